@@ -1,0 +1,1 @@
+"""Qt-free heart: data, network, loss, training, prediction and evaluation."""

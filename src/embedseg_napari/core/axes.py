@@ -1,0 +1,108 @@
+"""Axis strings and the one order arrays take inside: channels first, then (Z)YX.
+
+Letters: ``T`` time, ``C`` channel, ``Z Y X`` space. In a mask, ``D`` counts planes of one object each.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from embedseg_napari.core.errors import DataError
+
+SPATIAL = "ZYX"
+KNOWN = "TCZYX"
+
+
+def parse_axes(axes: str) -> str:
+    """Return an axis string in upper case, or say what is wrong with it.
+
+    Parameters
+    ----------
+    axes : str
+        One letter per array axis, such as ``"ZYX"`` or ``"CYX"``; ``S`` (samples) is read as a channel axis.
+
+    Raises
+    ------
+    DataError
+        If a letter is unknown or repeated, or Y or X is missing.
+    """
+    text = axes.strip().upper().replace("S", "C")
+    unknown = sorted(set(text) - set(KNOWN))
+    if unknown:
+        raise DataError(f"Axes {axes!r}: unknown letter {unknown[0]!r}; use letters of {', '.join(KNOWN)}.")
+    if len(set(text)) != len(text):
+        raise DataError(f"Axes {axes!r}: a letter stands twice; each axis needs its own letter.")
+    if "Y" not in text or "X" not in text:
+        raise DataError(f"Axes {axes!r}: both Y and X are needed.")
+    return text
+
+
+def spatial_axes(axes: str) -> str:
+    """Return the spatial letters of an axis string in the order (Z)YX."""
+    return "".join(letter for letter in SPATIAL if letter in axes)
+
+
+def guess_axes(shape: tuple[int, ...], ndim: int | None = None, n_channels: int = 1) -> str:
+    """Guess the axis string of an array from its shape and what the model expects.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the array.
+    ndim : {2, 3}, optional
+        Spatial dimensions the model works in, if known.
+    n_channels : int
+        Channels the model works on.
+
+    Returns
+    -------
+    str
+        Such as ``"YX"``, ``"ZYX"``, ``"TYX"``, ``"CYX"``, ``"YXC"``.
+
+    Raises
+    ------
+    DataError
+        If no reading of the shape makes sense.
+    """
+    n = len(shape)
+    if n < 2:
+        raise DataError(f"An array of shape {shape} is no image; at least Y and X are needed.")
+    space = "YX" if ndim == 2 or (ndim is None and n == 2) else "ZYX"
+    if n < len(space):
+        raise DataError(f"An array of shape {shape} is no volume; the model needs Z, Y and X.")
+    extra = n - len(space)
+    if extra == 0:
+        return space
+    if extra == 1:
+        if shape[-1] in (3, 4) and shape[0] not in (3, 4) and shape[-1] < min(shape[:-1]):
+            return f"{space}C"
+        if space == "YX" and ndim is None:
+            return "ZYX"
+        small = shape[0] <= 4 or shape[0] == n_channels
+        return f"C{space}" if (n_channels > 1 and shape[0] == n_channels) or (n_channels == 1 and small) else f"T{space}"
+    if extra == 2:
+        return f"TC{space}"
+    raise DataError(f"Axes of an array of shape {shape} cannot be guessed; name them, for example axes='TCZYX'.")
+
+
+def to_frames(array: np.ndarray, axes: str) -> np.ndarray:
+    """Reorder an array to TC(Z)YX, adding T and C of length 1 where they are missing (a view).
+
+    Raises
+    ------
+    DataError
+        If the number of letters is not the number of axes.
+    """
+    axes = parse_axes(axes)
+    if len(axes) != array.ndim:
+        raise DataError(
+            f"Axes {axes!r} name {len(axes)} axes but the array has {array.ndim} (shape {array.shape}); "
+            "give one letter per axis."
+        )
+    order = "TC" + spatial_axes(axes)
+    present = [letter for letter in order if letter in axes]
+    out = array.transpose([axes.index(letter) for letter in present])
+    for position, letter in enumerate(order):
+        if letter not in axes:
+            out = np.expand_dims(out, position)
+    return out

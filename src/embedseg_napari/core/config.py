@@ -1,0 +1,169 @@
+"""Every setting, once: default, range, unit and one sentence. Forms, the command line and the docs are made from these."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from embedseg_napari.core.errors import SettingsError
+
+Precision = Literal["float32", "bfloat16", "float16"]
+
+
+class Settings(BaseModel):
+    """Base of all settings: immutable, unknown names are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def parse(cls, values: dict[str, Any]) -> Self:
+        """Validate a dictionary, turning pydantic's report into one sentence.
+
+        Raises
+        ------
+        SettingsError
+            Naming the first setting that does not fit, and why.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"]) or cls.__name__
+            raise SettingsError(f"Setting {name!r}: {first['msg']}.") from error
+
+
+class NormalizationConfig(Settings):
+    """How intensities are brought to a common scale, per image and channel."""
+
+    method: Literal["percentile", "mean-std", "dtype-range"] = Field(
+        "percentile", description="Map two percentiles to 0 and 1, or subtract mean and divide by standard deviation, "
+        "or divide by the largest value of the data type."
+    )
+    low: float = Field(1.0, ge=0, lt=50, description="Percentile mapped to 0 (not clipped).")
+    high: float = Field(99.8, gt=50, le=100, description="Percentile mapped to 1 (not clipped).")
+
+
+class AugmentationConfig(Settings):
+    """Random changes to each training crop."""
+
+    flips: bool = Field(True, description="Random flips and quarter turns (in 3D: quarter turns in YX only, and flips).")
+    rotation: bool = Field(False, description="Turn crops in YX by any angle.")
+    scale: float = Field(0.0, ge=0, le=0.7, description="Zoom crops by a factor drawn from 1/(1+s) to 1+s.")
+    shift: float = Field(0.0, ge=0, le=0.5, description="Move the crop off its object by up to this fraction of its size.")
+    gain: float = Field(0.0, ge=0, le=0.9, description="Multiply intensities by a factor drawn from 1-g to 1+g.")
+    offset: float = Field(0.0, ge=0, le=0.9, description="Add a constant drawn from -o to o (in normalised units).")
+    gamma: float = Field(0.0, ge=0, le=0.9, description="Raise intensities to a power drawn from 1/(1+g) to 1+g.")
+    noise: float = Field(0.0, ge=0, le=0.5, description="Largest standard deviation of added Gaussian noise (normalised units).")
+    blur: float = Field(0.0, ge=0, le=3.0, description="Largest standard deviation of a Gaussian blur, in pixels; half of the crops.")
+
+
+class PredictionConfig(Settings):
+    """How maps become objects, and how the network is run."""
+
+    seed_threshold: float = Field(0.9, ge=0, le=1, description="Lowest seediness at which an object may start.")
+    foreground_threshold: float = Field(0.5, ge=0, le=1, description="Pixels with a seediness above this are foreground.")
+    min_object_size: int = Field(0, ge=0, description="Objects need more pixels than this.")
+    seeds: Literal["greedy", "local_maxima"] = Field(
+        "greedy", description="Try seeds by falling seediness (the paper), or only local maxima of the smoothed seed map."
+    )
+    tta: bool = Field(False, description="Average the network over flipped and turned views (8 x in 2D, 16 x in 3D).")
+    precision: Precision = Field("float32", description="Number format of the network; used where the processor supports it.")
+    tile: tuple[int, ...] | None = Field(
+        None, description="Largest tile the network sees at once, pixels per axis (z, y, x), multiples of 8."
+    )
+    tile_overlap: tuple[int, ...] | None = Field(None, description="Overlap of neighbouring tiles, pixels per axis (z, y, x).")
+
+
+class ObjectSizes(Settings):
+    """Extents (max - min + 1) of the training objects, in pixels per axis (z, y, x)."""
+
+    n_objects: int = Field(0, ge=0, description="Objects measured.")
+    mean: tuple[float, ...] = Field((), description="Mean extent per axis.")
+    std: tuple[float, ...] = Field((), description="Standard deviation of the extent per axis.")
+    minimum: tuple[float, ...] = Field((), description="Smallest extent per axis.")
+    maximum: tuple[float, ...] = Field((), description="Largest extent per axis.")
+    mean_size: float = Field(0.0, ge=0, description="Mean number of pixels of an object.")
+    min_size: int = Field(0, ge=0, description="Number of pixels of the smallest object.")
+
+
+class ModelConfig(Settings):
+    """Everything about a trained network but its weights; the JSON of a model file."""
+
+    name: str = Field("", description="Name shown to people.")
+    description: str = Field("", description="One sentence on what the model is for.")
+    license: str = Field("", description="Licence of weights and training data.")
+    architecture: Literal["branched-erfnet"] = Field("branched-erfnet", description="Network.")
+    ndim: Literal[2, 3] = Field(2, description="Spatial dimensions.")
+    n_channels: int = Field(1, ge=1, description="Input channels.")
+    channel_names: tuple[str, ...] = Field((), description="Names of the input channels.")
+    grid_spacing: tuple[float, ...] = Field((1 / 1023, 1 / 1023), description="Grid units per pixel per axis (z, y, x).")
+    spacing: tuple[float, ...] | None = Field(None, description="Physical size of a training pixel per axis (z, y, x).")
+    spacing_unit: str | None = Field(None, description="Unit of the spacing.")
+    reference_scale: float = Field(1.0, gt=0, description="Images are resized by this factor before the network sees them.")
+    normalization: NormalizationConfig = Field(NormalizationConfig(), description="Intensity normalisation.")
+    object_sizes: ObjectSizes = Field(ObjectSizes(), description="Object sizes in training.")
+    prediction: PredictionConfig = Field(PredictionConfig(), description="Defaults for prediction.")
+    history: tuple[dict[str, Any], ...] = Field((), description="Training curve, one row per epoch.")
+    training: dict[str, Any] = Field({}, description="How the model was trained: settings, data counts, start model.")
+    software_version: str = Field("", description="Version of this program that wrote the file.")
+
+    @model_validator(mode="after")
+    def _axes_agree(self) -> Self:
+        if len(self.grid_spacing) != self.ndim:
+            raise ValueError(f"grid_spacing has {len(self.grid_spacing)} values for {self.ndim} axes")
+        if any(step <= 0 for step in self.grid_spacing):
+            raise ValueError("grid_spacing must be positive")
+        if self.spacing is not None and len(self.spacing) != self.ndim:
+            raise ValueError(f"spacing has {len(self.spacing)} values for {self.ndim} axes")
+        return self
+
+    @property
+    def axes(self) -> str:
+        """Axes the network works on, ``"CYX"`` or ``"CZYX"``."""
+        return "CYX" if self.ndim == 2 else "CZYX"
+
+
+class TrainingConfig(Settings):
+    """How a model is trained. Defaults are the ``fast`` preset; :meth:`preset` gives the others."""
+
+    epochs: int | None = Field(None, ge=1, description="Number of epochs; leave empty to use minutes.")
+    minutes: float | None = Field(20.0, gt=0, description="Wall-clock budget in minutes, from start to saved model.")
+    crops_per_epoch: int | None = Field(512, ge=1, description="Crops in an epoch; empty: one per training object.")
+    crop_size: tuple[int, ...] | None = Field(
+        None, description="Crop size in pixels per axis (z, y, x), multiples of 8; empty: from the object sizes."
+    )
+    batch_size: int = Field(8, ge=1, le=256, description="Crops seen together by the network.")
+    virtual_batches: int = Field(1, ge=1, le=64, description="Batches whose gradients are added up before a step (saves memory).")
+    optimizer: Literal["adam", "adamw"] = Field("adamw", description="Optimiser; adam adds weight decay to the gradient.")
+    learning_rate: float = Field(1e-3, gt=0, le=1, description="Largest learning rate.")
+    weight_decay: float = Field(1e-4, ge=0, le=1, description="Weight decay.")
+    schedule: Literal["polynomial", "cosine"] = Field("cosine", description="How the learning rate falls to zero.")
+    warmup: float = Field(0.02, ge=0, le=0.5, description="Fraction of the training in which the learning rate rises.")
+    average_decay: float = Field(0.995, ge=0, lt=1, description="Decay per step of the running average of the weights; 0 turns it off.")
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="Number format while training; auto takes bfloat16 where the processor has it."
+    )
+    center: Literal["medoid", "approximate-medoid", "centroid"] = Field("medoid", description="What an object's pixels point to.")
+    center_of: Literal["object", "fragment"] = Field(
+        "object", description="Centre of the whole object, or of its fragment inside the crop (the paper)."
+    )
+    weight_instance: float = Field(1.0, ge=0, description="Weight of the instance term of the loss.")
+    weight_variance: float = Field(10.0, ge=0, description="Weight of the variance term of the loss.")
+    weight_seed: float = Field(1.0, ge=0, description="Weight of the seed term of the loss.")
+    foreground_weight: float | None = Field(
+        None, gt=0, description="Weight of foreground pixels in the seed term; empty: 10 in 2D, background / foreground in 3D."
+    )
+    grid_samples: int = Field(1024, ge=16, description="Samples of the unit coordinate grid along x; sets how far an offset reaches.")
+    normalization: NormalizationConfig = Field(NormalizationConfig(), description="Intensity normalisation.")
+    augmentation: AugmentationConfig = Field(AugmentationConfig(), description="Random changes to crops.")
+    validate_every: int = Field(1, ge=1, description="Epochs between validations (with a time budget: at least).")
+    seed: int = Field(0, ge=0, description="Seed of all random numbers.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.epochs is None and self.minutes is None:
+            raise ValueError("give epochs or minutes")
+        if self.crop_size is not None and any(side < 8 or side % 8 for side in self.crop_size):
+            raise ValueError(f"crop_size {self.crop_size} must be positive multiples of 8")
+        return self

@@ -1,0 +1,27 @@
+"""Errors whose message a user can act on: what was wrong, where, and what to do."""
+
+from __future__ import annotations
+
+
+class EmbedSegError(Exception):
+    """Base of every error this project raises on purpose; its text is one or two clear sentences."""
+
+
+class DataError(EmbedSegError):
+    """An image, a mask or a folder cannot be used; the message names it and the fault."""
+
+
+class ModelError(EmbedSegError):
+    """A model file cannot be read, or does not fit the image it was asked to segment."""
+
+
+class SettingsError(EmbedSegError):
+    """A setting, or a combination of settings, makes no sense."""
+
+
+class ComputeError(EmbedSegError):
+    """The device is missing, or ran out of memory."""
+
+
+class Stopped(EmbedSegError):
+    """A prediction was stopped before it finished (a stopped training returns a result instead)."""

@@ -1,0 +1,153 @@
+"""What a run can say while it works.
+
+Runs are generators of these frozen dataclasses; the value a run returns is its result. Events hold plain numbers,
+strings and NumPy arrays, never tensors, modules or layers, so that any thread may keep them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A sentence the user should see: what was guessed, what was reduced, what looks odd."""
+
+    text: str
+    level: str = "info"
+    """``"info"`` or ``"warning"``."""
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionStarted:
+    """An image was understood and its prediction begins."""
+
+    axes: str
+    """Axes of the input, as given or guessed."""
+    n_frames: int
+    n_tiles: int
+    """Network tiles in each frame, over all views of test-time augmentation."""
+
+
+@dataclass(frozen=True, slots=True)
+class TileFinished:
+    """The network has seen one more tile."""
+
+    frame: int
+    tile: int
+    """1 for the first tile of a frame."""
+    n_tiles: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClusteringStarted:
+    """The maps of a frame are complete; its objects are being collected."""
+
+    frame: int
+
+
+@dataclass(frozen=True, slots=True)
+class FrameFinished:
+    """A frame (the whole image, if there is no time axis) has its labels."""
+
+    frame: int
+    n_frames: int
+    n_objects: int
+
+
+PredictionEvent = Message | PredictionStarted | TileFinished | ClusteringStarted | FrameFinished
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingStarted:
+    """The data was checked and read; training begins."""
+
+    n_images: int
+    n_validation_images: int
+    n_objects: int
+    crop_size: tuple[int, ...]
+    """Pixels per axis (z, y, x)."""
+    n_epochs: int | None
+    """None where a time budget decides."""
+    minutes: float | None
+    steps_per_epoch: int
+    device: str
+    precision: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepFinished:
+    """One optimiser step was made."""
+
+    epoch: int
+    """0 for the first epoch."""
+    step: int
+    """Steps made since the start of training."""
+    loss: float
+    loss_instance: float
+    loss_variance: float
+    loss_seed: float
+    learning_rate: float
+    progress: float
+    """Fraction of the whole training done, 0 to 1, by the epochs or by the clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewReady:
+    """What the current network makes of one image; a true prediction, never helped by the truth."""
+
+    name: str
+    image: np.ndarray
+    """C(Z)YX as the network sees it (normalised)."""
+    seed_map: np.ndarray
+    labels: np.ndarray
+    centers: np.ndarray
+    scores: np.ndarray
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class EpochFinished:
+    """All crops of one epoch were seen; the row that the history keeps."""
+
+    epoch: int
+    step: int
+    seconds: float
+    """Wall-clock seconds since training began, those before a resume included."""
+    loss: float
+    loss_instance: float
+    loss_variance: float
+    loss_seed: float
+    learning_rate: float
+    ap_50: float | None
+    """Mean over the validation images of AP at IoU 0.5 of true predictions; None if not validated in this epoch."""
+    ap_mean: float | None
+    """The same, averaged over IoU 0.5, 0.55 ... 0.9."""
+    is_best: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointSaved:
+    """The run folder holds a state to resume from."""
+
+    folder: Path
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingFinished:
+    """Training ended, by itself or by a stop; the model can be used."""
+
+    stopped: bool
+    best_score: float | None
+
+
+TrainingEvent = (
+    Message | TrainingStarted | StepFinished | PreviewReady | EpochFinished | CheckpointSaved | TrainingFinished
+)
