@@ -1,0 +1,48 @@
+"""What the network says about an image, in pixels of that image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingMaps:
+    """Offsets, margins and seed map of one image.
+
+    Parameters
+    ----------
+    offsets : ndarray, shape (ndim, (Z,) Y, X), float32
+        Where each pixel points, in pixels from itself, axes (z, y, x).
+    margins : ndarray, shape (ndim, (Z,) Y, X), float32
+        Semi-axes in pixels of the ellipse phi = 0.5 that an object seeded at the pixel would have, axes (z, y, x).
+    seed_map : ndarray, shape ((Z,) Y, X), float32
+        Seediness, 0 to 1.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not belong together.
+    """
+
+    offsets: NDArray[np.float32]
+    margins: NDArray[np.float32]
+    seed_map: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        shape = (self.seed_map.ndim, *self.seed_map.shape)
+        if self.offsets.shape != shape or self.margins.shape != shape:
+            raise ValueError(
+                f"offsets {self.offsets.shape} and margins {self.margins.shape} must have shape {shape} "
+                f"for a seed map of shape {self.seed_map.shape}"
+            )
+
+    @property
+    def ndim(self) -> int:
+        """Number of spatial axes."""
+        return int(self.seed_map.ndim)

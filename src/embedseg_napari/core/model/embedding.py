@@ -1,0 +1,51 @@
+"""From raw network output to offsets, margins and seed map in pixels."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+
+from embedseg_napari.core.maps import EmbeddingMaps
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+MAX_EXPONENT = 60.0
+"""Bound on 10 s, as in the loss: margins stay finite and above zero."""
+
+
+def decode(raw: Tensor, spacing: Sequence[float]) -> tuple[Tensor, Tensor, Tensor]:
+    """Decode raw output; always in float32.
+
+    A pixel belongs to an instance where exp(-sum (e - C)^2 exp(10 s)) > 0.5 in grid units, which is
+    sum ((e - C) / margin)^2 < 1 with margin = sqrt(ln 2 / exp(10 s)).
+
+    Parameters
+    ----------
+    raw : Tensor, shape (2 * ndim + 1, (Z,) Y, X) or (B, 2 * ndim + 1, (Z,) Y, X)
+        Network output, axes (z, y, x).
+    spacing : sequence of float
+        Grid units per pixel (z, y, x); its length is ndim.
+
+    Returns
+    -------
+    offsets, margins : Tensor
+        In pixels, ndim channels each.
+    seed_map : Tensor
+        0 to 1, no channel axis.
+    """
+    ndim = len(spacing)
+    channel = raw.ndim - ndim - 1
+    offsets, sigmas, seed = raw.float().split([ndim, ndim, 1], dim=channel)
+    step = torch.tensor(list(spacing), dtype=torch.float32, device=raw.device).reshape(-1, *[1] * ndim)
+    margins = math.sqrt(math.log(2.0)) * torch.exp(-0.5 * (10.0 * sigmas).clamp(-MAX_EXPONENT, MAX_EXPONENT)) / step
+    return torch.tanh(offsets) / step, margins, torch.sigmoid(seed.squeeze(channel))
+
+
+def decode_maps(raw: Tensor, spacing: Sequence[float]) -> EmbeddingMaps:
+    """Decode the raw output of one image, shape (2 * ndim + 1, (Z,) Y, X), to NumPy."""
+    return EmbeddingMaps(*(part.cpu().numpy() for part in decode(raw, spacing)))

@@ -1,0 +1,188 @@
+"""Branched ERFNet (Romera et al. 2018; Neven et al. 2019; Lalit et al. 2021), one class for images and volumes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+BATCH_NORM_EPS = 1e-3
+CONVOLUTION: dict[int, type[nn.Module]] = {2: nn.Conv2d, 3: nn.Conv3d}
+TRANSPOSED: dict[int, type[nn.Module]] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+BATCH_NORM: dict[int, type[nn.Module]] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+MAX_POOL: dict[int, type[nn.Module]] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
+CHANNEL_DROPOUT: dict[int, type[nn.Module]] = {2: nn.Dropout2d, 3: nn.Dropout3d}
+STRIDE = 8
+"""Every spatial side of an input must be a multiple of this."""
+
+
+class Downsample(nn.Module):
+    """Halve every side: strided convolution beside max-pooling, batch norm, ReLU."""
+
+    def __init__(self, ndim: int, n_in: int, n_out: int) -> None:
+        super().__init__()
+        self.conv = CONVOLUTION[ndim](n_in, n_out - n_in, 3, stride=2, padding=1)
+        self.pool = MAX_POOL[ndim](2)
+        self.bn = BATCH_NORM[ndim](n_out, eps=BATCH_NORM_EPS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, n_in, ...) to (B, n_out, ... / 2)."""
+        return torch.relu(self.bn(torch.cat([self.conv(x), self.pool(x)], 1)))
+
+
+class Upsample(nn.Module):
+    """Double every side: transposed convolution, batch norm, ReLU."""
+
+    def __init__(self, ndim: int, n_in: int, n_out: int) -> None:
+        super().__init__()
+        self.conv = TRANSPOSED[ndim](n_in, n_out, 3, stride=2, padding=1, output_padding=1)
+        self.bn = BATCH_NORM[ndim](n_out, eps=BATCH_NORM_EPS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, n_in, ...) to (B, n_out, ... * 2)."""
+        return torch.relu(self.bn(self.conv(x)))
+
+
+class Residual(nn.Module):
+    """Two groups of one-dimensional convolutions, one per axis, the second dilated; added to the input."""
+
+    def __init__(self, ndim: int, n_channels: int, dropout: float, dilation: int) -> None:
+        super().__init__()
+        self.groups: list[list[str]] = []
+        for group, spread in ((1, 1), (2, dilation)):
+            names = []
+            for axis in range(ndim):
+                kernel = [3 if a == axis else 1 for a in range(ndim)]
+                padding = [spread if a == axis else 0 for a in range(ndim)]
+                # The names that files of the original program use, for example conv3x1_1.
+                name = f"conv{'x'.join(map(str, kernel))}_{group}"
+                layer = CONVOLUTION[ndim](n_channels, n_channels, kernel, padding=padding, dilation=padding_to_dilation(padding))
+                self.add_module(name, layer)
+                names.append(name)
+            self.add_module(f"bn{group}", BATCH_NORM[ndim](n_channels, eps=BATCH_NORM_EPS))
+            self.groups.append([*names, f"bn{group}"])
+        self.dropout = CHANNEL_DROPOUT[ndim](dropout) if dropout > 0 else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the shape."""
+        out = x
+        for names in self.groups:
+            *convolutions, norm = names
+            for i, name in enumerate(convolutions):
+                out = self.get_submodule(name)(out if i == 0 else torch.relu(out))
+            out = self.get_submodule(norm)(out)
+            if names is self.groups[0]:
+                out = torch.relu(out)
+        return torch.relu(self.dropout(out) + x)
+
+
+def padding_to_dilation(padding: Sequence[int]) -> list[int]:
+    """Dilation that a kernel of three needs to keep the side at this padding; 1 where it has one tap."""
+    return [max(side, 1) for side in padding]
+
+
+class Encoder(nn.Module):
+    """Image to 128 feature maps at an eighth of the size."""
+
+    def __init__(self, ndim: int, n_channels: int, n_outputs: int) -> None:
+        super().__init__()
+        self.initial_block = Downsample(ndim, n_channels, 16)
+        layers: list[nn.Module] = [Downsample(ndim, 16, 64)]
+        layers += [Residual(ndim, 64, 0.03, 1) for _ in range(5)]
+        layers.append(Downsample(ndim, 64, 128))
+        layers += [Residual(ndim, 128, 0.3, dilation) for _ in range(2) for dilation in (2, 4, 8, 16)]
+        self.layers = nn.ModuleList(layers)
+        # Never used; kept because files of the original program hold it.
+        self.output_conv = CONVOLUTION[ndim](128, n_outputs, 1)
+        self.output_conv.requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, ...) to (B, 128, ... / 8)."""
+        x = self.initial_block(x)
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+class Decoder(nn.Module):
+    """Feature maps to outputs at full size."""
+
+    def __init__(self, ndim: int, n_outputs: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            [
+                Upsample(ndim, 128, 64),
+                Residual(ndim, 64, 0.0, 1),
+                Residual(ndim, 64, 0.0, 1),
+                Upsample(ndim, 64, 16),
+                Residual(ndim, 16, 0.0, 1),
+                Residual(ndim, 16, 0.0, 1),
+            ]
+        )
+        self.output_conv = TRANSPOSED[ndim](16, n_outputs, 2, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 128, ... / 8) to (B, n_outputs, ...)."""
+        for layer in self.layers:
+            x = layer(x)
+        return cast("Tensor", self.output_conv(x))
+
+
+class BranchedERFNet(nn.Module):
+    """The network of the paper: one encoder, one decoder for offsets and bandwidths, one for the seediness.
+
+    Parameters
+    ----------
+    ndim : {2, 3}
+        Spatial dimensions.
+    n_channels : int
+        Input channels.
+    """
+
+    def __init__(self, ndim: int, n_channels: int = 1) -> None:
+        super().__init__()
+        self.ndim = ndim
+        self.encoder = Encoder(ndim, n_channels, 2 * ndim + 1)
+        self.decoders = nn.ModuleList([Decoder(ndim, 2 * ndim), Decoder(ndim, 1)])
+        last = cast("nn.Conv2d", self.decoders[0].output_conv)
+        with torch.no_grad():
+            # At the start every pixel points to itself with one margin everywhere.
+            assert last.bias is not None
+            last.weight.zero_()
+            last.bias[:ndim] = 0.0
+            last.bias[ndim:] = 1.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map images to raw outputs.
+
+        Parameters
+        ----------
+        x : Tensor, shape (B, C, (Z,) Y, X)
+            Normalised images, every side a multiple of 8.
+
+        Returns
+        -------
+        Tensor, shape (B, 2 * ndim + 1, (Z,) Y, X)
+            Offsets (z, y, x), bandwidths (z, y, x) and seediness, before activation.
+        """
+        features = self.encoder(x)
+        return torch.cat([decoder(features) for decoder in self.decoders], 1)
+
+    @torch.no_grad()
+    def set_initial_margin(self, margin: Sequence[float], spacing: Sequence[float]) -> None:
+        """Let an untrained network start at given margins.
+
+        Parameters
+        ----------
+        margin : sequence of float
+            Semi-axes in pixels (z, y, x).
+        spacing : sequence of float
+            Grid units per pixel (z, y, x).
+        """
+        last = cast("nn.Conv2d", self.decoders[0].output_conv)
+        assert last.bias is not None
+        for axis, (pixels, step) in enumerate(zip(margin, spacing, strict=True)):
+            last.bias[self.ndim + axis] = math.log(math.log(2.0) / (max(pixels, 0.5) * step) ** 2) / 10.0
