@@ -129,11 +129,19 @@ class TrainingConfig(Settings):
 
     epochs: int | None = Field(None, ge=1, description="Number of epochs; leave empty to use minutes.")
     minutes: float | None = Field(20.0, gt=0, description="Wall-clock budget in minutes, from start to saved model.")
-    crops_per_epoch: int | None = Field(512, ge=1, description="Crops in an epoch; empty: one per training object.")
+    steps_per_epoch: int | None = Field(
+        64, ge=1, description="Optimiser steps in an epoch; empty: as many as draw one crop per training object."
+    )
     crop_size: tuple[int, ...] | None = Field(
         None, description="Crop size in pixels per axis (z, y, x), multiples of 8; empty: from the object sizes."
     )
-    batch_size: int = Field(8, ge=1, le=256, description="Crops seen together by the network.")
+    image_balance: float = Field(
+        0.5, ge=0, le=1, description="0 draws every object alike, 1 every image alike, values between lie between."
+    )
+    batch_size: int | None = Field(
+        None, ge=1, le=256, description="Crops seen together by the network; empty: as many as hold 131072 pixels (2D) "
+        "or 409600 voxels (3D)."
+    )
     virtual_batches: int = Field(1, ge=1, le=64, description="Batches whose gradients are added up before a step (saves memory).")
     optimizer: Literal["adam", "adamw"] = Field("adamw", description="Optimiser; adam adds weight decay to the gradient.")
     learning_rate: float = Field(1e-3, gt=0, le=1, description="Largest learning rate.")
@@ -148,6 +156,9 @@ class TrainingConfig(Settings):
     center_of: Literal["object", "fragment"] = Field(
         "object", description="Centre of the whole object, or of its fragment inside the crop (the paper)."
     )
+    initial_margin: Literal["constant", "object"] = Field(
+        "object", description="Start margins at a constant (the paper), or at half the mean object extent."
+    )
     weight_instance: float = Field(1.0, ge=0, description="Weight of the instance term of the loss.")
     weight_variance: float = Field(10.0, ge=0, description="Weight of the variance term of the loss.")
     weight_seed: float = Field(1.0, ge=0, description="Weight of the seed term of the loss.")
@@ -157,8 +168,37 @@ class TrainingConfig(Settings):
     grid_samples: int = Field(1024, ge=16, description="Samples of the unit coordinate grid along x; sets how far an offset reaches.")
     normalization: NormalizationConfig = Field(NormalizationConfig(), description="Intensity normalisation.")
     augmentation: AugmentationConfig = Field(AugmentationConfig(), description="Random changes to crops.")
+    validation_fraction: float = Field(
+        0.1, ge=0, lt=0.9, description="Fraction of the images held out for validation where no validation images are given."
+    )
     validate_every: int = Field(1, ge=1, description="Epochs between validations (with a time budget: at least).")
     seed: int = Field(0, ge=0, description="Seed of all random numbers.")
+
+    @classmethod
+    def preset(cls, name: str = "fast", **overrides: Any) -> Self:
+        """Return the settings of a preset, some of them replaced.
+
+        Parameters
+        ----------
+        name : {"fast", "paper"}
+            ``fast`` is the default recipe; ``paper`` trains as the original program does.
+        **overrides
+            Settings that replace those of the preset.
+
+        Raises
+        ------
+        SettingsError
+            If the preset is unknown or a setting does not fit.
+        """
+        if name not in PRESETS:
+            raise SettingsError(f"There is no preset {name!r}; choose one of {', '.join(PRESETS)}.")
+        values = {**PRESETS[name], **overrides}
+        # A duration given by hand replaces the preset's, whichever of the two kinds it is.
+        if overrides.get("epochs") is not None and "minutes" not in overrides:
+            values["minutes"] = None
+        if overrides.get("minutes") is not None and "epochs" not in overrides:
+            values["epochs"] = None
+        return cls.parse(values)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -167,3 +207,25 @@ class TrainingConfig(Settings):
         if self.crop_size is not None and any(side < 8 or side % 8 for side in self.crop_size):
             raise ValueError(f"crop_size {self.crop_size} must be positive multiples of 8")
         return self
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "fast": {},
+    "paper": {
+        "epochs": 200,
+        "minutes": None,
+        "steps_per_epoch": None,
+        "image_balance": 0.0,
+        "batch_size": 16,
+        "optimizer": "adam",
+        "learning_rate": 5e-4,
+        "schedule": "polynomial",
+        "warmup": 0.0,
+        "average_decay": 0.0,
+        "precision": "float32",
+        "center_of": "fragment",
+        "initial_margin": "constant",
+        "augmentation": AugmentationConfig(flips=True).model_dump(),
+    },
+}
+"""What each preset sets differently from the defaults above."""

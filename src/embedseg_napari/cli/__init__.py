@@ -1,0 +1,80 @@
+"""The command line: ``embedseg train``, ``predict``, ``evaluate``, ``info`` and ``demo``.
+
+Nothing heavy is imported here or in the modules of the commands: NumPy, PyTorch and scikit-image wait until a command
+has checked its arguments.
+"""
+
+from __future__ import annotations
+
+import time
+
+# A time budget counts from the start of the process; reading the interpreter and this package took processor time.
+_STARTED = time.monotonic() - time.process_time()
+
+from typing import TYPE_CHECKING, Annotated, NoReturn  # noqa: E402
+
+import typer  # noqa: E402
+
+from embedseg_napari.cli.demo import demo  # noqa: E402
+from embedseg_napari.cli.evaluate import evaluate  # noqa: E402
+from embedseg_napari.cli.failures import end_with_a_sentence  # noqa: E402
+from embedseg_napari.cli.info import info  # noqa: E402
+from embedseg_napari.cli.predict import predict  # noqa: E402
+from embedseg_napari.cli.train import train  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+app = typer.Typer(
+    name="embedseg",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    # Boxes would break an error's sentence over several lines, also in a log.
+    rich_markup_mode=None,
+)
+app.command(short_help="Train a model on annotated images.")(train)
+app.command(short_help="Segment images, one label image each.")(predict)
+app.command(short_help="Score label images against the truth.")(evaluate)
+app.command(short_help="Describe a model.")(info)
+app.command(short_help="Go the whole way on generated images.")(demo)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        import embedseg_napari
+
+        typer.echo(f"embedseg-napari {embedseg_napari.__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def embedseg(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Find cells and nuclei in images and volumes: train a network on a few annotated images, segment the rest.
+
+    Set EMBEDSEG_DEBUG=1 to see the whole traceback of an error.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Words after the program's name; those of the process by default.
+
+    Raises
+    ------
+    SystemExit
+        Always: 0 if all that was asked for was done, 1 for bad input or a failure, 2 for a wrong call,
+        128 + the signal's number (130 for Ctrl-C) after a stop.
+    """
+    started = _STARTED if arguments is None else time.monotonic()
+    with end_with_a_sentence():
+        app(args=None if arguments is None else list(arguments), prog_name="embedseg", obj=started)
+    raise SystemExit(0)

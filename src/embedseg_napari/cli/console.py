@@ -1,0 +1,73 @@
+"""What the commands write: results and progress to standard output, warnings and errors to standard error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from embedseg_napari.core.events import Message
+
+
+def is_terminal() -> bool:
+    """Whether standard output is a terminal that can redraw a line."""
+    return sys.stdout.isatty() and os.environ.get("TERM", "") != "dumb"
+
+
+def say(text: str) -> None:
+    """Write a line of the run's story."""
+    print(text, flush=True)
+
+
+def complain(text: str) -> None:
+    """Write a line that must not be missed."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def tell(message: Message) -> None:
+    """Write a message of a run according to its level."""
+    if message.level == "warning":
+        complain(f"Warning: {message.text}")
+    else:
+        say(message.text)
+
+
+def show_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> None:
+    """Write a table; its first `left` columns are aligned left, the others right."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        show_header=any(header),
+        pad_edge=False,
+    )
+    for number, name in enumerate(header):
+        table.add_column(Text(name), justify="left" if number < left else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*[Text(cell) for cell in row])
+    # A log gets neither colours nor lines cut at the width of a terminal it does not have.
+    terminal = is_terminal()
+    Console(force_terminal=terminal, color_system="auto" if terminal else None, width=None if terminal else 120).print(
+        table
+    )
+
+
+def duration(seconds: float) -> str:
+    """Seconds as ``3:25`` or ``1:03:25``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def count(n: int, noun: str) -> str:
+    """Number and noun, in the plural where it belongs."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

@@ -1,0 +1,24 @@
+"""``embedseg demo``: the whole way, on images made for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from embedseg_napari.cli.console import say
+from embedseg_napari.cli.options import require_writable
+
+
+def demo(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Where images, model, labels and a picture go.")
+    ] = Path("embedseg-demo"),
+    minutes: Annotated[float, typer.Option("--minutes", min=0.05, help="How long to train.")] = 2.0,
+) -> None:
+    """Make sample images, train on some, segment the others, score them and draw a picture."""
+    require_writable(folder, "folder")
+    from embedseg_napari import demo as sample
+
+    sample.run(folder, minutes=minutes, report=say)

@@ -1,0 +1,134 @@
+"""How a command ends: with its status, and where it failed with one sentence instead of a traceback."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import traceback
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from embedseg_napari.cli.console import complain
+from embedseg_napari.core.errors import EmbedSegError, Stopped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+"""Ctrl-C, and what clusters send before they end a job."""
+
+
+class Interrupted(BaseException):
+    """A signal asked the program to end at once.
+
+    Not a KeyboardInterrupt, which the command-line library would turn into exit status 1.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+    @property
+    def status(self) -> int:
+        """Exit status by the shell's convention."""
+        return 128 + self.number
+
+
+class StopRequest:
+    """Becomes true at the first signal; the second one ends the program at once.
+
+    Use it as ``should_stop`` of a run, inside ``with request.listening(sentence):``.
+    """
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+
+    def __call__(self) -> bool:
+        return self.number is not None
+
+    @property
+    def status(self) -> int:
+        """Exit status after a stop."""
+        return 128 + (self.number or 0)
+
+    @contextmanager
+    def listening(self, sentence: str) -> Iterator[None]:
+        """Take signals as requests to stop in order, answering the first with a sentence."""
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            if self.number is not None:
+                raise Interrupted(number)
+            self.number = number
+            complain(sentence)
+
+        with _handling(handle):
+            yield
+
+
+@contextmanager
+def _handling(handle: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    # Python takes signal handlers in the main thread only; elsewhere the caller stays in charge of its signals.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handle) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise Interrupted(number)
+
+
+def debugging() -> bool:
+    """Whether tracebacks and the warnings of libraries shall be shown."""
+    return os.environ.get("EMBEDSEG_DEBUG", "") not in ("", "0")
+
+
+@contextmanager
+def end_with_a_sentence() -> Iterator[None]:
+    """Turn whatever goes wrong inside into a sentence on standard error and an exit status.
+
+    Raises
+    ------
+    SystemExit
+        With status 1 after an error, 128 + the signal's number after an interruption.
+    """
+    with warnings.catch_warnings(), _handling(_interrupt):
+        if not debugging():
+            # What libraries warn of is for programmers; what users must know comes as messages of this program.
+            warnings.simplefilter("ignore")
+            logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+        try:
+            yield
+        except Interrupted as interruption:
+            complain("Interrupted; no half-written file was left.")
+            raise SystemExit(interruption.status) from None
+        except Exception as error:
+            complain(sentence(error))
+            raise SystemExit(1) from None
+
+
+def sentence(error: Exception) -> str:
+    """One sentence for an error; with EMBEDSEG_DEBUG its traceback before it."""
+    before = "".join(traceback.format_exception(error)) if debugging() else ""
+    if isinstance(error, Stopped):
+        return f"{before}Stopped: {error}"
+    if isinstance(error, EmbedSegError):
+        return f"{before}Error: {error}"
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{before}Error: {where}{error.strerror or error}."
+    if isinstance(error, MemoryError):
+        return f"{before}Error: Not enough memory; take smaller images, a smaller --tile, or a larger machine."
+    return (
+        f"{before}Error: Unexpected {type(error).__name__}: {error}. This is a fault of the program; "
+        "please report it with what EMBEDSEG_DEBUG=1 shows."
+    )

@@ -1,0 +1,148 @@
+"""Options that several commands share, with what the settings say about themselves."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from embedseg_napari.core.errors import DataError
+
+if TYPE_CHECKING:
+    from embedseg_napari.core.config import Settings
+
+
+def setting(
+    model: type[Settings], name: str, *flags: str, default: str | None = None, metavar: str | None = None
+) -> Any:
+    """Return the option of a setting: its help and default are those declared in the settings.
+
+    Parameters
+    ----------
+    model : type of Settings
+        Where the setting is declared.
+    name : str
+        Its name.
+    *flags : str
+        Flags; ``--name-with-dashes`` without them.
+    default : str, optional
+        What help shows as default, where it is not simply the declared one.
+    metavar : str, optional
+        What help shows as value.
+    """
+    field = model.model_fields[name]
+    shown = default if default is not None else "" if field.default in (None, False) else str(field.default)
+    text = f"{field.description} [default: {shown}]" if shown else field.description
+    return typer.Option(*(flags or (f"--{name.replace('_', '-')}",)), metavar=metavar, help=text, show_default=False)
+
+
+def parse_spacing(text: str | None) -> tuple[float, ...] | None:
+    """Read ``Z,Y,X`` or ``Y,X``."""
+    if text is None:
+        return None
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if len(values) not in (2, 3) or not all(0 < value < float("inf") for value in values):
+        raise typer.BadParameter(
+            f"{text!r} is no pixel size; write two or three positive numbers such as 0.5,0.1,0.1 (Z,Y,X) or 0.1,0.1."
+        )
+    return values
+
+
+def parse_tile(text: str | None) -> tuple[int, ...] | None:
+    """Read ``Z,Y,X`` or ``Y,X``, in pixels."""
+    if text is None:
+        return None
+    try:
+        values = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if len(values) not in (2, 3) or any(value < 8 or value % 8 for value in values):
+        raise typer.BadParameter(
+            f"{text!r} is no tile; write two or three multiples of 8 such as 32,256,256 (Z,Y,X) or 512,512."
+        )
+    return values
+
+
+def parse_axes(text: str | None) -> str | None:
+    """Check axes before anything else is done."""
+    if text is None:
+        return None
+    from embedseg_napari.core.axes import parse_axes as parse
+
+    return parse(text)
+
+
+def require_folder(folder: Path, what: str) -> None:
+    """Refuse a folder that is not there.
+
+    Raises
+    ------
+    DataError
+        Naming it.
+    """
+    if not folder.exists():
+        raise DataError(f"{what} {folder} does not exist; check the path.")
+    if not folder.is_dir():
+        raise DataError(f"{what} {folder} is a file; give the folder it is in.")
+
+
+def require_writable(folder: Path, option: str) -> None:
+    """Make a folder, and refuse one that nothing can be written to, before any time is spent.
+
+    Raises
+    ------
+    DataError
+        Naming it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise DataError(
+            f"Folder {folder} cannot be written ({error.strerror or error}); choose another {option}."
+        ) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file so that its name never holds half of it.
+
+    Raises
+    ------
+    DataError
+        If it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {error.strerror or error}.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+Axes = Annotated[
+    str | None,
+    typer.Option(
+        "--axes", metavar="AXES", help="Axes of the images, such as YX, ZYX or TCYX; read from the file, or guessed."
+    ),
+]
+Channel = Annotated[
+    int | None,
+    typer.Option("--channel", min=0, metavar="N", help="Use only this channel of the images; 0 is the first."),
+]
+Spacing = Annotated[
+    str | None,
+    typer.Option(
+        "--spacing", metavar="Z,Y,X", help="Size of a pixel per axis (2D: Y,X), in place of what the files say."
+    ),
+]
+Device = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda|mps", help="Where to compute.")]
+NoProgress = Annotated[bool, typer.Option("--no-progress", help="Write no progress, only messages and results.")]

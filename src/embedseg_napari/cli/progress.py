@@ -1,0 +1,243 @@
+"""How far a run is: bars on a terminal, plain lines at sensible intervals in a log."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from embedseg_napari.cli.console import count, duration, is_terminal, say, tell
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Sequence
+
+    from rich.progress import Progress
+
+    from embedseg_napari.core.events import EpochFinished, PredictionEvent, TrainingEvent, TrainingStarted
+
+Event = TypeVar("Event")
+Result = TypeVar("Result")
+
+LOG_SECONDS = 10.0
+"""Time between two lines of progress in a log."""
+CURVE_ROWS = 10
+"""Rows that a training curve is told in."""
+
+
+def drain(run: Generator[Event, None, Result], handle: Callable[[Event], None]) -> Result:
+    """Hand every event of a run to `handle`, and return the run's value."""
+    while True:
+        try:
+            event = next(run)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+        handle(event)
+
+
+@contextmanager
+def _bar() -> Iterator[Progress]:
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = [
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    ]
+    with Progress(*columns, refresh_per_second=4, transient=True) as progress:
+        yield progress
+
+
+class TrainingProgress:
+    """Shows the events of a training.
+
+    Parameters
+    ----------
+    shown : bool
+        False leaves only messages.
+    """
+
+    def __init__(self, shown: bool) -> None:
+        self.shown = shown
+        self.fraction = 0.0
+        self.bar: Progress | None = None
+        self.task: Any = None
+        self.last_line = float("-inf")
+        self.n_epochs: int | None = None
+
+    @contextmanager
+    def showing(self) -> Iterator[None]:
+        """Keep a bar on the screen, if the output is a terminal."""
+        if not (self.shown and is_terminal()):
+            yield
+            return
+        with _bar() as self.bar:
+            self.task = self.bar.add_task("starting", total=1.0)
+            try:
+                yield
+            finally:
+                self.bar = None
+
+    def __call__(self, event: TrainingEvent) -> None:
+        """Show one event."""
+        from embedseg_napari.core.events import EpochFinished, Message, StepFinished, TrainingStarted
+
+        match event:
+            case Message():
+                tell(event)
+            case TrainingStarted():
+                self.n_epochs = event.n_epochs
+                for line in started_lines(event):
+                    say(line)
+            case StepFinished():
+                self.fraction = event.progress
+                if self.bar is not None:
+                    text = f"epoch {event.epoch + 1}  loss {event.loss:.3f}"
+                    self.bar.update(self.task, completed=event.progress, description=text)
+            case EpochFinished():
+                self._epoch(event)
+
+    def _epoch(self, event: EpochFinished) -> None:
+        last = event.epoch + 1 == self.n_epochs
+        now = time.monotonic()
+        if not self.shown or (now - self.last_line < LOG_SECONDS and not last):
+            return
+        self.last_line = now
+        total = "" if self.n_epochs is None else f"/{self.n_epochs}"
+        parts = [f"{self.fraction:4.0%}", f"epoch {event.epoch + 1}{total}", duration(event.seconds)]
+        parts.append(f"loss {event.loss:.4f}")
+        if event.ap_50 is not None:
+            parts.append(f"AP@0.5 {event.ap_50:.3f}")
+        if event.ap_mean is not None:
+            parts.append(f"mean AP {event.ap_mean:.3f}")
+        if event.is_best:
+            parts.append("best so far")
+        say("  ".join(parts))
+
+
+def started_lines(event: TrainingStarted) -> list[str]:
+    """What a training works with, in two or three lines."""
+    images = f"Training on {count(event.n_images, 'image')} with {count(event.n_objects, 'object')}"
+    held_out = (
+        f", validating on {count(event.n_validation_images, 'image')}."
+        if event.n_validation_images
+        else "; no images are held out, so the last state is kept and no score is known."
+    )
+    length = f"{event.n_epochs} epochs" if event.n_epochs is not None else f"{event.minutes:g} minutes in total"
+    crop = " x ".join(map(str, event.crop_size))
+    return [
+        images + held_out,
+        f"{length}, {count(event.steps_per_epoch, 'step')} per epoch, crops of {crop} pixels, "
+        f"on {event.device} in {event.precision}.",
+    ]
+
+
+def curve_rows(history: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Header and at most `CURVE_ROWS` rows of a training curve; the best epoch and the last are among them."""
+    wanted = {round(i * (len(history) - 1) / max(CURVE_ROWS - 2, 1)) for i in range(CURVE_ROWS - 1)}
+    best = [i for i, row in enumerate(history) if row.get("is_best")][-1:]
+    chosen = sorted({i for i in wanted if i < len(history)} | set(best))
+
+    def number(value: float | None, digits: int) -> str:
+        return "" if value is None else f"{value:.{digits}f}"
+
+    rows = []
+    for i in chosen:
+        row = history[i]
+        rows.append(
+            [
+                f"{row['epoch'] + 1}{' best' if i in best else ''}",
+                duration(row.get("seconds", 0.0)),
+                number(row.get("loss"), 4),
+                number(row.get("ap_50"), 3),
+                number(row.get("ap_mean"), 3),
+            ]
+        )
+    return ["Epoch", "Time", "Loss", "AP@0.5", "Mean AP"], rows
+
+
+class PredictionProgress:
+    """Shows the events of predictions, one image after the other.
+
+    Parameters
+    ----------
+    shown : bool
+        False leaves only messages.
+    n_images : int
+        Images to come.
+    """
+
+    def __init__(self, shown: bool, n_images: int) -> None:
+        self.shown = shown
+        self.n_images = n_images
+        self.bar: Progress | None = None
+        self.images: Any = None
+        self.tiles: Any = None
+        self.name = ""
+        self.n_frames = 1
+        self.axes = ""
+        self.last_line = time.monotonic()
+
+    @contextmanager
+    def showing(self) -> Iterator[None]:
+        """Keep bars on the screen, if the output is a terminal."""
+        if not (self.shown and is_terminal()):
+            yield
+            return
+        with _bar() as self.bar:
+            self.images = self.bar.add_task("images", total=self.n_images)
+            self.tiles = self.bar.add_task("tiles", total=None)
+            try:
+                yield
+            finally:
+                self.bar = None
+
+    def start(self, name: str) -> None:
+        """Begin an image."""
+        self.name, self.n_frames, self.axes = name, 1, ""
+        if self.bar is not None:
+            self.bar.reset(self.tiles, description=name, total=None)
+
+    def __call__(self, event: PredictionEvent) -> None:
+        """Show one event."""
+        from embedseg_napari.core.events import ClusteringStarted, Message, PredictionStarted, TileFinished
+
+        match event:
+            case Message():
+                tell(type(event)(f"{self.name}: {event.text}", event.level))
+            case PredictionStarted():
+                self.n_frames, self.axes = event.n_frames, event.axes
+                if self.bar is not None:
+                    self.bar.update(self.tiles, total=max(event.n_frames * event.n_tiles, 1))
+            case TileFinished():
+                self._tile(event.frame, event.tile, event.n_tiles)
+            case ClusteringStarted():
+                if self.bar is not None:
+                    self.bar.update(self.tiles, description=f"{self.name}: collecting objects")
+
+    def _tile(self, frame: int, tile: int, n_tiles: int) -> None:
+        if self.bar is not None:
+            self.bar.update(self.tiles, completed=frame * n_tiles + tile, description=self.name)
+        elif self.shown and time.monotonic() - self.last_line >= LOG_SECONDS:
+            of = f"frame {frame + 1} of {self.n_frames}, " if self.n_frames > 1 else ""
+            self._line(f"{self.name}: {of}tile {tile} of {n_tiles}")
+
+    def finish(self, text: str) -> None:
+        """End an image with a line on its outcome."""
+        if self.shown:
+            self._line(text)
+        if self.bar is not None:
+            self.bar.advance(self.images)
+
+    def _line(self, text: str) -> None:
+        self.last_line = time.monotonic()
+        say(text)

@@ -1,0 +1,269 @@
+"""``embedseg train``: from a folder of annotated images to one model file."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from embedseg_napari.cli.console import complain, say, show_table
+from embedseg_napari.cli.failures import StopRequest
+from embedseg_napari.cli.options import (
+    Axes,
+    Channel,
+    Device,
+    NoProgress,
+    Spacing,
+    parse_axes,
+    parse_spacing,
+    require_folder,
+    require_writable,
+    setting,
+)
+from embedseg_napari.cli.progress import TrainingProgress, curve_rows, drain
+from embedseg_napari.core.config import PRESETS, TrainingConfig
+from embedseg_napari.core.errors import DataError, SettingsError
+
+if TYPE_CHECKING:
+    from embedseg_napari.core.data.pairs import Example
+    from embedseg_napari.core.training.result import TrainingResult
+
+CHECKPOINT = "state.json"
+"""The file of a run folder that says it can be resumed."""
+
+
+def train(
+    context: typer.Context,
+    dataset: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATASET",
+            help="Folder with images/ and masks/ (same file names), or with train/ and val/ of that kind.",
+        ),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="MODEL.embedseg", help="Where the model is saved.")],
+    val: Annotated[
+        Path | None, typer.Option("--val", metavar="DIR", help="Folder with images/ and masks/ to validate on.")
+    ] = None,
+    val_fraction: Annotated[float | None, setting(TrainingConfig, "validation_fraction", "--val-fraction")] = None,
+    val_group: Annotated[
+        str | None,
+        typer.Option(
+            "--val-group",
+            metavar="REGEX",
+            help="Hold out whole groups of images: files whose names match the expression in the same text "
+            "(its first group, if it has one) belong together, such as the frames of one embryo.",
+        ),
+    ] = None,
+    epochs: Annotated[int | None, setting(TrainingConfig, "epochs")] = None,
+    minutes: Annotated[float | None, setting(TrainingConfig, "minutes")] = None,
+    preset: Annotated[
+        str, typer.Option("--preset", metavar="|".join(PRESETS), help="Settings to begin with.")
+    ] = "fast",
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE.yaml", help="Settings that replace those of the preset.")
+    ] = None,
+    start_from: Annotated[
+        str | None, typer.Option("--from", metavar="MODEL", help="Start from this model's weights (a file or a name).")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the run folder, if it holds an unfinished training.")
+    ] = False,
+    run_folder: Annotated[
+        Path | None, typer.Option("--run-folder", metavar="DIR", help="Where checkpoints go.", show_default="MODEL.run")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an existing model, and begin its run folder anew.")
+    ] = False,
+    axes: Axes = None,
+    channel: Channel = None,
+    spacing: Spacing = None,
+    device: Device = "auto",
+    seed: Annotated[int | None, setting(TrainingConfig, "seed")] = None,
+    no_progress: NoProgress = False,
+) -> None:
+    """Train a model on annotated images.
+
+    Masks are label images, or stacks of one binary plane per object where objects overlap. Ctrl-C stops in order and
+    keeps the model so far.
+    """
+    pixel_size = parse_spacing(spacing)
+    if epochs is not None and minutes is not None:
+        raise typer.BadParameter("--epochs and --minutes exclude each other; give the one that shall end the training.")
+    if val is not None and (val_fraction is not None or val_group is not None):
+        raise typer.BadParameter(
+            "--val gives the validation images, so --val-fraction and --val-group have nothing to choose; leave them out."
+        )
+    if output.suffix != ".embedseg":
+        raise typer.BadParameter(f"--output {output} must end in .embedseg.")
+    explicit = {"epochs": epochs, "minutes": minutes, "validation_fraction": val_fraction, "seed": seed}
+    settings = training_settings(preset, config, explicit)
+    axes = parse_axes(axes)
+    folder = run_folder or output.with_suffix(".run")
+    _check_places(dataset, val, output, folder, resume, overwrite)
+    training, validation = _read(dataset, val, val_fraction, val_group, settings, axes, channel, pixel_size)
+
+    from embedseg_napari.core.training.trainer import Trainer
+
+    start = None
+    if start_from is not None:
+        from embedseg_napari.core.model.model import load_model
+
+        start = load_model(start_from, device="cpu")
+    trainer = Trainer(settings, training, validation, start, folder, device=device, resume=resume, started=context.obj)
+    request = StopRequest()
+    progress = TrainingProgress(shown=not no_progress)
+    with request.listening("Stopping after this step; press Ctrl-C again to end at once."):
+        with progress.showing():
+            result = drain(trainer.run(request), progress)
+        # A stop that came too late to shorten the training has nothing to resume.
+        if result.stopped and not result.model.config.training.get("steps"):
+            complain("Stopped before the first step; no model was saved.")
+            raise typer.Exit(request.status)
+        result.model.save(output)
+    _report(dataclasses.replace(result, path=output), folder)
+    if result.stopped:
+        complain(f"Stopped before the end; the model so far is saved. To go on: {_resume_command()}")
+        raise typer.Exit(request.status)
+
+
+def training_settings(preset: str, path: Path | None, explicit: dict[str, Any]) -> TrainingConfig:
+    """Settings of a preset, changed by a YAML file, changed by options.
+
+    Parameters
+    ----------
+    preset : str
+        Name of the preset.
+    path : Path, optional
+        YAML file with settings by name; nested ones replace only what they name.
+    explicit : dict
+        Settings given as options; None where an option was not given.
+
+    Raises
+    ------
+    SettingsError
+        If the preset is unknown, the file cannot be read, or a setting does not fit.
+    """
+    values = TrainingConfig.preset(preset).model_dump()
+    for changes, source in (
+        ({} if path is None else _read_yaml(path), f"{path}: "),
+        ({name: value for name, value in explicit.items() if value is not None}, ""),
+    ):
+        if changes.get("epochs") is not None and changes.get("minutes") is not None:
+            raise SettingsError(
+                f"{source}epochs and minutes exclude each other; give the one that shall end the training."
+            )
+        if changes.get("epochs") is not None:
+            values["minutes"] = None
+        if changes.get("minutes") is not None:
+            values["epochs"] = None
+        values = _merged(values, changes)
+        try:
+            TrainingConfig.parse(values)
+        except SettingsError as error:
+            raise SettingsError(f"{source}{error}") from error
+    return TrainingConfig.parse(values)
+
+
+def _merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    out = dict(values)
+    for name, value in changes.items():
+        old = out.get(name)
+        out[name] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return out
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"Settings file {path} cannot be read: {error.strerror or error}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        line = getattr(getattr(error, "problem_mark", None), "line", None)
+        where = "" if line is None else f" (line {line + 1})"
+        raise SettingsError(
+            f"Settings file {path} is no valid YAML{where}; write lines such as 'batch_size: 4'."
+        ) from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise SettingsError(f"Settings file {path} holds no settings; write lines such as 'batch_size: 4'.")
+    return {str(name): value for name, value in values.items()}
+
+
+def _check_places(
+    dataset: Path, val: Path | None, output: Path, run_folder: Path, resume: bool, overwrite: bool
+) -> None:
+    require_folder(dataset, "Data set folder")
+    if val is not None:
+        require_folder(val, "Validation folder")
+    if output.is_dir():
+        raise DataError(f"Output {output} is a folder; give the name of a file.")
+    if not (resume or overwrite):
+        if output.exists():
+            raise DataError(
+                f"Model {output} exists already; add --overwrite to replace it, or choose another --output."
+            )
+        if (run_folder / CHECKPOINT).exists():
+            raise DataError(
+                f"Run folder {run_folder} holds an earlier training; add --resume to go on with it, --overwrite to begin "
+                "anew, or choose another --run-folder."
+            )
+    require_writable(output.parent, "--output")
+    if run_folder.exists() and not run_folder.is_dir():
+        raise DataError(f"Run folder {run_folder} is a file; choose another --run-folder.")
+    require_writable(run_folder if run_folder.exists() else run_folder.parent, "--run-folder")
+
+
+def _read(
+    dataset: Path,
+    val: Path | None,
+    fraction: float | None,
+    group: str | None,
+    settings: TrainingConfig,
+    axes: str | None,
+    channel: int | None,
+    spacing: tuple[float, ...] | None,
+) -> tuple[list[Example], list[Example] | None]:
+    """Training and validation images; None leaves the split to the trainer."""
+    from embedseg_napari.core.data.pairs import find_dataset, load_folder, split_validation
+
+    folder, found = find_dataset(dataset)
+    if val is not None:
+        found = find_dataset(val)[0]
+    elif fraction is not None or group is not None:
+        if found is not None:
+            say(
+                f"{found} is left alone: --val-fraction or --val-group choose validation images among the training images."
+            )
+        found = None
+    training = load_folder(folder, axes=axes, channel=channel, spacing=spacing)
+    if found is not None:
+        return training, load_folder(found, axes=axes, channel=channel, spacing=spacing)
+    if group is not None:
+        return split_validation(training, settings.validation_fraction, group=group, seed=settings.seed)
+    return training, None
+
+
+def _report(result: TrainingResult, run_folder: Path) -> None:
+    if result.history:
+        header, rows = curve_rows([dataclasses.asdict(row) for row in result.history])
+        show_table("Training curve", header, rows)
+    if result.best_score is not None:
+        say(f"Best mean AP over IoU 0.5 to 0.9 on the held-out images: {result.best_score:.3f}")
+    prediction = result.model.config.prediction
+    say(f"Thresholds: seed {prediction.seed_threshold:g}, foreground {prediction.foreground_threshold:g}")
+    say(f"Model: {result.path}")
+    say(f"Run folder: {run_folder}")
+    say(f"Segment images with: embedseg predict {shlex.quote(str(result.path))} IMAGES... --output DIR")
+
+
+def _resume_command() -> str:
+    words = [word for word in sys.argv[1:] if word != "--overwrite"]
+    return shlex.join(["embedseg", *words, *([] if "--resume" in words else ["--resume"])])

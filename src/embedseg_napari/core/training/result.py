@@ -1,0 +1,28 @@
+"""What a training leaves behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from embedseg_napari.core.events import EpochFinished
+    from embedseg_napari.core.model.model import Model
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingResult:
+    """The outcome of a training, finished or stopped."""
+
+    model: Model
+    """The best model by validation score, or the last where there was no validation."""
+    history: tuple[EpochFinished, ...]
+    """One row per epoch."""
+    best_score: float | None
+    """Validation score of `model`: mean AP over IoU 0.5 ... 0.9; None without validation."""
+    stopped: bool
+    """Whether a stop was asked for before the end."""
+    path: Path | None
+    """Where the model was saved, if it was."""

@@ -1,0 +1,69 @@
+"""How far a training is, and the learning rate that belongs to it."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from embedseg_napari.core.config import TrainingConfig
+
+
+@dataclass(slots=True)
+class Clock:
+    """Wall-clock seconds of a training, those before a resume included.
+
+    Parameters
+    ----------
+    started : float
+        `time.monotonic` at the start of the program, so that reading data counts.
+    before : float
+        Seconds spent before a resume.
+    """
+
+    started: float = field(default_factory=time.monotonic)
+    before: float = 0.0
+
+    def seconds(self) -> float:
+        """Seconds so far."""
+        return self.before + time.monotonic() - self.started
+
+
+@dataclass(slots=True)
+class Schedule:
+    """Fraction of the training done, by steps or by the clock, and the learning rate there."""
+
+    config: TrainingConfig
+    steps_per_epoch: int
+    clock: Clock
+    reserve: float = 2.0
+    """Seconds of a time budget kept for the last validation and for saving."""
+
+    def progress(self, step: int) -> float:
+        """Fraction of the training that is done after `step` steps, 0 to 1."""
+        if self.config.epochs is not None:
+            return min(step / (self.config.epochs * self.steps_per_epoch), 1.0)
+        assert self.config.minutes is not None
+        budget = max(self.config.minutes * 60 - self.reserve, 1e-3)
+        return min(self.clock.seconds() / budget, 1.0)
+
+    def learning_rate(self, step: int) -> float:
+        """Learning rate of the next step.
+
+        The polynomial is the paper's, (1 - epoch / epochs) ** 0.9, constant within an epoch; the cosine falls with
+        every step.
+        """
+        progress = self.progress(step)
+        base = self.config.learning_rate
+        if self.config.schedule == "polynomial":
+            if self.config.epochs is not None:
+                progress = (step // self.steps_per_epoch) / self.config.epochs
+            factor = (1.0 - progress) ** 0.9
+        else:
+            factor = 0.5 * (1.0 + math.cos(math.pi * progress))
+        if progress < self.config.warmup:
+            # Never zero, so that a first step teaches something.
+            factor *= (progress + 0.1 * self.config.warmup) / (1.1 * self.config.warmup)
+        return base * factor

@@ -1,0 +1,85 @@
+"""Scores of true predictions on held-out images, and the defaults for prediction chosen on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from embedseg_napari.core.evaluation.matching import match
+from embedseg_napari.core.evaluation.thresholds import tune_thresholds
+from embedseg_napari.core.inference.clustering import cluster
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from embedseg_napari.core.config import PredictionConfig
+    from embedseg_napari.core.data.pairs import Example
+    from embedseg_napari.core.maps import EmbeddingMaps
+    from embedseg_napari.core.model.model import Model
+
+IOU_THRESHOLDS = tuple(round(0.5 + 0.05 * i, 2) for i in range(9))
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Mean over images of the average precision."""
+
+    ap_50: float
+    """At IoU 0.5."""
+    ap_mean: float
+    """Mean over IoU 0.5, 0.55 ... 0.9."""
+
+
+class Validator:
+    """Segments held-out images as a user would, and compares with their truth.
+
+    Parameters
+    ----------
+    examples : sequence of Example
+        Held-out images. Where objects overlap, the truth stays a stack of planes.
+    """
+
+    def __init__(self, examples: Sequence[Example]) -> None:
+        self.examples = examples
+
+    def embed(self, model: Model, precision: str, should_stop: Callable[[], bool]) -> list[EmbeddingMaps] | None:
+        """Maps of every image, or None if stopped on the way."""
+        maps = []
+        axes = model.config.axes
+        for example in self.examples:
+            if should_stop():
+                return None
+            maps.append(model.embed(example.image, axes, precision=precision))
+        return maps
+
+    def score(self, maps: Sequence[EmbeddingMaps], settings: PredictionConfig) -> Scores:
+        """Cluster the maps and score the labels."""
+        rows = []
+        for example, one in zip(self.examples, maps, strict=True):
+            labels = cluster(
+                one, settings.seed_threshold, settings.foreground_threshold, settings.min_object_size, settings.seeds
+            )
+            if example.ignore is not None:
+                labels = without_ignored(labels, example.ignore)
+            rows.append([row.ap for row in match(example.instances, labels, iou_thresholds=IOU_THRESHOLDS)])
+        mean = np.mean(rows, axis=0)
+        return Scores(float(mean[0]), float(mean.mean()))
+
+    def tune(self, maps: Sequence[EmbeddingMaps], settings: PredictionConfig) -> PredictionConfig:
+        """Settings with the seed and foreground thresholds that score best on the held-out images."""
+        pairs = [(one, example.instances) for one, example in zip(maps, self.examples, strict=True)]
+        best = tune_thresholds(pairs, min_object_size=settings.min_object_size)
+        return settings.model_copy(
+            update={"seed_threshold": best.seed_threshold, "foreground_threshold": best.foreground_threshold}
+        )
+
+
+def without_ignored(labels: np.ndarray, ignore: np.ndarray) -> np.ndarray:
+    """Labels without the objects that lie mostly on ignored pixels, where no truth is known."""
+    sizes = np.bincount(labels.ravel())
+    inside = np.bincount(labels[ignore], minlength=len(sizes))
+    drop = inside * 2 > sizes
+    drop[0] = False
+    return np.where(drop[labels], 0, labels)
