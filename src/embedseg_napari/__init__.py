@@ -1,0 +1,89 @@
+"""Instance segmentation of 2D and 3D microscopy images by learned spatial embeddings.
+
+The names below are loaded when they are first used: importing the package costs next to nothing and brings in neither
+PyTorch nor NumPy, let alone a viewer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from embedseg_napari.core.config import ModelConfig, PredictionConfig, TrainingConfig
+    from embedseg_napari.core.data.centers import medoid
+    from embedseg_napari.core.errors import EmbedSegError
+    from embedseg_napari.core.evaluation.matching import match
+    from embedseg_napari.core.inference.clustering import cluster
+    from embedseg_napari.core.inference.predictor import Predictor
+    from embedseg_napari.core.inference.segmentation import Segmentation
+    from embedseg_napari.core.losses.spatial_embedding import spatial_embedding_loss
+    from embedseg_napari.core.maps import EmbeddingMaps
+    from embedseg_napari.core.model.legacy import LegacyGeometry
+    from embedseg_napari.core.model.model import Model, load_model
+    from embedseg_napari.core.training.result import TrainingResult
+    from embedseg_napari.core.training.trainer import Trainer, train
+
+    __version__: str
+
+__all__ = [
+    "EmbedSegError",
+    "EmbeddingMaps",
+    "LegacyGeometry",
+    "Model",
+    "ModelConfig",
+    "PredictionConfig",
+    "Predictor",
+    "Segmentation",
+    "Trainer",
+    "TrainingConfig",
+    "TrainingResult",
+    "__version__",
+    "cluster",
+    "load_model",
+    "match",
+    "medoid",
+    "spatial_embedding_loss",
+    "train",
+]
+
+_HOME = {
+    "EmbedSegError": "core.errors",
+    "EmbeddingMaps": "core.maps",
+    "LegacyGeometry": "core.model.legacy",
+    "Model": "core.model.model",
+    "ModelConfig": "core.config",
+    "PredictionConfig": "core.config",
+    "Predictor": "core.inference.predictor",
+    "Segmentation": "core.inference.segmentation",
+    "Trainer": "core.training.trainer",
+    "TrainingConfig": "core.config",
+    "TrainingResult": "core.training.result",
+    "cluster": "core.inference.clustering",
+    "load_model": "core.model.model",
+    "match": "core.evaluation.matching",
+    "medoid": "core.data.centers",
+    "spatial_embedding_loss": "core.losses.spatial_embedding",
+    "train": "core.training.trainer",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            value: Any = version("embedseg-napari")
+        except PackageNotFoundError:  # run from a source folder that was never installed
+            value = "0+unknown"
+    elif name in _HOME:
+        from importlib import import_module
+
+        value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

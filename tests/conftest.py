@@ -1,0 +1,97 @@
+"""Fixtures shared by all tests.
+
+The environment variable EMBEDSEG_SHARED names a folder with real annotated images (``data/``) and with numbers the
+original program computed (``golden/``). Tests that need them skip with a reason where it is not set.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NO_SHARED = "EMBEDSEG_SHARED does not name a folder with real images"
+
+
+def _shared() -> Path | None:
+    value = os.environ.get("EMBEDSEG_SHARED", "")
+    return Path(value).resolve() if value and Path(value).is_dir() else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if _shared() is None:
+        for item in items:
+            if item.get_closest_marker("real"):
+                item.add_marker(pytest.mark.skip(reason=NO_SHARED))
+
+
+@pytest.fixture(scope="session")
+def shared_folder() -> Path:
+    """Folder with ``data/`` and ``golden/``."""
+    folder = _shared()
+    if folder is None:
+        pytest.skip(NO_SHARED)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared_data(shared_folder: Path) -> Callable[[str], Path]:
+    """Return the folder of a real data set by its name."""
+
+    def find(name: str) -> Path:
+        path = shared_folder / "data" / name
+        if not path.exists():
+            pytest.skip(f"no data set {name} in {path.parent}")
+        return path
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def golden(shared_folder: Path) -> Callable[[str], Path]:
+    """Return the path of a file with reference numbers by its name."""
+
+    def find(name: str) -> Path:
+        path = shared_folder / "golden" / name
+        if not path.exists():
+            pytest.skip(f"no reference file {name} in {path.parent}")
+        return path
+
+    return find
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Random numbers that are the same in every run."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def blobs() -> Callable[..., tuple[np.ndarray, np.ndarray]]:
+    """Return a small image (float32) and its labels (int32) of well separated balls: ``blobs(ndim, n=6, size=64)``."""
+
+    def make(ndim: int, n: int = 6, size: int = 64) -> tuple[np.ndarray, np.ndarray]:
+        rng = np.random.default_rng(ndim)
+        shape = (size,) * ndim if ndim == 2 else (max(size // 4, 8), size, size)
+        grid = np.indices(shape, dtype=np.float32)
+        labels = np.zeros(shape, np.int32)
+        for _ in range(50 * n):
+            if labels.max() == n:
+                break
+            radii = np.array([rng.uniform(4, 7) if side >= 32 else rng.uniform(2, 3) for side in shape], np.float32)
+            center = rng.uniform(radii + 1, np.array(shape) - radii - 1).astype(np.float32)
+            scaled = ((grid.T - center) / (radii + 1.5)).T
+            if labels[(scaled**2).sum(0) < 1].any():
+                continue
+            inside = (((grid.T - center) / radii).T ** 2).sum(0) < 1
+            labels[inside] = labels.max() + 1
+        image = np.where(labels > 0, 180, 20) + rng.normal(0, 5, shape)
+        return image.astype(np.float32), labels
+
+    return make
