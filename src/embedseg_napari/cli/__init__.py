@@ -7,20 +7,16 @@ has checked its arguments.
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
-# A time budget counts from the start of the process; reading the interpreter and this package took processor time.
-_STARTED = time.monotonic() - time.process_time()
+import typer
 
-from typing import TYPE_CHECKING, Annotated, NoReturn  # noqa: E402
-
-import typer  # noqa: E402
-
-from embedseg_napari.cli.demo import demo  # noqa: E402
-from embedseg_napari.cli.evaluate import evaluate  # noqa: E402
-from embedseg_napari.cli.failures import end_with_a_sentence  # noqa: E402
-from embedseg_napari.cli.info import info  # noqa: E402
-from embedseg_napari.cli.predict import predict  # noqa: E402
-from embedseg_napari.cli.train import train  # noqa: E402
+from embedseg_napari.cli.demo import demo
+from embedseg_napari.cli.evaluate import evaluate
+from embedseg_napari.cli.failures import end_with_a_sentence
+from embedseg_napari.cli.info import info
+from embedseg_napari.cli.predict import predict
+from embedseg_napari.cli.train import train
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,7 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         Always: 0 if all that was asked for was done, 1 for bad input or a failure, 2 for a wrong call,
         128 + the signal's number (130 for Ctrl-C) after a stop.
     """
-    started = _STARTED if arguments is None else time.monotonic()
+    # A time budget counts from the start of the process, which so far did little but read Python and this package.
+    started = time.monotonic() - (time.process_time() if arguments is None else 0.0)
     with end_with_a_sentence():
         app(args=None if arguments is None else list(arguments), prog_name="embedseg", obj=started)
     raise SystemExit(0)

@@ -62,12 +62,12 @@ def show_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]],
 
 
 def duration(seconds: float) -> str:
-    """Seconds as ``3:25`` or ``1:03:25``."""
+    """Write seconds as ``3:25`` or ``1:03:25``."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def count(n: int, noun: str) -> str:
-    """Number and noun, in the plural where it belongs."""
+    """Write number and noun, in the plural where it belongs."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

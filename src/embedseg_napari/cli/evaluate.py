@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 (the command line reads annotations at run time)
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from embedseg_napari.core.evaluation.matching import MatchRow
-
-THRESHOLDS = tuple(round(0.5 + 0.05 * i, 2) for i in range(9))
-"""IoU thresholds of the table, as in the papers."""
 
 
 def evaluate(
@@ -104,16 +101,16 @@ def score(pairs: Sequence[tuple[Path, Path]]) -> dict[str, Any]:
     """
     import numpy as np
 
-    from embedseg_napari.core.evaluation.matching import lenient_ap, match
+    from embedseg_napari.core.evaluation.matching import IOU_THRESHOLDS, lenient_ap, match
 
-    keys = [f"{threshold:.2f}" for threshold in THRESHOLDS]
+    keys = [f"{threshold:.2f}" for threshold in IOU_THRESHOLDS]
     tables: list[list[MatchRow]] = []
     lenient: list[list[float]] = []
     for true_path, predicted_path in pairs:
         true, predicted = _read_pair(true_path, predicted_path)
-        tables.append(match(true, predicted, iou_thresholds=THRESHOLDS))
+        tables.append(match(true, predicted, iou_thresholds=IOU_THRESHOLDS))
         if true.ndim > predicted.ndim:
-            lenient.append([float(value) for value in lenient_ap(true, predicted, THRESHOLDS)])
+            lenient.append([float(value) for value in lenient_ap(true, predicted, IOU_THRESHOLDS)])
 
     def per_threshold(values: np.ndarray) -> dict[str, float]:
         return {key: float(value) for key, value in zip(keys, values, strict=True)}

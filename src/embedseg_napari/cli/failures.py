@@ -48,6 +48,7 @@ class StopRequest:
         self.number: int | None = None
 
     def __call__(self) -> bool:
+        """Whether a stop was asked for."""
         return self.number is not None
 
     @property
@@ -111,7 +112,7 @@ def end_with_a_sentence() -> Iterator[None]:
         except Interrupted as interruption:
             complain("Interrupted; no half-written file was left.")
             raise SystemExit(interruption.status) from None
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (the last resort before a traceback)
             complain(sentence(error))
             raise SystemExit(1) from None
 

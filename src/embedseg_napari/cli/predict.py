@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path  # noqa: TC003 (the command line reads annotations at run time)
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -167,7 +167,8 @@ def plan(inputs: list[Path], output: Path, *, tables: bool, overwrite: bool) -> 
     for job in jobs:
         if job.labels in seen:
             raise DataError(
-                f"{seen[job.labels]} and {job.image} would both become {job.labels}; segment them into different folders."
+                f"{seen[job.labels]} and {job.image} would both become {job.labels}; "
+                "give one of them another name, or segment them into different folders."
             )
         seen[job.labels] = job.image
     sources = {image.resolve() for image in images}
@@ -234,22 +235,21 @@ def _segment(
 def _take_channel(picture: Picture, channel: int, ndim: int, n_channels: int) -> tuple[np.ndarray, str]:
     from embedseg_napari.core.axes import guess_axes
 
-    axes = picture.axes or guess_axes(picture.array.shape, ndim, n_channels)
+    shape = picture.array.shape
+    axes = picture.axes or guess_axes(shape, ndim, n_channels)
     if "C" not in axes:
         raise DataError(
-            f"{picture.path}: has no channel axis (shape {picture.array.shape} is read as {axes}); leave out --channel, or "
-            "name the axes with --axes."
+            f"{picture.path}: has no channel axis (shape {shape} is read as {axes}); leave out --channel, "
+            "or name the axes with --axes."
         )
     axis = axes.index("C")
-    if channel >= picture.array.shape[axis]:
-        raise DataError(
-            f"{picture.path}: has {picture.array.shape[axis]} channel(s), counted from 0; there is no channel {channel}."
-        )
+    if channel >= shape[axis]:
+        raise DataError(f"{picture.path}: has {shape[axis]} channel(s), counted from 0; there is no channel {channel}.")
     return picture.array.take(channel, axis), axes.replace("C", "")
 
 
 def table_text(segmentation: Segmentation, space: str) -> str:
-    """Objects of a segmentation as comma-separated values.
+    """Write the objects of a segmentation as comma-separated values.
 
     Parameters
     ----------
@@ -261,16 +261,19 @@ def table_text(segmentation: Segmentation, space: str) -> str:
     Returns
     -------
     str
-        A header, and one row per object: label, score, size in pixels, centre in pixels per axis.
+        A header, and one row per object: frame (in a time-lapse), label, score, size in pixels, centre in pixels per
+        axis.
     """
     import numpy as np
 
-    sizes = np.bincount(segmentation.labels.ravel(), minlength=len(segmentation.scores) + 1)
-    lines = [",".join(["label", "score", "size", *(f"center_{letter.lower()}" for letter in space)])]
-    for label, (score, center) in enumerate(zip(segmentation.scores, segmentation.centers, strict=True), start=1):
-        numbers: list[Any] = [label, f"{score:.4f}", sizes[label], *(f"{value:.2f}" for value in center)]
-        lines.append(",".join(map(str, numbers)))
-    return "\n".join(lines) + "\n"
+    header = ["label", "score", "size", *(f"center_{letter.lower()}" for letter in space)]
+    lines = [["frame", *header] if segmentation.frames else header]
+    for frame, part in enumerate(segmentation.frames or (segmentation,)):
+        sizes = np.bincount(part.labels.ravel(), minlength=len(part.scores) + 1)
+        for label, (score, center) in enumerate(zip(part.scores, part.centers, strict=True), start=1):
+            row = [str(label), f"{score:.4f}", str(sizes[label]), *(f"{value:.2f}" for value in center)]
+            lines.append([str(frame), *row] if segmentation.frames else row)
+    return "".join(",".join(line) + "\n" for line in lines)
 
 
 def _named(path: Path, text: str) -> str:

@@ -125,7 +125,7 @@ class TrainingProgress:
 
 
 def started_lines(event: TrainingStarted) -> list[str]:
-    """What a training works with, in two or three lines."""
+    """Tell in two lines what a training works with."""
     images = f"Training on {count(event.n_images, 'image')} with {count(event.n_objects, 'object')}"
     held_out = (
         f", validating on {count(event.n_validation_images, 'image')}."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import sys
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 (the command line reads annotations at run time)
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -96,7 +96,7 @@ def train(
         raise typer.BadParameter("--epochs and --minutes exclude each other; give the one that shall end the training.")
     if val is not None and (val_fraction is not None or val_group is not None):
         raise typer.BadParameter(
-            "--val gives the validation images, so --val-fraction and --val-group have nothing to choose; leave them out."
+            "--val names the validation images; leave out --val-fraction and --val-group, which would choose others."
         )
     if output.suffix != ".embedseg":
         raise typer.BadParameter(f"--output {output} must end in .embedseg.")
@@ -132,7 +132,7 @@ def train(
 
 
 def training_settings(preset: str, path: Path | None, explicit: dict[str, Any]) -> TrainingConfig:
-    """Settings of a preset, changed by a YAML file, changed by options.
+    """Take the settings of a preset, changed by a YAML file, changed by options.
 
     Parameters
     ----------
@@ -212,8 +212,8 @@ def _check_places(
             )
         if (run_folder / CHECKPOINT).exists():
             raise DataError(
-                f"Run folder {run_folder} holds an earlier training; add --resume to go on with it, --overwrite to begin "
-                "anew, or choose another --run-folder."
+                f"Run folder {run_folder} holds an earlier training; add --resume to go on with it, "
+                "--overwrite to begin anew, or choose another --run-folder."
             )
     require_writable(output.parent, "--output")
     if run_folder.exists() and not run_folder.is_dir():
@@ -239,9 +239,7 @@ def _read(
         found = find_dataset(val)[0]
     elif fraction is not None or group is not None:
         if found is not None:
-            say(
-                f"{found} is left alone: --val-fraction or --val-group choose validation images among the training images."
-            )
+            say(f"{found} is left alone: --val-fraction or --val-group choose among the training images.")
         found = None
     training = load_folder(folder, axes=axes, channel=channel, spacing=spacing)
     if found is not None:

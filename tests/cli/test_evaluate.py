@@ -1,0 +1,118 @@
+"""``embedseg evaluate`` as a user types it."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import tifffile
+
+KEYS = ["0.50", "0.55", "0.60", "0.65", "0.70", "0.75", "0.80", "0.85", "0.90"]
+
+
+def write(folder, name, array):
+    folder.mkdir(exist_ok=True)
+    tifffile.imwrite(folder / name, array, photometric="minisblack")
+
+
+@pytest.fixture
+def folders(tmp_path, draw):
+    """Truth and predictions of two images: one perfect, one with one of four objects missing."""
+    for number in range(2):
+        labels = draw(number)[1]
+        write(tmp_path / "truth", f"im{number}.tif", labels)
+        write(tmp_path / "predicted", f"im{number}.tif", np.where(labels == 3, 0, labels) if number else labels * 7)
+    return tmp_path / "truth", tmp_path / "predicted"
+
+
+def test_scores_are_right_on_screen_and_in_the_file(embedseg, folders, tmp_path):
+    truth, predicted = folders
+    ended = embedseg("evaluate", "--truth", truth, "--predicted", predicted, "--json", tmp_path / "scores.json")
+    assert ended.status == 0, ended.err
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert scores["n_images"] == 2
+    assert list(scores["ap"]) == KEYS
+    assert list(scores["ap"].values()) == pytest.approx([(1 + 0.75) / 2] * 9)
+    assert scores["ap_mean"] == pytest.approx(0.875)
+    assert scores["precision"]["0.50"] == 1
+    assert scores["recall"]["0.50"] == pytest.approx(7 / 8)
+    assert scores["f1"]["0.50"] == pytest.approx(14 / 15)
+    assert (scores["tp"]["0.90"], scores["fp"]["0.90"], scores["fn"]["0.90"]) == (7, 0, 1)
+    assert scores["images"]["im1"]["ap"]["0.75"] == pytest.approx(0.75)
+    assert "lenient_ap" not in scores
+    assert "2 images, 8 true objects" in ended.out
+    for key in [*KEYS, "mean"]:
+        assert any(line.split()[:2] == [key, "0.875"] for line in ended.out.splitlines())
+
+
+def test_suffixes_may_differ_and_masks_may_lie_in_a_dataset(embedseg, draw, tmp_path):
+    (tmp_path / "set").mkdir()
+    write(tmp_path / "set" / "masks", "a.tif", draw(0)[1])
+    write(tmp_path / "predicted", "a.tiff", draw(0)[1])
+    ended = embedseg("evaluate", "--truth", tmp_path / "set", "--predicted", tmp_path / "predicted")
+    assert ended.status == 0, ended.err
+
+
+def test_overlapping_truth_is_scored_both_ways(embedseg, tmp_path):
+    planes = np.zeros((2, 20, 20), np.uint8)
+    planes[0, 2:12, 2:12] = 255
+    planes[1, 10:18, 10:18] = 255
+    labels = np.zeros((20, 20), np.uint16)
+    labels[2:12, 2:12] = 1
+    labels[10:18, 10:18] = 2
+    write(tmp_path / "truth", "worms.tif", planes)
+    write(tmp_path / "predicted", "worms.tif", labels)
+    ended = embedseg(
+        "evaluate", "--truth", tmp_path / "truth", "--predicted", tmp_path / "predicted", "--json", tmp_path / "s.json"
+    )
+    assert ended.status == 0, ended.err
+    scores = json.loads((tmp_path / "s.json").read_text())
+    assert scores["ap"]["0.50"] == 1
+    assert scores["lenient_ap"]["0.50"] == 1
+    assert "Lenient AP" in ended.out
+
+
+def test_missing_predictions_are_named(embedseg, folders):
+    truth, predicted = folders
+    (predicted / "im1.tif").unlink()
+    ended = embedseg("evaluate", "--truth", truth, "--predicted", predicted)
+    assert ended.status == 1
+    assert "1 prediction" in ended.err
+    assert "im1" in ended.err
+    assert ended.out == ""
+
+
+def test_predictions_without_truth_are_left_out_with_a_warning(embedseg, draw, folders):
+    truth, predicted = folders
+    write(predicted, "more.tif", draw(3)[1])
+    ended = embedseg("evaluate", "--truth", truth, "--predicted", predicted)
+    assert ended.status == 0
+    assert "Warning" in ended.err
+    assert "more" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("spoil", "fault"),
+    [
+        (lambda labels: labels.astype(np.float32), "float32"),
+        (lambda labels: labels[:40], "shape"),
+        (lambda labels: -labels.astype(np.int16), "negative"),
+    ],
+)
+def test_a_prediction_that_cannot_be_scored_is_named(embedseg, draw, folders, spoil, fault):
+    truth, predicted = folders
+    write(predicted, "im1.tif", spoil(draw(1)[1]))
+    ended = embedseg("evaluate", "--truth", truth, "--predicted", predicted)
+    assert ended.status == 1
+    assert "im1.tif" in ended.err
+    assert fault in ended.err
+
+
+def test_missing_and_empty_folders_are_named(embedseg, folders, tmp_path):
+    truth, _ = folders
+    ended = embedseg("evaluate", "--truth", truth, "--predicted", tmp_path / "nowhere")
+    assert (ended.status, "nowhere" in ended.err) == (1, True)
+    (tmp_path / "empty").mkdir()
+    ended = embedseg("evaluate", "--truth", tmp_path / "empty", "--predicted", truth)
+    assert (ended.status, "empty" in ended.err) == (1, True)

@@ -1,0 +1,35 @@
+"""``embedseg info`` as a user types it."""
+
+from __future__ import annotations
+
+import json
+
+from embedseg_napari.core.config import ModelConfig
+
+
+def test_the_card_says_what_the_model_takes(embedseg, trained):
+    ended = embedseg("info", trained)
+    assert ended.status == 0, ended.err
+    for text in (
+        "branched-erfnet, 2D",
+        "CYX, 1 channel",
+        "Seed threshold",
+        "on 5 images with 20 objects",
+        "Training curve",
+    ):
+        assert text in ended.out
+    assert "\x1b" not in ended.out
+
+
+def test_json_is_the_whole_configuration(embedseg, trained):
+    ended = embedseg("info", trained, "--json")
+    assert ended.status == 0
+    config = ModelConfig.parse(json.loads(ended.out))
+    assert config.training["n_objects"] == 20
+    assert len(config.history) == 1
+
+
+def test_an_unknown_model_is_named(embedseg):
+    ended = embedseg("info", "no-such-model")
+    assert ended.status == 1
+    assert "no-such-model" in ended.err

@@ -1,0 +1,172 @@
+"""``embedseg predict`` as a user types it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tifffile
+
+from embedseg_napari.cli.predict import plan, table_text
+from embedseg_napari.core.config import PredictionConfig
+from embedseg_napari.core.data.images import read_image, write_image
+from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.inference.segmentation import Segmentation, join_frames
+
+
+@pytest.fixture
+def images(tmp_path, draw):
+    """Folder of two images with a pixel size."""
+    folder = tmp_path / "images"
+    for number in range(2):
+        write_image(folder / f"im{number}.tif", draw(number)[0], "YX", (0.5, 0.5), "um")
+    return folder
+
+
+def test_writes_labels_of_the_same_size_and_pixel_size(embedseg, trained, images, tmp_path):
+    out = tmp_path / "labels"
+    ended = embedseg("predict", trained, images, "--output", out, "--seed-threshold", 0.3, "--csv")
+    assert ended.status == 0, ended.err
+    assert sorted(path.name for path in out.iterdir()) == ["im0.csv", "im0.tif", "im1.csv", "im1.tif"]
+    labels = read_image(out / "im0.tif")
+    assert labels.array.shape == (48, 48)
+    assert np.issubdtype(labels.array.dtype, np.integer)
+    assert (labels.axes, labels.unit) == ("YX", "um")
+    assert labels.spacing == pytest.approx((0.5, 0.5))
+    assert "im0.tif: " in ended.out
+    assert "2 of 2 images" in ended.out
+    assert "\x1b" not in ended.out + ended.err
+    rows = (out / "im0.csv").read_text().splitlines()
+    assert rows[0] == "label,score,size,center_y,center_x"
+    assert len(rows) == labels.array.max() + 1
+
+
+def test_thresholds_reach_the_clustering(embedseg, trained, images, tmp_path):
+    none = embedseg("predict", trained, images, "--output", tmp_path / "a", "--min-object-size", 10**6)
+    assert none.status == 0
+    assert read_image(tmp_path / "a" / "im0.tif").array.max() == 0
+
+
+def test_frames_stay_frames(embedseg, draw, trained, tmp_path):
+    write_image(tmp_path / "movie.tif", np.stack([draw(n)[0] for n in range(3)]), "TYX", (0.5, 0.5), "um")
+    ended = embedseg("predict", trained, tmp_path / "movie.tif", "--output", tmp_path / "out")
+    assert ended.status == 0, ended.err
+    labels = read_image(tmp_path / "out" / "movie.tif")
+    assert (labels.array.shape, labels.axes) == ((3, 48, 48), "TYX")
+
+
+def test_one_channel_of_several(embedseg, draw, trained, tmp_path):
+    write_image(tmp_path / "two.tif", np.stack([draw(n)[0] for n in range(2)]), "CYX")
+    ended = embedseg("predict", trained, tmp_path / "two.tif", "--output", tmp_path / "out", "--channel", 1)
+    assert ended.status == 0, ended.err
+    assert read_image(tmp_path / "out" / "two.tif").array.shape == (48, 48)
+    ended = embedseg("predict", trained, tmp_path / "two.tif", "--output", tmp_path / "none", "--channel", 2)
+    assert (ended.status, "no channel 2" in ended.err) == (1, True)
+
+
+def test_a_bad_image_is_reported_and_the_others_are_done(embedseg, trained, images, tmp_path):
+    (images / "im00_broken.tif").write_bytes(b"II*\0 no more")
+    out = tmp_path / "out"
+    ended = embedseg("predict", trained, images, "--output", out)
+    assert ended.status == 1
+    assert "im00_broken.tif" in ended.err
+    assert "1 of 3 images failed" in ended.err
+    assert sorted(path.name for path in out.iterdir()) == ["im0.tif", "im1.tif"]
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "fault"),
+    [
+        (["--axes", "YXQ"], 1, "YXQ"),
+        (["--axes", "ZYX"], 1, "axes"),
+        (["--seed-threshold", 3], 1, "seed_threshold"),
+        (["--precision", "float8"], 1, "precision"),
+        (["--tile", "100,100"], 2, "multiples of 8"),
+        (["--tile", "8,64,64"], 1, "2D"),
+        (["--spacing", "-1,1"], 2, "pixel size"),
+        (["--device", "abacus"], 1, "abacus"),
+    ],
+)
+def test_wrong_options_are_named(embedseg, trained, images, tmp_path, words, status, fault):
+    ended = embedseg("predict", trained, images, "--output", tmp_path / "out", *words)
+    assert ended.status == status
+    assert fault in ended.err
+    assert list((tmp_path / "out").glob("*.tif")) == []
+
+
+def test_an_unknown_model_is_named(embedseg, images, tmp_path):
+    for model in ("no-such-model", tmp_path / "none.embedseg", tmp_path / "none.pth"):
+        ended = embedseg("predict", model, images, "--output", tmp_path / "out")
+        assert ended.status == 1
+        assert str(model) in ended.err
+        assert len(ended.err.splitlines()) == 1
+
+
+def test_a_file_that_is_no_model_is_refused(embedseg, images, tmp_path):
+    for name in ("fake.embedseg", "fake.pth"):
+        (tmp_path / name).write_bytes(b"not a model at all")
+        ended = embedseg("predict", tmp_path / name, images, "--output", tmp_path / "out")
+        assert ended.status == 1
+        assert name in ended.err
+
+
+def test_two_inputs_of_one_name_are_refused_before_any_work(embedseg, draw, images, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    tifffile.imwrite(other / "im1.tiff", draw(5)[0])
+    # The model does not even exist: names are looked at first.
+    ended = embedseg("predict", tmp_path / "none.embedseg", images, other, "--output", tmp_path / "out")
+    assert ended.status == 1
+    assert "im1.tif" in ended.err
+    assert "im1.tiff" in ended.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_existing_results_are_refused_before_any_work(embedseg, trained, images, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "im1.tif").write_text("precious")
+    ended = embedseg("predict", tmp_path / "none.embedseg", images, "--output", out)
+    assert ended.status == 1
+    assert "--overwrite" in ended.err
+    assert [path.name for path in out.iterdir()] == ["im1.tif"]
+    assert embedseg("predict", trained, images, "--output", out, "--overwrite").status == 0
+    assert read_image(out / "im1.tif").array.shape == (48, 48)
+
+
+def test_inputs_are_never_replaced(embedseg, trained, images):
+    before = (images / "im0.tif").read_bytes()
+    ended = embedseg("predict", trained, images, "--output", images, "--overwrite")
+    assert ended.status == 1
+    assert "input image" in ended.err
+    assert (images / "im0.tif").read_bytes() == before
+
+
+def test_missing_and_empty_inputs_are_named(embedseg, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for name in ("nowhere", "empty"):
+        ended = embedseg("predict", "model", tmp_path / name, "--output", tmp_path / "out")
+        assert (ended.status, name in ended.err) == (1, True)
+    (tmp_path / "file").write_text("")
+    ended = embedseg("predict", "model", tmp_path / "empty", "--output", tmp_path / "file")
+    assert (ended.status, "is a file" in ended.err) == (1, True)
+
+
+def test_plan_takes_files_and_folders(draw, images, tmp_path):
+    tifffile.imwrite(tmp_path / "alone.tiff", draw(0)[0])
+    jobs = plan([images, tmp_path / "alone.tiff"], tmp_path / "out", tables=False, overwrite=False)
+    assert [job.labels.name for job in jobs] == ["im0.tif", "im1.tif", "alone.tif"]
+    with pytest.raises(DataError, match="would both become"):
+        plan([images, images / "im0.tif"], tmp_path / "out", tables=False, overwrite=False)
+
+
+def test_the_table_has_a_row_per_object():
+    labels = np.zeros((4, 5, 6), np.int32)
+    labels[0, 0, :3] = 1
+    labels[2, 2:4, 2:4] = 2
+    centers = np.array([[0, 0, 1], [2, 2.5, 2.5]], np.float32)
+    segmentation = Segmentation(labels, centers, np.array([0.95, 0.5], np.float32), None, PredictionConfig())
+    rows = ["1,0.9500,3,0.00,0.00,1.00", "2,0.5000,4,2.00,2.50,2.50"]
+    assert table_text(segmentation, "ZYX").splitlines() == ["label,score,size,center_z,center_y,center_x", *rows]
+    lines = table_text(join_frames([segmentation, segmentation]), "ZYX").splitlines()
+    assert lines[0] == "frame,label,score,size,center_z,center_y,center_x"
+    assert lines[1:] == [f"{frame},{row}" for frame in range(2) for row in rows]

@@ -1,0 +1,105 @@
+"""What runs show of themselves."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from embedseg_napari.cli import progress as module
+from embedseg_napari.cli.progress import PredictionProgress, TrainingProgress, curve_rows, drain
+from embedseg_napari.core.events import (
+    EpochFinished,
+    Message,
+    PredictionStarted,
+    StepFinished,
+    TileFinished,
+    TrainingStarted,
+)
+
+STARTED = TrainingStarted(6, 2, 40, (64, 64), 20, None, 10, "cpu", "float32")
+
+
+def epoch(number, ap=None, best=False):
+    return EpochFinished(number, 10 * number + 10, 5.0 * number, 1.0 / (number + 1), 0.1, 0.1, 0.1, 1e-3, ap, ap, best)
+
+
+def test_drain_hands_over_every_event_and_returns_the_value():
+    def run():
+        yield 1
+        yield 2
+        return "value"
+
+    seen = []
+    assert drain(run(), seen.append) == "value"
+    assert seen == [1, 2]
+
+
+def test_a_log_gets_lines_at_intervals(monkeypatch, capsys):
+    now = iter(range(0, 1000, 4))
+    monkeypatch.setattr(module.time, "monotonic", lambda: float(next(now)))
+    progress = TrainingProgress(shown=True)
+    with progress.showing():
+        progress(STARTED)
+        for number in range(20):
+            progress(StepFinished(number, number, 0.5, 0.1, 0.1, 0.1, 1e-3, (number + 1) / 20))
+            progress(epoch(number, ap=0.5, best=True))
+    lines = [line for line in capsys.readouterr().out.splitlines() if "epoch" in line and "loss" in line]
+    # An epoch takes 4 seconds here and a line may come every 10, so every third has one, and the last.
+    assert len(lines) == 8
+    assert " ".join(lines[0].split()) == "5% epoch 1/20 0:00 loss 1.0000 AP@0.5 0.500 mean AP 0.500 best so far"
+    assert "epoch 20/20" in lines[-1]
+
+
+def test_a_terminal_gets_a_bar(monkeypatch, capsys):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    progress = TrainingProgress(shown=True)
+    with progress.showing():
+        progress(STARTED)
+        progress(StepFinished(0, 1, 0.5, 0.1, 0.1, 0.1, 1e-3, 0.5))
+        progress.bar.refresh()
+    assert "epoch 1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", [TrainingProgress(False), PredictionProgress(False, 1)])
+def test_without_progress_messages_remain(capsys, kind):
+    with kind.showing():
+        kind(Message("The axes were guessed."))
+        kind(Message("The tile was made smaller.", "warning"))
+        if isinstance(kind, TrainingProgress):
+            kind(epoch(0))
+        else:
+            kind(TileFinished(0, 1, 2))
+    captured = capsys.readouterr()
+    assert captured.out.count("\n") == 1
+    assert "The axes were guessed." in captured.out
+    assert "Warning: " in captured.err
+    assert "The tile was made smaller." in captured.err
+
+
+def test_a_slow_image_tells_its_tiles(monkeypatch, capsys):
+    now = iter(range(0, 1000, 6))
+    monkeypatch.setattr(module.time, "monotonic", lambda: float(next(now)))
+    progress = PredictionProgress(shown=True, n_images=1)
+    progress.start("big.tif")
+    progress(PredictionStarted("TYX", 2, 8))
+    for tile in range(8):
+        progress(TileFinished(1, tile + 1, 8))
+    lines = capsys.readouterr().out.splitlines()
+    assert 0 < len(lines) < 8
+    assert lines[0].startswith("big.tif: frame 2 of 2, tile ")
+
+
+@pytest.mark.parametrize("n", [1, 2, 9, 10, 57, 1000])
+def test_a_curve_keeps_first_last_and_best(n):
+    best = n // 3
+    history = [
+        {"epoch": i, "seconds": i, "loss": 1.0, "ap_50": None, "ap_mean": 0.5, "is_best": i == best} for i in range(n)
+    ]
+    header, rows = curve_rows(history)
+    assert len(rows) <= 10
+    shown = [int(row[0].split()[0]) for row in rows]
+    assert {1, best + 1, n} <= set(shown)
+    assert shown == sorted(set(shown))
+    assert all(len(row) == len(header) for row in rows)
