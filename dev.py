@@ -183,7 +183,7 @@ def install_torch(python: Path) -> None:
         "--index-url",
         CPU_INDEX,
         failure=f"PyTorch for processors could not be fetched from {CPU_INDEX}; check the network, install {pinned} "
-        f"into {python.parent.parent} yourself, or set {WITH_CUDA}=1 to take the build with CUDA from the default index.",
+        f"into {python.parent.parent} yourself, or set {WITH_CUDA}=1 to take the CUDA build from the default index.",
     )
 
 
