@@ -59,7 +59,9 @@ class Residual(nn.Module):
                 padding = [spread if a == axis else 0 for a in range(ndim)]
                 # The names that files of the original program use, for example conv3x1_1.
                 name = f"conv{'x'.join(map(str, kernel))}_{group}"
-                layer = CONVOLUTION[ndim](n_channels, n_channels, kernel, padding=padding, dilation=padding_to_dilation(padding))
+                layer = CONVOLUTION[ndim](
+                    n_channels, n_channels, kernel, padding=padding, dilation=padding_to_dilation(padding)
+                )
                 self.add_module(name, layer)
                 names.append(name)
             self.add_module(f"bn{group}", BATCH_NORM[ndim](n_channels, eps=BATCH_NORM_EPS))

@@ -1,0 +1,190 @@
+"""The network over one whole image: tiles, views and number formats; maps come out in pixels of that image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from embedseg_napari.core.data.normalization import apply_normalization, normalization_parameters
+from embedseg_napari.core.device import is_out_of_memory
+from embedseg_napari.core.errors import ComputeError, Stopped
+from embedseg_napari.core.events import Message, TileFinished
+from embedseg_napari.core.inference.resizing import resize_image, resize_maps
+from embedseg_napari.core.inference.test_time_augmentation import views
+from embedseg_napari.core.inference.tiling import blend, plan_tiles, resolve_tile, round_up
+from embedseg_napari.core.maps import EmbeddingMaps
+from embedseg_napari.core.model.embedding import decode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from numpy.typing import NDArray
+
+    from embedseg_napari.core.inference.test_time_augmentation import View
+    from embedseg_napari.core.inference.tiling import Tile
+    from embedseg_napari.core.model.model import Model
+
+SMALLEST_TILE = 64
+"""Below this side, smaller tiles no longer help against a full memory."""
+DECODE_PIXELS = 1 << 22
+"""Pixels decoded at once: bounds the temporary memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkPass:
+    """How the network is run over images of one shape.
+
+    Parameters
+    ----------
+    model : Model
+        Network and what belongs to it.
+    shape : tuple of int
+        Spatial shape of the images.
+    tile, overlap : tuple of int
+        As `resolve_tile` returns them.
+    precision : str
+        ``"float32"``, ``"bfloat16"`` or ``"float16"``.
+    tta : bool
+        Whether to average over flipped and turned views.
+    normalize : bool
+        False hands the numbers to the network as they are.
+    """
+
+    model: Model
+    shape: tuple[int, ...]
+    tile: tuple[int, ...]
+    overlap: tuple[int, ...]
+    precision: str
+    tta: bool
+    normalize: bool
+
+    @property
+    def network_shape(self) -> tuple[int, ...]:
+        """Spatial shape the network sees."""
+        return tuple(max(1, round(n * self.model.config.reference_scale)) for n in self.shape)
+
+    @property
+    def tiles(self) -> list[Tile]:
+        """The tiles of an image."""
+        return plan_tiles(self.network_shape, self.tile, self.overlap)
+
+    @property
+    def views(self) -> list[View]:
+        """The views of a tile."""
+        every = views(self.model.config.grid_spacing)
+        return every if self.tta else every[:1]
+
+    @property
+    def n_passes(self) -> int:
+        """How often the network runs for one image."""
+        return len(self.tiles) * len(self.views)
+
+    def with_smaller_tiles(self) -> NetworkPass | None:
+        """The same with half as large tiles, or None if they are as small as makes sense."""
+        tile = [min(size, round_up(n)) for size, n in zip(self.tile, self.network_shape, strict=True)]
+        longest = tile.index(max(tile))
+        if tile[longest] <= SMALLEST_TILE:
+            return None
+        tile[longest] = round_up(tile[longest] // 2)
+        sizes, overlap = resolve_tile(len(tile), tile, self.overlap)
+        return replace(self, tile=sizes, overlap=overlap)
+
+    def run(
+        self, image: np.ndarray, frame: int, should_stop: Callable[[], bool]
+    ) -> Generator[Message | TileFinished, None, EmbeddingMaps]:
+        """Compute the maps of one image; where memory runs out, once more with smaller tiles.
+
+        Parameters
+        ----------
+        image : ndarray, shape (C, (Z,) Y, X)
+            Any real type, as it was taken.
+        frame : int
+            Number that the events carry.
+        should_stop : callable
+            Looked at before every run of the network.
+
+        Raises
+        ------
+        Stopped
+            If `should_stop` returned True.
+        ComputeError
+            If memory does not suffice for small tiles either, or the device fails.
+        """
+        plan = self
+        while True:
+            try:
+                return (yield from plan._compute(image, frame, should_stop))
+            except (RuntimeError, MemoryError) as error:
+                device = self.model.device.type
+                if not is_out_of_memory(error):
+                    raise ComputeError(f"The network could not be run on the device {device}: {error}") from error
+                smaller = plan.with_smaller_tiles()
+                if smaller is None:
+                    raise ComputeError(
+                        f"Memory ran out even with tiles of {_product(plan.tile)} pixels; close other programs, "
+                        "segment parts of the image, or use device cpu."
+                    ) from error
+                plan = smaller
+            # Only here the failed tile's tensors, which the error held, are free.
+            if device == "cuda":
+                torch.cuda.empty_cache()
+            yield Message(
+                f"Memory ran out; trying again with smaller tiles of {_product(plan.tile)} pixels.", "warning"
+            )
+
+    def _compute(
+        self, image: np.ndarray, frame: int, should_stop: Callable[[], bool]
+    ) -> Generator[TileFinished, None, EmbeddingMaps]:
+        config, target = self.model.config, self.network_shape
+        shift, scale = np.zeros(len(image), np.float32), np.ones(len(image), np.float32)
+        if self.normalize:
+            shift, scale = normalization_parameters(image, config.normalization)
+        if target != self.shape:
+            image = resize_image(apply_normalization(image, shift, scale), target)
+            shift, scale = np.zeros_like(shift), np.ones_like(scale)
+        raw = np.zeros((2 * config.ndim + 1, *target), np.float32)
+        done, n_passes = 0, self.n_passes
+        for tile in self.tiles:
+            values = apply_normalization(image[(slice(None), *tile.within(target))], shift, scale)
+            batch = torch.from_numpy(_pad(values, tile.shape))[None].to(self.model.device)
+            total: torch.Tensor | None = None
+            for view in self.views:
+                if should_stop():
+                    raise Stopped("The prediction was stopped.")
+                # No inference mode around a yield: it would leak into whoever drains this generator.
+                with torch.inference_mode():
+                    output = view.undo(self.model.raw(view.apply(batch), self.precision))
+                    total = output if total is None else total.add_(output)
+                done += 1
+                yield TileFinished(frame, done, n_passes)
+            assert total is not None
+            with torch.inference_mode():
+                blend(raw, (total[0] / len(self.views)).cpu().numpy(), tile)
+        maps = _decode_in_place(raw, config.grid_spacing)
+        return maps if target == self.shape else resize_maps(maps, self.shape)
+
+
+def _pad(values: NDArray[np.float32], shape: Sequence[int]) -> NDArray[np.float32]:
+    """Fill up to the tile's shape at the far ends by reflection (by repetition along an axis of length 1)."""
+    missing = [(0, 0), *((0, n - have) for n, have in zip(shape, values.shape[1:], strict=True))]
+    return np.pad(values, missing, mode="reflect")
+
+
+def _decode_in_place(raw: NDArray[np.float32], spacing: Sequence[float]) -> EmbeddingMaps:
+    """Turn raw output into maps part by part in the same memory: they hold as many numbers."""
+    ndim = len(spacing)
+    step = max(1, DECODE_PIXELS // max(1, math.prod(raw.shape[2:])))
+    for start in range(0, raw.shape[1], step):
+        part = raw[:, start : start + step]
+        offsets, margins, seed_map = decode(torch.from_numpy(part), spacing)
+        part[:ndim], part[ndim : 2 * ndim], part[2 * ndim] = offsets.numpy(), margins.numpy(), seed_map.numpy()
+    return EmbeddingMaps(raw[:ndim], raw[ndim : 2 * ndim], raw[2 * ndim])
+
+
+def _product(sides: Sequence[int]) -> str:
+    return " x ".join(map(str, sides))

@@ -1,0 +1,177 @@
+"""From an image to its objects: understand the axes, run the network, collect the objects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from embedseg_napari.core.axes import guess_axes, parse_axes, spatial_axes, to_frames
+from embedseg_napari.core.device import supports_precision
+from embedseg_napari.core.errors import DataError, ModelError
+from embedseg_napari.core.events import ClusteringStarted, FrameFinished, Message, PredictionStarted
+from embedseg_napari.core.inference.clustering import warm_up
+from embedseg_napari.core.inference.network_pass import NetworkPass
+from embedseg_napari.core.inference.segmentation import Segmentation
+from embedseg_napari.core.inference.tiling import resolve_tile
+from embedseg_napari.core.runs import never
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    from embedseg_napari.core.config import ModelConfig, PredictionConfig
+    from embedseg_napari.core.events import PredictionEvent
+    from embedseg_napari.core.maps import EmbeddingMaps
+    from embedseg_napari.core.model.model import Model
+
+OTHER_SCALE = 1.5
+"""Pixels that differ in size from those in training by more than this factor are worth a warning."""
+
+
+class Predictor:
+    """Segments images with one model and fixed settings.
+
+    Parameters
+    ----------
+    model : Model
+        Network and what belongs to it.
+    settings : PredictionConfig, optional
+        Default: those stored with the model.
+
+    Raises
+    ------
+    SettingsError
+        If tile or overlap do not fit the model.
+    """
+
+    def __init__(self, model: Model, settings: PredictionConfig | None = None) -> None:
+        self.model = model
+        self.settings = model.config.prediction if settings is None else settings
+        self.tile, self.overlap = resolve_tile(model.config.ndim, self.settings.tile, self.settings.tile_overlap)
+
+    def run(
+        self,
+        image: Any,
+        axes: str | None = None,
+        should_stop: Callable[[], bool] = never,
+        *,
+        spacing: Sequence[float] | None = None,
+        normalize: bool = True,
+        keep_maps: bool = True,
+    ) -> Generator[PredictionEvent, None, Segmentation]:
+        """Segment an image, telling what happens; the generator's value is the Segmentation.
+
+        Parameters
+        ----------
+        image : array
+            Any real type. Every frame along a T axis is segmented by itself.
+        axes : str, optional
+            One letter per axis, such as ``"TCZYX"``; guessed, and told, if missing.
+        should_stop : callable
+            Looked at between tiles and while objects are collected.
+        spacing : sequence of float, optional
+            Size of a pixel (z, y, x) in the model's unit; a message warns if it is far from the model's.
+        normalize : bool
+            False hands the numbers to the network as they are.
+        keep_maps : bool
+            False drops the maps of a frame once it is done, so that long time-lapses fit into memory.
+
+        Raises
+        ------
+        DataError, ModelError
+            If the image cannot be understood or does not fit the model.
+        ComputeError
+            If memory runs out even with small tiles, or the device fails.
+        Stopped
+            If `should_stop` returned True.
+        """
+        # Made ready beside the network's work, so that the first prediction need not wait for it.
+        warm_up()
+        frames, axes, plan = yield from self._prepare(image, axes, normalize)
+        yield from _compare_spacing(self.model.config, spacing)
+        done = []
+        for t in range(len(frames)):
+            maps = yield from plan.run(np.asarray(frames[t]), t, should_stop)
+            yield ClusteringStarted(t)
+            done.append(Segmentation.collect(maps, self.settings, should_stop, keep_maps=keep_maps))
+            yield FrameFinished(t, len(frames), len(done[t].scores))
+        return Segmentation.stack(done) if "T" in axes else done[0]
+
+    def embed(
+        self,
+        image: Any,
+        axes: str | None = None,
+        should_stop: Callable[[], bool] = never,
+        *,
+        normalize: bool = True,
+    ) -> Generator[PredictionEvent, None, EmbeddingMaps]:
+        """Run the network on one image; the generator's value is the EmbeddingMaps. Parameters as for `run`.
+
+        Raises
+        ------
+        DataError
+            Also if the image has several frames.
+        """
+        frames, axes, plan = yield from self._prepare(image, axes, normalize)
+        if len(frames) != 1:
+            raise DataError(f"The image has {len(frames)} frames (axes {axes}); embed them one by one.")
+        return (yield from plan.run(np.asarray(frames[0]), 0, should_stop))
+
+    def _prepare(
+        self, image: Any, axes: str | None, normalize: bool
+    ) -> Generator[PredictionEvent, None, tuple[np.ndarray, str, NetworkPass]]:
+        """Frames TC(Z)YX, the axes as given or guessed, and how the network will be run."""
+        config, device = self.model.config, self.model.device
+        array = _as_array(image)
+        if axes is None:
+            axes = guess_axes(array.shape, config.ndim, config.n_channels)
+            yield Message(f"The axes of the image, shape {array.shape}, were guessed to be {axes}.")
+        axes = parse_axes(axes)
+        frames = to_frames(array, axes)
+        _check_fit(config, frames.shape, axes)
+        precision = self.settings.precision
+        if not supports_precision(device, precision):
+            yield Message(
+                f"The network runs in float32: the {device.type} of this machine has no {precision} of its own."
+            )
+            precision = "float32"
+        shape = tuple(int(n) for n in frames.shape[2:])
+        plan = NetworkPass(self.model, shape, self.tile, self.overlap, precision, self.settings.tta, normalize)
+        yield PredictionStarted(axes, len(frames), plan.n_passes)
+        return frames, axes, plan
+
+
+def _as_array(image: Any) -> Any:
+    """NumPy arrays, and lazy ones that behave alike, stay as they are; anything else becomes NumPy."""
+    array = image if hasattr(image, "__array_function__") and hasattr(image, "transpose") else np.asarray(image)
+    if array.dtype.kind not in "buif":
+        raise DataError(f"An image of type {array.dtype} cannot be segmented; convert it to real numbers.")
+    if array.size == 0:
+        raise DataError(f"The image is empty (shape {array.shape}).")
+    return array
+
+
+def _check_fit(config: ModelConfig, shape: tuple[int, ...], axes: str) -> None:
+    """Whether frames of shape TC(Z)YX are what the model works on."""
+    space = spatial_axes(axes)
+    if len(space) != config.ndim:
+        hint = "if its planes are images of their own, name that axis T" if config.ndim == 2 else "take a 2D model"
+        raise ModelError(f"The image has the spatial axes {space} but the model works in {config.ndim}D; {hint}.")
+    if shape[1] != config.n_channels:
+        raise ModelError(
+            f"The image has {shape[1]} channel(s) (axes {axes}) but the model works on {config.n_channels}; "
+            "choose the channels it was trained on, or another model."
+        )
+
+
+def _compare_spacing(config: ModelConfig, spacing: Sequence[float] | None) -> Generator[PredictionEvent, None, None]:
+    """Warn about pixels of another size than in training."""
+    if spacing is None or config.spacing is None or len(spacing) != config.ndim or min(spacing) <= 0:
+        return
+    if max(max(a / b, b / a) for a, b in zip(spacing, config.spacing, strict=True)) > OTHER_SCALE:
+        there, here = (" x ".join(f"{v:.3g}" for v in values) for values in (config.spacing, spacing))
+        yield Message(
+            f"The model was trained on pixels of {there} {config.spacing_unit or ''}".rstrip()
+            + f", these are {here}; objects may be missed or split.",
+            "warning",
+        )

@@ -1,0 +1,38 @@
+"""Between the image's pixels and those the network works on, where the two differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from embedseg_napari.core.maps import EmbeddingMaps
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def resize_image(image: NDArray[np.float32], shape: Sequence[int]) -> NDArray[np.float32]:
+    """Resample an image, shape (C, (Z,) Y, X), to a spatial shape, smoothing before it shrinks."""
+    from skimage.transform import resize
+
+    return np.stack([resize(channel, shape, order=1, anti_aliasing=True, mode="edge") for channel in image])
+
+
+def resize_maps(maps: EmbeddingMaps, shape: Sequence[int]) -> EmbeddingMaps:
+    """Resample maps to a spatial shape; offsets and margins are measured in the new pixels.
+
+    Pixel centres correspond as x_new + 0.5 = (x_old + 0.5) * n_new / n_old, so an embedding that was one point before
+    is one point after.
+    """
+    from skimage.transform import resize
+
+    def resample(channel: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
+        out: NDArray[np.float32] = resize(channel, shape, order=1, anti_aliasing=False, mode="edge")
+        return (out * np.float32(factor)).astype(np.float32, copy=False)
+
+    factors = [new / old for new, old in zip(shape, maps.seed_map.shape, strict=True)]
+    offsets = np.stack([resample(channel, factor) for channel, factor in zip(maps.offsets, factors, strict=True)])
+    margins = np.stack([resample(channel, factor) for channel, factor in zip(maps.margins, factors, strict=True)])
+    return EmbeddingMaps(offsets, margins, resample(maps.seed_map, 1.0))

@@ -1,0 +1,143 @@
+"""The result of a prediction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from embedseg_napari.core.config import PredictionConfig
+from embedseg_napari.core.errors import SettingsError
+from embedseg_napari.core.inference.clustering import cluster_full
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from embedseg_napari.core.maps import EmbeddingMaps
+
+
+@dataclass(frozen=True, slots=True)
+class Segmentation:
+    """Objects of an image, or of every frame of a time-lapse.
+
+    Parameters
+    ----------
+    labels : ndarray, shape ((T,) (Z,) Y, X), int32
+        0 is background; objects are 1..n, in a time-lapse from 1 in every frame.
+    centers : ndarray, shape (n, ndim), float32
+        Where each object's seed points, in pixels (z, y, x); row i belongs to label i + 1. In a time-lapse
+        (n, 1 + ndim), the frame first, all frames one after the other.
+    scores : ndarray, shape (n,), float32
+        Seediness at the seed, 0 to 1.
+    settings : PredictionConfig
+        What the objects were collected with.
+    frames : tuple of Segmentation
+        In a time-lapse its frames, each by itself; empty otherwise.
+    kept_maps : EmbeddingMaps, optional
+        The maps, if they were kept; read them as `maps`.
+    """
+
+    labels: NDArray[np.int32]
+    centers: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    settings: PredictionConfig = field(repr=False)
+    frames: tuple[Segmentation, ...] = field(default=(), repr=False)
+    kept_maps: EmbeddingMaps | None = field(default=None, repr=False)
+
+    @classmethod
+    def collect(
+        cls,
+        maps: EmbeddingMaps,
+        settings: PredictionConfig,
+        should_stop: Callable[[], bool] | None = None,
+        *,
+        keep_maps: bool = True,
+    ) -> Segmentation:
+        """Collect the objects of one image's maps.
+
+        Raises
+        ------
+        Stopped
+            If `should_stop` returned True.
+        """
+        found = cluster_full(
+            maps,
+            settings.seed_threshold,
+            settings.foreground_threshold,
+            settings.min_object_size,
+            settings.seeds,
+            should_stop,
+        )
+        return cls(found.labels, found.centers, found.scores, settings, kept_maps=maps if keep_maps else None)
+
+    @classmethod
+    def stack(cls, frames: Sequence[Segmentation]) -> Segmentation:
+        """Put the frames of a time-lapse together; at least one."""
+        return cls(
+            np.stack([frame.labels for frame in frames]),
+            np.concatenate([np.insert(frame.centers, 0, t, axis=1) for t, frame in enumerate(frames)]),
+            np.concatenate([frame.scores for frame in frames]),
+            frames[0].settings,
+            tuple(frames),
+        )
+
+    @property
+    def maps(self) -> EmbeddingMaps:
+        """Offsets, margins and seed map.
+
+        Raises
+        ------
+        SettingsError
+            For a time-lapse, whose frames have their own, and if they were not kept.
+        """
+        if self.frames:
+            raise SettingsError("A time-lapse has maps for each frame: use .frames[t].maps.")
+        if self.kept_maps is None:
+            raise SettingsError("The maps of this segmentation were not kept; predict again with keep_maps=True.")
+        return self.kept_maps
+
+    def recluster(
+        self,
+        seed_threshold: float | None = None,
+        foreground_threshold: float | None = None,
+        min_object_size: int | None = None,
+        *,
+        seeds: str | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> Segmentation:
+        """Collect the objects anew with other thresholds, without running the network; what is not given stays.
+
+        Parameters
+        ----------
+        seed_threshold : float, optional
+            Lowest seediness at which an object may start, 0 to 1.
+        foreground_threshold : float, optional
+            Pixels with a seediness above this are foreground, 0 to 1.
+        min_object_size : int, optional
+            Objects need more pixels than this.
+        seeds : {"greedy", "local_maxima"}, optional
+            Which pixels may start an object.
+        should_stop : callable, optional
+            Looked at several times a second.
+
+        Raises
+        ------
+        SettingsError
+            If a value is out of range or the maps were not kept.
+        Stopped
+            If `should_stop` returned True.
+        """
+        given = {
+            "seed_threshold": seed_threshold,
+            "foreground_threshold": foreground_threshold,
+            "min_object_size": min_object_size,
+            "seeds": seeds,
+        }
+        changes = {name: value for name, value in given.items() if value is not None}
+        settings = PredictionConfig.parse({**self.settings.model_dump(), **changes})
+        if self.frames:
+            return self.stack([self.collect(frame.maps, settings, should_stop) for frame in self.frames])
+        return self.collect(self.maps, settings, should_stop)

@@ -1,0 +1,148 @@
+"""Cutting large images into overlapping tiles, and putting the network's outputs back together without seams.
+
+Raw outputs are blended, before activation and before clustering: there offsets are nearly linear in pixels, bandwidths
+are logarithms of margins and seediness is a log-odds, so that a weighted mean is meaningful for each. Test-time
+augmentation averages the same numbers.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from embedseg_napari.core.errors import SettingsError
+from embedseg_napari.core.model.erfnet import STRIDE
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+DEFAULT_TILE = {2: (1024, 1024), 3: (64, 256, 256)}
+"""Pixels per axis (z, y, x) where neither the user nor the model says."""
+DEFAULT_OVERLAP = {2: (128, 128), 3: (24, 64, 64)}
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One tile of an image; it may reach up to 7 pixels beyond the image's far ends."""
+
+    start: tuple[int, ...]
+    """First pixel per axis, a multiple of 8."""
+    shape: tuple[int, ...]
+    """Multiples of 8, the same for all tiles of an image."""
+    weights: tuple[NDArray[np.float32], ...]
+    """Weight along each axis; over all tiles the products of the weights add up to 1 at every pixel."""
+
+    def within(self, shape: Sequence[int]) -> tuple[slice, ...]:
+        """The part of an image of this shape that the tile covers."""
+        return tuple(slice(a, min(a + n, end)) for a, n, end in zip(self.start, self.shape, shape, strict=True))
+
+
+def round_up(length: int) -> int:
+    """Return the next multiple of 8."""
+    return -(-length // STRIDE) * STRIDE
+
+
+def resolve_tile(
+    ndim: int, tile: int | Sequence[int] | None, overlap: int | Sequence[int] | None
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Check tile and overlap, and fill in the defaults.
+
+    Parameters
+    ----------
+    ndim : {2, 3}
+        Spatial axes.
+    tile, overlap : int or sequence of int, optional
+        Pixels per axis (z, y, x); one number stands for all axes. The overlap is rounded up to a multiple of 8 and cut
+        to half the tile.
+
+    Returns
+    -------
+    tile, overlap : tuple of int
+        Multiples of 8.
+
+    Raises
+    ------
+    SettingsError
+        If the number of values is wrong, a side of a tile is no positive multiple of 8, or an overlap is negative.
+    """
+    sizes = DEFAULT_TILE[ndim] if tile is None else _per_axis(ndim, tile, "tile")
+    overlaps = DEFAULT_OVERLAP[ndim] if overlap is None else _per_axis(ndim, overlap, "tile_overlap")
+    if any(size < STRIDE or size % STRIDE for size in sizes):
+        raise SettingsError(f"tile {sizes}: every side must be a multiple of {STRIDE}, and at least {STRIDE}.")
+    if any(o < 0 for o in overlaps):
+        raise SettingsError(f"tile_overlap {overlaps}: must not be negative.")
+    return sizes, tuple(min(round_up(o), size // 2 // STRIDE * STRIDE) for o, size in zip(overlaps, sizes, strict=True))
+
+
+def _per_axis(ndim: int, value: int | Sequence[int], name: str) -> tuple[int, ...]:
+    values = (int(value),) * ndim if isinstance(value, int | np.integer) else tuple(int(v) for v in value)
+    if len(values) != ndim:
+        raise SettingsError(f"{name} {values} has {len(values)} value(s); the model works in {ndim}D.")
+    return values
+
+
+def plan_tiles(shape: Sequence[int], tile: Sequence[int], overlap: Sequence[int]) -> list[Tile]:
+    """Cover an image with tiles of one shape, spread evenly, in array order.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        The image's spatial shape.
+    tile, overlap : sequence of int
+        Largest tile, and least overlap of neighbours, as `resolve_tile` returns them.
+    """
+    sizes = tuple(min(t, round_up(n)) for t, n in zip(tile, shape, strict=True))
+    lines = [_line(round_up(n), size, o) for n, size, o in zip(shape, sizes, overlap, strict=True)]
+    return [
+        Tile(tuple(start for start, _ in parts), sizes, tuple(weights for _, weights in parts))
+        for parts in itertools.product(*lines)
+    ]
+
+
+def _line(length: int, size: int, overlap: int) -> list[tuple[int, NDArray[np.float32]]]:
+    """Starts of the tiles along one axis, and their weights; all lengths are multiples of 8."""
+    if length <= size:
+        return [(0, np.ones(size, np.float32))]
+    n = -(-(length - overlap) // (size - overlap))
+    # Multiples of 8, so that a tile's features lie on the same grid as those of the whole image.
+    starts = [(length - size) // STRIDE * i // (n - 1) * STRIDE for i in range(n)]
+    windows = [np.ones(size, np.float32) for _ in starts]
+    total = np.zeros(length, np.float32)
+    for i, (start, window) in enumerate(zip(starts, windows, strict=True)):
+        if i > 0:
+            window[:overlap] *= _ramp(overlap)
+        if i < n - 1:
+            window[size - overlap :] *= _ramp(overlap)[::-1]
+        total[start : start + size] += window
+    return [(start, window / total[start : start + size]) for start, window in zip(starts, windows, strict=True)]
+
+
+def _ramp(length: int) -> NDArray[np.float32]:
+    """Rise smoothly from 0 to 1 in the middle half; the outer quarter, where a tile lacks context most, stays 0."""
+    position = (np.arange(length) + 0.5) / max(length, 1)
+    t = np.clip(2 * position - 0.5, 0, 1)
+    return (t * t * (3 - 2 * t)).astype(np.float32)
+
+
+def blend(out: NDArray[np.float32], raw: NDArray[np.float32], tile: Tile) -> None:
+    """Add a tile's weighted raw output to that of the image.
+
+    Parameters
+    ----------
+    out : ndarray, shape (channels, (Z,) Y, X)
+        Sum so far, changed in place; zeros at the start.
+    raw : ndarray, shape (channels, *tile.shape)
+        Output for the tile; serves as working memory.
+    tile : Tile
+        Where it belongs.
+    """
+    inside = tile.within(out.shape[1:])
+    raw = raw[(slice(None), *(slice(0, part.stop - part.start) for part in inside))]
+    for axis, weights in enumerate(tile.weights):
+        if (weights != 1).any():
+            raw *= weights[: raw.shape[axis + 1]].reshape(-1, *[1] * (len(tile.weights) - axis - 1))
+    out[(slice(None), *inside)] += raw

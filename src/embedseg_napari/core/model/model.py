@@ -1,0 +1,285 @@
+"""A trained network together with all it needs to segment images."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from embedseg_napari.core.device import choose_device, supports_precision
+from embedseg_napari.core.errors import ModelError, SettingsError
+from embedseg_napari.core.events import Message
+from embedseg_napari.core.inference.predictor import Predictor
+from embedseg_napari.core.model.bundled import bundled_names, bundled_path
+from embedseg_napari.core.model.erfnet import BranchedERFNet
+from embedseg_napari.core.model.legacy import LegacyGeometry, read_legacy
+from embedseg_napari.core.model.model_file import read_model_file, write_model_file
+from embedseg_napari.core.runs import drain, never
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torch import Tensor
+
+    from embedseg_napari.core.config import ModelConfig, PredictionConfig
+    from embedseg_napari.core.events import PredictionEvent
+    from embedseg_napari.core.inference.segmentation import Segmentation
+    from embedseg_napari.core.maps import EmbeddingMaps
+
+logger = logging.getLogger(__name__)
+
+CHECKPOINT_SUFFIXES = (".pth", ".pt")
+
+
+class Model:
+    """A network on a device, and its configuration.
+
+    Parameters
+    ----------
+    config : ModelConfig
+        What the network works on and how its output is read.
+    network : BranchedERFNet
+        Weights, already on the device they shall be used on.
+    path : Path, optional
+        File it came from.
+    """
+
+    def __init__(self, config: ModelConfig, network: BranchedERFNet, path: Path | None = None) -> None:
+        self.config = config
+        self.path = path
+        memory_format = torch.channels_last if config.ndim == 2 else torch.channels_last_3d
+        self.network = network.eval().requires_grad_(False).to(memory_format=memory_format)
+        self._memory_format = memory_format
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.network.parameters()).device
+
+    @torch.inference_mode()
+    def raw(self, images: Tensor, precision: str = "float32") -> Tensor:
+        """Run the bare network.
+
+        Parameters
+        ----------
+        images : Tensor, shape (B, C, (Z,) Y, X)
+            Normalised images, sides multiples of 8.
+        precision : {"float32", "bfloat16", "float16"}
+            Number format; float32 where the device lacks it.
+
+        Returns
+        -------
+        Tensor, shape (B, 2 * ndim + 1, (Z,) Y, X), float32
+            Offsets (z, y, x), bandwidths (z, y, x), seediness, before activation.
+        """
+        device = self.device
+        reduced = precision != "float32" and supports_precision(device, precision)
+        images = images.to(device).contiguous(memory_format=self._memory_format)
+        with torch.autocast(device.type, getattr(torch, precision) if reduced else None, enabled=reduced):
+            return self.network(images).float()  # type: ignore[no-any-return]
+
+    def embed(
+        self,
+        image: Any,
+        axes: str | None = None,
+        *,
+        tta: bool = False,
+        normalize: bool = True,
+        precision: str | None = None,
+        tile: int | Sequence[int] | None = None,
+    ) -> EmbeddingMaps:
+        """Return offsets, margins and seed map of one image, on its own pixels.
+
+        Parameters
+        ----------
+        image : array
+            Any real type, any size.
+        axes : str, optional
+            One letter per axis, such as ``"CYX"``; guessed from the shape, and logged, if left out.
+        tta : bool
+            Average over flipped and turned views (8 x in 2D, 16 x in 3D).
+        normalize : bool
+            False hands the array to the network as it is.
+        precision : {"float32", "bfloat16", "float16"}, optional
+            Default: stored with the model. Float32 where the device has no other.
+        tile : int or sequence of int, optional
+            Largest tile, pixels per axis (z, y, x), multiples of 8; default: stored with the model.
+
+        Raises
+        ------
+        DataError, ModelError, SettingsError
+            If image, axes, model or tile do not fit.
+        ComputeError
+            If memory runs out even with small tiles, or the device fails.
+        """
+        settings = self._settings(tta=tta, precision=precision, tile=tile)
+        return drain(Predictor(self, settings).embed(image, axes, normalize=normalize), log_message)
+
+    def predict(
+        self,
+        image: Any,
+        axes: str | None = None,
+        *,
+        spacing: Sequence[float] | None = None,
+        tta: bool = False,
+        seed_threshold: float | None = None,
+        foreground_threshold: float | None = None,
+        min_object_size: int | None = None,
+        precision: str | None = None,
+        tile: int | Sequence[int] | None = None,
+        on_event: Callable[[PredictionEvent], None] | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> Segmentation:
+        """Segment an image, or every frame of a time-lapse by itself.
+
+        Parameters
+        ----------
+        image : array
+            Any real type, any size.
+        axes : str, optional
+            One letter per axis, such as ``"TYX"``; guessed from the shape, and said in a Message, if left out.
+        spacing : sequence of float, optional
+            Size of a pixel (z, y, x) in the unit of the model's; a Message warns where it is far from the model's.
+        tta : bool
+            Average over flipped and turned views: 8 (2D) or 16 (3D) times slower, a little better.
+        seed_threshold : float, optional
+            Lowest seediness at which an object may start; like the next, stored with the model if left out.
+        foreground_threshold : float, optional
+            Pixels with a seediness above this are foreground.
+        min_object_size : int, optional
+            Objects need more pixels than this.
+        precision : {"float32", "bfloat16", "float16"}, optional
+            Number format of the network. Float32 where the device has no other.
+        tile : int or sequence of int, optional
+            Largest tile, pixels per axis (z, y, x), multiples of 8.
+        on_event : callable, optional
+            Called with every event; without it, messages go to the log.
+        should_stop : callable, optional
+            Looked at between tiles and while objects are collected.
+
+        Returns
+        -------
+        Segmentation
+            Labels, centres, scores and maps.
+
+        Raises
+        ------
+        DataError, ModelError, SettingsError
+            If image, axes, model or settings do not fit.
+        ComputeError
+            If memory runs out even with small tiles, or the device fails.
+        Stopped
+            If `should_stop` returned True.
+        """
+        settings = self._settings(
+            tta=tta,
+            seed_threshold=seed_threshold,
+            foreground_threshold=foreground_threshold,
+            min_object_size=min_object_size,
+            precision=precision,
+            tile=tile,
+        )
+        run = Predictor(self, settings).run(image, axes, should_stop or never, spacing=spacing)
+        return drain(run, log_message if on_event is None else on_event)
+
+    def _settings(self, **given: Any) -> PredictionConfig:
+        """The stored settings, with those that were given in their place."""
+        stored = self.config.prediction
+        if isinstance(given.get("tile"), int):
+            given["tile"] = (given["tile"],) * self.config.ndim
+        return type(stored).parse(stored.model_dump() | {name: v for name, v in given.items() if v is not None})
+
+    def save(self, path: str | Path, *, half: bool = False, overwrite: bool = True) -> Path:
+        """Write the model as one `.embedseg` file.
+
+        Parameters
+        ----------
+        path : path
+            Target; gets the suffix `.embedseg` if it has none.
+        half : bool
+            Store weights in half precision, at half the size.
+        overwrite : bool
+            Whether an existing file may be replaced.
+
+        Raises
+        ------
+        DataError
+            If the file cannot be written.
+        """
+        self.path = write_model_file(path, self.network.state_dict(), self.config, half=half, overwrite=overwrite)
+        return self.path
+
+
+def load_model(source: str | Path, device: str = "auto", legacy: LegacyGeometry | None = None) -> Model:
+    """Load a model.
+
+    Parameters
+    ----------
+    source : str or path
+        Name of a bundled model, an `.embedseg` file, or a `.pth` checkpoint of the original EmbedSeg.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+    legacy : LegacyGeometry, optional
+        Coordinate grid of a `.pth` checkpoint, which does not hold it; default from `data_properties.json` beside it,
+        or else 1/1023 per pixel.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model, or the file is damaged or of an unknown kind.
+    ComputeError
+        If the device is missing.
+    """
+    target = choose_device(device)
+    path = Path(source).expanduser()
+    if isinstance(source, str) and source in bundled_names() and not path.exists():
+        path = bundled_path(source)
+    if path.is_dir():
+        raise ModelError(f"{path}: is a folder; give a model file (.embedseg, or an original .pth).")
+    if not path.exists():
+        known = ", ".join(bundled_names()) or "none"
+        raise ModelError(f"{source}: there is neither such a file nor a bundled model of this name (bundled: {known}).")
+    if path.suffix.lower() in CHECKPOINT_SUFFIXES:
+        weights, config = read_legacy(path, legacy)
+    elif legacy is not None:
+        raise SettingsError(f"{path}: holds its own coordinate grid; legacy is only for original .pth files.")
+    else:
+        weights, config = read_model_file(path)
+    return Model(config, network_from(path, weights, config).to(target), path)
+
+
+def network_from(path: Path, weights: dict[str, Tensor], config: ModelConfig) -> BranchedERFNet:
+    """Build the network of a file's weights on the CPU.
+
+    Raises
+    ------
+    ModelError
+        Naming the first weight that does not fit.
+    """
+    # Shapes first: no memory is taken for what a damaged file only claims, and no random number is drawn.
+    with torch.device("meta"):
+        network = BranchedERFNet(config.ndim, config.n_channels)
+    for name, expected in network.state_dict().items():
+        found = weights.get(name)
+        if found is None or found.shape != expected.shape:
+            what = "missing" if found is None else f"of shape {tuple(found.shape)} instead of {tuple(expected.shape)}"
+            raise ModelError(
+                f"{path}: weight {name} is {what}; this is no {config.architecture} network in {config.ndim}D "
+                f"for {config.n_channels} channel(s)."
+            )
+        if not torch.isfinite(found).all():
+            raise ModelError(f"{path}: weight {name} holds values that are not finite; the file is of no use.")
+    unknown = sorted(set(weights) - set(network.state_dict()))
+    if unknown:
+        raise ModelError(f"{path}: weight {unknown[0]} does not belong to a {config.architecture} network.")
+    network = network.to_empty(device="cpu")
+    network.load_state_dict(weights)
+    return network
+
+
+def log_message(event: PredictionEvent) -> None:
+    """Write messages to the log: where nobody listens to events."""
+    if isinstance(event, Message):
+        logger.log(logging.WARNING if event.level == "warning" else logging.INFO, event.text)

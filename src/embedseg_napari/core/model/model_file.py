@@ -1,0 +1,157 @@
+"""The `.embedseg` file: one zip of JSON and safetensors. Reading one never runs code."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+import zlib
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from embedseg_napari.core.config import ModelConfig
+from embedseg_napari.core.data.images import write_atomically
+from embedseg_napari.core.errors import DataError, ModelError, SettingsError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FORMAT_VERSION = 1
+SUFFIX = ".embedseg"
+CONFIG, WEIGHTS = "model.json", "weights.safetensors"
+MAX_BYTES = {CONFIG: 16 << 20, WEIGHTS: 256 << 20}
+"""Far more than the largest network (15 MB) and the longest training curve take; a file that claims more is refused."""
+UNREADABLE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError, ValueError)
+
+
+def write_model_file(
+    path: str | Path, weights: dict[str, Tensor], config: ModelConfig, *, half: bool = False, overwrite: bool = True
+) -> Path:
+    """Write weights and configuration as one file, which appears under its name only when it is complete.
+
+    Parameters
+    ----------
+    path : path
+        Target; gets the suffix `.embedseg` if it has none.
+    weights : dict of str to Tensor
+        State dict of the network.
+    config : ModelConfig
+        Everything else; the software version is filled in.
+    half : bool
+        Store floating-point weights as float16.
+    overwrite : bool
+        Whether an existing file may be replaced.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    DataError
+        If it exists and may not be replaced, or cannot be written.
+    """
+    path = Path(path)
+    if path.suffix != SUFFIX:
+        path = path.with_name(path.name + SUFFIX)
+    if path.exists() and not overwrite:
+        raise DataError(f"{path}: exists already; choose another name or allow overwriting.")
+    config = config.model_copy(update={"software_version": software_version()})
+    stored = {name: _to_store(value, half) for name, value in weights.items()}
+    # Through JSON text, which has no NaN: a training curve may hold some.
+    description = {"format_version": FORMAT_VERSION, "axes": config.axes, **json.loads(config.model_dump_json())}
+
+    def write(target: Path) -> None:
+        with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+            for name, data in ((CONFIG, json.dumps(description, indent=1).encode()), (WEIGHTS, save(stored))):
+                # One date for all: the same model gives the same bytes.
+                archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
+
+    write_atomically(path, write)
+    return path
+
+
+def _to_store(value: Tensor, half: bool) -> Tensor:
+    value = value.detach().cpu().contiguous()
+    if not half or not value.dtype.is_floating_point:
+        return value
+    reduced = value.half()
+    # Beyond 65504 half precision knows only infinity.
+    return reduced if torch.isfinite(reduced).all() else value
+
+
+def read_model_file(path: str | Path) -> tuple[dict[str, Tensor], ModelConfig]:
+    """Read a model file; weights come back as float32.
+
+    Raises
+    ------
+    ModelError
+        If it is missing, damaged, too large, or of an unknown format.
+    """
+    path = Path(path)
+    config = read_model_config(path)
+    blob = _read_member(path, WEIGHTS)
+    try:
+        weights = load(blob)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise ModelError(f"{path}: its weights are damaged ({error}); get or save the file anew.") from error
+    return {k: v.to(torch.float32) if v.dtype.is_floating_point else v for k, v in weights.items()}, config
+
+
+def read_model_config(path: str | Path) -> ModelConfig:
+    """Read only the configuration of a model file.
+
+    Raises
+    ------
+    ModelError
+        As `read_model_file`.
+    """
+    path = Path(path)
+    return _parse_config(path, _read_member(path, CONFIG))
+
+
+def _read_member(path: Path, name: str) -> bytes:
+    """One of the two members, by its exact name, into memory: nothing is ever unpacked to disk."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sorted(archive.namelist()) != sorted(MAX_BYTES):
+                raise ModelError(f"{path}: is no model file (it must hold {CONFIG} and {WEIGHTS}, and nothing else).")
+            size = archive.getinfo(name).file_size
+            if size > MAX_BYTES[name]:
+                raise ModelError(f"{path}: {name} in it claims {size} bytes, more than a model can have; refused.")
+            # Never yields more than the size claimed, however much the compressed data would unfold to.
+            return archive.read(name)
+    except UNREADABLE as error:
+        raise ModelError(f"{path}: is no model file, or is damaged ({error}).") from error
+
+
+def _parse_config(path: Path, text: bytes) -> ModelConfig:
+    try:
+        values = json.loads(text)
+        found = values.pop("format_version")
+        values.pop("axes", None)
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        raise ModelError(f"{path}: its description is damaged; get or save the file anew.") from error
+    if found != FORMAT_VERSION:
+        raise ModelError(
+            f"{path}: was written in format {found!r}; this version of embedseg-napari reads format {FORMAT_VERSION}. "
+            "Update embedseg-napari."
+        )
+    try:
+        return ModelConfig.parse(values)
+    except SettingsError as error:
+        raise ModelError(f"{path}: its description does not fit. {error}") from error
+
+
+def software_version() -> str:
+    """Version of the installed package."""
+    try:
+        return version("embedseg-napari")
+    except PackageNotFoundError:
+        # Run from a source folder that was never installed.
+        return "unknown"

@@ -1,0 +1,36 @@
+"""Draining the generators that runs are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+Event = TypeVar("Event")
+Result = TypeVar("Result")
+
+
+def never() -> bool:
+    """Never stop: the default of every run."""
+    return False
+
+
+def drain(run: Generator[Event, None, Result], on_event: Callable[[Event], None] | None = None) -> Result:
+    """Run a generator to its end and return its value.
+
+    Parameters
+    ----------
+    run : generator
+        Such as ``Predictor(...).run(image)``.
+    on_event : callable, optional
+        Called with every event.
+    """
+    while True:
+        try:
+            event = next(run)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+        if on_event is not None:
+            on_event(event)
