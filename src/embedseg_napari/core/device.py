@@ -59,7 +59,7 @@ def supports_precision(device: torch.device, precision: str) -> bool:
 
 @cache
 def processor_flags() -> frozenset[str]:
-    """Names of the instruction sets of this processor; empty where they are unknown (float32 is then the safe choice)."""
+    """Names of the processor's instruction sets; empty where they are unknown, for then float32 is the safe choice."""
     # Recent PyTorch tells on every system; before that only Linux does.
     capabilities = getattr(torch.cpu, "get_capabilities", None)
     if capabilities is not None:

@@ -8,7 +8,6 @@ augmentation averages the same numbers.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,8 @@ from embedseg_napari.core.errors import SettingsError
 from embedseg_napari.core.model.erfnet import STRIDE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 DEFAULT_TILE = {2: (1024, 1024), 3: (64, 256, 256)}

@@ -40,7 +40,7 @@ def decode(raw: Tensor, spacing: Sequence[float]) -> tuple[Tensor, Tensor, Tenso
     """
     ndim = len(spacing)
     channel = raw.ndim - ndim - 1
-    offsets, sigmas, seed = raw.float().split([ndim, ndim, 1], dim=channel)
+    offsets, sigmas, seed = torch.split(raw.float(), [ndim, ndim, 1], dim=channel)
     step = torch.tensor(list(spacing), dtype=torch.float32, device=raw.device).reshape(-1, *[1] * ndim)
     margins = math.sqrt(math.log(2.0)) * torch.exp(-0.5 * (10.0 * sigmas).clamp(-MAX_EXPONENT, MAX_EXPONENT)) / step
     return torch.tanh(offsets) / step, margins, torch.sigmoid(seed.squeeze(channel))

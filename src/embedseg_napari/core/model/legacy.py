@@ -100,13 +100,13 @@ def _load(path: Path) -> Any:
     """What a checkpoint holds: tensors, numbers, strings and containers of them; anything else is refused unread."""
     scalar = getattr(np, "_core", np.core).multiarray.scalar
     # Files name the module of the NumPy they were written with.
-    allowed = [*NUMBERS, (scalar, "numpy.core.multiarray.scalar"), (scalar, "numpy._core.multiarray.scalar")]
+    allowed: list[Any] = [*NUMBERS, (scalar, "numpy.core.multiarray.scalar"), (scalar, "numpy._core.multiarray.scalar")]
     try:
         with torch.serialization.safe_globals(allowed):
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ModelError(
-            f"{path}: is no checkpoint of the original EmbedSeg, or holds Python objects that could run code; not loaded."
+            f"{path}: is no checkpoint of the original EmbedSeg, or holds objects that could run code; not loaded."
         ) from error
     except (OSError, RuntimeError, ValueError, EOFError, LookupError, AttributeError, TypeError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]

@@ -50,13 +50,16 @@ class Model:
         self.config = config
         self.path = path
         memory_format = torch.channels_last if config.ndim == 2 else torch.channels_last_3d
-        self.network = network.eval().requires_grad_(False).to(memory_format=memory_format)
         self._memory_format = memory_format
+        self.network = network.eval().requires_grad_(False)
+        # Twice as fast as the default layout on a CPU.
+        self.network.to(memory_format=memory_format)  # type: ignore[call-overload]
 
     @property
     def device(self) -> torch.device:
         """Where the network is."""
-        return next(self.network.parameters()).device
+        device: torch.device = next(self.network.parameters()).device
+        return device
 
     @torch.inference_mode()
     def raw(self, images: Tensor, precision: str = "float32") -> Tensor:
