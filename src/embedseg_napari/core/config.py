@@ -135,6 +135,10 @@ class TrainingConfig(Settings):
     crop_size: tuple[int, ...] | None = Field(
         None, description="Crop size in pixels per axis (z, y, x), multiples of 8; empty: from the object sizes."
     )
+    crop_context: bool = Field(
+        True, description="Automatic crops are at least 128 pixels wide (3D: 80), to show neighbours; else (the paper) "
+        "objects alone decide."
+    )
     image_balance: float = Field(
         0.5, ge=0, le=1, description="0 draws every object alike, 1 every image alike, values between lie between."
     )
@@ -171,6 +175,7 @@ class TrainingConfig(Settings):
     validation_fraction: float = Field(
         0.1, ge=0, lt=0.9, description="Fraction of the images held out for validation where no validation images are given."
     )
+    devices: int = Field(1, ge=1, description="Devices (GPUs) that share the training; start the program with torchrun for more than one.")
     validate_every: int = Field(1, ge=1, description="Epochs between validations (with a time budget: at least).")
     seed: int = Field(0, ge=0, description="Seed of all random numbers.")
 
@@ -215,6 +220,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "epochs": 200,
         "minutes": None,
         "steps_per_epoch": None,
+        "crop_context": False,
         "image_balance": 0.0,
         "batch_size": 16,
         "optimizer": "adam",

@@ -33,8 +33,6 @@ class TrainingState:
     steps_per_epoch: int
     step: int = 0
     seconds: float = 0.0
-    random: dict[str, Any] = field(default_factory=dict)
-    """State of the NumPy generator all randomness comes from."""
     sums: list[float] = field(default_factory=lambda: [0.0] * 4)
     """Loss and its three terms, summed over the steps of the current epoch."""
     history: list[dict[str, Any]] = field(default_factory=list)

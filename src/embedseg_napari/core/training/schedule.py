@@ -49,13 +49,12 @@ class Schedule:
         budget = max(self.config.minutes * 60 - self.reserve, 1e-3)
         return min(self.clock.seconds() / budget, 1.0)
 
-    def learning_rate(self, step: int) -> float:
-        """Learning rate of the next step.
+    def learning_rate(self, step: int, progress: float) -> float:
+        """Learning rate of the next step, after `step` steps at the given progress.
 
         The polynomial is the paper's, (1 - epoch / epochs) ** 0.9, constant within an epoch; the cosine falls with
         every step.
         """
-        progress = self.progress(step)
         base = self.config.learning_rate
         if self.config.schedule == "polynomial":
             if self.config.epochs is not None:

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from embedseg_napari.core.maps import EmbeddingMaps
     from embedseg_napari.core.model.model import Model
 
-IOU_THRESHOLDS = tuple(round(0.5 + 0.05 * i, 2) for i in range(9))
-
 
 @dataclass(frozen=True, slots=True)
 class Scores:
@@ -63,7 +61,7 @@ class Validator:
             )
             if example.ignore is not None:
                 labels = without_ignored(labels, example.ignore)
-            rows.append([row.ap for row in match(example.instances, labels, iou_thresholds=IOU_THRESHOLDS)])
+            rows.append([row.ap for row in match(example.instances, labels)])
         mean = np.mean(rows, axis=0)
         return Scores(float(mean[0]), float(mean.mean()))
 

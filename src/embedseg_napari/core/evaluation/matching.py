@@ -1,0 +1,190 @@
+"""Matching of predicted objects with true ones, and average precision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
+
+from embedseg_napari.core.errors import DataError
+
+IOU_THRESHOLDS = tuple(round(0.5 + 0.05 * i, 2) for i in range(9))
+"""0.5, 0.55 ... 0.9, as in the papers' tables."""
+
+
+@dataclass(frozen=True, slots=True)
+class MatchRow:
+    """Counts and scores of one image at one IoU threshold."""
+
+    threshold: float
+    tp: int
+    """Pairs of a true and a predicted object, one to one, with at least this IoU."""
+    fp: int
+    """Predicted objects without a partner."""
+    fn: int
+    """True objects without a partner."""
+    precision: float
+    recall: float
+    f1: float
+    ap: float
+    """TP / (TP + FP + FN); 1 where there was nothing and nothing was found."""
+    pq: float
+    """Panoptic quality: sum of the pairs' IoU / (TP + FP / 2 + FN / 2) (Kirillov et al. 2019)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overlaps:
+    """Every pair of a true and a predicted object that share a pixel."""
+
+    true_ids: np.ndarray
+    predicted_ids: np.ndarray
+    true_index: np.ndarray
+    """(p,) row in `true_ids`."""
+    predicted_index: np.ndarray
+    """(p,) row in `predicted_ids`."""
+    iou: np.ndarray
+    """(p,) intersection over union."""
+
+
+def overlaps(labels_true: np.ndarray, labels_pred: np.ndarray) -> Overlaps:
+    """Count shared pixels of two segmentations, each a label image or planes (K, (Z,) Y, X).
+
+    Raises
+    ------
+    DataError
+        If their shapes do not fit.
+    """
+    true, predicted = np.asarray(labels_true), np.asarray(labels_pred)
+    ndim = min(true.ndim, predicted.ndim)
+    if true.shape[-ndim:] != predicted.shape[-ndim:] or abs(true.ndim - predicted.ndim) > 1:
+        raise DataError(f"The truth has shape {true.shape} and the prediction {predicted.shape}; they must be the same image.")
+    # Two arrays of one shape are label images; planes are told by their extra axis.
+    true_of, true_at, true_ids = _members(true, true.ndim > ndim)
+    pred_of, pred_at, pred_ids = _members(predicted, predicted.ndim > ndim)
+    n_true, n_pred = len(true_ids), len(pred_ids)
+    n_pixels = int(np.prod(true.shape[-ndim:]))
+    # Rows of pixels, a column per object: their product counts shared pixels without an array of all pairs.
+    a = csr_array((np.ones(len(true_of), np.int64), (true_of, true_at)), shape=(n_true, n_pixels))
+    b = csr_array((np.ones(len(pred_of), np.int64), (pred_at, pred_of)), shape=(n_pixels, n_pred))
+    shared = (a @ b).tocoo()
+    size_true = np.bincount(true_of, minlength=n_true)
+    size_pred = np.bincount(pred_of, minlength=n_pred)
+    union = size_true[shared.row] + size_pred[shared.col] - shared.data
+    return Overlaps(true_ids, pred_ids, shared.row, shared.col, shared.data / union)
+
+
+def _members(labels: np.ndarray, is_planes: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Object index and pixel of every member, and the objects' ids."""
+    if is_planes:
+        flat = labels.reshape(len(labels), -1)
+        kept = np.flatnonzero(flat.any(1))
+        of, at = np.nonzero(flat[kept])
+        return of, at, kept + 1
+    flat = labels.ravel()
+    at = np.flatnonzero(flat)
+    ids, of = np.unique(flat[at], return_inverse=True)
+    return of.ravel(), at, ids
+
+
+def match(
+    labels_true: np.ndarray, labels_pred: np.ndarray, iou_thresholds: Sequence[float] = IOU_THRESHOLDS
+) -> list[MatchRow]:
+    """Match objects one to one and count.
+
+    Parameters
+    ----------
+    labels_true : ndarray, shape ((Z,) Y, X) or (K, (Z,) Y, X)
+        True ids (gaps are fine, 0 is background), or planes of one object each, which may overlap.
+    labels_pred : ndarray, shape ((Z,) Y, X) or (K, (Z,) Y, X)
+        Predicted ids or planes.
+    iou_thresholds : sequence of float
+        Least IoU of a pair.
+
+    Returns
+    -------
+    list of MatchRow
+        One for each threshold.
+
+    Raises
+    ------
+    DataError
+        If the shapes do not fit.
+    """
+    found = overlaps(labels_true, labels_pred)
+    return [_row(found, float(threshold)) for threshold in iou_thresholds]
+
+
+def matched_pairs(found: Overlaps, threshold: float) -> np.ndarray:
+    """Rows of `found` that form the one-to-one matching with most pairs of at least this IoU, then most IoU."""
+    rows = np.flatnonzero(found.iou >= threshold)
+    if len(rows) == 0:
+        return rows
+    t, p = found.true_index[rows], found.predicted_index[rows]
+    if np.bincount(t).max() == 1 and np.bincount(p).max() == 1:
+        return rows
+    # Rivals form small groups; solving each by itself keeps a crowded image from becoming one huge matrix.
+    n_true, n_pred = len(found.true_ids), len(found.predicted_ids)
+    graph = csr_array((np.ones(len(rows)), (t, p + n_true)), shape=(n_true + n_pred, n_true + n_pred))
+    _, group = connected_components(graph, directed=False)
+    chosen = []
+    order = np.argsort(group[t], kind="stable")
+    for part in np.split(order, np.flatnonzero(np.diff(group[t][order])) + 1):
+        ts, t_at = np.unique(t[part], return_inverse=True)
+        ps, p_at = np.unique(p[part], return_inverse=True)
+        gain = np.zeros((len(ts), len(ps)))
+        at = np.full(gain.shape, -1)
+        # A pair counts more than all the IoU that could be lost for it.
+        gain[t_at, p_at] = 1.0 + found.iou[rows[part]] / (2.0 * len(part))
+        at[t_at, p_at] = rows[part]
+        picked = at[linear_sum_assignment(gain, maximize=True)]
+        chosen.append(picked[picked >= 0])
+    return np.concatenate(chosen)
+
+
+def _row(found: Overlaps, threshold: float) -> MatchRow:
+    pairs = matched_pairs(found, threshold)
+    tp = len(pairs)
+    fn, fp = len(found.true_ids) - tp, len(found.predicted_ids) - tp
+    nothing = tp + fp + fn == 0
+    return MatchRow(
+        threshold,
+        tp,
+        fp,
+        fn,
+        precision=1.0 if nothing else tp / max(tp + fp, 1),
+        recall=1.0 if nothing else tp / max(tp + fn, 1),
+        f1=1.0 if nothing else 2 * tp / (2 * tp + fp + fn),
+        ap=1.0 if nothing else tp / (tp + fp + fn),
+        pq=1.0 if nothing else float(found.iou[pairs].sum()) / (tp + (fp + fn) / 2),
+    )
+
+
+def lenient_ap(
+    labels_true: np.ndarray, labels_pred: np.ndarray, iou_thresholds: Sequence[float] = IOU_THRESHOLDS
+) -> list[float]:
+    """AP as the original program scores overlapping truth: several objects may share a partner.
+
+    A true object is found if any prediction reaches the threshold with it, and a prediction is right if any true
+    object does. Reported beside the one-to-one score, for comparison with published figures.
+    """
+    found = overlaps(labels_true, labels_pred)
+    n_true, n_pred = len(found.true_ids), len(found.predicted_ids)
+    out = []
+    for threshold in iou_thresholds:
+        rows = found.iou >= threshold
+        tp = len(np.unique(found.true_index[rows]))
+        fp = n_pred - len(np.unique(found.predicted_index[rows]))
+        total = tp + fp + (n_true - tp)
+        out.append(tp / total if total else 1.0)
+    return out
+
+
+def mean_ap(rows_per_image: Sequence[Sequence[MatchRow]]) -> dict[float, float]:
+    """Mean over images of the per-image AP, for each threshold: the figure of the papers' tables."""
+    return {
+        rows[0].threshold: float(np.mean([row.ap for row in rows])) for rows in zip(*rows_per_image, strict=True)
+    }

@@ -1,0 +1,125 @@
+"""What a training will do with given images and settings, decided before it starts."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from embedseg_napari.core.config import ModelConfig, PredictionConfig
+from embedseg_napari.core.data.statistics import crop_size as suggested_crop_size
+from embedseg_napari.core.data.statistics import measure
+from embedseg_napari.core.device import choose_device, supports_bfloat16
+from embedseg_napari.core.errors import DataError, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+
+    from embedseg_napari.core.config import Precision, TrainingConfig
+    from embedseg_napari.core.data.pairs import Example
+    from embedseg_napari.core.data.statistics import DatasetStatistics
+
+PIXELS_PER_STEP = {2: 131072, 3: 409600}
+"""Pixels in an automatic batch: enough to keep two cores busy, few enough for many steps in a short training."""
+LEAST_CROP = {2: 128, 3: 80}
+"""Side in Y and X that shows an object together with its neighbours."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPlan:
+    """Everything that follows from images and settings."""
+
+    statistics: DatasetStatistics
+    device: torch.device
+    precision: Precision
+    crop_size: tuple[int, ...]
+    """Pixels per axis (z, y, x)."""
+    batch_size: int
+    steps_per_epoch: int
+    foreground_weight: float
+    model_config: ModelConfig
+    """Of the model to be: grid, normalisation, object sizes, first thresholds."""
+
+
+def plan_training(
+    config: TrainingConfig, training: Sequence[Example], start_from: ModelConfig | None = None, device: str = "auto"
+) -> TrainingPlan:
+    """Derive what the settings leave open from the images.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+        Settings.
+    training : sequence of Example
+        Training images.
+    start_from : ModelConfig, optional
+        Configuration of the model that training starts from.
+    device : str
+        As in :func:`choose_device`.
+
+    Raises
+    ------
+    DataError
+        If no image holds an object.
+    SettingsError
+        If settings do not fit the images or the start model.
+    ComputeError
+        If the device is missing.
+    """
+    statistics = measure(training)
+    if statistics.n_objects == 0:
+        raise DataError("No training image holds an object; label some objects first.")
+    target = choose_device(device)
+    crop = _crop_size(config, statistics, training)
+    batch = config.batch_size or max(1, round(PIXELS_PER_STEP[statistics.ndim] / math.prod(crop)))
+    steps = config.steps_per_epoch or max(1, math.ceil(statistics.n_objects / (batch * config.virtual_batches)))
+    weight = config.foreground_weight or (10.0 if statistics.ndim == 2 else statistics.background_over_foreground)
+    precision = config.precision
+    if precision == "auto":
+        precision = "bfloat16" if supports_bfloat16(target) else "float32"
+    model_config = _model_config(config, statistics, training, start_from)
+    return TrainingPlan(statistics, target, precision, crop, batch, steps, weight, model_config)
+
+
+def _crop_size(
+    config: TrainingConfig, statistics: DatasetStatistics, training: Sequence[Example]
+) -> tuple[int, ...]:
+    if config.crop_size is None:
+        least = LEAST_CROP[statistics.ndim] if config.crop_context else 8
+        return suggested_crop_size(statistics.sizes, [e.image.shape[1:] for e in training], least)
+    if len(config.crop_size) != statistics.ndim:
+        raise SettingsError(
+            f"crop_size has {len(config.crop_size)} values; the images have {statistics.ndim} spatial axes."
+        )
+    return config.crop_size
+
+
+def _model_config(
+    config: TrainingConfig, statistics: DatasetStatistics, training: Sequence[Example], start: ModelConfig | None
+) -> ModelConfig:
+    ndim, spacing = statistics.ndim, statistics.spacing
+    step = 1.0 / (config.grid_samples - 1)
+    grid = (step,) * ndim
+    if ndim == 3 and spacing is not None:
+        grid = (step * spacing[0] / spacing[-1], step, step)
+    normalization = config.normalization
+    if start is not None:
+        if (start.ndim, start.n_channels) != (ndim, statistics.n_channels):
+            raise SettingsError(
+                f"The start model works on {start.ndim}D images with {start.n_channels} channel(s); these are {ndim}D "
+                f"with {statistics.n_channels}. Start from another model, or from scratch."
+            )
+        # Weights mean nothing on another grid or after another normalisation.
+        grid, normalization = start.grid_spacing, start.normalization
+    return ModelConfig(
+        ndim=2 if ndim == 2 else 3,
+        n_channels=statistics.n_channels,
+        grid_spacing=grid,
+        spacing=spacing,
+        spacing_unit=next((e.unit for e in training if e.spacing is not None), None),
+        normalization=normalization,
+        object_sizes=statistics.sizes,
+        prediction=PredictionConfig(min_object_size=statistics.sizes.min_size // 2),
+    )
