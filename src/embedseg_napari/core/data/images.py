@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
+import struct
 import tempfile
-import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,14 +15,15 @@ import numpy as np
 import tifffile
 
 from embedseg_napari.core.axes import parse_axes, spatial_axes
+from embedseg_napari.core.data.metadata import MICROMETRE, Steps, positive, read_metadata
 from embedseg_napari.core.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 SUFFIXES = (".tif", ".tiff")
-MICROMETRE = "um"
-_UNITS = {"µm": "um", "μm": "um", "\\u00b5m": "um", "um": "um", "micron": "um", "microns": "um", "micrometer": "um"}
+IMAGEJ_TYPES = ("uint8", "uint16", "float32")
+OME_TYPES = ("bool", "int8", "int16", "int32", "uint8", "uint16", "uint32", "float32", "float64")
 BIGTIFF_BYTES = 3_900_000_000
 
 
@@ -33,7 +35,10 @@ class Picture:
     axes: str
     """One letter per axis; see `core.axes`. Letters the file does not name are guessed from the shape by the caller."""
     spacing: tuple[float, ...] | None
-    """Physical pixel size per spatial axis of `axes`, in the order (z, y, x); None if the file does not say."""
+    """Physical pixel size per spatial axis of `axes`, in the order (z, y, x); None if the file does not say.
+
+    Without `axes` it has a value for z where the file gives one.
+    """
     unit: str | None
     """Unit of `spacing`, micrometres as ``"um"``."""
     channel_names: tuple[str, ...]
@@ -42,14 +47,23 @@ class Picture:
     """Whether the file left the meaning of its axes open; `axes` is then empty."""
 
 
-def list_images(folder: Path) -> list[Path]:
-    """TIFF files of a folder in natural order (2 before 10); hidden files are left out."""
-    found = [p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
-    return sorted(found, key=lambda p: [int(t) if t.isdigit() else t.lower() for t in re.split(r"(\d+)", p.name)])
+def list_images(folder: str | Path) -> list[Path]:
+    """Return the TIFF files of a folder in natural order (2 before 10); hidden files are left out.
+
+    Raises
+    ------
+    DataError
+        If there is no such folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: there is no such folder.")
+    found = [p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()]
+    return sorted(found, key=lambda p: [int(t) if t.isdecimal() else t.lower() for t in re.split(r"(\d+)", p.name)])
 
 
 def read_image(path: str | Path, axes: str | None = None) -> Picture:
-    """Read a TIFF file.
+    """Read the first image of a TIFF file; axes of length 1 are left out.
 
     Parameters
     ----------
@@ -64,85 +78,69 @@ def read_image(path: str | Path, axes: str | None = None) -> Picture:
         If the file is missing, is no TIFF, is damaged, or `axes` do not fit it.
     """
     path = Path(path)
-    if not path.exists():
-        raise DataError(f"{path}: there is no such file.")
+    if not path.is_file():
+        raise DataError(f"{path}: " + ("is a folder, not an image." if path.is_dir() else "there is no such file."))
     if path.suffix.lower() not in SUFFIXES:
         raise DataError(f"{path}: not a TIFF file; save it as .tif, for example with Fiji.")
     try:
         with tifffile.TiffFile(path) as tif:
             series = tif.series[0]
+            _refuse_incomplete(tif, series)
             array = series.asarray()
             named = series.axes
-            spacing, unit, channels = _metadata(tif)
-    except (OSError, ValueError, IndexError, KeyError, RuntimeError, tifffile.TiffFileError) as error:
-        raise DataError(f"{path}: cannot be read as a TIFF image ({error}); it may be damaged or incomplete.") from error
+            steps, unit, channels = read_metadata(tif)
+    except MemoryError as error:
+        raise DataError(f"{path}: does not fit into memory, or is damaged.") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
+    except Exception as error:
+        # On damaged files the TIFF and compression libraries raise errors of a dozen unrelated types.
+        raise DataError(
+            f"{path}: cannot be read as a TIFF image ({error}); it may be damaged or incomplete."
+        ) from error
     if array.ndim < 2 or array.size == 0:
         raise DataError(f"{path}: holds no image (shape {array.shape}).")
     guessed = False
     if axes is not None:
         axes = parse_axes(axes)
         if len(axes) != array.ndim:
-            raise DataError(f"{path}: axes {axes!r} name {len(axes)} axes, the file has {array.ndim} (shape {array.shape}).")
+            raise DataError(
+                f"{path}: axes {axes!r} name {len(axes)} axes, the file has {array.ndim} (shape {array.shape})."
+            )
     else:
         letters = named.upper().replace("S", "C")
-        guessed = bool(set(letters) - set("TCZYX")) or len(set(letters)) != len(letters) or len(letters) != array.ndim
-        axes = "" if guessed else letters
-    return Picture(array, axes, spacing, unit, channels, path, guessed)
+        known = (
+            set(letters) <= set("TCZYX")
+            and len(set(letters)) == len(letters) == array.ndim
+            and {"Y", "X"} <= set(letters)
+        )
+        guessed, axes = not known, letters if known else ""
+    if "C" in axes and len(channels) != array.shape[axes.index("C")]:
+        channels = ()
+    return Picture(array, axes, _spacing(steps, axes, array.ndim), unit if steps else None, channels, path, guessed)
 
 
-def _metadata(tif: tifffile.TiffFile) -> tuple[tuple[float, ...] | None, str | None, tuple[str, ...]]:
-    if tif.is_ome and tif.ome_metadata:
-        return _ome_metadata(tif.ome_metadata)
-    if tif.is_imagej and tif.imagej_metadata is not None:
-        return _imagej_metadata(tif)
-    return None, None, ()
+def _refuse_incomplete(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:
+    """Say so where a stack lost its end: the library would return the planes that are left, or zeros."""
+    last = tif.pages[-1]
+    form, handle = tif.tiff, tif.filehandle
+    handle.seek(last.offset)
+    n_tags = struct.unpack(form.tagnoformat, handle.read(form.tagnosize))[0]
+    handle.seek(last.offset + form.tagnosize + n_tags * form.tagsize)
+    following = struct.unpack(form.offsetformat, handle.read(form.offsetsize))[0]
+    if following >= handle.size:
+        raise ValueError(f"only {len(tif.pages)} of its planes are there")
+    if series.kind == "ome" and any(page is None for page in series.pages):
+        raise ValueError("some of its planes lie in other files that are missing")
 
 
-def _ome_metadata(text: str) -> tuple[tuple[float, ...] | None, str | None, tuple[str, ...]]:
-    # Entities are what makes foreign XML dangerous; OME-XML has no use for a document type.
-    if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        return None, None, ()
-    try:
-        root = ElementTree.fromstring(text)
-    except ElementTree.ParseError:
-        return None, None, ()
-    pixels = root.find(".//{*}Pixels")
-    if pixels is None:
-        return None, None, ()
-    names = tuple(c.get("Name") or "" for c in pixels.findall("{*}Channel"))
-    sizes = [_positive(pixels.get(f"PhysicalSize{a}")) for a in "ZYX"]
-    if sizes[1] is None or sizes[2] is None:
-        return None, None, names if any(names) else ()
-    unit = pixels.get("PhysicalSizeXUnit") or "µm"
-    has_z = int(pixels.get("SizeZ") or 1) > 1
-    spacing = (sizes[0] or sizes[2], sizes[1], sizes[2]) if has_z else (sizes[1], sizes[2])
-    return spacing, _UNITS.get(unit, unit), names if any(names) else ()
-
-
-def _imagej_metadata(tif: tifffile.TiffFile) -> tuple[tuple[float, ...] | None, str | None, tuple[str, ...]]:
-    info: dict[str, Any] = tif.imagej_metadata or {}
-    unit = info.get("unit")
-    names = tuple(str(n) for n in info.get("Labels", ()) or ())
-    tags = tif.pages.first.tags
-    steps: list[float] = []
-    for tag in ("YResolution", "XResolution"):
-        value = tags[tag].value if tag in tags else (0, 1)
-        steps.append(value[1] / value[0] if value[0] else 0.0)
-    if not unit or unit == "pixel" or min(steps) <= 0:
-        return None, None, ()
-    unit = _UNITS.get(str(unit), str(unit))
-    depth = _positive(info.get("spacing"))
-    spacing = tuple(steps) if int(info.get("slices", 1)) <= 1 else (depth or steps[1], *steps)
-    count = int(info.get("channels", 1))
-    return spacing, unit, names if len(names) == count and count > 1 else ()
-
-
-def _positive(value: Any) -> float | None:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
+def _spacing(steps: Steps | None, axes: str, ndim: int) -> tuple[float, ...] | None:
+    """Pixel size for the spatial axes; slices of unknown distance are taken to be as far apart as pixels in x."""
+    if steps is None:
         return None
-    return number if np.isfinite(number) and number > 0 else None
+    z, y, x = steps
+    has_z = "Z" in axes if axes else ndim > 2 and z is not None
+    return (x if z is None else z, y, x) if has_z else (y, x)
 
 
 def write_labels(
@@ -176,7 +174,12 @@ def write_labels(
     DataError
         If the file exists, or cannot be written.
     """
-    kind = np.uint16 if int(labels.max(initial=0)) < 1 << 16 else np.uint32
+    if not (np.issubdtype(labels.dtype, np.integer) or labels.dtype == bool):
+        raise DataError(f"{path}: labels of type {labels.dtype} cannot be written; they are whole numbers.")
+    least, largest = int(labels.min(initial=0)), int(labels.max(initial=0))
+    if least < 0 or largest >= 1 << 32:
+        raise DataError(f"{path}: labels from {least} to {largest} cannot be written; ids are 0 to {(1 << 32) - 1}.")
+    kind = np.uint16 if largest < 1 << 16 else np.uint32
     write_image(path, labels.astype(kind), axes, spacing, unit, overwrite=overwrite)
 
 
@@ -190,19 +193,34 @@ def write_image(
     channel_names: Sequence[str] = (),
     overwrite: bool = False,
 ) -> None:
-    """Write an array as a TIFF that this program, napari and Fiji read with axes and spacing; see `write_labels`."""
+    """Write an array as a TIFF that this program, napari and Fiji read with axes and spacing; see `write_labels`.
+
+    uint8, uint16 and float32 become ImageJ TIFFs, other types OME-TIFFs. Axes are stored in the order TZCYX.
+
+    Raises
+    ------
+    DataError
+        If the file exists, or cannot be written, or axes, spacing or type do not fit.
+    """
     path = Path(path)
     axes = parse_axes(axes)
     if len(axes) != array.ndim:
         raise DataError(f"{path}: axes {axes!r} do not fit an array of shape {array.shape}.")
+    if spacing is not None and (
+        len(spacing) != len(spatial_axes(axes)) or any(positive(step) is None for step in spacing)
+    ):
+        raise DataError(f"{path}: spacing {tuple(spacing)} needs one positive value for each of {spatial_axes(axes)}.")
+    if array.dtype.name not in OME_TYPES:
+        raise DataError(f"{path}: values of type {array.dtype} have no place in a TIFF; convert them, say to float32.")
     if path.exists() and not overwrite:
         raise DataError(f"{path}: exists already; choose another place or allow overwriting.")
     order = [axes.index(letter) for letter in "TZCYX" if letter in axes]
     array = np.ascontiguousarray(array.transpose(order))
     axes = "".join(letter for letter in "TZCYX" if letter in axes)
     options: dict[str, Any] = {"photometric": "minisblack", "compression": "zlib"}
-    if array.dtype in (np.uint8, np.uint16, np.float32) and array.nbytes < BIGTIFF_BYTES:
-        options |= _imagej_options(axes, spacing, unit, channel_names)
+    # ImageJ files have 32-bit offsets; larger ones need the OME flavour.
+    if array.dtype.name in IMAGEJ_TYPES and array.nbytes < BIGTIFF_BYTES:
+        options |= _imagej_options(array.shape, axes, spacing, unit, channel_names)
     else:
         options |= _ome_options(axes, spacing, unit, channel_names)
         options["bigtiff"] = array.nbytes >= BIGTIFF_BYTES
@@ -210,7 +228,7 @@ def write_image(
 
 
 def _imagej_options(
-    axes: str, spacing: Sequence[float] | None, unit: str | None, names: Sequence[str]
+    shape: tuple[int, ...], axes: str, spacing: Sequence[float] | None, unit: str | None, names: Sequence[str]
 ) -> dict[str, Any]:
     metadata: dict[str, Any] = {"axes": axes}
     options: dict[str, Any] = {"imagej": True, "metadata": metadata}
@@ -218,9 +236,9 @@ def _imagej_options(
         options["resolution"] = (1 / spacing[-1], 1 / spacing[-2])
         metadata["unit"] = unit or "pixel"
         if len(spacing) == 3:
-            metadata["spacing"] = spacing[0]
-    if names:
-        metadata["Labels"] = list(names)
+            metadata["spacing"] = float(spacing[0])
+    if names and "C" in axes:
+        metadata["Labels"] = list(names) * math.prod(n for n, letter in zip(shape, axes, strict=True) if letter in "TZ")
     return options
 
 
@@ -228,14 +246,14 @@ def _ome_options(axes: str, spacing: Sequence[float] | None, unit: str | None, n
     metadata: dict[str, Any] = {"axes": axes}
     if spacing is not None:
         for letter, size in zip(spatial_axes(axes), spacing, strict=True):
-            metadata[f"PhysicalSize{letter}"] = size
-            metadata[f"PhysicalSize{letter}Unit"] = "µm" if unit in (None, MICROMETRE) else unit
-    if names:
+            metadata[f"PhysicalSize{letter}"] = float(size)
+            metadata[f"PhysicalSize{letter}Unit"] = "µm" if unit == MICROMETRE else unit or "pixel"
+    if names and "C" in axes:
         metadata["Channel"] = {"Name": list(names)}
     return {"ome": True, "metadata": metadata}
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file beside `path`, then give it its final name in one step.
 
     Raises
