@@ -79,8 +79,8 @@ class CommandHelp(SphinxDirective):
 
 def _show(value: object) -> str:
     if isinstance(value, BaseModel):
-        return "see below"
-    return "empty" if value is None else str(value)
+        return "see its table"
+    return "empty" if value in (None, "", (), {}) else str(value)
 
 
 def _default(field: FieldInfo) -> str:
@@ -95,7 +95,9 @@ def _limits(field: FieldInfo) -> str:
         annotated_types.Lt: ("lt", "<"),
     }
     limits = [
-        f"{signs[type(rule)][1]} {getattr(rule, signs[type(rule)][0]):g}" for rule in field.metadata if type(rule) in signs
+        f"{signs[type(rule)][1]} {getattr(rule, signs[type(rule)][0]):g}"
+        for rule in field.metadata
+        if type(rule) in signs
     ]
     return ", ".join([_kind(field.annotation), *limits])
 
@@ -109,7 +111,9 @@ def _kind(annotation: Any) -> str:
     if origin is tuple:
         return f"{_kind(parts[0])} per axis" if Ellipsis in parts else "tuple"
     names = {bool: "true | false", int: "whole number", float: "number", str: "text"}
-    return names.get(annotation, getattr(annotation, "__name__", str(annotation)))
+    if annotation in names:
+        return names[annotation]
+    return "settings" if isinstance(annotation, type) and issubclass(annotation, BaseModel) else "mapping"
 
 
 def _table(header: list[str], rows: list[list[nodes.Node | str]], widths: list[int]) -> nodes.table:
