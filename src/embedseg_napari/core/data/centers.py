@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from scipy import fft, ndimage
+from scipy import fft
+
+from embedseg_napari.core.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,10 +17,19 @@ if TYPE_CHECKING:
 
 CenterKind = Literal["medoid", "approximate-medoid", "centroid"]
 
-BRUTE_FORCE_PIXELS = 200
-"""Up to this many pixels all pairs are faster than a Fourier transform."""
-MAX_TRANSFORM = 1 << 26
-"""Largest padded bounding box that is transformed (half a gigabyte in float64)."""
+BATCH_PIXELS = 1 << 18
+"""Pixels of objects measured together: enough to spare Python's time, few enough to stay in the cache."""
+MAX_CUTS = 48
+"""Members whose exact sum of distances bounds those of the others, before a Fourier transform is the shorter way.
+
+Filled shapes need 10 to 20; only thin rings and shells, whose members are nearly equivalent, need more.
+"""
+MAX_TRANSFORM = 1 << 25
+"""Largest padded bounding box that is transformed (a quarter of a gigabyte in float64, about 1 GB at the peak)."""
+TIE = 1e-12
+"""Sums of distances that differ by less than this fraction are equal but for rounding."""
+SLACK = 1e-10
+"""Fraction by which a lower bound may err through rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +56,7 @@ def object_table(
     Parameters
     ----------
     instances : ndarray, shape ((Z,) Y, X) or (K, (Z,) Y, X)
-        Label image of any integer type, or planes of one object each.
+        Label image of any integer type, 0 is background; or planes of one object each.
     kind : {"medoid", "approximate-medoid", "centroid"}
         Which centre.
     spacing : sequence of float, optional
@@ -54,48 +64,34 @@ def object_table(
     planes : bool
         Whether the first axis of `instances` counts planes. Empty planes give no row.
     """
-    ids: list[int] = []
-    boxes: list[tuple[slice, ...]] = []
-    masks: list[np.ndarray] = []
+    instances = np.asarray(instances)
+    shape = instances.shape[1:] if planes else instances.shape
+    flat = np.flatnonzero(instances)
     if planes:
-        for index, plane in enumerate(instances):
-            found = ndimage.find_objects((plane != 0).astype(np.uint8))
-            if found:
-                ids.append(index + 1)
-                boxes.append(found[0])
-                masks.append(plane[found[0]] != 0)
-        ndim = instances.ndim - 1
+        # Planes come one after the other: their pixels are sorted by object already.
+        owner, flat = np.divmod(flat, max(int(np.prod(shape)), 1))
+        values = owner + 1
     else:
-        ndim = instances.ndim
-        values, dense = _dense_labels(instances)
-        for index, box in enumerate(ndimage.find_objects(dense)):
-            if box is not None:
-                ids.append(int(values[index]))
-                boxes.append(box)
-                masks.append(dense[box] == index + 1)
-    lower = np.array([[s.start for s in box] for box in boxes], np.int64).reshape(-1, ndim)
-    upper = np.array([[s.stop for s in box] for box in boxes], np.int64).reshape(-1, ndim)
-    inside = np.array([_center(mask, kind, spacing) for mask in masks], np.float64).reshape(-1, ndim)
-    sizes = np.array([np.count_nonzero(mask) for mask in masks], np.int64)
-    return ObjectTable(np.array(ids, np.int64), inside + lower, lower, upper, sizes)
-
-
-def _dense_labels(labels: np.ndarray) -> tuple[NDArray[np.int64], np.ndarray]:
-    """Values 1.. in a type that `find_objects` takes without a huge list for sparse ids."""
-    top = int(labels.max(initial=0))
-    if 0 <= top <= 4 * labels.size and top < 2**31:
-        return np.arange(1, top + 1, dtype=np.int64), labels.astype(np.int32, copy=False)
-    values, dense = np.unique(labels, return_inverse=True)
-    dense = dense.reshape(labels.shape).astype(np.int32)
-    if len(values) and values[0] == 0:
-        return values[1:].astype(np.int64), dense
-    return values.astype(np.int64), dense + 1
-
-
-def _center(mask: np.ndarray, kind: CenterKind, spacing: Sequence[float] | None) -> tuple[float, ...]:
-    if kind == "centroid":
-        return centroid(mask)
-    return medoid(mask, spacing) if kind == "medoid" else approximate_medoid(mask, spacing)
+        values = instances.ravel()[flat]
+        order = _order(values)
+        flat, values = flat[order], values[order]
+    starts = np.flatnonzero(np.diff(values, prepend=values[:1] - 1)) if len(values) else np.zeros(0, np.int64)
+    sizes = np.diff(starts, append=len(values))
+    ends = np.cumsum(sizes)
+    n, ndim = len(starts), len(shape)
+    centers = np.zeros((n, ndim))
+    lower, upper = np.zeros((n, ndim), np.int64), np.zeros((n, ndim), np.int64)
+    first = 0
+    while first < n:
+        last = max(first + 1, int(np.searchsorted(ends, starts[first] + BATCH_PIXELS, "right")))
+        pixels = flat[starts[first] : ends[last - 1]]
+        at = np.stack(np.unravel_index(pixels, shape)) if ndim else np.zeros((0, len(pixels)), np.int64)
+        part = starts[first:last] - starts[first]
+        lower[first:last] = np.minimum.reduceat(at, part, axis=1).T
+        upper[first:last] = np.maximum.reduceat(at, part, axis=1).T + 1
+        centers[first:last] = _centers(at, part, kind, _step(spacing, ndim))
+        first = last
+    return ObjectTable(values[starts].astype(np.int64), centers, lower, upper, sizes)
 
 
 def centroid(mask: np.ndarray) -> tuple[float, ...]:
@@ -103,10 +99,10 @@ def centroid(mask: np.ndarray) -> tuple[float, ...]:
 
     Raises
     ------
-    ValueError
+    DataError
         If the mask is empty.
     """
-    return tuple(float(v) for v in _coordinates(mask).mean(0))
+    return tuple(float(v) for v in _center(mask, "centroid", None))
 
 
 def approximate_medoid(mask: np.ndarray, spacing: Sequence[float] | None = None) -> tuple[int, ...]:
@@ -114,20 +110,16 @@ def approximate_medoid(mask: np.ndarray, spacing: Sequence[float] | None = None)
 
     Raises
     ------
-    ValueError
+    DataError
         If the mask is empty.
     """
-    at = _coordinates(mask)
-    step = _step(spacing, mask.ndim)
-    offset = (at - np.median(at, axis=0)) * step
-    return tuple(int(v) for v in at[int(np.argmin((offset**2).sum(1)))])
+    return tuple(int(v) for v in _center(mask, "approximate-medoid", spacing))
 
 
 def medoid(mask: np.ndarray, spacing: Sequence[float] | None = None) -> tuple[int, ...]:
     """The exact medoid: the member pixel with the smallest sum of Euclidean distances to all members.
 
-    The sums for all pixels are the mask convolved with the distance to the origin, so one Fourier transform of the
-    bounding box replaces the matrix of all pairs. Ties go to the first pixel in array order.
+    Ties go to the first pixel in array order.
 
     Parameters
     ----------
@@ -143,65 +135,181 @@ def medoid(mask: np.ndarray, spacing: Sequence[float] | None = None) -> tuple[in
 
     Raises
     ------
-    ValueError
-        If the mask is empty.
+    DataError
+        If the mask is empty, or the spacing has another number of axes.
     """
-    mask = np.asarray(mask) != 0
-    at = _coordinates(mask)
-    lower = at.min(0)
-    shape = tuple(int(v) for v in at.max(0) - lower + 1)
-    step = _step(spacing, mask.ndim)
+    return tuple(int(v) for v in _center(mask, "medoid", spacing))
+
+
+def _center(mask: np.ndarray, kind: CenterKind, spacing: Sequence[float] | None) -> NDArray[np.float64]:
+    at = np.stack(np.nonzero(mask))
+    if at.shape[1] == 0:
+        raise DataError("An empty mask has no centre; give a mask with at least one pixel.")
+    center: NDArray[np.float64] = _centers(at, np.zeros(1, np.int64), kind, _step(spacing, len(at)))[0]
+    return center
+
+
+def _step(spacing: Sequence[float] | None, ndim: int) -> tuple[float, ...]:
+    if spacing is None:
+        return (1.0,) * ndim
+    if len(spacing) != ndim or not all(step > 0 for step in spacing):
+        raise DataError(
+            f"Spacing {tuple(spacing)} does not fit a mask with {ndim} axes; give one positive size per axis."
+        )
+    return tuple(float(v) for v in spacing)
+
+
+def _order(values: np.ndarray) -> NDArray[np.int64]:
+    """Order by value, stable; in linear time for up to 65,535 labels."""
+    if len(values) and 0 <= values.min() and values.max() <= 65_535:
+        return np.argsort(values.astype(np.uint16), kind="stable")
+    return np.argsort(values, kind="stable")
+
+
+def _centers(
+    at: NDArray[np.int64], starts: NDArray[np.int64], kind: CenterKind, step: tuple[float, ...]
+) -> NDArray[np.float64]:
+    """Centres (n, ndim) of objects whose pixels `at` (ndim, N) stand one object after the other."""
+    sizes = np.diff(starts, append=at.shape[1])
+    if kind == "centroid":
+        mean: NDArray[np.float64] = (np.add.reduceat(at, starts, axis=1) / sizes).T
+        return mean
+    scale = np.array(step)[:, None]
+    if kind == "approximate-medoid":
+        middle = np.stack([_medians(line, starts, sizes) for line in at])
+        # Differences first: what is as far on both sides must stay a tie.
+        away = (at - np.repeat(middle, sizes, axis=1)) * scale
+        rows = _first_minimum(np.einsum("ij,ij->j", away, away), starts, sizes)
+    else:
+        rows = _medoids(at, starts, sizes, scale)
+    return at[:, rows].T.astype(np.float64)
+
+
+def _medians(line: NDArray[np.int64], starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Median of each object's coordinates along one axis."""
+    base = np.repeat(np.arange(len(starts)) * (int(line.max()) + 1), sizes)
+    ordered = np.sort(base + line) - base
+    return (ordered[starts + (sizes - 1) // 2] + ordered[starts + sizes // 2]) / 2.0
+
+
+def _first_minimum(
+    values: NDArray[np.float64], starts: NDArray[np.int64], sizes: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Row of each object's smallest value, the first of equal ones."""
+    low = np.minimum.reduceat(values, starts)
+    hits = np.flatnonzero(values == np.repeat(low, sizes))
+    first: NDArray[np.int64] = hits[np.searchsorted(hits, starts)]
+    return first
+
+
+def _squared_distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Squared distance of the columns of two arrays (ndim, N)."""
+    away = a - b
+    squared: NDArray[np.float64] = np.einsum("ij,ij->j", away, away)
+    return squared
+
+
+def _medoids(
+    at: NDArray[np.int64], starts: NDArray[np.int64], sizes: NDArray[np.int64], scale: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Row of each object's exact medoid.
+
+    The sum of distances to all members is a convex function of position. Its value and slope at one member therefore
+    bound it from below at all others (Kelley's cutting planes): members whose bound exceeds the best sum so far are out.
+    Each round sums the distances from one member of every object, the one that looks best by its bound plus the
+    curvature around the best one, until no other member can be better. All objects advance together.
+    """
+    n, ndim = len(starts), len(at)
+    # From each object's own corner, so that large images cost no precision.
+    low = np.minimum.reduceat(at, starts, axis=1)
+    points = (at - np.repeat(low, sizes, axis=1)) * scale
+    mean = np.add.reduceat(points, starts, axis=1) / sizes
+    current = _first_minimum(_squared_distance(points, np.repeat(mean, sizes, axis=1)), starts, sizes)
+    best, best_row, curvature = np.full(n, np.inf), current.copy(), np.zeros(n)
+
+    live = np.arange(n)
+    members, m_sizes = points, sizes
+    # Candidates: members that may still be the medoid, with the bound of their sum and the object they belong to.
+    rows, places, owner = np.arange(at.shape[1]), points, np.repeat(live, sizes)
+    bound = np.full(len(rows), -np.inf)
+    height, slope = np.zeros(n), np.zeros((ndim, n))
+    for _ in range(MAX_CUTS):
+        m_starts = np.cumsum(m_sizes) - m_sizes
+        here = points[:, current[live]]
+        away = np.repeat(here, m_sizes, axis=1)
+        away -= members
+        distance = np.sqrt(np.einsum("ij,ij->j", away, away))
+        value = np.add.reduceat(distance, m_starts)
+        distance[distance == 0] = np.inf
+        np.divide(1.0, distance, out=distance)
+        away *= distance
+        slope[:, live] = np.add.reduceat(away, m_starts, axis=1)
+        height[live] = value - (slope[:, live] * here).sum(0)
+
+        better = value < best[live] * (1 - TIE)
+        equal = ~better & (value <= best[live] * (1 + TIE)) & (current[live] < best_row[live])
+        best[live[better]] = value[better]
+        best_row[live[better | equal]] = current[live[better | equal]]
+        # Mean second derivative of a sum of distances in ndim dimensions.
+        curvature[live[better]] = np.add.reduceat(distance, m_starts)[better] * ((ndim - 1) / ndim)
+
+        plane = height[owner]
+        for line, steepness in zip(places, slope, strict=True):
+            plane += steepness[owner] * line
+        np.maximum(bound, plane, out=bound)
+        kept = np.flatnonzero((bound <= (best * (1 + SLACK))[owner]) & (rows != current[owner]))
+        if len(kept) == 0:
+            return best_row
+        rows, places, owner, bound = rows[kept], places[:, kept], owner[kept], bound[kept]
+        c_starts = np.flatnonzero(np.diff(owner, prepend=-1))
+        still = owner[c_starts]
+        guess = _squared_distance(places, points[:, best_row][:, owner])
+        guess *= (0.5 * curvature)[owner]
+        guess += bound
+        current[still] = rows[_first_minimum(guess, c_starts, np.diff(c_starts, append=len(rows)))]
+        if len(still) < len(live):
+            stays = np.zeros(n, bool)
+            stays[still] = True
+            members = members[:, np.repeat(stays[live], m_sizes)]
+            live, m_sizes = still, sizes[still]
+    for index in live:
+        mine = slice(int(starts[index]), int(starts[index] + sizes[index]))
+        left = np.append(rows[owner == index], best_row[index]) - starts[index]
+        corner = at[:, mine] - low[:, index, None]
+        best_row[index] = starts[index] + _medoid_by_sums(corner, np.sort(left), scale)
+    return best_row
+
+
+def _medoid_by_sums(at: NDArray[np.int64], candidates: NDArray[np.int64], scale: NDArray[np.float64]) -> int:
+    """Row of the medoid among `candidates`, from the sums of distances of all of them.
+
+    The sums at all pixels are the mask convolved with the distance from the origin, so one Fourier transform of the
+    bounding box replaces the matrix of all pairs.
+    """
+    shape = tuple(int(v) + 1 for v in at.max(1))
     padded = tuple(fft.next_fast_len(2 * side - 1, real=True) for side in shape)
-    if len(at) <= BRUTE_FORCE_PIXELS or np.prod(padded, dtype=float) > MAX_TRANSFORM:
-        sums = _distance_sums(at, at, step)
-        candidates = np.flatnonzero(sums <= sums.min() * (1 + 1e-12))
-        return tuple(int(v) for v in at[candidates[0]])
-    cropped = np.zeros(padded)
-    cropped[tuple((at - lower).T)] = 1.0
-    total = fft.irfftn(fft.rfftn(cropped) * _distance_kernel(shape, padded, step), s=padded)
-    sums = total[tuple((at - lower).T)]
-    # The transform rounds; those within its error are summed again, exactly.
-    candidates = np.flatnonzero(sums <= sums.min() + 1e-9 * max(float(np.abs(total).max()), 1.0))
-    exact = _distance_sums(at[candidates], at, step)
-    return tuple(int(v) for v in at[candidates[np.flatnonzero(exact <= exact.min() * (1 + 1e-12))[0]]])
+    if np.prod(padded, dtype=float) <= MAX_TRANSFORM:
+        mask = np.zeros(padded)
+        mask[tuple(at)] = 1.0
+        total = fft.irfftn(fft.rfftn(mask) * _distance_kernel(shape, padded, scale), s=padded)
+        sums = total[tuple(at[:, candidates])]
+        # The transform rounds; those within its error are summed again, one distance at a time.
+        candidates = candidates[sums <= sums.min() + 1e-9 * max(float(np.abs(total).max()), 1.0)]
+    points = at * scale
+    sums = np.array([np.sqrt(((points - points[:, i, None]) ** 2).sum(0)).sum() for i in candidates])
+    return int(candidates[np.flatnonzero(sums <= sums.min() * (1 + TIE))[0]])
 
 
-@lru_cache(maxsize=256)
-def _distance_kernel(shape: tuple[int, ...], padded: tuple[int, ...], step: tuple[float, ...]) -> np.ndarray:
+def _distance_kernel(shape: tuple[int, ...], padded: tuple[int, ...], scale: NDArray[np.float64]) -> np.ndarray:
     """Transform of the distance from the origin, wrapped around for negative differences."""
     squared = np.zeros(padded)
-    for axis, (side, length, size) in enumerate(zip(shape, padded, step, strict=True)):
+    for axis, (side, length) in enumerate(zip(shape, padded, strict=True)):
         line = np.zeros(length)
-        line[:side] = np.arange(side) * size
+        line[:side] = np.arange(side) * scale[axis]
         if side > 1:
-            line[-(side - 1) :] = np.arange(side - 1, 0, -1) * size
+            line[-(side - 1) :] = line[side - 1 : 0 : -1]
         view = [1] * len(padded)
         view[axis] = length
         squared += line.reshape(view) ** 2
     kernel: np.ndarray = fft.rfftn(np.sqrt(squared))
     return kernel
-
-
-def _distance_sums(points: np.ndarray, members: np.ndarray, step: tuple[float, ...]) -> NDArray[np.float64]:
-    """Sum of distances from each point to all members, a block of pairs at a time."""
-    scale = np.array(step)
-    a, b = points * scale, members * scale
-    block = max(1, (1 << 22) // len(b))
-    sums = np.empty(len(a))
-    for start in range(0, len(a), block):
-        squared = np.zeros((len(a[start : start + block]), len(b)))
-        for axis in range(a.shape[1]):
-            squared += (a[start : start + block, axis, None] - b[None, :, axis]) ** 2
-        sums[start : start + block] = np.sqrt(squared).sum(1)
-    return sums
-
-
-def _step(spacing: Sequence[float] | None, ndim: int) -> tuple[float, ...]:
-    return (1.0,) * ndim if spacing is None else tuple(float(v) for v in spacing)
-
-
-def _coordinates(mask: np.ndarray) -> NDArray[np.int64]:
-    at = np.argwhere(mask)
-    if len(at) == 0:
-        raise ValueError("an empty mask has no centre")
-    return at
