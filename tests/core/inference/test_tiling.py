@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from embedseg_napari.core.errors import SettingsError
+from embedseg_napari.core.inference.tiling import DEFAULT_OVERLAP, DEFAULT_TILE, blend, plan_tiles, resolve_tile
+
+side = st.integers(1, 90)
+eights = st.integers(1, 6).map(lambda n: 8 * n)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(side, eights, st.integers(0, 40)), min_size=1, max_size=3))
+def test_tiles_cover_every_pixel_with_a_total_weight_of_one(axes: list[tuple[int, int, int]]) -> None:
+    shape, tile, overlap = zip(*axes, strict=True)
+    sizes, overlaps = resolve_tile(len(axes), tile, overlap)
+    tiles = plan_tiles(shape, sizes, overlaps)
+    total = np.zeros((1, *shape), np.float32)
+    for one in tiles:
+        assert all(start % 8 == 0 for start in one.start)
+        assert one.shape == tiles[0].shape
+        assert all(n % 8 == 0 and n <= limit for n, limit in zip(one.shape, sizes, strict=True))
+        assert all(0 <= part.stop - part.start for part in one.within(shape))
+        blend(total, np.ones((1, *one.shape), np.float32), one)
+    np.testing.assert_allclose(total, 1, rtol=1e-5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 500), eights, st.integers(0, 24))
+def test_neighbours_overlap_at_least_as_much_as_asked(length: int, tile: int, overlap: int) -> None:
+    (size,), (least,) = resolve_tile(1, [tile], [overlap])
+    starts = [one.start[0] for one in plan_tiles([length], [size], [least])]
+    ends = [start + min(size, -(-length // 8) * 8) for start in starts]
+    assert starts[0] == 0
+    assert 0 <= ends[-1] - length < 8
+    assert all(end - start >= least for end, start in zip(ends, starts[1:], strict=False))
+
+
+def test_small_images_are_one_tile() -> None:
+    (one,) = plan_tiles((61, 70), *resolve_tile(2, None, None))
+    assert one.start == (0, 0)
+    assert one.shape == (64, 72)
+    assert all((weights == 1).all() for weights in one.weights)
+
+
+def test_the_cut_edge_of_a_tile_counts_for_nothing() -> None:
+    first, second = plan_tiles((80,), (48,), (16,))
+    assert second.start == (32,)
+    assert (first.weights[0][-4:] == 0).all()
+    assert (second.weights[0][:4] == 0).all()
+    assert (np.diff(second.weights[0][:16]) >= 0).all()
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_defaults(ndim: int) -> None:
+    assert resolve_tile(ndim, None, None) == (DEFAULT_TILE[ndim], DEFAULT_OVERLAP[ndim])
+    assert resolve_tile(ndim, 64, None)[1] == tuple(min(o, 32) for o in DEFAULT_OVERLAP[ndim])
+    assert resolve_tile(ndim, 64, 9) == ((64,) * ndim, (16,) * ndim)
+
+
+@pytest.mark.parametrize("tile", [(64,), (64, 64, 64), (60, 64), (0, 64), (-8, 64), 12])
+def test_wrong_tiles_are_a_sentence(tile: object) -> None:
+    with pytest.raises(SettingsError, match="tile"):
+        resolve_tile(2, tile, None)  # type: ignore[arg-type]
+
+
+def test_negative_overlap_is_a_sentence() -> None:
+    with pytest.raises(SettingsError, match="tile_overlap"):
+        resolve_tile(2, None, (-1, 8))
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+@pytest.mark.parametrize("size", [8, 24, 32])
+def test_tiled_maps_are_those_of_the_whole(pass_through, rng: np.random.Generator, ndim: int, size: int) -> None:
+    raw = rng.normal(0, 0.5, (2 * ndim + 1, *(13, 45, 70)[-ndim:])).astype(np.float32)
+    model = pass_through(ndim)
+    whole, tiled = model.embed(raw), model.embed(raw, tile=size)
+    assert len(model.network.shapes) > 2
+    assert len(set(model.network.shapes[1:])) == 1
+    np.testing.assert_allclose(tiled.offsets, whole.offsets, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(tiled.margins, whole.margins, rtol=1e-4)
+    np.testing.assert_allclose(tiled.seed_map, whole.seed_map, rtol=1e-5)

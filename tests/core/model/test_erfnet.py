@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from embedseg_napari.core.model.erfnet import BranchedERFNet
+
+
+@pytest.mark.parametrize(("ndim", "n_channels"), [(2, 1), (2, 3), (3, 1), (3, 2)])
+def test_shapes(ndim: int, n_channels: int) -> None:
+    side = (8, 16, 24)[-ndim:]
+    network = BranchedERFNet(ndim, n_channels).eval()
+    with torch.inference_mode():
+        raw = network(torch.randn(2, n_channels, *side))
+    assert raw.shape == (2, 2 * ndim + 1, *side)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_fresh_network_points_every_pixel_to_itself_with_one_margin(ndim: int) -> None:
+    network = BranchedERFNet(ndim).eval()
+    with torch.inference_mode():
+        raw = network(torch.randn(1, 1, *(16,) * ndim))
+    assert (raw[:, :ndim] == 0).all()
+    assert (raw[:, ndim : 2 * ndim] == 1).all()
+    assert raw[:, -1].std() > 0
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_initial_margin(ndim: int) -> None:
+    from embedseg_napari.core.model.embedding import decode_maps
+
+    spacing = (3 / 1023, 1 / 1023, 1 / 1023)[-ndim:]
+    margin = (4.0, 12.0, 15.0)[-ndim:]
+    network = BranchedERFNet(ndim).eval()
+    network.set_initial_margin(margin, spacing)
+    with torch.inference_mode():
+        maps = decode_maps(network(torch.randn(1, 1, *(8,) * ndim))[0], spacing)
+    np.testing.assert_allclose(maps.margins.reshape(ndim, -1)[:, 0], margin, rtol=1e-4)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_only_used_weights_are_trained(ndim: int) -> None:
+    network = BranchedERFNet(ndim)
+    network(torch.randn(2, 1, *(16,) * ndim)).square().mean().backward()
+    without = {name for name, weight in network.named_parameters() if weight.grad is None}
+    assert without == {"encoder.output_conv.weight", "encoder.output_conv.bias"}
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_shifting_by_the_stride_shifts_the_output(ndim: int) -> None:
+    # Why tiles lie on multiples of 8: between two pixels of one such class the network is a convolution.
+    torch.manual_seed(0)
+    network = BranchedERFNet(ndim).eval()
+    wide = torch.zeros(1, 1, *(8,) * (ndim - 1), 2048)
+    wide[..., 1000:1040] = torch.randn(40)
+    with torch.inference_mode():
+        here, there = network(wide), network(wide.roll(8, -1))
+    torch.testing.assert_close(here.roll(8, -1)[..., 900:1200], there[..., 900:1200], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_reproduces_the_original_program(golden, ndim: int) -> None:
+    checkpoint = torch.load(golden(f"legacy_{ndim}d.pth"), weights_only=True)["model_state_dict"]
+    network = BranchedERFNet(ndim)
+    network.load_state_dict({name.removeprefix("module."): value for name, value in checkpoint.items()})
+    numbers = np.load(golden(f"network_{ndim}d.npz"))
+    with torch.inference_mode():
+        raw = network.eval()(torch.from_numpy(numbers["input"])[None])[0].numpy()
+    for part in (slice(0, ndim), slice(ndim, 2 * ndim), slice(2 * ndim, None)):
+        expected = numbers["raw"][part]
+        assert np.linalg.norm(raw[part] - expected) < 2e-4 * np.linalg.norm(expected)
