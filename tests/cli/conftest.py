@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-TINY_SETTINGS = "crop_size: [32, 32]\nbatch_size: 2\nsteps_per_epoch: 2\nprecision: float32\nwarmup: 0\n"
+TINY_SETTINGS = (
+    "crop_size: [32, 32]\nbatch_size: 2\nsteps_per_epoch: 2\nprecision: float32\nwarmup: 0\nvalidation_fraction: 0\n"
+)
 
 
 @dataclass(frozen=True)

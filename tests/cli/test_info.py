@@ -14,7 +14,7 @@ def test_the_card_says_what_the_model_takes(embedseg, trained):
         "branched-erfnet, 2D",
         "CYX, 1 channel",
         "Seed threshold",
-        "on 5 images with 20 objects",
+        "on 6 images with 24 objects",
         "Training curve",
     ):
         assert text in ended.out
@@ -25,7 +25,7 @@ def test_json_is_the_whole_configuration(embedseg, trained):
     ended = embedseg("info", trained, "--json")
     assert ended.status == 0
     config = ModelConfig.parse(json.loads(ended.out))
-    assert config.training["n_objects"] == 20
+    assert config.training["n_objects"] == 24
     assert len(config.history) == 1
 
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from embedseg_napari.cli import progress as module
-from embedseg_napari.cli.progress import PredictionProgress, TrainingProgress, curve_rows, drain
+from embedseg_napari.cli.progress import PredictionProgress, TrainingProgress, curve_rows
 from embedseg_napari.core.events import (
     EpochFinished,
     Message,
@@ -22,17 +22,6 @@ STARTED = TrainingStarted(6, 2, 40, (64, 64), 20, None, 10, "cpu", "float32")
 
 def epoch(number, ap=None, best=False):
     return EpochFinished(number, 10 * number + 10, 5.0 * number, 1.0 / (number + 1), 0.1, 0.1, 0.1, 1e-3, ap, ap, best)
-
-
-def test_drain_hands_over_every_event_and_returns_the_value():
-    def run():
-        yield 1
-        yield 2
-        return "value"
-
-    seen = []
-    assert drain(run(), seen.append) == "value"
-    assert seen == [1, 2]
 
 
 def test_a_log_gets_lines_at_intervals(monkeypatch, capsys):

@@ -199,6 +199,15 @@ def test_resume_goes_on(embedseg, dataset, settings, tmp_path):
     assert len(load_model(model).config.history) == 2
 
 
+def test_resume_without_anything_to_resume_replaces_no_model(embedseg, dataset, settings, tmp_path):
+    model = tmp_path / "m.embedseg"
+    model.write_text("precious")
+    ended = embedseg("train", dataset, "--output", model, "--config", settings, "--epochs", 1, "--resume")
+    assert ended.status == 1
+    assert "nothing to resume" in ended.err
+    assert model.read_text() == "precious"
+
+
 def test_validation_images_are_those_asked_for(embedseg, dataset, settings, tmp_path):
     words = ["train", dataset, "--epochs", 1, "--config", settings]
     ended = embedseg(*words, "--output", tmp_path / "a.embedseg", "--val", dataset)
@@ -264,13 +273,32 @@ def test_a_stop_keeps_a_model_and_says_how_to_go_on(start, dataset, settings, tm
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for another process")
 def test_an_early_interruption_leaves_nothing(start, dataset, settings, tmp_path):
-    child = start("train", dataset, "--output", tmp_path / "m.embedseg", "--epochs", 100000, "--config", settings)
-    # The output folder is checked while PyTorch is not yet loaded.
-    wait_for(tmp_path, child)
-    time.sleep(1.0)
+    model = tmp_path / "new" / "m.embedseg"
+    child = start("train", dataset, "--output", model, "--epochs", 100000, "--config", settings)
+    # The folder is made before the images are read and PyTorch is loaded.
+    wait_for(model.parent, child)
     child.send_signal(signal.SIGINT)
     _, err = child.communicate(timeout=120)
     assert child.returncode == 128 + signal.SIGINT
     assert "Traceback" not in err
-    assert not (tmp_path / "m.embedseg").exists()
+    assert not model.exists()
     assert leftovers(tmp_path) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for another process")
+def test_a_second_ctrl_c_leaves_no_half_of_a_model(start, dataset, settings, tmp_path):
+    model = tmp_path / "m.embedseg"
+    child = start("train", dataset, "--output", model, "--epochs", 100000, "--config", settings)
+    for line in child.stdout:
+        if "epoch 1/" in line:
+            break
+    child.send_signal(signal.SIGINT)
+    # The answer to the first one says that the second can be told from it.
+    for line in child.stderr:
+        if "Stopping" in line:
+            break
+    child.send_signal(signal.SIGINT)
+    _, err = child.communicate(timeout=120)
+    assert child.returncode == 128 + signal.SIGINT
+    assert "Traceback" not in err
+    assert not model.exists() or load_model(model).config.ndim == 2

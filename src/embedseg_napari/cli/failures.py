@@ -64,7 +64,8 @@ class StopRequest:
             if self.number is not None:
                 raise Interrupted(number)
             self.number = number
-            complain(sentence)
+            # Not by way of sys.stderr: the signal may have come while something was being written to it.
+            os.write(2, f"\n{sentence}\n".encode())
 
         with _handling(handle):
             yield

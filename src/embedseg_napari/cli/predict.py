@@ -24,16 +24,17 @@ from embedseg_napari.cli.options import (
     setting,
     write_text,
 )
-from embedseg_napari.cli.progress import PredictionProgress, drain
+from embedseg_napari.cli.progress import PredictionProgress
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.errors import DataError, EmbedSegError, SettingsError, Stopped
+from embedseg_napari.core.runs import drain
 
 if TYPE_CHECKING:
     import numpy as np
 
     from embedseg_napari.core.data.images import Picture
-    from embedseg_napari.core.inference.predictor import Predictor
     from embedseg_napari.core.inference.segmentation import Segmentation
+    from embedseg_napari.core.model.model import Model
 
 STORED = "that of the model"
 
@@ -103,16 +104,18 @@ def predict(
     jobs = plan(inputs, output, tables=csv, overwrite=overwrite)
     require_writable(output, "--output")
 
-    from embedseg_napari.core.inference.predictor import Predictor
     from embedseg_napari.core.model.model import load_model
 
     network = load_model(model, device=device)
-    settings = PredictionConfig.parse({**network.config.prediction.model_dump(), **changes})
+    stored = network.config.prediction.model_dump()
+    if "tile" in changes:
+        # The stored overlap belongs to the stored tile.
+        stored["tile_overlap"] = None
+    settings = PredictionConfig.parse({**stored, **changes})
     if settings.tile is not None and len(settings.tile) != network.config.ndim:
         raise SettingsError(
             f"--tile {tile} has {len(settings.tile)} values; the model works in {network.config.ndim}D."
         )
-    predictor = Predictor(network, settings)
 
     request = StopRequest()
     progress = PredictionProgress(shown=not no_progress, n_images=len(jobs))
@@ -123,7 +126,7 @@ def predict(
             if request():
                 break
             try:
-                _segment(job, predictor, reading, csv, overwrite, progress, request)
+                _segment(job, network, settings, reading, csv, overwrite, progress, request)
                 done += 1
             except Stopped:
                 break
@@ -202,7 +205,8 @@ def _images(path: Path) -> list[Path]:
 
 def _segment(
     job: Job,
-    predictor: Predictor,
+    model: Model,
+    settings: PredictionConfig,
     reading: Reading,
     table: bool,
     overwrite: bool,
@@ -211,16 +215,17 @@ def _segment(
 ) -> None:
     from embedseg_napari.core.axes import spatial_axes
     from embedseg_napari.core.data.images import read_image, write_labels
+    from embedseg_napari.core.inference.predictor import Predictor
 
     progress.start(job.image.name)
     began = time.monotonic()
     picture = read_image(job.image, reading.axes)
-    config = predictor.model.config
     image, axes = picture.array, picture.axes or None
     if reading.channel is not None:
-        image, axes = _take_channel(picture, reading.channel, config.ndim, config.n_channels)
+        image, axes = _take_channel(picture, reading.channel, model.config.ndim, model.config.n_channels)
     spacing = reading.spacing or picture.spacing
-    segmentation = drain(predictor.run(image, axes, spacing=spacing, should_stop=request), progress)
+    run = Predictor(model, settings).run(image, axes, request, spacing=spacing, keep_maps=False)
+    segmentation = drain(run, progress)
     space = spatial_axes(progress.axes)
     label_axes = space if segmentation.labels.ndim == len(space) else f"T{space}"
     if spacing is not None and len(spacing) != len(space):

@@ -4,35 +4,21 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from embedseg_napari.cli.console import count, duration, is_terminal, say, tell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from rich.progress import Progress
 
     from embedseg_napari.core.events import EpochFinished, PredictionEvent, TrainingEvent, TrainingStarted
 
-Event = TypeVar("Event")
-Result = TypeVar("Result")
-
 LOG_SECONDS = 10.0
 """Time between two lines of progress in a log."""
 CURVE_ROWS = 10
 """Rows that a training curve is told in."""
-
-
-def drain(run: Generator[Event, None, Result], handle: Callable[[Event], None]) -> Result:
-    """Hand every event of a run to `handle`, and return the run's value."""
-    while True:
-        try:
-            event = next(run)
-        except StopIteration as end:
-            result: Result = end.value
-            return result
-        handle(event)
 
 
 @contextmanager
@@ -132,7 +118,7 @@ def started_lines(event: TrainingStarted) -> list[str]:
         if event.n_validation_images
         else "; no images are held out, so the last state is kept and no score is known."
     )
-    length = f"{event.n_epochs} epochs" if event.n_epochs is not None else f"{event.minutes:g} minutes in total"
+    length = count(event.n_epochs, "epoch") if event.n_epochs is not None else f"{event.minutes:g} minutes in total"
     crop = " x ".join(map(str, event.crop_size))
     return [
         images + held_out,

@@ -24,9 +24,10 @@ from embedseg_napari.cli.options import (
     require_writable,
     setting,
 )
-from embedseg_napari.cli.progress import TrainingProgress, curve_rows, drain
+from embedseg_napari.cli.progress import TrainingProgress, curve_rows
 from embedseg_napari.core.config import PRESETS, TrainingConfig
 from embedseg_napari.core.errors import DataError, SettingsError
+from embedseg_napari.core.runs import drain
 
 if TYPE_CHECKING:
     from embedseg_napari.core.data.pairs import Example
@@ -124,6 +125,8 @@ def train(
         if result.stopped and not result.model.config.training.get("steps"):
             complain("Stopped before the first step; no model was saved.")
             raise typer.Exit(request.status)
+        if not result.model.config.name:
+            result.model.config = result.model.config.model_copy(update={"name": output.stem})
         result.model.save(output)
     _report(dataclasses.replace(result, path=output), folder)
     if result.stopped:
@@ -205,12 +208,18 @@ def _check_places(
         require_folder(val, "Validation folder")
     if output.is_dir():
         raise DataError(f"Output {output} is a folder; give the name of a file.")
+    has_checkpoint = (run_folder / CHECKPOINT).exists()
+    if resume and not has_checkpoint and output.exists() and not overwrite:
+        raise DataError(
+            f"Run folder {run_folder} holds nothing to resume, and {output} exists already; "
+            "name the right --run-folder, or add --overwrite to train anew."
+        )
     if not (resume or overwrite):
         if output.exists():
             raise DataError(
                 f"Model {output} exists already; add --overwrite to replace it, or choose another --output."
             )
-        if (run_folder / CHECKPOINT).exists():
+        if has_checkpoint:
             raise DataError(
                 f"Run folder {run_folder} holds an earlier training; add --resume to go on with it, "
                 "--overwrite to begin anew, or choose another --run-folder."
