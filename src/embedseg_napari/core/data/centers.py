@@ -161,7 +161,7 @@ def _step(spacing: Sequence[float] | None, ndim: int) -> tuple[float, ...]:
 
 def _order(values: np.ndarray) -> NDArray[np.int64]:
     """Order by value, stable; in linear time for up to 65,535 labels."""
-    if len(values) and 0 <= values.min() and values.max() <= 65_535:
+    if len(values) and values.min() >= 0 and values.max() <= 65_535:
         return np.argsort(values.astype(np.uint16), kind="stable")
     return np.argsort(values, kind="stable")
 
@@ -189,7 +189,8 @@ def _medians(line: NDArray[np.int64], starts: NDArray[np.int64], sizes: NDArray[
     """Median of each object's coordinates along one axis."""
     base = np.repeat(np.arange(len(starts)) * (int(line.max()) + 1), sizes)
     ordered = np.sort(base + line) - base
-    return (ordered[starts + (sizes - 1) // 2] + ordered[starts + sizes // 2]) / 2.0
+    middle: NDArray[np.float64] = (ordered[starts + (sizes - 1) // 2] + ordered[starts + sizes // 2]) / 2.0
+    return middle
 
 
 def _first_minimum(
@@ -215,8 +216,8 @@ def _medoids(
     """Row of each object's exact medoid.
 
     The sum of distances to all members is a convex function of position. Its value and slope at one member therefore
-    bound it from below at all others (Kelley's cutting planes): members whose bound exceeds the best sum so far are out.
-    Each round sums the distances from one member of every object, the one that looks best by its bound plus the
+    bound it from below at all others (Kelley's cutting planes): members whose bound exceeds the best sum so far are
+    out. Each round sums the distances from one member of every object, the one that looks best by its bound plus the
     curvature around the best one, until no other member can be better. All objects advance together.
     """
     n, ndim = len(starts), len(at)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-from scipy.sparse import csr_array
+from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
 from embedseg_napari.core.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 IOU_THRESHOLDS = tuple(round(0.5 + 0.05 * i, 2) for i in range(9))
 """0.5, 0.55 ... 0.9, as in the papers' tables."""
@@ -51,7 +55,13 @@ class Overlaps:
 
 
 def overlaps(labels_true: np.ndarray, labels_pred: np.ndarray) -> Overlaps:
-    """Count shared pixels of two segmentations, each a label image or planes (K, (Z,) Y, X).
+    """Count shared pixels of two segmentations.
+
+    Parameters
+    ----------
+    labels_true, labels_pred : ndarray, shape ((Z,) Y, X) or (K, (Z,) Y, X)
+        Ids (0 is background), or planes of one object each. Planes are told by the axis they have more than the other
+        array; two boolean arrays of three or more axes are both planes.
 
     Raises
     ------
@@ -59,22 +69,63 @@ def overlaps(labels_true: np.ndarray, labels_pred: np.ndarray) -> Overlaps:
         If their shapes do not fit.
     """
     true, predicted = np.asarray(labels_true), np.asarray(labels_pred)
-    ndim = min(true.ndim, predicted.ndim)
-    if true.shape[-ndim:] != predicted.shape[-ndim:] or abs(true.ndim - predicted.ndim) > 1:
-        raise DataError(f"The truth has shape {true.shape} and the prediction {predicted.shape}; they must be the same image.")
-    # Two arrays of one shape are label images; planes are told by their extra axis.
+    both_planes = true.dtype == bool and predicted.dtype == bool and true.ndim == predicted.ndim >= 3
+    ndim = true.ndim - 1 if both_planes else min(true.ndim, predicted.ndim)
+    if (
+        true.shape[true.ndim - ndim :] != predicted.shape[predicted.ndim - ndim :]
+        or abs(true.ndim - predicted.ndim) > 1
+    ):
+        raise DataError(
+            f"The truth has shape {true.shape} but the prediction {predicted.shape}; score a prediction against the "
+            "truth of the same image."
+        )
+    if true.ndim == ndim and predicted.ndim == ndim:
+        return _overlaps_of_labels(true, predicted)
     true_of, true_at, true_ids = _members(true, true.ndim > ndim)
     pred_of, pred_at, pred_ids = _members(predicted, predicted.ndim > ndim)
-    n_true, n_pred = len(true_ids), len(pred_ids)
-    n_pixels = int(np.prod(true.shape[-ndim:]))
+    n_pixels = math.prod(true.shape[true.ndim - ndim :])
     # Rows of pixels, a column per object: their product counts shared pixels without an array of all pairs.
-    a = csr_array((np.ones(len(true_of), np.int64), (true_of, true_at)), shape=(n_true, n_pixels))
-    b = csr_array((np.ones(len(pred_of), np.int64), (pred_at, pred_of)), shape=(n_pixels, n_pred))
-    shared = (a @ b).tocoo()
-    size_true = np.bincount(true_of, minlength=n_true)
-    size_pred = np.bincount(pred_of, minlength=n_pred)
+    a = csr_array((np.ones(len(true_of), np.int64), (true_of, true_at)), shape=(len(true_ids), n_pixels))
+    b = csr_array((np.ones(len(pred_of), np.int64), (pred_at, pred_of)), shape=(n_pixels, len(pred_ids)))
+    sizes = np.bincount(true_of, minlength=len(true_ids)), np.bincount(pred_of, minlength=len(pred_ids))
+    return _finish(true_ids, pred_ids, *sizes, a @ b)
+
+
+def _overlaps_of_labels(true: np.ndarray, predicted: np.ndarray) -> Overlaps:
+    """Every pixel has one partner here: counting pairs of ids is enough."""
+    true_index, true_ids = _consecutive(true.ravel())
+    pred_index, pred_ids = _consecutive(predicted.ravel())
+    shape = (len(true_ids) + 1, len(pred_ids) + 1)
+    # Conversion from coordinates to rows adds up what meets in one place, in linear time.
+    pairs = coo_array((np.ones(true.size, np.int64), (true_index, pred_index)), shape=shape).tocsr()
+    sizes = np.asarray(pairs.sum(1)).ravel()[1:], np.asarray(pairs.sum(0)).ravel()[1:]
+    return _finish(true_ids, pred_ids, *sizes, pairs[1:, 1:])
+
+
+def _finish(
+    true_ids: np.ndarray, pred_ids: np.ndarray, size_true: np.ndarray, size_pred: np.ndarray, shared: Any
+) -> Overlaps:
+    shared = shared.tocoo()
     union = size_true[shared.row] + size_pred[shared.col] - shared.data
     return Overlaps(true_ids, pred_ids, shared.row, shared.col, shared.data / union)
+
+
+def _consecutive(flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ids renumbered 1..n in ascending order (0 stays 0), and the ids."""
+    if flat.dtype == bool:
+        flat = flat.view(np.uint8)
+    if flat.dtype.kind not in "iu":
+        raise DataError(
+            f"Label images hold whole numbers, but these are {flat.dtype}; convert them to an integer type."
+        )
+    if flat.size and flat.min() >= 0 and flat.max() <= 4 * flat.size + 65_535:
+        is_used = np.bincount(flat.astype(np.int64, copy=False)) > 0
+        is_used[0] = False
+        number = np.cumsum(is_used, dtype=np.int32) * is_used
+        return number[flat], np.flatnonzero(is_used)
+    ids = np.unique(flat)
+    ids = ids[ids != 0]
+    return np.where(flat == 0, 0, np.searchsorted(ids, flat) + 1).astype(np.int32), ids
 
 
 def _members(labels: np.ndarray, is_planes: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -84,10 +135,9 @@ def _members(labels: np.ndarray, is_planes: bool) -> tuple[np.ndarray, np.ndarra
         kept = np.flatnonzero(flat.any(1))
         of, at = np.nonzero(flat[kept])
         return of, at, kept + 1
-    flat = labels.ravel()
-    at = np.flatnonzero(flat)
-    ids, of = np.unique(flat[at], return_inverse=True)
-    return of.ravel(), at, ids
+    index, ids = _consecutive(labels.ravel())
+    at = np.flatnonzero(index)
+    return index[at] - 1, at, ids
 
 
 def match(
@@ -185,6 +235,4 @@ def lenient_ap(
 
 def mean_ap(rows_per_image: Sequence[Sequence[MatchRow]]) -> dict[float, float]:
     """Mean over images of the per-image AP, for each threshold: the figure of the papers' tables."""
-    return {
-        rows[0].threshold: float(np.mean([row.ap for row in rows])) for rows in zip(*rows_per_image, strict=True)
-    }
+    return {rows[0].threshold: float(np.mean([row.ap for row in rows])) for rows in zip(*rows_per_image, strict=True)}
