@@ -20,7 +20,10 @@ def segmented(blobs, pass_through, perfect_raw):
 def same_objects(found: np.ndarray, truth: np.ndarray) -> bool:
     """Equal up to the order of the labels."""
     pairs = np.unique(np.stack([found.ravel(), truth.ravel()]), axis=1)
-    return len(pairs.T) == len(np.unique(found)) == len(np.unique(truth)) and ((pairs == 0).all(0) == (pairs == 0).any(0)).all()
+    return (
+        len(pairs.T) == len(np.unique(found)) == len(np.unique(truth))
+        and ((pairs == 0).all(0) == (pairs == 0).any(0)).all()
+    )
 
 
 @pytest.mark.parametrize("ndim", [2, 3])

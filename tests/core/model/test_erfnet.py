@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from embedseg_napari.core.errors import SettingsError
 from embedseg_napari.core.model.erfnet import BranchedERFNet
 
 
@@ -14,6 +15,12 @@ def test_shapes(ndim: int, n_channels: int) -> None:
     with torch.inference_mode():
         raw = network(torch.randn(2, n_channels, *side))
     assert raw.shape == (2, 2 * ndim + 1, *side)
+
+
+@pytest.mark.parametrize("n_channels", [0, 16])
+def test_too_many_channels_are_a_sentence(n_channels: int) -> None:
+    with pytest.raises(SettingsError, match="1 to 15 channels"):
+        BranchedERFNet(2, n_channels)
 
 
 @pytest.mark.parametrize("ndim", [2, 3])

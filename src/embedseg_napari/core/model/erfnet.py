@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor, nn
 
+from embedseg_napari.core.errors import SettingsError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -19,6 +21,9 @@ MAX_POOL: dict[int, type[nn.Module]] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 CHANNEL_DROPOUT: dict[int, type[nn.Module]] = {2: nn.Dropout2d, 3: nn.Dropout3d}
 STRIDE = 8
 """Every spatial side of an input must be a multiple of this."""
+FIRST_CHANNELS = 16
+"""Feature maps of the first layer: the input's channels, pooled, and convolutions for the rest."""
+MAX_CHANNELS = FIRST_CHANNELS - 1
 
 
 class Downsample(nn.Module):
@@ -93,8 +98,8 @@ class Encoder(nn.Module):
 
     def __init__(self, ndim: int, n_channels: int, n_outputs: int) -> None:
         super().__init__()
-        self.initial_block = Downsample(ndim, n_channels, 16)
-        layers: list[nn.Module] = [Downsample(ndim, 16, 64)]
+        self.initial_block = Downsample(ndim, n_channels, FIRST_CHANNELS)
+        layers: list[nn.Module] = [Downsample(ndim, FIRST_CHANNELS, 64)]
         layers += [Residual(ndim, 64, 0.03, 1) for _ in range(5)]
         layers.append(Downsample(ndim, 64, 128))
         layers += [Residual(ndim, 128, 0.3, dilation) for _ in range(2) for dilation in (2, 4, 8, 16)]
@@ -143,11 +148,20 @@ class BranchedERFNet(nn.Module):
     ndim : {2, 3}
         Spatial dimensions.
     n_channels : int
-        Input channels.
+        Input channels, 1 to 15.
+
+    Raises
+    ------
+    SettingsError
+        If there are more channels than the first layer has feature maps to spare.
     """
 
     def __init__(self, ndim: int, n_channels: int = 1) -> None:
         super().__init__()
+        if not 1 <= n_channels <= MAX_CHANNELS:
+            raise SettingsError(
+                f"The network takes 1 to {MAX_CHANNELS} channels, not {n_channels}; choose some of them."
+            )
         self.ndim = ndim
         self.encoder = Encoder(ndim, n_channels, 2 * ndim + 1)
         self.decoders = nn.ModuleList([Decoder(ndim, 2 * ndim), Decoder(ndim, 1)])

@@ -68,14 +68,15 @@ def read_legacy(path: Path, legacy: LegacyGeometry | None = None) -> tuple[dict[
     weights = {str(k).removeprefix("module."): v for k, v in weights.items()}
     first_layer = weights.get("encoder.initial_block.conv.weight")
     last = weights.get("decoders.0.output_conv.weight")
-    if first_layer is None or last is None or first_layer.ndim not in (4, 5):
+    bias = weights.get("decoders.0.output_conv.bias")
+    if first_layer is None or last is None or bias is None or first_layer.ndim not in (4, 5):
         raise ModelError(f"{path}: its weights are not those of EmbedSeg's Branched ERFNet.")
     ndim, n_channels = first_layer.ndim - 2, int(first_layer.shape[1])
-    if last.ndim != ndim + 2 or last.shape[1] != 2 * ndim:
+    if last.ndim != ndim + 2 or last.shape[1] != 2 * ndim or bias.shape != (2 * ndim,):
         raise ModelError(f"{path}: its first decoder's outputs are not the {2 * ndim} of a {ndim}D EmbedSeg network.")
     order = torch.tensor([*reversed(range(ndim)), *reversed(range(ndim, 2 * ndim))])
     weights["decoders.0.output_conv.weight"] = last[:, order]
-    weights["decoders.0.output_conv.bias"] = weights["decoders.0.output_conv.bias"][order]
+    weights["decoders.0.output_conv.bias"] = bias[order]
     properties = _read_json(path.with_name("data_properties.json"))
     normalization_path = path.with_name("normalization.json")
     spacing = legacy.spacing if legacy is not None else _grid(properties, ndim)
@@ -157,7 +158,8 @@ def _object_sizes(properties: dict[str, Any], ndim: int) -> ObjectSizes:
     if any(value is None for value in [*mean, *std]):
         return ObjectSizes()
     return ObjectSizes(
-        mean=tuple(float(v or 0) for v in mean),
+        # The original's extents are max - min.
+        mean=tuple(float(v or 0) + 1 for v in mean),
         std=tuple(float(v or 0) for v in std),
         mean_size=_number(properties, "mean_object_size") or 0.0,
         min_size=int(_number(properties, "min_object_size") or 0),

@@ -13,7 +13,7 @@ from embedseg_napari.core.errors import ModelError, SettingsError
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.inference.predictor import Predictor
 from embedseg_napari.core.model.bundled import bundled_names, bundled_path
-from embedseg_napari.core.model.erfnet import BranchedERFNet
+from embedseg_napari.core.model.erfnet import MAX_CHANNELS, BranchedERFNet
 from embedseg_napari.core.model.legacy import LegacyGeometry, read_legacy
 from embedseg_napari.core.model.model_file import read_model_file, write_model_file
 from embedseg_napari.core.runs import drain, never
@@ -261,6 +261,8 @@ def network_from(path: Path, weights: dict[str, Tensor], config: ModelConfig) ->
     ModelError
         Naming the first weight that does not fit.
     """
+    if config.n_channels > MAX_CHANNELS:
+        raise ModelError(f"{path}: claims {config.n_channels} channels, but no network takes more than {MAX_CHANNELS}.")
     # Shapes first: no memory is taken for what a damaged file only claims, and no random number is drawn.
     with torch.device("meta"):
         network = BranchedERFNet(config.ndim, config.n_channels)

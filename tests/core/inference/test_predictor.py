@@ -1,0 +1,260 @@
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from embedseg_napari.core.config import NormalizationConfig, PredictionConfig
+from embedseg_napari.core.errors import ComputeError, DataError, ModelError, SettingsError, Stopped
+from embedseg_napari.core.events import (
+    ClusteringStarted,
+    FrameFinished,
+    Message,
+    PredictionStarted,
+    TileFinished,
+)
+from embedseg_napari.core.inference import predictor as predictor_module
+from embedseg_napari.core.inference.predictor import Predictor
+from embedseg_napari.core.runs import drain
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_events_tell_the_story(equivariant, ndim: int) -> None:
+    image = np.zeros((2, *(16, 40, 30)[-ndim:]), np.float32)
+    settings = PredictionConfig(tile=(8, 24, 24)[-ndim:], tile_overlap=(0,) * ndim, tta=True)
+    events: list = []
+    result = drain(Predictor(equivariant(ndim), settings).run(image, "TZYX" if ndim == 3 else "TYX"), events.append)
+    n_tiles = (2 * 2 * 2 * 16) if ndim == 3 else 2 * 2 * 8
+    assert events[0] == PredictionStarted("TZYX" if ndim == 3 else "TYX", 2, n_tiles)
+    for frame in range(2):
+        part = events[1 + frame * (n_tiles + 2) :][: n_tiles + 2]
+        assert part[:-2] == [TileFinished(frame, i + 1, n_tiles) for i in range(n_tiles)]
+        assert part[-2:] == [ClusteringStarted(frame), FrameFinished(frame, 2, 0)]
+    assert len(events) == 1 + 2 * (n_tiles + 2)
+    assert result.labels.shape == image.shape
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (3, 5, 1), (9, 17, 23), (2, 8, 8)])
+def test_any_size(equivariant, ndim: int, shape: tuple[int, ...]) -> None:
+    shape = shape[-ndim:]
+    found = equivariant(ndim).predict(np.ones(shape, np.uint8), "ZYX"[-ndim:], tta=True)
+    assert found.labels.shape == found.maps.seed_map.shape == shape
+    assert found.maps.offsets.shape == found.maps.margins.shape == (ndim, *shape)
+    assert np.isfinite(found.maps.margins).all()
+
+
+@pytest.mark.parametrize("axes", ["CYX", "YXC", "XCY"])
+def test_axes_in_any_order(blobs, pass_through, perfect_raw, axes: str) -> None:
+    _, labels = blobs(2)
+    raw = perfect_raw(labels)
+    expected = pass_through(2).predict(raw, "CYX")
+    found = pass_through(2).predict(raw.transpose(["CYX".index(letter) for letter in axes]), axes)
+    assert np.array_equal(found.labels, expected.labels)
+    assert found.labels.max() == labels.max()
+
+
+def test_guessed_axes_are_told(equivariant, caplog: pytest.LogCaptureFixture) -> None:
+    events: list = []
+    equivariant(2).predict(np.zeros((9, 16, 16)), on_event=events.append)
+    assert isinstance(events[0], Message)
+    assert "TYX" in events[0].text
+    with caplog.at_level(logging.INFO):
+        equivariant(2).embed(np.zeros((16, 24)))
+    assert "YX" in caplog.text
+    events.clear()
+    equivariant(2).predict(np.zeros((9, 16, 16)), "TYX", on_event=events.append)
+    assert not any(isinstance(event, Message) for event in events)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_frames_are_segmented_by_themselves(blobs, pass_through, perfect_raw, ndim: int) -> None:
+    _, labels = blobs(ndim)
+    frames = [perfect_raw(labels), perfect_raw(np.where(labels == 1, 0, labels)), perfect_raw(np.flip(labels))]
+    model = pass_through(ndim)
+    found = model.predict(np.stack(frames), "TCZYX" if ndim == 3 else "TCYX")
+    assert found.labels.shape == (3, *labels.shape)
+    for t, frame in enumerate(frames):
+        alone = model.predict(frame)
+        assert np.array_equal(found.labels[t], alone.labels)
+        rows = found.centers[:, 0] == t
+        assert np.array_equal(found.centers[rows, 1:], alone.centers)
+        assert np.array_equal(found.scores[rows], alone.scores)
+        assert np.array_equal(found.frames[t].maps.seed_map, alone.maps.seed_map)
+    assert found.labels[1].max() == labels.max() - 1
+
+
+def test_one_frame_with_a_time_axis_keeps_it(equivariant) -> None:
+    assert equivariant(2).predict(np.zeros((1, 16, 16)), "TYX").labels.shape == (1, 16, 16)
+
+
+def test_brightness_of_one_frame_does_not_touch_another(equivariant, rng: np.random.Generator) -> None:
+    model = equivariant(2, normalization=NormalizationConfig())
+    image = rng.integers(0, 100, (24, 24)).astype(np.uint16)
+    found = model.predict(np.stack([image, image * 40]), "TYX")
+    np.testing.assert_allclose(found.frames[0].maps.seed_map, found.frames[1].maps.seed_map, rtol=1e-4)
+    raw = model.embed(image, normalize=False).seed_map
+    assert np.abs(raw - found.frames[0].maps.seed_map).max() > 0.1
+
+
+def test_normalisation_is_the_same_for_all_tiles(equivariant, rng: np.random.Generator) -> None:
+    model = equivariant(2, normalization=NormalizationConfig())
+    image = rng.integers(0, 100, (64, 64)) + np.arange(64) * 50
+    whole, tiled = model.embed(image, "YX"), model.embed(image, "YX", tile=24)
+    np.testing.assert_allclose(tiled.seed_map, whole.seed_map, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("ndim", "shape", "axes", "error", "sentence"),
+    [
+        (2, (4, 16, 16), "ZYX", ModelError, "works in 2D"),
+        (3, (16, 16), "YX", ModelError, "works in 3D"),
+        (2, (3, 16, 16), "CYX", ModelError, "3 channel"),
+        (2, (16, 16), "ZYX", DataError, "axes"),
+        (2, (16, 16), "QX", DataError, "unknown letter"),
+        (2, (0, 16), "YX", DataError, "empty"),
+        (2, (16,), None, DataError, "no image"),
+    ],
+)
+def test_images_that_do_not_fit(equivariant, ndim: int, shape, axes, error, sentence: str) -> None:
+    with pytest.raises(error, match=sentence):
+        equivariant(ndim).predict(np.zeros(shape), axes)
+
+
+@pytest.mark.parametrize("image", [np.zeros((8, 8), complex), np.full((8, 8), "a"), np.full((8, 8), None)])
+def test_what_is_no_number_is_a_sentence(equivariant, image: np.ndarray) -> None:
+    with pytest.raises(DataError, match="real numbers"):
+        equivariant(2).predict(image, "YX")
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int16", "uint32", "float16", "float64", "bool", ">u2"])
+def test_every_real_type(equivariant, kind: str) -> None:
+    assert equivariant(2).predict(np.ones((16, 16), kind), "YX").labels.shape == (16, 16)
+
+
+def test_lists_and_read_only_arrays(equivariant) -> None:
+    image = np.ones((16, 16), np.float32)
+    image.flags.writeable = False
+    model = equivariant(2)
+    assert np.array_equal(model.embed(image).seed_map, model.embed(image.tolist()).seed_map)
+
+
+def test_embedding_takes_one_frame(equivariant) -> None:
+    with pytest.raises(DataError, match="one by one"):
+        equivariant(2).embed(np.zeros((2, 16, 16)), "TYX")
+    assert equivariant(2).embed(np.zeros((1, 16, 16)), "TYX").seed_map.shape == (16, 16)
+
+
+def test_stop_between_tiles(equivariant) -> None:
+    events: list = []
+
+    def should_stop() -> bool:
+        return sum(isinstance(event, TileFinished) for event in events) == 3
+
+    with pytest.raises(Stopped):
+        equivariant(2).predict(np.zeros((64, 64)), tile=16, on_event=events.append, should_stop=should_stop)
+    assert sum(isinstance(event, TileFinished) for event in events) == 3
+
+
+def test_stop_while_clustering(blobs, pass_through, perfect_raw) -> None:
+    events: list = []
+
+    def should_stop() -> bool:
+        return any(isinstance(event, ClusteringStarted) for event in events)
+
+    with pytest.raises(Stopped):
+        pass_through(2).predict(perfect_raw(blobs(2)[1]), on_event=events.append, should_stop=should_stop)
+
+
+def test_inference_mode_does_not_leak_out_of_the_generator(equivariant) -> None:
+    for _ in Predictor(equivariant(2)).run(np.zeros((16, 16)), "YX"):
+        assert not torch.is_inference_mode_enabled()
+        assert torch.is_grad_enabled()
+
+
+class Limited(nn.Module):
+    """Runs out of memory above so many pixels."""
+
+    def __init__(self, network: nn.Module, pixels: int, text: str = "CUDA out of memory.") -> None:
+        super().__init__()
+        self.network, self.pixels, self.text = network, pixels, text
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x[0, 0].numel() > self.pixels:
+            raise RuntimeError(self.text)
+        return self.network(x)
+
+
+def test_smaller_tiles_where_memory_runs_out(equivariant, rng: np.random.Generator) -> None:
+    image = rng.normal(0, 0.3, (256, 200)).astype(np.float32)
+    model = equivariant(2)
+    expected = model.embed(image)
+    model.network = Limited(model.network, 128 * 128)
+    events: list = []
+    found = model.predict(image, on_event=events.append)
+    messages = [event for event in events if isinstance(event, Message) and event.level == "warning"]
+    assert messages
+    assert "smaller tiles" in messages[0].text
+    np.testing.assert_allclose(found.maps.offsets, expected.offsets, atol=1e-3)
+
+
+def test_no_memory_at_all_is_a_sentence(equivariant) -> None:
+    model = equivariant(2)
+    model.network = Limited(model.network, 0)
+    with pytest.raises(ComputeError, match="close other programs"):
+        model.predict(np.zeros((300, 300)))
+
+
+def test_other_failures_of_the_device_are_a_sentence(equivariant) -> None:
+    model = equivariant(2)
+    model.network = Limited(model.network, 0, "CUDNN_STATUS_NOT_SUPPORTED")
+    with pytest.raises(ComputeError, match="CUDNN_STATUS_NOT_SUPPORTED"):
+        model.predict(np.zeros((30, 30)))
+
+
+def test_precision_falls_back_and_says_so(equivariant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predictor_module, "supports_precision", lambda device, precision: precision == "float32")
+    events: list = []
+    equivariant(2).predict(np.zeros((16, 16)), "YX", precision="bfloat16", on_event=events.append)
+    assert any(isinstance(event, Message) and "float32" in event.text for event in events)
+
+
+def test_far_pixel_sizes_are_told(equivariant) -> None:
+    model = equivariant(2, spacing=(0.5, 0.5), spacing_unit="µm")
+
+    def warnings(spacing: tuple[float, ...] | None) -> list[str]:
+        events: list = []
+        model.predict(np.zeros((16, 16)), "YX", spacing=spacing, on_event=events.append)
+        return [event.text for event in events if isinstance(event, Message)]
+
+    assert "0.5 x 0.5 µm" in warnings((0.1, 0.1))[0]
+    assert warnings((0.45, 0.5)) == warnings(None) == []
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_maps_are_on_the_images_own_pixels_at_any_network_scale(pass_through, ndim: int) -> None:
+    # One large ball: at half the size the network's offsets are half as long, on the image's pixels they are whole.
+    shape, step = (32, 32, 48)[-ndim:], 1 / 1023
+    center = np.array([(n - 1) / 2 for n in shape]).reshape(-1, *[1] * ndim)
+    offsets = np.broadcast_to(center, (ndim, *shape)) - np.indices(shape)
+    raw = np.concatenate([np.arctanh(offsets * step / 2), np.zeros((ndim, *shape)), np.ones((1, *shape))])
+    maps = pass_through(ndim, reference_scale=0.5).embed(raw.astype(np.float32))
+    inner = (slice(None), *(slice(4, -4),) * ndim)
+    np.testing.assert_allclose(maps.offsets[inner], offsets[inner], atol=0.1)
+    np.testing.assert_allclose(maps.margins, 2 * np.sqrt(np.log(2)) / step, rtol=1e-4)
+
+
+def test_tile_of_the_wrong_length_is_a_sentence(equivariant) -> None:
+    with pytest.raises(SettingsError, match="works in 3D"):
+        equivariant(3).predict(np.zeros((8, 16, 16)), tile=(64, 64))
+
+
+def test_settings_come_from_the_model(blobs, pass_through, perfect_raw) -> None:
+    raw = perfect_raw(blobs(2)[1])
+    strict = pass_through(2, prediction=PredictionConfig(seed_threshold=0.999))
+    assert strict.predict(raw).labels.max() == 0
+    assert strict.predict(raw, seed_threshold=0.9).labels.max() > 0
+    assert drain(Predictor(strict, PredictionConfig()).run(raw)).labels.max() > 0
