@@ -54,6 +54,9 @@ def normalization_parameters(
         elif values.max() > values.min():
             # Nearly constant: a few bright pixels on a flat ground still have a range.
             scale[c] = float(values.max()) - float(values.min())
+    # Ranges beyond float32 must become neither 0 nor infinite.
+    limits = np.finfo(np.float32)
+    shift, scale = np.clip(shift, limits.min, limits.max), np.clip(scale, limits.tiny, limits.max)
     return shift.astype(np.float32), scale.astype(np.float32)
 
 
@@ -67,7 +70,12 @@ def apply_normalization(
 ) -> NDArray[np.float32]:
     """Return (image - shift) / scale as float32, shape (C, (Z,) Y, X); what is not finite becomes 0."""
     view = (-1, *[1] * (image.ndim - 1))
-    out = (image.astype(np.float32) - shift.reshape(view)) / scale.reshape(view)
+    # float32 holds integers up to 2^24: wider types subtract before they are rounded.
+    kind = np.float32 if image.dtype.itemsize <= 2 or image.dtype == np.float32 else np.float64
+    out: NDArray[np.float32] = image.astype(kind)
+    out -= shift.reshape(view)
+    out /= scale.reshape(view)
+    out = out.astype(np.float32, copy=False)
     if not np.issubdtype(image.dtype, np.integer):
         np.nan_to_num(out, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
     return out

@@ -10,6 +10,7 @@ import numpy as np
 
 from embedseg_napari.core.config import ObjectSizes
 from embedseg_napari.core.data.centers import object_table
+from embedseg_napari.core.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +43,14 @@ def measure(examples: Sequence[Example]) -> DatasetStatistics:
     ----------
     examples : sequence of Example
         At least one image.
+
+    Raises
+    ------
+    DataError
+        If there is no image.
     """
+    if not examples:
+        raise DataError("There are no images to measure.")
     extents, sizes = [], []
     foreground = known = 0
     for example in examples:
@@ -94,7 +102,14 @@ def crop_size(sizes: ObjectSizes, shapes: Sequence[Sequence[int]], least: int = 
         Spatial shapes of the images.
     least : int
         Smallest side in Y and X, before the images limit it.
+
+    Raises
+    ------
+    DataError
+        If no object was measured.
     """
+    if not sizes.mean:
+        raise DataError("The size of crops follows from the objects, but there are none; label some objects first.")
     wanted = [mean - 1 + 5 * std for mean, std in zip(sizes.mean, sizes.std, strict=True)]
     wanted[-2:] = [max(*wanted[-2:], least)] * 2
     largest = [max(shape[axis] for shape in shapes) for axis in range(len(wanted))]

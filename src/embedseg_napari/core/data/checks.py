@@ -1,0 +1,267 @@
+"""Faults of annotated images that would spoil a training, looked for before it starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+from embedseg_napari.core.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from embedseg_napari.core.data.pairs import Example
+
+NETWORK_REACH = 300
+"""Objects wider than this in pixels are beyond what the network's effective reach serves well."""
+TINY = 4
+"""Objects of at most this many pixels are probably slips of the brush."""
+FEW_OBJECTS = 10
+CLASSES = 3
+"""Masks of at most this many numbers may hold classes (nucleus, border) instead of objects."""
+PIECES_OF_A_CLASS = 5
+"""So many large pieces for each number mean that the numbers are classes."""
+COUNT_MASKS = "Give each object its own number (in Fiji: Analyze > Analyze Particles > Show: Count Masks)."
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What one mask holds."""
+
+    example: Example
+    n: int = 0
+    """Objects."""
+    n_large_pieces: int = 0
+    """Pieces, the crumbs beside larger pieces left out."""
+    n_split: int = 0
+    """Objects in several pieces."""
+    n_tiny: int = 0
+    widest: int = 0
+    """Largest extent of an object, pixels."""
+    cover: float = 0.0
+    """Fraction of the image in its largest object."""
+    largest: int = 0
+    """Number of that object."""
+    has_background: bool = True
+    is_flat: bool = False
+    """Whether a channel of the image holds one value everywhere."""
+
+
+def check_examples(examples: Sequence[Example]) -> list[str]:
+    """Look for faults that would spoil a training.
+
+    Parameters
+    ----------
+    examples : sequence of Example
+        All images, those for validation included.
+
+    Returns
+    -------
+    list of str
+        Warnings, one sentence each.
+
+    Raises
+    ------
+    DataError
+        If the images cannot be trained on; names the file and the fault.
+    """
+    if not examples:
+        raise DataError("There are no images to train on.")
+    _check_alike(examples)
+    found = [_look(example) for example in examples]
+    holding = [one for one in found if one.n]
+    if not holding:
+        raise DataError(f"{mask_name(examples[0])}: no object in this mask nor in any other; label some objects first.")
+    for one in holding:
+        _refuse_classes(one)
+        _refuse_background(one)
+    pieces = sum(one.n_large_pieces for one in holding)
+    if len(holding) >= CLASSES and all(one.n == 1 for one in holding) and pieces >= 2 * len(holding):
+        raise DataError(
+            f"{mask_name(holding[0].example)}: like every other mask it holds one number only, but {pieces} "
+            f"pieces lie in {len(holding)} masks; they look like binary masks. {COUNT_MASKS}"
+        )
+    return [*_warnings(found), *_spacing_warnings(examples)]
+
+
+def mask_name(example: Example) -> str:
+    """Name the mask of an example in a sentence."""
+    return str(example.mask_path) if example.mask_path else f"the mask of {image_name(example)}"
+
+
+def image_name(example: Example) -> str:
+    """Name the image of an example in a sentence."""
+    return str(example.path or example.name)
+
+
+def _check_alike(examples: Sequence[Example]) -> None:
+    first = examples[0]
+    for example in examples:
+        if example.ndim != first.ndim:
+            raise DataError(
+                f"{image_name(example)}: is {example.ndim}D, but {image_name(first)} is {first.ndim}D; "
+                "train on one kind."
+            )
+        if len(example.image) != len(first.image):
+            raise DataError(
+                f"{image_name(example)}: has {len(example.image)} channel(s), but {image_name(first)} has "
+                f"{len(first.image)}; use images of one kind, or choose one channel with --channel."
+            )
+
+
+def _look(example: Example) -> _Found:
+    image = example.image.reshape(len(example.image), -1)
+    is_flat = bool((image.min(1) == image.max(1)).any())
+    return _look_at_planes(example, is_flat) if example.is_planes else _look_at_labels(example, is_flat)
+
+
+def _look_at_planes(example: Example, is_flat: bool) -> _Found:
+    split, sizes, extents, ids = 0, [], [], []
+    for index, plane in enumerate(example.instances):
+        boxes = ndimage.find_objects(plane.view(np.uint8))
+        if not boxes:
+            continue
+        inside = plane[boxes[0]]
+        split += ndimage.label(inside, np.ones((3,) * inside.ndim))[1] > 1
+        sizes.append(int(np.count_nonzero(inside)))
+        extents.append(max(inside.shape))
+        ids.append(index + 1)
+    if not sizes:
+        return _Found(example, is_flat=is_flat)
+    return _Found(
+        example,
+        n=len(sizes),
+        n_large_pieces=len(sizes),
+        n_split=split,
+        n_tiny=sum(size <= TINY for size in sizes),
+        widest=max(extents),
+        cover=max(sizes) / example.instances[0].size,
+        largest=ids[int(np.argmax(sizes))],
+        is_flat=is_flat,
+    )
+
+
+def _look_at_labels(example: Example, is_flat: bool) -> _Found:
+    from skimage.measure import label
+
+    labels = example.instances
+    # Touching pixels of equal number make a piece; all that follows is counted over pieces, which are few.
+    parts, n_parts = label(labels, connectivity=labels.ndim, background=0, return_num=True)
+    if n_parts == 0:
+        return _Found(example, is_flat=is_flat)
+    part_size = np.bincount(parts.ravel(), minlength=n_parts + 1)[1:]
+    boxes = ndimage.find_objects(parts)
+    lower = np.array([[s.start for s in box] for box in boxes])
+    upper = np.array([[s.stop for s in box] for box in boxes])
+    part_label = np.zeros(n_parts + 1, labels.dtype)
+    part_label[parts.ravel()] = labels.ravel()
+    ids, of_part = np.unique(part_label[1:], return_inverse=True)
+    n = len(ids)
+    sizes = np.bincount(of_part, part_size, n)
+    first, last = np.full((n, labels.ndim), np.iinfo(np.int64).max), np.zeros((n, labels.ndim), np.int64)
+    np.minimum.at(first, of_part, lower)
+    np.maximum.at(last, of_part, upper)
+    largest_part = np.zeros(n, np.int64)
+    np.maximum.at(largest_part, of_part, part_size)
+    large = part_size > np.maximum(TINY, 0.1 * largest_part[of_part])
+    return _Found(
+        example,
+        n=n,
+        n_large_pieces=int(large.sum()),
+        n_split=int((np.bincount(of_part, minlength=n) > 1).sum()),
+        n_tiny=int((sizes <= TINY).sum()),
+        widest=int((last - first).max()),
+        cover=float(sizes.max()) / labels.size,
+        largest=int(ids[sizes.argmax()]),
+        has_background=bool(part_size.sum() < labels.size),
+        is_flat=is_flat,
+    )
+
+
+def _refuse_classes(one: _Found) -> None:
+    if one.example.is_planes:
+        return
+    is_white = one.n == 1 and one.largest == 255 and one.n_large_pieces > 1
+    if is_white or (one.n <= CLASSES and one.n_large_pieces >= PIECES_OF_A_CLASS * one.n):
+        kind = "a binary mask" if one.n == 1 else "classes, not objects"
+        raise DataError(
+            f"{mask_name(one.example)}: {one.n_large_pieces} separate pieces share {one.n} number(s); "
+            f"this looks like {kind}. {COUNT_MASKS}"
+        )
+
+
+def _refuse_background(one: _Found) -> None:
+    if one.n == 1 and not one.has_background:
+        raise DataError(f"{mask_name(one.example)}: holds one number everywhere; use 0 for background.")
+    if one.n > 1 and (one.cover > 0.8 or (one.cover > 0.5 and not one.has_background)):
+        raise DataError(
+            f"{mask_name(one.example)}: object {one.largest} covers {100 * one.cover:.0f} % of the image; "
+            "if it is the background, give it the number 0."
+        )
+
+
+def _warnings(found: Sequence[_Found]) -> list[str]:
+    """One sentence for each kind of flaw, with its count and the first file that has it."""
+
+    def first(count: Callable[[_Found], int]) -> tuple[int, str]:
+        having = [one for one in found if count(one)]
+        return sum(count(one) for one in having), mask_name(having[0].example) if having else ""
+
+    out: list[str] = []
+    n, where = first(lambda one: int(one.n == 0))
+    if n:
+        out.append(f"{n} mask(s) are empty, the first {where}: they teach background only.")
+    n, where = first(lambda one: one.n_split)
+    if n:
+        out.append(
+            f"{n} label(s) are in several pieces, the first in {where}: each counts as one object; "
+            "if the pieces are objects, give each its own number."
+        )
+    n, where = first(lambda one: one.n_tiny)
+    if n:
+        out.append(f"{n} object(s) have at most {TINY} pixels, the first in {where}: slips of the brush?")
+    n, where = first(lambda one: int(one.widest > NETWORK_REACH))
+    if n:
+        widest = max(one.widest for one in found)
+        out.append(
+            f"Objects are up to {widest} pixels wide ({n} image(s), the first {where}), more than the network can see "
+            f"at once (about {NETWORK_REACH}); scale the images down if such objects come out in pieces."
+        )
+    n, where = first(lambda one: int(one.cover > 0.5))
+    if n:
+        out.append(f"An object covers more than half of the image in {n} mask(s), the first {where}: is it background?")
+    n, where = first(lambda one: int(not one.has_background))
+    if n:
+        out.append(f"{n} mask(s) have no background (number 0), the first {where}: is every pixel part of an object?")
+    flat = [one.example for one in found if one.is_flat]
+    if flat:
+        out.append(f"{len(flat)} image(s) have a channel of one value everywhere, the first {image_name(flat[0])}.")
+    blind = [one.example for one in found if one.example.ignore is not None and one.example.ignore.all()]
+    if blind:
+        out.append(f"{len(blind)} image(s) are ignored everywhere and teach nothing, the first {image_name(blind[0])}.")
+    total = sum(one.n for one in found)
+    if total < FEW_OBJECTS:
+        out.append(f"Only {total} object(s) are labelled; expect a rough model.")
+    return out
+
+
+def _spacing_warnings(examples: Sequence[Example]) -> list[str]:
+    """Depth against width decides in 3D what is round; in 2D only the pixels count."""
+    if examples[0].ndim == 2:
+        return []
+    silent = [example for example in examples if example.spacing is None]
+    if silent:
+        return [
+            f"{len(silent)} image(s) do not say how large their voxels are, the first {image_name(silent[0])}: "
+            "taken as cubes; if slices lie further apart than pixels, give --spacing Z,Y,X."
+        ]
+    ratios = [example.spacing[0] / example.spacing[-1] for example in examples if example.spacing]
+    if max(ratios) > 1.1 * min(ratios):
+        return [
+            f"Voxels are {min(ratios):.3g} to {max(ratios):.3g} times as deep as wide: the images differ, "
+            "and the first one's voxel size is taken for all."
+        ]
+    return []

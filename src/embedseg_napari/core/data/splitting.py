@@ -1,0 +1,80 @@
+"""Hold out images for validation."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from embedseg_napari.core.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from embedseg_napari.core.data.pairs import Example
+
+
+def split_validation(
+    examples: Sequence[Example], fraction: float, group: str | None = None, seed: int = 0
+) -> tuple[list[Example], list[Example]]:
+    """Hold out a random part of the images.
+
+    Parameters
+    ----------
+    examples : sequence of Example
+        All images.
+    fraction : float
+        Part to hold out; at least one image or group, never all.
+    group : str, optional
+        Regular expression searched in file names; files whose match (its first group, if it has one) is the same stay
+        together, such as frames of one embryo.
+    seed : int
+        The same seed gives the same split.
+
+    Raises
+    ------
+    SettingsError
+        If the expression is wrong, or there are not two groups to split.
+    """
+    if not 0 <= fraction < 1:
+        raise SettingsError(f"A part of {fraction} cannot be held out for validation; choose one from 0 to below 1.")
+    keys = [_group(example.name, group) for example in examples]
+    sizes = Counter(keys)
+    names = sorted(sizes)
+    if len(names) < 2:
+        raise SettingsError(
+            "Only one image was given; nothing can be held out."
+            if group is None
+            else f"--val-group {group!r} puts all images into one group; at least two are needed."
+        )
+    order = [names[index] for index in np.random.default_rng(seed).permutation(len(names))]
+    wanted = fraction * len(examples)
+    held: set[str] = set()
+    count = 0
+    for name in order:
+        # Leave out a group that would miss the wanted part by more than being without it.
+        if count + sizes[name] / 2 <= wanted and len(held) < len(names) - 1:
+            held.add(name)
+            count += sizes[name]
+    if not held:
+        held.add(min(order, key=lambda name: sizes[name]))
+    train = [e for e, key in zip(examples, keys, strict=True) if key not in held]
+    return train, [e for e, key in zip(examples, keys, strict=True) if key in held]
+
+
+def _group(name: str, pattern: str | None) -> str:
+    if pattern is None:
+        return name
+    try:
+        found = re.search(pattern, name)
+    except re.error as error:
+        raise SettingsError(f"--val-group {pattern!r} is no regular expression: {error}.") from error
+    if found is None:
+        raise SettingsError(f"--val-group {pattern!r} matches nothing in the file name {name!r}.")
+    if found.re.groups:
+        if found.group(1) is None:
+            raise SettingsError(f"--val-group {pattern!r}: its first group matches nothing in the file name {name!r}.")
+        return str(found.group(1))
+    return str(found.group(0))
