@@ -46,6 +46,15 @@ def test_scores_are_right_on_screen_and_in_the_file(embedseg, folders, tmp_path)
         assert any(line.split()[:2] == [key, "0.875"] for line in ended.out.splitlines())
 
 
+def test_finding_nothing_is_neither_precise_nor_complete(embedseg, draw, tmp_path):
+    write(tmp_path / "truth", "a.tif", draw(0)[1])
+    write(tmp_path / "predicted", "a.tif", np.zeros((48, 48), np.uint16))
+    words = ["--truth", tmp_path / "truth", "--predicted", tmp_path / "predicted", "--json", tmp_path / "s.json"]
+    assert embedseg("evaluate", *words).status == 0
+    scores = json.loads((tmp_path / "s.json").read_text())
+    assert [scores[name]["0.50"] for name in ("ap", "precision", "recall", "f1")] == [0, 0, 0, 0]
+
+
 def test_suffixes_may_differ_and_masks_may_lie_in_a_dataset(embedseg, draw, tmp_path):
     (tmp_path / "set").mkdir()
     write(tmp_path / "set" / "masks", "a.tif", draw(0)[1])

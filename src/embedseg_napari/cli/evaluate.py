@@ -119,14 +119,15 @@ def score(pairs: Sequence[tuple[Path, Path]]) -> dict[str, Any]:
     tp, fp, fn = (
         np.array([[getattr(row, name) for row in table] for table in tables]).sum(0) for name in ("tp", "fp", "fn")
     )
+    total = tp + fp + fn
     scores: dict[str, Any] = {
         "n_images": len(pairs),
         "ap": per_threshold(ap.mean(0)),
         "ap_mean": float(ap.mean()),
-        # Nothing against nothing is no mistake.
-        "precision": per_threshold(np.where(tp + fp > 0, tp / np.maximum(tp + fp, 1), 1.0)),
-        "recall": per_threshold(np.where(tp + fn > 0, tp / np.maximum(tp + fn, 1), 1.0)),
-        "f1": per_threshold(np.where(tp + fp + fn > 0, 2 * tp / np.maximum(2 * tp + fp + fn, 1), 1.0)),
+        # As for a single image: nothing against nothing is no mistake.
+        "precision": per_threshold(np.where(total > 0, tp / np.maximum(tp + fp, 1), 1.0)),
+        "recall": per_threshold(np.where(total > 0, tp / np.maximum(tp + fn, 1), 1.0)),
+        "f1": per_threshold(np.where(total > 0, 2 * tp / np.maximum(2 * tp + fp + fn, 1), 1.0)),
         **{
             name: dict(zip(keys, map(int, values), strict=True))
             for name, values in (("tp", tp), ("fp", fp), ("fn", fn))

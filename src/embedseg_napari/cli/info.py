@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from embedseg_napari.cli.console import duration, say, show_table
+from embedseg_napari.cli.console import count, duration, say, show_table
 from embedseg_napari.cli.progress import curve_rows
 
 if TYPE_CHECKING:
@@ -34,20 +34,21 @@ def info(
 
 def _card(config: ModelConfig) -> list[tuple[str, str]]:
     sizes, prediction, normalization = config.object_sizes, config.prediction, config.normalization
+    space = "(y, x)" if config.ndim == 2 else "(z, y, x)"
     channels = ", ".join(config.channel_names)
     rows: list[tuple[str, Any]] = [
         ("Description", config.description),
         ("Licence", config.license),
         ("Network", f"{config.architecture}, {config.ndim}D"),
-        ("Input", f"{config.axes}, {config.n_channels} channel{'s' * (config.n_channels > 1)} {channels}".strip()),
-        ("Pixel size (z, y, x)", _numbers(config.spacing, config.spacing_unit)),
+        ("Input", f"{config.axes}, {count(config.n_channels, 'channel')} {channels}".strip()),
+        (f"Pixel size {space}", _numbers(config.spacing, config.spacing_unit)),
         ("Normalisation", _normalization(normalization.method, normalization.low, normalization.high)),
-        ("Object extent (z, y, x)", _numbers(sizes.mean, "px on average") if sizes.n_objects else ""),
+        (f"Object extent {space}", _numbers(sizes.mean, "px on average") if sizes.n_objects else ""),
         ("Seed threshold", f"{prediction.seed_threshold:g} ({prediction.seeds})"),
         ("Foreground threshold", f"{prediction.foreground_threshold:g}"),
         ("Smallest object", f"more than {prediction.min_object_size} px"),
         ("Precision", prediction.precision),
-        ("Tile (z, y, x)", _numbers(prediction.tile, "px")),
+        (f"Tile {space}", _numbers(prediction.tile, "px")),
         ("Trained", _training(config.training)),
         ("Written by", config.software_version),
     ]
@@ -65,14 +66,14 @@ def _normalization(method: str, low: float, high: float) -> str:
 def _training(training: dict[str, Any]) -> str:
     parts = []
     if "n_images" in training:
-        parts.append(f"on {training['n_images']} images with {training.get('n_objects', '?')} objects")
+        parts.append(f"on {count(training['n_images'], 'image')} with {count(training.get('n_objects', 0), 'object')}")
     if "steps" in training:
-        parts.append(f"{training['steps']} steps")
+        parts.append(count(training["steps"], "step"))
     if isinstance(training.get("seconds"), int | float):
         parts.append(duration(training["seconds"]))
     if training.get("best_score") is not None:
         parts.append(
-            f"mean AP {training['best_score']:.3f} on {training.get('n_validation_images', '?')} held-out images"
+            f"mean AP {training['best_score']:.3f} on {count(training.get('n_validation_images', 0), 'held-out image')}"
         )
     if training.get("started_from"):
         parts.append(f"from {training['started_from']}")

@@ -87,7 +87,9 @@ class TrainingProgress:
             case StepFinished():
                 self.fraction = event.progress
                 if self.bar is not None:
-                    text = f"epoch {event.epoch + 1}  loss {event.loss:.3f}"
+                    text = (
+                        f"epoch {event.epoch + 1}  loss {event.loss:.3f}" if event.progress < 1 else "last validation"
+                    )
                     self.bar.update(self.task, completed=event.progress, description=text)
             case EpochFinished():
                 self._epoch(event)
