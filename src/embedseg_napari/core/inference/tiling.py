@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-DEFAULT_TILE = {2: (1024, 1024), 3: (64, 256, 256)}
-"""Pixels per axis (z, y, x) where neither the user nor the model says."""
+DEFAULT_TILE = {2: (1152, 1152), 3: (88, 320, 320)}
+"""Pixels per axis (z, y, x) where neither the user nor the model says: a power of two, plus one overlap."""
 DEFAULT_OVERLAP = {2: (128, 128), 3: (24, 64, 64)}
 
 
@@ -96,19 +96,20 @@ def plan_tiles(shape: Sequence[int], tile: Sequence[int], overlap: Sequence[int]
     tile, overlap : sequence of int
         Largest tile, and least overlap of neighbours, as `resolve_tile` returns them.
     """
-    sizes = tuple(min(t, round_up(n)) for t, n in zip(tile, shape, strict=True))
-    lines = [_line(round_up(n), size, o) for n, size, o in zip(shape, sizes, overlap, strict=True)]
+    lines = [_line(round_up(n), largest, o) for n, largest, o in zip(shape, tile, overlap, strict=True)]
     return [
-        Tile(tuple(start for start, _ in parts), sizes, tuple(weights for _, weights in parts))
+        Tile(tuple(start for start, _ in parts), tuple(len(w) for _, w in parts), tuple(w for _, w in parts))
         for parts in itertools.product(*lines)
     ]
 
 
-def _line(length: int, size: int, overlap: int) -> list[tuple[int, NDArray[np.float32]]]:
+def _line(length: int, largest: int, overlap: int) -> list[tuple[int, NDArray[np.float32]]]:
     """Starts of the tiles along one axis, and their weights; all lengths are multiples of 8."""
-    if length <= size:
-        return [(0, np.ones(size, np.float32))]
-    n = -(-(length - overlap) // (size - overlap))
+    if length <= largest:
+        return [(0, np.ones(length, np.float32))]
+    # As few tiles as possible, and these as small as the overlap allows.
+    n = -(-(length - overlap) // (largest - overlap))
+    size = round_up(-(-(length + (n - 1) * overlap) // n))
     # Multiples of 8, so that a tile's features lie on the same grid as those of the whole image.
     starts = [(length - size) // STRIDE * i // (n - 1) * STRIDE for i in range(n)]
     windows = [np.ones(size, np.float32) for _ in starts]

@@ -137,7 +137,9 @@ class Decoder(nn.Module):
         """(B, 128, ... / 8) to (B, n_outputs, ...)."""
         for layer in self.layers:
             x = layer(x)
-        return cast("Tensor", self.output_conv(x))
+        # In reduced precision thousands of pixels would tie in seediness, and margins come in steps of 2 %.
+        with torch.autocast(x.device.type, enabled=False):
+            return cast("Tensor", self.output_conv(x.float()))
 
 
 class BranchedERFNet(nn.Module):
