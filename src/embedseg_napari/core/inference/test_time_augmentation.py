@@ -44,6 +44,8 @@ class View:
             sign where it is shown backwards; bandwidths move with their axis; seediness only moves.
         """
         ndim = len(self.source)
+        if self.source == tuple(range(ndim)) and not any(self.flipped):
+            return raw
         home = [self.source.index(axis) for axis in range(ndim)]
         out = raw.flip([2 + a for a, flip in enumerate(self.flipped) if flip])
         out = out.permute(0, 1, *(2 + a for a in home))
