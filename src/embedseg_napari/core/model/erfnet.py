@@ -64,11 +64,10 @@ class Residual(nn.Module):
             for axis in range(ndim):
                 kernel = [3 if a == axis else 1 for a in range(ndim)]
                 padding = [spread if a == axis else 0 for a in range(ndim)]
+                dilations = [spread if a == axis else 1 for a in range(ndim)]
                 # The names that files of the original program use, for example conv3x1_1.
                 name = f"conv{'x'.join(map(str, kernel))}_{group}"
-                layer = CONVOLUTION[ndim](
-                    n_channels, n_channels, kernel, padding=padding, dilation=padding_to_dilation(padding)
-                )
+                layer = CONVOLUTION[ndim](n_channels, n_channels, kernel, padding=padding, dilation=dilations)
                 self.add_module(name, layer)
                 names.append(name)
             self.add_module(f"bn{group}", BATCH_NORM[ndim](n_channels, eps=BATCH_NORM_EPS))
@@ -86,11 +85,6 @@ class Residual(nn.Module):
             if names is self.groups[0]:
                 out = torch.relu(out)
         return torch.relu(self.dropout(out) + x)
-
-
-def padding_to_dilation(padding: Sequence[int]) -> list[int]:
-    """Dilation that a kernel of three needs to keep the side at this padding; 1 where it has one tap."""
-    return [max(side, 1) for side in padding]
 
 
 class Encoder(nn.Module):
@@ -167,13 +161,17 @@ class BranchedERFNet(nn.Module):
         self.ndim = ndim
         self.encoder = Encoder(ndim, n_channels, 2 * ndim + 1)
         self.decoders = nn.ModuleList([Decoder(ndim, 2 * ndim), Decoder(ndim, 1)])
-        last = cast("nn.Conv2d", self.decoders[0].output_conv)
+        weight, bias = self._embedding_layer()
         with torch.no_grad():
-            # At the start every pixel points to itself with one margin everywhere.
-            assert last.bias is not None
-            last.weight.zero_()
-            last.bias[:ndim] = 0.0
-            last.bias[ndim:] = 1.0
+            # At the start every pixel points to itself, with one margin everywhere.
+            weight.zero_()
+            bias[:ndim] = 0.0
+            bias[ndim:] = 1.0
+
+    def _embedding_layer(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias of the last layer for offsets and bandwidths."""
+        last = cast("Decoder", self.decoders[0]).output_conv
+        return cast("Tensor", last.weight), cast("Tensor", last.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images to raw outputs.
@@ -202,7 +200,7 @@ class BranchedERFNet(nn.Module):
         spacing : sequence of float
             Grid units per pixel (z, y, x).
         """
-        last = cast("nn.Conv2d", self.decoders[0].output_conv)
-        assert last.bias is not None
+        _, bias = self._embedding_layer()
         for axis, (pixels, step) in enumerate(zip(margin, spacing, strict=True)):
-            last.bias[self.ndim + axis] = math.log(math.log(2.0) / (max(pixels, 0.5) * step) ** 2) / 10.0
+            # Inverts margin = sqrt(ln 2 / exp(10 s)) / spacing.
+            bias[self.ndim + axis] = math.log(math.log(2.0) / (max(pixels, 0.5) * step) ** 2) / 10.0
