@@ -1,0 +1,159 @@
+"""Faults found before training: what is fatal, what is said, and what must pass."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from embedseg_napari.core.data.checks import check_examples
+from embedseg_napari.core.data.pairs import Example
+from embedseg_napari.core.errors import DataError
+
+SPACING = {2: None, 3: (1.0, 1.0, 1.0)}
+
+
+def grid(ndim, n, side=4, start=1, same=None, size=None):
+    """Labels of `n` boxes in a row, all of one number if `same`."""
+    labels = np.zeros((size or 64, 8 * n + 8) if ndim == 2 else (size or 12, 16, 8 * n + 8), np.int32)
+    for index in range(n):
+        labels[(*[slice(2, 2 + side)] * (ndim - 1), slice(8 * index + 2, 8 * index + 2 + side))] = same or start + index
+    return labels
+
+
+def example(labels, name="a", planes=False, **options):
+    shape = labels.shape[1:] if planes else labels.shape
+    image = options.pop("image", np.random.default_rng(0).random((1, *shape)))
+    options.setdefault("spacing", SPACING[len(shape)])
+    return Example(name, image, labels, path=Path(f"{name}.tif"), mask_path=Path(f"masks/{name}.tif"), **options)
+
+
+def as_planes(labels):
+    return np.stack([labels == number for number in np.unique(labels)[1:]])
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_good_images_pass_in_silence(ndim):
+    assert check_examples([example(grid(ndim, 12)), example(grid(ndim, 9, start=100), "b")]) == []
+    assert check_examples([example(as_planes(grid(ndim, 12)), planes=True)]) == []
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_touching_objects_are_not_pieces_of_each_other(ndim):
+    labels = np.kron(np.arange(1, 13).reshape((*[1] * (ndim - 1), 12)), np.ones((8,) * ndim, int)).astype(np.int32)
+    labels = np.pad(labels, 4)
+    assert check_examples([example(labels)]) == []
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+@pytest.mark.parametrize(
+    ("labels", "fault"),
+    [
+        (lambda ndim: grid(ndim, 12, same=1), "12 separate pieces share 1 number.*binary mask"),
+        (lambda ndim: grid(ndim, 2, same=255), "2 separate pieces.*binary mask"),
+        (lambda ndim: np.where(grid(ndim, 12) > 6, 2, np.minimum(grid(ndim, 12), 1)), "classes"),
+        (lambda ndim: np.ones_like(grid(ndim, 2)), "one number everywhere"),
+        (lambda ndim: grid(ndim, 12, start=2) + (grid(ndim, 12) == 0), "object 1 covers .* background"),
+        (
+            lambda ndim: np.where(grid(ndim, 12, side=1) > 9, 0, grid(ndim, 12, side=1) + 1),
+            "object 1 covers .* background",
+        ),
+        (lambda ndim: np.zeros_like(grid(ndim, 2)), "no object in this mask nor in any other"),
+    ],
+    ids=["binary", "255", "classes", "all one", "background 1", "huge", "empty"],
+)
+def test_masks_that_teach_nonsense_are_fatal(ndim, labels, fault):
+    with pytest.raises(DataError, match=rf"masks.a\.tif.*{fault}"):
+        check_examples([example(labels(ndim).astype(np.int32))])
+
+
+def test_few_binary_pieces_in_every_mask_are_fatal_together():
+    masks = [example(grid(2, 3, same=1), str(index)) for index in range(4)]
+    with pytest.raises(DataError, match="12 pieces lie in 4 masks"):
+        check_examples(masks)
+    # One object in three pieces among well numbered ones is a warning only.
+    warnings = check_examples([masks[0], example(grid(2, 12), "b")])
+    assert len(warnings) == 1
+    assert "1 label(s) are in several pieces, the first in masks/0.tif" in warnings[0]
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_crumbs_beside_one_object_are_no_classes(ndim):
+    labels = grid(ndim, 12, side=1, same=1)
+    labels[(*[slice(2, 10)] * (ndim - 1), slice(2, 8))] = 1
+    warnings = check_examples([example(labels)])
+    assert any("1 label(s) are in several pieces" in text for text in warnings)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_empty_masks_teach_background(ndim):
+    good = example(grid(ndim, 12))
+    empty = example(np.zeros_like(good.instances), "b")
+    assert check_examples([good, empty]) == ["1 mask(s) are empty, the first masks/b.tif: they teach background only."]
+    none = example(np.zeros((3, *good.instances.shape), bool), "c", planes=True)
+    assert "2 mask(s) are empty" in check_examples([good, empty, none])[0]
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+@pytest.mark.parametrize("planes", [False, True])
+def test_flaws_are_counted(ndim, planes):
+    labels = grid(ndim, 12)
+    labels[labels == 3] = 2
+    labels[labels == 7] = 0
+    labels[(2,) * ndim] = 0
+    labels[(*[2] * (ndim - 1), 50)] = 7
+    warnings = check_examples([example(as_planes(labels) if planes else labels, planes=planes)])
+    assert len(warnings) == 2
+    assert warnings[0].startswith("1 label(s) are in several pieces")
+    assert warnings[1].startswith("1 object(s) have at most 4 pixels")
+
+
+@pytest.mark.parametrize("planes", [False, True])
+def test_objects_beyond_the_networks_reach(planes):
+    labels = grid(2, 12, size=400)
+    labels[12:330, 3] = 1
+    labels[2:13, 3] = 1
+    warnings = check_examples([example(as_planes(labels) if planes else labels, planes=planes)])
+    assert len(warnings) == 1
+    assert "328 pixels wide" in warnings[0]
+    labels[290:330, 3] = 0
+    assert check_examples([example(as_planes(labels) if planes else labels, planes=planes)]) == []
+
+
+def test_large_objects_and_masks_without_background_are_asked_about():
+    labels = np.zeros((40, 40), np.int32)
+    labels[:, :24] = 1
+    labels[:, 30:] = 2
+    warnings = check_examples([example(labels)])
+    assert any("more than half" in text for text in warnings)
+    full = np.arange(1, 17).reshape(4, 4).repeat(5, 0).repeat(5, 1).astype(np.int32)
+    assert ["no background" in text for text in check_examples([example(full)])] == [True]
+
+
+def test_few_objects_and_flat_or_ignored_images():
+    labels = grid(2, 12)
+    assert "Only 3 object(s)" in check_examples([example(grid(2, 3))])[0]
+    flat = example(labels, image=np.stack([np.random.default_rng(0).random(labels.shape), np.ones(labels.shape)]))
+    assert "one value everywhere, the first a.tif" in check_examples([flat])[0]
+    blind = example(labels, ignore=np.ones(labels.shape, bool))
+    assert "ignored everywhere" in check_examples([blind])[0]
+
+
+def test_images_must_be_of_one_kind():
+    flat, deep = example(grid(2, 12)), example(grid(3, 12), "deep")
+    two = example(grid(2, 12), "two", image=np.random.default_rng(0).random((2, *grid(2, 12).shape)))
+    with pytest.raises(DataError, match=r"deep\.tif: is 3D, but a\.tif is 2D"):
+        check_examples([flat, deep])
+    with pytest.raises(DataError, match=r"two\.tif: has 2 channel.*a\.tif has 1.*--channel"):
+        check_examples([flat, two])
+    with pytest.raises(DataError, match="no images"):
+        check_examples([])
+
+
+def test_voxel_size_matters_in_3d_only():
+    assert check_examples([example(grid(2, 12), spacing=None)]) == []
+    assert "taken as cubes" in check_examples([example(grid(3, 12), spacing=None)])[0]
+    cubes, flat = example(grid(3, 12)), example(grid(3, 12), "b", spacing=(3.0, 1.0, 1.0))
+    assert "1 to 3 times as deep as wide" in check_examples([cubes, flat])[0]
+    assert check_examples([flat, example(grid(3, 12), spacing=(1.5, 0.5, 0.5))]) == []

@@ -1,0 +1,82 @@
+"""Held-out images."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from embedseg_napari.core.data.pairs import Example, split_validation
+from embedseg_napari.core.errors import SettingsError
+
+
+def named(*names):
+    return [Example(name, np.zeros((1, 4, 4)), np.zeros((4, 4), np.int32)) for name in names]
+
+
+def names_of(examples):
+    return [example.name for example in examples]
+
+
+@settings(max_examples=60, deadline=None)
+@given(n=st.integers(2, 40), fraction=st.floats(0, 0.99), seed=st.integers(0, 99))
+def test_at_least_one_never_all_and_none_twice(n, fraction, seed):
+    examples = named(*(f"i{index}" for index in range(n)))
+    train, val = split_validation(examples, fraction, seed=seed)
+    assert sorted(names_of(train) + names_of(val)) == sorted(names_of(examples))
+    assert train
+    assert val
+    assert abs(len(val) - fraction * n) <= 1
+
+
+def test_seed_decides_whatever_the_order_of_files():
+    examples = named(*(f"i{index}" for index in range(20)))
+    first = set(names_of(split_validation(examples, 0.3, seed=1)[1]))
+    assert set(names_of(split_validation(examples[::-1], 0.3, seed=1)[1])) == first
+    assert set(names_of(split_validation(examples, 0.3, seed=2)[1])) != first
+
+
+def test_order_within_the_parts_is_kept():
+    examples = named(*(f"i{index:02}" for index in range(20)))
+    for part in split_validation(examples, 0.3):
+        assert names_of(part) == sorted(names_of(part))
+
+
+@pytest.mark.parametrize("pattern", [r"^Emb\d+", r"(Emb\d+)_t\d", r"Emb(\d+)"])
+def test_groups_stay_together(pattern):
+    examples = named(*(f"Emb{embryo}_t{frame}" for embryo in range(5) for frame in range(4)))
+    train, val = split_validation(examples, 0.2, group=pattern)
+    assert len(val) == 4
+    assert not {name.split("_")[0] for name in names_of(train)} & {name.split("_")[0] for name in names_of(val)}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_group_that_is_nearly_all_is_not_held_out(seed):
+    examples = named(*(f"a{index}" for index in range(90)), *(f"b{index}" for index in range(10)))
+    assert {name[0] for name in names_of(split_validation(examples, 0.15, group="^.", seed=seed)[1])} == {"b"}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fault"),
+    [
+        ("Z+", "matches nothing in the file name 'a1'"),
+        ("(", "no regular expression"),
+        (r"\w", "one group; at least two"),
+        (r"a(Z)?", "first group matches nothing"),
+    ],
+)
+def test_expressions_that_cannot_group(pattern, fault):
+    with pytest.raises(SettingsError, match=fault):
+        split_validation(named("a1", "a2"), 0.5, group=pattern)
+
+
+def test_one_image_cannot_be_split():
+    with pytest.raises(SettingsError, match="Only one image"):
+        split_validation(named("a"), 0.5)
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 1.0, 2.0])
+def test_impossible_parts(fraction):
+    with pytest.raises(SettingsError, match="cannot be held out"):
+        split_validation(named("a", "b"), fraction)
