@@ -49,12 +49,12 @@ class AugmentationConfig(Settings):
 
     flips: bool = Field(True, description="Random flips and quarter turns (in 3D: quarter turns in YX only, and flips).")
     rotation: bool = Field(False, description="Turn crops in YX by any angle.")
-    scale: float = Field(0.0, ge=0, le=0.7, description="Zoom crops by a factor drawn from 1/(1+s) to 1+s.")
-    shift: float = Field(0.0, ge=0, le=0.5, description="Move the crop off its object by up to this fraction of its size.")
-    gain: float = Field(0.0, ge=0, le=0.9, description="Multiply intensities by a factor drawn from 1-g to 1+g.")
-    offset: float = Field(0.0, ge=0, le=0.9, description="Add a constant drawn from -o to o (in normalised units).")
-    gamma: float = Field(0.0, ge=0, le=0.9, description="Raise intensities to a power drawn from 1/(1+g) to 1+g.")
-    noise: float = Field(0.0, ge=0, le=0.5, description="Largest standard deviation of added Gaussian noise (normalised units).")
+    scale: float = Field(0.3, ge=0, le=0.7, description="Zoom crops by a factor drawn from 1/(1+s) to 1+s.")
+    shift: float = Field(0.25, ge=0, le=0.5, description="Move the crop off its object by up to this fraction of its size.")
+    gain: float = Field(0.3, ge=0, le=0.9, description="Multiply intensities by a factor drawn from 1-g to 1+g.")
+    offset: float = Field(0.1, ge=0, le=0.9, description="Add a constant drawn from -o to o (in normalised units).")
+    gamma: float = Field(0.3, ge=0, le=0.9, description="Raise intensities to a power drawn from 1/(1+g) to 1+g.")
+    noise: float = Field(0.05, ge=0, le=0.5, description="Largest standard deviation of added Gaussian noise (normalised units).")
     blur: float = Field(0.0, ge=0, le=3.0, description="Largest standard deviation of a Gaussian blur, in pixels; half of the crops.")
 
 
@@ -152,7 +152,7 @@ class TrainingConfig(Settings):
     weight_decay: float = Field(1e-4, ge=0, le=1, description="Weight decay.")
     schedule: Literal["polynomial", "cosine"] = Field("cosine", description="How the learning rate falls to zero.")
     warmup: float = Field(0.02, ge=0, le=0.5, description="Fraction of the training in which the learning rate rises.")
-    average_decay: float = Field(0.995, ge=0, lt=1, description="Decay per step of the running average of the weights; 0 turns it off.")
+    average_decay: float = Field(0.998, ge=0, lt=1, description="Decay per step of the running average of the weights; 0 turns it off.")
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="Number format while training; auto takes bfloat16 where the processor has it."
     )
@@ -169,7 +169,9 @@ class TrainingConfig(Settings):
     foreground_weight: float | None = Field(
         None, gt=0, description="Weight of foreground pixels in the seed term; empty: 10 in 2D, background / foreground in 3D."
     )
-    grid_samples: int = Field(1024, ge=16, description="Samples of the unit coordinate grid along x; sets how far an offset reaches.")
+    grid_samples: int = Field(
+        256, ge=16, description="Samples of the unit coordinate grid along x; an offset reaches one unit, so one less in pixels."
+    )
     normalization: NormalizationConfig = Field(NormalizationConfig(), description="Intensity normalisation.")
     augmentation: AugmentationConfig = Field(AugmentationConfig(), description="Random changes to crops.")
     validation_fraction: float = Field(
@@ -231,7 +233,10 @@ PRESETS: dict[str, dict[str, Any]] = {
         "precision": "float32",
         "center_of": "fragment",
         "initial_margin": "constant",
-        "augmentation": AugmentationConfig(flips=True).model_dump(),
+        "grid_samples": 1024,
+        "augmentation": {
+            "flips": True, "scale": 0.0, "shift": 0.0, "gain": 0.0, "offset": 0.0, "gamma": 0.0, "noise": 0.0
+        },  # fmt: skip
     },
 }
 """What each preset sets differently from the defaults above."""

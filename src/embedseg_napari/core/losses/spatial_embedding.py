@@ -289,6 +289,10 @@ def _pixels_near(
     low = [torch.maximum((members.center[a] - half[a]).amin(), embedding[a].amin()).item() for a in axes]
     high = [torch.minimum((members.center[a] + half[a]).amax(), embedding[a].amax()).item() for a in axes]
     cell = [max(half[a].median().item(), 1e-12) / CELLS_PER_REACH for a in axes]
+    if not all(math.isfinite(value) for value in (*low, *high, *cell)):
+        # Some output is no number: so will be the loss, and whoever asked for it must see that.
+        nothing = members.instance[:0]
+        return nothing, nothing
     cells = _cell_counts(low, high, cell)
     while n_crops * math.prod(cells) > MAX_CELLS:
         cell = [2 * side for side in cell]

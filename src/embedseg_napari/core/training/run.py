@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import logging
 import math
@@ -223,16 +224,29 @@ class TrainingRun:
 
     def model(self, weights: dict[str, torch.Tensor] | None = None) -> Model:
         """The averaged network as a model of its own, or one with the given weights."""
-        network = BranchedERFNet(self.ndim, self.model_config.n_channels)
-        network.load_state_dict(self.average.network.state_dict() if weights is None else weights)
-        return Model(self.model_config, network.to(self.device))
+        # A copy, not a new network: that would draw random numbers for weights that are replaced at once.
+        network = copy.deepcopy(self.average.network)
+        if weights is not None:
+            network.load_state_dict(weights)
+        return Model(self.model_config, network)
 
-    def end_epoch(self, is_last: bool, should_stop: Callable[[], bool]) -> EpochFinished:
-        """Validate if it is time, and write the epoch's row."""
+    def owes_epoch_end(self, progress: float) -> bool:
+        """Whether an epoch is over, or the training, and its row is not yet written."""
+        step, rows = self.state.step, self.state.history
+        is_over = step > 0 and (step % self.plan.steps_per_epoch == 0 or progress >= 1.0)
+        return is_over and (not rows or rows[-1]["step"] != step)
+
+    def end_epoch(self, is_last: bool, should_stop: Callable[[], bool]) -> EpochFinished | None:
+        """Validate if it is time, and write the epoch's row; None if stopped meanwhile, so that a resume does it."""
         epoch = (self.state.step - 1) // self.plan.steps_per_epoch
         steps = self.state.step - epoch * self.plan.steps_per_epoch
-        scores = self._validate(should_stop) if is_last or self._should_validate(epoch) else None
-        is_best = scores is not None and (self.state.best_score is None or scores.ap_mean > self.state.best_score)
+        scores = None
+        if self.validation and self.fabric.global_rank == 0 and (is_last or self._should_validate(epoch)):
+            scores = self._validate(should_stop)
+            if scores is None:
+                return None
+        # Of equals the later: it has seen more.
+        is_best = scores is not None and (self.state.best_score is None or scores.ap_mean >= self.state.best_score)
         if scores is not None and is_best:
             self.state.best_score = scores.ap_mean
             self.best = {k: v.detach().clone() for k, v in self.average.network.state_dict().items()}
@@ -260,8 +274,6 @@ class TrainingRun:
         return self.state.seconds_validating <= VALIDATION_SHARE * self.clock.seconds()
 
     def _validate(self, should_stop: Callable[[], bool]) -> Scores | None:
-        if not self.validation or self.fabric.global_rank != 0:
-            return None
         before = time.monotonic()
         maps = self.validator.embed(self.model(), self.plan.precision, should_stop)
         scores = None if maps is None else self.validator.score(maps, self.model_config.prediction)

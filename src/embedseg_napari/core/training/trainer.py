@@ -111,11 +111,17 @@ class Trainer:
             yield run.take_up_checkpoint()
         yield run.begin()
         progress, stopped = run.progress(should_stop)
-        while progress < 1.0 and not stopped:
+        while True:
+            if run.owes_epoch_end(progress):
+                row = run.end_epoch(progress >= 1.0, should_stop)
+                if row is None:
+                    stopped = True
+                else:
+                    yield row
+            if stopped or progress >= 1.0:
+                break
             yield run.step(progress)
             progress, stopped = run.progress(should_stop)
-            if run.state.step % plan.steps_per_epoch == 0 or progress >= 1.0:
-                yield run.end_epoch(progress >= 1.0, should_stop)
             yield from run.between_steps(self.preview)
         return (yield from run.finish(stopped))
 

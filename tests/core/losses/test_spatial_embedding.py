@@ -1,0 +1,239 @@
+"""The loss against a naive per-instance reference, the original's numbers, and cases that break careless code."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from embedseg_napari.core.losses.spatial_embedding import spatial_embedding_loss, spatial_embedding_loss_terms
+
+STEP = 1 / 255
+
+
+def reference(raw, planes, centers, spacing, foreground_weight, weights, ignore=None):
+    """One instance at a time over the whole crop, as the formulas are written."""
+    ndim = len(spacing)
+    per_crop = []
+    for b in range(len(raw)):
+        shape = raw.shape[2:]
+        grid = torch.stack(
+            torch.meshgrid(*[torch.arange(n).double() * s for n, s in zip(shape, spacing, strict=True)], indexing="ij")
+        )
+        r = raw[b].double()
+        valid = torch.ones(shape, dtype=torch.bool) if ignore is None else ~ignore[b]
+        embedding, sigma, seed = torch.tanh(r[:ndim]) + grid, r[ndim : 2 * ndim], torch.sigmoid(r[-1])
+        instance, variance, foreground, count = 0.0, 0.0, 0.0, 0
+        union = torch.zeros(shape, dtype=torch.bool)
+        masks = [m for m in planes[b] if bool(m.any())]
+        for mask, center in zip(masks, centers[b], strict=True):
+            union |= mask
+            mask = mask & valid
+            if not bool(mask.any()):
+                continue
+            count += 1
+            s = sigma[:, mask].mean(1)
+            c = torch.as_tensor(center).double() * torch.tensor(spacing).double()
+            view = (-1, *[1] * ndim)
+            phi = torch.exp(-((embedding - c.view(view)) ** 2 * torch.exp(10 * s).view(view)).sum(0))
+            sign = mask.double() * 2 - 1
+            errors, order = torch.sort((1 - (2 * phi - 1) * sign)[valid].relu(), descending=True)
+            truth = mask[valid][order].double()
+            jaccard = 1 - (truth.sum() - truth.cumsum(0)) / (truth.sum() + (1 - truth).cumsum(0))
+            jaccard[1:] = jaccard[1:] - jaccard[:-1].clone()
+            instance = instance + (errors * jaccard).sum()
+            variance = variance + ((sigma[:, mask] - s.detach()[:, None]) ** 2).mean()
+            foreground = foreground + ((seed[mask] - phi[mask].detach()) ** 2).sum()
+        background = (seed[valid & ~union] ** 2).sum()
+        loss = weights[2] * (background + foreground_weight * foreground) / max(int(valid.sum()), 1)
+        if count:
+            loss = loss + weights[0] * instance / count + weights[1] * variance / count
+        per_crop.append(loss)
+    return torch.stack(per_crop).mean()
+
+
+def scene(ndim, n_crops=2, n_objects=4, seed=0):
+    """Raw output of a half-trained kind, label images and centres."""
+    rng = np.random.default_rng(seed)
+    shape = (40, 48) if ndim == 2 else (8, 24, 24)
+    labels = np.zeros((n_crops, *shape), np.int32)
+    centers = []
+    at = np.stack(np.meshgrid(*[np.arange(n) for n in shape], indexing="ij"))
+    for b in range(n_crops):
+        for i in range(n_objects):
+            middle = rng.uniform(0, shape).reshape(-1, *[1] * ndim)
+            labels[b][((at - middle) ** 2).sum(0) < rng.uniform(3, 6) ** 2] = 3 * i + 2
+        found = [i for i in np.unique(labels[b]) if i]
+        centers.append(np.array([np.argwhere(labels[b] == i).mean(0) + 0.3 for i in found]).reshape(-1, ndim))
+    raw = rng.normal(0, 1, (n_crops, 2 * ndim + 1, *shape)).astype(np.float32)
+    raw[:, :ndim] *= 4 * STEP
+    raw[:, ndim : 2 * ndim] = np.log(np.log(2) / (5 * STEP) ** 2) / 10 + 0.02 * raw[:, ndim : 2 * ndim]
+    return torch.tensor(raw, requires_grad=True), torch.tensor(labels), centers
+
+
+def as_planes(labels):
+    """One list of masks per crop."""
+    return [[one == i for i in torch.unique(one) if i] for one in labels]
+
+
+def gradient(loss, raw):
+    return torch.autograd.grad(loss, raw)[0].double()
+
+
+def relative(a, b):
+    return float((a - b).norm() / b.norm())
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+@pytest.mark.parametrize("with_ignore", [False, True])
+def test_value_and_gradient_equal_the_naive_reference(ndim, with_ignore):
+    raw, labels, centers = scene(ndim)
+    ignore = None
+    if with_ignore:
+        ignore = torch.zeros(labels.shape, dtype=torch.bool)
+        ignore[..., :17] = True
+    spacing = (STEP * 2, STEP, STEP)[-ndim:]
+    weights = (1.0, 10.0, 1.0)
+    fast = spatial_embedding_loss(raw, labels, centers, spacing, 7.0, weights, ignore)
+    slow = reference(raw, as_planes(labels), centers, spacing, 7.0, weights, ignore)
+    assert float(fast.detach()) == pytest.approx(float(slow.detach()), rel=1e-4)
+    assert relative(gradient(fast, raw), gradient(slow, raw)) < 2e-3
+
+
+def test_overlapping_planes_equal_the_naive_reference():
+    raw, labels, _ = scene(2)
+    planes = torch.zeros((2, 3, 40, 48), dtype=torch.uint8)
+    planes[0, 0, 5:20, 5:20] = 1
+    planes[0, 2, 10:30, 12:26] = 1  # overlaps the first; the plane between is empty
+    planes[1, 1, 20:30, 20:40] = 1
+    centers = [np.array([[12.0, 12.0], [20.0, 19.0]]), np.array([[25.0, 30.0]])]
+    fast = spatial_embedding_loss(raw, planes, centers, (STEP, STEP))
+    slow = reference(raw, planes.bool(), centers, (STEP, STEP), 10.0, (1.0, 10.0, 1.0))
+    assert float(fast.detach()) == pytest.approx(float(slow.detach()), rel=1e-4)
+    assert relative(gradient(fast, raw), gradient(slow, raw)) < 2e-3
+
+
+@pytest.mark.parametrize("name", ["loss_2d", "loss_3d", "loss_overlapping"])
+def test_reproduces_the_original(golden, name):
+    data = np.load(golden(f"{name}.npz"))
+    ndim = data["raw"].ndim - 2
+    order = [*reversed(range(ndim)), *reversed(range(ndim, 2 * ndim)), 2 * ndim]
+    raw = torch.tensor(data["raw"][:, order], requires_grad=True)
+    instances = data["instances"].astype(np.int32)
+    centers = []
+    for one, marked in zip(instances, data["centers"], strict=True):
+        masks = [m > 0 for m in one if m.any()] if one.ndim > ndim else [one == i for i in np.unique(one) if i]
+        rows = []
+        for mask in masks:
+            hits = np.argwhere(mask & marked)
+            rows.append(hits[0] if len(hits) == 1 else np.argwhere(mask).mean(0))
+        centers.append(np.array(rows))
+    spacing = [1 / 1023] * ndim
+    if ndim == 3:
+        spacing[0] *= float(data["anisotropy"])
+    terms = spatial_embedding_loss_terms(raw, torch.tensor(instances), centers, spacing, float(data["foreground_weight"]))
+    assert float(terms.total.detach()) == pytest.approx(float(data["loss"]), rel=1e-4)
+    for part in ("instance", "variance", "seed"):
+        assert float(getattr(terms, part)) == pytest.approx(float(data[f"loss_{part}"]), rel=1e-4)
+    assert relative(gradient(terms.total, raw), torch.tensor(data["grad"][:, order]).double()) < 2e-3
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_perfect_embeddings_cost_next_to_nothing(ndim):
+    _, labels, _ = scene(ndim, n_crops=1, n_objects=3, seed=2)
+    shape = labels.shape[1:]
+    at = np.stack(np.meshgrid(*[np.arange(n) for n in shape], indexing="ij")).astype(np.float32)
+    raw = np.zeros((1, 2 * ndim + 1, *shape), np.float32)
+    raw[:, ndim : 2 * ndim] = np.log(np.log(2) / (1.5 * STEP) ** 2) / 10
+    raw[:, -1] = -20
+    raw[:, 0] = 0.9  # background points far away
+    centers = []
+    for i in [i for i in np.unique(labels) if i]:
+        mask = labels[0].numpy() == i
+        center = np.argwhere(mask).mean(0)
+        centers.append(center)
+        for axis in range(ndim):
+            raw[0, axis][mask] = np.arctanh((center[axis] - at[axis][mask]) * STEP)
+        raw[0, -1][mask] = 20
+    loss = spatial_embedding_loss(torch.tensor(raw), labels, [np.array(centers)], (STEP,) * ndim)
+    assert float(loss) < 1e-3
+
+
+def test_order_of_ids_is_the_order_of_centers():
+    raw, labels, centers = scene(2, n_crops=1)
+    swapped = [centers[0][::-1].copy()]
+    assert float(spatial_embedding_loss(raw, labels, centers, (STEP, STEP)).detach()) != pytest.approx(
+        float(spatial_embedding_loss(raw, labels, swapped, (STEP, STEP)).detach())
+    )
+
+
+def test_large_and_sparse_ids_mean_the_same_as_small_ones():
+    raw, labels, centers = scene(2)
+    huge = torch.where(labels > 0, labels.long() * 1_000_003, 0)
+    one = spatial_embedding_loss(raw, labels, centers, (STEP, STEP))
+    other = spatial_embedding_loss(raw, huge, centers, (STEP, STEP))
+    assert float(one.detach()) == pytest.approx(float(other.detach()), rel=1e-6)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_crop_without_objects_teaches_background_only(ndim):
+    raw, labels, _ = scene(ndim)
+    loss = spatial_embedding_loss(raw, torch.zeros_like(labels), [np.zeros((0, ndim))] * 2, (STEP,) * ndim)
+    expected = torch.sigmoid(raw[:, -1]).square().mean()
+    assert float(loss.detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
+    grad = gradient(loss, raw)
+    assert bool(torch.isfinite(grad).all())
+    assert float(grad[:, :-1].abs().max()) == 0
+
+
+@pytest.mark.parametrize("bandwidth", [50.0, -50.0, 1e6, -1e6])
+def test_extreme_bandwidths_give_no_nan(bandwidth):
+    raw, labels, centers = scene(2)
+    values = raw.detach().clone()
+    values[:, 2:4] = bandwidth
+    values.requires_grad_()
+    loss = spatial_embedding_loss(values, labels, centers, (STEP, STEP), weights=(1.0, 0.0, 1.0))
+    assert bool(torch.isfinite(loss))
+    assert bool(torch.isfinite(gradient(loss, values)[:, :2]).all())
+
+
+def test_ignored_pixels_get_no_gradient_and_their_values_do_not_matter():
+    raw, labels, centers = scene(2)
+    ignore = torch.zeros(labels.shape, dtype=torch.bool)
+    ignore[:, 10:25, 5:30] = True
+    loss = spatial_embedding_loss(raw, labels, centers, (STEP, STEP), ignore=ignore)
+    grad = gradient(loss, raw)
+    assert float(grad.permute(0, 2, 3, 1)[ignore].abs().max()) == 0
+    changed = raw.detach().clone()
+    changed.permute(0, 2, 3, 1)[ignore] += 0.3
+    assert float(spatial_embedding_loss(changed, labels, centers, (STEP, STEP), ignore=ignore)) == pytest.approx(
+        float(loss.detach()), rel=1e-6
+    )
+
+
+def test_everything_ignored_is_zero():
+    raw, labels, centers = scene(2)
+    loss = spatial_embedding_loss(raw, labels, centers, (STEP, STEP), ignore=torch.ones(labels.shape, dtype=torch.bool))
+    assert float(loss.detach()) == 0
+
+
+def test_center_outside_the_crop_pulls_pixels_out():
+    raw, labels, _ = scene(2, n_crops=1, n_objects=1)
+    outside = [np.array([[-30.0, 10.0]])]
+    grad = gradient(spatial_embedding_loss(raw, labels, outside, (STEP, STEP), weights=(1.0, 0.0, 0.0)), raw)
+    assert bool(torch.isfinite(grad).all())
+
+
+def test_wrong_number_of_centers_is_refused():
+    raw, labels, centers = scene(2)
+    with pytest.raises(ValueError, match="centres"):
+        spatial_embedding_loss(raw, labels, [centers[0][:-1], centers[1]], (STEP, STEP))
+
+
+def test_bfloat16_output_is_computed_in_float32():
+    raw, labels, centers = scene(2)
+    low = raw.detach().bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = spatial_embedding_loss(low, labels, centers, (STEP, STEP))
+    assert loss.dtype == torch.float32
+    assert float(loss) == pytest.approx(float(spatial_embedding_loss(low.float(), labels, centers, (STEP, STEP))))

@@ -1,0 +1,206 @@
+"""The training loop: what it says, what it learns, stopping, resuming, refusing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from embedseg_napari.core import events
+from embedseg_napari.core.config import TrainingConfig
+from embedseg_napari.core.errors import ComputeError, DataError, SettingsError
+from embedseg_napari.core.model.model import load_model
+from embedseg_napari.core.runs import drain
+from embedseg_napari.core.training.trainer import Trainer, train
+
+SMALL = {"epochs": 2, "steps_per_epoch": 2, "batch_size": 2, "precision": "float32"}
+CROP = {2: (32, 32), 3: (8, 16, 16)}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def settings(ndim=2, **changes):
+    return TrainingConfig.parse({"minutes": None, "crop_size": CROP[ndim], **SMALL, **changes})
+
+
+def data(blobs, ndim=2, n=2):
+    image, labels = blobs(ndim)
+    return [(np.roll(image, 3 * i, -1), np.roll(labels, 3 * i, -1)) for i in range(n)]
+
+
+def weights(result):
+    return {k: v.clone() for k, v in result.model.network.state_dict().items()}
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_tells_what_happens_in_order(blobs, ndim):
+    pairs = data(blobs, ndim)
+    seen = []
+    result = drain(Trainer(settings(ndim), pairs[:1], pairs[1:]).run(), seen.append)
+    kinds = [type(e) for e in seen if not isinstance(e, events.Message)]
+    step, epoch = events.StepFinished, events.EpochFinished
+    assert kinds == [events.TrainingStarted, step, step, epoch, step, step, epoch, events.TrainingFinished]
+    assert [row.epoch for row in result.history] == [0, 1]
+    assert all(row.ap_50 is not None for row in result.history)
+    assert seen[-1].stopped is False
+    assert result.model.config.ndim == ndim
+    assert result.model.config.training["steps"] == 4
+
+
+def test_learns_a_simple_image(blobs):
+    image, labels = blobs(2)
+    config = settings(epochs=1, steps_per_epoch=140, batch_size=2, crop_size=(64, 64), average_decay=0.9, learning_rate=2e-3)
+    result = drain(Trainer(config, [(image, labels)], [(image, labels)]).run())
+    assert result.best_score is not None
+    assert result.history[-1].ap_50 > 0.25
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_interrupted_and_resumed_is_uninterrupted_bit_for_bit(blobs, tmp_path, ndim):
+    pairs = data(blobs, ndim)
+    config = settings(ndim, epochs=3, steps_per_epoch=2, average_decay=0.9, virtual_batches=2)
+    whole = drain(Trainer(config, pairs[:1], pairs[1:]).run())
+    count = 0
+
+    def after_three_steps():
+        nonlocal count
+        count += 1
+        return count > 3
+
+    stopped = drain(Trainer(config, pairs[:1], pairs[1:], run_folder=tmp_path).run(after_three_steps))
+    assert stopped.stopped
+    resumed = drain(Trainer(config, pairs[:1], pairs[1:], run_folder=tmp_path, resume=True).run())
+    assert same(weights(whole), weights(resumed))
+    assert [r.loss for r in whole.history] == [r.loss for r in resumed.history]
+    assert [r.ap_mean for r in whole.history] == [r.ap_mean for r in resumed.history]
+
+
+def test_the_same_seed_gives_the_same_model_and_leaves_torchs_generator_alone(blobs):
+    pairs = data(blobs)
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    one = drain(Trainer(settings(), pairs).run())
+    assert torch.equal(torch.rand(1), expected)
+    two = drain(Trainer(settings(), pairs).run())
+    other = drain(Trainer(settings(seed=1), pairs).run())
+    assert same(weights(one), weights(two))
+    assert not same(weights(one), weights(other))
+
+
+def test_stopped_at_once_still_gives_a_model_that_can_be_kept(blobs, tmp_path):
+    result = drain(Trainer(settings(), data(blobs)).run(lambda: True))
+    assert result.stopped
+    path = result.model.save(tmp_path / "m.embedseg")
+    assert load_model(path).config.ndim == 2
+
+
+def test_a_time_budget_ends_the_training(blobs):
+    config = settings(epochs=None, minutes=0.04)
+    result = drain(Trainer(config, data(blobs), []).run())
+    assert not result.stopped
+    assert 1 <= result.model.config.training["steps"]
+    assert result.model.config.training["seconds"] < 60
+
+
+@pytest.mark.parametrize("preset", ["fast", "paper"])
+def test_presets_train(blobs, preset):
+    config = TrainingConfig.preset(preset, epochs=1, steps_per_epoch=1, batch_size=1, precision="float32")
+    result = drain(Trainer(config, data(blobs)).run())
+    assert result.history[0].step == 1
+
+
+def test_overlapping_planes_train(blobs):
+    image, labels = blobs(2)
+    planes = np.stack([labels == i for i in np.unique(labels) if i])
+    planes[0] |= planes[1]
+    result = drain(Trainer(settings(), [(image, planes)], [(image, planes)]).run())
+    assert np.isfinite(result.history[-1].loss)
+
+
+def test_several_channels_train(blobs):
+    image, labels = blobs(2)
+    result = drain(Trainer(settings(), [(np.stack([image, 1 - image]), labels)]).run())
+    assert result.model.config.n_channels == 2
+
+
+def test_starting_from_a_model_takes_its_grid_and_weights(blobs):
+    pairs = data(blobs)
+    first = drain(Trainer(settings(grid_samples=256), pairs).run()).model
+    second = drain(Trainer(settings(learning_rate=1e-9, weight_decay=0.0), pairs, start_from=first).run()).model
+    assert second.config.grid_spacing == first.config.grid_spacing
+    key = "encoder.initial_block.conv.weight"
+    torch.testing.assert_close(second.network.state_dict()[key], first.network.state_dict()[key], atol=1e-6, rtol=0)
+
+
+def test_previews_are_true_predictions_of_the_chosen_image(blobs):
+    pairs = data(blobs)
+    from embedseg_napari.core.data.pairs import from_arrays
+
+    example = from_arrays(pairs[:1])[0]
+    seen = []
+    drain(Trainer(settings(), pairs, [], preview=lambda: example).run(), seen.append)
+    previews = [e for e in seen if isinstance(e, events.PreviewReady)]
+    assert previews
+    assert previews[0].labels.shape == previews[0].seed_map.shape == (64, 64)
+    assert previews[0].image.shape == (1, 64, 64)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "text"),
+    [
+        ({"learning_rate": 5e-3}, SettingsError, "learning_rate"),
+        ({}, DataError, "other images"),
+    ],
+)
+def test_resuming_something_else_is_refused(blobs, tmp_path, change, error, text):
+    pairs = data(blobs, n=3)
+    drain(Trainer(settings(), pairs[:2], [], run_folder=tmp_path).run())
+    training = pairs[:2] if change else pairs
+    with pytest.raises(error, match=text):
+        drain(Trainer(settings(**change), training, [], run_folder=tmp_path, resume=True).run())
+
+
+def test_a_damaged_run_folder_is_refused_with_a_sentence(blobs, tmp_path):
+    drain(Trainer(settings(), data(blobs), [], run_folder=tmp_path).run())
+    (tmp_path / "state.json").write_text("{")
+    with pytest.raises(DataError, match="damaged"):
+        drain(Trainer(settings(), data(blobs), [], run_folder=tmp_path, resume=True).run())
+
+
+def test_a_run_folder_holds_no_pickle_and_only_the_last_state(blobs, tmp_path):
+    drain(Trainer(settings(), data(blobs), [], run_folder=tmp_path).run())
+    assert sorted(p.suffix for p in tmp_path.iterdir()) == [".json", ".safetensors"]
+
+
+def test_a_loss_that_is_no_number_is_told(blobs):
+    image, labels = blobs(2)
+    config = settings(learning_rate=1.0, weight_instance=1e38, epochs=4)
+    with pytest.raises(ComputeError, match="lower learning rate"):
+        drain(Trainer(config, [(image, labels)]).run())
+
+
+def test_train_saves_resumes_and_reads_folders(blobs, tmp_path):
+    from embedseg_napari.core.data.images import write_image, write_labels
+
+    for i, (image, labels) in enumerate(data(blobs, n=2)):
+        for part, write, array in (("images", write_image, image), ("masks", write_labels, labels)):
+            (tmp_path / "set" / part).mkdir(parents=True, exist_ok=True)
+            write(tmp_path / "set" / part / f"{i}.tif", array, "YX")
+    result = train(tmp_path / "set", settings(), output=tmp_path / "m.embedseg")
+    assert result.path == tmp_path / "m.embedseg"
+    assert (tmp_path / "m.run" / "state.json").exists()
+    longer = train(tmp_path / "set", settings(epochs=3), output=tmp_path / "m.embedseg", resume=True)
+    assert len(longer.history) == 3
+    with pytest.raises(SettingsError, match="output"):
+        train(tmp_path / "set", settings(), resume=True)
