@@ -59,9 +59,13 @@ def test_touching_objects_are_not_pieces_of_each_other(ndim):
             lambda ndim: np.where(grid(ndim, 12, side=1) > 9, 0, grid(ndim, 12, side=1) + 1),
             "object 1 covers .* background",
         ),
+        (
+            lambda ndim: np.maximum(grid(ndim, 12, side=6, size=9)[..., :8, :], 1),
+            "object 1 covers [56]. % .* background",
+        ),
         (lambda ndim: np.zeros_like(grid(ndim, 2)), "no object in this mask nor in any other"),
     ],
-    ids=["binary", "255", "classes", "all one", "background 1", "huge", "empty"],
+    ids=["binary", "255", "classes", "all one", "background 1", "huge", "no background", "empty"],
 )
 def test_masks_that_teach_nonsense_are_fatal(ndim, labels, fault):
     with pytest.raises(DataError, match=rf"masks.a\.tif.*{fault}"):
@@ -80,8 +84,8 @@ def test_few_binary_pieces_in_every_mask_are_fatal_together():
 
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_crumbs_beside_one_object_are_no_classes(ndim):
-    labels = grid(ndim, 12, side=1, same=1)
-    labels[(*[slice(2, 10)] * (ndim - 1), slice(2, 8))] = 1
+    labels = grid(ndim, 12, side=3, same=1)
+    labels[(*[slice(2, 13)] * (ndim - 1), slice(2, 15))] = 1
     warnings = check_examples([example(labels)])
     assert any("1 label(s) are in several pieces" in text for text in warnings)
 
@@ -117,6 +121,12 @@ def test_objects_beyond_the_networks_reach(planes):
     warnings = check_examples([example(as_planes(labels) if planes else labels, planes=planes)])
     assert len(warnings) == 1
     assert "328 pixels wide" in warnings[0]
+    assert "1 image(s), the first masks/a.tif" in warnings[0]
+    # The extent of an object in pieces is that of all its pieces.
+    labels[20:300, 3] = 0
+    split = check_examples([example(as_planes(labels) if planes else labels, planes=planes)])
+    assert "328 pixels wide" in split[-1]
+    labels[20:290, 3] = 1
     labels[290:330, 3] = 0
     assert check_examples([example(as_planes(labels) if planes else labels, planes=planes)]) == []
 

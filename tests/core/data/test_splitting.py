@@ -57,6 +57,12 @@ def test_a_group_that_is_nearly_all_is_not_held_out(seed):
     assert {name[0] for name in names_of(split_validation(examples, 0.15, group="^.", seed=seed)[1])} == {"b"}
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_where_every_group_is_too_large_the_smallest_is_held_out(seed):
+    examples = named(*(f"a{index}" for index in range(5)), *(f"b{index}" for index in range(3)))
+    assert {name[0] for name in names_of(split_validation(examples, 0.1, group="^.", seed=seed)[1])} == {"b"}
+
+
 @pytest.mark.parametrize(
     ("pattern", "fault"),
     [

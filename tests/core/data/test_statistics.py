@@ -67,7 +67,7 @@ def test_no_object_at_all_is_measured_too():
 
 
 def test_ignored_pixels_are_neither_foreground_nor_background():
-    labels = boxes(2, 10)
+    labels = boxes(2, 10, 20)
     ignore = np.ones(labels.shape, bool)
     ignore[:3, 5:25] = False
     found = measure(from_arrays([(np.zeros(labels.shape), labels, ignore)]))
