@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +17,8 @@ import numpy as np
 from embedseg_napari.core.errors import Stopped
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from embedseg_napari.core.maps import EmbeddingMaps
@@ -25,8 +26,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SeedKind = Literal["greedy", "local_maxima"]
-CHUNK_WORK = 30_000_000
-"""Pixels looked at between two questions whether to stop: some tenths of a second."""
+CHUNK_WORK = 50_000_000
+"""Pixels looked at between two questions whether to stop: about a tenth of a second."""
+MOST_PIXELS = 2**32
+"""The compiled implementation counts pixels in 32 bits."""
+LEAST_MARGIN = 1e-12
+"""Pixels; smaller margins are taken for this, so that one over them is finite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +48,13 @@ class ClusterResult:
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """Foreground pixels, in array order, and the seeds to try among them."""
+    """What both implementations start from."""
 
-    points: NDArray[np.float32]
-    """(n, 3) embeddings in pixels (z, y, x), z = 0 in 2D."""
-    seeds: NDArray[np.int64]
-    """(m,) rows of `points`, in the order to try them."""
-    inverse_margins: NDArray[np.float64]
-    """(m, 3) one over the margins at the seeds."""
+    maps: EmbeddingMaps
+    foreground: NDArray[np.int64]
+    """(n,) flat indices of the foreground pixels, in array order."""
+    seeds: NDArray[np.uint32]
+    """(m,) rows of `foreground`, in the order to try them."""
     min_object_size: int
     is_greedy: bool
 
@@ -105,165 +109,183 @@ def cluster_full(
     Stopped
         If `should_stop` returned True.
     """
-    foreground = np.flatnonzero(maps.seed_map.ravel() > foreground_threshold)
-    task = _prepare(maps, foreground, seed_threshold, foreground_threshold, min_object_size, seeds)
-    kernel = _Kernel.ready()
-    if kernel is not None:
-        labels, accepted = _cluster_compiled(task, kernel, should_stop)
-    else:
-        outcome = _cluster_plainly(task, should_stop, _Kernel.is_ready)
-        if outcome is None:
-            compiled = _Kernel.ready()
-            assert compiled is not None
-            outcome = _cluster_compiled(task, compiled, should_stop)
-        labels, accepted = outcome
-    return _collect(maps, foreground, task, labels, accepted)
+    task = _prepare(maps, seed_threshold, foreground_threshold, min_object_size, seeds)
+    kernel = _Kernel.ready() if maps.seed_map.size < MOST_PIXELS else None
+    if kernel is None:
+        is_faster_ready = _Kernel.is_ready if maps.seed_map.size < MOST_PIXELS else None
+        result = _cluster_plainly(task, should_stop, is_faster_ready)
+        if result is not None:
+            return result
+        kernel = _Kernel.ready()
+    return _cluster_compiled(task, kernel, should_stop)
 
 
 def _prepare(
-    maps: EmbeddingMaps,
-    foreground: NDArray[np.int64],
-    seed_threshold: float,
-    foreground_threshold: float,
-    min_object_size: int,
-    kind: SeedKind,
+    maps: EmbeddingMaps, seed_threshold: float, foreground_threshold: float, min_object_size: int, kind: SeedKind
 ) -> _Task:
-    shape, ndim = maps.seed_map.shape, maps.ndim
-    points = np.zeros((len(foreground), 3), np.float32)
-    for axis, at in enumerate(np.unravel_index(foreground, shape)):
-        points[:, 3 - ndim + axis] = at + maps.offsets[axis].ravel()[foreground]
-    np.nan_to_num(points, copy=False, nan=-1e6, posinf=1e6, neginf=-1e6)
-    seediness = maps.seed_map.ravel()[foreground]
+    seed_map = maps.seed_map.ravel()
+    foreground = np.flatnonzero(seed_map > np.float32(foreground_threshold))
     if kind == "local_maxima":
-        rows = _local_maxima(maps.seed_map, foreground, foreground_threshold)
+        peaks = _local_maxima(maps.seed_map)
+        rows = np.searchsorted(foreground, peaks[seed_map[peaks] > np.float32(foreground_threshold)])
+        seediness = seed_map[foreground[rows]]
     else:
+        seediness = seed_map[foreground]
         rows = np.flatnonzero(seediness >= np.float32(seed_threshold))
-    order = rows[_falling(seediness[rows])]
-    inverse = np.zeros((len(order), 3))
-    for axis in range(ndim):
-        margins = maps.margins[axis].ravel()[foreground[order]].astype(np.float64)
-        inverse[:, 3 - ndim + axis] = 1.0 / np.maximum(margins, 1e-12)
-    # An axis that 2D images lack has no bandwidth to speak of; any finite one serves, all differences being 0.
-    inverse[:, : 3 - ndim] = 1.0
-    return _Task(points, order, inverse, min_object_size, kind == "greedy")
+        seediness = seediness[rows]
+    seeds = rows[_falling(seediness)].astype(np.uint32)
+    return _Task(maps, foreground, seeds, min_object_size, kind == "greedy")
 
 
 def _falling(values: NDArray[np.float32]) -> NDArray[np.int64]:
     """Order by falling value; ties in array order."""
-    # The bits of non-negative floats sort like the floats; value and place in one integer take one fast sort.
-    bits = values.view(np.uint32).astype(np.uint64)
-    keys = ((np.uint64(0xFFFFFFFF) - bits) << np.uint64(32)) | np.arange(len(values), dtype=np.uint64)
-    return (np.sort(keys) & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    # Value and place in one integer take one fast sort: the bits of floats of one sign sort like the floats.
+    bits = (values + np.float32(0)).view(np.int32).astype(np.int64)
+    rank = np.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
+    keys = np.sort((-rank << 32) | np.arange(len(values)))
+    return keys & 0xFFFFFFFF
 
 
-def _local_maxima(
-    seed_map: NDArray[np.float32], foreground: NDArray[np.int64], foreground_threshold: float
-) -> NDArray[np.int64]:
-    """Rows of `foreground` at local maxima of the smoothed seed map."""
+def _local_maxima(seed_map: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Flat indices of the local maxima of the smoothed seed map, in array order."""
     from scipy.ndimage import gaussian_filter
     from skimage.feature import peak_local_max
 
     smooth = gaussian_filter(seed_map, 1.0 if seed_map.ndim == 2 else (1.0, 2.0, 2.0))
     peaks = peak_local_max(smooth, min_distance=1)
-    flat = np.sort(np.ravel_multi_index(tuple(peaks.T), seed_map.shape)) if len(peaks) else np.zeros(0, np.int64)
-    flat = flat[seed_map.ravel()[flat] > foreground_threshold]
-    return np.searchsorted(foreground, flat)
+    return np.sort(np.ravel_multi_index(tuple(peaks.T), seed_map.shape))
 
 
 def _cluster_plainly(
-    task: _Task, should_stop: Callable[[], bool] | None, give_up: Callable[[], bool]
-) -> tuple[NDArray[np.int32], NDArray[np.int64]] | None:
-    """The method in NumPy; None if `give_up` said on the way that there is a faster one."""
-    n = len(task.points)
+    task: _Task, should_stop: Callable[[], bool] | None, is_faster_ready: Callable[[], bool] | None = None
+) -> ClusterResult | None:
+    """The method in NumPy; None if a faster one became ready on the way."""
+    maps, foreground = task.maps, task.foreground
+    n, ndim = len(foreground), maps.ndim
+    at = np.unravel_index(foreground, maps.seed_map.shape)
+    points = np.stack([(at[a] + maps.offsets[a].ravel()[foreground]).astype(np.float32) for a in range(ndim)])
+    # Only pixels that point to about the seed's height need to be looked at.
+    by_height = np.argsort(points[-2], kind="stable")
+    heights = points[-2, by_height].astype(np.float64)
     labels = np.zeros(n, np.int32)
-    unclustered = np.ones(n, bool)
-    points = task.points.astype(np.float64)
+    is_unclustered = np.ones(n, bool)
     accepted: list[int] = []
-    for position, seed in enumerate(task.seeds):
-        if task.is_greedy and not unclustered[seed]:
+    for seed in task.seeds:
+        if task.is_greedy and not is_unclustered[seed]:
             continue
-        if give_up():
+        if is_faster_ready is not None and is_faster_ready():
             return None
         if should_stop is not None and should_stop():
             raise Stopped("Clustering was stopped.")
-        unclustered[seed] = False
-        inside = np.zeros(n)
-        for axis in range(3):
-            inside += ((points[:, axis] - points[seed, axis]) * task.inverse_margins[position, axis]) ** 2
-        proposal = np.flatnonzero(inside < 1.0)
-        fresh = int(np.count_nonzero(unclustered[proposal]))
-        is_accepted = len(proposal) > task.min_object_size and 2 * fresh > len(proposal)
+        is_unclustered[seed] = False
+        center = points[:, seed].astype(np.float64)
+        margins = np.maximum(maps.margins.reshape(ndim, -1)[:, foreground[seed]].astype(np.float64), LEAST_MARGIN)
+        if not np.isfinite(center).all() or np.isnan(margins).any():
+            continue
+        reach = margins[-2] * (1 + 1e-9) + 1e-9
+        near = by_height[slice(*np.searchsorted(heights, (center[-2] - reach, center[-2] + reach)))]
+        scaled = (points[:, near] - center[:, None]) * (1.0 / margins)[:, None]
+        proposal = near[(scaled**2).sum(0) < 1.0]
+        n_fresh = int(np.count_nonzero(is_unclustered[proposal]))
+        is_accepted = len(proposal) > task.min_object_size and 2 * n_fresh > len(proposal)
         if is_accepted:
             accepted.append(int(seed))
             labels[proposal] = len(accepted)
         if is_accepted or task.is_greedy:
-            unclustered[proposal] = False
-    return labels, np.array(accepted, np.int64)
-
-
-def _cluster_compiled(
-    task: _Task, kernel: Any, should_stop: Callable[[], bool] | None
-) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    n = len(task.points)
-    labels = np.zeros(n, np.int32)
-    accepted = np.zeros(len(task.seeds), np.int64)
-    if n == 0 or len(task.seeds) == 0:
-        return labels, accepted[:0]
-    low, inverse_cell, counts = _cells(task)
-    cell_of = np.empty(n, np.int32)
-    start = np.zeros(int(counts.prod()) + 1, np.int64)
-    slot_of, at_slot = np.empty(n, np.int32), np.empty(n, np.int32)
-    kernel.build_cells(task.points, low, inverse_cell, counts, cell_of, start, slot_of, at_slot)
-    alive = np.diff(start)
-    at_point = task.points[at_slot]
-    position = n_accepted = 0
-    while position < len(task.seeds):
-        if should_stop is not None and should_stop():
-            raise Stopped("Clustering was stopped.")
-        position, n_accepted = kernel.claim_seeds(
-            task.seeds, position, task.inverse_margins, task.points, low, inverse_cell, counts, cell_of, start, alive,
-            slot_of, at_slot, at_point, labels, accepted, n_accepted, task.min_object_size, task.is_greedy, CHUNK_WORK,
-        )  # fmt: skip
-    return labels, accepted[:n_accepted]
-
-
-def _cells(task: _Task) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Lower corner, one over the cell size, and number of cells per axis.
-
-    Cells are about as large as the smaller margins, so that an ellipse covers few of them and little beside itself,
-    but not so many that most are empty.
-    """
-    low = task.points.min(0).astype(np.float64)
-    extent = np.maximum(task.points.max(0) - low, 0.0)
-    size = np.empty(3)
-    for axis in range(3):
-        sample = task.inverse_margins[:: max(1, len(task.seeds) // 10_000), axis]
-        size[axis] = 0.8 / np.quantile(sample, 0.9)
-    most = max(4096, len(task.points) // 2)
-    size = np.maximum(size, np.maximum(extent, 1e-9) / most)
-    counts = np.floor(extent / size) + 1
-    while counts.prod() > most:
-        size[counts > 1] *= 1.25
-        counts = np.floor(extent / size) + 1
-    return low, 1.0 / size, counts.astype(np.int64)
-
-
-def _collect(
-    maps: EmbeddingMaps,
-    foreground: NDArray[np.int64],
-    task: _Task,
-    labels: NDArray[np.int32],
-    accepted: NDArray[np.int64],
-) -> ClusterResult:
-    """Number the instances that still own a pixel 1..n, and put them on the image."""
-    kept = np.bincount(labels, minlength=len(accepted) + 1)[1:] > 0
-    number = np.zeros(len(accepted) + 1, np.int32)
-    number[1:][kept] = np.arange(1, int(kept.sum()) + 1)
+            is_unclustered[proposal] = False
+    is_kept = np.bincount(labels, minlength=len(accepted) + 1) > 0
+    is_kept[0] = False
+    number = (np.cumsum(is_kept) * is_kept).astype(np.int32)
     image = np.zeros(maps.seed_map.size, np.int32)
     image[foreground] = number[labels]
-    rows = accepted[kept]
-    centers = task.points[rows][:, 3 - maps.ndim :]
-    return ClusterResult(image.reshape(maps.seed_map.shape), centers, maps.seed_map.ravel()[foreground[rows]])
+    kept = np.array(accepted, np.int64)[is_kept[1:]]
+    return ClusterResult(
+        image.reshape(maps.seed_map.shape),
+        np.ascontiguousarray(points[:, kept].T),
+        maps.seed_map.ravel()[foreground[kept]],
+    )
+
+
+def _cluster_compiled(task: _Task, kernel: Any, should_stop: Callable[[], bool] | None) -> ClusterResult:
+    maps, ndim = task.maps, task.maps.ndim
+    shape = maps.seed_map.shape
+    foreground = task.foreground.astype(np.uint32)
+    n = len(foreground)
+    points, limits = np.empty((ndim, n), np.float32), np.empty((2, ndim))
+    n_finite = kernel.embed(foreground, _flat(maps.offsets), shape[-2], shape[-1], points, limits)
+    _ask(should_stop)
+
+    # Sort the pixels along a curve through their embeddings, and build the tree over them.
+    shift = max(1, (n - 1).bit_length())
+    low, scale, tables = _curve(limits, shape, 63 - shift)
+    keys = np.empty(n, np.uint64)
+    kernel.encode(points, low, scale, *tables, shift, keys)
+    kernel.sort(keys, np.empty(n, np.uint64), shift)
+    _ask(should_stop)
+    placed = np.empty((-(-n // kernel.LEAF), ndim, kernel.LEAF), np.float32)
+    pixel_of, slot_of = np.empty(n, np.uint32), np.empty(n, np.uint32)
+    kernel.place(keys, shift, points, foreground, placed, pixel_of, slot_of)
+    del keys, points, foreground
+    n_leaves = 1
+    while n_leaves * kernel.LEAF < n_finite:
+        n_leaves *= 2
+    boxes = np.empty((2 * n_leaves, 2, ndim), np.float32)
+    sizes, alive = np.zeros(2 * n_leaves, np.int32), np.zeros(2 * n_leaves, np.int32)
+    kernel.build(placed, n_finite, boxes, sizes, alive)
+
+    labels, is_unclustered = np.zeros(n, np.int32), np.ones(n, np.uint8)
+    margins = _flat(maps.margins)
+    accepted = np.empty(len(task.seeds), np.uint32)
+    position = n_accepted = 0
+    while position < len(task.seeds):
+        _ask(should_stop)
+        position, n_accepted = kernel.claim(
+            task.seeds, position, slot_of, pixel_of, placed, n_finite, margins, boxes, sizes,
+            alive, is_unclustered, labels, accepted, n_accepted, task.min_object_size, task.is_greedy, CHUNK_WORK,
+        )  # fmt: skip
+    number, image = np.zeros(n_accepted + 1, np.int32), np.zeros(maps.seed_map.size, np.int32)
+    kernel.paint(labels, pixel_of, number, image)
+    slots = slot_of[accepted[:n_accepted][number[1:] > 0]]
+    centers = placed[slots // kernel.LEAF, :, slots % kernel.LEAF]
+    return ClusterResult(image.reshape(shape), centers, maps.seed_map.ravel()[pixel_of[slots]])
+
+
+def _ask(should_stop: Callable[[], bool] | None) -> None:
+    if should_stop is not None and should_stop():
+        raise Stopped("Clustering was stopped.")
+
+
+def _flat(maps: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Map (axes, *spatial) as (axes, pixels) without a copy where that is possible."""
+    return np.ascontiguousarray(maps.reshape(len(maps), -1), dtype=np.float32)
+
+
+def _curve(
+    limits: NDArray[np.float64], shape: tuple[int, ...], most_bits: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], list[NDArray[np.uint64]]]:
+    """Steps per axis (z, y, x) and the bits that each step contributes to the place along the curve.
+
+    Steps are an eighth of a pixel where the number of bits allows it. The few pixels that point far outside the image
+    share its border, so that they do not make the steps coarse for all others.
+    """
+    sides = np.array(shape, float)
+    low = np.clip(limits[0], -sides, 2 * sides)
+    extent = np.maximum(np.clip(limits[1], -sides, 2 * sides) - low, 0.0)
+    bits = np.ceil(np.log2(extent * 8 + 1)).astype(np.int64)
+    while bits.sum() > most_bits:
+        bits[np.argmax(bits)] -= 1
+    scale = (2.0**bits - 1) / np.maximum(extent, 1e-6)
+    tables = [np.zeros(1 << int(b), np.uint64) for b in bits]
+    bit_of_place = 0
+    for bit in range(int(bits.max())):
+        for axis in reversed(range(len(shape))):
+            if bit < bits[axis]:
+                step = np.arange(len(tables[axis]), dtype=np.uint64)
+                tables[axis] |= ((step >> np.uint64(bit)) & np.uint64(1)) << np.uint64(bit_of_place)
+                bit_of_place += 1
+    if len(shape) == 2:
+        tables.insert(0, np.zeros(1, np.uint64))
+    return low, scale, tables
 
 
 class _Kernel:
@@ -275,13 +297,15 @@ class _Kernel:
 
     @classmethod
     def warm_up(cls) -> None:
+        """Start loading, once."""
         with cls._lock:
-            if cls._thread is None and cls._module is None:
+            if cls._thread is None:
                 cls._thread = threading.Thread(target=cls._load, name="compile-clustering", daemon=True)
                 cls._thread.start()
 
     @classmethod
     def is_ready(cls) -> bool:
+        """Whether the module can be used now."""
         return cls._module is not None
 
     @classmethod
@@ -292,23 +316,19 @@ class _Kernel:
 
     @classmethod
     def wait(cls) -> None:
+        """Return when there is nothing more to wait for."""
         cls.warm_up()
-        if cls._thread is not None:
-            cls._thread.join()
+        assert cls._thread is not None
+        cls._thread.join()
 
     @classmethod
     def _load(cls) -> None:
         try:
-            from embedseg_napari.core.inference import clustering_kernel as kernel
-
-            # A real call on a few pixels compiles for the types that images will come with, or reads the cache.
-            points = np.zeros((3, 3), np.float32)
-            task = _Task(points, np.arange(3), np.ones((3, 3)), 0, True)
-            _cluster_compiled(task, kernel, None)
+            from embedseg_napari.core.inference import clustering_kernel
         except ImportError as error:
             logger.info("numba cannot be used (%s); clustering runs in NumPy, which is slower.", error)
         else:
-            cls._module = kernel
+            cls._module = clustering_kernel
 
 
 def warm_up(wait: bool = False) -> None:

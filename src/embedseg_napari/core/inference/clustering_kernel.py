@@ -1,139 +1,405 @@
-"""The inner loop of the greedy clustering, compiled; time grows with the foreground, not with objects times pixels.
+"""The inner loops of the greedy clustering, compiled; time grows with the foreground, not with objects times pixels.
 
-Foreground pixels are sorted into a grid of cells by where they point. Within a cell the unclustered pixels stand
-first, so that a seed meets clustered ones only while it must count them:
+Foreground pixels are sorted along a space-filling curve through their embeddings, and a binary tree of bounding boxes
+stands over that order. Each box knows how many pixels it holds and how many of them are unclustered. A proposal is
+collected by walking down the tree: a box outside the ellipse is left out, a box inside it is taken as a whole, only
+boxes at the margin are opened. The tree adapts to any distribution, be it spread out as in an untrained network,
+collapsed into a point for each object, or far outside the image.
 
-- Unclustered pixels inside a proposal become clustered whatever comes of it, so all visits to them add up to one pass.
-- A proposal needs more unclustered pixels than clustered ones, so counting the clustered ones may stop as soon as
-  they are as many; what an accepted proposal counts is again paid for by the pixels it takes.
+For each seed the unclustered pixels are collected first, leaving out boxes that have none; each pixel is met once in
+that role. All pixels are counted only where there were any, and only until they are twice as many: the proposal then
+fails.
+
+Boxes and pixels are tested by the same sequence of rounded float64 operations, which is monotonic: a box never
+contradicts a pixel in it, and the result is exactly that of testing every pixel.
+
+Importing this module compiles it, or loads it from numba's cache. There is one code for 2D and 3D: in 2D what is
+named z reads the y coordinate once more, with a weight of 0.
 """
 
 from __future__ import annotations
 
+import logging
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
-from numba import njit
+from numba import njit, types
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
+
+LEAF = 32
+"""Pixels in the smallest boxes; their coordinates stand together: points[leaf, axis, pixel]."""
+DIGIT = 11
+"""Bits sorted in one pass."""
 
 
-@njit(cache=True, nogil=True)
-def build_cells(points, low, inverse_cell, counts, cell_of, start, slot_of, at_slot):  # type: ignore[no-untyped-def]
-    """Sort points (n, 3) into cells; the grid has counts[axis] cells of size 1 / inverse_cell[axis] from `low` on."""
-    n = points.shape[0]
+def _array(kind: Any, ndim: int = 1) -> Any:
+    return types.Array(kind, ndim, "C")
+
+
+def _input(kind: Any, ndim: int = 1) -> Any:
+    """An array that is only read; writable ones fit as well."""
+    return types.Array(kind, ndim, "C", readonly=True)
+
+
+F4, F8, I4, I8, U1, U4, U8 = (
+    types.float32, types.float64, types.int32, types.int64, types.uint8, types.uint32, types.uint64,
+)  # fmt: skip
+
+
+def _compiled(signature: Any) -> Callable[[Any], Any]:
+    """Compile for one signature, now; keep the machine code on disk where that can be written."""
+
+    def compile_(function: Any) -> Any:
+        try:
+            return njit(signature, nogil=True, cache=True)(function)
+        except RuntimeError as error:
+            logger.info("No place for compiled code (%s); it will be compiled at each start.", error)
+            return njit(signature, nogil=True)(function)
+
+    return compile_
+
+
+@_compiled(I8(_input(U4), _input(F4, 2), I8, I8, _array(F4, 2), _array(F8, 2)))
+def embed(foreground, offsets, height, width, points, limits):  # type: ignore[no-untyped-def]
+    """Write embeddings to points (ndim, n) and their range to limits (2, ndim); return how many are finite."""
+    ndim = offsets.shape[0]
+    plane, row, row_end, finite = 0, 0, width, 0
+    limits[0], limits[1] = np.inf, -np.inf
+    for i in range(foreground.shape[0]):
+        pixel = np.int64(foreground[i])
+        while pixel >= row_end:
+            row_end += width
+            row += 1
+            if row == height:
+                row = 0
+                plane += 1
+        x = np.float32(pixel - (row_end - width) + np.float64(offsets[ndim - 1, pixel]))
+        y = np.float32(row + np.float64(offsets[ndim - 2, pixel]))
+        z = y
+        if ndim == 3:
+            z = np.float32(plane + np.float64(offsets[0, pixel]))
+        points[0, i], points[ndim - 2, i], points[ndim - 1, i] = z, y, x
+        if np.isfinite(z) and np.isfinite(y) and np.isfinite(x):
+            finite += 1
+            for axis in range(ndim):
+                limits[0, axis] = min(limits[0, axis], points[axis, i])
+                limits[1, axis] = max(limits[1, axis], points[axis, i])
+    return finite
+
+
+@_compiled(types.void(_input(F4, 2), _input(F8), _input(F8), _input(U8), _input(U8), _input(U8), I8, _array(U8)))
+def encode(points, low, scale, table_z, table_y, table_x, shift, keys):  # type: ignore[no-untyped-def]
+    """Place along the curve (tables interleave the bits of the axes) and row of each point, in one number."""
+    ndim = points.shape[0]
+    last_z, last_y, last_x = (
+        np.float64(table_z.shape[0] - 1),
+        np.float64(table_y.shape[0] - 1),
+        np.float64(table_x.shape[0] - 1),
+    )
+    for i in range(points.shape[1]):
+        z, y, x = points[0, i], points[ndim - 2, i], points[ndim - 1, i]
+        if np.isfinite(z) and np.isfinite(y) and np.isfinite(x):
+            at_z = int(min(max((z - low[0]) * scale[0], 0.0), last_z))
+            at_y = int(min(max((y - low[ndim - 2]) * scale[ndim - 2], 0.0), last_y))
+            at_x = int(min(max((x - low[ndim - 1]) * scale[ndim - 1], 0.0), last_x))
+            place = table_z[at_z] | table_y[at_y] | table_x[at_x]
+        else:
+            # Behind all others, where no box will hold them.
+            place = np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(shift)
+        keys[i] = (place << np.uint64(shift)) | np.uint64(i)
+
+
+@_compiled(types.void(_array(U8), _array(U8), I8))
+def sort(keys, spare, first_bit):  # type: ignore[no-untyped-def]
+    """Sort keys by their bits from `first_bit` on, equal ones staying in order (radix sort); result in `keys`."""
+    n = keys.shape[0]
+    n_digits = (64 - first_bit + DIGIT - 1) // DIGIT
+    counts = np.zeros((n_digits, 1 << DIGIT), np.int64)
+    mask = np.uint64((1 << DIGIT) - 1)
     for i in range(n):
-        cell = 0
-        for axis in range(3):
-            # In float64, so that the same point and the same bounds always meet in the same cell.
-            place = int((float(points[i, axis]) - low[axis]) * inverse_cell[axis])
-            cell = cell * counts[axis] + min(max(place, 0), counts[axis] - 1)
-        cell_of[i] = cell
-        start[cell + 1] += 1
-    for cell in range(start.shape[0] - 1):
-        start[cell + 1] += start[cell]
-    filled = start[:-1].copy()
-    for i in range(n):
-        slot = filled[cell_of[i]]
-        filled[cell_of[i]] += 1
-        slot_of[i] = slot
-        at_slot[slot] = i
+        key = keys[i] >> np.uint64(first_bit)
+        for digit in range(n_digits):
+            counts[digit, key & mask] += 1
+            key >>= np.uint64(DIGIT)
+    source, target = keys, spare
+    is_swapped = False
+    for digit in range(n_digits):
+        shift = np.uint64(first_bit + digit * DIGIT)
+        if n == 0 or counts[digit, (source[0] >> shift) & mask] == n:
+            continue
+        place = 0
+        for value in range(1 << DIGIT):
+            here = counts[digit, value]
+            counts[digit, value] = place
+            place += here
+        for i in range(n):
+            key = source[i]
+            value = (key >> shift) & mask
+            target[counts[digit, value]] = key
+            counts[digit, value] += 1
+        source, target = target, source
+        is_swapped = not is_swapped
+    if is_swapped:
+        keys[:] = spare
 
 
-@njit(cache=True, nogil=True)
-def claim_seeds(  # type: ignore[no-untyped-def]
-    seeds, first, inverse_margins, points, low, inverse_cell, counts, cell_of, start, alive, slot_of, at_slot,
-    at_point, labels, accepted, n_accepted, min_object_size, is_greedy, budget,
-):
-    """Work through seeds from `first` on until about `budget` pixels were looked at.
+@_compiled(types.void(_input(U8), I8, _input(F4, 2), _input(U4), _array(F4, 3), _array(U4), _array(U4)))
+def place(keys, shift, points, foreground, placed, pixel_of, slot_of):  # type: ignore[no-untyped-def]
+    """Bring points into the order of the keys: a slot for each; remember its pixel, and each row's slot."""
+    mask = (np.uint64(1) << np.uint64(shift)) - np.uint64(1)
+    ndim = points.shape[0]
+    for slot in range(keys.shape[0]):
+        row = keys[slot] & mask
+        leaf, at = slot // LEAF, slot % LEAF
+        for axis in range(ndim):
+            placed[leaf, axis, at] = points[axis, row]
+        pixel_of[slot] = foreground[row]
+        slot_of[row] = slot
 
-    Returns the next seed's position and the number of accepted instances so far.
+
+@_compiled(types.void(_input(F4, 3), I8, _array(F4, 3), _array(I4), _array(I4)))
+def build(points, n, boxes, sizes, alive):  # type: ignore[no-untyped-def]
+    """Boxes[node, low or high, axis] and numbers of pixels; node i has children 2i and 2i + 1, 1 is the root."""
+    ndim = points.shape[1]
+    n_leaves = sizes.shape[0] // 2
+    for leaf in range(n_leaves):
+        node = n_leaves + leaf
+        size = max(0, min(LEAF, n - leaf * LEAF))
+        for axis in range(ndim):
+            low, high = np.float32(np.inf), np.float32(-np.inf)
+            for at in range(size):
+                low = min(low, points[leaf, axis, at])
+                high = max(high, points[leaf, axis, at])
+            boxes[node, 0, axis], boxes[node, 1, axis] = low, high
+        sizes[node] = size
+    for node in range(n_leaves - 1, 0, -1):
+        for axis in range(ndim):
+            boxes[node, 0, axis] = min(boxes[2 * node, 0, axis], boxes[2 * node + 1, 0, axis])
+            boxes[node, 1, axis] = max(boxes[2 * node, 1, axis], boxes[2 * node + 1, 1, axis])
+        sizes[node] = sizes[2 * node] + sizes[2 * node + 1]
+    alive[:] = sizes
+
+
+@njit(nogil=True, inline="always")
+def _scaled_gap(low, high, center, inverse):  # type: ignore[no-untyped-def]
+    """Scaled distance from a centre to an interval."""
+    gap = 0.0
+    if low > center:
+        gap = low - center
+    elif high < center:
+        gap = high - center
+    return gap * inverse
+
+
+OUTSIDE, CUT, INSIDE = 0, 1, 2
+
+
+@njit(nogil=True, inline="always")
+def _position(boxes, node, ellipse):  # type: ignore[no-untyped-def]
+    """Whether a box is outside the ellipse, inside, or may be cut by its margin."""
+    z, y, x, inverse_z, inverse_y, inverse_x = ellipse
+    ndim = boxes.shape[2]
+    low_z, low_y, low_x = (
+        np.float64(boxes[node, 0, 0]),
+        np.float64(boxes[node, 0, ndim - 2]),
+        np.float64(boxes[node, 0, ndim - 1]),
+    )
+    high_z, high_y, high_x = (
+        np.float64(boxes[node, 1, 0]),
+        np.float64(boxes[node, 1, ndim - 2]),
+        np.float64(boxes[node, 1, ndim - 1]),
+    )
+    near_z = _scaled_gap(low_z, high_z, z, inverse_z)
+    near_y = _scaled_gap(low_y, high_y, y, inverse_y)
+    near_x = _scaled_gap(low_x, high_x, x, inverse_x)
+    if not near_z * near_z + near_y * near_y + near_x * near_x < 1.0:
+        return OUTSIDE
+    far_z = max(abs(low_z - z), abs(high_z - z)) * inverse_z
+    far_y = max(abs(low_y - y), abs(high_y - y)) * inverse_y
+    far_x = max(abs(low_x - x), abs(high_x - x)) * inverse_x
+    return INSIDE if far_z * far_z + far_y * far_y + far_x * far_x < 1.0 else CUT
+
+
+@njit(nogil=True, inline="always")
+def _holds(points, leaf, at, ellipse):  # type: ignore[no-untyped-def]
+    """Whether a pixel is inside the ellipse."""
+    z, y, x, inverse_z, inverse_y, inverse_x = ellipse
+    ndim = points.shape[1]
+    d_z = (np.float64(points[leaf, 0, at]) - z) * inverse_z
+    d_y = (np.float64(points[leaf, ndim - 2, at]) - y) * inverse_y
+    d_x = (np.float64(points[leaf, ndim - 1, at]) - x) * inverse_x
+    return d_z * d_z + d_y * d_y + d_x * d_x < 1.0
+
+
+@njit(nogil=True)
+def _count(points, boxes, sizes, ellipse, enough, stack):  # type: ignore[no-untyped-def]
+    """Number of pixels inside the ellipse, or any number from `enough` on."""
+    n_leaves = sizes.shape[0] // 2
+    total, depth, stack[0] = 0, 1, 1
+    while depth > 0 and total < enough:
+        depth -= 1
+        node = stack[depth]
+        where = _position(boxes, node, ellipse)
+        if where == INSIDE:
+            total += sizes[node]
+        elif where == CUT:
+            if node < n_leaves:
+                stack[depth], stack[depth + 1] = 2 * node + 1, 2 * node
+                depth += 2
+            else:
+                for at in range(sizes[node]):
+                    total += int(_holds(points, node - n_leaves, at, ellipse))
+    return total
+
+
+@njit(nogil=True)
+def _count_unclustered(points, boxes, sizes, alive, is_unclustered, ellipse, stack):  # type: ignore[no-untyped-def]
+    """Number of unclustered pixels inside the ellipse."""
+    n_leaves = sizes.shape[0] // 2
+    fresh, depth, stack[0] = 0, 1, 1
+    while depth > 0:
+        depth -= 1
+        node = stack[depth]
+        if alive[node] == 0:
+            continue
+        where = _position(boxes, node, ellipse)
+        if where == INSIDE:
+            fresh += alive[node]
+        elif where == CUT:
+            if node < n_leaves:
+                stack[depth], stack[depth + 1] = 2 * node + 1, 2 * node
+                depth += 2
+            else:
+                begin = (node - n_leaves) * LEAF
+                for at in range(sizes[node]):
+                    is_inside = _holds(points, node - n_leaves, at, ellipse)
+                    fresh += int(is_inside and is_unclustered[begin + at] != 0)
+    return fresh
+
+
+@njit(nogil=True)
+def _take(points, boxes, sizes, alive, is_unclustered, labels, label, ellipse, stack):  # type: ignore[no-untyped-def]
+    """Make the pixels inside the ellipse clustered, and give them a label unless it is 0; return how many were not."""
+    n_leaves = sizes.shape[0] // 2
+    fresh, depth, stack[0] = 0, 1, 1
+    while depth > 0:
+        depth -= 1
+        node = stack[depth]
+        if label == 0 and alive[node] == 0:
+            continue
+        where = _position(boxes, node, ellipse)
+        if where == OUTSIDE:
+            continue
+        if where == CUT and node < n_leaves:
+            stack[depth], stack[depth + 1] = 2 * node + 1, 2 * node
+            depth += 2
+            continue
+        # All leaves below a node inside, or one leaf that is cut.
+        lowest = node
+        while lowest < n_leaves:
+            lowest *= 2
+        leaf = lowest - n_leaves
+        taken = 0
+        for at in range(sizes[node]):
+            slot = leaf * LEAF + at
+            if where == INSIDE or _holds(points, leaf, at, ellipse):
+                taken += is_unclustered[slot]
+                is_unclustered[slot] = 0
+                if label > 0:
+                    labels[slot] = label
+        if taken > 0:
+            fresh += taken
+            first, width = node, 1
+            while where == INSIDE and first < n_leaves:
+                first *= 2
+                width *= 2
+                alive[first : first + width] = 0
+            _lower(alive, node, taken)
+    return fresh
+
+
+@njit(nogil=True, inline="always")
+def _lower(alive, node, by):  # type: ignore[no-untyped-def]
+    """Take pixels from the unclustered ones of a node and of all that hold it."""
+    while node > 0:
+        alive[node] -= by
+        node >>= 1
+
+
+@_compiled(
+    types.UniTuple(I8, 2)(
+        _input(U4), I8, _input(U4), _input(U4), _input(F4, 3), I8, _input(F4, 2), _input(F4, 3), _input(I4),
+        _array(I4), _array(U1), _array(I4), _array(U4), I8, I8, types.boolean, I8,
+    )
+)  # fmt: skip
+def claim(  # type: ignore[no-untyped-def]
+    seeds, first, slot_of, pixel_of, points, n, margins, boxes, sizes,
+    alive, is_unclustered, labels, accepted, n_accepted, min_object_size, is_greedy, budget,
+):  # fmt: skip
+    """Work through seeds from `first` on until `budget`, about as many pixels as were looked at, is spent.
+
+    Returns the position of the next seed and the number of instances accepted so far.
     """
+    ndim = margins.shape[0]
+    n_leaves = sizes.shape[0] // 2
+    stack = np.empty(128, np.int64)
+    inverse = np.zeros(3)
     work = 0
     position = first
-    box_low = np.empty(3, np.int64)
-    box_high = np.empty(3, np.int64)
     while position < seeds.shape[0] and work < budget:
-        seed = seeds[position]
-        inverse = inverse_margins[position]
+        row = seeds[position]
+        seed = np.int64(slot_of[row])
         position += 1
-        own = cell_of[seed]
-        if slot_of[seed] - start[own] < alive[own]:
-            _move_behind_alive(slot_of[seed], own, start, alive, slot_of, at_slot, at_point)
+        work += 1
+        if is_unclustered[seed]:
+            is_unclustered[seed] = 0
+            if seed < n:
+                _lower(alive, n_leaves + seed // LEAF, 1)
         elif is_greedy:
             continue
-        center = points[seed]
-        for axis in range(3):
-            reach = 1.0 / inverse[axis]
-            # One cell of slack on both sides costs little and makes rounding harmless.
-            below = (float(center[axis]) - reach - low[axis]) * inverse_cell[axis]
-            above = (float(center[axis]) + reach - low[axis]) * inverse_cell[axis]
-            box_low[axis] = int(min(max(below - 1e-6, 0.0), counts[axis] - 1.0))
-            box_high[axis] = int(min(max(above + 1e-6, 0.0), counts[axis] - 1.0))
-        fresh = 0
-        for z in range(box_low[0], box_high[0] + 1):
-            for y in range(box_low[1], box_high[1] + 1):
-                for x in range(box_low[2], box_high[2] + 1):
-                    cell = (z * counts[1] + y) * counts[2] + x
-                    work += 1
-                    slot = start[cell] + alive[cell] - 1
-                    while slot >= start[cell]:
-                        work += 1
-                        if _inside(at_point, slot, center, inverse):
-                            fresh += 1
-                            if is_greedy:
-                                _move_behind_alive(slot, cell, start, alive, slot_of, at_slot, at_point)
-                        slot -= 1
-        # Greedy: what was just claimed now stands among the clustered; take it out of their count again.
-        stale = -fresh - 1 if is_greedy else -1
-        if fresh <= 1:
+        if seed >= n:
+            continue  # It points nowhere.
+        for axis in range(ndim):
+            margin = np.float64(margins[axis, pixel_of[seed]])
+            inverse[3 - ndim + axis] = 1.0 / (1e-12 if margin < 1e-12 else margin)
+        leaf, at = seed // LEAF, seed % LEAF
+        z, y, x = points[leaf, 0, at], points[leaf, ndim - 2, at], points[leaf, ndim - 1, at]
+        ellipse = (np.float64(z), np.float64(y), np.float64(x), inverse[0], inverse[1], inverse[2])
+        if is_greedy:
+            fresh = _take(points, boxes, sizes, alive, is_unclustered, labels, 0, ellipse, stack)
+        else:
+            fresh = _count_unclustered(points, boxes, sizes, alive, is_unclustered, ellipse, stack)
+        work += 1000 + fresh
+        if fresh == 0:
             continue
-        for z in range(box_low[0], box_high[0] + 1):
-            for y in range(box_low[1], box_high[1] + 1):
-                for x in range(box_low[2], box_high[2] + 1):
-                    cell = (z * counts[1] + y) * counts[2] + x
-                    for slot in range(start[cell] + alive[cell], start[cell + 1]):
-                        work += 1
-                        if _inside(at_point, slot, center, inverse):
-                            stale += 1
-                if stale + 1 >= fresh:
-                    break
-            if stale + 1 >= fresh:
-                break
-        if stale + 1 >= fresh or fresh + stale + 1 <= min_object_size:
+        total = _count(points, boxes, sizes, ellipse, 2 * fresh, stack)
+        work += total
+        if total >= 2 * fresh or total <= min_object_size:
             continue
+        accepted[n_accepted] = row
         n_accepted += 1
-        accepted[n_accepted - 1] = seed
-        for z in range(box_low[0], box_high[0] + 1):
-            for y in range(box_low[1], box_high[1] + 1):
-                for x in range(box_low[2], box_high[2] + 1):
-                    cell = (z * counts[1] + y) * counts[2] + x
-                    slot = start[cell + 1] - 1
-                    while slot >= start[cell]:
-                        if _inside(at_point, slot, center, inverse):
-                            labels[at_slot[slot]] = n_accepted
-                            if slot - start[cell] < alive[cell]:
-                                _move_behind_alive(slot, cell, start, alive, slot_of, at_slot, at_point)
-                        slot -= 1
+        _take(points, boxes, sizes, alive, is_unclustered, labels, n_accepted, ellipse, stack)
     return position, n_accepted
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _inside(at_point, slot, center, inverse):  # type: ignore[no-untyped-def]
-    total = 0.0
-    for axis in range(3):
-        scaled = (float(at_point[slot, axis]) - float(center[axis])) * inverse[axis]
-        total += scaled * scaled
-    return total < 1.0
+@_compiled(I8(_input(I4), _input(U4), _array(I4), _array(I4)))
+def paint(labels, pixel_of, number, image):  # type: ignore[no-untyped-def]
+    """Renumber the instances that own a pixel 1..n and write them to the flat image; return n.
 
-
-@njit(cache=True, nogil=True)
-def _move_behind_alive(slot, cell, start, alive, slot_of, at_slot, at_point):  # type: ignore[no-untyped-def]
-    """Swap a pixel with the last unclustered one of its cell, and let the unclustered end before it."""
-    last = start[cell] + alive[cell] - 1
-    alive[cell] -= 1
-    if slot == last:
-        return
-    one, other = at_slot[slot], at_slot[last]
-    at_slot[slot], at_slot[last] = other, one
-    slot_of[one], slot_of[other] = last, slot
-    for axis in range(3):
-        value = at_point[slot, axis]
-        at_point[slot, axis] = at_point[last, axis]
-        at_point[last, axis] = value
+    `number` (instances + 1, zeros) receives each instance's new number, 0 if it owns nothing.
+    """
+    for slot in range(labels.shape[0]):
+        number[labels[slot]] = 1
+    number[0] = 0
+    n = 0
+    for instance in range(1, number.shape[0]):
+        if number[instance] != 0:
+            n += 1
+            number[instance] = n
+    for slot in range(labels.shape[0]):
+        image[pixel_of[slot]] = number[labels[slot]]
+    return n

@@ -1,0 +1,55 @@
+"""Thresholds are chosen by score, and only where another pair is clearly better."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from embedseg_napari.core.evaluation.thresholds import tune_thresholds
+from embedseg_napari.core.maps import EmbeddingMaps
+
+
+def faint_and_bright(ndim: int, seed: float, rim: float) -> tuple[EmbeddingMaps, np.ndarray]:
+    """Two boxes, one of them with a maximum of only `seed`; all around them a rim of background at `rim`."""
+    shape = (20,) * ndim
+    grid = np.indices(shape, dtype=np.float32)
+    truth = np.zeros(shape, np.int32)
+    offsets, margins = np.zeros_like(grid), np.full_like(grid, 3.0)
+    seed_map = np.full(shape, rim, np.float32)
+    for label, (start, peak) in enumerate(((2, 0.95), (11, seed)), 1):
+        box = (slice(start, start + 6),) * ndim
+        truth[box] = label
+        seed_map[box] = 0.7
+        seed_map[(start + 3,) * ndim] = peak
+        around = (slice(start - 2, start + 8),) * ndim
+        offsets[(slice(None), *around)] = start + 2.5 - grid[(slice(None), *around)]
+    return EmbeddingMaps(offsets, margins, seed_map), truth
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_finds_the_pair_that_separates(ndim: int) -> None:
+    pairs = [faint_and_bright(ndim, 0.75, 0.55)]
+    best = tune_thresholds(pairs)
+    # The faint object needs seeds below 0.75, the rim a foreground above 0.55.
+    assert best.seed_threshold <= 0.75
+    assert best.foreground_threshold >= 0.55
+    assert best.score == 1
+    assert max(row[2] for row in best.table) == best.score
+    assert tune_thresholds(pairs) == best
+
+
+def test_keeps_the_usual_pair_where_nothing_is_gained() -> None:
+    best = tune_thresholds([faint_and_bright(2, 0.95, 0.0)])
+    assert (best.seed_threshold, best.foreground_threshold, best.score) == (0.9, 0.5, 1)
+    assert len(best.table) == 20
+
+
+def test_scores_are_means_over_images() -> None:
+    good, faint = faint_and_bright(2, 0.95, 0.0), faint_and_bright(2, 0.75, 0.0)
+    best = tune_thresholds([good, faint], seed_thresholds=[0.9], foreground_thresholds=[0.5])
+    assert best.table == ((0.9, 0.5, 0.75),)
+
+
+def test_the_smallest_size_is_respected() -> None:
+    best = tune_thresholds([faint_and_bright(2, 0.95, 0.0)], min_object_size=36)
+    assert best.score == 0

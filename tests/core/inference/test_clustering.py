@@ -1,0 +1,366 @@
+"""Clustering: perfect maps give the objects back; the fast ways equal the definition, pixel by pixel."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+from embedseg_napari.core.errors import Stopped
+from embedseg_napari.core.inference import clustering
+from embedseg_napari.core.inference.clustering import cluster, cluster_full, warm_up
+from embedseg_napari.core.maps import EmbeddingMaps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+WAYS = ["numpy", "compiled"]
+
+
+def run(way: str, maps: EmbeddingMaps, *arguments: Any, **options: Any) -> clustering.ClusterResult:
+    """Cluster in one given way."""
+    if way == "compiled":
+        warm_up(wait=True)
+        assert clustering._Kernel.is_ready()
+        return cluster_full(maps, *arguments, **options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clustering._Kernel, "ready", classmethod(lambda cls: None))
+        patch.setattr(clustering._Kernel, "is_ready", classmethod(lambda cls: False))
+        return cluster_full(maps, *arguments, **options)
+
+
+def by_definition(
+    maps: EmbeddingMaps, seed_threshold: float, foreground_threshold: float, min_object_size: int
+) -> tuple[np.ndarray, list[int]]:
+    """The greedy algorithm as the paper tells it, all pixels for every seed; labels and flat seed positions."""
+    seed_map = maps.seed_map.ravel()
+    grid = np.indices(maps.seed_map.shape).reshape(maps.ndim, -1)
+    embedding = (grid + maps.offsets.reshape(maps.ndim, -1)).astype(np.float32).astype(np.float64)
+    margins = maps.margins.reshape(maps.ndim, -1).astype(np.float64)
+    foreground = seed_map > np.float32(foreground_threshold)
+    unclustered = foreground.copy()
+    labels = np.zeros(seed_map.size, np.int32)
+    starts = []
+    while True:
+        score = np.where(unclustered, seed_map, -1)
+        seed = int(score.argmax())
+        if score[seed] < 0 or score[seed] < np.float32(seed_threshold):
+            break
+        unclustered[seed] = False
+        scaled = (embedding - embedding[:, seed, None]) / margins[:, seed, None]
+        proposal = foreground & ((scaled**2).sum(0) < 1)
+        n, n_fresh = int(proposal.sum()), int((proposal & unclustered).sum())
+        if n > min_object_size and n_fresh / n > 0.5:
+            starts.append(seed)
+            labels[proposal] = len(starts)
+        unclustered &= ~proposal
+    present = np.unique(labels)
+    present = present[present > 0]
+    out = np.zeros_like(labels)
+    for number, old in enumerate(present, 1):
+        out[labels == old] = number
+    return out.reshape(maps.seed_map.shape), [starts[old - 1] for old in present]
+
+
+def perfect_maps(labels: np.ndarray) -> EmbeddingMaps:
+    """Every pixel of an object points at its centroid; margins just hold that point."""
+    grid = np.indices(labels.shape, dtype=np.float32)
+    offsets, margins = np.zeros_like(grid), np.full_like(grid, 2.0)
+    seed_map = np.zeros(labels.shape, np.float32)
+    for label in np.unique(labels[labels > 0]):
+        at = labels == label
+        center = grid[:, at].mean(1)
+        offsets[:, at] = center[:, None] - grid[:, at]
+        seed_map[at] = 0.99 - 0.01 * np.sqrt((offsets[:, at] ** 2).sum(0))
+    return EmbeddingMaps(offsets, margins, seed_map)
+
+
+def random_maps(
+    shape: tuple[int, ...], seed: int, reach: float, margin: float, spread: float, levels: int
+) -> EmbeddingMaps:
+    """Noise, with many equal seed values and many equal embeddings."""
+    rng = np.random.default_rng(seed)
+    offsets = rng.normal(0, reach, (len(shape), *shape)).round(rng.integers(0, 3)).astype(np.float32)
+    margins = (margin * rng.lognormal(0, spread, (len(shape), *shape))).astype(np.float32)
+    seed_map = (rng.integers(0, levels + 1, shape) / levels).astype(np.float32)
+    return EmbeddingMaps(offsets, margins, seed_map)
+
+
+shapes = st.one_of(
+    st.tuples(st.integers(1, 24), st.integers(1, 24)),
+    st.tuples(st.integers(1, 6), st.integers(1, 9), st.integers(1, 9)),
+)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    shape=shapes,
+    seed=st.integers(0, 2**31),
+    reach=st.sampled_from([0.0, 0.3, 3.0, 40.0]),
+    margin=st.sampled_from([1e-3, 0.7, 2.0, 5.7, 300.0]),
+    spread=st.sampled_from([0.0, 0.3, 2.0]),
+    levels=st.sampled_from([3, 20, 10_000]),
+    thresholds=st.sampled_from([(0.9, 0.5), (0.4, 0.6), (1.0, 0.0), (0.0, 0.2)]),
+    min_object_size=st.sampled_from([0, 3, 20]),
+)
+def test_equals_the_definition(
+    way: str,
+    shape: tuple[int, ...],
+    seed: int,
+    reach: float,
+    margin: float,
+    spread: float,
+    levels: int,
+    thresholds: tuple[float, float],
+    min_object_size: int,
+) -> None:
+    maps = random_maps(shape, seed, reach, margin, spread, levels)
+    # Division here and multiplication by the inverse there may round a pixel on the margin differently; these
+    # margins keep pixels off it.
+    found = run(way, maps, *thresholds, min_object_size)
+    labels, seeds = by_definition(maps, *thresholds, min_object_size)
+    assert_array_equal(found.labels, labels)
+    assert_array_equal(found.scores, maps.seed_map.ravel()[seeds])
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    shape=st.one_of(st.just((90, 110)), st.just((9, 30, 34))),
+    seed=st.integers(0, 2**31),
+    reach=st.sampled_from([0.0, 1.0, 10.0]),
+    margin=st.sampled_from([0.05, 3.0, 5.7, 1e4]),
+    spread=st.sampled_from([0.0, 1.0]),
+    kind=st.sampled_from(["greedy", "local_maxima"]),
+)
+def test_both_ways_agree_on_larger_maps(
+    shape: tuple[int, ...], seed: int, reach: float, margin: float, spread: float, kind: str
+) -> None:
+    maps = random_maps(shape, seed, reach, margin, spread, 1000)
+    plain, compiled = (run(way, maps, 0.6, 0.3, 2, kind) for way in WAYS)
+    assert_array_equal(compiled.labels, plain.labels)
+    assert_array_equal(compiled.centers, plain.centers)
+    assert_array_equal(compiled.scores, plain.scores)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("ndim", [2, 3])
+@pytest.mark.parametrize("kind", ["greedy", "local_maxima"])
+def test_perfect_maps_give_the_objects_back(
+    way: str, ndim: int, kind: str, blobs: Callable[..., tuple[np.ndarray, np.ndarray]]
+) -> None:
+    _, labels = blobs(ndim)
+    found = run(way, perfect_maps(labels), 0.9, 0.5, 0, kind)
+    assert found.labels.dtype == np.int32
+    pairs = np.unique(np.stack([labels.ravel(), found.labels.ravel()]), axis=1)
+    assert pairs.shape[1] == labels.max() + 1
+    assert set(pairs[1]) == set(range(labels.max() + 1))
+    for row, center in enumerate(found.centers):
+        assert_allclose(center, np.argwhere(found.labels == row + 1).mean(0), atol=1e-3)
+    assert np.all(np.diff(found.scores) <= 0)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_equals_the_original_program(golden: Callable[[str], Path], ndim: int) -> None:
+    reference = np.load(golden(f"cluster_{ndim}d.npz"))
+    raw = reference["raw"].astype(np.float64)
+    spacing = np.full(ndim, 1 / 1023)
+    if ndim == 3:
+        spacing[0] = float(reference["anisotropy"]) / 1023
+    shape = (ndim,) + (1,) * ndim
+    # Channels there are x, y, z.
+    offsets = np.tanh(raw[ndim - 1 :: -1]) / spacing.reshape(shape)
+    margins = np.sqrt(np.log(2)) * np.exp(-5 * raw[2 * ndim - 1 : ndim - 1 : -1]) / spacing.reshape(shape)
+    maps = EmbeddingMaps(
+        offsets.astype(np.float32), margins.astype(np.float32), (1 / (1 + np.exp(-raw[-1]))).astype(np.float32)
+    )
+    keys = [key for key in reference if key.startswith("labels_")]
+    assert len(keys) == 4
+    for key in keys:
+        *first, foreground, smallest = key.split("_")[1:]
+        kind = "local_maxima" if len(first) == 2 else "greedy"
+        threshold = 0.9 if kind == "local_maxima" else float(first[0])
+        for way in WAYS:
+            found = run(way, maps, threshold, float(foreground), int(smallest), kind).labels
+            pairs, counts = np.unique(np.stack([reference[key].ravel(), found.ravel()]), axis=1, return_counts=True)
+            # One to one, but for a pixel in ten thousand.
+            best = {old: counts[pairs[0] == old].max() for old in np.unique(pairs[0])}
+            assert sum(best.values()) >= found.size * (1 - 1e-4), key
+            assert found.max() == len(np.unique(reference[key])) - 1, key
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_seed_at_the_threshold_counts_and_foreground_at_it_does_not(way: str) -> None:
+    seed_map = np.array([[0.9, 0.6, 0.6, 0.5, 0.5]], np.float32)
+    maps = EmbeddingMaps(np.zeros((2, 1, 5), np.float32), np.full((2, 1, 5), 10, np.float32), seed_map)
+    assert_array_equal(run(way, maps, 0.9, 0.5).labels, [[1, 1, 1, 0, 0]])
+    assert run(way, maps, 0.901, 0.5).labels.max() == 0
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_objects_need_more_than_the_smallest_size(way: str) -> None:
+    maps = EmbeddingMaps(
+        np.zeros((2, 2, 3), np.float32), np.full((2, 2, 3), 10, np.float32), np.full((2, 3), 0.95, np.float32)
+    )
+    assert run(way, maps, min_object_size=5).labels.max() == 1
+    assert run(way, maps, min_object_size=6).labels.max() == 0
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_seed_does_not_count_as_unclustered(way: str) -> None:
+    # Two pixels: one of two unclustered is not more than half. Three: two of three is.
+    for n, expected in ((2, 0), (3, 1)):
+        maps = EmbeddingMaps(
+            np.zeros((2, 1, n), np.float32), np.full((2, 1, n), 10, np.float32), np.full((1, n), 0.95, np.float32)
+        )
+        assert run(way, maps).labels.max() == expected
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_wholly_overwritten_objects_are_dropped_and_ids_have_no_gaps(way: str) -> None:
+    # The first seed takes 3 pixels around it; the second's wide ellipse takes all 12, 9 of them fresh.
+    seed_map = np.full((1, 12), 0.6, np.float32)
+    seed_map[0, 1], seed_map[0, 8] = 0.99, 0.95
+    margins = np.full((2, 1, 12), 1.5, np.float32)
+    margins[:, 0, 8] = 50
+    found = run(way, EmbeddingMaps(np.zeros((2, 1, 12), np.float32), margins, seed_map))
+    assert_array_equal(found.labels, np.ones((1, 12)))
+    assert_allclose(found.scores, [0.95])
+    assert_allclose(found.centers, [[0, 8]])
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("ndim", [2, 3])
+@pytest.mark.parametrize("kind", ["greedy", "local_maxima"])
+def test_no_foreground_and_no_seeds(way: str, ndim: int, kind: str) -> None:
+    shape = (4,) * ndim
+    for value in (0.0, 0.6):
+        maps = EmbeddingMaps(
+            np.zeros((ndim, *shape), np.float32), np.ones((ndim, *shape), np.float32), np.full(shape, value, np.float32)
+        )
+        found = run(way, maps, 0.9, 0.5, 0, kind)
+        assert found.labels.shape == shape
+        assert found.labels.max() == 0
+        assert found.centers.shape == (0, ndim)
+        assert found.scores.shape == (0,)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_values_that_are_no_numbers_belong_to_nothing(way: str, blobs: Callable[..., Any]) -> None:
+    _, labels = blobs(2)
+    maps = perfect_maps(labels)
+    expected = run(way, maps).labels
+    at = tuple(np.argwhere(labels == 1)[5])
+    maps.offsets[(0, *at)] = np.nan
+    at_inf = tuple(np.argwhere(labels == 2)[7])
+    maps.offsets[(1, *at_inf)] = np.inf
+    far = tuple(np.argwhere(labels == 3)[3])
+    maps.offsets[(1, *far)] = 1e30
+    lost = tuple(np.argwhere(labels == 4)[0])
+    maps.seed_map[lost] = np.nan
+    odd = tuple(np.argwhere(labels == 5)[0])
+    maps.margins[(0, *odd)] = np.nan
+    found = run(way, maps).labels
+    for place in (at, at_inf, far, lost):
+        assert found[place] == 0
+        expected[place] = 0
+    assert_array_equal(found > 0, expected > 0)
+
+
+def test_one_outlier_does_not_change_the_rest(blobs: Callable[..., Any]) -> None:
+    _, labels = blobs(3)
+    maps = perfect_maps(labels)
+    far = tuple(np.argwhere(labels == 1)[3])
+    maps.offsets[(2, *far)] = -1e9
+    assert_array_equal(run("compiled", maps).labels, run("numpy", maps).labels)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_arrays_that_are_read_only_or_not_contiguous(way: str, blobs: Callable[..., Any]) -> None:
+    _, labels = blobs(2)
+    maps = perfect_maps(labels)
+    expected = run(way, maps).labels
+    strided = EmbeddingMaps(
+        np.asfortranarray(maps.offsets), np.repeat(maps.margins, 2, axis=2)[:, :, ::2], np.asfortranarray(maps.seed_map)
+    )
+    assert_array_equal(run(way, strided).labels, expected)
+    for array in (maps.offsets, maps.margins, maps.seed_map):
+        array.flags.writeable = False
+    assert_array_equal(run(way, maps).labels, expected)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_stops_when_asked(way: str, blobs: Callable[..., Any]) -> None:
+    maps = perfect_maps(blobs(2)[1])
+    with pytest.raises(Stopped):
+        run(way, maps, should_stop=lambda: True)
+    assert_array_equal(run(way, maps, should_stop=lambda: False).labels, run(way, maps).labels)
+
+
+def test_stopping_is_asked_between_parts_of_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    maps = random_maps((80, 80), 0, 1.0, 3.0, 0.0, 1000)
+    expected = run("compiled", maps, 0.5)
+    monkeypatch.setattr(clustering, "CHUNK_WORK", 1)
+    asked: list[int] = []
+
+    def count() -> bool:
+        asked.append(1)
+        return False
+
+    found = run("compiled", maps, 0.5, should_stop=count)
+    assert len(asked) > 100
+    assert_array_equal(found.labels, expected.labels)
+
+
+def test_numpy_hands_over_when_the_compiled_way_becomes_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    maps = random_maps((30, 30), 3, 1.0, 3.0, 0.3, 1000)
+    expected = run("numpy", maps, 0.5)
+    warm_up(wait=True)
+    module, asked = clustering._Kernel._module, []
+
+    def is_ready() -> bool:
+        asked.append(1)
+        return len(asked) > 3
+
+    monkeypatch.setattr(clustering._Kernel, "ready", lambda: module if len(asked) > 3 else None)
+    monkeypatch.setattr(clustering._Kernel, "is_ready", is_ready)
+    assert_array_equal(cluster_full(maps, 0.5).labels, expected.labels)
+    assert len(asked) == 4
+
+
+def test_works_without_numba(monkeypatch: pytest.MonkeyPatch, blobs: Callable[..., Any]) -> None:
+    maps = perfect_maps(blobs(2)[1])
+    expected = run("compiled", maps).labels
+    monkeypatch.setattr(clustering._Kernel, "_thread", None)
+    monkeypatch.setattr(clustering._Kernel, "_module", None)
+    monkeypatch.setitem(__import__("sys").modules, "embedseg_napari.core.inference.clustering_kernel", None)
+    monkeypatch.delattr("embedseg_napari.core.inference.clustering_kernel", raising=False)
+    warm_up(wait=True)
+    assert not clustering._Kernel.is_ready()
+    assert_array_equal(cluster(maps), expected)
+
+
+def test_warming_up_returns_at_once_and_loads_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    may_finish, loads = threading.Event(), []
+
+    def load() -> None:
+        loads.append(1)
+        may_finish.wait(10)
+
+    monkeypatch.setattr(clustering._Kernel, "_thread", None)
+    monkeypatch.setattr(clustering._Kernel, "_module", None)
+    monkeypatch.setattr(clustering._Kernel, "_load", load)
+    warm_up()
+    warm_up()
+    thread = clustering._Kernel._thread
+    assert thread is not None
+    assert thread.daemon
+    may_finish.set()
+    warm_up(wait=True)
+    assert loads == [1]
