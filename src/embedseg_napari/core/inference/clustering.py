@@ -123,7 +123,7 @@ def cluster_full(
 def _prepare(
     maps: EmbeddingMaps, seed_threshold: float, foreground_threshold: float, min_object_size: int, kind: SeedKind
 ) -> _Task:
-    seed_map = maps.seed_map.ravel()
+    seed_map = maps.seed_map.ravel().astype(np.float32, copy=False)
     foreground = np.flatnonzero(seed_map > np.float32(foreground_threshold))
     if kind == "local_maxima":
         peaks = _local_maxima(maps.seed_map)

@@ -56,7 +56,7 @@ def _compiled(signature: Any) -> Callable[[Any], Any]:
     def compile_(function: Any) -> Any:
         try:
             return njit(signature, nogil=True, cache=True)(function)
-        except RuntimeError as error:
+        except (RuntimeError, OSError) as error:
             logger.info("No place for compiled code (%s); it will be compiled at each start.", error)
             return njit(signature, nogil=True)(function)
 
