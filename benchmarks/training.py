@@ -12,8 +12,8 @@ import argparse
 import runpy
 import statistics
 import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -25,6 +25,9 @@ from embedseg_napari.core.losses.spatial_embedding import spatial_embedding_loss
 from embedseg_napari.core.model.erfnet import BranchedERFNet
 from embedseg_napari.core.training.planning import plan_training
 from embedseg_napari.core.training.run import TrainingRun
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 REFERENCE = Path(__file__).parents[1] / "tests/core/losses/test_spatial_embedding.py"
 STEP = 1 / 255

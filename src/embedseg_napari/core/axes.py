@@ -79,7 +79,9 @@ def guess_axes(shape: tuple[int, ...], ndim: int | None = None, n_channels: int 
         if space == "YX" and ndim is None:
             return "ZYX"
         small = shape[0] <= 4 or shape[0] == n_channels
-        return f"C{space}" if (n_channels > 1 and shape[0] == n_channels) or (n_channels == 1 and small) else f"T{space}"
+        return (
+            f"C{space}" if (n_channels > 1 and shape[0] == n_channels) or (n_channels == 1 and small) else f"T{space}"
+        )
     if extra == 2:
         return f"TC{space}"
     raise DataError(f"Axes of an array of shape {shape} cannot be guessed; name them, for example axes='TCZYX'.")

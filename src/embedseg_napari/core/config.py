@@ -1,4 +1,4 @@
-"""Every setting, once: default, range, unit and one sentence. Forms, the command line and the docs are made from these."""
+"""Every setting, once: default, range, unit, one sentence. Forms, command line and docs are made from these."""
 
 from __future__ import annotations
 
@@ -37,8 +37,9 @@ class NormalizationConfig(Settings):
     """How intensities are brought to a common scale, per image and channel."""
 
     method: Literal["percentile", "mean-std", "dtype-range"] = Field(
-        "percentile", description="Map two percentiles to 0 and 1, or subtract mean and divide by standard deviation, "
-        "or divide by the largest value of the data type."
+        "percentile",
+        description="Map two percentiles to 0 and 1, or subtract mean and divide by standard deviation, "
+        "or divide by the largest value of the data type.",
     )
     low: float = Field(1.0, ge=0, lt=50, description="Percentile mapped to 0 (not clipped).")
     high: float = Field(99.8, gt=50, le=100, description="Percentile mapped to 1 (not clipped).")
@@ -47,32 +48,47 @@ class NormalizationConfig(Settings):
 class AugmentationConfig(Settings):
     """Random changes to each training crop."""
 
-    flips: bool = Field(True, description="Random flips and quarter turns (in 3D: quarter turns in YX only, and flips).")
+    flips: bool = Field(
+        True, description="Random flips and quarter turns (in 3D: quarter turns in YX only, and flips)."
+    )
     rotation: bool = Field(False, description="Turn crops in YX by any angle.")
     scale: float = Field(0.3, ge=0, le=0.7, description="Zoom crops by a factor drawn from 1/(1+s) to 1+s.")
-    shift: float = Field(0.25, ge=0, le=0.5, description="Move the crop off its object by up to this fraction of its size.")
+    shift: float = Field(
+        0.25, ge=0, le=0.5, description="Move the crop off its object by up to this fraction of its size."
+    )
     gain: float = Field(0.3, ge=0, le=0.9, description="Multiply intensities by a factor drawn from 1-g to 1+g.")
     offset: float = Field(0.1, ge=0, le=0.9, description="Add a constant drawn from -o to o (in normalised units).")
     gamma: float = Field(0.3, ge=0, le=0.9, description="Raise intensities to a power drawn from 1/(1+g) to 1+g.")
-    noise: float = Field(0.05, ge=0, le=0.5, description="Largest standard deviation of added Gaussian noise (normalised units).")
-    blur: float = Field(0.0, ge=0, le=3.0, description="Largest standard deviation of a Gaussian blur, in pixels; half of the crops.")
+    noise: float = Field(
+        0.05, ge=0, le=0.5, description="Largest standard deviation of added Gaussian noise (normalised units)."
+    )
+    blur: float = Field(
+        0.0, ge=0, le=3.0, description="Largest standard deviation of a Gaussian blur, in pixels; half of the crops."
+    )
 
 
 class PredictionConfig(Settings):
     """How maps become objects, and how the network is run."""
 
     seed_threshold: float = Field(0.9, ge=0, le=1, description="Lowest seediness at which an object may start.")
-    foreground_threshold: float = Field(0.5, ge=0, le=1, description="Pixels with a seediness above this are foreground.")
+    foreground_threshold: float = Field(
+        0.5, ge=0, le=1, description="Pixels with a seediness above this are foreground."
+    )
     min_object_size: int = Field(0, ge=0, description="Objects need more pixels than this.")
     seeds: Literal["greedy", "local_maxima"] = Field(
-        "greedy", description="Try seeds by falling seediness (the paper), or only local maxima of the smoothed seed map."
+        "greedy",
+        description="Try seeds by falling seediness (the paper), or only local maxima of the smoothed seed map.",
     )
     tta: bool = Field(False, description="Average the network over flipped and turned views (8 x in 2D, 16 x in 3D).")
-    precision: Precision = Field("float32", description="Number format of the network; used where the processor supports it.")
+    precision: Precision = Field(
+        "float32", description="Number format of the network; used where the processor supports it."
+    )
     tile: tuple[int, ...] | None = Field(
         None, description="Largest tile the network sees at once, pixels per axis (z, y, x), multiples of 8."
     )
-    tile_overlap: tuple[int, ...] | None = Field(None, description="Overlap of neighbouring tiles, pixels per axis (z, y, x).")
+    tile_overlap: tuple[int, ...] | None = Field(
+        None, description="Overlap of neighbouring tiles, pixels per axis (z, y, x)."
+    )
 
 
 class ObjectSizes(Settings):
@@ -97,10 +113,14 @@ class ModelConfig(Settings):
     ndim: Literal[2, 3] = Field(2, description="Spatial dimensions.")
     n_channels: int = Field(1, ge=1, description="Input channels.")
     channel_names: tuple[str, ...] = Field((), description="Names of the input channels.")
-    grid_spacing: tuple[float, ...] = Field((1 / 1023, 1 / 1023), description="Grid units per pixel per axis (z, y, x).")
+    grid_spacing: tuple[float, ...] = Field(
+        (1 / 1023, 1 / 1023), description="Grid units per pixel per axis (z, y, x)."
+    )
     spacing: tuple[float, ...] | None = Field(None, description="Physical size of a training pixel per axis (z, y, x).")
     spacing_unit: str | None = Field(None, description="Unit of the spacing.")
-    reference_scale: float = Field(1.0, gt=0, description="Images are resized by this factor before the network sees them.")
+    reference_scale: float = Field(
+        1.0, gt=0, description="Images are resized by this factor before the network sees them."
+    )
     normalization: NormalizationConfig = Field(NormalizationConfig(), description="Intensity normalisation.")
     object_sizes: ObjectSizes = Field(ObjectSizes(), description="Object sizes in training.")
     prediction: PredictionConfig = Field(PredictionConfig(), description="Defaults for prediction.")
@@ -136,27 +156,39 @@ class TrainingConfig(Settings):
         None, description="Crop size in pixels per axis (z, y, x), multiples of 8; empty: from the object sizes."
     )
     crop_context: bool = Field(
-        True, description="Automatic crops are at least 128 pixels wide (3D: 80), to show neighbours; else (the paper) "
-        "objects alone decide."
+        True,
+        description="Automatic crops are at least 128 pixels wide (3D: 80), to show neighbours; else (the paper) "
+        "objects alone decide.",
     )
     image_balance: float = Field(
         0.5, ge=0, le=1, description="0 draws every object alike, 1 every image alike, values between lie between."
     )
     batch_size: int | None = Field(
-        None, ge=1, le=256, description="Crops seen together by the network; empty: as many as hold 131072 pixels (2D) "
-        "or 409600 voxels (3D)."
+        None,
+        ge=1,
+        le=256,
+        description="Crops seen together by the network; empty: as many as hold 131072 pixels (2D) "
+        "or 409600 voxels (3D).",
     )
-    virtual_batches: int = Field(1, ge=1, le=64, description="Batches whose gradients are added up before a step (saves memory).")
-    optimizer: Literal["adam", "adamw"] = Field("adamw", description="Optimiser; adam adds weight decay to the gradient.")
+    virtual_batches: int = Field(
+        1, ge=1, le=64, description="Batches whose gradients are added up before a step (saves memory)."
+    )
+    optimizer: Literal["adam", "adamw"] = Field(
+        "adamw", description="Optimiser; adam adds weight decay to the gradient."
+    )
     learning_rate: float = Field(1e-3, gt=0, le=1, description="Largest learning rate.")
     weight_decay: float = Field(1e-4, ge=0, le=1, description="Weight decay.")
     schedule: Literal["polynomial", "cosine"] = Field("cosine", description="How the learning rate falls to zero.")
     warmup: float = Field(0.02, ge=0, le=0.5, description="Fraction of the training in which the learning rate rises.")
-    average_decay: float = Field(0.998, ge=0, lt=1, description="Decay per step of the running average of the weights; 0 turns it off.")
+    average_decay: float = Field(
+        0.998, ge=0, lt=1, description="Decay per step of the running average of the weights; 0 turns it off."
+    )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="Number format while training; auto takes bfloat16 where the processor has it."
     )
-    center: Literal["medoid", "approximate-medoid", "centroid"] = Field("medoid", description="What an object's pixels point to.")
+    center: Literal["medoid", "approximate-medoid", "centroid"] = Field(
+        "medoid", description="What an object's pixels point to."
+    )
     center_of: Literal["object", "fragment"] = Field(
         "object", description="Centre of the whole object, or of its fragment inside the crop (the paper)."
     )
@@ -167,17 +199,28 @@ class TrainingConfig(Settings):
     weight_variance: float = Field(10.0, ge=0, description="Weight of the variance term of the loss.")
     weight_seed: float = Field(1.0, ge=0, description="Weight of the seed term of the loss.")
     foreground_weight: float | None = Field(
-        None, gt=0, description="Weight of foreground pixels in the seed term; empty: 10 in 2D, background / foreground in 3D."
+        None,
+        gt=0,
+        description="Weight of foreground pixels in the seed term; empty: 10 in 2D, background / foreground in 3D.",
     )
     grid_samples: int = Field(
-        256, ge=16, description="Samples of the unit coordinate grid along x; an offset reaches one unit, so one less in pixels."
+        256,
+        ge=16,
+        description="Samples of the unit coordinate grid along x; an offset reaches one unit, so one less in pixels.",
     )
     normalization: NormalizationConfig = Field(NormalizationConfig(), description="Intensity normalisation.")
     augmentation: AugmentationConfig = Field(AugmentationConfig(), description="Random changes to crops.")
     validation_fraction: float = Field(
-        0.1, ge=0, lt=0.9, description="Fraction of the images held out for validation where no validation images are given."
+        0.1,
+        ge=0,
+        lt=0.9,
+        description="Fraction of the images held out for validation where no validation images are given.",
     )
-    devices: int = Field(1, ge=1, description="Devices (GPUs) that share the training; start the program with torchrun for more than one.")
+    devices: int = Field(
+        1,
+        ge=1,
+        description="Devices (GPUs) that share the training; start the program with torchrun for more than one.",
+    )
     validate_every: int = Field(1, ge=1, description="Epochs between validations (with a time budget: at least).")
     seed: int = Field(0, ge=0, description="Seed of all random numbers.")
 
@@ -234,9 +277,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "center_of": "fragment",
         "initial_margin": "constant",
         "grid_samples": 1024,
-        "augmentation": {
-            "flips": True, "scale": 0.0, "shift": 0.0, "gain": 0.0, "offset": 0.0, "gamma": 0.0, "noise": 0.0
-        },  # fmt: skip
+        "augmentation": {"scale": 0.0, "shift": 0.0, "gain": 0.0, "offset": 0.0, "gamma": 0.0, "noise": 0.0},
     },
 }
 """What each preset sets differently from the defaults above."""

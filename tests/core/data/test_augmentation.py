@@ -10,7 +10,6 @@ from scipy.ndimage import gaussian_filter1d
 from embedseg_napari.core.config import AugmentationConfig
 from embedseg_napari.core.data.augmentation import change_intensities, gaussian_blur, random_matrix
 
-
 NONE = {"flips": False, "scale": 0, "shift": 0, "gain": 0, "offset": 0, "gamma": 0, "noise": 0}
 
 
@@ -58,7 +57,7 @@ def test_blur_is_a_gaussian_in_the_plane(shape):
 def test_gain_and_noise_stay_in_their_ranges():
     images = torch.ones(64, 1, 16, 16)
     changed = change_intensities(images, AugmentationConfig(**{**NONE, "gain": 0.3}), np.random.default_rng(0))
-    assert 0.7 <= float(changed.min())
+    assert float(changed.min()) >= 0.7
     assert float(changed.max()) <= 1.3
     noisy = change_intensities(images, AugmentationConfig(**{**NONE, "noise": 0.2}), np.random.default_rng(0))
     spread = noisy.flatten(1).std(1)

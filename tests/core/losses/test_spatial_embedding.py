@@ -101,7 +101,7 @@ def test_value_and_gradient_equal_the_naive_reference(ndim, with_ignore):
 
 
 def test_overlapping_planes_equal_the_naive_reference():
-    raw, labels, _ = scene(2)
+    raw, _, _ = scene(2)
     planes = torch.zeros((2, 3, 40, 48), dtype=torch.uint8)
     planes[0, 0, 5:20, 5:20] = 1
     planes[0, 2, 10:30, 12:26] = 1  # overlaps the first; the plane between is empty
@@ -131,7 +131,9 @@ def test_reproduces_the_original(golden, name):
     spacing = [1 / 1023] * ndim
     if ndim == 3:
         spacing[0] *= float(data["anisotropy"])
-    terms = spatial_embedding_loss_terms(raw, torch.tensor(instances), centers, spacing, float(data["foreground_weight"]))
+    terms = spatial_embedding_loss_terms(
+        raw, torch.tensor(instances), centers, spacing, float(data["foreground_weight"])
+    )
     assert float(terms.total.detach()) == pytest.approx(float(data["loss"]), rel=1e-4)
     for part in ("instance", "variance", "seed"):
         assert float(getattr(terms, part)) == pytest.approx(float(data[f"loss_{part}"]), rel=1e-4)

@@ -59,7 +59,10 @@ def test_tells_what_happens_in_order(blobs, ndim):
 
 def test_learns_a_simple_image(blobs):
     image, labels = blobs(2)
-    config = settings(epochs=1, steps_per_epoch=140, batch_size=2, crop_size=(64, 64), average_decay=0.9, learning_rate=2e-3)
+    plain = dict.fromkeys(("scale", "shift", "gain", "offset", "gamma", "noise"), 0.0)
+    config = settings(
+        epochs=1, steps_per_epoch=140, crop_size=(64, 64), average_decay=0.9, learning_rate=2e-3, augmentation=plain
+    )
     result = drain(Trainer(config, [(image, labels)], [(image, labels)]).run())
     assert result.best_score is not None
     assert result.history[-1].ap_50 > 0.25
@@ -109,7 +112,7 @@ def test_a_time_budget_ends_the_training(blobs):
     config = settings(epochs=None, minutes=0.04)
     result = drain(Trainer(config, data(blobs), []).run())
     assert not result.stopped
-    assert 1 <= result.model.config.training["steps"]
+    assert result.model.config.training["steps"] >= 1
     assert result.model.config.training["seconds"] < 60
 
 
@@ -199,6 +202,7 @@ def test_train_saves_resumes_and_reads_folders(blobs, tmp_path):
             write(tmp_path / "set" / part / f"{i}.tif", array, "YX")
     result = train(tmp_path / "set", settings(), output=tmp_path / "m.embedseg")
     assert result.path == tmp_path / "m.embedseg"
+    assert load_model(result.path).config.name == "m"
     assert (tmp_path / "m.run" / "state.json").exists()
     longer = train(tmp_path / "set", settings(epochs=3), output=tmp_path / "m.embedseg", resume=True)
     assert len(longer.history) == 3

@@ -82,7 +82,9 @@ class CropSampler:
             instances = np.stack([instances == i for i in table.ids]) if len(table.ids) else instances[None] > 0
         image = torch.from_numpy(normalize(example.image, self.config.normalization)).to(self.device)
         ids = torch.from_numpy(np.ascontiguousarray(instances, dtype=np.int32)).to(self.device)
-        ignore = None if example.ignore is None else torch.from_numpy(np.ascontiguousarray(example.ignore)).to(self.device)
+        ignore = (
+            None if example.ignore is None else torch.from_numpy(np.ascontiguousarray(example.ignore)).to(self.device)
+        )
         return _Source(image, ids, ignore, table, example.spacing)
 
     def draw(self, n: int, rng: np.random.Generator) -> Batch:
@@ -132,7 +134,9 @@ class CropSampler:
         shape = source.image.shape[1:]
         middle = (np.array(self.crop_size) - 1) / 2.0
         grid, outside = _sampling_grid(matrix, origin, self.crop_size, shape, self.device)
-        image = F.grid_sample(source.image[None], grid, mode="bilinear", padding_mode="reflection", align_corners=True)[0]
+        image = F.grid_sample(source.image[None], grid, mode="bilinear", padding_mode="reflection", align_corners=True)[
+            0
+        ]
         ignore = outside
         layers = source.instances[None] if not self.is_planes else source.instances
         if source.ignore is not None:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 NEGLIGIBLE_PHI = 1e-4
-"""Pixels outside an instance with a smaller phi are left out; they change its loss by less than 2e-4 times the share of its
-members whose phi is above 1 - 1e-4."""
+"""Pixels outside an instance with a smaller phi are left out; they change its loss by less than 2e-4 times the share of
+its members whose phi is above 1 - 1e-4."""
 MAX_EXPONENT = 60.0
 """Bound on 10 s: exp(60) times the largest squared distance still fits float32, so nothing becomes NaN."""
 CELLS_PER_REACH = 3
@@ -128,14 +128,18 @@ def spatial_embedding_loss_terms(
     if len(spacing) != ndim:
         raise ValueError(f"spacing has {len(spacing)} values for {ndim} axes")
     if tuple(instances.shape[-ndim:]) != tuple(shape) or len(instances) != n_crops or len(centers) != n_crops:
-        raise ValueError(f"raw {tuple(raw.shape)}, instances {tuple(instances.shape)} and centers do not belong together")
+        raise ValueError(
+            f"raw {tuple(raw.shape)}, instances {tuple(instances.shape)} and centers do not belong together"
+        )
     valid = None if ignore is None else ~ignore.to(raw.device, torch.bool).reshape(-1)
 
     with torch.autocast(raw.device.type, enabled=False):
         # One contiguous line of pixels per axis: rows of two or three values would defeat vectorisation.
         lines = [raw[:, channel].float().reshape(-1) for channel in range(n_channels)]
         step = [float(value) for value in spacing]
-        embedding = [torch.tanh(lines[axis]) + _grid(shape, axis, step[axis], n_crops, raw.device) for axis in range(ndim)]
+        embedding = [
+            torch.tanh(lines[axis]) + _grid(shape, axis, step[axis], n_crops, raw.device) for axis in range(ndim)
+        ]
         seed = torch.sigmoid(lines[-1])
         members = _collect_members(instances.to(raw.device), centers, step, valid)
 
@@ -313,8 +317,13 @@ def _pixels_near(
     start_of = torch.zeros(n_crops * per_crop_cells + 1, dtype=torch.long, device=reach.device)
     start_of[1:] = torch.cumsum(torch.bincount(key, minlength=n_crops * per_crop_cells), 0)
 
-    first = [torch.floor((members.center[a] - half[a] - low[a]) * (1.0 / cell[a])).clamp(0, cells[a]).long() for a in axes]
-    last = [torch.floor((members.center[a] + half[a] - low[a]) * (1.0 / cell[a])).clamp(-1, cells[a] - 1).long() for a in axes]
+    first = [
+        torch.floor((members.center[a] - half[a] - low[a]) * (1.0 / cell[a])).clamp(0, cells[a]).long() for a in axes
+    ]
+    last = [
+        torch.floor((members.center[a] + half[a] - low[a]) * (1.0 / cell[a])).clamp(-1, cells[a] - 1).long()
+        for a in axes
+    ]
     span = [(last[a] - first[a] + 1).clamp(min=0) for a in axes]
     n_runs = torch.where(span[-1] > 0, 1, 0)
     for a in axes[:-1]:
@@ -329,7 +338,9 @@ def _pixels_near(
     counts = start_of[row + last[-1][instance] + 1] - begin
     instance = torch.repeat_interleave(instance, counts)
     shift = begin - (torch.cumsum(counts, 0) - counts)
-    pixel = pixel.index_select(0, torch.arange(len(instance), device=reach.device) + torch.repeat_interleave(shift, counts))
+    pixel = pixel.index_select(
+        0, torch.arange(len(instance), device=reach.device) + torch.repeat_interleave(shift, counts)
+    )
 
     near = _distance(embedding, precision, members.center, instance, pixel) < reach.index_select(0, instance)
     kept = torch.nonzero(near & ~members.contains(instance, pixel)).reshape(-1)

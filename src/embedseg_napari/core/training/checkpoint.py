@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,3 +116,23 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
         index, name = key.split(".", 1)
         state.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
+
+def check_same_run(now: TrainingState, before: TrainingState) -> None:
+    """Refuse to resume with other data or settings; only the duration may change.
+
+    Raises
+    ------
+    DataError
+        If the images are others.
+    SettingsError
+        If a setting is another.
+    """
+    if now.data != before.data:
+        raise DataError("The run folder belongs to other images; resume with the same data, or use a new run folder.")
+    for name, value in now.settings.items():
+        if name not in ("epochs", "minutes") and before.settings.get(name) != value:
+            raise SettingsError(
+                f"Setting {name!r} was {before.settings.get(name)!r} before and is {value!r} now; "
+                "resume with the same settings, or use a new run folder."
+            )

@@ -83,9 +83,7 @@ def plan_training(
     return TrainingPlan(statistics, target, precision, crop, batch, steps, weight, model_config)
 
 
-def _crop_size(
-    config: TrainingConfig, statistics: DatasetStatistics, training: Sequence[Example]
-) -> tuple[int, ...]:
+def _crop_size(config: TrainingConfig, statistics: DatasetStatistics, training: Sequence[Example]) -> tuple[int, ...]:
     if config.crop_size is None:
         least = LEAST_CROP[statistics.ndim] if config.crop_context else 8
         return suggested_crop_size(statistics.sizes, [e.image.shape[1:] for e in training], least)

@@ -14,7 +14,8 @@ import torch
 
 from embedseg_napari.core.data.crops import CropSampler
 from embedseg_napari.core.data.normalization import normalize
-from embedseg_napari.core.errors import ComputeError, DataError, SettingsError
+from embedseg_napari.core.device import is_out_of_memory
+from embedseg_napari.core.errors import ComputeError
 from embedseg_napari.core.events import (
     CheckpointSaved,
     EpochFinished,
@@ -27,10 +28,10 @@ from embedseg_napari.core.events import (
 from embedseg_napari.core.losses.spatial_embedding import spatial_embedding_loss_terms
 from embedseg_napari.core.model.erfnet import BranchedERFNet
 from embedseg_napari.core.model.model import Model
-from embedseg_napari.core.runs import never
 from embedseg_napari.core.training.average import WeightAverage
 from embedseg_napari.core.training.checkpoint import (
     TrainingState,
+    check_same_run,
     flatten_optimizer,
     load_checkpoint,
     restore_optimizer,
@@ -54,8 +55,6 @@ VALIDATION_SHARE = 0.05
 PREVIEW_SHARE = 0.1
 PREVIEW_SECONDS = 3.0
 CHECKPOINT_SECONDS = 20.0
-PRECISION_TOLERANCE = 0.002
-"""Loss of mean AP up to which a reduced precision is stored with the model."""
 FABRIC_PRECISION: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 
 
@@ -190,11 +189,16 @@ class TrainingRun:
                 sums = self._gradients(rng)
             if not math.isfinite(sums[0]):
                 raise ComputeError(
-                    f"The loss became {sums[0]} at step {self.state.step}; train with a lower learning rate or in float32."
+                    f"The loss became {sums[0]} at step {self.state.step}; train with a lower learning rate, "
+                    "or in float32."
                 )
             self.optimizer.step()
         except RuntimeError as error:
-            raise _compute_error(error) from error
+            if is_out_of_memory(error):
+                raise ComputeError(
+                    "The device ran out of memory; take a smaller crop or batch (virtual batches make up for it)."
+                ) from error
+            raise ComputeError(f"The computation failed: {error}") from error
         self.optimizer.zero_grad(set_to_none=True)
         self.state.step += 1
         self.average.update(self.bare, self.state.step)
@@ -339,7 +343,7 @@ class TrainingRun:
         if loaded is None:
             return Message(f"Nothing to resume in {self.run_folder}; training starts from the beginning.", "warning")
         state, tensors = loaded
-        _check_same_run(self.state, state)
+        check_same_run(self.state, state)
         self.state = dataclasses.replace(state, settings=self.state.settings)
         self.clock.before = state.seconds
 
@@ -359,31 +363,15 @@ class TrainingRun:
         model = self.model(self.best)
         prediction = self.model_config.prediction
         if not stopped and self.validation and self.fabric.global_rank == 0:
-            prediction = self.validator.tune(self._exact_maps(model), prediction)
-            if self.plan.precision != "float32":
-                prediction, message = self._choose_precision(model, prediction)
-                if message is not None:
-                    yield message
+            prediction, message = self.validator.choose_prediction(model, prediction, self.plan.precision)
+            if message is not None:
+                yield message
         model.config = self.model_config.model_copy(
             update={"prediction": prediction, "history": tuple(self.state.history), "training": self._record()}
         )
         history = tuple(EpochFinished(**row) for row in self.state.history)
         yield TrainingFinished(stopped, self.state.best_score)
         return TrainingResult(model, history, self.state.best_score, stopped, None)
-
-    def _exact_maps(self, model: Model) -> Any:
-        return self.validator.embed(model, "float32", never)
-
-    def _choose_precision(self, model: Model, prediction: Any) -> tuple[Any, Message | None]:
-        """Store the reduced precision with the model if true predictions in it are as good."""
-        exact = self.validator.score(self._exact_maps(model), prediction)
-        maps = self.validator.embed(model, self.plan.precision, never)
-        assert maps is not None
-        if self.validator.score(maps, prediction).ap_mean >= exact.ap_mean - PRECISION_TOLERANCE:
-            return prediction.model_copy(update={"precision": self.plan.precision}), None
-        return prediction, Message(
-            f"Prediction stays in float32: {self.plan.precision} lowers the score on the held-out images."
-        )
 
     def _record(self) -> dict[str, Any]:
         """How the model was trained, for its file."""
@@ -401,23 +389,3 @@ class TrainingRun:
             "best_score": self.state.best_score,
             "started_from": self.started_from,
         }
-
-
-def _compute_error(error: RuntimeError) -> ComputeError:
-    if "out of memory" in str(error).lower():
-        return ComputeError(
-            "The device ran out of memory; take a smaller crop or batch size (virtual batches make up for small batches)."
-        )
-    return ComputeError(f"The computation failed: {error}")
-
-
-def _check_same_run(now: TrainingState, before: TrainingState) -> None:
-    """Refuse to resume with other data or settings; only the duration may change."""
-    if now.data != before.data:
-        raise DataError("The run folder belongs to other images; resume with the same data, or use a new run folder.")
-    for name, value in now.settings.items():
-        if name not in ("epochs", "minutes") and before.settings.get(name) != value:
-            raise SettingsError(
-                f"Setting {name!r} was {before.settings.get(name)!r} before and is {value!r} now; "
-                "resume with the same settings, or use a new run folder."
-            )

@@ -21,13 +21,13 @@ from embedseg_napari.core.events import Message
 from embedseg_napari.core.model.model import Model, load_model
 from embedseg_napari.core.runs import drain, never
 from embedseg_napari.core.training.planning import plan_training
-from embedseg_napari.core.training.result import TrainingResult
 from embedseg_napari.core.training.run import TrainingRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
     from embedseg_napari.core.events import TrainingEvent
+    from embedseg_napari.core.training.result import TrainingResult
 
 FEW_IMAGES = 5
 """With fewer images none is held out unasked: one or two choose nothing reliably, and training needs every one."""
@@ -198,4 +198,5 @@ def train(
     result = drain(trainer.run(should_stop or never), on_event)
     if output is None:
         return result
+    result.model.config = result.model.config.model_copy(update={"name": Path(output).stem})
     return dataclasses.replace(result, path=result.model.save(output))

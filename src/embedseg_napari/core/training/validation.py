@@ -9,15 +9,20 @@ import numpy as np
 
 from embedseg_napari.core.evaluation.matching import match
 from embedseg_napari.core.evaluation.thresholds import tune_thresholds
+from embedseg_napari.core.events import Message
 from embedseg_napari.core.inference.clustering import cluster
+from embedseg_napari.core.runs import never
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from embedseg_napari.core.config import PredictionConfig
+    from embedseg_napari.core.config import Precision, PredictionConfig
     from embedseg_napari.core.data.pairs import Example
     from embedseg_napari.core.maps import EmbeddingMaps
     from embedseg_napari.core.model.model import Model
+
+PRECISION_TOLERANCE = 0.002
+"""Loss of mean AP up to which a reduced precision is stored with the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +70,34 @@ class Validator:
         mean = np.mean(rows, axis=0)
         return Scores(float(mean[0]), float(mean.mean()))
 
-    def tune(self, maps: Sequence[EmbeddingMaps], settings: PredictionConfig) -> PredictionConfig:
-        """Settings with the seed and foreground thresholds that score best on the held-out images."""
-        pairs = [(one, example.instances) for one, example in zip(maps, self.examples, strict=True)]
+    def choose_prediction(
+        self, model: Model, settings: PredictionConfig, precision: Precision
+    ) -> tuple[PredictionConfig, Message | None]:
+        """Seed and foreground thresholds that score best, and the reduced precision if it costs nothing.
+
+        Parameters
+        ----------
+        model : Model
+            The finished model.
+        settings : PredictionConfig
+            Settings to start from.
+        precision : {"float32", "bfloat16", "float16"}
+            Number format of the training.
+        """
+        exact = self.embed(model, "float32", never)
+        assert exact is not None
+        pairs = [(one, example.instances) for one, example in zip(exact, self.examples, strict=True)]
         best = tune_thresholds(pairs, min_object_size=settings.min_object_size)
-        return settings.model_copy(
+        settings = settings.model_copy(
             update={"seed_threshold": best.seed_threshold, "foreground_threshold": best.foreground_threshold}
         )
+        if precision == "float32":
+            return settings, None
+        reduced = self.embed(model, precision, never)
+        assert reduced is not None
+        if self.score(reduced, settings).ap_mean >= self.score(exact, settings).ap_mean - PRECISION_TOLERANCE:
+            return settings.model_copy(update={"precision": precision}), None
+        return settings, Message(f"Prediction stays in float32: {precision} lowers the score on the held-out images.")
 
 
 def without_ignored(labels: np.ndarray, ignore: np.ndarray) -> np.ndarray:

@@ -1,0 +1,72 @@
+"""The whole way on real annotated images: every set trains, and the bundled model segments nuclei it never saw."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+import embedseg_napari as es
+from embedseg_napari.core.data.images import list_images, read_image
+from embedseg_napari.core.data.pairs import load_folder
+from embedseg_napari.core.data.statistics import measure
+from embedseg_napari.core.evaluation.matching import mean_ap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+pytestmark = pytest.mark.real
+
+SPACING = {"bbbc050": (2.18, 1.0, 1.0), "gonuclear": (0.28, 0.127, 0.127)}
+
+
+@pytest.mark.parametrize(
+    ("name", "ndim", "overlapping"),
+    [
+        ("dsb2018", 2, False),
+        ("bbbc010", 2, True),
+        ("usiigaci", 2, False),
+        ("bbbc050", 3, False),
+        ("gonuclear", 3, False),
+    ],
+)
+def test_every_real_set_is_understood_and_trains(
+    shared_data: Callable[[str], Path], name: str, ndim: int, overlapping: bool
+) -> None:
+    examples = load_folder(shared_data(name) / "train", spacing=SPACING.get(name))[:6]
+    statistics = measure(examples)
+    assert (statistics.ndim, statistics.is_overlapping) == (ndim, overlapping)
+    crop = (64, 64) if ndim == 2 else (16, 32, 32)
+    config = es.TrainingConfig.preset(
+        "fast", epochs=2, steps_per_epoch=4, batch_size=2, crop_size=crop, warmup=0.0, precision="float32"
+    )
+    result = es.train(examples[:2], config, validation=examples[2:3])
+    losses = [row.loss for row in result.history]
+    assert np.isfinite(losses).all()
+    assert losses[1] < losses[0]
+    assert result.history[-1].ap_50 is not None
+    if ndim == 3:
+        spacing = SPACING[name]
+        assert result.model.config.grid_spacing[0] == pytest.approx(spacing[0] / spacing[2] / 255)
+
+
+def test_the_bundled_model_segments_nuclei_it_was_not_trained_on(shared_data: Callable[[str], Path]) -> None:
+    model = es.load_model("nuclei-2d", device="cpu")
+    folder = shared_data("dsb2018") / "val"
+    rows = []
+    for path in list_images(folder / "images")[:12]:
+        labels = model.predict(read_image(path).array, "YX").labels
+        rows.append(es.match(read_image(folder / "masks" / path.name).array, labels))
+    assert mean_ap(rows)[0.5] > 0.7
+
+
+def test_tiles_and_the_whole_image_give_the_same_objects(shared_data: Callable[[str], Path]) -> None:
+    model = es.load_model("nuclei-2d", device="cpu")
+    paths = list_images(shared_data("dsb2018") / "val" / "images")
+    pieces = [a for a in (read_image(p).array for p in paths) if a.shape == (256, 256)][:16]
+    image = np.block([pieces[i : i + 4] for i in range(0, 16, 4)])
+    whole = model.predict(image, "YX", tile=(1024, 1024))
+    tiled = model.predict(image, "YX", tile=(512, 512))
+    assert es.match(whole.labels, tiled.labels, [0.9])[0].ap >= 0.97
