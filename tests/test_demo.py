@@ -1,0 +1,68 @@
+"""The demonstration, made small: it tells its story and leaves what it promises."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from skimage.io import imread
+
+from embedseg_napari import demo
+from embedseg_napari.core.data.images import read_image
+from embedseg_napari.core.errors import SettingsError
+
+
+@pytest.fixture
+def small(monkeypatch):
+    monkeypatch.setattr(demo, "N_TRAINING", 2)
+    monkeypatch.setattr(demo, "N_HELD_OUT", 2)
+    monkeypatch.setattr(demo, "SHAPE", (64, 80))
+    monkeypatch.setattr(demo, "SMALL", {"crop_size": (32, 32), "batch_size": 1, "precision": "float32"})
+
+
+@pytest.mark.usefixtures("small")
+def test_goes_the_whole_way_and_again(tmp_path):
+    lines = []
+    for _ in range(2):
+        scores = demo.run(tmp_path / "demo", minutes=0.02, report=lines.append)
+    assert set(scores) == {"otsu", "embedseg"}
+    assert all(0 <= value <= 1 for value in scores.values())
+    assert any(f"{scores['embedseg']:.3f}" in line for line in lines)
+    assert any(f"{scores['otsu']:.3f}" in line for line in lines)
+    names = ["nuclei-03.tif", "nuclei-04.tif"]
+    assert sorted(path.name for path in (tmp_path / "demo" / "segmented").iterdir()) == names
+    for name in names:
+        image = read_image(tmp_path / "demo" / "held-out" / "images" / name)
+        labels = read_image(tmp_path / "demo" / "segmented" / name)
+        assert labels.array.shape == image.array.shape == (64, 80)
+        assert labels.spacing == pytest.approx(image.spacing)
+    assert (tmp_path / "demo" / "nuclei.embedseg").is_file()
+    picture = imread(tmp_path / "demo" / "overview.png")
+    # Two rows of four panels, enlarged, with a frame of two pixels.
+    assert picture.shape == (2 * (2 * 64 + 4), 4 * (2 * 80 + 4), 3)
+
+
+def test_picture_tells_right_from_wrong():
+    truth = np.zeros((20, 40), np.int32)
+    truth[5:15, 5:15] = 1
+    found = np.zeros_like(truth)
+    found[5:15, 6:15] = 1
+    found[5:15, 25:35] = 2
+    panels = demo._panels(np.zeros(truth.shape), truth, np.zeros_like(truth), found)
+    ours = panels[:, 3 * (2 * 40 + 4) :]
+    left, right = ours[:, :42].reshape(-1, 3), ours[:, 42:].reshape(-1, 3)
+    assert (left == demo.GOOD).all(1).any()
+    assert not (left == demo.WRONG).all(1).any()
+    assert (right == demo.WRONG).all(1).any()
+    assert not (right == demo.GOOD).all(1).any()
+
+
+def test_thresholding_finds_what_is_apart(blobs):
+    image, labels = blobs(2)
+    found = demo.threshold_and_components(image)
+    assert found.max() == ndimage.label(labels > 0)[1]
+
+
+def test_no_time_is_refused(tmp_path):
+    with pytest.raises(SettingsError, match="positive"):
+        demo.run(tmp_path, minutes=0)
