@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from embedseg_napari.core.errors import SettingsError
 
 Precision = Literal["float32", "bfloat16", "float16"]
+MAX_CHANNELS = 15
+"""The first layer has 16 outputs, one of them at least a convolution's; the others hold the pooled input channels."""
 
 
 class Settings(BaseModel):
@@ -111,7 +113,7 @@ class ModelConfig(Settings):
     license: str = Field("", description="Licence of weights and training data.")
     architecture: Literal["branched-erfnet"] = Field("branched-erfnet", description="Network.")
     ndim: Literal[2, 3] = Field(2, description="Spatial dimensions.")
-    n_channels: int = Field(1, ge=1, description="Input channels.")
+    n_channels: int = Field(1, ge=1, le=MAX_CHANNELS, description="Input channels.")
     channel_names: tuple[str, ...] = Field((), description="Names of the input channels.")
     grid_spacing: tuple[float, ...] = Field(
         (1 / 1023, 1 / 1023), description="Grid units per pixel per axis (z, y, x)."

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from embedseg_napari.core.data.checks import check_examples
-from embedseg_napari.core.data.pairs import Example
+from embedseg_napari.core.data.pairs import Example, from_arrays
 from embedseg_napari.core.errors import DataError
 
 SPACING = {2: None, 3: (1.0, 1.0, 1.0)}
@@ -167,3 +167,10 @@ def test_voxel_size_matters_in_3d_only():
     cubes, flat = example(grid(3, 12)), example(grid(3, 12), "b", spacing=(3.0, 1.0, 1.0))
     assert "1 to 3 times as deep as wide" in check_examples([cubes, flat])[0]
     assert check_examples([flat, example(grid(3, 12), spacing=(1.5, 0.5, 0.5))]) == []
+
+
+def test_more_channels_than_the_network_takes_are_refused() -> None:
+    labels = np.zeros((32, 32), np.int32)
+    labels[4:12, 4:12] = 1
+    with pytest.raises(DataError, match="at most 15"):
+        check_examples(from_arrays([(np.random.default_rng(0).random((16, 32, 32)), labels)]))

@@ -53,3 +53,12 @@ def test_scores_are_means_over_images() -> None:
 def test_the_smallest_size_is_respected() -> None:
     best = tune_thresholds([faint_and_bright(2, 0.95, 0.0)], min_object_size=36)
     assert best.score == 0
+
+
+def test_an_unsure_gain_is_not_taken_where_certainty_is_asked() -> None:
+    good, faint = faint_and_bright(2, 0.95, 0.0), faint_and_bright(2, 0.75, 0.0)
+    mixed = [good, good, good, faint]
+    assert tune_thresholds(mixed).seed_threshold < 0.9
+    assert tune_thresholds(mixed, standard_errors=2.0).seed_threshold == 0.9
+    assert tune_thresholds([faint] * 4, standard_errors=2.0).seed_threshold < 0.9
+    assert tune_thresholds([faint], standard_errors=2.0).seed_threshold == 0.9

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
+from embedseg_napari.core.config import MAX_CHANNELS
 from embedseg_napari.core.errors import DataError
 
 if TYPE_CHECKING:
@@ -99,6 +100,11 @@ def image_name(example: Example) -> str:
 
 def _check_alike(examples: Sequence[Example]) -> None:
     first = examples[0]
+    if len(first.image) > MAX_CHANNELS:
+        raise DataError(
+            f"{image_name(first)}: has {len(first.image)} channels, the network takes at most {MAX_CHANNELS}; "
+            "choose one with --channel, or save fewer (is the axis perhaps Z or T? Name it with --axes)."
+        )
     for example in examples:
         if example.ndim != first.ndim:
             raise DataError(

@@ -40,6 +40,7 @@ def tune_thresholds(
     seed_thresholds: Sequence[float] = SEED_THRESHOLDS,
     foreground_thresholds: Sequence[float] = FOREGROUND_THRESHOLDS,
     start: tuple[float, float] = (0.9, 0.5),
+    standard_errors: float = 0.0,
 ) -> TunedThresholds:
     """Try pairs of thresholds on maps whose truth is known; no network pass is needed.
 
@@ -52,18 +53,26 @@ def tune_thresholds(
     seed_thresholds, foreground_thresholds : sequence of float
         Values to try.
     start : tuple of float
-        Seed and foreground threshold to keep unless another pair is clearly better.
+        Seed and foreground threshold to keep unless another pair is better.
+    standard_errors : float
+        How sure the gain must be: another pair replaces `start` only if the mean of the images' gains is more than this
+        many times its standard error. With 0 the gain on these very images decides; more where the thresholds are
+        meant for other images.
     """
     tried = {(s, f) for s in seed_thresholds for f in foreground_thresholds} | {start}
-    table = []
-    for seed, foreground in sorted(tried):
-        scores = [
-            np.mean([row.ap for row in match(truth, cluster(maps, seed, foreground, min_object_size))])
-            for maps, truth in pairs
-        ]
-        table.append((seed, foreground, float(np.mean(scores))))
-    usual = next(row for row in table if row[:2] == start)
-    best = max(table, key=lambda row: row[2])
-    if best[2] < usual[2] + MARGIN:
-        best = usual
-    return TunedThresholds(*best, tuple(table))
+    scores = {
+        (seed, foreground): np.array(
+            [
+                np.mean([row.ap for row in match(truth, cluster(maps, seed, foreground, min_object_size))])
+                for maps, truth in pairs
+            ]
+        )
+        for seed, foreground in sorted(tried)
+    }
+    best = max(scores, key=lambda pair: scores[pair].mean())
+    gain = scores[best] - scores[start]
+    error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
+    if gain.mean() < MARGIN or (standard_errors > 0 and gain.mean() <= standard_errors * error):
+        best = start
+    table = tuple((seed, foreground, float(each.mean())) for (seed, foreground), each in scores.items())
+    return TunedThresholds(*best, float(scores[best].mean()), table)

@@ -87,7 +87,7 @@ class Validator:
         exact = self.embed(model, "float32", never)
         assert exact is not None
         pairs = [(one, example.instances) for one, example in zip(exact, self.examples, strict=True)]
-        best = tune_thresholds(pairs, min_object_size=settings.min_object_size)
+        best = tune_thresholds(pairs, min_object_size=settings.min_object_size, standard_errors=2.0)
         settings = settings.model_copy(
             update={"seed_threshold": best.seed_threshold, "foreground_threshold": best.foreground_threshold}
         )
