@@ -325,8 +325,9 @@ class _Kernel:
     def _load(cls) -> None:
         try:
             from embedseg_napari.core.inference import clustering_kernel
-        except ImportError as error:
-            logger.info("numba cannot be used (%s); clustering runs in NumPy, which is slower.", error)
+        except (ImportError, OSError, RuntimeError) as error:
+            # RuntimeError: what a broken LLVM says.
+            logger.warning("numba cannot be used (%s); clustering runs in NumPy, which is slower.", error)
         else:
             cls._module = clustering_kernel
 
