@@ -27,7 +27,7 @@ from embedseg_napari.cli.options import (
 from embedseg_napari.cli.progress import TrainingProgress, curve_rows
 from embedseg_napari.core.config import PRESETS, TrainingConfig
 from embedseg_napari.core.errors import DataError, SettingsError
-from embedseg_napari.core.runs import drain
+from embedseg_napari.core.runs import drain, is_main_process
 
 if TYPE_CHECKING:
     from embedseg_napari.core.data.pairs import Example
@@ -105,7 +105,8 @@ def train(
     settings = training_settings(preset, config, explicit)
     axes = parse_axes(axes)
     folder = run_folder or output.with_suffix(".run")
-    _check_places(dataset, val, output, folder, resume, overwrite)
+    if is_main_process():
+        _check_places(dataset, val, output, folder, resume, overwrite)
     training, validation = _read(dataset, val, val_fraction, val_group, settings, axes, channel, pixel_size)
 
     from embedseg_napari.core.training.trainer import Trainer
@@ -117,6 +118,9 @@ def train(
         start = load_model(start_from, device="cpu")
     trainer = Trainer(settings, training, validation, start, folder, device=device, resume=resume, started=context.obj)
     request = StopRequest()
+    if not is_main_process():
+        drain(trainer.run(request))
+        return
     progress = TrainingProgress(shown=not no_progress)
     with request.listening("Stopping after this step; press Ctrl-C again to end at once."):
         with progress.showing():

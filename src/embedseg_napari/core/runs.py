@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -14,6 +15,11 @@ Result = TypeVar("Result")
 def never() -> bool:
     """Never stop: the default of every run."""
     return False
+
+
+def is_main_process() -> bool:
+    """Whether this process speaks and saves for a distributed training; torchrun numbers them in RANK."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def drain(run: Generator[Event, None, Result], on_event: Callable[[Event], None] | None = None) -> Result:

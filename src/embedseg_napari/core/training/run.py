@@ -112,17 +112,17 @@ class TrainingRun:
         devices: Any = self.config.devices
         if self.plan.device.type == "cuda" and self.plan.device.index is not None and devices == 1:
             devices = [self.plan.device.index]
-        # Fabric tells its precision on the console; events tell ours.
+        # Fabric tells its precision and its processes on the console; events tell ours.
         logger = logging.getLogger("lightning_fabric")
         level = logger.level
-        logger.setLevel(logging.WARNING)
+        logger.setLevel(logging.ERROR)
         try:
             self.fabric = lightning_fabric.Fabric(
                 accelerator=self.plan.device.type, devices=devices, precision=FABRIC_PRECISION[self.plan.precision]
             )
+            self.fabric.launch()
         finally:
             logger.setLevel(level)
-        self.fabric.launch()
         self.device = self.fabric.device
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed)

@@ -19,7 +19,7 @@ from embedseg_napari.core.data.pairs import (
 from embedseg_napari.core.errors import SettingsError
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.model.model import Model, load_model
-from embedseg_napari.core.runs import drain, never
+from embedseg_napari.core.runs import drain, is_main_process, never
 from embedseg_napari.core.training.planning import plan_training
 from embedseg_napari.core.training.run import TrainingRun
 
@@ -196,7 +196,7 @@ def train(
         config or TrainingConfig(), training, held_out, start, run_folder, device=device, resume=resume, started=started
     )
     result = drain(trainer.run(should_stop or never), on_event)
-    if output is None:
+    if output is None or not is_main_process():
         return result
     result.model.config = result.model.config.model_copy(update={"name": Path(output).stem})
     return dataclasses.replace(result, path=result.model.save(output))
