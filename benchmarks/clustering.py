@@ -33,9 +33,7 @@ NAIVE_SEEDS = 60
 """Seeds the naive way is timed on; the rest of its time is extrapolated from the seeds it would have to try."""
 
 
-def perfect(shape: tuple[int, ...], rng: np.random.Generator) -> EmbeddingSeconds are the processor's, of the one thread that works here, so that a busy machine changes them little.
-
-Maps:
+def perfect(shape: tuple[int, ...], rng: np.random.Generator) -> EmbeddingMaps:
     ndim = len(shape)
     side = [min(CELL, n) for n in shape]
     offsets = np.zeros((ndim, *shape), np.float32)
@@ -56,9 +54,7 @@ Maps:
     return EmbeddingMaps(offsets, margins, seed_map)
 
 
-def half(shape: tuple[int, ...], rng: np.random.Generator) -> EmbeddingSeconds are the processor's, of the one thread that works here, so that a busy machine changes them little.
-
-Maps:
+def half(shape: tuple[int, ...], rng: np.random.Generator) -> EmbeddingMaps:
     maps = perfect(shape, rng)
     noise = rng.standard_normal(maps.offsets.shape, dtype=np.float32)
     spread = np.exp(0.3 * rng.standard_normal(maps.margins.shape, dtype=np.float32))
@@ -66,18 +62,14 @@ Maps:
     return EmbeddingMaps(maps.offsets / 2 + 2 * noise, maps.margins * spread, np.clip(seed_map, 0, 1))
 
 
-def fresh(shape: tuple[int, ...], rng: np.random.Generator) -> EmbeddingSeconds are the processor's, of the one thread that works here, so that a busy machine changes them little.
-
-Maps:
+def fresh(shape: tuple[int, ...], rng: np.random.Generator) -> EmbeddingMaps:
     seed_map = gaussian_filter(rng.standard_normal(shape, dtype=np.float32), 3)
     seed_map = np.clip(0.8 + 0.1 * seed_map / seed_map.std(), 0.55, 1)
     zeros = np.zeros((len(shape), *shape), np.float32)
     return EmbeddingMaps(zeros, np.full_like(zeros, 5.74), seed_map)
 
 
-def noise(shape: tuple[int, ...], rng: np.random.Generator) -> EmbeddingSeconds are the processor's, of the one thread that works here, so that a busy machine changes them little.
-
-Maps:
+def noise(shape: tuple[int, ...], rng: np.random.Generator) -> EmbeddingMaps:
     offsets = rng.standard_normal((len(shape), *shape), dtype=np.float32)
     margins = np.exp(1.7 + 0.5 * rng.standard_normal(offsets.shape, dtype=np.float32))
     return EmbeddingMaps(offsets, margins, rng.uniform(0.4, 1, shape).astype(np.float32))
