@@ -126,7 +126,8 @@ class CropSampler:
 
     @staticmethod
     def _middle(table: ObjectTable, row: int) -> np.ndarray:
-        return (table.lower[row] + table.upper[row] - 1) / 2.0
+        middle: np.ndarray = (table.lower[row] + table.upper[row] - 1) / 2.0
+        return middle
 
     def _cut(
         self, source: _Source, matrix: np.ndarray, origin: np.ndarray

@@ -303,12 +303,12 @@ def _pixels_near(
         cells = _cell_counts(low, high, cell)
     per_crop_cells = math.prod(cells)
 
-    inside = members.valid
+    inside = torch.ones_like(embedding[0], dtype=torch.bool) if members.valid is None else members.valid
     key = torch.arange(n_crops, device=reach.device).repeat_interleave(per_crop) * per_crop_cells
     for a in axes:
         place = torch.floor((embedding[a] - low[a]) * (1.0 / cell[a]))
         fits = (place >= 0) & (place < cells[a])
-        inside = fits if inside is None else inside & fits
+        inside = inside & fits
         # Places far outside are dropped below; the bound keeps them from overflowing on the way.
         key = key + place.clamp(-1, cells[a]).long() * math.prod(cells[a + 1 :])
     pixel = torch.nonzero(inside).reshape(-1)

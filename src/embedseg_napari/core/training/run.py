@@ -133,7 +133,7 @@ class TrainingRun:
             margins = [0.5 * extent for extent in self.plan.statistics.sizes.mean]
             network.set_initial_margin(margins, self.model_config.grid_spacing)
         self.memory_format = torch.channels_last if self.ndim == 2 else torch.channels_last_3d
-        self.bare = network.to(self.device, memory_format=self.memory_format)
+        self.bare = network.to(self.device).to(memory_format=self.memory_format)  # type: ignore[call-overload]
         kind = torch.optim.Adam if self.config.optimizer == "adam" else torch.optim.AdamW
         optimizer = kind(
             [p for p in network.parameters() if p.requires_grad],
@@ -203,7 +203,16 @@ class TrainingRun:
         self.state.step += 1
         self.average.update(self.bare, self.state.step)
         self.state.sums = [a + b for a, b in zip(self.state.sums, sums, strict=True)]
-        return StepFinished(epoch, self.state.step, *sums, learning_rate, self.schedule.progress(self.state.step))
+        return StepFinished(
+            epoch=epoch,
+            step=self.state.step,
+            loss=sums[0],
+            loss_instance=sums[1],
+            loss_variance=sums[2],
+            loss_seed=sums[3],
+            learning_rate=learning_rate,
+            progress=self.schedule.progress(self.state.step),
+        )
 
     def _gradients(self, rng: np.random.Generator) -> list[float]:
         """Add up gradients of the step's batches; loss and its terms, averaged."""
@@ -229,7 +238,7 @@ class TrainingRun:
     def model(self, weights: dict[str, torch.Tensor] | None = None) -> Model:
         """The averaged network as a model of its own, or one with the given weights."""
         # A copy, not a new network: that would draw random numbers for weights that are replaced at once.
-        network = copy.deepcopy(self.average.network)
+        network: Any = copy.deepcopy(self.average.network)
         if weights is not None:
             network.load_state_dict(weights)
         return Model(self.model_config, network)

@@ -55,11 +55,11 @@ class Schedule:
         The polynomial is the paper's, (1 - epoch / epochs) ** 0.9, constant within an epoch; the cosine falls with
         every step.
         """
-        base = self.config.learning_rate
+        base: float = self.config.learning_rate
         if self.config.schedule == "polynomial":
             if self.config.epochs is not None:
                 progress = (step // self.steps_per_epoch) / self.config.epochs
-            factor = (1.0 - progress) ** 0.9
+            factor = float((1.0 - progress) ** 0.9)
         else:
             factor = 0.5 * (1.0 + math.cos(math.pi * progress))
         if progress < self.config.warmup:
