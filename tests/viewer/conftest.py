@@ -1,0 +1,63 @@
+"""What tests of the viewer share; they skip where napari or a Qt binding is not installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from qtpy.QtWidgets import QWidget
+
+PLUGIN = "embedseg-napari"
+
+# Without a screen Qt draws into memory.
+if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+
+def _is_missing(name: str) -> bool:
+    return importlib.util.find_spec(name) is None
+
+
+MISSING = [name for name in ("napari", "pytestqt", "qtpy") if _is_missing(name)]
+if not MISSING and all(_is_missing(binding) for binding in ("PyQt6", "PySide6", "PyQt5")):
+    MISSING = ["a Qt binding"]
+if MISSING:
+    collect_ignore_glob = ["test_*.py"]
+
+
+def pytest_report_header() -> str | None:
+    return f"viewer tests are left out: {', '.join(MISSING)} not installed" if MISSING else None
+
+
+@pytest.fixture(autouse=True)
+def own_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep lists and settings of the person who runs the tests out of them, and the tests out of theirs."""
+    folder = tmp_path_factory.mktemp("settings")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def viewer(make_napari_viewer_proxy):  # noqa: ANN201 (napari's own proxy type)
+    """Return a viewer as a plugin gets it: public names only."""
+    return make_napari_viewer_proxy()
+
+
+@pytest.fixture
+def open_panel(viewer) -> Callable[[str], QWidget]:  # noqa: ANN001
+    """Open a panel as the Plugins menu does, through the real manifest: ``open_panel("EmbedSeg: Segment")``."""
+
+    def add(name: str) -> QWidget:
+        _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, name)
+        return widget
+
+    return add
