@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+RESULT = "embedseg_napari"
+"""Key in the metadata of layers that hold results; lists of input images leave them out."""
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """Where the pixels of a result lie in the viewer.
@@ -234,7 +238,7 @@ def _show(
         if features is not None:
             options = {**options, "features": features}
         active = viewer.layers.selection.active
-        layer = add(data, name=name, **{**frame.options(), **options})
+        layer = add(data, name=name, **{"metadata": {RESULT: "result"}, **frame.options(), **options})
         # A result does not take the selection away from the layer the user works with.
         if active is not None:
             viewer.layers.selection.active = active

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -117,8 +118,7 @@ class BackgroundRun(QObject):
         self._set_state(RunState.RUNNING)
         worker = thread_worker(_forward, start_thread=False, ignore_errors=True)(run, self._stop, self._go_on)
         worker.yielded.connect(self._take_event)
-        worker.returned.connect(self._take_result)
-        worker.errored.connect(self._take_error)
+        worker.returned.connect(self._take_end)
         worker.finished.connect(self._end)
         worker.start()
 
@@ -130,16 +130,20 @@ class BackgroundRun(QObject):
         if not self._is_over and self._on_event is not None:
             self._guarded(self._on_event, event)
 
-    def _take_result(self, result: Any) -> None:
+    def _take_end(self, end: _End) -> None:
         if self._is_over:
             return
+        if end.error is not None:
+            self._take_error(end.error)
+        else:
+            self._take_result(end.result)
+
+    def _take_result(self, result: Any) -> None:
         self._set_state(RunState.DONE)
         if self._on_result is not None:
             self._guarded(self._on_result, result)
 
     def _take_error(self, error: Exception) -> None:
-        if self._is_over:
-            return
         self._set_state(RunState.IDLE if isinstance(error, Stopped) else RunState.FAILED)
         if self._on_error is not None and not isinstance(error, Stopped):
             self._guarded(self._on_error, error)
@@ -208,12 +212,34 @@ def run_in_background(
     return handle
 
 
-def _forward(run: Run, stop: threading.Event, go_on: threading.Event) -> Generator[Any, None, Any]:
-    """Advance the run in the worker's thread."""
-    generator = None
+@dataclass(frozen=True, slots=True)
+class _End:
+    """How a run ended."""
+
+    result: Any = None
+    error: Exception | None = None
+
+
+def _forward(run: Run, stop: threading.Event, go_on: threading.Event) -> Generator[Any, None, _End]:
+    """Advance the run in the worker's thread.
+
+    Errors are brought over as values: the worker takes a RuntimeError of a generator, such as CUDA's out of memory, for
+    a sign that Qt deleted it, and says nothing.
+    """
     try:
-        generator = run(stop.is_set)
-        last = 0.0
+        return _End((yield from _thin_out(run(stop.is_set), go_on)))
+    except (RuntimeError, MemoryError) as error:
+        failure = ComputeError(_compute_sentence(error))
+        failure.__cause__ = error
+        return _End(error=failure)
+    except Exception as error:  # noqa: BLE001 (told to the user by `report_error`)
+        return _End(error=error)
+
+
+def _thin_out(generator: Generator[Any, None, Any], go_on: threading.Event) -> Generator[Any, None, Any]:
+    """Leave out events that nobody could see, and wait while the run is paused."""
+    last = 0.0
+    try:
         while True:
             try:
                 event = next(generator)
@@ -223,12 +249,8 @@ def _forward(run: Run, stop: threading.Event, go_on: threading.Event) -> Generat
                 last = time.monotonic()
                 yield event
             go_on.wait()
-    except (RuntimeError, MemoryError) as error:
-        # The worker takes a RuntimeError of a generator for a sign that Qt deleted it, and says nothing.
-        raise ComputeError(_compute_sentence(error)) from error
     finally:
-        if generator is not None:
-            generator.close()
+        generator.close()
 
 
 def _is_last(event: Any) -> bool:
