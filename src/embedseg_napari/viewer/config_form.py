@@ -256,9 +256,11 @@ class BoolEditor(Editor):
         self.box.toggled.connect(lambda _: self.changed.emit())
 
     def value(self) -> bool:
+        """The value shown."""
         return bool(self.box.isChecked())
 
     def set_value(self, value: Any) -> None:
+        """Show a value."""
         self.box.setChecked(bool(value))
 
 
@@ -272,9 +274,11 @@ class ChoiceEditor(Editor):
         self.box.currentIndexChanged.connect(lambda _: self.changed.emit())
 
     def value(self) -> str:
+        """The value shown."""
         return str(self.box.currentText())
 
     def set_value(self, value: Any) -> None:
+        """Show a value."""
         self.box.setCurrentText(str(value))
 
 
@@ -294,10 +298,12 @@ class NumberEditor(Editor):
         self.box.valueChanged.connect(lambda _: self.changed.emit())
 
     def value(self) -> float | None:
+        """The value shown."""
         value = self.kind(self.box.value())
         return None if self.optional and value <= self.empty else value
 
     def set_value(self, value: Any) -> None:
+        """Show a value."""
         self.box.setValue(self.empty if value is None else self.kind(value))
 
 
@@ -311,11 +317,13 @@ class TupleEditor(Editor):
         self.line.editingFinished.connect(self.changed.emit)
 
     def value(self) -> tuple[Any, ...] | None:
-        text = self.line.text().replace("x", " ").replace("×", " ").replace(",", " ").strip(" ()")
+        """The value shown."""
+        text = self.line.text().replace("x", " ").replace("\u00d7", " ").replace(",", " ").strip(" ()")
         # What is no number is handed on as it is: validation says so at the field.
         return tuple(int(part) if part.isdecimal() else part for part in text.split()) if text else None
 
     def set_value(self, value: Any) -> None:
+        """Show a value."""
         self.line.setText("" if value is None else ", ".join(map(str, value)))
 
 
@@ -329,9 +337,11 @@ class NestedEditor(Editor):
         self.form.changed.connect(self.changed.emit)
 
     def value(self) -> dict[str, Any]:
+        """The value shown."""
         return self.form.values()
 
     def set_value(self, value: Any) -> None:
+        """Show a value."""
         self.form.set_values(value.model_dump() if isinstance(value, Settings) else value)
 
 
@@ -420,9 +430,11 @@ class FloatBox(_Quiet, QDoubleSpinBox):
         self.setStepType(QAbstractSpinBox.StepType.AdaptiveDecimalStepType)
 
     def textFromValue(self, value: float) -> str:
+        """Text shown for a value."""
         return f"{round(value, 9):.6g}"
 
     def valueFromText(self, text: str) -> float:
+        """Value of a text."""
         if self.specialValueText() and text.strip() in ("", self.specialValueText()):
             return float(self.minimum())
         try:
@@ -431,6 +443,7 @@ class FloatBox(_Quiet, QDoubleSpinBox):
             return float(self.value())
 
     def validate(self, text: str | None, position: int) -> tuple[QValidator.State, str, int]:
+        """Whether a text is a value, or may become one."""
         text = text or ""
         bare = text.strip().removesuffix(self.suffix().strip()).replace(",", ".").strip()
         if self.specialValueText() and text == self.specialValueText():

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 REDRAW_MILLISECONDS = 250
 """The eye asks for no more, and drawing takes time from the viewer."""
 MOST_POINTS = 1000
-"""Step losses are averaged in pairs when there are so many (an even number), so that a long training draws as fast as a short one."""
+"""So many step losses are averaged in pairs, so that a long training draws as fast as a short one; an even number."""
 LOSS_COLOR, AP_50_COLOR, AP_COLOR = "#e69f00", "#56b4e9", "#009e73"
 """Told apart by colour-blind eyes too (Okabe and Ito)."""
 
@@ -78,7 +78,7 @@ class LossPlot(QWidget):
         self.steps.append(event.step)
         self.losses.append(event.loss)
         if len(self.steps) >= MOST_POINTS:
-            self.steps = self.steps[1::2]
+            self.steps = np.reshape(self.steps, (-1, 2)).mean(1).tolist()
             self.losses = np.reshape(self.losses, (-1, 2)).mean(1).tolist()
         self._redraw_soon()
 
@@ -120,4 +120,5 @@ class LossPlot(QWidget):
                 axis = plot.getAxis(side)
                 axis.setPen(foreground)
                 axis.setTextPen(foreground)
-        self.legend.setLabelTextColor(foreground)
+        for _, label in self.legend.items:
+            label.setText(label.text, color=foreground)

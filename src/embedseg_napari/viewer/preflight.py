@@ -62,6 +62,7 @@ def inspect_plan(
     config: TrainingConfig,
     start_from: ModelConfig | None,
     device: str,
+    found: Findings | None = None,
 ) -> Findings:
     """Look at images, settings and device together; loads PyTorch, so it belongs into a worker thread.
 
@@ -75,10 +76,12 @@ def inspect_plan(
         Of the model training starts from.
     device : str
         As in `choose_device`.
+    found : Findings, optional
+        Of the data, where they were looked at already.
     """
     from embedseg_napari.core.training.planning import plan_training
 
-    found = inspect_data(training, validation)
+    found = found or inspect_data(training, validation)
     if found.problem:
         return found
     try:

@@ -44,7 +44,7 @@ class PreflightBox(QWidget):
         self.timer.setSingleShot(True)
         self.timer.setInterval(WAIT_MILLISECONDS)
         self.timer.timeout.connect(self._look)
-        self._show("")
+        self._show()
 
     def allow_device(self) -> None:
         """From now on look at the device too, for which PyTorch is loaded: the user has begun to work here."""
@@ -54,13 +54,13 @@ class PreflightBox(QWidget):
         """There is nothing to look at, for the given reason."""
         self.request = None
         self.findings = Findings(problem=reason)
-        self._show("")
+        self._show()
 
     def look_at(self, request: TrainingRequest) -> None:
         """Look at a request soon; the latest counts."""
         self.request, self.findings = request, None
         self.timer.start()
-        self.changed.emit()
+        self._show()
 
     def reason(self) -> str:
         """Why training cannot start; empty if it can."""
@@ -78,28 +78,25 @@ class PreflightBox(QWidget):
         def take(findings: Findings) -> None:
             if self.request is request:
                 self.findings = findings
-                self._show("" if with_device else "Device: looked up when training starts.")
+                self._show()
 
         def fail(error: Exception) -> None:
             take(Findings(problem=str(error)))
 
-        self.background = run_in_background(_looking(request, with_device), on_result=take, on_error=fail)
+        self.background = run_in_background(
+            _looking(request, with_device), on_event=take, on_result=take, on_error=fail
+        )
 
-    def _show(self, note: str) -> None:
+    def _show(self) -> None:
         found = self.findings
         if found is None:
             self.text.setText("Looking at the data…")
         else:
-            rows = "".join(
-                f"<tr><td style='padding-right:8px'><b>{html.escape(topic)}</b></td><td>{html.escape(sentence)}</td></tr>"
-                for topic, sentence in found.rows
-            )
+            rows = "".join(_row(topic, sentence) for topic, sentence in found.rows)
             parts = [f"<table>{rows}</table>"] if rows else []
             parts += [f"<p>⚠ {_breakable(warning)}</p>" for warning in found.warnings]
             if found.problem:
                 parts.append(f"<p style='color:#d9534f'>{_breakable(found.problem)}</p>")
-            elif note:
-                parts.append(f"<p>{html.escape(note)}</p>")
             self.text.setText("".join(parts))
         self.changed.emit()
 
@@ -107,6 +104,10 @@ class PreflightBox(QWidget):
         """The panel is being closed."""
         if self.background is not None:
             self.background.detach()
+
+
+def _row(topic: str, sentence: str) -> str:
+    return f"<tr><td style='padding-right:8px'><b>{html.escape(topic)}</b></td><td>{html.escape(sentence)}</td></tr>"
 
 
 def _breakable(text: str) -> str:
@@ -119,12 +120,14 @@ def _looking(
 ) -> Callable[[Callable[[], bool]], Generator[Any, None, Findings]]:
     def look(should_stop: Callable[[], bool]) -> Generator[Any, None, Findings]:
         training, validation = request.read()
-        if not with_device:
-            return inspect_data(training, validation)
+        found = inspect_data(training, validation)
+        # Enough to train; the device takes longer the first time.
+        yield found
+        if found.problem or not with_device:
+            return found
         from embedseg_napari.viewer.models import read_config
 
         start = None if request.start_from is None else read_config(request.start_from)
-        return inspect_plan(training, validation, request.config, start, request.device)
-        yield  # a generator, as every run is
+        return inspect_plan(training, validation, request.config, start, request.device, found)
 
     return look

@@ -325,9 +325,9 @@ class TrainWidget(QWidget):
         """Open the Segment panel with the new model chosen."""
         if self.saved is None or self.saved.path is None:
             return
+        self.viewer.window.add_plugin_dock_widget("embedseg-napari", "EmbedSeg: Segment")
+        # Panels choose the model that became known last.
         models.remember(self.saved.path)
-        _, panel = self.viewer.window.add_plugin_dock_widget("embedseg-napari", "EmbedSeg: Segment")
-        panel.choose_model(self.saved.path)
 
     def _set_up_next(self) -> None:
         if self.saved is not None and self.saved.path is not None:

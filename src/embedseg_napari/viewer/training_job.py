@@ -6,7 +6,6 @@ import shutil
 import threading
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embedseg_napari.core.errors import ComputeError, SettingsError
@@ -15,6 +14,7 @@ from embedseg_napari.core.runs import drain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
+    from pathlib import Path
 
     from embedseg_napari.core.config import TrainingConfig
     from embedseg_napari.core.data.pairs import Example
@@ -139,6 +139,7 @@ class TrainingJob:
                 result = yield from self._told_once(run, resume)
             except ComputeError as error:
                 if not (self.run_folder / "state.json").exists():
+                    shutil.rmtree(self.run_folder, ignore_errors=True)
                     raise
                 yield Message(f"Training failed, and the state last saved became the model: {error}", "warning")
                 rescue = Trainer(config, training, validation, start, self.run_folder, device="cpu", resume=True)
@@ -165,7 +166,8 @@ class TrainingJob:
         return split_validation(training, config.validation_fraction, seed=config.seed)
 
     def _preview(self) -> Example | None:
-        assert self.preview is not None and self.shown is not None
+        assert self.preview is not None
+        assert self.shown is not None
         return self.preview(self.shown)
 
     def _told_once(

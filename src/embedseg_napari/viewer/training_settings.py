@@ -101,7 +101,7 @@ class TrainingSettings(QWidget):
 
     def disconnect_models(self) -> None:
         """Stop following the list of models."""
-        models.changed.disconnect(self._list_models)
+        models.changed.disconnect(self._list_models, missing_ok=True)
 
     def _take_preset(self) -> None:
         values = TrainingConfig.preset(self.preset.currentText()).model_dump()
