@@ -7,7 +7,7 @@ import pytest
 from embedseg_napari.core.config import ModelConfig
 from embedseg_napari.core.errors import ModelError
 from embedseg_napari.core.model.erfnet import BranchedERFNet
-from embedseg_napari.core.model.model_file import save_model
+from embedseg_napari.core.model.model_file import write_model_file
 from embedseg_napari.viewer.models import models
 from embedseg_napari.viewer.readers import get_reader
 
@@ -15,7 +15,7 @@ from embedseg_napari.viewer.readers import get_reader
 @pytest.fixture
 def model_file(tmp_path):
     path = tmp_path / "tiny.embedseg"
-    save_model(path, BranchedERFNet(2).state_dict(), ModelConfig(ndim=2))
+    write_model_file(path, BranchedERFNet(2).state_dict(), ModelConfig(ndim=2))
     return path
 
 

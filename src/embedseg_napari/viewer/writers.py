@@ -19,9 +19,6 @@ from embedseg_napari.viewer.tiff_metadata import CHANNEL_NAMES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-FOREIGN_TYPES = {"float16": np.float32, "int64": np.int32, "uint64": np.uint32}
-"""Types without a place in a TIFF, and what they become if their values fit."""
-
 
 def write_labels_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     """Write a Labels layer as a TIFF: 16-bit, or 32-bit where ids need it, with axes, pixel size and unit.
@@ -79,27 +76,34 @@ def file_names(names: Sequence[str]) -> list[str]:
 
 def _write_image_layer(target: Path, data: Any, meta: dict[str, Any]) -> None:
     array = _array(data)
-    if array.dtype.name in FOREIGN_TYPES:
-        kind = FOREIGN_TYPES[array.dtype.name]
-        if array.dtype.kind in "iu" and array.size:
-            limits = np.iinfo(kind)
-            if array.min() < limits.min or array.max() > limits.max:
-                kind = np.float64
-        array = array.astype(kind)
+    array = _storable(array)
     axes, spacing, unit = _geometry(array, meta)
     names = meta.get("metadata", {}).get(CHANNEL_NAMES, ())
     write_image(target, array, axes, spacing, unit, channel_names=names)
 
 
+def _storable(array: np.ndarray) -> np.ndarray:
+    """Give types that have no place in a TIFF the nearest one that holds their values."""
+    if array.dtype == np.float16:
+        return array.astype(np.float32)
+    if array.dtype.name not in ("int64", "uint64"):
+        return array
+    low, high = (int(array.min()), int(array.max())) if array.size else (0, 0)
+    for kind in (np.dtype("int32"), np.dtype("uint32")):
+        if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
+            return array.astype(kind)
+    return array.astype(np.float64)
+
+
 def _write_points(target: Path, points: np.ndarray, meta: dict[str, Any]) -> None:
     """Points as napari's own CSV (index, axis-0, ...) with the layer's features behind, so that napari opens them."""
     features = meta.get("features")
-    columns = [] if features is None else [name for name in features if name != "index"]
+    columns = {} if features is None else {name: list(features[name]) for name in features if name != "index"}
     text = io.StringIO(newline="")
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["index", *(f"axis-{axis}" for axis in range(points.shape[1])), *columns])
     for row, point in enumerate(points):
-        table.writerow([row, *(float(value) for value in point), *(features[name].iloc[row] for name in columns)])
+        table.writerow([row, *(float(value) for value in point), *(values[row] for values in columns.values())])
     write_atomically(target, lambda file: file.write_text(text.getvalue(), encoding="utf-8"))
 
 
