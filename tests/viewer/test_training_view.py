@@ -51,7 +51,7 @@ def test_of_a_large_image_the_part_in_view_is_shown(viewer):
     layer = viewer.add_image(image, scale=(0.5, 0.5))
     view = TrainingView(viewer)
     view.watch(layer, "YX")
-    viewer.camera.center = (0, 800.0, 300.0)
+    getattr(viewer, "scene", viewer).camera.center = (0, 800.0, 300.0)
     view.update_part()
     example = view.example(None)
     np.testing.assert_array_equal(example.image[0], image[1344:1856, 344:856])

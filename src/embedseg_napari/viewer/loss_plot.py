@@ -42,7 +42,7 @@ class LossPlot(QWidget):
         self.score.setLimits(yMin=-0.05, yMax=1.05)
         legend = self.score.addLegend(offset=(4, -4), labelTextSize="8pt")
         legend.anchor((0, 0), (0, 0), (4, 2))
-        self.step_line = self.loss.plot(pen=pg.mkPen(LOSS_COLOR + "60", width=1))
+        self.step_line = self.loss.plot(pen=pg.mkPen(LOSS_COLOR + "90", width=1))
         self.epoch_line = self.loss.plot(pen=pg.mkPen(LOSS_COLOR, width=2))
         self.ap_50_line = self.score.plot(
             pen=pg.mkPen(AP_50_COLOR, width=2), symbol="o", symbolSize=4, symbolBrush=AP_50_COLOR, symbolPen=None,

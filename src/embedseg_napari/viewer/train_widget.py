@@ -172,7 +172,9 @@ class TrainWidget(QWidget):
         self._on_data()
 
     def _on_data(self) -> None:
-        """Look at the data anew."""
+        """Look at the data anew; while a model trains the processor is left to it."""
+        if self.background is not None and self.background.is_active:
+            return
         try:
             request = self.request()
         except EmbedSegError as error:
@@ -298,7 +300,7 @@ class TrainWidget(QWidget):
         self.follow.stop()
         self.is_paused = False
         self.output.suggest(self.output.name.text(), anew=True)
-        self._update_buttons()
+        self._on_data()
 
     def _pause_or_resume(self) -> None:
         if self.job is None:

@@ -237,7 +237,7 @@ class OutputPlace(QWidget):
         name, number = base, 2
         while (self.folder / f"{name}{SUFFIX}").exists() or (self.folder / f"{name}.run").exists():
             name, number = f"{base}_{number}", number + 1
-        self.is_edited = False
+        self.is_edited = self.is_edited and anew
         self.name.setText(name)
         self._show_place()
 

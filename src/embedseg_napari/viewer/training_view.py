@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 MOST_PIXELS = {2: (512, 512), 3: (32, 128, 128)}
 """Part of an image that is previewed, pixels per axis (z, y, x): two cores predict it in about a second."""
 IMAGE, SEED_MAP, LABELS, SEEDS = "preview: image", "preview: seed map", "preview: labels", "preview: seeds"
+CONTOUR = 2
+"""Width in pixels of the outlines of predicted objects."""
 MARK = "embedseg-preview"
 """Entry of a layer's metadata by which a preview is told from the user's own layers."""
 
@@ -138,7 +140,9 @@ class TrainingView:
         """World point in the middle of the canvas, for a layer of `ndim` axes."""
         dims = self.viewer.dims
         point = np.asarray(dims.point, float)
-        point[list(dims.displayed)] = np.asarray(self.viewer.camera.center, float)[-dims.ndisplay :]
+        # Since napari 0.9 the camera belongs to the viewer's scene.
+        camera = getattr(self.viewer, "scene", self.viewer).camera
+        point[list(dims.displayed)] = np.asarray(camera.center, float)[-dims.ndisplay :]
         return np.concatenate([np.zeros(max(ndim - len(point), 0)), point])[-ndim:]
 
     def example(self, held_out: Example) -> Example | None:
@@ -174,7 +178,7 @@ class TrainingView:
             show_image, SEED_MAP, event.seed_map, frame, colormap="magma", contrast_limits=(0, 1), opacity=0.6,
             blending="additive", visible=False,
         )  # fmt: skip
-        self._put(show_labels, LABELS, event.labels, frame, opacity=0.5)
+        self._put(show_labels, LABELS, event.labels, frame, opacity=0.9)
         seeds = self.layers.get(SEEDS)
         if is_shown(self.viewer, seeds):
             seeds.selected_data = set()
@@ -192,7 +196,11 @@ class TrainingView:
             return
         if layer is not None and layer.ndim != frame.ndim:
             self.viewer.layers.remove(layer)
-        self.layers[name] = show(self.viewer, name, data, frame=frame, into=layer, metadata={MARK: True}, **options)
+        shown = show(self.viewer, name, data, frame=frame, into=layer, metadata={MARK: True}, **options)
+        if name == LABELS and shown is not layer:
+            # Outlines leave the user's own labels to be seen below.
+            shown.contour = CONTOUR
+        self.layers[name] = shown
 
     def remove_layers(self) -> None:
         """Take the previews away."""
