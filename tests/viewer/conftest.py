@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from napari.components import ViewerModel
     from qtpy.QtWidgets import QWidget
 
 PLUGIN = "embedseg-napari"
@@ -56,6 +57,14 @@ def viewer(make_napari_viewer_proxy):
 
 
 @pytest.fixture
+def layer_viewer() -> ViewerModel:
+    """Return a viewer without a window, for what only deals with layers and files: it takes no time to open."""
+    from napari.components import ViewerModel
+
+    return ViewerModel()
+
+
+@pytest.fixture
 def open_panel(viewer) -> Callable[[str], QWidget]:
     """Open a panel as the Plugins menu does, through the real manifest: ``open_panel("EmbedSeg: Segment")``."""
 
@@ -64,3 +73,16 @@ def open_panel(viewer) -> Callable[[str], QWidget]:
         return widget
 
     return add
+
+
+@pytest.fixture(scope="session")
+def tiny_model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the file of a 2D model that was never trained."""
+    import torch
+
+    from embedseg_napari.core.config import ModelConfig
+    from embedseg_napari.core.model.erfnet import BranchedERFNet
+    from embedseg_napari.core.model.model import Model
+
+    torch.manual_seed(0)
+    return Model(ModelConfig(name="tiny"), BranchedERFNet(2)).save(tmp_path_factory.mktemp("models") / "tiny.embedseg")

@@ -73,7 +73,7 @@ class BatchPanel(QWidget):
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("From", images_row)
         form.addRow("To", results_row)
-        form.addRow("", self.overwrite)
+        form.addRow(self.overwrite)
         buttons = QHBoxLayout()
         buttons.addWidget(self.run_button, 1)
         buttons.addWidget(self.cancel_button)

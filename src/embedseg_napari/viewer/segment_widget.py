@@ -16,7 +16,6 @@ from qtpy.QtWidgets import (
     QLabel,
     QProgressBar,
     QPushButton,
-    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
@@ -27,6 +26,7 @@ from embedseg_napari.core.events import ClusteringStarted, FrameFinished, Messag
 from embedseg_napari.viewer.batch_panel import BatchPanel
 from embedseg_napari.viewer.config_form import ChoiceBox, Folded
 from embedseg_napari.viewer.embedding_view import EmbeddingView
+from embedseg_napari.viewer.fitting_scroll import FittingScroll
 from embedseg_napari.viewer.image_input import ImageInput
 from embedseg_napari.viewer.layers import RESULT
 from embedseg_napari.viewer.model_picker import ModelPicker
@@ -70,8 +70,8 @@ class SegmentWidget(QWidget):
         self.device.setToolTip("Where the network runs; auto takes a GPU if there is one.")
         self.tta = QCheckBox("Average over flipped views")
         self.tta.setToolTip(f"{PredictionConfig.model_fields['tta'].description} A little better, much slower.")
-        self.on_drop = QCheckBox("Segment images when they are opened")
-        self.on_drop.setToolTip("Every image that comes into the viewer is segmented at once, with these settings.")
+        self.on_drop = QCheckBox("Segment on drop")
+        self.on_drop.setToolTip("Every image opened in the viewer is segmented at once, with these settings.")
         self.run_button = QPushButton("Segment")
         self.cancel_button = QPushButton("Cancel")
         self.cancel_button.setToolTip("Stop; nothing in the viewer changes.")
@@ -106,8 +106,8 @@ class SegmentWidget(QWidget):
         for widget in (self.model, self.device):
             self.image.form.labelForField(widget).setToolTip(widget.toolTip())
         self.image.form.labelForField(self.model).setBuddy(self.model.box)
-        self.image.form.addRow("", self.tta)
-        self.image.form.addRow("", self.on_drop)
+        self.image.form.addRow(self.tta)
+        self.image.form.addRow(self.on_drop)
         layout.addWidget(self.image)
         group = QGroupBox("Thresholds")
         inner = QVBoxLayout(group)
@@ -116,22 +116,16 @@ class SegmentWidget(QWidget):
         layout.addWidget(Folded("What the network sees", self.embedding, "Offsets, margins and votes as layers."))
         layout.addWidget(Folded("A whole folder", self.batch, "Segment all TIFF files of a folder."))
         layout.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setFrameShape(QScrollArea.Shape.NoFrame)
-        scroll.setWidget(content)
         buttons = QHBoxLayout()
         buttons.addWidget(self.run_button, 1)
         buttons.addWidget(self.cancel_button)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(4, 4, 4, 4)
-        outer.addWidget(scroll, 1)
+        outer.addWidget(FittingScroll(content), 1)
         outer.addLayout(buttons)
         outer.addWidget(self.progress)
         outer.addWidget(self.status)
         self.progress.hide()
-        self.setMinimumWidth(300)
 
     def _connect(self) -> None:
         self.run_button.clicked.connect(self.start)
