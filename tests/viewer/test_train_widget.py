@@ -219,8 +219,8 @@ def test_a_second_pair_takes_layers_that_are_free(viewer, ready, blobs):
     viewer.add_labels(labels, name="more truth")
     ready.pairs.add_button.click()
     second = ready.pairs.rows[1]
-    assert second.image.layer() is not ready.pairs.rows[0].image.layer()
-    assert second.labels.layer() is not ready.pairs.rows[0].labels.layer()
+    assert second.image.layer() != ready.pairs.rows[0].image.layer()
+    assert second.labels.layer() != ready.pairs.rows[0].labels.layer()
     assert len(ready.request().pairs) == 2
     second.remove.click()
     assert len(ready.request().pairs) == 1

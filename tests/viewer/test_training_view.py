@@ -37,7 +37,7 @@ def test_preview_lies_over_its_layer_and_is_updated_in_place(viewer, blobs, ndim
         np.testing.assert_allclose(one.translate, layer.translate)
         assert is_preview(one)
     # The layer the user works on stays chosen.
-    assert viewer.layers.selection.active is layer
+    assert viewer.layers.selection.active == layer
     view.show(predicted(view.example(None), n=5))
     assert [viewer.layers[name] for name in names] == made
     assert len(viewer.layers[SEEDS].data) == 5

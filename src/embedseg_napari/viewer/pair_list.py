@@ -83,7 +83,8 @@ class LayerBox(ChoiceBox):
 
     def _choose(self) -> None:
         now = self.layers[self.currentIndex()] if 0 <= self.currentIndex() < len(self.layers) else None
-        if now is not self.chosen or now is None:
+        # Equal, not the same: plugins get a proxy of each layer.
+        if now is None or self.chosen is None or now != self.chosen:
             self.chosen = now
             self.layer_changed.emit()
 
@@ -267,9 +268,9 @@ class PairList(QWidget):
     def add_row(self) -> PairRow:
         """Add a row; it offers the first image that no other row has taken."""
         row = PairRow(self.viewer, self.is_result)
-        taken = {id(other.image.layer()) for other in self.rows}, {id(other.labels.layer()) for other in self.rows}
+        taken = [other.image.layer() for other in self.rows], [other.labels.layer() for other in self.rows]
         for box, used in zip((row.image, row.labels), taken, strict=True):
-            free = [layer for layer in box.layers if layer is not None and id(layer) not in used]
+            free = [layer for layer in box.layers if layer is not None and layer not in used]
             if free:
                 box.choose(free[0])
         self.rows.append(row)

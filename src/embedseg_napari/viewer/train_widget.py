@@ -259,7 +259,7 @@ class TrainWidget(QWidget):
 
     def _watch(self) -> None:
         layer = self.preview_on.layer()
-        row = next((row for row in self.pairs.rows if row.image.layer() is layer), None)
+        row = next((row for row in self.pairs.rows if row.image.layer() == layer), None)
         if layer is None or not isinstance(layer, Image):
             self.view.watch(None)
         elif row is not None and row.labels.layer() is not None:

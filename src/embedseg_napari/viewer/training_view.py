@@ -184,7 +184,7 @@ class TrainingView:
             seeds.selected_data = set()
         self._put(
             show_points, SEEDS, event.centers, frame, features={"score": np.asarray(event.scores)}, size=6,
-            face_color="white", border_color="black", symbol="cross", out_of_slice_display=frame.ndim == 3,
+            face_color="white", border_color="black", symbol="cross",
         )  # fmt: skip
 
     def _put(self, show: Any, name: str, data: np.ndarray, frame: Frame, **options: Any) -> None:
