@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.theme import get_theme
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import (
     QFileDialog,
     QFrame,
@@ -36,15 +35,15 @@ from embedseg_napari.viewer.evaluation_run import (
     scores_as_csv,
     with_errors,
 )
-from embedseg_napari.viewer.evaluation_source import OVERLAY_KEY, EvaluationSource
-from embedseg_napari.viewer.layers import array_of, is_shown, layer_axes, show_labels, spatial_frame
-from embedseg_napari.viewer.models import models
+from embedseg_napari.viewer.evaluation_source import MISTAKES, EvaluationSource
+from embedseg_napari.viewer.layers import RESULT, array_of, is_shown, show_labels, spatial_frame
 from embedseg_napari.viewer.navigation import go_to
 from embedseg_napari.viewer.score_plot import ScorePlot
 from embedseg_napari.viewer.score_table import ImageTable, ObjectTable, ScoreTable
-from embedseg_napari.viewer.segmentations import origin_of, remember
+from embedseg_napari.viewer.segmentations import origin_of
 from embedseg_napari.viewer.threshold_panel import ThresholdPanel
-from embedseg_napari.viewer.tuning_run import PairTried, Tuning, predict_and_tune, store_thresholds, tune
+from embedseg_napari.viewer.tuning_flow import SPACE, TuningFlow
+from embedseg_napari.viewer.tuning_run import PairTried
 from embedseg_napari.viewer.worker import BackgroundRun, report_message, run_in_background
 
 if TYPE_CHECKING:
@@ -55,8 +54,6 @@ if TYPE_CHECKING:
 
     from embedseg_napari.core.evaluation.diagnosis import Finding
     from embedseg_napari.viewer.layers import Frame
-
-SPACE = {2: "YX", 3: "ZYX", 4: "TZYX"}
 
 
 class EvaluateWidget(QWidget):
@@ -78,6 +75,7 @@ class EvaluateWidget(QWidget):
         self._frame: Frame | None = None
         self._compared: tuple[Labels, Labels] | None = None
         self._opened: dict[str, Any] = {}
+        self._is_closed = False
         self._build()
         self._connect()
         self._follow_theme()
@@ -125,6 +123,7 @@ class EvaluateWidget(QWidget):
         hint = QLabel("Double-click an image to see its mistakes.")
         hint.setWordWrap(True)
         self.thresholds = ThresholdPanel(self.viewer)
+        self.tuning = TuningFlow(self.viewer, self.thresholds, self.source, self._start, self._say, self._evaluate)
 
         self.tabs = QTabWidget()
         for page, title, tip in (
@@ -134,9 +133,7 @@ class EvaluateWidget(QWidget):
             (self.thresholds, "Thresholds", "Find better thresholds for a model."),
         ):
             self.tabs.setTabToolTip(self.tabs.addTab(page, title), tip)
-        content = _column(
-            self.source, buttons, self.reason, self.progress, self.status, self.tabs, margins=9
-        )
+        content = _column(self.source, buttons, self.reason, self.progress, self.status, self.tabs, margins=9)
         area = QScrollArea()
         area.setWidgetResizable(True)
         area.setFrameShape(QFrame.Shape.NoFrame)
@@ -157,13 +154,11 @@ class EvaluateWidget(QWidget):
         self.legend.shown_changed.connect(self._follow_legend)
         self.objects.finding_chosen.connect(self._go_to)
         self.images.image_chosen.connect(self._open_image)
-        self.thresholds.find_clicked.connect(self._tune)
-        self.thresholds.show_clicked.connect(self._show_tuned)
-        self.thresholds.save_clicked.connect(self._save_thresholds)
+        self.tabs.currentChanged.connect(self._follow)
         self.thresholds.image.layer_changed.connect(self._follow)
         self.thresholds.model.currentIndexChanged.connect(self._follow)
         self.viewer.events.theme.connect(self._follow_theme)
-        self.destroyed.connect(_Farewell(self))
+        self.destroyed.connect(lambda *_: self.close_down())
 
     # What can be done now
 
@@ -177,7 +172,7 @@ class EvaluateWidget(QWidget):
         self.reason.setText(fault)
         self.reason.setVisible(bool(fault) and not is_running and not self.source.is_wrong())
         predicted = self.source.predicted.layer() if self.source.is_layers() else None
-        self.thresholds.set_origin(origin_of(predicted))
+        self.thresholds.set_origin(origin_of(predicted, self.viewer))
         self.thresholds.set_reason("Something is running; wait or stop it." if is_running else self._no_tuning())
         self.export.setEnabled(self.scores is not None)
         self.threshold.setEnabled(not is_running)
@@ -308,7 +303,7 @@ class EvaluateWidget(QWidget):
             features={"index": list(range(len(mark_names()))), "what": mark_names()},
             into=self.overlay,
             opacity=0.6,
-            metadata={OVERLAY_KEY: True},
+            metadata={RESULT: MISTAKES},
             colormap=colormap(self.legend.shown()),
         )
         counts = {kind: sum(finding.kind is kind for finding in errors.findings) for kind in Kind}
@@ -354,9 +349,11 @@ class EvaluateWidget(QWidget):
     def _show_image(self, opened: Any) -> None:
         from embedseg_napari.viewer.evaluation_files import show_opened
 
-        self._opened = show_opened(self.viewer, opened, self._opened)
+        # Anew, so that it lies above the layers of the image.
+        self._opened = show_opened(self.viewer, opened, {**self._opened, "mistakes": self.overlay})
         self._compare(self._opened["truth"], self._opened["prediction"])
         self._show_errors(opened.scores)
+        self.viewer.reset_view()
         self.tabs.setCurrentIndex(1)
 
     def _export(self) -> None:
@@ -372,98 +369,29 @@ class EvaluateWidget(QWidget):
         write_atomically(path, lambda target: target.write_text(text, encoding="utf-8"))
         self._say(f"Saved {path}.")
 
-    # Thresholds
-
-    def _tune(self) -> None:
-        true_layer, predicted = self.source.truth.layer(), self.source.predicted.layer()
-        path, origin = self.thresholds.model_path(), origin_of(predicted)
-        if true_layer is None:
-            return
-        truth = array_of(true_layer)
-        if path is None and origin is not None:
-            self._start(
-                lambda stop: tune(origin.segmentation, truth, origin.model_path, stop), self._take_tuning, "thresholds"
-            )
-            return
-        image = self.thresholds.image.layer()
-        if path is None or image is None:
-            return
-        array = array_of(image)
-        axes, _ = layer_axes(image)
-        self._start(
-            lambda stop: predict_and_tune(path, array, axes, truth, stop), self._take_tuning, "the model makes maps"
-        )
-
-    def _take_tuning(self, tuning: Tuning) -> None:
-        self.thresholds.show_tuning(tuning)
-
-    def _show_tuned(self) -> None:
-        tuning, truth = self.thresholds.tuning, self.source.truth.layer()
-        if tuning is None or truth is None:
-            return
-        labels = tuning.segmentation.labels
-        frame = spatial_frame(truth, SPACE[truth.ndim])
-        if truth.ndim > labels.ndim:
-            # A truth of planes has an axis more, in front.
-            frame = replace(
-                frame,
-                axes=SPACE[labels.ndim],
-                scale=frame.scale[1:],
-                translate=frame.translate[1:],
-                units=frame.units[1:],
-                axis_labels=frame.axis_labels[1:],
-                transform=(),
-            )
-        layer = show_labels(self.viewer, f"{truth.name} tuned", labels, frame=frame)
-        remember(layer, tuning.segmentation, tuning.model_path)
-        self.source.choose(truth, layer)
-        self._evaluate()
-
-    def _save_thresholds(self) -> None:
-        tuning = self.thresholds.tuning
-        if tuning is None:
-            return
-        source = tuning.model_path
-        is_replaceable = source.suffix == ".embedseg" and not any(m.is_bundled and m.path == source for m in models.all())
-        suggestion = source if is_replaceable else Path.home() / f"{source.stem}-tuned.embedseg"
-        path, _ = QFileDialog.getSaveFileName(
-            self, "Save the model with these thresholds", str(suggestion), "Models (*.embedseg)"
-        )
-        if path:
-            self._write_model(Path(path))
-
-    def _write_model(self, path: Path) -> None:
-        tuning = self.thresholds.tuning
-        assert tuning is not None
-        best = (tuning.thresholds.seed_threshold, tuning.thresholds.foreground_threshold)
-
-        def saved(written: Path) -> None:
-            models.remember(written)
-            self._say(f"Saved {written} with seed threshold {best[0]:.2g} and foreground threshold {best[1]:.2g}.")
-
-        self._start(lambda stop: store_thresholds(tuning.model_path, path, best, stop), saved, "saving the model")
-
-    # Looks
+    # Looks and leave-taking
 
     def _follow_theme(self, event: object = None) -> None:
         theme = get_theme(self.viewer.theme)
         self.plot.set_colors(theme.background.as_hex(), theme.text.as_hex())
 
+    def event(self, event: QEvent) -> bool:
+        """Notice when the dock lets go of the panel: napari does not delete it then."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.close_down()
+        return bool(super().event(event))
 
-class _Farewell:
-    """Ends what a panel began, after Qt has destroyed it; keeps no reference to the panel."""
-
-    def __init__(self, panel: EvaluateWidget) -> None:
-        self.state = panel.__dict__
-        self.theme = panel.viewer.events.theme
-        self.follow_theme = panel._follow_theme
-
-    def __call__(self) -> None:
-        if self.state.get("run") is not None:
-            self.state["run"].detach()
-        self.theme.disconnect(self.follow_theme)
-        self.state["source"].disconnect_viewer()
-        self.state["thresholds"].disconnect_all()
+    def close_down(self) -> None:
+        """End what is running and follow the viewer no longer."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if self.run is not None:
+            self.run.detach()
+        self.viewer.events.theme.disconnect(self._follow_theme)
+        self._forget_layers()
+        self.source.disconnect_viewer()
+        self.thresholds.disconnect_all()
 
 
 def _column(*items: Any, margins: int = 6) -> QWidget:

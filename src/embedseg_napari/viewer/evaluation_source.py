@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 
 from embedseg_napari.viewer.config_form import ChoiceBox
 from embedseg_napari.viewer.evaluation_run import why_not_comparable
-from embedseg_napari.viewer.layers import array_of, layer_axes
+from embedseg_napari.viewer.layers import RESULT, array_of, layer_axes
 from embedseg_napari.viewer.pair_list import LayerBox
 from embedseg_napari.viewer.segmentations import origin_of
 
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 VOLUME, FRAMES = "one volume", "frames, each by itself"
 TRUE_WORDS = ("truth", "true", "gt", "mask", "manual", "annot")
 ERROR_COLOR = "#d9534f"
-OVERLAY_KEY = "embedseg_mistakes"
-"""Entry of the overlay layer's metadata."""
+MISTAKES = "mistakes"
+"""What the overlay's metadata say it is, under `layers.RESULT`."""
 
 
 class FolderField(QWidget):
@@ -158,18 +158,18 @@ class EvaluationSource(QWidget):
         """Two layers instead of one twice; the truth is known by its name, or lies below."""
         truth, predicted = self.truth.layer(), self.predicted.layer()
         layers = [layer for layer in self.truth.layers if layer is not None]
-        if truth is not predicted or len(layers) < 2:
+        if truth != predicted or len(layers) < 2:
             return
         named = [layer for layer in layers if any(word in layer.name.lower() for word in TRUE_WORDS)]
         true = named[0] if len(named) == 1 else layers[-1]
         self.truth.choose(true)
         # The layers are listed from the top: the newest result comes first.
-        self.predicted.choose(next(layer for layer in layers if layer is not true))
+        self.predicted.choose(next(layer for layer in layers if layer != true))
 
     def _on_layers(self) -> None:
         truth, predicted = self.truth.layer(), self.predicted.layer()
         if predicted is not None:
-            origin = origin_of(predicted)
+            origin = origin_of(predicted, self.viewer)
             axes, is_named = layer_axes(predicted) if predicted.ndim == 3 else ("", False)
             has_frames = bool(origin.segmentation.frames) if origin is not None else is_named and "T" in axes
             self.stack.setCurrentText(FRAMES if has_frames or predicted.ndim > 3 else VOLUME)
@@ -203,7 +203,7 @@ class EvaluationSource(QWidget):
         """Whether something was chosen that cannot be used, rather than nothing yet."""
         if self.is_layers():
             truth, predicted = self.truth.layer(), self.predicted.layer()
-            return truth is not None and predicted is not None and truth is not predicted and bool(self.fault())
+            return truth is not None and predicted is not None and truth != predicted and bool(self.fault())
         return any(f.edit.text().strip() and f.fault() for f in (self.true_folder, self.predicted_folder))
 
     def fault(self) -> str:
@@ -213,7 +213,7 @@ class EvaluationSource(QWidget):
         truth, predicted = self.truth.layer(), self.predicted.layer()
         if truth is None or predicted is None:
             return "Open two Labels layers, the truth and a prediction."
-        if truth is predicted:
+        if truth == predicted:
             return "Choose two different layers, the truth and a prediction."
         shapes = [tuple(int(n) for n in np.shape(array_of(layer))) for layer in (truth, predicted)]
         return why_not_comparable(*shapes, self.has_frames())
@@ -225,7 +225,6 @@ class EvaluationSource(QWidget):
         self.predicted.choose(predicted)
 
 
-
 def _is_candidate(layer: Labels) -> bool:
     """The overlay of mistakes is a Labels layer too, but nothing to compare."""
-    return not layer.metadata.get(OVERLAY_KEY, False)
+    return layer.metadata.get(RESULT) != MISTAKES

@@ -39,8 +39,10 @@ def go_to(
     viewer.dims.set_point(range(first, viewer.dims.ndim), world.tolist())
     point = np.asarray(viewer.dims.point, float)
     shown = list(viewer.dims.displayed)
-    viewer.camera.center = tuple(world[a - first] if a >= first else point[a] for a in shown)
+    # Since napari 0.9 the camera belongs to the viewer's scene.
+    camera = getattr(viewer, "scene", viewer).camera
+    camera.center = tuple(world[a - first] if a >= first else point[a] for a in shown)
     sides = (np.asarray(upper, float) - lower) * np.abs(layer.scale)
     extent = max(float(sides[a - first]) for a in shown if a >= first)
-    if extent * viewer.camera.zoom < LEAST_PIXELS:
-        viewer.camera.zoom = GOOD_PIXELS / extent
+    if extent * camera.zoom < LEAST_PIXELS:
+        camera.zoom = GOOD_PIXELS / extent

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pyqtgraph as pg
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,18 +23,28 @@ class ScorePlot(QWidget):
         super().__init__(parent)
         self.view = pg.PlotWidget()
         self.view.setMinimumHeight(150)
+        # Its usual size hint of a whole window would make the panel scroll.
+        self.view.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)
         self.plot = self.view.getPlotItem()
         self.plot.setMenuEnabled(False)
         self.plot.hideButtons()
         self.plot.setMouseEnabled(False, False)
         self.plot.showGrid(y=True, alpha=0.2)
         self.plot.setLabel("bottom", "IoU threshold")
+        bottom = self.plot.getAxis("bottom")
+        bottom.enableAutoSIPrefix(False)
+        bottom.setTicks([[(v, f"{v:.1f}") for v in (0.5, 0.6, 0.7, 0.8, 0.9)], []])
         self.plot.setXRange(0.5, 0.9, padding=0.03)
         self.plot.setYRange(0, 1, padding=0.04)
         self.legend = self.plot.addLegend(offset=(8, -8), labelTextSize="8pt")
         self.lines = {
             name: self.plot.plot(
-                pen=pg.mkPen(color, width=width), symbol="o", symbolSize=5, symbolBrush=color, symbolPen=None, name=title
+                pen=pg.mkPen(color, width=width),
+                symbol="o",
+                symbolSize=5,
+                symbolBrush=color,
+                symbolPen=None,
+                name=title,
             )
             for name, (title, color, width) in LINES.items()
         }

@@ -118,10 +118,10 @@ class _Rows(QAbstractTableModel):
         self.cells, self.icons = cells, icons
         self.endResetModel()
 
-    def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802 (Qt's name)
+    def rowCount(self, parent: QModelIndex | None = None) -> int:
         return 0 if parent is not None and parent.isValid() else len(self.cells)
 
-    def columnCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802 (Qt's name)
+    def columnCount(self, parent: QModelIndex | None = None) -> int:
         return 0 if parent is not None and parent.isValid() else len(self.titles)
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
@@ -138,9 +138,7 @@ class _Rows(QAbstractTableModel):
             return LEFT if index.column() == 0 else RIGHT
         return None
 
-    def headerData(  # noqa: N802 (Qt's name)
-        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
-    ) -> Any:
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         if orientation != Qt.Orientation.Horizontal:
             return None
         if role == Qt.ItemDataRole.DisplayRole:
@@ -156,7 +154,7 @@ class _Shown(QSortFilterProxyModel):
         self.hidden: set[Any] = set()
         self.setSortRole(Qt.ItemDataRole.UserRole)
 
-    def filterAcceptsRow(self, row: int, parent: QModelIndex) -> bool:  # noqa: N802 (Qt's name)
+    def filterAcceptsRow(self, row: int, parent: QModelIndex) -> bool:
         return self.sourceModel().cells[row][0][1] not in self.hidden
 
     def hide(self, keys: set[Any]) -> None:

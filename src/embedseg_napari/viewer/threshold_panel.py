@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from embedseg_napari.viewer.segmentations import Origin
     from embedseg_napari.viewer.tuning_run import Tuning
 
-AT_HAND = "of the prediction"
 LOW, HIGH = QColor("#440154"), QColor("#21918c")
 """Ends of the table's colours, dark enough for white numbers."""
 
@@ -112,8 +111,8 @@ class ThresholdPanel(QWidget):
 
     def set_origin(self, origin: Origin | None) -> None:
         """Say whether the maps of the prediction are at hand."""
-        if origin is not self.origin:
-            self.origin = origin
+        before, self.origin = self.origin, origin
+        if _name(before) != _name(origin):
             self.refresh_models(prefer_origin=True)
 
     def refresh_models(self, known: object = None, *, prefer_origin: bool = False) -> None:
@@ -133,6 +132,7 @@ class ThresholdPanel(QWidget):
 
     def _follow_source(self) -> None:
         is_run = self.model_path() is not None
+        self.form.setRowVisible(self.model, self.has_source())
         self.form.setRowVisible(self.image, is_run)
 
     def model_path(self) -> Path | None:
@@ -185,6 +185,10 @@ class ThresholdPanel(QWidget):
             before = f"{tuning.start_score:.3f} with seed {tuning.start[0]:.2g}, foreground {tuning.start[1]:.2g}"
             text = f"Best: {best}; mean AP {found.score:.3f} (before: {before})."
         self.verdict.setText(text)
+
+
+def _name(origin: Origin | None) -> str | None:
+    return None if origin is None else origin.model_path.stem
 
 
 def _blend(part: float) -> QColor:
