@@ -60,7 +60,9 @@ def viewer(make_napari_viewer_proxy):
 def layer_viewer() -> ViewerModel:
     """Return a viewer without a window, for what only deals with layers and files: it takes no time to open."""
     from napari.components import ViewerModel
+    from npe2 import PluginManager
 
+    PluginManager.instance().discover()
     return ViewerModel()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from napari.errors import ReaderPluginError
 
 from embedseg_napari.core.config import ModelConfig
 from embedseg_napari.core.errors import ModelError
@@ -24,13 +25,13 @@ def test_other_files_are_declined(path):
     assert get_reader(path) is None
 
 
-def test_a_dropped_model_is_listed_and_adds_no_layer(viewer, model_file):
-    assert viewer.open(str(model_file)) == []
-    assert len(viewer.layers) == 0
+def test_a_dropped_model_is_listed_and_adds_no_layer(layer_viewer, model_file):
+    assert layer_viewer.open(str(model_file), plugin=None) == []
+    assert len(layer_viewer.layers) == 0
     assert models.all()[-1].path == model_file.resolve()
 
 
-def test_the_panels_are_told(model_file, qtbot):
+def test_the_panels_are_told(model_file):
     told = []
     models.changed.connect(told.append)
     try:
@@ -40,9 +41,11 @@ def test_the_panels_are_told(model_file, qtbot):
     assert [known.path for known in told] == [model_file.resolve()]
 
 
-def test_a_damaged_model_is_refused_and_not_listed(viewer, tmp_path):
+def test_a_damaged_model_is_refused_and_not_listed(layer_viewer, tmp_path):
     path = tmp_path / "broken.embedseg"
     path.write_bytes(b"no zip")
+    with pytest.raises(ReaderPluginError, match=r"broken\.embedseg: is no model file, or is damaged"):
+        layer_viewer.open(str(path), plugin=None)
     with pytest.raises(ModelError, match=r"broken\.embedseg"):
-        viewer.open(str(path))
+        get_reader(str(path))(str(path))
     assert path.resolve() not in [known.path for known in models.all()]

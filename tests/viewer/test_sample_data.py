@@ -13,8 +13,8 @@ from embedseg_napari.viewer.public_samples import CELLS, MITOSIS, PublicSample, 
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
-def test_generated_samples_have_their_truth_beside_them(viewer, ndim):
-    image, truth = viewer.open_sample("embedseg-napari", f"nuclei_{ndim}d")
+def test_generated_samples_have_their_truth_beside_them(layer_viewer, ndim):
+    image, truth = layer_viewer.open_sample("embedseg-napari", f"nuclei_{ndim}d")
     assert (type(image).__name__, type(truth).__name__) == ("Image", "Labels")
     assert image.ndim == truth.ndim == ndim
     assert image.data.shape == truth.data.shape

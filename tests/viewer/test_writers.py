@@ -22,10 +22,10 @@ UM = ("micrometer",)
         ("tyx", (4, 8, 9), (1.0, 0.5, 0.25), (0.5, 0.25)),
     ],
 )
-def test_labels_keep_ids_axes_and_pixel_size(viewer, tmp_path, axes, shape, scale, spacing):
+def test_labels_keep_ids_axes_and_pixel_size(layer_viewer, tmp_path, axes, shape, scale, spacing):
     ids = np.zeros(shape, np.int32)
     ids[..., 2:5, 3:6] = 70_000
-    layer = viewer.add_labels(ids, scale=scale, units=UM * len(shape), axis_labels=tuple(axes))
+    layer = layer_viewer.add_labels(ids, scale=scale, units=UM * len(shape), axis_labels=tuple(axes))
     path = tmp_path / "labels.tif"
     assert layer.save(str(path), plugin="embedseg-napari") == [str(path)]
     picture = read_image(path)
@@ -42,14 +42,14 @@ def test_labels_without_metadata_get_none(tmp_path):
     assert read_image(path).spacing is None
 
 
-def test_several_layers_become_a_folder_of_files(viewer, tmp_path):
+def test_several_layers_become_a_folder_of_files(layer_viewer, tmp_path):
     place = {"scale": (0.5, 0.5), "units": UM * 2, "axis_labels": ("y", "x")}
     image = np.arange(72, dtype=np.uint16).reshape(8, 9)
-    viewer.add_image(image, name="a/b", **place)
-    viewer.add_labels(np.ones((8, 9), np.int64), name="a/b", **place)
-    viewer.add_points([[1.0, 2.0], [3.0, 4.0]], name="seeds", features={"score": [0.5, 0.25]}, **place)
+    layer_viewer.add_image(image, name="a/b", **place)
+    layer_viewer.add_labels(np.ones((8, 9), np.int64), name="a/b", **place)
+    layer_viewer.add_points([[1.0, 2.0], [3.0, 4.0]], name="seeds", features={"score": [0.5, 0.25]}, **place)
     folder = tmp_path / "out"
-    written = viewer.layers.save(str(folder), plugin="embedseg-napari")
+    written = layer_viewer.layers.save(str(folder), plugin="embedseg-napari")
     assert sorted(path.rsplit("/", 1)[-1] for path in written) == ["a_b [1].tif", "a_b.tif", "seeds.csv"]
     np.testing.assert_array_equal(read_image(folder / "a_b.tif").array, image)
     np.testing.assert_allclose(read_image(folder / "a_b [1].tif").spacing, (0.5, 0.5))
@@ -59,7 +59,7 @@ def test_several_layers_become_a_folder_of_files(viewer, tmp_path):
         ("1.0", "2.0", "0.5"),
         ("3.0", "4.0", "0.25"),
     ]
-    (points,) = viewer.open(str(folder / "seeds.csv"), plugin="napari")
+    (points,) = layer_viewer.open(str(folder / "seeds.csv"), plugin="napari")
     np.testing.assert_allclose(points.data, [[1, 2], [3, 4]])
 
 

@@ -54,15 +54,31 @@ def watch_layers(viewer: Viewer) -> None:
 
     Every panel calls this when it opens; calling it again does no harm.
     """
-    # Napari keeps one connection per callback, and calls it before the listeners that were there earlier.
+    # Napari keeps one connection per callback, however often it is made.
     viewer.layers.events.inserted.connect(_on_inserted)
     changed = [complete(layer) for layer in viewer.layers]
     if any(changed) and len(viewer.layers) == sum(changed):
         viewer.reset_view()
 
 
+def on_activate(_: Any) -> None:
+    """Watch the viewer in which the plugin is used for the first time; the manifest names this."""
+    import napari
+
+    viewer = napari.current_viewer()
+    if viewer is not None:
+        watch_layers(viewer)
+
+
 def _on_inserted(event: Any) -> None:
-    complete(event.value)
+    if not complete(event.value) or len(event.source) > 1:
+        return
+    # The first layer was fitted into the window before it had its size.
+    import napari
+
+    viewer = napari.current_viewer()
+    if viewer is not None and event.value in viewer.layers:
+        viewer.reset_view()
 
 
 def complete(layer: Layer) -> bool:
