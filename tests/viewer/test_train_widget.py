@@ -134,7 +134,6 @@ def test_training_shows_curves_and_previews_and_lists_the_model(viewer, ready, q
     assert not ready.stop.isHidden()
     assert ready.train.isHidden()
     finish(ready, qtbot)
-    assert ready.progress.plot.losses
     assert len(ready.progress.plot.epochs) == 1
     assert viewer.layers[LABELS].data.max() == 1
     assert len(viewer.layers[SEEDS].data) == 1

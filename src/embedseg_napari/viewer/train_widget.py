@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image
 from napari.utils.notifications import show_info
 from napari.utils.theme import get_theme
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import (
     QButtonGroup,
     QFileDialog,
@@ -104,7 +104,7 @@ class TrainWidget(QWidget):
         self.stop.clicked.connect(lambda _: self._stop())
         napari_viewer.events.theme.connect(self._on_theme)
         self._on_theme()
-        # The panel's own parts are gone when it is destroyed: what must be let go is bound here.
+        self.is_closed = False
         self.destroyed.connect(lambda *_: self._let_go())
         self._on_data()
 
@@ -340,8 +340,19 @@ class TrainWidget(QWidget):
         theme = get_theme(self.viewer.theme)
         self.progress.plot.set_colors(theme.background.as_hex(), theme.text.as_hex())
 
+    def event(self, event: QEvent) -> bool:
+        """Notice that napari has closed the panel: it takes it out of its dock and leaves the rest to memory."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.follow.stop()
+            self.check.timer.stop()
+            self._let_go()
+        return bool(super().event(event))
+
     def _let_go(self) -> None:
         """The panel is being closed: stop, keep the model, follow nothing."""
+        if self.is_closed:
+            return
+        self.is_closed = True
         self.viewer.events.theme.disconnect(self._on_theme)
         self.pairs.disconnect_viewer()
         self.preview_on.disconnect_viewer()
