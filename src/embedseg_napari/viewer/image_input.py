@@ -289,11 +289,7 @@ class ImageInput(QWidget):
             full = np.asarray(self.viewer.dims.point, float).copy()
             full[len(full) - len(world) :] = world
             places.append(layer.world_to_data(full[len(full) - layer.ndim :]))
-        extent = np.array(places)
-        return {
-            letter: (
-                int(np.floor(extent[:, letters.index(letter)].min() + 0.5)),
-                int(np.ceil(extent[:, letters.index(letter)].max() + 0.5)),
-            )
-            for letter in "YX"
-        }
+        # The pixels whose centre lies inside.
+        low, high = (np.ceil(np.round(edge, 6)) for edge in (np.min(places, axis=0), np.max(places, axis=0)))
+        at = {letter: letters.index(letter) for letter in "YX"}
+        return {letter: (int(low[i]), int(high[i])) for letter, i in at.items()}

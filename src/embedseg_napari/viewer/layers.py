@@ -58,7 +58,7 @@ class Frame:
     def at(self, start: Sequence[float]) -> Frame:
         """The frame of a part of the image that begins at a pixel, one value per axis of the results, T(Z)YX."""
         shift = self.coordinates(np.asarray(start, float)[None])[0]
-        translate = tuple(t + s * x for t, s, x in zip(self.translate, self.scale, shift, strict=True))
+        translate = tuple(t + s * float(x) for t, s, x in zip(self.translate, self.scale, shift, strict=True))
         return replace(self, translate=translate)
 
     def array(self, values: NDArray[Any]) -> NDArray[Any]:

@@ -93,6 +93,8 @@ class SegmentWidget(QWidget):
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
         self._settle.setInterval(SETTLE)
+        self._next = QTimer(self)
+        self._next.setSingleShot(True)
         self._lay_out()
         self._connect()
         self._take_model()
@@ -135,6 +137,7 @@ class SegmentWidget(QWidget):
         self.thresholds.changed.connect(self._recluster)
         self.reclustering.ready.connect(self._take_objects)
         self._settle.timeout.connect(self._finish_objects)
+        self._next.timeout.connect(self._start_waiting)
         self.viewer.layers.events.inserted.connect(self._take_inserted)
         self.viewer.layers.events.removed.connect(self._take_removed)
         # By then Qt's side of the panel is gone; closing down uses only Python's.
@@ -260,7 +263,7 @@ class SegmentWidget(QWidget):
         if self.on_drop.isChecked() and isinstance(layer, Image) and RESULT not in layer.metadata:
             self._waiting.append(layer)
             # The layer's own metadata is completed by others that listen to the same event.
-            QTimer.singleShot(0, self, self._start_waiting)
+            self._next.start()
 
     def _start_waiting(self) -> None:
         if self.current is not None or not self._waiting:
@@ -274,7 +277,7 @@ class SegmentWidget(QWidget):
             else:
                 self._say(f"{layer.name} was not segmented. {found[1]}", is_wrong=True)
         if self.current is None:
-            QTimer.singleShot(0, self, self._start_waiting)
+            self._next.start()
 
     def _take_removed(self, event: Any) -> None:
         if self._selection is not None and event.value is self._selection.layer:

@@ -34,13 +34,12 @@ class ThresholdSliders(QWidget):
         for row, name in enumerate(NAMES):
             field = PredictionConfig.model_fields[name]
             tip = field.description or ""
-            label = QLabel(label_of(name).replace("Min object size", "Minimum size"))
+            label = QLabel(label_of(name).replace("Min object size", "Minimum size (px)"))
             slider = QSlider(Qt.Orientation.Horizontal)
             slider.setMinimumWidth(60)
             number: Any = IntBox() if name == "min_object_size" else FloatBox()
             if name == "min_object_size":
                 number.setRange(0, LARGEST_SIZE)
-                number.setSuffix(" px")
                 # Squares: fine steps for small objects, and thousands still in reach.
                 slider.setRange(0, STEPS)
             else:
@@ -48,7 +47,7 @@ class ThresholdSliders(QWidget):
                 number.setSingleStep(0.01)
                 slider.setRange(0, STEPS)
             number.setKeyboardTracking(False)
-            number.setMaximumWidth(90)
+            number.setFixedWidth(96)
             label.setBuddy(number)
             for widget in (label, slider, number):
                 widget.setToolTip(tip)
