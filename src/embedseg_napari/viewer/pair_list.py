@@ -226,9 +226,10 @@ class PairRow(QFrame):
     def reading(self) -> tuple[str, int | None]:
         """Axes of the image as chosen here, and the only channel to learn from, if there is one."""
         channel = self.channel.currentText()
+        labels = self.labels.layer()
         axes = layer_axes(
             self.image.layer(),
-            len(self.labels.layer().data.shape),
+            None if labels is None else len(labels.data.shape),
             self.stack.currentText() if self.form.isRowVisible(self.stack) else None,
         )
         return axes, int(channel) if channel.isdecimal() and self.form.isRowVisible(self.channel) else None

@@ -194,7 +194,7 @@ def memory_available(device: torch.device) -> float | None:
 
         return float(torch.cuda.mem_get_info(device)[0])
     if device.type == "cpu":
-        import psutil
+        import psutil  # type: ignore[import-untyped]
 
         return float(psutil.virtual_memory().available)
     return None

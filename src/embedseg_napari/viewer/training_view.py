@@ -180,7 +180,7 @@ class TrainingView:
         )  # fmt: skip
         self._put(show_labels, LABELS, event.labels, frame, opacity=0.9)
         seeds = self.layers.get(SEEDS)
-        if is_shown(self.viewer, seeds):
+        if seeds is not None and is_shown(self.viewer, seeds):
             seeds.selected_data = set()
         self._put(
             show_points, SEEDS, event.centers, frame, features={"score": np.asarray(event.scores)}, size=6,
