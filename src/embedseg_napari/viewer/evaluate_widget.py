@@ -40,7 +40,7 @@ from embedseg_napari.viewer.layers import RESULT, array_of, is_shown, show_label
 from embedseg_napari.viewer.navigation import go_to
 from embedseg_napari.viewer.score_plot import ScorePlot
 from embedseg_napari.viewer.score_table import ImageTable, ObjectTable, ScoreTable
-from embedseg_napari.viewer.segmentations import origin_of
+from embedseg_napari.viewer.segmentations import news, origin_of
 from embedseg_napari.viewer.threshold_panel import ThresholdPanel
 from embedseg_napari.viewer.tuning_flow import SPACE, TuningFlow
 from embedseg_napari.viewer.tuning_run import PairTried
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
     import napari
     from napari.layers import Labels
+    from qtpy.QtGui import QEnterEvent
 
     from embedseg_napari.core.evaluation.diagnosis import Finding
     from embedseg_napari.viewer.layers import Frame
@@ -97,13 +98,14 @@ class EvaluateWidget(QWidget):
         buttons.addWidget(self.evaluate, 1)
         buttons.addWidget(self.stop)
 
-        self.headline = QLabel()
+        self.headline = QLabel("No scores yet: choose truth and prediction, then press Evaluate.")
         self.headline.setWordWrap(True)
         self.headline.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.table, self.plot = ScoreTable(), ScorePlot()
         self.export = QPushButton("Save scores...")
         self.export.setToolTip("Write the scores of all images together, and of each, to a CSV file.")
         scores = _column(self.headline, self.table, self.plot, self.export)
+        scores.layout().setAlignment(self.headline, Qt.AlignmentFlag.AlignTop)
 
         self.threshold = ChoiceBox()
         self.threshold.addItems([f"{value:.2f}" for value in IOU_THRESHOLDS])
@@ -155,6 +157,7 @@ class EvaluateWidget(QWidget):
         self.objects.finding_chosen.connect(self._go_to)
         self.images.image_chosen.connect(self._open_image)
         self.tabs.currentChanged.connect(self._follow)
+        news.remembered.connect(self._follow)
         self.thresholds.image.layer_changed.connect(self._follow)
         self.thresholds.model.currentIndexChanged.connect(self._follow)
         self.viewer.events.theme.connect(self._follow_theme)
@@ -179,7 +182,8 @@ class EvaluateWidget(QWidget):
         self.table.setEnabled(not is_running)
         has_images = self.scores is not None and len(self.scores.images) > 1
         self.tabs.setTabVisible(2, has_images)
-        self.tabs.setTabEnabled(0, self.scores is not None)
+        for widget in (self.table, self.plot, self.export):
+            widget.setVisible(self.scores is not None)
         self.tabs.setTabEnabled(1, self._shown is not None)
 
     def _no_tuning(self) -> str:
@@ -279,7 +283,7 @@ class EvaluateWidget(QWidget):
             self.objects.show_findings(())
             self.legend.set_counts(None)
         self._follow()
-        if not self.tabs.isTabEnabled(self.tabs.currentIndex()) or self.tabs.currentWidget() is self.thresholds:
+        if self.tabs.currentWidget() is self.thresholds:
             self.tabs.setCurrentIndex(0)
 
     def _change_threshold(self, *_: object) -> None:
@@ -381,6 +385,11 @@ class EvaluateWidget(QWidget):
             self.close_down()
         return bool(super().event(event))
 
+    def enterEvent(self, event: QEnterEvent) -> None:
+        """Look anew at what the other panels have made meanwhile."""
+        self._follow()
+        super().enterEvent(event)
+
     def close_down(self) -> None:
         """End what is running and follow the viewer no longer."""
         if self._is_closed:
@@ -389,6 +398,7 @@ class EvaluateWidget(QWidget):
         if self.run is not None:
             self.run.detach()
         self.viewer.events.theme.disconnect(self._follow_theme)
+        news.remembered.disconnect(self._follow)
         self._forget_layers()
         self.source.disconnect_viewer()
         self.thresholds.disconnect_all()

@@ -6,6 +6,8 @@ import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from psygnal import Signal
+
 from embedseg_napari.viewer.segment_results import ResultLayers
 
 if TYPE_CHECKING:
@@ -26,12 +28,22 @@ class Origin:
     """File of the model that made it."""
 
 
+class News:
+    """Tells panels that a layer got a segmentation."""
+
+    remembered = Signal()
+
+
+news = News()
+"""The one that all panels share."""
+
 _origins: weakref.WeakKeyDictionary[Labels, Origin] = weakref.WeakKeyDictionary()
 
 
 def remember(layer: Labels, segmentation: Segmentation, model_path: Path) -> None:
     """Keep the segmentation that a layer shows, instead of an earlier one."""
     _origins[_itself(layer)] = Origin(segmentation, model_path)
+    news.remembered.emit()
 
 
 def _itself(layer: Labels) -> Labels:
