@@ -32,7 +32,7 @@ from embedseg_napari.viewer.batch_job import (
     check,
     segment_folder,
 )
-from embedseg_napari.viewer.worker import report_error, run_in_background
+from embedseg_napari.viewer.worker import RunState, report_error, run_in_background
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -199,7 +199,7 @@ class BatchPanel(QWidget):
             reason = "Choose the folder for the results."
         self.run_button.setEnabled(not is_running and not reason)
         self.run_button.setToolTip(reason or "Segment every TIFF file of the folder with the model above.")
-        self.cancel_button.setEnabled(is_running and self.current.state != "stopping")
+        self.cancel_button.setEnabled(self.current is not None and self.current.state is RunState.RUNNING)
         self.progress.setVisible(is_running)
         for widget in (self.images, self.results, self.overwrite):
             widget.setEnabled(not is_running)

@@ -120,7 +120,7 @@ class EmbeddingView(QWidget):
         self.votes = show_points(
             self.viewer,
             "votes",
-            pixels,
+            pixels[:: max(1, -(-len(pixels) // MOST_VOTES))],
             frame=place,
             into=self.votes,
             size=0.8,
@@ -168,7 +168,8 @@ def arrows(segmentation: Segmentation) -> tuple[np.ndarray, np.ndarray]:
         steps = np.zeros(at.shape)
         for t, part in enumerate(segmentation.frames):
             rows = at[:, 0] == t
-            steps[rows, 1:] = part.maps.offsets[(slice(None), *at[rows, 1:].T)].T
+            places = tuple(at[rows, 1:].T)
+            steps[rows, 1:] = np.stack([offset[places] for offset in part.maps.offsets], axis=1)
         return at.astype(float), steps
     return at.astype(float), segmentation.maps.offsets[(slice(None), *at.T)].T.astype(float)
 
@@ -179,11 +180,11 @@ def voters(part: Segmentation, label: int) -> tuple[np.ndarray, np.ndarray, np.n
     center = part.centers[label - 1].astype(float)
     at = np.argwhere(maps.seed_map > part.settings.foreground_threshold)
     index = tuple(at.T)
-    embeddings = (at + maps.offsets[(slice(None), *index)].T).astype(np.float32)
+    embeddings = (at + np.stack([offset[index] for offset in maps.offsets], axis=1)).astype(np.float32)
     # The seed is the pixel that points to the centre and has the object's score.
     distance = np.abs(embeddings - center).max(axis=1) + np.abs(maps.seed_map[index] - part.scores[label - 1])
     seed = tuple(at[int(np.argmin(distance))])
-    margins = maps.margins[(slice(None), *seed)].astype(float)
+    margins = np.array([margin[seed] for margin in maps.margins], float)
     inside = (((embeddings - center) / np.maximum(margins, 1e-12)) ** 2).sum(axis=1) < 1
     return center, margins, at[inside]
 

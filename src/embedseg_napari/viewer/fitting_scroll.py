@@ -20,6 +20,6 @@ class FittingScroll(QScrollArea):
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Follow the content's least width."""
         content = self.widget()
-        if event is not None and watched is content and event.type() in (QEvent.Type.LayoutRequest, QEvent.Type.Show):
+        if content is not None and event is not None and event.type() in (QEvent.Type.LayoutRequest, QEvent.Type.Show):
             self.setMinimumWidth(content.minimumSizeHint().width() + self.verticalScrollBar().sizeHint().width())
         return super().eventFilter(watched, event)

@@ -187,7 +187,7 @@ class ImageInput(QWidget):
         start = tuple(bounds[letter][0] for letter in results)
         is_physical = all(str(unit) != "pixel" for unit in frame.units)
         spacing = frame.spacing() if is_physical else None
-        channel = self.channel.currentData() if self.channel.isEnabled() else "all"
+        channel: Channel = self.channel.currentData() if self.channel.isEnabled() else "all"
         return Selection(layer, array, axes, channel, frame.at(start), start, spacing, region)
 
     def _take_layer(self) -> None:

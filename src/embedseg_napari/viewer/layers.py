@@ -97,7 +97,7 @@ def spatial_frame(layer: napari.layers.Layer, axes: str) -> Frame:
         n = array_of(layer).shape[c]
         translate[c] += scale[c] * (n - 1) / 2
         scale[c] *= n
-    transform = ()
+    transform: tuple[tuple[str, Any], ...] = ()
     if len(kept) == len(letters):
         transform = (("rotate", layer.rotate), ("shear", layer.shear), ("affine", layer.affine))
     return Frame(

@@ -34,7 +34,7 @@ from embedseg_napari.viewer.reclustering import Reclustering
 from embedseg_napari.viewer.segment_job import ModelLoaded, SegmentJob, segment
 from embedseg_napari.viewer.segment_results import ResultLayers
 from embedseg_napari.viewer.threshold_sliders import ThresholdSliders
-from embedseg_napari.viewer.worker import report_error, report_message, run_in_background
+from embedseg_napari.viewer.worker import RunState, report_error, report_message, run_in_background
 
 if TYPE_CHECKING:
     import napari
@@ -316,7 +316,7 @@ class SegmentWidget(QWidget):
             field.setStyleSheet(WRONG if is_wrong else "")
         self.run_button.setEnabled(not is_running and found is None)
         self.run_button.setToolTip(found[1] if found is not None else "Segment the image with the model.")
-        self.cancel_button.setEnabled(is_running and self.current.state != "stopping")
+        self.cancel_button.setEnabled(self.current is not None and self.current.state is RunState.RUNNING)
         self.progress.setVisible(is_running)
         self.image.setEnabled(not is_running)
         self.thresholds.setEnabled(not is_running)
