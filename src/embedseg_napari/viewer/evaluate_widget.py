@@ -106,6 +106,7 @@ class EvaluateWidget(QWidget):
         self.export.setToolTip("Write the scores of all images together, and of each, to a CSV file.")
         scores = _column(self.headline, self.table, self.plot, self.export)
         scores.layout().setAlignment(self.headline, Qt.AlignmentFlag.AlignTop)
+        scores.layout().setStretchFactor(self.plot, 1)
 
         self.threshold = ChoiceBox()
         self.threshold.addItems([f"{value:.2f}" for value in IOU_THRESHOLDS])
