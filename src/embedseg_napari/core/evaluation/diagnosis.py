@@ -143,11 +143,11 @@ def diagnose(compared: Comparison, threshold: float = 0.5) -> Diagnosis:
     ]
     findings += [
         _finding(Kind.MISSED, true, [i], predicted, [], true, i, best_true[i])
-        for i in np.flatnonzero(true_kinds == Kind.MISSED)
+        for i in np.flatnonzero(true_kinds == Kind.MISSED).tolist()
     ]
     findings += [
         _finding(Kind.EXTRA, true, [], predicted, [i], predicted, i, best_predicted[i])
-        for i in np.flatnonzero(predicted_kinds == Kind.EXTRA)
+        for i in np.flatnonzero(predicted_kinds == Kind.EXTRA).tolist()
     ]
     findings += [
         _finding(Kind.FOUND, true, [t[row]], predicted, [p[row]], true, t[row], found.iou[row])
