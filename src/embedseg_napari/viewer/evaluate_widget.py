@@ -176,7 +176,7 @@ class EvaluateWidget(QWidget):
         self.reason.setText(fault)
         self.reason.setVisible(bool(fault) and not is_running and not self.source.is_wrong())
         predicted = self.source.predicted.layer() if self.source.is_layers() else None
-        self.thresholds.set_origin(origin_of(predicted, self.viewer))
+        self.thresholds.set_origin(origin_of(predicted))
         self.thresholds.set_reason("Something is running; wait or stop it." if is_running else self._no_tuning())
         self.export.setEnabled(self.scores is not None)
         self.threshold.setEnabled(not is_running)

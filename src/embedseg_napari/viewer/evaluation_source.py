@@ -169,7 +169,7 @@ class EvaluationSource(QWidget):
     def _on_layers(self) -> None:
         truth, predicted = self.truth.layer(), self.predicted.layer()
         if predicted is not None:
-            origin = origin_of(predicted, self.viewer)
+            origin = origin_of(predicted)
             axes, is_named = layer_axes(predicted) if predicted.ndim == 3 else ("", False)
             has_frames = bool(origin.segmentation.frames) if origin is not None else is_named and "T" in axes
             self.stack.setCurrentText(FRAMES if has_frames or predicted.ndim > 3 else VOLUME)

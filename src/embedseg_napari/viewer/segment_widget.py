@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.events import ClusteringStarted, FrameFinished, Message, PredictionStarted, TileFinished
+from embedseg_napari.viewer import segmentations
 from embedseg_napari.viewer.batch_panel import BatchPanel
 from embedseg_napari.viewer.config_form import ChoiceBox, Folded
 from embedseg_napari.viewer.embedding_view import EmbeddingView
@@ -37,6 +38,8 @@ from embedseg_napari.viewer.threshold_sliders import ThresholdSliders
 from embedseg_napari.viewer.worker import RunState, report_error, report_message, run_in_background
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import napari
 
     from embedseg_napari.core.inference.segmentation import Segmentation
@@ -82,6 +85,7 @@ class SegmentWidget(QWidget):
         self.thresholds = ThresholdSliders()
         self.thresholds.setToolTip("After a run the objects follow at once; the network is not run again.")
         self.results = ResultLayers(viewer)
+        self._model_path: Path | None = None
         self.embedding = EmbeddingView(viewer, self.results)
         self.batch = BatchPanel(self._batch_settings)
         self.reclustering = Reclustering(self)
@@ -169,6 +173,7 @@ class SegmentWidget(QWidget):
             return
         self.reclustering.cancel()
         self._selection = selection
+        self._model_path = job.model
         self._began = time.monotonic()
         self.progress.setRange(0, 0)
         self.progress.setFormat("Loading the model")
@@ -222,8 +227,14 @@ class SegmentWidget(QWidget):
             self._say("The image was removed meanwhile; its result was dropped.")
             return
         self.results.show(selection, segmentation)
+        self._remember(segmentation)
         self.embedding.refresh()
         self._say_count(f" in {time.monotonic() - self._began:.1f} s")
+
+    def _remember(self, segmentation: Segmentation) -> None:
+        """Let the Evaluate panel find the maps behind the labels, and the model they came from."""
+        if self.results.labels is not None and self._model_path is not None:
+            segmentations.remember(self.results.labels, segmentation, self._model_path)
 
     def _take_error(self, error: Exception) -> None:
         self._say(str(error), is_wrong=True)
@@ -249,6 +260,7 @@ class SegmentWidget(QWidget):
         if self.results.selection is None:
             return
         self.results.update(segmentation)
+        self._remember(segmentation)
         self._say_count("")
         self._settle.start()
 

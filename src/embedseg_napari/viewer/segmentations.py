@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
-from embedseg_napari.viewer.segment_results import ResultLayers
-
 if TYPE_CHECKING:
     from pathlib import Path
 
     from napari.layers import Labels
-    from napari.viewer import Viewer
 
     from embedseg_napari.core.inference.segmentation import Segmentation
 
@@ -51,24 +48,6 @@ def _itself(layer: Labels) -> Labels:
     return getattr(layer, "__wrapped__", layer)
 
 
-def origin_of(layer: Labels | None, viewer: Viewer) -> Origin | None:
+def origin_of(layer: Labels | None) -> Origin | None:
     """The segmentation that a layer shows, if a panel made it and its maps were kept."""
-    if layer is None:
-        return None
-    origin = _origins.get(_itself(layer))
-    return origin if origin is not None else _from_segment_panel(layer, viewer)
-
-
-def _from_segment_panel(layer: Labels, viewer: Viewer) -> Origin | None:
-    """What an open Segment panel shows in the layer, with the model chosen there."""
-    for panel in viewer.window.dock_widgets.values():
-        results, model = getattr(panel, "results", None), getattr(panel, "model", None)
-        if (
-            isinstance(results, ResultLayers)
-            and results.labels == layer
-            and results.segmentation is not None
-            and results.has_maps()
-            and getattr(model, "path", None) is not None
-        ):
-            return Origin(results.segmentation, model.path)
-    return None
+    return None if layer is None else _origins.get(_itself(layer))

@@ -64,7 +64,7 @@ class TuningFlow(QObject):
     def find(self) -> None:
         """Search on the maps at hand, or run the chosen model first."""
         true_layer = self.source.truth.layer()
-        path, origin = self.panel.model_path(), origin_of(self.source.predicted.layer(), self.viewer)
+        path, origin = self.panel.model_path(), origin_of(self.source.predicted.layer())
         if true_layer is None:
             return
         truth = array_of(true_layer)
