@@ -9,9 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save
 
 from embedseg_napari.core.config import ModelConfig
 from embedseg_napari.core.data.images import write_atomically
@@ -61,6 +59,8 @@ def write_model_file(
         path = path.with_name(path.name + SUFFIX)
     if path.exists() and not overwrite:
         raise DataError(f"{path}: exists already; choose another name or allow overwriting.")
+    from safetensors.torch import save
+
     config = config.model_copy(update={"software_version": software_version()})
     stored = {name: _to_store(value, half) for name, value in weights.items()}
     # Through JSON text, which has no NaN: a training curve may hold some.
@@ -77,6 +77,8 @@ def write_model_file(
 
 
 def _to_store(value: Tensor, half: bool) -> Tensor:
+    import torch
+
     value = value.detach().cpu().contiguous()
     if not half or not value.dtype.is_floating_point:
         return value
@@ -93,6 +95,10 @@ def read_model_file(path: str | Path) -> tuple[dict[str, Tensor], ModelConfig]:
     ModelError
         If it is missing, damaged, too large, or of an unknown format.
     """
+    # Late, so that descriptions can be read without PyTorch.
+    import torch
+    from safetensors.torch import load
+
     path = Path(path)
     config = read_model_config(path)
     blob = _read_member(path, WEIGHTS)

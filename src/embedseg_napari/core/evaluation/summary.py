@@ -1,0 +1,44 @@
+"""Scores of several images together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from embedseg_napari.core.evaluation.matching import MatchRow
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def pool(rows_per_image: Sequence[Sequence[MatchRow]]) -> list[MatchRow]:
+    """Sum up the scores of images, one row for each threshold.
+
+    Counts are added up; precision, recall, F1 and panoptic quality are of all objects together; AP is the mean over
+    images of the per-image value, as in the papers' tables.
+
+    Parameters
+    ----------
+    rows_per_image : sequence of sequence of MatchRow
+        From :func:`match`, of at least one image, all for the same thresholds.
+    """
+    return [_pool_rows(rows) for rows in zip(*rows_per_image, strict=True)]
+
+
+def _pool_rows(rows: Sequence[MatchRow]) -> MatchRow:
+    tp, fp, fn = (sum(getattr(row, name) for row in rows) for name in ("tp", "fp", "fn"))
+    nothing = tp + fp + fn == 0
+    # The sum of the pairs' IoU is what PQ was divided out of.
+    summed_iou = sum(row.pq * (row.tp + (row.fp + row.fn) / 2) for row in rows)
+    return MatchRow(
+        rows[0].threshold,
+        tp,
+        fp,
+        fn,
+        precision=1.0 if nothing else tp / max(tp + fp, 1),
+        recall=1.0 if nothing else tp / max(tp + fn, 1),
+        f1=1.0 if nothing else 2 * tp / (2 * tp + fp + fn),
+        ap=float(np.mean([row.ap for row in rows])),
+        pq=1.0 if nothing else summed_iou / (tp + (fp + fn) / 2),
+    )

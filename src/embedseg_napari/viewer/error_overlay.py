@@ -1,0 +1,185 @@
+"""Mistakes of a segmentation as colours: the overlay's pixels, its colours, and its legend."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QWidget
+
+from embedseg_napari.core.evaluation.diagnosis import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from napari.utils.colormaps import DirectLabelColormap
+
+    from embedseg_napari.core.evaluation.diagnosis import Comparison, Diagnosis
+
+LAYER_NAME = "Mistakes"
+LARGEST_TABLE = 1 << 24
+"""Ids up to this are looked up in a table of that length; larger ones are searched for."""
+
+
+class Mark(IntEnum):
+    """Value of a pixel of the overlay."""
+
+    NOTHING = 0
+    FOUND = 1
+    EXTRA = 2
+    MISSED = 3
+    MERGE = 4
+    SPLIT = 5
+    TOO_FAR = 6
+    """A false positive and a false negative cover the same pixel: they overlap, but less than the IoU asks for."""
+
+
+MARK_OF = {kind: Mark[kind.name] for kind in Kind}
+COLORS = {
+    Mark.FOUND: "#009e73",
+    Mark.EXTRA: "#d55e00",
+    Mark.MISSED: "#56b4e9",
+    Mark.MERGE: "#f0e442",
+    Mark.SPLIT: "#cc79a7",
+    Mark.TOO_FAR: "#f2f2f2",
+}
+"""Told apart by colour-blind eyes too (Okabe and Ito)."""
+TITLES = {
+    Kind.FOUND: ("True positives", "Pairs of a true and a predicted object whose IoU reaches the threshold."),
+    Kind.EXTRA: ("False positives", "Predicted objects without a partner that are no part of a merge or split."),
+    Kind.MISSED: ("False negatives", "True objects without a partner that are no part of a merge or split."),
+    Kind.MERGE: ("Merges", "Predicted objects that cover most of two or more true objects."),
+    Kind.SPLIT: ("Splits", "True objects that hold most of two or more predicted objects."),
+}
+TOO_FAR_TITLE = ("Overlap below the IoU", "A false positive and a false negative overlap here, but too little.")
+
+
+def _meeting() -> np.ndarray:
+    """Which mark shows where a true object (row) and a predicted one (column) meet."""
+    table = np.zeros((6, 6), np.uint8)
+    table[0] = np.arange(6)
+    for true in (Mark.MISSED, Mark.MERGE, Mark.SPLIT):
+        # A lost object must not hide below the neighbour that was found, nor below its own fragments.
+        table[true] = [true, true, Mark.EXTRA, true, Mark.MERGE, Mark.SPLIT]
+    table[Mark.FOUND] = np.arange(6)
+    # What only the truth covers of a pair stays empty: the overlay shows how well it fits.
+    table[Mark.MISSED, Mark.EXTRA] = Mark.TOO_FAR
+    return table
+
+
+MEETING = _meeting()
+
+
+def paint(truth: np.ndarray, predicted: np.ndarray, compared: Comparison, found: Diagnosis) -> np.ndarray:
+    """Paint every pixel with what became of its object.
+
+    Parameters
+    ----------
+    truth : ndarray, shape ((Z,) Y, X) or (K, (Z,) Y, X)
+        Ids, or planes of one object each.
+    predicted : ndarray, shape ((Z,) Y, X)
+        Ids.
+    compared, found : Comparison, Diagnosis
+        From `core.evaluation.diagnosis`.
+
+    Returns
+    -------
+    ndarray, shape ((Z,) Y, X), uint8
+        Values of `Mark`.
+    """
+    there = _marks(predicted, compared.predicted.ids, found.predicted_kinds)
+    if truth.ndim == predicted.ndim:
+        return MEETING[_marks(truth, compared.true.ids, found.true_kinds), there]
+    out = there.copy()
+    for number, kind in zip(compared.true.ids, found.true_kinds, strict=True):
+        if kind is not Kind.FOUND:
+            inside = truth[number - 1] != 0
+            out[inside] = MEETING[MARK_OF[kind], there[inside]]
+    return out
+
+
+def _marks(labels: np.ndarray, ids: np.ndarray, kinds: np.ndarray) -> np.ndarray:
+    """Mark of the object at every pixel."""
+    marks = np.array([MARK_OF[kind] for kind in kinds], np.uint8)
+    if len(ids) == 0:
+        return np.zeros(labels.shape, np.uint8)
+    if ids[0] > 0 and ids[-1] <= LARGEST_TABLE:
+        table = np.zeros(int(ids[-1]) + 1, np.uint8)
+        table[ids] = marks
+        return table[labels]
+    at = np.minimum(np.searchsorted(ids, labels), len(ids) - 1)
+    return np.where(ids[at] == labels, marks[at], np.uint8(0))
+
+
+def colormap(shown: Collection[Kind] = tuple(Kind)) -> DirectLabelColormap:
+    """Colours of the overlay; kinds that are not shown are clear."""
+    from napari.utils.colormaps import DirectLabelColormap
+
+    visible = {MARK_OF[kind] for kind in shown}
+    if visible & {Mark.EXTRA, Mark.MISSED}:
+        visible.add(Mark.TOO_FAR)
+    colors = {mark: color if mark in visible else "transparent" for mark, color in COLORS.items()}
+    return DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", **colors})
+
+
+def mark_names() -> list[str]:
+    """What each value of the overlay means, 0 first."""
+    return ["", *(str(kind) for kind in sorted(Kind, key=MARK_OF.__getitem__)), TOO_FAR_TITLE[0].lower()]
+
+
+def swatch(color: str, size: int = 12) -> QPixmap:
+    """Square of a colour with a thin edge, visible on dark and light ground."""
+    pixmap = QPixmap(size, size)
+    pixmap.fill(QColor(color))
+    painter = QPainter(pixmap)
+    painter.setPen(QColor("#808080"))
+    painter.drawRect(0, 0, size - 1, size - 1)
+    painter.end()
+    return pixmap
+
+
+class Legend(QWidget):
+    """The overlay's colours with the number of each kind; the boxes show and hide kinds."""
+
+    shown_changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        layout = QGridLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setVerticalSpacing(2)
+        self.boxes: dict[Kind, QCheckBox] = {}
+        for index, kind in enumerate(Kind):
+            title, tip = TITLES[kind]
+            box = QCheckBox(title)
+            box.setChecked(True)
+            box.setIcon(QIcon(swatch(COLORS[MARK_OF[kind]])))
+            box.setToolTip(f"{tip} Untick to hide them in the overlay and in the table.")
+            box.toggled.connect(self._emit)
+            self.boxes[kind] = box
+            layout.addWidget(box, index % 3, index // 3)
+        # A box that follows the two kinds it is made of, so that all swatches stand in line.
+        self.too_far = QCheckBox(TOO_FAR_TITLE[0])
+        self.too_far.setIcon(QIcon(swatch(COLORS[Mark.TOO_FAR])))
+        self.too_far.setToolTip(TOO_FAR_TITLE[1])
+        self.too_far.setChecked(True)
+        self.too_far.setEnabled(False)
+        self.too_far.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        layout.addWidget(self.too_far, 2, 1)
+
+    def _emit(self) -> None:
+        self.too_far.setChecked(bool({Kind.EXTRA, Kind.MISSED} & self.shown()))
+        self.shown_changed.emit()
+
+    def shown(self) -> set[Kind]:
+        """Kinds whose box is ticked."""
+        return {kind for kind, box in self.boxes.items() if box.isChecked()}
+
+    def set_counts(self, counts: dict[Kind, int] | None) -> None:
+        """Write the number of findings behind each title; None for none."""
+        for kind, box in self.boxes.items():
+            title = TITLES[kind][0]
+            box.setText(title if counts is None else f"{title}: {counts.get(kind, 0)}")

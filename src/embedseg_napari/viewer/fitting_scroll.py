@@ -1,0 +1,25 @@
+"""A panel that scrolls up and down, and is never narrower than what it holds."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtWidgets import QScrollArea, QWidget
+
+
+class FittingScroll(QScrollArea):
+    """Scrolls vertically; its width follows the content, so that nothing is cut off at the side."""
+
+    def __init__(self, content: QWidget, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWidgetResizable(True)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setFrameShape(QScrollArea.Shape.NoFrame)
+        self.setWidget(content)
+        content.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Follow the content's least width."""
+        content = self.widget()
+        if content is not None and event is not None and event.type() in (QEvent.Type.LayoutRequest, QEvent.Type.Show):
+            self.setMinimumWidth(content.minimumSizeHint().width() + self.verticalScrollBar().sizeHint().width())
+        return super().eventFilter(watched, event)

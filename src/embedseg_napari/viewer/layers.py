@@ -1,0 +1,251 @@
+"""Layers to arrays, and results to layers: created once, then updated, in the place of the layer they came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from embedseg_napari.core.axes import KNOWN, guess_axes, parse_axes, spatial_axes
+from embedseg_napari.core.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import napari.layers
+    from napari.viewer import Viewer
+    from numpy.typing import NDArray
+
+
+RESULT = "embedseg_napari"
+"""Key in the metadata of layers that hold results; lists of input images leave them out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Where the pixels of a result lie in the viewer.
+
+    Results have the axes T(Z)YX of their image, without its channels. A channel axis in front is left out, for napari
+    aligns layers at their last axes; one between other axes becomes a single pixel as thick as all channels, so that
+    the result is seen beside each of them.
+    """
+
+    axes: str
+    """Letters of the layer's axes; a thick channel axis is there as ``C``."""
+    scale: tuple[float, ...]
+    translate: tuple[float, ...]
+    units: tuple[Any, ...]
+    axis_labels: tuple[str, ...]
+    transform: tuple[tuple[str, Any], ...] = ()
+    """Rotation, shear and affine, where the layer has some and no axis was left out."""
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes of the layers that are shown here."""
+        return len(self.axes)
+
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments for ``viewer.add_*``."""
+        return {
+            "scale": self.scale,
+            "translate": self.translate,
+            "units": self.units,
+            "axis_labels": self.axis_labels,
+            **dict(self.transform),
+        }
+
+    def at(self, start: Sequence[float]) -> Frame:
+        """The frame of a part of the image that begins at a pixel, one value per axis of the results, T(Z)YX."""
+        shift = self.coordinates(np.asarray(start, float)[None])[0]
+        translate = tuple(t + s * float(x) for t, s, x in zip(self.translate, self.scale, shift, strict=True))
+        return replace(self, translate=translate)
+
+    def array(self, values: NDArray[Any]) -> NDArray[Any]:
+        """An array with axes T(Z)YX, with those of the layer."""
+        return np.expand_dims(values, self.axes.index("C")) if "C" in self.axes else values
+
+    def coordinates(self, points: NDArray[Any]) -> NDArray[Any]:
+        """Points (n, T(Z)YX) in pixels, with the axes of the layer."""
+        return np.insert(points, self.axes.index("C"), 0, axis=1) if "C" in self.axes else points
+
+    def spacing(self) -> tuple[float, ...]:
+        """Pixel size per spatial axis (z, y, x), in the layer's units."""
+        return tuple(abs(self.scale[self.axes.index(letter)]) for letter in spatial_axes(self.axes))
+
+
+def spatial_frame(layer: napari.layers.Layer, axes: str) -> Frame:
+    """Where results of a layer's image belong.
+
+    Parameters
+    ----------
+    layer : Layer
+        An Image or Labels layer.
+    axes : str
+        One letter per axis of its array.
+    """
+    axes = parse_axes(axes)
+    letters = axes[:-1] if getattr(layer, "rgb", False) else axes
+    if len(letters) != layer.ndim:
+        raise DataError(f"Axes {axes!r} do not fit layer {layer.name!r} of shape {array_of(layer).shape}.")
+    scale, translate = [float(v) for v in layer.scale], [float(v) for v in layer.translate]
+    kept = list(range(len(letters)))
+    if letters.startswith("C"):
+        kept = kept[1:]
+    elif "C" in letters:
+        c = letters.index("C")
+        n = array_of(layer).shape[c]
+        translate[c] += scale[c] * (n - 1) / 2
+        scale[c] *= n
+    transform: tuple[tuple[str, Any], ...] = ()
+    if len(kept) == len(letters):
+        transform = (("rotate", layer.rotate), ("shear", layer.shear), ("affine", layer.affine))
+    return Frame(
+        "".join(letters[i] for i in kept),
+        tuple(scale[i] for i in kept),
+        tuple(translate[i] for i in kept),
+        tuple(layer.units[i] for i in kept),
+        tuple(layer.axis_labels[i] for i in kept),
+        transform,
+    )
+
+
+def array_of(layer: napari.layers.Layer) -> Any:
+    """The array of an Image or Labels layer; of a pyramid, its full resolution."""
+    return layer.data[0] if getattr(layer, "multiscale", False) else layer.data
+
+
+def layer_axes(layer: napari.layers.Layer, ndim: int | None = None, n_channels: int = 1) -> tuple[str, bool]:
+    """Axes of a layer's array, and whether the layer itself names them (else they are guessed from the shape).
+
+    Parameters
+    ----------
+    layer : Layer
+        An Image or Labels layer.
+    ndim : {2, 3}, optional
+        Spatial dimensions of the model, if known.
+    n_channels : int
+        Channels of the model.
+    """
+    shape = tuple(int(n) for n in array_of(layer).shape)
+    is_rgb = bool(getattr(layer, "rgb", False))
+    named = "".join(str(label) for label in layer.axis_labels).upper() + ("C" if is_rgb else "")
+    if (
+        len(named) == len(shape)
+        and set(named) <= set(KNOWN)
+        and len(set(named)) == len(named)
+        and {"Y", "X"} <= set(named)
+    ):
+        return named, True
+    if is_rgb:
+        return guess_axes(shape[:-1], ndim, 1).replace("C", "T") + "C", False
+    return guess_axes(shape, ndim, n_channels), False
+
+
+def is_shown(viewer: Viewer, layer: napari.layers.Layer | None) -> bool:
+    """Whether a layer made earlier is still there; the user may have removed it."""
+    return layer is not None and layer in viewer.layers
+
+
+def show_labels(
+    viewer: Viewer,
+    name: str,
+    data: NDArray[np.int32],
+    *,
+    frame: Frame,
+    features: Any = None,
+    into: napari.layers.Labels | None = None,
+    **options: Any,
+) -> napari.layers.Labels:
+    """Show a label image.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        Where.
+    name : str
+        Name of the layer if it is new.
+    data : ndarray, shape ((T,) (Z,) Y, X)
+        Ids, 0 background.
+    frame : Frame
+        From :func:`spatial_frame`.
+    features : DataFrame or dict, optional
+        One row per id with a column ``index``.
+    into : Labels, optional
+        Layer of an earlier result to be replaced, if it is still there.
+    **options
+        Passed on where the layer is new.
+    """
+    return _show(viewer, viewer.add_labels, frame.array(data), name, frame, into, options, features=features)
+
+
+def show_image(
+    viewer: Viewer,
+    name: str,
+    data: NDArray[Any],
+    *,
+    frame: Frame,
+    into: napari.layers.Image | None = None,
+    **options: Any,
+) -> napari.layers.Image:
+    """Show an image, such as a seed map; see :func:`show_labels`."""
+    return _show(viewer, viewer.add_image, frame.array(data), name, frame, into, options)
+
+
+def show_points(
+    viewer: Viewer,
+    name: str,
+    points: NDArray[Any],
+    *,
+    frame: Frame,
+    features: Any = None,
+    into: napari.layers.Points | None = None,
+    **options: Any,
+) -> napari.layers.Points:
+    """Show points (n, T(Z)YX) in pixels of the image; see :func:`show_labels`."""
+    options = {"ndim": frame.ndim, **options}
+    return _show(viewer, viewer.add_points, frame.coordinates(points), name, frame, into, options, features=features)
+
+
+def show_vectors(
+    viewer: Viewer,
+    name: str,
+    starts: NDArray[Any],
+    steps: NDArray[Any],
+    *,
+    frame: Frame,
+    into: napari.layers.Vectors | None = None,
+    **options: Any,
+) -> napari.layers.Vectors:
+    """Show arrows from points (n, T(Z)YX) by steps of the same shape, both in pixels; see :func:`show_labels`."""
+    data = np.stack([frame.coordinates(starts), frame.coordinates(steps)], axis=1)
+    options = {"ndim": frame.ndim, **options}
+    return _show(viewer, viewer.add_vectors, data, name, frame, into, options)
+
+
+def _show(
+    viewer: Viewer,
+    add: Callable[..., Any],
+    data: NDArray[Any],
+    name: str,
+    frame: Frame,
+    into: Any,
+    options: dict[str, Any],
+    *,
+    features: Any = None,
+) -> Any:
+    if into is None or not is_shown(viewer, into) or into.ndim != frame.ndim:
+        if features is not None:
+            options = {**options, "features": features}
+        active = viewer.layers.selection.active
+        layer = add(data, name=name, **{"metadata": {RESULT: "result"}, **frame.options(), **options})
+        # A result does not take the selection away from the layer the user works with.
+        if active is not None:
+            viewer.layers.selection.active = active
+        return layer
+    into.data = data
+    if features is not None:
+        into.features = features
+    if tuple(into.scale) != frame.scale or tuple(into.translate) != frame.translate:
+        into.scale, into.translate = frame.scale, frame.translate
+    return into

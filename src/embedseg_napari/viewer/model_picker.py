@@ -1,0 +1,111 @@
+"""Choosing a model: the bundled and recent ones in a list, any other from a file dialog."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from embedseg_napari.core.errors import ModelError
+from embedseg_napari.viewer.config_form import ChoiceBox
+from embedseg_napari.viewer.models import MODEL_FILTER, KnownModel, describe, models, read_config
+from embedseg_napari.viewer.worker import report_error
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from embedseg_napari.core.config import ModelConfig
+
+
+class ModelPicker(QWidget):
+    """A list of models, a Browse button and a line that says what the chosen one works on."""
+
+    model_changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.box = ChoiceBox()
+        self.box.setToolTip("Models that come with the plugin, and those trained or used lately.")
+        self.browse = QPushButton("Browse...")
+        self.browse.setToolTip("Choose a model file: .embedseg, or a .pth of the original EmbedSeg.")
+        self.about = QLabel()
+        self.about.setWordWrap(True)
+        self.about.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        row = QHBoxLayout()
+        row.addWidget(self.box, 1)
+        row.addWidget(self.browse)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        layout.addLayout(row)
+        layout.addWidget(self.about)
+        self._known: list[KnownModel] = []
+        self.config: ModelConfig | None = None
+        """What the chosen model says about itself; None without a model and for original checkpoints."""
+        self.fault = ""
+        """Why the chosen model cannot be used."""
+        self.browse.clicked.connect(self._browse)
+        self.box.currentIndexChanged.connect(self._choose)
+        models.changed.connect(self._take)
+        self._list()
+
+    @property
+    def path(self) -> Path | None:
+        """File of the chosen model."""
+        index = self.box.currentIndex()
+        return self._known[index].path if 0 <= index < len(self._known) else None
+
+    def choose(self, path: str | Path) -> None:
+        """Add a file to the list and choose it.
+
+        Raises
+        ------
+        ModelError
+            If it is no model file.
+        """
+        models.remember(path)
+
+    def close_down(self) -> None:
+        """Follow the list of models no longer."""
+        models.changed.disconnect(self._take, missing_ok=True)
+
+    def _take(self, known: KnownModel | None) -> None:
+        self._list(None if known is None else known.path)
+
+    def _list(self, chosen: Path | None = None) -> None:
+        chosen = chosen or self.path
+        self._known = models.all()
+        paths = [known.path for known in self._known]
+        self.box.blockSignals(True)
+        self.box.clear()
+        for known in self._known:
+            self.box.addItem(known.name + (" (bundled)" if known.is_bundled else ""))
+            self.box.setItemData(self.box.count() - 1, str(known.path), Qt.ItemDataRole.ToolTipRole)
+        if not self._known:
+            self.box.addItem("no model yet")
+        self.box.setCurrentIndex(paths.index(chosen) if chosen in paths else 0)
+        self.box.blockSignals(False)
+        self._choose()
+
+    def _choose(self, *_: object) -> None:
+        self.config, self.fault = None, ""
+        if self.path is None:
+            self.about.setText("Train one in EmbedSeg: Train, or press Browse.")
+        else:
+            try:
+                self.config = read_config(self.path)
+                self.about.setText(describe(self.config))
+            except ModelError as error:
+                self.fault = str(error)
+                self.about.setText("This file cannot be used.")
+        self.model_changed.emit()
+
+    def _browse(self) -> None:
+        folder = str(self.path.parent) if self.path is not None else ""
+        name, _ = QFileDialog.getOpenFileName(self, "Choose a model", folder, MODEL_FILTER)
+        if name:
+            try:
+                self.choose(name)
+            except ModelError as error:
+                report_error(error)

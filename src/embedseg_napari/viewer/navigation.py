@@ -1,0 +1,48 @@
+"""Bringing a place of a layer before the user's eyes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari.layers import Layer
+    from napari.viewer import Viewer
+
+LEAST_PIXELS, GOOD_PIXELS = 24, 80
+"""Screen pixels below which an object is too small to see, and to which it is then brought."""
+
+
+def go_to(
+    viewer: Viewer, layer: Layer, center: Sequence[float], lower: Sequence[float], upper: Sequence[float]
+) -> None:
+    """Centre the camera on a place of a layer and step through the other axes to it.
+
+    The zoom stays, unless the object would be too small to see.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        What to move.
+    layer : Layer
+        Whose pixels are meant.
+    center : sequence of float
+        Pixel to look at, one value per axis of the layer.
+    lower, upper : sequence of float
+        Bounding box of the object, in pixels.
+    """
+    world = np.asarray(layer.data_to_world(tuple(center)), float)
+    first = viewer.dims.ndim - layer.ndim
+    viewer.dims.set_point(range(first, viewer.dims.ndim), world.tolist())
+    point = np.asarray(viewer.dims.point, float)
+    shown = list(viewer.dims.displayed)
+    # Since napari 0.9 the camera belongs to the viewer's scene.
+    camera = getattr(viewer, "scene", viewer).camera
+    camera.center = tuple(world[a - first] if a >= first else point[a] for a in shown)
+    sides = (np.asarray(upper, float) - lower) * np.abs(layer.scale)
+    extent = max(float(sides[a - first]) for a in shown if a >= first)
+    if extent * camera.zoom < LEAST_PIXELS:
+        camera.zoom = GOOD_PIXELS / extent

@@ -1,0 +1,208 @@
+"""What a training will work with, in plain words, before it starts."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from embedseg_napari.core.data.checks import NETWORK_REACH, check_examples
+from embedseg_napari.core.data.statistics import measure
+from embedseg_napari.core.errors import EmbedSegError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+
+    from embedseg_napari.core.config import ModelConfig, TrainingConfig
+    from embedseg_napari.core.data.pairs import Example
+    from embedseg_napari.core.data.statistics import DatasetStatistics
+    from embedseg_napari.core.training.planning import TrainingPlan
+
+BYTES_PER_PIXEL = {2: 3700, 3: 1400}
+"""Memory of a training step in float32 for each pixel of its crops: twice what the network keeps for its gradient
+(1865 and 689 bytes, counted). About half in a 16-bit format."""
+NETWORK_BYTES = 400 * 2**20
+"""PyTorch itself, weights, averages and optimiser state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What was found out about data and settings."""
+
+    rows: tuple[tuple[str, str], ...] = ()
+    """Topic and sentence."""
+    warnings: tuple[str, ...] = ()
+    problem: str = ""
+    """Why training cannot start; empty if it can."""
+
+
+def inspect_data(training: Sequence[Example], validation: Sequence[Example] | None) -> Findings:
+    """Look at the images alone; loads no PyTorch.
+
+    Parameters
+    ----------
+    training : sequence of Example
+        Training images.
+    validation : sequence of Example, optional
+        Held-out images; None leaves the choice to the trainer.
+    """
+    try:
+        warnings = check_examples([*training, *(validation or [])])
+        statistics = measure(training)
+    except EmbedSegError as error:
+        return Findings(problem=str(error))
+    return Findings(tuple(_data_rows(statistics, training, validation)), tuple(warnings))
+
+
+def inspect_plan(
+    training: Sequence[Example],
+    validation: Sequence[Example] | None,
+    config: TrainingConfig,
+    start_from: ModelConfig | None,
+    device: str,
+    found: Findings | None = None,
+) -> Findings:
+    """Look at images, settings and device together; loads PyTorch, so it belongs into a worker thread.
+
+    Parameters
+    ----------
+    training, validation
+        As in :func:`inspect_data`.
+    config : TrainingConfig
+        Settings.
+    start_from : ModelConfig, optional
+        Of the model training starts from.
+    device : str
+        As in `choose_device`.
+    found : Findings, optional
+        Of the data, where they were looked at already.
+    """
+    from embedseg_napari.core.training.planning import plan_training
+
+    found = found or inspect_data(training, validation)
+    if found.problem:
+        return found
+    try:
+        plan = plan_training(config, training, start_from, device)
+    except EmbedSegError as error:
+        return Findings(found.rows, found.warnings, str(error))
+    rows, warnings = list(found.rows), list(found.warnings)
+    if validation is None:
+        held_out = _held_out(config, training)
+        rows[0] = ("Images", images_sentence(len(training) - held_out, held_out))
+    crop = " x ".join(map(str, plan.crop_size))
+    rows.append(("Crops", f"{crop} pixels, {_count(plan.batch_size, 'crop')} in each step"))
+    rows.append(("Device", device_sentence(plan)))
+    needed, available = memory_needed(plan), memory_available(plan.device)
+    if available is None:
+        rows.append(("Memory", f"about {_gigabytes(needed)} for a step"))
+    else:
+        rows.append(("Memory", f"about {_gigabytes(needed)} for a step, {_gigabytes(available)} free"))
+        if needed > available:
+            warnings.insert(
+                0,
+                "A step may need more memory than is free; take a smaller batch size or crop size under More settings.",
+            )
+    return Findings(tuple(rows), tuple(warnings))
+
+
+def _held_out(config: TrainingConfig, training: Sequence[Example]) -> int:
+    from embedseg_napari.core.data.splitting import split_validation
+    from embedseg_napari.core.training.trainer import FEW_IMAGES
+
+    if config.validation_fraction == 0 or len(training) < FEW_IMAGES:
+        return 0
+    return len(split_validation(training, config.validation_fraction, seed=config.seed)[1])
+
+
+def _data_rows(
+    statistics: DatasetStatistics, training: Sequence[Example], validation: Sequence[Example] | None
+) -> list[tuple[str, str]]:
+    kind = f"{statistics.ndim}D, {_count(statistics.n_channels, 'channel')}"
+    if statistics.is_overlapping:
+        kind += ", objects may overlap"
+    sizes = statistics.sizes
+    widest = max(sizes.maximum)
+    rows = [
+        ("Images", images_sentence(len(training), len(validation or ()))),
+        ("Kind", kind),
+        (
+            "Objects",
+            f"{statistics.n_objects:,}, covering {100 * statistics.foreground_fraction:.0f} % of the labelled area",
+        ),
+        (
+            "Size",
+            f"{' x '.join(f'{extent:.0f}' for extent in sizes.mean)} pixels on average, the widest {widest:.0f}; "
+            + (
+                f"well within the network's reach (about {NETWORK_REACH})"
+                if widest <= NETWORK_REACH
+                else f"more than the network's reach (about {NETWORK_REACH})"
+            ),
+        ),
+        ("Pixel size", spacing_sentence(statistics, training)),
+    ]
+    return rows
+
+
+def images_sentence(n_training: int, n_held_out: int) -> str:
+    """How many images train, and how many judge."""
+    if not n_held_out:
+        return f"{n_training}, none held out (no score will be known)"
+    return f"{n_training} to train on, {n_held_out} held out to score the model"
+
+
+def spacing_sentence(statistics: DatasetStatistics, training: Sequence[Example]) -> str:
+    """The physical pixel size, and what it is used for."""
+    if statistics.spacing is None:
+        return "not known" + ("; voxels are taken as cubes" if statistics.ndim == 3 else "; not needed in 2D")
+    unit = next((example.unit for example in training if example.spacing is not None), None) or "units"
+    unit = {"micrometer": "µm", "micron": "µm", "um": "µm", "nanometer": "nm"}.get(unit, unit)
+    text = f"{' x '.join(f'{step:.3g}' for step in statistics.spacing)} {unit}"
+    if statistics.ndim == 3:
+        text += f"; voxels {statistics.spacing[0] / statistics.spacing[-1]:.3g} times as deep as wide"
+    return text
+
+
+def device_sentence(plan: TrainingPlan) -> str:
+    """Where training will run, and in which number format."""
+    import torch
+
+    if plan.device.type == "cuda":
+        name = torch.cuda.get_device_name(plan.device)
+    elif plan.device.type == "mps":
+        name = "Apple GPU"
+    else:
+        name = f"CPU, {_count(os.cpu_count() or 1, 'core')}"
+    return f"{name}, {plan.precision}"
+
+
+def memory_needed(plan: TrainingPlan) -> float:
+    """Bytes that a training step will take, roughly."""
+    pixels = float(plan.batch_size)
+    for side in plan.crop_size:
+        pixels *= side
+    share = 1.0 if plan.precision == "float32" else 0.5
+    return NETWORK_BYTES + share * pixels * BYTES_PER_PIXEL[plan.statistics.ndim]
+
+
+def memory_available(device: torch.device) -> float | None:
+    """Free bytes of a device's memory; None where the system does not tell."""
+    if device.type == "cuda":
+        import torch
+
+        return float(torch.cuda.mem_get_info(device)[0])
+    if device.type == "cpu":
+        import psutil  # type: ignore[import-untyped]
+
+        return float(psutil.virtual_memory().available)
+    return None
+
+
+def _count(n: int, word: str) -> str:
+    return f"{n:,} {word}{'' if n == 1 else 's'}"
+
+
+def _gigabytes(n: float) -> str:
+    return f"{n / 2**30:.1f} GB"

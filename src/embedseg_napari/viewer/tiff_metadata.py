@@ -1,0 +1,183 @@
+"""What napari's own TIFF reader leaves out: pixel size, units, the meaning of axes, names of channels.
+
+Napari opens a TIFF as a bare array. When a layer that came from a TIFF appears, the metadata is read from its file and
+the layer completed. Claiming TIFFs with a reader of our own would make napari ask for a reader at every file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tifffile
+
+from embedseg_napari.core.axes import KNOWN, guess_axes, spatial_axes
+from embedseg_napari.core.data.images import SUFFIXES
+from embedseg_napari.core.data.metadata import read_metadata
+from embedseg_napari.core.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari.layers import Layer
+    from napari.viewer import Viewer
+
+logger = logging.getLogger(__name__)
+
+CHANNEL_NAMES = "channel_names"
+"""Key of a layer's metadata."""
+PIXEL = "pixel"
+
+_completed: set[object] = set()
+"""Unique ids of layers that were looked at: what a user changes afterwards stays."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a TIFF file says about its first image."""
+
+    shape: tuple[int, ...]
+    axes: str
+    """Letters of its axes; empty if the file leaves some open."""
+    spacing: tuple[float, float, float] | None
+    """Physical pixel size (z, y, x); z is that of x where the file does not give one."""
+    unit: str | None
+    channel_names: tuple[str, ...]
+
+
+def watch_layers(viewer: Viewer) -> None:
+    """Complete the layers of a viewer that came from TIFF files, and all that come later.
+
+    Every panel calls this when it opens; calling it again does no harm.
+    """
+    # Napari keeps one connection per callback, however often it is made.
+    viewer.layers.events.inserted.connect(_on_inserted)
+    changed = [complete(layer) for layer in viewer.layers]
+    if any(changed) and len(viewer.layers) == sum(changed):
+        viewer.reset_view()
+
+
+def on_activate(_: Any) -> None:
+    """Watch the viewer in which the plugin is used for the first time; the manifest names this."""
+    import napari
+
+    viewer = napari.current_viewer()
+    if viewer is not None:
+        watch_layers(viewer)
+
+
+def _on_inserted(event: Any) -> None:
+    if not complete(event.value) or len(event.source) > 1:
+        return
+    # The first layer was fitted into the window before it had its size.
+    import napari
+
+    viewer = napari.current_viewer()
+    if viewer is not None and event.value in viewer.layers:
+        viewer.reset_view()
+
+
+def complete(layer: Layer) -> bool:
+    """Give an Image or Labels layer from a TIFF what its file says and the layer does not; True if its size changed.
+
+    Scale and units are left alone where somebody (another reader, the user) has set them, axis labels likewise. Each
+    layer is looked at once.
+    """
+    from napari.layers import Image, Labels
+
+    if not isinstance(layer, (Image, Labels)) or layer.multiscale or layer.unique_id in _completed:
+        return False
+    _completed.add(layer.unique_id)
+    path = layer.source.path
+    if path is None or Path(path).suffix.lower() not in SUFFIXES or not Path(path).is_file():
+        return False
+    try:
+        header = read_header(path)
+    except DataError as error:
+        # The image is open already; all that is missing is the size of its pixels.
+        logger.warning("%s", error)
+        return False
+    if header.shape != tuple(layer.data.shape):
+        logger.info("%s: the layer has another shape than the file; its metadata is left out.", path)
+        return False
+    axes = header.axes or guess_axes(header.shape)
+    letters = axes[:-1] if getattr(layer, "rgb", False) else axes
+    if len(letters) != layer.ndim:
+        return False
+    if header.axes and _has_plain_labels(layer):
+        layer.axis_labels = axis_labels(letters)
+    if header.channel_names and CHANNEL_NAMES not in layer.metadata:
+        layer.metadata = {**layer.metadata, CHANNEL_NAMES: list(header.channel_names)}
+    if header.spacing is None or not _has_plain_scale(layer):
+        return False
+    spacing = header.spacing[-len(spatial_axes(axes)) :]
+    layer.scale = axis_scale(letters, spacing)
+    layer.units = axis_units(letters, header.unit)
+    return True
+
+
+def read_header(path: str | Path) -> Header:
+    """Read what a TIFF says about its first image, without its pixels.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read.
+    """
+    try:
+        with tifffile.TiffFile(path) as tif:
+            series = tif.series[0]
+            shape, named = tuple(int(n) for n in series.shape), series.axes
+            steps, unit, names = read_metadata(tif)
+    except Exception as error:
+        # On damaged files the TIFF library raises errors of a dozen unrelated types.
+        raise DataError(f"{path}: its metadata cannot be read ({error}); pixel size and axes are left open.") from error
+    letters = named.upper().replace("S", "C")
+    is_known = set(letters) <= set(KNOWN) and len(set(letters)) == len(letters) and {"Y", "X"} <= set(letters)
+    axes = letters if is_known else ""
+    if "C" not in axes or len(names) != shape[axes.index("C")]:
+        names = ()
+    spacing = None if steps is None else (steps[2] if steps[0] is None else steps[0], steps[1], steps[2])
+    return Header(shape, axes, spacing, unit, names)
+
+
+def axis_labels(axes: str) -> tuple[str, ...]:
+    """Labels of a layer's axes: the letters in lower case, as napari's own readers write them."""
+    return tuple(axes.lower())
+
+
+def axis_scale(axes: str, spacing: Sequence[float] | None) -> tuple[float, ...]:
+    """Scale of a layer: pixel size (z, y, x) on its spatial axes, 1 on time and channels."""
+    space = spatial_axes(axes)
+    if spacing is None:
+        return (1.0,) * len(axes)
+    sizes = dict(zip(space, spacing, strict=True))
+    return tuple(float(sizes.get(letter, 1.0)) for letter in axes)
+
+
+def axis_units(axes: str, unit: str | None) -> tuple[str, ...]:
+    """Units of a layer: that of its pixel size on spatial axes where napari knows it, else pixels."""
+    known = unit if unit and _is_length(unit) else PIXEL
+    return tuple(known if letter in "ZYX" else PIXEL for letter in axes)
+
+
+def _is_length(unit: str) -> bool:
+    import pint
+
+    with contextlib.suppress(pint.PintError, ValueError, TypeError, AttributeError):
+        return bool(pint.get_application_registry().Unit(unit).is_compatible_with("meter"))
+    logger.info("The unit %r is unknown; sizes are shown without unit.", unit)
+    return False
+
+
+def _has_plain_scale(layer: Layer) -> bool:
+    return bool(np.all(np.asarray(layer.scale) == 1)) and all(str(unit) == PIXEL for unit in layer.units)
+
+
+def _has_plain_labels(layer: Layer) -> bool:
+    """Whether axes have the names that napari makes up: -2, -1 or axis -2, axis -1."""
+    return all(str(label).removeprefix("axis ").lstrip("-").isdecimal() for label in layer.axis_labels)

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import tifffile
+
+from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.evaluation.folders import pair_folders, read_pair
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def write(folder: Path, name: str, array: np.ndarray) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    tifffile.imwrite(folder / name, array, photometric="minisblack")
+
+
+@pytest.fixture
+def labels() -> np.ndarray:
+    return np.kron(np.array([[1, 2], [0, 3]], np.uint16), np.ones((4, 4), np.uint16))
+
+
+def test_pairs_by_name_in_natural_order(tmp_path: Path, labels: np.ndarray) -> None:
+    for name in ("a10.tif", "a2.tif"):
+        write(tmp_path / "truth" / "masks", name, labels)
+        write(tmp_path / "predicted", name.replace(".tif", ".ome.tif"), labels)
+    write(tmp_path / "predicted", "more.tif", labels)
+    pairs, extra = pair_folders(tmp_path / "truth", tmp_path / "predicted")
+    assert [pair.name for pair in pairs] == ["a2", "a10"]
+    assert extra == ["more"]
+    true, predicted = read_pair(pairs[0])
+    np.testing.assert_array_equal(true, predicted)
+
+
+def test_planes_are_told_by_their_axis(tmp_path: Path, labels: np.ndarray) -> None:
+    write(tmp_path / "truth", "a.tif", np.stack([labels == i for i in (1, 2, 3)]).astype(np.uint8) * 255)
+    write(tmp_path / "predicted", "a.tif", labels)
+    true, _ = read_pair(pair_folders(tmp_path / "truth", tmp_path / "predicted")[0][0])
+    assert true.dtype == bool
+    assert true.shape == (3, 8, 8)
+
+
+def test_missing_predictions_are_named(tmp_path: Path, labels: np.ndarray) -> None:
+    write(tmp_path / "truth", "a.tif", labels)
+    write(tmp_path / "truth", "b.tif", labels)
+    write(tmp_path / "predicted", "a.tif", labels)
+    with pytest.raises(DataError, match=r"1 of 2 true images \(b\)"):
+        pair_folders(tmp_path / "truth", tmp_path / "predicted")
+
+
+def test_empty_folder(tmp_path: Path, labels: np.ndarray) -> None:
+    write(tmp_path / "truth", "a.tif", labels)
+    (tmp_path / "predicted").mkdir()
+    with pytest.raises(DataError, match="no TIFF images"):
+        pair_folders(tmp_path / "truth", tmp_path / "predicted")
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((8, 8), np.float32), "whole numbers"),
+        (np.full((8, 8), -1, np.int16), "negative"),
+        (np.zeros((8, 9), np.uint16), "same size"),
+    ],
+)
+def test_files_that_cannot_be_scored(tmp_path: Path, labels: np.ndarray, array: np.ndarray, message: str) -> None:
+    write(tmp_path / "truth", "a.tif", labels)
+    write(tmp_path / "predicted", "a.tif", array)
+    with pytest.raises(DataError, match=message):
+        read_pair(pair_folders(tmp_path / "truth", tmp_path / "predicted")[0][0])

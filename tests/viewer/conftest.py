@@ -1,0 +1,90 @@
+"""What tests of the viewer share; they skip where napari or a Qt binding is not installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from napari.components import ViewerModel
+    from qtpy.QtWidgets import QWidget
+
+PLUGIN = "embedseg-napari"
+
+
+def _is_missing(name: str) -> bool:
+    return importlib.util.find_spec(name) is None
+
+
+MISSING = [name for name in ("napari", "pytestqt", "qtpy") if _is_missing(name)]
+if not MISSING and all(_is_missing(binding) for binding in ("PyQt6", "PySide6", "PyQt5")):
+    MISSING = ["a Qt binding"]
+# Napari draws with OpenGL, which Qt's platform "offscreen" has not; without a screen pytest-xvfb brings a virtual one.
+has_screen = bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")) or not sys.platform.startswith(
+    "linux"
+)
+if not has_screen and (_is_missing("pytest_xvfb") or shutil.which("Xvfb") is None):
+    MISSING.append("a screen or Xvfb")
+if MISSING:
+    collect_ignore_glob = ["test_*.py"]
+
+
+def pytest_report_header() -> str | None:
+    return f"viewer tests are left out; missing: {', '.join(MISSING)}" if MISSING else None
+
+
+@pytest.fixture(autouse=True)
+def own_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep lists and settings of the person who runs the tests out of them, and the tests out of theirs."""
+    folder = tmp_path_factory.mktemp("settings")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def viewer(make_napari_viewer_proxy):
+    """Return a viewer as a plugin gets it: public names only."""
+    return make_napari_viewer_proxy()
+
+
+@pytest.fixture
+def layer_viewer() -> ViewerModel:
+    """Return a viewer without a window, for what only deals with layers and files: it takes no time to open."""
+    from napari.components import ViewerModel
+    from npe2 import PluginManager
+
+    PluginManager.instance().discover()
+    return ViewerModel()
+
+
+@pytest.fixture
+def open_panel(viewer) -> Callable[[str], QWidget]:
+    """Open a panel as the Plugins menu does, through the real manifest: ``open_panel("EmbedSeg: Segment")``."""
+
+    def add(name: str) -> QWidget:
+        _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, name)
+        return widget
+
+    return add
+
+
+@pytest.fixture(scope="session")
+def tiny_model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the file of a 2D model that was never trained."""
+    import torch
+
+    from embedseg_napari.core.config import ModelConfig
+    from embedseg_napari.core.model.erfnet import BranchedERFNet
+    from embedseg_napari.core.model.model import Model
+
+    torch.manual_seed(0)
+    return Model(ModelConfig(name="tiny"), BranchedERFNet(2)).save(tmp_path_factory.mktemp("models") / "tiny.embedseg")

@@ -1,0 +1,113 @@
+"""Layers that napari's own reader made from TIFFs, completed from the files' metadata."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tifffile
+
+from embedseg_napari.core.data.images import write_image, write_labels
+from embedseg_napari.core.errors import DataError
+from embedseg_napari.viewer.tiff_metadata import axis_units, on_activate, read_header, watch_layers
+
+CASES = {
+    "yx": ((40, 50), (0.2, 0.3)),
+    "zyx": ((6, 40, 50), (1.0, 0.2, 0.3)),
+    "cyx": ((3, 40, 50), (0.2, 0.3)),
+    "zcyx": ((5, 2, 40, 50), (1.0, 0.2, 0.3)),
+    "tzcyx": ((2, 4, 3, 20, 30), (1.5, 0.2, 0.3)),
+}
+NAMES = ["nuclei", "membrane", "actin"]
+
+
+@pytest.mark.parametrize("axes", CASES)
+@pytest.mark.parametrize("dtype", ["uint16", "float64"])  # ImageJ and OME flavour
+def test_a_dropped_tiff_gets_scale_units_axes_and_channel_names(layer_viewer, tmp_path, axes, dtype):
+    shape, spacing = CASES[axes]
+    names = NAMES[: shape[axes.index("c")]] if "c" in axes else []
+    path = tmp_path / "image.tif"
+    write_image(path, np.ones(shape, dtype), axes.upper(), spacing, "um", channel_names=names)
+    watch_layers(layer_viewer)
+    (layer,) = layer_viewer.open(str(path), plugin="napari")
+    sizes = dict(zip("zyx"[-len(spacing) :], spacing, strict=True))
+    assert tuple(layer.axis_labels) == tuple(axes)
+    np.testing.assert_allclose(layer.scale, [sizes.get(letter, 1) for letter in axes], rtol=1e-6)
+    assert [str(unit) for unit in layer.units] == ["micrometer" if letter in "zyx" else "pixel" for letter in axes]
+    assert layer.metadata.get("channel_names", []) == names
+
+
+def test_a_window_shows_the_completed_layer_whole(viewer, tmp_path):
+    path = tmp_path / "image.tif"
+    write_image(path, np.ones((40, 50), "uint8"), "YX", (2.0, 2.0), "um")
+    on_activate(None)  # what napari does when the plugin is used for the first time
+    viewer.open(str(path), plugin="napari")
+    np.testing.assert_allclose(viewer.scene.camera.center[-2:], (39, 49))
+
+
+def test_layers_that_were_there_before_are_completed_and_seen_whole(layer_viewer, tmp_path):
+    path = tmp_path / "image.tif"
+    write_image(path, np.ones((40, 50), "uint8"), "YX", (2.0, 2.0), "um")
+    (layer,) = layer_viewer.open(str(path), plugin="napari")
+    watch_layers(layer_viewer)
+    np.testing.assert_allclose(layer.scale, (2, 2))
+    np.testing.assert_allclose(layer_viewer.scene.camera.center[-2:], (39, 49))
+
+
+def test_labels_opened_from_tiff_are_completed(layer_viewer, tmp_path):
+    path = tmp_path / "labels.tif"
+    write_labels(path, np.ones((8, 9), int), "YX", (0.5, 0.5), "nm")
+    watch_layers(layer_viewer)
+    (layer,) = layer_viewer.open(str(path), plugin="napari", layer_type="labels")
+    np.testing.assert_allclose(layer.scale, (0.5, 0.5))
+    assert str(layer.units[0]) == "nanometer"
+
+
+def test_what_the_user_set_stays(layer_viewer, tmp_path):
+    path = tmp_path / "image.tif"
+    write_image(path, np.ones((8, 9), "uint8"), "YX", (0.5, 0.5), "um")
+    watch_layers(layer_viewer)
+    (given,) = layer_viewer.open(str(path), plugin="napari", scale=(3, 3))
+    np.testing.assert_allclose(given.scale, (3, 3))
+    (layer,) = layer_viewer.open(str(path), plugin="napari")
+    layer.scale = (1, 1)
+    layer.units = ("pixel", "pixel")
+    watch_layers(layer_viewer)
+    np.testing.assert_allclose(layer.scale, (1, 1))
+
+
+def test_a_file_without_metadata_changes_nothing(layer_viewer, tmp_path):
+    path = tmp_path / "plain.tif"
+    tifffile.imwrite(path, np.ones((5, 30, 40), "uint8"), metadata=None)
+    watch_layers(layer_viewer)
+    (layer,) = layer_viewer.open(str(path), plugin="napari")
+    np.testing.assert_allclose(layer.scale, 1)
+    assert not set(layer.axis_labels) & set("tczyx")
+
+
+def test_layers_made_of_arrays_are_left_alone(layer_viewer):
+    watch_layers(layer_viewer)
+    layer = layer_viewer.add_image(np.ones((8, 9)))
+    np.testing.assert_allclose(layer.scale, 1)
+
+
+def test_colour_images_keep_two_axes(layer_viewer, tmp_path):
+    path = tmp_path / "colour.tif"
+    tifffile.imwrite(path, np.ones((40, 50, 3), "uint8"), photometric="rgb")
+    watch_layers(layer_viewer)
+    (layer,) = layer_viewer.open(str(path), plugin="napari")
+    assert layer.rgb
+    assert tuple(layer.axis_labels) == ("y", "x")
+
+
+def test_a_damaged_file_is_a_sentence(tmp_path):
+    path = tmp_path / "broken.tif"
+    path.write_bytes(b"II*\0")
+    with pytest.raises(DataError, match=r"broken\.tif: its metadata cannot be read"):
+        read_header(path)
+
+
+def test_units_napari_does_not_know_become_pixels():
+    assert axis_units("ZYX", "um") == ("um", "um", "um")
+    assert axis_units("TYX", "fathom-ish") == ("pixel", "pixel", "pixel")
+    assert axis_units("YX", "second") == ("pixel", "pixel")
+    assert axis_units("YX", None) == ("pixel", "pixel")
