@@ -5,6 +5,7 @@ Written as a user's script would be, on the public names of the package.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from embedseg_napari.core.evaluation.matching import matched_pairs, overlaps
 from embedseg_napari.core.events import EpochFinished, Message, StepFinished, TrainingStarted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -80,7 +81,8 @@ def run(folder: str | Path, minutes: float = 2.0, report: Callable[[str], None] 
 
     config = es.TrainingConfig.preset("fast", minutes=minutes, **SMALL)
     model_path = folder / "nuclei.embedseg"
-    result = es.train(folder / "train", config, output=model_path, on_event=_Progress(say))
+    with _one_thread():
+        result = es.train(folder / "train", config, output=model_path, on_event=_Progress(say))
     say(f"Saved the model as {model_path}.")
 
     model = es.load_model(model_path)
@@ -136,6 +138,19 @@ def threshold_and_components(image: NDArray[Any]) -> NDArray[np.int32]:
     new_id[kept] = np.arange(1, len(kept) + 1)
     labels: NDArray[np.int32] = new_id[pieces]
     return labels
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    # Batches this small gain little from more threads, and on a busy machine threads mostly wait for each other.
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _make_images(folder: Path) -> list[str]:

@@ -122,7 +122,9 @@ def colormap(shown: Collection[Kind] = tuple(Kind)) -> DirectLabelColormap:
     if visible & {Mark.EXTRA, Mark.MISSED}:
         visible.add(Mark.TOO_FAR)
     colors = {mark: color if mark in visible else "transparent" for mark, color in COLORS.items()}
-    return DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", **colors})
+    table: dict[int | None, str] = {None: "transparent", 0: "transparent"}
+    table.update(colors)
+    return DirectLabelColormap(color_dict=table)
 
 
 def mark_names() -> list[str]:

@@ -320,7 +320,7 @@ class EvaluateWidget(QWidget):
     def _follow_legend(self) -> None:
         shown = self.legend.shown()
         self.objects.show_kinds(shown)
-        if is_shown(self.viewer, self.overlay):
+        if self.overlay is not None and is_shown(self.viewer, self.overlay):
             self.overlay.colormap = colormap(shown)
 
     def _go_to(self, finding: Finding) -> None:

@@ -215,8 +215,8 @@ class EvaluationSource(QWidget):
             return "Open two Labels layers, the truth and a prediction."
         if truth == predicted:
             return "Choose two different layers, the truth and a prediction."
-        shapes = [tuple(int(n) for n in np.shape(array_of(layer))) for layer in (truth, predicted)]
-        return why_not_comparable(*shapes, self.has_frames())
+        there, here = (tuple(int(n) for n in np.shape(array_of(layer))) for layer in (truth, predicted))
+        return why_not_comparable(there, here, self.has_frames())
 
     def choose(self, truth: Labels, predicted: Labels) -> None:
         """Compare two layers."""

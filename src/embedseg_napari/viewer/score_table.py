@@ -113,9 +113,9 @@ class _Rows(QAbstractTableModel):
         self.cells: list[tuple[tuple[str, Any], ...]] = []
         self.icons: list[QIcon | None] = []
 
-    def fill(self, cells: list[tuple[tuple[str, Any], ...]], icons: list[QIcon | None]) -> None:
+    def fill(self, cells: Sequence[tuple[tuple[str, Any], ...]], icons: Sequence[QIcon | None]) -> None:
         self.beginResetModel()
-        self.cells, self.icons = cells, icons
+        self.cells, self.icons = list(cells), list(icons)
         self.endResetModel()
 
     def rowCount(self, parent: QModelIndex | None = None) -> int:
