@@ -121,9 +121,9 @@ def colormap(shown: Collection[Kind] = tuple(Kind)) -> DirectLabelColormap:
     visible = {MARK_OF[kind] for kind in shown}
     if visible & {Mark.EXTRA, Mark.MISSED}:
         visible.add(Mark.TOO_FAR)
-    colors = {mark: color if mark in visible else "transparent" for mark, color in COLORS.items()}
     table: dict[int | None, str] = {None: "transparent", 0: "transparent"}
-    table.update(colors)
+    for mark, color in COLORS.items():
+        table[mark] = color if mark in visible else "transparent"
     return DirectLabelColormap(color_dict=table)
 
 
