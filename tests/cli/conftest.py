@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -49,6 +50,11 @@ def embedseg(capfd: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
     return run
 
 
+def _listen_to_interrupts() -> None:
+    # A shell starts background jobs with interrupts ignored, and children inherit that.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start a command as a process of its own; what still runs at the end is ended."""
@@ -61,6 +67,7 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
+            preexec_fn=_listen_to_interrupts,
         )
         children.append(child)
         return child

@@ -274,6 +274,7 @@ def test_thresholds_of_a_model_that_is_run(panel, viewer, blobs, qtbot, model_fi
     viewer.add_image(image, name="image")
     viewer.add_labels(true, name="truth")
     panel.tabs.setCurrentWidget(panel.thresholds)
+    panel.thresholds.model.setCurrentIndex(panel.thresholds.model.findText("run tiny"))
     assert panel.thresholds.model_path() == model_file
     press(panel.thresholds.find, panel, qtbot)
     assert panel.run.state is RunState.DONE
