@@ -103,6 +103,14 @@ def test_an_empty_viewer_says_what_to_do(viewer, open_panel):
     assert not panel.run_button.isEnabled()
     assert "Open an image" in panel.status.text()
     viewer.add_image(np.zeros((24, 24)))
+    assert panel.run_button.isEnabled(), "the bundled model is chosen: an image and one click are enough"
+
+
+def test_without_any_model_the_panel_asks_for_one(viewer, open_panel, monkeypatch):
+    monkeypatch.setattr("embedseg_napari.viewer.models.bundled_names", list)
+    panel = open_panel(PANEL)
+    viewer.add_image(np.zeros((24, 24)))
+    assert not panel.run_button.isEnabled()
     assert "model" in panel.status.text()
     assert "model" in panel.run_button.toolTip()
 
