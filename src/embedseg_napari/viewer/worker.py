@@ -6,6 +6,7 @@ in the GUI's thread, and only they may touch layers and widgets.
 
 from __future__ import annotations
 
+import importlib
 import logging
 import threading
 import time
@@ -227,6 +228,8 @@ def _forward(run: Run, stop: threading.Event, go_on: threading.Event) -> Generat
     a sign that Qt deleted it, and says nothing.
     """
     try:
+        # Napari imports it with the first layer that it adds, in the GUI's thread: the viewer would stand still.
+        importlib.import_module("pandas")
         return _End((yield from _thin_out(run(stop.is_set), go_on)))
     except (RuntimeError, MemoryError) as error:
         failure = ComputeError(_compute_sentence(error))
