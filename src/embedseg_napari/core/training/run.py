@@ -104,6 +104,7 @@ class TrainingRun:
         self.best: dict[str, torch.Tensor] | None = None
         self.last_save = time.monotonic()
         self.last_preview = self.preview_cost = 0.0
+        self.has_previewed = False
         self._build(start_from)
 
     def _build(self, start_from: Model | None) -> None:
@@ -309,7 +310,9 @@ class TrainingRun:
             if example is not None:
                 yield self._preview(example)
             self.last_preview = time.monotonic()
-            self.preview_cost = self.last_preview - now
+            # The first one also loads and compiles what later ones find ready; it says nothing about their cost.
+            self.preview_cost = self.last_preview - now if self.has_previewed else 0.0
+            self.has_previewed = True
 
     def _preview(self, example: Example) -> PreviewReady:
         segmentation = self.model().predict(example.image, self.model_config.axes, precision=self.plan.precision)

@@ -1,0 +1,224 @@
+"""Take pictures of every panel in every state, with a real viewer: the docs use some, people look at the others.
+
+    python docs/screenshots.py FOLDER [--seconds 45] [--data DATASET] [--only train]
+
+Without --data the plugin's own generated samples are shown. It needs a screen, or on Linux
+``xvfb-run -a -s "-screen 0 1600x1000x24"`` in front.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SIZE = (1360, 860)
+
+
+class Studio:
+    """A viewer, its panels, and a camera.
+
+    Parameters
+    ----------
+    folder : Path
+        Where pictures go.
+    data : Path, optional
+        Data-set folder; its first image is shown instead of a generated one.
+    seconds : float
+        How long the trainings last.
+    """
+
+    def __init__(self, folder: Path, data: Path | None, seconds: float) -> None:
+        self.folder, self.data, self.seconds = folder, data, seconds
+        self.viewer = None
+        self.open()
+
+    def open(self) -> None:
+        """Begin with an empty viewer."""
+        import napari
+
+        if self.viewer is not None:
+            self.viewer.close()
+            self.wait(0.3)
+        self.viewer = napari.Viewer()
+        self.viewer.window.resize(*SIZE)
+        self.wait(0.5)
+
+    def panel(self, name: str):
+        """Open a panel as the menu does."""
+        dock, widget = self.viewer.window.add_plugin_dock_widget("embedseg-napari", f"EmbedSeg: {name}")
+        self.viewer.window._qt_window.resizeDocks([dock], [430], __import__("qtpy.QtCore").QtCore.Qt.Horizontal)
+        return widget
+
+    def show_data(self, ndim: int = 2) -> tuple:
+        """Open an image and its true labels."""
+        if self.data is not None:
+            from embedseg_napari.viewer.dataset_folder import open_dataset_folder
+
+            layers = open_dataset_folder(self.viewer, self.data)
+            image, truth = layers[0], layers[1]
+            for layer in layers[2:]:
+                self.viewer.layers.remove(layer)
+        else:
+            self.viewer.open_sample("embedseg-napari", f"nuclei_{ndim}d")
+            image, truth = self.viewer.layers[-2], self.viewer.layers[-1]
+        self.viewer.reset_view()
+        return image, truth
+
+    def wait(self, seconds: float) -> None:
+        """Let the viewer work."""
+        from qtpy.QtTest import QTest
+
+        QTest.qWait(int(1000 * seconds))
+
+    def until(self, condition: Callable[[], bool], seconds: float = 240) -> None:
+        """Let the viewer work until something is so."""
+        end = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > end:
+                raise SystemExit("A state did not come about in time.")
+            self.wait(0.1)
+
+    def take(self, name: str) -> None:
+        """Take the picture of the whole window."""
+        self.wait(0.8)
+        self.viewer.screenshot(str(self.folder / f"{name}.png"), canvas_only=False, flash=False)
+        print(name, flush=True)
+
+
+def segment(studio: Studio) -> None:
+    panel = studio.panel("Segment")
+    studio.take("segment-empty")
+    _, truth = studio.show_data()
+    truth.visible = False
+    studio.take("segment-ready")
+    panel.run_button.click()
+    studio.until(lambda: panel.current is None or panel.progress.maximum() > 0)
+    studio.take("segment-running")
+    studio.until(lambda: panel.current is None)
+    panel.results.labels.contour = 2
+    studio.take("segment-finished")
+    panel.findChildren(type(panel.embedding))[0].arrows_box.setChecked(True)
+    panel.embedding.click_box.setChecked(True)
+    panel.embedding.show_object(int(panel.results.labels.data.max()) // 2)
+    studio.take("segment-network")
+    studio.viewer.theme = "light"
+    studio.take("segment-light")
+    studio.viewer.theme = "dark"
+    broken = Path(tempfile.mkdtemp()) / "broken.embedseg"
+    broken.write_bytes(b"no model")
+    panel.model.choose(broken)
+    studio.take("segment-failed")
+
+
+def segment_3d(studio: Studio) -> None:
+    panel = studio.panel("Segment")
+    studio.show_data(3)
+    studio.take("segment-3d-ready")
+    panel.run_button.click()
+    studio.until(lambda: panel.current is None)
+    studio.take("segment-3d-wrong-model")
+
+
+def train(studio: Studio, ndim: int = 2) -> None:
+    from embedseg_napari.core.errors import ComputeError
+    from embedseg_napari.viewer.training_job import TrainingRequest
+
+    name = "train" if ndim == 2 else "train-3d"
+    panel = studio.panel("Train")
+    if ndim == 2:
+        studio.take(f"{name}-empty")
+    studio.show_data(ndim)
+    panel.settings.form.set_values({"minutes": studio.seconds / 60})
+    panel.settings.form.changed.emit()
+    studio.until(lambda: panel.train.isEnabled())
+    studio.take(f"{name}-ready")
+    panel.train.click()
+    studio.until(lambda: bool(panel.progress.plot.losses))
+    panel.progress.embeddings_on.setChecked(True)
+    studio.wait(studio.seconds * 0.6)
+    studio.take(f"{name}-running")
+    if ndim == 2:
+        panel.pause.click()
+        studio.until(lambda: panel.is_paused)
+        studio.take(f"{name}-paused")
+        panel.pause.click()
+    studio.until(lambda: not panel.background.is_active)
+    studio.take(f"{name}-finished")
+    if ndim == 2:
+        studio.viewer.theme = "light"
+        studio.take(f"{name}-light")
+        studio.viewer.theme = "dark"
+        studio.until(lambda: panel.train.isEnabled())
+
+        def fail(_: object) -> None:
+            raise ComputeError("The device ran out of memory; take a smaller crop or batch.")
+
+        read, TrainingRequest.read = TrainingRequest.read, fail
+        panel.train.click()
+        studio.until(lambda: not panel.background.is_active)
+        TrainingRequest.read = read
+        studio.take(f"{name}-failed")
+
+
+def evaluate(studio: Studio) -> None:
+    panel = studio.panel("Evaluate")
+    studio.take("evaluate-empty")
+    segmenting = studio.panel("Segment")
+    image, truth = studio.show_data()
+    studio.viewer.window.remove_dock_widget(panel)
+    segmenting.run_button.click()
+    studio.until(lambda: segmenting.current is None)
+    studio.viewer.window.remove_dock_widget(segmenting)
+    panel = studio.panel("Evaluate")
+    labels = next(layer for layer in studio.viewer.layers if layer.name.endswith(" labels"))
+    panel.source.truth.choose(truth)
+    panel.source.predicted.choose(labels)
+    studio.take("evaluate-ready")
+    panel.evaluate.click()
+    studio.until(lambda: panel.scores is not None and not panel.run.is_active)
+    studio.take("evaluate-finished")
+    for layer in (truth, labels):
+        layer.visible = False
+    panel.tabs.setCurrentIndex(1)
+    studio.take("evaluate-mistakes")
+    panel.tabs.setCurrentIndex(3)
+    studio.take("evaluate-thresholds")
+    studio.viewer.theme = "light"
+    panel.tabs.setCurrentIndex(0)
+    studio.take("evaluate-light")
+    studio.viewer.theme = "dark"
+    panel.source.predicted.choose(studio.viewer.add_labels(np.ones((9, 8), int), name="of another shape"))
+    studio.take("evaluate-failed")
+
+
+STORIES = {"segment": segment, "segment-3d": segment_3d, "train": train, "train-3d": lambda s: train(s, 3), "evaluate": evaluate}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--data", type=Path, help="folder with images/ and masks/ to show")
+    parser.add_argument("--seconds", type=float, default=45, help="how long trainings last")
+    parser.add_argument("--only", choices=STORIES, action="append")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as work:
+        os.environ["XDG_DATA_HOME"] = os.environ["XDG_CONFIG_HOME"] = work
+        studio = Studio(options.folder, options.data, options.seconds)
+        for name in options.only or STORIES:
+            STORIES[name](studio)
+            studio.open()
+        studio.viewer.close()
+
+
+if __name__ == "__main__":
+    main()
