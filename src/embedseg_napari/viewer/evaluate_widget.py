@@ -23,7 +23,6 @@ from qtpy.QtWidgets import (
 from embedseg_napari.core.evaluation.diagnosis import Kind
 from embedseg_napari.core.evaluation.matching import IOU_THRESHOLDS
 from embedseg_napari.core.events import Message
-from embedseg_napari.viewer.config_form import ChoiceBox
 from embedseg_napari.viewer.error_overlay import LAYER_NAME, Legend, colormap, mark_names
 from embedseg_napari.viewer.evaluation_run import (
     Evaluation,
@@ -36,6 +35,7 @@ from embedseg_napari.viewer.evaluation_run import (
     with_errors,
 )
 from embedseg_napari.viewer.evaluation_source import MISTAKES, EvaluationSource
+from embedseg_napari.viewer.input_boxes import ChoiceBox
 from embedseg_napari.viewer.layers import RESULT, array_of, is_shown, show_labels, spatial_frame
 from embedseg_napari.viewer.navigation import go_to
 from embedseg_napari.viewer.score_plot import ScorePlot

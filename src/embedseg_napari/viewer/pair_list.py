@@ -9,7 +9,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QFrame, QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.viewer.config_form import ChoiceBox
+from embedseg_napari.viewer.input_boxes import ChoiceBox
 from embedseg_napari.viewer.training_data import FRAMES, VOLUME, ArrayPair, layer_axes, pair_from_layers
 
 if TYPE_CHECKING:

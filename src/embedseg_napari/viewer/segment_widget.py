@@ -25,10 +25,11 @@ from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.events import ClusteringStarted, FrameFinished, Message, PredictionStarted, TileFinished
 from embedseg_napari.viewer import segmentations
 from embedseg_napari.viewer.batch_panel import BatchPanel
-from embedseg_napari.viewer.config_form import ChoiceBox, Folded
 from embedseg_napari.viewer.embedding_view import EmbeddingView
 from embedseg_napari.viewer.fitting_scroll import FittingScroll
+from embedseg_napari.viewer.folded import Folded
 from embedseg_napari.viewer.image_input import ImageInput
+from embedseg_napari.viewer.input_boxes import ChoiceBox
 from embedseg_napari.viewer.layers import RESULT
 from embedseg_napari.viewer.model_picker import ModelPicker
 from embedseg_napari.viewer.reclustering import Reclustering
