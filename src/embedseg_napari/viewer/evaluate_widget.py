@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 
 from embedseg_napari.core.evaluation.diagnosis import Kind
 from embedseg_napari.core.evaluation.matching import IOU_THRESHOLDS
+from embedseg_napari.core.evaluation.thresholds import PairTried
 from embedseg_napari.core.events import Message
 from embedseg_napari.viewer.error_overlay import LAYER_NAME, Legend, colormap, mark_names
 from embedseg_napari.viewer.evaluation_run import (
@@ -43,7 +44,6 @@ from embedseg_napari.viewer.score_table import ImageTable, ObjectTable, ScoreTab
 from embedseg_napari.viewer.segmentations import news, origin_of
 from embedseg_napari.viewer.threshold_panel import ThresholdPanel
 from embedseg_napari.viewer.tuning_flow import SPACE, TuningFlow
-from embedseg_napari.viewer.tuning_run import PairTried
 from embedseg_napari.viewer.worker import BackgroundRun, report_message, run_in_background
 
 if TYPE_CHECKING:
