@@ -14,8 +14,8 @@ from embedseg_napari.core.events import FrameFinished, PredictionStarted, TileFi
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.viewer import batch_job, segment_widget
-from embedseg_napari.viewer.config_form import Folded
 from embedseg_napari.viewer.embedding_view import voters
+from embedseg_napari.viewer.folded import Folded
 from embedseg_napari.viewer.image_input import RECTANGLE, VIEW
 from embedseg_napari.viewer.models import models
 from embedseg_napari.viewer.segment_job import ModelLoaded, take_channel
