@@ -114,8 +114,8 @@ def main() -> None:
     rows.append(row("panning", probe.measure(20)))
     panning.timer.stop()
 
-    panel.preview_on.choose(layer)
-    panel.progress.preview_on.setChecked(True)
+    panel.preview.layer_box.choose(layer)
+    panel.preview.preview_on.setChecked(True)
     seen = []
     panel.view.show = lambda event, show=panel.view.show: (seen.append(event.step), show(event))
     panel.start()

@@ -143,7 +143,7 @@ def train(studio: Studio, ndim: int = 2) -> None:
     studio.take(f"{name}-ready")
     panel.train.click()
     studio.until(lambda: bool(panel.progress.plot.losses))
-    panel.progress.embeddings_on.setChecked(True)
+    panel.preview.embeddings_on.setChecked(True)
     studio.wait(studio.seconds * 0.6)
     studio.take(f"{name}-running")
     if ndim == 2:
