@@ -341,6 +341,18 @@ def test_a_folder(panel, tmp_path, qtbot):
     assert "exists already" in batch.status.text()
 
 
+def test_a_folder_without_an_image_that_can_be_read_gives_no_results(panel, tmp_path, qtbot):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "broken.tif").write_bytes(b"no image")
+    batch = panel.batch
+    batch.images.setText(str(tmp_path / "images"))
+    batch.results.setText(str(tmp_path / "out"))
+    batch.run_button.click()
+    qtbot.waitUntil(lambda: batch.current is None, timeout=WAIT)
+    assert "0 of 1 images" in batch.status.text()
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_real_network(viewer, panel, qtbot):
     rng = np.random.default_rng(0)
     viewer.add_image(rng.random((40, 48)).astype(np.float32), name="noise")
