@@ -28,17 +28,22 @@ def evaluate(
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Also write the scores to this JSON file.")
     ] = None,
+    ignore_label: Annotated[
+        int | None,
+        typer.Option("--ignore-label", metavar="N", help="Value of true pixels whose class is unknown."),
+    ] = None,
 ) -> None:
     """Compare label images with the truth.
 
     AP = TP / (TP + FP + FN), objects matched one to one at IoU 0.5 to 0.9, mean over the images. Precision, recall and
     F1 are of all objects together. Where the truth is a stack of planes of overlapping objects, AP without one-to-one
-    matching is given too.
+    matching is given too. Pixels of unknown class, by an ignore/ folder beside the masks/ of the truth or by
+    --ignore-label, are left out, together with predicted objects that lie mostly on them.
     """
     pairs = pair_up(truth, predicted)
     if json_file is not None:
         require_writable(json_file.parent, "--json")
-    scores = score(pairs)
+    scores = score(pairs, ignore_label)
     _show(scores)
     if json_file is not None:
         write_text(json_file, json.dumps(scores, indent=2) + "\n")
@@ -62,13 +67,15 @@ def pair_up(truth: Path, predicted: Path) -> list[FilePair]:
     return pairs
 
 
-def score(pairs: Sequence[FilePair]) -> dict[str, Any]:
+def score(pairs: Sequence[FilePair], ignore_label: int | None = None) -> dict[str, Any]:
     """Score predicted files against true ones.
 
     Parameters
     ----------
     pairs : sequence of FilePair
         True and predicted file of each image.
+    ignore_label : int, optional
+        Value of true pixels whose class is unknown.
 
     Returns
     -------
@@ -92,8 +99,8 @@ def score(pairs: Sequence[FilePair]) -> dict[str, Any]:
     tables: list[list[MatchRow]] = []
     lenient: list[list[float]] = []
     for pair in pairs:
-        true, predicted = read_pair(pair)
-        tables.append(match(true, predicted, iou_thresholds=IOU_THRESHOLDS))
+        true, predicted, ignore = read_pair(pair, ignore_label)
+        tables.append(match(true, predicted, iou_thresholds=IOU_THRESHOLDS, ignore=ignore))
         if true.ndim > predicted.ndim:
             lenient.append(lenient_ap(true, predicted, IOU_THRESHOLDS))
 

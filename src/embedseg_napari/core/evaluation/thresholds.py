@@ -56,6 +56,7 @@ def tune_thresholds(
     foreground_thresholds: Sequence[float] = FOREGROUND_THRESHOLDS,
     start: tuple[float, float] = (0.9, 0.5),
     standard_errors: float = 0.0,
+    ignore: Sequence[np.ndarray | None] | None = None,
 ) -> TunedThresholds:
     """Try pairs of thresholds on maps whose truth is known, to the end; see :func:`search_thresholds`."""
     search = search_thresholds(
@@ -65,6 +66,7 @@ def tune_thresholds(
         foreground_thresholds=foreground_thresholds,
         start=start,
         standard_errors=standard_errors,
+        ignore=ignore,
     )
     return drain(search)
 
@@ -79,6 +81,7 @@ def search_thresholds(
     foreground_thresholds: Sequence[float] = FOREGROUND_THRESHOLDS,
     start: tuple[float, float] = (0.9, 0.5),
     standard_errors: float = 0.0,
+    ignore: Sequence[np.ndarray | None] | None = None,
 ) -> Generator[PairTried, None, TunedThresholds]:
     """Try pairs of thresholds on maps whose truth is known; no network pass is needed.
 
@@ -98,19 +101,22 @@ def search_thresholds(
         How sure the gain must be: another pair replaces `start` only if the mean of the images' gains is more than this
         many times its standard error. With 0 the gain on these very images decides; more where the thresholds are
         meant for other images.
+    ignore : sequence of ndarray of bool or None, optional
+        For each pair the pixels of unknown class, as in :func:`match`.
 
     Raises
     ------
     Stopped
         If `should_stop` returned True.
     """
+    unknown = [None] * len(pairs) if ignore is None else ignore
     tried = sorted({(s, f) for s in seed_thresholds for f in foreground_thresholds} | {start})
     scores: dict[tuple[float, float], np.ndarray] = {}
     for seed, foreground in tried:
         each = []
-        for maps, truth in pairs:
+        for (maps, truth), hidden in zip(pairs, unknown, strict=True):
             found = cluster_full(maps, seed, foreground, min_object_size, seeds, should_stop)
-            each.append(np.mean([row.ap for row in match(truth, found.labels)]))
+            each.append(np.mean([row.ap for row in match(truth, found.labels, ignore=hidden)]))
         scores[seed, foreground] = np.array(each)
         yield PairTried(len(scores), len(tried))
         if should_stop():
