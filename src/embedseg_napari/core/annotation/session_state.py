@@ -1,0 +1,88 @@
+"""What `session.json` holds; every value is validated when it is read."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from embedseg_napari.core.annotation.states import AnnotationCounts
+from embedseg_napari.core.config import Settings
+from embedseg_napari.core.errors import DataError, SettingsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FORMAT_VERSION = 1
+
+
+class ImageSource(Settings):
+    """A file that an image was read from, and how to notice that it changed."""
+
+    path: str
+    """Absolute."""
+    relative: str
+    """From the session folder, for when both were moved together."""
+    size: int
+    """Bytes."""
+    mtime_ns: int
+    sha256: str
+
+
+class SessionImage(Settings):
+    """One image of a session."""
+
+    name: str
+    axes: str
+    """One letter per axis of the array; no T."""
+    shape: tuple[int, ...]
+    """Of the array as stored, with all `axes`."""
+    dtype: str
+    spacing: tuple[float, ...] | None = None
+    """Physical pixel size (z, y, x)."""
+    unit: str | None = None
+    key: str
+    """Name of its files inside the session folder, without ending."""
+    source: ImageSource | None = None
+    """None for an image that the session folder holds itself."""
+
+    @property
+    def spatial_shape(self) -> tuple[int, ...]:
+        """Shape ((Z,) Y, X) of its labels."""
+        return tuple(self.shape[self.axes.index(letter)] for letter in "ZYX" if letter in self.axes)
+
+
+class Round(Settings):
+    """One round of training: what it learned from and what came out."""
+
+    number: int = 0
+    """1 for the first; filled in by the session."""
+    started: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    seconds: float = 0.0
+    n_images: int = 0
+    """Images with annotations."""
+    n_objects: int = 0
+    n_pixels_labelled: int = 0
+    score: float | None = None
+    """AP at IoU 0.5 on the held-out part of the annotations."""
+    thresholds: dict[str, float] = {}
+    """Of the prediction, by the names of the settings."""
+    model_file: str = ""
+    """Inside the session folder; filled in by the session."""
+    comment: str = ""
+    counts: dict[str, AnnotationCounts] = {}
+    """By name of the image; filled in by the session where empty."""
+
+
+class SessionState(Settings):
+    """Everything but the arrays."""
+
+    images: tuple[SessionImage, ...] = ()
+    rounds: tuple[Round, ...] = ()
+    annotations: str = "annotations/0001"
+    """Folder, inside the session folder, of the current annotations."""
+    undo: tuple[str, ...] = ()
+    """Folders of annotations that a restored round replaced, the latest last."""
+    software_version: str = ""

@@ -1,0 +1,198 @@
+"""The annotation of one image: one label array with three states, and regions that are fully annotated.
+
+In the labels, int32 (Z)YX, 0 is unlabelled, `BACKGROUND` is painted background, and every other number is the id of an
+object. Inside a region, 0 means background.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from embedseg_napari.core.data.pairs import Example
+from embedseg_napari.core.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+BACKGROUND = 65535
+"""Painted background; the largest number that label images of 16 bits hold."""
+COLOR_CYCLE = 50
+"""Colours of a cyclic colour map over the ids; no new object gets an id of background's colour."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotationCounts:
+    """How much of an image is annotated."""
+
+    n_objects: int
+    object_pixels: int
+    background_pixels: int
+    """Painted, or 0 inside a region."""
+    unlabelled_pixels: int
+
+    @property
+    def labelled_pixels(self) -> int:
+        """Pixels that training can learn from."""
+        return self.object_pixels + self.background_pixels
+
+
+def is_object(labels: np.ndarray) -> NDArray[np.bool_]:
+    """Where a label array, (Z)YX, shows objects: neither unlabelled nor painted background."""
+    found: NDArray[np.bool_] = (labels != 0) & (labels != BACKGROUND)
+    return found
+
+
+def to_example(
+    name: str,
+    image: np.ndarray,
+    labels: np.ndarray,
+    regions: np.ndarray | None = None,
+    spacing: Sequence[float] | None = None,
+    unit: str | None = None,
+) -> Example:
+    """Make a training example of an annotation.
+
+    Parameters
+    ----------
+    name : str
+        Name of the image.
+    image : ndarray, shape (C, (Z,) Y, X) or ((Z,) Y, X)
+        As stored; a missing channel axis is added.
+    labels : ndarray of int, shape ((Z,) Y, X)
+        0 is unlabelled, `BACKGROUND` painted background, other numbers are objects.
+    regions : ndarray of bool, shape ((Z,) Y, X), optional
+        Fully annotated: inside, 0 means background.
+    spacing : sequence of float, optional
+        Physical pixel size (z, y, x).
+    unit : str, optional
+        Unit of the spacing.
+
+    Returns
+    -------
+    Example
+        Its arrays share no memory with `labels` and `regions`. `ignore` holds the pixels that are neither object, nor
+        painted background, nor in a region; None if there is no such pixel.
+
+    Raises
+    ------
+    DataError
+        If the shapes do not belong together.
+    """
+    labels = np.asarray(labels)
+    image = image[None] if image.ndim == labels.ndim else image
+    if image.ndim != labels.ndim + 1 or image.shape[1:] != labels.shape:
+        raise DataError(f"{name}: its image has shape {image.shape}, its annotation {labels.shape}; they must agree.")
+    _check_regions(labels, regions, name)
+    instances = np.where(labels == BACKGROUND, 0, labels).astype(np.int32)
+    ignore = labels == 0
+    if regions is not None:
+        ignore &= ~regions
+    size = None if spacing is None else tuple(float(step) for step in spacing)
+    return Example(name, image, instances, ignore if ignore.any() else None, size, unit)
+
+
+def count_states(labels: np.ndarray, regions: np.ndarray | None = None) -> AnnotationCounts:
+    """Count objects and pixels of each state.
+
+    Parameters
+    ----------
+    labels : ndarray of int, shape ((Z,) Y, X)
+        The annotation.
+    regions : ndarray of bool, shape ((Z,) Y, X), optional
+        Fully annotated pixels.
+
+    Raises
+    ------
+    DataError
+        If the shapes differ.
+    """
+    _check_regions(labels, regions, "The annotation")
+    painted = np.count_nonzero(labels)
+    background = np.count_nonzero(labels == BACKGROUND)
+    within = 0 if regions is None else np.count_nonzero(regions & (labels == 0))
+    return AnnotationCounts(
+        n_objects=len(object_ids(labels)),
+        object_pixels=painted - background,
+        background_pixels=background + within,
+        unlabelled_pixels=labels.size - painted - within,
+    )
+
+
+def object_ids(labels: np.ndarray) -> NDArray[np.int64]:
+    """Ids of the objects in a label array, ascending."""
+    flat = labels.ravel()
+    values = flat[flat != 0]
+    # Ids are small numbers: marking them is quicker than sorting pixels, but a stray huge one must not take memory.
+    if len(values) and values.min() >= 0 and values.max() <= 4 * labels.size + BACKGROUND:
+        ids = np.flatnonzero(np.bincount(values))
+    else:
+        ids = np.unique(values).astype(np.int64)
+    return ids[ids != BACKGROUND]
+
+
+def next_free_label(labels: np.ndarray) -> int:
+    """Return the id for a new object: the smallest above all ids that a cyclic colour map tells from background.
+
+    Never `BACKGROUND`, nor a number congruent to it modulo `COLOR_CYCLE`, so that the map can paint background grey
+    and nothing else.
+    """
+    return free_labels(labels, 1)[0]
+
+
+def free_labels(labels: np.ndarray, n: int) -> list[int]:
+    """Return `n` ids for new objects, ascending; see `next_free_label`."""
+    candidate = int(np.max(labels, where=labels != BACKGROUND, initial=0))
+    found: list[int] = []
+    while len(found) < n:
+        candidate += 1
+        if candidate % COLOR_CYCLE != BACKGROUND % COLOR_CYCLE:
+            found.append(candidate)
+    return found
+
+
+def region_mask(shape: Sequence[int], polygons: Sequence[ArrayLike], plane: int | None = None) -> NDArray[np.bool_]:
+    """Rasterise polygons.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Shape ((Z,) Y, X) of the mask.
+    polygons : sequence of array, shape (n, 2) or (n, 3)
+        Corners in pixels, axes (y, x) or (z, y, x); a z is not looked at. Pixels whose centre lies inside are set.
+        Corners may lie outside the image.
+    plane : int, optional
+        In 3D the one plane (z) to fill; all planes if left out. Not for 2D.
+
+    Raises
+    ------
+    DataError
+        If the polygons or the plane do not fit the shape.
+    """
+    from skimage.draw import polygon
+
+    shape = tuple(int(n) for n in shape)
+    if len(shape) not in (2, 3):
+        raise DataError(f"Regions are marked in 2D or 3D, not on an array of shape {shape}.")
+    if plane is not None and (len(shape) == 2 or not 0 <= plane < shape[0]):
+        raise DataError(f"There is no plane {plane} in an image of shape {shape}.")
+    flat = np.zeros(shape[-2:], bool)
+    for corners in polygons:
+        points = np.asarray(corners, float)
+        if points.ndim != 2 or len(points) < 3 or points.shape[1] not in (2, 3) or not np.isfinite(points).all():
+            raise DataError("A region is a polygon of at least three corners, each with y and x.")
+        flat[polygon(points[:, -2], points[:, -1], flat.shape)] = True
+    if len(shape) == 2:
+        return flat
+    mask = np.zeros(shape, bool)
+    mask[slice(None) if plane is None else plane] = flat
+    return mask
+
+
+def _check_regions(labels: np.ndarray, regions: np.ndarray | None, name: str) -> None:
+    if regions is not None and regions.shape != labels.shape:
+        raise DataError(f"{name}: its regions have shape {regions.shape}, its labels {labels.shape}; they must agree.")
