@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from embedseg_napari.core.annotation.states import AnnotationCounts
+from embedseg_napari.core.annotation.states import AnnotationCounts  # noqa: TC001, pydantic looks it up
 from embedseg_napari.core.config import Settings
-from embedseg_napari.core.errors import DataError, SettingsError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 FORMAT_VERSION = 1
 
@@ -67,12 +61,12 @@ class Round(Settings):
     n_pixels_labelled: int = 0
     score: float | None = None
     """AP at IoU 0.5 on the held-out part of the annotations."""
-    thresholds: dict[str, float] = {}
+    thresholds: dict[str, float] = Field(default_factory=dict)
     """Of the prediction, by the names of the settings."""
     model_file: str = ""
     """Inside the session folder; filled in by the session."""
     comment: str = ""
-    counts: dict[str, AnnotationCounts] = {}
+    counts: dict[str, AnnotationCounts] = Field(default_factory=dict)
     """By name of the image; filled in by the session where empty."""
 
 
