@@ -243,9 +243,9 @@ def split(labels: np.ndarray, stroke: Indices, through: int | None = None) -> Ed
 
 
 def fill_between_planes(labels: np.ndarray, object_id: int) -> Edit:
-    """Fill an object on the planes (z) between those where it is painted, its shape changing evenly from one to the next.
+    """Fill an object on the planes (z) between those where it is painted.
 
-    Only unlabelled pixels are filled.
+    Its shape changes evenly from one painted plane to the next. Only unlabelled pixels are filled.
 
     Parameters
     ----------

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 from embedseg_napari.core.annotation.states import AnnotationCounts  # noqa: TC001, pydantic looks it up
 from embedseg_napari.core.config import Settings
+from embedseg_napari.core.errors import DataError, SettingsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FORMAT_VERSION = 1
+AnnotationFolder = Annotated[str, Field(pattern=r"^annotations/\d+$")]
 
 
 class ImageSource(Settings):
@@ -37,7 +44,7 @@ class SessionImage(Settings):
     spacing: tuple[float, ...] | None = None
     """Physical pixel size (z, y, x)."""
     unit: str | None = None
-    key: str
+    key: str = Field(pattern=r"^\w[^/\\]*$")
     """Name of its files inside the session folder, without ending."""
     source: ImageSource | None = None
     """None for an image that the session folder holds itself."""
@@ -63,7 +70,7 @@ class Round(Settings):
     """AP at IoU 0.5 on the held-out part of the annotations."""
     thresholds: dict[str, float] = Field(default_factory=dict)
     """Of the prediction, by the names of the settings."""
-    model_file: str = ""
+    model_file: str = Field("", pattern=r"^(rounds/\d+\.embedseg)?$")
     """Inside the session folder; filled in by the session."""
     comment: str = ""
     counts: dict[str, AnnotationCounts] = Field(default_factory=dict)
@@ -75,8 +82,37 @@ class SessionState(Settings):
 
     images: tuple[SessionImage, ...] = ()
     rounds: tuple[Round, ...] = ()
-    annotations: str = "annotations/0001"
+    annotations: AnnotationFolder = "annotations/0001"
     """Folder, inside the session folder, of the current annotations."""
-    undo: tuple[str, ...] = ()
+    undo: tuple[AnnotationFolder, ...] = ()
     """Folders of annotations that a restored round replaced, the latest last."""
     software_version: str = ""
+
+
+def to_json(state: SessionState) -> str:
+    """Return the text of `session.json`."""
+    return json.dumps({"format_version": FORMAT_VERSION, **json.loads(state.model_dump_json())}, indent=1)
+
+
+def from_json(path: Path, text: str) -> SessionState:
+    """Validate the text of `session.json`.
+
+    Raises
+    ------
+    DataError
+        If it is damaged or of an unknown version.
+    """
+    try:
+        values = json.loads(text)
+        version = values.pop("format_version")
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        raise DataError(f"{path}: is damaged, or does not belong to a session ({error}).") from error
+    if version != FORMAT_VERSION:
+        raise DataError(
+            f"{path}: was written in format {version!r}; this version of embedseg-napari reads format "
+            f"{FORMAT_VERSION}. Update embedseg-napari."
+        )
+    try:
+        return SessionState.parse(values)
+    except SettingsError as error:
+        raise DataError(f"{path}: is damaged. {error}") from error

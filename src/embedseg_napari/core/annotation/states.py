@@ -130,7 +130,8 @@ def object_ids(labels: np.ndarray) -> NDArray[np.int64]:
     # Ids are small numbers: marking them is quicker than sorting pixels, but a stray huge one must not take memory.
     is_small = len(values) and values.min() >= 0 and values.max() <= 4 * labels.size + BACKGROUND
     ids: NDArray[np.int64] = np.flatnonzero(np.bincount(values)) if is_small else np.unique(values).astype(np.int64)
-    return ids[ids != BACKGROUND]
+    objects: NDArray[np.int64] = ids[ids != BACKGROUND]
+    return objects
 
 
 def next_free_label(labels: np.ndarray) -> int:
@@ -161,8 +162,8 @@ def region_mask(shape: Sequence[int], polygons: Sequence[ArrayLike], plane: int 
     shape : sequence of int
         Shape ((Z,) Y, X) of the mask.
     polygons : sequence of array, shape (n, 2) or (n, 3)
-        Corners in pixels, axes (y, x) or (z, y, x); a z is not looked at. Pixels whose centre lies inside or on the border are set.
-        Corners may lie outside the image.
+        Corners in pixels, axes (y, x) or (z, y, x); a z is not looked at. Pixels whose centre lies inside or on
+        the border are set. Corners may lie outside the image.
     plane : int, optional
         In 3D the one plane (z) to fill; all planes if left out. Not for 2D.
 
