@@ -398,7 +398,7 @@ def test_lock_of_another_computer_is_respected(session):
     session.close()
     lock = {"pid": 1, "host": "elsewhere", "started": "", "token": "x"}
     (session.folder / "lock").write_text(json.dumps(lock))
-    with pytest.raises(DataError, match="computer elsewhere.*delete the file"):
+    with pytest.raises(DataError, match=r"computer elsewhere.*delete the file"):
         AnnotationSession.open(session.folder)
     # And not taken away by a session that lost it.
     session.close()
