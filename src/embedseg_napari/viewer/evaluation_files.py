@@ -9,7 +9,7 @@ import numpy as np
 
 from embedseg_napari.core.data.images import read_image
 from embedseg_napari.core.evaluation.folders import read_pair
-from embedseg_napari.core.evaluation.matching import restrict_to_known
+from embedseg_napari.core.evaluation.unknown import restrict_to_known
 from embedseg_napari.viewer.evaluation_run import Evaluation, evaluate_arrays
 from embedseg_napari.viewer.layers import is_shown
 
