@@ -297,3 +297,13 @@ def test_a_second_ctrl_c_leaves_no_half_of_a_model(start, dataset, settings, tmp
     assert child.returncode == 128 + signal.SIGINT
     assert "Traceback" not in err
     assert not model.exists() or load_model(model).config.ndim == 2
+
+
+def test_a_value_of_unknown_pixels(embedseg, dataset, settings, tmp_path):
+    model = tmp_path / "m.embedseg"
+    words = ["train", dataset, "--output", model, "--epochs", 1, "--config", settings]
+    ended = embedseg(*words, "--ignore-label", 0)
+    assert ended.status == 0, ended.err
+    assert "have objects but no known background" in ended.err
+    assert "% of the pixels are labelled" in ended.out + ended.err
+    assert load_model(model).config.training["settings"]["ignore_label"] == 0
