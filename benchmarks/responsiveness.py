@@ -114,10 +114,10 @@ def main() -> None:
     rows.append(row("panning", probe.measure(20)))
     panning.timer.stop()
 
-    panel.preview.layer_box.choose(layer)
+    panel.preview.image.choose(layer)
     panel.preview.preview_on.setChecked(True)
     seen = []
-    panel.view.show = lambda event, show=panel.view.show: (seen.append(event.step), show(event))
+    panel.preview.view.show = lambda event, show=panel.preview.view.show: (seen.append(event.step), show(event))
     panel.start()
     steps = []
     add = panel.progress.plot.add_step

@@ -67,7 +67,8 @@ class ConfigForm(QWidget):
         if plain:
             layout.addWidget(self._rows(plain))
         for title, names in (groups or {}).items():
-            fold = Folded(title, self._rows(names, indent=12))
+            tip = ", ".join(label_of(name) for name in names)
+            fold = Folded(title, self._rows(names, indent=12), f"Settings: {tip}.")
             for name in names:
                 self.folds[name] = fold
             layout.addWidget(fold)
@@ -164,7 +165,9 @@ class NestedEditor(Editor):
 
     def __init__(self, field: FieldInfo, settings: type[Settings]) -> None:
         self.form = ConfigForm(settings)
-        box = Folded((field.description or settings.__name__).rstrip("."), self.form)
+        title = (field.description or settings.__name__).rstrip(".")
+        tip = ", ".join(label_of(name) for name in settings.model_fields)
+        box = Folded(title, self.form, f"Settings: {tip}.")
         super().__init__(box, field)
         self.form.changed.connect(self.changed.emit)
 

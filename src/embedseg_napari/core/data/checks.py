@@ -285,7 +285,7 @@ def _spacing_warnings(examples: Sequence[Example]) -> list[str]:
     if silent:
         return [
             f"{len(silent)} image(s) do not say how large their voxels are, the first {image_name(silent[0])}: "
-            "taken as cubes; if slices lie further apart than pixels, give --spacing Z,Y,X."
+            "taken as cubes; if slices lie further apart than pixels, give --spacing Z,Y,X (in napari, scale it)."
         ]
     ratios = [example.spacing[0] / example.spacing[-1] for example in examples if example.spacing]
     if max(ratios) > 1.1 * min(ratios):

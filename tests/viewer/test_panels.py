@@ -1,0 +1,46 @@
+"""What holds for every panel: whatever can be worked says what it does, is reached by keyboard, and fits its place."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("pyqtgraph")
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QAbstractButton, QAbstractSlider, QAbstractSpinBox, QComboBox, QLineEdit, QScrollBar, QTabBar
+
+PANELS = ["EmbedSeg: Segment", "EmbedSeg: Train", "EmbedSeg: Evaluate"]
+KINDS = (QAbstractButton, QAbstractSlider, QAbstractSpinBox, QComboBox, QLineEdit)
+
+
+def controls(panel):
+    """Everything a user works with; the inner parts of a control are the control's own."""
+    found = []
+    for kind in KINDS:
+        for one in panel.findChildren(kind):
+            parent = one.parent()
+            inner = isinstance(parent, (*KINDS, QTabBar)) or one.objectName().startswith("qt_")
+            if not inner and one.isEnabledTo(parent) and not isinstance(one, QScrollBar):
+                found.append(one)
+    return found
+
+
+def describe(one) -> str:
+    text = one.text() if hasattr(one, "text") else ""
+    return f"{type(one).__name__} {text!r} in {type(one.parent()).__name__}"
+
+
+@pytest.mark.parametrize("name", PANELS)
+def test_every_control_says_what_it_does(open_panel, name):
+    assert [describe(one) for one in controls(open_panel(name)) if not one.toolTip()] == []
+
+
+@pytest.mark.parametrize("name", PANELS)
+def test_every_control_is_reached_by_keyboard(open_panel, name):
+    out = [describe(one) for one in controls(open_panel(name)) if not one.focusPolicy() & Qt.FocusPolicy.TabFocus]
+    assert out == []
+
+
+@pytest.mark.parametrize("name", PANELS)
+def test_a_panel_leaves_room_for_the_image(open_panel, name):
+    assert open_panel(name).minimumSizeHint().width() <= 420
