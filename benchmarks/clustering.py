@@ -33,17 +33,20 @@ NAIVE_SEEDS = 60
 """Seeds the naive way is timed on; the rest of its time is extrapolated from the seeds it would have to try."""
 
 
-def perfect(shape: tuple[int, ...], rng: np.random.Generator) -> EmbeddingMaps:
+def perfect(
+    shape: tuple[int, ...], rng: np.random.Generator, cell_side: tuple[int, ...] | None = None
+) -> EmbeddingMaps:
     ndim = len(shape)
-    side = [min(CELL, n) for n in shape]
+    side = cell_side or tuple(min(CELL, n) for n in shape)
+    shortest = min(side)
     offsets = np.zeros((ndim, *shape), np.float32)
     margins = np.full((ndim, *shape), 6.0, np.float32)
     seed_map = np.full(shape, 0.05, np.float32)
     grid = np.indices(side, dtype=np.float32)
     for cell in np.ndindex(*[n // s for n, s in zip(shape, side, strict=True)]):
         box = tuple(slice(i * s, (i + 1) * s) for i, s in zip(cell, side, strict=True))
-        center = np.array([s / 2 for s in side]) + rng.uniform(-4, 4, ndim)
-        radius = rng.uniform(8, 12)
+        center = np.array([s / 2 for s in side]) + shortest / 8 * rng.uniform(-1, 1, ndim)
+        radius = shortest * rng.uniform(0.25, 0.375)
         away = center.reshape((ndim,) + (1,) * ndim).astype(np.float32) - grid
         squared = (away**2).sum(0)
         inside = squared < radius**2

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -24,9 +26,14 @@ def epoch(number, ap=None, best=False):
     return EpochFinished(number, 10 * number + 10, 5.0 * number, 1.0 / (number + 1), 0.1, 0.1, 0.1, 1e-3, ap, ap, best)
 
 
+def set_clock(monkeypatch, step):
+    """Let the module's clock advance by so many seconds each time it is read; other threads keep the real one."""
+    now = itertools.count(0.0, step)
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: next(now)))
+
+
 def test_a_log_gets_lines_at_intervals(monkeypatch, capsys):
-    now = iter(range(0, 1000, 4))
-    monkeypatch.setattr(module.time, "monotonic", lambda: float(next(now)))
+    set_clock(monkeypatch, 4)
     progress = TrainingProgress(shown=True)
     with progress.showing():
         progress(STARTED)
@@ -68,8 +75,7 @@ def test_without_progress_messages_remain(capsys, kind):
 
 
 def test_a_slow_image_tells_its_tiles(monkeypatch, capsys):
-    now = iter(range(0, 1000, 6))
-    monkeypatch.setattr(module.time, "monotonic", lambda: float(next(now)))
+    set_clock(monkeypatch, 6)
     progress = PredictionProgress(shown=True, n_images=1)
     progress.start("big.tif")
     progress(PredictionStarted("TYX", 2, 8))
