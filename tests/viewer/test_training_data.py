@@ -7,7 +7,7 @@ import pytest
 from napari.layers import Image, Labels, Shapes
 
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.viewer.training_data import FRAMES, VOLUME, pair_from_layers
+from embedseg_napari.viewer.training_data import FRAMES, VOLUME, pair_from_layers, read_pairs
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
@@ -92,3 +92,12 @@ def test_faults_are_said_in_a_sentence(blobs):
     outside = Shapes([np.array([[100, 100], [120, 100], [120, 120], [100, 120]], float)], shape_type="rectangle")
     with pytest.raises(DataError, match="no region lies on the image"):
         pair_from_layers(Image(image), Labels(labels), outside).examples()
+
+
+def test_a_value_that_stands_for_unknown_is_no_object(blobs):
+    image, labels = blobs(2)
+    labels = np.where(labels == 1, 255, labels)
+    pair = pair_from_layers(Image(image), Labels(labels))
+    (example,) = read_pairs((pair,), ignore_label=255)
+    assert 255 not in example.instances
+    np.testing.assert_array_equal(example.ignore, labels == 255)

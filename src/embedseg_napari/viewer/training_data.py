@@ -226,8 +226,8 @@ def regions_on(image: Image, shapes: Shapes) -> tuple[Region, ...]:
     return tuple(regions)
 
 
-def read_pairs(pairs: Sequence[ArrayPair]) -> list[Example]:
-    """Examples of several pairs.
+def read_pairs(pairs: Sequence[ArrayPair], ignore_label: int | None = None) -> list[Example]:
+    """Examples of several pairs; `ignore_label` is the value of pixels whose class is unknown.
 
     Raises
     ------
@@ -236,15 +236,18 @@ def read_pairs(pairs: Sequence[ArrayPair]) -> list[Example]:
     """
     if not pairs:
         raise DataError("Choose an image layer and its labels layer first.")
-    return [example for pair in pairs for example in pair.examples()]
+    from embedseg_napari.core.data.sparse import with_ignore_label
+
+    return [with_ignore_label(example, ignore_label) for pair in pairs for example in pair.examples()]
 
 
-def read_dataset(folder: str | Path) -> tuple[list[Example], list[Example] | None]:
+def read_dataset(folder: str | Path, ignore_label: int | None = None) -> tuple[list[Example], list[Example] | None]:
     """Training and, where the folder has them, validation images of a data-set folder; see `find_dataset`."""
     from embedseg_napari.core.data.pairs import find_dataset, load_folder
 
     training, validation = find_dataset(folder)
-    return load_folder(training), None if validation is None else load_folder(validation)
+    held_out = None if validation is None else load_folder(validation, ignore_label=ignore_label)
+    return load_folder(training, ignore_label=ignore_label), held_out
 
 
 def _words(shape: Sequence[int]) -> str:

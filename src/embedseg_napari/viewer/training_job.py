@@ -44,9 +44,8 @@ class TrainingRequest:
         """Training images, and validation images where they are given."""
         from embedseg_napari.viewer.training_data import read_dataset, read_pairs
 
-        if self.folder is not None:
-            return read_dataset(self.folder)
-        return read_pairs(self.pairs), None
+        label = self.config.ignore_label
+        return read_dataset(self.folder, label) if self.folder is not None else (read_pairs(self.pairs, label), None)
 
 
 @dataclass(frozen=True, slots=True)
