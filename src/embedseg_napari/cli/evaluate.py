@@ -30,17 +30,22 @@ def evaluate(
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Also write the scores to this JSON file.")
     ] = None,
+    ignore_label: Annotated[
+        int | None,
+        typer.Option("--ignore-label", metavar="N", help="Value of true pixels whose class is unknown."),
+    ] = None,
 ) -> None:
     """Compare label images with the truth.
 
     AP = TP / (TP + FP + FN), objects matched one to one at IoU 0.5 to 0.9, mean over the images. Precision, recall and
     F1 are of all objects together. Where the truth is a stack of planes of overlapping objects, AP without one-to-one
-    matching is given too.
+    matching is given too. Pixels of unknown class, by an ignore/ folder beside the masks/ of the truth or by
+    --ignore-label, are left out, together with predicted objects that lie mostly on them.
     """
     pairs = pair_up(truth, predicted)
     if json_file is not None:
         require_writable(json_file.parent, "--json")
-    scores = score(pairs)
+    scores = score(pairs, ignore_label)
     _show(scores)
     if json_file is not None:
         write_text(json_file, json.dumps(scores, indent=2) + "\n")
@@ -79,13 +84,15 @@ def _files(folder: Path, what: str) -> dict[str, Path]:
     return {path.stem: path for path in found}
 
 
-def score(pairs: Sequence[tuple[Path, Path]]) -> dict[str, Any]:
+def score(pairs: Sequence[tuple[Path, Path]], ignore_label: int | None = None) -> dict[str, Any]:
     """Score predicted files against true ones.
 
     Parameters
     ----------
     pairs : sequence of (Path, Path)
         True and predicted file of each image.
+    ignore_label : int, optional
+        Value of true pixels whose class is unknown.
 
     Returns
     -------
@@ -107,8 +114,8 @@ def score(pairs: Sequence[tuple[Path, Path]]) -> dict[str, Any]:
     tables: list[list[MatchRow]] = []
     lenient: list[list[float]] = []
     for true_path, predicted_path in pairs:
-        true, predicted = _read_pair(true_path, predicted_path)
-        tables.append(match(true, predicted, iou_thresholds=IOU_THRESHOLDS))
+        true, predicted, ignore = _read_pair(true_path, predicted_path, ignore_label)
+        tables.append(match(true, predicted, iou_thresholds=IOU_THRESHOLDS, ignore=ignore))
         if true.ndim > predicted.ndim:
             lenient.append([float(value) for value in lenient_ap(true, predicted, IOU_THRESHOLDS)])
 
@@ -141,16 +148,23 @@ def score(pairs: Sequence[tuple[Path, Path]]) -> dict[str, Any]:
     return scores
 
 
-def _read_pair(true_path: Path, predicted_path: Path) -> tuple[np.ndarray, np.ndarray]:
+def _read_pair(
+    true_path: Path, predicted_path: Path, ignore_label: int | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Truth, prediction and pixels of unknown class."""
     import numpy as np
 
     from embedseg_napari.core.data.images import read_image
+    from embedseg_napari.core.data.sparse import split_ignore_label, union
 
     arrays = []
+    unknown = None
     for path in (true_path, predicted_path):
         array = read_image(path).array
         if not (np.issubdtype(array.dtype, np.integer) or array.dtype == bool):
             raise DataError(f"{path}: holds {array.dtype} values; a label image needs whole numbers, one per object.")
+        if path == true_path:
+            array, unknown = split_ignore_label(array, ignore_label)
         if np.issubdtype(array.dtype, np.signedinteger) and array.size and array.min() < 0:
             raise DataError(f"{path}: holds negative numbers; use 0 for background and 1, 2, 3 ... for objects.")
         arrays.append(array)
@@ -160,7 +174,17 @@ def _read_pair(true_path: Path, predicted_path: Path) -> tuple[np.ndarray, np.nd
             f"{predicted_path}: has shape {predicted.shape}, but its truth {true_path} has {true.shape}; "
             "compare images of the same size."
         )
-    return (true, predicted) if true.shape == predicted.shape else (true != 0, predicted)
+    if true.shape != predicted.shape:
+        true = true != 0
+        if unknown is not None:
+            unknown = np.asarray(unknown.all(0) if ignore_label == 0 else unknown.any(0))
+    ignore_path = true_path.parent.with_name("ignore") / true_path.name
+    if true_path.parent.name != "masks" or not ignore_path.exists():
+        return true, predicted, unknown
+    ignore = read_image(ignore_path).array != 0
+    if ignore.shape != predicted.shape:
+        raise DataError(f"{ignore_path}: has shape {ignore.shape}, but its image {predicted.shape}.")
+    return true, predicted, union(unknown, ignore)
 
 
 def _show(scores: dict[str, Any]) -> None:

@@ -83,6 +83,7 @@ def train(
     axes: Axes = None,
     channel: Channel = None,
     spacing: Spacing = None,
+    ignore_label: Annotated[int | None, setting(TrainingConfig, "ignore_label", metavar="N")] = None,
     device: Device = "auto",
     seed: Annotated[int | None, setting(TrainingConfig, "seed")] = None,
     no_progress: NoProgress = False,
@@ -101,7 +102,13 @@ def train(
         )
     if output.suffix != ".embedseg":
         raise typer.BadParameter(f"--output {output} must end in .embedseg.")
-    explicit = {"epochs": epochs, "minutes": minutes, "validation_fraction": val_fraction, "seed": seed}
+    explicit = {
+        "epochs": epochs,
+        "minutes": minutes,
+        "validation_fraction": val_fraction,
+        "ignore_label": ignore_label,
+        "seed": seed,
+    }
     settings = training_settings(preset, config, explicit)
     axes = parse_axes(axes)
     folder = run_folder or output.with_suffix(".run")
@@ -254,9 +261,13 @@ def _read(
         if found is not None:
             say(f"{found} is left alone: --val-fraction or --val-group choose among the training images.")
         found = None
-    training = load_folder(folder, axes=axes, channel=channel, spacing=spacing)
+
+    def read(place: Path) -> list[Example]:
+        return load_folder(place, axes=axes, channel=channel, spacing=spacing, ignore_label=settings.ignore_label)
+
+    training = read(folder)
     if found is not None:
-        return training, load_folder(found, axes=axes, channel=channel, spacing=spacing)
+        return training, read(found)
     if group is not None:
         return split_validation(training, settings.validation_fraction, group=group, seed=settings.seed)
     return training, None

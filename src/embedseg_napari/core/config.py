@@ -180,7 +180,11 @@ class TrainingConfig(Settings):
     )
     learning_rate: float = Field(1e-3, gt=0, le=1, description="Largest learning rate.")
     weight_decay: float = Field(1e-4, ge=0, le=1, description="Weight decay.")
-    schedule: Literal["polynomial", "cosine"] = Field("cosine", description="How the learning rate falls to zero.")
+    schedule: Literal["polynomial", "cosine", "constant"] = Field(
+        "cosine",
+        description="How the learning rate falls to zero; constant: it stays, for trainings that go on while labels "
+        "are added.",
+    )
     warmup: float = Field(0.02, ge=0, le=0.5, description="Fraction of the training in which the learning rate rises.")
     average_decay: float = Field(
         0.998, ge=0, lt=1, description="Decay per step of the running average of the weights; 0 turns it off."
@@ -212,11 +216,22 @@ class TrainingConfig(Settings):
     )
     normalization: NormalizationConfig = Field(NormalizationConfig(), description="Intensity normalisation.")
     augmentation: AugmentationConfig = Field(AugmentationConfig(), description="Random changes to crops.")
+    ignore_label: int | None = Field(
+        None,
+        description="Mask value of pixels whose class is unknown, which neither reward nor punish; with 0 only the "
+        "objects are known, and pixels of an ignore mask are unknown too.",
+    )
     validation_fraction: float = Field(
         0.1,
         ge=0,
         lt=0.9,
         description="Fraction of the images held out for validation where no validation images are given.",
+    )
+    validation_objects: float = Field(
+        0.0,
+        ge=0,
+        le=0.5,
+        description="Fraction of the objects held out for a score where no images are held out, none of fewer than 10.",
     )
     devices: int = Field(
         1,

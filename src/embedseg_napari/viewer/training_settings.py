@@ -28,7 +28,9 @@ from embedseg_napari.viewer.worker import report_error
 SCRATCH, BROWSE = "nothing (new network)", "Browse…"
 DEVICES = ("auto", "cpu", "cuda", "mps")
 GROUPS = {
-    "Length and validation": ("epochs", "steps_per_epoch", "validation_fraction", "validate_every", "seed"),
+    "Length and validation": (
+        "epochs", "steps_per_epoch", "validation_fraction", "validation_objects", "validate_every", "seed",
+    ),
     "Crops and batches": ("crop_size", "crop_context", "image_balance", "batch_size", "virtual_batches"),
     "Optimiser": (
         "optimizer", "learning_rate", "weight_decay", "schedule", "warmup", "average_decay", "precision",
@@ -37,7 +39,7 @@ GROUPS = {
         "center", "center_of", "initial_margin", "grid_samples", "weight_instance", "weight_variance", "weight_seed",
         "foreground_weight",
     ),
-    "Images": ("normalization", "augmentation"),
+    "Images": ("ignore_label", "normalization", "augmentation"),
 }  # fmt: skip
 """Folded settings under their headings. The number of devices is left out: a viewer is one process."""
 
@@ -52,7 +54,9 @@ class TrainingSettings(QWidget):
         self.preset = ChoiceBox()
         self.preset.addItems(list(PRESETS))
         self.form = ConfigForm(TrainingConfig, ("minutes",), empty={"minutes": "as many as the epochs take"})
-        self.more = ConfigForm(TrainingConfig, (), GROUPS, empty={"epochs": "as many as the minutes allow"})
+        self.more = ConfigForm(
+            TrainingConfig, (), GROUPS, empty={"epochs": "as many as the minutes allow", "ignore_label": "none"}
+        )
         self.start = ChoiceBox()
         self.start.setAccessibleName("Start from")
         self.device = ChoiceBox()

@@ -146,8 +146,44 @@ def test_few_objects_and_flat_or_ignored_images():
     assert "Only 3 object(s)" in check_examples([example(grid(2, 3))])[0]
     flat = example(labels, image=np.stack([np.random.default_rng(0).random(labels.shape), np.ones(labels.shape)]))
     assert "one value everywhere, the first a.tif" in check_examples([flat])[0]
-    blind = example(labels, ignore=np.ones(labels.shape, bool))
-    assert "ignored everywhere" in check_examples([blind])[0]
+    blind = example(labels, "blind", ignore=np.ones(labels.shape, bool))
+    assert check_examples([example(labels), blind]) == [
+        "1 image(s) are ignored everywhere and teach nothing, the first blind.tif."
+    ]
+    with pytest.raises(DataError, match=r"masks.blind\.tif: all objects.*to be ignored"):
+        check_examples([blind])
+
+
+def only_planes(labels, kept):
+    """Everything but some planes is unknown."""
+    ignore = np.ones(labels.shape[-3:], bool)
+    ignore[list(kept)] = False
+    return ignore
+
+
+def test_sparse_labels_give_no_nonsense():
+    labels = grid(2, 12)
+    ignore = np.ones(labels.shape, bool)
+    ignore[:, :40] = False
+    assert check_examples([example(labels, ignore=ignore)]) == ["Only 5 object(s) are labelled; expect a rough model."]
+    everything_else = labels == 0
+    (warning,) = check_examples([example(labels, ignore=everything_else)])
+    assert "no known background, the first masks/a.tif" in warning
+    assert "Mark some background" in warning
+    # A large unknown part is no object that covers the image, whatever number stands there.
+    assert check_examples([example(np.where(ignore, 7, labels), ignore=ignore)])[0].startswith("Only 5 object(s)")
+
+
+@pytest.mark.parametrize("planes", [False, True])
+def test_an_object_on_some_planes_is_one_piece(planes):
+    labels = grid(3, 2, side=9, size=12)
+    labels = labels[..., :10, :] * np.ones((12, 1, 1), np.int32)
+    labels = np.maximum(labels, labels.max(0))
+    kept = range(0, 12, 2)
+    if planes:
+        labels = as_planes(labels)
+    one = example(labels, planes=planes, ignore=only_planes(labels, kept))
+    assert check_examples([one]) == ["Only 2 object(s) are labelled; expect a rough model."]
 
 
 def test_images_must_be_of_one_kind():

@@ -98,13 +98,16 @@ def test_overlapping_planes_keep_their_overlap_and_their_centers():
 
 
 def test_ignore_masks_travel_with_the_crop():
-    image, labels = two_objects(2)
-    ignore = np.zeros(labels.shape, bool)
-    ignore[20:30, 20:27] = True
-    batch = sampler([(image, labels, ignore)], (40, 40), FLIPS).draw(8, np.random.default_rng(0))
+    labels = two_objects(2)[1]
+    ignore = labels == 9
+    image = np.where(ignore, 255, 0).astype(np.uint8)
+    drawn = sampler([(image, labels, ignore)], (40, 40), FLIPS, normalization={"method": "dtype-range"})
+    batch = drawn.draw(8, np.random.default_rng(0))
     assert batch.ignore is not None
-    for hidden, ids in zip(batch.ignore, batch.instances, strict=True):
-        assert torch.equal(hidden, ids == 9)
+    assert torch.equal(batch.ignore, batch.images[:, 0] > 0.5)
+    # What lies on unknown pixels is no object.
+    assert torch.unique(batch.instances).tolist() == [0, 3]
+    assert [len(centers) for centers in batch.centers] == [int((ids == 3).any()) for ids in batch.instances]
 
 
 def test_the_same_numbers_give_the_same_crops():
@@ -120,3 +123,74 @@ def test_empty_images_give_background_crops():
     labels = np.zeros((32, 32), np.int32)
     batch = sampler([(image, labels)], (16, 16)).draw(2, np.random.default_rng(0))
     assert [len(c) for c in batch.centers] == [0, 0]
+
+
+def test_a_partly_ignored_object_has_its_centre_among_its_known_pixels():
+    labels = np.zeros((40, 40), np.int32)
+    labels[10:20, 5:35] = 1
+    ignore = np.zeros(labels.shape, bool)
+    ignore[:, 15:] = True
+    batch = sampler([(np.zeros((40, 40)), labels, ignore)], (40, 40)).draw(1, np.random.default_rng(0))
+    assert batch.centers[0].tolist() == [list(medoid((labels > 0) & ~ignore))]
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_a_tenth_of_the_crops_shows_background_known_far_from_objects(ndim):
+    shape = (200, 200) if ndim == 2 else (12, 200, 200)
+    labels = np.zeros(shape, np.int32)
+    labels[..., 10:20, 10:20] = 1
+    ignore = labels == 0
+    ignore[..., 150:152, 100:160] = False  # a scribble of background
+    ignore[..., 5:25, 5:25] = False
+    drawn = sampler([(np.zeros(shape), labels, ignore)], (8, 32, 32)[-ndim:], AugmentationConfig())
+    batch = drawn.draw(600, np.random.default_rng(0))
+    assert not bool(batch.ignore.flatten(1).all(1).any())
+    far = np.array([len(centers) == 0 for centers in batch.centers])
+    assert 0.06 < far.mean() < 0.15
+    middle = tuple(slice(side // 2 - 1, side // 2 + 1) for side in (8, 32, 32)[-ndim:])
+    for hidden in batch.ignore[torch.from_numpy(far)]:
+        assert not bool(hidden[middle].all())
+
+
+def test_background_near_objects_needs_no_crops_of_its_own():
+    labels = np.zeros((100, 100), np.int32)
+    labels[40:50, 40:50] = 1
+    ignore = np.ones(labels.shape, bool)
+    ignore[38:52, 38:52] = False
+    batch = sampler([(np.zeros((100, 100)), labels, ignore)], (32, 32)).draw(100, np.random.default_rng(0))
+    assert all(len(centers) == 1 for centers in batch.centers)
+
+
+def test_an_empty_image_teaches_background_beside_others():
+    labels = np.zeros((64, 64), np.int32)
+    labels[20:30, 20:30] = 1
+    empty = np.zeros_like(labels)
+    batch = sampler([(labels, labels), (empty, empty)], (32, 32)).draw(200, np.random.default_rng(0))
+    assert 5 < sum(len(centers) == 0 for centers in batch.centers) < 40
+
+
+def test_crops_without_any_known_pixel_are_not_drawn():
+    # Labelled on its first and its last plane only: the middle, where crops are centred, is unknown.
+    labels = np.zeros((40, 24, 24), np.int32)
+    labels[5:35, 8:16, 8:16] = 1
+    ignore = np.ones(labels.shape, bool)
+    ignore[[5, 34]] = False
+    drawn = sampler([(np.zeros(labels.shape), labels, ignore)], (8, 16, 16), AugmentationConfig(shift=0.5))
+    batch = drawn.draw(60, np.random.default_rng(0))
+    assert not bool(batch.ignore.flatten(1).all(1).any())
+    # The object's middle lies between its labelled planes, not on one of them.
+    at = [
+        float(c[0, 0]) - float(hidden.flatten(1).all(1).logical_not().nonzero()[0])
+        for c, hidden in zip(batch.centers, batch.ignore, strict=True)
+        if len(c)
+    ]
+    assert {round(abs(a)) for a in at} & set(range(11, 20))
+
+
+def test_label_images_beside_planes_keep_their_centres():
+    labels = np.zeros((40, 40), np.int32)
+    labels[2:8, 2:8] = 5
+    labels[20:30, 20:30] = 9
+    planes = np.stack([labels == 5])
+    batch = sampler([(labels, labels), (labels, planes)], (40, 40)).draw(10, np.random.default_rng(0))
+    assert {tuple(map(tuple, c)) for c in batch.centers} == {((4, 4), (24, 24)), ((4, 4),)}

@@ -199,18 +199,31 @@ def test_extreme_bandwidths_give_no_nan(bandwidth):
     assert bool(torch.isfinite(gradient(loss, values)[:, :2]).all())
 
 
-def test_ignored_pixels_get_no_gradient_and_their_values_do_not_matter():
-    raw, labels, centers = scene(2)
-    ignore = torch.zeros(labels.shape, dtype=torch.bool)
-    ignore[:, 10:25, 5:30] = True
-    loss = spatial_embedding_loss(raw, labels, centers, (STEP, STEP), ignore=ignore)
-    grad = gradient(loss, raw)
-    assert float(grad.permute(0, 2, 3, 1)[ignore].abs().max()) == 0
+@pytest.mark.parametrize("kind", ["2D", "3D", "2D planes", "3D planes", "single planes of a volume"])
+@pytest.mark.parametrize("weights", [(1.0, 0.0, 0.0), (0.0, 10.0, 0.0), (0.0, 0.0, 1.0), (1.0, 10.0, 1.0)])
+def test_ignored_pixels_get_no_gradient_and_their_values_do_not_matter(kind, weights):
+    ndim = 2 if kind.startswith("2D") else 3
+    raw, labels, centers = scene(ndim)
+    if kind.endswith("D planes"):
+        ids = torch.unique(labels)[1:]
+        labels = torch.stack([labels == i for i in ids], 1)
+    ignore = torch.zeros((len(raw), *raw.shape[2:]), dtype=torch.bool)
+    ignore[..., 10:25, 5:20] = True
+    if kind.startswith("single"):
+        ignore[:] = True
+        ignore[:, [1, 4]] = False
+    spacing = (STEP,) * ndim
+    inside = labels.any(1) if labels.ndim > ignore.ndim else labels > 0
+    # Whole objects, background and parts of objects are unknown, and of each something is known.
+    assert all(bool((a & b).any()) for a in (inside, ~inside) for b in (ignore, ~ignore))
+    loss = spatial_embedding_loss(raw, labels, centers, spacing, weights=weights, ignore=ignore)
+    grad = gradient(loss, raw).movedim(1, -1)
+    assert float(grad[ignore].abs().max()) == 0
+    assert float(grad[~ignore].abs().max()) > 0
     changed = raw.detach().clone()
-    changed.permute(0, 2, 3, 1)[ignore] += 0.3
-    assert float(spatial_embedding_loss(changed, labels, centers, (STEP, STEP), ignore=ignore)) == pytest.approx(
-        float(loss.detach()), rel=1e-6
-    )
+    changed.movedim(1, -1)[ignore] += 0.3
+    again = spatial_embedding_loss(changed, labels, centers, spacing, weights=weights, ignore=ignore)
+    assert float(again) == pytest.approx(float(loss.detach()), rel=1e-6)
 
 
 def test_everything_ignored_is_zero():

@@ -94,6 +94,84 @@ def object_table(
     return ObjectTable(values[starts].astype(np.int64), centers, lower, upper, sizes)
 
 
+def updated_table(
+    table: ObjectTable,
+    before: np.ndarray,
+    after: np.ndarray,
+    kind: CenterKind = "medoid",
+    spacing: Sequence[float] | None = None,
+    *,
+    planes: bool = False,
+) -> tuple[ObjectTable, NDArray[np.int64]]:
+    """Measure only the objects whose pixels differ; the table is the one that measuring all would give.
+
+    Parameters
+    ----------
+    table : ObjectTable
+        Of `before`, with the same kind of centre and spacing.
+    before, after : ndarray, shape ((Z,) Y, X) or (K, (Z,) Y, X)
+        As in :func:`object_table`. Planes may become more or fewer.
+    kind, spacing, planes
+        As in :func:`object_table`.
+
+    Returns
+    -------
+    table : ObjectTable
+        Of `after`.
+    changed : ndarray
+        Ids of the objects that are new, gone or have other pixels, ascending.
+    """
+    ids, part = (_changed_planes if planes else _changed_labels)(table, before, after)
+    if len(ids) == 0:
+        return table, ids
+    new = object_table(part, kind, spacing, planes=planes)
+    number = ids[new.ids - 1] if planes else new.ids
+    stays = ~np.isin(table.ids, ids)
+    order = np.argsort(np.concatenate([table.ids[stays], number]), kind="stable")
+
+    def merged(old: np.ndarray, fresh: np.ndarray) -> np.ndarray:
+        both: np.ndarray = np.concatenate([old[stays], fresh])[order]
+        return both
+
+    return ObjectTable(
+        merged(table.ids, number),
+        merged(table.centers, new.centers),
+        merged(table.lower, new.lower),
+        merged(table.upper, new.upper),
+        merged(table.sizes, new.sizes),
+    ), ids
+
+
+def _changed_planes(
+    table: ObjectTable, before: np.ndarray, after: np.ndarray
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Ids of changed objects, and their planes as they are now."""
+    both = min(len(before), len(after))
+    differs = (before[:both] != after[:both]).reshape(both, -1).any(1)
+    added = both + np.flatnonzero(after[both:].reshape(len(after) - both, -1).any(1))
+    rows = np.concatenate([np.flatnonzero(differs), added]).astype(np.int64)
+    gone = table.ids[table.ids > len(after)]
+    part = np.concatenate([after[rows] != 0, np.zeros((len(gone), *after.shape[1:]), bool)])
+    return np.concatenate([rows + 1, gone]), part
+
+
+def _changed_labels(table: ObjectTable, before: np.ndarray, after: np.ndarray) -> tuple[NDArray[np.int64], np.ndarray]:
+    """Ids of changed objects, and a label image of those alone, up to the last pixel that they had or have."""
+    at = np.nonzero(before != after)
+    ids = np.unique(np.concatenate([before[at], after[at]])).astype(np.int64)
+    ids = ids[ids != 0]
+    if len(ids) == 0:
+        return ids, after[:0]
+    rows = np.isin(table.ids, ids)
+    low = np.vstack([table.lower[rows], [axis.min() for axis in at]]).min(0)
+    high = np.vstack([table.upper[rows], [axis.max() + 1 for axis in at]]).max(0)
+    # What begins at the image's first pixel gives the same coordinates, and so the same centres to the last bit.
+    part = np.zeros(tuple(high), after.dtype)
+    box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    part[box] = np.where(np.isin(after[box], ids), after[box], 0)
+    return ids, part
+
+
 def centroid(mask: np.ndarray) -> tuple[float, ...]:
     """Mean position of a mask's pixels; may lie outside a bent object.
 

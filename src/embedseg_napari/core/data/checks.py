@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage
 
 from embedseg_napari.core.config import MAX_CHANNELS
+from embedseg_napari.core.data.sparse import known_background, known_instances, known_planes
 from embedseg_napari.core.errors import DataError
 
 if TYPE_CHECKING:
@@ -46,7 +47,10 @@ class _Found:
     """Fraction of the image in its largest object."""
     largest: int = 0
     """Number of that object."""
+    has_zeros: bool = True
+    """Whether some pixel of the mask is of no object, known or not."""
     has_background: bool = True
+    """Whether some pixel is known to be background."""
     is_flat: bool = False
     """Whether a channel of the image holds one value everywhere."""
 
@@ -71,10 +75,14 @@ def check_examples(examples: Sequence[Example]) -> list[str]:
     """
     if not examples:
         raise DataError("There are no images to train on.")
-    _check_alike(examples)
+    check_alike(examples)
     found = [_look(example) for example in examples]
     holding = [one for one in found if one.n]
     if not holding:
+        if any(example.instances.any() for example in examples):
+            raise DataError(
+                f"{mask_name(examples[0])}: all objects, in this mask and any other, lie on pixels to be ignored."
+            )
         raise DataError(f"{mask_name(examples[0])}: no object in this mask nor in any other; label some objects first.")
     for one in holding:
         _refuse_classes(one)
@@ -98,7 +106,14 @@ def image_name(example: Example) -> str:
     return str(example.path or example.name)
 
 
-def _check_alike(examples: Sequence[Example]) -> None:
+def check_alike(examples: Sequence[Example]) -> None:
+    """Refuse images that one network cannot learn from together.
+
+    Raises
+    ------
+    DataError
+        Naming the image that differs.
+    """
     first = examples[0]
     if len(first.image) > MAX_CHANNELS:
         raise DataError(
@@ -121,12 +136,18 @@ def _check_alike(examples: Sequence[Example]) -> None:
 def _look(example: Example) -> _Found:
     image = example.image.reshape(len(example.image), -1)
     is_flat = bool((image.min(1) == image.max(1)).any())
-    return _look_at_planes(example, is_flat) if example.is_planes else _look_at_labels(example, is_flat)
+    instances = known_instances(example)
+    look = _look_at_planes if example.is_planes else _look_at_labels
+    found = look(example, instances) if instances.any() else _Found(example)
+    has_background = bool(known_background(example, instances).any())
+    return replace(found, is_flat=is_flat, has_background=has_background)
 
 
-def _look_at_planes(example: Example, is_flat: bool) -> _Found:
+def _look_at_planes(example: Example, instances: np.ndarray) -> _Found:
     split, sizes, extents, ids = 0, [], [], []
-    for index, plane in enumerate(example.instances):
+    # An object labelled on some planes only is one piece if the next labelled plane goes on with it.
+    kept = known_planes(example.ignore, instances.shape[1])
+    for index, plane in enumerate(instances[:, kept]):
         boxes = ndimage.find_objects(plane.view(np.uint8))
         if not boxes:
             continue
@@ -135,8 +156,6 @@ def _look_at_planes(example: Example, is_flat: bool) -> _Found:
         sizes.append(int(np.count_nonzero(inside)))
         extents.append(max(inside.shape))
         ids.append(index + 1)
-    if not sizes:
-        return _Found(example, is_flat=is_flat)
     return _Found(
         example,
         n=len(sizes),
@@ -144,24 +163,23 @@ def _look_at_planes(example: Example, is_flat: bool) -> _Found:
         n_split=split,
         n_tiny=sum(size <= TINY for size in sizes),
         widest=max(extents),
-        cover=max(sizes) / example.instances[0].size,
+        cover=max(sizes) / instances[0].size,
         largest=ids[int(np.argmax(sizes))],
-        is_flat=is_flat,
     )
 
 
-def _look_at_labels(example: Example, is_flat: bool) -> _Found:
+def _look_at_labels(example: Example, instances: np.ndarray) -> _Found:
     from skimage.measure import label
 
-    labels = example.instances
+    kept = known_planes(example.ignore, len(instances))
+    labels = instances[kept]
     # Touching pixels of equal number make a piece; all that follows is counted over pieces, which are few.
     parts, n_parts = label(labels, connectivity=labels.ndim, background=0, return_num=True)
-    if n_parts == 0:
-        return _Found(example, is_flat=is_flat)
     part_size = np.bincount(parts.ravel(), minlength=n_parts + 1)[1:]
     boxes = ndimage.find_objects(parts)
     lower = np.array([[s.start for s in box] for box in boxes])
     upper = np.array([[s.stop for s in box] for box in boxes])
+    lower[:, 0], upper[:, 0] = kept[lower[:, 0]], kept[upper[:, 0] - 1] + 1
     part_label = np.zeros(n_parts + 1, labels.dtype)
     part_label[parts.ravel()] = labels.ravel()
     ids, of_part = np.unique(part_label[1:], return_inverse=True)
@@ -180,10 +198,9 @@ def _look_at_labels(example: Example, is_flat: bool) -> _Found:
         n_split=int((np.bincount(of_part, minlength=n) > 1).sum()),
         n_tiny=int((sizes <= TINY).sum()),
         widest=int((last - first).max()),
-        cover=float(sizes.max()) / labels.size,
+        cover=float(sizes.max()) / instances.size,
         largest=int(ids[sizes.argmax()]),
-        has_background=bool(part_size.sum() < labels.size),
-        is_flat=is_flat,
+        has_zeros=bool(part_size.sum() < instances.size),
     )
 
 
@@ -200,9 +217,9 @@ def _refuse_classes(one: _Found) -> None:
 
 
 def _refuse_background(one: _Found) -> None:
-    if one.n == 1 and not one.has_background:
+    if one.n == 1 and not one.has_zeros:
         raise DataError(f"{mask_name(one.example)}: holds one number everywhere; use 0 for background.")
-    if one.n > 1 and (one.cover > 0.8 or (one.cover > 0.5 and not one.has_background)):
+    if one.n > 1 and (one.cover > 0.8 or (one.cover > 0.5 and not one.has_zeros)):
         raise DataError(
             f"{mask_name(one.example)}: object {one.largest} covers {100 * one.cover:.0f} % of the image; "
             "if it is the background, give it the number 0."
@@ -217,7 +234,7 @@ def _warnings(found: Sequence[_Found]) -> list[str]:
         return sum(count(one) for one in having), mask_name(having[0].example) if having else ""
 
     out: list[str] = []
-    n, where = first(lambda one: int(one.n == 0))
+    n, where = first(lambda one: int(one.n == 0 and one.has_background))
     if n:
         out.append(f"{n} mask(s) are empty, the first {where}: they teach background only.")
     n, where = first(lambda one: one.n_split)
@@ -239,9 +256,15 @@ def _warnings(found: Sequence[_Found]) -> list[str]:
     n, where = first(lambda one: int(one.cover > 0.5))
     if n:
         out.append(f"An object covers more than half of the image in {n} mask(s), the first {where}: is it background?")
-    n, where = first(lambda one: int(not one.has_background))
+    n, where = first(lambda one: int(not one.has_zeros))
     if n:
         out.append(f"{n} mask(s) have no background (number 0), the first {where}: is every pixel part of an object?")
+    n, where = first(lambda one: int(one.n > 0 and one.has_zeros and not one.has_background))
+    if n:
+        out.append(
+            f"{n} mask(s) have objects but no known background, the first {where}: the network cannot learn from them "
+            "where objects end. Mark some background, best around and between the objects."
+        )
     flat = [one.example for one in found if one.is_flat]
     if flat:
         out.append(f"{len(flat)} image(s) have a channel of one value everywhere, the first {image_name(flat[0])}.")

@@ -11,16 +11,24 @@ import torch.nn.functional as F
 
 from embedseg_napari.core.data.augmentation import change_intensities, random_matrix
 from embedseg_napari.core.data.centers import object_table
-from embedseg_napari.core.data.normalization import normalize
+from embedseg_napari.core.data.crop_sources import load_source
+from embedseg_napari.core.data.statistics import object_sizes
+from embedseg_napari.core.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor
 
-    from embedseg_napari.core.config import TrainingConfig
+    from embedseg_napari.core.config import ObjectSizes, TrainingConfig
     from embedseg_napari.core.data.centers import ObjectTable
+    from embedseg_napari.core.data.crop_sources import Source
     from embedseg_napari.core.data.pairs import Example
+
+BACKGROUND_SHARE = 0.1
+"""Part of the crops that show background far from any object, where such is known."""
+TRIES = 20
+"""Crops without a known pixel after which one is taken at a known pixel as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,22 +45,13 @@ class Batch:
     """(B, (Z,) Y, X) bool: pixels outside the image or of unknown class; None where there are none."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
-    image: Tensor
-    instances: Tensor
-    ignore: Tensor | None
-    objects: ObjectTable
-    spacing: tuple[float, ...] | None
-
-
 class CropSampler:
-    """Draws random crops around objects.
+    """Draws random crops around objects, and some of background that is known far from any object.
 
     Parameters
     ----------
     examples : sequence of Example
-        Training images; normalised once and kept on the device.
+        Training images; normalised once and kept on the device. Their arrays must not be written to afterwards.
     crop_size : tuple of int
         Pixels per axis (z, y, x), multiples of 8.
     config : TrainingConfig
@@ -68,33 +67,67 @@ class CropSampler:
         self.config = config
         self.device = device
         self.is_planes = any(example.is_planes for example in examples)
-        self._sources = [self._load(example) for example in examples]
+        self._sources = [load_source(example, crop_size, config, device, planes=self.is_planes) for example in examples]
+        self._weigh()
+
+    def _weigh(self) -> None:
         counts = np.array([len(source.objects.ids) for source in self._sources], float)
         self.n_objects = int(counts.sum())
         # Images count alike in the score, objects alike in the paper; the power lies between the two.
-        shares = np.where(counts > 0, counts ** (1.0 - config.image_balance), 0.0)
+        shares = np.where(counts > 0, counts ** (1.0 - self.config.image_balance), 0.0)
         self._image_shares = shares / shares.sum() if shares.sum() > 0 else np.full(len(counts), 1 / len(counts))
+        empty = np.array([len(source.background) > 0 for source in self._sources], float)
+        self._empty_shares = empty / max(empty.sum(), 1.0)
+        self._empty_share = 0.0 if not empty.any() else BACKGROUND_SHARE if self.n_objects else 1.0
 
-    def _load(self, example: Example) -> _Source:
-        table = object_table(example.instances, self.config.center, example.spacing, planes=example.is_planes)
-        instances = example.instances
-        if self.is_planes and not example.is_planes:
-            instances = np.stack([instances == i for i in table.ids]) if len(table.ids) else instances[None] > 0
-        image = torch.from_numpy(normalize(example.image, self.config.normalization)).to(self.device)
-        ids = torch.from_numpy(np.ascontiguousarray(instances, dtype=np.int32)).to(self.device)
-        ignore = (
-            None if example.ignore is None else torch.from_numpy(np.ascontiguousarray(example.ignore)).to(self.device)
+    def update(self, examples: Sequence[Example]) -> int:
+        """Take in images that are new or whose labels changed, told by their names.
+
+        Only what changed is measured again; the image itself is normalised again only if it is another array.
+
+        Returns
+        -------
+        int
+            Objects that are new, gone or have other pixels.
+
+        Raises
+        ------
+        DataError
+            If objects overlap now and did not before.
+        """
+        for example in examples:
+            if example.is_planes and not self.is_planes:
+                raise DataError(
+                    f"{example.name}: its objects are planes that may overlap, but training began with label images; "
+                    "start a new training."
+                )
+        known = {source.name: index for index, source in reversed(list(enumerate(self._sources)))}
+        n_changed = 0
+        for example in examples:
+            index = known.get(example.name)
+            old = None if index is None else self._sources[index]
+            source = load_source(example, self.crop_size, self.config, self.device, planes=self.is_planes, old=old)
+            n_changed += source.n_changed
+            if index is None:
+                known[example.name] = len(self._sources)
+                self._sources.append(source)
+            else:
+                self._sources[index] = source
+        self._weigh()
+        return n_changed
+
+    def object_sizes(self) -> ObjectSizes:
+        """Sizes of the objects that crops are drawn from now."""
+        return object_sizes(
+            np.concatenate([source.extents for source in self._sources]),
+            np.concatenate([source.objects.sizes for source in self._sources]),
         )
-        return _Source(image, ids, ignore, table, example.spacing)
 
     def draw(self, n: int, rng: np.random.Generator) -> Batch:
-        """Cut `n` crops; all randomness comes from `rng`."""
+        """Cut `n` crops, each with at least one pixel of known class; all randomness comes from `rng`."""
         images, instances, ignores, centers = [], [], [], []
         for _ in range(n):
-            source = self._sources[int(rng.choice(len(self._sources), p=self._image_shares))]
-            matrix = random_matrix(self.config.augmentation, len(self.crop_size), rng)
-            origin = self._place(source, matrix, rng)
-            image, ids, ignore, center = self._cut(source, matrix, origin)
+            image, ids, ignore, center = self._draw_one(rng)
             images.append(image)
             instances.append(ids)
             ignores.append(ignore)
@@ -106,32 +139,50 @@ class CropSampler:
         ignore = torch.stack(ignores)
         return Batch(batch, torch.stack(instances), centers, ignore if bool(ignore.any()) else None)
 
-    def _place(self, source: _Source, matrix: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Source position (z, y, x) of the crop's centre: near a random object, inside the image if it fits."""
-        shape = np.array(source.image.shape[1:], float)
+    def _draw_one(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, np.ndarray]:
+        ndim = len(self.crop_size)
+        for _ in range(TRIES):
+            is_empty = self._empty_share > 0 and rng.random() < self._empty_share
+            shares = self._empty_shares if is_empty else self._image_shares
+            source = self._sources[int(rng.choice(len(self._sources), p=shares))]
+            matrix = random_matrix(self.config.augmentation, ndim, rng)
+            at = source.background_at(rng) if is_empty else self._near_object(source, rng)
+            crop = self._cut(source, matrix, self._inside(source, matrix, at))
+            if source.ignore is None or len(source.places) == 0 or not bool(crop[2].all()):
+                return crop
+        # Unturned and unscaled, the pixels of a crop are those of the image: the known one cannot be missed.
+        matrix = np.eye(ndim)
+        return self._cut(source, matrix, self._inside(source, matrix, source.known_at(rng)))
+
+    def _near_object(self, source: Source, rng: np.random.Generator) -> np.ndarray:
+        """Source position (z, y, x) near a random object."""
         size = np.array(self.crop_size, float)
-        half = np.abs(matrix) @ (size / 2)
         table = source.objects
         if len(table.ids):
             row = int(rng.integers(len(table.ids)))
             at = table.centers[row] if self.config.center_of == "object" else self._middle(table, row)
         else:
-            at = rng.uniform(0, shape)
-        at = at + rng.uniform(-1, 1, len(size)) * self.config.augmentation.shift * size
+            at = rng.uniform(0, np.array(source.image.shape[1:], float))
+        shifted: np.ndarray = at + rng.uniform(-1, 1, len(size)) * self.config.augmentation.shift * size
+        return shifted
+
+    def _inside(self, source: Source, matrix: np.ndarray, at: np.ndarray) -> np.ndarray:
+        """The crop's centre moved so that the crop lies inside the image if it fits."""
+        shape = np.array(source.image.shape[1:], float)
+        half = np.abs(matrix) @ (np.array(self.crop_size, float) / 2)
         fits = 2 * half <= shape
         # Pixel i covers i - 0.5 to i + 0.5, so the image reaches from -0.5 to n - 0.5.
         at = np.where(fits, np.clip(at, half - 0.5, np.maximum(shape - half - 0.5, half - 0.5)), (shape - 1) / 2)
         # Even sides: the centre falls between pixels, and unscaled crops then hit pixels exactly.
-        return np.floor(at) + 0.5
+        middle: np.ndarray = np.floor(at) + 0.5
+        return middle
 
     @staticmethod
     def _middle(table: ObjectTable, row: int) -> np.ndarray:
         middle: np.ndarray = (table.lower[row] + table.upper[row] - 1) / 2.0
         return middle
 
-    def _cut(
-        self, source: _Source, matrix: np.ndarray, origin: np.ndarray
-    ) -> tuple[Tensor, Tensor, Tensor, np.ndarray]:
+    def _cut(self, source: Source, matrix: np.ndarray, origin: np.ndarray) -> tuple[Tensor, Tensor, Tensor, np.ndarray]:
         shape = source.image.shape[1:]
         middle = (np.array(self.crop_size) - 1) / 2.0
         grid, outside = _sampling_grid(matrix, origin, self.crop_size, shape, self.device)

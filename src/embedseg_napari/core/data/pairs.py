@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from embedseg_napari.core.axes import guess_axes, parse_axes, spatial_axes, to_frames
 from embedseg_napari.core.data.checks import check_examples
 from embedseg_napari.core.data.images import Picture, list_images, read_image
+from embedseg_napari.core.data.sparse import split_ignore_label, union, with_ignore_label
 from embedseg_napari.core.data.splitting import split_validation
 from embedseg_napari.core.errors import DataError
 
@@ -81,6 +82,7 @@ def load_folder(
     axes: str | None = None,
     channel: int | None = None,
     spacing: Sequence[float] | None = None,
+    ignore_label: int | None = None,
 ) -> list[Example]:
     """Read every image of a folder with its mask, and with its ignore mask where `ignore/` holds one.
 
@@ -94,6 +96,8 @@ def load_folder(
         Take only this channel, counted from 0.
     spacing : sequence of float, optional
         Physical pixel size (z, y, x), instead of the files' own.
+    ignore_label : int, optional
+        Mask value of pixels whose class is unknown; joins those of the ignore mask.
 
     Raises
     ------
@@ -129,7 +133,7 @@ def load_folder(
     for name, path in image_paths.items():
         ignore = read_image(ignored[name]).array if name in ignored else None
         picture, mask = read_image(path, axes), read_image(mask_paths[name])
-        examples.append(_example(name, picture, mask, ignore, channel, spacing))
+        examples.append(_example(name, picture, mask, ignore, channel, spacing, ignore_label))
     return examples
 
 
@@ -150,6 +154,7 @@ def from_arrays(
     spacing: Sequence[float] | None = None,
     channel: int | None = None,
     names: Sequence[str] | None = None,
+    ignore_label: int | None = None,
 ) -> list[Example]:
     """Make examples of (image, labels) or (image, labels, ignore) arrays; see `load_folder`.
 
@@ -163,7 +168,7 @@ def from_arrays(
     examples = []
     for index, pair in enumerate(pairs):
         if isinstance(pair, Example):
-            examples.append(pair)
+            examples.append(with_ignore_label(pair, ignore_label))
             continue
         if len(pair) not in (2, 3):
             raise DataError(
@@ -177,7 +182,7 @@ def from_arrays(
         known = "" if axes is None else parse_axes(axes)
         picture = Picture(image, known, None, None, (), None, axes is None)
         mask = Picture(labels, "", None, None, (), None, True)
-        examples.append(_example(name, picture, mask, ignore, channel, spacing))
+        examples.append(_example(name, picture, mask, ignore, channel, spacing, ignore_label))
     return examples
 
 
@@ -188,6 +193,7 @@ def _example(
     ignore: np.ndarray | None,
     channel: int | None,
     spacing: Sequence[float] | None,
+    ignore_label: int | None,
 ) -> Example:
     where, mask_where = str(picture.path or name), str(mask.path or f"the mask of {name}")
     axes = picture.axes
@@ -208,11 +214,13 @@ def _example(
     image = _pick_channel(image, channel, where, is_colour=axes.endswith("C"))
     if np.issubdtype(image.dtype, np.floating) and not np.isfinite(image).all():
         raise DataError(f"{where}: holds NaN or infinite values; replace them by numbers.")
-    instances = _instances(mask, image.shape[1:], where, mask_where)
+    array, unknown = split_ignore_label(mask.array, ignore_label, planes=mask.array.ndim == image.ndim)
+    instances = _instances(replace(mask, array=array), image.shape[1:], where, mask_where)
     if ignore is not None:
         if ignore.shape != image.shape[1:]:
             raise DataError(f"{where}: its ignore mask has shape {ignore.shape}, the image {image.shape[1:]}.")
         ignore = ignore != 0
+    ignore = union(ignore, unknown)
     size = _pixel_size(spacing, spatial_axes(axes), where) if spacing is not None else picture.spacing
     # A file whose axes had to be guessed may give a depth that its picture has no axis for.
     size = size[-(image.ndim - 1) :] if size is not None and len(size) >= image.ndim - 1 else None

@@ -10,6 +10,7 @@ import numpy as np
 
 from embedseg_napari.core.config import ObjectSizes
 from embedseg_napari.core.data.centers import object_table
+from embedseg_napari.core.data.sparse import known_background, known_instances, object_extents, open_in_z
 from embedseg_napari.core.errors import DataError
 
 if TYPE_CHECKING:
@@ -29,15 +30,17 @@ class DatasetStatistics:
     sizes: ObjectSizes
     foreground_fraction: float
     background_over_foreground: float
-    """Background pixels for each foreground pixel; balances the seed term in 3D. 1 without foreground."""
+    """Background pixels for each foreground pixel; balances the seed term in 3D. 1 where one of them is missing."""
     is_overlapping: bool
     """Whether masks are stacks of planes."""
     spacing: tuple[float, ...] | None
     """Physical pixel size of the first image that has one, (z, y, x)."""
+    n_open: int
+    """Objects of volumes that unknown voxels cut off above or below; they are taken to be as deep as wide."""
 
 
 def measure(examples: Sequence[Example]) -> DatasetStatistics:
-    """Measure objects and foreground of all images once.
+    """Measure objects and foreground of all images once; unknown pixels count as neither.
 
     Parameters
     ----------
@@ -52,39 +55,45 @@ def measure(examples: Sequence[Example]) -> DatasetStatistics:
     if not examples:
         raise DataError("There are no images to measure.")
     extents, sizes = [], []
-    foreground = known = 0
+    foreground = background = n_open = 0
     for example in examples:
+        instances = known_instances(example)
         # Any centre will do here, and the centroid is the quickest.
-        table = object_table(example.instances, "centroid", planes=example.is_planes)
-        extents.append(table.upper - table.lower)
+        table = object_table(instances, "centroid", planes=example.is_planes)
+        cut_off = open_in_z(instances, example.ignore, planes=example.is_planes)
+        extents.append(object_extents(table, cut_off, example.spacing, example.image.shape[1]))
         sizes.append(table.sizes)
-        inside = example.instances.any(0) if example.is_planes else example.instances != 0
-        valid = np.ones(inside.shape, bool) if example.ignore is None else ~example.ignore
-        foreground += int(np.count_nonzero(inside & valid))
-        known += int(np.count_nonzero(valid))
+        n_open += len(cut_off)
+        foreground += int(np.count_nonzero(instances.any(0) if example.is_planes else instances))
+        background += int(np.count_nonzero(known_background(example, instances)))
     extent, size = np.concatenate(extents), np.concatenate(sizes)
     first = examples[0]
-    measured = ObjectSizes()
-    if len(size):
-        measured = ObjectSizes(
-            n_objects=len(size),
-            mean=_floats(extent.mean(0)),
-            std=_floats(extent.std(0)),
-            minimum=_floats(extent.min(0)),
-            maximum=_floats(extent.max(0)),
-            mean_size=round(float(size.mean()), 3),
-            min_size=int(size.min()),
-        )
     return DatasetStatistics(
         n_images=len(examples),
         n_objects=len(size),
         ndim=first.ndim,
         n_channels=len(first.image),
-        sizes=measured,
-        foreground_fraction=foreground / max(known, 1),
-        background_over_foreground=(known - foreground) / foreground if foreground else 1.0,
+        sizes=object_sizes(extent, size),
+        foreground_fraction=foreground / max(foreground + background, 1),
+        background_over_foreground=background / foreground if foreground and background else 1.0,
         is_overlapping=any(example.is_planes for example in examples),
         spacing=next((example.spacing for example in examples if example.spacing is not None), None),
+        n_open=n_open,
+    )
+
+
+def object_sizes(extents: np.ndarray, sizes: np.ndarray) -> ObjectSizes:
+    """Sum up extents (n, ndim) and numbers of pixels (n,) of objects."""
+    if len(sizes) == 0:
+        return ObjectSizes()
+    return ObjectSizes(
+        n_objects=len(sizes),
+        mean=_floats(extents.mean(0)),
+        std=_floats(extents.std(0)),
+        minimum=_floats(extents.min(0)),
+        maximum=_floats(extents.max(0)),
+        mean_size=round(float(sizes.mean()), 3),
+        min_size=int(sizes.min()),
     )
 
 

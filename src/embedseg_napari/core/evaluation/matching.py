@@ -12,6 +12,7 @@ from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.evaluation.unknown import restrict_to_known
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -141,7 +142,10 @@ def _members(labels: np.ndarray, is_planes: bool) -> tuple[np.ndarray, np.ndarra
 
 
 def match(
-    labels_true: np.ndarray, labels_pred: np.ndarray, iou_thresholds: Sequence[float] = IOU_THRESHOLDS
+    labels_true: np.ndarray,
+    labels_pred: np.ndarray,
+    iou_thresholds: Sequence[float] = IOU_THRESHOLDS,
+    ignore: np.ndarray | None = None,
 ) -> list[MatchRow]:
     """Match objects one to one and count.
 
@@ -153,6 +157,8 @@ def match(
         Predicted ids or planes.
     iou_thresholds : sequence of float
         Least IoU of a pair.
+    ignore : ndarray of bool, shape ((Z,) Y, X), optional
+        Pixels of unknown class; see :func:`restrict_to_known`. The prediction must then be a label image.
 
     Returns
     -------
@@ -164,6 +170,8 @@ def match(
     DataError
         If the shapes do not fit.
     """
+    if ignore is not None:
+        labels_true, labels_pred = restrict_to_known(np.asarray(labels_true), np.asarray(labels_pred), ignore)
     found = overlaps(labels_true, labels_pred)
     return [_row(found, float(threshold)) for threshold in iou_thresholds]
 

@@ -41,6 +41,7 @@ def tune_thresholds(
     foreground_thresholds: Sequence[float] = FOREGROUND_THRESHOLDS,
     start: tuple[float, float] = (0.9, 0.5),
     standard_errors: float = 0.0,
+    ignore: Sequence[np.ndarray | None] | None = None,
 ) -> TunedThresholds:
     """Try pairs of thresholds on maps whose truth is known; no network pass is needed.
 
@@ -58,16 +59,19 @@ def tune_thresholds(
         How sure the gain must be: another pair replaces `start` only if the mean of the images' gains is more than this
         many times its standard error. With 0 the gain on these very images decides; more where the thresholds are
         meant for other images.
+    ignore : sequence of ndarray of bool or None, optional
+        For each pair the pixels of unknown class, as in :func:`match`.
     """
+    unknown = [None] * len(pairs) if ignore is None else ignore
     tried = {(s, f) for s in seed_thresholds for f in foreground_thresholds} | {start}
+
+    def mean_ap(maps: EmbeddingMaps, truth: np.ndarray, hidden: np.ndarray | None, at: tuple[float, float]) -> float:
+        rows = match(truth, cluster(maps, *at, min_object_size), ignore=hidden)
+        return float(np.mean([row.ap for row in rows]))
+
     scores = {
-        (seed, foreground): np.array(
-            [
-                np.mean([row.ap for row in match(truth, cluster(maps, seed, foreground, min_object_size))])
-                for maps, truth in pairs
-            ]
-        )
-        for seed, foreground in sorted(tried)
+        at: np.array([mean_ap(*pair, hidden, at) for pair, hidden in zip(pairs, unknown, strict=True)])
+        for at in sorted(tried)
     }
     best = max(scores, key=lambda pair: scores[pair].mean())
     gain = scores[best] - scores[start]

@@ -53,13 +53,15 @@ class Schedule:
         """Learning rate of the next step, after `step` steps at the given progress.
 
         The polynomial is the paper's, (1 - epoch / epochs) ** 0.9, constant within an epoch; the cosine falls with
-        every step.
+        every step; the constant stays once it has risen.
         """
         base: float = self.config.learning_rate
         if self.config.schedule == "polynomial":
             if self.config.epochs is not None:
                 progress = (step // self.steps_per_epoch) / self.config.epochs
             factor = float((1.0 - progress) ** 0.9)
+        elif self.config.schedule == "constant":
+            factor = 1.0
         else:
             factor = 0.5 * (1.0 + math.cos(math.pi * progress))
         if progress < self.config.warmup:

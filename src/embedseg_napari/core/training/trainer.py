@@ -16,6 +16,7 @@ from embedseg_napari.core.data.pairs import (
     load_folder,
     split_validation,
 )
+from embedseg_napari.core.data.sparse import describe_sparse
 from embedseg_napari.core.errors import SettingsError
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.model.model import Model, load_model
@@ -72,8 +73,10 @@ class Trainer:
         preview: Callable[[], Example | None] | None = None,
     ) -> None:
         self.config = config
-        self.training = from_arrays(training)
-        self.validation = None if validation is None else from_arrays(validation) if len(validation) else []
+        self.training = from_arrays(training, ignore_label=config.ignore_label)
+        self.validation: list[Example] | None = None if validation is None else []
+        if validation is not None and len(validation):
+            self.validation = from_arrays(validation, ignore_label=config.ignore_label)
         self.start_from = start_from
         self.run_folder = None if run_folder is None else Path(run_folder)
         self.device = device
@@ -101,9 +104,17 @@ class Trainer:
         """
         for warning in check_examples([*self.training, *(self.validation or [])]):
             yield Message(warning, "warning")
+        sparse = describe_sparse(self.training)
+        if sparse is not None:
+            yield Message(sparse)
         training, validation = self._split()
         start = self.start_from
         plan = plan_training(self.config, training, None if start is None else start.config, self.device)
+        if plan.statistics.n_open:
+            yield Message(
+                f"{plan.statistics.n_open} of {plan.statistics.n_objects} objects are cut off by unknown voxels above "
+                "or below; they are taken to be as deep as wide, by the size of the voxels."
+            )
         if start is not None and start.config.normalization != self.config.normalization:
             yield Message("Intensities are normalised as for the start model, not as in the settings.")
         run = TrainingRun(self.config, plan, training, validation, self.started, self.run_folder, start)
@@ -181,20 +192,23 @@ def train(
     started = time.monotonic()
     if resume and output is None:
         raise SettingsError("To resume, give the output of the training that was interrupted.")
+    config = config or TrainingConfig()
+    unknown = config.ignore_label
     held_out: Sequence[Any] | None
     if isinstance(source, str | Path):
         folder, beside = find_dataset(source)
-        training: Sequence[Any] = load_folder(folder)
-        held_out = load_folder(beside) if beside is not None and validation is None else None
+        training: Sequence[Any] = load_folder(folder, ignore_label=unknown)
+        held_out = load_folder(beside, ignore_label=unknown) if beside is not None and validation is None else None
     else:
         training, held_out = source, None
     if validation is not None:
-        held_out = load_folder(find_dataset(validation)[0]) if isinstance(validation, str | Path) else validation
+        if isinstance(validation, str | Path):
+            held_out = load_folder(find_dataset(validation)[0], ignore_label=unknown)
+        else:
+            held_out = validation
     start = start_from if isinstance(start_from, Model) or start_from is None else load_model(start_from, device)
     run_folder = None if output is None else Path(output).with_suffix(".run")
-    trainer = Trainer(
-        config or TrainingConfig(), training, held_out, start, run_folder, device=device, resume=resume, started=started
-    )
+    trainer = Trainer(config, training, held_out, start, run_folder, device=device, resume=resume, started=started)
     result = drain(trainer.run(should_stop or never), on_event)
     if output is None or not is_main_process():
         return result

@@ -64,9 +64,7 @@ class Validator:
             labels = cluster(
                 one, settings.seed_threshold, settings.foreground_threshold, settings.min_object_size, settings.seeds
             )
-            if example.ignore is not None:
-                labels = without_ignored(labels, example.ignore)
-            rows.append([row.ap for row in match(example.instances, labels)])
+            rows.append([row.ap for row in match(example.instances, labels, ignore=example.ignore)])
         mean = np.mean(rows, axis=0)
         return Scores(float(mean[0]), float(mean.mean()))
 
@@ -87,7 +85,12 @@ class Validator:
         exact = self.embed(model, "float32", never)
         assert exact is not None
         pairs = [(one, example.instances) for one, example in zip(exact, self.examples, strict=True)]
-        best = tune_thresholds(pairs, min_object_size=settings.min_object_size, standard_errors=2.0)
+        best = tune_thresholds(
+            pairs,
+            min_object_size=settings.min_object_size,
+            standard_errors=2.0,
+            ignore=[example.ignore for example in self.examples],
+        )
         settings = settings.model_copy(
             update={"seed_threshold": best.seed_threshold, "foreground_threshold": best.foreground_threshold}
         )
@@ -98,12 +101,3 @@ class Validator:
         if self.score(reduced, settings).ap_mean >= self.score(exact, settings).ap_mean - PRECISION_TOLERANCE:
             return settings.model_copy(update={"precision": precision}), None
         return settings, Message(f"Prediction stays in float32: {precision} lowers the score on the held-out images.")
-
-
-def without_ignored(labels: np.ndarray, ignore: np.ndarray) -> np.ndarray:
-    """Labels without the objects that lie mostly on ignored pixels, where no truth is known."""
-    sizes = np.bincount(labels.ravel())
-    inside = np.bincount(labels[ignore], minlength=len(sizes))
-    drop = inside * 2 > sizes
-    drop[0] = False
-    return np.where(drop[labels], 0, labels)
