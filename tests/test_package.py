@@ -36,6 +36,7 @@ RANKS = [
     {"core.evaluation", "core.inference"},
     # The door to a model: network and inference in one object.
     {"core.model.model"},
+    {"core.annotation"},
     {"core.training"},
     {"demo"},
     {"cli", "viewer", "__main__"},

@@ -25,3 +25,7 @@ class ComputeError(EmbedSegError):
 
 class Stopped(EmbedSegError):
     """A prediction was stopped before it finished (a stopped training returns a result instead)."""
+
+
+class AnnotationError(EmbedSegError):
+    """A stroke or a choice cannot be carried out on the annotation; the message says what to do instead."""

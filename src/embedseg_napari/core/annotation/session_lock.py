@@ -1,0 +1,160 @@
+"""One process at a time: a file that names the one that has a folder open."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from embedseg_napari.core.errors import DataError
+
+NAME = "lock"
+ATTEMPTS = 10
+"""Times to try again when others come and go meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A process, on a computer, that has a folder open."""
+
+    pid: int
+    host: str
+    started: str
+    """When the process started, in the system's own words: numbers of dead processes are given to new ones."""
+    token: str
+    """Tells the times apart that one process opened folders."""
+
+    @classmethod
+    def this_process(cls) -> Holder:
+        """The process that runs this."""
+        return cls(os.getpid(), platform.node(), _start_of(os.getpid()), uuid4().hex)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it surely does not run any more."""
+        if self.host != platform.node():
+            return False
+        return not _is_running(self.pid) or _start_of(self.pid) != self.started
+
+
+def acquire(folder: Path) -> Holder:
+    """Take the lock of a folder; that of a process that was killed is taken over.
+
+    Raises
+    ------
+    DataError
+        If another has the folder open, or it cannot be written.
+    """
+    path, mine = folder / NAME, Holder.this_process()
+    try:
+        for _ in range(ATTEMPTS):
+            if _place(path, mine):
+                return mine
+            found = _read(path)
+            if found is not None and not found.is_gone:
+                raise DataError(_occupied(folder, found))
+            _discard(path, found)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be written ({error.strerror or error}).") from error
+    raise DataError(f"{folder}: others are opening this session just now; try again.")
+
+
+def release(folder: Path, holder: Holder) -> None:
+    """Give the lock back, if it is still this process's."""
+    path = folder / NAME
+    # A forked child leaves with its parent's objects, but not with its lock.
+    if holder.pid == os.getpid() and _read(path) == holder:
+        path.unlink(missing_ok=True)
+
+
+def _place(path: Path, mine: Holder) -> bool:
+    """Make the file, complete with its text, unless there is one."""
+    draft = path.with_name(f".tmp-{mine.token}")
+    draft.write_text(json.dumps(asdict(mine)), encoding="utf-8")
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        return False
+    except OSError:
+        # A file system without hard links: there the text comes a moment after the file.
+        try:
+            with path.open("x", encoding="utf-8") as file:
+                file.write(draft.read_text(encoding="utf-8"))
+        except FileExistsError:
+            return False
+    finally:
+        draft.unlink(missing_ok=True)
+    return True
+
+
+def _discard(path: Path, stale: Holder | None) -> None:
+    """Take a stale lock away, unless another process was quicker and the file is its lock by now."""
+    aside = path.with_name(f".tmp-{uuid4().hex}")
+    try:
+        path.rename(aside)
+    except FileNotFoundError:
+        return
+    if _read(aside) == stale:
+        aside.unlink()
+    else:
+        aside.rename(path)
+
+
+def _read(path: Path) -> Holder | None:
+    """Whose lock it is; None if there is none or it is unreadable."""
+    try:
+        return Holder(**json.loads(path.read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+
+
+def _occupied(folder: Path, found: Holder) -> str:
+    if found.pid == os.getpid() and found.host == platform.node():
+        return f"{folder}: this session is open already in this program; close it there first."
+    if found.host == platform.node():
+        return f"{folder}: this session is open in another program (process {found.pid}); close it there first."
+    return (
+        f"{folder}: this session is open on the computer {found.host}; close it there first, or, if it is not running "
+        f"any more, delete the file {folder / NAME}."
+    )
+
+
+def _start_of(pid: int) -> str:
+    """When a process started; empty where the system does not say in a file."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (OSError, UnicodeDecodeError):
+        return ""
+    # The name in parentheses may hold anything; the start is the 20th field behind it.
+    return text.rpartition(")")[2].split()[19]
+
+
+def _is_running(pid: int) -> bool:
+    if sys.platform == "win32":
+        return _is_running_on_windows(pid)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _is_running_on_windows(pid: int) -> bool:
+    # os.kill would end the process there.
+    import ctypes
+
+    kernel = ctypes.windll.kernel32  # type: ignore[attr-defined,unused-ignore]
+    query, still_active = 0x1000, 259
+    handle = kernel.OpenProcess(query, False, pid)
+    if not handle:
+        return False
+    code = ctypes.c_ulong()
+    kernel.GetExitCodeProcess(handle, ctypes.byref(code))
+    kernel.CloseHandle(handle)
+    return code.value == still_active

@@ -1,0 +1,118 @@
+"""What `session.json` holds; every value is validated when it is read."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from embedseg_napari.core.annotation.states import AnnotationCounts  # noqa: TC001, pydantic looks it up
+from embedseg_napari.core.config import Settings
+from embedseg_napari.core.errors import DataError, SettingsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FORMAT_VERSION = 1
+AnnotationFolder = Annotated[str, Field(pattern=r"^annotations/\d+$")]
+
+
+class ImageSource(Settings):
+    """A file that an image was read from, and how to notice that it changed."""
+
+    path: str
+    """Absolute."""
+    relative: str
+    """From the session folder, for when both were moved together."""
+    size: int
+    """Bytes."""
+    mtime_ns: int
+    sha256: str
+
+
+class SessionImage(Settings):
+    """One image of a session."""
+
+    name: str
+    axes: str
+    """One letter per axis of the array; no T."""
+    shape: tuple[int, ...]
+    """Of the array as stored, with all `axes`."""
+    dtype: str
+    spacing: tuple[float, ...] | None = None
+    """Physical pixel size (z, y, x)."""
+    unit: str | None = None
+    key: str = Field(pattern=r"^\w[^/\\]*$")
+    """Name of its files inside the session folder, without ending."""
+    source: ImageSource | None = None
+    """None for an image that the session folder holds itself."""
+
+    @property
+    def spatial_shape(self) -> tuple[int, ...]:
+        """Shape ((Z,) Y, X) of its labels."""
+        return tuple(self.shape[self.axes.index(letter)] for letter in "ZYX" if letter in self.axes)
+
+
+class Round(Settings):
+    """One round of training: what it learned from and what came out."""
+
+    number: int = 0
+    """1 for the first; filled in by the session."""
+    started: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    seconds: float = 0.0
+    n_images: int = 0
+    """Images with annotations."""
+    n_objects: int = 0
+    n_pixels_labelled: int = 0
+    score: float | None = None
+    """AP at IoU 0.5 on the held-out part of the annotations."""
+    thresholds: dict[str, float] = Field(default_factory=dict)
+    """Of the prediction, by the names of the settings."""
+    model_file: str = Field("", pattern=r"^(rounds/\d+\.embedseg)?$")
+    """Inside the session folder; filled in by the session."""
+    comment: str = ""
+    counts: dict[str, AnnotationCounts] = Field(default_factory=dict)
+    """By name of the image; filled in by the session where empty."""
+
+
+class SessionState(Settings):
+    """Everything but the arrays."""
+
+    images: tuple[SessionImage, ...] = ()
+    rounds: tuple[Round, ...] = ()
+    annotations: AnnotationFolder = "annotations/0001"
+    """Folder, inside the session folder, of the current annotations."""
+    undo: tuple[AnnotationFolder, ...] = ()
+    """Folders of annotations that a restored round replaced, the latest last."""
+    software_version: str = ""
+
+
+def to_json(state: SessionState) -> str:
+    """Return the text of `session.json`."""
+    return json.dumps({"format_version": FORMAT_VERSION, **json.loads(state.model_dump_json())}, indent=1)
+
+
+def from_json(path: Path, text: str) -> SessionState:
+    """Validate the text of `session.json`.
+
+    Raises
+    ------
+    DataError
+        If it is damaged or of an unknown version.
+    """
+    try:
+        values = json.loads(text)
+        version = values.pop("format_version")
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        raise DataError(f"{path}: is damaged, or does not belong to a session ({error}).") from error
+    if version != FORMAT_VERSION:
+        raise DataError(
+            f"{path}: was written in format {version!r}; this version of embedseg-napari reads format "
+            f"{FORMAT_VERSION}. Update embedseg-napari."
+        )
+    try:
+        return SessionState.parse(values)
+    except SettingsError as error:
+        raise DataError(f"{path}: is damaged. {error}") from error

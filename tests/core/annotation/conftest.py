@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from embedseg_napari.core.config import ModelConfig
+from embedseg_napari.core.model.erfnet import BranchedERFNet
+from embedseg_napari.core.model.model import Model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@pytest.fixture(scope="session")
+def untrained() -> Callable[[int], Model]:
+    """Return a model that has learned nothing, always the same: ``untrained(ndim)``."""
+
+    def make(ndim: int = 2) -> Model:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return Model(ModelConfig(ndim=ndim, grid_spacing=(1 / 1023,) * ndim), BranchedERFNet(ndim, 1))
+
+    return make
