@@ -13,6 +13,7 @@ pytest.importorskip("pyqtgraph")
 
 from embedseg_napari.core.errors import ComputeError
 from embedseg_napari.core.events import EpochFinished, PreviewReady, StepFinished, TrainingStarted
+from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.viewer import train_widget
 from embedseg_napari.viewer.models import models
 from embedseg_napari.viewer.training_job import SavedTraining, TrainingPaused
@@ -41,9 +42,11 @@ class FakeJob:
         yield TrainingStarted(1, 0, 6, (32, 32), 2, None, 2, "cpu", "float32")
         example = self.preview(self.request.read()[0][0])
         if example is not None:
-            zeros = np.zeros(example.image.shape[1:], np.float32)
-            labels = (zeros + 1).astype(np.int32)
-            yield PreviewReady(example.name, example.image, zeros, labels, np.zeros((1, 2)), np.ones(1), 1)
+            shape = example.image.shape[1:]
+            zeros = np.zeros((len(shape), *shape), np.float32)
+            maps = EmbeddingMaps(zeros, zeros + 3, zeros[0])
+            labels = np.ones(shape, np.int32)
+            yield PreviewReady(example.name, example.image, maps, labels, np.zeros((1, len(shape))), np.ones(1), 1)
         step = 0
         while step < 2 or (self.waits and not should_stop()):
             step += 1
@@ -192,7 +195,7 @@ def test_removing_layers_while_training_is_harmless(viewer, ready, qtbot, monkey
     ready.train.click()
     qtbot.waitUntil(lambda: LABELS in viewer.layers, timeout=20000)
     viewer.layers.clear()
-    ready.view.update_part()
+    ready.preview.view.update_part()
     ready.stop.click()
     finish(ready, qtbot)
     assert ready.saved.path.exists()

@@ -7,7 +7,9 @@ import pytest
 
 from embedseg_napari.core.data.pairs import from_arrays
 from embedseg_napari.core.events import PreviewReady
-from embedseg_napari.viewer.training_view import IMAGE, LABELS, SEED_MAP, SEEDS, TrainingView, is_preview
+from embedseg_napari.core.maps import EmbeddingMaps
+from embedseg_napari.viewer.preview_layers import is_preview
+from embedseg_napari.viewer.training_view import IMAGE, LABELS, SEED_MAP, SEEDS, TrainingView
 
 
 def predicted(example, n=2) -> PreviewReady:
@@ -17,7 +19,9 @@ def predicted(example, n=2) -> PreviewReady:
     labels[..., :4, :4] = 1
     centers = np.zeros((n, len(shape)), np.float32)
     image = example.image.astype(np.float32)
-    return PreviewReady(example.name, image, np.zeros(shape, np.float32), labels, centers, np.ones(n, np.float32), 1)
+    zeros = np.zeros((len(shape), *shape), np.float32)
+    maps = EmbeddingMaps(zeros, zeros + 3, zeros[0])
+    return PreviewReady(example.name, image, maps, labels, centers, np.ones(n, np.float32), 1)
 
 
 @pytest.mark.parametrize("ndim", [2, 3])

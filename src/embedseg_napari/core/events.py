@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from embedseg_napari.core.maps import EmbeddingMaps
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -105,11 +107,17 @@ class PreviewReady:
     name: str
     image: np.ndarray
     """C(Z)YX as the network sees it (normalised)."""
-    seed_map: np.ndarray
+    maps: EmbeddingMaps
+    """What the network says about every pixel of the image."""
     labels: np.ndarray
     centers: np.ndarray
     scores: np.ndarray
     step: int
+
+    @property
+    def seed_map(self) -> np.ndarray:
+        """(Z)YX, 0 to 1."""
+        return self.maps.seed_map
 
 
 @dataclass(frozen=True, slots=True)

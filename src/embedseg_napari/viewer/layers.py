@@ -223,10 +223,25 @@ def show_vectors(
     return _show(viewer, viewer.add_vectors, data, name, frame, into, options)
 
 
+def show_shapes(
+    viewer: Viewer,
+    name: str,
+    outlines: Sequence[NDArray[Any]],
+    *,
+    frame: Frame,
+    into: napari.layers.Shapes | None = None,
+    **options: Any,
+) -> napari.layers.Shapes:
+    """Show closed outlines, each (corners, T(Z)YX) in pixels; see :func:`show_labels`."""
+    options = {"ndim": frame.ndim, "shape_type": "polygon", **options}
+    data = [frame.coordinates(outline) for outline in outlines]
+    return _show(viewer, viewer.add_shapes, data, name, frame, into, options)
+
+
 def _show(
     viewer: Viewer,
     add: Callable[..., Any],
-    data: NDArray[Any],
+    data: Any,
     name: str,
     frame: Frame,
     into: Any,

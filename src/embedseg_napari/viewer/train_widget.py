@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Image
 from napari.utils.notifications import show_info
 from napari.utils.theme import get_theme
-from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import (
     QButtonGroup,
     QFileDialog,
@@ -27,22 +26,18 @@ from qtpy.QtWidgets import (
 
 from embedseg_napari.core.errors import DataError, EmbedSegError
 from embedseg_napari.core.events import EpochFinished, Message, PreviewReady, StepFinished, TrainingStarted
-from embedseg_napari.viewer.layers import array_of, layer_axes
 from embedseg_napari.viewer.models import models
-from embedseg_napari.viewer.pair_list import LayerBox, PairList
+from embedseg_napari.viewer.pair_list import PairList
 from embedseg_napari.viewer.preflight_box import PreflightBox
+from embedseg_napari.viewer.preview_box import PreviewBox
+from embedseg_napari.viewer.preview_layers import is_preview
 from embedseg_napari.viewer.training_job import SavedTraining, TrainingJob, TrainingPaused, TrainingRequest
 from embedseg_napari.viewer.training_progress import TrainingProgress
 from embedseg_napari.viewer.training_settings import OutputPlace, TrainingSettings
-from embedseg_napari.viewer.training_view import TrainingView, is_preview
 from embedseg_napari.viewer.worker import BackgroundRun, report_error, run_in_background
 
 if TYPE_CHECKING:
     import napari
-
-HELD_OUT = "a held-out image"
-FOLLOW_MILLISECONDS = 700
-"""How often the preview takes up where the viewer looks."""
 
 
 class TrainWidget(QWidget):
@@ -57,7 +52,6 @@ class TrainWidget(QWidget):
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self.viewer = napari_viewer
-        self.view = TrainingView(napari_viewer)
         self.job: TrainingJob | None = None
         self.background: BackgroundRun | None = None
         self.session = _Session(self)
@@ -67,8 +61,8 @@ class TrainWidget(QWidget):
         self.settings = TrainingSettings()
         self.output = OutputPlace()
         self.check = PreflightBox()
-        self.preview_on = LayerBox(napari_viewer, Image, nothing=HELD_OUT, is_wanted=lambda one: not is_preview(one))
-        self.progress = TrainingProgress(self.preview_on)
+        self.preview = PreviewBox(napari_viewer, self.pairs)
+        self.progress = TrainingProgress(self.preview)
         self.tabs = QTabWidget()
         self.tabs.addTab(self._setup_page(), "Set up")
         self.tabs.addTab(_scrolled(self.progress), "Progress")
@@ -88,15 +82,10 @@ class TrainWidget(QWidget):
         layout.addLayout(buttons)
         self.setMinimumWidth(330)
 
-        self.follow = QTimer(self)
-        self.follow.setInterval(FOLLOW_MILLISECONDS)
-        self.follow.timeout.connect(self.view.update_part)
         self.pairs.changed.connect(self._on_data)
         self.settings.changed.connect(self._on_settings)
         self.output.changed.connect(self._update_buttons)
         self.check.changed.connect(self._update_buttons)
-        self.preview_on.layer_changed.connect(self._watch)
-        self.progress.preview_on.toggled.connect(self._switch_preview)
         self.progress.segment_wanted.connect(self._segment)
         self.progress.continue_wanted.connect(self._set_up_next)
         self.train.clicked.connect(lambda _: self.start())
@@ -233,12 +222,10 @@ class TrainWidget(QWidget):
             report_error(error)
             return
         self.saved, self.is_paused = None, False
-        self._choose_preview()
-        self.view.begin()
-        self.job = TrainingJob(request, preview=self.view.example)
+        self.preview.begin(request.config, learns_from_layers=request.folder is None)
+        self.job = TrainingJob(request, preview=self.preview.view.example)
         self.progress.begin(request.output.stem)
         self.tabs.setCurrentIndex(1)
-        self.follow.start()
         self.session = _Session(self)
         self.background = run_in_background(
             self.job.run,
@@ -251,32 +238,12 @@ class TrainWidget(QWidget):
             button.setEnabled(True)
         self._update_buttons()
 
-    def _choose_preview(self) -> None:
-        """Preview the first training image, unless another was chosen."""
-        if self.from_layers.isChecked() and self.preview_on.layer() is None:
-            self.preview_on.choose(self.pairs.rows[0].image.layer())
-        self._watch()
-
-    def _watch(self) -> None:
-        layer = self.preview_on.layer()
-        row = next((row for row in self.pairs.rows if row.image.layer() == layer), None)
-        if layer is None or not isinstance(layer, Image):
-            self.view.watch(None)
-        elif row is not None and row.labels.layer() is not None:
-            self.view.watch(layer, *row.reading())
-        else:
-            ndim = 2 if len(array_of(layer).shape) - layer.rgb == 2 else None
-            self.view.watch(layer, layer_axes(layer, ndim)[0])
-
-    def _switch_preview(self, is_on: bool) -> None:
-        self.view.is_on = is_on
-
     def _on_event(self, event: Any) -> None:
         match event:
             case StepFinished():
                 self.progress.show_step(event)
             case PreviewReady():
-                self.view.show(event)
+                self.preview.show_preview(event)
             case EpochFinished():
                 self.progress.show_epoch(event)
             case TrainingStarted():
@@ -297,7 +264,7 @@ class TrainWidget(QWidget):
         self.progress.show_failure(str(error))
 
     def _on_finished(self) -> None:
-        self.follow.stop()
+        self.preview.end()
         self.is_paused = False
         self.output.suggest(self.output.name.text(), anew=True)
         self._on_data()
@@ -343,7 +310,7 @@ class TrainWidget(QWidget):
     def event(self, event: QEvent) -> bool:
         """Notice that napari has closed the panel: it takes it out of its dock and leaves the rest to memory."""
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.follow.stop()
+            self.preview.end()
             self.check.timer.stop()
             self._let_go()
         return bool(super().event(event))
@@ -355,7 +322,7 @@ class TrainWidget(QWidget):
         self.is_closed = True
         self.viewer.events.theme.disconnect(self._on_theme)
         self.pairs.disconnect_viewer()
-        self.preview_on.disconnect_viewer()
+        self.preview.disconnect_viewer()
         self.settings.disconnect_models()
         self.check.close_check()
         if self.background is not None and self.background.is_active:

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
-    QCheckBox,
-    QFormLayout,
     QHBoxLayout,
     QLabel,
     QProgressBar,
@@ -30,7 +28,7 @@ class TrainingProgress(QWidget):
     Parameters
     ----------
     preview_box : QWidget
-        List of what can be previewed.
+        What is previewed.
     """
 
     segment_wanted = Signal()
@@ -47,16 +45,6 @@ class TrainingProgress(QWidget):
         self.numbers = QLabel()
         self.numbers.setWordWrap(True)
         self.plot = LossPlot()
-        self.preview_on = QCheckBox("Live preview")
-        self.preview_on.setChecked(True)
-        self.preview_on.setToolTip(
-            "Every few seconds, show what the current network makes of the part of the image in view: predicted "
-            "labels, seeds and seed map. Takes at most a tenth of the time."
-        )
-        preview_box.setToolTip("Image to preview; the part in view is predicted.")
-        preview = QHBoxLayout()
-        preview.addWidget(self.preview_on)
-        preview.addWidget(preview_box, 1)
         self.messages = QLabel()
         self.messages.setWordWrap(True)
         self.messages.setTextFormat(Qt.TextFormat.PlainText)
@@ -73,14 +61,9 @@ class TrainingProgress(QWidget):
         after = QHBoxLayout()
         after.addWidget(self.segment)
         after.addWidget(self.go_on)
-        form = QFormLayout()
-        form.addRow(preview)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 8, 8, 8)
-        for widget in (self.status, self.bar, self.numbers, self.plot):
-            layout.addWidget(widget)
-        layout.addLayout(form)
-        for widget in (self.messages, self.outcome):
+        for widget in (self.status, self.bar, self.numbers, self.plot, preview_box, self.messages, self.outcome):
             layout.addWidget(widget)
         layout.addLayout(after)
         layout.addStretch(1)

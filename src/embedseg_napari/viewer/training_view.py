@@ -17,11 +17,15 @@ from embedseg_napari.viewer.layers import (
     show_points,
     spatial_frame,
 )
+from embedseg_napari.viewer.preview_layers import PreviewLayers
+from embedseg_napari.viewer.training_embeddings import EmbeddingLayers
+from embedseg_napari.viewer.training_truth import TrueObjects, around, true_objects
 
 if TYPE_CHECKING:
     import napari
-    from napari.layers import Image, Layer
+    from napari.layers import Image, Labels
 
+    from embedseg_napari.core.data.centers import CenterKind
     from embedseg_napari.core.data.pairs import Example
     from embedseg_napari.core.events import PreviewReady
 
@@ -30,8 +34,9 @@ MOST_PIXELS = {2: (512, 512), 3: (32, 128, 128)}
 IMAGE, SEED_MAP, LABELS, SEEDS = "preview: image", "preview: seed map", "preview: labels", "preview: seeds"
 CONTOUR = 2
 """Width in pixels of the outlines of predicted objects."""
-MARK = "embedseg-preview"
-"""Entry of a layer's metadata by which a preview is told from the user's own layers."""
+LEGEND = "✚ pixel   ● where it points   ◆ true centre   ◯ margin"
+TRUTHS_KEPT = 4
+"""Of so many previews the true objects are remembered until their prediction has come."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +44,16 @@ class PreviewPart:
     """A part of a layer that shall be previewed; holds no layer, so that the worker thread may read it."""
 
     token: str
+    name: str
+    """Of the layer."""
     array: Any
     axes: str
     """Of `array`: C and (Z)YX in any order."""
     frame: Frame
+    truth: Any = None
+    """Labels ((Z,) Y, X) of the part and its surroundings, where they are known."""
+    inside: tuple[slice, ...] = ()
+    """Where in `truth` the part lies."""
 
     def example(self) -> Example:
         """Read the pixels; the labels stay empty, for a preview knows no truth."""
@@ -52,10 +63,11 @@ class PreviewPart:
         image = to_frames(np.asarray(self.array), self.axes)[0]
         return Example(self.token, image, np.zeros(image.shape[1:], np.int32))
 
-
-def is_preview(layer: Layer) -> bool:
-    """Whether a layer was made by a training."""
-    return bool(layer.metadata.get(MARK, False))
+    def objects(self, center: CenterKind) -> TrueObjects | None:
+        """Read the true objects, to be shown beside a prediction; None if they are not known."""
+        if self.truth is None:
+            return None
+        return true_objects(np.asarray(self.truth), self.inside, center=center, spacing=self.frame.spacing())
 
 
 @dataclass
@@ -74,21 +86,34 @@ class TrainingView:
     axes: str = ""
     """Axes of the source."""
     channel: int | None = None
+    truth: Labels | None = None
+    """Labels the source is trained with; only shown beside its previews."""
+    center: CenterKind = "medoid"
+    """What pixels are trained to point to."""
     is_on: bool = True
     """Whether previews are made."""
     part: PreviewPart | None = None
-    layers: dict[str, Any] = field(default_factory=dict)
+    n_objects: int | None = None
+    """True objects in the last preview whose embeddings were wanted; None if there was none, or they are not known."""
     _frames: dict[str, Frame] = field(default_factory=dict)
+    _truths: dict[str, TrueObjects] = field(default_factory=dict)
     _counter: Any = field(default_factory=itertools.count)
-    _refused: set[str] = field(default_factory=set)
 
-    def begin(self) -> None:
-        """Get ready for a training."""
-        self._refused.clear()
-        self.layers = {name: layer for name, layer in self.layers.items() if is_shown(self.viewer, layer)}
+    def __post_init__(self) -> None:
+        self.previews = PreviewLayers(self.viewer)
+        self.embeddings = EmbeddingLayers(self.viewer)
+
+    def begin(self, center: CenterKind = "medoid") -> None:
+        """Get ready for a training whose pixels learn to point to centres of a kind."""
+        self.center, self.n_objects = center, None
+        self._truths.clear()
+        self.previews.begin()
+        self.embeddings.begin()
         self.update_part()
 
-    def watch(self, layer: Image | None, axes: str = "", channel: int | None = None) -> None:
+    def watch(
+        self, layer: Image | None, axes: str = "", channel: int | None = None, truth: Labels | None = None
+    ) -> None:
         """Preview a layer, or with None a held-out image.
 
         Parameters
@@ -99,8 +124,11 @@ class TrainingView:
             Its axes, such as ``"TYX"`` where each frame is an image.
         channel : int, optional
             The only channel the network sees.
+        truth : napari Labels layer, optional
+            Its true objects, axes (T)(Z)YX.
         """
-        self.source, self.axes, self.channel = layer, axes, channel
+        self.source, self.axes, self.channel, self.truth = layer, axes, channel, truth
+        self.n_objects = None
         self.update_part()
 
     def update_part(self) -> None:
@@ -121,15 +149,26 @@ class TrainingView:
             index[axis] = slice(first, first + side)
             start.append(first)
         if "T" in axes:
-            time = axes.index("T")
-            index[time] = int(np.clip(round(looked_at[time]), 0, array.shape[time] - 1))
+            axis = axes.index("T")
+            index[axis] = int(np.clip(round(looked_at[axis]), 0, array.shape[axis] - 1))
             frame = _without_time(frame)
         if self.channel is not None and "C" in axes:
             index[axes.index("C")] = slice(self.channel, self.channel + 1)
         token = f"{layer.name} {next(self._counter)}"
         frame = frame.at(start)
         self._remember(token, frame)
-        self.part = PreviewPart(token, array[tuple(index)], axes.replace("T", ""), frame)
+        truth, inside = self._truth_around(
+            [index[axis] for axis in space], index[axes.index("T")] if "T" in axes else None
+        )
+        self.part = PreviewPart(token, layer.name, array[tuple(index)], axes.replace("T", ""), frame, truth, inside)
+
+    def _truth_around(self, part: list[slice], time: int | None) -> tuple[Any, tuple[slice, ...]]:
+        """Labels of a part and half its size around it, unread, and where the part lies in them."""
+        shape = [n for n, letter in zip(array_of(self.source).shape, self.axes, strict=True) if letter != "C"]
+        if not is_shown(self.viewer, self.truth) or list(array_of(self.truth).shape) != shape:
+            return None, ()
+        labels = array_of(self.truth)
+        return around(labels if time is None else labels[time], part)
 
     def _remember(self, token: str, frame: Frame) -> None:
         self._frames[token] = frame
@@ -151,13 +190,16 @@ class TrainingView:
             return None
         part = self.part
         if part is not None:
+            objects = part.objects(self.center) if self.embeddings.is_on else None
+            self._keep_truth(part.token, objects)
             return part.example()
         from embedseg_napari.core.data.pairs import Example
 
         shape, n = held_out.image.shape[1:], held_out.ndim
         sides = [min(size, most) for size, most in zip(shape, MOST_PIXELS[n], strict=True)]
         starts = [(size - side) // 2 for size, side in zip(shape, sides, strict=True)]
-        image = held_out.image[(slice(None), *(slice(a, a + side) for a, side in zip(starts, sides, strict=True)))]
+        inside = tuple(slice(a, a + side) for a, side in zip(starts, sides, strict=True))
+        image = held_out.image[(slice(None), *inside)]
         axes = "ZYX"[-n:]
         self._remember(
             held_out.name,
@@ -165,49 +207,68 @@ class TrainingView:
                 axes, held_out.spacing or (1.0,) * n, (0.0,) * n, (held_out.unit or "pixel",) * n, tuple(axes.lower())
             ),
         )
+        if self.embeddings.is_on:
+            self._keep_truth(
+                held_out.name,
+                true_objects(
+                    held_out.instances, inside, center=self.center, spacing=held_out.spacing, planes=held_out.is_planes
+                ),
+            )
         return Example(held_out.name, image, np.zeros(image.shape[1:], np.int32))
+
+    def _keep_truth(self, token: str, objects: TrueObjects | None) -> None:
+        if objects is not None:
+            self._truths.pop(token, None)
+            self._truths[token] = objects
+        while len(self._truths) > TRUTHS_KEPT:
+            self._truths.pop(next(iter(self._truths)))
 
     def show(self, event: PreviewReady) -> None:
         """Show a preview; layers the user has removed in this run stay away."""
         frame = self._frames.get(event.name)
         if frame is None or not self.is_on:
             return
+        put = self.previews.put
         if self.part is None:
-            self._put(show_image, IMAGE, event.image[0], frame, colormap="gray")
-        self._put(
-            show_image, SEED_MAP, event.seed_map, frame, colormap="magma", contrast_limits=(0, 1), opacity=0.6,
+            put(show_image, IMAGE, event.image[0], frame=frame, colormap="gray")
+        put(
+            show_image, SEED_MAP, event.seed_map, frame=frame, colormap="magma", contrast_limits=(0, 1), opacity=0.6,
             blending="additive", visible=False,
         )  # fmt: skip
-        self._put(show_labels, LABELS, event.labels, frame, opacity=0.9)
-        seeds = self.layers.get(SEEDS)
-        if seeds is not None and is_shown(self.viewer, seeds):
+        put(show_labels, LABELS, event.labels, frame=frame, opacity=0.9, on_new=_outline)
+        seeds = self.previews.get(SEEDS)
+        if seeds is not None:
             seeds.selected_data = set()
-        self._put(
-            show_points, SEEDS, event.centers, frame, features={"score": np.asarray(event.scores)}, size=6,
+        put(
+            show_points, SEEDS, event.centers, frame=frame, features={"score": np.asarray(event.scores)}, size=6,
             face_color="white", border_color="black", symbol="cross",
         )  # fmt: skip
+        if self.embeddings.is_on:
+            self._show_embeddings(event, frame)
 
-    def _put(self, show: Any, name: str, data: np.ndarray, frame: Frame, **options: Any) -> None:
-        layer = self.layers.pop(name, None)
-        if layer is not None and not is_shown(self.viewer, layer):
-            # The user took it away: that stays so until the next training.
-            self._refused.add(name)
-        if name in self._refused:
-            return
-        if layer is not None and layer.ndim != frame.ndim:
-            self.viewer.layers.remove(layer)
-        shown = show(self.viewer, name, data, frame=frame, into=layer, metadata={MARK: True}, **options)
-        if name == LABELS and shown is not layer:
-            # Outlines leave the user's own labels to be seen below.
-            shown.contour = CONTOUR
-        self.layers[name] = shown
+    def _show_embeddings(self, event: PreviewReady, frame: Frame) -> None:
+        objects = self._truths.get(event.name)
+        self.n_objects = None if objects is None else len(objects.ids)
+        if objects is None:
+            self.embeddings.clear()
+        else:
+            self.embeddings.show(event.maps, objects, frame)
 
-    def remove_layers(self) -> None:
-        """Take the previews away."""
-        for layer in self.layers.values():
-            if is_shown(self.viewer, layer):
-                self.viewer.layers.remove(layer)
-        self.layers.clear()
+    def embedding_hint(self) -> str:
+        """What the marks of embeddings mean, or why there are none."""
+        if not self.is_on:
+            return "Embeddings come with the live preview; switch it on."
+        if self.part is not None and self.part.truth is None:
+            name = self.part.name
+            return f"No true objects are known for {name}; preview an image that is trained on to see its embeddings."
+        if self.n_objects == 0:
+            return "No labelled object lies in the part that is previewed; move the view to one."
+        return LEGEND
+
+
+def _outline(layer: Any) -> None:
+    # The user's own labels are to be seen below.
+    layer.contour = CONTOUR
 
 
 def _without_time(frame: Frame) -> Frame:

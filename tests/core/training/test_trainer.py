@@ -8,6 +8,7 @@ import torch
 
 from embedseg_napari.core import events
 from embedseg_napari.core.config import TrainingConfig
+from embedseg_napari.core.data.pairs import from_arrays
 from embedseg_napari.core.errors import ComputeError, DataError, SettingsError
 from embedseg_napari.core.model.model import load_model
 from embedseg_napari.core.runs import drain
@@ -148,8 +149,6 @@ def test_starting_from_a_model_takes_its_grid_and_weights(blobs):
 
 def test_previews_are_true_predictions_of_the_chosen_image(blobs):
     pairs = data(blobs)
-    from embedseg_napari.core.data.pairs import from_arrays
-
     example = from_arrays(pairs[:1])[0]
     seen = []
     drain(Trainer(settings(), pairs, [], preview=lambda: example).run(), seen.append)
@@ -157,6 +156,19 @@ def test_previews_are_true_predictions_of_the_chosen_image(blobs):
     assert previews
     assert previews[0].labels.shape == previews[0].seed_map.shape == (64, 64)
     assert previews[0].image.shape == (1, 64, 64)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_previews_hold_the_maps_as_arrays(blobs, ndim):
+    pairs = data(blobs, ndim, n=1)
+    example = from_arrays(pairs)[0]
+    seen = []
+    drain(Trainer(settings(ndim), pairs, [], preview=lambda: example).run(), seen.append)
+    maps = next(e for e in seen if isinstance(e, events.PreviewReady)).maps
+    assert all(type(one) is np.ndarray for one in (maps.offsets, maps.margins, maps.seed_map))
+    assert maps.offsets.shape == maps.margins.shape == (ndim, *example.instances.shape)
+    # Young margins are about half an object: these are pixels.
+    assert 1 < np.median(maps.margins) < 20
 
 
 @pytest.mark.parametrize(

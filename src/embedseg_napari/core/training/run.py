@@ -320,7 +320,7 @@ class TrainingRun:
         return PreviewReady(
             name=example.name,
             image=normalize(example.image, self.model_config.normalization),
-            seed_map=segmentation.maps.seed_map,
+            maps=segmentation.maps,
             labels=segmentation.labels,
             centers=segmentation.centers,
             scores=segmentation.scores,

@@ -1,0 +1,101 @@
+"""Layers that a training makes and keeps up to date; those the user takes away stay away until the next one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from embedseg_napari.viewer.layers import is_shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import napari
+    from napari.layers import Layer
+
+    from embedseg_napari.viewer.layers import Frame
+
+MARK = "embedseg-preview"
+"""Entry of a layer's metadata by which a preview is told from the user's own layers."""
+
+
+def is_preview(layer: Layer) -> bool:
+    """Whether a layer was made by a training."""
+    return bool(layer.metadata.get(MARK, False))
+
+
+class PreviewLayers:
+    """Layers by their first name, made once and then updated in place.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+        Where they are shown.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        self.viewer = viewer
+        self.layers: dict[str, Any] = {}
+        self._refused: set[str] = set()
+
+    def begin(self) -> None:
+        """Get ready for a training: what was taken away in the last one may come again."""
+        self._refused.clear()
+        self.layers = {name: layer for name, layer in self.layers.items() if is_shown(self.viewer, layer)}
+
+    def get(self, name: str) -> Any:
+        """The layer of a name, or None where it is not there."""
+        layer = self.layers.get(name)
+        return layer if is_shown(self.viewer, layer) else None
+
+    def put(
+        self,
+        show: Callable[..., Any],
+        name: str,
+        *data: Any,
+        frame: Frame,
+        on_new: Callable[[Any], None] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Show data in the layer of a name.
+
+        Parameters
+        ----------
+        show : callable
+            One of the ``show_*`` of :mod:`embedseg_napari.viewer.layers`.
+        name : str
+            Name the layer gets; the user may give it another.
+        *data
+            As `show` takes it.
+        frame : Frame
+            Where it belongs.
+        on_new : callable, optional
+            Called with the layer if it is new.
+        **options
+            For `show`.
+
+        Returns
+        -------
+        Layer or None
+            None if the user has taken the layer away in this training.
+        """
+        layer = self.layers.pop(name, None)
+        if layer is not None and not is_shown(self.viewer, layer):
+            self._refused.add(name)
+        if name in self._refused:
+            return None
+        if layer is not None and layer.ndim != frame.ndim:
+            self.viewer.layers.remove(layer)
+        shown = show(self.viewer, name, *data, frame=frame, into=layer, metadata={MARK: True}, **options)
+        if on_new is not None and shown is not layer:
+            on_new(shown)
+        self.layers[name] = shown
+        return shown
+
+    def remove(self) -> None:
+        """Take all of them away for now."""
+        for name, layer in self.layers.items():
+            if is_shown(self.viewer, layer):
+                self.viewer.layers.remove(layer)
+            else:
+                self._refused.add(name)
+        self.layers.clear()
