@@ -1,7 +1,7 @@
 """How fast the viewer answers while a model trains in it: delays of Qt's event loop, beside those without a training.
 
-A timer of 10 ms stands for the user's clicks: what it comes late by, a click would wait. A 1024 x 1024 image is
-panned 30 times a second, the Train panel is open with plot and live preview, and trains its defaults on a data-set folder.
+A timer of 10 ms stands for the user's clicks: what it comes late by, a click would wait. A 1024 x 1024 image is panned
+30 times a second; the Train panel is open with plot and live preview, and trains its defaults on a data-set folder.
 
     python benchmarks/responsiveness.py DATASET [--seconds 60]
 """
@@ -114,8 +114,8 @@ def main() -> None:
     rows.append(row("panning", probe.measure(20)))
     panning.timer.stop()
 
-    panel.preview_on.choose(layer)
-    panel.progress.preview_on.setChecked(True)
+    panel.preview.layer_box.choose(layer)
+    panel.preview.preview_on.setChecked(True)
     seen = []
     panel.view.show = lambda event, show=panel.view.show: (seen.append(event.step), show(event))
     panel.start()
@@ -143,7 +143,8 @@ def main() -> None:
     print("| | median ms | 95th percentile ms | worst ms | over 50 ms | samples |\n|---|---|---|---|---|---|")
     print("\n".join(rows))
     print(
-        f"{len(seen)} previews; {rates[0]:.2f} steps a second, {rates[1]:.2f} while panning; load {os.getloadavg()[0]:.1f}"
+        f"{len(seen)} previews; {rates[0]:.2f} steps a second, {rates[1]:.2f} while panning; "
+        f"load {os.getloadavg()[0]:.1f}"
     )
     work.cleanup()
 

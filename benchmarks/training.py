@@ -23,6 +23,7 @@ from embedseg_napari.core.data.pairs import from_arrays
 from embedseg_napari.core.device import supports_bfloat16
 from embedseg_napari.core.losses.spatial_embedding import spatial_embedding_loss
 from embedseg_napari.core.model.erfnet import BranchedERFNet
+from embedseg_napari.core.training.annotations import Annotations
 from embedseg_napari.core.training.planning import plan_training
 from embedseg_napari.core.training.run import TrainingRun
 
@@ -115,7 +116,9 @@ def main() -> None:
         images = [(rng.random(shape, np.float32) + (c[0] > 0), c[0]) for c in crops]
         config = TrainingConfig(crop_size=shape, batch_size=n_crops)
         examples = from_arrays(images)
-        run = TrainingRun(config, plan_training(config, examples), examples, [], time.monotonic(), None, None)
+        run = TrainingRun(
+            config, plan_training(config, examples), Annotations(config, examples, []), time.monotonic(), None, None
+        )
         step = median(lambda run=run: run.step(0.1), options.repeats)
         print(f"  whole training step                  {step:7.3f} s   {step / base:5.2f} x the network")
 

@@ -54,8 +54,10 @@ class Studio:
 
     def panel(self, name: str):
         """Open a panel as the menu does."""
+        from qtpy.QtCore import Qt
+
         dock, widget = self.viewer.window.add_plugin_dock_widget("embedseg-napari", f"EmbedSeg: {name}")
-        self.viewer.window._qt_window.resizeDocks([dock], [430], __import__("qtpy.QtCore").QtCore.Qt.Horizontal)
+        self.viewer.window._qt_window.resizeDocks([dock], [430], Qt.Orientation.Horizontal)
         return widget
 
     def show_data(self, ndim: int = 2) -> tuple:
@@ -143,7 +145,7 @@ def train(studio: Studio, ndim: int = 2) -> None:
     studio.take(f"{name}-ready")
     panel.train.click()
     studio.until(lambda: bool(panel.progress.plot.losses))
-    panel.progress.embeddings_on.setChecked(True)
+    panel.preview.embeddings_on.setChecked(True)
     studio.wait(studio.seconds * 0.6)
     studio.take(f"{name}-running")
     if ndim == 2:
@@ -173,7 +175,7 @@ def evaluate(studio: Studio) -> None:
     panel = studio.panel("Evaluate")
     studio.take("evaluate-empty")
     segmenting = studio.panel("Segment")
-    image, truth = studio.show_data()
+    _, truth = studio.show_data()
     studio.viewer.window.remove_dock_widget(panel)
     segmenting.run_button.click()
     studio.until(lambda: segmenting.current is None)
@@ -200,7 +202,13 @@ def evaluate(studio: Studio) -> None:
     studio.take("evaluate-failed")
 
 
-STORIES = {"segment": segment, "segment-3d": segment_3d, "train": train, "train-3d": lambda s: train(s, 3), "evaluate": evaluate}  # fmt: skip
+STORIES: dict[str, Callable[[Studio], None]] = {
+    "segment": segment,
+    "segment-3d": segment_3d,
+    "train": train,
+    "train-3d": lambda studio: train(studio, 3),
+    "evaluate": evaluate,
+}
 
 
 def main() -> None:

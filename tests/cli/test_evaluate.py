@@ -87,8 +87,7 @@ def test_missing_predictions_are_named(embedseg, folders):
     (predicted / "im1.tif").unlink()
     ended = embedseg("evaluate", "--truth", truth, "--predicted", predicted)
     assert ended.status == 1
-    assert "1 prediction" in ended.err
-    assert "im1" in ended.err
+    assert "lacks the predictions for 1 of 2 true images (im1)" in ended.err
     assert ended.out == ""
 
 
@@ -125,3 +124,26 @@ def test_missing_and_empty_folders_are_named(embedseg, folders, tmp_path):
     (tmp_path / "empty").mkdir()
     ended = embedseg("evaluate", "--truth", tmp_path / "empty", "--predicted", truth)
     assert (ended.status, "empty" in ended.err) == (1, True)
+
+
+def test_unknown_pixels_of_the_truth_are_left_out(embedseg, draw, tmp_path):
+    labels = draw(0)[1]
+    truth = np.where(labels == 2, 99, labels)
+    (tmp_path / "set").mkdir()
+    write(tmp_path / "set" / "masks", "a.tif", truth)
+    write(tmp_path / "set" / "ignore", "a.tif", (labels == 3).astype(np.uint8))
+    write(tmp_path / "predicted", "a.tif", np.where(np.isin(labels, [2, 3]), 0, labels))
+    words = ["--truth", tmp_path / "set", "--predicted", tmp_path / "predicted", "--json", tmp_path / "s.json"]
+
+    def counts(*more):
+        assert embedseg("evaluate", *words, *more).status == 0
+        scores = json.loads((tmp_path / "s.json").read_text())
+        return scores["tp"]["0.50"], scores["fp"]["0.50"], scores["fn"]["0.50"]
+
+    assert counts() == (labels.max() - 2, 0, 1)
+    assert counts("--ignore-label", 99) == (labels.max() - 2, 0, 0)
+    write(tmp_path / "set" / "ignore", "a.tif", np.ones((3, 3), np.uint8))
+    ended = embedseg("evaluate", *words)
+    assert ended.status == 1
+    assert "ignore" in ended.err
+    assert "shape (3, 3)" in ended.err

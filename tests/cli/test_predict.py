@@ -78,6 +78,19 @@ def test_a_bad_image_is_reported_and_the_others_are_done(embedseg, trained, imag
     assert sorted(path.name for path in out.iterdir()) == ["im0.tif", "im1.tif"]
 
 
+def test_where_every_image_fails_no_folder_is_left(embedseg, trained, tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "broken.tif").write_bytes(b"II*\0 no more")
+    ended = embedseg("predict", trained, tmp_path / "images", "--output", tmp_path / "new" / "out")
+    assert ended.status == 1
+    assert "0 of 1 image segmented" in ended.out
+    assert "labels are in" not in ended.out
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "mine").mkdir()
+    assert embedseg("predict", trained, tmp_path / "images", "--output", tmp_path / "mine").status == 1
+    assert (tmp_path / "mine").is_dir()
+
+
 @pytest.mark.parametrize(
     ("words", "status", "fault"),
     [
@@ -95,7 +108,7 @@ def test_wrong_options_are_named(embedseg, trained, images, tmp_path, words, sta
     ended = embedseg("predict", trained, images, "--output", tmp_path / "out", *words)
     assert ended.status == status
     assert fault in ended.err
-    assert list((tmp_path / "out").glob("*.tif")) == []
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for another process")

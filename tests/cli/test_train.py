@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import sys
@@ -243,13 +244,6 @@ def test_minutes_include_everything(start, dataset, settings, tmp_path):
     assert 9 - 5 < config.training["seconds"] <= taken
 
 
-def wait_for(path: Path, child, seconds: float = 120.0) -> None:
-    """Wait until a file is there, or the process ended."""
-    limit = time.monotonic() + seconds
-    while not path.exists() and child.poll() is None and time.monotonic() < limit:
-        time.sleep(0.05)
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for another process")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stop_keeps_a_model_and_says_how_to_go_on(start, dataset, settings, tmp_path, number):
@@ -272,16 +266,17 @@ def test_a_stop_keeps_a_model_and_says_how_to_go_on(start, dataset, settings, tm
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for another process")
-def test_an_early_interruption_leaves_nothing(start, dataset, settings, tmp_path):
-    model = tmp_path / "new" / "m.embedseg"
-    child = start("train", dataset, "--output", model, "--epochs", 100000, "--config", settings)
-    # The folder is made before the images are read and PyTorch is loaded.
-    wait_for(model.parent, child)
-    child.send_signal(signal.SIGINT)
-    _, err = child.communicate(timeout=120)
+def test_an_early_interruption_leaves_nothing(start, dataset, tmp_path):
+    model, config = tmp_path / "new" / "m.embedseg", tmp_path / "settings.yaml"
+    # A pipe: the program waits for its settings, before images are read and PyTorch is loaded, as long as it is open.
+    os.mkfifo(config)
+    child = start("train", dataset, "--output", model, "--epochs", 100000, "--config", config)
+    with config.open("w"):
+        child.send_signal(signal.SIGINT)
+        _, err = child.communicate(timeout=120)
     assert child.returncode == 128 + signal.SIGINT
     assert "Traceback" not in err
-    assert not model.exists()
+    assert not model.parent.exists()
     assert leftovers(tmp_path) == []
 
 
@@ -302,3 +297,13 @@ def test_a_second_ctrl_c_leaves_no_half_of_a_model(start, dataset, settings, tmp
     assert child.returncode == 128 + signal.SIGINT
     assert "Traceback" not in err
     assert not model.exists() or load_model(model).config.ndim == 2
+
+
+def test_a_value_of_unknown_pixels(embedseg, dataset, settings, tmp_path):
+    model = tmp_path / "m.embedseg"
+    words = ["train", dataset, "--output", model, "--epochs", 1, "--config", settings]
+    ended = embedseg(*words, "--ignore-label", 0)
+    assert ended.status == 0, ended.err
+    assert "have objects but no known background" in ended.err
+    assert "% of the pixels are labelled" in ended.out + ended.err
+    assert load_model(model).config.training["settings"]["ignore_label"] == 0

@@ -7,7 +7,8 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QSpinBox
 
 from embedseg_napari.core.config import AugmentationConfig, PredictionConfig, TrainingConfig
 from embedseg_napari.core.errors import SettingsError
-from embedseg_napari.viewer.config_form import AUTOMATIC, ConfigForm
+from embedseg_napari.viewer.config_form import ConfigForm
+from embedseg_napari.viewer.editors import AUTOMATIC
 from embedseg_napari.viewer.training_settings import GROUPS
 
 

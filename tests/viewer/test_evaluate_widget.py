@@ -87,12 +87,12 @@ def test_scores_overlay_and_table_of_layers(panel, pair, viewer, qtbot) -> None:
     assert panel.run.state is RunState.DONE
     expected = match(truth.data, predicted.data)
     assert list(panel.scores.rows) == expected
-    assert panel.table.item(0, 1).text() == f"{expected[0].ap:.3f}"
+    assert panel.scoring.table.item(0, 1).text() == f"{expected[0].ap:.3f}"
     overlay = viewer.layers["Mistakes"]
     np.testing.assert_array_equal(overlay.scale, predicted.scale)
     np.testing.assert_array_equal(overlay.translate, predicted.translate)
     assert {2, 3} <= set(np.unique(overlay.data))
-    assert panel.objects.model().rowCount() == len(panel.scores.errors.findings)
+    assert panel.mistakes.objects.model().rowCount() == len(panel.scores.errors.findings)
     assert viewer.layers.selection.active != overlay
 
     # A second run updates the layer and compares the same two.
@@ -106,7 +106,7 @@ def test_a_row_leads_to_its_object(panel, pair, viewer, qtbot) -> None:
     press(panel.evaluate, panel, qtbot)
     findings = panel.scores.errors.findings
     row = next(i for i, f in enumerate(findings) if f.true_ids == (1,))
-    panel.objects.selectRow(row)
+    panel.mistakes.objects.selectRow(row)
     world = truth.data_to_world(findings[row].center)
     np.testing.assert_allclose(viewer.scene.camera.center[-2:], world[-2:], atol=0.5)
     np.testing.assert_allclose(viewer.dims.point[-truth.ndim], world[0], atol=1)
@@ -117,19 +117,19 @@ def test_another_threshold_shows_other_mistakes(panel, pair, viewer, qtbot) -> N
     press(panel.evaluate, panel, qtbot)
     before = viewer.layers["Mistakes"].data.copy()
     scores = panel.scores
-    panel.table.selectRow(8)
+    panel.scoring.table.selectRow(8)
     finish(panel, qtbot)
-    assert panel.threshold.currentText() == "0.90"
+    assert panel.mistakes.threshold.currentText() == "0.90"
     assert panel.scores is scores
     assert (viewer.layers["Mistakes"].data != before).any()
 
 
 def test_legend_hides_kinds(panel, pair, viewer, qtbot) -> None:
     press(panel.evaluate, panel, qtbot)
-    n = panel.objects.model().rowCount()
-    found = next(box for kind, box in panel.legend.boxes.items() if kind.name == "FOUND")
+    n = panel.mistakes.objects.model().rowCount()
+    found = next(box for kind, box in panel.mistakes.legend.boxes.items() if kind.name == "FOUND")
     found.click()
-    assert panel.objects.model().rowCount() == n - int(found.text().split(": ")[1])
+    assert panel.mistakes.objects.model().rowCount() == n - int(found.text().split(": ")[1])
     assert viewer.layers["Mistakes"].colormap.color_dict[1][3] == 0
 
 
@@ -153,9 +153,9 @@ def test_removed_and_changed_layers(panel, pair, viewer, qtbot) -> None:
     assert "changed since" in panel.status.text()
     viewer.layers.remove("Mistakes")
     viewer.layers.remove(predicted)
-    panel.objects.selectRow(0)
+    panel.mistakes.objects.selectRow(0)
     viewer.layers.remove(truth)
-    panel.objects.selectRow(1)
+    panel.mistakes.objects.selectRow(1)
     assert "removed" in panel.status.text()
     assert not panel.evaluate.isEnabled()
 
@@ -197,7 +197,7 @@ def test_folders(panel, folders, viewer, qtbot, tmp_path) -> None:
     panel.images.image_chosen.emit(panel.images.images[1])
     finish(panel, qtbot)
     assert [layer.name for layer in viewer.layers] == ["b image", "b truth", "b prediction", "Mistakes"]
-    panel._write_scores(tmp_path / "scores.csv")
+    panel.scoring.write(tmp_path / "scores.csv")
     lines = (tmp_path / "scores.csv").read_text().splitlines()
     assert lines[0].startswith("image,threshold,tp")
     assert len(lines) == 1 + 3 * 9
@@ -283,6 +283,6 @@ def test_thresholds_of_a_model_that_is_run(panel, viewer, blobs, qtbot, model_fi
 
 def test_the_plot_follows_the_theme(panel, viewer) -> None:
     viewer.theme = "light"
-    light = panel.plot.view.backgroundBrush().color().lightness()
+    light = panel.scoring.plot.view.backgroundBrush().color().lightness()
     viewer.theme = "dark"
-    assert panel.plot.view.backgroundBrush().color().lightness() < light
+    assert panel.scoring.plot.view.backgroundBrush().color().lightness() < light

@@ -14,8 +14,8 @@ from embedseg_napari.core.events import FrameFinished, PredictionStarted, TileFi
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.viewer import batch_job, segment_widget
-from embedseg_napari.viewer.config_form import Folded
 from embedseg_napari.viewer.embedding_view import voters
+from embedseg_napari.viewer.folded import Folded
 from embedseg_napari.viewer.image_input import RECTANGLE, VIEW
 from embedseg_napari.viewer.models import models
 from embedseg_napari.viewer.segment_job import ModelLoaded, take_channel
@@ -339,6 +339,18 @@ def test_a_folder(panel, tmp_path, qtbot):
     batch.run_button.click()
     assert batch.current is None
     assert "exists already" in batch.status.text()
+
+
+def test_a_folder_without_an_image_that_can_be_read_gives_no_results(panel, tmp_path, qtbot):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "broken.tif").write_bytes(b"no image")
+    batch = panel.batch
+    batch.images.setText(str(tmp_path / "images"))
+    batch.results.setText(str(tmp_path / "out"))
+    batch.run_button.click()
+    qtbot.waitUntil(lambda: batch.current is None, timeout=WAIT)
+    assert "0 of 1 images" in batch.status.text()
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_real_network(viewer, panel, qtbot):

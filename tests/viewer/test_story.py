@@ -1,5 +1,7 @@
-"""The whole story on real images, through the manifest: open, train from layers, segment, move a slider, evaluate, save,
-open again in a new viewer, and segment the same from the command line.
+"""The whole story on real images, through the manifest.
+
+Open, train from layers, segment, move a slider, evaluate, save, open again in a new viewer, and segment the same from
+the command line.
 
 EMBEDSEG_STORY_MINUTES sets how long it trains (default 0.75); two minutes are a person's.
 """

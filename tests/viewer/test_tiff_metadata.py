@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import tifffile
+from napari.components import ViewerModel
+from napari.utils._proxies import PublicOnlyProxy
 
 from embedseg_napari.core.data.images import write_image, write_labels
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.viewer import tiff_metadata
 from embedseg_napari.viewer.tiff_metadata import axis_units, on_activate, read_header, watch_layers
 
 CASES = {
@@ -51,6 +57,51 @@ def test_layers_that_were_there_before_are_completed_and_seen_whole(layer_viewer
     watch_layers(layer_viewer)
     np.testing.assert_allclose(layer.scale, (2, 2))
     np.testing.assert_allclose(layer_viewer.scene.camera.center[-2:], (39, 49))
+
+
+@pytest.mark.parametrize("panel", ["EmbedSeg: Segment", "EmbedSeg: Train", "EmbedSeg: Evaluate"])
+def test_every_viewer_with_a_panel_is_watched(make_napari_viewer_proxy, tmp_path, panel):
+    path = tmp_path / "image.tif"
+    write_image(path, np.ones((40, 50), "uint8"), "YX", (2.0, 2.0), "um")
+    for _ in range(2):
+        viewer = make_napari_viewer_proxy()
+        # Dropped before any panel was opened.
+        (before,) = viewer.open(str(path), plugin="napari")
+        viewer.window.add_plugin_dock_widget("embedseg-napari", panel)
+        np.testing.assert_allclose(before.scale, (2, 2))
+        np.testing.assert_allclose(viewer.scene.camera.center[-2:], (39, 49))
+        (after,) = viewer.open(str(path), plugin="napari")
+        np.testing.assert_allclose(after.scale, (2, 2))
+
+
+def test_what_was_dropped_before_is_completed_on_activation(viewer, tmp_path):
+    path = tmp_path / "image.tif"
+    write_image(path, np.ones((40, 50), "uint8"), "YX", (2.0, 2.0), "um")
+    (layer,) = viewer.open(str(path), plugin="napari")
+    on_activate(None)
+    np.testing.assert_allclose(layer.scale, (2, 2))
+    np.testing.assert_allclose(viewer.scene.camera.center[-2:], (39, 49))
+
+
+def test_a_viewer_is_watched_once(layer_viewer, tmp_path, monkeypatch):
+    completed = []
+    monkeypatch.setattr(tiff_metadata, "complete", lambda layer: bool(completed.append(layer)))
+    for _ in range(3):
+        watch_layers(PublicOnlyProxy(layer_viewer))
+    watch_layers(layer_viewer)
+    layer = layer_viewer.add_image(np.ones((8, 9)))
+    assert completed == [layer]
+
+
+def test_a_viewer_that_nobody_needs_is_let_go():
+    gone = ViewerModel()
+    watch_layers(gone)
+    # Looking for a name among the caller's variables, napari would keep them.
+    gone.add_image(np.ones((8, 9)), name="image")
+    reference = weakref.ref(gone)
+    del gone
+    gc.collect()
+    assert reference() is None
 
 
 def test_labels_opened_from_tiff_are_completed(layer_viewer, tmp_path):

@@ -16,6 +16,7 @@ from embedseg_napari.core.events import EpochFinished, PreviewReady, StepFinishe
 from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.viewer import train_widget
 from embedseg_napari.viewer.models import models
+from embedseg_napari.viewer.training_embeddings import EMBEDDINGS, MARGINS, OFFSETS, TRUTH
 from embedseg_napari.viewer.training_job import SavedTraining, TrainingPaused
 from embedseg_napari.viewer.training_view import LABELS, SEEDS
 
@@ -150,6 +151,47 @@ def test_training_shows_curves_and_previews_and_lists_the_model(viewer, ready, q
     assert ready.settings.start_from() == ready.saved.path
 
 
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_embeddings_come_and_go_with_their_switch(viewer, panel, blobs, qtbot, monkeypatch, ndim):
+    image, labels = blobs(ndim)
+    viewer.add_image(image, name="cells")
+    viewer.add_labels(labels, name="truth")
+    qtbot.waitUntil(is_ready(panel), timeout=20000)
+    assert not panel.preview.embeddings_on.isChecked()
+    assert panel.preview.hint.isHidden()
+    panel.preview.embeddings_on.setChecked(True)
+    monkeypatch.setattr(FakeJob, "waits", True)
+    panel.train.click()
+    names = [TRUTH, MARGINS, OFFSETS, EMBEDDINGS]
+    qtbot.waitUntil(lambda: EMBEDDINGS in viewer.layers, timeout=20000)
+    assert all(name in viewer.layers for name in names)
+    assert len(viewer.layers[MARGINS].data) == labels.max()
+    assert "where it points" in panel.preview.hint.text()
+    assert ("3D" in panel.preview.hint.text()) == (ndim == 3)
+    # Nothing of it is offered for training.
+    assert [layer.name for layer in panel.pairs.rows[0].labels.layers] == ["truth"]
+    panel.preview.embeddings_on.setChecked(False)
+    assert not any(name in viewer.layers for name in names)
+    assert LABELS in viewer.layers
+    assert panel.preview.hint.isHidden()
+    panel.stop.click()
+    finish(panel, qtbot)
+
+
+def test_an_image_that_is_not_trained_on_has_no_embeddings(viewer, ready, qtbot, monkeypatch):
+    monkeypatch.setattr(FakeJob, "waits", True)
+    other = viewer.add_image(np.zeros((64, 64)), name="other")
+    ready.preview.embeddings_on.setChecked(True)
+    ready.preview.image.choose(other)
+    ready.train.click()
+    qtbot.waitUntil(lambda: LABELS in viewer.layers, timeout=20000)
+    assert EMBEDDINGS not in viewer.layers
+    assert not ready.preview.hint.isHidden()
+    assert "No true objects are known for other" in ready.preview.hint.text()
+    ready.stop.click()
+    finish(ready, qtbot)
+
+
 def test_stop_keeps_the_model(ready, qtbot, monkeypatch):
     monkeypatch.setattr(FakeJob, "waits", True)
     ready.train.click()
@@ -271,6 +313,7 @@ def test_train_from_layers_for_real(viewer, open_panel, blobs, qtbot):
     viewer.add_image(image, name="cells")
     viewer.add_labels(labels, name="truth")
     panel.settings.more.set_values({"epochs": 1, "steps_per_epoch": 2, "crop_size": (32, 32), "batch_size": 1})
+    panel.preview.embeddings_on.setChecked(True)
     qtbot.waitUntil(is_ready(panel), timeout=60000)
     panel.train.click()
     with qtbot.waitSignal(panel.background.finished, timeout=120000):
@@ -278,4 +321,5 @@ def test_train_from_layers_for_real(viewer, open_panel, blobs, qtbot):
     assert panel.saved.steps == 2
     assert Path(panel.saved.path).exists()
     assert LABELS in viewer.layers
+    assert len(viewer.layers[MARGINS].data) == labels.max()
     assert "torch" in sys.modules

@@ -9,6 +9,7 @@ from embedseg_napari.core.data.pairs import from_arrays
 from embedseg_napari.core.events import PreviewReady
 from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.viewer.preview_layers import is_preview
+from embedseg_napari.viewer.training_embeddings import EMBEDDINGS, MARGINS, TRUTH
 from embedseg_napari.viewer.training_view import IMAGE, LABELS, SEED_MAP, SEEDS, TrainingView
 
 
@@ -111,3 +112,80 @@ def test_a_removed_source_gives_way_to_the_held_out_image(viewer, blobs):
 def test_switched_off_nothing_is_predicted(viewer, blobs):
     view = TrainingView(viewer, is_on=False)
     assert view.example(from_arrays([blobs(2)])[0]) is None
+
+
+def test_the_truth_is_shown_beside_a_preview_and_never_given_to_it(layer_viewer, blobs):
+    image, labels = blobs(2)
+    layer, truth = layer_viewer.add_image(image), layer_viewer.add_labels(labels)
+    view = TrainingView(layer_viewer)
+    view.embeddings.switch(True)
+    view.watch(layer, "YX", None, truth)
+    view.begin("centroid")
+    example = view.example(None)
+    assert not example.instances.any()
+    view.show(predicted(example))
+    np.testing.assert_array_equal(layer_viewer.layers[TRUTH].data, labels)
+    assert len(layer_viewer.layers[MARGINS].data) == view.n_objects == labels.max()
+    marks = layer_viewer.layers[EMBEDDINGS]
+    first = marks.data[np.asarray(marks.features["what"]) == "center"][0]
+    np.testing.assert_allclose(first, np.argwhere(labels == 1).mean(0))
+    assert "where it points" in view.embedding_hint()
+
+
+def test_of_a_time_lapse_the_truth_of_the_frame_in_view_is_shown(layer_viewer, blobs):
+    image, labels = blobs(2)
+    layer = layer_viewer.add_image(np.stack([image] * 3))
+    truth = layer_viewer.add_labels(np.stack([labels, np.where(labels == 2, 2, 0), labels]))
+    view = TrainingView(layer_viewer)
+    view.embeddings.switch(True)
+    view.watch(layer, "TYX", None, truth)
+    layer_viewer.dims.set_point(0, 1)
+    view.begin()
+    view.show(predicted(view.example(None)))
+    assert np.unique(layer_viewer.layers[TRUTH].data).tolist() == [0, 2]
+
+
+def test_why_no_embeddings_are_shown_is_said(layer_viewer, blobs):
+    image, labels = blobs(2)
+    layer, other = layer_viewer.add_image(image), layer_viewer.add_image(image, name="other")
+    truth = layer_viewer.add_labels(labels)
+    view = TrainingView(layer_viewer)
+    view.embeddings.switch(True)
+    view.watch(layer, "YX", None, truth)
+    view.begin()
+    view.show(predicted(view.example(None)))
+    assert TRUTH in layer_viewer.layers
+
+    # An image whose objects are not known takes the marks of the other one away.
+    view.watch(other, "YX")
+    view.show(predicted(view.example(None)))
+    assert TRUTH not in layer_viewer.layers
+    assert "No true objects are known for other" in view.embedding_hint()
+
+    truth.data = np.zeros_like(labels)
+    view.watch(layer, "YX", None, truth)
+    view.show(predicted(view.example(None)))
+    assert "No labelled object" in view.embedding_hint()
+
+    truth.data = np.ones((8, 8), np.int32)
+    view.update_part()
+    assert "No true objects are known" in view.embedding_hint()
+
+    view.is_on = False
+    assert "switch it on" in view.embedding_hint()
+
+
+@pytest.mark.parametrize("is_planes", [False, True])
+def test_a_held_out_image_brings_its_truth(layer_viewer, blobs, is_planes):
+    image, labels = blobs(2)
+    masks = np.stack([labels == one for one in range(1, labels.max() + 1)]) if is_planes else labels
+    [held_out] = from_arrays([(image, masks)])
+    view = TrainingView(layer_viewer)
+    view.begin()
+    view.show(predicted(view.example(held_out)))
+    assert TRUTH not in layer_viewer.layers
+    view.embeddings.switch(True)
+    example = view.example(held_out)
+    assert not example.instances.any()
+    view.show(predicted(example))
+    np.testing.assert_array_equal(layer_viewer.layers[TRUTH].data, labels)

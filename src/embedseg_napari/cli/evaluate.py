@@ -10,13 +10,11 @@ import typer
 
 from embedseg_napari.cli.console import complain, count, say, show_table
 from embedseg_napari.cli.options import require_folder, require_writable, write_text
-from embedseg_napari.core.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    import numpy as np
-
+    from embedseg_napari.core.evaluation.folders import FilePair
     from embedseg_napari.core.evaluation.matching import MatchRow
 
 
@@ -51,45 +49,30 @@ def evaluate(
         write_text(json_file, json.dumps(scores, indent=2) + "\n")
 
 
-def pair_up(truth: Path, predicted: Path) -> list[tuple[Path, Path]]:
-    """Find the predicted file of every true one, by name without suffix.
+def pair_up(truth: Path, predicted: Path) -> list[FilePair]:
+    """Find the predicted file of every true one, and warn of those that have none.
 
     Raises
     ------
     DataError
         If a folder is missing or empty, or predictions are missing.
     """
-    true_files, predicted_files = _files(truth, "Truth folder"), _files(predicted, "Folder of predictions")
-    missing = [name for name in true_files if name not in predicted_files]
-    if missing:
-        named = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
-        raise DataError(
-            f"{predicted} lacks {count(len(missing), 'prediction')} for {truth}: {named}; segment these images too."
-        )
-    extra = [name for name in predicted_files if name not in true_files]
+    from embedseg_napari.core.evaluation.folders import pair_folders
+
+    require_folder(truth, "Truth folder")
+    require_folder(predicted, "Folder of predictions")
+    pairs, extra = pair_folders(truth, predicted)
     if extra:
         complain(f"Warning: {count(len(extra), 'prediction')} without truth left out, the first {extra[0]}.")
-    return [(path, predicted_files[name]) for name, path in true_files.items()]
+    return pairs
 
 
-def _files(folder: Path, what: str) -> dict[str, Path]:
-    from embedseg_napari.core.data.images import list_images
-
-    require_folder(folder, what)
-    found = list_images(folder)
-    if not found and (folder / "masks").is_dir():
-        found = list_images(folder / "masks")
-    if not found:
-        raise DataError(f"{what} {folder} holds no TIFF images.")
-    return {path.stem: path for path in found}
-
-
-def score(pairs: Sequence[tuple[Path, Path]], ignore_label: int | None = None) -> dict[str, Any]:
+def score(pairs: Sequence[FilePair], ignore_label: int | None = None) -> dict[str, Any]:
     """Score predicted files against true ones.
 
     Parameters
     ----------
-    pairs : sequence of (Path, Path)
+    pairs : sequence of FilePair
         True and predicted file of each image.
     ignore_label : int, optional
         Value of true pixels whose class is unknown.
@@ -108,83 +91,38 @@ def score(pairs: Sequence[tuple[Path, Path]], ignore_label: int | None = None) -
     """
     import numpy as np
 
+    from embedseg_napari.core.evaluation.folders import read_pair
     from embedseg_napari.core.evaluation.matching import IOU_THRESHOLDS, lenient_ap, match
+    from embedseg_napari.core.evaluation.summary import pool
 
     keys = [f"{threshold:.2f}" for threshold in IOU_THRESHOLDS]
     tables: list[list[MatchRow]] = []
     lenient: list[list[float]] = []
-    for true_path, predicted_path in pairs:
-        true, predicted, ignore = _read_pair(true_path, predicted_path, ignore_label)
+    for pair in pairs:
+        true, predicted, ignore = read_pair(pair, ignore_label)
         tables.append(match(true, predicted, iou_thresholds=IOU_THRESHOLDS, ignore=ignore))
         if true.ndim > predicted.ndim:
-            lenient.append([float(value) for value in lenient_ap(true, predicted, IOU_THRESHOLDS)])
+            lenient.append(lenient_ap(true, predicted, IOU_THRESHOLDS))
 
-    def per_threshold(values: np.ndarray) -> dict[str, float]:
+    def per_threshold(values: Iterable[float]) -> dict[str, float]:
         return {key: float(value) for key, value in zip(keys, values, strict=True)}
 
-    ap = np.array([[row.ap for row in table] for table in tables])
-    tp, fp, fn = (
-        np.array([[getattr(row, name) for row in table] for table in tables]).sum(0) for name in ("tp", "fp", "fn")
-    )
-    total = tp + fp + fn
+    rows = pool(tables)
     scores: dict[str, Any] = {
         "n_images": len(pairs),
-        "ap": per_threshold(ap.mean(0)),
-        "ap_mean": float(ap.mean()),
-        # As for a single image: nothing against nothing is no mistake.
-        "precision": per_threshold(np.where(total > 0, tp / np.maximum(tp + fp, 1), 1.0)),
-        "recall": per_threshold(np.where(total > 0, tp / np.maximum(tp + fn, 1), 1.0)),
-        "f1": per_threshold(np.where(total > 0, 2 * tp / np.maximum(2 * tp + fp + fn, 1), 1.0)),
-        **{
-            name: dict(zip(keys, map(int, values), strict=True))
-            for name, values in (("tp", tp), ("fp", fp), ("fn", fn))
-        },
+        "ap": per_threshold(row.ap for row in rows),
+        "ap_mean": float(np.mean([row.ap for row in rows])),
+        **{name: per_threshold(getattr(row, name) for row in rows) for name in ("precision", "recall", "f1")},
+        **{name: {key: getattr(row, name) for key, row in zip(keys, rows, strict=True)} for name in ("tp", "fp", "fn")},
     }
     if len(lenient) == len(pairs):
-        values = np.array(lenient)
-        scores["lenient_ap"] = per_threshold(values.mean(0))
-        scores["lenient_ap_mean"] = float(values.mean())
-    scores["images"] = {path.stem: {"ap": per_threshold(row)} for (path, _), row in zip(pairs, ap, strict=True)}
+        scores["lenient_ap"] = per_threshold(np.mean(lenient, axis=0))
+        scores["lenient_ap_mean"] = float(np.mean(lenient))
+    scores["images"] = {
+        pair.true.stem: {"ap": per_threshold(row.ap for row in table)}
+        for pair, table in zip(pairs, tables, strict=True)
+    }
     return scores
-
-
-def _read_pair(
-    true_path: Path, predicted_path: Path, ignore_label: int | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Truth, prediction and pixels of unknown class."""
-    import numpy as np
-
-    from embedseg_napari.core.data.images import read_image
-    from embedseg_napari.core.data.sparse import split_ignore_label, union
-
-    arrays = []
-    unknown = None
-    for path in (true_path, predicted_path):
-        array = read_image(path).array
-        if not (np.issubdtype(array.dtype, np.integer) or array.dtype == bool):
-            raise DataError(f"{path}: holds {array.dtype} values; a label image needs whole numbers, one per object.")
-        if path == true_path:
-            array, unknown = split_ignore_label(array, ignore_label)
-        if np.issubdtype(array.dtype, np.signedinteger) and array.size and array.min() < 0:
-            raise DataError(f"{path}: holds negative numbers; use 0 for background and 1, 2, 3 ... for objects.")
-        arrays.append(array)
-    true, predicted = arrays
-    if true.shape != predicted.shape and true.shape[1:] != predicted.shape:
-        raise DataError(
-            f"{predicted_path}: has shape {predicted.shape}, but its truth {true_path} has {true.shape}; "
-            "compare images of the same size."
-        )
-    if true.shape != predicted.shape:
-        true = true != 0
-        if unknown is not None:
-            unknown = np.asarray(unknown.all(0) if ignore_label == 0 else unknown.any(0))
-    ignore_path = true_path.parent.with_name("ignore") / true_path.name
-    if true_path.parent.name != "masks" or not ignore_path.exists():
-        return true, predicted, unknown
-    ignore = read_image(ignore_path).array != 0
-    if ignore.shape != predicted.shape:
-        raise DataError(f"{ignore_path}: has shape {ignore.shape}, but its image {predicted.shape}.")
-    return true, predicted, union(unknown, ignore)
 
 
 def _show(scores: dict[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path  # noqa: TC003 (the command line reads annotations at run time)
 from typing import TYPE_CHECKING, Annotated, Any
@@ -93,7 +92,9 @@ def require_folder(folder: Path, what: str) -> None:
 
 
 def require_writable(folder: Path, option: str) -> None:
-    """Make a folder, and refuse one that nothing can be written to, before any time is spent.
+    """Refuse a folder that nothing can be written to, before any time is spent.
+
+    One that is not there yet is made with the first file in it: what fails before leaves nothing behind.
 
     Raises
     ------
@@ -101,8 +102,8 @@ def require_writable(folder: Path, option: str) -> None:
         Naming it.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        there = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
+        with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
         raise DataError(
@@ -118,14 +119,9 @@ def write_text(path: Path, text: str) -> None:
     DataError
         If it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise DataError(f"{path} cannot be written: {error.strerror or error}.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    from embedseg_napari.core.data.images import write_atomically
+
+    write_atomically(path, lambda target: target.write_text(text, encoding="utf-8"))
 
 
 Axes = Annotated[

@@ -134,7 +134,8 @@ def predict(
                 failed += 1
                 complain(_named(job.image, sentence(error)))
                 progress.finish(f"{job.image.name}: failed")
-    say(f"{done} of {count(len(jobs), 'image')} segmented in {time.monotonic() - began:.1f} s; labels are in {output}")
+    where = f"; labels are in {output}" if done else ""
+    say(f"{done} of {count(len(jobs), 'image')} segmented in {time.monotonic() - began:.1f} s{where}")
     if request():
         complain(f"Stopped: {len(jobs) - done - failed} of {count(len(jobs), 'image')} not segmented.")
         raise typer.Exit(request.status)

@@ -43,7 +43,31 @@ def _bar() -> Iterator[Progress]:
         yield progress
 
 
-class TrainingProgress:
+class _Shown:
+    """Keeps bars on the screen while something runs, if the output is a terminal."""
+
+    def __init__(self, shown: bool) -> None:
+        self.shown = shown
+        self.bar: Progress | None = None
+
+    @contextmanager
+    def showing(self) -> Iterator[None]:
+        """Show bars inside."""
+        if not (self.shown and is_terminal()):
+            yield
+            return
+        with _bar() as self.bar:
+            self._add_tasks(self.bar)
+            try:
+                yield
+            finally:
+                self.bar = None
+
+    def _add_tasks(self, bar: Progress) -> None:
+        raise NotImplementedError
+
+
+class TrainingProgress(_Shown):
     """Shows the events of a training.
 
     Parameters
@@ -53,25 +77,14 @@ class TrainingProgress:
     """
 
     def __init__(self, shown: bool) -> None:
-        self.shown = shown
+        super().__init__(shown)
         self.fraction = 0.0
-        self.bar: Progress | None = None
         self.task: Any = None
         self.last_line = float("-inf")
         self.n_epochs: int | None = None
 
-    @contextmanager
-    def showing(self) -> Iterator[None]:
-        """Keep a bar on the screen, if the output is a terminal."""
-        if not (self.shown and is_terminal()):
-            yield
-            return
-        with _bar() as self.bar:
-            self.task = self.bar.add_task("starting", total=1.0)
-            try:
-                yield
-            finally:
-                self.bar = None
+    def _add_tasks(self, bar: Progress) -> None:
+        self.task = bar.add_task("starting", total=1.0)
 
     def __call__(self, event: TrainingEvent) -> None:
         """Show one event."""
@@ -153,7 +166,7 @@ def curve_rows(history: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[
     return ["Epoch", "Time", "Loss", "AP@0.5", "Mean AP"], rows
 
 
-class PredictionProgress:
+class PredictionProgress(_Shown):
     """Shows the events of predictions, one image after the other.
 
     Parameters
@@ -165,9 +178,8 @@ class PredictionProgress:
     """
 
     def __init__(self, shown: bool, n_images: int) -> None:
-        self.shown = shown
+        super().__init__(shown)
         self.n_images = n_images
-        self.bar: Progress | None = None
         self.images: Any = None
         self.tiles: Any = None
         self.name = ""
@@ -175,19 +187,9 @@ class PredictionProgress:
         self.axes = ""
         self.last_line = time.monotonic()
 
-    @contextmanager
-    def showing(self) -> Iterator[None]:
-        """Keep bars on the screen, if the output is a terminal."""
-        if not (self.shown and is_terminal()):
-            yield
-            return
-        with _bar() as self.bar:
-            self.images = self.bar.add_task("images", total=self.n_images)
-            self.tiles = self.bar.add_task("tiles", total=None)
-            try:
-                yield
-            finally:
-                self.bar = None
+    def _add_tasks(self, bar: Progress) -> None:
+        self.images = bar.add_task("images", total=self.n_images)
+        self.tiles = bar.add_task("tiles", total=None)
 
     def start(self, name: str) -> None:
         """Begin an image."""

@@ -278,7 +278,10 @@ def _report(result: TrainingResult, run_folder: Path) -> None:
         header, rows = curve_rows([dataclasses.asdict(row) for row in result.history])
         show_table("Training curve", header, rows)
     if result.best_score is not None:
-        say(f"Best mean AP over IoU 0.5 to 0.9 on the held-out images: {result.best_score:.3f}")
+        if result.model.config.training.get("n_held_out_objects"):
+            say(f"Held-out objects found, mean over IoU 0.5 to 0.9: {result.best_score:.3f}")
+        else:
+            say(f"Best mean AP over IoU 0.5 to 0.9 on the held-out images: {result.best_score:.3f}")
     prediction = result.model.config.prediction
     say(f"Thresholds: seed {prediction.seed_threshold:g}, foreground {prediction.foreground_threshold:g}")
     say(f"Model: {result.path}")

@@ -134,10 +134,26 @@ class EpochFinished:
     loss_seed: float
     learning_rate: float
     ap_50: float | None
-    """Mean over the validation images of AP at IoU 0.5 of true predictions; None if not validated in this epoch."""
+    """Mean over the validation images of AP at IoU 0.5 of true predictions; None if not validated in this epoch.
+
+    Where objects are held out instead of images: the fraction of them that is found at IoU 0.5."""
     ap_mean: float | None
     """The same, averaged over IoU 0.5, 0.55 ... 0.9."""
     is_best: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LabelsUpdated:
+    """Labels that were added or changed while training have joined it."""
+
+    n_images: int
+    """Training images from now on."""
+    n_objects: int
+    """Objects trained on from now on."""
+    n_changed: int
+    """Objects that are new, gone or have other pixels."""
+    seconds: float
+    """What taking them in cost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,5 +173,12 @@ class TrainingFinished:
 
 
 TrainingEvent = (
-    Message | TrainingStarted | StepFinished | PreviewReady | EpochFinished | CheckpointSaved | TrainingFinished
+    Message
+    | TrainingStarted
+    | StepFinished
+    | PreviewReady
+    | EpochFinished
+    | LabelsUpdated
+    | CheckpointSaved
+    | TrainingFinished
 )

@@ -5,16 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
-    QLabel,
     QLineEdit,
     QListWidget,
-    QProgressBar,
     QPushButton,
     QVBoxLayout,
     QWidget,
@@ -32,7 +29,7 @@ from embedseg_napari.viewer.batch_job import (
     check,
     segment_folder,
 )
-from embedseg_napari.viewer.worker import RunState, report_error, run_in_background
+from embedseg_napari.viewer.run_controls import RunControls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,19 +49,14 @@ class BatchPanel(QWidget):
     def __init__(self, settings: Callable[[], dict[str, Any]], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._settings = settings
-        self.current: BackgroundRun | None = None
         self._name, self._n_frames = "", 1
         self.images, images_row = self._folder_row("Folder of TIFF images.")
         self.results, results_row = self._folder_row(f"Gets one label TIFF per image, and {TABLE}.")
         self.overwrite = QCheckBox("Replace existing files")
         self.overwrite.setToolTip("Without it, a folder that holds results already is left alone.")
-        self.run_button = QPushButton("Segment folder")
-        self.cancel_button = QPushButton("Cancel")
-        self.cancel_button.setToolTip("Stop; the images done so far are kept.")
-        self.progress = QProgressBar()
-        self.status = QLabel("")
-        self.status.setWordWrap(True)
-        self.status.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.controls = RunControls("Segment folder", "Stop; the images done so far are kept.", parent=self)
+        self.run_button, self.cancel_button = self.controls.run_button, self.controls.cancel_button
+        self.progress, self.status = self.controls.progress, self.controls.status
         self.failures = QListWidget()
         self.failures.setToolTip("Images that could not be segmented, and why.")
         self.failures.setWordWrap(True)
@@ -74,19 +66,16 @@ class BatchPanel(QWidget):
         form.addRow("From", images_row)
         form.addRow("To", results_row)
         form.addRow(self.overwrite)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.run_button, 1)
-        buttons.addWidget(self.cancel_button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(12, 0, 0, 0)
         layout.addLayout(form)
-        layout.addLayout(buttons)
+        layout.addLayout(self.controls.buttons())
         for widget in (self.progress, self.status, self.failures):
             layout.addWidget(widget)
-        self.progress.hide()
         self.failures.hide()
         self.run_button.clicked.connect(self.start)
-        self.cancel_button.clicked.connect(self.cancel)
+        self.cancel_button.clicked.connect(self.controls.cancel)
+        self.controls.changed.connect(self._show_state)
         self.images.textChanged.connect(self._show_state)
         self.results.textChanged.connect(self._show_state)
         self._show_state()
@@ -107,6 +96,11 @@ class BatchPanel(QWidget):
         if folder:
             line.setText(folder)
 
+    @property
+    def current(self) -> BackgroundRun | None:
+        """The run that goes on."""
+        return self.controls.current
+
     def start(self) -> None:
         """Segment the folder."""
         if self.current is not None:
@@ -123,29 +117,11 @@ class BatchPanel(QWidget):
             )
             check(job)
         except EmbedSegError as error:
-            self._say(str(error), is_wrong=True)
-            report_error(error)
+            self.controls.fail(error)
             return
         self.failures.clear()
         self.failures.hide()
-        self.progress.setRange(0, 0)
-        self.progress.setFormat("Loading the model")
-        self._say("Loading the model...")
-        self.current = run_in_background(
-            lambda should_stop: segment_folder(job, should_stop),
-            on_event=self._take_event,
-            on_result=self._take_result,
-            on_error=self._take_error,
-            on_finished=self._take_end,
-        )
-        self._show_state()
-
-    def cancel(self) -> None:
-        """Stop; what was written stays, and the table of it is written."""
-        if self.current is not None:
-            self._say("Stopping...")
-            self.current.stop()
-            self._show_state()
+        self.controls.start(lambda should_stop: segment_folder(job, should_stop), self._take_event, self._take_result)
 
     def _take_event(self, event: Any) -> None:
         match event:
@@ -153,13 +129,13 @@ class BatchPanel(QWidget):
                 self.progress.setRange(0, event.n_images)
                 self.progress.setValue(event.index)
                 self.progress.setFormat("%v of %m")
-                self._say(event.name)
+                self.controls.say(event.name)
                 self._name = event.name
             case PredictionStarted():
                 self._n_frames = event.n_frames
             case TileFinished():
                 frame = f"frame {event.frame + 1} of {self._n_frames}, " if self._n_frames > 1 else ""
-                self._say(f"{self._name}: {frame}tile {event.tile} of {event.n_tiles}")
+                self.controls.say(f"{self._name}: {frame}tile {event.tile} of {event.n_tiles}")
             case ImageSaved():
                 self.progress.setValue(event.index + 1)
             case ImageFailed():
@@ -178,17 +154,7 @@ class BatchPanel(QWidget):
         text = f"{result.n_saved} of {result.n_images} images segmented, {result.n_objects} objects."
         if result.failures:
             text += f" {len(result.failures)} failed:"
-        self._say(("Stopped. " if result.stopped else "") + text, is_wrong=bool(result.failures))
-
-    def _take_error(self, error: Exception) -> None:
-        self._say(str(error), is_wrong=True)
-        report_error(error)
-
-    def _take_end(self) -> None:
-        self.current = None
-        if self.status.text() == "Stopping...":
-            self._say("Stopped.")
-        self._show_state()
+        self.controls.say(("Stopped. " if result.stopped else "") + text, is_wrong=bool(result.failures))
 
     def _show_state(self, *_: object) -> None:
         is_running = self.current is not None
@@ -199,11 +165,5 @@ class BatchPanel(QWidget):
             reason = "Choose the folder for the results."
         self.run_button.setEnabled(not is_running and not reason)
         self.run_button.setToolTip(reason or "Segment every TIFF file of the folder with the model above.")
-        self.cancel_button.setEnabled(self.current is not None and self.current.state is RunState.RUNNING)
-        self.progress.setVisible(is_running)
         for widget in (self.images, self.results, self.overwrite):
             widget.setEnabled(not is_running)
-
-    def _say(self, text: str, is_wrong: bool = False) -> None:
-        self.status.setStyleSheet("color: #e57373;" if is_wrong else "")
-        self.status.setText(text)

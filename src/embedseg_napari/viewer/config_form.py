@@ -2,88 +2,28 @@
 
 from __future__ import annotations
 
-import math
 import types
 import typing
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QValidator
-from qtpy.QtWidgets import (
-    QAbstractSpinBox,
-    QCheckBox,
-    QComboBox,
-    QDoubleSpinBox,
-    QFormLayout,
-    QLabel,
-    QLineEdit,
-    QSizePolicy,
-    QSpinBox,
-    QToolButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 
 from embedseg_napari.core.config import Settings
 from embedseg_napari.core.errors import SettingsError
+from embedseg_napari.viewer.editors import AUTOMATIC, BoolEditor, ChoiceEditor, Editor, NumberEditor, TupleEditor
+from embedseg_napari.viewer.folded import Folded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pydantic.fields import FieldInfo
-    from qtpy.QtGui import QWheelEvent
-
-LARGEST = 10**6
-AUTOMATIC = "automatic"
-"""Shown where a setting is left to be derived from the data."""
 
 
 def label_of(name: str) -> str:
     """Words for a setting's name: ``"batch_size"`` becomes ``"Batch size"``."""
     return name.replace("_", " ").capitalize()
-
-
-class Folded(QWidget):
-    """A heading that opens and closes what lies below it.
-
-    Parameters
-    ----------
-    title : str
-        Text of the heading.
-    content : QWidget
-        Shown while the heading is open.
-    tooltip : str
-        Shown over the heading.
-    """
-
-    def __init__(self, title: str, content: QWidget, tooltip: str = "", parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.content = content
-        self.button = QToolButton()
-        self.button.setText(title)
-        self.button.setToolTip(tooltip)
-        self.button.setCheckable(True)
-        self.button.setAutoRaise(True)
-        self.button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.button.setStyleSheet("QToolButton { text-align: left; border: none; padding: 2px; }")
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(2)
-        layout.addWidget(self.button)
-        layout.addWidget(content)
-        self.button.toggled.connect(self._show)
-        self._show(False)
-
-    def _show(self, is_open: bool) -> None:
-        self.button.setArrowType(Qt.ArrowType.DownArrow if is_open else Qt.ArrowType.RightArrow)
-        self.content.setVisible(is_open)
-
-    def unfold(self) -> None:
-        """Open it."""
-        self.button.setChecked(True)
 
 
 class ConfigForm(QWidget):
@@ -219,114 +159,6 @@ class ConfigForm(QWidget):
             self.folds[name].unfold()
 
 
-class Editor(QWidget):
-    """Edits one value; the base of the kinds below."""
-
-    changed = Signal()
-
-    def __init__(self, inner: QWidget, field: FieldInfo) -> None:
-        super().__init__()
-        self.inner = inner
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(inner)
-        self.setFocusProxy(inner)
-        self.setToolTip(field.description or "")
-        inner.setToolTip(field.description or "")
-
-    def mark(self, style: str) -> None:
-        """Frame the editor in a style, or take the frame away."""
-        self.inner.setStyleSheet(f"{type(self.inner).__name__} {{ {style} }}" if style else "")
-
-    def value(self) -> Any:
-        """The value shown."""
-        raise NotImplementedError
-
-    def set_value(self, value: Any) -> None:
-        """Show a value."""
-        raise NotImplementedError
-
-
-class BoolEditor(Editor):
-    """A tick box."""
-
-    def __init__(self, field: FieldInfo) -> None:
-        self.box = QCheckBox()
-        super().__init__(self.box, field)
-        self.box.toggled.connect(lambda _: self.changed.emit())
-
-    def value(self) -> bool:
-        """The value shown."""
-        return bool(self.box.isChecked())
-
-    def set_value(self, value: Any) -> None:
-        """Show a value."""
-        self.box.setChecked(bool(value))
-
-
-class ChoiceEditor(Editor):
-    """A list of words to choose from."""
-
-    def __init__(self, field: FieldInfo, choices: Sequence[str]) -> None:
-        self.box = ChoiceBox()
-        self.box.addItems(list(choices))
-        super().__init__(self.box, field)
-        self.box.currentIndexChanged.connect(lambda _: self.changed.emit())
-
-    def value(self) -> str:
-        """The value shown."""
-        return str(self.box.currentText())
-
-    def set_value(self, value: Any) -> None:
-        """Show a value."""
-        self.box.setCurrentText(str(value))
-
-
-class NumberEditor(Editor):
-    """A number within the field's range; where the field may be empty, its lowest step reads so in words."""
-
-    def __init__(self, field: FieldInfo, kind: type, empty: str) -> None:
-        self.kind, self.optional = kind, bool(empty)
-        low, high = limits(field, kind)
-        self.box = IntBox() if kind is int else FloatBox()
-        self.empty = low - 1
-        if empty:
-            self.box.setSpecialValueText(empty)
-            low = self.empty
-        self.box.setRange(low, high)
-        super().__init__(self.box, field)
-        self.box.valueChanged.connect(lambda _: self.changed.emit())
-
-    def value(self) -> float | None:
-        """The value shown."""
-        value = self.kind(self.box.value())
-        return None if self.optional and value <= self.empty else value
-
-    def set_value(self, value: Any) -> None:
-        """Show a value."""
-        self.box.setValue(self.empty if value is None else self.kind(value))
-
-
-class TupleEditor(Editor):
-    """Whole numbers, one for each axis, separated by commas or x; empty means automatic."""
-
-    def __init__(self, field: FieldInfo) -> None:
-        self.line = QLineEdit()
-        self.line.setPlaceholderText(f"{AUTOMATIC}, or z, y, x")
-        super().__init__(self.line, field)
-        self.line.editingFinished.connect(self.changed.emit)
-
-    def value(self) -> tuple[Any, ...] | None:
-        """The value shown."""
-        text = self.line.text().replace("x", " ").replace("\u00d7", " ").replace(",", " ").strip(" ()")
-        # What is no number is handed on as it is: validation says so at the field.
-        return tuple(int(part) if part.isdecimal() else part for part in text.split()) if text else None
-
-    def set_value(self, value: Any) -> None:
-        """Show a value."""
-        self.line.setText("" if value is None else ", ".join(map(str, value)))
-
-
 class NestedEditor(Editor):
     """Settings within settings, under a heading of their own."""
 
@@ -371,88 +203,8 @@ def editor_for(field: FieldInfo, empty: str = AUTOMATIC) -> Editor:
     return editor
 
 
-def limits(field: FieldInfo, kind: type) -> tuple[Any, Any]:
-    """Lowest and highest value that a field takes; beyond the field's word, 0 (or 1 for None) to a million."""
-    low: Any = 0
-    high: Any = LARGEST
-    for rule in field.metadata:
-        # An open bound of a floating-point number is approached as closely as an editor shows.
-        step = 1 if kind is int else 1e-6
-        low = getattr(rule, "ge", None) if getattr(rule, "ge", None) is not None else low
-        high = getattr(rule, "le", None) if getattr(rule, "le", None) is not None else high
-        low = rule.gt + step if getattr(rule, "gt", None) is not None else low
-        high = rule.lt - step if getattr(rule, "lt", None) is not None else high
-    return low, high
-
-
 def _without_none(annotation: Any) -> tuple[Any, bool]:
     if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
         parts = [part for part in typing.get_args(annotation) if part is not type(None)]
         return parts[0], len(parts) < len(typing.get_args(annotation))
     return annotation, False
-
-
-class _Quiet:
-    """Leaves the wheel to the panel that scrolls, unless the editor has the focus: no value changes by accident."""
-
-    def wheelEvent(self, event: QWheelEvent) -> None:
-        if self.hasFocus():  # type: ignore[attr-defined]
-            super().wheelEvent(event)  # type: ignore[misc]
-        else:
-            event.ignore()
-
-
-class ChoiceBox(_Quiet, QComboBox):
-    """A list to choose from that may be narrower than its longest entry."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.setMinimumContentsLength(8)
-
-
-class IntBox(_Quiet, QSpinBox):
-    """A whole number."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-
-
-class FloatBox(_Quiet, QDoubleSpinBox):
-    """A number written as short as it is exact: 0.001 and 1e-05, not 0.001000."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setDecimals(9)
-        self.setStepType(QAbstractSpinBox.StepType.AdaptiveDecimalStepType)
-
-    def textFromValue(self, value: float) -> str:
-        """Text shown for a value."""
-        return f"{round(value, 9):.6g}"
-
-    def valueFromText(self, text: str) -> float:
-        """Value of a text."""
-        if self.specialValueText() and text.strip() in ("", self.specialValueText()):
-            return float(self.minimum())
-        try:
-            return float(text.strip().removesuffix(self.suffix().strip()).replace(",", "."))
-        except ValueError:
-            return float(self.value())
-
-    def validate(self, text: str | None, position: int) -> tuple[QValidator.State, str, int]:
-        """Whether a text is a value, or may become one."""
-        text = text or ""
-        bare = text.strip().removesuffix(self.suffix().strip()).replace(",", ".").strip()
-        if self.specialValueText() and text == self.specialValueText():
-            return QValidator.State.Acceptable, text, position
-        try:
-            value = float(bare)
-        except ValueError:
-            is_beginning = bare.lower() in ("", "-", ".", "-.") or bare.lower().rstrip("+-").endswith("e")
-            state = QValidator.State.Intermediate if is_beginning else QValidator.State.Invalid
-            return state, text, position
-        inside = math.isfinite(value) and self.minimum() <= value <= self.maximum()
-        return QValidator.State.Acceptable if inside else QValidator.State.Intermediate, text, position

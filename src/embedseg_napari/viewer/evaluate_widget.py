@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import (
-    QFileDialog,
     QFrame,
     QHBoxLayout,
     QLabel,
@@ -20,41 +18,31 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from embedseg_napari.core.evaluation.diagnosis import Kind
-from embedseg_napari.core.evaluation.matching import IOU_THRESHOLDS
+from embedseg_napari.core.evaluation.thresholds import PairTried
 from embedseg_napari.core.events import Message
-from embedseg_napari.viewer.config_form import ChoiceBox
-from embedseg_napari.viewer.error_overlay import LAYER_NAME, Legend, colormap, mark_names
 from embedseg_napari.viewer.evaluation_run import (
     Evaluation,
     ImageScore,
     ImageScored,
     evaluate_arrays,
     evaluate_folders,
-    mean_ap,
-    scores_as_csv,
     with_errors,
 )
-from embedseg_napari.viewer.evaluation_source import MISTAKES, EvaluationSource
-from embedseg_napari.viewer.layers import RESULT, array_of, is_shown, show_labels, spatial_frame
-from embedseg_napari.viewer.navigation import go_to
-from embedseg_napari.viewer.score_plot import ScorePlot
-from embedseg_napari.viewer.score_table import ImageTable, ObjectTable, ScoreTable
+from embedseg_napari.viewer.evaluation_source import EvaluationSource
+from embedseg_napari.viewer.layers import array_of
+from embedseg_napari.viewer.mistakes_page import MistakesPage
+from embedseg_napari.viewer.score_table import ImageTable
+from embedseg_napari.viewer.scores_page import ScoresPage
 from embedseg_napari.viewer.segmentations import news, origin_of
 from embedseg_napari.viewer.threshold_panel import ThresholdPanel
-from embedseg_napari.viewer.tuning_flow import SPACE, TuningFlow
-from embedseg_napari.viewer.tuning_run import PairTried
+from embedseg_napari.viewer.tuning_flow import TuningFlow
 from embedseg_napari.viewer.worker import BackgroundRun, report_message, run_in_background
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import napari
-    from napari.layers import Labels
     from qtpy.QtGui import QEnterEvent
-
-    from embedseg_napari.core.evaluation.diagnosis import Finding
-    from embedseg_napari.viewer.layers import Frame
 
 
 class EvaluateWidget(QWidget):
@@ -70,11 +58,6 @@ class EvaluateWidget(QWidget):
         super().__init__()
         self.viewer = viewer
         self.run: BackgroundRun | None = None
-        self.scores: Evaluation | None = None
-        self.overlay: Labels | None = None
-        self._shown: Evaluation | None = None
-        self._frame: Frame | None = None
-        self._compared: tuple[Labels, Labels] | None = None
         self._opened: dict[str, Any] = {}
         self._is_closed = False
         self._build()
@@ -98,29 +81,7 @@ class EvaluateWidget(QWidget):
         buttons.addWidget(self.evaluate, 1)
         buttons.addWidget(self.stop)
 
-        self.headline = QLabel("No scores yet: choose truth and prediction, then press Evaluate.")
-        self.headline.setWordWrap(True)
-        self.headline.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.table, self.plot = ScoreTable(), ScorePlot()
-        self.export = QPushButton("Save scores...")
-        self.export.setToolTip("Write the scores of all images together, and of each, to a CSV file.")
-        scores = _column(self.headline, self.table, self.plot, self.export)
-        scores.layout().setAlignment(self.headline, Qt.AlignmentFlag.AlignTop)
-        scores.layout().setStretchFactor(self.plot, 1)
-
-        self.threshold = ChoiceBox()
-        self.threshold.addItems([f"{value:.2f}" for value in IOU_THRESHOLDS])
-        self.threshold.setToolTip("IoU from which on a pair counts as found.")
-        label = QLabel("Mistakes at IoU")
-        label.setBuddy(self.threshold)
-        choice = QHBoxLayout()
-        choice.addWidget(label)
-        choice.addWidget(self.threshold)
-        choice.addStretch(1)
-        self.legend, self.objects = Legend(), ObjectTable()
-        self.objects.setMinimumHeight(180)
-        mistakes = _column(choice, self.legend, self.objects)
-
+        self.scoring, self.mistakes = ScoresPage(), MistakesPage(self.viewer)
         self.images = ImageTable()
         self.images.setMinimumHeight(180)
         hint = QLabel("Double-click an image to see its mistakes.")
@@ -130,8 +91,8 @@ class EvaluateWidget(QWidget):
 
         self.tabs = QTabWidget()
         for page, title, tip in (
-            (scores, "Scores", "Scores over IoU 0.5 to 0.9."),
-            (mistakes, "Mistakes", "What happened to each object."),
+            (self.scoring, "Scores", "Scores over IoU 0.5 to 0.9."),
+            (self.mistakes, "Mistakes", "What happened to each object."),
             (_column(hint, self.images), "Images", "Scores of each image."),
             (self.thresholds, "Thresholds", "Find better thresholds for a model."),
         ):
@@ -151,11 +112,10 @@ class EvaluateWidget(QWidget):
         self.evaluate.clicked.connect(self._evaluate)
         self.stop.clicked.connect(self._stop)
         self.source.changed.connect(self._follow)
-        self.export.clicked.connect(self._export)
-        self.table.threshold_chosen.connect(lambda value: self.threshold.setCurrentText(f"{value:.2f}"))
-        self.threshold.currentIndexChanged.connect(self._change_threshold)
-        self.legend.shown_changed.connect(self._follow_legend)
-        self.objects.finding_chosen.connect(self._go_to)
+        self.scoring.written.connect(lambda path: self._say(f"Saved {path}."))
+        self.scoring.table.threshold_chosen.connect(self.mistakes.choose)
+        self.mistakes.threshold_chosen.connect(self._change_threshold)
+        self.mistakes.noted.connect(self._say)
         self.images.image_chosen.connect(self._open_image)
         self.tabs.currentChanged.connect(self._follow)
         news.remembered.connect(self._follow)
@@ -163,6 +123,11 @@ class EvaluateWidget(QWidget):
         self.thresholds.model.currentIndexChanged.connect(self._follow)
         self.viewer.events.theme.connect(self._follow_theme)
         self.destroyed.connect(lambda *_: self.close_down())
+
+    @property
+    def scores(self) -> Evaluation | None:
+        """The latest scores."""
+        return self.scoring.scores
 
     # What can be done now
 
@@ -178,14 +143,11 @@ class EvaluateWidget(QWidget):
         predicted = self.source.predicted.layer() if self.source.is_layers() else None
         self.thresholds.set_origin(origin_of(predicted))
         self.thresholds.set_reason("Something is running; wait or stop it." if is_running else self._no_tuning())
-        self.export.setEnabled(self.scores is not None)
-        self.threshold.setEnabled(not is_running)
-        self.table.setEnabled(not is_running)
+        self.mistakes.threshold.setEnabled(not is_running)
+        self.scoring.table.setEnabled(not is_running)
         has_images = self.scores is not None and len(self.scores.images) > 1
         self.tabs.setTabVisible(2, has_images)
-        for widget in (self.table, self.plot, self.export):
-            widget.setVisible(self.scores is not None)
-        self.tabs.setTabEnabled(1, self._shown is not None)
+        self.tabs.setTabEnabled(1, self.mistakes.shown is not None)
 
     def _no_tuning(self) -> str:
         if not self.source.is_layers():
@@ -228,114 +190,46 @@ class EvaluateWidget(QWidget):
     # Scores and mistakes
 
     def _evaluate(self) -> None:
-        threshold = float(self.threshold.currentText())
+        threshold = self.mistakes.iou()
         if not self.source.is_layers():
             truth, predicted = self.source.true_folder.path(), self.source.predicted_folder.path()
-            self._forget_layers()
+            self.mistakes.forget_layers()
             self._start(lambda stop: evaluate_folders(truth, predicted, stop), self._take_scores, "reading images")
             return
         true_layer, found_layer = self.source.truth.layer(), self.source.predicted.layer()
         if true_layer is None or found_layer is None:
             return
         has_frames = self.source.has_frames()
-        self._compare(true_layer, found_layer)
+        self.mistakes.compare(true_layer, found_layer)
         arrays = array_of(true_layer), array_of(found_layer)
         self._start(
             lambda stop: evaluate_arrays(*arrays, threshold, has_frames, stop), self._take_scores, "comparing objects"
         )
-
-    def _compare(self, truth: Labels, predicted: Labels) -> None:
-        self._forget_layers()
-        self._compared = (truth, predicted)
-        self._frame = spatial_frame(predicted, SPACE[predicted.ndim])
-        for layer in self._compared:
-            layer.events.paint.connect(self._note_change)
-            layer.events.data.connect(self._note_change)
-
-    def _forget_layers(self) -> None:
-        for layer in self._compared or ():
-            layer.events.paint.disconnect(self._note_change)
-            layer.events.data.disconnect(self._note_change)
-        self._compared = None
-
-    def _note_change(self, event: object = None) -> None:
-        self._say("The labels were changed since; evaluate again for new scores.")
 
     def _say(self, text: str) -> None:
         self.status.setText(text)
         self.status.setVisible(bool(text))
 
     def _take_scores(self, scores: Evaluation) -> None:
-        self.scores = scores
-        self.table.show_rows(scores.rows, scores.lenient)
-        self.table.select_threshold(float(self.threshold.currentText()))
-        self.plot.show_rows(scores.rows)
+        self.scoring.show_scores(scores, self.mistakes.iou())
         self.images.show_images(scores.images)
-        first = scores.rows[0]
-        n = len(scores.images)
-        lines = [f"<b>AP {first.ap:.3f}</b> at IoU 0.5, <b>{mean_ap(scores):.3f}</b> as mean over 0.5 to 0.9"]
-        where = f" in {n} images" if n > 1 else ""
-        lines.append(f"{first.tp + first.fn} true and {first.tp + first.fp} predicted objects{where}")
-        self.headline.setText("<br>".join(lines))
         if scores.errors is not None:
-            self._show_errors(scores)
+            self.mistakes.show_mistakes(scores)
         else:
-            self._shown = None
-            self.objects.show_findings(())
-            self.legend.set_counts(None)
+            self.mistakes.clear()
         self._follow()
         if self.tabs.currentWidget() is self.thresholds:
             self.tabs.setCurrentIndex(0)
 
-    def _change_threshold(self, *_: object) -> None:
-        threshold = float(self.threshold.currentText())
-        self.table.select_threshold(threshold)
-        self.plot.mark_threshold(threshold)
-        shown = self._shown
+    def _change_threshold(self, threshold: float) -> None:
+        self.scoring.mark_threshold(threshold)
+        shown = self.mistakes.shown
         if shown is not None:
-            self._start(lambda stop: with_errors(shown, threshold, stop), self._show_errors, "marking mistakes")
+            self._start(lambda stop: with_errors(shown, threshold, stop), self._show_mistakes, "marking mistakes")
 
-    def _show_errors(self, scores: Evaluation) -> None:
-        errors = scores.errors
-        if errors is None or self._frame is None:
-            return
-        self._shown = scores
-        self.overlay = show_labels(
-            self.viewer,
-            LAYER_NAME,
-            errors.overlay,
-            frame=self._frame,
-            features={"index": list(range(len(mark_names()))), "what": mark_names()},
-            into=self.overlay,
-            opacity=0.6,
-            metadata={RESULT: MISTAKES},
-            colormap=colormap(self.legend.shown()),
-        )
-        counts = {kind: sum(finding.kind is kind for finding in errors.findings) for kind in Kind}
-        self.legend.set_counts(counts)
-        self.objects.show_findings(errors.findings)
-        self._follow_legend()
+    def _show_mistakes(self, scores: Evaluation) -> None:
+        self.mistakes.show_mistakes(scores)
         self._follow()
-
-    def _follow_legend(self) -> None:
-        shown = self.legend.shown()
-        self.objects.show_kinds(shown)
-        if self.overlay is not None and is_shown(self.viewer, self.overlay):
-            self.overlay.colormap = colormap(shown)
-
-    def _go_to(self, finding: Finding) -> None:
-        layers = [self.overlay, *(self._compared or ())[::-1]]
-        layer = next((layer for layer in layers if is_shown(self.viewer, layer)), None)
-        if layer is None:
-            self._say("The layers of this evaluation were removed; open them and evaluate again.")
-            return
-        lead = layer.ndim - len(finding.center)
-        pad = (0,) * lead
-        go_to(self.viewer, layer, pad + finding.center, pad + finding.lower, tuple(1 for _ in pad) + finding.upper)
-        if self._compared is not None:
-            for compared, ids in zip(self._compared, (finding.true_ids, finding.predicted_ids), strict=True):
-                if ids and is_shown(self.viewer, compared) and compared.ndim == layer.ndim:
-                    compared.selected_label = ids[0]
 
     # Images of a folder
 
@@ -344,41 +238,28 @@ class EvaluateWidget(QWidget):
             return
         if image.files is None:
             frame = next(i for i, other in enumerate(self.scores.images) if other is image) if self.scores else 0
-            self.viewer.dims.set_point(self.viewer.dims.ndim - len(self._frame.axes) if self._frame else 0, frame)
+            self.mistakes.go_to_frame(frame)
             return
         from embedseg_napari.viewer.evaluation_files import open_files
 
-        threshold, files = float(self.threshold.currentText()), image.files
+        threshold, files = self.mistakes.iou(), image.files
         self._start(lambda stop: open_files(files, threshold, stop), self._show_image, "reading the image")
 
     def _show_image(self, opened: Any) -> None:
         from embedseg_napari.viewer.evaluation_files import show_opened
 
         # Anew, so that it lies above the layers of the image.
-        self._opened = show_opened(self.viewer, opened, {**self._opened, "mistakes": self.overlay})
-        self._compare(self._opened["truth"], self._opened["prediction"])
-        self._show_errors(opened.scores)
+        self._opened = show_opened(self.viewer, opened, {**self._opened, "mistakes": self.mistakes.overlay})
+        self.mistakes.compare(self._opened["truth"], self._opened["prediction"])
+        self._show_mistakes(opened.scores)
         self.viewer.reset_view()
         self.tabs.setCurrentIndex(1)
-
-    def _export(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(self, "Save scores", "scores.csv", "Tables (*.csv)")
-        if path and self.scores is not None:
-            self._write_scores(Path(path))
-
-    def _write_scores(self, path: Path) -> None:
-        from embedseg_napari.core.data.images import write_atomically
-
-        assert self.scores is not None
-        text = scores_as_csv(self.scores)
-        write_atomically(path, lambda target: target.write_text(text, encoding="utf-8"))
-        self._say(f"Saved {path}.")
 
     # Looks and leave-taking
 
     def _follow_theme(self, event: object = None) -> None:
         theme = get_theme(self.viewer.theme)
-        self.plot.set_colors(theme.background.as_hex(), theme.text.as_hex())
+        self.scoring.plot.set_colors(theme.background.as_hex(), theme.text.as_hex())
 
     def event(self, event: QEvent) -> bool:
         """Notice when the dock lets go of the panel: napari does not delete it then."""
@@ -400,7 +281,7 @@ class EvaluateWidget(QWidget):
             self.run.detach()
         self.viewer.events.theme.disconnect(self._follow_theme)
         news.remembered.disconnect(self._follow)
-        self._forget_layers()
+        self.mistakes.forget_layers()
         self.source.disconnect_viewer()
         self.thresholds.disconnect_all()
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from embedseg_napari.core.data.images import read_image
 from embedseg_napari.core.evaluation.folders import read_pair
+from embedseg_napari.core.evaluation.unknown import restrict_to_known
 from embedseg_napari.viewer.evaluation_run import Evaluation, evaluate_arrays
 from embedseg_napari.viewer.layers import is_shown
 
@@ -45,7 +46,9 @@ def open_files(files: FilePair, threshold: float, should_stop: Callable[[], bool
     should_stop : callable
         As in `evaluate_arrays`.
     """
-    truth, predicted = read_pair(files)
+    truth, predicted, ignore = read_pair(files)
+    if ignore is not None:
+        truth, predicted = restrict_to_known(truth, predicted, ignore)
     scores = yield from evaluate_arrays(truth, predicted, threshold, False, should_stop)
     if truth.ndim > predicted.ndim:
         truth = np.max(truth * np.arange(1, len(truth) + 1, dtype=np.int32)[(..., *[None] * predicted.ndim)], axis=0)

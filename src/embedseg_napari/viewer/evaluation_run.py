@@ -182,8 +182,8 @@ def evaluate_folders(
     for index, pair in enumerate(pairs):
         if should_stop():
             raise Stopped("The evaluation was stopped.")
-        true, found = read_pair(pair)
-        images.append(ImageScore(pair.name, tuple(match(true, found)), pair))
+        true, found, ignore = read_pair(pair)
+        images.append(ImageScore(pair.name, tuple(match(true, found, ignore=ignore)), pair))
         if true.ndim > found.ndim:
             lenient.append(lenient_ap(true, found))
         yield ImageScored(index + 1, len(pairs))

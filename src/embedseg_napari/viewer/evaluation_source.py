@@ -21,8 +21,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from embedseg_napari.viewer.config_form import ChoiceBox
 from embedseg_napari.viewer.evaluation_run import why_not_comparable
+from embedseg_napari.viewer.input_boxes import ChoiceBox
 from embedseg_napari.viewer.layers import RESULT, array_of, layer_axes
 from embedseg_napari.viewer.pair_list import LayerBox
 from embedseg_napari.viewer.segmentations import origin_of

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QFormLayout, QLineEdit, QWidget
 
 from embedseg_napari.core.axes import parse_axes, spatial_axes
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.viewer.config_form import ChoiceBox
+from embedseg_napari.viewer.input_boxes import ChoiceBox
 from embedseg_napari.viewer.layers import RESULT, array_of, layer_axes, spatial_frame
 from embedseg_napari.viewer.pair_list import LayerBox
 

@@ -99,7 +99,9 @@ def spatial_frame(layer: napari.layers.Layer, axes: str) -> Frame:
         scale[c] *= n
     transform: tuple[tuple[str, Any], ...] = ()
     if len(kept) == len(letters):
-        transform = (("rotate", layer.rotate), ("shear", layer.shear), ("affine", layer.affine))
+        given = {"rotate": layer.rotate, "shear": layer.shear, "affine": layer.affine.affine_matrix}
+        # Lists of plain numbers: frames are compared.
+        transform = tuple((name, np.asarray(value, float).tolist()) for name, value in given.items())
     return Frame(
         "".join(letters[i] for i in kept),
         tuple(scale[i] for i in kept),

@@ -9,6 +9,8 @@ import pyqtgraph as pg
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from embedseg_napari.viewer.plot_colors import color_plots
+
 if TYPE_CHECKING:
     from embedseg_napari.core.events import EpochFinished, StepFinished
 
@@ -114,11 +116,4 @@ class LossPlot(QWidget):
         background, foreground : str
             Colours as ``"#rrggbb"``.
         """
-        self.view.setBackground(background)
-        for plot in (self.loss, self.score):
-            for side in ("left", "bottom"):
-                axis = plot.getAxis(side)
-                axis.setPen(foreground)
-                axis.setTextPen(foreground)
-        for _, label in self.legend.items:
-            label.setText(label.text, color=foreground)
+        color_plots(self.view, (self.loss, self.score), self.legend, background, foreground)

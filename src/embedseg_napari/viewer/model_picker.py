@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from embedseg_napari.core.errors import ModelError
-from embedseg_napari.viewer.config_form import ChoiceBox
+from embedseg_napari.viewer.input_boxes import ChoiceBox
 from embedseg_napari.viewer.models import MODEL_FILTER, KnownModel, describe, models, read_config
 from embedseg_napari.viewer.worker import report_error
 

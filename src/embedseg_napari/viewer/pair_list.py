@@ -9,7 +9,8 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QFrame, QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.viewer.config_form import ChoiceBox
+from embedseg_napari.viewer.input_boxes import ChoiceBox
+from embedseg_napari.viewer.tiff_metadata import watch_layers
 from embedseg_napari.viewer.training_data import FRAMES, VOLUME, ArrayPair, layer_axes, pair_from_layers
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class LayerBox(ChoiceBox):
         self.viewer, self.kind, self.nothing, self.is_wanted = viewer, kind, nothing, is_wanted
         self.layers: list[Layer | None] = []
         self.chosen: Layer | None = None
+        watch_layers(viewer)
         events = viewer.layers.events
         for event in (events.inserted, events.removed, events.renamed):
             event.connect(self.refresh)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pyqtgraph as pg
 from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
+from embedseg_napari.viewer.plot_colors import color_plots
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -72,12 +74,4 @@ class ScorePlot(QWidget):
         background, foreground : str
             Colours as ``"#rrggbb"``.
         """
-        self.view.setBackground(background)
-        for side in ("left", "bottom"):
-            axis = self.plot.getAxis(side)
-            axis.setPen(foreground)
-            axis.setTextPen(foreground)
-        self.legend.setLabelTextColor(foreground)
-        # Its texts take up a new colour only when they are written anew.
-        for _, label in self.legend.items:
-            label.setText(label.text, color=foreground)
+        color_plots(self.view, (self.plot,), self.legend, background, foreground)

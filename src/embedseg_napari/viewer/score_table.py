@@ -50,6 +50,8 @@ class ScoreTable(QTableWidget):
         self.setTabKeyNavigation(False)
         self.verticalHeader().hide()
         self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        # Nine columns: napari's own padding would cut the bold numbers off.
+        self.setStyleSheet("QTableView::item { padding: 0px; }")
         self.horizontalHeader().setMinimumSectionSize(20)
         self.horizontalHeader().setHighlightSections(False)
         self.setToolTip("Choose a row to see the mistakes at its IoU.")

@@ -4,38 +4,28 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Image
-from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QGroupBox,
-    QHBoxLayout,
-    QLabel,
-    QProgressBar,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QCheckBox, QGroupBox, QVBoxLayout, QWidget
 
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.errors import EmbedSegError
-from embedseg_napari.core.events import ClusteringStarted, FrameFinished, Message, PredictionStarted, TileFinished
 from embedseg_napari.viewer import segmentations
 from embedseg_napari.viewer.batch_panel import BatchPanel
-from embedseg_napari.viewer.config_form import ChoiceBox, Folded
+from embedseg_napari.viewer.drop_queue import DropQueue
 from embedseg_napari.viewer.embedding_view import EmbeddingView
 from embedseg_napari.viewer.fitting_scroll import FittingScroll
+from embedseg_napari.viewer.folded import Folded
 from embedseg_napari.viewer.image_input import ImageInput
-from embedseg_napari.viewer.layers import RESULT
+from embedseg_napari.viewer.input_boxes import ChoiceBox
 from embedseg_napari.viewer.model_picker import ModelPicker
 from embedseg_napari.viewer.reclustering import Reclustering
-from embedseg_napari.viewer.segment_job import ModelLoaded, SegmentJob, segment
+from embedseg_napari.viewer.run_controls import RunControls
+from embedseg_napari.viewer.segment_job import SegmentJob, segment
+from embedseg_napari.viewer.segment_progress import SegmentProgress
 from embedseg_napari.viewer.segment_results import ResultLayers
 from embedseg_napari.viewer.threshold_sliders import ThresholdSliders
-from embedseg_napari.viewer.worker import RunState, report_error, report_message, run_in_background
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,13 +65,9 @@ class SegmentWidget(QWidget):
         self.tta.setToolTip(f"{PredictionConfig.model_fields['tta'].description} A little better, much slower.")
         self.on_drop = QCheckBox("Segment on drop")
         self.on_drop.setToolTip("Every image opened in the viewer is segmented at once, with these settings.")
-        self.run_button = QPushButton("Segment")
-        self.cancel_button = QPushButton("Cancel")
-        self.cancel_button.setToolTip("Stop; nothing in the viewer changes.")
-        self.progress = QProgressBar()
-        self.status = QLabel()
-        self.status.setWordWrap(True)
-        self.status.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.controls = RunControls("Segment", "Stop; nothing in the viewer changes.", PATIENCE, self)
+        self.run_button, self.cancel_button = self.controls.run_button, self.controls.cancel_button
+        self.progress, self.status = self.controls.progress, self.controls.status
         self.thresholds = ThresholdSliders()
         self.thresholds.setToolTip("After a run the objects follow at once; the network is not run again.")
         self.results = ResultLayers(viewer)
@@ -89,16 +75,12 @@ class SegmentWidget(QWidget):
         self.embedding = EmbeddingView(viewer, self.results)
         self.batch = BatchPanel(self._batch_settings)
         self.reclustering = Reclustering(self)
-        self.current: BackgroundRun | None = None
+        self.drops = DropQueue(viewer, self)
         self._selection: Selection | None = None
         self._began = 0.0
-        self._n_tiles = self._n_frames = 1
-        self._waiting: deque[Any] = deque()
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
         self._settle.setInterval(SETTLE)
-        self._next = QTimer(self)
-        self._next.setSingleShot(True)
         self._lay_out()
         self._connect()
         self._take_model()
@@ -122,16 +104,12 @@ class SegmentWidget(QWidget):
         layout.addWidget(Folded("What the network sees", self.embedding, "Offsets, margins and votes as layers."))
         layout.addWidget(Folded("A whole folder", self.batch, "Segment all TIFF files of a folder."))
         layout.addStretch(1)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.run_button, 1)
-        buttons.addWidget(self.cancel_button)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(4, 4, 4, 4)
         outer.addWidget(FittingScroll(content), 1)
-        outer.addLayout(buttons)
+        outer.addLayout(self.controls.buttons())
         outer.addWidget(self.progress)
         outer.addWidget(self.status)
-        self.progress.hide()
 
     def _connect(self) -> None:
         self.run_button.clicked.connect(self.start)
@@ -141,13 +119,20 @@ class SegmentWidget(QWidget):
         self.thresholds.changed.connect(self._recluster)
         self.reclustering.ready.connect(self._take_objects)
         self._settle.timeout.connect(self._finish_objects)
-        self._next.timeout.connect(self._start_waiting)
-        self.viewer.layers.events.inserted.connect(self._take_inserted)
+        self.controls.changed.connect(lambda: self._show_state(keep_status=True))
+        self.controls.finished.connect(self._take_end)
+        self.on_drop.toggled.connect(self.drops.open)
+        self.drops.next_wanted.connect(self._start_waiting)
         self.viewer.layers.events.removed.connect(self._take_removed)
         # By then Qt's side of the panel is gone; closing down uses only Python's.
         self.destroyed.connect(lambda: self.close_down())
 
     # A run
+
+    @property
+    def current(self) -> BackgroundRun | None:
+        """The run that goes on."""
+        return self.controls.current
 
     def start(self) -> None:
         """Segment what is chosen."""
@@ -168,63 +153,26 @@ class SegmentWidget(QWidget):
                 changes,
             )
         except EmbedSegError as error:
-            self._say(str(error), is_wrong=True)
-            report_error(error)
+            self.controls.fail(error)
             return
         self.reclustering.cancel()
         self._selection = selection
         self._model_path = job.model
         self._began = time.monotonic()
-        self.progress.setRange(0, 0)
-        self.progress.setFormat("Loading the model")
-        self._say("Loading the model...")
-        self.current = run_in_background(
-            lambda should_stop: segment(job, should_stop),
-            on_event=self._take_event,
-            on_result=self._take_result,
-            on_error=self._take_error,
-            on_finished=self._take_end,
+        self.controls.start(
+            lambda should_stop: segment(job, should_stop), SegmentProgress(self.controls), self._take_result
         )
-        self._show_state()
 
     def cancel(self) -> None:
         """Stop the run; nothing in the viewer changes."""
-        self._waiting.clear()
-        if self.current is not None:
-            self._say("Stopping...")
-            self.current.stop(PATIENCE)
-            self._show_state()
-
-    def _take_event(self, event: Any) -> None:
-        match event:
-            case Message():
-                report_message(event)
-            case ModelLoaded():
-                self._say(f"Segmenting on {event.device}...")
-            case PredictionStarted():
-                self._n_tiles, self._n_frames = event.n_tiles, event.n_frames
-                self.progress.setRange(0, event.n_tiles * event.n_frames)
-                self.progress.setValue(0)
-                self._show_tile(0, 0)
-            case TileFinished():
-                self._show_tile(event.frame, event.tile)
-            case ClusteringStarted():
-                self.progress.setFormat(f"{self._frame_text(event.frame)}Collecting objects")
-            case FrameFinished():
-                self.progress.setValue((event.frame + 1) * self._n_tiles)
-
-    def _show_tile(self, frame: int, tile: int) -> None:
-        self.progress.setValue(frame * self._n_tiles + tile)
-        self.progress.setFormat(f"{self._frame_text(frame)}Tile {tile} of {self._n_tiles}")
-
-    def _frame_text(self, frame: int) -> str:
-        return f"Frame {frame + 1} of {self._n_frames}: " if self._n_frames > 1 else ""
+        self.drops.clear()
+        self.controls.cancel()
 
     def _take_result(self, segmentation: Segmentation) -> None:
         selection = self._selection
         assert selection is not None
         if selection.layer not in self.viewer.layers:
-            self._say("The image was removed meanwhile; its result was dropped.")
+            self.controls.say("The image was removed meanwhile; its result was dropped.")
             return
         self.results.show(selection, segmentation)
         self._remember(segmentation)
@@ -236,17 +184,8 @@ class SegmentWidget(QWidget):
         if self.results.labels is not None and self._model_path is not None:
             segmentations.remember(self.results.labels, segmentation, self._model_path)
 
-    def _take_error(self, error: Exception) -> None:
-        self._say(str(error), is_wrong=True)
-        report_error(error)
-
     def _take_end(self) -> None:
-        was_stopped = self.current is not None and self.status.text() == "Stopping..."
-        self.current = None
         self._selection = None
-        if was_stopped:
-            self._say("Stopped.")
-        self._show_state(keep_status=True)
         self._start_waiting()
 
     # Thresholds
@@ -270,26 +209,18 @@ class SegmentWidget(QWidget):
 
     # The viewer
 
-    def _take_inserted(self, event: Any) -> None:
-        layer = event.value
-        if self.on_drop.isChecked() and isinstance(layer, Image) and RESULT not in layer.metadata:
-            self._waiting.append(layer)
-            # The layer's own metadata is completed by others that listen to the same event.
-            self._next.start()
-
     def _start_waiting(self) -> None:
-        if self.current is not None or not self._waiting:
+        layer = self.drops.take() if self.current is None else None
+        if layer is None:
             return
-        layer = self._waiting.popleft()
-        if layer in self.viewer.layers:
-            self.image.layer_box.choose(layer)
-            found = self._problem()
-            if found is None:
-                self.start()
-            else:
-                self._say(f"{layer.name} was not segmented. {found[1]}", is_wrong=True)
+        self.image.layer_box.choose(layer)
+        found = self._problem()
+        if found is None:
+            self.start()
+        else:
+            self.controls.say(f"{layer.name} was not segmented. {found[1]}", is_wrong=True)
         if self.current is None:
-            self._next.start()
+            self.drops.ask()
 
     def _take_removed(self, event: Any) -> None:
         if self._selection is not None and event.value is self._selection.layer:
@@ -328,23 +259,17 @@ class SegmentWidget(QWidget):
             field.setStyleSheet(WRONG if is_wrong else "")
         self.run_button.setEnabled(not is_running and found is None)
         self.run_button.setToolTip(found[1] if found is not None else "Segment the image with the model.")
-        self.cancel_button.setEnabled(self.current is not None and self.current.state is RunState.RUNNING)
-        self.progress.setVisible(is_running)
         self.image.setEnabled(not is_running)
         self.thresholds.setEnabled(not is_running)
         if not is_running and not (keep_status and found is None):
-            self._say(found[1] if found is not None else "", is_wrong=found is not None)
-
-    def _say(self, text: str, is_wrong: bool = False) -> None:
-        self.status.setStyleSheet("color: #e57373;" if is_wrong else "")
-        self.status.setText(text)
+            self.controls.say(found[1] if found is not None else "", is_wrong=found is not None)
 
     def _say_count(self, suffix: str) -> None:
         assert self.results.segmentation is not None
         n = len(self.results.segmentation.scores)
         frames = len(self.results.segmentation.frames)
         where = f" in {frames} frames" if frames else ""
-        self._say(f"{n} object{'' if n == 1 else 's'}{where}{suffix}.")
+        self.controls.say(f"{n} object{'' if n == 1 else 's'}{where}{suffix}.")
 
     def _batch_settings(self) -> dict[str, Any]:
         """What a batch takes over from the panel."""
@@ -356,14 +281,11 @@ class SegmentWidget(QWidget):
 
     def close_down(self) -> None:
         """End all runs and follow the viewer no longer; called when the panel is destroyed."""
-        for run in (self.current, self.batch.current):
-            if run is not None:
-                run.detach()
+        self.controls.close_down()
+        self.batch.controls.close_down()
         self.reclustering.cancel()
-        self._waiting.clear()
+        self.drops.close_down()
         self.image.close_down()
         self.model.close_down()
         self.embedding.close_down()
-        events = self.viewer.layers.events
-        events.inserted.disconnect(self._take_inserted)
-        events.removed.disconnect(self._take_removed)
+        self.viewer.layers.events.removed.disconnect(self._take_removed)

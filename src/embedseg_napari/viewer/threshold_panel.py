@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from embedseg_napari.viewer.config_form import ChoiceBox
+from embedseg_napari.viewer.input_boxes import ChoiceBox
 from embedseg_napari.viewer.models import models
 from embedseg_napari.viewer.pair_list import LayerBox
 

@@ -8,7 +8,8 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QSlider, QWidget
 
 from embedseg_napari.core.config import PredictionConfig
-from embedseg_napari.viewer.config_form import FloatBox, IntBox, label_of
+from embedseg_napari.viewer.config_form import label_of
+from embedseg_napari.viewer.input_boxes import FloatBox, IntBox
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

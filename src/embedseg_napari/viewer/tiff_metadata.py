@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,13 +50,33 @@ class Header:
     channel_names: tuple[str, ...]
 
 
+class _Watcher:
+    """Completes the layers that are inserted into one viewer; it does not keep the viewer alive."""
+
+    def __init__(self, viewer: Viewer) -> None:
+        self._viewer = weakref.ref(viewer)
+        viewer.layers.events.inserted.connect(self.on_inserted)
+
+    def on_inserted(self, event: Any) -> None:
+        """Complete a new layer; the first one was fitted into the window before it had its size."""
+        viewer = self._viewer()
+        if complete(event.value) and viewer is not None and len(viewer.layers) == 1:
+            viewer.reset_view()
+
+
+_watchers: weakref.WeakKeyDictionary[Viewer, _Watcher] = weakref.WeakKeyDictionary()
+"""Napari holds only weak references to the owners of callbacks."""
+
+
 def watch_layers(viewer: Viewer) -> None:
     """Complete the layers of a viewer that came from TIFF files, and all that come later.
 
-    Every panel calls this when it opens; calling it again does no harm.
+    Every list of layers calls this, and with it every panel that opens; calling it again does no harm.
     """
-    # Napari keeps one connection per callback, however often it is made.
-    viewer.layers.events.inserted.connect(_on_inserted)
+    # Plugins get a new proxy of the viewer each time.
+    viewer = getattr(viewer, "__wrapped__", viewer)
+    if viewer not in _watchers:
+        _watchers[viewer] = _Watcher(viewer)
     changed = [complete(layer) for layer in viewer.layers]
     if any(changed) and len(viewer.layers) == sum(changed):
         viewer.reset_view()
@@ -68,17 +89,6 @@ def on_activate(_: Any) -> None:
     viewer = napari.current_viewer()
     if viewer is not None:
         watch_layers(viewer)
-
-
-def _on_inserted(event: Any) -> None:
-    if not complete(event.value) or len(event.source) > 1:
-        return
-    # The first layer was fitted into the window before it had its size.
-    import napari
-
-    viewer = napari.current_viewer()
-    if viewer is not None and event.value in viewer.layers:
-        viewer.reset_view()
 
 
 def complete(layer: Layer) -> bool:

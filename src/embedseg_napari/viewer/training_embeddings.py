@@ -21,13 +21,17 @@ if TYPE_CHECKING:
     from embedseg_napari.viewer.layers import Frame
     from embedseg_napari.viewer.training_truth import TrueObjects
 
-TRUTH, MARGINS, CENTERS = "preview: true objects", "preview: margins", "preview: true centers"
-PIXELS, OFFSETS, EMBEDDINGS = "preview: pixels", "preview: offsets", "preview: embeddings"
+TRUTH, MARGINS = "preview: true objects", "preview: margins"
+OFFSETS, EMBEDDINGS = "preview: offsets", "preview: embeddings"
+KINDS = ("pixel", "embedding", "center")
+"""What a point of the layer of embeddings is; its column ``what``."""
+SYMBOLS, SIZES = ("cross", "disc", "diamond"), (1.4, 1.4, 2.0)
+"""Of points by their kind; sizes in marks."""
 N_COLORS = 49
 """Enough that neighbours rarely share one."""
 GOLDEN = 0.618034
 """Steps of this part of the circle of hues keep consecutive numbers far apart."""
-SCREEN_PIXELS = (5, 16)
+SCREEN_PIXELS = (8, 16)
 """Least and greatest size of a mark on the screen."""
 
 
@@ -45,8 +49,14 @@ def object_colors(ids: NDArray[np.int64]) -> NDArray[np.float32]:
     return np.asarray(PALETTE.map(ids), np.float32).reshape(-1, 4)
 
 
+def margin_outlines(objects: TrueObjects, maps: EmbeddingMaps) -> list[NDArray[np.float64]]:
+    """Margin ellipses (corners, ndim) around the true centres, in 3D in the plane YX; cut off at the bounds."""
+    margins = mean_margins(objects, maps)
+    return [np.clip(ellipse(*one), *objects.bounds) for one in zip(objects.centers, margins, strict=True)]
+
+
 class EmbeddingLayers:
-    """Six layers that come and go with a switch.
+    """Four layers that come and go with a switch.
 
     Parameters
     ----------
@@ -58,12 +68,12 @@ class EmbeddingLayers:
         self.is_on = False
         self.previews = PreviewLayers(viewer)
         self._objects: TrueObjects | None = None
-        self._frame: Frame | None = None
+        self._place: tuple[Any, ...] | None = None
 
     def begin(self) -> None:
         """Get ready for a training."""
         self.previews.begin()
-        self._objects = self._frame = None
+        self._objects = self._place = None
 
     def switch(self, is_on: bool) -> None:
         """Switch on for the previews to come, or off, which takes the layers away."""
@@ -75,47 +85,42 @@ class EmbeddingLayers:
     def clear(self) -> None:
         """Take the layers away until there is something to show."""
         self.previews.remove()
-        self._objects = self._frame = None
+        self._objects = self._place = None
 
     def show(self, maps: EmbeddingMaps, objects: TrueObjects, frame: Frame) -> None:
         """Show what a network makes of objects; what has not moved since the last time is left alone."""
         if not self.is_on or (len(objects.ids) == 0 and not self.previews.layers):
             return
-        is_still = objects.is_same(self._objects) and frame == self._frame
-        self._objects, self._frame = objects, frame
+        place = (frame.axes, frame.scale, frame.translate)
+        is_still = objects.is_same(self._objects) and place == self._place
+        self._objects, self._place = objects, place
         mark = _mark_size(objects)
+        moves = steps(objects, maps)
         put = self.previews.put
         if not is_still:
-            put(show_labels, TRUTH, objects.labels, frame=frame, colormap=PALETTE, opacity=0.8, on_new=_outline)
+            put(
+                show_labels, TRUTH, objects.labels, frame=frame, colormap=PALETTE, opacity=0.5,
+                # In 3D the marks are to be seen through the objects.
+                blending="translucent_no_depth", on_new=_outline,
+            )  # fmt: skip
         margins = put(
-            show_shapes, MARGINS,
-            [ellipse(*one) for one in zip(objects.centers, mean_margins(objects, maps), strict=True)],
-            frame=frame, edge_width=mark / 3, face_color="transparent",
+            show_shapes, MARGINS, margin_outlines(objects, maps), frame=frame, edge_width=mark / 3,
+            face_color="transparent",
         )  # fmt: skip
-        moves = steps(objects, maps)
         offsets = put(
-            show_vectors, OFFSETS, objects.pixels.astype(float), moves, frame=frame, edge_width=mark / 4, opacity=0.8,
-            vector_style="line", out_of_slice_display=True,
+            show_vectors, OFFSETS, objects.pixels.astype(float), moves, frame=frame, edge_width=mark / 3,
+            vector_style="line", projection_mode="all",
         )  # fmt: skip
-        if not is_still:
-            pixels = self._put_points(PIXELS, objects.pixels, frame, size=1.4 * mark, symbol="cross")
-        embeddings = self._put_points(EMBEDDINGS, objects.pixels + moves, frame, size=1.3 * mark, symbol="disc")
-        if is_still:
-            return
-        self._put_points(
-            CENTERS, objects.centers, frame, size=2 * mark, symbol="diamond", face_color="white", border_color="black"
-        )
-        _paint(objects, margins, offsets, pixels, embeddings)
-
-    def _put_points(self, name: str, points: NDArray[Any], frame: Frame, **options: Any) -> Any:
-        layer = self.previews.get(name)
-        if layer is not None:
+        points = self.previews.get(EMBEDDINGS)
+        if points is not None:
             # Points that are selected would be looked for among the new ones.
-            layer.selected_data = set()
-        return self.previews.put(
-            show_points, name, points, frame=frame, border_width=0.15, canvas_size_limits=SCREEN_PIXELS,
-            out_of_slice_display=True, **options,
+            points.selected_data = set()
+        points = put(
+            show_points, EMBEDDINGS, np.concatenate([objects.pixels, objects.pixels + moves, objects.centers]),
+            frame=frame, size=mark, border_width=0, canvas_size_limits=SCREEN_PIXELS, projection_mode="all",
         )  # fmt: skip
+        if not is_still and len(objects.ids):
+            _paint(objects, mark, margins, offsets, points)
 
 
 def _mark_size(objects: TrueObjects) -> float:
@@ -129,18 +134,22 @@ def _outline(layer: Any) -> None:
     layer.contour = 1
 
 
-def _paint(objects: TrueObjects, margins: Any, offsets: Any, pixels: Any, embeddings: Any) -> None:
+def _paint(objects: TrueObjects, mark: float, margins: Any, offsets: Any, points: Any) -> None:
     """Give all marks of an object its colour; layers the user has taken away are None."""
-    if len(objects.ids) == 0:
-        return
     colors = object_colors(objects.ids)
-    of_pixels = colors[objects.owners]
     if margins is not None:
         margins.edge_color = colors
         margins.face_color = colors * (1, 1, 1, 0.15)
     if offsets is not None:
-        offsets.edge_color = of_pixels
-    for layer in (pixels, embeddings):
-        if layer is not None:
-            layer.face_color = of_pixels
-            layer.border_color = "black" if layer is embeddings else of_pixels
+        offsets.edge_color = colors[objects.owners]
+    if points is not None:
+        n, m = len(objects.ids), len(objects.pixels)
+        kinds = np.repeat(np.arange(3), [m, m, n])
+        rows = np.concatenate([objects.owners, objects.owners, np.arange(n)])
+        fill = colors[rows]
+        fill[kinds == KINDS.index("center")] = 1
+        points.features = {"object": objects.ids[rows], "what": np.array(KINDS)[kinds]}
+        points.symbol = np.array(SYMBOLS)[kinds]
+        points.size = mark * np.array(SIZES)[kinds]
+        # Even a border without width shines through where points are small.
+        points.face_color = points.border_color = fill

@@ -63,10 +63,12 @@ class TrainingProgress(QWidget):
         after.addWidget(self.go_on)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 8, 8, 8)
-        for widget in (self.status, self.bar, self.numbers, self.plot, preview_box, self.messages, self.outcome):
+        for widget in (self.status, self.bar, self.numbers, self.outcome):
             layout.addWidget(widget)
         layout.addLayout(after)
-        layout.addStretch(1)
+        layout.addWidget(self.plot, 1)
+        for widget in (preview_box, self.messages):
+            layout.addWidget(widget)
         self._show_after(False)
         self.begin_clock()
 

@@ -44,6 +44,9 @@ class TrueObjects:
     """Flat indices of all their pixels in the part, object after object."""
     sizes: NDArray[np.int64]
     """(n,) how many of them belong to each."""
+    bounds: NDArray[np.int64]
+    """(2, ndim) first and last pixel of what is known around the part: nothing is drawn beyond, for the viewer's axes
+    would grow with it."""
 
     def is_same(self, other: TrueObjects | None) -> bool:
         """Whether another part shows the same objects in the same places."""
@@ -128,6 +131,7 @@ def true_objects(
         labels,
         np.concatenate([np.zeros(0, np.int64), *members]),
         np.array(sizes, np.int64),
+        np.stack([-start, np.array(instances.shape[-ndim:]) - 1 - start]),
     )
 
 
@@ -158,9 +162,10 @@ def sample(at: NDArray[np.int64], center: NDArray[np.float64], seed: int) -> NDA
 
 
 def steps(objects: TrueObjects, maps: EmbeddingMaps) -> NDArray[np.float64]:
-    """Where the sampled pixels point now (m, ndim), from themselves."""
-    here: NDArray[np.float64] = maps.offsets[(slice(None), *objects.pixels.T)].T.astype(np.float64)
-    return here
+    """Where the sampled pixels point now (m, ndim), from themselves; at most to the bounds."""
+    moves = maps.offsets[(slice(None), *objects.pixels.T)].T.astype(np.float64)
+    ends: NDArray[np.float64] = np.clip(objects.pixels + moves, *objects.bounds)
+    return ends - objects.pixels
 
 
 def mean_margins(objects: TrueObjects, maps: EmbeddingMaps) -> NDArray[np.float64]:

@@ -34,7 +34,10 @@ MOST_PIXELS = {2: (512, 512), 3: (32, 128, 128)}
 IMAGE, SEED_MAP, LABELS, SEEDS = "preview: image", "preview: seed map", "preview: labels", "preview: seeds"
 CONTOUR = 2
 """Width in pixels of the outlines of predicted objects."""
+SEED_SCREEN_PIXELS = (8, 16)
+"""Least and greatest size of a predicted seed on the screen."""
 LEGEND = "✚ pixel   ● where it points   ◆ true centre   ◯ margin"
+IN_3D = "Each object's centre and ellipse lie in the slice through its centre; look there, or in 3D."
 TRUTHS_KEPT = 4
 """Of so many previews the true objects are remembered until their prediction has come."""
 
@@ -240,8 +243,9 @@ class TrainingView:
         if seeds is not None:
             seeds.selected_data = set()
         put(
-            show_points, SEEDS, event.centers, frame=frame, features={"score": np.asarray(event.scores)}, size=6,
-            face_color="white", border_color="black", symbol="cross",
+            show_points, SEEDS, event.centers, frame=frame, features={"score": np.asarray(event.scores)},
+            size=3, face_color="white", border_color="black", symbol="cross",
+            canvas_size_limits=SEED_SCREEN_PIXELS,
         )  # fmt: skip
         if self.embeddings.is_on:
             self._show_embeddings(event, frame)
@@ -263,7 +267,8 @@ class TrainingView:
             return f"No true objects are known for {name}; preview an image that is trained on to see its embeddings."
         if self.n_objects == 0:
             return "No labelled object lies in the part that is previewed; move the view to one."
-        return LEGEND
+        is_3d = self.part is not None and self.part.frame.ndim == 3
+        return f"{LEGEND}\n{IN_3D}" if is_3d else LEGEND
 
 
 def _outline(layer: Any) -> None:

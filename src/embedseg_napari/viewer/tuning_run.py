@@ -9,29 +9,16 @@ import numpy as np
 
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.errors import DataError, Stopped
-from embedseg_napari.core.evaluation.matching import match
-from embedseg_napari.core.evaluation.thresholds import (
-    FOREGROUND_THRESHOLDS,
-    MARGIN,
-    SEED_THRESHOLDS,
-    TunedThresholds,
-)
-from embedseg_napari.core.inference.segmentation import Segmentation
+from embedseg_napari.core.evaluation.thresholds import PairTried, TunedThresholds, search_thresholds
+from embedseg_napari.viewer.evaluation_run import why_not_comparable
 from embedseg_napari.viewer.segment_job import SegmentJob, segment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
+    from embedseg_napari.core.inference.segmentation import Segmentation
     from embedseg_napari.core.maps import EmbeddingMaps
-
-
-@dataclass(frozen=True, slots=True)
-class PairTried:
-    """One more pair of thresholds has its score."""
-
-    done: int
-    n_pairs: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +43,7 @@ def tune(
 ) -> Generator[PairTried, None, Tuning]:
     """Try pairs of seed and foreground thresholds on kept maps.
 
-    The score is the mean over frames of the AP, averaged over IoU 0.5 ... 0.9, as in `core.evaluation.thresholds`; here
-    it can be watched and stopped.
+    The score is the mean over frames of the AP, averaged over IoU 0.5 ... 0.9.
 
     Parameters
     ----------
@@ -80,30 +66,20 @@ def tune(
     truth = np.asarray(truth)
     maps = maps_of(segmentation)
     truths = list(truth) if segmentation.frames else [truth]
-    shape = maps[0].seed_map.shape
-    if len(truths) != len(maps) or truths[0].shape[truths[0].ndim - len(shape) :] != shape:
-        there, here = (" x ".join(map(str, s)) for s in (truth.shape, segmentation.labels.shape))
-        raise DataError(f"The truth has {there} pixels, the prediction {here}: choose labels of the same image.")
+    fault = why_not_comparable(truth.shape, segmentation.labels.shape, bool(segmentation.frames))
+    if fault:
+        raise DataError(fault)
     settings = segmentation.settings
     start = (settings.seed_threshold, settings.foreground_threshold)
-    tried = sorted({(s, f) for s in SEED_THRESHOLDS for f in FOREGROUND_THRESHOLDS} | {start})
-    table = []
-    for seed, foreground in tried:
-        given = _with(settings, seed, foreground)
-        scores = [
-            np.mean([row.ap for row in match(true, Segmentation.collect(m, given, should_stop).labels)])
-            for m, true in zip(maps, truths, strict=True)
-        ]
-        table.append((seed, foreground, float(np.mean(scores))))
-        yield PairTried(len(table), len(tried))
-        if should_stop():
-            raise Stopped("The search for thresholds was stopped.")
-    usual = next(row for row in table if row[:2] == start)
-    best = max(table, key=lambda row: row[2])
-    if best[2] < usual[2] + MARGIN:
-        best = usual
-    result = segmentation.recluster(best[0], best[1], should_stop=should_stop)
-    return Tuning(TunedThresholds(*best, tuple(table)), start, usual[2], result, model_path)
+    best = yield from search_thresholds(
+        list(zip(maps, truths, strict=True)),
+        should_stop,
+        min_object_size=settings.min_object_size,
+        seeds=settings.seeds,
+        start=start,
+    )
+    result = segmentation.recluster(best.seed_threshold, best.foreground_threshold, should_stop=should_stop)
+    return Tuning(best, start, best.score_of(start), result, model_path)
 
 
 def _with(settings: PredictionConfig, seed: float, foreground: float) -> PredictionConfig:

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 import torch
 
+from embedseg_napari.core.annotation.session import AnnotationSession
 from embedseg_napari.core.config import ModelConfig
 from embedseg_napari.core.model.erfnet import BranchedERFNet
 from embedseg_napari.core.model.model import Model
@@ -23,3 +25,15 @@ def untrained() -> Callable[[int], Model]:
             return Model(ModelConfig(ndim=ndim, grid_spacing=(1 / 1023,) * ndim), BranchedERFNet(ndim, 1))
 
     return make
+
+
+@pytest.fixture
+def image(rng):
+    return rng.integers(0, 4000, (20, 24), np.uint16)
+
+
+@pytest.fixture
+def session(tmp_path, image):
+    with AnnotationSession.create(tmp_path / "session") as session:
+        session.add_image("cells", image, "YX", (0.5, 0.25), "um")
+        yield session

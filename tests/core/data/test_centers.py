@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose, assert_array_equal
 
 from embedseg_napari.core.data import centers
-from embedseg_napari.core.data.centers import approximate_medoid, centroid, medoid, object_table
+from embedseg_napari.core.data.centers import approximate_medoid, centroid, medoid, object_table, updated_table
 from embedseg_napari.core.errors import DataError
 
 if TYPE_CHECKING:
@@ -172,3 +173,63 @@ def test_equals_the_original_program(golden: Callable[[str], Path]) -> None:
         found = np.zeros(reference[labels].shape, bool)
         found[tuple(object_table(reference[labels], kind, spacing).centers.astype(int).T)] = True
         assert_array_equal(found, reference[expected])
+
+
+@st.composite
+def edits(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
+    """A label image and the same after some strokes."""
+    ndim = draw(st.sampled_from([2, 3]))
+    shape = draw(st.tuples(*[st.integers(1, 9)] * ndim))
+    before = draw(arrays(np.int32, shape, elements=st.sampled_from([0, 0, 0, 1, 2, 5, 70_000])))
+    after = before.copy()
+    for _ in range(draw(st.integers(0, 3))):
+        corner = [draw(st.integers(0, side - 1)) for side in shape]
+        box = tuple(slice(at, at + draw(st.integers(1, 4))) for at in corner)
+        after[box] = draw(st.sampled_from([0, 1, 5, 9]))
+    return before, after
+
+
+@settings(max_examples=150, deadline=None)
+@given(edits(), st.sampled_from(["medoid", "approximate-medoid", "centroid"]), st.booleans())
+def test_an_updated_table_is_the_table_of_all(
+    pair: tuple[np.ndarray, np.ndarray], kind: centers.CenterKind, planes: bool
+) -> None:
+    before, after = pair
+    spacing = (2.0,) + (1.0,) * (before.ndim - 1)
+    changed = sorted({*before[before != after].tolist(), *after[before != after].tolist()} - {0})
+    if planes:
+        numbers = [1, 2, 5, 70_000]
+        before, after = np.stack([before == i for i in numbers]), np.stack([after == i for i in [*numbers, 9]])
+        changed = [[*numbers, 9].index(i) + 1 for i in changed]
+    table, ids = updated_table(
+        object_table(before, kind, spacing, planes=planes), before, after, kind, spacing, planes=planes
+    )
+    full = object_table(after, kind, spacing, planes=planes)
+    assert ids.tolist() == sorted(changed)
+    for name in ("ids", "centers", "lower", "upper", "sizes"):
+        assert_array_equal(getattr(table, name), getattr(full, name))
+        assert getattr(table, name).dtype == getattr(full, name).dtype
+
+
+def test_planes_may_become_fewer() -> None:
+    planes = np.zeros((3, 4, 4), bool)
+    planes[0, 1:3, 1:3] = planes[2, 2:, 2:] = True
+    table, ids = updated_table(object_table(planes, planes=True), planes, planes[:1], planes=True)
+    assert ids.tolist() == [3]
+    assert table.ids.tolist() == [1]
+
+
+def test_only_changed_objects_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = np.kron(np.arange(1, 26).reshape(5, 5), np.ones((6, 6), int))
+    table = object_table(labels)
+    after = labels.copy()
+    after[0, 0] = 7
+    measured = []
+    real = centers.object_table
+    monkeypatch.setattr(
+        centers, "object_table", lambda part, *a, **k: measured.append(np.unique(part)) or real(part, *a, **k)
+    )
+    assert updated_table(table, labels, after)[1].tolist() == [1, 7]
+    assert_array_equal(measured, [[0, 1, 7]])
+    assert updated_table(table, labels, labels)[0] is table
+    assert len(measured) == 1

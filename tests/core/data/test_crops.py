@@ -7,9 +7,12 @@ import pytest
 import torch
 
 from embedseg_napari.core.config import AugmentationConfig, TrainingConfig
+from embedseg_napari.core.data import crop_sources
 from embedseg_napari.core.data.centers import medoid
 from embedseg_napari.core.data.crops import CropSampler
-from embedseg_napari.core.data.pairs import from_arrays
+from embedseg_napari.core.data.normalization import normalize
+from embedseg_napari.core.data.pairs import Example, from_arrays
+from embedseg_napari.core.errors import DataError
 
 CPU = torch.device("cpu")
 NONE = {"flips": False, "scale": 0, "shift": 0, "gain": 0, "offset": 0, "gamma": 0, "noise": 0}
@@ -194,3 +197,73 @@ def test_label_images_beside_planes_keep_their_centres():
     planes = np.stack([labels == 5])
     batch = sampler([(labels, labels), (labels, planes)], (40, 40)).draw(10, np.random.default_rng(0))
     assert {tuple(map(tuple, c)) for c in batch.centers} == {((4, 4), (24, 24)), ((4, 4),)}
+
+
+def painted(name, labels, ignore=None, image=None):
+    if image is None:
+        image = np.random.default_rng(5).random((1, *two_objects(3 if labels.shape[-3:-2] == (16,) else 2)[0].shape))
+    return Example(name, image, labels, ignore)
+
+
+def same_batch(a, b):
+    assert torch.equal(a.images, b.images)
+    assert torch.equal(a.instances, b.instances)
+    assert (a.ignore is None) == (b.ignore is None)
+    assert a.ignore is None or torch.equal(a.ignore, b.ignore)
+    for one, two in zip(a.centers, b.centers, strict=True):
+        assert np.array_equal(one, two)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+@pytest.mark.parametrize("planes", [False, True])
+def test_an_updated_sampler_draws_as_one_made_anew(ndim, planes):
+    labels = two_objects(ndim)[1]
+    after = labels.copy()
+    after[..., 30:36, 20:27] = 9  # one grew
+    after[..., 4:12, 20:30] = 4  # one is new
+    after[labels == 3] = 0  # and one is gone
+    ignore = np.zeros(labels.shape, bool)
+    ignore[..., 32:, :] = True
+    before, now = labels, after
+    if planes:
+        before, now = (np.stack([one == i for i in (3, 9, 4)]) for one in (labels, after))
+    config = TrainingConfig(augmentation=AugmentationConfig())
+    size = (8, 24, 24)[-ndim:]
+    first, other = painted("a", before), painted("b", np.roll(before, 3, -1))
+    changed = painted("a", now, ignore, first.image)
+    new = painted("c", now)
+    drawn = CropSampler([first, other], size, config, CPU)
+    assert drawn.update([changed, new]) == 3 + 2
+    anew = CropSampler([changed, other, new], size, config, CPU)
+    same_batch(drawn.draw(12, np.random.default_rng(0)), anew.draw(12, np.random.default_rng(0)))
+    assert drawn.object_sizes() == anew.object_sizes()
+    assert drawn.n_objects == anew.n_objects
+
+
+def test_an_image_is_normalised_again_only_if_it_is_another(monkeypatch):
+    labels = two_objects(2)[1]
+    first = painted("a", labels)
+    drawn = CropSampler([first], (16, 16), TrainingConfig(), CPU)
+    calls = []
+    monkeypatch.setattr(crop_sources, "normalize", lambda *args: calls.append(1) or normalize(*args))
+    drawn.update([painted("a", np.roll(labels, 1, 0), image=first.image)])
+    assert calls == []
+    drawn.update([painted("a", np.roll(labels, 1, 0), image=first.image + 1)])
+    assert calls == [1]
+
+
+def test_labels_may_be_wiped_out_and_painted_anew():
+    labels = two_objects(2)[1]
+    unknown = np.ones(labels.shape, bool)
+    drawn = CropSampler([painted("a", labels)], (16, 16), TrainingConfig(), CPU)
+    assert drawn.update([painted("a", np.zeros_like(labels), unknown)]) == 2
+    assert drawn.draw(2, np.random.default_rng(0)).ignore.all()
+    assert drawn.update([painted("a", labels, unknown & (labels == 0))]) == 2
+    assert (drawn.draw(2, np.random.default_rng(0)).instances > 0).any()
+
+
+def test_planes_cannot_join_label_images():
+    labels = two_objects(2)[1]
+    drawn = CropSampler([painted("a", labels)], (16, 16), TrainingConfig(), CPU)
+    with pytest.raises(DataError, match="start a new training"):
+        drawn.update([painted("b", np.stack([labels == 3, labels > 0]), image=np.zeros((1, *labels.shape)))])

@@ -325,6 +325,19 @@ def test_written_files_have_ordinary_rights(tmp_path):
     )
 
 
+def test_folders_made_for_a_file_that_was_not_written_are_taken_away(tmp_path):
+    (tmp_path / "old").mkdir()
+
+    def fail(target):
+        target.write_bytes(b"half")
+        raise OSError("No space left on device")
+
+    for folder in ("old", "old/new", "new/deep"):
+        with pytest.raises(DataError, match="No space left"):
+            write_atomically(tmp_path / folder / "a.tif", fail)
+    assert [path.relative_to(tmp_path).name for path in tmp_path.rglob("*")] == ["old"]
+
+
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="cannot be written"):

@@ -8,7 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embedseg_napari.core.data.pairs import Example, split_validation
+from embedseg_napari.core.data.splitting import hold_out_objects, object_ids
 from embedseg_napari.core.errors import SettingsError
+
+LOTS = (2, 8, 9, 14, 15)
 
 
 def named(*names):
@@ -86,3 +89,53 @@ def test_one_image_cannot_be_split():
 def test_impossible_parts(fraction):
     with pytest.raises(SettingsError, match="cannot be held out"):
         split_validation(named("a", "b"), fraction)
+
+
+def many(n, name="a", planes=False):
+    labels = np.zeros((6, 4 * n), np.int32)
+    for index in range(n):
+        labels[1:4, 4 * index : 4 * index + 3] = index + 1
+    instances = np.stack([labels == i + 1 for i in range(n)]) if planes else labels
+    return Example(name, np.zeros((1, *labels.shape)), instances)
+
+
+@pytest.mark.parametrize("planes", [False, True])
+def test_objects_held_out_are_unknown_to_the_training(planes):
+    example = many(60, planes=planes)
+    training, ids = hold_out_objects(example, 0.25, seed=3)
+    assert 5 <= len(ids) <= 25
+    held = np.isin(many(60).instances, ids)
+    assert np.array_equal(training.ignore, held)
+    assert set(object_ids(training)) == set(range(1, 61)) - set(ids.tolist())
+    assert example.ignore is None
+
+
+@settings(max_examples=30, deadline=None)
+@given(n=st.integers(10, 40), more=st.integers(0, 20), seed=st.integers(0, 5))
+def test_an_object_keeps_its_lot_while_more_are_painted(n, more, seed):
+    few, all_of_them = (hold_out_objects(many(count), 0.3, seed)[1] for count in (n, n + more))
+    assert few.tolist() == [label for label in all_of_them if label <= n]
+
+
+def test_seed_and_name_decide():
+    lots = [tuple(hold_out_objects(many(60, name), 0.3, seed)[1]) for name in "ab" for seed in (0, 1)]
+    assert len(set(lots)) == 4
+    # The same on every machine: written down once.
+    assert lots[0][:5] == LOTS
+
+
+def test_of_few_objects_none_is_held_out():
+    example = many(9)
+    training, ids = hold_out_objects(example, 0.5)
+    assert training is example
+    assert len(ids) == 0
+    assert len(hold_out_objects(example, 0.5, n_objects=20)[1]) > 0
+
+
+def test_what_is_unknown_cannot_be_held_out():
+    example = many(20)
+    hidden = Example("a", example.image, example.instances, example.instances <= 10)
+    assert object_ids(hidden).tolist() == list(range(11, 21))
+    training, ids = hold_out_objects(hidden, 0.5)
+    assert ids.min() > 10
+    assert np.array_equal(training.ignore, hidden.ignore | np.isin(example.instances, ids))

@@ -31,14 +31,15 @@ def test_pairs_by_name_in_natural_order(tmp_path: Path, labels: np.ndarray) -> N
     pairs, extra = pair_folders(tmp_path / "truth", tmp_path / "predicted")
     assert [pair.name for pair in pairs] == ["a2", "a10"]
     assert extra == ["more"]
-    true, predicted = read_pair(pairs[0])
+    true, predicted, ignore = read_pair(pairs[0])
+    assert ignore is None
     np.testing.assert_array_equal(true, predicted)
 
 
 def test_planes_are_told_by_their_axis(tmp_path: Path, labels: np.ndarray) -> None:
     write(tmp_path / "truth", "a.tif", np.stack([labels == i for i in (1, 2, 3)]).astype(np.uint8) * 255)
     write(tmp_path / "predicted", "a.tif", labels)
-    true, _ = read_pair(pair_folders(tmp_path / "truth", tmp_path / "predicted")[0][0])
+    true, *_ = read_pair(pair_folders(tmp_path / "truth", tmp_path / "predicted")[0][0])
     assert true.dtype == bool
     assert true.shape == (3, 8, 8)
 

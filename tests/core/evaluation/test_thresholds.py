@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from embedseg_napari.core.evaluation.thresholds import tune_thresholds
+from embedseg_napari.core.errors import Stopped
+from embedseg_napari.core.evaluation.thresholds import PairTried, search_thresholds, tune_thresholds
 from embedseg_napari.core.maps import EmbeddingMaps
+from embedseg_napari.core.runs import drain
 
 
 def faint_and_bright(ndim: int, seed: float, rim: float) -> tuple[EmbeddingMaps, np.ndarray]:
@@ -62,3 +64,11 @@ def test_an_unsure_gain_is_not_taken_where_certainty_is_asked() -> None:
     assert tune_thresholds(mixed, standard_errors=2.0).seed_threshold == 0.9
     assert tune_thresholds([faint] * 4, standard_errors=2.0).seed_threshold < 0.9
     assert tune_thresholds([faint], standard_errors=2.0).seed_threshold == 0.9
+
+
+def test_the_search_tells_each_pair_and_can_be_stopped() -> None:
+    told = []
+    search = search_thresholds([faint_and_bright(2, 0.75, 0.0)], lambda: len(told) >= 3)
+    with pytest.raises(Stopped):
+        drain(search, told.append)
+    assert told == [PairTried(1, 20), PairTried(2, 20), PairTried(3, 20)]

@@ -181,9 +181,16 @@ def test_previews_hold_the_maps_as_arrays(blobs, ndim):
 def test_resuming_something_else_is_refused(blobs, tmp_path, change, error, text):
     pairs = data(blobs, n=3)
     drain(Trainer(settings(), pairs[:2], [], run_folder=tmp_path).run())
-    training = pairs[:2] if change else pairs
+    training = pairs[:2] if change else [pairs[0], (pairs[1][0][:40], pairs[1][1][:40])]
     with pytest.raises(error, match=text):
         drain(Trainer(settings(**change), training, [], run_folder=tmp_path, resume=True).run())
+
+
+def test_resuming_with_other_held_out_images_is_refused(blobs, tmp_path):
+    pairs = data(blobs, n=3)
+    drain(Trainer(settings(), pairs[:2], pairs[:1], run_folder=tmp_path).run())
+    with pytest.raises(DataError, match="other held-out images"):
+        drain(Trainer(settings(), pairs, pairs[:2], run_folder=tmp_path, resume=True).run())
 
 
 def test_a_damaged_run_folder_is_refused_with_a_sentence(blobs, tmp_path):

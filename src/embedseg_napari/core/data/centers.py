@@ -147,8 +147,9 @@ def _changed_planes(
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Ids of changed objects, and their planes as they are now."""
     both = min(len(before), len(after))
-    differs = (before[:both] != after[:both]).reshape(both, -1).any(1)
-    added = both + np.flatnonzero(after[both:].reshape(len(after) - both, -1).any(1))
+    space = tuple(range(1, after.ndim))
+    differs = (before[:both] != after[:both]).any(space)
+    added = both + np.flatnonzero(after[both:].any(space))
     rows = np.concatenate([np.flatnonzero(differs), added]).astype(np.int64)
     gone = table.ids[table.ids > len(after)]
     part = np.concatenate([after[rows] != 0, np.zeros((len(gone), *after.shape[1:]), bool)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import re
@@ -256,19 +257,20 @@ def _ome_options(axes: str, spacing: Sequence[float] | None, unit: str | None, n
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file beside `path`, then give it its final name in one step.
 
+    Missing folders are made; where nothing comes of the file, they are taken away again.
+
     Raises
     ------
     DataError
         If the folder cannot be written or the disk is full.
     """
+    missing = [folder for folder in path.parents if not folder.exists()]
+    temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=".", suffix=path.suffix, dir=path.parent)
+        temporary = Path(name)
         os.close(handle)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror or error}).") from error
-    temporary = Path(name)
-    try:
         write(temporary)
         # mkstemp makes private files; a result has the rights that any new file would have.
         mask = os.umask(0)
@@ -278,4 +280,10 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror or error}).") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        if not path.exists():
+            for folder in missing:
+                # Another run may have put something there meanwhile.
+                with contextlib.suppress(OSError):
+                    folder.rmdir()

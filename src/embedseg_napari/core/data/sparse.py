@@ -173,7 +173,7 @@ def describe_sparse(examples: Sequence[Example]) -> str | None:
         known += pixels if example.ignore is None else pixels - int(np.count_nonzero(example.ignore))
         instances = known_instances(example)
         if example.is_planes:
-            n += int(instances.reshape(len(instances), -1).any(1).sum())
+            n += int(instances.any(tuple(range(1, instances.ndim))).sum())
         else:
             n += len(np.unique(instances[instances != 0]))
     if known >= SPARSE * total:

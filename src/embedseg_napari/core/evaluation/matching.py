@@ -40,6 +40,25 @@ class MatchRow:
     pq: float
     """Panoptic quality: sum of the pairs' IoU / (TP + FP / 2 + FN / 2) (Kirillov et al. 2019)."""
 
+    @classmethod
+    def of_counts(
+        cls, threshold: float, tp: int, fp: int, fn: int, summed_iou: float, ap: float | None = None
+    ) -> MatchRow:
+        """Scores of counts and of the sum of the pairs' IoU; the AP is theirs too unless it is given."""
+        if tp + fp + fn == 0:
+            return cls(threshold, 0, 0, 0, precision=1.0, recall=1.0, f1=1.0, ap=1.0 if ap is None else ap, pq=1.0)
+        return cls(
+            threshold,
+            tp,
+            fp,
+            fn,
+            precision=tp / max(tp + fp, 1),
+            recall=tp / max(tp + fn, 1),
+            f1=2 * tp / (2 * tp + fp + fn),
+            ap=tp / (tp + fp + fn) if ap is None else ap,
+            pq=summed_iou / (tp + (fp + fn) / 2),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Overlaps:
@@ -207,18 +226,7 @@ def _row(found: Overlaps, threshold: float) -> MatchRow:
     pairs = matched_pairs(found, threshold)
     tp = len(pairs)
     fn, fp = len(found.true_ids) - tp, len(found.predicted_ids) - tp
-    nothing = tp + fp + fn == 0
-    return MatchRow(
-        threshold,
-        tp,
-        fp,
-        fn,
-        precision=1.0 if nothing else tp / max(tp + fp, 1),
-        recall=1.0 if nothing else tp / max(tp + fn, 1),
-        f1=1.0 if nothing else 2 * tp / (2 * tp + fp + fn),
-        ap=1.0 if nothing else tp / (tp + fp + fn),
-        pq=1.0 if nothing else float(found.iou[pairs].sum()) / (tp + (fp + fn) / 2),
-    )
+    return MatchRow.of_counts(threshold, tp, fp, fn, float(found.iou[pairs].sum()))
 
 
 def lenient_ap(

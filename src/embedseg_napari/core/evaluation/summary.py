@@ -28,17 +28,6 @@ def pool(rows_per_image: Sequence[Sequence[MatchRow]]) -> list[MatchRow]:
 
 def _pool_rows(rows: Sequence[MatchRow]) -> MatchRow:
     tp, fp, fn = (sum(getattr(row, name) for row in rows) for name in ("tp", "fp", "fn"))
-    nothing = tp + fp + fn == 0
     # The sum of the pairs' IoU is what PQ was divided out of.
     summed_iou = sum(row.pq * (row.tp + (row.fp + row.fn) / 2) for row in rows)
-    return MatchRow(
-        rows[0].threshold,
-        tp,
-        fp,
-        fn,
-        precision=1.0 if nothing else tp / max(tp + fp, 1),
-        recall=1.0 if nothing else tp / max(tp + fn, 1),
-        f1=1.0 if nothing else 2 * tp / (2 * tp + fp + fn),
-        ap=float(np.mean([row.ap for row in rows])),
-        pq=1.0 if nothing else summed_iou / (tp + (fp + fn) / 2),
-    )
+    return MatchRow.of_counts(rows[0].threshold, tp, fp, fn, summed_iou, float(np.mean([row.ap for row in rows])))

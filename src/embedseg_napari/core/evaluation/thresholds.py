@@ -7,18 +7,29 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from embedseg_napari.core.errors import Stopped
 from embedseg_napari.core.evaluation.matching import match
-from embedseg_napari.core.inference.clustering import cluster
+from embedseg_napari.core.inference.clustering import cluster_full
+from embedseg_napari.core.runs import drain, never
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Generator, Sequence
 
+    from embedseg_napari.core.inference.clustering import SeedKind
     from embedseg_napari.core.maps import EmbeddingMaps
 
 SEED_THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 FOREGROUND_THRESHOLDS = (0.3, 0.4, 0.5, 0.6)
 MARGIN = 0.001
 """Mean AP that another pair of thresholds must gain before it replaces the usual one."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairTried:
+    """One more pair of thresholds has its score."""
+
+    done: int
+    n_pairs: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +43,10 @@ class TunedThresholds:
     table: tuple[tuple[float, float, float], ...]
     """Every pair tried: seed threshold, foreground threshold, score."""
 
+    def score_of(self, pair: tuple[float, float]) -> float:
+        """Score of a pair of thresholds that was tried."""
+        return next(score for *tried, score in self.table if tuple(tried) == pair)
+
 
 def tune_thresholds(
     pairs: Sequence[tuple[EmbeddingMaps, np.ndarray]],
@@ -43,13 +58,40 @@ def tune_thresholds(
     standard_errors: float = 0.0,
     ignore: Sequence[np.ndarray | None] | None = None,
 ) -> TunedThresholds:
+    """Try pairs of thresholds on maps whose truth is known, to the end; see :func:`search_thresholds`."""
+    search = search_thresholds(
+        pairs,
+        min_object_size=min_object_size,
+        seed_thresholds=seed_thresholds,
+        foreground_thresholds=foreground_thresholds,
+        start=start,
+        standard_errors=standard_errors,
+        ignore=ignore,
+    )
+    return drain(search)
+
+
+def search_thresholds(
+    pairs: Sequence[tuple[EmbeddingMaps, np.ndarray]],
+    should_stop: Callable[[], bool] = never,
+    *,
+    min_object_size: int = 0,
+    seeds: SeedKind = "greedy",
+    seed_thresholds: Sequence[float] = SEED_THRESHOLDS,
+    foreground_thresholds: Sequence[float] = FOREGROUND_THRESHOLDS,
+    start: tuple[float, float] = (0.9, 0.5),
+    standard_errors: float = 0.0,
+    ignore: Sequence[np.ndarray | None] | None = None,
+) -> Generator[PairTried, None, TunedThresholds]:
     """Try pairs of thresholds on maps whose truth is known; no network pass is needed.
 
     Parameters
     ----------
     pairs : sequence of (EmbeddingMaps, truth)
         Truth as in :func:`match`.
-    min_object_size : int
+    should_stop : callable
+        Looked at while objects are collected.
+    min_object_size, seeds
         As in clustering.
     seed_thresholds, foreground_thresholds : sequence of float
         Values to try.
@@ -61,18 +103,24 @@ def tune_thresholds(
         meant for other images.
     ignore : sequence of ndarray of bool or None, optional
         For each pair the pixels of unknown class, as in :func:`match`.
+
+    Raises
+    ------
+    Stopped
+        If `should_stop` returned True.
     """
     unknown = [None] * len(pairs) if ignore is None else ignore
-    tried = {(s, f) for s in seed_thresholds for f in foreground_thresholds} | {start}
-
-    def mean_ap(maps: EmbeddingMaps, truth: np.ndarray, hidden: np.ndarray | None, at: tuple[float, float]) -> float:
-        rows = match(truth, cluster(maps, *at, min_object_size), ignore=hidden)
-        return float(np.mean([row.ap for row in rows]))
-
-    scores = {
-        at: np.array([mean_ap(*pair, hidden, at) for pair, hidden in zip(pairs, unknown, strict=True)])
-        for at in sorted(tried)
-    }
+    tried = sorted({(s, f) for s in seed_thresholds for f in foreground_thresholds} | {start})
+    scores: dict[tuple[float, float], np.ndarray] = {}
+    for seed, foreground in tried:
+        each = []
+        for (maps, truth), hidden in zip(pairs, unknown, strict=True):
+            found = cluster_full(maps, seed, foreground, min_object_size, seeds, should_stop)
+            each.append(np.mean([row.ap for row in match(truth, found.labels, ignore=hidden)]))
+        scores[seed, foreground] = np.array(each)
+        yield PairTried(len(scores), len(tried))
+        if should_stop():
+            raise Stopped("The search for thresholds was stopped.")
     best = max(scores, key=lambda pair: scores[pair].mean())
     gain = scores[best] - scores[start]
     error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf

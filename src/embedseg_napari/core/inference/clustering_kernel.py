@@ -19,135 +19,19 @@ named z reads the y coordinate once more, with a weight of 0.
 
 from __future__ import annotations
 
-import logging
-from typing import TYPE_CHECKING, Any
-
 import numpy as np
 from numba import njit, types
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from embedseg_napari.core.inference.compilation import F4, I4, I8, U1, U4, U8, array, compiled, given
+from embedseg_napari.core.inference.curve_order import embed, encode, sort
 
-logger = logging.getLogger(__name__)
+__all__ = ["LEAF", "build", "claim", "embed", "encode", "paint", "place", "sort"]
 
 LEAF = 32
 """Pixels in the smallest boxes; their coordinates stand together: points[leaf, axis, pixel]."""
-DIGIT = 11
-"""Bits sorted in one pass."""
 
 
-def _array(kind: Any, ndim: int = 1) -> Any:
-    return types.Array(kind, ndim, "C")
-
-
-def _input(kind: Any, ndim: int = 1) -> Any:
-    """An array that is only read; writable ones fit as well."""
-    return types.Array(kind, ndim, "C", readonly=True)
-
-
-F4, F8, I4, I8, U1, U4, U8 = (
-    types.float32, types.float64, types.int32, types.int64, types.uint8, types.uint32, types.uint64,
-)  # fmt: skip
-
-
-def _compiled(signature: Any) -> Callable[[Any], Any]:
-    """Compile for one signature, now; keep the machine code on disk where that can be written."""
-
-    def compile_(function: Any) -> Any:
-        try:
-            return njit(signature, nogil=True, cache=True)(function)
-        except (RuntimeError, OSError) as error:
-            logger.info("No place for compiled code (%s); it will be compiled at each start.", error)
-            return njit(signature, nogil=True)(function)
-
-    return compile_
-
-
-@_compiled(I8(_input(U4), _input(F4, 2), I8, I8, _array(F4, 2), _array(F8, 2)))
-def embed(foreground, offsets, height, width, points, limits):  # type: ignore[no-untyped-def]
-    """Write embeddings to points (ndim, n) and their range to limits (2, ndim); return how many are finite."""
-    ndim = offsets.shape[0]
-    plane, row, row_end, finite = 0, 0, width, 0
-    limits[0], limits[1] = np.inf, -np.inf
-    for i in range(foreground.shape[0]):
-        pixel = np.int64(foreground[i])
-        while pixel >= row_end:
-            row_end += width
-            row += 1
-            if row == height:
-                row = 0
-                plane += 1
-        x = np.float32(pixel - (row_end - width) + np.float64(offsets[ndim - 1, pixel]))
-        y = np.float32(row + np.float64(offsets[ndim - 2, pixel]))
-        z = y
-        if ndim == 3:
-            z = np.float32(plane + np.float64(offsets[0, pixel]))
-        points[0, i], points[ndim - 2, i], points[ndim - 1, i] = z, y, x
-        if np.isfinite(z) and np.isfinite(y) and np.isfinite(x):
-            finite += 1
-            for axis in range(ndim):
-                limits[0, axis] = min(limits[0, axis], points[axis, i])
-                limits[1, axis] = max(limits[1, axis], points[axis, i])
-    return finite
-
-
-@_compiled(types.void(_input(F4, 2), _input(F8), _input(F8), _input(U8), _input(U8), _input(U8), I8, _array(U8)))
-def encode(points, low, scale, table_z, table_y, table_x, shift, keys):  # type: ignore[no-untyped-def]
-    """Place along the curve (tables interleave the bits of the axes) and row of each point, in one number."""
-    ndim = points.shape[0]
-    last_z, last_y, last_x = (
-        np.float64(table_z.shape[0] - 1),
-        np.float64(table_y.shape[0] - 1),
-        np.float64(table_x.shape[0] - 1),
-    )
-    for i in range(points.shape[1]):
-        z, y, x = points[0, i], points[ndim - 2, i], points[ndim - 1, i]
-        if np.isfinite(z) and np.isfinite(y) and np.isfinite(x):
-            at_z = int(min(max((z - low[0]) * scale[0], 0.0), last_z))
-            at_y = int(min(max((y - low[ndim - 2]) * scale[ndim - 2], 0.0), last_y))
-            at_x = int(min(max((x - low[ndim - 1]) * scale[ndim - 1], 0.0), last_x))
-            place = table_z[at_z] | table_y[at_y] | table_x[at_x]
-        else:
-            # Behind all others, where no box will hold them.
-            place = np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(shift)
-        keys[i] = (place << np.uint64(shift)) | np.uint64(i)
-
-
-@_compiled(types.void(_array(U8), _array(U8), I8))
-def sort(keys, spare, first_bit):  # type: ignore[no-untyped-def]
-    """Sort keys by their bits from `first_bit` on, equal ones staying in order (radix sort); result in `keys`."""
-    n = keys.shape[0]
-    n_digits = (64 - first_bit + DIGIT - 1) // DIGIT
-    counts = np.zeros((n_digits, 1 << DIGIT), np.int64)
-    mask = np.uint64((1 << DIGIT) - 1)
-    for i in range(n):
-        key = keys[i] >> np.uint64(first_bit)
-        for digit in range(n_digits):
-            counts[digit, key & mask] += 1
-            key >>= np.uint64(DIGIT)
-    source, target = keys, spare
-    is_swapped = False
-    for digit in range(n_digits):
-        shift = np.uint64(first_bit + digit * DIGIT)
-        if n == 0 or counts[digit, (source[0] >> shift) & mask] == n:
-            continue
-        place = 0
-        for value in range(1 << DIGIT):
-            here = counts[digit, value]
-            counts[digit, value] = place
-            place += here
-        for i in range(n):
-            key = source[i]
-            value = (key >> shift) & mask
-            target[counts[digit, value]] = key
-            counts[digit, value] += 1
-        source, target = target, source
-        is_swapped = not is_swapped
-    if is_swapped:
-        keys[:] = spare
-
-
-@_compiled(types.void(_input(U8), I8, _input(F4, 2), _input(U4), _array(F4, 3), _array(U4), _array(U4)))
+@compiled(types.void(given(U8), I8, given(F4, 2), given(U4), array(F4, 3), array(U4), array(U4)))
 def place(keys, shift, points, foreground, placed, pixel_of, slot_of):  # type: ignore[no-untyped-def]
     """Bring points into the order of the keys: a slot for each; remember its pixel, and each row's slot."""
     mask = (np.uint64(1) << np.uint64(shift)) - np.uint64(1)
@@ -161,7 +45,7 @@ def place(keys, shift, points, foreground, placed, pixel_of, slot_of):  # type: 
         slot_of[row] = slot
 
 
-@_compiled(types.void(_input(F4, 3), I8, _array(F4, 3), _array(I4), _array(I4)))
+@compiled(types.void(given(F4, 3), I8, array(F4, 3), array(I4), array(I4)))
 def build(points, n, boxes, sizes, alive):  # type: ignore[no-untyped-def]
     """Boxes[node, low or high, axis] and numbers of pixels; node i has children 2i and 2i + 1, 1 is the root."""
     ndim = points.shape[1]
@@ -330,10 +214,10 @@ def _lower(alive, node, by):  # type: ignore[no-untyped-def]
         node >>= 1
 
 
-@_compiled(
+@compiled(
     types.UniTuple(I8, 2)(
-        _input(U4), I8, _input(U4), _input(U4), _input(F4, 3), I8, _input(F4, 2), _input(F4, 3), _input(I4),
-        _array(I4), _array(U1), _array(I4), _array(U4), I8, I8, types.boolean, I8,
+        given(U4), I8, given(U4), given(U4), given(F4, 3), I8, given(F4, 2), given(F4, 3), given(I4),
+        array(I4), array(U1), array(I4), array(U4), I8, I8, types.boolean, I8,
     )
 )  # fmt: skip
 def claim(  # type: ignore[no-untyped-def]
@@ -386,7 +270,7 @@ def claim(  # type: ignore[no-untyped-def]
     return position, n_accepted
 
 
-@_compiled(I8(_input(I4), _input(U4), _array(I4), _array(I4)))
+@compiled(I8(given(I4), given(U4), array(I4), array(I4)))
 def paint(labels, pixel_of, number, image):  # type: ignore[no-untyped-def]
     """Renumber the instances that own a pixel 1..n and write them to the flat image; return n.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,11 @@ class TrainingState:
     history: list[dict[str, Any]] = field(default_factory=list)
     best_score: float | None = None
     seconds_validating: float = 0.0
+    validation: list[list[Any]] | None = None
+    """Name and shape of the validation images alone."""
+    batch_size: int | None = None
+    foreground_weight: float | None = None
+    """What followed from the labels when training began, and stays although labels are added."""
 
 
 def save_checkpoint(folder: Path, state: TrainingState, tensors: dict[str, Tensor]) -> None:
@@ -100,6 +106,35 @@ def load_checkpoint(folder: Path, device: torch.device) -> tuple[TrainingState, 
         raise DataError(f"Run folder {folder} is damaged ({error}); train again in a new run folder.") from error
 
 
+def collect_tensors(
+    network: torch.nn.Module,
+    average: torch.nn.Module,
+    best: dict[str, Tensor] | None,
+    optimizer: torch.optim.Optimizer,
+) -> dict[str, Tensor]:
+    """All tensors of a training under dotted names; the average is left out where it is the network itself."""
+    tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
+    if average is not network:
+        tensors |= {f"average.{k}": v for k, v in average.state_dict().items()}
+    tensors |= {f"best.{k}": v for k, v in (best or {}).items()}
+    return tensors | {f"optimizer.{k}": v for k, v in flatten_optimizer(optimizer).items()}
+
+
+def restore_tensors(
+    tensors: dict[str, Tensor], network: torch.nn.Module, average: torch.nn.Module, optimizer: torch.optim.Optimizer
+) -> dict[str, Tensor] | None:
+    """Put back what :func:`collect_tensors` took; the best weights are returned."""
+
+    def part(name: str) -> dict[str, Tensor]:
+        return {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}
+
+    network.load_state_dict(part("network"))
+    if average is not network:
+        average.load_state_dict(part("average"))
+    restore_optimizer(optimizer, part("optimizer"))
+    return part("best") or None
+
+
 def flatten_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Optimiser state as named tensors; step counts become tensors too."""
     out = {}
@@ -119,20 +154,36 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
 
 
 def check_same_run(now: TrainingState, before: TrainingState) -> None:
-    """Refuse to resume with other data or settings; only the duration may change.
+    """Refuse to resume with other data or settings.
+
+    The duration may change, and so may labels; images to train on may join, but none may be missing.
 
     Raises
     ------
     DataError
-        If the images are others.
+        If images are missing or others, or other images are held out.
     SettingsError
         If a setting is another.
     """
-    if now.data != before.data:
-        raise DataError("The run folder belongs to other images; resume with the same data, or use a new run folder.")
+    missing = Counter(map(_key, before.data)) - Counter(map(_key, now.data))
+    if missing:
+        raise DataError(
+            f"The run folder belongs to other images, such as {next(iter(missing))[0]}; resume with the same data, or "
+            "use a new run folder."
+        )
+    if before.validation is not None and now.validation != before.validation:
+        raise DataError(
+            "The run folder belongs to a training with other held-out images; name the same ones, or use a new run "
+            "folder."
+        )
     for name, value in now.settings.items():
         if name not in ("epochs", "minutes") and before.settings.get(name) != value:
             raise SettingsError(
                 f"Setting {name!r} was {before.settings.get(name)!r} before and is {value!r} now; "
                 "resume with the same settings, or use a new run folder."
             )
+
+
+def _key(image: list[Any]) -> tuple[Any, ...]:
+    name, shape = image
+    return name, *shape

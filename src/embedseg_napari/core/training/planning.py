@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from embedseg_napari.core.config import ModelConfig, PredictionConfig
 from embedseg_napari.core.data.statistics import crop_size as suggested_crop_size
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from embedseg_napari.core.config import Precision, TrainingConfig
     from embedseg_napari.core.data.pairs import Example
     from embedseg_napari.core.data.statistics import DatasetStatistics
+    from embedseg_napari.core.training.checkpoint import TrainingState
 
 PIXELS_PER_STEP = {2: 131072, 3: 409600}
 """Pixels in an automatic batch: enough to keep two cores busy, few enough for many steps in a short training."""
@@ -41,6 +42,21 @@ class TrainingPlan:
     foreground_weight: float
     model_config: ModelConfig
     """Of the model to be: grid, normalisation, object sizes, first thresholds."""
+
+    def lasting(self) -> dict[str, Any]:
+        """What a training keeps to the end, also where labels join it or it is resumed with more of them."""
+        return {
+            "crop_size": list(self.crop_size),
+            "steps_per_epoch": self.steps_per_epoch,
+            "batch_size": self.batch_size,
+            "foreground_weight": self.foreground_weight,
+        }
+
+    def going_on(self, state: TrainingState) -> TrainingPlan:
+        """The plan of a resumed training: what lasts is taken from its state, as far as that knows it."""
+        kept = {name: getattr(state, name) for name in self.lasting()}
+        kept["crop_size"] = tuple(state.crop_size)
+        return replace(self, **{name: value for name, value in kept.items() if value is not None})
 
 
 def plan_training(

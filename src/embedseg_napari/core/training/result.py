@@ -21,7 +21,9 @@ class TrainingResult:
     history: tuple[EpochFinished, ...]
     """One row per epoch."""
     best_score: float | None
-    """Validation score of `model`: mean AP over IoU 0.5 ... 0.9; None without validation."""
+    """Validation score of `model`: mean AP over IoU 0.5 ... 0.9; None without validation.
+
+    Where objects are held out instead of images: the fraction of them found in the last validation, same mean."""
     stopped: bool
     """Whether a stop was asked for before the end."""
     path: Path | None

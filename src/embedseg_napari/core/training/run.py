@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import logging
 import math
 import time
 from typing import TYPE_CHECKING, Any
@@ -19,27 +18,27 @@ from embedseg_napari.core.errors import ComputeError
 from embedseg_napari.core.events import (
     CheckpointSaved,
     EpochFinished,
+    LabelsUpdated,
     Message,
     PreviewReady,
     StepFinished,
     TrainingFinished,
     TrainingStarted,
 )
-from embedseg_napari.core.losses.spatial_embedding import spatial_embedding_loss_terms
-from embedseg_napari.core.model.erfnet import BranchedERFNet
 from embedseg_napari.core.model.model import Model
 from embedseg_napari.core.training.average import WeightAverage
 from embedseg_napari.core.training.checkpoint import (
     TrainingState,
     check_same_run,
-    flatten_optimizer,
+    collect_tensors,
     load_checkpoint,
-    restore_optimizer,
+    restore_tensors,
     save_checkpoint,
 )
+from embedseg_napari.core.training.gradients import Gradients, memory_format
 from embedseg_napari.core.training.result import TrainingResult
 from embedseg_napari.core.training.schedule import Clock, Schedule
-from embedseg_napari.core.training.validation import Scores, Validator
+from embedseg_napari.core.training.setup import first_network, launch_fabric, make_optimizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -48,14 +47,15 @@ if TYPE_CHECKING:
     from embedseg_napari.core.config import TrainingConfig
     from embedseg_napari.core.data.pairs import Example
     from embedseg_napari.core.events import TrainingEvent
+    from embedseg_napari.core.training.annotations import Annotations
     from embedseg_napari.core.training.planning import TrainingPlan
+    from embedseg_napari.core.training.validation import Scores
 
 VALIDATION_SHARE = 0.05
 """With a time budget, validation may take this part of the time."""
 PREVIEW_SHARE = 0.1
 PREVIEW_SECONDS = 3.0
 CHECKPOINT_SECONDS = 20.0
-FABRIC_PRECISION: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 
 
 class TrainingRun:
@@ -67,8 +67,8 @@ class TrainingRun:
         Settings.
     plan : TrainingPlan
         What follows from settings and images.
-    training, validation : sequence of Example
-        Images; `validation` may be empty.
+    annotations : Annotations
+        Images to train on and to validate on.
     started : float
         `time.monotonic` at the start of the program.
     run_folder : Path, optional
@@ -81,26 +81,21 @@ class TrainingRun:
         self,
         config: TrainingConfig,
         plan: TrainingPlan,
-        training: Sequence[Example],
-        validation: Sequence[Example],
+        annotations: Annotations,
         started: float,
         run_folder: Path | None,
         start_from: Model | None,
     ) -> None:
         self.config, self.plan, self.run_folder = config, plan, run_folder
-        self.training, self.validation = training, validation
+        self.annotations = annotations
         self.started_from = None if start_from is None else start_from.config.name
-        self.ndim = plan.statistics.ndim
         self.model_config = plan.model_config
         self.clock = Clock(started)
         self.state = TrainingState(
-            settings=config.model_dump(mode="json"),
-            data=[[e.name, list(e.image.shape)] for e in [*training, *validation]],
-            crop_size=list(plan.crop_size),
-            steps_per_epoch=plan.steps_per_epoch,
+            settings=config.model_dump(mode="json"), **annotations.names_and_shapes(), **plan.lasting()
         )
         self.schedule = Schedule(config, plan.steps_per_epoch, self.clock)
-        self.validator = Validator(validation)
+        self.validator = annotations.validator()
         self.best: dict[str, torch.Tensor] | None = None
         self.last_save = time.monotonic()
         self.last_preview = self.preview_cost = 0.0
@@ -108,55 +103,29 @@ class TrainingRun:
         self._build(start_from)
 
     def _build(self, start_from: Model | None) -> None:
-        import lightning_fabric
-
-        devices: Any = self.config.devices
-        if self.plan.device.type == "cuda" and self.plan.device.index is not None and devices == 1:
-            devices = [self.plan.device.index]
-        # Fabric tells its precision and its processes on the console; events tell ours.
-        logger = logging.getLogger("lightning_fabric")
-        level = logger.level
-        logger.setLevel(logging.ERROR)
-        try:
-            self.fabric = lightning_fabric.Fabric(
-                accelerator=self.plan.device.type, devices=devices, precision=FABRIC_PRECISION[self.plan.precision]
-            )
-            self.fabric.launch()
-        finally:
-            logger.setLevel(level)
+        self.fabric = launch_fabric(self.config, self.plan)
         self.device = self.fabric.device
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.config.seed)
-            network = BranchedERFNet(self.ndim, self.model_config.n_channels)
-        if start_from is not None:
-            network.load_state_dict(start_from.network.state_dict())
-        elif self.config.initial_margin == "object":
-            margins = [0.5 * extent for extent in self.plan.statistics.sizes.mean]
-            network.set_initial_margin(margins, self.model_config.grid_spacing)
-        self.memory_format = torch.channels_last if self.ndim == 2 else torch.channels_last_3d
-        self.bare = network.to(self.device).to(memory_format=self.memory_format)  # type: ignore[call-overload]
-        kind = torch.optim.Adam if self.config.optimizer == "adam" else torch.optim.AdamW
-        optimizer = kind(
-            [p for p in network.parameters() if p.requires_grad],
-            lr=self.config.learning_rate,
-            weight_decay=self.config.weight_decay,
-        )
+        network = first_network(self.config, self.plan, start_from)
+        self.bare = network.to(self.device).to(memory_format=memory_format(self.plan.statistics.ndim))  # type: ignore[call-overload]
+        optimizer = make_optimizer(self.config, network)
         self.average = WeightAverage(self.bare, self.config.average_decay)
         self.network, self.optimizer = self.fabric.setup(self.bare, optimizer)
         config = self.config.model_copy(update={"normalization": self.model_config.normalization})
-        self.sampler = CropSampler(self.training, self.plan.crop_size, config, self.device)
+        self.sampler = CropSampler(self.annotations.training, self.plan.crop_size, config, self.device)
+        self.gradients = Gradients(config, self.plan, self.fabric, self.network, self.sampler)
 
     def begin(self) -> TrainingStarted:
         """Say what was found and decided."""
-        if self.validation and self.config.epochs is None:
+        scored = self.validator.examples
+        if scored and self.config.epochs is None:
             # One image tells how long validation will take, and so how much of the budget to keep for the end.
             before = time.monotonic()
-            self.model().embed(self.validation[0].image, self.model_config.axes, precision=self.plan.precision)
-            self._keep_time_for_the_end((time.monotonic() - before) * len(self.validation))
+            self.model().embed(scored[0].image, self.model_config.axes, precision=self.plan.precision)
+            self._keep_time_for_the_end((time.monotonic() - before) * len(scored))
         return TrainingStarted(
-            n_images=len(self.training),
-            n_validation_images=len(self.validation),
-            n_objects=self.plan.statistics.n_objects,
+            n_images=len(self.annotations.training),
+            n_validation_images=len(self.annotations.validation),
+            n_objects=self.sampler.n_objects,
             crop_size=self.plan.crop_size,
             n_epochs=self.config.epochs,
             minutes=self.config.minutes if self.config.epochs is None else None,
@@ -187,7 +156,7 @@ class TrainingRun:
             # Dropout draws from torch's global generator: seed it for this step only, and give it back as it was.
             with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
                 torch.manual_seed(int(rng.integers(2**62)))
-                sums = self._gradients(rng)
+                sums = self.gradients(rng)
             if not math.isfinite(sums[0]):
                 raise ComputeError(
                     f"The loss became {sums[0]} at step {self.state.step}; train with a lower learning rate, "
@@ -215,27 +184,6 @@ class TrainingRun:
             progress=self.schedule.progress(self.state.step),
         )
 
-    def _gradients(self, rng: np.random.Generator) -> list[float]:
-        """Add up gradients of the step's batches; loss and its terms, averaged."""
-        sums = [0.0] * 4
-        parts = self.config.virtual_batches
-        weights = (self.config.weight_instance, self.config.weight_variance, self.config.weight_seed)
-        for part in range(parts):
-            batch = self.sampler.draw(self.plan.batch_size, rng)
-            with self.fabric.no_backward_sync(self.network, enabled=part < parts - 1):
-                terms = spatial_embedding_loss_terms(
-                    self.network(batch.images.contiguous(memory_format=self.memory_format)),
-                    batch.instances,
-                    batch.centers,
-                    self.model_config.grid_spacing,
-                    self.plan.foreground_weight,
-                    weights,
-                    batch.ignore,
-                )
-                self.fabric.backward(terms.total / parts)
-            sums = [a + float(b.detach()) / parts for a, b in zip(sums, terms, strict=True)]
-        return sums
-
     def model(self, weights: dict[str, torch.Tensor] | None = None) -> Model:
         """The averaged network as a model of its own, or one with the given weights."""
         # A copy, not a new network: that would draw random numbers for weights that are replaced at once.
@@ -255,14 +203,17 @@ class TrainingRun:
         epoch = (self.state.step - 1) // self.plan.steps_per_epoch
         steps = self.state.step - epoch * self.plan.steps_per_epoch
         scores = None
-        if self.validation and self.fabric.global_rank == 0 and (is_last or self._should_validate(epoch)):
+        if self.validator.examples and self.fabric.global_rank == 0 and (is_last or self._should_validate(epoch)):
             scores = self._validate(should_stop)
             if scores is None:
                 return None
         # Of equals the later: it has seen more.
-        is_best = scores is not None and (self.state.best_score is None or scores.ap_mean >= self.state.best_score)
+        is_best = scores is not None and (
+            not self.validator.chooses_model or self.state.best_score is None or scores.ap_mean >= self.state.best_score
+        )
         if scores is not None and is_best:
             self.state.best_score = scores.ap_mean
+        if is_best and self.validator.chooses_model:
             self.best = {k: v.detach().clone() for k, v in self.average.network.state_dict().items()}
         means = [value / steps for value in self.state.sums]
         row = EpochFinished(
@@ -300,6 +251,39 @@ class TrainingRun:
         # A last score, maps in float32 and in the reduced precision, and the choice of thresholds.
         self.schedule.reserve = max(self.schedule.reserve, 2.0 + 6.0 * seconds)
 
+    def starts_epoch(self) -> bool:
+        """Whether the next step is the first of an epoch."""
+        return self.state.step % self.plan.steps_per_epoch == 0
+
+    def take_up_labels(self, examples: Sequence[Example]) -> LabelsUpdated:
+        """Learn from new or changed labels from now on; crops, batches and weights of the loss stay as they are.
+
+        Raises
+        ------
+        DataError
+            If an image is of another kind than the others.
+        """
+        before = time.monotonic()
+        changed, is_validation_other = self.annotations.update(examples)
+        n_changed = self.sampler.update(changed)
+        self.state.data = self.annotations.names_and_shapes()["data"]
+        self.validator = self.annotations.validator()
+        if is_validation_other:
+            # Scores against other labels say nothing about those before.
+            self.state.best_score, self.best = None, None
+        self._measure_objects()
+        return LabelsUpdated(
+            n_images=len(self.annotations.training),
+            n_objects=self.sampler.n_objects,
+            n_changed=n_changed,
+            seconds=time.monotonic() - before,
+        )
+
+    def _measure_objects(self) -> None:
+        sizes = self.sampler.object_sizes()
+        prediction = self.model_config.prediction.model_copy(update={"min_object_size": sizes.min_size // 2})
+        self.model_config = self.model_config.model_copy(update={"object_sizes": sizes, "prediction": prediction})
+
     def between_steps(self, preview: Callable[[], Example | None] | None) -> Generator[TrainingEvent, None, None]:
         """Save and show the state of things when it is time."""
         now = time.monotonic()
@@ -332,11 +316,7 @@ class TrainingRun:
         if self.run_folder is None or self.fabric.global_rank != 0:
             return
         self.state.seconds = self.clock.seconds()
-        tensors = {f"network.{k}": v for k, v in self.bare.state_dict().items()}
-        if self.average.network is not self.bare:
-            tensors |= {f"average.{k}": v for k, v in self.average.network.state_dict().items()}
-        tensors |= {f"best.{k}": v for k, v in (self.best or {}).items()}
-        tensors |= {f"optimizer.{k}": v for k, v in flatten_optimizer(self.optimizer).items()}
+        tensors = collect_tensors(self.bare, self.average.network, self.best, self.optimizer)
         save_checkpoint(self.run_folder, self.state, tensors)
         self.last_save = time.monotonic()
         yield CheckpointSaved(self.run_folder, self.state.step // self.plan.steps_per_epoch)
@@ -356,17 +336,12 @@ class TrainingRun:
             return Message(f"Nothing to resume in {self.run_folder}; training starts from the beginning.", "warning")
         state, tensors = loaded
         check_same_run(self.state, state)
-        self.state = dataclasses.replace(state, settings=self.state.settings)
+        kept = {"settings", "data", "validation"}
+        self.state = dataclasses.replace(state, **{name: getattr(self.state, name) for name in kept})
+        self.plan = self.gradients.plan = self.plan.going_on(state)
+        self.schedule.steps_per_epoch, self.sampler.crop_size = self.plan.steps_per_epoch, self.plan.crop_size
         self.clock.before = state.seconds
-
-        def part(name: str) -> dict[str, torch.Tensor]:
-            return {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}
-
-        self.bare.load_state_dict(part("network"))
-        if self.average.network is not self.bare:
-            self.average.network.load_state_dict(part("average"))
-        self.best = part("best") or None
-        restore_optimizer(self.optimizer, part("optimizer"))
+        self.best = restore_tensors(tensors, self.bare, self.average.network, self.optimizer)
         return Message(f"Resumed after {state.step} steps ({state.seconds / 60:.1f} minutes).")
 
     def finish(self, stopped: bool) -> Generator[TrainingEvent, None, TrainingResult]:
@@ -374,7 +349,7 @@ class TrainingRun:
         yield from self.save()
         model = self.model(self.best)
         prediction = self.model_config.prediction
-        if not stopped and self.validation and self.fabric.global_rank == 0:
+        if not stopped and self.validator.examples and self.fabric.global_rank == 0:
             prediction, message = self.validator.choose_prediction(model, prediction, self.plan.precision)
             if message is not None:
                 yield message
@@ -393,9 +368,10 @@ class TrainingRun:
             "batch_size": self.plan.batch_size,
             "steps": self.state.step,
             "seconds": round(self.clock.seconds(), 1),
-            "n_images": len(self.training),
-            "n_validation_images": len(self.validation),
-            "n_objects": self.plan.statistics.n_objects,
+            "n_images": len(self.annotations.training),
+            "n_validation_images": len(self.annotations.validation),
+            "n_objects": self.sampler.n_objects,
+            "n_held_out_objects": self.annotations.n_held_out,
             "precision": self.plan.precision,
             "device": str(self.device),
             "best_score": self.state.best_score,

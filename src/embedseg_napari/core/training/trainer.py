@@ -21,6 +21,7 @@ from embedseg_napari.core.errors import SettingsError
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.model.model import Model, load_model
 from embedseg_napari.core.runs import drain, is_main_process, never
+from embedseg_napari.core.training.annotations import Annotations
 from embedseg_napari.core.training.planning import plan_training
 from embedseg_napari.core.training.run import TrainingRun
 
@@ -58,6 +59,11 @@ class Trainer:
         `time.monotonic` at the start of the program; a time budget counts from there.
     preview : callable, optional
         Called now and then; returns an Example the current network shall be shown on, or None.
+    updates : callable, optional
+        Called in the training's thread at the start of each epoch; returns the Examples that are new or changed since
+        the last call, or None. One with the name of an image known already replaces it, others join the training
+        images. Arrays handed over must not be written to afterwards; the image of a replaced Example is best the same
+        array, which is then not normalised again.
     """
 
     def __init__(
@@ -71,6 +77,7 @@ class Trainer:
         resume: bool = False,
         started: float | None = None,
         preview: Callable[[], Example | None] | None = None,
+        updates: Callable[[], Sequence[Example] | None] | None = None,
     ) -> None:
         self.config = config
         self.training = from_arrays(training, ignore_label=config.ignore_label)
@@ -83,6 +90,7 @@ class Trainer:
         self.resume = resume
         self.started = time.monotonic() if started is None else started
         self.preview = preview
+        self.updates = updates
 
     def run(self, should_stop: Callable[[], bool] = never) -> Generator[TrainingEvent, None, TrainingResult]:
         """Train, telling what happens; the generator's value is the TrainingResult.
@@ -102,14 +110,18 @@ class Trainer:
         ComputeError
             If the device is missing, runs out of memory, or the loss stops being a number.
         """
+        if self.updates is not None and self.config.devices > 1:
+            raise SettingsError("Labels cannot change while several devices train; set devices to 1.")
         for warning in check_examples([*self.training, *(self.validation or [])]):
             yield Message(warning, "warning")
         sparse = describe_sparse(self.training)
         if sparse is not None:
             yield Message(sparse)
-        training, validation = self._split()
+        annotations = Annotations(self.config, *self._split())
+        if annotations.n_held_out:
+            yield Message(f"{annotations.n_held_out} objects are held out for a score and not trained on.")
         start = self.start_from
-        plan = plan_training(self.config, training, None if start is None else start.config, self.device)
+        plan = plan_training(self.config, annotations.training, None if start is None else start.config, self.device)
         if plan.statistics.n_open:
             yield Message(
                 f"{plan.statistics.n_open} of {plan.statistics.n_objects} objects are cut off by unknown voxels above "
@@ -117,7 +129,7 @@ class Trainer:
             )
         if start is not None and start.config.normalization != self.config.normalization:
             yield Message("Intensities are normalised as for the start model, not as in the settings.")
-        run = TrainingRun(self.config, plan, training, validation, self.started, self.run_folder, start)
+        run = TrainingRun(self.config, plan, annotations, self.started, self.run_folder, start)
         if self.resume:
             yield run.take_up_checkpoint()
         yield run.begin()
@@ -131,10 +143,18 @@ class Trainer:
                     yield row
             if stopped or progress >= 1.0:
                 break
+            if run.starts_epoch():
+                examples = self._new_labels()
+                if examples:
+                    yield run.take_up_labels(examples)
             yield run.step(progress)
             progress, stopped = run.progress(should_stop)
             yield from run.between_steps(self.preview)
         return (yield from run.finish(stopped))
+
+    def _new_labels(self) -> list[Example]:
+        given = None if self.updates is None else self.updates()
+        return from_arrays(given, ignore_label=self.config.ignore_label) if given else []
 
     def _split(self) -> tuple[list[Example], list[Example]]:
         if self.validation is not None:

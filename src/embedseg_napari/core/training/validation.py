@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedseg_napari.core.evaluation.matching import match
+from embedseg_napari.core.evaluation.held_out import held_out_ious
+from embedseg_napari.core.evaluation.matching import IOU_THRESHOLDS, match
 from embedseg_napari.core.evaluation.thresholds import tune_thresholds
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.inference.clustering import cluster
@@ -43,6 +44,9 @@ class Validator:
     examples : sequence of Example
         Held-out images. Where objects overlap, the truth stays a stack of planes.
     """
+
+    chooses_model = True
+    """Whether the scores are sure enough to choose the model and its thresholds by."""
 
     def __init__(self, examples: Sequence[Example]) -> None:
         self.examples = examples
@@ -84,16 +88,8 @@ class Validator:
         """
         exact = self.embed(model, "float32", never)
         assert exact is not None
-        pairs = [(one, example.instances) for one, example in zip(exact, self.examples, strict=True)]
-        best = tune_thresholds(
-            pairs,
-            min_object_size=settings.min_object_size,
-            standard_errors=2.0,
-            ignore=[example.ignore for example in self.examples],
-        )
-        settings = settings.model_copy(
-            update={"seed_threshold": best.seed_threshold, "foreground_threshold": best.foreground_threshold}
-        )
+        if self.chooses_model:
+            settings = self._with_best_thresholds(exact, settings)
         if precision == "float32":
             return settings, None
         reduced = self.embed(model, precision, never)
@@ -101,3 +97,47 @@ class Validator:
         if self.score(reduced, settings).ap_mean >= self.score(exact, settings).ap_mean - PRECISION_TOLERANCE:
             return settings.model_copy(update={"precision": precision}), None
         return settings, Message(f"Prediction stays in float32: {precision} lowers the score on the held-out images.")
+
+    def _with_best_thresholds(self, exact: Sequence[EmbeddingMaps], settings: PredictionConfig) -> PredictionConfig:
+        pairs = [(one, example.instances) for one, example in zip(exact, self.examples, strict=True)]
+        best = tune_thresholds(
+            pairs,
+            min_object_size=settings.min_object_size,
+            standard_errors=2.0,
+            ignore=[example.ignore for example in self.examples],
+        )
+        return settings.model_copy(
+            update={"seed_threshold": best.seed_threshold, "foreground_threshold": best.foreground_threshold}
+        )
+
+
+class HeldOutValidator(Validator):
+    """Scores objects held out of images whose other objects are trained on: the fraction of them that is found.
+
+    What is predicted elsewhere does not count, so these scores say how many objects will be found and how well they
+    are outlined, but not how many are invented. They are few, too, and become others as labels are added. So they are
+    told but choose nothing: the last state of the network is kept, with the usual thresholds.
+
+    Parameters
+    ----------
+    held_out : sequence of (Example, ids)
+        Images with all their labels, and which of the objects were held out.
+    """
+
+    chooses_model = False
+
+    def __init__(self, held_out: Sequence[tuple[Example, np.ndarray]]) -> None:
+        super().__init__([example for example, _ in held_out])
+        self.ids = [ids for _, ids in held_out]
+
+    def score(self, maps: Sequence[EmbeddingMaps], settings: PredictionConfig) -> Scores:
+        """Cluster the maps; fraction of the held-out objects of all images that is found."""
+        values = []
+        for example, ids, one in zip(self.examples, self.ids, maps, strict=True):
+            labels = cluster(
+                one, settings.seed_threshold, settings.foreground_threshold, settings.min_object_size, settings.seeds
+            )
+            values.append(held_out_ious(labels, example, ids))
+        ious = np.concatenate(values)
+        found = [float((ious >= threshold).mean()) for threshold in IOU_THRESHOLDS]
+        return Scores(found[0], float(np.mean(found)))

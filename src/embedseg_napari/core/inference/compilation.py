@@ -1,0 +1,41 @@
+"""Compiling inner loops with numba: for one signature each, when their module is imported."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from numba import njit, types
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
+
+
+def array(kind: Any, ndim: int = 1) -> Any:
+    """An array that is written to."""
+    return types.Array(kind, ndim, "C")
+
+
+def given(kind: Any, ndim: int = 1) -> Any:
+    """An array that is only read; writable ones fit as well."""
+    return types.Array(kind, ndim, "C", readonly=True)
+
+
+F4, F8, I4, I8, U1, U4, U8 = (
+    types.float32, types.float64, types.int32, types.int64, types.uint8, types.uint32, types.uint64,
+)  # fmt: skip
+
+
+def compiled(signature: Any) -> Callable[[Any], Any]:
+    """Compile for one signature, now; keep the machine code on disk where that can be written."""
+
+    def compile_(function: Any) -> Any:
+        try:
+            return njit(signature, nogil=True, cache=True)(function)
+        except (RuntimeError, OSError) as error:
+            logger.info("No place for compiled code (%s); it will be compiled at each start.", error)
+            return njit(signature, nogil=True)(function)
+
+    return compile_

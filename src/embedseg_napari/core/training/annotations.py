@@ -1,0 +1,105 @@
+"""The labels a training learns from, which may change while it runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from embedseg_napari.core.data.checks import check_alike
+from embedseg_napari.core.data.splitting import hold_out_objects, object_ids
+from embedseg_napari.core.training.validation import HeldOutValidator, Validator
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from embedseg_napari.core.config import TrainingConfig
+    from embedseg_napari.core.data.pairs import Example
+
+
+class Annotations:
+    """Images to train on and to validate on, known by their names.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+        Says which part of the objects is held out where no images are.
+    annotated : sequence of Example
+        Images to train on, with all their labels.
+    validation : sequence of Example
+        Images to validate on; may be empty.
+    """
+
+    def __init__(self, config: TrainingConfig, annotated: Sequence[Example], validation: Sequence[Example]) -> None:
+        self.config = config
+        self.annotated, self.validation = list(annotated), list(validation)
+        self.training: list[Example] = []
+        """As to be trained on: objects held out are unknown pixels."""
+        self.held_out: list[np.ndarray] = []
+        """Ids of the objects held out of each training image."""
+        self._hold_out()
+
+    def _hold_out(self) -> None:
+        fraction = 0.0 if self.validation else self.config.validation_objects
+        if fraction == 0:
+            self.training, self.held_out = list(self.annotated), [np.zeros(0, np.int64)] * len(self.annotated)
+            return
+        total = sum(len(object_ids(example)) for example in self.annotated)
+        pairs = [hold_out_objects(example, fraction, self.config.seed, total) for example in self.annotated]
+        self.training, self.held_out = [one for one, _ in pairs], [ids for _, ids in pairs]
+
+    @property
+    def n_held_out(self) -> int:
+        """Objects held out."""
+        return sum(len(ids) for ids in self.held_out)
+
+    def validator(self) -> Validator:
+        """What scores the network: on whole images if there are any, else on the objects held out."""
+        if self.validation or self.n_held_out == 0:
+            return Validator(self.validation)
+        pairs = zip(self.annotated, self.held_out, strict=True)
+        return HeldOutValidator([(example, ids) for example, ids in pairs if len(ids)])
+
+    def names_and_shapes(self) -> dict[str, Any]:
+        """Name and shape of every image (``data``), and of those to validate on alone (``validation``)."""
+        data = [[example.name, list(example.image.shape)] for example in [*self.annotated, *self.validation]]
+        return {"data": data, "validation": data[len(self.annotated) :]}
+
+    def update(self, examples: Sequence[Example]) -> tuple[list[Example], bool]:
+        """Replace images of known names, and add the others to those to train on.
+
+        Returns
+        -------
+        changed : list of Example
+            Images to train on that are new or other than before.
+        is_validation_other : bool
+            Whether an image to validate on was replaced.
+
+        Raises
+        ------
+        DataError
+            If an image is of another kind than the others.
+        """
+        check_alike([*self.annotated[:1], *examples])
+        before = dict(zip((e.name for e in self.annotated), self.held_out, strict=True))
+        is_validation_other = False
+        for example in examples:
+            # A name in both lists means the image that is trained on.
+            for images in (self.annotated, self.validation):
+                places = [place for place, known in enumerate(images) if known.name == example.name]
+                if places:
+                    images[places[0]] = example
+                    is_validation_other |= images is self.validation
+                    break
+            else:
+                self.annotated.append(example)
+        self._hold_out()
+        given = {example.name for example in examples}
+        changed = [
+            one
+            for one, ids in zip(self.training, self.held_out, strict=True)
+            # The tenth object sets some objects aside in all images.
+            if one.name in given or not np.array_equal(ids, before[one.name])
+        ]
+        return changed, is_validation_other

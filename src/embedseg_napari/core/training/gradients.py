@@ -1,0 +1,57 @@
+"""Gradients of one optimiser step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from embedseg_napari.core.losses.spatial_embedding import spatial_embedding_loss_terms
+
+if TYPE_CHECKING:
+    import lightning_fabric
+    import numpy as np
+
+    from embedseg_napari.core.config import TrainingConfig
+    from embedseg_napari.core.data.crops import CropSampler
+    from embedseg_napari.core.training.planning import TrainingPlan
+
+
+def memory_format(ndim: int) -> torch.memory_format:
+    """The order of values in memory that convolutions are quickest with."""
+    return torch.channels_last if ndim == 2 else torch.channels_last_3d
+
+
+@dataclass(slots=True)
+class Gradients:
+    """Adds up the gradients of the batches of a step."""
+
+    config: TrainingConfig
+    plan: TrainingPlan
+    fabric: lightning_fabric.Fabric
+    network: Any
+    """As set up by Fabric."""
+    sampler: CropSampler
+
+    def __call__(self, rng: np.random.Generator) -> list[float]:
+        """Draw batches with `rng` and go backward; loss and its terms, averaged over the batches."""
+        sums = [0.0] * 4
+        parts = self.config.virtual_batches
+        weights = (self.config.weight_instance, self.config.weight_variance, self.config.weight_seed)
+        for part in range(parts):
+            batch = self.sampler.draw(self.plan.batch_size, rng)
+            images = batch.images.contiguous(memory_format=memory_format(batch.images.ndim - 2))
+            with self.fabric.no_backward_sync(self.network, enabled=part < parts - 1):
+                terms = spatial_embedding_loss_terms(
+                    self.network(images),
+                    batch.instances,
+                    batch.centers,
+                    self.plan.model_config.grid_spacing,
+                    self.plan.foreground_weight,
+                    weights,
+                    batch.ignore,
+                )
+                self.fabric.backward(terms.total / parts)
+            sums = [a + float(b.detach()) / parts for a, b in zip(sums, terms, strict=True)]
+        return sums

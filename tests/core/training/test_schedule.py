@@ -1,0 +1,30 @@
+"""Learning rates over a training."""
+
+from __future__ import annotations
+
+import pytest
+
+from embedseg_napari.core.config import TrainingConfig
+from embedseg_napari.core.training.schedule import Clock, Schedule
+
+
+def rates(name, warmup):
+    config = TrainingConfig(epochs=10, minutes=None, schedule=name, warmup=warmup, learning_rate=0.01)
+    schedule = Schedule(config, 10, Clock())
+    return [schedule.learning_rate(step, schedule.progress(step)) for step in range(100)]
+
+
+def test_the_constant_stays_once_it_has_risen():
+    found = rates("constant", 0.2)
+    assert found[20:] == [0.01] * 80
+    assert 0 < found[0] < 0.002
+    assert found[:20] == sorted(found[:20])
+    assert rates("constant", 0.0) == [0.01] * 100
+
+
+@pytest.mark.parametrize("name", ["cosine", "polynomial"])
+def test_the_others_fall(name):
+    found = rates(name, 0.0)
+    assert found == sorted(found, reverse=True)
+    assert found[0] == 0.01
+    assert found[-1] < 0.002
