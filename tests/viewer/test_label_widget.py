@@ -357,3 +357,17 @@ def test_removing_layers_while_training_is_harmless(viewer, panel, blobs, qtbot,
     panel.stop.click()
     finish(panel, qtbot)
     assert panel.saved.path.exists()
+
+
+def test_label_and_train_for_real(viewer, open_panel, blobs, qtbot):
+    panel = open_panel(PANEL)
+    paint_truth(panel, begin(viewer, panel, blobs), 4)
+    panel.settings.more.set_values({"epochs": 2, "steps_per_epoch": 1, "crop_size": (32, 32), "batch_size": 1})
+    for number in (1, 2):
+        panel.train.click()
+        with qtbot.waitSignal(panel.background.finished, timeout=120000):
+            pass
+        assert panel.saved.steps == 2
+        assert len(panel.keeper.place.rounds) == number
+    assert LABELS in viewer.layers
+    assert panel.settings.start_from() == panel.saved.path

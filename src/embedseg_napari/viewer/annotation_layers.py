@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from colorsys import hsv_to_rgb
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.utils.colormaps import label_colormap
+from napari.utils.colormaps import CyclicLabelColormap
 from psygnal import Signal
 
 from embedseg_napari.core.annotation.edits import fill_between_planes
@@ -23,7 +24,6 @@ from embedseg_napari.viewer.layers import RESULT, array_of, is_shown, layer_axes
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Shapes
-    from napari.utils.colormaps import CyclicLabelColormap
     from napari.viewer import Viewer
     from numpy.typing import NDArray
 
@@ -307,10 +307,12 @@ class AnnotationLayers:
 
 def annotation_colors() -> CyclicLabelColormap:
     """Colours of objects, repeated after `COLOR_CYCLE` of them; painted background is grey and nothing else is."""
-    colors = label_colormap(COLOR_CYCLE)
-    values = np.array(colors.colors)[: COLOR_CYCLE + 1]
-    values[(BACKGROUND - 1) % (len(values) - 1) + 1] = GREY
-    return type(colors)(name="annotation", colors=values, background_value=0)
+    colors = np.zeros((COLOR_CYCLE + 1, 4), np.float32)
+    for row in range(1, COLOR_CYCLE + 1):
+        # Steps of the golden ratio keep hues of neighbouring numbers apart.
+        colors[row] = (*hsv_to_rgb(0.618034 * row % 1, (1.0, 0.7, 0.85)[row % 3], (1.0, 0.85)[row % 2]), 1)
+    colors[(BACKGROUND - 1) % COLOR_CYCLE + 1] = GREY
+    return CyclicLabelColormap(name="annotation", colors=colors, background_value=0)
 
 
 def outlines(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:

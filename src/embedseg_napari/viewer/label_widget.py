@@ -19,7 +19,14 @@ from qtpy.QtWidgets import (
 )
 
 from embedseg_napari.core.errors import EmbedSegError
-from embedseg_napari.core.events import EpochFinished, Message, PreviewReady, StepFinished, TrainingStarted
+from embedseg_napari.core.events import (
+    EpochFinished,
+    LabelsUpdated,
+    Message,
+    PreviewReady,
+    StepFinished,
+    TrainingStarted,
+)
 from embedseg_napari.viewer.annotation_box import AnnotationBox
 from embedseg_napari.viewer.label_training import LabelTraining, RoundRequest
 from embedseg_napari.viewer.models import models, read_config
@@ -309,6 +316,8 @@ class LabelWidget(QWidget):
                 self.progress.show_epoch(event)
             case TrainingStarted():
                 self.progress.show_start(event)
+            case LabelsUpdated():
+                self.progress.numbers.setText(f"What you painted has joined: {event.n_objects:,} objects now.")
             case Message():
                 self.progress.show_message(event)
 
