@@ -141,11 +141,11 @@ class AnnotationLayers:
 
     def new_object(self, layer: object = None) -> None:
         """Paint with the next free label."""
-        self._paint(next_free_label(self.array()))
+        self.paint_with(next_free_label(self.array()))
 
     def background(self, layer: object = None) -> None:
         """Paint background; objects are not painted over."""
-        self._paint(BACKGROUND)
+        self.paint_with(BACKGROUND)
 
     def erase(self) -> None:
         """Make pixels unlabelled again."""
@@ -233,9 +233,10 @@ class AnnotationLayers:
 
     def raise_to_top(self) -> None:
         """Bring the user's own layers above the others."""
-        for layer in (self.labels, self.regions):
-            layers = self.viewer.layers
-            if layer is not None and layers.index(layer) < len(layers) - 2:
+        layers = self.viewer.layers
+        own = [layer for layer in (self.labels, self.regions) if layer is not None]
+        if any(layer not in own for layer in layers[len(layers) - len(own) :]):
+            for layer in own:
                 layers.move(layers.index(layer), len(layers))
 
     def _labels(self) -> Labels:
@@ -243,7 +244,8 @@ class AnnotationLayers:
             raise AnnotationError("Press Annotate first: there is nothing to paint on.")
         return self.labels
 
-    def _paint(self, label: int) -> None:
+    def paint_with(self, label: int) -> None:
+        """Choose the brush and a label; with background, objects are not painted over."""
         labels = self._labels()
         self.viewer.layers.selection.active = labels
         labels.selected_label = label

@@ -8,17 +8,15 @@ from napari.utils.theme import get_theme
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import (
     QCheckBox,
-    QFrame,
     QGroupBox,
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
 
-from embedseg_napari.core.errors import EmbedSegError
+from embedseg_napari.core.errors import EmbedSegError, ModelError
 from embedseg_napari.core.events import (
     EpochFinished,
     LabelsUpdated,
@@ -28,8 +26,10 @@ from embedseg_napari.core.events import (
     TrainingStarted,
 )
 from embedseg_napari.viewer.annotation_box import AnnotationBox
+from embedseg_napari.viewer.fitting_scroll import FittingScroll
 from embedseg_napari.viewer.label_training import LabelTraining, RoundRequest
 from embedseg_napari.viewer.models import models, read_config
+from embedseg_napari.viewer.review_box import ReviewBox
 from embedseg_napari.viewer.round_events import RoundEvents
 from embedseg_napari.viewer.session_box import SessionBox
 from embedseg_napari.viewer.session_keeper import SessionKeeper
@@ -82,6 +82,7 @@ class LabelWidget(QWidget):
             self.settings.layout().setRowVisible(row, False)
         self.output = OutputPlace()
         self.view = TrainingView(napari_viewer)
+        self.review = ReviewBox(self.annotation.layers, self.view)
         self.preview_on = QCheckBox("Show the current prediction of the part in view")
         self.preview_on.setChecked(True)
         self.progress = TrainingProgress(self.preview_on)
@@ -104,6 +105,7 @@ class LabelWidget(QWidget):
         self.preview_on.toggled.connect(self._switch_preview)
         self.progress.segment_wanted.connect(self._segment)
         self.progress.continue_wanted.connect(self.start)
+        self.review.search_wanted.connect(self.find_doubts)
         self.train.clicked.connect(lambda _: self.start())
         self.stop.clicked.connect(lambda _: self._stop())
         napari_viewer.events.theme.connect(self._on_theme)
@@ -121,6 +123,7 @@ class LabelWidget(QWidget):
             ("Annotate", (self.annotation, self.sessions)),
             ("Train", (self.settings, self.output)),
             ("Progress", (self.progress,)),
+            ("Review", (self.review,)),
         ):
             box = QGroupBox(title)
             column = QVBoxLayout(box)
@@ -129,15 +132,15 @@ class LabelWidget(QWidget):
             inner.addWidget(box)
             self.boxes.append(box)
         inner.addStretch(1)
-        area = QScrollArea()
-        area.setWidget(page)
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
+        for label in page.findChildren(QLabel):
+            if label.wordWrap():
+                # Names may be long words; they must not make the panel wide.
+                label.setMinimumWidth(1)
         buttons = QHBoxLayout()
         buttons.addWidget(self.train)
         buttons.addWidget(self.stop)
         layout = QVBoxLayout(self)
-        layout.addWidget(area, 1)
+        layout.addWidget(FittingScroll(page), 1)
         layout.addWidget(self.reason)
         layout.addLayout(buttons)
         self.setMinimumWidth(330)
@@ -151,11 +154,23 @@ class LabelWidget(QWidget):
 
     def _on_image(self) -> None:
         self.keeper.close()
+        self.review.clear()
         self.sessions.find()
         layers = self.annotation.layers
         if layers.image is not None:
             self.output.suggest(layers.image.name)
+            self._suggest_start()
         self._update_buttons()
+
+    def _suggest_start(self) -> None:
+        """Keep the chosen start model if it fits the image; else take a bundled one that does, or none."""
+        if self.settings.start_from() is not None and not self._start_problem():
+            return
+        for known in models.all():
+            if known.is_bundled and not self._misfit(known.path):
+                self.settings.start.setCurrentIndex(self.settings.paths.index(known.path))
+                return
+        self.settings.start.setCurrentIndex(0)
 
     def resume(self, folder: Path) -> None:
         """Go on with a session."""
@@ -221,9 +236,12 @@ class LabelWidget(QWidget):
         return self.annotation.problem() or self._start_problem() or self.output.problem()
 
     def _start_problem(self) -> str:
-        path, layers = self.settings.start_from(), self.annotation.layers
-        if path is None or layers.image is None:
-            return ""
+        path = self.settings.start_from()
+        return "" if path is None or self.annotation.layers.image is None else self._misfit(path)
+
+    def _misfit(self, path: Path) -> str:
+        """Why training on the image cannot start from a model; empty if it can."""
+        layers = self.annotation.layers
         try:
             config = read_config(path)
         except EmbedSegError as error:
@@ -338,6 +356,17 @@ class LabelWidget(QWidget):
         self.job = None
         self.output.suggest(self.output.name.text(), anew=True)
         self._update_buttons()
+        if self.saved is not None and self.saved.path is not None and self.annotation.layers.image == self.learned:
+            self.review.start(self.saved.path, self.settings.device.currentText())
+
+    def find_doubts(self) -> None:
+        """Look for doubtful objects with the model that the next round would start from."""
+        model = self.settings.start_from()
+        problem = self._start_problem() or ("" if model else "Train first, or choose a model under Start from.")
+        if problem or model is None:
+            report_error(ModelError(problem))
+        else:
+            self.review.start(model, self.settings.device.currentText())
 
     def _stop(self) -> None:
         if self.background is not None:
@@ -372,6 +401,7 @@ class LabelWidget(QWidget):
             return
         self.is_closed = True
         self.viewer.events.theme.disconnect(self._on_theme)
+        self.review.clear()
         place = self.keeper.close(keep_open=self.is_training)
         if self.is_training and self.background is not None and self.events is not None:
             # The round is written into the session when it ends.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from embedseg_napari.viewer.annotation_box import AnnotationBox
     from embedseg_napari.viewer.session_keeper import SessionKeeper
 
-MOST_SESSIONS = 15
+MOST_SESSIONS, MOST_LETTERS = 15, 24
 
 
 class SessionBox(QWidget):
@@ -83,9 +83,11 @@ class SessionBox(QWidget):
         is_offered = self.found is not None and self.box.layers.labels is None
         self.again.setVisible(is_offered)
         if is_offered and self.found is not None:
-            self.line.setText(f"This image was annotated before: session {self.found.name}, {_time_of(self.found)}.")
+            self.line.setText(
+                f"This image was annotated before: session {_short(self.found.name)}, {_time_of(self.found)}."
+            )
         elif place is not None and place.session is not None:
-            self.line.setText(f"Session {place.folder.name}: saved at {datetime.now():%H:%M:%S}.")
+            self.line.setText(f"Session {_short(place.folder.name)}: saved at {datetime.now():%H:%M:%S}.")
             self.line.setToolTip(str(place.folder))
         else:
             self.line.setText("What you paint is kept in a session, saved every 10 seconds.")
@@ -111,6 +113,10 @@ class SessionBox(QWidget):
             action.triggered.connect(lambda _, folder=folder: self.resume_wanted.emit(folder))
         if not folders:
             self.sessions_menu.addAction("No sessions yet").setEnabled(False)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= MOST_LETTERS else f"{name[: MOST_LETTERS - 1]}…"
 
 
 def _time_of(folder: Path) -> str:
