@@ -28,11 +28,13 @@ from embedseg_napari.core.events import (
 from embedseg_napari.viewer.annotation_box import AnnotationBox
 from embedseg_napari.viewer.fitting_scroll import FittingScroll
 from embedseg_napari.viewer.label_training import LabelTraining, RoundRequest
-from embedseg_napari.viewer.models import models, read_config
+from embedseg_napari.viewer.models import models
 from embedseg_napari.viewer.review_box import ReviewBox
 from embedseg_napari.viewer.round_events import RoundEvents
 from embedseg_napari.viewer.session_box import SessionBox
+from embedseg_napari.viewer.session_flow import restore_round, show_session
 from embedseg_napari.viewer.session_keeper import SessionKeeper
+from embedseg_napari.viewer.start_model import misfit, suggested_start
 from embedseg_napari.viewer.training_progress import TrainingProgress
 from embedseg_napari.viewer.training_settings import OutputPlace, TrainingSettings
 from embedseg_napari.viewer.training_view import TrainingView
@@ -159,74 +161,26 @@ class LabelWidget(QWidget):
         layers = self.annotation.layers
         if layers.image is not None:
             self.output.suggest(layers.image.name)
-            self._suggest_start()
+            start = suggested_start(self.settings.start_from(), layers)
+            self.settings.start.setCurrentIndex(self.settings.paths.index(start))
         self._update_buttons()
-
-    def _suggest_start(self) -> None:
-        """Keep the chosen start model if it fits the image; else take a bundled one that does, or none."""
-        if self.settings.start_from() is not None and not self._start_problem():
-            return
-        for known in models.all():
-            if known.is_bundled and not self._misfit(known.path):
-                self.settings.start.setCurrentIndex(self.settings.paths.index(known.path))
-                return
-        self.settings.start.setCurrentIndex(0)
 
     def resume(self, folder: Path) -> None:
         """Go on with a session."""
         try:
-            self._show_session(folder)
+            model = show_session(self.viewer, self.annotation, self.keeper, folder)
+            if model is not None:
+                self.settings.choose_start(model)
         except EmbedSegError as error:
             report_error(error)
         self.annotation.count()
-        self.sessions.refresh()
-
-    def _show_session(self, folder: Path) -> None:
-        layers = self.annotation.layers
-        annotation = self.keeper.resume(folder)
-        place = self.keeper.place
-        assert place is not None
-        assert place.session is not None
-        session = place.session
-        entry = session.image(session.image_names[0])
-        if layers.image is None or layers.image.name != entry.name or layers.shape != entry.spatial_shape:
-            picture = session.load_image(entry.name)
-            channel, n = [1.0] * ("C" in entry.axes), len(entry.spatial_shape)
-            image = self.viewer.add_image(
-                picture.array,
-                name=entry.name,
-                axis_labels=tuple(entry.axes.lower()),
-                scale=None if entry.spacing is None else [*channel, *entry.spacing],
-                units=None if entry.unit is None else ["pixel"] * len(channel) + [entry.unit] * n,
-            )
-            # Choosing another image closes the session: take it up again.
-            self.annotation.image.choose(image)
-            annotation = self.keeper.resume(folder)
-            session = self.keeper.current_place().session or session
-        layers.make(annotation.labels)
-        layers.show_regions(annotation.regions)
-        layers.new_object()
-        if session.rounds:
-            self.settings.choose_start(session.model_path(session.rounds[-1].number))
 
     def go_back(self, number: int) -> None:
         """Bring back the annotation and the model of a round."""
-        place = self.keeper.place
-        if place is None or place.session is None or self.is_training:
-            return
         try:
-            snapshot = self.keeper.snapshot()
-            if snapshot is not None:
-                place.save(snapshot)
-            place.session.restore_round(number)
-            model = place.session.model_path(number)
-            annotation = place.session.load_annotation(place.session.image_names[0])
-            self.annotation.layers.make(annotation.labels)
-            self.annotation.layers.show_regions(annotation.regions)
-            self.settings.choose_start(model)
+            self.settings.choose_start(restore_round(self.annotation, self.keeper, number))
         except EmbedSegError as error:
             report_error(error)
-        self.annotation.layers.new_object()
         self.annotation.count()
 
     # Training
@@ -236,24 +190,7 @@ class LabelWidget(QWidget):
         return self.annotation.problem() or self._start_problem() or self.output.problem()
 
     def _start_problem(self) -> str:
-        path = self.settings.start_from()
-        return "" if path is None or self.annotation.layers.image is None else self._misfit(path)
-
-    def _misfit(self, path: Path) -> str:
-        """Why training on the image cannot start from a model; empty if it can."""
-        layers = self.annotation.layers
-        try:
-            config = read_config(path)
-        except EmbedSegError as error:
-            return str(error)
-        if config is None:
-            return ""
-        if (config.ndim, config.n_channels) != (layers.ndim, layers.n_channels):
-            return (
-                f"{path.stem} works on {config.ndim}D images with {config.n_channels} channel(s), this one is "
-                f"{layers.ndim}D with {layers.n_channels}; start from another model, or from nothing."
-            )
-        return ""
+        return misfit(self.settings.start_from(), self.annotation.layers)
 
     def _update_buttons(self) -> None:
         is_active = self.is_training
