@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("pyqtgraph")
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
 from embedseg_napari.core.annotation.session import AnnotationSession
@@ -373,3 +373,17 @@ def test_label_and_train_for_real(viewer, open_panel, blobs, qtbot):
         assert len(panel.keeper.place.rounds) == number
     assert LABELS in viewer.layers
     assert panel.settings.start_from() == panel.saved.path
+
+
+def test_a_stroke_of_the_mouse_paints_and_ctrl_z_takes_it_back(viewer, panel, blobs, qtbot):
+    begin(viewer, panel, blobs)
+    viewer.reset_view()
+    layer, canvas = panel.annotation.layers.labels, viewer.__wrapped__.window._qt_viewer.canvas.native
+    middle = canvas.rect().center()
+    QTest.mousePress(canvas, Qt.MouseButton.LeftButton, pos=middle)
+    QTest.mouseMove(canvas, middle + QPoint(6, 0))
+    QTest.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=middle + QPoint(6, 0))
+    assert (layer.data == 1).any()
+    qtbot.waitUntil(lambda: "1 object ·" in panel.annotation.line.text(), timeout=5000)
+    QTest.keyClick(canvas, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert not layer.data.any()

@@ -123,9 +123,9 @@ class LabelWidget(QWidget):
         self.boxes = []
         for title, contents in (
             ("Annotate", (self.annotation, self.sessions)),
+            ("Review", (self.review,)),
             ("Train", (self.settings, self.output)),
             ("Progress", (self.progress,)),
-            ("Review", (self.review,)),
         ):
             box = QGroupBox(title)
             column = QVBoxLayout(box)

@@ -140,6 +140,8 @@ class ReviewBox(QWidget):
             button.setEnabled(has_queue)
         for button in (self.accept, self.delete, self.repaint_button):
             button.setEnabled(is_here)
+        for button in (self.next, self.back, self.accept, self.delete, self.repaint_button):
+            button.setVisible(has_queue)
 
     def go_on(self) -> None:
         """Show the next place that is not annotated yet."""
