@@ -105,6 +105,19 @@ def test_only_what_changed_is_written(layers, qtbot):
     assert (file.stat().st_mtime_ns, file.stat().st_ino) == before
 
 
+@pytest.mark.parametrize("way", ["another image", "no layers"])
+def test_what_is_let_go_of_is_saved_first(layers, layer_viewer, qtbot, way):
+    keeper = SessionKeeper(layers)
+    layers.labels.data_setitem((np.array([1]), np.array([1])), 1)
+    if way == "another image":
+        layers.watch(layer_viewer.add_image(np.zeros((8, 8)), name="other"))
+    else:
+        layer_viewer.layers.clear()
+    (folder,) = list_sessions(keeper.folder)
+    with AnnotationSession.open(folder) as session:
+        assert session.load_annotation("cells").labels.sum() == 1
+
+
 def test_a_second_session_of_one_image_gets_a_folder_of_its_own(layers, qtbot):
     keeper = SessionKeeper(layers)
     for label in (1, 2):

@@ -49,6 +49,8 @@ class AnnotationLayers:
 
     changed = Signal()
     """Something was painted or drawn, or a layer was made or removed."""
+    leaving = Signal()
+    """The annotation is about to be let go of; it can still be read."""
 
     def __init__(self, viewer: Viewer) -> None:
         self.viewer = viewer
@@ -283,6 +285,7 @@ class AnnotationLayers:
 
     def _let_go(self) -> None:
         if self.labels is not None:
+            self.leaving.emit()
             events = self.labels.events
             for event in (events.paint, events.labels_update, events.set_data):
                 event.disconnect(self._on_change)
@@ -300,6 +303,7 @@ class AnnotationLayers:
     def _on_removed(self, event: object = None) -> None:
         is_gone = [layer is not None and not is_shown(self.viewer, layer) for layer in (self.labels, self.regions)]
         if is_gone[0]:
+            self.leaving.emit()
             self.labels = None
         if is_gone[1]:
             self.regions = None

@@ -74,6 +74,8 @@ class LabelWidget(QWidget):
         """Image layer that the running training learns from."""
         self.taken: Snapshot | None = None
         """What the running training has been given last."""
+        self.is_painted = False
+        """Whether the annotation may be other than that."""
         self.annotation = AnnotationBox(napari_viewer)
         self.keeper = SessionKeeper(self.annotation.layers)
         self.sessions = SessionBox(self.keeper, self.annotation)
@@ -98,6 +100,7 @@ class LabelWidget(QWidget):
         self.follow.setInterval(FOLLOW_MILLISECONDS)
         self.follow.timeout.connect(self.look)
 
+        self.annotation.layers.changed.connect(self._note)
         self.annotation.image_changed.connect(self._on_image)
         self.annotation.changed.connect(self._update_buttons)
         self.settings.changed.connect(self._update_buttons)
@@ -252,12 +255,17 @@ class LabelWidget(QWidget):
     def look(self) -> None:
         """Hand what was painted since to the training, and follow the eye."""
         self.view.update_part()
-        if self.job is None or self.annotation.layers.image != self.learned or self.annotation.problem():
+        is_same_image = self.annotation.layers.image == self.learned
+        if self.job is None or not self.is_painted or not is_same_image or self.annotation.problem():
             return
+        self.is_painted = False
         snapshot = self.keeper.snapshot()
         if snapshot is not None and not snapshot.is_same(self.taken):
             self.taken = snapshot
             self.job.offer(snapshot)
+
+    def _note(self) -> None:
+        self.is_painted = True
 
     def take_event(self, event: Any) -> None:
         """Show what a training says."""
@@ -339,6 +347,7 @@ class LabelWidget(QWidget):
         self.is_closed = True
         self.viewer.events.theme.disconnect(self._on_theme)
         self.review.clear()
+        self.annotation.layers.changed.disconnect(self._note)
         place = self.keeper.close(keep_open=self.is_training)
         if self.is_training and self.background is not None and self.events is not None:
             # The round is written into the session when it ends.

@@ -55,11 +55,15 @@ class SessionKeeper(QObject):
         self.timer.setInterval(SAVE_MILLISECONDS)
         self.timer.timeout.connect(self.save)
         layers.changed.connect(self._note)
+        layers.leaving.connect(self._leave)
 
     def _note(self) -> None:
         self._is_dirty = True
         if not self.timer.isActive():
             self.timer.start()
+
+    def _leave(self) -> None:
+        self.close()
 
     def snapshot(self) -> Snapshot | None:
         """Copy the annotation, in the GUI's thread; None where there is none."""
@@ -125,6 +129,7 @@ class SessionKeeper(QObject):
     def disconnect_layers(self) -> None:
         """Follow the annotation no longer."""
         self.layers.changed.disconnect(self._note)
+        self.layers.leaving.disconnect(self._leave)
 
     def _changed(self) -> Snapshot | None:
         """The annotation if it is other than on the disk."""
