@@ -12,7 +12,7 @@ import pytest
 from npe2 import PluginManager, PluginManifest
 
 ROOT = Path(__file__).resolve().parents[2]
-PANELS = ["EmbedSeg: Segment", "EmbedSeg: Train", "EmbedSeg: Evaluate"]
+PANELS = ["EmbedSeg: Segment", "EmbedSeg: Label & Train", "EmbedSeg: Train", "EmbedSeg: Evaluate"]
 
 
 @pytest.fixture(scope="module")

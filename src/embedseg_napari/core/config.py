@@ -190,7 +190,9 @@ class TrainingConfig(Settings):
         0.998, ge=0, lt=1, description="Decay per step of the running average of the weights; 0 turns it off."
     )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="Number format while training; auto takes bfloat16 where the processor has it."
+        "auto",
+        description="Number format while training; auto takes bfloat16 where the processor has it and is right with it "
+        "(in 3D only a GPU).",
     )
     center: Literal["medoid", "approximate-medoid", "centroid"] = Field(
         "medoid", description="What an object's pixels point to."

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from embedseg_napari.core.data.centers import CenterKind
     from embedseg_napari.core.data.pairs import Example
     from embedseg_napari.core.events import PreviewReady
+    from embedseg_napari.core.inference.segmentation import Segmentation
 
 MOST_PIXELS = {2: (512, 512), 3: (32, 128, 128)}
 """Part of an image that is previewed, pixels per axis (z, y, x): two cores predict it in about a second."""
@@ -231,24 +232,28 @@ class TrainingView:
         frame = self._frames.get(event.name)
         if frame is None or not self.is_on:
             return
-        put = self.previews.put
         if self.part is None:
-            put(show_image, IMAGE, event.image[0], frame=frame, colormap="gray")
+            self.previews.put(show_image, IMAGE, event.image[0], frame=frame, colormap="gray")
+        self.show_objects(event, frame)
+        if self.embeddings.is_on:
+            self._show_embeddings(event, frame)
+
+    def show_objects(self, found: PreviewReady | Segmentation, frame: Frame) -> None:
+        """Show labels, seeds and, hidden at first, the seed map of a preview or of a whole image."""
+        put = self.previews.put
         put(
-            show_image, SEED_MAP, event.seed_map, frame=frame, colormap="magma", contrast_limits=(0, 1), opacity=0.6,
-            blending="additive", visible=False,
+            show_image, SEED_MAP, found.maps.seed_map, frame=frame, colormap="magma", contrast_limits=(0, 1),
+            opacity=0.6, blending="additive", visible=False,
         )  # fmt: skip
-        put(show_labels, LABELS, event.labels, frame=frame, opacity=0.9, on_new=_outline)
+        put(show_labels, LABELS, found.labels, frame=frame, opacity=0.9, on_new=_outline)
         seeds = self.previews.get(SEEDS)
         if seeds is not None:
             seeds.selected_data = set()
         put(
-            show_points, SEEDS, event.centers, frame=frame, features={"score": np.asarray(event.scores)},
+            show_points, SEEDS, found.centers, frame=frame, features={"score": np.asarray(found.scores)},
             size=3, face_color="white", border_color="black", symbol="cross",
             canvas_size_limits=SEED_SCREEN_PIXELS,
         )  # fmt: skip
-        if self.embeddings.is_on:
-            self._show_embeddings(event, frame)
 
     def _show_embeddings(self, event: PreviewReady, frame: Frame) -> None:
         objects = self._truths.get(event.name)

@@ -94,7 +94,9 @@ def plan_training(
     weight = config.foreground_weight or (10.0 if statistics.ndim == 2 else statistics.background_over_foreground)
     precision = config.precision
     if precision == "auto":
-        precision = "bfloat16" if supports_bfloat16(target) else "float32"
+        # With PyTorch 2.13, bfloat16 gradients of 3D convolutions on a CPU read memory that nobody wrote: NaN comes up.
+        is_safe = statistics.ndim == 2 or target.type != "cpu"
+        precision = "bfloat16" if is_safe and supports_bfloat16(target) else "float32"
     model_config = _model_config(config, statistics, training, start_from)
     return TrainingPlan(statistics, target, precision, crop, batch, steps, weight, model_config)
 

@@ -1,0 +1,165 @@
+"""Choosing an image and annotating it: buttons, and a line that counts what is done and says what is missing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari.layers import Image
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from embedseg_napari.core.errors import EmbedSegError
+from embedseg_napari.viewer.annotation_layers import AnnotationLayers
+from embedseg_napari.viewer.layers import RESULT
+from embedseg_napari.viewer.pair_list import LayerBox
+from embedseg_napari.viewer.preview_layers import is_preview
+from embedseg_napari.viewer.worker import report_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari.viewer import Viewer
+
+    from embedseg_napari.core.annotation.states import AnnotationCounts
+
+LEAST_OBJECTS = 3
+"""Fewer teach a network nothing that holds for others."""
+COUNT_MILLISECONDS = 200
+"""After the last stroke, so that counting does not disturb painting."""
+
+
+class AnnotationBox(QWidget):
+    """The first part of the panel.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+        Whose images can be annotated.
+    """
+
+    image_changed = Signal()
+    changed = Signal()
+    """The annotation is other than before, or was counted anew."""
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__()
+        self.layers = AnnotationLayers(viewer)
+        self.counts: AnnotationCounts | None = None
+        self.fault = ""
+        self.image = LayerBox(
+            viewer, Image, is_wanted=lambda layer: RESULT not in layer.metadata and not is_preview(layer)
+        )
+        self.image.setToolTip("The image to annotate.")
+        self.annotate = self._button(
+            "Annotate", "Add a layer to paint on, with the image's place and pixel size.", self.layers.make
+        )
+        self.new = self._button(
+            "New object (N)", "Paint another object: takes the next free label.", self.layers.new_object
+        )
+        self.background = self._button(
+            "Background (B)", "Paint what is surely no object; objects are not painted over.", self.layers.background
+        )
+        self.erase = self._button("Erase", "Make pixels unlabelled again.", self.layers.erase)
+        self.region = self._button(
+            "Fully annotated",
+            "Draw a rectangle (or choose the polygon tool) in which every object is painted: all else in it is "
+            "background. In a volume it counts for the plane it is drawn on.",
+            self.layers.draw_region,
+        )
+        self.fill = self._button(
+            "Fill between planes",
+            "Paint an object on a few planes; the planes between are filled with the shapes between.",
+            self.layers.fill_between,
+        )
+        self.line = QLabel()
+        self.line.setWordWrap(True)
+        row = QHBoxLayout()
+        row.addWidget(self.image, 1)
+        row.addWidget(self.annotate)
+        grid = QGridLayout()
+        for place, button in enumerate((self.new, self.background, self.erase, self.region, self.fill)):
+            grid.addWidget(button, place // 2, place % 2)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(row)
+        layout.addLayout(grid)
+        layout.addWidget(self.line)
+        self.timer = QTimer(self)
+        self.timer.setSingleShot(True)
+        self.timer.setInterval(COUNT_MILLISECONDS)
+        self.timer.timeout.connect(self.count)
+        self.image.layer_changed.connect(self._watch)
+        self.layers.changed.connect(self._count_soon)
+        self._watch()
+
+    def _button(self, text: str, tip: str, action: Callable[[], None]) -> QPushButton:
+        button = QPushButton(text)
+        button.setToolTip(tip)
+        button.clicked.connect(lambda _: self._do(action))
+        return button
+
+    def _do(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except EmbedSegError as error:
+            report_error(error)
+        self.count()
+
+    def _watch(self) -> None:
+        self.fault = ""
+        layer = self.image.layer()
+        try:
+            self.layers.watch(layer if isinstance(layer, Image) else None)
+        except EmbedSegError as error:
+            self.fault = str(error)
+        self.image_changed.emit()
+        self.count()
+
+    def _count_soon(self) -> None:
+        self.timer.start()
+
+    def count(self) -> None:
+        """Count now what is annotated."""
+        self.timer.stop()
+        is_begun = self.layers.labels is not None
+        self.counts = self.layers.counts() if is_begun else None
+        self.annotate.setEnabled(not self.fault and self.layers.image is not None and not is_begun)
+        for button in (self.new, self.background, self.erase, self.region, self.fill):
+            button.setEnabled(is_begun)
+        self.fill.setVisible(self.layers.ndim == 3)
+        self.line.setText(self._sentence())
+        self.changed.emit()
+
+    def _sentence(self) -> str:
+        if self.counts is None:
+            return ""
+        counts, regions = self.counts, self.layers.n_regions()
+        return (
+            f"{counts.n_objects:,} object{'' if counts.n_objects == 1 else 's'} · "
+            f"{counts.background_pixels:,} background pixels · {regions} region{'' if regions == 1 else 's'}"
+        )
+
+    def problem(self) -> str:
+        """What is missing before a network can learn from the annotation; empty if nothing is."""
+        if self.fault:
+            return self.fault
+        if self.layers.image is None:
+            return "Open an image first: drop a TIFF onto the viewer."
+        if self.counts is None:
+            return "Press Annotate, then paint at least 3 objects and some background."
+        missing = max(LEAST_OBJECTS - self.counts.n_objects, 0)
+        has_background = self.counts.background_pixels > 0
+        if missing and not has_background:
+            return f"Paint at least {missing} more object{'' if missing == 1 else 's'} and some background."
+        if missing:
+            return f"Paint at least {missing} more object{'' if missing == 1 else 's'}."
+        if not has_background:
+            return "Paint some background, or draw a region that is fully annotated."
+        return ""
+
+    def disconnect_viewer(self) -> None:
+        """Follow the viewer no longer."""
+        self.timer.stop()
+        self.image.disconnect_viewer()
+        self.layers.changed.disconnect(self._count_soon)
+        self.layers.disconnect_viewer()

@@ -1,0 +1,334 @@
+"""The layers that a person annotates an image with: Labels to paint on, and Shapes around what is fully annotated."""
+
+from __future__ import annotations
+
+from colorsys import hsv_to_rgb
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.utils.colormaps import CyclicLabelColormap
+from psygnal import Signal
+
+from embedseg_napari.core.annotation.edits import fill_between_planes
+from embedseg_napari.core.annotation.states import (
+    BACKGROUND,
+    COLOR_CYCLE,
+    AnnotationCounts,
+    count_states,
+    next_free_label,
+    region_mask,
+)
+from embedseg_napari.core.axes import to_frames
+from embedseg_napari.core.errors import AnnotationError, DataError
+from embedseg_napari.viewer.layers import RESULT, array_of, is_shown, layer_axes, spatial_frame
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Labels, Shapes
+    from napari.viewer import Viewer
+    from numpy.typing import NDArray
+
+    from embedseg_napari.core.annotation.edits import Edit
+    from embedseg_napari.viewer.layers import Frame
+
+MARK = "embedseg-annotation"
+"""Key in a layer's metadata: which image it annotates (its `unique_id`)."""
+GREY = (0.55, 0.55, 0.55, 1.0)
+"""Of painted background."""
+BRUSH_SHARE = 40
+"""Brushes this many times smaller than the image fit most objects to begin with."""
+
+
+class AnnotationLayers:
+    """Makes and reads the annotation layers of one image.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+        Where they are.
+    """
+
+    changed = Signal()
+    """Something was painted or drawn, or a layer was made or removed."""
+    leaving = Signal()
+    """The annotation is about to be let go of; it can still be read."""
+
+    def __init__(self, viewer: Viewer) -> None:
+        self.viewer = viewer
+        self.image: Image | None = None
+        self.axes = ""
+        self.frame: Frame | None = None
+        self.labels: Labels | None = None
+        self.regions: Shapes | None = None
+        viewer.layers.events.removed.connect(self._on_removed)
+
+    def disconnect_viewer(self) -> None:
+        """Stop following the viewer and its layers."""
+        self.viewer.layers.events.removed.disconnect(self._on_removed)
+        self._let_go()
+
+    def watch(self, image: Image | None) -> None:
+        """Annotate another image; layers that were made for it before are taken up again.
+
+        Raises
+        ------
+        DataError
+            If it cannot be annotated.
+        """
+        self._let_go()
+        self.image, self.axes, self.frame = image, "", None
+        if image is not None:
+            axes = layer_axes(image, 2 if array_of(image).ndim - bool(image.rgb) == 2 else None)[0]
+            if "T" in axes:
+                raise DataError(
+                    f"{image.name} has time points; annotate single frames (if they are slices, name the axis Z)."
+                )
+            self.axes, self.frame = axes, spatial_frame(image, axes)
+            for layer in self.viewer.layers:
+                if layer.metadata.get(MARK) == str(image.unique_id):
+                    self._take(layer)
+        self.changed.emit()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape ((Z,) Y, X) of the labels."""
+        sizes = dict(zip(self.axes, array_of(self.image).shape, strict=True))
+        return tuple(sizes[letter] for letter in "ZYX" if letter in sizes)
+
+    @property
+    def ndim(self) -> int:
+        """Number of spatial axes; 0 without an image."""
+        return sum(letter in "ZYX" for letter in self.axes)
+
+    @property
+    def n_channels(self) -> int:
+        """Channels of the image."""
+        return int(array_of(self.image).shape[self.axes.index("C")]) if "C" in self.axes else 1
+
+    def frame_array(self) -> NDArray[Any]:
+        """The image as C(Z)YX."""
+        array: NDArray[Any] = to_frames(np.asarray(array_of(self.image)), self.axes)[0]
+        return array
+
+    def spacing(self) -> tuple[tuple[float, ...] | None, str | None]:
+        """Pixel size (z, y, x) and its unit, where the layer has a physical one."""
+        assert self.frame is not None
+        units = {str(unit) for unit in self.frame.units}
+        return (None, None) if "pixel" in units else (self.frame.spacing(), str(self.frame.units[-1]))
+
+    def make(self, labels: NDArray[np.int32] | None = None) -> None:
+        """Add the Labels layer if there is none, and get ready to paint the next object.
+
+        Parameters
+        ----------
+        labels : ndarray of int32, shape ((Z,) Y, X), optional
+            What was annotated before.
+        """
+        assert self.image is not None
+        assert self.frame is not None
+        if self.labels is not None and labels is not None:
+            self.labels.data = self.frame.array(labels)
+        elif self.labels is None:
+            layer = self.viewer.add_labels(
+                self.frame.array(np.zeros(self.shape, np.int32) if labels is None else labels),
+                name=f"{self.image.name} annotation",
+                metadata={MARK: str(self.image.unique_id)},
+                colormap=annotation_colors(),
+                opacity=0.6,
+                **self.frame.options(),
+            )
+            layer.brush_size = float(np.clip(round(min(self.shape[-2:]) / BRUSH_SHARE), 2, 30))
+            self._take(layer)
+        self.new_object()
+        self.changed.emit()
+
+    def new_object(self, layer: object = None) -> None:
+        """Paint with the next free label."""
+        self.paint_with(next_free_label(self.array()))
+
+    def background(self, layer: object = None) -> None:
+        """Paint background; objects are not painted over."""
+        self.paint_with(BACKGROUND)
+
+    def erase(self) -> None:
+        """Make pixels unlabelled again."""
+        labels = self._labels()
+        self.viewer.layers.selection.active = labels
+        labels.preserve_labels = False
+        labels.mode = "erase"
+
+    def draw_region(self) -> None:
+        """Draw a rectangle around what is fully annotated; the layer is made when it is first wanted."""
+        assert self.image is not None
+        assert self.frame is not None
+        self._labels()
+        if self.regions is None:
+            self._take(self._add_regions([]))
+        assert self.regions is not None
+        self.viewer.layers.selection.active = self.regions
+        self.regions.mode = "add_rectangle"
+        self.changed.emit()
+
+    def fill_between(self) -> None:
+        """Fill the selected object between the planes it is painted on; undo takes it back.
+
+        Raises
+        ------
+        AnnotationError
+            If there is nothing to fill.
+        """
+        self.apply(fill_between_planes(self.array(), int(self._labels().selected_label)))
+
+    def apply(self, edit: Edit) -> None:
+        """Change pixels so that the layer's own undo takes it back."""
+        assert self.frame is not None
+        if not len(edit):
+            return
+        indices = list(edit.indices)
+        if "C" in self.frame.axes:
+            indices.insert(self.frame.axes.index("C"), np.zeros_like(indices[0]))
+        self._labels().data_setitem(tuple(indices), edit.values)
+        self.changed.emit()
+
+    def array(self) -> NDArray[np.int32]:
+        """The labels ((Z,) Y, X) themselves, no copy."""
+        assert self.frame is not None
+        data: NDArray[np.int32] = np.asarray(self._labels().data)
+        return np.squeeze(data, self.frame.axes.index("C")) if "C" in self.frame.axes else data
+
+    def region_mask(self) -> NDArray[np.bool_] | None:
+        """Where ((Z,) Y, X) a rectangle or polygon says that all objects are annotated; None if nowhere.
+
+        In a volume a shape counts for the plane it is drawn on.
+        """
+        if self.regions is None or self.frame is None:
+            return None
+        mask: NDArray[np.bool_] | None = None
+        keep = [i for i, letter in enumerate(self.frame.axes) if letter != "C"]
+        for corners, kind in zip(self.regions.data, self.regions.shape_type, strict=True):
+            if kind not in ("rectangle", "polygon") or len(corners) < 3:
+                continue
+            points = np.asarray(corners, float)[:, keep]
+            plane = None
+            if self.ndim == 3:
+                plane = round(float(points[:, 0].mean()))
+                if np.ptp(points[:, 0]) >= 1 or not 0 <= plane < self.shape[0]:
+                    continue
+            found = region_mask(self.shape, [points], plane)
+            mask = found if mask is None else mask | found
+        return mask if mask is not None and mask.any() else None
+
+    def show_regions(self, mask: NDArray[np.bool_] | None) -> None:
+        """Draw a mask ((Z,) Y, X) as polygons, in place of the regions there are."""
+        if self.regions is not None:
+            self.viewer.layers.remove(self.regions)
+        if mask is not None and mask.any():
+            self._take(self._add_regions(outlines(mask)))
+        self.changed.emit()
+
+    def counts(self) -> AnnotationCounts:
+        """How much is annotated."""
+        return count_states(self.array(), self.region_mask())
+
+    def n_regions(self) -> int:
+        """Number of shapes."""
+        return 0 if self.regions is None else len(self.regions.data)
+
+    def raise_to_top(self) -> None:
+        """Bring the user's own layers above the others."""
+        layers = self.viewer.layers
+        own = [layer for layer in (self.labels, self.regions) if layer is not None]
+        if any(layer not in own for layer in layers[len(layers) - len(own) :]):
+            for layer in own:
+                layers.move(layers.index(layer), len(layers))
+
+    def _labels(self) -> Labels:
+        if self.labels is None:
+            raise AnnotationError("Press Annotate first: there is nothing to paint on.")
+        return self.labels
+
+    def paint_with(self, label: int) -> None:
+        """Choose the brush and a label; with background, objects are not painted over."""
+        labels = self._labels()
+        self.viewer.layers.selection.active = labels
+        labels.selected_label = label
+        labels.preserve_labels = label == BACKGROUND
+        labels.mode = "paint"
+
+    def _add_regions(self, polygons: list[NDArray[np.float64]]) -> Shapes:
+        assert self.image is not None
+        assert self.frame is not None
+        layer: Shapes = self.viewer.add_shapes(
+            [self.frame.coordinates(polygon) for polygon in polygons],
+            shape_type="polygon",
+            ndim=self.frame.ndim,
+            name=f"{self.image.name} fully annotated",
+            metadata={MARK: str(self.image.unique_id), RESULT: "regions"},
+            face_color="transparent",
+            edge_color="#56b4e9",
+            edge_width=max(1.0, min(self.shape[-2:]) / 200) * self.frame.scale[-1],
+            **self.frame.options(),
+        )
+        return layer
+
+    def _take(self, layer: Any) -> None:
+        """Follow a layer of the annotation."""
+        is_regions = hasattr(layer, "shape_type")
+        if is_regions:
+            self.regions = layer
+            layer.events.data.connect(self._on_change)
+        else:
+            self.labels = layer
+            for event in (layer.events.paint, layer.events.labels_update, layer.events.set_data):
+                event.connect(self._on_change)
+        for key, action in (("n", self.new_object), ("m", self.new_object), ("b", self.background)):
+            layer.bind_key(key, action, overwrite=True)
+
+    def _let_go(self) -> None:
+        if self.labels is not None:
+            self.leaving.emit()
+            events = self.labels.events
+            for event in (events.paint, events.labels_update, events.set_data):
+                event.disconnect(self._on_change)
+        if self.regions is not None:
+            self.regions.events.data.disconnect(self._on_change)
+        for layer in (self.labels, self.regions):
+            if layer is not None:
+                for key in "nmb":
+                    layer.bind_key(key, None)
+        self.labels = self.regions = None
+
+    def _on_change(self, event: object = None) -> None:
+        self.changed.emit()
+
+    def _on_removed(self, event: object = None) -> None:
+        is_gone = [layer is not None and not is_shown(self.viewer, layer) for layer in (self.labels, self.regions)]
+        if is_gone[0]:
+            self.leaving.emit()
+            self.labels = None
+        if is_gone[1]:
+            self.regions = None
+        if any(is_gone):
+            self.changed.emit()
+
+
+def annotation_colors() -> CyclicLabelColormap:
+    """Colours of objects, repeated after `COLOR_CYCLE` of them; painted background is grey and nothing else is."""
+    colors = np.zeros((COLOR_CYCLE + 1, 4), np.float32)
+    for row in range(1, COLOR_CYCLE + 1):
+        # Steps of the golden ratio keep hues of neighbouring numbers apart.
+        colors[row] = (*hsv_to_rgb(0.618034 * row % 1, (1.0, 0.7, 0.85)[row % 3], (1.0, 0.85)[row % 2]), 1)
+    colors[(BACKGROUND - 1) % COLOR_CYCLE + 1] = GREY
+    return CyclicLabelColormap(name="annotation", colors=colors, background_value=0)
+
+
+def outlines(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
+    """Polygons ((z,) y, x) around a mask ((Z,) Y, X), plane by plane; they hold its pixels' centres, and its holes."""
+    from skimage.measure import approximate_polygon, find_contours
+
+    planes = mask[None] if mask.ndim == 2 else mask
+    found = []
+    for z in np.flatnonzero(planes.any((1, 2))):
+        for contour in find_contours(np.pad(planes[z], 1).astype(float), 0.5):
+            corners = approximate_polygon(contour, 0.01)[:-1] - 1
+            found.append(corners if mask.ndim == 2 else np.insert(corners, 0, z, axis=1))
+    return found

@@ -1,0 +1,144 @@
+"""A round of training while the user paints on: what the worker thread runs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from embedseg_napari.core.errors import EmbedSegError, SettingsError
+from embedseg_napari.core.events import CheckpointSaved, Message, TrainingFinished
+from embedseg_napari.viewer.training_job import SavedTraining
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from pathlib import Path
+
+    import numpy as np
+
+    from embedseg_napari.core.config import TrainingConfig
+    from embedseg_napari.core.data.pairs import Example
+    from embedseg_napari.core.events import TrainingEvent
+    from embedseg_napari.core.training.result import TrainingResult
+    from embedseg_napari.viewer.session_place import SessionPlace, Snapshot
+
+
+@dataclass(frozen=True)
+class RoundRequest:
+    """Everything a round needs, taken from the panel before it starts."""
+
+    config: TrainingConfig
+    name: str
+    """Of the image."""
+    image: np.ndarray
+    """C(Z)YX."""
+    spacing: tuple[float, ...] | None
+    """Physical pixel size (z, y, x)."""
+    unit: str | None
+    start_from: str | None
+    """File of the model whose weights training starts from."""
+    device: str
+    output: Path
+    """Where the model is saved."""
+    place: SessionPlace
+    """The session that keeps the round."""
+
+    def example(self, snapshot: Snapshot) -> Example:
+        """What training learns from."""
+        from embedseg_napari.core.annotation.states import to_example
+
+        return to_example(self.name, self.image, snapshot.labels, snapshot.regions, self.spacing, self.unit)
+
+
+@dataclass
+class LabelTraining:
+    """Trains on what is painted, and on what is painted meanwhile; `run` belongs into a worker thread.
+
+    Parameters
+    ----------
+    request : RoundRequest
+        What to train.
+    snapshot : Snapshot
+        What is painted now.
+    preview : callable, optional
+        Called in the worker thread now and then with the example that is trained on; returns what shall be shown.
+    """
+
+    request: RoundRequest
+    snapshot: Snapshot
+    preview: Callable[[Example], Example | None] | None = None
+    _offered: Snapshot | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def offer(self, snapshot: Snapshot) -> None:
+        """Let the training learn from a newer snapshot from its next epoch on; called from the GUI's thread."""
+        with self._lock:
+            self._offered = snapshot
+
+    def run(self, should_stop: Callable[[], bool]) -> Generator[TrainingEvent, None, SavedTraining]:
+        """Train, save the model, and add the round to the session.
+
+        Parameters
+        ----------
+        should_stop : callable
+            Looked at between steps; when it returns True the model so far is saved.
+
+        Raises
+        ------
+        EmbedSegError
+            As the core's Trainer.
+        """
+        started = time.monotonic()
+        request = self.request
+        if request.output.exists():
+            raise SettingsError(f"{request.output} exists already; choose another name for the model.")
+        # What training learns from is safe before it begins.
+        request.place.save(self.snapshot)
+        example = request.example(self.snapshot)
+
+        from embedseg_napari.core.model.model import load_model
+        from embedseg_napari.core.training.trainer import Trainer
+
+        start = None if request.start_from is None else load_model(request.start_from, "cpu")
+        preview = self.preview
+        trainer = Trainer(
+            request.config, [example], [], start, device=request.device, started=started,
+            preview=None if preview is None else lambda: preview(example), updates=self._newest,
+        )  # fmt: skip
+        run = trainer.run(should_stop)
+        while True:
+            try:
+                event = next(run)
+            except StopIteration as end:
+                result: TrainingResult = end.value
+                break
+            if not isinstance(event, CheckpointSaved | TrainingFinished):
+                yield event
+        saved = self._save(result)
+        if saved.path is not None:
+            try:
+                request.place.add_round(self.snapshot, time.monotonic() - started, saved.path)
+            except EmbedSegError as error:
+                yield Message(f"The round is not kept in the session: {error}", "warning")
+        return saved
+
+    def _newest(self) -> list[Example] | None:
+        """What was painted since the last epoch."""
+        with self._lock:
+            newest, self._offered = self._offered, None
+        if newest is None:
+            return None
+        self.snapshot = newest
+        return [self.request.example(newest)]
+
+    def _save(self, result: TrainingResult) -> SavedTraining:
+        steps = int(result.model.config.training.get("steps", 0))
+        path = None
+        if steps:
+            path = self.request.output
+            path.parent.mkdir(parents=True, exist_ok=True)
+            model = result.model
+            model.config = model.config.model_copy(update={"name": path.stem})
+            model.save(path)
+        return SavedTraining(path, result.best_score, result.stopped, steps)
