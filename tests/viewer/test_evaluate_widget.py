@@ -214,6 +214,8 @@ def test_a_missing_prediction_is_told(panel, folders, qtbot) -> None:
     assert panel.run.state is RunState.FAILED
     assert "lacks the predictions for 1 of 2" in notification_manager.records[-1].message
     assert panel.evaluate.isEnabled()
+    assert "lacks the predictions for 1 of" in panel.status.text()
+    assert not panel.status.isHidden()
 
 
 def maps_of(true: np.ndarray) -> EmbeddingMaps:

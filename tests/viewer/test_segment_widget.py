@@ -8,17 +8,16 @@ import numpy as np
 import pytest
 
 from embedseg_napari.core.config import ModelConfig, PredictionConfig
-from embedseg_napari.core.data.images import read_image, write_image
 from embedseg_napari.core.errors import ComputeError, Stopped
 from embedseg_napari.core.events import FrameFinished, PredictionStarted, TileFinished
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.maps import EmbeddingMaps
-from embedseg_napari.viewer import batch_job, segment_widget
+from embedseg_napari.viewer import segment_widget
 from embedseg_napari.viewer.embedding_view import voters
-from embedseg_napari.viewer.folded import Folded
 from embedseg_napari.viewer.image_input import RECTANGLE, VIEW
 from embedseg_napari.viewer.models import models
 from embedseg_napari.viewer.segment_job import ModelLoaded, take_channel
+from embedseg_napari.viewer.worker import RunState
 
 PANEL = "EmbedSeg: Segment"
 WAIT = 60_000
@@ -168,6 +167,20 @@ def test_painted_labels_are_not_overwritten(viewer, panel, fake, qtbot):
     assert panel.results.labels is not edited
 
 
+def test_labels_that_another_tool_changed_are_not_overwritten(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    viewer.layers["cells labels"].data = np.full((24, 24), 7)
+    panel.start()
+    finish(qtbot, panel)
+    assert (viewer.layers["cells labels"].data == 7).all()
+    assert viewer.layers["cells labels [1]"].data.max() == 2
+    panel.start()
+    finish(qtbot, panel)
+    assert "cells labels [2]" not in viewer.layers, "what the panel itself shows is replaced"
+
+
 def test_cancel_leaves_the_viewer_as_it_was(viewer, panel, fake, qtbot):
     viewer.add_image(np.zeros((24, 24)))
     fake.gate.clear()
@@ -278,6 +291,54 @@ def test_removing_layers_is_survived(viewer, panel, fake, qtbot):
     assert not viewer.layers
 
 
+def test_removed_results_do_not_come_back(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    viewer.layers.remove("cells labels")
+    assert not panel.results.has_maps()
+    panel.thresholds.sliders["seed_threshold"].setValue(90)
+    settle(qtbot, panel)
+    assert "cells labels" not in viewer.layers
+
+
+def test_removing_the_image_stops_its_run(viewer, panel, fake, qtbot):
+    image = viewer.add_image(np.zeros((24, 24)), name="cells")
+    fake.gate.clear()
+    panel.start()
+    # The gate stays closed: only a stop ends the run.
+    viewer.layers.remove(image)
+    assert panel.current is None or panel.current.state is RunState.STOPPING
+    finish(qtbot, panel)
+    assert not viewer.layers
+
+
+def test_an_image_in_colour_after_a_grey_one_is_segmented_by_its_brightness(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="grey")
+    viewer.add_image(np.zeros((24, 24, 3), np.uint8), name="colour", rgb=True)
+    panel.image.layer_box.choose(viewer.layers["colour"])
+    assert panel.image.channel.currentData() == "mean"
+    assert panel.run_button.isEnabled()
+    panel.image.channel.setCurrentIndex(0)
+    assert "choose one here, or their mean" in panel.status.text()
+
+
+def test_a_time_lapse_of_volumes_is_not_asked_for_a_second_time_axis(viewer, panel, fake):
+    viewer.add_image(np.zeros((2, 3, 24, 24)), name="film", axis_labels=("t", "z", "y", "x"))
+    assert not panel.run_button.isEnabled()
+    assert "write T" not in panel.status.text()
+    assert "Split Stack" in panel.status.text()
+
+
+@pytest.mark.parametrize("shape", [(1, 40), (40, 1), (1, 1)])
+def test_an_image_smaller_than_any_object(viewer, panel, fake, shape):
+    viewer.add_image(np.zeros(shape), name="line")
+    panel.start()
+    assert panel.current is None
+    assert "'line' is too small" in panel.status.text()
+    assert "rectangle" not in panel.status.text()
+
+
 def test_what_the_network_sees(viewer, panel, fake, qtbot):
     viewer.add_image(np.zeros((24, 24)), name="cells")
     panel.start()
@@ -311,46 +372,10 @@ def test_closing_the_panel_while_it_runs(viewer, panel, fake, qtbot):
     fake.gate.clear()
     panel.start()
     run = panel.current
-    panel.close_down()
+    # The gate stays closed: only a stop ends the run. The panel itself lives on, as long as something refers to it.
     with qtbot.waitSignal(run.finished, timeout=WAIT):
-        fake.gate.set()
+        viewer.window.remove_dock_widget(panel)
     assert len(viewer.layers) == 1
-
-
-def test_a_folder(panel, tmp_path, qtbot):
-    images = tmp_path / "images"
-    for name in ("a", "b"):
-        write_image(images / f"{name}.tif", np.zeros((24, 24), np.uint8), "YX", (0.5, 0.5), "um")
-    (images / "broken.tif").write_bytes(b"no image")
-    for folded in panel.findChildren(Folded):
-        folded.unfold()
-    batch = panel.batch
-    assert not batch.run_button.isEnabled()
-    batch.images.setText(str(images))
-    batch.results.setText(str(tmp_path / "out"))
-    batch.run_button.click()
-    qtbot.waitUntil(lambda: batch.current is None, timeout=WAIT)
-    assert "2 of 3 images" in batch.status.text()
-    assert "broken.tif" in batch.failures.item(0).text()
-    labels = read_image(tmp_path / "out" / "a.tif")
-    assert labels.array.shape == (24, 24)
-    np.testing.assert_allclose(labels.spacing, (0.5, 0.5))
-    assert (tmp_path / "out" / batch_job.TABLE).exists()
-    batch.run_button.click()
-    assert batch.current is None
-    assert "exists already" in batch.status.text()
-
-
-def test_a_folder_without_an_image_that_can_be_read_gives_no_results(panel, tmp_path, qtbot):
-    (tmp_path / "images").mkdir()
-    (tmp_path / "images" / "broken.tif").write_bytes(b"no image")
-    batch = panel.batch
-    batch.images.setText(str(tmp_path / "images"))
-    batch.results.setText(str(tmp_path / "out"))
-    batch.run_button.click()
-    qtbot.waitUntil(lambda: batch.current is None, timeout=WAIT)
-    assert "0 of 1 images" in batch.status.text()
-    assert not (tmp_path / "out").exists()
 
 
 def test_the_real_network(viewer, panel, qtbot):

@@ -323,3 +323,32 @@ def test_train_from_layers_for_real(viewer, open_panel, blobs, qtbot):
     assert LABELS in viewer.layers
     assert len(viewer.layers[MARGINS].data) == labels.max()
     assert "torch" in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("name", "word"), [("x" * 300, "too long"), ("..", "Give the model a name"), ("a/b", "must not")]
+)
+def test_names_that_no_file_can_have(ready, name, word):
+    ready.output.name.setText(name)
+    ready.output.name.textEdited.emit(name)
+    assert not ready.train.isEnabled()
+    assert word in ready.reason.text()
+
+
+def test_a_folder_that_cannot_be_written_is_found_before_the_training(ready, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    ready.output.folder = tmp_path / "file" / "models"
+    ready.output.changed.emit()
+    assert not ready.train.isEnabled()
+    assert f"Nothing can be written in {tmp_path / 'file'}" in ready.reason.text()
+
+
+def test_a_long_image_name_gives_a_name_that_fits(ready):
+    ready.output.suggest("n" * 400)
+    assert ready.output.problem() == ""
+
+
+@pytest.mark.parametrize(("was_stopped", "sentence"), [(True, "Stopped before"), (False, "give it more time")])
+def test_a_training_without_a_step_says_why_there_is_no_model(panel, was_stopped, sentence):
+    panel.progress.show_end(SavedTraining(None, None, was_stopped, 0))
+    assert sentence in panel.progress.status.text()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+from napari.qt.threading import WorkerBase
 from napari.utils.notifications import notification_manager
 
 from embedseg_napari.core.errors import ComputeError, DataError, Stopped
@@ -224,3 +225,43 @@ def test_our_own_errors_are_shown_as_they_are(qtbot):
     finally:
         notification_manager.notification_ready.disconnect(shown.append)
     assert [notice.message for notice in shown] == ["This file is damaged; save it anew."]
+
+
+def waits_and_saves(should_stop):
+    """Stand in for a training: it has a result only once it was stopped."""
+    yield Message("begun")
+    while not should_stop():
+        yield StepFinished(0, 0, 0, 0, 0, 0, 0, 0)
+    return "saved"
+
+
+def test_a_run_comes_to_its_own_end_where_napari_ends_all_workers(qtbot):
+    listener = Listener()
+    handle = listener.start(waits_and_saves)
+    # Napari calls it when its last window was closed; it would drop the generator, and what it had learnt.
+    WorkerBase.await_workers(60_000)
+    qtbot.waitUntil(lambda: not handle.is_active)
+    assert listener.results == ["saved"]
+
+
+def test_leaving_python_waits_for_what_runs(qapp):
+    listener = Listener()
+    handle = listener.start(waits_and_saves)
+    worker.end_all()
+    assert not handle.is_active
+    assert listener.results == ["saved"]
+    assert listener.ends == 1
+
+
+def test_leaving_python_does_not_wait_for_ever(qapp, qtbot):
+    gate = threading.Event()
+
+    def stuck(should_stop):
+        yield Message("begun")
+        gate.wait()
+
+    handle = Listener().start(stuck)
+    worker.end_all(0.05)
+    assert handle.is_active
+    gate.set()
+    qtbot.waitUntil(lambda: not handle.is_active)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from embedseg_napari.core.axes import spatial_axes
-from embedseg_napari.core.data.images import list_images, read_image, write_atomically, write_labels
+from embedseg_napari.core.data.images import list_images, locked_place, read_image, write_atomically, write_labels
 from embedseg_napari.core.errors import DataError, EmbedSegError, Stopped
 from embedseg_napari.viewer.object_table import object_table
 from embedseg_napari.viewer.segment_job import SegmentJob, loaded, predict
@@ -85,6 +85,9 @@ def check(job: BatchJob) -> list[Path]:
         raise DataError(f"{job.images}: this folder holds no TIFF images.")
     if job.results.exists() and not job.results.is_dir():
         raise DataError(f"{job.results}: is a file; choose a folder for the results.")
+    locked = locked_place(job.results)
+    if locked is not None:
+        raise DataError(f"{locked}: nothing can be written there; choose another folder for the results.")
     if job.images.resolve() == job.results.resolve():
         raise DataError("Results would replace the images; choose another folder for them.")
     names = [image.stem for image in images]

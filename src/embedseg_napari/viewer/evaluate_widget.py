@@ -28,7 +28,7 @@ from embedseg_napari.viewer.evaluation_run import (
     evaluate_folders,
     with_errors,
 )
-from embedseg_napari.viewer.evaluation_source import EvaluationSource
+from embedseg_napari.viewer.evaluation_source import ERROR_COLOR, EvaluationSource
 from embedseg_napari.viewer.layers import array_of
 from embedseg_napari.viewer.mistakes_page import MistakesPage
 from embedseg_napari.viewer.score_table import ImageTable
@@ -36,7 +36,7 @@ from embedseg_napari.viewer.scores_page import ScoresPage
 from embedseg_napari.viewer.segmentations import news, origin_of
 from embedseg_napari.viewer.threshold_panel import ThresholdPanel
 from embedseg_napari.viewer.tuning_flow import TuningFlow
-from embedseg_napari.viewer.worker import BackgroundRun, report_message, run_in_background
+from embedseg_napari.viewer.worker import BackgroundRun, report_error, report_message, run_in_background
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -165,7 +165,9 @@ class EvaluateWidget(QWidget):
         self.progress.setFormat(what)
         self.status.setText("")
         self.status.hide()
-        self.run = run_in_background(run, on_event=self._on_event, on_result=on_result, on_finished=self._follow)
+        self.run = run_in_background(
+            run, on_event=self._on_event, on_result=on_result, on_error=self._fail, on_finished=self._follow
+        )
         self._follow()
 
     def _stop(self) -> None:
@@ -206,7 +208,13 @@ class EvaluateWidget(QWidget):
             lambda stop: evaluate_arrays(*arrays, threshold, has_frames, stop), self._take_scores, "comparing objects"
         )
 
-    def _say(self, text: str) -> None:
+    def _fail(self, error: Exception) -> None:
+        """Say here, too, what went wrong: a notification is gone before it was read, or cut off."""
+        self._say(str(error), is_wrong=True)
+        report_error(error)
+
+    def _say(self, text: str, is_wrong: bool = False) -> None:
+        self.status.setStyleSheet(f"color: {ERROR_COLOR};" if is_wrong else "")
         self.status.setText(text)
         self.status.setVisible(bool(text))
 

@@ -144,12 +144,18 @@ class ImageInput(QWidget):
         if self.model is not None:
             n_space, ndim = len(spatial_axes(axes)), self.model.ndim
             if n_space > ndim:
-                return self.axes, "The model works in 2D; write T for Z to segment each plane, or choose a 3D model."
+                remedy = "write T for Z to segment each plane"
+                if "T" in axes:
+                    # A second T cannot be written.
+                    remedy = "take this stack apart along time or depth (right-click the layer, Split Stack)"
+                return self.axes, f"The model works in 2D; {remedy}, or choose a 3D model."
             if n_space < ndim:
                 return self.axes, "The model works in 3D; one axis must be Z, or choose a 2D model."
             n = self._n_channels()
             if self.model.n_channels != n:
-                return self.channel, f"The model works on {self.model.n_channels} channel(s), these are {n}."
+                wanted = self.model.n_channels
+                remedy = "choose one here, or their mean" if wanted == 1 else "choose another image or model"
+                return self.channel, f"The model works on {wanted} channel{'s'[: wanted > 1]}, these are {n}; {remedy}."
         if self.region.currentText() == RECTANGLE and self.shapes_box.layer() is None:
             return self.shapes_box, "Add a Shapes layer and draw a rectangle."
         return None
@@ -178,8 +184,11 @@ class ImageInput(QWidget):
             low, high = bounds[letter]
             low, high = max(0, low), min(array.shape[axes.index(letter)], high)
             if high - low < LEAST_SIDE:
+                least = f"{LEAST_SIDE} x {LEAST_SIDE} pixels"
+                if region == WHOLE:
+                    raise DataError(f"Layer {layer.name!r} is too small: {least} at least, else no object is in it.")
                 where = "in view" if region == VIEW else "in the rectangle"
-                raise DataError(f"There is nothing of the image {where}: at least {LEAST_SIDE} x {LEAST_SIDE} pixels.")
+                raise DataError(f"There is nothing of the image {where}: at least {least}.")
             bounds[letter] = (low, high)
         if region != WHOLE:
             array = array[tuple(slice(*bounds[letter]) for letter in axes)]
@@ -226,7 +235,8 @@ class ImageInput(QWidget):
     def _list_channels(self, *_: object) -> None:
         n = self._length("C")
         wanted = self.model.n_channels if self.model is not None else 1
-        before = self.channel.currentData()
+        # "The only one" of another image was nobody's choice.
+        before = self.channel.currentData() if self.channel.isEnabled() else None
         names = tuple(self.layer.metadata.get("channel_names", ())) if self.layer is not None else ()
         if len(names) != n:
             is_rgb = self.layer is not None and self.layer.rgb

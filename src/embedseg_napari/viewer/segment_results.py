@@ -29,7 +29,8 @@ class ResultLayers:
         self.seed_map: Image | None = None
         self.centers: Points | None = None
         self.is_edited = False
-        """Whether the user painted into the labels; they are left alone then."""
+        """Whether the labels were changed by hand or by another tool; they are left alone then."""
+        self._is_updating = False
 
     @property
     def axes(self) -> str:
@@ -39,7 +40,7 @@ class ResultLayers:
 
     def show(self, selection: Selection, segmentation: Segmentation) -> None:
         """Show a new segmentation; layers of an earlier one of the same image layer are updated."""
-        if self.selection is None or self.selection.layer is not selection.layer or self.is_edited:
+        if self.selection is None or self.selection.layer != selection.layer or self.is_edited:
             self.labels = self.seed_map = self.centers = None
         self.selection = selection
         self.segmentation = segmentation
@@ -67,9 +68,14 @@ class ResultLayers:
             self.labels, self.is_edited = None, False
         name, frame = self.selection.layer.name, self.selection.frame
         is_new = not is_shown(self.viewer, self.labels)
-        self.labels = show_labels(self.viewer, f"{name} labels", segmentation.labels, frame=frame, into=self.labels)
+        self._is_updating = True
+        try:
+            self.labels = show_labels(self.viewer, f"{name} labels", segmentation.labels, frame=frame, into=self.labels)
+        finally:
+            self._is_updating = False
         if is_new:
             self.labels.events.paint.connect(self._note_edit)
+            self.labels.events.data.connect(self._note_edit)
         centers = np.asarray(segmentation.centers, float).reshape(-1, len(self.axes))
         features = {"score": np.asarray(segmentation.scores, float)}
         self.centers = show_points(
@@ -95,7 +101,8 @@ class ResultLayers:
 
     def forget(self, layer: Any) -> None:
         """Let go of the maps when the image or its labels were removed."""
-        if self.selection is not None and (layer is self.selection.layer or layer is self.labels):
+        # Equal, not the same: plugins get a proxy of each layer.
+        if self.selection is not None and layer in (self.selection.layer, self.labels):
             self.selection = self.segmentation = None
             self.labels = self.seed_map = self.centers = None
             self.is_edited = False
@@ -108,7 +115,8 @@ class ResultLayers:
         return all(part.kept_maps is not None for part in (segmentation.frames or (segmentation,)))
 
     def _note_edit(self, event: object = None) -> None:
-        self.is_edited = True
+        if not self._is_updating:
+            self.is_edited = True
 
 
 def seed_map_of(segmentation: Segmentation) -> NDArray[np.float32] | None:

@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QCheckBox, QGroupBox, QVBoxLayout, QWidget
 
 from embedseg_napari.core.config import PredictionConfig
@@ -78,6 +78,7 @@ class SegmentWidget(QWidget):
         self.drops = DropQueue(viewer, self)
         self._selection: Selection | None = None
         self._began = 0.0
+        self._is_closed = False
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
         self._settle.setInterval(SETTLE)
@@ -223,7 +224,7 @@ class SegmentWidget(QWidget):
             self.drops.ask()
 
     def _take_removed(self, event: Any) -> None:
-        if self._selection is not None and event.value is self._selection.layer:
+        if self._selection is not None and event.value == self._selection.layer:
             self.cancel()
         if self.results.selection is not None and event.value in (self.results.selection.layer, self.results.labels):
             self.reclustering.cancel()
@@ -279,8 +280,17 @@ class SegmentWidget(QWidget):
             "changes": {**self.thresholds.values(), "tta": self.tta.isChecked()},
         }
 
+    def event(self, event: QEvent) -> bool:
+        """Notice when the dock lets go of the panel: napari does not delete it then, and its run would go on."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.close_down()
+        return bool(super().event(event))
+
     def close_down(self) -> None:
-        """End all runs and follow the viewer no longer; called when the panel is destroyed."""
+        """End all runs and follow the viewer no longer; called when the panel is closed."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         self.controls.close_down()
         self.batch.controls.close_down()
         self.reclustering.cancel()

@@ -116,7 +116,12 @@ class TrainingJob:
         output, config = request.output, request.config
         if output.exists():
             raise SettingsError(f"{output} exists already; choose another name for the model.")
-        output.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            output.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingsError(
+                f"{output.parent}: cannot be made ({error.strerror or error}); choose another folder for the model."
+            ) from error
         if self.run_folder.exists():
             raise SettingsError(f"{self.run_folder} holds an unfinished training; choose another name for the model.")
         training, validation = request.read()

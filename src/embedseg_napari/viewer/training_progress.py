@@ -146,7 +146,9 @@ class TrainingProgress(QWidget):
         if result.path is None:
             self.bar.setValue(0)
             self.bar.setFormat("stopped")
-            self.status.setText("Stopped before the first step; there is no model to save.")
+            reason = "Stopped" if result.stopped else "The minutes were over"
+            remedy = "" if result.stopped else "; give it more time"
+            self.status.setText(f"{reason} before the first step, there is no model to save{remedy}.")
             return
         if not result.stopped:
             self.bar.setValue(1000)

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from embedseg_napari.core.config import PRESETS, TrainingConfig
+from embedseg_napari.core.data.images import locked_place
 from embedseg_napari.core.errors import EmbedSegError, SettingsError
 from embedseg_napari.viewer.config_form import ConfigForm
 from embedseg_napari.viewer.folded import Folded
@@ -29,6 +30,8 @@ from embedseg_napari.viewer.worker import report_error
 
 SCRATCH, BROWSE = "nothing (new network)", "Browse…"
 DEVICES = ("auto", "cpu", "cuda", "mps")
+LONGEST_NAME, SUGGESTED_NAME = 200, 100
+"""Letters of a model's name that file systems take, with room for suffixes; of an image's name that are suggested."""
 GROUPS = {
     "Length and validation": (
         "epochs", "steps_per_epoch", "validation_fraction", "validation_objects", "validate_every", "seed",
@@ -239,7 +242,7 @@ class OutputPlace(QWidget):
         """
         if self.is_edited and not anew:
             return
-        base = re.sub(r"[^\w.-]+", "_", name).strip("._") or "model"
+        base = re.sub(r"[^\w.-]+", "_", name)[:SUGGESTED_NAME].strip("._") or "model"
         name, number = base, 2
         while (self.folder / f"{name}{SUFFIX}").exists() or (self.folder / f"{name}.run").exists():
             name, number = f"{base}_{number}", number + 1
@@ -254,10 +257,15 @@ class OutputPlace(QWidget):
     def problem(self) -> str:
         """Why the model cannot be saved there; empty if it can."""
         name = self.name.text().strip().removesuffix(SUFFIX)
-        if not name:
+        if not name.strip("."):
             return "Give the model a name."
+        if len(name.encode()) > LONGEST_NAME:
+            return f"The name of the model is too long; {LONGEST_NAME} letters at most."
         if re.search(r'[\\/:*?"<>|]', name):
             return 'The name of the model must not hold any of \\ / : * ? " < > |'
+        locked = locked_place(self.folder)
+        if locked is not None:
+            return f"Nothing can be written in {locked}; choose another folder."
         if self.path().exists():
             return f"There is already a model {name} in this folder; choose another name."
         if self.path().with_suffix(".run").exists():

@@ -6,6 +6,7 @@ in the GUI's thread, and only they may touch layers and widgets.
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import logging
 import threading
@@ -14,9 +15,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from napari.qt.threading import thread_worker
+from napari.qt.threading import GeneratorWorker, thread_worker
 from napari.utils.notifications import ErrorNotification, notification_manager, show_error, show_info, show_warning
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 
 from embedseg_napari.core.errors import ComputeError, EmbedSegError, Stopped
 from embedseg_napari.core.events import Message, StepFinished, TileFinished
@@ -32,6 +33,8 @@ FREQUENT = (StepFinished, TileFinished)
 """Events of which only some are shown."""
 LEAST_INTERVAL = 0.05
 """Seconds between two events of the frequent kinds; Qt's queue is unbounded, and nobody reads faster."""
+LAST_WAIT = 30.0
+"""Seconds that leaving Python waits at most for runs to end; a training saves its model meanwhile."""
 
 
 class RunState(StrEnum):
@@ -117,7 +120,8 @@ class BackgroundRun(QObject):
     def _start(self, run: Run) -> None:
         _alive.add(self)
         self._set_state(RunState.RUNNING)
-        worker = thread_worker(_forward, start_thread=False, ignore_errors=True)(run, self._stop, self._go_on)
+        begin = thread_worker(_forward, start_thread=False, ignore_errors=True, worker_class=_Worker)
+        worker = begin(run, self._stop, self._go_on)
         worker.yielded.connect(self._take_event)
         worker.returned.connect(self._take_end)
         worker.finished.connect(self._end)
@@ -177,6 +181,36 @@ class BackgroundRun(QObject):
 
 _alive: set[BackgroundRun] = set()
 """Qt holds only weak references to the receivers of a worker's signals."""
+
+
+class _Worker(GeneratorWorker):
+    """A worker that comes to its own end where it is told to quit, as napari tells it before it closes.
+
+    Its base would drop the generator where it stands, and an unsaved training with it.
+    """
+
+    def __init__(
+        self, func: Callable[..., Any], run: Run, stop: threading.Event, go_on: threading.Event, **kwargs: Any
+    ) -> None:
+        super().__init__(func, run, stop, go_on, **kwargs)
+        self._stop_event, self._go_on_event = stop, go_on
+
+    def quit(self) -> None:
+        """Ask the run to stop."""
+        self._stop_event.set()
+        self._go_on_event.set()
+
+
+@atexit.register
+def end_all(seconds: float = LAST_WAIT) -> None:
+    """Stop all runs and wait for their end: threads that still run when Python ends are lost, and so is their work."""
+    for run in tuple(_alive):
+        run.stop()
+    end = time.monotonic() + seconds
+    while _alive and QCoreApplication.instance() is not None and time.monotonic() < end:
+        # Ends, and the results that came with them, arrive as events; the viewer's own loop is over.
+        QCoreApplication.processEvents()
+        time.sleep(0.02)
 
 
 def run_in_background(

@@ -49,6 +49,15 @@ def test_a_constant_channel_becomes_finite(method, dtype):
         assert not out.any()
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_black_and_white_images(method):
+    image = np.zeros((1, 8, 8), bool)
+    image[0, :4] = True
+    out = normalize(image, NormalizationConfig(method=method))
+    assert (out[image] > out[~image].max()).all()
+    np.testing.assert_array_equal(out, normalize(image.astype(np.float32), NormalizationConfig(method=method)))
+
+
 def test_a_few_bright_pixels_on_flat_ground_keep_their_range():
     image = np.zeros((1, 100, 100), np.uint8)
     image[0, 0, :3] = 200

@@ -254,6 +254,12 @@ def _ome_options(axes: str, spacing: Sequence[float] | None, unit: str | None, n
     return {"ome": True, "metadata": metadata}
 
 
+def locked_place(folder: Path) -> Path | None:
+    """What keeps a folder from being made or written to, found out before the work; None where nothing does."""
+    place = next(here for here in (folder.absolute(), *folder.absolute().parents) if here.exists())
+    return None if place.is_dir() and os.access(place, os.W_OK) else place
+
+
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file beside `path`, then give it its final name in one step.
 

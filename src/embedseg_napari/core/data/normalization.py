@@ -40,6 +40,9 @@ def normalization_parameters(
     for c, channel in enumerate(image):
         step = max(1, round((channel.size / SAMPLE) ** (1 / channel.ndim)))
         values = channel[(slice(None, None, step),) * channel.ndim].ravel()
+        if values.dtype == bool:
+            # No arithmetic is defined for them.
+            values = values.astype(np.uint8)
         if not np.issubdtype(values.dtype, np.integer):
             values = values[np.isfinite(values)]
         if values.size == 0:

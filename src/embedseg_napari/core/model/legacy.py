@@ -110,8 +110,11 @@ def _load(path: Path) -> Any:
             f"{path}: is no checkpoint of the original EmbedSeg, or holds objects that could run code; not loaded."
         ) from error
     except (OSError, RuntimeError, ValueError, EOFError, LookupError, AttributeError, TypeError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"{path}: is no checkpoint of the original EmbedSeg, or is damaged ({first}).") from error
+        # What they say of themselves is of no use to a reader (a number, the inside of a zip).
+        reason = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+        raise ModelError(
+            f"{path}: is no checkpoint of the original EmbedSeg, or is damaged{reason}; copy it anew."
+        ) from error
 
 
 def _read_json(path: Path) -> dict[str, Any]:
