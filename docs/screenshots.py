@@ -171,6 +171,38 @@ def train(studio: Studio, ndim: int = 2) -> None:
         studio.take(f"{name}-failed")
 
 
+def label(studio: Studio) -> None:
+    """Paint a dozen objects and a frame of background as a person would, and train on them from nothing."""
+    panel = studio.panel("Label & Train")
+    studio.take("label-empty")
+    _, truth = studio.show_data()
+    true = np.asarray(truth.data)
+    studio.viewer.layers.remove(truth)
+    panel.annotation.annotate.click()
+    studio.take("label-ready")
+    layer = panel.annotation.layers.labels
+    middle = (slice(150, 320), slice(150, 320))
+    for identity in np.unique(true[middle])[1:21]:
+        panel.annotation.new.click()
+        layer.data_setitem(np.nonzero(true == identity), layer.selected_label)
+    panel.annotation.background.click()
+    ground = np.zeros(true.shape, bool)
+    ground[middle] = true[middle] == 0
+    layer.data_setitem(np.nonzero(ground), layer.selected_label)
+    panel.annotation.count()
+    panel.settings.choose_start(None)
+    panel.settings.form.set_values({"minutes": studio.seconds / 60})
+    panel.settings.form.changed.emit()
+    studio.until(lambda: panel.train.isEnabled())
+    studio.take("label-painted")
+    panel.train.click()
+    studio.wait(studio.seconds * 0.7)
+    studio.take("label-running")
+    studio.until(lambda: not panel.background.is_active)
+    studio.wait(4)
+    studio.take("label-finished")
+
+
 def evaluate(studio: Studio) -> None:
     panel = studio.panel("Evaluate")
     studio.take("evaluate-empty")
@@ -207,6 +239,7 @@ STORIES: dict[str, Callable[[Studio], None]] = {
     "segment-3d": segment_3d,
     "train": train,
     "train-3d": lambda studio: train(studio, 3),
+    "label": label,
     "evaluate": evaluate,
 }
 

@@ -9,7 +9,7 @@ pytest.importorskip("pyqtgraph")
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractButton, QAbstractSlider, QAbstractSpinBox, QComboBox, QLineEdit, QScrollBar, QTabBar
 
-PANELS = ["EmbedSeg: Segment", "EmbedSeg: Train", "EmbedSeg: Evaluate"]
+PANELS = ["EmbedSeg: Segment", "EmbedSeg: Label & Train", "EmbedSeg: Train", "EmbedSeg: Evaluate"]
 KINDS = (QAbstractButton, QAbstractSlider, QAbstractSpinBox, QComboBox, QLineEdit)
 
 
