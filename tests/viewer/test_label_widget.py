@@ -306,7 +306,6 @@ def test_what_is_painted_is_kept_and_resumed(viewer, panel, blobs, ndim, qtbot):
 def test_a_session_brings_its_image(viewer, panel, blobs, ndim):
     truth = begin(viewer, panel, blobs, ndim)
     paint_truth(panel, truth)
-    panel.keeper.close()
     scale, pixels = viewer.layers["cells"].scale, viewer.layers["cells"].data
     viewer.layers.clear()
     panel.sessions.list_sessions()
@@ -315,6 +314,7 @@ def test_a_session_brings_its_image(viewer, panel, blobs, ndim):
     assert np.allclose(viewer.layers["cells"].scale, scale)
     assert np.array_equal(viewer.layers["cells"].data, pixels)
     assert viewer.layers["cells annotation"].data.max() == BACKGROUND
+    assert panel.annotation.counts.n_objects == 3
     assert panel.train.isEnabled()
 
 
