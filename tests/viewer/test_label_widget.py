@@ -78,6 +78,8 @@ def own_data(monkeypatch, tmp_path, tiny_model_file):
 @pytest.fixture
 def panel(viewer, open_panel, monkeypatch):
     monkeypatch.setattr(label_widget, "LabelTraining", FakeTraining)
+    # The review has tests of its own, and its thread would outlive these.
+    monkeypatch.setattr(label_widget.ReviewBox, "start", lambda *args: None)
     return open_panel(PANEL)
 
 
@@ -369,6 +371,7 @@ def test_label_and_train_for_real(viewer, open_panel, blobs, qtbot):
         panel.train.click()
         with qtbot.waitSignal(panel.background.finished, timeout=120000):
             pass
+        qtbot.waitUntil(lambda: panel.review.queue is not None and not panel.review.is_searching, timeout=120000)
         assert panel.saved.steps == 2
         assert len(panel.keeper.place.rounds) == number
     assert LABELS in viewer.layers
