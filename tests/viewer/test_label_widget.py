@@ -78,6 +78,8 @@ def own_data(monkeypatch, tmp_path, tiny_model_file):
 @pytest.fixture
 def panel(viewer, open_panel, monkeypatch):
     monkeypatch.setattr(label_widget, "LabelTraining", FakeTraining)
+    # The review has tests of its own, and its thread would outlive these.
+    monkeypatch.setattr(label_widget.ReviewBox, "start", lambda *args: None)
     return open_panel(PANEL)
 
 
@@ -306,7 +308,6 @@ def test_what_is_painted_is_kept_and_resumed(viewer, panel, blobs, ndim, qtbot):
 def test_a_session_brings_its_image(viewer, panel, blobs, ndim):
     truth = begin(viewer, panel, blobs, ndim)
     paint_truth(panel, truth)
-    panel.keeper.close()
     scale, pixels = viewer.layers["cells"].scale, viewer.layers["cells"].data
     viewer.layers.clear()
     panel.sessions.list_sessions()
@@ -315,6 +316,7 @@ def test_a_session_brings_its_image(viewer, panel, blobs, ndim):
     assert np.allclose(viewer.layers["cells"].scale, scale)
     assert np.array_equal(viewer.layers["cells"].data, pixels)
     assert viewer.layers["cells annotation"].data.max() == BACKGROUND
+    assert panel.annotation.counts.n_objects == 3
     assert panel.train.isEnabled()
 
 
@@ -369,6 +371,7 @@ def test_label_and_train_for_real(viewer, open_panel, blobs, qtbot):
         panel.train.click()
         with qtbot.waitSignal(panel.background.finished, timeout=120000):
             pass
+        qtbot.waitUntil(lambda: panel.review.queue is not None and not panel.review.is_searching, timeout=120000)
         assert panel.saved.steps == 2
         assert len(panel.keeper.place.rounds) == number
     assert LABELS in viewer.layers
