@@ -7,6 +7,8 @@ import pytest
 
 pytest.importorskip("pyqtgraph")
 
+from qtpy.QtCore import Qt
+
 from embedseg_napari.core.evaluation.diagnosis import Kind, compare, diagnose
 from embedseg_napari.core.evaluation.matching import match
 from embedseg_napari.viewer.evaluation_run import ImageScore
@@ -102,3 +104,10 @@ def test_worst_image_first(qtbot, pair) -> None:
     with qtbot.waitSignal(table.image_chosen) as chosen:
         table.activated.emit(table.model().index(1, 0))
     assert chosen.args[0] is good
+
+
+def test_numbers_are_not_shortened_in_a_narrow_panel(qtbot) -> None:
+    table = ScoreTable()
+    qtbot.addWidget(table)
+    # An ellipsis instead of digits makes a score worthless.
+    assert table.textElideMode() == Qt.TextElideMode.ElideNone

@@ -52,6 +52,8 @@ class ScoreTable(QTableWidget):
         self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         # Nine columns: napari's own padding would cut the bold numbers off.
         self.setStyleSheet("QTableView::item { padding: 0px; }")
+        # The margins of a cell are spare room: a number fits into them rather than losing its digits.
+        self.setTextElideMode(Qt.TextElideMode.ElideNone)
         self.horizontalHeader().setMinimumSectionSize(20)
         self.horizontalHeader().setHighlightSections(False)
         self.setToolTip("Choose a row to see the mistakes at its IoU.")
