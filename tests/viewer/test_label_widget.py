@@ -390,3 +390,11 @@ def test_a_stroke_of_the_mouse_paints_and_ctrl_z_takes_it_back(viewer, panel, bl
     qtbot.waitUntil(lambda: "1 object ·" in panel.annotation.line.text(), timeout=5000)
     QTest.keyClick(canvas, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     assert not layer.data.any()
+
+
+def test_the_train_panel_does_not_take_an_annotation_for_labels(viewer, panel, open_panel, blobs):
+    begin(viewer, panel, blobs)
+    row = open_panel("EmbedSeg: Train").pairs.rows[0]
+    assert row.labels.layers == []
+    truth = viewer.add_labels(np.ones((64, 64), np.int32))
+    assert row.labels.layers == [truth]

@@ -90,7 +90,7 @@ class LabelWidget(QWidget):
         self.preview_on = QCheckBox("Show the current prediction of the part in view")
         self.preview_on.setChecked(True)
         self.preview_on.setToolTip(
-            "Every few seconds, show what the current network finds in the part of the image in view, under your labels."
+            "Every few seconds, show what the current network finds in the part in view, under your labels."
         )
         self.progress = TrainingProgress(self.preview_on)
         self.reason = QLabel()

@@ -9,6 +9,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QFrame, QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.viewer.annotation_layers import MARK as ANNOTATION
 from embedseg_napari.viewer.input_boxes import ChoiceBox
 from embedseg_napari.viewer.tiff_metadata import watch_layers
 from embedseg_napari.viewer.training_data import FRAMES, VOLUME, ArrayPair, layer_axes, pair_from_layers
@@ -111,7 +112,10 @@ class PairRow(QFrame):
         self.viewer = viewer
         self.setFrameShape(QFrame.Shape.StyledPanel)
         self.image = LayerBox(viewer, Image, is_wanted=lambda layer: not is_result(layer))
-        self.labels = LayerBox(viewer, Labels, is_wanted=lambda layer: not is_result(layer))
+        # Annotations have a value for background and leave the rest unknown; Label & Train learns from those.
+        self.labels = LayerBox(
+            viewer, Labels, is_wanted=lambda layer: not is_result(layer) and ANNOTATION not in layer.metadata
+        )
         self.region = LayerBox(viewer, Shapes, nothing=WHOLE, is_wanted=lambda layer: not is_result(layer))
         self.stack = ChoiceBox()
         self.stack.addItems([VOLUME, FRAMES])

@@ -50,8 +50,6 @@ class ScoreTable(QTableWidget):
         self.setTabKeyNavigation(False)
         self.verticalHeader().hide()
         self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-        # Nine columns: napari's own padding would cut the bold numbers off.
-        self.setStyleSheet("QTableView::item { padding: 0px; }")
         # The margins of a cell are spare room: a number fits into them rather than losing its digits.
         self.setTextElideMode(Qt.TextElideMode.ElideNone)
         self.horizontalHeader().setMinimumSectionSize(20)
