@@ -235,6 +235,11 @@ class TrainingConfig(Settings):
         le=0.5,
         description="Fraction of the objects held out for a score where no images are held out, none of fewer than 10.",
     )
+    reached_seeds: bool = Field(
+        False,
+        description="Where no images are held out: give the model a seed threshold that four fifths of the annotated "
+        "objects reach, if the usual one is too high for them.",
+    )
     devices: int = Field(
         1,
         ge=1,

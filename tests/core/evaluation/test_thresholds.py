@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from embedseg_napari.core.errors import Stopped
-from embedseg_napari.core.evaluation.thresholds import PairTried, search_thresholds, tune_thresholds
+from embedseg_napari.core.evaluation.thresholds import (
+    LEAST_REACHED,
+    PairTried,
+    reached_seed_threshold,
+    search_thresholds,
+    tune_thresholds,
+)
 from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.core.runs import drain
 
@@ -72,3 +78,23 @@ def test_the_search_tells_each_pair_and_can_be_stopped() -> None:
     with pytest.raises(Stopped):
         drain(search, told.append)
     assert told == [PairTried(1, 20), PairTried(2, 20), PairTried(3, 20)]
+
+
+@pytest.mark.parametrize("planes", [False, True])
+def test_seeds_are_lowered_to_what_most_annotated_objects_reach(planes: bool) -> None:
+    labels = np.repeat(np.arange(11), 4)[None]
+    seed_map = np.zeros(labels.shape, np.float32)
+    # Background is sure of itself, and only the best pixel of an object counts.
+    seed_map[0, :4] = 0.99
+    seed_map[0, 5::4] = np.linspace(0.60, 0.69, 10)
+    truth = np.stack([labels == i for i in range(1, 11)]) if planes else labels
+    threshold = reached_seed_threshold([(seed_map, truth)])
+    assert np.count_nonzero(np.linspace(0.60, 0.69, 10) >= threshold) == 8
+    assert reached_seed_threshold([(seed_map, truth)], share=1.0) == pytest.approx(0.60)
+
+
+def test_sure_objects_nothing_and_the_blind_keep_seeds_in_range() -> None:
+    labels = np.array([[0, 1, 1, 2]])
+    assert reached_seed_threshold([(np.full(labels.shape, 0.97), labels)]) == 0.9
+    assert reached_seed_threshold([(np.full(labels.shape, 0.2), np.zeros_like(labels))]) == 0.9
+    assert reached_seed_threshold([(np.full(labels.shape, 0.2), labels)]) == LEAST_REACHED

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import ndimage
 
 from embedseg_napari.core.errors import Stopped
 from embedseg_napari.core.evaluation.matching import match
@@ -22,6 +23,8 @@ SEED_THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 FOREGROUND_THRESHOLDS = (0.3, 0.4, 0.5, 0.6)
 MARGIN = 0.001
 """Mean AP that another pair of thresholds must gain before it replaces the usual one."""
+REACHED_SHARE, LEAST_REACHED = 0.8, 0.5
+"""Share of the annotated objects that reach a lowered seed threshold, and how low that may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,3 +131,37 @@ def search_thresholds(
         best = start
     table = tuple((seed, foreground, float(each.mean())) for (seed, foreground), each in scores.items())
     return TunedThresholds(*best, float(scores[best].mean()), table)
+
+
+def reached_seed_threshold(
+    pairs: Sequence[tuple[np.ndarray, np.ndarray]], share: float = REACHED_SHARE, start: float = 0.9
+) -> float:
+    """Seed threshold that a share of the annotated objects reaches, where that is below the usual one.
+
+    A network that has seen little is not yet sure of anything, also of what it was shown. Pairs of thresholds cannot be
+    tried out then: most of the image is of unknown class, and what would be invented there counts for nothing.
+
+    Parameters
+    ----------
+    pairs : sequence of (seed map, labels)
+        Both ((Z,) Y, X), of annotated images; labels are 0 where unknown. Planes (K, (Z,) Y, X) are taken, too.
+    share : float
+        Share of the objects that shall have a seed.
+    start : float
+        The usual threshold, which is also the highest.
+
+    Returns
+    -------
+    float
+        No lower than `LEAST_REACHED`.
+    """
+    peaks: list[float] = []
+    for seed_map, labels in pairs:
+        if labels.ndim > seed_map.ndim:
+            peaks += [float(seed_map[plane != 0].max()) for plane in labels if plane.any()]
+        else:
+            ids = np.unique(labels[labels != 0])
+            peaks += np.atleast_1d(ndimage.maximum(seed_map, labels, ids)).tolist() if len(ids) else []
+    if not peaks:
+        return start
+    return float(np.clip(np.round(np.quantile(peaks, 1 - share), 3), LEAST_REACHED, start))

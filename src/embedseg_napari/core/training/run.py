@@ -13,8 +13,10 @@ import torch
 
 from embedseg_napari.core.data.crops import CropSampler
 from embedseg_napari.core.data.normalization import normalize
+from embedseg_napari.core.data.sparse import known_instances
 from embedseg_napari.core.device import is_out_of_memory
 from embedseg_napari.core.errors import ComputeError
+from embedseg_napari.core.evaluation.thresholds import reached_seed_threshold
 from embedseg_napari.core.events import (
     CheckpointSaved,
     EpochFinished,
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
-    from embedseg_napari.core.config import TrainingConfig
+    from embedseg_napari.core.config import PredictionConfig, TrainingConfig
     from embedseg_napari.core.data.pairs import Example
     from embedseg_napari.core.events import TrainingEvent
     from embedseg_napari.core.training.annotations import Annotations
@@ -56,6 +58,8 @@ VALIDATION_SHARE = 0.05
 PREVIEW_SHARE = 0.1
 PREVIEW_SECONDS = 3.0
 CHECKPOINT_SECONDS = 20.0
+MOST_LOOKED_AT = 10
+"""Annotated images that tell how sure the network is of what it was shown."""
 
 
 class TrainingRun:
@@ -353,12 +357,22 @@ class TrainingRun:
             prediction, message = self.validator.choose_prediction(model, prediction, self.plan.precision)
             if message is not None:
                 yield message
+        if self.config.reached_seeds and not self.annotations.validation:
+            prediction = self._with_reached_seeds(model, prediction)
         model.config = self.model_config.model_copy(
             update={"prediction": prediction, "history": tuple(self.state.history), "training": self._record()}
         )
         history = tuple(EpochFinished(**row) for row in self.state.history)
         yield TrainingFinished(stopped, self.state.best_score)
         return TrainingResult(model, history, self.state.best_score, stopped, None)
+
+    def _with_reached_seeds(self, model: Model, prediction: PredictionConfig) -> PredictionConfig:
+        pairs = [
+            (model.embed(one.image, self.model_config.axes, precision=self.plan.precision).seed_map, known_instances(one))
+            for one in self.annotations.annotated[:MOST_LOOKED_AT]
+        ]
+        threshold = reached_seed_threshold(pairs, start=prediction.seed_threshold)
+        return prediction.model_copy(update={"seed_threshold": threshold})
 
     def _record(self) -> dict[str, Any]:
         """How the model was trained, for its file."""
