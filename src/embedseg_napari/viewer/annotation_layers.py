@@ -21,6 +21,7 @@ from embedseg_napari.core.annotation.states import (
 from embedseg_napari.core.axes import to_frames
 from embedseg_napari.core.errors import AnnotationError, DataError
 from embedseg_napari.viewer.layers import RESULT, array_of, is_shown, layer_axes, spatial_frame
+from embedseg_napari.viewer.region_outlines import outlines
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Shapes
@@ -319,16 +320,3 @@ def annotation_colors() -> CyclicLabelColormap:
         colors[row] = (*hsv_to_rgb(0.618034 * row % 1, (1.0, 0.7, 0.85)[row % 3], (1.0, 0.85)[row % 2]), 1)
     colors[(BACKGROUND - 1) % COLOR_CYCLE + 1] = GREY
     return CyclicLabelColormap(name="annotation", colors=colors, background_value=0)
-
-
-def outlines(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
-    """Polygons ((z,) y, x) around a mask ((Z,) Y, X), plane by plane; they hold its pixels' centres, and its holes."""
-    from skimage.measure import approximate_polygon, find_contours
-
-    planes = mask[None] if mask.ndim == 2 else mask
-    found = []
-    for z in np.flatnonzero(planes.any((1, 2))):
-        for contour in find_contours(np.pad(planes[z], 1).astype(float), 0.5):
-            corners = approximate_polygon(contour, 0.01)[:-1] - 1
-            found.append(corners if mask.ndim == 2 else np.insert(corners, 0, z, axis=1))
-    return found
