@@ -20,10 +20,13 @@ from embedseg_napari.core.annotation.states import (
 )
 from embedseg_napari.core.axes import to_frames
 from embedseg_napari.core.errors import AnnotationError, DataError
+from embedseg_napari.viewer.accepted_objects import AcceptedObjects
 from embedseg_napari.viewer.layers import RESULT, array_of, is_shown, layer_axes, spatial_frame
 from embedseg_napari.viewer.region_outlines import outlines
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+
     from napari.layers import Image, Labels, Shapes
     from napari.viewer import Viewer
     from numpy.typing import NDArray
@@ -60,6 +63,10 @@ class AnnotationLayers:
         self.frame: Frame | None = None
         self.labels: Labels | None = None
         self.regions: Shapes | None = None
+        self.protection: AcceptedObjects | None = None
+        """Of the labels, while there are some."""
+        self._keys: dict[str, Callable[[object], None]] = {}
+        """Of the Labels layer, besides N, M and B."""
         viewer.layers.events.removed.connect(self._on_removed)
 
     def disconnect_viewer(self) -> None:
@@ -116,13 +123,15 @@ class AnnotationLayers:
         units = {str(unit) for unit in self.frame.units}
         return (None, None) if "pixel" in units else (self.frame.spacing(), str(self.frame.units[-1]))
 
-    def make(self, labels: NDArray[np.int32] | None = None) -> None:
+    def make(self, labels: NDArray[np.int32] | None = None, accepted: Collection[int] = ()) -> None:
         """Add the Labels layer if there is none, and get ready to paint the next object.
 
         Parameters
         ----------
         labels : ndarray of int32, shape ((Z,) Y, X), optional
             What was annotated before.
+        accepted : collection of int
+            Objects in it that were accepted.
         """
         assert self.image is not None
         assert self.frame is not None
@@ -139,8 +148,34 @@ class AnnotationLayers:
             )
             layer.brush_size = float(np.clip(round(min(self.shape[-2:]) / BRUSH_SHARE), 2, 30))
             self._take(layer)
+        if labels is not None and self.protection is not None:
+            self.protection.replace(accepted)
         self.new_object()
         self.changed.emit()
+
+    @property
+    def accepted(self) -> frozenset[int]:
+        """Ids of accepted objects, which are not painted over."""
+        return frozenset() if self.protection is None else self.protection.ids()
+
+    def accept(self, ids: Iterable[int]) -> None:
+        """Protect objects that are annotated."""
+        if self.protection is not None:
+            self.protection.add(ids)
+            self.changed.emit()
+
+    def open_for_painting(self, object_id: int) -> None:
+        """Protect an object no longer, and choose it for the brush."""
+        if self.protection is not None:
+            self.protection.discard([object_id])
+        self.paint_with(object_id)
+        self.changed.emit()
+
+    def add_key(self, key: str, action: Callable[[object], None]) -> None:
+        """Let a key of the Labels layer do something, also of one that is made later."""
+        self._keys[key] = action
+        if self.labels is not None:
+            self.labels.bind_key(key, action, overwrite=True)
 
     def new_object(self, layer: object = None) -> None:
         """Paint with the next free label."""
@@ -179,15 +214,30 @@ class AnnotationLayers:
         """
         self.apply(fill_between_planes(self.array(), int(self._labels().selected_label)))
 
-    def apply(self, edit: Edit) -> None:
-        """Change pixels so that the layer's own undo takes it back."""
+    def apply(self, edit: Edit, accepted: Collection[int] = ()) -> None:
+        """Change pixels so that the layer's own undo takes it back.
+
+        Parameters
+        ----------
+        edit : Edit
+            What to change.
+        accepted : collection of int
+            Objects that are accepted with it.
+        """
         assert self.frame is not None
-        if not len(edit):
+        labels, protection = self._labels(), self.protection
+        if not len(edit) or protection is None:
             return
         indices = list(edit.indices)
         if "C" in self.frame.axes:
             indices.insert(self.frame.axes.index("C"), np.zeros_like(indices[0]))
-        self._labels().data_setitem(tuple(indices), edit.values)
+        protection.forget_unused(np.unique(edit.values).tolist())
+        with protection.off():
+            labels.data_setitem(tuple(indices), edit.values)
+        protection.add(accepted)
+        if labels.selected_label in accepted:
+            # The brush would go on painting what is finished.
+            labels.selected_label = next_free_label(self.array())
         self.changed.emit()
 
     def array(self) -> NDArray[np.int32]:
@@ -281,7 +331,9 @@ class AnnotationLayers:
             self.labels = layer
             for event in (layer.events.paint, layer.events.labels_update, layer.events.set_data):
                 event.connect(self._on_change)
-        for key, action in (("n", self.new_object), ("m", self.new_object), ("b", self.background)):
+            self.protection = AcceptedObjects(layer)
+        keys = {"n": self.new_object, "m": self.new_object, "b": self.background} | ({} if is_regions else self._keys)
+        for key, action in keys.items():
             layer.bind_key(key, action, overwrite=True)
 
     def _let_go(self) -> None:
@@ -290,13 +342,19 @@ class AnnotationLayers:
             events = self.labels.events
             for event in (events.paint, events.labels_update, events.set_data):
                 event.disconnect(self._on_change)
+            self._end_protection()
         if self.regions is not None:
             self.regions.events.data.disconnect(self._on_change)
         for layer in (self.labels, self.regions):
             if layer is not None:
-                for key in "nmb":
+                for key in ("n", "m", "b", *self._keys):
                     layer.bind_key(key, None)
         self.labels = self.regions = None
+
+    def _end_protection(self) -> None:
+        if self.protection is not None:
+            self.protection.disconnect()
+            self.protection = None
 
     def _on_change(self, event: object = None) -> None:
         self.changed.emit()
@@ -305,6 +363,7 @@ class AnnotationLayers:
         is_gone = [layer is not None and not is_shown(self.viewer, layer) for layer in (self.labels, self.regions)]
         if is_gone[0]:
             self.leaving.emit()
+            self._end_protection()
             self.labels = None
         if is_gone[1]:
             self.regions = None

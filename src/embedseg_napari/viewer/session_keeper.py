@@ -69,7 +69,8 @@ class SessionKeeper(QObject):
         """Copy the annotation, in the GUI's thread; None where there is none."""
         if self.layers.labels is None:
             return None
-        return Snapshot(self.layers.array().astype(np.int32, copy=True), self.layers.region_mask())
+        layers = self.layers
+        return Snapshot(layers.array().astype(np.int32, copy=True), layers.region_mask(), layers.accepted)
 
     def current_place(self) -> SessionPlace:
         """Where the chosen image's annotation is kept; nothing is on the disk before something is written."""
@@ -170,7 +171,7 @@ class SessionKeeper(QObject):
             session.close()
             raise
         self.place = SessionPlace(folder, session=session)
-        self.last = Snapshot(annotation.labels, annotation.regions)
+        self.last = Snapshot(annotation.labels, annotation.regions, annotation.accepted_ids)
         return annotation
 
     def matching(self, name: str, shape: tuple[int, ...]) -> list[Path]:
