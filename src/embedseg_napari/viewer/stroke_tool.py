@@ -80,10 +80,12 @@ class StrokeTool:
             raise AnnotationError("Press Annotate first: there is nothing to draw on.")
         if viewer.dims.ndisplay == 3:
             raise AnnotationError("Strokes work in slices; leave the 3D view first (Ctrl+Y).")
-        labels.visible = True
+        # A layer that is told to be visible while it is loses its tool.
+        if not labels.visible:
+            labels.visible = True
+        self._before = (labels.mode, labels.mouse_pan, str(labels.cursor))
         self._add_line()
         viewer.layers.selection.active = labels
-        self._before = (labels.mode, labels.mouse_pan, str(labels.cursor))
         labels.mode = "pan_zoom"
         labels.mouse_pan, labels.cursor = False, "cross"
         labels.mouse_drag_callbacks.append(self._drag)
@@ -137,19 +139,19 @@ class StrokeTool:
         points = [np.asarray(layer.world_to_data(event.position), float)]
         line = self.line
         yield
-        while event.type == "mouse_move":
+        # None where the waiting was ended meanwhile.
+        while self.line is not None and self.line is line:
+            # Moves in quick succession are left out by the canvas, the release never is.
             point = np.asarray(layer.world_to_data(event.position), float)
-            if self.line is not line:
+            if event.type != "mouse_move":
+                stroke = self._stroke([*points, point])
+                self.cancel()
+                self.drawn.emit(stroke)
                 return
             if np.abs(point - points[-1]).max() >= LEAST_STEP:
                 points.append(point)
-                if line is not None:
-                    line.data = [(np.array(points), "path")]
+                line.data = [(np.array(points), "path")]
             yield
-        if self.line is line and self.is_waiting:
-            stroke = self._stroke(points)
-            self.cancel()
-            self.drawn.emit(stroke)
 
     def _stroke(self, points: list[np.ndarray]) -> Stroke:
         layers = self.layers
