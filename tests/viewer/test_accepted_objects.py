@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("pyqtgraph")
 
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 from embedseg_napari.core.annotation.edits import Edit
@@ -160,7 +160,7 @@ def test_accepted_ids_stay_with_their_layer(layers, layer_viewer):
     assert not (layers.array()[..., 20, 16:24] == 3).any()
 
 
-def test_the_mouse_cannot_paint_over_it_and_the_session_knows_it(viewer, open_panel):
+def test_the_mouse_cannot_paint_over_it_and_the_session_knows_it(viewer, open_panel, drag):
     viewer.add_image(np.zeros((32, 32), np.float32), name="cells")
     panel = open_panel(PANEL)
     panel.annotation.annotate.click()
@@ -169,13 +169,11 @@ def test_the_mouse_cannot_paint_over_it_and_the_session_knows_it(viewer, open_pa
     viewer.reset_view()
     layers.new_object()
     before = layers.array().copy()
-    canvas = viewer.__wrapped__.window._qt_viewer.canvas.native
-    middle, step = canvas.rect().center(), QPoint(160, 0)
-    QTest.mousePress(canvas, Qt.MouseButton.LeftButton, pos=middle - step)
-    QTest.mouseMove(canvas, middle + step, 12)
-    QTest.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=middle + step)
-    assert (layers.array() == 2).any()
+    drag(layers.labels, (16, 5), (16, 28))
+    assert (layers.array()[:, :12] == 2).any()
+    assert (layers.array()[:, 20:] == 2).any()
     assert np.array_equal(layers.array() == 1, before == 1)
+    canvas = viewer.__wrapped__.window._qt_viewer.canvas.native
     QTest.keyClick(canvas, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     assert np.array_equal(layers.array(), before)
     panel.annotation.count()

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("pyqtgraph")
 
 from napari.utils.notifications import notification_manager
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 from embedseg_napari.core.config import PredictionConfig
@@ -73,31 +73,13 @@ def press(viewer, key, modifier=Qt.KeyboardModifier.NoModifier):
     QTest.keyClick(canvas_of(viewer).native, key, modifier)
 
 
-def pixel(viewer, y, x):
-    """Where on the canvas a pixel of the annotation is seen."""
-    at = canvas_of(viewer).view.scene.transform.map([x * 0.5, y * 0.5])[:2]
-    return QPoint(*np.rint(at).astype(int).tolist())
-
-
-def drag(viewer, *points, release=True):
-    native, way = canvas_of(viewer).native, [pixel(viewer, *point) for point in points]
-    QTest.mouseMove(native, way[0])
-    QTest.mousePress(native, Qt.MouseButton.LeftButton, pos=way[0])
-    for start, end in zip(way[:-1], way[1:], strict=True):
-        for part in (0.25, 0.5, 0.75, 1.0):
-            # The canvas leaves out moves that follow one another within 10 ms.
-            QTest.mouseMove(native, start + (end - start) * part, 12)
-    if release:
-        QTest.mouseRelease(native, Qt.MouseButton.LeftButton, pos=way[-1])
-
-
 def told():
     return [one.message for one in notification_manager.records]
 
 
-def test_a_predicted_object_is_split_in_one_step(viewer, panel):
+def test_a_predicted_object_is_split_in_one_step(viewer, panel, drag):
     layers = panel.annotation.layers
-    predicted, painted = squares(layers.ndim)
+    predicted, _ = squares(layers.ndim)
     before, camera = layers.array().copy(), canvas_of(viewer).view.camera.center
     assert layers.labels.mode == "paint"
     press(viewer, Qt.Key.Key_S)
@@ -105,7 +87,7 @@ def test_a_predicted_object_is_split_in_one_step(viewer, panel):
     assert strokes.split.isChecked()
     assert "Drag across" in strokes.line.text()
     assert not strokes.line.isHidden()
-    drag(viewer, (1, 10), (23, 10))
+    drag(layers.labels, (1, 10), (23, 10))
     after = layers.array()
     left, right = after[..., 10, 6].flat[0], after[..., 10, 16].flat[0]
     assert left != right
@@ -129,11 +111,11 @@ def test_a_predicted_object_is_split_in_one_step(viewer, panel):
     assert not layers.accepted
 
 
-def test_what_was_painted_is_split_and_stays_the_persons_own(viewer, panel):
+def test_what_was_painted_is_split_and_stays_the_persons_own(viewer, panel, drag):
     layers = panel.annotation.layers
     _, painted = squares(layers.ndim)
     panel.review.strokes.split.click()
-    drag(viewer, (26, 30), (46, 30))
+    drag(layers.labels, (26, 30), (46, 30))
     after = layers.array()
     assert np.array_equal(np.isin(after, (2, 3)), painted == 2)
     assert (after == 3).any()
@@ -142,12 +124,12 @@ def test_what_was_painted_is_split_and_stays_the_persons_own(viewer, panel):
     assert np.array_equal(layers.array(), painted)
 
 
-def test_predicted_objects_are_merged_in_one_step(viewer, panel):
+def test_predicted_objects_are_merged_in_one_step(viewer, panel, drag):
     layers = panel.annotation.layers
     predicted, painted = squares(layers.ndim)
     press(viewer, Qt.Key.Key_G)
     assert panel.review.strokes.merge.isChecked()
-    drag(viewer, (10, 10), (12, 30))
+    drag(layers.labels, (10, 10), (12, 30))
     after = layers.array()
     (merged,) = layers.accepted
     assert (after[predicted > 0] == merged).all()
@@ -161,41 +143,42 @@ def test_predicted_objects_are_merged_in_one_step(viewer, panel):
     assert layers.accepted == {merged}
 
 
-def test_a_hidden_prediction_is_not_touched(viewer, panel):
-    before = panel.annotation.layers.array().copy()
+def test_a_hidden_prediction_is_not_touched(viewer, panel, drag):
+    layers = panel.annotation.layers
+    before = layers.array().copy()
     viewer.layers[LABELS].visible = False
     press(viewer, Qt.Key.Key_S)
-    drag(viewer, (1, 10), (23, 10))
+    drag(layers.labels, (1, 10), (23, 10))
     assert "touches no object" in told()[-1]
-    assert np.array_equal(panel.annotation.layers.array(), before)
+    assert np.array_equal(layers.array(), before)
 
 
 @pytest.mark.parametrize("is_dragging", [False, True])
-def test_escape_ends_the_waiting(viewer, panel, is_dragging):
+def test_escape_ends_the_waiting(viewer, panel, drag, is_dragging):
     layers = panel.annotation.layers
     before = layers.array().copy()
     layers.labels.mode = "pan_zoom"
     press(viewer, Qt.Key.Key_S)
     if is_dragging:
-        drag(viewer, (1, 10), (23, 10), release=False)
+        drag(layers.labels, (1, 10), (23, 10), release=False)
         assert len(viewer.layers[LINE].data) == 1
     press(viewer, Qt.Key.Key_Escape)
     if is_dragging:
         native = canvas_of(viewer).native
-        QTest.mouseRelease(native, Qt.MouseButton.LeftButton, pos=pixel(viewer, 23, 10))
+        QTest.mouseRelease(native, Qt.MouseButton.LeftButton)
     assert np.array_equal(layers.array(), before)
     assert LINE not in viewer.layers
     assert (layers.labels.mode, layers.labels.mouse_pan) == ("pan_zoom", True)
     assert not panel.review.strokes.split.isChecked()
 
 
-def test_another_tool_ends_the_waiting(viewer, panel):
+def test_another_tool_ends_the_waiting(viewer, panel, drag):
     layers = panel.annotation.layers
     press(viewer, Qt.Key.Key_G)
     press(viewer, Qt.Key.Key_N)
     assert layers.labels.mode == "paint"
     assert LINE not in viewer.layers
-    drag(viewer, (22, 8), (22, 12))
+    drag(layers.labels, (22, 8), (22, 12))
     assert (layers.array() == 3).any()
     assert (layers.array() == 3).any(axis=tuple(range(layers.ndim - 2))).sum() < 100
 
@@ -211,14 +194,15 @@ def test_leaving_the_annotation_ends_the_waiting(viewer, panel, way):
     assert not panel.review.strokes.tool.is_waiting
 
 
-def test_errors_are_one_sentence(viewer, panel):
+def test_errors_are_one_sentence(viewer, panel, drag):
+    layers = panel.annotation.layers
     press(viewer, Qt.Key.Key_S)
-    drag(viewer, (10, 10), (10, 12))
+    drag(layers.labels, (10, 10), (10, 12))
     assert "does not divide" in told()[-1]
     press(viewer, Qt.Key.Key_G)
-    drag(viewer, (10, 10), (10, 12))
+    drag(layers.labels, (10, 10), (10, 12))
     assert "fewer than two objects" in told()[-1]
-    assert not panel.annotation.layers.accepted
+    assert not layers.accepted
 
 
 def test_the_3d_view_is_refused(viewer, panel, ndim):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.utils.colormaps import CyclicLabelColormap
 from psygnal import Signal
+from qtpy.QtCore import QTimer
 
 from embedseg_napari.core.annotation.edits import fill_between_planes
 from embedseg_napari.core.annotation.states import (
@@ -65,6 +66,8 @@ class AnnotationLayers:
         self.regions: Shapes | None = None
         self.protection: AcceptedObjects | None = None
         """Of the labels, while there are some."""
+        self._removed_regions: Shapes | None = None
+        """Removed just now, be it alone or as one of many layers."""
         self._keys: dict[str, Callable[[object], None]] = {}
         """Of the Labels layer, besides N, M and B."""
         viewer.layers.events.removed.connect(self._on_removed)
@@ -272,6 +275,7 @@ class AnnotationLayers:
         """Draw a mask ((Z,) Y, X) as polygons, in place of the regions there are."""
         if self.regions is not None:
             self.viewer.layers.remove(self.regions)
+            self._forget_removed()
         if mask is not None and mask.any():
             self._take(self._add_regions(outlines(mask)))
         self.changed.emit()
@@ -338,7 +342,7 @@ class AnnotationLayers:
 
     def _let_go(self) -> None:
         if self.labels is not None:
-            self.leaving.emit()
+            self._say_leaving()
             events = self.labels.events
             for event in (events.paint, events.labels_update, events.set_data):
                 event.disconnect(self._on_change)
@@ -351,6 +355,16 @@ class AnnotationLayers:
                     layer.bind_key(key, None)
         self.labels = self.regions = None
 
+    def _say_leaving(self) -> None:
+        """Let the annotation be kept; where all layers are removed at once, with the regions that went first."""
+        shown = self.regions
+        self.regions = self.regions or self._removed_regions
+        self.leaving.emit()
+        self.regions, self._removed_regions = shown, None
+
+    def _forget_removed(self) -> None:
+        self._removed_regions = None
+
     def _end_protection(self) -> None:
         if self.protection is not None:
             self.protection.disconnect()
@@ -361,12 +375,13 @@ class AnnotationLayers:
 
     def _on_removed(self, event: object = None) -> None:
         is_gone = [layer is not None and not is_shown(self.viewer, layer) for layer in (self.labels, self.regions)]
+        if is_gone[1]:
+            self._removed_regions, self.regions = self.regions, None
+            QTimer.singleShot(0, self._forget_removed)
         if is_gone[0]:
-            self.leaving.emit()
+            self._say_leaving()
             self._end_protection()
             self.labels = None
-        if is_gone[1]:
-            self.regions = None
         if any(is_gone):
             self.changed.emit()
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import numpy as np
 import platformdirs
@@ -56,6 +58,7 @@ class SessionKeeper(QObject):
         self.timer.timeout.connect(self.save)
         layers.changed.connect(self._note)
         layers.leaving.connect(self._leave)
+        _keepers.add(self)
 
     def _note(self) -> None:
         self._is_dirty = True
@@ -106,6 +109,18 @@ class SessionKeeper(QObject):
 
         self.writing = run_in_background(run, on_result=take, on_error=self._on_error)
 
+    def save_now(self) -> None:
+        """Write here and now what is not written yet."""
+        self.timer.stop()
+        snapshot = self._changed()
+        if snapshot is None:
+            return
+        try:
+            self.current_place().save(snapshot)
+            self.last = snapshot
+        except DataError as error:
+            report_error(error)
+
     def close(self, keep_open: bool = False) -> SessionPlace | None:
         """Write now what is not written yet, and let others open the session.
 
@@ -114,13 +129,7 @@ class SessionKeeper(QObject):
         keep_open : bool
             Leave that to the caller, who gets the session.
         """
-        self.timer.stop()
-        snapshot = self._changed()
-        try:
-            if snapshot is not None:
-                self.current_place().save(snapshot)
-        except DataError as error:
-            report_error(error)
+        self.save_now()
         place = self.place
         if place is not None and not keep_open:
             place.close()
@@ -131,6 +140,7 @@ class SessionKeeper(QObject):
         """Follow the annotation no longer."""
         self.layers.changed.disconnect(self._note)
         self.layers.leaving.disconnect(self._leave)
+        _keepers.discard(self)
 
     def _changed(self) -> Snapshot | None:
         """The annotation if it is other than on the disk."""
@@ -182,6 +192,16 @@ class SessionKeeper(QObject):
             if state is not None and any((one.name, one.spatial_shape) == (name, shape) for one in state.images):
                 found.append(folder)
         return found
+
+
+_keepers: WeakSet[SessionKeeper] = WeakSet()
+
+
+@atexit.register
+def save_all() -> None:
+    """Write what is not written yet: Python may end before Qt says a word, for instance at the end of a script."""
+    for keeper in tuple(_keepers):
+        keeper.save_now()
 
 
 def read_state(folder: Path) -> SessionState | None:
