@@ -80,7 +80,7 @@ def open_panel(viewer) -> Callable[[str], QWidget]:
 
 @pytest.fixture
 def drag(viewer, qtbot) -> Callable[..., None]:
-    """Drag the mouse over the canvas along pixels (y, x) of a layer: ``drag(layer, (2, 3), (9, 3), release=False)``."""
+    """Drag the mouse along pixels of a layer, (row, column) of what is displayed: ``drag(layer, (2, 3), (9, 3))``."""
     from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
     from qtpy.QtGui import QMouseEvent
     from qtpy.QtTest import QTest
@@ -92,8 +92,9 @@ def drag(viewer, qtbot) -> Callable[..., None]:
         canvas = viewer.__wrapped__.window._qt_viewer.canvas
         native, way = canvas.native, []
         for pixel in pixels:
-            world = layer.data_to_world((0.0,) * (layer.ndim - 2) + tuple(map(float, pixel)))
-            x, y = canvas.view.scene.transform.map(world[:-3:-1])[:2]
+            axes = [axis - viewer.dims.ndim for axis in viewer.dims.displayed]
+            world = layer.data_to_world([dict(zip(axes, pixel, strict=True)).get(a, 0) for a in range(-layer.ndim, 0)])
+            x, y = canvas.view.scene.transform.map([world[axes[1]], world[axes[0]]])[:2]
             way.append(QPoint(round(float(x)), round(float(y))))
         QTest.mousePress(native, left, pos=way[0])
         for start, end in itertools.pairwise(way):

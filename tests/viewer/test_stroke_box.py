@@ -143,6 +143,25 @@ def test_predicted_objects_are_merged_in_one_step(viewer, panel, drag):
     assert layers.accepted == {merged}
 
 
+@pytest.mark.parametrize("ndim", [3], indirect=True)
+def test_in_other_slices_the_cut_goes_through_the_axis_that_is_not_seen(viewer, panel, drag):
+    layers = panel.annotation.layers
+    viewer.dims.order = (1, 0, 2)
+    viewer.dims.set_point(1, 0.5 * 10)
+    viewer.reset_view()
+    predicted, painted = squares(3)
+    press(viewer, Qt.Key.Key_S)
+    # From above the volume to below it, in a slice (z, x) at y 10.
+    drag(layers.labels, (-1, 10), (5.4, 10))
+    after = layers.array()
+    assert np.array_equal(np.isin(after, tuple(layers.accepted)), predicted == 1)
+    for x in (6, 16):
+        assert len(np.unique(after[:, 4:20, x])) == 1
+    assert after[0, 10, 6] != after[0, 10, 16]
+    layers.labels.undo()
+    assert np.array_equal(layers.array(), painted)
+
+
 def test_a_hidden_prediction_is_not_touched(viewer, panel, drag):
     layers = panel.annotation.layers
     before = layers.array().copy()

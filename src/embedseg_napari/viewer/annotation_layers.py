@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from colorsys import hsv_to_rgb
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.utils.colormaps import CyclicLabelColormap
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from embedseg_napari.core.annotation.edits import fill_between_planes
 from embedseg_napari.core.annotation.states import (
     BACKGROUND,
-    COLOR_CYCLE,
     AnnotationCounts,
     count_states,
     next_free_label,
-    region_mask,
 )
 from embedseg_napari.core.axes import to_frames
 from embedseg_napari.core.errors import AnnotationError, DataError
 from embedseg_napari.viewer.accepted_objects import AcceptedObjects
+from embedseg_napari.viewer.annotation_colors import annotation_colors
 from embedseg_napari.viewer.layers import RESULT, array_of, is_shown, layer_axes, spatial_frame
-from embedseg_napari.viewer.region_outlines import outlines
+from embedseg_napari.viewer.region_outlines import outlines, shapes_mask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -37,8 +34,6 @@ if TYPE_CHECKING:
 
 MARK = "embedseg-annotation"
 """Key in a layer's metadata: which image it annotates (its `unique_id`)."""
-GREY = (0.55, 0.55, 0.55, 1.0)
-"""Of painted background."""
 BRUSH_SHARE = 40
 """Brushes this many times smaller than the image fit most objects to begin with."""
 
@@ -256,20 +251,8 @@ class AnnotationLayers:
         """
         if self.regions is None or self.frame is None:
             return None
-        mask: NDArray[np.bool_] | None = None
-        keep = [i for i, letter in enumerate(self.frame.axes) if letter != "C"]
-        for corners, kind in zip(self.regions.data, self.regions.shape_type, strict=True):
-            if kind not in ("rectangle", "polygon") or len(corners) < 3:
-                continue
-            points = np.asarray(corners, float)[:, keep]
-            plane = None
-            if self.ndim == 3:
-                plane = round(float(points[:, 0].mean()))
-                if np.ptp(points[:, 0]) >= 1 or not 0 <= plane < self.shape[0]:
-                    continue
-            found = region_mask(self.shape, [points], plane)
-            mask = found if mask is None else mask | found
-        return mask if mask is not None and mask.any() else None
+        mask = shapes_mask(self.regions, self.frame, self.shape)
+        return mask if mask.any() else None
 
     def show_regions(self, mask: NDArray[np.bool_] | None) -> None:
         """Draw a mask ((Z,) Y, X) as polygons, in place of the regions there are."""
@@ -384,13 +367,3 @@ class AnnotationLayers:
             self.labels = None
         if any(is_gone):
             self.changed.emit()
-
-
-def annotation_colors() -> CyclicLabelColormap:
-    """Colours of objects, repeated after `COLOR_CYCLE` of them; painted background is grey and nothing else is."""
-    colors = np.zeros((COLOR_CYCLE + 1, 4), np.float32)
-    for row in range(1, COLOR_CYCLE + 1):
-        # Steps of the golden ratio keep hues of neighbouring numbers apart.
-        colors[row] = (*hsv_to_rgb(0.618034 * row % 1, (1.0, 0.7, 0.85)[row % 3], (1.0, 0.85)[row % 2]), 1)
-    colors[(BACKGROUND - 1) % COLOR_CYCLE + 1] = GREY
-    return CyclicLabelColormap(name="annotation", colors=colors, background_value=0)

@@ -1,4 +1,4 @@
-"""Polygons around a mask, such that filling them gives the mask back, holes included."""
+"""Regions as shapes and as masks: filling what is drawn around a mask gives the mask back, holes included."""
 
 from __future__ import annotations
 
@@ -6,8 +6,40 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from embedseg_napari.core.annotation.states import region_mask
+
 if TYPE_CHECKING:
+    from napari.layers import Shapes
     from numpy.typing import NDArray
+
+    from embedseg_napari.viewer.layers import Frame
+
+
+def shapes_mask(layer: Shapes, frame: Frame, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Where ((Z,) Y, X) the rectangles and polygons of a layer lie; in a volume each on the plane it is drawn on.
+
+    Parameters
+    ----------
+    layer : Shapes
+        Other kinds of shapes in it are left out.
+    frame : Frame
+        Axes of the layer.
+    shape : tuple of int
+        Of the mask.
+    """
+    mask = np.zeros(shape, bool)
+    keep = [i for i, letter in enumerate(frame.axes) if letter != "C"]
+    for corners, kind in zip(layer.data, layer.shape_type, strict=True):
+        if kind not in ("rectangle", "polygon") or len(corners) < 3:
+            continue
+        points = np.asarray(corners, float)[:, keep]
+        if len(shape) == 2:
+            mask |= region_mask(shape, [points])
+            continue
+        plane = round(float(points[:, 0].mean()))
+        if np.ptp(points[:, 0]) < 1 and 0 <= plane < shape[0]:
+            mask[plane] |= region_mask(shape[1:], [points[:, 1:]])
+    return mask
 
 
 def outlines(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:

@@ -126,7 +126,7 @@ class ReviewBox(QWidget):
         self.view.show_objects(queue.segmentation, self.layers.frame)
         self.layers.raise_to_top()
         for key, action in self.actions.items():
-            self.layers.labels.bind_key(key, action, overwrite=True)
+            self.layers.add_key(key, action)
 
     def clear(self) -> None:
         """Forget the objects, for instance where another image is chosen."""
