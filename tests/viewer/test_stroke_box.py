@@ -55,8 +55,8 @@ def panel(viewer, open_panel, ndim):
     zeros = np.zeros((ndim, *painted.shape), np.float32)
     maps = EmbeddingMaps(zeros, zeros + 1, (predicted > 0).astype(np.float32))
     centers = np.array([np.argwhere(predicted == one).mean(0) for one in (1, 2)], np.float32)
-    found = Segmentation(predicted, centers, np.ones(2, np.float32), PredictionConfig(), kept_maps=maps)
-    panel.review.view.show_objects(found, layers.frame)
+    panel.found = Segmentation(predicted, centers, np.ones(2, np.float32), PredictionConfig(), kept_maps=maps)
+    panel.review.view.show_objects(panel.found, layers.frame)
     layers.raise_to_top()
     viewer.layers.selection.active = layers.labels
     viewer.reset_view()
@@ -170,6 +170,26 @@ def test_a_hidden_prediction_is_not_touched(viewer, panel, drag):
     drag(layers.labels, (1, 10), (23, 10))
     assert "touches no object" in told()[-1]
     assert np.array_equal(layers.array(), before)
+
+
+def test_the_preview_of_a_part_lies_in_its_place(panel):
+    layers, view, found = panel.annotation.layers, panel.review.view, panel.found
+    start = (1, 6, 8)[-layers.ndim :]
+    inside = tuple(slice(low, low + size) for low, size in zip(start, (3, 30, 20)[-layers.ndim :], strict=True))
+    maps = EmbeddingMaps(*(one[..., *inside] for one in (found.maps.offsets, found.maps.margins, found.maps.seed_map)))
+    part = Segmentation(found.labels[inside], found.centers, found.scores, found.settings, kept_maps=maps)
+    view.show_objects(part, layers.frame.at(start))
+    expected = np.zeros_like(found.labels)
+    expected[inside] = found.labels[inside]
+    assert np.array_equal(panel.review.predicted(), expected)
+
+
+def test_objects_of_another_image_are_not_taken(viewer, panel):
+    assert np.array_equal(panel.review.predicted(), panel.found.labels)
+    other = viewer.add_image(np.zeros(panel.found.labels.shape, np.float32), name="other", scale=viewer.layers[0].scale)
+    panel.annotation.image.choose(other)
+    assert panel.annotation.layers.image == other
+    assert panel.review.predicted() is None
 
 
 @pytest.mark.parametrize("is_dragging", [False, True])
