@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import os
 import shutil
 import sys
@@ -75,6 +76,41 @@ def open_panel(viewer) -> Callable[[str], QWidget]:
         return widget
 
     return add
+
+
+@pytest.fixture
+def drag(viewer, qtbot) -> Callable[..., None]:
+    """Drag the mouse along pixels of a layer, (row, column) of what is displayed: ``drag(layer, (2, 3), (9, 3))``."""
+    from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
+    from qtpy.QtGui import QMouseEvent
+    from qtpy.QtTest import QTest
+    from qtpy.QtWidgets import QApplication
+
+    left, no_key = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+
+    def make(layer, *pixels, release: bool = True) -> None:
+        canvas = viewer.__wrapped__.window._qt_viewer.canvas
+        native, way = canvas.native, []
+        for pixel in pixels:
+            axes = [axis - viewer.dims.ndim for axis in viewer.dims.displayed]
+            world = layer.data_to_world([dict(zip(axes, pixel, strict=True)).get(a, 0) for a in range(-layer.ndim, 0)])
+            x, y = canvas.view.scene.transform.map([world[axes[1]], world[axes[0]]])[:2]
+            way.append(QPoint(round(float(x)), round(float(y))))
+        QTest.mousePress(native, left, pos=way[0])
+        for start, end in itertools.pairwise(way):
+            for part in (0.25, 0.5, 0.75, 1.0):
+                # vispy leaves out moves that follow one another within 10 ms, and napari puts them off.
+                native._last_time, before = 0.0, viewer.cursor.position
+                at = QPointF(start + (end - start) * part)
+                to = QPointF(native.mapToGlobal(at.toPoint()))
+                QApplication.sendEvent(
+                    native, QMouseEvent(QEvent.Type.MouseMove, at, to, Qt.MouseButton.NoButton, left, no_key)
+                )
+                qtbot.waitUntil(lambda before=before: viewer.cursor.position != before)
+        if release:
+            QTest.mouseRelease(native, left, pos=way[-1])
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -323,11 +323,14 @@ def test_a_session_brings_its_image(viewer, panel, blobs, ndim):
 def test_going_back_to_a_round_brings_its_labels_and_model(viewer, panel, blobs, qtbot):
     truth = begin(viewer, panel, blobs)
     paint_truth(panel, truth)
+    panel.annotation.layers.accept([2])
     panel.train.click()
     finish(panel, qtbot)
     layer, before = panel.annotation.layers.labels, panel.annotation.layers.array().copy()
     layer.data_setitem(np.nonzero(truth == 4), 4)
+    panel.annotation.layers.accept([1, 4])
     panel.sessions.rounds_menu.actions()[0].trigger()
+    assert panel.annotation.layers.accepted == {2}
     assert np.array_equal(layer.data, before)
     assert panel.settings.start_from() == panel.keeper.place.session.model_path(1)
 

@@ -105,6 +105,44 @@ def test_keys_accept_delete_and_undo(viewer, review):
     assert np.array_equal(labels_of(review) > 0, truth == 1)
 
 
+def test_what_is_accepted_is_protected_until_it_is_repainted(viewer, review):
+    layers, layer = review.layers, review.layers.labels
+    review.next.click()
+    doubt = review.queue.current
+    press(viewer, Qt.Key.Key_A)
+    assert layers.accepted == {2}
+    assert layer.selected_label != 2
+    place = tuple(axis[:5] for axis in np.nonzero(review.truth == doubt.label))
+    layer.data_setitem(place, 7)
+    assert not (labels_of(review) == 7).any()
+    press(viewer, Qt.Key.Key_K)
+    assert review.queue.current is doubt
+    press(viewer, Qt.Key.Key_R)
+    assert (layer.mode, layer.selected_label) == ("paint", 2)
+    assert layers.accepted == set()
+    layer.data_setitem(place, 7)
+    assert (labels_of(review) == 7).any()
+    # Accepting it again protects what it is now; nothing is copied anew.
+    before = labels_of(review).copy()
+    press(viewer, Qt.Key.Key_A)
+    assert layers.accepted == {2}
+    assert np.array_equal(labels_of(review), before)
+    assert review.queue.current is not doubt
+
+
+def test_undo_of_an_accept_takes_the_protection_back(viewer, review):
+    layers, layer = review.layers, review.layers.labels
+    review.next.click()
+    press(viewer, Qt.Key.Key_A)
+    canvas = viewer.__wrapped__.window._qt_viewer.canvas.native
+    QTest.keyClick(canvas, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert layers.accepted == set()
+    press(viewer, Qt.Key.Key_N)
+    assert layer.selected_label == 2
+    layer.data_setitem(np.nonzero(review.truth == 3), 2)
+    assert layers.accepted == set()
+
+
 def test_repaint_opens_the_object_for_the_brush(viewer, review):
     press(viewer, Qt.Key.Key_J)
     doubt = review.queue.current

@@ -47,6 +47,27 @@ napari.run()
 """
 
 
+CLOSER = """
+import sys
+
+import napari
+import numpy as np
+
+viewer = napari.Viewer(show=False)
+_, panel = viewer.window.add_plugin_dock_widget("embedseg-napari", "EmbedSeg: Label & Train")
+viewer.add_image(np.zeros((64, 64), np.float32), name="cells")
+panel.annotation.annotate.click()
+layers = panel.annotation.layers
+layers.labels.data_setitem((np.array([3, 4]), np.array([5, 5])), 1)
+layers.accept([1])
+layers.show_regions(np.ones((64, 64), bool))
+if sys.argv[1] == "viewer":
+    viewer.close()
+elif sys.argv[1] == "window":
+    viewer.window._qt_window.close()
+"""
+
+
 @pytest.fixture(autouse=True)
 def own_data(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
@@ -81,6 +102,19 @@ def test_a_killed_process_loses_no_more_than_the_last_interval(own_data):
         assert session.load_image("cells").array.shape == (64, 64)
     assert told == sorted(set(told))
     assert found >= told[-1] > 0
+
+
+@pytest.mark.parametrize("way", ["viewer", "window", "nothing"])
+def test_a_script_that_paints_and_closes_at_once_loses_nothing(own_data, way):
+    script = own_data / "close.py"
+    script.write_text(CLOSER, encoding="utf-8")
+    subprocess.run([sys.executable, str(script), way], check=True, timeout=120)
+    (folder,) = list_sessions(own_data / "embedseg-napari" / "sessions")
+    with AnnotationSession.open(folder) as session:
+        annotation = session.load_annotation("cells")
+    assert np.argwhere(annotation.labels == 1).tolist() == [[3, 5], [4, 5]]
+    assert annotation.regions.all()
+    assert annotation.accepted_ids == {1}
 
 
 def test_an_untouched_annotation_leaves_nothing_on_the_disk(layers, qtbot):

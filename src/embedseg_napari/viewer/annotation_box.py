@@ -133,9 +133,10 @@ class AnnotationBox(QWidget):
     def _sentence(self) -> str:
         if self.counts is None:
             return ""
-        counts, regions = self.counts, self.layers.n_regions()
+        counts, regions, accepted = self.counts, self.layers.n_regions(), len(self.layers.accepted)
         return (
-            f"{counts.n_objects:,} object{'' if counts.n_objects == 1 else 's'} · "
+            f"{counts.n_objects:,} object{'' if counts.n_objects == 1 else 's'}"
+            f"{f', {accepted:,} of them accepted' if accepted else ''} · "
             f"{counts.background_pixels:,} background pixels · {regions} region{'' if regions == 1 else 's'}"
         )
 

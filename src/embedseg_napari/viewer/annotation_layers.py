@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from colorsys import hsv_to_rgb
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.utils.colormaps import CyclicLabelColormap
 from psygnal import Signal
+from qtpy.QtCore import QTimer
 
 from embedseg_napari.core.annotation.edits import fill_between_planes
 from embedseg_napari.core.annotation.states import (
     BACKGROUND,
-    COLOR_CYCLE,
     AnnotationCounts,
     count_states,
     next_free_label,
-    region_mask,
 )
 from embedseg_napari.core.axes import to_frames
 from embedseg_napari.core.errors import AnnotationError, DataError
+from embedseg_napari.viewer.accepted_objects import AcceptedObjects
+from embedseg_napari.viewer.annotation_colors import annotation_colors
 from embedseg_napari.viewer.layers import RESULT, array_of, is_shown, layer_axes, spatial_frame
+from embedseg_napari.viewer.region_outlines import outlines, shapes_mask
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+
     from napari.layers import Image, Labels, Shapes
     from napari.viewer import Viewer
     from numpy.typing import NDArray
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
 
 MARK = "embedseg-annotation"
 """Key in a layer's metadata: which image it annotates (its `unique_id`)."""
-GREY = (0.55, 0.55, 0.55, 1.0)
-"""Of painted background."""
 BRUSH_SHARE = 40
 """Brushes this many times smaller than the image fit most objects to begin with."""
 
@@ -59,6 +59,12 @@ class AnnotationLayers:
         self.frame: Frame | None = None
         self.labels: Labels | None = None
         self.regions: Shapes | None = None
+        self.protection: AcceptedObjects | None = None
+        """Of the labels, while there are some."""
+        self._removed_regions: Shapes | None = None
+        """Removed just now, be it alone or as one of many layers."""
+        self._keys: dict[str, Callable[[object], None]] = {}
+        """Of the Labels layer, besides N, M and B."""
         viewer.layers.events.removed.connect(self._on_removed)
 
     def disconnect_viewer(self) -> None:
@@ -115,13 +121,15 @@ class AnnotationLayers:
         units = {str(unit) for unit in self.frame.units}
         return (None, None) if "pixel" in units else (self.frame.spacing(), str(self.frame.units[-1]))
 
-    def make(self, labels: NDArray[np.int32] | None = None) -> None:
+    def make(self, labels: NDArray[np.int32] | None = None, accepted: Collection[int] = ()) -> None:
         """Add the Labels layer if there is none, and get ready to paint the next object.
 
         Parameters
         ----------
         labels : ndarray of int32, shape ((Z,) Y, X), optional
             What was annotated before.
+        accepted : collection of int
+            Objects in it that were accepted.
         """
         assert self.image is not None
         assert self.frame is not None
@@ -138,8 +146,34 @@ class AnnotationLayers:
             )
             layer.brush_size = float(np.clip(round(min(self.shape[-2:]) / BRUSH_SHARE), 2, 30))
             self._take(layer)
+        if labels is not None and self.protection is not None:
+            self.protection.replace(accepted)
         self.new_object()
         self.changed.emit()
+
+    @property
+    def accepted(self) -> frozenset[int]:
+        """Ids of accepted objects, which are not painted over."""
+        return frozenset() if self.protection is None else self.protection.ids()
+
+    def accept(self, ids: Iterable[int]) -> None:
+        """Protect objects that are annotated."""
+        if self.protection is not None:
+            self.protection.add(ids)
+            self.changed.emit()
+
+    def open_for_painting(self, object_id: int) -> None:
+        """Protect an object no longer, and choose it for the brush."""
+        if self.protection is not None:
+            self.protection.discard([object_id])
+        self.paint_with(object_id)
+        self.changed.emit()
+
+    def add_key(self, key: str, action: Callable[[object], None]) -> None:
+        """Let a key of the Labels layer do something, also of one that is made later."""
+        self._keys[key] = action
+        if self.labels is not None:
+            self.labels.bind_key(key, action, overwrite=True)
 
     def new_object(self, layer: object = None) -> None:
         """Paint with the next free label."""
@@ -178,15 +212,30 @@ class AnnotationLayers:
         """
         self.apply(fill_between_planes(self.array(), int(self._labels().selected_label)))
 
-    def apply(self, edit: Edit) -> None:
-        """Change pixels so that the layer's own undo takes it back."""
+    def apply(self, edit: Edit, accepted: Collection[int] = ()) -> None:
+        """Change pixels so that the layer's own undo takes it back.
+
+        Parameters
+        ----------
+        edit : Edit
+            What to change.
+        accepted : collection of int
+            Objects that are accepted with it.
+        """
         assert self.frame is not None
-        if not len(edit):
+        labels, protection = self._labels(), self.protection
+        if not len(edit) or protection is None:
             return
         indices = list(edit.indices)
         if "C" in self.frame.axes:
             indices.insert(self.frame.axes.index("C"), np.zeros_like(indices[0]))
-        self._labels().data_setitem(tuple(indices), edit.values)
+        protection.forget_unused(np.unique(edit.values).tolist())
+        with protection.off():
+            labels.data_setitem(tuple(indices), edit.values)
+        protection.add(accepted)
+        if labels.selected_label in accepted:
+            # The brush would go on painting what is finished.
+            labels.selected_label = next_free_label(self.array())
         self.changed.emit()
 
     def array(self) -> NDArray[np.int32]:
@@ -202,25 +251,14 @@ class AnnotationLayers:
         """
         if self.regions is None or self.frame is None:
             return None
-        mask: NDArray[np.bool_] | None = None
-        keep = [i for i, letter in enumerate(self.frame.axes) if letter != "C"]
-        for corners, kind in zip(self.regions.data, self.regions.shape_type, strict=True):
-            if kind not in ("rectangle", "polygon") or len(corners) < 3:
-                continue
-            points = np.asarray(corners, float)[:, keep]
-            plane = None
-            if self.ndim == 3:
-                plane = round(float(points[:, 0].mean()))
-                if np.ptp(points[:, 0]) >= 1 or not 0 <= plane < self.shape[0]:
-                    continue
-            found = region_mask(self.shape, [points], plane)
-            mask = found if mask is None else mask | found
-        return mask if mask is not None and mask.any() else None
+        mask = shapes_mask(self.regions, self.frame, self.shape)
+        return mask if mask.any() else None
 
     def show_regions(self, mask: NDArray[np.bool_] | None) -> None:
         """Draw a mask ((Z,) Y, X) as polygons, in place of the regions there are."""
         if self.regions is not None:
             self.viewer.layers.remove(self.regions)
+            self._forget_removed()
         if mask is not None and mask.any():
             self._take(self._add_regions(outlines(mask)))
         self.changed.emit()
@@ -280,55 +318,52 @@ class AnnotationLayers:
             self.labels = layer
             for event in (layer.events.paint, layer.events.labels_update, layer.events.set_data):
                 event.connect(self._on_change)
-        for key, action in (("n", self.new_object), ("m", self.new_object), ("b", self.background)):
+            self.protection = AcceptedObjects(layer)
+        keys = {"n": self.new_object, "m": self.new_object, "b": self.background} | ({} if is_regions else self._keys)
+        for key, action in keys.items():
             layer.bind_key(key, action, overwrite=True)
 
     def _let_go(self) -> None:
         if self.labels is not None:
-            self.leaving.emit()
+            self._say_leaving()
             events = self.labels.events
             for event in (events.paint, events.labels_update, events.set_data):
                 event.disconnect(self._on_change)
+            self._end_protection()
         if self.regions is not None:
             self.regions.events.data.disconnect(self._on_change)
         for layer in (self.labels, self.regions):
             if layer is not None:
-                for key in "nmb":
+                for key in ("n", "m", "b", *self._keys):
                     layer.bind_key(key, None)
         self.labels = self.regions = None
+
+    def _say_leaving(self) -> None:
+        """Let the annotation be kept; where all layers are removed at once, with the regions that went first."""
+        shown = self.regions
+        self.regions = self.regions or self._removed_regions
+        self.leaving.emit()
+        self.regions, self._removed_regions = shown, None
+
+    def _forget_removed(self) -> None:
+        self._removed_regions = None
+
+    def _end_protection(self) -> None:
+        if self.protection is not None:
+            self.protection.disconnect()
+            self.protection = None
 
     def _on_change(self, event: object = None) -> None:
         self.changed.emit()
 
     def _on_removed(self, event: object = None) -> None:
         is_gone = [layer is not None and not is_shown(self.viewer, layer) for layer in (self.labels, self.regions)]
-        if is_gone[0]:
-            self.leaving.emit()
-            self.labels = None
         if is_gone[1]:
-            self.regions = None
+            self._removed_regions, self.regions = self.regions, None
+            QTimer.singleShot(0, self._forget_removed)
+        if is_gone[0]:
+            self._say_leaving()
+            self._end_protection()
+            self.labels = None
         if any(is_gone):
             self.changed.emit()
-
-
-def annotation_colors() -> CyclicLabelColormap:
-    """Colours of objects, repeated after `COLOR_CYCLE` of them; painted background is grey and nothing else is."""
-    colors = np.zeros((COLOR_CYCLE + 1, 4), np.float32)
-    for row in range(1, COLOR_CYCLE + 1):
-        # Steps of the golden ratio keep hues of neighbouring numbers apart.
-        colors[row] = (*hsv_to_rgb(0.618034 * row % 1, (1.0, 0.7, 0.85)[row % 3], (1.0, 0.85)[row % 2]), 1)
-    colors[(BACKGROUND - 1) % COLOR_CYCLE + 1] = GREY
-    return CyclicLabelColormap(name="annotation", colors=colors, background_value=0)
-
-
-def outlines(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
-    """Polygons ((z,) y, x) around a mask ((Z,) Y, X), plane by plane; they hold its pixels' centres, and its holes."""
-    from skimage.measure import approximate_polygon, find_contours
-
-    planes = mask[None] if mask.ndim == 2 else mask
-    found = []
-    for z in np.flatnonzero(planes.any((1, 2))):
-        for contour in find_contours(np.pad(planes[z], 1).astype(float), 0.5):
-            corners = approximate_polygon(contour, 0.01)[:-1] - 1
-            found.append(corners if mask.ndim == 2 else np.insert(corners, 0, z, axis=1))
-    return found

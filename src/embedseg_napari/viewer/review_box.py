@@ -13,6 +13,7 @@ from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.viewer.layers import show_shapes
 from embedseg_napari.viewer.navigation import go_to
 from embedseg_napari.viewer.review_queue import ReviewQueue, find_doubts
+from embedseg_napari.viewer.stroke_box import StrokeBox
 from embedseg_napari.viewer.worker import BackgroundRun, report_error, run_in_background
 
 if TYPE_CHECKING:
@@ -55,12 +56,20 @@ class ReviewBox(QWidget):
         self.next = self._button("Next (J)", "j", "Look at the next object and leave this one as it is.", self.go_on)
         self.back = self._button("Back (K)", "k", "Look at the object before.", self.go_back)
         self.accept = self._button(
-            "Accept (A)", "a", "It is right: copy it into the annotation, where training learns from it.", self._accept
+            "Accept (A)",
+            "a",
+            "It is right: copy it into the annotation, where training learns from it and nothing is painted over it.",
+            self._accept,
         )
         self.delete = self._button("Delete (D)", "d", "There is none: make it background.", self._delete)
         self.repaint_button = self._button(
-            "Repaint (R)", "r", "Copy it into the annotation and correct it with the brush.", self._repaint
+            "Repaint (R)",
+            "r",
+            "Copy it into the annotation and correct it with the brush; opens an accepted object again.",
+            self._repaint,
         )
+        self.strokes = StrokeBox(layers, self.predicted)
+        self.strokes.edited.connect(self.refresh)
         grid = QGridLayout()
         for place, button in enumerate((self.accept, self.delete, self.repaint_button, self.next, self.back)):
             grid.addWidget(button, place // 3, place % 3)
@@ -69,6 +78,7 @@ class ReviewBox(QWidget):
         layout.addWidget(self.find)
         layout.addWidget(self.line)
         layout.addLayout(grid)
+        layout.addWidget(self.strokes)
         self.refresh()
 
     def _button(self, text: str, key: str, tip: str, action: Callable[[], None]) -> QPushButton:
@@ -116,13 +126,14 @@ class ReviewBox(QWidget):
         self.view.show_objects(queue.segmentation, self.layers.frame)
         self.layers.raise_to_top()
         for key, action in self.actions.items():
-            self.layers.labels.bind_key(key, action, overwrite=True)
+            self.layers.add_key(key, action)
 
     def clear(self) -> None:
         """Forget the objects, for instance where another image is chosen."""
         if self.search is not None:
             self.search.detach()
         self.queue = None
+        self.view.forget_objects()
         self.refresh()
 
     def refresh(self) -> None:
@@ -175,10 +186,20 @@ class ReviewBox(QWidget):
         layers.raise_to_top()
         layers.viewer.layers.selection.active = layers.labels
 
+    def predicted(self) -> np.ndarray | None:
+        """The predicted objects ((Z,) Y, X) that are seen in the viewer, if they are of this image."""
+        frame = self.layers.frame
+        return None if frame is None else self.view.seen_objects(frame, self.layers.shape)
+
     def _accept(self) -> None:
         labels = self.layers.array()
         if self.queue is not None and self.queue.current is not None:
-            self.layers.apply(self.queue.accept(labels, next_free_label(labels)))
+            there = self.queue.annotated_as(labels)
+            if there is None:
+                new_id = next_free_label(labels)
+                self.layers.apply(self.queue.accept(labels, new_id), [new_id])
+            else:
+                self.layers.accept([there])
             self.go_on()
 
     def _delete(self) -> None:
@@ -189,6 +210,8 @@ class ReviewBox(QWidget):
     def _repaint(self) -> None:
         labels = self.layers.array()
         if self.queue is not None and self.queue.current is not None:
-            new_id = next_free_label(labels)
-            self.layers.apply(self.queue.repaint(labels, new_id))
-            self.layers.paint_with(new_id)
+            object_id = self.queue.annotated_as(labels)
+            if object_id is None:
+                object_id = next_free_label(labels)
+                self.layers.apply(self.queue.repaint(labels, object_id))
+            self.layers.open_for_painting(object_id)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from embedseg_napari.core.annotation.edits import accept, delete_predicted, paint_background, paint_object, repaint
+from embedseg_napari.core.annotation.states import is_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from pathlib import Path
 
-    import numpy as np
+    from numpy.typing import NDArray
 
     from embedseg_napari.core.annotation.doubt import Doubt
     from embedseg_napari.core.annotation.edits import Edit
@@ -57,10 +60,21 @@ class ReviewQueue:
 
     def is_annotated(self, doubt: Doubt, labels: np.ndarray) -> bool:
         """Whether more than half of a place is annotated."""
+        return bool((self._there(doubt, labels) != 0).mean() > 0.5)
+
+    def annotated_as(self, labels: np.ndarray) -> int | None:
+        """The object of the annotation that the current place belongs to; None if most of it belongs to none."""
+        there = self._there(self._current(), labels)
+        ids, sizes = np.unique(there[is_object(there)], return_counts=True)
+        return int(ids[sizes.argmax()]) if 2 * sizes.sum() > len(there) else None
+
+    def _there(self, doubt: Doubt, labels: np.ndarray) -> NDArray[Any]:
+        """The annotation's values at the pixels of a place."""
         if doubt.pixels is not None:
-            return bool((labels[doubt.pixels] != 0).mean() > 0.5)
-        own = self.segmentation.labels[doubt.box] == doubt.label
-        return bool((labels[doubt.box][own] != 0).mean() > 0.5)
+            there: NDArray[Any] = labels[doubt.pixels]
+        else:
+            there = labels[doubt.box][self.segmentation.labels[doubt.box] == doubt.label]
+        return there
 
     def accept(self, labels: np.ndarray, new_id: int) -> Edit:
         """Copy the current object into the annotation; what is annotated there already stays."""

@@ -56,7 +56,7 @@ def show_session(viewer: Viewer, box: AnnotationBox, keeper: SessionKeeper, fold
         # Choosing another image closes the session: take it up again.
         box.image.choose(image)
         annotation, session = keeper.resume(folder), _session(keeper)
-    layers.make(annotation.labels)
+    layers.make(annotation.labels, annotation.accepted_ids)
     layers.show_regions(annotation.regions)
     layers.new_object()
     return session.model_path(session.rounds[-1].number) if session.rounds else None
@@ -81,7 +81,7 @@ def restore_round(box: AnnotationBox, keeper: SessionKeeper, number: int) -> Pat
     model = session.model_path(number)
     session.restore_round(number)
     annotation = session.load_annotation(session.image_names[0])
-    box.layers.make(annotation.labels)
+    box.layers.make(annotation.labels, annotation.accepted_ids)
     box.layers.show_regions(annotation.regions)
     box.layers.new_object()
     return model

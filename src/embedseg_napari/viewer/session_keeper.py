@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import numpy as np
 import platformdirs
@@ -56,6 +58,7 @@ class SessionKeeper(QObject):
         self.timer.timeout.connect(self.save)
         layers.changed.connect(self._note)
         layers.leaving.connect(self._leave)
+        _keepers.add(self)
 
     def _note(self) -> None:
         self._is_dirty = True
@@ -69,7 +72,8 @@ class SessionKeeper(QObject):
         """Copy the annotation, in the GUI's thread; None where there is none."""
         if self.layers.labels is None:
             return None
-        return Snapshot(self.layers.array().astype(np.int32, copy=True), self.layers.region_mask())
+        layers = self.layers
+        return Snapshot(layers.array().astype(np.int32, copy=True), layers.region_mask(), layers.accepted)
 
     def current_place(self) -> SessionPlace:
         """Where the chosen image's annotation is kept; nothing is on the disk before something is written."""
@@ -105,6 +109,18 @@ class SessionKeeper(QObject):
 
         self.writing = run_in_background(run, on_result=take, on_error=self._on_error)
 
+    def save_now(self) -> None:
+        """Write here and now what is not written yet."""
+        self.timer.stop()
+        snapshot = self._changed()
+        if snapshot is None:
+            return
+        try:
+            self.current_place().save(snapshot)
+            self.last = snapshot
+        except DataError as error:
+            report_error(error)
+
     def close(self, keep_open: bool = False) -> SessionPlace | None:
         """Write now what is not written yet, and let others open the session.
 
@@ -113,13 +129,7 @@ class SessionKeeper(QObject):
         keep_open : bool
             Leave that to the caller, who gets the session.
         """
-        self.timer.stop()
-        snapshot = self._changed()
-        try:
-            if snapshot is not None:
-                self.current_place().save(snapshot)
-        except DataError as error:
-            report_error(error)
+        self.save_now()
         place = self.place
         if place is not None and not keep_open:
             place.close()
@@ -130,6 +140,7 @@ class SessionKeeper(QObject):
         """Follow the annotation no longer."""
         self.layers.changed.disconnect(self._note)
         self.layers.leaving.disconnect(self._leave)
+        _keepers.discard(self)
 
     def _changed(self) -> Snapshot | None:
         """The annotation if it is other than on the disk."""
@@ -170,7 +181,7 @@ class SessionKeeper(QObject):
             session.close()
             raise
         self.place = SessionPlace(folder, session=session)
-        self.last = Snapshot(annotation.labels, annotation.regions)
+        self.last = Snapshot(annotation.labels, annotation.regions, annotation.accepted_ids)
         return annotation
 
     def matching(self, name: str, shape: tuple[int, ...]) -> list[Path]:
@@ -181,6 +192,16 @@ class SessionKeeper(QObject):
             if state is not None and any((one.name, one.spatial_shape) == (name, shape) for one in state.images):
                 found.append(folder)
         return found
+
+
+_keepers: WeakSet[SessionKeeper] = WeakSet()
+
+
+@atexit.register
+def save_all() -> None:
+    """Write what is not written yet: Python may end before Qt says a word, for instance at the end of a script."""
+    for keeper in tuple(_keepers):
+        keeper.save_now()
 
 
 def read_state(folder: Path) -> SessionState | None:

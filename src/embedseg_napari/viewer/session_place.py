@@ -26,6 +26,8 @@ class Snapshot:
     labels: NDArray[np.int32]
     """((Z,) Y, X)."""
     regions: NDArray[np.bool_] | None
+    accepted_ids: frozenset[int] = frozenset()
+    """Objects that are accepted and protected."""
 
     @property
     def is_empty(self) -> bool:
@@ -34,7 +36,7 @@ class Snapshot:
 
     def is_same(self, other: Snapshot | None) -> bool:
         """Whether nothing was changed in between."""
-        if other is None or not np.array_equal(self.labels, other.labels):
+        if other is None or self.accepted_ids != other.accepted_ids or not np.array_equal(self.labels, other.labels):
             return False
         if self.regions is None or other.regions is None:
             return self.regions is other.regions
@@ -109,7 +111,9 @@ class SessionPlace:
             if self.session is None:
                 assert self.new is not None
                 self.session = self.new.begin(self.folder)
-            self.session.save_annotation(self.session.image_names[0], snapshot.labels, snapshot.regions)
+            self.session.save_annotation(
+                self.session.image_names[0], snapshot.labels, snapshot.regions, snapshot.accepted_ids
+            )
             return True
 
     def add_round(self, snapshot: Snapshot, seconds: float, model: Path) -> Round | None:

@@ -24,6 +24,7 @@ from embedseg_napari.viewer.training_truth import TrueObjects, around, true_obje
 if TYPE_CHECKING:
     import napari
     from napari.layers import Image, Labels
+    from numpy.typing import NDArray
 
     from embedseg_napari.core.data.centers import CenterKind
     from embedseg_napari.core.data.pairs import Example
@@ -99,6 +100,8 @@ class TrainingView:
     part: PreviewPart | None = None
     n_objects: int | None = None
     """True objects in the last preview whose embeddings were wanted; None if there was none, or they are not known."""
+    _shown: tuple[NDArray[np.int32], Frame] | None = None
+    """Predicted objects that were shown last, and where."""
     _frames: dict[str, Frame] = field(default_factory=dict)
     _truths: dict[str, TrueObjects] = field(default_factory=dict)
     _counter: Any = field(default_factory=itertools.count)
@@ -241,6 +244,7 @@ class TrainingView:
     def show_objects(self, found: PreviewReady | Segmentation, frame: Frame) -> None:
         """Show labels, seeds and, hidden at first, the seed map of a preview or of a whole image."""
         put = self.previews.put
+        self._shown = found.labels, frame
         put(
             show_image, SEED_MAP, found.maps.seed_map, frame=frame, colormap="magma", contrast_limits=(0, 1),
             opacity=0.6, blending="additive", visible=False,
@@ -254,6 +258,28 @@ class TrainingView:
             size=3, face_color="white", border_color="black", symbol="cross",
             canvas_size_limits=SEED_SCREEN_PIXELS,
         )  # fmt: skip
+
+    def seen_objects(self, frame: Frame, shape: tuple[int, ...]) -> NDArray[np.int32] | None:
+        """The predicted objects that are seen now, for each pixel ((Z,) Y, X) of an image; None if there are none."""
+        layer = self.previews.get(LABELS)
+        if self._shown is None or layer is None or not layer.visible:
+            return None
+        labels, at = self._shown
+        if labels.shape == shape and at == frame:
+            return labels
+        if (at.axes, at.scale, at.transform) != (frame.axes, frame.scale, frame.transform):
+            return None
+        steps = [(a - b) / step for a, b, step in zip(at.translate, frame.translate, frame.scale, strict=True)]
+        start = [round(step) for step, letter in zip(steps, frame.axes, strict=True) if letter != "C"]
+        if any(low < 0 or low + n > size for low, n, size in zip(start, labels.shape, shape, strict=True)):
+            return None
+        whole = np.zeros(shape, np.int32)
+        whole[tuple(slice(low, low + n) for low, n in zip(start, labels.shape, strict=True))] = labels
+        return whole
+
+    def forget_objects(self) -> None:
+        """Take the predicted objects that are shown no longer for those of the image that is looked at."""
+        self._shown = None
 
     def _show_embeddings(self, event: PreviewReady, frame: Frame) -> None:
         objects = self._truths.get(event.name)

@@ -1,0 +1,80 @@
+"""Regions as shapes and as masks: filling what is drawn around a mask gives the mask back, holes included."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from embedseg_napari.core.annotation.states import region_mask
+
+if TYPE_CHECKING:
+    from napari.layers import Shapes
+    from numpy.typing import NDArray
+
+    from embedseg_napari.viewer.layers import Frame
+
+
+def shapes_mask(layer: Shapes, frame: Frame, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Where ((Z,) Y, X) the rectangles and polygons of a layer lie; in a volume each on the plane it is drawn on.
+
+    Parameters
+    ----------
+    layer : Shapes
+        Other kinds of shapes in it are left out.
+    frame : Frame
+        Axes of the layer.
+    shape : tuple of int
+        Of the mask.
+    """
+    mask = np.zeros(shape, bool)
+    keep = [i for i, letter in enumerate(frame.axes) if letter != "C"]
+    for corners, kind in zip(layer.data, layer.shape_type, strict=True):
+        if kind not in ("rectangle", "polygon") or len(corners) < 3:
+            continue
+        points = np.asarray(corners, float)[:, keep]
+        if len(shape) == 2:
+            mask |= region_mask(shape, [points])
+            continue
+        plane = round(float(points[:, 0].mean()))
+        if np.ptp(points[:, 0]) < 1 and 0 <= plane < shape[0]:
+            mask[plane] |= region_mask(shape[1:], [points[:, 1:]])
+    return mask
+
+
+def outlines(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
+    """Polygons ((z,) y, x) around the pieces of a mask ((Z,) Y, X), plane by plane.
+
+    `states.region_mask` makes the same mask of them. A hole belongs to its piece's polygon, reached and left over one
+    bridge: the way there and back cancel out, so that no pixel is added or lost.
+    """
+    from scipy import ndimage
+    from skimage.measure import approximate_polygon, find_contours
+
+    planes = mask[None] if mask.ndim == 2 else mask
+    found = []
+    for z in np.flatnonzero(planes.any((1, 2))):
+        # Pieces of face neighbours, as find_contours sees them.
+        pieces, _ = ndimage.label(planes[z])
+        for number, box in enumerate(ndimage.find_objects(pieces), 1):
+            start = np.array([side.start for side in box])
+            piece = np.pad(pieces[box] == number, 1).astype(float)
+            rings = [approximate_polygon(ring, 0.01)[:-1] + start - 1 for ring in find_contours(piece, 0.5)]
+            # The outer ring begins above all holes.
+            corners = _joined(sorted(rings, key=lambda ring: ring.min(0).tolist()))
+            found.append(corners if mask.ndim == 2 else np.insert(corners, 0, z, axis=1))
+    return found
+
+
+def _joined(rings: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """One closed way along an outer ring, the first, and all holes, over the shortest bridges between corners."""
+    from scipy.spatial import KDTree
+
+    way, *holes = rings
+    for hole in holes:
+        distances, nearest = KDTree(way).query(hole)
+        there = int(np.argmin(distances))
+        here = int(nearest[there])
+        around = np.roll(hole, -there, axis=0)
+        way = np.concatenate([way[: here + 1], around, around[:1], way[here:]])
+    return way
