@@ -19,7 +19,7 @@ def test_a_fresh_form_gives_the_defaults(qtbot, settings):
     assert form.config() == settings()
 
 
-@pytest.mark.parametrize("preset", ["fast", "paper"])
+@pytest.mark.parametrize("preset", ["fast", "few", "paper"])
 def test_values_go_through_unchanged(qtbot, preset):
     form = ConfigForm(TrainingConfig)
     qtbot.addWidget(form)

@@ -169,8 +169,13 @@ class TrainingConfig(Settings):
         None,
         ge=1,
         le=256,
-        description="Crops seen together by the network; empty: as many as hold 131072 pixels (2D) "
-        "or 409600 voxels (3D).",
+        description="Crops seen together by the network; empty: as many as hold batch_pixels.",
+    )
+    batch_pixels: int | None = Field(
+        None,
+        ge=64,
+        description="Pixels of a batch where its size is left open, at least one crop; empty: 131072 (2D) or 409600 "
+        "voxels (3D).",
     )
     virtual_batches: int = Field(
         1, ge=1, le=64, description="Batches whose gradients are added up before a step (saves memory)."
@@ -254,8 +259,9 @@ class TrainingConfig(Settings):
 
         Parameters
         ----------
-        name : {"fast", "paper"}
-            ``fast`` is the default recipe; ``paper`` trains as the original program does.
+        name : {"fast", "few", "paper"}
+            ``fast`` is the default recipe; ``few`` is for a few labels and minutes; ``paper`` trains as the original
+            program does.
         **overrides
             Settings that replace those of the preset.
 
@@ -285,6 +291,14 @@ class TrainingConfig(Settings):
 
 PRESETS: dict[str, dict[str, Any]] = {
     "fast": {},
+    "few": {
+        "minutes": 3.0,
+        "steps_per_epoch": 16,
+        "batch_pixels": 65536,
+        "validation_fraction": 0.0,
+        "validation_objects": 0.1,
+        "reached_seeds": True,
+    },
     "paper": {
         "epochs": 200,
         "minutes": None,

@@ -34,9 +34,12 @@ LONGEST_NAME, SUGGESTED_NAME = 200, 100
 """Letters of a model's name that file systems take, with room for suffixes; of an image's name that are suggested."""
 GROUPS = {
     "Length and validation": (
-        "epochs", "steps_per_epoch", "validation_fraction", "validation_objects", "validate_every", "seed",
+        "epochs", "steps_per_epoch", "validation_fraction", "validation_objects", "validate_every", "reached_seeds",
+        "seed",
     ),
-    "Crops and batches": ("crop_size", "crop_context", "image_balance", "batch_size", "virtual_batches"),
+    "Crops and batches": (
+        "crop_size", "crop_context", "image_balance", "batch_size", "batch_pixels", "virtual_batches",
+    ),
     "Optimiser": (
         "optimizer", "learning_rate", "weight_decay", "schedule", "warmup", "average_decay", "precision",
     ),
@@ -73,8 +76,8 @@ class TrainingSettings(QWidget):
         minutes = self.form.editors["minutes"]
         for text, box, tip in (
             ("Minutes", minutes, minutes.toolTip()),
-            ("Preset", self.preset, "Settings to begin with: fast is made for short trainings, paper trains as the "
-             "original program did (200 epochs)."),
+            ("Preset", self.preset, "Settings to begin with: fast is made for short trainings, few for a few labels "
+             "and minutes, paper trains as the original program did (200 epochs)."),
             ("Start from", self.start, "Go on with the weights of a saved model, or begin with a new network."),
             ("Device", self.device, "Where to compute; auto takes a GPU if there is one."),
         ):  # fmt: skip

@@ -117,7 +117,7 @@ def test_a_time_budget_ends_the_training(blobs):
     assert result.model.config.training["seconds"] < 60
 
 
-@pytest.mark.parametrize("preset", ["fast", "paper"])
+@pytest.mark.parametrize("preset", ["fast", "few", "paper"])
 def test_presets_train(blobs, preset):
     config = TrainingConfig.preset(preset, epochs=1, steps_per_epoch=1, batch_size=1, precision="float32")
     result = drain(Trainer(config, data(blobs)).run())

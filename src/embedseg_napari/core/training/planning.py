@@ -89,7 +89,8 @@ def plan_training(
         raise DataError("No training image holds an object; label some objects first.")
     target = choose_device(device)
     crop = _crop_size(config, statistics, training)
-    batch = config.batch_size or max(1, round(PIXELS_PER_STEP[statistics.ndim] / math.prod(crop)))
+    pixels = config.batch_pixels or PIXELS_PER_STEP[statistics.ndim]
+    batch = config.batch_size or max(1, round(pixels / math.prod(crop)))
     steps = config.steps_per_epoch or max(1, math.ceil(statistics.n_objects / (batch * config.virtual_batches)))
     weight = config.foreground_weight or (10.0 if statistics.ndim == 2 else statistics.background_over_foreground)
     precision = config.precision

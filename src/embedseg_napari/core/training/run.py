@@ -59,7 +59,7 @@ PREVIEW_SHARE = 0.1
 PREVIEW_SECONDS = 3.0
 CHECKPOINT_SECONDS = 20.0
 MOST_LOOKED_AT = 10
-"""Annotated images that tell how sure the network is of what it was shown."""
+"""Annotated images whose objects a seed threshold shall reach."""
 
 
 class TrainingRun:
@@ -120,12 +120,17 @@ class TrainingRun:
 
     def begin(self) -> TrainingStarted:
         """Say what was found and decided."""
-        scored = self.validator.examples
-        if scored and self.config.epochs is None:
+        scored, looked_at = self.validator.examples, self._looked_at()
+        if (scored or looked_at) and self.config.epochs is None:
             # One image tells how long validation will take, and so how much of the budget to keep for the end.
-            before = time.monotonic()
-            self.model().embed(scored[0].image, self.model_config.axes, precision=self.plan.precision)
-            self._keep_time_for_the_end((time.monotonic() - before) * len(scored))
+            # The first pass also loads what later ones find ready.
+            first, axes, model = (scored or looked_at)[0].image, self.model_config.axes, self.model()
+            for _ in range(2):
+                before = time.monotonic()
+                model.embed(first, axes, precision=self.plan.precision)
+                each = time.monotonic() - before
+            self._keep_time_for_the_end(each * len(scored))
+            self.schedule.reserve += each * len(looked_at)
         return TrainingStarted(
             n_images=len(self.annotations.training),
             n_validation_images=len(self.annotations.validation),
@@ -357,7 +362,7 @@ class TrainingRun:
             prediction, message = self.validator.choose_prediction(model, prediction, self.plan.precision)
             if message is not None:
                 yield message
-        if self.config.reached_seeds and not self.annotations.validation:
+        if self._looked_at():
             prediction = self._with_reached_seeds(model, prediction)
         model.config = self.model_config.model_copy(
             update={"prediction": prediction, "history": tuple(self.state.history), "training": self._record()}
@@ -366,10 +371,16 @@ class TrainingRun:
         yield TrainingFinished(stopped, self.state.best_score)
         return TrainingResult(model, history, self.state.best_score, stopped, None)
 
+    def _looked_at(self) -> list[Example]:
+        """Images that tell how sure the network is of what it was shown."""
+        is_wanted = self.config.reached_seeds and not self.annotations.validation
+        return self.annotations.annotated[:MOST_LOOKED_AT] if is_wanted else []
+
     def _with_reached_seeds(self, model: Model, prediction: PredictionConfig) -> PredictionConfig:
+        axes, precision = self.model_config.axes, self.plan.precision
         pairs = [
-            (model.embed(one.image, self.model_config.axes, precision=self.plan.precision).seed_map, known_instances(one))
-            for one in self.annotations.annotated[:MOST_LOOKED_AT]
+            (model.embed(one.image, axes, precision=precision).seed_map, known_instances(one))
+            for one in self._looked_at()
         ]
         threshold = reached_seed_threshold(pairs, start=prediction.seed_threshold)
         return prediction.model_copy(update={"seed_threshold": threshold})
