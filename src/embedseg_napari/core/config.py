@@ -162,6 +162,13 @@ class TrainingConfig(Settings):
         description="Automatic crops are at least 128 pixels wide (3D: 80), to show neighbours; else (the paper) "
         "objects alone decide.",
     )
+    reference_extent: float | None = Field(
+        None,
+        gt=4,
+        description="Make images smaller for the network so that larger objects have this mean extent in Y and X, in "
+        "pixels; where a training starts from a model, so that objects have the size it knows. Empty: images stay as "
+        "they are.",
+    )
     image_balance: float = Field(
         0.5, ge=0, le=1, description="0 draws every object alike, 1 every image alike, values between lie between."
     )
@@ -295,6 +302,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "minutes": 3.0,
         "steps_per_epoch": 16,
         "batch_pixels": 65536,
+        "reference_extent": 28.0,
         "validation_fraction": 0.0,
         "validation_objects": 0.1,
         "reached_seeds": True,

@@ -38,7 +38,8 @@ GROUPS = {
         "seed",
     ),
     "Crops and batches": (
-        "crop_size", "crop_context", "image_balance", "batch_size", "batch_pixels", "virtual_batches",
+        "crop_size", "crop_context", "reference_extent", "image_balance", "batch_size", "batch_pixels",
+        "virtual_batches",
     ),
     "Optimiser": (
         "optimizer", "learning_rate", "weight_decay", "schedule", "warmup", "average_decay", "precision",

@@ -10,6 +10,7 @@ import torch
 
 from embedseg_napari.core.data.centers import object_table, updated_table
 from embedseg_napari.core.data.normalization import normalize
+from embedseg_napari.core.data.resizing import resize_image, scaled_shape, with_labels_resized
 from embedseg_napari.core.data.sparse import (
     known_background,
     known_instances,
@@ -78,6 +79,7 @@ def load_source(
     *,
     planes: bool,
     old: Source | None = None,
+    scale: float = 1.0,
 ) -> Source:
     """Make a source, from an earlier state of the same image if there is one.
 
@@ -95,7 +97,19 @@ def load_source(
         Whether objects are handed on as planes, also those of a label image.
     old : Source, optional
         Earlier state; what did not change is taken from it.
+    scale : float
+        Factor by which images are resized for the network.
     """
+    original = example.image
+    if old is not None and original is old.original:
+        image = old.image
+    else:
+        normalized = normalize(original, config.normalization)
+        if scale != 1:
+            normalized = resize_image(normalized, scaled_shape(normalized.shape[1:], scale))
+        image = torch.from_numpy(normalized).to(device)
+    if scale != 1:
+        example = with_labels_resized(example, image.cpu().numpy())
     known = known_instances(example)
     is_planes = example.is_planes
     same_kind = (
@@ -112,10 +126,6 @@ def load_source(
         n_changed = len(table.ids)
     cut_off = open_in_z(known, example.ignore, planes=is_planes)
     objects = with_middle_planes(table, known, cut_off)
-    if old is not None and example.image is old.original:
-        image = old.image
-    else:
-        image = torch.from_numpy(normalize(example.image, config.normalization)).to(device)
     layers = known
     if planes and not is_planes:
         layers = np.stack([known == i for i in table.ids]) if len(table.ids) else known[None] > 0
@@ -124,7 +134,7 @@ def load_source(
     places = np.zeros(0, np.int64) if ignore is None else _thinned(np.flatnonzero(~ignore))
     return Source(
         name=example.name,
-        original=example.image,
+        original=original,
         known=known,
         image=image,
         instances=torch.from_numpy(np.ascontiguousarray(layers, dtype=np.int32)).to(device),

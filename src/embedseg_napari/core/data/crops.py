@@ -58,17 +58,30 @@ class CropSampler:
         Normalisation, augmentation, kind of centre and sampling.
     device : torch.device
         Where images live and crops are cut.
+    scale : float
+        Factor by which images are resized before crops are cut.
     """
 
     def __init__(
-        self, examples: Sequence[Example], crop_size: tuple[int, ...], config: TrainingConfig, device: torch.device
+        self,
+        examples: Sequence[Example],
+        crop_size: tuple[int, ...],
+        config: TrainingConfig,
+        device: torch.device,
+        scale: float = 1.0,
     ) -> None:
         self.crop_size = crop_size
+        self.scale = scale
         self.config = config
         self.device = device
         self.is_planes = any(example.is_planes for example in examples)
-        self._sources = [load_source(example, crop_size, config, device, planes=self.is_planes) for example in examples]
+        self._sources = [self._load(example, None) for example in examples]
         self._weigh()
+
+    def _load(self, example: Example, old: Source | None) -> Source:
+        return load_source(
+            example, self.crop_size, self.config, self.device, planes=self.is_planes, old=old, scale=self.scale
+        )
 
     def _weigh(self) -> None:
         counts = np.array([len(source.objects.ids) for source in self._sources], float)
@@ -106,7 +119,7 @@ class CropSampler:
         for example in examples:
             index = known.get(example.name)
             old = None if index is None else self._sources[index]
-            source = load_source(example, self.crop_size, self.config, self.device, planes=self.is_planes, old=old)
+            source = self._load(example, old)
             n_changed += source.n_changed
             if index is None:
                 known[example.name] = len(self._sources)
@@ -117,11 +130,10 @@ class CropSampler:
         return n_changed
 
     def object_sizes(self) -> ObjectSizes:
-        """Sizes of the objects that crops are drawn from now."""
-        return object_sizes(
-            np.concatenate([source.extents for source in self._sources]),
-            np.concatenate([source.objects.sizes for source in self._sources]),
-        )
+        """Sizes of the objects that crops are drawn from now, in pixels of the images as they were given."""
+        extents = np.concatenate([source.extents for source in self._sources]) / self.scale
+        sizes = np.concatenate([source.objects.sizes for source in self._sources]) / self.scale ** len(self.crop_size)
+        return object_sizes(extents, sizes)
 
     def draw(self, n: int, rng: np.random.Generator) -> Batch:
         """Cut `n` crops, each with at least one pixel of known class; all randomness comes from `rng`."""

@@ -97,6 +97,16 @@ def object_sizes(extents: np.ndarray, sizes: np.ndarray) -> ObjectSizes:
     )
 
 
+def scaled_sizes(sizes: ObjectSizes, scale: float) -> ObjectSizes:
+    """Sizes after images were resized by a factor."""
+    if scale == 1 or not sizes.mean:
+        return sizes
+    lengths = {name: _floats(np.array(getattr(sizes, name)) * scale) for name in ("mean", "std", "minimum", "maximum")}
+    volume = scale ** len(sizes.mean)
+    amounts = {"mean_size": round(sizes.mean_size * volume, 3), "min_size": int(sizes.min_size * volume)}
+    return sizes.model_copy(update={**lengths, **amounts})
+
+
 def crop_size(sizes: ObjectSizes, shapes: Sequence[Sequence[int]], least: int = 8) -> tuple[int, ...]:
     """Crop side per axis (z, y, x): mean plus five standard deviations of the extents, as the paper's authors do.
 

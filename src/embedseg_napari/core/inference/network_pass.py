@@ -10,10 +10,11 @@ import numpy as np
 import torch
 
 from embedseg_napari.core.data.normalization import apply_normalization, normalization_parameters
+from embedseg_napari.core.data.resizing import resize_image, scaled_shape
 from embedseg_napari.core.device import is_out_of_memory
 from embedseg_napari.core.errors import ComputeError, Stopped
 from embedseg_napari.core.events import Message, TileFinished
-from embedseg_napari.core.inference.resizing import resize_image, resize_maps
+from embedseg_napari.core.inference.resizing import resize_maps
 from embedseg_napari.core.inference.test_time_augmentation import views
 from embedseg_napari.core.inference.tiling import blend, plan_tiles, resolve_tile, round_up
 from embedseg_napari.core.maps import EmbeddingMaps
@@ -65,7 +66,7 @@ class NetworkPass:
     @property
     def network_shape(self) -> tuple[int, ...]:
         """Spatial shape the network sees."""
-        return tuple(max(1, round(n * self.model.config.reference_scale)) for n in self.shape)
+        return scaled_shape(self.shape, self.model.config.reference_scale)
 
     @property
     def tiles(self) -> list[Tile]:

@@ -1,4 +1,4 @@
-"""Between the image's pixels and those the network works on, where the two differ."""
+"""From the pixels the network works on to those of the image, where the two differ."""
 
 from __future__ import annotations
 
@@ -12,13 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
-
-
-def resize_image(image: NDArray[np.float32], shape: Sequence[int]) -> NDArray[np.float32]:
-    """Resample an image, shape (C, (Z,) Y, X), to a spatial shape, smoothing before it shrinks."""
-    from skimage.transform import resize
-
-    return np.stack([resize(channel, shape, order=1, anti_aliasing=True, mode="edge") for channel in image])
 
 
 def resize_maps(maps: EmbeddingMaps, shape: Sequence[int]) -> EmbeddingMaps:

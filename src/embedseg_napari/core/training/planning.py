@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from embedseg_napari.core.config import ModelConfig, PredictionConfig
+from embedseg_napari.core.data.resizing import scaled_shape
 from embedseg_napari.core.data.statistics import crop_size as suggested_crop_size
-from embedseg_napari.core.data.statistics import measure
+from embedseg_napari.core.data.statistics import measure, scaled_sizes
 from embedseg_napari.core.device import choose_device, supports_bfloat16
 from embedseg_napari.core.errors import DataError, SettingsError
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from embedseg_napari.core.config import Precision, TrainingConfig
+    from embedseg_napari.core.config import ObjectSizes, Precision, TrainingConfig
     from embedseg_napari.core.data.pairs import Example
     from embedseg_napari.core.data.statistics import DatasetStatistics
     from embedseg_napari.core.training.checkpoint import TrainingState
@@ -26,6 +27,10 @@ PIXELS_PER_STEP = {2: 131072, 3: 409600}
 """Pixels in an automatic batch: enough to keep two cores busy, few enough for many steps in a short training."""
 LEAST_CROP = {2: 128, 3: 80}
 """Side in Y and X that shows an object together with its neighbours."""
+ALIKE = 1.25
+"""Factor between mean extents up to which objects are of one size for a network."""
+LEAST_SCALE, LARGEST_SCALE = 0.25, 2.0
+"""Images are made no smaller, and no larger, than that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +45,10 @@ class TrainingPlan:
     batch_size: int
     steps_per_epoch: int
     foreground_weight: float
+    scale: float
+    """Factor by which images are resized for the network."""
     model_config: ModelConfig
-    """Of the model to be: grid, normalisation, object sizes, first thresholds."""
+    """Of the model to be: grid, normalisation, scale, object sizes, first thresholds."""
 
     def lasting(self) -> dict[str, Any]:
         """What a training keeps to the end, also where labels join it or it is resumed with more of them."""
@@ -50,13 +57,16 @@ class TrainingPlan:
             "steps_per_epoch": self.steps_per_epoch,
             "batch_size": self.batch_size,
             "foreground_weight": self.foreground_weight,
+            "scale": self.scale,
         }
 
     def going_on(self, state: TrainingState) -> TrainingPlan:
         """The plan of a resumed training: what lasts is taken from its state, as far as that knows it."""
         kept = {name: getattr(state, name) for name in self.lasting()}
         kept["crop_size"] = tuple(state.crop_size)
-        return replace(self, **{name: value for name, value in kept.items() if value is not None})
+        kept = {name: value for name, value in kept.items() if value is not None}
+        model_config = self.model_config.model_copy(update={"reference_scale": kept.get("scale", self.scale)})
+        return replace(self, **kept, model_config=model_config)
 
 
 def plan_training(
@@ -88,7 +98,8 @@ def plan_training(
     if statistics.n_objects == 0:
         raise DataError("No training image holds an object; label some objects first.")
     target = choose_device(device)
-    crop = _crop_size(config, statistics, training)
+    scale = _scale(config, statistics, start_from)
+    crop = _crop_size(config, statistics, training, scale)
     pixels = config.batch_pixels or PIXELS_PER_STEP[statistics.ndim]
     batch = config.batch_size or max(1, round(pixels / math.prod(crop)))
     steps = config.steps_per_epoch or max(1, math.ceil(statistics.n_objects / (batch * config.virtual_batches)))
@@ -97,8 +108,8 @@ def plan_training(
     if precision == "auto":
         is_safe = is_bfloat16_safe(statistics.ndim, target)
         precision = "bfloat16" if is_safe and supports_bfloat16(target) else "float32"
-    model_config = _model_config(config, statistics, training, start_from)
-    return TrainingPlan(statistics, target, precision, crop, batch, steps, weight, model_config)
+    model_config = _model_config(config, statistics, training, scale, start_from)
+    return TrainingPlan(statistics, target, precision, crop, batch, steps, weight, scale, model_config)
 
 
 def is_bfloat16_safe(ndim: int, device: torch.device) -> bool:
@@ -109,10 +120,35 @@ def is_bfloat16_safe(ndim: int, device: torch.device) -> bool:
     return ndim == 2 or device.type != "cpu"
 
 
-def _crop_size(config: TrainingConfig, statistics: DatasetStatistics, training: Sequence[Example]) -> tuple[int, ...]:
+def _scale(config: TrainingConfig, statistics: DatasetStatistics, start: ModelConfig | None) -> float:
+    """Factor that gives objects a size that the network learns quickly, or that the start model knows."""
+    before = 1.0 if start is None else start.reference_scale
+    if config.reference_extent is None:
+        return before
+    extent = _extent(statistics.sizes)
+    if start is None:
+        factor = config.reference_extent / extent
+        return max(factor, LEAST_SCALE) if factor < 1 / ALIKE else 1.0
+    if not start.object_sizes.mean:
+        return before
+    factor = _extent(start.object_sizes) / extent
+    if 1 / ALIKE < factor < ALIKE:
+        return before
+    return min(max(before * factor, LEAST_SCALE), LARGEST_SCALE)
+
+
+def _extent(sizes: ObjectSizes) -> float:
+    """Mean extent of objects in Y and X."""
+    return math.sqrt(sizes.mean[-2] * sizes.mean[-1])
+
+
+def _crop_size(
+    config: TrainingConfig, statistics: DatasetStatistics, training: Sequence[Example], scale: float
+) -> tuple[int, ...]:
     if config.crop_size is None:
         least = LEAST_CROP[statistics.ndim] if config.crop_context else 8
-        return suggested_crop_size(statistics.sizes, [e.image.shape[1:] for e in training], least)
+        shapes = [scaled_shape(e.image.shape[1:], scale) for e in training]
+        return suggested_crop_size(scaled_sizes(statistics.sizes, scale), shapes, least)
     if len(config.crop_size) != statistics.ndim:
         raise SettingsError(
             f"crop_size has {len(config.crop_size)} values; the images have {statistics.ndim} spatial axes."
@@ -121,7 +157,11 @@ def _crop_size(config: TrainingConfig, statistics: DatasetStatistics, training: 
 
 
 def _model_config(
-    config: TrainingConfig, statistics: DatasetStatistics, training: Sequence[Example], start: ModelConfig | None
+    config: TrainingConfig,
+    statistics: DatasetStatistics,
+    training: Sequence[Example],
+    scale: float,
+    start: ModelConfig | None,
 ) -> ModelConfig:
     ndim, spacing = statistics.ndim, statistics.spacing
     step = 1.0 / (config.grid_samples - 1)
@@ -144,6 +184,7 @@ def _model_config(
         spacing=spacing,
         spacing_unit=next((e.unit for e in training if e.spacing is not None), None),
         normalization=normalization,
+        reference_scale=scale,
         object_sizes=statistics.sizes,
         prediction=PredictionConfig(min_object_size=statistics.sizes.min_size // 2),
     )

@@ -114,9 +114,13 @@ class TrainingRun:
         optimizer = make_optimizer(self.config, network)
         self.average = WeightAverage(self.bare, self.config.average_decay)
         self.network, self.optimizer = self.fabric.setup(self.bare, optimizer)
+        self.sampler = self._make_sampler()
+        self.gradients = Gradients(self.config, self.plan, self.fabric, self.network, self.sampler)
+
+    def _make_sampler(self) -> CropSampler:
         config = self.config.model_copy(update={"normalization": self.model_config.normalization})
-        self.sampler = CropSampler(self.annotations.training, self.plan.crop_size, config, self.device)
-        self.gradients = Gradients(config, self.plan, self.fabric, self.network, self.sampler)
+        plan = self.plan
+        return CropSampler(self.annotations.training, plan.crop_size, config, self.device, plan.scale)
 
     def begin(self) -> TrainingStarted:
         """Say what was found and decided."""
@@ -348,7 +352,9 @@ class TrainingRun:
         kept = {"settings", "data", "validation"}
         self.state = dataclasses.replace(state, **{name: getattr(self.state, name) for name in kept})
         self.plan = self.gradients.plan = self.plan.going_on(state)
-        self.schedule.steps_per_epoch, self.sampler.crop_size = self.plan.steps_per_epoch, self.plan.crop_size
+        self.schedule.steps_per_epoch, self.model_config = self.plan.steps_per_epoch, self.plan.model_config
+        if (self.sampler.crop_size, self.sampler.scale) != (self.plan.crop_size, self.plan.scale):
+            self.sampler = self.gradients.sampler = self._make_sampler()
         self.clock.before = state.seconds
         self.best = restore_tensors(tensors, self.bare, self.average.network, self.optimizer)
         return Message(f"Resumed after {state.step} steps ({state.seconds / 60:.1f} minutes).")

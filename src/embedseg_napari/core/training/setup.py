@@ -48,7 +48,7 @@ def first_network(config: TrainingConfig, plan: TrainingPlan, start_from: Model 
     if start_from is not None:
         network.load_state_dict(start_from.network.state_dict())
     elif config.initial_margin == "object":
-        margins = [0.5 * extent for extent in plan.statistics.sizes.mean]
+        margins = [0.5 * plan.scale * extent for extent in plan.statistics.sizes.mean]
         network.set_initial_margin(margins, plan.model_config.grid_spacing)
     return network
 
