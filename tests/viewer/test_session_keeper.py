@@ -113,6 +113,9 @@ def test_what_is_let_go_of_is_saved_first(layers, layer_viewer, qtbot, way):
         layers.watch(layer_viewer.add_image(np.zeros((8, 8)), name="other"))
     else:
         layer_viewer.layers.clear()
+    # It is on the disk although the session is still open.
+    assert next(keeper.folder.glob("*/annotations/*/*.npz")).is_file()
+    keeper.place.close()
     (folder,) = list_sessions(keeper.folder)
     with AnnotationSession.open(folder) as session:
         assert session.load_annotation("cells").labels.sum() == 1

@@ -1,4 +1,4 @@
-"""The panel for the whole loop on one image: paint a few objects, train, look, paint more while it learns."""
+"""The panel for the whole loop: paint a few objects in one or several images, train, look, paint more meanwhile."""
 
 from __future__ import annotations
 
@@ -29,10 +29,11 @@ from embedseg_napari.viewer.annotation_box import AnnotationBox
 from embedseg_napari.viewer.fitting_scroll import FittingScroll
 from embedseg_napari.viewer.label_training import LabelTraining, RoundRequest
 from embedseg_napari.viewer.models import models
+from embedseg_napari.viewer.next_image import KEY, NextImage
 from embedseg_napari.viewer.review_box import ReviewBox
 from embedseg_napari.viewer.round_events import RoundEvents
 from embedseg_napari.viewer.session_box import SessionBox
-from embedseg_napari.viewer.session_flow import restore_round, show_session
+from embedseg_napari.viewer.session_flow import SessionFlow
 from embedseg_napari.viewer.session_keeper import SessionKeeper
 from embedseg_napari.viewer.start_model import misfit, suggested_start
 from embedseg_napari.viewer.training_progress import TrainingProgress
@@ -41,15 +42,19 @@ from embedseg_napari.viewer.training_view import TrainingView
 from embedseg_napari.viewer.worker import BackgroundRun, report_error, run_in_background
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from napari.viewer import Viewer
 
+    from embedseg_napari.viewer.image_ranking import Rated
     from embedseg_napari.viewer.session_place import Snapshot
     from embedseg_napari.viewer.training_job import SavedTraining
 
 MINUTES, STEPS_PER_EPOCH = 3.0, 16
 """A round is short, and so are its epochs: new strokes join at the next one."""
+HELD_OUT = 0.15
+"""Part of the objects that a round is scored on, where there are enough."""
 FOLLOW_MILLISECONDS = 700
 """How often training and preview take up what was painted, and where the viewer looks."""
 
@@ -70,23 +75,24 @@ class LabelWidget(QWidget):
         self.background: BackgroundRun | None = None
         self.events: RoundEvents | None = None
         self.saved: SavedTraining | None = None
-        self.learned: Any = None
-        """Image layer that the running training learns from."""
-        self.taken: Snapshot | None = None
-        """What the running training has been given last."""
+        self.taken: dict[str, Snapshot] = {}
+        """What the running training has been given last, by the image's name."""
         self.is_painted = False
         """Whether the annotation may be other than that."""
         self.annotation = AnnotationBox(napari_viewer)
         self.keeper = SessionKeeper(self.annotation.layers)
+        self.flow = SessionFlow(napari_viewer, self.annotation, self.keeper)
+        self.annotation.elsewhere = self.flow.elsewhere
         self.sessions = SessionBox(self.keeper, self.annotation)
         self.settings = TrainingSettings()
         self.settings.form.set_values({"minutes": MINUTES})
-        self.settings.more.set_values({"steps_per_epoch": STEPS_PER_EPOCH})
+        self.settings.more.set_values({"steps_per_epoch": STEPS_PER_EPOCH, "validation_objects": HELD_OUT})
         for row in (self.settings.preset, self.settings.fold):
             self.settings.layout().setRowVisible(row, False)
         self.output = OutputPlace()
         self.view = TrainingView(napari_viewer)
         self.review = ReviewBox(self.annotation.layers, self.view)
+        self.next_image = NextImage()
         self.preview_on = QCheckBox("Show the current prediction of the part in view")
         self.preview_on.setChecked(True)
         self.preview_on.setToolTip(
@@ -102,20 +108,31 @@ class LabelWidget(QWidget):
         self.follow = QTimer(self)
         self.follow.setInterval(FOLLOW_MILLISECONDS)
         self.follow.timeout.connect(self.look)
+        # After all that the same click or key does to the layers.
+        self.selected = QTimer(self)
+        self.selected.setSingleShot(True)
+        self.selected.timeout.connect(self.flow.follow_selection)
 
         self.annotation.layers.changed.connect(self._note)
+        self.annotation.layers.leaving.connect(self._leave)
+        self.annotation.annotate_wanted.connect(lambda: self._do(self.flow.annotate))
         self.annotation.image_changed.connect(self._on_image)
         self.annotation.changed.connect(self._update_buttons)
         self.settings.changed.connect(self._update_buttons)
         self.output.changed.connect(self._update_buttons)
-        self.sessions.resume_wanted.connect(self.resume)
-        self.sessions.round_wanted.connect(self.go_back)
+        self.sessions.resume_wanted.connect(lambda folder: self._do(lambda: self.flow.resume(folder)))
+        self.sessions.round_wanted.connect(lambda number: self._do(lambda: self.flow.restore(number)))
+        self.sessions.image_wanted.connect(lambda name: self._do(lambda: self.flow.go_to(name)))
+        self.sessions.new_wanted.connect(lambda: self._do(self.flow.close))
+        self.next_image.wanted.connect(self.find_next_image)
+        self.next_image.chosen.connect(self._go_on_with)
         self.preview_on.toggled.connect(self._switch_preview)
         self.progress.segment_wanted.connect(self._segment)
         self.progress.continue_wanted.connect(self.start)
         self.review.search_wanted.connect(self.find_doubts)
         self.train.clicked.connect(lambda _: self.start())
         self.stop.clicked.connect(lambda _: self._stop())
+        napari_viewer.layers.selection.events.active.connect(self._on_selection)
         napari_viewer.events.theme.connect(self._on_theme)
         self._on_theme()
         self.is_closed = False
@@ -129,7 +146,7 @@ class LabelWidget(QWidget):
         self.boxes = []
         for title, contents in (
             ("Annotate", (self.annotation, self.sessions)),
-            ("Review", (self.review,)),
+            ("Review", (self.review, self.next_image)),
             ("Train", (self.settings, self.output)),
             ("Progress", (self.progress,)),
         ):
@@ -161,7 +178,6 @@ class LabelWidget(QWidget):
     # Image and session
 
     def _on_image(self) -> None:
-        self.keeper.close()
         self.review.clear()
         self.sessions.find()
         layers = self.annotation.layers
@@ -169,25 +185,29 @@ class LabelWidget(QWidget):
             self.output.suggest(layers.image.name)
             start = suggested_start(self.settings.start_from(), layers)
             self.settings.start.setCurrentIndex(self.settings.paths.index(start))
+        self.flow.arrive()
+        is_joined = self.job is not None and self.job.request.place is self.keeper.place
+        if is_joined and layers.frame is not None and not self.keeper.is_other_kind():
+            self.view.watch(layers.image, layers.axes, truth=layers.labels)
         self._update_buttons()
 
-    def resume(self, folder: Path) -> None:
-        """Go on with a session."""
+    def _do(self, action: Callable[[], Path | None]) -> None:
+        """Show something of a session; a model that comes with it is the one to start from."""
         try:
-            model = show_session(self.viewer, self.annotation, self.keeper, folder)
+            model = action()
             if model is not None:
                 self.settings.choose_start(model)
         except EmbedSegError as error:
             report_error(error)
+        if self.annotation.layers.labels is not None:
+            self.annotation.layers.labels.bind_key(KEY, self._on_next_key, overwrite=True)
         self.annotation.count()
 
-    def go_back(self, number: int) -> None:
-        """Bring back the annotation and the model of a round."""
-        try:
-            self.settings.choose_start(restore_round(self.annotation, self.keeper, number))
-        except EmbedSegError as error:
-            report_error(error)
-        self.annotation.count()
+    def _on_next_key(self, layer: object) -> None:
+        self.next_image.press()
+
+    def _on_selection(self, event: object = None) -> None:
+        self.selected.start(0)
 
     # Training
 
@@ -201,21 +221,21 @@ class LabelWidget(QWidget):
     def _update_buttons(self) -> None:
         is_active = self.is_training
         reason = "" if is_active else self.problem()
-        for widget in (self.settings, self.output, self.sessions, self.annotation.image):
+        for widget in (self.settings, self.output):
             widget.setEnabled(not is_active)
         self.train.setVisible(not is_active)
         self.train.setEnabled(not reason)
-        self.train.setToolTip(reason or "Train on what is painted; go on painting meanwhile.")
+        self.train.setToolTip(reason or "Train on all that is painted in this session; go on painting meanwhile.")
         self.reason.setText(reason)
         self.reason.setVisible(bool(reason))
         self.stop.setVisible(is_active)
+        self.sessions.set_training(is_active)
         self.sessions.refresh()
 
     def start(self) -> None:
         """Begin a round."""
         self.annotation.count()
-        snapshot = self.keeper.snapshot()
-        if self.problem() or self.is_training or snapshot is None:
+        if self.problem() or self.is_training:
             return
         try:
             request = self._request()
@@ -225,10 +245,11 @@ class LabelWidget(QWidget):
         layers = self.annotation.layers
         self.view.watch(layers.image, layers.axes, truth=layers.labels)
         self.view.begin(request.config.center)
-        self.saved, self.taken, self.learned = None, snapshot, layers.image
-        self.job = LabelTraining(request, snapshot, preview=self.view.example)
+        self.saved = None
+        self.taken = {} if request.painted is None else {request.painted.image.name: request.painted.snapshot}
+        self.job = LabelTraining(request, preview=self.view.example)
         self.progress.begin(request.output.stem)
-        self.events = RoundEvents(self)
+        self.events = RoundEvents(self, request.place)
         self.background = run_in_background(
             self.job.run,
             on_event=self.events.take_event,
@@ -241,14 +262,13 @@ class LabelWidget(QWidget):
         self._update_buttons()
 
     def _request(self) -> RoundRequest:
-        layers, start = self.annotation.layers, self.settings.start_from()
-        assert layers.image is not None
+        start = self.settings.start_from()
+        config = self.settings.config()
+        painted = self.keeper.painted()
         return RoundRequest(
-            config=self.settings.config(),
-            name=layers.image.name,
-            image=layers.frame_array(),
-            spacing=layers.spacing()[0],
-            unit=layers.spacing()[1],
+            config=config,
+            painted=None if painted is None or (painted.snapshot.is_empty and not self.keeper.is_kept()) else painted,
+            at_hand=dict(self.keeper.images),
             start_from=None if start is None else str(start),
             device=self.settings.device.currentText(),
             output=self.output.path(),
@@ -258,14 +278,25 @@ class LabelWidget(QWidget):
     def look(self) -> None:
         """Hand what was painted since to the training, and follow the eye."""
         self.view.update_part()
-        is_same_image = self.annotation.layers.image == self.learned
-        if self.job is None or not self.is_painted or not is_same_image or self.annotation.problem():
-            return
+        if self.is_painted and not self.annotation.problem():
+            self._hand_over()
+
+    def _leave(self) -> None:
+        if self.is_training:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Give the annotation in front to the training, if it is of the training's session."""
         self.is_painted = False
-        snapshot = self.keeper.snapshot()
-        if snapshot is not None and not snapshot.is_same(self.taken):
-            self.taken = snapshot
-            self.job.offer(snapshot)
+        if self.job is None or self.keeper.place is not self.job.request.place:
+            return
+        painted = self.keeper.painted()
+        if painted is None or painted.snapshot.is_same(self.taken.get(painted.image.name)):
+            return
+        if painted.snapshot.is_empty and painted.image.name not in self.taken:
+            return
+        self.taken[painted.image.name] = painted.snapshot
+        self.job.offer(painted)
 
     def _note(self) -> None:
         self.is_painted = True
@@ -304,17 +335,40 @@ class LabelWidget(QWidget):
         self.job = None
         self.output.suggest(self.output.name.text(), anew=True)
         self._update_buttons()
-        if self.saved is not None and self.saved.path is not None and self.annotation.layers.image == self.learned:
+        if self.saved is not None and self.saved.path is not None and not self._start_problem():
             self.review.start(self.saved.path, self.settings.device.currentText())
 
-    def find_doubts(self) -> None:
-        """Look for doubtful objects with the model that the next round would start from."""
+    def _model(self) -> Path | None:
+        """The model that the next round would start from, to look for doubtful places with."""
         model = self.settings.start_from()
         problem = self._start_problem() or ("" if model else "Train first, or choose a model under Start from.")
-        if problem or model is None:
+        if problem:
             report_error(ModelError(problem))
-        else:
+            return None
+        return model
+
+    def find_doubts(self) -> None:
+        """Look for doubtful objects in the image in front."""
+        model = self._model()
+        if model is not None:
             self.review.start(model, self.settings.device.currentText())
+
+    def find_next_image(self) -> None:
+        """Go to the image where the model is least sure."""
+        model = self._model()
+        if model is not None:
+            device = self.settings.device.currentText()
+            self.next_image.start(model, self.flow.candidates(), self.flow.front_key(), device)
+
+    def _go_on_with(self, rated: Rated) -> None:
+        """Show an image that was chosen to be the next, and its doubtful places."""
+        target = rated.candidate.target
+        self._do(lambda: self.flow.go_to(target) if isinstance(target, str) else self.flow.go_to_layer(target))
+        self.next_image.ranking.seen.add(self.flow.front_key())
+        if rated.queue is not None:
+            self.review.begin(rated.queue)
+        elif self.next_image.ranking.model is not None:
+            self.review.start(self.next_image.ranking.model, self.settings.device.currentText())
 
     def _stop(self) -> None:
         if self.background is not None:
@@ -340,6 +394,7 @@ class LabelWidget(QWidget):
         """Notice that napari has closed the panel: it takes it out of its dock and leaves the rest to memory."""
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.follow.stop()
+            self.selected.stop()
             self._let_go()
         return bool(super().event(event))
 
@@ -349,12 +404,16 @@ class LabelWidget(QWidget):
             return
         self.is_closed = True
         self.viewer.events.theme.disconnect(self._on_theme)
+        self.viewer.layers.selection.events.active.disconnect(self._on_selection)
         self.review.clear()
+        self.next_image.forget()
         self.annotation.layers.changed.disconnect(self._note)
-        place = self.keeper.close(keep_open=self.is_training)
+        self.annotation.layers.leaving.disconnect(self._leave)
+        if not self.keeper.close():
+            self.keeper.end()
         if self.is_training and self.background is not None and self.events is not None:
             # The round is written into the session when it ends.
-            self.events.panel, self.events.place = None, place
+            self.events.panel = None
             self.background.stop()
         self.keeper.disconnect_layers()
         self.settings.disconnect_models()

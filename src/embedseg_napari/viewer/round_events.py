@@ -22,12 +22,14 @@ class RoundEvents:
     ----------
     panel : LabelWidget
         Set to None when it is closed.
+    place : SessionPlace
+        The session of the round, which stays open until its end.
     """
 
-    def __init__(self, panel: LabelWidget) -> None:
+    def __init__(self, panel: LabelWidget, place: SessionPlace) -> None:
         self.panel: LabelWidget | None = panel
-        self.place: SessionPlace | None = None
-        """Session to be closed at the end."""
+        self.place = place
+        place.hold()
 
     def take_event(self, event: Any) -> None:
         """Pass on an event."""
@@ -50,7 +52,6 @@ class RoundEvents:
 
     def take_end(self) -> None:
         """Pass on that the run is over."""
-        if self.place is not None:
-            self.place.close()
+        self.place.release()
         if self.panel is not None:
             self.panel.take_end()
