@@ -78,9 +78,8 @@ def test_all_images_are_learned_from_and_another_joins_meanwhile(blobs, tmp_path
     image, labels = blobs(2)
     request = request_for(painted(image, labels, 3), tmp_path, epochs=3)
     request.place.save(painted(image[::-1], labels[::-1], 2, "others"))
+    # Nothing of it was written when the round began.
     third = painted(image[:, ::-1], labels[:, ::-1], 4, "third")
-    request.place.save(third)
-    request.place.save(Painted(third.image, Snapshot(np.zeros_like(labels), None)))
     events, _ = train(request, meanwhile=[third])
     (started,) = [event for event in events if isinstance(event, TrainingStarted)]
     assert (started.n_images, started.n_objects) == (2, 5)
@@ -88,6 +87,7 @@ def test_all_images_are_learned_from_and_another_joins_meanwhile(blobs, tmp_path
     assert (update.n_images, update.n_objects) == (3, 9)
     (row,) = request.place.rounds
     assert (row.n_images, row.n_objects) == (3, 9)
+    assert np.array_equal(request.place.session.load_annotation("third").labels, third.snapshot.labels)
 
 
 def test_what_was_painted_after_the_last_epoch_stays(blobs, tmp_path):

@@ -68,7 +68,7 @@ class FakeTraining:
         output.write_bytes(self.model)
         row = Round(seconds=72.0, score=self.score, thresholds={"seed_threshold": 0.7, "foreground_threshold": 0.5})
         learned = material.learned | {one.image.name: one.snapshot.annotation() for one in self.offers}
-        self.request.place.add_round(learned, row, output)
+        self.request.place.add_round(learned, {one.image.name: one.image for one in self.offers}, row, output)
         return SavedTraining(output, self.score, should_stop(), step)
 
 

@@ -60,6 +60,7 @@ class LabelTraining:
     preview: Callable[[Example], Example | None] | None = None
     _offered: dict[str, Painted] = field(default_factory=dict)
     _learned: dict[str, Annotation] = field(default_factory=dict)
+    _joined: dict[str, ImageAtHand] = field(default_factory=dict)
     _frames: dict[str, np.ndarray] = field(default_factory=dict)
     """Pixels by image: an array that the training knows is not normalised again."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -116,7 +117,8 @@ class LabelTraining:
         saved = self._save(result)
         if saved.path is not None:
             try:
-                request.place.add_round(self._learned, self._row(result, time.monotonic() - started), saved.path)
+                row = self._row(result, time.monotonic() - started)
+                request.place.add_round(self._learned, self._joined, row, saved.path)
             except EmbedSegError as error:
                 yield Message(f"The round is not kept in the session: {error}", "warning")
         return saved
@@ -126,7 +128,7 @@ class LabelTraining:
         with self._lock:
             newest, self._offered = self._offered, {}
         for name, painted in newest.items():
-            self._learned[name] = painted.snapshot.annotation()
+            self._learned[name], self._joined[name] = painted.snapshot.annotation(), painted.image
             if name not in self._frames:
                 self._frames[name] = painted.image.frame()
         return [one.image.example(self._learned[name], self._frames[name]) for name, one in newest.items()] or None

@@ -71,6 +71,7 @@ class LabelWidget(QWidget):
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__()
         self.viewer = napari_viewer
+        self.is_closed = False
         self.job: LabelTraining | None = None
         self.background: BackgroundRun | None = None
         self.events: RoundEvents | None = None
@@ -135,7 +136,6 @@ class LabelWidget(QWidget):
         napari_viewer.layers.selection.events.active.connect(self._on_selection)
         napari_viewer.events.theme.connect(self._on_theme)
         self._on_theme()
-        self.is_closed = False
         self.destroyed.connect(lambda *_: self._let_go())
         self._on_image()
 
@@ -182,10 +182,12 @@ class LabelWidget(QWidget):
         self.sessions.find()
         layers = self.annotation.layers
         if layers.image is not None:
-            self.output.suggest(layers.image.name)
+            if self.keeper.place is None:
+                self.output.suggest(layers.image.name)
             start = suggested_start(self.settings.start_from(), layers)
             self.settings.start.setCurrentIndex(self.settings.paths.index(start))
         self.flow.arrive()
+        self._bind_key()
         is_joined = self.job is not None and self.job.request.place is self.keeper.place
         if is_joined and layers.frame is not None and not self.keeper.is_other_kind():
             self.view.watch(layers.image, layers.axes, truth=layers.labels)
@@ -199,12 +201,17 @@ class LabelWidget(QWidget):
                 self.settings.choose_start(model)
         except EmbedSegError as error:
             report_error(error)
-        if self.annotation.layers.labels is not None:
-            self.annotation.layers.labels.bind_key(KEY, self._on_next_key, overwrite=True)
+        self._bind_key()
+        self.sessions.find()
         self.annotation.count()
 
+    def _bind_key(self) -> None:
+        if self.annotation.layers.labels is not None:
+            self.annotation.layers.labels.bind_key(KEY, self._on_next_key, overwrite=True)
+
     def _on_next_key(self, layer: object) -> None:
-        self.next_image.press()
+        if not self.is_closed:
+            self.next_image.press()
 
     def _on_selection(self, event: object = None) -> None:
         self.selected.start(0)

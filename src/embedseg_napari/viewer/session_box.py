@@ -131,9 +131,11 @@ class SessionBox(QWidget):
         keeper = self.keeper
         counts = {} if keeper.place is None else {image.name: 0 for image in keeper.place.images}
         counts |= {name: one.n_objects for name, one in keeper.counts.items() if name in counts}
-        front = keeper.name() if keeper.is_kept() else None
-        if front is not None and self.box.counts is not None:
-            counts[front] = self.box.counts.n_objects
+        front, now = keeper.name() if keeper.is_kept() else None, self.box.counts
+        if self.box.layers.labels is not None and now is not None and (front is not None or now.labelled_pixels):
+            # It joins when it is written for the first time.
+            front = keeper.name()
+            counts[front] = now.n_objects
         names, texts = list(counts), [f"{name} · {number(n, 'object')}" for name, n in counts.items()]
         if texts != [self.images.itemText(i) for i in range(self.images.count())]:
             self.images.clear()

@@ -109,12 +109,10 @@ class SessionFlow:
             self.keeper.take_up(*opened)
         place = self.keeper.place
         assert place is not None
-        chosen = (layers.image.name, layers.shape) if layers.image is not None and layers.frame is not None else None
-        found = [one.name for one in place.images if (one.name, one.spatial_shape) == chosen]
-        if found:
-            assert layers.image is not None
-            self.keeper.names[str(layers.image.unique_id)] = found[0]
-        self.go_to(found[0] if found else place.images[0].name)
+        name = place.images[0].name
+        if layers.image is not None and layers.frame is not None and self.keeper.is_image(layers.image.name):
+            name = self.keeper.names[str(layers.image.unique_id)] = layers.image.name
+        self.go_to(name)
         return None if place.session is None or not place.rounds else place.session.model_path(place.rounds[-1].number)
 
     def restore(self, number: int) -> Path:
@@ -272,7 +270,7 @@ class SessionFlow:
             in_session = [image.name for image in place.images]
             for name in in_session:
                 open_one = self.layer_of(name)
-                key = f"session {name}" if open_one is None else str(open_one.unique_id)
+                key = f"{place.folder} {name}" if open_one is None else str(open_one.unique_id)
                 found.append(Candidate(key, name, name, partial(_read_kept, place, name, keeper.images.get(name))))
         for layer in self.box.image.layers:
             if not isinstance(layer, Image) or keeper.names.get(str(layer.unique_id)) in in_session:

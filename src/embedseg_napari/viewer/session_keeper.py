@@ -117,7 +117,7 @@ class SessionKeeper(QObject):
     def _find_name(self, name: str) -> str:
         """The name of an image whose layer was removed and came again; else a free one."""
         shown = {self.names.get(str(layer.unique_id)) for layer in self.layers.viewer.layers}
-        if self.place is not None and self.place.holds(name) and name not in shown and self._is_image(name):
+        if name not in shown and self.is_image(name):
             return name
         taken = {*self.names.values(), *(image.name for image in (self.place.images if self.place else ()))}
         free, number = name, 2
@@ -125,13 +125,18 @@ class SessionKeeper(QObject):
             free, number = f"{name} ({number})", number + 1
         return free
 
-    def _is_image(self, name: str) -> bool:
-        """Whether the image in front has the pixels of one of the session."""
-        assert self.place is not None
+    def is_image(self, name: str) -> bool:
+        """Whether the image in front is the one of this name in the session, as far as can be known."""
+        if self.place is None or self.place.session is None or not self.place.holds(name):
+            return False
+        entry = self.place.session.image(name)
+        if (entry.spatial_shape, self.place.kind) != (self.layers.shape, self.kind()):
+            return False
         try:
             known = self.images.get(name) or self.place.at_hand(name)
         except DataError:
-            return False
+            # Its file is gone; name and shape agree.
+            return True
         return np.array_equal(known.frame(), self.layers.frame_array())
 
     def _at_hand(self) -> ImageAtHand:

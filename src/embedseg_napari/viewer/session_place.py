@@ -222,10 +222,23 @@ class SessionPlace:
         picture = self.session.load_image(name)
         return ImageAtHand(name, picture.array, picture.axes, picture.spacing, picture.unit, picture.path)
 
-    def add_round(self, learned: Mapping[str, Annotation], round_: Round, model: Path) -> Round | None:
+    def add_round(
+        self, learned: Mapping[str, Annotation], at_hand: Mapping[str, ImageAtHand], round_: Round, model: Path
+    ) -> Round | None:
         """Write a round of training with what it learned from; None if the session was closed meanwhile.
 
         What was painted since the training read it last stays the current annotation.
+
+        Parameters
+        ----------
+        learned : mapping
+            Annotations by image.
+        at_hand : mapping
+            Of images that may not be in the session yet.
+        round_ : Round
+            Without counts.
+        model : Path
+            Its file.
 
         Raises
         ------
@@ -239,6 +252,9 @@ class SessionPlace:
             newer = {}
             try:
                 for name, annotation in learned.items():
+                    if name not in self.session.image_names:
+                        at_hand[name].add_to(self.session)
+                        self._write(name, annotation)
                     now = self.session.load_annotation(name)
                     if not _is_same(now, annotation):
                         newer[name] = now
