@@ -19,7 +19,7 @@ from embedseg_napari.core.events import EpochFinished, PreviewReady, StepFinishe
 from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.viewer import label_widget
 from embedseg_napari.viewer.models import models
-from embedseg_napari.viewer.training_job import SavedTraining
+from embedseg_napari.viewer.training_output import SavedTraining
 from embedseg_napari.viewer.training_view import LABELS, SEED_MAP, SEEDS
 
 PANEL = "EmbedSeg: Label & Train"
@@ -284,7 +284,7 @@ def test_strokes_reach_the_running_training(viewer, panel, blobs, qtbot, monkeyp
 
 @pytest.mark.parametrize("failure", [RuntimeError("CUDA out of memory"), ComputeError("The device is gone.")])
 def test_a_failure_is_told_and_the_panel_can_be_used_again(viewer, panel, blobs, qtbot, monkeypatch, failure):
-    monkeypatch.setattr("embedseg_napari.viewer.round_events.report_error", lambda error: None)
+    monkeypatch.setattr("embedseg_napari.viewer.training_events.report_error", lambda error: None)
     paint_truth(panel, begin(viewer, panel, blobs))
     monkeypatch.setattr(FakeTraining, "failure", failure)
     panel.train.click()

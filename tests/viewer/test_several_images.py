@@ -20,7 +20,7 @@ from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.viewer import image_ranking, label_widget
 from embedseg_napari.viewer.review_queue import ReviewQueue
-from embedseg_napari.viewer.training_job import SavedTraining
+from embedseg_napari.viewer.training_output import SavedTraining
 
 PANEL = "EmbedSeg: Label & Train"
 

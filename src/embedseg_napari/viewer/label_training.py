@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from embedseg_napari.core.annotation.session import Round
-from embedseg_napari.core.errors import EmbedSegError, SettingsError
+from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.events import CheckpointSaved, Message, TrainingFinished
-from embedseg_napari.viewer.training_job import SavedTraining
+from embedseg_napari.viewer.training_output import prepare_output, save_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from embedseg_napari.core.events import TrainingEvent
     from embedseg_napari.core.training.result import TrainingResult
     from embedseg_napari.viewer.session_place import ImageAtHand, Painted, SessionPlace
+    from embedseg_napari.viewer.training_output import SavedTraining
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,7 @@ class LabelTraining:
         """
         started = time.monotonic()
         request = self.request
-        if request.output.exists():
-            raise SettingsError(f"{request.output} exists already; choose another name for the model.")
+        prepare_output(request.output)
         # What training learns from is safe before it begins.
         if request.painted is not None:
             request.place.save(request.painted)
@@ -114,7 +114,7 @@ class LabelTraining:
                 break
             if not isinstance(event, CheckpointSaved | TrainingFinished):
                 yield event
-        saved = self._save(result)
+        saved = save_result(result, request.output, request.output.stem)
         if saved.path is not None:
             try:
                 row = self._row(result, time.monotonic() - started)
@@ -137,14 +137,3 @@ class LabelTraining:
         prediction = result.model.config.prediction
         thresholds = {name: getattr(prediction, name) for name in ("seed_threshold", "foreground_threshold")}
         return Round(seconds=seconds, score=result.best_score, thresholds=thresholds)
-
-    def _save(self, result: TrainingResult) -> SavedTraining:
-        steps = int(result.model.config.training.get("steps", 0))
-        path = None
-        if steps:
-            path = self.request.output
-            path.parent.mkdir(parents=True, exist_ok=True)
-            model = result.model
-            model.config = model.config.model_copy(update={"name": path.stem})
-            model.save(path)
-        return SavedTraining(path, result.best_score, result.stopped, steps)

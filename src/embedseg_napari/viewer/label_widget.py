@@ -4,42 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.theme import get_theme
-from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QGroupBox,
-    QHBoxLayout,
-    QLabel,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QCheckBox, QGroupBox, QLabel, QVBoxLayout, QWidget
 
 from embedseg_napari.core.errors import EmbedSegError, ModelError
-from embedseg_napari.core.events import (
-    EpochFinished,
-    LabelsUpdated,
-    Message,
-    PreviewReady,
-    StepFinished,
-    TrainingStarted,
-)
+from embedseg_napari.core.events import LabelsUpdated
 from embedseg_napari.viewer.annotation_box import AnnotationBox
 from embedseg_napari.viewer.fitting_scroll import FittingScroll
 from embedseg_napari.viewer.label_training import LabelTraining, RoundRequest
-from embedseg_napari.viewer.models import models
 from embedseg_napari.viewer.next_image import KEY, NextImage
 from embedseg_napari.viewer.review_box import ReviewBox
-from embedseg_napari.viewer.round_events import RoundEvents
 from embedseg_napari.viewer.session_box import SessionBox
 from embedseg_napari.viewer.session_flow import SessionFlow
 from embedseg_napari.viewer.session_keeper import SessionKeeper
 from embedseg_napari.viewer.start_model import misfit, suggested_start
+from embedseg_napari.viewer.training_panel import TrainingPanel
 from embedseg_napari.viewer.training_progress import TrainingProgress
-from embedseg_napari.viewer.training_settings import OutputPlace, TrainingSettings
 from embedseg_napari.viewer.training_view import TrainingView
-from embedseg_napari.viewer.worker import BackgroundRun, report_error, run_in_background
+from embedseg_napari.viewer.worker import report_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,9 +29,10 @@ if TYPE_CHECKING:
 
     from napari.viewer import Viewer
 
+    from embedseg_napari.core.events import PreviewReady
     from embedseg_napari.viewer.image_ranking import Rated
     from embedseg_napari.viewer.session_place import Snapshot
-    from embedseg_napari.viewer.training_job import SavedTraining
+    from embedseg_napari.viewer.training_output import SavedTraining
 
 MINUTES, STEPS_PER_EPOCH = 3.0, 16
 """A round is short, and so are its epochs: new strokes join at the next one."""
@@ -59,7 +42,7 @@ FOLLOW_MILLISECONDS = 700
 """How often training and preview take up what was painted, and where the viewer looks."""
 
 
-class LabelWidget(QWidget):
+class LabelWidget(TrainingPanel):
     """Label and train.
 
     Parameters
@@ -69,13 +52,8 @@ class LabelWidget(QWidget):
     """
 
     def __init__(self, napari_viewer: Viewer) -> None:
-        super().__init__()
-        self.viewer = napari_viewer
-        self.is_closed = False
+        super().__init__(napari_viewer)
         self.job: LabelTraining | None = None
-        self.background: BackgroundRun | None = None
-        self.events: RoundEvents | None = None
-        self.saved: SavedTraining | None = None
         self.taken: dict[str, Snapshot] = {}
         """What the running training has been given last, by the image's name."""
         self.is_painted = False
@@ -85,12 +63,10 @@ class LabelWidget(QWidget):
         self.flow = SessionFlow(napari_viewer, self.annotation, self.keeper)
         self.annotation.elsewhere = self.flow.elsewhere
         self.sessions = SessionBox(self.keeper, self.annotation)
-        self.settings = TrainingSettings()
         self.settings.form.set_values({"minutes": MINUTES})
         self.settings.more.set_values({"steps_per_epoch": STEPS_PER_EPOCH, "validation_objects": HELD_OUT})
         for row in (self.settings.preset, self.settings.fold):
             self.settings.layout().setRowVisible(row, False)
-        self.output = OutputPlace()
         self.view = TrainingView(napari_viewer)
         self.review = ReviewBox(self.annotation.layers, self.view)
         self.next_image = NextImage()
@@ -100,12 +76,8 @@ class LabelWidget(QWidget):
             "Every few seconds, show what the current network finds in the part in view, under your labels."
         )
         self.progress = TrainingProgress(self.preview_on)
-        self.reason = QLabel()
-        self.reason.setWordWrap(True)
-        self.train = QPushButton("Train")
-        self.stop = QPushButton("Stop")
         self.stop.setToolTip("End this round now and keep the model so far.")
-        self._lay_out()
+        self.set_up(FittingScroll(self._page()), self.train, self.stop)
         self.follow = QTimer(self)
         self.follow.setInterval(FOLLOW_MILLISECONDS)
         self.follow.timeout.connect(self.look)
@@ -118,9 +90,8 @@ class LabelWidget(QWidget):
         self.annotation.layers.leaving.connect(self._leave)
         self.annotation.annotate_wanted.connect(lambda: self._do(self.flow.annotate))
         self.annotation.image_changed.connect(self._on_image)
-        self.annotation.changed.connect(self._update_buttons)
-        self.settings.changed.connect(self._update_buttons)
-        self.output.changed.connect(self._update_buttons)
+        self.annotation.changed.connect(self.update_buttons)
+        self.settings.changed.connect(self.update_buttons)
         self.sessions.resume_wanted.connect(lambda folder: self._do(lambda: self.flow.resume(folder)))
         self.sessions.round_wanted.connect(lambda number: self._do(lambda: self.flow.restore(number)))
         self.sessions.image_wanted.connect(lambda name: self._do(lambda: self.flow.go_to(name)))
@@ -128,18 +99,12 @@ class LabelWidget(QWidget):
         self.next_image.wanted.connect(self.find_next_image)
         self.next_image.chosen.connect(self._go_on_with)
         self.preview_on.toggled.connect(self._switch_preview)
-        self.progress.segment_wanted.connect(self._segment)
         self.progress.continue_wanted.connect(self.start)
         self.review.search_wanted.connect(self.find_doubts)
-        self.train.clicked.connect(lambda _: self.start())
-        self.stop.clicked.connect(lambda _: self._stop())
         napari_viewer.layers.selection.events.active.connect(self._on_selection)
-        napari_viewer.events.theme.connect(self._on_theme)
-        self._on_theme()
-        self.destroyed.connect(lambda *_: self._let_go())
         self._on_image()
 
-    def _lay_out(self) -> None:
+    def _page(self) -> QWidget:
         page = QWidget()
         inner = QVBoxLayout(page)
         inner.setContentsMargins(8, 8, 8, 8)
@@ -161,19 +126,7 @@ class LabelWidget(QWidget):
             if label.wordWrap():
                 # Names may be long words; they must not make the panel wide.
                 label.setMinimumWidth(1)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.train)
-        buttons.addWidget(self.stop)
-        layout = QVBoxLayout(self)
-        layout.addWidget(FittingScroll(page), 1)
-        layout.addWidget(self.reason)
-        layout.addLayout(buttons)
-        self.setMinimumWidth(330)
-
-    @property
-    def is_training(self) -> bool:
-        """Whether a round goes on."""
-        return self.background is not None and self.background.is_active
+        return page
 
     # Image and session
 
@@ -191,7 +144,7 @@ class LabelWidget(QWidget):
         is_joined = self.job is not None and self.job.request.place is self.keeper.place
         if is_joined and layers.frame is not None and not self.keeper.is_other_kind():
             self.view.watch(layers.image, layers.axes, truth=layers.labels)
-        self._update_buttons()
+        self.update_buttons()
 
     def _do(self, action: Callable[[], Path | None]) -> None:
         """Show something of a session; a model that comes with it is the one to start from."""
@@ -225,17 +178,15 @@ class LabelWidget(QWidget):
     def _start_problem(self) -> str:
         return misfit(self.settings.start_from(), self.annotation.layers)
 
-    def _update_buttons(self) -> None:
+    def update_buttons(self) -> None:
+        """Enable what can be used now."""
         is_active = self.is_training
-        reason = "" if is_active else self.problem()
         for widget in (self.settings, self.output):
             widget.setEnabled(not is_active)
-        self.train.setVisible(not is_active)
-        self.train.setEnabled(not reason)
-        self.train.setToolTip(reason or "Train on all that is painted in this session; go on painting meanwhile.")
-        self.reason.setText(reason)
-        self.reason.setVisible(bool(reason))
-        self.stop.setVisible(is_active)
+        self.show_reason(
+            "" if is_active else self.problem(),
+            "Train on all that is painted in this session; go on painting meanwhile.",
+        )
         self.sessions.set_training(is_active)
         self.sessions.refresh()
 
@@ -252,21 +203,12 @@ class LabelWidget(QWidget):
         layers = self.annotation.layers
         self.view.watch(layers.image, layers.axes, truth=layers.labels)
         self.view.begin(request.config.center)
-        self.saved = None
         self.taken = {} if request.painted is None else {request.painted.image.name: request.painted.snapshot}
         self.job = LabelTraining(request, preview=self.view.example)
         self.progress.begin(request.output.stem)
-        self.events = RoundEvents(self, request.place)
-        self.background = run_in_background(
-            self.job.run,
-            on_event=self.events.take_event,
-            on_result=self.events.take_result,
-            on_error=self.events.take_error,
-            on_finished=self.events.take_end,
-        )
+        request.place.hold()
+        self.run(self.job.run, at_end=request.place.release)
         self.follow.start()
-        self.stop.setEnabled(True)
-        self._update_buttons()
 
     def _request(self) -> RoundRequest:
         start = self.settings.start_from()
@@ -310,38 +252,28 @@ class LabelWidget(QWidget):
 
     def take_event(self, event: Any) -> None:
         """Show what a training says."""
-        match event:
-            case StepFinished():
-                self.progress.show_step(event)
-            case PreviewReady():
-                self.view.show(event)
-                self.annotation.layers.raise_to_top()
-            case EpochFinished():
-                self.progress.show_epoch(event)
-            case TrainingStarted():
-                self.progress.show_start(event)
-            case LabelsUpdated():
-                self.progress.numbers.setText(f"What you painted has joined: {event.n_objects:,} objects now.")
-            case Message():
-                self.progress.show_message(event)
+        if isinstance(event, LabelsUpdated):
+            self.progress.numbers.setText(f"What you painted has joined: {event.n_objects:,} objects now.")
+        else:
+            super().take_event(event)
+
+    def show_preview(self, event: PreviewReady) -> None:
+        """Show what the current network makes of the part in view, under the annotation."""
+        self.view.show(event)
+        self.annotation.layers.raise_to_top()
 
     def take_result(self, result: SavedTraining) -> None:
         """Show what a training left behind; the next round goes on from there."""
-        self.saved = result
-        self.progress.show_end(result)
+        super().take_result(result)
         if result.path is not None:
             self.settings.choose_start(result.path)
-
-    def take_error(self, error: Exception) -> None:
-        """Say why there is no model."""
-        self.progress.show_failure(str(error))
 
     def take_end(self) -> None:
         """Get ready for the next round."""
         self.follow.stop()
         self.job = None
         self.output.suggest(self.output.name.text(), anew=True)
-        self._update_buttons()
+        self.update_buttons()
         if self.saved is not None and self.saved.path is not None and not self._start_problem():
             self.review.start(self.saved.path, self.settings.device.currentText())
 
@@ -377,40 +309,16 @@ class LabelWidget(QWidget):
         elif self.next_image.ranking.model is not None:
             self.review.start(self.next_image.ranking.model, self.settings.device.currentText())
 
-    def _stop(self) -> None:
-        if self.background is not None:
-            self.stop.setEnabled(False)
-            self.progress.bar.setFormat("stopping and saving…")
-            self.background.stop()
-
-    def _segment(self) -> None:
-        if self.saved is None or self.saved.path is None:
-            return
-        self.viewer.window.add_plugin_dock_widget("embedseg-napari", "EmbedSeg: Segment")
-        # Panels choose the model that became known last.
-        models.remember(self.saved.path)
-
     def _switch_preview(self, is_on: bool) -> None:
         self.view.is_on = is_on
 
-    def _on_theme(self, event: object = None) -> None:
-        theme = get_theme(self.viewer.theme)
-        self.progress.plot.set_colors(theme.background.as_hex(), theme.text.as_hex())
+    def halt(self) -> None:
+        """Stop all timers: the panel is being closed."""
+        self.follow.stop()
+        self.selected.stop()
 
-    def event(self, event: QEvent) -> bool:
-        """Notice that napari has closed the panel: it takes it out of its dock and leaves the rest to memory."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.follow.stop()
-            self.selected.stop()
-            self._let_go()
-        return bool(super().event(event))
-
-    def _let_go(self) -> None:
-        """The panel is being closed: keep everything, stop, follow nothing."""
-        if self.is_closed:
-            return
-        self.is_closed = True
-        self.viewer.events.theme.disconnect(self._on_theme)
+    def release(self) -> None:
+        """Save, and follow viewer and layers no longer; a round that goes on is written into the session at its end."""
         self.viewer.layers.selection.events.active.disconnect(self._on_selection)
         self.review.clear()
         self.next_image.forget()
@@ -418,10 +326,5 @@ class LabelWidget(QWidget):
         self.annotation.layers.leaving.disconnect(self._leave)
         if not self.keeper.close():
             self.keeper.end()
-        if self.is_training and self.background is not None and self.events is not None:
-            # The round is written into the session when it ends.
-            self.events.panel = None
-            self.background.stop()
         self.keeper.disconnect_layers()
-        self.settings.disconnect_models()
         self.annotation.disconnect_viewer()

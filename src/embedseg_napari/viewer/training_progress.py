@@ -19,7 +19,7 @@ from embedseg_napari.viewer.loss_plot import LossPlot
 
 if TYPE_CHECKING:
     from embedseg_napari.core.events import EpochFinished, Message, StepFinished, TrainingStarted
-    from embedseg_napari.viewer.training_job import SavedTraining
+    from embedseg_napari.viewer.training_output import SavedTraining
 
 
 class TrainingProgress(QWidget):
