@@ -83,6 +83,31 @@ def test_a_killed_process_loses_no_more_than_the_last_interval(own_data):
     assert found >= told[-1] > 0
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_a_killed_process_loses_no_image_that_was_left(own_data):
+    script = own_data / "paint.py"
+    second = """
+viewer.add_image(np.random.default_rng(1).random((64, 64)).astype("float32"), name="others")
+layer.data_setitem((np.arange(64), np.arange(64)), 7)
+panel.annotation.image.choose(viewer.layers["others"])
+panel.annotation.annotate.click()
+layer = panel.annotation.layers.labels
+"""
+    head, rest = PAINTER.split("painted = 0\n\n", 1)
+    script.write_text(f"{head}{second}painted = 0\n\n{rest}", encoding="utf-8")
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            told = [int(process.stdout.readline()) for _ in range(2)]
+        finally:
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait(timeout=30)
+    (folder,) = list_sessions(own_data / "embedseg-napari" / "sessions")
+    with AnnotationSession.open(folder) as session:
+        assert session.image_names == ["cells", "others"]
+        assert (session.load_annotation("cells").labels == 7).sum() == 64
+        assert (session.load_annotation("others").labels == 1).sum() >= told[-1] > 0
+
+
 def test_an_untouched_annotation_leaves_nothing_on_the_disk(layers, qtbot):
     keeper = SessionKeeper(layers)
     keeper.save()

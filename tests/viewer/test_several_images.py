@@ -15,7 +15,7 @@ from qtpy.QtTest import QTest
 from embedseg_napari.core.annotation.doubt import Doubt
 from embedseg_napari.core.annotation.session import AnnotationSession, Round, list_sessions
 from embedseg_napari.core.config import PredictionConfig
-from embedseg_napari.core.events import StepFinished
+from embedseg_napari.core.events import LabelsUpdated, StepFinished
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.viewer import image_ranking, label_widget
@@ -184,6 +184,16 @@ def test_an_untouched_image_does_not_join(panel, add):
     assert [image.name for image in panel.keeper.place.images] == ["one"]
 
 
+def test_an_image_that_was_only_looked_at_is_not_hidden(viewer, panel, add):
+    one, channel = add("one"), add("channel", shift=9)
+    annotate(panel, one)
+    paint(panel, 3)
+    panel.annotation.image.choose(channel)
+    panel.annotation.image.choose(one)
+    assert channel.visible
+    assert viewer.layers.selection.active == panel.annotation.layers.labels
+
+
 def test_an_image_of_another_kind_starts_another_session(viewer, panel, add):
     annotate(panel, add("flat", 2))
     paint(panel, 3)
@@ -336,6 +346,8 @@ def test_an_image_of_another_kind_during_a_round_does_not_cost_its_row(viewer, p
     finish(panel, qtbot)
     with AnnotationSession.open(place.folder) as session:
         assert len(session.rounds) == 1
+    # The model of flat images is not proposed for the volume.
+    assert panel.train.isEnabled()
 
 
 def test_going_back_to_a_round_brings_all_images_back(viewer, panel, add, qtbot):
@@ -486,3 +498,33 @@ def test_next_image_for_real(viewer, open_panel, add, qtbot, tiny_model_file):
     panel.next_image.button.click()
     qtbot.waitUntil(lambda: panel.review.queue is not None, timeout=120000)
     assert panel.annotation.image.layer().name == "two"
+
+
+def test_a_round_on_two_images_for_real(viewer, open_panel, blobs, qtbot, monkeypatch):
+    panel = open_panel(PANEL)
+    told, show = [], panel.take_event
+    monkeypatch.setattr(panel, "take_event", lambda event: (told.append(event), show(event)))
+    image, truth = blobs(2)
+    for name, turned in (("one", slice(None)), ("two", slice(None, None, -1))):
+        layer = annotate(panel, viewer.add_image(image[turned], name=name))
+        for identity in range(1, 7):
+            layer.data_setitem(np.nonzero(truth[turned] == identity), identity)
+        panel.annotation.layers.show_regions(np.ones(truth.shape, bool))
+        panel.annotation.count()
+    panel.settings.choose_start(None)
+    values = {"crop_size": (32, 32), "batch_size": 1, "precision": "float32", "validation_objects": 0.4}
+    panel.settings.more.set_values({"epochs": 2000, "steps_per_epoch": 1} | values)
+    third = viewer.add_image(np.roll(image, 5, 0), name="three")
+    panel.train.click()
+    qtbot.waitUntil(lambda: len(panel.progress.plot.epochs) > 0, timeout=60000)
+    layer = annotate(panel, third)
+    layer.data_setitem(np.nonzero(np.roll(truth, 5, 0) == 1), 1)
+    qtbot.waitUntil(lambda: any(isinstance(event, LabelsUpdated) for event in told), timeout=60000)
+    panel.stop.click()
+    with qtbot.waitSignal(panel.background.finished, timeout=60000):
+        pass
+    (row,) = panel.keeper.place.rounds
+    assert (row.n_images, row.n_objects) == (3, 13)
+    assert row.score is not None
+    qtbot.waitUntil(lambda: panel.review.queue is not None and not panel.review.is_searching, timeout=120000)
+    assert panel.review.queue.segmentation.labels.shape == truth.shape

@@ -146,17 +146,20 @@ class LabelWidget(TrainingPanel):
             self.view.watch(layers.image, layers.axes, truth=layers.labels)
         self.update_buttons()
 
-    def _do(self, action: Callable[[], Path | None]) -> None:
-        """Show something of a session; a model that comes with it is the one to start from."""
+    def _do(self, action: Callable[[], Path | None]) -> bool:
+        """Show something of a session; a model that comes with it is the one to start from. False if it failed."""
+        is_done = False
         try:
             model = action()
             if model is not None:
                 self.settings.choose_start(model)
+            is_done = True
         except EmbedSegError as error:
             report_error(error)
         self._bind_key()
         self.sessions.find()
         self.annotation.count()
+        return is_done
 
     def _bind_key(self) -> None:
         if self.annotation.layers.labels is not None:
@@ -265,7 +268,7 @@ class LabelWidget(TrainingPanel):
     def take_result(self, result: SavedTraining) -> None:
         """Show what a training left behind; the next round goes on from there."""
         super().take_result(result)
-        if result.path is not None:
+        if result.path is not None and not misfit(result.path, self.annotation.layers):
             self.settings.choose_start(result.path)
 
     def take_end(self) -> None:
@@ -302,7 +305,8 @@ class LabelWidget(TrainingPanel):
     def _go_on_with(self, rated: Rated) -> None:
         """Show an image that was chosen to be the next, and its doubtful places."""
         target = rated.candidate.target
-        self._do(lambda: self.flow.go_to(target) if isinstance(target, str) else self.flow.go_to_layer(target))
+        if not self._do(lambda: self.flow.go_to(target) if isinstance(target, str) else self.flow.go_to_layer(target)):
+            return
         self.next_image.ranking.seen.add(self.flow.front_key())
         if rated.queue is not None:
             self.review.begin(rated.queue)

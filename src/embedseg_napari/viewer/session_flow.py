@@ -230,10 +230,14 @@ class SessionFlow:
             selection.active = layers.image
         if layers.labels is None:
             return
-        self.keeper.name()
+        keeper, marks = self.keeper, {layer.metadata.get(MARK) for layer in self.viewer.layers}
+        keeper.name()
         for layer in self.viewer.layers:
             of = layer.metadata.get(MARK) or str(layer.unique_id)
-            if of in self.keeper.names and layer.visible != (of == front):
+            name = keeper.names.get(of)
+            # Images that were only looked at stay as they are.
+            is_ours = name is not None and (of in marks or (keeper.place is not None and keeper.place.holds(name)))
+            if is_ours and layer.visible != (of == front):
                 layer.visible = of == front
         if selection.active != layers.regions:
             selection.active = layers.labels
