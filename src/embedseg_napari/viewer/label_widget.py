@@ -130,6 +130,11 @@ class LabelWidget(TrainingPanel):
 
     # Image and session
 
+    @property
+    def is_joined(self) -> bool:
+        """Whether a round goes on in the session that is open."""
+        return self.job is not None and self.job.request.place is self.keeper.place
+
     def _on_image(self) -> None:
         self.review.clear()
         self.sessions.find()
@@ -141,8 +146,7 @@ class LabelWidget(TrainingPanel):
             self.settings.start.setCurrentIndex(self.settings.paths.index(start))
         self.flow.arrive()
         self._bind_key()
-        is_joined = self.job is not None and self.job.request.place is self.keeper.place
-        if is_joined and layers.frame is not None and not self.keeper.is_other_kind():
+        if self.is_joined and layers.frame is not None and not self.keeper.is_other_kind():
             self.view.watch(layers.image, layers.axes, truth=layers.labels)
         self.update_buttons()
 
@@ -240,10 +244,8 @@ class LabelWidget(TrainingPanel):
     def _hand_over(self) -> None:
         """Give the annotation in front to the training, if it is of the training's session."""
         self.is_painted = False
-        if self.job is None or self.keeper.place is not self.job.request.place:
-            return
-        painted = self.keeper.painted()
-        if painted is None or painted.snapshot.is_same(self.taken.get(painted.image.name)):
+        painted = self.keeper.painted() if self.is_joined else None
+        if self.job is None or painted is None or painted.snapshot.is_same(self.taken.get(painted.image.name)):
             return
         if painted.snapshot.is_empty and painted.image.name not in self.taken:
             return
@@ -268,7 +270,7 @@ class LabelWidget(TrainingPanel):
     def take_result(self, result: SavedTraining) -> None:
         """Show what a training left behind; the next round goes on from there."""
         super().take_result(result)
-        if result.path is not None and not misfit(result.path, self.annotation.layers):
+        if result.path is not None and self.is_joined:
             self.settings.choose_start(result.path)
 
     def take_end(self) -> None:

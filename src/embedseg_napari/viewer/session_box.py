@@ -73,8 +73,10 @@ class SessionBox(QWidget):
         self.others.setMenu(self.sessions_menu)
         self.back.setMenu(self.rounds_menu)
         buttons = QGridLayout()
-        for place, button in enumerate((self.again, self.others, self.new, self.back)):
-            buttons.addWidget(button, place // 2, place % 2)
+        buttons.addWidget(self.again, 0, 0, 1, 2)
+        buttons.addWidget(self.others, 1, 0)
+        buttons.addWidget(self.new, 1, 1)
+        buttons.addWidget(self.back, 2, 0, 1, 2)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         for widget in (self.line, self.images, self.rounds):
