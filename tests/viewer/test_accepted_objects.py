@@ -178,10 +178,10 @@ def test_the_mouse_cannot_paint_over_it_and_the_session_knows_it(viewer, open_pa
     assert np.array_equal(layers.array(), before)
     panel.annotation.count()
     assert "1 object, 1 of them accepted" in panel.annotation.line.text()
-    # Gone with the layers, and back with the session.
+    # Gone with the layer, and back from the session.
     viewer.layers.remove("cells annotation")
-    panel.sessions.find()
-    panel.sessions.again.click()
+    panel.annotation.count()
+    panel.annotation.annotate.click()
     assert layers.accepted == {1}
     assert panel.keeper.snapshot().is_same(panel.keeper.last)
     layers.open_for_painting(1)

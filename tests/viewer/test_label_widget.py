@@ -12,14 +12,14 @@ pytest.importorskip("pyqtgraph")
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
-from embedseg_napari.core.annotation.session import AnnotationSession
+from embedseg_napari.core.annotation.session import AnnotationSession, Round
 from embedseg_napari.core.annotation.states import BACKGROUND
 from embedseg_napari.core.errors import ComputeError
 from embedseg_napari.core.events import EpochFinished, PreviewReady, StepFinished, TrainingStarted
 from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.viewer import label_widget
 from embedseg_napari.viewer.models import models
-from embedseg_napari.viewer.training_job import SavedTraining
+from embedseg_napari.viewer.training_output import SavedTraining
 from embedseg_napari.viewer.training_view import LABELS, SEED_MAP, SEEDS
 
 PANEL = "EmbedSeg: Label & Train"
@@ -32,18 +32,22 @@ class FakeTraining:
     waits = False
     model: str = ""
 
-    def __init__(self, request, snapshot, preview=None) -> None:
-        self.request, self.snapshot, self.preview = request, snapshot, preview
+    score: float | None = None
+
+    def __init__(self, request, preview=None) -> None:
+        self.request, self.preview = request, preview
         self.offers = []
         self.offered = threading.Event()
 
-    def offer(self, snapshot) -> None:
-        self.offers.append(snapshot)
+    def offer(self, painted) -> None:
+        self.offers.append(painted)
         self.offered.set()
 
     def run(self, should_stop):
-        self.request.place.save(self.snapshot)
-        example = self.request.example(self.snapshot)
+        if self.request.painted is not None:
+            self.request.place.save(self.request.painted)
+        material = self.request.place.read(self.request.at_hand)
+        example = material.examples[0]
         yield TrainingStarted(1, 0, 3, (32, 32), None, 3.0, 16, "cpu", "float32")
         shown = self.preview(example)
         if shown is not None:
@@ -62,8 +66,10 @@ class FakeTraining:
         output = self.request.output
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_bytes(self.model)
-        self.request.place.add_round(self.snapshot, 1.0, output)
-        return SavedTraining(output, None, should_stop(), step)
+        row = Round(seconds=72.0, score=self.score, thresholds={"seed_threshold": 0.7, "foreground_threshold": 0.5})
+        learned = material.learned | {one.image.name: one.snapshot.annotation() for one in self.offers}
+        self.request.place.add_round(learned, {one.image.name: one.image for one in self.offers}, row, output)
+        return SavedTraining(output, self.score, should_stop(), step)
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +77,7 @@ def own_data(monkeypatch, tmp_path, tiny_model_file):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     monkeypatch.setattr(FakeTraining, "failure", None)
     monkeypatch.setattr(FakeTraining, "waits", False)
+    monkeypatch.setattr(FakeTraining, "score", None)
     monkeypatch.setattr(FakeTraining, "model", tiny_model_file.read_bytes())
     return tmp_path
 
@@ -213,10 +220,25 @@ def test_fill_between_planes_can_be_undone(viewer, panel, blobs):
     assert (layer.data == 1).sum() == 6
 
 
-def test_time_points_are_refused_with_a_reason(viewer, panel):
-    viewer.add_image(np.zeros((4, 32, 32)), name="movie", axis_labels=("t", "y", "x"))
+def test_the_frame_of_a_time_lapse_that_is_seen_is_annotated(viewer, panel):
+    movie = viewer.add_image(
+        np.arange(4)[:, None, None] * np.ones((4, 32, 32)), name="movie", axis_labels=("t", "y", "x"),
+        scale=(3, 0.5, 0.5), units=("s", "um", "um"),
+    )  # fmt: skip
     assert "time points" in panel.reason.text()
-    assert not panel.annotation.annotate.isEnabled()
+    viewer.dims.set_point(0, 6.0)
+    panel.annotation.annotate.click()
+    frame = viewer.layers["movie t=2"]
+    assert (frame.data == 2).all()
+    assert np.allclose(frame.scale, (0.5, 0.5))
+    assert panel.annotation.layers.image == frame
+    assert viewer.layers["movie t=2 annotation"].data.shape == (32, 32)
+    assert not movie.visible
+    # The same frame is not made twice.
+    panel.annotation.image.choose(movie)
+    panel.annotation.annotate.click()
+    assert panel.annotation.layers.image == frame
+    assert len(viewer.layers) == 3
 
 
 def test_a_round_shows_curves_and_the_prediction_under_the_annotation(viewer, panel, blobs, ndim, qtbot):
@@ -236,7 +258,8 @@ def test_a_round_shows_curves_and_the_prediction_under_the_annotation(viewer, pa
     # The next round starts from this one's model, under a name of its own.
     assert panel.settings.start_from() == panel.saved.path
     assert panel.output.path() != panel.saved.path
-    assert "Round 1: 3 objects" in panel.sessions.rounds.text()
+    line = "Round 1 · 3 objects in 1 image · 1.2 min · found \u2013 of held-out objects · seeds from 0.70"
+    assert panel.sessions.rounds.text() == line
 
 
 def test_strokes_reach_the_running_training(viewer, panel, blobs, qtbot, monkeypatch):
@@ -249,8 +272,8 @@ def test_strokes_reach_the_running_training(viewer, panel, blobs, qtbot, monkeyp
     assert job.offers == []
     layer.data_setitem(np.nonzero(truth == 4), 4)
     qtbot.waitUntil(job.offered.is_set, timeout=20000)
-    assert 4 in job.offers[-1].labels
-    assert not np.shares_memory(job.offers[-1].labels, layer.data)
+    assert 4 in job.offers[-1].snapshot.labels
+    assert not np.shares_memory(job.offers[-1].snapshot.labels, layer.data)
     n = len(job.offers)
     panel.look()
     assert len(job.offers) == n
@@ -261,7 +284,7 @@ def test_strokes_reach_the_running_training(viewer, panel, blobs, qtbot, monkeyp
 
 @pytest.mark.parametrize("failure", [RuntimeError("CUDA out of memory"), ComputeError("The device is gone.")])
 def test_a_failure_is_told_and_the_panel_can_be_used_again(viewer, panel, blobs, qtbot, monkeypatch, failure):
-    monkeypatch.setattr("embedseg_napari.viewer.round_events.report_error", lambda error: None)
+    monkeypatch.setattr("embedseg_napari.viewer.training_events.report_error", lambda error: None)
     paint_truth(panel, begin(viewer, panel, blobs))
     monkeypatch.setattr(FakeTraining, "failure", failure)
     panel.train.click()

@@ -104,6 +104,31 @@ def test_a_killed_process_loses_no_more_than_the_last_interval(own_data):
     assert found >= told[-1] > 0
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_a_killed_process_loses_no_image_that_was_left(own_data):
+    script = own_data / "paint.py"
+    second = """
+viewer.add_image(np.random.default_rng(1).random((64, 64)).astype("float32"), name="others")
+layer.data_setitem((np.arange(64), np.arange(64)), 7)
+panel.annotation.image.choose(viewer.layers["others"])
+panel.annotation.annotate.click()
+layer = panel.annotation.layers.labels
+"""
+    head, rest = PAINTER.split("painted = 0\n\n", 1)
+    script.write_text(f"{head}{second}painted = 0\n\n{rest}", encoding="utf-8")
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            told = [int(process.stdout.readline()) for _ in range(2)]
+        finally:
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait(timeout=30)
+    (folder,) = list_sessions(own_data / "embedseg-napari" / "sessions")
+    with AnnotationSession.open(folder) as session:
+        assert session.image_names == ["cells", "others"]
+        assert (session.load_annotation("cells").labels == 7).sum() == 64
+        assert (session.load_annotation("others").labels == 1).sum() >= told[-1] > 0
+
+
 @pytest.mark.parametrize("way", ["viewer", "window", "nothing"])
 def test_a_script_that_paints_and_closes_at_once_loses_nothing(own_data, way):
     script = own_data / "close.py"
@@ -147,6 +172,9 @@ def test_what_is_let_go_of_is_saved_first(layers, layer_viewer, qtbot, way):
         layers.watch(layer_viewer.add_image(np.zeros((8, 8)), name="other"))
     else:
         layer_viewer.layers.clear()
+    # It is on the disk although the session is still open.
+    assert next(keeper.folder.glob("*/annotations/*/*.npz")).is_file()
+    keeper.place.close()
     (folder,) = list_sessions(keeper.folder)
     with AnnotationSession.open(folder) as session:
         assert session.load_annotation("cells").labels.sum() == 1

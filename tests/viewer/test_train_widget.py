@@ -14,10 +14,11 @@ pytest.importorskip("pyqtgraph")
 from embedseg_napari.core.errors import ComputeError
 from embedseg_napari.core.events import EpochFinished, PreviewReady, StepFinished, TrainingStarted
 from embedseg_napari.core.maps import EmbeddingMaps
-from embedseg_napari.viewer import train_widget
+from embedseg_napari.viewer import train_widget, training_events
 from embedseg_napari.viewer.models import models
 from embedseg_napari.viewer.training_embeddings import EMBEDDINGS, MARGINS, OFFSETS, TRUTH
-from embedseg_napari.viewer.training_job import SavedTraining, TrainingPaused
+from embedseg_napari.viewer.training_job import TrainingPaused
+from embedseg_napari.viewer.training_output import SavedTraining
 from embedseg_napari.viewer.training_view import LABELS, SEEDS
 
 PANEL = "EmbedSeg: Train"
@@ -218,7 +219,7 @@ def test_pause_and_resume(ready, qtbot, monkeypatch):
 @pytest.mark.parametrize("failure", [RuntimeError("CUDA out of memory"), ComputeError("The device is gone.")])
 def test_a_failure_is_told_and_the_panel_can_be_used_again(ready, qtbot, monkeypatch, failure):
     told = []
-    monkeypatch.setattr(train_widget, "report_error", told.append)
+    monkeypatch.setattr(training_events, "report_error", told.append)
     monkeypatch.setattr(FakeJob, "failure", failure)
     ready.train.click()
     finish(ready, qtbot)

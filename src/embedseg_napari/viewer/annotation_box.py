@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxL
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.viewer.annotation_layers import AnnotationLayers
 from embedseg_napari.viewer.layers import RESULT
+from embedseg_napari.viewer.movie_frame import time_axis
 from embedseg_napari.viewer.pair_list import LayerBox
 from embedseg_napari.viewer.preview_layers import is_preview
 from embedseg_napari.viewer.worker import report_error
@@ -38,6 +39,7 @@ class AnnotationBox(QWidget):
     """
 
     image_changed = Signal()
+    annotate_wanted = Signal()
     changed = Signal()
     """The annotation is other than before, or was counted anew."""
 
@@ -46,12 +48,18 @@ class AnnotationBox(QWidget):
         self.layers = AnnotationLayers(viewer)
         self.counts: AnnotationCounts | None = None
         self.fault = ""
+        self.is_movie = False
+        self.elsewhere: Callable[[], tuple[int, int, int]] = lambda: (0, 0, 0)
+        """Annotated images of the session that are not in front, their objects and background pixels."""
         self.image = LayerBox(
             viewer, Image, is_wanted=lambda layer: RESULT not in layer.metadata and not is_preview(layer)
         )
         self.image.setToolTip("The image to annotate.")
         self.annotate = self._button(
-            "Annotate", "Add a layer to paint on, with the image's place and pixel size.", self.layers.make
+            "Annotate",
+            "Add a layer to paint on, with the image's place and pixel size. An image of the kind of those annotated "
+            "before joins their session; training learns from all of them.",
+            self.annotate_wanted.emit,
         )
         self.new = self._button(
             "New object (N)", "Paint another object: takes the next free label.", self.layers.new_object
@@ -108,10 +116,16 @@ class AnnotationBox(QWidget):
     def _watch(self) -> None:
         self.fault = ""
         layer = self.image.layer()
+        self.is_movie = isinstance(layer, Image) and time_axis(layer) is not None
         try:
             self.layers.watch(layer if isinstance(layer, Image) else None)
         except EmbedSegError as error:
             self.fault = str(error)
+        if self.is_movie and layer is not None:
+            self.fault = (
+                f"{layer.name} has time points: Annotate takes out the frame that the slider shows, as an image of its "
+                "own (if they are slices, name the axis Z)."
+            )
         self.image_changed.emit()
         self.count()
 
@@ -123,7 +137,8 @@ class AnnotationBox(QWidget):
         self.timer.stop()
         is_begun = self.layers.labels is not None
         self.counts = self.layers.counts() if is_begun else None
-        self.annotate.setEnabled(not self.fault and self.layers.image is not None and not is_begun)
+        can_begin = not self.fault or self.is_movie
+        self.annotate.setEnabled(can_begin and self.layers.image is not None and not is_begun)
         for button in (self.new, self.background, self.erase, self.region, self.fill):
             button.setEnabled(is_begun)
         self.fill.setVisible(self.layers.ndim == 3)
@@ -131,32 +146,38 @@ class AnnotationBox(QWidget):
         self.changed.emit()
 
     def _sentence(self) -> str:
+        n_images, n_objects, _ = self.elsewhere()
+        others = f"{number(n_objects, 'object')} in {number(n_images, 'other image')}" if n_images else ""
         if self.counts is None:
-            return ""
-        counts, regions, accepted = self.counts, self.layers.n_regions(), len(self.layers.accepted)
-        return (
-            f"{counts.n_objects:,} object{'' if counts.n_objects == 1 else 's'}"
-            f"{f', {accepted:,} of them accepted' if accepted else ''} · "
-            f"{counts.background_pixels:,} background pixels · {regions} region{'' if regions == 1 else 's'}"
-        )
+            return others
+        counts, accepted = self.counts, len(self.layers.accepted)
+        parts = [
+            number(counts.n_objects, "object") + (f", {accepted:,} of them accepted" if accepted else ""),
+            f"{counts.background_pixels:,} background pixels",
+            number(self.layers.n_regions(), "region"),
+        ]
+        return " · ".join([*parts, others] if others else parts)
 
     def problem(self) -> str:
         """What is missing before a network can learn from the annotation; empty if nothing is."""
+        n_images, n_objects, n_background = self.elsewhere()
+        if self.counts is not None:
+            n_objects, n_background = n_objects + self.counts.n_objects, n_background + self.counts.background_pixels
+        missing = max(LEAST_OBJECTS - n_objects, 0)
+        if not missing and n_background:
+            return ""
         if self.fault:
             return self.fault
         if self.layers.image is None:
             return "Open an image first: drop a TIFF onto the viewer."
+        wanted = f"at least {number(missing, 'more object')}" if missing else ""
+        if self.counts is None and n_images:
+            return f"Press Annotate, then paint {wanted or 'some background'}."
         if self.counts is None:
             return "Press Annotate, then paint at least 3 objects and some background."
-        missing = max(LEAST_OBJECTS - self.counts.n_objects, 0)
-        has_background = self.counts.background_pixels > 0
-        if missing and not has_background:
-            return f"Paint at least {missing} more object{'' if missing == 1 else 's'} and some background."
         if missing:
-            return f"Paint at least {missing} more object{'' if missing == 1 else 's'}."
-        if not has_background:
-            return "Paint some background, or draw a region that is fully annotated."
-        return ""
+            return f"Paint {wanted}." if n_background else f"Paint {wanted} and some background."
+        return "Paint some background, or draw a region that is fully annotated."
 
     def disconnect_viewer(self) -> None:
         """Follow the viewer no longer."""
@@ -164,3 +185,8 @@ class AnnotationBox(QWidget):
         self.image.disconnect_viewer()
         self.layers.changed.disconnect(self._count_soon)
         self.layers.disconnect_viewer()
+
+
+def number(n: int, what: str) -> str:
+    """A count in words: ``"1 object"``, ``"2 objects"``."""
+    return f"{n:,} {what}{'' if n == 1 else 's'}"

@@ -1,60 +1,48 @@
-"""The panel for the whole loop on one image: paint a few objects, train, look, paint more while it learns."""
+"""The panel for the whole loop: paint a few objects in one or several images, train, look, paint more meanwhile."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.theme import get_theme
-from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QGroupBox,
-    QHBoxLayout,
-    QLabel,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QCheckBox, QGroupBox, QLabel, QVBoxLayout, QWidget
 
 from embedseg_napari.core.errors import EmbedSegError, ModelError
-from embedseg_napari.core.events import (
-    EpochFinished,
-    LabelsUpdated,
-    Message,
-    PreviewReady,
-    StepFinished,
-    TrainingStarted,
-)
+from embedseg_napari.core.events import LabelsUpdated
 from embedseg_napari.viewer.annotation_box import AnnotationBox
 from embedseg_napari.viewer.fitting_scroll import FittingScroll
 from embedseg_napari.viewer.label_training import LabelTraining, RoundRequest
-from embedseg_napari.viewer.models import models
+from embedseg_napari.viewer.next_image import KEY, NextImage
 from embedseg_napari.viewer.review_box import ReviewBox
-from embedseg_napari.viewer.round_events import RoundEvents
 from embedseg_napari.viewer.session_box import SessionBox
-from embedseg_napari.viewer.session_flow import restore_round, show_session
+from embedseg_napari.viewer.session_flow import SessionFlow
 from embedseg_napari.viewer.session_keeper import SessionKeeper
 from embedseg_napari.viewer.start_model import misfit, suggested_start
+from embedseg_napari.viewer.training_panel import TrainingPanel
 from embedseg_napari.viewer.training_progress import TrainingProgress
-from embedseg_napari.viewer.training_settings import OutputPlace, TrainingSettings
 from embedseg_napari.viewer.training_view import TrainingView
-from embedseg_napari.viewer.worker import BackgroundRun, report_error, run_in_background
+from embedseg_napari.viewer.worker import report_error
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from napari.viewer import Viewer
 
+    from embedseg_napari.core.events import PreviewReady
+    from embedseg_napari.viewer.image_ranking import Rated
     from embedseg_napari.viewer.session_place import Snapshot
-    from embedseg_napari.viewer.training_job import SavedTraining
+    from embedseg_napari.viewer.training_output import SavedTraining
 
 MINUTES, STEPS_PER_EPOCH = 3.0, 16
 """A round is short, and so are its epochs: new strokes join at the next one."""
+HELD_OUT = 0.15
+"""Part of the objects that a round is scored on, where there are enough."""
 FOLLOW_MILLISECONDS = 700
 """How often training and preview take up what was painted, and where the viewer looks."""
 
 
-class LabelWidget(QWidget):
+class LabelWidget(TrainingPanel):
     """Label and train.
 
     Parameters
@@ -64,72 +52,66 @@ class LabelWidget(QWidget):
     """
 
     def __init__(self, napari_viewer: Viewer) -> None:
-        super().__init__()
-        self.viewer = napari_viewer
+        super().__init__(napari_viewer)
         self.job: LabelTraining | None = None
-        self.background: BackgroundRun | None = None
-        self.events: RoundEvents | None = None
-        self.saved: SavedTraining | None = None
-        self.learned: Any = None
-        """Image layer that the running training learns from."""
-        self.taken: Snapshot | None = None
-        """What the running training has been given last."""
+        self.taken: dict[str, Snapshot] = {}
+        """What the running training has been given last, by the image's name."""
         self.is_painted = False
         """Whether the annotation may be other than that."""
         self.annotation = AnnotationBox(napari_viewer)
         self.keeper = SessionKeeper(self.annotation.layers)
+        self.flow = SessionFlow(napari_viewer, self.annotation, self.keeper)
+        self.annotation.elsewhere = self.flow.elsewhere
         self.sessions = SessionBox(self.keeper, self.annotation)
-        self.settings = TrainingSettings()
         self.settings.form.set_values({"minutes": MINUTES})
-        self.settings.more.set_values({"steps_per_epoch": STEPS_PER_EPOCH})
+        self.settings.more.set_values({"steps_per_epoch": STEPS_PER_EPOCH, "validation_objects": HELD_OUT})
         for row in (self.settings.preset, self.settings.fold):
             self.settings.layout().setRowVisible(row, False)
-        self.output = OutputPlace()
         self.view = TrainingView(napari_viewer)
         self.review = ReviewBox(self.annotation.layers, self.view)
+        self.next_image = NextImage()
         self.preview_on = QCheckBox("Show the current prediction of the part in view")
         self.preview_on.setChecked(True)
         self.preview_on.setToolTip(
             "Every few seconds, show what the current network finds in the part in view, under your labels."
         )
         self.progress = TrainingProgress(self.preview_on)
-        self.reason = QLabel()
-        self.reason.setWordWrap(True)
-        self.train = QPushButton("Train")
-        self.stop = QPushButton("Stop")
         self.stop.setToolTip("End this round now and keep the model so far.")
-        self._lay_out()
+        self.set_up(FittingScroll(self._page()), self.train, self.stop)
         self.follow = QTimer(self)
         self.follow.setInterval(FOLLOW_MILLISECONDS)
         self.follow.timeout.connect(self.look)
+        # After all that the same click or key does to the layers.
+        self.selected = QTimer(self)
+        self.selected.setSingleShot(True)
+        self.selected.timeout.connect(self.flow.follow_selection)
 
         self.annotation.layers.changed.connect(self._note)
+        self.annotation.layers.leaving.connect(self._leave)
+        self.annotation.annotate_wanted.connect(lambda: self._do(self.flow.annotate))
         self.annotation.image_changed.connect(self._on_image)
-        self.annotation.changed.connect(self._update_buttons)
-        self.settings.changed.connect(self._update_buttons)
-        self.output.changed.connect(self._update_buttons)
-        self.sessions.resume_wanted.connect(self.resume)
-        self.sessions.round_wanted.connect(self.go_back)
+        self.annotation.changed.connect(self.update_buttons)
+        self.settings.changed.connect(self.update_buttons)
+        self.sessions.resume_wanted.connect(lambda folder: self._do(lambda: self.flow.resume(folder)))
+        self.sessions.round_wanted.connect(lambda number: self._do(lambda: self.flow.restore(number)))
+        self.sessions.image_wanted.connect(lambda name: self._do(lambda: self.flow.go_to(name)))
+        self.sessions.new_wanted.connect(lambda: self._do(self.flow.close))
+        self.next_image.wanted.connect(self.find_next_image)
+        self.next_image.chosen.connect(self._go_on_with)
         self.preview_on.toggled.connect(self._switch_preview)
-        self.progress.segment_wanted.connect(self._segment)
         self.progress.continue_wanted.connect(self.start)
         self.review.search_wanted.connect(self.find_doubts)
-        self.train.clicked.connect(lambda _: self.start())
-        self.stop.clicked.connect(lambda _: self._stop())
-        napari_viewer.events.theme.connect(self._on_theme)
-        self._on_theme()
-        self.is_closed = False
-        self.destroyed.connect(lambda *_: self._let_go())
+        napari_viewer.layers.selection.events.active.connect(self._on_selection)
         self._on_image()
 
-    def _lay_out(self) -> None:
+    def _page(self) -> QWidget:
         page = QWidget()
         inner = QVBoxLayout(page)
         inner.setContentsMargins(8, 8, 8, 8)
         self.boxes = []
         for title, contents in (
             ("Annotate", (self.annotation, self.sessions)),
-            ("Review", (self.review,)),
+            ("Review", (self.review, self.next_image)),
             ("Train", (self.settings, self.output)),
             ("Progress", (self.progress,)),
         ):
@@ -144,50 +126,55 @@ class LabelWidget(QWidget):
             if label.wordWrap():
                 # Names may be long words; they must not make the panel wide.
                 label.setMinimumWidth(1)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.train)
-        buttons.addWidget(self.stop)
-        layout = QVBoxLayout(self)
-        layout.addWidget(FittingScroll(page), 1)
-        layout.addWidget(self.reason)
-        layout.addLayout(buttons)
-        self.setMinimumWidth(330)
-
-    @property
-    def is_training(self) -> bool:
-        """Whether a round goes on."""
-        return self.background is not None and self.background.is_active
+        return page
 
     # Image and session
 
+    @property
+    def is_joined(self) -> bool:
+        """Whether a round goes on in the session that is open."""
+        return self.job is not None and self.job.request.place is self.keeper.place
+
     def _on_image(self) -> None:
-        self.keeper.close()
         self.review.clear()
         self.sessions.find()
         layers = self.annotation.layers
         if layers.image is not None:
-            self.output.suggest(layers.image.name)
+            if self.keeper.place is None:
+                self.output.suggest(layers.image.name)
             start = suggested_start(self.settings.start_from(), layers)
             self.settings.start.setCurrentIndex(self.settings.paths.index(start))
-        self._update_buttons()
+        self.flow.arrive()
+        self._bind_key()
+        if self.is_joined and layers.frame is not None and not self.keeper.is_other_kind():
+            self.view.watch(layers.image, layers.axes, truth=layers.labels)
+        self.update_buttons()
 
-    def resume(self, folder: Path) -> None:
-        """Go on with a session."""
+    def _do(self, action: Callable[[], Path | None]) -> bool:
+        """Show something of a session; a model that comes with it is the one to start from. False if it failed."""
+        is_done = False
         try:
-            model = show_session(self.viewer, self.annotation, self.keeper, folder)
+            model = action()
             if model is not None:
                 self.settings.choose_start(model)
+            is_done = True
         except EmbedSegError as error:
             report_error(error)
+        self._bind_key()
+        self.sessions.find()
         self.annotation.count()
+        return is_done
 
-    def go_back(self, number: int) -> None:
-        """Bring back the annotation and the model of a round."""
-        try:
-            self.settings.choose_start(restore_round(self.annotation, self.keeper, number))
-        except EmbedSegError as error:
-            report_error(error)
-        self.annotation.count()
+    def _bind_key(self) -> None:
+        if self.annotation.layers.labels is not None:
+            self.annotation.layers.labels.bind_key(KEY, self._on_next_key, overwrite=True)
+
+    def _on_next_key(self, layer: object) -> None:
+        if not self.is_closed:
+            self.next_image.press()
+
+    def _on_selection(self, event: object = None) -> None:
+        self.selected.start(0)
 
     # Training
 
@@ -198,24 +185,22 @@ class LabelWidget(QWidget):
     def _start_problem(self) -> str:
         return misfit(self.settings.start_from(), self.annotation.layers)
 
-    def _update_buttons(self) -> None:
+    def update_buttons(self) -> None:
+        """Enable what can be used now."""
         is_active = self.is_training
-        reason = "" if is_active else self.problem()
-        for widget in (self.settings, self.output, self.sessions, self.annotation.image):
+        for widget in (self.settings, self.output):
             widget.setEnabled(not is_active)
-        self.train.setVisible(not is_active)
-        self.train.setEnabled(not reason)
-        self.train.setToolTip(reason or "Train on what is painted; go on painting meanwhile.")
-        self.reason.setText(reason)
-        self.reason.setVisible(bool(reason))
-        self.stop.setVisible(is_active)
+        self.show_reason(
+            "" if is_active else self.problem(),
+            "Train on all that is painted in this session; go on painting meanwhile.",
+        )
+        self.sessions.set_training(is_active)
         self.sessions.refresh()
 
     def start(self) -> None:
         """Begin a round."""
         self.annotation.count()
-        snapshot = self.keeper.snapshot()
-        if self.problem() or self.is_training or snapshot is None:
+        if self.problem() or self.is_training:
             return
         try:
             request = self._request()
@@ -225,30 +210,21 @@ class LabelWidget(QWidget):
         layers = self.annotation.layers
         self.view.watch(layers.image, layers.axes, truth=layers.labels)
         self.view.begin(request.config.center)
-        self.saved, self.taken, self.learned = None, snapshot, layers.image
-        self.job = LabelTraining(request, snapshot, preview=self.view.example)
+        self.taken = {} if request.painted is None else {request.painted.image.name: request.painted.snapshot}
+        self.job = LabelTraining(request, preview=self.view.example)
         self.progress.begin(request.output.stem)
-        self.events = RoundEvents(self)
-        self.background = run_in_background(
-            self.job.run,
-            on_event=self.events.take_event,
-            on_result=self.events.take_result,
-            on_error=self.events.take_error,
-            on_finished=self.events.take_end,
-        )
+        request.place.hold()
+        self.run(self.job.run, at_end=request.place.release)
         self.follow.start()
-        self.stop.setEnabled(True)
-        self._update_buttons()
 
     def _request(self) -> RoundRequest:
-        layers, start = self.annotation.layers, self.settings.start_from()
-        assert layers.image is not None
+        start = self.settings.start_from()
+        config = self.settings.config()
+        painted = self.keeper.painted()
         return RoundRequest(
-            config=self.settings.config(),
-            name=layers.image.name,
-            image=layers.frame_array(),
-            spacing=layers.spacing()[0],
-            unit=layers.spacing()[1],
+            config=config,
+            painted=None if painted is None or (painted.snapshot.is_empty and not self.keeper.is_kept()) else painted,
+            at_hand=dict(self.keeper.images),
             start_from=None if start is None else str(start),
             device=self.settings.device.currentText(),
             output=self.output.path(),
@@ -258,104 +234,103 @@ class LabelWidget(QWidget):
     def look(self) -> None:
         """Hand what was painted since to the training, and follow the eye."""
         self.view.update_part()
-        is_same_image = self.annotation.layers.image == self.learned
-        if self.job is None or not self.is_painted or not is_same_image or self.annotation.problem():
-            return
+        if self.is_painted and not self.annotation.problem():
+            self._hand_over()
+
+    def _leave(self) -> None:
+        if self.is_training:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Give the annotation in front to the training, if it is of the training's session."""
         self.is_painted = False
-        snapshot = self.keeper.snapshot()
-        if snapshot is not None and not snapshot.is_same(self.taken):
-            self.taken = snapshot
-            self.job.offer(snapshot)
+        painted = self.keeper.painted() if self.is_joined else None
+        if self.job is None or painted is None or painted.snapshot.is_same(self.taken.get(painted.image.name)):
+            return
+        if painted.snapshot.is_empty and painted.image.name not in self.taken:
+            return
+        self.taken[painted.image.name] = painted.snapshot
+        self.job.offer(painted)
 
     def _note(self) -> None:
         self.is_painted = True
 
     def take_event(self, event: Any) -> None:
         """Show what a training says."""
-        match event:
-            case StepFinished():
-                self.progress.show_step(event)
-            case PreviewReady():
-                self.view.show(event)
-                self.annotation.layers.raise_to_top()
-            case EpochFinished():
-                self.progress.show_epoch(event)
-            case TrainingStarted():
-                self.progress.show_start(event)
-            case LabelsUpdated():
-                self.progress.numbers.setText(f"What you painted has joined: {event.n_objects:,} objects now.")
-            case Message():
-                self.progress.show_message(event)
+        if isinstance(event, LabelsUpdated):
+            self.progress.numbers.setText(f"What you painted has joined: {event.n_objects:,} objects now.")
+        else:
+            super().take_event(event)
+
+    def show_preview(self, event: PreviewReady) -> None:
+        """Show what the current network makes of the part in view, under the annotation."""
+        self.view.show(event)
+        self.annotation.layers.raise_to_top()
 
     def take_result(self, result: SavedTraining) -> None:
         """Show what a training left behind; the next round goes on from there."""
-        self.saved = result
-        self.progress.show_end(result)
-        if result.path is not None:
+        super().take_result(result)
+        if result.path is not None and self.is_joined:
             self.settings.choose_start(result.path)
-
-    def take_error(self, error: Exception) -> None:
-        """Say why there is no model."""
-        self.progress.show_failure(str(error))
 
     def take_end(self) -> None:
         """Get ready for the next round."""
         self.follow.stop()
         self.job = None
         self.output.suggest(self.output.name.text(), anew=True)
-        self._update_buttons()
-        if self.saved is not None and self.saved.path is not None and self.annotation.layers.image == self.learned:
+        self.update_buttons()
+        if self.saved is not None and self.saved.path is not None and not self._start_problem():
             self.review.start(self.saved.path, self.settings.device.currentText())
 
-    def find_doubts(self) -> None:
-        """Look for doubtful objects with the model that the next round would start from."""
+    def _model(self) -> Path | None:
+        """The model that the next round would start from, to look for doubtful places with."""
         model = self.settings.start_from()
         problem = self._start_problem() or ("" if model else "Train first, or choose a model under Start from.")
-        if problem or model is None:
+        if problem:
             report_error(ModelError(problem))
-        else:
+            return None
+        return model
+
+    def find_doubts(self) -> None:
+        """Look for doubtful objects in the image in front."""
+        model = self._model()
+        if model is not None:
             self.review.start(model, self.settings.device.currentText())
 
-    def _stop(self) -> None:
-        if self.background is not None:
-            self.stop.setEnabled(False)
-            self.progress.bar.setFormat("stopping and saving…")
-            self.background.stop()
+    def find_next_image(self) -> None:
+        """Go to the image where the model is least sure."""
+        model = self._model()
+        if model is not None:
+            device = self.settings.device.currentText()
+            self.next_image.start(model, self.flow.candidates(), self.flow.front_key(), device)
 
-    def _segment(self) -> None:
-        if self.saved is None or self.saved.path is None:
+    def _go_on_with(self, rated: Rated) -> None:
+        """Show an image that was chosen to be the next, and its doubtful places."""
+        target = rated.candidate.target
+        if not self._do(lambda: self.flow.go_to(target) if isinstance(target, str) else self.flow.go_to_layer(target)):
             return
-        self.viewer.window.add_plugin_dock_widget("embedseg-napari", "EmbedSeg: Segment")
-        # Panels choose the model that became known last.
-        models.remember(self.saved.path)
+        self.next_image.ranking.seen.add(self.flow.front_key())
+        if rated.queue is not None:
+            self.review.begin(rated.queue)
+        elif self.next_image.ranking.model is not None:
+            self.review.start(self.next_image.ranking.model, self.settings.device.currentText())
 
     def _switch_preview(self, is_on: bool) -> None:
         self.view.is_on = is_on
 
-    def _on_theme(self, event: object = None) -> None:
-        theme = get_theme(self.viewer.theme)
-        self.progress.plot.set_colors(theme.background.as_hex(), theme.text.as_hex())
+    def halt(self) -> None:
+        """Stop all timers: the panel is being closed."""
+        self.follow.stop()
+        self.selected.stop()
 
-    def event(self, event: QEvent) -> bool:
-        """Notice that napari has closed the panel: it takes it out of its dock and leaves the rest to memory."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.follow.stop()
-            self._let_go()
-        return bool(super().event(event))
-
-    def _let_go(self) -> None:
-        """The panel is being closed: keep everything, stop, follow nothing."""
-        if self.is_closed:
-            return
-        self.is_closed = True
-        self.viewer.events.theme.disconnect(self._on_theme)
+    def release(self) -> None:
+        """Save, and follow viewer and layers no longer; a round that goes on is written into the session at its end."""
+        self.viewer.layers.selection.events.active.disconnect(self._on_selection)
         self.review.clear()
+        self.next_image.forget()
         self.annotation.layers.changed.disconnect(self._note)
-        place = self.keeper.close(keep_open=self.is_training)
-        if self.is_training and self.background is not None and self.events is not None:
-            # The round is written into the session when it ends.
-            self.events.panel, self.events.place = None, place
-            self.background.stop()
+        self.annotation.layers.leaving.disconnect(self._leave)
+        if not self.keeper.close():
+            self.keeper.end()
         self.keeper.disconnect_layers()
-        self.settings.disconnect_models()
         self.annotation.disconnect_viewer()

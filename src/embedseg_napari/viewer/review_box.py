@@ -119,6 +119,11 @@ class ReviewBox(QWidget):
         )
         self.refresh()
 
+    def begin(self, queue: ReviewQueue) -> None:
+        """Look at doubtful objects of the image in front that were found before."""
+        self._take(queue, self.layers.image)
+        self.refresh()
+
     def _take(self, queue: ReviewQueue, of: Any) -> None:
         if self.layers.image != of or self.layers.labels is None or self.layers.frame is None:
             return

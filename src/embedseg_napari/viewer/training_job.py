@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from embedseg_napari.core.errors import ComputeError, SettingsError
 from embedseg_napari.core.events import CheckpointSaved, Message, TrainingFinished
 from embedseg_napari.core.runs import drain
+from embedseg_napari.viewer.training_output import SavedTraining, prepare_output, save_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from embedseg_napari.core.events import TrainingEvent
     from embedseg_napari.core.training.result import TrainingResult
     from embedseg_napari.viewer.training_data import ArrayPair
-
-SUFFIX = ".embedseg"
 
 
 @dataclass(frozen=True)
@@ -46,17 +45,6 @@ class TrainingRequest:
 
         label = self.config.ignore_label
         return read_dataset(self.folder, label) if self.folder is not None else (read_pairs(self.pairs, label), None)
-
-
-@dataclass(frozen=True, slots=True)
-class SavedTraining:
-    """What a training left behind."""
-
-    path: Path | None
-    """The model; None if training was stopped before its first step."""
-    best_score: float | None
-    stopped: bool
-    steps: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +102,7 @@ class TrainingJob:
         started = time.monotonic()
         request = self.request
         output, config = request.output, request.config
-        if output.exists():
-            raise SettingsError(f"{output} exists already; choose another name for the model.")
-        try:
-            output.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise SettingsError(
-                f"{output.parent}: cannot be made ({error.strerror or error}); choose another folder for the model."
-            ) from error
+        prepare_output(output)
         if self.run_folder.exists():
             raise SettingsError(f"{self.run_folder} holds an unfinished training; choose another name for the model.")
         training, validation = request.read()
@@ -189,12 +170,6 @@ class TrainingJob:
                 yield event
 
     def _save(self, result: TrainingResult) -> SavedTraining:
-        steps = int(result.model.config.training.get("steps", 0))
-        path = None
-        if steps:
-            path = self.request.output
-            model = result.model
-            model.config = model.config.model_copy(update={"name": model.config.name or path.stem})
-            model.save(path)
+        saved = save_result(result, self.request.output, result.model.config.name or self.request.output.stem)
         shutil.rmtree(self.run_folder, ignore_errors=True)
-        return SavedTraining(path, result.best_score, result.stopped, steps)
+        return saved

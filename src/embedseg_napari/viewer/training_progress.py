@@ -19,7 +19,7 @@ from embedseg_napari.viewer.loss_plot import LossPlot
 
 if TYPE_CHECKING:
     from embedseg_napari.core.events import EpochFinished, Message, StepFinished, TrainingStarted
-    from embedseg_napari.viewer.training_job import SavedTraining
+    from embedseg_napari.viewer.training_output import SavedTraining
 
 
 class TrainingProgress(QWidget):
@@ -81,6 +81,7 @@ class TrainingProgress(QWidget):
         self.began = time.monotonic()
         self.n_epochs: int | None = None
         self.minutes: float | None = None
+        self.scored = "Mean AP on the held-out images"
 
     def begin(self, name: str) -> None:
         """Get ready for a training."""
@@ -97,6 +98,8 @@ class TrainingProgress(QWidget):
     def show_start(self, event: TrainingStarted) -> None:
         """Say what is trained on."""
         self.n_epochs, self.minutes = event.n_epochs, event.minutes
+        if event.n_validation_images == 0:
+            self.scored = "Part of the held-out objects that was found, averaged over IoU 0.5 to 0.9"
         self.plot.set_scored(event.n_validation_images > 0)
         held_out = f", {event.n_validation_images} held out" if event.n_validation_images else ""
         crop = " x ".join(map(str, event.crop_size))
@@ -153,7 +156,7 @@ class TrainingProgress(QWidget):
         if not result.stopped:
             self.bar.setValue(1000)
         self.bar.setFormat(f"stopped at {self.bar.value() / 10:.0f} %" if result.stopped else "finished")
-        score = "" if result.best_score is None else f" Mean AP on the held-out images: {result.best_score:.3f}."
+        score = "" if result.best_score is None else f" {self.scored}: {result.best_score:.3f}."
         self.outcome.setText(f"Model <b>{result.path.stem}</b> is saved and can be chosen in Segment.{score}")
         self.outcome.setToolTip(str(result.path))
         self._show_after(True)

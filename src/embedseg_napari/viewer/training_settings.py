@@ -25,7 +25,7 @@ from embedseg_napari.viewer.config_form import ConfigForm
 from embedseg_napari.viewer.folded import Folded
 from embedseg_napari.viewer.input_boxes import ChoiceBox
 from embedseg_napari.viewer.models import MODEL_FILTER, models
-from embedseg_napari.viewer.training_job import SUFFIX
+from embedseg_napari.viewer.training_output import SUFFIX
 from embedseg_napari.viewer.worker import report_error
 
 SCRATCH, BROWSE = "nothing (new network)", "Browse…"

@@ -1,4 +1,4 @@
-"""Takes what a round of training says to its panel; where that was closed meanwhile, the model is kept all the same."""
+"""Takes what a training says to its panel; where that was closed meanwhile, the model is kept all the same."""
 
 from __future__ import annotations
 
@@ -10,24 +10,26 @@ from embedseg_napari.viewer.models import models
 from embedseg_napari.viewer.worker import report_error
 
 if TYPE_CHECKING:
-    from embedseg_napari.viewer.label_widget import LabelWidget
-    from embedseg_napari.viewer.session_place import SessionPlace
-    from embedseg_napari.viewer.training_job import SavedTraining
+    from collections.abc import Callable
+
+    from embedseg_napari.viewer.training_output import SavedTraining
+    from embedseg_napari.viewer.training_panel import TrainingPanel
 
 
-class RoundEvents:
+class TrainingEvents:
     """Callbacks of one run.
 
     Parameters
     ----------
-    panel : LabelWidget
+    panel : TrainingPanel
         Set to None when it is closed.
+    at_end : callable, optional
+        Called when the run is over, also where the panel was closed.
     """
 
-    def __init__(self, panel: LabelWidget) -> None:
-        self.panel: LabelWidget | None = panel
-        self.place: SessionPlace | None = None
-        """Session to be closed at the end."""
+    def __init__(self, panel: TrainingPanel, at_end: Callable[[], None] | None = None) -> None:
+        self.panel: TrainingPanel | None = panel
+        self.at_end = at_end
 
     def take_event(self, event: Any) -> None:
         """Pass on an event."""
@@ -50,7 +52,7 @@ class RoundEvents:
 
     def take_end(self) -> None:
         """Pass on that the run is over."""
-        if self.place is not None:
-            self.place.close()
+        if self.at_end is not None:
+            self.at_end()
         if self.panel is not None:
             self.panel.take_end()

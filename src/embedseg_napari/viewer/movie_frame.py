@@ -1,0 +1,78 @@
+"""Single frames of a time-lapse as images of their own, to be annotated."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from embedseg_napari.viewer.layers import array_of, layer_axes
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+    from napari.viewer import Viewer
+
+MARK = "embedseg-frame"
+"""Key in a layer's metadata: the time-lapse (its `unique_id`) and the frame it was taken from."""
+
+
+def image_axes(layer: Image) -> str:
+    """Axes of an image that shall be annotated, guessed from its shape where it does not name them."""
+    return layer_axes(layer, 2 if array_of(layer).ndim - bool(layer.rgb) == 2 else None)[0]
+
+
+def time_axis(layer: Image) -> int | None:
+    """Which axis of an image is time; None where it has none."""
+    axes = image_axes(layer)
+    return axes.index("T") if "T" in axes else None
+
+
+def frame_in_view(viewer: Viewer, layer: Image) -> int:
+    """Number of the frame that the slider shows, from 0."""
+    axis = time_axis(layer)
+    assert axis is not None
+    point = layer.world_to_data(np.asarray(viewer.dims.point, float)[-layer.ndim :])
+    return int(np.clip(round(float(point[axis])), 0, array_of(layer).shape[axis] - 1))
+
+
+def take_frame(viewer: Viewer, layer: Image) -> Any:
+    """Make the frame that the slider shows an image of its own, or find the one that was made before.
+
+    It lies where the time-lapse lies, seen at every time point, and the time-lapse is hidden.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+        Where.
+    layer : Image
+        A time-lapse.
+
+    Returns
+    -------
+    Image
+        Named "NAME t=7".
+    """
+    axis, number = time_axis(layer), frame_in_view(viewer, layer)
+    assert axis is not None
+    source = f"{layer.unique_id} {number}"
+    layer.visible = False
+    for other in viewer.layers:
+        if other.metadata.get(MARK) == source:
+            other.visible = True
+            return other
+    axes = image_axes(layer)
+    letters = axes[:-1] if layer.rgb else axes
+    kept = [i for i in range(layer.ndim) if i != axis]
+    return viewer.add_image(
+        np.asarray(array_of(layer)[(slice(None),) * axis + (number,)]),
+        name=f"{layer.name} t={number}",
+        rgb=bool(layer.rgb),
+        # Axes that were guessed must not be guessed otherwise now.
+        axis_labels=tuple(letters[i].lower() for i in kept),
+        scale=[layer.scale[i] for i in kept],
+        translate=[layer.translate[i] for i in kept],
+        units=[layer.units[i] for i in kept],
+        colormap=None if layer.rgb else layer.colormap,
+        contrast_limits=None if layer.rgb else layer.contrast_limits,
+        metadata={MARK: source},
+    )

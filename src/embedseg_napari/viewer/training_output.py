@@ -1,0 +1,53 @@
+"""The model that a training in a worker thread leaves behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from embedseg_napari.core.errors import SettingsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from embedseg_napari.core.training.result import TrainingResult
+
+SUFFIX = ".embedseg"
+
+
+@dataclass(frozen=True, slots=True)
+class SavedTraining:
+    """What a training left behind."""
+
+    path: Path | None
+    """The model; None if training was stopped before its first step."""
+    best_score: float | None
+    stopped: bool
+    steps: int
+
+
+def prepare_output(output: Path) -> None:
+    """Make the folder of the model to be.
+
+    Raises
+    ------
+    SettingsError
+        If there is such a model already, or the folder cannot be made.
+    """
+    if output.exists():
+        raise SettingsError(f"{output} exists already; choose another name for the model.")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"{output.parent}: cannot be made ({error.strerror or error}); choose another folder for the model."
+        ) from error
+
+
+def save_result(result: TrainingResult, output: Path, name: str) -> SavedTraining:
+    """Save the model of a training; there is none where it was stopped before its first step."""
+    steps = int(result.model.config.training.get("steps", 0))
+    if steps:
+        result.model.config = result.model.config.model_copy(update={"name": name})
+        result.model.save(output)
+    return SavedTraining(output if steps else None, result.best_score, result.stopped, steps)
