@@ -313,7 +313,7 @@ def test_training_learns_from_all_images_and_from_one_that_joins(viewer, panel, 
     assert set(job.learned) == {"one", "two"}
     line = "Round 1 · 6 objects in 3 images · 1.2 min · found 85 % of held-out objects · seeds from 0.70"
     assert panel.sessions.rounds.text() == line
-    assert panel.settings.config().validation_objects == 0.15
+    assert panel.settings.config().validation_objects == 0.1
 
 
 @pytest.mark.parametrize("removed", ["one", "one annotation", "all"])

@@ -34,10 +34,8 @@ if TYPE_CHECKING:
     from embedseg_napari.viewer.session_place import Snapshot
     from embedseg_napari.viewer.training_output import SavedTraining
 
-MINUTES, STEPS_PER_EPOCH = 3.0, 16
-"""A round is short, and so are its epochs: new strokes join at the next one."""
-HELD_OUT = 0.15
-"""Part of the objects that a round is scored on, where there are enough."""
+PRESET = "few"
+"""Rounds are short, and so are their epochs: new strokes join at the next one."""
 FOLLOW_MILLISECONDS = 700
 """How often training and preview take up what was painted, and where the viewer looks."""
 
@@ -63,8 +61,7 @@ class LabelWidget(TrainingPanel):
         self.flow = SessionFlow(napari_viewer, self.annotation, self.keeper)
         self.annotation.elsewhere = self.flow.elsewhere
         self.sessions = SessionBox(self.keeper, self.annotation)
-        self.settings.form.set_values({"minutes": MINUTES})
-        self.settings.more.set_values({"steps_per_epoch": STEPS_PER_EPOCH, "validation_objects": HELD_OUT})
+        self.settings.preset.setCurrentText(PRESET)
         for row in (self.settings.preset, self.settings.fold):
             self.settings.layout().setRowVisible(row, False)
         self.view = TrainingView(napari_viewer)
