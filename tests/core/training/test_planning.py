@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from embedseg_napari.core.config import TrainingConfig
 from embedseg_napari.core.data.pairs import from_arrays
+from embedseg_napari.core.evaluation.matching import match
 from embedseg_napari.core.events import TrainingStarted
+from embedseg_napari.core.runs import drain
 from embedseg_napari.core.training import planning
 from embedseg_napari.core.training.trainer import Trainer
 
@@ -27,3 +30,49 @@ def test_whoever_asks_for_bfloat16_in_volumes_on_a_cpu_is_warned(blobs, ndim, is
             break
         said.append(event.text)
     assert any("bfloat16 on a CPU" in text for text in said) == is_warned
+
+
+def squares(side, n=4):
+    """An image of `n` bright squares, and their labels."""
+    labels = np.zeros((4 * side, 4 * side), np.int32)
+    for number in range(n):
+        row, column = divmod(number, 2)
+        labels[2 * side * row :, 2 * side * column :][:side, :side] = number + 1
+    return (labels > 0).astype(np.float32), labels
+
+
+@pytest.mark.parametrize(("side", "scale"), [(14, 1.0), (35, 1.0), (56, 0.5), (400, 0.25)])
+def test_large_objects_are_made_as_large_as_is_learned_quickly(side, scale):
+    plan = planning.plan_training(TrainingConfig(reference_extent=28), from_arrays([squares(side)]))
+    assert plan.scale == plan.model_config.reference_scale == scale
+    assert planning.plan_training(TrainingConfig(), from_arrays([squares(side)])).scale == 1
+
+
+@pytest.mark.parametrize(
+    ("side", "known", "before", "scale"),
+    [(20, 18, 1.0, 1.0), (40, 20, 1.0, 0.5), (10, 30, 0.5, 1.5), (8, 90, 1.0, 2.0)],
+)
+def test_a_start_model_sees_objects_of_the_size_it_knows(side, known, before, scale):
+    start = planning.plan_training(TrainingConfig(), from_arrays([squares(known)])).model_config
+    start = start.model_copy(update={"reference_scale": before})
+    examples = from_arrays([squares(side)])
+    assert planning.plan_training(TrainingConfig(reference_extent=28), examples, start).scale == scale
+    assert planning.plan_training(TrainingConfig(), examples, start).scale == before
+
+
+def test_a_model_of_another_scale_predicts_on_the_images_own_pixels(tmp_path):
+    image, labels = squares(48)
+    config = TrainingConfig.preset("few", epochs=12, reference_extent=16, precision="float32", batch_size=4)
+    result = drain(Trainer(config, [(image, labels)], [], run_folder=tmp_path, device="cpu").run())
+    assert result.model.config.reference_scale == pytest.approx(16 / 48)
+    assert result.model.config.object_sizes.mean == pytest.approx((48, 48), rel=0.1)
+    found = result.model.predict(image, "YX", seed_threshold=0.5)
+    assert found.labels.shape == labels.shape
+    assert match(labels, found.labels)[0].tp >= 3
+    # The scale lasts, also where objects are others when it is resumed.
+    part = labels.copy()
+    part[24:] = 0
+    assert planning.plan_training(config, from_arrays([(image, part)])).scale > 0.4
+    longer = config.model_copy(update={"epochs": 13})
+    again = drain(Trainer(longer, [(image, part)], [], run_folder=tmp_path, device="cpu", resume=True).run())
+    assert again.model.config.reference_scale == result.model.config.reference_scale

@@ -27,8 +27,9 @@ PIXELS_PER_STEP = {2: 131072, 3: 409600}
 """Pixels in an automatic batch: enough to keep two cores busy, few enough for many steps in a short training."""
 LEAST_CROP = {2: 128, 3: 80}
 """Side in Y and X that shows an object together with its neighbours."""
-ALIKE = 1.25
-"""Factor between mean extents up to which objects are of one size for a network."""
+ALIKE, LARGE = 1.25, 1.4
+"""Factors between extents up to which objects have the size that a network knows, and up to which one that is new
+learns them quickly enough as they are."""
 LEAST_SCALE, LARGEST_SCALE = 0.25, 2.0
 """Images are made no smaller, and no larger, than that."""
 
@@ -128,7 +129,7 @@ def _scale(config: TrainingConfig, statistics: DatasetStatistics, start: ModelCo
     extent = _extent(statistics.sizes)
     if start is None:
         factor = config.reference_extent / extent
-        return max(factor, LEAST_SCALE) if factor < 1 / ALIKE else 1.0
+        return max(factor, LEAST_SCALE) if factor < 1 / LARGE else 1.0
     if not start.object_sizes.mean:
         return before
     factor = _extent(start.object_sizes) / extent
@@ -138,8 +139,9 @@ def _scale(config: TrainingConfig, statistics: DatasetStatistics, start: ModelCo
 
 
 def _extent(sizes: ObjectSizes) -> float:
-    """Mean extent of objects in Y and X."""
-    return math.sqrt(sizes.mean[-2] * sizes.mean[-1])
+    """Mean extent of objects in Y and X, each weighed by its extent: fragments at the border of an image count less."""
+    weighed = [mean + std**2 / mean for mean, std in zip(sizes.mean[-2:], sizes.std[-2:], strict=True)]
+    return math.sqrt(weighed[0] * weighed[1])
 
 
 def _crop_size(
