@@ -70,12 +70,14 @@ class Session:
         Images to annotate, and images to score on.
     seed : int
         Of the person and of the training.
+    planes : int, optional
+        As for `Person`.
     """
 
-    def __init__(self, pool: list[Example], others: list[Example], seed: int) -> None:
+    def __init__(self, pool: list[Example], others: list[Example], seed: int, planes: int | None = None) -> None:
         self.desk = [Sheet(example) for example in pool]
         self.others, self.seed = others, seed
-        self.person = Person(seed)
+        self.person = Person(seed, planes)
         self.seconds = 0.0
 
     @property
@@ -175,6 +177,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--first", type=float, default=0.6, help="share of the objects painted before the first round")
+    parser.add_argument("--planes", type=int, help="paint on so many planes of each group of objects in a volume")
     parser.add_argument("--others", type=int, default=20, help="images to score on")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--start", help="a model of another data set")
@@ -184,13 +187,20 @@ def main() -> None:
         pool, others = divide(options.dataset, options.kind, options.others, seed)
         for painted in options.painted:
             start = None if options.start is None else load_model(options.start, "cpu")
-            session = Session(pool, others, seed)
+            session = Session(pool, others, seed, options.planes)
             rows = work(session, painted, options.minutes, options.rounds, options.first, start)
             for number, row in enumerate(rows, 1):
                 found = {
-                    "dataset": Path(options.dataset).parent.name, "kind": options.kind, "start": options.start,
-                    "goal": painted, "seed": seed, "round": number, **asdict(row),
-                }  # fmt: skip
+                    "dataset": Path(options.dataset).parent.name,
+                    "kind": options.kind,
+                    "start": options.start,
+                    "planes": options.planes,
+                    "rounds": options.rounds,
+                    "goal": painted,
+                    "seed": seed,
+                    "round": number,
+                    **asdict(row),
+                }
                 print(json.dumps(found), flush=True)
                 if options.json is not None:
                     with options.json.open("a", encoding="utf-8") as file:

@@ -26,8 +26,10 @@ def read(files: list[Path]) -> list[dict]:
 
 
 def kind_of(row: dict) -> str:
-    """Name of a kind of images."""
-    return row["dataset"] + (f" {row['kind']}" if row["kind"] else "")
+    """Name of a kind of images, and what is special about the session."""
+    planes = f", {row['planes']} planes" if row.get("planes") else ""
+    single = ", one round" if row.get("rounds") == 1 else ""
+    return row["dataset"] + (f" {row['kind']}" if row["kind"] else "") + planes + single
 
 
 def last_rounds(rows: list[dict]) -> list[dict]:

@@ -79,11 +79,14 @@ class Person:
     ----------
     seed : int
         Of what the person happens to paint first.
+    planes : int, optional
+        In a volume the person paints on so many planes of each box only, instead of filling all of them.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, planes: int | None = None) -> None:
         self.rng = np.random.default_rng(seed)
         self.effort = Effort()
+        self.planes = planes
 
     def paint_group(self, sheet: Sheet, n: int) -> int:
         """Draw a box around a random object so that no more than `n` objects reach into it, and paint them all.
@@ -109,16 +112,25 @@ class Person:
         order = np.argsort(nearest, kind="stable")
         reach = nearest[order[n]] - step[-1] if n < len(ids) else away.max()
         chosen = ids[order[:n]]
-        for true_id in chosen:
-            self._paint(sheet, int(true_id))
         box = away <= reach
+        where = np.ones(truth.shape, bool)
+        if truth.ndim == 3 and self.planes is not None:
+            depths = np.flatnonzero(box.any((1, 2)))
+            where[:] = False
+            where[np.unique(np.linspace(depths[0], depths[-1], self.planes + 2).round().astype(int)[1:-1])] = True
+        for true_id in chosen:
+            self._paint(sheet, int(true_id), where)
+        box &= where
         sheet.regions |= box
-        self.effort.regions += int(box.reshape(len(box), -1).any(1).sum()) if truth.ndim == 3 else 1
+        self.effort.regions += int(box.any((1, 2)).sum()) if truth.ndim == 3 else 1
         self._mark_empty(sheet)
         return len(chosen)
 
-    def _paint(self, sheet: Sheet, true_id: int) -> None:
-        pixels = np.nonzero(sheet.truth.instances == true_id)
+    def _paint(self, sheet: Sheet, true_id: int, where: np.ndarray | None = None) -> None:
+        is_seen = sheet.truth.instances == true_id
+        pixels = np.nonzero(is_seen if where is None else is_seen & where)
+        if not len(pixels[0]):
+            return
         sheet.apply(paint_object(sheet.labels, pixels, next_free_label(sheet.labels), ()))
         self.effort.painted += 1
 

@@ -249,7 +249,7 @@ class TrainingConfig(Settings):
     )
     reached_seeds: bool = Field(
         False,
-        description="Where no images are held out: give the model a seed threshold that four fifths of the annotated "
+        description="Where no images are held out: give the model a seed threshold that nine tenths of the annotated "
         "objects reach, if the usual one is too high for them.",
     )
     devices: int = Field(

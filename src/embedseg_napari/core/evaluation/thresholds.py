@@ -23,7 +23,7 @@ SEED_THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 FOREGROUND_THRESHOLDS = (0.3, 0.4, 0.5, 0.6)
 MARGIN = 0.001
 """Mean AP that another pair of thresholds must gain before it replaces the usual one."""
-REACHED_SHARE, LEAST_REACHED = 0.8, 0.5
+REACHED_SHARE, LEAST_REACHED = 0.9, 0.5
 """Share of the annotated objects that reach a lowered seed threshold, and how low that may be."""
 
 
