@@ -367,6 +367,17 @@ def test_going_back_to_a_round_brings_all_images_back(viewer, panel, add, qtbot)
     choose_in_list(panel, "two")
     assert panel.annotation.counts.n_objects == 2
     assert panel.settings.start_from() == panel.keeper.place.session.model_path(1)
+    # All of it can be undone; what was painted meanwhile goes.
+    paint(panel, 1, row=20)
+    panel.sessions.rounds_menu.actions()[-1].trigger()
+    assert panel.annotation.counts.n_objects == 5
+    assert listed(panel) == ["one · 5 objects", "two · 5 objects"]
+    choose_in_list(panel, "one")
+    assert panel.annotation.counts.n_objects == 5
+    assert len(panel.sessions.rounds_menu.actions()) == 1
+    folder = panel.keeper.place.folder
+    viewer.window.remove_dock_widget(panel)
+    assert stored(folder) == {"one": 5, "two": 5}
 
 
 def test_closing_the_panel_saves_the_image_in_front_and_the_others(viewer, panel, add):

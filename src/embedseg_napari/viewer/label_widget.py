@@ -91,6 +91,7 @@ class LabelWidget(TrainingPanel):
         self.settings.changed.connect(self.update_buttons)
         self.sessions.resume_wanted.connect(lambda folder: self._do(lambda: self.flow.resume(folder)))
         self.sessions.round_wanted.connect(lambda number: self._do(lambda: self.flow.restore(number)))
+        self.sessions.undo_wanted.connect(lambda: self._do(self.flow.undo_restore))
         self.sessions.image_wanted.connect(lambda name: self._do(lambda: self.flow.go_to(name)))
         self.sessions.new_wanted.connect(lambda: self._do(self.flow.close))
         self.next_image.wanted.connect(self.find_next_image)

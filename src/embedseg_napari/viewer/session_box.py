@@ -38,6 +38,7 @@ class SessionBox(QWidget):
     resume_wanted = Signal(object)
     """Folder of a session."""
     round_wanted = Signal(int)
+    undo_wanted = Signal()
     image_wanted = Signal(str)
     """Name of an image of the session."""
     new_wanted = Signal()
@@ -121,6 +122,9 @@ class SessionBox(QWidget):
         for one in reversed(rounds):
             action = self.rounds_menu.addAction(round_line(one))
             action.triggered.connect(lambda _, number=one.number: self.round_wanted.emit(number))
+        if place is not None and place.can_undo_restore:
+            undo = self.rounds_menu.addAction("Undo going back (drops what was painted since)")
+            undo.triggered.connect(lambda _: self.undo_wanted.emit())
         self._list_images()
 
     def set_training(self, is_active: bool) -> None:

@@ -134,13 +134,36 @@ class SessionFlow:
         if painted is not None and not (painted.snapshot.is_empty and not self.keeper.is_kept()):
             place.save(painted)
         model = place.restore(number)
+        self._show_anew()
+        return model
+
+    def undo_restore(self) -> Path | None:
+        """Bring back the annotations that going back to a round replaced.
+
+        Returns
+        -------
+        Path or None
+            Model of the latest round.
+
+        Raises
+        ------
+        EmbedSegError
+            If something cannot be read or written.
+        """
+        if self.keeper.place is None:
+            raise DataError("There is no session yet; paint something first.")
+        model = self.keeper.place.undo_restore()
+        self._show_anew()
+        return model
+
+    def _show_anew(self) -> None:
+        """Show the session's annotations as they are on the disk."""
         front = "" if self.box.layers.image is None else str(self.box.layers.image.unique_id)
         # Those of other images come anew when they are gone to.
         self._remove(set(self.keeper.names) - {front})
         self.keeper.restored()
         if self.keeper.is_kept():
             self._fill()
-        return model
 
     def layer_of(self, name: str) -> Any:
         """Layer of an image of the session, or None where it is not open."""

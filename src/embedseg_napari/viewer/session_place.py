@@ -288,6 +288,32 @@ class SessionPlace:
             self._restored = time.monotonic_ns()
             return model
 
+    @property
+    def can_undo_restore(self) -> bool:
+        """Whether annotations were set back to those of a round."""
+        return self.session is not None and self.session.can_undo_restore
+
+    def undo_restore(self) -> Path | None:
+        """Bring back the annotations that `restore` replaced last; what was painted since is dropped.
+
+        Returns
+        -------
+        Path or None
+            Model of the latest round.
+
+        Raises
+        ------
+        DataError
+            If nothing was set back, or something cannot be read or written.
+        """
+        with self._lock:
+            if self.session is None:
+                raise DataError("There is no session yet; paint something first.")
+            self.session.undo_restore()
+            self._restored = time.monotonic_ns()
+            rounds = self.session.rounds
+            return self.session.model_path(rounds[-1].number) if rounds else None
+
     def hold(self) -> None:
         """Keep the session open until :meth:`release`, for a training that writes a round at its end."""
         with self._lock:

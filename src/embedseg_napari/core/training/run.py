@@ -127,12 +127,12 @@ class TrainingRun:
         scored, looked_at = self.validator.examples, self._looked_at()
         if (scored or looked_at) and self.config.epochs is None:
             # One image tells how long validation will take, and so how much of the budget to keep for the end.
-            # The first pass also loads what later ones find ready.
             first, axes, model = (scored or looked_at)[0].image, self.model_config.axes, self.model()
-            for _ in range(2):
-                before = time.monotonic()
-                model.embed(first, axes, precision=self.plan.precision)
-                each = time.monotonic() - before
+            # The first pass, and the first objects, also load and compile what later ones find ready.
+            model.predict(first, axes, precision=self.plan.precision)
+            before = time.monotonic()
+            model.embed(first, axes, precision=self.plan.precision)
+            each = time.monotonic() - before
             self._keep_time_for_the_end(each * len(scored))
             self.schedule.reserve += each * len(looked_at)
         return TrainingStarted(
@@ -261,8 +261,9 @@ class TrainingRun:
         return scores
 
     def _keep_time_for_the_end(self, seconds: float) -> None:
-        # A last score, maps in float32 and in the reduced precision, and the choice of thresholds.
-        self.schedule.reserve = max(self.schedule.reserve, 2.0 + 6.0 * seconds)
+        # A last score, maps in float32 and in the reduced precision, and the choice of thresholds where there is one.
+        times = 6.0 if self.validator.chooses_model else 4.0
+        self.schedule.reserve = max(self.schedule.reserve, 2.0 + times * seconds)
 
     def starts_epoch(self) -> bool:
         """Whether the next step is the first of an epoch."""
