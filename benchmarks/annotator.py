@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -158,14 +159,19 @@ def work(session: Session, painted: int, minutes: float, rounds: int, first: flo
     return rows
 
 
-def divide(folder: str, kind: str | None, n_others: int, seed: int) -> tuple[list[Example], list[Example]]:
-    """Images for the person, and other ones."""
-    examples = load_folder(folder)
+def divide(
+    examples: list[Example], kind: str | None, n_others: int, pattern: str | None, seed: int
+) -> tuple[list[Example], list[Example]]:
+    """Images for the person, and other ones: at random, or those whose names match a pattern."""
     if kind is not None:
         shape = tuple(int(side) for side in kind.split("x"))
         examples = [example for example in examples if example.image.shape[1:] == shape]
-    order = np.random.default_rng(seed).permutation(len(examples))
-    return [examples[i] for i in order[n_others:]], [examples[i] for i in order[:n_others]]
+    mixed = [examples[i] for i in np.random.default_rng(seed).permutation(len(examples))]
+    if pattern is None:
+        return mixed[n_others:], mixed[:n_others]
+    is_other = [re.match(pattern, example.name) is not None for example in mixed]
+    pool = [example for example, hit in zip(mixed, is_other, strict=True) if not hit]
+    return pool, [example for example, hit in zip(mixed, is_other, strict=True) if hit][:n_others]
 
 
 def main() -> None:
@@ -173,18 +179,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset")
     parser.add_argument("--kind")
+    parser.add_argument("--spacing", metavar="Z,Y,X", help="size of a voxel")
     parser.add_argument("--painted", type=int, nargs="+", default=[5, 10, 20, 50])
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--first", type=float, default=0.6, help="share of the objects painted before the first round")
     parser.add_argument("--planes", type=int, help="paint on so many planes of each group of objects in a volume")
     parser.add_argument("--others", type=int, default=20, help="images to score on")
+    parser.add_argument("--others-match", metavar="REGEX", help="score on images whose names begin like this")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--start", help="a model of another data set")
     parser.add_argument("--json", type=Path, help="rows are added to this file")
     options = parser.parse_args()
+    spacing = None if options.spacing is None else [float(step) for step in options.spacing.split(",")]
+    examples = load_folder(options.dataset, spacing=spacing)
     for seed in options.seeds:
-        pool, others = divide(options.dataset, options.kind, options.others, seed)
+        pool, others = divide(examples, options.kind, options.others, options.others_match, seed)
         for painted in options.painted:
             start = None if options.start is None else load_model(options.start, "cpu")
             session = Session(pool, others, seed, options.planes)
