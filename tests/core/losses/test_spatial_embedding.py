@@ -6,9 +6,18 @@ import numpy as np
 import pytest
 import torch
 
+from embedseg_napari.core.losses import spatial_embedding
 from embedseg_napari.core.losses.spatial_embedding import spatial_embedding_loss, spatial_embedding_loss_terms
 
 STEP = 1 / 255
+
+
+@pytest.fixture(params=["compiled", "tensors"], autouse=True)
+def way(request, monkeypatch):
+    """The compiled loops of a CPU, and what runs on any device."""
+    if request.param == "tensors":
+        monkeypatch.setattr(spatial_embedding, "_on_cpu", lambda *arguments: None)
+    return request.param
 
 
 def reference(raw, planes, centers, spacing, foreground_weight, weights, ignore=None):
@@ -252,3 +261,41 @@ def test_bfloat16_output_is_computed_in_float32():
         loss = spatial_embedding_loss(low, labels, centers, (STEP, STEP))
     assert loss.dtype == torch.float32
     assert float(loss) == pytest.approx(float(spatial_embedding_loss(low.float(), labels, centers, (STEP, STEP))))
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+@pytest.mark.parametrize("memory_format", ["rows", "channels"])
+def test_threads_and_the_order_in_memory_change_nothing(ndim, memory_format):
+    raw, labels, centers = scene(ndim, n_crops=5)
+    ignore = torch.zeros(labels.shape, dtype=torch.bool)
+    ignore[1] = True
+    ignore[2, ..., :9] = True
+    spacing = (STEP,) * ndim
+    found = []
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            given = raw
+            if memory_format == "channels":
+                order = torch.channels_last if ndim == 2 else torch.channels_last_3d
+                given = raw.detach().contiguous(memory_format=order).requires_grad_()
+            loss = spatial_embedding_loss(given, labels, centers, spacing, ignore=ignore)
+            found.append((float(loss.detach()), gradient(loss, given)))
+    finally:
+        torch.set_num_threads(before)
+    assert all(value == pytest.approx(found[0][0], rel=1e-6) for value, _ in found)
+    assert all(relative(one, found[0][1]) < 1e-6 for _, one in found)
+    assert not found[0][1][1].any()
+
+
+def test_scaling_the_loss_scales_the_gradient_and_half_precision_is_taken():
+    raw, labels, centers = scene(2)
+    plain = gradient(spatial_embedding_loss(raw, labels, centers, (STEP, STEP)), raw)
+    scaled = gradient(3.0 * spatial_embedding_loss(raw, labels, centers, (STEP, STEP)), raw)
+    assert relative(scaled, 3.0 * plain) < 1e-5
+    half = raw.detach().bfloat16().requires_grad_()
+    found = torch.autograd.grad(spatial_embedding_loss(half, labels, centers, (STEP, STEP)), half)[0]
+    same = half.detach().float().requires_grad_()
+    assert found.dtype == torch.bfloat16
+    assert relative(found.double(), gradient(spatial_embedding_loss(same, labels, centers, (STEP, STEP)), same)) < 0.01

@@ -26,6 +26,8 @@ NEGLIGIBLE_PHI = 1e-4
 its members whose phi is above 1 - 1e-4."""
 MAX_EXPONENT = 60.0
 """Bound on 10 s: exp(60) times the largest squared distance still fits float32, so nothing becomes NaN."""
+LARGE_ID = 1 << 16
+"""Ids below this are counted in a table."""
 CELLS_PER_REACH = 3
 MAX_CELLS = 1 << 22
 
@@ -132,16 +134,20 @@ def spatial_embedding_loss_terms(
             f"raw {tuple(raw.shape)}, instances {tuple(instances.shape)} and centers do not belong together"
         )
     valid = None if ignore is None else ~ignore.to(raw.device, torch.bool).reshape(-1)
+    step = [float(value) for value in spacing]
+    if raw.device.type == "cpu":
+        terms = _on_cpu(raw, instances, centers, step, foreground_weight, weights, valid)
+        if terms is not None:
+            return terms
+    members = _collect_members(instances.to(raw.device), centers, step, valid)
 
     with torch.autocast(raw.device.type, enabled=False):
         # One contiguous line of pixels per axis: rows of two or three values would defeat vectorisation.
         lines = [raw[:, channel].float().reshape(-1) for channel in range(n_channels)]
-        step = [float(value) for value in spacing]
         embedding = [
             torch.tanh(lines[axis]) + _grid(shape, axis, step[axis], n_crops, raw.device) for axis in range(ndim)
         ]
         seed = torch.sigmoid(lines[-1])
-        members = _collect_members(instances.to(raw.device), centers, step, valid)
 
         per_crop = math.prod(shape)
         n_pixels = torch.full((n_crops,), float(per_crop), device=raw.device)
@@ -175,6 +181,38 @@ def spatial_embedding_loss_terms(
         variance_term = (variance * share).sum() / n_crops
         total = weights[0] * instance_term + weights[1] * variance_term + weights[2] * seed_term
     return LossTerms(total, instance_term.detach(), variance_term.detach(), seed_term.detach())
+
+
+def _on_cpu(
+    raw: Tensor,
+    instances: Tensor,
+    centers: Sequence[np.ndarray | Tensor],
+    step: list[float],
+    foreground_weight: float,
+    weights: tuple[float, float, float],
+    valid: Tensor | None,
+) -> LossTerms | None:
+    """The same by compiled loops; None where there is no instance, or where they do not match their centres."""
+    # Late, because it may have to be compiled.
+    from embedseg_napari.core.losses.on_cpu import Instances, LossOnCPU, Weights, find_instances, group_members
+
+    n_crops, ndim = len(raw), len(step)
+    seen = np.ones(n_crops * math.prod(raw.shape[2:]), bool) if valid is None else valid.numpy()
+    truth: Instances | None
+    if instances.ndim == ndim + 1 and instances.numel() and instances.min() >= 0 and instances.max() < LARGE_ID:
+        labels = np.ascontiguousarray(instances.numpy().reshape(n_crops, -1), np.int32)
+        given = [np.asarray(center, np.float64).reshape(-1, ndim) for center in centers]
+        truth = find_instances(labels, np.concatenate(given) * step, [len(one) for one in given], seen)
+    else:
+        members = _collect_members(instances, centers, step, valid)
+        first, pixel = group_members(members.instance.numpy(), members.pixel.numpy(), len(members.counts))
+        crop, center = members.crop.numpy().astype(np.int32), torch.stack(members.center).double().numpy()
+        truth = Instances(first, pixel, crop, center, members.background.numpy(), seen)
+    if truth is None or len(truth.crop) == 0:
+        return None
+    n_pixels = np.maximum(seen.reshape(n_crops, -1).sum(1), 1).astype(np.float64)
+    factors = Weights(*weights, foreground_weight)
+    return LossTerms(*LossOnCPU.apply(raw, truth, step, n_pixels, factors, NEGLIGIBLE_PHI))  # type: ignore[no-untyped-call]
 
 
 def _instance_term(

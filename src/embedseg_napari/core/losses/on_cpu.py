@@ -1,0 +1,254 @@
+"""The loss of `spatial_embedding` on a CPU: compiled loops that give value and gradient at once."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from torch.autograd.function import once_differentiable
+
+from embedseg_napari.core.losses import kernel
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+CELLS_PER_REACH = 3
+MAX_CELLS = 1 << 22
+
+
+class Instances(NamedTuple):
+    """The instances of a batch, numbered through, without those of which no pixel counts."""
+
+    first: NDArray[np.int64]
+    """(k + 1,) where the members of each begin in `pixel`."""
+    pixel: NDArray[np.int32]
+    """(m,) flat index of each member into the batch's pixels."""
+    crop: NDArray[np.int32]
+    """(k,) crop of each instance."""
+    center: NDArray[np.float64]
+    """(ndim, k) centres in grid units."""
+    background: NDArray[np.bool_]
+    """(pixels,) pixels of no instance that count."""
+    valid: NDArray[np.bool_]
+    """(pixels,) pixels that count."""
+
+
+class Weights(NamedTuple):
+    """Of the terms of the loss."""
+
+    instance: float
+    variance: float
+    seed: float
+    foreground: float
+    """Within the seed term."""
+
+
+def find_instances(
+    labels: NDArray[np.int32], centers: NDArray[np.float64], counts: Sequence[int], valid: NDArray[np.bool_]
+) -> Instances | None:
+    """Collect the pixels of every instance of label images.
+
+    Parameters
+    ----------
+    labels : ndarray, shape (B, pixels of a crop)
+        0 is background; ids are small.
+    centers : ndarray, shape (n, ndim)
+        Of all crops one after the other, in grid units, in ascending id.
+    counts : sequence of int
+        Centres of each crop.
+    valid : ndarray, shape (B * pixels of a crop,)
+        Pixels that count.
+
+    Returns
+    -------
+    Instances or None
+        None if the crops do not hold as many instances as there are centres.
+    """
+    n_crops, per_crop = labels.shape
+    n_ids = int(labels.max(initial=0)) + 1
+    flat, seen = labels.reshape(-1), valid.view(np.uint8)
+    sizes = np.empty((2, n_crops * n_ids), np.int64)
+    background = np.empty(flat.shape, np.uint8)
+    kernel.count(flat, seen, per_crop, n_ids, sizes, background)
+    present = np.flatnonzero(sizes[0])
+    if not np.array_equal(np.bincount(present // n_ids, minlength=n_crops), counts):
+        return None
+    is_kept = sizes[1, present] > 0
+    kept = present[is_kept]
+    index = np.zeros(n_crops * n_ids, np.int32)
+    index[kept] = np.arange(len(kept))
+    first = np.concatenate([[0], np.cumsum(sizes[1, kept])])
+    pixel = np.empty(first[-1], np.int32)
+    kernel.gather(flat, seen, per_crop, n_ids, index, first[:-1].copy(), pixel)
+    center = np.ascontiguousarray(centers[is_kept].T)
+    return Instances(first, pixel, (kept // n_ids).astype(np.int32), center, background.view(np.bool_), valid)
+
+
+def group_members(
+    instance: NDArray[np.int64], pixel: NDArray[np.int64], n: int
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Bring pairs of instance and pixel into the order of their `n` instances: `first` and `pixel` of `Instances`."""
+    first, grouped = np.empty(n + 1, np.int64), np.empty(len(pixel), np.int32)
+    kernel.group(instance, pixel, first, grouped)
+    return first, grouped
+
+
+class LossOnCPU(torch.autograd.Function):
+    """Total, instance, variance and seed term; only the total has a gradient, and only with respect to `raw`."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, raw: Tensor, instances: Instances, step: Sequence[float], n_pixels: NDArray[np.float64],
+        weights: Weights, negligible: float,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+        """Compute the terms and, with them, the gradient.
+
+        Parameters
+        ----------
+        ctx
+            Keeps the gradient.
+        raw : Tensor, shape (B, 2 * ndim + 1, (Z,) Y, X)
+            Network output before activation.
+        instances : Instances
+            The truth; at least one instance.
+        step : sequence of float
+            Grid units per pixel and axis (z, y, x).
+        n_pixels : ndarray, shape (B,)
+            Pixels of each crop that count.
+        weights : Weights
+            Of the terms.
+        negligible : float
+            Pixels outside an instance with a smaller phi are left out.
+        """
+        n_crops, n_channels, *shape = raw.shape
+        ndim = len(shape)
+        # One contiguous line of pixels for each channel.
+        lines = torch.empty((n_channels, n_crops, *shape)).copy_(raw.detach().movedim(1, 0)).reshape(n_channels, -1)
+        offset, seed = lines[:ndim].tanh_(), lines[-1].sigmoid_()
+        places = offset.clone().reshape(ndim, n_crops, *shape)
+        for axis in range(ndim):
+            line = torch.arange(shape[axis], dtype=torch.float32) * step[axis]
+            places[axis] += line.reshape(-1, *[1] * (ndim - 1 - axis))
+        embedding = places.reshape(ndim, -1).numpy()
+        gradient = np.zeros(tuple(lines.shape), np.float32)
+        if not bool(torch.isfinite(lines).all()):
+            # Some output is no number: so is the loss, and whoever asked for it must see that.
+            ctx.gradient = torch.zeros_like(raw)
+            return (torch.full((), math.nan),) * 4
+        hinge, variance, seed_error = _instances(
+            embedding, lines[ndim : 2 * ndim].numpy(), seed.numpy(), instances, n_pixels, weights, negligible, gradient
+        )
+        share = _shares(instances.crop, n_crops)
+        n = np.diff(instances.first)
+        instance_term = float((hinge * share).sum())
+        variance_term = float((variance / (n * ndim) * share).sum())
+        background = torch.from_numpy(instances.background)
+        per_crop = (seed.square() * background).reshape(n_crops, -1).sum(1, dtype=torch.float64).numpy()
+        foreground = float((seed_error / n_pixels[instances.crop]).sum())
+        seed_term = (float((per_crop / n_pixels).sum()) + weights.foreground * foreground) / n_crops
+
+        to = torch.from_numpy(gradient)
+        scale = torch.from_numpy(2.0 * weights.seed / (n_pixels * n_crops)).to(torch.float32)
+        to[-1] += (seed * background).reshape(n_crops, -1).mul_(scale[:, None]).reshape(-1)
+        # Through the activations to what the network said.
+        to[:ndim] *= 1.0 - offset.square()
+        to[-1] *= seed * (1.0 - seed)
+        ctx.gradient = to.reshape(n_channels, n_crops, *shape).movedim(0, 1).to(raw.dtype)
+        total = weights.instance * instance_term + weights.variance * variance_term + weights.seed * seed_term
+        terms = tuple(torch.tensor(value) for value in (total, instance_term, variance_term, seed_term))
+        ctx.mark_non_differentiable(*terms[1:])
+        return terms  # type: ignore[return-value]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, to_total: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        """Scale the gradient that is there already."""
+        return to_total * ctx.gradient, None, None, None, None, None
+
+
+def _shares(crop: NDArray[np.int32], n_crops: int) -> NDArray[np.float64]:
+    """Part of each instance in the mean over the instances of a crop, and over the crops."""
+    shares: NDArray[np.float64] = 1.0 / (np.bincount(crop, minlength=n_crops)[crop] * n_crops)
+    return shares
+
+
+def _instances(
+    embedding: NDArray[np.float32],
+    sigma: NDArray[np.float32],
+    seed: NDArray[np.float32],
+    instances: Instances,
+    n_pixels: NDArray[np.float64],
+    weights: Weights,
+    negligible: float,
+    gradient: NDArray[np.float32],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Hinge, squared deviations and seed errors of each instance; adds to the gradient."""
+    ndim, n = embedding.shape
+    k, n_crops = len(instances.crop), len(n_pixels)
+    first, pixel, center = instances.first, instances.pixel, instances.center
+    mean, precision = np.empty((2, ndim, k))
+    variance, reach, hinge, seed_error = np.empty((4, k))
+    kernel.measure(embedding, sigma, first, pixel, center, negligible, mean, precision, variance, reach)
+
+    low, cell, cells = _cells(embedding, center, precision, reach, n_crops)
+    start = np.empty(n_crops * int(cells.prod()) + 2, np.int64)
+    cell_of, order, stamp = np.empty(n, np.int32), np.empty(n, np.int32), np.zeros(n, np.int32)
+    kernel.sort_into_cells(
+        embedding, instances.valid.view(np.uint8), n // n_crops, low, cell, cells, start, cell_of, order
+    )
+    share = _shares(instances.crop, n_crops)
+    seed_weight = weights.seed / (n_pixels[instances.crop] * n_crops)
+
+    def go_through(lowest: int, highest: int) -> None:
+        pair_first = np.empty(highest - lowest + 1, np.int64)
+        pairs = kernel.collect(
+            lowest, highest, embedding, first, pixel, instances.crop, center, precision, reach,
+            low, cell, cells, start, order, stamp, pair_first,
+        )  # fmt: skip
+        ranks = np.empty(pair_first[-1], np.int64)
+        for begin, end in itertools.pairwise(pair_first.tolist()):
+            # NumPy's sort is vectorised, numba's is not.
+            ranks[begin:end] = np.argsort(pairs[2][begin:end])[::-1]
+        kernel.go_back(
+            lowest, highest, embedding, sigma, seed, first, center, mean, precision, pair_first, *pairs, ranks,
+            share, seed_weight, weights.instance, weights.variance, weights.foreground,
+            gradient[:ndim], gradient[ndim : 2 * ndim], gradient[-1], hinge, seed_error,
+        )  # fmt: skip
+
+    # Instances of different crops share no pixel.
+    n_parts = min(torch.get_num_threads(), n_crops)
+    crops = np.arange(n_parts + 1) * n_crops // n_parts
+    parts = list(itertools.pairwise(np.searchsorted(instances.crop, crops).tolist()))
+    if n_parts == 1:
+        go_through(*parts[0])
+    else:
+        with ThreadPoolExecutor(n_parts) as pool:
+            list(pool.map(lambda part: go_through(*part), parts))
+    return hinge, variance, seed_error
+
+
+def _cells(
+    embedding: NDArray[np.float32],
+    center: NDArray[np.float64],
+    precision: NDArray[np.float64],
+    reach: NDArray[np.float64],
+    n_crops: int,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Lowest corner, size and numbers of the cells that hold what instances can reach, per axis."""
+    half = np.sqrt(reach / precision)
+    low = np.maximum((center - half).min(1), embedding.min(1))
+    high = np.minimum((center + half).max(1), embedding.max(1))
+    cell = np.maximum(np.median(half, axis=1), 1e-12) / CELLS_PER_REACH
+    while True:
+        # The bound keeps a far outlier from overflowing; cells are made larger until they are few enough.
+        cells = 1 + np.minimum(np.maximum(high - low, 0.0) / cell, MAX_CELLS).astype(np.int64)
+        if n_crops * math.prod(cells.tolist()) <= MAX_CELLS:
+            return low, cell, cells
+        cell = cell * 2
