@@ -1,14 +1,15 @@
 """What the loop of painting, training and correcting reaches, with a simulated person.
 
     python benchmarks/annotator.py DATASET [--kind 256x256] [--painted 5 10 20 50] [--minutes 3] [--start MODEL]
-                                   [--rounds 3] [--seeds 0 1] [--json FILE]
+                                   [--rounds 2] [--seeds 0 1] [--json FILE]
 
 DATASET is a folder with `images/` and `masks/`; `--kind` keeps the images of one shape. Images are divided at random
 into those the person has and those the model is scored on. The person paints part of the objects (`--first`), a few in
-each of several images, trains, then goes through the places that the product is most in doubt about (image by image,
-the most doubtful first): accepts, deletes, or paints the object anew while the number of painted objects lasts. Minutes
-are the wall clock of everything the product computes: training, segmenting, ranking; the person takes no time. After
-each round the model is scored on the other images, outside of the clock: mean AP at IoU 0.5.
+each of several images, and trains; then goes to the place that the product is most in doubt about, in each image in
+turn, the most doubtful first, draws a box around it and sees to all objects in it: accepts what is right and paints
+what is not, while the number of painted objects lasts; and trains on. Minutes are the wall clock of everything the
+product computes: training, segmenting, ranking; the person takes no time. After each round the model is scored on the
+other images, outside of the clock: mean AP at IoU 0.5.
 
 `python benchmarks/annotator_curves.py FILE... --output FOLDER` draws the curves.
 """
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from embedseg_napari.core.inference.segmentation import Segmentation
     from embedseg_napari.core.model.model import Model
 
+PLACE = 3
+"""Objects that are seen to at a place the product proposes."""
 GROUP = 5
 """Objects painted in one image before the person takes the next."""
 AHEAD = 3
@@ -54,7 +57,6 @@ class Row:
     painted: int
     actions: int
     accepted: int
-    deleted: int
     images: int
     minutes: float
     ap: float
@@ -73,9 +75,19 @@ class Session:
         Of the person and of the training.
     planes : int, optional
         As for `Person`.
+    settings : dict, optional
+        Of the training, in place of the preset's.
     """
 
-    def __init__(self, pool: list[Example], others: list[Example], seed: int, planes: int | None = None) -> None:
+    def __init__(
+        self,
+        pool: list[Example],
+        others: list[Example],
+        seed: int,
+        planes: int | None = None,
+        settings: dict[str, object] | None = None,
+    ) -> None:
+        self.settings = settings or {}
         self.desk = [Sheet(example) for example in pool]
         self.others, self.seed = others, seed
         self.person = Person(seed, planes)
@@ -96,7 +108,8 @@ class Session:
     def train(self, minutes: float, start: Model | None) -> Model:
         """One round of the product."""
         before = time.monotonic()
-        config = TrainingConfig.preset("few", minutes=minutes, seed=self.seed)
+        length = {} if "epochs" in self.settings else {"minutes": minutes}
+        config = TrainingConfig.preset("few", seed=self.seed, **length, **self.settings)
         examples = [sheet.example for sheet in self.begun]
         model = drain(Trainer(config, examples, [], start, started=before).run()).model
         self.seconds += time.monotonic() - before
@@ -121,16 +134,16 @@ class Session:
         self.seconds += time.monotonic() - before
         return sorted(found, key=lambda one: -image_doubt(one[2]))
 
-    def correct(self, model: Model, n_actions: int, most_painted: int) -> None:
-        """Go through the most doubtful places of every image in turn, until the actions are spent."""
-        queues = self.ask(model)
-        per_image = max(1, round(n_actions / max(len(queues), 1)))
-        for sheet, segmentation, doubts in queues:
-            for doubt in doubts[:per_image]:
-                if n_actions <= 0:
-                    return
-                self.person.judge(sheet, segmentation, doubt, self.person.effort.painted < most_painted)
-                n_actions -= 1
+    def correct(self, model: Model, most_painted: int) -> None:
+        """See to the most doubtful place of every image, the most doubtful image first, while objects are left."""
+        for sheet, segmentation, doubts in self.ask(model):
+            left = most_painted - self.person.effort.painted
+            if left <= 0:
+                return
+            # Nothing to propose means nothing found: the middle is as good as any place.
+            middle = tuple(side / 2 for side in sheet.labels.shape)
+            place = next((one.center for one in doubts if not sheet.is_settled(one.center)), middle)
+            self.person.settle(sheet, segmentation, place, min(PLACE, left))
 
     def score(self, model: Model) -> Row:
         """AP on the other images."""
@@ -141,7 +154,7 @@ class Session:
         effort = self.person.effort
         error = float(np.std(values, ddof=1) / np.sqrt(len(values)))
         return Row(
-            effort.painted, effort.actions, effort.accepted, effort.deleted, len(self.begun),
+            effort.painted, effort.actions, effort.accepted, len(self.begun),
             round(self.seconds / 60, 2), round(float(np.mean(values)), 4), round(error, 4),
         )  # fmt: skip
 
@@ -152,10 +165,10 @@ def work(session: Session, painted: int, minutes: float, rounds: int, first: flo
     rows, model = [], start
     for number in range(rounds):
         left = minutes - session.seconds / 60
-        model = session.train(left / (rounds - number), model)
+        model = session.train(left if number + 1 == rounds else left / (rounds - number + 1), model)
         rows.append(session.score(model))
         if number + 1 < rounds:
-            session.correct(model, painted, painted)
+            session.correct(model, painted)
     return rows
 
 
@@ -174,6 +187,12 @@ def divide(
     return pool, [example for example, hit in zip(mixed, is_other, strict=True) if hit][:n_others]
 
 
+def setting(text: str) -> tuple[str, object]:
+    """Read ``name=value``."""
+    name, _, value = text.partition("=")
+    return name, json.loads(value)
+
+
 def main() -> None:
     """Run all sessions and print one row per round."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -182,13 +201,16 @@ def main() -> None:
     parser.add_argument("--spacing", metavar="Z,Y,X", help="size of a voxel")
     parser.add_argument("--painted", type=int, nargs="+", default=[5, 10, 20, 50])
     parser.add_argument("--minutes", type=float, default=3.0)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2, help="the last one takes two shares of the time")
     parser.add_argument("--first", type=float, default=0.6, help="share of the objects painted before the first round")
     parser.add_argument("--planes", type=int, help="paint on so many planes of each group of objects in a volume")
     parser.add_argument("--others", type=int, default=20, help="images to score on")
     parser.add_argument("--others-match", metavar="REGEX", help="score on images whose names begin like this")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--start", help="a model of another data set")
+    parser.add_argument(
+        "--setting", type=setting, action="append", default=[], metavar="NAME=JSON", help="setting of the training"
+    )
     parser.add_argument("--json", type=Path, help="rows are added to this file")
     options = parser.parse_args()
     spacing = None if options.spacing is None else [float(step) for step in options.spacing.split(",")]
@@ -197,7 +219,7 @@ def main() -> None:
         pool, others = divide(examples, options.kind, options.others, options.others_match, seed)
         for painted in options.painted:
             start = None if options.start is None else load_model(options.start, "cpu")
-            session = Session(pool, others, seed, options.planes)
+            session = Session(pool, others, seed, options.planes, dict(options.setting))
             rows = work(session, painted, options.minutes, options.rounds, options.first, start)
             for number, row in enumerate(rows, 1):
                 found = {

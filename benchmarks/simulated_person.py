@@ -12,19 +12,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from embedseg_napari.core.annotation.edits import accept, delete_predicted, paint_background, paint_object
-from embedseg_napari.core.annotation.states import BACKGROUND, is_object, next_free_label, object_ids, to_example
+from embedseg_napari.core.annotation.edits import accept, paint_object
+from embedseg_napari.core.annotation.states import is_object, next_free_label, object_ids, to_example
 
 if TYPE_CHECKING:
-    from embedseg_napari.core.annotation.doubt import Doubt
+    from collections.abc import Sequence
+
     from embedseg_napari.core.annotation.edits import Edit
     from embedseg_napari.core.data.pairs import Example
     from embedseg_napari.core.inference.segmentation import Segmentation
 
 LOOKS_RIGHT = 0.75
 """IoU with the true object from which on a person lets an outline pass."""
-IS_NONE = 0.3
-"""Share of a proposal on true objects below which a person says that there is none."""
 
 
 @dataclass
@@ -34,14 +33,13 @@ class Effort:
     painted: int = 0
     """Objects outlined by hand, corrected ones included."""
     accepted: int = 0
-    deleted: int = 0
     regions: int = 0
     """Boxes in which all objects are painted (in volumes one for each plane), and squares of background."""
 
     @property
     def actions(self) -> int:
         """All of them."""
-        return self.painted + self.accepted + self.deleted + self.regions
+        return self.painted + self.accepted + self.regions
 
 
 @dataclass
@@ -60,6 +58,11 @@ class Sheet:
     def is_begun(self) -> bool:
         """Whether something is annotated."""
         return bool(self.regions.any() or self.labels.any())
+
+    def is_settled(self, place: Sequence[float]) -> bool:
+        """Whether a place (z, y, x) is annotated."""
+        at = tuple(min(max(round(x), 0), side - 1) for x, side in zip(place, self.labels.shape, strict=True))
+        return bool(self.labels[at] or self.regions[at])
 
     @property
     def example(self) -> Example:
@@ -102,17 +105,8 @@ class Person:
         ids = object_ids(truth)
         if len(ids) == 0 or n == 0:
             return 0
-        step = np.array(sheet.truth.spacing or (1.0,) * truth.ndim)
         first = np.array(ndimage.center_of_mass(truth == self.rng.choice(ids)))
-        axes = np.ogrid[tuple(slice(0, side) for side in truth.shape)]
-        away = np.zeros(truth.shape)
-        for at, middle, size in zip(axes, first, step, strict=True):
-            away = np.maximum(away, np.abs(at - middle) * size)
-        nearest = np.asarray(ndimage.minimum(away, truth, ids))
-        order = np.argsort(nearest, kind="stable")
-        reach = nearest[order[n]] - step[-1] if n < len(ids) else away.max()
-        chosen = ids[order[:n]]
-        box = away <= reach
+        chosen, box = self._box(sheet, first, n)
         where = np.ones(truth.shape, bool)
         if truth.ndim == 3 and self.planes is not None:
             depths = np.flatnonzero(box.any((1, 2)))
@@ -125,6 +119,50 @@ class Person:
         self.effort.regions += int(box.any((1, 2)).sum()) if truth.ndim == 3 else 1
         self._mark_empty(sheet)
         return len(chosen)
+
+    def _box(self, sheet: Sheet, middle: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """Ids of the `n` objects next to a place, and the largest box around it that no other object reaches into."""
+        truth = sheet.truth.instances
+        ids = object_ids(truth)
+        step = sheet.truth.spacing or (1.0,) * truth.ndim
+        away = np.zeros(truth.shape)
+        axes = np.ogrid[tuple(slice(0, side) for side in truth.shape)]
+        for at, place, size in zip(axes, middle, step, strict=True):
+            away = np.maximum(away, np.abs(at - place) * size)
+        nearest = np.asarray(ndimage.minimum(away, truth, ids))
+        order = np.argsort(nearest, kind="stable")
+        reach = nearest[order[n]] - step[-1] if n < len(ids) else away.max()
+        return ids[order[:n]], away <= reach
+
+    def settle(self, sheet: Sheet, segmentation: Segmentation, place: Sequence[float], n: int) -> None:
+        """Draw a box around a place that the product proposes, and see to every object in it.
+
+        What is predicted well is accepted, other objects are painted; what is predicted where there is none becomes
+        background with the box.
+        """
+        truth = sheet.truth.instances
+        if not truth.any():
+            sheet.regions[:] = True
+            self.effort.regions += 1
+            return
+        chosen, box = self._box(sheet, np.asarray(place), n)
+        if not box.any():
+            return
+        for true_id in chosen:
+            own = truth == true_id
+            if is_object(sheet.labels[own]).any():
+                continue
+            below = segmentation.labels[own]
+            found = int(np.bincount(below).argmax()) if len(below) else 0
+            union = int(own.sum() + (segmentation.labels == found).sum() - (below == found).sum())
+            if found and (below == found).sum() >= LOOKS_RIGHT * union:
+                new_id = next_free_label(sheet.labels)
+                sheet.apply(accept(sheet.labels, segmentation.labels, found, new_id))
+                self.effort.accepted += 1
+            else:
+                self._paint(sheet, int(true_id))
+        sheet.regions |= box
+        self.effort.regions += int(box.any((1, 2)).sum()) if truth.ndim == 3 else 1
 
     def _paint(self, sheet: Sheet, true_id: int, where: np.ndarray | None = None) -> None:
         is_seen = sheet.truth.instances == true_id
@@ -150,34 +188,3 @@ class Person:
         view = sheet.regions if z is None else sheet.regions[z]
         view[max(row - half, 0) : row + half + 1, max(column - half, 0) : column + half + 1] = True
         self.effort.regions += 1
-
-    def judge(self, sheet: Sheet, segmentation: Segmentation, doubt: Doubt, may_paint: bool) -> None:
-        """Look at one place that the product proposes: accept it, make it background, or paint the true object."""
-        truth = sheet.truth.instances
-        place = doubt.pixels if doubt.pixels is not None else np.nonzero(segmentation.labels == doubt.label)
-        below = truth[place]
-        counts = np.bincount(below[below > 0]) if (below > 0).any() else np.zeros(1, int)
-        true_id, overlap = int(counts.argmax()), int(counts.max())
-        if overlap < IS_NONE * len(below):
-            edit = (
-                paint_background(sheet.labels, place)
-                if doubt.pixels is not None
-                else delete_predicted(sheet.labels, segmentation.labels, doubt.label)
-            )
-            sheet.apply(edit)
-            # A person sees where background ends.
-            sheet.labels[(truth > 0) & (sheet.labels == BACKGROUND)] = 0
-            self.effort.deleted += 1
-            return
-        iou = overlap / (len(below) + int((truth == true_id).sum()) - overlap)
-        if iou >= LOOKS_RIGHT:
-            new_id = next_free_label(sheet.labels)
-            edit = (
-                paint_object(sheet.labels, place, new_id)
-                if doubt.pixels is not None
-                else accept(sheet.labels, segmentation.labels, doubt.label, new_id)
-            )
-            sheet.apply(edit)
-            self.effort.accepted += 1
-        elif may_paint and not is_object(sheet.labels[truth == true_id]).any():
-            self._paint(sheet, true_id)
