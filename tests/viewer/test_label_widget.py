@@ -144,7 +144,7 @@ def test_annotate_makes_a_layer_in_the_images_place(viewer, panel, blobs, ndim):
     assert (layer.mode, layer.selected_label) == ("paint", 1)
     assert viewer.layers.selection.active == layer
     assert panel.annotation.fill.isHidden() == (ndim == 2)
-    assert "at least 3 more objects and some background" in panel.reason.text()
+    assert "at least 3 more objects, in a Fully annotated area" in panel.reason.text()
 
 
 def test_background_is_grey_and_nothing_else_is(viewer, panel, blobs):
@@ -179,11 +179,11 @@ def test_the_line_counts_and_train_waits_for_enough(viewer, panel, blobs, ndim, 
     layer = panel.annotation.layers.labels
     layer.data_setitem(np.nonzero(truth == 1), 1)
     qtbot.waitUntil(lambda: "1 object ·" in panel.annotation.line.text(), timeout=5000)
-    assert "2 more objects and some background" in panel.reason.text()
+    assert "2 more objects, in a Fully annotated area" in panel.reason.text()
     for identity in (2, 3):
         layer.data_setitem(np.nonzero(truth == identity), identity)
     qtbot.waitUntil(lambda: "3 objects" in panel.annotation.line.text(), timeout=5000)
-    assert panel.reason.text().startswith("Paint some background")
+    assert panel.reason.text().startswith("Draw a Fully annotated rectangle")
     layer.undo()
     qtbot.waitUntil(lambda: "2 objects" in panel.annotation.line.text(), timeout=5000)
     paint_truth(panel, truth)
@@ -258,7 +258,7 @@ def test_a_round_shows_curves_and_the_prediction_under_the_annotation(viewer, pa
     # The next round starts from this one's model, under a name of its own.
     assert panel.settings.start_from() == panel.saved.path
     assert panel.output.path() != panel.saved.path
-    line = "Round 1 · 3 objects in 1 image · 1.2 min · found \u2013 of held-out objects · seeds from 0.70"
+    line = "Round 1 · 3 objects in 1 image · 1.2 min · not scored · seeds from 0.70"
     assert panel.sessions.rounds.text() == line
 
 

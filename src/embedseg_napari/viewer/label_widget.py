@@ -191,6 +191,7 @@ class LabelWidget(TrainingPanel):
             "" if is_active else self.problem(),
             "Train on all that is painted in this session; go on painting meanwhile.",
         )
+        self.next_image.button.setEnabled(self.annotation.layers.image is not None)
         self.sessions.set_training(is_active)
         self.sessions.refresh()
 
@@ -255,7 +256,7 @@ class LabelWidget(TrainingPanel):
     def take_event(self, event: Any) -> None:
         """Show what a training says."""
         if isinstance(event, LabelsUpdated):
-            self.progress.numbers.setText(f"What you painted has joined: {event.n_objects:,} objects now.")
+            self.progress.show_joined(event)
         else:
             super().take_event(event)
 

@@ -70,6 +70,7 @@ class ReviewBox(QWidget):
         )
         self.strokes = StrokeBox(layers, self.predicted)
         self.strokes.edited.connect(self.refresh)
+        layers.changed.connect(self._offer)
         grid = QGridLayout()
         for place, button in enumerate((self.accept, self.delete, self.repaint_button, self.next, self.back)):
             grid.addWidget(button, place // 3, place % 3)
@@ -141,11 +142,15 @@ class ReviewBox(QWidget):
         self.view.forget_objects()
         self.refresh()
 
+    def _offer(self) -> None:
+        """Offer the search where there is an annotation."""
+        self.find.setEnabled(not self.is_searching and self.layers.labels is not None)
+
     def refresh(self) -> None:
         """Say where the review stands."""
         has_queue = self.queue is not None
         is_here = has_queue and self.queue is not None and self.queue.current is not None
-        self.find.setEnabled(not self.is_searching)
+        self._offer()
         if self.is_searching:
             self.line.setText("Segmenting the image and looking for doubtful objects…")
         elif self.queue is not None:
