@@ -19,6 +19,7 @@ import pytest
 
 pytest.importorskip("pyqtgraph")
 
+from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
 from scipy import ndimage
 
@@ -35,7 +36,11 @@ MINUTES = float(os.environ.get("EMBEDSEG_STORY_MINUTES", "0.4"))
 PICTURES = os.environ.get("EMBEDSEG_STORY_PICTURES", "")
 WAIT = 240_000
 NO_KEY, LEFT = Qt.KeyboardModifier.NoModifier, Qt.MouseButton.LeftButton
-STEPS = 12
+SLICE = 60
+"""Pixels of a slice of an object that is not at its end."""
+LEAST_AP = 0.3
+"""At IoU 0.5 after two rounds from a bundled model; 0.58 was measured. Rounds this short find nothing from scratch."""
+STEPS = 16
 """The first round is stopped after so many."""
 AREA = 5
 """About so many objects lie in the area that is annotated first."""
@@ -134,7 +139,9 @@ class Person:
         self.press(Qt.Key.Key_N)
         self.painted[identity] = int(self.labels.selected_label)
         planes = np.flatnonzero((truth == identity).reshape(len(truth), -1).any(1)) if self.ndim == 3 else [0]
-        for z in np.unique(np.linspace(planes[0], planes[-1], n_planes + 2).round().astype(int)[1:-1]):
+        n_planes = n_planes if self.ndim == 3 else 1
+        ends = (planes[0] + 1, planes[-1] - 1) if n_planes > 1 else (planes[len(planes) // 2],) * 2
+        for z in np.unique(np.linspace(*ends, n_planes).round().astype(int)):
             self.look_at(z)
             self.cover(self.seen(truth, z) == identity)
         if self.ndim == 3 and n_planes > 1:
@@ -164,6 +171,7 @@ class Person:
         self.press(key)
         self.drag(self.labels, *way)
         after = self.panel.annotation.layers.array().copy()
+        assert not np.array_equal(after, before), notification_manager.records[-1].message
         self.undo()
         assert np.array_equal(self.panel.annotation.layers.array(), before)
         return after
@@ -202,9 +210,11 @@ class Area:
 
     @classmethod
     def choose(cls, truth: np.ndarray, n: int) -> Area:
-        """Where objects lie well apart, and few are cut by the edge."""
-        counts = [len(np.unique(plane)) - 1 for plane in truth] if truth.ndim == 3 else [n]
-        z = int(np.argmin([abs(count - n) for count in counts]))
+        """Where objects lie well apart, few are cut by the edge, and none is small."""
+        z = 0
+        if truth.ndim == 3:
+            sizes = [np.unique(plane, return_counts=True)[1][1:] for plane in truth]
+            z = min(range(len(truth)), key=lambda z: (abs(len(sizes[z]) - n), -min(sizes[z], default=0)))
         plane = truth[z] if truth.ndim == 3 else truth
         sides = {i: side for i, side in enumerate(ndimage.find_objects(plane), 1) if side}
         middles = np.array([[(side.start + side.stop) / 2 for side in both] for both in sides.values()])
@@ -216,18 +226,20 @@ class Area:
             bottom, right = (min(max(box[axis].stop for box in boxes) + 2, plane.shape[axis] - 1) for axis in (0, 1))
             touched = np.unique(plane[top : bottom + 1, left : right + 1])
             found.append(cls(z, (top, left, bottom, right), tuple(int(i) for i in touched if i)))
-        # Small objects are tedious to paint.
         size = {i: (plane == i).sum() for i in sides}
         return min(found, key=lambda area: (len(area.objects), -min(size[i] for i in area.objects)))
 
-    def planes(self, truth: np.ndarray, n: int) -> list[int]:
-        """Planes where the rectangle touches no other objects."""
+    def planes(self, truth: np.ndarray) -> list[int]:
+        """Two or three planes where the rectangle touches no other objects, and these not at their ends."""
         if truth.ndim == 2:
             return [self.z]
         top, left, bottom, right = self.box
-        inside = truth[:, top : bottom + 1, left : right + 1]
-        good = [z for z, plane in enumerate(inside) if plane.any() and set(np.unique(plane)) <= {0, *self.objects}]
-        return [good[i] for i in np.unique(np.linspace(0, len(good) - 1, n).round().astype(int))]
+        ids, good = np.array(self.objects), []
+        for z, plane in enumerate(truth[:, top : bottom + 1, left : right + 1]):
+            sizes = (plane[None] == ids[:, None, None]).sum((1, 2))
+            if sizes.sum() == (plane > 0).sum() and ((sizes == 0) | (sizes > SLICE)).all() and sizes.any():
+                good.append(z)
+        return sorted({good[0], self.z, good[-1]})
 
 
 def empty_box(plane: np.ndarray) -> tuple[int, int, int, int]:
@@ -285,7 +297,7 @@ def test_from_a_dropped_image_to_a_model(make_napari_viewer_proxy, viewer, qtbot
     truth = truths[0]
     area = Area.choose(truth, AREA)
     me.go_near(area.box)
-    for z in area.planes(truth, 3):
+    for z in area.planes(truth):
         me.draw_rectangle(z, area.box)
     assert "Paint every object in the rectangle" in advice.text()
     me.picture("rectangle")
@@ -390,7 +402,8 @@ def test_from_a_dropped_image_to_a_model(make_napari_viewer_proxy, viewer, qtbot
     me.picture("second-round")
     assert len(panel.keeper.place.rounds) == 2
     assert [line.split(" · ")[0] for line in panel.sessions.rounds.text().splitlines()] == ["Round 1", "Round 2"]
-    print("AP", match(truths[1], panel.review.queue.segmentation.labels)[0].ap, len(losses), losses[:4], losses[-4:])
+    if not is_new:
+        assert match(truths[1], panel.review.queue.segmentation.labels)[0].ap > LEAST_AP
 
     # Back to the first round, and forward by a stroke that nobody saves by hand.
     panel.sessions.rounds_menu.actions()[-1].trigger()
@@ -403,7 +416,7 @@ def test_from_a_dropped_image_to_a_model(make_napari_viewer_proxy, viewer, qtbot
     assert np.array_equal(layers.array(), after_first)
     assert not layers.accepted
     assert layers.n_regions()
-    me.wait_for_doubts() if panel.review.is_searching else None
+    assert not viewer.layers[LABELS].visible
     me.click(panel.review.find)
     me.wait_for_doubts()
     me.press(Qt.Key.Key_J)

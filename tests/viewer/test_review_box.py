@@ -73,7 +73,7 @@ def labels_of(review):
 
 def test_the_prediction_is_shown_and_next_goes_to_the_first_place(viewer, review):
     assert np.array_equal(viewer.layers[LABELS].data, review.truth)
-    assert review.line.text() == "5 places to look at."
+    assert review.line.text() == "5 places to look at, the most doubtful first: press J."
     assert not review.accept.isEnabled()
     review.next.click()
     doubt = review.queue.current

@@ -176,16 +176,16 @@ class AnnotationBox(QWidget):
             return "Press Annotate, then go to a place with about five objects."
         n_regions, n_objects = self.layers.n_regions(), self.counts.n_objects
         is_volume = self.layers.ndim == 3
+        planes = " Paint each on a few planes, then press Fill between planes." if is_volume else ""
         if not n_regions and not n_objects:
             return (
                 "Press Fully annotated and draw a rectangle around about five objects. Then paint each of them: drag "
-                "to fill it, N for the next."
-                + (" Paint each on a few planes, then press Fill between planes." if is_volume else "")
+                f"to fill it, N for the next.{planes}"
             )
         if not n_regions:
             return "Press Fully annotated, draw a rectangle around these objects, and paint every other one in it."
         if n_objects < AREA:
-            return "Paint every object in the rectangle, also those that are cut by its edge; N for the next."
+            return f"Paint every object in the rectangle, also where its edge cuts one; N for the next.{planes}"
         if n_regions < ENOUGH_REGIONS:
             return (
                 "Every object in the rectangle painted? Draw one around an empty place too, then the same "

@@ -89,10 +89,10 @@ class LabelWidget(TrainingPanel):
         self.annotation.image_changed.connect(self._on_image)
         self.annotation.changed.connect(self.update_buttons)
         self.settings.changed.connect(self.update_buttons)
-        self.sessions.resume_wanted.connect(lambda folder: self._do(lambda: self.flow.resume(folder)))
-        self.sessions.round_wanted.connect(lambda number: self._do(lambda: self.flow.restore(number)))
+        self.sessions.resume_wanted.connect(self._resume)
+        self.sessions.round_wanted.connect(self._restore)
         self.sessions.image_wanted.connect(lambda name: self._do(lambda: self.flow.go_to(name)))
-        self.sessions.new_wanted.connect(lambda: self._do(self.flow.close))
+        self.sessions.new_wanted.connect(self._begin_anew)
         self.next_image.wanted.connect(self.find_next_image)
         self.next_image.chosen.connect(self._go_on_with)
         self.preview_on.toggled.connect(self._switch_preview)
@@ -161,6 +161,19 @@ class LabelWidget(TrainingPanel):
         self.sessions.find()
         self.annotation.count()
         return is_done
+
+    def _resume(self, folder: Path) -> None:
+        if self._do(lambda: self.flow.resume(folder)):
+            self.output.suggest(folder.name)
+
+    def _restore(self, number: int) -> None:
+        if self._do(lambda: self.flow.restore(number)):
+            # What was found was found by another model.
+            self.review.clear()
+
+    def _begin_anew(self) -> None:
+        if self._do(self.flow.close):
+            self.review.clear()
 
     def _bind_key(self) -> None:
         if self.annotation.layers.labels is not None:

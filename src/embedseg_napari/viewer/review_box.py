@@ -129,13 +129,14 @@ class ReviewBox(QWidget):
         if self.layers.image != of or self.layers.labels is None or self.layers.frame is None:
             return
         self.queue = queue
+        self.view.previews.hide(HERE)
         self.view.show_objects(queue.segmentation, self.layers.frame)
         self.layers.raise_to_top()
         for key, action in self.actions.items():
             self.layers.add_key(key, action)
 
     def clear(self) -> None:
-        """Forget the objects, for instance where another image is chosen."""
+        """Forget the objects and hide them, for instance where another image is chosen."""
         if self.search is not None:
             self.search.detach()
         self.queue = None
@@ -175,7 +176,9 @@ class ReviewBox(QWidget):
     def _go(self, by: int) -> None:
         assert self.queue is not None
         doubt = self.queue.step(self.layers.array(), by)
-        if doubt is not None:
+        if doubt is None:
+            self.view.previews.hide(HERE)
+        else:
             self._show(doubt)
 
     def _show(self, doubt: Doubt) -> None:

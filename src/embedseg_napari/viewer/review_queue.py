@@ -103,7 +103,7 @@ class ReviewQueue:
         if doubt is None:
             if self.position >= 0 or not n:
                 return "All places were looked at; train on." if n else "Nothing to look at; paint more and train on."
-            return f"{n} places to look at, the most doubtful first: press J."
+            return f"{n} place{'' if n == 1 else 's'} to look at, the most doubtful first: press J."
         found = sorted(doubt.reasons, key=lambda name: -doubt.reasons[name])[:MOST_REASONS]
         words = [WORDS[name] for name in found if doubt.reasons[name] >= LEAST_REASON]
         because = f" ({', '.join(words)})" if words else ""

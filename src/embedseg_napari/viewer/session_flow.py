@@ -155,9 +155,10 @@ class SessionFlow:
             If it cannot be read.
         """
         layer = self.layer_of(name)
-        if layer is None:
-            layer = self._open(name)
-        self.go_to_layer(layer)
+        is_open = layer is not None
+        self.go_to_layer(layer if is_open else self._open(name))
+        if not is_open:
+            self.viewer.reset_view()
 
     def go_to_layer(self, layer: Any) -> None:
         """Bring an image to the front, ready to be painted on.
