@@ -179,3 +179,12 @@ def test_a_model_ranks_what_it_finds(blobs, tiny_model_file):
     queue = drain(find_doubts(tiny_model_file, image[None], np.zeros_like(labels), "cpu", never))
     assert queue.segmentation.labels.shape == labels.shape
     assert [doubt.score for doubt in queue.doubts] == sorted((d.score for d in queue.doubts), reverse=True)
+
+
+def test_a_model_that_does_not_find_what_is_annotated_is_to_be_trained_on(blobs, tiny_model_file):
+    image, labels = blobs(2)
+    queue = drain(find_doubts(tiny_model_file, image[None], labels, "cpu", never))
+    assert (queue.n_annotated, queue.n_found) == (6, 0)
+    assert queue.sentence().startswith("The model finds 0 of 6 annotated objects so far: train on")
+    queue.n_found = 3
+    assert "annotated objects" not in queue.sentence()
