@@ -172,7 +172,7 @@ def train(studio: Studio, ndim: int = 2) -> None:
 
 
 def label(studio: Studio) -> None:
-    """Annotate an area fully, as the panel advises, and train on it from nothing."""
+    """Annotate an area fully, as the panel advises, and train on it from the model that is suggested."""
     panel = studio.panel("Label & Train")
     studio.take("label-empty")
     _, truth = studio.show_data()
@@ -190,7 +190,6 @@ def label(studio: Studio) -> None:
     panel.annotation.layers.show_regions(area)
     panel.annotation.new.click()
     panel.annotation.count()
-    panel.settings.choose_start(None)
     panel.settings.form.set_values({"minutes": studio.seconds / 60})
     panel.settings.form.changed.emit()
     studio.until(lambda: panel.train.isEnabled())
