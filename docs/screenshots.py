@@ -172,7 +172,7 @@ def train(studio: Studio, ndim: int = 2) -> None:
 
 
 def label(studio: Studio) -> None:
-    """Paint a dozen objects and a frame of background as a person would, and train on them from nothing."""
+    """Annotate an area fully, as the panel advises, and train on it from the model that is suggested."""
     panel = studio.panel("Label & Train")
     studio.take("label-empty")
     _, truth = studio.show_data()
@@ -182,15 +182,14 @@ def label(studio: Studio) -> None:
     studio.take("label-ready")
     layer = panel.annotation.layers.labels
     middle = (slice(150, 320), slice(150, 320))
-    for identity in np.unique(true[middle])[1:21]:
+    for identity in np.unique(true[middle])[1:]:
         panel.annotation.new.click()
         layer.data_setitem(np.nonzero(true == identity), layer.selected_label)
-    panel.annotation.background.click()
-    ground = np.zeros(true.shape, bool)
-    ground[middle] = true[middle] == 0
-    layer.data_setitem(np.nonzero(ground), layer.selected_label)
+    area = np.zeros(true.shape, bool)
+    area[middle] = True
+    panel.annotation.layers.show_regions(area)
+    panel.annotation.new.click()
     panel.annotation.count()
-    panel.settings.choose_start(None)
     panel.settings.form.set_values({"minutes": studio.seconds / 60})
     panel.settings.form.changed.emit()
     studio.until(lambda: panel.train.isEnabled())

@@ -144,7 +144,7 @@ def test_annotate_makes_a_layer_in_the_images_place(viewer, panel, blobs, ndim):
     assert (layer.mode, layer.selected_label) == ("paint", 1)
     assert viewer.layers.selection.active == layer
     assert panel.annotation.fill.isHidden() == (ndim == 2)
-    assert "at least 3 more objects and some background" in panel.reason.text()
+    assert "at least 3 more objects, in a Fully annotated area" in panel.reason.text()
 
 
 def test_background_is_grey_and_nothing_else_is(viewer, panel, blobs):
@@ -179,11 +179,11 @@ def test_the_line_counts_and_train_waits_for_enough(viewer, panel, blobs, ndim, 
     layer = panel.annotation.layers.labels
     layer.data_setitem(np.nonzero(truth == 1), 1)
     qtbot.waitUntil(lambda: "1 object ·" in panel.annotation.line.text(), timeout=5000)
-    assert "2 more objects and some background" in panel.reason.text()
+    assert "2 more objects, in a Fully annotated area" in panel.reason.text()
     for identity in (2, 3):
         layer.data_setitem(np.nonzero(truth == identity), identity)
     qtbot.waitUntil(lambda: "3 objects" in panel.annotation.line.text(), timeout=5000)
-    assert panel.reason.text().startswith("Paint some background")
+    assert panel.reason.text().startswith("Draw a Fully annotated rectangle")
     layer.undo()
     qtbot.waitUntil(lambda: "2 objects" in panel.annotation.line.text(), timeout=5000)
     paint_truth(panel, truth)
@@ -258,7 +258,7 @@ def test_a_round_shows_curves_and_the_prediction_under_the_annotation(viewer, pa
     # The next round starts from this one's model, under a name of its own.
     assert panel.settings.start_from() == panel.saved.path
     assert panel.output.path() != panel.saved.path
-    line = "Round 1 · 3 objects in 1 image · 1.2 min · found \u2013 of held-out objects · seeds from 0.70"
+    line = "Round 1 · 3 objects in 1 image · 1.2 min · not scored · seeds from 0.70"
     assert panel.sessions.rounds.text() == line
 
 
@@ -424,3 +424,73 @@ def test_the_train_panel_does_not_take_an_annotation_for_labels(viewer, panel, o
     assert row.labels.layers == []
     truth = viewer.add_labels(np.ones((64, 64), np.int32))
     assert row.labels.layers == [truth]
+
+
+def test_the_selected_image_is_the_one_to_annotate_and_is_seen(viewer, panel, blobs, qtbot):
+    image, _ = blobs(2)
+    below = viewer.add_image(image, name="below")
+    above = viewer.add_image(image, name="above")
+    qtbot.waitUntil(lambda: panel.annotation.layers.image == above)
+    viewer.layers.selection.active = below
+    qtbot.waitUntil(lambda: panel.annotation.layers.image == below)
+    panel.annotation.annotate.click()
+    assert [layer.name for layer in viewer.layers] == ["above", "below", "below annotation"]
+    # While it is annotated, looking at another image does not leave it.
+    viewer.layers.selection.active = above
+    qtbot.wait(10)
+    assert panel.annotation.layers.image == below
+
+
+def test_the_advice_leads_to_areas_that_are_fully_annotated(viewer, panel, blobs, ndim):
+    box = panel.annotation
+    assert box.advice.isHidden()
+    truth = begin(viewer, panel, blobs, ndim)
+    assert "draw a rectangle around about five objects" in box.advice.text()
+    assert ("Fill between planes" in box.advice.text()) == (ndim == 3)
+    layer, areas = box.layers.labels, np.zeros(truth.shape, bool)
+    layer.data_setitem(np.nonzero(truth == 1), 1)
+    box.count()
+    assert "paint every other one in it" in box.advice.text()
+    plane = areas[-1] if ndim == 3 else areas
+    plane[2:9, 2:9] = True
+    box.layers.show_regions(areas)
+    box.count()
+    assert box.advice.text().startswith("Paint every object in the rectangle")
+    for identity in range(2, 6):
+        layer.data_setitem(np.nonzero(truth == identity), identity)
+    box.count()
+    assert "around an empty place" in box.advice.text()
+    plane[20:29, 2:9] = plane[40:49, 2:9] = True
+    box.layers.show_regions(areas)
+    box.count()
+    assert "where the prediction is wrong" in box.advice.text()
+
+
+def test_after_a_rectangle_the_brush_comes_back(viewer, panel, blobs, drag, qtbot):
+    begin(viewer, panel, blobs)
+    viewer.reset_view()
+    layers = panel.annotation.layers
+    panel.annotation.region.click()
+    drag(layers.labels, (10, 10), (20, 30))
+    qtbot.waitUntil(lambda: viewer.layers.selection.active == layers.labels)
+    assert layers.labels.mode == "paint"
+    assert layers.n_regions() == 1
+    assert layers.region_mask()[12:19, 12:29].all()
+    # A polygon takes several clicks: its tool stays.
+    viewer.layers.selection.active = layers.regions
+    layers.regions.mode = "add_polygon"
+    drag(layers.labels, (30, 30), (40, 30))
+    qtbot.wait(10)
+    assert viewer.layers.selection.active == layers.regions
+
+
+def test_models_of_rounds_have_the_sessions_name_and_new_ones_are_counted_on(viewer, panel, blobs, qtbot):
+    paint_truth(panel, begin(viewer, panel, blobs))
+    names = []
+    for _ in range(3):
+        names.append(panel.output.name.text())
+        panel.train.click()
+        finish(panel, qtbot)
+    assert names == ["cells", "cells_2", "cells_3"]
+    panel.sessions.rounds_menu.actions()[-1].trigger()
+    assert panel.settings.start.currentText() == "cells round 1"

@@ -73,7 +73,7 @@ def labels_of(review):
 
 def test_the_prediction_is_shown_and_next_goes_to_the_first_place(viewer, review):
     assert np.array_equal(viewer.layers[LABELS].data, review.truth)
-    assert review.line.text() == "5 places to look at."
+    assert review.line.text() == "5 places to look at, the most doubtful first: press J."
     assert not review.accept.isEnabled()
     review.next.click()
     doubt = review.queue.current
@@ -179,3 +179,12 @@ def test_a_model_ranks_what_it_finds(blobs, tiny_model_file):
     queue = drain(find_doubts(tiny_model_file, image[None], np.zeros_like(labels), "cpu", never))
     assert queue.segmentation.labels.shape == labels.shape
     assert [doubt.score for doubt in queue.doubts] == sorted((d.score for d in queue.doubts), reverse=True)
+
+
+def test_a_model_that_does_not_find_what_is_annotated_is_to_be_trained_on(blobs, tiny_model_file):
+    image, labels = blobs(2)
+    queue = drain(find_doubts(tiny_model_file, image[None], labels, "cpu", never))
+    assert (queue.n_annotated, queue.n_found) == (6, 0)
+    assert queue.sentence().startswith("The model finds 0 of 6 annotated objects so far: train on")
+    queue.n_found = 3
+    assert "annotated objects" not in queue.sentence()

@@ -423,7 +423,7 @@ def test_next_image_goes_where_the_model_is_least_sure(viewer, panel, doubts, qt
     assert len(doubts) == 2
     assert panel.annotation.image.layer().name == "open"
     assert viewer.layers.selection.active == viewer.layers["open annotation"]
-    assert panel.review.line.text() == "1 places to look at."
+    assert panel.review.line.text() == "1 place to look at, the most doubtful first: press J."
     assert "open: doubt 0.50" in panel.next_image.line.text()
     # The results at hand are used: no image is looked at again. The one of the session is opened.
     press(viewer, Qt.Key.Key_J, Qt.KeyboardModifier.ShiftModifier)

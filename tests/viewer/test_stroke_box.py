@@ -190,6 +190,10 @@ def test_objects_of_another_image_are_not_taken(viewer, panel):
     panel.annotation.image.choose(other)
     assert panel.annotation.layers.image == other
     assert panel.review.predicted() is None
+    # They are not seen over it either, but those of the next round are.
+    assert not viewer.layers[LABELS].visible
+    panel.review.view.show_objects(panel.found, panel.annotation.layers.frame)
+    assert viewer.layers[LABELS].visible
 
 
 @pytest.mark.parametrize("is_dragging", [False, True])

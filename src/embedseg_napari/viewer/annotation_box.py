@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 LEAST_OBJECTS = 3
 """Fewer teach a network nothing that holds for others."""
+AREA, ENOUGH_REGIONS = 5, 3
+"""Objects in the first area, and areas in an image, until other advice is given."""
 COUNT_MILLISECONDS = 200
 """After the last stroke, so that counting does not disturb painting."""
 
@@ -58,20 +60,25 @@ class AnnotationBox(QWidget):
         self.annotate = self._button(
             "Annotate",
             "Add a layer to paint on, with the image's place and pixel size. An image of the kind of those annotated "
-            "before joins their session; training learns from all of them.",
+            "before joins their session; training learns from all of them, and a few objects in each of several "
+            "images teach more than many in one.",
             self.annotate_wanted.emit,
         )
         self.new = self._button(
             "New object (N)", "Paint another object: takes the next free label.", self.layers.new_object
         )
         self.background = self._button(
-            "Background (B)", "Paint what is surely no object; objects are not painted over.", self.layers.background
+            "Background (B)",
+            "Paint what is surely no object; objects are not painted over. Also far from objects: a thin rim around "
+            "them does not teach what the rest is. In a Fully annotated area it is not needed.",
+            self.layers.background,
         )
         self.erase = self._button("Erase", "Make pixels unlabelled again.", self.layers.erase)
         self.region = self._button(
             "Fully annotated",
-            "Draw a rectangle (or choose the polygon tool) in which every object is painted: all else in it is "
-            "background. In a volume it counts for the plane it is drawn on.",
+            "Draw a rectangle around about five objects (or choose the polygon tool), and paint every object in it: "
+            "all else in it is background, without painting it. Another around nothing says that there is nothing. In "
+            "a volume it counts for the plane it is drawn on: draw one on several planes.",
             self.layers.draw_region,
         )
         self.fill = self._button(
@@ -79,19 +86,20 @@ class AnnotationBox(QWidget):
             "Paint an object on a few planes; the planes between are filled with the shapes between.",
             self.layers.fill_between,
         )
-        self.line = QLabel()
-        self.line.setWordWrap(True)
+        self.line, self.advice = QLabel(), QLabel()
         row = QHBoxLayout()
         row.addWidget(self.image, 1)
         row.addWidget(self.annotate)
         grid = QGridLayout()
-        for place, button in enumerate((self.new, self.background, self.erase, self.region, self.fill)):
+        for place, button in enumerate((self.region, self.new, self.background, self.erase, self.fill)):
             grid.addWidget(button, place // 2, place % 2)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(row)
         layout.addLayout(grid)
-        layout.addWidget(self.line)
+        for label in (self.line, self.advice):
+            label.setWordWrap(True)
+            layout.addWidget(label)
         self.timer = QTimer(self)
         self.timer.setSingleShot(True)
         self.timer.setInterval(COUNT_MILLISECONDS)
@@ -142,7 +150,9 @@ class AnnotationBox(QWidget):
         for button in (self.new, self.background, self.erase, self.region, self.fill):
             button.setEnabled(is_begun)
         self.fill.setVisible(self.layers.ndim == 3)
-        self.line.setText(self._sentence())
+        for label, text in ((self.line, self._sentence()), (self.advice, self._advice())):
+            label.setText(text)
+            label.setVisible(bool(text))
         self.changed.emit()
 
     def _sentence(self) -> str:
@@ -157,6 +167,32 @@ class AnnotationBox(QWidget):
             number(self.layers.n_regions(), "region"),
         ]
         return " · ".join([*parts, others] if others else parts)
+
+    def _advice(self) -> str:
+        """What to do next; what is painted this way teaches most."""
+        if self.layers.image is None or self.fault:
+            return ""
+        if self.counts is None:
+            return "Press Annotate, then go to a place with about five objects."
+        n_regions, n_objects = self.layers.n_regions(), self.counts.n_objects
+        is_volume = self.layers.ndim == 3
+        planes = " Paint each on a few planes, then press Fill between planes." if is_volume else ""
+        if not n_regions and not n_objects:
+            return (
+                "Press Fully annotated and draw a rectangle around about five objects. Then paint each of them: drag "
+                f"to fill it, N for the next.{planes}"
+            )
+        if not n_regions:
+            return "Press Fully annotated, draw a rectangle around these objects, and paint every other one in it."
+        if n_objects < AREA:
+            return f"Paint every object in the rectangle, also where its edge cuts one; N for the next.{planes}"
+        if n_regions < ENOUGH_REGIONS:
+            return (
+                "Every object in the rectangle painted? Draw one around an empty place too, then the same "
+                + ("on other planes" if is_volume else "elsewhere")
+                + " or in another image. Train whenever you like."
+            )
+        return "Every object in the rectangles painted? Train, and paint on where the prediction is wrong."
 
     def problem(self) -> str:
         """What is missing before a network can learn from the annotation; empty if nothing is."""
@@ -174,10 +210,10 @@ class AnnotationBox(QWidget):
         if self.counts is None and n_images:
             return f"Press Annotate, then paint {wanted or 'some background'}."
         if self.counts is None:
-            return "Press Annotate, then paint at least 3 objects and some background."
+            return "Press Annotate, then paint at least 3 objects in a Fully annotated area."
         if missing:
-            return f"Paint {wanted}." if n_background else f"Paint {wanted} and some background."
-        return "Paint some background, or draw a region that is fully annotated."
+            return f"Paint {wanted}." if n_background else f"Paint {wanted}, in a Fully annotated area."
+        return "Draw a Fully annotated rectangle around them, or paint some background."
 
     def disconnect_viewer(self) -> None:
         """Follow the viewer no longer."""

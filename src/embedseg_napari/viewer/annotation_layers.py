@@ -23,7 +23,7 @@ from embedseg_napari.viewer.layers import RESULT, array_of, is_shown, layer_axes
 from embedseg_napari.viewer.region_outlines import outlines, shapes_mask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Generator, Iterable
 
     from napari.layers import Image, Labels, Shapes
     from napari.viewer import Viewer
@@ -36,6 +36,8 @@ MARK = "embedseg-annotation"
 """Key in a layer's metadata: which image it annotates (its `unique_id`)."""
 BRUSH_SHARE = 40
 """Brushes this many times smaller than the image fit most objects to begin with."""
+DRAWN_BY_DRAG = ("add_rectangle", "add_ellipse")
+"""Tools of a Shapes layer whose shape is there when the button is released."""
 
 
 class AnnotationLayers:
@@ -314,6 +316,7 @@ class AnnotationLayers:
         if is_regions:
             self.regions = layer
             layer.events.data.connect(self._on_change)
+            layer.mouse_drag_callbacks.append(self._on_region_drag)
         else:
             self.labels = layer
             for event in (layer.events.paint, layer.events.labels_update, layer.events.set_data):
@@ -332,6 +335,7 @@ class AnnotationLayers:
             self._end_protection()
         if self.regions is not None:
             self.regions.events.data.disconnect(self._on_change)
+            self.regions.mouse_drag_callbacks.remove(self._on_region_drag)
         for layer in (self.labels, self.regions):
             if layer is not None:
                 for key in ("n", "m", "b", *self._keys):
@@ -352,6 +356,23 @@ class AnnotationLayers:
         if self.protection is not None:
             self.protection.disconnect()
             self.protection = None
+
+    def _on_region_drag(self, layer: Shapes, event: Any) -> Generator[None, None, None]:
+        """What napari runs from the press of a button to its release: when a rectangle is drawn, the brush comes back.
+
+        Whoever goes on with the mouse wants to paint what is in it.
+        """
+        is_drawing = str(layer.mode) in DRAWN_BY_DRAG
+        yield
+        while event.type == "mouse_move":
+            yield
+        if is_drawing:
+            # After napari has finished the shape.
+            QTimer.singleShot(0, self._paint_on)
+
+    def _paint_on(self) -> None:
+        if self.labels is not None and self.viewer.layers.selection.active == self.regions:
+            self.new_object()
 
     def _on_change(self, event: object = None) -> None:
         self.changed.emit()

@@ -89,11 +89,11 @@ class LabelWidget(TrainingPanel):
         self.annotation.image_changed.connect(self._on_image)
         self.annotation.changed.connect(self.update_buttons)
         self.settings.changed.connect(self.update_buttons)
-        self.sessions.resume_wanted.connect(lambda folder: self._do(lambda: self.flow.resume(folder)))
-        self.sessions.round_wanted.connect(lambda number: self._do(lambda: self.flow.restore(number)))
-        self.sessions.undo_wanted.connect(lambda: self._do(self.flow.undo_restore))
+        self.sessions.resume_wanted.connect(self._resume)
+        self.sessions.round_wanted.connect(self._restore)
+        self.sessions.undo_wanted.connect(self._undo_restore)
         self.sessions.image_wanted.connect(lambda name: self._do(lambda: self.flow.go_to(name)))
-        self.sessions.new_wanted.connect(lambda: self._do(self.flow.close))
+        self.sessions.new_wanted.connect(self._begin_anew)
         self.next_image.wanted.connect(self.find_next_image)
         self.next_image.chosen.connect(self._go_on_with)
         self.preview_on.toggled.connect(self._switch_preview)
@@ -163,6 +163,23 @@ class LabelWidget(TrainingPanel):
         self.annotation.count()
         return is_done
 
+    def _resume(self, folder: Path) -> None:
+        if self._do(lambda: self.flow.resume(folder)):
+            self.output.suggest(folder.name)
+
+    def _restore(self, number: int) -> None:
+        if self._do(lambda: self.flow.restore(number)):
+            # What was found was found by another model.
+            self.review.clear()
+
+    def _undo_restore(self) -> None:
+        if self._do(self.flow.undo_restore):
+            self.review.clear()
+
+    def _begin_anew(self) -> None:
+        if self._do(self.flow.close):
+            self.review.clear()
+
     def _bind_key(self) -> None:
         if self.annotation.layers.labels is not None:
             self.annotation.layers.labels.bind_key(KEY, self._on_next_key, overwrite=True)
@@ -192,6 +209,7 @@ class LabelWidget(TrainingPanel):
             "" if is_active else self.problem(),
             "Train on all that is painted in this session; go on painting meanwhile.",
         )
+        self.next_image.button.setEnabled(self.annotation.layers.image is not None)
         self.sessions.set_training(is_active)
         self.sessions.refresh()
 
@@ -256,7 +274,7 @@ class LabelWidget(TrainingPanel):
     def take_event(self, event: Any) -> None:
         """Show what a training says."""
         if isinstance(event, LabelsUpdated):
-            self.progress.numbers.setText(f"What you painted has joined: {event.n_objects:,} objects now.")
+            self.progress.show_joined(event)
         else:
             super().take_event(event)
 

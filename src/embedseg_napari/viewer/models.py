@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import platformdirs
 from psygnal import Signal
 
+from embedseg_napari.core.annotation.session_folder import STATE
 from embedseg_napari.core.data.images import write_atomically
 from embedseg_napari.core.errors import DataError, ModelError
 from embedseg_napari.core.model.bundled import bundled_names, bundled_path
@@ -35,7 +36,10 @@ class KnownModel:
 
     @property
     def name(self) -> str:
-        """What lists show."""
+        """What lists show; models of the rounds of a session are all named 001, 002 and so on."""
+        session = self.path.parent.parent
+        if (session / STATE).is_file():
+            return f"{session.name} round {self.path.stem.lstrip('0')}"
         return self.path.stem if self.path.suffix == SUFFIXES[0] else self.path.name
 
 

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 
 from embedseg_napari.core.events import Message
 from embedseg_napari.viewer.image_ranking import ImageRanking, Looking, Rated, rate_images
+from embedseg_napari.viewer.session_box import short
 from embedseg_napari.viewer.worker import BackgroundRun, report_message, run_in_background
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class NextImage(QWidget):
     def _take(self, event: Any) -> None:
         match event:
             case Looking():
-                self._say(f"Segmenting image {event.number} of {event.n}: {event.name}…")
+                self._say(f"Segmenting image {event.number} of {event.n}: {short(event.name)}…")
             case Rated():
                 self.ranking.add(event)
             case Message():
@@ -106,7 +107,7 @@ class NextImage(QWidget):
             self._say("There is no other image of this kind that was not gone to with this model.")
             return
         self.ranking.seen.add(best.candidate.key)
-        self._say(f"{best.candidate.name}: doubt {best.doubt:.2f}")
+        self._say(f"{short(best.candidate.name)}: doubt {best.doubt:.2f}")
         self.chosen.emit(best)
 
     def _end(self) -> None:

@@ -36,6 +36,8 @@ class PreviewLayers:
         self.viewer = viewer
         self.layers: dict[str, Any] = {}
         self._refused: set[str] = set()
+        self._hidden: set[str] = set()
+        """Hidden by `hide`, not by the user."""
 
     def begin(self) -> None:
         """Get ready for a training: what was taken away in the last one may come again."""
@@ -89,7 +91,18 @@ class PreviewLayers:
         if on_new is not None and shown is not layer:
             on_new(shown)
         self.layers[name] = shown
+        if name in self._hidden:
+            self._hidden.discard(name)
+            shown.visible = True
         return shown
+
+    def hide(self, *names: str) -> None:
+        """Hide some of the layers, or all, until they are put anew: they are not of what is looked at now."""
+        for name in names or tuple(self.layers):
+            layer = self.get(name)
+            if layer is not None and layer.visible:
+                layer.visible = False
+                self._hidden.add(name)
 
     def remove(self) -> None:
         """Take all of them away for now."""

@@ -70,6 +70,7 @@ class ReviewBox(QWidget):
         )
         self.strokes = StrokeBox(layers, self.predicted)
         self.strokes.edited.connect(self.refresh)
+        layers.changed.connect(self._offer)
         grid = QGridLayout()
         for place, button in enumerate((self.accept, self.delete, self.repaint_button, self.next, self.back)):
             grid.addWidget(button, place // 3, place % 3)
@@ -128,24 +129,29 @@ class ReviewBox(QWidget):
         if self.layers.image != of or self.layers.labels is None or self.layers.frame is None:
             return
         self.queue = queue
+        self.view.previews.hide(HERE)
         self.view.show_objects(queue.segmentation, self.layers.frame)
         self.layers.raise_to_top()
         for key, action in self.actions.items():
             self.layers.add_key(key, action)
 
     def clear(self) -> None:
-        """Forget the objects, for instance where another image is chosen."""
+        """Forget the objects and hide them, for instance where another image is chosen."""
         if self.search is not None:
             self.search.detach()
         self.queue = None
         self.view.forget_objects()
         self.refresh()
 
+    def _offer(self) -> None:
+        """Offer the search where there is an annotation."""
+        self.find.setEnabled(not self.is_searching and self.layers.labels is not None)
+
     def refresh(self) -> None:
         """Say where the review stands."""
         has_queue = self.queue is not None
         is_here = has_queue and self.queue is not None and self.queue.current is not None
-        self.find.setEnabled(not self.is_searching)
+        self._offer()
         if self.is_searching:
             self.line.setText("Segmenting the image and looking for doubtful objects…")
         elif self.queue is not None:
@@ -170,7 +176,9 @@ class ReviewBox(QWidget):
     def _go(self, by: int) -> None:
         assert self.queue is not None
         doubt = self.queue.step(self.layers.array(), by)
-        if doubt is not None:
+        if doubt is None:
+            self.view.previews.hide(HERE)
+        else:
             self._show(doubt)
 
     def _show(self, doubt: Doubt) -> None:

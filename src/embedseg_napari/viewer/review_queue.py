@@ -45,6 +45,10 @@ class ReviewQueue:
     doubts: list[Doubt]
     position: int = -1
     """Of the current place; -1 before the first."""
+    n_annotated: int = 0
+    """Objects that were annotated when it was made."""
+    n_found: int = 0
+    """How many of those the model finds."""
 
     @property
     def current(self) -> Doubt | None:
@@ -101,7 +105,14 @@ class ReviewQueue:
         """Where the queue stands."""
         doubt, n = self.current, len(self.doubts)
         if doubt is None:
-            return f"{n} places to look at." if self.position < 0 else "All places were looked at; train on."
+            if self.position >= 0 or not n:
+                return "All places were looked at; train on." if n else "Nothing to look at; paint more and train on."
+            if self.n_found < self.n_annotated / 2:
+                return (
+                    f"The model finds {self.n_found} of {self.n_annotated} annotated objects so far: train on before "
+                    f"looking at the {n} doubtful places (J)."
+                )
+            return f"{n} place{'' if n == 1 else 's'} to look at, the most doubtful first: press J."
         found = sorted(doubt.reasons, key=lambda name: -doubt.reasons[name])[:MOST_REASONS]
         words = [WORDS[name] for name in found if doubt.reasons[name] >= LEAST_REASON]
         because = f" ({', '.join(words)})" if words else ""
@@ -139,6 +150,7 @@ def find_doubts(
     """
     from embedseg_napari.core.annotation.doubt import rank_doubt
     from embedseg_napari.core.annotation.views import disagreeing_views
+    from embedseg_napari.core.evaluation.matching import match
     from embedseg_napari.core.inference.predictor import Predictor
     from embedseg_napari.core.model.model import load_model
 
@@ -147,4 +159,7 @@ def find_doubts(
     segmentation = yield from Predictor(model, model.config.prediction).run(image, axes, should_stop)
     views = disagreeing_views(model, image, axes, N_VIEWS, should_stop=should_stop)
     doubts = rank_doubt(segmentation, views, model.config.object_sizes, annotation=labels, should_stop=should_stop)
-    return ReviewQueue(segmentation, doubts)
+    # Only what is annotated counts: of an object that is painted on some planes, these.
+    annotated = np.where(is_object(labels), labels, 0)
+    known = match(annotated, segmentation.labels, [0.5], ignore=labels == 0)[0]
+    return ReviewQueue(segmentation, doubts, n_annotated=known.tp + known.fn, n_found=known.tp)

@@ -50,6 +50,7 @@ class SessionBox(QWidget):
         self.line.setWordWrap(True)
         self.images = ChoiceBox()
         self.images.setAccessibleName("Images of the session")
+        self.images.setPlaceholderText("Images of this session…")
         self.images.setToolTip("Images of this session; choose one to go on with it. It is opened if it is not.")
         self.names: list[str] = []
         self.rounds = QLabel()
@@ -106,10 +107,10 @@ class SessionBox(QWidget):
         self.again.setVisible(is_offered)
         if is_offered and self.found is not None:
             self.line.setText(
-                f"This image was annotated before: session {_short(self.found.name)}, {_time_of(self.found)}."
+                f"This image was annotated before: session {short(self.found.name)}, {_time_of(self.found)}."
             )
         elif place is not None and place.session is not None:
-            self.line.setText(f"Session {_short(place.folder.name)}: saved at {datetime.now():%H:%M:%S}.")
+            self.line.setText(f"Session {short(place.folder.name)}: saved at {datetime.now():%H:%M:%S}.")
             self.line.setToolTip(str(place.folder))
         else:
             self.line.setText("What you paint is kept in a session, saved every 10 seconds.")
@@ -165,18 +166,18 @@ class SessionBox(QWidget):
 
 def round_line(row: Round) -> str:
     """A round in one line."""
-    found = "\u2013" if row.score is None else f"{100 * row.score:.0f} %"
     parts = [
         f"Round {row.number}",
         f"{number(row.n_objects, 'object')} in {number(row.n_images, 'image')}",
         f"{row.seconds / 60:.1f} min",
-        f"found {found} of held-out objects",
+        "not scored" if row.score is None else f"found {100 * row.score:.0f} % of held-out objects",
     ]
     seeds = row.thresholds.get("seed_threshold")
     return " · ".join(parts if seeds is None else [*parts, f"seeds from {seeds:.2f}"])
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
+    """A name that does not fill the panel."""
     return name if len(name) <= MOST_LETTERS else f"{name[: MOST_LETTERS - 1]}…"
 
 

@@ -178,9 +178,10 @@ class SessionFlow:
             If it cannot be read.
         """
         layer = self.layer_of(name)
-        if layer is None:
-            layer = self._open(name)
-        self.go_to_layer(layer)
+        is_open = layer is not None
+        self.go_to_layer(layer if is_open else self._open(name))
+        if not is_open:
+            self.viewer.reset_view()
 
     def go_to_layer(self, layer: Any) -> None:
         """Bring an image to the front, ready to be painted on.
@@ -194,8 +195,12 @@ class SessionFlow:
         layers = self.box.layers
         if layers.image != layer or self.box.fault:
             raise DataError(self.box.fault or f"{layer.name} is not among the images that can be annotated.")
+        is_new = layers.labels is None and not self.keeper.is_kept()
         self.annotate()
         assert layers.frame is not None
+        if is_new:
+            # Nobody knows it yet: all of it is shown.
+            self.viewer.reset_view()
         size = layers.frame.coordinates(np.asarray([layers.shape], float))[0]
         go_to(self.viewer, layers.labels, (size // 2).tolist(), np.zeros(len(size)).tolist(), size.tolist())
 
@@ -253,6 +258,7 @@ class SessionFlow:
             selection.active = layers.image
         if layers.labels is None:
             return
+        self._uncover()
         keeper, marks = self.keeper, {layer.metadata.get(MARK) for layer in self.viewer.layers}
         keeper.name()
         for layer in self.viewer.layers:
@@ -265,15 +271,31 @@ class SessionFlow:
         if selection.active != layers.regions:
             selection.active = layers.labels
 
+    def _uncover(self) -> None:
+        """Bring the image in front above the others that can be annotated, so that it is seen what is painted on."""
+        layers, image = self.viewer.layers, self.box.layers.image
+        top = max((layers.index(layer) for layer in self.box.image.layers if layer is not None), default=0)
+        if layers.index(image) < top:
+            layers.move(layers.index(image), top + 1)
+
     def follow_selection(self) -> None:
-        """Bring the image to the front whose annotation was selected: nobody paints on what is not in front."""
+        """Bring the image to the front whose annotation was selected: nobody paints on what is not in front.
+
+        As long as nothing is annotated, the image that is selected is the one.
+        """
         active = self.viewer.layers.selection.active
+        if isinstance(active, Image) and self.box.layers.labels is None and not self._is_begun():
+            self.box.image.choose(active)
         if not isinstance(active, Labels) or MARK not in active.metadata:
             return
         for layer in self.viewer.layers:
             if str(layer.unique_id) == active.metadata[MARK] and layer != self.box.layers.image:
                 self.box.image.choose(layer)
                 return
+
+    def _is_begun(self) -> bool:
+        """Whether some image of the viewer is being annotated."""
+        return any(MARK in layer.metadata for layer in self.viewer.layers)
 
     def elsewhere(self) -> tuple[int, int, int]:
         """Annotated images of the session that are not in front, their objects and background pixels."""

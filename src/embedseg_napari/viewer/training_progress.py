@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 from embedseg_napari.viewer.loss_plot import LossPlot
 
 if TYPE_CHECKING:
-    from embedseg_napari.core.events import EpochFinished, Message, StepFinished, TrainingStarted
+    from embedseg_napari.core.events import EpochFinished, LabelsUpdated, Message, StepFinished, TrainingStarted
     from embedseg_napari.viewer.training_output import SavedTraining
 
 
@@ -108,6 +108,12 @@ class TrainingProgress(QWidget):
             f"pixels on {event.device} in {event.precision}."
         )
         self.bar.setRange(0, 1000)
+
+    def show_joined(self, event: LabelsUpdated) -> None:
+        """Say that what was painted meanwhile is learned from; it stays until more joins."""
+        self.status.setText(
+            f"What you painted has joined: learning from {event.n_objects:,} objects in {event.n_images:,} image(s)."
+        )
 
     def show_step(self, event: StepFinished) -> None:
         """Show a step."""

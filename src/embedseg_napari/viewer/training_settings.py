@@ -193,6 +193,8 @@ class OutputPlace(QWidget):
         super().__init__()
         self.folder = models_folder()
         self.is_edited = False
+        self._suggested = ("", "")
+        """The name that was suggested last, without and with its number."""
         self.name = QLineEdit()
         self.name.setToolTip("Name of the model, shown in the lists of models.")
         self.name.setAccessibleName("Name of the model")
@@ -246,11 +248,16 @@ class OutputPlace(QWidget):
         """
         if self.is_edited and not anew:
             return
-        base = re.sub(r"[^\w.-]+", "_", name)[:SUGGESTED_NAME].strip("._") or "model"
+        if name != self._suggested[1]:
+            base = re.sub(r"[^\w.-]+", "_", name)[:SUGGESTED_NAME].strip("._") or "model"
+        else:
+            # The next after one that was suggested is counted on from the same name.
+            base = self._suggested[0]
         name, number = base, 2
         while (self.folder / f"{name}{SUFFIX}").exists() or (self.folder / f"{name}.run").exists():
             name, number = f"{base}_{number}", number + 1
         self.is_edited = self.is_edited and anew
+        self._suggested = base, name
         self.name.setText(name)
         self._show_place()
 

@@ -278,8 +278,9 @@ class TrainingView:
         return whole
 
     def forget_objects(self) -> None:
-        """Take the predicted objects that are shown no longer for those of the image that is looked at."""
+        """Take the predicted objects that are shown no longer for those of the image that is looked at: hide them."""
         self._shown = None
+        self.previews.hide()
 
     def _show_embeddings(self, event: PreviewReady, frame: Frame) -> None:
         objects = self._truths.get(event.name)

@@ -1,0 +1,452 @@
+"""The whole loop of Label & Train on real images, by keys, mouse and buttons alone: the truth only plays the eye.
+
+Paint, train, paint meanwhile, go through what was found, the next image, a second round, back to the first, close,
+resume, segment another image.
+
+EMBEDSEG_STORY_MINUTES sets how long each round trains (default 0.4); EMBEDSEG_STORY_PICTURES names a folder for a
+picture of the window at each station.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pyqtgraph")
+
+from napari.utils.notifications import notification_manager
+from qtpy.QtCore import Qt
+from scipy import ndimage
+
+from embedseg_napari.core.data.images import list_images, read_image
+from embedseg_napari.core.evaluation.matching import match
+from embedseg_napari.viewer.training_view import LABELS, SEEDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(1500)]
+
+MINUTES = float(os.environ.get("EMBEDSEG_STORY_MINUTES", "0.4"))
+PICTURES = os.environ.get("EMBEDSEG_STORY_PICTURES", "")
+WAIT = 240_000
+NO_KEY, LEFT = Qt.KeyboardModifier.NoModifier, Qt.MouseButton.LeftButton
+SLICE = 60
+"""Pixels of a slice of an object that is not at its end."""
+LEAST_AP = 0.3
+"""At IoU 0.5 after two rounds from a bundled model; 0.58 was measured. Rounds this short find nothing from scratch."""
+STEPS = 16
+"""The first round is stopped after so many."""
+AREA = 5
+"""About so many objects lie in the area that is annotated first."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """Images of a data set, and how one looks at them."""
+
+    folder: str
+    names: tuple[str, str, str]
+    """The first, one more, and a third that is only segmented; the beginnings of their names."""
+    spacing: tuple[float, ...]
+
+
+MATERIAL = {
+    2: Material("dsb2018", ("00071198d059ba7f", "05a8f65ebd0b30d3", "05040e2e959c3f56"), (1.0, 1.0)),
+    3: Material("bbbc050", ("Emb02_t301", "Emb03_t301", "Emb05_t301"), (2.18, 1.0, 1.0)),
+}
+
+
+@dataclass
+class Person:
+    """Looks at the window, moves the mouse and presses keys.
+
+    What lies where is known from the truth, as an eye would see it; the product never gets it.
+    """
+
+    viewer: Any
+    qtbot: Any
+    drag: Callable[..., None]
+    ndim: int
+    panel: Any
+    n_pictures: int = 0
+    painted: dict[int, int] = field(default_factory=dict)
+    """By true object: label it was painted with in the image in front."""
+
+    @property
+    def canvas(self):
+        return self.viewer.__wrapped__.window._qt_viewer.canvas.native
+
+    @property
+    def labels(self):
+        return self.panel.annotation.layers.labels
+
+    def picture(self, name: str) -> None:
+        """Keep what the window looks like, if pictures are wanted."""
+        if PICTURES:
+            self.qtbot.wait(300)
+            self.n_pictures += 1
+            path = Path(PICTURES) / f"{self.ndim}d-{self.n_pictures:02d}-{name}.png"
+            self.viewer.screenshot(str(path), canvas_only=False, flash=False)
+
+    def press(self, key: Qt.Key, modifier: Qt.KeyboardModifier = NO_KEY) -> None:
+        """Press a key with the pointer over the canvas."""
+        self.qtbot.keyClick(self.canvas, key, modifier)
+
+    def click(self, button) -> None:
+        """Click a button that can be seen and used."""
+        assert button.isVisible(), button.text()
+        assert button.isEnabled(), f"{button.text()}: {self.panel.reason.text()}"
+        self.qtbot.mouseClick(button, LEFT)
+
+    def look_at(self, z: int) -> None:
+        """Move the slider to a plane."""
+        if self.ndim == 3:
+            self.viewer.dims.set_point(0, z * self.labels.scale[0])
+
+    def go_near(self, area: tuple[int, int, int, int]) -> None:
+        """Move the view to an area, with room around it."""
+        top, left, bottom, right = area
+        y, x = self.labels.scale[-2:]
+        # Since napari 0.9 the camera belongs to the viewer's scene.
+        camera = getattr(self.viewer, "scene", self.viewer).camera
+        camera.center = (0, y * (top + bottom) / 2, x * (left + right) / 2)
+        sides = y * (bottom - top) / self.canvas.height(), x * (right - left) / self.canvas.width()
+        camera.zoom = 0.6 / max(sides)
+
+    def cover(self, mask: np.ndarray) -> None:
+        """Paint a patch (y, x) with the brush in one stroke, row by row and not over its edge."""
+        radius = self.labels.brush_size / 2
+        inside = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+        inside = inside >= min(radius + 0.5, inside.max())
+        way: list[tuple[int, int]] = []
+        rows = np.flatnonzero(inside.any(1))
+        for turn, row in enumerate(sorted({*rows[:: max(1, int(1.4 * radius))], rows[-1]})):
+            columns = np.flatnonzero(inside[row])[[0, -1]][:: -1 if turn % 2 else 1]
+            for column in columns:
+                # A hand does not move less.
+                if not way or abs(row - way[-1][0]) + abs(column - way[-1][1]) >= 2:
+                    way.append((int(row), int(column)))
+        self.drag(self.labels, *way)
+
+    def paint(self, truth: np.ndarray, identity: int, n_planes: int = 4) -> None:
+        """Paint an object: in a volume on some planes, with the planes between filled."""
+        self.press(Qt.Key.Key_N)
+        self.painted[identity] = int(self.labels.selected_label)
+        planes = np.flatnonzero((truth == identity).reshape(len(truth), -1).any(1)) if self.ndim == 3 else [0]
+        n_planes = n_planes if self.ndim == 3 else 1
+        ends = (planes[0] + 1, planes[-1] - 1) if n_planes > 1 else (planes[len(planes) // 2],) * 2
+        for z in np.unique(np.linspace(*ends, n_planes).round().astype(int)):
+            self.look_at(z)
+            self.cover(self.seen(truth, z) == identity)
+        if self.ndim == 3 and n_planes > 1:
+            self.click(self.panel.annotation.fill)
+
+    def seen(self, array: np.ndarray, z: int) -> np.ndarray:
+        """The plane that is displayed."""
+        return array[z] if self.ndim == 3 else array
+
+    def draw_rectangle(self, z: int, box: tuple[int, int, int, int]) -> None:
+        """Draw what is fully annotated; the brush comes back by itself."""
+        self.look_at(z)
+        self.click(self.panel.annotation.region)
+        self.drag(self.labels, box[:2], box[2:])
+        self.qtbot.waitUntil(lambda: self.viewer.layers.selection.active == self.labels)
+        assert self.labels.mode == "paint"
+
+    def overlap(self, truth: np.ndarray, identity: int) -> float:
+        """IoU of a painted object with the true one."""
+        mine, true = self.panel.annotation.layers.array() == self.painted[identity], truth == identity
+        return float((mine & true).sum() / (mine | true).sum())
+
+    def stroke(self, key: Qt.Key, z: int, *way: tuple[int, int]) -> np.ndarray:
+        """Split or merge by a drag of the mouse, then take it back; what was made of the annotation is returned."""
+        before = self.panel.annotation.layers.array().copy()
+        self.look_at(z)
+        self.press(key)
+        self.drag(self.labels, *way)
+        after = self.panel.annotation.layers.array().copy()
+        assert not np.array_equal(after, before), notification_manager.records[-1].message
+        self.undo()
+        assert np.array_equal(self.panel.annotation.layers.array(), before)
+        return after
+
+    def undo(self) -> None:
+        self.press(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+
+    def train(self, minutes: float) -> None:
+        """Set the minutes, press Train and wait until steps are made."""
+        form = self.panel.settings.form
+        form.set_values({"minutes": minutes})
+        form.changed.emit()
+        self.panel.annotation.count()
+        self.click(self.panel.train)
+        self.qtbot.waitUntil(lambda: bool(self.panel.progress.plot.losses), timeout=WAIT)
+
+    def wait_for_round(self) -> None:
+        """Wait until a round has ended and what it found was ranked."""
+        self.qtbot.waitUntil(lambda: not self.panel.is_training, timeout=int(60_000 * MINUTES) + WAIT)
+        self.wait_for_doubts()
+
+    def wait_for_doubts(self) -> None:
+        review = self.panel.review
+        self.qtbot.waitUntil(lambda: review.queue is not None and not review.is_searching, timeout=WAIT)
+
+
+@dataclass(frozen=True)
+class Area:
+    """A rectangle in a plane with about as many objects as wanted."""
+
+    z: int
+    box: tuple[int, int, int, int]
+    """Top, left, bottom, right: the last pixels inside."""
+    objects: tuple[int, ...]
+    """All that it touches."""
+
+    @classmethod
+    def choose(cls, truth: np.ndarray, n: int) -> Area:
+        """Where objects lie well apart, few are cut by the edge, and none is small."""
+        z = 0
+        if truth.ndim == 3:
+            sizes = [np.unique(plane, return_counts=True)[1][1:] for plane in truth]
+            z = min(range(len(truth)), key=lambda z: (abs(len(sizes[z]) - n), -min(sizes[z], default=0)))
+        plane = truth[z] if truth.ndim == 3 else truth
+        sides = {i: side for i, side in enumerate(ndimage.find_objects(plane), 1) if side}
+        middles = np.array([[(side.start + side.stop) / 2 for side in both] for both in sides.values()])
+        found = []
+        for middle in middles:
+            near = np.argsort(((middles - middle) ** 2).sum(1))[:n]
+            boxes = [list(sides.values())[i] for i in near]
+            top, left = (max(min(box[axis].start for box in boxes) - 3, 0) for axis in (0, 1))
+            bottom, right = (min(max(box[axis].stop for box in boxes) + 2, plane.shape[axis] - 1) for axis in (0, 1))
+            touched = np.unique(plane[top : bottom + 1, left : right + 1])
+            found.append(cls(z, (top, left, bottom, right), tuple(int(i) for i in touched if i)))
+        size = {i: (plane == i).sum() for i in sides}
+        return min(found, key=lambda area: (len(area.objects), -min(size[i] for i in area.objects)))
+
+    def planes(self, truth: np.ndarray) -> list[int]:
+        """Two or three planes where the rectangle touches no other objects, and these not at their ends."""
+        if truth.ndim == 2:
+            return [self.z]
+        top, left, bottom, right = self.box
+        ids, good = np.array(self.objects), []
+        for z, plane in enumerate(truth[:, top : bottom + 1, left : right + 1]):
+            sizes = (plane[None] == ids[:, None, None]).sum((1, 2))
+            if sizes.sum() == (plane > 0).sum() and ((sizes == 0) | (sizes > SLICE)).all() and sizes.any():
+                good.append(z)
+        return sorted({good[0], self.z, good[-1]})
+
+
+def empty_box(plane: np.ndarray) -> tuple[int, int, int, int]:
+    """The largest square (top, left, bottom, right) in which there is nothing."""
+    room = ndimage.distance_transform_cdt(np.pad(plane == 0, 1), "chessboard")[1:-1, 1:-1]
+    y, x = np.unravel_index(room.argmax(), room.shape)
+    half = int(room.max()) - 3
+    return int(y) - half, int(x) - half, int(y) + half, int(x) + half
+
+
+@pytest.fixture
+def viewer(make_napari_viewer_proxy, monkeypatch, tmp_path):
+    """A viewer whose window is seen."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    return open_window(make_napari_viewer_proxy)
+
+
+def open_window(make):
+    viewer = make(show=True)
+    viewer.__wrapped__.window._qt_window.resize(1400, 1000)
+    return viewer
+
+
+@pytest.fixture(params=MATERIAL, ids=lambda n: f"{n}D")
+def ndim(request):
+    return request.param
+
+
+def open_panel(viewer, name: str):
+    return viewer.window.add_plugin_dock_widget("embedseg-napari", f"EmbedSeg: {name}")[1]
+
+
+def test_from_a_dropped_image_to_a_model(make_napari_viewer_proxy, viewer, qtbot, drag, ndim, shared_data):
+    material = MATERIAL[ndim]
+    folder = shared_data(material.folder) / "train"
+    files = [next(p for p in list_images(folder / "images") if p.name.startswith(name)) for name in material.names]
+    truths = [read_image(folder / "masks" / path.name).array for path in files]
+    place = {"scale": material.spacing, "units": ("um",) * ndim}
+
+    # Two images are dropped; the one on top is annotated.
+    panel = open_panel(viewer, "Label & Train")
+    me = Person(viewer, qtbot, drag, ndim, panel)
+    me.picture("empty")
+    assert "Open an image" in panel.reason.text()
+    for path in reversed(files[:2]):
+        (image,) = viewer.open(path, plugin="napari", **place)
+    viewer.reset_view()
+    qtbot.waitUntil(lambda: panel.annotation.layers.image == image)
+    me.picture("opened")
+    me.click(panel.annotation.annotate)
+    layers, advice = panel.annotation.layers, panel.annotation.advice
+    assert "draw a rectangle around about five objects" in advice.text()
+
+    # An area, all objects in it, and an empty place.
+    truth = truths[0]
+    area = Area.choose(truth, AREA)
+    me.go_near(area.box)
+    for z in area.planes(truth):
+        me.draw_rectangle(z, area.box)
+    assert "Paint every object in the rectangle" in advice.text()
+    me.picture("rectangle")
+    for one in area.objects:
+        me.paint(truth, one)
+    assert np.median([me.overlap(truth, one) for one in area.objects]) > 0.6
+    empty = empty_box(me.seen(truth, area.z))
+    me.go_near(empty)
+    me.draw_rectangle(area.z, empty)
+    me.go_near(area.box)
+    panel.annotation.count()
+    me.picture("painted")
+    assert panel.annotation.counts.n_objects == len(area.objects)
+
+    # One more while it trains; it joins, and the prediction is seen below what is painted.
+    # Epochs as short as the round, for strokes join at the next.
+    panel.settings.more.set_values({"steps_per_epoch": 4})
+    is_new = panel.settings.start_from() is None
+    me.train(10.0)
+    me.picture("training")
+    more = next(int(i) for i in np.unique(truth) if i and i not in area.objects)
+    me.paint(truth, more, n_planes=1)
+    n_objects = len(area.objects) + 1
+    joined = f"What you painted has joined: learning from {n_objects} objects"
+    qtbot.waitUntil(lambda: panel.progress.status.text().startswith(joined), timeout=WAIT)
+    qtbot.waitUntil(lambda: {LABELS, SEEDS} <= {layer.name for layer in viewer.layers}, timeout=WAIT)
+    losses = panel.progress.plot.losses
+    qtbot.waitUntil(lambda: len(losses) >= STEPS, timeout=WAIT)
+    names = [layer.name for layer in viewer.layers]
+    assert names.index(LABELS) < names.index(me.labels.name)
+    assert viewer.layers.selection.active == me.labels
+    me.picture("joined")
+    me.click(panel.stop)
+    me.wait_for_round()
+    me.picture("round")
+    assert not is_new or np.mean(losses[-4:]) < np.mean(losses[:4])
+    assert len(panel.keeper.place.rounds) == 1
+    first_model, after_first = panel.settings.start_from(), layers.array().copy()
+    assert panel.saved.path == first_model
+
+    # Through the queue by keys.
+    queue = panel.review.queue
+    assert f"{len(queue.doubts)} " in panel.review.line.text()
+    assert is_new or "press J" in panel.review.line.text()
+    me.press(Qt.Key.Key_J)
+    me.picture("doubt")
+    assert panel.review.line.text().split()[1] == "1"
+    if ndim == 3:
+        assert viewer.dims.current_step[0] == round(queue.current.center[0])
+    me.press(Qt.Key.Key_A)
+    (accepted,) = layers.accepted
+    assert accepted == n_objects + 1
+    before = panel.annotation.layers.counts().background_pixels
+    me.press(Qt.Key.Key_D)
+    assert panel.annotation.layers.counts().background_pixels > before
+    me.press(Qt.Key.Key_R)
+    opened = int(me.labels.selected_label)
+    n_pixels = (layers.array() == opened).sum()
+    assert n_pixels
+    doubt = queue.current
+    spot = tuple(int(side.start) for side in doubt.box)[-2:]
+    me.drag(me.labels, spot)
+    me.picture("repainted")
+    assert (layers.array() == opened).sum() > n_pixels
+    me.undo()
+    assert (layers.array() == opened).sum() == n_pixels
+
+    # Strokes over what was painted by hand.
+    me.go_near(area.box)
+    one, other = area.objects[:2]
+    plane = me.seen(truth, area.z)
+    (rows, columns), (y, x) = ndimage.find_objects(plane)[one - 1], ndimage.center_of_mass(plane == other)
+    middle = (rows.start + rows.stop) // 2, (columns.start + columns.stop) // 2
+    parts = me.stroke(Qt.Key.Key_S, area.z, (middle[0], columns.start - 2), (middle[0], columns.stop + 2))
+    assert len(np.unique(parts[layers.array() == me.painted[one]])) == 2
+    merged = me.stroke(Qt.Key.Key_G, area.z, middle, (round(y), round(x)))
+    assert len(np.unique(merged[np.isin(layers.array(), [me.painted[one], me.painted[other]])])) == 1
+
+    # The next image joins the session; an area by background strokes this time.
+    me.press(Qt.Key.Key_J, Qt.KeyboardModifier.ShiftModifier)
+    qtbot.waitUntil(lambda: layers.image.name == files[1].stem, timeout=WAIT)
+    me.wait_for_doubts()
+    me.picture("next-image")
+    me.painted.clear()
+    second = Area.choose(truths[1], 3)
+    me.go_near(second.box)
+    for one in second.objects:
+        me.paint(truths[1], one, n_planes=2)
+    empty = empty_box(me.seen(truths[1], second.z))
+    me.go_near(empty)
+    me.look_at(second.z)
+    me.press(Qt.Key.Key_B)
+    me.drag(me.labels, empty[:2], empty[2:])
+    panel.annotation.count()
+    assert panel.annotation.counts.background_pixels
+    me.picture("second-image")
+
+    # The second round starts from the first.
+    assert panel.settings.start_from() == first_model
+    me.train(MINUTES)
+    assert panel.job.request.start_from == str(first_model)
+    me.wait_for_round()
+    me.picture("second-round")
+    assert len(panel.keeper.place.rounds) == 2
+    assert [line.split(" · ")[0] for line in panel.sessions.rounds.text().splitlines()] == ["Round 1", "Round 2"]
+    if not is_new:
+        assert match(truths[1], panel.review.queue.segmentation.labels)[0].ap > LEAST_AP
+
+    # Back to the first round, and forward by a stroke that nobody saves by hand.
+    panel.sessions.rounds_menu.actions()[-1].trigger()
+    me.picture("back")
+    assert panel.settings.start_from().parent != first_model.parent
+    row = panel.sessions.names.index(files[0].stem)
+    panel.sessions.images.setCurrentIndex(row)
+    panel.sessions.images.activated.emit(row)
+    me.picture("back-first-image")
+    assert np.array_equal(layers.array(), after_first)
+    assert not layers.accepted
+    assert layers.n_regions()
+    assert not viewer.layers[LABELS].visible
+    me.click(panel.review.find)
+    me.wait_for_doubts()
+    me.press(Qt.Key.Key_J)
+    me.press(Qt.Key.Key_A)
+    kept, accepted = layers.array().copy(), layers.accepted
+    assert accepted
+    viewer.close()
+
+    # Another day.
+    again = open_window(make_napari_viewer_proxy)
+    panel = me.panel = open_panel(again, "Label & Train")
+    me.viewer = again
+    panel.sessions.list_sessions()
+    panel.sessions.sessions_menu.actions()[0].trigger()
+    me.picture("resumed")
+    layers = panel.annotation.layers
+    assert layers.image.name == files[0].stem
+    assert np.array_equal(layers.array(), kept)
+    assert layers.accepted == accepted
+    assert len(panel.keeper.place.rounds) == 2
+
+    # The last round's model on an image that nobody annotated.
+    model = panel.keeper.place.session.model_path(2)
+    (image,) = again.open(files[2], plugin="napari", **place)
+    segment = open_panel(again, "Segment")
+    segment.image.layer_box.choose(image)
+    segment.model.choose(model)
+    qtbot.mouseClick(segment.run_button, LEFT)
+    qtbot.waitUntil(lambda: segment.current is None, timeout=WAIT)
+    me.picture("segmented")
+    assert segment.results.labels.data.shape == truths[2].shape
+    assert segment.results.labels.data.max() > 0
