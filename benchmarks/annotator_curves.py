@@ -67,7 +67,7 @@ def draw(rows: list[dict], folder: Path) -> None:
 
     kinds = sorted({kind_of(row) for row in rows})
     colors = dict(zip(kinds, plt.get_cmap("tab10").colors, strict=False))
-    figure, axes = plt.subplots(1, 3, figsize=(12, 3.6), sharey=True, layout="constrained")
+    figure, axes = plt.subplots(1, 3, figsize=(13, 3.6), sharey=True, layout="constrained")
     for axis, (name, label) in zip(axes, LABELS.items(), strict=True):
         lines = defaultdict(list)
         for row in last_rounds(rows) if name == "painted" else rows:
@@ -88,9 +88,13 @@ def draw(rows: list[dict], folder: Path) -> None:
         axis.grid(alpha=0.3)
         if name != "minutes":
             axis.set_xscale("log")
+            axis.xaxis.set_major_formatter("{x:g}")
+            axis.xaxis.set_minor_formatter("")
+            axis.set_xticks([5, 10, 20, 50] if name == "painted" else [5, 10, 20, 50, 100, 200])
     axes[0].set_ylim(0, 1)
     axes[0].set_ylabel("AP at IoU 0.5, other images")
-    axes[0].legend(fontsize=7, loc="lower right")
+    handles, names = axes[0].get_legend_handles_labels()
+    figure.legend(handles, names, fontsize=8, loc="outside right upper")
     figure.savefig(folder / "annotator.png", dpi=110)
 
 
