@@ -72,9 +72,11 @@ def _training(training: dict[str, Any]) -> str:
     if isinstance(training.get("seconds"), int | float):
         parts.append(duration(training["seconds"]))
     if training.get("best_score") is not None:
-        parts.append(
-            f"mean AP {training['best_score']:.3f} on {count(training.get('n_validation_images', 0), 'held-out image')}"
-        )
+        score, objects = training["best_score"], training.get("n_held_out_objects", 0)
+        if objects:
+            parts.append(f"{100 * score:.0f} % of {count(objects, 'held-out object')} found (mean over IoU 0.5 to 0.9)")
+        else:
+            parts.append(f"mean AP {score:.3f} on {count(training.get('n_validation_images', 0), 'held-out image')}")
     if training.get("started_from"):
         parts.append(f"from {training['started_from']}")
     return ", ".join(parts)
