@@ -143,8 +143,10 @@ class Trainer:
                     stopped = True
                 else:
                     yield row
-            if stopped or progress >= 1.0:
+            if stopped or (progress >= 1.0 and run.state.step > 0):
                 break
+            # However short the time was: a model that has learned nothing at all is of no use.
+            progress = min(progress, 0.99)
             if run.starts_epoch():
                 examples = self._new_labels()
                 if examples:
