@@ -145,13 +145,12 @@ class Trainer:
                     yield row
             if stopped or (progress >= 1.0 and run.state.step > 0):
                 break
-            # However short the time was: a model that has learned nothing at all is of no use.
-            progress = min(progress, 0.99)
             if run.starts_epoch():
                 examples = self._new_labels()
                 if examples:
                     yield run.take_up_labels(examples)
-            yield run.step(progress)
+            # However short the time was: a model that has learned nothing at all is of no use.
+            yield run.step(progress if progress < 1.0 else 0.0)
             progress, stopped = run.progress(should_stop)
             yield from run.between_steps(self.preview)
         return (yield from run.finish(stopped))
