@@ -4,7 +4,8 @@
 intermediate arrays that PyTorch would go through: several times quicker. Axes z, y, x are rows of ``(ndim, pixels)``
 arrays; the pixels of all crops of a batch stand in one line.
 
-Importing this module compiles it, or loads it from numba's cache.
+Importing this module compiles it, or loads it from numba's cache, which does not notice when constants of other modules
+change: those are handed over.
 """
 
 from __future__ import annotations
@@ -15,9 +16,6 @@ import numpy as np
 from numba import types
 
 from embedseg_napari.core.compilation import F4, F8, I4, I8, U1, array, compiled, given
-
-MAX_EXPONENT = 60.0
-"""Bound on 10 s: exp(60) times the largest squared distance still fits float32, so nothing becomes NaN."""
 
 
 @compiled(types.void(given(I4), given(U1), I8, I8, array(I8, 2), array(U1)))
@@ -63,15 +61,17 @@ def group(instance, pixel, first, grouped):  # type: ignore[no-untyped-def]
 
 @compiled(
     types.void(
-        given(F4, 2), given(F4, 2), given(I8), given(I4), given(F8, 2), F8,
+        given(F4, 2), given(F4, 2), given(I8), given(I4), given(F8, 2), F8, F8,
         array(F8, 2), array(F8, 2), array(F8), array(F8),
     )
 )  # fmt: skip
-def measure(embedding, sigma, first, pixel, center, negligible, mean, precision, variance, reach):  # type: ignore[no-untyped-def]
+def measure(  # type: ignore[no-untyped-def]
+    embedding, sigma, first, pixel, center, negligible, most, mean, precision, variance, reach
+):  # fmt: skip
     """Of each instance its mean sigma, its precision exp(10 s), its sum of squared deviations, and its reach.
 
     Beyond the reach, a squared distance in units of the bandwidth, pixels outside have a smaller error than every
-    member, and so weight zero; a phi below `negligible` is left out, too.
+    member, and so weight zero; a phi below `negligible` is left out, too. `most` bounds 10 s.
     """
     ndim = embedding.shape[0]
     for k in range(first.shape[0] - 1):
@@ -82,7 +82,7 @@ def measure(embedding, sigma, first, pixel, center, negligible, mean, precision,
             for at in range(first[k], first[k + 1]):
                 total += sigma[axis, pixel[at]]
             mean[axis, k] = total / n
-            precision[axis, k] = math.exp(min(max(10.0 * total / n, -MAX_EXPONENT), MAX_EXPONENT))
+            precision[axis, k] = math.exp(min(max(10.0 * total / n, -most), most))
             for at in range(first[k], first[k + 1]):
                 variance[k] += (sigma[axis, pixel[at]] - mean[axis, k]) ** 2
         nearest = np.inf
@@ -206,13 +206,14 @@ def collect(  # type: ignore[no-untyped-def]
 @compiled(
     types.void(
         I8, I8, given(F4, 2), given(F4, 2), given(F4), given(I8), given(F8, 2), given(F8, 2), given(F8, 2),
-        given(I8), given(I4), given(F4), given(F4), given(I8), given(F8), given(F8), F8, F8, F8,
+        given(I8), given(I4), given(F4), given(F4), given(I8), given(F8), given(F8), F8, F8, F8, F8,
         array(F4, 2), array(F4, 2), array(F4), array(F8), array(F8),
     )
 )  # fmt: skip
 def go_back(  # type: ignore[no-untyped-def]
     lowest, highest, embedding, sigma, seed, first, center, mean, precision,
-    pair_first, pair_pixel, pair_phi, pair_error, ranks, share, seed_weight, hinge_weight, variance_weight, foreground,
+    pair_first, pair_pixel, pair_phi, pair_error, ranks, share, seed_weight,
+    hinge_weight, variance_weight, foreground, most,
     to_embedding, to_sigma, to_seed, hinge, seed_error,
 ):  # fmt: skip
     """Lovasz hinge and squared seed error of those instances, and the gradients of the weighted sum of all terms.
@@ -259,7 +260,7 @@ def go_back(  # type: ignore[no-untyped-def]
         seed_error[k] = errors
         for axis in range(ndim):
             to_mean = 0.0
-            if abs(10.0 * mean[axis, k]) < MAX_EXPONENT:
+            if abs(10.0 * mean[axis, k]) < most:
                 to_mean = 10.0 * precision[axis, k] * to_precision[axis] / n
             for place in range(begin, begin + n):
                 p = pair_pixel[place]

@@ -12,15 +12,13 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from embedseg_napari.core.losses import kernel
+from embedseg_napari.core.losses.limits import CELLS_PER_REACH, MAX_CELLS, MAX_EXPONENT, NEGLIGIBLE_PHI
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
-
-CELLS_PER_REACH = 3
-MAX_CELLS = 1 << 22
 
 
 class Instances(NamedTuple):
@@ -106,7 +104,7 @@ class LossOnCPU(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, raw: Tensor, instances: Instances, step: Sequence[float], n_pixels: NDArray[np.float64],
-        weights: Weights, negligible: float,
+        weights: Weights,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
         """Compute the terms and, with them, the gradient.
 
@@ -124,8 +122,6 @@ class LossOnCPU(torch.autograd.Function):
             Pixels of each crop that count.
         weights : Weights
             Of the terms.
-        negligible : float
-            Pixels outside an instance with a smaller phi are left out.
         """
         n_crops, n_channels, *shape = raw.shape
         ndim = len(shape)
@@ -143,7 +139,7 @@ class LossOnCPU(torch.autograd.Function):
             ctx.gradient = torch.zeros_like(raw)
             return (torch.full((), math.nan),) * 4
         hinge, variance, seed_error = _instances(
-            embedding, lines[ndim : 2 * ndim].numpy(), seed.numpy(), instances, n_pixels, weights, negligible, gradient
+            embedding, lines[ndim : 2 * ndim].numpy(), seed.numpy(), instances, n_pixels, weights, gradient
         )
         share = _shares(instances.crop, n_crops)
         n = np.diff(instances.first)
@@ -170,7 +166,7 @@ class LossOnCPU(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, to_total: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         """Scale the gradient that is there already."""
-        return to_total * ctx.gradient, None, None, None, None, None
+        return to_total * ctx.gradient, None, None, None, None
 
 
 def _shares(crop: NDArray[np.int32], n_crops: int) -> NDArray[np.float64]:
@@ -186,7 +182,6 @@ def _instances(
     instances: Instances,
     n_pixels: NDArray[np.float64],
     weights: Weights,
-    negligible: float,
     gradient: NDArray[np.float32],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Hinge, squared deviations and seed errors of each instance; adds to the gradient."""
@@ -195,7 +190,9 @@ def _instances(
     first, pixel, center = instances.first, instances.pixel, instances.center
     mean, precision = np.empty((2, ndim, k))
     variance, reach, hinge, seed_error = np.empty((4, k))
-    kernel.measure(embedding, sigma, first, pixel, center, negligible, mean, precision, variance, reach)
+    kernel.measure(
+        embedding, sigma, first, pixel, center, NEGLIGIBLE_PHI, MAX_EXPONENT, mean, precision, variance, reach
+    )
 
     low, cell, cells = _cells(embedding, center, precision, reach, n_crops)
     start = np.empty(n_crops * int(cells.prod()) + 2, np.int64)
@@ -218,7 +215,7 @@ def _instances(
             ranks[begin:end] = np.argsort(pairs[2][begin:end])[::-1]
         kernel.go_back(
             lowest, highest, embedding, sigma, seed, first, center, mean, precision, pair_first, *pairs, ranks,
-            share, seed_weight, weights.instance, weights.variance, weights.foreground,
+            share, seed_weight, weights.instance, weights.variance, weights.foreground, MAX_EXPONENT,
             gradient[:ndim], gradient[ndim : 2 * ndim], gradient[-1], hinge, seed_error,
         )  # fmt: skip
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
+from embedseg_napari.core.losses.limits import CELLS_PER_REACH, MAX_CELLS, MAX_EXPONENT, NEGLIGIBLE_PHI
 from embedseg_napari.core.losses.lovasz import argsort, lovasz_weights
 
 if TYPE_CHECKING:
@@ -21,15 +22,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-NEGLIGIBLE_PHI = 1e-4
-"""Pixels outside an instance with a smaller phi are left out; they change its loss by less than 2e-4 times the share of
-its members whose phi is above 1 - 1e-4."""
-MAX_EXPONENT = 60.0
-"""Bound on 10 s: exp(60) times the largest squared distance still fits float32, so nothing becomes NaN."""
 LARGE_ID = 1 << 16
 """Ids below this are counted in a table."""
-CELLS_PER_REACH = 3
-MAX_CELLS = 1 << 22
 
 
 class LossTerms(NamedTuple):
@@ -212,7 +206,7 @@ def _on_cpu(
         return None
     n_pixels = np.maximum(seen.reshape(n_crops, -1).sum(1), 1).astype(np.float64)
     factors = Weights(*weights, foreground_weight)
-    return LossTerms(*LossOnCPU.apply(raw, truth, step, n_pixels, factors, NEGLIGIBLE_PHI))  # type: ignore[no-untyped-call]
+    return LossTerms(*LossOnCPU.apply(raw, truth, step, n_pixels, factors))  # type: ignore[no-untyped-call]
 
 
 def _instance_term(

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from embedseg_napari.core.config import TrainingConfig
     from embedseg_napari.core.data.pairs import Example
 
+MOST_TELLING = 10
+"""Annotated images whose objects a seed threshold shall reach."""
+
 
 class Annotations:
     """Images to train on and to validate on, known by their names.
@@ -53,6 +56,12 @@ class Annotations:
     def n_held_out(self) -> int:
         """Objects held out."""
         return sum(len(ids) for ids in self.held_out)
+
+    @property
+    def telling(self) -> list[Example]:
+        """Images whose objects tell which seed threshold the network reaches; empty where that is not wanted."""
+        is_wanted = self.config.reached_seeds and not self.validation
+        return self.annotated[:MOST_TELLING] if is_wanted else []
 
     def validator(self) -> Validator:
         """What scores the network: on whole images if there are any, else on the objects held out."""

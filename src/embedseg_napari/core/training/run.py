@@ -13,10 +13,8 @@ import torch
 
 from embedseg_napari.core.data.crops import CropSampler
 from embedseg_napari.core.data.normalization import normalize
-from embedseg_napari.core.data.sparse import known_instances
 from embedseg_napari.core.device import is_out_of_memory
 from embedseg_napari.core.errors import ComputeError
-from embedseg_napari.core.evaluation.thresholds import reached_seed_threshold
 from embedseg_napari.core.events import (
     CheckpointSaved,
     EpochFinished,
@@ -41,12 +39,13 @@ from embedseg_napari.core.training.gradients import Gradients, memory_format
 from embedseg_napari.core.training.result import TrainingResult
 from embedseg_napari.core.training.schedule import Clock, Schedule
 from embedseg_napari.core.training.setup import first_network, launch_fabric, make_optimizer
+from embedseg_napari.core.training.validation import with_reached_seeds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
-    from embedseg_napari.core.config import PredictionConfig, TrainingConfig
+    from embedseg_napari.core.config import TrainingConfig
     from embedseg_napari.core.data.pairs import Example
     from embedseg_napari.core.events import TrainingEvent
     from embedseg_napari.core.training.annotations import Annotations
@@ -58,8 +57,6 @@ VALIDATION_SHARE = 0.05
 PREVIEW_SHARE = 0.1
 PREVIEW_SECONDS = 3.0
 CHECKPOINT_SECONDS = 20.0
-MOST_LOOKED_AT = 10
-"""Annotated images whose objects a seed threshold shall reach."""
 
 
 class TrainingRun:
@@ -124,17 +121,17 @@ class TrainingRun:
 
     def begin(self) -> TrainingStarted:
         """Say what was found and decided."""
-        scored, looked_at = self.validator.examples, self._looked_at()
-        if (scored or looked_at) and self.config.epochs is None:
+        scored, telling = self.validator.examples, self.annotations.telling
+        if (scored or telling) and self.config.epochs is None:
             # One image tells how long validation will take, and so how much of the budget to keep for the end.
-            first, axes, model = (scored or looked_at)[0].image, self.model_config.axes, self.model()
+            first, axes, model = (scored or telling)[0].image, self.model_config.axes, self.model()
             # The first pass, and the first objects, also load and compile what later ones find ready.
             model.predict(first, axes, precision=self.plan.precision)
             before = time.monotonic()
             model.embed(first, axes, precision=self.plan.precision)
             each = time.monotonic() - before
             self._keep_time_for_the_end(each * len(scored))
-            self.schedule.reserve += each * len(looked_at)
+            self.schedule.reserve += each * len(telling)
         return TrainingStarted(
             n_images=len(self.annotations.training),
             n_validation_images=len(self.annotations.validation),
@@ -369,28 +366,14 @@ class TrainingRun:
             prediction, message = self.validator.choose_prediction(model, prediction, self.plan.precision)
             if message is not None:
                 yield message
-        if self._looked_at():
-            prediction = self._with_reached_seeds(model, prediction)
+        if self.annotations.telling:
+            prediction = with_reached_seeds(model, self.annotations.telling, prediction, self.plan.precision)
         model.config = self.model_config.model_copy(
             update={"prediction": prediction, "history": tuple(self.state.history), "training": self._record()}
         )
         history = tuple(EpochFinished(**row) for row in self.state.history)
         yield TrainingFinished(stopped, self.state.best_score)
         return TrainingResult(model, history, self.state.best_score, stopped, None)
-
-    def _looked_at(self) -> list[Example]:
-        """Images that tell how sure the network is of what it was shown."""
-        is_wanted = self.config.reached_seeds and not self.annotations.validation
-        return self.annotations.annotated[:MOST_LOOKED_AT] if is_wanted else []
-
-    def _with_reached_seeds(self, model: Model, prediction: PredictionConfig) -> PredictionConfig:
-        axes, precision = self.model_config.axes, self.plan.precision
-        pairs = [
-            (model.embed(one.image, axes, precision=precision).seed_map, known_instances(one))
-            for one in self._looked_at()
-        ]
-        threshold = reached_seed_threshold(pairs, start=prediction.seed_threshold)
-        return prediction.model_copy(update={"seed_threshold": threshold})
 
     def _record(self) -> dict[str, Any]:
         """How the model was trained, for its file."""

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from embedseg_napari.core.data.sparse import known_instances
 from embedseg_napari.core.evaluation.held_out import held_out_ious
 from embedseg_napari.core.evaluation.matching import IOU_THRESHOLDS, match
-from embedseg_napari.core.evaluation.thresholds import tune_thresholds
+from embedseg_napari.core.evaluation.thresholds import reached_seed_threshold, tune_thresholds
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.inference.clustering import cluster
 from embedseg_napari.core.runs import never
@@ -141,3 +142,12 @@ class HeldOutValidator(Validator):
         ious = np.concatenate(values)
         found = [float((ious >= threshold).mean()) for threshold in IOU_THRESHOLDS]
         return Scores(found[0], float(np.mean(found)))
+
+
+def with_reached_seeds(
+    model: Model, annotated: Sequence[Example], settings: PredictionConfig, precision: str
+) -> PredictionConfig:
+    """Lower the seed threshold to what most annotated objects reach; see :func:`reached_seed_threshold`."""
+    maps = (model.embed(one.image, model.config.axes, precision=precision) for one in annotated)
+    pairs = [(one.seed_map, known_instances(example)) for one, example in zip(maps, annotated, strict=True)]
+    return settings.model_copy(update={"seed_threshold": reached_seed_threshold(pairs, start=settings.seed_threshold)})
