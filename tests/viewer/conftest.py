@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import itertools
 import os
@@ -40,6 +41,18 @@ if MISSING:
 
 def pytest_report_header() -> str | None:
     return f"viewer tests are left out; missing: {', '.join(MISSING)}" if MISSING else None
+
+
+@pytest.fixture(autouse=True)
+def what_stays():
+    """Leave out of later collections what outlives a test.
+
+    Every viewer leaves some thousand objects of napari behind, and every test collects garbage several times: after
+    some hundred viewers that takes longer than the tests.
+    """
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
