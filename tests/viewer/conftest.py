@@ -126,6 +126,19 @@ def drag(viewer, qtbot) -> Callable[..., None]:
     return make
 
 
+@pytest.fixture
+def add_image(viewer, blobs):
+    """Add an image to the viewer; all are of one kind and differ."""
+
+    def add(name, ndim=2, shift=0):
+        import numpy as np
+
+        image = np.roll(blobs(ndim)[0], shift, -1)
+        return viewer.add_image(image, name=name, scale=(2.0, 0.5, 0.5)[-ndim:], units=("um",) * ndim)
+
+    return add
+
+
 @pytest.fixture(scope="session")
 def tiny_model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the file of a 2D model that was never trained."""

@@ -2,71 +2,17 @@
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
 import pytest
 
 pytest.importorskip("pyqtgraph")
 
+from label_steps import PANEL, WaitingTraining, annotate, choose_in_list, listed, paint, press, stored
 from qtpy.QtCore import Qt
-from qtpy.QtTest import QTest
 
-from embedseg_napari.core.annotation.doubt import Doubt
-from embedseg_napari.core.annotation.session import AnnotationSession, Round, list_sessions
-from embedseg_napari.core.config import PredictionConfig
-from embedseg_napari.core.events import LabelsUpdated, StepFinished
-from embedseg_napari.core.inference.segmentation import Segmentation
-from embedseg_napari.core.maps import EmbeddingMaps
-from embedseg_napari.viewer import image_ranking, label_widget
-from embedseg_napari.viewer.review_queue import ReviewQueue
-from embedseg_napari.viewer.training_output import SavedTraining
-
-PANEL = "EmbedSeg: Label & Train"
-
-
-class WaitingTraining:
-    """A training that goes on until it is stopped, and learns from what it is offered."""
-
-    model: bytes = b""
-
-    def __init__(self, request, preview=None) -> None:
-        self.request = request
-        self.offers = {}
-        self.offered = threading.Event()
-
-    def offer(self, painted) -> None:
-        self.offers[painted.image.name] = painted
-        self.offered.set()
-
-    def run(self, should_stop):
-        request = self.request
-        if request.painted is not None:
-            request.place.save(request.painted)
-        self.learned = request.place.read(request.at_hand).learned
-        step = 0
-        while not should_stop():
-            step += 1
-            yield StepFinished(0, step, 1.0, 0.1, 0.1, 0.1, 1e-3, 0.5)
-        request.output.parent.mkdir(parents=True, exist_ok=True)
-        request.output.write_bytes(self.model)
-        row = Round(seconds=72.0, score=0.85, thresholds={"seed_threshold": 0.7})
-        newer = {name: one.snapshot.annotation() for name, one in self.offers.items()}
-        images = {name: one.image for name, one in self.offers.items()}
-        request.place.add_round(self.learned | newer, images, row, request.output)
-        return SavedTraining(request.output, 0.85, True, step)
-
-
-def queue_of(shape, score):
-    """One doubtful object in the corner of an image."""
-    labels = np.zeros(shape, np.int32)
-    box = (slice(2, 5),) * len(shape)
-    labels[box] = 1
-    zeros = np.zeros((len(shape), *shape), np.float32)
-    maps = EmbeddingMaps(zeros, zeros, zeros[0])
-    center = np.full((1, len(shape)), 3, np.float32)
-    segmentation = Segmentation(labels, center, np.ones(1, np.float32), PredictionConfig(), kept_maps=maps)
-    return ReviewQueue(segmentation, [Doubt(1, score, {"seed": score}, (3.0,) * len(shape), box)])
+from embedseg_napari.core.annotation.session import AnnotationSession, list_sessions
+from embedseg_napari.core.events import LabelsUpdated
+from embedseg_napari.viewer import label_widget
 
 
 @pytest.fixture(autouse=True)
@@ -88,75 +34,17 @@ def ndim(request):
     return request.param
 
 
-@pytest.fixture
-def add(viewer, blobs):
-    """Add an image to the viewer; all are of one kind and differ."""
-
-    def add(name, ndim=2, shift=0):
-        image = np.roll(blobs(ndim)[0], shift, -1)
-        return viewer.add_image(image, name=name, scale=(2.0, 0.5, 0.5)[-ndim:], units=("um",) * ndim)
-
-    return add
-
-
-def annotate(panel, layer):
-    """Choose an image and press Annotate; its annotation layer is returned."""
-    panel.annotation.image.choose(layer)
-    panel.annotation.annotate.click()
-    return panel.annotation.layers.labels
-
-
-def paint(panel, n, row=0):
-    """Paint small objects, and some background, on the annotation in front."""
-    layer = panel.annotation.layers.labels
-    lead = (0,) * (layer.ndim - 2)
-    for i in range(n):
-        panel.annotation.new.click()
-        place = tuple(np.array([p]) for p in (*lead, row, 2 * i))
-        layer.data_setitem(place, layer.selected_label)
-    panel.annotation.background.click()
-    layer.data_setitem(tuple(np.array([p]) for p in (*lead, row + 1, 0)), layer.selected_label)
-    panel.annotation.count()
-    return layer
-
-
-def choose_in_list(panel, name):
-    """Choose an image of the session as a click does."""
-    row = panel.sessions.names.index(name)
-    panel.sessions.images.setCurrentIndex(row)
-    panel.sessions.images.activated.emit(row)
-
-
-def listed(panel):
-    return [panel.sessions.images.itemText(i) for i in range(panel.sessions.images.count())]
-
-
-def stored(folder):
-    """Number of objects by image, as another process would find them."""
-    with AnnotationSession.open(folder) as session:
-        labels = {name: session.load_annotation(name).labels for name in session.image_names}
-        return {name: len(set(np.unique(array)) - {0, 65535}) for name, array in labels.items()}
-
-
-def press(viewer, key, modifier=Qt.KeyboardModifier.NoModifier):
-    QTest.keyClick(viewer.__wrapped__.window._qt_viewer.canvas.native, key, modifier)
-
-
 def finish(panel, qtbot):
     panel.stop.click()
     with qtbot.waitSignal(panel.background.finished, timeout=20000):
         pass
 
 
-def wait_for_search(panel, qtbot):
-    qtbot.waitUntil(lambda: not panel.next_image.is_searching, timeout=20000)
-
-
-def test_a_second_image_joins_the_session_and_counts(viewer, panel, add, ndim):
-    annotate(panel, add("one", ndim))
+def test_a_second_image_joins_the_session_and_counts(viewer, panel, add_image, ndim):
+    annotate(panel, add_image("one", ndim))
     first = paint(panel, 2)
     assert "1 more object" in panel.reason.text()
-    two = add("two", ndim, 9)
+    two = add_image("two", ndim, 9)
     annotate(panel, two)
     assert "2 objects in 1 other image" in panel.annotation.line.text()
     paint(panel, 1)
@@ -175,17 +63,17 @@ def test_a_second_image_joins_the_session_and_counts(viewer, panel, add, ndim):
     assert stored(folder) == {"one": 2, "two": 1}
 
 
-def test_an_untouched_image_does_not_join(panel, add):
-    annotate(panel, add("one"))
+def test_an_untouched_image_does_not_join(panel, add_image):
+    annotate(panel, add_image("one"))
     paint(panel, 3)
-    annotate(panel, add("two", shift=9))
-    annotate(panel, add("three", shift=5))
+    annotate(panel, add_image("two", shift=9))
+    annotate(panel, add_image("three", shift=5))
     panel.keeper.save()
     assert [image.name for image in panel.keeper.place.images] == ["one"]
 
 
-def test_an_image_that_was_only_looked_at_is_not_hidden(viewer, panel, add):
-    one, channel = add("one"), add("channel", shift=9)
+def test_an_image_that_was_only_looked_at_is_not_hidden(viewer, panel, add_image):
+    one, channel = add_image("one"), add_image("channel", shift=9)
     annotate(panel, one)
     paint(panel, 3)
     panel.annotation.image.choose(channel)
@@ -194,11 +82,11 @@ def test_an_image_that_was_only_looked_at_is_not_hidden(viewer, panel, add):
     assert viewer.layers.selection.active == panel.annotation.layers.labels
 
 
-def test_an_image_of_another_kind_starts_another_session(viewer, panel, add):
-    annotate(panel, add("flat", 2))
+def test_an_image_of_another_kind_starts_another_session(viewer, panel, add_image):
+    annotate(panel, add_image("flat", 2))
     paint(panel, 3)
     before = panel.keeper.current_place().folder
-    deep = add("deep", 3)
+    deep = add_image("deep", 3)
     panel.annotation.image.choose(deep)
     # Looking at it does not end the session.
     assert panel.keeper.place.folder == before
@@ -210,11 +98,11 @@ def test_an_image_of_another_kind_starts_another_session(viewer, panel, add):
     assert [stored(folder) for folder in list_sessions(panel.keeper.folder)] == [{"deep": 1}, {"flat": 3}]
 
 
-def test_new_session_leaves_everything_on_the_disk(viewer, panel, add):
-    one = add("one")
+def test_new_session_leaves_everything_on_the_disk(viewer, panel, add_image):
+    one = add_image("one")
     annotate(panel, one)
     paint(panel, 2)
-    annotate(panel, add("two", shift=9))
+    annotate(panel, add_image("two", shift=9))
     paint(panel, 3)
     folder = panel.keeper.place.folder
     panel.sessions.new.click()
@@ -229,9 +117,9 @@ def test_new_session_leaves_everything_on_the_disk(viewer, panel, add):
     assert listed(panel) == ["one · 2 objects", "two · 3 objects"]
 
 
-def test_a_resumed_session_opens_images_when_they_are_gone_to(viewer, panel, add, ndim):
+def test_a_resumed_session_opens_images_when_they_are_gone_to(viewer, panel, add_image, ndim):
     for name, n in (("one", 2), ("two", 3)):
-        annotate(panel, add(name, ndim, n))
+        annotate(panel, add_image(name, ndim, n))
         expected = paint(panel, n).data.copy()
     pixels, scale = viewer.layers["two"].data, viewer.layers["two"].scale
     viewer.layers.clear()
@@ -246,13 +134,13 @@ def test_a_resumed_session_opens_images_when_they_are_gone_to(viewer, panel, add
     assert np.array_equal(viewer.layers["two annotation"].data, expected)
 
 
-def test_renamed_and_removed_layers_lose_nothing(viewer, panel, add):
-    one = add("one")
+def test_renamed_and_removed_layers_lose_nothing(viewer, panel, add_image):
+    one = add_image("one")
     annotate(panel, one)
     paint(panel, 2)
     one.name = "renamed"
     paint(panel, 1, row=4)
-    annotate(panel, add("two", shift=9))
+    annotate(panel, add_image("two", shift=9))
     paint(panel, 1)
     viewer.layers.remove("renamed")
     viewer.layers.remove("one annotation")
@@ -273,38 +161,38 @@ def test_renamed_and_removed_layers_lose_nothing(viewer, panel, add):
     assert len(list_sessions(panel.keeper.folder)) == 1
 
 
-def test_an_image_that_is_opened_again_is_known_by_its_pixels(viewer, panel, add):
-    annotate(panel, add("one"))
+def test_an_image_that_is_opened_again_is_known_by_its_pixels(viewer, panel, add_image):
+    annotate(panel, add_image("one"))
     paint(panel, 2)
     viewer.layers.clear()
-    annotate(panel, add("one", shift=9))
+    annotate(panel, add_image("one", shift=9))
     assert panel.annotation.counts.n_objects == 0
     paint(panel, 1)
     viewer.layers.clear()
-    annotate(panel, add("one"))
+    annotate(panel, add_image("one"))
     assert panel.annotation.counts.n_objects == 2
     assert [image.name for image in panel.keeper.place.images] == ["one", "one (2)"]
 
 
-def test_selecting_an_annotation_brings_its_image_to_the_front(viewer, panel, add, qtbot):
-    first = annotate(panel, add("one"))
+def test_selecting_an_annotation_brings_its_image_to_the_front(viewer, panel, add_image, qtbot):
+    first = annotate(panel, add_image("one"))
     paint(panel, 2)
-    annotate(panel, add("two", shift=9))
+    annotate(panel, add_image("two", shift=9))
     viewer.layers.selection.active = first
     qtbot.waitUntil(lambda: panel.annotation.layers.labels == first, timeout=5000)
     assert panel.annotation.image.layer().name == "one"
 
 
-def test_training_learns_from_all_images_and_from_one_that_joins(viewer, panel, add, qtbot):
-    annotate(panel, add("one"))
+def test_training_learns_from_all_images_and_from_one_that_joins(viewer, panel, add_image, qtbot):
+    annotate(panel, add_image("one"))
     paint(panel, 2)
-    annotate(panel, add("two", shift=9))
+    annotate(panel, add_image("two", shift=9))
     paint(panel, 2)
     panel.train.click()
     job = panel.job
     # Strokes that are left behind in the moment of switching are learned from too.
     paint(panel, 1, row=4)
-    annotate(panel, add("three", shift=5))
+    annotate(panel, add_image("three", shift=5))
     assert len(set(np.unique(job.offers["two"].snapshot.labels)) - {0, 65535}) == 3
     paint(panel, 1)
     panel.look()
@@ -317,8 +205,8 @@ def test_training_learns_from_all_images_and_from_one_that_joins(viewer, panel, 
 
 
 @pytest.mark.parametrize("removed", ["one", "one annotation", "all"])
-def test_layers_removed_during_a_round_do_not_cost_its_row(viewer, panel, add, qtbot, removed):
-    annotate(panel, add("one"))
+def test_layers_removed_during_a_round_do_not_cost_its_row(viewer, panel, add_image, qtbot, removed):
+    annotate(panel, add_image("one"))
     paint(panel, 3)
     panel.train.click()
     place = panel.job.request.place
@@ -333,13 +221,13 @@ def test_layers_removed_during_a_round_do_not_cost_its_row(viewer, panel, add, q
     assert stored(place.folder) == {"one": 3}
 
 
-def test_an_image_of_another_kind_during_a_round_does_not_cost_its_row(viewer, panel, add, qtbot):
-    annotate(panel, add("flat"))
+def test_an_image_of_another_kind_during_a_round_does_not_cost_its_row(viewer, panel, add_image, qtbot):
+    annotate(panel, add_image("flat"))
     paint(panel, 3)
     panel.train.click()
     place = panel.job.request.place
     qtbot.waitUntil(lambda: bool(panel.progress.plot.losses), timeout=20000)
-    annotate(panel, add("deep", 3))
+    annotate(panel, add_image("deep", 3))
     paint(panel, 3)
     panel.look()
     assert "deep" not in panel.job.offers
@@ -350,10 +238,10 @@ def test_an_image_of_another_kind_during_a_round_does_not_cost_its_row(viewer, p
     assert panel.train.isEnabled()
 
 
-def test_going_back_to_a_round_brings_all_images_back(viewer, panel, add, qtbot):
-    annotate(panel, add("one"))
+def test_going_back_to_a_round_brings_all_images_back(viewer, panel, add_image, qtbot):
+    annotate(panel, add_image("one"))
     paint(panel, 2)
-    annotate(panel, add("two", shift=9))
+    annotate(panel, add_image("two", shift=9))
     paint(panel, 2)
     panel.train.click()
     qtbot.waitUntil(lambda: bool(panel.progress.plot.losses), timeout=20000)
@@ -380,135 +268,15 @@ def test_going_back_to_a_round_brings_all_images_back(viewer, panel, add, qtbot)
     assert stored(folder) == {"one": 5, "two": 5}
 
 
-def test_closing_the_panel_saves_the_image_in_front_and_the_others(viewer, panel, add):
-    annotate(panel, add("one"))
+def test_closing_the_panel_saves_the_image_in_front_and_the_others(viewer, panel, add_image):
+    annotate(panel, add_image("one"))
     paint(panel, 2)
-    annotate(panel, add("two", shift=9))
+    annotate(panel, add_image("two", shift=9))
     paint(panel, 1)
     folder = panel.keeper.place.folder
     viewer.window.remove_dock_widget(panel)
     assert stored(folder) == {"one": 2, "two": 1}
     press(viewer, Qt.Key.Key_J, Qt.KeyboardModifier.ShiftModifier)
-
-
-@pytest.fixture
-def doubts(monkeypatch):
-    """Doubt by an image's mean; the images looked at are noted."""
-    looked_at = []
-
-    def find(model, image, labels, device, should_stop):
-        yield from ()
-        looked_at.append(image)
-        return queue_of(image.shape[1:], float(image.mean()) / 1000)
-
-    monkeypatch.setattr(image_ranking, "find_doubts", find)
-    return looked_at
-
-
-def test_next_image_goes_where_the_model_is_least_sure(viewer, panel, doubts, qtbot, tiny_model_file):
-    flat = np.ones((32, 32), np.float32)
-    annotate(panel, viewer.add_image(100 * flat, name="front"))
-    paint(panel, 2)
-    annotate(panel, viewer.add_image(300 * flat, name="kept"))
-    paint(panel, 2)
-    choose_in_list(panel, "front")
-    viewer.layers.remove("kept")
-    viewer.layers.remove("kept annotation")
-    viewer.add_image(500 * flat, name="open")
-    viewer.add_image(900 * np.ones((4, 32, 32), np.float32), name="deep", axis_labels=("z", "y", "x"))
-    viewer.add_image(900 * np.ones((4, 32, 32), np.float32), name="movie", axis_labels=("t", "y", "x"))
-    panel.settings.choose_start(tiny_model_file)
-    panel.next_image.button.click()
-    wait_for_search(panel, qtbot)
-    assert len(doubts) == 2
-    assert panel.annotation.image.layer().name == "open"
-    assert viewer.layers.selection.active == viewer.layers["open annotation"]
-    assert panel.review.line.text() == "1 place to look at, the most doubtful first: press J."
-    assert "open: doubt 0.50" in panel.next_image.line.text()
-    # The results at hand are used: no image is looked at again. The one of the session is opened.
-    press(viewer, Qt.Key.Key_J, Qt.KeyboardModifier.ShiftModifier)
-    assert panel.annotation.image.layer().name == "kept"
-    assert panel.annotation.counts.n_objects == 2
-    assert len(doubts) == 2
-    press(viewer, Qt.Key.Key_J)
-    assert panel.review.queue.current.label == 1
-    panel.next_image.button.click()
-    assert panel.annotation.image.layer().name == "kept"
-    assert "no other image" in panel.next_image.line.text()
-
-
-def test_another_model_looks_anew(viewer, panel, add, doubts, qtbot, tiny_model_file, tmp_path):
-    annotate(panel, add("one"))
-    add("two", shift=9)
-    for number in (1, 2):
-        model = tmp_path / f"model_{number}.embedseg"
-        model.write_bytes(tiny_model_file.read_bytes())
-        panel.settings.choose_start(model)
-        panel.next_image.button.click()
-        wait_for_search(panel, qtbot)
-        assert len(doubts) == number
-    assert panel.annotation.image.layer().name == "one"
-
-
-def test_the_search_can_be_cancelled_and_what_was_found_stays(viewer, panel, add, doubts, qtbot, monkeypatch):
-    find, is_open = image_ranking.find_doubts, threading.Event()
-
-    def slow(model, image, labels, device, should_stop):
-        if doubts and not is_open.is_set():
-            while not should_stop():
-                yield None
-            raise image_ranking_stopped()
-        return (yield from find(model, image, labels, device, should_stop))
-
-    from embedseg_napari.core.errors import Stopped as image_ranking_stopped
-
-    monkeypatch.setattr(image_ranking, "find_doubts", slow)
-    annotate(panel, add("one"))
-    for shift, name in enumerate(("two", "three"), 1):
-        add(name, shift=shift)
-    panel.next_image.button.click()
-    qtbot.waitUntil(lambda: "2 of 2" in panel.next_image.line.text(), timeout=20000)
-    assert panel.next_image.button.text() == "Cancel"
-    panel.next_image.button.click()
-    wait_for_search(panel, qtbot)
-    assert panel.annotation.image.layer().name == "one"
-    assert "Next image" in panel.next_image.button.text()
-    is_open.set()
-    panel.next_image.button.click()
-    wait_for_search(panel, qtbot)
-    assert len(doubts) == 2
-    assert panel.annotation.image.layer().name != "one"
-
-
-def test_memory_is_given_up_by_the_surest_image_first(monkeypatch):
-    ranking = image_ranking.ImageRanking()
-    monkeypatch.setattr(image_ranking, "MOST_BYTES", 2 * image_ranking._size(queue_of((8, 8), 0.5)))
-    for name, doubt in (("a", 0.5), ("b", 0.1), ("c", 0.9)):
-        candidate = image_ranking.Candidate(name, name, name, lambda: None)
-        ranking.add(image_ranking.Rated(candidate, doubt, queue_of((8, 8), doubt)))
-    assert [one.queue is None for one in ranking.rated.values()] == [False, True, False]
-
-
-def test_next_image_needs_a_model(viewer, panel, add, qtbot, monkeypatch):
-    told = []
-    monkeypatch.setattr(label_widget, "report_error", told.append)
-    annotate(panel, add("one"))
-    add("two", shift=9)
-    panel.settings.choose_start(None)
-    panel.next_image.button.click()
-    assert "Train first" in str(told[0])
-    assert not panel.next_image.is_searching
-
-
-def test_next_image_for_real(viewer, open_panel, add, qtbot, tiny_model_file):
-    panel = open_panel(PANEL)
-    annotate(panel, add("one"))
-    paint(panel, 2)
-    add("two", shift=9)
-    panel.settings.choose_start(tiny_model_file)
-    panel.next_image.button.click()
-    qtbot.waitUntil(lambda: panel.review.queue is not None, timeout=120000)
-    assert panel.annotation.image.layer().name == "two"
 
 
 def test_a_round_on_two_images_for_real(viewer, open_panel, blobs, qtbot, monkeypatch):

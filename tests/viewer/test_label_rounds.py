@@ -1,0 +1,221 @@
+"""Rounds of training and sessions in the Label & Train panel, opened through the manifest."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pyqtgraph")
+
+
+from label_steps import PANEL, FakeTraining, begin, paint_truth
+
+from embedseg_napari.core.annotation.session import AnnotationSession
+from embedseg_napari.core.annotation.states import BACKGROUND
+from embedseg_napari.core.errors import ComputeError
+from embedseg_napari.viewer import label_widget
+from embedseg_napari.viewer.models import models
+from embedseg_napari.viewer.training_view import LABELS, SEED_MAP, SEEDS
+
+
+@pytest.fixture(autouse=True)
+def own_data(monkeypatch, tmp_path, tiny_model_file):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setattr(FakeTraining, "failure", None)
+    monkeypatch.setattr(FakeTraining, "waits", False)
+    monkeypatch.setattr(FakeTraining, "score", None)
+    monkeypatch.setattr(FakeTraining, "model", tiny_model_file.read_bytes())
+    return tmp_path
+
+
+@pytest.fixture
+def panel(viewer, open_panel, monkeypatch):
+    monkeypatch.setattr(label_widget, "LabelTraining", FakeTraining)
+    # The review has tests of its own, and its thread would outlive these.
+    monkeypatch.setattr(label_widget.ReviewBox, "start", lambda *args: None)
+    return open_panel(PANEL)
+
+
+@pytest.fixture(params=[2, 3])
+def ndim(request):
+    return request.param
+
+
+def finish(panel, qtbot):
+    with qtbot.waitSignal(panel.background.finished, timeout=20000):
+        pass
+
+
+def test_a_round_shows_curves_and_the_prediction_under_the_annotation(viewer, panel, blobs, ndim, qtbot):
+    paint_truth(panel, begin(viewer, panel, blobs, ndim))
+    panel.settings.choose_start(None)
+    panel.train.click()
+    assert panel.train.isHidden()
+    assert not panel.stop.isHidden()
+    finish(panel, qtbot)
+    assert len(panel.progress.plot.epochs) == 1
+    names = [layer.name for layer in viewer.layers]
+    assert names.index(LABELS) < names.index("cells annotation")
+    assert names.index(SEEDS) < names.index("cells annotation")
+    assert not viewer.layers[SEED_MAP].visible
+    assert viewer.layers.selection.active == panel.annotation.layers.labels
+    assert panel.saved.path in [model.path for model in models.all()]
+    # The next round starts from this one's model, under a name of its own.
+    assert panel.settings.start_from() == panel.saved.path
+    assert panel.output.path() != panel.saved.path
+    line = "Round 1 · 3 objects in 1 image · 1.2 min · not scored · seeds from 0.70"
+    assert panel.sessions.rounds.text() == line
+
+
+def test_strokes_reach_the_running_training(viewer, panel, blobs, qtbot, monkeypatch):
+    monkeypatch.setattr(FakeTraining, "waits", True)
+    truth = begin(viewer, panel, blobs)
+    paint_truth(panel, truth)
+    panel.train.click()
+    job, layer = panel.job, panel.annotation.layers.labels
+    panel.look()
+    assert job.offers == []
+    layer.data_setitem(np.nonzero(truth == 4), 4)
+    qtbot.waitUntil(job.offered.is_set, timeout=20000)
+    assert 4 in job.offers[-1].snapshot.labels
+    assert not np.shares_memory(job.offers[-1].snapshot.labels, layer.data)
+    n = len(job.offers)
+    panel.look()
+    assert len(job.offers) == n
+    panel.stop.click()
+    finish(panel, qtbot)
+    assert panel.saved.stopped
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("CUDA out of memory"), ComputeError("The device is gone.")])
+def test_a_failure_is_told_and_the_panel_can_be_used_again(viewer, panel, blobs, qtbot, monkeypatch, failure):
+    monkeypatch.setattr("embedseg_napari.viewer.training_events.report_error", lambda error: None)
+    paint_truth(panel, begin(viewer, panel, blobs))
+    monkeypatch.setattr(FakeTraining, "failure", failure)
+    panel.train.click()
+    finish(panel, qtbot)
+    assert panel.progress.bar.format() == "failed"
+    monkeypatch.setattr(FakeTraining, "failure", None)
+    assert panel.train.isEnabled()
+    panel.train.click()
+    finish(panel, qtbot)
+    assert panel.saved is not None
+
+
+def test_a_model_of_another_kind_cannot_be_started_from(viewer, panel, blobs, tiny_model_file):
+    paint_truth(panel, begin(viewer, panel, blobs, 3))
+    panel.settings.choose_start(tiny_model_file)
+    assert "works on 2D images" in panel.reason.text()
+    panel.settings.choose_start(None)
+    assert panel.train.isEnabled()
+
+
+def test_what_is_painted_is_kept_and_resumed(viewer, panel, blobs, ndim, qtbot):
+    truth = begin(viewer, panel, blobs, ndim)
+    paint_truth(panel, truth)
+    panel.annotation.layers.show_regions(truth == 5)
+    with qtbot.waitSignal(panel.keeper.saved, timeout=20000):
+        panel.keeper.save()
+    folder = panel.keeper.place.folder
+    # Painted after the last save: kept when the panel is closed.
+    panel.annotation.layers.labels.data_setitem(np.nonzero(truth == 4), 4)
+    expected = panel.annotation.layers.array().copy()
+    viewer.window.remove_dock_widget(panel)
+    with AnnotationSession.open(folder) as session:
+        assert np.array_equal(session.load_annotation("cells").labels, expected)
+    viewer.layers.remove("cells annotation")
+    viewer.layers.remove("cells fully annotated")
+    _, again = viewer.window.add_plugin_dock_widget("embedseg-napari", PANEL)
+    assert folder.name in again.sessions.line.text()
+    again.sessions.again.click()
+    assert np.array_equal(viewer.layers["cells annotation"].data, expected)
+    assert np.array_equal(again.annotation.layers.region_mask(), truth == 5)
+    assert again.train.isEnabled()
+
+
+def test_a_session_brings_its_image(viewer, panel, blobs, ndim):
+    truth = begin(viewer, panel, blobs, ndim)
+    paint_truth(panel, truth)
+    scale, pixels = viewer.layers["cells"].scale, viewer.layers["cells"].data
+    viewer.layers.clear()
+    panel.sessions.list_sessions()
+    (action,) = panel.sessions.sessions_menu.actions()
+    action.trigger()
+    assert np.allclose(viewer.layers["cells"].scale, scale)
+    assert np.array_equal(viewer.layers["cells"].data, pixels)
+    assert viewer.layers["cells annotation"].data.max() == BACKGROUND
+    assert panel.annotation.counts.n_objects == 3
+    assert panel.train.isEnabled()
+
+
+def test_going_back_to_a_round_brings_its_labels_and_model(viewer, panel, blobs, qtbot):
+    truth = begin(viewer, panel, blobs)
+    paint_truth(panel, truth)
+    panel.annotation.layers.accept([2])
+    panel.train.click()
+    finish(panel, qtbot)
+    layer, before = panel.annotation.layers.labels, panel.annotation.layers.array().copy()
+    layer.data_setitem(np.nonzero(truth == 4), 4)
+    panel.annotation.layers.accept([1, 4])
+    panel.sessions.rounds_menu.actions()[0].trigger()
+    assert panel.annotation.layers.accepted == {2}
+    assert np.array_equal(layer.data, before)
+    assert panel.settings.start_from() == panel.keeper.place.session.model_path(1)
+
+
+def test_closing_the_panel_while_training_keeps_model_and_round(viewer, panel, blobs, qtbot, monkeypatch):
+    monkeypatch.setattr(FakeTraining, "waits", True)
+    paint_truth(panel, begin(viewer, panel, blobs))
+    panel.train.click()
+    qtbot.waitUntil(lambda: bool(panel.progress.plot.losses), timeout=20000)
+    background, path, folder = panel.background, panel.job.request.output, panel.keeper.place.folder
+    with qtbot.waitSignal(background.finished, timeout=20000):
+        viewer.window.remove_dock_widget(panel)
+    assert path in [model.path for model in models.all()]
+    with AnnotationSession.open(folder) as session:
+        assert len(session.rounds) == 1
+    # Nothing of the panel follows the viewer any more.
+    viewer.layers["cells annotation"].data_setitem((np.array([0]), np.array([0])), 9)
+    viewer.add_image(np.zeros((8, 8)))
+    viewer.theme = "light"
+
+
+def test_removing_layers_while_training_is_harmless(viewer, panel, blobs, qtbot, monkeypatch):
+    monkeypatch.setattr(FakeTraining, "waits", True)
+    paint_truth(panel, begin(viewer, panel, blobs))
+    panel.train.click()
+    qtbot.waitUntil(lambda: LABELS in viewer.layers, timeout=20000)
+    viewer.layers.clear()
+    panel.look()
+    panel.stop.click()
+    finish(panel, qtbot)
+    assert panel.saved.path.exists()
+
+
+def test_label_and_train_for_real(viewer, open_panel, blobs, qtbot):
+    panel = open_panel(PANEL)
+    paint_truth(panel, begin(viewer, panel, blobs), 4)
+    panel.settings.more.set_values(
+        {"epochs": 2, "steps_per_epoch": 1, "crop_size": (32, 32), "batch_size": 1, "precision": "float32"}
+    )
+    for number in (1, 2):
+        panel.train.click()
+        with qtbot.waitSignal(panel.background.finished, timeout=120000):
+            pass
+        qtbot.waitUntil(lambda: panel.review.queue is not None and not panel.review.is_searching, timeout=120000)
+        assert panel.saved.steps == 2
+        assert len(panel.keeper.place.rounds) == number
+    assert LABELS in viewer.layers
+    assert panel.settings.start_from() == panel.saved.path
+
+
+def test_models_of_rounds_have_the_sessions_name_and_new_ones_are_counted_on(viewer, panel, blobs, qtbot):
+    paint_truth(panel, begin(viewer, panel, blobs))
+    names = []
+    for _ in range(3):
+        names.append(panel.output.name.text())
+        panel.train.click()
+        finish(panel, qtbot)
+    assert names == ["cells", "cells_2", "cells_3"]
+    panel.sessions.rounds_menu.actions()[-1].trigger()
+    assert panel.settings.start.currentText() == "cells round 1"

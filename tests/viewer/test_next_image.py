@@ -1,0 +1,149 @@
+"""Next image in the Label & Train panel, opened through the manifest and driven by its widgets."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pyqtgraph")
+
+from label_steps import PANEL, WaitingTraining, annotate, choose_in_list, paint, press, queue_of, wait_for_search
+from qtpy.QtCore import Qt
+
+from embedseg_napari.viewer import image_ranking, label_widget
+
+
+@pytest.fixture(autouse=True)
+def own_data(monkeypatch, tmp_path, tiny_model_file):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setattr(WaitingTraining, "model", tiny_model_file.read_bytes())
+    return tmp_path
+
+
+@pytest.fixture
+def panel(viewer, open_panel, monkeypatch):
+    monkeypatch.setattr(label_widget, "LabelTraining", WaitingTraining)
+    monkeypatch.setattr(label_widget.ReviewBox, "start", lambda *args: None)
+    return open_panel(PANEL)
+
+
+@pytest.fixture
+def doubts(monkeypatch):
+    """Doubt by an image's mean; the images looked at are noted."""
+    looked_at = []
+
+    def find(model, image, labels, device, should_stop):
+        yield from ()
+        looked_at.append(image)
+        return queue_of(image.shape[1:], float(image.mean()) / 1000)
+
+    monkeypatch.setattr(image_ranking, "find_doubts", find)
+    return looked_at
+
+
+def test_next_image_goes_where_the_model_is_least_sure(viewer, panel, doubts, qtbot, tiny_model_file):
+    flat = np.ones((32, 32), np.float32)
+    annotate(panel, viewer.add_image(100 * flat, name="front"))
+    paint(panel, 2)
+    annotate(panel, viewer.add_image(300 * flat, name="kept"))
+    paint(panel, 2)
+    choose_in_list(panel, "front")
+    viewer.layers.remove("kept")
+    viewer.layers.remove("kept annotation")
+    viewer.add_image(500 * flat, name="open")
+    viewer.add_image(900 * np.ones((4, 32, 32), np.float32), name="deep", axis_labels=("z", "y", "x"))
+    viewer.add_image(900 * np.ones((4, 32, 32), np.float32), name="movie", axis_labels=("t", "y", "x"))
+    panel.settings.choose_start(tiny_model_file)
+    panel.next_image.button.click()
+    wait_for_search(panel, qtbot)
+    assert len(doubts) == 2
+    assert panel.annotation.image.layer().name == "open"
+    assert viewer.layers.selection.active == viewer.layers["open annotation"]
+    assert panel.review.line.text() == "1 place to look at, the most doubtful first: press J."
+    assert "open: doubt 0.50" in panel.next_image.line.text()
+    # The results at hand are used: no image is looked at again. The one of the session is opened.
+    press(viewer, Qt.Key.Key_J, Qt.KeyboardModifier.ShiftModifier)
+    assert panel.annotation.image.layer().name == "kept"
+    assert panel.annotation.counts.n_objects == 2
+    assert len(doubts) == 2
+    press(viewer, Qt.Key.Key_J)
+    assert panel.review.queue.current.label == 1
+    panel.next_image.button.click()
+    assert panel.annotation.image.layer().name == "kept"
+    assert "no other image" in panel.next_image.line.text()
+
+
+def test_another_model_looks_anew(viewer, panel, add_image, doubts, qtbot, tiny_model_file, tmp_path):
+    annotate(panel, add_image("one"))
+    add_image("two", shift=9)
+    for number in (1, 2):
+        model = tmp_path / f"model_{number}.embedseg"
+        model.write_bytes(tiny_model_file.read_bytes())
+        panel.settings.choose_start(model)
+        panel.next_image.button.click()
+        wait_for_search(panel, qtbot)
+        assert len(doubts) == number
+    assert panel.annotation.image.layer().name == "one"
+
+
+def test_the_search_can_be_cancelled_and_what_was_found_stays(viewer, panel, add_image, doubts, qtbot, monkeypatch):
+    find, is_open = image_ranking.find_doubts, threading.Event()
+
+    def slow(model, image, labels, device, should_stop):
+        if doubts and not is_open.is_set():
+            while not should_stop():
+                yield None
+            raise image_ranking_stopped()
+        return (yield from find(model, image, labels, device, should_stop))
+
+    from embedseg_napari.core.errors import Stopped as image_ranking_stopped
+
+    monkeypatch.setattr(image_ranking, "find_doubts", slow)
+    annotate(panel, add_image("one"))
+    for shift, name in enumerate(("two", "three"), 1):
+        add_image(name, shift=shift)
+    panel.next_image.button.click()
+    qtbot.waitUntil(lambda: "2 of 2" in panel.next_image.line.text(), timeout=20000)
+    assert panel.next_image.button.text() == "Cancel"
+    panel.next_image.button.click()
+    wait_for_search(panel, qtbot)
+    assert panel.annotation.image.layer().name == "one"
+    assert "Next image" in panel.next_image.button.text()
+    is_open.set()
+    panel.next_image.button.click()
+    wait_for_search(panel, qtbot)
+    assert len(doubts) == 2
+    assert panel.annotation.image.layer().name != "one"
+
+
+def test_memory_is_given_up_by_the_surest_image_first(monkeypatch):
+    ranking = image_ranking.ImageRanking()
+    monkeypatch.setattr(image_ranking, "MOST_BYTES", 2 * image_ranking._size(queue_of((8, 8), 0.5)))
+    for name, doubt in (("a", 0.5), ("b", 0.1), ("c", 0.9)):
+        candidate = image_ranking.Candidate(name, name, name, lambda: None)
+        ranking.add(image_ranking.Rated(candidate, doubt, queue_of((8, 8), doubt)))
+    assert [one.queue is None for one in ranking.rated.values()] == [False, True, False]
+
+
+def test_next_image_needs_a_model(viewer, panel, add_image, qtbot, monkeypatch):
+    told = []
+    monkeypatch.setattr(label_widget, "report_error", told.append)
+    annotate(panel, add_image("one"))
+    add_image("two", shift=9)
+    panel.settings.choose_start(None)
+    panel.next_image.button.click()
+    assert "Train first" in str(told[0])
+    assert not panel.next_image.is_searching
+
+
+def test_next_image_for_real(viewer, open_panel, add_image, qtbot, tiny_model_file):
+    panel = open_panel(PANEL)
+    annotate(panel, add_image("one"))
+    paint(panel, 2)
+    add_image("two", shift=9)
+    panel.settings.choose_start(tiny_model_file)
+    panel.next_image.button.click()
+    qtbot.waitUntil(lambda: panel.review.queue is not None, timeout=120000)
+    assert panel.annotation.image.layer().name == "two"
