@@ -163,6 +163,16 @@ class Person:
         mine, true = self.panel.annotation.layers.array() == self.painted[identity], truth == identity
         return float((mine & true).sum() / (mine | true).sum())
 
+    def beside(self, label: int) -> tuple[int, int]:
+        """Where the brush makes an object of the annotation larger, away from the others in the plane displayed."""
+        plane = self.seen(self.panel.annotation.layers.array(), int(self.viewer.dims.current_step[0]))
+        near = ndimage.distance_transform_edt(plane != label) <= self.labels.brush_size / 2
+        room = ndimage.distance_transform_edt(~((plane != 0) & (plane != label)))
+        free = near & (plane == 0)
+        assert free.any()
+        y, x = np.unravel_index(np.where(free, room, 0).argmax(), plane.shape)
+        return int(y), int(x)
+
     def stroke(self, key: Qt.Key, z: int, *way: tuple[int, int]) -> np.ndarray:
         """Split or merge by a drag of the mouse, then take it back; what was made of the annotation is returned."""
         before = self.panel.annotation.layers.array().copy()
@@ -304,9 +314,7 @@ def test_from_a_dropped_image_to_a_model(make_napari_viewer_proxy, viewer, qtbot
     opened = int(me.labels.selected_label)
     n_pixels = (layers.array() == opened).sum()
     assert n_pixels
-    doubt = queue.current
-    spot = tuple(int(side.start) for side in doubt.box)[-2:]
-    me.drag(me.labels, spot)
+    me.drag(me.labels, me.beside(opened))
     me.picture("repainted")
     assert (layers.array() == opened).sum() > n_pixels
     me.undo()

@@ -1,0 +1,67 @@
+"""Convolutions of volumes that a CPU computes as convolutions of planes: the same sums, with the same weights.
+
+PyTorch's own 3D convolutions are slow on a CPU, and in bfloat16 their gradients cannot be used at all: with PyTorch 2.13
+they read memory that nobody wrote. With the channels last in memory, the planes of a volume are a batch of images, and
+its columns the rows of one image, without a copy. On a GPU everything stays as it is.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class VolumeConvolution(nn.Conv3d):
+    """`nn.Conv3d` for kernels along one axis, and for kernels of three voxels each way with a stride of two."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, n_in, Z, Y, X) to (B, n_out, ...)."""
+        if x.device.type != "cpu":
+            return super().forward(x)
+        if self.stride[0] == 2:
+            return self._halving(x)
+        weight = self.weight
+        padding, dilation = cast("tuple[int, int, int]", self.padding), self.dilation
+        if self.kernel_size[0] == 1:
+            out = F.conv2d(_planes(x), weight[:, :, 0], self.bias, 1, padding[1:], dilation[1:])
+            return _volume(out, len(x))
+        # Along Z: an image whose rows are whole planes.
+        out = F.conv2d(x.flatten(3), weight[:, :, :, 0], self.bias, 1, (padding[0], 0), (dilation[0], 1))
+        return out.unflatten(3, x.shape[3:])
+
+    def _halving(self, x: Tensor) -> Tensor:
+        padded = F.pad(x, (0, 0, 0, 0, 1, 0))
+        # The three planes below a plane of the result, as channels.
+        below = torch.cat([padded[:, :, k : k + x.shape[2] : 2] for k in range(3)], 1)
+        weight = self.weight.movedim(2, 1).flatten(1, 2)
+        return _volume(F.conv2d(_planes(below), weight, self.bias, 2, 1), len(x))
+
+
+class VolumeTransposedConvolution(nn.ConvTranspose3d):
+    """`nn.ConvTranspose3d` for kernels of three voxels each way that double every side."""
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """(B, n_in, Z, Y, X) to (B, n_out, 2 Z, 2 Y, 2 X)."""
+        if x.device.type != "cpu" or self.kernel_size[0] != 3:
+            return super().forward(x, output_size)
+        weight = self.weight
+        following = F.pad(x[:, :, 1:], (0, 0, 0, 0, 0, 1))
+        # A plane of the result lies on one of the input, or between two.
+        on = F.conv_transpose2d(_planes(x), weight[:, :, 1], self.bias, 2, 1, 1)
+        between = F.conv_transpose2d(
+            _planes(torch.cat([x, following], 1)), torch.cat([weight[:, :, 2], weight[:, :, 0]]), self.bias, 2, 1, 1
+        )
+        return torch.stack([_volume(on, len(x)), _volume(between, len(x))], 3).flatten(2, 3)
+
+
+def _planes(x: Tensor) -> Tensor:
+    """(B, C, Z, Y, X) as (B * Z, C, Y, X)."""
+    return x.movedim(2, 1).flatten(0, 1).contiguous(memory_format=torch.channels_last)
+
+
+def _volume(x: Tensor, n: int) -> Tensor:
+    """(n * Z, C, Y, X) as (n, C, Z, Y, X)."""
+    return x.unflatten(0, (n, -1)).movedim(1, 2)
