@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.spatial.distance import cdist
@@ -20,6 +20,9 @@ from embedseg_napari.core.data.pairs import Example, check_examples, find_datase
 from embedseg_napari.core.training.annotations import Annotations
 from embedseg_napari.core.training.planning import plan_training
 from embedseg_napari.core.training.run import TrainingRun
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def prepare(folder: Path, config: TrainingConfig, n_images: int) -> tuple[dict[str, float], list[Example]]:

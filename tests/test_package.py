@@ -31,7 +31,16 @@ CONTRACT = [
 ]
 VIEWER = ("napari", "qtpy", "superqt", "magicgui", "PyQt5", "PyQt6", "PySide2", "PySide6")
 RANKS = [
-    {"core.axes", "core.compilation", "core.config", "core.errors", "core.events", "core.maps", "core.runs"},
+    {
+        "core.axes",
+        "core.compilation",
+        "core.compiled_module",
+        "core.config",
+        "core.errors",
+        "core.events",
+        "core.maps",
+        "core.runs",
+    },
     {"core.device", "core.data", "core.losses", "core.model"},
     {"core.evaluation", "core.inference"},
     # The door to a model: network and inference in one object.

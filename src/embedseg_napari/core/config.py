@@ -187,6 +187,9 @@ class TrainingConfig(Settings):
     virtual_batches: int = Field(
         1, ge=1, le=64, description="Batches whose gradients are added up before a step (saves memory)."
     )
+    low_memory: bool = Field(
+        False, description="Keep less of the network's inner results for the way back and compute them once more."
+    )
     optimizer: Literal["adam", "adamw"] = Field(
         "adamw", description="Optimiser; adam adds weight decay to the gradient."
     )
@@ -203,8 +206,7 @@ class TrainingConfig(Settings):
     )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",
-        description="Number format while training; auto takes bfloat16 where the processor has it and is right with it "
-        "(in 3D only a GPU).",
+        description="Number format while training; auto takes bfloat16 where the processor has it.",
     )
     center: Literal["medoid", "approximate-medoid", "centroid"] = Field(
         "medoid", description="What an object's pixels point to."

@@ -39,7 +39,7 @@ GROUPS = {
     ),
     "Crops and batches": (
         "crop_size", "crop_context", "reference_extent", "image_balance", "batch_size", "batch_pixels",
-        "virtual_batches",
+        "virtual_batches", "low_memory",
     ),
     "Optimiser": (
         "optimizer", "learning_rate", "weight_decay", "schedule", "warmup", "average_decay", "precision",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,11 +26,11 @@ def run(way: str, maps: EmbeddingMaps, *arguments: Any, **options: Any) -> clust
     """Cluster in one given way."""
     if way == "compiled":
         warm_up(wait=True)
-        assert clustering._Kernel.is_ready()
+        assert clustering.KERNEL.is_ready()
         return cluster_full(maps, *arguments, **options)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clustering._Kernel, "ready", classmethod(lambda cls: None))
-        patch.setattr(clustering._Kernel, "is_ready", classmethod(lambda cls: False))
+        patch.setattr(clustering.KERNEL, "ready", lambda: None)
+        patch.setattr(clustering.KERNEL, "is_ready", lambda: False)
         return cluster_full(maps, *arguments, **options)
 
 
@@ -322,14 +321,14 @@ def test_numpy_hands_over_when_the_compiled_way_becomes_ready(monkeypatch: pytes
     maps = random_maps((30, 30), 3, 1.0, 3.0, 0.3, 1000)
     expected = run("numpy", maps, 0.5)
     warm_up(wait=True)
-    module, asked = clustering._Kernel._module, []
+    module, asked = clustering.KERNEL._module, []
 
     def is_ready() -> bool:
         asked.append(1)
         return len(asked) > 3
 
-    monkeypatch.setattr(clustering._Kernel, "ready", lambda: module if len(asked) > 3 else None)
-    monkeypatch.setattr(clustering._Kernel, "is_ready", is_ready)
+    monkeypatch.setattr(clustering.KERNEL, "ready", lambda: module if len(asked) > 3 else None)
+    monkeypatch.setattr(clustering.KERNEL, "is_ready", is_ready)
     assert_array_equal(cluster_full(maps, 0.5).labels, expected.labels)
     assert len(asked) == 4
 
@@ -337,30 +336,10 @@ def test_numpy_hands_over_when_the_compiled_way_becomes_ready(monkeypatch: pytes
 def test_works_without_numba(monkeypatch: pytest.MonkeyPatch, blobs: Callable[..., Any]) -> None:
     maps = perfect_maps(blobs(2)[1])
     expected = run("compiled", maps).labels
-    monkeypatch.setattr(clustering._Kernel, "_thread", None)
-    monkeypatch.setattr(clustering._Kernel, "_module", None)
+    monkeypatch.setattr(clustering.KERNEL, "_thread", None)
+    monkeypatch.setattr(clustering.KERNEL, "_module", None)
     monkeypatch.setitem(__import__("sys").modules, "embedseg_napari.core.inference.clustering_kernel", None)
     monkeypatch.delattr("embedseg_napari.core.inference.clustering_kernel", raising=False)
     warm_up(wait=True)
-    assert not clustering._Kernel.is_ready()
+    assert not clustering.KERNEL.is_ready()
     assert_array_equal(cluster(maps), expected)
-
-
-def test_warming_up_returns_at_once_and_loads_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    may_finish, loads = threading.Event(), []
-
-    def load() -> None:
-        loads.append(1)
-        may_finish.wait(10)
-
-    monkeypatch.setattr(clustering._Kernel, "_thread", None)
-    monkeypatch.setattr(clustering._Kernel, "_module", None)
-    monkeypatch.setattr(clustering._Kernel, "_load", load)
-    warm_up()
-    warm_up()
-    thread = clustering._Kernel._thread
-    assert thread is not None
-    assert thread.daemon
-    may_finish.set()
-    warm_up(wait=True)
-    assert loads == [1]

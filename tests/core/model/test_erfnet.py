@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -77,3 +79,32 @@ def test_reproduces_the_original_program(golden, ndim: int) -> None:
     for part in (slice(0, ndim), slice(ndim, 2 * ndim), slice(2 * ndim, None)):
         expected = numbers["raw"][part]
         assert np.linalg.norm(raw[part] - expected) < 2e-4 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_low_memory_changes_no_result(ndim: int) -> None:
+    torch.manual_seed(0)
+    plain = BranchedERFNet(ndim).train()
+    thrifty = copy.deepcopy(plain)
+    thrifty.low_memory = True
+    x = torch.randn(2, 1, *(16,) * ndim)
+    kept = []
+    for network in (plain, thrifty):
+        n_bytes = []
+
+        def note(tensor: torch.Tensor, n_bytes: list[int] = n_bytes) -> torch.Tensor:
+            n_bytes.append(tensor.nbytes)
+            return tensor
+
+        torch.manual_seed(1)
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            out = network(x)
+        kept.append(sum(n_bytes))
+        # Dropout must draw the same numbers again, wherever the generator is by then.
+        torch.manual_seed(2)
+        out.square().mean().backward()
+    assert kept[1] < 0.3 * kept[0]
+    for mine, other in zip(thrifty.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(mine.grad, other.grad)
+    for name, value in plain.state_dict().items():
+        torch.testing.assert_close(thrifty.state_dict()[name], value, msg=name)

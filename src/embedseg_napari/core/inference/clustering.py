@@ -7,13 +7,12 @@ where numba is missing.
 
 from __future__ import annotations
 
-import logging
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from embedseg_napari.core.compiled_module import CompiledModule
 from embedseg_napari.core.errors import Stopped
 
 if TYPE_CHECKING:
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
 
     from embedseg_napari.core.maps import EmbeddingMaps
 
-logger = logging.getLogger(__name__)
-
+KERNEL = CompiledModule("embedseg_napari.core.inference.clustering_kernel", "clustering runs in NumPy, which is slower")
 SeedKind = Literal["greedy", "local_maxima"]
 CHUNK_WORK = 50_000_000
 """Pixels looked at between two questions whether to stop: about a tenth of a second."""
@@ -110,13 +108,13 @@ def cluster_full(
         If `should_stop` returned True.
     """
     task = _prepare(maps, seed_threshold, foreground_threshold, min_object_size, seeds)
-    kernel = _Kernel.ready() if maps.seed_map.size < MOST_PIXELS else None
+    kernel = KERNEL.ready() if maps.seed_map.size < MOST_PIXELS else None
     if kernel is None:
-        is_faster_ready = _Kernel.is_ready if maps.seed_map.size < MOST_PIXELS else None
+        is_faster_ready = KERNEL.is_ready if maps.seed_map.size < MOST_PIXELS else None
         result = _cluster_plainly(task, should_stop, is_faster_ready)
         if result is not None:
             return result
-        kernel = _Kernel.ready()
+        kernel = KERNEL.ready()
     return _cluster_compiled(task, kernel, should_stop)
 
 
@@ -288,50 +286,6 @@ def _curve(
     return low, scale, tables
 
 
-class _Kernel:
-    """The compiled module, loaded and compiled once, in the background."""
-
-    _lock = threading.Lock()
-    _thread: threading.Thread | None = None
-    _module: Any = None
-
-    @classmethod
-    def warm_up(cls) -> None:
-        """Start loading, once."""
-        with cls._lock:
-            if cls._thread is None:
-                cls._thread = threading.Thread(target=cls._load, name="compile-clustering", daemon=True)
-                cls._thread.start()
-
-    @classmethod
-    def is_ready(cls) -> bool:
-        """Whether the module can be used now."""
-        return cls._module is not None
-
-    @classmethod
-    def ready(cls) -> Any:
-        """The module, or None if it is still being compiled or cannot be had."""
-        cls.warm_up()
-        return cls._module
-
-    @classmethod
-    def wait(cls) -> None:
-        """Return when there is nothing more to wait for."""
-        cls.warm_up()
-        assert cls._thread is not None
-        cls._thread.join()
-
-    @classmethod
-    def _load(cls) -> None:
-        try:
-            from embedseg_napari.core.inference import clustering_kernel
-        except (ImportError, OSError, RuntimeError) as error:
-            # RuntimeError: what a broken LLVM says.
-            logger.warning("numba cannot be used (%s); clustering runs in NumPy, which is slower.", error)
-        else:
-            cls._module = clustering_kernel
-
-
 def warm_up(wait: bool = False) -> None:
     """Start compiling the inner loop in the background, so that it is ready when the network has done its part.
 
@@ -341,6 +295,6 @@ def warm_up(wait: bool = False) -> None:
         Return only when it is ready.
     """
     if wait:
-        _Kernel.wait()
+        KERNEL.wait()
     else:
-        _Kernel.warm_up()
+        KERNEL.warm_up()

@@ -15,7 +15,7 @@ import math
 import numpy as np
 from numba import types
 
-from embedseg_napari.core.compilation import F4, F8, I4, I8, U1, array, compiled, given
+from embedseg_napari.core.compilation import F4, F8, I4, I8, U1, U8, array, compiled, given
 
 
 @compiled(types.void(given(I4), given(U1), I8, I8, array(I8, 2), array(U1)))
@@ -61,20 +61,20 @@ def group(instance, pixel, first, grouped):  # type: ignore[no-untyped-def]
 
 @compiled(
     types.void(
-        given(F4, 2), given(F4, 2), given(I8), given(I4), given(F8, 2), F8, F8,
+        I8, I8, given(F4, 2), given(F4, 2), given(I8), given(I4), given(F8, 2), F8, F8,
         array(F8, 2), array(F8, 2), array(F8), array(F8),
     )
 )  # fmt: skip
 def measure(  # type: ignore[no-untyped-def]
-    embedding, sigma, first, pixel, center, negligible, most, mean, precision, variance, reach
+    lowest, highest, embedding, sigma, first, pixel, center, negligible, most, mean, precision, variance, reach
 ):  # fmt: skip
-    """Of each instance its mean sigma, its precision exp(10 s), its sum of squared deviations, and its reach.
+    """Of each instance from `lowest` to below `highest` mean sigma, precision exp(10 s), squared deviations and reach.
 
     Beyond the reach, a squared distance in units of the bandwidth, pixels outside have a smaller error than every
     member, and so weight zero; a phi below `negligible` is left out, too. `most` bounds 10 s.
     """
     ndim = embedding.shape[0]
-    for k in range(first.shape[0] - 1):
+    for k in range(lowest, highest):
         n = first[k + 1] - first[k]
         variance[k] = 0.0
         for axis in range(ndim):
@@ -94,63 +94,81 @@ def measure(  # type: ignore[no-untyped-def]
         reach[k] = -math.log(max(-math.expm1(-nearest), negligible))
 
 
-@compiled(types.void(given(F4, 2), given(U1), I8, given(F8), given(F8), given(I8), array(I8), array(I4), array(I4)))
-def sort_into_cells(embedding, counts_at, per_crop, low, cell, cells, start, cell_of, order):  # type: ignore[no-untyped-def]
-    """Sort the pixels that count into cells of embedding space, those of each crop by themselves."""
-    ndim, n = embedding.shape
+@compiled(
+    types.void(
+        I8, given(F4, 2), given(U1), I8, given(F8), given(F8), given(I8),
+        array(I8), array(I4), array(I4), array(I4), array(F4, 2),
+    )
+)  # fmt: skip
+def place(  # type: ignore[no-untyped-def]
+    begin, embedding, counts_at, per_crop, low, cell, cells, start, cell_of, pixel_of, slot_of, placed
+):  # fmt: skip
+    """Give the pixels that count, from `begin` on, slots in the order of the cells of embedding space they are in.
+
+    Cells of different crops are different. Cell c holds the slots from ``start[c + 1]`` to ``start[c + 2]``; behind
+    the last one come pixels that no instance reaches. `pixel_of` and `slot_of` count from `begin`; `placed` holds the
+    embeddings in the order of the slots.
+    """
+    ndim, n = embedding.shape[0], slot_of.shape[0]
     per_crop_cells = 1
     for axis in range(ndim):
         per_crop_cells *= cells[axis]
+    nowhere = start.shape[0] - 3
     start[:] = 0
     for p in range(n):
         cell_of[p] = -1
-        if counts_at[p] == 0:
+        if counts_at[begin + p] == 0:
             continue
         key, fits = 0, True
         for axis in range(ndim):
-            place = math.floor((embedding[axis, p] - low[axis]) / cell[axis])
-            # Also what is no number does not fit.
-            if not (0 <= place < cells[axis]):
+            at = math.floor((embedding[axis, begin + p] - low[axis]) / cell[axis])
+            if not (0 <= at < cells[axis]):
                 fits = False
                 break
-            key = key * cells[axis] + int(place)
-        if fits:
-            key += (p // per_crop) * per_crop_cells
-            cell_of[p] = key
-            start[key + 1] += 1
+            key = key * cells[axis] + int(at)
+        key = key + (p // per_crop) * per_crop_cells if fits else nowhere
+        cell_of[p] = key
+        start[key + 2] += 1
     for key in range(start.shape[0] - 1):
         start[key + 1] += start[key]
-    # Filled from the end of each cell, after which every start is where it began.
-    for p in range(n - 1, -1, -1):
+    for p in range(n):
         key = cell_of[p]
+        slot_of[p] = -1
         if key >= 0:
-            start[key + 1] -= 1
-            order[start[key + 1]] = p
-    # One place further on, start[key + 1] is now where the cell begins.
+            # Every start moves to the end of its cell, which is where the next one begins.
+            slot = start[key + 1]
+            start[key + 1] += 1
+            pixel_of[slot], slot_of[p] = p, slot
+            for axis in range(ndim):
+                placed[axis, slot] = embedding[axis, begin + p]
+    for key in range(start.shape[0] - 1, 0, -1):
+        start[key] = start[key - 1]
+    start[0] = 0
 
 
 @compiled(
-    types.Tuple((array(I4), array(F4), array(F4)))(
-        I8, I8, given(F4, 2), given(I8), given(I4), given(I4), given(F8, 2), given(F8, 2), given(F8),
-        given(F8), given(F8), given(I8), given(I8), given(I4), array(I4), array(I8),
+    I8(
+        I8, I8, I8, I8, given(F4, 2), given(I4), given(I8), given(I4), given(I4), given(F8, 2), given(F8, 2),
+        given(F8), given(F8), given(F8), given(I8), given(I8), array(U1), array(I8), array(I4), array(F4),
     )
 )  # fmt: skip
 def collect(  # type: ignore[no-untyped-def]
-    lowest, highest, embedding, first, pixel, crop, center, precision, reach, low, cell, cells, start, order, stamp,
-    pair_first,
+    lowest, highest, begin, first_crop, placed, slot_of, first, pixel, crop, center, precision, reach,
+    low, cell, cells, start, is_member, pair_first, slots, exponents,
 ):  # fmt: skip
     """Of each instance from `lowest` to below `highest` its members, then the pixels outside within its reach.
 
-    Returns pixel, phi and hinge error of all pairs; those of instance k begin at ``pair_first[k - lowest]``.
+    Writes slot and squared distance, in units of the bandwidth and with a minus, of all pairs; those of instance k
+    begin at ``pair_first[k - lowest]``. Returns the room needed if that is more than there is; else 0. `is_member` is
+    working memory: a zero for each slot.
     """
-    ndim = embedding.shape[0]
-    room = 4 * (first[highest] - first[lowest]) + 1024
-    pixels, phis, errors = np.empty(room, np.int32), np.empty(room, np.float32), np.empty(room, np.float32)
+    ndim = placed.shape[0]
     per_crop_cells = 1
     for axis in range(ndim):
         per_crop_cells *= cells[axis]
     rows, width = cells[ndim - 2], cells[ndim - 1]
     lower, upper = np.zeros(3, np.int64), np.zeros(3, np.int64)
+    distance = np.empty(1024, np.float64)
     n = 0
     for k in range(lowest, highest):
         pair_first[k - lowest] = n
@@ -163,76 +181,104 @@ def collect(  # type: ignore[no-untyped-def]
             upper[at] = int(
                 min(max(math.floor((center[axis, k] + half - low[axis]) / cell[axis]), -1.0), cells[axis] - 1.0)
             )
-        most = n + first[k + 1] - first[k]
+        most, longest = n + first[k + 1] - first[k], first[k + 1] - first[k]
         for i in range(lower[0], upper[0] + 1):
             for j in range(lower[1], upper[1] + 1):
                 if lower[2] <= upper[2]:
-                    row = crop[k] * per_crop_cells + (i * rows + j) * width
-                    most += start[row + upper[2] + 2] - start[row + lower[2] + 1]
-        if most > room:
-            room = 2 * most
-            old = pixels, phis, errors
-            pixels, phis, errors = np.empty(room, np.int32), np.empty(room, np.float32), np.empty(room, np.float32)
-            pixels[:n], phis[:n], errors[:n] = old[0][:n], old[1][:n], old[2][:n]
+                    row = (crop[k] - first_crop) * per_crop_cells + (i * rows + j) * width
+                    here = start[row + upper[2] + 2] - start[row + lower[2] + 1]
+                    most += here
+                    longest = max(longest, here)
+        # One more, for what is written before it is known whether it stays.
+        if most + 1 > slots.shape[0]:
+            return most + 1
+        if longest > distance.shape[0]:
+            distance = np.empty(2 * longest, np.float64)
+        # In 2D what is named z reads y once more, with a weight of 0.
+        z, y, x = center[0, k], center[ndim - 2, k], center[ndim - 1, k]
+        by_z, by_y, by_x = precision[0, k], precision[ndim - 2, k], precision[ndim - 1, k]
+        if ndim == 2:
+            by_z = 0.0
         for at in range(first[k], first[k + 1]):
-            p = pixel[at]
-            stamp[p] = k + 1
-            distance = 0.0
-            for axis in range(ndim):
-                distance += (embedding[axis, p] - center[axis, k]) ** 2 * precision[axis, k]
-            phi = math.exp(-distance)
-            pixels[n], phis[n], errors[n] = p, phi, 2.0 - 2.0 * phi
+            slot = slot_of[pixel[at] - begin]
+            is_member[slot] = 1
+            to_z, to_y, to_x = placed[0, slot] - z, placed[ndim - 2, slot] - y, placed[ndim - 1, slot] - x
+            slots[n], exponents[n] = slot, -(to_z * to_z * by_z + to_y * to_y * by_y + to_x * to_x * by_x)
             n += 1
         for i in range(lower[0], upper[0] + 1):
             for j in range(lower[1], upper[1] + 1):
                 if lower[2] > upper[2]:
                     continue
-                row = crop[k] * per_crop_cells + (i * rows + j) * width
-                for slot in range(start[row + lower[2] + 1], start[row + upper[2] + 2]):
-                    p = order[slot]
-                    if stamp[p] == k + 1:
-                        continue
-                    distance = 0.0
-                    for axis in range(ndim):
-                        distance += (embedding[axis, p] - center[axis, k]) ** 2 * precision[axis, k]
-                    if distance < reach[k]:
-                        phi = math.exp(-distance)
-                        pixels[n], phis[n], errors[n] = p, phi, 2.0 * phi
-                        n += 1
+                row = (crop[k] - first_crop) * per_crop_cells + (i * rows + j) * width
+                here, end = start[row + lower[2] + 1], start[row + upper[2] + 2]
+                # Two loops without a branch, the first of which the processor does several pixels at a time.
+                for slot in range(here, end):
+                    to_z, to_y, to_x = placed[0, slot] - z, placed[ndim - 2, slot] - y, placed[ndim - 1, slot] - x
+                    distance[slot - here] = to_z * to_z * by_z + to_y * to_y * by_y + to_x * to_x * by_x
+                for slot in range(here, end):
+                    away = distance[slot - here]
+                    slots[n], exponents[n] = slot, -away
+                    n += (away < reach[k]) & (is_member[slot] == 0)
+        for at in range(first[k], first[k + 1]):
+            is_member[slot_of[pixel[at] - begin]] = 0
     pair_first[highest - lowest] = n
-    return pixels[:n], phis[:n], errors[:n]
+    return 0
+
+
+@compiled(types.void(I8, I8, given(I8), given(I8), given(F4), array(F4), array(U8)))
+def rank_keys(lowest, highest, first, pair_first, phi, error, keys):  # type: ignore[no-untyped-def]
+    """Hinge errors of all pairs, and numbers that sort the pairs of an instance by falling error.
+
+    The upper half of a number is made of the error, the lower half is the place among the pairs of its instance.
+    """
+    for k in range(lowest, highest):
+        begin, end = pair_first[k - lowest], pair_first[k - lowest + 1]
+        n = first[k + 1] - first[k]
+        for at in range(begin, begin + n):
+            error[at] = 2.0 - 2.0 * phi[at]
+        for at in range(begin + n, end):
+            error[at] = 2.0 * phi[at]
+    # Floats that are not negative sort like their bits.
+    bits = error.view(np.uint32)
+    for k in range(lowest, highest):
+        begin = pair_first[k - lowest]
+        for at in range(begin, pair_first[k - lowest + 1]):
+            keys[at] = (np.uint64(0xFFFFFFFF - bits[at]) << np.uint64(32)) | np.uint64(at - begin)
 
 
 @compiled(
     types.void(
-        I8, I8, given(F4, 2), given(F4, 2), given(F4), given(I8), given(F8, 2), given(F8, 2), given(F8, 2),
-        given(I8), given(I4), given(F4), given(F4), given(I8), given(F8), given(F8), F8, F8, F8, F8,
+        I8, I8, given(F4, 2), given(F4, 2), given(F4), given(I8), given(I4), given(F8, 2), given(F8, 2),
+        given(F8, 2), given(I8), given(I4), given(F4), given(F4), given(U8), given(F8), given(F8), F8, F8, F8, F8,
         array(F4, 2), array(F4, 2), array(F4), array(F8), array(F8),
     )
 )  # fmt: skip
 def go_back(  # type: ignore[no-untyped-def]
-    lowest, highest, embedding, sigma, seed, first, center, mean, precision,
-    pair_first, pair_pixel, pair_phi, pair_error, ranks, share, seed_weight,
-    hinge_weight, variance_weight, foreground, most,
-    to_embedding, to_sigma, to_seed, hinge, seed_error,
+    lowest, highest, placed, sigma, seed, first, pixel, center, mean,
+    precision, pair_first, slots, phi, error, keys, share, seed_weight, hinge_weight, variance_weight, foreground, most,
+    to_placed, to_sigma, to_seed, hinge, seed_error,
 ):  # fmt: skip
     """Lovasz hinge and squared seed error of those instances, and the gradients of the weighted sum of all terms.
 
-    ``ranks`` holds for each instance the places of its pairs in the order of falling error; ``share`` is the part that
+    ``keys`` holds for each instance the places of its pairs in the order of falling error; ``share`` is the part that
     an instance has in the mean over instances and crops.
     """
-    ndim = embedding.shape[0]
+    ndim = placed.shape[0]
+    longest = 0
+    for k in range(highest - lowest):
+        longest = max(longest, pair_first[k + 1] - pair_first[k])
+    to_exponent = np.zeros(longest, np.float64)
     to_precision = np.zeros(3, np.float64)
     for k in range(lowest, highest):
-        begin, end = pair_first[k - lowest], pair_first[k - lowest + 1]
+        start, n_pairs = pair_first[k - lowest], pair_first[k - lowest + 1] - pair_first[k - lowest]
         n = first[k + 1] - first[k]
         seen, others, total = 0, 0, 0.0
-        to_precision[:] = 0.0
-        for at in range(begin, end):
-            place = begin + ranks[at]
-            is_member = ranks[at] < n
+        for at in range(n_pairs):
+            to_exponent[at] = 0.0
+        for at in range(start, start + n_pairs):
+            place = np.int64(keys[at] & np.uint64(0xFFFFFFFF))
             # Growth of the Jaccard loss by one pixel, in closed form: no difference of nearly equal numbers.
-            if is_member:
+            if place < n:
                 seen += 1
                 slope = 1.0 / (n + others)
                 to_phi = -2.0 * slope
@@ -241,20 +287,25 @@ def go_back(  # type: ignore[no-untyped-def]
                 union = float(n + others)
                 slope = (n - seen) / (union * max(union - 1.0, 1.0))
                 to_phi = 2.0 * slope
-            total += slope * pair_error[place]
-            if slope == 0.0:
-                continue
-            p = pair_pixel[place]
-            to_distance = -to_phi * hinge_weight * share[k] * pair_phi[place]
-            for axis in range(ndim):
-                difference = embedding[axis, p] - center[axis, k]
-                to_embedding[axis, p] += to_distance * 2.0 * difference * precision[axis, k]
-                to_precision[axis] += to_distance * difference * difference
+            total += slope * error[start + place]
+            to_exponent[place] = to_phi * hinge_weight * share[k] * phi[start + place]
+            if seen == n:
+                # All others have a smaller error than every member, and weight zero.
+                break
         hinge[k] = total
+        for axis in range(ndim):
+            middle, twice, sum_of_squares = center[axis, k], 2.0 * precision[axis, k], 0.0
+            for at in range(n_pairs):
+                slot = slots[start + at]
+                away = placed[axis, slot] - middle
+                pull = to_exponent[at] * away
+                to_placed[axis, slot] -= pull * twice
+                sum_of_squares += pull * away
+            to_precision[axis] = -sum_of_squares
         errors = 0.0
-        for place in range(begin, begin + n):
-            p = pair_pixel[place]
-            miss = seed[p] - pair_phi[place]
+        for at in range(n):
+            p = pixel[first[k] + at]
+            miss = seed[p] - phi[start + at]
             errors += miss * miss
             to_seed[p] += 2.0 * foreground * seed_weight[k] * miss
         seed_error[k] = errors
@@ -262,7 +313,36 @@ def go_back(  # type: ignore[no-untyped-def]
             to_mean = 0.0
             if abs(10.0 * mean[axis, k]) < most:
                 to_mean = 10.0 * precision[axis, k] * to_precision[axis] / n
-            for place in range(begin, begin + n):
-                p = pair_pixel[place]
+            for at in range(first[k], first[k + 1]):
+                p = pixel[at]
                 away = sigma[axis, p] - mean[axis, k]
                 to_sigma[axis, p] += to_mean + 2.0 * variance_weight * share[k] * away / (n * ndim)
+
+
+@compiled(
+    types.void(
+        I8, I8, given(I4), given(F4, 2), given(F4, 2), given(F4), given(U1), given(F8), I8, array(F4, 2), array(F8)
+    )
+)  # fmt: skip
+def finish(  # type: ignore[no-untyped-def]
+    begin, end, pixel_of, to_placed, offset, seed, background, weight, per_crop, gradient, seed_error
+):  # fmt: skip
+    """Bring gradients into the order of the pixels, add the background's, and go back through the activations.
+
+    Of the pixels from `begin` to below `end`; `pixel_of` counts from `begin`. `seed_error` receives the squared seed
+    error of each crop's background, whose gradient is twice the seed times the crop's `weight`.
+    """
+    ndim = offset.shape[0]
+    for axis in range(ndim):
+        for slot in range(pixel_of.shape[0]):
+            gradient[axis, begin + pixel_of[slot]] = to_placed[axis, slot]
+        for p in range(begin, end):
+            gradient[axis, p] *= np.float32(1.0) - offset[axis, p] * offset[axis, p]
+    for crop in range(begin // per_crop, end // per_crop):
+        total = 0.0
+        for p in range(crop * per_crop, (crop + 1) * per_crop):
+            if background[p]:
+                total += seed[p] * seed[p]
+                gradient[2 * ndim, p] += 2.0 * weight[crop] * seed[p]
+            gradient[2 * ndim, p] *= seed[p] * (np.float32(1.0) - seed[p])
+        seed_error[crop] = total

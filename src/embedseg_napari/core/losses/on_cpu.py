@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+GROUP, ROOM = 4096, 1 << 16
+"""Members of the instances that are worked on together, and pairs there is room for to begin with."""
+
+
 class Instances(NamedTuple):
     """The instances of a batch, numbered through, without those of which no pixel counts."""
 
@@ -36,6 +40,15 @@ class Instances(NamedTuple):
     """(pixels,) pixels of no instance that count."""
     valid: NDArray[np.bool_]
     """(pixels,) pixels that count."""
+
+
+class _Part(NamedTuple):
+    """Crops that one thread works on, and their instances."""
+
+    first_crop: int
+    end_crop: int
+    lowest: int
+    highest: int
 
 
 class Weights(NamedTuple):
@@ -127,35 +140,28 @@ class LossOnCPU(torch.autograd.Function):
         ndim = len(shape)
         # One contiguous line of pixels for each channel.
         lines = torch.empty((n_channels, n_crops, *shape)).copy_(raw.detach().movedim(1, 0)).reshape(n_channels, -1)
-        offset, seed = lines[:ndim].tanh_(), lines[-1].sigmoid_()
-        places = offset.clone().reshape(ndim, n_crops, *shape)
+        lines[-1].sigmoid_()
+        places = lines[:ndim].tanh_().clone().reshape(ndim, n_crops, *shape)
         for axis in range(ndim):
             line = torch.arange(shape[axis], dtype=torch.float32) * step[axis]
             places[axis] += line.reshape(-1, *[1] * (ndim - 1 - axis))
         embedding = places.reshape(ndim, -1).numpy()
         gradient = np.zeros(tuple(lines.shape), np.float32)
-        if not bool(torch.isfinite(lines).all()):
+        if not all(math.isfinite(value) for value in torch.aminmax(lines)):
             # Some output is no number: so is the loss, and whoever asked for it must see that.
             ctx.gradient = torch.zeros_like(raw)
             return (torch.full((), math.nan),) * 4
-        hinge, variance, seed_error = _instances(
-            embedding, lines[ndim : 2 * ndim].numpy(), seed.numpy(), instances, n_pixels, weights, gradient
+        hinge, variance, seed_error, background_error = _instances(
+            embedding, lines.numpy(), instances, n_pixels, weights, gradient
         )
         share = _shares(instances.crop, n_crops)
         n = np.diff(instances.first)
         instance_term = float((hinge * share).sum())
         variance_term = float((variance / (n * ndim) * share).sum())
-        background = torch.from_numpy(instances.background)
-        per_crop = (seed.square() * background).reshape(n_crops, -1).sum(1, dtype=torch.float64).numpy()
         foreground = float((seed_error / n_pixels[instances.crop]).sum())
-        seed_term = (float((per_crop / n_pixels).sum()) + weights.foreground * foreground) / n_crops
+        seed_term = (float((background_error / n_pixels).sum()) + weights.foreground * foreground) / n_crops
 
         to = torch.from_numpy(gradient)
-        scale = torch.from_numpy(2.0 * weights.seed / (n_pixels * n_crops)).to(torch.float32)
-        to[-1] += (seed * background).reshape(n_crops, -1).mul_(scale[:, None]).reshape(-1)
-        # Through the activations to what the network said.
-        to[:ndim] *= 1.0 - offset.square()
-        to[-1] *= seed * (1.0 - seed)
         ctx.gradient = to.reshape(n_channels, n_crops, *shape).movedim(0, 1).to(raw.dtype)
         total = weights.instance * instance_term + weights.variance * variance_term + weights.seed * seed_term
         terms = tuple(torch.tensor(value) for value in (total, instance_term, variance_term, seed_term))
@@ -177,58 +183,92 @@ def _shares(crop: NDArray[np.int32], n_crops: int) -> NDArray[np.float64]:
 
 def _instances(
     embedding: NDArray[np.float32],
-    sigma: NDArray[np.float32],
-    seed: NDArray[np.float32],
+    lines: NDArray[np.float32],
     instances: Instances,
     n_pixels: NDArray[np.float64],
     weights: Weights,
     gradient: NDArray[np.float32],
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Hinge, squared deviations and seed errors of each instance; adds to the gradient."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Hinge, squared deviations and seed errors of each instance, seed errors of each crop's background; the gradient.
+
+    `lines` holds offsets, bandwidths and seediness after their activation; `gradient`, zeros at the start, receives
+    that with respect to what the network said.
+    """
     ndim, n = embedding.shape
+    offset, sigma, seed = lines[:ndim], lines[ndim : 2 * ndim], lines[-1]
     k, n_crops = len(instances.crop), len(n_pixels)
+    background_error = np.empty(n_crops)
     first, pixel, center = instances.first, instances.pixel, instances.center
     mean, precision = np.empty((2, ndim, k))
     variance, reach, hinge, seed_error = np.empty((4, k))
-    kernel.measure(
-        embedding, sigma, first, pixel, center, NEGLIGIBLE_PHI, MAX_EXPONENT, mean, precision, variance, reach
-    )
-
-    low, cell, cells = _cells(embedding, center, precision, reach, n_crops)
-    start = np.empty(n_crops * int(cells.prod()) + 2, np.int64)
-    cell_of, order, stamp = np.empty(n, np.int32), np.empty(n, np.int32), np.zeros(n, np.int32)
-    kernel.sort_into_cells(
-        embedding, instances.valid.view(np.uint8), n // n_crops, low, cell, cells, start, cell_of, order
-    )
     share = _shares(instances.crop, n_crops)
     seed_weight = weights.seed / (n_pixels[instances.crop] * n_crops)
-
-    def go_through(lowest: int, highest: int) -> None:
-        pair_first = np.empty(highest - lowest + 1, np.int64)
-        pairs = kernel.collect(
-            lowest, highest, embedding, first, pixel, instances.crop, center, precision, reach,
-            low, cell, cells, start, order, stamp, pair_first,
-        )  # fmt: skip
-        ranks = np.empty(pair_first[-1], np.int64)
-        for begin, end in itertools.pairwise(pair_first.tolist()):
-            # NumPy's sort is vectorised, numba's is not.
-            ranks[begin:end] = np.argsort(pairs[2][begin:end])[::-1]
-        kernel.go_back(
-            lowest, highest, embedding, sigma, seed, first, center, mean, precision, pair_first, *pairs, ranks,
-            share, seed_weight, weights.instance, weights.variance, weights.foreground, MAX_EXPONENT,
-            gradient[:ndim], gradient[ndim : 2 * ndim], gradient[-1], hinge, seed_error,
-        )  # fmt: skip
-
+    per_crop = n // n_crops
     # Instances of different crops share no pixel.
     n_parts = min(torch.get_num_threads(), n_crops)
     crops = np.arange(n_parts + 1) * n_crops // n_parts
-    parts = list(itertools.pairwise(np.searchsorted(instances.crop, crops).tolist()))
+    ends = np.searchsorted(instances.crop, crops)
+    parts = [_Part(*map(int, part)) for part in zip(crops, crops[1:], ends, ends[1:], strict=False)]
+
+    def measure(part: _Part) -> None:
+        kernel.measure(
+            part.lowest, part.highest, embedding, sigma, first, pixel, center, NEGLIGIBLE_PHI, MAX_EXPONENT,
+            mean, precision, variance, reach,
+        )  # fmt: skip
+
+    def go_through(part: _Part) -> None:
+        lowest, highest, begin = part.lowest, part.highest, part.first_crop * per_crop
+        n_part = (part.end_crop - part.first_crop) * per_crop
+        start = np.empty((part.end_crop - part.first_crop) * int(cells.prod()) + 3, np.int64)
+        cell_of, pixel_of, slot_of = np.empty((3, n_part), np.int32)
+        placed = np.empty((ndim, n_part), np.float32)
+        kernel.place(
+            begin, embedding, instances.valid.view(np.uint8), per_crop, low, cell, cells,
+            start, cell_of, pixel_of, slot_of, placed,
+        )  # fmt: skip
+        pixel_of = pixel_of[: start[-1]]
+        is_member, to_placed = np.zeros(n_part, np.uint8), np.zeros(placed.shape, np.float32)
+        slots, phi, error, keys = _room(ROOM)
+        # A few instances at a time, whose pairs the processor has at hand from one step to the next.
+        ends = np.searchsorted(first, np.arange(first[lowest], first[highest], GROUP)).tolist()
+        for here, there in itertools.pairwise(sorted({lowest, *ends, highest})):
+            pair_first = np.empty(there - here + 1, np.int64)
+            while needed := kernel.collect(
+                here, there, begin, part.first_crop, placed, slot_of, first, pixel, instances.crop, center, precision,
+                reach, low, cell, cells, start, is_member, pair_first, slots, phi,
+            ):  # fmt: skip
+                slots, phi, error, keys = _room(2 * needed)
+            # NumPy's exponential and its sort are vectorised, numba's are not.
+            np.exp(phi[: pair_first[-1]], out=phi[: pair_first[-1]])
+            kernel.rank_keys(here, there, first, pair_first, phi, error, keys)
+            for of_one, end in itertools.pairwise(pair_first.tolist()):
+                keys[of_one:end].sort()
+            kernel.go_back(
+                here, there, placed, sigma, seed, first, pixel, center, mean,
+                precision, pair_first, slots, phi, error, keys, share, seed_weight,
+                weights.instance, weights.variance, weights.foreground, MAX_EXPONENT,
+                to_placed, gradient[ndim : 2 * ndim], gradient[-1], hinge, seed_error,
+            )  # fmt: skip
+        kernel.finish(
+            begin, begin + n_part, pixel_of, to_placed, offset, seed, instances.background.view(np.uint8),
+            weights.seed / (n_pixels * n_crops), per_crop, gradient, background_error,
+        )  # fmt: skip
+
     if n_parts == 1:
-        go_through(*parts[0])
+        measure(parts[0])
+        low, cell, cells = _cells(embedding, center, precision, reach, n_crops)
+        go_through(parts[0])
     else:
         with ThreadPoolExecutor(n_parts) as pool:
-            list(pool.map(lambda part: go_through(*part), parts))
-    return hinge, variance, seed_error
+            list(pool.map(measure, parts))
+            low, cell, cells = _cells(embedding, center, precision, reach, n_crops)
+            list(pool.map(go_through, parts))
+    return hinge, variance, seed_error, background_error
+
+
+def _room(n: int) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32], NDArray[np.uint64]]:
+    """Room for slots, phi, errors and keys of `n` pairs."""
+    return np.empty(n, np.int32), np.empty(n, np.float32), np.empty(n, np.float32), np.empty(n, np.uint64)
 
 
 def _cells(

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 
+from embedseg_napari.core.compiled_module import CompiledModule
 from embedseg_napari.core.losses.limits import CELLS_PER_REACH, MAX_CELLS, MAX_EXPONENT, NEGLIGIBLE_PHI
 from embedseg_napari.core.losses.lovasz import argsort, lovasz_weights
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from embedseg_napari.core.losses.on_cpu import Instances
+
+LOOPS = CompiledModule("embedseg_napari.core.losses.on_cpu", "the loss is computed by PyTorch, which is slower")
+"""The same computation for a CPU, compiled."""
 LARGE_ID = 1 << 16
 """Ids below this are counted in a table."""
 
@@ -115,8 +120,13 @@ def spatial_embedding_loss_terms(
     foreground_weight: float = 10.0,
     weights: tuple[float, float, float] = (1.0, 10.0, 1.0),
     ignore: Tensor | None = None,
+    *,
+    wait: bool = True,
 ) -> LossTerms:
-    """Return the loss of :func:`spatial_embedding_loss` together with its three terms."""
+    """Return the loss of :func:`spatial_embedding_loss` together with its three terms.
+
+    With ``wait=False`` PyTorch computes it, more slowly, while the loops for a CPU are still being compiled.
+    """
     n_crops, n_channels, *shape = raw.shape
     ndim = len(shape)
     if n_channels != 2 * ndim + 1:
@@ -129,8 +139,11 @@ def spatial_embedding_loss_terms(
         )
     valid = None if ignore is None else ~ignore.to(raw.device, torch.bool).reshape(-1)
     step = [float(value) for value in spacing]
+    loops = None
     if raw.device.type == "cpu":
-        terms = _on_cpu(raw, instances, centers, step, foreground_weight, weights, valid)
+        loops = LOOPS.wait() if wait else LOOPS.ready()
+    if loops is not None:
+        terms = _on_cpu(loops, raw, instances, centers, step, foreground_weight, weights, valid)
         if terms is not None:
             return terms
     members = _collect_members(instances.to(raw.device), centers, step, valid)
@@ -178,6 +191,7 @@ def spatial_embedding_loss_terms(
 
 
 def _on_cpu(
+    loops: Any,
     raw: Tensor,
     instances: Tensor,
     centers: Sequence[np.ndarray | Tensor],
@@ -187,26 +201,23 @@ def _on_cpu(
     valid: Tensor | None,
 ) -> LossTerms | None:
     """The same by compiled loops; None where there is no instance, or where they do not match their centres."""
-    # Late, because it may have to be compiled.
-    from embedseg_napari.core.losses.on_cpu import Instances, LossOnCPU, Weights, find_instances, group_members
-
     n_crops, ndim = len(raw), len(step)
     seen = np.ones(n_crops * math.prod(raw.shape[2:]), bool) if valid is None else valid.numpy()
     truth: Instances | None
     if instances.ndim == ndim + 1 and instances.numel() and instances.min() >= 0 and instances.max() < LARGE_ID:
         labels = np.ascontiguousarray(instances.numpy().reshape(n_crops, -1), np.int32)
         given = [np.asarray(center, np.float64).reshape(-1, ndim) for center in centers]
-        truth = find_instances(labels, np.concatenate(given) * step, [len(one) for one in given], seen)
+        truth = loops.find_instances(labels, np.concatenate(given) * step, [len(one) for one in given], seen)
     else:
         members = _collect_members(instances, centers, step, valid)
-        first, pixel = group_members(members.instance.numpy(), members.pixel.numpy(), len(members.counts))
+        first, pixel = loops.group_members(members.instance.numpy(), members.pixel.numpy(), len(members.counts))
         crop, center = members.crop.numpy().astype(np.int32), torch.stack(members.center).double().numpy()
-        truth = Instances(first, pixel, crop, center, members.background.numpy(), seen)
+        truth = loops.Instances(first, pixel, crop, center, members.background.numpy(), seen)
     if truth is None or len(truth.crop) == 0:
         return None
     n_pixels = np.maximum(seen.reshape(n_crops, -1).sum(1), 1).astype(np.float64)
-    factors = Weights(*weights, foreground_weight)
-    return LossTerms(*LossOnCPU.apply(raw, truth, step, n_pixels, factors))  # type: ignore[no-untyped-call]
+    factors = loops.Weights(*weights, foreground_weight)
+    return LossTerms(*loops.LossOnCPU.apply(raw, truth, step, n_pixels, factors))
 
 
 def _instance_term(

@@ -9,13 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from embedseg_napari.core.errors import SettingsError
+from embedseg_napari.core.model.recomputing import run_without_keeping
+from embedseg_napari.core.model.volume_layers import VolumeConvolution, VolumeTransposedConvolution
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 BATCH_NORM_EPS = 1e-3
-CONVOLUTION: dict[int, type[nn.Module]] = {2: nn.Conv2d, 3: nn.Conv3d}
-TRANSPOSED: dict[int, type[nn.Module]] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+CONVOLUTION: dict[int, type[nn.Module]] = {2: nn.Conv2d, 3: VolumeConvolution}
+TRANSPOSED: dict[int, type[nn.Module]] = {2: nn.ConvTranspose2d, 3: VolumeTransposedConvolution}
 BATCH_NORM: dict[int, type[nn.Module]] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 MAX_POOL: dict[int, type[nn.Module]] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 CHANNEL_DROPOUT: dict[int, type[nn.Module]] = {2: nn.Dropout2d, 3: nn.Dropout3d}
@@ -102,11 +104,10 @@ class Encoder(nn.Module):
         self.output_conv = CONVOLUTION[ndim](128, n_outputs, 1)
         self.output_conv.requires_grad_(False)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, low_memory: bool = False) -> Tensor:
         """(B, C, ...) to (B, 128, ... / 8)."""
-        x = self.initial_block(x)
-        for layer in self.layers:
-            x = layer(x)
+        for layer in (self.initial_block, *self.layers):
+            x = run_without_keeping(layer, x) if low_memory else layer(x)
         return x
 
 
@@ -127,10 +128,10 @@ class Decoder(nn.Module):
         )
         self.output_conv = TRANSPOSED[ndim](16, n_outputs, 2, stride=2)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, low_memory: bool = False) -> Tensor:
         """(B, 128, ... / 8) to (B, n_outputs, ...)."""
         for layer in self.layers:
-            x = layer(x)
+            x = run_without_keeping(layer, x) if low_memory else layer(x)
         # In reduced precision thousands of pixels would tie in seediness, and margins come in steps of 2 %.
         with torch.autocast(x.device.type, enabled=False):
             return cast("Tensor", self.output_conv(x.float()))
@@ -146,6 +147,11 @@ class BranchedERFNet(nn.Module):
     n_channels : int
         Input channels, 1 to 15.
 
+    Attributes
+    ----------
+    low_memory : bool
+        Whether training keeps less for the way back and computes it once more; results stay the same.
+
     Raises
     ------
     SettingsError
@@ -159,6 +165,7 @@ class BranchedERFNet(nn.Module):
                 f"The network takes 1 to {MAX_CHANNELS} channels, not {n_channels}; choose some of them."
             )
         self.ndim = ndim
+        self.low_memory = False
         self.encoder = Encoder(ndim, n_channels, 2 * ndim + 1)
         self.decoders = nn.ModuleList([Decoder(ndim, 2 * ndim), Decoder(ndim, 1)])
         weight, bias = self._embedding_layer()
@@ -186,8 +193,9 @@ class BranchedERFNet(nn.Module):
         Tensor, shape (B, 2 * ndim + 1, (Z,) Y, X)
             Offsets (z, y, x), bandwidths (z, y, x) and seediness, before activation.
         """
-        features = self.encoder(x)
-        return torch.cat([decoder(features) for decoder in self.decoders], 1)
+        low_memory = self.low_memory and self.training and torch.is_grad_enabled()
+        features = self.encoder(x, low_memory)
+        return torch.cat([decoder(features, low_memory) for decoder in self.decoders], 1)
 
     @torch.no_grad()
     def set_initial_margin(self, margin: Sequence[float], spacing: Sequence[float]) -> None:

@@ -51,6 +51,8 @@ class Gradients:
                     self.plan.foreground_weight,
                     weights,
                     batch.ignore,
+                    # With a time budget nothing waits for the compiler; by epochs a training shall be repeatable.
+                    wait=self.config.epochs is not None,
                 )
                 self.fabric.backward(terms.total / parts)
             sums = [a + float(b.detach()) / parts for a, b in zip(sums, terms, strict=True)]

@@ -107,18 +107,9 @@ def plan_training(
     weight = config.foreground_weight or (10.0 if statistics.ndim == 2 else statistics.background_over_foreground)
     precision = config.precision
     if precision == "auto":
-        is_safe = is_bfloat16_safe(statistics.ndim, target)
-        precision = "bfloat16" if is_safe and supports_bfloat16(target) else "float32"
+        precision = "bfloat16" if supports_bfloat16(target) else "float32"
     model_config = _model_config(config, statistics, training, scale, start_from)
     return TrainingPlan(statistics, target, precision, crop, batch, steps, weight, scale, model_config)
-
-
-def is_bfloat16_safe(ndim: int, device: torch.device) -> bool:
-    """Whether training in bfloat16 can be relied on.
-
-    With PyTorch 2.13, its gradients of 3D convolutions on a CPU read memory that nobody wrote: the loss becomes NaN.
-    """
-    return ndim == 2 or device.type != "cpu"
 
 
 def _scale(config: TrainingConfig, statistics: DatasetStatistics, start: ModelConfig | None) -> float:

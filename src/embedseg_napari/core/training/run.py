@@ -39,6 +39,7 @@ from embedseg_napari.core.training.gradients import Gradients, memory_format
 from embedseg_napari.core.training.result import TrainingResult
 from embedseg_napari.core.training.schedule import Clock, Schedule
 from embedseg_napari.core.training.setup import first_network, launch_fabric, make_optimizer
+from embedseg_napari.core.training.threads import ThreadTuner
 from embedseg_napari.core.training.validation import with_reached_seeds
 
 if TYPE_CHECKING:
@@ -113,6 +114,8 @@ class TrainingRun:
         self.network, self.optimizer = self.fabric.setup(self.bare, optimizer)
         self.sampler = self._make_sampler()
         self.gradients = Gradients(self.config, self.plan, self.fabric, self.network, self.sampler)
+        is_alone = self.device.type == "cpu" and self.fabric.world_size == 1
+        self.threads = ThreadTuner(is_alone and self.config.epochs is None)
 
     def _make_sampler(self) -> CropSampler:
         config = self.config.model_copy(update={"normalization": self.model_config.normalization})
@@ -153,6 +156,7 @@ class TrainingRun:
 
     def step(self, progress: float) -> StepFinished:
         """One optimiser step over ``virtual_batches`` batches."""
+        began = time.monotonic()
         epoch, done = divmod(self.state.step, self.plan.steps_per_epoch)
         if done == 0:
             self.state.sums = [0.0] * 4
@@ -176,13 +180,15 @@ class TrainingRun:
         except RuntimeError as error:
             if is_out_of_memory(error):
                 raise ComputeError(
-                    "The device ran out of memory; take a smaller crop or batch (virtual batches make up for it)."
+                    "The device ran out of memory; turn on low_memory, or take a smaller crop or batch "
+                    "(virtual batches make up for it)."
                 ) from error
             raise ComputeError(f"The computation failed: {error}") from error
         self.optimizer.zero_grad(set_to_none=True)
         self.state.step += 1
         self.average.update(self.bare, self.state.step)
         self.state.sums = [a + b for a, b in zip(self.state.sums, sums, strict=True)]
+        self.threads.after_step(time.monotonic() - began)
         return StepFinished(
             epoch=epoch,
             step=self.state.step,

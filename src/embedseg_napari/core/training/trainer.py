@@ -22,7 +22,7 @@ from embedseg_napari.core.events import Message
 from embedseg_napari.core.model.model import Model, load_model
 from embedseg_napari.core.runs import drain, is_main_process, never
 from embedseg_napari.core.training.annotations import Annotations
-from embedseg_napari.core.training.planning import is_bfloat16_safe, plan_training
+from embedseg_napari.core.training.planning import plan_training
 from embedseg_napari.core.training.run import TrainingRun
 
 if TYPE_CHECKING:
@@ -122,8 +122,6 @@ class Trainer:
             yield Message(f"{annotations.n_held_out} objects are held out for a score and not trained on.")
         start = self.start_from
         plan = plan_training(self.config, annotations.training, None if start is None else start.config, self.device)
-        if plan.precision == "bfloat16" and not is_bfloat16_safe(plan.statistics.ndim, plan.device):
-            yield Message("Training volumes in bfloat16 on a CPU may end in a loss of NaN; take float32.", "warning")
         if plan.statistics.n_open:
             yield Message(
                 f"{plan.statistics.n_open} of {plan.statistics.n_objects} objects are cut off by unknown voxels above "
@@ -132,6 +130,12 @@ class Trainer:
         if start is not None and start.config.normalization != self.config.normalization:
             yield Message("Intensities are normalised as for the start model, not as in the settings.")
         run = TrainingRun(self.config, plan, annotations, self.started, self.run_folder, start)
+        try:
+            return (yield from self._go(run, should_stop))
+        finally:
+            run.threads.restore()
+
+    def _go(self, run: TrainingRun, should_stop: Callable[[], bool]) -> Generator[TrainingEvent, None, TrainingResult]:
         if self.resume:
             yield run.take_up_checkpoint()
         yield run.begin()

@@ -1,0 +1,61 @@
+"""Modules of compiled loops, which take seconds to import on a fresh installation: imported once, beside other work."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import threading
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+
+class CompiledModule:
+    """A module that is compiled when it is imported.
+
+    Parameters
+    ----------
+    name : str
+        Its full name.
+    without : str
+        What happens where it cannot be had, for the log.
+    """
+
+    def __init__(self, name: str, without: str) -> None:
+        self.name, self.without = name, without
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._module: Any = None
+
+    def warm_up(self) -> None:
+        """Start importing it in the background, once."""
+        with self._lock:
+            if self._thread is None:
+                label = f"compile-{self.name.rpartition('.')[2]}"
+                self._thread = threading.Thread(target=self._load, name=label, daemon=True)
+                self._thread.start()
+
+    def is_ready(self) -> bool:
+        """Whether it can be used now."""
+        return self._module is not None
+
+    def ready(self) -> Any:
+        """The module, or None if it is still being compiled or cannot be had; never waits."""
+        self.warm_up()
+        return self._module
+
+    def wait(self) -> Any:
+        """The module, or None if it cannot be had."""
+        self.warm_up()
+        assert self._thread is not None
+        self._thread.join()
+        return self._module
+
+    def _load(self) -> None:
+        try:
+            module = importlib.import_module(self.name)
+        except (ImportError, OSError, RuntimeError) as error:
+            # RuntimeError: what a broken LLVM says.
+            logger.warning("numba cannot be used (%s); %s.", error, self.without)
+        else:
+            self._module = module

@@ -1,0 +1,37 @@
+"""Training with less memory: what a layer computes inside is forgotten, and computed again on the way back."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, cast
+
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor, nn
+
+
+def run_without_keeping(layer: nn.Module, x: Tensor) -> Tensor:
+    """Run a layer that keeps nothing but its input; dropout and batch norm do the same when they run again."""
+    return cast(
+        "Tensor",
+        checkpoint(layer, x, use_reentrant=False, context_fn=lambda: (nullcontext(), _statistics_left_alone(layer))),
+    )
+
+
+@contextmanager
+def _statistics_left_alone(layer: nn.Module) -> Iterator[None]:
+    """Running averages of batch norm have seen this batch already."""
+    norms = [module for module in layer.modules() if isinstance(module, _BatchNorm)]
+    before = [(norm.momentum, cast("Tensor", norm.num_batches_tracked).clone()) for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, (momentum, n) in zip(norms, before, strict=True):
+            norm.momentum = momentum
+            cast("Tensor", norm.num_batches_tracked).copy_(n)

@@ -1,0 +1,96 @@
+"""How many threads a training on a CPU computes with: as many as help, which are fewer while other programs work."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TRIAL_STEPS = 3
+"""Steps that another number of threads is tried for, after one that is not counted."""
+FIRST_PAUSE, LONGEST_PAUSE = 5.0, 60.0
+"""Seconds from one trial to the next: doubled after each that changed nothing."""
+GAIN = 0.95
+"""Another number of threads must bring steps below this part of their time."""
+SLOWED_DOWN = 1.5
+"""Steps that take this much longer than they used to call for a trial at once."""
+
+
+class ThreadTuner:
+    """Changes PyTorch's number of threads between steps to the one that steps are quickest with.
+
+    The threads of a step wait for each other several hundred times. Where another program, or the viewer's own drawing,
+    takes one of the cores, all of them wait for the one without: two threads on two cores of which one is busy are
+    more than twice as slow as a single one. Which number of threads is best can only be found out by trying.
+
+    Parameters
+    ----------
+    is_on : bool
+        False leaves the number alone: sums in float32 depend on it, and a training by epochs shall be repeatable.
+    clock : callable
+        Seconds.
+    """
+
+    def __init__(self, is_on: bool, clock: Callable[[], float] = time.monotonic) -> None:
+        self.most = torch.get_num_threads()
+        self.is_on = is_on and self.most > 1
+        self.clock = clock
+        self.n = self.most
+        self.recent: deque[float] = deque(maxlen=2 * TRIAL_STEPS - 1)
+        self.usual = float("inf")
+        self.trial: list[float] | None = None
+        self.goes_down = True
+        self.pause = FIRST_PAUSE
+        self.next_trial = clock() + self.pause
+
+    def after_step(self, seconds: float) -> None:
+        """Take note of a step's duration; begin or end a trial if it is time."""
+        if not self.is_on:
+            return
+        if self.trial is not None:
+            self.trial.append(seconds)
+            self._judge(self.trial[1:])
+            return
+        self.recent.append(seconds)
+        if len(self.recent) < TRIAL_STEPS:
+            return
+        now = statistics.median(self.recent)
+        self.usual = min(self.usual, now)
+        if now > SLOWED_DOWN * self.usual:
+            self.usual, self.pause = now, FIRST_PAUSE
+            self._begin()
+        elif self.clock() >= self.next_trial:
+            self._begin()
+
+    def _begin(self) -> None:
+        self.goes_down = self.n == self.most or (self.n > 1 and not self.goes_down)
+        self.trial = []
+        torch.set_num_threads(max(self.n // 2, 1) if self.goes_down else min(2 * self.n, self.most))
+
+    def _judge(self, times: list[float]) -> None:
+        """End a trial when it is over, or when a single step has shown that it is no good."""
+        now = statistics.median(self.recent)
+        is_hopeless = bool(times) and min(times) > SLOWED_DOWN * now
+        if len(times) < TRIAL_STEPS and not is_hopeless:
+            return
+        if not is_hopeless and statistics.median(times) < GAIN * now:
+            self.n = torch.get_num_threads()
+            self.recent.clear()
+            self.recent.extend(times)
+            self.usual, self.pause = statistics.median(times), FIRST_PAUSE
+        else:
+            self.pause = min(2 * self.pause, LONGEST_PAUSE)
+            torch.set_num_threads(self.n)
+        self.trial = None
+        self.next_trial = self.clock() + self.pause
+
+    def restore(self) -> None:
+        """Give PyTorch the number of threads back that it had."""
+        if self.is_on:
+            torch.set_num_threads(self.most)

@@ -1,0 +1,43 @@
+"""Modules that take long to import are imported once, beside other work."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from embedseg_napari.core import compiled_module
+from embedseg_napari.core.compiled_module import CompiledModule
+
+
+def test_the_first_question_starts_the_import_and_does_not_wait_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    may_finish, imported = threading.Event(), []
+
+    def load(name: str) -> str:
+        imported.append((name, threading.current_thread().daemon))
+        may_finish.wait(10)
+        return "the module"
+
+    monkeypatch.setattr(compiled_module.importlib, "import_module", load)
+    module = CompiledModule("some.loops", "it is slow")
+    assert module.ready() is None
+    assert not module.is_ready()
+    assert module.ready() is None
+    may_finish.set()
+    assert module.wait() == "the module"
+    assert module.is_ready()
+    assert module.ready() == "the module"
+    assert imported == [("some.loops", True)]
+
+
+@pytest.mark.parametrize("error", [ImportError("no numba"), OSError("no file"), RuntimeError("broken LLVM")])
+def test_what_cannot_be_had_is_said_once(monkeypatch, caplog, error) -> None:
+    def load(name: str) -> None:
+        raise error
+
+    monkeypatch.setattr(compiled_module.importlib, "import_module", load)
+    module = CompiledModule("some.loops", "the loss is slow")
+    assert module.wait() is None
+    assert module.wait() is None
+    assert module.ready() is None
+    assert caplog.messages == [f"numba cannot be used ({error}); the loss is slow."]

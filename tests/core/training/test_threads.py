@@ -1,0 +1,70 @@
+"""The number of threads follows what steps take."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from embedseg_napari.core.training.threads import ThreadTuner
+
+
+@pytest.fixture(autouse=True)
+def four_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    yield
+    torch.set_num_threads(before)
+
+
+class Machine:
+    """Steps that take as long as said for each number of threads, in a time of their own."""
+
+    def __init__(self, seconds, is_on=True):
+        self.seconds, self.now, self.used = seconds, 0.0, []
+        self.tuner = ThreadTuner(is_on, clock=lambda: self.now)
+
+    def work(self, until):
+        while self.now < until:
+            n = torch.get_num_threads()
+            self.used.append(n)
+            self.now += self.seconds[n]
+            self.tuner.after_step(self.seconds[n])
+
+    def share(self, n, last):
+        return sum(used == n for used in self.used[-last:]) / last
+
+
+def test_a_quiet_machine_keeps_all_threads_and_loses_little_to_trials():
+    machine = Machine({4: 0.1, 2: 0.15, 1: 0.25})
+    machine.work(300)
+    assert set(machine.used) == {4, 2}
+    assert machine.share(4, len(machine.used)) > 0.98
+
+
+def test_fewer_threads_are_taken_where_they_are_quicker_and_given_up_when_they_are_not():
+    machine = Machine({4: 0.4, 2: 0.3, 1: 0.1})
+    machine.work(60)
+    assert machine.tuner.n == 1
+    assert machine.share(1, 300) > 0.95
+    machine.seconds.update({4: 0.05, 2: 0.07})
+    machine.work(240)
+    assert machine.tuner.n == 4
+
+
+def test_steps_that_become_slow_are_reacted_to_at_once():
+    machine = Machine({4: 0.1, 2: 0.15, 1: 0.25})
+    machine.work(300)
+    machine.seconds.update({4: 0.5})
+    machine.work(310)
+    assert machine.tuner.n == 2
+
+
+def test_the_number_is_restored_and_left_alone_where_it_matters():
+    machine = Machine({4: 0.4, 2: 0.1, 1: 0.3})
+    machine.work(30)
+    assert torch.get_num_threads() == 2
+    machine.tuner.restore()
+    assert torch.get_num_threads() == 4
+    machine = Machine({4: 0.4, 2: 0.1, 1: 0.3}, is_on=False)
+    machine.work(60)
+    assert set(machine.used) == {4}
