@@ -23,8 +23,10 @@ def test_the_first_question_starts_the_import_and_does_not_wait_for_it(monkeypat
     assert module.ready() is None
     assert not module.is_ready()
     assert module.ready() is None
+    assert module.is_compiling()
     may_finish.set()
     assert module.wait() == "the module"
+    assert not module.is_compiling()
     assert module.is_ready()
     assert module.ready() == "the module"
     assert imported == [("some.loops", True)]

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import importlib
 import logging
+import sys
 import threading
 from typing import Any
 
 logger = logging.getLogger(__name__)
+
+SWITCH_SECONDS = 0.0002
+"""Time after which the compiler makes room for other threads; Python's default is 25 times longer."""
+_loading = threading.Lock()
 
 
 class CompiledModule:
@@ -51,11 +56,22 @@ class CompiledModule:
         self._thread.join()
         return self._module
 
+    def is_compiling(self) -> bool:
+        """Whether that is going on now."""
+        return self._thread is not None and self._thread.is_alive()
+
     def _load(self) -> None:
-        try:
-            module = importlib.import_module(self.name)
-        except (ImportError, OSError, RuntimeError) as error:
-            # RuntimeError: what a broken LLVM says.
-            logger.warning("numba cannot be used (%s); %s.", error, self.without)
-        else:
-            self._module = module
+        # One at a time, or they would not give back what they found.
+        with _loading:
+            before = sys.getswitchinterval()
+            # The compiler is Python that never rests: whoever calls NumPy or PyTorch would wait this long each time.
+            sys.setswitchinterval(SWITCH_SECONDS)
+            try:
+                module = importlib.import_module(self.name)
+            except (ImportError, OSError, RuntimeError) as error:
+                # RuntimeError: what a broken LLVM says.
+                logger.warning("numba cannot be used (%s); %s.", error, self.without)
+            else:
+                self._module = module
+            finally:
+                sys.setswitchinterval(before)

@@ -21,10 +21,12 @@ class Machine:
 
     def __init__(self, seconds, is_on=True):
         self.seconds, self.now, self.used = seconds, 0.0, []
-        self.tuner = ThreadTuner(is_on, clock=lambda: self.now)
+        self.is_disturbed = False
+        self.tuner = ThreadTuner(is_on, lambda: self.is_disturbed, clock=lambda: self.now)
 
     def work(self, until):
         while self.now < until:
+            self.tuner.before_step()
             n = torch.get_num_threads()
             self.used.append(n)
             self.now += self.seconds[n]
@@ -68,3 +70,14 @@ def test_the_number_is_restored_and_left_alone_where_it_matters():
     machine = Machine({4: 0.4, 2: 0.1, 1: 0.3}, is_on=False)
     machine.work(60)
     assert set(machine.used) == {4}
+
+
+def test_a_core_is_left_to_what_the_program_does_beside_the_training():
+    machine = Machine({4: 0.1, 3: 0.12, 2: 0.15, 1: 0.25})
+    machine.is_disturbed = True
+    machine.work(20)
+    assert set(machine.used) == {3}
+    machine.is_disturbed = False
+    machine.used.clear()
+    machine.work(40)
+    assert machine.share(4, len(machine.used)) > 0.9

@@ -25,6 +25,7 @@ from embedseg_napari.core.events import (
     TrainingFinished,
     TrainingStarted,
 )
+from embedseg_napari.core.losses.spatial_embedding import LOOPS
 from embedseg_napari.core.model.model import Model
 from embedseg_napari.core.training.average import WeightAverage
 from embedseg_napari.core.training.checkpoint import (
@@ -115,7 +116,7 @@ class TrainingRun:
         self.sampler = self._make_sampler()
         self.gradients = Gradients(self.config, self.plan, self.fabric, self.network, self.sampler)
         is_alone = self.device.type == "cpu" and self.fabric.world_size == 1
-        self.threads = ThreadTuner(is_alone and self.config.epochs is None)
+        self.threads = ThreadTuner(is_alone and self.config.epochs is None, LOOPS.is_compiling)
 
     def _make_sampler(self) -> CropSampler:
         config = self.config.model_copy(update={"normalization": self.model_config.normalization})
@@ -156,6 +157,7 @@ class TrainingRun:
 
     def step(self, progress: float) -> StepFinished:
         """One optimiser step over ``virtual_batches`` batches."""
+        self.threads.before_step()
         began = time.monotonic()
         epoch, done = divmod(self.state.step, self.plan.steps_per_epoch)
         if done == 0:

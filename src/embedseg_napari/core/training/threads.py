@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from embedseg_napari.core.runs import never
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -33,25 +35,39 @@ class ThreadTuner:
     ----------
     is_on : bool
         False leaves the number alone: sums in float32 depend on it, and a training by epochs shall be repeatable.
+    is_disturbed : callable
+        Whether this program itself keeps a core busy with something else for a while: that one is left to it.
     clock : callable
         Seconds.
     """
 
-    def __init__(self, is_on: bool, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        is_on: bool,
+        is_disturbed: Callable[[], bool] = never,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.most = torch.get_num_threads()
         self.is_on = is_on and self.most > 1
-        self.clock = clock
+        self.is_disturbed, self.clock = is_disturbed, clock
         self.n = self.most
         self.recent: deque[float] = deque(maxlen=2 * TRIAL_STEPS - 1)
         self.usual = float("inf")
         self.trial: list[float] | None = None
+        self.makes_room = False
         self.goes_down = True
         self.pause = FIRST_PAUSE
         self.next_trial = clock() + self.pause
 
+    def before_step(self) -> None:
+        """Leave a core to what else this program does."""
+        if self.is_on and (self.is_disturbed() != self.makes_room):
+            self.makes_room = not self.makes_room
+            torch.set_num_threads(self.most - 1 if self.makes_room else self.n)
+
     def after_step(self, seconds: float) -> None:
         """Take note of a step's duration; begin or end a trial if it is time."""
-        if not self.is_on:
+        if not self.is_on or self.makes_room:
             return
         if self.trial is not None:
             self.trial.append(seconds)
