@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -43,3 +46,32 @@ def test_what_cannot_be_had_is_said_once(monkeypatch, caplog, error) -> None:
     assert module.wait() is None
     assert module.ready() is None
     assert caplog.messages == [f"numba cannot be used ({error}); the loss is slow."]
+
+
+COMPILING = """
+import sys
+from embedseg_napari.core.inference.clustering import KERNEL
+exchanged = []
+
+class Watched(type(sys)):
+    def __setattr__(self, name, value):
+        if name in ("stdout", "stderr"):
+            exchanged.append(name)
+        super().__setattr__(name, value)
+
+sys.__class__ = Watched
+assert KERNEL.wait() is not None
+sys.stdout.write(repr(exchanged))
+"""
+
+
+def test_compiling_leaves_the_output_alone(tmp_path) -> None:
+    pytest.importorskip("colorama")
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILING],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+    )
+    assert (done.returncode, done.stdout) == (0, "[]"), done.stderr

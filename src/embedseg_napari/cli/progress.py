@@ -128,11 +128,12 @@ class TrainingProgress(_Shown):
 def started_lines(event: TrainingStarted) -> list[str]:
     """Tell in two lines what a training works with."""
     images = f"Training on {count(event.n_images, 'image')} with {count(event.n_objects, 'object')}"
-    held_out = (
-        f", validating on {count(event.n_validation_images, 'image')}."
-        if event.n_validation_images
-        else "; no images are held out, so the last state is kept and no score is known."
-    )
+    if event.n_validation_images:
+        held_out = f", validating on {count(event.n_validation_images, 'image')}."
+    elif event.n_held_out_objects:
+        held_out = f"; the last state is kept, scored on {count(event.n_held_out_objects, 'object')} held out."
+    else:
+        held_out = "; no images are held out, so the last state is kept and no score is known."
     length = count(event.n_epochs, "epoch") if event.n_epochs is not None else f"{event.minutes:g} minutes in total"
     crop = " x ".join(map(str, event.crop_size))
     return [

@@ -81,6 +81,8 @@ class TrainingStarted:
     steps_per_epoch: int
     device: str
     precision: str
+    n_held_out_objects: int = 0
+    """Objects of the training images that are scored and not trained on."""
 
 
 @dataclass(frozen=True, slots=True)

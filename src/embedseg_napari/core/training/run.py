@@ -146,6 +146,7 @@ class TrainingRun:
             steps_per_epoch=self.plan.steps_per_epoch,
             device=str(self.device),
             precision=self.plan.precision,
+            n_held_out_objects=self.annotations.n_held_out,
         )
 
     def progress(self, should_stop: Callable[[], bool]) -> tuple[float, bool]:
