@@ -217,6 +217,10 @@ def test_validation_images_are_those_asked_for(embedseg, dataset, settings, tmp_
     assert "Training on 3 images with 12 objects, validating on 3 images." in ended.out
     ended = embedseg(*words, "--output", tmp_path / "c.embedseg", "--val-fraction", 0)
     assert "no images are held out" in ended.out
+    thrifty = tmp_path / "objects.yaml"
+    thrifty.write_text(settings.read_text() + "validation_objects: 0.25\n")
+    ended = embedseg(*words[:-1], thrifty, "--output", tmp_path / "o.embedseg", "--val-fraction", 0)
+    assert "the last state is kept, scored on 3 objects held out." in ended.out
     nested = tmp_path / "nested"
     shutil.copytree(dataset, nested / "train")
     shutil.copytree(dataset, nested / "val")

@@ -62,8 +62,8 @@ class CompiledModule:
         return self._thread is not None and self._thread.is_alive()
 
     def _load(self) -> None:
-        # To colour its messages, also those nobody sees, numba would exchange sys.stdout and sys.stderr again and again,
-        # and from this thread put back what another one has replaced or closed meanwhile.
+        # To colour its messages, also those nobody sees, numba would exchange sys.stdout and sys.stderr again and
+        # again, and from this thread put back what another one has replaced or closed meanwhile.
         os.environ.setdefault("NUMBA_DISABLE_ERROR_MESSAGE_HIGHLIGHTING", "1")
         # One at a time, or they would not give back what they found.
         with _loading:
