@@ -2,9 +2,9 @@
 
     python benchmarks/training_memory.py [--device cuda]
 
-Batches of 16 crops as the paper's, of the sides that its rule (mean extent and five standard deviations) gives for three
-data sets. On a CPU (Linux) it is what the process held at its most above what it held before the steps, on a GPU what
-PyTorch had allocated; each figure comes from a process of its own.
+Batches of 16 crops as the paper's, of the sides that its rule (mean extent and five standard deviations) gives for
+three data sets. On a CPU (Linux) it is what the process held at its most above what it held before the steps, on a GPU
+what PyTorch had allocated; each figure comes from a process of its own.
 """
 
 from __future__ import annotations

@@ -181,7 +181,7 @@ class TrainingConfig(Settings):
     batch_pixels: int | None = Field(
         None,
         ge=64,
-        description="Pixels of a batch where its size is left open, at least one crop; empty: 131072 (2D) or 409600 "
+        description="Pixels of a batch where its size is left open, at least one crop; empty: 65536 (2D) or 409600 "
         "voxels (3D).",
     )
     virtual_batches: int = Field(
@@ -193,7 +193,7 @@ class TrainingConfig(Settings):
     optimizer: Literal["adam", "adamw"] = Field(
         "adamw", description="Optimiser; adam adds weight decay to the gradient."
     )
-    learning_rate: float = Field(1e-3, gt=0, le=1, description="Largest learning rate.")
+    learning_rate: float = Field(2e-3, gt=0, le=1, description="Largest learning rate.")
     weight_decay: float = Field(1e-4, ge=0, le=1, description="Weight decay.")
     schedule: Literal["polynomial", "cosine", "constant"] = Field(
         "cosine",
@@ -203,6 +203,12 @@ class TrainingConfig(Settings):
     warmup: float = Field(0.02, ge=0, le=0.5, description="Fraction of the training in which the learning rate rises.")
     average_decay: float = Field(
         0.998, ge=0, lt=1, description="Decay per step of the running average of the weights; 0 turns it off."
+    )
+    dropout: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Dropout in the encoder, as a part of ERFNet's, which the paper takes as it is (1).",
     )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",
@@ -321,6 +327,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "schedule": "polynomial",
         "warmup": 0.0,
         "average_decay": 0.0,
+        "dropout": 1.0,
         "precision": "float32",
         "center_of": "fragment",
         "initial_margin": "constant",

@@ -108,3 +108,13 @@ def test_low_memory_changes_no_result(ndim: int) -> None:
         torch.testing.assert_close(mine.grad, other.grad)
     for name, value in plain.state_dict().items():
         torch.testing.assert_close(thrifty.state_dict()[name], value, msg=name)
+
+
+def test_dropout_can_be_weakened_and_turned_off() -> None:
+    network = BranchedERFNet(2).train()
+    x = torch.rand(1, 1, 16, 16)
+    network.weaken_dropout(0.5)
+    assert max(module.p for module in network.modules() if isinstance(module, torch.nn.Dropout2d)) == 0.15
+    assert not torch.equal(network.encoder(x), network.encoder(x))
+    network.weaken_dropout(0.0)
+    assert torch.equal(network.encoder(x), network.encoder(x))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
 
 from embedseg_napari.core.errors import SettingsError
 from embedseg_napari.core.model.recomputing import run_without_keeping
@@ -196,6 +197,12 @@ class BranchedERFNet(nn.Module):
         low_memory = self.low_memory and self.training and torch.is_grad_enabled()
         features = self.encoder(x, low_memory)
         return torch.cat([decoder(features, low_memory) for decoder in self.decoders], 1)
+
+    def weaken_dropout(self, factor: float) -> None:
+        """Multiply the probability of each layer's dropout (0.03 and 0.3 in the encoder) by a factor."""
+        for module in self.modules():
+            if isinstance(module, _DropoutNd):
+                module.p *= factor
 
     @torch.no_grad()
     def set_initial_margin(self, margin: Sequence[float], spacing: Sequence[float]) -> None:

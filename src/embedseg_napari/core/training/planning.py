@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from embedseg_napari.core.data.statistics import DatasetStatistics
     from embedseg_napari.core.training.checkpoint import TrainingState
 
-PIXELS_PER_STEP = {2: 131072, 3: 409600}
+PIXELS_PER_STEP = {2: 65536, 3: 409600}
 """Pixels in an automatic batch: enough to keep two cores busy, few enough for many steps in a short training."""
 LEAST_CROP = {2: 128, 3: 80}
 """Side in Y and X that shows an object together with its neighbours."""

@@ -46,6 +46,7 @@ def first_network(config: TrainingConfig, plan: TrainingPlan, start_from: Model 
         torch.manual_seed(config.seed)
         network = BranchedERFNet(plan.statistics.ndim, plan.model_config.n_channels)
     network.low_memory = config.low_memory
+    network.weaken_dropout(config.dropout)
     if start_from is not None:
         network.load_state_dict(start_from.network.state_dict())
     elif config.initial_margin == "object":
