@@ -129,19 +129,25 @@ def _prepare(
         seediness = seed_map[foreground[rows]]
     else:
         seediness = seed_map[foreground]
-        rows = np.flatnonzero(seediness >= np.float32(seed_threshold))
+        # There are at most as many as pixels that 32 bits count.
+        rows = np.flatnonzero(seediness >= np.float32(seed_threshold)).astype(np.uint32)
         seediness = seediness[rows]
-    seeds = rows[_falling(seediness)].astype(np.uint32)
+    seeds = rows[_falling(seediness)].astype(np.uint32, copy=False)
     return _Task(maps, foreground, seeds, min_object_size, kind == "greedy")
 
 
 def _falling(values: NDArray[np.float32]) -> NDArray[np.int64]:
     """Order by falling value; ties in array order."""
-    # Value and place in one integer take one fast sort: the bits of floats of one sign sort like the floats.
-    bits = (values + np.float32(0)).view(np.int32).astype(np.int64)
-    rank = np.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
-    keys = np.sort((-rank << 32) | np.arange(len(values)))
-    return keys & 0xFFFFFFFF
+    # Value and place in one integer take one fast sort: the bits of floats of one sign sort like the floats. All in
+    # place, for there may be as many values as pixels.
+    keys = (values + np.float32(0)).view(np.int32).astype(np.int64)
+    np.bitwise_xor(keys, 0x7FFFFFFF, out=keys, where=keys < 0)
+    np.negative(keys, out=keys)
+    keys <<= 32
+    keys |= np.arange(len(keys), dtype=np.uint32)
+    keys.sort()
+    keys &= 0xFFFFFFFF
+    return keys
 
 
 def _local_maxima(seed_map: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -189,7 +189,7 @@ class TrainingRun:
             raise ComputeError(f"The computation failed: {error}") from error
         self.optimizer.zero_grad(set_to_none=True)
         self.state.step += 1
-        self.average.update(self.bare, self.state.step)
+        self.average.update(self.state.step)
         self.state.sums = [a + b for a, b in zip(self.state.sums, sums, strict=True)]
         self.threads.after_step(time.monotonic() - began)
         return StepFinished(
