@@ -43,7 +43,7 @@ def test_a_log_gets_lines_at_intervals(monkeypatch, capsys):
     lines = [line for line in capsys.readouterr().out.splitlines() if "epoch" in line and "loss" in line]
     # An epoch takes 4 seconds here and a line may come every 10, so every third has one, and the last.
     assert len(lines) == 8
-    assert " ".join(lines[0].split()) == "5% epoch 1/20 0:00 loss 1.0000 AP@0.5 0.500 mean AP 0.500 best so far"
+    assert " ".join(lines[0].split()) == "5% epoch 1/20 0:00 loss 1.0000 AP@0.5 0.500 mean AP 0.500 kept"
     assert "epoch 20/20" in lines[-1]
 
 

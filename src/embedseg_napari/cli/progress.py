@@ -121,7 +121,7 @@ class TrainingProgress(_Shown):
         if event.ap_mean is not None:
             parts.append(f"mean AP {event.ap_mean:.3f}")
         if event.is_best:
-            parts.append("best so far")
+            parts.append("kept")
         say("  ".join(parts))
 
 
@@ -144,10 +144,10 @@ def started_lines(event: TrainingStarted) -> list[str]:
 
 
 def curve_rows(history: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """Header and at most `CURVE_ROWS` rows of a training curve; the best epoch and the last are among them."""
+    """Header and at most `CURVE_ROWS` rows of a training curve; the one that was kept and the last are among them."""
     wanted = {round(i * (len(history) - 1) / max(CURVE_ROWS - 2, 1)) for i in range(CURVE_ROWS - 1)}
-    best = [i for i, row in enumerate(history) if row.get("is_best")][-1:]
-    chosen = sorted({i for i in wanted if i < len(history)} | set(best))
+    kept = [i for i, row in enumerate(history) if row.get("is_best")][-1:]
+    chosen = sorted({i for i in wanted if i < len(history)} | set(kept))
 
     def number(value: float | None, digits: int) -> str:
         return "" if value is None else f"{value:.{digits}f}"
@@ -157,7 +157,7 @@ def curve_rows(history: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[
         row = history[i]
         rows.append(
             [
-                f"{row['epoch'] + 1}{' best' if i in best else ''}",
+                f"{row['epoch'] + 1}{' kept' if i in kept else ''}",
                 duration(row.get("seconds", 0.0)),
                 number(row.get("loss"), 4),
                 number(row.get("ap_50"), 3),

@@ -281,7 +281,7 @@ def _report(result: TrainingResult, run_folder: Path) -> None:
         if result.model.config.training.get("n_held_out_objects"):
             say(f"Held-out objects found, mean over IoU 0.5 to 0.9: {result.best_score:.3f}")
         else:
-            say(f"Best mean AP over IoU 0.5 to 0.9 on the held-out images: {result.best_score:.3f}")
+            say(f"Mean AP over IoU 0.5 to 0.9 on the held-out images: {result.best_score:.3f}")
     prediction = result.model.config.prediction
     say(f"Thresholds: seed {prediction.seed_threshold:g}, foreground {prediction.foreground_threshold:g}")
     say(f"Model: {result.path}")

@@ -38,6 +38,9 @@ class TrainingState:
     """Loss and its three terms, summed over the steps of the current epoch."""
     history: list[dict[str, Any]] = field(default_factory=list)
     best_score: float | None = None
+    """Of the weights that are kept."""
+    record: list[float] | None = None
+    """Scores of the held-out images, each by itself, when their mean was highest."""
     seconds_validating: float = 0.0
     validation: list[list[Any]] | None = None
     """Name and shape of the validation images alone."""

@@ -226,12 +226,20 @@ class TrainingRun:
             scores = self._validate(should_stop)
             if scores is None:
                 return None
-        # Of equals the later: it has seen more.
+        # Of states that the held-out images cannot tell apart the later one is kept: it has seen more, at a lower
+        # learning rate, and the highest of many scores of a few images is mostly chance.
+        record = self.state.record
         is_best = scores is not None and (
-            not self.validator.chooses_model or self.state.best_score is None or scores.ap_mean >= self.state.best_score
+            not self.validator.chooses_model or record is None or scores.is_as_good_as(record)
         )
         if scores is not None and is_best:
             self.state.best_score = scores.ap_mean
+        if (
+            scores is not None
+            and self.validator.chooses_model
+            and (record is None or scores.ap_mean >= np.mean(record))
+        ):
+            self.state.record = list(scores.each)
         if is_best and self.validator.chooses_model:
             self.best = {k: v.detach().clone() for k, v in self.average.network.state_dict().items()}
         means = [value / steps for value in self.state.sums]
@@ -290,7 +298,7 @@ class TrainingRun:
         self.validator = self.annotations.validator()
         if is_validation_other:
             # Scores against other labels say nothing about those before.
-            self.state.best_score, self.best = None, None
+            self.state.best_score, self.state.record, self.best = None, None, None
         self._measure_objects()
         return LabelsUpdated(
             n_images=len(self.annotations.training),

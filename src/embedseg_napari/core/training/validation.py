@@ -35,6 +35,17 @@ class Scores:
     """At IoU 0.5."""
     ap_mean: float
     """Mean over IoU 0.5, 0.55 ... 0.9."""
+    each: tuple[float, ...] = ()
+    """The latter of each image, or of each held-out object, by itself."""
+
+    def is_as_good_as(self, record: Sequence[float]) -> bool:
+        """Whether these scores are no worse than others of the same images, as far as so few can tell.
+
+        The mean of the images' losses must not exceed its standard error.
+        """
+        gain = np.subtract(self.each, record)
+        error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else 0.0
+        return bool(gain.mean() >= -error)
 
 
 class Validator:
@@ -71,7 +82,7 @@ class Validator:
             )
             rows.append([row.ap for row in match(example.instances, labels, ignore=example.ignore)])
         mean = np.mean(rows, axis=0)
-        return Scores(float(mean[0]), float(mean.mean()))
+        return Scores(float(mean[0]), float(mean.mean()), tuple(np.mean(rows, axis=1).tolist()))
 
     def choose_prediction(
         self, model: Model, settings: PredictionConfig, precision: Precision
