@@ -50,6 +50,7 @@ def test_what_cannot_be_had_is_said_once(monkeypatch, caplog, error) -> None:
 
 COMPILING = """
 import sys
+import numba
 from embedseg_napari.core.inference.clustering import KERNEL
 exchanged = []
 

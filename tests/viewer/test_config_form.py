@@ -44,7 +44,7 @@ def test_editors_take_kind_range_and_tooltip_from_the_field(qtbot):
 def test_small_numbers_are_written_short(qtbot):
     form = ConfigForm(TrainingConfig)
     qtbot.addWidget(form)
-    assert form.editors["learning_rate"].inner.text() == "0.001"
+    assert form.editors["learning_rate"].inner.text() == "0.002"
     assert form.editors["weight_decay"].inner.text() == "0.0001"
     assert form.editors["batch_size"].inner.text() == AUTOMATIC
 

@@ -6,11 +6,20 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from numba import njit, types
+from numba.core import errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 logger = logging.getLogger(__name__)
+
+# To colour its messages, also those that nobody sees, numba exchanges sys.stdout and sys.stderr again and again; while
+# it compiles in the background it would put back what another thread has replaced or closed meanwhile. Its own switch,
+# an environment variable, comes too late where napari has imported it.
+_shell = getattr(errors, "ColorShell", None)
+if _shell is not None:
+    for _method in ("__init__", "__enter__", "__exit__"):
+        setattr(_shell, _method, lambda *_: None)
 
 
 def array(kind: Any, ndim: int = 1) -> Any:

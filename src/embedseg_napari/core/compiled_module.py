@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import logging
-import os
 import sys
 import threading
 from typing import Any
@@ -62,9 +61,6 @@ class CompiledModule:
         return self._thread is not None and self._thread.is_alive()
 
     def _load(self) -> None:
-        # To colour its messages, also those nobody sees, numba would exchange sys.stdout and sys.stderr again and
-        # again, and from this thread put back what another one has replaced or closed meanwhile.
-        os.environ.setdefault("NUMBA_DISABLE_ERROR_MESSAGE_HIGHLIGHTING", "1")
         # One at a time, or they would not give back what they found.
         with _loading:
             before = sys.getswitchinterval()
