@@ -104,6 +104,13 @@ def main() -> None:
         base, fast = median(bare, options.repeats), median(loss, options.repeats)
         print(f"\n{title}\n  bare network, forward and backward   {base:7.3f} s")
         print(f"  loss, forward and backward           {fast:7.3f} s   {fast / base:5.2f} x the network")
+        planes = torch.tensor(np.stack([np.stack([c[0] == i + 1 for i in range(n_objects)]) for c in crops]))
+
+        def loss_of_planes(raw=raw, planes=planes, centers=centers, spacing=spacing) -> None:
+            spatial_embedding_loss(raw, planes, centers, spacing).backward()
+
+        overlapping = median(loss_of_planes, options.repeats)
+        print(f"  loss, each object a plane            {overlapping:7.3f} s   {overlapping / base:5.2f} x the network")
         if naive is not None:
             masks = [[one == i for i in torch.unique(one) if i] for one in labels]
             slow = median(
