@@ -109,9 +109,11 @@ def test_value_and_gradient_equal_the_naive_reference(ndim, with_ignore):
     assert relative(gradient(fast, raw), gradient(slow, raw)) < 2e-3
 
 
-def test_overlapping_planes_equal_the_naive_reference():
-    raw, _, _ = scene(2)
-    planes = torch.zeros((2, 3, 40, 48), dtype=torch.uint8)
+@pytest.mark.parametrize("kind", [torch.uint8, torch.bool, torch.int32])
+@pytest.mark.parametrize("height", [40, 39])
+def test_overlapping_planes_equal_the_naive_reference(kind, height):
+    raw = scene(2)[0].detach()[:, :, :height, :47].clone().requires_grad_()
+    planes = torch.zeros((2, 3, height, 47), dtype=kind)
     planes[0, 0, 5:20, 5:20] = 1
     planes[0, 2, 10:30, 12:26] = 1  # overlaps the first; the plane between is empty
     planes[1, 1, 20:30, 20:40] = 1

@@ -41,6 +41,39 @@ def gather(labels, valid, per_crop, n_ids, index, place, pixel):  # type: ignore
             place[k] += 1
 
 
+@compiled(types.void(given(U8), given(U1), given(U1), I8, I8, array(I8, 2), array(U1)))
+def count_planes(words, planes, valid, per_crop, n_planes, counts, background):  # type: ignore[no-untyped-def]
+    """The same for binary planes, one after the other; `words` are the same bytes, eight at a time."""
+    counts[:] = 0
+    background[:] = valid
+    per_plane = per_crop // 8
+    for row in range(counts.shape[1]):
+        first = row // n_planes * per_crop
+        for word in range(per_plane):
+            if words[row * per_plane + word] == 0:
+                continue
+            for at in range(8 * word, 8 * word + 8):
+                if planes[row * per_crop + at] != 0:
+                    counts[0, row] += 1
+                    counts[1, row] += valid[first + at] != 0
+                    background[first + at] = 0
+
+
+@compiled(types.void(given(U8), given(U1), given(U1), I8, I8, given(I4), array(I8), array(I4)))
+def gather_planes(words, planes, valid, per_crop, n_planes, index, place, pixel):  # type: ignore[no-untyped-def]
+    """The same for binary planes."""
+    per_plane = per_crop // 8
+    for row in range(index.shape[0]):
+        first = row // n_planes * per_crop
+        for word in range(per_plane):
+            if words[row * per_plane + word] == 0:
+                continue
+            for at in range(8 * word, 8 * word + 8):
+                if planes[row * per_crop + at] != 0 and valid[first + at] != 0:
+                    pixel[place[index[row]]] = first + at
+                    place[index[row]] += 1
+
+
 @compiled(types.void(given(I8), given(I8), array(I8), array(I4)))
 def group(instance, pixel, first, grouped):  # type: ignore[no-untyped-def]
     """Bring members, pairs of instance and pixel, into the order of their instances; where each one begins."""

@@ -15,7 +15,7 @@ from embedseg_napari.core.losses import kernel
 from embedseg_napari.core.losses.limits import CELLS_PER_REACH, MAX_CELLS, MAX_EXPONENT, NEGLIGIBLE_PHI
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -88,18 +88,51 @@ def find_instances(
     sizes = np.empty((2, n_crops * n_ids), np.int64)
     background = np.empty(flat.shape, np.uint8)
     kernel.count(flat, seen, per_crop, n_ids, sizes, background)
+    return _instances_of(
+        sizes, n_ids, counts, centers, background, valid,
+        lambda index, place, pixel: kernel.gather(flat, seen, per_crop, n_ids, index, place, pixel),
+    )  # fmt: skip
+
+
+def find_planes(
+    planes: NDArray[np.bool_], centers: NDArray[np.float64], counts: Sequence[int], valid: NDArray[np.bool_]
+) -> Instances | None:
+    """The same for planes of one object each, shape (B, K, pixels of a crop: a multiple of 8)."""
+    n_crops, n_planes, per_crop = planes.shape
+    flat, seen = planes.reshape(-1).view(np.uint8), valid.view(np.uint8)
+    words = flat.view(np.uint64)
+    sizes = np.empty((2, n_crops * n_planes), np.int64)
+    background = np.empty(n_crops * per_crop, np.uint8)
+    kernel.count_planes(words, flat, seen, per_crop, n_planes, sizes, background)
+    return _instances_of(
+        sizes, n_planes, counts, centers, background, valid,
+        lambda index, place, pixel: kernel.gather_planes(words, flat, seen, per_crop, n_planes, index, place, pixel),
+    )  # fmt: skip
+
+
+def _instances_of(
+    sizes: NDArray[np.int64],
+    per_crop: int,
+    counts: Sequence[int],
+    centers: NDArray[np.float64],
+    background: NDArray[np.uint8],
+    valid: NDArray[np.bool_],
+    gather: Callable[[NDArray[np.int32], NDArray[np.int64], NDArray[np.int32]], None],
+) -> Instances | None:
+    """Instances of which `sizes` tells all and valid pixels, `per_crop` possible ones in each crop."""
     present = np.flatnonzero(sizes[0])
-    if not np.array_equal(np.bincount(present // n_ids, minlength=n_crops), counts):
+    if not np.array_equal(np.bincount(present // per_crop, minlength=len(counts)), counts):
         return None
     is_kept = sizes[1, present] > 0
     kept = present[is_kept]
-    index = np.zeros(n_crops * n_ids, np.int32)
+    # Those without a valid pixel are never asked for their place.
+    index = np.zeros(sizes.shape[1], np.int32)
     index[kept] = np.arange(len(kept))
     first = np.concatenate([[0], np.cumsum(sizes[1, kept])])
     pixel = np.empty(first[-1], np.int32)
-    kernel.gather(flat, seen, per_crop, n_ids, index, first[:-1].copy(), pixel)
+    gather(index, first[:-1].copy(), pixel)
     center = np.ascontiguousarray(centers[is_kept].T)
-    return Instances(first, pixel, (kept // n_ids).astype(np.int32), center, background.view(np.bool_), valid)
+    return Instances(first, pixel, (kept // per_crop).astype(np.int32), center, background.view(np.bool_), valid)
 
 
 def group_members(

@@ -204,7 +204,11 @@ def _on_cpu(
     n_crops, ndim = len(raw), len(step)
     seen = np.ones(n_crops * math.prod(raw.shape[2:]), bool) if valid is None else valid.numpy()
     truth: Instances | None
-    if instances.ndim == ndim + 1 and instances.numel() and instances.min() >= 0 and instances.max() < LARGE_ID:
+    if instances.ndim == ndim + 2 and instances.numel() and len(seen) // n_crops % 8 == 0:
+        planes = np.ascontiguousarray(instances.bool().numpy()).reshape(n_crops, instances.shape[1], -1)
+        given = [np.asarray(center, np.float64).reshape(-1, ndim) for center in centers]
+        truth = loops.find_planes(planes, np.concatenate(given) * step, [len(one) for one in given], seen)
+    elif instances.ndim == ndim + 1 and instances.numel() and instances.min() >= 0 and instances.max() < LARGE_ID:
         labels = np.ascontiguousarray(instances.numpy().reshape(n_crops, -1), np.int32)
         given = [np.asarray(center, np.float64).reshape(-1, ndim) for center in centers]
         truth = loops.find_instances(labels, np.concatenate(given) * step, [len(one) for one in given], seen)
