@@ -1,8 +1,8 @@
 """Convolutions of volumes that a CPU computes as convolutions of planes: the same sums, with the same weights.
 
 In bfloat16 the gradients of PyTorch's own 3D convolutions cannot be used on a CPU: with PyTorch 2.13 they read memory
-that nobody wrote. Those of images are right, and as quick. With the channels last in memory, the planes of a volume are
-a batch of images, and its columns the rows of one image, without a copy. On a GPU everything stays as it is.
+that nobody wrote. Those of images are right, and nearly as quick. With the channels last in memory, the planes of a
+volume are a batch of images, and its columns the rows of one image, without a copy. On a GPU everything stays as it is.
 """
 
 from __future__ import annotations
