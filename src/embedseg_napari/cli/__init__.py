@@ -1,4 +1,4 @@
-"""The command line: ``embedseg train``, ``predict``, ``evaluate``, ``info`` and ``demo``.
+"""The command line: ``embedseg train``, ``predict``, ``evaluate``, ``info``, ``models`` and ``demo``.
 
 Nothing heavy is imported here or in the modules of the commands: NumPy, PyTorch and scikit-image wait until a command
 has checked its arguments.
@@ -15,6 +15,7 @@ from embedseg_napari.cli.demo import demo
 from embedseg_napari.cli.evaluate import evaluate
 from embedseg_napari.cli.failures import end_with_a_sentence
 from embedseg_napari.cli.info import info
+from embedseg_napari.cli.models import app as models
 from embedseg_napari.cli.predict import predict
 from embedseg_napari.cli.train import train
 
@@ -33,6 +34,7 @@ app.command(short_help="Train a model on annotated images.")(train)
 app.command(short_help="Segment images, one label image each.")(predict)
 app.command(short_help="Score label images against the truth.")(evaluate)
 app.command(short_help="Describe a model.")(info)
+app.add_typer(models, name="models", short_help="List, rename, delete, import and export models.")
 app.command(short_help="Go the whole way on generated images.")(demo)
 
 

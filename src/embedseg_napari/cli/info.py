@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def info(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A bundled model's name, a .embedseg file, or an original .pth file.")
+        str, typer.Argument(metavar="MODEL", help="A model's name, a .embedseg file, or an original .pth file.")
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
@@ -46,6 +46,7 @@ def _card(config: ModelConfig) -> list[tuple[str, str]]:
         (f"Object extent {space}", _numbers(sizes.mean, "px on average") if sizes.n_objects else ""),
         ("Seed threshold", f"{prediction.seed_threshold:g} ({prediction.seeds})"),
         ("Foreground threshold", f"{prediction.foreground_threshold:g}"),
+        ("Faint seeds", f"{prediction.faint_seeds:g} below" if prediction.faint_seeds else ""),
         ("Smallest object", f"more than {prediction.min_object_size} px"),
         ("Precision", prediction.precision),
         (f"Tile {space}", _numbers(prediction.tile, "px")),

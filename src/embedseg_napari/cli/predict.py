@@ -64,7 +64,7 @@ class Reading:
 
 def predict(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A bundled model's name, a .embedseg file, or an original .pth file.")
+        str, typer.Argument(metavar="MODEL", help="A model's name, a .embedseg file, or an original .pth file.")
     ],
     inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="TIFF files, or folders of them.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder the label images go to.")],
@@ -73,6 +73,7 @@ def predict(
     foreground_threshold: Annotated[
         float | None, setting(PredictionConfig, "foreground_threshold", default=STORED)
     ] = None,
+    faint_seeds: Annotated[float | None, setting(PredictionConfig, "faint_seeds", default=STORED)] = None,
     min_object_size: Annotated[int | None, setting(PredictionConfig, "min_object_size", default=STORED)] = None,
     axes: Axes = None,
     channel: Channel = None,
@@ -93,6 +94,7 @@ def predict(
         "tta": tta or None,
         "seed_threshold": seed_threshold,
         "foreground_threshold": foreground_threshold,
+        "faint_seeds": faint_seeds,
         "min_object_size": min_object_size,
         "precision": precision,
         "tile": parse_tile(tile),

@@ -76,6 +76,13 @@ class PredictionConfig(Settings):
     foreground_threshold: float = Field(
         0.5, ge=0, le=1, description="Pixels with a seediness above this are foreground."
     )
+    faint_seeds: float = Field(
+        0.0,
+        ge=0,
+        le=0.5,
+        description="How far below the seed threshold objects may start that are as large as others and overlap none; "
+        "0 (the paper): none may.",
+    )
     min_object_size: int = Field(0, ge=0, description="Objects need more pixels than this.")
     seeds: Literal["greedy", "local_maxima"] = Field(
         "greedy",
@@ -243,6 +250,13 @@ class TrainingConfig(Settings):
         description="Mask value of pixels whose class is unknown, which neither reward nor punish; with 0 only the "
         "objects are known, and pixels of an ignore mask are unknown too.",
     )
+    faint_seeds: float = Field(
+        0.05,
+        ge=0,
+        le=0.5,
+        description="Stored with the model: how far below the seed threshold objects may start that are as large as "
+        "others and overlap none.",
+    )
     validation_fraction: float = Field(
         0.1,
         ge=0,
@@ -332,6 +346,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "center_of": "fragment",
         "initial_margin": "constant",
         "grid_samples": 1024,
+        "faint_seeds": 0.0,
         "augmentation": {"scale": 0.0, "shift": 0.0, "gain": 0.0, "offset": 0.0, "gamma": 0.0, "noise": 0.0},
     },
 }

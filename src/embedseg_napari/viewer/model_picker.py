@@ -9,7 +9,8 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxL
 
 from embedseg_napari.core.errors import ModelError
 from embedseg_napari.viewer.input_boxes import ChoiceBox
-from embedseg_napari.viewer.models import MODEL_FILTER, KnownModel, describe, models, read_config
+from embedseg_napari.core.model.library import describe
+from embedseg_napari.viewer.models import MODEL_FILTER, KnownModel, models, read_config
 from embedseg_napari.viewer.worker import report_error
 
 if TYPE_CHECKING:

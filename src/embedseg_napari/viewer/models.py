@@ -1,4 +1,4 @@
-"""Which models there are: those that come with the package, and those used lately. No file's weights are read here."""
+"""Which models there are: bundled, the user's own, and those used lately. No file's weights are read here."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from psygnal import Signal
 from embedseg_napari.core.annotation.session_folder import STATE
 from embedseg_napari.core.data.images import write_atomically
 from embedseg_napari.core.errors import DataError, ModelError
-from embedseg_napari.core.model.bundled import bundled_names, bundled_path
+from embedseg_napari.core.model.library import CHECKPOINTS, LibraryModel, ModelLibrary
 
 if TYPE_CHECKING:
     from embedseg_napari.core.config import ModelConfig
 
 logger = logging.getLogger(__name__)
 
-SUFFIXES = (".embedseg", ".pth", ".pt")
+SUFFIXES = (".embedseg", *CHECKPOINTS)
 MODEL_FILTER = "Models (*.embedseg *.pth *.pt);;All files (*)"
 """For file dialogs."""
 MOST_RECENT = 12
@@ -44,15 +44,30 @@ class KnownModel:
 
 
 class ModelList:
-    """The bundled and the recently used models."""
+    """The bundled models, those of the user's folder, and those used lately from elsewhere."""
 
     changed = Signal(object)
     """The model that became known (a `KnownModel`), or None."""
 
+    @property
+    def library(self) -> ModelLibrary:
+        """The models with a name, which can be renamed, deleted and so on; `refresh` afterwards."""
+        return ModelLibrary()
+
     def all(self) -> list[KnownModel]:
-        """Bundled models first, then the recent ones whose file still exists, latest first."""
-        bundled = [KnownModel(bundled_path(name), is_bundled=True) for name in bundled_names()]
-        return bundled + [KnownModel(path) for path in self._read() if path.is_file()]
+        """Bundled models first, then those used lately whose file still exists, latest first, then the user's others."""
+        named = self.library.models()
+        bundled = [KnownModel(model.path, is_bundled=True) for model in named if model.is_bundled]
+        recent = [path for path in self._read() if path.is_file()]
+        others = [model.path for model in named if not model.is_bundled and model.path.resolve() not in recent]
+        return bundled + [KnownModel(path) for path in (*recent, *others)]
+
+    def refresh(self, chosen: LibraryModel | None = None) -> None:
+        """Tell all panels that models came, went or changed their names; they choose the one given."""
+        if chosen is None or chosen.is_bundled:
+            self.changed.emit(None if chosen is None else KnownModel(chosen.path, is_bundled=True))
+        else:
+            self.remember(chosen.path)
 
     def remember(self, path: str | Path) -> KnownModel:
         """Put a model file at the head of the recent ones.
@@ -115,16 +130,3 @@ def read_config(path: str | Path) -> ModelConfig | None:
     from embedseg_napari.core.model.model_file import read_model_config
 
     return read_model_config(path)
-
-
-def describe(config: ModelConfig | None) -> str:
-    """One line on what a model works on."""
-    if config is None:
-        return "Original EmbedSeg checkpoint; what it works on is seen when it is loaded."
-    channels = ", ".join(config.channel_names) or f"{config.n_channels} channel{'s' if config.n_channels > 1 else ''}"
-    parts = [f"{config.ndim}D", channels]
-    if config.spacing is not None:
-        parts.append(" x ".join(f"{step:.3g}" for step in config.spacing) + f" {config.spacing_unit or ''}".rstrip())
-    if config.object_sizes.mean:
-        parts.append("objects of " + " x ".join(f"{side:.0f}" for side in config.object_sizes.mean) + " px")
-    return ", ".join(parts)

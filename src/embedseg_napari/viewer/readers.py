@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_info
 
-from embedseg_napari.viewer.models import describe, models, read_config
+from embedseg_napari.core.model.library import describe
+from embedseg_napari.viewer.models import models, read_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -14,14 +14,14 @@ from embedseg_napari.viewer.input_boxes import FloatBox, IntBox
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-NAMES = ("seed_threshold", "foreground_threshold", "min_object_size")
+NAMES = ("seed_threshold", "foreground_threshold", "faint_seeds", "min_object_size")
 STEPS = 100
 """Slider steps from 0 to 1."""
 LARGEST_SIZE = 10**6
 
 
 class ThresholdSliders(QWidget):
-    """Seed threshold, foreground threshold and minimum size, each a slider beside a number."""
+    """Thresholds for seeds and foreground, faint seeds and minimum size, each a slider beside a number."""
 
     changed = Signal()
 
@@ -44,9 +44,10 @@ class ThresholdSliders(QWidget):
                 # Squares: fine steps for small objects, and thousands still in reach.
                 slider.setRange(0, STEPS)
             else:
-                number.setRange(0, 1)
+                most = 0.5 if name == "faint_seeds" else 1.0
+                number.setRange(0, most)
                 number.setSingleStep(0.01)
-                slider.setRange(0, STEPS)
+                slider.setRange(0, round(most * STEPS))
             number.setKeyboardTracking(False)
             number.setFixedWidth(96)
             label.setBuddy(number)
@@ -61,7 +62,7 @@ class ThresholdSliders(QWidget):
         self.set_values(PredictionConfig().model_dump())
 
     def values(self) -> dict[str, Any]:
-        """The three settings."""
+        """The settings."""
         return {name: self.numbers[name].value() for name in NAMES}
 
     def set_values(self, values: Mapping[str, Any]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import platformdirs
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QFileDialog,
@@ -24,13 +23,14 @@ from embedseg_napari.core.errors import EmbedSegError, SettingsError
 from embedseg_napari.viewer.config_form import ConfigForm
 from embedseg_napari.viewer.folded import Folded
 from embedseg_napari.viewer.input_boxes import ChoiceBox
+from embedseg_napari.core.model.library import models_folder, name_problem
 from embedseg_napari.viewer.models import MODEL_FILTER, models
 from embedseg_napari.viewer.training_output import SUFFIX
 from embedseg_napari.viewer.worker import report_error
 
 SCRATCH, BROWSE = "nothing (new network)", "Browse…"
 DEVICES = ("auto", "cpu", "cuda", "mps")
-LONGEST_NAME, SUGGESTED_NAME = 200, 100
+SUGGESTED_NAME = 100
 """Letters of a model's name that file systems take, with room for suffixes; of an image's name that are suggested."""
 GROUPS = {
     "Length and validation": (
@@ -269,12 +269,9 @@ class OutputPlace(QWidget):
     def problem(self) -> str:
         """Why the model cannot be saved there; empty if it can."""
         name = self.name.text().strip().removesuffix(SUFFIX)
-        if not name.strip("."):
-            return "Give the model a name."
-        if len(name.encode()) > LONGEST_NAME:
-            return f"The name of the model is too long; {LONGEST_NAME} letters at most."
-        if re.search(r'[\\/:*?"<>|]', name):
-            return 'The name of the model must not hold any of \\ / : * ? " < > |'
+        wrong = name_problem(name)
+        if wrong:
+            return wrong
         locked = locked_place(self.folder)
         if locked is not None:
             return f"Nothing can be written in {locked}; choose another folder."
@@ -283,8 +280,3 @@ class OutputPlace(QWidget):
         if self.path().with_suffix(".run").exists():
             return f"There is an unfinished training {name}.run in this folder; choose another name."
         return ""
-
-
-def models_folder() -> Path:
-    """Where models are saved if no other place is chosen."""
-    return Path(platformdirs.user_data_dir("embedseg-napari", appauthor=False)) / "models"

@@ -76,6 +76,7 @@ def tune(
         should_stop,
         min_object_size=settings.min_object_size,
         seeds=settings.seeds,
+        faint_seeds=settings.faint_seeds,
         start=start,
     )
     result = segmentation.recluster(best.seed_threshold, best.foreground_threshold, should_stop=should_stop)

@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from embedseg_napari.core.annotation.contested import contested_shares
 from embedseg_napari.core.evaluation.matching import overlaps
-from embedseg_napari.core.inference.clustering import cluster_full
+from embedseg_napari.core.inference.clustering import cluster_by
 from embedseg_napari.core.maps import EmbeddingMaps
 
 if TYPE_CHECKING:
@@ -162,7 +162,9 @@ def _mean_over(values: np.ndarray, labels: np.ndarray, sizes: NDArray[np.int64])
 
 def _seed_term(segmentation: Segmentation) -> NDArray[np.float64]:
     settings = segmentation.settings
-    lowest = settings.seed_threshold if settings.seeds == "greedy" else settings.foreground_threshold
+    lowest = (
+        settings.seed_threshold - settings.faint_seeds if settings.seeds == "greedy" else settings.foreground_threshold
+    )
     term: NDArray[np.float64] = (1.0 - segmentation.scores.astype(np.float64)) / max(1.0 - lowest, 1e-6)
     return term
 
@@ -177,14 +179,7 @@ def _view_term(
     total = np.zeros(len(segmentation.scores))
     for view in views:
         if isinstance(view, EmbeddingMaps):
-            view = cluster_full(
-                view,
-                settings.seed_threshold,
-                settings.foreground_threshold,
-                settings.min_object_size,
-                settings.seeds,
-                should_stop,
-            ).labels
+            view = cluster_by(view, settings, should_stop).labels
         found = overlaps(segmentation.labels, view)
         best = np.zeros(len(total))
         np.maximum.at(best, found.true_ids[found.true_index] - 1, found.iou)

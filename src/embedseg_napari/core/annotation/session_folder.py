@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from embedseg_napari.core.annotation.session_files import remove_leftovers, write_durably
-from embedseg_napari.core.annotation.session_lock import acquire, release
+from embedseg_napari.core.folder_lock import acquire, release
 from embedseg_napari.core.annotation.session_state import SessionState, from_json, to_json
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.model.model_file import software_version
 
 if TYPE_CHECKING:
-    from embedseg_napari.core.annotation.session_lock import Holder
+    from embedseg_napari.core.folder_lock import Holder
 
 STATE = "session.json"
 
@@ -52,7 +52,7 @@ class SessionFolder:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise DataError(f"{folder}: cannot be made ({error.strerror or error}).") from error
-        session = cls(folder, acquire(folder), SessionState(software_version=software_version()))
+        session = cls(folder, acquire(folder, "session"), SessionState(software_version=software_version()))
         session._write(session._state)
         return session
 
@@ -68,7 +68,7 @@ class SessionFolder:
         folder = Path(folder)
         if not (folder / STATE).is_file():
             raise DataError(f"{folder}: holds no session; there is no {STATE} in it.")
-        holder = acquire(folder)
+        holder = acquire(folder, "session")
         try:
             remove_leftovers(folder)
             text = (folder / STATE).read_text(encoding="utf-8")

@@ -55,6 +55,7 @@ def tune_thresholds(
     pairs: Sequence[tuple[EmbeddingMaps, np.ndarray]],
     *,
     min_object_size: int = 0,
+    faint_seeds: float = 0.0,
     seed_thresholds: Sequence[float] = SEED_THRESHOLDS,
     foreground_thresholds: Sequence[float] = FOREGROUND_THRESHOLDS,
     start: tuple[float, float] = (0.9, 0.5),
@@ -65,6 +66,7 @@ def tune_thresholds(
     search = search_thresholds(
         pairs,
         min_object_size=min_object_size,
+        faint_seeds=faint_seeds,
         seed_thresholds=seed_thresholds,
         foreground_thresholds=foreground_thresholds,
         start=start,
@@ -80,6 +82,7 @@ def search_thresholds(
     *,
     min_object_size: int = 0,
     seeds: SeedKind = "greedy",
+    faint_seeds: float = 0.0,
     seed_thresholds: Sequence[float] = SEED_THRESHOLDS,
     foreground_thresholds: Sequence[float] = FOREGROUND_THRESHOLDS,
     start: tuple[float, float] = (0.9, 0.5),
@@ -94,7 +97,7 @@ def search_thresholds(
         Truth as in :func:`match`.
     should_stop : callable
         Looked at while objects are collected.
-    min_object_size, seeds
+    min_object_size, seeds, faint_seeds
         As in clustering.
     seed_thresholds, foreground_thresholds : sequence of float
         Values to try.
@@ -118,7 +121,7 @@ def search_thresholds(
     for seed, foreground in tried:
         each = []
         for (maps, truth), hidden in zip(pairs, unknown, strict=True):
-            found = cluster_full(maps, seed, foreground, min_object_size, seeds, should_stop)
+            found = cluster_full(maps, seed, foreground, min_object_size, seeds, should_stop, faint_seeds)
             each.append(np.mean([row.ap for row in match(truth, found.labels, ignore=hidden)]))
         scores[seed, foreground] = np.array(each)
         yield PairTried(len(scores), len(tried))

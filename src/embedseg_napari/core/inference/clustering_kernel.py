@@ -7,8 +7,8 @@ boxes at the margin are opened. The tree adapts to any distribution, be it sprea
 collapsed into a point for each object, or far outside the image.
 
 For each seed the unclustered pixels are collected first, leaving out boxes that have none; each pixel is met once in
-that role. All pixels are counted only where there were any, and only until they are twice as many: the proposal then
-fails.
+that role. All pixels are counted only where there were any, and only until they are too many, such as twice as many: the
+proposal then fails.
 
 Boxes and pixels are tested by the same sequence of rounded float64 operations, which is monotonic: a box never
 contradicts a pixel in it, and the result is exactly that of testing every pixel.
@@ -25,7 +25,7 @@ from numba import njit, types
 from embedseg_napari.core.compilation import F4, I4, I8, U1, U4, U8, array, compiled, given
 from embedseg_napari.core.inference.curve_order import embed, encode, sort
 
-__all__ = ["LEAF", "build", "claim", "embed", "encode", "paint", "place", "sort"]
+__all__ = ["LEAF", "build", "claim", "embed", "encode", "paint", "place", "release", "sort"]
 
 LEAF = 32
 """Pixels in the smallest boxes; their coordinates stand together: points[leaf, axis, pixel]."""
@@ -166,8 +166,11 @@ def _count_unclustered(points, boxes, sizes, alive, is_unclustered, ellipse, sta
 
 
 @njit(nogil=True)
-def _take(points, boxes, sizes, alive, is_unclustered, labels, label, ellipse, stack):  # type: ignore[no-untyped-def]
-    """Make the pixels inside the ellipse clustered, and give them a label unless it is 0; return how many were not."""
+def _take(points, boxes, sizes, alive, is_unclustered, labels, label, is_over, ellipse, stack):  # type: ignore[no-untyped-def]
+    """Make the pixels inside the ellipse clustered, and give them a label unless it is 0; return how many were not.
+
+    A label is written over others only if `is_over`.
+    """
     n_leaves = sizes.shape[0] // 2
     fresh, depth, stack[0] = 0, 1, 1
     while depth > 0:
@@ -193,7 +196,7 @@ def _take(points, boxes, sizes, alive, is_unclustered, labels, label, ellipse, s
             if where == INSIDE or _holds(points, leaf, at, ellipse):
                 taken += is_unclustered[slot]
                 is_unclustered[slot] = 0
-                if label > 0:
+                if label > 0 and (is_over or labels[slot] == 0):
                     labels[slot] = label
         if taken > 0:
             fresh += taken
@@ -217,16 +220,16 @@ def _lower(alive, node, by):  # type: ignore[no-untyped-def]
 @compiled(
     types.UniTuple(I8, 2)(
         given(U4), I8, given(U4), given(U4), given(F4, 3), I8, given(F4, 2), given(F4, 3), given(I4),
-        array(I4), array(U1), array(I4), array(U4), I8, I8, types.boolean, I8,
+        array(I4), array(U1), array(I4), array(U4), I8, I8, types.boolean, types.float64, types.boolean, I8,
     )
 )  # fmt: skip
 def claim(  # type: ignore[no-untyped-def]
     seeds, first, slot_of, pixel_of, points, n, margins, boxes, sizes,
-    alive, is_unclustered, labels, accepted, n_accepted, min_object_size, is_greedy, budget,
+    alive, is_unclustered, labels, accepted, n_accepted, min_object_size, is_greedy, least_share, is_over, budget,
 ):  # fmt: skip
     """Work through seeds from `first` on until `budget`, about as many pixels as were looked at, is spent.
 
-    Returns the position of the next seed and the number of instances accepted so far.
+    More than `least_share` of a proposal's pixels must be unclustered. Returns the position of the next seed and the number of instances accepted so far.
     """
     ndim = margins.shape[0]
     n_leaves = sizes.shape[0] // 2
@@ -254,20 +257,34 @@ def claim(  # type: ignore[no-untyped-def]
         z, y, x = points[leaf, 0, at], points[leaf, ndim - 2, at], points[leaf, ndim - 1, at]
         ellipse = (np.float64(z), np.float64(y), np.float64(x), inverse[0], inverse[1], inverse[2])
         if is_greedy:
-            fresh = _take(points, boxes, sizes, alive, is_unclustered, labels, 0, ellipse, stack)
+            fresh = _take(points, boxes, sizes, alive, is_unclustered, labels, 0, True, ellipse, stack)
         else:
             fresh = _count_unclustered(points, boxes, sizes, alive, is_unclustered, ellipse, stack)
         work += 1000 + fresh
         if fresh == 0:
             continue
-        total = _count(points, boxes, sizes, ellipse, 2 * fresh, stack)
+        too_many = np.int64(np.ceil(fresh / least_share))
+        total = _count(points, boxes, sizes, ellipse, too_many, stack)
         work += total
-        if total >= 2 * fresh or total <= min_object_size:
+        if total >= too_many or total <= min_object_size:
             continue
         accepted[n_accepted] = row
         n_accepted += 1
-        _take(points, boxes, sizes, alive, is_unclustered, labels, n_accepted, ellipse, stack)
+        _take(points, boxes, sizes, alive, is_unclustered, labels, n_accepted, is_over, ellipse, stack)
     return position, n_accepted
+
+
+@compiled(types.void(given(I4), I8, array(I4), array(I4), array(U1)))
+def release(labels, n, sizes, alive, is_unclustered):  # type: ignore[no-untyped-def]
+    """Make all pixels without a label unclustered again."""
+    n_leaves = sizes.shape[0] // 2
+    alive[n_leaves:] = 0
+    for slot in range(labels.shape[0]):
+        is_unclustered[slot] = labels[slot] == 0
+        if slot < n and labels[slot] == 0:
+            alive[n_leaves + slot // LEAF] += 1
+    for node in range(n_leaves - 1, 0, -1):
+        alive[node] = alive[2 * node] + alive[2 * node + 1]
 
 
 @compiled(I8(given(I4), given(U4), array(I4), array(I4)))

@@ -9,7 +9,7 @@ import numpy as np
 
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.errors import SettingsError
-from embedseg_napari.core.inference.clustering import cluster_full
+from embedseg_napari.core.inference.clustering import cluster_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -63,14 +63,7 @@ class Segmentation:
         Stopped
             If `should_stop` returned True.
         """
-        found = cluster_full(
-            maps,
-            settings.seed_threshold,
-            settings.foreground_threshold,
-            settings.min_object_size,
-            settings.seeds,
-            should_stop,
-        )
+        found = cluster_by(maps, settings, should_stop)
         return cls(found.labels, found.centers, found.scores, settings, kept_maps=maps if keep_maps else None)
 
     @classmethod
@@ -106,6 +99,7 @@ class Segmentation:
         min_object_size: int | None = None,
         *,
         seeds: str | None = None,
+        faint_seeds: float | None = None,
         should_stop: Callable[[], bool] | None = None,
     ) -> Segmentation:
         """Collect the objects anew with other thresholds, without running the network; what is not given stays.
@@ -120,6 +114,8 @@ class Segmentation:
             Objects need more pixels than this.
         seeds : {"greedy", "local_maxima"}, optional
             Which pixels may start an object.
+        faint_seeds : float, optional
+            How far below the seed threshold large objects that overlap no other may start, 0 to 0.5.
         should_stop : callable, optional
             Looked at several times a second.
 
@@ -135,6 +131,7 @@ class Segmentation:
             "foreground_threshold": foreground_threshold,
             "min_object_size": min_object_size,
             "seeds": seeds,
+            "faint_seeds": faint_seeds,
         }
         changes = {name: value for name, value in given.items() if value is not None}
         settings = PredictionConfig.parse({**self.settings.model_dump(), **changes})

@@ -38,10 +38,14 @@ def decode(raw: Tensor, spacing: Sequence[float]) -> tuple[Tensor, Tensor, Tenso
     seed_map : Tensor
         0 to 1, no channel axis.
     """
-    ndim = len(spacing)
+    return decode_by(raw, torch.tensor(list(spacing), dtype=torch.float32, device=raw.device), len(spacing))
+
+
+def decode_by(raw: Tensor, spacing: Tensor, ndim: int) -> tuple[Tensor, Tensor, Tensor]:
+    """As `decode`, with the spacing as a tensor of its own, for networks that are recorded."""
     channel = raw.ndim - ndim - 1
     offsets, sigmas, seed = torch.split(raw.float(), [ndim, ndim, 1], dim=channel)
-    step = torch.tensor(list(spacing), dtype=torch.float32, device=raw.device).reshape(-1, *[1] * ndim)
+    step = spacing.reshape(-1, *[1] * ndim)
     margins = math.sqrt(math.log(2.0)) * torch.exp(-0.5 * (10.0 * sigmas).clamp(-MAX_EXPONENT, MAX_EXPONENT)) / step
     return torch.tanh(offsets) / step, margins, torch.sigmoid(seed.squeeze(channel))
 

@@ -12,9 +12,9 @@ from embedseg_napari.core.device import choose_device, supports_precision
 from embedseg_napari.core.errors import ModelError, SettingsError
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.inference.predictor import Predictor
-from embedseg_napari.core.model.bundled import bundled_names, bundled_path
 from embedseg_napari.core.model.erfnet import MAX_CHANNELS, BranchedERFNet
 from embedseg_napari.core.model.legacy import LegacyGeometry, read_legacy
+from embedseg_napari.core.model.library import CHECKPOINTS, ModelLibrary
 from embedseg_napari.core.model.model_file import read_model_file, write_model_file
 from embedseg_napari.core.runs import drain, never
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from embedseg_napari.core.maps import EmbeddingMaps
 
 logger = logging.getLogger(__name__)
-
-CHECKPOINT_SUFFIXES = (".pth", ".pt")
 
 
 class Model:
@@ -129,6 +127,7 @@ class Model:
         tta: bool = False,
         seed_threshold: float | None = None,
         foreground_threshold: float | None = None,
+        faint_seeds: float | None = None,
         min_object_size: int | None = None,
         precision: str | None = None,
         tile: int | Sequence[int] | None = None,
@@ -151,6 +150,8 @@ class Model:
             Lowest seediness at which an object may start; like the next, stored with the model if left out.
         foreground_threshold : float, optional
             Pixels with a seediness above this are foreground.
+        faint_seeds : float, optional
+            How far below the seed threshold large objects that overlap no other may start.
         min_object_size : int, optional
             Objects need more pixels than this.
         precision : {"float32", "bfloat16", "float16"}, optional
@@ -180,6 +181,7 @@ class Model:
             tta=tta,
             seed_threshold=seed_threshold,
             foreground_threshold=foreground_threshold,
+            faint_seeds=faint_seeds,
             min_object_size=min_object_size,
             precision=precision,
             tile=tile,
@@ -221,7 +223,8 @@ def load_model(source: str | Path, device: str = "auto", legacy: LegacyGeometry 
     Parameters
     ----------
     source : str or path
-        Name of a bundled model, an `.embedseg` file, or a `.pth` checkpoint of the original EmbedSeg.
+        Name of a bundled model or one of the user's (see :class:`ModelLibrary`), an `.embedseg` file, or a `.pth`
+        checkpoint of the original EmbedSeg.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
     legacy : LegacyGeometry, optional
@@ -237,14 +240,15 @@ def load_model(source: str | Path, device: str = "auto", legacy: LegacyGeometry 
     """
     target = choose_device(device)
     path = Path(source).expanduser()
-    if isinstance(source, str) and source in bundled_names() and not path.exists():
-        path = bundled_path(source)
+    if isinstance(source, str) and not path.exists():
+        named = {model.name: model.path for model in ModelLibrary().models()}
+        path = named.get(source, path)
     if path.is_dir():
         raise ModelError(f"{path}: is a folder; give a model file (.embedseg, or an original .pth).")
     if not path.exists():
-        known = ", ".join(bundled_names()) or "none"
-        raise ModelError(f"{source}: there is neither such a file nor a bundled model of this name (bundled: {known}).")
-    if path.suffix.lower() in CHECKPOINT_SUFFIXES:
+        known = ", ".join(model.name for model in ModelLibrary().models()) or "none"
+        raise ModelError(f"{source}: there is neither such a file nor a model of this name (there are: {known}).")
+    if path.suffix.lower() in CHECKPOINTS:
         weights, config = read_legacy(path, legacy)
     elif legacy is not None:
         raise SettingsError(f"{path}: holds its own coordinate grid; legacy is only for original .pth files.")

@@ -62,18 +62,42 @@ def write_model_file(
     from safetensors.torch import save
 
     config = config.model_copy(update={"software_version": software_version()})
-    stored = {name: _to_store(value, half) for name, value in weights.items()}
+    _write(path, config, save({name: _to_store(value, half) for name, value in weights.items()}))
+    return path
+
+
+def copy_model_file(source: Path, target: Path, name: str | None = None) -> None:
+    """Write a model file anew under another name; the weights stay as they are, bit by bit.
+
+    Parameters
+    ----------
+    source, target : Path
+        Files; the target's folder is made, a file there is replaced.
+    name : str, optional
+        Name in the copy's description.
+
+    Raises
+    ------
+    ModelError
+        As `read_model_file`.
+    DataError
+        If the target cannot be written.
+    """
+    config = read_model_config(source)
+    _write(target, config if name is None else config.model_copy(update={"name": name}), _read_member(source, WEIGHTS))
+
+
+def _write(path: Path, config: ModelConfig, weights: bytes) -> None:
     # Through JSON text, which has no NaN: a training curve may hold some.
     description = {"format_version": FORMAT_VERSION, "axes": config.axes, **json.loads(config.model_dump_json())}
 
     def write(target: Path) -> None:
         with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
-            for name, data in ((CONFIG, json.dumps(description, indent=1).encode()), (WEIGHTS, save(stored))):
+            for name, data in ((CONFIG, json.dumps(description, indent=1).encode()), (WEIGHTS, weights)):
                 # One date for all: the same model gives the same bytes.
                 archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
 
     write_atomically(path, write)
-    return path
 
 
 def _to_store(value: Tensor, half: bool) -> Tensor:

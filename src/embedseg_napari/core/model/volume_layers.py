@@ -2,7 +2,8 @@
 
 In bfloat16 the gradients of PyTorch's own 3D convolutions cannot be used on a CPU: with PyTorch 2.13 they read memory
 that nobody wrote. Those of images are right, and nearly as quick. With the channels last in memory, the planes of a
-volume are a batch of images, and its columns the rows of one image, without a copy. On a GPU everything stays as it is.
+volume are a batch of images, and its columns the rows of one image, without a copy. On a GPU, and in
+a traced network that may go anywhere, everything stays as it is.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ class VolumeConvolution(nn.Conv3d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, n_in, Z, Y, X) to (B, n_out, ...)."""
-        if x.device.type != "cpu":
+        if x.device.type != "cpu" or torch.jit.is_tracing():
             return super().forward(x)
         if self.stride[0] == 2:
             return self._halving(x)
@@ -45,7 +46,7 @@ class VolumeTransposedConvolution(nn.ConvTranspose3d):
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         """(B, n_in, Z, Y, X) to (B, n_out, 2 Z, 2 Y, 2 X)."""
-        if x.device.type != "cpu" or self.kernel_size[0] != 3:
+        if x.device.type != "cpu" or self.kernel_size[0] != 3 or torch.jit.is_tracing():
             return super().forward(x, output_size)
         weight = self.weight
         following = F.pad(x[:, :, 1:], (0, 0, 0, 0, 0, 1))

@@ -179,5 +179,5 @@ def _model_config(
         normalization=normalization,
         reference_scale=scale,
         object_sizes=statistics.sizes,
-        prediction=PredictionConfig(min_object_size=statistics.sizes.min_size // 2),
+        prediction=PredictionConfig(min_object_size=statistics.sizes.min_size // 2, faint_seeds=config.faint_seeds),
     )

@@ -20,6 +20,7 @@ from embedseg_napari.core.data.sparse import describe_sparse
 from embedseg_napari.core.errors import SettingsError
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.model.model import Model, load_model
+from embedseg_napari.core.folder_lock import holding
 from embedseg_napari.core.runs import drain, is_main_process, never
 from embedseg_napari.core.training.annotations import Annotations
 from embedseg_napari.core.training.planning import plan_training
@@ -131,7 +132,9 @@ class Trainer:
             yield Message("Intensities are normalised as for the start model, not as in the settings.")
         run = TrainingRun(self.config, plan, annotations, self.started, self.run_folder, start)
         try:
-            return (yield from self._go(run, should_stop))
+            # Two trainings would overwrite each other's checkpoints.
+            with holding(self.run_folder if is_main_process() else None, "training"):
+                return (yield from self._go(run, should_stop))
         finally:
             run.threads.restore()
 

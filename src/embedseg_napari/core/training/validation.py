@@ -12,7 +12,7 @@ from embedseg_napari.core.evaluation.held_out import held_out_ious
 from embedseg_napari.core.evaluation.matching import IOU_THRESHOLDS, match
 from embedseg_napari.core.evaluation.thresholds import reached_seed_threshold, tune_thresholds
 from embedseg_napari.core.events import Message
-from embedseg_napari.core.inference.clustering import cluster
+from embedseg_napari.core.inference.clustering import cluster_by
 from embedseg_napari.core.runs import never
 
 if TYPE_CHECKING:
@@ -77,9 +77,7 @@ class Validator:
         """Cluster the maps and score the labels."""
         rows = []
         for example, one in zip(self.examples, maps, strict=True):
-            labels = cluster(
-                one, settings.seed_threshold, settings.foreground_threshold, settings.min_object_size, settings.seeds
-            )
+            labels = cluster_by(one, settings).labels
             rows.append([row.ap for row in match(example.instances, labels, ignore=example.ignore)])
         mean = np.mean(rows, axis=0)
         return Scores(float(mean[0]), float(mean.mean()), tuple(np.mean(rows, axis=1).tolist()))
@@ -115,6 +113,7 @@ class Validator:
         best = tune_thresholds(
             pairs,
             min_object_size=settings.min_object_size,
+            faint_seeds=settings.faint_seeds,
             standard_errors=2.0,
             ignore=[example.ignore for example in self.examples],
         )
@@ -146,9 +145,7 @@ class HeldOutValidator(Validator):
         """Cluster the maps; fraction of the held-out objects of all images that is found."""
         values = []
         for example, ids, one in zip(self.examples, self.ids, maps, strict=True):
-            labels = cluster(
-                one, settings.seed_threshold, settings.foreground_threshold, settings.min_object_size, settings.seeds
-            )
+            labels = cluster_by(one, settings).labels
             values.append(held_out_ious(labels, example, ids))
         ious = np.concatenate(values)
         found = [float((ious >= threshold).mean()) for threshold in IOU_THRESHOLDS]

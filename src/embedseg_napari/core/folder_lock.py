@@ -6,11 +6,16 @@ import json
 import os
 import platform
 import sys
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from embedseg_napari.core.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 NAME = "lock"
 ATTEMPTS = 10
@@ -41,8 +46,15 @@ class Holder:
         return not _is_running(self.pid) or _start_of(self.pid) != self.started
 
 
-def acquire(folder: Path) -> Holder:
+def acquire(folder: Path, what: str) -> Holder:
     """Take the lock of a folder; that of a process that was killed is taken over.
+
+    Parameters
+    ----------
+    folder : Path
+        An existing folder.
+    what : str
+        What it holds, as a sentence names it: "session", "training".
 
     Raises
     ------
@@ -56,11 +68,17 @@ def acquire(folder: Path) -> Holder:
                 return mine
             found = _read(path)
             if found is not None and not found.is_gone:
-                raise DataError(_occupied(folder, found))
+                raise DataError(_occupied(folder, found, what))
             _discard(path, found)
     except OSError as error:
         raise DataError(f"{folder}: cannot be written ({error.strerror or error}).") from error
-    raise DataError(f"{folder}: others are opening this session just now; try again.")
+    raise DataError(f"{folder}: others are opening this {what} just now; try again.")
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process that may still run has the folder open."""
+    found = _read(folder / NAME)
+    return found is not None and not found.is_gone
 
 
 def release(folder: Path, holder: Holder) -> None:
@@ -69,6 +87,34 @@ def release(folder: Path, holder: Holder) -> None:
     # A forked child leaves with its parent's objects, but not with its lock.
     if holder.pid == os.getpid() and _read(path) == holder:
         path.unlink(missing_ok=True)
+
+
+@contextmanager
+def holding(folder: Path | None, what: str) -> Iterator[None]:
+    """Hold the lock of a folder; one that is missing is made, and taken away again if nothing came into it.
+
+    Without a folder nothing happens.
+
+    Raises
+    ------
+    DataError
+        As `acquire`.
+    """
+    if folder is None:
+        yield
+        return
+    is_new = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be made ({error.strerror or error}).") from error
+    holder = acquire(folder, what)
+    try:
+        yield
+    finally:
+        release(folder, holder)
+        if is_new and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def _place(path: Path, mine: Holder) -> bool:
@@ -112,13 +158,13 @@ def _read(path: Path) -> Holder | None:
         return None
 
 
-def _occupied(folder: Path, found: Holder) -> str:
+def _occupied(folder: Path, found: Holder, what: str) -> str:
     if found.pid == os.getpid() and found.host == platform.node():
-        return f"{folder}: this session is open already in this program; close it there first."
+        return f"{folder}: this {what} is open already in this program; close it there first."
     if found.host == platform.node():
-        return f"{folder}: this session is open in another program (process {found.pid}); close it there first."
+        return f"{folder}: this {what} is open in another program (process {found.pid}); close it there first."
     return (
-        f"{folder}: this session is open on the computer {found.host}; close it there first, or, if it is not running "
+        f"{folder}: this {what} is open on the computer {found.host}; close it there first, or, if it is not running "
         f"any more, delete the file {folder / NAME}."
     )
 

@@ -1,0 +1,121 @@
+"""``embedseg models``: the models that are known by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from embedseg_napari.cli.console import complain, say, show_table
+
+app = typer.Typer(no_args_is_help=True, help="List, rename, duplicate, delete, import and export models.")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A model, as `embedseg models list` names it.")]
+NewName = Annotated[str, typer.Argument(metavar="NEW", help="Its new name.")]
+
+
+@app.command("list")
+def list_models() -> None:
+    """List the models that come with the program and those in the user's folder."""
+    from embedseg_napari.core.errors import ModelError
+    from embedseg_napari.core.model.library import ModelLibrary, describe
+
+    library = ModelLibrary()
+    rows = []
+    for model in library.models():
+        try:
+            config = model.config()
+            works_on, licence = describe(config), config.license
+        except ModelError as error:
+            complain(str(error))
+            works_on, licence = "cannot be used", ""
+        rows.append((model.name, works_on, licence, "bundled" if model.is_bundled else ""))
+    show_table(f"Models; your own are in {library.folder}", ("name", "works on", "licence", ""), rows, left=4)
+
+
+@app.command()
+def rename(name: Name, new: NewName) -> None:
+    """Give a model of your own another name."""
+    from embedseg_napari.core.model.library import ModelLibrary
+
+    say(f"{name} is now {ModelLibrary().rename(name, new).name}.")
+
+
+@app.command()
+def duplicate(name: Name, new: NewName) -> None:
+    """Copy a model under another name."""
+    from embedseg_napari.core.model.library import ModelLibrary
+
+    say(f"{ModelLibrary().duplicate(name, new).name} is a copy of {name}.")
+
+
+@app.command()
+def delete(
+    name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether this is meant.")] = False
+) -> None:
+    """Move a model of your own to the trash, with what its training left beside it."""
+    from embedseg_napari.core.model.library import ModelLibrary
+
+    library = ModelLibrary()
+    path = library.find(name).path
+    if not yes:
+        typer.confirm(f"Move {path} to the trash?", abort=True)
+    library.delete(name)
+    say(f"{name} is in the trash.")
+
+
+@app.command("import")
+def take_in(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...",
+            help="Model files: .embedseg; .pth of the original EmbedSeg, with its data_properties.json and "
+            "normalization.json beside it; .zip of bioimage.io that was exported from here.",
+        ),
+    ],
+    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Its name, for a single file.")] = None,
+) -> None:
+    """Copy model files into the user's folder, converting those of other kinds."""
+    from embedseg_napari.core.model.library import ModelLibrary, describe
+
+    if name is not None and len(files) > 1:
+        raise typer.BadParameter("--name is for a single file.")
+    library = ModelLibrary()
+    for file in files:
+        model = library.take_in(file, name)
+        say(f"{file}: imported as {model.name} ({describe(model.config())})")
+
+
+@app.command("export")
+def hand_out(
+    name: Name,
+    target: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="A file that ends in .embedseg, or in .zip for a bioimage.io package."),
+    ],
+    image: Annotated[
+        Path | None,
+        typer.Option(
+            "--image", metavar="FILE", help="Image that a package is tested with and shows; else generated nuclei."
+        ),
+    ] = None,
+    authors: Annotated[
+        list[str] | None, typer.Option("--author", metavar="NAME", help="Author a package names; can be repeated.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file of this name.")] = False,
+) -> None:
+    """Write a model as a file to give away."""
+    from embedseg_napari.core.model.library import ModelLibrary
+
+    library = ModelLibrary()
+    package: dict[str, object] = {"authors": authors or ()}
+    if image is not None:
+        from embedseg_napari.core.axes import guess_axes, to_frames
+        from embedseg_napari.core.data.images import read_image
+
+        config, picture = library.find(name).config(), read_image(image)
+        axes = picture.axes or guess_axes(picture.array.shape, config.ndim, config.n_channels)
+        package["image"] = to_frames(picture.array, axes)[0]
+    say(str(library.hand_out(name, target, overwrite=overwrite, **package)))

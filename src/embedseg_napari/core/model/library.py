@@ -1,0 +1,279 @@
+"""The user's models: files in one folder, named as the person names them, beside the bundled ones.
+
+A job reads its model wholly when it starts, so renaming or deleting one later does not disturb it. A training writes its
+model when it ends: while it runs, its name is taken, and what it writes over can neither be renamed nor deleted.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import platformdirs
+
+from embedseg_napari.core import folder_lock
+from embedseg_napari.core.errors import DataError, ModelError
+from embedseg_napari.core.model.bundled import bundled_names, bundled_path
+from embedseg_napari.core.model.model_file import SUFFIX, copy_model_file, read_model_config
+
+if TYPE_CHECKING:
+    from embedseg_napari.core.config import ModelConfig
+
+LONGEST_NAME = 200
+"""Bytes; file systems allow 255, and a temporary file's name is longer than the model's."""
+CHECKPOINTS, PACKAGES = (".pth", ".pt"), (".zip",)
+"""Files of the original EmbedSeg, and packages of bioimage.io."""
+IMPORTABLE = (SUFFIX, *CHECKPOINTS, *PACKAGES)
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryModel:
+    """A model that is known by its name."""
+
+    name: str
+    path: Path
+    is_bundled: bool = False
+
+    def config(self) -> ModelConfig:
+        """What the file says about itself, without its weights.
+
+        Raises
+        ------
+        ModelError
+            If it is damaged.
+        """
+        return read_model_config(self.path)
+
+
+class ModelLibrary:
+    """The models of one folder, and the bundled ones, which stay as they are.
+
+    Parameters
+    ----------
+    folder : path, optional
+        Default: the user's (:func:`models_folder`).
+    """
+
+    def __init__(self, folder: str | Path | None = None) -> None:
+        self.folder = models_folder() if folder is None else Path(folder)
+
+    def models(self) -> list[LibraryModel]:
+        """Bundled models, then the user's by name."""
+        bundled = [LibraryModel(name, bundled_path(name), is_bundled=True) for name in bundled_names()]
+        files = sorted(self.folder.glob(f"*{SUFFIX}"), key=lambda path: path.stem.lower())
+        own = [LibraryModel(path.stem, path) for path in files if not path.name.startswith(".")]
+        return bundled + [model for model in own if model.name not in bundled_names()]
+
+    def find(self, name: str) -> LibraryModel:
+        """The model of a name.
+
+        Raises
+        ------
+        ModelError
+            If there is none.
+        """
+        known = self.models()
+        for model in known:
+            if model.name == name.removesuffix(SUFFIX):
+                return model
+        raise ModelError(f"There is no model {name!r}; there are: {', '.join(m.name for m in known) or 'none'}.")
+
+    def rename(self, name: str, new: str) -> LibraryModel:
+        """Give one of the user's models another name; its training can still be resumed under the new one.
+
+        Raises
+        ------
+        ModelError
+            If there is no such model, it is bundled, or is being trained.
+        DataError
+            If the new name is no good, or taken.
+        """
+        model = self._own(name, "renamed; duplicate it under another name")
+        target = self._free(new)
+        copy_model_file(model.path, target, target.stem)
+        run = _run_folder(model.path)
+        if run.is_dir():
+            run.rename(_run_folder(target))
+        model.path.unlink()
+        return LibraryModel(target.stem, target)
+
+    def duplicate(self, name: str, new: str) -> LibraryModel:
+        """Copy a model, bundled or not, under another name.
+
+        Raises
+        ------
+        ModelError
+            If there is no such model.
+        DataError
+            If the new name is no good, or taken.
+        """
+        model, target = self.find(name), self._free(new)
+        copy_model_file(model.path, target, target.stem)
+        return LibraryModel(target.stem, target)
+
+    def delete(self, name: str) -> None:
+        """Move one of the user's models, and what its training left beside it, to the trash of the system.
+
+        Raises
+        ------
+        ModelError
+            If there is no such model, it is bundled, or is being trained.
+        DataError
+            If the system has no trash for it.
+        """
+        from send2trash import TrashPermissionError, send2trash
+
+        model = self._own(name, "deleted")
+        gone = [path for path in (model.path, _run_folder(model.path)) if path.exists()]
+        try:
+            send2trash(gone)
+        except (TrashPermissionError, OSError) as error:
+            raise DataError(f"{model.path}: cannot be moved to the trash ({error}); delete the file itself.") from error
+
+    def take_in(self, source: str | Path, name: str | None = None) -> LibraryModel:
+        """Import a model file, a checkpoint of the original EmbedSeg, or a bioimage.io package.
+
+        Parameters
+        ----------
+        source : path
+            An `.embedseg` file; a `.pth` with `data_properties.json` and `normalization.json` beside it; or a `.zip`
+            that :meth:`hand_out` wrote.
+        name : str, optional
+            Default: the file's, with a number if that is taken.
+
+        Raises
+        ------
+        ModelError
+            If it holds no model.
+        DataError
+            If the name is no good, or taken.
+        """
+        source = Path(source).expanduser()
+        kind = source.suffix.lower()
+        if not source.is_file():
+            raise ModelError(f"{source}: there is no such file.")
+        if kind not in IMPORTABLE:
+            raise ModelError(f"{source}: is no model; give one of {', '.join(IMPORTABLE)}.")
+        target = self._free(name) if name is not None else self._numbered(source.stem)
+        from embedseg_napari.core.model.bioimage import read_package
+        from embedseg_napari.core.model.model import load_model
+
+        # Weights are looked at as well: what is kept can be used.
+        model = read_package(source) if kind in PACKAGES else load_model(source, device="cpu")
+        if kind == SUFFIX:
+            copy_model_file(source, target, target.stem)
+        else:
+            model.config = model.config.model_copy(update={"name": target.stem})
+            model.save(target)
+        return LibraryModel(target.stem, target)
+
+    def hand_out(self, name: str, target: str | Path, *, overwrite: bool = False, **package: Any) -> Path:
+        """Export a model as an `.embedseg` file, or as a bioimage.io package if the target ends in `.zip`.
+
+        Parameters
+        ----------
+        name : str
+            Model.
+        target : path
+            File, or a folder that takes `NAME.embedseg`.
+        overwrite : bool
+            Whether an existing file may be replaced.
+        **package
+            `image` and `authors` of :func:`write_package`.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        ModelError
+            If there is no such model.
+        DataError
+            If the file exists, or cannot be written.
+        """
+        model, target = self.find(name), Path(target).expanduser()
+        if target.is_dir():
+            target = target / f"{model.name}{SUFFIX}"
+        if target.suffix.lower() not in (SUFFIX, *PACKAGES):
+            raise DataError(f"{target}: give a file that ends in {SUFFIX}, or in .zip for a bioimage.io package.")
+        if target.exists() and not overwrite:
+            raise DataError(f"{target}: exists already; choose another name or allow overwriting.")
+        if target.suffix.lower() == SUFFIX:
+            copy_model_file(model.path, target, target.stem)
+        else:
+            from embedseg_napari.core.model.bioimage import write_package
+            from embedseg_napari.core.model.model import load_model
+
+            write_package(load_model(model.path, device="cpu"), target, **package)
+        return target
+
+    def _own(self, name: str, what: str) -> LibraryModel:
+        model = self.find(name)
+        if model.is_bundled:
+            raise ModelError(f"{model.name} comes with the program and cannot be {what}.")
+        if folder_lock.is_held(_run_folder(model.path)):
+            raise ModelError(f"{model.name} is being trained; wait for the end, or stop the training.")
+        return model
+
+    def _free(self, name: str) -> Path:
+        """The file of a name that no model has."""
+        name = name.strip().removesuffix(SUFFIX)
+        problem = name_problem(name) or self._taken(name)
+        if problem:
+            raise DataError(problem)
+        return self.folder / f"{name}{SUFFIX}"
+
+    def _taken(self, name: str) -> str:
+        # Some file systems do not tell capitals from small letters.
+        if name.lower() in (model.name.lower() for model in self.models()):
+            return f"There is already a model {name}; choose another name."
+        if _run_folder(self.folder / f"{name}{SUFFIX}").exists():
+            return f"There is an unfinished training {name}.run in {self.folder}; choose another name."
+        return ""
+
+    def _numbered(self, name: str) -> Path:
+        base = re.sub(r"[^\w.-]+", "_", name).strip("._")[: LONGEST_NAME // 2] or "model"
+        name, number = base, 2
+        while self._taken(name):
+            name, number = f"{base}_{number}", number + 1
+        return self._free(name)
+
+
+def describe(config: ModelConfig | None) -> str:
+    """One line on what a model works on; None stands for an original checkpoint, which does not say."""
+    if config is None:
+        return "Original EmbedSeg checkpoint; what it works on is seen when it is loaded."
+    channels = ", ".join(config.channel_names) or f"{config.n_channels} channel{'s' if config.n_channels > 1 else ''}"
+    parts = [f"{config.ndim}D", channels]
+    if config.spacing is not None:
+        parts.append(" x ".join(f"{step:.3g}" for step in config.spacing) + f" {config.spacing_unit or ''}".rstrip())
+    if config.object_sizes.mean:
+        parts.append("objects of " + " x ".join(f"{side:.0f}" for side in config.object_sizes.mean) + " px")
+    return ", ".join(parts)
+
+
+def models_folder() -> Path:
+    """Where the user's models are kept if no other place is chosen."""
+    return Path(platformdirs.user_data_dir("embedseg-napari", appauthor=False)) / "models"
+
+
+def name_problem(name: str) -> str:
+    """Why a model cannot have this name; empty if it can."""
+    if not name.strip("."):
+        return "Give the model a name."
+    if name.startswith("."):
+        return "The name of the model must not begin with a dot."
+    if len(name.encode()) > LONGEST_NAME:
+        return f"The name of the model is too long; {LONGEST_NAME} letters at most."
+    if re.search(r'[\\/:*?"<>|\x00-\x1f]', name):
+        return 'The name of the model must not hold any of \\ / : * ? " < > |'
+    return ""
+
+
+def _run_folder(path: Path) -> Path:
+    """Where the training of a model keeps its checkpoints."""
+    return path.with_suffix(".run")
