@@ -226,8 +226,8 @@ def test_faint_objects_are_found_where_they_are_large_or_cut_by_the_border(way: 
         [
             (slice(4, 14), slice(2, 12)),
             (slice(4, 14), slice(20, 30)),
-            (slice(8, 11), slice(36, 39)),
-            (slice(8, 11), slice(57, 60)),
+            (slice(8, 13), slice(36, 41)),
+            (slice(8, 13), slice(55, 60)),
         ],
         1,
     ):
