@@ -63,6 +63,9 @@ def run(given: argparse.Namespace) -> None:
         result = drain(Trainer(config, training, None, device="cpu").run(), tell)
         seconds, processor = time.perf_counter() - start, time.process_time() - processor
         prediction = result.model.config.prediction
+        if given.keep:
+            Path(given.keep).mkdir(parents=True, exist_ok=True)
+            result.model.save(Path(given.keep) / f"{given.name}-{seed}.embedseg")
         rows = {}
         for example in others:
             labels = result.model.predict(example.image, result.model.config.axes).labels
@@ -115,6 +118,7 @@ def main() -> None:
     one.add_argument("--images", type=int, default=60)
     one.add_argument("--scored", type=int, default=60)
     one.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    one.add_argument("--keep", metavar="FOLDER", help="save the models here")
     one.add_argument("--json", required=True)
     one.set_defaults(work=run)
     many = commands.add_parser("table")
