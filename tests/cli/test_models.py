@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pytest
 import tifffile
 
 from embedseg_napari import load_model
 from embedseg_napari.core.model.library import models_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
 
 
 def test_a_model_goes_through_its_life(embedseg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

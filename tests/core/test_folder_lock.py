@@ -1,11 +1,14 @@
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.folder_lock import holding, is_held
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_a_folder_is_held_by_one_at_a_time(tmp_path: Path) -> None:

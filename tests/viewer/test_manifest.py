@@ -47,7 +47,7 @@ def test_panels_are_in_the_menu_for_segmentation(manifest):
 
 def test_reader_claims_model_files_only(manifest):
     patterns = [pattern for reader in manifest.contributions.readers for pattern in reader.filename_patterns]
-    assert patterns == ["*.embedseg"]
+    assert patterns == ["*.embedseg", "*.pth"]
     assert not any(reader.accepts_directories for reader in manifest.contributions.readers)
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from embedseg_napari.core.config import ModelConfig, ObjectSizes
 from embedseg_napari.core.errors import ModelError
+from embedseg_napari.core.model.card import describe
 from embedseg_napari.viewer import models as module
-from embedseg_napari.core.model.library import describe
 from embedseg_napari.viewer.models import ModelList, read_config, recent_file
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 from napari.errors import ReaderPluginError
 
@@ -20,7 +22,7 @@ def model_file(tmp_path):
     return path
 
 
-@pytest.mark.parametrize("path", ["image.tif", "folder", "weights.pth", ["a.embedseg", "b.tif"]])
+@pytest.mark.parametrize("path", ["image.tif", "folder", "package.zip", ["a.embedseg", "b.tif"]])
 def test_other_files_are_declined(path):
     assert get_reader(path) is None
 
@@ -29,6 +31,15 @@ def test_a_dropped_model_is_listed_and_adds_no_layer(layer_viewer, model_file):
     assert layer_viewer.open(str(model_file), plugin=None) == []
     assert len(layer_viewer.layers) == 0
     assert models.all()[-1].path == model_file.resolve()
+
+
+def test_a_dropped_checkpoint_of_the_original_is_imported(layer_viewer, golden, tmp_path):
+    source = shutil.copy(golden("legacy_2d.pth"), tmp_path / "best.pth")
+    (tmp_path / "data_properties.json").write_text('{"n_x": 513}')
+    assert layer_viewer.open(str(source), plugin=None) == []
+    known = models.library.find("best")
+    assert known.config().grid_spacing == pytest.approx((1 / 512, 1 / 512))
+    assert known.path.resolve() in [one.path.resolve() for one in models.all()]
 
 
 def test_the_panels_are_told(model_file):

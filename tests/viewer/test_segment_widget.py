@@ -60,7 +60,7 @@ class FakeRun:
         yield PredictionStarted(axes, n_frames, 1)
         if self.error is not None:
             raise self.error
-        names = ("seed_threshold", "foreground_threshold", "min_object_size")
+        names = ("seed_threshold", "foreground_threshold", "faint_seeds", "min_object_size")
         settings = PredictionConfig(**{name: job.changes[name] for name in names})
         parts = []
         for t in range(n_frames):
@@ -85,7 +85,9 @@ def fake(monkeypatch):
 def panel(open_panel, tiny_model_file):
     models.remember(tiny_model_file)
     widget = open_panel(PANEL)
-    widget.thresholds.set_values({"seed_threshold": 0.5, "foreground_threshold": 0.3, "min_object_size": 0})
+    widget.thresholds.set_values(
+        {"seed_threshold": 0.5, "foreground_threshold": 0.3, "faint_seeds": 0.0, "min_object_size": 0}
+    )
     return widget
 
 
@@ -106,7 +108,7 @@ def test_an_empty_viewer_says_what_to_do(viewer, open_panel):
 
 
 def test_without_any_model_the_panel_asks_for_one(viewer, open_panel, monkeypatch):
-    monkeypatch.setattr("embedseg_napari.viewer.models.bundled_names", list)
+    monkeypatch.setattr("embedseg_napari.core.model.library.bundled_names", list)
     panel = open_panel(PANEL)
     viewer.add_image(np.zeros((24, 24)))
     assert not panel.run_button.isEnabled()

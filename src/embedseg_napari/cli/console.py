@@ -59,15 +59,3 @@ def show_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]],
     Console(force_terminal=terminal, color_system="auto" if terminal else None, width=None if terminal else 120).print(
         table
     )
-
-
-def duration(seconds: float) -> str:
-    """Write seconds as ``3:25`` or ``1:03:25``."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def count(n: int, noun: str) -> str:
-    """Write number and noun, in the plural where it belongs."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from embedseg_napari.cli.console import complain, count, say, show_table
+from embedseg_napari.cli.console import complain, say, show_table
 from embedseg_napari.cli.options import require_folder, require_writable, write_text
+from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 (typer reads it from the annotations)
 from typing import Annotated
 
 import typer
@@ -19,7 +19,8 @@ NewName = Annotated[str, typer.Argument(metavar="NEW", help="Its new name.")]
 def list_models() -> None:
     """List the models that come with the program and those in the user's folder."""
     from embedseg_napari.core.errors import ModelError
-    from embedseg_napari.core.model.library import ModelLibrary, describe
+    from embedseg_napari.core.model.card import describe
+    from embedseg_napari.core.model.library import ModelLibrary
 
     library = ModelLibrary()
     rows = []
@@ -78,13 +79,15 @@ def take_in(
     name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Its name, for a single file.")] = None,
 ) -> None:
     """Copy model files into the user's folder, converting those of other kinds."""
-    from embedseg_napari.core.model.library import ModelLibrary, describe
+    from embedseg_napari.core.model.card import describe
+    from embedseg_napari.core.model.exchange import import_model
+    from embedseg_napari.core.model.library import ModelLibrary
 
     if name is not None and len(files) > 1:
         raise typer.BadParameter("--name is for a single file.")
     library = ModelLibrary()
     for file in files:
-        model = library.take_in(file, name)
+        model = import_model(library, file, name)
         say(f"{file}: imported as {model.name} ({describe(model.config())})")
 
 
@@ -107,15 +110,15 @@ def hand_out(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file of this name.")] = False,
 ) -> None:
     """Write a model as a file to give away."""
+    from embedseg_napari.core.model.exchange import export_model
     from embedseg_napari.core.model.library import ModelLibrary
 
-    library = ModelLibrary()
-    package: dict[str, object] = {"authors": authors or ()}
+    library, tested = ModelLibrary(), None
     if image is not None:
         from embedseg_napari.core.axes import guess_axes, to_frames
         from embedseg_napari.core.data.images import read_image
 
         config, picture = library.find(name).config(), read_image(image)
         axes = picture.axes or guess_axes(picture.array.shape, config.ndim, config.n_channels)
-        package["image"] = to_frames(picture.array, axes)[0]
-    say(str(library.hand_out(name, target, overwrite=overwrite, **package)))
+        tested = to_frames(picture.array, axes)[0]
+    say(str(export_model(library, name, target, overwrite=overwrite, image=tested, authors=authors or ())))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from embedseg_napari.cli.console import complain, count, say
+from embedseg_napari.cli.console import complain, say
 from embedseg_napari.cli.failures import StopRequest, sentence
 from embedseg_napari.cli.options import (
     Axes,
@@ -28,6 +28,7 @@ from embedseg_napari.cli.progress import PredictionProgress
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.errors import DataError, EmbedSegError, SettingsError, Stopped
 from embedseg_napari.core.runs import drain
+from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
     import numpy as np

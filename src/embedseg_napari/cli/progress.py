@@ -6,7 +6,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from embedseg_napari.cli.console import count, duration, is_terminal, say, tell
+from embedseg_napari.cli.console import is_terminal, say, tell
+from embedseg_napari.core.wording import count, duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -8,8 +8,9 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from embedseg_napari.core.errors import ModelError
+from embedseg_napari.core.model.card import describe
 from embedseg_napari.viewer.input_boxes import ChoiceBox
-from embedseg_napari.core.model.library import describe
+from embedseg_napari.viewer.model_manager import ModelManager
 from embedseg_napari.viewer.models import MODEL_FILTER, KnownModel, models, read_config
 from embedseg_napari.viewer.worker import report_error
 
@@ -30,12 +31,15 @@ class ModelPicker(QWidget):
         self.box.setToolTip("Models that come with the plugin, and those trained or used lately.")
         self.browse = QPushButton("Browse...")
         self.browse.setToolTip("Choose a model file: .embedseg, or a .pth of the original EmbedSeg.")
+        self.manage = QPushButton("Models...")
+        self.manage.setToolTip("Look at the models, rename, copy, delete, import and export them.")
         self.about = QLabel()
         self.about.setWordWrap(True)
         self.about.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         row = QHBoxLayout()
         row.addWidget(self.box, 1)
         row.addWidget(self.browse)
+        row.addWidget(self.manage)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
@@ -47,6 +51,7 @@ class ModelPicker(QWidget):
         self.fault = ""
         """Why the chosen model cannot be used."""
         self.browse.clicked.connect(self._browse)
+        self.manage.clicked.connect(self.open_manager)
         self.box.currentIndexChanged.connect(self._choose)
         models.changed.connect(self._take)
         self._list()
@@ -66,6 +71,13 @@ class ModelPicker(QWidget):
             If it is no model file.
         """
         models.remember(path)
+
+    def open_manager(self) -> ModelManager:
+        """Open the window that manages models; the panel can be used meanwhile."""
+        manager = ModelManager(self.window())
+        manager.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        manager.show()
+        return manager
 
     def close_down(self) -> None:
         """Follow the list of models no longer."""

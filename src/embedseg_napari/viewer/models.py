@@ -55,7 +55,7 @@ class ModelList:
         return ModelLibrary()
 
     def all(self) -> list[KnownModel]:
-        """Bundled models first, then those used lately whose file still exists, latest first, then the user's others."""
+        """Bundled models first, then those used lately if their file still exists, then the user's others."""
         named = self.library.models()
         bundled = [KnownModel(model.path, is_bundled=True) for model in named if model.is_bundled]
         recent = [path for path in self._read() if path.is_file()]

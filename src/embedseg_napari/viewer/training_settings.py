@@ -20,10 +20,10 @@ from qtpy.QtWidgets import (
 from embedseg_napari.core.config import PRESETS, TrainingConfig
 from embedseg_napari.core.data.images import locked_place
 from embedseg_napari.core.errors import EmbedSegError, SettingsError
+from embedseg_napari.core.model.library import models_folder, name_problem
 from embedseg_napari.viewer.config_form import ConfigForm
 from embedseg_napari.viewer.folded import Folded
 from embedseg_napari.viewer.input_boxes import ChoiceBox
-from embedseg_napari.core.model.library import models_folder, name_problem
 from embedseg_napari.viewer.models import MODEL_FILTER, models
 from embedseg_napari.viewer.training_output import SUFFIX
 from embedseg_napari.viewer.worker import report_error

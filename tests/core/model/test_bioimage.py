@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import zipfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -13,6 +13,9 @@ from embedseg_napari.core.errors import DataError, ModelError, SettingsError
 from embedseg_napari.core.model.bioimage import MEMBER, read_package, write_package
 from embedseg_napari.core.model.erfnet import BranchedERFNet
 from embedseg_napari.core.model.model import Model, load_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # What bioimageio.core and this test read a package with.
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
@@ -87,7 +90,7 @@ def test_images_and_models_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         write_package(model(2), tmp_path / "p.zip", image=np.zeros((3, 64, 64)))
     with pytest.raises(DataError, match="at least 8 pixels"):
         write_package(model(2), tmp_path / "p.zip", image=np.zeros((1, 64, 7)))
-    with pytest.raises(SettingsError, match="cannot describe"):
+    with pytest.raises(SettingsError, match="cannot describe that"):
         write_package(model(2, normalization=NormalizationConfig(method="dtype-range")), tmp_path / "p.zip")
     assert not (tmp_path / "p.zip").exists()
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from embedseg_napari.core.annotation.session_files import remove_leftovers, write_durably
-from embedseg_napari.core.folder_lock import acquire, release
 from embedseg_napari.core.annotation.session_state import SessionState, from_json, to_json
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.folder_lock import acquire, release
 from embedseg_napari.core.model.model_file import software_version
 
 if TYPE_CHECKING:

@@ -211,9 +211,9 @@ def _cluster_plainly(
     is_unclustered = np.ones(n, bool)
     accepted: list[int] = []
     n_bright = 0
-    for number, seed in enumerate(np.concatenate([task.seeds, task.faint])):
-        is_faint = number >= len(task.seeds)
-        if number == len(task.seeds):
+    for position, seed in enumerate(np.concatenate([task.seeds, task.faint])):
+        is_faint = position >= len(task.seeds)
+        if position == len(task.seeds):
             n_bright, is_unclustered = len(accepted), labels == 0
         if task.is_greedy and not is_unclustered[seed]:
             continue

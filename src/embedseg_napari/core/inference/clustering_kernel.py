@@ -7,8 +7,8 @@ boxes at the margin are opened. The tree adapts to any distribution, be it sprea
 collapsed into a point for each object, or far outside the image.
 
 For each seed the unclustered pixels are collected first, leaving out boxes that have none; each pixel is met once in
-that role. All pixels are counted only where there were any, and only until they are too many, such as twice as many: the
-proposal then fails.
+that role. All pixels are counted only where there were any, and only until they are too many, such as twice as many;
+the proposal then fails.
 
 Boxes and pixels are tested by the same sequence of rounded float64 operations, which is monotonic: a box never
 contradicts a pixel in it, and the result is exactly that of testing every pixel.
@@ -229,7 +229,8 @@ def claim(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """Work through seeds from `first` on until `budget`, about as many pixels as were looked at, is spent.
 
-    More than `least_share` of a proposal's pixels must be unclustered. Returns the position of the next seed and the number of instances accepted so far.
+    More than `least_share` of a proposal's pixels must be unclustered. Returns the position of the next seed and the
+    number of instances accepted so far.
     """
     ndim = margins.shape[0]
     n_leaves = sizes.shape[0] // 2

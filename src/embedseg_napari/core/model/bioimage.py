@@ -27,6 +27,7 @@ from embedseg_napari.core.data.synthetic import nuclei
 from embedseg_napari.core.errors import DataError, ModelError, SettingsError
 from embedseg_napari.core.model.embedding import decode_by
 from embedseg_napari.core.model.erfnet import STRIDE
+from embedseg_napari.core.model.model import load_model
 from embedseg_napari.core.model.model_file import MAX_BYTES, UNREADABLE
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ LICENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")
 
 class _Maps(nn.Module):
     """From normalised images to offsets, margins and seed map, as channels."""
+
+    spacing: Tensor
 
     def __init__(self, model: Model) -> None:
         super().__init__()
@@ -128,8 +131,6 @@ def read_package(path: str | Path) -> Model:
     ModelError
         If it is no such package, or what it holds is damaged or too large.
     """
-    from embedseg_napari.core.model.model import load_model
-
     path = Path(path)
     try:
         with zipfile.ZipFile(path) as archive:
@@ -180,7 +181,7 @@ def _trace(model: Model, tested: np.ndarray, path: Path) -> None:
     with torch.inference_mode(), warnings.catch_warnings():
         # There is no other format yet that programs of the field run.
         warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)
-        traced: Any = torch.jit.trace(network, like, check_trace=False)
+        traced: Any = torch.jit.trace(network, like, check_trace=False)  # type: ignore[no-untyped-call]
         torch.jit.save(traced, str(path))
 
 
@@ -211,9 +212,9 @@ def _documentation(model: Model) -> str:
         f"# {config.name or 'EmbedSeg model'}",
         config.description or "Instance segmentation by spatial embeddings (EmbedSeg).",
         "## Input and output",
-        f"Images of {config.n_channels} channel(s), sides multiples of {STRIDE}. The channels of the output are offsets "
-        f"({space}) and margins ({space}) in pixels, and the seed map from 0 to 1. A pixel belongs to the object whose "
-        "centre its position plus offset comes within the margins of.",
+        f"Images of {config.n_channels} channel(s), sides multiples of {STRIDE}. The channels of the output are "
+        f"offsets ({space}) and margins ({space}) in pixels, and the seed map from 0 to 1. A pixel belongs to the "
+        "object whose centre its position plus offset comes within the margins of.",
         f"Objects start at seeds above {prediction.seed_threshold:g} among pixels above "
         f"{prediction.foreground_threshold:g}; embedseg-napari collects them: import this package there.",
     ]
@@ -284,5 +285,5 @@ def _preprocessing(config: NormalizationConfig, space: str) -> dict[str, Any]:
     if config.method == "mean-std":
         return {"id": "zero_mean_unit_variance", "kwargs": {"axes": list(space), "eps": LEAST_RANGE}}
     raise SettingsError(
-        "This model divides images by the largest value of their data type, which a bioimage.io package cannot describe."
+        "This model divides images by the largest value of their data type; a bioimage.io package cannot describe that."
     )

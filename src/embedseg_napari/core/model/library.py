@@ -1,7 +1,7 @@
 """The user's models: files in one folder, named as the person names them, beside the bundled ones.
 
-A job reads its model wholly when it starts, so renaming or deleting one later does not disturb it. A training writes its
-model when it ends: while it runs, its name is taken, and what it writes over can neither be renamed nor deleted.
+A job reads its model wholly when it starts, so renaming or deleting one later does not disturb it. A training writes
+its model when it ends: while it runs, its name is taken, and what it writes over can neither be renamed nor deleted.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import platformdirs
 
@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 
 LONGEST_NAME = 200
 """Bytes; file systems allow 255, and a temporary file's name is longer than the model's."""
-CHECKPOINTS, PACKAGES = (".pth", ".pt"), (".zip",)
-"""Files of the original EmbedSeg, and packages of bioimage.io."""
-IMPORTABLE = (SUFFIX, *CHECKPOINTS, *PACKAGES)
+CHECKPOINTS = (".pth", ".pt")
+"""Files of the original EmbedSeg."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,7 @@ class ModelLibrary:
             If the new name is no good, or taken.
         """
         model = self._own(name, "renamed; duplicate it under another name")
-        target = self._free(new)
+        target = self.free(new)
         copy_model_file(model.path, target, target.stem)
         run = _run_folder(model.path)
         if run.is_dir():
@@ -109,7 +108,7 @@ class ModelLibrary:
         DataError
             If the new name is no good, or taken.
         """
-        model, target = self.find(name), self._free(new)
+        model, target = self.find(name), self.free(new)
         copy_model_file(model.path, target, target.stem)
         return LibraryModel(target.stem, target)
 
@@ -132,85 +131,6 @@ class ModelLibrary:
         except (TrashPermissionError, OSError) as error:
             raise DataError(f"{model.path}: cannot be moved to the trash ({error}); delete the file itself.") from error
 
-    def take_in(self, source: str | Path, name: str | None = None) -> LibraryModel:
-        """Import a model file, a checkpoint of the original EmbedSeg, or a bioimage.io package.
-
-        Parameters
-        ----------
-        source : path
-            An `.embedseg` file; a `.pth` with `data_properties.json` and `normalization.json` beside it; or a `.zip`
-            that :meth:`hand_out` wrote.
-        name : str, optional
-            Default: the file's, with a number if that is taken.
-
-        Raises
-        ------
-        ModelError
-            If it holds no model.
-        DataError
-            If the name is no good, or taken.
-        """
-        source = Path(source).expanduser()
-        kind = source.suffix.lower()
-        if not source.is_file():
-            raise ModelError(f"{source}: there is no such file.")
-        if kind not in IMPORTABLE:
-            raise ModelError(f"{source}: is no model; give one of {', '.join(IMPORTABLE)}.")
-        target = self._free(name) if name is not None else self._numbered(source.stem)
-        from embedseg_napari.core.model.bioimage import read_package
-        from embedseg_napari.core.model.model import load_model
-
-        # Weights are looked at as well: what is kept can be used.
-        model = read_package(source) if kind in PACKAGES else load_model(source, device="cpu")
-        if kind == SUFFIX:
-            copy_model_file(source, target, target.stem)
-        else:
-            model.config = model.config.model_copy(update={"name": target.stem})
-            model.save(target)
-        return LibraryModel(target.stem, target)
-
-    def hand_out(self, name: str, target: str | Path, *, overwrite: bool = False, **package: Any) -> Path:
-        """Export a model as an `.embedseg` file, or as a bioimage.io package if the target ends in `.zip`.
-
-        Parameters
-        ----------
-        name : str
-            Model.
-        target : path
-            File, or a folder that takes `NAME.embedseg`.
-        overwrite : bool
-            Whether an existing file may be replaced.
-        **package
-            `image` and `authors` of :func:`write_package`.
-
-        Returns
-        -------
-        Path
-            The file.
-
-        Raises
-        ------
-        ModelError
-            If there is no such model.
-        DataError
-            If the file exists, or cannot be written.
-        """
-        model, target = self.find(name), Path(target).expanduser()
-        if target.is_dir():
-            target = target / f"{model.name}{SUFFIX}"
-        if target.suffix.lower() not in (SUFFIX, *PACKAGES):
-            raise DataError(f"{target}: give a file that ends in {SUFFIX}, or in .zip for a bioimage.io package.")
-        if target.exists() and not overwrite:
-            raise DataError(f"{target}: exists already; choose another name or allow overwriting.")
-        if target.suffix.lower() == SUFFIX:
-            copy_model_file(model.path, target, target.stem)
-        else:
-            from embedseg_napari.core.model.bioimage import write_package
-            from embedseg_napari.core.model.model import load_model
-
-            write_package(load_model(model.path, device="cpu"), target, **package)
-        return target
-
     def _own(self, name: str, what: str) -> LibraryModel:
         model = self.find(name)
         if model.is_bundled:
@@ -219,8 +139,14 @@ class ModelLibrary:
             raise ModelError(f"{model.name} is being trained; wait for the end, or stop the training.")
         return model
 
-    def _free(self, name: str) -> Path:
-        """The file of a name that no model has."""
+    def free(self, name: str) -> Path:
+        """The file of a name that no model has.
+
+        Raises
+        ------
+        DataError
+            If the name is no good, or taken.
+        """
         name = name.strip().removesuffix(SUFFIX)
         problem = name_problem(name) or self._taken(name)
         if problem:
@@ -235,25 +161,13 @@ class ModelLibrary:
             return f"There is an unfinished training {name}.run in {self.folder}; choose another name."
         return ""
 
-    def _numbered(self, name: str) -> Path:
+    def numbered(self, name: str) -> Path:
+        """The file of a name like the one given, with a number if that is taken."""
         base = re.sub(r"[^\w.-]+", "_", name).strip("._")[: LONGEST_NAME // 2] or "model"
         name, number = base, 2
         while self._taken(name):
             name, number = f"{base}_{number}", number + 1
-        return self._free(name)
-
-
-def describe(config: ModelConfig | None) -> str:
-    """One line on what a model works on; None stands for an original checkpoint, which does not say."""
-    if config is None:
-        return "Original EmbedSeg checkpoint; what it works on is seen when it is loaded."
-    channels = ", ".join(config.channel_names) or f"{config.n_channels} channel{'s' if config.n_channels > 1 else ''}"
-    parts = [f"{config.ndim}D", channels]
-    if config.spacing is not None:
-        parts.append(" x ".join(f"{step:.3g}" for step in config.spacing) + f" {config.spacing_unit or ''}".rstrip())
-    if config.object_sizes.mean:
-        parts.append("objects of " + " x ".join(f"{side:.0f}" for side in config.object_sizes.mean) + " px")
-    return ", ".join(parts)
+        return self.free(name)
 
 
 def models_folder() -> Path:

@@ -20,7 +20,7 @@ class VolumeConvolution(nn.Conv3d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, n_in, Z, Y, X) to (B, n_out, ...)."""
-        if x.device.type != "cpu" or torch.jit.is_tracing():
+        if _stays_whole(x):
             return super().forward(x)
         if self.stride[0] == 2:
             return self._halving(x)
@@ -46,7 +46,7 @@ class VolumeTransposedConvolution(nn.ConvTranspose3d):
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         """(B, n_in, Z, Y, X) to (B, n_out, 2 Z, 2 Y, 2 X)."""
-        if x.device.type != "cpu" or self.kernel_size[0] != 3 or torch.jit.is_tracing():
+        if _stays_whole(x) or self.kernel_size[0] != 3:
             return super().forward(x, output_size)
         weight = self.weight
         following = F.pad(x[:, :, 1:], (0, 0, 0, 0, 0, 1))
@@ -56,6 +56,10 @@ class VolumeTransposedConvolution(nn.ConvTranspose3d):
             _planes(torch.cat([x, following], 1)), torch.cat([weight[:, :, 2], weight[:, :, 0]]), self.bias, 2, 1, 1
         )
         return torch.stack([_volume(on, len(x)), _volume(between, len(x))], 3).flatten(2, 3)
+
+
+def _stays_whole(x: Tensor) -> bool:
+    return x.device.type != "cpu" or bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
 
 
 def _planes(x: Tensor) -> Tensor:

@@ -1,0 +1,75 @@
+"""What a model says of itself, for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from embedseg_napari.core.wording import count, duration
+
+if TYPE_CHECKING:
+    from embedseg_napari.core.config import ModelConfig
+
+
+def describe(config: ModelConfig | None) -> str:
+    """One line on what a model works on; None stands for an original checkpoint, which does not say."""
+    if config is None:
+        return "Original EmbedSeg checkpoint; what it works on is seen when it is loaded."
+    channels = ", ".join(config.channel_names) or f"{config.n_channels} channel{'s' if config.n_channels > 1 else ''}"
+    parts = [f"{config.ndim}D", channels]
+    if config.spacing is not None:
+        parts.append(" x ".join(f"{step:.3g}" for step in config.spacing) + f" {config.spacing_unit or ''}".rstrip())
+    if config.object_sizes.mean:
+        parts.append("objects of " + " x ".join(f"{side:.0f}" for side in config.object_sizes.mean) + " px")
+    return ", ".join(parts)
+
+
+def model_card(config: ModelConfig) -> list[tuple[str, str]]:
+    """Rows of name and value that tell what a model takes, its defaults and how it was made; empty ones left out."""
+    sizes, prediction, normalization = config.object_sizes, config.prediction, config.normalization
+    space = "(y, x)" if config.ndim == 2 else "(z, y, x)"
+    channels = ", ".join(config.channel_names)
+    rows: list[tuple[str, Any]] = [
+        ("Description", config.description),
+        ("Licence", config.license),
+        ("Network", f"{config.architecture}, {config.ndim}D"),
+        ("Input", f"{config.axes}, {count(config.n_channels, 'channel')} {channels}".strip()),
+        (f"Pixel size {space}", _numbers(config.spacing, config.spacing_unit)),
+        ("Normalisation", _normalization(normalization.method, normalization.low, normalization.high)),
+        (f"Object extent {space}", _numbers(sizes.mean, "px on average") if sizes.n_objects else ""),
+        ("Seed threshold", f"{prediction.seed_threshold:g} ({prediction.seeds})"),
+        ("Foreground threshold", f"{prediction.foreground_threshold:g}"),
+        ("Faint seeds", f"{prediction.faint_seeds:g} below" if prediction.faint_seeds else ""),
+        ("Smallest object", f"more than {prediction.min_object_size} px"),
+        ("Precision", prediction.precision),
+        (f"Tile {space}", _numbers(prediction.tile, "px")),
+        ("Trained", _training(config.training)),
+        ("Written by", config.software_version),
+    ]
+    return [(name, str(value)) for name, value in rows if value not in ("", None)]
+
+
+def _numbers(values: tuple[float, ...] | None, unit: str | None) -> str:
+    return "" if not values else f"{' x '.join(f'{value:.4g}' for value in values)} {unit or ''}".strip()
+
+
+def _normalization(method: str, low: float, high: float) -> str:
+    return f"percentiles {low:g} and {high:g} to 0 and 1" if method == "percentile" else method
+
+
+def _training(training: dict[str, Any]) -> str:
+    parts = []
+    if "n_images" in training:
+        parts.append(f"on {count(training['n_images'], 'image')} with {count(training.get('n_objects', 0), 'object')}")
+    if "steps" in training:
+        parts.append(count(training["steps"], "step"))
+    if isinstance(training.get("seconds"), int | float):
+        parts.append(duration(training["seconds"]))
+    if training.get("best_score") is not None:
+        score, objects = training["best_score"], training.get("n_held_out_objects", 0)
+        if objects:
+            parts.append(f"{100 * score:.0f} % of {count(objects, 'held-out object')} found (mean over IoU 0.5 to 0.9)")
+        else:
+            parts.append(f"mean AP {score:.3f} on {count(training.get('n_validation_images', 0), 'held-out image')}")
+    if training.get("started_from"):
+        parts.append(f"from {training['started_from']}")
+    return ", ".join(parts)

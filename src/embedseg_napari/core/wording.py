@@ -1,0 +1,15 @@
+"""Numbers in words, alike wherever they are shown."""
+
+from __future__ import annotations
+
+
+def duration(seconds: float) -> str:
+    """Write seconds as ``3:25`` or ``1:03:25``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def count(n: int, noun: str) -> str:
+    """Write number and noun, in the plural where it belongs."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

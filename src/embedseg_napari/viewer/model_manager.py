@@ -1,0 +1,229 @@
+"""The window *Models*: what there is, what each model says of itself, and what can be done with it."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QDialog,
+    QFileDialog,
+    QFormLayout,
+    QGridLayout,
+    QHBoxLayout,
+    QInputDialog,
+    QLabel,
+    QListWidget,
+    QMessageBox,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from embedseg_napari.core.errors import EmbedSegError
+from embedseg_napari.core.model.card import model_card
+from embedseg_napari.viewer.models import models
+from embedseg_napari.viewer.worker import run_in_background
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from embedseg_napari.core.model.library import LibraryModel
+    from embedseg_napari.viewer.worker import BackgroundRun
+
+IMPORT_FILTER = "Models (*.embedseg *.pth *.pt *.zip);;All files (*)"
+EXPORT_FILTER = "Model file (*.embedseg);;bioimage.io package (*.zip)"
+
+
+class ModelManager(QDialog):
+    """Lists the models with a name; renames, copies, deletes, imports and exports them."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("EmbedSeg models")
+        self.resize(760, 460)
+        self.list = QListWidget()
+        self.list.setAccessibleName("Models")
+        self.card = QWidget()
+        self.rows = QFormLayout(self.card)
+        self.status = QLabel()
+        self.status.setWordWrap(True)
+        self.rename = self._button("Rename…", "Give this model another name.", self._rename)
+        self.duplicate = self._button("Duplicate…", "Copy this model under another name.", self._duplicate)
+        self.delete = self._button("Delete…", "Move this model to the trash of the system.", self._delete)
+        self.take_in = self._button(
+            "Import…",
+            "Copy a model file here: .embedseg, .pth of the original EmbedSeg (with its JSON files beside it), or a "
+            ".zip of bioimage.io that was exported from here.",
+            self._import,
+        )
+        self.hand_out = self._button(
+            "Export…", "Write this model as a file to give away, or as a bioimage.io package.", self._export
+        )
+        self._models: list[LibraryModel] = []
+        self._current: BackgroundRun | None = None
+        self._lay_out()
+        self.list.currentRowChanged.connect(lambda _: self._show_model())
+        models.changed.connect(self._follow)
+        self.refresh()
+
+    def _button(self, text: str, tip: str, action: Callable[[], None]) -> QPushButton:
+        button = QPushButton(text)
+        button.setToolTip(tip)
+        button.setAutoDefault(False)
+        button.clicked.connect(lambda _: action())
+        return button
+
+    def _lay_out(self) -> None:
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setWidget(self.card)
+        middle = QHBoxLayout()
+        middle.addWidget(self.list, 2)
+        middle.addWidget(scroll, 3)
+        buttons = QGridLayout()
+        for column, button in enumerate((self.rename, self.duplicate, self.delete, self.take_in, self.hand_out)):
+            buttons.addWidget(button, 0, column)
+        close = self._button("Close", "Close this window.", self.close)
+        buttons.addWidget(close, 0, 5)
+        layout = QVBoxLayout(self)
+        layout.addLayout(middle, 1)
+        layout.addWidget(self.status)
+        layout.addLayout(buttons)
+
+    @property
+    def chosen(self) -> LibraryModel | None:
+        """The model that the buttons act on."""
+        row = self.list.currentRow()
+        return self._models[row] if 0 <= row < len(self._models) else None
+
+    def refresh(self, name: str | None = None) -> None:
+        """List the models anew, and choose one by name."""
+        if name is None and self.chosen is not None:
+            name = self.chosen.name
+        self._models = models.library.models()
+        names = [model.name for model in self._models]
+        self.list.blockSignals(True)
+        self.list.clear()
+        for model in self._models:
+            self.list.addItem(model.name + (" (bundled)" if model.is_bundled else ""))
+        self.list.setCurrentRow(names.index(name) if name in names else 0)
+        self.list.blockSignals(False)
+        self._show_model()
+
+    def closeEvent(self, event: Any) -> None:
+        """Follow the list of models no longer; an export that goes on is stopped."""
+        models.changed.disconnect(self._follow, missing_ok=True)
+        if self._current is not None:
+            self._current.detach()
+        super().closeEvent(event)
+
+    def _follow(self, _: object) -> None:
+        self.refresh()
+
+    def _show_model(self) -> None:
+        while self.rows.rowCount():
+            self.rows.removeRow(0)
+        model = self.chosen
+        is_own = model is not None and not model.is_bundled
+        for button in (self.rename, self.delete):
+            button.setEnabled(is_own)
+        for button in (self.duplicate, self.hand_out):
+            button.setEnabled(model is not None)
+        if model is None:
+            return
+        try:
+            rows = [*model_card(model.config()), ("File", str(model.path))]
+        except EmbedSegError as error:
+            rows = [("Fault", str(error))]
+        for name, value in rows:
+            text = QLabel(value)
+            text.setWordWrap(True)
+            text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+            self.rows.addRow(name, text)
+
+    def say(self, text: str, is_wrong: bool = False) -> None:
+        """Show a sentence."""
+        self.status.setStyleSheet("color: #e57373;" if is_wrong else "")
+        self.status.setText(text)
+
+    # What the buttons do
+
+    def _rename(self) -> None:
+        self._under_new_name("Rename", lambda name, new: models.library.rename(name, new), "{old} is now {new}.")
+
+    def _duplicate(self) -> None:
+        self._under_new_name(
+            "Duplicate", lambda name, new: models.library.duplicate(name, new), "{new} is a copy of {old}."
+        )
+
+    def _under_new_name(self, title: str, act: Callable[[str, str], LibraryModel], said: str) -> None:
+        model = self.chosen
+        assert model is not None
+        suggestion = model.name if title == "Rename" else f"{model.name}_copy"
+        new, is_given = QInputDialog.getText(self, f"{title} {model.name}", "New name", text=suggestion)
+        if is_given and new != model.name:
+            self._do(lambda: act(model.name, new), lambda made: said.format(old=model.name, new=made.name))
+
+    def _delete(self) -> None:
+        model = self.chosen
+        assert model is not None
+        question = f"Move {model.name} to the trash? A job that uses it goes on undisturbed."
+        if QMessageBox.question(self, "Delete a model", question) == QMessageBox.StandardButton.Yes:
+            self._do(lambda: models.library.delete(model.name), lambda _: f"{model.name} is in the trash.")
+
+    def _import(self) -> None:
+        names, _ = QFileDialog.getOpenFileNames(self, "Import models", str(Path.home()), IMPORT_FILTER)
+        for name in names:
+            self._do(partial(_import_file, name), lambda made: f"Imported as {made.name}.")
+
+    def _do(self, action: Callable[[], LibraryModel | None], said: Callable[[Any], str]) -> None:
+        try:
+            made = action()
+        except EmbedSegError as error:
+            self.say(str(error), is_wrong=True)
+            return
+        models.refresh(made)
+        self.refresh(None if made is None else made.name)
+        self.say(said(made))
+
+    def _export(self) -> None:
+        model = self.chosen
+        assert model is not None
+        suggestion = str(Path.home() / f"{model.name}.embedseg")
+        text, kind = QFileDialog.getSaveFileName(self, f"Export {model.name}", suggestion, EXPORT_FILTER)
+        if not text:
+            return
+        target = Path(text)
+        if target.suffix.lower() not in (".embedseg", ".zip"):
+            target = target.with_name(target.name + (".zip" if ".zip" in kind else ".embedseg"))
+
+        def export(_: object) -> Generator[Any, None, Path]:
+            # The dialog has asked whether to replace a file.
+            yield from ()
+            from embedseg_napari.core.model.exchange import export_model
+
+            return export_model(models.library, model.name, target, overwrite=True)
+
+        self.say(f"Writing {target}...")
+        self.hand_out.setEnabled(False)
+        self._current = run_in_background(
+            export,
+            on_result=lambda path: self.say(f"Exported to {path}."),
+            on_error=lambda error: self.say(str(error), is_wrong=True),
+            on_finished=self._end_export,
+        )
+
+    def _end_export(self) -> None:
+        self._current = None
+        self.hand_out.setEnabled(self.chosen is not None)
+
+
+def _import_file(name: str) -> LibraryModel:
+    # Only here: PyTorch is not loaded with the panel.
+    from embedseg_napari.core.model.exchange import import_model
+
+    return import_model(models.library, name)

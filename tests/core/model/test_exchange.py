@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import shutil
+import zipfile
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from embedseg_napari import load_model
+from embedseg_napari.core.config import ModelConfig
+from embedseg_napari.core.errors import DataError, ModelError
+from embedseg_napari.core.model.erfnet import BranchedERFNet
+from embedseg_napari.core.model.exchange import export_model, import_model
+from embedseg_napari.core.model.library import ModelLibrary
+from embedseg_napari.core.model.model import Model
+from embedseg_napari.core.model.model_file import read_model_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> ModelLibrary:
+    return ModelLibrary(tmp_path / "models")
+
+
+@pytest.fixture
+def model() -> Model:
+    torch.manual_seed(0)
+    return Model(ModelConfig(name="first"), BranchedERFNet(2, 1).eval())
+
+
+def names(library: ModelLibrary) -> list[str]:
+    return [known.name for known in library.models() if not known.is_bundled]
+
+
+def weights_are_equal(one: Path, other: Path) -> bool:
+    first, second = read_model_file(one)[0], read_model_file(other)[0]
+    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_files_are_imported_under_a_free_name(library: ModelLibrary, model: Model, tmp_path: Path) -> None:
+    given = model.save(tmp_path / "my cells (2)")
+    assert [import_model(library, given).name for _ in range(2)] == ["my_cells_2", "my_cells_2_2"]
+    assert library.find("my_cells_2_2").config().name == "my_cells_2_2"
+    assert import_model(library, given, "named").name == "named"
+    assert weights_are_equal(given, library.find("named").path)
+    with pytest.raises(DataError, match="already a model"):
+        import_model(library, given, "named")
+
+
+def test_what_is_no_model_is_not_imported(library: ModelLibrary, tmp_path: Path) -> None:
+    text = tmp_path / "a.txt"
+    text.write_text("x")
+    damaged = tmp_path / "b.embedseg"
+    damaged.write_bytes(b"no zip")
+    foreign = tmp_path / "c.zip"
+    with zipfile.ZipFile(foreign, "w") as archive:
+        archive.writestr("rdf.yaml", "type: model")
+        archive.writestr("weights.pt", b"code")
+    for path, reason in {
+        text: "is no model",
+        damaged: "is no model file",
+        foreign: "holds no model.embedseg",
+        tmp_path / "gone.pth": "no such file",
+    }.items():
+        with pytest.raises(ModelError, match=reason):
+            import_model(library, path)
+    assert names(library) == []
+
+
+def test_an_original_checkpoint_becomes_a_model_file(library: ModelLibrary, golden, tmp_path: Path) -> None:
+    source = shutil.copy(golden("legacy_2d.pth"), tmp_path / "best.pth")
+    (tmp_path / "data_properties.json").write_text('{"n_x": 513, "min_object_size": 12}')
+    taken = import_model(library, source, "worms")
+    config = taken.config()
+    assert (config.name, config.ndim, config.prediction.min_object_size) == ("worms", 2, 12)
+    assert config.grid_spacing == pytest.approx((1 / 512, 1 / 512))
+    image = np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)
+    maps = [load_model(path).embed(image, "YX").seed_map for path in (source, taken.path)]
+    np.testing.assert_array_equal(*maps)
+
+
+def test_models_are_exported_as_files(library: ModelLibrary, model: Model, tmp_path: Path) -> None:
+    model.save(library.folder / "first")
+    (tmp_path / "out").mkdir()
+    assert export_model(library, "first", tmp_path / "out") == tmp_path / "out" / "first.embedseg"
+    with pytest.raises(DataError, match="exists already"):
+        export_model(library, "first", tmp_path / "out")
+    export_model(library, "first", tmp_path / "out" / "first.embedseg", overwrite=True)
+    assert weights_are_equal(library.find("first").path, tmp_path / "out" / "first.embedseg")
+    with pytest.raises(DataError, match=r"ends in \.embedseg, or in \.zip"):
+        export_model(library, "first", tmp_path / "first.pth")

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import shutil
+import zipfile
+
+import pytest
+from qtpy.QtWidgets import QFileDialog, QInputDialog, QLabel, QMessageBox
+
+from embedseg_napari.core.model.library import models_folder
+from embedseg_napari.viewer.models import models
+
+PANEL = "EmbedSeg: Segment"
+
+
+@pytest.fixture
+def panel(open_panel):
+    return open_panel(PANEL)
+
+
+@pytest.fixture
+def manager(panel, qtbot):
+    manager = panel.model.open_manager()
+    yield manager
+    manager.close()
+
+
+@pytest.fixture
+def answer(monkeypatch):
+    """Answer the question for a new name."""
+
+    def say(text: str, is_given: bool = True) -> None:
+        monkeypatch.setattr(QInputDialog, "getText", lambda *_, **__: (text, is_given))
+
+    return say
+
+
+def names(manager) -> list[str]:
+    return [manager.list.item(row).text() for row in range(manager.list.count())]
+
+
+def shown(panel) -> list[str]:
+    return [panel.model.box.itemText(index) for index in range(panel.model.box.count())]
+
+
+def test_the_manager_opens_from_the_panel_and_shows_the_card(manager):
+    assert names(manager)[0].endswith("(bundled)")
+    assert manager.chosen.is_bundled
+    assert not manager.rename.isEnabled()
+    assert not manager.delete.isEnabled()
+    texts = [label.text() for label in manager.card.findChildren(QLabel)]
+    assert "branched-erfnet, 2D" in texts
+    assert any("CC0" in text for text in texts)
+
+
+def test_a_model_is_copied_renamed_and_deleted_and_the_panel_follows(manager, panel, answer, monkeypatch):
+    gone = []
+    monkeypatch.setattr("send2trash.send2trash", lambda paths: [gone.append(p) or p.unlink() for p in paths])
+    answer("mine")
+    manager.duplicate.click()
+    assert manager.chosen.name == "mine"
+    assert "mine" in shown(panel)
+    assert panel.model.path == models_folder() / "mine.embedseg"
+    answer("ours")
+    manager.rename.click()
+    assert manager.status.text() == "mine is now ours."
+    assert "ours" in shown(panel)
+    assert "mine" not in shown(panel)
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.No)
+    manager.delete.click()
+    assert "ours" in names(manager)
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.Yes)
+    manager.delete.click()
+    assert "ours" not in names(manager)
+    assert "ours" not in shown(panel)
+    assert panel.model.path is not None
+    assert gone == [models_folder() / "ours.embedseg"]
+
+
+def test_what_is_refused_is_said_in_the_window(manager, answer):
+    answer("a/b")
+    manager.duplicate.click()
+    assert "must not hold" in manager.status.text()
+    answer("mine", is_given=False)
+    manager.duplicate.click()
+    assert "mine" not in names(manager)
+
+
+def test_checkpoints_are_imported_and_packages_exported(manager, golden, tmp_path, monkeypatch, qtbot):
+    source = shutil.copy(golden("legacy_2d.pth"), tmp_path / "worms.pth")
+    monkeypatch.setattr(QFileDialog, "getOpenFileNames", lambda *_: ([str(source), str(tmp_path / "no.pth")], ""))
+    manager.take_in.click()
+    assert "no such file" in manager.status.text()
+    assert "worms" in names(manager)
+    manager.list.setCurrentRow(names(manager).index("worms"))
+    monkeypatch.setattr(
+        QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "out"), "bioimage.io package (*.zip)")
+    )
+    manager.hand_out.click()
+    qtbot.waitUntil(lambda: "Exported to" in manager.status.text(), timeout=60_000)
+    with zipfile.ZipFile(tmp_path / "out.zip") as archive:
+        assert "rdf.yaml" in archive.namelist()
+    qtbot.waitUntil(manager.hand_out.isEnabled)
+
+
+def test_a_closed_manager_follows_no_longer(panel):
+    manager = panel.model.open_manager()
+    manager.close()
+    models.refresh()
+    manager = panel.model.open_manager()
+    models.library.duplicate("nuclei-2d", "later")
+    models.refresh()
+    assert "later" in names(manager)
+    manager.close()
