@@ -76,6 +76,7 @@ def predict(
     ] = None,
     faint_seeds: Annotated[float | None, setting(PredictionConfig, "faint_seeds", default=STORED)] = None,
     min_object_size: Annotated[int | None, setting(PredictionConfig, "min_object_size", default=STORED)] = None,
+    scale: Annotated[float | None, setting(PredictionConfig, "scale", default=STORED)] = None,
     axes: Axes = None,
     channel: Channel = None,
     spacing: Spacing = None,
@@ -97,6 +98,7 @@ def predict(
         "foreground_threshold": foreground_threshold,
         "faint_seeds": faint_seeds,
         "min_object_size": min_object_size,
+        "scale": scale,
         "precision": precision,
         "tile": parse_tile(tile),
     }

@@ -88,6 +88,13 @@ class PredictionConfig(Settings):
         "greedy",
         description="Try seeds by falling seediness (the paper), or only local maxima of the smoothed seed map.",
     )
+    scale: float = Field(
+        1.0,
+        ge=0.05,
+        le=20,
+        description="Resize images by this factor for the network, so that objects have the size it knows; labels keep "
+        "the size of the image.",
+    )
     tta: bool = Field(False, description="Average the network over flipped and turned views (8 x in 2D, 16 x in 3D).")
     precision: Precision = Field(
         "float32", description="Number format of the network; used where the processor supports it."

@@ -18,7 +18,7 @@ from embedseg_napari.viewer.embedding_view import EmbeddingView
 from embedseg_napari.viewer.fitting_scroll import FittingScroll
 from embedseg_napari.viewer.folded import Folded
 from embedseg_napari.viewer.image_input import ImageInput
-from embedseg_napari.viewer.input_boxes import ChoiceBox
+from embedseg_napari.viewer.input_boxes import ChoiceBox, FloatBox
 from embedseg_napari.viewer.model_picker import ModelPicker
 from embedseg_napari.viewer.reclustering import Reclustering
 from embedseg_napari.viewer.run_controls import RunControls
@@ -63,6 +63,10 @@ class SegmentWidget(QWidget):
         self.device.setToolTip("Where the network runs; auto takes a GPU if there is one.")
         self.tta = QCheckBox("Average over flipped views")
         self.tta.setToolTip(f"{PredictionConfig.model_fields['tta'].description} A little better, much slower.")
+        self.scale = FloatBox()
+        self.scale.setRange(0.05, 20)
+        self.scale.setSingleStep(0.1)
+        self.scale.setToolTip(PredictionConfig.model_fields["scale"].description or "")
         self.on_drop = QCheckBox("Segment on drop")
         self.on_drop.setToolTip("Every image opened in the viewer is segmented at once, with these settings.")
         self.controls = RunControls("Segment", "Stop; nothing in the viewer changes.", PATIENCE, self)
@@ -92,7 +96,8 @@ class SegmentWidget(QWidget):
         layout.setContentsMargins(6, 6, 6, 6)
         self.image.form.addRow("&Model", self.model)
         self.image.form.addRow("&Device", self.device)
-        for widget in (self.model, self.device):
+        self.image.form.addRow("&Scale", self.scale)
+        for widget in (self.model, self.device, self.scale):
             self.image.form.labelForField(widget).setToolTip(widget.toolTip())
         self.image.form.labelForField(self.model).setBuddy(self.model.box)
         self.image.form.addRow(self.tta)
@@ -143,7 +148,6 @@ class SegmentWidget(QWidget):
         assert self.model.path is not None
         try:
             selection = self.image.selection()
-            changes = {**self.thresholds.values(), "tta": self.tta.isChecked()}
             job = SegmentJob(
                 selection.array,
                 selection.axes,
@@ -151,7 +155,7 @@ class SegmentWidget(QWidget):
                 self.model.path,
                 self.device.currentText(),
                 selection.spacing,
-                changes,
+                self._changes(),
             )
         except EmbedSegError as error:
             self.controls.fail(error)
@@ -239,6 +243,7 @@ class SegmentWidget(QWidget):
         stored = (config.prediction if config is not None else PredictionConfig()).model_dump()
         self.thresholds.set_values(stored)
         self.tta.setChecked(bool(stored["tta"]))
+        self.scale.setValue(stored["scale"])
         self.image.set_model(config)
         self._show_state()
 
@@ -277,8 +282,12 @@ class SegmentWidget(QWidget):
         return {
             "model": self.model.path if not self.model.fault else None,
             "device": self.device.currentText(),
-            "changes": {**self.thresholds.values(), "tta": self.tta.isChecked()},
+            "changes": self._changes(),
         }
+
+    def _changes(self) -> dict[str, Any]:
+        """Settings that replace those stored with the model."""
+        return {**self.thresholds.values(), "tta": self.tta.isChecked(), "scale": self.scale.value()}
 
     def event(self, event: QEvent) -> bool:
         """Notice when the dock lets go of the panel: napari does not delete it then, and its run would go on."""

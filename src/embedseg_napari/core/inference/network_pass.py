@@ -53,6 +53,8 @@ class NetworkPass:
         Whether to average over flipped and turned views.
     normalize : bool
         False hands the numbers to the network as they are.
+    scale : float
+        Factor by which images are resized for the network, beyond the model's own.
     """
 
     model: Model
@@ -62,11 +64,12 @@ class NetworkPass:
     precision: str
     tta: bool
     normalize: bool
+    scale: float = 1.0
 
     @property
     def network_shape(self) -> tuple[int, ...]:
         """Spatial shape the network sees."""
-        return scaled_shape(self.shape, self.model.config.reference_scale)
+        return scaled_shape(self.shape, self.model.config.reference_scale * self.scale)
 
     @property
     def tiles(self) -> list[Tile]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from embedseg_napari.core.events import ClusteringStarted, FrameFinished, Messag
 from embedseg_napari.core.inference.clustering import warm_up
 from embedseg_napari.core.inference.network_pass import NetworkPass
 from embedseg_napari.core.inference.segmentation import Segmentation
+from embedseg_napari.core.inference.size_check import compare_sizes
 from embedseg_napari.core.inference.tiling import resolve_tile
 from embedseg_napari.core.runs import never
 
@@ -88,13 +90,16 @@ class Predictor:
         # Made ready beside the network's work, so that the first prediction need not wait for it.
         warm_up()
         frames, axes, plan = yield from self._prepare(image, axes, normalize)
-        yield from _compare_spacing(self.model.config, spacing)
+        yield from _compare_spacing(self.model.config, spacing, self.settings.scale)
         done = []
         for t in range(len(frames)):
             maps = yield from plan.run(np.asarray(frames[t]), t, should_stop)
             yield ClusteringStarted(t)
             done.append(Segmentation.collect(maps, self.settings, should_stop, keep_maps=keep_maps))
             yield FrameFinished(t, len(frames), len(done[t].scores))
+        warning = compare_sizes(self.model.config, [frame.labels for frame in done], self.settings.scale)
+        if warning is not None:
+            yield warning
         return Segmentation.stack(done) if "T" in axes else done[0]
 
     def embed(
@@ -136,7 +141,8 @@ class Predictor:
             )
             precision = "float32"
         shape = tuple(int(n) for n in frames.shape[2:])
-        plan = NetworkPass(self.model, shape, self.tile, self.overlap, precision, self.settings.tta, normalize)
+        tta, scale = self.settings.tta, self.settings.scale
+        plan = NetworkPass(self.model, shape, self.tile, self.overlap, precision, tta, normalize, scale)
         yield PredictionStarted(axes, len(frames), plan.n_passes)
         return frames, axes, plan
 
@@ -164,14 +170,18 @@ def _check_fit(config: ModelConfig, shape: tuple[int, ...], axes: str) -> None:
         )
 
 
-def _compare_spacing(config: ModelConfig, spacing: Sequence[float] | None) -> Generator[PredictionEvent, None, None]:
-    """Warn about pixels of another size than in training."""
+def _compare_spacing(
+    config: ModelConfig, spacing: Sequence[float] | None, scale: float
+) -> Generator[PredictionEvent, None, None]:
+    """Warn about pixels of another size than in training, as the network sees them."""
     if spacing is None or config.spacing is None or len(spacing) != config.ndim or min(spacing) <= 0:
         return
-    if max(max(a / b, b / a) for a, b in zip(spacing, config.spacing, strict=True)) > OTHER_SCALE:
+    seen = [step / scale for step in spacing]
+    if max(max(a / b, b / a) for a, b in zip(seen, config.spacing, strict=True)) > OTHER_SCALE:
+        fitting = math.prod(a / b for a, b in zip(spacing[-2:], config.spacing[-2:], strict=True)) ** 0.5
         there, here = (" x ".join(f"{v:.3g}" for v in values) for values in (config.spacing, spacing))
         yield Message(
             f"The model was trained on pixels of {there} {config.spacing_unit or ''}".rstrip()
-            + f", these are {here}; objects may be missed or split.",
+            + f", these are {here}; objects may be missed or split. If they are, try the scale {fitting:.2g}.",
             "warning",
         )

@@ -40,6 +40,7 @@ def model_card(config: ModelConfig) -> list[tuple[str, str]]:
         ("Foreground threshold", f"{prediction.foreground_threshold:g}"),
         ("Faint seeds", f"{prediction.faint_seeds:g} below" if prediction.faint_seeds else ""),
         ("Smallest object", f"more than {prediction.min_object_size} px"),
+        ("Images resized by", f"{prediction.scale:g}" if prediction.scale != 1 else ""),
         ("Precision", prediction.precision),
         (f"Tile {space}", _numbers(prediction.tile, "px")),
         ("Trained", _training(config.training)),

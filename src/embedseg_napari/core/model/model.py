@@ -129,6 +129,7 @@ class Model:
         foreground_threshold: float | None = None,
         faint_seeds: float | None = None,
         min_object_size: int | None = None,
+        scale: float | None = None,
         precision: str | None = None,
         tile: int | Sequence[int] | None = None,
         on_event: Callable[[PredictionEvent], None] | None = None,
@@ -154,6 +155,8 @@ class Model:
             How far below the seed threshold large objects that overlap no other may start.
         min_object_size : int, optional
             Objects need more pixels than this.
+        scale : float, optional
+            Factor by which the image is resized for the network, so that objects have the size it knows.
         precision : {"float32", "bfloat16", "float16"}, optional
             Number format of the network. Float32 where the device has no other.
         tile : int or sequence of int, optional
@@ -183,6 +186,7 @@ class Model:
             foreground_threshold=foreground_threshold,
             faint_seeds=faint_seeds,
             min_object_size=min_object_size,
+            scale=scale,
             precision=precision,
             tile=tile,
         )
