@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from embedseg_napari.core.inference.segmentation import Segmentation
     from embedseg_napari.core.losses.spatial_embedding import spatial_embedding_loss
     from embedseg_napari.core.maps import EmbeddingMaps
+    from embedseg_napari.core.model.exchange import export_model, import_model
     from embedseg_napari.core.model.legacy import LegacyGeometry
+    from embedseg_napari.core.model.library import ModelLibrary
     from embedseg_napari.core.model.model import Model, load_model
     from embedseg_napari.core.training.result import TrainingResult
     from embedseg_napari.core.training.trainer import Trainer, train
@@ -31,6 +33,7 @@ __all__ = [
     "LegacyGeometry",
     "Model",
     "ModelConfig",
+    "ModelLibrary",
     "PredictionConfig",
     "Predictor",
     "Segmentation",
@@ -39,6 +42,8 @@ __all__ = [
     "TrainingResult",
     "__version__",
     "cluster",
+    "export_model",
+    "import_model",
     "load_model",
     "match",
     "medoid",
@@ -52,6 +57,7 @@ _HOME = {
     "LegacyGeometry": "core.model.legacy",
     "Model": "core.model.model",
     "ModelConfig": "core.config",
+    "ModelLibrary": "core.model.library",
     "PredictionConfig": "core.config",
     "Predictor": "core.inference.predictor",
     "Segmentation": "core.inference.segmentation",
@@ -59,6 +65,8 @@ _HOME = {
     "TrainingConfig": "core.config",
     "TrainingResult": "core.training.result",
     "cluster": "core.inference.clustering",
+    "export_model": "core.model.exchange",
+    "import_model": "core.model.exchange",
     "load_model": "core.model.model",
     "match": "core.evaluation.matching",
     "medoid": "core.data.centers",
