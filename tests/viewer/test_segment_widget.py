@@ -265,6 +265,17 @@ def test_axes_and_channels_can_be_corrected(viewer, panel, fake, qtbot):
     assert viewer.layers["stack labels"].data.shape == (24, 24)
 
 
+def test_scale_and_views_reach_the_run(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)))
+    panel.scale.setValue(0.5)
+    panel.tta.setChecked(True)
+    panel.run_button.click()
+    finish(qtbot, panel)
+    assert fake.jobs[-1].changes["scale"] == 0.5
+    assert fake.jobs[-1].changes["tta"] is True
+    assert panel._batch_settings()["changes"]["scale"] == 0.5
+
+
 def test_segment_on_drop(viewer, panel, fake, qtbot):
     panel.on_drop.setChecked(True)
     viewer.add_image(np.zeros((24, 24)), name="one")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from embedseg_napari.core.config import NormalizationConfig, PredictionConfig
+from embedseg_napari.core.config import NormalizationConfig, ObjectSizes, PredictionConfig
 from embedseg_napari.core.errors import ComputeError, DataError, ModelError, SettingsError, Stopped
 from embedseg_napari.core.events import (
     ClusteringStarted,
@@ -245,6 +245,36 @@ def test_maps_are_on_the_images_own_pixels_at_any_network_scale(pass_through, nd
     inner = (slice(None), *(slice(4, -4),) * ndim)
     np.testing.assert_allclose(maps.offsets[inner], offsets[inner], atol=0.1)
     np.testing.assert_allclose(maps.margins, 2 * np.sqrt(np.log(2)) / step, rtol=1e-4)
+
+
+def test_a_scale_acts_as_that_of_the_model(equivariant) -> None:
+    image = np.random.default_rng(0).random((40, 56)).astype(np.float32)
+    small, other = equivariant(2), equivariant(2, reference_scale=0.5)
+    asked = small.predict(image, "YX", scale=0.5).maps
+    stored = other.predict(image, "YX").maps
+    np.testing.assert_array_equal(asked.seed_map, stored.seed_map)
+    assert asked.seed_map.shape == image.shape
+    with pytest.raises(SettingsError, match="scale"):
+        small.predict(image, "YX", scale=0.0)
+
+
+def test_a_scale_that_makes_up_for_the_pixel_size_is_not_warned_of(equivariant) -> None:
+    model = equivariant(2, spacing=(0.5, 0.5), spacing_unit="µm")
+    events: list = []
+    model.predict(np.zeros((16, 16)), "YX", spacing=(0.25, 0.25), on_event=events.append)
+    assert "try the scale 0.5." in next(event.text for event in events if isinstance(event, Message))
+    events.clear()
+    model.predict(np.zeros((16, 16)), "YX", spacing=(0.25, 0.25), scale=0.5, on_event=events.append)
+    assert not [event for event in events if isinstance(event, Message)]
+
+
+def test_objects_of_another_size_are_told(blobs, pass_through, perfect_raw) -> None:
+    image, labels = blobs(2)
+    sizes = ObjectSizes(n_objects=9, mean=(40.0, 40.0), std=(2.0, 2.0))
+    events: list = []
+    pass_through(2, object_sizes=sizes).predict(perfect_raw(labels), on_event=events.append)
+    text = " ".join(event.text for event in events if isinstance(event, Message))
+    assert "those the model learned 40 ± 2" in text
 
 
 def test_tile_of_the_wrong_length_is_a_sentence(equivariant) -> None:
