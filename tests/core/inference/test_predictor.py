@@ -269,7 +269,7 @@ def test_a_scale_that_makes_up_for_the_pixel_size_is_not_warned_of(equivariant) 
 
 
 def test_objects_of_another_size_are_told(blobs, pass_through, perfect_raw) -> None:
-    image, labels = blobs(2)
+    _, labels = blobs(2)
     sizes = ObjectSizes(n_objects=9, mean=(40.0, 40.0), std=(2.0, 2.0))
     events: list = []
     pass_through(2, object_sizes=sizes).predict(perfect_raw(labels), on_event=events.append)
