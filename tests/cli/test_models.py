@@ -7,7 +7,10 @@ import numpy as np
 import tifffile
 
 from embedseg_napari import load_model
+from embedseg_napari.core.config import ModelConfig
+from embedseg_napari.core.model.erfnet import BranchedERFNet
 from embedseg_napari.core.model.library import models_folder
+from embedseg_napari.core.model.model import Model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +38,20 @@ def test_a_model_goes_through_its_life(embedseg, tmp_path: Path, monkeypatch: py
     assert embedseg("info", "theirs").status == 0
     assert embedseg("models", "delete", "theirs", "--yes").status == 0
     assert gone == [models_folder() / "theirs.embedseg"]
+
+
+def test_a_model_is_described_and_written_at_half_the_size(embedseg, tmp_path: Path) -> None:
+    Model(ModelConfig(), BranchedERFNet(2)).save(models_folder() / "mine")
+    assert embedseg("models", "describe", "mine").status == 2
+    assert embedseg("models", "describe", "mine", "--description", "Cells.", "--license", "MIT").status == 0
+    info = embedseg("info", "mine").out
+    assert "Cells." in info
+    assert "MIT" in info
+    embedseg("models", "export", "mine", tmp_path / "half.embedseg", "--half")
+    embedseg("models", "export", "mine", tmp_path / "full.embedseg")
+    sizes = [(tmp_path / f"{name}.embedseg").stat().st_size for name in ("half", "full")]
+    assert sizes[0] < 0.6 * sizes[1]
+    assert load_model(tmp_path / "half.embedseg").config.description == "Cells."
 
 
 def test_deleting_asks_first(embedseg, monkeypatch: pytest.MonkeyPatch) -> None:

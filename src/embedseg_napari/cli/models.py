@@ -19,7 +19,7 @@ NewName = Annotated[str, typer.Argument(metavar="NEW", help="Its new name.")]
 def list_models() -> None:
     """List the models that come with the program and those in the user's folder."""
     from embedseg_napari.core.errors import ModelError
-    from embedseg_napari.core.model.card import describe
+    from embedseg_napari.core.model.card import describe as in_one_line
     from embedseg_napari.core.model.library import ModelLibrary
 
     library = ModelLibrary()
@@ -27,7 +27,7 @@ def list_models() -> None:
     for model in library.models():
         try:
             config = model.config()
-            works_on, licence = describe(config), config.license
+            works_on, licence = in_one_line(config), config.license
         except ModelError as error:
             complain(str(error))
             works_on, licence = "cannot be used", ""
@@ -49,6 +49,24 @@ def duplicate(name: Name, new: NewName) -> None:
     from embedseg_napari.core.model.library import ModelLibrary
 
     say(f"{ModelLibrary().duplicate(name, new).name} is a copy of {name}.")
+
+
+@app.command()
+def describe(
+    name: Name,
+    description: Annotated[str | None, typer.Option("--description", metavar="TEXT", help="What it is for.")] = None,
+    licence: Annotated[
+        str | None, typer.Option("--license", metavar="TEXT", help="Licence of weights and training data.")
+    ] = None,
+) -> None:
+    """Write what a model of your own says of itself."""
+    from embedseg_napari.core.model.library import ModelLibrary
+
+    given = {"description": description, "license": licence}
+    words = {key: text for key, text in given.items() if text is not None}
+    if not words:
+        raise typer.BadParameter("give --description or --license.")
+    say(f"{ModelLibrary().describe(name, **words).name} says so.")
 
 
 @app.command()
@@ -79,7 +97,7 @@ def take_in(
     name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Its name, for a single file.")] = None,
 ) -> None:
     """Copy model files into the user's folder, converting those of other kinds."""
-    from embedseg_napari.core.model.card import describe
+    from embedseg_napari.core.model.card import describe as in_one_line
     from embedseg_napari.core.model.exchange import import_model
     from embedseg_napari.core.model.library import ModelLibrary
 
@@ -88,7 +106,7 @@ def take_in(
     library = ModelLibrary()
     for file in files:
         model = import_model(library, file, name)
-        say(f"{file}: imported as {model.name} ({describe(model.config())})")
+        say(f"{file}: imported as {model.name} ({in_one_line(model.config())})")
 
 
 @app.command("export")
@@ -107,6 +125,7 @@ def hand_out(
     authors: Annotated[
         list[str] | None, typer.Option("--author", metavar="NAME", help="Author a package names; can be repeated.")
     ] = None,
+    half: Annotated[bool, typer.Option("--half", help="Half precision, at half the size (.embedseg only).")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file of this name.")] = False,
 ) -> None:
     """Write a model as a file to give away."""
@@ -121,4 +140,4 @@ def hand_out(
         config, picture = library.find(name).config(), read_image(image)
         axes = picture.axes or guess_axes(picture.array.shape, config.ndim, config.n_channels)
         tested = to_frames(picture.array, axes)[0]
-    say(str(export_model(library, name, target, overwrite=overwrite, image=tested, authors=authors or ())))
+    say(str(export_model(library, name, target, overwrite=overwrite, half=half, image=tested, authors=authors or ())))

@@ -50,9 +50,12 @@ class ModelPicker(QWidget):
         """What the chosen model says about itself; None without a model and for original checkpoints."""
         self.fault = ""
         """Why the chosen model cannot be used."""
+        self.is_asked_for = False
+        """Whether a person chose the model, or it was trained or opened just now."""
         self.browse.clicked.connect(self._browse)
         self.manage.clicked.connect(self.open_manager)
         self.box.currentIndexChanged.connect(self._choose)
+        self.box.activated.connect(lambda _: setattr(self, "is_asked_for", True))
         models.changed.connect(self._take)
         self._list()
 
@@ -72,6 +75,17 @@ class ModelPicker(QWidget):
         """
         models.remember(path)
 
+    def suggest(self, ndim: int) -> None:
+        """Choose a bundled model for images of `ndim` spatial axes, unless one was asked for or fits already."""
+        if self.is_asked_for or (self.config is not None and self.config.ndim == ndim):
+            return
+        for index, known in enumerate(self._known):
+            if known.is_bundled:
+                config = read_config(known.path)
+                if config is not None and config.ndim == ndim:
+                    self.box.setCurrentIndex(index)
+                    return
+
     def open_manager(self) -> ModelManager:
         """Open the window that manages models; the panel can be used meanwhile."""
         manager = ModelManager(self.window())
@@ -84,6 +98,7 @@ class ModelPicker(QWidget):
         models.changed.disconnect(self._take, missing_ok=True)
 
     def _take(self, known: KnownModel | None) -> None:
+        self.is_asked_for = self.is_asked_for or known is not None
         self._list(None if known is None else known.path)
 
     def _list(self, chosen: Path | None = None) -> None:

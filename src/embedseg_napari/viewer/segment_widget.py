@@ -10,7 +10,7 @@ from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QCheckBox, QGroupBox, QVBoxLayout, QWidget
 
 from embedseg_napari.core.config import PredictionConfig
-from embedseg_napari.core.errors import EmbedSegError
+from embedseg_napari.core.errors import DataError, EmbedSegError
 from embedseg_napari.viewer import segmentations
 from embedseg_napari.viewer.batch_panel import BatchPanel
 from embedseg_napari.viewer.drop_queue import DropQueue
@@ -19,6 +19,7 @@ from embedseg_napari.viewer.fitting_scroll import FittingScroll
 from embedseg_napari.viewer.folded import Folded
 from embedseg_napari.viewer.image_input import ImageInput
 from embedseg_napari.viewer.input_boxes import ChoiceBox, FloatBox
+from embedseg_napari.viewer.layers import array_of, layer_axes
 from embedseg_napari.viewer.model_picker import ModelPicker
 from embedseg_napari.viewer.reclustering import Reclustering
 from embedseg_napari.viewer.run_controls import RunControls
@@ -120,6 +121,7 @@ class SegmentWidget(QWidget):
     def _connect(self) -> None:
         self.run_button.clicked.connect(self.start)
         self.cancel_button.clicked.connect(self.cancel)
+        self.image.layer_box.layer_changed.connect(self._suggest_model)
         self.image.changed.connect(self._show_state)
         self.model.model_changed.connect(self._take_model)
         self.thresholds.changed.connect(self._recluster)
@@ -246,6 +248,18 @@ class SegmentWidget(QWidget):
         self.scale.setValue(stored["scale"])
         self.image.set_model(config)
         self._show_state()
+
+    def _suggest_model(self, *_: object) -> None:
+        """Take a model of volumes for a layer that says it is one, and back again."""
+        layer = self.image.layer
+        if layer is None:
+            return
+        try:
+            axes, is_named = layer_axes(layer)
+        except DataError:
+            return
+        if is_named or layer.rgb or array_of(layer).ndim == 2:
+            self.model.suggest(3 if "Z" in axes else 2)
 
     def _problem(self) -> tuple[QWidget, str] | None:
         found = self.image.problem()

@@ -11,8 +11,9 @@ SUFFIX = ".embedseg"
 
 
 def bundled_names() -> list[str]:
-    """Names of the bundled models."""
-    return sorted(path.stem for path in FOLDER.glob(f"*{SUFFIX}")) if FOLDER.is_dir() else []
+    """Names of the bundled models, those of nuclei first: the first one is where people begin."""
+    names = [path.stem for path in FOLDER.glob(f"*{SUFFIX}")] if FOLDER.is_dir() else []
+    return sorted(names, key=lambda name: (not name.startswith("nuclei"), name))
 
 
 def bundled_path(name: str) -> Path:

@@ -52,7 +52,7 @@ def import_model(library: ModelLibrary, source: str | Path, name: str | None = N
     # Weights are looked at as well: what is kept can be used.
     model = read_package(source) if kind == PACKAGE else load_model(source, device="cpu")
     if kind == SUFFIX:
-        copy_model_file(source, target, target.stem)
+        copy_model_file(source, target, name=target.stem)
     else:
         model.config = model.config.model_copy(update={"name": target.stem})
         model.save(target)
@@ -65,6 +65,7 @@ def export_model(
     target: str | Path,
     *,
     overwrite: bool = False,
+    half: bool = False,
     image: np.ndarray | None = None,
     authors: Sequence[str] = (),
 ) -> Path:
@@ -80,6 +81,8 @@ def export_model(
         File, or a folder that takes `NAME.embedseg`.
     overwrite : bool
         Whether an existing file may be replaced.
+    half : bool
+        Store the weights of an `.embedseg` file in half precision, at half the size.
     image, authors
         As :func:`write_package` takes them; of no use to an `.embedseg` file.
 
@@ -103,8 +106,12 @@ def export_model(
         raise DataError(f"{target}: give a file that ends in {SUFFIX}, or in {PACKAGE} for a bioimage.io package.")
     if target.exists() and not overwrite:
         raise DataError(f"{target}: exists already; choose another name or allow overwriting.")
-    if kind == SUFFIX:
-        copy_model_file(model.path, target, target.stem)
+    if kind == SUFFIX and half:
+        given = load_model(model.path, device="cpu")
+        given.config = given.config.model_copy(update={"name": target.stem})
+        given.save(target, half=True)
+    elif kind == SUFFIX:
+        copy_model_file(model.path, target, name=target.stem)
     else:
         write_package(load_model(model.path, device="cpu"), target, image=image, authors=authors)
     return target

@@ -91,7 +91,7 @@ class ModelLibrary:
         """
         model = self._own(name, "renamed; duplicate it under another name")
         target = self.free(new)
-        copy_model_file(model.path, target, target.stem)
+        copy_model_file(model.path, target, name=target.stem)
         run = _run_folder(model.path)
         if run.is_dir():
             run.rename(_run_folder(target))
@@ -109,8 +109,27 @@ class ModelLibrary:
             If the new name is no good, or taken.
         """
         model, target = self.find(name), self.free(new)
-        copy_model_file(model.path, target, target.stem)
+        copy_model_file(model.path, target, name=target.stem)
         return LibraryModel(target.stem, target)
+
+    def describe(self, name: str, **words: str) -> LibraryModel:
+        """Write what one of the user's models says of itself.
+
+        Parameters
+        ----------
+        name : str
+            Model.
+        **words
+            `description` and `license`, as they shall read.
+
+        Raises
+        ------
+        ModelError
+            If there is no such model, it is bundled, or is being trained.
+        """
+        model = self._own(name, "changed; duplicate it first")
+        copy_model_file(model.path, model.path, **words)
+        return model
 
     def delete(self, name: str) -> None:
         """Move one of the user's models, and what its training left beside it, to the trash of the system.

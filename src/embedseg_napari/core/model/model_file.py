@@ -66,15 +66,15 @@ def write_model_file(
     return path
 
 
-def copy_model_file(source: Path, target: Path, name: str | None = None) -> None:
-    """Write a model file anew under another name; the weights stay as they are, bit by bit.
+def copy_model_file(source: Path, target: Path, **changes: str) -> None:
+    """Write a model file anew, some of its description replaced; the weights stay as they are, bit by bit.
 
     Parameters
     ----------
     source, target : Path
         Files; the target's folder is made, a file there is replaced.
-    name : str, optional
-        Name in the copy's description.
+    **changes
+        Values of `ModelConfig` that are other in the copy, such as its name.
 
     Raises
     ------
@@ -83,8 +83,8 @@ def copy_model_file(source: Path, target: Path, name: str | None = None) -> None
     DataError
         If the target cannot be written.
     """
-    config = read_model_config(source)
-    _write(target, config if name is None else config.model_copy(update={"name": name}), _read_member(source, WEIGHTS))
+    config = read_model_config(source).model_copy(update=changes)
+    _write(target, config, _read_member(source, WEIGHTS))
 
 
 def _write(path: Path, config: ModelConfig, weights: bytes) -> None:
