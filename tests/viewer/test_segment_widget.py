@@ -12,6 +12,9 @@ from embedseg_napari.core.errors import ComputeError, Stopped
 from embedseg_napari.core.events import FrameFinished, PredictionStarted, TileFinished
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.maps import EmbeddingMaps
+from embedseg_napari.core.model import bundled
+from embedseg_napari.core.model.erfnet import BranchedERFNet
+from embedseg_napari.core.model.model_file import write_model_file
 from embedseg_napari.viewer import segment_widget
 from embedseg_napari.viewer.embedding_view import voters
 from embedseg_napari.viewer.image_input import RECTANGLE, VIEW
@@ -403,3 +406,24 @@ def test_the_real_network(viewer, panel, qtbot):
 def test_opening_the_panel_imports_no_pytorch():
     code = "import sys, embedseg_napari.viewer.segment_widget; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=200)
+
+
+def test_a_volume_gets_a_model_of_volumes_until_one_is_asked_for(viewer, open_panel, monkeypatch, tmp_path):
+    for ndim in (2, 3):
+        config = ModelConfig(ndim=ndim, grid_spacing=(0.01,) * ndim)
+        write_model_file(tmp_path / f"nuclei-{ndim}d", BranchedERFNet(ndim).state_dict(), config)
+    write_model_file(tmp_path / "cells-2d", BranchedERFNet(2).state_dict(), ModelConfig())
+    monkeypatch.setattr(bundled, "FOLDER", tmp_path)
+    panel = open_panel(PANEL)
+    assert panel.model.path.stem == "nuclei-2d"
+    flat = viewer.add_image(np.zeros((24, 24)), name="flat")
+    volume = viewer.add_image(np.zeros((8, 24, 24)), name="volume", axis_labels=("z", "y", "x"))
+    panel.image.layer_box.choose(volume)
+    assert panel.model.path.stem == "nuclei-3d"
+    assert panel.run_button.isEnabled(), panel.status.text()
+    panel.image.layer_box.choose(flat)
+    assert panel.model.path.stem == "nuclei-2d"
+    panel.model.choose(tmp_path / "cells-2d.embedseg")
+    panel.image.layer_box.choose(volume)
+    assert panel.model.path.stem == "cells-2d", "what was asked for stays"
+    assert "Z" in panel.status.text()
