@@ -39,12 +39,14 @@ class ModelPicker(QWidget):
         row = QHBoxLayout()
         row.addWidget(self.box, 1)
         row.addWidget(self.browse)
-        row.addWidget(self.manage)
+        below = QHBoxLayout()
+        below.addWidget(self.about, 1)
+        below.addWidget(self.manage)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
         layout.addLayout(row)
-        layout.addWidget(self.about)
+        layout.addLayout(below)
         self._known: list[KnownModel] = []
         self.config: ModelConfig | None = None
         """What the chosen model says about itself; None without a model and for original checkpoints."""
