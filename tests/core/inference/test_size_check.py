@@ -39,7 +39,8 @@ def test_other_sizes_are_told_with_the_scale_that_helps(ndim: int) -> None:
 
 def test_sizes_within_what_was_learned_are_not_told() -> None:
     assert compare_sizes(config(25), [squares(40)], 1.0) is None
-    assert compare_sizes(config(20, std=15), [squares(40)], 1.0) is None
+    assert compare_sizes(config(20, std=15), [squares(60)], 1.0) is None
+    assert compare_sizes(config(24, std=15), [squares(8)], 1.0) is None
     assert compare_sizes(ModelConfig(), [squares(40)], 1.0) is None
     assert compare_sizes(config(20), [np.zeros((9, 9), np.int32)], 1.0) is None
 
