@@ -43,10 +43,12 @@ def run(given: argparse.Namespace) -> None:
     from embedseg_napari.core.data.pairs import find_dataset, load_folder
     from embedseg_napari.core.evaluation.matching import match
     from embedseg_napari.core.events import Message
+    from embedseg_napari.core.model.model import load_model
     from embedseg_napari.core.runs import drain
     from embedseg_napari.core.training.trainer import Trainer
 
-    examples = load_folder(find_dataset(given.dataset)[0])
+    examples = load_folder(find_dataset(given.dataset)[0], spacing=given.spacing)
+    start_from = None if given.start is None else load_model(given.start, device="cpu")
     for seed in given.seeds:
         order = np.random.default_rng(seed).permutation(len(examples))
         training = [examples[i] for i in order[: given.images]]
@@ -60,7 +62,7 @@ def run(given: argparse.Namespace) -> None:
             if isinstance(event, Message):
                 print(event.text, flush=True)
 
-        result = drain(Trainer(config, training, None, device="cpu").run(), tell)
+        result = drain(Trainer(config, training, None, start_from, device="cpu").run(), tell)
         seconds, processor = time.perf_counter() - start, time.process_time() - processor
         prediction = result.model.config.prediction
         if given.keep:
@@ -73,7 +75,7 @@ def run(given: argparse.Namespace) -> None:
         means = np.mean(list(rows.values()), axis=0)
         row = {
             "name": given.name, "seed": seed, "steps": given.steps, "images": given.images,
-            "settings": nested(given.set), "threads": torch.get_num_threads(), "seconds": round(seconds, 1),
+            "settings": nested(given.set), "start": given.start, "threads": torch.get_num_threads(), "seconds": round(seconds, 1),
             "processor_seconds": round(processor, 1), "seed_threshold": prediction.seed_threshold,
             "foreground_threshold": prediction.foreground_threshold, "ap": rows,
         }  # fmt: skip
@@ -118,6 +120,8 @@ def main() -> None:
     one.add_argument("--images", type=int, default=60)
     one.add_argument("--scored", type=int, default=60)
     one.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    one.add_argument("--start", metavar="MODEL", help="a model to start from")
+    one.add_argument("--spacing", type=lambda text: tuple(map(float, text.split(","))), metavar="Z,Y,X")
     one.add_argument("--keep", metavar="FOLDER", help="save the models here")
     one.add_argument("--json", required=True)
     one.set_defaults(work=run)
