@@ -75,9 +75,10 @@ def run(given: argparse.Namespace) -> None:
         means = np.mean(list(rows.values()), axis=0)
         row = {
             "name": given.name, "seed": seed, "steps": given.steps, "images": given.images,
-            "settings": nested(given.set), "start": given.start, "threads": torch.get_num_threads(), "seconds": round(seconds, 1),
-            "processor_seconds": round(processor, 1), "seed_threshold": prediction.seed_threshold,
-            "foreground_threshold": prediction.foreground_threshold, "ap": rows,
+            "settings": nested(given.set), "start": given.start, "threads": torch.get_num_threads(),
+            "seconds": round(seconds, 1), "processor_seconds": round(processor, 1),
+            "seed_threshold": prediction.seed_threshold, "foreground_threshold": prediction.foreground_threshold,
+            "ap": rows,
         }  # fmt: skip
         with Path(given.json).open("a") as file:
             file.write(json.dumps(row) + "\n")

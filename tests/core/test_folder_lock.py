@@ -5,22 +5,22 @@ from typing import TYPE_CHECKING
 import pytest
 
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.core.folder_lock import holding, is_held
+from embedseg_napari.core.folder_lock import holding, occupied
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_a_folder_is_held_by_one_at_a_time(tmp_path: Path) -> None:
+def test_a_folder_occupied_by_one_at_a_time(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with holding(folder, "training"):
-        assert is_held(folder)
+        assert "already in this program" in occupied(folder, "training")
         with (
             pytest.raises(DataError, match="this training is open already in this program"),
             holding(folder, "training"),
         ):
             pass
-    assert not is_held(folder)
+    assert not occupied(folder, "training")
 
 
 def test_a_folder_that_stayed_empty_goes_again(tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_a_folder_that_stayed_empty_goes_again(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "used"]
 
 
-def test_without_a_folder_nothing_is_held() -> None:
+def test_without_a_folder_nothing_occupied() -> None:
     with holding(None, "training"):
         pass
 

@@ -6,7 +6,9 @@ import zipfile
 import pytest
 from qtpy.QtWidgets import QFileDialog, QInputDialog, QLabel, QMessageBox
 
+from embedseg_napari.core.model.bundled import bundled_path
 from embedseg_napari.core.model.library import models_folder
+from embedseg_napari.viewer.model_manager import export_target
 from embedseg_napari.viewer.models import models
 
 PANEL = "EmbedSeg: Segment"
@@ -59,11 +61,12 @@ def test_a_model_is_copied_renamed_and_deleted_and_the_panel_follows(manager, pa
     manager.duplicate.click()
     assert manager.chosen.name == "mine"
     assert "mine" in shown(panel)
-    assert panel.model.path == models_folder() / "mine.embedseg"
+    assert panel.model.path == bundled_path("nuclei-2d"), "what a person chose stays"
+    panel.model.box.setCurrentText("mine")
     answer("ours")
     manager.rename.click()
     assert manager.status.text() == "mine is now ours."
-    assert "ours" in shown(panel)
+    assert panel.model.path == models_folder() / "ours.embedseg", "a renamed model stays chosen"
     assert "mine" not in shown(panel)
     monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.No)
     manager.delete.click()
@@ -85,12 +88,14 @@ def test_what_is_refused_is_said_in_the_window(manager, answer):
     assert "mine" not in names(manager)
 
 
-def test_checkpoints_are_imported_and_packages_exported(manager, golden, tmp_path, monkeypatch, qtbot):
+def test_checkpoints_are_imported_and_packages_exported(manager, panel, golden, tmp_path, monkeypatch, qtbot):
     source = shutil.copy(golden("legacy_2d.pth"), tmp_path / "worms.pth")
-    monkeypatch.setattr(QFileDialog, "getOpenFileNames", lambda *_: ([str(source), str(tmp_path / "no.pth")], ""))
+    monkeypatch.setattr(QFileDialog, "getOpenFileNames", lambda *_: ([str(tmp_path / "no.pth"), str(source)], ""))
     manager.take_in.click()
+    assert not manager.take_in.isEnabled(), "one job at a time"
+    qtbot.waitUntil(lambda: "Imported: worms." in manager.status.text(), timeout=60_000)
     assert "no such file" in manager.status.text()
-    assert "worms" in names(manager)
+    assert panel.model.path == models_folder() / "worms.embedseg"
     manager.list.setCurrentRow(names(manager).index("worms"))
     monkeypatch.setattr(
         QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "out"), "bioimage.io package (*.zip)")
@@ -102,12 +107,54 @@ def test_checkpoints_are_imported_and_packages_exported(manager, golden, tmp_pat
     qtbot.waitUntil(manager.hand_out.isEnabled)
 
 
-def test_a_closed_manager_follows_no_longer(panel):
+def test_a_list_that_changes_leaves_settings_alone(manager, panel, answer):
+    panel.scale.setValue(0.5)
+    panel.thresholds.numbers["seed_threshold"].setValue(0.7)
+    answer("mine")
+    manager.duplicate.click()
+    assert panel.scale.value() == 0.5
+    assert panel.thresholds.values()["seed_threshold"] == 0.7
+
+
+def test_a_file_is_not_replaced_unasked(manager, tmp_path, monkeypatch, qtbot):
+    (tmp_path / "cells.v2.embedseg").write_bytes(b"precious")
+    monkeypatch.setattr(
+        QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "cells.v2"), "Model file (*.embedseg)")
+    )
+    asked = []
+    monkeypatch.setattr(QMessageBox, "question", lambda *words: asked.append(words) or QMessageBox.StandardButton.No)
+    manager.hand_out.click()
+    assert asked
+    assert (tmp_path / "cells.v2.embedseg").read_bytes() == b"precious"
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.Yes)
+    manager.hand_out.click()
+    qtbot.waitUntil(lambda: "Exported to" in manager.status.text(), timeout=60_000)
+    assert (tmp_path / "cells.v2.embedseg").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("text", "suffix", "name"),
+    [
+        ("a", ".zip", "a.zip"),
+        ("a.embedseg", ".zip", "a.zip"),
+        ("a.v2", ".embedseg", "a.v2.embedseg"),
+        ("a.ZIP", ".zip", "a.ZIP"),
+    ],
+)
+def test_the_kind_that_is_chosen_decides(text, suffix, name):
+    assert export_target(text, suffix).name == name
+
+
+@pytest.mark.parametrize("way", ["close", "parent"])
+def test_a_closed_manager_follows_no_longer(panel, way, monkeypatch):
     manager = panel.model.open_manager()
-    manager.close()
+    told = []
+    monkeypatch.setattr(type(manager), "refresh", lambda self, *_: told.append(self))
     models.refresh()
-    manager = panel.model.open_manager()
-    models.library.duplicate("nuclei-2d", "later")
+    assert told == [manager]
+    if way == "close":
+        manager.close()
+    else:
+        panel.close_down()
     models.refresh()
-    assert "later" in names(manager)
-    manager.close()
+    assert told == [manager]

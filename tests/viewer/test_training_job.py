@@ -163,3 +163,18 @@ def test_a_failure_before_anything_was_saved_is_an_error(request_, monkeypatch):
 def test_the_end_is_told_by_the_result_alone(request_):
     events, _ = drain(TrainingJob(request_).run(lambda: False))
     assert not any(isinstance(event, TrainingFinished) for event in events)
+
+
+def test_a_model_that_took_the_name_meanwhile_is_left_alone(tmp_path):
+    from embedseg_napari.core.config import ModelConfig
+    from embedseg_napari.core.model.erfnet import BranchedERFNet
+    from embedseg_napari.core.model.model import Model
+    from embedseg_napari.core.training.result import TrainingResult
+    from embedseg_napari.viewer.training_output import save_result
+
+    (tmp_path / "cells.embedseg").write_bytes(b"another model")
+    model = Model(ModelConfig(training={"steps": 3}), BranchedERFNet(2))
+    saved = save_result(TrainingResult(model, (), None, False, None), tmp_path / "cells.embedseg", "cells")
+    assert saved.path == tmp_path / "cells_2.embedseg"
+    assert model.config.name == "cells_2"
+    assert (tmp_path / "cells.embedseg").read_bytes() == b"another model"

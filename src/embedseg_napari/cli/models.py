@@ -77,9 +77,9 @@ def delete(
     from embedseg_napari.core.model.library import ModelLibrary
 
     library = ModelLibrary()
-    path = library.find(name).path
+    path = library.find_own(name, "deleted").path
     if not yes:
-        typer.confirm(f"Move {path} to the trash?", abort=True)
+        typer.confirm(f"Move {path}, and what its training left beside it, to the trash?", abort=True)
     library.delete(name)
     say(f"{name} is in the trash.")
 

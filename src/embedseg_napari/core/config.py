@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from embedseg_napari.core.errors import SettingsError
 
 Precision = Literal["float32", "bfloat16", "float16"]
+SCALES = (0.05, 20.0)
+"""Smallest and largest factor by which images are resized for the network."""
 MAX_CHANNELS = 15
 """The first layer has 16 outputs, one of them at least a convolution's; the others hold the pooled input channels."""
 
@@ -90,8 +92,8 @@ class PredictionConfig(Settings):
     )
     scale: float = Field(
         1.0,
-        ge=0.05,
-        le=20,
+        ge=SCALES[0],
+        le=SCALES[1],
         description="Resize images by this factor for the network, so that objects have the size it knows; labels keep "
         "the size of the image.",
     )

@@ -75,10 +75,10 @@ def acquire(folder: Path, what: str) -> Holder:
     raise DataError(f"{folder}: others are opening this {what} just now; try again.")
 
 
-def is_held(folder: Path) -> bool:
-    """Whether a process that may still run has the folder open."""
+def occupied(folder: Path, what: str) -> str:
+    """Which process, that may still run, has the folder open, and what to do; empty if none has."""
     found = _read(folder / NAME)
-    return found is not None and not found.is_gone
+    return "" if found is None or found.is_gone else _occupied(folder, found, what)
 
 
 def release(folder: Path, holder: Holder) -> None:
@@ -154,7 +154,7 @@ def _read(path: Path) -> Holder | None:
     """Whose lock it is; None if there is none or it is unreadable."""
     try:
         return Holder(**json.loads(path.read_text(encoding="utf-8")))
-    except (FileNotFoundError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError):
         return None
 
 

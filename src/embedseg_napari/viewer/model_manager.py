@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from qtpy.QtWidgets import (
 )
 
 from embedseg_napari.core.errors import EmbedSegError
+from embedseg_napari.core.model.bundled import SUFFIX
 from embedseg_napari.core.model.card import model_card
 from embedseg_napari.viewer.models import models
 from embedseg_napari.viewer.worker import run_in_background
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 IMPORT_FILTER = "Models (*.embedseg *.pth *.pt *.zip);;All files (*)"
 EXPORT_FILTER = "Model file (*.embedseg);;bioimage.io package (*.zip)"
+KINDS = (SUFFIX, ".zip")
 
 
 class ModelManager(QDialog):
@@ -114,12 +115,22 @@ class ModelManager(QDialog):
         self.list.blockSignals(False)
         self._show_model()
 
+    def done(self, result: int) -> None:
+        """Close; called for every way to do so."""
+        self.close_down()
+        super().done(result)
+
     def closeEvent(self, event: Any) -> None:
-        """Follow the list of models no longer; an export that goes on is stopped."""
+        """Close by the window's own button."""
+        self.close_down()
+        super().closeEvent(event)
+
+    def close_down(self) -> None:
+        """Follow the list of models no longer; a job that goes on does not call back."""
         models.changed.disconnect(self._follow, missing_ok=True)
         if self._current is not None:
             self._current.detach()
-        super().closeEvent(event)
+            self._current = None
 
     def _follow(self, _: object) -> None:
         self.refresh()
@@ -127,12 +138,8 @@ class ModelManager(QDialog):
     def _show_model(self) -> None:
         while self.rows.rowCount():
             self.rows.removeRow(0)
+        self._show_buttons()
         model = self.chosen
-        is_own = model is not None and not model.is_bundled
-        for button in (self.rename, self.delete):
-            button.setEnabled(is_own)
-        for button in (self.duplicate, self.hand_out):
-            button.setEnabled(model is not None)
         if model is None:
             return
         try:
@@ -153,20 +160,29 @@ class ModelManager(QDialog):
     # What the buttons do
 
     def _rename(self) -> None:
-        self._under_new_name("Rename", lambda name, new: models.library.rename(name, new), "{old} is now {new}.")
+        old, new = self._asked_name("Rename", "")
+        if old is None or new == old.name:
+            return
+
+        def rename() -> LibraryModel:
+            renamed = models.library.rename(old.name, new)
+            models.follow_rename(old.path, renamed.path)
+            return renamed
+
+        self._do(rename, lambda made: f"{old.name} is now {made.name}.")
 
     def _duplicate(self) -> None:
-        self._under_new_name(
-            "Duplicate", lambda name, new: models.library.duplicate(name, new), "{new} is a copy of {old}."
-        )
+        old, new = self._asked_name("Duplicate", "_copy")
+        if old is not None:
+            self._do(
+                lambda: models.library.duplicate(old.name, new), lambda made: f"{made.name} is a copy of {old.name}."
+            )
 
-    def _under_new_name(self, title: str, act: Callable[[str, str], LibraryModel], said: str) -> None:
+    def _asked_name(self, title: str, ending: str) -> tuple[LibraryModel | None, str]:
         model = self.chosen
         assert model is not None
-        suggestion = model.name if title == "Rename" else f"{model.name}_copy"
-        new, is_given = QInputDialog.getText(self, f"{title} {model.name}", "New name", text=suggestion)
-        if is_given and new != model.name:
-            self._do(lambda: act(model.name, new), lambda made: said.format(old=model.name, new=made.name))
+        new, is_given = QInputDialog.getText(self, f"{title} {model.name}", "New name", text=model.name + ending)
+        return (model if is_given else None), new.strip()
 
     def _delete(self) -> None:
         model = self.chosen
@@ -175,55 +191,95 @@ class ModelManager(QDialog):
         if QMessageBox.question(self, "Delete a model", question) == QMessageBox.StandardButton.Yes:
             self._do(lambda: models.library.delete(model.name), lambda _: f"{model.name} is in the trash.")
 
-    def _import(self) -> None:
-        names, _ = QFileDialog.getOpenFileNames(self, "Import models", str(Path.home()), IMPORT_FILTER)
-        for name in names:
-            self._do(partial(_import_file, name), lambda made: f"Imported as {made.name}.")
-
     def _do(self, action: Callable[[], LibraryModel | None], said: Callable[[Any], str]) -> None:
         try:
             made = action()
         except EmbedSegError as error:
+            self.refresh()
             self.say(str(error), is_wrong=True)
             return
-        models.refresh(made)
+        models.refresh()
         self.refresh(None if made is None else made.name)
         self.say(said(made))
+
+    def _import(self) -> None:
+        names, _ = QFileDialog.getOpenFileNames(self, "Import models", str(Path.home()), IMPORT_FILTER)
+        if not names:
+            return
+        made: list[LibraryModel] = []
+        faults: list[str] = []
+
+        def take_in(_: object) -> Generator[Any, None, None]:
+            # PyTorch is loaded here, not with the panel.
+            from embedseg_napari.core.model.exchange import import_model
+
+            yield from ()
+            for name in names:
+                try:
+                    made.append(import_model(models.library, name))
+                except EmbedSegError as error:
+                    faults.append(str(error))
+
+        def tell(_: object) -> None:
+            for model in made:
+                models.remember(model.path)
+            self.refresh(made[-1].name if made else None)
+            imported = [f"Imported: {', '.join(model.name for model in made)}."] if made else []
+            self.say(" ".join([*faults, *imported]), is_wrong=bool(faults))
+
+        self._start(take_in, tell, "Importing...")
 
     def _export(self) -> None:
         model = self.chosen
         assert model is not None
-        suggestion = str(Path.home() / f"{model.name}.embedseg")
+        suggestion = str(Path.home() / f"{model.name}{SUFFIX}")
         text, kind = QFileDialog.getSaveFileName(self, f"Export {model.name}", suggestion, EXPORT_FILTER)
         if not text:
             return
-        target = Path(text)
-        if target.suffix.lower() not in (".embedseg", ".zip"):
-            target = target.with_name(target.name + (".zip" if ".zip" in kind else ".embedseg"))
+        target = export_target(text, ".zip" if "*.zip" in kind else SUFFIX)
+        # The dialog asked about the file of the name that was typed, not of the one that is meant.
+        if target != Path(text) and target.exists():
+            question = f"{target} exists already. Replace it?"
+            if QMessageBox.question(self, "Export a model", question) != QMessageBox.StandardButton.Yes:
+                return
 
         def export(_: object) -> Generator[Any, None, Path]:
-            # The dialog has asked whether to replace a file.
-            yield from ()
             from embedseg_napari.core.model.exchange import export_model
 
+            yield from ()
             return export_model(models.library, model.name, target, overwrite=True)
 
-        self.say(f"Writing {target}...")
-        self.hand_out.setEnabled(False)
+        self._start(export, lambda path: self.say(f"Exported to {path}."), f"Writing {target}...")
+
+    def _start(
+        self, run: Callable[[Callable[[], bool]], Generator[Any, None, Any]], take: Callable[[Any], None], text: str
+    ) -> None:
+        """One job at a time, in a thread."""
+        self.say(text)
         self._current = run_in_background(
-            export,
-            on_result=lambda path: self.say(f"Exported to {path}."),
-            on_error=lambda error: self.say(str(error), is_wrong=True),
-            on_finished=self._end_export,
+            run, on_result=take, on_error=lambda error: self.say(str(error), is_wrong=True), on_finished=self._end
         )
+        self._show_buttons()
 
-    def _end_export(self) -> None:
+    def _end(self) -> None:
         self._current = None
-        self.hand_out.setEnabled(self.chosen is not None)
+        self._show_buttons()
+
+    def _show_buttons(self) -> None:
+        model, is_free = self.chosen, self._current is None
+        is_own = model is not None and not model.is_bundled
+        for button in (self.rename, self.delete):
+            button.setEnabled(is_own and is_free)
+        for button in (self.duplicate, self.hand_out):
+            button.setEnabled(model is not None and is_free)
+        self.take_in.setEnabled(is_free)
 
 
-def _import_file(name: str) -> LibraryModel:
-    # Only here: PyTorch is not loaded with the panel.
-    from embedseg_napari.core.model.exchange import import_model
-
-    return import_model(models.library, name)
+def export_target(text: str, suffix: str) -> Path:
+    """The file that is meant by a name and a kind; a suffix of the other kind gives way."""
+    path = Path(text)
+    if path.suffix.lower() == suffix:
+        return path
+    if path.suffix.lower() in KINDS:
+        return path.with_suffix(suffix)
+    return path.with_name(path.name + suffix)

@@ -59,6 +59,10 @@ class ModelPicker(QWidget):
         self.box.currentIndexChanged.connect(self._choose)
         self.box.activated.connect(lambda _: setattr(self, "is_asked_for", True))
         models.changed.connect(self._take)
+        models.renamed.connect(self._follow_rename)
+        self._managers: list[ModelManager] = []
+        self._shown: tuple[Path, int] | None = None
+        """File of the chosen model, and when it was written."""
         self._list()
 
     @property
@@ -92,16 +96,24 @@ class ModelPicker(QWidget):
         """Open the window that manages models; the panel can be used meanwhile."""
         manager = ModelManager(self.window())
         manager.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self._managers.append(manager)
+        manager.finished.connect(lambda _: self._managers.remove(manager))
         manager.show()
         return manager
 
     def close_down(self) -> None:
         """Follow the list of models no longer."""
         models.changed.disconnect(self._take, missing_ok=True)
+        models.renamed.disconnect(self._follow_rename, missing_ok=True)
+        for manager in self._managers:
+            manager.close_down()
 
     def _take(self, known: KnownModel | None) -> None:
         self.is_asked_for = self.is_asked_for or known is not None
         self._list(None if known is None else known.path)
+
+    def _follow_rename(self, old: Path, new: Path) -> None:
+        self._list(new if self.path == old else None)
 
     def _list(self, chosen: Path | None = None) -> None:
         chosen = chosen or self.path
@@ -119,6 +131,11 @@ class ModelPicker(QWidget):
         self._choose()
 
     def _choose(self, *_: object) -> None:
+        shown = None if self.path is None else (self.path, _written(self.path))
+        if shown is not None and shown == self._shown:
+            # The list changed, but not what is chosen: settings made by hand stay.
+            return
+        self._shown = shown
         self.config, self.fault = None, ""
         if self.path is None:
             self.about.setText("Train one in EmbedSeg: Train, or press Browse.")
@@ -139,3 +156,11 @@ class ModelPicker(QWidget):
                 self.choose(name)
             except ModelError as error:
                 report_error(error)
+
+
+def _written(path: Path) -> int:
+    """When a file was written, in nanoseconds; 0 if it is gone."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0

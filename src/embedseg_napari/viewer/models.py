@@ -14,7 +14,7 @@ from psygnal import Signal
 from embedseg_napari.core.annotation.session_folder import STATE
 from embedseg_napari.core.data.images import write_atomically
 from embedseg_napari.core.errors import DataError, ModelError
-from embedseg_napari.core.model.library import CHECKPOINTS, LibraryModel, ModelLibrary
+from embedseg_napari.core.model.library import CHECKPOINTS, ModelLibrary
 
 if TYPE_CHECKING:
     from embedseg_napari.core.config import ModelConfig
@@ -48,6 +48,8 @@ class ModelList:
 
     changed = Signal(object)
     """The model that became known (a `KnownModel`), or None."""
+    renamed = Signal(object, object)
+    """Old and new file of a model."""
 
     @property
     def library(self) -> ModelLibrary:
@@ -62,12 +64,14 @@ class ModelList:
         others = [model.path for model in named if not model.is_bundled and model.path.resolve() not in recent]
         return bundled + [KnownModel(path) for path in (*recent, *others)]
 
-    def refresh(self, chosen: LibraryModel | None = None) -> None:
-        """Tell all panels that models came, went or changed their names; they choose the one given."""
-        if chosen is None or chosen.is_bundled:
-            self.changed.emit(None if chosen is None else KnownModel(chosen.path, is_bundled=True))
-        else:
-            self.remember(chosen.path)
+    def refresh(self) -> None:
+        """Tell all panels that models came or went; they keep what is chosen, if it is still there."""
+        self.changed.emit(None)
+
+    def follow_rename(self, old: Path, new: Path) -> None:
+        """Tell all panels that a model has another file now; those that chose it go along."""
+        self._write([new if path == old.resolve() else path for path in self._read()])
+        self.renamed.emit(old, new)
 
     def remember(self, path: str | Path) -> KnownModel:
         """Put a model file at the head of the recent ones.

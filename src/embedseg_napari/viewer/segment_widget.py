@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QCheckBox, QGroupBox, QVBoxLayout, QWidget
 
-from embedseg_napari.core.config import PredictionConfig
+from embedseg_napari.core.config import SCALES, PredictionConfig
 from embedseg_napari.core.errors import DataError, EmbedSegError
 from embedseg_napari.viewer import segmentations
 from embedseg_napari.viewer.batch_panel import BatchPanel
@@ -65,7 +65,7 @@ class SegmentWidget(QWidget):
         self.tta = QCheckBox("Average over flipped views")
         self.tta.setToolTip(f"{PredictionConfig.model_fields['tta'].description} A little better, much slower.")
         self.scale = FloatBox()
-        self.scale.setRange(0.05, 20)
+        self.scale.setRange(*SCALES)
         self.scale.setSingleStep(0.1)
         self.scale.setToolTip(PredictionConfig.model_fields["scale"].description or "")
         self.on_drop = QCheckBox("Segment on drop")

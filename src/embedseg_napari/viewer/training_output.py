@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from embedseg_napari.core.errors import SettingsError
+from embedseg_napari.core.model.library import ModelLibrary
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from embedseg_napari.core.training.result import TrainingResult
-
-SUFFIX = ".embedseg"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +44,15 @@ def prepare_output(output: Path) -> None:
 
 
 def save_result(result: TrainingResult, output: Path, name: str) -> SavedTraining:
-    """Save the model of a training; there is none where it was stopped before its first step."""
+    """Save the model of a training; there is none where it was stopped before its first step.
+
+    Where another model took the name meanwhile, this one gets a number.
+    """
     steps = int(result.model.config.training.get("steps", 0))
     if steps:
+        if output.exists():
+            output = ModelLibrary(output.parent).numbered(output.stem)
+            name = output.stem
         result.model.config = result.model.config.model_copy(update={"name": name})
-        result.model.save(output)
+        result.model.save(output, overwrite=False)
     return SavedTraining(output if steps else None, result.best_score, result.stopped, steps)

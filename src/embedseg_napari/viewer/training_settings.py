@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
@@ -20,18 +19,16 @@ from qtpy.QtWidgets import (
 from embedseg_napari.core.config import PRESETS, TrainingConfig
 from embedseg_napari.core.data.images import locked_place
 from embedseg_napari.core.errors import EmbedSegError, SettingsError
-from embedseg_napari.core.model.library import models_folder, name_problem
+from embedseg_napari.core.model.bundled import SUFFIX
+from embedseg_napari.core.model.library import ModelLibrary, models_folder
 from embedseg_napari.viewer.config_form import ConfigForm
 from embedseg_napari.viewer.folded import Folded
 from embedseg_napari.viewer.input_boxes import ChoiceBox
 from embedseg_napari.viewer.models import MODEL_FILTER, models
-from embedseg_napari.viewer.training_output import SUFFIX
 from embedseg_napari.viewer.worker import report_error
 
 SCRATCH, BROWSE = "nothing (new network)", "Browse…"
 DEVICES = ("auto", "cpu", "cuda", "mps")
-SUGGESTED_NAME = 100
-"""Letters of a model's name that file systems take, with room for suffixes; of an image's name that are suggested."""
 GROUPS = {
     "Length and validation": (
         "epochs", "steps_per_epoch", "validation_fraction", "validation_objects", "validate_every", "reached_seeds",
@@ -249,14 +246,9 @@ class OutputPlace(QWidget):
         """
         if self.is_edited and not anew:
             return
-        if name != self._suggested[1]:
-            base = re.sub(r"[^\w.-]+", "_", name)[:SUGGESTED_NAME].strip("._") or "model"
-        else:
-            # The next after one that was suggested is counted on from the same name.
-            base = self._suggested[0]
-        name, number = base, 2
-        while (self.folder / f"{name}{SUFFIX}").exists() or (self.folder / f"{name}.run").exists():
-            name, number = f"{base}_{number}", number + 1
+        # The next after one that was suggested is counted on from the same name.
+        base = name if name != self._suggested[1] else self._suggested[0]
+        name = ModelLibrary(self.folder).numbered(base).stem
         self.is_edited = self.is_edited and anew
         self._suggested = base, name
         self.name.setText(name)
@@ -268,15 +260,10 @@ class OutputPlace(QWidget):
 
     def problem(self) -> str:
         """Why the model cannot be saved there; empty if it can."""
-        name = self.name.text().strip().removesuffix(SUFFIX)
-        wrong = name_problem(name)
+        wrong = ModelLibrary(self.folder).problem(self.name.text().strip().removesuffix(SUFFIX))
         if wrong:
             return wrong
         locked = locked_place(self.folder)
         if locked is not None:
             return f"Nothing can be written in {locked}; choose another folder."
-        if self.path().exists():
-            return f"There is already a model {name} in this folder; choose another name."
-        if self.path().with_suffix(".run").exists():
-            return f"There is an unfinished training {name}.run in this folder; choose another name."
         return ""

@@ -68,7 +68,7 @@ def by_definition(
             scaled = (embedding - embedding[:, seed, None]) / margins[:, seed, None]
             proposal = foreground & ((scaled**2).sum(0) < 1)
             n, n_fresh = int(proposal.sum()), int((proposal & unclustered).sum())
-            if n > min_object_size and n < np.ceil(n_fresh / share):
+            if (n if share == 0.5 else n_fresh) > min_object_size and n < np.ceil(n_fresh / share):
                 starts.append(seed)
                 labels[proposal & (labels == 0) if share == 0.9 else proposal] = len(starts)
             unclustered &= ~proposal

@@ -262,7 +262,7 @@ def test_a_scale_that_makes_up_for_the_pixel_size_is_not_warned_of(equivariant) 
     model = equivariant(2, spacing=(0.5, 0.5), spacing_unit="µm")
     events: list = []
     model.predict(np.zeros((16, 16)), "YX", spacing=(0.25, 0.25), on_event=events.append)
-    assert "try the scale 0.5." in next(event.text for event in events if isinstance(event, Message))
+    assert "try the scale 0.5," in next(event.text for event in events if isinstance(event, Message))
     events.clear()
     model.predict(np.zeros((16, 16)), "YX", spacing=(0.25, 0.25), scale=0.5, on_event=events.append)
     assert not [event for event in events if isinstance(event, Message)]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from embedseg_napari.core.config import ModelConfig, ObjectSizes
-from embedseg_napari.core.inference.size_check import compare_sizes, usual_width
+from embedseg_napari.core.inference.size_check import compare_sizes, scale_advice, usual_width
 
 
 def squares(side: int, n: int = 6) -> np.ndarray:
@@ -49,3 +49,11 @@ def test_small_objects_are_told_too() -> None:
     message = compare_sizes(config(40), [squares(10)], 1.0)
     assert message is not None
     assert "try the scale 4," in message.text
+
+
+def test_advice_that_cannot_be_followed_is_not_given() -> None:
+    message = compare_sizes(config(1), [squares(40)], 1.0)
+    assert message is not None
+    assert "scale" not in message.text
+    assert compare_sizes(config(0), [squares(40)], 1.0) is None
+    assert scale_advice(1.0) == ""

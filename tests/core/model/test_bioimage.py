@@ -10,7 +10,7 @@ import yaml
 
 from embedseg_napari.core.config import ModelConfig, NormalizationConfig
 from embedseg_napari.core.errors import DataError, ModelError, SettingsError
-from embedseg_napari.core.model.bioimage import MEMBER, read_package, write_package
+from embedseg_napari.core.model.bioimage import MEMBER, _licence, read_package, write_package
 from embedseg_napari.core.model.erfnet import BranchedERFNet
 from embedseg_napari.core.model.model import Model, load_model
 
@@ -49,15 +49,48 @@ def test_the_recorded_network_gives_the_maps_at_any_size(ndim: int, tmp_path: Pa
 @pytest.mark.filterwarnings(
     "ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning"
 )  # it leaves files open
-@pytest.mark.parametrize("ndim", [2, 3])
-def test_bioimageio_validates_and_runs_the_package(ndim: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("ndim", "settings"),
+    [
+        (2, {}),
+        (3, {}),
+        (
+            2,
+            {
+                "name": "v2.é",
+                "license": "our own",
+                "reference_scale": 0.5,
+                "prediction": {"scale": 0.5, "tile": (64, 64)},
+            },
+        ),
+        (2, {"name": "x", "license": "CC BY 4.0", "normalization": {"method": "mean-std"}}),
+    ],
+)
+def test_bioimageio_validates_and_runs_the_package(
+    ndim: int, settings: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("bioimageio.core", reason="bioimageio.core is not installed")
     from bioimageio.core import test_description as check
 
     monkeypatch.setenv("BIOIMAGEIO_CACHE_PATH", str(tmp_path / "cache"))
-    path = write_package(model(ndim), tmp_path / "p.zip", authors=["A. Person"])
+    path = write_package(model(ndim, **settings), tmp_path / "p.zip", authors=["A. Person"])
     summary = check(path)
     assert summary.status == "passed", summary.format()
+
+
+@pytest.mark.parametrize(
+    ("text", "known"),
+    [
+        ("CC BY 4.0", "CC-BY-4.0"),
+        ("CC0-1.0 (training data: ...)", "CC0-1.0"),
+        ("MIT", "MIT"),
+        ("MITRE", None),
+        ("our own", None),
+        ("", None),
+    ],
+)
+def test_licences_are_named_only_if_they_are_known(text: str, known: str | None) -> None:
+    assert _licence(text) == known
 
 
 def test_a_package_says_what_it_is(tmp_path: Path) -> None:
@@ -100,7 +133,7 @@ def test_nothing_in_a_package_is_run_or_unpacked(tmp_path: Path) -> None:
     with zipfile.ZipFile(trap, "w") as archive:
         archive.writestr(f"../{MEMBER}", b"no model")
         archive.writestr("weights.pt", b"not looked at")
-    with pytest.raises(ModelError, match="is no model file"):
+    with pytest.raises(ModelError, match=r"trap\.zip: model\.embedseg in it: is no model file"):
         read_package(trap)
     assert not (tmp_path.parent / MEMBER).exists()
     (tmp_path / "broken.zip").write_bytes(b"PK")

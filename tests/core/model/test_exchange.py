@@ -10,7 +10,7 @@ import torch
 
 from embedseg_napari import load_model
 from embedseg_napari.core.config import ModelConfig
-from embedseg_napari.core.errors import DataError, ModelError
+from embedseg_napari.core.errors import DataError, ModelError, SettingsError
 from embedseg_napari.core.model.erfnet import BranchedERFNet
 from embedseg_napari.core.model.exchange import export_model, import_model
 from embedseg_napari.core.model.library import ModelLibrary
@@ -93,3 +93,11 @@ def test_models_are_exported_as_files(library: ModelLibrary, model: Model, tmp_p
     assert weights_are_equal(library.find("first").path, tmp_path / "out" / "first.embedseg")
     with pytest.raises(DataError, match=r"ends in \.embedseg, or in \.zip"):
         export_model(library, "first", tmp_path / "first.pth")
+
+
+def test_options_of_the_other_kind_are_refused(library: ModelLibrary, model: Model, tmp_path: Path) -> None:
+    model.save(library.folder / "first")
+    with pytest.raises(SettingsError, match="image and authors"):
+        export_model(library, "first", tmp_path / "a.embedseg", authors=["A"])
+    with pytest.raises(SettingsError, match="half precision"):
+        export_model(library, "first", tmp_path / "a.zip", half=True)

@@ -99,7 +99,7 @@ def test_a_model_in_training_keeps_its_name(library: ModelLibrary, model: Model)
     model.save(library.folder / "first")
     with folder_lock.holding(library.folder / "first.run", "training"):
         for change in (lambda: library.rename("first", "second"), lambda: library.delete("first")):
-            with pytest.raises(ModelError, match="is being trained"):
+            with pytest.raises(ModelError, match=r"is being trained\. .* already in this program"):
                 change()
         library.duplicate("first", "copy")
     library.rename("first", "second")
@@ -118,10 +118,46 @@ def test_names_that_cannot_be_used_are_refused(library: ModelLibrary, model: Mod
         "FIRST": "already a model",
         "nuclei-2d": "already a model",
         "half": "unfinished training",
+        "aux": "device on Windows",
     }.items():
         with pytest.raises(DataError, match=reason):
             library.duplicate("first", new)
     assert names(library) == ["first"]
+
+
+def test_capitals_can_be_corrected(library: ModelLibrary, model: Model) -> None:
+    model.save(library.folder / "first")
+    (library.folder / "first.run").mkdir()
+    assert library.rename("first", "First").config().name == "First"
+    assert names(library) == ["First"]
+    assert (library.folder / "First.run").is_dir()
+
+
+def test_a_rename_that_fails_changes_nothing(
+    library: ModelLibrary, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model.save(library.folder / "first")
+    (library.folder / "first.run").mkdir()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "in use")
+
+    monkeypatch.setattr("embedseg_napari.core.model.library.copy_model_file", refuse)
+    with pytest.raises(DataError, match="cannot be renamed"):
+        library.rename("first", "second")
+    assert sorted(path.name for path in library.folder.iterdir()) == ["first.embedseg", "first.run"]
+
+
+def test_a_file_named_like_a_bundled_model_is_still_reached(library: ModelLibrary, model: Model) -> None:
+    path = model.save(library.folder / "nuclei-2d")
+    assert library.find("nuclei-2d").is_bundled
+    assert library.find("nuclei-2d.embedseg").path == path
+    assert library.rename("nuclei-2d.embedseg", "mine").path == library.folder / "mine.embedseg"
+    assert library.numbered("nuclei-2d").stem == "nuclei-2d_2"
+
+
+def test_long_names_are_cut_where_file_systems_count(library: ModelLibrary) -> None:
+    assert len(library.numbered("細胞" * 200).name.encode()) < 255
 
 
 def test_an_unknown_name_says_what_there_is(library: ModelLibrary) -> None:
@@ -129,9 +165,12 @@ def test_an_unknown_name_says_what_there_is(library: ModelLibrary) -> None:
         library.find("nope")
 
 
-def test_models_of_the_user_load_by_name(model: Model) -> None:
+def test_models_of_the_user_load_by_name(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A folder of the same name, such as that of the data, does not hide it.
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
     model.save(models_folder() / "mine")
-    assert load_model("mine").path == models_folder() / "mine.embedseg"
+    assert load_model("mine").path == load_model("mine.embedseg").path == models_folder() / "mine.embedseg"
     with pytest.raises(ModelError, match=r"nor a model of this name \(there are: .*mine"):
         load_model("yours")
 

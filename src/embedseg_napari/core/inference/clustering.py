@@ -231,7 +231,8 @@ def _cluster_plainly(
         proposal = near[(scaled**2).sum(0) < 1.0]
         n_fresh = int(np.count_nonzero(is_unclustered[proposal]))
         too_many = np.ceil(n_fresh / (FAINT_SHARE if is_faint else SHARE))
-        is_accepted = task.min_object_size < len(proposal) < too_many
+        n_own = n_fresh if is_faint else len(proposal)
+        is_accepted = n_own > task.min_object_size and len(proposal) < too_many
         if is_accepted:
             accepted.append(int(seed))
             labels[proposal[labels[proposal] == 0] if is_faint else proposal] = len(accepted)

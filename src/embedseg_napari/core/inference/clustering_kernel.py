@@ -267,7 +267,7 @@ def claim(  # type: ignore[no-untyped-def]
         too_many = np.int64(np.ceil(fresh / least_share))
         total = _count(points, boxes, sizes, ellipse, too_many, stack)
         work += total
-        if total >= too_many or total <= min_object_size:
+        if total >= too_many or (total if is_over else fresh) <= min_object_size:
             continue
         accepted[n_accepted] = row
         n_accepted += 1

@@ -14,7 +14,7 @@ from embedseg_napari.core.events import ClusteringStarted, FrameFinished, Messag
 from embedseg_napari.core.inference.clustering import warm_up
 from embedseg_napari.core.inference.network_pass import NetworkPass
 from embedseg_napari.core.inference.segmentation import Segmentation
-from embedseg_napari.core.inference.size_check import compare_sizes
+from embedseg_napari.core.inference.size_check import compare_sizes, scale_advice
 from embedseg_napari.core.inference.tiling import resolve_tile
 from embedseg_napari.core.runs import never
 
@@ -182,6 +182,7 @@ def _compare_spacing(
         there, here = (" x ".join(f"{v:.3g}" for v in values) for values in (config.spacing, spacing))
         yield Message(
             f"The model was trained on pixels of {there} {config.spacing_unit or ''}".rstrip()
-            + f", these are {here}; objects may be missed or split. If they are, try the scale {fitting:.2g}.",
+            + f", these are {here}; objects may be missed or split. "
+            + f"If they are,{scale_advice(fitting)} resample the image.",
             "warning",
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from embedseg_napari.core.config import SCALES
 from embedseg_napari.core.events import Message
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def compare_sizes(config: ModelConfig, frames: Sequence[np.ndarray], scale: floa
     """
     sizes = config.object_sizes
     widths = [width for labels in frames if (width := usual_width(labels)) is not None]
-    if not widths or len(sizes.mean) != config.ndim:
+    if not widths or len(sizes.mean) != config.ndim or min(sizes.mean) <= 0:
         return None
     known = math.sqrt(sizes.mean[-1] * sizes.mean[-2])
     spread = math.sqrt(sizes.std[-1] * sizes.std[-2]) if len(sizes.std) == config.ndim else 0.0
@@ -75,6 +76,12 @@ def compare_sizes(config: ModelConfig, frames: Sequence[np.ndarray], scale: floa
         return None
     return Message(
         f"The objects found are about {width:.0f} pixels wide, those the model learned {known:.0f} ± {spread:.0f}. "
-        f"If they are wrong, try the scale {known / width:.2g}, or train a model on such images.",
+        f"If they are wrong,{scale_advice(known / width)} train a model on such images.",
         "warning",
     )
+
+
+def scale_advice(scale: float) -> str:
+    """Words that name a scale to try, if it changes anything and the setting takes it."""
+    is_of_use = SCALES[0] <= scale <= SCALES[1] and abs(math.log(scale)) > math.log(1.1)
+    return f" try the scale {scale:.2g}, or" if is_of_use else ""

@@ -23,6 +23,7 @@ import yaml
 from torch import Tensor, nn
 
 from embedseg_napari.core.data.images import write_atomically
+from embedseg_napari.core.data.normalization import normalize
 from embedseg_napari.core.data.synthetic import nuclei
 from embedseg_napari.core.errors import DataError, ModelError, SettingsError
 from embedseg_napari.core.model.embedding import decode_by
@@ -48,7 +49,12 @@ PAPER = (
 FORMAT = "0.5.4"
 LEAST_RANGE = 1e-6
 """Added to what intensities are divided by; the smallest the format allows is far below any real range."""
-LICENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")
+LICENCES = (
+    "CC0-1.0", "CC-BY-4.0", "CC-BY-SA-4.0", "CC-BY-NC-4.0", "CC-BY-NC-SA-4.0", "MIT", "BSD-2-Clause", "BSD-3-Clause",
+    "Apache-2.0", "GPL-3.0-only", "GPL-3.0-or-later", "LGPL-3.0-only", "MPL-2.0", "Unlicense",
+)  # fmt: skip
+"""Licences that the description can name; others are told in the documentation."""
+SHORTEST_NAME, LONGEST_NAME = 5, 128
 
 
 class _Maps(nn.Module):
@@ -97,16 +103,19 @@ def write_package(
     DataError
         If the image does not fit, or the file cannot be written.
     """
-    path = Path(path)
+    path, normalization = Path(path), model.config.normalization
+    _preprocessing(normalization, "")
     tested = _test_image(model) if image is None else _cropped(image, model)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         segmentation = model.predict(tested, model.config.axes, precision="float32")
-        maps = model.embed(tested, model.config.axes, precision="float32")
         np.save(folder / "test_input.npy", tested[None].astype(np.float32))
-        np.save(folder / "test_output.npy", np.concatenate([maps.offsets, maps.margins, maps.seed_map[None]])[None])
+        network = _Maps(model).eval()
+        with torch.inference_mode():
+            maps = network(torch.from_numpy(normalize(tested, normalization))[None])
+        np.save(folder / "test_output.npy", maps.numpy())
         _write_cover(folder / "cover.png", tested, segmentation)
-        _trace(model, tested, folder / "weights.pt")
+        _trace(network, tested, folder / "weights.pt")
         model_path = model.path
         model.save(folder / MEMBER)
         model.path = model_path
@@ -149,7 +158,10 @@ def read_package(path: str | Path) -> Model:
     with tempfile.TemporaryDirectory() as name:
         file = Path(name) / MEMBER
         file.write_bytes(content)
-        model = load_model(file, device="cpu")
+        try:
+            model = load_model(file, device="cpu")
+        except ModelError as error:
+            raise ModelError(str(error).replace(str(file), f"{path}: {MEMBER} in it")) from error
     model.path = None
     return model
 
@@ -175,8 +187,7 @@ def _cropped(image: np.ndarray, model: Model) -> np.ndarray:
     return image[(slice(None), *(slice(side) for side in sides))]
 
 
-def _trace(model: Model, tested: np.ndarray, path: Path) -> None:
-    network = _Maps(model).eval()
+def _trace(network: _Maps, tested: np.ndarray, path: Path) -> None:
     like = torch.zeros(1, *tested.shape)
     with torch.inference_mode(), warnings.catch_warnings():
         # There is no other format yet that programs of the field run.
@@ -220,8 +231,9 @@ def _documentation(model: Model) -> str:
     ]
     if sizes:
         lines.append(f"The objects in training were {sizes} pixels ({space}) on average.")
-    if config.reference_scale != 1:
-        lines.append(f"Resize images by the factor {config.reference_scale:.3g} first.")
+    scale = config.reference_scale * prediction.scale
+    if scale != 1:
+        lines.append(f"Resize images by the factor {scale:.3g} first, and the maps back.")
     if config.license:
         lines.append(f"Licence: {config.license}")
     lines += [
@@ -257,7 +269,7 @@ def _describe(model: Model, folder: Path, tested: np.ndarray, authors: list[str]
     described: dict[str, Any] = {
         "type": "model",
         "format_version": FORMAT,
-        "name": re.sub(r"[^\w ().-]+", " ", config.name or "EmbedSeg model").strip()[:128],
+        "name": _title(config.name),
         "description": description[:1024],
         "authors": [{"name": name} for name in authors],
         "cite": [{"text": PAPER[0], "doi": PAPER[1]}],
@@ -272,10 +284,25 @@ def _describe(model: Model, folder: Path, tested: np.ndarray, authors: list[str]
             "torchscript": file("weights.pt") | {"pytorch_version": torch.__version__.partition("+")[0]},
         },
     }
-    licence = LICENCE.match(config.license)
+    licence = _licence(config.license)
     if licence is not None:
-        described["license"] = licence.group()
+        described["license"] = licence
     return described
+
+
+def _title(name: str) -> str:
+    """The name in the letters and the length that the format allows."""
+    title = re.sub(r"[^A-Za-z0-9_+\- ()]+", " ", name).strip()
+    return (title if len(title) >= SHORTEST_NAME else f"EmbedSeg {title or 'model'}")[:LONGEST_NAME]
+
+
+def _licence(text: str) -> str | None:
+    """The identifier that a licence text begins with, also as people write it: CC BY 4.0."""
+    plain = re.sub(r"[\s_-]+", "-", text.strip()).lower()
+    for known in sorted(LICENCES, key=len, reverse=True):
+        if re.match(re.escape(known.lower()) + r"(?![\w.])", plain):
+            return known
+    return None
 
 
 def _preprocessing(config: NormalizationConfig, space: str) -> dict[str, Any]:

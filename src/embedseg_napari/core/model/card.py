@@ -14,7 +14,7 @@ def describe(config: ModelConfig | None) -> str:
     """One line on what a model works on; None stands for an original checkpoint, which does not say."""
     if config is None:
         return "Original EmbedSeg checkpoint; what it works on is seen when it is loaded."
-    channels = ", ".join(config.channel_names) or f"{config.n_channels} channel{'s' if config.n_channels > 1 else ''}"
+    channels = ", ".join(config.channel_names) or count(config.n_channels, "channel")
     parts = [f"{config.ndim}D", channels]
     if config.spacing is not None:
         parts.append(" x ".join(f"{step:.3g}" for step in config.spacing) + f" {config.spacing_unit or ''}".rstrip())

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embedseg_napari.core.errors import DataError, ModelError
+from embedseg_napari.core.errors import DataError, ModelError, SettingsError
 from embedseg_napari.core.model.bioimage import read_package, write_package
+from embedseg_napari.core.model.bundled import SUFFIX
 from embedseg_napari.core.model.library import CHECKPOINTS, LibraryModel
 from embedseg_napari.core.model.model import load_model
-from embedseg_napari.core.model.model_file import SUFFIX, copy_model_file
+from embedseg_napari.core.model.model_file import copy_model_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,6 +98,8 @@ def export_model(
         If there is no such model.
     DataError
         If the file exists, or cannot be written.
+    SettingsError
+        If an option does not belong to this kind of file.
     """
     model, target = library.find(name), Path(target).expanduser()
     if target.is_dir():
@@ -104,6 +107,10 @@ def export_model(
     kind = target.suffix.lower()
     if kind not in (SUFFIX, PACKAGE):
         raise DataError(f"{target}: give a file that ends in {SUFFIX}, or in {PACKAGE} for a bioimage.io package.")
+    if kind == SUFFIX and (image is not None or authors):
+        raise SettingsError(f"{target}: image and authors are for bioimage.io packages ({PACKAGE}).")
+    if kind == PACKAGE and half:
+        raise SettingsError(f"{target}: half precision is for model files ({SUFFIX}).")
     if target.exists() and not overwrite:
         raise DataError(f"{target}: exists already; choose another name or allow overwriting.")
     if kind == SUFFIX and half:

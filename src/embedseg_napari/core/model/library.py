@@ -15,14 +15,15 @@ import platformdirs
 
 from embedseg_napari.core import folder_lock
 from embedseg_napari.core.errors import DataError, ModelError
-from embedseg_napari.core.model.bundled import bundled_names, bundled_path
-from embedseg_napari.core.model.model_file import SUFFIX, copy_model_file, read_model_config
+from embedseg_napari.core.model.bundled import SUFFIX, bundled_names, bundled_path
+from embedseg_napari.core.model.model_file import copy_model_file, read_model_config
 
 if TYPE_CHECKING:
     from embedseg_napari.core.config import ModelConfig
 
 LONGEST_NAME = 200
 """Bytes; file systems allow 255, and a temporary file's name is longer than the model's."""
+DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{kind}{number}" for kind in ("COM", "LPT") for number in range(1, 10))}
 CHECKPOINTS = (".pth", ".pt")
 """Files of the original EmbedSeg."""
 
@@ -62,8 +63,9 @@ class ModelLibrary:
         """Bundled models, then the user's by name."""
         bundled = [LibraryModel(name, bundled_path(name), is_bundled=True) for name in bundled_names()]
         files = sorted(self.folder.glob(f"*{SUFFIX}"), key=lambda path: path.stem.lower())
-        own = [LibraryModel(path.stem, path) for path in files if not path.name.startswith(".")]
-        return bundled + [model for model in own if model.name not in bundled_names()]
+        # A file of the user that a later version's bundled model is named like keeps its whole name.
+        own = [LibraryModel(path.name if path.stem in bundled_names() else path.stem, path) for path in files]
+        return bundled + [model for model in own if not model.name.startswith(".")]
 
     def find(self, name: str) -> LibraryModel:
         """The model of a name.
@@ -74,9 +76,10 @@ class ModelLibrary:
             If there is none.
         """
         known = self.models()
-        for model in known:
-            if model.name == name.removesuffix(SUFFIX):
-                return model
+        for wanted in (name, name.removesuffix(SUFFIX)):
+            for model in known:
+                if model.name == wanted:
+                    return model
         raise ModelError(f"There is no model {name!r}; there are: {', '.join(m.name for m in known) or 'none'}.")
 
     def rename(self, name: str, new: str) -> LibraryModel:
@@ -89,13 +92,27 @@ class ModelLibrary:
         DataError
             If the new name is no good, or taken.
         """
-        model = self._own(name, "renamed; duplicate it under another name")
-        target = self.free(new)
-        copy_model_file(model.path, target, name=target.stem)
-        run = _run_folder(model.path)
-        if run.is_dir():
-            run.rename(_run_folder(target))
-        model.path.unlink()
+        model = self.find_own(name, "renamed; duplicate it under another name")
+        target = self.free(new, besides=model)
+        runs = _run_folder(model.path), _run_folder(target)
+        moves = runs[0].is_dir() and runs[0] != runs[1]
+        try:
+            if moves:
+                runs[0].rename(runs[1])
+            try:
+                if target.exists():
+                    # The same file, on a file system that does not tell capitals from small letters.
+                    model.path.rename(target)
+                    copy_model_file(target, target, name=target.stem)
+                else:
+                    copy_model_file(model.path, target, name=target.stem)
+                    model.path.unlink()
+            except BaseException:
+                if moves:
+                    runs[1].rename(runs[0])
+                raise
+        except OSError as error:
+            raise DataError(f"{model.path}: cannot be renamed ({error.strerror or error}).") from error
         return LibraryModel(target.stem, target)
 
     def duplicate(self, name: str, new: str) -> LibraryModel:
@@ -127,7 +144,7 @@ class ModelLibrary:
         ModelError
             If there is no such model, it is bundled, or is being trained.
         """
-        model = self._own(name, "changed; duplicate it first")
+        model = self.find_own(name, "changed; duplicate it first")
         copy_model_file(model.path, model.path, **words)
         return model
 
@@ -143,23 +160,31 @@ class ModelLibrary:
         """
         from send2trash import TrashPermissionError, send2trash
 
-        model = self._own(name, "deleted")
+        model = self.find_own(name, "deleted")
         gone = [path for path in (model.path, _run_folder(model.path)) if path.exists()]
         try:
             send2trash(gone)
         except (TrashPermissionError, OSError) as error:
             raise DataError(f"{model.path}: cannot be moved to the trash ({error}); delete the file itself.") from error
 
-    def _own(self, name: str, what: str) -> LibraryModel:
+    def find_own(self, name: str, what: str) -> LibraryModel:
+        """One of the user's models that may be changed now; `what` it shall be is for the sentence that refuses.
+
+        Raises
+        ------
+        ModelError
+            If there is no such model, it is bundled, or is being trained.
+        """
         model = self.find(name)
         if model.is_bundled:
             raise ModelError(f"{model.name} comes with the program and cannot be {what}.")
-        if folder_lock.is_held(_run_folder(model.path)):
-            raise ModelError(f"{model.name} is being trained; wait for the end, or stop the training.")
+        held = folder_lock.occupied(_run_folder(model.path), "training")
+        if held:
+            raise ModelError(f"{model.name} is being trained. {held}")
         return model
 
-    def free(self, name: str) -> Path:
-        """The file of a name that no model has.
+    def free(self, name: str, besides: LibraryModel | None = None) -> Path:
+        """The file of a name that no model has, besides one.
 
         Raises
         ------
@@ -167,24 +192,30 @@ class ModelLibrary:
             If the name is no good, or taken.
         """
         name = name.strip().removesuffix(SUFFIX)
-        problem = name_problem(name) or self._taken(name)
+        problem = self.problem(name, besides)
         if problem:
             raise DataError(problem)
         return self.folder / f"{name}{SUFFIX}"
 
-    def _taken(self, name: str) -> str:
+    def problem(self, name: str, besides: LibraryModel | None = None) -> str:
+        """Why no model but one can have this name here; empty if it can."""
+        wrong = name_problem(name)
+        if wrong:
+            return wrong
         # Some file systems do not tell capitals from small letters.
-        if name.lower() in (model.name.lower() for model in self.models()):
+        if name.lower() in (model.path.stem.lower() for model in self.models() if model != besides):
             return f"There is already a model {name}; choose another name."
-        if _run_folder(self.folder / f"{name}{SUFFIX}").exists():
+        run = _run_folder(self.folder / f"{name}{SUFFIX}")
+        if run.exists() and (besides is None or run.name.lower() != _run_folder(besides.path).name.lower()):
             return f"There is an unfinished training {name}.run in {self.folder}; choose another name."
         return ""
 
     def numbered(self, name: str) -> Path:
         """The file of a name like the one given, with a number if that is taken."""
-        base = re.sub(r"[^\w.-]+", "_", name).strip("._")[: LONGEST_NAME // 2] or "model"
+        plain = re.sub(r"[^\w.-]+", "_", name).strip("._").encode()
+        base = plain[: LONGEST_NAME // 2].decode(errors="ignore").strip("._") or "model"
         name, number = base, 2
-        while self._taken(name):
+        while self.problem(name):
             name, number = f"{base}_{number}", number + 1
         return self.free(name)
 
@@ -201,7 +232,9 @@ def name_problem(name: str) -> str:
     if name.startswith("."):
         return "The name of the model must not begin with a dot."
     if len(name.encode()) > LONGEST_NAME:
-        return f"The name of the model is too long; {LONGEST_NAME} letters at most."
+        return f"The name of the model is too long; {LONGEST_NAME} bytes at most."
+    if name.split(".")[0].upper() in DEVICES:
+        return f"{name} is the name of a device on Windows; choose another."
     if re.search(r'[\\/:*?"<>|\x00-\x1f]', name):
         return 'The name of the model must not hold any of \\ / : * ? " < > |'
     return ""

@@ -12,6 +12,7 @@ from embedseg_napari.core.device import choose_device, supports_precision
 from embedseg_napari.core.errors import ModelError, SettingsError
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.inference.predictor import Predictor
+from embedseg_napari.core.model.bundled import SUFFIX
 from embedseg_napari.core.model.erfnet import MAX_CHANNELS, BranchedERFNet
 from embedseg_napari.core.model.legacy import LegacyGeometry, read_legacy
 from embedseg_napari.core.model.library import CHECKPOINTS, ModelLibrary
@@ -244,9 +245,9 @@ def load_model(source: str | Path, device: str = "auto", legacy: LegacyGeometry 
     """
     target = choose_device(device)
     path = Path(source).expanduser()
-    if isinstance(source, str) and not path.exists():
+    if isinstance(source, str) and not path.is_file():
         named = {model.name: model.path for model in ModelLibrary().models()}
-        path = named.get(source, path)
+        path = named.get(source, named.get(source.removesuffix(SUFFIX), path))
     if path.is_dir():
         raise ModelError(f"{path}: is a folder; give a model file (.embedseg, or an original .pth).")
     if not path.exists():

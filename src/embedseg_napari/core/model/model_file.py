@@ -14,12 +14,12 @@ from safetensors import SafetensorError
 from embedseg_napari.core.config import ModelConfig
 from embedseg_napari.core.data.images import write_atomically
 from embedseg_napari.core.errors import DataError, ModelError, SettingsError
+from embedseg_napari.core.model.bundled import SUFFIX
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT_VERSION = 1
-SUFFIX = ".embedseg"
 CONFIG, WEIGHTS = "model.json", "weights.safetensors"
 MAX_BYTES = {CONFIG: 16 << 20, WEIGHTS: 256 << 20}
 """Far more than the largest network (15 MB) and the longest training curve take; a file that claims more is refused."""

@@ -327,7 +327,10 @@ class TrainingRun:
             self.has_previewed = True
 
     def _preview(self, example: Example) -> PreviewReady:
-        segmentation = self.model().predict(example.image, self.model_config.axes, precision=self.plan.precision)
+        segmentation = self.model().predict(
+            # Nobody wants to be warned of what a network finds that has hardly learned.
+            example.image, self.model_config.axes, precision=self.plan.precision, on_event=lambda _: None,
+        )  # fmt: skip
         assert segmentation.maps is not None
         return PreviewReady(
             name=example.name,
