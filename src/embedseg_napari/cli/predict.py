@@ -75,6 +75,7 @@ def predict(
         float | None, setting(PredictionConfig, "foreground_threshold", default=STORED)
     ] = None,
     faint_seeds: Annotated[float | None, setting(PredictionConfig, "faint_seeds", default=STORED)] = None,
+    margin_scale: Annotated[float | None, setting(PredictionConfig, "margin_scale", default=STORED)] = None,
     min_object_size: Annotated[int | None, setting(PredictionConfig, "min_object_size", default=STORED)] = None,
     scale: Annotated[float | None, setting(PredictionConfig, "scale", default=STORED)] = None,
     axes: Axes = None,
@@ -97,6 +98,7 @@ def predict(
         "seed_threshold": seed_threshold,
         "foreground_threshold": foreground_threshold,
         "faint_seeds": faint_seeds,
+        "margin_scale": margin_scale,
         "min_object_size": min_object_size,
         "scale": scale,
         "precision": precision,

@@ -85,6 +85,13 @@ class PredictionConfig(Settings):
         description="How far below the seed threshold objects may start that are as large as others and overlap none; "
         "0 (the paper): none may.",
     )
+    margin_scale: float = Field(
+        1.0,
+        ge=0.5,
+        le=3,
+        description="Multiply margins by this; a network that knows its own images well can draw them too tight for "
+        "others.",
+    )
     min_object_size: int = Field(0, ge=0, description="Objects need more pixels than this.")
     seeds: Literal["greedy", "local_maxima"] = Field(
         "greedy",

@@ -184,7 +184,7 @@ def voters(part: Segmentation, label: int) -> tuple[np.ndarray, np.ndarray, np.n
     # The seed is the pixel that points to the centre and has the object's score.
     distance = np.abs(embeddings - center).max(axis=1) + np.abs(maps.seed_map[index] - part.scores[label - 1])
     seed = tuple(at[int(np.argmin(distance))])
-    margins = np.array([margin[seed] for margin in maps.margins], float)
+    margins = part.settings.margin_scale * np.array([margin[seed] for margin in maps.margins], float)
     inside = (((embeddings - center) / np.maximum(margins, 1e-12)) ** 2).sum(axis=1) < 1
     return center, margins, at[inside]
 

@@ -60,7 +60,7 @@ def test_the_recorded_network_gives_the_maps_at_any_size(ndim: int, tmp_path: Pa
                 "name": "v2.é",
                 "license": "our own",
                 "reference_scale": 0.5,
-                "prediction": {"scale": 0.5, "tile": (64, 64)},
+                "prediction": {"scale": 0.5, "tile": (64, 64), "margin_scale": 1.2},
             },
         ),
         (2, {"name": "x", "license": "CC BY 4.0", "normalization": {"method": "mean-std"}}),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from embedseg_napari.core.training.validation import Scores
+from embedseg_napari.core.config import PredictionConfig
+from embedseg_napari.core.data.pairs import Example
+from embedseg_napari.core.maps import EmbeddingMaps
+from embedseg_napari.core.training.validation import Scores, Validator
 
 
 @pytest.mark.parametrize(
@@ -22,3 +26,28 @@ from embedseg_napari.core.training.validation import Scores
 )
 def test_a_loss_counts_only_where_it_is_larger_than_its_standard_error(each, record, is_as_good):
     assert Scores(0.0, sum(each) / len(each), tuple(each)).is_as_good_as(record) is is_as_good
+
+
+def test_wider_margins_are_chosen_only_where_held_out_images_surely_gain(blobs):
+    examples, tight, right = [], [], []
+    for size in (56, 64, 72, 80):
+        _, labels = blobs(2, size=size)
+        examples.append(Example(f"{size}", np.zeros((1, *labels.shape), np.float32), labels))
+        grid = np.indices(labels.shape, dtype=np.float32)
+        seed_map = np.where(labels > 0, 0.95, 0.0).astype(np.float32)
+        seeds = [np.argwhere(labels == label).mean(0).round().astype(int) for label in range(1, labels.max() + 1)]
+        for y, x in seeds:
+            seed_map[y, x] = 0.99
+        radii = [np.sqrt((labels == label).sum() / np.pi) for label in range(1, labels.max() + 1)]
+        # Nobody points anywhere: a pixel belongs to the seed whose margin it lies in.
+        margins = np.ones_like(grid)
+        for label, radius in enumerate(radii, 1):
+            margins[:, labels == label] = radius
+        right.append(EmbeddingMaps(np.zeros_like(grid), 1.1 * margins, seed_map))
+        tight.append(EmbeddingMaps(np.zeros_like(grid), 0.8 * margins, seed_map))
+    validator = Validator(examples)
+    usual = PredictionConfig()
+    assert validator._with_best_margins(right, usual).margin_scale == 1.0
+    chosen = validator._with_best_margins(tight, usual)
+    assert chosen.margin_scale in (1.2, 1.35)
+    assert validator.score(tight, chosen).ap_mean > validator.score(tight, usual).ap_mean + 0.1

@@ -32,7 +32,7 @@ def contested_shares(segmentation: Segmentation) -> NDArray[np.float64]:
     own = labels[foreground]
     at = np.unravel_index(foreground, maps.seed_map.shape)
     points = [at[a] + maps.offsets[a].ravel()[foreground] for a in range(maps.ndim)]
-    margins = _mean_margins(maps, foreground, own, n)
+    margins = np.float32(segmentation.settings.margin_scale) * _mean_margins(maps, foreground, own, n)
     candidates = _candidates(segmentation.centers, margins, points, maps.seed_map.shape)
 
     inside = []

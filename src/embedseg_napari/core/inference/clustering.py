@@ -7,7 +7,7 @@ where numba is missing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -80,6 +80,8 @@ def cluster_by(
     maps: EmbeddingMaps, settings: PredictionConfig, should_stop: Callable[[], bool] | None = None
 ) -> ClusterResult:
     """Collect instances as the settings of a prediction say; see :func:`cluster_full`."""
+    if settings.margin_scale != 1:
+        maps = replace(maps, margins=maps.margins * np.float32(settings.margin_scale))
     return cluster_full(
         maps,
         settings.seed_threshold,

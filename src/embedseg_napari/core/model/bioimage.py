@@ -66,13 +66,14 @@ class _Maps(nn.Module):
         super().__init__()
         self.network = model.network
         self.ndim = model.config.ndim
+        self.margin_scale = model.config.prediction.margin_scale
         # A buffer, not a constant: it moves with the network to whatever device a program chooses.
         self.register_buffer("spacing", torch.tensor(model.config.grid_spacing))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, (Z,) Y, X) to (B, 2 * ndim + 1, (Z,) Y, X)."""
         offsets, margins, seeds = decode_by(self.network(x), self.spacing, self.ndim)
-        return torch.cat([offsets, margins, seeds[:, None]], 1)
+        return torch.cat([offsets, self.margin_scale * margins, seeds[:, None]], 1)
 
 
 def write_package(

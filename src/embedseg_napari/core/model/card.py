@@ -39,6 +39,7 @@ def model_card(config: ModelConfig) -> list[tuple[str, str]]:
         ("Seed threshold", f"{prediction.seed_threshold:g} ({prediction.seeds})"),
         ("Foreground threshold", f"{prediction.foreground_threshold:g}"),
         ("Faint seeds", f"{prediction.faint_seeds:g} below" if prediction.faint_seeds else ""),
+        ("Margins", f"{prediction.margin_scale:g} times as wide" if prediction.margin_scale != 1 else ""),
         ("Smallest object", f"more than {prediction.min_object_size} px"),
         ("Images resized by", f"{prediction.scale:g}" if prediction.scale != 1 else ""),
         ("Precision", prediction.precision),

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from embedseg_napari.core.maps import EmbeddingMaps
     from embedseg_napari.core.model.model import Model
 
+MARGIN_SCALES, LEAST_GAIN = (1.1, 1.2, 1.35), 0.001
+"""Scales of the margins that are tried, and the gain of mean AP below which nothing changes."""
 PRECISION_TOLERANCE = 0.002
 """Loss of mean AP up to which a reduced precision is stored with the model."""
 
@@ -85,7 +87,7 @@ class Validator:
     def choose_prediction(
         self, model: Model, settings: PredictionConfig, precision: Precision
     ) -> tuple[PredictionConfig, Message | None]:
-        """Seed and foreground thresholds that score best, and the reduced precision if it costs nothing.
+        """Thresholds and scale of the margins that score best, and the reduced precision if it costs nothing.
 
         Parameters
         ----------
@@ -99,7 +101,7 @@ class Validator:
         exact = self.embed(model, "float32", never)
         assert exact is not None
         if self.chooses_model:
-            settings = self._with_best_thresholds(exact, settings)
+            settings = self._with_best_margins(exact, self._with_best_thresholds(exact, settings))
         if precision == "float32":
             return settings, None
         reduced = self.embed(model, precision, never)
@@ -120,6 +122,18 @@ class Validator:
         return settings.model_copy(
             update={"seed_threshold": best.seed_threshold, "foreground_threshold": best.foreground_threshold}
         )
+
+    def _with_best_margins(self, exact: Sequence[EmbeddingMaps], settings: PredictionConfig) -> PredictionConfig:
+        """Wider margins, if the held-out images surely gain by them; what they gain must exceed two standard errors."""
+        usual, best = np.array(self.score(exact, settings).each), settings
+        most = LEAST_GAIN
+        for scale in MARGIN_SCALES:
+            wider = settings.model_copy(update={"margin_scale": scale})
+            gain = np.array(self.score(exact, wider).each) - usual
+            error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
+            if gain.mean() > max(most, 2 * error):
+                best, most = wider, gain.mean()
+        return best
 
 
 class HeldOutValidator(Validator):
