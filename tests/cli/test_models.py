@@ -44,6 +44,12 @@ def test_a_model_is_described_and_written_at_half_the_size(embedseg, tmp_path: P
     Model(ModelConfig(), BranchedERFNet(2)).save(models_folder() / "mine")
     assert embedseg("models", "describe", "mine").status == 2
     assert embedseg("models", "describe", "mine", "--description", "Cells.", "--license", "MIT").status == 0
+    assert embedseg("models", "describe", "mine", "--default", "margin_scale=1.2").status == 0
+    assert embedseg("models", "describe", "mine", "--default", "margin_scale").status == 2
+    wrong = embedseg("models", "describe", "mine", "--default", "margin_scale=9")
+    assert wrong.status == 1
+    assert "margin_scale" in wrong.err
+    assert load_model("mine").config.prediction.margin_scale == 1.2
     info = embedseg("info", "mine").out
     assert "Cells." in info
     assert "MIT" in info

@@ -58,15 +58,29 @@ def describe(
     licence: Annotated[
         str | None, typer.Option("--license", metavar="TEXT", help="Licence of weights and training data.")
     ] = None,
+    default: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--default", metavar="SETTING=VALUE", help="A default for prediction, such as margin_scale=1.2; repeatable."
+        ),
+    ] = None,
 ) -> None:
-    """Write what a model of your own says of itself."""
+    """Write what a model of your own says of itself, and its defaults for prediction."""
+    import yaml
+
     from embedseg_napari.core.model.library import ModelLibrary
 
     given = {"description": description, "license": licence}
     words = {key: text for key, text in given.items() if text is not None}
-    if not words:
-        raise typer.BadParameter("give --description or --license.")
-    say(f"{ModelLibrary().describe(name, **words).name} says so.")
+    if not words and not default:
+        raise typer.BadParameter("give --description, --license or --default.")
+    defaults = {}
+    for assignment in default or ():
+        setting, is_given, value = assignment.partition("=")
+        if not is_given:
+            raise typer.BadParameter(f"--default {assignment}: write SETTING=VALUE.")
+        defaults[setting.strip()] = yaml.safe_load(value)
+    say(f"{ModelLibrary().describe(name, defaults, **words).name} says so.")
 
 
 @app.command()

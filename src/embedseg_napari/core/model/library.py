@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
@@ -129,13 +129,15 @@ class ModelLibrary:
         copy_model_file(model.path, target, name=target.stem)
         return LibraryModel(target.stem, target)
 
-    def describe(self, name: str, **words: str) -> LibraryModel:
-        """Write what one of the user's models says of itself.
+    def describe(self, name: str, prediction: dict[str, Any] | None = None, **words: str) -> LibraryModel:
+        """Write what one of the user's models says of itself, and its defaults for prediction.
 
         Parameters
         ----------
         name : str
             Model.
+        prediction : dict, optional
+            Settings of `PredictionConfig` to store.
         **words
             `description` and `license`, as they shall read.
 
@@ -143,9 +145,13 @@ class ModelLibrary:
         ------
         ModelError
             If there is no such model, it is bundled, or is being trained.
+        SettingsError
+            If a setting does not fit.
         """
         model = self.find_own(name, "changed; duplicate it first")
-        copy_model_file(model.path, model.path, **words)
+        stored = model.config().prediction
+        changed = stored.parse(stored.model_dump() | (prediction or {}))
+        copy_model_file(model.path, model.path, prediction=changed, **words)
         return model
 
     def delete(self, name: str) -> None:

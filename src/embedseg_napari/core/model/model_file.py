@@ -7,7 +7,7 @@ import zipfile
 import zlib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 
@@ -66,7 +66,7 @@ def write_model_file(
     return path
 
 
-def copy_model_file(source: Path, target: Path, **changes: str) -> None:
+def copy_model_file(source: Path, target: Path, **changes: Any) -> None:
     """Write a model file anew, some of its description replaced; the weights stay as they are, bit by bit.
 
     Parameters
