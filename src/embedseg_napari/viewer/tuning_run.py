@@ -10,6 +10,7 @@ import numpy as np
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.errors import DataError, Stopped
 from embedseg_napari.core.evaluation.thresholds import PairTried, TunedThresholds, search_thresholds
+from embedseg_napari.core.inference.clustering import with_margins
 from embedseg_napari.viewer.evaluation_run import why_not_comparable
 from embedseg_napari.viewer.segment_job import SegmentJob, segment
 
@@ -72,7 +73,7 @@ def tune(
     settings = segmentation.settings
     start = (settings.seed_threshold, settings.foreground_threshold)
     best = yield from search_thresholds(
-        list(zip(maps, truths, strict=True)),
+        [(with_margins(one, settings.margin_scale), true) for one, true in zip(maps, truths, strict=True)],
         should_stop,
         min_object_size=settings.min_object_size,
         seeds=settings.seeds,

@@ -80,10 +80,8 @@ def cluster_by(
     maps: EmbeddingMaps, settings: PredictionConfig, should_stop: Callable[[], bool] | None = None
 ) -> ClusterResult:
     """Collect instances as the settings of a prediction say; see :func:`cluster_full`."""
-    if settings.margin_scale != 1:
-        maps = replace(maps, margins=maps.margins * np.float32(settings.margin_scale))
     return cluster_full(
-        maps,
+        with_margins(maps, settings.margin_scale),
         settings.seed_threshold,
         settings.foreground_threshold,
         settings.min_object_size,
@@ -91,6 +89,11 @@ def cluster_by(
         should_stop,
         settings.faint_seeds,
     )
+
+
+def with_margins(maps: EmbeddingMaps, scale: float) -> EmbeddingMaps:
+    """The maps with margins so many times as wide."""
+    return maps if scale == 1 else replace(maps, margins=maps.margins * np.float32(scale))
 
 
 def cluster_full(

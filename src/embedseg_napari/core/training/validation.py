@@ -12,7 +12,7 @@ from embedseg_napari.core.evaluation.held_out import held_out_ious
 from embedseg_napari.core.evaluation.matching import IOU_THRESHOLDS, match
 from embedseg_napari.core.evaluation.thresholds import reached_seed_threshold, tune_thresholds
 from embedseg_napari.core.events import Message
-from embedseg_napari.core.inference.clustering import cluster_by
+from embedseg_napari.core.inference.clustering import cluster_by, with_margins
 from embedseg_napari.core.runs import never
 
 if TYPE_CHECKING:
@@ -111,7 +111,8 @@ class Validator:
         return settings, Message(f"Prediction stays in float32: {precision} lowers the score on the held-out images.")
 
     def _with_best_thresholds(self, exact: Sequence[EmbeddingMaps], settings: PredictionConfig) -> PredictionConfig:
-        pairs = [(one, example.instances) for one, example in zip(exact, self.examples, strict=True)]
+        scale = settings.margin_scale
+        pairs = [(with_margins(one, scale), e.instances) for one, e in zip(exact, self.examples, strict=True)]
         best = tune_thresholds(
             pairs,
             min_object_size=settings.min_object_size,
