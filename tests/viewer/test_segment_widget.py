@@ -339,7 +339,8 @@ def test_an_image_in_colour_after_a_grey_one_is_segmented_by_its_brightness(view
     assert "choose one here, or their mean" in panel.status.text()
 
 
-def test_a_time_lapse_of_volumes_is_not_asked_for_a_second_time_axis(viewer, panel, fake):
+def test_a_time_lapse_of_volumes_is_not_asked_for_a_second_time_axis(viewer, panel, fake, tiny_model_file):
+    panel.model.choose(tiny_model_file)
     viewer.add_image(np.zeros((2, 3, 24, 24)), name="film", axis_labels=("t", "z", "y", "x"))
     assert not panel.run_button.isEnabled()
     assert "write T" not in panel.status.text()
