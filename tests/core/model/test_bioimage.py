@@ -52,8 +52,6 @@ def test_the_recorded_network_gives_the_maps_at_any_size(ndim: int, tmp_path: Pa
 @pytest.mark.parametrize(
     ("ndim", "settings"),
     [
-        (2, {}),
-        (3, {}),
         (
             2,
             {
@@ -63,7 +61,7 @@ def test_the_recorded_network_gives_the_maps_at_any_size(ndim: int, tmp_path: Pa
                 "prediction": {"scale": 0.5, "tile": (64, 64), "margin_scale": 1.2},
             },
         ),
-        (2, {"name": "x", "license": "CC BY 4.0", "normalization": {"method": "mean-std"}}),
+        (3, {"name": "x", "license": "CC BY 4.0", "normalization": {"method": "mean-std"}}),
     ],
 )
 def test_bioimageio_validates_and_runs_the_package(
