@@ -121,7 +121,8 @@ class SegmentWidget(QWidget):
     def _connect(self) -> None:
         self.run_button.clicked.connect(self.start)
         self.cancel_button.clicked.connect(self.cancel)
-        self.image.layer_box.layer_changed.connect(self._suggest_model)
+        # Also where the layer learns its axes later, from its file.
+        self.image.changed.connect(self._suggest_model)
         self.image.changed.connect(self._show_state)
         self.model.model_changed.connect(self._take_model)
         self.thresholds.changed.connect(self._recluster)

@@ -6,39 +6,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import torch
+from model_steps import own_names, weights_are_equal
 
 from embedseg_napari import load_model
-from embedseg_napari.core.config import ModelConfig
 from embedseg_napari.core.errors import DataError, ModelError, SettingsError
-from embedseg_napari.core.model.erfnet import BranchedERFNet
 from embedseg_napari.core.model.exchange import export_model, import_model
-from embedseg_napari.core.model.library import ModelLibrary
-from embedseg_napari.core.model.model import Model
-from embedseg_napari.core.model.model_file import read_model_file
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-
-@pytest.fixture
-def library(tmp_path: Path) -> ModelLibrary:
-    return ModelLibrary(tmp_path / "models")
-
-
-@pytest.fixture
-def model() -> Model:
-    torch.manual_seed(0)
-    return Model(ModelConfig(name="first"), BranchedERFNet(2, 1).eval())
-
-
-def names(library: ModelLibrary) -> list[str]:
-    return [known.name for known in library.models() if not known.is_bundled]
-
-
-def weights_are_equal(one: Path, other: Path) -> bool:
-    first, second = read_model_file(one)[0], read_model_file(other)[0]
-    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+    from embedseg_napari.core.model.library import ModelLibrary
+    from embedseg_napari.core.model.model import Model
 
 
 def test_files_are_imported_under_a_free_name(library: ModelLibrary, model: Model, tmp_path: Path) -> None:
@@ -68,7 +46,7 @@ def test_what_is_no_model_is_not_imported(library: ModelLibrary, tmp_path: Path)
     }.items():
         with pytest.raises(ModelError, match=reason):
             import_model(library, path)
-    assert names(library) == []
+    assert own_names(library) == []
 
 
 def test_an_original_checkpoint_becomes_a_model_file(library: ModelLibrary, golden, tmp_path: Path) -> None:

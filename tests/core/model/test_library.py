@@ -4,32 +4,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import torch
+from model_steps import own_names, weights_are_equal
 
 from embedseg_napari import load_model
 from embedseg_napari.core import folder_lock
-from embedseg_napari.core.config import ModelConfig
 from embedseg_napari.core.errors import DataError, ModelError
 from embedseg_napari.core.model.bundled import bundled_path
 from embedseg_napari.core.model.card import describe
-from embedseg_napari.core.model.erfnet import BranchedERFNet
 from embedseg_napari.core.model.library import ModelLibrary, models_folder
-from embedseg_napari.core.model.model import Model
-from embedseg_napari.core.model.model_file import read_model_file
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-
-@pytest.fixture
-def library(tmp_path: Path) -> ModelLibrary:
-    return ModelLibrary(tmp_path / "models")
-
-
-@pytest.fixture
-def model() -> Model:
-    torch.manual_seed(0)
-    return Model(ModelConfig(name="first"), BranchedERFNet(2, 1).eval())
+    from embedseg_napari.core.model.model import Model
 
 
 @pytest.fixture(autouse=True)
@@ -44,15 +31,6 @@ def trash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     monkeypatch.setattr("send2trash.send2trash", send)
     return tmp_path / "trash"
-
-
-def names(library: ModelLibrary) -> list[str]:
-    return [known.name for known in library.models() if not known.is_bundled]
-
-
-def weights_are_equal(one: Path, other: Path) -> bool:
-    first, second = read_model_file(one)[0], read_model_file(other)[0]
-    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
 
 
 def test_the_bundled_models_come_first_and_stay_as_they_are(library: ModelLibrary) -> None:
@@ -71,7 +49,7 @@ def test_a_model_is_renamed_with_its_name_inside_and_its_training(library: Model
     (library.folder / "first.run").mkdir()
     (library.folder / "first.run" / "state.json").write_text("{}")
     renamed = library.rename("first", " second.embedseg ")
-    assert names(library) == ["second"]
+    assert own_names(library) == ["second"]
     assert renamed.config().name == "second"
     assert not path.exists()
     assert (library.folder / "second.run" / "state.json").exists()
@@ -82,7 +60,7 @@ def test_a_loaded_model_outlives_its_file(library: ModelLibrary, model: Model) -
     model.save(library.folder / "first")
     loaded = load_model(library.find("first").path)
     library.delete("first")
-    assert names(library) == []
+    assert own_names(library) == []
     assert loaded.predict(np.zeros((32, 32), np.uint8), "YX").labels.shape == (32, 32)
 
 
@@ -103,7 +81,7 @@ def test_a_model_in_training_keeps_its_name(library: ModelLibrary, model: Model)
                 change()
         library.duplicate("first", "copy")
     library.rename("first", "second")
-    assert names(library) == ["copy", "second"]
+    assert own_names(library) == ["copy", "second"]
 
 
 def test_names_that_cannot_be_used_are_refused(library: ModelLibrary, model: Model) -> None:
@@ -122,14 +100,14 @@ def test_names_that_cannot_be_used_are_refused(library: ModelLibrary, model: Mod
     }.items():
         with pytest.raises(DataError, match=reason):
             library.duplicate("first", new)
-    assert names(library) == ["first"]
+    assert own_names(library) == ["first"]
 
 
 def test_capitals_can_be_corrected(library: ModelLibrary, model: Model) -> None:
     model.save(library.folder / "first")
     (library.folder / "first.run").mkdir()
     assert library.rename("first", "First").config().name == "First"
-    assert names(library) == ["First"]
+    assert own_names(library) == ["First"]
     assert (library.folder / "First.run").is_dir()
 
 
