@@ -43,6 +43,7 @@ def test_what_is_no_model_is_not_imported(library: ModelLibrary, tmp_path: Path)
         damaged: "is no model file",
         foreign: "holds no model.embedseg",
         tmp_path / "gone.pth": "no such file",
+        tmp_path: "is a folder",
     }.items():
         with pytest.raises(ModelError, match=reason):
             import_model(library, path)

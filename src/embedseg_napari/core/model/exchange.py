@@ -45,6 +45,8 @@ def import_model(library: ModelLibrary, source: str | Path, name: str | None = N
     """
     source = Path(source).expanduser()
     kind = source.suffix.lower()
+    if source.is_dir():
+        raise ModelError(f"{source}: is a folder; give a model file.")
     if not source.is_file():
         raise ModelError(f"{source}: there is no such file.")
     if kind not in IMPORTABLE:
