@@ -9,10 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from embedseg_napari.core.errors import SettingsError
 
 Precision = Literal["float32", "bfloat16", "float16"]
+Architecture = Literal["unet", "branched-erfnet"]
 SCALES = (0.05, 20.0)
 """Smallest and largest factor by which images are resized for the network."""
 MAX_CHANNELS = 15
-"""The first layer has 16 outputs, one of them at least a convolution's; the others hold the pooled input channels."""
+"""Input channels: the paper's network has 16 feature maps in its first layer, one of them at least a convolution's; the
+others hold the pooled input."""
 
 
 class Settings(BaseModel):
@@ -134,7 +136,7 @@ class ModelConfig(Settings):
     name: str = Field("", description="Name shown to people.")
     description: str = Field("", description="One sentence on what the model is for.")
     license: str = Field("", description="Licence of weights and training data.")
-    architecture: Literal["branched-erfnet"] = Field("branched-erfnet", description="Network.")
+    architecture: Architecture = Field("branched-erfnet", description="Network.")
     ndim: Literal[2, 3] = Field(2, description="Spatial dimensions.")
     n_channels: int = Field(1, ge=1, le=MAX_CHANNELS, description="Input channels.")
     channel_names: tuple[str, ...] = Field((), description="Names of the input channels.")
@@ -174,6 +176,11 @@ class TrainingConfig(Settings):
 
     epochs: int | None = Field(None, ge=1, description="Number of epochs; leave empty to use minutes.")
     minutes: float | None = Field(20.0, gt=0, description="Wall-clock budget in minutes, from start to saved model.")
+    architecture: Architecture = Field(
+        "unet",
+        description="Network: a small U-Net with sharp outlines, or the paper's branched ERFNet. A start model brings "
+        "its own.",
+    )
     steps_per_epoch: int | None = Field(
         64, ge=1, description="Optimiser steps in an epoch; empty: as many as draw one crop per training object."
     )
@@ -348,6 +355,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "paper": {
         "epochs": 200,
         "minutes": None,
+        "architecture": "branched-erfnet",
         "steps_per_epoch": None,
         "crop_context": False,
         "image_balance": 0.0,

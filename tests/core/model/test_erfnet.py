@@ -1,51 +1,10 @@
 from __future__ import annotations
 
-import copy
-
 import numpy as np
 import pytest
 import torch
 
-from embedseg_napari.core.errors import SettingsError
 from embedseg_napari.core.model.erfnet import BranchedERFNet
-
-
-@pytest.mark.parametrize(("ndim", "n_channels"), [(2, 1), (2, 3), (3, 1), (3, 2)])
-def test_shapes(ndim: int, n_channels: int) -> None:
-    side = (8, 16, 24)[-ndim:]
-    network = BranchedERFNet(ndim, n_channels).eval()
-    with torch.inference_mode():
-        raw = network(torch.randn(2, n_channels, *side))
-    assert raw.shape == (2, 2 * ndim + 1, *side)
-
-
-@pytest.mark.parametrize("n_channels", [0, 16])
-def test_too_many_channels_are_a_sentence(n_channels: int) -> None:
-    with pytest.raises(SettingsError, match="1 to 15 channels"):
-        BranchedERFNet(2, n_channels)
-
-
-@pytest.mark.parametrize("ndim", [2, 3])
-def test_fresh_network_points_every_pixel_to_itself_with_one_margin(ndim: int) -> None:
-    network = BranchedERFNet(ndim).eval()
-    with torch.inference_mode():
-        raw = network(torch.randn(1, 1, *(16,) * ndim))
-    assert (raw[:, :ndim] == 0).all()
-    assert (raw[:, ndim : 2 * ndim] == 1).all()
-    assert raw[:, -1].std() > 0
-
-
-@pytest.mark.parametrize("ndim", [2, 3])
-def test_initial_margin(ndim: int) -> None:
-    from embedseg_napari.core.model.embedding import decode_maps
-
-    spacing = (3 / 1023, 1 / 1023, 1 / 1023)[-ndim:]
-    margin = (4.0, 12.0, 15.0)[-ndim:]
-    network = BranchedERFNet(ndim).eval()
-    network.set_initial_margin(margin, spacing)
-    with torch.inference_mode():
-        maps = decode_maps(network(torch.randn(1, 1, *(8,) * ndim))[0], spacing)
-    np.testing.assert_allclose(maps.margins.reshape(ndim, -1)[:, 0], margin, rtol=1e-4)
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
@@ -54,18 +13,6 @@ def test_only_used_weights_are_trained(ndim: int) -> None:
     network(torch.randn(2, 1, *(16,) * ndim)).square().mean().backward()
     without = {name for name, weight in network.named_parameters() if weight.grad is None}
     assert without == {"encoder.output_conv.weight", "encoder.output_conv.bias"}
-
-
-@pytest.mark.parametrize("ndim", [2, 3])
-def test_shifting_by_the_stride_shifts_the_output(ndim: int) -> None:
-    # Why tiles lie on multiples of 8: between two pixels of one such class the network is a convolution.
-    torch.manual_seed(0)
-    network = BranchedERFNet(ndim).eval()
-    wide = torch.zeros(1, 1, *(8,) * (ndim - 1), 2048)
-    wide[..., 1000:1040] = torch.randn(40)
-    with torch.inference_mode():
-        here, there = network(wide), network(wide.roll(8, -1))
-    torch.testing.assert_close(here.roll(8, -1)[..., 900:1200], there[..., 900:1200], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
@@ -79,35 +26,6 @@ def test_reproduces_the_original_program(golden, ndim: int) -> None:
     for part in (slice(0, ndim), slice(ndim, 2 * ndim), slice(2 * ndim, None)):
         expected = numbers["raw"][part]
         assert np.linalg.norm(raw[part] - expected) < 2e-4 * np.linalg.norm(expected)
-
-
-@pytest.mark.parametrize("ndim", [2, 3])
-def test_low_memory_changes_no_result(ndim: int) -> None:
-    torch.manual_seed(0)
-    plain = BranchedERFNet(ndim).train()
-    thrifty = copy.deepcopy(plain)
-    thrifty.low_memory = True
-    x = torch.randn(2, 1, *(16,) * ndim)
-    kept = []
-    for network in (plain, thrifty):
-        n_bytes = []
-
-        def note(tensor: torch.Tensor, n_bytes: list[int] = n_bytes) -> torch.Tensor:
-            n_bytes.append(tensor.nbytes)
-            return tensor
-
-        torch.manual_seed(1)
-        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-            out = network(x)
-        kept.append(sum(n_bytes))
-        # Dropout must draw the same numbers again, wherever the generator is by then.
-        torch.manual_seed(2)
-        out.square().mean().backward()
-    assert kept[1] < 0.3 * kept[0]
-    for mine, other in zip(thrifty.parameters(), plain.parameters(), strict=True):
-        torch.testing.assert_close(mine.grad, other.grad)
-    for name, value in plain.state_dict().items():
-        torch.testing.assert_close(thrifty.state_dict()[name], value, msg=name)
 
 
 def test_dropout_can_be_weakened_and_turned_off() -> None:

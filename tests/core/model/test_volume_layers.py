@@ -15,6 +15,7 @@ KERNELS = [
     {"kernel_size": (3, 1, 1), "padding": (4, 0, 0), "dilation": (4, 1, 1)},
     {"kernel_size": (1, 3, 1), "padding": (0, 1, 0)},
     {"kernel_size": (1, 1, 3), "padding": (0, 0, 2), "dilation": (1, 1, 2)},
+    {"kernel_size": (1, 3, 3), "padding": (0, 2, 2), "dilation": (1, 2, 2), "bias": False},
     {"kernel_size": 3, "padding": 1, "stride": 2},
     {"kernel_size": 1},
 ]

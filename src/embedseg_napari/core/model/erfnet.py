@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.dropout import _DropoutNd
 
-from embedseg_napari.core.errors import SettingsError
+from embedseg_napari.core.model.network import (
+    BATCH_NORM,
+    CHANNEL_DROPOUT,
+    CONVOLUTION,
+    MAX_POOL,
+    TRANSPOSED,
+    EmbeddingNetwork,
+)
 from embedseg_napari.core.model.recomputing import run_without_keeping
-from embedseg_napari.core.model.volume_layers import VolumeConvolution, VolumeTransposedConvolution
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 BATCH_NORM_EPS = 1e-3
-CONVOLUTION: dict[int, type[nn.Module]] = {2: nn.Conv2d, 3: VolumeConvolution}
-TRANSPOSED: dict[int, type[nn.Module]] = {2: nn.ConvTranspose2d, 3: VolumeTransposedConvolution}
-BATCH_NORM: dict[int, type[nn.Module]] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
-MAX_POOL: dict[int, type[nn.Module]] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
-CHANNEL_DROPOUT: dict[int, type[nn.Module]] = {2: nn.Dropout2d, 3: nn.Dropout3d}
-STRIDE = 8
-"""Every spatial side of an input must be a multiple of this."""
 FIRST_CHANNELS = 16
 """Feature maps of the first layer: the input's channels, pooled, and convolutions for the rest."""
-MAX_CHANNELS = FIRST_CHANNELS - 1
 
 
 class Downsample(nn.Module):
@@ -138,48 +131,22 @@ class Decoder(nn.Module):
             return cast("Tensor", self.output_conv(x.float()))
 
 
-class BranchedERFNet(nn.Module):
+class BranchedERFNet(EmbeddingNetwork):
     """The network of the paper: one encoder, one decoder for offsets and bandwidths, one for the seediness.
 
-    Parameters
-    ----------
-    ndim : {2, 3}
-        Spatial dimensions.
-    n_channels : int
-        Input channels, 1 to 15.
-
-    Attributes
-    ----------
-    low_memory : bool
-        Whether training keeps less for the way back and computes it once more; results stay the same.
-
-    Raises
-    ------
-    SettingsError
-        If there are more channels than the first layer has feature maps to spare.
+    Parameters as of :class:`EmbeddingNetwork`.
     """
 
     def __init__(self, ndim: int, n_channels: int = 1) -> None:
-        super().__init__()
-        if not 1 <= n_channels <= MAX_CHANNELS:
-            raise SettingsError(
-                f"The network takes 1 to {MAX_CHANNELS} channels, not {n_channels}; choose some of them."
-            )
-        self.ndim = ndim
-        self.low_memory = False
+        super().__init__(ndim, n_channels)
         self.encoder = Encoder(ndim, n_channels, 2 * ndim + 1)
         self.decoders = nn.ModuleList([Decoder(ndim, 2 * ndim), Decoder(ndim, 1)])
-        weight, bias = self._embedding_layer()
-        with torch.no_grad():
-            # At the start every pixel points to itself, with one margin everywhere.
-            weight.zero_()
-            bias[:ndim] = 0.0
-            bias[ndim:] = 1.0
+        self.start_at_the_pixel()
 
-    def _embedding_layer(self) -> tuple[Tensor, Tensor]:
-        """Weight and bias of the last layer for offsets and bandwidths."""
-        last = cast("Decoder", self.decoders[0]).output_conv
-        return cast("Tensor", last.weight), cast("Tensor", last.bias)
+    @property
+    def embedding_layer(self) -> nn.Module:
+        """The last layer of the first decoder."""
+        return cast("Decoder", self.decoders[0]).output_conv
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images to raw outputs.
@@ -194,28 +161,5 @@ class BranchedERFNet(nn.Module):
         Tensor, shape (B, 2 * ndim + 1, (Z,) Y, X)
             Offsets (z, y, x), bandwidths (z, y, x) and seediness, before activation.
         """
-        low_memory = self.low_memory and self.training and torch.is_grad_enabled()
-        features = self.encoder(x, low_memory)
-        return torch.cat([decoder(features, low_memory) for decoder in self.decoders], 1)
-
-    def weaken_dropout(self, factor: float) -> None:
-        """Multiply the probability of each layer's dropout (0.03 and 0.3 in the encoder) by a factor."""
-        for module in self.modules():
-            if isinstance(module, _DropoutNd):
-                module.p *= factor
-
-    @torch.no_grad()
-    def set_initial_margin(self, margin: Sequence[float], spacing: Sequence[float]) -> None:
-        """Let an untrained network start at given margins.
-
-        Parameters
-        ----------
-        margin : sequence of float
-            Semi-axes in pixels (z, y, x).
-        spacing : sequence of float
-            Grid units per pixel (z, y, x).
-        """
-        _, bias = self._embedding_layer()
-        for axis, (pixels, step) in enumerate(zip(margin, spacing, strict=True)):
-            # Inverts margin = sqrt(ln 2 / exp(10 s)) / spacing.
-            bias[self.ndim + axis] = math.log(math.log(2.0) / (max(pixels, 0.5) * step) ** 2) / 10.0
+        features = self.encoder(x, self.keeps_less)
+        return torch.cat([decoder(features, self.keeps_less) for decoder in self.decoders], 1)

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from embedseg_napari.core.config import MAX_CHANNELS
 from embedseg_napari.core.device import choose_device, supports_precision
 from embedseg_napari.core.errors import ModelError, SettingsError
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.inference.predictor import Predictor
+from embedseg_napari.core.model.architectures import build_network
 from embedseg_napari.core.model.bundled import SUFFIX
-from embedseg_napari.core.model.erfnet import MAX_CHANNELS, BranchedERFNet
 from embedseg_napari.core.model.legacy import LegacyGeometry, read_legacy
 from embedseg_napari.core.model.library import CHECKPOINTS, ModelLibrary
 from embedseg_napari.core.model.model_file import read_model_file, write_model_file
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from embedseg_napari.core.events import PredictionEvent
     from embedseg_napari.core.inference.segmentation import Segmentation
     from embedseg_napari.core.maps import EmbeddingMaps
+    from embedseg_napari.core.model.network import EmbeddingNetwork
 
 logger = logging.getLogger(__name__)
 
@@ -39,13 +41,13 @@ class Model:
     ----------
     config : ModelConfig
         What the network works on and how its output is read.
-    network : BranchedERFNet
+    network : EmbeddingNetwork
         Weights, already on the device they shall be used on.
     path : Path, optional
         File it came from.
     """
 
-    def __init__(self, config: ModelConfig, network: BranchedERFNet, path: Path | None = None) -> None:
+    def __init__(self, config: ModelConfig, network: EmbeddingNetwork, path: Path | None = None) -> None:
         self.config = config
         self.path = path
         memory_format = torch.channels_last if config.ndim == 2 else torch.channels_last_3d
@@ -262,7 +264,7 @@ def load_model(source: str | Path, device: str = "auto", legacy: LegacyGeometry 
     return Model(config, network_from(path, weights, config).to(target), path)
 
 
-def network_from(path: Path, weights: dict[str, Tensor], config: ModelConfig) -> BranchedERFNet:
+def network_from(path: Path, weights: dict[str, Tensor], config: ModelConfig) -> EmbeddingNetwork:
     """Build the network of a file's weights on the CPU.
 
     Raises
@@ -274,7 +276,7 @@ def network_from(path: Path, weights: dict[str, Tensor], config: ModelConfig) ->
         raise ModelError(f"{path}: claims {config.n_channels} channels, but no network takes more than {MAX_CHANNELS}.")
     # Shapes first: no memory is taken for what a damaged file only claims, and no random number is drawn.
     with torch.device("meta"):
-        network = BranchedERFNet(config.ndim, config.n_channels)
+        network = build_network(config.architecture, config.ndim, config.n_channels)
     for name, expected in network.state_dict().items():
         found = weights.get(name)
         if found is None or found.shape != expected.shape:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 
 class VolumeConvolution(nn.Conv3d):
-    """`nn.Conv3d` for kernels along one axis, and for kernels of three voxels each way with a stride of two."""
+    """`nn.Conv3d` for kernels in a plane or along Z, and for kernels of three voxels each way with a stride of two."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, n_in, Z, Y, X) to (B, n_out, ...)."""
@@ -42,13 +42,18 @@ class VolumeConvolution(nn.Conv3d):
 
 
 class VolumeTransposedConvolution(nn.ConvTranspose3d):
-    """`nn.ConvTranspose3d` for kernels of three voxels each way that double every side."""
+    """`nn.ConvTranspose3d` for kernels of two or three voxels each way that double every side."""
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         """(B, n_in, Z, Y, X) to (B, n_out, 2 Z, 2 Y, 2 X)."""
-        if _stays_whole(x) or self.kernel_size[0] != 3:
+        if _stays_whole(x):
             return super().forward(x, output_size)
         weight = self.weight
+        if self.kernel_size[0] == 2:
+            # Both planes that a plane becomes, as channels.
+            bias = None if self.bias is None else self.bias.repeat(2)
+            both = F.conv_transpose2d(_planes(x), weight.movedim(2, 1).flatten(1, 2), bias, 2)
+            return torch.stack([_volume(half, len(x)) for half in both.chunk(2, 1)], 3).flatten(2, 3)
         following = F.pad(x[:, :, 1:], (0, 0, 0, 0, 0, 1))
         # A plane of the result lies on one of the input, or between two.
         on = F.conv_transpose2d(_planes(x), weight[:, :, 1], self.bias, 2, 1, 1)
@@ -69,4 +74,4 @@ def _planes(x: Tensor) -> Tensor:
 
 def _volume(x: Tensor, n: int) -> Tensor:
     """(n * Z, C, Y, X) as (n, C, Z, Y, X)."""
-    return x.view(n, -1, *x.shape[1:]).movedim(1, 2)
+    return x.unflatten(0, (n, -1)).movedim(1, 2)

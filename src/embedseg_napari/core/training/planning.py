@@ -171,6 +171,7 @@ def _model_config(
         # Weights mean nothing on another grid or after another normalisation.
         grid, normalization = start.grid_spacing, start.normalization
     return ModelConfig(
+        architecture=config.architecture if start is None else start.architecture,
         ndim=2 if ndim == 2 else 3,
         n_channels=statistics.n_channels,
         grid_spacing=grid,

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from embedseg_napari.core.model.erfnet import BranchedERFNet
+from embedseg_napari.core.model.architectures import build_network
 
 if TYPE_CHECKING:
     import lightning_fabric
 
     from embedseg_napari.core.config import TrainingConfig
     from embedseg_napari.core.model.model import Model
+    from embedseg_napari.core.model.network import EmbeddingNetwork
     from embedseg_napari.core.training.planning import TrainingPlan
 
 FABRIC_PRECISION: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
@@ -40,11 +41,11 @@ def launch_fabric(config: TrainingConfig, plan: TrainingPlan) -> lightning_fabri
     return fabric
 
 
-def first_network(config: TrainingConfig, plan: TrainingPlan, start_from: Model | None) -> BranchedERFNet:
+def first_network(config: TrainingConfig, plan: TrainingPlan, start_from: Model | None) -> EmbeddingNetwork:
     """The network with the weights of the start model, or random ones and margins by the object sizes."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        network = BranchedERFNet(plan.statistics.ndim, plan.model_config.n_channels)
+        network = build_network(plan.model_config.architecture, plan.statistics.ndim, plan.model_config.n_channels)
     network.low_memory = config.low_memory
     network.weaken_dropout(config.dropout)
     if start_from is not None:
