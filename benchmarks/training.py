@@ -121,7 +121,7 @@ def main() -> None:
             )
             print(f"  naive loss                           {slow:7.3f} s   {slow / fast:5.1f} x the fast one")
         images = [(rng.random(shape, np.float32) + (c[0] > 0), c[0]) for c in crops]
-        config = TrainingConfig(crop_size=shape, batch_size=n_crops)
+        config = TrainingConfig(architecture="branched-erfnet", crop_size=shape, batch_size=n_crops)
         examples = from_arrays(images)
         run = TrainingRun(
             config, plan_training(config, examples), Annotations(config, examples, []), time.monotonic(), None, None

@@ -38,8 +38,8 @@ GROUPS = {
         "crop_size", "crop_context", "reference_extent", "image_balance", "batch_size", "batch_pixels",
         "virtual_batches", "low_memory",
     ),
-    "Optimiser": (
-        "optimizer", "learning_rate", "weight_decay", "schedule", "warmup", "average_decay", "dropout",
+    "Network and optimiser": (
+        "architecture", "optimizer", "learning_rate", "weight_decay", "schedule", "warmup", "average_decay", "dropout",
         "precision",
     ),
     "Objects and loss": (

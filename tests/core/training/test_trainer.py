@@ -117,11 +117,12 @@ def test_a_time_budget_ends_the_training(blobs):
     assert result.model.config.training["seconds"] < 60
 
 
-@pytest.mark.parametrize("preset", ["fast", "few", "paper"])
-def test_presets_train(blobs, preset):
+@pytest.mark.parametrize(("preset", "architecture"), [("fast", "unet"), ("few", "unet"), ("paper", "branched-erfnet")])
+def test_presets_train(blobs, preset, architecture):
     config = TrainingConfig.preset(preset, epochs=1, steps_per_epoch=1, batch_size=1, precision="float32")
     result = drain(Trainer(config, data(blobs)).run())
     assert result.history[0].step == 1
+    assert result.model.config.architecture == architecture
 
 
 def test_overlapping_planes_train(blobs):
@@ -138,13 +139,17 @@ def test_several_channels_train(blobs):
     assert result.model.config.n_channels == 2
 
 
-def test_starting_from_a_model_takes_its_grid_and_weights(blobs):
+@pytest.mark.parametrize("architecture", ["unet", "branched-erfnet"])
+def test_starting_from_a_model_takes_its_network_grid_and_weights(blobs, architecture):
     pairs = data(blobs)
-    first = drain(Trainer(settings(grid_samples=256), pairs).run()).model
+    first = drain(Trainer(settings(grid_samples=256, architecture=architecture), pairs).run()).model
     second = drain(Trainer(settings(learning_rate=1e-9, weight_decay=0.0), pairs, start_from=first).run()).model
     assert second.config.grid_spacing == first.config.grid_spacing
-    key = "encoder.initial_block.conv.weight"
-    torch.testing.assert_close(second.network.state_dict()[key], first.network.state_dict()[key], atol=1e-6, rtol=0)
+    assert second.config.architecture == architecture
+    old, new = dict(first.network.named_parameters()), dict(second.network.named_parameters())
+    assert old.keys() == new.keys()
+    for key, weight in new.items():
+        torch.testing.assert_close(weight, old[key], atol=1e-6, rtol=0)
 
 
 def test_previews_are_true_predictions_of_the_chosen_image(blobs):

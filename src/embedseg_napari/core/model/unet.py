@@ -25,7 +25,7 @@ from embedseg_napari.core.model.recomputing import run_without_keeping
 WIDTHS = (16, 32, 64, 128)
 """Feature maps at full size, a half, a quarter and an eighth of it."""
 DILATIONS = (2, 4, 8)
-"""Of the units at an eighth of the size: they show a pixel what lies up to 250 pixels away."""
+"""Of the units at an eighth of the size: with them a pixel's outputs depend on what lies up to 180 pixels away."""
 DROPOUT = 0.2
 """Of whole feature maps, in the units at a quarter and an eighth of the size on the way down."""
 

@@ -74,4 +74,4 @@ def _planes(x: Tensor) -> Tensor:
 
 def _volume(x: Tensor, n: int) -> Tensor:
     """(n * Z, C, Y, X) as (n, C, Z, Y, X)."""
-    return x.unflatten(0, (n, -1)).movedim(1, 2)
+    return x.view(n, -1, *x.shape[1:]).movedim(1, 2)
