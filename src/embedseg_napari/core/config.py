@@ -238,7 +238,7 @@ class TrainingConfig(Settings):
         0.0,
         ge=0,
         le=1,
-        description="Dropout in the encoder, as a part of what the network was made for; the paper takes all of it (1).",
+        description="Dropout, as a part of what the network was made for, which the paper takes as it is (1).",
     )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",

@@ -10,8 +10,8 @@ import yaml
 
 from embedseg_napari.core.config import ModelConfig, NormalizationConfig
 from embedseg_napari.core.errors import DataError, ModelError, SettingsError
+from embedseg_napari.core.model.architectures import NETWORKS, build_network
 from embedseg_napari.core.model.bioimage import MEMBER, _licence, read_package, write_package
-from embedseg_napari.core.model.erfnet import BranchedERFNet
 from embedseg_napari.core.model.model import Model, load_model
 
 if TYPE_CHECKING:
@@ -27,12 +27,13 @@ def model(ndim: int, **settings: object) -> Model:
         {"name": "small cells", "ndim": ndim, "grid_spacing": (1 / 255,) * ndim, "license": "MIT (of the data)"}
         | settings
     )
-    return Model(config, BranchedERFNet(ndim, config.n_channels).eval())
+    return Model(config, build_network(config.architecture, ndim, config.n_channels).eval())
 
 
+@pytest.mark.parametrize("architecture", NETWORKS)
 @pytest.mark.parametrize("ndim", [2, 3])
-def test_the_recorded_network_gives_the_maps_at_any_size(ndim: int, tmp_path: Path) -> None:
-    original = model(ndim)
+def test_the_recorded_network_gives_the_maps_at_any_size(ndim: int, architecture: str, tmp_path: Path) -> None:
+    original = model(ndim, architecture=architecture)
     path = write_package(original, tmp_path / "p.zip")
     with zipfile.ZipFile(path) as archive:
         archive.extract("weights.pt", tmp_path)
@@ -56,6 +57,7 @@ def test_the_recorded_network_gives_the_maps_at_any_size(ndim: int, tmp_path: Pa
             2,
             {
                 "name": "v2.é",
+                "architecture": "unet",
                 "license": "our own",
                 "reference_scale": 0.5,
                 "prediction": {"scale": 0.5, "tile": (64, 64), "margin_scale": 1.2},

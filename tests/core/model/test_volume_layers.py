@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from embedseg_napari.core.device import supports_bfloat16
-from embedseg_napari.core.model.erfnet import BranchedERFNet
+from embedseg_napari.core.model.architectures import NETWORKS, build_network
 from embedseg_napari.core.model.volume_layers import VolumeConvolution, VolumeTransposedConvolution
 
 KERNELS = [
@@ -55,10 +55,11 @@ def test_transposed_convolutions(how, channels_last):
 
 
 @pytest.mark.skipif(not supports_bfloat16(torch.device("cpu")), reason="this processor has no bfloat16")
-def test_gradients_in_bfloat16_are_those_of_float32():
+@pytest.mark.parametrize("architecture", NETWORKS)
+def test_gradients_in_bfloat16_are_those_of_float32(architecture):
     # PyTorch's own gradients of 3D convolutions read memory that nobody wrote: here it is full of large numbers.
     torch.manual_seed(0)
-    network = BranchedERFNet(3).to(memory_format=torch.channels_last_3d).eval()
+    network = build_network(architecture, 3, 1).to(memory_format=torch.channels_last_3d).eval()
     x = torch.rand(1, 1, 16, 32, 32)
     target = torch.randn(1, 7, 16, 32, 32)
     gradients = []
