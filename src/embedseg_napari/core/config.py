@@ -128,6 +128,7 @@ class ObjectSizes(Settings):
     maximum: tuple[float, ...] = Field((), description="Largest extent per axis.")
     mean_size: float = Field(0.0, ge=0, description="Mean number of pixels of an object.")
     min_size: int = Field(0, ge=0, description="Number of pixels of the smallest object.")
+    small_size: int = Field(0, ge=0, description="Number of pixels that 2 % of the objects do not exceed.")
 
 
 class ModelConfig(Settings):

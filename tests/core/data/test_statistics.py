@@ -7,7 +7,7 @@ import pytest
 
 from embedseg_napari.core.config import ObjectSizes
 from embedseg_napari.core.data.pairs import from_arrays, load_folder
-from embedseg_napari.core.data.statistics import crop_size, measure
+from embedseg_napari.core.data.statistics import crop_size, least_object_size, measure, object_sizes
 from embedseg_napari.core.errors import DataError
 
 
@@ -34,6 +34,16 @@ def test_sizes_are_those_of_the_objects(ndim):
     assert found.foreground_fraction == pytest.approx(inside / labels.size)
     assert found.background_over_foreground == pytest.approx((labels.size - inside) / inside)
     assert not found.is_overlapping
+
+
+def test_of_many_objects_a_slip_of_the_brush_does_not_decide_what_is_too_small():
+    sizes = np.full(300, 40)
+    sizes[:3] = 2
+    many = object_sizes(np.ones((300, 2)), sizes)
+    assert (many.min_size, many.small_size, least_object_size(many)) == (2, 40, 30)
+    few = object_sizes(np.ones((5, 2)), sizes[3:8])
+    assert least_object_size(few) == 20
+    assert least_object_size(object_sizes(np.ones((0, 2)), np.ones(0))) == 0
 
 
 @pytest.mark.parametrize("ndim", [2, 3])

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from embedseg_napari.core.data.pairs import Example
 
+MANY = 200
+"""Objects of which the smallest 2 % are enough to be left out."""
+
 
 @dataclass(frozen=True, slots=True)
 class DatasetStatistics:
@@ -94,7 +97,19 @@ def object_sizes(extents: np.ndarray, sizes: np.ndarray) -> ObjectSizes:
         maximum=_floats(extents.max(0)),
         mean_size=round(float(sizes.mean()), 3),
         min_size=int(sizes.min()),
+        small_size=int(np.percentile(sizes, 2)),
     )
+
+
+def least_object_size(sizes: ObjectSizes) -> int:
+    """Number of pixels up to which what a network finds is taken for a fragment or dirt.
+
+    Of many objects (:data:`MANY`) the smallest are left out, so that a slip of the brush does not decide; of few, the smallest
+    one may be far from the smallest there is.
+    """
+    if sizes.n_objects < MANY:
+        return sizes.min_size // 2
+    return 3 * sizes.small_size // 4
 
 
 def scaled_sizes(sizes: ObjectSizes, scale: float) -> ObjectSizes:
@@ -103,7 +118,11 @@ def scaled_sizes(sizes: ObjectSizes, scale: float) -> ObjectSizes:
         return sizes
     lengths = {name: _floats(np.array(getattr(sizes, name)) * scale) for name in ("mean", "std", "minimum", "maximum")}
     volume = scale ** len(sizes.mean)
-    amounts = {"mean_size": round(sizes.mean_size * volume, 3), "min_size": int(sizes.min_size * volume)}
+    amounts = {
+        "mean_size": round(sizes.mean_size * volume, 3),
+        "min_size": int(sizes.min_size * volume),
+        "small_size": int(sizes.small_size * volume),
+    }
     return sizes.model_copy(update={**lengths, **amounts})
 
 

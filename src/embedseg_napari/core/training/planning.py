@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from embedseg_napari.core.config import ModelConfig, PredictionConfig
 from embedseg_napari.core.data.resizing import scaled_shape
 from embedseg_napari.core.data.statistics import crop_size as suggested_crop_size
-from embedseg_napari.core.data.statistics import measure, scaled_sizes
+from embedseg_napari.core.data.statistics import least_object_size, measure, scaled_sizes
 from embedseg_napari.core.device import choose_device, supports_bfloat16
 from embedseg_napari.core.errors import DataError, SettingsError
 
@@ -180,5 +180,7 @@ def _model_config(
         normalization=normalization,
         reference_scale=scale,
         object_sizes=statistics.sizes,
-        prediction=PredictionConfig(min_object_size=statistics.sizes.min_size // 2, faint_seeds=config.faint_seeds),
+        prediction=PredictionConfig(
+            min_object_size=least_object_size(statistics.sizes), faint_seeds=config.faint_seeds
+        ),
     )

@@ -13,6 +13,7 @@ import torch
 
 from embedseg_napari.core.data.crops import CropSampler
 from embedseg_napari.core.data.normalization import normalize
+from embedseg_napari.core.data.statistics import least_object_size
 from embedseg_napari.core.device import is_out_of_memory
 from embedseg_napari.core.errors import ComputeError
 from embedseg_napari.core.events import (
@@ -309,7 +310,7 @@ class TrainingRun:
 
     def _measure_objects(self) -> None:
         sizes = self.sampler.object_sizes()
-        prediction = self.model_config.prediction.model_copy(update={"min_object_size": sizes.min_size // 2})
+        prediction = self.model_config.prediction.model_copy(update={"min_object_size": least_object_size(sizes)})
         self.model_config = self.model_config.model_copy(update={"object_sizes": sizes, "prediction": prediction})
 
     def between_steps(self, preview: Callable[[], Example | None] | None) -> Generator[TrainingEvent, None, None]:
