@@ -104,8 +104,8 @@ def object_sizes(extents: np.ndarray, sizes: np.ndarray) -> ObjectSizes:
 def least_object_size(sizes: ObjectSizes) -> int:
     """Number of pixels up to which what a network finds is taken for a fragment or dirt.
 
-    Of many objects (:data:`MANY`) the smallest are left out, so that a slip of the brush does not decide; of few, the smallest
-    one may be far from the smallest there is.
+    Of many objects (:data:`MANY`) the smallest are left out, so that a slip of the brush does not decide; of few, the
+    smallest one may be far from the smallest there is.
     """
     if sizes.n_objects < MANY:
         return sizes.min_size // 2
