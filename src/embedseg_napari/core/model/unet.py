@@ -31,10 +31,10 @@ DROPOUT = 0.2
 
 
 class Convolution(nn.Sequential):
-    """Three pixels each way, in a volume first in the plane and then along Z; batch norm."""
+    """Three pixels each way, in a volume first in the plane and then, unless it is `flat`, along Z; batch norm."""
 
-    def __init__(self, ndim: int, n_in: int, n_out: int, dilation: int = 1) -> None:
-        kernels = [(3, 3)] if ndim == 2 else [(1, 3, 3), (3, 1, 1)]
+    def __init__(self, ndim: int, n_in: int, n_out: int, dilation: int = 1, flat: bool = False) -> None:
+        kernels = [(3, 3)] if ndim == 2 else [(1, 3, 3), (3, 1, 1)][: 1 if flat else 2]
         layers: list[nn.Module] = []
         for kernel in kernels:
             padding = [dilation * (side // 2) for side in kernel]
@@ -47,17 +47,19 @@ class Convolution(nn.Sequential):
 class Unit(nn.Module):
     """Two convolutions, the second dilated, added to the input."""
 
-    def __init__(self, ndim: int, n_in: int, n_out: int, dilation: int = 1, dropout: float = 0.0) -> None:
+    def __init__(
+        self, ndim: int, n_in: int, n_out: int, dilation: int = 1, dropout: float = 0.0, flat: bool = False
+    ) -> None:
         super().__init__()
-        self.first = Convolution(ndim, n_in, n_out)
-        self.second = Convolution(ndim, n_out, n_out, dilation)
+        self.first = Convolution(ndim, n_in, n_out, flat=flat)
+        self.second = Convolution(ndim, n_out, n_out, dilation, flat)
         self.shortcut = CONVOLUTION[ndim](n_in, n_out, 1) if n_in != n_out else nn.Identity()
         self.dropout = CHANNEL_DROPOUT[ndim](dropout) if dropout > 0 else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, n_in, ...) to (B, n_out, ...)."""
-        out = self.second(torch.relu(self.first(x)))
-        return torch.relu(self.dropout(out) + self.shortcut(x))
+        out = self.second(torch.relu_(self.first(x)))
+        return torch.relu_(self.dropout(out) + self.shortcut(x))
 
 
 class Head(nn.Module):
@@ -65,12 +67,12 @@ class Head(nn.Module):
 
     def __init__(self, ndim: int, n_in: int, n_out: int) -> None:
         super().__init__()
-        self.convolution = Convolution(ndim, n_in, n_in)
+        self.convolution = Convolution(ndim, n_in, n_in, flat=True)
         self.output = CONVOLUTION[ndim](n_in, n_out, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, n_in, ...) to (B, n_out, ...)."""
-        x = torch.relu(self.convolution(x))
+        x = torch.relu_(self.convolution(x))
         # In reduced precision thousands of pixels would tie in seediness, and margins come in steps of 2 %.
         with torch.autocast(x.device.type, enabled=False):
             return cast("Tensor", self.output(x.float()))
@@ -78,6 +80,9 @@ class Head(nn.Module):
 
 class UNet(EmbeddingNetwork):
     """A U-Net with residual units, skip connections that are added, and two heads.
+
+    In volumes the units at full size look along the plane only: there they would cost most, and planes lie further
+    apart than pixels.
 
     Parameters as of :class:`EmbeddingNetwork`.
     """
@@ -87,13 +92,13 @@ class UNet(EmbeddingNetwork):
         widths = (n_channels, *WIDTHS)
         deep = len(WIDTHS) - 2
         self.down = nn.ModuleList(
-            Unit(ndim, n_in, n_out, dropout=DROPOUT if level >= deep else 0.0)
+            Unit(ndim, n_in, n_out, dropout=DROPOUT if level >= deep else 0.0, flat=level == 0)
             for level, (n_in, n_out) in enumerate(itertools.pairwise(widths))
         )
         self.bottom = nn.ModuleList(Unit(ndim, WIDTHS[-1], WIDTHS[-1], dilation, DROPOUT) for dilation in DILATIONS)
         upwards = list(zip(WIDTHS[:0:-1], WIDTHS[-2::-1], strict=True))
         self.enlarge = nn.ModuleList(TRANSPOSED[ndim](n_in, n_out, 2, stride=2) for n_in, n_out in upwards)
-        self.up = nn.ModuleList(Unit(ndim, n_out, n_out) for _, n_out in upwards)
+        self.up = nn.ModuleList(Unit(ndim, n_out, n_out, flat=n_out == WIDTHS[0]) for _, n_out in upwards)
         self.heads = nn.ModuleList(Head(ndim, WIDTHS[0], n_out) for n_out in (2 * ndim, 1))
         self.pool = MAX_POOL[ndim](2)
         self.start_at_the_pixel()
