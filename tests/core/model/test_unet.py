@@ -40,3 +40,21 @@ def test_weights_of_the_other_network_are_refused(tmp_path) -> None:
     path = Model(ModelConfig(architecture="unet"), BranchedERFNet(2)).save(tmp_path / "mixed")
     with pytest.raises(ModelError, match="no unet network in 2D"):
         load_model(path)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_norms_folded_into_weights_change_no_result(ndim: int) -> None:
+    torch.manual_seed(0)
+    network = UNet(ndim)
+    x = torch.randn(2, 1, *(16,) * ndim)
+    network(x)
+    layer = network.bottom[0].second
+    for _ in range(3):
+        layer(torch.randn(4, 128, *(8,) * ndim))
+    features = torch.randn(2, 128, *(8,) * ndim)
+    layer.eval()
+    folded = layer(features)
+    plain = features
+    for part in layer:
+        plain = part(plain)
+    torch.testing.assert_close(folded, plain, atol=1e-5, rtol=1e-4)

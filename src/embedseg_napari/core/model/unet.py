@@ -7,7 +7,7 @@ shared by all outputs. `docs/performance.md` says what it gains and what else wa
 from __future__ import annotations
 
 import itertools
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +42,22 @@ class Convolution(nn.Sequential):
             layers.append(CONVOLUTION[ndim](n_in, n_out, kernel, padding=padding, dilation=dilations, bias=False))
             n_in = n_out
         super().__init__(*layers, BATCH_NORM[ndim](n_out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, n_in, ...) to (B, n_out, ...)."""
+        if self.training:
+            for layer in self:
+                x = layer(x)
+            return x
+        # Norms whose statistics stand still are a part of the weights: one way less through memory, up to a quarter
+        # of the time.
+        layers: list[Any] = list(self)
+        *before, last, norm = layers
+        for layer in before:
+            x = layer(x)
+        factor = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+        weight = last.weight * factor.reshape(-1, *[1] * (last.weight.ndim - 1))
+        return cast("Tensor", last._conv_forward(x, weight, norm.bias - norm.running_mean * factor))
 
 
 class Unit(nn.Module):

@@ -18,27 +18,27 @@ from torch import Tensor, nn
 class VolumeConvolution(nn.Conv3d):
     """`nn.Conv3d` for kernels in a plane or along Z, and for kernels of three voxels each way with a stride of two."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """(B, n_in, Z, Y, X) to (B, n_out, ...)."""
         if _stays_whole(x):
-            return super().forward(x)
+            return cast("Tensor", super()._conv_forward(x, weight, bias))
         if self.stride[0] == 2:
-            return self._halving(x)
-        weight = self.weight
+            return self._halving(x, weight, bias)
         padding, dilation = cast("tuple[int, int, int]", self.padding), self.dilation
         if self.kernel_size[0] == 1:
-            out = F.conv2d(_planes(x), weight[:, :, 0], self.bias, 1, padding[1:], dilation[1:])
+            out = F.conv2d(_planes(x), weight[:, :, 0], bias, 1, padding[1:], dilation[1:])
             return _volume(out, len(x))
         # Along Z: an image whose rows are whole planes.
-        out = F.conv2d(x.flatten(3), weight[:, :, :, 0], self.bias, 1, (padding[0], 0), (dilation[0], 1))
+        out = F.conv2d(x.flatten(3), weight[:, :, :, 0], bias, 1, (padding[0], 0), (dilation[0], 1))
         return out.reshape(*out.shape[:3], *x.shape[3:])
 
-    def _halving(self, x: Tensor) -> Tensor:
+    @staticmethod
+    def _halving(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         padded = F.pad(x, (0, 0, 0, 0, 1, 0))
         # The three planes below a plane of the result, as channels.
         below = torch.cat([padded[:, :, k : k + x.shape[2] : 2] for k in range(3)], 1)
-        weight = self.weight.movedim(2, 1).flatten(1, 2)
-        return _volume(F.conv2d(_planes(below), weight, self.bias, 2, 1), len(x))
+        weight = weight.movedim(2, 1).flatten(1, 2)
+        return _volume(F.conv2d(_planes(below), weight, bias, 2, 1), len(x))
 
 
 class VolumeTransposedConvolution(nn.ConvTranspose3d):
