@@ -24,8 +24,8 @@ from embedseg_napari.core.config import ModelConfig
 from embedseg_napari.core.data.normalization import normalize
 from embedseg_napari.core.data.synthetic import nuclei
 from embedseg_napari.core.inference.clustering import warm_up
-from embedseg_napari.core.model.erfnet import BranchedERFNet
 from embedseg_napari.core.model.model import Model, load_model
+from embedseg_napari.core.model.unet import UNet
 
 GB = 1e9
 
@@ -42,9 +42,9 @@ def open_model(name: str | None, ndim: int) -> Model:
         return load_model(name)
     torch.manual_seed(0)
     grid = (1 / 255,) * ndim
-    network = BranchedERFNet(ndim)
+    network = UNet(ndim)
     network.set_initial_margin([6.0] * ndim, grid)
-    return Model(ModelConfig(ndim=ndim, grid_spacing=grid), network)
+    return Model(ModelConfig(architecture="unet", ndim=ndim, grid_spacing=grid), network)
 
 
 def picture(shape: tuple[int, ...]) -> np.ndarray:

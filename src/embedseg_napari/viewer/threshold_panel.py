@@ -72,7 +72,7 @@ class ThresholdPanel(QWidget):
             box.setToolTip(tip)
             self.form.addRow(label, box)
         self.find = QPushButton("Find the best thresholds")
-        self.find.setToolTip("Try 20 pairs of thresholds and score each against the truth.")
+        self.find.setToolTip("Try all pairs of some seed and foreground thresholds, and score each against the truth.")
         self.reason = QLabel()
         self.reason.setWordWrap(True)
         self.table = QTableWidget(0, 0)

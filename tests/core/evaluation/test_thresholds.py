@@ -49,7 +49,7 @@ def test_finds_the_pair_that_separates(ndim: int) -> None:
 def test_keeps_the_usual_pair_where_nothing_is_gained() -> None:
     best = tune_thresholds([faint_and_bright(2, 0.95, 0.0)])
     assert (best.seed_threshold, best.foreground_threshold, best.score) == (0.9, 0.5, 1)
-    assert len(best.table) == 20
+    assert len(best.table) == 24
 
 
 def test_scores_are_means_over_images() -> None:
@@ -77,7 +77,7 @@ def test_the_search_tells_each_pair_and_can_be_stopped() -> None:
     search = search_thresholds([faint_and_bright(2, 0.75, 0.0)], lambda: len(told) >= 3)
     with pytest.raises(Stopped):
         drain(search, told.append)
-    assert told == [PairTried(1, 20), PairTried(2, 20), PairTried(3, 20)]
+    assert told == [PairTried(1, 24), PairTried(2, 24), PairTried(3, 24)]
 
 
 @pytest.mark.parametrize("planes", [False, True])

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from embedseg_napari.core.inference.clustering import SeedKind
     from embedseg_napari.core.maps import EmbeddingMaps
 
-SEED_THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
+SEED_THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.94)
 FOREGROUND_THRESHOLDS = (0.3, 0.4, 0.5, 0.6)
 MARGIN = 0.001
 """Mean AP that another pair of thresholds must gain before it replaces the usual one."""

@@ -117,6 +117,7 @@ class Validator:
             pairs,
             min_object_size=settings.min_object_size,
             faint_seeds=settings.faint_seeds,
+            start=(settings.seed_threshold, settings.foreground_threshold),
             standard_errors=2.0,
             ignore=[example.ignore for example in self.examples],
         )
