@@ -274,6 +274,13 @@ class TrainingConfig(Settings):
         description="Mask value of pixels whose class is unknown, which neither reward nor punish; with 0 only the "
         "objects are known, and pixels of an ignore mask are unknown too.",
     )
+    margin_scale: float = Field(
+        1.2,
+        ge=0.5,
+        le=3,
+        description="Stored with the model, unless held-out images surely gain by another: factor of the margins. They "
+        "stay as they are where depths are guessed from labels on a plane.",
+    )
     faint_seeds: float = Field(
         0.05,
         ge=0,
@@ -371,6 +378,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "center_of": "fragment",
         "initial_margin": "constant",
         "grid_samples": 1024,
+        "margin_scale": 1.0,
         "faint_seeds": 0.0,
         "augmentation": {"scale": 0.0, "shift": 0.0, "gain": 0.0, "offset": 0.0, "gamma": 0.0, "noise": 0.0},
     },

@@ -44,7 +44,7 @@ GROUPS = {
     ),
     "Objects and loss": (
         "center", "center_of", "initial_margin", "grid_samples", "weight_instance", "weight_variance", "weight_seed",
-        "foreground_weight", "faint_seeds",
+        "foreground_weight", "margin_scale", "faint_seeds",
     ),
     "Images": ("ignore_label", "normalization", "augmentation"),
 }  # fmt: skip

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from embedseg_napari.core.maps import EmbeddingMaps
     from embedseg_napari.core.model.model import Model
 
-MARGIN_SCALES, LEAST_GAIN = (1.1, 1.2, 1.35), 0.001
+MARGIN_SCALES, LEAST_GAIN = (1.0, 1.1, 1.2, 1.35), 0.001
 """Scales of the margins that are tried, and the gain of mean AP below which nothing changes."""
 PRECISION_TOLERANCE = 0.002
 """Loss of mean AP up to which a reduced precision is stored with the model."""
@@ -126,15 +126,15 @@ class Validator:
         )
 
     def _with_best_margins(self, exact: Sequence[EmbeddingMaps], settings: PredictionConfig) -> PredictionConfig:
-        """Wider margins, if the held-out images surely gain by them; what they gain must exceed two standard errors."""
+        """Other margins, if the held-out images surely gain by them; what they gain must exceed two standard errors."""
         usual, best = np.array(self.score(exact, settings).each), settings
         most = LEAST_GAIN
         for scale in MARGIN_SCALES:
-            wider = settings.model_copy(update={"margin_scale": scale})
-            gain = np.array(self.score(exact, wider).each) - usual
+            other = settings.model_copy(update={"margin_scale": scale})
+            gain = np.array(self.score(exact, other).each) - usual
             error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
             if gain.mean() > max(most, 2 * error):
-                best, most = wider, gain.mean()
+                best, most = other, gain.mean()
         return best
 
 
