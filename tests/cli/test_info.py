@@ -12,7 +12,7 @@ def test_the_card_says_what_the_model_takes(embedseg, trained):
     ended = embedseg("info", trained)
     assert ended.status == 0, ended.err
     for text in (
-        "branched-erfnet, 2D",
+        "unet, 2D",
         "CYX, 1 channel",
         "Seed threshold",
         "on 6 images with 24 objects",

@@ -50,7 +50,7 @@ def test_the_manager_opens_from_the_panel_and_shows_the_card(manager):
     assert not manager.rename.isEnabled()
     assert not manager.delete.isEnabled()
     texts = [label.text() for label in manager.card.findChildren(QLabel)]
-    assert "branched-erfnet, 2D" in texts
+    assert "unet, 2D" in texts
     assert any("CC0" in text for text in texts)
 
 
