@@ -149,17 +149,6 @@ class BranchedERFNet(EmbeddingNetwork):
         return cast("Decoder", self.decoders[0]).output_conv
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map images to raw outputs.
-
-        Parameters
-        ----------
-        x : Tensor, shape (B, C, (Z,) Y, X)
-            Normalised images, every side a multiple of 8.
-
-        Returns
-        -------
-        Tensor, shape (B, 2 * ndim + 1, (Z,) Y, X)
-            Offsets (z, y, x), bandwidths (z, y, x) and seediness, before activation.
-        """
+        """(B, C, (Z,) Y, X) to (B, 2 * ndim + 1, (Z,) Y, X), see :class:`EmbeddingNetwork`."""
         features = self.encoder(x, self.keeps_less)
         return torch.cat([decoder(features, self.keeps_less) for decoder in self.decoders], 1)

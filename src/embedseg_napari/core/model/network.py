@@ -55,6 +55,21 @@ class EmbeddingNetwork(nn.Module):
         self.ndim = ndim
         self.low_memory = False
 
+    def forward(self, x: Tensor) -> Tensor:
+        """Map images to raw outputs.
+
+        Parameters
+        ----------
+        x : Tensor, shape (B, C, (Z,) Y, X)
+            Normalised images, every side a multiple of 8.
+
+        Returns
+        -------
+        Tensor, shape (B, 2 * ndim + 1, (Z,) Y, X)
+            Offsets (z, y, x), bandwidths (z, y, x) and seediness, before activation.
+        """
+        raise NotImplementedError
+
     @property
     def embedding_layer(self) -> nn.Module:
         """The last layer for offsets and bandwidths, with weight and bias."""

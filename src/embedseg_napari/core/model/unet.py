@@ -125,18 +125,7 @@ class UNet(EmbeddingNetwork):
         return cast("Head", self.heads[0]).output
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map images to raw outputs.
-
-        Parameters
-        ----------
-        x : Tensor, shape (B, C, (Z,) Y, X)
-            Normalised images, every side a multiple of 8.
-
-        Returns
-        -------
-        Tensor, shape (B, 2 * ndim + 1, (Z,) Y, X)
-            Offsets (z, y, x), bandwidths (z, y, x) and seediness, before activation.
-        """
+        """(B, C, (Z,) Y, X) to (B, 2 * ndim + 1, (Z,) Y, X), see :class:`EmbeddingNetwork`."""
         passed: list[Tensor] = []
         for unit in self.down:
             x = self._run(unit, self.pool(passed[-1]) if passed else x)
