@@ -2,8 +2,8 @@
 
     python benchmarks/volumes.py gonuclear/train nuclei-3d-set --generated 24
 
-Generated nuclei are 12 to 26 pixels wide and 0.5 to 1.2 times as deep in planes, sparse to dense, dim to bright: three
-real volumes alone would teach one kind of tissue.
+Generated nuclei are 12 to 34 pixels wide and 0.35 to 1.2 times as deep in planes, sparse to dense, dim to bright, alike
+or not, on dark ground or grey: a few real volumes alone would teach one kind of tissue.
 """
 
 from __future__ import annotations
@@ -33,14 +33,19 @@ def main() -> None:
             shutil.copy(path, given.output / part / path.name)
     for number in range(given.generated):
         rng = np.random.default_rng(number)
-        depth = float(rng.uniform(0.5, 1.2))
+        depth = float(rng.uniform(0.35, 1.2))
         sample = nuclei(
             SHAPE,
-            diameter=float(rng.uniform(12, 26)),
-            coverage=float(rng.uniform(0.05, 0.3)),
+            diameter=float(rng.uniform(12, 34)),
+            coverage=float(rng.uniform(0.03, 0.35)),
             spacing=(1 / depth, 1.0, 1.0),
-            photons=float(rng.uniform(15, 120)),
+            photons=float(np.exp(rng.uniform(np.log(2), np.log(120)))),
             debris=float(rng.uniform(0, 0.4)),
+            contrast=float(rng.uniform(0.15, 0.7)),
+            irregularity=float(rng.uniform(0.03, 0.2)),
+            texture=float(rng.uniform(0.2, 1.5)),
+            blur=float(rng.uniform(0.02, 0.1)),
+            background=float(np.exp(rng.uniform(np.log(0.01), np.log(1.0)))),
             seed=number,
         )
         # Without the pixel size: the training gives one to all.

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from embedseg_napari.core.data.checks import check_examples
 from embedseg_napari.core.data.pairs import Example, from_arrays
@@ -24,7 +25,7 @@ def grid(ndim, n, side=4, start=1, same=None, size=None):
 
 def example(labels, name="a", planes=False, **options):
     shape = labels.shape[1:] if planes else labels.shape
-    image = options.pop("image", np.random.default_rng(0).random((1, *shape)))
+    image = options.pop("image", ndimage.gaussian_filter(np.random.default_rng(0).random(shape), 1)[None])
     options.setdefault("spacing", SPACING[len(shape)])
     return Example(name, image, labels, path=Path(f"{name}.tif"), mask_path=Path(f"masks/{name}.tif"), **options)
 
@@ -139,6 +140,19 @@ def test_large_objects_and_masks_without_background_are_asked_about():
     assert any("more than half" in text for text in warnings)
     full = np.arange(1, 17).reshape(4, 4).repeat(5, 0).repeat(5, 1).astype(np.int32)
     assert ["no background" in text for text in check_examples([example(full)])] == [True]
+
+
+@pytest.mark.parametrize("shape", [(128, 128), (20, 64, 64)])
+def test_an_image_of_noise_is_told_from_a_noisy_image(shape):
+    labels = np.zeros(shape, np.int32)
+    for number in range(12):
+        labels[..., 10:20, 5 + 5 * number : 9 + 5 * number] = number + 1
+    seen = np.random.default_rng(0).normal(300 + 200 * (labels > 0), 60)
+    wrapped = np.random.default_rng(0).normal(30000 + 20000 * (labels > 0), 6000).astype(np.uint16).astype(np.uint8)
+    assert check_examples([example(labels, image=seen[None], spacing=(1.0,) * len(shape))]) == []
+    (warning,) = check_examples([example(labels, image=wrapped[None], spacing=(1.0,) * len(shape))])
+    assert "nothing but noise, the first a.tif" in warning
+    assert "wrapped into 8 bits" in warning
 
 
 def test_few_objects_and_flat_or_ignored_images():
