@@ -29,7 +29,7 @@ CLASSES = 3
 PIECES_OF_A_CLASS = 5
 """So many large pieces for each number mean that the numbers are classes."""
 UNRELATED = 0.03
-"""Correlation of neighbouring pixels below which an image holds noise only. The lowest of 640 real images was 0.46, of a
+"""Correlation of neighbouring pixels below which an image holds noise only. The lowest of 640 real images had 0.46, a
 faint noisy volume; a volume whose 16-bit values had been wrapped into 8 bits had 0.001."""
 ENOUGH_TO_TELL = 4096
 """Pixels from which on a correlation that low is no chance."""
