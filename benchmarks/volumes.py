@@ -1,6 +1,6 @@
 """Make the training set of `nuclei-3d`: real volumes of plant nuclei, and generated ones of many shapes beside them.
 
-    python benchmarks/volumes.py gonuclear/train nuclei-3d-set --generated 24
+    python benchmarks/volumes.py gonuclear/train nuclei-3d-set --generated 64 --repeat 10
 
 Generated nuclei are 12 to 34 pixels wide and 0.35 to 1.2 times as deep in planes, sparse to dense, dim to bright, alike
 or not, on dark ground or grey: a few real volumes alone would teach one kind of tissue.
@@ -22,6 +22,7 @@ def main() -> None:
     parser.add_argument("real", type=Path, help="folder with images/ and masks/")
     parser.add_argument("output", type=Path)
     parser.add_argument("--generated", type=int, default=24)
+    parser.add_argument("--repeat", type=int, default=1, help="copies of each real volume; crops are drawn by objects")
     given = parser.parse_args()
 
     from embedseg_napari.core.data.images import list_images, write_image, write_labels
@@ -30,7 +31,8 @@ def main() -> None:
     for part in ("images", "masks"):
         (given.output / part).mkdir(parents=True, exist_ok=True)
         for path in list_images(given.real / part):
-            shutil.copy(path, given.output / part / path.name)
+            for copy in range(given.repeat):
+                shutil.copy(path, given.output / part / f"{path.stem}-{copy}{path.suffix}")
     for number in range(given.generated):
         rng = np.random.default_rng(number)
         depth = float(rng.uniform(0.35, 1.2))
