@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -36,6 +37,17 @@ def nested(assignments: list[str]) -> dict[str, Any]:
     return values
 
 
+def split(examples: list[Any], n: int, n_scored: int, group: str | None, seed: int) -> tuple[list[Any], list[Any]]:
+    """Draw images to train on and others to score; all of one group lie on one side."""
+    names = [example.name if group is None else re.findall(group, example.name)[0] for example in examples]
+    groups = np.random.default_rng(seed).permutation(sorted(set(names)))
+    order = sorted(range(len(examples)), key=lambda i: (list(groups).index(names[i]), examples[i].name))
+    border = n
+    while group is not None and border < len(order) and names[order[border]] == names[order[border - 1]]:
+        border += 1
+    return [examples[i] for i in order[:n]], [examples[i] for i in order[border : border + n_scored]]
+
+
 def run(given: argparse.Namespace) -> None:
     import torch
 
@@ -50,9 +62,7 @@ def run(given: argparse.Namespace) -> None:
     examples = load_folder(find_dataset(given.dataset)[0], spacing=given.spacing)
     start_from = None if given.start is None else load_model(given.start, device="cpu")
     for seed in given.seeds:
-        order = np.random.default_rng(seed).permutation(len(examples))
-        training = [examples[i] for i in order[: given.images]]
-        others = [examples[i] for i in order[given.images : given.images + given.scored]]
+        training, others = split(examples, given.images, given.scored, given.group, seed)
         epochs = max(1, round(given.steps / 64))
         values = {"steps_per_epoch": 64, "seed": seed, "validate_every": 10**6, **nested(given.set)}
         config = TrainingConfig.preset(given.preset, epochs=epochs, **values)
@@ -74,7 +84,7 @@ def run(given: argparse.Namespace) -> None:
             rows[example.name] = [round(one.ap, 4) for one in match(example.instances, labels, iou_thresholds=IOUS)]
         means = np.mean(list(rows.values()), axis=0)
         row = {
-            "name": given.name, "seed": seed, "steps": given.steps, "images": given.images,
+            "name": given.name, "seed": seed, "steps": given.steps, "images": given.images, "group": given.group,
             "settings": nested(given.set), "start": given.start, "threads": torch.get_num_threads(),
             "seconds": round(seconds, 1), "processor_seconds": round(processor, 1),
             "seed_threshold": prediction.seed_threshold, "foreground_threshold": prediction.foreground_threshold,
@@ -120,6 +130,7 @@ def main() -> None:
     one.add_argument("--steps", type=int, default=768)
     one.add_argument("--images", type=int, default=60)
     one.add_argument("--scored", type=int, default=60)
+    one.add_argument("--group", metavar="PATTERN", help="regular expression; images whose names share it stay together")
     one.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     one.add_argument("--start", metavar="MODEL", help="a model to start from")
     one.add_argument("--spacing", type=lambda text: tuple(map(float, text.split(","))), metavar="Z,Y,X")

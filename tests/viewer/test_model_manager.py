@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QFileDialog, QInputDialog, QLabel, QMessageBox
 from embedseg_napari.core.model.bundled import bundled_path
 from embedseg_napari.core.model.library import models_folder
 from embedseg_napari.viewer.model_manager import export_target
+from embedseg_napari.viewer.model_words import ModelWords
 from embedseg_napari.viewer.models import models
 
 PANEL = "EmbedSeg: Segment"
@@ -52,6 +53,32 @@ def test_the_manager_opens_from_the_panel_and_shows_the_card(manager):
     texts = [label.text() for label in manager.card.findChildren(QLabel)]
     assert "unet, 2D" in texts
     assert any("CC0" in text for text in texts)
+
+
+def test_a_person_writes_what_a_model_is_for(manager, answer, monkeypatch):
+    assert not manager.describe.isEnabled(), "a bundled model stays as it is"
+    answer("mine")
+    manager.duplicate.click()
+    before = manager.chosen.config()
+
+    def write(words, description: str, is_given: bool) -> bool:
+        assert words.windowTitle() == "Describe mine"
+        assert words.words == {"description": before.description.strip(), "license": before.license}
+        words.description.setPlainText(description)
+        words.license.setText(" MIT ")
+        return is_given
+
+    monkeypatch.setattr(ModelWords, "exec", lambda words: write(words, "Not kept.", False))
+    manager.describe.click()
+    assert manager.chosen.config() == before
+    monkeypatch.setattr(ModelWords, "exec", lambda words: write(words, "Yeast, 60x.\n", True))
+    manager.describe.click()
+    assert manager.status.text() == "mine says so."
+    after = manager.chosen.config()
+    assert (after.description, after.license) == ("Yeast, 60x.", "MIT")
+    assert after.prediction == before.prediction
+    texts = [label.text() for label in manager.card.findChildren(QLabel)]
+    assert "Yeast, 60x." in texts
 
 
 def test_a_model_is_copied_renamed_and_deleted_and_the_panel_follows(manager, panel, answer, monkeypatch):

@@ -25,6 +25,7 @@ from qtpy.QtWidgets import (
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.model.bundled import SUFFIX
 from embedseg_napari.core.model.card import model_card
+from embedseg_napari.viewer.model_words import ModelWords
 from embedseg_napari.viewer.models import models
 from embedseg_napari.viewer.worker import run_in_background
 
@@ -40,12 +41,12 @@ KINDS = (SUFFIX, ".zip")
 
 
 class ModelManager(QDialog):
-    """Lists the models with a name; renames, copies, deletes, imports and exports them."""
+    """Lists the models with a name; renames, copies, describes, deletes, imports and exports them."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle("EmbedSeg models")
-        self.resize(760, 460)
+        self.resize(820, 460)
         self.list = QListWidget()
         self.list.setAccessibleName("Models")
         self.card = QWidget()
@@ -54,6 +55,7 @@ class ModelManager(QDialog):
         self.status.setWordWrap(True)
         self.rename = self._button("Rename…", "Give this model another name.", self._rename)
         self.duplicate = self._button("Duplicate…", "Copy this model under another name.", self._duplicate)
+        self.describe = self._button("Describe…", "Write what this model is for, and its licence.", self._describe)
         self.delete = self._button("Delete…", "Move this model to the trash of the system.", self._delete)
         self.take_in = self._button(
             "Import…",
@@ -86,10 +88,10 @@ class ModelManager(QDialog):
         middle.addWidget(self.list, 2)
         middle.addWidget(scroll, 3)
         buttons = QGridLayout()
-        for column, button in enumerate((self.rename, self.duplicate, self.delete, self.take_in, self.hand_out)):
-            buttons.addWidget(button, 0, column)
         close = self._button("Close", "Close this window.", self.close)
-        buttons.addWidget(close, 0, 5)
+        actions = (self.rename, self.duplicate, self.describe, self.delete, self.take_in, self.hand_out, close)
+        for column, button in enumerate(actions):
+            buttons.addWidget(button, 0, column)
         layout = QVBoxLayout(self)
         layout.addLayout(middle, 1)
         layout.addWidget(self.status)
@@ -184,6 +186,17 @@ class ModelManager(QDialog):
         new, is_given = QInputDialog.getText(self, f"{title} {model.name}", "New name", text=model.name + ending)
         return (model if is_given else None), new.strip()
 
+    def _describe(self) -> None:
+        model = self.chosen
+        assert model is not None
+        try:
+            asked = ModelWords(model.name, model.config(), self)
+        except EmbedSegError as error:
+            self.say(str(error), is_wrong=True)
+            return
+        if asked.exec():
+            self._do(lambda: models.library.describe(model.name, **asked.words), lambda made: f"{made.name} says so.")
+
     def _delete(self) -> None:
         model = self.chosen
         assert model is not None
@@ -268,7 +281,7 @@ class ModelManager(QDialog):
     def _show_buttons(self) -> None:
         model, is_free = self.chosen, self._current is None
         is_own = model is not None and not model.is_bundled
-        for button in (self.rename, self.delete):
+        for button in (self.rename, self.describe, self.delete):
             button.setEnabled(is_own and is_free)
         for button in (self.duplicate, self.hand_out):
             button.setEnabled(model is not None and is_free)
