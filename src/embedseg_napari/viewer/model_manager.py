@@ -195,7 +195,9 @@ class ModelManager(QDialog):
             self.say(str(error), is_wrong=True)
             return
         if asked.exec():
-            self._do(lambda: models.library.describe(model.name, **asked.words), lambda made: f"{made.name} says so.")
+            self._do(
+                lambda: models.library.describe(model.name, None, **asked.words), lambda made: f"{made.name} says so."
+            )
 
     def _delete(self) -> None:
         model = self.chosen
