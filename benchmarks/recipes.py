@@ -40,8 +40,9 @@ def nested(assignments: list[str]) -> dict[str, Any]:
 def split(examples: list[Any], n: int, n_scored: int, group: str | None, seed: int) -> tuple[list[Any], list[Any]]:
     """Draw images to train on and others to score; all of one group lie on one side."""
     names = [example.name if group is None else re.findall(group, example.name)[0] for example in examples]
-    groups = np.random.default_rng(seed).permutation(sorted(set(names)))
-    order = sorted(range(len(examples)), key=lambda i: (list(groups).index(names[i]), examples[i].name))
+    groups = list(dict.fromkeys(names))
+    place = {groups[group]: rank for rank, group in enumerate(np.random.default_rng(seed).permutation(len(groups)))}
+    order = sorted(range(len(examples)), key=lambda i: place[names[i]])
     border = n
     while group is not None and border < len(order) and names[order[border]] == names[order[border - 1]]:
         border += 1
