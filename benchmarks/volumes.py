@@ -1,8 +1,8 @@
 """Make the training set of `nuclei-3d`: real volumes of plant nuclei, and generated ones of many shapes beside them.
 
-    python benchmarks/volumes.py gonuclear/train nuclei-3d-set --generated 64 --repeat 10
+    python benchmarks/volumes.py gonuclear/train nuclei-3d-set --generated 32 --repeat 5
 
-Generated nuclei are 12 to 34 pixels wide and 0.35 to 1.2 times as deep in planes, sparse to dense, dim to bright, alike
+Generated nuclei are 14 to 32 pixels wide and 0.4 to 1 times as deep in planes, sparse to dense, dim to bright, alike
 or not, on dark ground or grey: a few real volumes alone would teach one kind of tissue.
 """
 
@@ -35,19 +35,19 @@ def main() -> None:
                 shutil.copy(path, given.output / part / f"{path.stem}-{copy}{path.suffix}")
     for number in range(given.generated):
         rng = np.random.default_rng(number)
-        depth = float(rng.uniform(0.35, 1.2))
+        depth = float(rng.uniform(0.4, 1.0))
         sample = nuclei(
             SHAPE,
-            diameter=float(rng.uniform(12, 34)),
-            coverage=float(rng.uniform(0.03, 0.35)),
+            diameter=float(rng.uniform(14, 32)),
+            coverage=float(rng.uniform(0.03, 0.25)),
             spacing=(1 / depth, 1.0, 1.0),
-            photons=float(np.exp(rng.uniform(np.log(2), np.log(120)))),
+            photons=float(np.exp(rng.uniform(np.log(12), np.log(120)))),
             debris=float(rng.uniform(0, 0.4)),
-            contrast=float(rng.uniform(0.15, 0.7)),
+            contrast=float(rng.uniform(0.15, 0.5)),
             irregularity=float(rng.uniform(0.03, 0.2)),
             texture=float(rng.uniform(0.2, 1.5)),
-            blur=float(rng.uniform(0.02, 0.1)),
-            background=float(np.exp(rng.uniform(np.log(0.01), np.log(1.0)))),
+            blur=float(rng.uniform(0.02, 0.07)),
+            background=float(np.exp(rng.uniform(np.log(0.02), np.log(0.4)))),
             seed=number,
         )
         # Without the pixel size: the training gives one to all.

@@ -194,7 +194,7 @@ class TrainingConfig(Settings):
         "objects alone decide.",
     )
     reference_extent: float | None = Field(
-        None,
+        45.0,
         gt=4,
         description="Make images smaller for the network so that larger objects have this mean extent in Y and X, in "
         "pixels; where a training starts from a model, so that objects have the size it knows. Empty: images stay as "
@@ -365,6 +365,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "minutes": None,
         "architecture": "branched-erfnet",
         "steps_per_epoch": None,
+        "reference_extent": None,
         "crop_context": False,
         "image_balance": 0.0,
         "batch_size": 16,

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from embedseg_napari.core.data.checks import NETWORK_REACH, check_examples
+from embedseg_napari.core.data.checks import check_examples
 from embedseg_napari.core.data.statistics import measure
 from embedseg_napari.core.errors import EmbedSegError
 
@@ -80,7 +80,7 @@ def inspect_plan(
     found : Findings, optional
         Of the data, where they were looked at already.
     """
-    from embedseg_napari.core.training.planning import plan_training
+    from embedseg_napari.core.training.planning import plan_training, reach_warning, scale_note
 
     found = found or inspect_data(training, validation)
     if found.problem:
@@ -94,6 +94,10 @@ def inspect_plan(
         held_out = _held_out(config, training)
         rows[0] = ("Images", images_sentence(len(training) - held_out, held_out))
     crop = " x ".join(map(str, plan.crop_size))
+    if note := scale_note(plan):
+        rows.append(("Scale", note))
+    if warning := reach_warning(plan):
+        warnings.append(warning)
     rows.append(("Crops", f"{crop} pixels, {_count(plan.batch_size, 'crop')} in each step"))
     rows.append(("Device", device_sentence(plan)))
     needed, available = memory_needed(plan), memory_available(plan.device)
@@ -133,15 +137,7 @@ def _data_rows(
             "Objects",
             f"{statistics.n_objects:,}, covering {100 * statistics.foreground_fraction:.0f} % of the labelled area",
         ),
-        (
-            "Size",
-            f"{' x '.join(f'{extent:.0f}' for extent in sizes.mean)} pixels on average, the widest {widest:.0f}; "
-            + (
-                f"well within the network's reach (about {NETWORK_REACH})"
-                if widest <= NETWORK_REACH
-                else f"more than the network's reach (about {NETWORK_REACH})"
-            ),
-        ),
+        ("Size", f"{' x '.join(f'{extent:.0f}' for extent in sizes.mean)} pixels on average, the widest {widest:.0f}"),
         ("Pixel size", spacing_sentence(statistics, training)),
     ]
     return rows

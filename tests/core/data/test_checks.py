@@ -114,24 +114,6 @@ def test_flaws_are_counted(ndim, planes):
     assert warnings[1].startswith("1 object(s) have at most 4 pixels")
 
 
-@pytest.mark.parametrize("planes", [False, True])
-def test_objects_beyond_the_networks_reach(planes):
-    labels = grid(2, 12, size=400)
-    labels[12:330, 3] = 1
-    labels[2:13, 3] = 1
-    warnings = check_examples([example(as_planes(labels) if planes else labels, planes=planes)])
-    assert len(warnings) == 1
-    assert "328 pixels wide" in warnings[0]
-    assert "1 image(s), the first masks/a.tif" in warnings[0]
-    # The extent of an object in pieces is that of all its pieces.
-    labels[20:300, 3] = 0
-    split = check_examples([example(as_planes(labels) if planes else labels, planes=planes)])
-    assert "328 pixels wide" in split[-1]
-    labels[20:290, 3] = 1
-    labels[290:330, 3] = 0
-    assert check_examples([example(as_planes(labels) if planes else labels, planes=planes)]) == []
-
-
 def test_large_objects_and_masks_without_background_are_asked_about():
     labels = np.zeros((40, 40), np.int32)
     labels[:, :24] = 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -34,7 +36,40 @@ def squares(side, n=4):
 def test_large_objects_are_made_as_large_as_is_learned_quickly(side, scale):
     plan = planning.plan_training(TrainingConfig(reference_extent=28), from_arrays([squares(side)]))
     assert plan.scale == plan.model_config.reference_scale == scale
-    assert planning.plan_training(TrainingConfig(), from_arrays([squares(side)])).scale == 1
+    as_they_are = planning.plan_training(TrainingConfig(reference_extent=None), from_arrays([squares(side)]))
+    assert as_they_are.scale == 1
+    assert planning.scale_note(as_they_are) == ""
+    assert (planning.scale_note(plan) == "") == (scale == 1)
+    if scale == 0.5:
+        assert "resized by 0.5, which makes objects about 28 pixels wide" in planning.scale_note(plan)
+
+
+@pytest.mark.parametrize(("side", "scale"), [(40, 1.0), (60, 1.0), (90, 0.5)])
+def test_by_default_objects_larger_than_nuclei_are_made_smaller(side, scale):
+    assert planning.plan_training(TrainingConfig(), from_arrays([squares(side)])).scale == scale
+    assert planning.plan_training(TrainingConfig.preset("paper"), from_arrays([squares(side)])).scale == 1
+
+
+def test_objects_beyond_the_networks_reach_are_told():
+    large = from_arrays([squares(320)])
+    as_they_are = planning.plan_training(TrainingConfig(reference_extent=None), large)
+    assert "up to 320 pixels wide, more than the network can see" in planning.reach_warning(as_they_are)
+    assert planning.reach_warning(planning.plan_training(TrainingConfig(), large)) == ""
+    # Squares of several sizes and a line across the image: made no smaller than the smallest can bear.
+    mixed = planning.plan_training(TrainingConfig(), from_arrays([unlike(9)]))
+    assert mixed.scale == pytest.approx(math.sqrt(planning.LEAST_PIXELS[2] / 81))
+    assert "up to 980 pixels wide, 596 as the network sees them" in planning.reach_warning(mixed)
+    assert planning.plan_training(TrainingConfig(), from_arrays([unlike(5)])).scale == 1, "too small to be made smaller"
+
+
+def unlike(smallest):
+    """Twelve squares 60 pixels wide, two small ones, and a line of 980 pixels."""
+    labels = np.kron(np.arange(1, 13).reshape(3, 4), np.pad(np.ones((60, 60), np.int32), 10))
+    labels = np.pad(labels, ((0, 0), (0, 660)))
+    labels[1, :] = 13
+    labels[100 : 100 + smallest, 500 : 500 + smallest] = 14
+    labels[200 : 200 + smallest, 500 : 500 + smallest] = 15
+    return (labels > 0).astype(np.float32), labels
 
 
 @pytest.mark.parametrize(
@@ -46,7 +81,7 @@ def test_a_start_model_sees_objects_of_the_size_it_knows(side, known, before, sc
     start = start.model_copy(update={"reference_scale": before})
     examples = from_arrays([squares(side)])
     assert planning.plan_training(TrainingConfig(reference_extent=28), examples, start).scale == scale
-    assert planning.plan_training(TrainingConfig(), examples, start).scale == before
+    assert planning.plan_training(TrainingConfig(reference_extent=None), examples, start).scale == before
 
 
 def test_a_model_of_another_scale_predicts_on_the_images_own_pixels(tmp_path):

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from embedseg_napari.core.data.pairs import Example
 
-NETWORK_REACH = 300
-"""Objects wider than this in pixels are beyond what the network's effective reach serves well."""
 TINY = 4
 """Objects of at most this many pixels are probably slips of the brush."""
 FEW_OBJECTS = 10
@@ -50,8 +48,6 @@ class _Found:
     n_split: int = 0
     """Objects in several pieces."""
     n_tiny: int = 0
-    widest: int = 0
-    """Largest extent of an object, pixels."""
     cover: float = 0.0
     """Fraction of the image in its largest object."""
     largest: int = 0
@@ -172,7 +168,7 @@ def _related(channel: np.ndarray, axis: int) -> float:
 
 
 def _look_at_planes(example: Example, instances: np.ndarray) -> _Found:
-    split, sizes, extents, ids = 0, [], [], []
+    split, sizes, ids = 0, [], []
     # An object labelled on some planes only is one piece if the next labelled plane goes on with it.
     kept = known_planes(example.ignore, instances.shape[1])
     for index, plane in enumerate(instances[:, kept]):
@@ -182,7 +178,6 @@ def _look_at_planes(example: Example, instances: np.ndarray) -> _Found:
         inside = plane[boxes[0]]
         split += ndimage.label(inside, np.ones((3,) * inside.ndim))[1] > 1
         sizes.append(int(np.count_nonzero(inside)))
-        extents.append(max(inside.shape))
         ids.append(index + 1)
     return _Found(
         example,
@@ -190,7 +185,6 @@ def _look_at_planes(example: Example, instances: np.ndarray) -> _Found:
         n_large_pieces=len(sizes),
         n_split=split,
         n_tiny=sum(size <= TINY for size in sizes),
-        widest=max(extents),
         cover=max(sizes) / instances[0].size,
         largest=ids[int(np.argmax(sizes))],
     )
@@ -204,18 +198,11 @@ def _look_at_labels(example: Example, instances: np.ndarray) -> _Found:
     # Touching pixels of equal number make a piece; all that follows is counted over pieces, which are few.
     parts, n_parts = label(labels, connectivity=labels.ndim, background=0, return_num=True)
     part_size = np.bincount(parts.ravel(), minlength=n_parts + 1)[1:]
-    boxes = ndimage.find_objects(parts)
-    lower = np.array([[s.start for s in box] for box in boxes])
-    upper = np.array([[s.stop for s in box] for box in boxes])
-    lower[:, 0], upper[:, 0] = kept[lower[:, 0]], kept[upper[:, 0] - 1] + 1
     part_label = np.zeros(n_parts + 1, labels.dtype)
     part_label[parts.ravel()] = labels.ravel()
     ids, of_part = np.unique(part_label[1:], return_inverse=True)
     n = len(ids)
     sizes = np.bincount(of_part, part_size, n)
-    first, last = np.full((n, labels.ndim), np.iinfo(np.int64).max), np.zeros((n, labels.ndim), np.int64)
-    np.minimum.at(first, of_part, lower)
-    np.maximum.at(last, of_part, upper)
     largest_part = np.zeros(n, np.int64)
     np.maximum.at(largest_part, of_part, part_size)
     large = part_size > np.maximum(TINY, 0.1 * largest_part[of_part])
@@ -225,7 +212,6 @@ def _look_at_labels(example: Example, instances: np.ndarray) -> _Found:
         n_large_pieces=int(large.sum()),
         n_split=int((np.bincount(of_part, minlength=n) > 1).sum()),
         n_tiny=int((sizes <= TINY).sum()),
-        widest=int((last - first).max()),
         cover=float(sizes.max()) / instances.size,
         largest=int(ids[sizes.argmax()]),
         has_zeros=bool(part_size.sum() < instances.size),
@@ -274,13 +260,6 @@ def _warnings(found: Sequence[_Found]) -> list[str]:
     n, where = first(lambda one: one.n_tiny)
     if n:
         out.append(f"{n} object(s) have at most {TINY} pixels, the first in {where}: slips of the brush?")
-    n, where = first(lambda one: int(one.widest > NETWORK_REACH))
-    if n:
-        widest = max(one.widest for one in found)
-        out.append(
-            f"Objects are up to {widest} pixels wide ({n} image(s), the first {where}), more than the network can see "
-            f"at once (about {NETWORK_REACH}); scale the images down if such objects come out in pieces."
-        )
     n, where = first(lambda one: int(one.cover > 0.5))
     if n:
         out.append(f"An object covers more than half of the image in {n} mask(s), the first {where}: is it background?")

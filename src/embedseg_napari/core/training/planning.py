@@ -27,9 +27,13 @@ PIXELS_PER_STEP = {2: 65536, 3: 409600}
 """Pixels in an automatic batch: enough to keep two cores busy, few enough for many steps in a short training."""
 LEAST_CROP = {2: 128, 3: 80}
 """Side in Y and X that shows an object together with its neighbours."""
+NETWORK_REACH = 300
+"""Objects wider than this in pixels are beyond what the network's effective reach serves well."""
 ALIKE, LARGE = 1.25, 1.4
 """Factors between extents up to which objects have the size that a network knows, and up to which one that is new
 learns them quickly enough as they are."""
+LEAST_PIXELS = {2: 30, 3: 100}
+"""Pixels that the smallest objects (2 % of them) keep at least when images are made smaller."""
 LEAST_SCALE, LARGEST_SCALE = 0.25, 2.0
 """Images are made no smaller, and no larger, than that."""
 
@@ -112,6 +116,29 @@ def plan_training(
     return TrainingPlan(statistics, target, precision, crop, batch, steps, weight, scale, model_config)
 
 
+def scale_note(plan: TrainingPlan) -> str:
+    """A sentence on the size at which the network sees the images; empty where they stay as they are."""
+    if plan.scale == 1:
+        return ""
+    extent = plan.scale * _extent(plan.statistics.sizes)
+    return (
+        f"For the network images are resized by {plan.scale:.2g}, which makes objects about {extent:.0f} pixels wide; "
+        "labels keep the size of the image."
+    )
+
+
+def reach_warning(plan: TrainingPlan) -> str:
+    """A sentence on objects that are wider than the network can see; empty where there are none."""
+    widest = max(plan.statistics.sizes.maximum)
+    if widest * plan.scale <= NETWORK_REACH:
+        return ""
+    seen = f", {widest * plan.scale:.0f} as the network sees them" if plan.scale != 1 else ""
+    return (
+        f"Objects are up to {widest:.0f} pixels wide{seen}, more than the network can see at once (about "
+        f"{NETWORK_REACH}); make images smaller with a lower reference_extent if such objects come out in pieces."
+    )
+
+
 def _scale(config: TrainingConfig, statistics: DatasetStatistics, start: ModelConfig | None) -> float:
     """Factor that gives objects a size that the network learns quickly, or that the start model knows."""
     before = 1.0 if start is None else start.reference_scale
@@ -120,7 +147,10 @@ def _scale(config: TrainingConfig, statistics: DatasetStatistics, start: ModelCo
     extent = _extent(statistics.sizes)
     if start is None:
         factor = config.reference_extent / extent
-        return max(factor, LEAST_SCALE) if factor < 1 / LARGE else 1.0
+        sizes = statistics.sizes
+        kept = (LEAST_PIXELS[statistics.ndim] / max(sizes.small_size, 1)) ** (1 / statistics.ndim)
+        factor = max(factor, kept, LEAST_SCALE)
+        return factor if factor < 1 / LARGE else 1.0
     if not start.object_sizes.mean:
         return before
     factor = _extent(start.object_sizes) / extent

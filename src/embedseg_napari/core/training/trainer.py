@@ -23,7 +23,7 @@ from embedseg_napari.core.folder_lock import holding
 from embedseg_napari.core.model.model import Model, load_model
 from embedseg_napari.core.runs import drain, is_main_process, never
 from embedseg_napari.core.training.annotations import Annotations
-from embedseg_napari.core.training.planning import plan_training
+from embedseg_napari.core.training.planning import plan_training, reach_warning, scale_note
 from embedseg_napari.core.training.run import TrainingRun
 
 if TYPE_CHECKING:
@@ -128,6 +128,10 @@ class Trainer:
                 f"{plan.statistics.n_open} of {plan.statistics.n_objects} objects are cut off by unknown voxels above "
                 "or below; they are taken to be as deep as wide, by the size of the voxels."
             )
+        if warning := reach_warning(plan):
+            yield Message(warning, "warning")
+        if note := scale_note(plan):
+            yield Message(note)
         if start is not None and start.config.normalization != self.config.normalization:
             yield Message("Intensities are normalised as for the start model, not as in the settings.")
         run = TrainingRun(self.config, plan, annotations, self.started, self.run_folder, start)
