@@ -84,6 +84,15 @@ def test_a_start_model_sees_objects_of_the_size_it_knows(side, known, before, sc
     assert planning.plan_training(TrainingConfig(reference_extent=None), examples, start).scale == before
 
 
+@pytest.mark.parametrize(("side", "scale"), [(12, 1.0), (34, 1.0), (60, 0.5)])
+def test_a_start_model_of_many_sizes_sees_objects_of_each_of_them_as_they_are(side, scale):
+    start = planning.plan_training(TrainingConfig(), from_arrays([squares(23)])).model_config
+    sizes = start.object_sizes.model_copy(update={"std": (14.0, 14.0)})
+    start = start.model_copy(update={"object_sizes": sizes})
+    plan = planning.plan_training(TrainingConfig(), from_arrays([squares(side)]), start)
+    assert plan.scale == pytest.approx(scale, abs=0.03)
+
+
 def test_a_model_of_another_scale_predicts_on_the_images_own_pixels(tmp_path):
     image, labels = squares(48)
     config = TrainingConfig.preset("few", epochs=12, reference_extent=16, precision="float32", batch_size=4)

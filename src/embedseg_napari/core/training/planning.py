@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from embedseg_napari.core.config import ModelConfig, PredictionConfig
 from embedseg_napari.core.data.resizing import scaled_shape
 from embedseg_napari.core.data.statistics import crop_size as suggested_crop_size
@@ -153,8 +155,11 @@ def _scale(config: TrainingConfig, statistics: DatasetStatistics, start: ModelCo
         return factor if factor < 1 / LARGE else 1.0
     if not start.object_sizes.mean:
         return before
-    factor = _extent(start.object_sizes) / extent
-    if 1 / ALIKE < factor < ALIKE:
+    known = start.object_sizes
+    factor = _extent(known) / extent
+    # A model of objects of many sizes knows all that lie about their mean.
+    spread = float(np.mean(known.std[-2:]) / np.mean(known.mean[-2:]))
+    if 1 / ALIKE < factor < ALIKE or 1 - spread < extent / float(np.mean(known.mean[-2:])) < 1 + spread:
         return before
     return min(max(before * factor, LEAST_SCALE), LARGEST_SCALE)
 
