@@ -79,34 +79,6 @@ def test_nuclei_are_round_in_physical_space():
     assert sample.spacing == (2.0, 0.5, 0.5)
 
 
-def test_looks_follow_the_arguments():
-    common = {"shape": (256, 256), "photons": 2000.0, "debris": 0.0, "coverage": 0.2, "seed": 3}
-
-    def spread_inside(**settings: float) -> float:
-        sample = nuclei(**common, **settings)
-        inside = sample.image[sample.labels > 0].astype(float)
-        return float(inside.std() / inside.mean())
-
-    def ground(**settings: float) -> float:
-        sample = nuclei(**common, **settings)
-        return float(np.median(sample.image[sample.labels == 0])) / float(np.median(sample.image[sample.labels > 0]))
-
-    assert spread_inside(contrast=0.7) > 1.3 * spread_inside(contrast=0.0)
-    assert spread_inside(texture=2.0) > 1.3 * spread_inside(texture=0.0)
-    assert ground(background=1.0) > 2 * ground(background=0.01)
-    sharp, soft = (nuclei(**common, texture=0.0, blur=blur).image.astype(float) for blur in (0.01, 0.2))
-    assert np.abs(np.diff(sharp)).max() > 2 * np.abs(np.diff(soft)).max()
-    round_, bent = (nuclei(**common, irregularity=value) for value in (0.0, 0.5))
-    assert len(np.unique(round_.labels)) > 5
-    assert _elongation(bent.labels) > 1.3 * _elongation(round_.labels)
-
-
-def _elongation(labels: np.ndarray) -> float:
-    from skimage.measure import regionprops
-
-    return float(np.median([one.axis_major_length / max(one.axis_minor_length, 1) for one in regionprops(labels)]))
-
-
 @pytest.mark.parametrize(
     ("shape", "settings", "said"),
     [
@@ -116,8 +88,6 @@ def _elongation(labels: np.ndarray) -> float:
         ((64, 64), {"diameter": 2}, "at least 4"),
         ((64, 64), {"coverage": 0.9}, "0 to 0.7"),
         ((64, 64), {"photons": 0}, "photons"),
-        ((64, 64), {"blur": -0.1}, "must not be negative"),
-        ((64, 64), {"contrast": -1}, "must not be negative"),
     ],
 )
 def test_senseless_arguments_are_refused(shape, settings, said):

@@ -53,11 +53,6 @@ def nuclei(
     spacing: Sequence[float] | None = None,
     photons: float = 60.0,
     debris: float = 0.15,
-    contrast: float = 0.28,
-    irregularity: float = 0.16,
-    texture: float = 1.0,
-    blur: float = 0.05,
-    background: float = 0.22,
     seed: int = 0,
 ) -> Sample:
     """Generate an image of nuclei in 2D or 3D.
@@ -77,16 +72,6 @@ def nuclei(
         Mean number of photons a pixel of a nucleus of average brightness collects; fewer give a noisier image.
     debris : float
         Specks that are no nuclei, per nucleus.
-    contrast : float
-        How much nuclei differ in brightness: standard deviation of its logarithm.
-    irregularity : float
-        How far nuclei are from round: standard deviation of the logarithm of their radii.
-    texture : float
-        Strength of the chromatin's pattern; 0 for evenly bright nuclei.
-    blur : float
-        Standard deviation of the blur across, in diameters; along Z it is 2.5 times as much.
-    background : float
-        Light of an empty place, an evenly bright nucleus being 1.
     seed : int
         The same seed gives the same image.
 
@@ -104,17 +89,15 @@ def nuclei(
     ndim = len(shape)
     spacing = (Z_STEP, PIXEL, PIXEL)[-ndim:] if spacing is None else tuple(float(step) for step in spacing)
     coverage = (0.3 if ndim == 2 else 0.15) if coverage is None else coverage
-    _check(shape, spacing, diameter, coverage, photons)
-    _check_strengths(debris, contrast, irregularity, texture, blur, background)
+    _check(shape, spacing, diameter, coverage, photons, debris)
     rng = np.random.default_rng(seed)
     # All lengths below are in pixels along X; `step` is the length of one index along each axis.
     step = np.array(spacing) / spacing[-1]
-    kind = _Kind(diameter, contrast, irregularity)
-    labels, signal = _place(shape, step, kind, coverage, rng)
+    labels, signal = _place(shape, step, diameter, coverage, rng)
     labels = _tidy(labels)
-    signal *= _texture(shape, step, diameter, rng) ** texture
+    signal *= _texture(shape, step, diameter, rng)
     _add_debris(signal, step, diameter, round(debris * labels.max()), rng)
-    image = _photograph(signal, step, diameter, photons, blur, background, rng)
+    image = _photograph(signal, step, diameter, photons, rng)
     return Sample(image, labels, spacing)
 
 
@@ -124,6 +107,7 @@ def _check(
     diameter: float,
     coverage: float,
     photons: float,
+    debris: float,
 ) -> None:
     if len(shape) not in (2, 3) or min(shape) < 1:
         raise SettingsError(f"Shape {shape}: a sample image needs two or three axes of at least one pixel.")
@@ -133,22 +117,8 @@ def _check(
         raise SettingsError(f"Diameter {diameter}: nuclei need at least 4 pixels.")
     if not 0 <= coverage <= 0.7:
         raise SettingsError(f"Coverage {coverage}: choose a fraction from 0 to 0.7.")
-    if photons <= 0:
-        raise SettingsError("The number of photons must be positive.")
-
-
-def _check_strengths(*strengths: float) -> None:
-    if min(strengths) < 0:
-        raise SettingsError("Debris, contrast, irregularity, texture, blur and background must not be negative.")
-
-
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """What the nuclei of an image have in common."""
-
-    diameter: float
-    contrast: float
-    irregularity: float
+    if photons <= 0 or debris < 0:
+        raise SettingsError("The number of photons must be positive, and debris not negative.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,10 +135,10 @@ class _Nucleus:
     brightness: float
 
     @classmethod
-    def draw(cls, center: NDArray[np.float64], kind: _Kind, rng: np.random.Generator) -> _Nucleus:
+    def draw(cls, center: NDArray[np.float64], diameter: float, rng: np.random.Generator) -> _Nucleus:
         ndim = len(center)
-        size = 0.5 * kind.diameter * float(np.clip(rng.normal(1.0, 0.14), 0.7, 1.4))
-        radii = size * np.exp(rng.normal(0.0, kind.irregularity, ndim))
+        size = 0.5 * diameter * float(np.clip(rng.normal(1.0, 0.14), 0.7, 1.4))
+        radii = size * np.exp(rng.normal(0.0, 0.16, ndim))
         turn, _ = np.linalg.qr(rng.normal(size=(ndim, ndim)))
         return cls(
             center=center,
@@ -177,7 +147,7 @@ class _Nucleus:
             waves=rng.normal(0.0, 2.0, (HARMONICS, ndim)),
             phases=rng.uniform(0.0, 2 * np.pi, HARMONICS),
             heights=rng.normal(0.0, 0.06, HARMONICS),
-            brightness=float(np.exp(kind.contrast * np.clip(rng.normal(), -3.0, 3.0))),
+            brightness=float(np.clip(np.exp(rng.normal(0.0, 0.28)), 0.4, 2.2)),
         )
 
     def level(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -195,7 +165,7 @@ class _Nucleus:
 
 
 def _place(
-    shape: tuple[int, ...], step: NDArray[np.float64], kind: _Kind, coverage: float, rng: np.random.Generator
+    shape: tuple[int, ...], step: NDArray[np.float64], diameter: float, coverage: float, rng: np.random.Generator
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Let clumps grow until the image is covered; labels and the summed light of all nuclei."""
     labels = np.zeros(shape, np.int32)
@@ -208,9 +178,9 @@ def _place(
     while covered < coverage * labels.size and failed < TRIES_PER_NUCLEUS * (len(sizes) + 10):
         if not clump or rng.random() < 1.0 / CLUMP:
             clump = []
-            nucleus = _Nucleus.draw(rng.uniform(0, 1, len(shape)) * extent, kind, rng)
+            nucleus = _Nucleus.draw(rng.uniform(0, 1, len(shape)) * extent, diameter, rng)
         else:
-            nucleus = _beside(clump[rng.integers(len(clump))], kind, rng)
+            nucleus = _beside(clump[rng.integers(len(clump))], diameter, rng)
         box = _box(nucleus.center, nucleus.radius, step, shape)
         if box is None:
             failed += 1
@@ -234,10 +204,10 @@ def _place(
     return labels, light
 
 
-def _beside(neighbour: _Nucleus, kind: _Kind, rng: np.random.Generator) -> _Nucleus:
+def _beside(neighbour: _Nucleus, diameter: float, rng: np.random.Generator) -> _Nucleus:
     direction = rng.normal(size=len(neighbour.center))
     direction /= np.linalg.norm(direction)
-    nucleus = _Nucleus.draw(neighbour.center, kind, rng)
+    nucleus = _Nucleus.draw(neighbour.center, diameter, rng)
     distance = (neighbour.reach(direction) + nucleus.reach(direction)) * rng.uniform(0.82, 1.0)
     return _Nucleus(
         neighbour.center + distance * direction,
@@ -312,17 +282,11 @@ def _add_debris(
 
 
 def _photograph(
-    light: NDArray[np.float32],
-    step: NDArray[np.float64],
-    diameter: float,
-    photons: float,
-    blur: float,
-    background: float,
-    rng: np.random.Generator,
+    light: NDArray[np.float32], step: NDArray[np.float64], diameter: float, photons: float, rng: np.random.Generator
 ) -> NDArray[np.uint16]:
     """What a camera makes of the light: blur, haze, illumination, background, noise."""
     # Along z a microscope blurs about two and a half times as far as across.
-    psf = np.full(light.ndim, blur * diameter)
+    psf = np.full(light.ndim, 0.05 * diameter)
     psf[:-2] *= 2.5
     sharp = ndimage.gaussian_filter(light, psf / step)
     haze = ndimage.gaussian_filter(light, 0.6 * diameter / step, truncate=2.5)
@@ -330,9 +294,9 @@ def _photograph(
     y, x = np.meshgrid(*position, indexing="ij", sparse=True)
     bright_y, bright_x = rng.uniform(-0.7, 0.7, 2)
     illumination = np.exp(-0.35 * ((y - bright_y) ** 2 + (x - bright_x) ** 2))
-    tilt_y, tilt_x = rng.uniform(-0.55, 0.55, 2)
-    empty = background * np.maximum(1 + tilt_y * y + tilt_x * x, 0)
-    expected = photons * illumination * (sharp + 0.2 * haze + empty)
+    tilt_y, tilt_x = rng.uniform(-0.12, 0.12, 2)
+    background = 0.22 + tilt_y * y + tilt_x * x
+    expected = photons * illumination * (sharp + 0.2 * haze + background)
     camera = 4.0 * rng.poisson(expected) + rng.normal(100.0, 8.0, light.shape)
     counts: NDArray[np.uint16] = np.clip(np.round(camera), 0, 65535).astype(np.uint16)
     return counts
