@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+LEAST_WEIGHT = np.float32(1e-3)
+"""Weight of offsets and margins where the seed map is 0."""
+
+
 def resize_maps(maps: EmbeddingMaps, shape: Sequence[int]) -> EmbeddingMaps:
     """Resample maps to a spatial shape; offsets and margins are measured in the new pixels.
 
@@ -22,11 +26,17 @@ def resize_maps(maps: EmbeddingMaps, shape: Sequence[int]) -> EmbeddingMaps:
     """
     from skimage.transform import resize
 
-    def resample(channel: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
+    def resample(channel: NDArray[np.float32]) -> NDArray[np.float32]:
         out: NDArray[np.float32] = resize(channel, shape, order=1, anti_aliasing=False, mode="edge")
-        return (out * np.float32(factor)).astype(np.float32, copy=False)
+        return out.astype(np.float32, copy=False)
 
-    factors = [new / old for new, old in zip(shape, maps.seed_map.shape, strict=True)]
-    offsets = np.stack([resample(channel, factor) for channel, factor in zip(maps.offsets, factors, strict=True)])
-    margins = np.stack([resample(channel, factor) for channel, factor in zip(maps.margins, factors, strict=True)])
-    return EmbeddingMaps(offsets, margins, resample(maps.seed_map, 1.0))
+    # What background points to means nothing. Without these weights it would move the pixels at an outline out of
+    # their object, and outlines would come out frayed.
+    weights = np.maximum(maps.seed_map, LEAST_WEIGHT)
+    total = resample(weights)
+    factors = [np.float32(new / old) for new, old in zip(shape, maps.seed_map.shape, strict=True)]
+
+    def weighed(channels: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.stack([resample(c * weights) / total * factor for c, factor in zip(channels, factors, strict=True)])
+
+    return EmbeddingMaps(weighed(maps.offsets), weighed(maps.margins), resample(maps.seed_map))
