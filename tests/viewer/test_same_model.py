@@ -14,6 +14,7 @@ import embedseg_napari as es
 from embedseg_napari.cli import main
 from embedseg_napari.core.data.images import write_image, write_labels
 from embedseg_napari.core.model.model_file import read_model_file
+from embedseg_napari.core.training.threads import ThreadTuner
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,6 +40,21 @@ def dataset(tmp_path: Path, blobs) -> Path:
         write_image(tmp_path / "set" / "images" / f"{number}.tif", image, "YX")
         write_labels(tmp_path / "set" / "masks" / f"{number}.tif", labels, "YX")
     return tmp_path / "set"
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch):
+    """The same number of threads for all three: PyTorch keeps it per thread, and earlier tests leave others behind."""
+    before = torch.get_num_threads()
+
+    class OneThread(ThreadTuner):
+        def __init__(self, *args, **options) -> None:
+            torch.set_num_threads(1)
+            super().__init__(*args, **options)
+
+    monkeypatch.setattr("embedseg_napari.core.training.run.ThreadTuner", OneThread)
+    yield
+    torch.set_num_threads(before)
 
 
 def in_the_viewer(open_panel, qtbot, dataset: Path) -> Path:
