@@ -27,8 +27,8 @@ CLASSES = 3
 PIECES_OF_A_CLASS = 5
 """So many large pieces for each number mean that the numbers are classes."""
 UNRELATED = 0.03
-"""Correlation of neighbouring pixels below which an image holds noise only. Of 640 real images the lowest, a faint noisy
-volume, had 0.46; a volume whose 16-bit values had been wrapped into 8 bits had 0.001."""
+"""Correlation of neighbouring pixels below which an image holds noise only. Of 640 real images the lowest, a faint and
+noisy volume, had 0.46; a volume whose 16-bit values had been wrapped into 8 bits had 0.001."""
 ENOUGH_TO_TELL = 4096
 """Pixels from which on a correlation that low is no chance."""
 SAMPLE = 1 << 22
