@@ -70,6 +70,13 @@ def test_guessed_axes_are_told(equivariant, caplog: pytest.LogCaptureFixture) ->
     assert not any(isinstance(event, Message) for event in events)
 
 
+def test_every_setting_of_clustering_can_be_given(blobs, pass_through, perfect_raw) -> None:
+    given = {"seed_threshold": 0.8, "foreground_threshold": 0.4, "faint_seeds": 0.1, "margin_scale": 0.7}
+    given["min_object_size"] = 7
+    settings = pass_through(2).predict(perfect_raw(blobs(2)[1]), **given).settings
+    assert {name: getattr(settings, name) for name in given} == given
+
+
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_frames_are_segmented_by_themselves(blobs, pass_through, perfect_raw, ndim: int) -> None:
     _, labels = blobs(ndim)

@@ -131,6 +131,7 @@ class Model:
         seed_threshold: float | None = None,
         foreground_threshold: float | None = None,
         faint_seeds: float | None = None,
+        margin_scale: float | None = None,
         min_object_size: int | None = None,
         scale: float | None = None,
         precision: str | None = None,
@@ -156,6 +157,8 @@ class Model:
             Pixels with a seediness above this are foreground.
         faint_seeds : float, optional
             How far below the seed threshold large objects that overlap no other may start.
+        margin_scale : float, optional
+            Factor of the margins: above 1 objects collect pixels from farther away.
         min_object_size : int, optional
             Objects need more pixels than this.
         scale : float, optional
@@ -188,6 +191,7 @@ class Model:
             seed_threshold=seed_threshold,
             foreground_threshold=foreground_threshold,
             faint_seeds=faint_seeds,
+            margin_scale=margin_scale,
             min_object_size=min_object_size,
             scale=scale,
             precision=precision,
