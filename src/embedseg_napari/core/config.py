@@ -62,6 +62,13 @@ class AugmentationConfig(Settings):
     shift: float = Field(
         0.25, ge=0, le=0.5, description="Move the crop off its object by up to this fraction of its size."
     )
+    paste: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Part of the crops that get objects of another crop, both turned by any angle; leave empty for "
+        "half of them where masks are planes, as objects lie on top of each other there, and none elsewhere.",
+    )
     gain: float = Field(0.3, ge=0, le=0.9, description="Multiply intensities by a factor drawn from 1-g to 1+g.")
     offset: float = Field(0.1, ge=0, le=0.9, description="Add a constant drawn from -o to o (in normalised units).")
     gamma: float = Field(0.3, ge=0, le=0.9, description="Raise intensities to a power drawn from 1/(1+g) to 1+g.")
@@ -381,7 +388,15 @@ PRESETS: dict[str, dict[str, Any]] = {
         "grid_samples": 1024,
         "margin_scale": 1.0,
         "faint_seeds": 0.0,
-        "augmentation": {"scale": 0.0, "shift": 0.0, "gain": 0.0, "offset": 0.0, "gamma": 0.0, "noise": 0.0},
+        "augmentation": {
+            "scale": 0.0,
+            "shift": 0.0,
+            "gain": 0.0,
+            "offset": 0.0,
+            "gamma": 0.0,
+            "noise": 0.0,
+            "paste": 0.0,
+        },
     },
 }
 """What each preset sets differently from the defaults above."""

@@ -15,7 +15,7 @@ from embedseg_napari.core.data.pairs import Example, from_arrays
 from embedseg_napari.core.errors import DataError
 
 CPU = torch.device("cpu")
-NONE = {"flips": False, "scale": 0, "shift": 0, "gain": 0, "offset": 0, "gamma": 0, "noise": 0}
+NONE = {"flips": False, "scale": 0, "shift": 0, "paste": 0, "gain": 0, "offset": 0, "gamma": 0, "noise": 0}
 PLAIN = AugmentationConfig(**NONE)
 FLIPS = AugmentationConfig(**{**NONE, "flips": True})
 

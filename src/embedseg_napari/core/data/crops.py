@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from embedseg_napari.core.data.augmentation import change_intensities, random_matrix
 from embedseg_napari.core.data.centers import object_table
 from embedseg_napari.core.data.crop_sources import load_source
+from embedseg_napari.core.data.pasting import Crop, paste_objects
 from embedseg_napari.core.data.statistics import object_sizes
 from embedseg_napari.core.errors import DataError
 
@@ -20,13 +21,15 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from embedseg_napari.core.config import ObjectSizes, TrainingConfig
+    from embedseg_napari.core.config import AugmentationConfig, ObjectSizes, TrainingConfig
     from embedseg_napari.core.data.centers import ObjectTable
     from embedseg_napari.core.data.crop_sources import Source
     from embedseg_napari.core.data.pairs import Example
 
 BACKGROUND_SHARE = 0.1
 """Part of the crops that show background far from any object, where such is known."""
+PASTED_CROPS = 0.5
+"""Part of the crops with pasted objects where the setting is left empty and masks are planes."""
 TRIES = 20
 """Crops without a known pixel after which one is taken at a known pixel as it is."""
 
@@ -137,30 +140,37 @@ class CropSampler:
 
     def draw(self, n: int, rng: np.random.Generator) -> Batch:
         """Cut `n` crops, each with at least one pixel of known class; all randomness comes from `rng`."""
-        images, instances, ignores, centers = [], [], [], []
-        for _ in range(n):
-            image, ids, ignore, center = self._draw_one(rng)
-            images.append(image)
-            instances.append(ids)
-            ignores.append(ignore)
-            centers.append(center)
-        batch = change_intensities(torch.stack(images), self.config.augmentation, rng)
+        crops = [self._draw_one(rng) for _ in range(n)]
+        batch = change_intensities(torch.stack([crop.image for crop in crops]), self.config.augmentation, rng)
+        instances = [crop.instances for crop in crops]
         if self.is_planes:
             most = max(len(planes) for planes in instances)
             instances = [F.pad(p, [0, 0] * (p.ndim - 1) + [0, most - len(p)]) for p in instances]
-        ignore = torch.stack(ignores)
+        ignore = torch.stack([crop.ignore for crop in crops])
+        centers = [crop.centers for crop in crops]
         return Batch(batch, torch.stack(instances), centers, ignore if bool(ignore.any()) else None)
 
-    def _draw_one(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, np.ndarray]:
+    def _draw_one(self, rng: np.random.Generator) -> Crop:
+        augmentation = self.config.augmentation
+        share = augmentation.paste
+        if share is None:
+            share = PASTED_CROPS if self.is_planes else 0.0
+        # Without pasting no number is drawn for it: results of older seeds stay as they are.
+        if share == 0 or rng.random() >= share:
+            return self._draw_plain(augmentation, rng)
+        turned = augmentation.model_copy(update={"rotation": True})
+        return paste_objects(self._draw_plain(turned, rng), self._draw_plain(turned, rng), rng)
+
+    def _draw_plain(self, augmentation: AugmentationConfig, rng: np.random.Generator) -> Crop:
         ndim = len(self.crop_size)
         for _ in range(TRIES):
             is_empty = self._empty_share > 0 and rng.random() < self._empty_share
             shares = self._empty_shares if is_empty else self._image_shares
             source = self._sources[int(rng.choice(len(self._sources), p=shares))]
-            matrix = random_matrix(self.config.augmentation, ndim, rng)
+            matrix = random_matrix(augmentation, ndim, rng)
             at = source.background_at(rng) if is_empty else self._near_object(source, rng)
             crop = self._cut(source, matrix, self._inside(source, matrix, at))
-            if source.ignore is None or len(source.places) == 0 or not bool(crop[2].all()):
+            if source.ignore is None or len(source.places) == 0 or not bool(crop.ignore.all()):
                 return crop
         # Unturned and unscaled, the pixels of a crop are those of the image: the known one cannot be missed.
         matrix = np.eye(ndim)
@@ -194,7 +204,7 @@ class CropSampler:
         middle: np.ndarray = (table.lower[row] + table.upper[row] - 1) / 2.0
         return middle
 
-    def _cut(self, source: Source, matrix: np.ndarray, origin: np.ndarray) -> tuple[Tensor, Tensor, Tensor, np.ndarray]:
+    def _cut(self, source: Source, matrix: np.ndarray, origin: np.ndarray) -> Crop:
         shape = source.image.shape[1:]
         middle = (np.array(self.crop_size) - 1) / 2.0
         grid, outside = _sampling_grid(matrix, origin, self.crop_size, shape, self.device)
@@ -221,10 +231,10 @@ class CropSampler:
         if self.config.center_of == "fragment":
             cropped = labels.cpu().numpy()
             table = object_table(cropped, self.config.center, source.spacing, planes=self.is_planes)
-            return image, labels, ignore, table.centers
+            return Crop(image, labels, ignore, table.centers)
         rows = np.searchsorted(source.objects.ids, ids)
         centers = (source.objects.centers[rows] - origin) @ np.linalg.inv(matrix).T + middle
-        return image, labels, ignore, centers
+        return Crop(image, labels, ignore, centers)
 
 
 def _sampling_grid(
