@@ -42,6 +42,8 @@ def test_images_held_out_are_counted(blobs):
     examples = from_arrays([blobs(2)] * 10, names=[f"image {i}" for i in range(10)])
     found = inspect_plan(examples, None, TrainingConfig(validation_fraction=0.2), None, "cpu")
     assert dict(found.rows)["Images"].startswith("8 to train on, 2 held out")
+    # Without a plan nothing is said about what the trainer will hold out.
+    assert dict(inspect_data(examples, None).rows)["Images"] == "10"
     found = inspect_data(examples[:8], examples[8:9])
     assert dict(found.rows)["Images"].startswith("8 to train on, 1 held out")
 

@@ -289,6 +289,7 @@ def test_a_folder_can_be_trained_on(panel, qtbot, blobs, tmp_path):
     qtbot.waitUntil(is_ready(panel), timeout=20000)
     assert panel.request().folder == tmp_path / "set"
     assert panel.output.name.text() == "set"
+    qtbot.waitUntil(lambda: "Crops" in panel.check.text.text(), timeout=20000)
 
 
 def test_minutes_and_epochs_exclude_each_other(panel):

@@ -131,7 +131,8 @@ def _data_rows(
     sizes = statistics.sizes
     widest = max(sizes.maximum)
     rows = [
-        ("Images", images_sentence(len(training), len(validation or ()))),
+        # What the trainer will hold out is said with the plan.
+        ("Images", f"{len(training)}" if validation is None else images_sentence(len(training), len(validation))),
         ("Kind", kind),
         (
             "Objects",

@@ -101,7 +101,8 @@ class TrainWidget(TrainingPanel):
         inner.addWidget(self.folder_row)
         self.folder_row.hide()
         self.source.buttonToggled.connect(self._on_source)
-        self.folder.editingFinished.connect(self._on_data)
+        # A folder is chosen by hand: the device is worth looking at.
+        self.folder.editingFinished.connect(self._on_settings)
         self.browse.clicked.connect(lambda _: self._browse())
         self.boxes = [data]
         layout.addWidget(data)
@@ -119,7 +120,7 @@ class TrainWidget(TrainingPanel):
         text = QFileDialog.getExistingDirectory(self, "Data-set folder", self.folder.text())
         if text:
             self.folder.setText(text)
-            self._on_data()
+            self._on_settings()
 
     def _on_source(self, *_: object) -> None:
         self.pairs.setVisible(self.from_layers.isChecked())
