@@ -388,15 +388,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "grid_samples": 1024,
         "margin_scale": 1.0,
         "faint_seeds": 0.0,
-        "augmentation": {
-            "scale": 0.0,
-            "shift": 0.0,
-            "gain": 0.0,
-            "offset": 0.0,
-            "gamma": 0.0,
-            "noise": 0.0,
-            "paste": 0.0,
-        },
+        "augmentation": dict.fromkeys(("scale", "shift", "paste", "gain", "offset", "gamma", "noise"), 0.0),
     },
 }
 """What each preset sets differently from the defaults above."""

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from embedseg_napari.core.data.augmentation import change_intensities, random_matrix
 from embedseg_napari.core.data.centers import object_table
 from embedseg_napari.core.data.crop_sources import load_source
-from embedseg_napari.core.data.pasting import Crop, paste_objects
+from embedseg_napari.core.data.pasting import Crop, paste_objects, present_ids
 from embedseg_napari.core.data.statistics import object_sizes
 from embedseg_napari.core.errors import DataError
 
@@ -226,8 +226,7 @@ class CropSampler:
             ids, labels = kept.cpu().numpy() + 1, cut[kept]
         else:
             labels = cut[0]
-            ids = np.flatnonzero(np.bincount(labels.cpu().numpy().ravel()))
-            ids = ids[ids > 0]
+            ids = present_ids(labels)
         if self.config.center_of == "fragment":
             cropped = labels.cpu().numpy()
             table = object_table(cropped, self.config.center, source.spacing, planes=self.is_planes)

@@ -67,18 +67,19 @@ def paste_objects(onto: Crop, other: Crop, rng: np.random.Generator) -> Crop:
     else:
         instances = torch.where(covered, new.amax(0), onto.instances)
         # Several together may hide an object wholly.
-        kept = onto.centers[np.isin(_ids(onto.instances), _ids(instances))]
+        kept = onto.centers[np.isin(present_ids(onto.instances), present_ids(instances))]
     return Crop(image, instances, onto.ignore & ~covered, np.concatenate([kept, centers]))
 
 
-def _ids(labels: Tensor) -> np.ndarray:
+def present_ids(labels: Tensor) -> np.ndarray:
+    """The ids that labels hold, ascending, without the background's 0."""
     ids = np.flatnonzero(np.bincount(labels.cpu().numpy().ravel()))
     return ids[ids > 0]
 
 
 def _as_planes(labels: Tensor) -> Tensor:
     """(K, (Z,) Y, X) bool, planes in ascending id."""
-    ids = torch.from_numpy(_ids(labels)).to(labels)
+    ids = torch.from_numpy(present_ids(labels)).to(labels)
     return labels[None] == ids.reshape(-1, *[1] * labels.ndim)
 
 
