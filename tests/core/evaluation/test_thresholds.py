@@ -9,6 +9,7 @@ from embedseg_napari.core.errors import Stopped
 from embedseg_napari.core.evaluation.thresholds import (
     LEAST_REACHED,
     PairTried,
+    is_sure_gain,
     reached_seed_threshold,
     search_thresholds,
     tune_thresholds,
@@ -67,9 +68,20 @@ def test_an_unsure_gain_is_not_taken_where_certainty_is_asked() -> None:
     good, faint = faint_and_bright(2, 0.95, 0.0), faint_and_bright(2, 0.75, 0.0)
     mixed = [good, good, good, faint]
     assert tune_thresholds(mixed).seed_threshold < 0.9
-    assert tune_thresholds(mixed, standard_errors=2.0).seed_threshold == 0.9
-    assert tune_thresholds([faint] * 4, standard_errors=2.0).seed_threshold < 0.9
-    assert tune_thresholds([faint], standard_errors=2.0).seed_threshold == 0.9
+    assert tune_thresholds(mixed, confidence=0.95).seed_threshold == 0.9
+    assert tune_thresholds([faint] * 4, confidence=0.95).seed_threshold < 0.9
+    assert tune_thresholds([faint], confidence=0.95).seed_threshold == 0.9
+
+
+def test_a_gain_of_few_images_needs_to_be_clearer() -> None:
+    # A mean of 2.4 standard errors: sure with 40 images, not with 4, where Student's t asks for 3.18.
+    for n, is_sure in ((4, False), (40, True)):
+        gains = np.resize([-1.0, 1.0], n).astype(float)
+        gains += 2.4 * gains.std(ddof=1) / np.sqrt(n)
+        assert is_sure_gain(gains, 0.95) is is_sure
+        assert is_sure_gain(gains, 0.0)
+    assert not is_sure_gain(np.array([1.0]), 0.95)
+    assert is_sure_gain(np.array([0.1, 0.1]), 0.95)
 
 
 def test_the_search_tells_each_pair_and_can_be_stopped() -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage
+from scipy import ndimage, special
 
 from embedseg_napari.core.errors import Stopped
 from embedseg_napari.core.evaluation.matching import match
@@ -15,6 +15,8 @@ from embedseg_napari.core.runs import drain, never
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
+
+    from numpy.typing import NDArray
 
     from embedseg_napari.core.inference.clustering import SeedKind
     from embedseg_napari.core.maps import EmbeddingMaps
@@ -59,7 +61,7 @@ def tune_thresholds(
     seed_thresholds: Sequence[float] = SEED_THRESHOLDS,
     foreground_thresholds: Sequence[float] = FOREGROUND_THRESHOLDS,
     start: tuple[float, float] = (0.9, 0.5),
-    standard_errors: float = 0.0,
+    confidence: float = 0.0,
     ignore: Sequence[np.ndarray | None] | None = None,
 ) -> TunedThresholds:
     """Try pairs of thresholds on maps whose truth is known, to the end; see :func:`search_thresholds`."""
@@ -70,7 +72,7 @@ def tune_thresholds(
         seed_thresholds=seed_thresholds,
         foreground_thresholds=foreground_thresholds,
         start=start,
-        standard_errors=standard_errors,
+        confidence=confidence,
         ignore=ignore,
     )
     return drain(search)
@@ -86,7 +88,7 @@ def search_thresholds(
     seed_thresholds: Sequence[float] = SEED_THRESHOLDS,
     foreground_thresholds: Sequence[float] = FOREGROUND_THRESHOLDS,
     start: tuple[float, float] = (0.9, 0.5),
-    standard_errors: float = 0.0,
+    confidence: float = 0.0,
     ignore: Sequence[np.ndarray | None] | None = None,
 ) -> Generator[PairTried, None, TunedThresholds]:
     """Try pairs of thresholds on maps whose truth is known; no network pass is needed.
@@ -103,10 +105,9 @@ def search_thresholds(
         Values to try.
     start : tuple of float
         Seed and foreground threshold to keep unless another pair is better.
-    standard_errors : float
-        How sure the gain must be: another pair replaces `start` only if the mean of the images' gains is more than this
-        many times its standard error. With 0 the gain on these very images decides; more where the thresholds are
-        meant for other images.
+    confidence : float
+        How sure the gain must be before another pair replaces `start`, see :func:`is_sure_gain`. With 0 the gain on
+        these very images decides; 0.95 where the thresholds are meant for other images.
     ignore : sequence of ndarray of bool or None, optional
         For each pair the pixels of unknown class, as in :func:`match`.
 
@@ -128,12 +129,32 @@ def search_thresholds(
         if should_stop():
             raise Stopped("The search for thresholds was stopped.")
     best = max(scores, key=lambda pair: scores[pair].mean())
-    gain = scores[best] - scores[start]
-    error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
-    if gain.mean() < MARGIN or (standard_errors > 0 and gain.mean() <= standard_errors * error):
+    gains = scores[best] - scores[start]
+    if gains.mean() < MARGIN or not is_sure_gain(gains, confidence):
         best = start
     table = tuple((seed, foreground, float(each.mean())) for (seed, foreground), each in scores.items())
     return TunedThresholds(*best, float(scores[best].mean()), table)
+
+
+def is_sure_gain(gains: NDArray[np.float64], confidence: float) -> bool:
+    """Whether a mean gain is more than chance, by Student's t interval of the images' gains.
+
+    With four images a mean must be 3.2 times its standard error to be sure at 0.95, with many twice; a single image
+    says nothing of others.
+
+    Parameters
+    ----------
+    gains : ndarray, shape (n,)
+        What each image gains.
+    confidence : float
+        Part of the intervals that hold the true mean, below 1; 0: every gain is taken as it is.
+    """
+    if confidence == 0:
+        return True
+    if len(gains) < 2:
+        return False
+    error = gains.std(ddof=1) / np.sqrt(len(gains))
+    return bool(gains.mean() > special.stdtrit(len(gains) - 1, (1 + confidence) / 2) * error)
 
 
 def reached_seed_threshold(

@@ -10,7 +10,7 @@ import numpy as np
 from embedseg_napari.core.data.sparse import known_instances
 from embedseg_napari.core.evaluation.held_out import held_out_ious
 from embedseg_napari.core.evaluation.matching import IOU_THRESHOLDS, match
-from embedseg_napari.core.evaluation.thresholds import reached_seed_threshold, tune_thresholds
+from embedseg_napari.core.evaluation.thresholds import is_sure_gain, reached_seed_threshold, tune_thresholds
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.inference.clustering import cluster_by, with_margins
 from embedseg_napari.core.runs import never
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 MARGIN_SCALES, LEAST_GAIN = (1.0, 1.1, 1.2, 1.35), 0.001
 """Scales of the margins that are tried, and the gain of mean AP below which nothing changes."""
+CONFIDENCE = 0.95
+"""How sure a gain on held-out images must be before other thresholds or margins are stored with the model."""
 PRECISION_TOLERANCE = 0.002
 """Loss of mean AP up to which a reduced precision is stored with the model."""
 
@@ -118,7 +120,7 @@ class Validator:
             min_object_size=settings.min_object_size,
             faint_seeds=settings.faint_seeds,
             start=(settings.seed_threshold, settings.foreground_threshold),
-            standard_errors=2.0,
+            confidence=CONFIDENCE,
             ignore=[example.ignore for example in self.examples],
         )
         return settings.model_copy(
@@ -126,15 +128,14 @@ class Validator:
         )
 
     def _with_best_margins(self, exact: Sequence[EmbeddingMaps], settings: PredictionConfig) -> PredictionConfig:
-        """Other margins, if the held-out images surely gain by them; what they gain must exceed two standard errors."""
+        """Other margins, if the held-out images surely gain by them."""
         usual, best = np.array(self.score(exact, settings).each), settings
         most = LEAST_GAIN
         for scale in MARGIN_SCALES:
             other = settings.model_copy(update={"margin_scale": scale})
-            gain = np.array(self.score(exact, other).each) - usual
-            error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
-            if gain.mean() > max(most, 2 * error):
-                best, most = other, gain.mean()
+            gains = np.array(self.score(exact, other).each) - usual
+            if gains.mean() > most and is_sure_gain(gains, CONFIDENCE):
+                best, most = other, gains.mean()
         return best
 
 
