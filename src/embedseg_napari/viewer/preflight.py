@@ -94,7 +94,7 @@ def inspect_plan(
         held_out = _held_out(config, training)
         rows[0] = ("Images", images_sentence(len(training) - held_out, held_out))
     crop = " x ".join(map(str, plan.crop_size))
-    if note := scale_note(plan):
+    if note := scale_note(plan, start_from is None):
         rows.append(("Scale", note))
     if warning := reach_warning(plan):
         warnings.append(warning)

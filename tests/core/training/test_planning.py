@@ -44,6 +44,22 @@ def test_large_objects_are_made_as_large_as_is_learned_quickly(side, scale):
         assert "resized by 0.5, which makes objects about 28 pixels wide" in planning.scale_note(plan)
 
 
+def test_thin_objects_are_told_a_size_with_finer_outlines():
+    labels = np.zeros((220, 220), np.int32)
+    for number, row in enumerate(range(10, 200, 20), 1):
+        labels[row : row + 10, 10:190] = number
+    turned = np.stack([labels, labels.T])
+    images = from_arrays([((one > 0).astype(np.float32), one) for one in turned])
+    plan = planning.plan_training(TrainingConfig(), images)
+    told = int(planning.scale_note(plan).split("a reference_extent of ")[1].split()[0])
+    finer = planning.plan_training(TrainingConfig(reference_extent=told), images)
+    assert plan.scale < finer.scale < 1
+    assert "finer" not in planning.scale_note(finer), "the advice, once taken, is not repeated"
+    assert "finer" not in planning.scale_note(plan, from_scratch=False)
+    wide = planning.plan_training(TrainingConfig(), from_arrays([squares(90)]))
+    assert "finer" not in planning.scale_note(wide)
+
+
 @pytest.mark.parametrize(("side", "scale"), [(40, 1.0), (60, 1.0), (90, 0.5)])
 def test_by_default_objects_larger_than_nuclei_are_made_smaller(side, scale):
     assert planning.plan_training(TrainingConfig(), from_arrays([squares(side)])).scale == scale

@@ -36,6 +36,8 @@ ALIKE, LARGE = 1.25, 1.4
 learns them quickly enough as they are."""
 LEAST_PIXELS = {2: 30, 3: 100}
 """Pixels that the smallest objects (2 % of them) keep at least when images are made smaller."""
+THIN, FINE = 7.0, 7.5
+"""Pixels across objects in 2D (their area over their extent) below which outlines suffer, and that keep them."""
 LEAST_SCALE, LARGEST_SCALE = 0.25, 2.0
 """Images are made no smaller, and no larger, than that."""
 
@@ -118,15 +120,27 @@ def plan_training(
     return TrainingPlan(statistics, target, precision, crop, batch, steps, weight, scale, model_config)
 
 
-def scale_note(plan: TrainingPlan) -> str:
-    """A sentence on the size at which the network sees the images; empty where they stay as they are."""
+def scale_note(plan: TrainingPlan, from_scratch: bool = True) -> str:
+    """What to know of the size at which the network sees the images; empty where they stay as they are.
+
+    `docs/results.md`, worms, shows what thin objects lose. A start model decides on the size itself.
+    """
     if plan.scale == 1:
         return ""
-    extent = plan.scale * _extent(plan.statistics.sizes)
-    return (
-        f"For the network images are resized by {plan.scale:.2g}, which makes objects about {extent:.0f} pixels wide; "
-        "labels keep the size of the image."
+    sizes = plan.statistics.sizes
+    extent = _extent(sizes)
+    note = (
+        f"For the network images are resized by {plan.scale:.2g}, which makes objects about {plan.scale * extent:.0f} "
+        "pixels wide; labels keep the size of the image."
     )
+    across = sizes.mean_size / extent
+    if from_scratch and plan.statistics.ndim == 2 and plan.scale * across < THIN:
+        finer = math.floor(min(FINE / across, 0.98 / LARGE) * extent)
+        note += (
+            f" As they are thin, a reference_extent of {finer} gives finer outlines; it takes more than half an "
+            "hour to gain by it."
+        )
+    return note
 
 
 def reach_warning(plan: TrainingPlan) -> str:

@@ -130,7 +130,7 @@ class Trainer:
             )
         if warning := reach_warning(plan):
             yield Message(warning, "warning")
-        if note := scale_note(plan):
+        if note := scale_note(plan, start is None):
             yield Message(note)
         if start is not None and start.config.normalization != self.config.normalization:
             yield Message("Intensities are normalised as for the start model, not as in the settings.")
