@@ -267,7 +267,8 @@ class TrainingConfig(Settings):
     foreground_weight: float | None = Field(
         None,
         gt=0,
-        description="Weight of foreground pixels in the seed term; empty: 10 in 2D, background / foreground in 3D.",
+        description="Weight of foreground pixels in the seed term; empty: 3 in 2D (the paper's network: 10), "
+        "background / foreground in 3D.",
     )
     grid_samples: int = Field(
         256,

@@ -23,6 +23,22 @@ def test_bfloat16_is_taken_where_the_processor_has_it(blobs, monkeypatch, has_it
         assert plan.precision == ("bfloat16" if has_it else "float32")
 
 
+@pytest.mark.parametrize("preset", ["fast", "few", "paper"])
+def test_the_seed_term_is_balanced_by_network_and_dimension(blobs, preset):
+    plane, volume = from_arrays([blobs(2)]), from_arrays([blobs(3)])
+    config = TrainingConfig.preset(preset)
+    first = planning.plan_training(config, plane)
+    assert first.foreground_weight == (10 if preset == "paper" else 3)
+    # A start model brings its network.
+    other = first.model_config.model_copy(update={"architecture": "branched-erfnet"})
+    assert planning.plan_training(config, plane, other).foreground_weight == 10
+    labels = volume[0].instances
+    balance = (labels == 0).sum() / (labels != 0).sum()
+    assert planning.plan_training(config, volume).foreground_weight == pytest.approx(balance)
+    chosen = TrainingConfig.preset(preset, foreground_weight=5)
+    assert planning.plan_training(chosen, volume).foreground_weight == 5
+
+
 def squares(side, n=4):
     """An image of `n` bright squares, and their labels."""
     labels = np.zeros((4 * side, 4 * side), np.int32)

@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 
     import torch
 
-    from embedseg_napari.core.config import ObjectSizes, Precision, TrainingConfig
+    from embedseg_napari.core.config import Architecture, ObjectSizes, Precision, TrainingConfig
     from embedseg_napari.core.data.pairs import Example
     from embedseg_napari.core.data.statistics import DatasetStatistics
     from embedseg_napari.core.training.checkpoint import TrainingState
 
 PIXELS_PER_STEP = {2: 65536, 3: 409600}
 """Pixels in an automatic batch: enough to keep two cores busy, few enough for many steps in a short training."""
+FOREGROUND_WEIGHT: dict[Architecture, float] = {"branched-erfnet": 10.0, "unet": 3.0}
+"""Of foreground in the seed term in 2D: the paper's, and what gave sharper outlines (`docs/performance.md`)."""
 LEAST_CROP = {2: 128, 3: 80}
 """Side in Y and X that shows an object together with its neighbours."""
 NETWORK_REACH = 300
@@ -112,7 +114,11 @@ def plan_training(
     pixels = config.batch_pixels or PIXELS_PER_STEP[statistics.ndim]
     batch = config.batch_size or max(1, round(pixels / math.prod(crop)))
     steps = config.steps_per_epoch or max(1, math.ceil(statistics.n_objects / (batch * config.virtual_batches)))
-    weight = config.foreground_weight or (10.0 if statistics.ndim == 2 else statistics.background_over_foreground)
+    weight = config.foreground_weight or (
+        FOREGROUND_WEIGHT[_architecture(config, start_from)]
+        if statistics.ndim == 2
+        else statistics.background_over_foreground
+    )
     precision = config.precision
     if precision == "auto":
         precision = "bfloat16" if supports_bfloat16(target) else "float32"
@@ -153,6 +159,10 @@ def reach_warning(plan: TrainingPlan) -> str:
         f"Objects are up to {widest:.0f} pixels wide{seen}, more than the network can see at once (about "
         f"{NETWORK_REACH}); make images smaller with a lower reference_extent if such objects come out in pieces."
     )
+
+
+def _architecture(config: TrainingConfig, start: ModelConfig | None) -> Architecture:
+    return config.architecture if start is None else start.architecture
 
 
 def _scale(config: TrainingConfig, statistics: DatasetStatistics, start: ModelConfig | None) -> float:
@@ -220,7 +230,7 @@ def _model_config(
         # Weights mean nothing on another grid or after another normalisation.
         grid, normalization = start.grid_spacing, start.normalization
     return ModelConfig(
-        architecture=config.architecture if start is None else start.architecture,
+        architecture=_architecture(config, start),
         ndim=2 if ndim == 2 else 3,
         n_channels=statistics.n_channels,
         grid_spacing=grid,
