@@ -56,7 +56,7 @@ COMMANDS: dict[str, tuple[str, str | None, list[list[str]]]] = {
         None,
         [["embedseg_napari", "demo"]],
     ),
-    "test": ("run the tests", "test", [["pytest"]]),
+    "test": ("run the tests", "test", [["pytest", "--numprocesses=auto", "--maxprocesses=4", "--dist=worksteal"]]),
     "system": ("install the system packages that napari's tests need, as root, and nothing else", None, []),
     "lint": ("check style and formatting", "lint", [["ruff", "check"], ["ruff", "format", "--check"]]),
     "types": ("check types", "lint", [["mypy"]]),
@@ -67,6 +67,8 @@ COMMANDS: dict[str, tuple[str, str | None, list[list[str]]]] = {
     ),
 }
 """Per command: help, dependency group, and the modules to run one after the other."""
+ONE_THREAD_EACH = ("test",)
+"""Commands that start a process per core, each of which would take as many threads again."""
 
 
 def say(text: str) -> None:
@@ -89,6 +91,8 @@ def main() -> int:
         return 0
     python = Path(sys.executable) if options.here else make_environment()
     install(python, group)
+    if options.command in ONE_THREAD_EACH:
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
     status = 0
     for module in modules:
         status = run([str(python), "-m", *module, *options.arguments]) or status
