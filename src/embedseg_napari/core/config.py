@@ -232,6 +232,12 @@ class TrainingConfig(Settings):
         "adamw", description="Optimiser; adam adds weight decay to the gradient."
     )
     learning_rate: float = Field(2e-3, gt=0, le=1, description="Largest learning rate.")
+    start_rate: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Part of the learning rate that a training from a model takes; empty: all of it in 2D, 0.3 in 3D.",
+    )
     weight_decay: float = Field(1e-4, ge=0, le=1, description="Weight decay.")
     schedule: Literal["polynomial", "cosine", "constant"] = Field(
         "cosine",
@@ -379,6 +385,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "batch_size": 16,
         "optimizer": "adam",
         "learning_rate": 5e-4,
+        "start_rate": 1.0,
         "schedule": "polynomial",
         "warmup": 0.0,
         "average_decay": 0.0,

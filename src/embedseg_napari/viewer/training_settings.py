@@ -39,8 +39,8 @@ GROUPS = {
         "virtual_batches", "low_memory",
     ),
     "Network and optimiser": (
-        "architecture", "optimizer", "learning_rate", "weight_decay", "schedule", "warmup", "average_decay", "dropout",
-        "precision",
+        "architecture", "optimizer", "learning_rate", "start_rate", "weight_decay", "schedule", "warmup",
+        "average_decay", "dropout", "precision",
     ),
     "Objects and loss": (
         "center", "center_of", "initial_margin", "grid_samples", "weight_instance", "weight_variance", "weight_seed",

@@ -39,6 +39,18 @@ def test_the_seed_term_is_balanced_by_network_and_dimension(blobs, preset):
     assert planning.plan_training(chosen, volume).foreground_weight == 5
 
 
+def test_volumes_go_on_gently_from_a_model(blobs):
+    for ndim, rate in ((2, 1.0), (3, 0.3)):
+        images = from_arrays([blobs(ndim)])
+        scratch = planning.plan_training(TrainingConfig(), images)
+        assert scratch.rate == 1
+        assert planning.plan_training(TrainingConfig(), images, scratch.model_config).rate == rate
+        chosen = TrainingConfig(start_rate=0.5)
+        assert planning.plan_training(chosen, images, scratch.model_config).rate == 0.5
+        assert planning.plan_training(chosen, images).rate == 1
+        assert planning.plan_training(TrainingConfig.preset("paper"), images, scratch.model_config).rate == 1
+
+
 def squares(side, n=4):
     """An image of `n` bright squares, and their labels."""
     labels = np.zeros((4 * side, 4 * side), np.int32)

@@ -28,3 +28,11 @@ def test_the_others_fall(name):
     assert found == sorted(found, reverse=True)
     assert found[0] == 0.01
     assert found[-1] < 0.002
+
+
+def test_a_part_of_the_rate_is_a_part_of_all_rates():
+    config = TrainingConfig(epochs=10, minutes=None)
+    whole, part = Schedule(config, 10, Clock()), Schedule(config, 10, Clock(), 0.3)
+    for step in range(0, 100, 7):
+        progress = whole.progress(step)
+        assert part.learning_rate(step, progress) == pytest.approx(0.3 * whole.learning_rate(step, progress))

@@ -89,6 +89,20 @@ def test_interrupted_and_resumed_is_uninterrupted_bit_for_bit(blobs, tmp_path, n
     assert [r.ap_mean for r in whole.history] == [r.ap_mean for r in resumed.history]
 
 
+def test_resuming_keeps_the_gentle_rate_of_a_start_model(blobs, tmp_path):
+    pairs = data(blobs, 3)
+    model = drain(Trainer(settings(3, epochs=1, steps_per_epoch=1), pairs[:1]).run()).model
+    config = settings(3, epochs=3, steps_per_epoch=2)
+    whole = drain(Trainer(config, pairs[:1], start_from=model).run())
+    counts = iter(range(9))
+    stopped = drain(Trainer(config, pairs[:1], start_from=model, run_folder=tmp_path).run(lambda: next(counts) > 2))
+    assert stopped.stopped
+    # The checkpoint holds the weights; the start model may be gone.
+    resumed = drain(Trainer(config, pairs[:1], run_folder=tmp_path, resume=True).run())
+    assert [r.learning_rate for r in resumed.history] == [r.learning_rate for r in whole.history]
+    assert same(weights(whole), weights(resumed))
+
+
 def test_the_same_seed_gives_the_same_model_and_leaves_torchs_generator_alone(blobs):
     pairs = data(blobs)
     torch.manual_seed(5)

@@ -46,6 +46,7 @@ class TrainingState:
     """Name and shape of the validation images alone."""
     batch_size: int | None = None
     foreground_weight: float | None = None
+    rate: float | None = None
     scale: float | None = None
     """What followed from the labels when training began, and stays although labels are added."""
 

@@ -29,6 +29,9 @@ PIXELS_PER_STEP = {2: 65536, 3: 409600}
 """Pixels in an automatic batch: enough to keep two cores busy, few enough for many steps in a short training."""
 FOREGROUND_WEIGHT: dict[Architecture, float] = {"branched-erfnet": 10.0, "unet": 3.0}
 """Of foreground in the seed term in 2D: the paper's, and what gave sharper outlines (`docs/performance.md`)."""
+START_RATE = {2: 1.0, 3: 0.3}
+"""Part of the learning rate that a training from a model takes: with all of it, short ones made a model of volumes
+worse, and one of images learned those of another kind sooner (`docs/performance.md`)."""
 LEAST_CROP = {2: 128, 3: 80}
 """Side in Y and X that shows an object together with its neighbours."""
 NETWORK_REACH = 300
@@ -56,6 +59,8 @@ class TrainingPlan:
     batch_size: int
     steps_per_epoch: int
     foreground_weight: float
+    rate: float
+    """Part of the learning rate that is taken."""
     scale: float
     """Factor by which images are resized for the network."""
     model_config: ModelConfig
@@ -68,6 +73,7 @@ class TrainingPlan:
             "steps_per_epoch": self.steps_per_epoch,
             "batch_size": self.batch_size,
             "foreground_weight": self.foreground_weight,
+            "rate": self.rate,
             "scale": self.scale,
         }
 
@@ -119,11 +125,12 @@ def plan_training(
         if statistics.ndim == 2
         else statistics.background_over_foreground
     )
+    rate = 1.0 if start_from is None else config.start_rate or START_RATE[statistics.ndim]
     precision = config.precision
     if precision == "auto":
         precision = "bfloat16" if supports_bfloat16(target) else "float32"
     model_config = _model_config(config, statistics, training, scale, start_from)
-    return TrainingPlan(statistics, target, precision, crop, batch, steps, weight, scale, model_config)
+    return TrainingPlan(statistics, target, precision, crop, batch, steps, weight, rate, scale, model_config)
 
 
 def scale_note(plan: TrainingPlan, from_scratch: bool = True) -> str:

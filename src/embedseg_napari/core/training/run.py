@@ -98,7 +98,7 @@ class TrainingRun:
         self.state = TrainingState(
             settings=config.model_dump(mode="json"), **annotations.names_and_shapes(), **plan.lasting()
         )
-        self.schedule = Schedule(config, plan.steps_per_epoch, self.clock)
+        self.schedule = Schedule(config, plan.steps_per_epoch, self.clock, plan.rate)
         self.validator = annotations.validator()
         self.best: dict[str, torch.Tensor] | None = None
         self.last_save = time.monotonic()
@@ -371,7 +371,8 @@ class TrainingRun:
         kept = {"settings", "data", "validation"}
         self.state = dataclasses.replace(state, **{name: getattr(self.state, name) for name in kept})
         self.plan = self.gradients.plan = self.plan.going_on(state)
-        self.schedule.steps_per_epoch, self.model_config = self.plan.steps_per_epoch, self.plan.model_config
+        self.schedule.steps_per_epoch, self.schedule.rate = self.plan.steps_per_epoch, self.plan.rate
+        self.model_config = self.plan.model_config
         if (self.sampler.crop_size, self.sampler.scale) != (self.plan.crop_size, self.plan.scale):
             self.sampler = self.gradients.sampler = self._make_sampler()
         self.clock.before = state.seconds

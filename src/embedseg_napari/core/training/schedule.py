@@ -38,6 +38,8 @@ class Schedule:
     config: TrainingConfig
     steps_per_epoch: int
     clock: Clock
+    rate: float = 1.0
+    """Part of the configured learning rate that is taken."""
     reserve: float = 2.0
     """Seconds of a time budget kept for the last validation and for saving."""
 
@@ -55,7 +57,7 @@ class Schedule:
         The polynomial is the paper's, (1 - epoch / epochs) ** 0.9, constant within an epoch; the cosine falls with
         every step; the constant stays once it has risen.
         """
-        base: float = self.config.learning_rate
+        base = self.config.learning_rate * self.rate
         if self.config.schedule == "polynomial":
             if self.config.epochs is not None:
                 progress = (step // self.steps_per_epoch) / self.config.epochs
