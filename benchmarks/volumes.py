@@ -1,6 +1,6 @@
 """Make the training set of `nuclei-3d`: real volumes of plant nuclei, and generated ones of many shapes beside them.
 
-    python benchmarks/volumes.py gonuclear/train nuclei-3d-set --generated 24
+    python benchmarks/volumes.py gonuclear/train nuclei-3d-set --generated 48 --repeat 5
 
 Generated nuclei are 12 to 26 pixels wide and 0.5 to 1.2 times as deep in planes, sparse to dense, dim to bright: three
 real volumes alone would teach one kind of tissue.
@@ -21,16 +21,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("real", type=Path, help="folder with images/ and masks/")
     parser.add_argument("output", type=Path)
-    parser.add_argument("--generated", type=int, default=24)
+    parser.add_argument("--generated", type=int, default=48)
+    parser.add_argument(
+        "--repeat", type=int, default=5, help="copies of each real volume, so that it counts as many times"
+    )
     given = parser.parse_args()
 
     from embedseg_napari.core.data.images import list_images, write_image, write_labels
-    from embedseg_napari.core.data.synthetic import nuclei
+    from embedseg_napari.core.data.synthetic import Look, nuclei
 
     for part in ("images", "masks"):
         (given.output / part).mkdir(parents=True, exist_ok=True)
         for path in list_images(given.real / part):
-            shutil.copy(path, given.output / part / path.name)
+            for copy in range(given.repeat):
+                shutil.copy(path, given.output / part / f"{path.stem}-{copy}{path.suffix}")
     for number in range(given.generated):
         rng = np.random.default_rng(number)
         depth = float(rng.uniform(0.5, 1.2))
@@ -39,8 +43,16 @@ def main() -> None:
             diameter=float(rng.uniform(12, 26)),
             coverage=float(rng.uniform(0.05, 0.3)),
             spacing=(1 / depth, 1.0, 1.0),
-            photons=float(rng.uniform(15, 120)),
+            photons=float(np.exp(rng.uniform(np.log(2), np.log(120)))),
             debris=float(rng.uniform(0, 0.4)),
+            look=Look(
+                gain=20.0,
+                elongation=float(rng.uniform(0.1, 0.3)),
+                background=float(rng.uniform(0.04, 0.3)),
+                contrast=float(rng.uniform(0.2, 0.7)),
+                depth_blur=float(rng.uniform(2, 5)),
+                outline=float(rng.uniform(0.25, 0.45)),
+            ),
             seed=number,
         )
         # Without the pixel size: the training gives one to all.

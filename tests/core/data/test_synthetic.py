@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
-from embedseg_napari.core.data.synthetic import nuclei
+from embedseg_napari.core.data.synthetic import Look, nuclei
 from embedseg_napari.core.errors import SettingsError
 from embedseg_napari.core.evaluation.matching import match
 
@@ -77,6 +77,47 @@ def test_nuclei_are_round_in_physical_space():
     assert z * 2.0 == pytest.approx(y * 0.5, rel=0.35)
     assert y == pytest.approx(x, rel=0.25)
     assert sample.spacing == (2.0, 0.5, 0.5)
+
+
+VOLUME = {"shape": (32, 96, 96), "diameter": 16, "coverage": 0.05, "spacing": (1, 1, 1), "debris": 0, "seed": 7}
+
+
+def test_outlines_follow_the_blurred_light_farther_along_z():
+    surface = nuclei(**VOLUME, look=Look(depth_blur=4)).labels
+    seen = nuclei(**VOLUME, look=Look(depth_blur=4, outline=0.3)).labels
+    assert np.array_equal(np.unique(surface), np.unique(seen))
+    grown = []
+    for value, box in enumerate(ndimage.find_objects(surface), start=1):
+        assert (seen[box] == value).sum() >= 0.9 * (surface[box] == value).sum()
+        after = ndimage.find_objects(seen)[value - 1]
+        if all(part.start > 0 and part.stop < side for part, side in zip(after, seen.shape, strict=True)):
+            grown.append([(b.stop - b.start) - (a.stop - a.start) for a, b in zip(box, after, strict=True)])
+    z, y, x = np.mean(grown, axis=0)
+    assert z > max(y, x) >= 0
+    assert np.array_equal(nuclei((16, 40, 40), coverage=0, look=Look(outline=0.3)).labels, np.zeros((16, 40, 40)))
+
+
+def test_looks_differ_as_asked():
+    plain = nuclei(**VOLUME)
+    dark = nuclei(**VOLUME, look=Look(background=0.02))
+    outside = plain.labels == 0
+    assert dark.image[outside].mean() < plain.image[outside].mean()
+    # More counts for each photon: the same picture, in larger numbers.
+    assert nuclei(**VOLUME, look=Look(gain=20)).image.mean() > 2 * plain.image.mean()
+
+    def spread(look):
+        sample = nuclei(**VOLUME, photons=300, look=look)
+        light = ndimage.mean(sample.image, sample.labels, np.arange(1, sample.labels.max() + 1)) - 100
+        return np.log(light).std()
+
+    assert spread(Look(contrast=0.7)) > 1.3 * spread(Look(contrast=0.1))
+
+    def slimness(look):
+        sample = nuclei((128, 128, 128), diameter=20, coverage=0.05, spacing=(1, 1, 1), look=look)
+        sizes = [[part.stop - part.start for part in box] for box in ndimage.find_objects(sample.labels)]
+        return np.median([max(size) / min(size) for size in sizes])
+
+    assert slimness(Look(elongation=0.4)) > slimness(Look(elongation=0.05))
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,24 @@ class Sample:
     unit: str = UNIT
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How nuclei differ from each other, what the microscope makes of them, and where people draw their outlines."""
+
+    contrast: float = 0.28
+    """Spread of the brightness of nuclei (standard deviation of its logarithm)."""
+    elongation: float = 0.16
+    """Spread of the radii of one nucleus (standard deviation of their logarithms)."""
+    background: float = 0.22
+    """Light between nuclei, as a part of that of a nucleus of average brightness."""
+    depth_blur: float = 2.5
+    """How many times as far light spreads along Z as across."""
+    gain: float = 4.0
+    """Counts per photon; the camera adds noise of 8 counts."""
+    outline: float | None = None
+    """Labels reach to where the blurred light of a nucleus falls to this part of its median; None: its true surface."""
+
+
 def nuclei(
     shape: Sequence[int] = (256, 256),
     *,
@@ -53,6 +71,7 @@ def nuclei(
     spacing: Sequence[float] | None = None,
     photons: float = 60.0,
     debris: float = 0.15,
+    look: Look | None = None,
     seed: int = 0,
 ) -> Sample:
     """Generate an image of nuclei in 2D or 3D.
@@ -72,6 +91,8 @@ def nuclei(
         Mean number of photons a pixel of a nucleus of average brightness collects; fewer give a noisier image.
     debris : float
         Specks that are no nuclei, per nucleus.
+    look : Look, optional
+        Variety, optics and outlines.
     seed : int
         The same seed gives the same image.
 
@@ -90,14 +111,19 @@ def nuclei(
     spacing = (Z_STEP, PIXEL, PIXEL)[-ndim:] if spacing is None else tuple(float(step) for step in spacing)
     coverage = (0.3 if ndim == 2 else 0.15) if coverage is None else coverage
     _check(shape, spacing, diameter, coverage, photons, debris)
+    look = Look() if look is None else look
     rng = np.random.default_rng(seed)
     # All lengths below are in pixels along X; `step` is the length of one index along each axis.
     step = np.array(spacing) / spacing[-1]
-    labels, signal = _place(shape, step, diameter, coverage, rng)
+    labels, signal = _place(shape, step, diameter, coverage, look, rng)
     labels = _tidy(labels)
+    psf = np.full(ndim, 0.05 * diameter)
+    psf[:-2] *= look.depth_blur
+    if look.outline is not None:
+        labels = _as_seen(labels, ndimage.gaussian_filter(signal, psf / step), step, diameter, look.outline)
     signal *= _texture(shape, step, diameter, rng)
     _add_debris(signal, step, diameter, round(debris * labels.max()), rng)
-    image = _photograph(signal, step, diameter, photons, rng)
+    image = _photograph(signal, psf, step, diameter, photons, look, rng)
     return Sample(image, labels, spacing)
 
 
@@ -135,10 +161,10 @@ class _Nucleus:
     brightness: float
 
     @classmethod
-    def draw(cls, center: NDArray[np.float64], diameter: float, rng: np.random.Generator) -> _Nucleus:
+    def draw(cls, center: NDArray[np.float64], diameter: float, look: Look, rng: np.random.Generator) -> _Nucleus:
         ndim = len(center)
         size = 0.5 * diameter * float(np.clip(rng.normal(1.0, 0.14), 0.7, 1.4))
-        radii = size * np.exp(rng.normal(0.0, 0.16, ndim))
+        radii = size * np.exp(rng.normal(0.0, look.elongation, ndim))
         turn, _ = np.linalg.qr(rng.normal(size=(ndim, ndim)))
         return cls(
             center=center,
@@ -147,7 +173,7 @@ class _Nucleus:
             waves=rng.normal(0.0, 2.0, (HARMONICS, ndim)),
             phases=rng.uniform(0.0, 2 * np.pi, HARMONICS),
             heights=rng.normal(0.0, 0.06, HARMONICS),
-            brightness=float(np.clip(np.exp(rng.normal(0.0, 0.28)), 0.4, 2.2)),
+            brightness=float(np.exp(look.contrast * np.clip(rng.normal(), -3.3, 2.8))),
         )
 
     def level(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -165,7 +191,12 @@ class _Nucleus:
 
 
 def _place(
-    shape: tuple[int, ...], step: NDArray[np.float64], diameter: float, coverage: float, rng: np.random.Generator
+    shape: tuple[int, ...],
+    step: NDArray[np.float64],
+    diameter: float,
+    coverage: float,
+    look: Look,
+    rng: np.random.Generator,
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Let clumps grow until the image is covered; labels and the summed light of all nuclei."""
     labels = np.zeros(shape, np.int32)
@@ -178,9 +209,9 @@ def _place(
     while covered < coverage * labels.size and failed < TRIES_PER_NUCLEUS * (len(sizes) + 10):
         if not clump or rng.random() < 1.0 / CLUMP:
             clump = []
-            nucleus = _Nucleus.draw(rng.uniform(0, 1, len(shape)) * extent, diameter, rng)
+            nucleus = _Nucleus.draw(rng.uniform(0, 1, len(shape)) * extent, diameter, look, rng)
         else:
-            nucleus = _beside(clump[rng.integers(len(clump))], diameter, rng)
+            nucleus = _beside(clump[rng.integers(len(clump))], diameter, look, rng)
         box = _box(nucleus.center, nucleus.radius, step, shape)
         if box is None:
             failed += 1
@@ -204,10 +235,10 @@ def _place(
     return labels, light
 
 
-def _beside(neighbour: _Nucleus, diameter: float, rng: np.random.Generator) -> _Nucleus:
+def _beside(neighbour: _Nucleus, diameter: float, look: Look, rng: np.random.Generator) -> _Nucleus:
     direction = rng.normal(size=len(neighbour.center))
     direction /= np.linalg.norm(direction)
-    nucleus = _Nucleus.draw(neighbour.center, diameter, rng)
+    nucleus = _Nucleus.draw(neighbour.center, diameter, look, rng)
     distance = (neighbour.reach(direction) + nucleus.reach(direction)) * rng.uniform(0.82, 1.0)
     return _Nucleus(
         neighbour.center + distance * direction,
@@ -252,6 +283,24 @@ def _tidy(labels: NDArray[np.int32]) -> NDArray[np.int32]:
     return out
 
 
+def _as_seen(
+    labels: NDArray[np.int32],
+    blurred: NDArray[np.float32],
+    step: NDArray[np.float64],
+    diameter: float,
+    outline: float,
+) -> NDArray[np.int32]:
+    """Let labels grow to where the blurred light of their nucleus has fallen to a part of its median."""
+    n = int(labels.max())
+    if n == 0:
+        return labels
+    distance, index = ndimage.distance_transform_edt(labels == 0, sampling=step, return_indices=True)
+    nearest = labels[tuple(index)]
+    median = np.array([np.inf, *ndimage.median(blurred, labels, np.arange(1, n + 1))])
+    grown = (labels > 0) | ((distance < 0.4 * diameter) & (blurred > outline * median[nearest]))
+    return _tidy(np.where(grown, nearest, 0).astype(np.int32))
+
+
 def _smooth_noise(shape: tuple[int, ...], sigma: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float32]:
     """Gaussian random field of mean 0 and standard deviation 1."""
     field = ndimage.gaussian_filter(rng.standard_normal(shape, dtype=np.float32), sigma, mode="wrap", truncate=3)
@@ -282,21 +331,24 @@ def _add_debris(
 
 
 def _photograph(
-    light: NDArray[np.float32], step: NDArray[np.float64], diameter: float, photons: float, rng: np.random.Generator
+    light: NDArray[np.float32],
+    psf: NDArray[np.float64],
+    step: NDArray[np.float64],
+    diameter: float,
+    photons: float,
+    look: Look,
+    rng: np.random.Generator,
 ) -> NDArray[np.uint16]:
     """What a camera makes of the light: blur, haze, illumination, background, noise."""
-    # Along z a microscope blurs about two and a half times as far as across.
-    psf = np.full(light.ndim, 0.05 * diameter)
-    psf[:-2] *= 2.5
     sharp = ndimage.gaussian_filter(light, psf / step)
     haze = ndimage.gaussian_filter(light, 0.6 * diameter / step, truncate=2.5)
     position = [np.linspace(-1, 1, side, dtype=np.float32) for side in light.shape[-2:]]
     y, x = np.meshgrid(*position, indexing="ij", sparse=True)
     bright_y, bright_x = rng.uniform(-0.7, 0.7, 2)
     illumination = np.exp(-0.35 * ((y - bright_y) ** 2 + (x - bright_x) ** 2))
-    tilt_y, tilt_x = rng.uniform(-0.12, 0.12, 2)
-    background = 0.22 + tilt_y * y + tilt_x * x
+    tilt_y, tilt_x = rng.uniform(-0.5, 0.5, 2)
+    background = look.background * (1 + tilt_y * y + tilt_x * x)
     expected = photons * illumination * (sharp + 0.2 * haze + background)
-    camera = 4.0 * rng.poisson(expected) + rng.normal(100.0, 8.0, light.shape)
+    camera = look.gain * rng.poisson(expected) + rng.normal(100.0, 8.0, light.shape)
     counts: NDArray[np.uint16] = np.clip(np.round(camera), 0, 65535).astype(np.uint16)
     return counts
