@@ -51,8 +51,6 @@ class Look:
 
     contrast: float = 0.28
     """Spread of the brightness of nuclei (standard deviation of its logarithm)."""
-    elongation: float = 0.16
-    """Spread of the radii of one nucleus (standard deviation of their logarithms)."""
     background: float = 0.22
     """Light between nuclei, as a part of that of a nucleus of average brightness."""
     depth_blur: float = 2.5
@@ -164,7 +162,7 @@ class _Nucleus:
     def draw(cls, center: NDArray[np.float64], diameter: float, look: Look, rng: np.random.Generator) -> _Nucleus:
         ndim = len(center)
         size = 0.5 * diameter * float(np.clip(rng.normal(1.0, 0.14), 0.7, 1.4))
-        radii = size * np.exp(rng.normal(0.0, look.elongation, ndim))
+        radii = size * np.exp(rng.normal(0.0, 0.16, ndim))
         turn, _ = np.linalg.qr(rng.normal(size=(ndim, ndim)))
         return cls(
             center=center,
