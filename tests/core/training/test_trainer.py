@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -188,6 +190,23 @@ def test_previews_hold_the_maps_as_arrays(blobs, ndim):
     assert maps.offsets.shape == maps.margins.shape == (ndim, *example.instances.shape)
     # Young margins are about half an object: these are pixels.
     assert 1 < np.median(maps.margins) < 20
+
+
+def test_a_run_of_an_older_version_goes_on_as_it_began(blobs, tmp_path):
+    pairs = data(blobs, 3)
+    model = drain(Trainer(settings(3, epochs=1, steps_per_epoch=1), pairs[:1]).run()).model
+    config = settings(3, epochs=3, steps_per_epoch=1, start_rate=1.0)
+    whole = drain(Trainer(config, pairs[:1], start_from=model).run())
+    counts = iter(range(9))
+    drain(Trainer(config, pairs[:1], start_from=model, run_folder=tmp_path).run(lambda: next(counts) > 0))
+    path = tmp_path / "state.json"
+    state = json.loads(path.read_text())
+    del state["rate"], state["settings"]["start_rate"]
+    path.write_text(json.dumps(state))
+    # Such runs took all of the learning rate; what is the default now changes nothing for them.
+    usual = settings(3, epochs=3, steps_per_epoch=1)
+    resumed = drain(Trainer(usual, pairs[:1], start_from=model, run_folder=tmp_path, resume=True).run())
+    assert [r.learning_rate for r in resumed.history] == [r.learning_rate for r in whole.history]
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ class TrainingState:
     """Name and shape of the validation images alone."""
     batch_size: int | None = None
     foreground_weight: float | None = None
-    rate: float | None = None
+    rate: float = 1.0
     scale: float | None = None
     """What followed from the labels when training began, and stays although labels are added."""
 
@@ -161,7 +161,8 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
 def check_same_run(now: TrainingState, before: TrainingState) -> None:
     """Refuse to resume with other data or settings.
 
-    The duration may change, and so may labels; images to train on may join, but none may be missing.
+    The duration may change, and so may labels; images to train on may join, but none may be missing. Settings that the
+    run did not know, as an older version made it, stop nothing.
 
     Raises
     ------
@@ -182,9 +183,10 @@ def check_same_run(now: TrainingState, before: TrainingState) -> None:
             "folder."
         )
     for name, value in now.settings.items():
-        if name not in ("epochs", "minutes") and before.settings.get(name) != value:
+        was = before.settings.get(name, value)
+        if name not in ("epochs", "minutes") and was != value:
             raise SettingsError(
-                f"Setting {name!r} was {before.settings.get(name)!r} before and is {value!r} now; "
+                f"Setting {name!r} was {was!r} before and is {value!r} now; "
                 "resume with the same settings, or use a new run folder."
             )
 
