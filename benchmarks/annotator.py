@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from simulated_person import Person, Sheet
 
-from embedseg_napari.core.annotation.doubt import image_doubt, rank_doubt
-from embedseg_napari.core.annotation.views import disagreeing_views
+from embedseg_napari.core.review.doubt import image_doubt, rank_doubt
+from embedseg_napari.core.review.views import disagreeing_views
 from embedseg_napari.core.config import TrainingConfig
 from embedseg_napari.core.data.pairs import load_folder
 from embedseg_napari.core.evaluation.matching import match
@@ -37,7 +37,7 @@ from embedseg_napari.core.runs import drain
 from embedseg_napari.core.training.trainer import Trainer
 
 if TYPE_CHECKING:
-    from embedseg_napari.core.annotation.doubt import Doubt
+    from embedseg_napari.core.review.doubt import Doubt
     from embedseg_napari.core.data.pairs import Example
     from embedseg_napari.core.inference.segmentation import Segmentation
     from embedseg_napari.core.model.model import Model

@@ -25,7 +25,7 @@ from embedseg_napari.core.data.normalization import normalize
 from embedseg_napari.core.data.synthetic import nuclei
 from embedseg_napari.core.inference.clustering import warm_up
 from embedseg_napari.core.model.model import Model, load_model
-from embedseg_napari.core.model.unet import UNet
+from embedseg_napari.core.networks.unet import UNet
 
 GB = 1e9
 

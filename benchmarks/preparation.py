@@ -17,7 +17,7 @@ from scipy.spatial.distance import cdist
 
 from embedseg_napari.core.config import TrainingConfig
 from embedseg_napari.core.data.pairs import Example, check_examples, find_dataset, load_folder
-from embedseg_napari.core.training.annotations import Annotations
+from embedseg_napari.core.training.training_set import Annotations
 from embedseg_napari.core.training.planning import plan_training
 from embedseg_napari.core.training.run import TrainingRun
 

@@ -68,7 +68,7 @@ class Panning:
 
 def mosaic(folder: Path, side: int = 1024) -> np.ndarray:
     """An image of the wanted size, from the first images of the data set."""
-    from embedseg_napari.core.data.images import list_images, read_image
+    from embedseg_napari.core.files.tiff import list_images, read_image
 
     tiles = [np.squeeze(read_image(path).array)[:256, :256] for path in list_images(folder)[:16]]
     tiles = [np.pad(t, [(0, 256 - n) for n in t.shape], mode="reflect") for t in tiles]

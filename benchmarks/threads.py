@@ -11,7 +11,7 @@ import time
 
 import torch
 
-from embedseg_napari.core.model.erfnet import BranchedERFNet
+from embedseg_napari.core.networks.erfnet import BranchedERFNet
 
 STEPS = 25
 

@@ -14,7 +14,7 @@ import time
 import numpy as np
 
 from embedseg_napari.core.config import PredictionConfig
-from embedseg_napari.core.data.images import list_images, read_image
+from embedseg_napari.core.files.tiff import list_images, read_image
 from embedseg_napari.core.data.normalization import normalize
 from embedseg_napari.core.evaluation.matching import match
 from embedseg_napari.core.inference.clustering import warm_up

@@ -28,7 +28,7 @@ def main() -> None:
     )
     given = parser.parse_args()
 
-    from embedseg_napari.core.data.images import list_images, write_image, write_labels
+    from embedseg_napari.core.files.tiff import list_images, write_image, write_labels
     from embedseg_napari.core.data.synthetic import Look, nuclei
 
     for part in ("images", "masks"):

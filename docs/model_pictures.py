@@ -24,7 +24,7 @@ YELLOW = (1.0, 0.8, 0.1)
 
 def part(model_name: str, path: Path, square: tuple[int, int, int]) -> np.ndarray:
     """Draw outlines of what a model finds on the square; shape (SIDE, SIDE, 3), 0 to 1."""
-    from embedseg_napari.core.data.images import read_image
+    from embedseg_napari.core.files.tiff import read_image
     from embedseg_napari.core.model.model import load_model
 
     image = read_image(path).array

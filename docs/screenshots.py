@@ -63,7 +63,7 @@ class Studio:
     def show_data(self, ndim: int = 2) -> tuple:
         """Open an image and its true labels."""
         if self.data is not None:
-            from embedseg_napari.viewer.dataset_folder import open_dataset_folder
+            from embedseg_napari.viewer.files.dataset_folder import open_dataset_folder
 
             layers = open_dataset_folder(self.viewer, self.data)
             image, truth = layers[0], layers[1]
@@ -132,7 +132,7 @@ def segment_3d(studio: Studio) -> None:
 
 def train(studio: Studio, ndim: int = 2) -> None:
     from embedseg_napari.core.errors import ComputeError
-    from embedseg_napari.viewer.training_job import TrainingRequest
+    from embedseg_napari.jobs.train import TrainingRequest
 
     name = "train" if ndim == 2 else "train-3d"
     panel = studio.panel("Train")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from embedseg_napari.core.config import ModelConfig, PredictionConfig, TrainingConfig
-    from embedseg_napari.core.data.centers import medoid
+    from embedseg_napari.core.data.medoid import medoid
     from embedseg_napari.core.errors import EmbedSegError
     from embedseg_napari.core.evaluation.matching import match
     from embedseg_napari.core.inference.clustering import cluster
@@ -69,7 +69,7 @@ _HOME = {
     "import_model": "core.model.exchange",
     "load_model": "core.model.model",
     "match": "core.evaluation.matching",
-    "medoid": "core.data.centers",
+    "medoid": "core.data.medoid",
     "spatial_embedding_loss": "core.losses.spatial_embedding",
     "train": "core.training.trainer",
 }

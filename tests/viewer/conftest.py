@@ -145,7 +145,7 @@ def tiny_model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
     from embedseg_napari.core.config import ModelConfig
-    from embedseg_napari.core.model.erfnet import BranchedERFNet
+    from embedseg_napari.core.networks.erfnet import BranchedERFNet
     from embedseg_napari.core.model.model import Model
 
     torch.manual_seed(0)

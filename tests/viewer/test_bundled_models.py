@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from embedseg_napari.core.data.images import read_image
+from embedseg_napari.core.files.tiff import read_image
 from embedseg_napari.core.evaluation.matching import match
 
 if TYPE_CHECKING:

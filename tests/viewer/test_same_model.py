@@ -12,7 +12,7 @@ pytest.importorskip("pyqtgraph")
 
 import embedseg_napari as es
 from embedseg_napari.cli import main
-from embedseg_napari.core.data.images import write_image, write_labels
+from embedseg_napari.core.files.tiff import write_image, write_labels
 from embedseg_napari.core.model.model_file import read_model_file
 from embedseg_napari.core.training.threads import ThreadTuner
 

@@ -10,7 +10,7 @@ pytest.importorskip("pyqtgraph")
 from label_steps import PANEL, WaitingTraining, annotate, choose_in_list, listed, paint, press, stored
 from qtpy.QtCore import Qt
 
-from embedseg_napari.core.annotation.session import AnnotationSession, list_sessions
+from embedseg_napari.core.session.session import AnnotationSession, list_sessions
 from embedseg_napari.core.events import LabelsUpdated
 from embedseg_napari.viewer import label_widget
 

@@ -149,7 +149,7 @@ def hand_out(
     library, tested = ModelLibrary(), None
     if image is not None:
         from embedseg_napari.core.axes import guess_axes, to_frames
-        from embedseg_napari.core.data.images import read_image
+        from embedseg_napari.core.files.tiff import read_image
 
         config, picture = library.find(name).config(), read_image(image)
         axes = picture.axes or guess_axes(picture.array.shape, config.ndim, config.n_channels)

@@ -119,7 +119,7 @@ def write_text(path: Path, text: str) -> None:
     DataError
         If it cannot be written.
     """
-    from embedseg_napari.core.data.images import write_atomically
+    from embedseg_napari.core.files.tiff import write_atomically
 
     write_atomically(path, lambda target: target.write_text(text, encoding="utf-8"))
 

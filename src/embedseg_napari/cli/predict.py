@@ -33,7 +33,7 @@ from embedseg_napari.core.wording import count
 if TYPE_CHECKING:
     import numpy as np
 
-    from embedseg_napari.core.data.images import Picture
+    from embedseg_napari.core.files.tiff import Picture
     from embedseg_napari.core.inference.segmentation import Segmentation
     from embedseg_napari.core.model.model import Model
 
@@ -197,7 +197,7 @@ def plan(inputs: list[Path], output: Path, *, tables: bool, overwrite: bool) -> 
 
 
 def _images(path: Path) -> list[Path]:
-    from embedseg_napari.core.data.images import list_images
+    from embedseg_napari.core.files.tiff import list_images
 
     if not path.exists():
         raise DataError(f"Input {path} does not exist; check the path.")
@@ -222,7 +222,7 @@ def _segment(
     request: StopRequest,
 ) -> None:
     from embedseg_napari.core.axes import spatial_axes
-    from embedseg_napari.core.data.images import read_image, write_labels
+    from embedseg_napari.core.files.tiff import read_image, write_labels
     from embedseg_napari.core.inference.predictor import Predictor
 
     progress.start(job.image.name)

@@ -17,8 +17,8 @@ import numpy as np
 import tifffile
 
 from embedseg_napari.core.axes import KNOWN, guess_axes, spatial_axes
-from embedseg_napari.core.data.images import SUFFIXES
-from embedseg_napari.core.data.metadata import read_metadata
+from embedseg_napari.core.files.tiff import SUFFIXES
+from embedseg_napari.core.files.metadata import read_metadata
 from embedseg_napari.core.errors import DataError
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from embedseg_napari.core.annotation.session import AnnotationSession
+from embedseg_napari.core.session.session import AnnotationSession
 from embedseg_napari.core.config import ModelConfig
-from embedseg_napari.core.model.erfnet import BranchedERFNet
+from embedseg_napari.core.networks.erfnet import BranchedERFNet
 from embedseg_napari.core.model.model import Model
 
 if TYPE_CHECKING:

@@ -14,13 +14,13 @@ import time
 import numpy as np
 import pytest
 
-from embedseg_napari.core.annotation.session import AnnotationSession
+from embedseg_napari.core.session.session import AnnotationSession
 from embedseg_napari.core.errors import DataError
 
 CHILD = """
     import sys
     import numpy as np
-    from embedseg_napari.core.annotation.session import AnnotationSession
+    from embedseg_napari.core.session.session import AnnotationSession
     session = AnnotationSession.open(sys.argv[1])
     print("open", flush=True)
     number = 0

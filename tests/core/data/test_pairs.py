@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from embedseg_napari.core.data.images import write_image
+from embedseg_napari.core.files.tiff import write_image
 from embedseg_napari.core.data.pairs import check_examples, find_dataset, from_arrays, load_folder
 from embedseg_napari.core.errors import DataError
 

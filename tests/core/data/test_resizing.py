@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from embedseg_napari.core.config import AugmentationConfig, TrainingConfig
-from embedseg_napari.core.data.crops import CropSampler
+from embedseg_napari.core.training.crops.sampler import CropSampler
 from embedseg_napari.core.data.pairs import Example, from_arrays
 from embedseg_napari.core.data.resizing import resize_image, resize_labels, scaled_shape, with_labels_resized
 from embedseg_napari.core.data.statistics import object_sizes, scaled_sizes

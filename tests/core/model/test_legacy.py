@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from embedseg_napari.core.errors import ModelError, SettingsError
-from embedseg_napari.core.model.erfnet import BranchedERFNet
+from embedseg_napari.core.networks.erfnet import BranchedERFNet
 from embedseg_napari.core.model.legacy import LegacyGeometry
 from embedseg_napari.core.model.model import load_model
 

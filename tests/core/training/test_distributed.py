@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 
-from embedseg_napari.core.data.images import write_image, write_labels
+from embedseg_napari.core.files.tiff import write_image, write_labels
 from embedseg_napari.core.model.model_file import read_model_config
 
 SETTINGS = """

@@ -251,7 +251,7 @@ def test_a_loss_that_is_no_number_is_told(blobs):
 
 
 def test_train_saves_resumes_and_reads_folders(blobs, tmp_path):
-    from embedseg_napari.core.data.images import write_image, write_labels
+    from embedseg_napari.core.files.tiff import write_image, write_labels
 
     for i, (image, labels) in enumerate(data(blobs, n=2)):
         for part, write, array in (("images", write_image, image), ("masks", write_labels, labels)):

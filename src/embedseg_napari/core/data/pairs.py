@@ -11,7 +11,7 @@ import numpy as np
 
 from embedseg_napari.core.axes import guess_axes, parse_axes, spatial_axes, to_frames
 from embedseg_napari.core.data.checks import check_examples
-from embedseg_napari.core.data.images import Picture, list_images, read_image
+from embedseg_napari.core.files.tiff import Picture, list_images, read_image
 from embedseg_napari.core.data.sparse import split_ignore_label, union, with_ignore_label
 from embedseg_napari.core.data.splitting import split_validation
 from embedseg_napari.core.errors import DataError

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from embedseg_napari.core.data.centers import ObjectTable
+    from embedseg_napari.core.data.medoid import ObjectTable
     from embedseg_napari.core.data.pairs import Example
 
 SPARSE = 0.9

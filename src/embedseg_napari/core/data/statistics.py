@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedseg_napari.core.config import ObjectSizes
-from embedseg_napari.core.data.centers import object_table
+from embedseg_napari.core.data.medoid import object_table
 from embedseg_napari.core.data.sparse import known_background, known_instances, object_extents, open_in_z
 from embedseg_napari.core.errors import DataError
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from embedseg_napari.core.compiled_module import CompiledModule
+from embedseg_napari.core.compiled.background_import import CompiledModule
 from embedseg_napari.core.errors import Stopped
 
 if TYPE_CHECKING:

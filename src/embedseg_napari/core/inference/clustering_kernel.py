@@ -22,7 +22,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, types
 
-from embedseg_napari.core.compilation import F4, I4, I8, U1, U4, U8, array, compiled, given
+from embedseg_napari.core.compiled.numba_signatures import F4, I4, I8, U1, U4, U8, array, compiled, given
 from embedseg_napari.core.inference.curve_order import embed, encode, sort
 
 __all__ = ["LEAF", "build", "claim", "embed", "encode", "paint", "place", "release", "sort"]

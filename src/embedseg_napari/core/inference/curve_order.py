@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import types
 
-from embedseg_napari.core.compilation import F4, F8, I8, U4, U8, array, compiled, given
+from embedseg_napari.core.compiled.numba_signatures import F4, F8, I8, U4, U8, array, compiled, given
 
 DIGIT = 11
 """Bits sorted in one pass."""

@@ -18,7 +18,7 @@ from embedseg_napari.core.inference.resizing import resize_maps
 from embedseg_napari.core.inference.test_time_augmentation import views
 from embedseg_napari.core.inference.tiling import blend, plan_tiles, resolve_tile, round_up
 from embedseg_napari.core.maps import EmbeddingMaps
-from embedseg_napari.core.model.embedding import decode
+from embedseg_napari.core.networks.embedding import decode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence

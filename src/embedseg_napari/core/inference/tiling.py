@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedseg_napari.core.errors import SettingsError
-from embedseg_napari.core.model.network import STRIDE
+from embedseg_napari.core.networks.network import STRIDE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

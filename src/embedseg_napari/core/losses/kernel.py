@@ -15,7 +15,7 @@ import math
 import numpy as np
 from numba import types
 
-from embedseg_napari.core.compilation import F4, F8, I4, I8, U1, U8, array, compiled, given
+from embedseg_napari.core.compiled.numba_signatures import F4, F8, I4, I8, U1, U8, array, compiled, given
 
 
 @compiled(types.void(given(I4), given(U1), I8, I8, array(I8, 2), array(U1)))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
-from embedseg_napari.core.compiled_module import CompiledModule
+from embedseg_napari.core.compiled.background_import import CompiledModule
 from embedseg_napari.core.losses.limits import CELLS_PER_REACH, MAX_CELLS, MAX_EXPONENT, NEGLIGIBLE_PHI
 from embedseg_napari.core.losses.lovasz import argsort, lovasz_weights
 

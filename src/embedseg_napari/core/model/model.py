@@ -13,7 +13,7 @@ from embedseg_napari.core.device import choose_device, supports_precision
 from embedseg_napari.core.errors import ModelError, SettingsError
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.inference.predictor import Predictor
-from embedseg_napari.core.model.architectures import build_network
+from embedseg_napari.core.networks.architectures import build_network
 from embedseg_napari.core.model.bundled import SUFFIX
 from embedseg_napari.core.model.legacy import LegacyGeometry, read_legacy
 from embedseg_napari.core.model.library import CHECKPOINTS, ModelLibrary
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from embedseg_napari.core.events import PredictionEvent
     from embedseg_napari.core.inference.segmentation import Segmentation
     from embedseg_napari.core.maps import EmbeddingMaps
-    from embedseg_napari.core.model.network import EmbeddingNetwork
+    from embedseg_napari.core.networks.network import EmbeddingNetwork
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from embedseg_napari.core.config import TrainingConfig
-    from embedseg_napari.core.data.crops import CropSampler
+    from embedseg_napari.core.training.crops.sampler import CropSampler
     from embedseg_napari.core.training.planning import TrainingPlan
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from embedseg_napari.core.data.crops import CropSampler
+from embedseg_napari.core.training.crops.sampler import CropSampler
 from embedseg_napari.core.data.normalization import normalize
 from embedseg_napari.core.data.statistics import least_object_size
 from embedseg_napari.core.device import is_out_of_memory
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from embedseg_napari.core.config import TrainingConfig
     from embedseg_napari.core.data.pairs import Example
     from embedseg_napari.core.events import TrainingEvent
-    from embedseg_napari.core.training.annotations import Annotations
+    from embedseg_napari.core.training.training_set import Annotations
     from embedseg_napari.core.training.planning import TrainingPlan
     from embedseg_napari.core.training.validation import Scores
 

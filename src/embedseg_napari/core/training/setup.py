@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from embedseg_napari.core.model.architectures import build_network
+from embedseg_napari.core.networks.architectures import build_network
 
 if TYPE_CHECKING:
     import lightning_fabric
 
     from embedseg_napari.core.config import TrainingConfig
     from embedseg_napari.core.model.model import Model
-    from embedseg_napari.core.model.network import EmbeddingNetwork
+    from embedseg_napari.core.networks.network import EmbeddingNetwork
     from embedseg_napari.core.training.planning import TrainingPlan
 
 FABRIC_PRECISION: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}

@@ -19,10 +19,10 @@ from embedseg_napari.core.data.pairs import (
 from embedseg_napari.core.data.sparse import describe_sparse
 from embedseg_napari.core.errors import SettingsError
 from embedseg_napari.core.events import Message
-from embedseg_napari.core.folder_lock import holding
+from embedseg_napari.core.files.folder_lock import holding
 from embedseg_napari.core.model.model import Model, load_model
 from embedseg_napari.core.runs import drain, is_main_process, never
-from embedseg_napari.core.training.annotations import Annotations
+from embedseg_napari.core.training.training_set import Annotations
 from embedseg_napari.core.training.planning import plan_training, reach_warning, scale_note
 from embedseg_napari.core.training.run import TrainingRun
 

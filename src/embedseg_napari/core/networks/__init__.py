@@ -1,0 +1,1 @@
+"""The networks, and what their outputs mean."""

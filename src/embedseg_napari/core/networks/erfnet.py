@@ -1,0 +1,154 @@
+"""Branched ERFNet (Romera et al. 2018; Neven et al. 2019; Lalit et al. 2021), one class for images and volumes."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from embedseg_napari.core.networks.network import (
+    BATCH_NORM,
+    CHANNEL_DROPOUT,
+    CONVOLUTION,
+    MAX_POOL,
+    TRANSPOSED,
+    EmbeddingNetwork,
+)
+from embedseg_napari.core.networks.gradient_checkpointing import run_without_keeping
+
+BATCH_NORM_EPS = 1e-3
+FIRST_CHANNELS = 16
+"""Feature maps of the first layer: the input's channels, pooled, and convolutions for the rest."""
+
+
+class Downsample(nn.Module):
+    """Halve every side: strided convolution beside max-pooling, batch norm, ReLU."""
+
+    def __init__(self, ndim: int, n_in: int, n_out: int) -> None:
+        super().__init__()
+        self.conv = CONVOLUTION[ndim](n_in, n_out - n_in, 3, stride=2, padding=1)
+        self.pool = MAX_POOL[ndim](2)
+        self.bn = BATCH_NORM[ndim](n_out, eps=BATCH_NORM_EPS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, n_in, ...) to (B, n_out, ... / 2)."""
+        return torch.relu(self.bn(torch.cat([self.conv(x), self.pool(x)], 1)))
+
+
+class Upsample(nn.Module):
+    """Double every side: transposed convolution, batch norm, ReLU."""
+
+    def __init__(self, ndim: int, n_in: int, n_out: int) -> None:
+        super().__init__()
+        self.conv = TRANSPOSED[ndim](n_in, n_out, 3, stride=2, padding=1, output_padding=1)
+        self.bn = BATCH_NORM[ndim](n_out, eps=BATCH_NORM_EPS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, n_in, ...) to (B, n_out, ... * 2)."""
+        return torch.relu(self.bn(self.conv(x)))
+
+
+class Residual(nn.Module):
+    """Two groups of one-dimensional convolutions, one per axis, the second dilated; added to the input."""
+
+    def __init__(self, ndim: int, n_channels: int, dropout: float, dilation: int) -> None:
+        super().__init__()
+        self.groups: list[list[str]] = []
+        for group, spread in ((1, 1), (2, dilation)):
+            names = []
+            for axis in range(ndim):
+                kernel = [3 if a == axis else 1 for a in range(ndim)]
+                padding = [spread if a == axis else 0 for a in range(ndim)]
+                dilations = [spread if a == axis else 1 for a in range(ndim)]
+                # The names that files of the original program use, for example conv3x1_1.
+                name = f"conv{'x'.join(map(str, kernel))}_{group}"
+                layer = CONVOLUTION[ndim](n_channels, n_channels, kernel, padding=padding, dilation=dilations)
+                self.add_module(name, layer)
+                names.append(name)
+            self.add_module(f"bn{group}", BATCH_NORM[ndim](n_channels, eps=BATCH_NORM_EPS))
+            self.groups.append([*names, f"bn{group}"])
+        self.dropout = CHANNEL_DROPOUT[ndim](dropout) if dropout > 0 else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the shape."""
+        out = x
+        for names in self.groups:
+            *convolutions, norm = names
+            for i, name in enumerate(convolutions):
+                out = self.get_submodule(name)(out if i == 0 else torch.relu(out))
+            out = self.get_submodule(norm)(out)
+            if names is self.groups[0]:
+                out = torch.relu(out)
+        return torch.relu(self.dropout(out) + x)
+
+
+class Encoder(nn.Module):
+    """Image to 128 feature maps at an eighth of the size."""
+
+    def __init__(self, ndim: int, n_channels: int, n_outputs: int) -> None:
+        super().__init__()
+        self.initial_block = Downsample(ndim, n_channels, FIRST_CHANNELS)
+        layers: list[nn.Module] = [Downsample(ndim, FIRST_CHANNELS, 64)]
+        layers += [Residual(ndim, 64, 0.03, 1) for _ in range(5)]
+        layers.append(Downsample(ndim, 64, 128))
+        layers += [Residual(ndim, 128, 0.3, dilation) for _ in range(2) for dilation in (2, 4, 8, 16)]
+        self.layers = nn.ModuleList(layers)
+        # Never used; kept because files of the original program hold it.
+        self.output_conv = CONVOLUTION[ndim](128, n_outputs, 1)
+        self.output_conv.requires_grad_(False)
+
+    def forward(self, x: Tensor, low_memory: bool = False) -> Tensor:
+        """(B, C, ...) to (B, 128, ... / 8)."""
+        for layer in (self.initial_block, *self.layers):
+            x = run_without_keeping(layer, x) if low_memory else layer(x)
+        return x
+
+
+class Decoder(nn.Module):
+    """Feature maps to outputs at full size."""
+
+    def __init__(self, ndim: int, n_outputs: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            [
+                Upsample(ndim, 128, 64),
+                Residual(ndim, 64, 0.0, 1),
+                Residual(ndim, 64, 0.0, 1),
+                Upsample(ndim, 64, 16),
+                Residual(ndim, 16, 0.0, 1),
+                Residual(ndim, 16, 0.0, 1),
+            ]
+        )
+        self.output_conv = TRANSPOSED[ndim](16, n_outputs, 2, stride=2)
+
+    def forward(self, x: Tensor, low_memory: bool = False) -> Tensor:
+        """(B, 128, ... / 8) to (B, n_outputs, ...)."""
+        for layer in self.layers:
+            x = run_without_keeping(layer, x) if low_memory else layer(x)
+        # In reduced precision thousands of pixels would tie in seediness, and margins come in steps of 2 %.
+        with torch.autocast(x.device.type, enabled=False):
+            return cast("Tensor", self.output_conv(x.float()))
+
+
+class BranchedERFNet(EmbeddingNetwork):
+    """The network of the paper: one encoder, one decoder for offsets and bandwidths, one for the seediness.
+
+    Parameters as of :class:`EmbeddingNetwork`.
+    """
+
+    def __init__(self, ndim: int, n_channels: int = 1) -> None:
+        super().__init__(ndim, n_channels)
+        self.encoder = Encoder(ndim, n_channels, 2 * ndim + 1)
+        self.decoders = nn.ModuleList([Decoder(ndim, 2 * ndim), Decoder(ndim, 1)])
+        self.start_at_the_pixel()
+
+    @property
+    def embedding_layer(self) -> nn.Module:
+        """The last layer of the first decoder."""
+        return cast("Decoder", self.decoders[0]).output_conv
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, (Z,) Y, X) to (B, 2 * ndim + 1, (Z,) Y, X), see :class:`EmbeddingNetwork`."""
+        features = self.encoder(x, self.keeps_less)
+        return torch.cat([decoder(features, self.keeps_less) for decoder in self.decoders], 1)

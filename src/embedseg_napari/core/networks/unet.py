@@ -1,0 +1,141 @@
+"""A small U-Net (Ronneberger et al. 2015) of residual units (He et al. 2016), one class for images and volumes.
+
+Unlike the paper's network it works at full resolution at both ends, so that outlines are sharper, and its decoder is
+shared by all outputs. `docs/performance.md` says what it gains and what else was tried.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from embedseg_napari.core.networks.network import (
+    BATCH_NORM,
+    CHANNEL_DROPOUT,
+    CONVOLUTION,
+    MAX_POOL,
+    TRANSPOSED,
+    EmbeddingNetwork,
+)
+from embedseg_napari.core.networks.gradient_checkpointing import run_without_keeping
+
+WIDTHS = (16, 32, 64, 128)
+"""Feature maps at full size, a half, a quarter and an eighth of it."""
+DILATIONS = (2, 4, 8)
+"""Of the units at an eighth of the size: with them a pixel's outputs depend on what lies up to 180 pixels away."""
+DROPOUT = 0.2
+"""Of whole feature maps, in the units at a quarter and an eighth of the size on the way down."""
+
+
+class Convolution(nn.Sequential):
+    """Three pixels each way, in a volume first in the plane and then, unless it is `flat`, along Z; batch norm."""
+
+    def __init__(self, ndim: int, n_in: int, n_out: int, dilation: int = 1, flat: bool = False) -> None:
+        kernels = [(3, 3)] if ndim == 2 else [(1, 3, 3), (3, 1, 1)][: 1 if flat else 2]
+        layers: list[nn.Module] = []
+        for kernel in kernels:
+            padding = [dilation * (side // 2) for side in kernel]
+            dilations = [dilation if side > 1 else 1 for side in kernel]
+            layers.append(CONVOLUTION[ndim](n_in, n_out, kernel, padding=padding, dilation=dilations, bias=False))
+            n_in = n_out
+        super().__init__(*layers, BATCH_NORM[ndim](n_out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, n_in, ...) to (B, n_out, ...)."""
+        if self.training:
+            for layer in self:
+                x = layer(x)
+            return x
+        # Norms whose statistics stand still are a part of the weights: one way less through memory, up to a quarter
+        # of the time.
+        layers: list[Any] = list(self)
+        *before, last, norm = layers
+        for layer in before:
+            x = layer(x)
+        factor = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+        weight = last.weight * factor.reshape(-1, *[1] * (last.weight.ndim - 1))
+        return cast("Tensor", last._conv_forward(x, weight, norm.bias - norm.running_mean * factor))
+
+
+class Unit(nn.Module):
+    """Two convolutions, the second dilated, added to the input."""
+
+    def __init__(
+        self, ndim: int, n_in: int, n_out: int, dilation: int = 1, dropout: float = 0.0, flat: bool = False
+    ) -> None:
+        super().__init__()
+        self.first = Convolution(ndim, n_in, n_out, flat=flat)
+        self.second = Convolution(ndim, n_out, n_out, dilation, flat)
+        self.shortcut = CONVOLUTION[ndim](n_in, n_out, 1) if n_in != n_out else nn.Identity()
+        self.dropout = CHANNEL_DROPOUT[ndim](dropout) if dropout > 0 else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, n_in, ...) to (B, n_out, ...)."""
+        out = self.second(torch.relu_(self.first(x)))
+        return torch.relu_(self.dropout(out) + self.shortcut(x))
+
+
+class Head(nn.Module):
+    """One more convolution, and the outputs."""
+
+    def __init__(self, ndim: int, n_in: int, n_out: int) -> None:
+        super().__init__()
+        self.convolution = Convolution(ndim, n_in, n_in, flat=True)
+        self.output = CONVOLUTION[ndim](n_in, n_out, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, n_in, ...) to (B, n_out, ...)."""
+        x = torch.relu_(self.convolution(x))
+        # In reduced precision thousands of pixels would tie in seediness, and margins come in steps of 2 %.
+        with torch.autocast(x.device.type, enabled=False):
+            return cast("Tensor", self.output(x.float()))
+
+
+class UNet(EmbeddingNetwork):
+    """A U-Net with residual units, skip connections that are added, and two heads.
+
+    In volumes the units at full size look along the plane only: there they would cost most, and planes lie further
+    apart than pixels.
+
+    Parameters as of :class:`EmbeddingNetwork`.
+    """
+
+    def __init__(self, ndim: int, n_channels: int = 1) -> None:
+        super().__init__(ndim, n_channels)
+        widths = (n_channels, *WIDTHS)
+        deep = len(WIDTHS) - 2
+        self.down = nn.ModuleList(
+            Unit(ndim, n_in, n_out, dropout=DROPOUT if level >= deep else 0.0, flat=level == 0)
+            for level, (n_in, n_out) in enumerate(itertools.pairwise(widths))
+        )
+        self.bottom = nn.ModuleList(Unit(ndim, WIDTHS[-1], WIDTHS[-1], dilation, DROPOUT) for dilation in DILATIONS)
+        upwards = list(zip(WIDTHS[:0:-1], WIDTHS[-2::-1], strict=True))
+        self.enlarge = nn.ModuleList(TRANSPOSED[ndim](n_in, n_out, 2, stride=2) for n_in, n_out in upwards)
+        self.up = nn.ModuleList(Unit(ndim, n_out, n_out, flat=n_out == WIDTHS[0]) for _, n_out in upwards)
+        self.heads = nn.ModuleList(Head(ndim, WIDTHS[0], n_out) for n_out in (2 * ndim, 1))
+        self.pool = MAX_POOL[ndim](2)
+        self.start_at_the_pixel()
+
+    @property
+    def embedding_layer(self) -> nn.Module:
+        """The last layer of the first head."""
+        return cast("Head", self.heads[0]).output
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, (Z,) Y, X) to (B, 2 * ndim + 1, (Z,) Y, X), see :class:`EmbeddingNetwork`."""
+        passed: list[Tensor] = []
+        for unit in self.down:
+            x = self._run(unit, self.pool(passed[-1]) if passed else x)
+            passed.append(x)
+        passed.pop()
+        for unit in self.bottom:
+            x = self._run(unit, x)
+        for enlarge, unit in zip(self.enlarge, self.up, strict=True):
+            x = self._run(unit, enlarge(x) + passed.pop())
+        return torch.cat([self._run(head, x) for head in self.heads], 1)
+
+    def _run(self, layer: nn.Module, x: Tensor) -> Tensor:
+        return run_without_keeping(layer, x) if self.keeps_less else cast("Tensor", layer(x))

@@ -1,0 +1,1 @@
+"""Where to look next: doubt about objects and images."""

@@ -1,0 +1,165 @@
+"""Predicted objects in the order in which a person should look at them, and what can be done with each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from embedseg_napari.core.annotation.edits import accept, delete_predicted, paint_background, paint_object, repaint
+from embedseg_napari.core.annotation.states import is_object
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from embedseg_napari.core.review.doubt import Doubt
+    from embedseg_napari.core.annotation.edits import Edit
+    from embedseg_napari.core.inference.segmentation import Segmentation
+
+N_VIEWS = 1
+"""Other views of the image that the network is asked about; each costs as much time as the prediction."""
+WORDS = {
+    "seed": "unsure seed", "body": "faint", "views": "views disagree", "contested": "contested",
+    "size": "unusual size", "missed": "not found, but may be one",
+}  # fmt: skip
+LEAST_REASON, MOST_REASONS = 0.2, 2
+
+
+@dataclass
+class ReviewQueue:
+    """Doubtful places of one image, the most doubtful first.
+
+    Parameters
+    ----------
+    segmentation : Segmentation
+        Of the whole image.
+    doubts : list of Doubt
+        From `rank_doubt`.
+    """
+
+    segmentation: Segmentation
+    doubts: list[Doubt]
+    position: int = -1
+    """Of the current place; -1 before the first."""
+    n_annotated: int = 0
+    """Objects that were annotated when it was made."""
+    n_found: int = 0
+    """How many of those the model finds."""
+
+    @property
+    def current(self) -> Doubt | None:
+        """The place to look at."""
+        return self.doubts[self.position] if 0 <= self.position < len(self.doubts) else None
+
+    def step(self, labels: np.ndarray, by: int = 1) -> Doubt | None:
+        """Go to the next place that is not annotated yet, or with -1 to the one before, annotated or not."""
+        self.position = min(max(self.position + by, -1), len(self.doubts))
+        while by > 0 and self.current is not None and self.is_annotated(self.current, labels):
+            self.position += 1
+        return self.current
+
+    def is_annotated(self, doubt: Doubt, labels: np.ndarray) -> bool:
+        """Whether more than half of a place is annotated."""
+        return bool((self._there(doubt, labels) != 0).mean() > 0.5)
+
+    def annotated_as(self, labels: np.ndarray) -> int | None:
+        """The object of the annotation that the current place belongs to; None if most of it belongs to none."""
+        there = self._there(self._current(), labels)
+        ids, sizes = np.unique(there[is_object(there)], return_counts=True)
+        return int(ids[sizes.argmax()]) if 2 * sizes.sum() > len(there) else None
+
+    def _there(self, doubt: Doubt, labels: np.ndarray) -> NDArray[Any]:
+        """The annotation's values at the pixels of a place."""
+        if doubt.pixels is not None:
+            there: NDArray[Any] = labels[doubt.pixels]
+        else:
+            there = labels[doubt.box][self.segmentation.labels[doubt.box] == doubt.label]
+        return there
+
+    def accept(self, labels: np.ndarray, new_id: int) -> Edit:
+        """Copy the current object into the annotation; what is annotated there already stays."""
+        doubt = self._current()
+        if doubt.pixels is not None:
+            return paint_object(labels, doubt.pixels, new_id)
+        return accept(labels, self.segmentation.labels, doubt.label, new_id)
+
+    def delete(self, labels: np.ndarray) -> Edit:
+        """Make the current object background."""
+        doubt = self._current()
+        if doubt.pixels is not None:
+            return paint_background(labels, doubt.pixels)
+        return delete_predicted(labels, self.segmentation.labels, doubt.label)
+
+    def repaint(self, labels: np.ndarray, new_id: int) -> Edit:
+        """Copy the current object into the annotation to be corrected."""
+        doubt = self._current()
+        if doubt.pixels is not None:
+            return paint_object(labels, doubt.pixels, new_id)
+        return repaint(labels, self.segmentation.labels, doubt.label, new_id)
+
+    def sentence(self) -> str:
+        """Where the queue stands."""
+        doubt, n = self.current, len(self.doubts)
+        if doubt is None:
+            if self.position >= 0 or not n:
+                return "All places were looked at; train on." if n else "Nothing to look at; paint more and train on."
+            if self.n_found < self.n_annotated / 2:
+                return (
+                    f"The model finds {self.n_found} of {self.n_annotated} annotated objects so far: train on before "
+                    f"looking at the {n} doubtful places (J)."
+                )
+            return f"{n} place{'' if n == 1 else 's'} to look at, the most doubtful first: press J."
+        found = sorted(doubt.reasons, key=lambda name: -doubt.reasons[name])[:MOST_REASONS]
+        words = [WORDS[name] for name in found if doubt.reasons[name] >= LEAST_REASON]
+        because = f" ({', '.join(words)})" if words else ""
+        kind = "Object" if doubt.kind == "object" else "Place"
+        return f"{kind} {self.position + 1} of {n}: doubt {doubt.score:.2f}{because}"
+
+    def _current(self) -> Doubt:
+        doubt = self.current
+        assert doubt is not None
+        return doubt
+
+
+def find_doubts(
+    model_path: Path, image: np.ndarray, labels: np.ndarray, device: str, should_stop: Callable[[], bool]
+) -> Generator[Any, None, ReviewQueue]:
+    """Segment an image and rank what was found; a run for a worker thread.
+
+    Parameters
+    ----------
+    model_path : Path
+        File of the model.
+    image : ndarray
+        C(Z)YX.
+    labels : ndarray of int, shape ((Z,) Y, X)
+        A copy of the annotation; what is annotated is left out.
+    device : str
+        Where to compute.
+    should_stop : callable
+        Looked at between tiles.
+
+    Raises
+    ------
+    EmbedSegError
+        If the model cannot be read or does not fit; Stopped if `should_stop` returned True.
+    """
+    from embedseg_napari.core.review.doubt import rank_doubt
+    from embedseg_napari.core.review.views import disagreeing_views
+    from embedseg_napari.core.evaluation.matching import match
+    from embedseg_napari.core.inference.predictor import Predictor
+    from embedseg_napari.core.model.model import load_model
+
+    model = load_model(model_path, device)
+    axes = model.config.axes
+    segmentation = yield from Predictor(model, model.config.prediction).run(image, axes, should_stop)
+    views = disagreeing_views(model, image, axes, N_VIEWS, should_stop=should_stop)
+    doubts = rank_doubt(segmentation, views, model.config.object_sizes, annotation=labels, should_stop=should_stop)
+    # Only what is annotated counts: of an object that is painted on some planes, these.
+    annotated = np.where(is_object(labels), labels, 0)
+    known = match(annotated, segmentation.labels, [0.5], ignore=labels == 0)[0]
+    return ReviewQueue(segmentation, doubts, n_annotated=known.tp + known.fn, n_found=known.tp)

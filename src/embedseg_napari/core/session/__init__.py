@@ -1,0 +1,1 @@
+"""A folder in which labelling goes on: images, labels, states and models."""

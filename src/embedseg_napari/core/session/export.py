@@ -1,0 +1,57 @@
+"""Annotations as a data set on disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from embedseg_napari.core.files.tiff import write_image, write_labels
+from embedseg_napari.core.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from embedseg_napari.core.data.pairs import Example
+
+
+def write_dataset(folder: Path, examples: Sequence[Example], names: Sequence[str]) -> None:
+    """Write images/, masks/ and, where something is unknown, ignore/, as `pairs.load_folder` reads them.
+
+    Parameters
+    ----------
+    folder : Path
+        A new or empty folder; it appears when it is complete.
+    examples : sequence of Example
+        At least one, with label images.
+    names : sequence of str
+        File names without ending.
+
+    Raises
+    ------
+    DataError
+        If there is nothing to write, the folder holds something, or it cannot be written.
+    """
+    if not examples:
+        raise DataError("Nothing is annotated yet; paint some objects first.")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DataError(f"{folder}: is not empty; choose a new folder.")
+    draft = folder.with_name(f".{folder.name}-{uuid4().hex[:8]}")
+    try:
+        for example, name in zip(examples, names, strict=True):
+            space, file = "ZYX"[-example.ndim :], f"{name}.tif"
+            image, axes = (example.image[0], space) if len(example.image) == 1 else (example.image, f"C{space}")
+            write_image(draft / "images" / file, image, axes, example.spacing, example.unit)
+            write_labels(draft / "masks" / file, example.instances, space, example.spacing, example.unit)
+            if example.ignore is not None:
+                ignore = example.ignore.astype("uint8")
+                write_image(draft / "ignore" / file, ignore, space, example.spacing, example.unit)
+        if folder.exists():
+            folder.rmdir()
+        os.replace(draft, folder)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be written ({error.strerror or error}).") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)

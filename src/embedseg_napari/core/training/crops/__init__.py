@@ -1,0 +1,1 @@
+"""The crops a network learns from: where they are cut, how they are varied."""

@@ -1,0 +1,255 @@
+"""Training crops, cut and changed on the fly from images held in memory; nothing is written to disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from embedseg_napari.core.training.crops.augmentation import change_intensities, random_matrix
+from embedseg_napari.core.data.medoid import object_table
+from embedseg_napari.core.training.crops.sources import load_source
+from embedseg_napari.core.training.crops.pasting import Crop, paste_objects, present_ids
+from embedseg_napari.core.data.statistics import object_sizes
+from embedseg_napari.core.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from embedseg_napari.core.config import AugmentationConfig, ObjectSizes, TrainingConfig
+    from embedseg_napari.core.data.medoid import ObjectTable
+    from embedseg_napari.core.training.crops.sources import Source
+    from embedseg_napari.core.data.pairs import Example
+
+BACKGROUND_SHARE = 0.1
+"""Part of the crops that show background far from any object, where such is known."""
+PASTED_CROPS = 0.5
+"""Part of the crops with pasted objects where the setting is left empty and masks are planes."""
+TRIES = 20
+"""Crops without a known pixel after which one is taken at a known pixel as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Crops as the loss wants them."""
+
+    images: Tensor
+    """(B, C, (Z,) Y, X) float32, normalised and changed."""
+    instances: Tensor
+    """(B, (Z,) Y, X) ids or (B, K, (Z,) Y, X) planes, int32."""
+    centers: list[np.ndarray]
+    """Per crop (n, ndim) in pixels from the crop's first pixel, rows in ascending id or plane."""
+    ignore: Tensor | None
+    """(B, (Z,) Y, X) bool: pixels outside the image or of unknown class; None where there are none."""
+
+
+class CropSampler:
+    """Draws random crops around objects, and some of background that is known far from any object.
+
+    Parameters
+    ----------
+    examples : sequence of Example
+        Training images; normalised once and kept on the device. Their arrays must not be written to afterwards.
+    crop_size : tuple of int
+        Pixels per axis (z, y, x), multiples of 8.
+    config : TrainingConfig
+        Normalisation, augmentation, kind of centre and sampling.
+    device : torch.device
+        Where images live and crops are cut.
+    scale : float
+        Factor by which images are resized before crops are cut.
+    """
+
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        crop_size: tuple[int, ...],
+        config: TrainingConfig,
+        device: torch.device,
+        scale: float = 1.0,
+    ) -> None:
+        self.crop_size = crop_size
+        self.scale = scale
+        self.config = config
+        self.device = device
+        self.is_planes = any(example.is_planes for example in examples)
+        self._sources = [self._load(example, None) for example in examples]
+        self._weigh()
+
+    def _load(self, example: Example, old: Source | None) -> Source:
+        return load_source(
+            example, self.crop_size, self.config, self.device, planes=self.is_planes, old=old, scale=self.scale
+        )
+
+    def _weigh(self) -> None:
+        counts = np.array([len(source.objects.ids) for source in self._sources], float)
+        self.n_objects = int(counts.sum())
+        # Images count alike in the score, objects alike in the paper; the power lies between the two.
+        shares = np.where(counts > 0, counts ** (1.0 - self.config.image_balance), 0.0)
+        self._image_shares = shares / shares.sum() if shares.sum() > 0 else np.full(len(counts), 1 / len(counts))
+        empty = np.array([len(source.background) > 0 for source in self._sources], float)
+        self._empty_shares = empty / max(empty.sum(), 1.0)
+        self._empty_share = 0.0 if not empty.any() else BACKGROUND_SHARE if self.n_objects else 1.0
+
+    def update(self, examples: Sequence[Example]) -> int:
+        """Take in images that are new or whose labels changed, told by their names.
+
+        Only what changed is measured again; the image itself is normalised again only if it is another array.
+
+        Returns
+        -------
+        int
+            Objects that are new, gone or have other pixels.
+
+        Raises
+        ------
+        DataError
+            If objects overlap now and did not before.
+        """
+        for example in examples:
+            if example.is_planes and not self.is_planes:
+                raise DataError(
+                    f"{example.name}: its objects are planes that may overlap, but training began with label images; "
+                    "start a new training."
+                )
+        known = {source.name: index for index, source in reversed(list(enumerate(self._sources)))}
+        n_changed = 0
+        for example in examples:
+            index = known.get(example.name)
+            old = None if index is None else self._sources[index]
+            source = self._load(example, old)
+            n_changed += source.n_changed
+            if index is None:
+                known[example.name] = len(self._sources)
+                self._sources.append(source)
+            else:
+                self._sources[index] = source
+        self._weigh()
+        return n_changed
+
+    def object_sizes(self) -> ObjectSizes:
+        """Sizes of the objects that crops are drawn from now, in pixels of the images as they were given."""
+        extents = np.concatenate([source.extents for source in self._sources]) / self.scale
+        sizes = np.concatenate([source.objects.sizes for source in self._sources]) / self.scale ** len(self.crop_size)
+        return object_sizes(extents, sizes)
+
+    def draw(self, n: int, rng: np.random.Generator) -> Batch:
+        """Cut `n` crops, each with at least one pixel of known class; all randomness comes from `rng`."""
+        crops = [self._draw_one(rng) for _ in range(n)]
+        batch = change_intensities(torch.stack([crop.image for crop in crops]), self.config.augmentation, rng)
+        instances = [crop.instances for crop in crops]
+        if self.is_planes:
+            most = max(len(planes) for planes in instances)
+            instances = [F.pad(p, [0, 0] * (p.ndim - 1) + [0, most - len(p)]) for p in instances]
+        ignore = torch.stack([crop.ignore for crop in crops])
+        centers = [crop.centers for crop in crops]
+        return Batch(batch, torch.stack(instances), centers, ignore if bool(ignore.any()) else None)
+
+    def _draw_one(self, rng: np.random.Generator) -> Crop:
+        augmentation = self.config.augmentation
+        share = augmentation.paste
+        if share is None:
+            share = PASTED_CROPS if self.is_planes else 0.0
+        # Without pasting no number is drawn for it: results of older seeds stay as they are.
+        if share == 0 or rng.random() >= share:
+            return self._draw_plain(augmentation, rng)
+        turned = augmentation.model_copy(update={"rotation": True})
+        return paste_objects(self._draw_plain(turned, rng), self._draw_plain(turned, rng), rng)
+
+    def _draw_plain(self, augmentation: AugmentationConfig, rng: np.random.Generator) -> Crop:
+        ndim = len(self.crop_size)
+        for _ in range(TRIES):
+            is_empty = self._empty_share > 0 and rng.random() < self._empty_share
+            shares = self._empty_shares if is_empty else self._image_shares
+            source = self._sources[int(rng.choice(len(self._sources), p=shares))]
+            matrix = random_matrix(augmentation, ndim, rng)
+            at = source.background_at(rng) if is_empty else self._near_object(source, rng)
+            crop = self._cut(source, matrix, self._inside(source, matrix, at))
+            if source.ignore is None or len(source.places) == 0 or not bool(crop.ignore.all()):
+                return crop
+        # Unturned and unscaled, the pixels of a crop are those of the image: the known one cannot be missed.
+        matrix = np.eye(ndim)
+        return self._cut(source, matrix, self._inside(source, matrix, source.known_at(rng)))
+
+    def _near_object(self, source: Source, rng: np.random.Generator) -> np.ndarray:
+        """Source position (z, y, x) near a random object."""
+        size = np.array(self.crop_size, float)
+        table = source.objects
+        if len(table.ids):
+            row = int(rng.integers(len(table.ids)))
+            at = table.centers[row] if self.config.center_of == "object" else self._middle(table, row)
+        else:
+            at = rng.uniform(0, np.array(source.image.shape[1:], float))
+        shifted: np.ndarray = at + rng.uniform(-1, 1, len(size)) * self.config.augmentation.shift * size
+        return shifted
+
+    def _inside(self, source: Source, matrix: np.ndarray, at: np.ndarray) -> np.ndarray:
+        """The crop's centre moved so that the crop lies inside the image if it fits."""
+        shape = np.array(source.image.shape[1:], float)
+        half = np.abs(matrix) @ (np.array(self.crop_size, float) / 2)
+        fits = 2 * half <= shape
+        # Pixel i covers i - 0.5 to i + 0.5, so the image reaches from -0.5 to n - 0.5.
+        at = np.where(fits, np.clip(at, half - 0.5, np.maximum(shape - half - 0.5, half - 0.5)), (shape - 1) / 2)
+        # Even sides: the centre falls between pixels, and unscaled crops then hit pixels exactly.
+        middle: np.ndarray = np.floor(at) + 0.5
+        return middle
+
+    @staticmethod
+    def _middle(table: ObjectTable, row: int) -> np.ndarray:
+        middle: np.ndarray = (table.lower[row] + table.upper[row] - 1) / 2.0
+        return middle
+
+    def _cut(self, source: Source, matrix: np.ndarray, origin: np.ndarray) -> Crop:
+        shape = source.image.shape[1:]
+        middle = (np.array(self.crop_size) - 1) / 2.0
+        grid, outside = _sampling_grid(matrix, origin, self.crop_size, shape, self.device)
+        image = F.grid_sample(source.image[None], grid, mode="bilinear", padding_mode="reflection", align_corners=True)[
+            0
+        ]
+        ignore = outside
+        layers = source.instances[None] if not self.is_planes else source.instances
+        if source.ignore is not None:
+            layers = torch.cat([layers, source.ignore[None].to(layers.dtype)])
+        # Nearest values of integers below 2**24 are exact in float32.
+        cut = F.grid_sample(layers[None].float(), grid, mode="nearest", padding_mode="zeros", align_corners=True)[0]
+        cut = cut.to(torch.int32)
+        if source.ignore is not None:
+            ignore = ignore | (cut[-1] > 0)
+            cut = cut[:-1]
+        if self.is_planes:
+            kept = torch.nonzero(cut.flatten(1).any(1)).reshape(-1)
+            ids, labels = kept.cpu().numpy() + 1, cut[kept]
+        else:
+            labels = cut[0]
+            ids = present_ids(labels)
+        if self.config.center_of == "fragment":
+            cropped = labels.cpu().numpy()
+            table = object_table(cropped, self.config.center, source.spacing, planes=self.is_planes)
+            return Crop(image, labels, ignore, table.centers)
+        rows = np.searchsorted(source.objects.ids, ids)
+        centers = (source.objects.centers[rows] - origin) @ np.linalg.inv(matrix).T + middle
+        return Crop(image, labels, ignore, centers)
+
+
+def _sampling_grid(
+    matrix: np.ndarray, origin: np.ndarray, crop_size: tuple[int, ...], shape: Sequence[int], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Normalised sampling positions (1, *crop, ndim; order x, y, z) and which of them lie outside the image."""
+    ndim = len(crop_size)
+    lines = [torch.arange(n, dtype=torch.float32, device=device) - (n - 1) / 2 for n in crop_size]
+    at = [torch.full(crop_size, float(origin[axis]), device=device) for axis in range(ndim)]
+    outside = torch.zeros(crop_size, dtype=torch.bool, device=device)
+    for axis in range(ndim):
+        for other in range(ndim):
+            if matrix[axis, other] != 0:
+                view = [1] * ndim
+                view[other] = crop_size[other]
+                at[axis] = at[axis] + float(matrix[axis, other]) * lines[other].reshape(view)
+        outside |= (at[axis] < -0.5) | (at[axis] > shape[axis] - 0.5)
+    scaled = [2.0 * at[axis] / max(shape[axis] - 1, 1) - 1.0 for axis in reversed(range(ndim))]
+    return torch.stack(scaled, -1)[None], outside

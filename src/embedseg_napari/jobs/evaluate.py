@@ -1,0 +1,207 @@
+"""What the Evaluate panel computes in the background: arrays and files in, scores and mistakes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from embedseg_napari.core.errors import DataError, Stopped
+from embedseg_napari.core.evaluation.diagnosis import Comparison, Finding, Kind, compare, diagnose
+from embedseg_napari.core.evaluation.folders import FilePair, pair_folders, read_pair
+from embedseg_napari.core.evaluation.matching import IOU_THRESHOLDS, MatchRow, lenient_ap, match
+from embedseg_napari.core.evaluation.summary import pool
+from embedseg_napari.core.events import Message
+from embedseg_napari.viewer.evaluate.error_overlay import paint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class ImageScored:
+    """One more image (or frame) has its scores."""
+
+    done: int
+    n_images: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImageScore:
+    """Scores of one image."""
+
+    name: str
+    rows: tuple[MatchRow, ...]
+    files: FilePair | None = None
+    """Where it came from, if not from layers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Errors:
+    """The mistakes at one threshold, painted and listed."""
+
+    threshold: float
+    overlay: np.ndarray
+    """uint8, shape of the prediction; values of `error_overlay.Mark`."""
+    findings: tuple[Finding, ...]
+    """In a stack of frames, centres and boxes begin with the frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Scores of all images together, and what is needed to show mistakes at other thresholds."""
+
+    rows: tuple[MatchRow, ...]
+    images: tuple[ImageScore, ...]
+    lenient: tuple[float, ...] = ()
+    """AP without one-to-one matching, where the truth is planes; else empty."""
+    errors: Errors | None = None
+    """Only for layers."""
+    compared: tuple[Comparison, ...] = ()
+    truth: np.ndarray | None = None
+    predicted: np.ndarray | None = None
+    has_frames: bool = False
+
+
+def why_not_comparable(truth: tuple[int, ...], predicted: tuple[int, ...], has_frames: bool) -> str:
+    """Say in a sentence why two label arrays of these shapes cannot be compared; empty if they can."""
+    if truth == predicted or (not has_frames and truth[1:] == predicted):
+        return ""
+    there, here = (" x ".join(map(str, shape)) for shape in (truth, predicted))
+    return f"The truth has {there} pixels, the prediction {here}: choose labels of the same image."
+
+
+def evaluate_arrays(
+    truth: Any, predicted: Any, threshold: float, has_frames: bool, should_stop: Callable[[], bool]
+) -> Generator[ImageScored, None, Evaluation]:
+    """Score labels against the truth and show the mistakes.
+
+    Parameters
+    ----------
+    truth, predicted : array, shape ((T,) (Z,) Y, X)
+        Ids, perhaps lazy. A truth with one axis more than the prediction is a stack of planes of one object each.
+    threshold : float
+        IoU at which mistakes are shown.
+    has_frames : bool
+        Whether the first axis counts separate images.
+    should_stop : callable
+        Looked at between frames.
+
+    Raises
+    ------
+    DataError
+        If shapes or types do not fit.
+    Stopped
+        If `should_stop` returned True.
+    """
+    # Two boolean arrays would be taken for planes; a layer's are foreground, one object each.
+    truth, predicted = (a.view(np.uint8) if a.dtype == bool else a for a in (np.asarray(truth), np.asarray(predicted)))
+    fault = why_not_comparable(truth.shape, predicted.shape, has_frames)
+    if fault:
+        raise DataError(fault)
+    is_planes = truth.ndim > predicted.ndim
+    if is_planes:
+        truth = truth != 0
+    compared, images = [], []
+    pairs = list(zip(truth, predicted, strict=True)) if has_frames else [(truth, predicted)]
+    for index, (true, found) in enumerate(pairs):
+        if should_stop():
+            raise Stopped("The evaluation was stopped.")
+        compared.append(compare(true, found))
+        images.append(ImageScore(f"frame {index}" if has_frames else "", tuple(match(true, found))))
+        yield ImageScored(index + 1, len(pairs))
+    scores = Evaluation(
+        tuple(pool([image.rows for image in images])),
+        tuple(images),
+        tuple(lenient_ap(truth, predicted)) if is_planes else (),
+        None,
+        tuple(compared),
+        truth,
+        predicted,
+        has_frames,
+    )
+    return (yield from with_errors(scores, threshold, should_stop))
+
+
+def with_errors(
+    scores: Evaluation, threshold: float, should_stop: Callable[[], bool]
+) -> Generator[ImageScored, None, Evaluation]:
+    """Show the mistakes of an evaluation of layers at another threshold; the scores stay.
+
+    Raises
+    ------
+    Stopped
+        If `should_stop` returned True.
+    """
+    truth, predicted = scores.truth, scores.predicted
+    if truth is None or predicted is None:
+        return scores
+    overlay = np.zeros(predicted.shape, np.uint8)
+    findings: list[Finding] = []
+    for index, compared in enumerate(scores.compared):
+        if should_stop():
+            raise Stopped("The evaluation was stopped.")
+        at: Any = index if scores.has_frames else ...
+        found = diagnose(compared, threshold)
+        overlay[at] = paint(truth[at], predicted[at], compared, found)
+        findings += [_in_frame(f, index) for f in found.findings] if scores.has_frames else found.findings
+        yield ImageScored(index + 1, len(scores.compared))
+    if scores.has_frames:
+        order = list(Kind)
+        findings.sort(key=lambda finding: order.index(finding.kind) if finding.kind is not Kind.FOUND else 99)
+    return replace(scores, errors=Errors(threshold, overlay, tuple(findings)))
+
+
+def _in_frame(finding: Finding, frame: int) -> Finding:
+    return replace(
+        finding,
+        center=(float(frame), *finding.center),
+        lower=(frame, *finding.lower),
+        upper=(frame + 1, *finding.upper),
+    )
+
+
+def evaluate_folders(
+    truth: Path, predicted: Path, should_stop: Callable[[], bool]
+) -> Generator[ImageScored | Message, None, Evaluation]:
+    """Score the label images of a folder against those of the same names in another one.
+
+    Raises
+    ------
+    DataError
+        Naming the folder or file that cannot be scored.
+    Stopped
+        If `should_stop` returned True.
+    """
+    pairs, extra = pair_folders(truth, predicted)
+    if extra:
+        yield Message(f"{len(extra)} prediction(s) without truth are left out, the first {extra[0]}.", "warning")
+    images, lenient = [], []
+    for index, pair in enumerate(pairs):
+        if should_stop():
+            raise Stopped("The evaluation was stopped.")
+        true, found, ignore = read_pair(pair)
+        images.append(ImageScore(pair.name, tuple(match(true, found, ignore=ignore)), pair))
+        if true.ndim > found.ndim:
+            lenient.append(lenient_ap(true, found))
+        yield ImageScored(index + 1, len(pairs))
+    overlapping = tuple(float(v) for v in np.mean(lenient, axis=0)) if len(lenient) == len(pairs) else ()
+    return Evaluation(tuple(pool([image.rows for image in images])), tuple(images), overlapping)
+
+
+def scores_as_csv(scores: Evaluation) -> str:
+    """Scores of all images together and of each, as the text of a CSV file."""
+    names = ("threshold", "tp", "fp", "fn", "precision", "recall", "f1", "ap", "pq")
+    lines = ["image," + ",".join(names)]
+    tables = [("all", scores.rows), *((image.name, image.rows) for image in scores.images if image.name)]
+    for image, rows in tables:
+        quoted = '"' + image.replace('"', '""') + '"'
+        lines += [f"{quoted}," + ",".join(f"{getattr(row, name):.6g}" for name in names) for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def mean_ap(scores: Evaluation) -> float:
+    """Mean AP over the thresholds 0.5 ... 0.9."""
+    return sum(row.ap for row in scores.rows) / len(IOU_THRESHOLDS)

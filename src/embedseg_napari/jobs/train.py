@@ -1,0 +1,175 @@
+"""A training as the worker thread runs it: from a request to a saved model, with pauses that cost nothing."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from embedseg_napari.core.errors import ComputeError, SettingsError
+from embedseg_napari.core.events import CheckpointSaved, Message, TrainingFinished
+from embedseg_napari.core.runs import drain
+from embedseg_napari.jobs.saved_training import SavedTraining, prepare_output, save_result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+    from pathlib import Path
+
+    from embedseg_napari.core.config import TrainingConfig
+    from embedseg_napari.core.data.pairs import Example
+    from embedseg_napari.core.events import TrainingEvent
+    from embedseg_napari.core.training.result import TrainingResult
+    from embedseg_napari.jobs.training_pairs import ArrayPair
+
+
+@dataclass(frozen=True)
+class TrainingRequest:
+    """Everything a training needs, taken from the panel before it starts."""
+
+    config: TrainingConfig
+    pairs: Sequence[ArrayPair]
+    """Layers to train on; unused where a folder is given."""
+    folder: Path | None
+    """Data-set folder to train on instead."""
+    start_from: str | None
+    """Bundled name or file of the model whose weights training starts from."""
+    device: str
+    output: Path
+    """Where the model is saved."""
+
+    def read(self) -> tuple[list[Example], list[Example] | None]:
+        """Training images, and validation images where they are given."""
+        from embedseg_napari.jobs.training_pairs import read_dataset, read_pairs
+
+        label = self.config.ignore_label
+        return read_dataset(self.folder, label) if self.folder is not None else (read_pairs(self.pairs, label), None)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPaused:
+    """Training has let go of processor and memory; its state is on disk."""
+
+
+@dataclass
+class TrainingJob:
+    """Trains, pauses, goes on and saves; `run` belongs into a worker thread, the rest may be called from any.
+
+    Parameters
+    ----------
+    request : TrainingRequest
+        What to train.
+    preview : callable, optional
+        Called in the worker thread now and then with a held-out image; returns what the preview shall be made of.
+    """
+
+    request: TrainingRequest
+    preview: Callable[[Example], Example | None] | None = None
+    shown: Example | None = None
+    """A held-out image, or a training image where none is held out; known once training has started."""
+    _pausing: threading.Event = field(default_factory=threading.Event)
+
+    def pause(self) -> None:
+        """Halt after this step. The time budget halts too."""
+        self._pausing.set()
+
+    def resume(self) -> None:
+        """Go on after a pause."""
+        self._pausing.clear()
+
+    @property
+    def run_folder(self) -> Path:
+        """Where checkpoints go."""
+        return self.request.output.with_suffix(".run")
+
+    def run(self, should_stop: Callable[[], bool]) -> Generator[TrainingEvent | TrainingPaused, None, SavedTraining]:
+        """Train and save the model; the generator's value says where.
+
+        A pause writes a checkpoint and ends the core's training, so that memory is free and no clock runs; going on
+        takes the checkpoint up again, step for step.
+
+        Parameters
+        ----------
+        should_stop : callable
+            Looked at between steps; when it returns True the model so far is saved.
+
+        Raises
+        ------
+        EmbedSegError
+            As the core's Trainer.
+        """
+        started = time.monotonic()
+        request = self.request
+        output, config = request.output, request.config
+        prepare_output(output)
+        if self.run_folder.exists():
+            raise SettingsError(f"{self.run_folder} holds an unfinished training; choose another name for the model.")
+        training, validation = request.read()
+
+        from embedseg_napari.core.model.model import load_model
+        from embedseg_napari.core.training.trainer import Trainer
+
+        start = None if request.start_from is None else load_model(request.start_from, "cpu")
+        if validation is None:
+            training, validation = self._split(training)
+        self.shown = (validation or training)[0]
+        resume = False
+        while True:
+            run = Trainer(
+                config, training, validation, start, self.run_folder, device=request.device, resume=resume,
+                started=started, preview=None if self.preview is None else self._preview,
+            ).run(lambda: should_stop() or self._pausing.is_set())  # fmt: skip
+            try:
+                result = yield from self._told_once(run, resume)
+            except ComputeError as error:
+                if not (self.run_folder / "state.json").exists():
+                    shutil.rmtree(self.run_folder, ignore_errors=True)
+                    raise
+                yield Message(f"Training failed, and the state last saved became the model: {error}", "warning")
+                rescue = Trainer(config, training, validation, start, self.run_folder, device="cpu", resume=True)
+                result = drain(rescue.run(lambda: True))
+                break
+            if not (result.stopped and self._pausing.is_set() and not should_stop()):
+                break
+            yield TrainingPaused()
+            while self._pausing.is_set() and not should_stop():
+                time.sleep(0.05)
+            if should_stop():
+                break
+            resume, started = True, time.monotonic()
+        return self._save(result)
+
+    def _split(self, training: list[Example]) -> tuple[list[Example], list[Example]]:
+        """Hold images out as the core's Trainer does, so that the preview knows them."""
+        from embedseg_napari.core.data.splitting import split_validation
+        from embedseg_napari.core.training.trainer import FEW_IMAGES
+
+        config = self.request.config
+        if config.validation_fraction == 0 or len(training) < FEW_IMAGES:
+            return training, []
+        return split_validation(training, config.validation_fraction, seed=config.seed)
+
+    def _preview(self) -> Example | None:
+        assert self.preview is not None
+        assert self.shown is not None
+        return self.preview(self.shown)
+
+    def _told_once(
+        self, run: Generator[TrainingEvent, None, TrainingResult], resumed: bool
+    ) -> Generator[TrainingEvent, None, TrainingResult]:
+        """Pass on what a run says; after a pause, what was said before is left out, and so is the end of a part."""
+        while True:
+            try:
+                event = next(run)
+            except StopIteration as end:
+                result: TrainingResult = end.value
+                return result
+            is_old = resumed and isinstance(event, Message) and event.level == "warning"
+            if not is_old and not isinstance(event, CheckpointSaved | TrainingFinished):
+                yield event
+
+    def _save(self, result: TrainingResult) -> SavedTraining:
+        saved = save_result(result, self.request.output, result.model.config.name or self.request.output.stem)
+        shutil.rmtree(self.run_folder, ignore_errors=True)
+        return saved

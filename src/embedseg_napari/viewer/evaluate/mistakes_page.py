@@ -1,0 +1,149 @@
+"""The mistakes of an evaluation: a layer that colours them, and a table whose rows lead to them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
+
+from embedseg_napari.core.evaluation.diagnosis import Kind
+from embedseg_napari.core.evaluation.matching import IOU_THRESHOLDS
+from embedseg_napari.viewer.evaluate.error_overlay import LAYER_NAME, Legend, colormap, mark_names
+from embedseg_napari.viewer.evaluate.source import MISTAKES
+from embedseg_napari.viewer.widgets.boxes import ChoiceBox
+from embedseg_napari.viewer.layers import RESULT, is_shown, show_labels, spatial_frame
+from embedseg_napari.viewer.camera import go_to
+from embedseg_napari.viewer.evaluate.tables import ObjectTable
+from embedseg_napari.viewer.evaluate.threshold_actions import SPACE
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+    from napari.viewer import Viewer
+
+    from embedseg_napari.core.evaluation.diagnosis import Finding
+    from embedseg_napari.jobs.evaluate import Evaluation
+    from embedseg_napari.viewer.layers import Frame
+
+
+class MistakesPage(QWidget):
+    """What happened to each object of the two layers that are compared.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        Where the mistakes are shown.
+    """
+
+    threshold_chosen = Signal(float)
+    """IoU from which on a pair counts as found."""
+    noted = Signal(str)
+    """A sentence about the layers that were compared."""
+
+    def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.viewer = viewer
+        self.overlay: Labels | None = None
+        self.shown: Evaluation | None = None
+        """The evaluation whose mistakes are shown."""
+        self._frame: Frame | None = None
+        self._compared: tuple[Labels, Labels] | None = None
+        self.threshold = ChoiceBox()
+        self.threshold.addItems([f"{value:.2f}" for value in IOU_THRESHOLDS])
+        self.threshold.setToolTip("IoU from which on a pair counts as found.")
+        label = QLabel("Mistakes at IoU")
+        label.setBuddy(self.threshold)
+        choice = QHBoxLayout()
+        choice.addWidget(label)
+        choice.addWidget(self.threshold)
+        choice.addStretch(1)
+        self.legend, self.objects = Legend(), ObjectTable()
+        self.objects.setMinimumHeight(180)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 6, 6, 6)
+        layout.addLayout(choice)
+        layout.addWidget(self.legend)
+        layout.addWidget(self.objects)
+        self.threshold.currentIndexChanged.connect(lambda _: self.threshold_chosen.emit(self.iou()))
+        self.legend.shown_changed.connect(self._follow_legend)
+        self.objects.finding_chosen.connect(self._go_to)
+
+    def iou(self) -> float:
+        """The chosen threshold."""
+        return float(self.threshold.currentText())
+
+    def choose(self, threshold: float) -> None:
+        """Choose a threshold."""
+        self.threshold.setCurrentText(f"{threshold:.2f}")
+
+    def compare(self, truth: Labels, predicted: Labels) -> None:
+        """Take note of the layers that an evaluation is of, and follow their changes."""
+        self.forget_layers()
+        self._compared = (truth, predicted)
+        self._frame = spatial_frame(predicted, SPACE[predicted.ndim])
+        for layer in self._compared:
+            layer.events.paint.connect(self._note_change)
+            layer.events.data.connect(self._note_change)
+
+    def forget_layers(self) -> None:
+        """Follow the layers no longer."""
+        for layer in self._compared or ():
+            layer.events.paint.disconnect(self._note_change)
+            layer.events.data.disconnect(self._note_change)
+        self._compared = None
+
+    def show_mistakes(self, scores: Evaluation) -> None:
+        """Show the mistakes that an evaluation of layers found."""
+        errors = scores.errors
+        if errors is None or self._frame is None:
+            return
+        self.shown = scores
+        self.overlay = show_labels(
+            self.viewer,
+            LAYER_NAME,
+            errors.overlay,
+            frame=self._frame,
+            features={"index": list(range(len(mark_names()))), "what": mark_names()},
+            into=self.overlay,
+            opacity=0.6,
+            metadata={RESULT: MISTAKES},
+            colormap=colormap(self.legend.shown()),
+        )
+        counts = {kind: sum(finding.kind is kind for finding in errors.findings) for kind in Kind}
+        self.legend.set_counts(counts)
+        self.objects.show_findings(errors.findings)
+        self._follow_legend()
+
+    def clear(self) -> None:
+        """Empty the table: the evaluation was of files."""
+        self.shown = None
+        self.objects.show_findings(())
+        self.legend.set_counts(None)
+
+    def go_to_frame(self, frame: int) -> None:
+        """Step to a frame of the layers that were compared."""
+        axis = self.viewer.dims.ndim - len(self._frame.axes) if self._frame else 0
+        self.viewer.dims.set_point(axis, frame)
+
+    def _note_change(self, event: object = None) -> None:
+        self.noted.emit("The labels were changed since; evaluate again for new scores.")
+
+    def _follow_legend(self) -> None:
+        shown = self.legend.shown()
+        self.objects.show_kinds(shown)
+        if self.overlay is not None and is_shown(self.viewer, self.overlay):
+            self.overlay.colormap = colormap(shown)
+
+    def _go_to(self, finding: Finding) -> None:
+        layers = [self.overlay, *(self._compared or ())[::-1]]
+        layer = next((layer for layer in layers if is_shown(self.viewer, layer)), None)
+        if layer is None:
+            self.noted.emit("The layers of this evaluation were removed; open them and evaluate again.")
+            return
+        lead = layer.ndim - len(finding.center)
+        pad = (0,) * lead
+        go_to(self.viewer, layer, pad + finding.center, pad + finding.lower, tuple(1 for _ in pad) + finding.upper)
+        if self._compared is not None:
+            for compared, ids in zip(self._compared, (finding.true_ids, finding.predicted_ids), strict=True):
+                if ids and is_shown(self.viewer, compared) and compared.ndim == layer.ndim:
+                    compared.selected_label = ids[0]

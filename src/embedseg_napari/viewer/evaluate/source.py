@@ -1,0 +1,230 @@
+"""What is compared with what: two Labels layers, or two folders; and why it cannot be, if so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from napari.layers import Labels
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QRadioButton,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from embedseg_napari.jobs.evaluate import why_not_comparable
+from embedseg_napari.viewer.widgets.boxes import ChoiceBox
+from embedseg_napari.viewer.layers import RESULT, array_of, layer_axes
+from embedseg_napari.viewer.train.pair_list import LayerBox
+from embedseg_napari.viewer.provenance import origin_of
+
+if TYPE_CHECKING:
+    import napari
+
+VOLUME, FRAMES = "one volume", "frames, each by itself"
+TRUE_WORDS = ("truth", "true", "gt", "mask", "manual", "annot")
+ERROR_COLOR = "#d9534f"
+MISTAKES = "mistakes"
+"""What the overlay's metadata say it is, under `layers.RESULT`."""
+
+
+class FolderField(QWidget):
+    """A folder, typed or browsed."""
+
+    changed = Signal()
+
+    def __init__(self, title: str, tip: str) -> None:
+        super().__init__()
+        self.title = title
+        self.edit = QLineEdit()
+        self.edit.setPlaceholderText("folder of label TIFFs")
+        self.edit.setToolTip(tip)
+        self.edit.setAccessibleName(title)
+        self.browse = QToolButton()
+        self.browse.setText("...")
+        self.browse.setToolTip(f"Choose the folder. {tip}")
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.edit)
+        layout.addWidget(self.browse)
+        self.edit.textChanged.connect(self._check)
+        self.browse.clicked.connect(self._choose)
+        self._check()
+
+    def _choose(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, self.title, self.edit.text())
+        if folder:
+            self.edit.setText(folder)
+
+    def _check(self) -> None:
+        is_wrong = bool(self.edit.text().strip()) and not self.path().is_dir()
+        self.edit.setStyleSheet(f"border: 1px solid {ERROR_COLOR};" if is_wrong else "")
+        self.changed.emit()
+
+    def path(self) -> Path:
+        """The folder."""
+        return Path(self.edit.text().strip()).expanduser()
+
+    def fault(self) -> str:
+        """Why it cannot be used; empty if it can."""
+        if not self.edit.text().strip():
+            return f"Choose the {self.title.lower()}."
+        return "" if self.path().is_dir() else f"{self.path()}: there is no such folder."
+
+
+class EvaluationSource(QWidget):
+    """Truth and prediction, from layers or from folders.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+        Whose Labels layers may be compared.
+    """
+
+    changed = Signal()
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self.viewer = viewer
+        self._can_stack = False
+        self.use_layers, self.use_folders = QRadioButton("Layers"), QRadioButton("Folders")
+        self.use_layers.setToolTip("Compare two Labels layers, and see the mistakes on the image.")
+        self.use_folders.setToolTip("Compare the label images of two folders, paired by file name.")
+        self.use_layers.setChecked(True)
+        which = QHBoxLayout()
+        which.addWidget(self.use_layers)
+        which.addWidget(self.use_folders)
+        which.addStretch(1)
+
+        self.truth, self.predicted = (LayerBox(viewer, Labels, is_wanted=_is_candidate) for _ in range(2))
+        self.stack = ChoiceBox()
+        self.stack.addItems([VOLUME, FRAMES])
+        self.true_folder = FolderField(
+            "Truth folder", "True label images, or stacks of one plane per object; masks/ inside it is found too."
+        )
+        self.predicted_folder = FolderField("Prediction folder", "Predicted label images of the same names.")
+        self.form = QFormLayout()
+        self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        self.complaint = QLabel()
+        self.complaint.setWordWrap(True)
+        self.complaint.setStyleSheet(f"color: {ERROR_COLOR};")
+        self.labels: dict[QWidget, QLabel] = {}
+        for text, field, tip in (
+            ("Truth", self.truth, "Labels layer with the true objects."),
+            ("Prediction", self.predicted, "Labels layer to be judged."),
+            ("Stack of", self.stack, "Whether the layers are a volume, or frames in which ids begin anew."),
+            ("Truth", self.true_folder, self.true_folder.edit.toolTip()),
+            ("Prediction", self.predicted_folder, self.predicted_folder.edit.toolTip()),
+        ):
+            label = QLabel(text)
+            label.setToolTip(tip)
+            label.setBuddy(field.edit if isinstance(field, FolderField) else field)
+            if not isinstance(field, FolderField):
+                field.setToolTip(tip)
+            self.form.addRow(label, field)
+            self.labels[field] = label
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(which)
+        layout.addLayout(self.form)
+        layout.addWidget(self.complaint)
+        self.use_layers.toggled.connect(self._follow)
+        for box in (self.truth, self.predicted):
+            box.layer_changed.connect(self._on_layers)
+        for field in (self.true_folder, self.predicted_folder):
+            field.changed.connect(self._follow)
+        self.stack.currentIndexChanged.connect(self._follow)
+        viewer.layers.events.inserted.connect(self._guess)
+        self._guess()
+        self._on_layers()
+
+    def disconnect_viewer(self) -> None:
+        """Stop following the viewer."""
+        self.viewer.layers.events.inserted.disconnect(self._guess)
+        for box in (self.truth, self.predicted):
+            box.disconnect_viewer()
+
+    def _guess(self, event: object = None) -> None:
+        """Two layers instead of one twice; the truth is known by its name, or lies below."""
+        truth, predicted = self.truth.layer(), self.predicted.layer()
+        layers = [layer for layer in self.truth.layers if layer is not None]
+        if truth != predicted or len(layers) < 2:
+            return
+        named = [layer for layer in layers if any(word in layer.name.lower() for word in TRUE_WORDS)]
+        true = named[0] if len(named) == 1 else layers[-1]
+        self.truth.choose(true)
+        # The layers are listed from the top: the newest result comes first.
+        self.predicted.choose(next(layer for layer in layers if layer != true))
+
+    def _on_layers(self) -> None:
+        truth, predicted = self.truth.layer(), self.predicted.layer()
+        if predicted is not None:
+            origin = origin_of(predicted)
+            axes, is_named = layer_axes(predicted) if predicted.ndim == 3 else ("", False)
+            has_frames = bool(origin.segmentation.frames) if origin is not None else is_named and "T" in axes
+            self.stack.setCurrentText(FRAMES if has_frames or predicted.ndim > 3 else VOLUME)
+        self.stack.setEnabled(predicted is None or predicted.ndim == 3)
+        self._can_stack = truth is not None and predicted is not None and predicted.ndim >= 3
+        self._follow()
+
+    def _follow(self) -> None:
+        is_layers = self.use_layers.isChecked()
+        for field in (self.truth, self.predicted):
+            self.form.setRowVisible(field, is_layers)
+        self.form.setRowVisible(self.stack, is_layers and self._can_stack)
+        for field in (self.true_folder, self.predicted_folder):
+            self.form.setRowVisible(field, not is_layers)
+        fault = self.fault()
+        # What is merely missing is said beside the button; what is wrong, here.
+        self.complaint.setText(fault)
+        self.complaint.setVisible(bool(fault) and self.is_wrong())
+        self.changed.emit()
+
+    def is_layers(self) -> bool:
+        """Whether layers are compared."""
+        return self.use_layers.isChecked()
+
+    def has_frames(self) -> bool:
+        """Whether the layers' first axis counts separate images."""
+        predicted = self.predicted.layer()
+        return predicted is not None and predicted.ndim >= 3 and self.stack.currentText() == FRAMES
+
+    def is_wrong(self) -> bool:
+        """Whether something was chosen that cannot be used, rather than nothing yet."""
+        if self.is_layers():
+            truth, predicted = self.truth.layer(), self.predicted.layer()
+            return truth is not None and predicted is not None and truth != predicted and bool(self.fault())
+        return any(f.edit.text().strip() and f.fault() for f in (self.true_folder, self.predicted_folder))
+
+    def fault(self) -> str:
+        """Why there is nothing to compare; empty if there is."""
+        if not self.is_layers():
+            return self.true_folder.fault() or self.predicted_folder.fault()
+        truth, predicted = self.truth.layer(), self.predicted.layer()
+        if truth is None or predicted is None:
+            return "Open two Labels layers, the truth and a prediction."
+        if truth == predicted:
+            return "Choose two different layers, the truth and a prediction."
+        there, here = (tuple(int(n) for n in np.shape(array_of(layer))) for layer in (truth, predicted))
+        return why_not_comparable(there, here, self.has_frames())
+
+    def choose(self, truth: Labels, predicted: Labels) -> None:
+        """Compare two layers."""
+        self.use_layers.setChecked(True)
+        self.truth.choose(truth)
+        self.predicted.choose(predicted)
+
+
+def _is_candidate(layer: Labels) -> bool:
+    """The overlay of mistakes is a Labels layer too, but nothing to compare."""
+    return layer.metadata.get(RESULT) != MISTAKES

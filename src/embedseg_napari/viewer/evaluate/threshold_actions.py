@@ -1,0 +1,136 @@
+"""From the click on *Find* to the saved model: what happens with the thresholds' part of the Evaluate panel."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject
+from qtpy.QtWidgets import QFileDialog
+
+from embedseg_napari.viewer.layers import array_of, layer_axes, show_labels, spatial_frame
+from embedseg_napari.viewer.model_list import models
+from embedseg_napari.viewer.provenance import origin_of, remember
+from embedseg_napari.jobs.tune import predict_and_tune, store_thresholds, tune
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import napari
+
+    from embedseg_napari.viewer.evaluate.source import EvaluationSource
+    from embedseg_napari.viewer.evaluate.threshold_panel import ThresholdPanel
+
+SPACE = {2: "YX", 3: "ZYX", 4: "TZYX"}
+"""Axes of labels by their number; frames of an image lie along the first, whatever it is called."""
+
+
+class TuningFlow(QObject):
+    """Searches for thresholds, shows what they give, and stores them with the model.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+        Where labels are shown.
+    panel : ThresholdPanel
+        Choices and results.
+    source : EvaluationSource
+        Truth and prediction.
+    start : callable
+        Runs a generator in the background: ``start(run, on_result, what)``.
+    say : callable
+        Shows a sentence.
+    evaluate : callable
+        Evaluates what is chosen.
+    """
+
+    def __init__(
+        self,
+        viewer: napari.viewer.Viewer,
+        panel: ThresholdPanel,
+        source: EvaluationSource,
+        start: Callable[[Callable[..., Any], Callable[[Any], None], str], None],
+        say: Callable[[str], None],
+        evaluate: Callable[[], None],
+    ) -> None:
+        super().__init__(panel)
+        self.viewer, self.panel, self.source = viewer, panel, source
+        self.start, self.say, self.evaluate = start, say, evaluate
+        panel.find_clicked.connect(self.find)
+        panel.show_clicked.connect(self.show_labels)
+        panel.save_clicked.connect(self.save)
+
+    def find(self) -> None:
+        """Search on the maps at hand, or run the chosen model first."""
+        true_layer = self.source.truth.layer()
+        path, origin = self.panel.model_path(), origin_of(self.source.predicted.layer())
+        if true_layer is None:
+            return
+        truth = array_of(true_layer)
+        if path is None:
+            if origin is None:
+                self.say("The maps are not at hand any more; segment again, or choose a model.")
+                return
+            self.start(
+                lambda stop: tune(origin.segmentation, truth, origin.model_path, stop),
+                self.panel.show_tuning,
+                "thresholds",
+            )
+            return
+        image = self.panel.image.layer()
+        if image is None:
+            return
+        array, (axes, _) = array_of(image), layer_axes(image)
+        self.start(
+            lambda stop: predict_and_tune(path, array, axes, truth, stop), self.panel.show_tuning, "running the model"
+        )
+
+    def show_labels(self) -> None:
+        """Add the labels at the best thresholds as a layer and evaluate them."""
+        tuning, truth = self.panel.tuning, self.source.truth.layer()
+        if tuning is None or truth is None:
+            return
+        labels = tuning.segmentation.labels
+        frame = spatial_frame(truth, SPACE[truth.ndim])
+        if truth.ndim > labels.ndim:
+            # A truth of planes has an axis more, in front.
+            frame = replace(
+                frame,
+                axes=SPACE[labels.ndim],
+                scale=frame.scale[1:],
+                translate=frame.translate[1:],
+                units=frame.units[1:],
+                axis_labels=frame.axis_labels[1:],
+                transform=(),
+            )
+        layer = show_labels(self.viewer, f"{truth.name} tuned", labels, frame=frame)
+        remember(layer, tuning.segmentation, tuning.model_path)
+        self.source.choose(truth, layer)
+        self.evaluate()
+
+    def save(self) -> None:
+        """Ask where the model with the best thresholds shall go, and write it."""
+        tuning = self.panel.tuning
+        if tuning is None:
+            return
+        source = tuning.model_path
+        is_bundled = any(model.is_bundled and model.path == source for model in models.all())
+        is_replaceable = source.suffix == ".embedseg" and not is_bundled
+        suggestion = source if is_replaceable else Path.home() / f"{source.stem}-tuned.embedseg"
+        title = f"Save {source.stem} with these thresholds"
+        path, _ = QFileDialog.getSaveFileName(self.panel, title, str(suggestion), "Models (*.embedseg)")
+        if path:
+            self.write(Path(path))
+
+    def write(self, path: Path) -> None:
+        """Write the model with the best thresholds, and list it."""
+        tuning = self.panel.tuning
+        assert tuning is not None
+        best = (tuning.thresholds.seed_threshold, tuning.thresholds.foreground_threshold)
+
+        def saved(written: Path) -> None:
+            models.remember(written)
+            self.say(f"Saved {written} with seed threshold {best[0]:.2g} and foreground threshold {best[1]:.2g}.")
+
+        self.start(lambda stop: store_thresholds(tuning.model_path, path, best, stop), saved, "saving the model")

@@ -1,0 +1,304 @@
+"""The Evaluate panel: scores of a segmentation, its mistakes on the image, and better thresholds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.theme import get_theme
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QTabWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from embedseg_napari.core.evaluation.thresholds import PairTried
+from embedseg_napari.core.events import Message
+from embedseg_napari.jobs.evaluate import (
+    Evaluation,
+    ImageScore,
+    ImageScored,
+    evaluate_arrays,
+    evaluate_folders,
+    with_errors,
+)
+from embedseg_napari.viewer.evaluate.source import ERROR_COLOR, EvaluationSource
+from embedseg_napari.viewer.layers import array_of
+from embedseg_napari.viewer.evaluate.mistakes_page import MistakesPage
+from embedseg_napari.viewer.evaluate.tables import ImageTable
+from embedseg_napari.viewer.evaluate.scores_page import ScoresPage
+from embedseg_napari.viewer.provenance import news, origin_of
+from embedseg_napari.viewer.evaluate.threshold_panel import ThresholdPanel
+from embedseg_napari.viewer.evaluate.threshold_actions import TuningFlow
+from embedseg_napari.viewer.worker import BackgroundRun, report_error, report_message, run_in_background
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import napari
+    from qtpy.QtGui import QEnterEvent
+
+
+class EvaluateWidget(QWidget):
+    """Panel that compares labels with the truth.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+        Where layers are found and shown.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self.viewer = viewer
+        self.run: BackgroundRun | None = None
+        self._opened: dict[str, Any] = {}
+        self._is_closed = False
+        self._build()
+        self._connect()
+        self._follow_theme()
+        self._follow()
+
+    def _build(self) -> None:
+        self.source = EvaluationSource(self.viewer)
+        self.evaluate = QPushButton("Evaluate")
+        self.evaluate.setToolTip("Match the objects one to one and score them at IoU 0.5 to 0.9.")
+        self.stop = QPushButton("Stop")
+        self.stop.setToolTip("Stop what is running.")
+        self.reason = QLabel()
+        self.reason.setWordWrap(True)
+        self.progress = QProgressBar()
+        self.progress.setTextVisible(True)
+        self.status = QLabel()
+        self.status.setWordWrap(True)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.evaluate, 1)
+        buttons.addWidget(self.stop)
+
+        self.scoring, self.mistakes = ScoresPage(), MistakesPage(self.viewer)
+        self.images = ImageTable()
+        self.images.setMinimumHeight(180)
+        hint = QLabel("Double-click an image to see its mistakes.")
+        hint.setWordWrap(True)
+        self.thresholds = ThresholdPanel(self.viewer)
+        self.tuning = TuningFlow(self.viewer, self.thresholds, self.source, self._start, self._say, self._evaluate)
+
+        self.tabs = QTabWidget()
+        for page, title, tip in (
+            (self.scoring, "Scores", "Scores over IoU 0.5 to 0.9."),
+            (self.mistakes, "Mistakes", "What happened to each object."),
+            (_column(hint, self.images), "Images", "Scores of each image."),
+            (self.thresholds, "Thresholds", "Find better thresholds for a model."),
+        ):
+            self.tabs.setTabToolTip(self.tabs.addTab(page, title), tip)
+        content = _column(self.source, buttons, self.reason, self.progress, self.status, self.tabs, margins=9)
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setWidget(content)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(area)
+        self.setMinimumWidth(360)
+
+    def _connect(self) -> None:
+        self.evaluate.clicked.connect(self._evaluate)
+        self.stop.clicked.connect(self._stop)
+        self.source.changed.connect(self._follow)
+        self.scoring.written.connect(lambda path: self._say(f"Saved {path}."))
+        self.scoring.table.threshold_chosen.connect(self.mistakes.choose)
+        self.mistakes.threshold_chosen.connect(self._change_threshold)
+        self.mistakes.noted.connect(self._say)
+        self.images.image_chosen.connect(self._open_image)
+        self.tabs.currentChanged.connect(self._follow)
+        news.remembered.connect(self._follow)
+        self.thresholds.image.layer_changed.connect(self._follow)
+        self.thresholds.model.currentIndexChanged.connect(self._follow)
+        self.viewer.events.theme.connect(self._follow_theme)
+        self.destroyed.connect(lambda *_: self.close_down())
+
+    @property
+    def scores(self) -> Evaluation | None:
+        """The latest scores."""
+        return self.scoring.scores
+
+    # What can be done now
+
+    def _follow(self, *_: object) -> None:
+        """Bring buttons and reasons up to date."""
+        is_running = self.run is not None and self.run.is_active
+        fault = self.source.fault()
+        self.evaluate.setEnabled(not fault and not is_running)
+        self.stop.setVisible(is_running)
+        self.progress.setVisible(is_running)
+        self.reason.setText(fault)
+        self.reason.setVisible(bool(fault) and not is_running and not self.source.is_wrong())
+        predicted = self.source.predicted.layer() if self.source.is_layers() else None
+        self.thresholds.set_origin(origin_of(predicted))
+        self.thresholds.set_reason("Something is running; wait or stop it." if is_running else self._no_tuning())
+        self.mistakes.threshold.setEnabled(not is_running)
+        self.scoring.table.setEnabled(not is_running)
+        has_images = self.scores is not None and len(self.scores.images) > 1
+        self.tabs.setTabVisible(2, has_images)
+        self.tabs.setTabEnabled(1, self.mistakes.shown is not None)
+
+    def _no_tuning(self) -> str:
+        if not self.source.is_layers():
+            return "Thresholds are tuned on layers: choose Layers above, and the truth."
+        if self.source.truth.layer() is None:
+            return "Open a Labels layer with the truth."
+        if not self.thresholds.has_source():
+            return "Segment the image first, or add a model in the Segment panel."
+        if self.thresholds.model_path() is not None and self.thresholds.image.layer() is None:
+            return "Open the image that the model shall segment."
+        return ""
+
+    def _start(self, run: Callable[..., Any], on_result: Callable[[Any], None], what: str) -> None:
+        self.progress.setRange(0, 0)
+        self.progress.setFormat(what)
+        self.status.setText("")
+        self.status.hide()
+        self.run = run_in_background(
+            run, on_event=self._on_event, on_result=on_result, on_error=self._fail, on_finished=self._follow
+        )
+        self._follow()
+
+    def _stop(self) -> None:
+        if self.run is not None:
+            self.run.stop(patience=1.0)
+            self.progress.setFormat("Stopping...")
+
+    def _on_event(self, event: Any) -> None:
+        match event:
+            case ImageScored(done, n):
+                self._advance(done, n, "image %v of %m")
+            case PairTried(done, n):
+                self._advance(done, n, "thresholds: pair %v of %m")
+            case Message():
+                report_message(event)
+
+    def _advance(self, done: int, n: int, text: str) -> None:
+        self.progress.setRange(0, n)
+        self.progress.setValue(done)
+        self.progress.setFormat(text)
+
+    # Scores and mistakes
+
+    def _evaluate(self) -> None:
+        threshold = self.mistakes.iou()
+        if not self.source.is_layers():
+            truth, predicted = self.source.true_folder.path(), self.source.predicted_folder.path()
+            self.mistakes.forget_layers()
+            self._start(lambda stop: evaluate_folders(truth, predicted, stop), self._take_scores, "reading images")
+            return
+        true_layer, found_layer = self.source.truth.layer(), self.source.predicted.layer()
+        if true_layer is None or found_layer is None:
+            return
+        has_frames = self.source.has_frames()
+        self.mistakes.compare(true_layer, found_layer)
+        arrays = array_of(true_layer), array_of(found_layer)
+        self._start(
+            lambda stop: evaluate_arrays(*arrays, threshold, has_frames, stop), self._take_scores, "comparing objects"
+        )
+
+    def _fail(self, error: Exception) -> None:
+        """Say here, too, what went wrong: a notification is gone before it was read, or cut off."""
+        self._say(str(error), is_wrong=True)
+        report_error(error)
+
+    def _say(self, text: str, is_wrong: bool = False) -> None:
+        self.status.setStyleSheet(f"color: {ERROR_COLOR};" if is_wrong else "")
+        self.status.setText(text)
+        self.status.setVisible(bool(text))
+
+    def _take_scores(self, scores: Evaluation) -> None:
+        self.scoring.show_scores(scores, self.mistakes.iou())
+        self.images.show_images(scores.images)
+        if scores.errors is not None:
+            self.mistakes.show_mistakes(scores)
+        else:
+            self.mistakes.clear()
+        self._follow()
+        if self.tabs.currentWidget() is self.thresholds:
+            self.tabs.setCurrentIndex(0)
+
+    def _change_threshold(self, threshold: float) -> None:
+        self.scoring.mark_threshold(threshold)
+        shown = self.mistakes.shown
+        if shown is not None:
+            self._start(lambda stop: with_errors(shown, threshold, stop), self._show_mistakes, "marking mistakes")
+
+    def _show_mistakes(self, scores: Evaluation) -> None:
+        self.mistakes.show_mistakes(scores)
+        self._follow()
+
+    # Images of a folder
+
+    def _open_image(self, image: ImageScore) -> None:
+        if self.run is not None and self.run.is_active:
+            return
+        if image.files is None:
+            frame = next(i for i, other in enumerate(self.scores.images) if other is image) if self.scores else 0
+            self.mistakes.go_to_frame(frame)
+            return
+        from embedseg_napari.viewer.evaluate.open_pair import open_files
+
+        threshold, files = self.mistakes.iou(), image.files
+        self._start(lambda stop: open_files(files, threshold, stop), self._show_image, "reading the image")
+
+    def _show_image(self, opened: Any) -> None:
+        from embedseg_napari.viewer.evaluate.open_pair import show_opened
+
+        # Anew, so that it lies above the layers of the image.
+        self._opened = show_opened(self.viewer, opened, {**self._opened, "mistakes": self.mistakes.overlay})
+        self.mistakes.compare(self._opened["truth"], self._opened["prediction"])
+        self._show_mistakes(opened.scores)
+        self.viewer.reset_view()
+        self.tabs.setCurrentIndex(1)
+
+    # Looks and leave-taking
+
+    def _follow_theme(self, event: object = None) -> None:
+        theme = get_theme(self.viewer.theme)
+        self.scoring.plot.set_colors(theme.background.as_hex(), theme.text.as_hex())
+
+    def event(self, event: QEvent) -> bool:
+        """Notice when the dock lets go of the panel: napari does not delete it then."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.close_down()
+        return bool(super().event(event))
+
+    def enterEvent(self, event: QEnterEvent) -> None:
+        """Look anew at what the other panels have made meanwhile."""
+        self._follow()
+        super().enterEvent(event)
+
+    def close_down(self) -> None:
+        """End what is running and follow the viewer no longer."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if self.run is not None:
+            self.run.detach()
+        self.viewer.events.theme.disconnect(self._follow_theme)
+        news.remembered.disconnect(self._follow)
+        self.mistakes.forget_layers()
+        self.source.disconnect_viewer()
+        self.thresholds.disconnect_all()
+
+
+def _column(*items: Any, margins: int = 6) -> QWidget:
+    """Widgets and layouts, one below the other."""
+    page = QWidget()
+    layout = QVBoxLayout(page)
+    layout.setContentsMargins(margins, margins, margins, margins)
+    for item in items:
+        layout.addWidget(item) if isinstance(item, QWidget) else layout.addLayout(item)
+    return page

@@ -1,0 +1,69 @@
+"""Image files as layers, with axes, pixel size and channel names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from embedseg_napari.core.axes import guess_axes, spatial_axes
+from embedseg_napari.viewer.tiff_metadata import CHANNEL_NAMES, axis_labels, axis_scale, axis_units
+
+if TYPE_CHECKING:
+    from embedseg_napari.core.files.tiff import Picture
+
+LayerData = tuple[Any, dict[str, Any], str]
+"""Array, keyword arguments and kind of a layer, as napari's readers return them."""
+
+
+def image_layer(picture: Picture, name: str) -> LayerData:
+    """Return an image as one layer; colour images stay colour, channels become a slider."""
+    axes = picture.axes or guess_axes(picture.array.shape)
+    is_rgb = axes.endswith("C") and picture.array.shape[-1] in (3, 4) and picture.array.dtype == np.uint8
+    options = {**_options(picture, axes[:-1] if is_rgb else axes, name), "rgb": is_rgb}
+    if picture.channel_names:
+        options["metadata"] = {**options["metadata"], CHANNEL_NAMES: list(picture.channel_names)}
+    return picture.array, options, "image"
+
+
+def labels_layer(picture: Picture, name: str, image: Picture | None = None) -> LayerData:
+    """Return a mask as one layer: a label image as it is, planes of single objects with their numbers.
+
+    Parameters
+    ----------
+    picture : Picture
+        The mask.
+    name : str
+        Name of the layer.
+    image : Picture, optional
+        The image it belongs to: it tells planes from slices, and the size of pixels where the mask's file is silent.
+    """
+    array = picture.array
+    if array.dtype.kind == "f":
+        array = array.astype(np.int32)
+    axes = picture.axes or guess_axes(array.shape)
+    if image is not None:
+        space = spatial_axes(image.axes or guess_axes(image.array.shape))
+        if array.ndim == len(space):
+            axes = space
+        elif array.ndim == len(space) + 1:
+            # One object per plane: numbered, so that each has a colour of its own.
+            numbers = np.arange(1, len(array) + 1, dtype=np.int32).reshape(-1, *(1,) * len(space))
+            array, axes = (array > 0) * numbers, "N" + space
+    options = _options(picture, axes, name, image)
+    return array, options, "labels"
+
+
+def _options(picture: Picture, axes: str, name: str, stand_in: Picture | None = None) -> dict[str, Any]:
+    source = stand_in if picture.spacing is None and stand_in is not None else picture
+    space = spatial_axes(axes)
+    spacing = None
+    if source.spacing is not None and len(source.spacing) >= len(space):
+        spacing = source.spacing[-len(space) :]
+    return {
+        "name": name,
+        "scale": axis_scale(axes, spacing),
+        "units": axis_units(axes, source.unit if spacing is not None else None),
+        "axis_labels": axis_labels(axes),
+        "metadata": {} if picture.path is None else {"path": str(picture.path)},
+    }

@@ -1,0 +1,228 @@
+"""Choosing an image and annotating it: buttons, and a line that counts what is done and says what is missing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari.layers import Image
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from embedseg_napari.core.errors import EmbedSegError
+from embedseg_napari.viewer.label.annotation_layers import AnnotationLayers
+from embedseg_napari.viewer.layers import RESULT
+from embedseg_napari.viewer.label.time_points import time_axis
+from embedseg_napari.viewer.train.pair_list import LayerBox
+from embedseg_napari.viewer.preview.preview_layers import is_preview
+from embedseg_napari.viewer.worker import report_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari.viewer import Viewer
+
+    from embedseg_napari.core.annotation.states import AnnotationCounts
+
+LEAST_OBJECTS = 3
+"""Fewer teach a network nothing that holds for others."""
+AREA, ENOUGH_REGIONS = 5, 3
+"""Objects in the first area, and areas in an image, until other advice is given."""
+COUNT_MILLISECONDS = 200
+"""After the last stroke, so that counting does not disturb painting."""
+
+
+class AnnotationBox(QWidget):
+    """The first part of the panel.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+        Whose images can be annotated.
+    """
+
+    image_changed = Signal()
+    annotate_wanted = Signal()
+    changed = Signal()
+    """The annotation is other than before, or was counted anew."""
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__()
+        self.layers = AnnotationLayers(viewer)
+        self.counts: AnnotationCounts | None = None
+        self.fault = ""
+        self.is_movie = False
+        self.elsewhere: Callable[[], tuple[int, int, int]] = lambda: (0, 0, 0)
+        """Annotated images of the session that are not in front, their objects and background pixels."""
+        self.image = LayerBox(
+            viewer, Image, is_wanted=lambda layer: RESULT not in layer.metadata and not is_preview(layer)
+        )
+        self.image.setToolTip("The image to annotate.")
+        self.annotate = self._button(
+            "Annotate",
+            "Add a layer to paint on, with the image's place and pixel size. An image of the kind of those annotated "
+            "before joins their session; training learns from all of them, and a few objects in each of several "
+            "images teach more than many in one.",
+            self.annotate_wanted.emit,
+        )
+        self.new = self._button(
+            "New object (N)", "Paint another object: takes the next free label.", self.layers.new_object
+        )
+        self.background = self._button(
+            "Background (B)",
+            "Paint what is surely no object; objects are not painted over. Also far from objects: a thin rim around "
+            "them does not teach what the rest is. In a Fully annotated area it is not needed.",
+            self.layers.background,
+        )
+        self.erase = self._button("Erase", "Make pixels unlabelled again.", self.layers.erase)
+        self.region = self._button(
+            "Fully annotated",
+            "Draw a rectangle around about five objects (or choose the polygon tool), and paint every object in it: "
+            "all else in it is background, without painting it. Another around nothing says that there is nothing. In "
+            "a volume it counts for the plane it is drawn on: draw one on several planes.",
+            self.layers.draw_region,
+        )
+        self.fill = self._button(
+            "Fill between planes",
+            "Paint an object on a few planes; the planes between are filled with the shapes between.",
+            self.layers.fill_between,
+        )
+        self.line, self.advice = QLabel(), QLabel()
+        row = QHBoxLayout()
+        row.addWidget(self.image, 1)
+        row.addWidget(self.annotate)
+        grid = QGridLayout()
+        for place, button in enumerate((self.region, self.new, self.background, self.erase, self.fill)):
+            grid.addWidget(button, place // 2, place % 2)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(row)
+        layout.addLayout(grid)
+        for label in (self.line, self.advice):
+            label.setWordWrap(True)
+            layout.addWidget(label)
+        self.timer = QTimer(self)
+        self.timer.setSingleShot(True)
+        self.timer.setInterval(COUNT_MILLISECONDS)
+        self.timer.timeout.connect(self.count)
+        self.image.layer_changed.connect(self._watch)
+        self.layers.changed.connect(self._count_soon)
+        self._watch()
+
+    def _button(self, text: str, tip: str, action: Callable[[], None]) -> QPushButton:
+        button = QPushButton(text)
+        button.setToolTip(tip)
+        button.clicked.connect(lambda _: self._do(action))
+        return button
+
+    def _do(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except EmbedSegError as error:
+            report_error(error)
+        self.count()
+
+    def _watch(self) -> None:
+        self.fault = ""
+        layer = self.image.layer()
+        self.is_movie = isinstance(layer, Image) and time_axis(layer) is not None
+        try:
+            self.layers.watch(layer if isinstance(layer, Image) else None)
+        except EmbedSegError as error:
+            self.fault = str(error)
+        if self.is_movie and layer is not None:
+            self.fault = (
+                f"{layer.name} has time points: Annotate takes out the frame that the slider shows, as an image of its "
+                "own (if they are slices, name the axis Z)."
+            )
+        self.image_changed.emit()
+        self.count()
+
+    def _count_soon(self) -> None:
+        self.timer.start()
+
+    def count(self) -> None:
+        """Count now what is annotated."""
+        self.timer.stop()
+        is_begun = self.layers.labels is not None
+        self.counts = self.layers.counts() if is_begun else None
+        can_begin = not self.fault or self.is_movie
+        self.annotate.setEnabled(can_begin and self.layers.image is not None and not is_begun)
+        for button in (self.new, self.background, self.erase, self.region, self.fill):
+            button.setEnabled(is_begun)
+        self.fill.setVisible(self.layers.ndim == 3)
+        for label, text in ((self.line, self._sentence()), (self.advice, self._advice())):
+            label.setText(text)
+            label.setVisible(bool(text))
+        self.changed.emit()
+
+    def _sentence(self) -> str:
+        n_images, n_objects, _ = self.elsewhere()
+        others = f"{number(n_objects, 'object')} in {number(n_images, 'other image')}" if n_images else ""
+        if self.counts is None:
+            return others
+        counts, accepted = self.counts, len(self.layers.accepted)
+        parts = [
+            number(counts.n_objects, "object") + (f", {accepted:,} of them accepted" if accepted else ""),
+            f"{counts.background_pixels:,} background pixels",
+            number(self.layers.n_regions(), "region"),
+        ]
+        return " · ".join([*parts, others] if others else parts)
+
+    def _advice(self) -> str:
+        """What to do next; what is painted this way teaches most."""
+        if self.layers.image is None or self.fault:
+            return ""
+        if self.counts is None:
+            return "Press Annotate, then go to a place with about five objects."
+        n_regions, n_objects = self.layers.n_regions(), self.counts.n_objects
+        is_volume = self.layers.ndim == 3
+        planes = " Paint each on a few planes, then press Fill between planes." if is_volume else ""
+        if not n_regions and not n_objects:
+            return (
+                "Press Fully annotated and draw a rectangle around about five objects. Then paint each of them: drag "
+                f"to fill it, N for the next.{planes}"
+            )
+        if not n_regions:
+            return "Press Fully annotated, draw a rectangle around these objects, and paint every other one in it."
+        if n_objects < AREA:
+            return f"Paint every object in the rectangle, also where its edge cuts one; N for the next.{planes}"
+        if n_regions < ENOUGH_REGIONS:
+            return (
+                "Every object in the rectangle painted? Draw one around an empty place too, then the same "
+                + ("on other planes" if is_volume else "elsewhere")
+                + " or in another image. Train whenever you like."
+            )
+        return "Every object in the rectangles painted? Train, and paint on where the prediction is wrong."
+
+    def problem(self) -> str:
+        """What is missing before a network can learn from the annotation; empty if nothing is."""
+        n_images, n_objects, n_background = self.elsewhere()
+        if self.counts is not None:
+            n_objects, n_background = n_objects + self.counts.n_objects, n_background + self.counts.background_pixels
+        missing = max(LEAST_OBJECTS - n_objects, 0)
+        if not missing and n_background:
+            return ""
+        if self.fault:
+            return self.fault
+        if self.layers.image is None:
+            return "Open an image first: drop a TIFF onto the viewer."
+        wanted = f"at least {number(missing, 'more object')}" if missing else ""
+        if self.counts is None and n_images:
+            return f"Press Annotate, then paint {wanted or 'some background'}."
+        if self.counts is None:
+            return "Press Annotate, then paint at least 3 objects in a Fully annotated area."
+        if missing:
+            return f"Paint {wanted}." if n_background else f"Paint {wanted}, in a Fully annotated area."
+        return "Draw a Fully annotated rectangle around them, or paint some background."
+
+    def disconnect_viewer(self) -> None:
+        """Follow the viewer no longer."""
+        self.timer.stop()
+        self.image.disconnect_viewer()
+        self.layers.changed.disconnect(self._count_soon)
+        self.layers.disconnect_viewer()
+
+
+def number(n: int, what: str) -> str:
+    """A count in words: ``"1 object"``, ``"2 objects"``."""
+    return f"{n:,} {what}{'' if n == 1 else 's'}"

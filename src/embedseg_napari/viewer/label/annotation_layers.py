@@ -1,0 +1,390 @@
+"""The layers that a person annotates an image with: Labels to paint on, and Shapes around what is fully annotated."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from psygnal import Signal
+from qtpy.QtCore import QTimer
+
+from embedseg_napari.core.annotation.edits import fill_between_planes
+from embedseg_napari.core.annotation.states import (
+    BACKGROUND,
+    AnnotationCounts,
+    count_states,
+    next_free_label,
+)
+from embedseg_napari.core.axes import to_frames
+from embedseg_napari.core.errors import AnnotationError, DataError
+from embedseg_napari.viewer.label.protected_objects import AcceptedObjects
+from embedseg_napari.viewer.label.colors import annotation_colors
+from embedseg_napari.viewer.layers import RESULT, array_of, is_shown, layer_axes, spatial_frame
+from embedseg_napari.viewer.label.regions import outlines, shapes_mask
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Generator, Iterable
+
+    from napari.layers import Image, Labels, Shapes
+    from napari.viewer import Viewer
+    from numpy.typing import NDArray
+
+    from embedseg_napari.core.annotation.edits import Edit
+    from embedseg_napari.viewer.layers import Frame
+
+MARK = "embedseg-annotation"
+"""Key in a layer's metadata: which image it annotates (its `unique_id`)."""
+BRUSH_SHARE = 40
+"""Brushes this many times smaller than the image fit most objects to begin with."""
+DRAWN_BY_DRAG = ("add_rectangle", "add_ellipse")
+"""Tools of a Shapes layer whose shape is there when the button is released."""
+
+
+class AnnotationLayers:
+    """Makes and reads the annotation layers of one image.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+        Where they are.
+    """
+
+    changed = Signal()
+    """Something was painted or drawn, or a layer was made or removed."""
+    leaving = Signal()
+    """The annotation is about to be let go of; it can still be read."""
+
+    def __init__(self, viewer: Viewer) -> None:
+        self.viewer = viewer
+        self.image: Image | None = None
+        self.axes = ""
+        self.frame: Frame | None = None
+        self.labels: Labels | None = None
+        self.regions: Shapes | None = None
+        self.protection: AcceptedObjects | None = None
+        """Of the labels, while there are some."""
+        self._removed_regions: Shapes | None = None
+        """Removed just now, be it alone or as one of many layers."""
+        self._keys: dict[str, Callable[[object], None]] = {}
+        """Of the Labels layer, besides N, M and B."""
+        viewer.layers.events.removed.connect(self._on_removed)
+
+    def disconnect_viewer(self) -> None:
+        """Stop following the viewer and its layers."""
+        self.viewer.layers.events.removed.disconnect(self._on_removed)
+        self._let_go()
+
+    def watch(self, image: Image | None) -> None:
+        """Annotate another image; layers that were made for it before are taken up again.
+
+        Raises
+        ------
+        DataError
+            If it cannot be annotated.
+        """
+        self._let_go()
+        self.image, self.axes, self.frame = image, "", None
+        if image is not None:
+            axes = layer_axes(image, 2 if array_of(image).ndim - bool(image.rgb) == 2 else None)[0]
+            if "T" in axes:
+                raise DataError(
+                    f"{image.name} has time points; annotate single frames (if they are slices, name the axis Z)."
+                )
+            self.axes, self.frame = axes, spatial_frame(image, axes)
+            for layer in self.viewer.layers:
+                if layer.metadata.get(MARK) == str(image.unique_id):
+                    self._take(layer)
+        self.changed.emit()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape ((Z,) Y, X) of the labels."""
+        sizes = dict(zip(self.axes, array_of(self.image).shape, strict=True))
+        return tuple(sizes[letter] for letter in "ZYX" if letter in sizes)
+
+    @property
+    def ndim(self) -> int:
+        """Number of spatial axes; 0 without an image."""
+        return sum(letter in "ZYX" for letter in self.axes)
+
+    @property
+    def n_channels(self) -> int:
+        """Channels of the image."""
+        return int(array_of(self.image).shape[self.axes.index("C")]) if "C" in self.axes else 1
+
+    def frame_array(self) -> NDArray[Any]:
+        """The image as C(Z)YX."""
+        array: NDArray[Any] = to_frames(np.asarray(array_of(self.image)), self.axes)[0]
+        return array
+
+    def spacing(self) -> tuple[tuple[float, ...] | None, str | None]:
+        """Pixel size (z, y, x) and its unit, where the layer has a physical one."""
+        assert self.frame is not None
+        units = {str(unit) for unit in self.frame.units}
+        return (None, None) if "pixel" in units else (self.frame.spacing(), str(self.frame.units[-1]))
+
+    def make(self, labels: NDArray[np.int32] | None = None, accepted: Collection[int] = ()) -> None:
+        """Add the Labels layer if there is none, and get ready to paint the next object.
+
+        Parameters
+        ----------
+        labels : ndarray of int32, shape ((Z,) Y, X), optional
+            What was annotated before.
+        accepted : collection of int
+            Objects in it that were accepted.
+        """
+        assert self.image is not None
+        assert self.frame is not None
+        if self.labels is not None and labels is not None:
+            self.labels.data = self.frame.array(labels)
+        elif self.labels is None:
+            layer = self.viewer.add_labels(
+                self.frame.array(np.zeros(self.shape, np.int32) if labels is None else labels),
+                name=f"{self.image.name} annotation",
+                metadata={MARK: str(self.image.unique_id)},
+                colormap=annotation_colors(),
+                opacity=0.6,
+                **self.frame.options(),
+            )
+            layer.brush_size = float(np.clip(round(min(self.shape[-2:]) / BRUSH_SHARE), 2, 30))
+            self._take(layer)
+        if labels is not None and self.protection is not None:
+            self.protection.replace(accepted)
+        self.new_object()
+        self.changed.emit()
+
+    @property
+    def accepted(self) -> frozenset[int]:
+        """Ids of accepted objects, which are not painted over."""
+        return frozenset() if self.protection is None else self.protection.ids()
+
+    def accept(self, ids: Iterable[int]) -> None:
+        """Protect objects that are annotated."""
+        if self.protection is not None:
+            self.protection.add(ids)
+            self.changed.emit()
+
+    def open_for_painting(self, object_id: int) -> None:
+        """Protect an object no longer, and choose it for the brush."""
+        if self.protection is not None:
+            self.protection.discard([object_id])
+        self.paint_with(object_id)
+        self.changed.emit()
+
+    def add_key(self, key: str, action: Callable[[object], None]) -> None:
+        """Let a key of the Labels layer do something, also of one that is made later."""
+        self._keys[key] = action
+        if self.labels is not None:
+            self.labels.bind_key(key, action, overwrite=True)
+
+    def new_object(self, layer: object = None) -> None:
+        """Paint with the next free label."""
+        self.paint_with(next_free_label(self.array()))
+
+    def background(self, layer: object = None) -> None:
+        """Paint background; objects are not painted over."""
+        self.paint_with(BACKGROUND)
+
+    def erase(self) -> None:
+        """Make pixels unlabelled again."""
+        labels = self._labels()
+        self.viewer.layers.selection.active = labels
+        labels.preserve_labels = False
+        labels.mode = "erase"
+
+    def draw_region(self) -> None:
+        """Draw a rectangle around what is fully annotated; the layer is made when it is first wanted."""
+        assert self.image is not None
+        assert self.frame is not None
+        self._labels()
+        if self.regions is None:
+            self._take(self._add_regions([]))
+        assert self.regions is not None
+        self.viewer.layers.selection.active = self.regions
+        self.regions.mode = "add_rectangle"
+        self.changed.emit()
+
+    def fill_between(self) -> None:
+        """Fill the selected object between the planes it is painted on; undo takes it back.
+
+        Raises
+        ------
+        AnnotationError
+            If there is nothing to fill.
+        """
+        self.apply(fill_between_planes(self.array(), int(self._labels().selected_label)))
+
+    def apply(self, edit: Edit, accepted: Collection[int] = ()) -> None:
+        """Change pixels so that the layer's own undo takes it back.
+
+        Parameters
+        ----------
+        edit : Edit
+            What to change.
+        accepted : collection of int
+            Objects that are accepted with it.
+        """
+        assert self.frame is not None
+        labels, protection = self._labels(), self.protection
+        if not len(edit) or protection is None:
+            return
+        indices = list(edit.indices)
+        if "C" in self.frame.axes:
+            indices.insert(self.frame.axes.index("C"), np.zeros_like(indices[0]))
+        protection.forget_unused(np.unique(edit.values).tolist())
+        with protection.off():
+            labels.data_setitem(tuple(indices), edit.values)
+        protection.add(accepted)
+        if labels.selected_label in accepted:
+            # The brush would go on painting what is finished.
+            labels.selected_label = next_free_label(self.array())
+        self.changed.emit()
+
+    def array(self) -> NDArray[np.int32]:
+        """The labels ((Z,) Y, X) themselves, no copy."""
+        assert self.frame is not None
+        data: NDArray[np.int32] = np.asarray(self._labels().data)
+        return np.squeeze(data, self.frame.axes.index("C")) if "C" in self.frame.axes else data
+
+    def region_mask(self) -> NDArray[np.bool_] | None:
+        """Where ((Z,) Y, X) a rectangle or polygon says that all objects are annotated; None if nowhere.
+
+        In a volume a shape counts for the plane it is drawn on.
+        """
+        if self.regions is None or self.frame is None:
+            return None
+        mask = shapes_mask(self.regions, self.frame, self.shape)
+        return mask if mask.any() else None
+
+    def show_regions(self, mask: NDArray[np.bool_] | None) -> None:
+        """Draw a mask ((Z,) Y, X) as polygons, in place of the regions there are."""
+        if self.regions is not None:
+            self.viewer.layers.remove(self.regions)
+            self._forget_removed()
+        if mask is not None and mask.any():
+            self._take(self._add_regions(outlines(mask)))
+        self.changed.emit()
+
+    def counts(self) -> AnnotationCounts:
+        """How much is annotated."""
+        return count_states(self.array(), self.region_mask())
+
+    def n_regions(self) -> int:
+        """Number of shapes."""
+        return 0 if self.regions is None else len(self.regions.data)
+
+    def raise_to_top(self) -> None:
+        """Bring the user's own layers above the others."""
+        layers = self.viewer.layers
+        own = [layer for layer in (self.labels, self.regions) if layer is not None]
+        if any(layer not in own for layer in layers[len(layers) - len(own) :]):
+            for layer in own:
+                layers.move(layers.index(layer), len(layers))
+
+    def _labels(self) -> Labels:
+        if self.labels is None:
+            raise AnnotationError("Press Annotate first: there is nothing to paint on.")
+        return self.labels
+
+    def paint_with(self, label: int) -> None:
+        """Choose the brush and a label; with background, objects are not painted over."""
+        labels = self._labels()
+        self.viewer.layers.selection.active = labels
+        labels.selected_label = label
+        labels.preserve_labels = label == BACKGROUND
+        labels.mode = "paint"
+
+    def _add_regions(self, polygons: list[NDArray[np.float64]]) -> Shapes:
+        assert self.image is not None
+        assert self.frame is not None
+        layer: Shapes = self.viewer.add_shapes(
+            [self.frame.coordinates(polygon) for polygon in polygons],
+            shape_type="polygon",
+            ndim=self.frame.ndim,
+            name=f"{self.image.name} fully annotated",
+            metadata={MARK: str(self.image.unique_id), RESULT: "regions"},
+            face_color="transparent",
+            edge_color="#56b4e9",
+            edge_width=max(1.0, min(self.shape[-2:]) / 200) * self.frame.scale[-1],
+            **self.frame.options(),
+        )
+        return layer
+
+    def _take(self, layer: Any) -> None:
+        """Follow a layer of the annotation."""
+        is_regions = hasattr(layer, "shape_type")
+        if is_regions:
+            self.regions = layer
+            layer.events.data.connect(self._on_change)
+            layer.mouse_drag_callbacks.append(self._on_region_drag)
+        else:
+            self.labels = layer
+            for event in (layer.events.paint, layer.events.labels_update, layer.events.set_data):
+                event.connect(self._on_change)
+            self.protection = AcceptedObjects(layer)
+        keys = {"n": self.new_object, "m": self.new_object, "b": self.background} | ({} if is_regions else self._keys)
+        for key, action in keys.items():
+            layer.bind_key(key, action, overwrite=True)
+
+    def _let_go(self) -> None:
+        if self.labels is not None:
+            self._say_leaving()
+            events = self.labels.events
+            for event in (events.paint, events.labels_update, events.set_data):
+                event.disconnect(self._on_change)
+            self._end_protection()
+        if self.regions is not None:
+            self.regions.events.data.disconnect(self._on_change)
+            self.regions.mouse_drag_callbacks.remove(self._on_region_drag)
+        for layer in (self.labels, self.regions):
+            if layer is not None:
+                for key in ("n", "m", "b", *self._keys):
+                    layer.bind_key(key, None)
+        self.labels = self.regions = None
+
+    def _say_leaving(self) -> None:
+        """Let the annotation be kept; where all layers are removed at once, with the regions that went first."""
+        shown = self.regions
+        self.regions = self.regions or self._removed_regions
+        self.leaving.emit()
+        self.regions, self._removed_regions = shown, None
+
+    def _forget_removed(self) -> None:
+        self._removed_regions = None
+
+    def _end_protection(self) -> None:
+        if self.protection is not None:
+            self.protection.disconnect()
+            self.protection = None
+
+    def _on_region_drag(self, layer: Shapes, event: Any) -> Generator[None, None, None]:
+        """What napari runs from the press of a button to its release: when a rectangle is drawn, the brush comes back.
+
+        Whoever goes on with the mouse wants to paint what is in it.
+        """
+        is_drawing = str(layer.mode) in DRAWN_BY_DRAG
+        yield
+        while event.type == "mouse_move":
+            yield
+        if is_drawing:
+            # After napari has finished the shape.
+            QTimer.singleShot(0, self._paint_on)
+
+    def _paint_on(self) -> None:
+        if self.labels is not None and self.viewer.layers.selection.active == self.regions:
+            self.new_object()
+
+    def _on_change(self, event: object = None) -> None:
+        self.changed.emit()
+
+    def _on_removed(self, event: object = None) -> None:
+        is_gone = [layer is not None and not is_shown(self.viewer, layer) for layer in (self.labels, self.regions)]
+        if is_gone[1]:
+            self._removed_regions, self.regions = self.regions, None
+            QTimer.singleShot(0, self._forget_removed)
+        if is_gone[0]:
+            self._say_leaving()
+            self._end_protection()
+            self.labels = None
+        if any(is_gone):
+            self.changed.emit()

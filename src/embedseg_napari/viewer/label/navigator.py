@@ -1,0 +1,342 @@
+"""What is shown of a session: its images one at a time, each with its annotation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Labels
+from napari.utils.notifications import show_info
+
+from embedseg_napari.core.errors import DataError
+from embedseg_napari.viewer.label.annotation_layers import MARK
+from embedseg_napari.core.review.next_image import Candidate
+from embedseg_napari.viewer.layers import array_of
+from embedseg_napari.viewer.label.time_points import image_axes, take_frame, time_axis
+from embedseg_napari.viewer.camera import go_to
+from embedseg_napari.core.session.writer import ImageAtHand, Snapshot
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari.viewer import Viewer
+
+    from embedseg_napari.core.session.session import Annotation
+    from embedseg_napari.viewer.label.annotate_box import AnnotationBox
+    from embedseg_napari.viewer.label.autosave import SessionKeeper
+    from embedseg_napari.core.session.writer import SessionPlace
+
+
+@dataclass
+class SessionFlow:
+    """Brings images and annotations of the session before the user, and takes those of a closed one away.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+        Where.
+    box : AnnotationBox
+        Chooses the image in front.
+    keeper : SessionKeeper
+        Has the session.
+    """
+
+    viewer: Viewer
+    box: AnnotationBox
+    keeper: SessionKeeper
+
+    def annotate(self) -> None:
+        """Make the annotation of the chosen image, or bring back the one that is kept.
+
+        The image joins the session that is open if it is of its kind, else that is closed. Of a time-lapse, the frame
+        in view is taken.
+
+        Raises
+        ------
+        EmbedSegError
+            If something cannot be read or written.
+        """
+        layer = self.box.image.layer()
+        if isinstance(layer, Image) and time_axis(layer) is not None:
+            self.box.image.choose(take_frame(self.viewer, layer))
+        if self.box.layers.image is None:
+            return
+        if self.keeper.is_other_kind():
+            self.close()
+        self._show()
+
+    def close(self) -> None:
+        """Save and close the session; its annotation layers leave the viewer, a new one begins with the next stroke.
+
+        Raises
+        ------
+        DataError
+            If it cannot be saved; all is then as before.
+        """
+        place, names = self.keeper.place, set(self.keeper.names)
+        if not self.keeper.close():
+            raise DataError("The session stays open, for what is painted cannot be saved.")
+        if place is None or place.session is None:
+            return
+        self._remove(names)
+        show_info(f"Session {place.folder.name} is saved and closed; Resume brings it back.")
+
+    def _remove(self, images: set[str]) -> None:
+        """Take annotation layers away, by the `unique_id` of their images."""
+        for layer in [layer for layer in self.viewer.layers if layer.metadata.get(MARK) in images]:
+            self.viewer.layers.remove(layer)
+
+    def resume(self, folder: Path) -> Path | None:
+        """Go on with a session: the chosen image comes to the front if it is of it, else the first.
+
+        Returns
+        -------
+        Path or None
+            Model of the last round.
+
+        Raises
+        ------
+        EmbedSegError
+            If something cannot be read.
+        """
+        place, layers = self.keeper.place, self.box.layers
+        if place is None or place.folder != folder:
+            names, front = set(self.keeper.names), layers.image
+            opened = self.keeper.open(folder)
+            self._remove(names if front is None else {*names, str(front.unique_id)})
+            self.keeper.take_up(*opened)
+        place = self.keeper.place
+        assert place is not None
+        name = place.images[0].name
+        if layers.image is not None and layers.frame is not None and self.keeper.is_image(layers.image.name):
+            name = self.keeper.names[str(layers.image.unique_id)] = layers.image.name
+        self.go_to(name)
+        return None if place.session is None or not place.rounds else place.session.model_path(place.rounds[-1].number)
+
+    def restore(self, number: int) -> Path:
+        """Bring back the annotations of a round in all images; what is painted now is saved before.
+
+        Returns
+        -------
+        Path
+            The round's model.
+
+        Raises
+        ------
+        EmbedSegError
+            If something cannot be read or written.
+        """
+        place, painted = self.keeper.place, self.keeper.painted()
+        if place is None:
+            raise DataError("There is no session yet; paint something first.")
+        if painted is not None and not (painted.snapshot.is_empty and not self.keeper.is_kept()):
+            place.save(painted)
+        model = place.restore(number)
+        self._show_anew()
+        return model
+
+    def undo_restore(self) -> Path | None:
+        """Bring back the annotations that going back to a round replaced.
+
+        Returns
+        -------
+        Path or None
+            Model of the latest round.
+
+        Raises
+        ------
+        EmbedSegError
+            If something cannot be read or written.
+        """
+        if self.keeper.place is None:
+            raise DataError("There is no session yet; paint something first.")
+        model = self.keeper.place.undo_restore()
+        self._show_anew()
+        return model
+
+    def _show_anew(self) -> None:
+        """Show the session's annotations as they are on the disk."""
+        front = "" if self.box.layers.image is None else str(self.box.layers.image.unique_id)
+        # Those of other images come anew when they are gone to.
+        self._remove(set(self.keeper.names) - {front})
+        self.keeper.restored()
+        if self.keeper.is_kept():
+            self._fill()
+
+    def layer_of(self, name: str) -> Any:
+        """Layer of an image of the session, or None where it is not open."""
+        return next((one for one in self.viewer.layers if self.keeper.names.get(str(one.unique_id)) == name), None)
+
+    def go_to(self, name: str) -> None:
+        """Bring an image of the session to the front with its annotation; it is opened if it is not.
+
+        Raises
+        ------
+        EmbedSegError
+            If it cannot be read.
+        """
+        layer = self.layer_of(name)
+        is_open = layer is not None
+        self.go_to_layer(layer if is_open else self._open(name))
+        if not is_open:
+            self.viewer.reset_view()
+
+    def go_to_layer(self, layer: Any) -> None:
+        """Bring an image to the front, ready to be painted on.
+
+        Raises
+        ------
+        EmbedSegError
+            If it cannot be annotated.
+        """
+        self.box.image.choose(layer)
+        layers = self.box.layers
+        if layers.image != layer or self.box.fault:
+            raise DataError(self.box.fault or f"{layer.name} is not among the images that can be annotated.")
+        is_new = layers.labels is None and not self.keeper.is_kept()
+        self.annotate()
+        assert layers.frame is not None
+        if is_new:
+            # Nobody knows it yet: all of it is shown.
+            self.viewer.reset_view()
+        size = layers.frame.coordinates(np.asarray([layers.shape], float))[0]
+        go_to(self.viewer, layers.labels, (size // 2).tolist(), np.zeros(len(size)).tolist(), size.tolist())
+
+    def _open(self, name: str) -> Any:
+        assert self.keeper.place is not None
+        known = self.keeper.images.get(name) or self.keeper.place.at_hand(name)
+        array, lead, n = known.frame(), int("C" in known.axes), known.kind[0]
+        layer = self.viewer.add_image(
+            array if lead else array[0],
+            name=name,
+            rgb=False,
+            axis_labels=tuple("c" * lead + "zyx"[-n:]),
+            scale=None if known.spacing is None else [1.0] * lead + list(known.spacing),
+            units=None if known.unit is None else ["pixel"] * lead + [known.unit] * n,
+        )
+        self.keeper.names[str(layer.unique_id)] = name
+        return layer
+
+    def _show(self) -> None:
+        """Make the annotation of the image in front if it is not there."""
+        layers = self.box.layers
+        assert layers.image is not None
+        if layers.labels is None and self.keeper.is_kept():
+            name, front = self.keeper.name(), str(layers.image.unique_id)
+            before = {key for key, known in self.keeper.names.items() if known == name and key != front}
+            for layer in self.viewer.layers:
+                if layer.metadata.get(MARK) in before:
+                    # The image was removed and came again, its annotation stayed.
+                    layer.metadata[MARK] = front
+            layers.watch(layers.image)
+            if layers.labels is None:
+                self._fill()
+        if layers.labels is None:
+            layers.make()
+        self.arrive()
+
+    def _fill(self) -> None:
+        """Show what the session keeps of the image in front."""
+        assert self.keeper.place is not None
+        assert self.keeper.place.session is not None
+        annotation: Annotation = self.keeper.place.session.load_annotation(self.keeper.name())
+        layers = self.box.layers
+        layers.make(annotation.labels, annotation.accepted_ids)
+        layers.show_regions(annotation.regions)
+        layers.new_object()
+        self.keeper.last = Snapshot(annotation.labels, annotation.regions, annotation.accepted_ids)
+
+    def arrive(self) -> None:
+        """Select what belongs to the image in front, and if it is annotated hide the session's others."""
+        layers, selection = self.box.layers, self.viewer.layers.selection
+        if layers.image is None:
+            return
+        front = str(layers.image.unique_id)
+        if selection.active is not None and selection.active.metadata.get(MARK, front) != front:
+            selection.active = layers.image
+        if layers.labels is None:
+            return
+        self._uncover()
+        keeper, marks = self.keeper, {layer.metadata.get(MARK) for layer in self.viewer.layers}
+        keeper.name()
+        for layer in self.viewer.layers:
+            of = layer.metadata.get(MARK) or str(layer.unique_id)
+            name = keeper.names.get(of)
+            # Images that were only looked at stay as they are.
+            is_ours = name is not None and (of in marks or (keeper.place is not None and keeper.place.holds(name)))
+            if is_ours and layer.visible != (of == front):
+                layer.visible = of == front
+        if selection.active != layers.regions:
+            selection.active = layers.labels
+
+    def _uncover(self) -> None:
+        """Bring the image in front above the others that can be annotated, so that it is seen what is painted on."""
+        layers, image = self.viewer.layers, self.box.layers.image
+        top = max((layers.index(layer) for layer in self.box.image.layers if layer is not None), default=0)
+        if layers.index(image) < top:
+            layers.move(layers.index(image), top + 1)
+
+    def follow_selection(self) -> None:
+        """Bring the image to the front whose annotation was selected: nobody paints on what is not in front.
+
+        As long as nothing is annotated, the image that is selected is the one.
+        """
+        active = self.viewer.layers.selection.active
+        if isinstance(active, Image) and self.box.layers.labels is None and not self._is_begun():
+            self.box.image.choose(active)
+        if not isinstance(active, Labels) or MARK not in active.metadata:
+            return
+        for layer in self.viewer.layers:
+            if str(layer.unique_id) == active.metadata[MARK] and layer != self.box.layers.image:
+                self.box.image.choose(layer)
+                return
+
+    def _is_begun(self) -> bool:
+        """Whether some image of the viewer is being annotated."""
+        return any(MARK in layer.metadata for layer in self.viewer.layers)
+
+    def elsewhere(self) -> tuple[int, int, int]:
+        """Annotated images of the session that are not in front, their objects and background pixels."""
+        keeper = self.keeper
+        if keeper.place is None or keeper.is_other_kind():
+            return 0, 0, 0
+        front = keeper.name() if self.box.layers.labels is not None and keeper.is_kept() else None
+        counts = [one for name, one in keeper.counts.items() if name != front and one.labelled_pixels]
+        return len(counts), sum(one.n_objects for one in counts), sum(one.background_pixels for one in counts)
+
+    def front_key(self) -> str:
+        """Tells the image in front from other candidates."""
+        image = self.box.layers.image
+        return "" if image is None else str(image.unique_id)
+
+    def candidates(self) -> list[Candidate]:
+        """Images that may be the next: the session's others, and open ones of its kind that are not in it."""
+        place, keeper = self.keeper.place, self.keeper
+        found, in_session = [], []
+        if place is not None and not keeper.is_other_kind():
+            in_session = [image.name for image in place.images]
+            for name in in_session:
+                open_one = self.layer_of(name)
+                key = f"{place.folder} {name}" if open_one is None else str(open_one.unique_id)
+                found.append(Candidate(key, name, name, partial(_read_kept, place, name, keeper.images.get(name))))
+        for layer in self.box.image.layers:
+            if not isinstance(layer, Image) or keeper.names.get(str(layer.unique_id)) in in_session:
+                continue
+            if time_axis(layer) is None:
+                image = ImageAtHand(layer.name, array_of(layer), image_axes(layer), None, None, None)
+                if image.kind == keeper.kind():
+                    found.append(Candidate(str(layer.unique_id), layer.name, layer, partial(_read_new, image)))
+        return [one for one in found if one.key != self.front_key()]
+
+
+def _read_kept(place: SessionPlace, name: str, known: ImageAtHand | None) -> tuple[np.ndarray, np.ndarray]:
+    assert place.session is not None
+    image = place.at_hand(name) if known is None else known
+    return image.frame(), place.session.load_annotation(name).labels
+
+
+def _read_new(image: ImageAtHand) -> tuple[np.ndarray, np.ndarray]:
+    frame = image.frame()
+    return frame, np.zeros(frame.shape[1:], np.int32)

@@ -1,0 +1,230 @@
+"""Going through predicted objects by doubt: next, accept, delete, repaint, by buttons and keys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from embedseg_napari.core.annotation.states import next_free_label
+from embedseg_napari.core.errors import EmbedSegError
+from embedseg_napari.viewer.layers import show_shapes
+from embedseg_napari.viewer.camera import go_to
+from embedseg_napari.core.review.queue import ReviewQueue, find_doubts
+from embedseg_napari.viewer.label.stroke_box import StrokeBox
+from embedseg_napari.viewer.worker import BackgroundRun, report_error, run_in_background
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from embedseg_napari.core.review.doubt import Doubt
+    from embedseg_napari.viewer.label.annotation_layers import AnnotationLayers
+    from embedseg_napari.viewer.preview.preview import TrainingView
+
+HERE = "review: here"
+MARGIN = 2
+"""Pixels between an object and the frame around it."""
+
+
+class ReviewBox(QWidget):
+    """A line about the current object, and buttons for what to do with it.
+
+    Parameters
+    ----------
+    layers : AnnotationLayers
+        What is edited.
+    view : TrainingView
+        Shows the prediction.
+    """
+
+    search_wanted = Signal()
+
+    def __init__(self, layers: AnnotationLayers, view: TrainingView) -> None:
+        super().__init__()
+        self.layers, self.view = layers, view
+        self.queue: ReviewQueue | None = None
+        self.search: BackgroundRun | None = None
+        self.line = QLabel()
+        self.line.setWordWrap(True)
+        self.find = QPushButton("Find doubtful objects")
+        self.find.setToolTip("Segment the whole image with the chosen model, and rank what it finds by doubt.")
+        self.find.clicked.connect(lambda _: self.search_wanted.emit())
+        self.actions: dict[str, Callable[[object], None]] = {}
+        self.next = self._button("Next (J)", "j", "Look at the next object and leave this one as it is.", self.go_on)
+        self.back = self._button("Back (K)", "k", "Look at the object before.", self.go_back)
+        self.accept = self._button(
+            "Accept (A)",
+            "a",
+            "It is right: copy it into the annotation, where training learns from it and nothing is painted over it.",
+            self._accept,
+        )
+        self.delete = self._button("Delete (D)", "d", "There is none: make it background.", self._delete)
+        self.repaint_button = self._button(
+            "Repaint (R)",
+            "r",
+            "Copy it into the annotation and correct it with the brush; opens an accepted object again.",
+            self._repaint,
+        )
+        self.strokes = StrokeBox(layers, self.predicted)
+        self.strokes.edited.connect(self.refresh)
+        layers.changed.connect(self._offer)
+        grid = QGridLayout()
+        for place, button in enumerate((self.accept, self.delete, self.repaint_button, self.next, self.back)):
+            grid.addWidget(button, place // 3, place % 3)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.find)
+        layout.addWidget(self.line)
+        layout.addLayout(grid)
+        layout.addWidget(self.strokes)
+        self.refresh()
+
+    def _button(self, text: str, key: str, tip: str, action: Callable[[], None]) -> QPushButton:
+        button = QPushButton(text)
+        button.setToolTip(f"{tip} Undo (Ctrl+Z on the annotation) takes edits back.")
+
+        def on_key(layer: object) -> None:
+            self._do(action)
+
+        self.actions[key] = on_key
+        button.clicked.connect(lambda _: self._do(action))
+        return button
+
+    def _do(self, action: Callable[[], None]) -> None:
+        if self.queue is None or self.layers.labels is None:
+            return
+        try:
+            action()
+        except EmbedSegError as error:
+            report_error(error)
+        self.refresh()
+
+    @property
+    def is_searching(self) -> bool:
+        """Whether doubtful objects are being looked for."""
+        return self.search is not None and self.search.is_active
+
+    def start(self, model: Path, device: str) -> None:
+        """Look for doubtful objects in the whole image, in a thread."""
+        if self.layers.labels is None or self.is_searching:
+            return
+        image, labels = self.layers.frame_array(), self.layers.array().copy()
+        of = self.layers.image
+        self.search = run_in_background(
+            lambda should_stop: find_doubts(model, image, labels, device, should_stop),
+            on_result=lambda queue: self._take(queue, of),
+            on_finished=self.refresh,
+        )
+        self.refresh()
+
+    def begin(self, queue: ReviewQueue) -> None:
+        """Look at doubtful objects of the image in front that were found before."""
+        self._take(queue, self.layers.image)
+        self.refresh()
+
+    def _take(self, queue: ReviewQueue, of: Any) -> None:
+        if self.layers.image != of or self.layers.labels is None or self.layers.frame is None:
+            return
+        self.queue = queue
+        self.view.previews.hide(HERE)
+        self.view.show_objects(queue.segmentation, self.layers.frame)
+        self.layers.raise_to_top()
+        for key, action in self.actions.items():
+            self.layers.add_key(key, action)
+
+    def clear(self) -> None:
+        """Forget the objects and hide them, for instance where another image is chosen."""
+        if self.search is not None:
+            self.search.detach()
+        self.queue = None
+        self.view.forget_objects()
+        self.refresh()
+
+    def _offer(self) -> None:
+        """Offer the search where there is an annotation."""
+        self.find.setEnabled(not self.is_searching and self.layers.labels is not None)
+
+    def refresh(self) -> None:
+        """Say where the review stands."""
+        has_queue = self.queue is not None
+        is_here = has_queue and self.queue is not None and self.queue.current is not None
+        self._offer()
+        if self.is_searching:
+            self.line.setText("Segmenting the image and looking for doubtful objects…")
+        elif self.queue is not None:
+            self.line.setText(self.queue.sentence())
+        else:
+            self.line.setText("After a round, predicted objects can be looked at by doubt.")
+        for button in (self.next, self.back):
+            button.setEnabled(has_queue)
+        for button in (self.accept, self.delete, self.repaint_button):
+            button.setEnabled(is_here)
+        for button in (self.next, self.back, self.accept, self.delete, self.repaint_button):
+            button.setVisible(has_queue)
+
+    def go_on(self) -> None:
+        """Show the next place that is not annotated yet."""
+        self._go(1)
+
+    def go_back(self) -> None:
+        """Show the place before."""
+        self._go(-1)
+
+    def _go(self, by: int) -> None:
+        assert self.queue is not None
+        doubt = self.queue.step(self.layers.array(), by)
+        if doubt is None:
+            self.view.previews.hide(HERE)
+        else:
+            self._show(doubt)
+
+    def _show(self, doubt: Doubt) -> None:
+        layers, frame = self.layers, self.layers.frame
+        assert frame is not None
+        lower = np.array([side.start for side in doubt.box], float)
+        upper = np.array([side.stop for side in doubt.box], float)
+        middle = np.asarray(doubt.center, float)
+        center, low, high = (frame.coordinates(point[None])[0] for point in (middle, lower, upper))
+        go_to(layers.viewer, layers.labels, center, low, high)
+        (top, left), (bottom, right) = lower[-2:] - MARGIN - 0.5, upper[-2:] + MARGIN - 0.5
+        corners = np.array([[top, left], [top, right], [bottom, right], [bottom, left]])
+        if layers.ndim == 3:
+            corners = np.insert(corners, 0, round(middle[0]), axis=1)
+        self.view.previews.put(
+            show_shapes, HERE, [corners], frame=frame, face_color="transparent", edge_color="yellow", edge_width=0.7
+        )
+        layers.raise_to_top()
+        layers.viewer.layers.selection.active = layers.labels
+
+    def predicted(self) -> np.ndarray | None:
+        """The predicted objects ((Z,) Y, X) that are seen in the viewer, if they are of this image."""
+        frame = self.layers.frame
+        return None if frame is None else self.view.seen_objects(frame, self.layers.shape)
+
+    def _accept(self) -> None:
+        labels = self.layers.array()
+        if self.queue is not None and self.queue.current is not None:
+            there = self.queue.annotated_as(labels)
+            if there is None:
+                new_id = next_free_label(labels)
+                self.layers.apply(self.queue.accept(labels, new_id), [new_id])
+            else:
+                self.layers.accept([there])
+            self.go_on()
+
+    def _delete(self) -> None:
+        if self.queue is not None and self.queue.current is not None:
+            self.layers.apply(self.queue.delete(self.layers.array()))
+            self.go_on()
+
+    def _repaint(self) -> None:
+        labels = self.layers.array()
+        if self.queue is not None and self.queue.current is not None:
+            object_id = self.queue.annotated_as(labels)
+            if object_id is None:
+                object_id = next_free_label(labels)
+                self.layers.apply(self.queue.repaint(labels, object_id))
+            self.layers.open_for_painting(object_id)

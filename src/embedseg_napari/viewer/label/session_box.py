@@ -1,0 +1,186 @@
+"""Where annotations are kept: images of the session, sessions to go on with, and rounds of training to go back to."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QGridLayout, QLabel, QMenu, QPushButton, QVBoxLayout, QWidget
+
+from embedseg_napari.core.session.session import list_sessions
+from embedseg_napari.core.session.folder import STATE
+from embedseg_napari.viewer.label.annotate_box import number
+from embedseg_napari.viewer.widgets.boxes import ChoiceBox
+from embedseg_napari.viewer.label.autosave import read_state
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from embedseg_napari.core.session.session import Round
+    from embedseg_napari.viewer.label.annotate_box import AnnotationBox
+    from embedseg_napari.viewer.label.autosave import SessionKeeper
+
+MOST_SESSIONS, MOST_LETTERS = 15, 24
+
+
+class SessionBox(QWidget):
+    """The session's images, a line about it, its rounds, and buttons.
+
+    Parameters
+    ----------
+    keeper : SessionKeeper
+        Keeps the annotation.
+    box : AnnotationBox
+        Says which image is annotated.
+    """
+
+    resume_wanted = Signal(object)
+    """Folder of a session."""
+    round_wanted = Signal(int)
+    undo_wanted = Signal()
+    image_wanted = Signal(str)
+    """Name of an image of the session."""
+    new_wanted = Signal()
+
+    def __init__(self, keeper: SessionKeeper, box: AnnotationBox) -> None:
+        super().__init__()
+        self.keeper, self.box = keeper, box
+        self.line = QLabel()
+        self.line.setWordWrap(True)
+        self.images = ChoiceBox()
+        self.images.setAccessibleName("Images of the session")
+        self.images.setPlaceholderText("Images of this session…")
+        self.images.setToolTip("Images of this session; choose one to go on with it. It is opened if it is not.")
+        self.names: list[str] = []
+        self.rounds = QLabel()
+        self.rounds.setWordWrap(True)
+        self.rounds.setToolTip(
+            "What each round learned from and how long it took. Where there are ten objects or more, some are held out "
+            "of the training: the part of them that the model finds, averaged over IoU 0.5 to 0.9, is its score."
+        )
+        self.found: Path | None = None
+        """Latest session of the chosen image."""
+        self.again = QPushButton("Resume")
+        self.again.setToolTip("Go on with the annotation of this image that was kept last.")
+        self.others = QPushButton("Resume session…")
+        self.others.setToolTip("Go on with any session; its image is opened if it is not here.")
+        self.back = QPushButton("Go back to round…")
+        self.back.setToolTip("Bring back the annotations of all images, and the model, of an earlier round.")
+        self.new = QPushButton("New session")
+        self.new.setToolTip(
+            "Save and close this session; its annotation layers leave the viewer. What you paint next begins another."
+        )
+        self.sessions_menu, self.rounds_menu = QMenu(self), QMenu(self)
+        self.others.setMenu(self.sessions_menu)
+        self.back.setMenu(self.rounds_menu)
+        buttons = QGridLayout()
+        buttons.addWidget(self.again, 0, 0, 1, 2)
+        buttons.addWidget(self.others, 1, 0)
+        buttons.addWidget(self.new, 1, 1)
+        buttons.addWidget(self.back, 2, 0, 1, 2)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for widget in (self.line, self.images, self.rounds):
+            layout.addWidget(widget)
+        layout.addLayout(buttons)
+        self.sessions_menu.aboutToShow.connect(self.list_sessions)
+        self.again.clicked.connect(lambda _: self.resume_wanted.emit(self.found))
+        self.new.clicked.connect(lambda _: self.new_wanted.emit())
+        self.images.activated.connect(lambda row: self.image_wanted.emit(self.names[row]))
+        keeper.saved.connect(lambda _: self.refresh())
+        self.refresh()
+
+    def find(self) -> None:
+        """Look for an earlier session of the image that was chosen."""
+        layers = self.box.layers
+        self.found = None
+        if layers.image is not None and layers.frame is not None and layers.labels is None:
+            self.found = next(iter(self.keeper.matching(layers.image.name, layers.shape)), None)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Say how things stand."""
+        place = self.keeper.place
+        rounds = [] if place is None else place.rounds
+        is_offered = self.found is not None and self.box.layers.labels is None
+        self.again.setVisible(is_offered)
+        if is_offered and self.found is not None:
+            self.line.setText(
+                f"This image was annotated before: session {short(self.found.name)}, {_time_of(self.found)}."
+            )
+        elif place is not None and place.session is not None:
+            self.line.setText(f"Session {short(place.folder.name)}: saved at {datetime.now():%H:%M:%S}.")
+            self.line.setToolTip(str(place.folder))
+        else:
+            self.line.setText("What you paint is kept in a session, saved every 10 seconds.")
+            self.line.setToolTip(str(self.keeper.folder))
+        self.rounds.setText("\n".join(round_line(one) for one in rounds[-5:]))
+        self.rounds.setVisible(bool(rounds))
+        self.back.setVisible(bool(rounds))
+        self.new.setVisible(place is not None and place.session is not None)
+        self.rounds_menu.clear()
+        for one in reversed(rounds):
+            action = self.rounds_menu.addAction(round_line(one))
+            action.triggered.connect(lambda _, number=one.number: self.round_wanted.emit(number))
+        if place is not None and place.can_undo_restore:
+            undo = self.rounds_menu.addAction("Undo going back (drops what was painted since)")
+            undo.triggered.connect(lambda _: self.undo_wanted.emit())
+        self._list_images()
+
+    def set_training(self, is_active: bool) -> None:
+        """While a model trains, its session stays."""
+        for button in (self.again, self.others, self.new, self.back):
+            button.setEnabled(not is_active)
+
+    def _list_images(self) -> None:
+        """The images of the session with their number of objects; the one in front is chosen."""
+        keeper = self.keeper
+        counts = {} if keeper.place is None else {image.name: 0 for image in keeper.place.images}
+        counts |= {name: one.n_objects for name, one in keeper.counts.items() if name in counts}
+        front, now = keeper.name() if keeper.is_kept() else None, self.box.counts
+        if self.box.layers.labels is not None and now is not None and (front is not None or now.labelled_pixels):
+            # It joins when it is written for the first time.
+            front = keeper.name()
+            counts[front] = now.n_objects
+        names, texts = list(counts), [f"{name} · {number(n, 'object')}" for name, n in counts.items()]
+        if texts != [self.images.itemText(i) for i in range(self.images.count())]:
+            self.images.clear()
+            self.images.addItems(texts)
+            self.names = names
+        self.images.setCurrentIndex(names.index(front) if front in names else -1)
+        self.images.setVisible(len(names) > 1 or (bool(names) and front is None))
+
+    def list_sessions(self) -> None:
+        """Fill the menu of sessions."""
+        self.sessions_menu.clear()
+        folders = list_sessions(self.keeper.folder)[:MOST_SESSIONS]
+        for folder in folders:
+            state = read_state(folder)
+            images = "damaged" if state is None else ", ".join(image.name for image in state.images)
+            action = self.sessions_menu.addAction(f"{folder.name} ({images}), {_time_of(folder)}")
+            action.triggered.connect(lambda _, folder=folder: self.resume_wanted.emit(folder))
+        if not folders:
+            self.sessions_menu.addAction("No sessions yet").setEnabled(False)
+
+
+def round_line(row: Round) -> str:
+    """A round in one line."""
+    parts = [
+        f"Round {row.number}",
+        f"{number(row.n_objects, 'object')} in {number(row.n_images, 'image')}",
+        f"{row.seconds / 60:.1f} min",
+        "not scored" if row.score is None else f"found {100 * row.score:.0f} % of held-out objects",
+    ]
+    seeds = row.thresholds.get("seed_threshold")
+    return " · ".join(parts if seeds is None else [*parts, f"seeds from {seeds:.2f}"])
+
+
+def short(name: str) -> str:
+    """A name that does not fill the panel."""
+    return name if len(name) <= MOST_LETTERS else f"{name[: MOST_LETTERS - 1]}…"
+
+
+def _time_of(folder: Path) -> str:
+    files = [folder / STATE, *folder.glob("annotations/*/*.npz")]
+    return f"{datetime.fromtimestamp(max(file.stat().st_mtime for file in files)):%Y-%m-%d %H:%M}"

@@ -1,0 +1,36 @@
+"""Which models a training on an annotated image can start from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from embedseg_napari.core.errors import EmbedSegError
+from embedseg_napari.viewer.model_list import models, read_config
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from embedseg_napari.viewer.label.annotation_layers import AnnotationLayers
+
+
+def misfit(path: Path | None, layers: AnnotationLayers) -> str:
+    """Why training on the chosen image cannot start from a model; empty if it can, and for a new network."""
+    if path is None or layers.image is None:
+        return ""
+    try:
+        config = read_config(path)
+    except EmbedSegError as error:
+        return str(error)
+    if config is None or (config.ndim, config.n_channels) == (layers.ndim, layers.n_channels):
+        return ""
+    return (
+        f"{path.stem} works on {config.ndim}D images with {config.n_channels} channel(s), this one is "
+        f"{layers.ndim}D with {layers.n_channels}; start from another model, or from nothing."
+    )
+
+
+def suggested_start(chosen: Path | None, layers: AnnotationLayers) -> Path | None:
+    """The chosen model if it fits the image; else a bundled one that does, or None for a new network."""
+    if chosen is not None and not misfit(chosen, layers):
+        return chosen
+    return next((known.path for known in models.all() if known.is_bundled and not misfit(known.path, layers)), None)

@@ -1,0 +1,165 @@
+"""The next drag of the mouse over the annotation as a stroke, with a line to see it by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from psygnal import Signal
+
+from embedseg_napari.core.annotation.edits import stroke_pixels
+from embedseg_napari.core.errors import AnnotationError
+from embedseg_napari.viewer.layers import RESULT, is_shown
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from napari.layers import Labels, Shapes
+
+    from embedseg_napari.core.annotation.edits import Indices
+    from embedseg_napari.viewer.label.annotation_layers import AnnotationLayers
+
+LINE = "stroke"
+"""Name of the layer with the line, which is there while a stroke is waited for."""
+LEAST_STEP = 0.5
+"""Pixels between two points of the line."""
+LEFT_BUTTON = 1
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """Where the mouse was dragged."""
+
+    pixels: Indices
+    """(z, y, x)."""
+    through: int | None
+    """In 3D the axis that is not displayed."""
+
+
+class StrokeTool:
+    """Waits for one drag of the left button on the Labels layer; meanwhile nothing is painted and the view stays.
+
+    Escape, another tool or layer, and the 3D view end the waiting.
+
+    Parameters
+    ----------
+    layers : AnnotationLayers
+        What is drawn on.
+    """
+
+    drawn = Signal(Stroke)
+    """The button was released; comes after `ended`."""
+    ended = Signal()
+    """No stroke is waited for any more."""
+
+    def __init__(self, layers: AnnotationLayers) -> None:
+        self.layers = layers
+        self.labels: Labels | None = None
+        """Layer that a stroke is waited for on."""
+        self.line: Shapes | None = None
+        self._before: tuple[str, bool, str] = ("pan_zoom", True, "standard")
+        layers.leaving.connect(self.cancel)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the next drag is a stroke."""
+        return self.labels is not None
+
+    def begin(self) -> None:
+        """Take the next drag as a stroke.
+
+        Raises
+        ------
+        AnnotationError
+            If there is no layer to draw on, or it is seen in 3D.
+        """
+        self.cancel()
+        labels, viewer = self.layers.labels, self.layers.viewer
+        if labels is None:
+            raise AnnotationError("Press Annotate first: there is nothing to draw on.")
+        if viewer.dims.ndisplay == 3:
+            raise AnnotationError("Strokes work in slices; leave the 3D view first (Ctrl+Y).")
+        # A layer that is told to be visible while it is loses its tool.
+        if not labels.visible:
+            labels.visible = True
+        self._before = (labels.mode, labels.mouse_pan, str(labels.cursor))
+        self._add_line()
+        viewer.layers.selection.active = labels
+        labels.mode = "pan_zoom"
+        labels.mouse_pan, labels.cursor = False, "cross"
+        labels.mouse_drag_callbacks.append(self._drag)
+        labels.bind_key("Escape", self._on_escape, overwrite=True)
+        for event in self._ends(labels):
+            event.connect(self.cancel)
+        self.labels = labels
+
+    def cancel(self, event: object = None) -> None:
+        """Wait no longer; the tool that was chosen before is chosen again."""
+        labels, line = self.labels, self.line
+        if labels is None:
+            return
+        self.labels = self.line = None
+        for end in self._ends(labels):
+            end.disconnect(self.cancel)
+        labels.bind_key("Escape", None)
+        labels.mouse_drag_callbacks.remove(self._drag)
+        if labels.mode == "pan_zoom":
+            mode, labels.mouse_pan, labels.cursor = self._before
+            labels.mode = mode
+        if line is not None and is_shown(self.layers.viewer, line):
+            self.layers.viewer.layers.remove(line)
+        self.ended.emit()
+
+    def _on_escape(self, layer: object) -> None:
+        self.cancel()
+
+    def _ends(self, labels: Labels) -> tuple[Any, ...]:
+        """Events that end the waiting."""
+        viewer = self.layers.viewer
+        return labels.events.mode, viewer.layers.selection.events.active, viewer.dims.events.ndisplay
+
+    def _add_line(self) -> None:
+        frame = self.layers.frame
+        assert frame is not None
+        self.line = self.layers.viewer.add_shapes(
+            ndim=frame.ndim,
+            name=LINE,
+            metadata={RESULT: LINE},
+            edge_color="yellow",
+            face_color="transparent",
+            edge_width=max(0.7, min(self.layers.shape[-2:]) / 300),
+            **frame.options(),
+        )
+
+    def _drag(self, layer: Labels, event: Any) -> Generator[None, None, None]:
+        """What napari runs from the press of a button to its release."""
+        if event.button != LEFT_BUTTON:
+            return
+        points = [np.asarray(layer.world_to_data(event.position), float)]
+        line = self.line
+        yield
+        # None where the waiting was ended meanwhile.
+        while self.line is not None and self.line is line:
+            # Moves in quick succession are left out by the canvas, the release never is.
+            point = np.asarray(layer.world_to_data(event.position), float)
+            if event.type != "mouse_move":
+                stroke = self._stroke([*points, point])
+                self.cancel()
+                self.drawn.emit(stroke)
+                return
+            if np.abs(point - points[-1]).max() >= LEAST_STEP:
+                points.append(point)
+                line.data = [(np.array(points), "path")]
+            yield
+
+    def _stroke(self, points: list[np.ndarray]) -> Stroke:
+        layers = self.layers
+        frame, viewer = layers.frame, layers.viewer
+        assert frame is not None
+        keep = [axis for axis, letter in enumerate(frame.axes) if letter != "C"]
+        first = viewer.dims.ndim - frame.ndim
+        hidden = [i for i, axis in enumerate(keep) if axis + first not in viewer.dims.displayed]
+        at = np.array(points)[:, keep]
+        at[:, hidden] = np.rint(at[:, hidden])
+        return Stroke(stroke_pixels(layers.shape, at), hidden[0] if layers.ndim == 3 and len(hidden) == 1 else None)

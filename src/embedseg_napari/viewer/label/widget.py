@@ -1,0 +1,352 @@
+"""The panel for the whole loop: paint a few objects in one or several images, train, look, paint more meanwhile."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QCheckBox, QGroupBox, QLabel, QVBoxLayout, QWidget
+
+from embedseg_napari.core.errors import EmbedSegError, ModelError
+from embedseg_napari.core.events import LabelsUpdated
+from embedseg_napari.viewer.label.annotate_box import AnnotationBox
+from embedseg_napari.viewer.widgets.scroll import FittingScroll
+from embedseg_napari.jobs.label_round import LabelTraining, RoundRequest
+from embedseg_napari.viewer.label.next_image import KEY, NextImage
+from embedseg_napari.viewer.label.review_box import ReviewBox
+from embedseg_napari.viewer.label.session_box import SessionBox
+from embedseg_napari.viewer.label.navigator import SessionFlow
+from embedseg_napari.viewer.label.autosave import SessionKeeper
+from embedseg_napari.viewer.label.start_model import misfit, suggested_start
+from embedseg_napari.viewer.train.panel import TrainingPanel
+from embedseg_napari.viewer.train.progress import TrainingProgress
+from embedseg_napari.viewer.preview.preview import TrainingView
+from embedseg_napari.viewer.worker import report_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from napari.viewer import Viewer
+
+    from embedseg_napari.core.events import PreviewReady
+    from embedseg_napari.core.review.next_image import Rated
+    from embedseg_napari.core.session.writer import Snapshot
+    from embedseg_napari.jobs.saved_training import SavedTraining
+
+PRESET = "few"
+"""Rounds are short, and so are their epochs: new strokes join at the next one."""
+FOLLOW_MILLISECONDS = 700
+"""How often training and preview take up what was painted, and where the viewer looks."""
+
+
+class LabelWidget(TrainingPanel):
+    """Label and train.
+
+    Parameters
+    ----------
+    napari_viewer : napari viewer
+        Whose images are annotated.
+    """
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__(napari_viewer)
+        self.job: LabelTraining | None = None
+        self.taken: dict[str, Snapshot] = {}
+        """What the running training has been given last, by the image's name."""
+        self.is_painted = False
+        """Whether the annotation may be other than that."""
+        self.annotation = AnnotationBox(napari_viewer)
+        self.keeper = SessionKeeper(self.annotation.layers)
+        self.flow = SessionFlow(napari_viewer, self.annotation, self.keeper)
+        self.annotation.elsewhere = self.flow.elsewhere
+        self.sessions = SessionBox(self.keeper, self.annotation)
+        self.settings.preset.setCurrentText(PRESET)
+        for row in (self.settings.preset, self.settings.fold):
+            self.settings.layout().setRowVisible(row, False)
+        self.view = TrainingView(napari_viewer)
+        self.review = ReviewBox(self.annotation.layers, self.view)
+        self.next_image = NextImage()
+        self.preview_on = QCheckBox("Show the current prediction of the part in view")
+        self.preview_on.setChecked(True)
+        self.preview_on.setToolTip(
+            "Every few seconds, show what the current network finds in the part in view, under your labels."
+        )
+        self.progress = TrainingProgress(self.preview_on)
+        self.stop.setToolTip("End this round now and keep the model so far.")
+        self.set_up(FittingScroll(self._page()), self.train, self.stop)
+        self.follow = QTimer(self)
+        self.follow.setInterval(FOLLOW_MILLISECONDS)
+        self.follow.timeout.connect(self.look)
+        # After all that the same click or key does to the layers.
+        self.selected = QTimer(self)
+        self.selected.setSingleShot(True)
+        self.selected.timeout.connect(self.flow.follow_selection)
+
+        self.annotation.layers.changed.connect(self._note)
+        self.annotation.layers.leaving.connect(self._leave)
+        self.annotation.annotate_wanted.connect(lambda: self._do(self.flow.annotate))
+        self.annotation.image_changed.connect(self._on_image)
+        self.annotation.changed.connect(self.update_buttons)
+        self.settings.changed.connect(self.update_buttons)
+        self.sessions.resume_wanted.connect(self._resume)
+        self.sessions.round_wanted.connect(self._restore)
+        self.sessions.undo_wanted.connect(self._undo_restore)
+        self.sessions.image_wanted.connect(lambda name: self._do(lambda: self.flow.go_to(name)))
+        self.sessions.new_wanted.connect(self._begin_anew)
+        self.next_image.wanted.connect(self.find_next_image)
+        self.next_image.chosen.connect(self._go_on_with)
+        self.preview_on.toggled.connect(self._switch_preview)
+        self.progress.continue_wanted.connect(self.start)
+        self.review.search_wanted.connect(self.find_doubts)
+        napari_viewer.layers.selection.events.active.connect(self._on_selection)
+        self._on_image()
+
+    def _page(self) -> QWidget:
+        page = QWidget()
+        inner = QVBoxLayout(page)
+        inner.setContentsMargins(8, 8, 8, 8)
+        self.boxes = []
+        for title, contents in (
+            ("Annotate", (self.annotation, self.sessions)),
+            ("Review", (self.review, self.next_image)),
+            ("Train", (self.settings, self.output)),
+            ("Progress", (self.progress,)),
+        ):
+            box = QGroupBox(title)
+            column = QVBoxLayout(box)
+            for content in contents:
+                column.addWidget(content)
+            inner.addWidget(box)
+            self.boxes.append(box)
+        inner.addStretch(1)
+        for label in page.findChildren(QLabel):
+            if label.wordWrap():
+                # Names may be long words; they must not make the panel wide.
+                label.setMinimumWidth(1)
+        return page
+
+    # Image and session
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether a round goes on in the session that is open."""
+        return self.job is not None and self.job.request.place is self.keeper.place
+
+    def _on_image(self) -> None:
+        self.review.clear()
+        self.sessions.find()
+        layers = self.annotation.layers
+        if layers.image is not None:
+            if self.keeper.place is None:
+                self.output.suggest(layers.image.name)
+            start = suggested_start(self.settings.start_from(), layers)
+            self.settings.start.setCurrentIndex(self.settings.paths.index(start))
+        self.flow.arrive()
+        self._bind_key()
+        if self.is_joined and layers.frame is not None and not self.keeper.is_other_kind():
+            self.view.watch(layers.image, layers.axes, truth=layers.labels)
+        self.update_buttons()
+
+    def _do(self, action: Callable[[], Path | None]) -> bool:
+        """Show something of a session; a model that comes with it is the one to start from. False if it failed."""
+        is_done = False
+        try:
+            model = action()
+            if model is not None:
+                self.settings.choose_start(model)
+            is_done = True
+        except EmbedSegError as error:
+            report_error(error)
+        self._bind_key()
+        self.sessions.find()
+        self.annotation.count()
+        return is_done
+
+    def _resume(self, folder: Path) -> None:
+        if self._do(lambda: self.flow.resume(folder)):
+            self.output.suggest(folder.name)
+
+    def _restore(self, number: int) -> None:
+        if self._do(lambda: self.flow.restore(number)):
+            # What was found was found by another model.
+            self.review.clear()
+
+    def _undo_restore(self) -> None:
+        if self._do(self.flow.undo_restore):
+            self.review.clear()
+
+    def _begin_anew(self) -> None:
+        if self._do(self.flow.close):
+            self.review.clear()
+
+    def _bind_key(self) -> None:
+        if self.annotation.layers.labels is not None:
+            self.annotation.layers.labels.bind_key(KEY, self._on_next_key, overwrite=True)
+
+    def _on_next_key(self, layer: object) -> None:
+        if not self.is_closed:
+            self.next_image.press()
+
+    def _on_selection(self, event: object = None) -> None:
+        self.selected.start(0)
+
+    # Training
+
+    def problem(self) -> str:
+        """Why training cannot begin; empty if it can."""
+        return self.annotation.problem() or self._start_problem() or self.output.problem()
+
+    def _start_problem(self) -> str:
+        return misfit(self.settings.start_from(), self.annotation.layers)
+
+    def update_buttons(self) -> None:
+        """Enable what can be used now."""
+        is_active = self.is_training
+        for widget in (self.settings, self.output):
+            widget.setEnabled(not is_active)
+        self.show_reason(
+            "" if is_active else self.problem(),
+            "Train on all that is painted in this session; go on painting meanwhile.",
+        )
+        self.next_image.button.setEnabled(self.annotation.layers.image is not None)
+        self.sessions.set_training(is_active)
+        self.sessions.refresh()
+
+    def start(self) -> None:
+        """Begin a round."""
+        self.annotation.count()
+        if self.problem() or self.is_training:
+            return
+        try:
+            request = self._request()
+        except EmbedSegError as error:
+            report_error(error)
+            return
+        layers = self.annotation.layers
+        self.view.watch(layers.image, layers.axes, truth=layers.labels)
+        self.view.begin(request.config.center)
+        self.taken = {} if request.painted is None else {request.painted.image.name: request.painted.snapshot}
+        self.job = LabelTraining(request, preview=self.view.example)
+        self.progress.begin(request.output.stem)
+        request.place.hold()
+        self.run(self.job.run, at_end=request.place.release)
+        self.follow.start()
+
+    def _request(self) -> RoundRequest:
+        start = self.settings.start_from()
+        config = self.settings.config()
+        painted = self.keeper.painted()
+        return RoundRequest(
+            config=config,
+            painted=None if painted is None or (painted.snapshot.is_empty and not self.keeper.is_kept()) else painted,
+            at_hand=dict(self.keeper.images),
+            start_from=None if start is None else str(start),
+            device=self.settings.device.currentText(),
+            output=self.output.path(),
+            place=self.keeper.current_place(),
+        )
+
+    def look(self) -> None:
+        """Hand what was painted since to the training, and follow the eye."""
+        self.view.update_part()
+        if self.is_painted and not self.annotation.problem():
+            self._hand_over()
+
+    def _leave(self) -> None:
+        if self.is_training:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Give the annotation in front to the training, if it is of the training's session."""
+        self.is_painted = False
+        painted = self.keeper.painted() if self.is_joined else None
+        if self.job is None or painted is None or painted.snapshot.is_same(self.taken.get(painted.image.name)):
+            return
+        if painted.snapshot.is_empty and painted.image.name not in self.taken:
+            return
+        self.taken[painted.image.name] = painted.snapshot
+        self.job.offer(painted)
+
+    def _note(self) -> None:
+        self.is_painted = True
+
+    def take_event(self, event: Any) -> None:
+        """Show what a training says."""
+        if isinstance(event, LabelsUpdated):
+            self.progress.show_joined(event)
+        else:
+            super().take_event(event)
+
+    def show_preview(self, event: PreviewReady) -> None:
+        """Show what the current network makes of the part in view, under the annotation."""
+        self.view.show(event)
+        self.annotation.layers.raise_to_top()
+
+    def take_result(self, result: SavedTraining) -> None:
+        """Show what a training left behind; the next round goes on from there."""
+        super().take_result(result)
+        if result.path is not None and self.is_joined:
+            self.settings.choose_start(result.path)
+
+    def take_end(self) -> None:
+        """Get ready for the next round."""
+        self.follow.stop()
+        self.job = None
+        self.output.suggest(self.output.name.text(), anew=True)
+        self.update_buttons()
+        if self.saved is not None and self.saved.path is not None and not self._start_problem():
+            self.review.start(self.saved.path, self.settings.device.currentText())
+
+    def _model(self) -> Path | None:
+        """The model that the next round would start from, to look for doubtful places with."""
+        model = self.settings.start_from()
+        problem = self._start_problem() or ("" if model else "Train first, or choose a model under Start from.")
+        if problem:
+            report_error(ModelError(problem))
+            return None
+        return model
+
+    def find_doubts(self) -> None:
+        """Look for doubtful objects in the image in front."""
+        model = self._model()
+        if model is not None:
+            self.review.start(model, self.settings.device.currentText())
+
+    def find_next_image(self) -> None:
+        """Go to the image where the model is least sure."""
+        model = self._model()
+        if model is not None:
+            device = self.settings.device.currentText()
+            self.next_image.start(model, self.flow.candidates(), self.flow.front_key(), device)
+
+    def _go_on_with(self, rated: Rated) -> None:
+        """Show an image that was chosen to be the next, and its doubtful places."""
+        target = rated.candidate.target
+        if not self._do(lambda: self.flow.go_to(target) if isinstance(target, str) else self.flow.go_to_layer(target)):
+            return
+        self.next_image.ranking.seen.add(self.flow.front_key())
+        if rated.queue is not None:
+            self.review.begin(rated.queue)
+        elif self.next_image.ranking.model is not None:
+            self.review.start(self.next_image.ranking.model, self.settings.device.currentText())
+
+    def _switch_preview(self, is_on: bool) -> None:
+        self.view.is_on = is_on
+
+    def halt(self) -> None:
+        """Stop all timers: the panel is being closed."""
+        self.follow.stop()
+        self.selected.stop()
+
+    def release(self) -> None:
+        """Save, and follow viewer and layers no longer; a round that goes on is written into the session at its end."""
+        self.viewer.layers.selection.events.active.disconnect(self._on_selection)
+        self.review.clear()
+        self.next_image.forget()
+        self.annotation.layers.changed.disconnect(self._note)
+        self.annotation.layers.leaving.disconnect(self._leave)
+        if not self.keeper.close():
+            self.keeper.end()
+        self.keeper.disconnect_layers()
+        self.annotation.disconnect_viewer()

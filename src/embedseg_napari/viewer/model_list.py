@@ -1,0 +1,136 @@
+"""Which models there are: bundled, the user's own, and those used lately. No file's weights are read here."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import platformdirs
+from psygnal import Signal
+
+from embedseg_napari.core.session.folder import STATE
+from embedseg_napari.core.files.tiff import write_atomically
+from embedseg_napari.core.errors import DataError, ModelError
+from embedseg_napari.core.model.library import CHECKPOINTS, ModelLibrary
+
+if TYPE_CHECKING:
+    from embedseg_napari.core.config import ModelConfig
+
+logger = logging.getLogger(__name__)
+
+SUFFIXES = (".embedseg", *CHECKPOINTS)
+MODEL_FILTER = "Models (*.embedseg *.pth *.pt);;All files (*)"
+"""For file dialogs."""
+MOST_RECENT = 12
+
+
+@dataclass(frozen=True, slots=True)
+class KnownModel:
+    """A model that can be chosen."""
+
+    path: Path
+    is_bundled: bool = False
+
+    @property
+    def name(self) -> str:
+        """What lists show; models of the rounds of a session are all named 001, 002 and so on."""
+        session = self.path.parent.parent
+        if (session / STATE).is_file():
+            return f"{session.name} round {self.path.stem.lstrip('0')}"
+        return self.path.stem if self.path.suffix == SUFFIXES[0] else self.path.name
+
+
+class ModelList:
+    """The bundled models, those of the user's folder, and those used lately from elsewhere."""
+
+    changed = Signal(object)
+    """The model that became known (a `KnownModel`), or None."""
+    renamed = Signal(object, object)
+    """Old and new file of a model."""
+
+    @property
+    def library(self) -> ModelLibrary:
+        """The models with a name, which can be renamed, deleted and so on; `refresh` afterwards."""
+        return ModelLibrary()
+
+    def all(self) -> list[KnownModel]:
+        """Bundled models first, then those used lately if their file still exists, then the user's others."""
+        named = self.library.models()
+        bundled = [KnownModel(model.path, is_bundled=True) for model in named if model.is_bundled]
+        recent = [path for path in self._read() if path.is_file()]
+        others = [model.path for model in named if not model.is_bundled and model.path.resolve() not in recent]
+        return bundled + [KnownModel(path) for path in (*recent, *others)]
+
+    def refresh(self) -> None:
+        """Tell all panels that models came or went; they keep what is chosen, if it is still there."""
+        self.changed.emit(None)
+
+    def follow_rename(self, old: Path, new: Path) -> None:
+        """Tell all panels that a model has another file now; those that chose it go along."""
+        self._write([new if path == old.resolve() else path for path in self._read()])
+        self.renamed.emit(old, new)
+
+    def remember(self, path: str | Path) -> KnownModel:
+        """Put a model file at the head of the recent ones.
+
+        Raises
+        ------
+        ModelError
+            If it is no file, or not of a kind that can be a model.
+        """
+        path = Path(path).expanduser().resolve()
+        if not path.is_file():
+            raise ModelError(f"{path}: there is no such model file.")
+        if path.suffix.lower() not in SUFFIXES:
+            raise ModelError(f"{path}: is no model file; choose an .embedseg file, or an original .pth.")
+        known = next((m for m in self.all() if m.is_bundled and m.path.resolve() == path), None)
+        if known is None:
+            self._write([path, *(p for p in self._read() if p != path)][:MOST_RECENT])
+            known = KnownModel(path)
+        self.changed.emit(known)
+        return known
+
+    def _read(self) -> list[Path]:
+        file = recent_file()
+        if not file.exists():
+            return []
+        try:
+            return [Path(text) for text in json.loads(file.read_text(encoding="utf-8"))]
+        except (OSError, ValueError, TypeError) as error:
+            logger.warning("The list of recent models %s cannot be read (%s); it starts anew.", file, error)
+            return []
+
+    def _write(self, paths: list[Path]) -> None:
+        text = json.dumps([str(path) for path in paths], indent=1)
+        try:
+            write_atomically(recent_file(), lambda target: target.write_text(text, encoding="utf-8"))
+        except DataError as error:
+            # A list that is not kept is no reason to refuse a model.
+            logger.warning("The list of recent models is not kept: %s", error)
+
+
+models = ModelList()
+"""The one list that all panels share."""
+
+
+def recent_file() -> Path:
+    """Where the list of recent models is kept, one JSON file per user."""
+    return Path(platformdirs.user_config_dir("embedseg-napari", appauthor=False)) / "recent_models.json"
+
+
+def read_config(path: str | Path) -> ModelConfig | None:
+    """What a model file says about itself; None for an original checkpoint, which says nothing.
+
+    Raises
+    ------
+    ModelError
+        If the file is damaged, or of an unknown format.
+    """
+    if Path(path).suffix.lower() != SUFFIXES[0]:
+        return None
+    from embedseg_napari.core.model.model_file import read_model_config
+
+    return read_model_config(path)

@@ -1,0 +1,1 @@
+"""Choosing, describing and managing models."""

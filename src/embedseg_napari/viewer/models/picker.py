@@ -1,0 +1,166 @@
+"""Choosing a model: the bundled and recent ones in a list, any other from a file dialog."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from embedseg_napari.core.errors import ModelError
+from embedseg_napari.core.model.card import describe
+from embedseg_napari.viewer.widgets.boxes import ChoiceBox
+from embedseg_napari.viewer.models.manager import ModelManager
+from embedseg_napari.viewer.model_list import MODEL_FILTER, KnownModel, models, read_config
+from embedseg_napari.viewer.worker import report_error
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from embedseg_napari.core.config import ModelConfig
+
+
+class ModelPicker(QWidget):
+    """A list of models, a Browse button and a line that says what the chosen one works on."""
+
+    model_changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.box = ChoiceBox()
+        self.box.setToolTip("Models that come with the plugin, and those trained or used lately.")
+        self.browse = QPushButton("Browse...")
+        self.browse.setToolTip("Choose a model file: .embedseg, or a .pth of the original EmbedSeg.")
+        self.manage = QPushButton("Models...")
+        self.manage.setToolTip("Look at the models, rename, copy, delete, import and export them.")
+        self.about = QLabel()
+        self.about.setWordWrap(True)
+        self.about.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        row = QHBoxLayout()
+        row.addWidget(self.box, 1)
+        row.addWidget(self.browse)
+        below = QHBoxLayout()
+        below.addWidget(self.about, 1)
+        below.addWidget(self.manage)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        layout.addLayout(row)
+        layout.addLayout(below)
+        self._known: list[KnownModel] = []
+        self.config: ModelConfig | None = None
+        """What the chosen model says about itself; None without a model and for original checkpoints."""
+        self.fault = ""
+        """Why the chosen model cannot be used."""
+        self.is_asked_for = False
+        """Whether a person chose the model, or it was trained or opened just now."""
+        self.browse.clicked.connect(self._browse)
+        self.manage.clicked.connect(self.open_manager)
+        self.box.currentIndexChanged.connect(self._choose)
+        self.box.activated.connect(lambda _: setattr(self, "is_asked_for", True))
+        models.changed.connect(self._take)
+        models.renamed.connect(self._follow_rename)
+        self._managers: list[ModelManager] = []
+        self._shown: tuple[Path, int] | None = None
+        """File of the chosen model, and when it was written."""
+        self._list()
+
+    @property
+    def path(self) -> Path | None:
+        """File of the chosen model."""
+        index = self.box.currentIndex()
+        return self._known[index].path if 0 <= index < len(self._known) else None
+
+    def choose(self, path: str | Path) -> None:
+        """Add a file to the list and choose it.
+
+        Raises
+        ------
+        ModelError
+            If it is no model file.
+        """
+        models.remember(path)
+
+    def suggest(self, ndim: int) -> None:
+        """Choose a bundled model for images of `ndim` spatial axes, unless one was asked for or fits already."""
+        if self.is_asked_for or (self.config is not None and self.config.ndim == ndim):
+            return
+        for index, known in enumerate(self._known):
+            if known.is_bundled:
+                config = read_config(known.path)
+                if config is not None and config.ndim == ndim:
+                    self.box.setCurrentIndex(index)
+                    return
+
+    def open_manager(self) -> ModelManager:
+        """Open the window that manages models; the panel can be used meanwhile."""
+        manager = ModelManager(self.window())
+        manager.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self._managers.append(manager)
+        manager.finished.connect(lambda _: self._managers.remove(manager))
+        manager.show()
+        return manager
+
+    def close_down(self) -> None:
+        """Follow the list of models no longer."""
+        models.changed.disconnect(self._take, missing_ok=True)
+        models.renamed.disconnect(self._follow_rename, missing_ok=True)
+        for manager in self._managers:
+            manager.close_down()
+
+    def _take(self, known: KnownModel | None) -> None:
+        self.is_asked_for = self.is_asked_for or known is not None
+        self._list(None if known is None else known.path)
+
+    def _follow_rename(self, old: Path, new: Path) -> None:
+        self._list(new if self.path == old else None)
+
+    def _list(self, chosen: Path | None = None) -> None:
+        chosen = chosen or self.path
+        self._known = models.all()
+        paths = [known.path for known in self._known]
+        self.box.blockSignals(True)
+        self.box.clear()
+        for known in self._known:
+            self.box.addItem(known.name + (" (bundled)" if known.is_bundled else ""))
+            self.box.setItemData(self.box.count() - 1, str(known.path), Qt.ItemDataRole.ToolTipRole)
+        if not self._known:
+            self.box.addItem("no model yet")
+        self.box.setCurrentIndex(paths.index(chosen) if chosen in paths else 0)
+        self.box.blockSignals(False)
+        self._choose()
+
+    def _choose(self, *_: object) -> None:
+        shown = None if self.path is None else (self.path, _written(self.path))
+        if shown is not None and shown == self._shown:
+            # The list changed, but not what is chosen: settings made by hand stay.
+            return
+        self._shown = shown
+        self.config, self.fault = None, ""
+        if self.path is None:
+            self.about.setText("Train one in EmbedSeg: Train, or press Browse.")
+        else:
+            try:
+                self.config = read_config(self.path)
+                self.about.setText(describe(self.config))
+            except ModelError as error:
+                self.fault = str(error)
+                self.about.setText("This file cannot be used.")
+        self.model_changed.emit()
+
+    def _browse(self) -> None:
+        folder = str(self.path.parent) if self.path is not None else ""
+        name, _ = QFileDialog.getOpenFileName(self, "Choose a model", folder, MODEL_FILTER)
+        if name:
+            try:
+                self.choose(name)
+            except ModelError as error:
+                report_error(error)
+
+
+def _written(path: Path) -> int:
+    """When a file was written, in nanoseconds; 0 if it is gone."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0

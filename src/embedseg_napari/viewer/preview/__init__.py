@@ -1,0 +1,1 @@
+"""What a network finds while it learns, as layers."""

@@ -1,0 +1,155 @@
+"""The first figure of the poster, live: a few pixels of each true object, where they point, its centre and margin."""
+
+from __future__ import annotations
+
+import colorsys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.utils.colormaps import CyclicLabelColormap
+
+from embedseg_napari.viewer.segment.embedding_view import ellipse
+from embedseg_napari.viewer.layers import show_labels, show_points, show_shapes, show_vectors
+from embedseg_napari.viewer.preview.preview_layers import PreviewLayers
+from embedseg_napari.jobs.true_objects import mean_margins, steps
+
+if TYPE_CHECKING:
+    import napari
+    from numpy.typing import NDArray
+
+    from embedseg_napari.core.maps import EmbeddingMaps
+    from embedseg_napari.viewer.layers import Frame
+    from embedseg_napari.jobs.true_objects import TrueObjects
+
+TRUTH, MARGINS = "preview: true objects", "preview: margins"
+OFFSETS, EMBEDDINGS = "preview: offsets", "preview: embeddings"
+KINDS = ("pixel", "embedding", "center")
+"""What a point of the layer of embeddings is; its column ``what``."""
+SYMBOLS, SIZES = ("cross", "disc", "diamond"), (1.4, 1.4, 2.0)
+"""Of points by their kind; sizes in marks."""
+N_COLORS = 49
+"""Enough that neighbours rarely share one."""
+GOLDEN = 0.618034
+"""Steps of this part of the circle of hues keep consecutive numbers far apart."""
+SCREEN_PIXELS = (8, 16)
+"""Least and greatest size of a mark on the screen."""
+
+
+def _palette() -> CyclicLabelColormap:
+    """Light colours, to be seen on a dark image."""
+    colors = [(*colorsys.hsv_to_rgb(i * GOLDEN % 1, 0.55 + 0.2 * (i % 2), 1.0), 1.0) for i in range(N_COLORS)]
+    return CyclicLabelColormap(colors=np.array(colors), name="embedseg objects")
+
+
+PALETTE = _palette()
+
+
+def object_colors(ids: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Colours (n, RGBA) of objects by their numbers, the same in all layers and all previews."""
+    return np.asarray(PALETTE.map(ids), np.float32).reshape(-1, 4)
+
+
+def margin_outlines(objects: TrueObjects, maps: EmbeddingMaps) -> list[NDArray[np.float64]]:
+    """Margin ellipses (corners, ndim) around the true centres, in 3D in the plane YX; cut off at the bounds."""
+    margins = mean_margins(objects, maps)
+    return [np.clip(ellipse(*one), *objects.bounds) for one in zip(objects.centers, margins, strict=True)]
+
+
+class EmbeddingLayers:
+    """Four layers that come and go with a switch.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+        Where they are shown.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        self.is_on = False
+        self.previews = PreviewLayers(viewer)
+        self._objects: TrueObjects | None = None
+        self._place: tuple[Any, ...] | None = None
+
+    def begin(self) -> None:
+        """Get ready for a training."""
+        self.previews.begin()
+        self._objects = self._place = None
+
+    def switch(self, is_on: bool) -> None:
+        """Switch on for the previews to come, or off, which takes the layers away."""
+        self.is_on = is_on
+        if not is_on:
+            self.clear()
+            self.begin()
+
+    def clear(self) -> None:
+        """Take the layers away until there is something to show."""
+        self.previews.remove()
+        self._objects = self._place = None
+
+    def show(self, maps: EmbeddingMaps, objects: TrueObjects, frame: Frame) -> None:
+        """Show what a network makes of objects; what has not moved since the last time is left alone."""
+        if not self.is_on or (len(objects.ids) == 0 and not self.previews.layers):
+            return
+        place = (frame.axes, frame.scale, frame.translate)
+        is_still = objects.is_same(self._objects) and place == self._place
+        self._objects, self._place = objects, place
+        mark = _mark_size(objects)
+        moves = steps(objects, maps)
+        put = self.previews.put
+        if not is_still:
+            put(
+                show_labels, TRUTH, objects.labels, frame=frame, colormap=PALETTE, opacity=0.5,
+                # In 3D the marks are to be seen through the objects.
+                blending="translucent_no_depth", on_new=_outline,
+            )  # fmt: skip
+        margins = put(
+            show_shapes, MARGINS, margin_outlines(objects, maps), frame=frame, edge_width=mark / 3,
+            face_color="transparent",
+        )  # fmt: skip
+        offsets = put(
+            show_vectors, OFFSETS, objects.pixels.astype(float), moves, frame=frame, edge_width=mark / 3,
+            vector_style="line", projection_mode="all",
+        )  # fmt: skip
+        points = self.previews.get(EMBEDDINGS)
+        if points is not None:
+            # Points that are selected would be looked for among the new ones.
+            points.selected_data = set()
+        points = put(
+            show_points, EMBEDDINGS, np.concatenate([objects.pixels, objects.pixels + moves, objects.centers]),
+            frame=frame, size=mark, border_width=0, canvas_size_limits=SCREEN_PIXELS, projection_mode="all",
+        )  # fmt: skip
+        if not is_still and len(objects.ids):
+            _paint(objects, mark, margins, offsets, points)
+
+
+def _mark_size(objects: TrueObjects) -> float:
+    """Size in pixels of marks that are small beside an object."""
+    if len(objects.sizes) == 0:
+        return 1.0
+    return float(np.clip(np.median(objects.sizes) ** (1 / objects.labels.ndim) / 16, 0.4, 4))
+
+
+def _outline(layer: Any) -> None:
+    layer.contour = 1
+
+
+def _paint(objects: TrueObjects, mark: float, margins: Any, offsets: Any, points: Any) -> None:
+    """Give all marks of an object its colour; layers the user has taken away are None."""
+    colors = object_colors(objects.ids)
+    if margins is not None:
+        margins.edge_color = colors
+        margins.face_color = colors * (1, 1, 1, 0.15)
+    if offsets is not None:
+        offsets.edge_color = colors[objects.owners]
+    if points is not None:
+        n, m = len(objects.ids), len(objects.pixels)
+        kinds = np.repeat(np.arange(3), [m, m, n])
+        rows = np.concatenate([objects.owners, objects.owners, np.arange(n)])
+        fill = colors[rows]
+        fill[kinds == KINDS.index("center")] = 1
+        points.features = {"object": objects.ids[rows], "what": np.array(KINDS)[kinds]}
+        points.symbol = np.array(SYMBOLS)[kinds]
+        points.size = mark * np.array(SIZES)[kinds]
+        # Even a border without width shines through where points are small.
+        points.face_color = points.border_color = fill

@@ -1,0 +1,169 @@
+"""Segmenting a folder: where from, where to, progress, and a list of what failed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLineEdit,
+    QListWidget,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from embedseg_napari.core.errors import EmbedSegError
+from embedseg_napari.core.events import Message, PredictionStarted, TileFinished
+from embedseg_napari.jobs.segment_folder import (
+    TABLE,
+    BatchJob,
+    BatchResult,
+    ImageFailed,
+    ImageSaved,
+    ImageStarted,
+    check,
+    segment_folder,
+)
+from embedseg_napari.viewer.widgets.run_controls import RunControls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from embedseg_napari.viewer.worker import BackgroundRun
+
+
+class BatchPanel(QWidget):
+    """Uses the model, device and thresholds of the panel it is part of.
+
+    Parameters
+    ----------
+    settings : callable
+        Returns a dictionary with ``model`` (a path or None), ``device`` and ``changes``.
+    """
+
+    def __init__(self, settings: Callable[[], dict[str, Any]], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._settings = settings
+        self._name, self._n_frames = "", 1
+        self.images, images_row = self._folder_row("Folder of TIFF images.")
+        self.results, results_row = self._folder_row(f"Gets one label TIFF per image, and {TABLE}.")
+        self.overwrite = QCheckBox("Replace existing files")
+        self.overwrite.setToolTip("Without it, a folder that holds results already is left alone.")
+        self.controls = RunControls("Segment folder", "Stop; the images done so far are kept.", parent=self)
+        self.run_button, self.cancel_button = self.controls.run_button, self.controls.cancel_button
+        self.progress, self.status = self.controls.progress, self.controls.status
+        self.failures = QListWidget()
+        self.failures.setToolTip("Images that could not be segmented, and why.")
+        self.failures.setWordWrap(True)
+        self.failures.setMaximumHeight(110)
+        form = QFormLayout()
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow("From", images_row)
+        form.addRow("To", results_row)
+        form.addRow(self.overwrite)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(12, 0, 0, 0)
+        layout.addLayout(form)
+        layout.addLayout(self.controls.buttons())
+        for widget in (self.progress, self.status, self.failures):
+            layout.addWidget(widget)
+        self.failures.hide()
+        self.run_button.clicked.connect(self.start)
+        self.cancel_button.clicked.connect(self.controls.cancel)
+        self.controls.changed.connect(self._show_state)
+        self.images.textChanged.connect(self._show_state)
+        self.results.textChanged.connect(self._show_state)
+        self._show_state()
+
+    def _folder_row(self, tip: str) -> tuple[QLineEdit, QWidget]:
+        line, button, row = QLineEdit(), QPushButton("Browse..."), QWidget()
+        line.setToolTip(tip)
+        button.setToolTip(tip)
+        layout = QHBoxLayout(row)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(line, 1)
+        layout.addWidget(button)
+        button.clicked.connect(lambda: self._browse(line, tip))
+        return line, row
+
+    def _browse(self, line: QLineEdit, tip: str) -> None:
+        folder = QFileDialog.getExistingDirectory(self, tip, line.text())
+        if folder:
+            line.setText(folder)
+
+    @property
+    def current(self) -> BackgroundRun | None:
+        """The run that goes on."""
+        return self.controls.current
+
+    def start(self) -> None:
+        """Segment the folder."""
+        if self.current is not None:
+            return
+        settings = self._settings()
+        try:
+            if settings["model"] is None:
+                raise EmbedSegError("Choose a model above first.")
+            job = BatchJob(
+                Path(self.images.text()).expanduser(),
+                Path(self.results.text()).expanduser(),
+                overwrite=self.overwrite.isChecked(),
+                **settings,
+            )
+            check(job)
+        except EmbedSegError as error:
+            self.controls.fail(error)
+            return
+        self.failures.clear()
+        self.failures.hide()
+        self.controls.start(lambda should_stop: segment_folder(job, should_stop), self._take_event, self._take_result)
+
+    def _take_event(self, event: Any) -> None:
+        match event:
+            case ImageStarted():
+                self.progress.setRange(0, event.n_images)
+                self.progress.setValue(event.index)
+                self.progress.setFormat("%v of %m")
+                self.controls.say(event.name)
+                self._name = event.name
+            case PredictionStarted():
+                self._n_frames = event.n_frames
+            case TileFinished():
+                frame = f"frame {event.frame + 1} of {self._n_frames}, " if self._n_frames > 1 else ""
+                self.controls.say(f"{self._name}: {frame}tile {event.tile} of {event.n_tiles}")
+            case ImageSaved():
+                self.progress.setValue(event.index + 1)
+            case ImageFailed():
+                self.progress.setValue(event.index + 1)
+                self._add_failure(event.name, event.reason)
+            case Message(level="warning"):
+                self._add_failure(self._name, f"(warning) {event.text}")
+
+    def _add_failure(self, name: str, reason: str) -> None:
+        text = reason if name in reason else f"{name}: {reason}"
+        self.failures.addItem(text)
+        self.failures.item(self.failures.count() - 1).setToolTip(text)
+        self.failures.show()
+
+    def _take_result(self, result: BatchResult) -> None:
+        text = f"{result.n_saved} of {result.n_images} images segmented, {result.n_objects} objects."
+        if result.failures:
+            text += f" {len(result.failures)} failed:"
+        self.controls.say(("Stopped. " if result.stopped else "") + text, is_wrong=bool(result.failures))
+
+    def _show_state(self, *_: object) -> None:
+        is_running = self.current is not None
+        reason = ""
+        if not self.images.text():
+            reason = "Choose the folder of images."
+        elif not self.results.text():
+            reason = "Choose the folder for the results."
+        self.run_button.setEnabled(not is_running and not reason)
+        self.run_button.setToolTip(reason or "Segment every TIFF file of the folder with the model above.")
+        for widget in (self.images, self.results, self.overwrite):
+            widget.setEnabled(not is_running)

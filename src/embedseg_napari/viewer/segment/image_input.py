@@ -1,0 +1,305 @@
+"""What to segment: an image layer, the meaning of its axes, its channel, and the whole of it or a part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Shapes
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFormLayout, QLineEdit, QWidget
+
+from embedseg_napari.core.axes import parse_axes, spatial_axes
+from embedseg_napari.core.errors import DataError
+from embedseg_napari.viewer.widgets.boxes import ChoiceBox
+from embedseg_napari.viewer.layers import RESULT, array_of, layer_axes, spatial_frame
+from embedseg_napari.viewer.train.pair_list import LayerBox
+
+if TYPE_CHECKING:
+    import napari.layers
+    from napari.viewer import Viewer
+
+    from embedseg_napari.core.config import ModelConfig
+    from embedseg_napari.viewer.layers import Frame
+    from embedseg_napari.jobs.segment import Channel
+
+WHOLE, VIEW, RECTANGLE = "Whole image", "Current view", "Rectangle of a Shapes layer"
+LEAST_SIDE = 8
+"""Pixels; smaller parts hold no object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The part of an image that is to be segmented."""
+
+    layer: napari.layers.Image
+    array: Any
+    axes: str
+    channel: Channel
+    frame: Frame
+    """Where the part lies."""
+    start: tuple[int, ...]
+    """Its first pixel, one value per axis T(Z)YX of the results."""
+    spacing: tuple[float, ...] | None
+    """Pixel size (z, y, x) where the layer has a physical unit."""
+    region: str
+
+
+class ImageInput(QWidget):
+    """Rows for layer, axes, channel and region."""
+
+    changed = Signal()
+
+    def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.viewer = viewer
+        self.model: ModelConfig | None = None
+        self.layer_box = LayerBox(viewer, Image, is_wanted=lambda layer: RESULT not in layer.metadata)
+        self.layer_box.setToolTip("The image to segment.")
+        self.axes = QLineEdit()
+        self.axes.setMaxLength(5)
+        self.axes.setToolTip(
+            "One letter per axis of the layer: T time, C channel, Z Y X space. Correct it where the guess is wrong."
+        )
+        self.channel = ChoiceBox()
+        self.channel.setToolTip("The channel that shows what the model was trained on.")
+        self.region = ChoiceBox()
+        self.region.addItems([WHOLE, VIEW, RECTANGLE])
+        self.region.setToolTip("Segment all of the image, what is in view now, or the last drawn rectangle.")
+        self.shapes_box = LayerBox(viewer, Shapes, is_wanted=lambda layer: RESULT not in layer.metadata)
+        self.shapes_box.setToolTip("The selected shape of this layer counts, or else the one drawn last.")
+        self.form = QFormLayout(self)
+        self.form.setContentsMargins(0, 0, 0, 0)
+        self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        for text, widget in (
+            ("&Image", self.layer_box),
+            ("&Axes", self.axes),
+            ("Cha&nnel", self.channel),
+            ("Re&gion", self.region),
+            ("&Rectangle", self.shapes_box),
+        ):
+            self.form.addRow(text, widget)
+            self.form.labelForField(widget).setToolTip(widget.toolTip())
+        self._is_own_guess = True
+        self.layer_box.layer_changed.connect(self._take_layer)
+        self.axes.textEdited.connect(self._edit_axes)
+        self.axes.textChanged.connect(self._list_channels)
+        self.channel.currentIndexChanged.connect(self.changed)
+        self.region.currentIndexChanged.connect(self._show_region)
+        self.shapes_box.layer_changed.connect(self.changed)
+        self._followed: Any = None
+        self._take_layer()
+        self._show_region()
+
+    @property
+    def layer(self) -> napari.layers.Image | None:
+        """The chosen layer."""
+        return self.layer_box.layer()
+
+    def set_model(self, config: ModelConfig | None) -> None:
+        """Guess the axes for a model, unless the user wrote them."""
+        self.model = config
+        if self._is_own_guess:
+            self.guess()
+        self._list_channels()
+
+    def close_down(self) -> None:
+        """Follow the viewer no longer."""
+        self._follow(None)
+        self.layer_box.disconnect_viewer()
+        self.shapes_box.disconnect_viewer()
+
+    def guess(self, *_: object) -> None:
+        """Write what the layer says of its axes, or else a guess."""
+        self._is_own_guess = True
+        if self.layer is None:
+            self.axes.clear()
+            self.changed.emit()
+            return
+        model = self.model
+        try:
+            text, is_named = layer_axes(self.layer, model.ndim if model else None, model.n_channels if model else 1)
+        except DataError:
+            text, is_named = "", False
+        self.axes.setText(text)
+        self.axes.setPlaceholderText(f"{array_of(self.layer).ndim} letters")
+        self.form.labelForField(self.axes).setText("&Axes" if is_named else "&Axes (guessed)")
+        self.changed.emit()
+
+    def problem(self) -> tuple[QWidget, str] | None:
+        """The field that is wrong, and why; None if the input can be used."""
+        layer = self.layer
+        if layer is None:
+            return self.layer_box, "Open an image first: drop a TIFF onto the viewer."
+        try:
+            axes = parse_axes(self.axes.text())
+        except DataError as error:
+            return self.axes, str(error)
+        shape = array_of(layer).shape
+        if len(axes) != len(shape):
+            return self.axes, f"The layer has {len(shape)} axes (shape {tuple(shape)}); write one letter for each."
+        if layer.rgb and axes[-1] != "C":
+            return self.axes, "The colours of this layer are its last axis; write C for it."
+        if self.model is not None:
+            n_space, ndim = len(spatial_axes(axes)), self.model.ndim
+            if n_space > ndim:
+                remedy = "write T for Z to segment each plane"
+                if "T" in axes:
+                    # A second T cannot be written.
+                    remedy = "take this stack apart along time or depth (right-click the layer, Split Stack)"
+                return self.axes, f"The model works in 2D; {remedy}, or choose a 3D model."
+            if n_space < ndim:
+                return self.axes, "The model works in 3D; one axis must be Z, or choose a 2D model."
+            n = self._n_channels()
+            if self.model.n_channels != n:
+                wanted = self.model.n_channels
+                remedy = "choose one here, or their mean" if wanted == 1 else "choose another image or model"
+                return self.channel, f"The model works on {wanted} channel{'s'[: wanted > 1]}, these are {n}; {remedy}."
+        if self.region.currentText() == RECTANGLE and self.shapes_box.layer() is None:
+            return self.shapes_box, "Add a Shapes layer and draw a rectangle."
+        return None
+
+    def selection(self) -> Selection:
+        """What is to be segmented now.
+
+        Raises
+        ------
+        DataError
+            If there is nothing in the region.
+        """
+        found = self.problem()
+        if found is not None:
+            raise DataError(found[1])
+        layer, axes = self.layer, parse_axes(self.axes.text())
+        assert layer is not None
+        array, frame = array_of(layer), spatial_frame(layer, axes)
+        bounds = {letter: (0, n) for letter, n in zip(axes, array.shape, strict=True)}
+        region = self.region.currentText()
+        if region == VIEW:
+            bounds |= self._view(axes)
+        elif region == RECTANGLE:
+            bounds |= self._rectangle(axes)
+        for letter in "YX":
+            low, high = bounds[letter]
+            low, high = max(0, low), min(array.shape[axes.index(letter)], high)
+            if high - low < LEAST_SIDE:
+                least = f"{LEAST_SIDE} x {LEAST_SIDE} pixels"
+                if region == WHOLE:
+                    raise DataError(f"Layer {layer.name!r} is too small: {least} at least, else no object is in it.")
+                where = "in view" if region == VIEW else "in the rectangle"
+                raise DataError(f"There is nothing of the image {where}: at least {least}.")
+            bounds[letter] = (low, high)
+        if region != WHOLE:
+            array = array[tuple(slice(*bounds[letter]) for letter in axes)]
+        results = [letter for letter in "TZYX" if letter in axes]
+        start = tuple(bounds[letter][0] for letter in results)
+        is_physical = all(str(unit) != "pixel" for unit in frame.units)
+        spacing = frame.spacing() if is_physical else None
+        channel: Channel = self.channel.currentData() if self.channel.isEnabled() else "all"
+        return Selection(layer, array, axes, channel, frame.at(start), start, spacing, region)
+
+    def _take_layer(self) -> None:
+        self._follow(self.layer)
+        self.guess()
+
+    def _follow(self, layer: Any) -> None:
+        """Guess anew when the layer learns more about itself, for instance from its file."""
+        if self._followed is not None:
+            self._followed.events.axis_labels.disconnect(self._on_labels)
+            self._followed.events.data.disconnect(self._on_labels)
+        self._followed = layer
+        if layer is not None:
+            layer.events.axis_labels.connect(self._on_labels)
+            layer.events.data.connect(self._on_labels)
+
+    def _on_labels(self, event: object = None) -> None:
+        if self._is_own_guess:
+            self.guess()
+
+    def _edit_axes(self, text: str) -> None:
+        self._is_own_guess = False
+        self.form.labelForField(self.axes).setText("&Axes")
+        if text != text.upper():
+            self.axes.setText(text.upper())
+
+    def _n_channels(self) -> int:
+        choice = self.channel.currentData() if self.channel.isEnabled() else None
+        return self._length("C") if choice == "all" else 1
+
+    def _length(self, letter: str) -> int:
+        axes = self.axes.text().upper()
+        shape = array_of(self.layer).shape if self.layer is not None else ()
+        return int(shape[axes.index(letter)]) if letter in axes and len(axes) == len(shape) else 1
+
+    def _list_channels(self, *_: object) -> None:
+        n = self._length("C")
+        wanted = self.model.n_channels if self.model is not None else 1
+        # "The only one" of another image was nobody's choice.
+        before = self.channel.currentData() if self.channel.isEnabled() else None
+        names = tuple(self.layer.metadata.get("channel_names", ())) if self.layer is not None else ()
+        if len(names) != n:
+            is_rgb = self.layer is not None and self.layer.rgb
+            names = ("red", "green", "blue", "alpha")[:n] if is_rgb else tuple(f"channel {i}" for i in range(n))
+        self.channel.blockSignals(True)
+        self.channel.clear()
+        if n > 1:
+            self.channel.addItem(f"all {n}", "all")
+            for i, name in enumerate(names):
+                self.channel.addItem(str(name), i)
+            self.channel.addItem("mean of all", "mean")
+            grey = "mean" if self.layer is not None and self.layer.rgb else 0
+            index = self.channel.findData(before if before is not None else ("all" if wanted == n else grey))
+            self.channel.setCurrentIndex(max(index, 0))
+        else:
+            self.channel.addItem("the only one", "all")
+        self.channel.setEnabled(n > 1)
+        self.form.setRowVisible(self.channel, n > 1)
+        self.channel.blockSignals(False)
+        self.changed.emit()
+
+    def _show_region(self, *_: object) -> None:
+        self.form.setRowVisible(self.shapes_box, self.region.currentText() == RECTANGLE)
+        self.changed.emit()
+
+    def _view(self, axes: str) -> dict[str, tuple[int, int]]:
+        """What is in view: in Y and X, all planes, the current frame."""
+        layer = self.layer
+        assert layer is not None
+        letters = axes[:-1] if layer.rgb else axes
+        low, high = np.asarray(layer.corner_pixels, float)
+        factors = np.ones(layer.ndim)
+        if layer.multiscale:
+            factors = np.array(layer.data[0].shape[: layer.ndim]) / layer.data[layer.data_level].shape[: layer.ndim]
+        bounds = {}
+        shown = [int(d) - self.viewer.dims.ndim + layer.ndim for d in self.viewer.dims.displayed]
+        for letter in "YX":
+            i = letters.index(letter)
+            if i in shown:
+                bounds[letter] = (int(np.floor(low[i] * factors[i])), int(np.ceil(high[i] * factors[i])) + 1)
+        if "T" in letters and letters.index("T") not in shown:
+            point = layer.world_to_data(np.asarray(self.viewer.dims.point)[-layer.ndim :])
+            t = int(np.clip(round(float(point[letters.index("T")])), 0, self._length("T") - 1))
+            bounds["T"] = (t, t + 1)
+        return bounds
+
+    def _rectangle(self, axes: str) -> dict[str, tuple[int, int]]:
+        """The extent in Y and X of the selected shape, or of the one drawn last."""
+        shapes, layer = self.shapes_box.layer(), self.layer
+        assert shapes is not None
+        assert layer is not None
+        if not len(shapes.data):
+            raise DataError(f"Layer {shapes.name!r} has no shape; draw a rectangle where to segment.")
+        chosen = sorted(shapes.selected_data)
+        vertices = shapes.data[chosen[-1] if chosen else -1]
+        letters = axes[:-1] if layer.rgb else axes
+        places = []
+        for vertex in vertices:
+            world = np.asarray(shapes.data_to_world(vertex), float)
+            full = np.asarray(self.viewer.dims.point, float).copy()
+            full[len(full) - len(world) :] = world
+            places.append(layer.world_to_data(full[len(full) - layer.ndim :]))
+        # The pixels whose centre lies inside.
+        low, high = (np.ceil(np.round(edge, 6)) for edge in (np.min(places, axis=0), np.max(places, axis=0)))
+        at = {letter: letters.index(letter) for letter in "YX"}
+        return {letter: (int(low[i]), int(high[i])) for letter, i in at.items()}

@@ -1,0 +1,52 @@
+"""How far a segmentation is, on the bar of its panel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from embedseg_napari.core.events import ClusteringStarted, FrameFinished, Message, PredictionStarted, TileFinished
+from embedseg_napari.jobs.segment import ModelLoaded
+from embedseg_napari.viewer.worker import report_message
+
+if TYPE_CHECKING:
+    from embedseg_napari.viewer.widgets.run_controls import RunControls
+
+
+class SegmentProgress:
+    """Shows the events of :func:`segment_job.segment`.
+
+    Parameters
+    ----------
+    controls : RunControls
+        Whose bar and status line tell them.
+    """
+
+    def __init__(self, controls: RunControls) -> None:
+        self.controls, self.bar = controls, controls.progress
+        self._n_tiles = self._n_frames = 1
+
+    def __call__(self, event: Any) -> None:
+        """Show one event."""
+        match event:
+            case Message():
+                report_message(event)
+            case ModelLoaded():
+                self.controls.say(f"Segmenting on {event.device}...")
+            case PredictionStarted():
+                self._n_tiles, self._n_frames = event.n_tiles, event.n_frames
+                self.bar.setRange(0, event.n_tiles * event.n_frames)
+                self.bar.setValue(0)
+                self._show_tile(0, 0)
+            case TileFinished():
+                self._show_tile(event.frame, event.tile)
+            case ClusteringStarted():
+                self.bar.setFormat(f"{self._frame_text(event.frame)}Collecting objects")
+            case FrameFinished():
+                self.bar.setValue((event.frame + 1) * self._n_tiles)
+
+    def _show_tile(self, frame: int, tile: int) -> None:
+        self.bar.setValue(frame * self._n_tiles + tile)
+        self.bar.setFormat(f"{self._frame_text(frame)}Tile {tile} of {self._n_tiles}")
+
+    def _frame_text(self, frame: int) -> str:
+        return f"Frame {frame + 1} of {self._n_frames}: " if self._n_frames > 1 else ""

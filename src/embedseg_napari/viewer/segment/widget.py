@@ -1,0 +1,325 @@
+"""The panel *EmbedSeg: Segment*: an image layer in, its objects out."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtWidgets import QCheckBox, QGroupBox, QVBoxLayout, QWidget
+
+from embedseg_napari.core.config import SCALES, PredictionConfig
+from embedseg_napari.core.errors import DataError, EmbedSegError
+from embedseg_napari.viewer import provenance
+from embedseg_napari.viewer.segment.folder_panel import BatchPanel
+from embedseg_napari.viewer.segment.drop_queue import DropQueue
+from embedseg_napari.viewer.segment.embedding_view import EmbeddingView
+from embedseg_napari.viewer.widgets.scroll import FittingScroll
+from embedseg_napari.viewer.widgets.collapsible import Folded
+from embedseg_napari.viewer.segment.image_input import ImageInput
+from embedseg_napari.viewer.widgets.boxes import ChoiceBox, FloatBox
+from embedseg_napari.viewer.layers import array_of, layer_axes
+from embedseg_napari.viewer.models.picker import ModelPicker
+from embedseg_napari.viewer.segment.reclustering import Reclustering
+from embedseg_napari.viewer.widgets.run_controls import RunControls
+from embedseg_napari.jobs.segment import SegmentJob, segment
+from embedseg_napari.viewer.segment.progress import SegmentProgress
+from embedseg_napari.viewer.segment.results import ResultLayers
+from embedseg_napari.viewer.widgets.threshold_sliders import ThresholdSliders
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import napari
+
+    from embedseg_napari.core.inference.segmentation import Segmentation
+    from embedseg_napari.viewer.segment.image_input import Selection
+    from embedseg_napari.viewer.worker import BackgroundRun
+
+PATIENCE = 0.7
+"""Seconds that Cancel waits for the thread; then the panel is given back, whatever the thread is busy with."""
+SETTLE = 250
+"""Milliseconds after the last move of a slider until tables and arrows follow."""
+WRONG = "border: 1px solid #d9534f;"
+DEVICES = ("auto", "cpu", "mps" if sys.platform == "darwin" else "cuda")
+
+
+class SegmentWidget(QWidget):
+    """Choose an image and a model, run, move the thresholds, look at what the network saw.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+        Whose layers are segmented.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.viewer = viewer
+        self.image = ImageInput(viewer)
+        self.model = ModelPicker()
+        self.device = ChoiceBox()
+        self.device.addItems(DEVICES)
+        self.device.setToolTip("Where the network runs; auto takes a GPU if there is one.")
+        self.tta = QCheckBox("Average over flipped views")
+        self.tta.setToolTip(f"{PredictionConfig.model_fields['tta'].description} A little better, much slower.")
+        self.scale = FloatBox()
+        self.scale.setRange(*SCALES)
+        self.scale.setSingleStep(0.1)
+        self.scale.setToolTip(PredictionConfig.model_fields["scale"].description or "")
+        self.on_drop = QCheckBox("Segment on drop")
+        self.on_drop.setToolTip("Every image opened in the viewer is segmented at once, with these settings.")
+        self.controls = RunControls("Segment", "Stop; nothing in the viewer changes.", PATIENCE, self)
+        self.run_button, self.cancel_button = self.controls.run_button, self.controls.cancel_button
+        self.progress, self.status = self.controls.progress, self.controls.status
+        self.thresholds = ThresholdSliders()
+        self.thresholds.setToolTip("After a run the objects follow at once; the network is not run again.")
+        self.results = ResultLayers(viewer)
+        self._model_path: Path | None = None
+        self.embedding = EmbeddingView(viewer, self.results)
+        self.batch = BatchPanel(self._batch_settings)
+        self.reclustering = Reclustering(self)
+        self.drops = DropQueue(viewer, self)
+        self._selection: Selection | None = None
+        self._began = 0.0
+        self._is_closed = False
+        self._settle = QTimer(self)
+        self._settle.setSingleShot(True)
+        self._settle.setInterval(SETTLE)
+        self._lay_out()
+        self._connect()
+        self._take_model()
+
+    def _lay_out(self) -> None:
+        content = QWidget()
+        layout = QVBoxLayout(content)
+        layout.setContentsMargins(6, 6, 6, 6)
+        self.image.form.addRow("&Model", self.model)
+        self.image.form.addRow("&Device", self.device)
+        self.image.form.addRow("&Scale", self.scale)
+        for widget in (self.model, self.device, self.scale):
+            self.image.form.labelForField(widget).setToolTip(widget.toolTip())
+        self.image.form.labelForField(self.model).setBuddy(self.model.box)
+        self.image.form.addRow(self.tta)
+        self.image.form.addRow(self.on_drop)
+        layout.addWidget(self.image)
+        group = QGroupBox("Thresholds")
+        inner = QVBoxLayout(group)
+        inner.addWidget(self.thresholds)
+        layout.addWidget(group)
+        layout.addWidget(Folded("What the network sees", self.embedding, "Offsets, margins and votes as layers."))
+        layout.addWidget(Folded("A whole folder", self.batch, "Segment all TIFF files of a folder."))
+        layout.addStretch(1)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(4, 4, 4, 4)
+        outer.addWidget(FittingScroll(content), 1)
+        outer.addLayout(self.controls.buttons())
+        outer.addWidget(self.progress)
+        outer.addWidget(self.status)
+
+    def _connect(self) -> None:
+        self.run_button.clicked.connect(self.start)
+        self.cancel_button.clicked.connect(self.cancel)
+        # Also where the layer learns its axes later, from its file.
+        self.image.changed.connect(self._suggest_model)
+        self.image.changed.connect(self._show_state)
+        self.model.model_changed.connect(self._take_model)
+        self.thresholds.changed.connect(self._recluster)
+        self.reclustering.ready.connect(self._take_objects)
+        self._settle.timeout.connect(self._finish_objects)
+        self.controls.changed.connect(lambda: self._show_state(keep_status=True))
+        self.controls.finished.connect(self._take_end)
+        self.on_drop.toggled.connect(self.drops.open)
+        self.drops.next_wanted.connect(self._start_waiting)
+        self.viewer.layers.events.removed.connect(self._take_removed)
+        # By then Qt's side of the panel is gone; closing down uses only Python's.
+        self.destroyed.connect(lambda: self.close_down())
+
+    # A run
+
+    @property
+    def current(self) -> BackgroundRun | None:
+        """The run that goes on."""
+        return self.controls.current
+
+    def start(self) -> None:
+        """Segment what is chosen."""
+        if self.current is not None or self._problem() is not None:
+            self._show_state()
+            return
+        assert self.model.path is not None
+        try:
+            selection = self.image.selection()
+            job = SegmentJob(
+                selection.array,
+                selection.axes,
+                selection.channel,
+                self.model.path,
+                self.device.currentText(),
+                selection.spacing,
+                self._changes(),
+            )
+        except EmbedSegError as error:
+            self.controls.fail(error)
+            return
+        self.reclustering.cancel()
+        self._selection = selection
+        self._model_path = job.model
+        self._began = time.monotonic()
+        self.controls.start(
+            lambda should_stop: segment(job, should_stop), SegmentProgress(self.controls), self._take_result
+        )
+
+    def cancel(self) -> None:
+        """Stop the run; nothing in the viewer changes."""
+        self.drops.clear()
+        self.controls.cancel()
+
+    def _take_result(self, segmentation: Segmentation) -> None:
+        selection = self._selection
+        assert selection is not None
+        if selection.layer not in self.viewer.layers:
+            self.controls.say("The image was removed meanwhile; its result was dropped.")
+            return
+        self.results.show(selection, segmentation)
+        self._remember(segmentation)
+        self.embedding.refresh()
+        self._say_count(f" in {time.monotonic() - self._began:.1f} s")
+
+    def _remember(self, segmentation: Segmentation) -> None:
+        """Let the Evaluate panel find the maps behind the labels, and the model they came from."""
+        if self.results.labels is not None and self._model_path is not None:
+            provenance.remember(self.results.labels, segmentation, self._model_path)
+
+    def _take_end(self) -> None:
+        self._selection = None
+        self._start_waiting()
+
+    # Thresholds
+
+    def _recluster(self) -> None:
+        if self.current is None and self.results.has_maps():
+            assert self.results.segmentation is not None
+            self.reclustering.request(self.results.segmentation, self.thresholds.values())
+
+    def _take_objects(self, segmentation: Segmentation) -> None:
+        if self.results.selection is None:
+            return
+        self.results.update(segmentation)
+        self._remember(segmentation)
+        self._say_count("")
+        self._settle.start()
+
+    def _finish_objects(self) -> None:
+        self.results.finish_update()
+        self.embedding.refresh()
+
+    # The viewer
+
+    def _start_waiting(self) -> None:
+        layer = self.drops.take() if self.current is None else None
+        if layer is None:
+            return
+        self.image.layer_box.choose(layer)
+        found = self._problem()
+        if found is None:
+            self.start()
+        else:
+            self.controls.say(f"{layer.name} was not segmented. {found[1]}", is_wrong=True)
+        if self.current is None:
+            self.drops.ask()
+
+    def _take_removed(self, event: Any) -> None:
+        if self._selection is not None and event.value == self._selection.layer:
+            self.cancel()
+        if self.results.selection is not None and event.value in (self.results.selection.layer, self.results.labels):
+            self.reclustering.cancel()
+            self.results.forget(event.value)
+            self.embedding.refresh()
+        self._show_state(keep_status=True)
+
+    # State
+
+    def _take_model(self) -> None:
+        config = self.model.config
+        stored = (config.prediction if config is not None else PredictionConfig()).model_dump()
+        self.thresholds.set_values(stored)
+        self.tta.setChecked(bool(stored["tta"]))
+        self.scale.setValue(stored["scale"])
+        self.image.set_model(config)
+        self._show_state()
+
+    def _suggest_model(self, *_: object) -> None:
+        """Take a model of volumes for a layer that says it is one, and back again."""
+        layer = self.image.layer
+        if layer is None:
+            return
+        try:
+            axes, is_named = layer_axes(layer)
+        except DataError:
+            return
+        if is_named or layer.rgb or array_of(layer).ndim == 2:
+            self.model.suggest(3 if "Z" in axes else 2)
+
+    def _problem(self) -> tuple[QWidget, str] | None:
+        found = self.image.problem()
+        if found is not None:
+            return found
+        if self.model.path is None:
+            return self.model.box, "Choose a model, or train one in EmbedSeg: Train."
+        if self.model.fault:
+            return self.model.box, self.model.fault
+        return None
+
+    def _show_state(self, *_: object, keep_status: bool = False) -> None:
+        is_running = self.current is not None
+        found = self._problem()
+        for field in (self.image.layer_box, self.image.axes, self.image.channel, self.image.shapes_box, self.model.box):
+            is_wrong = found is not None and found[0] is field and not is_running
+            field.setStyleSheet(WRONG if is_wrong else "")
+        self.run_button.setEnabled(not is_running and found is None)
+        self.run_button.setToolTip(found[1] if found is not None else "Segment the image with the model.")
+        self.image.setEnabled(not is_running)
+        self.thresholds.setEnabled(not is_running)
+        if not is_running and not (keep_status and found is None):
+            self.controls.say(found[1] if found is not None else "", is_wrong=found is not None)
+
+    def _say_count(self, suffix: str) -> None:
+        assert self.results.segmentation is not None
+        n = len(self.results.segmentation.scores)
+        frames = len(self.results.segmentation.frames)
+        where = f" in {frames} frames" if frames else ""
+        self.controls.say(f"{n} object{'' if n == 1 else 's'}{where}{suffix}.")
+
+    def _batch_settings(self) -> dict[str, Any]:
+        """What a batch takes over from the panel."""
+        return {
+            "model": self.model.path if not self.model.fault else None,
+            "device": self.device.currentText(),
+            "changes": self._changes(),
+        }
+
+    def _changes(self) -> dict[str, Any]:
+        """Settings that replace those stored with the model."""
+        return {**self.thresholds.values(), "tta": self.tta.isChecked(), "scale": self.scale.value()}
+
+    def event(self, event: QEvent) -> bool:
+        """Notice when the dock lets go of the panel: napari does not delete it then, and its run would go on."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.close_down()
+        return bool(super().event(event))
+
+    def close_down(self) -> None:
+        """End all runs and follow the viewer no longer; called when the panel is closed."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self.controls.close_down()
+        self.batch.controls.close_down()
+        self.reclustering.cancel()
+        self.drops.close_down()
+        self.image.close_down()
+        self.model.close_down()
+        self.embedding.close_down()
+        self.viewer.layers.events.removed.disconnect(self._take_removed)

@@ -1,0 +1,318 @@
+"""Which layers to train on: rows of an image, its labels and, if wanted, the shapes that bound the labelled part."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image, Labels, Layer, Shapes
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFormLayout, QFrame, QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
+
+from embedseg_napari.core.errors import DataError
+from embedseg_napari.viewer.label.annotation_layers import MARK as ANNOTATION
+from embedseg_napari.viewer.widgets.boxes import ChoiceBox
+from embedseg_napari.viewer.tiff_metadata import watch_layers
+from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME, ArrayPair, layer_axes, pair_from_layers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import napari
+
+WHOLE = "whole image"
+ALL_CHANNELS = "all"
+
+
+class LayerBox(ChoiceBox):
+    """A list of the viewer's layers of one kind that follows additions, removals and new names.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+        Whose layers are listed.
+    kind : type of Layer
+        Layers of this kind.
+    nothing : str, optional
+        First entry that stands for no layer.
+    is_wanted : callable, optional
+        Layers for which it returns False are not listed.
+    """
+
+    layer_changed = Signal()
+
+    def __init__(
+        self,
+        viewer: napari.viewer.Viewer,
+        kind: type[Layer],
+        nothing: str | None = None,
+        is_wanted: Callable[[Layer], bool] | None = None,
+    ) -> None:
+        super().__init__()
+        self.viewer, self.kind, self.nothing, self.is_wanted = viewer, kind, nothing, is_wanted
+        self.layers: list[Layer | None] = []
+        self.chosen: Layer | None = None
+        watch_layers(viewer)
+        events = viewer.layers.events
+        for event in (events.inserted, events.removed, events.renamed):
+            event.connect(self.refresh)
+        self.currentIndexChanged.connect(self._choose)
+        self.refresh()
+
+    def disconnect_viewer(self) -> None:
+        """Stop following the viewer."""
+        events = self.viewer.layers.events
+        for event in (events.inserted, events.removed, events.renamed):
+            event.disconnect(self.refresh)
+
+    def refresh(self, event: object = None) -> None:
+        """List the layers anew, keeping the choice if it is still there."""
+        layers: list[Layer | None] = [None] if self.nothing is not None else []
+        layers += [
+            layer
+            for layer in reversed(self.viewer.layers)
+            if isinstance(layer, self.kind) and (self.is_wanted is None or self.is_wanted(layer))
+        ]
+        names = [self.nothing if layer is None else layer.name for layer in layers]
+        if layers == self.layers and names == [self.itemText(i) for i in range(self.count())]:
+            return
+        self.blockSignals(True)
+        self.clear()
+        self.layers = layers
+        self.addItems([str(name) for name in names])
+        if self.chosen in layers:
+            self.setCurrentIndex(layers.index(self.chosen))
+        self.blockSignals(False)
+        self._choose()
+
+    def _choose(self) -> None:
+        now = self.layers[self.currentIndex()] if 0 <= self.currentIndex() < len(self.layers) else None
+        # Equal, not the same: plugins get a proxy of each layer.
+        if now is None or self.chosen is None or now != self.chosen:
+            self.chosen = now
+            self.layer_changed.emit()
+
+    def layer(self) -> Layer | None:
+        """The chosen layer."""
+        return self.chosen
+
+    def choose(self, layer: Layer | None) -> None:
+        """Choose a layer; one that is not listed is passed over."""
+        if layer in self.layers:
+            self.setCurrentIndex(self.layers.index(layer))
+
+
+class PairRow(QFrame):
+    """One image with its labels."""
+
+    changed = Signal()
+    removed = Signal()
+
+    def __init__(self, viewer: napari.viewer.Viewer, is_result: Callable[[Layer], bool]) -> None:
+        super().__init__()
+        self.viewer = viewer
+        self.setFrameShape(QFrame.Shape.StyledPanel)
+        self.image = LayerBox(viewer, Image, is_wanted=lambda layer: not is_result(layer))
+        # Annotations have a value for background and leave the rest unknown; Label & Train learns from those.
+        self.labels = LayerBox(
+            viewer, Labels, is_wanted=lambda layer: not is_result(layer) and ANNOTATION not in layer.metadata
+        )
+        self.region = LayerBox(viewer, Shapes, nothing=WHOLE, is_wanted=lambda layer: not is_result(layer))
+        self.stack = ChoiceBox()
+        self.stack.addItems([VOLUME, FRAMES])
+        self.channel = ChoiceBox()
+        self.remove = QToolButton()
+        self.remove.setText("✕")
+        self.remove.setToolTip("Train without this pair.")
+        self.remove.setAccessibleName("Remove this pair")
+        self.complaint = QLabel()
+        self.complaint.setWordWrap(True)
+        self.complaint.setStyleSheet("color: #d9534f;")
+        form = QFormLayout(self)
+        form.setContentsMargins(6, 6, 6, 6)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        first = QHBoxLayout()
+        first.addWidget(self.image, 1)
+        first.addWidget(self.remove)
+        self.form = form
+        for text, box, tip in (
+            ("Image", self.image, "Image layer to learn from."),
+            ("Labels", self.labels, "Its objects: one number each, 0 is background. Unlabelled objects count as "
+             "background; draw a region around the part you labelled completely."),
+            ("Region", self.region, "Train on the whole image, or only inside the shapes of a layer."),
+            ("Stack of", self.stack, "How the third axis is read: as depth, or as frames that are segmented by "
+             "themselves."),
+            ("Channel", self.channel, "Channel to learn from, counted from 0."),
+        ):  # fmt: skip
+            label = QLabel(text)
+            label.setToolTip(tip)
+            label.setBuddy(box)
+            box.setToolTip(tip)
+            form.addRow(label, first if box is self.image else box)
+        form.addRow(self.complaint)
+        self.complaint.hide()
+        for box in (self.image, self.labels, self.region):
+            box.layer_changed.connect(self._on_layers)
+        for box in (self.stack, self.channel):
+            box.currentIndexChanged.connect(lambda _: self.changed.emit())
+        self.remove.clicked.connect(lambda _: self.removed.emit())
+        self._followed: list[Any] = []
+        self._on_layers()
+
+    def _follow(self) -> None:
+        """Notice painting and drawing in the chosen layers."""
+        self._unfollow()
+        labels, shapes = self.labels.layer(), self.region.layer()
+        emitters = [] if labels is None else [labels.events.paint, labels.events.data]
+        emitters += [] if shapes is None else [shapes.events.data]
+        for emitter in emitters:
+            emitter.connect(self._on_edit)
+        self._followed = emitters
+
+    def _unfollow(self) -> None:
+        for emitter in self._followed:
+            emitter.disconnect(self._on_edit)
+        self._followed = []
+
+    def _on_edit(self, event: object = None) -> None:
+        self.changed.emit()
+
+    def _on_layers(self) -> None:
+        self._follow()
+        image, labels = self.image.layer(), self.labels.layer()
+        axes = "" if image is None else layer_axes(image, None if labels is None else len(labels.data.shape))
+        for box in (self.stack, self.channel):
+            box.blockSignals(True)
+        self.form.setRowVisible(self.stack, ("Z" in axes) != ("T" in axes))
+        self.stack.setCurrentText(FRAMES if "T" in axes else VOLUME)
+        n_channels = 0
+        if image is not None and "C" in axes:
+            shape = image.data[0].shape if image.multiscale else image.data.shape
+            n_channels = shape[axes.index("C")]
+        self.form.setRowVisible(self.channel, n_channels > 1)
+        entries = [ALL_CHANNELS, *map(str, range(n_channels))]
+        if entries != [self.channel.itemText(i) for i in range(self.channel.count())]:
+            self.channel.clear()
+            self.channel.addItems(entries)
+        for box in (self.stack, self.channel):
+            box.blockSignals(False)
+        self.changed.emit()
+
+    def pair(self) -> ArrayPair:
+        """The arrays of the chosen layers.
+
+        Raises
+        ------
+        DataError
+            If a layer is missing, or the layers do not fit together.
+        """
+        try:
+            pair = self._pair()
+        except DataError as error:
+            self.complaint.setText(str(error))
+            self.complaint.setVisible(self.image.layer() is not None)
+            raise
+        self.complaint.hide()
+        return pair
+
+    def _pair(self) -> ArrayPair:
+        image, labels = self.image.layer(), self.labels.layer()
+        if image is None:
+            raise DataError("Open an image to learn from.")
+        if labels is None:
+            raise DataError("Add a Labels layer and paint some objects, each with its own number.")
+        channel = self.channel.currentText()
+        return pair_from_layers(
+            image,
+            labels,
+            self.region.layer(),
+            stack=self.stack.currentText() if self.form.isRowVisible(self.stack) else None,
+            channel=int(channel) if channel.isdecimal() and self.form.isRowVisible(self.channel) else None,
+        )
+
+    def reading(self) -> tuple[str, int | None]:
+        """Axes of the image as chosen here, and the only channel to learn from, if there is one."""
+        channel = self.channel.currentText()
+        labels = self.labels.layer()
+        axes = layer_axes(
+            self.image.layer(),
+            None if labels is None else len(labels.data.shape),
+            self.stack.currentText() if self.form.isRowVisible(self.stack) else None,
+        )
+        return axes, int(channel) if channel.isdecimal() and self.form.isRowVisible(self.channel) else None
+
+    def disconnect_viewer(self) -> None:
+        """Stop following the viewer."""
+        self._unfollow()
+        for box in (self.image, self.labels, self.region):
+            box.disconnect_viewer()
+
+
+class PairList(QWidget):
+    """Rows of pairs, and a button that adds one.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+        Whose layers are offered.
+    is_result : callable
+        Layers that training itself made, which are not offered.
+    """
+
+    changed = Signal()
+
+    def __init__(self, viewer: napari.viewer.Viewer, is_result: Callable[[Layer], bool]) -> None:
+        super().__init__()
+        self.viewer, self.is_result = viewer, is_result
+        self.rows: list[PairRow] = []
+        self.add_button = QPushButton("Add another pair")
+        self.add_button.setToolTip("Learn from one more image and its labels.")
+        self.add_button.clicked.connect(lambda _: self.add_row())
+        self.box = QVBoxLayout(self)
+        self.box.setContentsMargins(0, 0, 0, 0)
+        self.box.addWidget(self.add_button)
+        self.add_row()
+
+    def add_row(self) -> PairRow:
+        """Add a row; it offers the first image that no other row has taken."""
+        row = PairRow(self.viewer, self.is_result)
+        taken = [other.image.layer() for other in self.rows], [other.labels.layer() for other in self.rows]
+        for box, used in zip((row.image, row.labels), taken, strict=True):
+            free = [layer for layer in box.layers if layer is not None and layer not in used]
+            if free:
+                box.choose(free[0])
+        self.rows.append(row)
+        self.box.insertWidget(len(self.rows) - 1, row)
+        row.changed.connect(self.changed.emit)
+        row.removed.connect(lambda: self.remove_row(row))
+        self._on_count()
+        return row
+
+    def remove_row(self, row: PairRow) -> None:
+        """Take a row away; the last one stays."""
+        if len(self.rows) == 1:
+            return
+        self.rows.remove(row)
+        row.disconnect_viewer()
+        self.box.removeWidget(row)
+        row.deleteLater()
+        self._on_count()
+
+    def _on_count(self) -> None:
+        for row in self.rows:
+            row.remove.setVisible(len(self.rows) > 1)
+        self.changed.emit()
+
+    def pairs(self) -> list[ArrayPair]:
+        """Arrays of all rows.
+
+        Raises
+        ------
+        DataError
+            If a row is not complete.
+        """
+        return [row.pair() for row in self.rows]
+
+    def disconnect_viewer(self) -> None:
+        """Stop following the viewer."""
+        for row in self.rows:
+            row.disconnect_viewer()

@@ -1,0 +1,202 @@
+"""What panels that train a model have in common: settings, buttons, a run in the background and what is told of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.theme import get_theme
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from embedseg_napari.core.events import EpochFinished, Message, PreviewReady, StepFinished, TrainingStarted
+from embedseg_napari.viewer.model_list import models
+from embedseg_napari.viewer.train.training_events import TrainingEvents
+from embedseg_napari.viewer.train.settings import OutputPlace, TrainingSettings
+from embedseg_napari.viewer.worker import BackgroundRun, run_in_background
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari.viewer import Viewer
+
+    from embedseg_napari.jobs.saved_training import SavedTraining
+    from embedseg_napari.viewer.train.progress import TrainingProgress
+    from embedseg_napari.viewer.worker import Run
+
+
+class TrainingPanel(QWidget):
+    """Base of the panels; they call `set_up` when their parts are made.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+        Where previews are shown.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__()
+        self.viewer = viewer
+        self.is_closed = False
+        self.background: BackgroundRun | None = None
+        self.events: TrainingEvents | None = None
+        self.saved: SavedTraining | None = None
+        self.settings = TrainingSettings()
+        self.output = OutputPlace()
+        self.progress: TrainingProgress
+        self.reason = QLabel()
+        self.reason.setWordWrap(True)
+        self.train = QPushButton("Train")
+        self.stop = QPushButton("Stop")
+
+    def set_up(self, contents: QWidget, *buttons: QPushButton) -> None:
+        """Lay everything out, and follow buttons and viewer.
+
+        Parameters
+        ----------
+        contents : QWidget
+            All but the buttons, and the line that says why Train is disabled.
+        *buttons : QPushButton
+            The buttons in their order.
+        """
+        row = QHBoxLayout()
+        for button in buttons:
+            row.addWidget(button)
+        layout = QVBoxLayout(self)
+        layout.addWidget(contents, 1)
+        layout.addWidget(self.reason)
+        layout.addLayout(row)
+        self.setMinimumWidth(330)
+        self.output.changed.connect(self.update_buttons)
+        self.progress.segment_wanted.connect(self._segment)
+        self.train.clicked.connect(lambda _: self.start())
+        self.stop.clicked.connect(lambda _: self.stop_training())
+        self.viewer.events.theme.connect(self._on_theme)
+        self._on_theme()
+        self.destroyed.connect(lambda *_: self._let_go())
+
+    # What each panel does its own way
+
+    def start(self) -> None:
+        """Begin to train."""
+        raise NotImplementedError
+
+    def update_buttons(self) -> None:
+        """Enable what can be used now."""
+        raise NotImplementedError
+
+    def show_preview(self, event: PreviewReady) -> None:
+        """Show what the current network makes of an image."""
+        raise NotImplementedError
+
+    def take_end(self) -> None:
+        """Get ready for the next training."""
+        raise NotImplementedError
+
+    def halt(self) -> None:
+        """Stop all timers: the panel is being closed."""
+        raise NotImplementedError
+
+    def release(self) -> None:
+        """Follow viewer and layers no longer: the panel is being closed, and may be gone already."""
+        raise NotImplementedError
+
+    # The training
+
+    @property
+    def is_training(self) -> bool:
+        """Whether a training goes on."""
+        return self.background is not None and self.background.is_active
+
+    def run(self, run: Run, at_end: Callable[[], None] | None = None) -> None:
+        """Train in a thread.
+
+        Parameters
+        ----------
+        run : callable
+            As for `run_in_background`; its value is a `SavedTraining`.
+        at_end : callable, optional
+            Called when it is over, also where the panel was closed meanwhile.
+        """
+        self.saved = None
+        self.events = TrainingEvents(self, at_end)
+        self.background = run_in_background(
+            run,
+            on_event=self.events.take_event,
+            on_result=self.events.take_result,
+            on_error=self.events.take_error,
+            on_finished=self.events.take_end,
+        )
+        self.stop.setEnabled(True)
+        self.update_buttons()
+
+    def show_reason(self, reason: str, tip: str) -> None:
+        """Offer Train or Stop, and say why training cannot begin; the tip is shown where it can."""
+        is_active = self.is_training
+        self.train.setVisible(not is_active)
+        self.train.setEnabled(not reason)
+        self.train.setToolTip(reason or tip)
+        self.reason.setText(reason)
+        self.reason.setVisible(bool(reason))
+        self.stop.setVisible(is_active)
+
+    def take_event(self, event: Any) -> None:
+        """Show what a training says."""
+        match event:
+            case StepFinished():
+                self.progress.show_step(event)
+            case PreviewReady():
+                self.show_preview(event)
+            case EpochFinished():
+                self.progress.show_epoch(event)
+            case TrainingStarted():
+                self.progress.show_start(event)
+            case Message():
+                self.progress.show_message(event)
+
+    def take_result(self, result: SavedTraining) -> None:
+        """Show what a training left behind."""
+        self.saved = result
+        self.progress.show_end(result)
+
+    def take_error(self, error: Exception) -> None:
+        """Say why there is no model."""
+        self.progress.show_failure(str(error))
+
+    def stop_training(self) -> None:
+        """End now and keep the model so far."""
+        if self.background is not None:
+            self.stop.setEnabled(False)
+            self.progress.bar.setFormat("stopping and saving…")
+            self.background.stop()
+
+    def _segment(self) -> None:
+        """Open the Segment panel with the new model chosen."""
+        if self.saved is None or self.saved.path is None:
+            return
+        self.viewer.window.add_plugin_dock_widget("embedseg-napari", "EmbedSeg: Segment")
+        # Panels choose the model that became known last.
+        models.remember(self.saved.path)
+
+    def _on_theme(self, event: object = None) -> None:
+        theme = get_theme(self.viewer.theme)
+        self.progress.plot.set_colors(theme.background.as_hex(), theme.text.as_hex())
+
+    def event(self, event: QEvent) -> bool:
+        """Notice that napari has closed the panel: it takes it out of its dock and leaves the rest to memory."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.halt()
+            self._let_go()
+        return bool(super().event(event))
+
+    def _let_go(self) -> None:
+        """The panel is being closed: keep everything, stop, follow nothing."""
+        if self.is_closed:
+            return
+        self.is_closed = True
+        self.viewer.events.theme.disconnect(self._on_theme)
+        self.release()
+        self.settings.disconnect_models()
+        if self.is_training and self.background is not None and self.events is not None:
+            # What it ends with is kept all the same.
+            self.events.panel = None
+            self.background.stop()

@@ -1,0 +1,137 @@
+"""What is previewed while a model trains: an image, and if wanted the embeddings of a few pixels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari.layers import Image
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+
+from embedseg_napari.viewer.layers import array_of, layer_axes
+from embedseg_napari.viewer.train.pair_list import LayerBox, PairList
+from embedseg_napari.viewer.preview.preview_layers import is_preview
+from embedseg_napari.jobs.true_objects import MOST_OBJECTS, N_PIXELS
+from embedseg_napari.viewer.preview.preview import TrainingView
+
+if TYPE_CHECKING:
+    import napari
+
+    from embedseg_napari.core.config import TrainingConfig
+    from embedseg_napari.core.events import PreviewReady
+
+HELD_OUT = "a held-out image"
+FOLLOW_MILLISECONDS = 700
+"""How often the preview takes up where the viewer looks."""
+
+
+class PreviewBox(QWidget):
+    """Two switches, the list of images, and a sentence about what is seen or why there is nothing.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+        Whose images can be previewed, and which shows the previews.
+    pairs : PairList
+        Images that are trained on, with their labels.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer, pairs: PairList) -> None:
+        super().__init__()
+        self.pairs = pairs
+        self.view = TrainingView(viewer)
+        self.learns_from_layers = True
+        self.preview_on = QCheckBox("Live preview")
+        self.preview_on.setChecked(True)
+        self.preview_on.setToolTip(
+            "Every few seconds, show what the current network makes of the part of the image in view: predicted "
+            "labels, seeds and seed map. Takes at most a tenth of the time."
+        )
+        self.image = LayerBox(viewer, Image, nothing=HELD_OUT, is_wanted=lambda layer: not is_preview(layer))
+        self.image.setToolTip("Image to preview; the part in view is predicted.")
+        self.embeddings_on = QCheckBox("Embeddings of a few pixels")
+        self.embeddings_on.setToolTip(
+            f"From the next preview on, show how the network learns: {N_PIXELS} pixels of each labelled object (plus "
+            "signs), where they point now (dots, with a line between the two), the centre they shall point to "
+            "(diamond), and the object's margin (ellipse): pixels that point into it are taken for the object's. "
+            f"At most {MOST_OBJECTS} objects, those nearest to the middle of the view. The labels are only shown "
+            "beside the prediction; it does not know them."
+        )
+        self.hint = QLabel()
+        self.hint.setWordWrap(True)
+        self.hint.hide()
+        first = QHBoxLayout()
+        first.addWidget(self.preview_on)
+        first.addWidget(self.image, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(first)
+        layout.addWidget(self.embeddings_on)
+        layout.addWidget(self.hint)
+        self.follow = QTimer(self)
+        self.follow.setInterval(FOLLOW_MILLISECONDS)
+        self.follow.timeout.connect(self._look)
+        self.image.layer_changed.connect(self._watch)
+        self.preview_on.toggled.connect(self._switch_preview)
+        self.embeddings_on.toggled.connect(self._switch_embeddings)
+        self._watch()
+
+    def begin(self, config: TrainingConfig, *, learns_from_layers: bool) -> None:
+        """Get ready for a training; unless another image was chosen, the first one that is trained on is previewed.
+
+        Parameters
+        ----------
+        config : TrainingConfig
+            Its settings.
+        learns_from_layers : bool
+            Whether it learns from the pairs of layers.
+        """
+        self.learns_from_layers = learns_from_layers
+        if learns_from_layers and self.image.layer() is None:
+            self.image.choose(self.pairs.rows[0].image.layer())
+        self._watch()
+        self.view.begin(config.center)
+        self.follow.start()
+        self._update_hint()
+
+    def end(self) -> None:
+        """Follow the viewer's eye no longer."""
+        self.follow.stop()
+
+    def show_preview(self, event: PreviewReady) -> None:
+        """Show what the current network makes of the image."""
+        self.view.show(event)
+        self._update_hint()
+
+    def disconnect_viewer(self) -> None:
+        """Stop following the viewer."""
+        self.follow.stop()
+        self.image.disconnect_viewer()
+
+    def _look(self) -> None:
+        self.view.update_part()
+        self._update_hint()
+
+    def _watch(self) -> None:
+        layer = self.image.layer()
+        row = next((row for row in self.pairs.rows if row.image.layer() == layer), None)
+        if layer is None or not isinstance(layer, Image):
+            self.view.watch(None)
+        elif row is not None and row.labels.layer() is not None:
+            self.view.watch(layer, *row.reading(), row.labels.layer() if self.learns_from_layers else None)
+        else:
+            ndim = 2 if len(array_of(layer).shape) - layer.rgb == 2 else None
+            self.view.watch(layer, layer_axes(layer, ndim)[0])
+        self._update_hint()
+
+    def _switch_preview(self, is_on: bool) -> None:
+        self.view.is_on = is_on
+        self._update_hint()
+
+    def _switch_embeddings(self, is_on: bool) -> None:
+        self.view.embeddings.switch(is_on)
+        self._update_hint()
+
+    def _update_hint(self) -> None:
+        self.hint.setVisible(self.embeddings_on.isChecked())
+        self.hint.setText(self.view.embedding_hint())

@@ -1,0 +1,182 @@
+"""How a training is going: bar, remaining time, curves, what to preview, and the model it ends with."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from embedseg_napari.viewer.train.loss_plot import LossPlot
+
+if TYPE_CHECKING:
+    from embedseg_napari.core.events import EpochFinished, LabelsUpdated, Message, StepFinished, TrainingStarted
+    from embedseg_napari.jobs.saved_training import SavedTraining
+
+
+class TrainingProgress(QWidget):
+    """The page that is shown while a model trains, and afterwards.
+
+    Parameters
+    ----------
+    preview_box : QWidget
+        What is previewed.
+    """
+
+    segment_wanted = Signal()
+    continue_wanted = Signal()
+
+    def __init__(self, preview_box: QWidget) -> None:
+        super().__init__()
+        self.status = QLabel("No training yet.")
+        self.status.setWordWrap(True)
+        self.bar = QProgressBar()
+        self.bar.setRange(0, 1000)
+        self.bar.setTextVisible(True)
+        self.bar.setFormat("")
+        self.numbers = QLabel()
+        self.numbers.setWordWrap(True)
+        self.plot = LossPlot()
+        self.messages = QLabel()
+        self.messages.setWordWrap(True)
+        self.messages.setTextFormat(Qt.TextFormat.PlainText)
+        self.messages.hide()
+        self.outcome = QLabel()
+        self.outcome.setWordWrap(True)
+        self.outcome.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.segment = QPushButton("Segment with this model")
+        self.segment.setToolTip("Open the panel EmbedSeg: Segment with the new model chosen.")
+        self.go_on = QPushButton("Train it further")
+        self.go_on.setToolTip("Set up another training that starts from the new model.")
+        self.segment.clicked.connect(lambda _: self.segment_wanted.emit())
+        self.go_on.clicked.connect(lambda _: self.continue_wanted.emit())
+        after = QHBoxLayout()
+        after.addWidget(self.segment)
+        after.addWidget(self.go_on)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(8, 8, 8, 8)
+        for widget in (self.status, self.bar, self.numbers, self.outcome):
+            layout.addWidget(widget)
+        layout.addLayout(after)
+        layout.addWidget(self.plot, 1)
+        for widget in (preview_box, self.messages):
+            layout.addWidget(widget)
+        self._show_after(False)
+        self.begin_clock()
+
+    def _show_after(self, is_shown: bool) -> None:
+        for widget in (self.outcome, self.segment, self.go_on):
+            widget.setVisible(is_shown)
+
+    def begin_clock(self) -> None:
+        """Start counting the time of a training."""
+        self.began = time.monotonic()
+        self.n_epochs: int | None = None
+        self.minutes: float | None = None
+        self.scored = "Mean AP on the held-out images"
+
+    def begin(self, name: str) -> None:
+        """Get ready for a training."""
+        self.begin_clock()
+        self.plot.clear()
+        self.bar.setRange(0, 0)
+        self.bar.setFormat("")
+        self.status.setText(f"Preparing {name}: reading the images and loading PyTorch…")
+        self.numbers.clear()
+        self.messages.clear()
+        self.messages.hide()
+        self._show_after(False)
+
+    def show_start(self, event: TrainingStarted) -> None:
+        """Say what is trained on."""
+        self.n_epochs, self.minutes = event.n_epochs, event.minutes
+        if event.n_validation_images == 0:
+            self.scored = "Part of the held-out objects that was found, averaged over IoU 0.5 to 0.9"
+        self.plot.set_scored(event.n_validation_images > 0)
+        held_out = f", {event.n_validation_images} held out" if event.n_validation_images else ""
+        crop = " x ".join(map(str, event.crop_size))
+        self.status.setText(
+            f"Learning from {event.n_objects:,} objects in {event.n_images:,} image(s){held_out}; crops of {crop} "
+            f"pixels on {event.device} in {event.precision}."
+        )
+        self.bar.setRange(0, 1000)
+
+    def show_joined(self, event: LabelsUpdated) -> None:
+        """Say that what was painted meanwhile is learned from; it stays until more joins."""
+        self.status.setText(
+            f"What you painted has joined: learning from {event.n_objects:,} objects in {event.n_images:,} image(s)."
+        )
+
+    def show_step(self, event: StepFinished) -> None:
+        """Show a step."""
+        self.bar.setRange(0, 1000)
+        self.bar.setValue(round(1000 * event.progress))
+        self.bar.setFormat(f"{100 * event.progress:.0f} %  ·  {self._remaining(event.progress)}")
+        total = "" if self.n_epochs is None else f" of {self.n_epochs}"
+        self.numbers.setText(f"Epoch {event.epoch + 1}{total}  ·  step {event.step}  ·  loss {event.loss:.3f}")
+        self.plot.add_step(event)
+
+    def _remaining(self, progress: float) -> str:
+        if progress >= 1:
+            return "last validation and saving"
+        if self.minutes is not None:
+            return f"{duration(60 * self.minutes * (1 - progress))} left"
+        if progress <= 0:
+            return ""
+        return f"{duration((time.monotonic() - self.began) * (1 - progress) / progress)} left"
+
+    def show_epoch(self, event: EpochFinished) -> None:
+        """Show the row of an epoch."""
+        self.plot.add_epoch(event)
+
+    def show_message(self, event: Message) -> None:
+        """Keep a sentence in sight."""
+        lines = [line for line in self.messages.text().split("\n") if line]
+        text = f"{'⚠ ' if event.level == 'warning' else ''}{event.text}"
+        if text not in lines:
+            self.messages.setText("\n".join([*lines, text][-8:]))
+        self.messages.show()
+
+    def show_pause(self) -> None:
+        """Training waits."""
+        self.bar.setFormat(f"paused at {self.bar.value() / 10:.0f} %")
+
+    def show_end(self, result: SavedTraining) -> None:
+        """Say what the training left behind."""
+        self.bar.setRange(0, 1000)
+        if result.path is None:
+            self.bar.setValue(0)
+            self.bar.setFormat("stopped")
+            reason = "Stopped" if result.stopped else "The minutes were over"
+            remedy = "" if result.stopped else "; give it more time"
+            self.status.setText(f"{reason} before the first step, there is no model to save{remedy}.")
+            return
+        if not result.stopped:
+            self.bar.setValue(1000)
+        self.bar.setFormat(f"stopped at {self.bar.value() / 10:.0f} %" if result.stopped else "finished")
+        score = "" if result.best_score is None else f" {self.scored}: {result.best_score:.3f}."
+        self.outcome.setText(f"Model <b>{result.path.stem}</b> is saved and can be chosen in Segment.{score}")
+        self.outcome.setToolTip(str(result.path))
+        self._show_after(True)
+
+    def show_failure(self, sentence: str) -> None:
+        """Say why there is no model."""
+        self.bar.setRange(0, 1000)
+        self.bar.setFormat("failed")
+        self.status.setText(f"<span style='color:#d9534f'>{sentence}</span>")
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: ``"45 s"``, ``"12 min"``, ``"1 h 05 min"``."""
+    if seconds < 90:
+        return f"{max(seconds, 0):.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,269 @@
+"""The settings of a training: few in sight, the rest folded away, all made from the core's own fields."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from embedseg_napari.core.config import PRESETS, TrainingConfig
+from embedseg_napari.core.files.tiff import locked_place
+from embedseg_napari.core.errors import EmbedSegError, SettingsError
+from embedseg_napari.core.model.bundled import SUFFIX
+from embedseg_napari.core.model.library import ModelLibrary, models_folder
+from embedseg_napari.viewer.widgets.config_form import ConfigForm
+from embedseg_napari.viewer.widgets.collapsible import Folded
+from embedseg_napari.viewer.widgets.boxes import ChoiceBox
+from embedseg_napari.viewer.model_list import MODEL_FILTER, models
+from embedseg_napari.viewer.worker import report_error
+
+SCRATCH, BROWSE = "nothing (new network)", "Browse…"
+DEVICES = ("auto", "cpu", "cuda", "mps")
+GROUPS = {
+    "Length and validation": (
+        "epochs", "steps_per_epoch", "validation_fraction", "validation_objects", "validate_every", "reached_seeds",
+        "seed",
+    ),
+    "Crops and batches": (
+        "crop_size", "crop_context", "reference_extent", "image_balance", "batch_size", "batch_pixels",
+        "virtual_batches", "low_memory",
+    ),
+    "Network and optimiser": (
+        "architecture", "optimizer", "learning_rate", "start_rate", "weight_decay", "schedule", "warmup",
+        "average_decay", "dropout", "precision",
+    ),
+    "Objects and loss": (
+        "center", "center_of", "initial_margin", "grid_samples", "weight_instance", "weight_variance", "weight_seed",
+        "foreground_weight", "margin_scale", "faint_seeds",
+    ),
+    "Images": ("ignore_label", "normalization", "augmentation"),
+}  # fmt: skip
+"""Folded settings under their headings. The number of devices is left out: a viewer is one process."""
+
+
+class TrainingSettings(QWidget):
+    """Preset, duration, start model, device and all other settings."""
+
+    changed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.preset = ChoiceBox()
+        self.preset.addItems(list(PRESETS))
+        self.form = ConfigForm(TrainingConfig, ("minutes",), empty={"minutes": "as many as the epochs take"})
+        self.more = ConfigForm(
+            TrainingConfig, (), GROUPS, empty={"epochs": "as many as the minutes allow", "ignore_label": "none"}
+        )
+        self.start = ChoiceBox()
+        self.start.setAccessibleName("Start from")
+        self.device = ChoiceBox()
+        self.device.addItems(list(DEVICES))
+        self.paths: list[Path | None] = []
+        layout = QFormLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        minutes = self.form.editors["minutes"]
+        for text, box, tip in (
+            ("Minutes", minutes, minutes.toolTip()),
+            ("Preset", self.preset, "Settings to begin with: fast is made for short trainings, few for a few labels "
+             "and minutes, paper trains as the original program did (200 epochs)."),
+            ("Start from", self.start, "Go on with the weights of a saved model, or begin with a new network."),
+            ("Device", self.device, "Where to compute; auto takes a GPU if there is one."),
+        ):  # fmt: skip
+            label = QLabel(text)
+            label.setToolTip(tip)
+            label.setBuddy(box)
+            box.setToolTip(tip)
+            layout.addRow(label, box)
+        reset = QPushButton("Back to the preset")
+        reset.setToolTip("Give every setting below the value of the chosen preset.")
+        reset.clicked.connect(lambda _: self._take_preset())
+        inner = QWidget()
+        box_layout = QVBoxLayout(inner)
+        box_layout.setContentsMargins(8, 0, 0, 0)
+        box_layout.addWidget(self.more)
+        box_layout.addWidget(reset, alignment=Qt.AlignmentFlag.AlignLeft)
+        self.fold = Folded("More settings", inner, "All settings of a training; their defaults suit most images.")
+        layout.addRow(self.fold)
+        self.complaint = QLabel()
+        self.complaint.setWordWrap(True)
+        self.complaint.setStyleSheet("color: #d9534f;")
+        self.complaint.hide()
+        layout.addRow(self.complaint)
+        minutes.changed.connect(self._on_minutes)
+        self.more.editors["epochs"].changed.connect(self._on_epochs)
+        self.form.changed.connect(self.changed.emit)
+        self.more.changed.connect(self.changed.emit)
+        self.preset.currentIndexChanged.connect(lambda _: self._take_preset())
+        self.device.currentIndexChanged.connect(lambda _: self.changed.emit())
+        self.start.currentIndexChanged.connect(self._on_start)
+        models.changed.connect(self._list_models)
+        self._list_models()
+
+    def disconnect_models(self) -> None:
+        """Stop following the list of models."""
+        models.changed.disconnect(self._list_models, missing_ok=True)
+
+    def _take_preset(self) -> None:
+        values = TrainingConfig.preset(self.preset.currentText()).model_dump()
+        self.form.set_values(values)
+        self.more.set_values(values)
+
+    def _on_minutes(self) -> None:
+        # A duration given by hand replaces the other kind.
+        if self.form.values()["minutes"] is not None and self.more.values()["epochs"] is not None:
+            self.more.set_values({"epochs": None})
+
+    def _on_epochs(self) -> None:
+        if self.more.values()["epochs"] is not None and self.form.values()["minutes"] is not None:
+            self.form.set_values({"minutes": None})
+
+    def _list_models(self, new: object = None) -> None:
+        chosen = self.start_from()
+        known = models.all()
+        self.start.blockSignals(True)
+        self.start.clear()
+        self.paths = [None, *(model.path for model in known)]
+        self.start.addItems([SCRATCH, *(model.name for model in known), BROWSE])
+        for index, path in enumerate(self.paths):
+            self.start.setItemData(index, "" if path is None else str(path), Qt.ItemDataRole.ToolTipRole)
+        self.start.setCurrentIndex(self.paths.index(chosen) if chosen in self.paths else 0)
+        self.start.blockSignals(False)
+
+    def _on_start(self, index: int) -> None:
+        if index < len(self.paths):
+            self.changed.emit()
+            return
+        text, _ = QFileDialog.getOpenFileName(self, "Start from a model", "", MODEL_FILTER)
+        self.choose_start(Path(text) if text else None)
+
+    def choose_start(self, path: Path | None) -> None:
+        """Start from a model file, or with None from a new network."""
+        if path is not None:
+            try:
+                path = models.remember(path).path
+            except EmbedSegError as error:
+                report_error(error)
+                path = None
+        self.start.setCurrentIndex(self.paths.index(path) if path in self.paths else 0)
+        self.changed.emit()
+
+    def start_from(self) -> Path | None:
+        """File of the chosen start model."""
+        index = self.start.currentIndex()
+        return self.paths[index] if 0 <= index < len(self.paths) else None
+
+    def config(self) -> TrainingConfig:
+        """The settings.
+
+        Raises
+        ------
+        SettingsError
+            If one does not fit; it is marked in the form.
+        """
+        self.complaint.hide()
+        try:
+            config = self.more.config(**self.form.values())
+        except SettingsError as error:
+            self.complaint.setText(str(error))
+            self.complaint.show()
+            raise
+        assert isinstance(config, TrainingConfig)
+        return config
+
+
+class OutputPlace(QWidget):
+    """Name and folder of the model to be."""
+
+    changed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = models_folder()
+        self.is_edited = False
+        self._suggested = ("", "")
+        """The name that was suggested last, without and with its number."""
+        self.name = QLineEdit()
+        self.name.setToolTip("Name of the model, shown in the lists of models.")
+        self.name.setAccessibleName("Name of the model")
+        self.button = QPushButton("Folder…")
+        self.button.setToolTip("Choose where the model file is saved.")
+        self.place = QLabel()
+        self.place.setWordWrap(True)
+        self.place.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        row = QHBoxLayout()
+        row.addWidget(self.name, 1)
+        row.addWidget(self.button)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(row)
+        layout.addWidget(self.place)
+        self.name.textEdited.connect(self._on_edit)
+        self.name.textChanged.connect(lambda _: self._show_place())
+        self.button.clicked.connect(lambda _: self._browse())
+        self.suggest("model")
+
+    def _on_edit(self) -> None:
+        self.is_edited = True
+        self.changed.emit()
+
+    def _browse(self) -> None:
+        text = QFileDialog.getExistingDirectory(self, "Folder for the model", str(self.folder))
+        if text:
+            self.folder = Path(text)
+            self._show_place()
+            self.changed.emit()
+
+    def _show_place(self) -> None:
+        home = str(Path.home())
+        text = str(self.folder)
+        short = "~" + text[len(home) :] if text.startswith(home + "/") else text
+        problem = self.problem()
+        # A space of no width lets a long path break at its separators.
+        self.place.setText(problem or "in " + short.replace("/", "/\u200b").replace("\\", "\\\u200b"))
+        self.place.setStyleSheet("color: #d9534f;" if problem else "")
+        self.name.setStyleSheet("QLineEdit { border: 1px solid #d9534f; }" if problem else "")
+
+    def suggest(self, name: str, anew: bool = False) -> None:
+        """Propose a free name, unless the user has typed one.
+
+        Parameters
+        ----------
+        name : str
+            Such as the image's.
+        anew : bool
+            Also where the user has typed one: it was used up.
+        """
+        if self.is_edited and not anew:
+            return
+        # The next after one that was suggested is counted on from the same name.
+        base = name if name != self._suggested[1] else self._suggested[0]
+        name = ModelLibrary(self.folder).numbered(base).stem
+        self.is_edited = self.is_edited and anew
+        self._suggested = base, name
+        self.name.setText(name)
+        self._show_place()
+
+    def path(self) -> Path:
+        """Where the model will be saved."""
+        return self.folder / f"{self.name.text().strip().removesuffix(SUFFIX)}{SUFFIX}"
+
+    def problem(self) -> str:
+        """Why the model cannot be saved there; empty if it can."""
+        wrong = ModelLibrary(self.folder).problem(self.name.text().strip().removesuffix(SUFFIX))
+        if wrong:
+            return wrong
+        locked = locked_place(self.folder)
+        if locked is not None:
+            return f"Nothing can be written in {locked}; choose another folder."
+        return ""

@@ -1,0 +1,261 @@
+"""The panel that trains a model on layers of the viewer or on a folder, and shows it learn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QFileDialog,
+    QFrame,
+    QGroupBox,
+    QHBoxLayout,
+    QLineEdit,
+    QPushButton,
+    QRadioButton,
+    QScrollArea,
+    QTabWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from embedseg_napari.core.errors import DataError, EmbedSegError
+from embedseg_napari.viewer.train.pair_list import PairList
+from embedseg_napari.viewer.train.check_box import PreflightBox
+from embedseg_napari.viewer.train.preview_box import PreviewBox
+from embedseg_napari.viewer.preview.preview_layers import is_preview
+from embedseg_napari.jobs.train import TrainingJob, TrainingPaused, TrainingRequest
+from embedseg_napari.viewer.train.panel import TrainingPanel
+from embedseg_napari.viewer.train.progress import TrainingProgress
+from embedseg_napari.viewer.worker import report_error
+
+if TYPE_CHECKING:
+    import napari
+
+    from embedseg_napari.core.events import PreviewReady
+
+
+class TrainWidget(TrainingPanel):
+    """Train a model.
+
+    Parameters
+    ----------
+    napari_viewer : napari viewer
+        Whose layers can be trained on, and which shows the previews.
+    """
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        super().__init__(napari_viewer)
+        self.job: TrainingJob | None = None
+        self.is_paused = False
+        self.pairs = PairList(napari_viewer, is_preview)
+        self.check = PreflightBox()
+        self.preview = PreviewBox(napari_viewer, self.pairs)
+        self.progress = TrainingProgress(self.preview)
+        self.tabs = QTabWidget()
+        self.tabs.addTab(self._setup_page(), "Set up")
+        self.tabs.addTab(_scrolled(self.progress), "Progress")
+        self.pause = QPushButton("Pause")
+        self.pause.setToolTip("Let go of the processor; the time stands still and nothing is lost.")
+        self.stop.setToolTip("End now and keep the model so far.")
+        self.set_up(self.tabs, self.train, self.pause, self.stop)
+        self.pairs.changed.connect(self._on_data)
+        self.settings.changed.connect(self._on_settings)
+        self.check.changed.connect(self.update_buttons)
+        self.progress.continue_wanted.connect(self._set_up_next)
+        self.pause.clicked.connect(lambda _: self._pause_or_resume())
+        self._on_data()
+
+    def _setup_page(self) -> QWidget:
+        page = QWidget()
+        layout = QVBoxLayout(page)
+        layout.setContentsMargins(8, 8, 8, 8)
+        data = QGroupBox("Learn from")
+        inner = QVBoxLayout(data)
+        self.from_layers = QRadioButton("Layers of this viewer")
+        self.from_layers.setToolTip("Learn from images that are open here, and the labels painted on them.")
+        self.from_folder = QRadioButton("A folder")
+        self.from_folder.setToolTip(
+            "Learn from a folder with images/ and masks/ (same file names), or with train/ and val/ of that kind."
+        )
+        self.from_layers.setChecked(True)
+        self.source = QButtonGroup(self)
+        choice = QHBoxLayout()
+        for button in (self.from_layers, self.from_folder):
+            self.source.addButton(button)
+            choice.addWidget(button)
+        choice.addStretch(1)
+        inner.addLayout(choice)
+        self.folder = QLineEdit()
+        self.folder.setPlaceholderText("Folder with images/ and masks/")
+        self.folder.setToolTip(self.from_folder.toolTip())
+        self.browse = QPushButton("Browse…")
+        self.browse.setToolTip("Choose the data-set folder.")
+        self.folder_row = QWidget()
+        row = QHBoxLayout(self.folder_row)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.folder, 1)
+        row.addWidget(self.browse)
+        inner.addWidget(self.pairs)
+        inner.addWidget(self.folder_row)
+        self.folder_row.hide()
+        self.source.buttonToggled.connect(self._on_source)
+        # A folder is chosen by hand: the device is worth looking at.
+        self.folder.editingFinished.connect(self._on_settings)
+        self.browse.clicked.connect(lambda _: self._browse())
+        self.boxes = [data]
+        layout.addWidget(data)
+        for title, content in (("Check", self.check), ("Settings", self.settings), ("Save the model as", self.output)):
+            box = QGroupBox(title)
+            QVBoxLayout(box).addWidget(content)
+            layout.addWidget(box)
+            self.boxes.append(box)
+        layout.addStretch(1)
+        return _scrolled(page)
+
+    # Data and settings
+
+    def _browse(self) -> None:
+        text = QFileDialog.getExistingDirectory(self, "Data-set folder", self.folder.text())
+        if text:
+            self.folder.setText(text)
+            self._on_settings()
+
+    def _on_source(self, *_: object) -> None:
+        self.pairs.setVisible(self.from_layers.isChecked())
+        self.folder_row.setVisible(self.from_folder.isChecked())
+        self._on_data()
+
+    def _on_settings(self) -> None:
+        self.check.allow_device()
+        self._on_data()
+
+    def _on_data(self) -> None:
+        """Look at the data anew; while a model trains the processor is left to it."""
+        if self.is_training:
+            return
+        try:
+            request = self.request()
+        except EmbedSegError as error:
+            self.check.refuse(str(error))
+        else:
+            name = request.folder.name if request.folder is not None else request.pairs[0].name
+            self.output.suggest(name)
+            self.check.look_at(request)
+        self.update_buttons()
+
+    def request(self) -> TrainingRequest:
+        """What the panel asks for.
+
+        Raises
+        ------
+        EmbedSegError
+            If data or settings are not complete.
+        """
+        folder = None
+        if self.from_folder.isChecked():
+            if not self.folder.text().strip():
+                raise DataError("Choose a folder with images/ and masks/ in it.")
+            folder = Path(self.folder.text().strip()).expanduser()
+        pairs = () if folder is not None else tuple(self.pairs.pairs())
+        start = self.settings.start_from()
+        return TrainingRequest(
+            config=self.settings.config(),
+            pairs=pairs,
+            folder=folder,
+            start_from=None if start is None else str(start),
+            device=self.settings.device.currentText(),
+            output=self.output.path(),
+        )
+
+    def update_buttons(self) -> None:
+        """Enable what can be used now."""
+        is_active = self.is_training
+        for box in self.boxes:
+            box.setEnabled(not is_active)
+        self.show_reason(
+            "" if is_active else self.check.reason() or self.output.problem(),
+            "Train a model on the data above with these settings.",
+        )
+        self.pause.setVisible(is_active)
+        self.pause.setText("Resume" if self.is_paused else "Pause")
+
+    # The training
+
+    def start(self) -> None:
+        """Begin to train."""
+        try:
+            request = self.request()
+        except EmbedSegError as error:
+            report_error(error)
+            return
+        self.is_paused = False
+        self.preview.begin(request.config, learns_from_layers=request.folder is None)
+        self.job = TrainingJob(request, preview=self.preview.view.example)
+        self.progress.begin(request.output.stem)
+        self.tabs.setCurrentIndex(1)
+        self.pause.setEnabled(True)
+        self.run(self.job.run)
+
+    def take_event(self, event: Any) -> None:
+        """Show what a training says."""
+        if isinstance(event, TrainingPaused):
+            self.is_paused = True
+            self.pause.setEnabled(True)
+            self.progress.show_pause()
+            self.update_buttons()
+        else:
+            super().take_event(event)
+
+    def show_preview(self, event: PreviewReady) -> None:
+        """Show what the current network makes of an image."""
+        self.preview.show_preview(event)
+
+    def take_end(self) -> None:
+        """Get ready for the next training."""
+        self.preview.end()
+        self.is_paused = False
+        self.output.suggest(self.output.name.text(), anew=True)
+        self._on_data()
+
+    def _pause_or_resume(self) -> None:
+        if self.job is None:
+            return
+        if self.is_paused:
+            self.is_paused = False
+            self.job.resume()
+            self.update_buttons()
+        else:
+            self.pause.setEnabled(False)
+            self.pause.setText("Pausing…")
+            self.job.pause()
+
+    def stop_training(self) -> None:
+        """End now and keep the model so far."""
+        self.pause.setEnabled(False)
+        super().stop_training()
+
+    def _set_up_next(self) -> None:
+        if self.saved is not None and self.saved.path is not None:
+            self.settings.choose_start(self.saved.path)
+        self.tabs.setCurrentIndex(0)
+
+    def halt(self) -> None:
+        """Stop all timers: the panel is being closed."""
+        self.preview.end()
+        self.check.timer.stop()
+
+    def release(self) -> None:
+        """Follow viewer and layers no longer: the panel is being closed, and may be gone already."""
+        self.pairs.disconnect_viewer()
+        self.preview.disconnect_viewer()
+        self.check.close_check()
+
+
+def _scrolled(page: QWidget) -> QScrollArea:
+    area = QScrollArea()
+    area.setWidget(page)
+    area.setWidgetResizable(True)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    return area

@@ -1,0 +1,78 @@
+"""Modules that take long to import are imported once, beside other work."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from embedseg_napari.core import compiled_module
+from embedseg_napari.core.compiled.background_import import CompiledModule
+
+
+def test_the_first_question_starts_the_import_and_does_not_wait_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    may_finish, imported = threading.Event(), []
+
+    def load(name: str) -> str:
+        imported.append((name, threading.current_thread().daemon))
+        may_finish.wait(10)
+        return "the module"
+
+    monkeypatch.setattr(compiled_module.importlib, "import_module", load)
+    module = CompiledModule("some.loops", "it is slow")
+    assert module.ready() is None
+    assert not module.is_ready()
+    assert module.ready() is None
+    assert module.is_compiling()
+    may_finish.set()
+    assert module.wait() == "the module"
+    assert not module.is_compiling()
+    assert module.is_ready()
+    assert module.ready() == "the module"
+    assert imported == [("some.loops", True)]
+
+
+@pytest.mark.parametrize("error", [ImportError("no numba"), OSError("no file"), RuntimeError("broken LLVM")])
+def test_what_cannot_be_had_is_said_once(monkeypatch, caplog, error) -> None:
+    def load(name: str) -> None:
+        raise error
+
+    monkeypatch.setattr(compiled_module.importlib, "import_module", load)
+    module = CompiledModule("some.loops", "the loss is slow")
+    assert module.wait() is None
+    assert module.wait() is None
+    assert module.ready() is None
+    assert caplog.messages == [f"numba cannot be used ({error}); the loss is slow."]
+
+
+COMPILING = """
+import sys
+import numba
+from embedseg_napari.core.inference.clustering import KERNEL
+exchanged = []
+
+class Watched(type(sys)):
+    def __setattr__(self, name, value):
+        if name in ("stdout", "stderr"):
+            exchanged.append(name)
+        super().__setattr__(name, value)
+
+sys.__class__ = Watched
+assert KERNEL.wait() is not None
+sys.stdout.write(repr(exchanged))
+"""
+
+
+def test_compiling_leaves_the_output_alone(tmp_path) -> None:
+    pytest.importorskip("colorama")
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILING],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+    )
+    assert (done.returncode, done.stdout) == (0, "[]"), done.stderr

@@ -1,0 +1,180 @@
+"""A training as the worker runs it: saved at the end, at a stop, after a pause, and after a failure."""
+
+from __future__ import annotations
+
+import pytest
+from napari.layers import Image, Labels
+
+from embedseg_napari.core.config import AugmentationConfig, TrainingConfig
+from embedseg_napari.core.errors import ComputeError, SettingsError
+from embedseg_napari.core.events import Message, PreviewReady, StepFinished, TrainingFinished, TrainingStarted
+from embedseg_napari.jobs.training_pairs import pair_from_layers
+from embedseg_napari.jobs.train import TrainingJob, TrainingPaused, TrainingRequest
+
+TINY = TrainingConfig(
+    epochs=2, minutes=None, steps_per_epoch=2, crop_size=(32, 32), batch_size=1, precision="float32",
+    augmentation=AugmentationConfig(scale=0, blur=0),
+)  # fmt: skip
+
+
+@pytest.fixture
+def request_(blobs, tmp_path) -> TrainingRequest:
+    image, labels = blobs(2)
+    pair = pair_from_layers(Image(image, name="cells"), Labels(labels))
+    return TrainingRequest(TINY, (pair,), None, None, "cpu", tmp_path / "models" / "cells.embedseg")
+
+
+def drain(run):
+    events = []
+    while True:
+        try:
+            events.append(next(run))
+        except StopIteration as end:
+            return events, end.value
+
+
+def test_the_model_is_saved_and_can_be_trained_further(request_):
+    from dataclasses import replace
+
+    from embedseg_napari.core.model.model import load_model
+
+    shown = []
+
+    def preview(example):
+        shown.append(example)
+        return example
+
+    events, saved = drain(TrainingJob(request_, preview).run(lambda: False))
+    assert saved.path == request_.output
+    assert saved.steps == 4
+    assert not saved.stopped
+    kinds = [type(event) for event in events]
+    assert kinds.count(TrainingStarted) == 1
+    assert PreviewReady in kinds
+    assert shown[0].name == "cells"
+    assert load_model(saved.path).config.name == "cells"
+    assert not request_.output.with_suffix(".run").exists()
+
+    # The same name is refused, another goes on from the weights.
+    with pytest.raises(SettingsError, match="exists already"):
+        drain(TrainingJob(request_).run(lambda: False))
+    further = replace(request_, start_from=str(saved.path), output=request_.output.with_name("further.embedseg"))
+    _, saved = drain(TrainingJob(further).run(lambda: False))
+    assert load_model(saved.path).config.training["started_from"] == "cells"
+
+
+def test_stop_keeps_the_model_so_far(request_):
+    stop = []
+    run = TrainingJob(request_).run(lambda: bool(stop))
+    for event in run:
+        if isinstance(event, StepFinished):
+            stop.append(True)
+            break
+    _, saved = drain(run)
+    assert saved.stopped
+    assert saved.steps == 1
+    assert saved.path.exists()
+
+
+def test_stop_before_the_first_step_leaves_nothing(request_):
+    _, saved = drain(TrainingJob(request_).run(lambda: True))
+    assert saved.path is None
+    assert not request_.output.exists()
+    assert not request_.output.with_suffix(".run").exists()
+
+
+def test_a_pause_changes_nothing_but_the_time(request_):
+    from dataclasses import replace
+
+    from embedseg_napari.core.model.model import load_model
+
+    job = TrainingJob(request_)
+    kinds = []
+    run = job.run(lambda: False)
+    while True:
+        try:
+            event = next(run)
+        except StopIteration as end:
+            saved = end.value
+            break
+        kinds.append(type(event))
+        if isinstance(event, StepFinished) and event.step == 3 and TrainingPaused not in kinds:
+            job.pause()
+        elif isinstance(event, TrainingPaused):
+            job.resume()
+    assert kinds.count(TrainingPaused) == 1
+    assert kinds.count(StepFinished) == 4
+    assert not saved.stopped
+    straight = replace(request_, output=request_.output.with_name("straight.embedseg"))
+    _, other = drain(TrainingJob(straight).run(lambda: False))
+    one, two = load_model(saved.path).network.state_dict(), load_model(other.path).network.state_dict()
+    assert all((one[name] == two[name]).all() for name in one)
+
+
+def test_a_stop_ends_a_pause(request_):
+    stop, job = [], TrainingJob(request_)
+    run = job.run(lambda: bool(stop))
+    for event in run:
+        if isinstance(event, StepFinished):
+            job.pause()
+        elif isinstance(event, TrainingPaused):
+            stop.append(True)
+            break
+    _, saved = drain(run)
+    assert saved.stopped
+    assert saved.path.exists()
+
+
+def test_a_failure_keeps_the_state_last_saved(request_, monkeypatch):
+    from embedseg_napari.core.training import run as core_run
+
+    monkeypatch.setattr(core_run, "CHECKPOINT_SECONDS", 0.0)
+    draw, calls = core_run.CropSampler.draw, []
+
+    def fail_later(self, *arguments):
+        calls.append(1)
+        if len(calls) > 2:
+            raise RuntimeError("CUDA out of memory")
+        return draw(self, *arguments)
+
+    monkeypatch.setattr(core_run.CropSampler, "draw", fail_later)
+    events, saved = drain(TrainingJob(request_).run(lambda: False))
+    assert saved.stopped
+    assert saved.steps == 2
+    assert saved.path.exists()
+    [message] = [event.text for event in events if isinstance(event, Message) and "failed" in event.text]
+    assert "ran out of memory" in message
+
+
+def test_a_failure_before_anything_was_saved_is_an_error(request_, monkeypatch):
+    from embedseg_napari.core.training import run as core_run
+
+    def fail(self, *arguments):
+        raise RuntimeError("CUDA out of memory")
+
+    monkeypatch.setattr(core_run.CropSampler, "draw", fail)
+    with pytest.raises(ComputeError, match="out of memory"):
+        drain(TrainingJob(request_).run(lambda: False))
+    # The name stays free.
+    assert not request_.output.exists()
+    assert not request_.output.with_suffix(".run").exists()
+
+
+def test_the_end_is_told_by_the_result_alone(request_):
+    events, _ = drain(TrainingJob(request_).run(lambda: False))
+    assert not any(isinstance(event, TrainingFinished) for event in events)
+
+
+def test_a_model_that_took_the_name_meanwhile_is_left_alone(tmp_path):
+    from embedseg_napari.core.config import ModelConfig
+    from embedseg_napari.core.networks.erfnet import BranchedERFNet
+    from embedseg_napari.core.model.model import Model
+    from embedseg_napari.core.training.result import TrainingResult
+    from embedseg_napari.jobs.saved_training import save_result
+
+    (tmp_path / "cells.embedseg").write_bytes(b"another model")
+    model = Model(ModelConfig(training={"steps": 3}), BranchedERFNet(2))
+    saved = save_result(TrainingResult(model, (), None, False, None), tmp_path / "cells.embedseg", "cells")
+    assert saved.path == tmp_path / "cells_2.embedseg"
+    assert model.config.name == "cells_2"
+    assert (tmp_path / "cells.embedseg").read_bytes() == b"another model"

@@ -1,0 +1,103 @@
+"""Layers become the arrays that training reads."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.layers import Image, Labels, Shapes
+
+from embedseg_napari.core.errors import DataError
+from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME, pair_from_layers, read_pairs
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_image_and_labels_become_an_example(blobs, ndim):
+    image, labels = blobs(ndim)
+    scale = (2.0, 0.5, 0.5)[-ndim:]
+    layer = Image(image, name="cells", scale=scale, units="um")
+    [example] = pair_from_layers(layer, Labels(labels)).examples()
+    assert example.name == "cells"
+    np.testing.assert_array_equal(example.image[0], image)
+    np.testing.assert_array_equal(example.instances, labels)
+    assert example.spacing == scale
+    assert example.unit == "micrometer"
+
+
+def test_a_layer_that_says_nothing_has_no_pixel_size(blobs):
+    image, labels = blobs(2)
+    [example] = pair_from_layers(Image(image), Labels(labels)).examples()
+    assert example.spacing is None
+
+
+def test_painting_on_does_not_reach_a_running_training(blobs):
+    image, labels = blobs(2)
+    layer = Labels(labels)
+    [example] = pair_from_layers(Image(image), layer).examples()
+    layer.data[:] = 0
+    assert example.instances.any()
+
+
+def test_frames_without_labels_are_left_out(blobs):
+    image, labels = blobs(2)
+    empty = np.zeros_like(labels)
+    images, truths = Image(np.stack([image] * 3), name="movie"), Labels(np.stack([labels, empty, labels]))
+    examples = pair_from_layers(images, truths, stack=FRAMES).examples()
+    assert [example.name for example in examples] == ["movie 0", "movie 2"]
+    assert all(example.ndim == 2 for example in examples)
+    [volume] = pair_from_layers(images, truths, stack=VOLUME).examples()
+    assert volume.ndim == 3
+
+
+def test_axis_labels_decide_how_a_stack_is_read(blobs):
+    image, labels = blobs(2)
+    images = Image(np.stack([image] * 2), axis_labels=("t", "y", "x"))
+    assert len(pair_from_layers(images, Labels(np.stack([labels] * 2))).examples()) == 2
+
+
+def test_channels_are_kept_or_one_is_chosen(blobs):
+    image, labels = blobs(2)
+    layer = Image(np.stack([image, 2 * image]))
+    [both] = pair_from_layers(layer, Labels(labels)).examples()
+    assert both.image.shape[0] == 2
+    [one] = pair_from_layers(layer, Labels(labels), channel=1).examples()
+    np.testing.assert_array_equal(one.image[0], 2 * image)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_a_rectangle_cuts_image_and_labels(blobs, ndim):
+    image, labels = blobs(ndim)
+    scale = (3.0, 2.0, 2.0)[-ndim:]
+    box = np.array([[10, 8], [10, 39], [41, 39], [41, 8]], float)
+    shapes = Shapes([box], shape_type="rectangle", scale=(2.0, 2.0))
+    [example] = pair_from_layers(Image(image, scale=scale), Labels(labels), shapes).examples()
+    np.testing.assert_array_equal(example.image[0], image[..., 10:42, 8:40])
+    np.testing.assert_array_equal(example.instances, labels[..., 10:42, 8:40])
+    assert example.ignore is None
+
+
+def test_a_free_outline_ignores_what_it_leaves_out(blobs):
+    image, labels = blobs(2)
+    shapes = Shapes([np.array([[0, 0], [0, 40], [40, 0]], float)], shape_type="polygon")
+    [example] = pair_from_layers(Image(image), Labels(labels), shapes).examples()
+    assert not example.ignore[2, 2]
+    assert example.ignore[-2, -2]
+
+
+def test_faults_are_said_in_a_sentence(blobs):
+    image, labels = blobs(2)
+    with pytest.raises(DataError, match="shape 64 x 64"):
+        pair_from_layers(Image(image), Labels(labels[:32]))
+    with pytest.raises(DataError, match="no shape yet"):
+        pair_from_layers(Image(image), Labels(labels), Shapes())
+    outside = Shapes([np.array([[100, 100], [120, 100], [120, 120], [100, 120]], float)], shape_type="rectangle")
+    with pytest.raises(DataError, match="no region lies on the image"):
+        pair_from_layers(Image(image), Labels(labels), outside).examples()
+
+
+def test_a_value_that_stands_for_unknown_is_no_object(blobs):
+    image, labels = blobs(2)
+    labels = np.where(labels == 1, 255, labels)
+    pair = pair_from_layers(Image(image), Labels(labels))
+    (example,) = read_pairs((pair,), ignore_label=255)
+    assert 255 not in example.instances
+    np.testing.assert_array_equal(example.ignore, labels == 255)

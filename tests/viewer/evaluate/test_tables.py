@@ -1,0 +1,113 @@
+"""Tables of scores, of objects and of images."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pyqtgraph")
+
+from qtpy.QtCore import Qt
+
+from embedseg_napari.core.evaluation.diagnosis import Kind, compare, diagnose
+from embedseg_napari.core.evaluation.matching import match
+from embedseg_napari.jobs.evaluate import ImageScore
+from embedseg_napari.viewer.evaluate.tables import ImageTable, ObjectTable, ScoreTable
+
+
+@pytest.fixture
+def pair() -> tuple[np.ndarray, np.ndarray]:
+    """One object found at IoU 0.7, one missed, one invented."""
+    true, predicted = np.zeros((2, 12, 60), np.int32)
+    true[2:10, :10] = 1
+    true[2:10, 20:30] = 2
+    predicted[2:10, :7] = 8
+    predicted[2:10, 40:45] = 9
+    return true, predicted
+
+
+def test_scores_and_their_mean(qtbot, pair) -> None:
+    table = ScoreTable()
+    qtbot.addWidget(table)
+    table.show_rows(match(*pair))
+    assert table.rowCount() == 10
+    assert [table.item(0, column).text() for column in range(9)] == [
+        "0.50", "0.333", "0.500", "0.500", "0.500", "0.350", "1", "1", "1",
+    ]  # fmt: skip
+    assert table.item(5, 1).text() == "0.000"
+    assert table.item(9, 0).text() == "mean"
+    assert table.item(9, 1).text() == f"{5 / 9 / 3:.3f}"
+
+
+def test_lenient_scores_get_a_column(qtbot, pair) -> None:
+    table = ScoreTable()
+    qtbot.addWidget(table)
+    table.show_rows(match(*pair), [0.25] * 9)
+    assert table.item(0, 9).text() == table.item(9, 9).text() == "0.250"
+
+
+def test_choosing_a_row_gives_its_threshold(qtbot, pair) -> None:
+    table = ScoreTable()
+    qtbot.addWidget(table)
+    table.show_rows(match(*pair))
+    with qtbot.waitSignal(table.threshold_chosen) as chosen:
+        table.selectRow(3)
+    assert chosen.args == [0.65]
+    with qtbot.assertNotEmitted(table.threshold_chosen):
+        table.select_threshold(0.8)
+    assert table.currentRow() == 6
+
+
+@pytest.fixture
+def objects(qtbot, pair) -> ObjectTable:
+    table = ObjectTable()
+    qtbot.addWidget(table)
+    table.show_findings(diagnose(compare(*pair)).findings)
+    return table
+
+
+def texts(table: ObjectTable) -> list[list[str]]:
+    model = table.model()
+    return [[model.index(r, c).data() for c in range(5)] for r in range(model.rowCount())]
+
+
+def test_mistakes_come_first(objects: ObjectTable) -> None:
+    assert texts(objects) == [
+        ["false negative", "2", "", "0.00", "80"],
+        ["false positive", "", "9", "0.00", "40"],
+        ["true positive", "1", "8", "0.70", "80"],
+    ]
+
+
+def test_the_chosen_finding_is_that_of_the_row_whatever_the_order(qtbot, objects: ObjectTable) -> None:
+    from qtpy.QtCore import Qt
+
+    objects.sortByColumn(3, Qt.SortOrder.DescendingOrder)
+    with qtbot.waitSignal(objects.finding_chosen) as chosen:
+        objects.selectRow(0)
+    assert chosen.args[0].kind is Kind.FOUND
+
+
+def test_kinds_can_be_left_out(objects: ObjectTable) -> None:
+    objects.show_kinds({Kind.EXTRA})
+    assert [row[0] for row in texts(objects)] == ["false positive"]
+    objects.show_kinds(set(Kind))
+    assert len(texts(objects)) == 3
+
+
+def test_worst_image_first(qtbot, pair) -> None:
+    table = ImageTable()
+    qtbot.addWidget(table)
+    good, bad = (ImageScore(name, tuple(match(a, b))) for name, a, b in (("good", pair[0], pair[0]), ("bad", *pair)))
+    table.show_images([good, bad])
+    assert [table.model().index(r, 0).data() for r in range(2)] == ["bad", "good"]
+    with qtbot.waitSignal(table.image_chosen) as chosen:
+        table.activated.emit(table.model().index(1, 0))
+    assert chosen.args[0] is good
+
+
+def test_numbers_are_not_shortened_in_a_narrow_panel(qtbot) -> None:
+    table = ScoreTable()
+    qtbot.addWidget(table)
+    # An ellipsis instead of digits makes a score worthless.
+    assert table.textElideMode() == Qt.TextElideMode.ElideNone

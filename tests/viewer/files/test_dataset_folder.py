@@ -1,0 +1,92 @@
+"""Data-set folders as layers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from qtpy.QtWidgets import QFileDialog
+
+from embedseg_napari.core.files.tiff import write_image, write_labels
+from embedseg_napari.core.errors import DataError
+from embedseg_napari.viewer import dataset_folder
+from embedseg_napari.viewer.files.dataset_folder import choose_dataset_folder, open_dataset_folder, open_folder_button
+
+
+@pytest.fixture
+def folder(tmp_path, blobs):
+    """Three images with masks, and one without."""
+    image, labels = blobs(2)
+    for number in range(4):
+        write_image(tmp_path / "train" / "images" / f"cell-{number}.tif", image, "YX", (0.5, 0.5), "um")
+        if number < 3:
+            write_labels(tmp_path / "train" / "masks" / f"cell-{number}.tif", labels, "YX")
+    return tmp_path
+
+
+def test_each_image_is_followed_by_its_masks(layer_viewer, folder, blobs):
+    layers = open_dataset_folder(layer_viewer, folder)
+    assert [(layer.name, type(layer).__name__) for layer in layers[:2]] == [
+        ("cell-0", "Image"),
+        ("cell-0 masks", "Labels"),
+    ]
+    assert len(layers) == 7
+    assert [layer.visible for layer in layers] == [True, True] + [False] * 5
+    # The masks' files do not give a pixel size: they lie where their image does.
+    for layer in layers:
+        np.testing.assert_allclose(layer.scale, (0.5, 0.5))
+        assert tuple(layer.axis_labels) == ("y", "x")
+    np.testing.assert_array_equal(layers[1].data, blobs(2)[1])
+
+
+def test_only_the_first_images_of_many_are_opened(layer_viewer, folder):
+    assert len(open_dataset_folder(layer_viewer, folder, most=2)) == 4
+
+
+def test_planes_of_single_objects_are_numbered(layer_viewer, tmp_path):
+    planes = np.zeros((3, 16, 16), np.uint8)
+    for number in range(3):
+        planes[number, 4 * number : 4 * number + 6, 2:12] = 1
+    write_image(tmp_path / "images" / "a.tif", np.ones((16, 16), np.uint8), "YX")
+    write_image(tmp_path / "masks" / "a.tif", planes, "ZYX")
+    _, masks = open_dataset_folder(layer_viewer, tmp_path)
+    assert [int(plane.max()) for plane in masks.data] == [1, 2, 3]
+
+
+def test_a_folder_that_is_no_data_set_is_a_sentence(layer_viewer, tmp_path):
+    with pytest.raises(DataError, match="found neither images/ and masks/"):
+        open_dataset_folder(layer_viewer, tmp_path)
+    (tmp_path / "images").mkdir()
+    with pytest.raises(DataError, match="holds no TIFF images"):
+        open_dataset_folder(layer_viewer, tmp_path)
+    assert len(layer_viewer.layers) == 0
+
+
+def test_the_button_opens_the_chosen_folder(layer_viewer, folder, qtbot, monkeypatch):
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(folder))
+    button = open_folder_button(layer_viewer)
+    qtbot.addWidget(button)
+    button.click()
+    assert len(layer_viewer.layers) == 7
+
+
+def test_a_fault_behind_the_button_is_a_notification(layer_viewer, tmp_path, qtbot, monkeypatch):
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
+    said = []
+    monkeypatch.setattr(dataset_folder, "show_error", said.append)
+    button = open_folder_button(layer_viewer)
+    qtbot.addWidget(button)
+    button.click()
+    assert len(said) == 1
+    assert "found neither images/" in said[0]
+
+
+def test_the_command_works_in_the_current_viewer(viewer, folder, monkeypatch):
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(folder))
+    choose_dataset_folder()
+    assert len(viewer.layers) == 7
+
+
+def test_cancelling_the_dialog_does_nothing(viewer, monkeypatch):
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: "")
+    choose_dataset_folder()
+    assert len(viewer.layers) == 0

@@ -1,0 +1,90 @@
+"""Layers to files and back."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+
+from embedseg_napari.core.files.tiff import read_image
+from embedseg_napari.core.errors import DataError
+from embedseg_napari.viewer.files.writers import file_names, write_labels_layer, write_layers
+
+UM = ("micrometer",)
+
+
+@pytest.mark.parametrize(
+    ("axes", "shape", "scale", "spacing"),
+    [
+        ("yx", (8, 9), (0.5, 0.25), (0.5, 0.25)),
+        ("zyx", (4, 8, 9), (2.0, 0.5, 0.25), (2.0, 0.5, 0.25)),
+        ("tyx", (4, 8, 9), (1.0, 0.5, 0.25), (0.5, 0.25)),
+    ],
+)
+def test_labels_keep_ids_axes_and_pixel_size(layer_viewer, tmp_path, axes, shape, scale, spacing):
+    ids = np.zeros(shape, np.int32)
+    ids[..., 2:5, 3:6] = 70_000
+    layer = layer_viewer.add_labels(ids, scale=scale, units=UM * len(shape), axis_labels=tuple(axes))
+    path = tmp_path / "labels.tif"
+    assert layer.save(str(path), plugin="embedseg-napari") == [str(path)]
+    picture = read_image(path)
+    np.testing.assert_array_equal(picture.array, ids)
+    assert picture.array.dtype == np.uint32
+    assert picture.axes == axes.upper()
+    assert picture.unit == "um"
+    np.testing.assert_allclose(picture.spacing, spacing, rtol=1e-6)
+
+
+def test_labels_without_metadata_get_none(tmp_path):
+    path = tmp_path / "labels.tif"
+    write_labels_layer(str(path), np.ones((8, 9), int), {"scale": (1, 1), "units": ("pixel", "pixel")})
+    assert read_image(path).spacing is None
+
+
+def test_several_layers_become_a_folder_of_files(layer_viewer, tmp_path):
+    place = {"scale": (0.5, 0.5), "units": UM * 2, "axis_labels": ("y", "x")}
+    image = np.arange(72, dtype=np.uint16).reshape(8, 9)
+    layer_viewer.add_image(image, name="a/b", **place)
+    layer_viewer.add_labels(np.ones((8, 9), np.int64), name="a/b", **place)
+    layer_viewer.add_points([[1.0, 2.0], [3.0, 4.0]], name="seeds", features={"score": [0.5, 0.25]}, **place)
+    folder = tmp_path / "out"
+    written = layer_viewer.layers.save(str(folder), plugin="embedseg-napari")
+    assert sorted(path.rsplit("/", 1)[-1] for path in written) == ["a_b [1].tif", "a_b.tif", "seeds.csv"]
+    np.testing.assert_array_equal(read_image(folder / "a_b.tif").array, image)
+    np.testing.assert_allclose(read_image(folder / "a_b [1].tif").spacing, (0.5, 0.5))
+    with (folder / "seeds.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["axis-0"], row["axis-1"], row["score"]) for row in rows] == [
+        ("1.0", "2.0", "0.5"),
+        ("3.0", "4.0", "0.25"),
+    ]
+    (points,) = layer_viewer.open(str(folder / "seeds.csv"), plugin="napari")
+    np.testing.assert_allclose(points.data, [[1, 2], [3, 4]])
+
+
+def test_channel_names_of_images_are_kept(tmp_path):
+    meta = {
+        "name": "cells",
+        "scale": (1.0, 0.5, 0.5),
+        "units": ("pixel", *UM * 2),
+        "axis_labels": ("c", "y", "x"),
+        "metadata": {"channel_names": ["red", "green"]},
+    }
+    (path,) = write_layers(str(tmp_path / "out"), [(np.ones((2, 8, 9), np.float16), meta, "image")])
+    picture = read_image(path)
+    assert picture.channel_names == ("red", "green")
+    assert picture.array.dtype == np.float32
+
+
+def test_nothing_is_overwritten_in_a_folder(tmp_path):
+    layers = [(np.ones((8, 9), np.uint8), {"name": name}, "labels") for name in "ab"]
+    (tmp_path / "b.tif").write_bytes(b"precious")
+    with pytest.raises(DataError, match=r"b\.tif: exists already"):
+        write_layers(str(tmp_path), layers)
+    assert (tmp_path / "b.tif").read_bytes() == b"precious"
+    assert not (tmp_path / "a.tif").exists()
+
+
+def test_file_names_are_legal_and_differ():
+    assert file_names(["a:b", "a/b", "A_B", " .. ", "x"]) == ["a_b", "a_b-2", "A_B-3", "layer", "x"]

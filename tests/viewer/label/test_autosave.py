@@ -1,0 +1,207 @@
+"""The annotation on the disk while it is painted, seen from a process that is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from embedseg_napari.core.session.session import AnnotationSession, list_sessions
+from embedseg_napari.viewer.label.annotation_layers import AnnotationLayers
+from embedseg_napari.viewer.label.autosave import SAVE_MILLISECONDS, SessionKeeper
+
+PAINTER = """
+import napari
+import numpy as np
+from qtpy.QtCore import QTimer
+
+viewer = napari.Viewer(show=False)
+_, panel = viewer.window.add_plugin_dock_widget("embedseg-napari", "EmbedSeg: Label & Train")
+viewer.add_image(np.random.default_rng(0).random((64, 64)).astype("float32"), name="cells")
+panel.annotation.annotate.click()
+layer = panel.annotation.layers.labels
+painted = 0
+
+
+def paint():
+    global painted
+    layer.data_setitem((np.array([painted // 64]), np.array([painted % 64])), 1)
+    painted += 1
+
+
+def tell(snapshot):
+    print(int((snapshot.labels == 1).sum()), flush=True)
+
+
+panel.keeper.saved.connect(tell)
+# As often as a person's strokes and the panel's own saving, in a hurry.
+panel.keeper.timer.setInterval(100)
+strokes = QTimer()
+strokes.timeout.connect(paint)
+strokes.start(10)
+napari.run()
+"""
+
+
+CLOSER = """
+import sys
+
+import napari
+import numpy as np
+
+viewer = napari.Viewer(show=False)
+_, panel = viewer.window.add_plugin_dock_widget("embedseg-napari", "EmbedSeg: Label & Train")
+viewer.add_image(np.zeros((64, 64), np.float32), name="cells")
+panel.annotation.annotate.click()
+layers = panel.annotation.layers
+layers.labels.data_setitem((np.array([3, 4]), np.array([5, 5])), 1)
+layers.accept([1])
+layers.show_regions(np.ones((64, 64), bool))
+if sys.argv[1] == "viewer":
+    viewer.close()
+elif sys.argv[1] == "window":
+    viewer.window._qt_window.close()
+"""
+
+
+@pytest.fixture(autouse=True)
+def own_data(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def layers(layer_viewer):
+    layers = AnnotationLayers(layer_viewer)
+    layers.watch(layer_viewer.add_image(np.zeros((32, 32), np.float32), name="cells"))
+    layers.make()
+    return layers
+
+
+def test_ten_seconds_at_most_are_lost():
+    assert SAVE_MILLISECONDS <= 10_000
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_a_killed_process_loses_no_more_than_the_last_interval(own_data):
+    script = own_data / "paint.py"
+    script.write_text(PAINTER, encoding="utf-8")
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            told = [int(process.stdout.readline()) for _ in range(3)]
+        finally:
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait(timeout=30)
+    (folder,) = list_sessions(own_data / "embedseg-napari" / "sessions")
+    with AnnotationSession.open(folder) as session:
+        found = int((session.load_annotation("cells").labels == 1).sum())
+        assert session.load_image("cells").array.shape == (64, 64)
+    assert told == sorted(set(told))
+    assert found >= told[-1] > 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_a_killed_process_loses_no_image_that_was_left(own_data):
+    script = own_data / "paint.py"
+    second = """
+viewer.add_image(np.random.default_rng(1).random((64, 64)).astype("float32"), name="others")
+layer.data_setitem((np.arange(64), np.arange(64)), 7)
+panel.annotation.image.choose(viewer.layers["others"])
+panel.annotation.annotate.click()
+layer = panel.annotation.layers.labels
+"""
+    head, rest = PAINTER.split("painted = 0\n\n", 1)
+    script.write_text(f"{head}{second}painted = 0\n\n{rest}", encoding="utf-8")
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            told = [int(process.stdout.readline()) for _ in range(2)]
+        finally:
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait(timeout=30)
+    (folder,) = list_sessions(own_data / "embedseg-napari" / "sessions")
+    with AnnotationSession.open(folder) as session:
+        assert session.image_names == ["cells", "others"]
+        assert (session.load_annotation("cells").labels == 7).sum() == 64
+        assert (session.load_annotation("others").labels == 1).sum() >= told[-1] > 0
+
+
+@pytest.mark.parametrize("way", ["viewer", "window", "nothing"])
+def test_a_script_that_paints_and_closes_at_once_loses_nothing(own_data, way):
+    script = own_data / "close.py"
+    script.write_text(CLOSER, encoding="utf-8")
+    subprocess.run([sys.executable, str(script), way], check=True, timeout=120)
+    (folder,) = list_sessions(own_data / "embedseg-napari" / "sessions")
+    with AnnotationSession.open(folder) as session:
+        annotation = session.load_annotation("cells")
+    assert np.argwhere(annotation.labels == 1).tolist() == [[3, 5], [4, 5]]
+    assert annotation.regions.all()
+    assert annotation.accepted_ids == {1}
+
+
+def test_an_untouched_annotation_leaves_nothing_on_the_disk(layers, qtbot):
+    keeper = SessionKeeper(layers)
+    keeper.save()
+    keeper.close()
+    assert list_sessions(keeper.folder) == []
+
+
+def test_only_what_changed_is_written(layers, qtbot):
+    keeper = SessionKeeper(layers)
+    layers.labels.data_setitem((np.array([1]), np.array([1])), 1)
+    with qtbot.waitSignal(keeper.saved, timeout=10000):
+        keeper.save()
+    file = next(keeper.place.folder.glob("annotations/*/*.npz"))
+    before = file.stat().st_mtime_ns, file.stat().st_ino
+    layers.labels.refresh()
+    writing = keeper.writing
+    keeper.save()
+    keeper.close()
+    assert keeper.writing is writing
+    assert (file.stat().st_mtime_ns, file.stat().st_ino) == before
+
+
+@pytest.mark.parametrize("way", ["another image", "no layers"])
+def test_what_is_let_go_of_is_saved_first(layers, layer_viewer, qtbot, way):
+    keeper = SessionKeeper(layers)
+    layers.labels.data_setitem((np.array([1]), np.array([1])), 1)
+    if way == "another image":
+        layers.watch(layer_viewer.add_image(np.zeros((8, 8)), name="other"))
+    else:
+        layer_viewer.layers.clear()
+    # It is on the disk although the session is still open.
+    assert next(keeper.folder.glob("*/annotations/*/*.npz")).is_file()
+    keeper.place.close()
+    (folder,) = list_sessions(keeper.folder)
+    with AnnotationSession.open(folder) as session:
+        assert session.load_annotation("cells").labels.sum() == 1
+
+
+def test_a_second_session_of_one_image_gets_a_folder_of_its_own(layers, qtbot):
+    keeper = SessionKeeper(layers)
+    for label in (1, 2):
+        layers.labels.data_setitem((np.array([label]), np.array([1])), label)
+        keeper.close()
+    assert sorted(folder.name for folder in list_sessions(keeper.folder)) == ["cells", "cells_2"]
+    assert keeper.matching("cells", (32, 32))[0].name == "cells_2"
+    assert keeper.matching("cells", (16, 32)) == []
+
+
+def test_an_image_of_a_tiff_is_remembered_by_its_file(layer_viewer, qtbot, tmp_path):
+    from embedseg_napari.core.files.tiff import write_image
+
+    path = tmp_path / "cells.tif"
+    write_image(path, np.arange(64, dtype=np.float32).reshape(8, 8), "YX")
+    (image,) = layer_viewer.open(str(path), plugin="napari")
+    layers = AnnotationLayers(layer_viewer)
+    layers.watch(image)
+    layers.make()
+    keeper = SessionKeeper(layers)
+    layers.labels.data_setitem((np.array([1]), np.array([1])), 1)
+    keeper.close()
+    (folder,) = list_sessions(keeper.folder)
+    with AnnotationSession.open(folder) as session:
+        assert session.image("cells").source.path == str(path)

@@ -1,0 +1,65 @@
+"""Regions drawn from a mask hold the same pixels as the mask, also where it has holes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from embedseg_napari.core.annotation.states import region_mask
+from embedseg_napari.viewer.label.annotation_layers import AnnotationLayers
+from embedseg_napari.viewer.label.regions import outlines
+
+SHAPES = st.tuples(st.integers(1, 12), st.integers(1, 12))
+
+
+def filled(mask, polygons):
+    if mask.ndim == 2:
+        return region_mask(mask.shape, polygons)
+    found = np.zeros(mask.shape, bool)
+    for polygon in polygons:
+        found |= region_mask(mask.shape, [polygon], int(polygon[0, 0]))
+    return found
+
+
+def rings(shape=(40, 60)):
+    """A disc with two holes, in one of them an island with a hole of its own."""
+    y, x = np.indices(shape)
+    mask = np.hypot(y - 20, x - 25) < 18
+    mask &= np.hypot(y - 20, x - 20) > 9
+    mask |= np.hypot(y - 20, x - 20) < 5
+    mask &= np.hypot(y - 20, x - 20) > 2
+    mask[18:22, 33:36] = False
+    return mask
+
+
+@settings(deadline=None)  # the first call imports scikit-image
+@given(arrays(bool, SHAPES, elements=st.sampled_from([True, True, False])))
+def test_outlines_hold_the_mask_exactly(mask):
+    assert np.array_equal(filled(mask, outlines(mask)), mask)
+
+
+@settings(deadline=None)
+@given(arrays(bool, (3, 5, 6)))
+def test_outlines_of_a_volume_hold_the_mask_plane_by_plane(mask):
+    assert np.array_equal(filled(mask, outlines(mask)), mask)
+
+
+def test_a_piece_with_holes_is_one_polygon():
+    mask = rings()
+    polygons = outlines(mask)
+    assert len(polygons) == 2
+    assert np.array_equal(filled(mask, polygons), mask)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_holes_survive_the_shapes_layer(layer_viewer, ndim):
+    mask = rings() if ndim == 2 else np.stack([rings(), ~rings(), np.zeros_like(rings())])
+    layers = AnnotationLayers(layer_viewer)
+    layers.watch(layer_viewer.add_image(np.zeros(mask.shape, np.float32), name="cells", scale=(2.0, 0.3, 0.3)[-ndim:]))
+    layers.make()
+    for _ in range(2):
+        layers.show_regions(mask)
+        assert np.array_equal(layers.region_mask(), mask)

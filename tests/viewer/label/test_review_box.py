@@ -1,0 +1,190 @@
+"""Looking through predicted objects by doubt, in the panel, with its buttons and keys."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pyqtgraph")
+
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+
+from embedseg_napari.core.review.doubt import rank_doubt
+from embedseg_napari.core.annotation.states import BACKGROUND
+from embedseg_napari.core.config import PredictionConfig
+from embedseg_napari.core.inference.segmentation import Segmentation
+from embedseg_napari.core.maps import EmbeddingMaps
+from embedseg_napari.core.runs import drain, never
+from embedseg_napari.viewer import review_box
+from embedseg_napari.viewer.label.review_box import HERE
+from embedseg_napari.core.review.queue import ReviewQueue, find_doubts
+from embedseg_napari.viewer.preview.preview import LABELS
+
+PANEL = "EmbedSeg: Label & Train"
+
+
+def queue_of(labels, annotation):
+    """A prediction that finds all objects; the one with the lowest number is to be looked at first."""
+    n, ndim = int(labels.max()), labels.ndim
+    seed_map = np.where(labels > 0, 0.8 + 0.2 * labels / n, 0.05).astype(np.float32)
+    zeros = np.zeros((ndim, *labels.shape), np.float32)
+    centers = np.array([np.argwhere(labels == i).mean(0) for i in range(1, n + 1)], np.float32)
+    scores = (0.9 + 0.1 * np.arange(1, n + 1) / n).astype(np.float32)
+    maps = EmbeddingMaps(zeros, zeros + 3, seed_map)
+    segmentation = Segmentation(labels, centers, scores, PredictionConfig(), kept_maps=maps)
+    doubts = rank_doubt(segmentation, annotation=annotation)
+    return ReviewQueue(segmentation, sorted(doubts, key=lambda doubt: doubt.label))
+
+
+@pytest.fixture(autouse=True)
+def own_data(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+
+
+@pytest.fixture(params=[2, 3])
+def review(request, viewer, open_panel, blobs, monkeypatch, qtbot, tmp_path):
+    """The panel's review of an image whose first object is annotated; its true labels are predicted."""
+    image, truth = blobs(request.param)
+    viewer.add_image(image, name="cells", scale=(2.0, 0.5, 0.5)[-request.param :])
+    panel = open_panel(PANEL)
+    panel.annotation.annotate.click()
+    panel.annotation.layers.labels.data_setitem(np.nonzero(truth == 1), 1)
+
+    def find(model, image, labels, device, should_stop):
+        yield from ()
+        return queue_of(truth, labels)
+
+    monkeypatch.setattr(review_box, "find_doubts", find)
+    panel.review.start(tmp_path / "model.embedseg", "cpu")
+    with qtbot.waitSignal(panel.review.search.finished, timeout=20000):
+        pass
+    panel.review.truth = truth
+    return panel.review
+
+
+def press(viewer, key):
+    QTest.keyClick(viewer.__wrapped__.window._qt_viewer.canvas.native, key)
+
+
+def labels_of(review):
+    return review.layers.array()
+
+
+def test_the_prediction_is_shown_and_next_goes_to_the_first_place(viewer, review):
+    assert np.array_equal(viewer.layers[LABELS].data, review.truth)
+    assert review.line.text() == "5 places to look at, the most doubtful first: press J."
+    assert not review.accept.isEnabled()
+    review.next.click()
+    doubt = review.queue.current
+    assert doubt.label == 2
+    assert f"Object 1 of 5: doubt {doubt.score:.2f}" in review.line.text()
+    camera = viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
+    assert np.allclose(camera.center[-2:], 0.5 * np.array(doubt.center[-2:]), atol=1e-3)
+    corners = np.array(viewer.layers[HERE].data[0])
+    assert (corners[:, -2:].min(0) < [side.start for side in doubt.box[-2:]]).all()
+    if review.layers.ndim == 3:
+        assert viewer.dims.point[0] == pytest.approx(2 * doubt.center[0], abs=1.1)
+
+
+def test_keys_accept_delete_and_undo(viewer, review):
+    layer, truth = review.layers.labels, review.truth
+    review.next.click()
+    first = review.queue.current
+    press(viewer, Qt.Key.Key_A)
+    assert np.array_equal(labels_of(review) == 2, truth == first.label)
+    second = review.queue.current
+    assert second is not first
+    press(viewer, Qt.Key.Key_D)
+    assert np.array_equal(labels_of(review) == BACKGROUND, truth == second.label)
+    layer.undo()
+    assert not (labels_of(review) == BACKGROUND).any()
+    press(viewer, Qt.Key.Key_K)
+    assert review.queue.current is second
+    layer.undo()
+    assert np.array_equal(labels_of(review) > 0, truth == 1)
+
+
+def test_what_is_accepted_is_protected_until_it_is_repainted(viewer, review):
+    layers, layer = review.layers, review.layers.labels
+    review.next.click()
+    doubt = review.queue.current
+    press(viewer, Qt.Key.Key_A)
+    assert layers.accepted == {2}
+    assert layer.selected_label != 2
+    place = tuple(axis[:5] for axis in np.nonzero(review.truth == doubt.label))
+    layer.data_setitem(place, 7)
+    assert not (labels_of(review) == 7).any()
+    press(viewer, Qt.Key.Key_K)
+    assert review.queue.current is doubt
+    press(viewer, Qt.Key.Key_R)
+    assert (layer.mode, layer.selected_label) == ("paint", 2)
+    assert layers.accepted == set()
+    layer.data_setitem(place, 7)
+    assert (labels_of(review) == 7).any()
+    # Accepting it again protects what it is now; nothing is copied anew.
+    before = labels_of(review).copy()
+    press(viewer, Qt.Key.Key_A)
+    assert layers.accepted == {2}
+    assert np.array_equal(labels_of(review), before)
+    assert review.queue.current is not doubt
+
+
+def test_undo_of_an_accept_takes_the_protection_back(viewer, review):
+    layers, layer = review.layers, review.layers.labels
+    review.next.click()
+    press(viewer, Qt.Key.Key_A)
+    canvas = viewer.__wrapped__.window._qt_viewer.canvas.native
+    QTest.keyClick(canvas, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert layers.accepted == set()
+    press(viewer, Qt.Key.Key_N)
+    assert layer.selected_label == 2
+    layer.data_setitem(np.nonzero(review.truth == 3), 2)
+    assert layers.accepted == set()
+
+
+def test_repaint_opens_the_object_for_the_brush(viewer, review):
+    press(viewer, Qt.Key.Key_J)
+    doubt = review.queue.current
+    press(viewer, Qt.Key.Key_R)
+    layer = review.layers.labels
+    assert review.queue.current is doubt
+    assert (layer.mode, layer.selected_label) == ("paint", 2)
+    assert np.array_equal(labels_of(review) == 2, review.truth == doubt.label)
+    press(viewer, Qt.Key.Key_J)
+    assert review.queue.current is not doubt
+
+
+def test_what_was_painted_meanwhile_is_left_out(review):
+    layer = review.layers.labels
+    for label in (2, 3):
+        layer.data_setitem(np.nonzero(review.truth == label), label)
+    review.next.click()
+    assert review.queue.current.label == 4
+    for _ in range(3):
+        review.next.click()
+    assert "train on" in review.line.text()
+    assert not review.accept.isEnabled()
+
+
+def test_another_image_ends_the_review(viewer, review):
+    viewer.add_image(np.zeros((16, 16)), name="other")
+    viewer.layers.remove("cells")
+    assert review.queue is None
+    assert not review.next.isEnabled()
+
+
+def test_a_model_ranks_what_it_finds(blobs, tiny_model_file):
+    image, labels = blobs(2)
+    queue = drain(find_doubts(tiny_model_file, image[None], np.zeros_like(labels), "cpu", never))
+    assert queue.segmentation.labels.shape == labels.shape
+    assert [doubt.score for doubt in queue.doubts] == sorted((d.score for d in queue.doubts), reverse=True)
+
+
+def test_a_model_that_does_not_find_what_is_annotated_is_to_be_trained_on(blobs, tiny_model_file):
+    image, labels = blobs(2)
+    queue = drain(find_doubts(tiny_model_file, image[None], labels, "cpu", never))
+    assert (queue.n_annotated, queue.n_found) == (6, 0)
+    assert queue.sentence().startswith("The model finds 0 of 6 annotated objects so far: train on")
+    queue.n_found = 3
+    assert "annotated objects" not in queue.sentence()

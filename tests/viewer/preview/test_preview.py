@@ -1,0 +1,191 @@
+"""Previews: made once, updated in place, laid over the image they are of."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from embedseg_napari.core.data.pairs import from_arrays
+from embedseg_napari.core.events import PreviewReady
+from embedseg_napari.core.maps import EmbeddingMaps
+from embedseg_napari.viewer.preview.preview_layers import is_preview
+from embedseg_napari.viewer.preview.embeddings import EMBEDDINGS, MARGINS, TRUTH
+from embedseg_napari.viewer.preview.preview import IMAGE, LABELS, SEED_MAP, SEEDS, TrainingView
+
+
+def predicted(example, n=2) -> PreviewReady:
+    """Return the event a network would cause."""
+    shape = example.image.shape[1:]
+    labels = np.zeros(shape, np.int32)
+    labels[..., :4, :4] = 1
+    centers = np.zeros((n, len(shape)), np.float32)
+    image = example.image.astype(np.float32)
+    zeros = np.zeros((len(shape), *shape), np.float32)
+    maps = EmbeddingMaps(zeros, zeros + 3, zeros[0])
+    return PreviewReady(example.name, image, maps, labels, centers, np.ones(n, np.float32), 1)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_preview_lies_over_its_layer_and_is_updated_in_place(viewer, blobs, ndim):
+    image, _ = blobs(ndim)
+    layer = viewer.add_image(image, scale=(3.0, 2.0, 2.0)[-ndim:], translate=(5.0, 7.0, 9.0)[-ndim:], name="cells")
+    view = TrainingView(viewer)
+    view.watch(layer, "ZYX"[-ndim:])
+    view.begin()
+    example = view.example(None)
+    assert not example.instances.any()
+    view.show(predicted(example))
+    names = [SEED_MAP, LABELS, SEEDS]
+    made = [viewer.layers[name] for name in names]
+    for one in made:
+        np.testing.assert_allclose(one.scale, layer.scale)
+        np.testing.assert_allclose(one.translate, layer.translate)
+        assert is_preview(one)
+    # The layer the user works on stays chosen.
+    assert viewer.layers.selection.active == layer
+    view.show(predicted(view.example(None), n=5))
+    assert [viewer.layers[name] for name in names] == made
+    assert len(viewer.layers[SEEDS].data) == 5
+    assert len(viewer.layers) == 4
+    view.show(predicted(view.example(None), n=0))
+    assert len(viewer.layers[SEEDS].data) == 0
+
+
+def test_of_a_large_image_the_part_in_view_is_shown(viewer):
+    image = np.arange(2000 * 1500, dtype=np.float32).reshape(2000, 1500)
+    layer = viewer.add_image(image, scale=(0.5, 0.5))
+    view = TrainingView(viewer)
+    view.watch(layer, "YX")
+    getattr(viewer, "scene", viewer).camera.center = (0, 800.0, 300.0)
+    view.update_part()
+    example = view.example(None)
+    np.testing.assert_array_equal(example.image[0], image[1344:1856, 344:856])
+    view.show(predicted(example))
+    np.testing.assert_allclose(viewer.layers[LABELS].translate, (672, 172))
+
+
+def test_of_a_time_lapse_the_frame_in_view_is_shown(viewer, blobs):
+    image, _ = blobs(2)
+    layer = viewer.add_image(np.stack([image, 2 * image, 3 * image]))
+    view = TrainingView(viewer)
+    view.watch(layer, "TYX")
+    viewer.dims.set_point(0, 2)
+    view.update_part()
+    example = view.example(None)
+    np.testing.assert_array_equal(example.image[0], 3 * image)
+    view.show(predicted(example))
+    assert viewer.layers[LABELS].ndim == 2
+
+
+def test_without_a_layer_a_held_out_image_is_shown(viewer, blobs):
+    [held_out] = from_arrays([blobs(2)])
+    view = TrainingView(viewer)
+    view.begin()
+    view.show(predicted(view.example(held_out)))
+    np.testing.assert_array_equal(viewer.layers[IMAGE].data, held_out.image[0])
+
+
+def test_layers_that_were_removed_stay_away_until_the_next_training(viewer, blobs):
+    [held_out] = from_arrays([blobs(2)])
+    view = TrainingView(viewer)
+    view.show(predicted(view.example(held_out)))
+    del viewer.layers[SEEDS]
+    viewer.layers[LABELS].name = "mine"
+    view.show(predicted(view.example(held_out)))
+    assert SEEDS not in viewer.layers
+    assert LABELS not in viewer.layers
+    view.begin()
+    view.show(predicted(view.example(held_out)))
+    assert SEEDS in viewer.layers
+
+
+def test_a_removed_source_gives_way_to_the_held_out_image(viewer, blobs):
+    [held_out] = from_arrays([blobs(2)])
+    layer = viewer.add_image(held_out.image[0])
+    view = TrainingView(viewer)
+    view.watch(layer, "YX")
+    viewer.layers.remove(layer)
+    view.update_part()
+    assert view.example(held_out).name == held_out.name
+
+
+def test_switched_off_nothing_is_predicted(viewer, blobs):
+    view = TrainingView(viewer, is_on=False)
+    assert view.example(from_arrays([blobs(2)])[0]) is None
+
+
+def test_the_truth_is_shown_beside_a_preview_and_never_given_to_it(layer_viewer, blobs):
+    image, labels = blobs(2)
+    layer, truth = layer_viewer.add_image(image), layer_viewer.add_labels(labels)
+    view = TrainingView(layer_viewer)
+    view.embeddings.switch(True)
+    view.watch(layer, "YX", None, truth)
+    view.begin("centroid")
+    example = view.example(None)
+    assert not example.instances.any()
+    view.show(predicted(example))
+    np.testing.assert_array_equal(layer_viewer.layers[TRUTH].data, labels)
+    assert len(layer_viewer.layers[MARGINS].data) == view.n_objects == labels.max()
+    marks = layer_viewer.layers[EMBEDDINGS]
+    first = marks.data[np.asarray(marks.features["what"]) == "center"][0]
+    np.testing.assert_allclose(first, np.argwhere(labels == 1).mean(0))
+    assert "where it points" in view.embedding_hint()
+
+
+def test_of_a_time_lapse_the_truth_of_the_frame_in_view_is_shown(layer_viewer, blobs):
+    image, labels = blobs(2)
+    layer = layer_viewer.add_image(np.stack([image] * 3))
+    truth = layer_viewer.add_labels(np.stack([labels, np.where(labels == 2, 2, 0), labels]))
+    view = TrainingView(layer_viewer)
+    view.embeddings.switch(True)
+    view.watch(layer, "TYX", None, truth)
+    layer_viewer.dims.set_point(0, 1)
+    view.begin()
+    view.show(predicted(view.example(None)))
+    assert np.unique(layer_viewer.layers[TRUTH].data).tolist() == [0, 2]
+
+
+def test_why_no_embeddings_are_shown_is_said(layer_viewer, blobs):
+    image, labels = blobs(2)
+    layer, other = layer_viewer.add_image(image), layer_viewer.add_image(image, name="other")
+    truth = layer_viewer.add_labels(labels)
+    view = TrainingView(layer_viewer)
+    view.embeddings.switch(True)
+    view.watch(layer, "YX", None, truth)
+    view.begin()
+    view.show(predicted(view.example(None)))
+    assert TRUTH in layer_viewer.layers
+
+    # An image whose objects are not known takes the marks of the other one away.
+    view.watch(other, "YX")
+    view.show(predicted(view.example(None)))
+    assert TRUTH not in layer_viewer.layers
+    assert "No true objects are known for other" in view.embedding_hint()
+
+    truth.data = np.zeros_like(labels)
+    view.watch(layer, "YX", None, truth)
+    view.show(predicted(view.example(None)))
+    assert "No labelled object" in view.embedding_hint()
+
+    truth.data = np.ones((8, 8), np.int32)
+    view.update_part()
+    assert "No true objects are known" in view.embedding_hint()
+
+    view.is_on = False
+    assert "switch it on" in view.embedding_hint()
+
+
+@pytest.mark.parametrize("is_planes", [False, True])
+def test_a_held_out_image_brings_its_truth(layer_viewer, blobs, is_planes):
+    image, labels = blobs(2)
+    masks = np.stack([labels == one for one in range(1, labels.max() + 1)]) if is_planes else labels
+    [held_out] = from_arrays([(image, masks)])
+    view = TrainingView(layer_viewer)
+    view.begin()
+    view.show(predicted(view.example(held_out)))
+    assert TRUTH not in layer_viewer.layers
+    view.embeddings.switch(True)
+    example = view.example(held_out)
+    assert not example.instances.any()
+    view.show(predicted(example))
+    np.testing.assert_array_equal(layer_viewer.layers[TRUTH].data, labels)

@@ -1,0 +1,75 @@
+"""A whole folder, segmented from the Segment panel."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+
+from embedseg_napari.core.files.tiff import read_image, write_image
+from embedseg_napari.viewer import batch_job
+from embedseg_napari.viewer.widgets.collapsible import Folded
+from embedseg_napari.viewer.model_list import models
+
+WAIT = 60_000
+
+
+@pytest.fixture
+def panel(open_panel, tiny_model_file):
+    models.remember(tiny_model_file)
+    return open_panel("EmbedSeg: Segment")
+
+
+def test_a_folder(panel, tmp_path, qtbot):
+    images = tmp_path / "images"
+    for name in ("a", "b"):
+        write_image(images / f"{name}.tif", np.zeros((24, 24), np.uint8), "YX", (0.5, 0.5), "um")
+    (images / "broken.tif").write_bytes(b"no image")
+    for folded in panel.findChildren(Folded):
+        folded.unfold()
+    batch = panel.batch
+    assert not batch.run_button.isEnabled()
+    batch.images.setText(str(images))
+    batch.results.setText(str(tmp_path / "out"))
+    batch.run_button.click()
+    qtbot.waitUntil(lambda: batch.current is None, timeout=WAIT)
+    assert "2 of 3 images" in batch.status.text()
+    assert "broken.tif" in batch.failures.item(0).text()
+    labels = read_image(tmp_path / "out" / "a.tif")
+    assert labels.array.shape == (24, 24)
+    np.testing.assert_allclose(labels.spacing, (0.5, 0.5))
+    assert (tmp_path / "out" / batch_job.TABLE).exists()
+    batch.run_button.click()
+    assert batch.current is None
+    assert "exists already" in batch.status.text()
+
+
+def test_a_folder_without_an_image_that_can_be_read_gives_no_results(panel, tmp_path, qtbot):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "broken.tif").write_bytes(b"no image")
+    batch = panel.batch
+    batch.images.setText(str(tmp_path / "images"))
+    batch.results.setText(str(tmp_path / "out"))
+    batch.run_button.click()
+    qtbot.waitUntil(lambda: batch.current is None, timeout=WAIT)
+    assert "0 of 1 images" in batch.status.text()
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_place_that_cannot_be_written_is_found_before_the_work(panel, tmp_path, monkeypatch):
+    write_image(tmp_path / "images" / "a.tif", np.zeros((24, 24), np.uint8), "YX")
+    (tmp_path / "file").write_text("no folder")
+    batch = panel.batch
+    batch.images.setText(str(tmp_path / "images"))
+    batch.results.setText(str(tmp_path / "file" / "out"))
+    batch.run_button.click()
+    assert batch.current is None
+    assert f"{tmp_path / 'file'}: nothing can be written there" in batch.status.text()
+    # Root may write everywhere: what the system answers about a read-only folder.
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    batch.results.setText(str(tmp_path / "new" / "out"))
+    batch.run_button.click()
+    assert batch.current is None
+    assert f"{tmp_path}: nothing can be written there" in batch.status.text()
+    assert not (tmp_path / "new").exists()

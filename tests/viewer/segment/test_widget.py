@@ -1,0 +1,430 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from embedseg_napari.core.config import ModelConfig, PredictionConfig
+from embedseg_napari.core.errors import ComputeError, Stopped
+from embedseg_napari.core.events import FrameFinished, PredictionStarted, TileFinished
+from embedseg_napari.core.inference.segmentation import Segmentation
+from embedseg_napari.core.maps import EmbeddingMaps
+from embedseg_napari.core.model import bundled
+from embedseg_napari.core.networks.erfnet import BranchedERFNet
+from embedseg_napari.core.model.model_file import write_model_file
+from embedseg_napari.viewer import segment_widget
+from embedseg_napari.viewer.segment.embedding_view import voters
+from embedseg_napari.viewer.segment.image_input import RECTANGLE, VIEW
+from embedseg_napari.viewer.model_list import models
+from embedseg_napari.jobs.segment import ModelLoaded, take_channel
+from embedseg_napari.viewer.worker import RunState
+
+PANEL = "EmbedSeg: Segment"
+WAIT = 60_000
+
+
+def perfect_maps(labels, scores=(0.95, 0.75)):
+    """Every object's pixels point to its centre; object i has the seediness ``scores[i - 1]``."""
+    ndim = labels.ndim
+    offsets = np.zeros((ndim, *labels.shape), np.float32)
+    seed_map = np.full(labels.shape, 0.1, np.float32)
+    for label in range(1, labels.max() + 1):
+        at = np.argwhere(labels == label)
+        index = tuple(at.T)
+        offsets[(slice(None), *index)] = (at.mean(axis=0) - at).T
+        seed_map[index] = scores[label - 1]
+    return EmbeddingMaps(offsets, np.full_like(offsets, 2.0), seed_map)
+
+
+def two_objects(shape):
+    labels = np.zeros(shape, np.int32)
+    labels[..., 2:8, 2:8] = 1
+    labels[..., 2:8, 12:20] = 2
+    return labels
+
+
+class FakeRun:
+    """Stands in for the network: finds two objects in every image."""
+
+    def __init__(self):
+        self.jobs, self.error = [], None
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def __call__(self, job, should_stop):
+        self.jobs.append(job)
+        yield ModelLoaded(ModelConfig(), "cpu")
+        array, axes = take_channel(job.array, job.axes, job.channel)
+        n_frames = array.shape[axes.index("T")] if "T" in axes else 1
+        shape = tuple(n for n, letter in zip(array.shape, axes, strict=True) if letter in "ZYX")
+        yield PredictionStarted(axes, n_frames, 1)
+        if self.error is not None:
+            raise self.error
+        names = ("seed_threshold", "foreground_threshold", "faint_seeds", "min_object_size")
+        settings = PredictionConfig(**{name: job.changes[name] for name in names})
+        parts = []
+        for t in range(n_frames):
+            while not self.gate.wait(0.01):
+                if should_stop():
+                    raise Stopped("stopped")
+            yield TileFinished(t, 1, 1)
+            parts.append(Segmentation.collect(perfect_maps(two_objects(shape)), settings))
+            yield FrameFinished(t, n_frames, 2)
+        return Segmentation.stack(parts) if "T" in axes else parts[0]
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    run = FakeRun()
+    monkeypatch.setattr(segment_widget, "segment", run)
+    yield run
+    run.gate.set()
+
+
+@pytest.fixture
+def panel(open_panel, tiny_model_file):
+    models.remember(tiny_model_file)
+    widget = open_panel(PANEL)
+    widget.thresholds.set_values(
+        {"seed_threshold": 0.5, "foreground_threshold": 0.3, "faint_seeds": 0.0, "min_object_size": 0}
+    )
+    return widget
+
+
+def finish(qtbot, panel):
+    qtbot.waitUntil(lambda: panel.current is None, timeout=WAIT)
+
+
+def settle(qtbot, panel):
+    qtbot.waitUntil(lambda: not panel.reclustering.is_busy and not panel._settle.isActive(), timeout=WAIT)
+
+
+def test_an_empty_viewer_says_what_to_do(viewer, open_panel):
+    panel = open_panel(PANEL)
+    assert not panel.run_button.isEnabled()
+    assert "Open an image" in panel.status.text()
+    viewer.add_image(np.zeros((24, 24)))
+    assert panel.run_button.isEnabled(), "the bundled model is chosen: an image and one click are enough"
+
+
+def test_without_any_model_the_panel_asks_for_one(viewer, open_panel, monkeypatch):
+    monkeypatch.setattr("embedseg_napari.core.model.library.bundled_names", list)
+    panel = open_panel(PANEL)
+    viewer.add_image(np.zeros((24, 24)))
+    assert not panel.run_button.isEnabled()
+    assert "model" in panel.status.text()
+    assert "model" in panel.run_button.toolTip()
+
+
+def test_a_run_gives_labels_seed_map_and_points_in_place(viewer, panel, fake, qtbot):
+    image = viewer.add_image(np.zeros((24, 24)), name="cells", scale=(0.5, 0.5), translate=(3, 4), units=("um", "um"))
+    panel.run_button.click()
+    assert not panel.run_button.isEnabled()
+    assert panel.cancel_button.isEnabled()
+    finish(qtbot, panel)
+    assert "2 objects" in panel.status.text()
+    assert [layer.name for layer in viewer.layers] == ["cells", "cells seed map", "cells labels", "cells centres"]
+    for layer in list(viewer.layers)[1:]:
+        assert tuple(layer.scale) == (0.5, 0.5)
+        assert tuple(layer.translate) == (3, 4)
+        assert layer.units == image.units
+    table = viewer.layers["cells labels"].features
+    assert list(table["index"]) == [1, 2]
+    assert list(table["size"]) == [36, 48]
+    np.testing.assert_allclose(table["score"], [0.95, 0.75], atol=1e-6)
+    np.testing.assert_allclose(table[["centroid_y", "centroid_x"]], [[4.5, 4.5], [4.5, 15.5]])
+    points = viewer.layers["cells centres"]
+    np.testing.assert_allclose(points.data, [[4.5, 4.5], [4.5, 15.5]])
+    np.testing.assert_allclose(points.features["score"], [0.95, 0.75], atol=1e-6)
+    panel.start()
+    finish(qtbot, panel)
+    assert len(viewer.layers) == 4
+
+
+def test_sliders_collect_objects_without_the_network(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    panel.thresholds.sliders["seed_threshold"].setValue(90)
+    settle(qtbot, panel)
+    assert viewer.layers["cells labels"].data.max() == 1
+    assert len(viewer.layers["cells centres"].data) == 1
+    assert list(viewer.layers["cells labels"].features["index"]) == [1]
+    panel.thresholds.numbers["seed_threshold"].setValue(0.5)
+    panel.thresholds.numbers["min_object_size"].setValue(40)
+    settle(qtbot, panel)
+    assert list(viewer.layers["cells labels"].features["size"]) == [48]
+    assert len(fake.jobs) == 1
+
+
+def test_painted_labels_are_not_overwritten(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    edited = viewer.layers["cells labels"]
+    edited.paint((20, 20), 9)
+    panel.thresholds.sliders["seed_threshold"].setValue(90)
+    settle(qtbot, panel)
+    assert edited.data.max() == 9
+    assert panel.results.labels is not edited
+
+
+def test_labels_that_another_tool_changed_are_not_overwritten(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    viewer.layers["cells labels"].data = np.full((24, 24), 7)
+    panel.start()
+    finish(qtbot, panel)
+    assert (viewer.layers["cells labels"].data == 7).all()
+    assert viewer.layers["cells labels [1]"].data.max() == 2
+    panel.start()
+    finish(qtbot, panel)
+    assert "cells labels [2]" not in viewer.layers, "what the panel itself shows is replaced"
+
+
+def test_cancel_leaves_the_viewer_as_it_was(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)))
+    fake.gate.clear()
+    panel.start()
+    qtbot.waitUntil(lambda: "Tile" in panel.progress.format(), timeout=WAIT)
+    panel.cancel_button.click()
+    finish(qtbot, panel)
+    assert panel.status.text() == "Stopped."
+    assert len(viewer.layers) == 1
+    assert panel.run_button.isEnabled()
+
+
+def test_a_failure_gives_the_panel_back(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)))
+    for error in (RuntimeError("CUDA out of memory"), ComputeError("No cuda device was found.")):
+        fake.error = error
+        panel.start()
+        finish(qtbot, panel)
+        assert panel.run_button.isEnabled()
+        assert "emory ran out" in panel.status.text() or "No cuda" in panel.status.text()
+    fake.error = None
+    panel.start()
+    finish(qtbot, panel)
+    assert "2 objects" in panel.status.text()
+
+
+def test_frames_of_a_time_lapse(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((6, 24, 24)), name="film", scale=(1, 0.5, 0.5))
+    assert panel.image.axes.text() == "TYX"
+    panel.start()
+    finish(qtbot, panel)
+    assert viewer.layers["film labels"].data.shape == (6, 24, 24)
+    assert "in 6 frames" in panel.status.text()
+    assert list(viewer.layers["film labels"].features["frame"]) == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    panel.thresholds.sliders["seed_threshold"].setValue(90)
+    settle(qtbot, panel)
+    assert len(viewer.layers["film centres"].data) == 6
+
+
+def test_a_rectangle(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((60, 60)), name="cells", scale=(0.5, 0.5))
+    panel.image.region.setCurrentText(RECTANGLE)
+    assert not panel.run_button.isEnabled()
+    assert "rectangle" in panel.status.text()
+    viewer.add_shapes([[[10, 5], [10, 17], [22, 17], [22, 5]]])
+    assert panel.run_button.isEnabled()
+    panel.start()
+    finish(qtbot, panel)
+    labels = viewer.layers["cells labels"]
+    assert labels.data.shape == (24, 24)
+    assert tuple(labels.translate) == (10, 5)
+    assert list(labels.features["centroid_y"]) == [24.5, 24.5]
+
+
+def test_nothing_in_view_is_said(viewer, panel, fake):
+    layer = viewer.add_image(np.zeros((60, 60)))
+    panel.image.region.setCurrentText(VIEW)
+    layer.corner_pixels = np.array([[100, 100], [120, 120]])
+    panel.start()
+    assert panel.current is None
+    assert "nothing of the image in view" in panel.status.text()
+    layer.corner_pixels = np.array([[10, 20], [39, 49]])
+    assert panel.image.selection().array.shape == (30, 30)
+
+
+def test_axes_and_channels_can_be_corrected(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((5, 24, 24)), name="stack")
+    panel.image.axes.clear()
+    qtbot.keyClicks(panel.image.axes, "zyx")
+    assert panel.image.axes.text() == "ZYX"
+    assert "2D" in panel.status.text()
+    assert panel.image.axes.styleSheet()
+    panel.image.axes.clear()
+    qtbot.keyClicks(panel.image.axes, "cyx")
+    assert not panel.image.axes.styleSheet()
+    panel.image.channel.setCurrentIndex(2)
+    panel.start()
+    finish(qtbot, panel)
+    assert fake.jobs[0].channel == 1
+    assert viewer.layers["stack labels"].data.shape == (24, 24)
+
+
+def test_scale_and_views_reach_the_run(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)))
+    panel.scale.setValue(0.5)
+    panel.tta.setChecked(True)
+    panel.run_button.click()
+    finish(qtbot, panel)
+    assert fake.jobs[-1].changes["scale"] == 0.5
+    assert fake.jobs[-1].changes["tta"] is True
+    assert panel._batch_settings()["changes"]["scale"] == 0.5
+
+
+def test_segment_on_drop(viewer, panel, fake, qtbot):
+    panel.on_drop.setChecked(True)
+    viewer.add_image(np.zeros((24, 24)), name="one")
+    viewer.add_image(np.zeros((24, 24)), name="two")
+    qtbot.waitUntil(lambda: "two centres" in viewer.layers and panel.current is None, timeout=WAIT)
+    assert "one centres" in viewer.layers
+    assert len(fake.jobs) == 2
+
+
+def test_removing_layers_is_survived(viewer, panel, fake, qtbot):
+    image = viewer.add_image(np.zeros((24, 24)), name="cells")
+    fake.gate.clear()
+    panel.start()
+    viewer.layers.remove(image)
+    finish(qtbot, panel)
+    fake.gate.set()
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    viewer.layers["cells labels"].name = "mine"
+    panel.thresholds.sliders["seed_threshold"].setValue(90)
+    settle(qtbot, panel)
+    assert viewer.layers["mine"].data.max() == 1
+    viewer.layers.clear()
+    panel.thresholds.sliders["seed_threshold"].setValue(60)
+    assert not viewer.layers
+
+
+def test_removed_results_do_not_come_back(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    viewer.layers.remove("cells labels")
+    assert not panel.results.has_maps()
+    panel.thresholds.sliders["seed_threshold"].setValue(90)
+    settle(qtbot, panel)
+    assert "cells labels" not in viewer.layers
+
+
+def test_removing_the_image_stops_its_run(viewer, panel, fake, qtbot):
+    image = viewer.add_image(np.zeros((24, 24)), name="cells")
+    fake.gate.clear()
+    panel.start()
+    # The gate stays closed: only a stop ends the run.
+    viewer.layers.remove(image)
+    assert panel.current is None or panel.current.state is RunState.STOPPING
+    finish(qtbot, panel)
+    assert not viewer.layers
+
+
+def test_an_image_in_colour_after_a_grey_one_is_segmented_by_its_brightness(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="grey")
+    viewer.add_image(np.zeros((24, 24, 3), np.uint8), name="colour", rgb=True)
+    panel.image.layer_box.choose(viewer.layers["colour"])
+    assert panel.image.channel.currentData() == "mean"
+    assert panel.run_button.isEnabled()
+    panel.image.channel.setCurrentIndex(0)
+    assert "choose one here, or their mean" in panel.status.text()
+
+
+def test_a_time_lapse_of_volumes_is_not_asked_for_a_second_time_axis(viewer, panel, fake, tiny_model_file):
+    panel.model.choose(tiny_model_file)
+    viewer.add_image(np.zeros((2, 3, 24, 24)), name="film", axis_labels=("t", "z", "y", "x"))
+    assert not panel.run_button.isEnabled()
+    assert "write T" not in panel.status.text()
+    assert "Split Stack" in panel.status.text()
+
+
+@pytest.mark.parametrize("shape", [(1, 40), (40, 1), (1, 1)])
+def test_an_image_smaller_than_any_object(viewer, panel, fake, shape):
+    viewer.add_image(np.zeros(shape), name="line")
+    panel.start()
+    assert panel.current is None
+    assert "'line' is too small" in panel.status.text()
+    assert "rectangle" not in panel.status.text()
+
+
+def test_what_the_network_sees(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    panel.embedding.arrows_box.setChecked(True)
+    arrows = viewer.layers["cells offsets"].data
+    np.testing.assert_allclose(arrows[0].sum(axis=0), [4.5, 4.5])
+    panel.embedding.click_box.setChecked(True)
+    panel.embedding.show_object(2)
+    assert len(viewer.layers["votes"].data) == 48
+    assert "48 pixels" in panel.embedding.hint.text()
+    assert "margin" in viewer.layers
+    panel.embedding.click_box.setChecked(False)
+    panel.embedding.arrows_box.setChecked(False)
+    assert "margin" not in viewer.layers
+    assert "cells offsets" not in viewer.layers
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_votes_are_the_pixels_that_point_into_the_margin(ndim):
+    labels = two_objects((4, 24, 24)[-ndim:])
+    part = Segmentation.collect(perfect_maps(labels), PredictionConfig(seed_threshold=0.5, foreground_threshold=0.3))
+    center, margins, pixels = voters(part, 1)
+    np.testing.assert_allclose(center[-2:], [4.5, 4.5])
+    np.testing.assert_allclose(margins, 2.0)
+    assert {tuple(pixel) for pixel in pixels} == {tuple(at) for at in np.argwhere(labels == 1)}
+
+
+def test_closing_the_panel_while_it_runs(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)))
+    fake.gate.clear()
+    panel.start()
+    run = panel.current
+    # The gate stays closed: only a stop ends the run. The panel itself lives on, as long as something refers to it.
+    with qtbot.waitSignal(run.finished, timeout=WAIT):
+        viewer.window.remove_dock_widget(panel)
+    assert len(viewer.layers) == 1
+
+
+def test_the_real_network(viewer, panel, qtbot):
+    rng = np.random.default_rng(0)
+    viewer.add_image(rng.random((40, 48)).astype(np.float32), name="noise")
+    panel.start()
+    finish(qtbot, panel)
+    assert viewer.layers["noise labels"].data.shape == (40, 48)
+    assert viewer.layers["noise seed map"].data.dtype == np.float32
+
+
+def test_opening_the_panel_imports_no_pytorch():
+    code = "import sys, embedseg_napari.viewer.segment.widget; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=200)
+
+
+def test_a_volume_gets_a_model_of_volumes_until_one_is_asked_for(viewer, open_panel, monkeypatch, tmp_path):
+    for ndim in (2, 3):
+        config = ModelConfig(ndim=ndim, grid_spacing=(0.01,) * ndim)
+        write_model_file(tmp_path / f"nuclei-{ndim}d", BranchedERFNet(ndim).state_dict(), config)
+    write_model_file(tmp_path / "cells-2d", BranchedERFNet(2).state_dict(), ModelConfig())
+    monkeypatch.setattr(bundled, "FOLDER", tmp_path)
+    panel = open_panel(PANEL)
+    assert panel.model.path.stem == "nuclei-2d"
+    flat = viewer.add_image(np.zeros((24, 24)), name="flat")
+    volume = viewer.add_image(np.zeros((8, 24, 24)), name="volume", axis_labels=("z", "y", "x"))
+    panel.image.layer_box.choose(volume)
+    assert panel.model.path.stem == "nuclei-3d"
+    assert panel.run_button.isEnabled(), panel.status.text()
+    panel.image.layer_box.choose(flat)
+    assert panel.model.path.stem == "nuclei-2d"
+    panel.model.choose(tmp_path / "cells-2d.embedseg")
+    panel.image.layer_box.choose(volume)
+    assert panel.model.path.stem == "cells-2d", "what was asked for stays"
+    assert "Z" in panel.status.text()

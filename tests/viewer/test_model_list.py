@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from embedseg_napari.core.config import ModelConfig, ObjectSizes
+from embedseg_napari.core.errors import ModelError
+from embedseg_napari.core.model.card import describe
+from embedseg_napari.viewer import models as module
+from embedseg_napari.viewer.model_list import ModelList, read_config, recent_file
+
+
+@pytest.fixture
+def files(tmp_path):
+    paths = [tmp_path / f"m{i}.embedseg" for i in range(15)]
+    for path in paths:
+        path.write_bytes(b"x")
+    return paths
+
+
+def test_recent_models_are_kept_latest_first_and_without_repeats(files):
+    listed = ModelList()
+    for path in (*files[:3], files[0]):
+        listed.remember(path)
+    recent = [known.path for known in ModelList().all() if not known.is_bundled]
+    assert recent == [files[0], files[2], files[1]]
+    assert json.loads(recent_file().read_text())[0] == str(files[0])
+
+
+def test_only_so_many_are_kept_and_vanished_files_are_left_out(files):
+    listed = ModelList()
+    for path in files:
+        listed.remember(path)
+    files[-1].unlink()
+    recent = [known.path for known in listed.all() if not known.is_bundled]
+    assert recent == files[-2 : -module.MOST_RECENT - 1 : -1]
+
+
+def test_panels_are_told(files):
+    listed, heard = ModelList(), []
+    listed.changed.connect(heard.append)
+    listed.remember(files[0])
+    assert [known.path for known in heard] == [files[0]]
+
+
+def test_what_is_no_model_is_refused(tmp_path):
+    (tmp_path / "image.tif").write_bytes(b"x")
+    with pytest.raises(ModelError, match="no model file"):
+        ModelList().remember(tmp_path / "image.tif")
+    with pytest.raises(ModelError, match="no such"):
+        ModelList().remember(tmp_path / "gone.embedseg")
+
+
+def test_a_damaged_list_starts_anew(files):
+    recent_file().parent.mkdir(parents=True, exist_ok=True)
+    recent_file().write_text("{")
+    listed = ModelList()
+    listed.remember(files[0])
+    assert [known.path for known in listed.all() if not known.is_bundled] == [files[0]]
+
+
+def test_a_damaged_model_is_refused_with_a_sentence(files):
+    with pytest.raises(ModelError, match="damaged"):
+        read_config(files[0])
+    assert read_config(files[0].with_suffix(".pth")) is None
+
+
+def test_descriptions():
+    config = ModelConfig(
+        ndim=3,
+        grid_spacing=(0.1, 0.1, 0.1),
+        spacing=(2.0, 0.2, 0.2),
+        spacing_unit="um",
+        object_sizes=ObjectSizes(mean=(5.2, 30.4, 31.0)),
+    )
+    assert describe(config) == "3D, 1 channel, 2 x 0.2 x 0.2 um, objects of 5 x 30 x 31 px"
+    assert "checkpoint" in describe(None)
+
+
+def test_a_model_file_is_described_without_pytorch(tiny_model_file):
+    code = (
+        "import sys; from embedseg_napari.viewer.model_list import read_config; "
+        f"assert read_config({str(tiny_model_file)!r}).ndim == 2; assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

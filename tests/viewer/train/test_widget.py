@@ -1,0 +1,356 @@
+"""The Train panel, opened through the manifest and driven by its buttons."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pyqtgraph")
+
+from embedseg_napari.core.errors import ComputeError
+from embedseg_napari.core.events import EpochFinished, PreviewReady, StepFinished, TrainingStarted
+from embedseg_napari.core.maps import EmbeddingMaps
+from embedseg_napari.viewer import train_widget, training_events
+from embedseg_napari.viewer.model_list import models
+from embedseg_napari.viewer.preview.embeddings import EMBEDDINGS, MARGINS, OFFSETS, TRUTH
+from embedseg_napari.jobs.train import TrainingPaused
+from embedseg_napari.jobs.saved_training import SavedTraining
+from embedseg_napari.viewer.preview.preview import LABELS, SEEDS
+
+PANEL = "EmbedSeg: Train"
+
+
+class FakeJob:
+    """Says what a training says, without one."""
+
+    failure: Exception | None = None
+    waits = False
+
+    def __init__(self, request, preview=None) -> None:
+        self.request, self.preview = request, preview
+        self.pausing = threading.Event()
+
+    def pause(self) -> None:
+        self.pausing.set()
+
+    def resume(self) -> None:
+        self.pausing.clear()
+
+    def run(self, should_stop):
+        yield TrainingStarted(1, 0, 6, (32, 32), 2, None, 2, "cpu", "float32")
+        example = self.preview(self.request.read()[0][0])
+        if example is not None:
+            shape = example.image.shape[1:]
+            zeros = np.zeros((len(shape), *shape), np.float32)
+            maps = EmbeddingMaps(zeros, zeros + 3, zeros[0])
+            labels = np.ones(shape, np.int32)
+            yield PreviewReady(example.name, example.image, maps, labels, np.zeros((1, len(shape))), np.ones(1), 1)
+        step = 0
+        while step < 2 or (self.waits and not should_stop()):
+            step += 1
+            yield StepFinished(0, step, 1.0 / step, 0.1, 0.1, 0.1, 1e-3, 0.5)
+            if self.failure is not None:
+                raise self.failure
+            if self.pausing.is_set() and not should_stop():
+                yield TrainingPaused()
+                while self.pausing.is_set() and not should_stop():
+                    threading.Event().wait(0.005)
+        yield EpochFinished(0, step, 1.0, 0.5, 0.1, 0.1, 0.1, 1e-3, 0.8, 0.6, True)
+        self.request.output.parent.mkdir(parents=True, exist_ok=True)
+        self.request.output.write_bytes(b"")
+        return SavedTraining(self.request.output, 0.6, should_stop(), step)
+
+
+@pytest.fixture(autouse=True)
+def own_data(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setattr(FakeJob, "failure", None)
+    monkeypatch.setattr(FakeJob, "waits", False)
+
+
+@pytest.fixture
+def panel(viewer, open_panel, monkeypatch):
+    monkeypatch.setattr(train_widget, "TrainingJob", FakeJob)
+    return open_panel(PANEL)
+
+
+def is_ready(panel):
+    return lambda: panel.train.isEnabled()
+
+
+@pytest.fixture
+def ready(viewer, panel, blobs, qtbot):
+    image, labels = blobs(2)
+    viewer.add_image(image, name="cells")
+    viewer.add_labels(labels, name="truth")
+    qtbot.waitUntil(is_ready(panel), timeout=20000)
+    return panel
+
+
+def finish(panel, qtbot):
+    with qtbot.waitSignal(panel.background.finished, timeout=20000):
+        pass
+
+
+def test_an_empty_viewer_says_what_is_missing(panel):
+    assert not panel.train.isEnabled()
+    assert "Open an image" in panel.reason.text()
+    assert panel.train.toolTip() == panel.reason.text()
+
+
+def test_layers_are_found_checked_and_ready(viewer, ready):
+    row = ready.pairs.rows[0]
+    assert (row.image.layer().name, row.labels.layer().name) == ("cells", "truth")
+    assert "6" in ready.check.text.text()
+    assert ready.output.name.text() == "cells"
+    viewer.layers["cells"].name = "nuclei"
+    assert row.image.currentText() == "nuclei"
+
+
+def test_a_fault_of_the_data_disables_train_with_the_reason(viewer, ready, qtbot):
+    viewer.layers["truth"].data = np.zeros_like(viewer.layers["truth"].data)
+    qtbot.waitUntil(lambda: "label some objects" in ready.reason.text(), timeout=20000)
+    assert not ready.train.isEnabled()
+    viewer.layers.remove("truth")
+    assert "Add a Labels layer" in ready.reason.text()
+
+
+def test_labels_of_another_shape_are_marked_in_their_row(viewer, ready, qtbot):
+    viewer.layers["truth"].data = np.ones((8, 8), np.int32)
+    qtbot.waitUntil(lambda: not ready.pairs.rows[0].complaint.isHidden(), timeout=20000)
+    assert "8 x 8" in ready.pairs.rows[0].complaint.text()
+    assert not ready.train.isEnabled()
+
+
+def test_a_setting_that_does_not_fit_disables_train(ready, qtbot):
+    editor = ready.settings.more.editors["crop_size"]
+    editor.inner.setText("100, 100")
+    editor.inner.editingFinished.emit()
+    assert "Crop size" in ready.reason.text()
+    assert not ready.train.isEnabled()
+
+
+def test_training_shows_curves_and_previews_and_lists_the_model(viewer, ready, qtbot):
+    ready.train.click()
+    assert not ready.stop.isHidden()
+    assert ready.train.isHidden()
+    finish(ready, qtbot)
+    assert len(ready.progress.plot.epochs) == 1
+    assert viewer.layers[LABELS].data.max() == 1
+    assert len(viewer.layers[SEEDS].data) == 1
+    assert ready.saved.path.exists()
+    assert ready.saved.path in [model.path for model in models.all()]
+    assert not ready.train.isHidden()
+    # The next model gets a name of its own, and previews are not offered for training.
+    assert ready.output.name.text() == "cells_2"
+    assert ready.pairs.rows[0].labels.layer().name == "truth"
+    ready.progress.go_on.click()
+    assert ready.settings.start_from() == ready.saved.path
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_embeddings_come_and_go_with_their_switch(viewer, panel, blobs, qtbot, monkeypatch, ndim):
+    image, labels = blobs(ndim)
+    viewer.add_image(image, name="cells")
+    viewer.add_labels(labels, name="truth")
+    qtbot.waitUntil(is_ready(panel), timeout=20000)
+    assert not panel.preview.embeddings_on.isChecked()
+    assert panel.preview.hint.isHidden()
+    panel.preview.embeddings_on.setChecked(True)
+    monkeypatch.setattr(FakeJob, "waits", True)
+    panel.train.click()
+    names = [TRUTH, MARGINS, OFFSETS, EMBEDDINGS]
+    qtbot.waitUntil(lambda: EMBEDDINGS in viewer.layers, timeout=20000)
+    assert all(name in viewer.layers for name in names)
+    assert len(viewer.layers[MARGINS].data) == labels.max()
+    assert "where it points" in panel.preview.hint.text()
+    assert ("3D" in panel.preview.hint.text()) == (ndim == 3)
+    # Nothing of it is offered for training.
+    assert [layer.name for layer in panel.pairs.rows[0].labels.layers] == ["truth"]
+    panel.preview.embeddings_on.setChecked(False)
+    assert not any(name in viewer.layers for name in names)
+    assert LABELS in viewer.layers
+    assert panel.preview.hint.isHidden()
+    panel.stop.click()
+    finish(panel, qtbot)
+
+
+def test_an_image_that_is_not_trained_on_has_no_embeddings(viewer, ready, qtbot, monkeypatch):
+    monkeypatch.setattr(FakeJob, "waits", True)
+    other = viewer.add_image(np.zeros((64, 64)), name="other")
+    ready.preview.embeddings_on.setChecked(True)
+    ready.preview.image.choose(other)
+    ready.train.click()
+    qtbot.waitUntil(lambda: LABELS in viewer.layers, timeout=20000)
+    assert EMBEDDINGS not in viewer.layers
+    assert not ready.preview.hint.isHidden()
+    assert "No true objects are known for other" in ready.preview.hint.text()
+    ready.stop.click()
+    finish(ready, qtbot)
+
+
+def test_stop_keeps_the_model(ready, qtbot, monkeypatch):
+    monkeypatch.setattr(FakeJob, "waits", True)
+    ready.train.click()
+    qtbot.waitUntil(lambda: bool(ready.progress.plot.losses), timeout=20000)
+    ready.stop.click()
+    finish(ready, qtbot)
+    assert ready.saved.stopped
+    assert "stopped" in ready.progress.bar.format()
+
+
+def test_pause_and_resume(ready, qtbot, monkeypatch):
+    monkeypatch.setattr(FakeJob, "waits", True)
+    ready.train.click()
+    ready.pause.click()
+    qtbot.waitUntil(lambda: ready.pause.text() == "Resume", timeout=20000)
+    n = len(ready.progress.plot.losses)
+    ready.pause.click()
+    assert ready.pause.text() == "Pause"
+    qtbot.waitUntil(lambda: len(ready.progress.plot.losses) > n, timeout=20000)
+    ready.stop.click()
+    finish(ready, qtbot)
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("CUDA out of memory"), ComputeError("The device is gone.")])
+def test_a_failure_is_told_and_the_panel_can_be_used_again(ready, qtbot, monkeypatch, failure):
+    told = []
+    monkeypatch.setattr(training_events, "report_error", told.append)
+    monkeypatch.setattr(FakeJob, "failure", failure)
+    ready.train.click()
+    finish(ready, qtbot)
+    assert isinstance(told[0], ComputeError)
+    assert ready.progress.bar.format() == "failed"
+    assert not ready.train.isHidden()
+    monkeypatch.setattr(FakeJob, "failure", None)
+    qtbot.waitUntil(is_ready(ready), timeout=20000)
+    ready.train.click()
+    finish(ready, qtbot)
+    assert ready.saved is not None
+
+
+def test_removing_layers_while_training_is_harmless(viewer, ready, qtbot, monkeypatch):
+    monkeypatch.setattr(FakeJob, "waits", True)
+    ready.train.click()
+    qtbot.waitUntil(lambda: LABELS in viewer.layers, timeout=20000)
+    viewer.layers.clear()
+    ready.preview.view.update_part()
+    ready.stop.click()
+    finish(ready, qtbot)
+    assert ready.saved.path.exists()
+
+
+def test_closing_the_panel_while_training_keeps_the_model(viewer, ready, qtbot, monkeypatch):
+    monkeypatch.setattr(FakeJob, "waits", True)
+    ready.train.click()
+    qtbot.waitUntil(lambda: bool(ready.progress.plot.losses), timeout=20000)
+    background, path = ready.background, ready.job.request.output
+    with qtbot.waitSignal(background.finished, timeout=20000):
+        viewer.window.remove_dock_widget(ready)
+    assert path.exists()
+    assert path in [model.path for model in models.all()]
+    # Nothing of the panel follows the viewer any more.
+    viewer.add_labels(np.zeros((4, 4), np.int32))
+    viewer.theme = "light"
+
+
+def test_a_second_pair_takes_layers_that_are_free(viewer, ready, blobs):
+    image, labels = blobs(2)
+    viewer.add_image(image, name="more")
+    viewer.add_labels(labels, name="more truth")
+    ready.pairs.add_button.click()
+    second = ready.pairs.rows[1]
+    assert second.image.layer() != ready.pairs.rows[0].image.layer()
+    assert second.labels.layer() != ready.pairs.rows[0].labels.layer()
+    assert len(ready.request().pairs) == 2
+    second.remove.click()
+    assert len(ready.request().pairs) == 1
+
+
+def test_a_folder_can_be_trained_on(panel, qtbot, blobs, tmp_path):
+    from embedseg_napari.core.files.tiff import write_image, write_labels
+
+    image, labels = blobs(2)
+    for part in ("images", "masks"):
+        (tmp_path / "set" / part).mkdir(parents=True)
+    write_image(tmp_path / "set" / "images" / "a.tif", image, "YX")
+    write_labels(tmp_path / "set" / "masks" / "a.tif", labels, "YX")
+    panel.from_folder.setChecked(True)
+    assert "Choose a folder" in panel.reason.text()
+    panel.folder.setText(str(tmp_path / "nowhere"))
+    panel.folder.editingFinished.emit()
+    qtbot.waitUntil(lambda: "no such folder" in panel.reason.text(), timeout=20000)
+    panel.folder.setText(str(tmp_path / "set"))
+    panel.folder.editingFinished.emit()
+    qtbot.waitUntil(is_ready(panel), timeout=20000)
+    assert panel.request().folder == tmp_path / "set"
+    assert panel.output.name.text() == "set"
+    qtbot.waitUntil(lambda: "Crops" in panel.check.text.text(), timeout=20000)
+
+
+def test_minutes_and_epochs_exclude_each_other(panel):
+    settings = panel.settings
+    settings.more.editors["epochs"].inner.setValue(3)
+    assert settings.config().minutes is None
+    settings.form.editors["minutes"].inner.setValue(5)
+    assert (settings.config().minutes, settings.config().epochs) == (5, None)
+    settings.preset.setCurrentText("paper")
+    assert (settings.config().minutes, settings.config().epochs) == (None, 200)
+
+
+def test_names_of_models_are_checked(ready):
+    ready.output.name.setText("")
+    ready.output.name.textEdited.emit("")
+    assert "name" in ready.reason.text()
+    assert not ready.train.isEnabled()
+
+
+def test_train_from_layers_for_real(viewer, open_panel, blobs, qtbot):
+    panel = open_panel(PANEL)
+    image, labels = blobs(2)
+    viewer.add_image(image, name="cells")
+    viewer.add_labels(labels, name="truth")
+    panel.settings.more.set_values({"epochs": 1, "steps_per_epoch": 2, "crop_size": (32, 32), "batch_size": 1})
+    panel.preview.embeddings_on.setChecked(True)
+    qtbot.waitUntil(is_ready(panel), timeout=60000)
+    panel.train.click()
+    with qtbot.waitSignal(panel.background.finished, timeout=120000):
+        pass
+    assert panel.saved.steps == 2
+    assert Path(panel.saved.path).exists()
+    assert LABELS in viewer.layers
+    assert len(viewer.layers[MARGINS].data) == labels.max()
+    assert "torch" in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("name", "word"), [("x" * 300, "too long"), ("..", "Give the model a name"), ("a/b", "must not")]
+)
+def test_names_that_no_file_can_have(ready, name, word):
+    ready.output.name.setText(name)
+    ready.output.name.textEdited.emit(name)
+    assert not ready.train.isEnabled()
+    assert word in ready.reason.text()
+
+
+def test_a_folder_that_cannot_be_written_is_found_before_the_training(ready, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    ready.output.folder = tmp_path / "file" / "models"
+    ready.output.changed.emit()
+    assert not ready.train.isEnabled()
+    assert f"Nothing can be written in {tmp_path / 'file'}" in ready.reason.text()
+
+
+def test_a_long_image_name_gives_a_name_that_fits(ready):
+    ready.output.suggest("n" * 400)
+    assert ready.output.problem() == ""
+
+
+@pytest.mark.parametrize(("was_stopped", "sentence"), [(True, "Stopped before"), (False, "give it more time")])
+def test_a_training_without_a_step_says_why_there_is_no_model(panel, was_stopped, sentence):
+    panel.progress.show_end(SavedTraining(None, None, was_stopped, 0))
+    assert sentence in panel.progress.status.text()
