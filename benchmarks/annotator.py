@@ -27,20 +27,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 from simulated_person import Person, Sheet
 
-from embedseg_napari.core.review.doubt import image_doubt, rank_doubt
-from embedseg_napari.core.review.views import disagreeing_views
 from embedseg_napari.core.config import TrainingConfig
 from embedseg_napari.core.data.pairs import load_folder
 from embedseg_napari.core.evaluation.matching import match
 from embedseg_napari.core.model.model import load_model
+from embedseg_napari.core.review.doubt import image_doubt, rank_doubt
+from embedseg_napari.core.review.views import disagreeing_views
 from embedseg_napari.core.runs import drain
 from embedseg_napari.core.training.trainer import Trainer
 
 if TYPE_CHECKING:
-    from embedseg_napari.core.review.doubt import Doubt
-    from embedseg_napari.core.data.pairs import Example
+    from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.inference.segmentation import Segmentation
     from embedseg_napari.core.model.model import Model
+    from embedseg_napari.core.review.doubt import Doubt
 
 PLACE = 3
 """Objects that are seen to at a place the product proposes."""

@@ -21,11 +21,11 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.stats import rankdata, spearmanr
 
-from embedseg_napari.core.review.doubt import BIAS, WEIGHTS, image_doubt, rank_doubt
-from embedseg_napari.core.review.views import disagreeing_views
 from embedseg_napari.core.data.pairs import load_folder
 from embedseg_napari.core.evaluation.matching import match, overlaps
 from embedseg_napari.core.model.model import Model, load_model
+from embedseg_napari.core.review.doubt import BIAS, WEIGHTS, image_doubt, rank_doubt
+from embedseg_napari.core.review.views import disagreeing_views
 
 TERMS = list(WEIGHTS)
 SPLITS = 30

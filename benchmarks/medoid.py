@@ -14,7 +14,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 
-from embedseg_napari.core.data.medoid import medoid, object_table
+from embedseg_napari.core.data.medoid import medoid
+from embedseg_napari.core.data.objects import object_table
 
 NAIVE_ROWS = 200
 """Members whose distances are summed to time the naive way; the rest is extrapolated."""

@@ -16,13 +16,16 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from embedseg_napari.core.config import TrainingConfig
-from embedseg_napari.core.data.pairs import Example, check_examples, find_dataset, load_folder
-from embedseg_napari.core.training.training_set import Annotations
+from embedseg_napari.core.data.checks import check_examples
+from embedseg_napari.core.data.pairs import find_dataset, load_folder
 from embedseg_napari.core.training.planning import plan_training
 from embedseg_napari.core.training.run import TrainingRun
+from embedseg_napari.core.training.training_set import Annotations
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from embedseg_napari.core.data.example import Example
 
 
 def prepare(folder: Path, config: TrainingConfig, n_images: int) -> tuple[dict[str, float], list[Example]]:

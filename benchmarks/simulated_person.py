@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from embedseg_napari.core.annotation.edits import Edit
-    from embedseg_napari.core.data.pairs import Example
+    from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.inference.segmentation import Segmentation
 
 LOOKS_RIGHT = 0.75

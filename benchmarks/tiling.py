@@ -14,9 +14,9 @@ import time
 import numpy as np
 
 from embedseg_napari.core.config import PredictionConfig
-from embedseg_napari.core.files.tiff import list_images, read_image
 from embedseg_napari.core.data.normalization import normalize
 from embedseg_napari.core.evaluation.matching import match
+from embedseg_napari.core.files.tiff import list_images, read_image
 from embedseg_napari.core.inference.clustering import warm_up
 from embedseg_napari.core.inference.predictor import Predictor
 from embedseg_napari.core.model.model import Model, load_model

@@ -23,9 +23,9 @@ from embedseg_napari.core.data.pairs import from_arrays
 from embedseg_napari.core.device import supports_bfloat16
 from embedseg_napari.core.losses.spatial_embedding import spatial_embedding_loss
 from embedseg_napari.core.networks.erfnet import BranchedERFNet
-from embedseg_napari.core.training.training_set import Annotations
 from embedseg_napari.core.training.planning import plan_training
 from embedseg_napari.core.training.run import TrainingRun
+from embedseg_napari.core.training.training_set import Annotations
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -23,9 +23,9 @@ from training import scene
 from embedseg_napari.core.config import TrainingConfig
 from embedseg_napari.core.data.pairs import from_arrays
 from embedseg_napari.core.losses.spatial_embedding import LOOPS
-from embedseg_napari.core.training.training_set import Annotations
 from embedseg_napari.core.training.planning import plan_training
 from embedseg_napari.core.training.run import TrainingRun
+from embedseg_napari.core.training.training_set import Annotations
 
 CASES = {
     "DSB 2018, 16 crops of 88 x 88": ((88, 88), 4),

@@ -28,8 +28,8 @@ def main() -> None:
     )
     given = parser.parse_args()
 
-    from embedseg_napari.core.files.tiff import list_images, write_image, write_labels
     from embedseg_napari.core.data.synthetic import Look, nuclei
+    from embedseg_napari.core.files.tiff import list_images, write_image, write_labels
 
     for part in ("images", "masks"):
         (given.output / part).mkdir(parents=True, exist_ok=True)

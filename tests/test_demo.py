@@ -8,8 +8,8 @@ from scipy import ndimage
 from skimage.io import imread
 
 from embedseg_napari import demo
-from embedseg_napari.core.files.tiff import read_image
 from embedseg_napari.core.errors import SettingsError
+from embedseg_napari.core.files.tiff import read_image
 
 
 @pytest.fixture

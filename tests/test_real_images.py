@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import embedseg_napari as es
-from embedseg_napari.core.files.tiff import list_images, read_image
 from embedseg_napari.core.data.pairs import load_folder
 from embedseg_napari.core.data.statistics import measure
 from embedseg_napari.core.evaluation.matching import mean_ap
+from embedseg_napari.core.files.tiff import list_images, read_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,11 +13,11 @@ import numpy as np
 from scipy import ndimage
 
 import embedseg_napari as es
-from embedseg_napari.core.files.tiff import read_image, write_image, write_labels
 from embedseg_napari.core.data.synthetic import nuclei
 from embedseg_napari.core.errors import SettingsError
 from embedseg_napari.core.evaluation.matching import matched_pairs, overlaps
 from embedseg_napari.core.events import EpochFinished, Message, StepFinished, TrainingStarted
+from embedseg_napari.core.files.tiff import read_image, write_image, write_labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

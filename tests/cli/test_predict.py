@@ -11,8 +11,8 @@ import tifffile
 
 from embedseg_napari.cli.predict import plan, table_text
 from embedseg_napari.core.config import PredictionConfig
-from embedseg_napari.core.files.tiff import read_image, write_image
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.tiff import read_image, write_image
 from embedseg_napari.core.inference.segmentation import Segmentation
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from embedseg_napari.core.session.session import AnnotationSession
 from embedseg_napari.core.annotation.states import BACKGROUND
 from embedseg_napari.core.config import TrainingConfig
 from embedseg_napari.core.errors import SettingsError
 from embedseg_napari.core.events import EpochFinished, LabelsUpdated, Message, PreviewReady, TrainingStarted
 from embedseg_napari.core.runs import drain, never
-from embedseg_napari.jobs.label_round import LabelTraining, RoundRequest
+from embedseg_napari.core.session.session import AnnotationSession
 from embedseg_napari.core.session.writer import ImageAtHand, Painted, SessionPlace, Snapshot
+from embedseg_napari.jobs.label_round import LabelTraining, RoundRequest
 
 
 def request_for(painted, folder, **changes):

@@ -8,8 +8,8 @@ from napari.layers import Image, Labels
 from embedseg_napari.core.config import AugmentationConfig, TrainingConfig
 from embedseg_napari.core.errors import ComputeError, SettingsError
 from embedseg_napari.core.events import Message, PreviewReady, StepFinished, TrainingFinished, TrainingStarted
-from embedseg_napari.jobs.training_pairs import pair_from_layers
 from embedseg_napari.jobs.train import TrainingJob, TrainingPaused, TrainingRequest
+from embedseg_napari.viewer.layers import pair_from_layers
 
 TINY = TrainingConfig(
     epochs=2, minutes=None, steps_per_epoch=2, crop_size=(32, 32), batch_size=1, precision="float32",
@@ -167,8 +167,8 @@ def test_the_end_is_told_by_the_result_alone(request_):
 
 def test_a_model_that_took_the_name_meanwhile_is_left_alone(tmp_path):
     from embedseg_napari.core.config import ModelConfig
-    from embedseg_napari.core.networks.erfnet import BranchedERFNet
     from embedseg_napari.core.model.model import Model
+    from embedseg_napari.core.networks.erfnet import BranchedERFNet
     from embedseg_napari.core.training.result import TrainingResult
     from embedseg_napari.jobs.saved_training import save_result
 

@@ -7,7 +7,8 @@ import pytest
 from napari.layers import Image, Labels, Shapes
 
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME, pair_from_layers, read_pairs
+from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME, read_pairs
+from embedseg_napari.viewer.layers import pair_from_layers
 
 
 @pytest.mark.parametrize("ndim", [2, 3])

@@ -8,13 +8,14 @@ import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
-from embedseg_napari.core.review.doubt import Doubt
-from embedseg_napari.core.session.session import AnnotationSession, Round
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.events import EpochFinished, PreviewReady, StepFinished, TrainingStarted
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.maps import EmbeddingMaps
+from embedseg_napari.core.review.doubt import Doubt
 from embedseg_napari.core.review.queue import ReviewQueue
+from embedseg_napari.core.session.session import AnnotationSession
+from embedseg_napari.core.session.state import Round
 from embedseg_napari.jobs.saved_training import SavedTraining
 
 PANEL = "EmbedSeg: Label & Train"

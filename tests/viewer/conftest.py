@@ -145,8 +145,8 @@ def tiny_model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
     from embedseg_napari.core.config import ModelConfig
-    from embedseg_napari.core.networks.erfnet import BranchedERFNet
     from embedseg_napari.core.model.model import Model
+    from embedseg_napari.core.networks.erfnet import BranchedERFNet
 
     torch.manual_seed(0)
     return Model(ModelConfig(name="tiny"), BranchedERFNet(2)).save(tmp_path_factory.mktemp("models") / "tiny.embedseg")

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from embedseg_napari.core.files.tiff import read_image
 from embedseg_napari.core.evaluation.matching import match
+from embedseg_napari.core.files.tiff import read_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,10 +10,10 @@ pytest.importorskip("pyqtgraph")
 
 from label_steps import PANEL, FakeTraining, begin, paint_truth
 
-from embedseg_napari.core.session.session import AnnotationSession
 from embedseg_napari.core.annotation.states import BACKGROUND
 from embedseg_napari.core.errors import ComputeError
-from embedseg_napari.viewer import label_widget
+from embedseg_napari.core.session.session import AnnotationSession
+from embedseg_napari.viewer.label import widget as label_widget
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.preview.preview import LABELS, SEED_MAP, SEEDS
 
@@ -89,7 +89,7 @@ def test_strokes_reach_the_running_training(viewer, panel, blobs, qtbot, monkeyp
 
 @pytest.mark.parametrize("failure", [RuntimeError("CUDA out of memory"), ComputeError("The device is gone.")])
 def test_a_failure_is_told_and_the_panel_can_be_used_again(viewer, panel, blobs, qtbot, monkeypatch, failure):
-    monkeypatch.setattr("embedseg_napari.viewer.train.training_events.report_error", lambda error: None)
+    monkeypatch.setattr("embedseg_napari.viewer.train.panel.report_error", lambda error: None)
     paint_truth(panel, begin(viewer, panel, blobs))
     monkeypatch.setattr(FakeTraining, "failure", failure)
     panel.train.click()

@@ -3,15 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from embedseg_napari.viewer.layers import (
-    RESULT,
-    layer_axes,
-    show_image,
-    show_labels,
-    show_points,
-    show_vectors,
-    spatial_frame,
-)
+from embedseg_napari.viewer.layers import RESULT, layer_axes
+from embedseg_napari.viewer.result_layers import show_image, show_labels, show_points, show_vectors, spatial_frame
 
 
 @pytest.fixture(scope="module")

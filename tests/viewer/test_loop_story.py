@@ -24,8 +24,8 @@ from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
 from scipy import ndimage
 
-from embedseg_napari.core.files.tiff import list_images, read_image
 from embedseg_napari.core.evaluation.matching import match
+from embedseg_napari.core.files.tiff import list_images, read_image
 from embedseg_napari.viewer.preview.preview import LABELS, SEEDS
 
 if TYPE_CHECKING:

@@ -10,9 +10,10 @@ pytest.importorskip("pyqtgraph")
 from label_steps import PANEL, WaitingTraining, annotate, choose_in_list, listed, paint, press, stored
 from qtpy.QtCore import Qt
 
-from embedseg_napari.core.session.session import AnnotationSession, list_sessions
 from embedseg_napari.core.events import LabelsUpdated
-from embedseg_napari.viewer import label_widget
+from embedseg_napari.core.session.folder import list_sessions
+from embedseg_napari.core.session.session import AnnotationSession
+from embedseg_napari.viewer.label import widget as label_widget
 
 
 @pytest.fixture(autouse=True)

@@ -17,10 +17,10 @@ import pytest
 pytest.importorskip("pyqtgraph")
 
 from embedseg_napari.cli import main
-from embedseg_napari.core.files.tiff import list_images, read_image
 from embedseg_napari.core.evaluation.matching import match
-from embedseg_napari.viewer.widgets.threshold_sliders import place_of
+from embedseg_napari.core.files.tiff import list_images, read_image
 from embedseg_napari.viewer.preview.preview import LABELS, SEED_MAP, SEEDS
+from embedseg_napari.viewer.widgets.threshold_sliders import place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

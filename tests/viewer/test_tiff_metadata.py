@@ -11,8 +11,8 @@ import tifffile
 from napari.components import ViewerModel
 from napari.utils._proxies import PublicOnlyProxy
 
-from embedseg_napari.core.files.tiff import write_image, write_labels
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.tiff import write_image, write_labels
 from embedseg_napari.viewer import tiff_metadata
 from embedseg_napari.viewer.tiff_metadata import axis_units, on_activate, read_header, watch_layers
 

@@ -30,7 +30,7 @@ from embedseg_napari.core.errors import DataError, SettingsError
 from embedseg_napari.core.runs import drain, is_main_process
 
 if TYPE_CHECKING:
-    from embedseg_napari.core.data.pairs import Example
+    from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.training.result import TrainingResult
 
 CHECKPOINT = "state.json"
@@ -252,7 +252,8 @@ def _read(
     spacing: tuple[float, ...] | None,
 ) -> tuple[list[Example], list[Example] | None]:
     """Training and validation images; None leaves the split to the trainer."""
-    from embedseg_napari.core.data.pairs import find_dataset, load_folder, split_validation
+    from embedseg_napari.core.data.pairs import find_dataset, load_folder
+    from embedseg_napari.core.data.splitting import split_validation
 
     folder, found = find_dataset(dataset)
     if val is not None:

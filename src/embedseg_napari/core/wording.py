@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 def duration(seconds: float) -> str:
     """Write seconds as ``3:25`` or ``1:03:25``."""
@@ -13,3 +18,8 @@ def duration(seconds: float) -> str:
 def count(n: int, noun: str) -> str:
     """Write number and noun, in the plural where it belongs."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def shape_words(shape: Sequence[int]) -> str:
+    """Sizes of an array as people write them: 64 x 512 x 512."""
+    return " x ".join(map(str, shape))

@@ -9,11 +9,11 @@ import numpy as np
 
 from embedseg_napari.core.errors import DataError, Stopped
 from embedseg_napari.core.evaluation.diagnosis import Comparison, Finding, Kind, compare, diagnose
+from embedseg_napari.core.evaluation.error_map import paint
 from embedseg_napari.core.evaluation.folders import FilePair, pair_folders, read_pair
 from embedseg_napari.core.evaluation.matching import IOU_THRESHOLDS, MatchRow, lenient_ap, match
 from embedseg_napari.core.evaluation.summary import pool
 from embedseg_napari.core.events import Message
-from embedseg_napari.viewer.evaluate.error_overlay import paint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

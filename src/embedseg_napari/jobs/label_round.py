@@ -7,9 +7,9 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from embedseg_napari.core.session.session import Round
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.events import CheckpointSaved, Message, TrainingFinished
+from embedseg_napari.core.session.state import Round
 from embedseg_napari.jobs.saved_training import prepare_output, save_result
 
 if TYPE_CHECKING:
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from embedseg_napari.core.session.session import Annotation
     from embedseg_napari.core.config import TrainingConfig
-    from embedseg_napari.core.data.pairs import Example
+    from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.events import TrainingEvent
-    from embedseg_napari.core.training.result import TrainingResult
+    from embedseg_napari.core.session.files import Annotation
     from embedseg_napari.core.session.writer import ImageAtHand, Painted, SessionPlace
+    from embedseg_napari.core.training.result import TrainingResult
     from embedseg_napari.jobs.saved_training import SavedTraining
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
     from embedseg_napari.core.config import ModelConfig, TrainingConfig
-    from embedseg_napari.core.data.pairs import Example
+    from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.data.statistics import DatasetStatistics
     from embedseg_napari.core.training.planning import TrainingPlan
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from embedseg_napari.core.axes import spatial_axes
-from embedseg_napari.core.files.tiff import list_images, locked_place, read_image, write_atomically, write_labels
 from embedseg_napari.core.errors import DataError, EmbedSegError, Stopped
+from embedseg_napari.core.files.tiff import list_images, locked_place, read_image, write_atomically, write_labels
 from embedseg_napari.jobs.object_table import object_table
 from embedseg_napari.jobs.segment import SegmentJob, loaded, predict
 

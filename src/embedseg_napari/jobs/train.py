@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from embedseg_napari.core.config import TrainingConfig
-    from embedseg_napari.core.data.pairs import Example
+    from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.events import TrainingEvent
     from embedseg_napari.core.training.result import TrainingResult
     from embedseg_napari.jobs.training_pairs import ArrayPair

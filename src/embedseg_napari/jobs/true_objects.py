@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.core.data.medoid import object_table
+from embedseg_napari.core.data.objects import object_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

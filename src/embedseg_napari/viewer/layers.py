@@ -2,114 +2,48 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.core.axes import KNOWN, guess_axes, parse_axes, spatial_axes
+from embedseg_napari.core.axes import KNOWN, guess_axes
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     import napari.layers
-    from napari.viewer import Viewer
-    from numpy.typing import NDArray
+
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Labels, Shapes
+
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Labels, Shapes
+
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Layer
+
+
+from typing import TYPE_CHECKING
+
+from embedseg_napari.core.wording import shape_words
+from embedseg_napari.jobs.training_pairs import ArrayPair, Region
+
+if TYPE_CHECKING:
+    from napari.layers import Image
 
 
 RESULT = "embedseg_napari"
 """Key in the metadata of layers that hold results; lists of input images leave them out."""
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """Where the pixels of a result lie in the viewer.
-
-    Results have the axes T(Z)YX of their image, without its channels. A channel axis in front is left out, for napari
-    aligns layers at their last axes; one between other axes becomes a single pixel as thick as all channels, so that
-    the result is seen beside each of them.
-    """
-
-    axes: str
-    """Letters of the layer's axes; a thick channel axis is there as ``C``."""
-    scale: tuple[float, ...]
-    translate: tuple[float, ...]
-    units: tuple[Any, ...]
-    axis_labels: tuple[str, ...]
-    transform: tuple[tuple[str, Any], ...] = ()
-    """Rotation, shear and affine, where the layer has some and no axis was left out."""
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes of the layers that are shown here."""
-        return len(self.axes)
-
-    def options(self) -> dict[str, Any]:
-        """Keyword arguments for ``viewer.add_*``."""
-        return {
-            "scale": self.scale,
-            "translate": self.translate,
-            "units": self.units,
-            "axis_labels": self.axis_labels,
-            **dict(self.transform),
-        }
-
-    def at(self, start: Sequence[float]) -> Frame:
-        """The frame of a part of the image that begins at a pixel, one value per axis of the results, T(Z)YX."""
-        shift = self.coordinates(np.asarray(start, float)[None])[0]
-        translate = tuple(t + s * float(x) for t, s, x in zip(self.translate, self.scale, shift, strict=True))
-        return replace(self, translate=translate)
-
-    def array(self, values: NDArray[Any]) -> NDArray[Any]:
-        """An array with axes T(Z)YX, with those of the layer."""
-        return np.expand_dims(values, self.axes.index("C")) if "C" in self.axes else values
-
-    def coordinates(self, points: NDArray[Any]) -> NDArray[Any]:
-        """Points (n, T(Z)YX) in pixels, with the axes of the layer."""
-        return np.insert(points, self.axes.index("C"), 0, axis=1) if "C" in self.axes else points
-
-    def spacing(self) -> tuple[float, ...]:
-        """Pixel size per spatial axis (z, y, x), in the layer's units."""
-        return tuple(abs(self.scale[self.axes.index(letter)]) for letter in spatial_axes(self.axes))
-
-
-def spatial_frame(layer: napari.layers.Layer, axes: str) -> Frame:
-    """Where results of a layer's image belong.
-
-    Parameters
-    ----------
-    layer : Layer
-        An Image or Labels layer.
-    axes : str
-        One letter per axis of its array.
-    """
-    axes = parse_axes(axes)
-    letters = axes[:-1] if getattr(layer, "rgb", False) else axes
-    if len(letters) != layer.ndim:
-        raise DataError(f"Axes {axes!r} do not fit layer {layer.name!r} of shape {array_of(layer).shape}.")
-    scale, translate = [float(v) for v in layer.scale], [float(v) for v in layer.translate]
-    kept = list(range(len(letters)))
-    if letters.startswith("C"):
-        kept = kept[1:]
-    elif "C" in letters:
-        c = letters.index("C")
-        n = array_of(layer).shape[c]
-        translate[c] += scale[c] * (n - 1) / 2
-        scale[c] *= n
-    transform: tuple[tuple[str, Any], ...] = ()
-    if len(kept) == len(letters):
-        given = {"rotate": layer.rotate, "shear": layer.shear, "affine": layer.affine.affine_matrix}
-        # Lists of plain numbers: frames are compared.
-        transform = tuple((name, np.asarray(value, float).tolist()) for name, value in given.items())
-    return Frame(
-        "".join(letters[i] for i in kept),
-        tuple(scale[i] for i in kept),
-        tuple(translate[i] for i in kept),
-        tuple(layer.units[i] for i in kept),
-        tuple(layer.axis_labels[i] for i in kept),
-        transform,
-    )
 
 
 def array_of(layer: napari.layers.Layer) -> Any:
@@ -144,125 +78,123 @@ def layer_axes(layer: napari.layers.Layer, ndim: int | None = None, n_channels: 
     return guess_axes(shape, ndim, n_channels), False
 
 
-def is_shown(viewer: Viewer, layer: napari.layers.Layer | None) -> bool:
-    """Whether a layer made earlier is still there; the user may have removed it."""
-    return layer is not None and layer in viewer.layers
-
-
-def show_labels(
-    viewer: Viewer,
-    name: str,
-    data: NDArray[np.int32],
+def pair_from_layers(
+    image: Image,
+    labels: Labels,
+    shapes: Shapes | None = None,
     *,
-    frame: Frame,
-    features: Any = None,
-    into: napari.layers.Labels | None = None,
-    **options: Any,
-) -> napari.layers.Labels:
-    """Show a label image.
+    stack: str | None = None,
+    channel: int | None = None,
+) -> ArrayPair:
+    """Take an image and its labels from the viewer. Reads no pixels, so it may run on the viewer's thread.
 
     Parameters
     ----------
-    viewer : Viewer
-        Where.
-    name : str
-        Name of the layer if it is new.
-    data : ndarray, shape ((T,) (Z,) Y, X)
-        Ids, 0 background.
-    frame : Frame
-        From :func:`spatial_frame`.
-    features : DataFrame or dict, optional
-        One row per id with a column ``index``.
-    into : Labels, optional
-        Layer of an earlier result to be replaced, if it is still there.
-    **options
-        Passed on where the layer is new.
+    image : napari Image layer
+        Image; of a multiscale layer the full resolution.
+    labels : napari Labels layer
+        Its objects.
+    shapes : napari Shapes layer, optional
+        Train only inside its shapes.
+    stack : str, optional
+        `VOLUME` or `FRAMES`: how the third axis is read; default by the layer's axis labels, else as a volume.
+    channel : int, optional
+        The only channel to train on, counted from 0; default all.
+
+    Raises
+    ------
+    DataError
+        If the two do not fit together.
     """
-    return _show(viewer, viewer.add_labels, frame.array(data), name, frame, into, options, features=features)
+    array = image.data[0] if image.multiscale else image.data
+    truth = labels.data[0] if labels.multiscale else labels.data
+    axes = training_axes(image, len(truth.shape), stack)
+    space = tuple(size for size, letter in zip(array.shape, axes, strict=True) if letter != "C")
+    if space != tuple(truth.shape):
+        raise DataError(
+            f"{image.name} has the shape {shape_words(space)}, but {labels.name} has {shape_words(truth.shape)}; "
+            "choose the labels that were drawn on this image."
+        )
+    if "T" in axes and axes.index("T") != 0:
+        raise DataError(f"{image.name}: the time axis must come first; transpose the layer.")
+    spacing, unit = layer_spacing(image, axes)
+    regions = regions_on(image, shapes) if shapes is not None else ()
+    if shapes is not None and not regions:
+        raise DataError(f"{shapes.name}: holds no shape yet; draw a rectangle around the objects you labelled.")
+    return ArrayPair(image.name, array, truth, axes, spacing, unit, regions, channel)
 
 
-def show_image(
-    viewer: Viewer,
-    name: str,
-    data: NDArray[Any],
-    *,
-    frame: Frame,
-    into: napari.layers.Image | None = None,
-    **options: Any,
-) -> napari.layers.Image:
-    """Show an image, such as a seed map; see :func:`show_labels`."""
-    return _show(viewer, viewer.add_image, frame.array(data), name, frame, into, options)
+def training_axes(image: Image, n_space: int | None = None, stack: str | None = None) -> str:
+    """Axes of an image layer, from its axis labels where they say something, else from its shape.
+
+    Parameters
+    ----------
+    image : napari Image layer
+        Layer.
+    n_space : int, optional
+        Axes of its labels: what the image has beyond them is a channel axis.
+    stack : str, optional
+        `VOLUME` or `FRAMES`, as in :func:`pair_from_layers`.
+    """
+    shape = image.data[0].shape if image.multiscale else image.data.shape
+    n = len(shape) - (1 if image.rgb else 0)
+    named = [str(label).strip().upper()[:1] for label in getattr(image, "axis_labels", ())]
+    words = [str(label).strip().lower() for label in getattr(image, "axis_labels", ())]
+    known = len(named) == n and set(named) <= set("TCZYX") and len(set(named)) == n and {"Y", "X"} <= set(named)
+    if known and not any(word.startswith(("axis", "dim")) for word in words):
+        axes = "".join(named)
+    else:
+        axes = {2: "YX", 3: "ZYX", 4: "TZYX"}.get(n, "TCZYX"[-n:])
+        if n_space is not None and n == n_space + 1:
+            axes = "C" + {2: "YX", 3: "ZYX"}.get(n_space, "ZYX"[-n_space:])
+    if stack == FRAMES and "T" not in axes and "Z" in axes:
+        axes = axes.replace("Z", "T")
+    elif stack == VOLUME and "Z" not in axes and "T" in axes:
+        axes = axes.replace("T", "Z")
+    return axes + ("C" if image.rgb else "")
 
 
-def show_points(
-    viewer: Viewer,
-    name: str,
-    points: NDArray[Any],
-    *,
-    frame: Frame,
-    features: Any = None,
-    into: napari.layers.Points | None = None,
-    **options: Any,
-) -> napari.layers.Points:
-    """Show points (n, T(Z)YX) in pixels of the image; see :func:`show_labels`."""
-    options = {"ndim": frame.ndim, **options}
-    return _show(viewer, viewer.add_points, frame.coordinates(points), name, frame, into, options, features=features)
+def layer_spacing(image: Image, axes: str) -> tuple[tuple[float, ...] | None, str | None]:
+    """Physical pixel size (z, y, x) and unit of a layer; None where the layer does not say."""
+    letters = axes[:-1] if image.rgb else axes
+    places = [letters.index(letter) for letter in "ZYX" if letter in letters]
+    scale = tuple(float(abs(image.scale[place])) for place in places)
+    unit = str(image.units[places[-1]]) if getattr(image, "units", None) else "pixel"
+    unit_name = None if unit in ("pixel", "dimensionless", "") else unit
+    if unit_name is None and all(step == 1 for step in scale):
+        return None, None
+    return scale, unit_name
 
 
-def show_vectors(
-    viewer: Viewer,
-    name: str,
-    starts: NDArray[Any],
-    steps: NDArray[Any],
-    *,
-    frame: Frame,
-    into: napari.layers.Vectors | None = None,
-    **options: Any,
-) -> napari.layers.Vectors:
-    """Show arrows from points (n, T(Z)YX) by steps of the same shape, both in pixels; see :func:`show_labels`."""
-    data = np.stack([frame.coordinates(starts), frame.coordinates(steps)], axis=1)
-    options = {"ndim": frame.ndim, **options}
-    return _show(viewer, viewer.add_vectors, data, name, frame, into, options)
+def regions_on(image: Image, shapes: Shapes) -> tuple[Region, ...]:
+    """Shapes of a layer in the pixels of an image layer."""
+    regions = []
+    places = [-2, -1]
+    for outline, kind in zip(shapes.data, shapes.shape_type, strict=True):
+        if kind in ("line", "path"):
+            continue
+        corners = []
+        for corner in outline:
+            world = np.asarray(shapes.data_to_world(corner), float)
+            n = image.ndim
+            world = np.concatenate([np.zeros(max(n - len(world), 0)), world])[-n:]
+            corners.append(np.asarray(image.world_to_data(world))[places])
+        regions.append(Region(np.asarray(corners), kind in ("rectangle", "ellipse")))
+    return tuple(regions)
 
 
-def show_shapes(
-    viewer: Viewer,
-    name: str,
-    outlines: Sequence[NDArray[Any]],
-    *,
-    frame: Frame,
-    into: napari.layers.Shapes | None = None,
-    **options: Any,
-) -> napari.layers.Shapes:
-    """Show closed outlines, each (corners, T(Z)YX) in pixels; see :func:`show_labels`."""
-    options = {"ndim": frame.ndim, "shape_type": "polygon", **options}
-    data = [frame.coordinates(outline) for outline in outlines]
-    return _show(viewer, viewer.add_shapes, data, name, frame, into, options)
+ANNOTATION = "embedseg-annotation"
+"""Key in a layer's metadata: which image it annotates (its `unique_id`)."""
 
 
-def _show(
-    viewer: Viewer,
-    add: Callable[..., Any],
-    data: Any,
-    name: str,
-    frame: Frame,
-    into: Any,
-    options: dict[str, Any],
-    *,
-    features: Any = None,
-) -> Any:
-    if into is None or not is_shown(viewer, into) or into.ndim != frame.ndim:
-        if features is not None:
-            options = {**options, "features": features}
-        active = viewer.layers.selection.active
-        layer = add(data, name=name, **{"metadata": {RESULT: "result"}, **frame.options(), **options})
-        # A result does not take the selection away from the layer the user works with.
-        if active is not None:
-            viewer.layers.selection.active = active
-        return layer
-    into.data = data
-    if features is not None:
-        into.features = features
-    if tuple(into.scale) != frame.scale or tuple(into.translate) != frame.translate:
-        into.scale, into.translate = frame.scale, frame.translate
-    return into
+PREVIEW = "embedseg-preview"
+"""Entry of a layer's metadata by which a preview is told from the user's own layers."""
+
+
+def is_preview(layer: Layer) -> bool:
+    """Whether a layer was made by a training."""
+    return bool(layer.metadata.get(PREVIEW, False))
+
+
+TIME_POINT = "embedseg-frame"
+"""Key in a layer's metadata: the time-lapse (its `unique_id`) and the frame it was taken from."""

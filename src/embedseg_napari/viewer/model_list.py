@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import platformdirs
 from psygnal import Signal
 
-from embedseg_napari.core.session.folder import STATE
-from embedseg_napari.core.files.tiff import write_atomically
 from embedseg_napari.core.errors import DataError, ModelError
+from embedseg_napari.core.files.tiff import write_atomically
 from embedseg_napari.core.model.library import CHECKPOINTS, ModelLibrary
+from embedseg_napari.core.session.folder import STATE
 
 if TYPE_CHECKING:
     from embedseg_napari.core.config import ModelConfig

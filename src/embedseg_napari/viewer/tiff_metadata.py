@@ -17,9 +17,9 @@ import numpy as np
 import tifffile
 
 from embedseg_napari.core.axes import KNOWN, guess_axes, spatial_axes
-from embedseg_napari.core.files.tiff import SUFFIXES
-from embedseg_napari.core.files.metadata import read_metadata
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.metadata import read_metadata
+from embedseg_napari.core.files.tiff import SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from embedseg_napari.core.session.session import AnnotationSession
 from embedseg_napari.core.config import ModelConfig
-from embedseg_napari.core.networks.erfnet import BranchedERFNet
 from embedseg_napari.core.model.model import Model
+from embedseg_napari.core.networks.erfnet import BranchedERFNet
+from embedseg_napari.core.session.session import AnnotationSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable

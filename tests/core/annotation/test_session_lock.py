@@ -14,8 +14,8 @@ import time
 import numpy as np
 import pytest
 
-from embedseg_napari.core.session.session import AnnotationSession
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.session.session import AnnotationSession
 
 CHILD = """
     import sys

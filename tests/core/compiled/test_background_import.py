@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from embedseg_napari.core import compiled_module
+from embedseg_napari.core.compiled import background_import as compiled_module
 from embedseg_napari.core.compiled.background_import import CompiledModule
 
 

@@ -9,7 +9,8 @@ import pytest
 from scipy import ndimage
 
 from embedseg_napari.core.data.checks import check_examples
-from embedseg_napari.core.data.pairs import Example, from_arrays
+from embedseg_napari.core.data.example import Example
+from embedseg_napari.core.data.pairs import from_arrays
 from embedseg_napari.core.errors import DataError
 
 SPACING = {2: None, 3: (1.0, 1.0, 1.0)}

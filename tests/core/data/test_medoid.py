@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose, assert_array_equal
 
-from embedseg_napari.core.data import centers
-from embedseg_napari.core.data.medoid import approximate_medoid, centroid, medoid, object_table, updated_table
+from embedseg_napari.core.data import medoid as centers
+from embedseg_napari.core.data import objects
+from embedseg_napari.core.data.medoid import approximate_medoid, centroid, medoid
+from embedseg_napari.core.data.objects import object_table, updated_table
 from embedseg_napari.core.errors import DataError
 
 if TYPE_CHECKING:
@@ -225,9 +227,9 @@ def test_only_changed_objects_are_measured(monkeypatch: pytest.MonkeyPatch) -> N
     after = labels.copy()
     after[0, 0] = 7
     measured = []
-    real = centers.object_table
+    real = objects.object_table
     monkeypatch.setattr(
-        centers, "object_table", lambda part, *a, **k: measured.append(np.unique(part)) or real(part, *a, **k)
+        objects, "object_table", lambda part, *a, **k: measured.append(np.unique(part)) or real(part, *a, **k)
     )
     assert updated_table(table, labels, after)[1].tolist() == [1, 7]
     assert_array_equal(measured, [[0, 1, 7]])

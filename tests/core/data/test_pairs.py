@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import tifffile
 
-from embedseg_napari.core.files.tiff import write_image
-from embedseg_napari.core.data.pairs import check_examples, find_dataset, from_arrays, load_folder
+from embedseg_napari.core.data.checks import check_examples
+from embedseg_napari.core.data.pairs import find_dataset, from_arrays, load_folder
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.tiff import write_image
 
 SHAPES = {2: (24, 30), 3: (6, 24, 30)}
 

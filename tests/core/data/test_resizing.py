@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from embedseg_napari.core.config import AugmentationConfig, TrainingConfig
-from embedseg_napari.core.training.crops.sampler import CropSampler
-from embedseg_napari.core.data.pairs import Example, from_arrays
+from embedseg_napari.core.data.example import Example
+from embedseg_napari.core.data.pairs import from_arrays
 from embedseg_napari.core.data.resizing import resize_image, resize_labels, scaled_shape, with_labels_resized
 from embedseg_napari.core.data.statistics import object_sizes, scaled_sizes
+from embedseg_napari.core.training.crops.sampler import CropSampler
 
 PLAIN = AugmentationConfig(flips=False, scale=0, shift=0, gain=0, offset=0, gamma=0, noise=0)
 

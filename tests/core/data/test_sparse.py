@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from embedseg_napari.core.data.medoid import object_table
-from embedseg_napari.core.data.pairs import Example, from_arrays
+from embedseg_napari.core.data.example import Example
+from embedseg_napari.core.data.objects import object_table
+from embedseg_napari.core.data.pairs import from_arrays
 from embedseg_napari.core.data.sparse import (
     describe_sparse,
     known_background,

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embedseg_napari.core.data.pairs import Example, split_validation
-from embedseg_napari.core.data.splitting import hold_out_objects, object_ids
+from embedseg_napari.core.data.example import Example
+from embedseg_napari.core.data.splitting import hold_out_objects, object_ids, split_validation
 from embedseg_napari.core.errors import SettingsError
 
 LOTS = (2, 8, 9, 14, 15)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from embedseg_napari.core.data.pairs import Example
+from embedseg_napari.core.data.example import Example
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.evaluation.held_out import HeldOutScore, held_out_score
 

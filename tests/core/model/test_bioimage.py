@@ -10,9 +10,9 @@ import yaml
 
 from embedseg_napari.core.config import ModelConfig, NormalizationConfig
 from embedseg_napari.core.errors import DataError, ModelError, SettingsError
-from embedseg_napari.core.networks.architectures import NETWORKS, build_network
 from embedseg_napari.core.model.bioimage import MEMBER, _licence, read_package, write_package
 from embedseg_napari.core.model.model import Model, load_model
+from embedseg_napari.core.networks.architectures import NETWORKS, build_network
 
 if TYPE_CHECKING:
     from pathlib import Path

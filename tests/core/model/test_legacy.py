@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from embedseg_napari.core.errors import ModelError, SettingsError
-from embedseg_napari.core.networks.erfnet import BranchedERFNet
 from embedseg_napari.core.model.legacy import LegacyGeometry
 from embedseg_napari.core.model.model import load_model
+from embedseg_napari.core.networks.erfnet import BranchedERFNet
 
 
 def legacy_state(ndim: int, n_channels: int = 1, prefix: str = "") -> dict[str, torch.Tensor]:

@@ -7,8 +7,8 @@ import pytest
 from model_steps import own_names, weights_are_equal
 
 from embedseg_napari import load_model
-from embedseg_napari.core import folder_lock
 from embedseg_napari.core.errors import DataError, ModelError
+from embedseg_napari.core.files import folder_lock
 from embedseg_napari.core.model.bundled import bundled_path
 from embedseg_napari.core.model.card import describe
 from embedseg_napari.core.model.library import ModelLibrary, models_folder

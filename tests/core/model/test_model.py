@@ -10,9 +10,9 @@ from embedseg_napari.core.config import ModelConfig, PredictionConfig
 from embedseg_napari.core.device import supports_bfloat16
 from embedseg_napari.core.errors import ComputeError, ModelError, SettingsError
 from embedseg_napari.core.model import bundled
-from embedseg_napari.core.networks.erfnet import BranchedERFNet
 from embedseg_napari.core.model.legacy import LegacyGeometry
 from embedseg_napari.core.model.model import Model, load_model
+from embedseg_napari.core.networks.erfnet import BranchedERFNet
 
 
 def fresh(ndim: int, **prediction: object) -> Model:

@@ -10,9 +10,9 @@ from safetensors.torch import save
 
 from embedseg_napari.core.config import ModelConfig, ObjectSizes, PredictionConfig
 from embedseg_napari.core.errors import DataError, ModelError
-from embedseg_napari.core.networks.erfnet import BranchedERFNet
 from embedseg_napari.core.model.model import Model, load_model
 from embedseg_napari.core.model.model_file import read_model_config, read_model_file, write_model_file
+from embedseg_napari.core.networks.erfnet import BranchedERFNet
 
 if TYPE_CHECKING:
     from pathlib import Path

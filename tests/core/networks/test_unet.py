@@ -5,8 +5,8 @@ import torch
 
 from embedseg_napari.core.config import ModelConfig
 from embedseg_napari.core.errors import ModelError
-from embedseg_napari.core.networks.erfnet import BranchedERFNet
 from embedseg_napari.core.model.model import Model, load_model
+from embedseg_napari.core.networks.erfnet import BranchedERFNet
 from embedseg_napari.core.networks.unet import UNet
 
 

@@ -5,14 +5,14 @@ import time
 import numpy as np
 import pytest
 
-from embedseg_napari.core.review.contested import contested_shares
-from embedseg_napari.core.review.doubt import image_doubt, rank_doubt
 from embedseg_napari.core.annotation.states import BACKGROUND
 from embedseg_napari.core.config import ObjectSizes, PredictionConfig
-from embedseg_napari.core.data.medoid import object_table
+from embedseg_napari.core.data.objects import object_table
 from embedseg_napari.core.errors import SettingsError, Stopped
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.maps import EmbeddingMaps
+from embedseg_napari.core.review.contested import contested_shares
+from embedseg_napari.core.review.doubt import image_doubt, rank_doubt
 
 SETTINGS = PredictionConfig(seed_threshold=0.5, foreground_threshold=0.5)
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from embedseg_napari.core.review.views import chosen_views, disagreeing_views, view_back, view_of
 from embedseg_napari.core.errors import DataError, Stopped
 from embedseg_napari.core.inference.test_time_augmentation import views
 from embedseg_napari.core.networks.embedding import decode_maps
+from embedseg_napari.core.review.views import chosen_views, disagreeing_views, view_back, view_of
 
 SHAPES = [(16, 24), (8, 16, 24)]
 

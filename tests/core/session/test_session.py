@@ -6,12 +6,14 @@ import shutil
 import numpy as np
 import pytest
 
-from embedseg_napari.core.session.session import AnnotationSession, Round, list_sessions
 from embedseg_napari.core.annotation.states import BACKGROUND
-from embedseg_napari.core.files.tiff import write_image
 from embedseg_napari.core.data.pairs import load_folder
 from embedseg_napari.core.errors import DataError, ModelError
+from embedseg_napari.core.files.tiff import write_image
 from embedseg_napari.core.model.model import load_model
+from embedseg_napari.core.session.folder import list_sessions
+from embedseg_napari.core.session.session import AnnotationSession
+from embedseg_napari.core.session.state import Round
 
 SHAPE = (20, 24)
 

@@ -8,8 +8,8 @@ import torch
 
 from embedseg_napari.core import events
 from embedseg_napari.core.config import TrainingConfig
-from embedseg_napari.core.files.tiff import write_image, write_labels
 from embedseg_napari.core.data.pairs import from_arrays
+from embedseg_napari.core.files.tiff import write_image, write_labels
 from embedseg_napari.core.runs import drain
 from embedseg_napari.core.training.trainer import Trainer, train
 

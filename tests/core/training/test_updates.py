@@ -8,7 +8,7 @@ import torch
 
 from embedseg_napari.core import events
 from embedseg_napari.core.config import TrainingConfig
-from embedseg_napari.core.data.pairs import Example
+from embedseg_napari.core.data.example import Example
 from embedseg_napari.core.data.splitting import hold_out_objects
 from embedseg_napari.core.errors import DataError, SettingsError
 from embedseg_napari.core.runs import drain

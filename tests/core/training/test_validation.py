@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from embedseg_napari.core.config import PredictionConfig
-from embedseg_napari.core.data.pairs import Example
+from embedseg_napari.core.data.example import Example
 from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.core.training.validation import Scores, Validator
 

@@ -8,7 +8,8 @@ import pytest
 pytest.importorskip("pyqtgraph")
 
 from embedseg_napari.core.evaluation.diagnosis import Kind, compare, diagnose
-from embedseg_napari.viewer.evaluate.error_overlay import MARK_OF, Legend, Mark, colormap, mark_names, paint
+from embedseg_napari.core.evaluation.error_map import MARK_OF, Mark, paint
+from embedseg_napari.viewer.evaluate.error_overlay import Legend, colormap, mark_names
 
 
 def draw(ndim: int, *spans: tuple[int, int, int]) -> np.ndarray:

@@ -233,8 +233,8 @@ def maps_of(true: np.ndarray) -> EmbeddingMaps:
 
 @pytest.fixture
 def model_file(tmp_path: Path) -> Path:
-    from embedseg_napari.core.networks.erfnet import BranchedERFNet
     from embedseg_napari.core.model.model import Model
+    from embedseg_napari.core.networks.erfnet import BranchedERFNet
 
     return Model(ModelConfig(name="tiny"), BranchedERFNet(2, 1)).save(tmp_path / "tiny.embedseg", half=True)
 

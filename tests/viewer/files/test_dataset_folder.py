@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from qtpy.QtWidgets import QFileDialog
 
-from embedseg_napari.core.files.tiff import write_image, write_labels
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.viewer import dataset_folder
+from embedseg_napari.core.files.tiff import write_image, write_labels
+from embedseg_napari.viewer.files import dataset_folder
 from embedseg_napari.viewer.files.dataset_folder import choose_dataset_folder, open_dataset_folder, open_folder_button
 
 

@@ -9,10 +9,10 @@ from napari.errors import ReaderPluginError
 
 from embedseg_napari.core.config import ModelConfig
 from embedseg_napari.core.errors import ModelError
-from embedseg_napari.core.networks.erfnet import BranchedERFNet
 from embedseg_napari.core.model.model_file import write_model_file
-from embedseg_napari.viewer.model_list import models
+from embedseg_napari.core.networks.erfnet import BranchedERFNet
 from embedseg_napari.viewer.files.readers import get_reader
+from embedseg_napari.viewer.model_list import models
 
 
 @pytest.fixture

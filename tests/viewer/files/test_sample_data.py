@@ -7,8 +7,8 @@ import hashlib
 import numpy as np
 import pytest
 
-from embedseg_napari.core.files.tiff import write_image
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.tiff import write_image
 from embedseg_napari.viewer.files.public_samples import CELLS, MITOSIS, PublicSample, fetch, open_sample
 
 

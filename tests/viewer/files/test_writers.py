@@ -7,8 +7,8 @@ import csv
 import numpy as np
 import pytest
 
-from embedseg_napari.core.files.tiff import read_image
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.tiff import read_image
 from embedseg_napari.viewer.files.writers import file_names, write_labels_layer, write_layers
 
 UM = ("micrometer",)

@@ -10,7 +10,8 @@ import sys
 import numpy as np
 import pytest
 
-from embedseg_napari.core.session.session import AnnotationSession, list_sessions
+from embedseg_napari.core.session.folder import list_sessions
+from embedseg_napari.core.session.session import AnnotationSession
 from embedseg_napari.viewer.label.annotation_layers import AnnotationLayers
 from embedseg_napari.viewer.label.autosave import SAVE_MILLISECONDS, SessionKeeper
 

@@ -12,7 +12,8 @@ pytest.importorskip("pyqtgraph")
 from label_steps import PANEL, WaitingTraining, annotate, choose_in_list, paint, press, queue_of, wait_for_search
 from qtpy.QtCore import Qt
 
-from embedseg_napari.viewer import image_ranking, label_widget
+from embedseg_napari.core.review import next_image as image_ranking
+from embedseg_napari.viewer.label import widget as label_widget
 
 
 @pytest.fixture(autouse=True)

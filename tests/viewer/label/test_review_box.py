@@ -10,15 +10,15 @@ pytest.importorskip("pyqtgraph")
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
-from embedseg_napari.core.review.doubt import rank_doubt
 from embedseg_napari.core.annotation.states import BACKGROUND
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.maps import EmbeddingMaps
-from embedseg_napari.core.runs import drain, never
-from embedseg_napari.viewer import review_box
-from embedseg_napari.viewer.label.review_box import HERE
+from embedseg_napari.core.review.doubt import rank_doubt
 from embedseg_napari.core.review.queue import ReviewQueue, find_doubts
+from embedseg_napari.core.runs import drain, never
+from embedseg_napari.viewer.label import review_box
+from embedseg_napari.viewer.label.review_box import HERE
 from embedseg_napari.viewer.preview.preview import LABELS
 
 PANEL = "EmbedSeg: Label & Train"

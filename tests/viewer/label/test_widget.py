@@ -12,7 +12,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
 from embedseg_napari.core.annotation.states import BACKGROUND
-from embedseg_napari.viewer import label_widget
+from embedseg_napari.viewer.label import widget as label_widget
 
 
 @pytest.fixture(autouse=True)

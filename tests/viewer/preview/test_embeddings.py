@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from embedseg_napari.core.maps import EmbeddingMaps
-from embedseg_napari.viewer.layers import Frame
-from embedseg_napari.viewer.preview.preview_layers import is_preview
+from embedseg_napari.jobs.true_objects import true_objects
+from embedseg_napari.viewer.layers import is_preview
 from embedseg_napari.viewer.preview.embeddings import (
     EMBEDDINGS,
     KINDS,
@@ -18,7 +18,7 @@ from embedseg_napari.viewer.preview.embeddings import (
     margin_outlines,
     object_colors,
 )
-from embedseg_napari.jobs.true_objects import true_objects
+from embedseg_napari.viewer.result_layers import Frame
 
 NAMES = [TRUTH, MARGINS, OFFSETS, EMBEDDINGS]
 

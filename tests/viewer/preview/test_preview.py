@@ -8,7 +8,7 @@ import pytest
 from embedseg_napari.core.data.pairs import from_arrays
 from embedseg_napari.core.events import PreviewReady
 from embedseg_napari.core.maps import EmbeddingMaps
-from embedseg_napari.viewer.preview.preview_layers import is_preview
+from embedseg_napari.viewer.layers import is_preview
 from embedseg_napari.viewer.preview.embeddings import EMBEDDINGS, MARGINS, TRUTH
 from embedseg_napari.viewer.preview.preview import IMAGE, LABELS, SEED_MAP, SEEDS, TrainingView
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from embedseg_napari.core.files.tiff import read_image, write_image
-from embedseg_napari.viewer import batch_job
-from embedseg_napari.viewer.widgets.collapsible import Folded
+from embedseg_napari.jobs import segment_folder as batch_job
 from embedseg_napari.viewer.model_list import models
+from embedseg_napari.viewer.widgets.collapsible import Folded
 
 WAIT = 60_000
 

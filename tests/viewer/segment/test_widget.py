@@ -13,13 +13,13 @@ from embedseg_napari.core.events import FrameFinished, PredictionStarted, TileFi
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.core.model import bundled
-from embedseg_napari.core.networks.erfnet import BranchedERFNet
 from embedseg_napari.core.model.model_file import write_model_file
-from embedseg_napari.viewer import segment_widget
+from embedseg_napari.core.networks.erfnet import BranchedERFNet
+from embedseg_napari.jobs.segment import ModelLoaded, take_channel
+from embedseg_napari.viewer.model_list import models
+from embedseg_napari.viewer.segment import widget as segment_widget
 from embedseg_napari.viewer.segment.embedding_view import voters
 from embedseg_napari.viewer.segment.image_input import RECTANGLE, VIEW
-from embedseg_napari.viewer.model_list import models
-from embedseg_napari.jobs.segment import ModelLoaded, take_channel
 from embedseg_napari.viewer.worker import RunState
 
 PANEL = "EmbedSeg: Segment"

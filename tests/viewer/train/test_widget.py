@@ -14,12 +14,13 @@ pytest.importorskip("pyqtgraph")
 from embedseg_napari.core.errors import ComputeError
 from embedseg_napari.core.events import EpochFinished, PreviewReady, StepFinished, TrainingStarted
 from embedseg_napari.core.maps import EmbeddingMaps
-from embedseg_napari.viewer import train_widget, training_events
+from embedseg_napari.jobs.saved_training import SavedTraining
+from embedseg_napari.jobs.train import TrainingPaused
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.preview.embeddings import EMBEDDINGS, MARGINS, OFFSETS, TRUTH
-from embedseg_napari.jobs.train import TrainingPaused
-from embedseg_napari.jobs.saved_training import SavedTraining
 from embedseg_napari.viewer.preview.preview import LABELS, SEEDS
+from embedseg_napari.viewer.train import panel as training_events
+from embedseg_napari.viewer.train import widget as train_widget
 
 PANEL = "EmbedSeg: Train"
 

@@ -7,9 +7,9 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QSpinBox
 
 from embedseg_napari.core.config import AugmentationConfig, PredictionConfig, TrainingConfig
 from embedseg_napari.core.errors import SettingsError
+from embedseg_napari.viewer.train.settings import GROUPS
 from embedseg_napari.viewer.widgets.config_form import ConfigForm
 from embedseg_napari.viewer.widgets.editors import AUTOMATIC
-from embedseg_napari.viewer.train.settings import GROUPS
 
 
 @pytest.mark.parametrize("settings", [TrainingConfig, AugmentationConfig, PredictionConfig])

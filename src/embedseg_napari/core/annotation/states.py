@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedseg_napari.core.data.pairs import Example
+from embedseg_napari.core.data.example import Example
 from embedseg_napari.core.errors import DataError
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from embedseg_napari.core.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from embedseg_napari.core.data.pairs import Example
+    from embedseg_napari.core.data.example import Example
 
 TINY = 4
 """Objects of at most this many pixels are probably slips of the brush."""

@@ -3,56 +3,26 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from embedseg_napari.core.axes import guess_axes, parse_axes, spatial_axes, to_frames
-from embedseg_napari.core.data.checks import check_examples
-from embedseg_napari.core.files.tiff import Picture, list_images, read_image
+from embedseg_napari.core.data.example import Example
 from embedseg_napari.core.data.sparse import split_ignore_label, union, with_ignore_label
-from embedseg_napari.core.data.splitting import split_validation
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.tiff import Picture, list_images, read_image
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Example", "check_examples", "find_dataset", "from_arrays", "load_folder", "split_validation"]
 
 logger = logging.getLogger(__name__)
 
 FOREIGN = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".czi", ".nd2", ".lif", ".lsm", ".stk", ".oib", ".ims", ".zarr")
 """Endings of images that are left out of a data set because they are not TIFF."""
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """One annotated image."""
-
-    name: str
-    image: np.ndarray
-    """C(Z)YX, as stored."""
-    instances: np.ndarray
-    """Label image int32 (Z)YX, 0 is background; or planes bool (K, (Z)YX) of one object each, which may overlap."""
-    ignore: np.ndarray | None = None
-    """(Z)YX bool, pixels of unknown class."""
-    spacing: tuple[float, ...] | None = None
-    """Physical pixel size (z, y, x)."""
-    unit: str | None = None
-    path: Path | None = None
-    mask_path: Path | None = None
-
-    @property
-    def ndim(self) -> int:
-        """Number of spatial axes."""
-        return self.image.ndim - 1
-
-    @property
-    def is_planes(self) -> bool:
-        """Whether objects are planes of their own."""
-        return self.instances.ndim == self.image.ndim
 
 
 def find_dataset(folder: str | Path) -> tuple[Path, Path | None]:

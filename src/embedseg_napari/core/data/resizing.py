@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from embedseg_napari.core.data.pairs import Example
+    from embedseg_napari.core.data.example import Example
 
 
 def scaled_shape(shape: Sequence[int], scale: float) -> tuple[int, ...]:

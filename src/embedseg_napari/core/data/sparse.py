@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from embedseg_napari.core.data.medoid import ObjectTable
-    from embedseg_napari.core.data.pairs import Example
+    from embedseg_napari.core.data.example import Example
+    from embedseg_napari.core.data.objects import ObjectTable
 
 SPARSE = 0.9
 """Images of which a smaller part of the pixels is known count as sparsely labelled."""

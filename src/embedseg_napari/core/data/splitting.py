@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from embedseg_napari.core.data.pairs import Example
+    from embedseg_napari.core.data.example import Example
 
 LEAST_OBJECTS = 10
 """With fewer objects none is held out: training needs every one."""

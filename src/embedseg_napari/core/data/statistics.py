@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedseg_napari.core.config import ObjectSizes
-from embedseg_napari.core.data.medoid import object_table
+from embedseg_napari.core.data.objects import object_table
 from embedseg_napari.core.data.sparse import known_background, known_instances, object_extents, open_in_z
 from embedseg_napari.core.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from embedseg_napari.core.data.pairs import Example
+    from embedseg_napari.core.data.example import Example
 
 MANY = 200
 """Objects of which the smallest 2 % are enough to be left out."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedseg_napari.core.data.medoid import ObjectTable, object_table
+from embedseg_napari.core.data.objects import ObjectTable, object_table
 from embedseg_napari.core.evaluation.matching import Overlaps, matched_pairs, overlaps
 
 if TYPE_CHECKING:

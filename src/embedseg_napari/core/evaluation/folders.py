@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedseg_napari.core.files.tiff import list_images, read_image
 from embedseg_napari.core.data.sparse import split_ignore_label, union
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.tiff import list_images, read_image
 
 if TYPE_CHECKING:
     from pathlib import Path

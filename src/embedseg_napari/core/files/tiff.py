@@ -16,8 +16,8 @@ import numpy as np
 import tifffile
 
 from embedseg_napari.core.axes import parse_axes, spatial_axes
-from embedseg_napari.core.files.metadata import MICROMETRE, Steps, positive, read_metadata
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.metadata import MICROMETRE, Steps, positive, read_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

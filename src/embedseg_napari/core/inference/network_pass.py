@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from embedseg_napari.core.config import ModelConfig
     from embedseg_napari.core.inference.test_time_augmentation import View
     from embedseg_napari.core.inference.tiling import Tile
-    from embedseg_napari.core.model.model import Model
+    from embedseg_napari.core.networks.network import EmbeddingNetwork
 
 SMALLEST_TILE = 64
 """Below this side, smaller tiles no longer help against a full memory."""
@@ -41,8 +42,10 @@ class NetworkPass:
 
     Parameters
     ----------
-    model : Model
-        Network and what belongs to it.
+    network : EmbeddingNetwork
+        On the device it is used on.
+    config : ModelConfig
+        How images are normalised and the output is read.
     shape : tuple of int
         Spatial shape of the images.
     tile, overlap : tuple of int
@@ -57,7 +60,8 @@ class NetworkPass:
         Factor by which images are resized for the network, beyond the model's own.
     """
 
-    model: Model
+    network: EmbeddingNetwork
+    config: ModelConfig
     shape: tuple[int, ...]
     tile: tuple[int, ...]
     overlap: tuple[int, ...]
@@ -69,7 +73,7 @@ class NetworkPass:
     @property
     def network_shape(self) -> tuple[int, ...]:
         """Spatial shape the network sees."""
-        return scaled_shape(self.shape, self.model.config.reference_scale * self.scale)
+        return scaled_shape(self.shape, self.config.reference_scale * self.scale)
 
     @property
     def tiles(self) -> list[Tile]:
@@ -79,7 +83,7 @@ class NetworkPass:
     @property
     def views(self) -> list[View]:
         """The views of a tile."""
-        every = views(self.model.config.grid_spacing)
+        every = views(self.config.grid_spacing)
         return every if self.tta else every[:1]
 
     @property
@@ -123,7 +127,7 @@ class NetworkPass:
             try:
                 return (yield from plan._compute(image, frame, should_stop))
             except (RuntimeError, MemoryError) as error:
-                device = self.model.device.type
+                device = self.network.device.type
                 if not is_out_of_memory(error):
                     raise ComputeError(f"The network could not be run on the device {device}: {error}") from error
                 smaller = plan.with_smaller_tiles()
@@ -143,7 +147,7 @@ class NetworkPass:
     def _compute(
         self, image: np.ndarray, frame: int, should_stop: Callable[[], bool]
     ) -> Generator[TileFinished, None, EmbeddingMaps]:
-        config, target = self.model.config, self.network_shape
+        config, target = self.config, self.network_shape
         shift, scale = np.zeros(len(image), np.float32), np.ones(len(image), np.float32)
         if self.normalize:
             shift, scale = normalization_parameters(image, config.normalization)
@@ -154,14 +158,14 @@ class NetworkPass:
         done, n_passes = 0, self.n_passes
         for tile in self.tiles:
             values = apply_normalization(image[(slice(None), *tile.within(target))], shift, scale)
-            batch = torch.from_numpy(_pad(values, tile.shape))[None].to(self.model.device)
+            batch = torch.from_numpy(_pad(values, tile.shape))[None].to(self.network.device)
             total: torch.Tensor | None = None
             for view in self.views:
                 if should_stop():
                     raise Stopped("The prediction was stopped.")
                 # No inference mode around a yield: it would leak into whoever drains this generator.
                 with torch.inference_mode():
-                    output = view.undo(self.model.raw(view.apply(batch), self.precision))
+                    output = view.undo(self.network.raw(view.apply(batch), self.precision))
                     total = output if total is None else total.add_(output)
                 done += 1
                 yield TileFinished(frame, done, n_passes)

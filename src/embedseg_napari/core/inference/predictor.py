@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from embedseg_napari.core.config import ModelConfig, PredictionConfig
     from embedseg_napari.core.events import PredictionEvent
     from embedseg_napari.core.maps import EmbeddingMaps
-    from embedseg_napari.core.model.model import Model
+    from embedseg_napari.core.networks.network import Trained
 
 OTHER_SCALE = 1.5
 """Pixels that differ in size from those in training by more than this factor are worth a warning."""
@@ -46,7 +46,7 @@ class Predictor:
         If tile or overlap do not fit the model.
     """
 
-    def __init__(self, model: Model, settings: PredictionConfig | None = None) -> None:
+    def __init__(self, model: Trained, settings: PredictionConfig | None = None) -> None:
         self.model = model
         self.settings = model.config.prediction if settings is None else settings
         self.tile, self.overlap = resolve_tile(model.config.ndim, self.settings.tile, self.settings.tile_overlap)
@@ -126,7 +126,7 @@ class Predictor:
         self, image: Any, axes: str | None, normalize: bool
     ) -> Generator[PredictionEvent, None, tuple[np.ndarray, str, NetworkPass]]:
         """Frames TC(Z)YX, the axes as given or guessed, and how the network will be run."""
-        config, device = self.model.config, self.model.device
+        network, config = self.model.network, self.model.config
         array = _as_array(image)
         if axes is None:
             axes = guess_axes(array.shape, config.ndim, config.n_channels)
@@ -135,14 +135,14 @@ class Predictor:
         frames = to_frames(array, axes)
         _check_fit(config, frames.shape, axes)
         precision = self.settings.precision
-        if not supports_precision(device, precision):
+        if not supports_precision(network.device, precision):
             yield Message(
-                f"The network runs in float32: the {device.type} of this machine has no {precision} of its own."
+                f"The network runs in float32: the {network.device.type} of this machine has no {precision} of its own."
             )
             precision = "float32"
         shape = tuple(int(n) for n in frames.shape[2:])
         tta, scale = self.settings.tta, self.settings.scale
-        plan = NetworkPass(self.model, shape, self.tile, self.overlap, precision, tta, normalize, scale)
+        plan = NetworkPass(network, config, shape, self.tile, self.overlap, precision, tta, normalize, scale)
         yield PredictionStarted(axes, len(frames), plan.n_passes)
         return frames, axes, plan
 

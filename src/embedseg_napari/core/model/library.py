@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
-from embedseg_napari.core import folder_lock
 from embedseg_napari.core.errors import DataError, ModelError
+from embedseg_napari.core.files import folder_lock
 from embedseg_napari.core.model.bundled import SUFFIX, bundled_names, bundled_path
 from embedseg_napari.core.model.model_file import copy_model_file, read_model_config
 

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from embedseg_napari.core.config import MAX_CHANNELS
-from embedseg_napari.core.device import choose_device, supports_precision
+from embedseg_napari.core.device import choose_device
 from embedseg_napari.core.errors import ModelError, SettingsError
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.inference.predictor import Predictor
-from embedseg_napari.core.networks.architectures import build_network
 from embedseg_napari.core.model.bundled import SUFFIX
 from embedseg_napari.core.model.legacy import LegacyGeometry, read_legacy
 from embedseg_napari.core.model.library import CHECKPOINTS, ModelLibrary
 from embedseg_napari.core.model.model_file import read_model_file, write_model_file
+from embedseg_napari.core.networks.architectures import build_network
 from embedseg_napari.core.runs import drain, never
 
 if TYPE_CHECKING:
@@ -51,7 +51,6 @@ class Model:
         self.config = config
         self.path = path
         memory_format = torch.channels_last if config.ndim == 2 else torch.channels_last_3d
-        self._memory_format = memory_format
         self.network = network.eval().requires_grad_(False)
         # Twice as fast as the default layout on a CPU.
         self.network.to(memory_format=memory_format)  # type: ignore[call-overload]
@@ -59,30 +58,11 @@ class Model:
     @property
     def device(self) -> torch.device:
         """Where the network is."""
-        device: torch.device = next(self.network.parameters()).device
-        return device
+        return self.network.device
 
-    @torch.inference_mode()
     def raw(self, images: Tensor, precision: str = "float32") -> Tensor:
-        """Run the bare network.
-
-        Parameters
-        ----------
-        images : Tensor, shape (B, C, (Z,) Y, X)
-            Normalised images, sides multiples of 8.
-        precision : {"float32", "bfloat16", "float16"}
-            Number format; float32 where the device lacks it.
-
-        Returns
-        -------
-        Tensor, shape (B, 2 * ndim + 1, (Z,) Y, X), float32
-            Offsets (z, y, x), bandwidths (z, y, x), seediness, before activation.
-        """
-        device = self.device
-        reduced = precision != "float32" and supports_precision(device, precision)
-        images = images.to(device).contiguous(memory_format=self._memory_format)
-        with torch.autocast(device.type, getattr(torch, precision) if reduced else None, enabled=reduced):
-            return self.network(images).float()  # type: ignore[no-any-return]
+        """Run the bare network; see :meth:`EmbeddingNetwork.raw`."""
+        return self.network.raw(images, precision)
 
     def embed(
         self,

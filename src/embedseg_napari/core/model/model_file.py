@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError
 
 from embedseg_napari.core.config import ModelConfig
-from embedseg_napari.core.files.tiff import write_atomically
 from embedseg_napari.core.errors import DataError, ModelError, SettingsError
+from embedseg_napari.core.files.tiff import write_atomically
 from embedseg_napari.core.model.bundled import SUFFIX
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from embedseg_napari.core.networks.gradient_checkpointing import run_without_keeping
 from embedseg_napari.core.networks.network import (
     BATCH_NORM,
     CHANNEL_DROPOUT,
@@ -15,7 +16,6 @@ from embedseg_napari.core.networks.network import (
     TRANSPOSED,
     EmbeddingNetwork,
 )
-from embedseg_napari.core.networks.gradient_checkpointing import run_without_keeping
 
 BATCH_NORM_EPS = 1e-3
 FIRST_CHANNELS = 16

@@ -12,6 +12,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from embedseg_napari.core.networks.gradient_checkpointing import run_without_keeping
 from embedseg_napari.core.networks.network import (
     BATCH_NORM,
     CHANNEL_DROPOUT,
@@ -20,7 +21,6 @@ from embedseg_napari.core.networks.network import (
     TRANSPOSED,
     EmbeddingNetwork,
 )
-from embedseg_napari.core.networks.gradient_checkpointing import run_without_keeping
 
 WIDTHS = (16, 32, 64, 128)
 """Feature maps at full size, a half, a quarter and an eighth of it."""

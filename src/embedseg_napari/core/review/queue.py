@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from embedseg_napari.core.review.doubt import Doubt
     from embedseg_napari.core.annotation.edits import Edit
     from embedseg_napari.core.inference.segmentation import Segmentation
+    from embedseg_napari.core.review.doubt import Doubt
 
 N_VIEWS = 1
 """Other views of the image that the network is asked about; each costs as much time as the prediction."""
@@ -148,11 +148,11 @@ def find_doubts(
     EmbedSegError
         If the model cannot be read or does not fit; Stopped if `should_stop` returned True.
     """
-    from embedseg_napari.core.review.doubt import rank_doubt
-    from embedseg_napari.core.review.views import disagreeing_views
     from embedseg_napari.core.evaluation.matching import match
     from embedseg_napari.core.inference.predictor import Predictor
     from embedseg_napari.core.model.model import load_model
+    from embedseg_napari.core.review.doubt import rank_doubt
+    from embedseg_napari.core.review.views import disagreeing_views
 
     model = load_model(model_path, device)
     axes = model.config.axes

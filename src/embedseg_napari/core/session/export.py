@@ -7,14 +7,14 @@ import shutil
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from embedseg_napari.core.files.tiff import write_image, write_labels
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.tiff import write_image, write_labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from embedseg_napari.core.data.pairs import Example
+    from embedseg_napari.core.data.example import Example
 
 
 def write_dataset(folder: Path, examples: Sequence[Example], names: Sequence[str]) -> None:

@@ -7,11 +7,11 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from embedseg_napari.core.session.files import remove_leftovers, write_durably
-from embedseg_napari.core.session.state import SessionState, from_json, to_json
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.folder_lock import acquire, release
 from embedseg_napari.core.model.model_file import software_version
+from embedseg_napari.core.session.files import remove_leftovers, write_durably
+from embedseg_napari.core.session.state import SessionState, from_json, to_json
 
 if TYPE_CHECKING:
     from embedseg_napari.core.files.folder_lock import Holder

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from embedseg_napari.core.axes import guess_axes, parse_axes, spatial_axes, to_frames
+from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.tiff import read_image, write_image
 from embedseg_napari.core.session.files import write_durably
 from embedseg_napari.core.session.state import ImageSource, SessionImage
-from embedseg_napari.core.axes import guess_axes, parse_axes, spatial_axes, to_frames
-from embedseg_napari.core.files.tiff import read_image, write_image
-from embedseg_napari.core.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

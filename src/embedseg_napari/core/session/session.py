@@ -21,6 +21,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from embedseg_napari.core.annotation.states import AnnotationCounts, count_states, to_example
+from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.model.model_file import read_model_config, write_model_file
 from embedseg_napari.core.session.export import write_dataset
 from embedseg_napari.core.session.files import (
     Annotation,
@@ -39,15 +42,12 @@ from embedseg_napari.core.session.images import (
     to_frame,
 )
 from embedseg_napari.core.session.state import Round, SessionImage
-from embedseg_napari.core.annotation.states import AnnotationCounts, count_states, to_example
-from embedseg_napari.core.errors import DataError
-from embedseg_napari.core.model.model_file import read_model_config, write_model_file
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.files.tiff import Picture
-    from embedseg_napari.core.data.pairs import Example
     from embedseg_napari.core.model.model import Model
 
 __all__ = ["Annotation", "AnnotationSession", "Round", "SessionImage", "list_sessions"]

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.core.session.session import Annotation, AnnotationSession, Round, SessionImage
 from embedseg_napari.core.annotation.states import count_states, to_example
 from embedseg_napari.core.axes import spatial_axes, to_frames
-from embedseg_napari.core.files.tiff import read_image
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.tiff import read_image
+from embedseg_napari.core.session.files import Annotation
+from embedseg_napari.core.session.session import AnnotationSession
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from embedseg_napari.core.data.pairs import Example
+    from embedseg_napari.core.data.example import Example
+    from embedseg_napari.core.session.state import Round, SessionImage
 
 TIFF = (".tif", ".tiff")
 

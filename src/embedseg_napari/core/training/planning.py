@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
 
     from embedseg_napari.core.config import Architecture, ObjectSizes, Precision, TrainingConfig
-    from embedseg_napari.core.data.pairs import Example
+    from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.data.statistics import DatasetStatistics
     from embedseg_napari.core.training.checkpoint import TrainingState
 

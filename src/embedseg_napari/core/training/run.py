@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from embedseg_napari.core.training.crops.sampler import CropSampler
 from embedseg_napari.core.data.normalization import normalize
 from embedseg_napari.core.data.statistics import least_object_size
 from embedseg_napari.core.device import is_out_of_memory
@@ -37,6 +36,7 @@ from embedseg_napari.core.training.checkpoint import (
     restore_tensors,
     save_checkpoint,
 )
+from embedseg_napari.core.training.crops.sampler import CropSampler
 from embedseg_napari.core.training.gradients import Gradients, memory_format
 from embedseg_napari.core.training.result import TrainingResult
 from embedseg_napari.core.training.schedule import Clock, Schedule
@@ -49,10 +49,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from embedseg_napari.core.config import TrainingConfig
-    from embedseg_napari.core.data.pairs import Example
+    from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.events import TrainingEvent
-    from embedseg_napari.core.training.training_set import Annotations
     from embedseg_napari.core.training.planning import TrainingPlan
+    from embedseg_napari.core.training.training_set import Annotations
     from embedseg_napari.core.training.validation import Scores
 
 VALIDATION_SHARE = 0.05

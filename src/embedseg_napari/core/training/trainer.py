@@ -8,27 +8,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embedseg_napari.core.config import TrainingConfig
-from embedseg_napari.core.data.pairs import (
-    Example,
-    check_examples,
-    find_dataset,
-    from_arrays,
-    load_folder,
-    split_validation,
-)
+from embedseg_napari.core.data.checks import check_examples
+from embedseg_napari.core.data.pairs import find_dataset, from_arrays, load_folder
 from embedseg_napari.core.data.sparse import describe_sparse
+from embedseg_napari.core.data.splitting import split_validation
 from embedseg_napari.core.errors import SettingsError
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.files.folder_lock import holding
 from embedseg_napari.core.model.model import Model, load_model
 from embedseg_napari.core.runs import drain, is_main_process, never
-from embedseg_napari.core.training.training_set import Annotations
 from embedseg_napari.core.training.planning import plan_training, reach_warning, scale_note
 from embedseg_napari.core.training.run import TrainingRun
+from embedseg_napari.core.training.training_set import Annotations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
+    from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.events import TrainingEvent
     from embedseg_napari.core.training.result import TrainingResult
 

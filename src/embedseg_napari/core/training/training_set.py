@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from embedseg_napari.core.config import TrainingConfig
-    from embedseg_napari.core.data.pairs import Example
+    from embedseg_napari.core.data.example import Example
 
 MOST_TELLING = 10
 """Annotated images whose objects a seed threshold shall reach."""

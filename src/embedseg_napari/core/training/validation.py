@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from embedseg_napari.core.config import Precision, PredictionConfig
-    from embedseg_napari.core.data.pairs import Example
+    from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.maps import EmbeddingMaps
     from embedseg_napari.core.model.model import Model
 

@@ -9,13 +9,14 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from embedseg_napari.core.evaluation.diagnosis import Kind
 from embedseg_napari.core.evaluation.matching import IOU_THRESHOLDS
+from embedseg_napari.viewer.camera import go_to
 from embedseg_napari.viewer.evaluate.error_overlay import LAYER_NAME, Legend, colormap, mark_names
 from embedseg_napari.viewer.evaluate.source import MISTAKES
-from embedseg_napari.viewer.widgets.boxes import ChoiceBox
-from embedseg_napari.viewer.layers import RESULT, is_shown, show_labels, spatial_frame
-from embedseg_napari.viewer.camera import go_to
 from embedseg_napari.viewer.evaluate.tables import ObjectTable
 from embedseg_napari.viewer.evaluate.threshold_actions import SPACE
+from embedseg_napari.viewer.layers import RESULT
+from embedseg_napari.viewer.result_layers import is_shown, show_labels, spatial_frame
+from embedseg_napari.viewer.widgets.boxes import ChoiceBox
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from embedseg_napari.core.evaluation.diagnosis import Finding
     from embedseg_napari.jobs.evaluate import Evaluation
-    from embedseg_napari.viewer.layers import Frame
+    from embedseg_napari.viewer.result_layers import Frame
 
 
 class MistakesPage(QWidget):

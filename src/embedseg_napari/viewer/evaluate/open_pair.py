@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.core.files.tiff import read_image
 from embedseg_napari.core.evaluation.folders import read_pair
 from embedseg_napari.core.evaluation.unknown import restrict_to_known
+from embedseg_napari.core.files.tiff import read_image
 from embedseg_napari.jobs.evaluate import Evaluation, evaluate_arrays
-from embedseg_napari.viewer.layers import is_shown
+from embedseg_napari.viewer.result_layers import is_shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

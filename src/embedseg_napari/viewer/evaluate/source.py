@@ -2,83 +2,36 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
-    QFileDialog,
     QFormLayout,
     QHBoxLayout,
     QLabel,
-    QLineEdit,
     QRadioButton,
     QSizePolicy,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
 from embedseg_napari.jobs.evaluate import why_not_comparable
-from embedseg_napari.viewer.widgets.boxes import ChoiceBox
 from embedseg_napari.viewer.layers import RESULT, array_of, layer_axes
-from embedseg_napari.viewer.train.pair_list import LayerBox
 from embedseg_napari.viewer.provenance import origin_of
+from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, ChoiceBox
+from embedseg_napari.viewer.widgets.folder_field import FolderField
+from embedseg_napari.viewer.widgets.layer_box import LayerBox
 
 if TYPE_CHECKING:
     import napari
 
 VOLUME, FRAMES = "one volume", "frames, each by itself"
 TRUE_WORDS = ("truth", "true", "gt", "mask", "manual", "annot")
-ERROR_COLOR = "#d9534f"
+
 MISTAKES = "mistakes"
 """What the overlay's metadata say it is, under `layers.RESULT`."""
-
-
-class FolderField(QWidget):
-    """A folder, typed or browsed."""
-
-    changed = Signal()
-
-    def __init__(self, title: str, tip: str) -> None:
-        super().__init__()
-        self.title = title
-        self.edit = QLineEdit()
-        self.edit.setPlaceholderText("folder of label TIFFs")
-        self.edit.setToolTip(tip)
-        self.edit.setAccessibleName(title)
-        self.browse = QToolButton()
-        self.browse.setText("...")
-        self.browse.setToolTip(f"Choose the folder. {tip}")
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.edit)
-        layout.addWidget(self.browse)
-        self.edit.textChanged.connect(self._check)
-        self.browse.clicked.connect(self._choose)
-        self._check()
-
-    def _choose(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, self.title, self.edit.text())
-        if folder:
-            self.edit.setText(folder)
-
-    def _check(self) -> None:
-        is_wrong = bool(self.edit.text().strip()) and not self.path().is_dir()
-        self.edit.setStyleSheet(f"border: 1px solid {ERROR_COLOR};" if is_wrong else "")
-        self.changed.emit()
-
-    def path(self) -> Path:
-        """The folder."""
-        return Path(self.edit.text().strip()).expanduser()
-
-    def fault(self) -> str:
-        """Why it cannot be used; empty if it can."""
-        if not self.edit.text().strip():
-            return f"Choose the {self.title.lower()}."
-        return "" if self.path().is_dir() else f"{self.path()}: there is no such folder."
 
 
 class EvaluationSource(QWidget):

@@ -9,7 +9,8 @@ from qtpy.QtGui import QFontMetrics, QIcon
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QTableWidget, QTableWidgetItem, QWidget
 
 from embedseg_napari.core.evaluation.diagnosis import Kind
-from embedseg_napari.viewer.evaluate.error_overlay import COLORS, MARK_OF, swatch
+from embedseg_napari.core.evaluation.error_map import MARK_OF
+from embedseg_napari.viewer.evaluate.error_overlay import COLORS, swatch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

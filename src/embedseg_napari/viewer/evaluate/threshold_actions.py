@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QFileDialog
 
-from embedseg_napari.viewer.layers import array_of, layer_axes, show_labels, spatial_frame
+from embedseg_napari.jobs.tune import predict_and_tune, store_thresholds, tune
+from embedseg_napari.viewer.layers import array_of, layer_axes
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.provenance import origin_of, remember
-from embedseg_napari.jobs.tune import predict_and_tune, store_thresholds, tune
+from embedseg_napari.viewer.result_layers import show_labels, spatial_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,17 +20,17 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from embedseg_napari.viewer.widgets.boxes import ChoiceBox
 from embedseg_napari.viewer.model_list import models
-from embedseg_napari.viewer.train.pair_list import LayerBox
+from embedseg_napari.viewer.widgets.boxes import ChoiceBox
+from embedseg_napari.viewer.widgets.layer_box import LayerBox
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import napari
 
-    from embedseg_napari.viewer.provenance import Origin
     from embedseg_napari.jobs.tune import Tuning
+    from embedseg_napari.viewer.provenance import Origin
 
 LOW, HIGH = QColor("#440154"), QColor("#21918c")
 """Ends of the table's colours, dark enough for white numbers."""

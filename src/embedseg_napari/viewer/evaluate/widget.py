@@ -28,14 +28,15 @@ from embedseg_napari.jobs.evaluate import (
     evaluate_folders,
     with_errors,
 )
-from embedseg_napari.viewer.evaluate.source import ERROR_COLOR, EvaluationSource
-from embedseg_napari.viewer.layers import array_of
 from embedseg_napari.viewer.evaluate.mistakes_page import MistakesPage
-from embedseg_napari.viewer.evaluate.tables import ImageTable
 from embedseg_napari.viewer.evaluate.scores_page import ScoresPage
-from embedseg_napari.viewer.provenance import news, origin_of
-from embedseg_napari.viewer.evaluate.threshold_panel import ThresholdPanel
+from embedseg_napari.viewer.evaluate.source import EvaluationSource
+from embedseg_napari.viewer.evaluate.tables import ImageTable
 from embedseg_napari.viewer.evaluate.threshold_actions import TuningFlow
+from embedseg_napari.viewer.evaluate.threshold_panel import ThresholdPanel
+from embedseg_napari.viewer.layers import array_of
+from embedseg_napari.viewer.provenance import news, origin_of
+from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR
 from embedseg_napari.viewer.worker import BackgroundRun, report_error, report_message, run_in_background
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error, show_info
 
-from embedseg_napari.core.files.tiff import list_images, read_image
 from embedseg_napari.core.data.pairs import find_dataset
 from embedseg_napari.core.errors import DataError, EmbedSegError
+from embedseg_napari.core.files.tiff import list_images, read_image
 from embedseg_napari.viewer.files.image_files import image_layer, labels_layer
 
 if TYPE_CHECKING:

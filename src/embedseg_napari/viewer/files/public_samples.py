@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import platformdirs
 
-from embedseg_napari.core.files.tiff import read_image, write_atomically
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.tiff import read_image, write_atomically
 from embedseg_napari.viewer.tiff_metadata import CHANNEL_NAMES, axis_labels, axis_scale, axis_units
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embedseg_napari.core.axes import KNOWN, guess_axes
-from embedseg_napari.core.files.tiff import write_atomically, write_image, write_labels
-from embedseg_napari.core.files.metadata import normalize_unit
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.metadata import normalize_unit
+from embedseg_napari.core.files.tiff import write_atomically, write_image, write_labels
 from embedseg_napari.viewer.tiff_metadata import CHANNEL_NAMES
 
 if TYPE_CHECKING:

@@ -10,10 +10,9 @@ from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxL
 
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.viewer.label.annotation_layers import AnnotationLayers
-from embedseg_napari.viewer.layers import RESULT
 from embedseg_napari.viewer.label.time_points import time_axis
-from embedseg_napari.viewer.train.pair_list import LayerBox
-from embedseg_napari.viewer.preview.preview_layers import is_preview
+from embedseg_napari.viewer.layers import RESULT, is_preview
+from embedseg_napari.viewer.widgets.layer_box import LayerBox
 from embedseg_napari.viewer.worker import report_error
 
 if TYPE_CHECKING:

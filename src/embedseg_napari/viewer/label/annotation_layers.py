@@ -17,10 +17,11 @@ from embedseg_napari.core.annotation.states import (
 )
 from embedseg_napari.core.axes import to_frames
 from embedseg_napari.core.errors import AnnotationError, DataError
-from embedseg_napari.viewer.label.protected_objects import AcceptedObjects
 from embedseg_napari.viewer.label.colors import annotation_colors
-from embedseg_napari.viewer.layers import RESULT, array_of, is_shown, layer_axes, spatial_frame
+from embedseg_napari.viewer.label.protected_objects import AcceptedObjects
 from embedseg_napari.viewer.label.regions import outlines, shapes_mask
+from embedseg_napari.viewer.layers import ANNOTATION, RESULT, array_of, layer_axes
+from embedseg_napari.viewer.result_layers import is_shown, spatial_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterable
@@ -30,10 +31,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from embedseg_napari.core.annotation.edits import Edit
-    from embedseg_napari.viewer.layers import Frame
+    from embedseg_napari.viewer.result_layers import Frame
 
-MARK = "embedseg-annotation"
-"""Key in a layer's metadata: which image it annotates (its `unique_id`)."""
 BRUSH_SHARE = 40
 """Brushes this many times smaller than the image fit most objects to begin with."""
 DRAWN_BY_DRAG = ("add_rectangle", "add_ellipse")
@@ -92,7 +91,7 @@ class AnnotationLayers:
                 )
             self.axes, self.frame = axes, spatial_frame(image, axes)
             for layer in self.viewer.layers:
-                if layer.metadata.get(MARK) == str(image.unique_id):
+                if layer.metadata.get(ANNOTATION) == str(image.unique_id):
                     self._take(layer)
         self.changed.emit()
 
@@ -141,7 +140,7 @@ class AnnotationLayers:
             layer = self.viewer.add_labels(
                 self.frame.array(np.zeros(self.shape, np.int32) if labels is None else labels),
                 name=f"{self.image.name} annotation",
-                metadata={MARK: str(self.image.unique_id)},
+                metadata={ANNOTATION: str(self.image.unique_id)},
                 colormap=annotation_colors(),
                 opacity=0.6,
                 **self.frame.options(),
@@ -302,7 +301,7 @@ class AnnotationLayers:
             shape_type="polygon",
             ndim=self.frame.ndim,
             name=f"{self.image.name} fully annotated",
-            metadata={MARK: str(self.image.unique_id), RESULT: "regions"},
+            metadata={ANNOTATION: str(self.image.unique_id), RESULT: "regions"},
             face_color="transparent",
             edge_color="#56b4e9",
             edge_width=max(1.0, min(self.shape[-2:]) / 200) * self.frame.scale[-1],

@@ -12,20 +12,20 @@ import numpy as np
 import platformdirs
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from embedseg_napari.core.session.session import AnnotationSession, list_sessions
-from embedseg_napari.core.session.folder import STATE
-from embedseg_napari.core.session.state import from_json
 from embedseg_napari.core.annotation.states import count_states
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.viewer.layers import array_of
+from embedseg_napari.core.session.folder import STATE, list_sessions
+from embedseg_napari.core.session.session import AnnotationSession
+from embedseg_napari.core.session.state import from_json
 from embedseg_napari.core.session.writer import ImageAtHand, Painted, SessionPlace, Snapshot
+from embedseg_napari.viewer.layers import array_of
 from embedseg_napari.viewer.worker import report_error, run_in_background
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from embedseg_napari.core.session.state import SessionState
     from embedseg_napari.core.annotation.states import AnnotationCounts
+    from embedseg_napari.core.session.state import SessionState
     from embedseg_napari.viewer.label.annotation_layers import AnnotationLayers
     from embedseg_napari.viewer.worker import BackgroundRun
 

@@ -11,22 +11,21 @@ from napari.layers import Image, Labels
 from napari.utils.notifications import show_info
 
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.viewer.label.annotation_layers import MARK
 from embedseg_napari.core.review.next_image import Candidate
-from embedseg_napari.viewer.layers import array_of
-from embedseg_napari.viewer.label.time_points import image_axes, take_frame, time_axis
-from embedseg_napari.viewer.camera import go_to
 from embedseg_napari.core.session.writer import ImageAtHand, Snapshot
+from embedseg_napari.viewer.camera import go_to
+from embedseg_napari.viewer.label.time_points import image_axes, take_frame, time_axis
+from embedseg_napari.viewer.layers import ANNOTATION, array_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from napari.viewer import Viewer
 
-    from embedseg_napari.core.session.session import Annotation
+    from embedseg_napari.core.session.files import Annotation
+    from embedseg_napari.core.session.writer import SessionPlace
     from embedseg_napari.viewer.label.annotate_box import AnnotationBox
     from embedseg_napari.viewer.label.autosave import SessionKeeper
-    from embedseg_napari.core.session.writer import SessionPlace
 
 
 @dataclass
@@ -85,7 +84,7 @@ class SessionFlow:
 
     def _remove(self, images: set[str]) -> None:
         """Take annotation layers away, by the `unique_id` of their images."""
-        for layer in [layer for layer in self.viewer.layers if layer.metadata.get(MARK) in images]:
+        for layer in [layer for layer in self.viewer.layers if layer.metadata.get(ANNOTATION) in images]:
             self.viewer.layers.remove(layer)
 
     def resume(self, folder: Path) -> Path | None:
@@ -227,9 +226,9 @@ class SessionFlow:
             name, front = self.keeper.name(), str(layers.image.unique_id)
             before = {key for key, known in self.keeper.names.items() if known == name and key != front}
             for layer in self.viewer.layers:
-                if layer.metadata.get(MARK) in before:
+                if layer.metadata.get(ANNOTATION) in before:
                     # The image was removed and came again, its annotation stayed.
-                    layer.metadata[MARK] = front
+                    layer.metadata[ANNOTATION] = front
             layers.watch(layers.image)
             if layers.labels is None:
                 self._fill()
@@ -254,15 +253,15 @@ class SessionFlow:
         if layers.image is None:
             return
         front = str(layers.image.unique_id)
-        if selection.active is not None and selection.active.metadata.get(MARK, front) != front:
+        if selection.active is not None and selection.active.metadata.get(ANNOTATION, front) != front:
             selection.active = layers.image
         if layers.labels is None:
             return
         self._uncover()
-        keeper, marks = self.keeper, {layer.metadata.get(MARK) for layer in self.viewer.layers}
+        keeper, marks = self.keeper, {layer.metadata.get(ANNOTATION) for layer in self.viewer.layers}
         keeper.name()
         for layer in self.viewer.layers:
-            of = layer.metadata.get(MARK) or str(layer.unique_id)
+            of = layer.metadata.get(ANNOTATION) or str(layer.unique_id)
             name = keeper.names.get(of)
             # Images that were only looked at stay as they are.
             is_ours = name is not None and (of in marks or (keeper.place is not None and keeper.place.holds(name)))
@@ -286,16 +285,16 @@ class SessionFlow:
         active = self.viewer.layers.selection.active
         if isinstance(active, Image) and self.box.layers.labels is None and not self._is_begun():
             self.box.image.choose(active)
-        if not isinstance(active, Labels) or MARK not in active.metadata:
+        if not isinstance(active, Labels) or ANNOTATION not in active.metadata:
             return
         for layer in self.viewer.layers:
-            if str(layer.unique_id) == active.metadata[MARK] and layer != self.box.layers.image:
+            if str(layer.unique_id) == active.metadata[ANNOTATION] and layer != self.box.layers.image:
                 self.box.image.choose(layer)
                 return
 
     def _is_begun(self) -> bool:
         """Whether some image of the viewer is being annotated."""
-        return any(MARK in layer.metadata for layer in self.viewer.layers)
+        return any(ANNOTATION in layer.metadata for layer in self.viewer.layers)
 
     def elsewhere(self) -> tuple[int, int, int]:
         """Annotated images of the session that are not in front, their objects and background pixels."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from napari.layers import Shapes
     from numpy.typing import NDArray
 
-    from embedseg_napari.viewer.layers import Frame
+    from embedseg_napari.viewer.result_layers import Frame
 
 
 def shapes_mask(layer: Shapes, frame: Frame, shape: tuple[int, ...]) -> NDArray[np.bool_]:

@@ -10,10 +10,10 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidge
 
 from embedseg_napari.core.annotation.states import next_free_label
 from embedseg_napari.core.errors import EmbedSegError
-from embedseg_napari.viewer.layers import show_shapes
-from embedseg_napari.viewer.camera import go_to
 from embedseg_napari.core.review.queue import ReviewQueue, find_doubts
+from embedseg_napari.viewer.camera import go_to
 from embedseg_napari.viewer.label.stroke_box import StrokeBox
+from embedseg_napari.viewer.result_layers import show_shapes
 from embedseg_napari.viewer.worker import BackgroundRun, report_error, run_in_background
 
 if TYPE_CHECKING:

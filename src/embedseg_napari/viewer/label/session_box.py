@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QMenu, QPushButton, QVBoxLayout, QWidget
 
-from embedseg_napari.core.session.session import list_sessions
-from embedseg_napari.core.session.folder import STATE
+from embedseg_napari.core.session.folder import STATE, list_sessions
 from embedseg_napari.viewer.label.annotate_box import number
-from embedseg_napari.viewer.widgets.boxes import ChoiceBox
 from embedseg_napari.viewer.label.autosave import read_state
+from embedseg_napari.viewer.widgets.boxes import ChoiceBox
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from embedseg_napari.core.session.session import Round
+    from embedseg_napari.core.session.state import Round
     from embedseg_napari.viewer.label.annotate_box import AnnotationBox
     from embedseg_napari.viewer.label.autosave import SessionKeeper
 

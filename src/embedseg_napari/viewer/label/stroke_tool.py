@@ -10,7 +10,8 @@ from psygnal import Signal
 
 from embedseg_napari.core.annotation.edits import stroke_pixels
 from embedseg_napari.core.errors import AnnotationError
-from embedseg_napari.viewer.layers import RESULT, is_shown
+from embedseg_napari.viewer.layers import RESULT
+from embedseg_napari.viewer.result_layers import is_shown
 
 if TYPE_CHECKING:
     from collections.abc import Generator

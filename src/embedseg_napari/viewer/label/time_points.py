@@ -6,14 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.viewer.layers import array_of, layer_axes
+from embedseg_napari.viewer.layers import TIME_POINT, array_of, layer_axes
 
 if TYPE_CHECKING:
     from napari.layers import Image
     from napari.viewer import Viewer
-
-MARK = "embedseg-frame"
-"""Key in a layer's metadata: the time-lapse (its `unique_id`) and the frame it was taken from."""
 
 
 def image_axes(layer: Image) -> str:
@@ -57,7 +54,7 @@ def take_frame(viewer: Viewer, layer: Image) -> Any:
     source = f"{layer.unique_id} {number}"
     layer.visible = False
     for other in viewer.layers:
-        if other.metadata.get(MARK) == source:
+        if other.metadata.get(TIME_POINT) == source:
             other.visible = True
             return other
     axes = image_axes(layer)
@@ -74,5 +71,5 @@ def take_frame(viewer: Viewer, layer: Image) -> Any:
         units=[layer.units[i] for i in kept],
         colormap=None if layer.rgb else layer.colormap,
         contrast_limits=None if layer.rgb else layer.contrast_limits,
-        metadata={MARK: source},
+        metadata={TIME_POINT: source},
     )

@@ -9,18 +9,18 @@ from qtpy.QtWidgets import QCheckBox, QGroupBox, QLabel, QVBoxLayout, QWidget
 
 from embedseg_napari.core.errors import EmbedSegError, ModelError
 from embedseg_napari.core.events import LabelsUpdated
-from embedseg_napari.viewer.label.annotate_box import AnnotationBox
-from embedseg_napari.viewer.widgets.scroll import FittingScroll
 from embedseg_napari.jobs.label_round import LabelTraining, RoundRequest
+from embedseg_napari.viewer.label.annotate_box import AnnotationBox
+from embedseg_napari.viewer.label.autosave import SessionKeeper
+from embedseg_napari.viewer.label.navigator import SessionFlow
 from embedseg_napari.viewer.label.next_image import KEY, NextImage
 from embedseg_napari.viewer.label.review_box import ReviewBox
 from embedseg_napari.viewer.label.session_box import SessionBox
-from embedseg_napari.viewer.label.navigator import SessionFlow
-from embedseg_napari.viewer.label.autosave import SessionKeeper
 from embedseg_napari.viewer.label.start_model import misfit, suggested_start
+from embedseg_napari.viewer.preview.preview import TrainingView
 from embedseg_napari.viewer.train.panel import TrainingPanel
 from embedseg_napari.viewer.train.progress import TrainingProgress
-from embedseg_napari.viewer.preview.preview import TrainingView
+from embedseg_napari.viewer.widgets.scroll import FittingScroll
 from embedseg_napari.viewer.worker import report_error
 
 if TYPE_CHECKING:

@@ -25,8 +25,8 @@ from qtpy.QtWidgets import (
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.model.bundled import SUFFIX
 from embedseg_napari.core.model.card import model_card
-from embedseg_napari.viewer.models.describe_dialog import ModelWords
 from embedseg_napari.viewer.model_list import models
+from embedseg_napari.viewer.models.describe_dialog import ModelWords
 from embedseg_napari.viewer.worker import run_in_background
 
 if TYPE_CHECKING:

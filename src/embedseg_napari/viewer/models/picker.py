@@ -9,9 +9,9 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxL
 
 from embedseg_napari.core.errors import ModelError
 from embedseg_napari.core.model.card import describe
-from embedseg_napari.viewer.widgets.boxes import ChoiceBox
-from embedseg_napari.viewer.models.manager import ModelManager
 from embedseg_napari.viewer.model_list import MODEL_FILTER, KnownModel, models, read_config
+from embedseg_napari.viewer.models.manager import ModelManager
+from embedseg_napari.viewer.widgets.boxes import ChoiceBox
 from embedseg_napari.viewer.worker import report_error
 
 if TYPE_CHECKING:

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.utils.colormaps import CyclicLabelColormap
 
-from embedseg_napari.viewer.segment.embedding_view import ellipse
-from embedseg_napari.viewer.layers import show_labels, show_points, show_shapes, show_vectors
-from embedseg_napari.viewer.preview.preview_layers import PreviewLayers
 from embedseg_napari.jobs.true_objects import mean_margins, steps
+from embedseg_napari.viewer.preview.preview_layers import PreviewLayers
+from embedseg_napari.viewer.result_layers import show_labels, show_points, show_shapes, show_vectors
+from embedseg_napari.viewer.segment.embedding_view import ellipse
 
 if TYPE_CHECKING:
     import napari
     from numpy.typing import NDArray
 
     from embedseg_napari.core.maps import EmbeddingMaps
-    from embedseg_napari.viewer.layers import Frame
     from embedseg_napari.jobs.true_objects import TrueObjects
+    from embedseg_napari.viewer.result_layers import Frame
 
 TRUTH, MARGINS = "preview: true objects", "preview: margins"
 OFFSETS, EMBEDDINGS = "preview: offsets", "preview: embeddings"

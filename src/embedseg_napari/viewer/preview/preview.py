@@ -8,26 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.viewer.layers import (
-    Frame,
-    array_of,
-    is_shown,
-    show_image,
-    show_labels,
-    show_points,
-    spatial_frame,
-)
-from embedseg_napari.viewer.preview.preview_layers import PreviewLayers
-from embedseg_napari.viewer.preview.embeddings import EmbeddingLayers
 from embedseg_napari.jobs.true_objects import TrueObjects, around, true_objects
+from embedseg_napari.viewer.layers import array_of
+from embedseg_napari.viewer.preview.embeddings import EmbeddingLayers
+from embedseg_napari.viewer.preview.preview_layers import PreviewLayers
+from embedseg_napari.viewer.result_layers import Frame, is_shown, show_image, show_labels, show_points, spatial_frame
 
 if TYPE_CHECKING:
     import napari
     from napari.layers import Image, Labels
     from numpy.typing import NDArray
 
+    from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.data.medoid import CenterKind
-    from embedseg_napari.core.data.pairs import Example
     from embedseg_napari.core.events import PreviewReady
     from embedseg_napari.core.inference.segmentation import Segmentation
 
@@ -63,7 +56,7 @@ class PreviewPart:
     def example(self) -> Example:
         """Read the pixels; the labels stay empty, for a preview knows no truth."""
         from embedseg_napari.core.axes import to_frames
-        from embedseg_napari.core.data.pairs import Example
+        from embedseg_napari.core.data.example import Example
 
         image = to_frames(np.asarray(self.array), self.axes)[0]
         return Example(self.token, image, np.zeros(image.shape[1:], np.int32))
@@ -200,7 +193,7 @@ class TrainingView:
             objects = part.objects(self.center) if self.embeddings.is_on else None
             self._keep_truth(part.token, objects)
             return part.example()
-        from embedseg_napari.core.data.pairs import Example
+        from embedseg_napari.core.data.example import Example
 
         shape, n = held_out.image.shape[1:], held_out.ndim
         sides = [min(size, most) for size, most in zip(shape, MOST_PIXELS[n], strict=True)]

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from embedseg_napari.viewer.layers import is_shown
+from embedseg_napari.viewer.layers import PREVIEW
+from embedseg_napari.viewer.result_layers import is_shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import napari
-    from napari.layers import Layer
 
-    from embedseg_napari.viewer.layers import Frame
-
-MARK = "embedseg-preview"
-"""Entry of a layer's metadata by which a preview is told from the user's own layers."""
-
-
-def is_preview(layer: Layer) -> bool:
-    """Whether a layer was made by a training."""
-    return bool(layer.metadata.get(MARK, False))
+    from embedseg_napari.viewer.result_layers import Frame
 
 
 class PreviewLayers:
@@ -87,7 +79,7 @@ class PreviewLayers:
             return None
         if layer is not None and layer.ndim != frame.ndim:
             self.viewer.layers.remove(layer)
-        shown = show(self.viewer, name, *data, frame=frame, into=layer, metadata={MARK: True}, **options)
+        shown = show(self.viewer, name, *data, frame=frame, into=layer, metadata={PREVIEW: True}, **options)
         if on_new is not None and shown is not layer:
             on_new(shown)
         self.layers[name] = shown

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtWidgets import QCheckBox, QLabel, QVBoxLayout, QWidget
 
-from embedseg_napari.viewer.layers import RESULT, is_shown, show_points, show_vectors
+from embedseg_napari.viewer.layers import RESULT
+from embedseg_napari.viewer.result_layers import is_shown, show_points, show_vectors
 
 if TYPE_CHECKING:
     from napari.layers import Points, Shapes, Vectors

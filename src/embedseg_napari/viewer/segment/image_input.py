@@ -12,17 +12,18 @@ from qtpy.QtWidgets import QFormLayout, QLineEdit, QWidget
 
 from embedseg_napari.core.axes import parse_axes, spatial_axes
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.viewer.layers import RESULT, array_of, layer_axes
+from embedseg_napari.viewer.result_layers import spatial_frame
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox
-from embedseg_napari.viewer.layers import RESULT, array_of, layer_axes, spatial_frame
-from embedseg_napari.viewer.train.pair_list import LayerBox
+from embedseg_napari.viewer.widgets.layer_box import LayerBox
 
 if TYPE_CHECKING:
     import napari.layers
     from napari.viewer import Viewer
 
     from embedseg_napari.core.config import ModelConfig
-    from embedseg_napari.viewer.layers import Frame
     from embedseg_napari.jobs.segment import Channel
+    from embedseg_napari.viewer.result_layers import Frame
 
 WHOLE, VIEW, RECTANGLE = "Whole image", "Current view", "Rectangle of a Shapes layer"
 LEAST_SIDE = 8

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.viewer.layers import is_shown, show_image, show_labels, show_points
 from embedseg_napari.jobs.object_table import object_table
+from embedseg_napari.viewer.result_layers import is_shown, show_image, show_labels, show_points
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Points

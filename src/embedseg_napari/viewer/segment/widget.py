@@ -11,21 +11,21 @@ from qtpy.QtWidgets import QCheckBox, QGroupBox, QVBoxLayout, QWidget
 
 from embedseg_napari.core.config import SCALES, PredictionConfig
 from embedseg_napari.core.errors import DataError, EmbedSegError
+from embedseg_napari.jobs.segment import SegmentJob, segment
 from embedseg_napari.viewer import provenance
-from embedseg_napari.viewer.segment.folder_panel import BatchPanel
-from embedseg_napari.viewer.segment.drop_queue import DropQueue
-from embedseg_napari.viewer.segment.embedding_view import EmbeddingView
-from embedseg_napari.viewer.widgets.scroll import FittingScroll
-from embedseg_napari.viewer.widgets.collapsible import Folded
-from embedseg_napari.viewer.segment.image_input import ImageInput
-from embedseg_napari.viewer.widgets.boxes import ChoiceBox, FloatBox
 from embedseg_napari.viewer.layers import array_of, layer_axes
 from embedseg_napari.viewer.models.picker import ModelPicker
-from embedseg_napari.viewer.segment.reclustering import Reclustering
-from embedseg_napari.viewer.widgets.run_controls import RunControls
-from embedseg_napari.jobs.segment import SegmentJob, segment
+from embedseg_napari.viewer.segment.drop_queue import DropQueue
+from embedseg_napari.viewer.segment.embedding_view import EmbeddingView
+from embedseg_napari.viewer.segment.folder_panel import BatchPanel
+from embedseg_napari.viewer.segment.image_input import ImageInput
 from embedseg_napari.viewer.segment.progress import SegmentProgress
+from embedseg_napari.viewer.segment.reclustering import Reclustering
 from embedseg_napari.viewer.segment.results import ResultLayers
+from embedseg_napari.viewer.widgets.boxes import ChoiceBox, FloatBox
+from embedseg_napari.viewer.widgets.collapsible import Folded
+from embedseg_napari.viewer.widgets.run_controls import RunControls
+from embedseg_napari.viewer.widgets.scroll import FittingScroll
 from embedseg_napari.viewer.widgets.threshold_sliders import ThresholdSliders
 
 if TYPE_CHECKING:

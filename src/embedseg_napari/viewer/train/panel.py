@@ -10,7 +10,6 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidge
 
 from embedseg_napari.core.events import EpochFinished, Message, PreviewReady, StepFinished, TrainingStarted
 from embedseg_napari.viewer.model_list import models
-from embedseg_napari.viewer.train.training_events import TrainingEvents
 from embedseg_napari.viewer.train.settings import OutputPlace, TrainingSettings
 from embedseg_napari.viewer.worker import BackgroundRun, run_in_background
 
@@ -22,6 +21,19 @@ if TYPE_CHECKING:
     from embedseg_napari.jobs.saved_training import SavedTraining
     from embedseg_napari.viewer.train.progress import TrainingProgress
     from embedseg_napari.viewer.worker import Run
+
+
+from typing import TYPE_CHECKING
+
+from napari.utils.notifications import show_info
+
+from embedseg_napari.viewer.worker import report_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from embedseg_napari.jobs.saved_training import SavedTraining
+    from embedseg_napari.viewer.train.panel import TrainingPanel
 
 
 class TrainingPanel(QWidget):
@@ -200,3 +212,45 @@ class TrainingPanel(QWidget):
             # What it ends with is kept all the same.
             self.events.panel = None
             self.background.stop()
+
+
+class TrainingEvents:
+    """Callbacks of one run.
+
+    Parameters
+    ----------
+    panel : TrainingPanel
+        Set to None when it is closed.
+    at_end : callable, optional
+        Called when the run is over, also where the panel was closed.
+    """
+
+    def __init__(self, panel: TrainingPanel, at_end: Callable[[], None] | None = None) -> None:
+        self.panel: TrainingPanel | None = panel
+        self.at_end = at_end
+
+    def take_event(self, event: Any) -> None:
+        """Pass on an event."""
+        if self.panel is not None:
+            self.panel.take_event(event)
+
+    def take_result(self, result: SavedTraining) -> None:
+        """List the model for all panels, and say so."""
+        if result.path is not None:
+            models.remember(result.path)
+            show_info(f"Model {result.path.stem} is saved; it can be chosen in EmbedSeg: Segment.")
+        if self.panel is not None:
+            self.panel.take_result(result)
+
+    def take_error(self, error: Exception) -> None:
+        """Tell the user."""
+        if self.panel is not None:
+            self.panel.take_error(error)
+        report_error(error)
+
+    def take_end(self) -> None:
+        """Pass on that the run is over."""
+        if self.at_end is not None:
+            self.at_end()
+        if self.panel is not None:
+            self.panel.take_end()

@@ -8,17 +8,17 @@ from napari.layers import Image
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
-from embedseg_napari.viewer.layers import array_of, layer_axes
-from embedseg_napari.viewer.train.pair_list import LayerBox, PairList
-from embedseg_napari.viewer.preview.preview_layers import is_preview
 from embedseg_napari.jobs.true_objects import MOST_OBJECTS, N_PIXELS
+from embedseg_napari.viewer.layers import array_of, is_preview, layer_axes
 from embedseg_napari.viewer.preview.preview import TrainingView
+from embedseg_napari.viewer.widgets.layer_box import LayerBox
 
 if TYPE_CHECKING:
     import napari
 
     from embedseg_napari.core.config import TrainingConfig
     from embedseg_napari.core.events import PreviewReady
+    from embedseg_napari.viewer.train.pair_list import PairList
 
 HELD_OUT = "a held-out image"
 FOLLOW_MILLISECONDS = 700

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QWheelEvent
 
 
+ERROR_COLOR = "#d9534f"
+"""Of sentences and borders that say what is wrong."""
+
+
 class _Quiet:
     """Leaves the wheel to the panel that scrolls, unless the editor has the focus: no value changes by accident."""
 

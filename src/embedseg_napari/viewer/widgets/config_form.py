@@ -12,8 +12,15 @@ from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 
 from embedseg_napari.core.config import Settings
 from embedseg_napari.core.errors import SettingsError
-from embedseg_napari.viewer.widgets.editors import AUTOMATIC, BoolEditor, ChoiceEditor, Editor, NumberEditor, TupleEditor
 from embedseg_napari.viewer.widgets.collapsible import Folded
+from embedseg_napari.viewer.widgets.editors import (
+    AUTOMATIC,
+    BoolEditor,
+    ChoiceEditor,
+    Editor,
+    NumberEditor,
+    TupleEditor,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

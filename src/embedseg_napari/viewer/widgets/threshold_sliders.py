@@ -8,8 +8,8 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QSlider, QWidget
 
 from embedseg_napari.core.config import PredictionConfig
-from embedseg_napari.viewer.widgets.config_form import label_of
 from embedseg_napari.viewer.widgets.boxes import FloatBox, IntBox
+from embedseg_napari.viewer.widgets.config_form import label_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

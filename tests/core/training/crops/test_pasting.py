@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from embedseg_napari.core.config import AugmentationConfig, TrainingConfig
-from embedseg_napari.core.training.crops.sampler import CropSampler
 from embedseg_napari.core.data.pairs import from_arrays
 from embedseg_napari.core.training.crops.pasting import Crop, paste_objects
+from embedseg_napari.core.training.crops.sampler import CropSampler
 
 
 class Always:

@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from embedseg_napari.core.config import AugmentationConfig, TrainingConfig
-from embedseg_napari.core.data import crop_sources
+from embedseg_napari.core.data.example import Example
 from embedseg_napari.core.data.medoid import medoid
-from embedseg_napari.core.training.crops.sampler import CropSampler
 from embedseg_napari.core.data.normalization import normalize
-from embedseg_napari.core.data.pairs import Example, from_arrays
+from embedseg_napari.core.data.pairs import from_arrays
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.training.crops import sources as crop_sources
+from embedseg_napari.core.training.crops.sampler import CropSampler
 
 CPU = torch.device("cpu")
 NONE = {"flips": False, "scale": 0, "shift": 0, "paste": 0, "gain": 0, "offset": 0, "gamma": 0, "noise": 0}

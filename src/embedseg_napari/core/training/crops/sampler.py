@@ -9,12 +9,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from embedseg_napari.core.training.crops.augmentation import change_intensities, random_matrix
-from embedseg_napari.core.data.medoid import object_table
-from embedseg_napari.core.training.crops.sources import load_source
-from embedseg_napari.core.training.crops.pasting import Crop, paste_objects, present_ids
+from embedseg_napari.core.data.objects import object_table
 from embedseg_napari.core.data.statistics import object_sizes
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.training.crops.augmentation import change_intensities, random_matrix
+from embedseg_napari.core.training.crops.pasting import Crop, paste_objects, present_ids
+from embedseg_napari.core.training.crops.sources import load_source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from embedseg_napari.core.config import AugmentationConfig, ObjectSizes, TrainingConfig
-    from embedseg_napari.core.data.medoid import ObjectTable
+    from embedseg_napari.core.data.example import Example
+    from embedseg_napari.core.data.objects import ObjectTable
     from embedseg_napari.core.training.crops.sources import Source
-    from embedseg_napari.core.data.pairs import Example
 
 BACKGROUND_SHARE = 0.1
 """Part of the crops that show background far from any object, where such is known."""

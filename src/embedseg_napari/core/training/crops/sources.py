@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from embedseg_napari.core.data.medoid import object_table, updated_table
 from embedseg_napari.core.data.normalization import normalize
+from embedseg_napari.core.data.objects import object_table, updated_table
 from embedseg_napari.core.data.resizing import resize_image, scaled_shape, with_labels_resized
 from embedseg_napari.core.data.sparse import (
     known_background,
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from embedseg_napari.core.config import TrainingConfig
-    from embedseg_napari.core.data.medoid import ObjectTable
-    from embedseg_napari.core.data.pairs import Example
+    from embedseg_napari.core.data.example import Example
+    from embedseg_napari.core.data.objects import ObjectTable
 
 MAX_PLACES = 1 << 16
 """Known pixels kept as centres of crops; of more, every second, third ... is taken."""

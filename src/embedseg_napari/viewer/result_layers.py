@@ -1,0 +1,263 @@
+"""Results as layers: created once, then updated, in the place of the layer they came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from embedseg_napari.core.axes import parse_axes, spatial_axes
+from embedseg_napari.core.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import napari.layers
+    from napari.viewer import Viewer
+    from numpy.typing import NDArray
+
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+from typing import TYPE_CHECKING
+
+from embedseg_napari.viewer.layers import RESULT, array_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari.viewer import Viewer
+    from numpy.typing import NDArray
+
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import napari
+
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Where the pixels of a result lie in the viewer.
+
+    Results have the axes T(Z)YX of their image, without its channels. A channel axis in front is left out, for napari
+    aligns layers at their last axes; one between other axes becomes a single pixel as thick as all channels, so that
+    the result is seen beside each of them.
+    """
+
+    axes: str
+    """Letters of the layer's axes; a thick channel axis is there as ``C``."""
+    scale: tuple[float, ...]
+    translate: tuple[float, ...]
+    units: tuple[Any, ...]
+    axis_labels: tuple[str, ...]
+    transform: tuple[tuple[str, Any], ...] = ()
+    """Rotation, shear and affine, where the layer has some and no axis was left out."""
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes of the layers that are shown here."""
+        return len(self.axes)
+
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments for ``viewer.add_*``."""
+        return {
+            "scale": self.scale,
+            "translate": self.translate,
+            "units": self.units,
+            "axis_labels": self.axis_labels,
+            **dict(self.transform),
+        }
+
+    def at(self, start: Sequence[float]) -> Frame:
+        """The frame of a part of the image that begins at a pixel, one value per axis of the results, T(Z)YX."""
+        shift = self.coordinates(np.asarray(start, float)[None])[0]
+        translate = tuple(t + s * float(x) for t, s, x in zip(self.translate, self.scale, shift, strict=True))
+        return replace(self, translate=translate)
+
+    def array(self, values: NDArray[Any]) -> NDArray[Any]:
+        """An array with axes T(Z)YX, with those of the layer."""
+        return np.expand_dims(values, self.axes.index("C")) if "C" in self.axes else values
+
+    def coordinates(self, points: NDArray[Any]) -> NDArray[Any]:
+        """Points (n, T(Z)YX) in pixels, with the axes of the layer."""
+        return np.insert(points, self.axes.index("C"), 0, axis=1) if "C" in self.axes else points
+
+    def spacing(self) -> tuple[float, ...]:
+        """Pixel size per spatial axis (z, y, x), in the layer's units."""
+        return tuple(abs(self.scale[self.axes.index(letter)]) for letter in spatial_axes(self.axes))
+
+
+def spatial_frame(layer: napari.layers.Layer, axes: str) -> Frame:
+    """Where results of a layer's image belong.
+
+    Parameters
+    ----------
+    layer : Layer
+        An Image or Labels layer.
+    axes : str
+        One letter per axis of its array.
+    """
+    axes = parse_axes(axes)
+    letters = axes[:-1] if getattr(layer, "rgb", False) else axes
+    if len(letters) != layer.ndim:
+        raise DataError(f"Axes {axes!r} do not fit layer {layer.name!r} of shape {array_of(layer).shape}.")
+    scale, translate = [float(v) for v in layer.scale], [float(v) for v in layer.translate]
+    kept = list(range(len(letters)))
+    if letters.startswith("C"):
+        kept = kept[1:]
+    elif "C" in letters:
+        c = letters.index("C")
+        n = array_of(layer).shape[c]
+        translate[c] += scale[c] * (n - 1) / 2
+        scale[c] *= n
+    transform: tuple[tuple[str, Any], ...] = ()
+    if len(kept) == len(letters):
+        given = {"rotate": layer.rotate, "shear": layer.shear, "affine": layer.affine.affine_matrix}
+        # Lists of plain numbers: frames are compared.
+        transform = tuple((name, np.asarray(value, float).tolist()) for name, value in given.items())
+    return Frame(
+        "".join(letters[i] for i in kept),
+        tuple(scale[i] for i in kept),
+        tuple(translate[i] for i in kept),
+        tuple(layer.units[i] for i in kept),
+        tuple(layer.axis_labels[i] for i in kept),
+        transform,
+    )
+
+
+def is_shown(viewer: Viewer, layer: napari.layers.Layer | None) -> bool:
+    """Whether a layer made earlier is still there; the user may have removed it."""
+    return layer is not None and layer in viewer.layers
+
+
+def show_labels(
+    viewer: Viewer,
+    name: str,
+    data: NDArray[np.int32],
+    *,
+    frame: Frame,
+    features: Any = None,
+    into: napari.layers.Labels | None = None,
+    **options: Any,
+) -> napari.layers.Labels:
+    """Show a label image.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        Where.
+    name : str
+        Name of the layer if it is new.
+    data : ndarray, shape ((T,) (Z,) Y, X)
+        Ids, 0 background.
+    frame : Frame
+        From :func:`spatial_frame`.
+    features : DataFrame or dict, optional
+        One row per id with a column ``index``.
+    into : Labels, optional
+        Layer of an earlier result to be replaced, if it is still there.
+    **options
+        Passed on where the layer is new.
+    """
+    return _show(viewer, viewer.add_labels, frame.array(data), name, frame, into, options, features=features)
+
+
+def show_image(
+    viewer: Viewer,
+    name: str,
+    data: NDArray[Any],
+    *,
+    frame: Frame,
+    into: napari.layers.Image | None = None,
+    **options: Any,
+) -> napari.layers.Image:
+    """Show an image, such as a seed map; see :func:`show_labels`."""
+    return _show(viewer, viewer.add_image, frame.array(data), name, frame, into, options)
+
+
+def show_points(
+    viewer: Viewer,
+    name: str,
+    points: NDArray[Any],
+    *,
+    frame: Frame,
+    features: Any = None,
+    into: napari.layers.Points | None = None,
+    **options: Any,
+) -> napari.layers.Points:
+    """Show points (n, T(Z)YX) in pixels of the image; see :func:`show_labels`."""
+    options = {"ndim": frame.ndim, **options}
+    return _show(viewer, viewer.add_points, frame.coordinates(points), name, frame, into, options, features=features)
+
+
+def show_vectors(
+    viewer: Viewer,
+    name: str,
+    starts: NDArray[Any],
+    steps: NDArray[Any],
+    *,
+    frame: Frame,
+    into: napari.layers.Vectors | None = None,
+    **options: Any,
+) -> napari.layers.Vectors:
+    """Show arrows from points (n, T(Z)YX) by steps of the same shape, both in pixels; see :func:`show_labels`."""
+    data = np.stack([frame.coordinates(starts), frame.coordinates(steps)], axis=1)
+    options = {"ndim": frame.ndim, **options}
+    return _show(viewer, viewer.add_vectors, data, name, frame, into, options)
+
+
+def show_shapes(
+    viewer: Viewer,
+    name: str,
+    outlines: Sequence[NDArray[Any]],
+    *,
+    frame: Frame,
+    into: napari.layers.Shapes | None = None,
+    **options: Any,
+) -> napari.layers.Shapes:
+    """Show closed outlines, each (corners, T(Z)YX) in pixels; see :func:`show_labels`."""
+    options = {"ndim": frame.ndim, "shape_type": "polygon", **options}
+    data = [frame.coordinates(outline) for outline in outlines]
+    return _show(viewer, viewer.add_shapes, data, name, frame, into, options)
+
+
+def _show(
+    viewer: Viewer,
+    add: Callable[..., Any],
+    data: Any,
+    name: str,
+    frame: Frame,
+    into: Any,
+    options: dict[str, Any],
+    *,
+    features: Any = None,
+) -> Any:
+    if into is None or not is_shown(viewer, into) or into.ndim != frame.ndim:
+        if features is not None:
+            options = {**options, "features": features}
+        active = viewer.layers.selection.active
+        layer = add(data, name=name, **{"metadata": {RESULT: "result"}, **frame.options(), **options})
+        # A result does not take the selection away from the layer the user works with.
+        if active is not None:
+            viewer.layers.selection.active = active
+        return layer
+    into.data = data
+    if features is not None:
+        into.features = features
+    if tuple(into.scale) != frame.scale or tuple(into.translate) != frame.translate:
+        into.scale, into.translate = frame.scale, frame.translate
+    return into

@@ -1,0 +1,60 @@
+"""A row to choose a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QHBoxLayout,
+    QLineEdit,
+    QToolButton,
+    QWidget,
+)
+
+from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR
+
+
+class FolderField(QWidget):
+    """A folder, typed or browsed."""
+
+    changed = Signal()
+
+    def __init__(self, title: str, tip: str) -> None:
+        super().__init__()
+        self.title = title
+        self.edit = QLineEdit()
+        self.edit.setPlaceholderText("folder of label TIFFs")
+        self.edit.setToolTip(tip)
+        self.edit.setAccessibleName(title)
+        self.browse = QToolButton()
+        self.browse.setText("...")
+        self.browse.setToolTip(f"Choose the folder. {tip}")
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.edit)
+        layout.addWidget(self.browse)
+        self.edit.textChanged.connect(self._check)
+        self.browse.clicked.connect(self._choose)
+        self._check()
+
+    def _choose(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, self.title, self.edit.text())
+        if folder:
+            self.edit.setText(folder)
+
+    def _check(self) -> None:
+        is_wrong = bool(self.edit.text().strip()) and not self.path().is_dir()
+        self.edit.setStyleSheet(f"border: 1px solid {ERROR_COLOR};" if is_wrong else "")
+        self.changed.emit()
+
+    def path(self) -> Path:
+        """The folder."""
+        return Path(self.edit.text().strip()).expanduser()
+
+    def fault(self) -> str:
+        """Why it cannot be used; empty if it can."""
+        if not self.edit.text().strip():
+            return f"Choose the {self.title.lower()}."
+        return "" if self.path().is_dir() else f"{self.path()}: there is no such folder."
