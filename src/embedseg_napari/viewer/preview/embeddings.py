@@ -11,7 +11,6 @@ from napari.utils.colormaps import CyclicLabelColormap
 from embedseg_napari.jobs.true_objects import mean_margins, steps
 from embedseg_napari.viewer.preview.preview_layers import PreviewLayers
 from embedseg_napari.viewer.result_layers import show_labels, show_points, show_shapes, show_vectors
-from embedseg_napari.viewer.segment.embedding_view import ellipse
 
 if TYPE_CHECKING:
     import napari
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from embedseg_napari.core.maps import EmbeddingMaps
     from embedseg_napari.jobs.true_objects import TrueObjects
     from embedseg_napari.viewer.result_layers import Frame
+
 
 TRUTH, MARGINS = "preview: true objects", "preview: margins"
 OFFSETS, EMBEDDINGS = "preview: offsets", "preview: embeddings"
@@ -153,3 +153,17 @@ def _paint(objects: TrueObjects, mark: float, margins: Any, offsets: Any, points
         points.size = mark * np.array(SIZES)[kinds]
         # Even a border without width shines through where points are small.
         points.face_color = points.border_color = fill
+
+
+def ellipse(center: np.ndarray, margins: np.ndarray) -> np.ndarray:
+    """Corners (n, ndim) of the margin in the plane YX through the centre."""
+    angle = np.linspace(0, 2 * np.pi, N_CORNERS, endpoint=False)
+    corners = np.tile(center, (N_CORNERS, 1))
+    corners[:, -2] += margins[-2] * np.sin(angle)
+    corners[:, -1] += margins[-1] * np.cos(angle)
+    if len(center) == 3:
+        corners[:, 0] = np.round(center[0])
+    return corners
+
+
+N_CORNERS = 48

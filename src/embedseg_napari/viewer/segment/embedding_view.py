@@ -8,6 +8,7 @@ import numpy as np
 from qtpy.QtWidgets import QCheckBox, QLabel, QVBoxLayout, QWidget
 
 from embedseg_napari.viewer.layers import RESULT
+from embedseg_napari.viewer.preview.embeddings import ellipse
 from embedseg_napari.viewer.result_layers import is_shown, show_points, show_vectors
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 MOST_ARROWS = 4000
 MOST_VOTES = 4000
-N_CORNERS = 48
 
 
 class EmbeddingView(QWidget):
@@ -188,14 +188,3 @@ def voters(part: Segmentation, label: int) -> tuple[np.ndarray, np.ndarray, np.n
     margins = part.settings.margin_scale * np.array([margin[seed] for margin in maps.margins], float)
     inside = (((embeddings - center) / np.maximum(margins, 1e-12)) ** 2).sum(axis=1) < 1
     return center, margins, at[inside]
-
-
-def ellipse(center: np.ndarray, margins: np.ndarray) -> np.ndarray:
-    """Corners (n, ndim) of the margin in the plane YX through the centre."""
-    angle = np.linspace(0, 2 * np.pi, N_CORNERS, endpoint=False)
-    corners = np.tile(center, (N_CORNERS, 1))
-    corners[:, -2] += margins[-2] * np.sin(angle)
-    corners[:, -1] += margins[-1] * np.cos(angle)
-    if len(center) == 3:
-        corners[:, 0] = np.round(center[0])
-    return corners
