@@ -9,7 +9,7 @@ import pytest
 from embedseg_napari.core.config import ModelConfig, ObjectSizes
 from embedseg_napari.core.errors import ModelError
 from embedseg_napari.core.model.card import describe
-from embedseg_napari.viewer import models as module
+from embedseg_napari.viewer import model_list as module
 from embedseg_napari.viewer.model_list import ModelList, read_config, recent_file
 
 

@@ -124,7 +124,7 @@ def test_table_of_labels_and_of_planes(
     monkeypatch: pytest.MonkeyPatch,
     blobs: Callable[..., tuple[np.ndarray, np.ndarray]],
 ) -> None:
-    monkeypatch.setattr(centers, "BATCH_PIXELS", batch)
+    monkeypatch.setattr(objects, "BATCH_PIXELS", batch)
     labels = blobs(ndim)[1].astype(np.int64)
     ids = np.array([0, 3, 4, 100_000, 7, 2**40, 12][: labels.max() + 1])
     spacing = (2.0,) + (1.0,) * (ndim - 1)

@@ -19,6 +19,7 @@ from embedseg_napari.core.inference.test_time_augmentation import views
 from embedseg_napari.core.inference.tiling import blend, plan_tiles, resolve_tile, round_up
 from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.core.networks.embedding import decode
+from embedseg_napari.core.networks.network import device_of, raw_output
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -127,7 +128,7 @@ class NetworkPass:
             try:
                 return (yield from plan._compute(image, frame, should_stop))
             except (RuntimeError, MemoryError) as error:
-                device = self.network.device.type
+                device = device_of(self.network).type
                 if not is_out_of_memory(error):
                     raise ComputeError(f"The network could not be run on the device {device}: {error}") from error
                 smaller = plan.with_smaller_tiles()
@@ -158,14 +159,14 @@ class NetworkPass:
         done, n_passes = 0, self.n_passes
         for tile in self.tiles:
             values = apply_normalization(image[(slice(None), *tile.within(target))], shift, scale)
-            batch = torch.from_numpy(_pad(values, tile.shape))[None].to(self.network.device)
+            batch = torch.from_numpy(_pad(values, tile.shape))[None].to(device_of(self.network))
             total: torch.Tensor | None = None
             for view in self.views:
                 if should_stop():
                     raise Stopped("The prediction was stopped.")
                 # No inference mode around a yield: it would leak into whoever drains this generator.
                 with torch.inference_mode():
-                    output = view.undo(self.network.raw(view.apply(batch), self.precision))
+                    output = view.undo(raw_output(self.network, view.apply(batch), self.precision))
                     total = output if total is None else total.add_(output)
                 done += 1
                 yield TileFinished(frame, done, n_passes)

@@ -16,6 +16,7 @@ from embedseg_napari.core.inference.network_pass import NetworkPass
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.inference.size_check import compare_sizes, scale_advice
 from embedseg_napari.core.inference.tiling import resolve_tile
+from embedseg_napari.core.networks.network import device_of
 from embedseg_napari.core.runs import never
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ class Predictor:
     ) -> Generator[PredictionEvent, None, tuple[np.ndarray, str, NetworkPass]]:
         """Frames TC(Z)YX, the axes as given or guessed, and how the network will be run."""
         network, config = self.model.network, self.model.config
+        device = device_of(network)
         array = _as_array(image)
         if axes is None:
             axes = guess_axes(array.shape, config.ndim, config.n_channels)
@@ -135,9 +137,9 @@ class Predictor:
         frames = to_frames(array, axes)
         _check_fit(config, frames.shape, axes)
         precision = self.settings.precision
-        if not supports_precision(network.device, precision):
+        if not supports_precision(device, precision):
             yield Message(
-                f"The network runs in float32: the {network.device.type} of this machine has no {precision} of its own."
+                f"The network runs in float32: the {device.type} of this machine has no {precision} of its own."
             )
             precision = "float32"
         shape = tuple(int(n) for n in frames.shape[2:])

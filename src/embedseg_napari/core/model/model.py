@@ -18,6 +18,7 @@ from embedseg_napari.core.model.legacy import LegacyGeometry, read_legacy
 from embedseg_napari.core.model.library import CHECKPOINTS, ModelLibrary
 from embedseg_napari.core.model.model_file import read_model_file, write_model_file
 from embedseg_napari.core.networks.architectures import build_network
+from embedseg_napari.core.networks.network import device_of, memory_format, raw_output
 from embedseg_napari.core.runs import drain, never
 
 if TYPE_CHECKING:
@@ -50,19 +51,17 @@ class Model:
     def __init__(self, config: ModelConfig, network: EmbeddingNetwork, path: Path | None = None) -> None:
         self.config = config
         self.path = path
-        memory_format = torch.channels_last if config.ndim == 2 else torch.channels_last_3d
         self.network = network.eval().requires_grad_(False)
-        # Twice as fast as the default layout on a CPU.
-        self.network.to(memory_format=memory_format)  # type: ignore[call-overload]
+        self.network.to(memory_format=memory_format(config.ndim))  # type: ignore[call-overload]
 
     @property
     def device(self) -> torch.device:
         """Where the network is."""
-        return self.network.device
+        return device_of(self.network)
 
     def raw(self, images: Tensor, precision: str = "float32") -> Tensor:
-        """Run the bare network; see :meth:`EmbeddingNetwork.raw`."""
-        return self.network.raw(images, precision)
+        """Run the bare network; see :func:`raw_output`."""
+        return raw_output(self.network, images, precision)
 
     def embed(
         self,

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from embedseg_napari.core.losses.spatial_embedding import spatial_embedding_loss_terms
+from embedseg_napari.core.networks.network import memory_format
 
 if TYPE_CHECKING:
     import lightning_fabric
@@ -16,11 +15,6 @@ if TYPE_CHECKING:
     from embedseg_napari.core.config import TrainingConfig
     from embedseg_napari.core.training.crops.sampler import CropSampler
     from embedseg_napari.core.training.planning import TrainingPlan
-
-
-def memory_format(ndim: int) -> torch.memory_format:
-    """The order of values in memory that convolutions are quickest with."""
-    return torch.channels_last if ndim == 2 else torch.channels_last_3d
 
 
 @dataclass(slots=True)

@@ -37,7 +37,8 @@ from embedseg_napari.core.training.checkpoint import (
     save_checkpoint,
 )
 from embedseg_napari.core.training.crops.sampler import CropSampler
-from embedseg_napari.core.training.gradients import Gradients, memory_format
+from embedseg_napari.core.training.gradients import Gradients
+from embedseg_napari.core.networks.network import memory_format
 from embedseg_napari.core.training.result import TrainingResult
 from embedseg_napari.core.training.schedule import Clock, Schedule
 from embedseg_napari.core.training.setup import first_network, launch_fabric, make_optimizer
