@@ -27,6 +27,7 @@ from embedseg_napari.core.events import (
 )
 from embedseg_napari.core.losses.spatial_embedding import LOOPS
 from embedseg_napari.core.model.model import Model
+from embedseg_napari.core.networks.network import memory_format
 from embedseg_napari.core.training.average import WeightAverage
 from embedseg_napari.core.training.checkpoint import (
     TrainingState,
@@ -38,7 +39,6 @@ from embedseg_napari.core.training.checkpoint import (
 )
 from embedseg_napari.core.training.crops.sampler import CropSampler
 from embedseg_napari.core.training.gradients import Gradients
-from embedseg_napari.core.networks.network import memory_format
 from embedseg_napari.core.training.result import TrainingResult
 from embedseg_napari.core.training.schedule import Clock, Schedule
 from embedseg_napari.core.training.setup import first_network, launch_fabric, make_optimizer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from napari.utils.notifications import show_info
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
@@ -11,7 +12,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidge
 from embedseg_napari.core.events import EpochFinished, Message, PreviewReady, StepFinished, TrainingStarted
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.train.settings import OutputPlace, TrainingSettings
-from embedseg_napari.viewer.worker import BackgroundRun, run_in_background
+from embedseg_napari.viewer.worker import BackgroundRun, report_error, run_in_background
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,19 +22,6 @@ if TYPE_CHECKING:
     from embedseg_napari.jobs.saved_training import SavedTraining
     from embedseg_napari.viewer.train.progress import TrainingProgress
     from embedseg_napari.viewer.worker import Run
-
-
-from typing import TYPE_CHECKING
-
-from napari.utils.notifications import show_info
-
-from embedseg_napari.viewer.worker import report_error
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from embedseg_napari.jobs.saved_training import SavedTraining
-    from embedseg_napari.viewer.train.panel import TrainingPanel
 
 
 class TrainingPanel(QWidget):
