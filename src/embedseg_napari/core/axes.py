@@ -5,6 +5,8 @@ Letters: ``T`` time, ``C`` channel, ``Z Y X`` space. In a mask, ``D`` counts pla
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from embedseg_napari.core.errors import DataError
@@ -78,13 +80,38 @@ def guess_axes(shape: tuple[int, ...], ndim: int | None = None, n_channels: int 
             return f"{space}C"
         if space == "YX" and ndim is None:
             return "ZYX"
-        small = shape[0] <= 4 or shape[0] == n_channels
-        return (
-            f"C{space}" if (n_channels > 1 and shape[0] == n_channels) or (n_channels == 1 and small) else f"T{space}"
-        )
+        # Few planes in front of an image are channels; few volumes are as likely the start of a movie.
+        is_channels = shape[0] == n_channels if n_channels > 1 else space == "YX" and shape[0] <= 4
+        return f"C{space}" if is_channels else f"T{space}"
     if extra == 2:
         return f"TC{space}"
     raise DataError(f"Axes of an array of shape {shape} cannot be guessed; name them, for example axes='TCZYX'.")
+
+
+def result_axes(axes: str) -> str:
+    """Return the axes of results for an image: its own, in its own order, without the channels."""
+    return axes.replace("C", "")
+
+
+def ordered(axes: str) -> str:
+    """Return the letters of an axis string in the order arrays take inside, TC(Z)YX."""
+    return "".join(letter for letter in KNOWN if letter in axes)
+
+
+def reorder(array: Any, axes: str, order: str) -> Any:
+    """Turn an array from one order of its axes to another: the way in, and with the two swapped the way back.
+
+    Parameters
+    ----------
+    array : array
+        Anything with `transpose` (a view comes back), or what NumPy makes an array of.
+    axes, order : str
+        The same letters, one per axis, as they are and as they shall be.
+    """
+    if axes == order:
+        return array
+    turned = array if hasattr(array, "transpose") else np.asarray(array)
+    return turned.transpose([axes.index(letter) for letter in order])
 
 
 def to_frames(array: np.ndarray, axes: str) -> np.ndarray:
@@ -101,10 +128,8 @@ def to_frames(array: np.ndarray, axes: str) -> np.ndarray:
             f"Axes {axes!r} name {len(axes)} axes but the array has {array.ndim} (shape {array.shape}); "
             "give one letter per axis."
         )
-    order = "TC" + spatial_axes(axes)
-    present = [letter for letter in order if letter in axes]
-    out = array.transpose([axes.index(letter) for letter in present])
-    for position, letter in enumerate(order):
+    out: np.ndarray = reorder(array, axes, ordered(axes))
+    for position, letter in enumerate("TC"):
         if letter not in axes:
             out = np.expand_dims(out, position)
     return out

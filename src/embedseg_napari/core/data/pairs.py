@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.core.axes import guess_axes, parse_axes, spatial_axes, to_frames
+from embedseg_napari.core.axes import guess_axes, ordered, parse_axes, reorder, result_axes, spatial_axes, to_frames
 from embedseg_napari.core.data.example import Example
 from embedseg_napari.core.data.sparse import split_ignore_label, union, with_ignore_label
 from embedseg_napari.core.errors import DataError
@@ -184,9 +184,12 @@ def _example(
     image = _pick_channel(image, channel, where, is_colour=axes.endswith("C"))
     if np.issubdtype(image.dtype, np.floating) and not np.isfinite(image).all():
         raise DataError(f"{where}: holds NaN or infinite values; replace them by numbers.")
-    array, unknown = split_ignore_label(mask.array, ignore_label, planes=mask.array.ndim == image.ndim)
+    space = result_axes(axes).replace("T", "")
+    array = _turned_like(space, mask)
+    array, unknown = split_ignore_label(array, ignore_label, planes=array.ndim == image.ndim)
     instances = _instances(replace(mask, array=array), image.shape[1:], where, mask_where)
     if ignore is not None:
+        ignore = _turned_like(space, replace(mask, array=ignore))
         if ignore.shape != image.shape[1:]:
             raise DataError(f"{where}: its ignore mask has shape {ignore.shape}, the image {image.shape[1:]}.")
         ignore = ignore != 0
@@ -195,6 +198,25 @@ def _example(
     # A file whose axes had to be guessed may give a depth that its picture has no axis for.
     size = size[-(image.ndim - 1) :] if size is not None and len(size) >= image.ndim - 1 else None
     return Example(name, image, instances, ignore, size, picture.unit, picture.path, mask.path)
+
+
+def _turned_like(space: str, mask: Picture) -> np.ndarray:
+    """A mask, or planes of one object each, in the order (Z)YX.
+
+    Parameters
+    ----------
+    space : str
+        Spatial axes of its image in the image's own order: those of the mask, unless its file names them.
+    mask : Picture
+        As read.
+    """
+    own = mask.axes if sorted(mask.axes) == sorted(space) else space
+    extra = mask.array.ndim - len(own)
+    if extra not in (0, 1):
+        return mask.array
+    planes = "D" * extra
+    turned: np.ndarray = reorder(mask.array, planes + own, planes + ordered(own))
+    return turned
 
 
 def _pixel_size(spacing: Sequence[float], space: str, where: str) -> tuple[float, ...]:

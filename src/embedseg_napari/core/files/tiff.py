@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tifffile
 
-from embedseg_napari.core.axes import parse_axes, spatial_axes
+from embedseg_napari.core.axes import SPATIAL, parse_axes, reorder, spatial_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.metadata import MICROMETRE, Steps, positive, read_metadata
 
@@ -101,7 +101,11 @@ def read_image(path: str | Path, axes: str | None = None) -> Picture:
         ) from error
     if array.ndim < 2 or array.size == 0:
         raise DataError(f"{path}: holds no image (shape {array.shape}).")
-    guessed = False
+    letters = named.upper().replace("S", "C")
+    known = (
+        set(letters) <= set("TCZYX") and len(set(letters)) == len(letters) == array.ndim and {"Y", "X"} <= set(letters)
+    )
+    guessed = axes is None and not known
     if axes is not None:
         axes = parse_axes(axes)
         if len(axes) != array.ndim:
@@ -109,16 +113,12 @@ def read_image(path: str | Path, axes: str | None = None) -> Picture:
                 f"{path}: axes {axes!r} name {len(axes)} axes, the file has {array.ndim} (shape {array.shape})."
             )
     else:
-        letters = named.upper().replace("S", "C")
-        known = (
-            set(letters) <= set("TCZYX")
-            and len(set(letters)) == len(letters) == array.ndim
-            and {"Y", "X"} <= set(letters)
-        )
-        guessed, axes = not known, letters if known else ""
+        axes = letters if known else ""
     if "C" in axes and len(channels) != array.shape[axes.index("C")]:
         channels = ()
-    return Picture(array, axes, _spacing(steps, axes, array.ndim), unit if steps else None, channels, path, guessed)
+    stored = letters if known else ""
+    spacing = _spacing(steps, axes, stored or axes, array.ndim)
+    return Picture(array, axes, spacing, unit if steps else None, channels, path, guessed)
 
 
 def _refuse_incomplete(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:
@@ -135,13 +135,20 @@ def _refuse_incomplete(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) 
         raise ValueError("some of its planes lie in other files that are missing")
 
 
-def _spacing(steps: Steps | None, axes: str, ndim: int) -> tuple[float, ...] | None:
-    """Pixel size for the spatial axes; slices of unknown distance are taken to be as far apart as pixels in x."""
+def _spacing(steps: Steps | None, axes: str, stored: str, ndim: int) -> tuple[float, ...] | None:
+    """Pixel size for the spatial axes; slices of unknown distance are taken to be as far apart as pixels in x.
+
+    The file gives sizes for the axes it names, `stored`; where those were given other letters, each keeps its size.
+    """
     if steps is None:
         return None
     z, y, x = steps
-    has_z = "Z" in axes if axes else ndim > 2 and z is not None
-    return (x if z is None else z, y, x) if has_z else (y, x)
+    sizes = {"Z": x if z is None else z, "Y": y, "X": x}
+    if not axes:
+        return tuple(sizes.values()) if ndim > 2 and z is not None else (y, x)
+    if len(stored) == len(axes):
+        sizes |= {letter: sizes[name] for letter, name in zip(axes, stored, strict=True) if name in sizes}
+    return tuple(sizes[letter] for letter in spatial_axes(axes))
 
 
 def write_labels(
@@ -151,6 +158,7 @@ def write_labels(
     spacing: Sequence[float] | None = None,
     unit: str | None = None,
     *,
+    keep_order: bool = False,
     overwrite: bool = False,
 ) -> None:
     """Write a label image, compressed, with axes and spacing; ids keep their values.
@@ -167,6 +175,8 @@ def write_labels(
         Physical pixel size per spatial axis (z, y, x).
     unit : str, optional
         Unit of the spacing.
+    keep_order : bool
+        Whether the file holds the array as it is, so that it lies on an image of the same order; see `write_image`.
     overwrite : bool
         Whether an existing file may be replaced.
 
@@ -181,7 +191,7 @@ def write_labels(
     if least < 0 or largest >= 1 << 32:
         raise DataError(f"{path}: labels from {least} to {largest} cannot be written; ids are 0 to {(1 << 32) - 1}.")
     kind = np.uint16 if largest < 1 << 16 else np.uint32
-    write_image(path, labels.astype(kind), axes, spacing, unit, overwrite=overwrite)
+    write_image(path, labels.astype(kind), axes, spacing, unit, keep_order=keep_order, overwrite=overwrite)
 
 
 def write_image(
@@ -192,11 +202,14 @@ def write_image(
     unit: str | None = None,
     *,
     channel_names: Sequence[str] = (),
+    keep_order: bool = False,
     overwrite: bool = False,
 ) -> None:
     """Write an array as a TIFF that this program, napari and Fiji read with axes and spacing; see `write_labels`.
 
-    uint8, uint16 and float32 become ImageJ TIFFs, other types OME-TIFFs. Axes are stored in the order TZCYX.
+    uint8, uint16 and float32 become ImageJ TIFFs, other types OME-TIFFs. Axes are stored in the order TZCYX, unless
+    `keep_order` asks for the array as it is. No TIFF ends in other axes than Y and X: an array that does is then stored
+    under the letters that its image's file has in these places.
 
     Raises
     ------
@@ -215,17 +228,29 @@ def write_image(
         raise DataError(f"{path}: values of type {array.dtype} have no place in a TIFF; convert them, say to float32.")
     if path.exists() and not overwrite:
         raise DataError(f"{path}: exists already; choose another place or allow overwriting.")
-    order = [axes.index(letter) for letter in "TZCYX" if letter in axes]
-    array = np.ascontiguousarray(array.transpose(order))
-    axes = "".join(letter for letter in "TZCYX" if letter in axes)
+    if keep_order:
+        axes, spacing = _as_stored(axes, spacing)
+    plain = "".join(letter for letter in "TZCYX" if letter in axes)
+    stored = axes if keep_order and axes.endswith("YX") else plain
+    array, axes = np.ascontiguousarray(reorder(array, axes, stored)), stored
     options: dict[str, Any] = {"photometric": "minisblack", "compression": "zlib"}
     # ImageJ files have 32-bit offsets; larger ones need the OME flavour.
-    if array.dtype.name in IMAGEJ_TYPES and array.nbytes < BIGTIFF_BYTES:
+    if axes == plain and array.dtype.name in IMAGEJ_TYPES and array.nbytes < BIGTIFF_BYTES:
         options |= _imagej_options(array.shape, axes, spacing, unit, channel_names)
     else:
         options |= _ome_options(axes, spacing, unit, channel_names)
         options["bigtiff"] = array.nbytes >= BIGTIFF_BYTES
     write_atomically(path, lambda target: tifffile.imwrite(target, array, **options))
+
+
+def _as_stored(axes: str, spacing: Sequence[float] | None) -> tuple[str, Sequence[float] | None]:
+    """The letters that a file gives to the places of an array, and the pixel size of these, (z, y, x)."""
+    space = iter(spatial_axes(axes))
+    stored = "".join(next(space) if letter in SPATIAL else letter for letter in axes)
+    if spacing is None or stored == axes:
+        return stored, spacing
+    sizes = dict(zip(spatial_axes(axes), spacing, strict=True))
+    return stored, [sizes[axes[stored.index(letter)]] for letter in spatial_axes(stored)]
 
 
 def _imagej_options(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.core.axes import guess_axes, parse_axes, spatial_axes, to_frames
+from embedseg_napari.core.axes import guess_axes, ordered, parse_axes, result_axes, spatial_axes, to_frames
 from embedseg_napari.core.device import supports_precision
 from embedseg_napari.core.errors import DataError, ModelError
 from embedseg_napari.core.events import ClusteringStarted, FrameFinished, Message, PredictionStarted
@@ -101,7 +101,8 @@ class Predictor:
         warning = compare_sizes(self.model.config, [frame.labels for frame in done], self.settings.scale)
         if warning is not None:
             yield warning
-        return Segmentation.stack(done) if "T" in axes else done[0]
+        found, own = Segmentation.stack(done) if "T" in axes else done[0], result_axes(axes)
+        return found if own == ordered(own) else found.turned(own)
 
     def embed(
         self,

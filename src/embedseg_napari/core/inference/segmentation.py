@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from embedseg_napari.core.axes import ordered, reorder
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.errors import SettingsError
 from embedseg_napari.core.inference.clustering import cluster_by
@@ -37,7 +38,10 @@ class Segmentation:
     frames : tuple of Segmentation
         In a time-lapse its frames, each by itself; empty otherwise.
     kept_maps : EmbeddingMaps, optional
-        The maps, if they were kept; read them as `maps`.
+        The maps, if they were kept; read them as `maps`. Their axes are (z, y, x) whatever those of the image.
+    axes : str
+        Axes of `labels` and of the columns of `centers`: those of the image without its channels, in its order;
+        empty where that is (T)(Z)YX.
     """
 
     labels: NDArray[np.int32]
@@ -46,6 +50,7 @@ class Segmentation:
     settings: PredictionConfig = field(repr=False)
     frames: tuple[Segmentation, ...] = field(default=(), repr=False)
     kept_maps: EmbeddingMaps | None = field(default=None, repr=False)
+    axes: str = ""
 
     @classmethod
     def collect(
@@ -75,6 +80,18 @@ class Segmentation:
             np.concatenate([frame.scores for frame in frames]),
             frames[0].settings,
             tuple(frames),
+        )
+
+    def turned(self, axes: str) -> Segmentation:
+        """Lay labels and centres out in another order of the axes, such as ``"XY"`` or ``"ZTYX"``; frames likewise."""
+        now = self.axes or ordered(axes)
+        columns = [now.index(letter) for letter in axes]
+        return replace(
+            self,
+            labels=reorder(self.labels, now, axes),
+            centers=self.centers[:, columns],
+            frames=tuple(frame.turned(axes.replace("T", "")) for frame in self.frames),
+            axes=axes,
         )
 
     @property
@@ -136,5 +153,7 @@ class Segmentation:
         changes = {name: value for name, value in given.items() if value is not None}
         settings = PredictionConfig.parse({**self.settings.model_dump(), **changes})
         if self.frames:
-            return self.stack([self.collect(frame.maps, settings, should_stop) for frame in self.frames])
-        return self.collect(self.maps, settings, should_stop)
+            again = self.stack([self.collect(frame.maps, settings, should_stop) for frame in self.frames])
+        else:
+            again = self.collect(self.maps, settings, should_stop)
+        return again.turned(self.axes) if self.axes else again
