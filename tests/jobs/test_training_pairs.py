@@ -21,7 +21,7 @@ def test_image_and_labels_become_an_example(blobs, ndim):
     np.testing.assert_array_equal(example.image[0], image)
     np.testing.assert_array_equal(example.instances, labels)
     assert example.spacing == scale
-    assert example.unit == "micrometer"
+    assert example.unit == "um"
 
 
 def test_a_layer_that_says_nothing_has_no_pixel_size(blobs):

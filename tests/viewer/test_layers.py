@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from embedseg_napari.viewer.layers import RESULT, layer_axes
+from embedseg_napari.viewer.layers import RESULT, picture_of
 from embedseg_napari.viewer.result_layers import show_image, show_labels, show_points, show_vectors, spatial_frame
 
 
@@ -50,7 +50,7 @@ def test_one_thick_pixel_covers_all_channels(napari_layers):
 
 def test_colours_are_no_axis(napari_layers):
     layer = napari_layers.Image(np.zeros((8, 9, 3)), rgb=True, scale=(2, 3))
-    assert layer_axes(layer) == ("YXC", False)
+    assert picture_of(layer).axes == "YXC"
     assert spatial_frame(layer, "YXC").scale == (2, 3)
 
 
@@ -62,10 +62,10 @@ def test_parts_begin_where_they_were_cut(napari_layers):
 
 def test_axes_come_from_the_layer_or_are_guessed(napari_layers):
     named = napari_layers.Image(np.zeros((3, 8, 9)), axis_labels=("t", "y", "x"))
-    assert layer_axes(named, ndim=3) == ("TYX", True)
+    assert picture_of(named, ndim=3).axes == "TYX"
     nameless = napari_layers.Image(np.zeros((7, 8, 9)))
-    assert layer_axes(nameless, ndim=3) == ("ZYX", False)
-    assert layer_axes(nameless, ndim=2) == ("TYX", False)
+    assert picture_of(nameless, ndim=3).axes == "ZYX"
+    assert picture_of(nameless, ndim=2).axes == "TYX"
 
 
 def test_results_are_made_once_then_updated(viewer):

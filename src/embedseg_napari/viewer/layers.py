@@ -1,4 +1,4 @@
-"""Layers to arrays, and results to layers: created once, then updated, in the place of the layer they came from."""
+"""From layers to what the core works on: the picture of a layer, the regions drawn on it, the role it plays."""
 
 from __future__ import annotations
 
@@ -6,76 +6,119 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.core.axes import KNOWN, guess_axes
+from embedseg_napari.core.axes import KNOWN, guess_axes, ordered, reorder, result_axes, spatial_axes
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME
-
-if TYPE_CHECKING:
-    import napari.layers
-
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from napari.layers import Image, Labels, Shapes
-
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from napari.layers import Image, Labels, Shapes
-
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import napari
-    from napari.layers import Layer
-
-
-from typing import TYPE_CHECKING
-
+from embedseg_napari.core.files.metadata import normalize_unit
+from embedseg_napari.core.files.tiff import Picture
 from embedseg_napari.core.wording import shape_words
-from embedseg_napari.jobs.training_pairs import ArrayPair, Region
+from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME, ArrayPair, Region
 
 if TYPE_CHECKING:
-    from napari.layers import Image
-
+    from napari.layers import Image, Labels, Layer, Shapes
 
 RESULT = "embedseg_napari"
 """Key in the metadata of layers that hold results; lists of input images leave them out."""
+ANNOTATION = "embedseg-annotation"
+"""Key in a layer's metadata: which image it annotates (its `unique_id`)."""
+PREVIEW = "embedseg-preview"
+"""Entry of a layer's metadata by which a preview is told from the user's own layers."""
+TIME_POINT = "embedseg-frame"
+"""Key in a layer's metadata: the time-lapse (its `unique_id`) and the frame it was taken from."""
+CHANNEL_NAMES = "channel_names"
+"""Key in a layer's metadata: the names of its channels, as its file gives them."""
+WORDS = {
+    **dict.fromkeys(("TIME", "FRAME", "FRAMES"), "T"),
+    **dict.fromkeys(("CHANNEL", "CHANNELS"), "C"),
+    **dict.fromkeys(("DEPTH", "SLICE", "SLICES", "PLANE", "PLANES"), "Z"),
+}
+"""Axis labels that are written out."""
 
 
-def array_of(layer: napari.layers.Layer) -> Any:
+def is_preview(layer: Layer) -> bool:
+    """Whether a layer was made by a training."""
+    return bool(layer.metadata.get(PREVIEW, False))
+
+
+def array_of(layer: Layer) -> Any:
     """The array of an Image or Labels layer; of a pyramid, its full resolution."""
     return layer.data[0] if getattr(layer, "multiscale", False) else layer.data
 
 
-def layer_axes(layer: napari.layers.Layer, ndim: int | None = None, n_channels: int = 1) -> tuple[str, bool]:
-    """Axes of a layer's array, and whether the layer itself names them (else they are guessed from the shape).
+def picture_of(layer: Layer, ndim: int | None = None, n_channels: int = 1, stack: str | None = None) -> Picture:
+    """What a layer shows: its array with axes, pixel size and unit. The one rule for all panels; no pixel is read.
+
+    Axes are those that the layer names; else they are guessed from its shape and from what is known of the use it is
+    put to. The scale is the pixel size, in micrometres or another length where the layer's units are lengths; a scale
+    without one still tells how far apart slices are. A scale of 1 without unit says nothing.
 
     Parameters
     ----------
     layer : Layer
         An Image or Labels layer.
     ndim : {2, 3}, optional
-        Spatial dimensions of the model, if known.
+        Spatial dimensions, if they are known: those of a model, or of the labels of the image.
     n_channels : int
-        Channels of the model.
+        Channels of the model, if there is one.
+    stack : str, optional
+        `FRAMES` or `VOLUME`: how the user says that the third axis is read.
+
+    Returns
+    -------
+    Picture
+        Array and axes in the layer's own order, spacing in the order (z, y, x).
+
+    Raises
+    ------
+    DataError
+        If the shape is no image.
     """
-    shape = tuple(int(n) for n in array_of(layer).shape)
-    is_rgb = bool(getattr(layer, "rgb", False))
-    named = "".join(str(label) for label in layer.axis_labels).upper() + ("C" if is_rgb else "")
-    if (
-        len(named) == len(shape)
-        and set(named) <= set(KNOWN)
-        and len(set(named)) == len(named)
-        and {"Y", "X"} <= set(named)
-    ):
-        return named, True
-    if is_rgb:
-        return guess_axes(shape[:-1], ndim, 1).replace("C", "T") + "C", False
-    return guess_axes(shape, ndim, n_channels), False
+    array, is_rgb = array_of(layer), bool(getattr(layer, "rgb", False))
+    shape = tuple(int(n) for n in array.shape)
+    named = named_axes(layer.axis_labels, len(shape) - is_rgb)
+    if named:
+        axes = named
+    elif is_rgb:
+        axes = guess_axes(shape[:-1], ndim).replace("C", "T")
+    else:
+        axes = guess_axes(shape, ndim, n_channels)
+    if stack == FRAMES and "T" not in axes:
+        axes = axes.replace("Z", "T")
+    elif stack == VOLUME and "Z" not in axes:
+        axes = axes.replace("T", "Z")
+    spacing, unit = pixel_size(layer.scale, layer.units, axes)
+    axes += "C" * is_rgb
+    names = tuple(layer.metadata.get(CHANNEL_NAMES, ()))
+    return Picture(array, axes, spacing, unit, names, None, not named)
+
+
+def named_axes(labels: Any, ndim: int) -> str:
+    """The axes that the labels of a layer name, whole words or letters; empty if they leave one open."""
+    words = [str(label).strip().upper() for label in labels or ()]
+    letters = "".join(WORDS.get(word, word) for word in words)
+    is_named = len(letters) == len(words) == ndim == len(set(letters)) and {"Y", "X"} <= set(letters) <= set(KNOWN)
+    return letters if is_named else ""
+
+
+def pixel_size(scale: Any, units: Any, axes: str) -> tuple[tuple[float, ...] | None, str | None]:
+    """Pixel size (z, y, x) and its unit from the scale and units of a layer; None where they do not say.
+
+    Parameters
+    ----------
+    scale, units : sequence
+        One value per axis of the layer.
+    axes : str
+        Their letters.
+    """
+    places = [axes.index(letter) for letter in spatial_axes(axes)]
+    spacing = [abs(float(scale[place])) for place in places]
+    lengths = [units[place] for place in places] if units else []
+    unit = normalize_unit(str(lengths[-1])) if lengths else None
+    if unit is None:
+        return (None if set(spacing) == {1.0} else tuple(spacing)), None
+    for index, length in enumerate(lengths):
+        if length != lengths[-1] and normalize_unit(str(length)) is not None:
+            spacing[index] *= float((1 * length).to(lengths[-1]).magnitude)
+    return tuple(spacing), unit
 
 
 def pair_from_layers(
@@ -106,70 +149,36 @@ def pair_from_layers(
     DataError
         If the two do not fit together.
     """
-    array = image.data[0] if image.multiscale else image.data
-    truth = labels.data[0] if labels.multiscale else labels.data
-    axes = training_axes(image, len(truth.shape), stack)
-    space = tuple(size for size, letter in zip(array.shape, axes, strict=True) if letter != "C")
+    truth = array_of(labels)
+    picture = labelled_picture(image, labels, stack)
+    space = tuple(size for size, letter in zip(picture.array.shape, picture.axes, strict=True) if letter != "C")
     if space != tuple(truth.shape):
         raise DataError(
             f"{image.name} has the shape {shape_words(space)}, but {labels.name} has {shape_words(truth.shape)}; "
-            "choose the labels that were drawn on this image."
+            "choose the labels that were drawn on this image"
+            + ("; if its first axis counts channels, name that axis c." if picture.axes_guessed else ".")
         )
-    if "T" in axes and axes.index("T") != 0:
-        raise DataError(f"{image.name}: the time axis must come first; transpose the layer.")
-    spacing, unit = layer_spacing(image, axes)
-    regions = regions_on(image, shapes) if shapes is not None else ()
+    regions = regions_on(image, shapes, picture.axes) if shapes is not None else ()
     if shapes is not None and not regions:
         raise DataError(f"{shapes.name}: holds no shape yet; draw a rectangle around the objects you labelled.")
-    return ArrayPair(image.name, array, truth, axes, spacing, unit, regions, channel)
+    own, axes = result_axes(picture.axes), ordered(picture.axes)
+    array = reorder(picture.array, picture.axes, axes)
+    truth = reorder(truth, own, ordered(own))
+    return ArrayPair(image.name, array, truth, axes, picture.spacing, picture.unit, regions, channel)
 
 
-def training_axes(image: Image, n_space: int | None = None, stack: str | None = None) -> str:
-    """Axes of an image layer, from its axis labels where they say something, else from its shape.
-
-    Parameters
-    ----------
-    image : napari Image layer
-        Layer.
-    n_space : int, optional
-        Axes of its labels: what the image has beyond them is a channel axis.
-    stack : str, optional
-        `VOLUME` or `FRAMES`, as in :func:`pair_from_layers`.
-    """
-    shape = image.data[0].shape if image.multiscale else image.data.shape
-    n = len(shape) - (1 if image.rgb else 0)
-    named = [str(label).strip().upper()[:1] for label in getattr(image, "axis_labels", ())]
-    words = [str(label).strip().lower() for label in getattr(image, "axis_labels", ())]
-    known = len(named) == n and set(named) <= set("TCZYX") and len(set(named)) == n and {"Y", "X"} <= set(named)
-    if known and not any(word.startswith(("axis", "dim")) for word in words):
-        axes = "".join(named)
-    else:
-        axes = {2: "YX", 3: "ZYX", 4: "TZYX"}.get(n, "TCZYX"[-n:])
-        if n_space is not None and n == n_space + 1:
-            axes = "C" + {2: "YX", 3: "ZYX"}.get(n_space, "ZYX"[-n_space:])
-    if stack == FRAMES and "T" not in axes and "Z" in axes:
-        axes = axes.replace("Z", "T")
-    elif stack == VOLUME and "Z" not in axes and "T" in axes:
-        axes = axes.replace("T", "Z")
-    return axes + ("C" if image.rgb else "")
+def labelled_picture(image: Image, labels: Labels | None, stack: str | None = None) -> Picture:
+    """The picture of an image with its labels, whose number of axes tells space from channels."""
+    ndim, shape = None if labels is None else len(array_of(labels).shape), array_of(image).shape
+    # Beside the labels of a single volume, a few of them are its channels.
+    n_channels = shape[0] if ndim == len(shape) - 1 and shape[0] <= 4 else 1
+    return picture_of(image, ndim if ndim in (2, 3) else None, n_channels, stack)
 
 
-def layer_spacing(image: Image, axes: str) -> tuple[tuple[float, ...] | None, str | None]:
-    """Physical pixel size (z, y, x) and unit of a layer; None where the layer does not say."""
-    letters = axes[:-1] if image.rgb else axes
-    places = [letters.index(letter) for letter in "ZYX" if letter in letters]
-    scale = tuple(float(abs(image.scale[place])) for place in places)
-    unit = str(image.units[places[-1]]) if getattr(image, "units", None) else "pixel"
-    unit_name = None if unit in ("pixel", "dimensionless", "") else unit
-    if unit_name is None and all(step == 1 for step in scale):
-        return None, None
-    return scale, unit_name
-
-
-def regions_on(image: Image, shapes: Shapes) -> tuple[Region, ...]:
-    """Shapes of a layer in the pixels of an image layer."""
+def regions_on(image: Image, shapes: Shapes, axes: str) -> tuple[Region, ...]:
+    """Shapes of a layer in the pixels (y, x) of an image layer with these axes."""
     regions = []
-    places = [-2, -1]
+    places = [axes.index("Y"), axes.index("X")]
     for outline, kind in zip(shapes.data, shapes.shape_type, strict=True):
         if kind in ("line", "path"):
             continue
@@ -181,20 +190,3 @@ def regions_on(image: Image, shapes: Shapes) -> tuple[Region, ...]:
             corners.append(np.asarray(image.world_to_data(world))[places])
         regions.append(Region(np.asarray(corners), kind in ("rectangle", "ellipse")))
     return tuple(regions)
-
-
-ANNOTATION = "embedseg-annotation"
-"""Key in a layer's metadata: which image it annotates (its `unique_id`)."""
-
-
-PREVIEW = "embedseg-preview"
-"""Entry of a layer's metadata by which a preview is told from the user's own layers."""
-
-
-def is_preview(layer: Layer) -> bool:
-    """Whether a layer was made by a training."""
-    return bool(layer.metadata.get(PREVIEW, False))
-
-
-TIME_POINT = "embedseg-frame"
-"""Key in a layer's metadata: the time-lapse (its `unique_id`) and the frame it was taken from."""

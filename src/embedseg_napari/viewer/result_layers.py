@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.core.axes import parse_axes, spatial_axes
+from embedseg_napari.core.axes import ordered, parse_axes, reorder, result_axes, spatial_axes
 from embedseg_napari.core.errors import DataError
 
 if TYPE_CHECKING:
@@ -53,19 +53,19 @@ if TYPE_CHECKING:
 class Frame:
     """Where the pixels of a result lie in the viewer.
 
-    Results have the axes T(Z)YX of their image, without its channels. A channel axis in front is left out, for napari
-    aligns layers at their last axes; one between other axes becomes a single pixel as thick as all channels, so that
-    the result is seen beside each of them.
+    Results are arrays with axes T(Z)YX; layers have the axes of their image, in its order, without its channels. A
+    channel axis in front is left out, for napari aligns layers at their last axes; one between other axes becomes a
+    single pixel as thick as all channels, so that the result is seen beside each of them.
     """
 
     axes: str
-    """Letters of the layer's axes; a thick channel axis is there as ``C``."""
+    """Letters of the layer's axes, in its own order; a thick channel axis is there as ``C``."""
     scale: tuple[float, ...]
     translate: tuple[float, ...]
     units: tuple[Any, ...]
     axis_labels: tuple[str, ...]
     transform: tuple[tuple[str, Any], ...] = ()
-    """Rotation, shear and affine, where the layer has some and no axis was left out."""
+    """Rotation, shear and affine of the image, without the axis that was left out."""
 
     @property
     def ndim(self) -> int:
@@ -84,17 +84,52 @@ class Frame:
 
     def at(self, start: Sequence[float]) -> Frame:
         """The frame of a part of the image that begins at a pixel, one value per axis of the results, T(Z)YX."""
-        shift = self.coordinates(np.asarray(start, float)[None])[0]
-        translate = tuple(t + s * float(x) for t, s, x in zip(self.translate, self.scale, shift, strict=True))
-        return replace(self, translate=translate)
+        shift = np.multiply(self.scale, self.coordinates(np.asarray(start, float)[None])[0])
+        for name in ("shear", "rotate"):
+            shift = np.asarray(dict(self.transform).get(name, np.eye(self.ndim))) @ shift
+        return replace(self, translate=tuple(float(t + step) for t, step in zip(self.translate, shift, strict=True)))
 
     def array(self, values: NDArray[Any]) -> NDArray[Any]:
-        """An array with axes T(Z)YX, with those of the layer."""
-        return np.expand_dims(values, self.axes.index("C")) if "C" in self.axes else values
+        """An array with axes T(Z)YX, with those of the layer (a view)."""
+        own = result_axes(self.axes)
+        turned: NDArray[Any] = reorder(values, ordered(own), own)
+        return np.expand_dims(turned, self.axes.index("C")) if "C" in self.axes else turned
+
+    def result(self, data: NDArray[Any]) -> NDArray[Any]:
+        """The way back: the array of a layer, with axes T(Z)YX (a view)."""
+        own = result_axes(self.axes)
+        turned: NDArray[Any] = np.squeeze(data, self.axes.index("C")) if "C" in self.axes else data
+        return reorder(turned, own, ordered(own))
 
     def coordinates(self, points: NDArray[Any]) -> NDArray[Any]:
         """Points (n, T(Z)YX) in pixels, with the axes of the layer."""
-        return np.insert(points, self.axes.index("C"), 0, axis=1) if "C" in self.axes else points
+        own = result_axes(self.axes)
+        turned = np.asarray(points)[:, [ordered(own).index(letter) for letter in own]]
+        return np.insert(turned, self.axes.index("C"), 0, axis=1) if "C" in self.axes else turned
+
+    def without(self, letter: str) -> Frame:
+        """The frame of a part along one axis, such as a single time point; napari shows it all along that axis."""
+        kept = [i for i, other in enumerate(self.axes) if other != letter]
+        values: tuple[Any, ...] = (self.scale, self.translate, self.units, self.axis_labels)
+        scale, translate, units, axis_labels = (tuple(value[i] for i in kept) for value in values)
+        transform = []
+        for name, matrix in self.transform:
+            # The last row and column of an affine matrix are the shift's.
+            rows = [*kept, self.ndim] if name == "affine" else kept
+            transform.append((name, np.asarray(matrix)[np.ix_(rows, rows)].tolist()))
+        axes = "".join(self.axes[i] for i in kept)
+        return Frame(axes, scale, translate, units, axis_labels, tuple(transform))
+
+    def pixels_from(self, other: Frame) -> NDArray[np.float64] | None:
+        """Where this frame begins, in pixels T(Z)YX of another; None if the two lie otherwise on each other."""
+        if (self.axes, self.scale, self.transform) != (other.axes, other.scale, other.transform):
+            return None
+        steps = np.diag(self.scale)
+        for name in ("shear", "rotate"):
+            steps = np.asarray(dict(self.transform).get(name, np.eye(self.ndim))) @ steps
+        start = np.linalg.solve(steps, np.subtract(self.translate, other.translate))
+        found: NDArray[np.float64] = start[[self.axes.index(letter) for letter in ordered(result_axes(self.axes))]]
+        return found
 
     def spacing(self) -> tuple[float, ...]:
         """Pixel size per spatial axis (z, y, x), in the layer's units."""
@@ -116,27 +151,19 @@ def spatial_frame(layer: napari.layers.Layer, axes: str) -> Frame:
     if len(letters) != layer.ndim:
         raise DataError(f"Axes {axes!r} do not fit layer {layer.name!r} of shape {array_of(layer).shape}.")
     scale, translate = [float(v) for v in layer.scale], [float(v) for v in layer.translate]
-    kept = list(range(len(letters)))
-    if letters.startswith("C"):
-        kept = kept[1:]
-    elif "C" in letters:
+    if "C" in letters[1:]:
         c = letters.index("C")
         n = array_of(layer).shape[c]
         translate[c] += scale[c] * (n - 1) / 2
         scale[c] *= n
-    transform: tuple[tuple[str, Any], ...] = ()
-    if len(kept) == len(letters):
-        given = {"rotate": layer.rotate, "shear": layer.shear, "affine": layer.affine.affine_matrix}
-        # Lists of plain numbers: frames are compared.
-        transform = tuple((name, np.asarray(value, float).tolist()) for name, value in given.items())
-    return Frame(
-        "".join(letters[i] for i in kept),
-        tuple(scale[i] for i in kept),
-        tuple(translate[i] for i in kept),
-        tuple(layer.units[i] for i in kept),
-        tuple(layer.axis_labels[i] for i in kept),
-        transform,
-    )
+    # Lists of plain numbers: frames are compared.
+    shear = np.eye(layer.ndim)
+    # Napari gives what lies above the diagonal, and takes the matrix as well.
+    shear[np.triu_indices(layer.ndim, 1)] = layer.shear
+    given = {"rotate": layer.rotate, "shear": shear, "affine": layer.affine.affine_matrix}
+    transform = tuple((name, np.asarray(value, float).tolist()) for name, value in given.items())
+    frame = Frame(letters, tuple(scale), tuple(translate), tuple(layer.units), tuple(layer.axis_labels), transform)
+    return frame.without("C") if letters.startswith("C") else frame
 
 
 def is_shown(viewer: Viewer, layer: napari.layers.Layer | None) -> bool:

@@ -20,6 +20,7 @@ from embedseg_napari.core.axes import KNOWN, guess_axes, spatial_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.metadata import read_metadata
 from embedseg_napari.core.files.tiff import SUFFIXES
+from embedseg_napari.viewer.layers import CHANNEL_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-CHANNEL_NAMES = "channel_names"
-"""Key of a layer's metadata."""
 PIXEL = "pixel"
 
 _completed: set[object] = set()

@@ -13,7 +13,6 @@ from embedseg_napari.viewer.camera import go_to
 from embedseg_napari.viewer.evaluate.error_overlay import LAYER_NAME, Legend, colormap, mark_names
 from embedseg_napari.viewer.evaluate.source import MISTAKES
 from embedseg_napari.viewer.evaluate.tables import ObjectTable
-from embedseg_napari.viewer.evaluate.threshold_actions import SPACE
 from embedseg_napari.viewer.layers import RESULT
 from embedseg_napari.viewer.result_layers import is_shown, show_labels, spatial_frame
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox
@@ -77,11 +76,11 @@ class MistakesPage(QWidget):
         """Choose a threshold."""
         self.threshold.setCurrentText(f"{threshold:.2f}")
 
-    def compare(self, truth: Labels, predicted: Labels) -> None:
-        """Take note of the layers that an evaluation is of, and follow their changes."""
+    def compare(self, truth: Labels, predicted: Labels, axes: str) -> None:
+        """Take note of the layers that an evaluation is of, and follow their changes; `axes` are the prediction's."""
         self.forget_layers()
         self._compared = (truth, predicted)
-        self._frame = spatial_frame(predicted, SPACE[predicted.ndim])
+        self._frame = spatial_frame(predicted, axes)
         for layer in self._compared:
             layer.events.paint.connect(self._note_change)
             layer.events.data.connect(self._note_change)
@@ -123,8 +122,9 @@ class MistakesPage(QWidget):
 
     def go_to_frame(self, frame: int) -> None:
         """Step to a frame of the layers that were compared."""
-        axis = self.viewer.dims.ndim - len(self._frame.axes) if self._frame else 0
-        self.viewer.dims.set_point(axis, frame)
+        axes = self._frame.axes if self._frame else ""
+        if "T" in axes:
+            self.viewer.dims.set_point(self.viewer.dims.ndim - len(axes) + axes.index("T"), frame)
 
     def _note_change(self, event: object = None) -> None:
         self.noted.emit("The labels were changed since; evaluate again for new scores.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Labels
@@ -17,8 +17,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from embedseg_napari.core.axes import ordered, reorder
 from embedseg_napari.jobs.evaluate import why_not_comparable
-from embedseg_napari.viewer.layers import RESULT, array_of, layer_axes
+from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME
+from embedseg_napari.viewer.layers import RESULT, array_of, picture_of
 from embedseg_napari.viewer.provenance import origin_of
 from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, ChoiceBox
 from embedseg_napari.viewer.widgets.folder_field import FolderField
@@ -27,7 +29,6 @@ from embedseg_napari.viewer.widgets.layer_box import LayerBox
 if TYPE_CHECKING:
     import napari
 
-VOLUME, FRAMES = "one volume", "frames, each by itself"
 TRUE_WORDS = ("truth", "true", "gt", "mask", "manual", "annot")
 
 MISTAKES = "mistakes"
@@ -123,8 +124,7 @@ class EvaluationSource(QWidget):
         truth, predicted = self.truth.layer(), self.predicted.layer()
         if predicted is not None:
             origin = origin_of(predicted)
-            axes, is_named = layer_axes(predicted) if predicted.ndim == 3 else ("", False)
-            has_frames = bool(origin.segmentation.frames) if origin is not None else is_named and "T" in axes
+            has_frames = bool(origin.segmentation.frames) if origin is not None else "T" in picture_of(predicted).axes
             self.stack.setCurrentText(FRAMES if has_frames or predicted.ndim > 3 else VOLUME)
         self.stack.setEnabled(predicted is None or predicted.ndim == 3)
         self._can_stack = truth is not None and predicted is not None and predicted.ndim >= 3
@@ -150,7 +150,19 @@ class EvaluationSource(QWidget):
     def has_frames(self) -> bool:
         """Whether the layers' first axis counts separate images."""
         predicted = self.predicted.layer()
-        return predicted is not None and predicted.ndim >= 3 and self.stack.currentText() == FRAMES
+        return predicted is not None and "T" in self.axes()
+
+    def axes(self) -> str:
+        """Axes of the prediction, in its own order; the truth has the same, behind that of planes if it is one."""
+        predicted = self.predicted.layer()
+        assert predicted is not None
+        return picture_of(predicted, stack=self.stack.currentText() if predicted.ndim == 3 else None).axes
+
+    def arrays(self) -> tuple[Any, Any]:
+        """Truth and prediction as T(Z)YX, planes of the truth first; nothing is read."""
+        axes, truth, predicted = self.axes(), array_of(self.truth.layer()), array_of(self.predicted.layer())
+        planes = "D" * (len(truth.shape) - len(axes))
+        return reorder(truth, planes + axes, planes + ordered(axes)), reorder(predicted, axes, ordered(axes))
 
     def is_wrong(self) -> bool:
         """Whether something was chosen that cannot be used, rather than nothing yet."""

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QFileDialog
 
+from embedseg_napari.core.axes import ordered, reorder
 from embedseg_napari.jobs.tune import predict_and_tune, store_thresholds, tune
-from embedseg_napari.viewer.layers import array_of, layer_axes
+from embedseg_napari.viewer.layers import array_of, picture_of
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.provenance import origin_of, remember
 from embedseg_napari.viewer.result_layers import show_labels, spatial_frame
@@ -68,7 +69,7 @@ class TuningFlow(QObject):
         path, origin = self.panel.model_path(), origin_of(self.source.predicted.layer())
         if true_layer is None:
             return
-        truth = array_of(true_layer)
+        truth = self.source.arrays()[0] if self.source.predicted.layer() is not None else array_of(true_layer)
         if path is None:
             if origin is None:
                 self.say("The maps are not at hand any more; segment again, or choose a model.")
@@ -82,9 +83,12 @@ class TuningFlow(QObject):
         image = self.panel.image.layer()
         if image is None:
             return
-        array, (axes, _) = array_of(image), layer_axes(image)
+        picture = picture_of(image)
+        array = reorder(picture.array, picture.axes, ordered(picture.axes))
         self.start(
-            lambda stop: predict_and_tune(path, array, axes, truth, stop), self.panel.show_tuning, "running the model"
+            lambda stop: predict_and_tune(path, array, ordered(picture.axes), truth, stop),
+            self.panel.show_tuning,
+            "running the model",
         )
 
     def show_labels(self) -> None:
@@ -96,15 +100,8 @@ class TuningFlow(QObject):
         frame = spatial_frame(truth, SPACE[truth.ndim])
         if truth.ndim > labels.ndim:
             # A truth of planes has an axis more, in front.
-            frame = replace(
-                frame,
-                axes=SPACE[labels.ndim],
-                scale=frame.scale[1:],
-                translate=frame.translate[1:],
-                units=frame.units[1:],
-                axis_labels=frame.axis_labels[1:],
-                transform=(),
-            )
+            frame = frame.without(SPACE[truth.ndim][0])
+        frame = replace(frame, axes=SPACE[labels.ndim])
         layer = show_labels(self.viewer, f"{truth.name} tuned", labels, frame=frame)
         remember(layer, tuning.segmentation, tuning.model_path)
         self.source.choose(truth, layer)

@@ -34,7 +34,7 @@ from embedseg_napari.viewer.evaluate.source import EvaluationSource
 from embedseg_napari.viewer.evaluate.tables import ImageTable
 from embedseg_napari.viewer.evaluate.threshold_actions import TuningFlow
 from embedseg_napari.viewer.evaluate.threshold_panel import ThresholdPanel
-from embedseg_napari.viewer.layers import array_of
+from embedseg_napari.viewer.layers import picture_of
 from embedseg_napari.viewer.provenance import news, origin_of
 from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR
 from embedseg_napari.viewer.worker import BackgroundRun, report_error, report_message, run_in_background
@@ -202,9 +202,8 @@ class EvaluateWidget(QWidget):
         true_layer, found_layer = self.source.truth.layer(), self.source.predicted.layer()
         if true_layer is None or found_layer is None:
             return
-        has_frames = self.source.has_frames()
-        self.mistakes.compare(true_layer, found_layer)
-        arrays = array_of(true_layer), array_of(found_layer)
+        has_frames, arrays = self.source.has_frames(), self.source.arrays()
+        self.mistakes.compare(true_layer, found_layer, self.source.axes())
         self._start(
             lambda stop: evaluate_arrays(*arrays, threshold, has_frames, stop), self._take_scores, "comparing objects"
         )
@@ -259,7 +258,8 @@ class EvaluateWidget(QWidget):
 
         # Anew, so that it lies above the layers of the image.
         self._opened = show_opened(self.viewer, opened, {**self._opened, "mistakes": self.mistakes.overlay})
-        self.mistakes.compare(self._opened["truth"], self._opened["prediction"])
+        predicted = self._opened["prediction"]
+        self.mistakes.compare(self._opened["truth"], predicted, picture_of(predicted).axes)
         self._show_mistakes(opened.scores)
         self.viewer.reset_view()
         self.tabs.setCurrentIndex(1)

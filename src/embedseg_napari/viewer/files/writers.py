@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.core.axes import KNOWN, guess_axes
+from embedseg_napari.core.axes import guess_axes
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.core.files.metadata import normalize_unit
 from embedseg_napari.core.files.tiff import write_atomically, write_image, write_labels
-from embedseg_napari.viewer.tiff_metadata import CHANNEL_NAMES
+from embedseg_napari.viewer.layers import CHANNEL_NAMES, named_axes, pixel_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -115,23 +114,9 @@ def _array(data: Any) -> np.ndarray:
 def _geometry(array: np.ndarray, meta: dict[str, Any]) -> tuple[str, tuple[float, ...] | None, str | None]:
     """Axes, pixel size (z, y, x) and unit of a layer's array."""
     is_rgb = bool(meta.get("rgb", False))
-    named = "".join(str(label) for label in meta.get("axis_labels") or ()).upper() + ("C" if is_rgb else "")
-    is_named = (
-        len(named) == array.ndim
-        and set(named) <= set(KNOWN)
-        and len(set(named)) == len(named)
-        and {"Y", "X"} <= set(named)
-    )
-    axes = named if is_named else guess_axes(array.shape)
-    sizes = [float(value) for value in meta.get("scale", ())]
-    units = [normalize_unit(str(unit)) for unit in meta.get("units") or ()]
-    letters = axes[:-1] if is_rgb else axes
-    if len(sizes) != len(letters):
+    axes = named_axes(meta.get("axis_labels"), array.ndim - is_rgb)
+    axes = axes + "C" * is_rgb if axes else guess_axes(array.shape)
+    letters, scale, units = axes[: len(axes) - is_rgb], meta.get("scale", ()), meta.get("units")
+    if len(scale) != len(letters):
         return axes, None, None
-    where = {letter: index for index, letter in enumerate(letters)}
-    space = [where[letter] for letter in "ZYX" if letter in where]
-    spacing = tuple(abs(sizes[index]) for index in space)
-    unit = units[space[-1]] if len(units) == len(letters) else None
-    if unit is None and set(spacing) == {1.0}:
-        return axes, None, None
-    return axes, spacing, unit
+    return axes, *pixel_size(scale, units, letters)

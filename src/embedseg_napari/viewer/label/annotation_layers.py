@@ -20,7 +20,7 @@ from embedseg_napari.core.errors import AnnotationError, DataError
 from embedseg_napari.viewer.label.colors import annotation_colors
 from embedseg_napari.viewer.label.protected_objects import AcceptedObjects
 from embedseg_napari.viewer.label.regions import outlines, shapes_mask
-from embedseg_napari.viewer.layers import ANNOTATION, RESULT, array_of, layer_axes
+from embedseg_napari.viewer.layers import ANNOTATION, RESULT, array_of, picture_of
 from embedseg_napari.viewer.result_layers import is_shown, spatial_frame
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class AnnotationLayers:
         self._let_go()
         self.image, self.axes, self.frame = image, "", None
         if image is not None:
-            axes = layer_axes(image, 2 if array_of(image).ndim - bool(image.rgb) == 2 else None)[0]
+            axes = picture_of(image).axes
             if "T" in axes:
                 raise DataError(
                     f"{image.name} has time points; annotate single frames (if they are slices, name the axis Z)."
@@ -117,10 +117,9 @@ class AnnotationLayers:
         return array
 
     def spacing(self) -> tuple[tuple[float, ...] | None, str | None]:
-        """Pixel size (z, y, x) and its unit, where the layer has a physical one."""
-        assert self.frame is not None
-        units = {str(unit) for unit in self.frame.units}
-        return (None, None) if "pixel" in units else (self.frame.spacing(), str(self.frame.units[-1]))
+        """Pixel size (z, y, x) and its unit, as far as they are known."""
+        picture = picture_of(self.image)
+        return picture.spacing, picture.unit
 
     def make(self, labels: NDArray[np.int32] | None = None, accepted: Collection[int] = ()) -> None:
         """Add the Labels layer if there is none, and get ready to paint the next object.
@@ -227,9 +226,7 @@ class AnnotationLayers:
         labels, protection = self._labels(), self.protection
         if not len(edit) or protection is None:
             return
-        indices = list(edit.indices)
-        if "C" in self.frame.axes:
-            indices.insert(self.frame.axes.index("C"), np.zeros_like(indices[0]))
+        indices = self.frame.coordinates(np.stack(edit.indices, axis=1)).T
         protection.forget_unused(np.unique(edit.values).tolist())
         with protection.off():
             labels.data_setitem(tuple(indices), edit.values)
@@ -243,7 +240,7 @@ class AnnotationLayers:
         """The labels ((Z,) Y, X) themselves, no copy."""
         assert self.frame is not None
         data: NDArray[np.int32] = np.asarray(self._labels().data)
-        return np.squeeze(data, self.frame.axes.index("C")) if "C" in self.frame.axes else data
+        return self.frame.result(data)
 
     def region_mask(self) -> NDArray[np.bool_] | None:
         """Where ((Z,) Y, X) a rectangle or polygon says that all objects are annotated; None if nowhere.

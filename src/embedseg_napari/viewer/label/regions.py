@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedseg_napari.core.annotation.states import region_mask
+from embedseg_napari.core.axes import spatial_axes
 
 if TYPE_CHECKING:
     from napari.layers import Shapes
@@ -28,7 +29,7 @@ def shapes_mask(layer: Shapes, frame: Frame, shape: tuple[int, ...]) -> NDArray[
         Of the mask.
     """
     mask = np.zeros(shape, bool)
-    keep = [i for i, letter in enumerate(frame.axes) if letter != "C"]
+    keep = [frame.axes.index(letter) for letter in spatial_axes(frame.axes)]
     for corners, kind in zip(layer.data, layer.shape_type, strict=True):
         if kind not in ("rectangle", "polygon") or len(corners) < 3:
             continue

@@ -9,6 +9,7 @@ import numpy as np
 from psygnal import Signal
 
 from embedseg_napari.core.annotation.edits import stroke_pixels
+from embedseg_napari.core.axes import spatial_axes
 from embedseg_napari.core.errors import AnnotationError
 from embedseg_napari.viewer.layers import RESULT
 from embedseg_napari.viewer.result_layers import is_shown
@@ -158,7 +159,7 @@ class StrokeTool:
         layers = self.layers
         frame, viewer = layers.frame, layers.viewer
         assert frame is not None
-        keep = [axis for axis, letter in enumerate(frame.axes) if letter != "C"]
+        keep = [frame.axes.index(letter) for letter in spatial_axes(frame.axes)]
         first = viewer.dims.ndim - frame.ndim
         hidden = [i for i, axis in enumerate(keep) if axis + first not in viewer.dims.displayed]
         at = np.array(points)[:, keep]

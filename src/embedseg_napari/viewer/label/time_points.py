@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.viewer.layers import TIME_POINT, array_of, layer_axes
+from embedseg_napari.viewer.layers import TIME_POINT, array_of, picture_of
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def image_axes(layer: Image) -> str:
     """Axes of an image that shall be annotated, guessed from its shape where it does not name them."""
-    return layer_axes(layer, 2 if array_of(layer).ndim - bool(layer.rgb) == 2 else None)[0]
+    return picture_of(layer).axes
 
 
 def time_axis(layer: Image) -> int | None:

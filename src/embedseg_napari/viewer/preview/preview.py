@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from embedseg_napari.core.axes import ordered, reorder, result_axes
 from embedseg_napari.jobs.true_objects import TrueObjects, around, true_objects
 from embedseg_napari.viewer.layers import array_of
 from embedseg_napari.viewer.preview.embeddings import EmbeddingLayers
@@ -46,7 +47,7 @@ class PreviewPart:
     """Of the layer."""
     array: Any
     axes: str
-    """Of `array`: C and (Z)YX in any order."""
+    """Of `array`: (C)(Z)YX."""
     frame: Frame
     truth: Any = None
     """Labels ((Z,) Y, X) of the part and its surroundings, where they are known."""
@@ -125,7 +126,7 @@ class TrainingView:
         channel : int, optional
             The only channel the network sees.
         truth : napari Labels layer, optional
-            Its true objects, axes (T)(Z)YX.
+            Its true objects, with the axes of the image but the channels.
         """
         self.source, self.axes, self.channel, self.truth = layer, axes, channel, truth
         self.n_objects = None
@@ -137,21 +138,21 @@ class TrainingView:
         if layer is None or not is_shown(self.viewer, layer) or len(axes) != len(array_of(layer).shape):
             self.source = self.part = None
             return
-        array = array_of(layer)
-        looked_at = np.asarray(layer.world_to_data(self._looked_at(layer.ndim)))
+        frame, looked_at = spatial_frame(layer, axes), layer.world_to_data(self._looked_at(layer.ndim))
+        looked_at = dict(zip(axes, looked_at, strict=False))
+        array, axes = reorder(array_of(layer), axes, ordered(axes)), ordered(axes)
         index: list[Any] = [slice(None)] * len(axes)
-        frame = spatial_frame(layer, axes)
         space = [axes.index(letter) for letter in "ZYX" if letter in axes]
         start = []
         for axis, most in zip(space, MOST_PIXELS[len(space)], strict=True):
             side = min(array.shape[axis], most)
-            first = int(np.clip(round(looked_at[axis]) - side // 2, 0, array.shape[axis] - side))
+            first = int(np.clip(round(looked_at[axes[axis]]) - side // 2, 0, array.shape[axis] - side))
             index[axis] = slice(first, first + side)
             start.append(first)
         if "T" in axes:
             axis = axes.index("T")
-            index[axis] = int(np.clip(round(looked_at[axis]), 0, array.shape[axis] - 1))
-            frame = _without_time(frame)
+            index[axis] = int(np.clip(round(looked_at["T"]), 0, array.shape[axis] - 1))
+            frame = frame.without("T")
         if self.channel is not None and "C" in axes:
             index[axes.index("C")] = slice(self.channel, self.channel + 1)
         token = f"{layer.name} {next(self._counter)}"
@@ -167,7 +168,8 @@ class TrainingView:
         shape = [n for n, letter in zip(array_of(self.source).shape, self.axes, strict=True) if letter != "C"]
         if not is_shown(self.viewer, self.truth) or list(array_of(self.truth).shape) != shape:
             return None, ()
-        labels = array_of(self.truth)
+        own = result_axes(self.axes)
+        labels = reorder(array_of(self.truth), own, ordered(own))
         return around(labels if time is None else labels[time], part)
 
     def _remember(self, token: str, frame: Frame) -> None:
@@ -260,10 +262,10 @@ class TrainingView:
         labels, at = self._shown
         if labels.shape == shape and at == frame:
             return labels
-        if (at.axes, at.scale, at.transform) != (frame.axes, frame.scale, frame.transform):
+        pixels = at.pixels_from(frame)
+        if pixels is None:
             return None
-        steps = [(a - b) / step for a, b, step in zip(at.translate, frame.translate, frame.scale, strict=True)]
-        start = [round(step) for step, letter in zip(steps, frame.axes, strict=True) if letter != "C"]
+        start = [round(pixel) for pixel in pixels]
         if any(low < 0 or low + n > size for low, n, size in zip(start, labels.shape, shape, strict=True)):
             return None
         whole = np.zeros(shape, np.int32)
@@ -299,17 +301,3 @@ class TrainingView:
 def _outline(layer: Any) -> None:
     # The user's own labels are to be seen below.
     layer.contour = CONTOUR
-
-
-def _without_time(frame: Frame) -> Frame:
-    """The frame of a single image of a time-lapse; napari shows it beside every time point."""
-    kept = [i for i, letter in enumerate(frame.axes) if letter != "T"]
-    return replace(
-        frame,
-        axes="".join(frame.axes[i] for i in kept),
-        scale=tuple(frame.scale[i] for i in kept),
-        translate=tuple(frame.translate[i] for i in kept),
-        units=tuple(frame.units[i] for i in kept),
-        axis_labels=tuple(frame.axis_labels[i] for i in kept),
-        transform=(),
-    )

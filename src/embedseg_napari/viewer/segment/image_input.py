@@ -10,9 +10,9 @@ from napari.layers import Image, Shapes
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QLineEdit, QWidget
 
-from embedseg_napari.core.axes import parse_axes, spatial_axes
+from embedseg_napari.core.axes import ordered, parse_axes, reorder, result_axes, spatial_axes
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.viewer.layers import RESULT, array_of, layer_axes
+from embedseg_napari.viewer.layers import RESULT, array_of, picture_of, pixel_size
 from embedseg_napari.viewer.result_layers import spatial_frame
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox
 from embedseg_napari.viewer.widgets.layer_box import LayerBox
@@ -36,6 +36,7 @@ class Selection:
 
     layer: napari.layers.Image
     array: Any
+    """In the order TC(Z)YX, whatever that of the layer."""
     axes: str
     channel: Channel
     frame: Frame
@@ -120,7 +121,8 @@ class ImageInput(QWidget):
             return
         model = self.model
         try:
-            text, is_named = layer_axes(self.layer, model.ndim if model else None, model.n_channels if model else 1)
+            picture = picture_of(self.layer, model.ndim if model else None, model.n_channels if model else 1)
+            text, is_named = picture.axes, not picture.axes_guessed
         except DataError:
             text, is_named = "", False
         self.axes.setText(text)
@@ -193,12 +195,11 @@ class ImageInput(QWidget):
             bounds[letter] = (low, high)
         if region != WHOLE:
             array = array[tuple(slice(*bounds[letter]) for letter in axes)]
-        results = [letter for letter in "TZYX" if letter in axes]
-        start = tuple(bounds[letter][0] for letter in results)
-        is_physical = all(str(unit) != "pixel" for unit in frame.units)
-        spacing = frame.spacing() if is_physical else None
+        start = tuple(bounds[letter][0] for letter in ordered(result_axes(axes)))
+        spacing, unit = pixel_size(layer.scale, layer.units, axes[:-1] if layer.rgb else axes)
+        array, axes = reorder(array, axes, ordered(axes)), ordered(axes)
         channel: Channel = self.channel.currentData() if self.channel.isEnabled() else "all"
-        return Selection(layer, array, axes, channel, frame.at(start), start, spacing, region)
+        return Selection(layer, array, axes, channel, frame.at(start), start, spacing if unit else None, region)
 
     def _take_layer(self) -> None:
         self._follow(self.layer)

@@ -13,7 +13,7 @@ from embedseg_napari.core.config import SCALES, PredictionConfig
 from embedseg_napari.core.errors import DataError, EmbedSegError
 from embedseg_napari.jobs.segment import SegmentJob, segment
 from embedseg_napari.viewer import provenance
-from embedseg_napari.viewer.layers import array_of, layer_axes
+from embedseg_napari.viewer.layers import array_of, picture_of
 from embedseg_napari.viewer.models.picker import ModelPicker
 from embedseg_napari.viewer.segment.drop_queue import DropQueue
 from embedseg_napari.viewer.segment.embedding_view import EmbeddingView
@@ -256,11 +256,11 @@ class SegmentWidget(QWidget):
         if layer is None:
             return
         try:
-            axes, is_named = layer_axes(layer)
+            picture = picture_of(layer)
         except DataError:
             return
-        if is_named or layer.rgb or array_of(layer).ndim == 2:
-            self.model.suggest(3 if "Z" in axes else 2)
+        if not picture.axes_guessed or layer.rgb or array_of(layer).ndim == 2:
+            self.model.suggest(3 if "Z" in picture.axes else 2)
 
     def _problem(self) -> tuple[QWidget, str] | None:
         found = self.image.problem()

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QFormLayout, QFrame, QHBoxLayout, QLabel, QPushButton
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME, ArrayPair
-from embedseg_napari.viewer.layers import ANNOTATION, pair_from_layers, training_axes
+from embedseg_napari.viewer.layers import ANNOTATION, labelled_picture, pair_from_layers
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox
 from embedseg_napari.viewer.widgets.layer_box import LayerBox
 
@@ -101,7 +101,7 @@ class PairRow(QFrame):
     def _on_layers(self) -> None:
         self._follow()
         image, labels = self.image.layer(), self.labels.layer()
-        axes = "" if image is None else training_axes(image, None if labels is None else len(labels.data.shape))
+        axes = "" if image is None else labelled_picture(image, labels).axes
         for box in (self.stack, self.channel):
             box.blockSignals(True)
         self.form.setRowVisible(self.stack, ("Z" in axes) != ("T" in axes))
@@ -154,12 +154,8 @@ class PairRow(QFrame):
     def reading(self) -> tuple[str, int | None]:
         """Axes of the image as chosen here, and the only channel to learn from, if there is one."""
         channel = self.channel.currentText()
-        labels = self.labels.layer()
-        axes = training_axes(
-            self.image.layer(),
-            None if labels is None else len(labels.data.shape),
-            self.stack.currentText() if self.form.isRowVisible(self.stack) else None,
-        )
+        stack = self.stack.currentText() if self.form.isRowVisible(self.stack) else None
+        axes = labelled_picture(self.image.layer(), self.labels.layer(), stack).axes
         return axes, int(channel) if channel.isdecimal() and self.form.isRowVisible(self.channel) else None
 
     def disconnect_viewer(self) -> None:

@@ -9,7 +9,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from embedseg_napari.jobs.true_objects import MOST_OBJECTS, N_PIXELS
-from embedseg_napari.viewer.layers import array_of, is_preview, layer_axes
+from embedseg_napari.viewer.layers import is_preview, picture_of
 from embedseg_napari.viewer.preview.preview import TrainingView
 from embedseg_napari.viewer.widgets.layer_box import LayerBox
 
@@ -120,8 +120,7 @@ class PreviewBox(QWidget):
         elif row is not None and row.labels.layer() is not None:
             self.view.watch(layer, *row.reading(), row.labels.layer() if self.learns_from_layers else None)
         else:
-            ndim = 2 if len(array_of(layer).shape) - layer.rgb == 2 else None
-            self.view.watch(layer, layer_axes(layer, ndim)[0])
+            self.view.watch(layer, picture_of(layer).axes)
         self._update_hint()
 
     def _switch_preview(self, is_on: bool) -> None:

@@ -1,0 +1,156 @@
+"""What a layer shows is decided by one rule: every panel reads the same axes, pixel size and unit off it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from embedseg_napari.core.errors import DataError
+from embedseg_napari.viewer.label.annotation_layers import AnnotationLayers
+from embedseg_napari.viewer.layers import pair_from_layers, picture_of
+from embedseg_napari.viewer.result_layers import spatial_frame
+
+SHAPES = [
+    # shape, options of the layer, axes
+    ((40, 16, 24), {"axis_labels": ("time", "y", "x")}, "TYX"),
+    ((40, 16, 24), {"axis_labels": ("t", "y", "x")}, "TYX"),
+    ((40, 16, 24), {}, "ZYX"),
+    ((4, 10, 16, 24), {}, "TZYX"),
+    ((3, 16, 24), {"axis_labels": ("c", "y", "x")}, "CYX"),
+    ((2, 5, 16, 24), {"axis_labels": ("channel", "z", "y", "x")}, "CZYX"),
+    ((16, 24, 3), {"rgb": True}, "YXC"),
+    ((5, 16, 24, 3), {"rgb": True}, "ZYXC"),
+    ((24, 16), {"axis_labels": ("x", "y")}, "XY"),
+    ((24, 16, 5), {"axis_labels": ("x", "y", "z")}, "XYZ"),
+    ((5, 3, 16, 24), {"axis_labels": ("z", "t", "y", "x")}, "ZTYX"),
+]
+SIZES = [
+    # scale, units, what is known of a pixel (z, y, x)
+    ((1, 1, 1), "pixel", (None, None)),
+    ((2, 1, 1), "pixel", ((2, 1, 1), None)),
+    ((2, 0.5, 0.5), "um", ((2, 0.5, 0.5), "um")),
+    ((0.5, 0.25, 0.25), "mm", ((0.5, 0.25, 0.25), "mm")),
+    ((500, 0.25, 0.25), ("nm", "um", "um"), ((0.5, 0.25, 0.25), "um")),
+    ((2, -0.5, 0.5), "um", ((2, 0.5, 0.5), "um")),
+]
+
+
+def labels_like(viewer, layer):
+    shape = [n for n, letter in zip(layer.data.shape, picture_of(layer).axes, strict=True) if letter != "C"]
+    return viewer.add_labels(np.ones(shape, int), axis_labels=None, name="labels")
+
+
+@pytest.mark.parametrize(("shape", "options", "axes"), SHAPES)
+def test_axes_are_the_same_in_every_panel(viewer, open_panel, shape, options, axes):
+    layer = viewer.add_image(np.zeros(shape, np.float32), name="image", **options)
+    labels = labels_like(viewer, layer)
+    segment, train = open_panel("EmbedSeg: Segment"), open_panel("EmbedSeg: Train")
+    evaluate = open_panel("EmbedSeg: Evaluate")
+
+    assert picture_of(layer).axes == axes
+    pair = pair_from_layers(layer, labels)
+    assert sorted(pair.axes) == sorted(axes)
+    assert train.pairs.rows[0].reading()[0] == axes
+    segment.image.layer_box.choose(layer)
+    segment.image.set_model(None)
+    assert segment.image.axes.text() == axes
+    annotation = AnnotationLayers(viewer)
+    if "T" in axes:
+        with pytest.raises(DataError, match="time points"):
+            annotation.watch(layer)
+    else:
+        annotation.watch(layer)
+        assert annotation.axes == axes
+    labels.axis_labels = [letter for letter in layer.axis_labels if letter not in ("c", "channel")]
+    evaluate.source.choose(viewer.add_labels(labels.data, name="truth"), labels)
+    assert evaluate.source.has_frames() == ("T" in axes)
+    annotation.disconnect_viewer()
+
+
+@pytest.mark.parametrize(("scale", "units", "known"), SIZES)
+def test_pixel_size_is_the_same_in_every_panel(viewer, open_panel, scale, units, known):
+    units = (units,) * 3 if isinstance(units, str) else units
+    layer = viewer.add_image(np.zeros((10, 16, 24), np.float32), scale=scale, units=units, name="image")
+    labels = viewer.add_labels(np.ones((10, 16, 24), int), name="labels")
+    picture = picture_of(layer)
+    assert (picture.spacing, picture.unit) == (known[0] and pytest.approx(known[0]), known[1])
+    pair = pair_from_layers(layer, labels)
+    assert (pair.spacing, pair.unit) == (picture.spacing, picture.unit)
+    annotation = AnnotationLayers(viewer)
+    annotation.watch(layer)
+    assert annotation.spacing() == (picture.spacing, picture.unit)
+    annotation.disconnect_viewer()
+    segment = open_panel("EmbedSeg: Segment")
+    segment.image.layer_box.choose(layer)
+    # Only a physical size is compared with that of the model.
+    assert segment.image.selection().spacing == (picture.spacing if picture.unit else None)
+
+
+@pytest.mark.parametrize("n_planes", [2, 40])
+def test_labels_with_fewer_axes_make_no_movie_a_stack_of_channels(viewer, n_planes):
+    image = viewer.add_image(np.zeros((n_planes, 16, 24)), name="image")
+    labels = viewer.add_labels(np.ones((16, 24), int), name="labels")
+    if n_planes == 2:
+        # What a 2D model is told of such an image as well.
+        assert pair_from_layers(image, labels).axes == picture_of(image, 2).axes == "CYX"
+    else:
+        with pytest.raises(DataError, match="name that axis c"):
+            pair_from_layers(image, labels)
+
+
+def turned(angle=0.5):
+    c, s = np.cos(angle), np.sin(angle)
+    flat = np.array([[c, -s, 30], [s, c, 10], [0, 0, 1]])
+    deep = np.eye(4)
+    deep[1:, 1:] = flat
+    return flat, deep
+
+
+def about_the_channels():
+    matrix = np.eye(3)
+    matrix[1:, 1:] = turned()[0][:2, :2]
+    return matrix
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "options"),
+    [
+        ((16, 24), "YX", {"affine": turned()[0]}),
+        ((2, 16, 24), "CYX", {"affine": turned()[1]}),
+        ((2, 16, 24), "CYX", {"rotate": about_the_channels()}),
+        ((16, 24, 3), "YXC", {"rgb": True, "rotate": 30, "shear": [0.2]}),
+        ((24, 16), "XY", {"rotate": 30}),
+        ((5, 2, 16, 24), "ZCYX", {"scale": (2, 1, 0.5, 0.5), "translate": (1, 2, 3, 4)}),
+    ],
+)  # fmt: skip
+def test_results_get_the_transform_of_their_image(viewer, shape, axes, options):
+    layer = viewer.add_image(np.zeros(shape), **options)
+    frame = spatial_frame(layer, axes)
+    pixel = {"Z": 3, "Y": 5, "X": 7, "C": 0}
+    letters = axes[:-1] if layer.rgb else axes
+    world = layer.data_to_world([pixel[letter] for letter in letters])
+    space = [letter for letter in "ZYX" if letter in axes]
+    for part in (frame, frame.at([2] * len(space))):
+        start = 0 if part is frame else 2
+        empty = part.array(np.zeros([4] * len(space), int))
+        labels = viewer.add_labels(empty, **part.options())
+        point = part.coordinates(np.array([[pixel[letter] - start for letter in space]], float))[0]
+        np.testing.assert_allclose(labels.data_to_world(point)[-2:], world[-2:], atol=1e-6)
+
+
+@pytest.mark.parametrize("axes", ["XY", "XYZ", "ZTYX", "YX"])
+def test_layers_in_another_order_are_turned_there_and_back(viewer, axes):
+    sizes = {"T": 2, "Z": 5, "Y": 16, "X": 24}
+    layer = viewer.add_image(np.zeros([sizes[letter] for letter in axes]), axis_labels=tuple(axes.lower()))
+    truth = np.arange(layer.data.size).reshape(layer.data.shape)
+    frame = spatial_frame(layer, axes)
+    inside = frame.result(truth)
+    assert inside.shape == tuple(sizes[letter] for letter in "TZYX" if letter in axes)
+    np.testing.assert_array_equal(frame.array(inside), truth)
+    at = np.argwhere(inside == 17)
+    assert truth[tuple(frame.coordinates(at)[0])] == 17
+    # A pair for training is turned as a whole.
+    layer.data = np.where(truth % 7 == 0, 5.0, 1.0)
+    pair = pair_from_layers(layer, viewer.add_labels((truth % 7 == 0).astype(int)))
+    for example in pair.examples():
+        np.testing.assert_array_equal(example.image[0] > 2, example.instances > 0)
