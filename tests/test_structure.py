@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import importlib.util
 import subprocess
 import sys
 from functools import cache
@@ -127,3 +128,12 @@ for name in {names}:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_map_in_contributing_is_that_of_the_tree():
+    root = Path(__file__).resolve().parents[1]
+    spec = importlib.util.spec_from_file_location("house_map", root / "docs" / "house_map.py")
+    house_map = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(house_map)
+    text = (root / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert text == house_map.with_map(text), "run python docs/house_map.py"
