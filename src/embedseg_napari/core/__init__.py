@@ -1,1 +1,1 @@
-"""Qt-free heart: data, network, loss, training, prediction and evaluation."""
+"""The science: data, networks, loss, training, prediction and evaluation, without Qt and napari."""

@@ -1,1 +1,1 @@
-"""Sparse annotation of images: states of pixels, edits, doubt about predictions, and sessions on disk."""
+"""Sparse annotation of an image: states of pixels, strokes, edits, filling between planes."""

@@ -1,1 +1,1 @@
-"""Files and arrays to training crops."""
+"""Images with their objects: pairs, checks, statistics, centres, normalisation, generated images."""

@@ -1,1 +1,1 @@
-"""Scores of a segmentation."""
+"""Scores of labels against the truth, and what they say about thresholds."""

@@ -1,1 +1,1 @@
-"""From an image to labels."""
+"""From an image to its objects: tiles, the network, clustering."""

@@ -1,1 +1,1 @@
-"""The network, what its output means, and the files it is kept in."""
+"""A model as people keep it: its file, the library, cards, and exchange with other programs."""
