@@ -44,123 +44,181 @@ class NormalizationConfig(Settings):
 
     method: Literal["percentile", "mean-std", "dtype-range"] = Field(
         "percentile",
-        description="Map two percentiles to 0 and 1, or subtract mean and divide by standard deviation, "
-        "or divide by the largest value of the data type.",
+        description="Scale intensities by two percentiles (suits most images), by mean and standard deviation, or by "
+        "the largest value of the data type (where absolute brightness matters).",
     )
-    low: float = Field(1.0, ge=0, lt=50, description="Percentile mapped to 0 (not clipped).")
-    high: float = Field(99.8, gt=50, le=100, description="Percentile mapped to 1 (not clipped).")
+    low: float = Field(
+        1.0,
+        ge=0,
+        lt=50,
+        description="Percentile mapped to 0; values below it become negative rather than being clipped.",
+    )
+    high: float = Field(
+        99.8,
+        gt=50,
+        le=100,
+        description="Percentile mapped to 1; lower it if a few very bright pixels leave everything else dark.",
+    )
 
 
 class AugmentationConfig(Settings):
     """Random changes to each training crop."""
 
     flips: bool = Field(
-        True, description="Random flips and quarter turns (in 3D: quarter turns in YX only, and flips)."
+        True,
+        description="Flip crops and turn them by multiples of 90 degrees at random (in 3D, within YX); switch off "
+        "if orientation carries meaning.",
     )
-    rotation: bool = Field(False, description="Turn crops in YX by any angle.")
-    scale: float = Field(0.3, ge=0, le=0.7, description="Zoom crops by a factor drawn from 1/(1+s) to 1+s.")
+    rotation: bool = Field(
+        False,
+        description="Rotate crops within YX by any angle; useful for elongated objects that lie in all directions.",
+    )
+    scale: float = Field(
+        0.3,
+        ge=0,
+        le=0.7,
+        description="Zoom crops by a random factor between 1/(1+s) and 1+s, so that the model tolerates objects of "
+        "other sizes.",
+    )
     shift: float = Field(
-        0.25, ge=0, le=0.5, description="Move the crop off its object by up to this fraction of its size."
+        0.25, ge=0, le=0.5, description="Move each crop off its object by up to this fraction of the crop size."
     )
     paste: float | None = Field(
         None,
         ge=0,
         le=1,
-        description="Part of the crops that get objects of another crop, both turned by any angle; leave empty for "
-        "half of them where masks are planes, as objects lie on top of each other there, and none elsewhere.",
+        description="Fraction of crops that receive objects copied from another crop, both rotated by any angle; if "
+        "empty, 0.5 for masks stored as stacks of planes, whose objects may overlap, and 0 otherwise.",
     )
-    gain: float = Field(0.3, ge=0, le=0.9, description="Multiply intensities by a factor drawn from 1-g to 1+g.")
-    offset: float = Field(0.1, ge=0, le=0.9, description="Add a constant drawn from -o to o (in normalised units).")
-    gamma: float = Field(0.3, ge=0, le=0.9, description="Raise intensities to a power drawn from 1/(1+g) to 1+g.")
+    gain: float = Field(0.3, ge=0, le=0.9, description="Multiply intensities by a random factor between 1-g and 1+g.")
+    offset: float = Field(
+        0.1, ge=0, le=0.9, description="Add a random constant between -o and o, in units of normalised intensity."
+    )
+    gamma: float = Field(0.3, ge=0, le=0.9, description="Raise intensities to a random power between 1/(1+g) and 1+g.")
     noise: float = Field(
-        0.05, ge=0, le=0.5, description="Largest standard deviation of added Gaussian noise (normalised units)."
+        0.05,
+        ge=0,
+        le=0.5,
+        description="Largest standard deviation of the Gaussian noise added, in units of normalised intensity; raise "
+        "it for noisy images.",
     )
     blur: float = Field(
-        0.0, ge=0, le=3.0, description="Largest standard deviation of a Gaussian blur, in pixels; half of the crops."
+        0.0,
+        ge=0,
+        le=3.0,
+        description="Largest standard deviation, in pixels, of the Gaussian blur applied to half of the crops; raise "
+        "it if some images are out of focus.",
     )
 
 
 class PredictionConfig(Settings):
     """How maps become objects, and how the network is run."""
 
-    seed_threshold: float = Field(0.9, ge=0, le=1, description="Lowest seediness at which an object may start.")
+    seed_threshold: float = Field(
+        0.9,
+        ge=0,
+        le=1,
+        description="Lowest seediness (0 to 1) at which an object may start; lower it if objects are missed, raise it "
+        "if some are invented.",
+    )
     foreground_threshold: float = Field(
-        0.5, ge=0, le=1, description="Pixels with a seediness above this are foreground."
+        0.5,
+        ge=0,
+        le=1,
+        description="Pixels with a seediness (0 to 1) above this are foreground; lower it if objects come out too "
+        "small.",
     )
     faint_seeds: float = Field(
         0.0,
         ge=0,
         le=0.5,
-        description="How far below the seed threshold objects may start that are as large as others and overlap none; "
-        "0 (the paper): none may.",
+        description="How far below the seed threshold a seed may lie if its object is as large as the others and "
+        "overlaps none of them; 0, as in the paper, switches this off.",
     )
     margin_scale: float = Field(
         1.0,
         ge=0.5,
         le=3,
-        description="Multiply margins by this; a network that knows its own images well can draw them too tight for "
-        "others.",
+        description="Multiply the predicted margins by this factor; raise it if objects come out too small or in "
+        "pieces.",
     )
-    min_object_size: int = Field(0, ge=0, description="Objects need more pixels than this.")
+    min_object_size: int = Field(
+        0, ge=0, description="Objects of this many pixels or fewer are dropped; raise it to remove debris."
+    )
     seeds: Literal["greedy", "local_maxima"] = Field(
         "greedy",
-        description="Try seeds by falling seediness (the paper), or only local maxima of the smoothed seed map.",
+        description="Which pixels may start an object: greedy tries all in order of falling seediness (the paper), "
+        "local_maxima only the peaks of the smoothed seed map.",
     )
     scale: float = Field(
         1.0,
         ge=SCALES[0],
         le=SCALES[1],
-        description="Resize images by this factor for the network, so that objects have the size it knows; labels keep "
-        "the size of the image.",
+        description="Resize images by this factor for the network, so that objects have the size it was trained on; "
+        "labels keep the size of the image.",
     )
-    tta: bool = Field(False, description="Average the network over flipped and turned views (8 x in 2D, 16 x in 3D).")
+    tta: bool = Field(
+        False,
+        description="Test-time augmentation: average predictions over flipped and rotated views, a little more "
+        "accurate but 8 times slower in 2D and 16 times in 3D.",
+    )
     precision: Precision = Field(
-        "float32", description="Number format of the network; used where the processor supports it."
+        "float32",
+        description="Number format of the network; the 16-bit formats are faster where the processor supports them, "
+        "and ignored elsewhere.",
     )
     tile: tuple[int, ...] | None = Field(
-        None, description="Largest tile the network sees at once, pixels per axis (z, y, x), multiples of 8."
+        None,
+        description="Largest tile the network sees at once, in pixels per axis (z, y, x), multiples of 8; make it "
+        "smaller if memory runs out.",
     )
     tile_overlap: tuple[int, ...] | None = Field(
-        None, description="Overlap of neighbouring tiles, pixels per axis (z, y, x)."
+        None,
+        description="Overlap of neighbouring tiles, in pixels per axis (z, y, x); raise it if objects change at tile "
+        "borders.",
     )
 
 
 class ObjectSizes(Settings):
     """Extents (max - min + 1) of the training objects, in pixels per axis (z, y, x)."""
 
-    n_objects: int = Field(0, ge=0, description="Objects measured.")
+    n_objects: int = Field(0, ge=0, description="Number of objects measured.")
     mean: tuple[float, ...] = Field((), description="Mean extent per axis.")
     std: tuple[float, ...] = Field((), description="Standard deviation of the extent per axis.")
     minimum: tuple[float, ...] = Field((), description="Smallest extent per axis.")
     maximum: tuple[float, ...] = Field((), description="Largest extent per axis.")
-    mean_size: float = Field(0.0, ge=0, description="Mean number of pixels of an object.")
-    min_size: int = Field(0, ge=0, description="Number of pixels of the smallest object.")
-    small_size: int = Field(0, ge=0, description="Number of pixels that 2 % of the objects do not exceed.")
+    mean_size: float = Field(0.0, ge=0, description="Mean size of an object, in pixels.")
+    min_size: int = Field(0, ge=0, description="Size of the smallest object, in pixels.")
+    small_size: int = Field(0, ge=0, description="Size that 2 % of the objects do not exceed, in pixels.")
 
 
 class ModelConfig(Settings):
     """Everything about a trained network but its weights; the JSON of a model file."""
 
-    name: str = Field("", description="Name shown to people.")
+    name: str = Field("", description="Name of the model, as shown in lists.")
     description: str = Field("", description="One sentence on what the model is for.")
-    license: str = Field("", description="Licence of weights and training data.")
-    architecture: Architecture = Field("branched-erfnet", description="Network.")
-    ndim: Literal[2, 3] = Field(2, description="Spatial dimensions.")
-    n_channels: int = Field(1, ge=1, le=MAX_CHANNELS, description="Input channels.")
+    license: str = Field("", description="Licence of the weights and the training data.")
+    architecture: Architecture = Field("branched-erfnet", description="Network architecture.")
+    ndim: Literal[2, 3] = Field(2, description="Number of spatial dimensions.")
+    n_channels: int = Field(1, ge=1, le=MAX_CHANNELS, description="Number of input channels.")
     channel_names: tuple[str, ...] = Field((), description="Names of the input channels.")
     grid_spacing: tuple[float, ...] = Field(
-        (1 / 1023, 1 / 1023), description="Grid units per pixel per axis (z, y, x)."
+        (1 / 1023, 1 / 1023), description="Grid units per pixel, per axis (z, y, x)."
     )
-    spacing: tuple[float, ...] | None = Field(None, description="Physical size of a training pixel per axis (z, y, x).")
+    spacing: tuple[float, ...] | None = Field(
+        None, description="Physical size of a training pixel, per axis (z, y, x)."
+    )
     spacing_unit: str | None = Field(None, description="Unit of the spacing.")
     reference_scale: float = Field(
-        1.0, gt=0, description="Images are resized by this factor before the network sees them."
+        1.0, gt=0, description="Factor by which images are resized before the network sees them."
     )
-    normalization: NormalizationConfig = Field(NormalizationConfig(), description="Intensity normalisation.")
-    object_sizes: ObjectSizes = Field(ObjectSizes(), description="Object sizes in training.")
-    prediction: PredictionConfig = Field(PredictionConfig(), description="Defaults for prediction.")
+    normalization: NormalizationConfig = Field(NormalizationConfig(), description="How intensities are normalised.")
+    object_sizes: ObjectSizes = Field(ObjectSizes(), description="Sizes of the training objects.")
+    prediction: PredictionConfig = Field(PredictionConfig(), description="Default settings for prediction.")
     history: tuple[dict[str, Any], ...] = Field((), description="Training curve, one row per epoch.")
-    training: dict[str, Any] = Field({}, description="How the model was trained: settings, data counts, start model.")
+    training: dict[str, Any] = Field(
+        {}, description="How the model was trained: settings, amounts of data, start model."
+    )
     software_version: str = Field("", description="Version of this program that wrote the file.")
 
     @model_validator(mode="after")
@@ -182,90 +240,119 @@ class ModelConfig(Settings):
 class TrainingConfig(Settings):
     """How a model is trained. Defaults are the ``fast`` preset; :meth:`preset` gives the others."""
 
-    epochs: int | None = Field(None, ge=1, description="Number of epochs; leave empty to use minutes.")
-    minutes: float | None = Field(20.0, gt=0, description="Wall-clock budget in minutes, from start to saved model.")
+    epochs: int | None = Field(
+        None, ge=1, description="Number of epochs; leave empty to train for a number of minutes instead."
+    )
+    minutes: float | None = Field(
+        20.0,
+        gt=0,
+        description="Total time in minutes, from start to saved model; leave empty to train for a number of epochs "
+        "instead.",
+    )
     architecture: Architecture = Field(
         "unet",
-        description="Network: a small U-Net with sharp outlines, or the paper's branched ERFNet. A start model brings "
-        "its own.",
+        description="Network architecture: a small U-Net with sharp outlines, or the paper's branched ERFNet; a start "
+        "model keeps its own.",
     )
     steps_per_epoch: int | None = Field(
-        64, ge=1, description="Optimiser steps in an epoch; empty: as many as draw one crop per training object."
+        64, ge=1, description="Optimiser steps per epoch; leave empty for one crop per training object."
     )
     crop_size: tuple[int, ...] | None = Field(
-        None, description="Crop size in pixels per axis (z, y, x), multiples of 8; empty: from the object sizes."
+        None,
+        description="Size of training crops, in pixels per axis (z, y, x), multiples of 8; leave empty to derive it "
+        "from the object sizes.",
     )
     crop_context: bool = Field(
         True,
-        description="Automatic crops are at least 128 pixels wide (3D: 80), to show neighbours; else (the paper) "
-        "objects alone decide.",
+        description="Make automatic crops at least 128 pixels wide (3D: 80), so that they show neighbouring objects; "
+        "if off, object sizes alone decide, as in the paper.",
     )
     reference_extent: float | None = Field(
         45.0,
         gt=4,
-        description="Make images smaller for the network so that larger objects have this mean extent in Y and X, in "
-        "pixels; where a training starts from a model, so that objects have the size it knows. Empty: images stay as "
-        "they are.",
+        description="Shrink images with larger objects until their mean extent in Y and X is this many pixels; raise "
+        "it for thin objects, leave it empty to train at full size (training from a model always matches "
+        "the object size it knows).",
     )
     image_balance: float = Field(
-        0.5, ge=0, le=1, description="0 draws every object alike, 1 every image alike, values between lie between."
+        0.5,
+        ge=0,
+        le=1,
+        description="How crops are drawn: 0 gives every object the same chance, 1 every image, and values in between "
+        "mix the two.",
     )
     batch_size: int | None = Field(
         None,
         ge=1,
         le=256,
-        description="Crops seen together by the network; empty: as many as hold batch_pixels.",
+        description="Crops per batch; leave empty to fill batch_pixels, make it smaller if memory runs out.",
     )
     batch_pixels: int | None = Field(
         None,
         ge=64,
-        description="Pixels of a batch where its size is left open, at least one crop; empty: 65536 (2D) or 409600 "
-        "voxels (3D).",
+        description="Pixels per batch (at least one crop) if batch_size is empty; leave empty for 65536 pixels in 2D "
+        "or 409600 voxels in 3D.",
     )
     virtual_batches: int = Field(
-        1, ge=1, le=64, description="Batches whose gradients are added up before a step (saves memory)."
+        1,
+        ge=1,
+        le=64,
+        description="Gradient accumulation: number of batches whose gradients are summed before each step; with a "
+        "smaller batch size this saves memory.",
     )
     low_memory: bool = Field(
-        False, description="Keep less of the network's inner results for the way back and compute them once more."
+        False,
+        description="Gradient checkpointing: recompute activations in the backward pass instead of storing them, "
+        "which saves memory but makes steps slower.",
     )
     optimizer: Literal["adam", "adamw"] = Field(
-        "adamw", description="Optimiser; adam adds weight decay to the gradient."
+        "adamw", description="Optimiser; adamw decouples weight decay from the gradient, adam adds it to the gradient."
     )
-    learning_rate: float = Field(2e-3, gt=0, le=1, description="Largest learning rate.")
+    learning_rate: float = Field(
+        2e-3, gt=0, le=1, description="Peak learning rate; lower it if the loss jumps or diverges."
+    )
     start_rate: float | None = Field(
         None,
         gt=0,
         le=1,
-        description="Part of the learning rate that a training from a model takes; empty: all of it in 2D, 0.3 in 3D.",
+        description="Fraction of the learning rate used when training from a model; leave empty for 1 in 2D and 0.3 "
+        "in 3D.",
     )
-    weight_decay: float = Field(1e-4, ge=0, le=1, description="Weight decay.")
+    weight_decay: float = Field(1e-4, ge=0, le=1, description="Strength of the weight decay.")
     schedule: Literal["polynomial", "cosine", "constant"] = Field(
         "cosine",
-        description="How the learning rate falls to zero; constant: it stays, for trainings that go on while labels "
+        description="How the learning rate falls to zero; constant keeps it, for training that goes on while labels "
         "are added.",
     )
-    warmup: float = Field(0.02, ge=0, le=0.5, description="Fraction of the training in which the learning rate rises.")
+    warmup: float = Field(
+        0.02, ge=0, le=0.5, description="Fraction of the training during which the learning rate rises to its peak."
+    )
     average_decay: float = Field(
-        0.998, ge=0, lt=1, description="Decay per step of the running average of the weights; 0 turns it off."
+        0.998,
+        ge=0,
+        lt=1,
+        description="Decay per step of the exponential moving average of the weights; 0 switches averaging off.",
     )
     dropout: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="Dropout, as a part of what the network was made for, which the paper takes as it is (1).",
+        description="Dropout, as a fraction of the rates the network was designed with; 1, as in the paper, uses them "
+        "in full.",
     )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",
-        description="Number format while training; auto takes bfloat16 where the processor has it.",
+        description="Number format while training; auto uses bfloat16 where the processor supports it.",
     )
     center: Literal["medoid", "approximate-medoid", "centroid"] = Field(
-        "medoid", description="What an object's pixels point to."
+        "medoid", description="Point of an object that its pixels are trained to point to."
     )
     center_of: Literal["object", "fragment"] = Field(
-        "object", description="Centre of the whole object, or of its fragment inside the crop (the paper)."
+        "object", description="Take the centre of the whole object, or of the part of it inside the crop (the paper)."
     )
     initial_margin: Literal["constant", "object"] = Field(
-        "object", description="Start margins at a constant (the paper), or at half the mean object extent."
+        "object",
+        description="Initialise the predicted margins to a constant (the paper), or to half the mean object extent.",
     )
     weight_instance: float = Field(1.0, ge=0, description="Weight of the instance term of the loss.")
     weight_variance: float = Field(10.0, ge=0, description="Weight of the variance term of the loss.")
@@ -273,59 +360,69 @@ class TrainingConfig(Settings):
     foreground_weight: float | None = Field(
         None,
         gt=0,
-        description="Weight of foreground pixels in the seed term; empty: 3 in 2D (the paper's network: 10), "
-        "background / foreground in 3D.",
+        description="Weight of foreground pixels in the seed term; leave empty for 3 in 2D (10 for the paper's "
+        "network) and the ratio of background to foreground in 3D.",
     )
     grid_samples: int = Field(
         256,
         ge=16,
-        description="Samples of the unit coordinate grid along x; an offset reaches one unit, so one less in pixels.",
+        description="Samples per unit of the coordinate grid; offsets reach at most one unit, that is one pixel less "
+        "than this number, so raise it for very large objects.",
     )
-    normalization: NormalizationConfig = Field(NormalizationConfig(), description="Intensity normalisation.")
-    augmentation: AugmentationConfig = Field(AugmentationConfig(), description="Random changes to crops.")
+    normalization: NormalizationConfig = Field(NormalizationConfig(), description="How intensities are normalised.")
+    augmentation: AugmentationConfig = Field(AugmentationConfig(), description="Random changes to training crops.")
     ignore_label: int | None = Field(
         None,
-        description="Mask value of pixels whose class is unknown, which neither reward nor punish; with 0 only the "
-        "objects are known, and pixels of an ignore mask are unknown too.",
+        description="Mask value of pixels whose class is unknown and which the loss leaves out, besides those of an "
+        "ignore mask; with 0, only the objects are known.",
     )
     margin_scale: float = Field(
         1.2,
         ge=0.5,
         le=3,
-        description="Stored with the model, unless held-out images surely gain by another: factor of the margins. They "
-        "stay as they are where depths are guessed from labels on a plane.",
+        description="Factor for the margins, stored with the model unless held-out images clearly favour another; not "
+        "applied where depths are guessed from labels on a single plane.",
     )
     faint_seeds: float = Field(
         0.05,
         ge=0,
         le=0.5,
-        description="Stored with the model: how far below the seed threshold objects may start that are as large as "
-        "others and overlap none.",
+        description="Stored with the model: how far below the seed threshold a seed may lie if its object is as large "
+        "as the others and overlaps none of them.",
     )
     validation_fraction: float = Field(
         0.1,
         ge=0,
         lt=0.9,
-        description="Fraction of the images held out for validation where no validation images are given.",
+        description="Fraction of the images held out for validation if no validation images are given.",
     )
     validation_objects: float = Field(
         0.0,
         ge=0,
         le=0.5,
-        description="Fraction of the objects held out for a score where no images are held out, none of fewer than 10.",
+        description="Fraction of the objects held out for scoring if no images are held out; none if there are fewer "
+        "than 10.",
     )
     reached_seeds: bool = Field(
         False,
-        description="Where no images are held out: give the model a seed threshold that nine tenths of the annotated "
-        "objects reach, if the usual one is too high for them.",
+        description="If no images are held out, lower the model's seed threshold where needed until nine tenths of "
+        "the annotated objects reach it.",
     )
     devices: int = Field(
         1,
         ge=1,
-        description="Devices (GPUs) that share the training; start the program with torchrun for more than one.",
+        description="Number of devices (GPUs) that share the training; for more than one, start the program with "
+        "torchrun.",
     )
-    validate_every: int = Field(1, ge=1, description="Epochs between validations (with a time budget: at least).")
-    seed: int = Field(0, ge=0, description="Seed of all random numbers.")
+    validate_every: int = Field(
+        1,
+        ge=1,
+        description="Number of epochs between validations; with a time budget, validation runs as often as the time "
+        "allows.",
+    )
+    seed: int = Field(
+        0, ge=0, description="Seed of all random numbers; change it to repeat a training with other random choices."
+    )
 
     @classmethod
     def preset(cls, name: str = "fast", **overrides: Any) -> Self:

@@ -1,4 +1,4 @@
-"""Numbers in words, alike wherever they are shown."""
+"""Numbers as text, written the same way everywhere."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def duration(seconds: float) -> str:
 
 
 def count(n: int, noun: str) -> str:
-    """Write number and noun, in the plural where it belongs."""
+    """Write a number and its noun, in the plural where needed: ``1 object``, ``2 objects``."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def shape_words(shape: Sequence[int]) -> str:
-    """Sizes of an array as people write them: 64 x 512 x 512."""
+    """Write the shape of an array as ``64 x 512 x 512``."""
     return " x ".join(map(str, shape))
