@@ -39,8 +39,8 @@ from embedseg_napari.core.maps import EmbeddingMaps
 
 MOVES = 20
 SETTINGS = {"seed_threshold": 0.8, "foreground_threshold": 0.5, "min_object_size": 0}
-PLACES = {"seed_threshold": (70, 85), "foreground_threshold": (45, 60), "min_object_size": (3, 9)}
-"""Where each slider is moved to and fro; thresholds in hundredths, sizes as square roots of pixels."""
+PLACES = {"seed_threshold": (0.7, 0.85), "foreground_threshold": (0.45, 0.6), "min_object_size": (3, 9)}
+"""Where each slider is moved to and fro; sizes as square roots of pixels."""
 
 
 @dataclass(frozen=True)

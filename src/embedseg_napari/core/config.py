@@ -179,26 +179,51 @@ class ModelConfig(Settings):
         return "CYX" if self.ndim == 2 else "CZYX"
 
 
+# Headings that forms put settings under, in the metadata of each field.
+LENGTH: dict[str, Any] = {"group": "Length and validation"}
+CROPS: dict[str, Any] = {"group": "Crops and batches"}
+NETWORK: dict[str, Any] = {"group": "Network and optimiser"}
+OBJECTS: dict[str, Any] = {"group": "Objects and loss"}
+IMAGES: dict[str, Any] = {"group": "Images"}
+
+
 class TrainingConfig(Settings):
     """How a model is trained. Defaults are the ``fast`` preset; :meth:`preset` gives the others."""
 
-    epochs: int | None = Field(None, ge=1, description="Number of epochs; leave empty to use minutes.")
-    minutes: float | None = Field(20.0, gt=0, description="Wall-clock budget in minutes, from start to saved model.")
+    epochs: int | None = Field(
+        None,
+        ge=1,
+        description="Number of epochs; leave empty to use minutes.",
+        json_schema_extra={**LENGTH, "empty": "from the minutes"},
+    )
+    minutes: float | None = Field(
+        20.0,
+        gt=0,
+        description="Wall-clock budget in minutes, from start to saved model.",
+        json_schema_extra={"empty": "as many as the epochs take"},
+    )
     architecture: Architecture = Field(
         "unet",
         description="Network: a small U-Net with sharp outlines, or the paper's branched ERFNet. A start model brings "
         "its own.",
+        json_schema_extra=NETWORK,
     )
     steps_per_epoch: int | None = Field(
-        64, ge=1, description="Optimiser steps in an epoch; empty: as many as draw one crop per training object."
+        64,
+        ge=1,
+        description="Optimiser steps in an epoch; empty: as many as draw one crop per training object.",
+        json_schema_extra=LENGTH,
     )
     crop_size: tuple[int, ...] | None = Field(
-        None, description="Crop size in pixels per axis (z, y, x), multiples of 8; empty: from the object sizes."
+        None,
+        description="Crop size in pixels per axis (z, y, x), multiples of 8; empty: from the object sizes.",
+        json_schema_extra=CROPS,
     )
     crop_context: bool = Field(
         True,
         description="Automatic crops are at least 128 pixels wide (3D: 80), to show neighbours; else (the paper) "
         "objects alone decide.",
+        json_schema_extra=CROPS,
     )
     reference_extent: float | None = Field(
         45.0,
@@ -206,87 +231,129 @@ class TrainingConfig(Settings):
         description="Make images smaller for the network so that larger objects have this mean extent in Y and X, in "
         "pixels; where a training starts from a model, so that objects have the size it knows. Empty: images stay as "
         "they are.",
+        json_schema_extra=CROPS,
     )
     image_balance: float = Field(
-        0.5, ge=0, le=1, description="0 draws every object alike, 1 every image alike, values between lie between."
+        0.5,
+        ge=0,
+        le=1,
+        description="0 draws every object alike, 1 every image alike, values between lie between.",
+        json_schema_extra=CROPS,
     )
     batch_size: int | None = Field(
         None,
         ge=1,
         le=256,
         description="Crops seen together by the network; empty: as many as hold batch_pixels.",
+        json_schema_extra=CROPS,
     )
     batch_pixels: int | None = Field(
         None,
         ge=64,
         description="Pixels of a batch where its size is left open, at least one crop; empty: 65536 (2D) or 409600 "
         "voxels (3D).",
+        json_schema_extra=CROPS,
     )
     virtual_batches: int = Field(
-        1, ge=1, le=64, description="Batches whose gradients are added up before a step (saves memory)."
+        1,
+        ge=1,
+        le=64,
+        description="Batches whose gradients are added up before a step (saves memory).",
+        json_schema_extra=CROPS,
     )
     low_memory: bool = Field(
-        False, description="Keep less of the network's inner results for the way back and compute them once more."
+        False,
+        description="Keep less of the network's inner results for the way back and compute them once more.",
+        json_schema_extra=CROPS,
     )
     optimizer: Literal["adam", "adamw"] = Field(
-        "adamw", description="Optimiser; adam adds weight decay to the gradient."
+        "adamw", description="Optimiser; adam adds weight decay to the gradient.", json_schema_extra=NETWORK
     )
-    learning_rate: float = Field(2e-3, gt=0, le=1, description="Largest learning rate.")
+    learning_rate: float = Field(2e-3, gt=0, le=1, description="Largest learning rate.", json_schema_extra=NETWORK)
     start_rate: float | None = Field(
         None,
         gt=0,
         le=1,
         description="Part of the learning rate that a training from a model takes; empty: all of it in 2D, 0.3 in 3D.",
+        json_schema_extra=NETWORK,
     )
-    weight_decay: float = Field(1e-4, ge=0, le=1, description="Weight decay.")
+    weight_decay: float = Field(1e-4, ge=0, le=1, description="Weight decay.", json_schema_extra=NETWORK)
     schedule: Literal["polynomial", "cosine", "constant"] = Field(
         "cosine",
         description="How the learning rate falls to zero; constant: it stays, for trainings that go on while labels "
         "are added.",
+        json_schema_extra=NETWORK,
     )
-    warmup: float = Field(0.02, ge=0, le=0.5, description="Fraction of the training in which the learning rate rises.")
+    warmup: float = Field(
+        0.02,
+        ge=0,
+        le=0.5,
+        description="Fraction of the training in which the learning rate rises.",
+        json_schema_extra=NETWORK,
+    )
     average_decay: float = Field(
-        0.998, ge=0, lt=1, description="Decay per step of the running average of the weights; 0 turns it off."
+        0.998,
+        ge=0,
+        lt=1,
+        description="Decay per step of the running average of the weights; 0 turns it off.",
+        json_schema_extra=NETWORK,
     )
     dropout: float = Field(
         0.0,
         ge=0,
         le=1,
         description="Dropout, as a part of what the network was made for, which the paper takes as it is (1).",
+        json_schema_extra=NETWORK,
     )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",
         description="Number format while training; auto takes bfloat16 where the processor has it.",
+        json_schema_extra=NETWORK,
     )
     center: Literal["medoid", "approximate-medoid", "centroid"] = Field(
-        "medoid", description="What an object's pixels point to."
+        "medoid", description="What an object's pixels point to.", json_schema_extra=OBJECTS
     )
     center_of: Literal["object", "fragment"] = Field(
-        "object", description="Centre of the whole object, or of its fragment inside the crop (the paper)."
+        "object",
+        description="Centre of the whole object, or of its fragment inside the crop (the paper).",
+        json_schema_extra=OBJECTS,
     )
     initial_margin: Literal["constant", "object"] = Field(
-        "object", description="Start margins at a constant (the paper), or at half the mean object extent."
+        "object",
+        description="Start margins at a constant (the paper), or at half the mean object extent.",
+        json_schema_extra=OBJECTS,
     )
-    weight_instance: float = Field(1.0, ge=0, description="Weight of the instance term of the loss.")
-    weight_variance: float = Field(10.0, ge=0, description="Weight of the variance term of the loss.")
-    weight_seed: float = Field(1.0, ge=0, description="Weight of the seed term of the loss.")
+    weight_instance: float = Field(
+        1.0, ge=0, description="Weight of the instance term of the loss.", json_schema_extra=OBJECTS
+    )
+    weight_variance: float = Field(
+        10.0, ge=0, description="Weight of the variance term of the loss.", json_schema_extra=OBJECTS
+    )
+    weight_seed: float = Field(1.0, ge=0, description="Weight of the seed term of the loss.", json_schema_extra=OBJECTS)
     foreground_weight: float | None = Field(
         None,
         gt=0,
         description="Weight of foreground pixels in the seed term; empty: 3 in 2D (the paper's network: 10), "
         "background / foreground in 3D.",
+        json_schema_extra=OBJECTS,
     )
     grid_samples: int = Field(
         256,
         ge=16,
         description="Samples of the unit coordinate grid along x; an offset reaches one unit, so one less in pixels.",
+        json_schema_extra=OBJECTS,
     )
-    normalization: NormalizationConfig = Field(NormalizationConfig(), description="Intensity normalisation.")
-    augmentation: AugmentationConfig = Field(AugmentationConfig(), description="Random changes to crops.")
+    normalization: NormalizationConfig = Field(
+        NormalizationConfig(), description="Intensity normalisation.", json_schema_extra=IMAGES
+    )
+    augmentation: AugmentationConfig = Field(
+        AugmentationConfig(), description="Random changes to crops.", json_schema_extra=IMAGES
+    )
     ignore_label: int | None = Field(
         None,
         description="Mask value of pixels whose class is unknown, which neither reward nor punish; with 0 only the "
         "objects are known, and pixels of an ignore mask are unknown too.",
+        json_schema_extra={**IMAGES, "empty": "none"},
     )
     margin_scale: float = Field(
         1.2,
@@ -294,6 +361,7 @@ class TrainingConfig(Settings):
         le=3,
         description="Stored with the model, unless held-out images surely gain by another: factor of the margins. They "
         "stay as they are where depths are guessed from labels on a plane.",
+        json_schema_extra=OBJECTS,
     )
     faint_seeds: float = Field(
         0.05,
@@ -301,31 +369,37 @@ class TrainingConfig(Settings):
         le=0.5,
         description="Stored with the model: how far below the seed threshold objects may start that are as large as "
         "others and overlap none.",
+        json_schema_extra=OBJECTS,
     )
     validation_fraction: float = Field(
         0.1,
         ge=0,
         lt=0.9,
         description="Fraction of the images held out for validation where no validation images are given.",
+        json_schema_extra=LENGTH,
     )
     validation_objects: float = Field(
         0.0,
         ge=0,
         le=0.5,
         description="Fraction of the objects held out for a score where no images are held out, none of fewer than 10.",
+        json_schema_extra=LENGTH,
     )
     reached_seeds: bool = Field(
         False,
         description="Where no images are held out: give the model a seed threshold that nine tenths of the annotated "
         "objects reach, if the usual one is too high for them.",
+        json_schema_extra=LENGTH,
     )
     devices: int = Field(
         1,
         ge=1,
         description="Devices (GPUs) that share the training; start the program with torchrun for more than one.",
     )
-    validate_every: int = Field(1, ge=1, description="Epochs between validations (with a time budget: at least).")
-    seed: int = Field(0, ge=0, description="Seed of all random numbers.")
+    validate_every: int = Field(
+        1, ge=1, description="Epochs between validations (with a time budget: at least).", json_schema_extra=LENGTH
+    )
+    seed: int = Field(0, ge=0, description="Seed of all random numbers.", json_schema_extra=LENGTH)
 
     @classmethod
     def preset(cls, name: str = "fast", **overrides: Any) -> Self:
