@@ -101,7 +101,7 @@ def test_from_a_dropped_image_to_the_same_labels_on_the_command_line(
     low = {"seed_threshold": LOW, "foreground_threshold": LOW}
     for setting, value in low.items():
         panel.thresholds.sliders[setting].setValue(value)
-    qtbot.waitUntil(lambda: not panel.reclustering.is_busy and not panel._settle.isActive(), timeout=WAIT)
+    qtbot.waitUntil(lambda: not panel.reclustering.is_busy and panel.is_settled, timeout=WAIT)
     moved = panel.results.labels.data
     np.testing.assert_array_equal(moved, panel.results.segmentation.recluster(**low).labels)
     assert moved.max() >= max(1, labels.max())

@@ -99,7 +99,7 @@ def finish(qtbot, panel):
 
 
 def settle(qtbot, panel):
-    qtbot.waitUntil(lambda: not panel.reclustering.is_busy and not panel._settle.isActive(), timeout=WAIT)
+    qtbot.waitUntil(lambda: not panel.reclustering.is_busy and panel.is_settled, timeout=WAIT)
 
 
 def test_an_empty_viewer_says_what_to_do(viewer, open_panel):

@@ -110,7 +110,7 @@ def test_layers_are_found_checked_and_ready(viewer, ready):
     assert "6" in ready.check.text.text()
     assert ready.output.name.text() == "cells"
     viewer.layers["cells"].name = "nuclei"
-    assert row.image.currentText() == "nuclei"
+    assert row.image.current_choice == "nuclei"
 
 
 def test_a_fault_of_the_data_disables_train_with_the_reason(viewer, ready, qtbot):
@@ -172,7 +172,7 @@ def test_embeddings_come_and_go_with_their_switch(viewer, panel, blobs, qtbot, m
     assert "where it points" in panel.preview.hint.text()
     assert ("3D" in panel.preview.hint.text()) == (ndim == 3)
     # Nothing of it is offered for training.
-    assert [layer.name for layer in panel.pairs.rows[0].labels.layers] == ["truth"]
+    assert [layer.name for layer in panel.pairs.rows[0].labels.choices] == ["truth"]
     panel.preview.embeddings_on.setChecked(False)
     assert not any(name in viewer.layers for name in names)
     assert LABELS in viewer.layers

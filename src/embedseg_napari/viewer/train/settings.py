@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt.utils import signals_blocked
 
 from embedseg_napari.core.config import PRESETS, TrainingConfig
 from embedseg_napari.core.errors import EmbedSegError, SettingsError
@@ -86,8 +87,8 @@ class TrainingSettings(QWidget):
         models.changed.connect(self._list_models)
         self._list_models()
 
-    def disconnect_models(self) -> None:
-        """Stop following the list of models."""
+    def close_down(self) -> None:
+        """Follow the list of models no longer."""
         models.changed.disconnect(self._list_models, missing_ok=True)
 
     def _take_preset(self) -> None:
@@ -100,14 +101,13 @@ class TrainingSettings(QWidget):
     def _list_models(self, new: object = None) -> None:
         chosen = self.start_from()
         known = models.all()
-        self.start.blockSignals(True)
-        self.start.clear()
         self.paths = [None, *(model.path for model in known)]
-        self.start.addItems([SCRATCH, *(model.name for model in known), BROWSE])
-        for index, path in enumerate(self.paths):
-            self.start.setItemData(index, "" if path is None else str(path), Qt.ItemDataRole.ToolTipRole)
-        self.start.setCurrentIndex(self.paths.index(chosen) if chosen in self.paths else 0)
-        self.start.blockSignals(False)
+        with signals_blocked(self.start):
+            self.start.clear()
+            self.start.addItems([SCRATCH, *(model.name for model in known), BROWSE])
+            for index, path in enumerate(self.paths):
+                self.start.setItemData(index, "" if path is None else str(path), Qt.ItemDataRole.ToolTipRole)
+            self.start.setCurrentIndex(self.paths.index(chosen) if chosen in self.paths else 0)
 
     def _on_start(self, index: int) -> None:
         if index < len(self.paths):
