@@ -23,24 +23,27 @@ import argparse
 import os
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import napari
 import numpy as np
 from clustering import perfect
-from qtpy.QtCore import QEventLoop
+from qtpy.QtCore import QCoreApplication, QEventLoop
 
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.inference.clustering import warm_up
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.maps import EmbeddingMaps
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 MOVES = 20
 SETTINGS = {"seed_threshold": 0.8, "foreground_threshold": 0.5, "min_object_size": 0}
-PLACES = {"seed_threshold": (70, 85), "foreground_threshold": (45, 60), "min_object_size": (3, 9)}
-"""Where each slider is moved to and fro; thresholds in hundredths, sizes as square roots of pixels."""
+PLACES = {"seed_threshold": (0.7, 0.85), "foreground_threshold": (0.45, 0.6), "min_object_size": (3, 9)}
+"""Where each slider is moved to and fro; sizes as square roots of pixels."""
 
 
 @dataclass(frozen=True)
@@ -80,12 +83,10 @@ class Stopwatch:
             self.processor += time.thread_time() - processor
 
 
-def wait_for(signal: Any) -> None:
-    """Let Qt work until a signal comes."""
-    loop = QEventLoop()
-    signal.connect(loop.quit)
-    loop.exec()
-    signal.disconnect(loop.quit)
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Let Qt work until something is so."""
+    while not condition():
+        QCoreApplication.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents)
 
 
 def open_panel(viewer: napari.Viewer, maps: EmbeddingMaps) -> Any:
@@ -134,7 +135,7 @@ def time_moves(viewer: napari.Viewer, panel: Any) -> list[Move]:
             start = time.perf_counter()
             slider.setValue(high if slider.value() != high else low)
             # The panel's last act after a move is to write the objects' table.
-            wait_for(panel._settle.timeout)
+            wait_for(lambda: panel.is_settled)
             total = times["total"] - start
             drawn = times.get("drawn", np.nan) - start
             processor = recluster.processor + update.processor

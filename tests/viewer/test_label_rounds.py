@@ -195,7 +195,7 @@ def test_removing_layers_while_training_is_harmless(viewer, panel, blobs, qtbot,
 def test_label_and_train_for_real(viewer, open_panel, blobs, qtbot):
     panel = open_panel(PANEL)
     paint_truth(panel, begin(viewer, panel, blobs), 4)
-    panel.settings.more.set_values(
+    panel.settings.form.set_values(
         {"epochs": 2, "steps_per_epoch": 1, "crop_size": (32, 32), "batch_size": 1, "precision": "float32"}
     )
     for number in (1, 2):

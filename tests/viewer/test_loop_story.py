@@ -271,7 +271,7 @@ def test_from_a_dropped_image_to_a_model(make_napari_viewer_proxy, viewer, qtbot
 
     # One more while it trains; it joins, and the prediction is seen below what is painted.
     # Epochs as short as the round, for strokes join at the next.
-    panel.settings.more.set_values({"steps_per_epoch": 4})
+    panel.settings.form.set_values({"steps_per_epoch": 4})
     is_new = panel.settings.start_from() is None
     me.train(10.0)
     me.picture("training")

@@ -62,9 +62,8 @@ def in_the_viewer(open_panel, qtbot, dataset: Path) -> Path:
     panel.from_folder.setChecked(True)
     panel.folder.setText(str(dataset))
     panel.folder.editingFinished.emit()
-    for form in (panel.settings.form, panel.settings.more):
-        form.set_values({name: value for name, value in SETTINGS.items() if name in form.editors})
-        form.changed.emit()
+    panel.settings.form.set_values({name: value for name, value in SETTINGS.items() if name != "devices"})
+    panel.settings.form.changed.emit()
     assert panel.settings.config() == es.TrainingConfig.preset("fast", **SETTINGS)
     qtbot.waitUntil(lambda: panel.train.isEnabled(), timeout=60_000)
     panel.train.click()

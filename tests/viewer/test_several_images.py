@@ -293,7 +293,7 @@ def test_a_round_on_two_images_for_real(viewer, open_panel, blobs, qtbot, monkey
         panel.annotation.count()
     panel.settings.choose_start(None)
     values = {"crop_size": (32, 32), "batch_size": 1, "precision": "float32", "validation_objects": 0.4}
-    panel.settings.more.set_values({"epochs": 2000, "steps_per_epoch": 1} | values)
+    panel.settings.form.set_values({"epochs": 2000, "steps_per_epoch": 1} | values)
     third = viewer.add_image(np.roll(image, 5, 0), name="three")
     panel.train.click()
     qtbot.waitUntil(lambda: len(panel.progress.plot.epochs) > 0, timeout=60000)

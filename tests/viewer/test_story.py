@@ -20,7 +20,6 @@ from embedseg_napari.cli import main
 from embedseg_napari.core.evaluation.matching import match
 from embedseg_napari.core.files.tiff import list_images, read_image
 from embedseg_napari.viewer.preview.preview import LABELS, SEED_MAP, SEEDS
-from embedseg_napari.viewer.widgets.threshold_sliders import place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,8 +100,8 @@ def test_from_a_dropped_image_to_the_same_labels_on_the_command_line(
     np.testing.assert_allclose(panel.results.labels.scale, spacing)
     low = {"seed_threshold": LOW, "foreground_threshold": LOW}
     for setting, value in low.items():
-        panel.thresholds.sliders[setting].setValue(place_of(setting, value))
-    qtbot.waitUntil(lambda: not panel.reclustering.is_busy and not panel._settle.isActive(), timeout=WAIT)
+        panel.thresholds.sliders[setting].setValue(value)
+    qtbot.waitUntil(lambda: not panel.reclustering.is_busy and panel.is_settled, timeout=WAIT)
     moved = panel.results.labels.data
     np.testing.assert_array_equal(moved, panel.results.segmentation.recluster(**low).labels)
     assert moved.max() >= max(1, labels.max())

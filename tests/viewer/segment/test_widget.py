@@ -99,7 +99,7 @@ def finish(qtbot, panel):
 
 
 def settle(qtbot, panel):
-    qtbot.waitUntil(lambda: not panel.reclustering.is_busy and not panel._settle.isActive(), timeout=WAIT)
+    qtbot.waitUntil(lambda: not panel.reclustering.is_busy and panel.is_settled, timeout=WAIT)
 
 
 def test_an_empty_viewer_says_what_to_do(viewer, open_panel):
@@ -148,7 +148,7 @@ def test_sliders_collect_objects_without_the_network(viewer, panel, fake, qtbot)
     viewer.add_image(np.zeros((24, 24)), name="cells")
     panel.start()
     finish(qtbot, panel)
-    panel.thresholds.sliders["seed_threshold"].setValue(90)
+    panel.thresholds.sliders["seed_threshold"].setValue(0.9)
     settle(qtbot, panel)
     assert viewer.layers["cells labels"].data.max() == 1
     assert len(viewer.layers["cells centres"].data) == 1
@@ -166,7 +166,7 @@ def test_painted_labels_are_not_overwritten(viewer, panel, fake, qtbot):
     finish(qtbot, panel)
     edited = viewer.layers["cells labels"]
     edited.paint((20, 20), 9)
-    panel.thresholds.sliders["seed_threshold"].setValue(90)
+    panel.thresholds.sliders["seed_threshold"].setValue(0.9)
     settle(qtbot, panel)
     assert edited.data.max() == 9
     assert panel.results.labels is not edited
@@ -220,7 +220,7 @@ def test_frames_of_a_time_lapse(viewer, panel, fake, qtbot):
     assert viewer.layers["film labels"].data.shape == (6, 24, 24)
     assert "in 6 frames" in panel.status.text()
     assert list(viewer.layers["film labels"].features["frame"]) == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
-    panel.thresholds.sliders["seed_threshold"].setValue(90)
+    panel.thresholds.sliders["seed_threshold"].setValue(0.9)
     settle(qtbot, panel)
     assert len(viewer.layers["film centres"].data) == 6
 
@@ -299,11 +299,11 @@ def test_removing_layers_is_survived(viewer, panel, fake, qtbot):
     panel.start()
     finish(qtbot, panel)
     viewer.layers["cells labels"].name = "mine"
-    panel.thresholds.sliders["seed_threshold"].setValue(90)
+    panel.thresholds.sliders["seed_threshold"].setValue(0.9)
     settle(qtbot, panel)
     assert viewer.layers["mine"].data.max() == 1
     viewer.layers.clear()
-    panel.thresholds.sliders["seed_threshold"].setValue(60)
+    panel.thresholds.sliders["seed_threshold"].setValue(0.6)
     assert not viewer.layers
 
 
@@ -313,7 +313,7 @@ def test_removed_results_do_not_come_back(viewer, panel, fake, qtbot):
     finish(qtbot, panel)
     viewer.layers.remove("cells labels")
     assert not panel.results.has_maps()
-    panel.thresholds.sliders["seed_threshold"].setValue(90)
+    panel.thresholds.sliders["seed_threshold"].setValue(0.9)
     settle(qtbot, panel)
     assert "cells labels" not in viewer.layers
 

@@ -21,6 +21,7 @@ from embedseg_napari.viewer.preview.embeddings import EMBEDDINGS, MARGINS, OFFSE
 from embedseg_napari.viewer.preview.preview import LABELS, SEEDS
 from embedseg_napari.viewer.train import panel as training_events
 from embedseg_napari.viewer.train import widget as train_widget
+from embedseg_napari.viewer.widgets.editors import control_of
 
 PANEL = "EmbedSeg: Train"
 
@@ -109,7 +110,7 @@ def test_layers_are_found_checked_and_ready(viewer, ready):
     assert "6" in ready.check.text.text()
     assert ready.output.name.text() == "cells"
     viewer.layers["cells"].name = "nuclei"
-    assert row.image.currentText() == "nuclei"
+    assert row.image.current_choice == "nuclei"
 
 
 def test_a_fault_of_the_data_disables_train_with_the_reason(viewer, ready, qtbot):
@@ -128,9 +129,9 @@ def test_labels_of_another_shape_are_marked_in_their_row(viewer, ready, qtbot):
 
 
 def test_a_setting_that_does_not_fit_disables_train(ready, qtbot):
-    editor = ready.settings.more.editors["crop_size"]
-    editor.inner.setText("100, 100")
-    editor.inner.editingFinished.emit()
+    line = control_of(ready.settings.form.editors["crop_size"])
+    line.setText("100, 100")
+    line.editingFinished.emit()
     assert "Crop size" in ready.reason.text()
     assert not ready.train.isEnabled()
 
@@ -171,7 +172,7 @@ def test_embeddings_come_and_go_with_their_switch(viewer, panel, blobs, qtbot, m
     assert "where it points" in panel.preview.hint.text()
     assert ("3D" in panel.preview.hint.text()) == (ndim == 3)
     # Nothing of it is offered for training.
-    assert [layer.name for layer in panel.pairs.rows[0].labels.layers] == ["truth"]
+    assert [layer.name for layer in panel.pairs.rows[0].labels.choices] == ["truth"]
     panel.preview.embeddings_on.setChecked(False)
     assert not any(name in viewer.layers for name in names)
     assert LABELS in viewer.layers
@@ -295,9 +296,9 @@ def test_a_folder_can_be_trained_on(panel, qtbot, blobs, tmp_path):
 
 def test_minutes_and_epochs_exclude_each_other(panel):
     settings = panel.settings
-    settings.more.editors["epochs"].inner.setValue(3)
+    settings.form.editors["epochs"].value = 3
     assert settings.config().minutes is None
-    settings.form.editors["minutes"].inner.setValue(5)
+    settings.form.editors["minutes"].value = 5
     assert (settings.config().minutes, settings.config().epochs) == (5, None)
     settings.preset.setCurrentText("paper")
     assert (settings.config().minutes, settings.config().epochs) == (None, 200)
@@ -315,7 +316,7 @@ def test_train_from_layers_for_real(viewer, open_panel, blobs, qtbot):
     image, labels = blobs(2)
     viewer.add_image(image, name="cells")
     viewer.add_labels(labels, name="truth")
-    panel.settings.more.set_values({"epochs": 1, "steps_per_epoch": 2, "crop_size": (32, 32), "batch_size": 1})
+    panel.settings.form.set_values({"epochs": 1, "steps_per_epoch": 2, "crop_size": (32, 32), "batch_size": 1})
     panel.preview.embeddings_on.setChecked(True)
     qtbot.waitUntil(is_ready(panel), timeout=60000)
     panel.train.click()

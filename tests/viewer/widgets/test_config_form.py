@@ -2,67 +2,141 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
-from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QSpinBox
+from annotated_types import Ge, Gt, Le, Lt
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtGui import QWheelEvent
+from qtpy.QtWidgets import QApplication
 
-from embedseg_napari.core.config import AugmentationConfig, PredictionConfig, TrainingConfig
+from embedseg_napari.core.config import AugmentationConfig, NormalizationConfig, PredictionConfig, TrainingConfig
 from embedseg_napari.core.errors import SettingsError
-from embedseg_napari.viewer.train.settings import GROUPS
 from embedseg_napari.viewer.widgets.config_form import ConfigForm
-from embedseg_napari.viewer.widgets.editors import AUTOMATIC
+from embedseg_napari.viewer.widgets.editors import AUTOMATIC, SMALLEST, control_of
+
+MODELS = (TrainingConfig, AugmentationConfig, NormalizationConfig, PredictionConfig)
+NUMBERS = [
+    pytest.param(model, name, id=f"{model.__name__}-{name}")
+    for model in MODELS
+    for name, field in model.model_fields.items()
+    if {int, float} & {field.annotation, *get_args(field.annotation)}
+]
+FIELDS = [pytest.param(model, name, id=f"{model.__name__}-{name}") for model in MODELS for name in model.model_fields]
 
 
-@pytest.mark.parametrize("settings", [TrainingConfig, AugmentationConfig, PredictionConfig])
+@pytest.fixture
+def form(qtbot):
+    """Return the form of the settings of a training."""
+    made = ConfigForm(TrainingConfig)
+    qtbot.addWidget(made)
+    return made
+
+
+def wheel(widget) -> bool:
+    """Turn the wheel over a widget; whether the widget took it, instead of the panel that scrolls."""
+    middle = QPointF(widget.rect().center())
+    event = QWheelEvent(
+        middle, widget.mapToGlobal(middle), QPoint(0, 0), QPoint(0, 120), Qt.MouseButton.NoButton,
+        Qt.KeyboardModifier.NoModifier, Qt.ScrollPhase.NoScrollPhase, False,
+    )  # fmt: skip
+    QApplication.sendEvent(widget, event)
+    return event.isAccepted()
+
+
+def values_of(field) -> list:
+    """Values that an editor has to show: default, choices, None, bounds and their neighbours by the smallest step."""
+    kinds = [kind for kind in get_args(field.annotation) if isinstance(kind, type)] or [field.annotation]
+    number = next((kind for kind in kinds if kind in (int, float)), None)
+    found = [field.default]
+    if field.annotation is bool:
+        return [True, False]
+    if type(None) in kinds:
+        found.append(None)
+    if any(isinstance(choice, str) for choice in get_args(field.annotation)):
+        found += get_args(field.annotation)
+    if number is None or "tuple" in str(field.annotation):
+        return found
+    step = 1 if number is int else SMALLEST
+    for rule in field.metadata:
+        match rule:
+            case Ge(ge=low):
+                found += [low, low + step]
+            case Gt(gt=low):
+                found += [low + step, low + 2 * step]
+            case Le(le=high):
+                found += [high, high - step]
+            case Lt(lt=high):
+                found += [high - step, high - 2 * step]
+    return [value if value is None else number(value) for value in found]
+
+
+@pytest.mark.parametrize("settings", MODELS)
 def test_a_fresh_form_gives_the_defaults(qtbot, settings):
     form = ConfigForm(settings)
     qtbot.addWidget(form)
     assert form.config() == settings()
 
 
-@pytest.mark.parametrize("preset", ["fast", "few", "paper"])
-def test_values_go_through_unchanged(qtbot, preset):
-    form = ConfigForm(TrainingConfig)
+@pytest.mark.parametrize(("settings", "name"), FIELDS)
+def test_every_field_shows_and_gives_back_what_it_may_hold(qtbot, settings, name):
+    form = ConfigForm(settings)
     qtbot.addWidget(form)
+    field, editor = settings.model_fields[name], form.editors[name]
+    start = field.default.model_dump() if hasattr(field.default, "model_dump") else field.default
+    assert editor.value == start
+    for value in values_of(field):
+        editor.value = value
+        given = form.values()[name]
+        expected = value.model_dump() if hasattr(value, "model_dump") else value
+        assert given == (pytest.approx(expected, rel=1e-9) if isinstance(expected, float) else expected)
+        assert isinstance(given, type(expected))
+
+
+@pytest.mark.parametrize(("settings", "name"), NUMBERS)
+def test_a_number_cannot_be_pushed_beyond_its_bounds(qtbot, settings, name):
+    form = ConfigForm(settings)
+    qtbot.addWidget(form)
+    field, control = settings.model_fields[name], control_of(form.editors[name])
+    for end in (control.minimum(), control.maximum()):
+        control.setValue(end)
+        # Epochs and minutes are each other's substitute.
+        others = {"minutes": 1.0} if name == "epochs" else {"epochs": 1} if name == "minutes" else {}
+        form.set_values(others)
+        assert getattr(form.config(), name) == form.values()[name]
+    assert field.description == form.editors[name].tooltip == control.toolTip()
+
+
+@pytest.mark.parametrize("preset", ["fast", "few", "paper"])
+def test_values_go_through_unchanged(form, preset):
     config = TrainingConfig.preset(preset, crop_size=(64, 128), batch_size=3)
     form.set_values(config.model_dump())
     assert form.config() == config
 
 
-def test_editors_take_kind_range_and_tooltip_from_the_field(qtbot):
-    form = ConfigForm(TrainingConfig)
-    qtbot.addWidget(form)
-    fields = TrainingConfig.model_fields
-    kinds = {"batch_size": QSpinBox, "learning_rate": QDoubleSpinBox, "crop_context": QCheckBox, "optimizer": QComboBox}
-    for name, kind in kinds.items():
-        assert isinstance(form.editors[name].inner, kind)
-        assert form.editors[name].inner.toolTip() == fields[name].description
-    fraction = form.editors["validation_fraction"].inner
-    assert fraction.minimum() == 0
-    assert 0.89 < fraction.maximum() < 0.9
+def test_small_numbers_are_written_short(form):
+    shown = {name: control_of(form.editors[name]).text() for name in ("learning_rate", "weight_decay", "batch_size")}
+    assert shown == {"learning_rate": "0.002", "weight_decay": "0.0001", "batch_size": AUTOMATIC}
 
 
-def test_small_numbers_are_written_short(qtbot):
-    form = ConfigForm(TrainingConfig)
-    qtbot.addWidget(form)
-    assert form.editors["learning_rate"].inner.text() == "0.002"
-    assert form.editors["weight_decay"].inner.text() == "0.0001"
-    assert form.editors["batch_size"].inner.text() == AUTOMATIC
-
-
-def test_typing_exponents_works(qtbot):
-    form = ConfigForm(TrainingConfig)
-    qtbot.addWidget(form)
-    line = form.editors["learning_rate"].inner.lineEdit()
+def test_typing_exponents_works(form, qtbot):
+    line = control_of(form.editors["learning_rate"]).lineEdit()
     line.selectAll()
     qtbot.keyClicks(line, "5e-4")
     assert form.values()["learning_rate"] == pytest.approx(5e-4)
 
 
+@pytest.mark.parametrize("name", ["optimizer", "seed", "learning_rate", "batch_size"])
+def test_the_wheel_is_left_to_the_panel_that_scrolls(form, name):
+    before = form.values()
+    assert not wheel(control_of(form.editors[name]))
+    assert form.values() == before
+
+
 @pytest.mark.parametrize("text", ["100, 100", "1, -8", "many"])
-def test_a_fault_is_marked_at_its_field(qtbot, text):
-    form = ConfigForm(TrainingConfig, groups={"Crops": ["crop_size"]})
-    qtbot.addWidget(form)
-    form.editors["crop_size"].inner.setText(text)
+def test_a_fault_is_marked_at_its_field(form, text):
+    line = control_of(form.editors["crop_size"])
+    line.setText(text)
     with pytest.raises(SettingsError, match="Crop size"):
         form.config()
     complaint = form.complaints["crop_size"]
@@ -70,20 +144,16 @@ def test_a_fault_is_marked_at_its_field(qtbot, text):
     assert not complaint.isHidden()
     # The group that holds the fault opens.
     assert form.folds["crop_size"].button.isChecked()
-    form.editors["crop_size"].inner.setText("64, 64")
+    line.setText("64, 64")
     assert form.config().crop_size == (64, 64)
     assert complaint.isHidden()
 
 
-def test_groups_of_the_train_panel_hold_every_field():
-    shown = {"minutes", *(name for names in GROUPS.values() for name in names)}
-    assert set(TrainingConfig.model_fields) - shown == {"devices"}
-    assert shown <= set(TrainingConfig.model_fields)
+def test_every_field_of_a_training_has_a_heading_but_the_two_that_stand_apart(form):
+    assert set(TrainingConfig.model_fields) - set(form.folds) == {"minutes", "devices"}
 
 
-def test_changes_are_told(qtbot):
-    form = ConfigForm(TrainingConfig)
-    qtbot.addWidget(form)
+def test_changes_are_told(form, qtbot):
     with qtbot.waitSignal(form.changed):
-        form.editors["augmentation"].form.editors["flips"].inner.click()
+        form.editors["augmentation"].form.editors["flips"].native.click()
     assert form.values()["augmentation"]["flips"] is False

@@ -46,7 +46,7 @@ def _meeting() -> np.ndarray:
     return table
 
 
-MEETING = _meeting()
+MEETING: np.ndarray = _meeting()
 
 
 def paint(truth: np.ndarray, predicted: np.ndarray, compared: Comparison, found: Diagnosis) -> np.ndarray:
@@ -68,7 +68,8 @@ def paint(truth: np.ndarray, predicted: np.ndarray, compared: Comparison, found:
     """
     there = _marks(predicted, compared.predicted.ids, found.predicted_kinds)
     if truth.ndim == predicted.ndim:
-        return MEETING[_marks(truth, compared.true.ids, found.true_kinds), there]
+        met: np.ndarray = MEETING[_marks(truth, compared.true.ids, found.true_kinds), there]
+        return met
     out = there.copy()
     for number, kind in zip(compared.true.ids, found.true_kinds, strict=True):
         if kind is not Kind.FOUND:
@@ -85,6 +86,7 @@ def _marks(labels: np.ndarray, ids: np.ndarray, kinds: np.ndarray) -> np.ndarray
     if ids[0] > 0 and ids[-1] <= LARGEST_TABLE:
         table = np.zeros(int(ids[-1]) + 1, np.uint8)
         table[ids] = marks
-        return table[labels]
+        looked_up: np.ndarray = table[labels]
+        return looked_up
     at = np.minimum(np.searchsorted(ids, labels), len(ids) - 1)
     return np.where(ids[at] == labels, marks[at], np.uint8(0))

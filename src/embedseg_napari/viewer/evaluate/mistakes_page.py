@@ -48,9 +48,9 @@ class MistakesPage(QWidget):
         """The evaluation whose mistakes are shown."""
         self._frame: Frame | None = None
         self._compared: tuple[Labels, Labels] | None = None
-        self.threshold = ChoiceBox()
-        self.threshold.addItems([f"{value:.2f}" for value in IOU_THRESHOLDS])
-        self.threshold.setToolTip("IoU from which on a pair counts as found.")
+        self.threshold = ChoiceBox(
+            (f"{value:.2f}" for value in IOU_THRESHOLDS), "IoU from which on a pair counts as found."
+        )
         label = QLabel("Mistakes at IoU")
         label.setBuddy(self.threshold)
         choice = QHBoxLayout()

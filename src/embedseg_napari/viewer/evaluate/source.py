@@ -59,9 +59,9 @@ class EvaluationSource(QWidget):
         which.addWidget(self.use_folders)
         which.addStretch(1)
 
-        self.truth, self.predicted = (LayerBox(viewer, Labels, is_wanted=_is_candidate) for _ in range(2))
-        self.stack = ChoiceBox()
-        self.stack.addItems([VOLUME, FRAMES])
+        self.truth = LayerBox(viewer, Labels, "Labels layer with the true objects.", is_wanted=_is_candidate)
+        self.predicted = LayerBox(viewer, Labels, "Labels layer to be judged.", is_wanted=_is_candidate)
+        self.stack = ChoiceBox((VOLUME, FRAMES), "Whether the layers are a volume, or frames in which ids begin anew.")
         self.true_folder = FolderField(
             "Truth folder", "True label images, or stacks of one plane per object; masks/ inside it is found too."
         )
@@ -71,21 +71,17 @@ class EvaluationSource(QWidget):
         self.complaint = QLabel()
         self.complaint.setWordWrap(True)
         self.complaint.setStyleSheet(f"color: {ERROR_COLOR};")
-        self.labels: dict[QWidget, QLabel] = {}
-        for text, field, tip in (
-            ("Truth", self.truth, "Labels layer with the true objects."),
-            ("Prediction", self.predicted, "Labels layer to be judged."),
-            ("Stack of", self.stack, "Whether the layers are a volume, or frames in which ids begin anew."),
-            ("Truth", self.true_folder, self.true_folder.edit.toolTip()),
-            ("Prediction", self.predicted_folder, self.predicted_folder.edit.toolTip()),
+        for text, field in (
+            ("Truth", self.truth.native),
+            ("Prediction", self.predicted.native),
+            ("Stack of", self.stack),
+            ("Truth", self.true_folder),
+            ("Prediction", self.predicted_folder),
         ):
-            label = QLabel(text)
-            label.setToolTip(tip)
-            label.setBuddy(field.edit if isinstance(field, FolderField) else field)
-            if not isinstance(field, FolderField):
-                field.setToolTip(tip)
+            label, control = QLabel(text), field.edit if isinstance(field, FolderField) else field
+            label.setToolTip(control.toolTip())
+            label.setBuddy(control)
             self.form.addRow(label, field)
-            self.labels[field] = label
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -94,7 +90,7 @@ class EvaluationSource(QWidget):
         layout.addWidget(self.complaint)
         self.use_layers.toggled.connect(self._follow)
         for box in (self.truth, self.predicted):
-            box.layer_changed.connect(self._on_layers)
+            box.changed.connect(self._on_layers)
         for field in (self.true_folder, self.predicted_folder):
             field.changed.connect(self._follow)
         self.stack.currentIndexChanged.connect(self._follow)
@@ -102,16 +98,14 @@ class EvaluationSource(QWidget):
         self._guess()
         self._on_layers()
 
-    def disconnect_viewer(self) -> None:
-        """Stop following the viewer."""
+    def close_down(self) -> None:
+        """Follow the viewer no longer."""
         self.viewer.layers.events.inserted.disconnect(self._guess)
-        for box in (self.truth, self.predicted):
-            box.disconnect_viewer()
 
     def _guess(self, event: object = None) -> None:
         """Two layers instead of one twice; the truth is known by its name, or lies below."""
         truth, predicted = self.truth.layer(), self.predicted.layer()
-        layers = [layer for layer in self.truth.layers if layer is not None]
+        layers = self.truth.choices
         if truth != predicted or len(layers) < 2:
             return
         named = [layer for layer in layers if any(word in layer.name.lower() for word in TRUE_WORDS)]
@@ -132,8 +126,8 @@ class EvaluationSource(QWidget):
 
     def _follow(self) -> None:
         is_layers = self.use_layers.isChecked()
-        for field in (self.truth, self.predicted):
-            self.form.setRowVisible(field, is_layers)
+        for box in (self.truth, self.predicted):
+            self.form.setRowVisible(box.native, is_layers)
         self.form.setRowVisible(self.stack, is_layers and self._can_stack)
         for field in (self.true_folder, self.predicted_folder):
             self.form.setRowVisible(field, not is_layers)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSortFilterProxyModel, Qt, Signal
 from qtpy.QtGui import QFontMetrics, QIcon
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QTableWidget, QTableWidgetItem, QWidget
+from superqt.utils import signals_blocked
 
 from embedseg_napari.core.evaluation.diagnosis import Kind
 from embedseg_napari.core.evaluation.error_map import MARK_OF
@@ -62,23 +63,22 @@ class ScoreTable(QTableWidget):
     def show_rows(self, rows: Sequence[MatchRow], lenient: Sequence[float] = ()) -> None:
         """Fill the table."""
         titles = [*SCORES, "Len. AP"] if lenient else list(SCORES)
-        self.blockSignals(True)
-        self.setColumnCount(len(titles))
-        self.setHorizontalHeaderLabels(titles)
-        for column, title in enumerate(titles):
-            self.horizontalHeaderItem(column).setToolTip(SCORES.get(title, LENIENT))
-        self.setRowCount(len(rows) + 1)
-        self.thresholds = [row.threshold for row in rows]
-        for index, row in enumerate(rows):
-            values = [row.ap, row.precision, row.recall, row.f1, row.pq]
-            counts = [str(row.tp), str(row.fp), str(row.fn)]
-            texts = [f"{row.threshold:.2f}", *(f"{v:.3f}" for v in values), *counts]
-            self._fill(index, texts + ([f"{lenient[index]:.3f}"] if lenient else []))
-        n = max(len(rows), 1)
-        means = [sum(getattr(row, name) for row in rows) / n for name in ("ap", "precision", "recall", "f1", "pq")]
-        last = ["mean", *(f"{v:.3f}" for v in means), "", "", ""]
-        self._fill(len(rows), last + ([f"{sum(lenient) / n:.3f}"] if lenient else []), is_bold=True)
-        self.blockSignals(False)
+        with signals_blocked(self):
+            self.setColumnCount(len(titles))
+            self.setHorizontalHeaderLabels(titles)
+            for column, title in enumerate(titles):
+                self.horizontalHeaderItem(column).setToolTip(SCORES.get(title, LENIENT))
+            self.setRowCount(len(rows) + 1)
+            self.thresholds = [row.threshold for row in rows]
+            for index, row in enumerate(rows):
+                values = [row.ap, row.precision, row.recall, row.f1, row.pq]
+                counts = [str(row.tp), str(row.fp), str(row.fn)]
+                texts = [f"{row.threshold:.2f}", *(f"{v:.3f}" for v in values), *counts]
+                self._fill(index, texts + ([f"{lenient[index]:.3f}"] if lenient else []))
+            n = max(len(rows), 1)
+            means = [sum(getattr(row, name) for row in rows) / n for name in ("ap", "precision", "recall", "f1", "pq")]
+            last = ["mean", *(f"{v:.3f}" for v in means), "", "", ""]
+            self._fill(len(rows), last + ([f"{sum(lenient) / n:.3f}"] if lenient else []), is_bold=True)
         self.resizeRowsToContents()
         height = sum(self.rowHeight(i) for i in range(self.rowCount()))
         self.setFixedHeight(height + self.horizontalHeader().sizeHint().height() + 2 * self.frameWidth())
@@ -96,11 +96,10 @@ class ScoreTable(QTableWidget):
 
     def select_threshold(self, threshold: float) -> None:
         """Mark the row of a threshold without telling anyone."""
-        self.blockSignals(True)
-        for index, value in enumerate(self.thresholds):
-            if abs(value - threshold) < 1e-6:
-                self.selectRow(index)
-        self.blockSignals(False)
+        with signals_blocked(self):
+            for index, value in enumerate(self.thresholds):
+                if abs(value - threshold) < 1e-6:
+                    self.selectRow(index)
 
     def _choose(self, row: int, *_: int) -> None:
         if 0 <= row < len(self.thresholds):

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt.utils import signals_blocked
 
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox
@@ -58,18 +59,14 @@ class ThresholdPanel(QWidget):
         )
         intro.setWordWrap(True)
         self.origin: Origin | None = None
-        self.model = ChoiceBox()
-        self.image = LayerBox(viewer, Image)
+        self.model = ChoiceBox(tooltip="Maps that are at hand from the Segment panel, or a model that makes them anew.")
+        self.image = LayerBox(viewer, Image, "Image of which the model makes the maps.")
         self.form = QFormLayout()
         self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        for text, box, tip in (
-            ("Maps", self.model, "Maps that are at hand from the Segment panel, or a model that makes them anew."),
-            ("Image", self.image, "Image of which the model makes the maps."),
-        ):
+        for text, box in (("Maps", self.model), ("Image", self.image.native)):
             label = QLabel(text)
             label.setBuddy(box)
-            label.setToolTip(tip)
-            box.setToolTip(tip)
+            label.setToolTip(box.toolTip())
             self.form.addRow(label, box)
         self.find = QPushButton("Find the best thresholds")
         self.find.setToolTip("Try all pairs of some seed and foreground thresholds, and score each against the truth.")
@@ -104,10 +101,9 @@ class ThresholdPanel(QWidget):
         self.show_tuning(None)
         self.refresh_models()
 
-    def disconnect_all(self) -> None:
-        """Stop following the viewer and the list of models."""
+    def close_down(self) -> None:
+        """Follow the list of models no longer."""
         models.changed.disconnect(self.refresh_models)
-        self.image.disconnect_viewer()
 
     def set_origin(self, origin: Origin | None) -> None:
         """Say whether the maps of the prediction are at hand."""
@@ -118,22 +114,21 @@ class ThresholdPanel(QWidget):
     def refresh_models(self, known: object = None, *, prefer_origin: bool = False) -> None:
         """List the sources of maps anew."""
         chosen = self.model.currentData()
-        self.model.blockSignals(True)
-        self.model.clear()
-        if self.origin is not None:
-            self.model.addItem(f"at hand, by {self.origin.model_path.stem}", None)
-        for model in models.all():
-            self.model.addItem(f"run {model.name}", model.path)
-            self.model.setItemData(self.model.count() - 1, str(model.path), Qt.ItemDataRole.ToolTipRole)
-        if chosen is not None and not prefer_origin:
-            self.model.setCurrentIndex(max(self.model.findData(chosen), 0))
-        self.model.blockSignals(False)
+        with signals_blocked(self.model):
+            self.model.clear()
+            if self.origin is not None:
+                self.model.addItem(f"at hand, by {self.origin.model_path.stem}", None)
+            for model in models.all():
+                self.model.addItem(f"run {model.name}", model.path)
+                self.model.setItemData(self.model.count() - 1, str(model.path), Qt.ItemDataRole.ToolTipRole)
+            if chosen is not None and not prefer_origin:
+                self.model.setCurrentIndex(max(self.model.findData(chosen), 0))
         self._follow_source()
 
     def _follow_source(self) -> None:
         is_run = self.model_path() is not None
         self.form.setRowVisible(self.model, self.has_source())
-        self.form.setRowVisible(self.image, is_run)
+        self.form.setRowVisible(self.image.native, is_run)
 
     def model_path(self) -> Path | None:
         """The model to run, or None if the maps are at hand (or there is no model)."""

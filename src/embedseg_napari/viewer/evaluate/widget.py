@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.theme import get_theme
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -37,6 +36,7 @@ from embedseg_napari.viewer.evaluate.threshold_panel import ThresholdPanel
 from embedseg_napari.viewer.layers import picture_of
 from embedseg_napari.viewer.provenance import news, origin_of
 from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR
+from embedseg_napari.viewer.widgets.dock_panel import DockPanel
 from embedseg_napari.viewer.worker import BackgroundRun, report_error, report_message, run_in_background
 
 if TYPE_CHECKING:
@@ -45,8 +45,10 @@ if TYPE_CHECKING:
     import napari
     from qtpy.QtGui import QEnterEvent
 
+    from embedseg_napari.viewer.widgets.layer_box import LayerBox
 
-class EvaluateWidget(QWidget):
+
+class EvaluateWidget(DockPanel):
     """Panel that compares labels with the truth.
 
     Parameters
@@ -56,14 +58,13 @@ class EvaluateWidget(QWidget):
     """
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
-        super().__init__()
-        self.viewer = viewer
+        super().__init__(viewer)
         self.run: BackgroundRun | None = None
         self._opened: dict[str, Any] = {}
-        self._is_closed = False
         self._build()
         self._connect()
-        self._follow_theme()
+        self.plot = self.scoring.plot
+        self.follow_theme()
         self._follow()
 
     def _build(self) -> None:
@@ -120,10 +121,8 @@ class EvaluateWidget(QWidget):
         self.images.image_chosen.connect(self._open_image)
         self.tabs.currentChanged.connect(self._follow)
         news.remembered.connect(self._follow)
-        self.thresholds.image.layer_changed.connect(self._follow)
+        self.thresholds.image.changed.connect(self._follow)
         self.thresholds.model.currentIndexChanged.connect(self._follow)
-        self.viewer.events.theme.connect(self._follow_theme)
-        self.destroyed.connect(lambda *_: self.close_down())
 
     @property
     def scores(self) -> Evaluation | None:
@@ -264,35 +263,25 @@ class EvaluateWidget(QWidget):
         self.viewer.reset_view()
         self.tabs.setCurrentIndex(1)
 
-    # Looks and leave-taking
-
-    def _follow_theme(self, event: object = None) -> None:
-        theme = get_theme(self.viewer.theme)
-        self.scoring.plot.set_colors(theme.background.as_hex(), theme.text.as_hex())
-
-    def event(self, event: QEvent) -> bool:
-        """Notice when the dock lets go of the panel: napari does not delete it then."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.close_down()
-        return bool(super().event(event))
+    # Coming and going
 
     def enterEvent(self, event: QEnterEvent) -> None:
         """Look anew at what the other panels have made meanwhile."""
         self._follow()
         super().enterEvent(event)
 
-    def close_down(self) -> None:
+    def layer_boxes(self) -> tuple[LayerBox, ...]:
+        """Boxes in which a layer is chosen."""
+        return self.source.truth, self.source.predicted, self.thresholds.image
+
+    def release(self) -> None:
         """End what is running and follow the viewer no longer."""
-        if self._is_closed:
-            return
-        self._is_closed = True
         if self.run is not None:
             self.run.detach()
-        self.viewer.events.theme.disconnect(self._follow_theme)
         news.remembered.disconnect(self._follow)
         self.mistakes.forget_layers()
-        self.source.disconnect_viewer()
-        self.thresholds.disconnect_all()
+        self.source.close_down()
+        self.thresholds.close_down()
 
 
 def _column(*items: Any, margins: int = 6) -> QWidget:

@@ -53,9 +53,11 @@ class AnnotationBox(QWidget):
         self.elsewhere: Callable[[], tuple[int, int, int]] = lambda: (0, 0, 0)
         """Annotated images of the session that are not in front, their objects and background pixels."""
         self.image = LayerBox(
-            viewer, Image, is_wanted=lambda layer: RESULT not in layer.metadata and not is_preview(layer)
+            viewer,
+            Image,
+            "The image to annotate.",
+            is_wanted=lambda layer: RESULT not in layer.metadata and not is_preview(layer),
         )
-        self.image.setToolTip("The image to annotate.")
         self.annotate = self._button(
             "Annotate",
             "Add a layer to paint on, with the image's place and pixel size. An image of the kind of those annotated "
@@ -87,7 +89,7 @@ class AnnotationBox(QWidget):
         )
         self.line, self.advice = QLabel(), QLabel()
         row = QHBoxLayout()
-        row.addWidget(self.image, 1)
+        row.addWidget(self.image.native, 1)
         row.addWidget(self.annotate)
         grid = QGridLayout()
         for place, button in enumerate((self.region, self.new, self.background, self.erase, self.fill)):
@@ -103,7 +105,7 @@ class AnnotationBox(QWidget):
         self.timer.setSingleShot(True)
         self.timer.setInterval(COUNT_MILLISECONDS)
         self.timer.timeout.connect(self.count)
-        self.image.layer_changed.connect(self._watch)
+        self.image.changed.connect(self._watch)
         self.layers.changed.connect(self._count_soon)
         self._watch()
 
@@ -217,7 +219,6 @@ class AnnotationBox(QWidget):
     def disconnect_viewer(self) -> None:
         """Follow the viewer no longer."""
         self.timer.stop()
-        self.image.disconnect_viewer()
         self.layers.changed.disconnect(self._count_soon)
         self.layers.disconnect_viewer()
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from embedseg_napari.core.review.next_image import Rated
     from embedseg_napari.core.session.writer import Snapshot
     from embedseg_napari.jobs.saved_training import SavedTraining
+    from embedseg_napari.viewer.widgets.layer_box import LayerBox
 
 PRESET = "few"
 """Rounds are short, and so are their epochs: new strokes join at the next one."""
@@ -334,10 +335,9 @@ class LabelWidget(TrainingPanel):
     def _switch_preview(self, is_on: bool) -> None:
         self.view.is_on = is_on
 
-    def halt(self) -> None:
-        """Stop all timers: the panel is being closed."""
-        self.follow.stop()
-        self.selected.stop()
+    def layer_boxes(self) -> tuple[LayerBox, ...]:
+        """Boxes in which a layer is chosen."""
+        return (self.annotation.image,)
 
     def release(self) -> None:
         """Save, and follow viewer and layers no longer; a round that goes on is written into the session at its end."""
@@ -350,3 +350,4 @@ class LabelWidget(TrainingPanel):
             self.keeper.end()
         self.keeper.disconnect_layers()
         self.annotation.disconnect_viewer()
+        super().release()

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt.utils import signals_blocked
 
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.model.bundled import SUFFIX
@@ -109,12 +110,10 @@ class ModelManager(QDialog):
             name = self.chosen.name
         self._models = models.library.models()
         names = [model.name for model in self._models]
-        self.list.blockSignals(True)
-        self.list.clear()
-        for model in self._models:
-            self.list.addItem(model.name + (" (bundled)" if model.is_bundled else ""))
-        self.list.setCurrentRow(names.index(name) if name in names else 0)
-        self.list.blockSignals(False)
+        with signals_blocked(self.list):
+            self.list.clear()
+            self.list.addItems([model.name + (" (bundled)" if model.is_bundled else "") for model in self._models])
+            self.list.setCurrentRow(names.index(name) if name in names else 0)
         self._show_model()
 
     def done(self, result: int) -> None:

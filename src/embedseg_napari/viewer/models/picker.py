@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from superqt.utils import signals_blocked
 
 from embedseg_napari.core.errors import ModelError
 from embedseg_napari.core.model.card import describe
@@ -27,8 +28,7 @@ class ModelPicker(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.box = ChoiceBox()
-        self.box.setToolTip("Models that come with the plugin, and those trained or used lately.")
+        self.box = ChoiceBox(tooltip="Models that come with the plugin, and those trained or used lately.")
         self.browse = QPushButton("Browse...")
         self.browse.setToolTip("Choose a model file: .embedseg, or a .pth of the original EmbedSeg.")
         self.manage = QPushButton("Models...")
@@ -119,15 +119,14 @@ class ModelPicker(QWidget):
         chosen = chosen or self.path
         self._known = models.all()
         paths = [known.path for known in self._known]
-        self.box.blockSignals(True)
-        self.box.clear()
-        for known in self._known:
-            self.box.addItem(known.name + (" (bundled)" if known.is_bundled else ""))
-            self.box.setItemData(self.box.count() - 1, str(known.path), Qt.ItemDataRole.ToolTipRole)
-        if not self._known:
-            self.box.addItem("no model yet")
-        self.box.setCurrentIndex(paths.index(chosen) if chosen in paths else 0)
-        self.box.blockSignals(False)
+        with signals_blocked(self.box):
+            self.box.clear()
+            for known in self._known:
+                self.box.addItem(known.name + (" (bundled)" if known.is_bundled else ""))
+                self.box.setItemData(self.box.count() - 1, str(known.path), Qt.ItemDataRole.ToolTipRole)
+            if not self._known:
+                self.box.addItem("no model yet")
+            self.box.setCurrentIndex(paths.index(chosen) if chosen in paths else 0)
         self._choose()
 
     def _choose(self, *_: object) -> None:

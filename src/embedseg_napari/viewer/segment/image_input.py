@@ -9,6 +9,7 @@ import numpy as np
 from napari.layers import Image, Shapes
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QLineEdit, QWidget
+from superqt.utils import signals_blocked
 
 from embedseg_napari.core.axes import ordered, parse_axes, reorder, result_axes, spatial_axes
 from embedseg_napari.core.errors import DataError
@@ -57,39 +58,41 @@ class ImageInput(QWidget):
         super().__init__(parent)
         self.viewer = viewer
         self.model: ModelConfig | None = None
-        self.layer_box = LayerBox(viewer, Image, is_wanted=lambda layer: RESULT not in layer.metadata)
-        self.layer_box.setToolTip("The image to segment.")
+        self.layer_box = LayerBox(viewer, Image, "The image to segment.", is_wanted=_is_no_result)
         self.axes = QLineEdit()
         self.axes.setMaxLength(5)
         self.axes.setToolTip(
             "One letter per axis of the layer: T time, C channel, Z Y X space. Correct it where the guess is wrong."
         )
-        self.channel = ChoiceBox()
-        self.channel.setToolTip("The channel that shows what the model was trained on.")
-        self.region = ChoiceBox()
-        self.region.addItems([WHOLE, VIEW, RECTANGLE])
-        self.region.setToolTip("Segment all of the image, what is in view now, or the last drawn rectangle.")
-        self.shapes_box = LayerBox(viewer, Shapes, is_wanted=lambda layer: RESULT not in layer.metadata)
-        self.shapes_box.setToolTip("The selected shape of this layer counts, or else the one drawn last.")
+        self.channel = ChoiceBox(tooltip="The channel that shows what the model was trained on.")
+        self.region = ChoiceBox(
+            (WHOLE, VIEW, RECTANGLE), "Segment all of the image, what is in view now, or the last drawn rectangle."
+        )
+        self.shapes_box = LayerBox(
+            viewer,
+            Shapes,
+            "The selected shape of this layer counts, or else the one drawn last.",
+            is_wanted=_is_no_result,
+        )
         self.form = QFormLayout(self)
         self.form.setContentsMargins(0, 0, 0, 0)
         self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         for text, widget in (
-            ("&Image", self.layer_box),
+            ("&Image", self.layer_box.native),
             ("&Axes", self.axes),
             ("Cha&nnel", self.channel),
             ("Re&gion", self.region),
-            ("&Rectangle", self.shapes_box),
+            ("&Rectangle", self.shapes_box.native),
         ):
             self.form.addRow(text, widget)
             self.form.labelForField(widget).setToolTip(widget.toolTip())
         self._is_own_guess = True
-        self.layer_box.layer_changed.connect(self._take_layer)
+        self.layer_box.changed.connect(self._take_layer)
         self.axes.textEdited.connect(self._edit_axes)
         self.axes.textChanged.connect(self._list_channels)
         self.channel.currentIndexChanged.connect(self.changed)
         self.region.currentIndexChanged.connect(self._show_region)
-        self.shapes_box.layer_changed.connect(self.changed)
+        self.shapes_box.changed.connect(lambda _: self.changed.emit())
         self._followed: Any = None
         self._take_layer()
         self._show_region()
@@ -109,8 +112,6 @@ class ImageInput(QWidget):
     def close_down(self) -> None:
         """Follow the viewer no longer."""
         self._follow(None)
-        self.layer_box.disconnect_viewer()
-        self.shapes_box.disconnect_viewer()
 
     def guess(self, *_: object) -> None:
         """Write what the layer says of its axes, or else a guess."""
@@ -134,7 +135,7 @@ class ImageInput(QWidget):
         """The field that is wrong, and why; None if the input can be used."""
         layer = self.layer
         if layer is None:
-            return self.layer_box, "Open an image first: drop a TIFF onto the viewer."
+            return self.layer_box.native, "Open an image first: drop a TIFF onto the viewer."
         try:
             axes = parse_axes(self.axes.text())
         except DataError as error:
@@ -160,7 +161,7 @@ class ImageInput(QWidget):
                 remedy = "choose one here, or their mean" if wanted == 1 else "choose another image or model"
                 return self.channel, f"The model works on {wanted} channel{'s'[: wanted > 1]}, these are {n}; {remedy}."
         if self.region.currentText() == RECTANGLE and self.shapes_box.layer() is None:
-            return self.shapes_box, "Add a Shapes layer and draw a rectangle."
+            return self.shapes_box.native, "Add a Shapes layer and draw a rectangle."
         return None
 
     def selection(self) -> Selection:
@@ -243,25 +244,24 @@ class ImageInput(QWidget):
         if len(names) != n:
             is_rgb = self.layer is not None and self.layer.rgb
             names = ("red", "green", "blue", "alpha")[:n] if is_rgb else tuple(f"channel {i}" for i in range(n))
-        self.channel.blockSignals(True)
-        self.channel.clear()
-        if n > 1:
-            self.channel.addItem(f"all {n}", "all")
-            for i, name in enumerate(names):
-                self.channel.addItem(str(name), i)
-            self.channel.addItem("mean of all", "mean")
-            grey = "mean" if self.layer is not None and self.layer.rgb else 0
-            index = self.channel.findData(before if before is not None else ("all" if wanted == n else grey))
-            self.channel.setCurrentIndex(max(index, 0))
-        else:
-            self.channel.addItem("the only one", "all")
-        self.channel.setEnabled(n > 1)
-        self.form.setRowVisible(self.channel, n > 1)
-        self.channel.blockSignals(False)
+        with signals_blocked(self.channel):
+            self.channel.clear()
+            if n > 1:
+                self.channel.addItem(f"all {n}", "all")
+                for i, name in enumerate(names):
+                    self.channel.addItem(str(name), i)
+                self.channel.addItem("mean of all", "mean")
+                grey = "mean" if self.layer is not None and self.layer.rgb else 0
+                index = self.channel.findData(before if before is not None else ("all" if wanted == n else grey))
+                self.channel.setCurrentIndex(max(index, 0))
+            else:
+                self.channel.addItem("the only one", "all")
+            self.channel.setEnabled(n > 1)
+            self.form.setRowVisible(self.channel, n > 1)
         self.changed.emit()
 
     def _show_region(self, *_: object) -> None:
-        self.form.setRowVisible(self.shapes_box, self.region.currentText() == RECTANGLE)
+        self.form.setRowVisible(self.shapes_box.native, self.region.currentText() == RECTANGLE)
         self.changed.emit()
 
     def _view(self, axes: str) -> dict[str, tuple[int, int]]:
@@ -305,3 +305,7 @@ class ImageInput(QWidget):
         low, high = (np.ceil(np.round(edge, 6)) for edge in (np.min(places, axis=0), np.max(places, axis=0)))
         at = {letter: letters.index(letter) for letter in "YX"}
         return {letter: (int(low[i]), int(high[i])) for letter, i in at.items()}
+
+
+def _is_no_result(layer: napari.layers.Layer) -> bool:
+    return RESULT not in layer.metadata

@@ -6,8 +6,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QCheckBox, QGroupBox, QVBoxLayout, QWidget
+from superqt.utils import qdebounced
 
 from embedseg_napari.core.config import SCALES, PredictionConfig
 from embedseg_napari.core.errors import DataError, EmbedSegError
@@ -22,8 +22,9 @@ from embedseg_napari.viewer.segment.image_input import ImageInput
 from embedseg_napari.viewer.segment.progress import SegmentProgress
 from embedseg_napari.viewer.segment.reclustering import Reclustering
 from embedseg_napari.viewer.segment.results import ResultLayers
-from embedseg_napari.viewer.widgets.boxes import ChoiceBox, FloatBox
+from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, ChoiceBox, FloatBox
 from embedseg_napari.viewer.widgets.collapsible import Folded
+from embedseg_napari.viewer.widgets.dock_panel import DockPanel
 from embedseg_napari.viewer.widgets.run_controls import RunControls
 from embedseg_napari.viewer.widgets.scroll import FittingScroll
 from embedseg_napari.viewer.widgets.threshold_sliders import ThresholdSliders
@@ -35,17 +36,18 @@ if TYPE_CHECKING:
 
     from embedseg_napari.core.inference.segmentation import Segmentation
     from embedseg_napari.viewer.segment.image_input import Selection
+    from embedseg_napari.viewer.widgets.layer_box import LayerBox
     from embedseg_napari.viewer.worker import BackgroundRun
 
 PATIENCE = 0.7
 """Seconds that Cancel waits for the thread; then the panel is given back, whatever the thread is busy with."""
 SETTLE = 250
 """Milliseconds after the last move of a slider until tables and arrows follow."""
-WRONG = "border: 1px solid #d9534f;"
+WRONG = f"border: 1px solid {ERROR_COLOR};"
 DEVICES = ("auto", "cpu", "mps" if sys.platform == "darwin" else "cuda")
 
 
-class SegmentWidget(QWidget):
+class SegmentWidget(DockPanel):
     """Choose an image and a model, run, move the thresholds, look at what the network saw.
 
     Parameters
@@ -54,14 +56,11 @@ class SegmentWidget(QWidget):
         Whose layers are segmented.
     """
 
-    def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.viewer = viewer
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__(viewer)
         self.image = ImageInput(viewer)
         self.model = ModelPicker()
-        self.device = ChoiceBox()
-        self.device.addItems(DEVICES)
-        self.device.setToolTip("Where the network runs; auto takes a GPU if there is one.")
+        self.device = ChoiceBox(DEVICES, "Where the network runs; auto takes a GPU if there is one.")
         self.tta = QCheckBox("Average over flipped views")
         self.tta.setToolTip(f"{PredictionConfig.model_fields['tta'].description} A little better, much slower.")
         self.scale = FloatBox()
@@ -83,10 +82,8 @@ class SegmentWidget(QWidget):
         self.drops = DropQueue(viewer, self)
         self._selection: Selection | None = None
         self._began = 0.0
-        self._is_closed = False
-        self._settle = QTimer(self)
-        self._settle.setSingleShot(True)
-        self._settle.setInterval(SETTLE)
+        self.is_settled = True
+        """Whether tables and arrows have followed the sliders."""
         self._lay_out()
         self._connect()
         self._take_model()
@@ -127,14 +124,11 @@ class SegmentWidget(QWidget):
         self.model.model_changed.connect(self._take_model)
         self.thresholds.changed.connect(self._recluster)
         self.reclustering.ready.connect(self._take_objects)
-        self._settle.timeout.connect(self._finish_objects)
         self.controls.changed.connect(lambda: self._show_state(keep_status=True))
         self.controls.finished.connect(self._take_end)
         self.on_drop.toggled.connect(self.drops.open)
         self.drops.next_wanted.connect(self._start_waiting)
         self.viewer.layers.events.removed.connect(self._take_removed)
-        # By then Qt's side of the panel is gone; closing down uses only Python's.
-        self.destroyed.connect(lambda: self.close_down())
 
     # A run
 
@@ -200,6 +194,7 @@ class SegmentWidget(QWidget):
 
     def _recluster(self) -> None:
         if self.current is None and self.results.has_maps():
+            self.is_settled = False
             assert self.results.segmentation is not None
             self.reclustering.request(self.results.segmentation, self.thresholds.values())
 
@@ -209,11 +204,13 @@ class SegmentWidget(QWidget):
         self.results.update(segmentation)
         self._remember(segmentation)
         self._say_count("")
-        self._settle.start()
+        self._finish_objects()
 
+    @qdebounced(timeout=SETTLE)
     def _finish_objects(self) -> None:
         self.results.finish_update()
         self.embedding.refresh()
+        self.is_settled = True
 
     # The viewer
 
@@ -275,7 +272,8 @@ class SegmentWidget(QWidget):
     def _show_state(self, *_: object, keep_status: bool = False) -> None:
         is_running = self.current is not None
         found = self._problem()
-        for field in (self.image.layer_box, self.image.axes, self.image.channel, self.image.shapes_box, self.model.box):
+        image = self.image
+        for field in (image.layer_box.native, image.axes, image.channel, image.shapes_box.native, self.model.box):
             is_wrong = found is not None and found[0] is field and not is_running
             field.setStyleSheet(WRONG if is_wrong else "")
         self.run_button.setEnabled(not is_running and found is None)
@@ -304,17 +302,12 @@ class SegmentWidget(QWidget):
         """Settings that replace those stored with the model."""
         return {**self.thresholds.values(), "tta": self.tta.isChecked(), "scale": self.scale.value()}
 
-    def event(self, event: QEvent) -> bool:
-        """Notice when the dock lets go of the panel: napari does not delete it then, and its run would go on."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.close_down()
-        return bool(super().event(event))
+    def layer_boxes(self) -> tuple[LayerBox, ...]:
+        """Boxes in which a layer is chosen."""
+        return self.image.layer_box, self.image.shapes_box
 
-    def close_down(self) -> None:
-        """End all runs and follow the viewer no longer; called when the panel is closed."""
-        if self._is_closed:
-            return
-        self._is_closed = True
+    def release(self) -> None:
+        """End all runs and follow the viewer no longer."""
         self.controls.close_down()
         self.batch.controls.close_down()
         self.reclustering.cancel()

@@ -6,8 +6,9 @@ import html
 import sys
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from superqt.utils import qdebounced
 
 from embedseg_napari.jobs.preflight import Findings, inspect_data, inspect_plan
 from embedseg_napari.viewer.worker import BackgroundRun, run_in_background
@@ -40,10 +41,6 @@ class PreflightBox(QWidget):
         self.request: TrainingRequest | None = None
         self.background: BackgroundRun | None = None
         self.is_device_allowed = False
-        self.timer = QTimer(self)
-        self.timer.setSingleShot(True)
-        self.timer.setInterval(WAIT_MILLISECONDS)
-        self.timer.timeout.connect(self._look)
         self._show()
 
     def allow_device(self) -> None:
@@ -59,16 +56,17 @@ class PreflightBox(QWidget):
     def look_at(self, request: TrainingRequest) -> None:
         """Look at a request soon; the latest counts."""
         self.request, self.findings = request, None
-        self.timer.start()
+        self._look()
         self._show()
 
     def reason(self) -> str:
         """Why training cannot start; empty if it can."""
         return "Looking at the data…" if self.findings is None else self.findings.problem
 
+    @qdebounced(timeout=WAIT_MILLISECONDS)
     def _look(self) -> None:
         if self.background is not None and self.background.is_active:
-            self.timer.start()
+            self._look()
             return
         request = self.request
         if request is None:
@@ -100,8 +98,8 @@ class PreflightBox(QWidget):
             self.text.setText("".join(parts))
         self.changed.emit()
 
-    def close_check(self) -> None:
-        """The panel is being closed."""
+    def close_down(self) -> None:
+        """Stop looking."""
         if self.background is not None:
             self.background.detach()
 

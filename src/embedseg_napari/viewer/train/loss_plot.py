@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyqtgraph as pg
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
+from superqt.utils import qthrottled
 
 from embedseg_napari.viewer.widgets.plot_colors import color_plots
 
@@ -62,10 +62,6 @@ class LossPlot(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.view)
-        self.timer = QTimer(self)
-        self.timer.setSingleShot(True)
-        self.timer.setInterval(REDRAW_MILLISECONDS)
-        self.timer.timeout.connect(self.redraw)
         self.clear()
 
     def clear(self) -> None:
@@ -89,9 +85,9 @@ class LossPlot(QWidget):
         self.epochs.append(event)
         self._redraw_soon()
 
+    @qthrottled(timeout=REDRAW_MILLISECONDS, leading=False)
     def _redraw_soon(self) -> None:
-        if not self.timer.isActive():
-            self.timer.start()
+        self.redraw()
 
     def redraw(self) -> None:
         """Draw what was taken up."""

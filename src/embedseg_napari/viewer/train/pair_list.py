@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image, Labels, Layer, Shapes
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QFrame, QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
+from superqt.utils import signals_blocked
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME, ArrayPair
@@ -33,15 +34,28 @@ class PairRow(QFrame):
         super().__init__()
         self.viewer = viewer
         self.setFrameShape(QFrame.Shape.StyledPanel)
-        self.image = LayerBox(viewer, Image, is_wanted=lambda layer: not is_result(layer))
+        self.image = LayerBox(viewer, Image, "Image layer to learn from.", is_wanted=lambda layer: not is_result(layer))
         # Annotations have a value for background and leave the rest unknown; Label & Train learns from those.
         self.labels = LayerBox(
-            viewer, Labels, is_wanted=lambda layer: not is_result(layer) and ANNOTATION not in layer.metadata
+            viewer,
+            Labels,
+            "Its objects: one number each, 0 is background. Unlabelled objects count as background; draw a region "
+            "around the part you labelled completely.",
+            is_wanted=lambda layer: not is_result(layer) and ANNOTATION not in layer.metadata,
         )
-        self.region = LayerBox(viewer, Shapes, nothing=WHOLE, is_wanted=lambda layer: not is_result(layer))
-        self.stack = ChoiceBox()
-        self.stack.addItems([VOLUME, FRAMES])
-        self.channel = ChoiceBox()
+        self.region = LayerBox(
+            viewer,
+            Shapes,
+            "Train on the whole image, or only inside the shapes of a layer.",
+            WHOLE,
+            lambda layer: not is_result(layer),
+        )
+        self.boxes = (self.image, self.labels, self.region)
+        self.stack = ChoiceBox(
+            (VOLUME, FRAMES),
+            "How the third axis is read: as depth, or as frames that are segmented by themselves.",
+        )
+        self.channel = ChoiceBox(tooltip="Channel to learn from, counted from 0.")
         self.remove = QToolButton()
         self.remove.setText("✕")
         self.remove.setToolTip("Train without this pair.")
@@ -53,27 +67,24 @@ class PairRow(QFrame):
         form.setContentsMargins(6, 6, 6, 6)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         first = QHBoxLayout()
-        first.addWidget(self.image, 1)
+        first.addWidget(self.image.native, 1)
         first.addWidget(self.remove)
         self.form = form
-        for text, box, tip in (
-            ("Image", self.image, "Image layer to learn from."),
-            ("Labels", self.labels, "Its objects: one number each, 0 is background. Unlabelled objects count as "
-             "background; draw a region around the part you labelled completely."),
-            ("Region", self.region, "Train on the whole image, or only inside the shapes of a layer."),
-            ("Stack of", self.stack, "How the third axis is read: as depth, or as frames that are segmented by "
-             "themselves."),
-            ("Channel", self.channel, "Channel to learn from, counted from 0."),
-        ):  # fmt: skip
+        for text, box in (
+            ("Image", self.image.native),
+            ("Labels", self.labels.native),
+            ("Region", self.region.native),
+            ("Stack of", self.stack),
+            ("Channel", self.channel),
+        ):
             label = QLabel(text)
-            label.setToolTip(tip)
+            label.setToolTip(box.toolTip())
             label.setBuddy(box)
-            box.setToolTip(tip)
-            form.addRow(label, first if box is self.image else box)
+            form.addRow(label, first if text == "Image" else box)
         form.addRow(self.complaint)
         self.complaint.hide()
-        for box in (self.image, self.labels, self.region):
-            box.layer_changed.connect(self._on_layers)
+        for layer_box in self.boxes:
+            layer_box.changed.connect(self._on_layers)
         for box in (self.stack, self.channel):
             box.currentIndexChanged.connect(lambda _: self.changed.emit())
         self.remove.clicked.connect(lambda _: self.removed.emit())
@@ -82,7 +93,7 @@ class PairRow(QFrame):
 
     def _follow(self) -> None:
         """Notice painting and drawing in the chosen layers."""
-        self._unfollow()
+        self.close_down()
         labels, shapes = self.labels.layer(), self.region.layer()
         emitters = [] if labels is None else [labels.events.paint, labels.events.data]
         emitters += [] if shapes is None else [shapes.events.data]
@@ -90,7 +101,8 @@ class PairRow(QFrame):
             emitter.connect(self._on_edit)
         self._followed = emitters
 
-    def _unfollow(self) -> None:
+    def close_down(self) -> None:
+        """Follow the chosen layers no longer."""
         for emitter in self._followed:
             emitter.disconnect(self._on_edit)
         self._followed = []
@@ -102,21 +114,18 @@ class PairRow(QFrame):
         self._follow()
         image, labels = self.image.layer(), self.labels.layer()
         axes = "" if image is None else labelled_picture(image, labels).axes
-        for box in (self.stack, self.channel):
-            box.blockSignals(True)
         self.form.setRowVisible(self.stack, ("Z" in axes) != ("T" in axes))
-        self.stack.setCurrentText(FRAMES if "T" in axes else VOLUME)
         n_channels = 0
         if image is not None and "C" in axes:
             shape = image.data[0].shape if image.multiscale else image.data.shape
             n_channels = shape[axes.index("C")]
         self.form.setRowVisible(self.channel, n_channels > 1)
         entries = [ALL_CHANNELS, *map(str, range(n_channels))]
-        if entries != [self.channel.itemText(i) for i in range(self.channel.count())]:
-            self.channel.clear()
-            self.channel.addItems(entries)
-        for box in (self.stack, self.channel):
-            box.blockSignals(False)
+        with signals_blocked(self.stack, self.channel):
+            self.stack.setCurrentText(FRAMES if "T" in axes else VOLUME)
+            if entries != [self.channel.itemText(i) for i in range(self.channel.count())]:
+                self.channel.clear()
+                self.channel.addItems(entries)
         self.changed.emit()
 
     def pair(self) -> ArrayPair:
@@ -158,12 +167,6 @@ class PairRow(QFrame):
         axes = labelled_picture(self.image.layer(), self.labels.layer(), stack).axes
         return axes, int(channel) if channel.isdecimal() and self.form.isRowVisible(self.channel) else None
 
-    def disconnect_viewer(self) -> None:
-        """Stop following the viewer."""
-        self._unfollow()
-        for box in (self.image, self.labels, self.region):
-            box.disconnect_viewer()
-
 
 class PairList(QWidget):
     """Rows of pairs, and a button that adds one.
@@ -195,7 +198,7 @@ class PairList(QWidget):
         row = PairRow(self.viewer, self.is_result)
         taken = [other.image.layer() for other in self.rows], [other.labels.layer() for other in self.rows]
         for box, used in zip((row.image, row.labels), taken, strict=True):
-            free = [layer for layer in box.layers if layer is not None and layer not in used]
+            free = [layer for layer in box.choices if layer not in used]
             if free:
                 box.choose(free[0])
         self.rows.append(row)
@@ -210,7 +213,7 @@ class PairList(QWidget):
         if len(self.rows) == 1:
             return
         self.rows.remove(row)
-        row.disconnect_viewer()
+        row.close_down()
         self.box.removeWidget(row)
         row.deleteLater()
         self._on_count()
@@ -230,7 +233,7 @@ class PairList(QWidget):
         """
         return [row.pair() for row in self.rows]
 
-    def disconnect_viewer(self) -> None:
-        """Stop following the viewer."""
+    def close_down(self) -> None:
+        """Follow the layers no longer."""
         for row in self.rows:
-            row.disconnect_viewer()
+            row.close_down()

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_info
-from napari.utils.theme import get_theme
-from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from embedseg_napari.core.events import EpochFinished, Message, PreviewReady, StepFinished, TrainingStarted
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.train.settings import OutputPlace, TrainingSettings
+from embedseg_napari.viewer.widgets.dock_panel import DockPanel
 from embedseg_napari.viewer.worker import BackgroundRun, report_error, run_in_background
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from embedseg_napari.viewer.worker import Run
 
 
-class TrainingPanel(QWidget):
+class TrainingPanel(DockPanel):
     """Base of the panels; they call `set_up` when their parts are made.
 
     Parameters
@@ -34,9 +33,7 @@ class TrainingPanel(QWidget):
     """
 
     def __init__(self, viewer: Viewer) -> None:
-        super().__init__()
-        self.viewer = viewer
-        self.is_closed = False
+        super().__init__(viewer)
         self.background: BackgroundRun | None = None
         self.events: TrainingEvents | None = None
         self.saved: SavedTraining | None = None
@@ -70,9 +67,8 @@ class TrainingPanel(QWidget):
         self.progress.segment_wanted.connect(self._segment)
         self.train.clicked.connect(lambda _: self.start())
         self.stop.clicked.connect(lambda _: self.stop_training())
-        self.viewer.events.theme.connect(self._on_theme)
-        self._on_theme()
-        self.destroyed.connect(lambda *_: self._let_go())
+        self.plot = self.progress.plot
+        self.follow_theme()
 
     # What each panel does its own way
 
@@ -90,14 +86,6 @@ class TrainingPanel(QWidget):
 
     def take_end(self) -> None:
         """Get ready for the next training."""
-        raise NotImplementedError
-
-    def halt(self) -> None:
-        """Stop all timers: the panel is being closed."""
-        raise NotImplementedError
-
-    def release(self) -> None:
-        """Follow viewer and layers no longer: the panel is being closed, and may be gone already."""
         raise NotImplementedError
 
     # The training
@@ -177,25 +165,9 @@ class TrainingPanel(QWidget):
         # Panels choose the model that became known last.
         models.remember(self.saved.path)
 
-    def _on_theme(self, event: object = None) -> None:
-        theme = get_theme(self.viewer.theme)
-        self.progress.plot.set_colors(theme.background.as_hex(), theme.text.as_hex())
-
-    def event(self, event: QEvent) -> bool:
-        """Notice that napari has closed the panel: it takes it out of its dock and leaves the rest to memory."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.halt()
-            self._let_go()
-        return bool(super().event(event))
-
-    def _let_go(self) -> None:
-        """The panel is being closed: keep everything, stop, follow nothing."""
-        if self.is_closed:
-            return
-        self.is_closed = True
-        self.viewer.events.theme.disconnect(self._on_theme)
-        self.release()
-        self.settings.disconnect_models()
+    def release(self) -> None:
+        """Keep everything, and stop."""
+        self.settings.close_down()
         if self.is_training and self.background is not None and self.events is not None:
             # What it ends with is kept all the same.
             self.events.panel = None

@@ -47,8 +47,13 @@ class PreviewBox(QWidget):
             "Every few seconds, show what the current network makes of the part of the image in view: predicted "
             "labels, seeds and seed map. Takes at most a tenth of the time."
         )
-        self.image = LayerBox(viewer, Image, nothing=HELD_OUT, is_wanted=lambda layer: not is_preview(layer))
-        self.image.setToolTip("Image to preview; the part in view is predicted.")
+        self.image = LayerBox(
+            viewer,
+            Image,
+            "Image to preview; the part in view is predicted.",
+            HELD_OUT,
+            lambda layer: not is_preview(layer),
+        )
         self.embeddings_on = QCheckBox("Embeddings of a few pixels")
         self.embeddings_on.setToolTip(
             f"From the next preview on, show how the network learns: {N_PIXELS} pixels of each labelled object (plus "
@@ -62,7 +67,7 @@ class PreviewBox(QWidget):
         self.hint.hide()
         first = QHBoxLayout()
         first.addWidget(self.preview_on)
-        first.addWidget(self.image, 1)
+        first.addWidget(self.image.native, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(first)
@@ -71,7 +76,7 @@ class PreviewBox(QWidget):
         self.follow = QTimer(self)
         self.follow.setInterval(FOLLOW_MILLISECONDS)
         self.follow.timeout.connect(self._look)
-        self.image.layer_changed.connect(self._watch)
+        self.image.changed.connect(self._watch)
         self.preview_on.toggled.connect(self._switch_preview)
         self.embeddings_on.toggled.connect(self._switch_embeddings)
         self._watch()
@@ -102,11 +107,6 @@ class PreviewBox(QWidget):
         """Show what the current network makes of the image."""
         self.view.show(event)
         self._update_hint()
-
-    def disconnect_viewer(self) -> None:
-        """Stop following the viewer."""
-        self.follow.stop()
-        self.image.disconnect_viewer()
 
     def _look(self) -> None:
         self.view.update_part()

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt.utils import signals_blocked
 
 from embedseg_napari.core.config import PRESETS, TrainingConfig
 from embedseg_napari.core.errors import EmbedSegError, SettingsError
@@ -29,26 +30,6 @@ from embedseg_napari.viewer.worker import report_error
 
 SCRATCH, BROWSE = "nothing (new network)", "Browse…"
 DEVICES = ("auto", "cpu", "cuda", "mps")
-GROUPS = {
-    "Length and validation": (
-        "epochs", "steps_per_epoch", "validation_fraction", "validation_objects", "validate_every", "reached_seeds",
-        "seed",
-    ),
-    "Crops and batches": (
-        "crop_size", "crop_context", "reference_extent", "image_balance", "batch_size", "batch_pixels",
-        "virtual_batches", "low_memory",
-    ),
-    "Network and optimiser": (
-        "architecture", "optimizer", "learning_rate", "start_rate", "weight_decay", "schedule", "warmup",
-        "average_decay", "dropout", "precision",
-    ),
-    "Objects and loss": (
-        "center", "center_of", "initial_margin", "grid_samples", "weight_instance", "weight_variance", "weight_seed",
-        "foreground_weight", "margin_scale", "faint_seeds",
-    ),
-    "Images": ("ignore_label", "normalization", "augmentation"),
-}  # fmt: skip
-"""Folded settings under their headings. The number of devices is left out: a viewer is one process."""
 
 
 class TrainingSettings(QWidget):
@@ -58,23 +39,19 @@ class TrainingSettings(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.preset = ChoiceBox()
-        self.preset.addItems(list(PRESETS))
-        self.form = ConfigForm(TrainingConfig, ("minutes",), empty={"minutes": "as many as the epochs take"})
-        self.more = ConfigForm(
-            TrainingConfig, (), GROUPS, empty={"epochs": "as many as the minutes allow", "ignore_label": "none"}
-        )
+        self.preset = ChoiceBox(PRESETS)
+        # The number of devices is left out: a viewer is one process.
+        self.form = ConfigForm(TrainingConfig, leave_out=("devices",), apart=("minutes",))
         self.start = ChoiceBox()
         self.start.setAccessibleName("Start from")
-        self.device = ChoiceBox()
-        self.device.addItems(list(DEVICES))
+        self.device = ChoiceBox(DEVICES)
         self.paths: list[Path | None] = []
         layout = QFormLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        minutes = self.form.editors["minutes"]
+        minutes, epochs = self.form.editors["minutes"], self.form.editors["epochs"]
         for text, box, tip in (
-            ("Minutes", minutes, minutes.toolTip()),
+            ("Minutes", minutes.native, minutes.tooltip),
             ("Preset", self.preset, "Settings to begin with: fast is made for short trainings, few for a few labels "
              "and minutes, paper trains as the original program did (200 epochs)."),
             ("Start from", self.start, "Go on with the weights of a saved model, or begin with a new network."),
@@ -91,7 +68,7 @@ class TrainingSettings(QWidget):
         inner = QWidget()
         box_layout = QVBoxLayout(inner)
         box_layout.setContentsMargins(8, 0, 0, 0)
-        box_layout.addWidget(self.more)
+        box_layout.addWidget(self.form)
         box_layout.addWidget(reset, alignment=Qt.AlignmentFlag.AlignLeft)
         self.fold = Folded("More settings", inner, "All settings of a training; their defaults suit most images.")
         layout.addRow(self.fold)
@@ -100,45 +77,37 @@ class TrainingSettings(QWidget):
         self.complaint.setStyleSheet("color: #d9534f;")
         self.complaint.hide()
         layout.addRow(self.complaint)
-        minutes.changed.connect(self._on_minutes)
-        self.more.editors["epochs"].changed.connect(self._on_epochs)
+        # A duration given by hand replaces the other kind.
+        minutes.changed.connect(lambda n: self._replace("epochs", n))
+        epochs.changed.connect(lambda n: self._replace("minutes", n))
         self.form.changed.connect(self.changed.emit)
-        self.more.changed.connect(self.changed.emit)
         self.preset.currentIndexChanged.connect(lambda _: self._take_preset())
         self.device.currentIndexChanged.connect(lambda _: self.changed.emit())
         self.start.currentIndexChanged.connect(self._on_start)
         models.changed.connect(self._list_models)
         self._list_models()
 
-    def disconnect_models(self) -> None:
-        """Stop following the list of models."""
+    def close_down(self) -> None:
+        """Follow the list of models no longer."""
         models.changed.disconnect(self._list_models, missing_ok=True)
 
     def _take_preset(self) -> None:
-        values = TrainingConfig.preset(self.preset.currentText()).model_dump()
-        self.form.set_values(values)
-        self.more.set_values(values)
+        self.form.set_values(TrainingConfig.preset(self.preset.currentText()).model_dump())
 
-    def _on_minutes(self) -> None:
-        # A duration given by hand replaces the other kind.
-        if self.form.values()["minutes"] is not None and self.more.values()["epochs"] is not None:
-            self.more.set_values({"epochs": None})
-
-    def _on_epochs(self) -> None:
-        if self.more.values()["epochs"] is not None and self.form.values()["minutes"] is not None:
-            self.form.set_values({"minutes": None})
+    def _replace(self, name: str, other: float | None) -> None:
+        if other is not None and self.form.editors[name].value is not None:
+            self.form.set_values({name: None})
 
     def _list_models(self, new: object = None) -> None:
         chosen = self.start_from()
         known = models.all()
-        self.start.blockSignals(True)
-        self.start.clear()
         self.paths = [None, *(model.path for model in known)]
-        self.start.addItems([SCRATCH, *(model.name for model in known), BROWSE])
-        for index, path in enumerate(self.paths):
-            self.start.setItemData(index, "" if path is None else str(path), Qt.ItemDataRole.ToolTipRole)
-        self.start.setCurrentIndex(self.paths.index(chosen) if chosen in self.paths else 0)
-        self.start.blockSignals(False)
+        with signals_blocked(self.start):
+            self.start.clear()
+            self.start.addItems([SCRATCH, *(model.name for model in known), BROWSE])
+            for index, path in enumerate(self.paths):
+                self.start.setItemData(index, "" if path is None else str(path), Qt.ItemDataRole.ToolTipRole)
+            self.start.setCurrentIndex(self.paths.index(chosen) if chosen in self.paths else 0)
 
     def _on_start(self, index: int) -> None:
         if index < len(self.paths):
@@ -173,7 +142,7 @@ class TrainingSettings(QWidget):
         """
         self.complaint.hide()
         try:
-            config = self.more.config(**self.form.values())
+            config = self.form.config()
         except SettingsError as error:
             self.complaint.setText(str(error))
             self.complaint.show()

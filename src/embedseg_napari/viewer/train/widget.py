@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import napari
 
     from embedseg_napari.core.events import PreviewReady
+    from embedseg_napari.viewer.widgets.layer_box import LayerBox
 
 
 class TrainWidget(TrainingPanel):
@@ -241,16 +242,15 @@ class TrainWidget(TrainingPanel):
             self.settings.choose_start(self.saved.path)
         self.tabs.setCurrentIndex(0)
 
-    def halt(self) -> None:
-        """Stop all timers: the panel is being closed."""
-        self.preview.end()
-        self.check.timer.stop()
+    def layer_boxes(self) -> tuple[LayerBox, ...]:
+        """Boxes in which a layer is chosen."""
+        return self.preview.image, *(box for row in self.pairs.rows for box in row.boxes)
 
     def release(self) -> None:
-        """Follow viewer and layers no longer: the panel is being closed, and may be gone already."""
-        self.pairs.disconnect_viewer()
-        self.preview.disconnect_viewer()
-        self.check.close_check()
+        """Follow viewer and layers no longer."""
+        self.pairs.close_down()
+        self.check.close_down()
+        super().release()
 
 
 def _scrolled(page: QWidget) -> QScrollArea:

@@ -5,52 +5,61 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QValidator
-from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QDoubleSpinBox, QSpinBox, QWidget
+from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QDoubleSpinBox, QWidget
 
 if TYPE_CHECKING:
-    from qtpy.QtGui import QWheelEvent
+    from collections.abc import Iterable
 
 
 ERROR_COLOR = "#d9534f"
 """Of sentences and borders that say what is wrong."""
 
 
-class _Quiet:
-    """Leaves the wheel to the panel that scrolls, unless the editor has the focus: no value changes by accident."""
+class _WheelGuard(QObject):
+    """Leaves the wheel to the panel that scrolls, unless the control has the focus: no value changes by accident."""
 
-    def wheelEvent(self, event: QWheelEvent) -> None:
-        if self.hasFocus():  # type: ignore[attr-defined]
-            super().wheelEvent(event)  # type: ignore[misc]
-        else:
-            event.ignore()
-
-
-class ChoiceBox(_Quiet, QComboBox):
-    """A list to choose from that may be narrower than its longest entry."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.setMinimumContentsLength(8)
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        if event is None or event.type() != QEvent.Type.Wheel or not isinstance(watched, QWidget) or watched.hasFocus():
+            return False
+        event.ignore()
+        return True
 
 
-class IntBox(_Quiet, QSpinBox):
-    """A whole number."""
+def fit_into_panel(control: QWidget) -> None:
+    """Let a panel scroll past a control, and a list be narrower than its longest entry."""
+    control.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    control.installEventFilter(_WheelGuard(control))
+    if isinstance(control, QComboBox):
+        control.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        control.setMinimumContentsLength(8)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+
+class ChoiceBox(QComboBox):
+    """A list to choose from that may be narrower than its longest entry.
+
+    Parameters
+    ----------
+    choices : iterable of str
+        What can be chosen.
+    tooltip : str
+        Says what is chosen here.
+    """
+
+    def __init__(self, choices: Iterable[str] = (), tooltip: str = "") -> None:
+        super().__init__()
+        fit_into_panel(self)
+        self.addItems(list(choices))
+        self.setToolTip(tooltip)
 
 
-class FloatBox(_Quiet, QDoubleSpinBox):
+class FloatBox(QDoubleSpinBox):
     """A number written as short as it is exact: 0.001 and 1e-05, not 0.001000."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    def __init__(self) -> None:
+        super().__init__()
+        fit_into_panel(self)
         self.setDecimals(9)
         self.setStepType(QAbstractSpinBox.StepType.AdaptiveDecimalStepType)
 

@@ -1,141 +1,158 @@
-"""Editors for the value of one setting: a tick box, a choice, a number, or one number for each axis."""
+"""Editors for the value of one setting: magicgui's, and our own where its numbers are not enough."""
 
 from __future__ import annotations
 
+import types
+import typing
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QLineEdit, QVBoxLayout, QWidget
+from magicgui.widgets import create_widget
+from magicgui.widgets.bases import ValuedContainerWidget
+from qtpy.QtWidgets import QLineEdit, QSpinBox, QWidget
 
-from embedseg_napari.viewer.widgets.boxes import ChoiceBox, FloatBox, IntBox
+from embedseg_napari.viewer.widgets.boxes import FloatBox, fit_into_panel
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from magicgui.widgets.bases import BaseValueWidget
     from pydantic.fields import FieldInfo
 
 LARGEST = 10**6
+SMALLEST = 1e-6
+"""An open bound of a floating-point number is approached as closely as this."""
 AUTOMATIC = "automatic"
 """Shown where a setting is left to be derived from the data."""
 
 
-class Editor(QWidget):
-    """Edits one value; the base of the kinds below."""
+class ControlEdit(ValuedContainerWidget[Any]):
+    """A value of magicgui's that a control of Qt edits.
 
-    changed = Signal()
+    Parameters
+    ----------
+    control : QWidget
+        Edits the value.
+    **options
+        For the widget: `value`, `tooltip`, ...
+    """
 
-    def __init__(self, inner: QWidget, field: FieldInfo) -> None:
-        super().__init__()
-        self.inner = inner
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(inner)
-        self.setFocusProxy(inner)
-        self.setToolTip(field.description or "")
-        inner.setToolTip(field.description or "")
+    def __init__(self, control: QWidget, **options: Any) -> None:
+        self.control = control
+        super().__init__(**options)
+        self.margins = (0, 0, 0, 0)
+        self.native.layout().addWidget(control)
+        control.setToolTip(self.tooltip or "")
 
-    def mark(self, style: str) -> None:
-        """Frame the editor in a style, or take the frame away."""
-        self.inner.setStyleSheet(f"{type(self.inner).__name__} {{ {style} }}" if style else "")
+    def tell(self, *_: object) -> None:
+        """Announce the value."""
+        self.changed.emit(self.value)
 
-    def value(self) -> Any:
-        """The value shown."""
-        raise NotImplementedError
 
-    def set_value(self, value: Any) -> None:
+class NumberEdit(ControlEdit):
+    """A number within bounds, written short; where it may be empty, its lowest step reads so in words.
+
+    Magicgui's own spin boxes know no empty value, and write 0.002 as 0.002000 where a millionth must be possible.
+
+    Parameters
+    ----------
+    kind : {int, float}
+        Kind of the number.
+    low, high : number
+        Bounds.
+    empty : str
+        Shown for None; without it there is none.
+    **options
+        For the widget.
+    """
+
+    def __init__(self, kind: type, low: float, high: float, empty: str = "", **options: Any) -> None:
+        self.kind = kind
+        self.empty = low - 1 if empty else None
+        box = QSpinBox() if kind is int else FloatBox()
+        fit_into_panel(box)
+        box.setSpecialValueText(empty)
+        box.setRange(low if self.empty is None else self.empty, high)
+        super().__init__(box, **options)
+        box.valueChanged.connect(self.tell)
+
+    def get_value(self) -> float | None:
+        """Read the value shown."""
+        value = self.kind(self.control.value())
+        return None if value == self.empty else value
+
+    def set_value(self, value: float | None) -> None:
         """Show a value."""
-        raise NotImplementedError
+        self.control.setValue(self.empty if value is None else value)
 
 
-class BoolEditor(Editor):
-    """A tick box."""
-
-    def __init__(self, field: FieldInfo) -> None:
-        self.box = QCheckBox()
-        super().__init__(self.box, field)
-        self.box.toggled.connect(lambda _: self.changed.emit())
-
-    def value(self) -> bool:
-        """The value shown."""
-        return bool(self.box.isChecked())
-
-    def set_value(self, value: Any) -> None:
-        """Show a value."""
-        self.box.setChecked(bool(value))
-
-
-class ChoiceEditor(Editor):
-    """A list of words to choose from."""
-
-    def __init__(self, field: FieldInfo, choices: Sequence[str]) -> None:
-        self.box = ChoiceBox()
-        self.box.addItems(list(choices))
-        super().__init__(self.box, field)
-        self.box.currentIndexChanged.connect(lambda _: self.changed.emit())
-
-    def value(self) -> str:
-        """The value shown."""
-        return str(self.box.currentText())
-
-    def set_value(self, value: Any) -> None:
-        """Show a value."""
-        self.box.setCurrentText(str(value))
-
-
-class NumberEditor(Editor):
-    """A number within the field's range; where the field may be empty, its lowest step reads so in words."""
-
-    def __init__(self, field: FieldInfo, kind: type, empty: str) -> None:
-        self.kind, self.optional = kind, bool(empty)
-        low, high = limits(field, kind)
-        self.box = IntBox() if kind is int else FloatBox()
-        self.empty = low - 1
-        if empty:
-            self.box.setSpecialValueText(empty)
-            low = self.empty
-        self.box.setRange(low, high)
-        super().__init__(self.box, field)
-        self.box.valueChanged.connect(lambda _: self.changed.emit())
-
-    def value(self) -> float | None:
-        """The value shown."""
-        value = self.kind(self.box.value())
-        return None if self.optional and value <= self.empty else value
-
-    def set_value(self, value: Any) -> None:
-        """Show a value."""
-        self.box.setValue(self.empty if value is None else self.kind(value))
-
-
-class TupleEditor(Editor):
+class SizesEdit(ControlEdit):
     """Whole numbers, one for each axis, separated by commas or x; empty means automatic."""
 
-    def __init__(self, field: FieldInfo) -> None:
-        self.line = QLineEdit()
-        self.line.setPlaceholderText(f"{AUTOMATIC}, or z, y, x")
-        super().__init__(self.line, field)
-        self.line.editingFinished.connect(self.changed.emit)
+    def __init__(self, **options: Any) -> None:
+        line = QLineEdit()
+        line.setPlaceholderText(f"{AUTOMATIC}, or z, y, x")
+        super().__init__(line, **options)
+        line.editingFinished.connect(self.tell)
 
-    def value(self) -> tuple[Any, ...] | None:
-        """The value shown."""
-        text = self.line.text().replace("x", " ").replace("\u00d7", " ").replace(",", " ").strip(" ()")
+    def get_value(self) -> tuple[Any, ...] | None:
+        """Read the value shown."""
+        text = self.control.text().replace("x", " ").replace("\u00d7", " ").replace(",", " ").strip(" ()")
         # What is no number is handed on as it is: validation says so at the field.
         return tuple(int(part) if part.isdecimal() else part for part in text.split()) if text else None
 
     def set_value(self, value: Any) -> None:
         """Show a value."""
-        self.line.setText("" if value is None else ", ".join(map(str, value)))
+        self.control.setText("" if value is None else ", ".join(map(str, value)))
+
+
+def control_of(editor: BaseValueWidget[Any]) -> QWidget:
+    """The control of Qt that a person works with."""
+    return editor.control if isinstance(editor, ControlEdit) else editor.native
+
+
+def kind_of(field: FieldInfo) -> tuple[Any, bool]:
+    """Type of a field's values apart from None, and whether None is one."""
+    annotation = field.annotation
+    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
+        parts = [part for part in typing.get_args(annotation) if part is not type(None)]
+        return parts[0], len(parts) < len(typing.get_args(annotation))
+    return annotation, False
+
+
+def editor_for(field: FieldInfo) -> BaseValueWidget[Any]:
+    """Make the editor that suits a field, showing its default.
+
+    What the editor shows for None stands under "empty" in the field's metadata.
+
+    Raises
+    ------
+    ValueError
+        If no editor knows the field's type.
+    """
+    kind, is_optional = kind_of(field)
+    options: dict[str, Any] = {"tooltip": field.description}
+    if typing.get_origin(kind) is tuple:
+        return SizesEdit(value=field.default, **options)
+    if kind is float or (kind is int and is_optional):
+        extra = field.json_schema_extra
+        words = extra.get("empty", AUTOMATIC) if isinstance(extra, dict) else AUTOMATIC
+        return NumberEdit(kind, *limits(field, kind), str(words) if is_optional else "", value=field.default, **options)
+    if kind is int:
+        options["min"], options["max"] = limits(field, kind)
+        options["step"] = 1
+    elif kind is bool:
+        options["text"] = ""
+    editor = create_widget(field.default, kind, options=options)
+    fit_into_panel(editor.native)
+    return editor
 
 
 def limits(field: FieldInfo, kind: type) -> tuple[Any, Any]:
-    """Lowest and highest value that a field takes; beyond the field's word, 0 (or 1 for None) to a million."""
+    """Lowest and highest value that a field takes; where it names none, 0 and a million."""
     low: Any = 0
     high: Any = LARGEST
+    step = 1 if kind is int else SMALLEST
     for rule in field.metadata:
-        # An open bound of a floating-point number is approached as closely as an editor shows.
-        step = 1 if kind is int else 1e-6
-        low = getattr(rule, "ge", None) if getattr(rule, "ge", None) is not None else low
-        high = getattr(rule, "le", None) if getattr(rule, "le", None) is not None else high
-        low = rule.gt + step if getattr(rule, "gt", None) is not None else low
-        high = rule.lt - step if getattr(rule, "lt", None) is not None else high
+        low = getattr(rule, "ge", low)
+        high = getattr(rule, "le", high)
+        low = rule.gt + step if hasattr(rule, "gt") else low
+        high = rule.lt - step if hasattr(rule, "lt") else high
     return low, high

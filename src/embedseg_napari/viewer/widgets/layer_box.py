@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Signal
+from magicgui.widgets import ComboBox
+from superqt.utils import signals_blocked
 
-from embedseg_napari.viewer.tiff_metadata import watch_layers
-from embedseg_napari.viewer.widgets.boxes import ChoiceBox
+from embedseg_napari.viewer.widgets.boxes import fit_into_panel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 
-class LayerBox(ChoiceBox):
-    """A list of the viewer's layers of one kind that follows additions, removals and new names.
+class LayerBox(ComboBox):
+    """The viewer's layers of one kind, from the top; the panel's `reset_choices` keeps them up to date.
 
     Parameters
     ----------
@@ -25,70 +25,47 @@ class LayerBox(ChoiceBox):
         Whose layers are listed.
     kind : type of Layer
         Layers of this kind.
+    tooltip : str
+        Says what the layer is chosen for.
     nothing : str, optional
         First entry that stands for no layer.
     is_wanted : callable, optional
         Layers for which it returns False are not listed.
     """
 
-    layer_changed = Signal()
-
     def __init__(
         self,
         viewer: napari.viewer.Viewer,
         kind: type[Layer],
+        tooltip: str = "",
         nothing: str | None = None,
-        is_wanted: Callable[[Layer], bool] | None = None,
+        is_wanted: Callable[[Layer], bool] = lambda layer: True,
     ) -> None:
-        super().__init__()
-        self.viewer, self.kind, self.nothing, self.is_wanted = viewer, kind, nothing, is_wanted
-        self.layers: list[Layer | None] = []
-        self.chosen: Layer | None = None
-        watch_layers(viewer)
-        events = viewer.layers.events
-        for event in (events.inserted, events.removed, events.renamed):
-            event.connect(self.refresh)
-        self.currentIndexChanged.connect(self._choose)
-        self.refresh()
+        self.viewer, self.kind, self.is_wanted = viewer, kind, is_wanted
+        self.null_string = nothing
+        super().__init__(choices=self._named_layers, nullable=nothing is not None, tooltip=tooltip)
+        fit_into_panel(self.native)
 
-    def disconnect_viewer(self) -> None:
-        """Stop following the viewer."""
-        events = self.viewer.layers.events
-        for event in (events.inserted, events.removed, events.renamed):
-            event.disconnect(self.refresh)
+    def _named_layers(self, _: object) -> list[tuple[str, Layer]]:
+        layers = reversed(self.viewer.layers)
+        return [(layer.name, layer) for layer in layers if isinstance(layer, self.kind) and self.is_wanted(layer)]
 
-    def refresh(self, event: object = None) -> None:
-        """List the layers anew, keeping the choice if it is still there."""
-        layers: list[Layer | None] = [None] if self.nothing is not None else []
-        layers += [
-            layer
-            for layer in reversed(self.viewer.layers)
-            if isinstance(layer, self.kind) and (self.is_wanted is None or self.is_wanted(layer))
-        ]
-        names = [self.nothing if layer is None else layer.name for layer in layers]
-        if layers == self.layers and names == [self.itemText(i) for i in range(self.count())]:
-            return
-        self.blockSignals(True)
-        self.clear()
-        self.layers = layers
-        self.addItems([str(name) for name in names])
-        if self.chosen in layers:
-            self.setCurrentIndex(layers.index(self.chosen))
-        self.blockSignals(False)
-        self._choose()
-
-    def _choose(self) -> None:
-        now = self.layers[self.currentIndex()] if 0 <= self.currentIndex() < len(self.layers) else None
+    def reset_choices(self, *_: Any) -> None:
+        """List the layers anew, keeping the choice if it is still there: magicgui would keep the name instead."""
+        chosen = self.value
+        with signals_blocked(self.native), self.changed.blocked():
+            self.native.clear()
+            super().reset_choices()
+            self.choose(chosen)
         # Equal, not the same: plugins get a proxy of each layer.
-        if now is None or self.chosen is None or now != self.chosen:
-            self.chosen = now
-            self.layer_changed.emit()
+        if self.value != chosen:
+            self.changed.emit(self.value)
 
     def layer(self) -> Layer | None:
         """The chosen layer."""
-        return self.chosen
+        return self.value
 
     def choose(self, layer: Layer | None) -> None:
         """Choose a layer; one that is not listed is passed over."""
-        if layer in self.layers:
-            self.setCurrentIndex(self.layers.index(layer))
+        if layer in self.choices:
+            self.value = layer

@@ -5,57 +5,61 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QGridLayout, QLabel, QSlider, QWidget
+from qtpy.QtWidgets import QGridLayout, QLabel, QSpinBox, QWidget
+from superqt import QDoubleSlider
+from superqt.utils import signals_blocked
 
 from embedseg_napari.core.config import PredictionConfig
-from embedseg_napari.viewer.widgets.boxes import FloatBox, IntBox
+from embedseg_napari.viewer.widgets.boxes import FloatBox, fit_into_panel
 from embedseg_napari.viewer.widgets.config_form import label_of
+from embedseg_napari.viewer.widgets.editors import limits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 NAMES = ("seed_threshold", "foreground_threshold", "faint_seeds", "min_object_size")
-STEPS = 100
-"""Slider steps from 0 to 1."""
-LARGEST_SIZE = 10**6
+MOST_BY_SLIDER = 10_000
+"""Pixels of the minimum size that the slider reaches; more can be typed."""
 
 
 class ThresholdSliders(QWidget):
-    """Thresholds for seeds and foreground, faint seeds and minimum size, each a slider beside a number."""
+    """Thresholds for seeds and foreground, faint seeds and minimum size, each a slider beside a number.
+
+    The slider of the minimum size stands at its square root: fine steps for small objects, and thousands still in
+    reach.
+    """
+
+    # The labels of superqt's labelled sliders are not reached by keyboard, round what they show, and know no squares.
 
     changed = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setColumnStretch(1, 1)
-        self.sliders: dict[str, QSlider] = {}
+        self.sliders: dict[str, QDoubleSlider] = {}
         self.numbers: dict[str, Any] = {}
         for row, name in enumerate(NAMES):
             field = PredictionConfig.model_fields[name]
-            tip = field.description or ""
-            label = QLabel(label_of(name).replace("Min object size", "Minimum size (px)"))
-            slider = QSlider(Qt.Orientation.Horizontal)
+            is_size = name == "min_object_size"
+            label = QLabel("Minimum size (px)" if is_size else label_of(name))
+            slider = QDoubleSlider(Qt.Orientation.Horizontal)
             slider.setMinimumWidth(60)
-            number: Any = IntBox() if name == "min_object_size" else FloatBox()
-            if name == "min_object_size":
-                number.setRange(0, LARGEST_SIZE)
-                # Squares: fine steps for small objects, and thousands still in reach.
-                slider.setRange(0, STEPS)
-            else:
-                most = 0.5 if name == "faint_seeds" else 1.0
-                number.setRange(0, most)
-                number.setSingleStep(0.01)
-                slider.setRange(0, round(most * STEPS))
+            number: Any = QSpinBox() if is_size else FloatBox()
+            number.setRange(*limits(field, int if is_size else float))
+            slider.setRange(0, MOST_BY_SLIDER**0.5 if is_size else number.maximum())
+            slider.setSingleStep(1 if is_size else 0.01)
+            slider.setPageStep(10 if is_size else 0.1)
+            number.setSingleStep(slider.singleStep())
             number.setKeyboardTracking(False)
             number.setFixedWidth(96)
             label.setBuddy(number)
-            for widget in (label, slider, number):
-                widget.setToolTip(tip)
-            grid.addWidget(label, row, 0)
-            grid.addWidget(slider, row, 1)
-            grid.addWidget(number, row, 2)
+            for column, widget in enumerate((label, slider, number)):
+                widget.setToolTip(field.description)
+                grid.addWidget(widget, row, column)
+            for control in (slider, number):
+                fit_into_panel(control)
             self.sliders[name], self.numbers[name] = slider, number
             slider.valueChanged.connect(lambda place, name=name: self._slide(name, place))
             number.valueChanged.connect(lambda value, name=name: self._type(name, value))
@@ -63,31 +67,18 @@ class ThresholdSliders(QWidget):
 
     def values(self) -> dict[str, Any]:
         """The settings."""
-        return {name: self.numbers[name].value() for name in NAMES}
+        return {name: number.value() for name, number in self.numbers.items()}
 
     def set_values(self, values: Mapping[str, Any]) -> None:
         """Show settings without announcing them."""
-        for name in NAMES:
-            for widget, value in (
-                (self.numbers[name], values[name]),
-                (self.sliders[name], place_of(name, values[name])),
-            ):
-                widget.blockSignals(True)
-                widget.setValue(value)
-                widget.blockSignals(False)
+        with signals_blocked(self):
+            for name, number in self.numbers.items():
+                number.setValue(values[name])
 
-    def _slide(self, name: str, place: int) -> None:
-        value = place**2 if name == "min_object_size" else place / STEPS
-        self.numbers[name].setValue(value)
+    def _slide(self, name: str, place: float) -> None:
+        self.numbers[name].setValue(round(place**2) if name == "min_object_size" else round(place, 2))
 
     def _type(self, name: str, value: float) -> None:
-        slider = self.sliders[name]
-        slider.blockSignals(True)
-        slider.setValue(place_of(name, value))
-        slider.blockSignals(False)
+        with signals_blocked(self.sliders[name]):
+            self.sliders[name].setValue(value**0.5 if name == "min_object_size" else value)
         self.changed.emit()
-
-
-def place_of(name: str, value: float) -> int:
-    """Where a slider stands for a value."""
-    return min(STEPS, round(value**0.5 if name == "min_object_size" else value * STEPS))
