@@ -77,7 +77,8 @@ class AugmentationConfig(Settings):
         0.3,
         ge=0,
         le=0.7,
-        description="Zoom crops by a random factor between 1/(1+s) and 1+s, so that the model tolerates objects of other sizes.",
+        description="Zoom crops by a random factor between 1/(1+s) and 1+s, so that the model tolerates objects of "
+        "other sizes.",
     )
     shift: float = Field(
         0.25, ge=0, le=0.5, description="Move each crop off its object by up to this fraction of the crop size."
@@ -124,7 +125,8 @@ class PredictionConfig(Settings):
         0.5,
         ge=0,
         le=1,
-        description="Pixels with a seediness (0 to 1) above this are foreground; lower it if objects come out too small.",
+        description="Pixels with a seediness (0 to 1) above this are foreground; lower it if objects come out too "
+        "small.",
     )
     faint_seeds: float = Field(
         0.0,
@@ -137,7 +139,8 @@ class PredictionConfig(Settings):
         1.0,
         ge=0.5,
         le=3,
-        description="Multiply the predicted margins by this factor; raise it if objects come out too small or in pieces.",
+        description="Multiply the predicted margins by this factor; raise it if objects come out too small or in "
+        "pieces.",
     )
     min_object_size: int = Field(
         0, ge=0, description="Objects of this many pixels or fewer are dropped; raise it to remove debris."
@@ -171,7 +174,8 @@ class PredictionConfig(Settings):
     )
     tile_overlap: tuple[int, ...] | None = Field(
         None,
-        description="Overlap of neighbouring tiles, in pixels per axis (z, y, x); raise it if objects change at tile borders.",
+        description="Overlap of neighbouring tiles, in pixels per axis (z, y, x); raise it if objects change at tile "
+        "borders.",
     )
 
 
@@ -253,7 +257,8 @@ class TrainingConfig(Settings):
     minutes: float | None = Field(
         20.0,
         gt=0,
-        description="Total time in minutes, from start to saved model; leave empty to train for a number of epochs instead.",
+        description="Total time in minutes, from start to saved model; leave empty to train for a number of epochs "
+        "instead.",
         json_schema_extra={"empty": "as many as the epochs take"},
     )
     architecture: Architecture = Field(
@@ -340,7 +345,8 @@ class TrainingConfig(Settings):
         None,
         gt=0,
         le=1,
-        description="Fraction of the learning rate used when training from a model; leave empty for 1 in 2D and 0.3 in 3D.",
+        description="Fraction of the learning rate used when training from a model; leave empty for 1 in 2D and 0.3 "
+        "in 3D.",
         json_schema_extra=NETWORK,
     )
     weight_decay: float = Field(
@@ -348,7 +354,8 @@ class TrainingConfig(Settings):
     )
     schedule: Literal["polynomial", "cosine", "constant"] = Field(
         "cosine",
-        description="How the learning rate falls to zero; constant keeps it, for training that goes on while labels are added.",
+        description="How the learning rate falls to zero; constant keeps it, for training that goes on while labels "
+        "are added.",
         json_schema_extra=NETWORK,
     )
     warmup: float = Field(
@@ -369,7 +376,8 @@ class TrainingConfig(Settings):
         0.0,
         ge=0,
         le=1,
-        description="Dropout, as a fraction of the rates the network was designed with; 1, as in the paper, uses them in full.",
+        description="Dropout, as a fraction of the rates the network was designed with; 1, as in the paper, uses them"
+        " in full.",
         json_schema_extra=NETWORK,
     )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
@@ -450,7 +458,8 @@ class TrainingConfig(Settings):
         0.0,
         ge=0,
         le=0.5,
-        description="Fraction of the objects held out for scoring if no images are held out; none if there are fewer than 10.",
+        description="Fraction of the objects held out for scoring if no images are held out; none if there are fewer "
+        "than 10.",
         json_schema_extra=LENGTH,
     )
     reached_seeds: bool = Field(
@@ -462,12 +471,14 @@ class TrainingConfig(Settings):
     devices: int = Field(
         1,
         ge=1,
-        description="Number of devices (GPUs) that share the training; for more than one, start the program with torchrun.",
+        description="Number of devices (GPUs) that share the training; for more than one, start the program with "
+        "torchrun.",
     )
     validate_every: int = Field(
         1,
         ge=1,
-        description="Number of epochs between validations; with a time budget, validation runs as often as the time allows.",
+        description="Number of epochs between validations; with a time budget, validation runs as often as the time "
+        "allows.",
         json_schema_extra=LENGTH,
     )
     seed: int = Field(
