@@ -155,4 +155,4 @@ def test_models_of_the_user_load_by_name(model: Model, tmp_path: Path, monkeypat
 
 def test_a_description_in_one_line(model: Model) -> None:
     assert describe(model.config) == "2D, 1 channel"
-    assert "is seen when it is loaded" in describe(None)
+    assert "is known once it is loaded" in describe(None)

@@ -73,7 +73,7 @@ def test_a_person_writes_what_a_model_is_for(manager, answer, monkeypatch):
     assert manager.chosen.config() == before
     monkeypatch.setattr(ModelWords, "exec", lambda words: write(words, "Yeast, 60x.\n", True))
     manager.describe.click()
-    assert manager.status.text() == "mine says so."
+    assert manager.status.text() == "The description of mine is saved."
     after = manager.chosen.config()
     assert (after.description, after.license) == ("Yeast, 60x.", "MIT")
     assert after.prediction == before.prediction

@@ -37,7 +37,7 @@ class MistakesPage(QWidget):
     """
 
     threshold_chosen = Signal(float)
-    """IoU from which on a pair counts as found."""
+    """IoU at which a true and a predicted object count as a match."""
     noted = Signal(str)
     """A sentence about the layers that were compared."""
 
@@ -51,7 +51,9 @@ class MistakesPage(QWidget):
         self._compared: tuple[Labels, Labels] | None = None
         self.threshold = ChoiceBox()
         self.threshold.addItems([f"{value:.2f}" for value in IOU_THRESHOLDS])
-        self.threshold.setToolTip("IoU from which on a pair counts as found.")
+        self.threshold.setToolTip(
+            "IoU (intersection over union) at which a true and a predicted object count as a match."
+        )
         label = QLabel("Mistakes at IoU")
         label.setBuddy(self.threshold)
         choice = QHBoxLayout()
@@ -127,7 +129,7 @@ class MistakesPage(QWidget):
         self.viewer.dims.set_point(axis, frame)
 
     def _note_change(self, event: object = None) -> None:
-        self.noted.emit("The labels were changed since; evaluate again for new scores.")
+        self.noted.emit("The labels have changed since; evaluate again for new scores.")
 
     def _follow_legend(self) -> None:
         shown = self.legend.shown()

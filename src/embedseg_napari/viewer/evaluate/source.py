@@ -73,8 +73,8 @@ class EvaluationSource(QWidget):
         self.labels: dict[QWidget, QLabel] = {}
         for text, field, tip in (
             ("Truth", self.truth, "Labels layer with the true objects."),
-            ("Prediction", self.predicted, "Labels layer to be judged."),
-            ("Stack of", self.stack, "Whether the layers are a volume, or frames in which ids begin anew."),
+            ("Prediction", self.predicted, "Labels layer with the predicted objects."),
+            ("Stack of", self.stack, "Whether the layers are one volume, or frames whose object numbers start anew."),
             ("Truth", self.true_folder, self.true_folder.edit.toolTip()),
             ("Prediction", self.predicted_folder, self.predicted_folder.edit.toolTip()),
         ):

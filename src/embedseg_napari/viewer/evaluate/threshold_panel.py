@@ -53,7 +53,7 @@ class ThresholdPanel(QWidget):
         super().__init__()
         self.tuning: Tuning | None = None
         intro = QLabel(
-            "Tries seed and foreground thresholds on the maps that a model made of the image, against the truth "
+            "Tries seed and foreground thresholds on the maps a model computed from the image, against the truth "
             "chosen above."
         )
         intro.setWordWrap(True)
@@ -63,8 +63,8 @@ class ThresholdPanel(QWidget):
         self.form = QFormLayout()
         self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         for text, box, tip in (
-            ("Maps", self.model, "Maps that are at hand from the Segment panel, or a model that makes them anew."),
-            ("Image", self.image, "Image of which the model makes the maps."),
+            ("Maps", self.model, "Maps in memory from the Segment panel, or a model that computes them again."),
+            ("Image", self.image, "Image from which the model computes the maps."),
         ):
             label = QLabel(text)
             label.setBuddy(box)
@@ -72,7 +72,7 @@ class ThresholdPanel(QWidget):
             box.setToolTip(tip)
             self.form.addRow(label, box)
         self.find = QPushButton("Find the best thresholds")
-        self.find.setToolTip("Try all pairs of some seed and foreground thresholds, and score each against the truth.")
+        self.find.setToolTip("Try a grid of seed and foreground thresholds, and score each pair against the truth.")
         self.reason = QLabel()
         self.reason.setWordWrap(True)
         self.table = QTableWidget(0, 0)
@@ -87,7 +87,7 @@ class ThresholdPanel(QWidget):
         self.show_labels = QPushButton("Show labels")
         self.show_labels.setToolTip("Add the labels at the best thresholds as a layer, and evaluate them.")
         self.save = QPushButton("Save in model...")
-        self.save.setToolTip("Store the best thresholds with the model: it then starts from them everywhere.")
+        self.save.setToolTip("Store the best thresholds with the model: they become its defaults everywhere.")
         buttons = QGridLayout()
         buttons.addWidget(self.show_labels, 0, 0)
         buttons.addWidget(self.save, 0, 1)
@@ -121,7 +121,7 @@ class ThresholdPanel(QWidget):
         self.model.blockSignals(True)
         self.model.clear()
         if self.origin is not None:
-            self.model.addItem(f"at hand, by {self.origin.model_path.stem}", None)
+            self.model.addItem(f"in memory, by {self.origin.model_path.stem}", None)
         for model in models.all():
             self.model.addItem(f"run {model.name}", model.path)
             self.model.setItemData(self.model.count() - 1, str(model.path), Qt.ItemDataRole.ToolTipRole)
