@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def test_a_folder_occupied_by_one_at_a_time(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with holding(folder, "training"):
-        assert "already in this program" in occupied(folder, "training")
+        assert "already open in this program" in occupied(folder, "training")
         with (
             pytest.raises(DataError, match="this training is already open in this program"),
             holding(folder, "training"),

@@ -77,7 +77,7 @@ def test_a_model_in_training_keeps_its_name(library: ModelLibrary, model: Model)
     model.save(library.folder / "first")
     with folder_lock.holding(library.folder / "first.run", "training"):
         for change in (lambda: library.rename("first", "second"), lambda: library.delete("first")):
-            with pytest.raises(ModelError, match=r"is being trained\. .* already in this program"):
+            with pytest.raises(ModelError, match=r"is being trained\. .* already open in this program"):
                 change()
         library.duplicate("first", "copy")
     library.rename("first", "second")
@@ -91,7 +91,7 @@ def test_names_that_cannot_be_used_are_refused(library: ModelLibrary, model: Mod
         "": "Give the model a name",
         "..": "Give the model a name",
         ".hidden": "begin with a dot",
-        "a/b": "must not hold",
+        "a/b": "must not contain",
         "x" * 201: "too long",
         "FIRST": "already a model",
         "nuclei-2d": "already a model",

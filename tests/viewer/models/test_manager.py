@@ -109,7 +109,7 @@ def test_a_model_is_copied_renamed_and_deleted_and_the_panel_follows(manager, pa
 def test_what_is_refused_is_said_in_the_window(manager, answer):
     answer("a/b")
     manager.duplicate.click()
-    assert "must not hold" in manager.status.text()
+    assert "must not contain" in manager.status.text()
     answer("mine", is_given=False)
     manager.duplicate.click()
     assert "mine" not in names(manager)
