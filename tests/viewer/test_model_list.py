@@ -48,7 +48,7 @@ def test_panels_are_told(files):
 
 def test_what_is_no_model_is_refused(tmp_path):
     (tmp_path / "image.tif").write_bytes(b"x")
-    with pytest.raises(ModelError, match="no model file"):
+    with pytest.raises(ModelError, match="not a model file"):
         ModelList().remember(tmp_path / "image.tif")
     with pytest.raises(ModelError, match="no such"):
         ModelList().remember(tmp_path / "gone.embedseg")

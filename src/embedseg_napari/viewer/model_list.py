@@ -85,7 +85,7 @@ class ModelList:
         if not path.is_file():
             raise ModelError(f"{path}: there is no such model file.")
         if path.suffix.lower() not in SUFFIXES:
-            raise ModelError(f"{path}: is no model file; choose an .embedseg file, or an original .pth.")
+            raise ModelError(f"{path}: is not a model file; choose an .embedseg file, or an original .pth.")
         known = next((m for m in self.all() if m.is_bundled and m.path.resolve() == path), None)
         if known is None:
             self._write([path, *(p for p in self._read() if p != path)][:MOST_RECENT])

@@ -55,7 +55,7 @@ def test_touching_objects_are_not_pieces_of_each_other(ndim):
         (lambda ndim: grid(ndim, 12, same=1), "12 separate pieces share 1 number.*binary mask"),
         (lambda ndim: grid(ndim, 2, same=255), "2 separate pieces.*binary mask"),
         (lambda ndim: np.where(grid(ndim, 12) > 6, 2, np.minimum(grid(ndim, 12), 1)), "classes"),
-        (lambda ndim: np.ones_like(grid(ndim, 2)), "one number everywhere"),
+        (lambda ndim: np.ones_like(grid(ndim, 2)), "same number everywhere"),
         (lambda ndim: grid(ndim, 12, start=2) + (grid(ndim, 12) == 0), "object 1 covers .* background"),
         (
             lambda ndim: np.where(grid(ndim, 12, side=1) > 9, 0, grid(ndim, 12, side=1) + 1),
@@ -65,7 +65,7 @@ def test_touching_objects_are_not_pieces_of_each_other(ndim):
             lambda ndim: np.maximum(grid(ndim, 12, side=6, size=9)[..., :8, :], 1),
             "object 1 covers [56]. % .* background",
         ),
-        (lambda ndim: np.zeros_like(grid(ndim, 2)), "no object in this mask nor in any other"),
+        (lambda ndim: np.zeros_like(grid(ndim, 2)), "no objects in this mask or any other"),
     ],
     ids=["binary", "255", "classes", "all one", "background 1", "huge", "no background", "empty"],
 )
@@ -202,7 +202,7 @@ def test_images_must_be_of_one_kind():
 
 def test_voxel_size_matters_in_3d_only():
     assert check_examples([example(grid(2, 12), spacing=None)]) == []
-    assert "taken as cubes" in check_examples([example(grid(3, 12), spacing=None)])[0]
+    assert "taken to be cubes" in check_examples([example(grid(3, 12), spacing=None)])[0]
     cubes, flat = example(grid(3, 12)), example(grid(3, 12), "b", spacing=(3.0, 1.0, 1.0))
     assert "1 to 3 times as deep as wide" in check_examples([cubes, flat])[0]
     assert check_examples([flat, example(grid(3, 12), spacing=(1.5, 0.5, 0.5))]) == []

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 def test_a_folder_occupied_by_one_at_a_time(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with holding(folder, "training"):
-        assert "already in this program" in occupied(folder, "training")
+        assert "already open in this program" in occupied(folder, "training")
         with (
-            pytest.raises(DataError, match="this training is open already in this program"),
+            pytest.raises(DataError, match="this training is already open in this program"),
             holding(folder, "training"),
         ):
             pass
@@ -39,5 +39,5 @@ def test_without_a_folder_nothing_occupied() -> None:
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="cannot be made"), holding(tmp_path / "file" / "run", "training"):
+    with pytest.raises(DataError, match="cannot be created"), holding(tmp_path / "file" / "run", "training"):
         pass

@@ -133,11 +133,11 @@ def test_nothing_in_a_package_is_run_or_unpacked(tmp_path: Path) -> None:
     with zipfile.ZipFile(trap, "w") as archive:
         archive.writestr(f"../{MEMBER}", b"no model")
         archive.writestr("weights.pt", b"not looked at")
-    with pytest.raises(ModelError, match=r"trap\.zip: model\.embedseg in it: is no model file"):
+    with pytest.raises(ModelError, match=r"trap\.zip: model\.embedseg in it: is not a model file"):
         read_package(trap)
     assert not (tmp_path.parent / MEMBER).exists()
     (tmp_path / "broken.zip").write_bytes(b"PK")
-    with pytest.raises(ModelError, match="is no package"):
+    with pytest.raises(ModelError, match=r"is not a bioimage\.io package"):
         read_package(tmp_path / "broken.zip")
 
 

@@ -39,9 +39,9 @@ def test_what_is_no_model_is_not_imported(library: ModelLibrary, tmp_path: Path)
         archive.writestr("rdf.yaml", "type: model")
         archive.writestr("weights.pt", b"code")
     for path, reason in {
-        text: "is no model",
-        damaged: "is no model file",
-        foreign: "holds no model.embedseg",
+        text: "is not a model",
+        damaged: "is not a model file",
+        foreign: "contains no model.embedseg",
         tmp_path / "gone.pth": "no such file",
         tmp_path: "is a folder",
     }.items():

@@ -170,7 +170,7 @@ def test_networks_that_almost_fit_are_refused(tmp_path: Path) -> None:
 def test_truncated_checkpoint(tmp_path: Path, length: int) -> None:
     path = write(tmp_path / "a.pth", model_state_dict=legacy_state(2))
     path.write_bytes(path.read_bytes()[:length])
-    with pytest.raises(ModelError, match=r"a\.pth: is no checkpoint of the original EmbedSeg, or") as raised:
+    with pytest.raises(ModelError, match=r"a\.pth: is not a checkpoint of the original EmbedSeg, or") as raised:
         load_model(path, device="cpu")
     assert len(str(raised.value)) - len(str(path)) < 120, "no word of the inside of a zip"
 

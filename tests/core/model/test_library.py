@@ -77,7 +77,7 @@ def test_a_model_in_training_keeps_its_name(library: ModelLibrary, model: Model)
     model.save(library.folder / "first")
     with folder_lock.holding(library.folder / "first.run", "training"):
         for change in (lambda: library.rename("first", "second"), lambda: library.delete("first")):
-            with pytest.raises(ModelError, match=r"is being trained\. .* already in this program"):
+            with pytest.raises(ModelError, match=r"is being trained\. .* already open in this program"):
                 change()
         library.duplicate("first", "copy")
     library.rename("first", "second")
@@ -91,7 +91,7 @@ def test_names_that_cannot_be_used_are_refused(library: ModelLibrary, model: Mod
         "": "Give the model a name",
         "..": "Give the model a name",
         ".hidden": "begin with a dot",
-        "a/b": "must not hold",
+        "a/b": "must not contain",
         "x" * 201: "too long",
         "FIRST": "already a model",
         "nuclei-2d": "already a model",
@@ -155,4 +155,4 @@ def test_models_of_the_user_load_by_name(model: Model, tmp_path: Path, monkeypat
 
 def test_a_description_in_one_line(model: Model) -> None:
     assert describe(model.config) == "2D, 1 channel"
-    assert "is seen when it is loaded" in describe(None)
+    assert "is known once it is loaded" in describe(None)

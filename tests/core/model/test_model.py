@@ -55,7 +55,7 @@ def test_folders_and_other_files_are_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="is a folder"):
         load_model(tmp_path, device="cpu")
     (tmp_path / "image.tif").write_bytes(b"II*\0")
-    with pytest.raises(ModelError, match="is no model file"):
+    with pytest.raises(ModelError, match="is not a model file"):
         load_model(tmp_path / "image.tif", device="cpu")
 
 

@@ -187,7 +187,7 @@ def test_bombs_are_refused_before_they_unfold(file: Path, monkeypatch: pytest.Mo
 )
 def test_wrong_members_are_refused(file: Path, change: dict[str, bytes | None]) -> None:
     parts = {name: data for name, data in {**members(file), **change}.items() if data is not None}
-    with pytest.raises(ModelError, match="is no model file"):
+    with pytest.raises(ModelError, match="is not a model file"):
         load_model(rewrite(file, parts), device="cpu")
     assert [path.name for path in file.parent.iterdir()] == [file.name]
 
@@ -196,7 +196,7 @@ def test_wrong_members_are_refused(file: Path, change: dict[str, bytes | None]) 
 def test_a_member_twice_is_refused(file: Path) -> None:
     with zipfile.ZipFile(file, "a") as archive:
         archive.writestr("model.json", b"{}")
-    with pytest.raises(ModelError, match="is no model file"):
+    with pytest.raises(ModelError, match="is not a model file"):
         load_model(file, device="cpu")
 
 

@@ -209,7 +209,7 @@ def test_round_without_hard_links(session, untrained, monkeypatch):
     session.save_annotation("cells", painted(4))
     session.restore_round(1)
     np.testing.assert_array_equal(session.load_annotation("cells").labels, painted(3))
-    with reopened(session) as again, pytest.raises(DataError, match="open already"):
+    with reopened(session) as again, pytest.raises(DataError, match="already open"):
         AnnotationSession.open(again.folder)
 
 

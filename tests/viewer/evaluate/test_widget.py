@@ -249,7 +249,7 @@ def test_thresholds_from_maps_at_hand_to_the_model(panel, viewer, blobs, qtbot, 
     layer = viewer.add_labels(before.labels, name="labels")
     remember(layer, before, model_file)
     panel.tabs.setCurrentWidget(panel.thresholds)
-    assert "at hand, by tiny" in panel.thresholds.model.currentText()
+    assert "in memory, by tiny" in panel.thresholds.model.currentText()
     press(panel.thresholds.find, panel, qtbot)
     found = panel.thresholds.tuning.thresholds
     assert found.seed_threshold <= 0.7

@@ -55,7 +55,7 @@ def test_the_panels_are_told(model_file):
 def test_a_damaged_model_is_refused_and_not_listed(layer_viewer, tmp_path):
     path = tmp_path / "broken.embedseg"
     path.write_bytes(b"no zip")
-    with pytest.raises(ReaderPluginError, match=r"broken\.embedseg: is no model file, or is damaged"):
+    with pytest.raises(ReaderPluginError, match=r"broken\.embedseg: is not a model file, or is damaged"):
         layer_viewer.open(str(path), plugin=None)
     with pytest.raises(ModelError, match=r"broken\.embedseg"):
         get_reader(str(path))(str(path))

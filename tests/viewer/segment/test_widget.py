@@ -246,7 +246,7 @@ def test_nothing_in_view_is_said(viewer, panel, fake):
     layer.corner_pixels = np.array([[100, 100], [120, 120]])
     panel.start()
     assert panel.current is None
-    assert "nothing of the image in view" in panel.status.text()
+    assert "Too little of the image is in view" in panel.status.text()
     layer.corner_pixels = np.array([[10, 20], [39, 49]])
     assert panel.image.selection().array.shape == (30, 30)
 

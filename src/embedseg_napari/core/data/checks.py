@@ -90,14 +90,14 @@ def check_examples(examples: Sequence[Example]) -> list[str]:
             raise DataError(
                 f"{mask_name(examples[0])}: all objects, in this mask and any other, lie on pixels to be ignored."
             )
-        raise DataError(f"{mask_name(examples[0])}: no object in this mask nor in any other; label some objects first.")
+        raise DataError(f"{mask_name(examples[0])}: no objects in this mask or any other; label some objects first.")
     for one in holding:
         _refuse_classes(one)
         _refuse_background(one)
     pieces = sum(one.n_large_pieces for one in holding)
     if len(holding) >= CLASSES and all(one.n == 1 for one in holding) and pieces >= 2 * len(holding):
         raise DataError(
-            f"{mask_name(holding[0].example)}: like every other mask it holds one number only, but {pieces} "
+            f"{mask_name(holding[0].example)}: like every other mask it contains a single number, but {pieces} "
             f"pieces lie in {len(holding)} masks; they look like binary masks. {COUNT_MASKS}"
         )
     return [*_warnings(found), *_spacing_warnings(examples)]
@@ -124,7 +124,7 @@ def check_alike(examples: Sequence[Example]) -> None:
     first = examples[0]
     if len(first.image) > MAX_CHANNELS:
         raise DataError(
-            f"{image_name(first)}: has {len(first.image)} channels, the network takes at most {MAX_CHANNELS}; "
+            f"{image_name(first)}: has {len(first.image)} channels, but the network takes at most {MAX_CHANNELS}; "
             "choose one with --channel, or save fewer (is the axis perhaps Z or T? Name it with --axes)."
         )
     for example in examples:
@@ -232,7 +232,7 @@ def _refuse_classes(one: _Found) -> None:
 
 def _refuse_background(one: _Found) -> None:
     if one.n == 1 and not one.has_zeros:
-        raise DataError(f"{mask_name(one.example)}: holds one number everywhere; use 0 for background.")
+        raise DataError(f"{mask_name(one.example)}: contains the same number everywhere; use 0 for background.")
     if one.n > 1 and (one.cover > 0.8 or (one.cover > 0.5 and not one.has_zeros)):
         raise DataError(
             f"{mask_name(one.example)}: object {one.largest} covers {100 * one.cover:.0f} % of the image; "
@@ -279,7 +279,7 @@ def _warnings(found: Sequence[_Found]) -> list[str]:
     if noise:
         out.append(
             f"{len(noise)} image(s) show nothing but noise, the first {image_name(noise[0])}: were 16-bit values "
-            "perhaps wrapped into 8 bits? Save such images anew, or leave them out; they spoil the training."
+            "perhaps wrapped into 8 bits? Save such images again, or leave them out; they spoil the training."
         )
     blind = [one.example for one in found if one.example.ignore is not None and one.example.ignore.all()]
     if blind:
@@ -287,8 +287,8 @@ def _warnings(found: Sequence[_Found]) -> list[str]:
     total = sum(one.n for one in found)
     if total < FEW_OBJECTS:
         out.append(
-            f"Only {total} object(s) are labelled; expect a rough model that depends on which they are. Label some 50, "
-            "best in several images, or start from a model of similar objects."
+            f"Only {total} object(s) are labelled; expect a rough model that depends on which they are. Label about "
+            "50, best in several images, or start from a model of similar objects."
         )
     return out
 
@@ -301,7 +301,8 @@ def _spacing_warnings(examples: Sequence[Example]) -> list[str]:
     if silent:
         return [
             f"{len(silent)} image(s) do not say how large their voxels are, the first {image_name(silent[0])}: "
-            "taken as cubes; if slices lie further apart than pixels, give --spacing Z,Y,X (in napari, scale it)."
+            "voxels are taken to be cubes; if slices are further apart than pixels, give --spacing "
+            "Z,Y,X (in napari, scale it)."
         ]
     ratios = [example.spacing[0] / example.spacing[-1] for example in examples if example.spacing]
     if max(ratios) > 1.1 * min(ratios):

@@ -72,7 +72,7 @@ def acquire(folder: Path, what: str) -> Holder:
             _discard(path, found)
     except OSError as error:
         raise DataError(f"{folder}: cannot be written ({error.strerror or error}).") from error
-    raise DataError(f"{folder}: others are opening this {what} just now; try again.")
+    raise DataError(f"{folder}: another program is opening this {what} right now; try again.")
 
 
 def occupied(folder: Path, what: str) -> str:
@@ -107,7 +107,7 @@ def holding(folder: Path | None, what: str) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataError(f"{folder}: cannot be made ({error.strerror or error}).") from error
+        raise DataError(f"{folder}: cannot be created ({error.strerror or error}).") from error
     holder = acquire(folder, what)
     try:
         yield
@@ -160,12 +160,12 @@ def _read(path: Path) -> Holder | None:
 
 def _occupied(folder: Path, found: Holder, what: str) -> str:
     if found.pid == os.getpid() and found.host == platform.node():
-        return f"{folder}: this {what} is open already in this program; close it there first."
+        return f"{folder}: this {what} is already open in this program; close it there first."
     if found.host == platform.node():
         return f"{folder}: this {what} is open in another program (process {found.pid}); close it there first."
     return (
-        f"{folder}: this {what} is open on the computer {found.host}; close it there first, or, if it is not running "
-        f"any more, delete the file {folder / NAME}."
+        f"{folder}: this {what} is open on the computer {found.host}; close it there first, or, if it is no longer "
+        f"running, delete the file {folder / NAME}."
     )
 
 

@@ -36,13 +36,13 @@ def read_metadata(tif: tifffile.TiffFile) -> tuple[Steps | None, str | None, tup
 def _ome_metadata(text: str) -> tuple[Steps | None, str | None, tuple[str, ...]]:
     # Entities are what makes foreign XML dangerous; OME-XML has no use for a document type.
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        logger.warning("OME metadata with a document type is left out.")
+        logger.warning("OME metadata with a document type is ignored.")
         return None, None, ()
     try:
         root = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
         # The pixels are as good as ever; only their size and names are lost.
-        logger.warning("OME metadata cannot be read (%s); pixel size and channel names are left out.", error)
+        logger.warning("OME metadata cannot be read (%s); pixel size and channel names are ignored.", error)
         return None, None, ()
     pixels = root.find(".//{*}Pixels")
     if pixels is None:

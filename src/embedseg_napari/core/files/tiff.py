@@ -100,7 +100,7 @@ def read_image(path: str | Path, axes: str | None = None) -> Picture:
             f"{path}: cannot be read as a TIFF image ({error}); it may be damaged or incomplete."
         ) from error
     if array.ndim < 2 or array.size == 0:
-        raise DataError(f"{path}: holds no image (shape {array.shape}).")
+        raise DataError(f"{path}: contains no image (shape {array.shape}).")
     letters = named.upper().replace("S", "C")
     known = (
         set(letters) <= set("TCZYX") and len(set(letters)) == len(letters) == array.ndim and {"Y", "X"} <= set(letters)
@@ -130,7 +130,7 @@ def _refuse_incomplete(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) 
     handle.seek(last.offset + form.tagnosize + n_tags * form.tagsize)
     following = struct.unpack(form.offsetformat, handle.read(form.offsetsize))[0]
     if following >= handle.size:
-        raise ValueError(f"only {len(tif.pages)} of its planes are there")
+        raise ValueError(f"only {len(tif.pages)} of its planes are present")
     if series.kind == "ome" and any(page is None for page in series.pages):
         raise ValueError("some of its planes lie in other files that are missing")
 
@@ -186,10 +186,12 @@ def write_labels(
         If the file exists, or cannot be written.
     """
     if not (np.issubdtype(labels.dtype, np.integer) or labels.dtype == bool):
-        raise DataError(f"{path}: labels of type {labels.dtype} cannot be written; they are whole numbers.")
+        raise DataError(f"{path}: labels of type {labels.dtype} cannot be written; they must be whole numbers.")
     least, largest = int(labels.min(initial=0)), int(labels.max(initial=0))
     if least < 0 or largest >= 1 << 32:
-        raise DataError(f"{path}: labels from {least} to {largest} cannot be written; ids are 0 to {(1 << 32) - 1}.")
+        raise DataError(
+            f"{path}: labels from {least} to {largest} cannot be written; ids must be between 0 and {(1 << 32) - 1}."
+        )
     kind = np.uint16 if largest < 1 << 16 else np.uint32
     write_image(path, labels.astype(kind), axes, spacing, unit, keep_order=keep_order, overwrite=overwrite)
 
@@ -225,7 +227,9 @@ def write_image(
     ):
         raise DataError(f"{path}: spacing {tuple(spacing)} needs one positive value for each of {spatial_axes(axes)}.")
     if array.dtype.name not in OME_TYPES:
-        raise DataError(f"{path}: values of type {array.dtype} have no place in a TIFF; convert them, say to float32.")
+        raise DataError(
+            f"{path}: values of type {array.dtype} cannot be stored in a TIFF; convert them, for example to float32."
+        )
     if path.exists() and not overwrite:
         raise DataError(f"{path}: exists already; choose another place or allow overwriting.")
     if keep_order:

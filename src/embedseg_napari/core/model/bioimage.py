@@ -147,15 +147,15 @@ def read_package(path: str | Path) -> Model:
             names = [name for name in archive.namelist() if name.rpartition("/")[2] == MEMBER]
             if len(names) != 1:
                 raise ModelError(
-                    f"{path}: holds no {MEMBER}. Only packages that were exported from here can be imported: the "
-                    "networks of others are code of their own."
+                    f"{path}: contains no {MEMBER}. Only packages exported by this program can be imported: the "
+                    "network in other packages is code, which is never run."
                 )
             size = archive.getinfo(names[0]).file_size
             if size > sum(MAX_BYTES.values()):
                 raise ModelError(f"{path}: {MEMBER} in it claims {size} bytes, more than a model can have; refused.")
             content = archive.read(names[0])
     except UNREADABLE as error:
-        raise ModelError(f"{path}: is no package, or is damaged ({error}).") from error
+        raise ModelError(f"{path}: is not a bioimage.io package, or is damaged ({error}).") from error
     with tempfile.TemporaryDirectory() as name:
         file = Path(name) / MEMBER
         file.write_bytes(content)
@@ -225,10 +225,10 @@ def _documentation(model: Model) -> str:
         config.description or "Instance segmentation by spatial embeddings (EmbedSeg).",
         "## Input and output",
         f"Images of {config.n_channels} channel(s), sides multiples of {STRIDE}. The channels of the output are "
-        f"offsets ({space}) and margins ({space}) in pixels, and the seed map from 0 to 1. A pixel belongs to the "
-        "object whose centre its position plus offset comes within the margins of.",
+        f"offsets ({space}) and margins ({space}) in pixels, and the seed map from 0 to 1. A pixel belongs to an "
+        "object if its position plus its offset lies within the margins of the object's centre.",
         f"Objects start at seeds above {prediction.seed_threshold:g} among pixels above "
-        f"{prediction.foreground_threshold:g}; embedseg-napari collects them: import this package there.",
+        f"{prediction.foreground_threshold:g}; to obtain them, import this package into embedseg-napari.",
     ]
     if sizes:
         lines.append(f"The objects in training were {sizes} pixels ({space}) on average.")

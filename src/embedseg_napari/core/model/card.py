@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def describe(config: ModelConfig | None) -> str:
     """One line on what a model works on; None stands for an original checkpoint, which does not say."""
     if config is None:
-        return "Original EmbedSeg checkpoint; what it works on is seen when it is loaded."
+        return "Original EmbedSeg checkpoint; what it works on is known once it is loaded."
     channels = ", ".join(config.channel_names) or count(config.n_channels, "channel")
     parts = [f"{config.ndim}D", channels]
     if config.spacing is not None:

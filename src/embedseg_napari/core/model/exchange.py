@@ -50,7 +50,7 @@ def import_model(library: ModelLibrary, source: str | Path, name: str | None = N
     if not source.is_file():
         raise ModelError(f"{source}: there is no such file.")
     if kind not in IMPORTABLE:
-        raise ModelError(f"{source}: is no model; give one of {', '.join(IMPORTABLE)}.")
+        raise ModelError(f"{source}: is not a model; give one of {', '.join(IMPORTABLE)}.")
     target = library.numbered(source.stem) if name is None else library.free(name)
     # Weights are looked at as well: what is kept can be used.
     model = read_package(source) if kind == PACKAGE else load_model(source, device="cpu")

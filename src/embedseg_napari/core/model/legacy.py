@@ -64,7 +64,7 @@ def read_legacy(path: Path, legacy: LegacyGeometry | None = None) -> tuple[dict[
     content = _load(path)
     weights = content.get("model_state_dict", content) if isinstance(content, dict) else None
     if not isinstance(weights, dict) or not weights or not all(isinstance(v, torch.Tensor) for v in weights.values()):
-        raise ModelError(f"{path}: holds no model_state_dict; it is no checkpoint of the original EmbedSeg.")
+        raise ModelError(f"{path}: contains no model_state_dict; it is not a checkpoint of the original EmbedSeg.")
     weights = {str(k).removeprefix("module."): v for k, v in weights.items()}
     first_layer = weights.get("encoder.initial_block.conv.weight")
     last = weights.get("decoders.0.output_conv.weight")
@@ -107,13 +107,14 @@ def _load(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ModelError(
-            f"{path}: is no checkpoint of the original EmbedSeg, or holds objects that could run code; not loaded."
+            f"{path}: is not a checkpoint of the original EmbedSeg, or contains objects that could run "
+            "code; not loaded."
         ) from error
     except (OSError, RuntimeError, ValueError, EOFError, LookupError, AttributeError, TypeError) as error:
         # What they say of themselves is of no use to a reader (a number, the inside of a zip).
         reason = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
         raise ModelError(
-            f"{path}: is no checkpoint of the original EmbedSeg, or is damaged{reason}; copy it anew."
+            f"{path}: is not a checkpoint of the original EmbedSeg, or is damaged{reason}; copy it again."
         ) from error
 
 
@@ -123,9 +124,9 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: is no JSON ({error}); mend it or move it away.") from error
+        raise ModelError(f"{path}: is not valid JSON ({error}); repair it or move it away.") from error
     if not isinstance(values, dict):
-        raise ModelError(f"{path}: holds no table of values; mend it or move it away.")
+        raise ModelError(f"{path}: contains no table of values; repair it or move it away.")
     return values
 
 

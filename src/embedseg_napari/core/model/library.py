@@ -242,7 +242,7 @@ def name_problem(name: str) -> str:
     if name.split(".")[0].upper() in DEVICES:
         return f"{name} is the name of a device on Windows; choose another."
     if re.search(r'[\\/:*?"<>|\x00-\x1f]', name):
-        return 'The name of the model must not hold any of \\ / : * ? " < > |'
+        return 'The name of the model must not contain any of \\ / : * ? " < > |'
     return ""
 
 

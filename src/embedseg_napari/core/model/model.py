@@ -241,7 +241,7 @@ def load_model(source: str | Path, device: str = "auto", legacy: LegacyGeometry 
     if path.suffix.lower() in CHECKPOINTS:
         weights, config = read_legacy(path, legacy)
     elif legacy is not None:
-        raise SettingsError(f"{path}: holds its own coordinate grid; legacy is only for original .pth files.")
+        raise SettingsError(f"{path}: contains its own coordinate grid; legacy is only for original .pth files.")
     else:
         weights, config = read_model_file(path)
     return Model(config, network_from(path, weights, config).to(target), path)
@@ -269,7 +269,7 @@ def network_from(path: Path, weights: dict[str, Tensor], config: ModelConfig) ->
                 f"for {config.n_channels} channel(s)."
             )
         if not torch.isfinite(found).all():
-            raise ModelError(f"{path}: weight {name} holds values that are not finite; the file is of no use.")
+            raise ModelError(f"{path}: weight {name} contains values that are not finite; the file is unusable.")
     unknown = sorted(set(weights) - set(network.state_dict()))
     if unknown:
         raise ModelError(f"{path}: weight {unknown[0]} does not belong to a {config.architecture} network.")

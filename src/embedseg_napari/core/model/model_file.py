@@ -129,7 +129,7 @@ def read_model_file(path: str | Path) -> tuple[dict[str, Tensor], ModelConfig]:
     try:
         weights = load(blob)
     except (SafetensorError, ValueError, KeyError) as error:
-        raise ModelError(f"{path}: its weights are damaged ({error}); get or save the file anew.") from error
+        raise ModelError(f"{path}: its weights are damaged ({error}); download or save the file again.") from error
     return {k: v.to(torch.float32) if v.dtype.is_floating_point else v for k, v in weights.items()}, config
 
 
@@ -150,14 +150,16 @@ def _read_member(path: Path, name: str) -> bytes:
     try:
         with zipfile.ZipFile(path) as archive:
             if sorted(archive.namelist()) != sorted(MAX_BYTES):
-                raise ModelError(f"{path}: is no model file (it must hold {CONFIG} and {WEIGHTS}, and nothing else).")
+                raise ModelError(
+                    f"{path}: is not a model file (it must contain {CONFIG} and {WEIGHTS}, and nothing else)."
+                )
             size = archive.getinfo(name).file_size
             if size > MAX_BYTES[name]:
                 raise ModelError(f"{path}: {name} in it claims {size} bytes, more than a model can have; refused.")
             # Never yields more than the size claimed, however much the compressed data would unfold to.
             return archive.read(name)
     except UNREADABLE as error:
-        raise ModelError(f"{path}: is no model file, or is damaged ({error}).") from error
+        raise ModelError(f"{path}: is not a model file, or is damaged ({error}).") from error
 
 
 def _parse_config(path: Path, text: bytes) -> ModelConfig:
@@ -166,7 +168,7 @@ def _parse_config(path: Path, text: bytes) -> ModelConfig:
         found = values.pop("format_version")
         values.pop("axes", None)
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        raise ModelError(f"{path}: its description is damaged; get or save the file anew.") from error
+        raise ModelError(f"{path}: its description is damaged; download or save the file again.") from error
     if found != FORMAT_VERSION:
         raise ModelError(
             f"{path}: was written in format {found!r}; this version of embedseg-napari reads format {FORMAT_VERSION}. "

@@ -31,8 +31,8 @@ COLORS = {
 """Told apart by colour-blind eyes too (Okabe and Ito)."""
 TITLES = {
     Kind.FOUND: ("True positives", "Pairs of a true and a predicted object whose IoU reaches the threshold."),
-    Kind.EXTRA: ("False positives", "Predicted objects without a partner that are no part of a merge or split."),
-    Kind.MISSED: ("False negatives", "True objects without a partner that are no part of a merge or split."),
+    Kind.EXTRA: ("False positives", "Unmatched predicted objects that are not part of a merge or split."),
+    Kind.MISSED: ("False negatives", "Unmatched true objects that are not part of a merge or split."),
     Kind.MERGE: ("Merges", "Predicted objects that cover most of two or more true objects."),
     Kind.SPLIT: ("Splits", "True objects that hold most of two or more predicted objects."),
 }

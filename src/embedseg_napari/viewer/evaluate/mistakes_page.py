@@ -36,7 +36,7 @@ class MistakesPage(QWidget):
     """
 
     threshold_chosen = Signal(float)
-    """IoU from which on a pair counts as found."""
+    """IoU at which a true and a predicted object count as a match."""
     noted = Signal(str)
     """A sentence about the layers that were compared."""
 
@@ -49,7 +49,8 @@ class MistakesPage(QWidget):
         self._frame: Frame | None = None
         self._compared: tuple[Labels, Labels] | None = None
         self.threshold = ChoiceBox(
-            (f"{value:.2f}" for value in IOU_THRESHOLDS), "IoU from which on a pair counts as found."
+            (f"{value:.2f}" for value in IOU_THRESHOLDS),
+            "IoU (intersection over union) at which a true and a predicted object count as a match.",
         )
         label = QLabel("Mistakes at IoU")
         label.setBuddy(self.threshold)
@@ -127,7 +128,7 @@ class MistakesPage(QWidget):
             self.viewer.dims.set_point(self.viewer.dims.ndim - len(axes) + axes.index("T"), frame)
 
     def _note_change(self, event: object = None) -> None:
-        self.noted.emit("The labels were changed since; evaluate again for new scores.")
+        self.noted.emit("The labels have changed since; evaluate again for new scores.")
 
     def _follow_legend(self) -> None:
         shown = self.legend.shown()

@@ -52,7 +52,9 @@ class ScorePlot(QWidget):
         }
         self.marker = pg.InfiniteLine(0.5, pen=pg.mkPen("#808080", width=1))
         self.plot.addItem(self.marker)
-        self.setToolTip("Scores over the IoU that a pair must reach; the upright line is where mistakes are shown.")
+        self.setToolTip(
+            "Scores over the IoU threshold; the vertical line marks the threshold at which mistakes are shown."
+        )
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.view)

@@ -26,15 +26,17 @@ LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 SCORES = {
     "IoU": "Intersection over union that a pair of a true and a predicted object must reach.",
     "AP": "Average precision, TP / (TP + FP + FN); with several images the mean of their values.",
-    "Prec.": "Precision, TP / (TP + FP): the part of the predicted objects that is right.",
-    "Recall": "TP / (TP + FN): the part of the true objects that was found.",
+    "Prec.": "Precision, TP / (TP + FP): the fraction of predicted objects that are correct.",
+    "Recall": "TP / (TP + FN): the fraction of true objects that are found.",
     "F1": "2 TP / (2 TP + FP + FN).",
     "PQ": "Panoptic quality: sum of the pairs' IoU / (TP + FP / 2 + FN / 2).",
-    "TP": "True positives: pairs.",
-    "FP": "False positives: predicted objects without a partner.",
-    "FN": "False negatives: true objects without a partner.",
+    "TP": "True positives: matched pairs of objects.",
+    "FP": "False positives: unmatched predicted objects.",
+    "FN": "False negatives: unmatched true objects.",
 }
-LENIENT = "Lenient AP: several objects may share a partner, as the original EmbedSeg scores overlapping truth."
+LENIENT = (
+    "Lenient AP: several true objects may share one prediction, as the original EmbedSeg scores overlapping truth."
+)
 
 
 class ScoreTable(QTableWidget):
@@ -206,7 +208,7 @@ class ObjectTable(_Table):
             "What happened to the object.",
             "Ids of the true objects.",
             "Ids of the predicted objects.",
-            "IoU of the pair; the largest with any object for those without a partner.",
+            "IoU of the pair; for an unmatched object, its largest IoU with any object.",
             "Size of the object shown.",
         )
         super().__init__(titles, tips, parent)

@@ -72,7 +72,7 @@ class TuningFlow(QObject):
         truth = self.source.arrays()[0] if self.source.predicted.layer() is not None else array_of(true_layer)
         if path is None:
             if origin is None:
-                self.say("The maps are not at hand any more; segment again, or choose a model.")
+                self.say("The maps are no longer in memory; segment again, or choose a model.")
                 return
             self.start(
                 lambda stop: tune(origin.segmentation, truth, origin.model_path, stop),

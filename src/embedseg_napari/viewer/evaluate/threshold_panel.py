@@ -54,13 +54,13 @@ class ThresholdPanel(QWidget):
         super().__init__()
         self.tuning: Tuning | None = None
         intro = QLabel(
-            "Tries seed and foreground thresholds on the maps that a model made of the image, against the truth "
+            "Tries seed and foreground thresholds on the maps a model computed from the image, against the truth "
             "chosen above."
         )
         intro.setWordWrap(True)
         self.origin: Origin | None = None
-        self.model = ChoiceBox(tooltip="Maps that are at hand from the Segment panel, or a model that makes them anew.")
-        self.image = LayerBox(viewer, Image, "Image of which the model makes the maps.")
+        self.model = ChoiceBox(tooltip="Maps in memory from the Segment panel, or a model that computes them again.")
+        self.image = LayerBox(viewer, Image, "Image from which the model computes the maps.")
         self.form = QFormLayout()
         self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         for text, box in (("Maps", self.model), ("Image", self.image.native)):
@@ -69,7 +69,7 @@ class ThresholdPanel(QWidget):
             label.setToolTip(box.toolTip())
             self.form.addRow(label, box)
         self.find = QPushButton("Find the best thresholds")
-        self.find.setToolTip("Try all pairs of some seed and foreground thresholds, and score each against the truth.")
+        self.find.setToolTip("Try a grid of seed and foreground thresholds, and score each pair against the truth.")
         self.reason = QLabel()
         self.reason.setWordWrap(True)
         self.table = QTableWidget(0, 0)
@@ -84,7 +84,7 @@ class ThresholdPanel(QWidget):
         self.show_labels = QPushButton("Show labels")
         self.show_labels.setToolTip("Add the labels at the best thresholds as a layer, and evaluate them.")
         self.save = QPushButton("Save in model...")
-        self.save.setToolTip("Store the best thresholds with the model: it then starts from them everywhere.")
+        self.save.setToolTip("Store the best thresholds with the model: they become its defaults everywhere.")
         buttons = QGridLayout()
         buttons.addWidget(self.show_labels, 0, 0)
         buttons.addWidget(self.save, 0, 1)
@@ -117,7 +117,7 @@ class ThresholdPanel(QWidget):
         with signals_blocked(self.model):
             self.model.clear()
             if self.origin is not None:
-                self.model.addItem(f"at hand, by {self.origin.model_path.stem}", None)
+                self.model.addItem(f"in memory, by {self.origin.model_path.stem}", None)
             for model in models.all():
                 self.model.addItem(f"run {model.name}", model.path)
                 self.model.setItemData(self.model.count() - 1, str(model.path), Qt.ItemDataRole.ToolTipRole)

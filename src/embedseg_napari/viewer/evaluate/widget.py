@@ -157,7 +157,7 @@ class EvaluateWidget(DockPanel):
         if not self.thresholds.has_source():
             return "Segment the image first, or add a model in the Segment panel."
         if self.thresholds.model_path() is not None and self.thresholds.image.layer() is None:
-            return "Open the image that the model shall segment."
+            return "Open the image for the model to segment."
         return ""
 
     def _start(self, run: Callable[..., Any], on_result: Callable[[Any], None], what: str) -> None:

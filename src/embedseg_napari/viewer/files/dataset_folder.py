@@ -84,7 +84,7 @@ def open_dataset_folder(viewer: Viewer, folder: str | Path, most: int = MOST) ->
     training, validation = find_dataset(folder)
     pairs = _pairs(training) + ([] if validation is None else _pairs(validation))
     if not pairs:
-        raise DataError(f"{training / 'images'}: holds no TIFF images; save them as .tif, for example with Fiji.")
+        raise DataError(f"{training / 'images'}: contains no TIFF images; save them as .tif, for example with Fiji.")
     layers: list[Layer] = []
     in_memory, opened = 0, 0
     for image_path, mask_path in pairs[:most]:
@@ -101,7 +101,9 @@ def open_dataset_folder(viewer: Viewer, folder: str | Path, most: int = MOST) ->
             break
     without = sum(mask is None for _, mask in pairs[:opened])
     if opened < len(pairs):
-        show_info(f"The first {opened} of {len(pairs)} images are open; training from the folder itself takes all.")
+        show_info(
+            f"The first {opened} of {len(pairs)} images are open; training from the folder itself uses all of them."
+        )
     if without:
         show_info(f"{without} of {opened} images have no mask of the same name; paint one in a new Labels layer.")
     return layers

@@ -100,14 +100,14 @@ def fetch(sample: PublicSample) -> Path:
     except (OSError, http.client.HTTPException) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         raise DataError(
-            f"Sample {sample.name!r} could not be fetched from {sample.url} ({reason}); connect to the network and try "
-            "again, or open a generated sample, which needs none."
+            f"Sample {sample.name!r} could not be downloaded from {sample.url} ({reason}); connect to the network and "
+            "try again, or open a generated sample, which needs none."
         ) from error
     found = hashlib.sha256(content).hexdigest()
     if found != sample.sha256:
         raise DataError(
             f"Sample {sample.name!r} from {sample.url} is not the file that was expected (SHA-256 {found}); it was "
-            "thrown away. Open a generated sample instead."
+            "deleted. Open a generated sample instead."
         )
     write_atomically(target, lambda file: file.write_bytes(content))
     return target

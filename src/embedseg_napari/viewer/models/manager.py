@@ -57,15 +57,15 @@ class ModelManager(QDialog):
         self.rename = self._button("Rename…", "Give this model another name.", self._rename)
         self.duplicate = self._button("Duplicate…", "Copy this model under another name.", self._duplicate)
         self.describe = self._button("Describe…", "Write what this model is for, and its licence.", self._describe)
-        self.delete = self._button("Delete…", "Move this model to the trash of the system.", self._delete)
+        self.delete = self._button("Delete…", "Move this model to the system's trash.", self._delete)
         self.take_in = self._button(
             "Import…",
             "Copy a model file here: .embedseg, .pth of the original EmbedSeg (with its JSON files beside it), or a "
-            ".zip of bioimage.io that was exported from here.",
+            ".zip of bioimage.io exported by this program.",
             self._import,
         )
         self.hand_out = self._button(
-            "Export…", "Write this model as a file to give away, or as a bioimage.io package.", self._export
+            "Export…", "Save this model as a file to share, or as a bioimage.io package.", self._export
         )
         self._models: list[LibraryModel] = []
         self._current: BackgroundRun | None = None
@@ -195,13 +195,14 @@ class ModelManager(QDialog):
             return
         if asked.exec():
             self._do(
-                lambda: models.library.describe(model.name, None, **asked.words), lambda made: f"{made.name} says so."
+                lambda: models.library.describe(model.name, None, **asked.words),
+                lambda made: f"The description of {made.name} is saved.",
             )
 
     def _delete(self) -> None:
         model = self.chosen
         assert model is not None
-        question = f"Move {model.name} to the trash? A job that uses it goes on undisturbed."
+        question = f"Move {model.name} to the trash? A running job that uses it is not affected."
         if QMessageBox.question(self, "Delete a model", question) == QMessageBox.StandardButton.Yes:
             self._do(lambda: models.library.delete(model.name), lambda _: f"{model.name} is in the trash.")
 

@@ -28,11 +28,11 @@ class ModelPicker(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.box = ChoiceBox(tooltip="Models that come with the plugin, and those trained or used lately.")
+        self.box = ChoiceBox(tooltip="Models that come with the plugin, and those trained or used recently.")
         self.browse = QPushButton("Browse...")
         self.browse.setToolTip("Choose a model file: .embedseg, or a .pth of the original EmbedSeg.")
         self.manage = QPushButton("Models...")
-        self.manage.setToolTip("Look at the models, rename, copy, delete, import and export them.")
+        self.manage.setToolTip("View, rename, copy, delete, import and export models.")
         self.about = QLabel()
         self.about.setWordWrap(True)
         self.about.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)

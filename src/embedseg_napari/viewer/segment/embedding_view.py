@@ -29,10 +29,11 @@ class EmbeddingView(QWidget):
         super().__init__(parent)
         self.viewer, self.results = viewer, results
         self.arrows_box = QCheckBox("Offsets as arrows")
-        self.arrows_box.setToolTip("From pixels of objects to where the network believes their centre to be.")
+        self.arrows_box.setToolTip("From pixels of objects to where the network predicts their centre.")
         self.click_box = QCheckBox("Margin and votes of a clicked object")
         self.click_box.setToolTip(
-            "Click an object: the ellipse within which embeddings belong to it, and the pixels that point into it."
+            "Click an object to see the ellipse within which embeddings belong to it, and the pixels that point "
+            "into it."
         )
         self.hint = QLabel("")
         self.hint.setWordWrap(True)

@@ -51,9 +51,9 @@ class BatchPanel(QWidget):
         self._settings = settings
         self._name, self._n_frames = "", 1
         self.images, images_row = self._folder_row("Folder of TIFF images.")
-        self.results, results_row = self._folder_row(f"Gets one label TIFF per image, and {TABLE}.")
+        self.results, results_row = self._folder_row(f"Receives one label TIFF per image, and {TABLE}.")
         self.overwrite = QCheckBox("Replace existing files")
-        self.overwrite.setToolTip("Without it, a folder that holds results already is left alone.")
+        self.overwrite.setToolTip("If unticked, a folder that already holds results is left alone.")
         self.controls = RunControls("Segment folder", "Stop; the images done so far are kept.", parent=self)
         self.run_button, self.cancel_button = self.controls.run_button, self.controls.cancel_button
         self.progress, self.status = self.controls.progress, self.controls.status

@@ -66,12 +66,12 @@ class ImageInput(QWidget):
         )
         self.channel = ChoiceBox(tooltip="The channel that shows what the model was trained on.")
         self.region = ChoiceBox(
-            (WHOLE, VIEW, RECTANGLE), "Segment all of the image, what is in view now, or the last drawn rectangle."
+            (WHOLE, VIEW, RECTANGLE), "Segment the whole image, the part in view, or the rectangle drawn last."
         )
         self.shapes_box = LayerBox(
             viewer,
             Shapes,
-            "The selected shape of this layer counts, or else the one drawn last.",
+            "The selected shape of this layer is used, or else the one drawn last.",
             is_wanted=_is_no_result,
         )
         self.form = QFormLayout(self)
@@ -151,7 +151,7 @@ class ImageInput(QWidget):
                 remedy = "write T for Z to segment each plane"
                 if "T" in axes:
                     # A second T cannot be written.
-                    remedy = "take this stack apart along time or depth (right-click the layer, Split Stack)"
+                    remedy = "split this stack along time or depth (right-click the layer, Split Stack)"
                 return self.axes, f"The model works in 2D; {remedy}, or choose a 3D model."
             if n_space < ndim:
                 return self.axes, "The model works in 3D; one axis must be Z, or choose a 2D model."
@@ -159,7 +159,10 @@ class ImageInput(QWidget):
             if self.model.n_channels != n:
                 wanted = self.model.n_channels
                 remedy = "choose one here, or their mean" if wanted == 1 else "choose another image or model"
-                return self.channel, f"The model works on {wanted} channel{'s'[: wanted > 1]}, these are {n}; {remedy}."
+                return (
+                    self.channel,
+                    f"The model works on {wanted} channel{'s'[: wanted > 1]}, the image has {n}; {remedy}.",
+                )
         if self.region.currentText() == RECTANGLE and self.shapes_box.layer() is None:
             return self.shapes_box.native, "Add a Shapes layer and draw a rectangle."
         return None
@@ -190,9 +193,9 @@ class ImageInput(QWidget):
             if high - low < LEAST_SIDE:
                 least = f"{LEAST_SIDE} x {LEAST_SIDE} pixels"
                 if region == WHOLE:
-                    raise DataError(f"Layer {layer.name!r} is too small: {least} at least, else no object is in it.")
+                    raise DataError(f"Layer {layer.name!r} is too small: objects need at least {least}.")
                 where = "in view" if region == VIEW else "in the rectangle"
-                raise DataError(f"There is nothing of the image {where}: at least {least}.")
+                raise DataError(f"Too little of the image is {where}: at least {least} are needed.")
             bounds[letter] = (low, high)
         if region != WHOLE:
             array = array[tuple(slice(*bounds[letter]) for letter in axes)]
@@ -291,7 +294,7 @@ class ImageInput(QWidget):
         assert shapes is not None
         assert layer is not None
         if not len(shapes.data):
-            raise DataError(f"Layer {shapes.name!r} has no shape; draw a rectangle where to segment.")
+            raise DataError(f"Layer {shapes.name!r} has no shape; draw a rectangle around the part to segment.")
         chosen = sorted(shapes.selected_data)
         vertices = shapes.data[chosen[-1] if chosen else -1]
         letters = axes[:-1] if layer.rgb else axes

@@ -62,13 +62,13 @@ class SegmentWidget(DockPanel):
         self.model = ModelPicker()
         self.device = ChoiceBox(DEVICES, "Where the network runs; auto takes a GPU if there is one.")
         self.tta = QCheckBox("Average over flipped views")
-        self.tta.setToolTip(f"{PredictionConfig.model_fields['tta'].description} A little better, much slower.")
+        self.tta.setToolTip(PredictionConfig.model_fields["tta"].description or "")
         self.scale = FloatBox()
         self.scale.setRange(*SCALES)
         self.scale.setSingleStep(0.1)
         self.scale.setToolTip(PredictionConfig.model_fields["scale"].description or "")
         self.on_drop = QCheckBox("Segment on drop")
-        self.on_drop.setToolTip("Every image opened in the viewer is segmented at once, with these settings.")
+        self.on_drop.setToolTip("Segment every image as soon as it is opened, with these settings.")
         self.controls = RunControls("Segment", "Stop; nothing in the viewer changes.", PATIENCE, self)
         self.run_button, self.cancel_button = self.controls.run_button, self.controls.cancel_button
         self.progress, self.status = self.controls.progress, self.controls.status
@@ -174,7 +174,7 @@ class SegmentWidget(DockPanel):
         selection = self._selection
         assert selection is not None
         if selection.layer not in self.viewer.layers:
-            self.controls.say("The image was removed meanwhile; its result was dropped.")
+            self.controls.say("The image was removed in the meantime; its result was discarded.")
             return
         self.results.show(selection, segmentation)
         self._remember(segmentation)
