@@ -104,7 +104,7 @@ class EvaluationSource(QWidget):
     def _guess(self, event: object = None) -> None:
         """Two layers instead of one twice; the truth is known by its name, or lies below."""
         truth, predicted = self.truth.layer(), self.predicted.layer()
-        layers = self.truth.choices
+        layers = self.truth.layers
         if truth != predicted or len(layers) < 2:
             return
         named = [layer for layer in layers if any(word in layer.name.lower() for word in TRUE_WORDS)]
