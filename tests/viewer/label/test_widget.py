@@ -170,9 +170,9 @@ def test_a_stroke_of_the_mouse_paints_and_ctrl_z_takes_it_back(viewer, panel, bl
 def test_the_train_panel_does_not_take_an_annotation_for_labels(viewer, panel, open_panel, blobs):
     begin(viewer, panel, blobs)
     row = open_panel("EmbedSeg: Train").pairs.rows[0]
-    assert row.labels.choices == ()
+    assert row.labels.layers == []
     truth = viewer.add_labels(np.ones((64, 64), np.int32))
-    assert row.labels.choices == (truth,)
+    assert row.labels.layers == [truth]
 
 
 def test_the_selected_image_is_the_one_to_annotate_and_is_seen(viewer, panel, blobs, qtbot):

@@ -4,12 +4,12 @@ import shutil
 import zipfile
 
 import pytest
+from magicgui.widgets import Dialog
 from qtpy.QtWidgets import QFileDialog, QInputDialog, QLabel, QMessageBox
 
 from embedseg_napari.core.model.bundled import bundled_path
 from embedseg_napari.core.model.library import models_folder
 from embedseg_napari.viewer.model_list import models
-from embedseg_napari.viewer.models.describe_dialog import ModelWords
 from embedseg_napari.viewer.models.manager import export_target
 
 PANEL = "EmbedSeg: Segment"
@@ -61,17 +61,17 @@ def test_a_person_writes_what_a_model_is_for(manager, answer, monkeypatch):
     manager.duplicate.click()
     before = manager.chosen.config()
 
-    def write(words, description: str, is_given: bool) -> bool:
-        assert words.windowTitle() == "Describe mine"
-        assert words.words == {"description": before.description.strip(), "license": before.license}
-        words.description.setPlainText(description)
-        words.license.setText(" MIT ")
+    def write(dialog, description: str, is_given: bool) -> bool:
+        assert dialog.native.windowTitle() == "Describe mine"
+        assert dialog.asdict() == {"description": before.description, "license": before.license}
+        dialog["description"].value = description
+        dialog["license"].value = " MIT "
         return is_given
 
-    monkeypatch.setattr(ModelWords, "exec", lambda words: write(words, "Not kept.", False))
+    monkeypatch.setattr(Dialog, "exec", lambda dialog: write(dialog, "Not kept.", False))
     manager.describe.click()
     assert manager.chosen.config() == before
-    monkeypatch.setattr(ModelWords, "exec", lambda words: write(words, "Yeast, 60x.\n", True))
+    monkeypatch.setattr(Dialog, "exec", lambda dialog: write(dialog, "Yeast, 60x.\n", True))
     manager.describe.click()
     assert manager.status.text() == "The description of mine is saved."
     after = manager.chosen.config()

@@ -172,7 +172,7 @@ def test_embeddings_come_and_go_with_their_switch(viewer, panel, blobs, qtbot, m
     assert "where it points" in panel.preview.hint.text()
     assert ("3D" in panel.preview.hint.text()) == (ndim == 3)
     # Nothing of it is offered for training.
-    assert [layer.name for layer in panel.pairs.rows[0].labels.choices] == ["truth"]
+    assert [layer.name for layer in panel.pairs.rows[0].labels.layers] == ["truth"]
     panel.preview.embeddings_on.setChecked(False)
     assert not any(name in viewer.layers for name in names)
     assert LABELS in viewer.layers

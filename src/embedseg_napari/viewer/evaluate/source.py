@@ -48,7 +48,6 @@ class EvaluationSource(QWidget):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
-        self.viewer = viewer
         self._can_stack = False
         self.use_layers, self.use_folders = QRadioButton("Layers"), QRadioButton("Folders")
         self.use_layers.setToolTip("Compare two Labels layers, and see the mistakes on the image.")
@@ -94,18 +93,13 @@ class EvaluationSource(QWidget):
         for field in (self.true_folder, self.predicted_folder):
             field.changed.connect(self._follow)
         self.stack.currentIndexChanged.connect(self._follow)
-        viewer.layers.events.inserted.connect(self._guess)
-        self._guess()
+        self.tell_apart()
         self._on_layers()
 
-    def close_down(self) -> None:
-        """Follow the viewer no longer."""
-        self.viewer.layers.events.inserted.disconnect(self._guess)
-
-    def _guess(self, event: object = None) -> None:
-        """Two layers instead of one twice; the truth is known by its name, or lies below."""
+    def tell_apart(self) -> None:
+        """Choose two layers instead of one twice; the truth is known by its name, or lies below."""
         truth, predicted = self.truth.layer(), self.predicted.layer()
-        layers = self.truth.choices
+        layers = self.truth.layers
         if truth != predicted or len(layers) < 2:
             return
         named = [layer for layer in layers if any(word in layer.name.lower() for word in TRUE_WORDS)]

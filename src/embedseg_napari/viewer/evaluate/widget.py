@@ -274,13 +274,18 @@ class EvaluateWidget(DockPanel):
         """Boxes in which a layer is chosen."""
         return self.source.truth, self.source.predicted, self.thresholds.image
 
+    def reset_choices(self, event: object = None) -> None:
+        """List the layers anew, and choose two different ones."""
+        super().reset_choices(event)
+        if not self.is_closed:
+            self.source.tell_apart()
+
     def release(self) -> None:
         """End what is running and follow the viewer no longer."""
         if self.run is not None:
             self.run.detach()
         news.remembered.disconnect(self._follow)
         self.mistakes.forget_layers()
-        self.source.close_down()
         self.thresholds.close_down()
 
 

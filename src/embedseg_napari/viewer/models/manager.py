@@ -27,7 +27,7 @@ from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.model.bundled import SUFFIX
 from embedseg_napari.core.model.card import model_card
 from embedseg_napari.viewer.model_list import models
-from embedseg_napari.viewer.models.describe_dialog import ModelWords
+from embedseg_napari.viewer.models.describe_dialog import describe_dialog
 from embedseg_napari.viewer.worker import run_in_background
 
 if TYPE_CHECKING:
@@ -189,13 +189,14 @@ class ModelManager(QDialog):
         model = self.chosen
         assert model is not None
         try:
-            asked = ModelWords(model.name, model.config(), self)
+            dialog = describe_dialog(model.name, model.config(), self)
         except EmbedSegError as error:
             self.say(str(error), is_wrong=True)
             return
-        if asked.exec():
+        if dialog.exec():
+            words = {name: text.strip() for name, text in dialog.asdict().items()}
             self._do(
-                lambda: models.library.describe(model.name, None, **asked.words),
+                lambda: models.library.describe(model.name, None, **words),
                 lambda made: f"The description of {made.name} is saved.",
             )
 

@@ -198,7 +198,7 @@ class PairList(QWidget):
         row = PairRow(self.viewer, self.is_result)
         taken = [other.image.layer() for other in self.rows], [other.labels.layer() for other in self.rows]
         for box, used in zip((row.image, row.labels), taken, strict=True):
-            free = [layer for layer in box.choices if layer not in used]
+            free = [layer for layer in box.layers if layer not in used]
             if free:
                 box.choose(free[0])
         self.rows.append(row)

@@ -61,6 +61,11 @@ class LayerBox(ComboBox):
         if self.value != chosen:
             self.changed.emit(self.value)
 
+    @property
+    def layers(self) -> list[Layer]:
+        """Layers that can be chosen."""
+        return [layer for layer in self.choices if layer is not None]
+
     def layer(self) -> Layer | None:
         """The chosen layer."""
         return self.value
