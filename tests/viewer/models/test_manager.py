@@ -6,8 +6,7 @@ import zipfile
 import pytest
 from qtpy.QtWidgets import QFileDialog, QInputDialog, QLabel, QMessageBox
 
-from embedseg_napari.core.model.bundled import bundled_path
-from embedseg_napari.core.model.library import models_folder
+from embedseg_napari.core.model.known_models import bundled_path, models_folder
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.models.describe_dialog import ModelWords
 from embedseg_napari.viewer.models.manager import export_target

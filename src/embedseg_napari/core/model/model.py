@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,9 +12,8 @@ from embedseg_napari.core.device import choose_device
 from embedseg_napari.core.errors import ModelError, SettingsError
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.inference.predictor import Predictor
-from embedseg_napari.core.model.bundled import SUFFIX
+from embedseg_napari.core.model.known_models import CHECKPOINTS, find_model_file
 from embedseg_napari.core.model.legacy import LegacyGeometry, read_legacy
-from embedseg_napari.core.model.library import CHECKPOINTS, ModelLibrary
 from embedseg_napari.core.model.model_file import read_model_file, write_model_file
 from embedseg_napari.core.networks.architectures import build_network
 from embedseg_napari.core.networks.network import device_of, memory_format, raw_output
@@ -23,6 +21,7 @@ from embedseg_napari.core.runs import drain, never
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from torch import Tensor
 
@@ -229,15 +228,7 @@ def load_model(source: str | Path, device: str = "auto", legacy: LegacyGeometry 
         If the device is missing.
     """
     target = choose_device(device)
-    path = Path(source).expanduser()
-    if isinstance(source, str) and not path.is_file():
-        named = {model.name: model.path for model in ModelLibrary().models()}
-        path = named.get(source, named.get(source.removesuffix(SUFFIX), path))
-    if path.is_dir():
-        raise ModelError(f"{path}: is a folder; give a model file (.embedseg, or an original .pth).")
-    if not path.exists():
-        known = ", ".join(model.name for model in ModelLibrary().models()) or "none"
-        raise ModelError(f"{source}: there is neither such a file nor a model of this name (there are: {known}).")
+    path = find_model_file(source)
     if path.suffix.lower() in CHECKPOINTS:
         weights, config = read_legacy(path, legacy)
     elif legacy is not None:
