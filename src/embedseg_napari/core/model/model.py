@@ -67,7 +67,7 @@ class Model:
         image: Any,
         axes: str | None = None,
         *,
-        tta: bool = False,
+        tta: bool | None = None,
         normalize: bool = True,
         precision: str | None = None,
         tile: int | Sequence[int] | None = None,
@@ -80,8 +80,8 @@ class Model:
             Any real type, any size.
         axes : str, optional
             One letter per axis, such as ``"CYX"``; guessed from the shape, and logged, if left out.
-        tta : bool
-            Average over flipped and turned views (8 x in 2D, 16 x in 3D).
+        tta : bool, optional
+            Average over flipped and turned views (8 x in 2D, 16 x in 3D); default: stored with the model.
         normalize : bool
             False hands the array to the network as it is.
         precision : {"float32", "bfloat16", "float16"}, optional
@@ -105,12 +105,13 @@ class Model:
         axes: str | None = None,
         *,
         spacing: Sequence[float] | None = None,
-        tta: bool = False,
+        tta: bool | None = None,
         seed_threshold: float | None = None,
         foreground_threshold: float | None = None,
         faint_seeds: float | None = None,
         margin_scale: float | None = None,
         min_object_size: int | None = None,
+        seeds: str | None = None,
         scale: float | None = None,
         precision: str | None = None,
         tile: int | Sequence[int] | None = None,
@@ -127,10 +128,11 @@ class Model:
             One letter per axis, such as ``"TYX"``; guessed from the shape, and said in a Message, if left out.
         spacing : sequence of float, optional
             Size of a pixel (z, y, x) in the unit of the model's; a Message warns where it is far from the model's.
-        tta : bool
-            Average over flipped and turned views: 8 (2D) or 16 (3D) times slower, a little better.
+        tta : bool, optional
+            Average over flipped and turned views: 8 (2D) or 16 (3D) times slower, a little better. Like all settings
+            from here on, it is as stored with the model if left out.
         seed_threshold : float, optional
-            Lowest seediness at which an object may start; like the next, stored with the model if left out.
+            Lowest seediness at which an object may start.
         foreground_threshold : float, optional
             Pixels with a seediness above this are foreground.
         faint_seeds : float, optional
@@ -139,6 +141,8 @@ class Model:
             Factor of the margins: above 1 objects collect pixels from farther away.
         min_object_size : int, optional
             Objects need more pixels than this.
+        seeds : {"greedy", "local_maxima"}, optional
+            Which pixels may start an object.
         scale : float, optional
             Factor by which the image is resized for the network, so that objects have the size it knows.
         precision : {"float32", "bfloat16", "float16"}, optional
@@ -171,6 +175,7 @@ class Model:
             faint_seeds=faint_seeds,
             margin_scale=margin_scale,
             min_object_size=min_object_size,
+            seeds=seeds,
             scale=scale,
             precision=precision,
             tile=tile,
@@ -180,10 +185,9 @@ class Model:
 
     def _settings(self, **given: Any) -> PredictionConfig:
         """The stored settings, with those that were given in their place."""
-        stored = self.config.prediction
         if isinstance(given.get("tile"), int):
             given["tile"] = (given["tile"],) * self.config.ndim
-        return type(stored).parse(stored.model_dump() | {name: v for name, v in given.items() if v is not None})
+        return self.config.prediction.changed(given)
 
     def save(self, path: str | Path, *, half: bool = False, overwrite: bool = True) -> Path:
         """Write the model as one `.embedseg` file.
