@@ -25,7 +25,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from embedseg_napari.core.inference.clustering import cluster_full, warm_up
+from embedseg_napari.core.config import PredictionConfig
+from embedseg_napari.core.inference.clustering import cluster_by, warm_up
 from embedseg_napari.core.maps import EmbeddingMaps
 
 CELL = 32
@@ -102,14 +103,14 @@ def naive_seconds(maps: EmbeddingMaps) -> float:
         tried += 1
     per_seed = (time.thread_time() - start) / max(tried, 1)
     # At least one try for each object found.
-    return per_seed * max(tried, len(cluster_full(maps).scores))
+    return per_seed * max(tried, len(cluster_by(maps).scores))
 
 
 def best_of(n: int, maps: EmbeddingMaps, seeds: str) -> float:
     times = []
     for _ in range(n):
         start = time.thread_time()
-        cluster_full(maps, seeds=seeds)  # type: ignore[arg-type]
+        cluster_by(maps, PredictionConfig(seeds=seeds))  # type: ignore[arg-type]
         times.append(time.thread_time() - start)
     return min(times)
 
@@ -135,7 +136,7 @@ def main() -> None:
         maps = make(shape, np.random.default_rng(0))
         n = int(np.count_nonzero(maps.seed_map > 0.5))
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        objects = len(cluster_full(maps).scores)
+        objects = len(cluster_by(maps).scores)
         grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
         seconds = best_of(3, maps, "greedy")
         maxima = best_of(1, maps, "local_maxima")

@@ -26,6 +26,12 @@ CONTRACT = [
     "train",
     "match",
     "medoid",
+    "Example",
+    "MatchRow",
+    "Message",
+    "StepFinished",
+    "import_model",
+    "export_model",
 ]
 VIEWER = ("napari", "qtpy", "superqt", "magicgui", "PyQt5", "PyQt6", "PySide2", "PySide6")
 
@@ -52,6 +58,15 @@ def test_every_exported_name_resolves():
     for name in embedseg_napari.__all__:
         assert getattr(embedseg_napari, name) is not None
         assert name in dir(embedseg_napari)
+
+
+def test_old_names_that_scripts_use_still_work():
+    from embedseg_napari.core.data.images import read_image
+    from embedseg_napari.core.files import tiff
+    from embedseg_napari.core.model.bundled import bundled_path
+
+    assert read_image is tiff.read_image
+    assert bundled_path("nuclei-2d").exists()
 
 
 def test_unknown_name_is_an_attribute_error():

@@ -10,9 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from embedseg_napari.core.config import ModelConfig, PredictionConfig, TrainingConfig
+    from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.data.medoid import medoid
     from embedseg_napari.core.errors import EmbedSegError
-    from embedseg_napari.core.evaluation.matching import match
+    from embedseg_napari.core.evaluation.matching import MatchRow, match
+    from embedseg_napari.core.events import (
+        CheckpointSaved,
+        ClusteringStarted,
+        EpochFinished,
+        FrameFinished,
+        LabelsUpdated,
+        Message,
+        PredictionStarted,
+        PreviewReady,
+        StepFinished,
+        TileFinished,
+        TrainingFinished,
+        TrainingStarted,
+    )
     from embedseg_napari.core.inference.clustering import cluster
     from embedseg_napari.core.inference.predictor import Predictor
     from embedseg_napari.core.inference.segmentation import Segmentation
@@ -28,18 +43,32 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "CheckpointSaved",
+    "ClusteringStarted",
     "EmbedSegError",
     "EmbeddingMaps",
+    "EpochFinished",
+    "Example",
+    "FrameFinished",
+    "LabelsUpdated",
     "LegacyGeometry",
+    "MatchRow",
+    "Message",
     "Model",
     "ModelConfig",
     "ModelLibrary",
     "PredictionConfig",
+    "PredictionStarted",
     "Predictor",
+    "PreviewReady",
     "Segmentation",
+    "StepFinished",
+    "TileFinished",
     "Trainer",
     "TrainingConfig",
+    "TrainingFinished",
     "TrainingResult",
+    "TrainingStarted",
     "__version__",
     "cluster",
     "export_model",
@@ -52,18 +81,32 @@ __all__ = [
 ]
 
 _HOME = {
+    "CheckpointSaved": "core.events",
+    "ClusteringStarted": "core.events",
     "EmbedSegError": "core.errors",
     "EmbeddingMaps": "core.maps",
+    "EpochFinished": "core.events",
+    "Example": "core.data.example",
+    "FrameFinished": "core.events",
+    "LabelsUpdated": "core.events",
     "LegacyGeometry": "core.model.legacy",
+    "MatchRow": "core.evaluation.matching",
+    "Message": "core.events",
     "Model": "core.model.model",
     "ModelConfig": "core.config",
     "ModelLibrary": "core.model.library",
     "PredictionConfig": "core.config",
+    "PredictionStarted": "core.events",
     "Predictor": "core.inference.predictor",
+    "PreviewReady": "core.events",
     "Segmentation": "core.inference.segmentation",
+    "StepFinished": "core.events",
+    "TileFinished": "core.events",
     "Trainer": "core.training.trainer",
     "TrainingConfig": "core.config",
+    "TrainingFinished": "core.events",
     "TrainingResult": "core.training.result",
+    "TrainingStarted": "core.events",
     "cluster": "core.inference.clustering",
     "export_model": "core.model.exchange",
     "import_model": "core.model.exchange",

@@ -8,7 +8,7 @@ import tifffile
 
 from embedseg_napari import load_model
 from embedseg_napari.core.config import ModelConfig
-from embedseg_napari.core.model.library import models_folder
+from embedseg_napari.core.model.known_models import models_folder
 from embedseg_napari.core.model.model import Model
 from embedseg_napari.core.networks.erfnet import BranchedERFNet
 

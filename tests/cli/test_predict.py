@@ -9,11 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from embedseg_napari.cli.predict import plan, table_text
-from embedseg_napari.core.config import PredictionConfig
-from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.tiff import read_image, write_image
-from embedseg_napari.core.inference.segmentation import Segmentation
 
 
 @pytest.fixture
@@ -41,7 +37,8 @@ def test_writes_labels_of_the_same_size_and_pixel_size(embedseg, trained, images
     assert "2 of 2 images" in ended.out
     assert "\x1b" not in ended.out + ended.err
     rows = (out / "im0.csv").read_text().splitlines()
-    assert rows[0] == "label,score,size,center_y,center_x"
+    assert rows[0] == "image,label,score,size,center_y,center_x,centroid_y,centroid_x"
+    assert rows[1].startswith("im0.tif,1,")
     assert len(rows) == labels.array.max() + 1 > 1
 
 
@@ -49,6 +46,13 @@ def test_thresholds_reach_the_clustering(embedseg, trained, images, tmp_path):
     none = embedseg("predict", trained, images, "--output", tmp_path / "a", "--min-object-size", 10**6)
     assert none.status == 0
     assert read_image(tmp_path / "a" / "im0.tif").array.max() == 0
+
+
+def test_what_is_stored_can_be_replaced(embedseg, trained, images, tmp_path):
+    out = tmp_path / "out"
+    words = ["--seeds", "local_maxima", "--margin-scale", 1.2, "--faint-seeds", 0.1, "--scale", 0.5, "--no-tta"]
+    ended = embedseg("predict", trained, images, "--output", out, *words)
+    assert ended.status == 0, ended.err
 
 
 def test_frames_stay_frames(embedseg, draw, trained, tmp_path):
@@ -65,7 +69,13 @@ def test_one_channel_of_several(embedseg, draw, trained, tmp_path):
     assert ended.status == 0, ended.err
     assert read_image(tmp_path / "out" / "two.tif").array.shape == (48, 48)
     ended = embedseg("predict", trained, tmp_path / "two.tif", "--output", tmp_path / "none", "--channel", 2)
-    assert (ended.status, "no channel 2" in ended.err) == (1, True)
+    assert ended.status == 1
+    assert (
+        f"Error: {tmp_path / 'two.tif'}: The image has 2 channels, counted from 0; there is no channel 2." in ended.err
+    )
+    write_image(tmp_path / "one.tif", draw(0)[0], "YX")
+    ended = embedseg("predict", trained, tmp_path / "one.tif", "--output", tmp_path / "none", "--channel", 0)
+    assert (ended.status, "no channel axis" in ended.err) == (1, True)
 
 
 def test_a_bad_image_is_reported_and_the_others_are_done(embedseg, trained, images, tmp_path):
@@ -98,6 +108,7 @@ def test_where_every_image_fails_no_folder_is_left(embedseg, trained, tmp_path):
         (["--axes", "ZYX"], 1, "axes"),
         (["--seed-threshold", 3], 1, "seed_threshold"),
         (["--precision", "float8"], 1, "precision"),
+        (["--seeds", "local-maxima"], 1, "seeds"),
         (["--tile", "100,100"], 2, "multiples of 8"),
         (["--tile", "8,64,64"], 1, "2D"),
         (["--spacing", "-1,1"], 2, "pixel size"),
@@ -185,24 +196,3 @@ def test_missing_and_empty_inputs_are_named(embedseg, tmp_path):
     (tmp_path / "file").write_text("")
     ended = embedseg("predict", "model", tmp_path / "empty", "--output", tmp_path / "file")
     assert (ended.status, "is a file" in ended.err) == (1, True)
-
-
-def test_plan_takes_files_and_folders(draw, images, tmp_path):
-    tifffile.imwrite(tmp_path / "alone.tiff", draw(0)[0])
-    jobs = plan([images, tmp_path / "alone.tiff"], tmp_path / "out", tables=False, overwrite=False)
-    assert [job.labels.name for job in jobs] == ["im0.tif", "im1.tif", "alone.tif"]
-    with pytest.raises(DataError, match="would both become"):
-        plan([images, images / "im0.tif"], tmp_path / "out", tables=False, overwrite=False)
-
-
-def test_the_table_has_a_row_per_object():
-    labels = np.zeros((4, 5, 6), np.int32)
-    labels[0, 0, :3] = 1
-    labels[2, 2:4, 2:4] = 2
-    centers = np.array([[0, 0, 1], [2, 2.5, 2.5]], np.float32)
-    segmentation = Segmentation(labels, centers, np.array([0.95, 0.5], np.float32), PredictionConfig())
-    rows = ["1,0.9500,3,0.00,0.00,1.00", "2,0.5000,4,2.00,2.50,2.50"]
-    assert table_text(segmentation, "ZYX").splitlines() == ["label,score,size,center_z,center_y,center_x", *rows]
-    lines = table_text(Segmentation.stack([segmentation, segmentation]), "ZYX").splitlines()
-    assert lines[0] == "frame,label,score,size,center_z,center_y,center_x"
-    assert lines[1:] == [f"{frame},{row}" for frame in range(2) for row in rows]

@@ -18,6 +18,7 @@ from embedseg_napari.core.events import (
     TileFinished,
     TrainingStarted,
 )
+from embedseg_napari.jobs.segment_folder import ImageStarted
 
 STARTED = TrainingStarted(6, 2, 40, (64, 64), 20, None, 10, "cpu", "float32")
 
@@ -58,7 +59,7 @@ def test_a_terminal_gets_a_bar(monkeypatch, capsys):
     assert "epoch 1" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("kind", [TrainingProgress(False), PredictionProgress(False, 1)])
+@pytest.mark.parametrize("kind", [TrainingProgress(False), PredictionProgress(False)])
 def test_without_progress_messages_remain(capsys, kind):
     with kind.showing():
         kind(Message("The axes were guessed."))
@@ -76,8 +77,8 @@ def test_without_progress_messages_remain(capsys, kind):
 
 def test_a_slow_image_tells_its_tiles(monkeypatch, capsys):
     set_clock(monkeypatch, 6)
-    progress = PredictionProgress(shown=True, n_images=1)
-    progress.start("big.tif")
+    progress = PredictionProgress(shown=True)
+    progress(ImageStarted(0, 1, "big.tif"))
     progress(PredictionStarted("TYX", 2, 8))
     for tile in range(8):
         progress(TileFinished(1, tile + 1, 8))

@@ -112,14 +112,13 @@ def take_in(
 ) -> None:
     """Copy model files into the user's folder, converting those of other kinds."""
     from embedseg_napari.core.model.card import describe as in_one_line
-    from embedseg_napari.core.model.exchange import import_model
     from embedseg_napari.core.model.library import ModelLibrary
 
     if name is not None and len(files) > 1:
         raise typer.BadParameter("--name is for a single file.")
     library = ModelLibrary()
     for file in files:
-        model = import_model(library, file, name)
+        model = library.import_model(file, name)
         say(f"{file}: imported as {model.name} ({in_one_line(model.config())})")
 
 
@@ -143,7 +142,6 @@ def hand_out(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file of this name.")] = False,
 ) -> None:
     """Write a model as a file to give away."""
-    from embedseg_napari.core.model.exchange import export_model
     from embedseg_napari.core.model.library import ModelLibrary
 
     library, tested = ModelLibrary(), None
@@ -154,4 +152,4 @@ def hand_out(
         config, picture = library.find(name).config(), read_image(image)
         axes = picture.axes or guess_axes(picture.array.shape, config.ndim, config.n_channels)
         tested = to_frames(picture.array, axes)[0]
-    say(str(export_model(library, name, target, overwrite=overwrite, half=half, image=tested, authors=authors or ())))
+    say(str(library.export_model(name, target, overwrite=overwrite, half=half, image=tested, authors=authors or ())))

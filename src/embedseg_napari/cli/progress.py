@@ -6,7 +6,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from embedseg_napari.cli.console import is_terminal, say, tell
+from embedseg_napari.cli.console import complain, is_terminal, say, tell
+from embedseg_napari.cli.failures import sentence
 from embedseg_napari.core.wording import count, duration
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress
 
-    from embedseg_napari.core.events import EpochFinished, PredictionEvent, TrainingEvent, TrainingStarted
+    from embedseg_napari.core.events import EpochFinished, TrainingEvent, TrainingStarted
 
 LOG_SECONDS = 10.0
 """Time between two lines of progress in a log."""
@@ -174,40 +175,36 @@ class PredictionProgress(_Shown):
     Parameters
     ----------
     shown : bool
-        False leaves only messages.
-    n_images : int
-        Images to come.
+        False leaves only messages and what failed.
     """
 
-    def __init__(self, shown: bool, n_images: int) -> None:
+    def __init__(self, shown: bool) -> None:
         super().__init__(shown)
-        self.n_images = n_images
         self.images: Any = None
         self.tiles: Any = None
         self.name = ""
         self.n_frames = 1
-        self.axes = ""
-        self.last_line = time.monotonic()
+        self.began = self.last_line = time.monotonic()
 
     def _add_tasks(self, bar: Progress) -> None:
-        self.images = bar.add_task("images", total=self.n_images)
+        self.images = bar.add_task("images", total=None)
         self.tiles = bar.add_task("tiles", total=None)
 
-    def start(self, name: str) -> None:
-        """Begin an image."""
-        self.name, self.n_frames, self.axes = name, 1, ""
-        if self.bar is not None:
-            self.bar.reset(self.tiles, description=name, total=None)
-
-    def __call__(self, event: PredictionEvent) -> None:
+    def __call__(self, event: Any) -> None:
         """Show one event."""
         from embedseg_napari.core.events import ClusteringStarted, Message, PredictionStarted, TileFinished
+        from embedseg_napari.jobs.segment_folder import ImageFailed, ImageSaved, ImageStarted
 
         match event:
             case Message():
                 tell(type(event)(f"{self.name}: {event.text}", event.level))
+            case ImageStarted():
+                self.name, self.n_frames, self.began = event.name, 1, time.monotonic()
+                if self.bar is not None:
+                    self.bar.update(self.images, completed=event.index, total=event.n_images)
+                    self.bar.reset(self.tiles, description=event.name, total=None)
             case PredictionStarted():
-                self.n_frames, self.axes = event.n_frames, event.axes
+                self.n_frames = event.n_frames
                 if self.bar is not None:
                     self.bar.update(self.tiles, total=max(event.n_frames * event.n_tiles, 1))
             case TileFinished():
@@ -215,6 +212,12 @@ class PredictionProgress(_Shown):
             case ClusteringStarted():
                 if self.bar is not None:
                     self.bar.update(self.tiles, description=f"{self.name}: collecting objects")
+            case ImageSaved():
+                self._finish(f"{event.name}: {count(event.n_objects, 'object')}, {time.monotonic() - self.began:.1f} s")
+            case ImageFailed():
+                text, path = sentence(event.error), str(event.path)
+                complain(text if path in text else text.replace("Error: ", f"Error: {path}: ", 1))
+                self._finish(f"{self.name}: failed")
 
     def _tile(self, frame: int, tile: int, n_tiles: int) -> None:
         if self.bar is not None:
@@ -223,8 +226,7 @@ class PredictionProgress(_Shown):
             of = f"frame {frame + 1} of {self.n_frames}, " if self.n_frames > 1 else ""
             self._line(f"{self.name}: {of}tile {tile} of {n_tiles}")
 
-    def finish(self, text: str) -> None:
-        """End an image with a line on its outcome."""
+    def _finish(self, text: str) -> None:
         if self.shown:
             self._line(text)
         if self.bar is not None:

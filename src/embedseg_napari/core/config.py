@@ -178,6 +178,25 @@ class PredictionConfig(Settings):
         "borders.",
     )
 
+    @property
+    def clustering(self) -> dict[str, Any]:
+        """The settings that turn maps into objects, as `es.cluster` and `Segmentation.recluster` take them."""
+        names = {"seed_threshold", "foreground_threshold", "min_object_size", "seeds", "faint_seeds", "margin_scale"}
+        return self.model_dump(include=names)
+
+    def changed(self, changes: dict[str, Any]) -> Self:
+        """These settings with others in place of some; None leaves a setting as it is.
+
+        Raises
+        ------
+        SettingsError
+            If a setting does not fit.
+        """
+        given = {name: value for name, value in changes.items() if value is not None}
+        # The overlap was chosen for the tile that it is stored with.
+        overlap = {"tile_overlap": None} if "tile" in given else {}
+        return self.parse(self.model_dump() | overlap | given)
+
 
 class ObjectSizes(Settings):
     """Extents (max - min + 1) of the training objects, in pixels per axis (z, y, x)."""

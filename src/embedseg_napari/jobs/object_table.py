@@ -1,21 +1,37 @@
-"""The objects of a segmentation as a table: score, size and centroid of each."""
+"""The objects of segmentations as a table: the columns of napari's features, of `objects.csv` and of `NAME.csv`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import csv
+import io
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from embedseg_napari.core.axes import spatial_axes
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from embedseg_napari.core.inference.segmentation import Segmentation
 
+Table = dict[str, Any]
+"""Columns by name, one value per object."""
+COLUMNS = (
+    "image",
+    "frame",
+    "label",
+    "score",
+    "size",
+    *(f"{kind}_{a}" for kind in ("center", "centroid") for a in "zyx"),
+)
 
-def object_table(segmentation: Segmentation, axes: str, start: tuple[float, ...] | None = None) -> pd.DataFrame:
+
+def object_table(
+    segmentation: Segmentation, axes: str, start: tuple[float, ...] | None = None, image: str | None = None
+) -> Table:
     """One row per object.
 
     Parameters
@@ -26,26 +42,32 @@ def object_table(segmentation: Segmentation, axes: str, start: tuple[float, ...]
         Axes of its labels, (T)(Z)YX.
     start : tuple of float, optional
         First pixel of the part of the image that was segmented, per axis of `axes`.
+    image : str, optional
+        Name of the image, for tables of several.
 
     Returns
     -------
-    DataFrame
-        ``frame`` (in a time-lapse), ``index`` (the label), ``score``, ``size`` in pixels, ``centroid_z``,
-        ``centroid_y``, ``centroid_x`` in pixels of the whole image.
+    dict
+        Some of `COLUMNS`: ``image`` where it is given, ``frame`` in a time-lapse, ``label``, ``score``, ``size`` in
+        pixels; per spatial axis ``center_*`` (where the seed points) and ``centroid_*`` (mean of the object's pixels),
+        in pixels of the whole image.
     """
-    import pandas as pd
-
-    space = spatial_axes(axes)
-    first = start or (0.0,) * len(axes)
+    first = dict(zip(axes, start or (0.0,) * len(axes), strict=True))
+    letters = axes.replace("T", "")
     tables = []
     for t, part in enumerate(segmentation.frames or (segmentation,)):
-        sizes, centroids = measure(part.labels, len(part.scores))
-        columns = {"frame": np.full(len(sizes), t + int(first[0]))} if segmentation.frames else {}
-        columns |= {"index": np.arange(1, len(sizes) + 1), "score": part.scores.astype(float), "size": sizes}
-        for i, letter in enumerate(space):
-            columns[f"centroid_{letter.lower()}"] = centroids[i] + first[len(axes) - len(space) + i]
-        tables.append(pd.DataFrame(columns))
-    return pd.concat(tables, ignore_index=True)
+        n = len(part.scores)
+        sizes, centroids = measure(part.labels, n)
+        table: Table = {} if image is None else {"image": np.full(n, image)}
+        if segmentation.frames:
+            table["frame"] = np.full(n, t + int(first["T"]))
+        table |= {"label": np.arange(1, n + 1), "score": part.scores.astype(float), "size": sizes}
+        for kind, places in (("center", part.centers.T), ("centroid", centroids)):
+            for letter in spatial_axes(axes):
+                place = np.asarray(places[letters.index(letter)], float)
+                table[f"{kind}_{letter.lower()}"] = place + first[letter]
+        tables.append(table)
+    return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
 
 
 def measure(labels: NDArray[np.int32], n: int) -> tuple[NDArray[np.int64], list[NDArray[np.float64]]]:
@@ -56,3 +78,19 @@ def measure(labels: NDArray[np.int32], n: int) -> tuple[NDArray[np.int64], list[
     divisor = np.maximum(sizes, 1)
     places = np.unravel_index(at, labels.shape)
     return sizes, [np.bincount(ids, weights=place, minlength=n + 1)[1:] / divisor for place in places]
+
+
+def as_csv(tables: Sequence[Table]) -> str:
+    """Write the rows of tables as comma-separated values; what a table has no column for stays empty."""
+    columns = [name for name in COLUMNS if any(name in table for table in tables)]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for table in tables:
+        cells = [[""] * len(table["label"]) if name not in table else _cells(table[name]) for name in columns]
+        writer.writerows(zip(*cells, strict=True))
+    return text.getvalue()
+
+
+def _cells(values: NDArray[Any]) -> list[Any]:
+    return [f"{value:.4f}" for value in values] if values.dtype.kind == "f" else values.tolist()

@@ -1,4 +1,4 @@
-"""What the Segment panel asks of the core: one image in, its segmentation out. PyTorch is imported only here, late."""
+"""One image in, its segmentation out. PyTorch is imported only here, late."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from embedseg_napari.core.config import PredictionConfig
-from embedseg_napari.core.errors import ModelError, Stopped
+from embedseg_napari.core.errors import DataError, Stopped
 from embedseg_napari.core.events import Message
+from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
-    from embedseg_napari.core.config import ModelConfig
+    from embedseg_napari.core.config import ModelConfig, PredictionConfig
     from embedseg_napari.core.events import PredictionEvent
     from embedseg_napari.core.inference.segmentation import Segmentation
     from embedseg_napari.core.model.model import Model
@@ -37,13 +37,14 @@ class ModelLoaded:
 
 @dataclass(frozen=True, slots=True)
 class SegmentJob:
-    """Everything one run needs, taken from the panel when it starts."""
+    """Everything one run needs."""
 
     array: Any
     """The image or the part of it; NumPy or lazy."""
     axes: str
     channel: Channel
-    model: Path
+    model: str | Path
+    """Name or file."""
     device: str
     spacing: tuple[float, ...] | None
     changes: dict[str, Any]
@@ -62,42 +63,67 @@ def segment(job: SegmentJob, should_stop: Callable[[], bool]) -> Generator[Any, 
     return (yield from predict(model, job, should_stop))
 
 
-def loaded(path: Path, device: str, should_stop: Callable[[], bool]) -> Generator[Any, None, Model]:
-    """The model of a file, from memory if it was the last one used and has not changed."""
-    model = cached_model(path, device)
+def loaded(source: str | Path, device: str, should_stop: Callable[[], bool]) -> Generator[Any, None, Model]:
+    """The model of a name or file, from memory if it was the last one used and has not changed."""
+    model = cached_model(source, device)
     if should_stop():
         raise Stopped("Stopped while the model was loaded.")
     yield ModelLoaded(model.config, model.device.type)
     return model
 
 
+def settings_of(model: Model, changes: dict[str, Any]) -> PredictionConfig:
+    """The stored settings of a model, some of them replaced.
+
+    Raises
+    ------
+    SettingsError
+        If one does not fit, or the tile does not fit the model.
+    """
+    from embedseg_napari.core.inference.tiling import resolve_tile
+
+    settings = model.config.prediction.changed(changes)
+    resolve_tile(model.config.ndim, settings.tile, settings.tile_overlap)
+    return settings
+
+
 def predict(
-    model: Model, job: SegmentJob, should_stop: Callable[[], bool]
+    model: Model, job: SegmentJob, should_stop: Callable[[], bool], *, keep_maps: bool = True
 ) -> Generator[PredictionEvent, None, Segmentation]:
-    """Segment the image of a job with a model in memory."""
+    """Segment the image of a job with a model in memory; maps are kept on request, unless they are too large."""
     from embedseg_napari.core.inference.predictor import Predictor
 
-    settings = PredictionConfig.parse({**model.config.prediction.model_dump(), **job.changes})
     array, axes = take_channel(job.array, job.axes, job.channel)
-    if model.config.ndim == 2 and "Z" in axes:
-        raise ModelError("The image has planes (Z) but the model works in 2D; name that axis T to segment each plane.")
     bytes_of_maps = int(np.prod(array.shape)) * 4 * (2 * model.config.ndim + 1)
-    keep_maps = bytes_of_maps <= MOST_MAP_BYTES or "T" not in axes
-    if not keep_maps:
+    if keep_maps and bytes_of_maps > MOST_MAP_BYTES and "T" in axes:
+        keep_maps = False
         yield Message("This time-lapse is too large for moving the thresholds afterwards; its maps are not kept.")
-    run = Predictor(model, settings).run(array, axes, should_stop, spacing=job.spacing, keep_maps=keep_maps)
+    predictor = Predictor(model, settings_of(model, job.changes))
     with interruptible(model, should_stop):
-        return (yield from run)
+        return (yield from predictor.run(array, axes, should_stop, spacing=job.spacing, keep_maps=keep_maps))
 
 
 def take_channel(array: Any, axes: str, channel: Channel) -> tuple[Any, str]:
-    """One channel of an image, all of them, or their mean."""
-    if "C" not in axes or channel == "all":
+    """One channel of an image, all of them, or their mean.
+
+    Raises
+    ------
+    DataError
+        If there is no such channel.
+    """
+    if channel == "all" or (channel == "mean" and "C" not in axes):
         return array, axes
-    axis = axes.index("C")
-    rest = axes.replace("C", "")
+    if "C" not in axes:
+        raise DataError(
+            f"The image has no channel axis (shape {array.shape} is read as {axes}); take all of it, or name its axes."
+        )
+    axis, rest = axes.index("C"), axes.replace("C", "")
     if channel == "mean":
         return np.asarray(array).mean(axis=axis, dtype=np.float32), rest
+    if channel >= array.shape[axis]:
+        raise DataError(
+            f"The image has {count(array.shape[axis], 'channel')}, counted from 0; there is no channel {channel}."
+        )
     return array[(slice(None),) * axis + (channel,)], rest
 
 
@@ -123,15 +149,14 @@ _lock = threading.Lock()
 _cache: dict[tuple[Any, ...], Model] = {}
 
 
-def cached_model(path: Path, device: str) -> Model:
+def cached_model(source: str | Path, device: str) -> Model:
     """Load a model, or return the one loaded last if it is the same file, unchanged, on the same device."""
+    from embedseg_napari.core.model.known_models import find_model_file
     from embedseg_napari.core.model.model import load_model
 
     with _lock:
-        try:
-            status = path.stat()
-        except OSError as error:
-            raise ModelError(f"{path}: there is no such model file any more; choose another model.") from error
+        path = find_model_file(source)
+        status = path.stat()
         key = (path, status.st_mtime_ns, status.st_size, device)
         if key not in _cache:
             _cache.clear()

@@ -1,37 +1,61 @@
-"""A folder of images in, a folder of label images and one table out."""
+"""Images in files and folders in, a folder of label images and tables of their objects out."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from embedseg_napari.core.axes import spatial_axes
+from embedseg_napari.core.axes import guess_axes, parse_axes, spatial_axes
+from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.errors import DataError, EmbedSegError, Stopped
+from embedseg_napari.core.events import Message
 from embedseg_napari.core.files.tiff import list_images, locked_place, read_image, write_atomically, write_labels
-from embedseg_napari.jobs.object_table import object_table
-from embedseg_napari.jobs.segment import SegmentJob, loaded, predict
+from embedseg_napari.jobs.object_table import as_csv, object_table
+from embedseg_napari.jobs.segment import SegmentJob, loaded, predict, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from pathlib import Path
 
-    import pandas as pd
-
     from embedseg_napari.core.model.model import Model
+    from embedseg_napari.jobs.object_table import Table
+    from embedseg_napari.jobs.segment import Channel
 
 TABLE = "objects.csv"
+"""The table of all images together."""
 
 
 @dataclass(frozen=True, slots=True)
-class BatchJob:
-    """What a batch needs."""
+class FolderJob:
+    """Which images to segment, how, and where the results go."""
 
-    images: Path
+    inputs: tuple[Path, ...]
+    """TIFF files, folders of them, or folders with `images/`."""
     results: Path
-    model: Path
+    model: str | Path
     device: str
     changes: dict[str, Any]
-    overwrite: bool
+    """Settings that replace those stored with the model."""
+    overwrite: bool = False
+    tables: Literal["", "each", "together"] = ""
+    """None, one `NAME.csv` per image, or `objects.csv` of all."""
+    axes: str | None = None
+    channel: Channel = "all"
+    spacing: tuple[float, ...] | None = None
+    """Pixel size (z, y, x) in place of what the files say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """An image, and where its results go."""
+
+    image: Path
+    labels: Path
+
+    @property
+    def table(self) -> Path:
+        """The table of its objects alone."""
+        return self.labels.with_suffix(".csv")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,112 +78,152 @@ class ImageSaved:
 
 @dataclass(frozen=True, slots=True)
 class ImageFailed:
-    """A file could not be segmented; the batch goes on."""
+    """A file could not be segmented; the others are."""
 
     index: int
-    name: str
-    reason: str
+    path: Path
+    error: Exception
+
+    @property
+    def reason(self) -> str:
+        """What went wrong; names the file."""
+        text = str(self.error) or type(self.error).__name__
+        return text if self.path.name in text else f"{self.path.name}: {text}"
 
 
 @dataclass(frozen=True, slots=True)
-class BatchResult:
-    """How a batch ended."""
+class FolderResult:
+    """How it ended."""
 
     n_images: int
     n_saved: int
     n_objects: int
-    failures: tuple[tuple[str, str], ...]
+    failures: tuple[ImageFailed, ...]
     stopped: bool
 
+    @property
+    def n_left(self) -> int:
+        """Images that a stop left undone."""
+        return self.n_images - self.n_saved - len(self.failures)
 
-def check(job: BatchJob) -> list[Path]:
-    """The images of a batch, if nothing would be lost by segmenting them.
+
+def plan(job: FolderJob) -> list[Output]:
+    """Decide which file becomes which, and refuse what would lose data, before any work.
 
     Raises
     ------
-    DataError
-        If a folder cannot be used, two files have one name, or files would be replaced unasked.
+    EmbedSegError
+        If an input is missing or holds no image, two have one name, results cannot be written or would replace a file
+        unasked, or a setting does not fit.
     """
-    images = list_images(job.images)
-    if not images:
-        raise DataError(f"{job.images}: this folder holds no TIFF images.")
+    PredictionConfig().changed(job.changes)
+    if job.axes is not None:
+        parse_axes(job.axes)
     if job.results.exists() and not job.results.is_dir():
         raise DataError(f"{job.results}: is a file; choose a folder for the results.")
     locked = locked_place(job.results)
     if locked is not None:
         raise DataError(f"{locked}: nothing can be written there; choose another folder for the results.")
-    if job.images.resolve() == job.results.resolve():
-        raise DataError("Results would replace the images; choose another folder for them.")
-    names = [image.stem for image in images]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise DataError(f"Two images are named {twice}; their labels would have one name. Rename one of them.")
-    existing = [target for target in (job.results / f"{name}.tif" for name in names) if target.exists()]
+    images = [image for path in job.inputs for image in _images(path)]
+    outputs = [Output(image, job.results / f"{image.stem}.tif") for image in images]
+    seen: dict[Path, Path] = {}
+    sources = {image.resolve() for image in images}
+    for output in outputs:
+        if output.labels in seen:
+            raise DataError(
+                f"{seen[output.labels]} and {output.image} would both become {output.labels}; "
+                "give one of them another name, or segment them into different folders."
+            )
+        if output.labels.resolve() in sources:
+            raise DataError(
+                f"{output.labels} is an input image and would be replaced by labels; "
+                "choose another folder for the results."
+            )
+        seen[output.labels] = output.image
+    targets = [output.labels for output in outputs]
+    if job.tables:
+        targets += [output.table for output in outputs] if job.tables == "each" else [job.results / TABLE]
+    existing = [target for target in targets if target.exists()]
     if existing and not job.overwrite:
-        raise DataError(f"{existing[0]} exists already; tick Replace existing files, or choose another folder.")
+        more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
+        raise DataError(
+            f"{existing[0]}{more} exists already; replace existing files (--overwrite), or choose another folder."
+        )
+    return outputs
+
+
+def _images(path: Path) -> list[Path]:
+    if not path.exists():
+        raise DataError(f"{path}: there is no such file or folder.")
+    if not path.is_dir():
+        return [path]
+    images = list_images(path)
+    if not images and (path / "images").is_dir():
+        images = list_images(path / "images")
+    if not images:
+        raise DataError(f"{path}: this folder holds no TIFF images.")
     return images
 
 
-def segment_folder(job: BatchJob, should_stop: Callable[[], bool]) -> Generator[Any, None, BatchResult]:
-    """Segment every image of a folder; one that fails does not end the batch.
+def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator[Any, None, FolderResult]:
+    """Segment every image; one that fails does not end the work, and a stop keeps what is done.
+
+    Events are `ModelLoaded`, those above, and those of the core in between.
 
     Raises
     ------
     EmbedSegError
-        If the batch cannot begin, or its table not be written.
+        If the work cannot begin, or its table not be written.
     """
-    import pandas as pd
-
-    images = check(job)
-    model = yield from loaded(job.model, job.device, should_stop)
-    tables: list[pd.DataFrame] = []
-    failures: list[tuple[str, str]] = []
-    n_saved, is_stopped = 0, False
-    for index, path in enumerate(images):
-        if should_stop():
-            is_stopped = True
-            break
-        yield ImageStarted(index, len(images), path.name)
-        try:
-            table = yield from _segment_file(model, path, job, should_stop)
-        except Stopped:
-            is_stopped = True
-            break
-        except (EmbedSegError, OSError, MemoryError, RuntimeError) as error:
-            failures.append((path.name, str(error) or type(error).__name__))
-            yield ImageFailed(index, path.name, failures[-1][1])
-            continue
-        n_saved += 1
-        tables.append(table)
-        yield ImageSaved(index, path.name, len(table))
-    n_objects = sum(len(table) for table in tables)
-    if tables:
-        text = pd.concat(tables, ignore_index=True).to_csv(index=False, float_format="%.4f")
-        write_atomically(job.results / TABLE, lambda target: target.write_text(text, encoding="utf-8"))
-    return BatchResult(len(images), n_saved, n_objects, tuple(failures), is_stopped)
+    outputs = plan(job)
+    tables: list[Table] = []
+    failures: list[ImageFailed] = []
+    stopped = False
+    try:
+        model = yield from loaded(job.model, job.device, should_stop)
+        # What does not fit the model is found before the first image.
+        settings_of(model, job.changes)
+        for index, output in enumerate(outputs):
+            if should_stop():
+                raise Stopped("Stopped between two images.")
+            yield ImageStarted(index, len(outputs), output.image.name)
+            try:
+                tables.append((yield from _segment_file(model, output, job, should_stop)))
+            except Stopped:
+                raise
+            except (EmbedSegError, OSError, MemoryError, RuntimeError) as error:
+                failures.append(ImageFailed(index, output.image, error))
+                yield failures[-1]
+            else:
+                yield ImageSaved(index, output.image.name, len(tables[-1]["label"]))
+    except Stopped:
+        stopped = True
+    if tables and job.tables == "together":
+        _write(job.results / TABLE, as_csv(tables))
+    n_objects = sum(len(table["label"]) for table in tables)
+    return FolderResult(len(outputs), len(tables), n_objects, tuple(failures), stopped)
 
 
 def _segment_file(
-    model: Model, path: Path, job: BatchJob, should_stop: Callable[[], bool]
-) -> Generator[Any, None, pd.DataFrame]:
-    from embedseg_napari.core.axes import guess_axes
-
-    picture = read_image(path)
-    axes = picture.axes or guess_axes(picture.array.shape, model.config.ndim, model.config.n_channels)
-    one = SegmentJob(picture.array, axes, "all", job.model, job.device, picture.spacing, job.changes)
-    run = predict(model, one, should_stop)
-    segmentation = yield from run
+    model: Model, output: Output, job: FolderJob, should_stop: Callable[[], bool]
+) -> Generator[Any, None, Table]:
+    picture = read_image(output.image, job.axes)
+    shape, axes = picture.array.shape, picture.axes
+    if not axes:
+        axes = guess_axes(shape, model.config.ndim, model.config.n_channels)
+        yield Message(f"The axes of the image, shape {shape}, were guessed to be {axes}.")
+    spacing = job.spacing or picture.spacing
+    one = SegmentJob(picture.array, axes, job.channel, job.model, job.device, spacing, job.changes)
+    segmentation = yield from predict(model, one, should_stop, keep_maps=False)
     space = spatial_axes(axes)
-    labels_axes = ("T" if "T" in axes else "") + space
-    spacing = picture.spacing if picture.spacing is not None and len(picture.spacing) == len(space) else None
-    write_labels(
-        job.results / f"{path.stem}.tif",
-        segmentation.labels,
-        labels_axes,
-        spacing,
-        picture.unit,
-        overwrite=job.overwrite,
-    )
-    table = object_table(segmentation, labels_axes).rename(columns={"index": "label"})
-    table.insert(0, "image", path.name)
+    label_axes = ("T" if "T" in axes else "") + space
+    table = object_table(segmentation, label_axes, image=output.image.name)
+    if job.tables == "each":
+        _write(output.table, as_csv([table]))
+    known = spacing if spacing is not None and len(spacing) == len(space) else None
+    write_labels(output.labels, segmentation.labels, label_axes, known, picture.unit, overwrite=job.overwrite)
     return table
+
+
+def _write(path: Path, text: str) -> None:
+    write_atomically(path, lambda target: target.write_text(text, encoding="utf-8"))

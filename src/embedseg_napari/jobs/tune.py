@@ -129,9 +129,8 @@ def store_thresholds(
     ModelError, DataError
         If the model cannot be read, or the file not be written.
     """
-    from embedseg_napari.core.model.bundled import SUFFIX
     from embedseg_napari.core.model.legacy import read_legacy
-    from embedseg_napari.core.model.model_file import read_model_file, write_model_file
+    from embedseg_napari.core.model.model_file import SUFFIX, read_model_file, write_model_file
 
     is_own = source.suffix == SUFFIX
     weights, config = read_model_file(source) if is_own else read_legacy(source, None)

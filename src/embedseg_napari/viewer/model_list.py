@@ -13,7 +13,8 @@ from psygnal import Signal
 
 from embedseg_napari.core.errors import DataError, ModelError
 from embedseg_napari.core.files.tiff import write_atomically
-from embedseg_napari.core.model.library import CHECKPOINTS, ModelLibrary
+from embedseg_napari.core.model.known_models import CHECKPOINTS
+from embedseg_napari.core.model.library import ModelLibrary
 from embedseg_napari.core.session.folder import STATE
 
 if TYPE_CHECKING:

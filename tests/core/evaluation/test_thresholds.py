@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
+from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.errors import Stopped
 from embedseg_napari.core.evaluation.thresholds import (
     LEAST_REACHED,
     PairTried,
+    TunedThresholds,
     is_sure_gain,
     reached_seed_threshold,
     search_thresholds,
-    tune_thresholds,
 )
 from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.core.runs import drain
+
+
+def tuned(pairs: list[tuple[EmbeddingMaps, np.ndarray]], **options: Any) -> TunedThresholds:
+    """The search to its end."""
+    return drain(search_thresholds(pairs, **options))
 
 
 def faint_and_bright(ndim: int, seed: float, rim: float) -> tuple[EmbeddingMaps, np.ndarray]:
@@ -38,39 +46,39 @@ def faint_and_bright(ndim: int, seed: float, rim: float) -> tuple[EmbeddingMaps,
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_finds_the_pair_that_separates(ndim: int) -> None:
     pairs = [faint_and_bright(ndim, 0.75, 0.55)]
-    best = tune_thresholds(pairs)
+    best = tuned(pairs)
     # The faint object needs seeds below 0.75, the rim a foreground above 0.55.
     assert best.seed_threshold <= 0.75
     assert best.foreground_threshold >= 0.55
     assert best.score == 1
     assert max(row[2] for row in best.table) == best.score
-    assert tune_thresholds(pairs) == best
+    assert tuned(pairs) == best
 
 
 def test_keeps_the_usual_pair_where_nothing_is_gained() -> None:
-    best = tune_thresholds([faint_and_bright(2, 0.95, 0.0)])
+    best = tuned([faint_and_bright(2, 0.95, 0.0)])
     assert (best.seed_threshold, best.foreground_threshold, best.score) == (0.9, 0.5, 1)
     assert len(best.table) == 24
 
 
 def test_scores_are_means_over_images() -> None:
     good, faint = faint_and_bright(2, 0.95, 0.0), faint_and_bright(2, 0.75, 0.0)
-    best = tune_thresholds([good, faint], seed_thresholds=[0.9], foreground_thresholds=[0.5])
+    best = tuned([good, faint], seed_thresholds=[0.9], foreground_thresholds=[0.5])
     assert best.table == ((0.9, 0.5, 0.75),)
 
 
 def test_the_smallest_size_is_respected() -> None:
-    best = tune_thresholds([faint_and_bright(2, 0.95, 0.0)], min_object_size=36)
+    best = tuned([faint_and_bright(2, 0.95, 0.0)], settings=PredictionConfig(min_object_size=36))
     assert best.score == 0
 
 
 def test_an_unsure_gain_is_not_taken_where_certainty_is_asked() -> None:
     good, faint = faint_and_bright(2, 0.95, 0.0), faint_and_bright(2, 0.75, 0.0)
     mixed = [good, good, good, faint]
-    assert tune_thresholds(mixed).seed_threshold < 0.9
-    assert tune_thresholds(mixed, confidence=0.95).seed_threshold == 0.9
-    assert tune_thresholds([faint] * 4, confidence=0.95).seed_threshold < 0.9
-    assert tune_thresholds([faint], confidence=0.95).seed_threshold == 0.9
+    assert tuned(mixed).seed_threshold < 0.9
+    assert tuned(mixed, confidence=0.95).seed_threshold == 0.9
+    assert tuned([faint] * 4, confidence=0.95).seed_threshold < 0.9
+    assert tuned([faint], confidence=0.95).seed_threshold == 0.9
 
 
 def test_a_gain_of_few_images_needs_to_be_clearer() -> None:
@@ -86,7 +94,7 @@ def test_a_gain_of_few_images_needs_to_be_clearer() -> None:
 
 def test_the_search_tells_each_pair_and_can_be_stopped() -> None:
     told = []
-    search = search_thresholds([faint_and_bright(2, 0.75, 0.0)], lambda: len(told) >= 3)
+    search = search_thresholds([faint_and_bright(2, 0.75, 0.0)], should_stop=lambda: len(told) >= 3)
     with pytest.raises(Stopped):
         drain(search, told.append)
     assert told == [PairTried(1, 24), PairTried(2, 24), PairTried(3, 24)]

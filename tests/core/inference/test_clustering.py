@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from embedseg_napari.core.errors import Stopped
+from embedseg_napari.core.config import PredictionConfig
+from embedseg_napari.core.errors import SettingsError, Stopped
 from embedseg_napari.core.inference import clustering
-from embedseg_napari.core.inference.clustering import cluster, cluster_full, warm_up
+from embedseg_napari.core.inference.clustering import cluster, cluster_by, warm_up
 from embedseg_napari.core.maps import EmbeddingMaps
 
 if TYPE_CHECKING:
@@ -22,16 +23,22 @@ if TYPE_CHECKING:
 WAYS = ["numpy", "compiled"]
 
 
-def run(way: str, maps: EmbeddingMaps, *arguments: Any, **options: Any) -> clustering.ClusterResult:
-    """Cluster in one given way."""
+ORDER = ("seed_threshold", "foreground_threshold", "min_object_size", "seeds")
+
+
+def run(
+    way: str, maps: EmbeddingMaps, *values: Any, should_stop: Callable[[], bool] | None = None, **more: Any
+) -> clustering.ClusterResult:
+    """Cluster in one given way, with settings in the order that `cluster` takes them."""
+    settings = PredictionConfig.parse({**dict(zip(ORDER, values, strict=False)), **more})
     if way == "compiled":
         warm_up(wait=True)
         assert clustering.KERNEL.is_ready()
-        return cluster_full(maps, *arguments, **options)
+        return cluster_by(maps, settings, should_stop)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clustering.KERNEL, "ready", lambda: None)
         patch.setattr(clustering.KERNEL, "is_ready", lambda: False)
-        return cluster_full(maps, *arguments, **options)
+        return cluster_by(maps, settings, should_stop)
 
 
 def by_definition(
@@ -367,6 +374,14 @@ def test_stopping_is_asked_between_parts_of_the_work(monkeypatch: pytest.MonkeyP
     assert_array_equal(found.labels, expected.labels)
 
 
+def test_a_typo_is_one_sentence(blobs: Callable[..., Any]) -> None:
+    maps = perfect_maps(blobs(2)[1])
+    with pytest.raises(SettingsError, match="'greedy' or 'local_maxima'"):
+        cluster(maps, seeds="local-maxima")  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match="margin_scale"):
+        cluster(maps, margin_scale=0)
+
+
 def test_numpy_hands_over_when_the_compiled_way_becomes_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     maps = random_maps((30, 30), 3, 1.0, 3.0, 0.3, 1000)
     expected = run("numpy", maps, 0.5)
@@ -379,7 +394,7 @@ def test_numpy_hands_over_when_the_compiled_way_becomes_ready(monkeypatch: pytes
 
     monkeypatch.setattr(clustering.KERNEL, "ready", lambda: module if len(asked) > 3 else None)
     monkeypatch.setattr(clustering.KERNEL, "is_ready", is_ready)
-    assert_array_equal(cluster_full(maps, 0.5).labels, expected.labels)
+    assert_array_equal(cluster_by(maps, PredictionConfig(seed_threshold=0.5)).labels, expected.labels)
     assert len(asked) == 4
 
 

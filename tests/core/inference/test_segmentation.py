@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import embedseg_napari as es
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.errors import SettingsError, Stopped
 from embedseg_napari.core.inference.segmentation import Segmentation
@@ -82,3 +83,42 @@ def test_maps_that_were_not_kept_are_a_sentence(segmented) -> None:
     without = Segmentation.collect(found.maps, PredictionConfig(), keep_maps=False)
     with pytest.raises(SettingsError, match="keep_maps"):
         without.recluster(seed_threshold=0.5)
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {"margin_scale": 1.4, "faint_seeds": 0.1, "seed_threshold": 0.95, "min_object_size": 3},
+        {"margin_scale": 0.7, "seeds": "local_maxima", "foreground_threshold": 0.6},
+    ],
+)
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_cluster_and_recluster_give_the_labels_of_predict(blobs, pass_through, perfect_raw, ndim, stored) -> None:
+    _, labels = blobs(ndim)
+    model = pass_through(ndim)
+    model.config = model.config.model_copy(update={"prediction": PredictionConfig(**stored)})
+    raw = perfect_raw(labels)
+    raw[-1] += np.random.default_rng(0).normal(0, 3, labels.shape)
+    found = model.predict(raw)
+    assert found.labels.max() > 0
+    assert found.settings == model.config.prediction
+    np.testing.assert_array_equal(es.cluster(found.maps, **model.config.prediction.clustering), found.labels)
+    np.testing.assert_array_equal(found.recluster().labels, found.labels)
+    # From other settings back to the stored ones.
+    away = found.recluster(margin_scale=1.0, faint_seeds=0.0, seed_threshold=0.99, seeds="greedy")
+    np.testing.assert_array_equal(away.recluster(**model.config.prediction.clustering).labels, found.labels)
+    # All of these are settings of predict, too.
+    bare = pass_through(ndim).predict(raw, **model.config.prediction.clustering)
+    np.testing.assert_array_equal(bare.labels, found.labels)
+
+
+def test_the_defaults_of_cluster_are_those_of_the_paper(segmented) -> None:
+    _, found = segmented(2)
+    np.testing.assert_array_equal(es.cluster(found.maps), es.cluster(found.maps, 0.9, 0.5, 0, "greedy"))
+    np.testing.assert_array_equal(es.cluster(found.maps), es.cluster(found.maps, faint_seeds=0.0, margin_scale=1.0))
+
+
+def test_a_typo_in_a_setting_is_one_sentence(segmented) -> None:
+    _, found = segmented(2)
+    with pytest.raises(SettingsError, match="'greedy' or 'local_maxima'"):
+        found.recluster(seeds="local-maxima")

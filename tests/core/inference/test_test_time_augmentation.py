@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from embedseg_napari.core.config import PredictionConfig
+from embedseg_napari.core.events import PredictionStarted
 from embedseg_napari.core.inference.test_time_augmentation import views
 from embedseg_napari.core.model.model import load_model
 
@@ -59,6 +61,15 @@ def test_averaging_an_equivariant_network_changes_nothing(equivariant, rng: np.r
     for name in ("offsets", "margins", "seed_map"):
         np.testing.assert_allclose(getattr(averaged, name), getattr(plain, name), rtol=1e-5, atol=1e-5)
     assert np.abs(plain.offsets).max() > 1
+
+
+def test_views_are_averaged_as_stored_with_the_model_unless_it_is_said(equivariant) -> None:
+    model = equivariant(2)
+    model.config = model.config.model_copy(update={"prediction": PredictionConfig(tta=True)})
+    for given, n_views in ((None, 8), (True, 8), (False, 1)):
+        events: list[object] = []
+        model.predict(np.ones((16, 16), np.float32), "YX", tta=given, on_event=events.append)
+        assert [event.n_tiles for event in events if isinstance(event, PredictionStarted)] == [n_views]
 
 
 @pytest.mark.parametrize("ndim", [2, 3])

@@ -9,13 +9,13 @@ from model_steps import own_names, weights_are_equal
 from embedseg_napari import load_model
 from embedseg_napari.core.errors import DataError, ModelError
 from embedseg_napari.core.files import folder_lock
-from embedseg_napari.core.model.bundled import bundled_path
 from embedseg_napari.core.model.card import describe
-from embedseg_napari.core.model.library import ModelLibrary, models_folder
+from embedseg_napari.core.model.known_models import bundled_path, models_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from embedseg_napari.core.model.library import ModelLibrary
     from embedseg_napari.core.model.model import Model
 
 

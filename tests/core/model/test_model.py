@@ -9,7 +9,7 @@ import torch
 from embedseg_napari.core.config import ModelConfig, PredictionConfig
 from embedseg_napari.core.device import supports_bfloat16
 from embedseg_napari.core.errors import ComputeError, ModelError, SettingsError
-from embedseg_napari.core.model import bundled
+from embedseg_napari.core.model import known_models
 from embedseg_napari.core.model.legacy import LegacyGeometry
 from embedseg_napari.core.model.model import Model, load_model
 from embedseg_napari.core.networks.erfnet import BranchedERFNet
@@ -25,7 +25,7 @@ def fresh(ndim: int, **prediction: object) -> Model:
 def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of bundled models with one of them."""
     folder = tmp_path / "models"
-    monkeypatch.setattr(bundled, "FOLDER", folder)
+    monkeypatch.setattr(known_models, "FOLDER", folder)
     fresh(2).save(folder / "nuclei-2d", half=True)
     return folder
 
@@ -33,7 +33,7 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_bundled_models_load_by_name(shelf: Path) -> None:
     model = load_model("nuclei-2d", device="cpu")
     assert model.path == shelf / "nuclei-2d.embedseg"
-    assert bundled.bundled_names() == ["nuclei-2d"]
+    assert known_models.bundled_names() == ["nuclei-2d"]
 
 
 @pytest.mark.parametrize("source", ["nuclei-3d", "some/where.embedseg", Path("nuclei-2d"), ""])
@@ -43,12 +43,12 @@ def test_missing_models_are_a_sentence(shelf: Path, source: str | Path) -> None:
 
 
 def test_no_bundled_models_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bundled, "FOLDER", tmp_path / "none")
-    assert bundled.bundled_names() == []
+    monkeypatch.setattr(known_models, "FOLDER", tmp_path / "none")
+    assert known_models.bundled_names() == []
     with pytest.raises(ModelError, match="none"):
         load_model("nuclei-2d", device="cpu")
     with pytest.raises(ModelError, match="none"):
-        bundled.bundled_path("nuclei-2d")
+        known_models.bundled_path("nuclei-2d")
 
 
 def test_folders_and_other_files_are_a_sentence(tmp_path: Path) -> None:

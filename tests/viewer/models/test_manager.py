@@ -7,8 +7,7 @@ import pytest
 from magicgui.widgets import Dialog
 from qtpy.QtWidgets import QFileDialog, QInputDialog, QLabel, QMessageBox
 
-from embedseg_napari.core.model.bundled import bundled_path
-from embedseg_napari.core.model.library import models_folder
+from embedseg_napari.core.model.known_models import bundled_path, models_folder
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.models.manager import export_target
 

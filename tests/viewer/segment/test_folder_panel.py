@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from embedseg_napari.core.files.tiff import read_image, write_image
-from embedseg_napari.jobs import segment_folder as batch_job
+from embedseg_napari.jobs.segment_folder import TABLE
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.widgets.collapsible import Folded
 
@@ -39,7 +39,7 @@ def test_a_folder(panel, tmp_path, qtbot):
     labels = read_image(tmp_path / "out" / "a.tif")
     assert labels.array.shape == (24, 24)
     np.testing.assert_allclose(labels.spacing, (0.5, 0.5))
-    assert (tmp_path / "out" / batch_job.TABLE).exists()
+    assert (tmp_path / "out" / TABLE).exists()
     batch.run_button.click()
     assert batch.current is None
     assert "exists already" in batch.status.text()
@@ -55,6 +55,19 @@ def test_a_folder_without_an_image_that_can_be_read_gives_no_results(panel, tmp_
     qtbot.waitUntil(lambda: batch.current is None, timeout=WAIT)
     assert "0 of 1 images" in batch.status.text()
     assert not (tmp_path / "out").exists()
+
+
+def test_one_channel_of_a_folder(panel, tmp_path, qtbot):
+    write_image(tmp_path / "images" / "two.tif", np.zeros((2, 24, 24), np.uint8), "CYX")
+    write_image(tmp_path / "images" / "one.tif", np.zeros((24, 24), np.uint8), "YX")
+    batch = panel.batch
+    batch.images.setText(str(tmp_path / "images"))
+    batch.results.setText(str(tmp_path / "out"))
+    batch.channel.setValue(1)
+    batch.run_button.click()
+    qtbot.waitUntil(lambda: batch.current is None, timeout=WAIT)
+    assert [path.name for path in sorted((tmp_path / "out").iterdir())] == ["objects.csv", "two.tif"]
+    assert "one.tif: The image has no channel axis" in batch.failures.item(0).text()
 
 
 def test_a_place_that_cannot_be_written_is_found_before_the_work(panel, tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from embedseg_napari.core.errors import ComputeError, Stopped
 from embedseg_napari.core.events import FrameFinished, PredictionStarted, TileFinished
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.maps import EmbeddingMaps
-from embedseg_napari.core.model import bundled
+from embedseg_napari.core.model import known_models
 from embedseg_napari.core.model.model_file import write_model_file
 from embedseg_napari.core.networks.erfnet import BranchedERFNet
 from embedseg_napari.jobs.segment import ModelLoaded, take_channel
@@ -111,7 +111,7 @@ def test_an_empty_viewer_says_what_to_do(viewer, open_panel):
 
 
 def test_without_any_model_the_panel_asks_for_one(viewer, open_panel, monkeypatch):
-    monkeypatch.setattr("embedseg_napari.core.model.library.bundled_names", list)
+    monkeypatch.setattr("embedseg_napari.core.model.known_models.bundled_names", list)
     panel = open_panel(PANEL)
     viewer.add_image(np.zeros((24, 24)))
     assert not panel.run_button.isEnabled()
@@ -414,7 +414,7 @@ def test_a_volume_gets_a_model_of_volumes_until_one_is_asked_for(viewer, open_pa
         config = ModelConfig(ndim=ndim, grid_spacing=(0.01,) * ndim)
         write_model_file(tmp_path / f"nuclei-{ndim}d", BranchedERFNet(ndim).state_dict(), config)
     write_model_file(tmp_path / "cells-2d", BranchedERFNet(2).state_dict(), ModelConfig())
-    monkeypatch.setattr(bundled, "FOLDER", tmp_path)
+    monkeypatch.setattr(known_models, "FOLDER", tmp_path)
     panel = open_panel(PANEL)
     assert panel.model.path.stem == "nuclei-2d"
     flat = viewer.add_image(np.zeros((24, 24)), name="flat")

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage, special
 
+from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.errors import Stopped
 from embedseg_napari.core.evaluation.matching import match
-from embedseg_napari.core.inference.clustering import cluster_full
-from embedseg_napari.core.runs import drain, never
+from embedseg_napari.core.inference.clustering import cluster_by, with_margins
+from embedseg_napari.core.runs import never
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
     from numpy.typing import NDArray
 
-    from embedseg_napari.core.inference.clustering import SeedKind
     from embedseg_napari.core.maps import EmbeddingMaps
 
 SEED_THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.94)
@@ -39,55 +39,49 @@ class PairTried:
 
 @dataclass(frozen=True, slots=True)
 class TunedThresholds:
-    """The pair that scored best."""
+    """The pair of thresholds that scored best."""
 
     seed_threshold: float
     foreground_threshold: float
-    score: float
-    """Mean over images of the AP, averaged over IoU 0.5 ... 0.9."""
+    start: tuple[float, float]
+    """Seed and foreground threshold in use before."""
     table: tuple[tuple[float, float, float], ...]
-    """Every pair tried: seed threshold, foreground threshold, score."""
+    """Every pair tried: seed threshold, foreground threshold, score.
+
+    Scores are means over images of the AP, averaged over IoU 0.5 ... 0.9."""
+
+    @property
+    def best(self) -> tuple[float, float]:
+        """Seed and foreground threshold."""
+        return self.seed_threshold, self.foreground_threshold
+
+    @property
+    def score(self) -> float:
+        """Score of the best pair."""
+        return self.score_of(self.best)
+
+    @property
+    def start_score(self) -> float:
+        """Score of the pair in use before."""
+        return self.score_of(self.start)
+
+    @property
+    def changes(self) -> dict[str, float]:
+        """The best pair as settings for prediction."""
+        return {"seed_threshold": self.seed_threshold, "foreground_threshold": self.foreground_threshold}
 
     def score_of(self, pair: tuple[float, float]) -> float:
         """Score of a pair of thresholds that was tried."""
         return next(score for *tried, score in self.table if tuple(tried) == pair)
 
 
-def tune_thresholds(
-    pairs: Sequence[tuple[EmbeddingMaps, np.ndarray]],
-    *,
-    min_object_size: int = 0,
-    faint_seeds: float = 0.0,
-    seed_thresholds: Sequence[float] = SEED_THRESHOLDS,
-    foreground_thresholds: Sequence[float] = FOREGROUND_THRESHOLDS,
-    start: tuple[float, float] = (0.9, 0.5),
-    confidence: float = 0.0,
-    ignore: Sequence[np.ndarray | None] | None = None,
-) -> TunedThresholds:
-    """Try pairs of thresholds on maps whose truth is known, to the end; see :func:`search_thresholds`."""
-    search = search_thresholds(
-        pairs,
-        min_object_size=min_object_size,
-        faint_seeds=faint_seeds,
-        seed_thresholds=seed_thresholds,
-        foreground_thresholds=foreground_thresholds,
-        start=start,
-        confidence=confidence,
-        ignore=ignore,
-    )
-    return drain(search)
-
-
 def search_thresholds(
     pairs: Sequence[tuple[EmbeddingMaps, np.ndarray]],
+    settings: PredictionConfig = PredictionConfig(),  # noqa: B008 (immutable)
     should_stop: Callable[[], bool] = never,
     *,
-    min_object_size: int = 0,
-    seeds: SeedKind = "greedy",
-    faint_seeds: float = 0.0,
     seed_thresholds: Sequence[float] = SEED_THRESHOLDS,
     foreground_thresholds: Sequence[float] = FOREGROUND_THRESHOLDS,
-    start: tuple[float, float] = (0.9, 0.5),
     confidence: float = 0.0,
     ignore: Sequence[np.ndarray | None] | None = None,
 ) -> Generator[PairTried, None, TunedThresholds]:
@@ -97,17 +91,15 @@ def search_thresholds(
     ----------
     pairs : sequence of (EmbeddingMaps, truth)
         Truth as in :func:`match`.
+    settings : PredictionConfig
+        How else objects are collected; its two thresholds stay unless another pair is better.
     should_stop : callable
         Looked at while objects are collected.
-    min_object_size, seeds, faint_seeds
-        As in clustering.
     seed_thresholds, foreground_thresholds : sequence of float
         Values to try.
-    start : tuple of float
-        Seed and foreground threshold to keep unless another pair is better.
     confidence : float
-        How sure the gain must be before another pair replaces `start`, see :func:`is_sure_gain`. With 0 the gain on
-        these very images decides; 0.95 where the thresholds are meant for other images.
+        How sure the gain must be before another pair replaces the one in use, see :func:`is_sure_gain`. With 0 the gain
+        on these very images decides; 0.95 where the thresholds are meant for other images.
     ignore : sequence of ndarray of bool or None, optional
         For each pair the pixels of unknown class, as in :func:`match`.
 
@@ -117,12 +109,16 @@ def search_thresholds(
         If `should_stop` returned True.
     """
     unknown = [None] * len(pairs) if ignore is None else ignore
+    start = (settings.seed_threshold, settings.foreground_threshold)
     tried = sorted({(s, f) for s in seed_thresholds for f in foreground_thresholds} | {start})
+    # Margins are scaled once, not for each pair.
+    scaled = [with_margins(maps, settings.margin_scale) for maps, _ in pairs]
     scores: dict[tuple[float, float], np.ndarray] = {}
     for seed, foreground in tried:
+        update = {"seed_threshold": seed, "foreground_threshold": foreground, "margin_scale": 1.0}
         each = []
-        for (maps, truth), hidden in zip(pairs, unknown, strict=True):
-            found = cluster_full(maps, seed, foreground, min_object_size, seeds, should_stop, faint_seeds)
+        for maps, (_, truth), hidden in zip(scaled, pairs, unknown, strict=True):
+            found = cluster_by(maps, settings.model_copy(update=update), should_stop)
             each.append(np.mean([row.ap for row in match(truth, found.labels, ignore=hidden)]))
         scores[seed, foreground] = np.array(each)
         yield PairTried(len(scores), len(tried))
@@ -133,7 +129,7 @@ def search_thresholds(
     if gains.mean() < MARGIN or not is_sure_gain(gains, confidence):
         best = start
     table = tuple((seed, foreground, float(each.mean())) for (seed, foreground), each in scores.items())
-    return TunedThresholds(*best, float(scores[best].mean()), table)
+    return TunedThresholds(*best, start, table)
 
 
 def is_sure_gain(gains: NDArray[np.float64], confidence: float) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from embedseg_napari.core.compiled.background_import import CompiledModule
+from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.errors import Stopped
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from embedseg_napari.core.config import PredictionConfig
     from embedseg_napari.core.maps import EmbeddingMaps
 
 KERNEL = CompiledModule("embedseg_napari.core.inference.clustering_kernel", "clustering runs in NumPy, which is slower")
@@ -71,39 +71,52 @@ def cluster(
     foreground_threshold: float = 0.5,
     min_object_size: int = 0,
     seeds: SeedKind = "greedy",
+    *,
+    faint_seeds: float = 0.0,
+    margin_scale: float = 1.0,
 ) -> NDArray[np.int32]:
-    """Return the label image of the maps; see :func:`cluster_full`."""
-    return cluster_full(maps, seed_threshold, foreground_threshold, min_object_size, seeds).labels
+    """Return the label image of the maps; defaults are the paper's.
+
+    What :meth:`Model.predict` makes of these maps comes with its settings: ``cluster(maps, **settings.clustering)``.
+
+    Parameters
+    ----------
+    maps : EmbeddingMaps
+        Maps of one image.
+    seed_threshold : float
+        Lowest seediness of a seed, included. Greedy seeds only.
+    foreground_threshold : float
+        Pixels with a seediness above this are foreground.
+    min_object_size : int
+        Objects need more pixels than this.
+    seeds : {"greedy", "local_maxima"}
+        Any unclustered pixel, or the local maxima of the smoothed seed map.
+    faint_seeds : float
+        How far below `seed_threshold` greedy seeds may start objects in the end, in foreground that no object owns:
+        nine tenths of the proposal must be free, and its size be like that of other objects. 0: nowhere.
+    margin_scale : float
+        Factor of the margins.
+
+    Raises
+    ------
+    SettingsError
+        If a value is out of range.
+    """
+    values = {
+        "seed_threshold": seed_threshold,
+        "foreground_threshold": foreground_threshold,
+        "min_object_size": min_object_size,
+        "seeds": seeds,
+        "faint_seeds": faint_seeds,
+        "margin_scale": margin_scale,
+    }
+    return cluster_by(maps, PredictionConfig.parse(values)).labels
 
 
 def cluster_by(
-    maps: EmbeddingMaps, settings: PredictionConfig, should_stop: Callable[[], bool] | None = None
-) -> ClusterResult:
-    """Collect instances as the settings of a prediction say; see :func:`cluster_full`."""
-    return cluster_full(
-        with_margins(maps, settings.margin_scale),
-        settings.seed_threshold,
-        settings.foreground_threshold,
-        settings.min_object_size,
-        settings.seeds,
-        should_stop,
-        settings.faint_seeds,
-    )
-
-
-def with_margins(maps: EmbeddingMaps, scale: float) -> EmbeddingMaps:
-    """The maps with margins so many times as wide."""
-    return maps if scale == 1 else replace(maps, margins=maps.margins * np.float32(scale))
-
-
-def cluster_full(
     maps: EmbeddingMaps,
-    seed_threshold: float = 0.9,
-    foreground_threshold: float = 0.5,
-    min_object_size: int = 0,
-    seeds: SeedKind = "greedy",
+    settings: PredictionConfig = PredictionConfig(),  # noqa: B008 (immutable)
     should_stop: Callable[[], bool] | None = None,
-    faint_seeds: float = 0.0,
 ) -> ClusterResult:
     """Collect instances from offsets, margins and seed map.
 
@@ -115,19 +128,10 @@ def cluster_full(
     ----------
     maps : EmbeddingMaps
         Maps of one image.
-    seed_threshold : float
-        Lowest seediness of a seed, included. Greedy seeds only.
-    foreground_threshold : float
-        Pixels with a seediness above this are foreground.
-    min_object_size : int
-        Instances need more pixels than this.
-    seeds : {"greedy", "local_maxima"}
-        Any unclustered pixel, or the local maxima of the smoothed seed map.
+    settings : PredictionConfig
+        Thresholds and what else :func:`cluster` takes; the settings of the network are not looked at.
     should_stop : callable, optional
         Looked at several times a second.
-    faint_seeds : float
-        How far below `seed_threshold` greedy seeds may start objects in the end, in foreground that no object owns:
-        nine tenths of the proposal must be free, and its size be like that of other objects. 0: nowhere (the paper).
 
     Returns
     -------
@@ -139,10 +143,10 @@ def cluster_full(
     Stopped
         If `should_stop` returned True.
     """
-    task = _prepare(maps, seed_threshold, foreground_threshold, min_object_size, seeds, faint_seeds)
-    kernel = KERNEL.ready() if maps.seed_map.size < MOST_PIXELS else None
+    task = _prepare(with_margins(maps, settings.margin_scale), settings)
+    kernel = KERNEL.ready() if task.maps.seed_map.size < MOST_PIXELS else None
     if kernel is None:
-        is_faster_ready = KERNEL.is_ready if maps.seed_map.size < MOST_PIXELS else None
+        is_faster_ready = KERNEL.is_ready if task.maps.seed_map.size < MOST_PIXELS else None
         result = _cluster_plainly(task, should_stop, is_faster_ready)
         if result is not None:
             return result
@@ -150,31 +154,29 @@ def cluster_full(
     return _cluster_compiled(task, kernel, should_stop)
 
 
-def _prepare(
-    maps: EmbeddingMaps,
-    seed_threshold: float,
-    foreground_threshold: float,
-    min_object_size: int,
-    kind: SeedKind,
-    faint_seeds: float,
-) -> _Task:
+def with_margins(maps: EmbeddingMaps, scale: float) -> EmbeddingMaps:
+    """The maps with margins so many times as wide."""
+    return maps if scale == 1 else replace(maps, margins=maps.margins * np.float32(scale))
+
+
+def _prepare(maps: EmbeddingMaps, settings: PredictionConfig) -> _Task:
+    is_greedy, seed_threshold = settings.seeds == "greedy", np.float32(settings.seed_threshold)
+    foreground_threshold = np.float32(settings.foreground_threshold)
     seed_map = maps.seed_map.ravel().astype(np.float32, copy=False)
-    foreground = np.flatnonzero(seed_map > np.float32(foreground_threshold))
-    if kind == "local_maxima":
-        peaks = _local_maxima(maps.seed_map)
-        rows = np.searchsorted(foreground, peaks[seed_map[peaks] > np.float32(foreground_threshold)])
-        seediness = seed_map[foreground[rows]]
-    else:
+    foreground = np.flatnonzero(seed_map > foreground_threshold)
+    if is_greedy:
         seediness = seed_map[foreground]
         # There are at most as many as pixels that 32 bits count.
-        rows = np.flatnonzero(seediness >= np.float32(seed_threshold - faint_seeds)).astype(np.uint32)
+        lowest = np.float32(settings.seed_threshold - settings.faint_seeds)
+        rows = np.flatnonzero(seediness >= lowest).astype(np.uint32)
         seediness = seediness[rows]
-    order = _falling(seediness)
-    seeds = rows[order].astype(np.uint32, copy=False)
-    n_bright = len(seeds)
-    if kind == "greedy" and faint_seeds > 0:
-        n_bright = int(np.count_nonzero(seediness >= np.float32(seed_threshold)))
-    return _Task(maps, foreground, seeds[:n_bright], seeds[n_bright:], min_object_size, kind == "greedy")
+    else:
+        peaks = _local_maxima(maps.seed_map)
+        rows = np.searchsorted(foreground, peaks[seed_map[peaks] > foreground_threshold])
+        seediness = seed_map[foreground[rows]]
+    seeds = rows[_falling(seediness)].astype(np.uint32, copy=False)
+    n_bright = int(np.count_nonzero(seediness >= seed_threshold)) if is_greedy else len(seeds)
+    return _Task(maps, foreground, seeds[:n_bright], seeds[n_bright:], settings.min_object_size, is_greedy)
 
 
 def _falling(values: NDArray[np.float32]) -> NDArray[np.int64]:

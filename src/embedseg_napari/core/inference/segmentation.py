@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from embedseg_napari.core.config import PredictionConfig
     from embedseg_napari.core.maps import EmbeddingMaps
 
 
@@ -117,6 +118,7 @@ class Segmentation:
         *,
         seeds: str | None = None,
         faint_seeds: float | None = None,
+        margin_scale: float | None = None,
         should_stop: Callable[[], bool] | None = None,
     ) -> Segmentation:
         """Collect the objects anew with other thresholds, without running the network; what is not given stays.
@@ -133,6 +135,8 @@ class Segmentation:
             Which pixels may start an object.
         faint_seeds : float, optional
             How far below the seed threshold large objects that overlap no other may start, 0 to 0.5.
+        margin_scale : float, optional
+            Factor of the margins, 0.5 to 3: above 1 objects collect pixels from farther away.
         should_stop : callable, optional
             Looked at several times a second.
 
@@ -149,9 +153,9 @@ class Segmentation:
             "min_object_size": min_object_size,
             "seeds": seeds,
             "faint_seeds": faint_seeds,
+            "margin_scale": margin_scale,
         }
-        changes = {name: value for name, value in given.items() if value is not None}
-        settings = PredictionConfig.parse({**self.settings.model_dump(), **changes})
+        settings = self.settings.changed(given)
         if self.frames:
             again = self.stack([self.collect(frame.maps, settings, should_stop) for frame in self.frames])
         else:

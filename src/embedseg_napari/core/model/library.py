@@ -7,44 +7,24 @@ its model when it ends: while it runs, its name is taken, and what it writes ove
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import platformdirs
-
-from embedseg_napari.core.errors import DataError, ModelError
+from embedseg_napari.core.errors import DataError, ModelError, SettingsError
 from embedseg_napari.core.files import folder_lock
-from embedseg_napari.core.model.bundled import SUFFIX, bundled_names, bundled_path
-from embedseg_napari.core.model.model_file import copy_model_file, read_model_config
+from embedseg_napari.core.model.known_models import CHECKPOINTS, LibraryModel, known_models, models_folder
+from embedseg_napari.core.model.model_file import SUFFIX, copy_model_file
 
 if TYPE_CHECKING:
-    from embedseg_napari.core.config import ModelConfig
+    from collections.abc import Sequence
 
+    import numpy as np
+
+PACKAGE = ".zip"
+IMPORTABLE = (SUFFIX, *CHECKPOINTS, PACKAGE)
 LONGEST_NAME = 200
 """Bytes; file systems allow 255, and a temporary file's name is longer than the model's."""
 DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{kind}{number}" for kind in ("COM", "LPT") for number in range(1, 10))}
-CHECKPOINTS = (".pth", ".pt")
-"""Files of the original EmbedSeg."""
-
-
-@dataclass(frozen=True, slots=True)
-class LibraryModel:
-    """A model that is known by its name."""
-
-    name: str
-    path: Path
-    is_bundled: bool = False
-
-    def config(self) -> ModelConfig:
-        """What the file says about itself, without its weights.
-
-        Raises
-        ------
-        ModelError
-            If it is damaged.
-        """
-        return read_model_config(self.path)
 
 
 class ModelLibrary:
@@ -61,11 +41,7 @@ class ModelLibrary:
 
     def models(self) -> list[LibraryModel]:
         """Bundled models, then the user's by name."""
-        bundled = [LibraryModel(name, bundled_path(name), is_bundled=True) for name in bundled_names()]
-        files = sorted(self.folder.glob(f"*{SUFFIX}"), key=lambda path: path.stem.lower())
-        # A file of the user that a later version's bundled model is named like keeps its whole name.
-        own = [LibraryModel(path.name if path.stem in bundled_names() else path.stem, path) for path in files]
-        return bundled + [model for model in own if not model.name.startswith(".")]
+        return known_models(self.folder)
 
     def find(self, name: str) -> LibraryModel:
         """The model of a name.
@@ -173,6 +149,110 @@ class ModelLibrary:
         except (TrashPermissionError, OSError) as error:
             raise DataError(f"{model.path}: cannot be moved to the trash ({error}); delete the file itself.") from error
 
+    def import_model(self, source: str | Path, name: str | None = None) -> LibraryModel:
+        """Copy a model file, a checkpoint of the original EmbedSeg, or a bioimage.io package into the library.
+
+        Parameters
+        ----------
+        source : path
+            An `.embedseg` file; a `.pth` with `data_properties.json` and `normalization.json` beside it; or a `.zip`
+            that :meth:`export_model` wrote.
+        name : str, optional
+            Default: the file's, with a number if that is taken.
+
+        Raises
+        ------
+        ModelError
+            If it holds no model.
+        DataError
+            If the name is no good, or taken.
+        """
+        # Late, so that names and descriptions can be read without PyTorch.
+        from embedseg_napari.core.model.bioimage import read_package
+        from embedseg_napari.core.model.model import load_model
+
+        source = Path(source).expanduser()
+        kind = source.suffix.lower()
+        if source.is_dir():
+            raise ModelError(f"{source}: is a folder; give a model file.")
+        if not source.is_file():
+            raise ModelError(f"{source}: there is no such file.")
+        if kind not in IMPORTABLE:
+            raise ModelError(f"{source}: is not a model; give one of {', '.join(IMPORTABLE)}.")
+        target = self.numbered(source.stem) if name is None else self.free(name)
+        # Weights are looked at as well: what is kept can be used.
+        model = read_package(source) if kind == PACKAGE else load_model(source, device="cpu")
+        if kind == SUFFIX:
+            copy_model_file(source, target, name=target.stem)
+        else:
+            model.config = model.config.model_copy(update={"name": target.stem})
+            model.save(target)
+        return LibraryModel(target.stem, target)
+
+    def export_model(
+        self,
+        name: str,
+        target: str | Path,
+        *,
+        overwrite: bool = False,
+        half: bool = False,
+        image: np.ndarray | None = None,
+        authors: Sequence[str] = (),
+    ) -> Path:
+        """Write a model as an `.embedseg` file, or as a bioimage.io package if the target ends in `.zip`.
+
+        Parameters
+        ----------
+        name : str
+            Model.
+        target : path
+            File, or a folder that takes `NAME.embedseg`.
+        overwrite : bool
+            Whether an existing file may be replaced.
+        half : bool
+            Store the weights of an `.embedseg` file in half precision, at half the size.
+        image, authors
+            As :func:`write_package` takes them; of no use to an `.embedseg` file.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        ModelError
+            If there is no such model.
+        DataError
+            If the file exists, or cannot be written.
+        SettingsError
+            If an option does not belong to this kind of file.
+        """
+        from embedseg_napari.core.model.bioimage import write_package
+        from embedseg_napari.core.model.model import load_model
+
+        model, target = self.find(name), Path(target).expanduser()
+        if target.is_dir():
+            target = target / f"{model.name}{SUFFIX}"
+        kind = target.suffix.lower()
+        if kind not in (SUFFIX, PACKAGE):
+            raise DataError(f"{target}: give a file that ends in {SUFFIX}, or in {PACKAGE} for a bioimage.io package.")
+        if kind == SUFFIX and (image is not None or authors):
+            raise SettingsError(f"{target}: image and authors are for bioimage.io packages ({PACKAGE}).")
+        if kind == PACKAGE and half:
+            raise SettingsError(f"{target}: half precision is for model files ({SUFFIX}).")
+        if target.exists() and not overwrite:
+            raise DataError(f"{target}: exists already; choose another name or allow overwriting.")
+        if kind == SUFFIX and half:
+            given = load_model(model.path, device="cpu")
+            given.config = given.config.model_copy(update={"name": target.stem})
+            given.save(target, half=True)
+        elif kind == SUFFIX:
+            copy_model_file(model.path, target, name=target.stem)
+        else:
+            write_package(load_model(model.path, device="cpu"), target, image=image, authors=authors)
+        return target
+
     def find_own(self, name: str, what: str) -> LibraryModel:
         """One of the user's models that may be changed now; `what` it shall be is for the sentence that refuses.
 
@@ -224,11 +304,6 @@ class ModelLibrary:
         while self.problem(name):
             name, number = f"{base}_{number}", number + 1
         return self.free(name)
-
-
-def models_folder() -> Path:
-    """Where the user's models are kept if no other place is chosen."""
-    return Path(platformdirs.user_data_dir("embedseg-napari", appauthor=False)) / "models"
 
 
 def name_problem(name: str) -> str:

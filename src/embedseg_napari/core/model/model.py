@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,9 +12,8 @@ from embedseg_napari.core.device import choose_device
 from embedseg_napari.core.errors import ModelError, SettingsError
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.inference.predictor import Predictor
-from embedseg_napari.core.model.bundled import SUFFIX
+from embedseg_napari.core.model.known_models import CHECKPOINTS, find_model_file
 from embedseg_napari.core.model.legacy import LegacyGeometry, read_legacy
-from embedseg_napari.core.model.library import CHECKPOINTS, ModelLibrary
 from embedseg_napari.core.model.model_file import read_model_file, write_model_file
 from embedseg_napari.core.networks.architectures import build_network
 from embedseg_napari.core.networks.network import device_of, memory_format, raw_output
@@ -23,6 +21,7 @@ from embedseg_napari.core.runs import drain, never
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from torch import Tensor
 
@@ -68,7 +67,7 @@ class Model:
         image: Any,
         axes: str | None = None,
         *,
-        tta: bool = False,
+        tta: bool | None = None,
         normalize: bool = True,
         precision: str | None = None,
         tile: int | Sequence[int] | None = None,
@@ -81,8 +80,8 @@ class Model:
             Any real type, any size.
         axes : str, optional
             One letter per axis, such as ``"CYX"``; guessed from the shape, and logged, if left out.
-        tta : bool
-            Average over flipped and turned views (8 x in 2D, 16 x in 3D).
+        tta : bool, optional
+            Average over flipped and turned views (8 x in 2D, 16 x in 3D); default: stored with the model.
         normalize : bool
             False hands the array to the network as it is.
         precision : {"float32", "bfloat16", "float16"}, optional
@@ -106,12 +105,13 @@ class Model:
         axes: str | None = None,
         *,
         spacing: Sequence[float] | None = None,
-        tta: bool = False,
+        tta: bool | None = None,
         seed_threshold: float | None = None,
         foreground_threshold: float | None = None,
         faint_seeds: float | None = None,
         margin_scale: float | None = None,
         min_object_size: int | None = None,
+        seeds: str | None = None,
         scale: float | None = None,
         precision: str | None = None,
         tile: int | Sequence[int] | None = None,
@@ -128,10 +128,11 @@ class Model:
             One letter per axis, such as ``"TYX"``; guessed from the shape, and said in a Message, if left out.
         spacing : sequence of float, optional
             Size of a pixel (z, y, x) in the unit of the model's; a Message warns where it is far from the model's.
-        tta : bool
-            Average over flipped and turned views: 8 (2D) or 16 (3D) times slower, a little better.
+        tta : bool, optional
+            Average over flipped and turned views: 8 (2D) or 16 (3D) times slower, a little better. Like all settings
+            from here on, it is as stored with the model if left out.
         seed_threshold : float, optional
-            Lowest seediness at which an object may start; like the next, stored with the model if left out.
+            Lowest seediness at which an object may start.
         foreground_threshold : float, optional
             Pixels with a seediness above this are foreground.
         faint_seeds : float, optional
@@ -140,6 +141,8 @@ class Model:
             Factor of the margins: above 1 objects collect pixels from farther away.
         min_object_size : int, optional
             Objects need more pixels than this.
+        seeds : {"greedy", "local_maxima"}, optional
+            Which pixels may start an object.
         scale : float, optional
             Factor by which the image is resized for the network, so that objects have the size it knows.
         precision : {"float32", "bfloat16", "float16"}, optional
@@ -172,6 +175,7 @@ class Model:
             faint_seeds=faint_seeds,
             margin_scale=margin_scale,
             min_object_size=min_object_size,
+            seeds=seeds,
             scale=scale,
             precision=precision,
             tile=tile,
@@ -181,10 +185,9 @@ class Model:
 
     def _settings(self, **given: Any) -> PredictionConfig:
         """The stored settings, with those that were given in their place."""
-        stored = self.config.prediction
         if isinstance(given.get("tile"), int):
             given["tile"] = (given["tile"],) * self.config.ndim
-        return type(stored).parse(stored.model_dump() | {name: v for name, v in given.items() if v is not None})
+        return self.config.prediction.changed(given)
 
     def save(self, path: str | Path, *, half: bool = False, overwrite: bool = True) -> Path:
         """Write the model as one `.embedseg` file.
@@ -229,15 +232,7 @@ def load_model(source: str | Path, device: str = "auto", legacy: LegacyGeometry 
         If the device is missing.
     """
     target = choose_device(device)
-    path = Path(source).expanduser()
-    if isinstance(source, str) and not path.is_file():
-        named = {model.name: model.path for model in ModelLibrary().models()}
-        path = named.get(source, named.get(source.removesuffix(SUFFIX), path))
-    if path.is_dir():
-        raise ModelError(f"{path}: is a folder; give a model file (.embedseg, or an original .pth).")
-    if not path.exists():
-        known = ", ".join(model.name for model in ModelLibrary().models()) or "none"
-        raise ModelError(f"{source}: there is neither such a file nor a model of this name (there are: {known}).")
+    path = find_model_file(source)
     if path.suffix.lower() in CHECKPOINTS:
         weights, config = read_legacy(path, legacy)
     elif legacy is not None:

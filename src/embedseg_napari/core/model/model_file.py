@@ -14,11 +14,11 @@ from safetensors import SafetensorError
 from embedseg_napari.core.config import ModelConfig
 from embedseg_napari.core.errors import DataError, ModelError, SettingsError
 from embedseg_napari.core.files.tiff import write_atomically
-from embedseg_napari.core.model.bundled import SUFFIX
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+SUFFIX = ".embedseg"
 FORMAT_VERSION = 1
 CONFIG, WEIGHTS = "model.json", "weights.safetensors"
 MAX_BYTES = {CONFIG: 16 << 20, WEIGHTS: 256 << 20}

@@ -10,10 +10,10 @@ import numpy as np
 from embedseg_napari.core.data.sparse import known_instances
 from embedseg_napari.core.evaluation.held_out import held_out_ious
 from embedseg_napari.core.evaluation.matching import IOU_THRESHOLDS, match
-from embedseg_napari.core.evaluation.thresholds import is_sure_gain, reached_seed_threshold, tune_thresholds
+from embedseg_napari.core.evaluation.thresholds import is_sure_gain, reached_seed_threshold, search_thresholds
 from embedseg_napari.core.events import Message
-from embedseg_napari.core.inference.clustering import cluster_by, with_margins
-from embedseg_napari.core.runs import never
+from embedseg_napari.core.inference.clustering import cluster_by
+from embedseg_napari.core.runs import drain, never
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -113,19 +113,10 @@ class Validator:
         return settings, Message(f"Prediction stays in float32: {precision} lowers the score on the held-out images.")
 
     def _with_best_thresholds(self, exact: Sequence[EmbeddingMaps], settings: PredictionConfig) -> PredictionConfig:
-        scale = settings.margin_scale
-        pairs = [(with_margins(one, scale), e.instances) for one, e in zip(exact, self.examples, strict=True)]
-        best = tune_thresholds(
-            pairs,
-            min_object_size=settings.min_object_size,
-            faint_seeds=settings.faint_seeds,
-            start=(settings.seed_threshold, settings.foreground_threshold),
-            confidence=CONFIDENCE,
-            ignore=[example.ignore for example in self.examples],
-        )
-        return settings.model_copy(
-            update={"seed_threshold": best.seed_threshold, "foreground_threshold": best.foreground_threshold}
-        )
+        pairs = [(one, example.instances) for one, example in zip(exact, self.examples, strict=True)]
+        ignore = [example.ignore for example in self.examples]
+        best = drain(search_thresholds(pairs, settings, confidence=CONFIDENCE, ignore=ignore))
+        return settings.model_copy(update=best.changes)
 
     def _with_best_margins(self, exact: Sequence[EmbeddingMaps], settings: PredictionConfig) -> PredictionConfig:
         """Other margins, if the held-out images surely gain by them."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari.utils.notifications import show_info
 
 from embedseg_napari.core.model.card import describe
-from embedseg_napari.core.model.library import CHECKPOINTS
+from embedseg_napari.core.model.known_models import CHECKPOINTS
 from embedseg_napari.viewer.model_list import SUFFIXES, models, read_config
 
 if TYPE_CHECKING:
@@ -37,9 +37,7 @@ def read_models(path: str | Sequence[str]) -> list[tuple[None]]:
         file = Path(one)
         if file.suffix.lower() in CHECKPOINTS:
             # Only here: PyTorch is not loaded for what is no model.
-            from embedseg_napari.core.model.exchange import import_model
-
-            file = import_model(models.library, file).path
+            file = models.library.import_model(file).path
         config = read_config(file)
         known = models.remember(file)
         show_info(f"Model {known.name} is ready in the EmbedSeg panels: {describe(config)}.")

@@ -24,8 +24,8 @@ from qtpy.QtWidgets import (
 from superqt.utils import signals_blocked
 
 from embedseg_napari.core.errors import EmbedSegError
-from embedseg_napari.core.model.bundled import SUFFIX
 from embedseg_napari.core.model.card import model_card
+from embedseg_napari.core.model.model_file import SUFFIX
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.models.describe_dialog import describe_dialog
 from embedseg_napari.viewer.worker import run_in_background
@@ -33,7 +33,7 @@ from embedseg_napari.viewer.worker import run_in_background
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from embedseg_napari.core.model.library import LibraryModel
+    from embedseg_napari.core.model.known_models import LibraryModel
     from embedseg_napari.viewer.worker import BackgroundRun
 
 IMPORT_FILTER = "Models (*.embedseg *.pth *.pt *.zip);;All files (*)"
@@ -226,13 +226,10 @@ class ModelManager(QDialog):
         faults: list[str] = []
 
         def take_in(_: object) -> Generator[Any, None, None]:
-            # PyTorch is loaded here, not with the panel.
-            from embedseg_napari.core.model.exchange import import_model
-
             yield from ()
             for name in names:
                 try:
-                    made.append(import_model(models.library, name))
+                    made.append(models.library.import_model(name))
                 except EmbedSegError as error:
                     faults.append(str(error))
 
@@ -260,10 +257,8 @@ class ModelManager(QDialog):
                 return
 
         def export(_: object) -> Generator[Any, None, Path]:
-            from embedseg_napari.core.model.exchange import export_model
-
             yield from ()
-            return export_model(models.library, model.name, target, overwrite=True)
+            return models.library.export_model(model.name, target, overwrite=True)
 
         self._start(export, lambda path: self.say(f"Exported to {path}."), f"Writing {target}...")
 

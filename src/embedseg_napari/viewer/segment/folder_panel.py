@@ -13,20 +13,22 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QListWidget,
     QPushButton,
+    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
 
+from embedseg_napari.core.config import MAX_CHANNELS
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.events import Message, PredictionStarted, TileFinished
 from embedseg_napari.jobs.segment_folder import (
     TABLE,
-    BatchJob,
-    BatchResult,
+    FolderJob,
+    FolderResult,
     ImageFailed,
     ImageSaved,
     ImageStarted,
-    check,
+    plan,
     segment_folder,
 )
 from embedseg_napari.viewer.widgets.run_controls import RunControls
@@ -52,6 +54,11 @@ class BatchPanel(QWidget):
         self._name, self._n_frames = "", 1
         self.images, images_row = self._folder_row("Folder of TIFF images.")
         self.results, results_row = self._folder_row(f"Receives one label TIFF per image, and {TABLE}.")
+        self.channel = QSpinBox()
+        self.channel.setRange(-1, MAX_CHANNELS)
+        self.channel.setValue(-1)
+        self.channel.setSpecialValueText("all")
+        self.channel.setToolTip("Use only this channel of the images; 0 is the first.")
         self.overwrite = QCheckBox("Replace existing files")
         self.overwrite.setToolTip("If unticked, a folder that already holds results is left alone.")
         self.controls = RunControls("Segment folder", "Stop; the images done so far are kept.", parent=self)
@@ -65,6 +72,7 @@ class BatchPanel(QWidget):
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("From", images_row)
         form.addRow("To", results_row)
+        form.addRow("Channel", self.channel)
         form.addRow(self.overwrite)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(12, 0, 0, 0)
@@ -109,13 +117,16 @@ class BatchPanel(QWidget):
         try:
             if settings["model"] is None:
                 raise EmbedSegError("Choose a model above first.")
-            job = BatchJob(
-                Path(self.images.text()).expanduser(),
+            channel = self.channel.value()
+            job = FolderJob(
+                (Path(self.images.text()).expanduser(),),
                 Path(self.results.text()).expanduser(),
                 overwrite=self.overwrite.isChecked(),
+                tables="together",
+                channel="all" if channel < 0 else channel,
                 **settings,
             )
-            check(job)
+            plan(job)
         except EmbedSegError as error:
             self.controls.fail(error)
             return
@@ -140,17 +151,16 @@ class BatchPanel(QWidget):
                 self.progress.setValue(event.index + 1)
             case ImageFailed():
                 self.progress.setValue(event.index + 1)
-                self._add_failure(event.name, event.reason)
+                self._add_failure(event.reason)
             case Message(level="warning"):
-                self._add_failure(self._name, f"(warning) {event.text}")
+                self._add_failure(f"{self._name}: (warning) {event.text}")
 
-    def _add_failure(self, name: str, reason: str) -> None:
-        text = reason if name in reason else f"{name}: {reason}"
+    def _add_failure(self, text: str) -> None:
         self.failures.addItem(text)
         self.failures.item(self.failures.count() - 1).setToolTip(text)
         self.failures.show()
 
-    def _take_result(self, result: BatchResult) -> None:
+    def _take_result(self, result: FolderResult) -> None:
         text = f"{result.n_saved} of {result.n_images} images segmented, {result.n_objects} objects."
         if result.failures:
             text += f" {len(result.failures)} failed:"
@@ -165,5 +175,5 @@ class BatchPanel(QWidget):
             reason = "Choose the folder for the results."
         self.run_button.setEnabled(not is_running and not reason)
         self.run_button.setToolTip(reason or "Segment every TIFF file of the folder with the model above.")
-        for widget in (self.images, self.results, self.overwrite):
+        for widget in (self.images, self.results, self.channel, self.overwrite):
             widget.setEnabled(not is_running)

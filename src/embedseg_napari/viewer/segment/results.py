@@ -97,7 +97,9 @@ class ResultLayers:
         if self.segmentation is None or self.selection is None or not is_shown(self.viewer, self.labels):
             return
         assert self.labels is not None
-        self.labels.features = object_table(self.segmentation, self.axes, self.selection.start)
+        table = object_table(self.segmentation, self.axes, self.selection.start)
+        # napari finds the row of a label by this name.
+        self.labels.features = {"index": table.pop("label"), **table}
 
     def forget(self, layer: Any) -> None:
         """Let go of the maps when the image or its labels were removed."""

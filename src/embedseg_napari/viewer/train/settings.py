@@ -20,8 +20,9 @@ from superqt.utils import signals_blocked
 from embedseg_napari.core.config import PRESETS, TrainingConfig
 from embedseg_napari.core.errors import EmbedSegError, SettingsError
 from embedseg_napari.core.files.tiff import locked_place
-from embedseg_napari.core.model.bundled import SUFFIX
-from embedseg_napari.core.model.library import ModelLibrary, models_folder
+from embedseg_napari.core.model.known_models import models_folder
+from embedseg_napari.core.model.library import ModelLibrary
+from embedseg_napari.core.model.model_file import SUFFIX
 from embedseg_napari.viewer.model_list import MODEL_FILTER, models
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox
 from embedseg_napari.viewer.widgets.collapsible import Folded

@@ -1,0 +1,92 @@
+"""Which models there are: those that come with the package, and the files in the user's folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import platformdirs
+
+from embedseg_napari.core.errors import ModelError
+from embedseg_napari.core.model.model_file import SUFFIX, read_model_config
+
+if TYPE_CHECKING:
+    from embedseg_napari.core.config import ModelConfig
+
+FOLDER = Path(__file__).resolve().parents[2] / "models"
+CHECKPOINTS = (".pth", ".pt")
+"""Files of the original EmbedSeg."""
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryModel:
+    """A model that is known by its name."""
+
+    name: str
+    path: Path
+    is_bundled: bool = False
+
+    def config(self) -> ModelConfig:
+        """What the file says about itself, without its weights.
+
+        Raises
+        ------
+        ModelError
+            If it is damaged.
+        """
+        return read_model_config(self.path)
+
+
+def bundled_names() -> list[str]:
+    """Names of the bundled models, those of nuclei first: the first one is where people begin."""
+    names = [path.stem for path in FOLDER.glob(f"*{SUFFIX}")] if FOLDER.is_dir() else []
+    return sorted(names, key=lambda name: (not name.startswith("nuclei"), name))
+
+
+def bundled_path(name: str) -> Path:
+    """File of a bundled model.
+
+    Raises
+    ------
+    ModelError
+        If there is none of that name.
+    """
+    path = FOLDER / f"{name}{SUFFIX}"
+    if name not in bundled_names():
+        raise ModelError(f"There is no bundled model {name!r}; there are: {', '.join(bundled_names()) or 'none'}.")
+    return path
+
+
+def models_folder() -> Path:
+    """Where the user's models are kept if no other place is chosen."""
+    return Path(platformdirs.user_data_dir("embedseg-napari", appauthor=False)) / "models"
+
+
+def known_models(folder: Path) -> list[LibraryModel]:
+    """Bundled models, then those of a folder by name."""
+    bundled = [LibraryModel(name, bundled_path(name), is_bundled=True) for name in bundled_names()]
+    files = sorted(folder.glob(f"*{SUFFIX}"), key=lambda path: path.stem.lower())
+    # A file of the user that a later version's bundled model is named like keeps its whole name.
+    own = [LibraryModel(path.name if path.stem in bundled_names() else path.stem, path) for path in files]
+    return bundled + [model for model in own if not model.name.startswith(".")]
+
+
+def find_model_file(source: str | Path) -> Path:
+    """The file of a model that is given by its name or by its file.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model.
+    """
+    path = Path(source).expanduser()
+    known = {model.name: model.path for model in known_models(models_folder())}
+    if isinstance(source, str) and not path.is_file():
+        path = known.get(source, known.get(source.removesuffix(SUFFIX), path))
+    if path.is_dir():
+        raise ModelError(f"{path}: is a folder; give a model file (.embedseg, or an original .pth).")
+    if not path.exists():
+        names = ", ".join(known) or "none"
+        raise ModelError(f"{source}: there is neither such a file nor a model of this name (there are: {names}).")
+    return path

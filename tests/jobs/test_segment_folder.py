@@ -1,0 +1,102 @@
+"""Images of files and folders: what is refused before any work, what fails, and what a stop leaves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from embedseg_napari.core.config import ModelConfig
+from embedseg_napari.core.errors import DataError, SettingsError
+from embedseg_napari.core.files.tiff import read_image, write_image
+from embedseg_napari.core.model.model import Model
+from embedseg_napari.core.networks.erfnet import BranchedERFNet
+from embedseg_napari.core.runs import drain
+from embedseg_napari.jobs.segment_folder import TABLE, FolderJob, ImageFailed, ImageSaved, plan, segment_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> FolderJob:
+    """Two images and a model that is sure of nothing, so that it finds objects only without thresholds."""
+    for name in ("a", "b"):
+        write_image(tmp_path / "images" / f"{name}.tif", np.eye(24, dtype=np.uint8), "YX", (0.5, 0.5), "um")
+    model = Model(ModelConfig(name="tiny"), BranchedERFNet(2, 1)).save(tmp_path / "tiny.embedseg")
+    changes = {"seed_threshold": 0, "foreground_threshold": 0}
+    return FolderJob((tmp_path / "images",), tmp_path / "out", model, "cpu", changes)
+
+
+def run(job: FolderJob, should_stop: Any = lambda: False) -> tuple[list[Any], Any]:
+    events: list[Any] = []
+    return events, drain(segment_folder(job, should_stop), events.append)
+
+
+def test_files_and_folders_become_label_images(job: FolderJob, tmp_path: Path) -> None:
+    write_image(tmp_path / "alone.tiff", np.eye(24, dtype=np.uint8), "YX")
+    more = replace(job, inputs=(*job.inputs, tmp_path / "alone.tiff"), tables="together")
+    assert [output.labels.name for output in plan(more)] == ["a.tif", "b.tif", "alone.tif"]
+    events, result = run(more)
+    assert (result.n_images, result.n_saved, result.failures, result.stopped) == (3, 3, (), False)
+    assert sorted(path.name for path in job.results.iterdir()) == ["a.tif", "alone.tif", "b.tif", TABLE]
+    assert read_image(job.results / "a.tif").spacing == pytest.approx((0.5, 0.5))
+    assert sum(event.n_objects for event in events if isinstance(event, ImageSaved)) == result.n_objects > 0
+    assert len((job.results / TABLE).read_text().splitlines()) == result.n_objects + 1
+
+
+def test_a_folder_with_images_in_it_is_taken_too(job: FolderJob, tmp_path: Path) -> None:
+    assert [output.image.name for output in plan(replace(job, inputs=(tmp_path,)))] == ["a.tif", "b.tif"]
+
+
+def test_what_would_lose_data_is_refused_before_any_work(job: FolderJob, tmp_path: Path) -> None:
+    images = job.inputs[0]
+    with pytest.raises(DataError, match="would both become"):
+        plan(replace(job, inputs=(images, images / "a.tif")))
+    with pytest.raises(DataError, match="input image"):
+        plan(replace(job, results=images, overwrite=True))
+    job.results.mkdir()
+    (job.results / TABLE).write_text("precious")
+    assert plan(job)
+    with pytest.raises(DataError, match="exists already"):
+        plan(replace(job, tables="together"))
+    (job.results / "a.tif").write_text("precious")
+    with pytest.raises(DataError, match=r"a\.tif \(and 1 more\) exists already"):
+        run(replace(job, tables="together", model="no such model"))
+    assert plan(replace(job, tables="together", overwrite=True))
+    assert (job.results / "a.tif").read_text() == "precious"
+
+
+def test_what_does_not_fit_the_model_is_found_before_the_first_image(job: FolderJob) -> None:
+    with pytest.raises(SettingsError, match="2D"):
+        run(replace(job, changes={"tile": (8, 64, 64)}))
+    with pytest.raises(SettingsError, match="seeds"):
+        run(replace(job, changes={"seeds": "local-maxima"}, model="no such model"))
+    assert not job.results.exists()
+
+
+def test_one_that_fails_does_not_end_the_others(job: FolderJob) -> None:
+    (job.inputs[0] / "aa.tif").write_bytes(b"no image")
+    write_image(job.inputs[0] / "volume.tif", np.zeros((9, 24, 24), np.uint8), "ZYX")
+    events, result = run(job)
+    assert [event.path.name for event in events if isinstance(event, ImageFailed)] == ["aa.tif", "volume.tif"]
+    assert [failure.path.name for failure in result.failures] == ["aa.tif", "volume.tif"]
+    assert all(failure.path.name in failure.reason for failure in result.failures)
+    assert "name that axis T" in result.failures[1].reason
+    assert (result.n_saved, result.n_left) == (2, 0)
+
+
+def test_a_stop_keeps_what_is_done(job: FolderJob) -> None:
+    seen: list[Any] = []
+    run_ = segment_folder(replace(job, tables="together"), lambda: any(isinstance(e, ImageSaved) for e in seen))
+    result = drain(run_, seen.append)
+    assert (result.stopped, result.n_saved, result.n_left) == (True, 1, 1)
+    assert sorted(path.name for path in job.results.iterdir()) == ["a.tif", TABLE]
+
+
+def test_a_stop_before_the_model_is_loaded_leaves_nothing(job: FolderJob) -> None:
+    _, result = run(job, lambda: True)
+    assert (result.stopped, result.n_saved) == (True, 0)
+    assert not job.results.exists()
