@@ -196,3 +196,29 @@ def test_missing_and_empty_inputs_are_named(embedseg, tmp_path):
     (tmp_path / "file").write_text("")
     ended = embedseg("predict", "model", tmp_path / "empty", "--output", tmp_path / "file")
     assert (ended.status, "is a file" in ended.err) == (1, True)
+
+
+@pytest.mark.parametrize("axes", ["XY", "TXY", "YX"])
+def test_labels_lie_on_an_image_whose_axes_are_named_in_another_order(embedseg, draw, tmp_path, axes):
+    image = draw(0)[0]
+    array = image if axes == "YX" else np.stack([image.T] * 2) if axes == "TXY" else image.T
+    (tmp_path / "flat").mkdir()
+    tifffile.imwrite(tmp_path / "flat" / "a.tif", array, metadata=None)
+    tifffile.imwrite(tmp_path / "plain.tif", image, metadata=None)
+    assert embedseg("predict", "nuclei-2d", tmp_path / "flat", "--axes", axes, "--output", tmp_path / "out").status == 0
+    assert (
+        embedseg("predict", "nuclei-2d", tmp_path / "plain.tif", "--axes", "YX", "--output", tmp_path / "o").status == 0
+    )
+    found, plain = tifffile.imread(tmp_path / "out" / "a.tif"), tifffile.imread(tmp_path / "o" / "plain.tif")
+    assert found.shape == array.shape
+    for frame in found if axes == "TXY" else [found]:
+        np.testing.assert_array_equal(frame if axes == "YX" else frame.T, plain)
+
+
+def test_labels_of_an_ome_tiff_keep_the_order_of_its_axes(embedseg, blobs, tmp_path):
+    volume = np.stack([blobs(3)[0]] * 2, axis=1).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "a.ome.tif", volume, ome=True, metadata={"axes": "ZTYX"}, photometric="minisblack")
+    assert embedseg("predict", "nuclei-3d", tmp_path / "a.ome.tif", "--output", tmp_path / "out").status == 0
+    with tifffile.TiffFile(next((tmp_path / "out").iterdir())) as tif:
+        assert tif.series[0].axes == "ZTYX"
+        assert tif.series[0].shape == volume.shape

@@ -39,7 +39,7 @@ def object_table(
     segmentation : Segmentation
         Of an image or a time-lapse.
     axes : str
-        Axes of its labels, (T)(Z)YX.
+        Axes of its labels, in their order.
     start : tuple of float, optional
         First pixel of the part of the image that was segmented, per axis of `axes`.
     image : str, optional

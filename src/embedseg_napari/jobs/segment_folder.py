@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from embedseg_napari.core.axes import guess_axes, parse_axes, spatial_axes
+from embedseg_napari.core.axes import guess_axes, parse_axes, result_axes, spatial_axes
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.errors import DataError, EmbedSegError, Stopped
 from embedseg_napari.core.events import Message
@@ -215,13 +215,13 @@ def _segment_file(
     spacing = job.spacing or picture.spacing
     one = SegmentJob(picture.array, axes, job.channel, job.model, job.device, spacing, job.changes)
     segmentation = yield from predict(model, one, should_stop, keep_maps=False)
-    space = spatial_axes(axes)
-    label_axes = ("T" if "T" in axes else "") + space
-    table = object_table(segmentation, label_axes, image=output.image.name)
+    own = result_axes(axes)
+    table = object_table(segmentation, own, image=output.image.name)
     if job.tables == "each":
         _write(output.table, as_csv([table]))
-    known = spacing if spacing is not None and len(spacing) == len(space) else None
-    write_labels(output.labels, segmentation.labels, label_axes, known, picture.unit, overwrite=job.overwrite)
+    known = spacing if spacing is not None and len(spacing) == len(spatial_axes(axes)) else None
+    # In the order of the image's own file: whatever opens both lays one onto the other.
+    write_labels(output.labels, segmentation.labels, own, known, picture.unit, keep_order=True, overwrite=job.overwrite)
     return table
 
 

@@ -302,3 +302,28 @@ def test_real_sets_pass_the_checks(shared_data, name, n, ndim, is_planes):
     warnings = check_examples(examples)
     assert any("several pieces" in text for text in warnings) == (name in ("usiigaci", "bbbc010"))
     assert any("how large their voxels are" in text for text in warnings) == (ndim == 3)
+
+
+@pytest.mark.parametrize("axes", ["XY", "XYZ", "YXZ", "CXY", "XYC"])
+def test_masks_are_turned_with_their_images(axes, rng, tmp_path):
+    space = axes.replace("C", "")
+    shape = tuple({"X": 24, "Y": 16, "Z": 9}[letter] for letter in space)
+    labels = rng.integers(0, 3, shape).astype(np.uint16)
+    image = labels * 100 + 1
+    array = image if "C" not in axes else np.stack([image, image], axis=axes.index("C"))
+    planes = np.stack([labels == 1, labels == 2]).astype(np.uint8)
+    for folder in ("images", "masks", "ignore"):
+        (tmp_path / folder).mkdir()
+    tifffile.imwrite(tmp_path / "images" / "a.tif", array, metadata=None)
+    tifffile.imwrite(tmp_path / "masks" / "a.tif", labels, metadata=None)
+    tifffile.imwrite(tmp_path / "ignore" / "a.tif", (labels == 2).astype(np.uint8), metadata=None)
+    turned = "".join(letter for letter in "ZYX" if letter in space)
+    for example in (
+        load_folder(tmp_path, axes=axes)[0],
+        from_arrays([(array, labels, labels == 2)], axes=axes)[0],
+    ):
+        assert example.instances.shape == tuple(shape[space.index(letter)] for letter in turned)
+        np.testing.assert_array_equal(example.image[0], example.instances * 100 + 1)
+        np.testing.assert_array_equal(example.ignore, example.instances == 2)
+    example = from_arrays([(array, planes)], axes=axes)[0]
+    np.testing.assert_array_equal(example.image[0] > 1, example.instances.any(0))

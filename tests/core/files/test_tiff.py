@@ -375,3 +375,25 @@ def test_real_files(shared_data, name, shape, dtype, axes):
     picture = read_image(list_images(shared_data(name) / "train" / "images")[0])
     assert (picture.array.shape, picture.array.dtype, picture.axes) == (shape, dtype, axes)
     assert picture.spacing is None
+
+
+@pytest.mark.parametrize(
+    ("axes", "stored", "spacing"),
+    [
+        ("YX", "YX", (2.0, 1.0)),
+        ("XY", "YX", (1.0, 2.0)),
+        ("TXY", "TYX", (1.0, 2.0)),
+        ("XYZ", "ZYX", (1.0, 2.0, 3.0)),
+        ("ZTYX", "ZTYX", (3.0, 2.0, 1.0)),
+    ],
+)
+def test_labels_are_stored_in_the_order_of_their_image(tmp_path, axes, stored, spacing):
+    shape = {"T": 3, "Z": 4, "Y": 5, "X": 7}
+    labels = np.arange(np.prod([shape[a] for a in axes])).reshape([shape[a] for a in axes])
+    known = (3.0, 2.0, 1.0)[-len(spacing) :]
+    write_labels(tmp_path / "a.tif", labels, axes, known, "um", keep_order=True)
+    plain = read_image(tmp_path / "a.tif")
+    assert (plain.axes, plain.spacing) == (stored, spacing)
+    np.testing.assert_array_equal(plain.array, labels)
+    # Named as the image was, every axis has its own size again.
+    assert read_image(tmp_path / "a.tif", axes).spacing == known

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 import embedseg_napari as es
+from embedseg_napari.core.axes import reorder
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.errors import SettingsError, Stopped
 from embedseg_napari.core.inference.segmentation import Segmentation
+from embedseg_napari.core.model.model import load_model
 
 
 @pytest.fixture
@@ -122,3 +124,23 @@ def test_a_typo_in_a_setting_is_one_sentence(segmented) -> None:
     _, found = segmented(2)
     with pytest.raises(SettingsError, match="'greedy' or 'local_maxima'"):
         found.recluster(seeds="local-maxima")
+
+
+@pytest.mark.parametrize("axes", ["XY", "TXY", "YTX"])
+def test_results_come_back_in_the_order_of_the_image(axes, blobs):
+    model = load_model("nuclei-2d", device="cpu")
+    image = blobs(2)[0][:, :48]
+    plain = model.predict(image, "YX")
+    frames = image[None] if "T" not in axes else np.stack([image, image[::-1]])
+    array = reorder(frames, "TYX", axes) if "T" in axes else image.T
+    found = model.predict(array, axes)
+    assert found.labels.shape == array.shape
+    first = found if "T" not in axes else found.frames[0]
+    np.testing.assert_array_equal(reorder(first.labels, axes.replace("T", ""), "YX"), plain.labels)
+    seeds = tuple(found.centers.round().astype(int).clip(0).T)
+    inside = found.labels[seeds] > 0
+    assert inside.mean() > 0.9
+    # Centres of an object lie on the labels as they are laid out, before and after thresholds are moved.
+    again = found.recluster()
+    np.testing.assert_array_equal(again.labels, found.labels)
+    np.testing.assert_array_equal(again.centers, found.centers)

@@ -103,6 +103,9 @@ def load_folder(
     for name, path in image_paths.items():
         ignore = read_image(ignored[name]).array if name in ignored else None
         picture, mask = read_image(path, axes), read_image(mask_paths[name])
+        if axes is not None:
+            # What is said of the images holds for their masks, whatever the files call their axes.
+            mask = replace(mask, axes="")
         examples.append(_example(name, picture, mask, ignore, channel, spacing, ignore_label))
     return examples
 
