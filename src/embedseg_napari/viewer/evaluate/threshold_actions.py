@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QFileDialog
 
-from embedseg_napari.jobs.tune import predict_and_tune, store_thresholds, tune
+from embedseg_napari.jobs.segment import SegmentJob
+from embedseg_napari.jobs.tune import AnnotatedImage, predict_and_tune, store_thresholds, tune
 from embedseg_napari.viewer.layers import array_of, layer_axes
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.provenance import origin_of, remember
@@ -74,7 +75,7 @@ class TuningFlow(QObject):
                 self.say("The maps are not at hand any more; segment again, or choose a model.")
                 return
             self.start(
-                lambda stop: tune(origin.segmentation, truth, origin.model_path, stop),
+                lambda stop: tune([(origin.segmentation, truth, None)], origin.model_path, stop),
                 self.panel.show_tuning,
                 "thresholds",
             )
@@ -82,10 +83,9 @@ class TuningFlow(QObject):
         image = self.panel.image.layer()
         if image is None:
             return
-        array, (axes, _) = array_of(image), layer_axes(image)
-        self.start(
-            lambda stop: predict_and_tune(path, array, axes, truth, stop), self.panel.show_tuning, "running the model"
-        )
+        job = SegmentJob(array_of(image), layer_axes(image)[0], "all", path, "auto", None, {})
+        annotated = [AnnotatedImage(job, truth)]
+        self.start(lambda stop: predict_and_tune(annotated, path, stop), self.panel.show_tuning, "running the model")
 
     def show_labels(self) -> None:
         """Add the labels at the best thresholds as a layer and evaluate them."""
@@ -128,10 +128,13 @@ class TuningFlow(QObject):
         """Write the model with the best thresholds, and list it."""
         tuning = self.panel.tuning
         assert tuning is not None
-        best = (tuning.thresholds.seed_threshold, tuning.thresholds.foreground_threshold)
+        best = tuning.thresholds
 
         def saved(written: Path) -> None:
             models.remember(written)
-            self.say(f"Saved {written} with seed threshold {best[0]:.2g} and foreground threshold {best[1]:.2g}.")
+            self.say(
+                f"Saved {written} with seed threshold {best.seed_threshold:.2g} and "
+                f"foreground threshold {best.foreground_threshold:.2g}."
+            )
 
         self.start(lambda stop: store_thresholds(tuning.model_path, path, best, stop), saved, "saving the model")
