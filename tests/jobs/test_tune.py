@@ -24,7 +24,7 @@ def test_the_scores_are_those_of_the_objects_shown(blobs) -> None:
     settings = PredictionConfig(margin_scale=1.5, faint_seeds=0.05)
     segmentation = Segmentation.collect(maps, settings)
     assert len(segmentation.scores) == labels.max()
-    tuning = drain(tune(segmentation, labels, Path("model.embedseg"), lambda: False), lambda _: None)
+    tuning = drain(tune([(segmentation, labels, None)], Path("model.embedseg"), lambda: False))
     shown = np.mean([row.ap for row in match(labels, segmentation.labels)])
     assert tuning.thresholds.score_of((0.9, 0.5)) == pytest.approx(shown)
     best = np.mean([row.ap for row in match(labels, tuning.segmentation.labels)])

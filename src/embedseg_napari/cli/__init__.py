@@ -1,4 +1,4 @@
-"""The command line: ``embedseg train``, ``predict``, ``evaluate``, ``info``, ``models`` and ``demo``.
+"""The command line: ``embedseg train``, ``predict``, ``evaluate``, ``tune``, ``info``, ``models`` and ``demo``.
 
 Nothing heavy is imported here or in the modules of the commands: NumPy, PyTorch and scikit-image wait until a command
 has checked its arguments.
@@ -18,6 +18,7 @@ from embedseg_napari.cli.info import info
 from embedseg_napari.cli.models import app as models
 from embedseg_napari.cli.predict import predict
 from embedseg_napari.cli.train import train
+from embedseg_napari.cli.tune import tune
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +34,7 @@ app = typer.Typer(
 app.command(short_help="Train a model on annotated images.")(train)
 app.command(short_help="Segment images, one label image each.")(predict)
 app.command(short_help="Score label images against the truth.")(evaluate)
+app.command(short_help="Find the thresholds that suit annotated images.")(tune)
 app.command(short_help="Describe a model.")(info)
 app.add_typer(models, name="models", short_help="List, rename, delete, import and export models.")
 app.command(short_help="Go the whole way on generated images.")(demo)

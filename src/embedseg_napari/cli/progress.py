@@ -192,6 +192,7 @@ class PredictionProgress(_Shown):
 
     def __call__(self, event: Any) -> None:
         """Show one event."""
+        from embedseg_napari.core.evaluation.thresholds import PairTried
         from embedseg_napari.core.events import ClusteringStarted, Message, PredictionStarted, TileFinished
         from embedseg_napari.jobs.segment_folder import ImageFailed, ImageSaved, ImageStarted
 
@@ -212,6 +213,9 @@ class PredictionProgress(_Shown):
             case ClusteringStarted():
                 if self.bar is not None:
                     self.bar.update(self.tiles, description=f"{self.name}: collecting objects")
+            case PairTried():
+                if self.bar is not None:
+                    self.bar.update(self.images, completed=event.done, total=event.n_pairs, description="thresholds")
             case ImageSaved():
                 self._finish(f"{event.name}: {count(event.n_objects, 'object')}, {time.monotonic() - self.began:.1f} s")
             case ImageFailed():

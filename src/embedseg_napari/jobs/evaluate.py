@@ -1,4 +1,4 @@
-"""What the Evaluate panel computes in the background: arrays and files in, scores and mistakes out."""
+"""Label images and their truth in, as arrays or as folders; scores and mistakes out."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from embedseg_napari.core.evaluation.folders import FilePair, pair_folders, read
 from embedseg_napari.core.evaluation.matching import IOU_THRESHOLDS, MatchRow, lenient_ap, match
 from embedseg_napari.core.evaluation.summary import pool
 from embedseg_napari.core.events import Message
+from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
 
@@ -164,9 +165,18 @@ def _in_frame(finding: Finding, frame: int) -> Finding:
 
 
 def evaluate_folders(
-    truth: Path, predicted: Path, should_stop: Callable[[], bool]
+    truth: Path, predicted: Path, should_stop: Callable[[], bool], ignore_label: int | None = None
 ) -> Generator[ImageScored | Message, None, Evaluation]:
     """Score the label images of a folder against those of the same names in another one.
+
+    Parameters
+    ----------
+    truth, predicted : Path
+        As :func:`pair_folders` takes them.
+    should_stop : callable
+        Looked at between images.
+    ignore_label : int, optional
+        Value of true pixels whose class is unknown.
 
     Raises
     ------
@@ -177,18 +187,43 @@ def evaluate_folders(
     """
     pairs, extra = pair_folders(truth, predicted)
     if extra:
-        yield Message(f"{len(extra)} prediction(s) without truth are left out, the first {extra[0]}.", "warning")
+        left_out = count(len(extra), "prediction")
+        yield Message(f"{left_out} without truth left out, the first {extra[0]}.", "warning")
     images, lenient = [], []
     for index, pair in enumerate(pairs):
         if should_stop():
             raise Stopped("The evaluation was stopped.")
-        true, found, ignore = read_pair(pair)
+        true, found, ignore = read_pair(pair, ignore_label)
         images.append(ImageScore(pair.name, tuple(match(true, found, ignore=ignore)), pair))
         if true.ndim > found.ndim:
             lenient.append(lenient_ap(true, found))
         yield ImageScored(index + 1, len(pairs))
-    overlapping = tuple(float(v) for v in np.mean(lenient, axis=0)) if len(lenient) == len(pairs) else ()
+    overlapping = tuple(np.mean(lenient, axis=0).tolist()) if len(lenient) == len(pairs) else ()
     return Evaluation(tuple(pool([image.rows for image in images])), tuple(images), overlapping)
+
+
+def scores_as_dict(scores: Evaluation) -> dict[str, Any]:
+    """Scores of all images together, ready for JSON.
+
+    Returns
+    -------
+    dict
+        ``n_images``; ``ap`` per threshold and ``ap_mean``, means over the images; ``precision``, ``recall``, ``f1``,
+        ``tp``, ``fp``, ``fn`` per threshold over all objects; ``lenient_ap`` and ``lenient_ap_mean`` where the truth
+        overlaps; ``images`` with the AP of each.
+    """
+    keys = [f"{row.threshold:.2f}" for row in scores.rows]
+
+    def column(name: str, rows: Sequence[MatchRow] = scores.rows) -> dict[str, Any]:
+        return {key: getattr(row, name) for key, row in zip(keys, rows, strict=True)}
+
+    found: dict[str, Any] = {"n_images": len(scores.images), "ap": column("ap"), "ap_mean": mean_ap(scores)}
+    found |= {name: column(name) for name in ("precision", "recall", "f1", "tp", "fp", "fn")}
+    if scores.lenient:
+        found["lenient_ap"] = dict(zip(keys, scores.lenient, strict=True))
+        found["lenient_ap_mean"] = float(np.mean(scores.lenient))
+    found["images"] = {image.name: {"ap": column("ap", image.rows)} for image in scores.images}
+    return found
 
 
 def scores_as_csv(scores: Evaluation) -> str:

@@ -1,4 +1,4 @@
-"""Thresholds for a model from maps and truth: what the Evaluate panel computes in the background."""
+"""Thresholds that suit a model and annotated images, found on its maps, and stored with it."""
 
 from __future__ import annotations
 
@@ -7,19 +7,32 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.core.config import PredictionConfig
-from embedseg_napari.core.errors import DataError, Stopped
+from embedseg_napari.core.errors import DataError, ModelError, Stopped
 from embedseg_napari.core.evaluation.thresholds import PairTried, TunedThresholds, search_thresholds
-from embedseg_napari.core.inference.clustering import with_margins
+from embedseg_napari.core.model.known_models import model_at
+from embedseg_napari.core.model.library import require_own
+from embedseg_napari.core.model.model_file import SUFFIX, copy_model_file, read_model_config
 from embedseg_napari.jobs.evaluate import why_not_comparable
 from embedseg_napari.jobs.segment import SegmentJob, segment
+from embedseg_napari.jobs.segment_folder import ImageStarted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
     from embedseg_napari.core.inference.segmentation import Segmentation
-    from embedseg_napari.core.maps import EmbeddingMaps
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatedImage:
+    """An image to run a model on, and its truth."""
+
+    job: SegmentJob
+    truth: Any
+    """((T,) (Z,) Y, X) ids; or planes of one object each."""
+    ignore: np.ndarray | None = None
+    """((Z,) Y, X) bool, pixels of unknown class."""
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,31 +40,83 @@ class Tuning:
     """The best thresholds, and what they give."""
 
     thresholds: TunedThresholds
-    start: tuple[float, float]
-    """Seed and foreground threshold in use before."""
-    start_score: float
-    segmentation: Segmentation
+    segmentations: tuple[Segmentation, ...]
+    """Of each image, with these thresholds."""
     model_path: Path
 
+    @property
+    def segmentation(self) -> Segmentation:
+        """That of the first image."""
+        return self.segmentations[0]
 
-def maps_of(segmentation: Segmentation) -> list[EmbeddingMaps]:
-    """The kept maps, one for each frame."""
-    return [frame.maps for frame in segmentation.frames or (segmentation,)]
 
-
-def tune(
-    segmentation: Segmentation, truth: Any, model_path: Path, should_stop: Callable[[], bool]
-) -> Generator[PairTried, None, Tuning]:
-    """Try pairs of seed and foreground thresholds on kept maps.
-
-    The score is the mean over frames of the AP, averaged over IoU 0.5 ... 0.9.
+def annotated_images(
+    dataset: Path,
+    model: Path,
+    device: str,
+    *,
+    axes: str | None = None,
+    channel: int | None = None,
+    spacing: Sequence[float] | None = None,
+    ignore_label: int | None = None,
+) -> list[AnnotatedImage]:
+    """Read the images of a data set that thresholds are chosen on: those for validation, where it has some.
 
     Parameters
     ----------
-    segmentation : Segmentation
-        With its maps.
-    truth : array, shape ((T,) (Z,) Y, X)
-        Ids; or planes of one object each.
+    dataset : path
+        As :func:`find_dataset` takes it.
+    model, device
+        What they shall be segmented with.
+    axes, channel, spacing, ignore_label
+        As :func:`load_folder` takes them.
+
+    Raises
+    ------
+    DataError
+        Naming the file and its fault.
+    """
+    from embedseg_napari.core.data.pairs import find_dataset, load_folder
+
+    training, validation = find_dataset(dataset)
+    examples = load_folder(
+        validation or training, axes=axes, channel=channel, spacing=spacing, ignore_label=ignore_label
+    )
+    return [
+        AnnotatedImage(
+            SegmentJob(one.image, f"C{'ZYX'[-one.ndim :]}", "all", model, device, one.spacing, {}),
+            one.instances,
+            one.ignore,
+            one.name,
+        )
+        for one in examples
+    ]
+
+
+def predict_and_tune(
+    images: Sequence[AnnotatedImage], model_path: Path, should_stop: Callable[[], bool]
+) -> Generator[Any, None, Tuning]:
+    """Run a model on images, then `tune` on its maps; events are those of both, and `ImageStarted`."""
+    found = []
+    for index, image in enumerate(images):
+        yield ImageStarted(index, len(images), image.name)
+        segmentation = yield from segment(image.job, should_stop)
+        found.append((segmentation, image.truth, image.ignore))
+    return (yield from tune(found, model_path, should_stop))
+
+
+def tune(
+    images: Sequence[tuple[Segmentation, Any, np.ndarray | None]], model_path: Path, should_stop: Callable[[], bool]
+) -> Generator[PairTried, None, Tuning]:
+    """Try pairs of seed and foreground thresholds on kept maps.
+
+    The score is the mean over images and frames of the AP, averaged over IoU 0.5 ... 0.9.
+
+    Parameters
+    ----------
+    images : sequence of (Segmentation, truth, ignore)
+        Of one model with one kind of settings, with the maps; truth and pixels of unknown class as in
+        `AnnotatedImage`.
     model_path : Path
         Model that the maps are from.
     should_stop : callable
@@ -60,85 +125,72 @@ def tune(
     Raises
     ------
     DataError
-        If the truth does not fit the maps.
+        If a truth does not fit its maps.
     Stopped
         If `should_stop` returned True.
     """
-    truth = np.asarray(truth)
-    maps = maps_of(segmentation)
-    truths = list(truth) if segmentation.frames else [truth]
-    fault = why_not_comparable(truth.shape, segmentation.labels.shape, bool(segmentation.frames))
-    if fault:
-        raise DataError(fault)
-    settings = segmentation.settings
-    start = (settings.seed_threshold, settings.foreground_threshold)
-    best = yield from search_thresholds(
-        [(with_margins(one, settings.margin_scale), true) for one, true in zip(maps, truths, strict=True)],
-        should_stop,
-        min_object_size=settings.min_object_size,
-        seeds=settings.seeds,
-        faint_seeds=settings.faint_seeds,
-        start=start,
-    )
-    result = segmentation.recluster(best.seed_threshold, best.foreground_threshold, should_stop=should_stop)
-    return Tuning(best, start, best.score_of(start), result, model_path)
+    pairs, unknown = [], []
+    for segmentation, truth, ignore in images:
+        truth = np.asarray(truth)
+        fault = why_not_comparable(truth.shape, segmentation.labels.shape, bool(segmentation.frames))
+        if fault:
+            raise DataError(fault)
+        parts = segmentation.frames or (segmentation,)
+        truths = truth if segmentation.frames else [truth]
+        pairs += [(part.maps, true) for part, true in zip(parts, truths, strict=True)]
+        unknown += [ignore] * len(parts)
+    settings = images[0][0].settings
+    best = yield from search_thresholds(pairs, settings, should_stop, ignore=unknown)
+    again = [segmentation.recluster(*best.best, should_stop=should_stop) for segmentation, *_ in images]
+    return Tuning(best, tuple(again), model_path)
 
 
-def _with(settings: PredictionConfig, seed: float, foreground: float) -> PredictionConfig:
-    values = {"seed_threshold": seed, "foreground_threshold": foreground}
-    return PredictionConfig.parse({**settings.model_dump(), **values})
+def require_changeable(path: Path) -> None:
+    """Refuse a model file that thresholds cannot be stored in, with what to do instead.
 
-
-def predict_and_tune(
-    model_path: Path, image: Any, axes: str, truth: Any, should_stop: Callable[[], bool]
-) -> Generator[Any, None, Tuning]:
-    """Run a model on an image, then `tune` on its maps.
-
-    Parameters
-    ----------
-    model_path : Path
-        Model file.
-    image : array
-        Any real type.
-    axes : str
-        One letter per axis.
-    truth, should_stop
-        As in `tune`.
+    Raises
+    ------
+    ModelError
+        If it is bundled, is being trained, or is a file of the original program.
     """
-    job = SegmentJob(image, axes, "all", model_path, "auto", None, {})
-    segmentation = yield from segment(job, should_stop)
-    return (yield from tune(segmentation, truth, model_path, should_stop))
+    if path.suffix != SUFFIX:
+        raise ModelError(f"{path}: thresholds are stored in {SUFFIX} files; import this model first.")
+    require_own(model_at(path), "changed; duplicate it first")
 
 
 def store_thresholds(
-    source: Path, target: Path, thresholds: Sequence[float], should_stop: Callable[[], bool]
-) -> Generator[Any, None, Path]:
-    """Write a model file with other thresholds; everything else stays as it was.
+    source: Path, target: Path, thresholds: TunedThresholds, should_stop: Callable[[], bool]
+) -> Generator[None, None, Path]:
+    """Write a model file with the best thresholds; everything else stays as it was.
 
     Parameters
     ----------
     source, target : Path
         Model to read, and file to write; they may be the same.
-    thresholds : sequence of float
-        Seed and foreground threshold.
+    thresholds : TunedThresholds
+        What was found.
     should_stop : callable
         Looked at before anything is written.
 
     Raises
     ------
     ModelError, DataError
-        If the model cannot be read, or the file not be written.
+        If the model cannot be read, or the file not be written; never is a bundled one.
     """
-    from embedseg_napari.core.model.legacy import read_legacy
-    from embedseg_napari.core.model.model_file import SUFFIX, read_model_file, write_model_file
-
-    is_own = source.suffix == SUFFIX
-    weights, config = read_model_file(source) if is_own else read_legacy(source, None)
-    n_values = sum(value.numel() for value in weights.values())
-    # What was stored in half precision stays so: two bytes a value instead of four.
-    half = is_own and source.stat().st_size < 3 * n_values
-    config = config.model_copy(update={"prediction": _with(config.prediction, *thresholds)})
+    if target.suffix != SUFFIX:
+        target = target.with_name(f"{target.name}{SUFFIX}")
+    require_changeable(target)
     if should_stop():
         raise Stopped("The model was not saved.")
     yield
-    return write_model_file(target, weights, config, half=half)
+    if source.suffix == SUFFIX:
+        settings = read_model_config(source).prediction.changed(thresholds.changes)
+        copy_model_file(source, target, prediction=settings)
+    else:
+        from embedseg_napari.core.model.model import load_model
+
+        model = load_model(source, "cpu")
+        settings = model.config.prediction.changed(thresholds.changes)
+        model.config = model.config.model_copy(update={"prediction": settings})
+        model.save(target)
+    return target

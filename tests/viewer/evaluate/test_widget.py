@@ -254,7 +254,7 @@ def test_thresholds_from_maps_at_hand_to_the_model(panel, viewer, blobs, qtbot, 
     found = panel.thresholds.tuning.thresholds
     assert found.seed_threshold <= 0.7
     assert found.score == 1
-    assert panel.thresholds.tuning.start_score == 0
+    assert found.start_score == 0
     assert "mean AP 1.000" in panel.thresholds.verdict.text()
 
     press(panel.thresholds.show_labels, panel, qtbot)

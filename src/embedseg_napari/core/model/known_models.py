@@ -72,6 +72,11 @@ def known_models(folder: Path) -> list[LibraryModel]:
     return bundled + [model for model in own if not model.name.startswith(".")]
 
 
+def model_at(path: Path) -> LibraryModel:
+    """The model of a file, be it in the user's folder or elsewhere."""
+    return LibraryModel(path.stem, path, is_bundled=path.resolve().parent == FOLDER)
+
+
 def find_model_file(source: str | Path) -> Path:
     """The file of a model that is given by its name or by its file.
 

@@ -262,11 +262,7 @@ class ModelLibrary:
             If there is no such model, it is bundled, or is being trained.
         """
         model = self.find(name)
-        if model.is_bundled:
-            raise ModelError(f"{model.name} comes with the program and cannot be {what}.")
-        held = folder_lock.occupied(_run_folder(model.path), "training")
-        if held:
-            raise ModelError(f"{model.name} is being trained. {held}")
+        require_own(model, what)
         return model
 
     def free(self, name: str, besides: LibraryModel | None = None) -> Path:
@@ -304,6 +300,15 @@ class ModelLibrary:
         while self.problem(name):
             name, number = f"{base}_{number}", number + 1
         return self.free(name)
+
+
+def require_own(model: LibraryModel, what: str) -> None:
+    """Refuse a model that is not the user's, or cannot be changed now; see :meth:`ModelLibrary.find_own`."""
+    if model.is_bundled:
+        raise ModelError(f"{model.name} comes with the program and cannot be {what}.")
+    held = folder_lock.occupied(_run_folder(model.path), "training")
+    if held:
+        raise ModelError(f"{model.name} is being trained. {held}")
 
 
 def name_problem(name: str) -> str:

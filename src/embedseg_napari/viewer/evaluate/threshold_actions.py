@@ -10,7 +10,8 @@ from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QFileDialog
 
 from embedseg_napari.core.axes import ordered, reorder
-from embedseg_napari.jobs.tune import predict_and_tune, store_thresholds, tune
+from embedseg_napari.jobs.segment import SegmentJob
+from embedseg_napari.jobs.tune import AnnotatedImage, predict_and_tune, store_thresholds, tune
 from embedseg_napari.viewer.layers import array_of, picture_of
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.provenance import origin_of, remember
@@ -75,7 +76,7 @@ class TuningFlow(QObject):
                 self.say("The maps are no longer in memory; segment again, or choose a model.")
                 return
             self.start(
-                lambda stop: tune(origin.segmentation, truth, origin.model_path, stop),
+                lambda stop: tune([(origin.segmentation, truth, None)], origin.model_path, stop),
                 self.panel.show_tuning,
                 "thresholds",
             )
@@ -85,11 +86,9 @@ class TuningFlow(QObject):
             return
         picture = picture_of(image)
         array = reorder(picture.array, picture.axes, ordered(picture.axes))
-        self.start(
-            lambda stop: predict_and_tune(path, array, ordered(picture.axes), truth, stop),
-            self.panel.show_tuning,
-            "running the model",
-        )
+        job = SegmentJob(array, ordered(picture.axes), "all", path, "auto", None, {})
+        annotated = [AnnotatedImage(job, truth)]
+        self.start(lambda stop: predict_and_tune(annotated, path, stop), self.panel.show_tuning, "running the model")
 
     def show_labels(self) -> None:
         """Add the labels at the best thresholds as a layer and evaluate them."""
@@ -125,10 +124,13 @@ class TuningFlow(QObject):
         """Write the model with the best thresholds, and list it."""
         tuning = self.panel.tuning
         assert tuning is not None
-        best = (tuning.thresholds.seed_threshold, tuning.thresholds.foreground_threshold)
+        best = tuning.thresholds
 
         def saved(written: Path) -> None:
             models.remember(written)
-            self.say(f"Saved {written} with seed threshold {best[0]:.2g} and foreground threshold {best[1]:.2g}.")
+            self.say(
+                f"Saved {written} with seed threshold {best.seed_threshold:.2g} and "
+                f"foreground threshold {best.foreground_threshold:.2g}."
+            )
 
         self.start(lambda stop: store_thresholds(tuning.model_path, path, best, stop), saved, "saving the model")

@@ -160,7 +160,7 @@ class ThresholdPanel(QWidget):
         self.table.setHorizontalHeaderLabels([f"fg {v:.2g}" for v in foregrounds])
         low, high = min(row[2] for row in found.table), max(row[2] for row in found.table)
         for seed, foreground, score in found.table:
-            is_best = (seed, foreground) == (found.seed_threshold, found.foreground_threshold)
+            is_best = (seed, foreground) == found.best
             item = QTableWidgetItem(f"{score:.3f}")
             item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
             item.setBackground(_blend((score - low) / max(high - low, 1e-9)))
@@ -174,10 +174,10 @@ class ThresholdPanel(QWidget):
         height = sum(self.table.rowHeight(i) for i in range(len(seeds)))
         self.table.setFixedHeight(height + self.table.horizontalHeader().sizeHint().height() + 4)
         best = f"seed {found.seed_threshold:.2g}, foreground {found.foreground_threshold:.2g}"
-        if (found.seed_threshold, found.foreground_threshold) == tuning.start:
+        if found.best == found.start:
             text = f"The thresholds in use are as good as any: {best}, mean AP {found.score:.3f}."
         else:
-            before = f"{tuning.start_score:.3f} with seed {tuning.start[0]:.2g}, foreground {tuning.start[1]:.2g}"
+            before = f"{found.start_score:.3f} with seed {found.start[0]:.2g}, foreground {found.start[1]:.2g}"
             text = f"Best: {best}; mean AP {found.score:.3f} (before: {before})."
         self.verdict.setText(text)
 

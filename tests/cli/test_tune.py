@@ -1,0 +1,69 @@
+"""``embedseg tune`` as a user types it."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from embedseg_napari.core.model.model_file import read_model_config
+
+
+@pytest.fixture
+def own(trained, tmp_path):
+    """A model of the user's, whose stored thresholds let nothing pass."""
+    return shutil.copy(trained, tmp_path / "mine.embedseg")
+
+
+def test_says_the_best_thresholds_and_stores_them_on_request(embedseg, own, dataset) -> None:
+    stored, size = read_model_config(own).prediction, own.stat().st_size
+    ended = embedseg("tune", own, dataset, "--device", "cpu")
+    assert ended.status == 0, ended.err
+    rows = {line.split()[0]: line.split()[1:] for line in ended.out.splitlines() if line.split()}
+    before, best = ([float(cell) for cell in rows[name]] for name in ("before", "best"))
+    assert before[:2] == [stored.seed_threshold, stored.foreground_threshold]
+    assert best[2] >= before[2]
+    assert read_model_config(own).prediction == stored
+    assert embedseg("tune", own, dataset, "--save", "--no-progress").status == 0
+    found = read_model_config(own).prediction
+    assert [found.seed_threshold, found.foreground_threshold] == best[:2]
+    assert found.changed(stored.clustering) == stored
+    assert abs(own.stat().st_size - size) < 200
+    again = embedseg("tune", own, dataset, "--save")
+    assert (again.status, "as good as any" in again.out) == (0, True)
+
+
+def test_a_bundled_model_is_duplicated_first(embedseg, dataset) -> None:
+    ended = embedseg("tune", "nuclei-2d", dataset, "--save")
+    assert ended.status == 1
+    assert ended.err == "Error: nuclei-2d comes with the program and cannot be changed; duplicate it first.\n"
+    assert ended.out == ""
+
+
+def test_a_checkpoint_is_imported_first(embedseg, dataset, tmp_path) -> None:
+    (tmp_path / "old.pth").write_bytes(b"")
+    ended = embedseg("tune", tmp_path / "old.pth", dataset, "--save")
+    assert (ended.status, "import this model first" in ended.err) == (1, True)
+
+
+def test_held_out_images_count_where_there_are_some(embedseg, own, dataset, tmp_path) -> None:
+    shutil.copytree(dataset, tmp_path / "set" / "train")
+    for part in ("images", "masks"):
+        (tmp_path / "set" / "val" / part).mkdir(parents=True)
+        shutil.copy(dataset / part / "plate0_0.tif", tmp_path / "set" / "val" / part)
+    ended = embedseg("tune", own, tmp_path / "set")
+    assert ended.status == 0, ended.err
+    assert "on 1 image" in ended.out
+
+
+def test_what_is_wrong_is_one_sentence(embedseg, own, dataset, tmp_path) -> None:
+    for words, fault in (
+        (("no-such-model", dataset), "no-such-model"),
+        ((own, tmp_path / "nowhere"), "nowhere"),
+        ((own, dataset, "--channel", 3), "no channel 3"),
+        ((own, dataset, "--device", "abacus"), "abacus"),
+    ):
+        ended = embedseg("tune", *words)
+        assert ended.status == 1
+        assert fault in ended.err
+        assert len(ended.err.splitlines()) == 1
