@@ -168,7 +168,7 @@ def _prepare(maps: EmbeddingMaps, settings: PredictionConfig) -> _Task:
         seediness = seed_map[foreground]
         # There are at most as many as pixels that 32 bits count.
         lowest = np.float32(settings.seed_threshold - settings.faint_seeds)
-        rows = np.flatnonzero(seediness >= lowest).astype(np.uint32)
+        rows: NDArray[Any] = np.flatnonzero(seediness >= lowest).astype(np.uint32)
         seediness = seediness[rows]
     else:
         peaks = _local_maxima(maps.seed_map)
