@@ -22,7 +22,7 @@ from embedseg_napari.jobs.evaluate import why_not_comparable
 from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME
 from embedseg_napari.viewer.layers import RESULT, array_of, picture_of
 from embedseg_napari.viewer.provenance import origin_of
-from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, ChoiceBox
+from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, ChoiceBox, add_row
 from embedseg_napari.viewer.widgets.folder_field import FolderField
 from embedseg_napari.viewer.widgets.layer_box import LayerBox
 
@@ -77,10 +77,7 @@ class EvaluationSource(QWidget):
             ("Truth", self.true_folder),
             ("Prediction", self.predicted_folder),
         ):
-            label, control = QLabel(text), field.edit if isinstance(field, FolderField) else field
-            label.setToolTip(control.toolTip())
-            label.setBuddy(control)
-            self.form.addRow(label, field)
+            add_row(self.form, text, field.edit if isinstance(field, FolderField) else field, field)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 from superqt.utils import signals_blocked
 
 from embedseg_napari.viewer.model_list import models
-from embedseg_napari.viewer.widgets.boxes import ChoiceBox
+from embedseg_napari.viewer.widgets.boxes import ChoiceBox, add_row
 from embedseg_napari.viewer.widgets.layer_box import LayerBox
 
 if TYPE_CHECKING:
@@ -64,10 +64,7 @@ class ThresholdPanel(QWidget):
         self.form = QFormLayout()
         self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         for text, box in (("Maps", self.model), ("Image", self.image.native)):
-            label = QLabel(text)
-            label.setBuddy(box)
-            label.setToolTip(box.toolTip())
-            self.form.addRow(label, box)
+            add_row(self.form, text, box)
         self.find = QPushButton("Find the best thresholds")
         self.find.setToolTip("Try a grid of seed and foreground thresholds, and score each pair against the truth.")
         self.reason = QLabel()

@@ -274,10 +274,10 @@ class EvaluateWidget(DockPanel):
         """Boxes in which a layer is chosen."""
         return self.source.truth, self.source.predicted, self.thresholds.image
 
-    def reset_choices(self, event: object = None) -> None:
-        """List the layers anew, and choose two different ones."""
+    def reset_choices(self, event: Any = None) -> None:
+        """List the layers anew, and choose two different ones when one comes."""
         super().reset_choices(event)
-        if not self.is_closed:
+        if not self.is_closed and event is not None and event.type == "inserted":
             self.source.tell_apart()
 
     def release(self) -> None:

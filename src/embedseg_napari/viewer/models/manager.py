@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QDialog,
     QFileDialog,
@@ -13,7 +12,6 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QInputDialog,
-    QLabel,
     QListWidget,
     QMessageBox,
     QPushButton,
@@ -28,6 +26,7 @@ from embedseg_napari.core.model.card import model_card
 from embedseg_napari.core.model.model_file import SUFFIX
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.models.describe_dialog import describe_dialog
+from embedseg_napari.viewer.widgets.boxes import Sentence, button
 from embedseg_napari.viewer.worker import run_in_background
 
 if TYPE_CHECKING:
@@ -52,8 +51,7 @@ class ModelManager(QDialog):
         self.list.setAccessibleName("Models")
         self.card = QWidget()
         self.rows = QFormLayout(self.card)
-        self.status = QLabel()
-        self.status.setWordWrap(True)
+        self.status = Sentence()
         self.rename = self._button("Rename…", "Give this model another name.", self._rename)
         self.duplicate = self._button("Duplicate…", "Copy this model under another name.", self._duplicate)
         self.describe = self._button("Describe…", "Write what this model is for, and its licence.", self._describe)
@@ -75,11 +73,9 @@ class ModelManager(QDialog):
         self.refresh()
 
     def _button(self, text: str, tip: str, action: Callable[[], None]) -> QPushButton:
-        button = QPushButton(text)
-        button.setToolTip(tip)
-        button.setAutoDefault(False)
-        button.clicked.connect(lambda _: action())
-        return button
+        made = button(text, tip, action)
+        made.setAutoDefault(False)
+        return made
 
     def _lay_out(self) -> None:
         scroll = QScrollArea()
@@ -91,8 +87,8 @@ class ModelManager(QDialog):
         buttons = QGridLayout()
         close = self._button("Close", "Close this window.", self.close)
         actions = (self.rename, self.duplicate, self.describe, self.delete, self.take_in, self.hand_out, close)
-        for column, button in enumerate(actions):
-            buttons.addWidget(button, 0, column)
+        for column, one in enumerate(actions):
+            buttons.addWidget(one, 0, column)
         layout = QVBoxLayout(self)
         layout.addLayout(middle, 1)
         layout.addWidget(self.status)
@@ -148,15 +144,11 @@ class ModelManager(QDialog):
         except EmbedSegError as error:
             rows = [("Fault", str(error))]
         for name, value in rows:
-            text = QLabel(value)
-            text.setWordWrap(True)
-            text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-            self.rows.addRow(name, text)
+            self.rows.addRow(name, Sentence(value))
 
     def say(self, text: str, is_wrong: bool = False) -> None:
         """Show a sentence."""
-        self.status.setStyleSheet("color: #e57373;" if is_wrong else "")
-        self.status.setText(text)
+        self.status.say(text, is_wrong)
 
     # What the buttons do
 
@@ -279,10 +271,10 @@ class ModelManager(QDialog):
     def _show_buttons(self) -> None:
         model, is_free = self.chosen, self._current is None
         is_own = model is not None and not model.is_bundled
-        for button in (self.rename, self.describe, self.delete):
-            button.setEnabled(is_own and is_free)
-        for button in (self.duplicate, self.hand_out):
-            button.setEnabled(model is not None and is_free)
+        for one in (self.rename, self.describe, self.delete):
+            one.setEnabled(is_own and is_free)
+        for one in (self.duplicate, self.hand_out):
+            one.setEnabled(model is not None and is_free)
         self.take_in.setEnabled(is_free)
 
 

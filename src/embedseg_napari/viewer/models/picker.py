@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
 from superqt.utils import signals_blocked
 
 from embedseg_napari.core.errors import ModelError
 from embedseg_napari.core.model.card import describe
 from embedseg_napari.viewer.model_list import MODEL_FILTER, KnownModel, models, read_config
 from embedseg_napari.viewer.models.manager import ModelManager
-from embedseg_napari.viewer.widgets.boxes import ChoiceBox
+from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence, button
 from embedseg_napari.viewer.worker import report_error
 
 if TYPE_CHECKING:
@@ -29,13 +29,11 @@ class ModelPicker(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.box = ChoiceBox(tooltip="Models that come with the plugin, and those trained or used recently.")
-        self.browse = QPushButton("Browse...")
-        self.browse.setToolTip("Choose a model file: .embedseg, or a .pth of the original EmbedSeg.")
-        self.manage = QPushButton("Models...")
-        self.manage.setToolTip("View, rename, copy, delete, import and export models.")
-        self.about = QLabel()
-        self.about.setWordWrap(True)
-        self.about.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.browse = button(
+            "Browse...", "Choose a model file: .embedseg, or a .pth of the original EmbedSeg.", self._browse
+        )
+        self.manage = button("Models...", "View, rename, copy, delete, import and export models.", self.open_manager)
+        self.about = Sentence()
         row = QHBoxLayout()
         row.addWidget(self.box, 1)
         row.addWidget(self.browse)
@@ -54,8 +52,6 @@ class ModelPicker(QWidget):
         """Why the chosen model cannot be used."""
         self.is_asked_for = False
         """Whether a person chose the model, or it was trained or opened just now."""
-        self.browse.clicked.connect(self._browse)
-        self.manage.clicked.connect(self.open_manager)
         self.box.currentIndexChanged.connect(self._choose)
         self.box.activated.connect(lambda _: setattr(self, "is_asked_for", True))
         models.changed.connect(self._take)

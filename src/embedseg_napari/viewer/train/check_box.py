@@ -7,10 +7,11 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 from superqt.utils import qdebounced
 
 from embedseg_napari.jobs.preflight import Findings, inspect_data, inspect_plan
+from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, Sentence
 from embedseg_napari.viewer.worker import BackgroundRun, run_in_background
 
 if TYPE_CHECKING:
@@ -30,10 +31,8 @@ class PreflightBox(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.text = QLabel()
-        self.text.setWordWrap(True)
+        self.text = Sentence()
         self.text.setTextFormat(Qt.TextFormat.RichText)
-        self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.text)
@@ -94,7 +93,7 @@ class PreflightBox(QWidget):
             parts = [f"<table>{rows}</table>"] if rows else []
             parts += [f"<p>⚠ {_breakable(warning)}</p>" for warning in found.warnings]
             if found.problem:
-                parts.append(f"<p style='color:#d9534f'>{_breakable(found.problem)}</p>")
+                parts.append(f"<p style='color:{ERROR_COLOR}'>{_breakable(found.problem)}</p>")
             self.text.setText("".join(parts))
         self.changed.emit()
 

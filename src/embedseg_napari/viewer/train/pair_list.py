@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels, Layer, Shapes
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFormLayout, QFrame, QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QFrame, QHBoxLayout, QToolButton, QVBoxLayout, QWidget
 from superqt.utils import signals_blocked
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME, ArrayPair
 from embedseg_napari.viewer.layers import ANNOTATION, labelled_picture, pair_from_layers
-from embedseg_napari.viewer.widgets.boxes import ChoiceBox
+from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence, add_row, button
 from embedseg_napari.viewer.widgets.layer_box import LayerBox
 
 if TYPE_CHECKING:
@@ -60,9 +60,7 @@ class PairRow(QFrame):
         self.remove.setText("✕")
         self.remove.setToolTip("Train without this pair.")
         self.remove.setAccessibleName("Remove this pair")
-        self.complaint = QLabel()
-        self.complaint.setWordWrap(True)
-        self.complaint.setStyleSheet("color: #d9534f;")
+        self.complaint = Sentence()
         form = QFormLayout(self)
         form.setContentsMargins(6, 6, 6, 6)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
@@ -77,10 +75,7 @@ class PairRow(QFrame):
             ("Stack of", self.stack),
             ("Channel", self.channel),
         ):
-            label = QLabel(text)
-            label.setToolTip(box.toolTip())
-            label.setBuddy(box)
-            form.addRow(label, first if text == "Image" else box)
+            add_row(form, text, box, first if text == "Image" else None)
         form.addRow(self.complaint)
         self.complaint.hide()
         for layer_box in self.boxes:
@@ -139,8 +134,7 @@ class PairRow(QFrame):
         try:
             pair = self._pair()
         except DataError as error:
-            self.complaint.setText(str(error))
-            self.complaint.setVisible(self.image.layer() is not None)
+            self.complaint.complain(str(error) if self.image.layer() is not None else "")
             raise
         self.complaint.hide()
         return pair
@@ -185,9 +179,7 @@ class PairList(QWidget):
         super().__init__()
         self.viewer, self.is_result = viewer, is_result
         self.rows: list[PairRow] = []
-        self.add_button = QPushButton("Add another pair")
-        self.add_button.setToolTip("Learn from one more image and its labels.")
-        self.add_button.clicked.connect(lambda _: self.add_row())
+        self.add_button = button("Add another pair", "Learn from one more image and its labels.", self.add_row)
         self.box = QVBoxLayout(self)
         self.box.setContentsMargins(0, 0, 0, 0)
         self.box.addWidget(self.add_button)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_info
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from embedseg_napari.core.events import EpochFinished, Message, PreviewReady, StepFinished, TrainingStarted
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.train.settings import OutputPlace, TrainingSettings
+from embedseg_napari.viewer.widgets.boxes import Sentence
 from embedseg_napari.viewer.widgets.dock_panel import DockPanel
 from embedseg_napari.viewer.worker import BackgroundRun, report_error, run_in_background
 
@@ -40,8 +41,7 @@ class TrainingPanel(DockPanel):
         self.settings = TrainingSettings()
         self.output = OutputPlace()
         self.progress: TrainingProgress
-        self.reason = QLabel()
-        self.reason.setWordWrap(True)
+        self.reason = Sentence()
         self.train = QPushButton("Train")
         self.stop = QPushButton("Stop")
 

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from napari.layers import Image
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from embedseg_napari.jobs.true_objects import MOST_OBJECTS, N_PIXELS
 from embedseg_napari.viewer.layers import is_preview, picture_of
 from embedseg_napari.viewer.preview.preview import TrainingView
+from embedseg_napari.viewer.widgets.boxes import Sentence
 from embedseg_napari.viewer.widgets.layer_box import LayerBox
 
 if TYPE_CHECKING:
@@ -62,8 +63,7 @@ class PreviewBox(QWidget):
             f"At most {MOST_OBJECTS} objects, those nearest to the middle of the view. The labels are only shown "
             "beside the prediction; it does not know them."
         )
-        self.hint = QLabel()
-        self.hint.setWordWrap(True)
+        self.hint = Sentence()
         self.hint.hide()
         first = QHBoxLayout()
         first.addWidget(self.preview_on)

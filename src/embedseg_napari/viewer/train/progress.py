@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QHBoxLayout,
-    QLabel,
     QProgressBar,
-    QPushButton,
     QVBoxLayout,
     QWidget,
 )
 
 from embedseg_napari.viewer.train.loss_plot import LossPlot
+from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, Sentence, button
 
 if TYPE_CHECKING:
     from embedseg_napari.core.events import EpochFinished, LabelsUpdated, Message, StepFinished, TrainingStarted
@@ -36,28 +35,25 @@ class TrainingProgress(QWidget):
 
     def __init__(self, preview_box: QWidget) -> None:
         super().__init__()
-        self.status = QLabel("No training yet.")
-        self.status.setWordWrap(True)
+        self.status = Sentence("No training yet.")
         self.bar = QProgressBar()
         self.bar.setRange(0, 1000)
         self.bar.setTextVisible(True)
         self.bar.setFormat("")
-        self.numbers = QLabel()
-        self.numbers.setWordWrap(True)
+        self.numbers = Sentence()
         self.plot = LossPlot()
-        self.messages = QLabel()
-        self.messages.setWordWrap(True)
+        self.messages = Sentence()
         self.messages.setTextFormat(Qt.TextFormat.PlainText)
         self.messages.hide()
-        self.outcome = QLabel()
-        self.outcome.setWordWrap(True)
-        self.outcome.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.segment = QPushButton("Segment with this model")
-        self.segment.setToolTip("Open the panel EmbedSeg: Segment with the new model chosen.")
-        self.go_on = QPushButton("Train it further")
-        self.go_on.setToolTip("Set up another training that starts from the new model.")
-        self.segment.clicked.connect(lambda _: self.segment_wanted.emit())
-        self.go_on.clicked.connect(lambda _: self.continue_wanted.emit())
+        self.outcome = Sentence()
+        self.segment = button(
+            "Segment with this model",
+            "Open the panel EmbedSeg: Segment with the new model chosen.",
+            self.segment_wanted.emit,
+        )
+        self.go_on = button(
+            "Train it further", "Set up another training that starts from the new model.", self.continue_wanted.emit
+        )
         after = QHBoxLayout()
         after.addWidget(self.segment)
         after.addWidget(self.go_on)
@@ -171,7 +167,7 @@ class TrainingProgress(QWidget):
         """Say why there is no model."""
         self.bar.setRange(0, 1000)
         self.bar.setFormat("failed")
-        self.status.setText(f"<span style='color:#d9534f'>{sentence}</span>")
+        self.status.setText(f"<span style='color:{ERROR_COLOR}'>{sentence}</span>")
 
 
 def duration(seconds: float) -> str:

@@ -9,9 +9,7 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
-    QLabel,
     QLineEdit,
-    QPushButton,
     QVBoxLayout,
     QWidget,
 )
@@ -24,7 +22,7 @@ from embedseg_napari.core.model.known_models import models_folder
 from embedseg_napari.core.model.library import ModelLibrary
 from embedseg_napari.core.model.model_file import SUFFIX
 from embedseg_napari.viewer.model_list import MODEL_FILTER, models
-from embedseg_napari.viewer.widgets.boxes import ChoiceBox
+from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, ChoiceBox, Sentence, add_row, button
 from embedseg_napari.viewer.widgets.collapsible import Folded
 from embedseg_napari.viewer.widgets.config_form import ConfigForm
 from embedseg_napari.viewer.worker import report_error
@@ -58,14 +56,11 @@ class TrainingSettings(QWidget):
             ("Start from", self.start, "Go on with the weights of a saved model, or begin with a new network."),
             ("Device", self.device, "Where to compute; auto takes a GPU if there is one."),
         ):  # fmt: skip
-            label = QLabel(text)
-            label.setToolTip(tip)
-            label.setBuddy(box)
             box.setToolTip(tip)
-            layout.addRow(label, box)
-        reset = QPushButton("Back to the preset")
-        reset.setToolTip("Give every setting below the value of the chosen preset.")
-        reset.clicked.connect(lambda _: self._take_preset())
+            add_row(layout, text, box)
+        reset = button(
+            "Back to the preset", "Give every setting below the value of the chosen preset.", self._take_preset
+        )
         inner = QWidget()
         box_layout = QVBoxLayout(inner)
         box_layout.setContentsMargins(8, 0, 0, 0)
@@ -73,9 +68,7 @@ class TrainingSettings(QWidget):
         box_layout.addWidget(reset, alignment=Qt.AlignmentFlag.AlignLeft)
         self.fold = Folded("More settings", inner, "All settings of a training; their defaults suit most images.")
         layout.addRow(self.fold)
-        self.complaint = QLabel()
-        self.complaint.setWordWrap(True)
-        self.complaint.setStyleSheet("color: #d9534f;")
+        self.complaint = Sentence()
         self.complaint.hide()
         layout.addRow(self.complaint)
         # A duration given by hand replaces the other kind.
@@ -145,8 +138,7 @@ class TrainingSettings(QWidget):
         try:
             config = self.form.config()
         except SettingsError as error:
-            self.complaint.setText(str(error))
-            self.complaint.show()
+            self.complaint.complain(str(error))
             raise
         assert isinstance(config, TrainingConfig)
         return config
@@ -166,11 +158,8 @@ class OutputPlace(QWidget):
         self.name = QLineEdit()
         self.name.setToolTip("Name of the model, shown in the lists of models.")
         self.name.setAccessibleName("Name of the model")
-        self.button = QPushButton("Folder…")
-        self.button.setToolTip("Choose where the model file is saved.")
-        self.place = QLabel()
-        self.place.setWordWrap(True)
-        self.place.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.button = button("Folder…", "Choose where the model file is saved.", self._browse)
+        self.place = Sentence()
         row = QHBoxLayout()
         row.addWidget(self.name, 1)
         row.addWidget(self.button)
@@ -180,7 +169,6 @@ class OutputPlace(QWidget):
         layout.addWidget(self.place)
         self.name.textEdited.connect(self._on_edit)
         self.name.textChanged.connect(lambda _: self._show_place())
-        self.button.clicked.connect(lambda _: self._browse())
         self.suggest("model")
 
     def _on_edit(self) -> None:
@@ -200,9 +188,9 @@ class OutputPlace(QWidget):
         short = "~" + text[len(home) :] if text.startswith(home + "/") else text
         problem = self.problem()
         # A space of no width lets a long path break at its separators.
-        self.place.setText(problem or "in " + short.replace("/", "/\u200b").replace("\\", "\\\u200b"))
-        self.place.setStyleSheet("color: #d9534f;" if problem else "")
-        self.name.setStyleSheet("QLineEdit { border: 1px solid #d9534f; }" if problem else "")
+        text = problem or "in " + short.replace("/", "/\u200b").replace("\\", "\\\u200b")
+        self.place.say(text, is_wrong=bool(problem))
+        self.name.setStyleSheet(f"QLineEdit {{ border: 1px solid {ERROR_COLOR}; }}" if problem else "")
 
     def suggest(self, name: str, anew: bool = False) -> None:
         """Propose a free name, unless the user has typed one.

@@ -12,7 +12,6 @@ from qtpy.QtWidgets import (
     QGroupBox,
     QHBoxLayout,
     QLineEdit,
-    QPushButton,
     QRadioButton,
     QScrollArea,
     QTabWidget,
@@ -28,6 +27,7 @@ from embedseg_napari.viewer.train.pair_list import PairList
 from embedseg_napari.viewer.train.panel import TrainingPanel
 from embedseg_napari.viewer.train.preview_box import PreviewBox
 from embedseg_napari.viewer.train.progress import TrainingProgress
+from embedseg_napari.viewer.widgets.boxes import button
 from embedseg_napari.viewer.worker import report_error
 
 if TYPE_CHECKING:
@@ -57,15 +57,15 @@ class TrainWidget(TrainingPanel):
         self.tabs = QTabWidget()
         self.tabs.addTab(self._setup_page(), "Set up")
         self.tabs.addTab(_scrolled(self.progress), "Progress")
-        self.pause = QPushButton("Pause")
-        self.pause.setToolTip("Let go of the processor; the time stands still and nothing is lost.")
+        self.pause = button(
+            "Pause", "Let go of the processor; the time stands still and nothing is lost.", self._pause_or_resume
+        )
         self.stop.setToolTip("End now and keep the model so far.")
         self.set_up(self.tabs, self.train, self.pause, self.stop)
         self.pairs.changed.connect(self._on_data)
         self.settings.changed.connect(self._on_settings)
         self.check.changed.connect(self.update_buttons)
         self.progress.continue_wanted.connect(self._set_up_next)
-        self.pause.clicked.connect(lambda _: self._pause_or_resume())
         self._on_data()
 
     def _setup_page(self) -> QWidget:
@@ -83,16 +83,15 @@ class TrainWidget(TrainingPanel):
         self.from_layers.setChecked(True)
         self.source = QButtonGroup(self)
         choice = QHBoxLayout()
-        for button in (self.from_layers, self.from_folder):
-            self.source.addButton(button)
-            choice.addWidget(button)
+        for one in (self.from_layers, self.from_folder):
+            self.source.addButton(one)
+            choice.addWidget(one)
         choice.addStretch(1)
         inner.addLayout(choice)
         self.folder = QLineEdit()
         self.folder.setPlaceholderText("Folder with images/ and masks/")
         self.folder.setToolTip(self.from_folder.toolTip())
-        self.browse = QPushButton("Browse…")
-        self.browse.setToolTip("Choose the data-set folder.")
+        self.browse = button("Browse…", "Choose the data-set folder.", self._browse)
         self.folder_row = QWidget()
         row = QHBoxLayout(self.folder_row)
         row.setContentsMargins(0, 0, 0, 0)
@@ -104,7 +103,6 @@ class TrainWidget(TrainingPanel):
         self.source.buttonToggled.connect(self._on_source)
         # A folder is chosen by hand: the device is worth looking at.
         self.folder.editingFinished.connect(self._on_settings)
-        self.browse.clicked.connect(lambda _: self._browse())
         self.boxes = [data]
         layout.addWidget(data)
         for title, content in (("Check", self.check), ("Settings", self.settings), ("Save the model as", self.output)):

@@ -7,10 +7,19 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QValidator
-from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QDoubleSpinBox, QWidget
+from qtpy.QtWidgets import (
+    QAbstractSpinBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QLabel,
+    QLayout,
+    QPushButton,
+    QWidget,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 
 ERROR_COLOR = "#d9534f"
@@ -34,6 +43,53 @@ def fit_into_panel(control: QWidget) -> None:
     if isinstance(control, QComboBox):
         control.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         control.setMinimumContentsLength(8)
+
+
+class Sentence(QLabel):
+    """Text that wraps and can be copied."""
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(text)
+        self.setWordWrap(True)
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+
+    def say(self, text: str, is_wrong: bool = False) -> None:
+        """Show a sentence."""
+        self.setStyleSheet(f"color: {ERROR_COLOR};" if is_wrong else "")
+        self.setText(text)
+
+    def complain(self, text: str) -> None:
+        """Show what is wrong, or with an empty sentence nothing at all."""
+        self.say(text, is_wrong=True)
+        self.setVisible(bool(text))
+
+
+def add_row(form: QFormLayout, text: str, control: QWidget, whole: QWidget | QLayout | None = None) -> None:
+    """Add a control to a form, beside a label with its tooltip.
+
+    Parameters
+    ----------
+    form : QFormLayout
+        Where it is added.
+    text : str
+        Of the label.
+    control : QWidget
+        What a click on the label works.
+    whole : QWidget or QLayout, optional
+        What stands beside the label, if the control is only part of it.
+    """
+    label = QLabel(text)
+    label.setToolTip(control.toolTip())
+    label.setBuddy(control)
+    form.addRow(label, whole or control)
+
+
+def button(text: str, tooltip: str, action: Callable[[], object]) -> QPushButton:
+    """A button that does something."""
+    made = QPushButton(text)
+    made.setToolTip(tooltip)
+    made.clicked.connect(lambda _: action())
+    return made
 
 
 class ChoiceBox(QComboBox):

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
 
 from embedseg_napari.core.config import Settings
 from embedseg_napari.core.errors import SettingsError
-from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR
+from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, Sentence, add_row
 from embedseg_napari.viewer.widgets.collapsible import Folded
 from embedseg_napari.viewer.widgets.editors import ControlEdit, control_of, editor_for, kind_of
 
@@ -48,7 +48,7 @@ class ConfigForm(QWidget):
         super().__init__()
         self.settings = settings
         self.editors: dict[str, BaseValueWidget[Any]] = {}
-        self.complaints: dict[str, QLabel] = {}
+        self.complaints: dict[str, Sentence] = {}
         self.folds: dict[str, Folded] = {}
         groups: dict[str, list[str]] = {}
         for name, field in settings.model_fields.items():
@@ -83,15 +83,10 @@ class ConfigForm(QWidget):
             if isinstance(editor, NestedEdit):
                 form.addRow(editor.native)
                 continue
-            label, complaint = QLabel(label_of(name)), QLabel()
-            label.setToolTip(editor.tooltip)
-            label.setBuddy(control_of(editor))
-            form.addRow(label, editor.native)
-            complaint.setWordWrap(True)
-            complaint.setStyleSheet(f"color: {ERROR_COLOR};")
-            complaint.hide()
-            form.addRow(complaint)
-            self.complaints[name] = complaint
+            add_row(form, label_of(name), control_of(editor), editor.native)
+            self.complaints[name] = Sentence()
+            self.complaints[name].hide()
+            form.addRow(self.complaints[name])
         return box
 
     def _on_change(self) -> None:
@@ -142,8 +137,7 @@ class ConfigForm(QWidget):
         complaint = self.complaints.get(name)
         if complaint is None:
             return
-        complaint.setText(sentence)
-        complaint.setVisible(bool(sentence))
+        complaint.complain(sentence)
         control = control_of(self.editors[name])
         kind = type(control).__name__
         control.setStyleSheet(f"{kind} {{ border: 1px solid {ERROR_COLOR}; }}" if sentence else "")

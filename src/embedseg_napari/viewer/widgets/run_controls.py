@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QObject, Qt, Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton
+from qtpy.QtCore import QObject, Signal
+from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton
 
+from embedseg_napari.viewer.widgets.boxes import Sentence
 from embedseg_napari.viewer.worker import RunState, report_error, run_in_background
 
 if TYPE_CHECKING:
@@ -50,9 +51,7 @@ class RunControls(QObject):
         self.cancel_button.setEnabled(False)
         self.progress = QProgressBar()
         self.progress.hide()
-        self.status = QLabel()
-        self.status.setWordWrap(True)
-        self.status.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.status = Sentence()
 
     def buttons(self) -> QHBoxLayout:
         """Start and Cancel, side by side."""
@@ -85,8 +84,7 @@ class RunControls(QObject):
 
     def say(self, text: str, is_wrong: bool = False) -> None:
         """Show a sentence."""
-        self.status.setStyleSheet("color: #e57373;" if is_wrong else "")
-        self.status.setText(text)
+        self.status.say(text, is_wrong)
 
     def fail(self, error: Exception) -> None:
         """Show what went wrong, here and as a notification."""
