@@ -67,9 +67,10 @@ def paint(truth: np.ndarray, predicted: np.ndarray, compared: Comparison, found:
         Values of `Mark`.
     """
     there = _marks(predicted, compared.predicted.ids, found.predicted_kinds)
-    if truth.ndim == predicted.ndim:
-        return MEETING[_marks(truth, compared.true.ids, found.true_kinds), there]
     out = there.copy()
+    if truth.ndim == predicted.ndim:
+        out[:] = MEETING[_marks(truth, compared.true.ids, found.true_kinds), there]
+        return out
     for number, kind in zip(compared.true.ids, found.true_kinds, strict=True):
         if kind is not Kind.FOUND:
             inside = truth[number - 1] != 0
@@ -85,6 +86,6 @@ def _marks(labels: np.ndarray, ids: np.ndarray, kinds: np.ndarray) -> np.ndarray
     if ids[0] > 0 and ids[-1] <= LARGEST_TABLE:
         table = np.zeros(int(ids[-1]) + 1, np.uint8)
         table[ids] = marks
-        return table[labels]
+        return np.asarray(table[labels])
     at = np.minimum(np.searchsorted(ids, labels), len(ids) - 1)
     return np.where(ids[at] == labels, marks[at], np.uint8(0))
