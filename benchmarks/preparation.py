@@ -20,7 +20,7 @@ from embedseg_napari.core.data.checks import check_examples
 from embedseg_napari.core.data.pairs import find_dataset, load_folder
 from embedseg_napari.core.training.planning import plan_training
 from embedseg_napari.core.training.run import TrainingRun
-from embedseg_napari.core.training.training_set import Annotations
+from embedseg_napari.core.training.training_set import TrainingSet
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +44,7 @@ def prepare(folder: Path, config: TrainingConfig, n_images: int) -> tuple[dict[s
     lap("check")
     plan = plan_training(config, examples, None, "cpu")
     lap("measure")
-    TrainingRun(config, plan, Annotations(config, examples, []), time.monotonic(), None, None)
+    TrainingRun(config, plan, TrainingSet(config, examples, []), time.monotonic(), None, None)
     lap("centres, normalisation, network")
     return times, examples
 

@@ -25,7 +25,7 @@ from embedseg_napari.core.losses.spatial_embedding import spatial_embedding_loss
 from embedseg_napari.core.networks.erfnet import BranchedERFNet
 from embedseg_napari.core.training.planning import plan_training
 from embedseg_napari.core.training.run import TrainingRun
-from embedseg_napari.core.training.training_set import Annotations
+from embedseg_napari.core.training.training_set import TrainingSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,7 +124,7 @@ def main() -> None:
         config = TrainingConfig(architecture="branched-erfnet", crop_size=shape, batch_size=n_crops)
         examples = from_arrays(images)
         run = TrainingRun(
-            config, plan_training(config, examples), Annotations(config, examples, []), time.monotonic(), None, None
+            config, plan_training(config, examples), TrainingSet(config, examples, []), time.monotonic(), None, None
         )
         step = median(lambda run=run: run.step(0.1), options.repeats)
         print(f"  whole training step                  {step:7.3f} s   {step / base:5.2f} x the network")

@@ -25,7 +25,7 @@ from embedseg_napari.core.data.pairs import from_arrays
 from embedseg_napari.core.losses.spatial_embedding import LOOPS
 from embedseg_napari.core.training.planning import plan_training
 from embedseg_napari.core.training.run import TrainingRun
-from embedseg_napari.core.training.training_set import Annotations
+from embedseg_napari.core.training.training_set import TrainingSet
 
 CASES = {
     "DSB 2018, 16 crops of 88 x 88": ((88, 88), 4),
@@ -52,7 +52,7 @@ def measure(shape: tuple[int, ...], n_objects: int, device: str, way: dict[str, 
     config = TrainingConfig(epochs=1, crop_size=shape, batch_size=n_crops // parts, virtual_batches=parts, **settings)
     examples = from_arrays(images)
     plan = plan_training(config, examples, device=device)
-    run = TrainingRun(config, plan, Annotations(config, examples, []), time.monotonic(), None, None)
+    run = TrainingRun(config, plan, TrainingSet(config, examples, []), time.monotonic(), None, None)
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = 0.0

@@ -71,7 +71,7 @@ def test_low_memory_changes_no_result(name: str, ndim: int) -> None:
     torch.manual_seed(0)
     plain = build_network(name, ndim, 1).train()
     thrifty = copy.deepcopy(plain)
-    thrifty.low_memory = True
+    thrifty.gradient_checkpointing = True
     x = torch.randn(2, 1, *(16,) * ndim)
     kept = []
     for network in (plain, thrifty):

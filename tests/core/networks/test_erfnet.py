@@ -31,8 +31,8 @@ def test_reproduces_the_original_program(golden, ndim: int) -> None:
 def test_dropout_can_be_weakened_and_turned_off() -> None:
     network = BranchedERFNet(2).train()
     x = torch.rand(1, 1, 16, 16)
-    network.weaken_dropout(0.5)
+    network.scale_dropout(0.5)
     assert max(module.p for module in network.modules() if isinstance(module, torch.nn.Dropout2d)) == 0.15
     assert not torch.equal(network.encoder(x), network.encoder(x))
-    network.weaken_dropout(0.0)
+    network.scale_dropout(0.0)
     assert torch.equal(network.encoder(x), network.encoder(x))

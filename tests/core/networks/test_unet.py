@@ -24,7 +24,7 @@ def test_dropout_is_made_for_the_deep_units_and_can_be_turned_off(ndim: int) -> 
     network = UNet(ndim).train()
     x = torch.rand(1, 1, *(16,) * ndim)
     assert not torch.equal(network(x), network(x))
-    network.weaken_dropout(0.0)
+    network.scale_dropout(0.0)
     assert torch.equal(network(x), network(x))
 
 

@@ -71,6 +71,9 @@ def paint(truth: np.ndarray, predicted: np.ndarray, compared: Comparison, found:
         met: np.ndarray = MEETING[_marks(truth, compared.true.ids, found.true_kinds), there]
         return met
     out = there.copy()
+    if truth.ndim == predicted.ndim:
+        out[:] = MEETING[_marks(truth, compared.true.ids, found.true_kinds), there]
+        return out
     for number, kind in zip(compared.true.ids, found.true_kinds, strict=True):
         if kind is not Kind.FOUND:
             inside = truth[number - 1] != 0

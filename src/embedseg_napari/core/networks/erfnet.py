@@ -7,7 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from embedseg_napari.core.networks.gradient_checkpointing import run_without_keeping
+from embedseg_napari.core.networks.gradient_checkpointing import checkpointed
 from embedseg_napari.core.networks.network import (
     BATCH_NORM,
     CHANNEL_DROPOUT,
@@ -98,10 +98,10 @@ class Encoder(nn.Module):
         self.output_conv = CONVOLUTION[ndim](128, n_outputs, 1)
         self.output_conv.requires_grad_(False)
 
-    def forward(self, x: Tensor, low_memory: bool = False) -> Tensor:
+    def forward(self, x: Tensor, checkpointing: bool = False) -> Tensor:
         """(B, C, ...) to (B, 128, ... / 8)."""
         for layer in (self.initial_block, *self.layers):
-            x = run_without_keeping(layer, x) if low_memory else layer(x)
+            x = checkpointed(layer, x) if checkpointing else layer(x)
         return x
 
 
@@ -122,10 +122,10 @@ class Decoder(nn.Module):
         )
         self.output_conv = TRANSPOSED[ndim](16, n_outputs, 2, stride=2)
 
-    def forward(self, x: Tensor, low_memory: bool = False) -> Tensor:
+    def forward(self, x: Tensor, checkpointing: bool = False) -> Tensor:
         """(B, 128, ... / 8) to (B, n_outputs, ...)."""
         for layer in self.layers:
-            x = run_without_keeping(layer, x) if low_memory else layer(x)
+            x = checkpointed(layer, x) if checkpointing else layer(x)
         # In reduced precision thousands of pixels would tie in seediness, and margins come in steps of 2 %.
         with torch.autocast(x.device.type, enabled=False):
             return cast("Tensor", self.output_conv(x.float()))
@@ -150,5 +150,5 @@ class BranchedERFNet(EmbeddingNetwork):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, (Z,) Y, X) to (B, 2 * ndim + 1, (Z,) Y, X), see :class:`EmbeddingNetwork`."""
-        features = self.encoder(x, self.keeps_less)
-        return torch.cat([decoder(features, self.keeps_less) for decoder in self.decoders], 1)
+        features = self.encoder(x, self.uses_checkpointing)
+        return torch.cat([decoder(features, self.uses_checkpointing) for decoder in self.decoders], 1)

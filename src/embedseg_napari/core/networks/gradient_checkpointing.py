@@ -1,4 +1,4 @@
-"""Training with less memory: what a layer computes inside is forgotten, and computed again on the way back."""
+"""Gradient checkpointing: the activations inside a layer are not stored but computed again in the backward pass."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-def run_without_keeping(layer: nn.Module, x: Tensor) -> Tensor:
-    """Run a layer that keeps nothing but its input; dropout and batch norm do the same when they run again."""
+def checkpointed(layer: nn.Module, x: Tensor) -> Tensor:
+    """Run a layer that stores only its input; dropout and batch norm do the same when it runs again."""
     return cast(
         "Tensor",
-        checkpoint(layer, x, use_reentrant=False, context_fn=lambda: (nullcontext(), _statistics_left_alone(layer))),
+        checkpoint(layer, x, use_reentrant=False, context_fn=lambda: (nullcontext(), _batch_norm_frozen(layer))),
     )
 
 
 @contextmanager
-def _statistics_left_alone(layer: nn.Module) -> Iterator[None]:
-    """Running averages of batch norm have seen this batch already."""
+def _batch_norm_frozen(layer: nn.Module) -> Iterator[None]:
+    """The running statistics of batch norm have seen this batch already."""
     norms = [module for module in layer.modules() if isinstance(module, _BatchNorm)]
     before = [(norm.momentum, cast("Tensor", norm.num_batches_tracked).clone()) for norm in norms]
     for norm in norms:

@@ -40,8 +40,8 @@ class EmbeddingNetwork(nn.Module):
 
     Attributes
     ----------
-    low_memory : bool
-        Whether training keeps less for the way back and computes it once more; results stay the same.
+    gradient_checkpointing : bool
+        Whether training computes activations again in the backward pass instead of storing them; same results.
 
     Raises
     ------
@@ -56,7 +56,7 @@ class EmbeddingNetwork(nn.Module):
                 f"The network takes 1 to {MAX_CHANNELS} channels, not {n_channels}; choose some of them."
             )
         self.ndim = ndim
-        self.low_memory = False
+        self.gradient_checkpointing = False
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images to raw outputs.
@@ -79,9 +79,9 @@ class EmbeddingNetwork(nn.Module):
         raise NotImplementedError
 
     @property
-    def keeps_less(self) -> bool:
-        """Whether this pass shall forget what layers compute inside."""
-        return self.low_memory and self.training and torch.is_grad_enabled()
+    def uses_checkpointing(self) -> bool:
+        """Whether this forward pass is one whose activations are not stored."""
+        return self.gradient_checkpointing and self.training and torch.is_grad_enabled()
 
     @torch.no_grad()
     def start_at_the_pixel(self) -> None:
@@ -107,7 +107,7 @@ class EmbeddingNetwork(nn.Module):
             # Inverts margin = sqrt(ln 2 / exp(10 s)) / spacing.
             bias[self.ndim + axis] = math.log(math.log(2.0) / (max(pixels, 0.5) * step) ** 2) / 10.0
 
-    def weaken_dropout(self, factor: float) -> None:
+    def scale_dropout(self, factor: float) -> None:
         """Multiply the probability of each layer's dropout by a factor."""
         for module in self.modules():
             if isinstance(module, _DropoutNd):
@@ -126,7 +126,7 @@ def device_of(network: nn.Module) -> torch.device:
 
 @torch.inference_mode()
 def raw_output(network: nn.Module, images: Tensor, precision: str = "float32") -> Tensor:
-    """Run a network in a number format, without a way back.
+    """Run a network in a number format, without gradients.
 
     Parameters
     ----------

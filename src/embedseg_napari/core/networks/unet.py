@@ -12,7 +12,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from embedseg_napari.core.networks.gradient_checkpointing import run_without_keeping
+from embedseg_napari.core.networks.gradient_checkpointing import checkpointed
 from embedseg_napari.core.networks.network import (
     BATCH_NORM,
     CHANNEL_DROPOUT,
@@ -138,4 +138,4 @@ class UNet(EmbeddingNetwork):
         return torch.cat([self._run(head, x) for head in self.heads], 1)
 
     def _run(self, layer: nn.Module, x: Tensor) -> Tensor:
-        return run_without_keeping(layer, x) if self.keeps_less else cast("Tensor", layer(x))
+        return checkpointed(layer, x) if self.uses_checkpointing else cast("Tensor", layer(x))

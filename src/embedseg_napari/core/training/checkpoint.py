@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from embedseg_napari.core.errors import DataError, SettingsError
+from embedseg_napari.core.files.tiff import write_atomically
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    import torch
     from torch import Tensor
 
 FORMAT_VERSION = 1
@@ -35,7 +35,7 @@ class TrainingState:
     step: int = 0
     seconds: float = 0.0
     sums: list[float] = field(default_factory=lambda: [0.0] * 4)
-    """Loss and its three terms, summed over the steps of the current epoch."""
+    """Of the loss and its three terms over the steps of the current epoch."""
     history: list[dict[str, Any]] = field(default_factory=list)
     best_score: float | None = None
     """Of the weights that are kept."""
@@ -51,7 +51,7 @@ class TrainingState:
     """What followed from the labels when training began, and stays although labels are added."""
 
 
-def save_checkpoint(folder: Path, state: TrainingState, tensors: dict[str, Tensor]) -> None:
+def save_checkpoint(folder: Path, state: TrainingState, tensors: dict[str, dict[str, Tensor]]) -> None:
     """Write a checkpoint so that a crash at any moment leaves the old one or the new one whole.
 
     Parameters
@@ -60,34 +60,35 @@ def save_checkpoint(folder: Path, state: TrainingState, tensors: dict[str, Tenso
         Run folder; made if missing.
     state : TrainingState
         Numbers and settings.
-    tensors : dict of str to Tensor
-        Weights, averages and optimiser state under dotted names.
+    tensors : dict
+        Parts (network, average, optimizer, best weights) and their tensors by name.
 
     Raises
     ------
     DataError
         If the folder cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        name = f"state-{state.step:08d}.safetensors"
-        temporary = folder / f".{name}.tmp"
-        save_file({key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}, temporary)
-        os.replace(temporary, folder / name)
-        # The JSON names its tensors, so replacing it switches both at once.
-        text = json.dumps({"format_version": FORMAT_VERSION, "tensors": name, **asdict(state)})
-        temporary = folder / ".state.json.tmp"
-        temporary.write_text(text)
-        os.replace(temporary, folder / "state.json")
-        for old in folder.glob("state-*.safetensors"):
-            if old.name != name:
+    flat = {
+        f"{part}.{name}": value.detach().cpu().contiguous().clone()
+        for part, values in tensors.items()
+        for name, value in values.items()
+    }
+    path = folder / f"state-{state.step:08d}.safetensors"
+    write_atomically(path, lambda target: save_file(flat, target))
+    # The JSON names its tensors, so replacing it switches both at once.
+    text = json.dumps({"format_version": FORMAT_VERSION, "tensors": path.name, **asdict(state)})
+    write_atomically(folder / "state.json", lambda target: target.write_text(text))
+    for old in folder.glob("*.safetensors"):
+        if old != path:
+            # Where another program still reads it, the next checkpoint takes it away.
+            with contextlib.suppress(OSError):
                 old.unlink()
-    except OSError as error:
-        raise DataError(f"Run folder {folder} cannot be written: {error.strerror or error}.") from error
 
 
-def load_checkpoint(folder: Path, device: torch.device) -> tuple[TrainingState, dict[str, Tensor]] | None:
-    """Read the checkpoint of a run folder; None if there is none.
+def load_checkpoint(
+    folder: Path, device: torch.device
+) -> tuple[TrainingState, defaultdict[str, dict[str, Tensor]]] | None:
+    """Read what :func:`save_checkpoint` wrote; None if there is none.
 
     Raises
     ------
@@ -105,57 +106,13 @@ def load_checkpoint(folder: Path, device: torch.device) -> tuple[TrainingState, 
                 f"Run folder {folder} was written by another version of this program (format {version}); "
                 "train again in a new run folder."
             )
-        tensors = load_file(folder / os.path.basename(values.pop("tensors")), device=str(device))
+        tensors: defaultdict[str, dict[str, Tensor]] = defaultdict(dict)
+        for key, value in load_file(folder / Path(values.pop("tensors")).name, device=str(device)).items():
+            part, _, name = key.partition(".")
+            tensors[part][name] = value
         return TrainingState(**values), tensors
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise DataError(f"Run folder {folder} is damaged ({error}); train again in a new run folder.") from error
-
-
-def collect_tensors(
-    network: torch.nn.Module,
-    average: torch.nn.Module,
-    best: dict[str, Tensor] | None,
-    optimizer: torch.optim.Optimizer,
-) -> dict[str, Tensor]:
-    """All tensors of a training under dotted names; the average is left out where it is the network itself."""
-    tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
-    if average is not network:
-        tensors |= {f"average.{k}": v for k, v in average.state_dict().items()}
-    tensors |= {f"best.{k}": v for k, v in (best or {}).items()}
-    return tensors | {f"optimizer.{k}": v for k, v in flatten_optimizer(optimizer).items()}
-
-
-def restore_tensors(
-    tensors: dict[str, Tensor], network: torch.nn.Module, average: torch.nn.Module, optimizer: torch.optim.Optimizer
-) -> dict[str, Tensor] | None:
-    """Put back what :func:`collect_tensors` took; the best weights are returned."""
-
-    def part(name: str) -> dict[str, Tensor]:
-        return {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}
-
-    network.load_state_dict(part("network"))
-    if average is not network:
-        average.load_state_dict(part("average"))
-    restore_optimizer(optimizer, part("optimizer"))
-    return part("best") or None
-
-
-def flatten_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Optimiser state as named tensors; step counts become tensors too."""
-    out = {}
-    for index, values in optimizer.state_dict()["state"].items():
-        for name, value in values.items():
-            out[f"{index}.{name}"] = torch.as_tensor(value)
-    return out
-
-
-def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Put back what :func:`flatten_optimizer` took."""
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = value
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
 
 
 def check_same_run(now: TrainingState, before: TrainingState) -> None:
@@ -171,8 +128,8 @@ def check_same_run(now: TrainingState, before: TrainingState) -> None:
     SettingsError
         If a setting is another.
     """
-    missing = Counter(map(_key, before.data)) - Counter(map(_key, now.data))
-    if missing:
+    names = [Counter((name, *shape) for name, shape in state.data) for state in (before, now)]
+    if missing := names[0] - names[1]:
         raise DataError(
             f"The run folder belongs to other images, such as {next(iter(missing))[0]}; resume with the same data, or "
             "use a new run folder."
@@ -189,8 +146,3 @@ def check_same_run(now: TrainingState, before: TrainingState) -> None:
                 f"Setting {name!r} was {was!r} before and is {value!r} now; "
                 "resume with the same settings, or use a new run folder."
             )
-
-
-def _key(image: list[Any]) -> tuple[Any, ...]:
-    name, shape = image
-    return name, *shape

@@ -66,7 +66,7 @@ class TrainingPlan:
     model_config: ModelConfig
     """Of the model to be: grid, normalisation, scale, object sizes, first thresholds."""
 
-    def lasting(self) -> dict[str, Any]:
+    def fixed(self) -> dict[str, Any]:
         """What a training keeps to the end, also where labels join it or it is resumed with more of them."""
         return {
             "crop_size": list(self.crop_size),
@@ -77,9 +77,9 @@ class TrainingPlan:
             "scale": self.scale,
         }
 
-    def going_on(self, state: TrainingState) -> TrainingPlan:
-        """The plan of a resumed training: what lasts is taken from its state, as far as that knows it."""
-        kept = {name: getattr(state, name) for name in self.lasting()}
+    def resumed(self, state: TrainingState) -> TrainingPlan:
+        """The plan of a resumed training: what is fixed is taken from its state, as far as that knows it."""
+        kept = {name: getattr(state, name) for name in self.fixed()}
         kept["crop_size"] = tuple(state.crop_size)
         kept = {name: value for name, value in kept.items() if value is not None}
         model_config = self.model_config.model_copy(update={"reference_scale": kept.get("scale", self.scale)})
@@ -120,16 +120,15 @@ def plan_training(
     pixels = config.batch_pixels or PIXELS_PER_STEP[statistics.ndim]
     batch = config.batch_size or max(1, round(pixels / math.prod(crop)))
     steps = config.steps_per_epoch or max(1, math.ceil(statistics.n_objects / (batch * config.virtual_batches)))
-    weight = config.foreground_weight or (
-        FOREGROUND_WEIGHT[_architecture(config, start_from)]
-        if statistics.ndim == 2
-        else statistics.background_over_foreground
-    )
     rate = 1.0 if start_from is None else config.start_rate or START_RATE[statistics.ndim]
     precision = config.precision
     if precision == "auto":
         precision = "bfloat16" if supports_bfloat16(target) else "float32"
     model_config = _model_config(config, statistics, training, scale, start_from)
+    balanced = statistics.background_over_foreground
+    weight = config.foreground_weight or (
+        FOREGROUND_WEIGHT[model_config.architecture] if model_config.ndim == 2 else balanced
+    )
     return TrainingPlan(statistics, target, precision, crop, batch, steps, weight, rate, scale, model_config)
 
 
@@ -166,10 +165,6 @@ def reach_warning(plan: TrainingPlan) -> str:
         f"Objects are up to {widest:.0f} pixels wide{seen}, more than the network can see at once (about "
         f"{NETWORK_REACH}); make images smaller with a lower reference_extent if such objects come out in pieces."
     )
-
-
-def _architecture(config: TrainingConfig, start: ModelConfig | None) -> Architecture:
-    return config.architecture if start is None else start.architecture
 
 
 def _scale(config: TrainingConfig, statistics: DatasetStatistics, start: ModelConfig | None) -> float:
@@ -237,7 +232,7 @@ def _model_config(
         # Weights mean nothing on another grid or after another normalisation.
         grid, normalization = start.grid_spacing, start.normalization
     return ModelConfig(
-        architecture=_architecture(config, start),
+        architecture=config.architecture if start is None else start.architecture,
         ndim=2 if ndim == 2 else 3,
         n_channels=statistics.n_channels,
         grid_spacing=grid,

@@ -19,7 +19,7 @@ from embedseg_napari.core.model.model import Model, load_model
 from embedseg_napari.core.runs import drain, is_main_process, never
 from embedseg_napari.core.training.planning import plan_training, reach_warning, scale_note
 from embedseg_napari.core.training.run import TrainingRun
-from embedseg_napari.core.training.training_set import Annotations
+from embedseg_napari.core.training.training_set import TrainingSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -78,9 +78,9 @@ class Trainer:
     ) -> None:
         self.config = config
         self.training = from_arrays(training, ignore_label=config.ignore_label)
-        self.validation: list[Example] | None = None if validation is None else []
-        if validation is not None and len(validation):
-            self.validation = from_arrays(validation, ignore_label=config.ignore_label)
+        self.validation: list[Example] | None = None
+        if validation is not None:
+            self.validation = from_arrays(validation, ignore_label=config.ignore_label) if len(validation) else []
         self.start_from = start_from
         self.run_folder = None if run_folder is None else Path(run_folder)
         self.device = device
@@ -107,18 +107,43 @@ class Trainer:
         ComputeError
             If the device is missing, runs out of memory, or the loss stops being a number.
         """
+        run = yield from self._prepare()
+        try:
+            # Two trainings would overwrite each other's checkpoints.
+            with holding(self.run_folder if is_main_process() else None, "training"):
+                if self.resume:
+                    yield run.resume()
+                yield run.start()
+                while True:
+                    progress, stopped = run.progress(should_stop)
+                    if run.is_epoch_end(progress):
+                        row = run.end_epoch(progress >= 1.0, should_stop)
+                        if row is not None:
+                            yield row
+                        stopped = stopped or row is None
+                    # However short the time was: a model that has learned nothing at all is of no use.
+                    if stopped or (progress >= 1.0 and run.state.step > 0):
+                        return (yield from run.finish(stopped))
+                    if run.is_epoch_start() and (examples := self._new_labels()):
+                        yield run.update_labels(examples)
+                    yield run.step(progress if progress < 1.0 else 0.0)
+                    yield from run.between_steps(self.preview)
+        finally:
+            run.threads.restore()
+
+    def _prepare(self) -> Generator[Message, None, TrainingRun]:
+        """Check the images, decide what the settings leave open, and say what is odd about it."""
         if self.updates is not None and self.config.devices > 1:
             raise SettingsError("Labels cannot change while several devices train; set devices to 1.")
         for warning in check_examples([*self.training, *(self.validation or [])]):
             yield Message(warning, "warning")
-        sparse = describe_sparse(self.training)
-        if sparse is not None:
+        if sparse := describe_sparse(self.training):
             yield Message(sparse)
-        annotations = Annotations(self.config, *self._split())
-        if annotations.n_held_out:
-            yield Message(f"{annotations.n_held_out} objects are held out for a score and not trained on.")
+        data = TrainingSet(self.config, *self._split())
+        if data.n_held_out:
+            yield Message(f"{data.n_held_out} objects are held out for a score and not trained on.")
         start = self.start_from
-        plan = plan_training(self.config, annotations.training, None if start is None else start.config, self.device)
+        plan = plan_training(self.config, data.training, None if start is None else start.config, self.device)
         if plan.statistics.n_open:
             yield Message(
                 f"{plan.statistics.n_open} of {plan.statistics.n_objects} objects are cut off by unknown voxels above "
@@ -130,37 +155,7 @@ class Trainer:
             yield Message(note)
         if start is not None and start.config.normalization != self.config.normalization:
             yield Message("Intensities are normalised as for the start model, not as in the settings.")
-        run = TrainingRun(self.config, plan, annotations, self.started, self.run_folder, start)
-        try:
-            # Two trainings would overwrite each other's checkpoints.
-            with holding(self.run_folder if is_main_process() else None, "training"):
-                return (yield from self._go(run, should_stop))
-        finally:
-            run.threads.restore()
-
-    def _go(self, run: TrainingRun, should_stop: Callable[[], bool]) -> Generator[TrainingEvent, None, TrainingResult]:
-        if self.resume:
-            yield run.take_up_checkpoint()
-        yield run.begin()
-        progress, stopped = run.progress(should_stop)
-        while True:
-            if run.owes_epoch_end(progress):
-                row = run.end_epoch(progress >= 1.0, should_stop)
-                if row is None:
-                    stopped = True
-                else:
-                    yield row
-            if stopped or (progress >= 1.0 and run.state.step > 0):
-                break
-            if run.starts_epoch():
-                examples = self._new_labels()
-                if examples:
-                    yield run.take_up_labels(examples)
-            # However short the time was: a model that has learned nothing at all is of no use.
-            yield run.step(progress if progress < 1.0 else 0.0)
-            progress, stopped = run.progress(should_stop)
-            yield from run.between_steps(self.preview)
-        return (yield from run.finish(stopped))
+        return TrainingRun(self.config, plan, data, self.started, self.run_folder, start)
 
     def _new_labels(self) -> list[Example]:
         given = None if self.updates is None else self.updates()
@@ -223,22 +218,15 @@ def train(
     if resume and output is None:
         raise SettingsError("To resume, give the output of the training that was interrupted.")
     config = config or TrainingConfig()
-    unknown = config.ignore_label
-    held_out: Sequence[Any] | None
     if isinstance(source, str | Path):
-        folder, beside = find_dataset(source)
-        training: Sequence[Any] = load_folder(folder, ignore_label=unknown)
-        held_out = load_folder(beside, ignore_label=unknown) if beside is not None and validation is None else None
-    else:
-        training, held_out = source, None
-    if validation is not None:
-        if isinstance(validation, str | Path):
-            held_out = load_folder(find_dataset(validation)[0], ignore_label=unknown)
-        else:
-            held_out = validation
+        source, beside = find_dataset(source)
+        validation = beside if validation is None else validation
+        source = load_folder(source, ignore_label=config.ignore_label)
+    if isinstance(validation, str | Path):
+        validation = load_folder(find_dataset(validation)[0], ignore_label=config.ignore_label)
     start = start_from if isinstance(start_from, Model) or start_from is None else load_model(start_from, device)
     run_folder = None if output is None else Path(output).with_suffix(".run")
-    trainer = Trainer(config, training, held_out, start, run_folder, device=device, resume=resume, started=started)
+    trainer = Trainer(config, source, validation, start, run_folder, device=device, resume=resume, started=started)
     result = drain(trainer.run(should_stop or never), on_event)
     if output is None or not is_main_process():
         return result

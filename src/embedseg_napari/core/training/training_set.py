@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from embedseg_napari.core.config import TrainingConfig
     from embedseg_napari.core.data.example import Example
 
-MOST_TELLING = 10
-"""Annotated images whose objects a seed threshold shall reach."""
+MOST_THRESHOLD_EXAMPLES = 10
+"""Annotated images that the seed threshold is chosen on."""
 
 
-class Annotations:
+class TrainingSet:
     """Images to train on and to validate on, known by their names.
 
     Parameters
@@ -58,10 +58,10 @@ class Annotations:
         return sum(len(ids) for ids in self.held_out)
 
     @property
-    def telling(self) -> list[Example]:
-        """Images whose objects tell which seed threshold the network reaches; empty where that is not wanted."""
+    def threshold_examples(self) -> list[Example]:
+        """Images that the seed threshold is lowered on, to what their objects reach; empty where that is not wanted."""
         is_wanted = self.config.reached_seeds and not self.validation
-        return self.annotated[:MOST_TELLING] if is_wanted else []
+        return self.annotated[:MOST_THRESHOLD_EXAMPLES] if is_wanted else []
 
     def validator(self) -> Validator:
         """What scores the network: on whole images if there are any, else on the objects held out."""
@@ -82,7 +82,7 @@ class Annotations:
         -------
         changed : list of Example
             Images to train on that are new or other than before.
-        is_validation_other : bool
+        is_validation_changed : bool
             Whether an image to validate on was replaced.
 
         Raises
@@ -92,14 +92,14 @@ class Annotations:
         """
         check_alike([*self.annotated[:1], *examples])
         before = dict(zip((e.name for e in self.annotated), self.held_out, strict=True))
-        is_validation_other = False
+        is_validation_changed = False
         for example in examples:
             # A name in both lists means the image that is trained on.
             for images in (self.annotated, self.validation):
                 places = [place for place, known in enumerate(images) if known.name == example.name]
                 if places:
                     images[places[0]] = example
-                    is_validation_other |= images is self.validation
+                    is_validation_changed |= images is self.validation
                     break
             else:
                 self.annotated.append(example)
@@ -111,4 +111,4 @@ class Annotations:
             # The tenth object sets some objects aside in all images.
             if one.name in given or not np.array_equal(ids, before[one.name])
         ]
-        return changed, is_validation_other
+        return changed, is_validation_changed
