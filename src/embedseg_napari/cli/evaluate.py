@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from embedseg_napari.cli.console import say, show_table, tell
-from embedseg_napari.cli.options import require_writable, write_text
+from embedseg_napari.cli.options import require_writable
 from embedseg_napari.core.runs import drain, never
 from embedseg_napari.core.wording import count
 
@@ -47,6 +47,8 @@ def evaluate(
     scores = scores_as_dict(drain(evaluate_folders(truth, predicted, never, ignore_label), _tell_warnings))
     _show(scores)
     if json_file is not None:
+        from embedseg_napari.core.files.atomic import write_text
+
         write_text(json_file, json.dumps(scores, indent=2) + "\n")
 
 

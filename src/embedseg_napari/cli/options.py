@@ -111,19 +111,6 @@ def require_writable(folder: Path, option: str) -> None:
         ) from error
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file so that its name never holds half of it.
-
-    Raises
-    ------
-    DataError
-        If it cannot be written.
-    """
-    from embedseg_napari.core.files.tiff import write_atomically
-
-    write_atomically(path, lambda target: target.write_text(text, encoding="utf-8"))
-
-
 Axes = Annotated[
     str | None,
     typer.Option(

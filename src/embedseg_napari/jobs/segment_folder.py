@@ -9,7 +9,8 @@ from embedseg_napari.core.axes import guess_axes, parse_axes, result_axes, spati
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.errors import DataError, EmbedSegError, Stopped
 from embedseg_napari.core.events import Message
-from embedseg_napari.core.files.tiff import list_images, locked_place, read_image, write_atomically, write_labels
+from embedseg_napari.core.files.atomic import locked_place, write_text
+from embedseg_napari.core.files.tiff import list_images, read_image, write_labels
 from embedseg_napari.jobs.object_table import as_csv, object_table
 from embedseg_napari.jobs.segment import SegmentJob, loaded, predict, settings_of
 
@@ -199,7 +200,7 @@ def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator
     except Stopped:
         stopped = True
     if tables and job.tables == "together":
-        _write(job.results / TABLE, as_csv(tables))
+        write_text(job.results / TABLE, as_csv(tables))
     n_objects = sum(len(table["label"]) for table in tables)
     return FolderResult(len(outputs), len(tables), n_objects, tuple(failures), stopped)
 
@@ -218,12 +219,8 @@ def _segment_file(
     own = result_axes(axes)
     table = object_table(segmentation, own, image=output.image.name)
     if job.tables == "each":
-        _write(output.table, as_csv([table]))
+        write_text(output.table, as_csv([table]))
     known = spacing if spacing is not None and len(spacing) == len(spatial_axes(axes)) else None
     # In the order of the image's own file: whatever opens both lays one onto the other.
     write_labels(output.labels, segmentation.labels, own, known, picture.unit, keep_order=True, overwrite=job.overwrite)
     return table
-
-
-def _write(path: Path, text: str) -> None:
-    write_atomically(path, lambda target: target.write_text(text, encoding="utf-8"))

@@ -12,7 +12,7 @@ import platformdirs
 from psygnal import Signal
 
 from embedseg_napari.core.errors import DataError, ModelError
-from embedseg_napari.core.files.tiff import write_atomically
+from embedseg_napari.core.files.atomic import write_text
 from embedseg_napari.core.model.known_models import CHECKPOINTS
 from embedseg_napari.core.model.library import ModelLibrary
 from embedseg_napari.core.session.folder import STATE
@@ -107,7 +107,7 @@ class ModelList:
     def _write(self, paths: list[Path]) -> None:
         text = json.dumps([str(path) for path in paths], indent=1)
         try:
-            write_atomically(recent_file(), lambda target: target.write_text(text, encoding="utf-8"))
+            write_text(recent_file(), text)
         except DataError as error:
             # A list that is not kept is no reason to refuse a model.
             logger.warning("The list of recent models is not kept: %s", error)

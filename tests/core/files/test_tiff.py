@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.atomic import write_atomically
 from embedseg_napari.core.files.metadata import normalize_unit
-from embedseg_napari.core.files.tiff import list_images, read_image, write_atomically, write_image, write_labels
+from embedseg_napari.core.files.tiff import list_images, read_image, write_image, write_labels
 
 TYPES = ["bool", "int8", "int16", "int32", "uint8", "uint16", "uint32", "float32", "float64"]
 LAYOUTS = {

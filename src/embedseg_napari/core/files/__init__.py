@@ -1,1 +1,1 @@
-"""Reading and writing: TIFF and its metadata, and folders that one program holds at a time."""
+"""Reading and writing: TIFF and its metadata, files that appear only when complete, folders one program holds."""

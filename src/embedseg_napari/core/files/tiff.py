@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
 import re
 import struct
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +14,11 @@ import tifffile
 
 from embedseg_napari.core.axes import SPATIAL, parse_axes, reorder, spatial_axes
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.atomic import write_atomically
 from embedseg_napari.core.files.metadata import MICROMETRE, Steps, positive, read_metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 SUFFIXES = (".tif", ".tiff")
 IMAGEJ_TYPES = ("uint8", "uint16", "float32")
@@ -281,44 +279,3 @@ def _ome_options(axes: str, spacing: Sequence[float] | None, unit: str | None, n
     if names and "C" in axes:
         metadata["Channel"] = {"Name": list(names)}
     return {"ome": True, "metadata": metadata}
-
-
-def locked_place(folder: Path) -> Path | None:
-    """What keeps a folder from being made or written to, found out before the work; None where nothing does."""
-    place = next(here for here in (folder.absolute(), *folder.absolute().parents) if here.exists())
-    return None if place.is_dir() and os.access(place, os.W_OK) else place
-
-
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file beside `path`, then give it its final name in one step.
-
-    Missing folders are made; where nothing comes of the file, they are taken away again.
-
-    Raises
-    ------
-    DataError
-        If the folder cannot be written or the disk is full.
-    """
-    missing = [folder for folder in path.parents if not folder.exists()]
-    temporary: Path | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".", suffix=path.suffix, dir=path.parent)
-        temporary = Path(name)
-        os.close(handle)
-        write(temporary)
-        # mkstemp makes private files; a result has the rights that any new file would have.
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror or error}).") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        if not path.exists():
-            for folder in missing:
-                # Another run may have put something there meanwhile.
-                with contextlib.suppress(OSError):
-                    folder.rmdir()

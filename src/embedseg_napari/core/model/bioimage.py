@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from embedseg_napari.core.data.normalization import normalize
 from embedseg_napari.core.data.synthetic import nuclei
 from embedseg_napari.core.errors import DataError, ModelError, SettingsError
-from embedseg_napari.core.files.tiff import write_atomically
+from embedseg_napari.core.files.atomic import write_atomically
 from embedseg_napari.core.model.model import load_model
 from embedseg_napari.core.model.model_file import MAX_BYTES, UNREADABLE
 from embedseg_napari.core.networks.embedding import decode_by

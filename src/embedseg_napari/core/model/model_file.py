@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 
 from embedseg_napari.core.config import ModelConfig
 from embedseg_napari.core.errors import DataError, ModelError, SettingsError
-from embedseg_napari.core.files.tiff import write_atomically
+from embedseg_napari.core.files.atomic import write_atomically
 
 if TYPE_CHECKING:
     from torch import Tensor

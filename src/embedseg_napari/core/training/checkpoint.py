@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from embedseg_napari.core.errors import DataError, SettingsError
-from embedseg_napari.core.files.tiff import write_atomically
+from embedseg_napari.core.files.atomic import write_atomically, write_text
 
 if TYPE_CHECKING:
     import torch
@@ -77,7 +77,7 @@ def save_checkpoint(folder: Path, state: TrainingState, tensors: dict[str, dict[
     write_atomically(path, lambda target: save_file(flat, target))
     # The JSON names its tensors, so replacing it switches both at once.
     text = json.dumps({"format_version": FORMAT_VERSION, "tensors": path.name, **asdict(state)})
-    write_atomically(folder / "state.json", lambda target: target.write_text(text))
+    write_text(folder / "state.json", text)
     for old in folder.glob("*.safetensors"):
         if old != path:
             # Where another program still reads it, the next checkpoint takes it away.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QLabel, QPushButton, QVBoxLayout, QWidget
 
+from embedseg_napari.core.files.atomic import write_text
 from embedseg_napari.jobs.evaluate import mean_ap, scores_as_csv
 from embedseg_napari.viewer.evaluate.score_plot import ScorePlot
 from embedseg_napari.viewer.evaluate.tables import ScoreTable
@@ -63,11 +64,10 @@ class ScoresPage(QWidget):
 
     def write(self, path: Path) -> None:
         """Write the scores to a CSV file."""
-        from embedseg_napari.core.files.tiff import write_atomically
 
         assert self.scores is not None
         text = scores_as_csv(self.scores)
-        write_atomically(path, lambda target: target.write_text(text, encoding="utf-8"))
+        write_text(path, text)
         self.written.emit(path)
 
     def _export(self) -> None:

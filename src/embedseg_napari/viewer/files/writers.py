@@ -12,7 +12,8 @@ import numpy as np
 
 from embedseg_napari.core.axes import guess_axes
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.core.files.tiff import write_atomically, write_image, write_labels
+from embedseg_napari.core.files.atomic import write_text
+from embedseg_napari.core.files.tiff import write_image, write_labels
 from embedseg_napari.viewer.layers import CHANNEL_NAMES, named_axes, pixel_size
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def _write_points(target: Path, points: np.ndarray, meta: dict[str, Any]) -> Non
     table.writerow(["index", *(f"axis-{axis}" for axis in range(points.shape[1])), *columns])
     for row, point in enumerate(points):
         table.writerow([row, *(float(value) for value in point), *(values[row] for values in columns.values())])
-    write_atomically(target, lambda file: file.write_text(text.getvalue(), encoding="utf-8"))
+    write_text(target, text.getvalue())
 
 
 def _array(data: Any) -> np.ndarray:

@@ -17,7 +17,7 @@ from superqt.utils import signals_blocked
 
 from embedseg_napari.core.config import PRESETS, TrainingConfig
 from embedseg_napari.core.errors import EmbedSegError, SettingsError
-from embedseg_napari.core.files.tiff import locked_place
+from embedseg_napari.core.files.atomic import locked_place
 from embedseg_napari.core.model.known_models import models_folder
 from embedseg_napari.core.model.library import ModelLibrary
 from embedseg_napari.core.model.model_file import SUFFIX
