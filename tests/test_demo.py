@@ -48,7 +48,7 @@ def test_picture_tells_right_from_wrong():
     found = np.zeros_like(truth)
     found[5:15, 6:15] = 1
     found[5:15, 25:35] = 2
-    panels = demo._panels(np.zeros(truth.shape), truth, np.zeros_like(truth), found)
+    panels = demo.panels(np.zeros(truth.shape), truth, np.zeros_like(truth), found)
     ours = panels[:, 3 * (2 * 40 + 4) :]
     left, right = ours[:, :42].reshape(-1, 3), ours[:, 42:].reshape(-1, 3)
     assert (left == demo.GOOD).all(1).any()

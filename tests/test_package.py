@@ -61,9 +61,9 @@ def test_every_exported_name_resolves():
 
 
 def test_old_names_that_scripts_use_still_work():
-    from embedseg_napari.core.files.tiff import read_image
+    from embedseg_napari.core.data.images import read_image
     from embedseg_napari.core.files import tiff
-    from embedseg_napari.core.model.known_models import bundled_path
+    from embedseg_napari.core.model.bundled import bundled_path
 
     assert read_image is tiff.read_image
     assert bundled_path("nuclei-2d").exists()

@@ -97,7 +97,7 @@ def run(folder: str | Path, minutes: float = 2.0, report: Callable[[str], None] 
         write_labels(target, found, picture.axes, picture.spacing, picture.unit, overwrite=True)
         scores["otsu"].append(es.match(truth, simple, [0.5])[0].ap)
         scores["embedseg"].append(es.match(truth, found, [0.5])[0].ap)
-        rows.append(_panels(picture.array, truth, simple, found))
+        rows.append(panels(picture.array, truth, simple, found))
     overview = folder / "overview.png"
     _write_png(overview, np.concatenate(rows[:PICTURE_ROWS], axis=0))
 
@@ -195,11 +195,11 @@ class _Progress:
             self.say(f"  {self.progress:4.0%}  AP at IoU 0.5 on validation images {event.ap_50:.3f}")
 
 
-def _panels(image: NDArray[Any], truth: NDArray[Any], simple: NDArray[Any], found: NDArray[Any]) -> NDArray[np.float64]:
+def panels(image: NDArray[Any], truth: NDArray[Any], simple: NDArray[Any], found: NDArray[Any]) -> NDArray[np.float64]:
     """Image, truth, threshold and EmbedSeg side by side, RGB in 0..1."""
     low, high = np.percentile(image, (1, 99.8))
     gray = np.clip((image - low) / max(high - low, 1e-9), 0, 1)
-    panels = [
+    side_by_side = [
         _outlined(gray, np.zeros_like(truth), []),
         _outlined(gray, truth, [(np.unique(truth)[1:], TRUE)]),
     ]
@@ -207,8 +207,8 @@ def _panels(image: NDArray[Any], truth: NDArray[Any], simple: NDArray[Any], foun
         shared = overlaps(truth, labels)
         right = shared.predicted_ids[shared.predicted_index[matched_pairs(shared, 0.5)]]
         wrong = np.setdiff1d(shared.predicted_ids, right)
-        panels.append(_outlined(gray, labels, [(wrong, WRONG), (right, GOOD)]))
-    return np.concatenate(panels, axis=1)
+        side_by_side.append(_outlined(gray, labels, [(wrong, WRONG), (right, GOOD)]))
+    return np.concatenate(side_by_side, axis=1)
 
 
 def _outlined(

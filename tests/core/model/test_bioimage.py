@@ -10,7 +10,7 @@ import yaml
 
 from embedseg_napari.core.config import ModelConfig, NormalizationConfig
 from embedseg_napari.core.errors import DataError, ModelError, SettingsError
-from embedseg_napari.core.model.bioimage import MEMBER, _licence, read_package, write_package
+from embedseg_napari.core.model.bioimage import MEMBER, licence_id, read_package, write_package
 from embedseg_napari.core.model.model import Model, load_model
 from embedseg_napari.core.networks.architectures import NETWORKS, build_network
 
@@ -90,7 +90,7 @@ def test_bioimageio_validates_and_runs_the_package(
     ],
 )
 def test_licences_are_named_only_if_they_are_known(text: str, known: str | None) -> None:
-    assert _licence(text) == known
+    assert licence_id(text) == known
 
 
 def test_a_package_says_what_it_is(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_wider_margins_are_chosen_only_where_held_out_images_surely_gain(blobs):
         tight.append(EmbeddingMaps(np.zeros_like(grid), 0.8 * margins, seed_map))
     validator = Validator(examples)
     usual = PredictionConfig()
-    assert validator._with_best_margins(right, usual).margin_scale == 1.0
-    chosen = validator._with_best_margins(tight, usual)
+    assert validator.with_best_margins(right, usual).margin_scale == 1.0
+    chosen = validator.with_best_margins(tight, usual)
     assert chosen.margin_scale in (1.2, 1.35)
     assert validator.score(tight, chosen).ap_mean > validator.score(tight, usual).ap_mean + 0.1

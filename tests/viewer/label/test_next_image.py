@@ -121,7 +121,7 @@ def test_the_search_can_be_cancelled_and_what_was_found_stays(viewer, panel, add
 
 def test_memory_is_given_up_by_the_surest_image_first(monkeypatch):
     ranking = image_ranking.ImageRanking()
-    monkeypatch.setattr(image_ranking, "MOST_BYTES", 2 * image_ranking._size(queue_of((8, 8), 0.5)))
+    monkeypatch.setattr(image_ranking, "MOST_BYTES", 2 * image_ranking.bytes_of(queue_of((8, 8), 0.5)))
     for name, doubt in (("a", 0.5), ("b", 0.1), ("c", 0.9)):
         candidate = image_ranking.Candidate(name, name, name, lambda: None)
         ranking.add(image_ranking.Rated(candidate, doubt, queue_of((8, 8), doubt)))

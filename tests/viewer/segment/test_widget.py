@@ -276,7 +276,7 @@ def test_scale_and_views_reach_the_run(viewer, panel, fake, qtbot):
     finish(qtbot, panel)
     assert fake.jobs[-1].changes["scale"] == 0.5
     assert fake.jobs[-1].changes["tta"] is True
-    assert panel._batch_settings()["changes"]["scale"] == 0.5
+    assert panel.batch_settings()["changes"]["scale"] == 0.5
 
 
 def test_segment_on_drop(viewer, panel, fake, qtbot):

@@ -285,7 +285,7 @@ def _describe(model: Model, folder: Path, tested: np.ndarray, authors: list[str]
             "torchscript": file("weights.pt") | {"pytorch_version": torch.__version__.partition("+")[0]},
         },
     }
-    licence = _licence(config.license)
+    licence = licence_id(config.license)
     if licence is not None:
         described["license"] = licence
     return described
@@ -297,7 +297,7 @@ def _title(name: str) -> str:
     return (title if len(title) >= SHORTEST_NAME else f"EmbedSeg {title or 'model'}")[:LONGEST_NAME]
 
 
-def _licence(text: str) -> str | None:
+def licence_id(text: str) -> str | None:
     """The identifier that a licence text begins with, also as people write it: CC BY 4.0."""
     plain = re.sub(r"[\s_-]+", "-", text.strip()).lower()
     for known in sorted(LICENCES, key=len, reverse=True):

@@ -75,12 +75,12 @@ class ImageRanking:
         """Keep a result; the surest images give up their network outputs where memory is short."""
         self.rated[rated.candidate.key] = rated
         kept = sorted((one for one in self.rated.values() if one.queue is not None), key=lambda one: one.doubt)
-        total = sum(_size(one.queue) for one in kept if one.queue is not None)
+        total = sum(bytes_of(one.queue) for one in kept if one.queue is not None)
         for one in kept:
             if total <= MOST_BYTES:
                 break
             assert one.queue is not None
-            total -= _size(one.queue)
+            total -= bytes_of(one.queue)
             one.queue = None
 
     def best(self, candidates: Sequence[Candidate]) -> Rated | None:
@@ -127,6 +127,7 @@ def rate_images(
         yield Rated(candidate, 0.0 if is_done else image_doubt(queue.doubts), queue)
 
 
-def _size(queue: ReviewQueue) -> int:
+def bytes_of(queue: ReviewQueue) -> int:
+    """Memory that a queue holds: its maps and labels."""
     maps, labels = queue.segmentation.maps, queue.segmentation.labels
     return int(maps.offsets.nbytes + maps.margins.nbytes + maps.seed_map.nbytes + labels.nbytes)

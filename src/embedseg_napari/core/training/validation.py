@@ -103,7 +103,7 @@ class Validator:
         exact = self.embed(model, "float32", never)
         assert exact is not None
         if self.chooses_model:
-            settings = self._with_best_margins(exact, self._with_best_thresholds(exact, settings))
+            settings = self.with_best_margins(exact, self._with_best_thresholds(exact, settings))
         if precision == "float32":
             return settings, None
         reduced = self.embed(model, precision, never)
@@ -118,7 +118,7 @@ class Validator:
         best = drain(search_thresholds(pairs, settings, confidence=CONFIDENCE, ignore=ignore))
         return settings.model_copy(update=best.changes)
 
-    def _with_best_margins(self, exact: Sequence[EmbeddingMaps], settings: PredictionConfig) -> PredictionConfig:
+    def with_best_margins(self, exact: Sequence[EmbeddingMaps], settings: PredictionConfig) -> PredictionConfig:
         """Other margins, if the held-out images surely gain by them."""
         usual, best = np.array(self.score(exact, settings).each), settings
         most = LEAST_GAIN

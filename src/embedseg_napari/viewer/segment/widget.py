@@ -77,7 +77,7 @@ class SegmentWidget(DockPanel):
         self.results = ResultLayers(viewer)
         self._model_path: Path | None = None
         self.embedding = EmbeddingView(viewer, self.results)
-        self.batch = BatchPanel(self._batch_settings)
+        self.batch = BatchPanel(self.batch_settings)
         self.reclustering = Reclustering(self)
         self.drops = DropQueue(viewer, self)
         self._selection: Selection | None = None
@@ -290,7 +290,7 @@ class SegmentWidget(DockPanel):
         where = f" in {frames} frames" if frames else ""
         self.controls.say(f"{n} object{'' if n == 1 else 's'}{where}{suffix}.")
 
-    def _batch_settings(self) -> dict[str, Any]:
+    def batch_settings(self) -> dict[str, Any]:
         """What a batch takes over from the panel."""
         return {
             "model": self.model.path if not self.model.fault else None,
