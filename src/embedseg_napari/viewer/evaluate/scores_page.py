@@ -64,7 +64,6 @@ class ScoresPage(QWidget):
 
     def write(self, path: Path) -> None:
         """Write the scores to a CSV file."""
-
         assert self.scores is not None
         text = scores_as_csv(self.scores)
         write_text(path, text)
