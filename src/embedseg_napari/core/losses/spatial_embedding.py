@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 LOOPS = CompiledModule("embedseg_napari.core.losses.on_cpu", "the loss is computed by PyTorch, which is slower")
 """The same computation for a CPU, compiled."""
 LARGE_ID = 1 << 16
-"""Ids below this are counted in a table."""
+"""Ids below this are counted in a table; larger ones are numbered anew."""
 
 
 class LossTerms(NamedTuple):
@@ -171,23 +171,21 @@ def _on_cpu(
     weights: tuple[float, float, float],
     valid: Tensor | None,
 ) -> LossTerms | None:
-    """The same by compiled loops; None where there is no instance, or where they do not match their centres."""
+    """The same by compiled loops; None for what they cannot do: no instance, wrong centres, planes of odd sizes."""
     n_crops, ndim = len(raw), len(step)
     seen = np.ones(n_crops * math.prod(raw.shape[2:]), bool) if valid is None else valid.numpy()
     given = [np.asarray(center, np.float64).reshape(-1, ndim) for center in centers]
     placed, counts = np.concatenate(given) * step, [len(one) for one in given]
-    truth: Instances | None
+    truth: Instances | None = None
     if instances.ndim == ndim + 2 and instances.numel() and len(seen) // n_crops % 8 == 0:
         planes = np.ascontiguousarray(instances.bool().numpy()).reshape(n_crops, instances.shape[1], -1)
         truth = loops.find_planes(planes, placed, counts, seen)
-    elif instances.ndim == ndim + 1 and instances.numel() and instances.min() >= 0 and instances.max() < LARGE_ID:
-        labels = np.ascontiguousarray(instances.numpy().reshape(n_crops, -1), np.int32)
-        truth = loops.find_instances(labels, placed, counts, seen)
-    else:
-        members = collect_members(instances, centers, step, valid)
-        first, pixel = loops.group_members(members.instance.numpy(), members.pixel.numpy(), len(members.counts))
-        crop, center = members.crop.numpy().astype(np.int32), torch.stack(members.center).double().numpy()
-        truth = loops.Instances(first, pixel, crop, center, members.background.numpy(), seen)
+    elif instances.ndim == ndim + 1 and instances.numel() and instances.min() >= 0:
+        labels = instances.numpy().reshape(n_crops, -1)
+        if labels.max() >= LARGE_ID:
+            values, dense = np.unique(labels, return_inverse=True)
+            labels = dense.reshape(labels.shape) + int(values[0] > 0)
+        truth = loops.find_instances(np.ascontiguousarray(labels, np.int32), placed, counts, seen)
     if truth is None or len(truth.crop) == 0:
         return None
     n_pixels = np.maximum(seen.reshape(n_crops, -1).sum(1), 1).astype(np.float64)
