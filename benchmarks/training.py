@@ -9,10 +9,8 @@ naive loss goes through the instances one by one over the whole crop, as the for
 from __future__ import annotations
 
 import argparse
-import runpy
 import statistics
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +19,7 @@ import torch
 from embedseg_napari.core.config import TrainingConfig
 from embedseg_napari.core.data.pairs import from_arrays
 from embedseg_napari.core.device import supports_bfloat16
+from embedseg_napari.core.losses.reference import reference_loss
 from embedseg_napari.core.losses.spatial_embedding import spatial_embedding_loss
 from embedseg_napari.core.networks.erfnet import BranchedERFNet
 from embedseg_napari.core.training.planning import plan_training
@@ -30,7 +29,6 @@ from embedseg_napari.core.training.training_set import TrainingSet
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-REFERENCE = Path(__file__).parents[1] / "tests/core/losses/test_spatial_embedding.py"
 STEP = 1 / 255
 CASES = {
     "2D, 16 crops of 96 x 96, 13 objects each": (16, (96, 96), 13),
@@ -78,7 +76,6 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--no-naive", action="store_true")
     options = parser.parse_args()
-    naive = None if options.no_naive else runpy.run_path(str(REFERENCE))["reference"]
     bfloat16 = supports_bfloat16(torch.device("cpu"))
     print(f"{torch.get_num_threads()} threads, network in {'bfloat16' if bfloat16 else 'float32'}")
     for title, (n_crops, shape, n_objects) in CASES.items():
@@ -111,14 +108,12 @@ def main() -> None:
 
         overlapping = median(loss_of_planes, options.repeats)
         print(f"  loss, each object a plane            {overlapping:7.3f} s   {overlapping / base:5.2f} x the network")
-        if naive is not None:
-            masks = [[one == i for i in torch.unique(one) if i] for one in labels]
-            slow = median(
-                lambda raw=raw, masks=masks, centers=centers, spacing=spacing: naive(
-                    raw, masks, centers, spacing, 10.0, (1.0, 10.0, 1.0)
-                ).backward(),
-                1,
-            )
+        if not options.no_naive:
+
+            def naive(raw=raw, labels=labels, centers=centers, spacing=spacing) -> None:
+                reference_loss(raw, labels, centers, spacing).backward()
+
+            slow = median(naive, 1)
             print(f"  naive loss                           {slow:7.3f} s   {slow / fast:5.1f} x the fast one")
         images = [(rng.random(shape, np.float32) + (c[0] > 0), c[0]) for c in crops]
         config = TrainingConfig(architecture="branched-erfnet", crop_size=shape, batch_size=n_crops)

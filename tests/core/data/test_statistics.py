@@ -23,7 +23,7 @@ def boxes(ndim, *extents, size=64):
 def test_sizes_are_those_of_the_objects(ndim):
     labels = boxes(ndim, 10, 20, 30)
     found = measure(from_arrays([(np.zeros(labels.shape), labels)]))
-    assert (found.n_images, found.n_objects, found.ndim, found.n_channels) == (1, 3, ndim, 1)
+    assert (found.n_objects, found.ndim, found.n_channels) == (3, ndim, 1)
     assert found.sizes.mean == (*[3.0] * (ndim - 1), 20.0)
     assert found.sizes.std == (*[0.0] * (ndim - 1), pytest.approx(np.std([10, 20, 30]), abs=1e-3))
     assert found.sizes.minimum[-1] == 10
@@ -63,7 +63,7 @@ def test_planes_count_like_labels_but_may_overlap(ndim):
 def test_several_images_and_an_empty_one():
     image = np.zeros((64, 64))
     found = measure(from_arrays([(image, boxes(2, 10)), (image, np.zeros((64, 64), int)), (image, boxes(2, 20, 30))]))
-    assert (found.n_images, found.n_objects) == (3, 3)
+    assert found.n_objects == 3
     assert found.sizes.mean[-1] == 20
 
 

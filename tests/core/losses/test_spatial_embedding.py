@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from embedseg_napari.core.losses import spatial_embedding
-from embedseg_napari.core.losses.spatial_embedding import spatial_embedding_loss, spatial_embedding_loss_terms
+from embedseg_napari.core.losses.reference import reference_loss
+from embedseg_napari.core.losses.spatial_embedding import LOOPS, spatial_embedding_loss, spatial_embedding_loss_terms
 
 STEP = 1 / 255
 
@@ -16,49 +16,8 @@ STEP = 1 / 255
 def way(request, monkeypatch):
     """The compiled loops of a CPU, and what runs on any device."""
     if request.param == "tensors":
-        monkeypatch.setattr(spatial_embedding, "_on_cpu", lambda *arguments: None)
+        monkeypatch.setattr(LOOPS, "wait", lambda: None)
     return request.param
-
-
-def reference(raw, planes, centers, spacing, foreground_weight, weights, ignore=None):
-    """One instance at a time over the whole crop, as the formulas are written."""
-    ndim = len(spacing)
-    per_crop = []
-    for b in range(len(raw)):
-        shape = raw.shape[2:]
-        grid = torch.stack(
-            torch.meshgrid(*[torch.arange(n).double() * s for n, s in zip(shape, spacing, strict=True)], indexing="ij")
-        )
-        r = raw[b].double()
-        valid = torch.ones(shape, dtype=torch.bool) if ignore is None else ~ignore[b]
-        embedding, sigma, seed = torch.tanh(r[:ndim]) + grid, r[ndim : 2 * ndim], torch.sigmoid(r[-1])
-        instance, variance, foreground, count = 0.0, 0.0, 0.0, 0
-        union = torch.zeros(shape, dtype=torch.bool)
-        masks = [m for m in planes[b] if bool(m.any())]
-        for mask, center in zip(masks, centers[b], strict=True):
-            union |= mask
-            mask = mask & valid
-            if not bool(mask.any()):
-                continue
-            count += 1
-            s = sigma[:, mask].mean(1)
-            c = torch.as_tensor(center).double() * torch.tensor(spacing).double()
-            view = (-1, *[1] * ndim)
-            phi = torch.exp(-((embedding - c.view(view)) ** 2 * torch.exp(10 * s).view(view)).sum(0))
-            sign = mask.double() * 2 - 1
-            errors, order = torch.sort((1 - (2 * phi - 1) * sign)[valid].relu(), descending=True)
-            truth = mask[valid][order].double()
-            jaccard = 1 - (truth.sum() - truth.cumsum(0)) / (truth.sum() + (1 - truth).cumsum(0))
-            jaccard[1:] = jaccard[1:] - jaccard[:-1].clone()
-            instance = instance + (errors * jaccard).sum()
-            variance = variance + ((sigma[:, mask] - s.detach()[:, None]) ** 2).mean()
-            foreground = foreground + ((seed[mask] - phi[mask].detach()) ** 2).sum()
-        background = (seed[valid & ~union] ** 2).sum()
-        loss = weights[2] * (background + foreground_weight * foreground) / max(int(valid.sum()), 1)
-        if count:
-            loss = loss + weights[0] * instance / count + weights[1] * variance / count
-        per_crop.append(loss)
-    return torch.stack(per_crop).mean()
 
 
 def scene(ndim, n_crops=2, n_objects=4, seed=0):
@@ -80,11 +39,6 @@ def scene(ndim, n_crops=2, n_objects=4, seed=0):
     return torch.tensor(raw, requires_grad=True), torch.tensor(labels), centers
 
 
-def as_planes(labels):
-    """One list of masks per crop."""
-    return [[one == i for i in torch.unique(one) if i] for one in labels]
-
-
 def gradient(loss, raw):
     return torch.autograd.grad(loss, raw)[0].double()
 
@@ -104,7 +58,7 @@ def test_value_and_gradient_equal_the_naive_reference(ndim, with_ignore):
     spacing = (STEP * 2, STEP, STEP)[-ndim:]
     weights = (1.0, 10.0, 1.0)
     fast = spatial_embedding_loss(raw, labels, centers, spacing, 7.0, weights, ignore)
-    slow = reference(raw, as_planes(labels), centers, spacing, 7.0, weights, ignore)
+    slow = reference_loss(raw, labels, centers, spacing, 7.0, weights, ignore)
     assert float(fast.detach()) == pytest.approx(float(slow.detach()), rel=1e-4)
     assert relative(gradient(fast, raw), gradient(slow, raw)) < 2e-3
 
@@ -119,7 +73,7 @@ def test_overlapping_planes_equal_the_naive_reference(kind, height):
     planes[1, 1, 20:30, 20:40] = 1
     centers = [np.array([[12.0, 12.0], [20.0, 19.0]]), np.array([[25.0, 30.0]])]
     fast = spatial_embedding_loss(raw, planes, centers, (STEP, STEP))
-    slow = reference(raw, planes.bool(), centers, (STEP, STEP), 10.0, (1.0, 10.0, 1.0))
+    slow = reference_loss(raw, planes, centers, (STEP, STEP))
     assert float(fast.detach()) == pytest.approx(float(slow.detach()), rel=1e-4)
     assert relative(gradient(fast, raw), gradient(slow, raw)) < 2e-3
 

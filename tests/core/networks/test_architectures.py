@@ -43,15 +43,15 @@ def test_fresh_network_points_every_pixel_to_itself_with_one_margin(name: str, n
 
 @pytest.mark.parametrize(("name", "ndim"), KINDS)
 def test_initial_margin(name: str, ndim: int) -> None:
-    from embedseg_napari.core.networks.embedding import decode_maps
+    from embedseg_napari.core.networks.embedding import decode
 
     spacing = (3 / 1023, 1 / 1023, 1 / 1023)[-ndim:]
     margin = (4.0, 12.0, 15.0)[-ndim:]
     network = build_network(name, ndim, 1).eval()
     network.set_initial_margin(margin, spacing)
     with torch.inference_mode():
-        maps = decode_maps(network(torch.randn(1, 1, *(8,) * ndim))[0], spacing)
-    np.testing.assert_allclose(maps.margins.reshape(ndim, -1)[:, 0], margin, rtol=1e-4)
+        _, margins, _ = decode(network(torch.randn(1, 1, *(8,) * ndim))[0], spacing)
+    np.testing.assert_allclose(margins.reshape(ndim, -1)[:, 0], margin, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("name", "ndim"), KINDS)

@@ -28,7 +28,7 @@ def test_reproduces_the_original_program(golden, ndim: int) -> None:
         assert np.linalg.norm(raw[part] - expected) < 2e-4 * np.linalg.norm(expected)
 
 
-def test_dropout_can_be_weakened_and_turned_off() -> None:
+def test_dropout_is_scaled_and_turned_off() -> None:
     network = BranchedERFNet(2).train()
     x = torch.rand(1, 1, 16, 16)
     network.scale_dropout(0.5)

@@ -6,7 +6,8 @@ import torch
 
 from embedseg_napari.core.errors import DataError, Stopped
 from embedseg_napari.core.inference.test_time_augmentation import views
-from embedseg_napari.core.networks.embedding import decode_maps
+from embedseg_napari.core.maps import EmbeddingMaps
+from embedseg_napari.core.networks.embedding import decode
 from embedseg_napari.core.review.views import chosen_views, disagreeing_views, view_back, view_of
 
 SHAPES = [(16, 24), (8, 16, 24)]
@@ -17,10 +18,12 @@ def test_maps_come_back_as_the_raw_output_does(shape, rng):
     """The way back for maps and that for raw network output, which the averaging uses, are one."""
     spacing = (1 / 255,) * len(shape)
     for view in views(spacing):
-        seen = view_of(view, np.zeros(shape)).shape
-        raw = torch.from_numpy(rng.normal(size=(1, 2 * len(shape) + 1, *seen)).astype(np.float32))
-        expected = decode_maps(view.undo(raw)[0], spacing)
-        found = view_back(view, decode_maps(raw[0], spacing))
+        seen_shape = view_of(view, np.zeros(shape)).shape
+        raw = torch.from_numpy(rng.normal(size=(1, 2 * len(shape) + 1, *seen_shape)).astype(np.float32))
+        expected, seen = (
+            EmbeddingMaps(*(part.numpy() for part in decode(one[0], spacing))) for one in (view.undo(raw), raw)
+        )
+        found = view_back(view, seen)
         np.testing.assert_allclose(found.offsets, expected.offsets, atol=1e-4)
         np.testing.assert_allclose(found.margins, expected.margins, rtol=1e-5)
         np.testing.assert_allclose(found.seed_map, expected.seed_map, rtol=1e-5)

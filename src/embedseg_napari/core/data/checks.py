@@ -242,48 +242,55 @@ def _refuse_background(one: _Found) -> None:
 
 def _warnings(found: Sequence[_Found]) -> list[str]:
     """One sentence for each kind of flaw, with its count and the first file that has it."""
-
-    def first(count: Callable[[_Found], int]) -> tuple[int, str]:
-        having = [one for one in found if count(one)]
-        return sum(count(one) for one in having), mask_name(having[0].example) if having else ""
-
     out: list[str] = []
-    n, where = first(lambda one: int(one.n == 0 and one.has_background))
-    if n:
-        out.append(f"{n} mask(s) are empty, the first {where}: they teach background only.")
-    n, where = first(lambda one: one.n_split)
-    if n:
-        out.append(
-            f"{n} label(s) are in several pieces, the first in {where}: each counts as one object; "
-            "if the pieces are objects, give each its own number."
-        )
-    n, where = first(lambda one: one.n_tiny)
-    if n:
-        out.append(f"{n} object(s) have at most {TINY} pixels, the first in {where}: slips of the brush?")
-    n, where = first(lambda one: int(one.cover > 0.5))
-    if n:
-        out.append(f"An object covers more than half of the image in {n} mask(s), the first {where}: is it background?")
-    n, where = first(lambda one: int(not one.has_zeros))
-    if n:
-        out.append(f"{n} mask(s) have no background (number 0), the first {where}: is every pixel part of an object?")
-    n, where = first(lambda one: int(one.n > 0 and one.has_zeros and not one.has_background))
-    if n:
-        out.append(
-            f"{n} mask(s) have objects but no known background, the first {where}: the network cannot learn from them "
-            "where objects end. Mark some background, best around and between the objects."
-        )
-    flat = [one.example for one in found if one.is_flat]
-    if flat:
-        out.append(f"{len(flat)} image(s) have a channel of one value everywhere, the first {image_name(flat[0])}.")
-    noise = [one.example for one in found if one.is_noise]
-    if noise:
-        out.append(
-            f"{len(noise)} image(s) show nothing but noise, the first {image_name(noise[0])}: were 16-bit values "
-            "perhaps wrapped into 8 bits? Save such images again, or leave them out; they spoil the training."
-        )
-    blind = [one.example for one in found if one.example.ignore is not None and one.example.ignore.all()]
-    if blind:
-        out.append(f"{len(blind)} image(s) are ignored everywhere and teach nothing, the first {image_name(blind[0])}.")
+
+    def warn(count: Callable[[_Found], int], text: str, name: Callable[[Example], str] = mask_name) -> None:
+        having = [one for one in found if count(one)]
+        if having:
+            out.append(text.format(n=sum(map(count, having)), first=name(having[0].example)))
+
+    warn(
+        lambda one: one.n == 0 and one.has_background,
+        "{n} mask(s) are empty, the first {first}: they teach background only.",
+    )
+    warn(
+        lambda one: one.n_split,
+        "{n} label(s) are in several pieces, the first in {first}: each counts as one object; "
+        "if the pieces are objects, give each its own number.",
+    )
+    warn(
+        lambda one: one.n_tiny,
+        f"{{n}} object(s) have at most {TINY} pixels, the first in {{first}}: slips of the brush?",
+    )
+    warn(
+        lambda one: one.cover > 0.5,
+        "An object covers more than half of the image in {n} mask(s), the first {first}: is it background?",
+    )
+    warn(
+        lambda one: not one.has_zeros,
+        "{n} mask(s) have no background (number 0), the first {first}: is every pixel part of an object?",
+    )
+    warn(
+        lambda one: one.n > 0 and one.has_zeros and not one.has_background,
+        "{n} mask(s) have objects but no known background, the first {first}: the network cannot learn from them "
+        "where objects end. Mark some background, best around and between the objects.",
+    )
+    warn(
+        lambda one: one.is_flat,
+        "{n} image(s) have a channel of one value everywhere, the first {first}.",
+        image_name,
+    )
+    warn(
+        lambda one: one.is_noise,
+        "{n} image(s) show nothing but noise, the first {first}: were 16-bit values perhaps wrapped into 8 bits? Save "
+        "such images again, or leave them out; they spoil the training.",
+        image_name,
+    )
+    warn(
+        lambda one: one.example.ignore is not None and bool(one.example.ignore.all()),
+        "{n} image(s) are ignored everywhere and teach nothing, the first {first}.",
+        image_name,
+    )
     total = sum(one.n for one in found)
     if total < FEW_OBJECTS:
         out.append(

@@ -29,28 +29,6 @@ SLACK = 1e-10
 """Fraction by which a lower bound may err through rounding."""
 
 
-def centroid(mask: np.ndarray) -> tuple[float, ...]:
-    """Mean position of a mask's pixels; may lie outside a bent object.
-
-    Raises
-    ------
-    DataError
-        If the mask is empty.
-    """
-    return tuple(float(v) for v in _center(mask, "centroid", None))
-
-
-def approximate_medoid(mask: np.ndarray, spacing: Sequence[float] | None = None) -> tuple[int, ...]:
-    """The member pixel nearest to the per-axis medians; ties go to the first in array order.
-
-    Raises
-    ------
-    DataError
-        If the mask is empty.
-    """
-    return tuple(int(v) for v in _center(mask, "approximate-medoid", spacing))
-
-
 def medoid(mask: np.ndarray, spacing: Sequence[float] | None = None) -> tuple[int, ...]:
     """The exact medoid: the member pixel with the smallest sum of Euclidean distances to all members.
 
@@ -73,15 +51,11 @@ def medoid(mask: np.ndarray, spacing: Sequence[float] | None = None) -> tuple[in
     DataError
         If the mask is empty, or the spacing has another number of axes.
     """
-    return tuple(int(v) for v in _center(mask, "medoid", spacing))
-
-
-def _center(mask: np.ndarray, kind: CenterKind, spacing: Sequence[float] | None) -> NDArray[np.float64]:
     at = np.stack(np.nonzero(mask))
     if at.shape[1] == 0:
         raise DataError("An empty mask has no centre; give a mask with at least one pixel.")
-    center: NDArray[np.float64] = centers_of(at, np.zeros(1, np.int64), kind, pixel_size(spacing, len(at)))[0]
-    return center
+    center = centers_of(at, np.zeros(1, np.int64), "medoid", pixel_size(spacing, len(at)))[0]
+    return tuple(int(v) for v in center)
 
 
 def pixel_size(spacing: Sequence[float] | None, ndim: int) -> tuple[float, ...]:

@@ -76,6 +76,14 @@ def known_instances(example: Example) -> np.ndarray:
     return np.where(example.ignore, example.instances.dtype.type(0), example.instances)
 
 
+def object_ids(example: Example) -> NDArray[np.int64]:
+    """Ids (planes: index + 1) of the objects of which something is known, ascending."""
+    known = known_instances(example)
+    if example.is_planes:
+        return np.flatnonzero(known.any(tuple(range(1, known.ndim)))) + 1
+    return np.unique(known[known != 0]).astype(np.int64)
+
+
 def known_background(example: Example, instances: np.ndarray) -> NDArray[np.bool_]:
     """Pixels known to belong to no object; `instances` as :func:`known_instances` gives them."""
     outside: NDArray[np.bool_] = np.asarray(~instances.any(0) if example.is_planes else instances == 0)
@@ -171,11 +179,7 @@ def describe_sparse(examples: Sequence[Example]) -> str | None:
         pixels = int(np.prod(example.image.shape[1:]))
         total += pixels
         known += pixels if example.ignore is None else pixels - int(np.count_nonzero(example.ignore))
-        instances = known_instances(example)
-        if example.is_planes:
-            n += int(instances.any(tuple(range(1, instances.ndim))).sum())
-        else:
-            n += len(np.unique(instances[instances != 0]))
+        n += len(object_ids(example))
     if known >= SPARSE * total:
         return None
     percent = 100 * known / total

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedseg_napari.core.data.sparse import known_instances, union
+from embedseg_napari.core.data.sparse import object_ids, union
 from embedseg_napari.core.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -86,14 +86,6 @@ def _group(name: str, pattern: str | None) -> str:
             raise SettingsError(f"--val-group {pattern!r}: its first group matches nothing in the file name {name!r}.")
         return str(found.group(1))
     return str(found.group(0))
-
-
-def object_ids(example: Example) -> NDArray[np.int64]:
-    """Ids (planes: index + 1) of the objects of which something is known, ascending."""
-    known = known_instances(example)
-    if example.is_planes:
-        return np.flatnonzero(known.any(tuple(range(1, known.ndim)))) + 1
-    return np.unique(known[known != 0]).astype(np.int64)
 
 
 def hold_out_objects(

@@ -26,7 +26,6 @@ MANY = 200
 class DatasetStatistics:
     """What a set of annotated images holds."""
 
-    n_images: int
     n_objects: int
     ndim: int
     n_channels: int
@@ -72,7 +71,6 @@ def measure(examples: Sequence[Example]) -> DatasetStatistics:
     extent, size = np.concatenate(extents), np.concatenate(sizes)
     first = examples[0]
     return DatasetStatistics(
-        n_images=len(examples),
         n_objects=len(size),
         ndim=first.ndim,
         n_channels=len(first.image),

@@ -74,24 +74,6 @@ def gather_planes(words, planes, valid, per_crop, n_planes, index, place, pixel)
                     place[index[row]] += 1
 
 
-@compiled(types.void(given(I8), given(I8), array(I8), array(I4)))
-def group(instance, pixel, first, grouped):  # type: ignore[no-untyped-def]
-    """Bring members, pairs of instance and pixel, into the order of their instances; where each one begins."""
-    first[:] = 0
-    for k in instance:
-        first[k + 1] += 1
-    for k in range(first.shape[0] - 1):
-        first[k + 1] += first[k]
-    for at in range(instance.shape[0] - 1, -1, -1):
-        k = instance[at]
-        first[k + 1] -= 1
-        grouped[first[k + 1]] = pixel[at]
-    # Every end has moved to its beginning.
-    for k in range(first.shape[0] - 1):
-        first[k] = first[k + 1]
-    first[first.shape[0] - 1] = instance.shape[0]
-
-
 @compiled(
     types.void(
         I8, I8, given(F4, 2), given(F4, 2), given(I8), given(I4), given(F8, 2), F8, F8,

@@ -34,7 +34,10 @@ def lovasz_weights(errors: Tensor, is_member: Tensor, segment: Tensor, member_co
     Tensor, shape (n,), float32
         Weights in the order of the input; they sum to 1 over an instance with members.
     """
-    order = _order_by_segment_then_falling_error(errors, segment)
+    # By segment, then by falling error: the bits of non-negative floats sort like the floats, so one integer key sorts
+    # all instances at once.
+    bits = errors.contiguous().view(torch.int32).to(torch.int64)
+    order = argsort((segment << 32) | (0x7FFFFFFF - bits))
     in_order = is_member[order]
     lengths = torch.bincount(segment, minlength=len(member_counts))
     first = torch.cumsum(lengths, 0) - lengths
@@ -50,13 +53,6 @@ def lovasz_weights(errors: Tensor, is_member: Tensor, segment: Tensor, member_co
     weights = torch.empty_like(errors)
     weights[order] = growth
     return weights
-
-
-def _order_by_segment_then_falling_error(errors: Tensor, segment: Tensor) -> Tensor:
-    # The bits of non-negative floats sort like the floats, so one integer key sorts all instances at once.
-    bits = errors.contiguous().view(torch.int32).to(torch.int64)
-    key = (segment << 32) | (0x7FFFFFFF - bits)
-    return argsort(key)
 
 
 def argsort(key: Tensor) -> Tensor:

@@ -135,15 +135,6 @@ def _instances_of(
     return Instances(first, pixel, (kept // per_crop).astype(np.int32), center, background.view(np.bool_), valid)
 
 
-def group_members(
-    instance: NDArray[np.int64], pixel: NDArray[np.int64], n: int
-) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Bring pairs of instance and pixel into the order of their `n` instances: `first` and `pixel` of `Instances`."""
-    first, grouped = np.empty(n + 1, np.int64), np.empty(len(pixel), np.int32)
-    kernel.group(instance, pixel, first, grouped)
-    return first, grouped
-
-
 class LossOnCPU(torch.autograd.Function):
     """Total, instance, variance and seed term; only the total has a gradient, and only with respect to `raw`."""
 

@@ -8,15 +8,16 @@ Everything is vectorised over all instances of a batch, on any device.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 
 from embedseg_napari.core.compiled.background_import import CompiledModule
-from embedseg_napari.core.losses.limits import CELLS_PER_REACH, MAX_CELLS, MAX_EXPONENT, NEGLIGIBLE_PHI
-from embedseg_napari.core.losses.lovasz import argsort, lovasz_weights
+from embedseg_napari.core.losses.limits import MAX_EXPONENT, NEGLIGIBLE_PHI
+from embedseg_napari.core.losses.lovasz import lovasz_weights
+from embedseg_napari.core.losses.members import Members, collect_members
+from embedseg_napari.core.losses.neighbours import neighbours, scaled_distance
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 LOOPS = CompiledModule("embedseg_napari.core.losses.on_cpu", "the loss is computed by PyTorch, which is slower")
 """The same computation for a CPU, compiled."""
 LARGE_ID = 1 << 16
-"""Ids below this are counted in a table."""
+"""Ids below this are counted in a table; larger ones are numbered anew."""
 
 
 class LossTerms(NamedTuple):
@@ -38,36 +39,6 @@ class LossTerms(NamedTuple):
     instance: Tensor
     variance: Tensor
     seed: Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class _Members:
-    """Every (instance, pixel) pair of a batch, instances numbered through."""
-
-    instance: Tensor
-    """(m,) index of the instance."""
-    pixel: Tensor
-    """(m,) flat index into the batch's pixels."""
-    counts: Tensor
-    """(k,) pixels of each instance."""
-    crop: Tensor
-    """(k,) index of the instance's crop."""
-    center: list[Tensor]
-    """Per axis (k,) centres in grid units."""
-    key: Tensor
-    """(k,) the instance's value in `owner` (label images), or its row there (planes)."""
-    owner: Tensor
-    """Label images: (pixels,) key of each pixel's instance, -1 for background. Planes: (planes, pixels of a crop)."""
-    background: Tensor
-    """(pixels,) bool, pixels of no instance that count."""
-    valid: Tensor | None
-    """(pixels,) bool, pixels that count; None if all do."""
-
-    def contains(self, instance: Tensor, pixel: Tensor) -> Tensor:
-        """Whether each pixel belongs to the instance beside it."""
-        if self.owner.ndim == 1:
-            return self.owner.index_select(0, pixel) == self.key.index_select(0, instance)
-        return self.owner[self.key[instance], pixel % self.owner.shape[1]]
 
 
 def spatial_embedding_loss(
@@ -146,7 +117,7 @@ def spatial_embedding_loss_terms(
         terms = _on_cpu(loops, raw, instances, centers, step, foreground_weight, weights, valid)
         if terms is not None:
             return terms
-    members = _collect_members(instances.to(raw.device), centers, step, valid)
+    members = collect_members(instances.to(raw.device), centers, step, valid)
 
     with torch.autocast(raw.device.type, enabled=False):
         # One contiguous line of pixels per axis: rows of two or three values would defeat vectorisation.
@@ -200,23 +171,21 @@ def _on_cpu(
     weights: tuple[float, float, float],
     valid: Tensor | None,
 ) -> LossTerms | None:
-    """The same by compiled loops; None where there is no instance, or where they do not match their centres."""
+    """The same by compiled loops; None for what they cannot do: no instance, wrong centres, planes of odd sizes."""
     n_crops, ndim = len(raw), len(step)
     seen = np.ones(n_crops * math.prod(raw.shape[2:]), bool) if valid is None else valid.numpy()
-    truth: Instances | None
+    given = [np.asarray(center, np.float64).reshape(-1, ndim) for center in centers]
+    placed, counts = np.concatenate(given) * step, [len(one) for one in given]
+    truth: Instances | None = None
     if instances.ndim == ndim + 2 and instances.numel() and len(seen) // n_crops % 8 == 0:
         planes = np.ascontiguousarray(instances.bool().numpy()).reshape(n_crops, instances.shape[1], -1)
-        given = [np.asarray(center, np.float64).reshape(-1, ndim) for center in centers]
-        truth = loops.find_planes(planes, np.concatenate(given) * step, [len(one) for one in given], seen)
-    elif instances.ndim == ndim + 1 and instances.numel() and instances.min() >= 0 and instances.max() < LARGE_ID:
-        labels = np.ascontiguousarray(instances.numpy().reshape(n_crops, -1), np.int32)
-        given = [np.asarray(center, np.float64).reshape(-1, ndim) for center in centers]
-        truth = loops.find_instances(labels, np.concatenate(given) * step, [len(one) for one in given], seen)
-    else:
-        members = _collect_members(instances, centers, step, valid)
-        first, pixel = loops.group_members(members.instance.numpy(), members.pixel.numpy(), len(members.counts))
-        crop, center = members.crop.numpy().astype(np.int32), torch.stack(members.center).double().numpy()
-        truth = loops.Instances(first, pixel, crop, center, members.background.numpy(), seen)
+        truth = loops.find_planes(planes, placed, counts, seen)
+    elif instances.ndim == ndim + 1 and instances.numel() and instances.min() >= 0:
+        labels = instances.numpy().reshape(n_crops, -1)
+        if labels.max() >= LARGE_ID:
+            values, dense = np.unique(labels, return_inverse=True)
+            labels = dense.reshape(labels.shape) + int(values[0] > 0)
+        truth = loops.find_instances(np.ascontiguousarray(labels, np.int32), placed, counts, seen)
     if truth is None or len(truth.crop) == 0:
         return None
     n_pixels = np.maximum(seen.reshape(n_crops, -1).sum(1), 1).astype(np.float64)
@@ -225,21 +194,21 @@ def _on_cpu(
 
 
 def _instance_term(
-    embedding: list[Tensor], sigma: list[Tensor], members: _Members, per_crop: int
+    embedding: list[Tensor], sigma: list[Tensor], members: Members, per_crop: int
 ) -> tuple[Tensor, Tensor]:
     """Lovasz hinge of each instance (k,), and phi at each member (m,)."""
     precision = [torch.exp((10.0 * s).clamp(-MAX_EXPONENT, MAX_EXPONENT)) for s in sigma]
     n_members = len(members.instance)
     with torch.no_grad():
-        distance = _distance(embedding, precision, members.center, members.instance, members.pixel)
+        distance = scaled_distance(embedding, precision, members.center, members.instance, members.pixel)
         nearest = torch.full_like(precision[0], math.inf)
         nearest = nearest.scatter_reduce(0, members.instance, distance, "amin")
         # Pixels outside with a smaller error than every member have weight zero, so the search may stop there.
         reach = -torch.log((-torch.expm1(-nearest)).clamp(min=NEGLIGIBLE_PHI))
-        other_instance, other_pixel = _pixels_near(embedding, precision, members, reach, per_crop)
+        other_instance, other_pixel = neighbours(embedding, precision, members, reach, per_crop)
         instance = torch.cat([members.instance, other_instance])
         pixel = torch.cat([members.pixel, other_pixel])
-    phi = torch.exp(-_distance(embedding, precision, members.center, instance, pixel))
+    phi = torch.exp(-scaled_distance(embedding, precision, members.center, instance, pixel))
     with torch.no_grad():
         errors = 2.0 * phi
         errors[:n_members] = 2.0 - errors[:n_members]
@@ -253,154 +222,9 @@ def _instance_term(
     return loss, phi[:n_members]
 
 
-def _distance(
-    embedding: list[Tensor], precision: list[Tensor], center: list[Tensor], instance: Tensor, pixel: Tensor
-) -> Tensor:
-    """Squared distance of embeddings to centres in units of the bandwidth: phi = exp(-distance)."""
-    total = None
-    for e, p, c in zip(embedding, precision, center, strict=True):
-        # index_select is several times faster than indexing here, and its backward needs no sort.
-        difference = e.index_select(0, pixel) - c.index_select(0, instance)
-        part = difference.square() * p.index_select(0, instance)
-        total = part if total is None else total + part
-    assert total is not None
-    return total
-
-
 def _grid(shape: Sequence[int], axis: int, step: float, n_crops: int, device: torch.device) -> Tensor:
     """Grid coordinate along one axis of every pixel of a batch, flat."""
     line = torch.arange(shape[axis], device=device, dtype=torch.float32) * step
     view = [1] * (len(shape) + 1)
     view[axis + 1] = shape[axis]
     return line.reshape(view).expand(n_crops, *shape).reshape(-1)
-
-
-def _collect_members(
-    instances: Tensor, centers: Sequence[np.ndarray | Tensor], step: list[float], valid: Tensor | None
-) -> _Members:
-    device, ndim = instances.device, len(step)
-    n_crops = len(instances)
-    given = [torch.as_tensor(np.asarray(c), dtype=torch.float32).reshape(-1, ndim) for c in centers]
-    per_crop = math.prod(instances.shape[-ndim:])
-    if instances.ndim == ndim + 2:
-        planes = instances.reshape(n_crops * instances.shape[1], per_crop) != 0
-        key = torch.nonzero(planes.any(1)).reshape(-1)
-        crop = key // instances.shape[1]
-        plane, place = torch.nonzero(planes[key], as_tuple=True)
-        member, pixel = plane, crop[plane] * per_crop + place
-        background = ~planes.reshape(n_crops, -1, per_crop).any(1).reshape(-1)
-        owner = planes
-    else:
-        labels = instances.reshape(n_crops, per_crop).long()
-        low, high = (int(v) for v in torch.aminmax(labels)) if labels.numel() else (0, 0)
-        if low < 0:
-            raise ValueError("instances holds negative ids")
-        if high > per_crop * 4:
-            # Sparse large ids: make them dense so that the tables below stay small.
-            labels = torch.unique(labels, return_inverse=True)[1] + (0 if bool((labels == 0).any()) else 1)
-            high = int(labels.max())
-        flat = (labels + torch.arange(n_crops, device=device)[:, None] * (high + 1)).reshape(-1)
-        pixel = torch.nonzero(labels.reshape(-1)).reshape(-1)
-        present = torch.bincount(flat[pixel], minlength=n_crops * (high + 1)) > 0
-        index = torch.cumsum(present, 0) - 1
-        key = torch.nonzero(present).reshape(-1)
-        crop = key // (high + 1)
-        member = index[flat[pixel]]
-        background = (labels == 0).reshape(-1)
-        owner = torch.where(background, -1, flat)
-    found = torch.bincount(crop, minlength=n_crops).tolist()
-    if found != [len(c) for c in given]:
-        raise ValueError(f"crops hold {found} instances but {[len(c) for c in given]} centres were given")
-    center = list((torch.cat(given) * torch.tensor(step)).to(device).unbind(1))
-    if valid is not None:
-        keep = valid[pixel]
-        member, pixel = member[keep], pixel[keep]
-        background = background & valid
-    counts = torch.bincount(member, minlength=len(key))
-    if valid is not None and bool((counts == 0).any()):
-        # Wholly ignored instances are as good as absent.
-        kept = counts > 0
-        renumber = torch.cumsum(kept, 0) - 1
-        member, key, crop, counts = renumber[member], key[kept], crop[kept], counts[kept]
-        center = [c[kept] for c in center]
-    return _Members(member, pixel, counts, crop, center, key, owner, background, valid)
-
-
-def _pixels_near(
-    embedding: list[Tensor], precision: list[Tensor], members: _Members, reach: Tensor, per_crop: int
-) -> tuple[Tensor, Tensor]:
-    """All (instance, pixel) pairs of pixels outside an instance with a scaled squared distance below its reach.
-
-    The embeddings are sorted into a grid of cells; the cells along the last axis that an instance can reach are
-    neighbours in that order, so an instance asks for a few runs of pixels.
-    """
-    axes = range(len(embedding))
-    n_crops = len(embedding[0]) // per_crop
-    half = [torch.sqrt(reach / p) for p in precision]
-    low = [torch.maximum((members.center[a] - half[a]).amin(), embedding[a].amin()).item() for a in axes]
-    high = [torch.minimum((members.center[a] + half[a]).amax(), embedding[a].amax()).item() for a in axes]
-    cell = [max(half[a].median().item(), 1e-12) / CELLS_PER_REACH for a in axes]
-    if not all(math.isfinite(value) for value in (*low, *high, *cell)):
-        # Some output is no number: so will be the loss, and whoever asked for it must see that.
-        nothing = members.instance[:0]
-        return nothing, nothing
-    cells = _cell_counts(low, high, cell)
-    while n_crops * math.prod(cells) > MAX_CELLS:
-        cell = [2 * side for side in cell]
-        cells = _cell_counts(low, high, cell)
-    per_crop_cells = math.prod(cells)
-
-    inside = torch.ones_like(embedding[0], dtype=torch.bool) if members.valid is None else members.valid
-    key = torch.arange(n_crops, device=reach.device).repeat_interleave(per_crop) * per_crop_cells
-    for a in axes:
-        place = torch.floor((embedding[a] - low[a]) * (1.0 / cell[a]))
-        fits = (place >= 0) & (place < cells[a])
-        inside = inside & fits
-        # Places far outside are dropped below; the bound keeps them from overflowing on the way.
-        key = key + place.clamp(-1, cells[a]).long() * math.prod(cells[a + 1 :])
-    pixel = torch.nonzero(inside).reshape(-1)
-    key = key.index_select(0, pixel)
-    pixel = pixel.index_select(0, argsort(key))
-    start_of = torch.zeros(n_crops * per_crop_cells + 1, dtype=torch.long, device=reach.device)
-    start_of[1:] = torch.cumsum(torch.bincount(key, minlength=n_crops * per_crop_cells), 0)
-
-    first = [
-        torch.floor((members.center[a] - half[a] - low[a]) * (1.0 / cell[a])).clamp(0, cells[a]).long() for a in axes
-    ]
-    last = [
-        torch.floor((members.center[a] + half[a] - low[a]) * (1.0 / cell[a])).clamp(-1, cells[a] - 1).long()
-        for a in axes
-    ]
-    span = [(last[a] - first[a] + 1).clamp(min=0) for a in axes]
-    n_runs = torch.where(span[-1] > 0, 1, 0)
-    for a in axes[:-1]:
-        n_runs = n_runs * span[a]
-    instance, rest = _repeat(n_runs)
-    row = members.crop[instance] * per_crop_cells
-    for a in reversed(axes[:-1]):
-        width = span[a][instance]
-        row = row + (first[a][instance] + rest % width) * math.prod(cells[a + 1 :])
-        rest = torch.div(rest, width, rounding_mode="floor")
-    begin = start_of[row + first[-1][instance]]
-    counts = start_of[row + last[-1][instance] + 1] - begin
-    instance = torch.repeat_interleave(instance, counts)
-    shift = begin - (torch.cumsum(counts, 0) - counts)
-    pixel = pixel.index_select(
-        0, torch.arange(len(instance), device=reach.device) + torch.repeat_interleave(shift, counts)
-    )
-
-    near = _distance(embedding, precision, members.center, instance, pixel) < reach.index_select(0, instance)
-    kept = torch.nonzero(near & ~members.contains(instance, pixel)).reshape(-1)
-    return instance.index_select(0, kept), pixel.index_select(0, kept)
-
-
-def _cell_counts(low: list[float], high: list[float], cell: list[float]) -> list[int]:
-    # The bound keeps a far outlier from overflowing; the caller makes the cells larger until they are few enough.
-    return [1 + int(min(max(h - w, 0.0) / c, MAX_CELLS)) for w, h, c in zip(low, high, cell, strict=True)]
-
-
-def _repeat(counts: Tensor) -> tuple[Tensor, Tensor]:
-    """For counts (2, 0, 3): the owners (0, 0, 2, 2, 2) and the places within each (0, 1, 0, 1, 2)."""
-    owner = torch.repeat_interleave(counts)
-    first = torch.cumsum(counts, 0) - counts
-    return owner, torch.arange(len(owner), device=counts.device) - first[owner]

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from embedseg_napari.core.maps import EmbeddingMaps
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -48,8 +46,3 @@ def decode_by(raw: Tensor, spacing: Tensor, ndim: int) -> tuple[Tensor, Tensor, 
     step = spacing.reshape(-1, *[1] * ndim)
     margins = math.sqrt(math.log(2.0)) * torch.exp(-0.5 * (10.0 * sigmas).clamp(-MAX_EXPONENT, MAX_EXPONENT)) / step
     return torch.tanh(offsets) / step, margins, torch.sigmoid(seed.squeeze(channel))
-
-
-def decode_maps(raw: Tensor, spacing: Sequence[float]) -> EmbeddingMaps:
-    """Decode the raw output of one image, shape (2 * ndim + 1, (Z,) Y, X), to NumPy."""
-    return EmbeddingMaps(*(part.cpu().numpy() for part in decode(raw, spacing)))

@@ -7,7 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from embedseg_napari.core.networks.gradient_checkpointing import checkpointed
+from embedseg_napari.core.networks.gradient_checkpointing import run_layer
 from embedseg_napari.core.networks.network import (
     BATCH_NORM,
     CHANNEL_DROPOUT,
@@ -101,7 +101,7 @@ class Encoder(nn.Module):
     def forward(self, x: Tensor, checkpointing: bool = False) -> Tensor:
         """(B, C, ...) to (B, 128, ... / 8)."""
         for layer in (self.initial_block, *self.layers):
-            x = checkpointed(layer, x) if checkpointing else layer(x)
+            x = run_layer(layer, x, checkpointing)
         return x
 
 
@@ -125,7 +125,7 @@ class Decoder(nn.Module):
     def forward(self, x: Tensor, checkpointing: bool = False) -> Tensor:
         """(B, 128, ... / 8) to (B, n_outputs, ...)."""
         for layer in self.layers:
-            x = checkpointed(layer, x) if checkpointing else layer(x)
+            x = run_layer(layer, x, checkpointing)
         # In reduced precision thousands of pixels would tie in seediness, and margins come in steps of 2 %.
         with torch.autocast(x.device.type, enabled=False):
             return cast("Tensor", self.output_conv(x.float()))

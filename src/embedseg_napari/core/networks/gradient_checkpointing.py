@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-def checkpointed(layer: nn.Module, x: Tensor) -> Tensor:
-    """Run a layer that stores only its input; dropout and batch norm do the same when it runs again."""
+def run_layer(layer: nn.Module, x: Tensor, checkpointing: bool) -> Tensor:
+    """Run a layer, with checkpointing so that it stores only its input; run again, it gives the same."""
+    if not checkpointing:
+        return cast("Tensor", layer(x))
     return cast(
         "Tensor",
         checkpoint(layer, x, use_reentrant=False, context_fn=lambda: (nullcontext(), _batch_norm_frozen(layer))),

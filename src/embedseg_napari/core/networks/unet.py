@@ -12,7 +12,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from embedseg_napari.core.networks.gradient_checkpointing import checkpointed
+from embedseg_napari.core.networks.gradient_checkpointing import run_layer
 from embedseg_napari.core.networks.network import (
     BATCH_NORM,
     CHANNEL_DROPOUT,
@@ -126,16 +126,14 @@ class UNet(EmbeddingNetwork):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, (Z,) Y, X) to (B, 2 * ndim + 1, (Z,) Y, X), see :class:`EmbeddingNetwork`."""
-        passed: list[Tensor] = []
+        checkpointing = self.uses_checkpointing
+        skipped: list[Tensor] = []
         for unit in self.down:
-            x = self._run(unit, self.pool(passed[-1]) if passed else x)
-            passed.append(x)
-        passed.pop()
+            x = run_layer(unit, self.pool(skipped[-1]) if skipped else x, checkpointing)
+            skipped.append(x)
+        skipped.pop()
         for unit in self.bottom:
-            x = self._run(unit, x)
+            x = run_layer(unit, x, checkpointing)
         for enlarge, unit in zip(self.enlarge, self.up, strict=True):
-            x = self._run(unit, enlarge(x) + passed.pop())
-        return torch.cat([self._run(head, x) for head in self.heads], 1)
-
-    def _run(self, layer: nn.Module, x: Tensor) -> Tensor:
-        return checkpointed(layer, x) if self.uses_checkpointing else cast("Tensor", layer(x))
+            x = run_layer(unit, enlarge(x) + skipped.pop(), checkpointing)
+        return torch.cat([run_layer(head, x, checkpointing) for head in self.heads], 1)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedseg_napari.core.data.checks import check_alike
-from embedseg_napari.core.data.splitting import hold_out_objects, object_ids
+from embedseg_napari.core.data.sparse import object_ids
+from embedseg_napari.core.data.splitting import hold_out_objects
 from embedseg_napari.core.training.validation import HeldOutValidator, Validator
 
 if TYPE_CHECKING:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from embedseg_napari.core.config import AugmentationConfig, ObjectSizes, TrainingConfig
     from embedseg_napari.core.data.example import Example
-    from embedseg_napari.core.data.objects import ObjectTable
     from embedseg_napari.core.training.crops.sources import Source
 
 BACKGROUND_SHARE = 0.1
@@ -117,18 +116,14 @@ class CropSampler:
                     f"{example.name}: its objects are planes that may overlap, but training began with label images; "
                     "start a new training."
                 )
-        known = {source.name: index for index, source in reversed(list(enumerate(self._sources)))}
         n_changed = 0
         for example in examples:
-            index = known.get(example.name)
-            old = None if index is None else self._sources[index]
-            source = self._load(example, old)
+            names = [source.name for source in self._sources]
+            index = names.index(example.name) if example.name in names else len(names)
+            old = self._sources[index : index + 1]
+            source = self._load(example, old[0] if old else None)
+            self._sources[index : index + 1] = [source]
             n_changed += source.n_changed
-            if index is None:
-                known[example.name] = len(self._sources)
-                self._sources.append(source)
-            else:
-                self._sources[index] = source
         self._weigh()
         return n_changed
 
@@ -178,15 +173,15 @@ class CropSampler:
 
     def _near_object(self, source: Source, rng: np.random.Generator) -> np.ndarray:
         """Source position (z, y, x) near a random object."""
-        size = np.array(self.crop_size, float)
         table = source.objects
         if len(table.ids):
             row = int(rng.integers(len(table.ids)))
-            at = table.centers[row] if self.config.center_of == "object" else self._middle(table, row)
+            is_center = self.config.center_of == "object"
+            at = table.centers[row] if is_center else (table.lower[row] + table.upper[row] - 1) / 2.0
         else:
             at = rng.uniform(0, np.array(source.image.shape[1:], float))
-        shifted: np.ndarray = at + rng.uniform(-1, 1, len(size)) * self.config.augmentation.shift * size
-        return shifted
+        size = np.array(self.crop_size, float)
+        return np.asarray(at + rng.uniform(-1, 1, len(size)) * self.config.augmentation.shift * size)
 
     def _inside(self, source: Source, matrix: np.ndarray, at: np.ndarray) -> np.ndarray:
         """The crop's centre moved so that the crop lies inside the image if it fits."""
@@ -196,23 +191,17 @@ class CropSampler:
         # Pixel i covers i - 0.5 to i + 0.5, so the image reaches from -0.5 to n - 0.5.
         at = np.where(fits, np.clip(at, half - 0.5, np.maximum(shape - half - 0.5, half - 0.5)), (shape - 1) / 2)
         # Even sides: the centre falls between pixels, and unscaled crops then hit pixels exactly.
-        middle: np.ndarray = np.floor(at) + 0.5
-        return middle
-
-    @staticmethod
-    def _middle(table: ObjectTable, row: int) -> np.ndarray:
-        middle: np.ndarray = (table.lower[row] + table.upper[row] - 1) / 2.0
-        return middle
+        return np.asarray(np.floor(at) + 0.5)
 
     def _cut(self, source: Source, matrix: np.ndarray, origin: np.ndarray) -> Crop:
         shape = source.image.shape[1:]
         middle = (np.array(self.crop_size) - 1) / 2.0
         grid, outside = _sampling_grid(matrix, origin, self.crop_size, shape, self.device)
-        image = F.grid_sample(source.image[None], grid, mode="bilinear", padding_mode="reflection", align_corners=True)[
-            0
-        ]
-        ignore = outside
-        layers = source.instances[None] if not self.is_planes else source.instances
+        sampled = F.grid_sample(
+            source.image[None], grid, mode="bilinear", padding_mode="reflection", align_corners=True
+        )
+        image, ignore = sampled[0], outside
+        layers = source.instances if self.is_planes else source.instances[None]
         if source.ignore is not None:
             layers = torch.cat([layers, source.ignore[None].to(layers.dtype)])
         # Nearest values of integers below 2**24 are exact in float32.
