@@ -165,7 +165,7 @@ class SegmentWidget(QWidget):
             return
         self.reclustering.cancel()
         self._selection = selection
-        self._model_path = job.model
+        self._model_path = self.model.path
         self._began = time.monotonic()
         self.controls.start(
             lambda should_stop: segment(job, should_stop), SegmentProgress(self.controls), self._take_result

@@ -8,20 +8,22 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QSlider, QWidget
 
 from embedseg_napari.core.config import PredictionConfig
-from embedseg_napari.viewer.widgets.boxes import FloatBox, IntBox
+from embedseg_napari.viewer.widgets.boxes import ChoiceBox, FloatBox, IntBox
 from embedseg_napari.viewer.widgets.config_form import label_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-NAMES = ("seed_threshold", "foreground_threshold", "faint_seeds", "min_object_size")
+NAMES = ("seed_threshold", "foreground_threshold", "faint_seeds", "margin_scale", "min_object_size")
+RANGES = {"faint_seeds": (0.0, 0.5), "margin_scale": (0.5, 3.0)}
+"""Of the others it is 0 to 1."""
 STEPS = 100
 """Slider steps from 0 to 1."""
 LARGEST_SIZE = 10**6
 
 
 class ThresholdSliders(QWidget):
-    """Thresholds for seeds and foreground, faint seeds and minimum size, each a slider beside a number."""
+    """What turns maps into objects: for each number a slider beside a box, and the kind of seeds."""
 
     changed = Signal()
 
@@ -44,10 +46,10 @@ class ThresholdSliders(QWidget):
                 # Squares: fine steps for small objects, and thousands still in reach.
                 slider.setRange(0, STEPS)
             else:
-                most = 0.5 if name == "faint_seeds" else 1.0
-                number.setRange(0, most)
+                least, most = RANGES.get(name, (0.0, 1.0))
+                number.setRange(least, most)
                 number.setSingleStep(0.01)
-                slider.setRange(0, round(most * STEPS))
+                slider.setRange(round(least * STEPS), round(most * STEPS))
             number.setKeyboardTracking(False)
             number.setFixedWidth(96)
             label.setBuddy(number)
@@ -59,15 +61,28 @@ class ThresholdSliders(QWidget):
             self.sliders[name], self.numbers[name] = slider, number
             slider.valueChanged.connect(lambda place, name=name: self._slide(name, place))
             number.valueChanged.connect(lambda value, name=name: self._type(name, value))
+        self.seeds = ChoiceBox()
+        self.seeds.addItem("any pixel", "greedy")
+        self.seeds.addItem("local maxima", "local_maxima")
+        label = QLabel("Seeds")
+        label.setBuddy(self.seeds)
+        for widget in (label, self.seeds):
+            widget.setToolTip(PredictionConfig.model_fields["seeds"].description or "")
+        grid.addWidget(label, len(NAMES), 0)
+        grid.addWidget(self.seeds, len(NAMES), 1, 1, 2)
+        self.seeds.currentIndexChanged.connect(self.changed)
         self.set_values(PredictionConfig().model_dump())
 
     def values(self) -> dict[str, Any]:
         """The settings."""
-        return {name: self.numbers[name].value() for name in NAMES}
+        return {name: self.numbers[name].value() for name in NAMES} | {"seeds": self.seeds.currentData()}
 
     def set_values(self, values: Mapping[str, Any]) -> None:
-        """Show settings without announcing them."""
-        for name in NAMES:
+        """Show settings without announcing them; what is not given stays."""
+        self.seeds.blockSignals(True)
+        self.seeds.setCurrentIndex(self.seeds.findData(values.get("seeds", self.seeds.currentData())))
+        self.seeds.blockSignals(False)
+        for name in [name for name in NAMES if name in values]:
             for widget, value in (
                 (self.numbers[name], values[name]),
                 (self.sliders[name], place_of(name, values[name])),
@@ -90,4 +105,4 @@ class ThresholdSliders(QWidget):
 
 def place_of(name: str, value: float) -> int:
     """Where a slider stands for a value."""
-    return min(STEPS, round(value**0.5 if name == "min_object_size" else value * STEPS))
+    return min(STEPS, round(value**0.5)) if name == "min_object_size" else round(value * STEPS)
