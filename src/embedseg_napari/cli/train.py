@@ -30,7 +30,6 @@ from embedseg_napari.core.errors import DataError, SettingsError
 from embedseg_napari.core.runs import drain, is_main_process
 
 if TYPE_CHECKING:
-    from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.training.result import TrainingResult
 
 CHECKPOINT = "state.json"
@@ -114,9 +113,26 @@ def train(
     folder = run_folder or output.with_suffix(".run")
     if is_main_process():
         _check_places(dataset, val, output, folder, resume, overwrite)
-    training, validation = _read(dataset, val, val_fraction, val_group, settings, axes, channel, pixel_size)
-
+    from embedseg_napari.core.data.pairs import find_dataset
+    from embedseg_napari.core.data.splitting import hold_out_images
     from embedseg_napari.core.training.trainer import Trainer
+    from embedseg_napari.jobs.training_pairs import read_dataset
+
+    is_split_anew = val_fraction is not None or val_group is not None
+    beside = find_dataset(dataset)[1]
+    if beside is not None and is_split_anew:
+        say(f"{beside} is left alone: --val-fraction or --val-group choose among the training images.")
+    training, validation = read_dataset(
+        dataset,
+        settings.ignore_label,
+        validation=val,
+        is_split_anew=is_split_anew,
+        axes=axes,
+        channel=channel,
+        spacing=pixel_size,
+    )
+    if validation is None:
+        training, validation = hold_out_images(training, settings, val_group)
 
     start = None
     if start_from is not None:
@@ -239,39 +255,6 @@ def _check_places(
     if run_folder.exists() and not run_folder.is_dir():
         raise DataError(f"Run folder {run_folder} is a file; choose another --run-folder.")
     require_writable(run_folder if run_folder.exists() else run_folder.parent, "--run-folder")
-
-
-def _read(
-    dataset: Path,
-    val: Path | None,
-    fraction: float | None,
-    group: str | None,
-    settings: TrainingConfig,
-    axes: str | None,
-    channel: int | None,
-    spacing: tuple[float, ...] | None,
-) -> tuple[list[Example], list[Example] | None]:
-    """Training and validation images; None leaves the split to the trainer."""
-    from embedseg_napari.core.data.pairs import find_dataset, load_folder
-    from embedseg_napari.core.data.splitting import split_validation
-
-    folder, found = find_dataset(dataset)
-    if val is not None:
-        found = find_dataset(val)[0]
-    elif fraction is not None or group is not None:
-        if found is not None:
-            say(f"{found} is left alone: --val-fraction or --val-group choose among the training images.")
-        found = None
-
-    def read(place: Path) -> list[Example]:
-        return load_folder(place, axes=axes, channel=channel, spacing=spacing, ignore_label=settings.ignore_label)
-
-    training = read(folder)
-    if found is not None:
-        return training, read(found)
-    if group is not None:
-        return split_validation(training, settings.validation_fraction, group=group, seed=settings.seed)
-    return training, None
 
 
 def _report(result: TrainingResult, run_folder: Path) -> None:

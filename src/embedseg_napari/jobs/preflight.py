@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from embedseg_napari.core.data.checks import check_examples
+from embedseg_napari.core.data.splitting import hold_out_images
 from embedseg_napari.core.data.statistics import measure
 from embedseg_napari.core.errors import EmbedSegError
+from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,14 +93,13 @@ def inspect_plan(
         return Findings(found.rows, found.warnings, str(error))
     rows, warnings = list(found.rows), list(found.warnings)
     if validation is None:
-        held_out = _held_out(config, training)
-        rows[0] = ("Images", images_sentence(len(training) - held_out, held_out))
+        rows[0] = ("Images", images_sentence(*map(len, hold_out_images(training, config))))
     crop = " x ".join(map(str, plan.crop_size))
     if note := scale_note(plan, start_from is None):
         rows.append(("Scale", note))
     if warning := reach_warning(plan):
         warnings.append(warning)
-    rows.append(("Crops", f"{crop} pixels, {_count(plan.batch_size, 'crop')} in each step"))
+    rows.append(("Crops", f"{crop} pixels, {count(plan.batch_size, 'crop')} in each step"))
     rows.append(("Device", device_sentence(plan)))
     needed, available = memory_needed(plan), memory_available(plan.device)
     if available is None:
@@ -113,19 +114,10 @@ def inspect_plan(
     return Findings(tuple(rows), tuple(warnings))
 
 
-def _held_out(config: TrainingConfig, training: Sequence[Example]) -> int:
-    from embedseg_napari.core.data.splitting import split_validation
-    from embedseg_napari.core.training.trainer import FEW_IMAGES
-
-    if config.validation_fraction == 0 or len(training) < FEW_IMAGES:
-        return 0
-    return len(split_validation(training, config.validation_fraction, seed=config.seed)[1])
-
-
 def _data_rows(
     statistics: DatasetStatistics, training: Sequence[Example], validation: Sequence[Example] | None
 ) -> list[tuple[str, str]]:
-    kind = f"{statistics.ndim}D, {_count(statistics.n_channels, 'channel')}"
+    kind = f"{statistics.ndim}D, {count(statistics.n_channels, 'channel')}"
     if statistics.is_overlapping:
         kind += ", objects may overlap"
     sizes = statistics.sizes
@@ -172,7 +164,7 @@ def device_sentence(plan: TrainingPlan) -> str:
     elif plan.device.type == "mps":
         name = "Apple GPU"
     else:
-        name = f"CPU, {_count(os.cpu_count() or 1, 'core')}"
+        name = f"CPU, {count(os.cpu_count() or 1, 'core')}"
     return f"{name}, {plan.precision}"
 
 
@@ -196,10 +188,6 @@ def memory_available(device: torch.device) -> float | None:
 
         return float(psutil.virtual_memory().available)
     return None
-
-
-def _count(n: int, word: str) -> str:
-    return f"{n:,} {word}{'' if n == 1 else 's'}"
 
 
 def _gigabytes(n: float) -> str:

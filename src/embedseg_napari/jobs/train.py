@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from embedseg_napari.core.data.splitting import hold_out_images
 from embedseg_napari.core.errors import ComputeError, SettingsError
 from embedseg_napari.core.events import CheckpointSaved, Message, TrainingFinished
 from embedseg_napari.core.runs import drain
@@ -112,7 +113,8 @@ class TrainingJob:
 
         start = None if request.start_from is None else load_model(request.start_from, "cpu")
         if validation is None:
-            training, validation = self._split(training)
+            # As the core's Trainer does, so that the preview knows them.
+            training, validation = hold_out_images(training, config)
         self.shown = (validation or training)[0]
         resume = False
         while True:
@@ -139,16 +141,6 @@ class TrainingJob:
                 break
             resume, started = True, time.monotonic()
         return self._save(result)
-
-    def _split(self, training: list[Example]) -> tuple[list[Example], list[Example]]:
-        """Hold images out as the core's Trainer does, so that the preview knows them."""
-        from embedseg_napari.core.data.splitting import split_validation
-        from embedseg_napari.core.training.trainer import FEW_IMAGES
-
-        config = self.request.config
-        if config.validation_fraction == 0 or len(training) < FEW_IMAGES:
-            return training, []
-        return split_validation(training, config.validation_fraction, seed=config.seed)
 
     def _preview(self) -> Example | None:
         assert self.preview is not None

@@ -134,10 +134,34 @@ def read_pairs(pairs: Sequence[ArrayPair], ignore_label: int | None = None) -> l
     return [with_ignore_label(example, ignore_label) for pair in pairs for example in pair.examples()]
 
 
-def read_dataset(folder: str | Path, ignore_label: int | None = None) -> tuple[list[Example], list[Example] | None]:
-    """Training and, where the folder has them, validation images of a data-set folder; see `find_dataset`."""
+def read_dataset(
+    folder: Path,
+    ignore_label: int | None = None,
+    *,
+    validation: Path | None = None,
+    is_split_anew: bool = False,
+    axes: str | None = None,
+    channel: int | None = None,
+    spacing: tuple[float, ...] | None = None,
+) -> tuple[list[Example], list[Example] | None]:
+    """Training images, and validation images where they are given.
+
+    Parameters
+    ----------
+    folder : path
+        As :func:`find_dataset` takes it.
+    ignore_label, axes, channel, spacing
+        As :func:`load_folder` takes them.
+    validation : path, optional
+        Where the validation images are; by default in the `val/` of the data set.
+    is_split_anew : bool
+        Whether validation images shall be chosen among those for training, `val/` or not.
+    """
     from embedseg_napari.core.data.pairs import find_dataset, load_folder
 
-    training, validation = find_dataset(folder)
-    held_out = None if validation is None else load_folder(validation, ignore_label=ignore_label)
-    return load_folder(training, ignore_label=ignore_label), held_out
+    def read(place: Path) -> list[Example]:
+        return load_folder(place, axes=axes, channel=channel, spacing=spacing, ignore_label=ignore_label)
+
+    training, beside = find_dataset(folder)
+    held_out = find_dataset(validation)[0] if validation is not None else None if is_split_anew else beside
+    return read(training), None if held_out is None else read(held_out)

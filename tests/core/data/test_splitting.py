@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from embedseg_napari.core.config import TrainingConfig
 from embedseg_napari.core.data.example import Example
-from embedseg_napari.core.data.splitting import hold_out_objects, object_ids, split_validation
+from embedseg_napari.core.data.splitting import hold_out_images, hold_out_objects, object_ids, split_validation
 from embedseg_napari.core.errors import SettingsError
 
 LOTS = (2, 8, 9, 14, 15)
@@ -139,3 +140,14 @@ def test_what_is_unknown_cannot_be_held_out():
     training, ids = hold_out_objects(hidden, 0.5)
     assert ids.min() > 10
     assert np.array_equal(training.ignore, hidden.ignore | np.isin(example.instances, ids))
+
+
+def test_of_few_images_none_is_held_out_unasked() -> None:
+    config = TrainingConfig(validation_fraction=0.2, seed=1)
+    assert hold_out_images(named("a1", "a2", "b1", "b2"), config)[1] == []
+    many = named(*"abcde")
+    assert hold_out_images(many, config.model_copy(update={"validation_fraction": 0.0})) == (many, [])
+    assert hold_out_images(many, config) == split_validation(many, 0.2, seed=1)
+    assert len(hold_out_images(many, config)[1]) == 1
+    # Groups are asked for.
+    assert len(hold_out_images(named("a1", "a2", "b1", "b2"), config, "^.")[1]) == 2

@@ -16,7 +16,6 @@ from embedseg_napari.core.evaluation.matching import (
     lenient_ap,
     match,
     matched_pairs,
-    mean_ap,
     overlaps,
 )
 
@@ -155,10 +154,3 @@ def test_different_images_are_refused(a: tuple[int, ...], b: tuple[int, ...]) ->
 def test_fractions_are_no_labels() -> None:
     with pytest.raises(DataError, match="whole numbers"):
         match(np.zeros((3, 3)), np.zeros((3, 3), int))
-
-
-def test_mean_over_images() -> None:
-    a = np.array([[1, 1, 0, 0]])
-    b = np.array([[0, 0, 1, 1]])
-    mean = mean_ap([match(a, a, [0.5, 0.7]), match(a, b, [0.5, 0.7])])
-    assert mean == {0.5: 0.5, 0.7: 0.5}

@@ -160,6 +160,19 @@ def test_sliders_collect_objects_without_the_network(viewer, panel, fake, qtbot)
     assert len(fake.jobs) == 1
 
 
+def test_every_setting_of_clustering_can_be_moved(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    panel.thresholds.sliders["margin_scale"].setValue(150)
+    panel.thresholds.seeds.setCurrentIndex(panel.thresholds.seeds.findData("local_maxima"))
+    settle(qtbot, panel)
+    values = panel.thresholds.values()
+    assert (values["margin_scale"], values["seeds"]) == (1.5, "local_maxima")
+    assert values == panel.results.segmentation.settings.clustering
+    assert set(values) <= set(fake.jobs[0].changes)
+
+
 def test_painted_labels_are_not_overwritten(viewer, panel, fake, qtbot):
     viewer.add_image(np.zeros((24, 24)), name="cells")
     panel.start()

@@ -18,10 +18,39 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from embedseg_napari.core.config import TrainingConfig
     from embedseg_napari.core.data.example import Example
 
+FEW_IMAGES = 5
+"""With fewer images none is held out unasked: one or two choose nothing reliably, and training needs every one."""
 LEAST_OBJECTS = 10
 """With fewer objects none is held out: training needs every one."""
+
+
+def hold_out_images(
+    examples: Sequence[Example], config: TrainingConfig, group: str | None = None
+) -> tuple[list[Example], list[Example]]:
+    """Choose the validation images where none are given.
+
+    `config.validation_fraction` of the images is held out, of fewer than 5 images none. Where groups are asked for,
+    some are held out however few images there are.
+
+    Parameters
+    ----------
+    examples : sequence of Example
+        All images.
+    config : TrainingConfig
+        Settings of the training.
+    group : str, optional
+        As in :func:`split_validation`.
+
+    Returns
+    -------
+    training, validation : list of Example
+    """
+    if group is None and (config.validation_fraction == 0 or len(examples) < FEW_IMAGES):
+        return list(examples), []
+    return split_validation(examples, config.validation_fraction, group=group, seed=config.seed)
 
 
 def split_validation(

@@ -247,8 +247,3 @@ def lenient_ap(
         total = tp + fp + (n_true - tp)
         out.append(tp / total if total else 1.0)
     return out
-
-
-def mean_ap(rows_per_image: Sequence[Sequence[MatchRow]]) -> dict[float, float]:
-    """Mean over images of the per-image AP, for each threshold: the figure of the papers' tables."""
-    return {rows[0].threshold: float(np.mean([row.ap for row in rows])) for rows in zip(*rows_per_image, strict=True)}

@@ -172,9 +172,9 @@ def _prepare(maps: EmbeddingMaps, settings: PredictionConfig) -> _Task:
         seediness = seediness[rows]
     else:
         peaks = _local_maxima(maps.seed_map)
-        rows = np.searchsorted(foreground, peaks[seed_map[peaks] > foreground_threshold])
+        rows = np.searchsorted(foreground, peaks[seed_map[peaks] > foreground_threshold]).astype(np.uint32)
         seediness = seed_map[foreground[rows]]
-    seeds = rows[_falling(seediness)].astype(np.uint32, copy=False)
+    seeds = rows[_falling(seediness)]
     n_bright = int(np.count_nonzero(seediness >= seed_threshold)) if is_greedy else len(seeds)
     return _Task(maps, foreground, seeds[:n_bright], seeds[n_bright:], settings.min_object_size, is_greedy)
 

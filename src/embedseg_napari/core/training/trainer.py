@@ -11,7 +11,7 @@ from embedseg_napari.core.config import TrainingConfig
 from embedseg_napari.core.data.checks import check_examples
 from embedseg_napari.core.data.pairs import find_dataset, from_arrays, load_folder
 from embedseg_napari.core.data.sparse import describe_sparse
-from embedseg_napari.core.data.splitting import split_validation
+from embedseg_napari.core.data.splitting import hold_out_images
 from embedseg_napari.core.errors import SettingsError
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.files.folder_lock import holding
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.events import TrainingEvent
     from embedseg_napari.core.training.result import TrainingResult
-
-FEW_IMAGES = 5
-"""With fewer images none is held out unasked: one or two choose nothing reliably, and training needs every one."""
 
 
 class Trainer:
@@ -164,9 +161,7 @@ class Trainer:
     def _split(self) -> tuple[list[Example], list[Example]]:
         if self.validation is not None:
             return self.training, self.validation
-        if self.config.validation_fraction == 0 or len(self.training) < FEW_IMAGES:
-            return self.training, []
-        return split_validation(self.training, self.config.validation_fraction, seed=self.config.seed)
+        return hold_out_images(self.training, self.config)
 
 
 def train(

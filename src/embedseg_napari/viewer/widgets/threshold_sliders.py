@@ -10,20 +10,20 @@ from superqt import QDoubleSlider
 from superqt.utils import signals_blocked
 
 from embedseg_napari.core.config import PredictionConfig
-from embedseg_napari.viewer.widgets.boxes import FloatBox, fit_into_panel
+from embedseg_napari.viewer.widgets.boxes import ChoiceBox, FloatBox, fit_into_panel
 from embedseg_napari.viewer.widgets.config_form import label_of
 from embedseg_napari.viewer.widgets.editors import limits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-NAMES = ("seed_threshold", "foreground_threshold", "faint_seeds", "min_object_size")
+NAMES = ("seed_threshold", "foreground_threshold", "faint_seeds", "margin_scale", "min_object_size")
 MOST_BY_SLIDER = 10_000
 """Pixels of the minimum size that the slider reaches; more can be typed."""
 
 
 class ThresholdSliders(QWidget):
-    """Thresholds for seeds and foreground, faint seeds and minimum size, each a slider beside a number.
+    """What turns maps into objects: for each number a slider beside a box, and the kind of seeds.
 
     The slider of the minimum size stands at its square root: fine steps for small objects, and thousands still in
     reach.
@@ -48,7 +48,7 @@ class ThresholdSliders(QWidget):
             slider.setMinimumWidth(60)
             number: Any = QSpinBox() if is_size else FloatBox()
             number.setRange(*limits(field, int if is_size else float))
-            slider.setRange(0, MOST_BY_SLIDER**0.5 if is_size else number.maximum())
+            slider.setRange(number.minimum(), MOST_BY_SLIDER**0.5 if is_size else number.maximum())
             slider.setSingleStep(1 if is_size else 0.01)
             slider.setPageStep(10 if is_size else 0.1)
             number.setSingleStep(slider.singleStep())
@@ -63,17 +63,28 @@ class ThresholdSliders(QWidget):
             self.sliders[name], self.numbers[name] = slider, number
             slider.valueChanged.connect(lambda place, name=name: self._slide(name, place))
             number.valueChanged.connect(lambda value, name=name: self._type(name, value))
+        self.seeds = ChoiceBox()
+        self.seeds.addItem("any pixel", "greedy")
+        self.seeds.addItem("local maxima", "local_maxima")
+        label = QLabel("Seeds")
+        label.setBuddy(self.seeds)
+        for widget in (label, self.seeds):
+            widget.setToolTip(PredictionConfig.model_fields["seeds"].description or "")
+        grid.addWidget(label, len(NAMES), 0)
+        grid.addWidget(self.seeds, len(NAMES), 1, 1, 2)
+        self.seeds.currentIndexChanged.connect(self.changed)
         self.set_values(PredictionConfig().model_dump())
 
     def values(self) -> dict[str, Any]:
         """The settings."""
-        return {name: number.value() for name, number in self.numbers.items()}
+        return {name: number.value() for name, number in self.numbers.items()} | {"seeds": self.seeds.currentData()}
 
     def set_values(self, values: Mapping[str, Any]) -> None:
-        """Show settings without announcing them."""
+        """Show settings without announcing them; what is not given stays."""
         with signals_blocked(self):
             for name, number in self.numbers.items():
-                number.setValue(values[name])
+                number.setValue(values.get(name, number.value()))
+            self.seeds.setCurrentIndex(self.seeds.findData(values.get("seeds", self.seeds.currentData())))
 
     def _slide(self, name: str, place: float) -> None:
         self.numbers[name].setValue(round(place**2) if name == "min_object_size" else round(place, 2))
