@@ -21,8 +21,8 @@ class Machine:
 
     def __init__(self, seconds, is_on=True):
         self.seconds, self.now, self.used = seconds, 0.0, []
-        self.is_disturbed = False
-        self.tuner = ThreadTuner(is_on, lambda: self.is_disturbed, clock=lambda: self.now)
+        self.is_busy = False
+        self.tuner = ThreadTuner(is_on, lambda: self.is_busy, clock=lambda: self.now)
 
     def work(self, until):
         while self.now < until:
@@ -74,10 +74,10 @@ def test_the_number_is_restored_and_left_alone_where_it_matters():
 
 def test_a_core_is_left_to_what_the_program_does_beside_the_training():
     machine = Machine({4: 0.1, 3: 0.12, 2: 0.15, 1: 0.25})
-    machine.is_disturbed = True
+    machine.is_busy = True
     machine.work(20)
     assert set(machine.used) == {3}
-    machine.is_disturbed = False
+    machine.is_busy = False
     machine.used.clear()
     machine.work(40)
     assert machine.share(4, len(machine.used)) > 0.9

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from embedseg_napari.core import events
 from embedseg_napari.core.config import TrainingConfig
@@ -89,6 +90,20 @@ def test_interrupted_and_resumed_is_uninterrupted_bit_for_bit(blobs, tmp_path, n
     assert same(weights(whole), weights(resumed))
     assert [r.loss for r in whole.history] == [r.loss for r in resumed.history]
     assert [r.ap_mean for r in whole.history] == [r.ap_mean for r in resumed.history]
+
+
+def test_a_checkpoint_without_averaged_weights_is_resumed(blobs, tmp_path):
+    pairs = data(blobs)
+    config = settings(epochs=3, steps_per_epoch=1, average_decay=0.0)
+    whole = drain(Trainer(config, pairs[:1], []).run())
+    counts = iter(range(9))
+    assert drain(Trainer(config, pairs[:1], [], run_folder=tmp_path).run(lambda: next(counts) > 1)).stopped
+    # As older versions wrote it where the average is the network itself.
+    (path,) = tmp_path.glob("*.safetensors")
+    tensors = {name: value for name, value in load_file(path).items() if not name.startswith("average.")}
+    save_file(tensors, path)
+    resumed = drain(Trainer(config, pairs[:1], [], run_folder=tmp_path, resume=True).run())
+    assert same(weights(whole), weights(resumed))
 
 
 def test_resuming_keeps_the_gentle_rate_of_a_start_model(blobs, tmp_path):

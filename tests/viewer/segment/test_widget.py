@@ -164,7 +164,7 @@ def test_every_setting_of_clustering_can_be_moved(viewer, panel, fake, qtbot):
     viewer.add_image(np.zeros((24, 24)), name="cells")
     panel.start()
     finish(qtbot, panel)
-    panel.thresholds.sliders["margin_scale"].setValue(150)
+    panel.thresholds.sliders["margin_scale"].setValue(1.5)
     panel.thresholds.seeds.setCurrentIndex(panel.thresholds.seeds.findData("local_maxima"))
     settle(qtbot, panel)
     values = panel.thresholds.values()

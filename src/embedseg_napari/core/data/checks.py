@@ -157,7 +157,7 @@ def _is_noise(channel: np.ndarray) -> bool:
 
 
 def _related(channel: np.ndarray, axis: int) -> float:
-    """Correlation of pixels with the next along an axis; 1 where that cannot be told."""
+    """Correlation of pixels with the next along an axis; 1 where it is undefined."""
     lines = np.moveaxis(channel, axis, -1)
     # Whole lines, spread over the image: some go through what there is to see, however little it is.
     step = max(1, round((channel.size / SAMPLE) ** (1 / (channel.ndim - 1))))

@@ -268,7 +268,7 @@ def rank_keys(lowest, highest, first, pair_first, phi, error, keys):  # type: ig
         array(F4, 2), array(F4, 2), array(F4), array(F8), array(F8),
     )
 )  # fmt: skip
-def go_back(  # type: ignore[no-untyped-def]
+def backward(  # type: ignore[no-untyped-def]
     lowest, highest, placed, sigma, seed, first, pixel, center, mean,
     precision, pair_first, slots, phi, error, keys, share, seed_weight, hinge_weight, variance_weight, foreground, most,
     to_placed, to_sigma, to_seed, hinge, seed_error,

@@ -240,7 +240,7 @@ def _instances(
             mean, precision, variance, reach,
         )  # fmt: skip
 
-    def go_through(part: _Part) -> None:
+    def differentiate(part: _Part) -> None:
         lowest, highest, begin = part.lowest, part.highest, part.first_crop * per_crop
         n_part = (part.end_crop - part.first_crop) * per_crop
         start = np.empty((part.end_crop - part.first_crop) * int(cells.prod()) + 3, np.int64)
@@ -267,7 +267,7 @@ def _instances(
             kernel.rank_keys(here, there, first, pair_first, phi, error, keys)
             for of_one, end in itertools.pairwise(pair_first.tolist()):
                 keys[of_one:end].sort()
-            kernel.go_back(
+            kernel.backward(
                 here, there, placed, sigma, seed, first, pixel, center, mean,
                 precision, pair_first, slots, phi, error, keys, share, seed_weight,
                 weights.instance, weights.variance, weights.foreground, MAX_EXPONENT,
@@ -281,12 +281,12 @@ def _instances(
     if n_parts == 1:
         measure(parts[0])
         low, cell, cells = _cells(embedding, center, precision, reach, n_crops)
-        go_through(parts[0])
+        differentiate(parts[0])
     else:
         with ThreadPoolExecutor(n_parts) as pool:
             list(pool.map(measure, parts))
             low, cell, cells = _cells(embedding, center, precision, reach, n_crops)
-            list(pool.map(go_through, parts))
+            list(pool.map(differentiate, parts))
     return hinge, variance, seed_error, background_error
 
 

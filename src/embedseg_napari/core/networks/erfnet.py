@@ -141,7 +141,7 @@ class BranchedERFNet(EmbeddingNetwork):
         super().__init__(ndim, n_channels)
         self.encoder = Encoder(ndim, n_channels, 2 * ndim + 1)
         self.decoders = nn.ModuleList([Decoder(ndim, 2 * ndim), Decoder(ndim, 1)])
-        self.start_at_the_pixel()
+        self.initialize_embedding()
 
     @property
     def embedding_layer(self) -> nn.Module:

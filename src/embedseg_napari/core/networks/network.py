@@ -84,7 +84,7 @@ class EmbeddingNetwork(nn.Module):
         return self.gradient_checkpointing and self.training and torch.is_grad_enabled()
 
     @torch.no_grad()
-    def start_at_the_pixel(self) -> None:
+    def initialize_embedding(self) -> None:
         """Let every pixel point to itself, with one margin everywhere: the state before training."""
         weight, bias = self._embedding_weights()
         weight.zero_()

@@ -117,7 +117,7 @@ class UNet(EmbeddingNetwork):
         self.up = nn.ModuleList(Unit(ndim, n_out, n_out, flat=n_out == WIDTHS[0]) for _, n_out in upwards)
         self.heads = nn.ModuleList(Head(ndim, WIDTHS[0], n_out) for n_out in (2 * ndim, 1))
         self.pool = MAX_POOL[ndim](2)
-        self.start_at_the_pixel()
+        self.initialize_embedding()
 
     @property
     def embedding_layer(self) -> nn.Module:

@@ -110,7 +110,7 @@ class Optimization:
                     plan.foreground_weight,
                     (self.config.weight_instance, self.config.weight_variance, self.config.weight_seed),
                     batch.ignore,
-                    # With a time budget nothing waits for the compiler; by epochs a training shall be repeatable.
+                    # With a time budget nothing waits for the compiler; by epochs a training must be repeatable.
                     wait=self.config.epochs is not None,
                 )
                 self.fabric.backward(terms.total / n_batches)

@@ -242,7 +242,7 @@ def _model_config(
         reference_scale=scale,
         object_sizes=statistics.sizes,
         prediction=PredictionConfig(
-            # An object that is only assumed to be as deep as wide shall not become deeper.
+            # An object that is only assumed to be as deep as wide must not become deeper.
             margin_scale=1.0 if statistics.n_open else config.margin_scale,
             min_object_size=least_object_size(statistics.sizes),
             faint_seeds=config.faint_seeds,

@@ -1,4 +1,4 @@
-"""How many threads a training on a CPU computes with: as many as help, which are fewer while other programs work."""
+"""Number of threads of a training on a CPU: as many as help, which are fewer while other programs are at work."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class ThreadTuner:
     Parameters
     ----------
     is_on : bool
-        False leaves the number alone: sums in float32 depend on it, and a training by epochs shall be repeatable.
-    is_disturbed : callable
-        Whether this program itself keeps a core busy with something else for a while: that one is left to it.
+        False leaves the number alone: sums in float32 depend on it, and a training by epochs must be repeatable.
+    is_busy : callable
+        Whether this program itself keeps a core busy with something else for a while; that core is left to it.
     clock : callable
         Seconds.
     """
@@ -44,30 +44,30 @@ class ThreadTuner:
     def __init__(
         self,
         is_on: bool,
-        is_disturbed: Callable[[], bool] = never,
+        is_busy: Callable[[], bool] = never,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.most = torch.get_num_threads()
         self.is_on = is_on and self.most > 1
-        self.is_disturbed, self.clock = is_disturbed, clock
+        self.is_busy, self.clock = is_busy, clock
         self.n = self.most
         self.recent: deque[float] = deque(maxlen=2 * TRIAL_STEPS - 1)
         self.usual = float("inf")
         self.trial: list[float] | None = None
-        self.makes_room = False
-        self.goes_down = True
+        self.spares_core = False
+        self.tries_fewer = True
         self.pause = FIRST_PAUSE
         self.next_trial = clock() + self.pause
 
     def before_step(self) -> None:
         """Leave a core to what else this program does."""
-        if self.is_on and (self.is_disturbed() != self.makes_room):
-            self.makes_room = not self.makes_room
-            torch.set_num_threads(self.most - 1 if self.makes_room else self.n)
+        if self.is_on and (self.is_busy() != self.spares_core):
+            self.spares_core = not self.spares_core
+            torch.set_num_threads(self.most - 1 if self.spares_core else self.n)
 
     def after_step(self, seconds: float) -> None:
         """Take note of a step's duration; begin or end a trial if it is time."""
-        if not self.is_on or self.makes_room:
+        if not self.is_on or self.spares_core:
             return
         if self.trial is not None:
             self.trial.append(seconds)
@@ -85,9 +85,9 @@ class ThreadTuner:
             self._begin()
 
     def _begin(self) -> None:
-        self.goes_down = self.n == self.most or (self.n > 1 and not self.goes_down)
+        self.tries_fewer = self.n == self.most or (self.n > 1 and not self.tries_fewer)
         self.trial = []
-        torch.set_num_threads(max(self.n // 2, 1) if self.goes_down else min(2 * self.n, self.most))
+        torch.set_num_threads(max(self.n // 2, 1) if self.tries_fewer else min(2 * self.n, self.most))
 
     def _judge(self, times: list[float]) -> None:
         """End a trial when it is over, or when a single step has shown that it is no good."""

@@ -52,7 +52,7 @@ class Trainer:
     started : float, optional
         `time.monotonic` at the start of the program; a time budget counts from there.
     preview : callable, optional
-        Called now and then; returns an Example the current network shall be shown on, or None.
+        Called now and then; returns the Example that the current network is to be previewed on, or None.
     updates : callable, optional
         Called in the training's thread at the start of each epoch; returns the Examples that are new or changed since
         the last call, or None. One with the name of an image known already replaces it, others join the training
@@ -87,7 +87,7 @@ class Trainer:
         self.updates = updates
 
     def run(self, should_stop: Callable[[], bool] = never) -> Generator[TrainingEvent, None, TrainingResult]:
-        """Train, telling what happens; the generator's value is the TrainingResult.
+        """Train; a generator of events whose return value is the TrainingResult.
 
         Parameters
         ----------

@@ -134,8 +134,8 @@ class HeldOutValidator(Validator):
     """Scores objects held out of images whose other objects are trained on: the fraction of them that is found.
 
     What is predicted elsewhere does not count, so these scores say how many objects will be found and how well they
-    are outlined, but not how many are invented. They are few, too, and become others as labels are added. So they are
-    told but choose nothing: the last state of the network is kept, with the usual thresholds.
+    are outlined, but not how many are invented. They are also few, and change as labels are added. So they are
+    reported but choose nothing: the last state of the network is kept, with the usual thresholds.
 
     Parameters
     ----------

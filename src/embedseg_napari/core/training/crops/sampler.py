@@ -96,7 +96,7 @@ class CropSampler:
         self._empty_share = 0.0 if not empty.any() else BACKGROUND_SHARE if self.n_objects else 1.0
 
     def update(self, examples: Sequence[Example]) -> int:
-        """Take in images that are new or whose labels changed, told by their names.
+        """Add images that are new and replace those of known names, whose labels have changed.
 
         Only what changed is measured again; the image itself is normalised again only if it is another array.
 

@@ -48,7 +48,7 @@ class Source:
     table: ObjectTable
     """Of the known pixels."""
     objects: ObjectTable
-    """The same, with the centres that pixels shall point to; planes made of labels are numbered from 1."""
+    """The same, with the centres that pixels are to point to; planes made of labels are numbered from 1."""
     extents: NDArray[np.float64]
     """(n, ndim) pixels; of objects cut off above or below as deep as they are taken to be."""
     spacing: tuple[float, ...] | None
@@ -92,7 +92,7 @@ def load_source(
     config : TrainingConfig
         Normalisation and kind of centre.
     device : torch.device
-        Where it shall live.
+        Where its tensors live.
     planes : bool
         Whether objects are handed on as planes, also those of a label image.
     old : Source, optional
