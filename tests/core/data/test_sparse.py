@@ -18,7 +18,7 @@ from embedseg_napari.core.data.sparse import (
     split_ignore_label,
     with_middle_planes,
 )
-from embedseg_napari.core.data.statistics import crop_size, measure
+from embedseg_napari.core.data.statistics import measure, suggested_crop_size
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int32])
@@ -129,7 +129,7 @@ def test_statistics_of_labels_on_single_planes_follow_the_voxels():
     found = measure(from_arrays([(np.zeros(labels.shape), labels, ignore)], spacing=(2.0, 1.0, 1.0)))
     assert found.n_open == 2
     assert found.sizes.mean == (4.0, 8.0, 8.0)
-    assert crop_size(found.sizes, [labels.shape]) == (8, 8, 8)
+    assert suggested_crop_size(found.sizes, [labels.shape]) == (8, 8, 8)
     cubes = measure(from_arrays([(np.zeros(labels.shape), labels, ignore)]))
     assert cubes.sizes.mean == (8.0, 8.0, 8.0)
     assert cubes.background_over_foreground == pytest.approx((12 * 22 - 128) / 128)

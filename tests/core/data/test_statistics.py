@@ -7,7 +7,7 @@ import pytest
 
 from embedseg_napari.core.config import ObjectSizes
 from embedseg_napari.core.data.pairs import from_arrays, load_folder
-from embedseg_napari.core.data.statistics import crop_size, least_object_size, measure, object_sizes
+from embedseg_napari.core.data.statistics import least_object_size, measure, object_sizes, suggested_crop_size
 from embedseg_napari.core.errors import DataError
 
 
@@ -71,7 +71,7 @@ def test_no_object_at_all_is_measured_too():
     found = measure(from_arrays([(np.zeros((9, 9)), np.zeros((9, 9), int))]))
     assert (found.n_objects, found.foreground_fraction, found.background_over_foreground) == (0, 0.0, 1.0)
     with pytest.raises(DataError, match="label some"):
-        crop_size(found.sizes, [(9, 9)])
+        suggested_crop_size(found.sizes, [(9, 9)])
     with pytest.raises(DataError, match="no images"):
         measure([])
 
@@ -112,7 +112,7 @@ def sizes(mean, std):
     ],
 )
 def test_crop_size(mean, std, shapes, least, expected):
-    assert crop_size(sizes(mean, std), shapes, least) == expected
+    assert suggested_crop_size(sizes(mean, std), shapes, least) == expected
 
 
 @pytest.mark.real
@@ -130,4 +130,4 @@ def test_real_images(shared_data, name, n_objects, expected):
         else len(np.unique(e.instances)) - 1
         for e in examples
     )
-    assert crop_size(found.sizes, [e.image.shape[1:] for e in examples]) == expected
+    assert suggested_crop_size(found.sizes, [e.image.shape[1:] for e in examples]) == expected

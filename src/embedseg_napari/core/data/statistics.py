@@ -124,7 +124,7 @@ def scaled_sizes(sizes: ObjectSizes, scale: float) -> ObjectSizes:
     return sizes.model_copy(update={**lengths, **amounts})
 
 
-def crop_size(sizes: ObjectSizes, shapes: Sequence[Sequence[int]], least: int = 8) -> tuple[int, ...]:
+def suggested_crop_size(sizes: ObjectSizes, shapes: Sequence[Sequence[int]], least: int = 8) -> tuple[int, ...]:
     """Crop side per axis (z, y, x): mean plus five standard deviations of the extents, as the paper's authors do.
 
     Extents are max - min there, one less than here. Y and X get the same side; sides are rounded up to a multiple

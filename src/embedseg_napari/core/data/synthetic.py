@@ -6,7 +6,7 @@ chromatin texture, blur, out-of-focus haze, uneven illumination, shot and read n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -238,15 +238,7 @@ def _beside(neighbour: _Nucleus, diameter: float, look: Look, rng: np.random.Gen
     direction /= np.linalg.norm(direction)
     nucleus = _Nucleus.draw(neighbour.center, diameter, look, rng)
     distance = (neighbour.reach(direction) + nucleus.reach(direction)) * rng.uniform(0.82, 1.0)
-    return _Nucleus(
-        neighbour.center + distance * direction,
-        nucleus.radius,
-        nucleus.to_sphere,
-        nucleus.waves,
-        nucleus.phases,
-        nucleus.heights,
-        nucleus.brightness,
-    )
+    return replace(nucleus, center=neighbour.center + distance * direction)
 
 
 def _box(

@@ -10,8 +10,7 @@ import numpy as np
 
 from embedseg_napari.core.config import ModelConfig, PredictionConfig
 from embedseg_napari.core.data.resizing import scaled_shape
-from embedseg_napari.core.data.statistics import crop_size as suggested_crop_size
-from embedseg_napari.core.data.statistics import least_object_size, measure, scaled_sizes
+from embedseg_napari.core.data.statistics import least_object_size, measure, scaled_sizes, suggested_crop_size
 from embedseg_napari.core.device import choose_device, supports_bfloat16
 from embedseg_napari.core.errors import DataError, SettingsError
 
