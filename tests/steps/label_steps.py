@@ -41,8 +41,8 @@ class FakeTraining:
 
     def run(self, should_stop):
         if self.request.painted is not None:
-            self.request.place.save(self.request.painted)
-        material = self.request.place.read(self.request.at_hand)
+            self.request.writer.save(self.request.painted)
+        material = self.request.writer.read(self.request.at_hand)
         example = material.examples[0]
         yield TrainingStarted(1, 0, 3, (32, 32), None, 3.0, 16, "cpu", "float32")
         shown = self.preview(example)
@@ -63,8 +63,8 @@ class FakeTraining:
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_bytes(self.model)
         row = Round(seconds=72.0, score=self.score, thresholds={"seed_threshold": 0.7, "foreground_threshold": 0.5})
-        learned = material.learned | {one.image.name: one.snapshot.annotation() for one in self.offers}
-        self.request.place.add_round(learned, {one.image.name: one.image for one in self.offers}, row, output)
+        learned = material.learned | {one.image.name: one.annotation for one in self.offers}
+        self.request.writer.add_round(learned, {one.image.name: one.image for one in self.offers}, row, output)
         return SavedTraining(output, self.score, should_stop(), step)
 
 
@@ -85,8 +85,8 @@ class WaitingTraining:
     def run(self, should_stop):
         request = self.request
         if request.painted is not None:
-            request.place.save(request.painted)
-        self.learned = request.place.read(request.at_hand).learned
+            request.writer.save(request.painted)
+        self.learned = request.writer.read(request.at_hand).learned
         step = 0
         while not should_stop():
             step += 1
@@ -94,9 +94,9 @@ class WaitingTraining:
         request.output.parent.mkdir(parents=True, exist_ok=True)
         request.output.write_bytes(self.model)
         row = Round(seconds=72.0, score=0.85, thresholds={"seed_threshold": 0.7})
-        newer = {name: one.snapshot.annotation() for name, one in self.offers.items()}
+        newer = {name: one.annotation for name, one in self.offers.items()}
         images = {name: one.image for name, one in self.offers.items()}
-        request.place.add_round(self.learned | newer, images, row, request.output)
+        request.writer.add_round(self.learned | newer, images, row, request.output)
         return SavedTraining(request.output, 0.85, True, step)
 
 

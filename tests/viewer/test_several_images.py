@@ -50,7 +50,7 @@ def test_a_second_image_joins_the_session_and_counts(viewer, panel, add_image, n
     assert "2 objects in 1 other image" in panel.annotation.line.text()
     paint(panel, 1)
     assert panel.train.isEnabled()
-    folder = panel.keeper.place.folder
+    folder = panel.autosave.writer.folder
     # What was left is hidden and comes back with its layers.
     assert not first.visible
     assert not viewer.layers["one"].visible
@@ -60,7 +60,7 @@ def test_a_second_image_joins_the_session_and_counts(viewer, panel, add_image, n
     assert not viewer.layers["two annotation"].visible
     assert viewer.layers.selection.active == first
     assert listed(panel) == ["one · 2 objects", "two · 1 object"]
-    panel.keeper.close()
+    panel.autosave.close()
     assert stored(folder) == {"one": 2, "two": 1}
 
 
@@ -69,8 +69,8 @@ def test_an_untouched_image_does_not_join(panel, add_image):
     paint(panel, 3)
     annotate(panel, add_image("two", shift=9))
     annotate(panel, add_image("three", shift=5))
-    panel.keeper.save()
-    assert [image.name for image in panel.keeper.place.images] == ["one"]
+    panel.autosave.save()
+    assert [image.name for image in panel.autosave.writer.images] == ["one"]
 
 
 def test_an_image_that_was_only_looked_at_is_not_hidden(viewer, panel, add_image):
@@ -86,17 +86,17 @@ def test_an_image_that_was_only_looked_at_is_not_hidden(viewer, panel, add_image
 def test_an_image_of_another_kind_starts_another_session(viewer, panel, add_image):
     annotate(panel, add_image("flat", 2))
     paint(panel, 3)
-    before = panel.keeper.current_place().folder
+    before = panel.autosave.current_writer().folder
     deep = add_image("deep", 3)
     panel.annotation.image.choose(deep)
     # Looking at it does not end the session.
-    assert panel.keeper.place.folder == before
+    assert panel.autosave.writer.folder == before
     assert "at least 3" in panel.reason.text()
     panel.annotation.annotate.click()
     paint(panel, 1)
-    panel.keeper.close()
+    panel.autosave.close()
     assert "flat annotation" not in viewer.layers
-    assert [stored(folder) for folder in list_sessions(panel.keeper.folder)] == [{"deep": 1}, {"flat": 3}]
+    assert [stored(folder) for folder in list_sessions(panel.autosave.folder)] == [{"deep": 1}, {"flat": 3}]
 
 
 def test_new_session_leaves_everything_on_the_disk(viewer, panel, add_image):
@@ -105,15 +105,15 @@ def test_new_session_leaves_everything_on_the_disk(viewer, panel, add_image):
     paint(panel, 2)
     annotate(panel, add_image("two", shift=9))
     paint(panel, 3)
-    folder = panel.keeper.place.folder
+    folder = panel.autosave.writer.folder
     panel.sessions.new.click()
     assert [layer.name for layer in viewer.layers] == ["one", "two"]
     assert stored(folder) == {"one": 2, "two": 3}
-    assert len(list_sessions(panel.keeper.folder)) == 1
+    assert len(list_sessions(panel.autosave.folder)) == 1
     # The chosen image had a session of its own: it is offered.
     assert not panel.sessions.again.isHidden()
     panel.sessions.again.click()
-    assert panel.keeper.place.folder == folder
+    assert panel.autosave.writer.folder == folder
     assert panel.annotation.counts.n_objects == 3
     assert listed(panel) == ["one · 2 objects", "two · 3 objects"]
 
@@ -159,7 +159,7 @@ def test_renamed_and_removed_layers_lose_nothing(viewer, panel, add_image):
     viewer.layers.remove("one")
     choose_in_list(panel, "one")
     assert panel.annotation.layers.labels == kept
-    assert len(list_sessions(panel.keeper.folder)) == 1
+    assert len(list_sessions(panel.autosave.folder)) == 1
 
 
 def test_an_image_that_is_opened_again_is_known_by_its_pixels(viewer, panel, add_image):
@@ -172,7 +172,7 @@ def test_an_image_that_is_opened_again_is_known_by_its_pixels(viewer, panel, add
     viewer.layers.clear()
     annotate(panel, add_image("one"))
     assert panel.annotation.counts.n_objects == 2
-    assert [image.name for image in panel.keeper.place.images] == ["one", "one (2)"]
+    assert [image.name for image in panel.autosave.writer.images] == ["one", "one (2)"]
 
 
 def test_selecting_an_annotation_brings_its_image_to_the_front(viewer, panel, add_image, qtbot):
@@ -194,7 +194,7 @@ def test_training_learns_from_all_images_and_from_one_that_joins(viewer, panel, 
     # Strokes that are left behind in the moment of switching are learned from too.
     paint(panel, 1, row=4)
     annotate(panel, add_image("three", shift=5))
-    assert len(set(np.unique(job.offers["two"].snapshot.labels)) - {0, 65535}) == 3
+    assert len(set(np.unique(job.offers["two"].annotation.labels)) - {0, 65535}) == 3
     paint(panel, 1)
     panel.look()
     assert set(job.offers) == {"two", "three"}
@@ -210,7 +210,7 @@ def test_layers_removed_during_a_round_do_not_cost_its_row(viewer, panel, add_im
     annotate(panel, add_image("one"))
     paint(panel, 3)
     panel.train.click()
-    place = panel.job.request.place
+    place = panel.job.request.writer
     qtbot.waitUntil(lambda: bool(panel.progress.plot.losses), timeout=20000)
     if removed == "all":
         viewer.layers.clear()
@@ -218,7 +218,7 @@ def test_layers_removed_during_a_round_do_not_cost_its_row(viewer, panel, add_im
         viewer.layers.remove(removed)
     finish(panel, qtbot)
     assert [row.n_objects for row in place.rounds] == [3]
-    panel.keeper.close()
+    panel.autosave.close()
     assert stored(place.folder) == {"one": 3}
 
 
@@ -226,7 +226,7 @@ def test_an_image_of_another_kind_during_a_round_does_not_cost_its_row(viewer, p
     annotate(panel, add_image("flat"))
     paint(panel, 3)
     panel.train.click()
-    place = panel.job.request.place
+    place = panel.job.request.writer
     qtbot.waitUntil(lambda: bool(panel.progress.plot.losses), timeout=20000)
     annotate(panel, add_image("deep", 3))
     paint(panel, 3)
@@ -255,7 +255,7 @@ def test_going_back_to_a_round_brings_all_images_back(viewer, panel, add_image, 
     assert listed(panel) == ["one · 2 objects", "two · 2 objects"]
     choose_in_list(panel, "two")
     assert panel.annotation.counts.n_objects == 2
-    assert panel.settings.start_from() == panel.keeper.place.session.model_path(1)
+    assert panel.settings.start_from() == panel.autosave.writer.session.model_path(1)
     # All of it can be undone; what was painted meanwhile goes.
     paint(panel, 1, row=20)
     panel.sessions.rounds_menu.actions()[-1].trigger()
@@ -264,7 +264,7 @@ def test_going_back_to_a_round_brings_all_images_back(viewer, panel, add_image, 
     choose_in_list(panel, "one")
     assert panel.annotation.counts.n_objects == 5
     assert len(panel.sessions.rounds_menu.actions()) == 1
-    folder = panel.keeper.place.folder
+    folder = panel.autosave.writer.folder
     viewer.window.remove_dock_widget(panel)
     assert stored(folder) == {"one": 5, "two": 5}
 
@@ -274,7 +274,7 @@ def test_closing_the_panel_saves_the_image_in_front_and_the_others(viewer, panel
     paint(panel, 2)
     annotate(panel, add_image("two", shift=9))
     paint(panel, 1)
-    folder = panel.keeper.place.folder
+    folder = panel.autosave.writer.folder
     viewer.window.remove_dock_widget(panel)
     assert stored(folder) == {"one": 2, "two": 1}
     press(viewer, Qt.Key.Key_J, Qt.KeyboardModifier.ShiftModifier)
@@ -303,7 +303,7 @@ def test_a_round_on_two_images_for_real(viewer, open_panel, blobs, qtbot, monkey
     panel.stop.click()
     with qtbot.waitSignal(panel.background.finished, timeout=60000):
         pass
-    (row,) = panel.keeper.place.rounds
+    (row,) = panel.autosave.writer.rounds
     assert (row.n_images, row.n_objects) == (3, 13)
     assert row.score is not None
     qtbot.waitUntil(lambda: panel.review.queue is not None and not panel.review.is_searching, timeout=120000)

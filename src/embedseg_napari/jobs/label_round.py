@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.events import TrainingEvent
     from embedseg_napari.core.session.files import Annotation
-    from embedseg_napari.core.session.writer import ImageAtHand, Painted, SessionPlace
+    from embedseg_napari.core.session.writer import ImageAtHand, Painted, SessionWriter
     from embedseg_napari.core.training.result import TrainingResult
     from embedseg_napari.jobs.saved_training import SavedTraining
 
@@ -41,7 +41,7 @@ class RoundRequest:
     device: str
     output: Path
     """Where the model is saved."""
-    place: SessionPlace
+    writer: SessionWriter
     """The session that is learned from and keeps the round."""
 
 
@@ -89,8 +89,8 @@ class LabelTraining:
         prepare_output(request.output)
         # What training learns from is safe before it begins.
         if request.painted is not None:
-            request.place.save(request.painted)
-        material = request.place.read(request.at_hand)
+            request.writer.save(request.painted)
+        material = request.writer.read(request.at_hand)
         for fault in material.faults:
             yield Message(fault, "warning")
         examples, self._learned = material.examples, material.learned
@@ -118,7 +118,7 @@ class LabelTraining:
         if saved.path is not None:
             try:
                 row = self._row(result, time.monotonic() - started)
-                request.place.add_round(self._learned, self._joined, row, saved.path)
+                request.writer.add_round(self._learned, self._joined, row, saved.path)
             except EmbedSegError as error:
                 yield Message(f"The round is not kept in the session: {error}", "warning")
         return saved
@@ -128,7 +128,7 @@ class LabelTraining:
         with self._lock:
             newest, self._offered = self._offered, {}
         for name, painted in newest.items():
-            self._learned[name], self._joined[name] = painted.snapshot.annotation(), painted.image
+            self._learned[name], self._joined[name] = painted.annotation, painted.image
             if name not in self._frames:
                 self._frames[name] = painted.image.frame()
         return [one.image.example(self._learned[name], self._frames[name]) for name, one in newest.items()] or None

@@ -11,6 +11,7 @@ from embedseg_napari.core.data.pairs import load_folder
 from embedseg_napari.core.errors import DataError, ModelError
 from embedseg_napari.core.files.tiff import write_image
 from embedseg_napari.core.model.model import load_model
+from embedseg_napari.core.session.files import Annotation
 from embedseg_napari.core.session.folder import list_sessions
 from embedseg_napari.core.session.session import AnnotationSession
 from embedseg_napari.core.session.state import Round
@@ -326,3 +327,18 @@ def test_leftovers_of_a_killed_process_are_removed(session):
     with AnnotationSession.open(session.folder) as again:
         assert not list(again.folder.rglob(".tmp-*"))
         assert again.rounds == []
+
+
+def test_an_empty_region_is_no_region():
+    labels = np.zeros((4, 5), np.int32)
+    plain, empty = Annotation(labels), Annotation(labels, np.zeros((4, 5), bool))
+    assert plain.is_empty
+    assert empty.is_empty
+    assert plain.is_same(empty)
+    assert empty.is_same(plain)
+    drawn = Annotation(labels, np.ones((4, 5), bool))
+    assert not drawn.is_empty
+    assert not drawn.is_same(empty)
+    assert not drawn.is_same(Annotation(labels + 1, drawn.regions))
+    assert not drawn.is_same(Annotation(labels, drawn.regions, frozenset({1})))
+    assert not drawn.is_same(None)

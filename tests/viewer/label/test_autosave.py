@@ -13,7 +13,7 @@ import pytest
 from embedseg_napari.core.session.folder import list_sessions
 from embedseg_napari.core.session.session import AnnotationSession
 from embedseg_napari.viewer.label.annotation_layers import AnnotationLayers
-from embedseg_napari.viewer.label.autosave import SAVE_MILLISECONDS, SessionKeeper
+from embedseg_napari.viewer.label.autosave import SAVE_MILLISECONDS, Autosave
 
 PAINTER = """
 import napari
@@ -38,9 +38,9 @@ def tell(snapshot):
     print(int((snapshot.labels == 1).sum()), flush=True)
 
 
-panel.keeper.saved.connect(tell)
+panel.autosave.saved.connect(tell)
 # As often as a person's strokes and the panel's own saving, in a hurry.
-panel.keeper.timer.setInterval(100)
+panel.autosave.timer.setInterval(100)
 strokes = QTimer()
 strokes.timeout.connect(paint)
 strokes.start(10)
@@ -144,51 +144,51 @@ def test_a_script_that_paints_and_closes_at_once_loses_nothing(own_data, way):
 
 
 def test_an_untouched_annotation_leaves_nothing_on_the_disk(layers, qtbot):
-    keeper = SessionKeeper(layers)
-    keeper.save()
-    keeper.close()
-    assert list_sessions(keeper.folder) == []
+    autosave = Autosave(layers)
+    autosave.save()
+    autosave.close()
+    assert list_sessions(autosave.folder) == []
 
 
 def test_only_what_changed_is_written(layers, qtbot):
-    keeper = SessionKeeper(layers)
+    autosave = Autosave(layers)
     layers.labels.data_setitem((np.array([1]), np.array([1])), 1)
-    with qtbot.waitSignal(keeper.saved, timeout=10000):
-        keeper.save()
-    file = next(keeper.place.folder.glob("annotations/*/*.npz"))
+    with qtbot.waitSignal(autosave.saved, timeout=10000):
+        autosave.save()
+    file = next(autosave.writer.folder.glob("annotations/*/*.npz"))
     before = file.stat().st_mtime_ns, file.stat().st_ino
     layers.labels.refresh()
-    writing = keeper.writing
-    keeper.save()
-    keeper.close()
-    assert keeper.writing is writing
+    writing = autosave.writing
+    autosave.save()
+    autosave.close()
+    assert autosave.writing is writing
     assert (file.stat().st_mtime_ns, file.stat().st_ino) == before
 
 
 @pytest.mark.parametrize("way", ["another image", "no layers"])
 def test_what_is_let_go_of_is_saved_first(layers, layer_viewer, qtbot, way):
-    keeper = SessionKeeper(layers)
+    autosave = Autosave(layers)
     layers.labels.data_setitem((np.array([1]), np.array([1])), 1)
     if way == "another image":
         layers.watch(layer_viewer.add_image(np.zeros((8, 8)), name="other"))
     else:
         layer_viewer.layers.clear()
     # It is on the disk although the session is still open.
-    assert next(keeper.folder.glob("*/annotations/*/*.npz")).is_file()
-    keeper.place.close()
-    (folder,) = list_sessions(keeper.folder)
+    assert next(autosave.folder.glob("*/annotations/*/*.npz")).is_file()
+    autosave.writer.close()
+    (folder,) = list_sessions(autosave.folder)
     with AnnotationSession.open(folder) as session:
         assert session.load_annotation("cells").labels.sum() == 1
 
 
 def test_a_second_session_of_one_image_gets_a_folder_of_its_own(layers, qtbot):
-    keeper = SessionKeeper(layers)
+    autosave = Autosave(layers)
     for label in (1, 2):
         layers.labels.data_setitem((np.array([label]), np.array([1])), label)
-        keeper.close()
-    assert sorted(folder.name for folder in list_sessions(keeper.folder)) == ["cells", "cells_2"]
-    assert keeper.matching("cells", (32, 32))[0].name == "cells_2"
-    assert keeper.matching("cells", (16, 32)) == []
+        autosave.close()
+    assert sorted(folder.name for folder in list_sessions(autosave.folder)) == ["cells", "cells_2"]
+    assert autosave.matching("cells", (32, 32))[0].name == "cells_2"
+    assert autosave.matching("cells", (16, 32)) == []
 
 
 def test_an_image_of_a_tiff_is_remembered_by_its_file(layer_viewer, qtbot, tmp_path):
@@ -200,9 +200,9 @@ def test_an_image_of_a_tiff_is_remembered_by_its_file(layer_viewer, qtbot, tmp_p
     layers = AnnotationLayers(layer_viewer)
     layers.watch(image)
     layers.make()
-    keeper = SessionKeeper(layers)
+    autosave = Autosave(layers)
     layers.labels.data_setitem((np.array([1]), np.array([1])), 1)
-    keeper.close()
-    (folder,) = list_sessions(keeper.folder)
+    autosave.close()
+    (folder,) = list_sessions(autosave.folder)
     with AnnotationSession.open(folder) as session:
         assert session.image("cells").source.path == str(path)

@@ -26,19 +26,31 @@ DAMAGED = (OSError, EOFError, ValueError, KeyError, NotImplementedError, zipfile
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """What a session holds for one image."""
+    """What is annotated in one image, at one moment; shares no memory with layers."""
 
     labels: np.ndarray
     """int32 ((Z,) Y, X), see `states`."""
-    regions: np.ndarray | None
+    regions: np.ndarray | None = None
     """bool ((Z,) Y, X), fully annotated; None if nothing is."""
-    accepted_ids: frozenset[int]
+    accepted_ids: frozenset[int] = frozenset()
     """Objects that are accepted and protected."""
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing at all is annotated."""
-        return not self.labels.any() and (self.regions is None or not self.regions.any())
+        return not self.labels.any() and self._region is None
+
+    @property
+    def _region(self) -> np.ndarray | None:
+        """The regions; a mask without pixels is none."""
+        return self.regions if self.regions is not None and self.regions.any() else None
+
+    def is_same(self, other: Annotation | None) -> bool:
+        """Whether nothing was changed in between."""
+        if other is None or self.accepted_ids != other.accepted_ids or not np.array_equal(self.labels, other.labels):
+            return False
+        mine, its = self._region, other._region
+        return mine is its if mine is None or its is None else np.array_equal(mine, its)
 
 
 def write_durably(path: Path, write: Callable[[Path], object]) -> None:
@@ -151,7 +163,7 @@ def read_annotation(path: Path, shape: tuple[int, ...]) -> Annotation:
         If it is damaged, or has another shape.
     """
     if not path.exists():
-        return Annotation(np.zeros(shape, np.int32), None, frozenset())
+        return Annotation(np.zeros(shape, np.int32))
     try:
         stored: dict[str, np.ndarray] = {}
         with zipfile.ZipFile(path) as archive:

@@ -13,47 +13,17 @@ from embedseg_napari.core.annotation.states import count_states, to_example
 from embedseg_napari.core.axes import spatial_axes, to_frames
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.tiff import read_image
-from embedseg_napari.core.session.files import Annotation
 from embedseg_napari.core.session.session import AnnotationSession
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from embedseg_napari.core.data.example import Example
+    from embedseg_napari.core.session.files import Annotation
     from embedseg_napari.core.session.state import Round, SessionImage
 
 TIFF = (".tif", ".tiff")
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """The annotation at one moment; shares no memory with the layers."""
-
-    labels: NDArray[np.int32]
-    """((Z,) Y, X)."""
-    regions: NDArray[np.bool_] | None
-    accepted_ids: frozenset[int] = frozenset()
-    """Objects that are accepted and protected."""
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing is annotated."""
-        return self.regions is None and not self.labels.any()
-
-    def is_same(self, other: Snapshot | None) -> bool:
-        """Whether nothing was changed in between."""
-        if other is None or self.accepted_ids != other.accepted_ids or not np.array_equal(self.labels, other.labels):
-            return False
-        if self.regions is None or other.regions is None:
-            return self.regions is other.regions
-        return np.array_equal(self.regions, other.regions)
-
-    def annotation(self) -> Annotation:
-        """What a session keeps of it."""
-        return Annotation(self.labels, self.regions, self.accepted_ids)
 
 
 @dataclass(frozen=True)
@@ -105,7 +75,7 @@ class Painted:
     """The annotation of one image at one moment."""
 
     image: ImageAtHand
-    snapshot: Snapshot
+    annotation: Annotation
     moment: int = field(default_factory=time.monotonic_ns)
     """When it was taken: an older one is never written over a newer one."""
 
@@ -121,7 +91,7 @@ class Material:
     """Why images are left out."""
 
 
-class SessionPlace:
+class SessionWriter:
     """A session that begins with the first thing that is written into it; threads wait for one another.
 
     Parameters
@@ -182,7 +152,7 @@ class SessionPlace:
                 self.session = AnnotationSession.create(self.folder)
             if name not in self.session.image_names:
                 painted.image.add_to(self.session)
-            self._write(name, painted.snapshot.annotation())
+            self._write(name, painted.annotation)
             self._latest[name] = painted.moment
             return True
 
@@ -260,7 +230,7 @@ class SessionPlace:
                         at_hand[name].add_to(self.session)
                         self._write(name, annotation)
                     now = self.session.load_annotation(name)
-                    if not _is_same(now, annotation):
+                    if not now.is_same(annotation):
                         newer[name] = now
                         self._write(name, annotation)
                 return self.session.add_round(round_.model_copy(update={"counts": counts}), model)
@@ -341,12 +311,6 @@ class SessionPlace:
     def _write(self, name: str, annotation: Annotation) -> None:
         assert self.session is not None
         self.session.save_annotation(name, annotation.labels, annotation.regions, annotation.accepted_ids)
-
-
-def _is_same(one: Annotation, other: Annotation) -> bool:
-    return Snapshot(one.labels, one.regions, one.accepted_ids).is_same(
-        Snapshot(other.labels, other.regions, other.accepted_ids)
-    )
 
 
 def _kind(axes: str, shape: tuple[int, ...]) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from embedseg_napari.core.annotation.states import (
 from embedseg_napari.core.axes import to_frames
 from embedseg_napari.core.errors import AnnotationError, DataError
 from embedseg_napari.viewer.label.colors import annotation_colors
-from embedseg_napari.viewer.label.protected_objects import AcceptedObjects
+from embedseg_napari.viewer.label.protected_objects import ProtectedObjects
 from embedseg_napari.viewer.label.regions import outlines, shapes_mask
 from embedseg_napari.viewer.layers import ANNOTATION, RESULT, array_of, picture_of
 from embedseg_napari.viewer.result_layers import is_shown, spatial_frame
@@ -60,7 +60,7 @@ class AnnotationLayers:
         self.frame: Frame | None = None
         self.labels: Labels | None = None
         self.regions: Shapes | None = None
-        self.protection: AcceptedObjects | None = None
+        self.protection: ProtectedObjects | None = None
         """Of the labels, while there are some."""
         self._removed_regions: Shapes | None = None
         """Removed just now, be it alone or as one of many layers."""
@@ -317,7 +317,7 @@ class AnnotationLayers:
             self.labels = layer
             for event in (layer.events.paint, layer.events.labels_update, layer.events.set_data):
                 event.connect(self._on_change)
-            self.protection = AcceptedObjects(layer)
+            self.protection = ProtectedObjects(layer)
         keys = {"n": self.new_object, "m": self.new_object, "b": self.background} | ({} if is_regions else self._keys)
         for key, action in keys.items():
             layer.bind_key(key, action, overwrite=True)

@@ -14,10 +14,11 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from embedseg_napari.core.annotation.states import count_states
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.session.files import Annotation
 from embedseg_napari.core.session.folder import STATE, list_sessions
 from embedseg_napari.core.session.session import AnnotationSession
 from embedseg_napari.core.session.state import from_json
-from embedseg_napari.core.session.writer import ImageAtHand, Painted, SessionPlace, Snapshot
+from embedseg_napari.core.session.writer import ImageAtHand, Painted, SessionWriter
 from embedseg_napari.viewer.layers import array_of
 from embedseg_napari.viewer.worker import report_error, run_in_background
 
@@ -33,7 +34,7 @@ SAVE_MILLISECONDS = 10_000
 """Between two looks; at most so much painting is lost when the process is killed, and the time of one writing."""
 
 
-class SessionKeeper(QObject):
+class Autosave(QObject):
     """Writes the annotation in front every few seconds if it changed, and knows which layers a session's images are in.
 
     The session begins with the first stroke. Annotations that are not in front were saved when they were left.
@@ -45,14 +46,14 @@ class SessionKeeper(QObject):
     """
 
     saved = Signal(object)
-    """The `Snapshot` that is on the disk now."""
+    """The `Annotation` that is on the disk now."""
 
     def __init__(self, layers: AnnotationLayers) -> None:
         super().__init__()
         self.layers = layers
         self.folder = sessions_folder()
-        self.place: SessionPlace | None = None
-        self.last: Snapshot | None = None
+        self.writer: SessionWriter | None = None
+        self.last: Annotation | None = None
         """What is on the disk of the annotation in front; None where that is not known."""
         self.names: dict[str, str] = {}
         """By an image layer's `unique_id`: its name in the session. Layers may be renamed or removed."""
@@ -77,28 +78,28 @@ class SessionKeeper(QObject):
     def _leave(self) -> None:
         """Another image is about to be in front, or none: write now what is not written yet."""
         self.save_now()
-        snapshot = self.snapshot()
-        if snapshot is not None and self.is_kept():
-            self.counts[self.name()] = count_states(snapshot.labels, snapshot.regions)
+        annotation = self.annotation()
+        if annotation is not None and self.is_kept():
+            self.counts[self.name()] = count_states(annotation.labels, annotation.regions)
         self.last, self._is_dirty = None, False
-        if self.place is not None and self.place.is_unused:
+        if self.writer is not None and self.writer.is_unused:
             # Nothing was painted: a session is named after the first image of which something is.
             self.end()
 
-    def snapshot(self) -> Snapshot | None:
+    def annotation(self) -> Annotation | None:
         """Copy the annotation in front, in the GUI's thread; None where there is none."""
         if self.layers.labels is None:
             return None
         layers = self.layers
-        return Snapshot(layers.array().astype(np.int32, copy=True), layers.region_mask(), layers.accepted)
+        return Annotation(layers.array().astype(np.int32, copy=True), layers.region_mask(), layers.accepted)
 
     def painted(self) -> Painted | None:
         """The annotation in front with its image, for its session; None where there is none."""
-        snapshot = self.snapshot()
-        if snapshot is None:
+        annotation = self.annotation()
+        if annotation is None:
             return None
-        self.current_place()
-        return Painted(self._at_hand(), snapshot)
+        self.current_writer()
+        return Painted(self._at_hand(), annotation)
 
     def kind(self) -> tuple[int, int]:
         """Spatial dimensions and channels of the image in front."""
@@ -106,7 +107,7 @@ class SessionKeeper(QObject):
 
     def is_other_kind(self) -> bool:
         """Whether the image in front cannot join the session that is open."""
-        return self.place is not None and self.place.kind not in (None, self.kind())
+        return self.writer is not None and self.writer.kind not in (None, self.kind())
 
     def name(self) -> str:
         """Name of the image in front in the session, which stays when the layer is renamed."""
@@ -122,7 +123,7 @@ class SessionKeeper(QObject):
         shown = {self.names.get(str(layer.unique_id)) for layer in self.layers.viewer.layers}
         if name not in shown and self.is_image(name):
             return name
-        taken = {*self.names.values(), *(image.name for image in (self.place.images if self.place else ()))}
+        taken = {*self.names.values(), *(image.name for image in (self.writer.images if self.writer else ()))}
         free, number = name, 2
         while free in taken:
             free, number = f"{name} ({number})", number + 1
@@ -130,13 +131,13 @@ class SessionKeeper(QObject):
 
     def is_image(self, name: str) -> bool:
         """Whether the image in front is the one of this name in the session, as far as can be known."""
-        if self.place is None or self.place.session is None or not self.place.holds(name):
+        if self.writer is None or self.writer.session is None or not self.writer.holds(name):
             return False
-        entry = self.place.session.image(name)
-        if (entry.spatial_shape, self.place.kind) != (self.layers.shape, self.kind()):
+        entry = self.writer.session.image(name)
+        if (entry.spatial_shape, self.writer.kind) != (self.layers.shape, self.kind()):
             return False
         try:
-            known = self.images.get(name) or self.place.at_hand(name)
+            known = self.images.get(name) or self.writer.at_hand(name)
         except DataError:
             # Its file is gone; name and shape agree.
             return True
@@ -155,17 +156,17 @@ class SessionKeeper(QObject):
 
     def is_kept(self) -> bool:
         """Whether the image in front is in the session."""
-        return self.layers.image is not None and self.place is not None and self.place.holds(self.name())
+        return self.layers.image is not None and self.writer is not None and self.writer.holds(self.name())
 
-    def current_place(self) -> SessionPlace:
+    def current_writer(self) -> SessionWriter:
         """The session of the image in front; nothing is on the disk before something is written."""
         if self.is_other_kind():
             self.end()
-        if self.place is None:
+        if self.writer is None:
             image = self.layers.image
             assert image is not None
-            self.place = SessionPlace(self._free_folder(image.name))
-        return self.place
+            self.writer = SessionWriter(self._free_folder(image.name))
+        return self.writer
 
     def save(self) -> None:
         """Write in a thread what changed since the last time."""
@@ -175,17 +176,17 @@ class SessionKeeper(QObject):
         painted = self._changed()
         if painted is None:
             return
-        place = self.current_place()
+        writer = self.current_writer()
 
         def run(should_stop: Callable[[], bool]) -> Generator[Any, None, bool]:
             yield from ()
-            return place.save(painted)
+            return writer.save(painted)
 
         def take(is_saved: bool) -> None:
-            if is_saved and place is self.place and self.layers.labels is not None:
+            if is_saved and writer is self.writer and self.layers.labels is not None:
                 if self.name() == painted.image.name:
-                    self.last = painted.snapshot
-                self.saved.emit(painted.snapshot)
+                    self.last = painted.annotation
+                self.saved.emit(painted.annotation)
 
         self.writing = run_in_background(run, on_result=take, on_error=self._on_error)
 
@@ -194,8 +195,8 @@ class SessionKeeper(QObject):
         self.timer.stop()
         painted = self._changed()
         try:
-            if painted is not None and self.current_place().save(painted):
-                self.last = painted.snapshot
+            if painted is not None and self.current_writer().save(painted):
+                self.last = painted.annotation
         except DataError as error:
             report_error(error)
             return False
@@ -213,9 +214,9 @@ class SessionKeeper(QObject):
 
     def end(self) -> None:
         """Let others open the session, and forget it."""
-        if self.place is not None:
-            self.place.close()
-        self.place, self.last, self._is_dirty = None, None, False
+        if self.writer is not None:
+            self.writer.close()
+        self.writer, self.last, self._is_dirty = None, None, False
         for known in (self.names, self.images, self.counts):
             known.clear()
 
@@ -227,11 +228,11 @@ class SessionKeeper(QObject):
 
     def _changed(self) -> Painted | None:
         """The annotation in front if it is other than on the disk."""
-        snapshot = self.snapshot()
-        if snapshot is None or snapshot.is_same(self.last) or (snapshot.is_empty and not self.is_kept()):
+        annotation = self.annotation()
+        if annotation is None or annotation.is_same(self.last) or (annotation.is_empty and not self.is_kept()):
             return None
-        self.current_place()
-        return Painted(self._at_hand(), snapshot)
+        self.current_writer()
+        return Painted(self._at_hand(), annotation)
 
     def _on_error(self, error: Exception) -> None:
         # What was not written is tried again.
@@ -247,7 +248,7 @@ class SessionKeeper(QObject):
 
     # Going on with an earlier session
 
-    def open(self, folder: Path) -> tuple[SessionPlace, dict[str, AnnotationCounts]]:
+    def open(self, folder: Path) -> tuple[SessionWriter, dict[str, AnnotationCounts]]:
         """Open a session where it was left, for :meth:`take_up`; the one that was open is saved and closed.
 
         Raises
@@ -265,23 +266,23 @@ class SessionKeeper(QObject):
         except DataError:
             session.close()
             raise
-        return SessionPlace(folder, session), counts
+        return SessionWriter(folder, session), counts
 
-    def take_up(self, place: SessionPlace, counts: dict[str, AnnotationCounts]) -> None:
+    def take(self, writer: SessionWriter, counts: dict[str, AnnotationCounts]) -> None:
         """Write into a session from now on."""
-        self.place, self.counts, self.last = place, counts, None
+        self.writer, self.counts, self.last = writer, counts, None
 
     def restored(self) -> None:
         """The annotations of the session are others than before."""
-        assert self.place is not None
-        assert self.place.session is not None
-        self.last, self.counts = None, count_all(self.place.session)
+        assert self.writer is not None
+        assert self.writer.session is not None
+        self.last, self.counts = None, count_all(self.writer.session)
 
     def matching(self, name: str, shape: tuple[int, ...]) -> list[Path]:
         """Closed sessions of an image of this name and shape ((Z,) Y, X), the one saved last first."""
         found = []
         for folder in list_sessions(self.folder):
-            state = None if self.place is not None and self.place.folder == folder else read_state(folder)
+            state = None if self.writer is not None and self.writer.folder == folder else read_state(folder)
             if state is not None and any((one.name, one.spatial_shape) == (name, shape) for one in state.images):
                 found.append(folder)
         return found
@@ -299,14 +300,14 @@ def count_all(session: AnnotationSession) -> dict[str, AnnotationCounts]:
     return {name: count_states(one.labels, one.regions) for name, one in annotations.items()}
 
 
-_keepers: WeakSet[SessionKeeper] = WeakSet()
+_keepers: WeakSet[Autosave] = WeakSet()
 
 
 @atexit.register
 def save_all() -> None:
     """Write what is not written yet: Python may end before Qt says a word, for instance at the end of a script."""
-    for keeper in tuple(_keepers):
-        keeper.save_now()
+    for autosave in tuple(_keepers):
+        autosave.save_now()
 
 
 def read_state(folder: Path) -> SessionState | None:

@@ -12,7 +12,8 @@ from napari.utils.notifications import show_info
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.review.next_image import Candidate
-from embedseg_napari.core.session.writer import ImageAtHand, Snapshot
+from embedseg_napari.core.session.files import Annotation
+from embedseg_napari.core.session.writer import ImageAtHand
 from embedseg_napari.viewer.camera import go_to
 from embedseg_napari.viewer.label.time_points import image_axes, take_frame, time_axis
 from embedseg_napari.viewer.layers import ANNOTATION, array_of
@@ -22,14 +23,13 @@ if TYPE_CHECKING:
 
     from napari.viewer import Viewer
 
-    from embedseg_napari.core.session.files import Annotation
-    from embedseg_napari.core.session.writer import SessionPlace
+    from embedseg_napari.core.session.writer import SessionWriter
     from embedseg_napari.viewer.label.annotate_box import AnnotationBox
-    from embedseg_napari.viewer.label.autosave import SessionKeeper
+    from embedseg_napari.viewer.label.autosave import Autosave
 
 
 @dataclass
-class SessionFlow:
+class SessionNavigator:
     """Brings images and annotations of the session before the user, and takes those of a closed one away.
 
     Parameters
@@ -38,13 +38,13 @@ class SessionFlow:
         Where.
     box : AnnotationBox
         Chooses the image in front.
-    keeper : SessionKeeper
+    autosave : Autosave
         Has the session.
     """
 
     viewer: Viewer
     box: AnnotationBox
-    keeper: SessionKeeper
+    autosave: Autosave
 
     def annotate(self) -> None:
         """Make the annotation of the chosen image, or bring back the one that is kept.
@@ -62,7 +62,7 @@ class SessionFlow:
             self.box.image.choose(take_frame(self.viewer, layer))
         if self.box.layers.image is None:
             return
-        if self.keeper.is_other_kind():
+        if self.autosave.is_other_kind():
             self.close()
         self._show()
 
@@ -74,13 +74,13 @@ class SessionFlow:
         DataError
             If it cannot be saved; all is then as before.
         """
-        place, names = self.keeper.place, set(self.keeper.names)
-        if not self.keeper.close():
+        writer, names = self.autosave.writer, set(self.autosave.names)
+        if not self.autosave.close():
             raise DataError("The session stays open, for what is painted cannot be saved.")
-        if place is None or place.session is None:
+        if writer is None or writer.session is None:
             return
         self._remove(names)
-        show_info(f"Session {place.folder.name} is saved and closed; Resume brings it back.")
+        show_info(f"Session {writer.folder.name} is saved and closed; Resume brings it back.")
 
     def _remove(self, images: set[str]) -> None:
         """Take annotation layers away, by the `unique_id` of their images."""
@@ -100,19 +100,21 @@ class SessionFlow:
         EmbedSegError
             If something cannot be read.
         """
-        place, layers = self.keeper.place, self.box.layers
-        if place is None or place.folder != folder:
-            names, front = set(self.keeper.names), layers.image
-            opened = self.keeper.open(folder)
+        writer, layers = self.autosave.writer, self.box.layers
+        if writer is None or writer.folder != folder:
+            names, front = set(self.autosave.names), layers.image
+            opened = self.autosave.open(folder)
             self._remove(names if front is None else {*names, str(front.unique_id)})
-            self.keeper.take_up(*opened)
-        place = self.keeper.place
-        assert place is not None
-        name = place.images[0].name
-        if layers.image is not None and layers.frame is not None and self.keeper.is_image(layers.image.name):
-            name = self.keeper.names[str(layers.image.unique_id)] = layers.image.name
+            self.autosave.take(*opened)
+        writer = self.autosave.writer
+        assert writer is not None
+        name = writer.images[0].name
+        if layers.image is not None and layers.frame is not None and self.autosave.is_image(layers.image.name):
+            name = self.autosave.names[str(layers.image.unique_id)] = layers.image.name
         self.go_to(name)
-        return None if place.session is None or not place.rounds else place.session.model_path(place.rounds[-1].number)
+        return (
+            None if writer.session is None or not writer.rounds else writer.session.model_path(writer.rounds[-1].number)
+        )
 
     def restore(self, number: int) -> Path:
         """Bring back the annotations of a round in all images; what is painted now is saved before.
@@ -127,12 +129,12 @@ class SessionFlow:
         EmbedSegError
             If something cannot be read or written.
         """
-        place, painted = self.keeper.place, self.keeper.painted()
-        if place is None:
+        writer, painted = self.autosave.writer, self.autosave.painted()
+        if writer is None:
             raise DataError("There is no session yet; paint something first.")
-        if painted is not None and not (painted.snapshot.is_empty and not self.keeper.is_kept()):
-            place.save(painted)
-        model = place.restore(number)
+        if painted is not None and not (painted.annotation.is_empty and not self.autosave.is_kept()):
+            writer.save(painted)
+        model = writer.restore(number)
         self._show_anew()
         return model
 
@@ -149,9 +151,9 @@ class SessionFlow:
         EmbedSegError
             If something cannot be read or written.
         """
-        if self.keeper.place is None:
+        if self.autosave.writer is None:
             raise DataError("There is no session yet; paint something first.")
-        model = self.keeper.place.undo_restore()
+        model = self.autosave.writer.undo_restore()
         self._show_anew()
         return model
 
@@ -159,14 +161,14 @@ class SessionFlow:
         """Show the session's annotations as they are on the disk."""
         front = "" if self.box.layers.image is None else str(self.box.layers.image.unique_id)
         # Those of other images come anew when they are gone to.
-        self._remove(set(self.keeper.names) - {front})
-        self.keeper.restored()
-        if self.keeper.is_kept():
+        self._remove(set(self.autosave.names) - {front})
+        self.autosave.restored()
+        if self.autosave.is_kept():
             self._fill()
 
     def layer_of(self, name: str) -> Any:
         """Layer of an image of the session, or None where it is not open."""
-        return next((one for one in self.viewer.layers if self.keeper.names.get(str(one.unique_id)) == name), None)
+        return next((one for one in self.viewer.layers if self.autosave.names.get(str(one.unique_id)) == name), None)
 
     def go_to(self, name: str) -> None:
         """Bring an image of the session to the front with its annotation; it is opened if it is not.
@@ -194,7 +196,7 @@ class SessionFlow:
         layers = self.box.layers
         if layers.image != layer or self.box.fault:
             raise DataError(self.box.fault or f"{layer.name} is not among the images that can be annotated.")
-        is_new = layers.labels is None and not self.keeper.is_kept()
+        is_new = layers.labels is None and not self.autosave.is_kept()
         self.annotate()
         assert layers.frame is not None
         if is_new:
@@ -204,8 +206,8 @@ class SessionFlow:
         go_to(self.viewer, layers.labels, (size // 2).tolist(), np.zeros(len(size)).tolist(), size.tolist())
 
     def _open(self, name: str) -> Any:
-        assert self.keeper.place is not None
-        known = self.keeper.images.get(name) or self.keeper.place.at_hand(name)
+        assert self.autosave.writer is not None
+        known = self.autosave.images.get(name) or self.autosave.writer.at_hand(name)
         array, lead, n = known.frame(), int("C" in known.axes), known.kind[0]
         layer = self.viewer.add_image(
             array if lead else array[0],
@@ -215,16 +217,16 @@ class SessionFlow:
             scale=None if known.spacing is None else [1.0] * lead + list(known.spacing),
             units=None if known.unit is None else ["pixel"] * lead + [known.unit] * n,
         )
-        self.keeper.names[str(layer.unique_id)] = name
+        self.autosave.names[str(layer.unique_id)] = name
         return layer
 
     def _show(self) -> None:
         """Make the annotation of the image in front if it is not there."""
         layers = self.box.layers
         assert layers.image is not None
-        if layers.labels is None and self.keeper.is_kept():
-            name, front = self.keeper.name(), str(layers.image.unique_id)
-            before = {key for key, known in self.keeper.names.items() if known == name and key != front}
+        if layers.labels is None and self.autosave.is_kept():
+            name, front = self.autosave.name(), str(layers.image.unique_id)
+            before = {key for key, known in self.autosave.names.items() if known == name and key != front}
             for layer in self.viewer.layers:
                 if layer.metadata.get(ANNOTATION) in before:
                     # The image was removed and came again, its annotation stayed.
@@ -238,14 +240,14 @@ class SessionFlow:
 
     def _fill(self) -> None:
         """Show what the session keeps of the image in front."""
-        assert self.keeper.place is not None
-        assert self.keeper.place.session is not None
-        annotation: Annotation = self.keeper.place.session.load_annotation(self.keeper.name())
+        assert self.autosave.writer is not None
+        assert self.autosave.writer.session is not None
+        annotation: Annotation = self.autosave.writer.session.load_annotation(self.autosave.name())
         layers = self.box.layers
         layers.make(annotation.labels, annotation.accepted_ids)
         layers.show_regions(annotation.regions)
         layers.new_object()
-        self.keeper.last = Snapshot(annotation.labels, annotation.regions, annotation.accepted_ids)
+        self.autosave.last = Annotation(annotation.labels, annotation.regions, annotation.accepted_ids)
 
     def arrive(self) -> None:
         """Select what belongs to the image in front, and if it is annotated hide the session's others."""
@@ -258,13 +260,15 @@ class SessionFlow:
         if layers.labels is None:
             return
         self._uncover()
-        keeper, marks = self.keeper, {layer.metadata.get(ANNOTATION) for layer in self.viewer.layers}
-        keeper.name()
+        autosave, marks = self.autosave, {layer.metadata.get(ANNOTATION) for layer in self.viewer.layers}
+        autosave.name()
         for layer in self.viewer.layers:
             of = layer.metadata.get(ANNOTATION) or str(layer.unique_id)
-            name = keeper.names.get(of)
+            name = autosave.names.get(of)
             # Images that were only looked at stay as they are.
-            is_ours = name is not None and (of in marks or (keeper.place is not None and keeper.place.holds(name)))
+            is_ours = name is not None and (
+                of in marks or (autosave.writer is not None and autosave.writer.holds(name))
+            )
             if is_ours and layer.visible != (of == front):
                 layer.visible = of == front
         if selection.active != layers.regions:
@@ -298,11 +302,11 @@ class SessionFlow:
 
     def elsewhere(self) -> tuple[int, int, int]:
         """Annotated images of the session that are not in front, their objects and background pixels."""
-        keeper = self.keeper
-        if keeper.place is None or keeper.is_other_kind():
+        autosave = self.autosave
+        if autosave.writer is None or autosave.is_other_kind():
             return 0, 0, 0
-        front = keeper.name() if self.box.layers.labels is not None and keeper.is_kept() else None
-        counts = [one for name, one in keeper.counts.items() if name != front and one.labelled_pixels]
+        front = autosave.name() if self.box.layers.labels is not None and autosave.is_kept() else None
+        counts = [one for name, one in autosave.counts.items() if name != front and one.labelled_pixels]
         return len(counts), sum(one.n_objects for one in counts), sum(one.background_pixels for one in counts)
 
     def front_key(self) -> str:
@@ -312,28 +316,28 @@ class SessionFlow:
 
     def candidates(self) -> list[Candidate]:
         """Images that may be the next: the session's others, and open ones of its kind that are not in it."""
-        place, keeper = self.keeper.place, self.keeper
+        writer, autosave = self.autosave.writer, self.autosave
         found, in_session = [], []
-        if place is not None and not keeper.is_other_kind():
-            in_session = [image.name for image in place.images]
+        if writer is not None and not autosave.is_other_kind():
+            in_session = [image.name for image in writer.images]
             for name in in_session:
                 open_one = self.layer_of(name)
-                key = f"{place.folder} {name}" if open_one is None else str(open_one.unique_id)
-                found.append(Candidate(key, name, name, partial(_read_kept, place, name, keeper.images.get(name))))
+                key = f"{writer.folder} {name}" if open_one is None else str(open_one.unique_id)
+                found.append(Candidate(key, name, name, partial(_read_kept, writer, name, autosave.images.get(name))))
         for layer in self.box.image.layers:
-            if not isinstance(layer, Image) or keeper.names.get(str(layer.unique_id)) in in_session:
+            if not isinstance(layer, Image) or autosave.names.get(str(layer.unique_id)) in in_session:
                 continue
             if time_axis(layer) is None:
                 image = ImageAtHand(layer.name, array_of(layer), image_axes(layer), None, None, None)
-                if image.kind == keeper.kind():
+                if image.kind == autosave.kind():
                     found.append(Candidate(str(layer.unique_id), layer.name, layer, partial(_read_new, image)))
         return [one for one in found if one.key != self.front_key()]
 
 
-def _read_kept(place: SessionPlace, name: str, known: ImageAtHand | None) -> tuple[np.ndarray, np.ndarray]:
-    assert place.session is not None
-    image = place.at_hand(name) if known is None else known
-    return image.frame(), place.session.load_annotation(name).labels
+def _read_kept(writer: SessionWriter, name: str, known: ImageAtHand | None) -> tuple[np.ndarray, np.ndarray]:
+    assert writer.session is not None
+    image = writer.at_hand(name) if known is None else known
+    return image.frame(), writer.session.load_annotation(name).labels
 
 
 def _read_new(image: ImageAtHand) -> tuple[np.ndarray, np.ndarray]:

@@ -19,7 +19,7 @@ ACCEPTED = "embedseg-accepted"
 """Key in a layer's metadata: ids that were accepted."""
 
 
-class AcceptedObjects:
+class ProtectedObjects:
     """Remembers accepted ids in a Labels layer, and keeps what is painted over them.
 
     An id is accepted only while it has pixels: undo takes an accepted object back, and the eraser may remove it.

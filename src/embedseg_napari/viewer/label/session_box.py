@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from embedseg_napari.core.session.state import Round
     from embedseg_napari.viewer.label.annotate_box import AnnotationBox
-    from embedseg_napari.viewer.label.autosave import SessionKeeper
+    from embedseg_napari.viewer.label.autosave import Autosave
 
 MOST_SESSIONS, MOST_LETTERS = 15, 24
 
@@ -28,7 +28,7 @@ class SessionBox(QWidget):
 
     Parameters
     ----------
-    keeper : SessionKeeper
+    autosave : Autosave
         Keeps the annotation.
     box : AnnotationBox
         Says which image is annotated.
@@ -42,9 +42,9 @@ class SessionBox(QWidget):
     """Name of an image of the session."""
     new_wanted = Signal()
 
-    def __init__(self, keeper: SessionKeeper, box: AnnotationBox) -> None:
+    def __init__(self, autosave: Autosave, box: AnnotationBox) -> None:
         super().__init__()
-        self.keeper, self.box = keeper, box
+        self.autosave, self.box = autosave, box
         self.line = QLabel()
         self.line.setWordWrap(True)
         self.images = ChoiceBox()
@@ -87,7 +87,7 @@ class SessionBox(QWidget):
         self.again.clicked.connect(lambda _: self.resume_wanted.emit(self.found))
         self.new.clicked.connect(lambda _: self.new_wanted.emit())
         self.images.activated.connect(lambda row: self.image_wanted.emit(self.names[row]))
-        keeper.saved.connect(lambda _: self.refresh())
+        autosave.saved.connect(lambda _: self.refresh())
         self.refresh()
 
     def find(self) -> None:
@@ -95,34 +95,34 @@ class SessionBox(QWidget):
         layers = self.box.layers
         self.found = None
         if layers.image is not None and layers.frame is not None and layers.labels is None:
-            self.found = next(iter(self.keeper.matching(layers.image.name, layers.shape)), None)
+            self.found = next(iter(self.autosave.matching(layers.image.name, layers.shape)), None)
         self.refresh()
 
     def refresh(self) -> None:
         """Say how things stand."""
-        place = self.keeper.place
-        rounds = [] if place is None else place.rounds
+        writer = self.autosave.writer
+        rounds = [] if writer is None else writer.rounds
         is_offered = self.found is not None and self.box.layers.labels is None
         self.again.setVisible(is_offered)
         if is_offered and self.found is not None:
             self.line.setText(
                 f"This image was annotated before: session {short(self.found.name)}, {_time_of(self.found)}."
             )
-        elif place is not None and place.session is not None:
-            self.line.setText(f"Session {short(place.folder.name)}: saved at {datetime.now():%H:%M:%S}.")
-            self.line.setToolTip(str(place.folder))
+        elif writer is not None and writer.session is not None:
+            self.line.setText(f"Session {short(writer.folder.name)}: saved at {datetime.now():%H:%M:%S}.")
+            self.line.setToolTip(str(writer.folder))
         else:
             self.line.setText("What you paint is kept in a session, saved every 10 seconds.")
-            self.line.setToolTip(str(self.keeper.folder))
+            self.line.setToolTip(str(self.autosave.folder))
         self.rounds.setText("\n".join(round_line(one) for one in rounds[-5:]))
         self.rounds.setVisible(bool(rounds))
         self.back.setVisible(bool(rounds))
-        self.new.setVisible(place is not None and place.session is not None)
+        self.new.setVisible(writer is not None and writer.session is not None)
         self.rounds_menu.clear()
         for one in reversed(rounds):
             action = self.rounds_menu.addAction(round_line(one))
             action.triggered.connect(lambda _, number=one.number: self.round_wanted.emit(number))
-        if place is not None and place.can_undo_restore:
+        if writer is not None and writer.can_undo_restore:
             undo = self.rounds_menu.addAction("Undo going back (drops what was painted since)")
             undo.triggered.connect(lambda _: self.undo_wanted.emit())
         self._list_images()
@@ -134,13 +134,13 @@ class SessionBox(QWidget):
 
     def _list_images(self) -> None:
         """The images of the session with their number of objects; the one in front is chosen."""
-        keeper = self.keeper
-        counts = {} if keeper.place is None else {image.name: 0 for image in keeper.place.images}
-        counts |= {name: one.n_objects for name, one in keeper.counts.items() if name in counts}
-        front, now = keeper.name() if keeper.is_kept() else None, self.box.counts
+        autosave = self.autosave
+        counts = {} if autosave.writer is None else {image.name: 0 for image in autosave.writer.images}
+        counts |= {name: one.n_objects for name, one in autosave.counts.items() if name in counts}
+        front, now = autosave.name() if autosave.is_kept() else None, self.box.counts
         if self.box.layers.labels is not None and now is not None and (front is not None or now.labelled_pixels):
             # It joins when it is written for the first time.
-            front = keeper.name()
+            front = autosave.name()
             counts[front] = now.n_objects
         names, texts = list(counts), [f"{name} · {number(n, 'object')}" for name, n in counts.items()]
         if texts != [self.images.itemText(i) for i in range(self.images.count())]:
@@ -153,7 +153,7 @@ class SessionBox(QWidget):
     def list_sessions(self) -> None:
         """Fill the menu of sessions."""
         self.sessions_menu.clear()
-        folders = list_sessions(self.keeper.folder)[:MOST_SESSIONS]
+        folders = list_sessions(self.autosave.folder)[:MOST_SESSIONS]
         for folder in folders:
             state = read_state(folder)
             images = "damaged" if state is None else ", ".join(image.name for image in state.images)

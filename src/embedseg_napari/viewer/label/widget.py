@@ -11,8 +11,8 @@ from embedseg_napari.core.errors import EmbedSegError, ModelError
 from embedseg_napari.core.events import LabelsUpdated
 from embedseg_napari.jobs.label_round import LabelTraining, RoundRequest
 from embedseg_napari.viewer.label.annotate_box import AnnotationBox
-from embedseg_napari.viewer.label.autosave import SessionKeeper
-from embedseg_napari.viewer.label.navigator import SessionFlow
+from embedseg_napari.viewer.label.autosave import Autosave
+from embedseg_napari.viewer.label.navigator import SessionNavigator
 from embedseg_napari.viewer.label.next_image import KEY, NextImage
 from embedseg_napari.viewer.label.review_box import ReviewBox
 from embedseg_napari.viewer.label.session_box import SessionBox
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from embedseg_napari.core.events import PreviewReady
     from embedseg_napari.core.review.next_image import Rated
-    from embedseg_napari.core.session.writer import Snapshot
+    from embedseg_napari.core.session.files import Annotation
     from embedseg_napari.jobs.saved_training import SavedTraining
     from embedseg_napari.viewer.widgets.layer_box import LayerBox
 
@@ -53,15 +53,15 @@ class LabelWidget(TrainingPanel):
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
         self.job: LabelTraining | None = None
-        self.taken: dict[str, Snapshot] = {}
+        self.taken: dict[str, Annotation] = {}
         """What the running training has been given last, by the image's name."""
         self.is_painted = False
         """Whether the annotation may be other than that."""
         self.annotation = AnnotationBox(napari_viewer)
-        self.keeper = SessionKeeper(self.annotation.layers)
-        self.flow = SessionFlow(napari_viewer, self.annotation, self.keeper)
-        self.annotation.elsewhere = self.flow.elsewhere
-        self.sessions = SessionBox(self.keeper, self.annotation)
+        self.autosave = Autosave(self.annotation.layers)
+        self.navigator = SessionNavigator(napari_viewer, self.annotation, self.autosave)
+        self.annotation.elsewhere = self.navigator.elsewhere
+        self.sessions = SessionBox(self.autosave, self.annotation)
         self.settings.preset.setCurrentText(PRESET)
         for row in (self.settings.preset, self.settings.fold):
             self.settings.layout().setRowVisible(row, False)
@@ -82,18 +82,18 @@ class LabelWidget(TrainingPanel):
         # After all that the same click or key does to the layers.
         self.selected = QTimer(self)
         self.selected.setSingleShot(True)
-        self.selected.timeout.connect(self.flow.follow_selection)
+        self.selected.timeout.connect(self.navigator.follow_selection)
 
         self.annotation.layers.changed.connect(self._note)
         self.annotation.layers.leaving.connect(self._leave)
-        self.annotation.annotate_wanted.connect(lambda: self._do(self.flow.annotate))
+        self.annotation.annotate_wanted.connect(lambda: self._do(self.navigator.annotate))
         self.annotation.image_changed.connect(self._on_image)
         self.annotation.changed.connect(self.update_buttons)
         self.settings.changed.connect(self.update_buttons)
         self.sessions.resume_wanted.connect(self._resume)
         self.sessions.round_wanted.connect(self._restore)
         self.sessions.undo_wanted.connect(self._undo_restore)
-        self.sessions.image_wanted.connect(lambda name: self._do(lambda: self.flow.go_to(name)))
+        self.sessions.image_wanted.connect(lambda name: self._do(lambda: self.navigator.go_to(name)))
         self.sessions.new_wanted.connect(self._begin_anew)
         self.next_image.wanted.connect(self.find_next_image)
         self.next_image.chosen.connect(self._go_on_with)
@@ -132,20 +132,20 @@ class LabelWidget(TrainingPanel):
     @property
     def is_joined(self) -> bool:
         """Whether a round goes on in the session that is open."""
-        return self.job is not None and self.job.request.place is self.keeper.place
+        return self.job is not None and self.job.request.writer is self.autosave.writer
 
     def _on_image(self) -> None:
         self.review.clear()
         self.sessions.find()
         layers = self.annotation.layers
         if layers.image is not None:
-            if self.keeper.place is None:
+            if self.autosave.writer is None:
                 self.output.suggest(layers.image.name)
             start = suggested_start(self.settings.start_from(), layers)
             self.settings.start.setCurrentIndex(self.settings.paths.index(start))
-        self.flow.arrive()
+        self.navigator.arrive()
         self._bind_key()
-        if self.is_joined and layers.frame is not None and not self.keeper.is_other_kind():
+        if self.is_joined and layers.frame is not None and not self.autosave.is_other_kind():
             self.view.watch(layers.image, layers.axes, truth=layers.labels)
         self.update_buttons()
 
@@ -165,20 +165,20 @@ class LabelWidget(TrainingPanel):
         return is_done
 
     def _resume(self, folder: Path) -> None:
-        if self._do(lambda: self.flow.resume(folder)):
+        if self._do(lambda: self.navigator.resume(folder)):
             self.output.suggest(folder.name)
 
     def _restore(self, number: int) -> None:
-        if self._do(lambda: self.flow.restore(number)):
+        if self._do(lambda: self.navigator.restore(number)):
             # What was found was found by another model.
             self.review.clear()
 
     def _undo_restore(self) -> None:
-        if self._do(self.flow.undo_restore):
+        if self._do(self.navigator.undo_restore):
             self.review.clear()
 
     def _begin_anew(self) -> None:
-        if self._do(self.flow.close):
+        if self._do(self.navigator.close):
             self.review.clear()
 
     def _bind_key(self) -> None:
@@ -227,25 +227,27 @@ class LabelWidget(TrainingPanel):
         layers = self.annotation.layers
         self.view.watch(layers.image, layers.axes, truth=layers.labels)
         self.view.begin(request.config.center)
-        self.taken = {} if request.painted is None else {request.painted.image.name: request.painted.snapshot}
+        self.taken = {} if request.painted is None else {request.painted.image.name: request.painted.annotation}
         self.job = LabelTraining(request, preview=self.view.example)
         self.progress.begin(request.output.stem)
-        request.place.hold()
-        self.run(self.job.run, at_end=request.place.release)
+        request.writer.hold()
+        self.run(self.job.run, at_end=request.writer.release)
         self.follow.start()
 
     def _request(self) -> RoundRequest:
         start = self.settings.start_from()
         config = self.settings.config()
-        painted = self.keeper.painted()
+        painted = self.autosave.painted()
         return RoundRequest(
             config=config,
-            painted=None if painted is None or (painted.snapshot.is_empty and not self.keeper.is_kept()) else painted,
-            at_hand=dict(self.keeper.images),
+            painted=None
+            if painted is None or (painted.annotation.is_empty and not self.autosave.is_kept())
+            else painted,
+            at_hand=dict(self.autosave.images),
             start_from=None if start is None else str(start),
             device=self.settings.device.currentText(),
             output=self.output.path(),
-            place=self.keeper.current_place(),
+            writer=self.autosave.current_writer(),
         )
 
     def look(self) -> None:
@@ -261,12 +263,12 @@ class LabelWidget(TrainingPanel):
     def _hand_over(self) -> None:
         """Give the annotation in front to the training, if it is of the training's session."""
         self.is_painted = False
-        painted = self.keeper.painted() if self.is_joined else None
-        if self.job is None or painted is None or painted.snapshot.is_same(self.taken.get(painted.image.name)):
+        painted = self.autosave.painted() if self.is_joined else None
+        if self.job is None or painted is None or painted.annotation.is_same(self.taken.get(painted.image.name)):
             return
-        if painted.snapshot.is_empty and painted.image.name not in self.taken:
+        if painted.annotation.is_empty and painted.image.name not in self.taken:
             return
-        self.taken[painted.image.name] = painted.snapshot
+        self.taken[painted.image.name] = painted.annotation
         self.job.offer(painted)
 
     def _note(self) -> None:
@@ -319,14 +321,16 @@ class LabelWidget(TrainingPanel):
         model = self._model()
         if model is not None:
             device = self.settings.device.currentText()
-            self.next_image.start(model, self.flow.candidates(), self.flow.front_key(), device)
+            self.next_image.start(model, self.navigator.candidates(), self.navigator.front_key(), device)
 
     def _go_on_with(self, rated: Rated) -> None:
         """Show an image that was chosen to be the next, and its doubtful places."""
         target = rated.candidate.target
-        if not self._do(lambda: self.flow.go_to(target) if isinstance(target, str) else self.flow.go_to_layer(target)):
+        if not self._do(
+            lambda: self.navigator.go_to(target) if isinstance(target, str) else self.navigator.go_to_layer(target)
+        ):
             return
-        self.next_image.ranking.seen.add(self.flow.front_key())
+        self.next_image.ranking.seen.add(self.navigator.front_key())
         if rated.queue is not None:
             self.review.begin(rated.queue)
         elif self.next_image.ranking.model is not None:
@@ -346,8 +350,8 @@ class LabelWidget(TrainingPanel):
         self.next_image.forget()
         self.annotation.layers.changed.disconnect(self._note)
         self.annotation.layers.leaving.disconnect(self._leave)
-        if not self.keeper.close():
-            self.keeper.end()
-        self.keeper.disconnect_layers()
+        if not self.autosave.close():
+            self.autosave.end()
+        self.autosave.disconnect_layers()
         self.annotation.disconnect_viewer()
         super().release()
