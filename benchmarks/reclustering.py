@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MOVES = 20
-SETTINGS = {"seed_threshold": 0.8, "foreground_threshold": 0.5, "min_object_size": 0}
+SETTINGS = {"seed_threshold": 0.8, "foreground_threshold": 0.5, "faint_seeds": 0.0, "min_object_size": 0}
 PLACES = {"seed_threshold": (0.7, 0.85), "foreground_threshold": (0.45, 0.6), "min_object_size": (3, 9)}
 """Where each slider is moved to and fro; sizes as square roots of pixels."""
 
