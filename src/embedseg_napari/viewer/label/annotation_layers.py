@@ -134,10 +134,10 @@ class AnnotationLayers:
         assert self.image is not None
         assert self.frame is not None
         if self.labels is not None and labels is not None:
-            self.labels.data = self.frame.array(labels)
+            self.labels.data = self.frame.array(labels.copy())
         elif self.labels is None:
             layer = self.viewer.add_labels(
-                self.frame.array(np.zeros(self.shape, np.int32) if labels is None else labels),
+                self.frame.array(np.zeros(self.shape, np.int32) if labels is None else labels.copy()),
                 name=f"{self.image.name} annotation",
                 metadata={ANNOTATION: str(self.image.unique_id)},
                 colormap=annotation_colors(),
