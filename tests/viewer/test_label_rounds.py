@@ -131,6 +131,12 @@ def test_what_is_painted_is_kept_and_resumed(viewer, panel, blobs, ndim, qtbot):
     assert np.array_equal(viewer.layers["cells annotation"].data, expected)
     assert np.array_equal(again.annotation.layers.region_mask(), truth == 5)
     assert again.train.isEnabled()
+    # What is painted after resuming is noticed, and kept too.
+    again.annotation.layers.labels.data_setitem(np.nonzero(truth == 3), 9)
+    expected = again.annotation.layers.array().copy()
+    viewer.window.remove_dock_widget(again)
+    with AnnotationSession.open(folder) as session:
+        assert np.array_equal(session.load_annotation("cells").labels, expected)
 
 
 def test_a_session_brings_its_image(viewer, panel, blobs, ndim):
