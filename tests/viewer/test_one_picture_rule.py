@@ -32,6 +32,8 @@ SIZES = [
     ((0.5, 0.25, 0.25), "mm", ((0.5, 0.25, 0.25), "mm")),
     ((500, 0.25, 0.25), ("nm", "um", "um"), ((0.5, 0.25, 0.25), "um")),
     ((2, -0.5, 0.5), "um", ((2, 0.5, 0.5), "um")),
+    # Seconds say nothing of the distance of slices.
+    ((30, 0.5, 0.25), ("s", "um", "um"), ((0.25, 0.5, 0.25), "um")),
 ]
 
 
@@ -121,6 +123,7 @@ def about_the_channels():
         ((2, 16, 24), "CYX", {"rotate": about_the_channels()}),
         ((16, 24, 3), "YXC", {"rgb": True, "rotate": 30, "shear": [0.2]}),
         ((24, 16), "XY", {"rotate": 30}),
+        ((16, 24), "YX", {"shear": np.array([[1, 0], [0.5, 1]])}),
         ((5, 2, 16, 24), "ZCYX", {"scale": (2, 1, 0.5, 0.5), "translate": (1, 2, 3, 4)}),
     ],
 )  # fmt: skip
@@ -155,3 +158,12 @@ def test_layers_in_another_order_are_turned_there_and_back(viewer, axes):
     pair = pair_from_layers(layer, viewer.add_labels((truth % 7 == 0).astype(int)))
     for example in pair.examples():
         np.testing.assert_array_equal(example.image[0] > 2, example.instances > 0)
+
+
+@pytest.mark.parametrize("options", [{"rotate": 30.0}, {"shear": [0.2, 0.1, 0.3]}, {"rotate": (10, 20, 30)}, {}])
+def test_one_thick_channel_lies_in_the_middle_of_all_however_the_image_is_turned(options):
+    from napari.layers import Image, Labels
+
+    layer = Image(np.zeros((40, 3, 50)), scale=(0.5, 3, 0.2), **options)
+    labels = Labels(np.zeros((40, 1, 50), int), **spatial_frame(layer, "YCX").options())
+    np.testing.assert_allclose(layer.world_to_data(labels.data_to_world((10, 0, 20))), (10, 1, 20), atol=1e-6)

@@ -111,14 +111,23 @@ def pixel_size(scale: Any, units: Any, axes: str) -> tuple[tuple[float, ...] | N
     """
     places = [axes.index(letter) for letter in spatial_axes(axes)]
     spacing = [abs(float(scale[place])) for place in places]
-    lengths = [units[place] for place in places] if units else []
-    unit = normalize_unit(str(lengths[-1])) if lengths else None
+    given = [units[place] for place in places] if units else []
+    unit = normalize_unit(str(given[-1])) if given and _is_length(given[-1]) else None
     if unit is None:
         return (None if set(spacing) == {1.0} else tuple(spacing)), None
-    for index, length in enumerate(lengths):
-        if length != lengths[-1] and normalize_unit(str(length)) is not None:
-            spacing[index] *= float((1 * length).to(lengths[-1]).magnitude)
+    for index, other in enumerate(given):
+        if other == given[-1] or normalize_unit(str(other)) is None:
+            continue
+        # What is no length says nothing of the distance of slices: they are taken to be as far apart as pixels.
+        spacing[index] = (
+            spacing[index] * float((1 * other).to(given[-1]).magnitude) if _is_length(other) else spacing[-1]
+        )
     return tuple(spacing), unit
+
+
+def _is_length(unit: Any) -> bool:
+    """Whether a unit of napari's, or its name, is one of length."""
+    return dict(getattr(unit, "dimensionality", {"[length]": 1})) == {"[length]": 1}
 
 
 def pair_from_layers(

@@ -150,19 +150,24 @@ def spatial_frame(layer: napari.layers.Layer, axes: str) -> Frame:
     letters = axes[:-1] if getattr(layer, "rgb", False) else axes
     if len(letters) != layer.ndim:
         raise DataError(f"Axes {axes!r} do not fit layer {layer.name!r} of shape {array_of(layer).shape}.")
-    scale, translate = [float(v) for v in layer.scale], [float(v) for v in layer.translate]
+    shear = np.asarray(layer.shear, float)
+    if shear.ndim == 1:
+        # Napari gives what lies above the diagonal where there is nothing below, and takes the matrix as well.
+        above, shear = shear, np.eye(layer.ndim)
+        shear[np.triu_indices(layer.ndim, 1)] = above
+    scale, translate = np.array(layer.scale, float), np.array(layer.translate, float)
     if "C" in letters[1:]:
         c = letters.index("C")
         n = array_of(layer).shape[c]
-        translate[c] += scale[c] * (n - 1) / 2
+        middle = np.zeros(layer.ndim)
+        middle[c] = scale[c] * (n - 1) / 2
+        translate += np.asarray(layer.rotate) @ shear @ middle
         scale[c] *= n
-    # Lists of plain numbers: frames are compared.
-    shear = np.eye(layer.ndim)
-    # Napari gives what lies above the diagonal, and takes the matrix as well.
-    shear[np.triu_indices(layer.ndim, 1)] = layer.shear
+    # Lists and tuples of plain numbers: frames are compared.
     given = {"rotate": layer.rotate, "shear": shear, "affine": layer.affine.affine_matrix}
     transform = tuple((name, np.asarray(value, float).tolist()) for name, value in given.items())
-    frame = Frame(letters, tuple(scale), tuple(translate), tuple(layer.units), tuple(layer.axis_labels), transform)
+    places = tuple(scale.tolist()), tuple(translate.tolist())
+    frame = Frame(letters, *places, tuple(layer.units), tuple(layer.axis_labels), transform)
     return frame.without("C") if letters.startswith("C") else frame
 
 

@@ -96,11 +96,15 @@ class TuningFlow(QObject):
         if tuning is None or truth is None:
             return
         labels = tuning.segmentation.labels
-        frame = spatial_frame(truth, SPACE[truth.ndim])
-        if truth.ndim > labels.ndim:
-            # A truth of planes has an axis more, in front.
-            frame = frame.without(SPACE[truth.ndim][0])
-        frame = replace(frame, axes=SPACE[labels.ndim])
+        predicted = self.source.predicted.layer()
+        if predicted is not None and predicted.ndim == labels.ndim:
+            frame = spatial_frame(predicted, self.source.axes())
+        else:
+            frame = spatial_frame(truth, SPACE[truth.ndim])
+            if truth.ndim > labels.ndim:
+                # A truth of planes has an axis more, in front.
+                frame = frame.without(SPACE[truth.ndim][0])
+            frame = replace(frame, axes=SPACE[labels.ndim])
         layer = show_labels(self.viewer, f"{truth.name} tuned", labels, frame=frame)
         remember(layer, tuning.segmentation, tuning.model_path)
         self.source.choose(truth, layer)
