@@ -160,6 +160,7 @@ def test_layers_in_another_order_are_turned_there_and_back(viewer, axes):
         np.testing.assert_array_equal(example.image[0] > 2, example.instances > 0)
 
 
+@pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")
 @pytest.mark.parametrize("options", [{"rotate": 30.0}, {"shear": [0.2, 0.1, 0.3]}, {"rotate": (10, 20, 30)}, {}])
 def test_one_thick_channel_lies_in_the_middle_of_all_however_the_image_is_turned(options):
     from napari.layers import Image, Labels
