@@ -145,7 +145,8 @@ class AnnotationBox(QWidget):
         """Count now what is annotated."""
         self.timer.stop()
         is_begun = self.layers.labels is not None
-        self.counts = self.layers.counts() if is_begun else None
+        annotation = self.layers.annotation()
+        self.counts = None if annotation is None else annotation.counts()
         can_begin = not self.fault or self.is_movie
         self.annotate.setEnabled(can_begin and self.layers.image is not None and not is_begun)
         for button in (self.new, self.background, self.erase, self.region, self.fill):

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidge
 from embedseg_napari.core.annotation.states import next_free_label
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.review.queue import ReviewQueue, find_doubts
+from embedseg_napari.core.session.images import to_frame
 from embedseg_napari.viewer.camera import go_to
 from embedseg_napari.viewer.label.stroke_box import StrokeBox
 from embedseg_napari.viewer.result_layers import show_shapes
@@ -111,7 +112,7 @@ class ReviewBox(QWidget):
         """Look for doubtful objects in the whole image, in a thread."""
         if self.layers.labels is None or self.is_searching:
             return
-        image, labels = self.layers.frame_array(), self.layers.array().copy()
+        image, labels = to_frame(self.layers.picture), self.layers.array().copy()
         of = self.layers.image
         self.search = run_in_background(
             lambda should_stop: find_doubts(model, image, labels, device, should_stop),
