@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_info
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QMenu, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QGridLayout, QMenu, QPushButton, QVBoxLayout, QWidget
 
 from embedseg_napari.core.session.folder import last_saved, list_sessions, read_state
 from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.label.annotate_box import number
-from embedseg_napari.viewer.widgets.boxes import ChoiceBox
+from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence, button
 from embedseg_napari.viewer.worker import run_in_background
 
 if TYPE_CHECKING:
@@ -48,35 +48,38 @@ class SessionBox(QWidget):
     def __init__(self, autosave: Autosave, box: AnnotationBox) -> None:
         super().__init__()
         self.autosave, self.box = autosave, box
-        self.line = QLabel()
-        self.line.setWordWrap(True)
+        self.line = Sentence()
         self.images = ChoiceBox()
         self.images.setAccessibleName("Images of the session")
         self.images.setPlaceholderText("Images of this session…")
         self.images.setToolTip("Images of this session; choose one to go on with it. It is opened if it is not.")
         self.names: list[str] = []
-        self.rounds = QLabel()
-        self.rounds.setWordWrap(True)
+        self.rounds = Sentence()
         self.rounds.setToolTip(
             "What each round learned from and how long it took. Where there are ten objects or more, some are held out "
             "of the training: the part of them that the model finds, averaged over IoU 0.5 to 0.9, is its score."
         )
         self.found: Path | None = None
         """Latest session of the chosen image."""
-        self.again = QPushButton("Resume")
-        self.again.setToolTip("Go on with the annotation of this image that was kept last.")
+        self.again = button(
+            "Resume",
+            "Go on with the annotation of this image that was kept last.",
+            lambda: self.resume_wanted.emit(self.found),
+        )
         self.others = QPushButton("Resume session…")
         self.others.setToolTip("Go on with any session; its image is opened if it is not here.")
         self.back = QPushButton("Go back to round…")
         self.back.setToolTip("Bring back the annotations of all images, and the model, of an earlier round.")
-        self.new = QPushButton("New session")
-        self.new.setToolTip(
-            "Save and close this session; its annotation layers leave the viewer. What you paint next begins another."
+        self.new = button(
+            "New session",
+            "Save and close this session; its annotation layers leave the viewer. What you paint next begins another.",
+            self.new_wanted.emit,
         )
-        self.export = QPushButton("Export data set…")
-        self.export.setToolTip(
+        self.export = button(
+            "Export data set…",
             "Write the annotated images of this session into a new or empty folder, as a data set to train on: "
-            "images/, masks/ and, where something is not annotated, ignore/."
+            "images/, masks/ and, where something is not annotated, ignore/.",
+            self._export,
         )
         self.sessions_menu, self.rounds_menu = QMenu(self), QMenu(self)
         self.others.setMenu(self.sessions_menu)
@@ -93,9 +96,6 @@ class SessionBox(QWidget):
             layout.addWidget(widget)
         layout.addLayout(buttons)
         self.sessions_menu.aboutToShow.connect(self.list_sessions)
-        self.again.clicked.connect(lambda _: self.resume_wanted.emit(self.found))
-        self.new.clicked.connect(lambda _: self.new_wanted.emit())
-        self.export.clicked.connect(lambda _: self._export())
         self.images.activated.connect(lambda row: self.image_wanted.emit(self.names[row]))
         autosave.saved.connect(lambda _: self.refresh())
         self.refresh()
@@ -127,8 +127,8 @@ class SessionBox(QWidget):
         self.rounds.setText("\n".join(round_line(one) for one in rounds[-5:]))
         self.rounds.setVisible(bool(rounds))
         self.back.setVisible(bool(rounds))
-        for button in (self.new, self.export):
-            button.setVisible(is_begun)
+        for one in (self.new, self.export):
+            one.setVisible(is_begun)
         self.rounds_menu.clear()
         for one in reversed(rounds):
             action = self.rounds_menu.addAction(round_line(one))
@@ -140,8 +140,8 @@ class SessionBox(QWidget):
 
     def set_training(self, is_active: bool) -> None:
         """While a model trains, its session stays."""
-        for button in (self.again, self.others, self.new, self.back):
-            button.setEnabled(not is_active)
+        for one in (self.again, self.others, self.new, self.back):
+            one.setEnabled(not is_active)
 
     def _export(self) -> None:
         """Write the session's annotated images as a data set, in a thread."""

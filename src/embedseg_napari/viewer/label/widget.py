@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox, QGroupBox, QLabel, QVBoxLayout, QWidget
+from superqt.utils import qdebounced
 
 from embedseg_napari.core.errors import EmbedSegError, ModelError
 from embedseg_napari.core.events import LabelsUpdated
@@ -77,9 +78,7 @@ class LabelWidget(TrainingPanel):
         self.follow.setInterval(FOLLOW_MILLISECONDS)
         self.follow.timeout.connect(self.look)
         # After all that the same click or key does to the layers.
-        self.selected = QTimer(self)
-        self.selected.setSingleShot(True)
-        self.selected.timeout.connect(self.navigator.follow_selection)
+        self.follow_selection = qdebounced(self.navigator.follow_selection, timeout=0, parent=self)
 
         self.annotation.layers.leaving.connect(self._hand_over)
         self.annotation.annotate_wanted.connect(lambda: self._do(self.navigator.annotate))
@@ -96,7 +95,7 @@ class LabelWidget(TrainingPanel):
         self.preview_on.toggled.connect(self._switch_preview)
         self.progress.continue_wanted.connect(self.start)
         self.review.search_wanted.connect(self.find_doubts)
-        napari_viewer.layers.selection.events.active.connect(self._on_selection)
+        napari_viewer.layers.selection.events.active.connect(self.follow_selection)
         self._on_image()
 
     def _page(self) -> QWidget:
@@ -184,9 +183,6 @@ class LabelWidget(TrainingPanel):
     def _on_next_key(self, layer: object) -> None:
         if not self.is_closed:
             self.next_image.press()
-
-    def _on_selection(self, event: object = None) -> None:
-        self.selected.start(0)
 
     # Training
 
@@ -329,7 +325,7 @@ class LabelWidget(TrainingPanel):
 
     def release(self) -> None:
         """Save, and follow viewer and layers no longer; a round that goes on is written into the session at its end."""
-        self.viewer.layers.selection.events.active.disconnect(self._on_selection)
+        self.viewer.layers.selection.events.active.disconnect(self.follow_selection)
         self.review.clear()
         self.next_image.forget()
         self.annotation.layers.leaving.disconnect(self._hand_over)
