@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
+from embedseg_napari.core.annotation.annotation import Annotation
 from embedseg_napari.core.annotation.edits import accept, paint_object
-from embedseg_napari.core.annotation.states import is_object, next_free_label, object_ids, to_example
+from embedseg_napari.core.annotation.states import is_object, next_free_label, object_ids
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +69,7 @@ class Sheet:
     def example(self) -> Example:
         """What training gets."""
         truth = self.truth
-        return to_example(truth.name, truth.image, self.labels, self.regions, truth.spacing, truth.unit)
+        return Annotation(self.labels, self.regions).example(truth.name, truth.image, truth.spacing, truth.unit)
 
     def apply(self, edit: Edit) -> None:
         """Change the annotation."""

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from embedseg_napari.core.config import ModelConfig
+from embedseg_napari.core.files.tiff import Picture
 from embedseg_napari.core.model.model import Model
 from embedseg_napari.core.networks.erfnet import BranchedERFNet
 from embedseg_napari.core.session.session import AnnotationSession
@@ -34,6 +35,6 @@ def image(rng):
 
 @pytest.fixture
 def session(tmp_path, image):
-    with AnnotationSession.create(tmp_path / "session") as session:
-        session.add_image("cells", image, "YX", (0.5, 0.25), "um")
+    with AnnotationSession(tmp_path / "session") as session:
+        session.add_image("cells", Picture(image, "YX", (0.5, 0.25), "um"))
         yield session

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from embedseg_napari.core.annotation.annotation import Annotation
 from embedseg_napari.core.annotation.states import BACKGROUND
 from embedseg_napari.core.config import TrainingConfig
 from embedseg_napari.core.errors import SettingsError
 from embedseg_napari.core.events import EpochFinished, LabelsUpdated, Message, PreviewReady, TrainingStarted
+from embedseg_napari.core.files.tiff import Picture
 from embedseg_napari.core.runs import drain, never
-from embedseg_napari.core.session.files import Annotation
-from embedseg_napari.core.session.session import AnnotationSession
-from embedseg_napari.core.session.writer import ImageAtHand, Painted, SessionWriter
+from embedseg_napari.core.session.session import AnnotatedImage, AnnotationSession
 from embedseg_napari.jobs.label_round import LabelTraining, RoundRequest
 
 
@@ -22,12 +22,12 @@ def request_for(painted, folder, **changes):
     values["precision"] = "float32"
     return RoundRequest(
         config=TrainingConfig(**values | changes),
-        painted=painted,
-        at_hand={painted.image.name: painted.image},
+        front=painted,
+        pictures={painted.name: painted.picture},
         start_from=None,
         device="cpu",
         output=folder / "models" / "cells.embedseg",
-        writer=SessionWriter(folder / "session"),
+        session=AnnotationSession(folder / "session"),
     )
 
 
@@ -36,7 +36,11 @@ def painted(image, labels, n, name="cells"):
     annotation = np.where((labels > 0) & (labels <= n), labels, 0).astype(np.int32)
     rows = annotation[..., :4, :]
     rows[labels[..., :4, :] == 0] = BACKGROUND
-    return Painted(ImageAtHand(name, image, "ZYX"[-image.ndim :], None, None, None), Annotation(annotation, None))
+    return AnnotatedImage(name, Picture(image, "ZYX"[-image.ndim :]), Annotation(annotation))
+
+
+def save(session, image):
+    session.save_annotation(image.name, image.annotation, image.picture)
 
 
 def train(request, preview=None, meanwhile=()):
@@ -63,8 +67,8 @@ def test_new_strokes_join_at_the_next_epoch_and_the_round_is_kept(blobs, tmp_pat
     assert (update.n_objects, update.n_changed) == (4, 1)
     assert any(isinstance(event, PreviewReady) for event in events)
     assert saved.path.exists()
-    request.writer.save(newer)
-    request.writer.close()
+    save(request.session, newer)
+    request.session.close()
     with AnnotationSession.open(tmp_path / "session") as session:
         (row,) = session.rounds
         assert (row.number, row.n_objects) == (1, 4)
@@ -78,7 +82,7 @@ def test_new_strokes_join_at_the_next_epoch_and_the_round_is_kept(blobs, tmp_pat
 def test_all_images_are_learned_from_and_another_joins_meanwhile(blobs, tmp_path):
     image, labels = blobs(2)
     request = request_for(painted(image, labels, 3), tmp_path, epochs=3)
-    request.writer.save(painted(image[::-1], labels[::-1], 2, "others"))
+    save(request.session, painted(image[::-1], labels[::-1], 2, "others"))
     # Nothing of it was written when the round began.
     third = painted(image[:, ::-1], labels[:, ::-1], 4, "third")
     events, _ = train(request, meanwhile=[third])
@@ -86,9 +90,9 @@ def test_all_images_are_learned_from_and_another_joins_meanwhile(blobs, tmp_path
     assert (started.n_images, started.n_objects) == (2, 5)
     (update,) = [event for event in events if isinstance(event, LabelsUpdated)]
     assert (update.n_images, update.n_objects) == (3, 9)
-    (row,) = request.writer.rounds
+    (row,) = request.session.rounds
     assert (row.n_images, row.n_objects) == (3, 9)
-    assert np.array_equal(request.writer.session.load_annotation("third").labels, third.annotation.labels)
+    assert np.array_equal(request.session.load_annotation("third").labels, third.annotation.labels)
 
 
 def test_what_was_painted_after_the_last_epoch_stays(blobs, tmp_path):
@@ -96,8 +100,8 @@ def test_what_was_painted_after_the_last_epoch_stays(blobs, tmp_path):
     request = request_for(painted(image, labels, 3), tmp_path)
     job = LabelTraining(request)
     for _ in job.run(never):
-        request.writer.save(painted(image, labels, 5))
-    session = request.writer.session
+        save(request.session, painted(image, labels, 5))
+    session = request.session
     assert session.rounds[0].n_objects == 3
     assert session.load_annotation("cells").labels.max(where=labels > 0, initial=0) == 5
     session.restore_round(1)
@@ -107,7 +111,7 @@ def test_what_was_painted_after_the_last_epoch_stays(blobs, tmp_path):
 def test_an_image_that_is_missing_is_left_out_with_a_warning(blobs, tmp_path):
     image, labels = blobs(2)
     request = request_for(painted(image, labels, 3), tmp_path)
-    request.writer.save(painted(image, labels, 3, "lost"))
+    save(request.session, painted(image, labels, 3, "lost"))
     next((tmp_path / "session" / "images").glob("*lost*")).unlink()
     events, saved = train(request)
     assert any(isinstance(event, Message) and "learns nothing from it" in event.text for event in events)
@@ -117,9 +121,9 @@ def test_an_image_that_is_missing_is_left_out_with_a_warning(blobs, tmp_path):
 def test_ten_objects_give_a_score(blobs, tmp_path):
     image, labels = blobs(2)
     request = request_for(painted(image, labels, 6), tmp_path, validation_objects=0.5)
-    request.writer.save(painted(image[::-1], labels[::-1], 6, "others"))
+    save(request.session, painted(image[::-1], labels[::-1], 6, "others"))
     train(request)
-    assert request.writer.rounds[0].score is not None
+    assert request.session.rounds[0].score is not None
 
 
 def test_stopped_before_the_first_step_there_is_no_model_and_no_round(blobs, tmp_path):
@@ -127,9 +131,9 @@ def test_stopped_before_the_first_step_there_is_no_model_and_no_round(blobs, tmp
     request = request_for(painted(image, labels, 3), tmp_path)
     saved = drain(LabelTraining(request).run(lambda: True))
     assert saved.path is None
-    assert request.writer.rounds == []
+    assert request.session.rounds == ()
     # What was painted is safe all the same.
-    assert request.writer.session.load_annotation("cells").labels.max() == BACKGROUND
+    assert request.session.load_annotation("cells").labels.max() == BACKGROUND
 
 
 def test_a_model_is_never_overwritten(blobs, tmp_path):

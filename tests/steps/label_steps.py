@@ -21,6 +21,14 @@ from embedseg_napari.jobs.saved_training import SavedTraining
 PANEL = "EmbedSeg: Label & Train"
 
 
+def learn_from(request):
+    """The annotated images that a round begins with."""
+    front, session = request.front, request.session
+    if front is not None:
+        session.save_annotation(front.name, front.annotation, front.picture)
+    return session.annotated_images(request.pictures)[0]
+
+
 class FakeTraining:
     """Says what a training says, without one."""
 
@@ -35,15 +43,13 @@ class FakeTraining:
         self.offers = []
         self.offered = threading.Event()
 
-    def offer(self, painted) -> None:
-        self.offers.append(painted)
+    def offer(self, image) -> None:
+        self.offers.append(image)
         self.offered.set()
 
     def run(self, should_stop):
-        if self.request.painted is not None:
-            self.request.writer.save(self.request.painted)
-        material = self.request.writer.read(self.request.at_hand)
-        example = material.examples[0]
+        images = learn_from(self.request)
+        example = images[0].example()
         yield TrainingStarted(1, 0, 3, (32, 32), None, 3.0, 16, "cpu", "float32")
         shown = self.preview(example)
         if shown is not None:
@@ -63,8 +69,8 @@ class FakeTraining:
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_bytes(self.model)
         row = Round(seconds=72.0, score=self.score, thresholds={"seed_threshold": 0.7, "foreground_threshold": 0.5})
-        learned = material.learned | {one.image.name: one.annotation for one in self.offers}
-        self.request.writer.add_round(learned, {one.image.name: one.image for one in self.offers}, row, output)
+        learned = {one.name: one for one in (*images, *self.offers)}
+        self.request.session.add_round(row, output, learned.values())
         return SavedTraining(output, self.score, should_stop(), step)
 
 
@@ -78,15 +84,13 @@ class WaitingTraining:
         self.offers = {}
         self.offered = threading.Event()
 
-    def offer(self, painted) -> None:
-        self.offers[painted.image.name] = painted
+    def offer(self, image) -> None:
+        self.offers[image.name] = image
         self.offered.set()
 
     def run(self, should_stop):
         request = self.request
-        if request.painted is not None:
-            request.writer.save(request.painted)
-        self.learned = request.writer.read(request.at_hand).learned
+        self.learned = {one.name: one for one in learn_from(request)}
         step = 0
         while not should_stop():
             step += 1
@@ -94,9 +98,7 @@ class WaitingTraining:
         request.output.parent.mkdir(parents=True, exist_ok=True)
         request.output.write_bytes(self.model)
         row = Round(seconds=72.0, score=0.85, thresholds={"seed_threshold": 0.7})
-        newer = {name: one.annotation for name, one in self.offers.items()}
-        images = {name: one.image for name, one in self.offers.items()}
-        request.writer.add_round(self.learned | newer, images, row, request.output)
+        request.session.add_round(row, request.output, (self.learned | self.offers).values())
         return SavedTraining(request.output, 0.85, True, step)
 
 

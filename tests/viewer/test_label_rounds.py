@@ -116,7 +116,7 @@ def test_what_is_painted_is_kept_and_resumed(viewer, panel, blobs, ndim, qtbot):
     panel.annotation.layers.show_regions(truth == 5)
     with qtbot.waitSignal(panel.autosave.saved, timeout=20000):
         panel.autosave.save()
-    folder = panel.autosave.writer.folder
+    folder = panel.autosave.session.folder
     # Painted after the last save: kept when the panel is closed.
     panel.annotation.layers.labels.data_setitem(np.nonzero(truth == 4), 4)
     expected = panel.annotation.layers.array().copy()
@@ -166,7 +166,7 @@ def test_going_back_to_a_round_brings_its_labels_and_model(viewer, panel, blobs,
     panel.sessions.rounds_menu.actions()[0].trigger()
     assert panel.annotation.layers.accepted == {2}
     assert np.array_equal(layer.data, before)
-    assert panel.settings.start_from() == panel.autosave.writer.session.model_path(1)
+    assert panel.settings.start_from() == panel.autosave.session.model_path(1)
 
 
 def test_closing_the_panel_while_training_keeps_model_and_round(viewer, panel, blobs, qtbot, monkeypatch):
@@ -174,7 +174,7 @@ def test_closing_the_panel_while_training_keeps_model_and_round(viewer, panel, b
     paint_truth(panel, begin(viewer, panel, blobs))
     panel.train.click()
     qtbot.waitUntil(lambda: bool(panel.progress.plot.losses), timeout=20000)
-    background, path, folder = panel.background, panel.job.request.output, panel.autosave.writer.folder
+    background, path, folder = panel.background, panel.job.request.output, panel.autosave.session.folder
     with qtbot.waitSignal(background.finished, timeout=20000):
         viewer.window.remove_dock_widget(panel)
     assert path in [model.path for model in models.all()]
@@ -210,7 +210,7 @@ def test_label_and_train_for_real(viewer, open_panel, blobs, qtbot):
             pass
         qtbot.waitUntil(lambda: panel.review.queue is not None and not panel.review.is_searching, timeout=120000)
         assert panel.saved.steps == 2
-        assert len(panel.autosave.writer.rounds) == number
+        assert len(panel.autosave.session.rounds) == number
     assert LABELS in viewer.layers
     assert panel.settings.start_from() == panel.saved.path
 

@@ -291,7 +291,7 @@ def test_from_a_dropped_image_to_a_model(make_napari_viewer_proxy, viewer, qtbot
     me.wait_for_round()
     me.picture("round")
     assert not is_new or np.mean(losses[-4:]) < np.mean(losses[:4])
-    assert len(panel.autosave.writer.rounds) == 1
+    assert len(panel.autosave.session.rounds) == 1
     first_model, after_first = panel.settings.start_from(), layers.array().copy()
     assert panel.saved.path == first_model
 
@@ -356,7 +356,7 @@ def test_from_a_dropped_image_to_a_model(make_napari_viewer_proxy, viewer, qtbot
     assert panel.job.request.start_from == str(first_model)
     me.wait_for_round()
     me.picture("second-round")
-    assert len(panel.autosave.writer.rounds) == 2
+    assert len(panel.autosave.session.rounds) == 2
     assert [line.split(" · ")[0] for line in panel.sessions.rounds.text().splitlines()] == ["Round 1", "Round 2"]
     if not is_new:
         assert match(truths[1], panel.review.queue.segmentation.labels)[0].ap > LEAST_AP
@@ -392,10 +392,10 @@ def test_from_a_dropped_image_to_a_model(make_napari_viewer_proxy, viewer, qtbot
     assert layers.image.name == files[0].stem
     assert np.array_equal(layers.array(), kept)
     assert layers.accepted == accepted
-    assert len(panel.autosave.writer.rounds) == 2
+    assert len(panel.autosave.session.rounds) == 2
 
     # The last round's model on an image that nobody annotated.
-    model = panel.autosave.writer.session.model_path(2)
+    model = panel.autosave.session.model_path(2)
     (image,) = again.open(files[2], plugin="napari", **place)
     segment = open_panel(again, "Segment")
     segment.image.layer_box.choose(image)

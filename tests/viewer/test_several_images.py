@@ -10,9 +10,11 @@ pytest.importorskip("pyqtgraph")
 from label_steps import PANEL, WaitingTraining, annotate, choose_in_list, listed, paint, press, stored
 from qtpy.QtCore import Qt
 
+from embedseg_napari.core.data.pairs import load_folder
 from embedseg_napari.core.events import LabelsUpdated
 from embedseg_napari.core.session.folder import list_sessions
 from embedseg_napari.core.session.session import AnnotationSession
+from embedseg_napari.viewer.label import session_box
 from embedseg_napari.viewer.label import widget as label_widget
 
 
@@ -50,7 +52,7 @@ def test_a_second_image_joins_the_session_and_counts(viewer, panel, add_image, n
     assert "2 objects in 1 other image" in panel.annotation.line.text()
     paint(panel, 1)
     assert panel.train.isEnabled()
-    folder = panel.autosave.writer.folder
+    folder = panel.autosave.session.folder
     # What was left is hidden and comes back with its layers.
     assert not first.visible
     assert not viewer.layers["one"].visible
@@ -70,7 +72,7 @@ def test_an_untouched_image_does_not_join(panel, add_image):
     annotate(panel, add_image("two", shift=9))
     annotate(panel, add_image("three", shift=5))
     panel.autosave.save()
-    assert [image.name for image in panel.autosave.writer.images] == ["one"]
+    assert [image.name for image in panel.autosave.session.images] == ["one"]
 
 
 def test_an_image_that_was_only_looked_at_is_not_hidden(viewer, panel, add_image):
@@ -86,11 +88,11 @@ def test_an_image_that_was_only_looked_at_is_not_hidden(viewer, panel, add_image
 def test_an_image_of_another_kind_starts_another_session(viewer, panel, add_image):
     annotate(panel, add_image("flat", 2))
     paint(panel, 3)
-    before = panel.autosave.current_writer().folder
+    before = panel.autosave.current_session().folder
     deep = add_image("deep", 3)
     panel.annotation.image.choose(deep)
     # Looking at it does not end the session.
-    assert panel.autosave.writer.folder == before
+    assert panel.autosave.session.folder == before
     assert "at least 3" in panel.reason.text()
     panel.annotation.annotate.click()
     paint(panel, 1)
@@ -105,7 +107,7 @@ def test_new_session_leaves_everything_on_the_disk(viewer, panel, add_image):
     paint(panel, 2)
     annotate(panel, add_image("two", shift=9))
     paint(panel, 3)
-    folder = panel.autosave.writer.folder
+    folder = panel.autosave.session.folder
     panel.sessions.new.click()
     assert [layer.name for layer in viewer.layers] == ["one", "two"]
     assert stored(folder) == {"one": 2, "two": 3}
@@ -113,7 +115,7 @@ def test_new_session_leaves_everything_on_the_disk(viewer, panel, add_image):
     # The chosen image had a session of its own: it is offered.
     assert not panel.sessions.again.isHidden()
     panel.sessions.again.click()
-    assert panel.autosave.writer.folder == folder
+    assert panel.autosave.session.folder == folder
     assert panel.annotation.counts.n_objects == 3
     assert listed(panel) == ["one · 2 objects", "two · 3 objects"]
 
@@ -172,7 +174,7 @@ def test_an_image_that_is_opened_again_is_known_by_its_pixels(viewer, panel, add
     viewer.layers.clear()
     annotate(panel, add_image("one"))
     assert panel.annotation.counts.n_objects == 2
-    assert [image.name for image in panel.autosave.writer.images] == ["one", "one (2)"]
+    assert [image.name for image in panel.autosave.session.images] == ["one", "one (2)"]
 
 
 def test_selecting_an_annotation_brings_its_image_to_the_front(viewer, panel, add_image, qtbot):
@@ -210,31 +212,31 @@ def test_layers_removed_during_a_round_do_not_cost_its_row(viewer, panel, add_im
     annotate(panel, add_image("one"))
     paint(panel, 3)
     panel.train.click()
-    place = panel.job.request.writer
+    session = panel.job.request.session
     qtbot.waitUntil(lambda: bool(panel.progress.plot.losses), timeout=20000)
     if removed == "all":
         viewer.layers.clear()
     else:
         viewer.layers.remove(removed)
     finish(panel, qtbot)
-    assert [row.n_objects for row in place.rounds] == [3]
+    assert [row.n_objects for row in session.rounds] == [3]
     panel.autosave.close()
-    assert stored(place.folder) == {"one": 3}
+    assert stored(session.folder) == {"one": 3}
 
 
 def test_an_image_of_another_kind_during_a_round_does_not_cost_its_row(viewer, panel, add_image, qtbot):
     annotate(panel, add_image("flat"))
     paint(panel, 3)
     panel.train.click()
-    place = panel.job.request.writer
+    session = panel.job.request.session
     qtbot.waitUntil(lambda: bool(panel.progress.plot.losses), timeout=20000)
     annotate(panel, add_image("deep", 3))
     paint(panel, 3)
     panel.look()
     assert "deep" not in panel.job.offers
     finish(panel, qtbot)
-    with AnnotationSession.open(place.folder) as session:
-        assert len(session.rounds) == 1
+    with AnnotationSession.open(session.folder) as again:
+        assert len(again.rounds) == 1
     # The model of flat images is not proposed for the volume.
     assert panel.train.isEnabled()
 
@@ -255,7 +257,7 @@ def test_going_back_to_a_round_brings_all_images_back(viewer, panel, add_image, 
     assert listed(panel) == ["one · 2 objects", "two · 2 objects"]
     choose_in_list(panel, "two")
     assert panel.annotation.counts.n_objects == 2
-    assert panel.settings.start_from() == panel.autosave.writer.session.model_path(1)
+    assert panel.settings.start_from() == panel.autosave.session.model_path(1)
     # All of it can be undone; what was painted meanwhile goes.
     paint(panel, 1, row=20)
     panel.sessions.rounds_menu.actions()[-1].trigger()
@@ -264,9 +266,25 @@ def test_going_back_to_a_round_brings_all_images_back(viewer, panel, add_image, 
     choose_in_list(panel, "one")
     assert panel.annotation.counts.n_objects == 5
     assert len(panel.sessions.rounds_menu.actions()) == 1
-    folder = panel.autosave.writer.folder
+    folder = panel.autosave.session.folder
     viewer.window.remove_dock_widget(panel)
     assert stored(folder) == {"one": 5, "two": 5}
+
+
+def test_the_annotated_images_are_exported_as_a_data_set(panel, add_image, ndim, tmp_path, qtbot, monkeypatch):
+    annotate(panel, add_image("one", ndim))
+    assert panel.sessions.export.isHidden()
+    paint(panel, 2)
+    annotate(panel, add_image("two", ndim, 9))
+    paint(panel, 1)
+    annotate(panel, add_image("untouched", ndim, 5))
+    folder = tmp_path / "data set"
+    monkeypatch.setattr(session_box.QFileDialog, "getExistingDirectory", lambda *_: str(folder))
+    panel.sessions.export.click()
+    qtbot.waitUntil(folder.exists, timeout=20000)
+    first, second = load_folder(folder)
+    assert (len(np.unique(first.instances)), len(np.unique(second.instances))) == (3, 2)
+    assert first.ignore.any()
 
 
 def test_closing_the_panel_saves_the_image_in_front_and_the_others(viewer, panel, add_image):
@@ -274,7 +292,7 @@ def test_closing_the_panel_saves_the_image_in_front_and_the_others(viewer, panel
     paint(panel, 2)
     annotate(panel, add_image("two", shift=9))
     paint(panel, 1)
-    folder = panel.autosave.writer.folder
+    folder = panel.autosave.session.folder
     viewer.window.remove_dock_widget(panel)
     assert stored(folder) == {"one": 2, "two": 1}
     press(viewer, Qt.Key.Key_J, Qt.KeyboardModifier.ShiftModifier)
@@ -303,7 +321,7 @@ def test_a_round_on_two_images_for_real(viewer, open_panel, blobs, qtbot, monkey
     panel.stop.click()
     with qtbot.waitSignal(panel.background.finished, timeout=60000):
         pass
-    (row,) = panel.autosave.writer.rounds
+    (row,) = panel.autosave.session.rounds
     assert (row.n_images, row.n_objects) == (3, 13)
     assert row.score is not None
     qtbot.waitUntil(lambda: panel.review.queue is not None and not panel.review.is_searching, timeout=120000)

@@ -9,12 +9,10 @@ from hypothesis.extra.numpy import arrays
 from embedseg_napari.core.annotation.states import (
     BACKGROUND,
     COLOR_CYCLE,
-    count_states,
     free_labels,
     next_free_label,
     object_ids,
     region_mask,
-    to_example,
 )
 from embedseg_napari.core.errors import DataError
 
@@ -22,47 +20,6 @@ SHAPES = st.sampled_from([(5, 6), (3, 4, 5)])
 LABELS = SHAPES.flatmap(
     lambda shape: arrays(np.int32, shape, elements=st.sampled_from([0, 1, 2, 7, BACKGROUND, 70000]))
 )
-
-
-@given(labels=LABELS, data=st.data())
-def test_example_knows_exactly_what_is_annotated(labels, data):
-    regions = data.draw(st.none() | arrays(bool, labels.shape))
-    example = to_example("a", np.zeros(labels.shape, np.uint8), labels, regions)
-    known = np.zeros(labels.shape, bool) if example.ignore is None else ~example.ignore
-    if example.ignore is None:
-        known[:] = True
-    inside = np.zeros(labels.shape, bool) if regions is None else regions
-    np.testing.assert_array_equal(known, (labels != 0) | inside)
-    is_object = (labels != 0) & (labels != BACKGROUND)
-    np.testing.assert_array_equal(example.instances[is_object], labels[is_object])
-    assert not example.instances[~is_object].any()
-    assert example.image.shape == (1, *labels.shape)
-    counts = count_states(labels, regions)
-    assert counts.n_objects == len(np.unique(labels[is_object]))
-    assert counts.object_pixels == is_object.sum()
-    assert counts.unlabelled_pixels == (~known).sum()
-    assert counts.labelled_pixels + counts.unlabelled_pixels == labels.size
-
-
-def test_fully_annotated_example_ignores_nothing():
-    labels = np.array([[0, 3], [BACKGROUND, 0]], np.int32)
-    assert to_example("a", np.zeros((2, 2)), labels, np.ones((2, 2), bool)).ignore is None
-
-
-def test_example_keeps_no_hold_on_what_is_painted():
-    labels = np.array([[0, 3]], np.int32)
-    example = to_example("a", np.zeros((1, 2)), labels, spacing=[2, 3], unit="um")
-    labels[:] = 5
-    assert example.instances.tolist() == [[0, 3]]
-    assert example.spacing == (2.0, 3.0)
-    assert example.unit == "um"
-
-
-def test_image_of_another_shape_is_refused():
-    with pytest.raises(DataError, match=r"cells.*\(1, 3, 2\).*\(2, 2\)"):
-        to_example("cells", np.zeros((3, 2)), np.zeros((2, 2), np.int32))
-    with pytest.raises(DataError, match="regions"):
-        count_states(np.zeros((2, 2), np.int32), np.zeros((3, 2), bool))
 
 
 @given(LABELS)

@@ -15,11 +15,13 @@ import numpy as np
 import pytest
 
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.tiff import Picture
 from embedseg_napari.core.session.session import AnnotationSession
 
 CHILD = """
     import sys
     import numpy as np
+    from embedseg_napari.core.annotation.annotation import Annotation
     from embedseg_napari.core.session.session import AnnotationSession
     session = AnnotationSession.open(sys.argv[1])
     print("open", flush=True)
@@ -28,7 +30,7 @@ CHILD = """
         number += 1
         labels = np.random.default_rng(number).integers(0, 60000, (400, 400), np.int32)
         labels[0, 0] = number
-        session.save_annotation("cells", labels, labels % 2 == 0, [number])
+        session.save_annotation("cells", Annotation(labels, labels % 2 == 0, frozenset([number])))
         print(number, flush=True)
     sys.stdin.read()
 """
@@ -41,8 +43,8 @@ def child(folder, *more):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no such signal")
 def test_killed_process_loses_nothing_that_was_saved(tmp_path):
-    with AnnotationSession.create(tmp_path / "s") as session:
-        session.add_image("cells", np.zeros((400, 400), np.uint8))
+    with AnnotationSession(tmp_path / "s") as session:
+        session.add_image("cells", Picture(np.zeros((400, 400), np.uint8), "YX"))
     for saves, delay in ((3, 0.0), (4, 0.004), (5, 0.009)):
         process = child(tmp_path / "s")
         assert process.stdout.readline() == "open\n"
@@ -98,5 +100,5 @@ def test_damaged_lock_is_nobodys(session):
 
 
 def test_forgotten_session_gives_its_lock_back(tmp_path):
-    AnnotationSession.create(tmp_path / "s")
+    AnnotationSession(tmp_path / "s").begin()
     AnnotationSession.open(tmp_path / "s").close()

@@ -6,14 +6,14 @@ import shutil
 import numpy as np
 import pytest
 
+from embedseg_napari.core.annotation.annotation import Annotation
 from embedseg_napari.core.annotation.states import BACKGROUND
 from embedseg_napari.core.data.pairs import load_folder
 from embedseg_napari.core.errors import DataError, ModelError
-from embedseg_napari.core.files.tiff import write_image
+from embedseg_napari.core.files.tiff import Picture, read_image, write_image
 from embedseg_napari.core.model.model import load_model
-from embedseg_napari.core.session.files import Annotation
 from embedseg_napari.core.session.folder import list_sessions
-from embedseg_napari.core.session.session import AnnotationSession
+from embedseg_napari.core.session.session import AnnotatedImage, AnnotationSession
 from embedseg_napari.core.session.state import Round
 
 SHAPE = (20, 24)
@@ -26,6 +26,10 @@ def painted(number: int) -> np.ndarray:
     return labels
 
 
+def annotated(session):
+    return session.annotated_images({})[0]
+
+
 def reopened(session):
     session.close()
     return AnnotationSession.open(session.folder)
@@ -35,7 +39,7 @@ def reopened(session):
 def test_annotation_comes_back_as_it_was(session, highest):
     regions = np.zeros(SHAPE, bool)
     regions[4:, 5:] = True
-    session.save_annotation("cells", painted(highest), regions, {highest, 9})
+    session.save_annotation("cells", Annotation(painted(highest), regions, frozenset({highest, 9})))
     with reopened(session) as again:
         found = again.load_annotation("cells")
         assert found.labels.dtype == np.int32
@@ -52,15 +56,15 @@ def test_image_without_annotation_is_empty(session):
 
 
 def test_annotation_that_does_not_fit_leaves_the_saved_one(session):
-    session.save_annotation("cells", painted(3))
+    session.save_annotation("cells", Annotation(painted(3)))
     with pytest.raises(DataError, match=r"labels of cells.*\(3, 3\)"):
-        session.save_annotation("cells", np.zeros((3, 3), np.int32))
+        session.save_annotation("cells", Annotation(np.zeros((3, 3), np.int32)))
     with pytest.raises(DataError, match="whole numbers"):
-        session.save_annotation("cells", painted(3) * -1)
-    with pytest.raises(DataError, match="regions of cells"):
-        session.save_annotation("cells", painted(4), np.zeros((3, 3), bool))
+        session.save_annotation("cells", Annotation(painted(3) * -1))
+    with pytest.raises(DataError, match="regions have shape"):
+        Annotation(painted(4), np.zeros((3, 3), bool))
     with pytest.raises(DataError, match="no image 'nuclei'"):
-        session.save_annotation("nuclei", painted(4))
+        session.save_annotation("nuclei", Annotation(painted(4)))
     np.testing.assert_array_equal(session.load_annotation("cells").labels, painted(3))
 
 
@@ -76,7 +80,7 @@ def test_image_in_memory_is_copied(session, image):
 @pytest.mark.parametrize(
     ("shape", "axes", "stored_axes", "dtype"),
     [
-        ((5, 6, 7), None, "ZYX", np.int64),
+        ((5, 6, 7), "ZYX", "ZYX", np.int64),
         ((20, 21, 3), "YXC", "CYX", np.float16),
         ((2, 5, 6, 7), "CZYX", "ZCYX", np.float64),
         ((1, 1, 6, 7), "CZYX", "ZCYX", bool),
@@ -84,22 +88,22 @@ def test_image_in_memory_is_copied(session, image):
 )
 def test_images_of_many_kinds_are_copied(session, rng, shape, axes, stored_axes, dtype):
     array = rng.integers(0, 100, shape).astype(dtype)
-    session.add_image("other", array, axes)
+    session.add_image("other", Picture(array, axes))
     picture = session.load_image("other")
     assert picture.axes == stored_axes
-    order = [(axes or "ZYX").index(letter) for letter in stored_axes]
+    order = [axes.index(letter) for letter in stored_axes]
     np.testing.assert_array_equal(picture.array, array.transpose(order))
     spatial = session.image("other").spatial_shape
     assert session.load_annotation("other").labels.shape == spatial
-    session.save_annotation("other", np.ones(spatial, np.int32))
-    assert session.examples()[0].ndim == len(spatial) == len(stored_axes.replace("C", ""))
+    session.save_annotation("other", Annotation(np.ones(spatial, np.int32)))
+    assert session.annotated_images({})[0][0].example().ndim == len(spatial) == len(stored_axes.replace("C", ""))
 
 
 def test_image_file_is_remembered_not_copied(session, tmp_path, rng):
     path = tmp_path / "a.tif"
     array = rng.integers(0, 255, (4, 20, 24)).astype(np.uint8)
     write_image(path, array, "ZYX", (2.0, 0.5, 0.5), "um")
-    session.add_image("volume", path)
+    session.add_image("volume", read_image(path))
     with reopened(session) as again:
         picture = again.load_image("volume")
         np.testing.assert_array_equal(picture.array, array)
@@ -115,19 +119,13 @@ def test_image_file_is_remembered_not_copied(session, tmp_path, rng):
         path.unlink()
         with pytest.raises(DataError, match=r"a\.tif.*volume is missing"):
             again.load_image("volume")
-        write_image(tmp_path / "b.tif", array, "ZYX")
-        again.locate_image("volume", tmp_path / "b.tif")
-        np.testing.assert_array_equal(again.load_image("volume").array, array)
-        write_image(tmp_path / "c.tif", array[:2], "ZYX")
-        with pytest.raises(DataError, match="another image than volume"):
-            again.locate_image("volume", tmp_path / "c.tif")
 
 
 def test_session_and_images_may_move_together(tmp_path, image):
     (tmp_path / "before").mkdir()
     write_image(tmp_path / "before" / "a.tif", image, "YX")
-    with AnnotationSession.create(tmp_path / "before" / "session") as session:
-        session.add_image("a", tmp_path / "before" / "a.tif")
+    with AnnotationSession(tmp_path / "before" / "session") as session:
+        session.add_image("a", read_image(tmp_path / "before" / "a.tif", "YX"))
     (tmp_path / "before").rename(tmp_path / "after")
     with AnnotationSession.open(tmp_path / "after" / "session") as session:
         np.testing.assert_array_equal(session.load_image("a").array, image)
@@ -135,25 +133,34 @@ def test_session_and_images_may_move_together(tmp_path, image):
 
 def test_images_that_make_no_sense_are_refused(session, image):
     with pytest.raises(DataError, match="name of its own"):
-        session.add_image("cells", image)
+        session.add_image("cells", Picture(image, "YX"))
     with pytest.raises(DataError, match="time points"):
-        session.add_image("movie", np.zeros((3, 8, 8)), "TYX")
+        session.add_image("movie", Picture(np.zeros((3, 8, 8)), "TYX"))
     with pytest.raises(DataError, match="spacing"):
-        session.add_image("b", image, "YX", (1.0,))
+        session.add_image("b", Picture(image, "YX", (1.0,)))
     with pytest.raises(DataError, match="is no image"):
-        session.add_image("b", image.astype(complex))
+        session.add_image("b", Picture(image.astype(complex), "YX"))
     assert session.image_names == ["cells"]
 
 
-def test_round_keeps_model_numbers_and_annotations(session, untrained):
-    session.save_annotation("cells", painted(3), accepted_ids=[3])
+@pytest.fixture
+def model(tmp_path, untrained):
+    """A model, and its file."""
     model = untrained()
-    added = session.add_round(Round(seconds=12.5, score=0.75, thresholds={"seed_threshold": 0.8}), model)
+    model.save(tmp_path / "model.embedseg")
+    return model, tmp_path / "model.embedseg"
+
+
+def test_round_keeps_model_numbers_and_annotations(session, model):
+    session.save_annotation("cells", Annotation(painted(3), accepted_ids=frozenset([3])))
+    model, path = model
+    row = Round(seconds=12.5, score=0.75, thresholds={"seed_threshold": 0.8})
+    added = session.add_round(row, path, annotated(session))
     assert (added.number, added.n_images, added.n_objects) == (1, 1, 1)
     assert added.n_pixels_labelled == added.counts["cells"].labelled_pixels == 42 + 24
-    second = session.add_round(Round(comment="from a file"), session.model_path(1))
+    second = session.add_round(Round(comment="again"), session.model_path(1), annotated(session))
     with reopened(session) as again:
-        assert again.rounds == [added, second]
+        assert again.rounds == (added, second)
         assert again.model_path(2).name == "002.embedseg"
         stored = load_model(again.model_path(2), "cpu").network.state_dict()
         for name, value in model.network.state_dict().items():
@@ -168,16 +175,16 @@ def test_round_keeps_model_numbers_and_annotations(session, untrained):
 def test_round_whose_model_cannot_be_read_is_no_round(session, tmp_path):
     (tmp_path / "bad.embedseg").write_bytes(b"nothing")
     with pytest.raises(ModelError, match="bad"):
-        session.add_round(Round(), tmp_path / "bad.embedseg")
-    assert session.rounds == []
+        session.add_round(Round(), tmp_path / "bad.embedseg", [])
+    assert session.rounds == ()
 
 
-def test_restored_round_can_be_undone(session, untrained, image):
-    session.save_annotation("cells", painted(3), accepted_ids=[3])
-    session.add_round(Round(), untrained())
-    session.add_image("later", image)
-    session.save_annotation("cells", painted(4), np.ones(SHAPE, bool), [4])
-    session.save_annotation("later", painted(5))
+def test_restored_round_can_be_undone(session, model, image):
+    session.save_annotation("cells", Annotation(painted(3), accepted_ids=frozenset([3])))
+    session.add_round(Round(), model[1], annotated(session))
+    session.add_image("later", Picture(image, "YX"))
+    session.save_annotation("cells", Annotation(painted(4), np.ones(SHAPE, bool), frozenset([4])))
+    session.save_annotation("later", Annotation(painted(5)))
     assert not session.can_undo_restore
 
     session.restore_round(1)
@@ -185,7 +192,7 @@ def test_restored_round_can_be_undone(session, untrained, image):
     assert session.load_annotation("cells").regions is None
     assert session.load_annotation("later").is_empty
     # What is painted now must not change the copy that the round keeps.
-    session.save_annotation("cells", painted(6))
+    session.save_annotation("cells", Annotation(painted(6)))
     session.restore_round(1)
     np.testing.assert_array_equal(session.load_annotation("cells").labels, painted(3))
 
@@ -200,14 +207,14 @@ def test_restored_round_can_be_undone(session, untrained, image):
             again.undo_restore()
 
 
-def test_round_without_hard_links(session, untrained, monkeypatch):
+def test_round_without_hard_links(session, model, monkeypatch):
     def refuse(*_):
         raise OSError("not on this file system")
 
     monkeypatch.setattr(os, "link", refuse)
-    session.save_annotation("cells", painted(3))
-    session.add_round(Round(), untrained())
-    session.save_annotation("cells", painted(4))
+    session.save_annotation("cells", Annotation(painted(3)))
+    session.add_round(Round(), model[1], annotated(session))
+    session.save_annotation("cells", Annotation(painted(4)))
     session.restore_round(1)
     np.testing.assert_array_equal(session.load_annotation("cells").labels, painted(3))
     with reopened(session) as again, pytest.raises(DataError, match="already open"):
@@ -218,11 +225,11 @@ def test_exported_data_set_is_read_by_training(session, tmp_path, image):
     regions = np.zeros(SHAPE, bool)
     regions[1:] = True
     regions[12:, 12:] = False
-    session.save_annotation("cells", painted(7), regions)
-    session.add_image("full: of it/all", image)
-    session.save_annotation("full: of it/all", painted(3), np.ones(SHAPE, bool))
-    session.add_image("untouched", image)
-    assert session.export_dataset(tmp_path / "data") == 2
+    session.save_annotation("cells", Annotation(painted(7), regions))
+    session.add_image("full: of it/all", Picture(image, "YX"))
+    session.save_annotation("full: of it/all", Annotation(painted(3), np.ones(SHAPE, bool)))
+    session.add_image("untouched", Picture(image, "YX"))
+    assert session.export_dataset(tmp_path / "data", {}) == 2
     first, second = load_folder(tmp_path / "data")
     np.testing.assert_array_equal(first.image[0], image)
     np.testing.assert_array_equal(first.instances, np.where(painted(7) == 7, 7, 0))
@@ -230,12 +237,12 @@ def test_exported_data_set_is_read_by_training(session, tmp_path, image):
     assert first.spacing == (0.5, 0.25)
     assert second.ignore is None
     with pytest.raises(DataError, match="not empty"):
-        session.export_dataset(tmp_path / "data")
+        session.export_dataset(tmp_path / "data", {})
 
 
 def test_nothing_annotated_is_not_exported(session, tmp_path):
     with pytest.raises(DataError, match="Nothing is annotated"):
-        session.export_dataset(tmp_path / "data")
+        session.export_dataset(tmp_path / "data", {})
     assert not (tmp_path / "data").exists()
 
 
@@ -243,9 +250,9 @@ def test_folder_that_is_no_session(tmp_path, session):
     with pytest.raises(DataError, match="holds no session"):
         AnnotationSession.open(tmp_path)
     with pytest.raises(DataError, match="not empty"):
-        AnnotationSession.create(tmp_path)
+        AnnotationSession(tmp_path).begin()
     with pytest.raises(DataError, match="holds a session already"):
-        AnnotationSession.create(session.folder)
+        AnnotationSession(session.folder).begin()
 
 
 @pytest.mark.parametrize(
@@ -269,7 +276,7 @@ def test_state_that_cannot_be_trusted_is_refused(session, change, message):
 
 
 def test_damaged_annotation_is_said(session):
-    session.save_annotation("cells", painted(3))
+    session.save_annotation("cells", Annotation(painted(3)))
     (file,) = (session.folder / "annotations" / "0001").iterdir()
     data = file.read_bytes()
     for damaged in (data[: len(data) // 2], data[:60] + b"\x00\x01\x02\x03" + data[64:], b""):
@@ -279,16 +286,16 @@ def test_damaged_annotation_is_said(session):
 
 
 def test_write_that_fails_leaves_the_old_state(session, monkeypatch):
-    session.save_annotation("cells", painted(3))
+    session.save_annotation("cells", Annotation(painted(3)))
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(DataError, match="No space left"):
-        session.save_annotation("cells", painted(4))
+        session.save_annotation("cells", Annotation(painted(4)))
     with pytest.raises(DataError, match="No space left"):
-        session.add_image("b", painted(4))
+        session.add_image("b", Picture(painted(4), "YX"))
     monkeypatch.undo()
     assert session.image_names == ["cells"]
     with reopened(session) as again:
@@ -300,14 +307,14 @@ def test_closed_session_writes_nothing(session):
     session.close()
     session.close()
     with pytest.raises(DataError, match="closed"):
-        session.save_annotation("cells", painted(3))
+        session.save_annotation("cells", Annotation(painted(3)))
 
 
 def test_sessions_of_a_folder_latest_first(tmp_path, image):
     for name in ("a", "b", "c"):
-        with AnnotationSession.create(tmp_path / name) as session:
-            session.add_image("cells", image)
-            session.save_annotation("cells", painted(1))
+        with AnnotationSession(tmp_path / name) as session:
+            session.add_image("cells", Picture(image, "YX"))
+            session.save_annotation("cells", Annotation(painted(1)))
     (tmp_path / "no session").mkdir()
     for age, name in enumerate(("b", "a", "c")):
         for path in (tmp_path / name / "session.json", tmp_path / name / "annotations" / "0001"):
@@ -326,19 +333,52 @@ def test_leftovers_of_a_killed_process_are_removed(session):
     shutil.copytree(session.folder / "images", session.folder / "rounds" / "001")
     with AnnotationSession.open(session.folder) as again:
         assert not list(again.folder.rglob(".tmp-*"))
-        assert again.rounds == []
+        assert again.rounds == ()
 
 
-def test_an_empty_region_is_no_region():
-    labels = np.zeros((4, 5), np.int32)
-    plain, empty = Annotation(labels), Annotation(labels, np.zeros((4, 5), bool))
-    assert plain.is_empty
-    assert empty.is_empty
-    assert plain.is_same(empty)
-    assert empty.is_same(plain)
-    drawn = Annotation(labels, np.ones((4, 5), bool))
-    assert not drawn.is_empty
-    assert not drawn.is_same(empty)
-    assert not drawn.is_same(Annotation(labels + 1, drawn.regions))
-    assert not drawn.is_same(Annotation(labels, drawn.regions, frozenset({1})))
-    assert not drawn.is_same(None)
+def test_an_older_annotation_never_replaces_a_newer_one(session, model):
+    older, newer, latest = Annotation(painted(3)), Annotation(painted(4)), Annotation(painted(5))
+    assert session.save_annotation("cells", newer)
+    assert not session.save_annotation("cells", older)
+    # It is there already.
+    assert session.save_annotation("cells", newer)
+    assert session.load_annotation("cells").revision == newer.revision
+    session.add_round(Round(), model[1], annotated(session))
+    session.restore_round(1)
+    # A thread that was about to write it comes too late.
+    assert not session.save_annotation("cells", latest)
+    np.testing.assert_array_equal(session.load_annotation("cells").labels, painted(4))
+
+
+def test_a_round_holds_what_it_learned_and_the_session_what_was_painted_since(session, model, image):
+    session.save_annotation("cells", Annotation(painted(3)))
+    learned = annotated(session)
+    session.save_annotation("cells", Annotation(painted(6)))
+    later = AnnotatedImage("later", Picture(image, "YX"), Annotation(painted(5)))
+    row = session.add_round(Round(), model[1], [*learned, later])
+    assert set(row.counts) == {"cells", "later"}
+    np.testing.assert_array_equal(session.load_annotation("cells").labels, painted(6))
+    assert session.restore_round(1) == session.model_path(1) == session.latest_model()
+    np.testing.assert_array_equal(session.load_annotation("cells").labels, painted(3))
+    np.testing.assert_array_equal(session.load_annotation("later").labels, painted(5))
+
+
+def test_a_session_is_on_the_disk_with_the_first_thing_written_into_it(tmp_path, image):
+    session = AnnotationSession(tmp_path / "s")
+    session.close()
+    assert not (tmp_path / "s").exists()
+    with AnnotationSession(tmp_path / "s") as session:
+        assert (session.rounds, session.kind, session.latest_model()) == ((), None, None)
+        session.save_annotation("cells", Annotation(painted(3)), Picture(image, "YX"))
+        assert session.kind == (2, 1)
+
+
+def test_a_retained_session_closes_when_it_is_released(session):
+    session.retain()
+    session.close()
+    session.save_annotation("cells", Annotation(painted(3)))
+    with pytest.raises(DataError, match="already open"):
+        AnnotationSession.open(session.folder)
+    session.release()
+    with AnnotationSession.open(session.folder) as again:
+        assert not again.load_annotation("cells").is_empty

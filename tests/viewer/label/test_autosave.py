@@ -40,7 +40,7 @@ def tell(snapshot):
 
 panel.autosave.saved.connect(tell)
 # As often as a person's strokes and the panel's own saving, in a hurry.
-panel.autosave.timer.setInterval(100)
+panel.autosave.save_soon.setTimeout(100)
 strokes = QTimer()
 strokes.timeout.connect(paint)
 strokes.start(10)
@@ -156,7 +156,7 @@ def test_only_what_changed_is_written(layers, qtbot):
     layers.labels.data_setitem((np.array([1]), np.array([1])), 1)
     with qtbot.waitSignal(autosave.saved, timeout=10000):
         autosave.save()
-    file = next(autosave.writer.folder.glob("annotations/*/*.npz"))
+    file = next(autosave.session.folder.glob("annotations/*/*.npz"))
     before = file.stat().st_mtime_ns, file.stat().st_ino
     layers.labels.refresh()
     writing = autosave.writing
@@ -176,7 +176,7 @@ def test_what_is_let_go_of_is_saved_first(layers, layer_viewer, qtbot, way):
         layer_viewer.layers.clear()
     # It is on the disk although the session is still open.
     assert next(autosave.folder.glob("*/annotations/*/*.npz")).is_file()
-    autosave.writer.close()
+    autosave.session.close()
     (folder,) = list_sessions(autosave.folder)
     with AnnotationSession.open(folder) as session:
         assert session.load_annotation("cells").labels.sum() == 1

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedseg_napari.core.data.example import Example
 from embedseg_napari.core.errors import DataError
 
 if TYPE_CHECKING:
@@ -45,82 +44,6 @@ def is_object(labels: np.ndarray) -> NDArray[np.bool_]:
     """Where a label array, (Z)YX, shows objects: neither unlabelled nor painted background."""
     found: NDArray[np.bool_] = (labels != 0) & (labels != BACKGROUND)
     return found
-
-
-def to_example(
-    name: str,
-    image: np.ndarray,
-    labels: np.ndarray,
-    regions: np.ndarray | None = None,
-    spacing: Sequence[float] | None = None,
-    unit: str | None = None,
-) -> Example:
-    """Make a training example of an annotation.
-
-    Parameters
-    ----------
-    name : str
-        Name of the image.
-    image : ndarray, shape (C, (Z,) Y, X) or ((Z,) Y, X)
-        As stored; a missing channel axis is added.
-    labels : ndarray of int, shape ((Z,) Y, X)
-        0 is unlabelled, `BACKGROUND` painted background, other numbers are objects.
-    regions : ndarray of bool, shape ((Z,) Y, X), optional
-        Fully annotated: inside, 0 means background.
-    spacing : sequence of float, optional
-        Physical pixel size (z, y, x).
-    unit : str, optional
-        Unit of the spacing.
-
-    Returns
-    -------
-    Example
-        Its arrays share no memory with `labels` and `regions`. `ignore` holds the pixels that are neither object, nor
-        painted background, nor in a region; None if there is no such pixel.
-
-    Raises
-    ------
-    DataError
-        If the shapes do not belong together.
-    """
-    labels = np.asarray(labels)
-    image = image[None] if image.ndim == labels.ndim else image
-    if image.ndim != labels.ndim + 1 or image.shape[1:] != labels.shape:
-        raise DataError(f"{name}: its image has shape {image.shape}, its annotation {labels.shape}; they must agree.")
-    _check_regions(labels, regions, name)
-    instances = np.where(labels == BACKGROUND, 0, labels).astype(np.int32)
-    ignore = labels == 0
-    if regions is not None:
-        ignore &= ~regions
-    size = None if spacing is None else tuple(float(step) for step in spacing)
-    return Example(name, image, instances, ignore if ignore.any() else None, size, unit)
-
-
-def count_states(labels: np.ndarray, regions: np.ndarray | None = None) -> AnnotationCounts:
-    """Count objects and pixels of each state.
-
-    Parameters
-    ----------
-    labels : ndarray of int, shape ((Z,) Y, X)
-        The annotation.
-    regions : ndarray of bool, shape ((Z,) Y, X), optional
-        Fully annotated pixels.
-
-    Raises
-    ------
-    DataError
-        If the shapes differ.
-    """
-    _check_regions(labels, regions, "The annotation")
-    painted = int(np.count_nonzero(labels))
-    background = int(np.count_nonzero(labels == BACKGROUND))
-    within = 0 if regions is None else int(np.count_nonzero(regions & (labels == 0)))
-    return AnnotationCounts(
-        n_objects=len(object_ids(labels)),
-        object_pixels=painted - background,
-        background_pixels=background + within,
-        unlabelled_pixels=labels.size - painted - within,
-    )
 
 
 def object_ids(labels: np.ndarray) -> NDArray[np.int64]:
@@ -210,8 +133,3 @@ def _fill(mask: NDArray[np.bool_], corners: NDArray[np.float64]) -> None:
             columns = np.ceil(left + (rows - top) * ((right - left) / (bottom - top)))
             switches[rows - first, np.clip(columns, 0, width).astype(int)] ^= True
     mask[first:last] |= np.logical_xor.accumulate(switches, axis=1)[:, :width]
-
-
-def _check_regions(labels: np.ndarray, regions: np.ndarray | None, name: str) -> None:
-    if regions is not None and regions.shape != labels.shape:
-        raise DataError(f"{name}: its regions have shape {regions.shape}, its labels {labels.shape}; they must agree.")

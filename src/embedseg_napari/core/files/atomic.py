@@ -13,6 +13,9 @@ from embedseg_napari.core.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+TEMPORARY = ".tmp-"
+"""How names begin of files and folders that are not complete."""
+
 
 def locked_place(folder: Path) -> Path | None:
     """What keeps a folder from being made or written to, found out before the work; None where nothing does."""
@@ -20,10 +23,11 @@ def locked_place(folder: Path) -> Path | None:
     return None if place.is_dir() and os.access(place, os.W_OK) else place
 
 
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], object], *, durable: bool = False) -> None:
     """Let `write` fill a temporary file beside `path`, then give it its final name in one step.
 
-    Missing folders are made; where nothing comes of the file, they are taken away again.
+    Missing folders are made; where nothing comes of the file, they are taken away again. With `durable` the file is on
+    the disk when this returns: it outlasts a crash of the machine.
 
     Raises
     ------
@@ -34,15 +38,20 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".", suffix=path.suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=TEMPORARY, suffix=path.suffix, dir=path.parent)
         temporary = Path(name)
         os.close(handle)
         write(temporary)
+        if durable:
+            with temporary.open("r+b") as file:
+                os.fsync(file.fileno())
         # mkstemp makes private files; a result has the rights that any new file would have.
         mask = os.umask(0)
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)
         os.replace(temporary, path)
+        if durable:
+            sync_folder(path.parent)
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror or error}).") from error
     finally:
@@ -58,3 +67,14 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a text, UTF-8; see :func:`write_atomically`."""
     write_atomically(path, lambda target: target.write_text(text, encoding="utf-8"))
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names of a folder to the disk, where the system knows such a thing."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

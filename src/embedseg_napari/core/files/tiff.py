@@ -33,16 +33,16 @@ class Picture:
     array: np.ndarray
     axes: str
     """One letter per axis; see `core.axes`. Letters the file does not name are guessed from the shape by the caller."""
-    spacing: tuple[float, ...] | None
+    spacing: tuple[float, ...] | None = None
     """Physical pixel size per spatial axis of `axes`, in the order (z, y, x); None if the file does not say.
 
     Without `axes` it has a value for z where the file gives one.
     """
-    unit: str | None
+    unit: str | None = None
     """Unit of `spacing`, micrometres as ``"um"``."""
-    channel_names: tuple[str, ...]
-    path: Path | None
-    axes_guessed: bool
+    channel_names: tuple[str, ...] = ()
+    path: Path | None = None
+    axes_guessed: bool = False
     """Whether the file left the meaning of its axes open; `axes` is then empty."""
 
 

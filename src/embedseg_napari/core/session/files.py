@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside their place, brought to the disk, then moved."""
+"""Files of a session: annotations, and folders of them; each is complete on the disk, or not there."""
 
 from __future__ import annotations
 
@@ -6,73 +6,20 @@ import os
 import shutil
 import zipfile
 import zlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import numpy as np
 
+from embedseg_napari.core.annotation.annotation import Annotation
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.atomic import TEMPORARY, sync_folder, write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
-TEMPORARY = ".tmp-"
-"""How names begin of files that are not complete; what a killed process left is removed when the session is opened."""
 DAMAGED = (OSError, EOFError, ValueError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 """What reading a damaged archive raises."""
-
-
-@dataclass(frozen=True, slots=True)
-class Annotation:
-    """What is annotated in one image, at one moment; shares no memory with layers."""
-
-    labels: np.ndarray
-    """int32 ((Z,) Y, X), see `states`."""
-    regions: np.ndarray | None = None
-    """bool ((Z,) Y, X), fully annotated; None if nothing is."""
-    accepted_ids: frozenset[int] = frozenset()
-    """Objects that are accepted and protected."""
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing at all is annotated."""
-        return not self.labels.any() and self._region is None
-
-    @property
-    def _region(self) -> np.ndarray | None:
-        """The regions; a mask without pixels is none."""
-        return self.regions if self.regions is not None and self.regions.any() else None
-
-    def is_same(self, other: Annotation | None) -> bool:
-        """Whether nothing was changed in between."""
-        if other is None or self.accepted_ids != other.accepted_ids or not np.array_equal(self.labels, other.labels):
-            return False
-        mine, its = self._region, other._region
-        return mine is its if mine is None or its is None else np.array_equal(mine, its)
-
-
-def write_durably(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a file beside `path` and move it there when it is on the disk.
-
-    Raises
-    ------
-    DataError
-        If it cannot be written; what was there before stays.
-    """
-    temporary = path.with_name(f"{TEMPORARY}{uuid4().hex[:8]}-{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(temporary)
-        with temporary.open("r+b") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror or error}).") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def copy_folder(source: Path, target: Path) -> None:
@@ -89,18 +36,16 @@ def copy_folder(source: Path, target: Path) -> None:
     try:
         temporary.mkdir(parents=True)
         for file in source.iterdir() if source.is_dir() else ():
-            if file.name.startswith(TEMPORARY):
-                continue
             try:
                 os.link(file, temporary / file.name)
             except OSError:
                 # Some file systems know one name per file only.
                 shutil.copyfile(file, temporary / file.name)
-        _sync_folder(temporary)
+        sync_folder(temporary)
         if target.exists():
             shutil.rmtree(target)
         os.replace(temporary, target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     except OSError as error:
         raise DataError(f"{target}: cannot be written ({error.strerror or error}).") from error
     finally:
@@ -114,17 +59,6 @@ def remove_leftovers(folder: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
         else:
             left.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Bring the names of a folder to the disk, where the system knows such a thing."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def write_annotation(path: Path, annotation: Annotation) -> None:
@@ -151,7 +85,7 @@ def write_annotation(path: Path, annotation: Annotation) -> None:
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                     np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
 
-    write_durably(path, write)
+    write_atomically(path, write, durable=True)
 
 
 def read_annotation(path: Path, shape: tuple[int, ...]) -> Annotation:

@@ -1,4 +1,4 @@
-"""A session folder that is open: its state, and the process that has it."""
+"""The folder of a session: its state, and the one process that has it open."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.atomic import write_atomically
 from embedseg_napari.core.files.folder_lock import acquire, release
 from embedseg_napari.core.model.model_file import software_version
-from embedseg_napari.core.session.files import remove_leftovers, write_durably
+from embedseg_napari.core.session.files import remove_leftovers
 from embedseg_napari.core.session.state import SessionState, from_json, to_json
 
 if TYPE_CHECKING:
@@ -20,41 +21,27 @@ STATE = "session.json"
 
 
 class SessionFolder:
-    """A folder with a `session.json`; made by `create` or `open`, and a context manager that closes itself."""
+    """A folder with a `session.json`, and a context manager that closes itself.
 
-    def __init__(self, folder: Path, holder: Holder, state: SessionState) -> None:
-        self._folder, self._state = folder, state
+    Parameters
+    ----------
+    folder : path
+        A new or empty folder; it is made, and locked against other processes, when something is first written into it.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self._state = SessionState()
         self._lock = threading.RLock()
-        self._is_open = True
-        self._release = weakref.finalize(self, release, folder, holder)
+        self._users = 0
+        self._is_closing = self._is_closed = False
+        self._unlock: weakref.finalize[[Path, Holder], SessionFolder] | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-    @classmethod
-    def create(cls, folder: str | Path) -> Self:
-        """Start a session in a new or empty folder.
-
-        Raises
-        ------
-        DataError
-            If the folder holds something already, or cannot be written.
-        """
-        folder = Path(folder)
-        if (folder / STATE).exists():
-            raise DataError(f"{folder}: holds a session already; open it, or choose another folder.")
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise DataError(f"{folder}: is not empty; choose a new folder for the session.")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise DataError(f"{folder}: cannot be made ({error.strerror or error}).") from error
-        session = cls(folder, acquire(folder, "session"), SessionState(software_version=software_version()))
-        session._write(session._state)
-        return session
 
     @classmethod
     def open(cls, folder: str | Path) -> Self:
@@ -65,54 +52,104 @@ class SessionFolder:
         DataError
             If there is none, it is damaged or of an unknown version, or another process has it open.
         """
-        folder = Path(folder)
-        if not (folder / STATE).is_file():
+        session = cls(folder)
+        path = session.folder / STATE
+        if not path.is_file():
             raise DataError(f"{folder}: holds no session; there is no {STATE} in it.")
-        holder = acquire(folder, "session")
+        session._acquire()
         try:
-            remove_leftovers(folder)
-            text = (folder / STATE).read_text(encoding="utf-8")
-            return cls(folder, holder, from_json(folder / STATE, text))
+            remove_leftovers(session.folder)
+            session._state = from_json(path, path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
-            release(folder, holder)
-            raise DataError(f"{folder / STATE}: cannot be read ({error}).") from error
+            session.close()
+            raise DataError(f"{path}: cannot be read ({error}).") from error
         except DataError:
-            release(folder, holder)
+            session.close()
             raise
+        return session
+
+    def begin(self) -> None:
+        """Make the folder and lock it, unless that was done.
+
+        Raises
+        ------
+        DataError
+            If the session was closed, the folder holds something already, or it cannot be written.
+        """
+        with self._lock:
+            if self._is_closed:
+                raise DataError(f"{self.folder}: this session was closed; open it again.")
+            if self.is_begun:
+                return
+            if (self.folder / STATE).exists():
+                raise DataError(f"{self.folder}: holds a session already; open it, or choose another folder.")
+            if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+                raise DataError(f"{self.folder}: is not empty; choose a new folder for the session.")
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise DataError(f"{self.folder}: cannot be made ({error.strerror or error}).") from error
+            self._acquire()
+            self._update()
 
     @property
-    def folder(self) -> Path:
-        """The session folder."""
-        return self._folder
+    def is_begun(self) -> bool:
+        """Whether it is on the disk."""
+        return self._unlock is not None
+
+    @property
+    def is_unused(self) -> bool:
+        """Whether nothing was written, and no training is about to."""
+        return not self.is_begun and not self._users
+
+    def retain(self) -> None:
+        """Keep the session open until :meth:`release`, for a training that writes a round at its end."""
+        with self._lock:
+            self._users += 1
+
+    def release(self) -> None:
+        """Let a session close that was retained."""
+        with self._lock:
+            self._users -= 1
+            if self._is_closing:
+                self.close()
 
     def close(self) -> None:
-        """Let others open the session; may be called twice."""
+        """Let others open the session, as soon as nobody retains it; may be called twice."""
         with self._lock:
-            self._is_open = False
-            # A finalizer runs once.
-            self._release()
+            self._is_closing = True
+            if not self._users:
+                self._is_closed = True
+                if self._unlock is not None:
+                    # A finalizer runs once.
+                    self._unlock()
 
-    def _check_open(self) -> None:
-        if not self._is_open:
-            raise DataError(f"{self._folder}: this session was closed; open it again.")
+    def _acquire(self) -> None:
+        self._unlock = weakref.finalize(self, release, self.folder, acquire(self.folder, "session"))
 
     def _update(self, **changes: object) -> None:
         """Change the state on the disk, then here."""
-        self._write(self._state.model_copy(update={**changes, "software_version": software_version()}))
-
-    def _write(self, state: SessionState) -> None:
+        state = self._state.model_copy(update={**changes, "software_version": software_version()})
         text = to_json(state)
-        write_durably(self._folder / STATE, lambda target: target.write_text(text, encoding="utf-8"))
+        write_atomically(self.folder / STATE, lambda path: path.write_text(text, encoding="utf-8"), durable=True)
         self._state = state
+
+
+def read_state(folder: Path) -> SessionState | None:
+    """Return what a session folder says about itself, without opening it; None where it cannot be read."""
+    try:
+        return from_json(folder / STATE, (folder / STATE).read_text(encoding="utf-8"))
+    except (DataError, OSError, UnicodeDecodeError):
+        return None
 
 
 def list_sessions(folder: str | Path) -> list[Path]:
     """Return the session folders inside a folder, the one saved last first; none if there is no such folder."""
-    folder = Path(folder)
-    found = [path.parent for path in folder.glob(f"*/{STATE}") if path.is_file()]
-    return sorted(found, key=_last_saved, reverse=True)
+    found = [path.parent for path in Path(folder).glob(f"*/{STATE}") if path.is_file()]
+    return sorted(found, key=last_saved, reverse=True)
 
 
-def _last_saved(session: Path) -> float:
+def last_saved(session: Path) -> float:
+    """Return when a session was saved last, in seconds since 1970."""
     # A folder's date is that of the last file moved into it.
     return max(path.stat().st_mtime for path in (session / STATE, *session.glob("annotations/*")))

@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedseg_napari.core.axes import guess_axes, parse_axes, spatial_axes, to_frames
+from embedseg_napari.core.axes import parse_axes, reorder, spatial_axes, to_frames
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.core.files.tiff import read_image, write_image
-from embedseg_napari.core.session.files import write_durably
+from embedseg_napari.core.files.atomic import write_atomically
+from embedseg_napari.core.files.tiff import SUFFIXES, read_image, write_image
 from embedseg_napari.core.session.state import ImageSource, SessionImage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from embedseg_napari.core.files.tiff import Picture
 
 
@@ -30,64 +28,69 @@ def file_key(number: int, name: str) -> str:
     return f"{number:03d}-{stem or 'image'}"
 
 
-def remember_file(
-    folder: Path,
-    path: Path,
-    name: str,
-    key: str,
-    axes: str | None,
-    spacing: Sequence[float] | None,
-    unit: str | None,
-) -> SessionImage:
-    """Read an image file once and describe it.
+def add_picture(folder: Path, picture: Picture, name: str, key: str) -> SessionImage:
+    """Describe an image; it is copied into the session folder, unless its TIFF file holds the same pixels.
 
     Raises
     ------
     DataError
-        If it cannot be read or understood.
+        If it cannot be read, understood or written.
     """
+    axes = parse_axes(picture.axes)
+    _check(picture, axes, name)
+    source = _same_file(folder, picture, axes)
+    array, spacing = picture.array, picture.spacing
+    if source is None:
+        # Stored in the order that TIFF readers expect.
+        order = "".join(letter for letter in "ZCYX" if letter in axes)
+        array, axes = _storable(reorder(np.asarray(array), axes, order)), order
+    image = SessionImage(
+        name=name,
+        axes=axes,
+        shape=array.shape,
+        dtype=array.dtype.name,
+        spacing=None if spacing is None else tuple(float(step) for step in spacing),
+        unit=picture.unit,
+        key=key,
+        source=source,
+    )
+    if source is None:
+        write_atomically(
+            stored_path(folder, image),
+            lambda target: write_image(target, array, axes, spacing, image.unit, overwrite=True),
+            durable=True,
+        )
+    return image
+
+
+def _check(picture: Picture, axes: str, name: str) -> None:
+    shape, spacing, space = picture.array.shape, picture.spacing, spatial_axes(axes)
+    if len(axes) != len(shape):
+        raise DataError(f"{name}: axes {axes!r} do not fit an array of shape {shape}.")
+    if "T" in axes:
+        raise DataError(f"{name}: has time points; add each as an image of its own (if they are slices, axes ZYX).")
+    if 0 in shape or picture.array.dtype.kind not in "buif":
+        raise DataError(f"{name}: holds {picture.array.dtype} of shape {shape}, which is no image.")
+    if spacing is not None and (len(spacing) != len(space) or not all(np.isfinite(s) and s > 0 for s in spacing)):
+        raise DataError(f"{name}: spacing {tuple(spacing)} needs one positive value for each of the axes {space}.")
+
+
+def _same_file(folder: Path, picture: Picture, axes: str) -> ImageSource | None:
+    """The TIFF file that holds the pixels of a picture, if there is one."""
+    path = picture.path
+    if path is None or path.suffix.lower() not in SUFFIXES or not path.is_file():
+        return None
     path = path.expanduser().absolute()
-    picture = read_image(path, axes)
-    axes = _usable_axes(picture.array, picture.axes or None, str(path))
-    if spacing is None and picture.spacing is not None and len(picture.spacing) >= len(spatial_axes(axes)):
-        spacing, unit = picture.spacing[-len(spatial_axes(axes)) :], unit or picture.unit
-    found = path.stat()
-    source = ImageSource(
+    on_disk, found = read_image(path, axes).array, path.stat()
+    if on_disk.shape != picture.array.shape or not np.array_equal(on_disk, picture.array):
+        return None
+    return ImageSource(
         path=str(path),
         relative=_relative(path, folder),
         size=found.st_size,
         mtime_ns=found.st_mtime_ns,
         sha256=_digest(path),
     )
-    return _describe(picture.array, name, key, axes, spacing, unit, source)
-
-
-def copy_array(
-    folder: Path,
-    array: np.ndarray,
-    name: str,
-    key: str,
-    axes: str | None,
-    spacing: Sequence[float] | None,
-    unit: str | None,
-) -> SessionImage:
-    """Copy an image into the session folder and describe it.
-
-    Raises
-    ------
-    DataError
-        If it cannot be understood or written.
-    """
-    axes = _usable_axes(array, axes, name)
-    # Stored in the order that TIFF readers expect.
-    order = "".join(letter for letter in "ZCYX" if letter in axes)
-    array = _storable(array.transpose([axes.index(letter) for letter in order]))
-    image = _describe(array, name, key, order, spacing, unit, None)
-    write_durably(
-        stored_path(folder, image),
-        lambda target: write_image(target, array, order, image.spacing, unit),
-    )
-    return image
 
 
 def stored_path(folder: Path, image: SessionImage) -> Path:
@@ -95,53 +98,18 @@ def stored_path(folder: Path, image: SessionImage) -> Path:
     return folder / "images" / f"{image.key}.tif"
 
 
-def read_stored(folder: Path, image: SessionImage) -> Picture:
-    """Read an image that the session folder holds.
+def read_picture(folder: Path, image: SessionImage) -> Picture:
+    """Read an image of a session, making sure that it is the one that was annotated.
 
     Raises
     ------
     DataError
-        If it is missing or damaged.
+        If the file is missing, damaged or was changed.
     """
-    picture = read_image(stored_path(folder, image))
-    if picture.array.size == math.prod(image.shape):
+    picture = read_image(stored_path(folder, image) if image.source is None else _source_path(folder, image))
+    if image.source is None and picture.array.size == math.prod(image.shape):
         # Reading leaves axes of length 1 out.
         picture = replace(picture, array=picture.array.reshape(image.shape))
-    return _as_described(picture, image)
-
-
-def read_source(folder: Path, image: SessionImage) -> Picture:
-    """Read an image that lies elsewhere, making sure that it is the one that was annotated.
-
-    Raises
-    ------
-    DataError
-        If the file is missing or was changed.
-    """
-    source = image.source
-    assert source is not None
-    places = [Path(source.path), folder / source.relative] if source.relative else [Path(source.path)]
-    path = next((place for place in places if place.is_file()), None)
-    if path is None:
-        raise DataError(f"{source.path}: the image {image.name} is missing; move it back, or say where it lies now.")
-    found = path.stat()
-    # A copy may have another date; its content decides.
-    is_same = found.st_size == source.size and (found.st_mtime_ns == source.mtime_ns or _digest(path) == source.sha256)
-    if not is_same:
-        raise DataError(
-            f"{path}: the image {image.name} was changed since it was added to this session; put the old file back, "
-            "or add the new one under another name."
-        )
-    return _as_described(read_image(path), image)
-
-
-def to_frame(picture: Picture) -> np.ndarray:
-    """Return the array of a session's image as C(Z)YX."""
-    frame: np.ndarray = to_frames(picture.array, picture.axes)[0]
-    return frame
-
-
-def _as_described(picture: Picture, image: SessionImage) -> Picture:
     if picture.array.shape != image.shape or picture.array.dtype.name != image.dtype:
         raise DataError(
             f"{picture.path}: holds {picture.array.dtype} of shape {picture.array.shape}, but the image {image.name} "
@@ -150,41 +118,29 @@ def _as_described(picture: Picture, image: SessionImage) -> Picture:
     return replace(picture, axes=image.axes, spacing=image.spacing, unit=image.unit, axes_guessed=False)
 
 
-def _usable_axes(array: np.ndarray, axes: str | None, where: str) -> str:
-    axes = guess_axes(array.shape) if axes is None else parse_axes(axes)
-    if len(axes) != array.ndim:
-        raise DataError(f"{where}: axes {axes!r} do not fit an array of shape {array.shape}.")
-    if "T" in axes:
-        raise DataError(f"{where}: has time points; add each as an image of its own (if they are slices, axes ZYX).")
-    if array.size == 0 or array.dtype.kind not in "buif":
-        raise DataError(f"{where}: holds {array.dtype} of shape {array.shape}, which is no image.")
-    return axes
+def _source_path(folder: Path, image: SessionImage) -> Path:
+    """Where the file of an image lies now."""
+    source = image.source
+    assert source is not None
+    places = [Path(source.path), folder / source.relative] if source.relative else [Path(source.path)]
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        raise DataError(f"{source.path}: the image {image.name} is missing; move it back, or open it from where it is.")
+    found = path.stat()
+    # A copy may have another date; its content decides.
+    is_same = found.st_size == source.size and (found.st_mtime_ns == source.mtime_ns or _digest(path) == source.sha256)
+    if not is_same:
+        raise DataError(
+            f"{path}: the image {image.name} was changed since it was added to this session; put the old file back, "
+            "or add the new one under another name."
+        )
+    return path
 
 
-def _describe(
-    array: np.ndarray,
-    name: str,
-    key: str,
-    axes: str,
-    spacing: Sequence[float] | None,
-    unit: str | None,
-    source: ImageSource | None,
-) -> SessionImage:
-    space = spatial_axes(axes)
-    if spacing is not None and (
-        len(spacing) != len(space) or not all(np.isfinite(step) and step > 0 for step in spacing)
-    ):
-        raise DataError(f"{name}: spacing {tuple(spacing)} needs one positive value for each of the axes {space}.")
-    return SessionImage(
-        name=name,
-        axes=axes,
-        shape=array.shape,
-        dtype=array.dtype.name,
-        spacing=None if spacing is None else tuple(float(step) for step in spacing),
-        unit=unit,
-        key=key,
-        source=source,
-    )
+def to_frame(picture: Picture) -> np.ndarray:
+    """Return the pixels C(Z)YX of an image without time points."""
+    frame: np.ndarray = to_frames(np.asarray(picture.array), picture.axes)[0]
+    return frame
 
 
 def _storable(array: np.ndarray) -> np.ndarray:

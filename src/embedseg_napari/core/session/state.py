@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from embedseg_napari.core.annotation.states import AnnotationCounts  # noqa: TC001, pydantic looks it up
+from embedseg_napari.core.axes import spatial_axes
 from embedseg_napari.core.config import Settings
 from embedseg_napari.core.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 FORMAT_VERSION = 1
@@ -52,7 +54,12 @@ class SessionImage(Settings):
     @property
     def spatial_shape(self) -> tuple[int, ...]:
         """Shape ((Z,) Y, X) of its labels."""
-        return tuple(self.shape[self.axes.index(letter)] for letter in "ZYX" if letter in self.axes)
+        return spatial_shape(self.axes, self.shape)
+
+    @property
+    def kind(self) -> tuple[int, int]:
+        """Spatial dimensions and channels; the images of a session agree in them."""
+        return kind_of(self.axes, self.shape)
 
 
 class Round(Settings):
@@ -74,7 +81,7 @@ class Round(Settings):
     """Inside the session folder; filled in by the session."""
     comment: str = ""
     counts: dict[str, AnnotationCounts] = Field(default_factory=dict)
-    """By name of the image; filled in by the session where empty."""
+    """By name of the image; filled in by the session, as are their number and sums."""
 
 
 class SessionState(Settings):
@@ -87,6 +94,16 @@ class SessionState(Settings):
     undo: tuple[AnnotationFolder, ...] = ()
     """Folders of annotations that a restored round replaced, the latest last."""
     software_version: str = ""
+
+
+def kind_of(axes: str, shape: Sequence[int]) -> tuple[int, int]:
+    """Return the number of spatial dimensions and of channels of an array."""
+    return len(spatial_axes(axes)), shape[axes.index("C")] if "C" in axes else 1
+
+
+def spatial_shape(axes: str, shape: Sequence[int]) -> tuple[int, ...]:
+    """Return the shape ((Z,) Y, X) of an array."""
+    return tuple(shape[axes.index(letter)] for letter in spatial_axes(axes))
 
 
 def to_json(state: SessionState) -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari.layers import Image
-from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from superqt.utils import qdebounced
 
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.viewer.label.annotation_layers import AnnotationLayers
 from embedseg_napari.viewer.label.time_points import time_axis
 from embedseg_napari.viewer.layers import RESULT, is_preview
+from embedseg_napari.viewer.widgets.boxes import Sentence, button
 from embedseg_napari.viewer.widgets.layer_box import LayerBox
 from embedseg_napari.viewer.worker import report_error
 
@@ -87,33 +89,26 @@ class AnnotationBox(QWidget):
             "Paint an object on a few planes; the planes between are filled with the shapes between.",
             self.layers.fill_between,
         )
-        self.line, self.advice = QLabel(), QLabel()
+        self.line, self.advice = Sentence(), Sentence()
         row = QHBoxLayout()
         row.addWidget(self.image.native, 1)
         row.addWidget(self.annotate)
         grid = QGridLayout()
-        for place, button in enumerate((self.region, self.new, self.background, self.erase, self.fill)):
-            grid.addWidget(button, place // 2, place % 2)
+        for place, one in enumerate((self.region, self.new, self.background, self.erase, self.fill)):
+            grid.addWidget(one, place // 2, place % 2)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(row)
         layout.addLayout(grid)
         for label in (self.line, self.advice):
-            label.setWordWrap(True)
             layout.addWidget(label)
-        self.timer = QTimer(self)
-        self.timer.setSingleShot(True)
-        self.timer.setInterval(COUNT_MILLISECONDS)
-        self.timer.timeout.connect(self.count)
+        self.count_soon = qdebounced(self.count, timeout=COUNT_MILLISECONDS, parent=self)
         self.image.changed.connect(self._watch)
-        self.layers.changed.connect(self._count_soon)
+        self.layers.changed.connect(self.count_soon)
         self._watch()
 
     def _button(self, text: str, tip: str, action: Callable[[], None]) -> QPushButton:
-        button = QPushButton(text)
-        button.setToolTip(tip)
-        button.clicked.connect(lambda _: self._do(action))
-        return button
+        return button(text, tip, lambda: self._do(action))
 
     def _do(self, action: Callable[[], None]) -> None:
         try:
@@ -138,18 +133,16 @@ class AnnotationBox(QWidget):
         self.image_changed.emit()
         self.count()
 
-    def _count_soon(self) -> None:
-        self.timer.start()
-
     def count(self) -> None:
         """Count now what is annotated."""
-        self.timer.stop()
+        self.count_soon.cancel()
         is_begun = self.layers.labels is not None
-        self.counts = self.layers.counts() if is_begun else None
+        annotation = self.layers.annotation()
+        self.counts = None if annotation is None else annotation.counts()
         can_begin = not self.fault or self.is_movie
         self.annotate.setEnabled(can_begin and self.layers.image is not None and not is_begun)
-        for button in (self.new, self.background, self.erase, self.region, self.fill):
-            button.setEnabled(is_begun)
+        for one in (self.new, self.background, self.erase, self.region, self.fill):
+            one.setEnabled(is_begun)
         self.fill.setVisible(self.layers.ndim == 3)
         for label, text in ((self.line, self._sentence()), (self.advice, self._advice())):
             label.setText(text)
@@ -218,8 +211,8 @@ class AnnotationBox(QWidget):
 
     def disconnect_viewer(self) -> None:
         """Follow the viewer no longer."""
-        self.timer.stop()
-        self.layers.changed.disconnect(self._count_soon)
+        self.count_soon.cancel()
+        self.layers.changed.disconnect(self.count_soon)
         self.layers.disconnect_viewer()
 
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
+from embedseg_napari.core.annotation.annotation import Annotation
 from embedseg_napari.core.annotation.edits import fill_between_planes
-from embedseg_napari.core.annotation.states import (
-    BACKGROUND,
-    AnnotationCounts,
-    count_states,
-    next_free_label,
-)
-from embedseg_napari.core.axes import to_frames
+from embedseg_napari.core.annotation.states import BACKGROUND, next_free_label
+from embedseg_napari.core.axes import spatial_axes
 from embedseg_napari.core.errors import AnnotationError, DataError
+from embedseg_napari.core.session.state import kind_of, spatial_shape
 from embedseg_napari.viewer.label.colors import annotation_colors
 from embedseg_napari.viewer.label.protected_objects import ProtectedObjects
 from embedseg_napari.viewer.label.regions import outlines, shapes_mask
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from embedseg_napari.core.annotation.edits import Edit
+    from embedseg_napari.core.files.tiff import Picture
     from embedseg_napari.viewer.result_layers import Frame
 
 BRUSH_SHARE = 40
@@ -62,6 +62,10 @@ class AnnotationLayers:
         self.regions: Shapes | None = None
         self.protection: ProtectedObjects | None = None
         """Of the labels, while there are some."""
+        self._latest: Annotation | None = None
+        """What `annotation` returned last, of these labels."""
+        self._is_changed = False
+        """Whether something may have changed since."""
         self._removed_regions: Shapes | None = None
         """Removed just now, be it alone or as one of many layers."""
         self._keys: dict[str, Callable[[object], None]] = {}
@@ -93,63 +97,73 @@ class AnnotationLayers:
             for layer in self.viewer.layers:
                 if layer.metadata.get(ANNOTATION) == str(image.unique_id):
                     self._take(layer)
-        self.changed.emit()
+        self._on_change()
+
+    @property
+    def picture(self) -> Picture:
+        """The image, with the file it was read from."""
+        assert self.image is not None
+        path = self.image.source.path
+        return replace(picture_of(self.image), axes=self.axes, path=None if path is None else Path(path))
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape ((Z,) Y, X) of the labels."""
-        sizes = dict(zip(self.axes, array_of(self.image).shape, strict=True))
-        return tuple(sizes[letter] for letter in "ZYX" if letter in sizes)
+        return spatial_shape(self.axes, array_of(self.image).shape)
 
     @property
     def ndim(self) -> int:
         """Number of spatial axes; 0 without an image."""
-        return sum(letter in "ZYX" for letter in self.axes)
+        return len(spatial_axes(self.axes))
 
     @property
-    def n_channels(self) -> int:
-        """Channels of the image."""
-        return int(array_of(self.image).shape[self.axes.index("C")]) if "C" in self.axes else 1
+    def kind(self) -> tuple[int, int]:
+        """Spatial dimensions and channels of the image."""
+        return kind_of(self.axes, () if self.image is None else array_of(self.image).shape)
 
-    def frame_array(self) -> NDArray[Any]:
-        """The image as C(Z)YX."""
-        array: NDArray[Any] = to_frames(np.asarray(array_of(self.image)), self.axes)[0]
-        return array
+    def make(self) -> None:
+        """Add the Labels layer if there is none, and get ready to paint the next object."""
+        if self.labels is None:
+            self._add_labels(np.zeros(self.shape, np.int32))
+        self.new_object()
+        self._on_change()
 
-    def spacing(self) -> tuple[tuple[float, ...] | None, str | None]:
-        """Pixel size (z, y, x) and its unit, as far as they are known."""
-        picture = picture_of(self.image)
-        return picture.spacing, picture.unit
+    def show(self, annotation: Annotation) -> None:
+        """Show an annotation in place of what there is, and get ready to paint the next object."""
+        assert self.frame is not None
+        # What is painted must not change the annotation that it is compared with.
+        labels = annotation.labels.copy()
+        if self.labels is None:
+            self._add_labels(labels)
+        else:
+            self.labels.data = self.frame.array(labels)
+        assert self.protection is not None
+        self.protection.replace(annotation.accepted_ids)
+        self.show_regions(annotation.regions)
+        self._latest = annotation
+        self.new_object()
 
-    def make(self, labels: NDArray[np.int32] | None = None, accepted: Collection[int] = ()) -> None:
-        """Add the Labels layer if there is none, and get ready to paint the next object.
+    def annotation(self, *, check: bool = False) -> Annotation | None:
+        """The annotation as it is now, sharing no memory with the layers; the same value until it changes.
 
         Parameters
         ----------
-        labels : ndarray of int32, shape ((Z,) Y, X), optional
-            What was annotated before.
-        accepted : collection of int
-            Objects in it that were accepted.
+        check : bool
+            Compare it even if no layer told of a change: arrays can be written to without one.
+
+        Returns
+        -------
+        Annotation or None
+            None where there is no Labels layer.
         """
-        assert self.image is not None
-        assert self.frame is not None
-        if self.labels is not None and labels is not None:
-            self.labels.data = self.frame.array(labels.copy())
-        elif self.labels is None:
-            layer = self.viewer.add_labels(
-                self.frame.array(np.zeros(self.shape, np.int32) if labels is None else labels.copy()),
-                name=f"{self.image.name} annotation",
-                metadata={ANNOTATION: str(self.image.unique_id)},
-                colormap=annotation_colors(),
-                opacity=0.6,
-                **self.frame.options(),
-            )
-            layer.brush_size = float(np.clip(round(min(self.shape[-2:]) / BRUSH_SHARE), 2, 30))
-            self._take(layer)
-        if labels is not None and self.protection is not None:
-            self.protection.replace(accepted)
-        self.new_object()
-        self.changed.emit()
+        if self.labels is None:
+            return None
+        if self._is_changed or check or self._latest is None:
+            now = Annotation(self.array().astype(np.int32, copy=True), self.region_mask(), self.accepted)
+            if not now.is_same(self._latest):
+                self._latest = now
+            self._is_changed = False
+        return self._latest
 
     @property
     def accepted(self) -> frozenset[int]:
@@ -160,14 +174,14 @@ class AnnotationLayers:
         """Protect objects that are annotated."""
         if self.protection is not None:
             self.protection.add(ids)
-            self.changed.emit()
+            self._on_change()
 
     def open_for_painting(self, object_id: int) -> None:
         """Protect an object no longer, and choose it for the brush."""
         if self.protection is not None:
             self.protection.discard([object_id])
         self.paint_with(object_id)
-        self.changed.emit()
+        self._on_change()
 
     def add_key(self, key: str, action: Callable[[object], None]) -> None:
         """Let a key of the Labels layer do something, also of one that is made later."""
@@ -200,7 +214,7 @@ class AnnotationLayers:
         assert self.regions is not None
         self.viewer.layers.selection.active = self.regions
         self.regions.mode = "add_rectangle"
-        self.changed.emit()
+        self._on_change()
 
     def fill_between(self) -> None:
         """Fill the selected object between the planes it is painted on; undo takes it back.
@@ -234,7 +248,7 @@ class AnnotationLayers:
         if labels.selected_label in accepted:
             # The brush would go on painting what is finished.
             labels.selected_label = next_free_label(self.array())
-        self.changed.emit()
+        self._on_change()
 
     def array(self) -> NDArray[np.int32]:
         """The labels ((Z,) Y, X) themselves, no copy."""
@@ -259,11 +273,7 @@ class AnnotationLayers:
             self._forget_removed()
         if mask is not None and mask.any():
             self._take(self._add_regions(outlines(mask)))
-        self.changed.emit()
-
-    def counts(self) -> AnnotationCounts:
-        """How much is annotated."""
-        return count_states(self.array(), self.region_mask())
+        self._on_change()
 
     def n_regions(self) -> int:
         """Number of shapes."""
@@ -289,6 +299,20 @@ class AnnotationLayers:
         labels.selected_label = label
         labels.preserve_labels = label == BACKGROUND
         labels.mode = "paint"
+
+    def _add_labels(self, labels: NDArray[np.int32]) -> None:
+        assert self.image is not None
+        assert self.frame is not None
+        layer = self.viewer.add_labels(
+            self.frame.array(labels),
+            name=f"{self.image.name} annotation",
+            metadata={ANNOTATION: str(self.image.unique_id)},
+            colormap=annotation_colors(),
+            opacity=0.6,
+            **self.frame.options(),
+        )
+        layer.brush_size = float(np.clip(round(min(self.shape[-2:]) / BRUSH_SHARE), 2, 30))
+        self._take(layer)
 
     def _add_regions(self, polygons: list[NDArray[np.float64]]) -> Shapes:
         assert self.image is not None
@@ -336,7 +360,7 @@ class AnnotationLayers:
             if layer is not None:
                 for key in ("n", "m", "b", *self._keys):
                     layer.bind_key(key, None)
-        self.labels = self.regions = None
+        self.labels = self.regions = self._latest = None
 
     def _say_leaving(self) -> None:
         """Let the annotation be kept; where all layers are removed at once, with the regions that went first."""
@@ -371,6 +395,7 @@ class AnnotationLayers:
             self.new_object()
 
     def _on_change(self, event: object = None) -> None:
+        self._is_changed = True
         self.changed.emit()
 
     def _on_removed(self, event: object = None) -> None:
@@ -381,6 +406,6 @@ class AnnotationLayers:
         if is_gone[0]:
             self._say_leaving()
             self._end_protection()
-            self.labels = None
+            self.labels = self._latest = None
         if any(is_gone):
-            self.changed.emit()
+            self._on_change()

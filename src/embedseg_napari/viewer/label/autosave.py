@@ -10,32 +10,29 @@ from weakref import WeakSet
 
 import numpy as np
 import platformdirs
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
+from superqt.utils import qthrottled
 
-from embedseg_napari.core.annotation.states import count_states
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.core.session.files import Annotation
-from embedseg_napari.core.session.folder import STATE, list_sessions
-from embedseg_napari.core.session.session import AnnotationSession
-from embedseg_napari.core.session.state import from_json
-from embedseg_napari.core.session.writer import ImageAtHand, Painted, SessionWriter
-from embedseg_napari.viewer.layers import array_of
+from embedseg_napari.core.session.folder import list_sessions, read_state
+from embedseg_napari.core.session.images import to_frame
+from embedseg_napari.core.session.session import AnnotatedImage, AnnotationSession
 from embedseg_napari.viewer.worker import report_error, run_in_background
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from embedseg_napari.core.annotation.states import AnnotationCounts
-    from embedseg_napari.core.session.state import SessionState
+    from embedseg_napari.core.files.tiff import Picture
     from embedseg_napari.viewer.label.annotation_layers import AnnotationLayers
     from embedseg_napari.viewer.worker import BackgroundRun
 
 SAVE_MILLISECONDS = 10_000
-"""Between two looks; at most so much painting is lost when the process is killed, and the time of one writing."""
+"""From a stroke to its writing; at most so much painting is lost when the process is killed, and what writing takes."""
 
 
 class Autosave(QObject):
-    """Writes the annotation in front every few seconds if it changed, and knows which layers a session's images are in.
+    """Writes the annotation in front a few seconds after it changed, and knows which layers a session's images are in.
 
     The session begins with the first stroke. Annotations that are not in front were saved when they were left.
 
@@ -52,62 +49,50 @@ class Autosave(QObject):
         super().__init__()
         self.layers = layers
         self.folder = sessions_folder()
-        self.writer: SessionWriter | None = None
-        self.last: Annotation | None = None
-        """What is on the disk of the annotation in front; None where that is not known."""
+        self.session: AnnotationSession | None = None
+        self.saved_revision = 0
+        """Of the annotation that was written last, or read from the disk."""
         self.names: dict[str, str] = {}
         """By an image layer's `unique_id`: its name in the session. Layers may be renamed or removed."""
-        self.images: dict[str, ImageAtHand] = {}
+        self.pictures: dict[str, Picture] = {}
         """By name: images of the session that are open, or were."""
         self.counts: dict[str, AnnotationCounts] = {}
         """By name: what was annotated when it was read or left."""
         self.writing: BackgroundRun | None = None
-        self._is_dirty = False
-        self.timer = QTimer(self)
-        self.timer.setInterval(SAVE_MILLISECONDS)
-        self.timer.timeout.connect(self.save)
-        layers.changed.connect(self._note)
+        self.save_soon = qthrottled(self.save, timeout=SAVE_MILLISECONDS, leading=False, parent=self)
+        layers.changed.connect(self.save_soon)
         layers.leaving.connect(self._leave)
-        _keepers.add(self)
-
-    def _note(self) -> None:
-        self._is_dirty = True
-        if not self.timer.isActive():
-            self.timer.start()
+        _autosaves.add(self)
 
     def _leave(self) -> None:
         """Another image is about to be in front, or none: write now what is not written yet."""
         self.save_now()
-        annotation = self.annotation()
+        annotation = self.layers.annotation()
         if annotation is not None and self.is_kept():
-            self.counts[self.name()] = count_states(annotation.labels, annotation.regions)
-        self.last, self._is_dirty = None, False
-        if self.writer is not None and self.writer.is_unused:
+            self.counts[self.name()] = annotation.counts()
+        if self.session is not None and self.session.is_unused:
             # Nothing was painted: a session is named after the first image of which something is.
             self.end()
 
-    def annotation(self) -> Annotation | None:
-        """Copy the annotation in front, in the GUI's thread; None where there is none."""
-        if self.layers.labels is None:
-            return None
-        layers = self.layers
-        return Annotation(layers.array().astype(np.int32, copy=True), layers.region_mask(), layers.accepted)
+    def annotated(self, *, check: bool = False) -> AnnotatedImage | None:
+        """The image in front with its annotation, for its session; None if there is nothing to keep.
 
-    def painted(self) -> Painted | None:
-        """The annotation in front with its image, for its session; None where there is none."""
-        annotation = self.annotation()
-        if annotation is None:
+        Parameters
+        ----------
+        check : bool
+            As for `AnnotationLayers.annotation`.
+        """
+        annotation = self.layers.annotation(check=check)
+        if annotation is None or (annotation.is_empty and not self.is_kept()):
             return None
-        self.current_writer()
-        return Painted(self._at_hand(), annotation)
-
-    def kind(self) -> tuple[int, int]:
-        """Spatial dimensions and channels of the image in front."""
-        return self.layers.ndim, self.layers.n_channels
+        self.current_session()
+        name = self.name()
+        picture = self.pictures.setdefault(name, self.layers.picture)
+        return AnnotatedImage(name, picture, annotation)
 
     def is_other_kind(self) -> bool:
         """Whether the image in front cannot join the session that is open."""
-        return self.writer is not None and self.writer.kind not in (None, self.kind())
+        return self.session is not None and self.session.kind not in (None, self.layers.kind)
 
     def name(self) -> str:
         """Name of the image in front in the session, which stays when the layer is renamed."""
@@ -123,133 +108,116 @@ class Autosave(QObject):
         shown = {self.names.get(str(layer.unique_id)) for layer in self.layers.viewer.layers}
         if name not in shown and self.is_image(name):
             return name
-        taken = {*self.names.values(), *(image.name for image in (self.writer.images if self.writer else ()))}
-        free, number = name, 2
-        while free in taken:
-            free, number = f"{name} ({number})", number + 1
-        return free
+        taken = {*self.names.values(), *(self.session.image_names if self.session else ())}
+        return _free(name, taken.__contains__, "{} ({})")
 
     def is_image(self, name: str) -> bool:
         """Whether the image in front is the one of this name in the session, as far as can be known."""
-        if self.writer is None or self.writer.session is None or not self.writer.holds(name):
+        if self.session is None or not self.holds(name):
             return False
-        entry = self.writer.session.image(name)
-        if (entry.spatial_shape, self.writer.kind) != (self.layers.shape, self.kind()):
+        entry = self.session.image(name)
+        if (entry.spatial_shape, entry.kind) != (self.layers.shape, self.layers.kind):
             return False
         try:
-            known = self.images.get(name) or self.writer.at_hand(name)
+            known = self.pictures.get(name) or self.session.load_image(name)
         except DataError:
             # Its file is gone; name and shape agree.
             return True
-        return np.array_equal(known.frame(), self.layers.frame_array())
+        return np.array_equal(to_frame(known), to_frame(self.layers.picture))
 
-    def _at_hand(self) -> ImageAtHand:
-        image, name = self.layers.image, self.name()
-        assert image is not None
-        if name not in self.images:
-            spacing, unit = self.layers.spacing()
-            path = image.source.path
-            self.images[name] = ImageAtHand(
-                name, array_of(image), self.layers.axes, spacing, unit, None if path is None else Path(path)
-            )
-        return self.images[name]
+    def holds(self, name: str) -> bool:
+        """Whether an image is in the session by now."""
+        return self.session is not None and name in self.session.image_names
 
     def is_kept(self) -> bool:
         """Whether the image in front is in the session."""
-        return self.layers.image is not None and self.writer is not None and self.writer.holds(self.name())
+        return self.session is not None and self.layers.image is not None and self.holds(self.name())
 
-    def current_writer(self) -> SessionWriter:
+    def current_session(self) -> AnnotationSession:
         """The session of the image in front; nothing is on the disk before something is written."""
         if self.is_other_kind():
             self.end()
-        if self.writer is None:
+        if self.session is None:
             image = self.layers.image
             assert image is not None
-            self.writer = SessionWriter(self._free_folder(image.name))
-        return self.writer
+            base = re.sub(r"[^\w.-]+", "_", image.name).strip("._") or "session"
+            free = _free(base, lambda name: (self.folder / name).exists(), "{}_{}")
+            self.session = AnnotationSession(self.folder / free)
+        return self.session
 
     def save(self) -> None:
         """Write in a thread what changed since the last time."""
-        if not self._is_dirty or (self.writing is not None and self.writing.is_active):
+        if self.writing is not None and self.writing.is_active:
+            self.save_soon()
             return
-        self._is_dirty = False
-        painted = self._changed()
-        if painted is None:
+        image = self._changed()
+        if image is None:
             return
-        writer = self.current_writer()
+        session = self.current_session()
 
         def run(should_stop: Callable[[], bool]) -> Generator[Any, None, bool]:
             yield from ()
-            return writer.save(painted)
+            return session.save_annotation(image.name, image.annotation, image.picture)
 
         def take(is_saved: bool) -> None:
-            if is_saved and writer is self.writer and self.layers.labels is not None:
-                if self.name() == painted.image.name:
-                    self.last = painted.annotation
-                self.saved.emit(painted.annotation)
+            if is_saved and session is self.session:
+                self.saved_revision = image.annotation.revision
+                self.saved.emit(image.annotation)
 
         self.writing = run_in_background(run, on_result=take, on_error=self._on_error)
 
     def save_now(self) -> bool:
         """Write here and now what is not written yet; False if it cannot be written."""
-        self.timer.stop()
-        painted = self._changed()
+        self.save_soon.cancel()
+        image = self._changed(check=True)
         try:
-            if painted is not None and self.current_writer().save(painted):
-                self.last = painted.annotation
+            if image is not None:
+                self.current_session().save_annotation(image.name, image.annotation, image.picture)
+                self.saved_revision = image.annotation.revision
         except DataError as error:
             report_error(error)
             return False
         return True
 
     def close(self) -> bool:
-        """Write now what is not written yet, and let others open the session; False if it cannot be written."""
-        if not self.save_now():
-            return False
-        last = self.last
-        self.end()
-        # What is in front still is on the disk; no other session begins with it unless it changes.
-        self.last = last
-        return True
+        """Write now what is not written yet, and let others open the session; False if it cannot be written.
+
+        What is in front is then on the disk: no other session begins with it unless it changes.
+        """
+        is_saved = self.save_now()
+        if is_saved:
+            self.end()
+        return is_saved
 
     def end(self) -> None:
         """Let others open the session, and forget it."""
-        if self.writer is not None:
-            self.writer.close()
-        self.writer, self.last, self._is_dirty = None, None, False
-        for known in (self.names, self.images, self.counts):
+        if self.session is not None:
+            self.session.close()
+        self.session = None
+        for known in (self.names, self.pictures, self.counts):
             known.clear()
 
     def disconnect_layers(self) -> None:
         """Follow the annotation no longer."""
-        self.layers.changed.disconnect(self._note)
+        self.save_soon.cancel()
+        self.layers.changed.disconnect(self.save_soon)
         self.layers.leaving.disconnect(self._leave)
-        _keepers.discard(self)
+        _autosaves.discard(self)
 
-    def _changed(self) -> Painted | None:
-        """The annotation in front if it is other than on the disk."""
-        annotation = self.annotation()
-        if annotation is None or annotation.is_same(self.last) or (annotation.is_empty and not self.is_kept()):
-            return None
-        self.current_writer()
-        return Painted(self._at_hand(), annotation)
+    def _changed(self, *, check: bool = False) -> AnnotatedImage | None:
+        """The image in front if its annotation is other than on the disk."""
+        annotation = self.layers.annotation(check=check)
+        return None if annotation is None or annotation.revision == self.saved_revision else self.annotated()
 
     def _on_error(self, error: Exception) -> None:
         # What was not written is tried again.
-        self._is_dirty = True
+        self.save_soon()
         report_error(error)
-
-    def _free_folder(self, name: str) -> Path:
-        base = re.sub(r"[^\w.-]+", "_", name).strip("._") or "session"
-        folder, number = self.folder / base, 2
-        while folder.exists():
-            folder, number = self.folder / f"{base}_{number}", number + 1
-        return folder
 
     # Going on with an earlier session
 
-    def open(self, folder: Path) -> tuple[SessionWriter, dict[str, AnnotationCounts]]:
-        """Open a session where it was left, for :meth:`take_up`; the one that was open is saved and closed.
+    def open(self, folder: Path) -> tuple[AnnotationSession, dict[str, AnnotationCounts]]:
+        """Open a session where it was left, for :meth:`use`; the one that was open is saved and closed.
 
         Raises
         ------
@@ -258,7 +226,7 @@ class Autosave(QObject):
         """
         session = AnnotationSession.open(folder)
         try:
-            if not session.image_names:
+            if not session.images:
                 raise DataError(f"{folder}: this session has no image.")
             counts = count_all(session)
             if not self.close():
@@ -266,26 +234,30 @@ class Autosave(QObject):
         except DataError:
             session.close()
             raise
-        return SessionWriter(folder, session), counts
+        return session, counts
 
-    def take(self, writer: SessionWriter, counts: dict[str, AnnotationCounts]) -> None:
-        """Write into a session from now on."""
-        self.writer, self.counts, self.last = writer, counts, None
-
-    def restored(self) -> None:
-        """The annotations of the session are others than before."""
-        assert self.writer is not None
-        assert self.writer.session is not None
-        self.last, self.counts = None, count_all(self.writer.session)
+    def use(self, session: AnnotationSession, counts: dict[str, AnnotationCounts]) -> None:
+        """Write into a session from now on; its annotations are others than before."""
+        self.session, self.counts = session, counts
 
     def matching(self, name: str, shape: tuple[int, ...]) -> list[Path]:
         """Closed sessions of an image of this name and shape ((Z,) Y, X), the one saved last first."""
         found = []
         for folder in list_sessions(self.folder):
-            state = None if self.writer is not None and self.writer.folder == folder else read_state(folder)
+            state = None if self.session is not None and self.session.folder == folder else read_state(folder)
             if state is not None and any((one.name, one.spatial_shape) == (name, shape) for one in state.images):
                 found.append(folder)
         return found
+
+
+_autosaves: WeakSet[Autosave] = WeakSet()
+
+
+@atexit.register
+def save_all() -> None:
+    """Write what is not written yet: Python may end before Qt says a word, for instance at the end of a script."""
+    for autosave in tuple(_autosaves):
+        autosave.save_now()
 
 
 def count_all(session: AnnotationSession) -> dict[str, AnnotationCounts]:
@@ -296,28 +268,17 @@ def count_all(session: AnnotationSession) -> dict[str, AnnotationCounts]:
     DataError
         If an annotation cannot be read.
     """
-    annotations = {name: session.load_annotation(name) for name in session.image_names}
-    return {name: count_states(one.labels, one.regions) for name, one in annotations.items()}
-
-
-_keepers: WeakSet[Autosave] = WeakSet()
-
-
-@atexit.register
-def save_all() -> None:
-    """Write what is not written yet: Python may end before Qt says a word, for instance at the end of a script."""
-    for autosave in tuple(_keepers):
-        autosave.save_now()
-
-
-def read_state(folder: Path) -> SessionState | None:
-    """What a session folder says about itself, without opening it; None where it cannot be read."""
-    try:
-        return from_json(folder / STATE, (folder / STATE).read_text(encoding="utf-8"))
-    except (DataError, OSError, UnicodeDecodeError):
-        return None
+    return {name: session.load_annotation(name).counts() for name in session.image_names}
 
 
 def sessions_folder() -> Path:
     """Where sessions are kept."""
     return Path(platformdirs.user_data_dir("embedseg-napari", appauthor=False)) / "sessions"
+
+
+def _free(name: str, is_taken: Callable[[str], bool], numbered: str) -> str:
+    """A name, with a number from 2 on where it is taken."""
+    free, number = name, 2
+    while is_taken(free):
+        free, number = numbered.format(name, number), number + 1
+    return free

@@ -10,20 +10,23 @@ import numpy as np
 from napari.layers import Image, Labels
 from napari.utils.notifications import show_info
 
+from embedseg_napari.core.axes import spatial_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.review.next_image import Candidate
-from embedseg_napari.core.session.files import Annotation
-from embedseg_napari.core.session.writer import ImageAtHand
+from embedseg_napari.core.session.images import to_frame
+from embedseg_napari.core.session.state import kind_of
 from embedseg_napari.viewer.camera import go_to
-from embedseg_napari.viewer.label.time_points import image_axes, take_frame, time_axis
-from embedseg_napari.viewer.layers import ANNOTATION, array_of
+from embedseg_napari.viewer.label.autosave import count_all
+from embedseg_napari.viewer.label.time_points import take_frame, time_axis
+from embedseg_napari.viewer.layers import ANNOTATION, picture_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from napari.viewer import Viewer
 
-    from embedseg_napari.core.session.writer import SessionWriter
+    from embedseg_napari.core.files.tiff import Picture
+    from embedseg_napari.core.session.session import AnnotationSession
     from embedseg_napari.viewer.label.annotate_box import AnnotationBox
     from embedseg_napari.viewer.label.autosave import Autosave
 
@@ -74,13 +77,12 @@ class SessionNavigator:
         DataError
             If it cannot be saved; all is then as before.
         """
-        writer, names = self.autosave.writer, set(self.autosave.names)
+        session, names = self.autosave.session, set(self.autosave.names)
         if not self.autosave.close():
             raise DataError("The session stays open, for what is painted cannot be saved.")
-        if writer is None or writer.session is None:
-            return
-        self._remove(names)
-        show_info(f"Session {writer.folder.name} is saved and closed; Resume brings it back.")
+        if session is not None and session.is_begun:
+            self._remove(names)
+            show_info(f"Session {session.folder.name} is saved and closed; Resume brings it back.")
 
     def _remove(self, images: set[str]) -> None:
         """Take annotation layers away, by the `unique_id` of their images."""
@@ -100,21 +102,23 @@ class SessionNavigator:
         EmbedSegError
             If something cannot be read.
         """
-        writer, layers = self.autosave.writer, self.box.layers
-        if writer is None or writer.folder != folder:
-            names, front = set(self.autosave.names), layers.image
+        layers, front = self.box.layers, self.box.layers.image
+        if self.autosave.session is None or self.autosave.session.folder != folder:
+            names = set(self.autosave.names)
             opened = self.autosave.open(folder)
             self._remove(names if front is None else {*names, str(front.unique_id)})
-            self.autosave.take(*opened)
-        writer = self.autosave.writer
-        assert writer is not None
-        name = writer.images[0].name
-        if layers.image is not None and layers.frame is not None and self.autosave.is_image(layers.image.name):
-            name = self.autosave.names[str(layers.image.unique_id)] = layers.image.name
+            self.autosave.use(*opened)
+        session = self._session()
+        name = session.image_names[0]
+        if front is not None and layers.frame is not None and self.autosave.is_image(front.name):
+            name = self.autosave.names[str(front.unique_id)] = front.name
         self.go_to(name)
-        return (
-            None if writer.session is None or not writer.rounds else writer.session.model_path(writer.rounds[-1].number)
-        )
+        return session.latest_model()
+
+    def _session(self) -> AnnotationSession:
+        if self.autosave.session is None:
+            raise DataError("There is no session yet; paint something first.")
+        return self.autosave.session
 
     def restore(self, number: int) -> Path:
         """Bring back the annotations of a round in all images; what is painted now is saved before.
@@ -129,13 +133,11 @@ class SessionNavigator:
         EmbedSegError
             If something cannot be read or written.
         """
-        writer, painted = self.autosave.writer, self.autosave.painted()
-        if writer is None:
-            raise DataError("There is no session yet; paint something first.")
-        if painted is not None and not (painted.annotation.is_empty and not self.autosave.is_kept()):
-            writer.save(painted)
-        model = writer.restore(number)
-        self._show_anew()
+        session, front = self._session(), self.autosave.annotated(check=True)
+        if front is not None:
+            session.save_annotation(front.name, front.annotation, front.picture)
+        model = session.restore_round(number)
+        self._show_anew(session)
         return model
 
     def undo_restore(self) -> Path | None:
@@ -151,18 +153,16 @@ class SessionNavigator:
         EmbedSegError
             If something cannot be read or written.
         """
-        if self.autosave.writer is None:
-            raise DataError("There is no session yet; paint something first.")
-        model = self.autosave.writer.undo_restore()
-        self._show_anew()
-        return model
+        session = self._session()
+        session.undo_restore()
+        self._show_anew(session)
+        return session.latest_model()
 
-    def _show_anew(self) -> None:
+    def _show_anew(self, session: AnnotationSession) -> None:
         """Show the session's annotations as they are on the disk."""
-        front = "" if self.box.layers.image is None else str(self.box.layers.image.unique_id)
         # Those of other images come anew when they are gone to.
-        self._remove(set(self.autosave.names) - {front})
-        self.autosave.restored()
+        self._remove(set(self.autosave.names) - {self.front_key()})
+        self.autosave.use(session, count_all(session))
         if self.autosave.is_kept():
             self._fill()
 
@@ -206,16 +206,15 @@ class SessionNavigator:
         go_to(self.viewer, layers.labels, (size // 2).tolist(), np.zeros(len(size)).tolist(), size.tolist())
 
     def _open(self, name: str) -> Any:
-        assert self.autosave.writer is not None
-        known = self.autosave.images.get(name) or self.autosave.writer.at_hand(name)
-        array, lead, n = known.frame(), int("C" in known.axes), known.kind[0]
+        picture = self.autosave.pictures.get(name) or self._session().load_image(name)
+        array, lead, n = to_frame(picture), int("C" in picture.axes), len(spatial_axes(picture.axes))
         layer = self.viewer.add_image(
             array if lead else array[0],
             name=name,
             rgb=False,
             axis_labels=tuple("c" * lead + "zyx"[-n:]),
-            scale=None if known.spacing is None else [1.0] * lead + list(known.spacing),
-            units=None if known.unit is None else ["pixel"] * lead + [known.unit] * n,
+            scale=None if picture.spacing is None else [1.0] * lead + list(picture.spacing),
+            units=None if picture.unit is None else ["pixel"] * lead + [picture.unit] * n,
         )
         self.autosave.names[str(layer.unique_id)] = name
         return layer
@@ -240,14 +239,9 @@ class SessionNavigator:
 
     def _fill(self) -> None:
         """Show what the session keeps of the image in front."""
-        assert self.autosave.writer is not None
-        assert self.autosave.writer.session is not None
-        annotation: Annotation = self.autosave.writer.session.load_annotation(self.autosave.name())
-        layers = self.box.layers
-        layers.make(annotation.labels, annotation.accepted_ids)
-        layers.show_regions(annotation.regions)
-        layers.new_object()
-        self.autosave.last = Annotation(annotation.labels, annotation.regions, annotation.accepted_ids)
+        annotation = self._session().load_annotation(self.autosave.name())
+        self.box.layers.show(annotation)
+        self.autosave.saved_revision = annotation.revision
 
     def arrive(self) -> None:
         """Select what belongs to the image in front, and if it is annotated hide the session's others."""
@@ -266,9 +260,7 @@ class SessionNavigator:
             of = layer.metadata.get(ANNOTATION) or str(layer.unique_id)
             name = autosave.names.get(of)
             # Images that were only looked at stay as they are.
-            is_ours = name is not None and (
-                of in marks or (autosave.writer is not None and autosave.writer.holds(name))
-            )
+            is_ours = name is not None and (of in marks or autosave.holds(name))
             if is_ours and layer.visible != (of == front):
                 layer.visible = of == front
         if selection.active != layers.regions:
@@ -303,7 +295,7 @@ class SessionNavigator:
     def elsewhere(self) -> tuple[int, int, int]:
         """Annotated images of the session that are not in front, their objects and background pixels."""
         autosave = self.autosave
-        if autosave.writer is None or autosave.is_other_kind():
+        if autosave.session is None or autosave.is_other_kind():
             return 0, 0, 0
         front = autosave.name() if self.box.layers.labels is not None and autosave.is_kept() else None
         counts = [one for name, one in autosave.counts.items() if name != front and one.labelled_pixels]
@@ -316,30 +308,26 @@ class SessionNavigator:
 
     def candidates(self) -> list[Candidate]:
         """Images that may be the next: the session's others, and open ones of its kind that are not in it."""
-        writer, autosave = self.autosave.writer, self.autosave
+        session, autosave = self.autosave.session, self.autosave
         found, in_session = [], []
-        if writer is not None and not autosave.is_other_kind():
-            in_session = [image.name for image in writer.images]
+        if session is not None and not autosave.is_other_kind():
+            in_session = session.image_names
             for name in in_session:
-                open_one = self.layer_of(name)
-                key = f"{writer.folder} {name}" if open_one is None else str(open_one.unique_id)
-                found.append(Candidate(key, name, name, partial(_read_kept, writer, name, autosave.images.get(name))))
+                layer, known = self.layer_of(name), autosave.pictures.get(name)
+                key = f"{session.folder} {name}" if layer is None else str(layer.unique_id)
+                found.append(Candidate(key, name, name, partial(_read_kept, session, name, known)))
         for layer in self.box.image.layers:
-            if not isinstance(layer, Image) or autosave.names.get(str(layer.unique_id)) in in_session:
-                continue
-            if time_axis(layer) is None:
-                image = ImageAtHand(layer.name, array_of(layer), image_axes(layer), None, None, None)
-                if image.kind == autosave.kind():
-                    found.append(Candidate(str(layer.unique_id), layer.name, layer, partial(_read_new, image)))
+            if autosave.names.get(str(layer.unique_id)) not in in_session:
+                picture = picture_of(layer)
+                if "T" not in picture.axes and kind_of(picture.axes, picture.array.shape) == self.box.layers.kind:
+                    found.append(Candidate(str(layer.unique_id), layer.name, layer, partial(_read_new, picture)))
         return [one for one in found if one.key != self.front_key()]
 
 
-def _read_kept(writer: SessionWriter, name: str, known: ImageAtHand | None) -> tuple[np.ndarray, np.ndarray]:
-    assert writer.session is not None
-    image = writer.at_hand(name) if known is None else known
-    return image.frame(), writer.session.load_annotation(name).labels
+def _read_kept(session: AnnotationSession, name: str, known: Picture | None) -> tuple[np.ndarray, np.ndarray]:
+    return to_frame(known or session.load_image(name)), session.load_annotation(name).labels
 
 
-def _read_new(image: ImageAtHand) -> tuple[np.ndarray, np.ndarray]:
-    frame = image.frame()
+def _read_new(picture: Picture) -> tuple[np.ndarray, np.ndarray]:
+    frame = to_frame(picture)
     return frame, np.zeros(frame.shape[1:], np.int32)

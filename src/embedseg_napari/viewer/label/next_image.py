@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.review.next_image import ImageRanking, Looking, Rated, rate_images
 from embedseg_napari.viewer.label.session_box import short
+from embedseg_napari.viewer.widgets.boxes import Sentence, button
 from embedseg_napari.viewer.worker import BackgroundRun, report_message, run_in_background
 
 if TYPE_CHECKING:
@@ -34,20 +35,19 @@ class NextImage(QWidget):
         super().__init__()
         self.ranking = ImageRanking()
         self.search: BackgroundRun | None = None
-        self.button = QPushButton(GO)
-        self.button.setToolTip(
+        self.button = button(
+            GO,
             "Go to the image where the model is least sure: the other images of this session, and open images of the "
             "same kind that are not annotated yet, are segmented in the background and ranked by the mean doubt about "
-            "what is found in them. The first time with a model takes a while; press again to cancel."
+            "what is found in them. The first time with a model takes a while; press again to cancel.",
+            self.press,
         )
-        self.line = QLabel()
-        self.line.setWordWrap(True)
+        self.line = Sentence()
         self.line.hide()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.button)
         layout.addWidget(self.line)
-        self.button.clicked.connect(lambda _: self.press())
 
     @property
     def is_searching(self) -> bool:

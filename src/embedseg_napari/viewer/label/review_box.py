@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QPushButton, QVBoxLayout, QWidget
 
 from embedseg_napari.core.annotation.states import next_free_label
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.review.queue import ReviewQueue, find_doubts
+from embedseg_napari.core.session.images import to_frame
 from embedseg_napari.viewer.camera import go_to
 from embedseg_napari.viewer.label.stroke_box import StrokeBox
 from embedseg_napari.viewer.result_layers import show_shapes
+from embedseg_napari.viewer.widgets.boxes import Sentence, button
 from embedseg_napari.viewer.worker import BackgroundRun, report_error, run_in_background
 
 if TYPE_CHECKING:
@@ -47,11 +49,12 @@ class ReviewBox(QWidget):
         self.layers, self.view = layers, view
         self.queue: ReviewQueue | None = None
         self.search: BackgroundRun | None = None
-        self.line = QLabel()
-        self.line.setWordWrap(True)
-        self.find = QPushButton("Find doubtful objects")
-        self.find.setToolTip("Segment the whole image with the chosen model, and rank what it finds by doubt.")
-        self.find.clicked.connect(lambda _: self.search_wanted.emit())
+        self.line = Sentence()
+        self.find = button(
+            "Find doubtful objects",
+            "Segment the whole image with the chosen model, and rank what it finds by doubt.",
+            self.search_wanted.emit,
+        )
         self.actions: dict[str, Callable[[object], None]] = {}
         self.next = self._button("Next (J)", "j", "Look at the next object and leave this one as it is.", self.go_on)
         self.back = self._button("Back (K)", "k", "Look at the object before.", self.go_back)
@@ -72,8 +75,8 @@ class ReviewBox(QWidget):
         self.strokes.edited.connect(self.refresh)
         layers.changed.connect(self._offer)
         grid = QGridLayout()
-        for place, button in enumerate((self.accept, self.delete, self.repaint_button, self.next, self.back)):
-            grid.addWidget(button, place // 3, place % 3)
+        for place, one in enumerate((self.accept, self.delete, self.repaint_button, self.next, self.back)):
+            grid.addWidget(one, place // 3, place % 3)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.find)
@@ -83,15 +86,11 @@ class ReviewBox(QWidget):
         self.refresh()
 
     def _button(self, text: str, key: str, tip: str, action: Callable[[], None]) -> QPushButton:
-        button = QPushButton(text)
-        button.setToolTip(f"{tip} Undo (Ctrl+Z on the annotation) takes edits back.")
-
         def on_key(layer: object) -> None:
             self._do(action)
 
         self.actions[key] = on_key
-        button.clicked.connect(lambda _: self._do(action))
-        return button
+        return button(text, f"{tip} Undo (Ctrl+Z on the annotation) takes edits back.", lambda: self._do(action))
 
     def _do(self, action: Callable[[], None]) -> None:
         if self.queue is None or self.layers.labels is None:
@@ -111,7 +110,7 @@ class ReviewBox(QWidget):
         """Look for doubtful objects in the whole image, in a thread."""
         if self.layers.labels is None or self.is_searching:
             return
-        image, labels = self.layers.frame_array(), self.layers.array().copy()
+        image, labels = to_frame(self.layers.picture), self.layers.array().copy()
         of = self.layers.image
         self.search = run_in_background(
             lambda should_stop: find_doubts(model, image, labels, device, should_stop),
@@ -149,8 +148,7 @@ class ReviewBox(QWidget):
 
     def refresh(self) -> None:
         """Say where the review stands."""
-        has_queue = self.queue is not None
-        is_here = has_queue and self.queue is not None and self.queue.current is not None
+        has_queue, is_here = self.queue is not None, self.queue is not None and self.queue.current is not None
         self._offer()
         if self.is_searching:
             self.line.setText("Segmenting the image and looking for doubtful objects…")
@@ -158,12 +156,9 @@ class ReviewBox(QWidget):
             self.line.setText(self.queue.sentence())
         else:
             self.line.setText("After a round, predicted objects can be looked at by doubt.")
-        for button in (self.next, self.back):
-            button.setEnabled(has_queue)
-        for button in (self.accept, self.delete, self.repaint_button):
-            button.setEnabled(is_here)
-        for button in (self.next, self.back, self.accept, self.delete, self.repaint_button):
-            button.setVisible(has_queue)
+        for one in (self.next, self.back, self.accept, self.delete, self.repaint_button):
+            one.setEnabled(has_queue if one in (self.next, self.back) else is_here)
+            one.setVisible(has_queue)
 
     def go_on(self) -> None:
         """Show the next place that is not annotated yet."""

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from napari.utils.notifications import show_info
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QGridLayout, QLabel, QMenu, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QGridLayout, QMenu, QPushButton, QVBoxLayout, QWidget
 
-from embedseg_napari.core.session.folder import STATE, list_sessions
+from embedseg_napari.core.session.folder import last_saved, list_sessions, read_state
+from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.label.annotate_box import number
-from embedseg_napari.viewer.label.autosave import read_state
-from embedseg_napari.viewer.widgets.boxes import ChoiceBox
+from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence, button
+from embedseg_napari.viewer.worker import run_in_background
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable, Generator
 
     from embedseg_napari.core.session.state import Round
     from embedseg_napari.viewer.label.annotate_box import AnnotationBox
@@ -45,30 +48,38 @@ class SessionBox(QWidget):
     def __init__(self, autosave: Autosave, box: AnnotationBox) -> None:
         super().__init__()
         self.autosave, self.box = autosave, box
-        self.line = QLabel()
-        self.line.setWordWrap(True)
+        self.line = Sentence()
         self.images = ChoiceBox()
         self.images.setAccessibleName("Images of the session")
         self.images.setPlaceholderText("Images of this session…")
         self.images.setToolTip("Images of this session; choose one to go on with it. It is opened if it is not.")
         self.names: list[str] = []
-        self.rounds = QLabel()
-        self.rounds.setWordWrap(True)
+        self.rounds = Sentence()
         self.rounds.setToolTip(
             "What each round learned from and how long it took. Where there are ten objects or more, some are held out "
             "of the training: the part of them that the model finds, averaged over IoU 0.5 to 0.9, is its score."
         )
         self.found: Path | None = None
         """Latest session of the chosen image."""
-        self.again = QPushButton("Resume")
-        self.again.setToolTip("Go on with the annotation of this image that was kept last.")
+        self.again = button(
+            "Resume",
+            "Go on with the annotation of this image that was kept last.",
+            lambda: self.resume_wanted.emit(self.found),
+        )
         self.others = QPushButton("Resume session…")
         self.others.setToolTip("Go on with any session; its image is opened if it is not here.")
         self.back = QPushButton("Go back to round…")
         self.back.setToolTip("Bring back the annotations of all images, and the model, of an earlier round.")
-        self.new = QPushButton("New session")
-        self.new.setToolTip(
-            "Save and close this session; its annotation layers leave the viewer. What you paint next begins another."
+        self.new = button(
+            "New session",
+            "Save and close this session; its annotation layers leave the viewer. What you paint next begins another.",
+            self.new_wanted.emit,
+        )
+        self.export = button(
+            "Export data set…",
+            "Write the annotated images of this session into a new or empty folder, as a data set to train on: "
+            "images/, masks/ and, where something is not annotated, ignore/.",
+            self._export,
         )
         self.sessions_menu, self.rounds_menu = QMenu(self), QMenu(self)
         self.others.setMenu(self.sessions_menu)
@@ -77,15 +88,14 @@ class SessionBox(QWidget):
         buttons.addWidget(self.again, 0, 0, 1, 2)
         buttons.addWidget(self.others, 1, 0)
         buttons.addWidget(self.new, 1, 1)
-        buttons.addWidget(self.back, 2, 0, 1, 2)
+        buttons.addWidget(self.back, 2, 0)
+        buttons.addWidget(self.export, 2, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         for widget in (self.line, self.images, self.rounds):
             layout.addWidget(widget)
         layout.addLayout(buttons)
         self.sessions_menu.aboutToShow.connect(self.list_sessions)
-        self.again.clicked.connect(lambda _: self.resume_wanted.emit(self.found))
-        self.new.clicked.connect(lambda _: self.new_wanted.emit())
         self.images.activated.connect(lambda row: self.image_wanted.emit(self.names[row]))
         autosave.saved.connect(lambda _: self.refresh())
         self.refresh()
@@ -100,42 +110,56 @@ class SessionBox(QWidget):
 
     def refresh(self) -> None:
         """Say how things stand."""
-        writer = self.autosave.writer
-        rounds = [] if writer is None else writer.rounds
+        session = self.autosave.session
+        is_begun, rounds = session is not None and session.is_begun, () if session is None else session.rounds
         is_offered = self.found is not None and self.box.layers.labels is None
         self.again.setVisible(is_offered)
         if is_offered and self.found is not None:
             self.line.setText(
                 f"This image was annotated before: session {short(self.found.name)}, {_time_of(self.found)}."
             )
-        elif writer is not None and writer.session is not None:
-            self.line.setText(f"Session {short(writer.folder.name)}: saved at {datetime.now():%H:%M:%S}.")
-            self.line.setToolTip(str(writer.folder))
+        elif session is not None and is_begun:
+            self.line.setText(f"Session {short(session.folder.name)}: saved at {datetime.now():%H:%M:%S}.")
+            self.line.setToolTip(str(session.folder))
         else:
             self.line.setText("What you paint is kept in a session, saved every 10 seconds.")
             self.line.setToolTip(str(self.autosave.folder))
         self.rounds.setText("\n".join(round_line(one) for one in rounds[-5:]))
         self.rounds.setVisible(bool(rounds))
         self.back.setVisible(bool(rounds))
-        self.new.setVisible(writer is not None and writer.session is not None)
+        for one in (self.new, self.export):
+            one.setVisible(is_begun)
         self.rounds_menu.clear()
         for one in reversed(rounds):
             action = self.rounds_menu.addAction(round_line(one))
             action.triggered.connect(lambda _, number=one.number: self.round_wanted.emit(number))
-        if writer is not None and writer.can_undo_restore:
+        if session is not None and session.can_undo_restore:
             undo = self.rounds_menu.addAction("Undo going back (drops what was painted since)")
             undo.triggered.connect(lambda _: self.undo_wanted.emit())
         self._list_images()
 
     def set_training(self, is_active: bool) -> None:
         """While a model trains, its session stays."""
-        for button in (self.again, self.others, self.new, self.back):
-            button.setEnabled(not is_active)
+        for one in (self.again, self.others, self.new, self.back):
+            one.setEnabled(not is_active)
+
+    def _export(self) -> None:
+        """Write the session's annotated images as a data set, in a thread."""
+        session, pictures = self.autosave.session, dict(self.autosave.pictures)
+        folder = QFileDialog.getExistingDirectory(self, "New or empty folder for the data set")
+        if session is None or not folder or not self.autosave.save_now():
+            return
+
+        def run(should_stop: Callable[[], bool]) -> Generator[Any, None, int]:
+            yield from ()
+            return session.export_dataset(Path(folder), pictures)
+
+        run_in_background(run, on_result=lambda n: show_info(f"{folder}: {count(n, 'image')} exported as a data set."))
 
     def _list_images(self) -> None:
         """The images of the session with their number of objects; the one in front is chosen."""
         autosave = self.autosave
-        counts = {} if autosave.writer is None else {image.name: 0 for image in autosave.writer.images}
+        counts = {} if autosave.session is None else dict.fromkeys(autosave.session.image_names, 0)
         counts |= {name: one.n_objects for name, one in autosave.counts.items() if name in counts}
         front, now = autosave.name() if autosave.is_kept() else None, self.box.counts
         if self.box.layers.labels is not None and now is not None and (front is not None or now.labelled_pixels):
@@ -181,5 +205,4 @@ def short(name: str) -> str:
 
 
 def _time_of(folder: Path) -> str:
-    files = [folder / STATE, *folder.glob("annotations/*/*.npz")]
-    return f"{datetime.fromtimestamp(max(file.stat().st_mtime for file in files)):%Y-%m-%d %H:%M}"
+    return f"{datetime.fromtimestamp(last_saved(folder)):%Y-%m-%d %H:%M}"

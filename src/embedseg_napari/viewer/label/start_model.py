@@ -21,11 +21,11 @@ def misfit(path: Path | None, layers: AnnotationLayers) -> str:
         config = read_config(path)
     except EmbedSegError as error:
         return str(error)
-    if config is None or (config.ndim, config.n_channels) == (layers.ndim, layers.n_channels):
+    if config is None or (config.ndim, config.n_channels) == layers.kind:
         return ""
     return (
         f"{path.stem} works on {config.ndim}D images with {config.n_channels} channel(s), this one is "
-        f"{layers.ndim}D with {layers.n_channels}; start from another model, or from nothing."
+        f"{layers.kind[0]}D with {layers.kind[1]}; start from another model, or from nothing."
     )
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from embedseg_napari.core.annotation.strokes import StrokeEdit, merge_shown, split_shown
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.viewer.label.stroke_tool import Stroke, StrokeTool
+from embedseg_napari.viewer.widgets.boxes import Sentence
 from embedseg_napari.viewer.worker import report_error
 
 if TYPE_CHECKING:
@@ -45,8 +46,7 @@ class StrokeBox(QWidget):
         self.tool = StrokeTool(layers)
         self.waits_for = ""
         """What the next stroke does: split, merge, or nothing."""
-        self.line = QLabel()
-        self.line.setWordWrap(True)
+        self.line = Sentence()
         self.split = self._button(
             "Split (S)",
             "s",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox, QGroupBox, QLabel, QVBoxLayout, QWidget
+from superqt.utils import qdebounced
 
 from embedseg_napari.core.errors import EmbedSegError, ModelError
 from embedseg_napari.core.events import LabelsUpdated
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
     from embedseg_napari.core.events import PreviewReady
     from embedseg_napari.core.review.next_image import Rated
-    from embedseg_napari.core.session.files import Annotation
     from embedseg_napari.jobs.saved_training import SavedTraining
     from embedseg_napari.viewer.widgets.layer_box import LayerBox
 
@@ -53,10 +53,8 @@ class LabelWidget(TrainingPanel):
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
         self.job: LabelTraining | None = None
-        self.taken: dict[str, Annotation] = {}
-        """What the running training has been given last, by the image's name."""
-        self.is_painted = False
-        """Whether the annotation may be other than that."""
+        self.taken: dict[str, int] = {}
+        """Revision of the annotation that the running training has been given last, by the image's name."""
         self.annotation = AnnotationBox(napari_viewer)
         self.autosave = Autosave(self.annotation.layers)
         self.navigator = SessionNavigator(napari_viewer, self.annotation, self.autosave)
@@ -80,12 +78,9 @@ class LabelWidget(TrainingPanel):
         self.follow.setInterval(FOLLOW_MILLISECONDS)
         self.follow.timeout.connect(self.look)
         # After all that the same click or key does to the layers.
-        self.selected = QTimer(self)
-        self.selected.setSingleShot(True)
-        self.selected.timeout.connect(self.navigator.follow_selection)
+        self.follow_selection = qdebounced(self.navigator.follow_selection, timeout=0, parent=self)
 
-        self.annotation.layers.changed.connect(self._note)
-        self.annotation.layers.leaving.connect(self._leave)
+        self.annotation.layers.leaving.connect(self._hand_over)
         self.annotation.annotate_wanted.connect(lambda: self._do(self.navigator.annotate))
         self.annotation.image_changed.connect(self._on_image)
         self.annotation.changed.connect(self.update_buttons)
@@ -100,7 +95,7 @@ class LabelWidget(TrainingPanel):
         self.preview_on.toggled.connect(self._switch_preview)
         self.progress.continue_wanted.connect(self.start)
         self.review.search_wanted.connect(self.find_doubts)
-        napari_viewer.layers.selection.events.active.connect(self._on_selection)
+        napari_viewer.layers.selection.events.active.connect(self.follow_selection)
         self._on_image()
 
     def _page(self) -> QWidget:
@@ -132,14 +127,14 @@ class LabelWidget(TrainingPanel):
     @property
     def is_joined(self) -> bool:
         """Whether a round goes on in the session that is open."""
-        return self.job is not None and self.job.request.writer is self.autosave.writer
+        return self.job is not None and self.job.request.session is self.autosave.session
 
     def _on_image(self) -> None:
         self.review.clear()
         self.sessions.find()
         layers = self.annotation.layers
         if layers.image is not None:
-            if self.autosave.writer is None:
+            if self.autosave.session is None:
                 self.output.suggest(layers.image.name)
             start = suggested_start(self.settings.start_from(), layers)
             self.settings.start.setCurrentIndex(self.settings.paths.index(start))
@@ -189,9 +184,6 @@ class LabelWidget(TrainingPanel):
         if not self.is_closed:
             self.next_image.press()
 
-    def _on_selection(self, event: object = None) -> None:
-        self.selected.start(0)
-
     # Training
 
     def problem(self) -> str:
@@ -227,52 +219,40 @@ class LabelWidget(TrainingPanel):
         layers = self.annotation.layers
         self.view.watch(layers.image, layers.axes, truth=layers.labels)
         self.view.begin(request.config.center)
-        self.taken = {} if request.painted is None else {request.painted.image.name: request.painted.annotation}
+        front = request.front
+        self.taken = {} if front is None else {front.name: front.annotation.revision}
         self.job = LabelTraining(request, preview=self.view.example)
         self.progress.begin(request.output.stem)
-        request.writer.hold()
-        self.run(self.job.run, at_end=request.writer.release)
+        request.session.retain()
+        self.run(self.job.run, at_end=request.session.release)
         self.follow.start()
 
     def _request(self) -> RoundRequest:
         start = self.settings.start_from()
-        config = self.settings.config()
-        painted = self.autosave.painted()
         return RoundRequest(
-            config=config,
-            painted=None
-            if painted is None or (painted.annotation.is_empty and not self.autosave.is_kept())
-            else painted,
-            at_hand=dict(self.autosave.images),
+            config=self.settings.config(),
+            front=self.autosave.annotated(),
+            pictures=dict(self.autosave.pictures),
             start_from=None if start is None else str(start),
             device=self.settings.device.currentText(),
             output=self.output.path(),
-            writer=self.autosave.current_writer(),
+            session=self.autosave.current_session(),
         )
 
     def look(self) -> None:
         """Hand what was painted since to the training, and follow the eye."""
         self.view.update_part()
-        if self.is_painted and not self.annotation.problem():
-            self._hand_over()
-
-    def _leave(self) -> None:
-        if self.is_training:
+        if not self.annotation.problem():
             self._hand_over()
 
     def _hand_over(self) -> None:
-        """Give the annotation in front to the training, if it is of the training's session."""
-        self.is_painted = False
-        painted = self.autosave.painted() if self.is_joined else None
-        if self.job is None or painted is None or painted.annotation.is_same(self.taken.get(painted.image.name)):
+        """Give the annotation in front to the training, if it is of the training's session and changed."""
+        image = self.autosave.annotated() if self.is_joined else None
+        if self.job is None or image is None or self.taken.get(image.name) == image.annotation.revision:
             return
-        if painted.annotation.is_empty and painted.image.name not in self.taken:
-            return
-        self.taken[painted.image.name] = painted.annotation
-        self.job.offer(painted)
-
-    def _note(self) -> None:
-        self.is_painted = True
+        if image.name in self.taken or not image.annotation.is_empty:
+            self.taken[image.name] = image.annotation.revision
+            self.job.offer(image)
 
     def take_event(self, event: Any) -> None:
         """Show what a training says."""
@@ -345,11 +325,10 @@ class LabelWidget(TrainingPanel):
 
     def release(self) -> None:
         """Save, and follow viewer and layers no longer; a round that goes on is written into the session at its end."""
-        self.viewer.layers.selection.events.active.disconnect(self._on_selection)
+        self.viewer.layers.selection.events.active.disconnect(self.follow_selection)
         self.review.clear()
         self.next_image.forget()
-        self.annotation.layers.changed.disconnect(self._note)
-        self.annotation.layers.leaving.disconnect(self._leave)
+        self.annotation.layers.leaving.disconnect(self._hand_over)
         if not self.autosave.close():
             self.autosave.end()
         self.autosave.disconnect_layers()
