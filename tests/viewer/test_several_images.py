@@ -241,6 +241,27 @@ def test_an_image_of_another_kind_during_a_round_does_not_cost_its_row(viewer, p
     assert panel.train.isEnabled()
 
 
+def test_an_untouched_volume_in_front_during_a_round_leaves_the_session_open(viewer, panel, add_image, qtbot):
+    deep = add_image("deep", 3)
+    annotate(panel, deep)
+    flat = add_image("flat")
+    annotate(panel, flat)
+    paint(panel, 3)
+    panel.train.click()
+    session = panel.job.request.session
+    qtbot.waitUntil(lambda: bool(panel.progress.plot.losses), timeout=20000)
+    panel.annotation.image.choose(deep)
+    panel.look()
+    panel.annotation.image.choose(flat)
+    assert panel.autosave.session is session
+    paint(panel, 1, row=4)
+    panel.look()
+    assert set(panel.job.offers) == {"flat"}
+    finish(panel, qtbot)
+    panel.autosave.close()
+    assert stored(session.folder) == {"flat": 4}
+
+
 def test_going_back_to_a_round_brings_all_images_back(viewer, panel, add_image, qtbot):
     annotate(panel, add_image("one"))
     paint(panel, 2)

@@ -122,7 +122,6 @@ class ReviewBox(QWidget):
     def begin(self, queue: ReviewQueue) -> None:
         """Look at doubtful objects of the image in front that were found before."""
         self._take(queue, self.layers.image)
-        self.refresh()
 
     def _take(self, queue: ReviewQueue, of: Any) -> None:
         if self.layers.image != of or self.layers.labels is None or self.layers.frame is None:
@@ -133,6 +132,7 @@ class ReviewBox(QWidget):
         self.layers.raise_to_top()
         for key, action in self.actions.items():
             self.layers.add_key(key, action)
+        self.refresh()
 
     def clear(self) -> None:
         """Forget the objects and hide them, for instance where another image is chosen."""
