@@ -9,10 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.core.axes import guess_axes, ordered, parse_axes, reorder, result_axes, spatial_axes, to_frames
+from embedseg_napari.core.axes import (
+    check_spacing,
+    guess_axes,
+    ordered,
+    parse_axes,
+    reorder,
+    result_axes,
+    spatial_axes,
+    to_frames,
+)
 from embedseg_napari.core.data.example import Example
 from embedseg_napari.core.data.sparse import split_ignore_label, union, with_ignore_label
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.formats import left_out
 from embedseg_napari.core.files.tiff import Picture, list_images, read_image
 
 if TYPE_CHECKING:
@@ -20,9 +30,6 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger(__name__)
-
-FOREIGN = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".czi", ".nd2", ".lif", ".lsm", ".stk", ".oib", ".ims", ".zarr")
-"""Endings of images that are left out of a data set because they are not TIFF."""
 
 
 def find_dataset(folder: str | Path) -> tuple[Path, Path | None]:
@@ -80,13 +87,11 @@ def load_folder(
         if not part.is_dir():
             raise DataError(f"{folder}: has no folder {part.name}/.")
     image_paths, mask_paths = _by_name(images), _by_name(masks)
-    left_out = sorted(path for path in images.iterdir() if path.suffix.lower() in FOREIGN)
+    unread = [f"{path.name}: {fault}" for path, fault in left_out(images).items()]
     if not image_paths:
-        raise DataError(f"{images}: holds no TIFF images" + ("; save them as .tif." if left_out else "."))
-    if left_out:
-        logger.warning(
-            "%s: %d image(s) that are not TIFF are left out, such as %s.", images, len(left_out), left_out[0]
-        )
+        raise DataError(f"{images}: holds no images that can be read{f' ({unread[0]})' if unread else ''}.")
+    if unread:
+        logger.warning("%s: %d image(s) are left out, such as %s.", images, len(unread), unread[0])
     lonely = [name for name in image_paths if name not in mask_paths]
     if lonely:
         others = f" ({len(lonely)} images lack theirs)" if len(lonely) > 1 else ""
@@ -101,8 +106,8 @@ def load_folder(
             raise DataError(f"{found[alone[0]]}: there is no image of this name in {images}.")
     examples = []
     for name, path in image_paths.items():
-        ignore = read_image(ignored[name]).array if name in ignored else None
-        picture, mask = read_image(path, axes), read_image(mask_paths[name])
+        ignore = read_image(ignored[name], labels=True).array if name in ignored else None
+        picture, mask = read_image(path, axes), read_image(mask_paths[name], labels=True)
         if axes is not None:
             # What is said of the images holds for their masks, whatever the files call their axes.
             mask = replace(mask, axes="")
@@ -197,7 +202,7 @@ def _example(
             raise DataError(f"{where}: its ignore mask has shape {ignore.shape}, the image {image.shape[1:]}.")
         ignore = ignore != 0
     ignore = union(ignore, unknown)
-    size = _pixel_size(spacing, spatial_axes(axes), where) if spacing is not None else picture.spacing
+    size = check_spacing(spacing, spatial_axes(axes)) if spacing is not None else picture.spacing
     # A file whose axes had to be guessed may give a depth that its picture has no axis for.
     size = size[-(image.ndim - 1) :] if size is not None and len(size) >= image.ndim - 1 else None
     return Example(name, image, instances, ignore, size, picture.unit, picture.path, mask.path)
@@ -220,14 +225,6 @@ def _turned_like(space: str, mask: Picture) -> np.ndarray:
     planes = "D" * extra
     turned: np.ndarray = reorder(mask.array, planes + own, planes + ordered(own))
     return turned
-
-
-def _pixel_size(spacing: Sequence[float], space: str, where: str) -> tuple[float, ...]:
-    if len(spacing) != len(space):
-        raise DataError(f"{where}: spacing needs one value for each of the axes {space}, got {len(spacing)}.")
-    if not all(np.isfinite(step) and step > 0 for step in spacing):
-        raise DataError(f"Spacing {tuple(spacing)}: pixel sizes are positive numbers.")
-    return tuple(float(step) for step in spacing)
 
 
 def _axes_beside_mask(shape: tuple[int, ...], mask_shape: tuple[int, ...], where: str) -> str:
