@@ -296,3 +296,9 @@ def test_settings_come_from_the_model(blobs, pass_through, perfect_raw) -> None:
     assert strict.predict(raw).labels.max() == 0
     assert strict.predict(raw, seed_threshold=0.9).labels.max() > 0
     assert drain(Predictor(strict, PredictionConfig()).run(raw)).labels.max() > 0
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (1.0,), (0.0, 1.0), (float("nan"), 1.0), ("a", "b"), 0.5])
+def test_a_pixel_size_of_other_axes_is_refused(equivariant, spacing) -> None:
+    with pytest.raises(DataError, match=r"pacing.*(axes YX|positive)"):
+        equivariant(2).predict(np.zeros((16, 16)), "YX", spacing=spacing)
