@@ -13,6 +13,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.train.loss_plot import LossPlot
 from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, Sentence, button
 
@@ -100,7 +101,7 @@ class TrainingProgress(QWidget):
         held_out = f", {event.n_validation_images} held out" if event.n_validation_images else ""
         crop = " x ".join(map(str, event.crop_size))
         self.status.setText(
-            f"Learning from {event.n_objects:,} objects in {event.n_images:,} image(s){held_out}; crops of {crop} "
+            f"Learning from {event.n_objects:,} objects in {count(event.n_images, 'image')}{held_out}; crops of {crop} "
             f"pixels on {event.device} in {event.precision}."
         )
         self.bar.setRange(0, 1000)
@@ -108,7 +109,8 @@ class TrainingProgress(QWidget):
     def show_joined(self, event: LabelsUpdated) -> None:
         """Say that what was painted meanwhile is learned from; it stays until more joins."""
         self.status.setText(
-            f"What you painted has joined: learning from {event.n_objects:,} objects in {event.n_images:,} image(s)."
+            f"What you painted has joined: learning from {event.n_objects:,} objects in "
+            f"{count(event.n_images, 'image')}."
         )
 
     def show_step(self, event: StepFinished) -> None:
