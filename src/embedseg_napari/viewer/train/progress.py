@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
 
 from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.train.loss_plot import LossPlot
-from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, Sentence, button
+from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, Sentence, button, short
 
 if TYPE_CHECKING:
     from embedseg_napari.core.events import EpochFinished, LabelsUpdated, Message, StepFinished, TrainingStarted
@@ -86,7 +86,7 @@ class TrainingProgress(QWidget):
         self.plot.clear()
         self.bar.setRange(0, 0)
         self.bar.setFormat("")
-        self.status.setText(f"Preparing {name}: reading the images and loading PyTorch…")
+        self.status.setText(f"Preparing {short(name)}: reading the images and loading PyTorch…")
         self.numbers.clear()
         self.messages.clear()
         self.messages.hide()
@@ -161,7 +161,7 @@ class TrainingProgress(QWidget):
             self.bar.setValue(1000)
         self.bar.setFormat(f"stopped at {self.bar.value() / 10:.0f} %" if result.stopped else "finished")
         score = "" if result.best_score is None else f" {self.scored}: {result.best_score:.3f}."
-        self.outcome.setText(f"Model <b>{result.path.stem}</b> is saved and can be chosen in Segment.{score}")
+        self.outcome.setText(f"Model <b>{short(result.path.stem)}</b> is saved and can be chosen in Segment.{score}")
         self.outcome.setToolTip(str(result.path))
         self._show_after(True)
 
