@@ -157,7 +157,7 @@ class AnnotationBox(QWidget):
         counts, accepted = self.counts, len(self.layers.accepted)
         parts = [
             number(counts.n_objects, "object") + (f", {accepted:,} of them accepted" if accepted else ""),
-            f"{counts.background_pixels:,} background pixels",
+            number(counts.background_pixels, "background pixel"),
             number(self.layers.n_regions(), "region"),
         ]
         return " · ".join([*parts, others] if others else parts)
