@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer, Shapes
 
 RESULT = "embedseg_napari"
-"""Key in the metadata of layers that hold results; lists of input images leave them out."""
+"""Key in the metadata of layers that the plugin made; its value says what they are, such as `FOUND` or `PREVIEW`."""
+FOUND = "result"
+"""What a segmentation found: its objects, their seed map and centres."""
+PREVIEW = "preview"
+"""What a training shows of the network as it is."""
 ANNOTATION = "embedseg-annotation"
 """Key in a layer's metadata: which image it annotates (its `unique_id`)."""
-PREVIEW = "embedseg-preview"
-"""Entry of a layer's metadata by which a preview is told from the user's own layers."""
 TIME_POINT = "embedseg-frame"
 """Key in a layer's metadata: the time-lapse (its `unique_id`) and the frame it was taken from."""
 CHANNEL_NAMES = "channel_names"
@@ -34,9 +36,14 @@ WORDS = {
 """Axis labels that are written out."""
 
 
-def is_preview(layer: Layer) -> bool:
-    """Whether a layer was made by a training."""
-    return bool(layer.metadata.get(PREVIEW, False))
+def is_users(layer: Layer) -> bool:
+    """Whether a layer is the user's own: not a result, a preview, a mark or an annotation that the plugin made."""
+    return RESULT not in layer.metadata and ANNOTATION not in layer.metadata
+
+
+def is_users_or_found(layer: Layer) -> bool:
+    """Whether a layer is the user's own, or what a segmentation found, which may have been corrected by hand."""
+    return is_users(layer) or layer.metadata.get(RESULT) == FOUND
 
 
 def array_of(layer: Layer) -> Any:

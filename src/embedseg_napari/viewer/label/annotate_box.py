@@ -12,7 +12,6 @@ from superqt.utils import qdebounced
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.viewer.label.annotation_layers import AnnotationLayers
 from embedseg_napari.viewer.label.time_points import time_axis
-from embedseg_napari.viewer.layers import RESULT, is_preview
 from embedseg_napari.viewer.widgets.boxes import Sentence, button
 from embedseg_napari.viewer.widgets.layer_box import LayerBox
 from embedseg_napari.viewer.worker import report_error
@@ -54,12 +53,7 @@ class AnnotationBox(QWidget):
         self.is_movie = False
         self.elsewhere: Callable[[], tuple[int, int, int]] = lambda: (0, 0, 0)
         """Annotated images of the session that are not in front, their objects and background pixels."""
-        self.image = LayerBox(
-            viewer,
-            Image,
-            "The image to annotate.",
-            is_wanted=lambda layer: RESULT not in layer.metadata and not is_preview(layer),
-        )
+        self.image = LayerBox(viewer, Image, "The image to annotate.")
         self.annotate = self._button(
             "Annotate",
             "Add a layer to paint on, with the image's place and pixel size. An image of the kind of those annotated "

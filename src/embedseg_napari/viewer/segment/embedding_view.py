@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtWidgets import QCheckBox, QLabel, QVBoxLayout, QWidget
 
-from embedseg_napari.viewer.layers import RESULT
+from embedseg_napari.viewer.layers import FOUND, RESULT
 from embedseg_napari.viewer.preview.embeddings import ellipse
 from embedseg_napari.viewer.result_layers import is_shown, show_points, show_vectors
 
@@ -141,7 +141,7 @@ class EmbeddingView(QWidget):
             edge_color="#ff4081",
             edge_width=0.6,
             ndim=place.ndim,
-            metadata={RESULT: "result"},
+            metadata={RESULT: FOUND},
             **place.options(),
         )
         if active is not None:

@@ -13,7 +13,7 @@ from superqt.utils import signals_blocked
 
 from embedseg_napari.core.axes import ordered, parse_axes, reorder, result_axes, spatial_axes
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.viewer.layers import RESULT, array_of, picture_of, pixel_size
+from embedseg_napari.viewer.layers import array_of, picture_of, pixel_size
 from embedseg_napari.viewer.result_layers import spatial_frame
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox
 from embedseg_napari.viewer.widgets.layer_box import LayerBox
@@ -58,7 +58,7 @@ class ImageInput(QWidget):
         super().__init__(parent)
         self.viewer = viewer
         self.model: ModelConfig | None = None
-        self.layer_box = LayerBox(viewer, Image, "The image to segment.", is_wanted=_is_no_result)
+        self.layer_box = LayerBox(viewer, Image, "The image to segment.")
         self.axes = QLineEdit()
         self.axes.setMaxLength(5)
         self.axes.setToolTip(
@@ -69,10 +69,7 @@ class ImageInput(QWidget):
             (WHOLE, VIEW, RECTANGLE), "Segment the whole image, the part in view, or the rectangle drawn last."
         )
         self.shapes_box = LayerBox(
-            viewer,
-            Shapes,
-            "The selected shape of this layer is used, or else the one drawn last.",
-            is_wanted=_is_no_result,
+            viewer, Shapes, "The selected shape of this layer is used, or else the one drawn last."
         )
         self.form = QFormLayout(self)
         self.form.setContentsMargins(0, 0, 0, 0)
@@ -308,7 +305,3 @@ class ImageInput(QWidget):
         low, high = (np.ceil(np.round(edge, 6)) for edge in (np.min(places, axis=0), np.max(places, axis=0)))
         at = {letter: letters.index(letter) for letter in "YX"}
         return {letter: (int(low[i]), int(high[i])) for letter, i in at.items()}
-
-
-def _is_no_result(layer: napari.layers.Layer) -> bool:
-    return RESULT not in layer.metadata

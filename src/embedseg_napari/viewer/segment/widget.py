@@ -130,6 +130,12 @@ class SegmentWidget(DockPanel):
         self.drops.next_wanted.connect(self._start_waiting)
         self.viewer.layers.events.removed.connect(self._take_removed)
 
+    def take_over(self, model: Path, layer: napari.layers.Layer | None) -> None:
+        """Choose a model that was trained just now, and the image layer that it learned from if that is still there."""
+        self.model.choose(model)
+        if layer is not None:
+            self.image.layer_box.choose(layer)
+
     # A run
 
     @property

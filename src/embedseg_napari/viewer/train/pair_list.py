@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Image, Labels, Layer, Shapes
+from napari.layers import Image, Labels, Shapes
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QFrame, QHBoxLayout, QToolButton, QVBoxLayout, QWidget
 from superqt.utils import signals_blocked
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME, ArrayPair
-from embedseg_napari.viewer.layers import ANNOTATION, labelled_picture, pair_from_layers
+from embedseg_napari.viewer.layers import is_users, is_users_or_found, labelled_picture, pair_from_layers
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence, add_row, button
 from embedseg_napari.viewer.widgets.layer_box import LayerBox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import napari
 
 WHOLE = "whole image"
@@ -30,26 +28,22 @@ class PairRow(QFrame):
     changed = Signal()
     removed = Signal()
 
-    def __init__(self, viewer: napari.viewer.Viewer, is_result: Callable[[Layer], bool]) -> None:
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self.viewer = viewer
         self.setFrameShape(QFrame.Shape.StyledPanel)
-        self.image = LayerBox(viewer, Image, "Image layer to learn from.", is_wanted=lambda layer: not is_result(layer))
-        # Annotations have a value for background and leave the rest unknown; Label & Train learns from those.
+        self.image = LayerBox(viewer, Image, "Image layer to learn from.")
+        # What a network found teaches only where it was corrected, so it is chosen by the user alone. Annotations have
+        # a value for background and leave the rest unknown; Label & Train learns from those.
         self.labels = LayerBox(
             viewer,
             Labels,
             "Its objects: one number each, 0 is background. Unlabelled objects count as background; draw a region "
             "around the part you labelled completely.",
-            is_wanted=lambda layer: not is_result(layer) and ANNOTATION not in layer.metadata,
+            is_wanted=is_users_or_found,
+            is_proposed=is_users,
         )
-        self.region = LayerBox(
-            viewer,
-            Shapes,
-            "Train on the whole image, or only inside the shapes of a layer.",
-            WHOLE,
-            lambda layer: not is_result(layer),
-        )
+        self.region = LayerBox(viewer, Shapes, "Train on the whole image, or only inside the shapes of a layer.", WHOLE)
         self.boxes = (self.image, self.labels, self.region)
         self.stack = ChoiceBox(
             (VOLUME, FRAMES),
@@ -169,15 +163,13 @@ class PairList(QWidget):
     ----------
     viewer : napari viewer
         Whose layers are offered.
-    is_result : callable
-        Layers that training itself made, which are not offered.
     """
 
     changed = Signal()
 
-    def __init__(self, viewer: napari.viewer.Viewer, is_result: Callable[[Layer], bool]) -> None:
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
-        self.viewer, self.is_result = viewer, is_result
+        self.viewer = viewer
         self.rows: list[PairRow] = []
         self.add_button = button("Add another pair", "Learn from one more image and its labels.", self.add_row)
         self.box = QVBoxLayout(self)
@@ -187,10 +179,10 @@ class PairList(QWidget):
 
     def add_row(self) -> PairRow:
         """Add a row; it offers the first image that no other row has taken."""
-        row = PairRow(self.viewer, self.is_result)
+        row = PairRow(self.viewer)
         taken = [other.image.layer() for other in self.rows], [other.labels.layer() for other in self.rows]
         for box, used in zip((row.image, row.labels), taken, strict=True):
-            free = [layer for layer in box.layers if layer not in used]
+            free = [layer for layer in box.proposed if layer not in used]
             if free:
                 box.choose(free[0])
         self.rows.append(row)
