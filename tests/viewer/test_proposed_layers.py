@@ -80,11 +80,11 @@ def test_only_the_users_images_are_segmented_on_drop(viewer, open_panel, qtbot):
 
 def test_segment_takes_over_the_model_and_the_image_it_learned_from(viewer, open_panel):
     panel = open_panel("EmbedSeg: Segment")
-    first, second = (viewer.add_image(IMAGE, name=name) for name in ("learned from", "other"))
-    assert panel.image.layer == second
+    other, learned = (viewer.add_image(IMAGE, name=name) for name in ("other", "learned from"))
+    assert panel.image.layer == other
     model = bundled_path("cells-phase-2d")
-    panel.take_over(model, first)
-    assert (panel.image.layer, panel.model.path) == (first, model)
-    viewer.layers.remove(first)
-    panel.take_over(model, first)
-    assert panel.image.layer == second
+    panel.take_over(model, learned)
+    assert (panel.image.layer, panel.model.path) == (learned, model)
+    viewer.layers.remove(learned)
+    panel.take_over(model, learned)
+    assert panel.image.layer == other
