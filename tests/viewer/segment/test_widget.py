@@ -232,7 +232,13 @@ def test_frames_of_a_time_lapse(viewer, panel, fake, qtbot):
     finish(qtbot, panel)
     assert viewer.layers["film labels"].data.shape == (6, 24, 24)
     assert "in 6 frames" in panel.status.text()
-    assert list(viewer.layers["film labels"].features["frame"]) == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    labels = viewer.layers["film labels"]
+    assert list(labels.features["frame"]) == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    # What hovering shows is found by a number that no other frame has.
+    assert list(labels.features["index"]) == list(range(1, 13))
+    assert np.unique(labels.data[4]).tolist() == [0, 9, 10]
+    panel.embedding.show_object(10)
+    assert set(viewer.layers["votes"].data[:, 0]) == {4}
     panel.thresholds.sliders["seed_threshold"].setValue(0.9)
     settle(qtbot, panel)
     assert len(viewer.layers["film centres"].data) == 6
