@@ -106,6 +106,20 @@ def named_axes(labels: Any, ndim: int) -> str:
     return letters if is_named else ""
 
 
+def unknown_axis(layer: Image) -> int | None:
+    """The first axis of a stack of planes, if nothing says whether it is depth, time or channels."""
+    n_axes = len(array_of(layer).shape) - bool(layer.rgb)
+    if n_axes != 3:
+        return None
+    picture = picture_of(layer, 2)
+    return 0 if picture.axes_guessed and picture.axes[1:3] == "YX" else None
+
+
+def name_axes(layer: Layer, axes: str) -> None:
+    """Let a layer remember its axes, one letter each; the channels of colours are none of its axes."""
+    layer.axis_labels = tuple(axes[: layer.ndim].lower())
+
+
 def pixel_size(scale: Any, units: Any, axes: str) -> tuple[tuple[float, ...] | None, str | None]:
     """Pixel size (z, y, x) and its unit from the scale and units of a layer; None where they do not say.
 
@@ -142,7 +156,6 @@ def pair_from_layers(
     labels: Labels,
     shapes: Shapes | None = None,
     *,
-    stack: str | None = None,
     channel: int | None = None,
 ) -> ArrayPair:
     """Take an image and its labels from the viewer. Reads no pixels, so it may run on the viewer's thread.
@@ -155,8 +168,6 @@ def pair_from_layers(
         Its objects.
     shapes : napari Shapes layer, optional
         Train only inside its shapes.
-    stack : str, optional
-        `VOLUME` or `FRAMES`: how the third axis is read; default by the layer's axis labels, else as a volume.
     channel : int, optional
         The only channel to train on, counted from 0; default all.
 
@@ -166,7 +177,7 @@ def pair_from_layers(
         If the two do not fit together.
     """
     truth = array_of(labels)
-    picture = labelled_picture(image, labels, stack)
+    picture = labelled_picture(image, labels)
     space = tuple(size for size, letter in zip(picture.array.shape, picture.axes, strict=True) if letter != "C")
     if space != tuple(truth.shape):
         raise DataError(
@@ -183,12 +194,12 @@ def pair_from_layers(
     return ArrayPair(image.name, array, truth, axes, picture.spacing, picture.unit, regions, channel)
 
 
-def labelled_picture(image: Image, labels: Labels | None, stack: str | None = None) -> Picture:
+def labelled_picture(image: Image, labels: Labels | None) -> Picture:
     """The picture of an image with its labels, whose number of axes tells space from channels."""
     ndim, shape = None if labels is None else len(array_of(labels).shape), array_of(image).shape
     # Beside the labels of a single volume, a few of them are its channels.
     n_channels = shape[0] if ndim == len(shape) - 1 and shape[0] <= 4 else 1
-    return picture_of(image, ndim if ndim in (2, 3) else None, n_channels, stack)
+    return picture_of(image, ndim if ndim in (2, 3) else None, n_channels)
 
 
 def regions_on(image: Image, shapes: Shapes, axes: str) -> tuple[Region, ...]:

@@ -11,7 +11,8 @@ from superqt.utils import signals_blocked
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME, ArrayPair
-from embedseg_napari.viewer.layers import is_users, is_users_or_found, labelled_picture, pair_from_layers
+from embedseg_napari.viewer.layers import is_users, is_users_or_found, labelled_picture, name_axes, pair_from_layers
+from embedseg_napari.viewer.widgets.axis_question import AxisQuestion
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence, add_row, button
 from embedseg_napari.viewer.widgets.layer_box import LayerBox
 
@@ -45,6 +46,7 @@ class PairRow(QFrame):
         )
         self.region = LayerBox(viewer, Shapes, "Train on the whole image, or only inside the shapes of a layer.", WHOLE)
         self.boxes = (self.image, self.labels, self.region)
+        self.question = AxisQuestion()
         self.stack = ChoiceBox(
             (VOLUME, FRAMES),
             "How the third axis is read: as depth, or as frames that are segmented by themselves.",
@@ -70,12 +72,14 @@ class PairRow(QFrame):
             ("Channel", self.channel),
         ):
             add_row(form, text, box, first if text == "Image" else None)
+            if text == "Image":
+                form.addRow(self.question)
         form.addRow(self.complaint)
         self.complaint.hide()
         for layer_box in self.boxes:
             layer_box.changed.connect(self._on_layers)
-        for box in (self.stack, self.channel):
-            box.currentIndexChanged.connect(lambda _: self.changed.emit())
+        self.stack.currentTextChanged.connect(self._name_planes)
+        self.channel.currentIndexChanged.connect(lambda _: self.changed.emit())
         self.remove.clicked.connect(lambda _: self.removed.emit())
         self._followed: list[Any] = []
         self._on_layers()
@@ -103,7 +107,8 @@ class PairRow(QFrame):
         self._follow()
         image, labels = self.image.layer(), self.labels.layer()
         axes = "" if image is None else labelled_picture(image, labels).axes
-        self.form.setRowVisible(self.stack, ("Z" in axes) != ("T" in axes))
+        self.question.ask_about(None if image is None or "C" in axes else image)
+        self.form.setRowVisible(self.stack, not self.question.problem() and ("Z" in axes) != ("T" in axes))
         n_channels = 0
         if image is not None and "C" in axes:
             shape = image.data[0].shape if image.multiscale else image.data.shape
@@ -116,6 +121,13 @@ class PairRow(QFrame):
                 self.channel.clear()
                 self.channel.addItems(entries)
         self.changed.emit()
+
+    def _name_planes(self, stack: str) -> None:
+        """Let the image remember what its planes are."""
+        image = self.image.layer()
+        assert image is not None
+        axes = labelled_picture(image, self.labels.layer()).axes
+        name_axes(image, axes.replace("Z", "T") if stack == FRAMES else axes.replace("T", "Z"))
 
     def pair(self) -> ArrayPair:
         """The arrays of the chosen layers.
@@ -139,21 +151,17 @@ class PairRow(QFrame):
             raise DataError("Open an image to learn from.")
         if labels is None:
             raise DataError("Add a Labels layer and paint some objects, each with its own number.")
-        channel = self.channel.currentText()
-        return pair_from_layers(
-            image,
-            labels,
-            self.region.layer(),
-            stack=self.stack.currentText() if self.form.isRowVisible(self.stack) else None,
-            channel=int(channel) if channel.isdecimal() and self.form.isRowVisible(self.channel) else None,
-        )
+        if self.question.problem():
+            raise DataError(self.question.problem())
+        return pair_from_layers(image, labels, self.region.layer(), channel=self._channel())
 
     def reading(self) -> tuple[str, int | None]:
         """Axes of the image as chosen here, and the only channel to learn from, if there is one."""
+        return labelled_picture(self.image.layer(), self.labels.layer()).axes, self._channel()
+
+    def _channel(self) -> int | None:
         channel = self.channel.currentText()
-        stack = self.stack.currentText() if self.form.isRowVisible(self.stack) else None
-        axes = labelled_picture(self.image.layer(), self.labels.layer(), stack).axes
-        return axes, int(channel) if channel.isdecimal() and self.form.isRowVisible(self.channel) else None
+        return int(channel) if channel.isdecimal() and self.form.isRowVisible(self.channel) else None
 
 
 class PairList(QWidget):

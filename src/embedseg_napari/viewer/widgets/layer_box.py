@@ -52,8 +52,11 @@ class LayerBox(ComboBox):
     ) -> None:
         self.viewer, self.kind, self.is_wanted, self.is_proposed = viewer, kind, is_wanted, is_proposed
         self.null_string = nothing
+        self._followed: Layer | None = None
         super().__init__(choices=self._named_layers, nullable=nothing is not None, tooltip=tooltip)
         fit_into_panel(self.native)
+        self.changed.connect(self._follow)
+        self._follow()
 
     def _named_layers(self, _: object) -> list[tuple[str, Layer | None]]:
         layers = [layer for layer in reversed(self.viewer.layers) if isinstance(layer, self.kind)]
@@ -71,9 +74,27 @@ class LayerBox(ComboBox):
             super().reset_choices()
             if chosen is not None:
                 self.choose(chosen)
+            self._follow()
         # Equal, not the same: plugins get a proxy of each layer.
         if self.value != chosen:
             self.changed.emit(self.value)
+
+    def close_down(self) -> None:
+        """Follow the chosen layer no longer."""
+        if self._followed is not None:
+            self._followed.events.axis_labels.disconnect(self._on_axes)
+            self._followed = None
+
+    def _follow(self, *_: object) -> None:
+        """Notice when the chosen layer learns what its axes are, from its file or from another panel."""
+        if self.value != self._followed:
+            self.close_down()
+            self._followed = self.value
+            if self._followed is not None:
+                self._followed.events.axis_labels.connect(self._on_axes)
+
+    def _on_axes(self, event: object = None) -> None:
+        self.changed.emit(self.value)
 
     @property
     def layers(self) -> list[Layer]:
