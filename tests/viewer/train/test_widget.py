@@ -157,7 +157,7 @@ def test_training_shows_curves_and_previews_and_lists_the_model(viewer, ready, q
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_embeddings_come_and_go_with_their_switch(viewer, panel, blobs, qtbot, monkeypatch, ndim):
     image, labels = blobs(ndim)
-    viewer.add_image(image, name="cells")
+    viewer.add_image(image, name="cells", axis_labels="zyx"[-ndim:])
     viewer.add_labels(labels, name="truth")
     qtbot.waitUntil(is_ready(panel), timeout=20000)
     assert not panel.preview.embeddings_on.isChecked()

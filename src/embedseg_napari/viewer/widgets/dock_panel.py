@@ -78,6 +78,8 @@ class DockPanel(QWidget):
         if not self.is_closed:
             self.is_closed = True
             self.viewer.events.theme.disconnect(self.follow_theme)
+            for box in self.layer_boxes():
+                box.close_down()
             self.release()
 
 
