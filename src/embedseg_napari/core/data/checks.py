@@ -63,13 +63,13 @@ class _Found:
     """Whether no channel of the image shows anything but noise."""
 
 
-def check_examples(examples: Sequence[Example]) -> list[str]:
+def check_examples(training: Sequence[Example], validation: Sequence[Example] = ()) -> list[str]:
     """Look for faults that would spoil a training.
 
     Parameters
     ----------
-    examples : sequence of Example
-        All images, those for validation included.
+    training, validation : sequence of Example
+        Images to train on, and to validate on.
 
     Returns
     -------
@@ -81,8 +81,9 @@ def check_examples(examples: Sequence[Example]) -> list[str]:
     DataError
         If the images cannot be trained on; names the file and the fault.
     """
-    if not examples:
+    if not training:
         raise DataError("There are no images to train on.")
+    examples = [*training, *validation]
     check_alike(examples)
     found = [_look(example) for example in examples]
     holding = [one for one in found if one.n]
@@ -92,13 +93,21 @@ def check_examples(examples: Sequence[Example]) -> list[str]:
                 f"{mask_name(examples[0])}: all objects, in this mask and any other, lie on pixels to be ignored."
             )
         raise DataError(f"{mask_name(examples[0])}: no objects in this mask or any other; label some objects first.")
+    for part, name, remedy in (
+        (training, "training", "label some objects first"),
+        (validation, "validation", "choose others, or let some of the training images be held out"),
+    ):
+        if part and not any(known_instances(example).any() for example in part):
+            raise DataError(
+                f"{mask_name(part[0])}: no objects in this mask or any other of the {name} images; {remedy}."
+            )
     for one in holding:
         if one.pieces:
             refuse_classes(one.pieces)
         _refuse_background(one)
     if all(one.pieces for one in holding):
         refuse_single_numbers([one.pieces for one in holding if one.pieces])
-    return [*_warnings(found), *_spacing_warnings(examples)]
+    return [*_warnings(found), *_spacing_warnings(examples), *_shared_warnings(training, validation)]
 
 
 def mask_name(example: Example) -> str:
@@ -291,3 +300,16 @@ def _spacing_warnings(examples: Sequence[Example]) -> list[str]:
             "and the first one's voxel size is taken for all."
         ]
     return []
+
+
+def _shared_warnings(training: Sequence[Example], validation: Sequence[Example]) -> list[str]:
+    """Frames of one file resemble each other: a network that has seen some knows the others."""
+    files = {example.path for example in training} - {None}
+    shared = [example for example in validation if example.path in files]
+    if not shared:
+        return []
+    return [
+        f"Frames of {image_name(shared[0])} are trained on and others of it held out: the score tells how well frames "
+        "between labelled ones will be segmented, not other time-lapses. To hold out whole ones, give --val or "
+        "--val-group."
+    ]
