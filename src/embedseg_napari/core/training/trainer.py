@@ -132,11 +132,12 @@ class Trainer:
         """Check the images, decide what the settings leave open, and say what is odd about it."""
         if self.updates is not None and self.config.devices > 1:
             raise SettingsError("Labels cannot change while several devices train; set devices to 1.")
-        for warning in check_examples([*self.training, *(self.validation or [])]):
+        training, validation = self._split()
+        for warning in check_examples(training, validation):
             yield Message(warning, "warning")
         if sparse := describe_sparse(self.training):
             yield Message(sparse)
-        data = TrainingSet(self.config, *self._split())
+        data = TrainingSet(self.config, training, validation)
         if data.n_held_out:
             yield Message(f"{data.n_held_out} objects are held out for a score and not trained on.")
         start = self.start_from

@@ -146,8 +146,12 @@ class EvaluationSource(QWidget):
     def arrays(self) -> tuple[Any, Any]:
         """Truth and prediction as T(Z)YX, planes of the truth first; nothing is read."""
         axes, truth, predicted = self.axes(), array_of(self.truth.layer()), array_of(self.predicted.layer())
-        planes = "D" * (len(truth.shape) - len(axes))
-        return reorder(truth, planes + axes, planes + ordered(axes)), reorder(predicted, axes, ordered(axes))
+        order, planes = ordered(axes), "D" * (len(truth.shape) - len(axes))
+        # Planes of frames follow the frames.
+        own, wanted = (
+            f"T{planes}{letters[1:]}" if letters[0] == "T" else planes + letters for letters in (axes, order)
+        )
+        return reorder(truth, own, wanted), reorder(predicted, axes, order)
 
     def is_wrong(self) -> bool:
         """Whether something was chosen that cannot be used, rather than nothing yet."""
