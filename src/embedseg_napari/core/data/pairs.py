@@ -185,8 +185,6 @@ def _example(
     if image.dtype == bool or not np.issubdtype(image.dtype, np.number) or np.iscomplexobj(image):
         raise DataError(f"{where}: holds {image.dtype} values; save it as integers or floating-point numbers.")
     image = _pick_channel(image, channel, where, is_colour=axes.endswith("C"))
-    if np.issubdtype(image.dtype, np.floating) and not np.isfinite(image).all():
-        raise DataError(f"{where}: holds NaN or infinite values; replace them by numbers.")
     space = result_axes(axes).replace("T", "")
     array = _turned_like(space, mask)
     array, unknown = split_ignore_label(array, ignore_label, planes=array.ndim == image.ndim)
