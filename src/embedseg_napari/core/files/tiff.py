@@ -279,3 +279,16 @@ def _ome_options(axes: str, spacing: Sequence[float] | None, unit: str | None, n
     if names and "C" in axes:
         metadata["Channel"] = {"Name": list(names)}
     return {"ome": True, "metadata": metadata}
+
+
+def storable(array: np.ndarray) -> np.ndarray:
+    """Give types that have no place in a TIFF the nearest one that holds their values."""
+    if array.dtype == np.float16:
+        return array.astype(np.float32)
+    if array.dtype.name not in ("int64", "uint64"):
+        return array
+    low, high = (int(array.min()), int(array.max())) if array.size else (0, 0)
+    for kind in (np.dtype("int32"), np.dtype("uint32")):
+        if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
+            return array.astype(kind)
+    return array.astype(np.float64)

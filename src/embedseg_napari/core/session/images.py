@@ -15,7 +15,7 @@ import numpy as np
 from embedseg_napari.core.axes import parse_axes, reorder, spatial_axes, to_frames
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.atomic import write_atomically
-from embedseg_napari.core.files.tiff import SUFFIXES, read_image, write_image
+from embedseg_napari.core.files.tiff import SUFFIXES, read_image, storable, write_image
 from embedseg_napari.core.session.state import ImageSource, SessionImage
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def add_picture(folder: Path, picture: Picture, name: str, key: str) -> SessionI
     if source is None:
         # Stored in the order that TIFF readers expect.
         order = "".join(letter for letter in "ZCYX" if letter in axes)
-        array, axes = _storable(reorder(np.asarray(array), axes, order)), order
+        array, axes = storable(reorder(np.asarray(array), axes, order)), order
     image = SessionImage(
         name=name,
         axes=axes,
@@ -141,19 +141,6 @@ def to_frame(picture: Picture) -> np.ndarray:
     """Return the pixels C(Z)YX of an image without time points."""
     frame: np.ndarray = to_frames(np.asarray(picture.array), picture.axes)[0]
     return frame
-
-
-def _storable(array: np.ndarray) -> np.ndarray:
-    """Give types that have no place in a TIFF the nearest one that holds their values."""
-    if array.dtype == np.float16:
-        return array.astype(np.float32)
-    if array.dtype.name not in ("int64", "uint64"):
-        return array
-    low, high = int(array.min()), int(array.max())
-    for kind in (np.dtype("int32"), np.dtype("uint32")):
-        if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
-            return array.astype(kind)
-    return array.astype(np.float64)
 
 
 def _relative(path: Path, folder: Path) -> str:

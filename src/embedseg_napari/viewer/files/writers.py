@@ -13,7 +13,7 @@ import numpy as np
 from embedseg_napari.core.axes import guess_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.atomic import write_text
-from embedseg_napari.core.files.tiff import write_image, write_labels
+from embedseg_napari.core.files.tiff import storable, write_image, write_labels
 from embedseg_napari.viewer.layers import CHANNEL_NAMES, named_axes, pixel_size
 
 if TYPE_CHECKING:
@@ -76,23 +76,10 @@ def file_names(names: Sequence[str]) -> list[str]:
 
 def _write_image_layer(target: Path, data: Any, meta: dict[str, Any]) -> None:
     array = _array(data)
-    array = _storable(array)
+    array = storable(array)
     axes, spacing, unit = _geometry(array, meta)
     names = meta.get("metadata", {}).get(CHANNEL_NAMES, ())
     write_image(target, array, axes, spacing, unit, channel_names=names)
-
-
-def _storable(array: np.ndarray) -> np.ndarray:
-    """Give types that have no place in a TIFF the nearest one that holds their values."""
-    if array.dtype == np.float16:
-        return array.astype(np.float32)
-    if array.dtype.name not in ("int64", "uint64"):
-        return array
-    low, high = (int(array.min()), int(array.max())) if array.size else (0, 0)
-    for kind in (np.dtype("int32"), np.dtype("uint32")):
-        if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
-            return array.astype(kind)
-    return array.astype(np.float64)
 
 
 def _write_points(target: Path, points: np.ndarray, meta: dict[str, Any]) -> None:
