@@ -336,6 +336,12 @@ class TrainingRun:
             prediction, message = self.validator.choose_prediction(model, prediction, self.plan.precision)
             if message is not None:
                 yield message
+        if self.state.best_score == 0:
+            yield Message(
+                "The model finds none of the objects of the held-out images yet. Train longer; if that does not help, "
+                "check that each mask belongs to its image.",
+                "warning",
+            )
         if self.data.threshold_examples:
             prediction = with_reached_seeds(model, self.data.threshold_examples, prediction, self.plan.precision)
         model.config = self.model_config.model_copy(
