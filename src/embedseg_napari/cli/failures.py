@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from embedseg_napari.cli.console import complain
-from embedseg_napari.core.errors import EmbedSegError, Stopped
+from embedseg_napari.core.errors import AssumptionWarning, EmbedSegError, Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -107,6 +107,8 @@ def end_with_a_sentence() -> Iterator[None]:
         if not debugging():
             # What libraries warn of is for programmers; what users must know comes as messages of this program.
             warnings.simplefilter("ignore")
+            warnings.simplefilter("always", AssumptionWarning)
+            warnings.showwarning = _show_warning
             logging.getLogger("tifffile").setLevel(logging.CRITICAL)
         try:
             yield
@@ -116,6 +118,10 @@ def end_with_a_sentence() -> Iterator[None]:
         except Exception as error:  # noqa: BLE001 (the last resort before a traceback)
             complain(sentence(error))
             raise SystemExit(1) from None
+
+
+def _show_warning(message: Warning | str, *_: object) -> None:
+    complain(f"Warning: {message}")
 
 
 def sentence(error: Exception) -> str:

@@ -105,7 +105,7 @@ def take_in(
         typer.Argument(
             metavar="FILE...",
             help="Model files: .embedseg; .pth of the original EmbedSeg, with its data_properties.json and "
-            "normalization.json beside it; .zip of bioimage.io that was exported from here.",
+            "normalization.json beside it or up to two folders above; .zip of bioimage.io that was exported from here.",
         ),
     ],
     name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Its name, for a single file.")] = None,

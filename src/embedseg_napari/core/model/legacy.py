@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 
 from embedseg_napari.core.config import ModelConfig, NormalizationConfig, ObjectSizes, PredictionConfig
-from embedseg_napari.core.errors import ModelError, SettingsError
+from embedseg_napari.core.errors import AssumptionWarning, ModelError, SettingsError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +23,10 @@ DEFAULT_STEP = 1 / 1023
 """The original's grid: 1024 samples over [0, 1]."""
 NUMBERS = [np.dtype, np.ndarray, *(type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8"))]
 """NumPy scalars: the original's trainer keeps its best score as one. They hold numbers, never code."""
+PROPERTIES, NORMALIZATION = "data_properties.json", "normalization.json"
+"""What the original's notebooks write beside themselves; they keep checkpoints in `experiment/NAME/`."""
+FULL_RANGES = {"8-bit": 255.0, "16-bit": 65535.0}
+"""What "absolute" normalisation divides by; numbers of other types stay as they are."""
 NORMALIZATIONS = {"min-max-percentile": "percentile", "mean-std": "mean-std", "absolute": "dtype-range"}
 
 
@@ -50,16 +55,22 @@ def read_legacy(path: Path, legacy: LegacyGeometry | None = None) -> tuple[dict[
     Parameters
     ----------
     path : Path
-        The `.pth` file; `data_properties.json` and `normalization.json` beside it are used.
+        The `.pth` file; `data_properties.json` and `normalization.json` beside it are used, or else those of the
+        nearest of the two folders above its own.
     legacy : LegacyGeometry, optional
         Grid, instead of what the JSON says.
 
     Raises
     ------
     ModelError
-        If the file or a JSON beside it is damaged, or holds no EmbedSeg network.
+        If the file or one of its JSON files is damaged, or holds no EmbedSeg network.
     SettingsError
         If `legacy` is for another number of axes.
+
+    Warns
+    -----
+    AssumptionWarning
+        Naming what none of these files says, and what was taken for it; the description names it too.
     """
     content = _load(path)
     weights = content.get("model_state_dict", content) if isinstance(content, dict) else None
@@ -77,22 +88,30 @@ def read_legacy(path: Path, legacy: LegacyGeometry | None = None) -> tuple[dict[
     order = torch.tensor([*reversed(range(ndim)), *reversed(range(ndim, 2 * ndim))])
     weights["decoders.0.output_conv.weight"] = last[:, order]
     weights["decoders.0.output_conv.bias"] = bias[order]
-    properties = _read_json(path.with_name("data_properties.json"))
-    normalization_path = path.with_name("normalization.json")
+    properties_path, normalization_path = _find(path, PROPERTIES), _find(path, NORMALIZATION)
+    properties, intensities = _read_json(properties_path), _read_json(normalization_path)
+    normalization = _normalization(properties, intensities, normalization_path)
+    factor = max(1, int(_number(intensities, "uniform_ds_factor") or 1))
     spacing = legacy.spacing if legacy is not None else _grid(properties, ndim)
     if len(spacing) != ndim:
         raise SettingsError(f"{path}: is a {ndim}D network; its grid needs {ndim} spacings, got {len(spacing)}.")
+    assumed = _assumptions(properties, intensities, ndim, legacy)
+    if told := _note(path, [properties_path, normalization_path], assumed):
+        warnings.warn(told, AssumptionWarning, stacklevel=3)
+    description = "Imported from a checkpoint of the original EmbedSeg."
     config = ModelConfig(
         name=str(properties.get("project_name") or path.stem),
-        description="Imported from a checkpoint of the original EmbedSeg.",
+        description=f"{description} Assumed: {', '.join(assumed)}." if assumed else description,
         ndim=2 if ndim == 2 else 3,
         n_channels=n_channels,
         grid_spacing=tuple(spacing),
         spacing=_pixel_size(properties, ndim),
         spacing_unit="um" if _pixel_size(properties, ndim) else None,
-        normalization=_normalization(_read_json(normalization_path), normalization_path),
+        # The original leaves out all pixels but every second, third ... along each axis, and counts those left.
+        reference_scale=1 / factor,
+        normalization=normalization,
         object_sizes=_object_sizes(properties, ndim),
-        prediction=PredictionConfig(min_object_size=int(_number(properties, "min_object_size") or 0)),
+        prediction=PredictionConfig(min_object_size=int(_number(properties, "min_object_size") or 0) * factor**ndim),
     )
     return weights, config
 
@@ -128,6 +147,45 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ModelError(f"{path}: contains no table of values; repair it or move it away.")
     return values
+
+
+def _find(path: Path, name: str) -> Path:
+    """The file of that name beside a checkpoint, or else in the nearest of the two folders above; beside it if none."""
+    folders = [path.absolute().parent, *list(path.absolute().parents)[1:3]]
+    return next((folder / name for folder in folders if (folder / name).is_file()), path.with_name(name))
+
+
+def _assumptions(
+    properties: dict[str, Any], intensities: dict[str, Any], ndim: int, legacy: LegacyGeometry | None
+) -> list[str]:
+    """What is taken for granted as the files do not say it."""
+    assumed = []
+    if legacy is None and _number(properties, "n_x") is None:
+        assumed.append("a grid of 1024 samples")
+    if legacy is None and ndim == 3 and _pixel_size(properties, ndim) is None:
+        assumed.append("voxels as deep as wide")
+    if "norm" not in intensities:
+        assumed.append("intensities between the percentiles 1 and 99.8")
+    elif intensities["norm"] == "absolute" and _data_type(properties, intensities) is None:
+        assumed.append("intensities divided by the largest value of the image's type")
+    return assumed
+
+
+def _note(path: Path, files: list[Path], assumed: list[str]) -> str:
+    """Words on files that were found elsewhere, and on what was assumed; empty where all lay beside the checkpoint."""
+    elsewhere = [str(file) for file in files if file.is_file() and file.parent != path.absolute().parent]
+    parts = [f"{' and '.join(elsewhere)} taken for it"] if elsewhere else []
+    if assumed:
+        parts.append(f"assumed: {', '.join(assumed)} (no {PROPERTIES} or {NORMALIZATION} says it)")
+    if not parts:
+        return ""
+    correction = "If that is wrong, put the JSON files of its training beside it, and load it again."
+    return f"{path}: {'; '.join(parts)}. {correction}"
+
+
+def _data_type(properties: dict[str, Any], intensities: dict[str, Any]) -> str | None:
+    found = properties.get("data_type", intensities.get("data_type"))
+    return None if found is None else str(found)
 
 
 def _number(values: dict[str, Any], key: str) -> float | None:
@@ -170,9 +228,10 @@ def _object_sizes(properties: dict[str, Any], ndim: int) -> ObjectSizes:
     )
 
 
-def _normalization(values: dict[str, Any], path: Path) -> NormalizationConfig:
-    norm = values.get("norm", "min-max-percentile")
+def _normalization(properties: dict[str, Any], intensities: dict[str, Any], path: Path) -> NormalizationConfig:
+    norm, data_type = intensities.get("norm", "min-max-percentile"), _data_type(properties, intensities)
     if norm not in NORMALIZATIONS:
         raise ModelError(f"{path}: norm {norm!r} is unknown; use one of {', '.join(NORMALIZATIONS)}.")
+    full_range = FULL_RANGES.get(data_type, 1.0) if norm == "absolute" and data_type is not None else None
     # The original takes every pixel as it is.
-    return NormalizationConfig.parse({"method": NORMALIZATIONS[norm], "clip": None})
+    return NormalizationConfig.parse({"method": NORMALIZATIONS[norm], "clip": None, "full_range": full_range})

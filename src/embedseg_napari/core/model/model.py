@@ -221,7 +221,7 @@ def load_model(source: str | Path, device: str = "auto", legacy: LegacyGeometry 
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
     legacy : LegacyGeometry, optional
-        Coordinate grid of a `.pth` checkpoint, which does not hold it; default from `data_properties.json` beside it,
+        Coordinate grid of a `.pth` checkpoint, which does not hold it; default from its `data_properties.json`,
         or else 1/1023 per pixel.
 
     Raises
