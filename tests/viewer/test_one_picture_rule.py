@@ -80,10 +80,11 @@ def test_pixel_size_is_the_same_in_every_panel(viewer, open_panel, scale, units,
     assert (pair.spacing, pair.unit) == (picture.spacing, picture.unit)
     annotation = AnnotationLayers(viewer)
     annotation.watch(layer)
-    assert annotation.spacing() == (picture.spacing, picture.unit)
+    assert (annotation.picture.spacing, annotation.picture.unit) == (picture.spacing, picture.unit)
     annotation.disconnect_viewer()
     segment = open_panel("EmbedSeg: Segment")
     segment.image.layer_box.choose(layer)
+    segment.image.question.answer("Z")
     segment.image.set_model(None)
     # Only a physical size is compared with that of the model.
     assert segment.image.selection().spacing == (picture.spacing if picture.unit else None)

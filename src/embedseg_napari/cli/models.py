@@ -80,7 +80,7 @@ def describe(
         if not is_given:
             raise typer.BadParameter(f"--default {assignment}: write SETTING=VALUE.")
         defaults[setting.strip()] = yaml.safe_load(value)
-    say(f"{ModelLibrary().describe(name, defaults, **words).name} says so.")
+    say(f"{ModelLibrary().describe(name, defaults, **words).name}: saved.")
 
 
 @app.command()

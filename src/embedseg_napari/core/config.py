@@ -57,7 +57,21 @@ class NormalizationConfig(Settings):
         99.8,
         gt=50,
         le=100,
-        description="Percentile mapped to 1; lower it if a few very bright pixels leave everything else dark.",
+        description="Percentile mapped to 1; lower it if large very bright spots leave everything else dark.",
+    )
+    clip: float | None = Field(
+        3.0,
+        ge=1,
+        description="Fill in spoiled pixels (hot pixels, cosmic rays, dead lines, values that are no numbers), "
+        "leave out padding, and keep values this many ranges from 0 at most; leave empty to take pixels as they are.",
+        json_schema_extra={"empty": "as they are"},
+    )
+    full_range: float | None = Field(
+        None,
+        gt=0,
+        description="Value mapped to 1 by dtype-range, such as 4095 for 12-bit images; leave empty for the largest "
+        "value of the data type.",
+        json_schema_extra={"empty": "of the data type"},
     )
 
 

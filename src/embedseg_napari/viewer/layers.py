@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer, Shapes
 
 RESULT = "embedseg_napari"
-"""Key in the metadata of layers that hold results; lists of input images leave them out."""
+"""Key in the metadata of layers that the plugin made; its value says what they are, such as `FOUND` or `PREVIEW`."""
+FOUND = "result"
+"""What a segmentation found: its objects, their seed map and centres."""
+PREVIEW = "preview"
+"""What a training shows of the network as it is."""
 ANNOTATION = "embedseg-annotation"
 """Key in a layer's metadata: which image it annotates (its `unique_id`)."""
-PREVIEW = "embedseg-preview"
-"""Entry of a layer's metadata by which a preview is told from the user's own layers."""
 TIME_POINT = "embedseg-frame"
 """Key in a layer's metadata: the time-lapse (its `unique_id`) and the frame it was taken from."""
 CHANNEL_NAMES = "channel_names"
@@ -35,9 +37,14 @@ WORDS = {
 """Axis labels that are written out."""
 
 
-def is_preview(layer: Layer) -> bool:
-    """Whether a layer was made by a training."""
-    return bool(layer.metadata.get(PREVIEW, False))
+def is_users(layer: Layer) -> bool:
+    """Whether a layer is the user's own: not a result, a preview, a mark or an annotation that the plugin made."""
+    return RESULT not in layer.metadata and ANNOTATION not in layer.metadata
+
+
+def is_users_or_found(layer: Layer) -> bool:
+    """Whether a layer is the user's own, or what a segmentation found, which may have been corrected by hand."""
+    return is_users(layer) or layer.metadata.get(RESULT) == FOUND
 
 
 def array_of(layer: Layer) -> Any:
@@ -97,6 +104,20 @@ def named_axes(labels: Any, ndim: int) -> str:
     return letters if is_named else ""
 
 
+def unknown_axis(layer: Image) -> int | None:
+    """The first axis of a stack of planes, if nothing says whether it is depth, time or channels."""
+    n_axes = len(array_of(layer).shape) - bool(layer.rgb)
+    if n_axes != 3:
+        return None
+    picture = picture_of(layer, 2)
+    return 0 if picture.axes_guessed and picture.axes[1:3] == "YX" else None
+
+
+def name_axes(layer: Layer, axes: str) -> None:
+    """Let a layer remember its axes, one letter each; the channels of colours are none of its axes."""
+    layer.axis_labels = tuple(axes[: layer.ndim].lower())
+
+
 def pixel_size(scale: Any, units: Any, axes: str) -> tuple[tuple[float, ...] | None, str | None]:
     """Pixel size (z, y, x) and its unit from the scale and units of a layer; None where they do not say.
 
@@ -133,7 +154,6 @@ def pair_from_layers(
     labels: Labels,
     shapes: Shapes | None = None,
     *,
-    stack: str | None = None,
     channel: int | None = None,
 ) -> ArrayPair:
     """Take an image and its labels from the viewer. Reads no pixels, so it may run on the viewer's thread.
@@ -146,8 +166,6 @@ def pair_from_layers(
         Its objects.
     shapes : napari Shapes layer, optional
         Train only inside its shapes.
-    stack : str, optional
-        `VOLUME` or `FRAMES`: how the third axis is read; default by the layer's axis labels, else as a volume.
     channel : int, optional
         The only channel to train on, counted from 0; default all.
 
@@ -156,7 +174,7 @@ def pair_from_layers(
     DataError
         If the two do not fit together.
     """
-    picture = labelled_picture(image, labels, stack)
+    picture = labelled_picture(image, labels)
     truth = turned_labels(labels, result_axes(picture.axes), image.name)
     space = tuple(size for size, letter in zip(picture.array.shape, picture.axes, strict=True) if letter != "C")
     if space != tuple(truth.shape):

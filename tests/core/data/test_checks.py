@@ -139,6 +139,14 @@ def test_an_image_of_noise_is_told_from_a_noisy_image(shape):
     assert "wrapped into 8 bits" in warning
 
 
+def test_values_that_are_no_numbers_are_told():
+    image = np.random.default_rng(0).random((1, *grid(2, 12).shape)).astype(np.float32)
+    image = ndimage.gaussian_filter(image, (0, 1, 1))
+    image[0, 3, 4:6] = np.nan, np.inf
+    (warning,) = check_examples([example(grid(2, 12), image=image)])
+    assert "2 value(s) are NaN or infinite, the first in a.tif" in warning
+
+
 def test_few_objects_and_flat_or_ignored_images():
     labels = grid(2, 12)
     assert "Only 3 object(s)" in check_examples([example(grid(2, 3))])[0]

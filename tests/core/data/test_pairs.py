@@ -220,8 +220,6 @@ FAULTS = {
     "sizes 3D": (np.zeros(SHAPES[3]), labels_of(3)[1:], r"masks.a\.tif.*\(5, 24, 30\).*\(6, 24, 30\)"),
     "mask in colour": (np.zeros(SHAPES[2]), colour(0, 0, 9), r"masks.a\.tif.*colour"),
     "labels for planes": (np.zeros(SHAPES[2]), labels_of(3), r"masks.a\.tif.*plane 0 holds several"),
-    "NaN": (np.where(labels_of(2) == 3, np.nan, 0), labels_of(2), r"images.a\.tif.*NaN"),
-    "infinite": (np.where(labels_of(3) == 3, np.inf, 0), labels_of(3), r"images.a\.tif.*infinite"),
     "complex": (np.zeros(SHAPES[2], np.complex64), labels_of(2), r"images.a\.tif.*complex64"),
     "grey as RGB": (colour(7, 7, 7), labels_of(2), r"images.a\.tif.*grey.*--channel 0"),
     "one colour": (colour(0, 7, 0), labels_of(2), r"images.a\.tif.*one colour.*--channel 1"),

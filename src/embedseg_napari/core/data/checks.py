@@ -57,6 +57,8 @@ class _Found:
     """Whether some pixel of the mask is of no object, known or not."""
     has_background: bool = True
     """Whether some pixel is known to be background."""
+    n_not_finite: int = 0
+    """Values of the image that are no finite numbers."""
     is_flat: bool = False
     """Whether a channel of the image holds one value everywhere."""
     is_noise: bool = False
@@ -149,13 +151,14 @@ def check_alike(examples: Sequence[Example]) -> None:
 
 def _look(example: Example) -> _Found:
     image = example.image.reshape(len(example.image), -1)
+    n_not_finite = 0 if image.dtype.kind in "bui" else int(np.count_nonzero(~np.isfinite(image)))
     is_flat = bool((image.min(1) == image.max(1)).any())
     is_noise = all(_is_noise(channel) for channel in example.image)
     instances = known_instances(example)
     look = _look_at_planes if example.is_planes else _look_at_labels
     found = look(example, instances) if instances.any() else _Found(example)
     has_background = bool(known_background(example, instances).any())
-    return replace(found, is_flat=is_flat, is_noise=is_noise, has_background=has_background)
+    return replace(found, n_not_finite=n_not_finite, is_flat=is_flat, is_noise=is_noise, has_background=has_background)
 
 
 def _is_noise(channel: np.ndarray) -> bool:
@@ -256,6 +259,11 @@ def _warnings(found: Sequence[_Found]) -> list[str]:
         lambda one: one.n > 0 and one.has_zeros and not one.has_background,
         "{n} mask(s) have objects but no known background, the first {first}: the network cannot learn from them "
         "where objects end. Mark some background, best around and between the objects.",
+    )
+    warn(
+        lambda one: one.n_not_finite,
+        "{n} value(s) are NaN or infinite, the first in {first}: they are taken as missing and filled in from around.",
+        image_name,
     )
     warn(
         lambda one: one.is_flat,

@@ -214,10 +214,7 @@ def _checked_image(image: np.ndarray, channel: int | None, where: str, *, is_col
     """Channels and pixels of one image C(Z)YX that can be trained on."""
     if image.dtype == bool or not np.issubdtype(image.dtype, np.number) or np.iscomplexobj(image):
         raise DataError(f"{where}: holds {image.dtype} values; save it as integers or floating-point numbers.")
-    image = _pick_channel(image, channel, where, is_colour)
-    if np.issubdtype(image.dtype, np.floating) and not np.isfinite(image).all():
-        raise DataError(f"{where}: holds NaN or infinite values; replace them by numbers.")
-    return image
+    return _pick_channel(image, channel, where, is_colour)
 
 
 def _objects(

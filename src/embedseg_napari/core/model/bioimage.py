@@ -279,7 +279,7 @@ def _describe(model: Model, folder: Path, tested: np.ndarray, authors: list[str]
         "documentation": file("README.md"),
         "covers": [file("cover.png")],
         "attachments": [file(MEMBER)],
-        "inputs": [image | {"preprocessing": [_preprocessing(config.normalization, space)]}],
+        "inputs": [image | {"preprocessing": _preprocessing(config.normalization, space)}],
         "outputs": [tensor("maps", maps, same, "test_output.npy")],
         "weights": {
             "torchscript": file("weights.pt") | {"pytorch_version": torch.__version__.partition("+")[0]},
@@ -306,12 +306,14 @@ def licence_id(text: str) -> str | None:
     return None
 
 
-def _preprocessing(config: NormalizationConfig, space: str) -> dict[str, Any]:
+def _preprocessing(config: NormalizationConfig, space: str) -> list[dict[str, Any]]:
+    """Steps of the description. Spoiled pixels are beyond what it can describe; limits hold for percentiles."""
     if config.method == "percentile":
         kwargs = {"axes": list(space), "min_percentile": config.low, "max_percentile": config.high, "eps": LEAST_RANGE}
-        return {"id": "scale_range", "kwargs": kwargs}
+        limits = [] if config.clip is None else [{"id": "clip", "kwargs": {"min": -config.clip, "max": config.clip}}]
+        return [{"id": "scale_range", "kwargs": kwargs}, *limits]
     if config.method == "mean-std":
-        return {"id": "zero_mean_unit_variance", "kwargs": {"axes": list(space), "eps": LEAST_RANGE}}
+        return [{"id": "zero_mean_unit_variance", "kwargs": {"axes": list(space), "eps": LEAST_RANGE}}]
     raise SettingsError(
         "This model divides images by the largest value of their data type; a bioimage.io package cannot describe that."
     )

@@ -174,4 +174,5 @@ def _normalization(values: dict[str, Any], path: Path) -> NormalizationConfig:
     norm = values.get("norm", "min-max-percentile")
     if norm not in NORMALIZATIONS:
         raise ModelError(f"{path}: norm {norm!r} is unknown; use one of {', '.join(NORMALIZATIONS)}.")
-    return NormalizationConfig.parse({"method": NORMALIZATIONS[norm]})
+    # The original takes every pixel as it is.
+    return NormalizationConfig.parse({"method": NORMALIZATIONS[norm], "clip": None})

@@ -174,6 +174,10 @@ def _parse_config(path: Path, text: bytes) -> ModelConfig:
             f"{path}: was written in format {found!r}; this version of embedseg-napari reads format {FORMAT_VERSION}. "
             "Update embedseg-napari."
         )
+    normalization = values.get("normalization")
+    if isinstance(normalization, dict) and not values.get("training"):
+        # An older version's copy of an original checkpoint: the original takes every pixel as it is.
+        normalization.setdefault("clip", None)
     try:
         return ModelConfig.parse(values)
     except SettingsError as error:

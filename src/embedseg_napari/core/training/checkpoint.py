@@ -141,6 +141,8 @@ def check_same_run(now: TrainingState, before: TrainingState) -> None:
         )
     for name, value in now.settings.items():
         was = before.settings.get(name, value)
+        if isinstance(was, dict) and isinstance(value, dict):
+            was = value | was
         if name not in ("epochs", "minutes") and was != value:
             raise SettingsError(
                 f"Setting {name!r} was {was!r} before and is {value!r} now; "

@@ -21,7 +21,7 @@ from embedseg_napari.core.axes import ordered, reorder
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.jobs.evaluate import why_not_comparable
 from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME
-from embedseg_napari.viewer.layers import RESULT, array_of, named_like, ordered_labels, picture_of
+from embedseg_napari.viewer.layers import FOUND, RESULT, array_of, named_like, ordered_labels, picture_of
 from embedseg_napari.viewer.provenance import origin_of
 from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, ChoiceBox, add_row
 from embedseg_napari.viewer.widgets.folder_field import FolderField
@@ -193,5 +193,5 @@ class EvaluationSource(QWidget):
 
 
 def _is_candidate(layer: Labels) -> bool:
-    """The overlay of mistakes is a Labels layer too, but nothing to compare."""
-    return layer.metadata.get(RESULT) != MISTAKES
+    """The overlay of mistakes and the previews of a training are Labels layers too, but nothing to compare."""
+    return layer.metadata.get(RESULT, FOUND) == FOUND
