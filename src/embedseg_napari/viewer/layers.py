@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -88,10 +89,7 @@ def picture_of(layer: Layer, ndim: int | None = None, n_channels: int = 1, stack
         axes = guess_axes(shape[:-1], ndim).replace("C", "T")
     else:
         axes = guess_axes(shape, ndim, n_channels)
-    if stack == FRAMES and "T" not in axes:
-        axes = axes.replace("Z", "T")
-    elif stack == VOLUME and "Z" not in axes:
-        axes = axes.replace("T", "Z")
+    axes = axes if stack is None else _stacked(axes, stack)
     spacing, unit = pixel_size(layer.scale, layer.units, axes)
     axes += "C" * is_rgb
     names = tuple(layer.metadata.get(CHANNEL_NAMES, ()))
@@ -176,8 +174,8 @@ def pair_from_layers(
     DataError
         If the two do not fit together.
     """
-    truth = array_of(labels)
     picture = labelled_picture(image, labels)
+    truth = turned_labels(labels, result_axes(picture.axes), image.name)
     space = tuple(size for size, letter in zip(picture.array.shape, picture.axes, strict=True) if letter != "C")
     if space != tuple(truth.shape):
         raise DataError(
@@ -194,12 +192,94 @@ def pair_from_layers(
     return ArrayPair(image.name, array, truth, axes, picture.spacing, picture.unit, regions, channel)
 
 
-def labelled_picture(image: Image, labels: Labels | None) -> Picture:
+def turned_labels(labels: Labels, axes: str, image: str) -> Any:
+    """The array of a Labels layer in the order of axes of the image it belongs to; nothing is read.
+
+    Axes that the layer names are believed, in any order. A layer that names none has those of its image.
+
+    Parameters
+    ----------
+    labels : napari Labels layer
+        Labels; planes of one object each name no axes.
+    axes : str
+        Axes of the image in its own order, without channels.
+    image : str
+        What the image is called in a sentence.
+
+    Raises
+    ------
+    DataError
+        If the layer names other axes than its image has.
+    """
+    array = array_of(labels)
+    own = named_axes(labels.axis_labels, array.ndim)
+    if "C" in own and array.shape[own.index("C")] == 1:
+        # Results for an image with channels between other axes keep a place for them.
+        array, own = array[(slice(None),) * own.index("C") + (0,)], own.replace("C", "")
+    if len(own) != len(axes):
+        return array
+    if "".join(sorted(own)) != "".join(sorted(axes)) and own.translate(_AS_DEPTH) == axes.translate(_AS_DEPTH):
+        # Whether a stack is depth or time is asked of the image.
+        own = axes
+    if sorted(own) != sorted(axes):
+        raise DataError(
+            f"The axes of {labels.name} are {', '.join(own.lower())}, those of {image} {', '.join(axes.lower())}; "
+            "choose the labels that belong to it, or give both the same names."
+        )
+    return reorder(array, own, axes)
+
+
+def ordered_labels(labels: Labels, axes: str, image: str) -> Any:
+    """The array of a Labels layer as (T)(D)(Z)YX, D being planes of one object each; as :func:`turned_labels`."""
+    array = turned_labels(labels, axes, image)
+    order, planes = ordered(axes), "D" * (array.ndim - len(axes))
+    # Planes of frames follow the frames.
+    own, wanted = (f"T{planes}{letters[1:]}" if letters[0] == "T" else planes + letters for letters in (axes, order))
+    return reorder(array, own, wanted) if array.ndim == len(own) else array
+
+
+_AS_DEPTH = str.maketrans("T", "Z")
+
+
+def labelled_picture(image: Image, labels: Labels | None, stack: str | None = None) -> Picture:
     """The picture of an image with its labels, whose number of axes tells space from channels."""
     ndim, shape = None if labels is None else len(array_of(labels).shape), array_of(image).shape
     # Beside the labels of a single volume, a few of them are its channels.
     n_channels = shape[0] if ndim == len(shape) - 1 and shape[0] <= 4 else 1
-    return picture_of(image, ndim if ndim in (2, 3) else None, n_channels)
+    picture = picture_of(image, ndim if ndim in (2, 3) and ndim <= len(shape) else None, n_channels, stack)
+    return picture if labels is None else named_like(picture, image, labels, stack)
+
+
+def named_like(picture: Picture, layer: Layer, labels: Labels, stack: str | None = None) -> Picture:
+    """The picture of a layer that names no axes, with the names of labels on it, whose pixels lie in the same order.
+
+    Parameters
+    ----------
+    picture : Picture
+        Of the layer; it stays as it is where its axes are named, or the labels name none.
+    layer : Layer
+        The layer.
+    labels : napari Labels layer
+        Labels that belong to it.
+    stack : str, optional
+        As in :func:`picture_of`.
+    """
+    own = named_axes(labels.axis_labels, labels.ndim)
+    if not picture.axes_guessed or "C" in own or len(own) != len(result_axes(picture.axes)):
+        return picture
+    letters = iter(own if stack is None else _stacked(own, stack))
+    axes = "".join(letter if letter == "C" else next(letters) for letter in picture.axes)
+    spacing, unit = pixel_size(layer.scale, layer.units, axes[: layer.ndim])
+    return replace(picture, axes=axes, spacing=spacing, unit=unit)
+
+
+def _stacked(axes: str, stack: str) -> str:
+    """Axes whose third one is read as the user says, if that is open."""
+    if stack == FRAMES and "T" not in axes:
+        return axes.replace("Z", "T")
+    if stack == VOLUME and "Z" not in axes:
+        return axes.replace("T", "Z")
+    return axes
 
 
 def regions_on(image: Image, shapes: Shapes, axes: str) -> tuple[Region, ...]:

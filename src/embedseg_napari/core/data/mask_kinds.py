@@ -144,3 +144,27 @@ def refuse_single_numbers(masks: Sequence[Pieces]) -> None:
             f"{masks[0].name}: like every other mask it contains a single number, but {n_large} pieces lie in "
             f"{len(masks)} masks; they look like binary masks. {COUNT_MASKS}"
         )
+
+
+def require_objects(masks: Sequence[tuple[np.ndarray, str, bool]]) -> None:
+    """Refuse masks that nothing can be scored by: classes instead of objects, or no object in any.
+
+    Parameters
+    ----------
+    masks : sequence of (mask, name, planes)
+        As :func:`classes_in` takes them, unknown pixels 0.
+
+    Raises
+    ------
+    DataError
+        Naming the mask.
+    """
+    holding = [(mask, name, planes) for mask, name, planes in masks if mask.any()]
+    if not holding:
+        raise DataError(f"{masks[0][1]}: no objects in this mask or any other, so that nothing can be scored.")
+    kinds = [classes_in(mask, name, planes=planes) for mask, name, planes in holding]
+    few = [one for one in kinds if one is not None]
+    for one in few:
+        refuse_classes(one)
+    if len(few) == len(kinds):
+        refuse_single_numbers(few)

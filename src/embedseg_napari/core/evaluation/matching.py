@@ -169,7 +169,7 @@ def match(
     ignore: np.ndarray | None = None,
     planes: bool | None = None,
 ) -> list[MatchRow]:
-    """Match objects one to one and count.
+    """Match objects one to one and count; the frames of a time-lapse are matched one by one.
 
     Parameters
     ----------

@@ -5,12 +5,15 @@ from __future__ import annotations
 from enum import Enum
 
 import numpy as np
+from scipy import ndimage
 
 from embedseg_napari.core.errors import DataError
 
-CONTINUED = 1 / 3
+CONTINUED = 0.8
 """Part of the smaller of two neighbouring slices that the other covers, on average, from which on they are slices of
-one object and not planes of two."""
+one object and not planes of two. Of a convex object the smaller slice lies almost whole within the larger one."""
+ONE_PIECE = 0.8
+"""Part of a plane's object in its largest piece, on average; what is scattered over a slice are several objects."""
 
 
 class Stack(Enum):
@@ -27,7 +30,7 @@ def spatial_ndim(true: np.ndarray, predicted: np.ndarray, planes: bool | None = 
 
     Of arrays that differ by an axis, the one with more is planes. Arrays with as many axes are both planes if they are
     boolean, or if both look like planes: no slice holds two numbers, and each number is in one slice only, or there is
-    a single number in slices that do not continue each other.
+    a single number in slices of one piece each that do not continue each other.
 
     Parameters
     ----------
@@ -61,27 +64,34 @@ def spatial_ndim(true: np.ndarray, predicted: np.ndarray, planes: bool | None = 
 
 def stack_kind(array: np.ndarray) -> Stack:
     """Judge by its numbers whether an array (K or Z, ..., Y, X) is a stack of planes of one object each."""
-    numbers, last, covered = [], None, []
+    numbers = []
     for part in array:
-        inside = part != 0
-        if not inside.any():
-            last = None
+        values = part[part != 0]
+        if len(values) == 0:
             continue
-        number = part[inside][0]
-        if (part[inside] != number).any():
+        if (values != values[0]).any():
             return Stack.LABELS
-        numbers.append(int(number))
-        if last is not None:
-            covered.append(np.count_nonzero(inside & last) / min(np.count_nonzero(inside), np.count_nonzero(last)))
-        last = inside
+        numbers.append(int(values[0]))
     if len(numbers) < 2:
         return Stack.EITHER
     n_different = len(set(numbers))
     if n_different == len(numbers):
         return Stack.PLANES
-    if n_different > 1 or (covered and np.mean(covered) >= CONTINUED):
-        return Stack.LABELS
-    return Stack.PLANES
+    return Stack.PLANES if n_different == 1 and _are_single_objects(array != 0) else Stack.LABELS
+
+
+def _are_single_objects(stack: np.ndarray) -> bool:
+    """Whether each plane of a binary stack is one piece that the next one does not go on with."""
+    covered, whole = [], []
+    for part, following in zip(stack, [*stack[1:], None], strict=True):
+        size = np.count_nonzero(part)
+        if size == 0:
+            continue
+        pieces, _ = ndimage.label(part)
+        whole.append(np.bincount(pieces.ravel())[1:].max() / size)
+        if following is not None and following.any():
+            covered.append(np.count_nonzero(part & following) / min(size, np.count_nonzero(following)))
+    return bool(np.mean(whole) >= ONE_PIECE and (not covered or np.mean(covered) < CONTINUED))
 
 
 def overlaps_itself(planes: np.ndarray) -> bool:

@@ -21,6 +21,7 @@ class TruthCheck:
     def __init__(self) -> None:
         self._pieces: list[Pieces | None] = []
         self._has_objects = False
+        self._empty_frames: list[str] = []
         self._overlapping: list[str] = []
         self._binary: list[str] = []
 
@@ -35,6 +36,8 @@ class TruthCheck:
         true, predicted, ignore, is_planes = one.true, one.predicted, one.ignore, one.is_true_planes
         known = true if ignore is None else np.where(ignore, true.dtype.type(0), true)
         if not known.any():
+            if one.frame is not None and ignore is None:
+                self._empty_frames.append(names[0])
             return
         self._has_objects = True
         if is_planes and not one.is_predicted_planes and overlaps_itself(known):
@@ -65,6 +68,12 @@ class TruthCheck:
             out.append(
                 "The truth holds no object in any image: the scores say only whether something was found where nothing "
                 "is."
+            )
+        elif self._empty_frames:
+            out.append(
+                f"The truth holds no object in {count(len(self._empty_frames), 'frame')}, the first of "
+                f"{self._empty_frames[0]}: whatever was found there counts as wrong. If nobody annotated these frames, "
+                "leave them out, or mark them as unknown in ignore/."
             )
         if self._overlapping:
             out.append(

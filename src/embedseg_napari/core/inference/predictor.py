@@ -188,7 +188,8 @@ def _check_fit(config: ModelConfig, shape: tuple[int, ...], axes: str) -> None:
     if shape[1] != config.n_channels:
         raise ModelError(
             f"The image has {shape[1]} channel(s) (axes {axes}) but the model works on {config.n_channels}; "
-            "choose the channels it was trained on, or another model."
+            + ("choose one channel (--channel 0 is the first), " if config.n_channels == 1 else "choose its channels, ")
+            + "or another model."
         )
 
 
