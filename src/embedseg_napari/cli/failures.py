@@ -120,7 +120,7 @@ def end_with_a_sentence() -> Iterator[None]:
             raise SystemExit(1) from None
 
 
-def _show_warning(message: Warning | str, *_: object) -> None:
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     complain(f"Warning: {message}")
 
 

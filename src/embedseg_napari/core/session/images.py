@@ -15,7 +15,8 @@ import numpy as np
 from embedseg_napari.core.axes import parse_axes, reorder, spatial_axes, to_frames
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.atomic import write_atomically
-from embedseg_napari.core.files.tiff import SUFFIXES, read_image, storable, write_image
+from embedseg_napari.core.files.tiff import SUFFIXES, read_image, write_image
+from embedseg_napari.core.files.tiff_flavours import storable
 from embedseg_napari.core.session.state import ImageSource, SessionImage
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ import numpy as np
 from embedseg_napari.core.axes import guess_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.atomic import write_text
-from embedseg_napari.core.files.tiff import storable, write_image, write_labels
+from embedseg_napari.core.files.tiff import write_image, write_labels
+from embedseg_napari.core.files.tiff_flavours import storable
 from embedseg_napari.viewer.layers import CHANNEL_NAMES, named_axes, pixel_size
 
 if TYPE_CHECKING:
