@@ -20,6 +20,11 @@ def count(n: int, noun: str) -> str:
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
+def readable(name: str) -> str:
+    """Write a file name as text that can be stored: bytes in it that are no Unicode become escapes."""
+    return name.encode(errors="backslashreplace").decode()
+
+
 def shape_words(shape: Sequence[int]) -> str:
     """Write the shape of an array as ``64 x 512 x 512``."""
     return " x ".join(map(str, shape))
