@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ import numpy as np
 from embedseg_napari.core.axes import guess_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.atomic import write_text
+from embedseg_napari.core.files.names import portable_name
 from embedseg_napari.core.files.tiff import write_image, write_labels
 from embedseg_napari.core.files.tiff_flavours import storable
 from embedseg_napari.viewer.layers import CHANNEL_NAMES, named_axes, pixel_size
@@ -66,7 +66,7 @@ def file_names(names: Sequence[str]) -> list[str]:
     """Names that files can have on every system, no two alike."""
     found: list[str] = []
     for name in names:
-        stem = re.sub(r'[<>:"/\\|?*\x00-\x1f]+', "_", name).strip(" .") or "layer"
+        stem = portable_name(name, "layer")
         candidate, number = stem, 1
         while candidate.lower() in (other.lower() for other in found):
             number += 1
