@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from embedseg_napari.core.axes import SPATIAL, spatial_axes
 from embedseg_napari.core.files.units import ascii_unit, ome_unit
 
@@ -60,3 +62,16 @@ def ome_options(
         # XML has no place for control characters.
         metadata["Channel"] = {"Name": ["".join(one for one in name if one.isprintable()) for name in names]}
     return {"ome": True, "metadata": metadata}
+
+
+def storable(array: np.ndarray) -> np.ndarray:
+    """Give types that have no place in a TIFF the nearest one that holds their values."""
+    if array.dtype == np.float16:
+        return array.astype(np.float32)
+    if array.dtype.name not in ("int64", "uint64"):
+        return array
+    low, high = (int(array.min()), int(array.max())) if array.size else (0, 0)
+    for kind in (np.dtype("int32"), np.dtype("uint32")):
+        if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
+            return array.astype(kind)
+    return array.astype(np.float64)

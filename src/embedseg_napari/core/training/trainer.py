@@ -138,11 +138,12 @@ class Trainer:
                 f"devices: {self.config.devices} needs as many processes, which torchrun starts: torchrun "
                 f"--nproc_per_node {self.config.devices} -m embedseg_napari train ...; or set devices to 1."
             )
-        for warning in check_examples([*self.training, *(self.validation or [])]):
+        training, validation = self._split()
+        for warning in check_examples(training, validation):
             yield Message(warning, "warning")
         if sparse := describe_sparse(self.training):
             yield Message(sparse)
-        data = TrainingSet(self.config, *self._split())
+        data = TrainingSet(self.config, training, validation)
         if data.n_held_out:
             yield Message(f"{data.n_held_out} objects are held out for a score and not trained on.")
         start = self.start_from

@@ -8,6 +8,7 @@ from napari.utils.notifications import show_error, show_info
 
 from embedseg_napari.core.data.pairs import find_dataset
 from embedseg_napari.core.errors import DataError, EmbedSegError
+from embedseg_napari.core.files.pairing import by_name, partners
 from embedseg_napari.core.files.tiff import list_images, read_image
 from embedseg_napari.viewer.files.image_files import image_layer, labels_layer
 
@@ -112,9 +113,7 @@ def open_dataset_folder(viewer: Viewer, folder: str | Path, most: int = MOST) ->
 
 
 def _pairs(folder: Path) -> list[tuple[Path, Path | None]]:
-    masks = {_stem(path): path for path in list_images(folder / "masks")} if (folder / "masks").is_dir() else {}
-    return [(path, masks.get(_stem(path))) for path in list_images(folder / "images")]
-
-
-def _stem(path: Path) -> str:
-    return path.stem.removesuffix(".ome")
+    images = by_name(list_images(folder / "images"))
+    masks = by_name(list_images(folder / "masks")) if (folder / "masks").is_dir() else {}
+    mask_of = partners(images, masks)
+    return [(path, mask_of.get(name)) for name, path in images.items()]

@@ -52,7 +52,7 @@ class BatchPanel(QWidget):
         super().__init__(parent)
         self._settings = settings
         self._name, self._n_frames = "", 1
-        self.images, images_row = self._folder_row("Folder of TIFF images.")
+        self.images, images_row = self._folder_row("Folder of images: TIFF, PNG, JPEG.")
         self.results, results_row = self._folder_row(f"Receives one label TIFF per image, and {TABLE}.")
         self.channel = QSpinBox()
         self.channel.setRange(-1, MAX_CHANNELS)
@@ -174,6 +174,6 @@ class BatchPanel(QWidget):
         elif not self.results.text():
             reason = "Choose the folder for the results."
         self.run_button.setEnabled(not is_running and not reason)
-        self.run_button.setToolTip(reason or "Segment every TIFF file of the folder with the model above.")
+        self.run_button.setToolTip(reason or "Segment every image of the folder with the model above.")
         for widget in (self.images, self.results, self.channel, self.overwrite):
             widget.setEnabled(not is_running)
