@@ -55,6 +55,18 @@ def test_what_a_network_found_is_learned_from_only_if_the_user_says_so(full, ope
     assert labels.layer().name == "truth"
 
 
+def test_segment_follows_the_image_that_is_opened_or_selected(viewer, open_panel):
+    panel = open_panel("EmbedSeg: Segment")
+    first, second = viewer.add_image(IMAGE, name="first"), viewer.add_image(IMAGE, name="second")
+    assert panel.image.layer == second
+    viewer.layers.selection.active = first
+    assert panel.image.layer == first
+    # Neither other layers nor results are images to segment.
+    viewer.add_labels(LABELS, name="truth")
+    viewer.add_image(IMAGE, name="seed map", metadata={RESULT: FOUND})
+    assert panel.image.layer == first
+
+
 def test_labels_that_are_opened_later_are_proposed(full, open_panel):
     labels = open_panel("EmbedSeg: Train").pairs.rows[0].labels
     full.add_labels(LABELS, name="truth")
@@ -81,7 +93,7 @@ def test_only_the_users_images_are_segmented_on_drop(viewer, open_panel, qtbot):
 def test_segment_takes_over_the_model_and_the_image_it_learned_from(viewer, open_panel):
     panel = open_panel("EmbedSeg: Segment")
     other, learned = (viewer.add_image(IMAGE, name=name) for name in ("other", "learned from"))
-    assert panel.image.layer == other
+    panel.image.layer_box.choose(other)
     model = bundled_path("cells-phase-2d")
     panel.take_over(model, learned)
     assert (panel.image.layer, panel.model.path) == (learned, model)

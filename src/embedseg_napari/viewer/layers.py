@@ -9,8 +9,8 @@ import numpy as np
 
 from embedseg_napari.core.axes import KNOWN, guess_axes, ordered, reorder, result_axes, spatial_axes
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.core.files.metadata import normalize_unit
 from embedseg_napari.core.files.tiff import Picture
+from embedseg_napari.core.files.units import normalize_unit
 from embedseg_napari.core.wording import shape_words
 from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME, ArrayPair, Region
 

@@ -8,6 +8,7 @@ import unicodedata
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from embedseg_napari.core.data.checks import check_examples
 from embedseg_napari.core.data.pairs import find_dataset, from_arrays, load_folder
@@ -133,7 +134,7 @@ def test_spacing_of_the_file_unless_given(tmp_path, image, ndim):
     assert (example.spacing, example.unit) == (spacing, "um")
     (example,) = load_folder(tmp_path, spacing=(3,) * ndim)
     assert example.spacing == (3.0,) * ndim
-    with pytest.raises(DataError, match="spacing needs one value"):
+    with pytest.raises(DataError, match="needs one value"):
         load_folder(tmp_path, spacing=(1.0,) * (ndim + 1))
     with pytest.raises(DataError, match="positive"):
         load_folder(tmp_path, spacing=(0.0,) * ndim)
@@ -185,18 +186,38 @@ def test_folders_without_anything_to_read(tmp_path, image):
     with pytest.raises(DataError, match="no folder masks"):
         load_folder(tmp_path)
     (tmp_path / "masks").mkdir()
-    with pytest.raises(DataError, match="no TIFF images"):
+    with pytest.raises(DataError, match="no images that can be read"):
         load_folder(tmp_path)
-    (tmp_path / "images" / "a.png").touch()
-    with pytest.raises(DataError, match=r"save them as \.tif"):
+    (tmp_path / "images" / "a.mrc").touch()
+    with pytest.raises(DataError, match=r"save it as \.tif"):
         load_folder(tmp_path)
 
 
 def test_images_of_other_formats_are_not_passed_over_in_silence(tmp_path, image, caplog):
     save(tmp_path, "a.tif", image[2], labels_of(2))
-    (tmp_path / "images" / "b.png").touch()
+    (tmp_path / "images" / "b.mrc").touch()
+    (tmp_path / "images" / "c.tif").symlink_to(tmp_path / "nowhere")
     assert len(load_folder(tmp_path)) == 1
-    assert "b.png" in caplog.text
+    assert "2 image(s) are left out, such as b.mrc" in caplog.text
+
+
+def test_a_mask_in_colours_is_refused_however_they_are_stored(tmp_path, image):
+    white = (labels_of(2) > 0).astype(np.uint8) * 255
+    for number, (stack, planes) in enumerate([(-1, "contig"), (0, "separate")]):
+        save(tmp_path / str(number), "a.tif", image[2], None)
+        path = tmp_path / str(number) / "masks" / "a.tif"
+        path.parent.mkdir(exist_ok=True)
+        tifffile.imwrite(path, np.stack([white] * 3, stack), photometric="rgb", planarconfig=planes)
+        with pytest.raises(DataError, match="colour picture"):
+            load_folder(tmp_path / str(number))
+
+
+def test_pictures_of_every_computer_are_images_and_masks(tmp_path, image):
+    save(tmp_path, "a.tif", image[2], None)
+    (tmp_path / "masks").mkdir(exist_ok=True)
+    Image.fromarray(labels_of(2).astype(np.uint16)).save(tmp_path / "masks" / "a.png")
+    (example,) = load_folder(tmp_path)
+    np.testing.assert_array_equal(example.instances, labels_of(2))
 
 
 def test_two_files_of_one_name_are_an_error(tmp_path, image):

@@ -9,22 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.core.axes import guess_axes, parse_axes, spatial_axes, to_frames
+from embedseg_napari.core.axes import check_spacing, guess_axes, parse_axes, spatial_axes, to_frames
 from embedseg_napari.core.data.example import Example
 from embedseg_napari.core.data.masks import instances_of, mask_frames
 from embedseg_napari.core.data.sparse import split_ignore_label, union, with_ignore_label
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.formats import left_out
 from embedseg_napari.core.files.pairing import by_name, partners, without_partner
 from embedseg_napari.core.files.tiff import Picture, list_images, read_image
+from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
 logger = logging.getLogger(__name__)
-
-FOREIGN = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".czi", ".nd2", ".lif", ".lsm", ".stk", ".oib", ".ims", ".zarr")
-"""Endings of images that are left out of a data set because they are not TIFF."""
 
 
 def find_dataset(folder: str | Path) -> tuple[Path, Path | None]:
@@ -83,13 +82,11 @@ def load_folder(
         if not part.is_dir():
             raise DataError(f"{folder}: has no folder {part.name}/.")
     image_paths, mask_paths = by_name(list_images(images)), by_name(list_images(masks))
-    left_out = sorted(path for path in images.iterdir() if path.suffix.lower() in FOREIGN)
+    unread = [f"{path.name}: {fault}" for path, fault in left_out(images).items()]
     if not image_paths:
-        raise DataError(f"{images}: holds no TIFF images" + ("; save them as .tif." if left_out else "."))
-    if left_out:
-        logger.warning(
-            "%s: %d image(s) that are not TIFF are left out, such as %s.", images, len(left_out), left_out[0]
-        )
+        raise DataError(f"{images}: holds no images that can be read{f' ({unread[0]})' if unread else ''}.")
+    if unread:
+        logger.warning("%s: %s left out, such as %s.", images, count(len(unread), "image"), unread[0])
     ignore_paths = by_name(list_images(folder / "ignore")) if (folder / "ignore").is_dir() else {}
     mask_of, ignore_of = partners(image_paths, mask_paths), partners(image_paths, ignore_paths)
     lonely = [name for name in image_paths if name not in mask_of]
@@ -105,8 +102,8 @@ def load_folder(
             raise DataError(f"{alone[0]}: there is no image of this name in {images}.")
     examples: list[Example] = []
     for name, path in image_paths.items():
-        picture, mask = read_image(path, axes), read_image(mask_of[name])
-        ignore = read_image(ignore_of[name]) if name in ignore_of else None
+        picture, mask = read_image(path, axes), read_image(mask_of[name], labels=True)
+        ignore = read_image(ignore_of[name], labels=True) if name in ignore_of else None
         if axes is not None:
             # What is said of the images holds for their masks, whatever the files call their axes.
             mask = replace(mask, axes="")
@@ -184,7 +181,7 @@ def _examples(
     unknown: Sequence[np.ndarray | None] = [None] * n_frames
     if ignore is not None:
         unknown = mask_frames(axes, n_frames, ignore, where, str(ignore.path or f"the ignore mask of {name}"))
-    size = _pixel_size(spacing, spatial_axes(axes), where) if spacing is not None else picture.spacing
+    size = check_spacing(spacing, spatial_axes(axes)) if spacing is not None else picture.spacing
     # A file whose axes had to be guessed may give a depth that its picture has no axis for.
     ndim = len(spatial_axes(axes))
     size = size[-ndim:] if size is not None and len(size) >= ndim else None
@@ -233,14 +230,6 @@ def _objects(
             raise DataError(f"{where}: its ignore mask has shape {ignore.shape}, the image {shape}.")
         ignore = ignore != 0
     return instances, union(ignore, unknown)
-
-
-def _pixel_size(spacing: Sequence[float], space: str, where: str) -> tuple[float, ...]:
-    if len(spacing) != len(space):
-        raise DataError(f"{where}: spacing needs one value for each of the axes {space}, got {len(spacing)}.")
-    if not all(np.isfinite(step) and step > 0 for step in spacing):
-        raise DataError(f"Spacing {tuple(spacing)}: pixel sizes are positive numbers.")
-    return tuple(float(step) for step in spacing)
 
 
 def _axes_beside_mask(shape: tuple[int, ...], mask: Picture, where: str) -> str:

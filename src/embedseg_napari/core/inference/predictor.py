@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.core.axes import guess_axes, ordered, parse_axes, result_axes, spatial_axes, to_frames
+from embedseg_napari.core.axes import (
+    check_spacing,
+    guess_axes,
+    ordered,
+    parse_axes,
+    result_axes,
+    spatial_axes,
+    to_frames,
+)
 from embedseg_napari.core.data.normalization import Prepared, prepare
 from embedseg_napari.core.data.spoiled_pixels import Spoiled
 from embedseg_napari.core.device import supports_precision
@@ -92,6 +100,8 @@ class Predictor:
         """
         # Made ready beside the network's work, so that the first prediction need not wait for it.
         warm_up()
+        if spacing is not None:
+            spacing = check_spacing(spacing, "ZYX"[-self.model.config.ndim :])
         frames, axes, plan = yield from self._prepare(image, axes)
         yield from _compare_spacing(self.model.config, spacing, self.settings.scale)
         done, spoiled = [], Spoiled()
@@ -197,7 +207,7 @@ def _compare_spacing(
     config: ModelConfig, spacing: Sequence[float] | None, scale: float
 ) -> Generator[PredictionEvent, None, None]:
     """Warn about pixels of another size than in training, as the network sees them."""
-    if spacing is None or config.spacing is None or len(spacing) != config.ndim or min(spacing) <= 0:
+    if spacing is None or config.spacing is None:
         return
     seen = [step / scale for step in spacing]
     if max(max(a / b, b / a) for a, b in zip(seen, config.spacing, strict=True)) > OTHER_SCALE:

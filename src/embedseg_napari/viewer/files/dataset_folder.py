@@ -85,7 +85,9 @@ def open_dataset_folder(viewer: Viewer, folder: str | Path, most: int = MOST) ->
     training, validation = find_dataset(folder)
     pairs = _pairs(training) + ([] if validation is None else _pairs(validation))
     if not pairs:
-        raise DataError(f"{training / 'images'}: contains no TIFF images; save them as .tif, for example with Fiji.")
+        raise DataError(
+            f"{training / 'images'}: holds no images that can be read; save them as .tif, for example with Fiji."
+        )
     layers: list[Layer] = []
     in_memory, opened = 0, 0
     for image_path, mask_path in pairs[:most]:
@@ -93,7 +95,7 @@ def open_dataset_folder(viewer: Viewer, folder: str | Path, most: int = MOST) ->
         new = [image_layer(picture, image_path.stem)]
         in_memory += picture.array.nbytes
         if mask_path is not None:
-            new.append(labels_layer(read_image(mask_path), f"{image_path.stem} masks", picture))
+            new.append(labels_layer(read_image(mask_path, labels=True), f"{image_path.stem} masks", picture))
         for array, options, kind in new:
             add = viewer.add_labels if kind == "labels" else viewer.add_image
             layers.append(add(array, visible=not opened, **options))

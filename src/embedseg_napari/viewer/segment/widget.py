@@ -129,6 +129,7 @@ class SegmentWidget(DockPanel):
         self.on_drop.toggled.connect(self.drops.open)
         self.drops.next_wanted.connect(self._start_waiting)
         self.viewer.layers.events.removed.connect(self._take_removed)
+        self.viewer.layers.selection.events.active.connect(self._follow_selection)
 
     def take_over(self, model: Path, layer: napari.layers.Layer | None) -> None:
         """Choose a model that was trained just now, and the image layer that it learned from if that is still there."""
@@ -233,6 +234,11 @@ class SegmentWidget(DockPanel):
         if self.current is None:
             self.drops.ask()
 
+    def _follow_selection(self, event: object = None) -> None:
+        """Choose the image that was opened or selected just now; a run keeps its own."""
+        if self.current is None:
+            self.image.layer_box.choose(self.viewer.layers.selection.active)
+
     def _take_removed(self, event: Any) -> None:
         if self._selection is not None and event.value == self._selection.layer:
             self.cancel()
@@ -327,3 +333,4 @@ class SegmentWidget(DockPanel):
         self.model.close_down()
         self.embedding.close_down()
         self.viewer.layers.events.removed.disconnect(self._take_removed)
+        self.viewer.layers.selection.events.active.disconnect(self._follow_selection)

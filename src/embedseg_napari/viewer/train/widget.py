@@ -21,9 +21,9 @@ from qtpy.QtWidgets import (
 
 from embedseg_napari.core.errors import DataError, EmbedSegError
 from embedseg_napari.jobs.train import TrainingJob, TrainingPaused, TrainingRequest
-from embedseg_napari.viewer.train.check_box import PreflightBox
 from embedseg_napari.viewer.train.pair_list import PairList
 from embedseg_napari.viewer.train.panel import TrainingPanel
+from embedseg_napari.viewer.train.preflight_box import PreflightBox
 from embedseg_napari.viewer.train.preview_box import PreviewBox
 from embedseg_napari.viewer.train.progress import TrainingProgress
 from embedseg_napari.viewer.widgets.boxes import button
