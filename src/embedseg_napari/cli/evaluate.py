@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 
 def evaluate(
     truth: Annotated[
-        Path, typer.Option("--truth", metavar="DIR", help="Folder of true label images, or of stacks of planes.")
+        Path,
+        typer.Option(
+            "--truth", metavar="DIR", help="Folder of true label images, or of stacks of planes; or one file."
+        ),
     ],
     predicted: Annotated[
-        Path, typer.Option("--predicted", metavar="DIR", help="Folder of label images of the same names.")
+        Path, typer.Option("--predicted", metavar="DIR", help="Folder of label images of the same names; or one file.")
     ],
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Also write the scores to this JSON file.")
