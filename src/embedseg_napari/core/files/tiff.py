@@ -228,8 +228,6 @@ def write_image(
         raise DataError(
             f"{path}: values of type {array.dtype} cannot be stored in a TIFF; convert them, for example to float32."
         )
-    if path.exists() and not overwrite:
-        raise DataError(f"{path}: exists already; choose another place or allow overwriting.")
     if keep_order:
         axes, spacing = _as_stored(axes, spacing)
     plain = "".join(letter for letter in "TZCYX" if letter in axes)
@@ -242,7 +240,7 @@ def write_image(
     else:
         options |= _ome_options(axes, spacing, unit, channel_names)
         options["bigtiff"] = array.nbytes >= BIGTIFF_BYTES
-    write_atomically(path, lambda target: tifffile.imwrite(target, array, **options))
+    write_atomically(path, lambda target: tifffile.imwrite(target, array, **options), overwrite=overwrite)
 
 
 def _as_stored(axes: str, spacing: Sequence[float] | None) -> tuple[str, Sequence[float] | None]:

@@ -14,7 +14,6 @@ import numpy as np
 
 from embedseg_napari.core.axes import parse_axes, reorder, spatial_axes, to_frames
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.core.files.atomic import write_atomically
 from embedseg_napari.core.files.tiff import SUFFIXES, read_image, write_image
 from embedseg_napari.core.session.state import ImageSource, SessionImage
 
@@ -55,11 +54,7 @@ def add_picture(folder: Path, picture: Picture, name: str, key: str) -> SessionI
         source=source,
     )
     if source is None:
-        write_atomically(
-            stored_path(folder, image),
-            lambda target: write_image(target, array, axes, spacing, image.unit, overwrite=True),
-            durable=True,
-        )
+        write_image(stored_path(folder, image), array, axes, spacing, image.unit, overwrite=True)
     return image
 
 
