@@ -253,8 +253,6 @@ def write_image(
         raise DataError(
             f"{path}: values of type {array.dtype} cannot be stored in a TIFF; convert them, for example to float32."
         )
-    if path.exists() and not overwrite:
-        raise DataError(f"{path}: exists already; choose another place or allow overwriting.")
     if keep_order:
         axes, spacing = as_stored(axes, spacing)
     plain = "".join(letter for letter in "TZCYX" if letter in axes)
@@ -269,4 +267,4 @@ def write_image(
     else:
         options |= ome_options(axes, spacing, unit, channel_names, interval)
         options["bigtiff"] = array.nbytes >= BIGTIFF_BYTES
-    write_atomically(path, lambda target: tifffile.imwrite(target, array, **options))
+    write_atomically(path, lambda target: tifffile.imwrite(target, array, **options), overwrite=overwrite)

@@ -14,7 +14,6 @@ import numpy as np
 
 from embedseg_napari.core.axes import parse_axes, reorder, spatial_axes, to_frames
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.core.files.atomic import write_atomically
 from embedseg_napari.core.files.names import portable_name
 from embedseg_napari.core.files.tiff import SUFFIXES, read_image, write_image
 from embedseg_napari.core.files.tiff_flavours import storable
@@ -60,11 +59,7 @@ def add_picture(folder: Path, picture: Picture, name: str, key: str) -> SessionI
         }
     )
     if source is None:
-        write_atomically(
-            stored_path(folder, image),
-            lambda target: write_image(target, array, axes, spacing, image.unit, overwrite=True),
-            durable=True,
-        )
+        write_image(stored_path(folder, image), array, axes, spacing, image.unit, overwrite=True)
     return image
 
 
