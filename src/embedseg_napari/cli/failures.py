@@ -17,6 +17,7 @@ from embedseg_napari.core.errors import AssumptionWarning, EmbedSegError, Stoppe
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
+    from typing import TextIO
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 """Ctrl-C, and what clusters send before they end a job."""
@@ -120,7 +121,14 @@ def end_with_a_sentence() -> Iterator[None]:
             raise SystemExit(1) from None
 
 
-def _show_warning(message: Warning | str, *_: object) -> None:
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     complain(f"Warning: {message}")
 
 

@@ -57,7 +57,7 @@ def _numbers(values: tuple[float, ...] | None, unit: str | None) -> str:
 def _normalization(config: NormalizationConfig) -> str:
     if config.method == "dtype-range":
         return config.method if config.full_range is None else f"{config.full_range:g} to 1"
-    words = config.method
+    words: str = config.method
     if config.method == "percentile":
         words = f"percentiles {config.low:g} and {config.high:g} to 0 and 1"
     return words if config.clip is None else f"{words}, spoiled pixels filled in, clipped at {config.clip:g}"
