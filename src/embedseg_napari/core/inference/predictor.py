@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +23,7 @@ from embedseg_napari.core.events import ClusteringStarted, FrameFinished, Messag
 from embedseg_napari.core.inference.clustering import warm_up
 from embedseg_napari.core.inference.network_pass import NetworkPass
 from embedseg_napari.core.inference.segmentation import Segmentation
-from embedseg_napari.core.inference.size_check import compare_sizes, scale_advice
+from embedseg_napari.core.inference.size_check import CLEARLY, certainty, size_message, suggest_scale
 from embedseg_napari.core.inference.tiling import resolve_tile
 from embedseg_napari.core.networks.network import device_of
 from embedseg_napari.core.runs import never
@@ -36,9 +35,6 @@ if TYPE_CHECKING:
     from embedseg_napari.core.events import PredictionEvent
     from embedseg_napari.core.maps import EmbeddingMaps
     from embedseg_napari.core.networks.network import Trained
-
-OTHER_SCALE = 1.5
-"""Pixels that differ in size from those in training by more than this factor are worth a warning."""
 
 
 class Predictor:
@@ -71,6 +67,7 @@ class Predictor:
         spacing: Sequence[float] | None = None,
         normalize: bool = True,
         keep_maps: bool = True,
+        advise: bool = False,
     ) -> Generator[PredictionEvent, None, Segmentation]:
         """Segment an image, telling what happens; the generator's value is the Segmentation.
 
@@ -83,11 +80,14 @@ class Predictor:
         should_stop : callable
             Looked at between tiles and while objects are collected.
         spacing : sequence of float, optional
-            Size of a pixel (z, y, x) in the model's unit; a message warns if it is far from the model's.
+            Size of a pixel (z, y, x) in the model's unit; a message tells if it is far from the model's.
         normalize : bool
             False hands the numbers to the network as they are.
         keep_maps : bool
             False drops the maps of a frame once it is done, so that long time-lapses fit into memory.
+        advise : bool
+            Where the model is unsure of the first frame, try other scales on a part of it; a message names one at which
+            it is clearly surer.
 
         Raises
         ------
@@ -103,20 +103,23 @@ class Predictor:
         if spacing is not None:
             spacing = check_spacing(spacing, "ZYX"[-self.model.config.ndim :])
         frames, axes, plan = yield from self._prepare(image, axes)
-        yield from _compare_spacing(self.model.config, spacing, self.settings.scale)
         done, spoiled = [], Spoiled()
+        unsure: Prepared | None = None
         for t in range(len(frames)):
             ready = self._ready(frames[t], normalize)
             spoiled += ready.mended.found
             maps = yield from plan.run(ready, t, should_stop)
             yield ClusteringStarted(t)
+            if t == 0 and advise and certainty(maps.seed_map) < 1 / CLEARLY:
+                unsure = ready
             done.append(Segmentation.collect(maps, self.settings, should_stop, keep_maps=keep_maps))
             yield FrameFinished(t, len(frames), len(done[t].scores))
         if told := spoiled_message(spoiled):
             yield told
-        warning = compare_sizes(self.model.config, [frame.labels for frame in done], self.settings.scale)
-        if warning is not None:
-            yield warning
+        better = None if unsure is None else suggest_scale(self.model, self.settings, unsure, should_stop)
+        labels = [frame.labels for frame in done]
+        if told := size_message(self.model.config, labels, self.settings.scale, spacing, better):
+            yield told
         found, own = Segmentation.stack(done) if "T" in axes else done[0], result_axes(axes)
         return found if own == ordered(own) else found.turned(own)
 
@@ -200,22 +203,4 @@ def _check_fit(config: ModelConfig, shape: tuple[int, ...], axes: str) -> None:
             f"The image has {shape[1]} channel(s) (axes {axes}) but the model works on {config.n_channels}; "
             + ("choose one channel (--channel 0 is the first), " if config.n_channels == 1 else "choose its channels, ")
             + "or another model."
-        )
-
-
-def _compare_spacing(
-    config: ModelConfig, spacing: Sequence[float] | None, scale: float
-) -> Generator[PredictionEvent, None, None]:
-    """Warn about pixels of another size than in training, as the network sees them."""
-    if spacing is None or config.spacing is None:
-        return
-    seen = [step / scale for step in spacing]
-    if max(max(a / b, b / a) for a, b in zip(seen, config.spacing, strict=True)) > OTHER_SCALE:
-        fitting = math.prod(a / b for a, b in zip(spacing[-2:], config.spacing[-2:], strict=True)) ** 0.5
-        there, here = (" x ".join(f"{v:.3g}" for v in values) for values in (config.spacing, spacing))
-        yield Message(
-            f"The model was trained on pixels of {there} {config.spacing_unit or ''}".rstrip()
-            + f", these are {here}; objects may be missed or split. "
-            + f"If they are,{scale_advice(fitting)} resample the image.",
-            "warning",
         )
