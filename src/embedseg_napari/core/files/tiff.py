@@ -70,7 +70,8 @@ def read_image(
     labels : bool
         Whether its pixels are numbers of objects: these keep their values whatever colours they are shown in.
     say : callable, optional
-        Takes a sentence for each thing that was assumed or left out; by default they are logged as warnings.
+        Takes a sentence, to follow the file's name, for each thing that was assumed or left out; by default they are
+        logged as warnings.
 
     Raises
     ------
@@ -82,7 +83,10 @@ def read_image(
     given = None if axes is None else parse_axes(axes)
 
     def tell(words: str) -> None:
-        (say or logger.warning)(f"{path}: {words}.")
+        if say is None:
+            logger.warning("%s: %s.", path, words)
+        else:
+            say(f"{words}.")
 
     require_file(path)
     try:
