@@ -77,5 +77,5 @@ def _files(folder: Path) -> tuple[Path, dict[str, Path]]:
         folder = folder / "masks"
         found = list_images(folder)
     if not found:
-        raise DataError(f"{folder}: holds no TIFF images.")
+        raise DataError(f"{folder}: holds no images that can be read.")
     return folder, by_name(found)
