@@ -13,6 +13,7 @@ from scipy.sparse.csgraph import connected_components
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.evaluation.unknown import restrict_to_known
+from embedseg_napari.core.settings import positive_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -191,8 +192,9 @@ def match(
     """
     if ignore is not None:
         labels_true, labels_pred = restrict_to_known(np.asarray(labels_true), np.asarray(labels_pred), ignore)
+    thresholds = positive_numbers(iou_thresholds, "iou_thresholds", DataError)
     found = overlaps(labels_true, labels_pred)
-    return [_row(found, float(threshold)) for threshold in iou_thresholds]
+    return [_row(found, threshold) for threshold in thresholds]
 
 
 def matched_pairs(found: Overlaps, threshold: float) -> np.ndarray:

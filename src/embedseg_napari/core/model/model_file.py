@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,6 +16,7 @@ from embedseg_napari.core.errors import DataError, ModelError, SettingsError
 from embedseg_napari.core.files.archives import UNREADABLE, open_archive, read_member
 from embedseg_napari.core.files.atomic import write_atomically
 from embedseg_napari.core.files.documents import Unreadable, parse_json
+from embedseg_napari.core.files.names import from_home
 from embedseg_napari.core.wording import readable
 
 if TYPE_CHECKING:
@@ -57,10 +59,10 @@ def write_model_file(
     ModelError
         If what would be written could not be read again, such as weights that are no numbers.
     """
-    path = Path(path)
+    path = from_home(path)
     if path.suffix != SUFFIX:
         path = path.with_name(path.name + SUFFIX)
-    if path.exists() and not overwrite:
+    if not overwrite and os.path.lexists(path):
         raise DataError(f"{path}: exists already; choose another name or allow overwriting.")
     from safetensors.torch import save
 
