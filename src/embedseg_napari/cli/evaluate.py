@@ -10,6 +10,7 @@ import typer
 
 from embedseg_napari.cli.console import say, show_table, tell
 from embedseg_napari.cli.options import parse_axes, require_writable
+from embedseg_napari.core.config import IGNORE_LABELS
 from embedseg_napari.core.runs import drain, never
 from embedseg_napari.core.wording import count
 
@@ -33,7 +34,13 @@ def evaluate(
     ] = None,
     ignore_label: Annotated[
         int | None,
-        typer.Option("--ignore-label", metavar="N", help="Value of true pixels whose class is unknown."),
+        typer.Option(
+            "--ignore-label",
+            min=IGNORE_LABELS[0],
+            max=IGNORE_LABELS[1],
+            metavar="N",
+            help="Value of true pixels whose class is unknown.",
+        ),
     ] = None,
     axes: Annotated[
         str | None,

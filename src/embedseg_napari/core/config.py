@@ -558,7 +558,7 @@ class TrainingConfig(Settings):
         SettingsError
             If the preset is unknown or a setting does not fit.
         """
-        if name not in PRESETS:
+        if not isinstance(name, str) or name not in PRESETS:
             raise SettingsError(f"There is no preset {name!r}; choose one of {', '.join(PRESETS)}.")
         values = {**PRESETS[name], **overrides}
         # A duration given by hand replaces the preset's, whichever of the two kinds it is.

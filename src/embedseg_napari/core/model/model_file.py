@@ -15,6 +15,7 @@ from embedseg_napari.core.errors import ModelError, SettingsError
 from embedseg_napari.core.files.archives import UNREADABLE, open_archive, read_member
 from embedseg_napari.core.files.atomic import write_atomically
 from embedseg_napari.core.files.documents import Unreadable, parse_json
+from embedseg_napari.core.files.names import from_home
 from embedseg_napari.core.wording import readable
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def write_model_file(
     ModelError
         If what would be written could not be read again, such as weights that are no numbers.
     """
-    path = Path(path)
+    path = from_home(path)
     if path.suffix != SUFFIX:
         path = path.with_name(path.name + SUFFIX)
     from safetensors.torch import save

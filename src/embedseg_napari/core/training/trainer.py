@@ -17,6 +17,7 @@ from embedseg_napari.core.events import Message
 from embedseg_napari.core.files.folder_lock import holding
 from embedseg_napari.core.model.model import Model, load_model
 from embedseg_napari.core.runs import drain, is_main_process, n_processes, never
+from embedseg_napari.core.settings import require_functions, require_kind
 from embedseg_napari.core.training.planning import plan_training, reach_warning, scale_note
 from embedseg_napari.core.training.run import TrainingRun
 from embedseg_napari.core.training.training_set import TrainingSet
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.events import TrainingEvent
     from embedseg_napari.core.training.result import TrainingResult
+
+
+CONFIG_KIND = "config takes a TrainingConfig, such as TrainingConfig.preset('fast', epochs=50)"
 
 
 class Trainer:
@@ -73,11 +77,13 @@ class Trainer:
         preview: Callable[[], Example | None] | None = None,
         updates: Callable[[], Sequence[Example] | None] | None = None,
     ) -> None:
+        require_kind(config, TrainingConfig, CONFIG_KIND)
         self.config = config
         self.training = from_arrays(training, ignore_label=config.ignore_label)
         self.validation: list[Example] | None = None
         if validation is not None:
-            self.validation = from_arrays(validation, ignore_label=config.ignore_label) if len(validation) else []
+            is_none = hasattr(validation, "__len__") and len(validation) == 0
+            self.validation = [] if is_none else from_arrays(validation, ignore_label=config.ignore_label)
         self.start_from = start_from
         self.run_folder = None if run_folder is None else Path(run_folder)
         self.device = device
@@ -219,7 +225,10 @@ def train(
     started = time.monotonic()
     if resume and output is None:
         raise SettingsError("To resume, give the output of the training that was interrupted.")
-    config = config or TrainingConfig()
+    config = TrainingConfig() if config is None else config
+    require_kind(config, TrainingConfig, CONFIG_KIND)
+    require_functions(on_event=on_event, should_stop=should_stop)
+    require_kind(output, (type(None), str, Path), "output takes the path of a file")
     if isinstance(source, str | Path):
         source, beside = find_dataset(source)
         validation = beside if validation is None else validation

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import (
@@ -21,6 +20,7 @@ from qtpy.QtWidgets import (
 from embedseg_napari.core.config import MAX_CHANNELS
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.events import Message, PredictionStarted, TileFinished
+from embedseg_napari.core.files.names import from_home
 from embedseg_napari.jobs.segment_folder import (
     TABLE,
     FolderJob,
@@ -119,8 +119,8 @@ class BatchPanel(QWidget):
                 raise EmbedSegError("Choose a model above first.")
             channel = self.channel.value()
             job = FolderJob(
-                (Path(self.images.text()).expanduser(),),
-                Path(self.results.text()).expanduser(),
+                (from_home(self.images.text()),),
+                from_home(self.results.text()),
                 overwrite=self.overwrite.isChecked(),
                 tables="together",
                 channel="all" if channel < 0 else channel,
