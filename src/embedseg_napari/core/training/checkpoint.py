@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from embedseg_napari.core.errors import DataError, SettingsError
 from embedseg_napari.core.files.atomic import write_atomically, write_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import torch
     from torch import Tensor
 
 FORMAT_VERSION = 1
+STATE = "state.json"
+TENSORS = re.compile(r"state-[0-9]{8,}(-[0-9a-f]{8})?\.safetensors")
 
 
 @dataclass(slots=True)
@@ -73,16 +79,36 @@ def save_checkpoint(folder: Path, state: TrainingState, tensors: dict[str, dict[
         for part, values in tensors.items()
         for name, value in values.items()
     }
-    path = folder / f"state-{state.step:08d}.safetensors"
-    write_atomically(path, lambda target: save_file(flat, target))
+    # A name of its own: the checkpoint before this one, of the same step or of another training, stays whole.
+    path = folder / f"state-{state.step:08d}-{uuid4().hex[:8]}.safetensors"
+    write_atomically(path, lambda target: target.write_bytes(save(flat)))
     # The JSON names its tensors, so replacing it switches both at once.
     text = json.dumps({"format_version": FORMAT_VERSION, "tensors": path.name, **asdict(state)})
-    write_text(folder / "state.json", text)
-    for old in folder.glob("*.safetensors"):
-        if old != path:
-            # Where another program still reads it, the next checkpoint takes it away.
-            with contextlib.suppress(OSError):
-                old.unlink()
+    try:
+        write_text(folder / STATE, text)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    _remove(old for old in _tensor_files(folder) if old != path)
+
+
+def remove_run_folder(folder: Path) -> None:
+    """Take away the checkpoint in a run folder, and the folder if nothing else is in it."""
+    _remove([folder / STATE, *_tensor_files(folder)])
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+def _tensor_files(folder: Path) -> list[Path]:
+    """The files of checkpoints; others in the folder are a person's."""
+    return [path for path in folder.glob("*.safetensors") if TENSORS.fullmatch(path.name)]
+
+
+def _remove(files: Iterable[Path]) -> None:
+    for file in files:
+        # Where another program still reads it, the next checkpoint takes it away.
+        with contextlib.suppress(OSError):
+            file.unlink(missing_ok=True)
 
 
 def load_checkpoint(
@@ -95,7 +121,7 @@ def load_checkpoint(
     DataError
         If it is damaged or of another version.
     """
-    path = folder / "state.json"
+    path = folder / STATE
     if not path.exists():
         return None
     try:
