@@ -149,7 +149,10 @@ class PredictionConfig(Settings):
         "pieces.",
     )
     min_object_size: int = Field(
-        0, ge=0, lt=2**31, description="Objects of this many pixels or fewer are dropped; raise it to remove debris."
+        0,
+        ge=0,
+        le=2**31 - 1,
+        description="Objects of this many pixels or fewer are dropped; raise it to remove debris.",
     )
     seeds: Literal["greedy", "local_maxima"] = Field(
         "greedy",

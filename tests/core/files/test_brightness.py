@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.tiff import read_image
 
 
@@ -61,3 +62,14 @@ def test_a_palette_is_grey_a_scale_of_brightness_or_colours(tmp_path, rng, colou
     assert picture.axes == axes
     np.testing.assert_array_equal(picture.array, expected(array))
     np.testing.assert_array_equal(read_image(tmp_path / "a.tif", labels=True).array, array)
+
+
+@pytest.mark.parametrize(("painted", "samples"), [("rgb", 3), ("rgb", 4), ("separated", 4)])
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+def test_a_mask_in_colours_is_refused(tmp_path, rng, painted, samples, planes):
+    array = rng.integers(0, 2, (20, 30, samples)).astype(np.uint8)
+    stored = array if planes == "contig" else array.transpose(2, 0, 1)
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric=painted, planarconfig=planes)
+    assert read_image(tmp_path / "a.tif").array.shape == stored.shape
+    with pytest.raises(DataError, match="colour picture"):
+        read_image(tmp_path / "a.tif", labels=True)

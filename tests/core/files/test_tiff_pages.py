@@ -59,6 +59,23 @@ def test_fewer_planes_than_promised_are_refused_or_read_as_what_they_are(tmp_pat
     assert "promises" in said[0]
 
 
+def test_planes_without_a_place_and_planes_without_a_name_are_told(tmp_path, planes):
+    pages(tmp_path / "a.tif", planes, xml(z=6, data='<TiffData IFD="0" PlaneCount="1"/><TiffData FirstZ="5" IFD="5"/>'))
+    with pytest.raises(DataError, match="promises 6 planes, but says of 2 only where they are"):
+        read_image(tmp_path / "a.tif")
+    assert read_image(tmp_path / "a.tif", "ZYX", say=print).array.shape == planes.shape
+    pages(tmp_path / "a.tif", planes, xml(z=4))
+    said = []
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif", say=said.append).array, planes[:4])
+    assert "holds 6 planes, but its OME metadata names 4" in said[0]
+
+
+def test_axes_of_length_one_are_left_out_unless_they_are_counted(tmp_path, planes):
+    tifffile.imwrite(tmp_path / "a.tif", planes[None, :, None], photometric="minisblack", metadata={"axes": "QZCYX"})
+    assert read_image(tmp_path / "a.tif").axes == "ZYX"
+    assert read_image(tmp_path / "a.tif", "TZCYX").array.shape == (1, 6, 1, 32, 48)
+
+
 def test_planes_of_another_size_than_promised_are_refused(tmp_path, planes):
     pages(tmp_path / "a.tif", planes[:1], xml(x=480, y=320))
     with pytest.raises(DataError, match="320 x 480 pixels, but the file holds some of 32 x 48"):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from embedseg_napari.core.files.metadata import Metadata
 
-WHITE_IS_ZERO, RGB, PALETTE, YCBCR, LAB = 0, 2, 3, 6, 8
+WHITE_IS_ZERO, RGB, PALETTE, CMYK, YCBCR, LAB = 0, 2, 3, 5, 6, 8
 """Photometric interpretations of TIFF."""
 WEIGHTS = (0.299, 0.587, 0.114)
 """Shares of red, green and blue in how bright a colour looks."""
@@ -50,7 +50,7 @@ def as_brightness(
         Takes what was assumed.
     """
     painted = int(page.photometric)
-    is_colour = painted in (RGB, YCBCR, LAB) and page.samplesperpixel >= 3
+    is_colour = painted in (RGB, CMYK, YCBCR, LAB) and page.samplesperpixel >= 3
     if painted == WHITE_IS_ZERO and not is_imagej:
         array = _white_is_zero(array, int(page.bitspersample), labels, say)
     elif painted == PALETTE and page.colormap is not None and not is_imagej and not labels:

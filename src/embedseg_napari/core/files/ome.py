@@ -41,7 +41,8 @@ def broken_promise(tif: tifffile.TiffFile) -> str | None:
     for pixels in images:
         try:
             z, c, t, y, x = (int(pixels.attrib[f"Size{letter}"]) for letter in "ZCTYX")
-            listed = [int(one.get("PlaneCount") or one.get("NumPlanes") or 1) for one in pixels.findall("{*}TiffData")]
+            entries = pixels.findall("{*}TiffData")
+            listed = [int(one.get("PlaneCount") or one.get("NumPlanes") or 1) for one in entries]
             samples = _samples(pixels)
         except (KeyError, ValueError) as error:
             return f"its OME metadata cannot be understood ({error})"
@@ -50,7 +51,10 @@ def broken_promise(tif: tifffile.TiffFile) -> str | None:
         if len(images) == 1 and (page.imagelength, page.imagewidth) != (y, x):
             has = f"{page.imagelength} x {page.imagewidth}"
             return f"its OME metadata promises planes of {y} x {x} pixels, but the file holds some of {has}"
-        promised += max(z * t * max(c // samples, 1), sum(listed))
+        n_planes = z * t * max(c // samples, 1)
+        if all("IFD" in one.attrib for one in entries) and 0 < sum(listed) < n_planes:
+            return f"its OME metadata promises {n_planes} planes, but says of {sum(listed)} only where they are"
+        promised += max(n_planes, sum(listed))
     n_pages = len(tif.pages)
     if promised > n_pages:
         return f"its OME metadata promises {promised} planes, but the file holds {n_pages}"

@@ -88,7 +88,7 @@ def _refuse_cut(tif: tifffile.TiffFile) -> None:
     handle.seek(last.offset + form.tagnosize + n_tags * form.tagsize)
     following = struct.unpack(form.offsetformat, handle.read(form.offsetsize))[0]
     if following >= handle.size:
-        raise Unlike(f"only {len(tif.pages)} of its planes are present; it was cut short")
+        raise Unlike(f"was cut short after plane {len(tif.pages)}; copy it again")
 
 
 def _broken_count(tif: tifffile.TiffFile) -> str | None:
@@ -141,7 +141,7 @@ def _read_series(tif: tifffile.TiffFile, ndim: int | None, labels: bool, say: Ca
     if rest:
         sizes = ", ".join(shape_words(one.shape) for one in rest[:3]) + (" and others" if len(rest) > 3 else "")
         say(
-            f"holds {len(series)} images; the largest, {shape_words(largest.shape)}, is read; left out: {sizes}. "
+            f"holds {len(series)} images; the largest ({shape_words(largest.shape)}) is read, left out: {sizes}. "
             "Save those you need as files of their own"
         )
     pages = [page for one in alike for page in one.pages]
@@ -150,12 +150,20 @@ def _read_series(tif: tifffile.TiffFile, ndim: int | None, labels: bool, say: Ca
     _refuse_bomb(tif, pages, sum(one.nbytes for one in alike))
     metadata = read_metadata(tif, series.index(largest))
     if len(alike) == 1:
-        array, axes = largest.asarray(), largest.axes
+        array, axes = _squeezed(largest.asarray(), largest.axes, ndim)
+        if largest.kind == "ome" and not rest and len(largest.levels) == 1 and len(pages) < len(tif.pages):
+            say(f"holds {len(tif.pages)} planes, but its OME metadata names {len(pages)}; the others are left out")
     else:
         array = np.stack([one.asarray() for one in alike])
         axes = ("P" if "T" in largest.axes else "T") + largest.axes
         say(f"holds {len(alike)} images of one size ({shape_words(largest.shape)}); all are read, each by itself")
     return as_brightness(array, axes, largest.keyframe, metadata, labels, tif.is_imagej, say)
+
+
+def _squeezed(array: np.ndarray, axes: str, ndim: int | None) -> tuple[np.ndarray, str]:
+    """Without axes of length 1, unless the user counts them."""
+    kept = [index for index, n in enumerate(array.shape) if n > 1 or axes[index] in "YX" or ndim == array.ndim]
+    return array.reshape([array.shape[index] for index in kept]), "".join(axes[index] for index in kept)
 
 
 def _refuse_bomb(tif: tifffile.TiffFile, pages: Sequence[object], n_bytes: int) -> None:
@@ -164,7 +172,7 @@ def _refuse_bomb(tif: tifffile.TiffFile, pages: Sequence[object], n_bytes: int) 
     end = tif.filehandle.size
     counts = [(start, n) for page in frames for start, n in zip(page.dataoffsets, page.databytecounts, strict=True)]
     if any(start + n > end for start, n in counts):
-        raise Unlike("its last pixels are missing; it was cut short")
+        raise Unlike("was cut short, its last pixels are missing; copy it again")
     keyframe = tif.pages.first if frames[0].keyframe is None else frames[0].keyframe
     compression = int(keyframe.compression)
     ratio = EXPANSION.get(compression, LARGEST_EXPANSION)
