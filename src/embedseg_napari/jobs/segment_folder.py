@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from embedseg_napari.jobs.segment import Channel
 
 TABLE = "objects.csv"
+ADVISED = 3
+"""Images for which other scales are tried where the model is unsure; that takes longer than to segment them."""
 """The table of all images together."""
 
 
@@ -189,7 +191,7 @@ def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator
                 raise Stopped("Stopped between two images.")
             yield ImageStarted(index, len(outputs), output.image.name)
             try:
-                tables.append((yield from _segment_file(model, output, job, should_stop)))
+                tables.append((yield from _segment_file(model, output, job, should_stop, advise=index < ADVISED)))
             except Stopped:
                 raise
             except (EmbedSegError, OSError, MemoryError, RuntimeError) as error:
@@ -206,7 +208,7 @@ def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator
 
 
 def _segment_file(
-    model: Model, output: Output, job: FolderJob, should_stop: Callable[[], bool]
+    model: Model, output: Output, job: FolderJob, should_stop: Callable[[], bool], *, advise: bool
 ) -> Generator[Any, None, Table]:
     picture = read_image(output.image, job.axes)
     shape, axes = picture.array.shape, picture.axes
@@ -214,7 +216,7 @@ def _segment_file(
         axes = guess_axes(shape, model.config.ndim, model.config.n_channels)
         yield Message(f"The axes of the image, shape {shape}, were guessed to be {axes}.")
     spacing = job.spacing or picture.spacing
-    one = SegmentJob(picture.array, axes, job.channel, job.model, job.device, spacing, job.changes)
+    one = SegmentJob(picture.array, axes, job.channel, job.model, job.device, spacing, job.changes, advise)
     segmentation = yield from predict(model, one, should_stop, keep_maps=False)
     own = result_axes(axes)
     table = object_table(segmentation, own, image=output.image.name)

@@ -84,7 +84,7 @@ def annotated_images(
     )
     return [
         AnnotatedImage(
-            SegmentJob(one.image, f"C{'ZYX'[-one.ndim :]}", "all", model, device, one.spacing, {}),
+            SegmentJob(one.image, f"C{'ZYX'[-one.ndim :]}", "all", model, device, one.spacing, {}, advise=False),
             one.instances,
             one.ignore,
             one.name,

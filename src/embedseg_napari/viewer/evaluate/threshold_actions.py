@@ -86,7 +86,7 @@ class TuningFlow(QObject):
             return
         picture = picture_of(image)
         array = reorder(picture.array, picture.axes, ordered(picture.axes))
-        job = SegmentJob(array, ordered(picture.axes), "all", path, "auto", None, {})
+        job = SegmentJob(array, ordered(picture.axes), "all", path, "auto", None, {}, advise=False)
         annotated = [AnnotatedImage(job, truth)]
         self.start(lambda stop: predict_and_tune(annotated, path, stop), self.panel.show_tuning, "running the model")
 
