@@ -307,9 +307,9 @@ def test_from_a_dropped_image_to_a_model(make_napari_viewer_proxy, viewer, qtbot
     me.press(Qt.Key.Key_A)
     (accepted,) = layers.accepted
     assert accepted == n_objects + 1
-    before = panel.annotation.layers.counts().background_pixels
+    before = panel.annotation.layers.annotation().counts().background_pixels
     me.press(Qt.Key.Key_D)
-    assert panel.annotation.layers.counts().background_pixels > before
+    assert panel.annotation.layers.annotation().counts().background_pixels > before
     me.press(Qt.Key.Key_R)
     opened = int(me.labels.selected_label)
     n_pixels = (layers.array() == opened).sum()

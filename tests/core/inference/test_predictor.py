@@ -91,12 +91,14 @@ def test_frames_are_segmented_by_themselves(blobs, pass_through, perfect_raw, nd
     assert found.labels.shape == (3, *labels.shape)
     for t, frame in enumerate(frames):
         alone = model.predict(frame)
-        assert np.array_equal(found.labels[t], alone.labels)
+        assert np.array_equal(found.frames[t].labels, alone.labels)
+        assert np.array_equal(found.labels[t] > 0, alone.labels > 0)
         rows = found.centers[:, 0] == t
         assert np.array_equal(found.centers[rows, 1:], alone.centers)
         assert np.array_equal(found.scores[rows], alone.scores)
         assert np.array_equal(found.frames[t].maps.seed_map, alone.maps.seed_map)
-    assert found.labels[1].max() == labels.max() - 1
+    assert found.frames[1].labels.max() == labels.max() - 1
+    assert np.unique(found.labels).tolist() == list(range(len(found.scores) + 1))
 
 
 def test_one_frame_with_a_time_axis_keeps_it(equivariant) -> None:
@@ -297,6 +299,12 @@ def test_settings_come_from_the_model(blobs, pass_through, perfect_raw) -> None:
     assert strict.predict(raw).labels.max() == 0
     assert strict.predict(raw, seed_threshold=0.9).labels.max() > 0
     assert drain(Predictor(strict, PredictionConfig()).run(raw)).labels.max() > 0
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (1.0,), (0.0, 1.0), (float("nan"), 1.0), ("a", "b"), 0.5])
+def test_a_pixel_size_of_other_axes_is_refused(equivariant, spacing) -> None:
+    with pytest.raises(DataError, match=r"pacing.*(axes YX|positive)"):
+        equivariant(2).predict(np.zeros((16, 16)), "YX", spacing=spacing)
 
 
 def test_pixels_that_show_nothing_are_told_once_for_all_frames(equivariant) -> None:

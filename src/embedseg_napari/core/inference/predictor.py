@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.core.axes import guess_axes, ordered, parse_axes, result_axes, spatial_axes, to_frames
+from embedseg_napari.core.axes import (
+    check_spacing,
+    guess_axes,
+    ordered,
+    parse_axes,
+    result_axes,
+    spatial_axes,
+    to_frames,
+)
+from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.data.normalization import Prepared, prepare
+from embedseg_napari.core.data.resizing import scaled_shape
 from embedseg_napari.core.data.spoiled_pixels import Spoiled
 from embedseg_napari.core.device import supports_precision
-from embedseg_napari.core.errors import DataError, ModelError
+from embedseg_napari.core.errors import DataError, ModelError, SettingsError
 from embedseg_napari.core.events import ClusteringStarted, FrameFinished, Message, PredictionStarted
 from embedseg_napari.core.inference.clustering import warm_up
 from embedseg_napari.core.inference.network_pass import NetworkPass
@@ -19,14 +30,19 @@ from embedseg_napari.core.inference.size_check import CLEARLY, certainty, size_m
 from embedseg_napari.core.inference.tiling import resolve_tile
 from embedseg_napari.core.networks.network import device_of
 from embedseg_napari.core.runs import never
+from embedseg_napari.core.settings import positive_numbers, require_kind, shown
+from embedseg_napari.core.wording import shape_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
-    from embedseg_napari.core.config import ModelConfig, PredictionConfig
+    from embedseg_napari.core.config import ModelConfig
     from embedseg_napari.core.events import PredictionEvent
     from embedseg_napari.core.maps import EmbeddingMaps
     from embedseg_napari.core.networks.network import Trained
+
+LARGE_SCALE, MOST_PIXELS = 2.0, 1 << 26
+"""Images are enlarged by more than this factor up to that many pixels (2 GB of maps and working memory)."""
 
 
 class Predictor:
@@ -46,6 +62,10 @@ class Predictor:
     """
 
     def __init__(self, model: Trained, settings: PredictionConfig | None = None) -> None:
+        if not hasattr(model, "config"):
+            raise SettingsError(f"Predictor takes a model, as load_model returns it, not {shown(model)}.")
+        if settings is not None:
+            require_kind(settings, PredictionConfig, "settings takes a PredictionConfig")
         self.model = model
         self.settings = model.config.prediction if settings is None else settings
         self.tile, self.overlap = resolve_tile(model.config.ndim, self.settings.tile, self.settings.tile_overlap)
@@ -90,8 +110,11 @@ class Predictor:
         Stopped
             If `should_stop` returned True.
         """
+        spacing = None if spacing is None else positive_numbers(spacing, "spacing")
         # Made ready beside the network's work, so that the first prediction need not wait for it.
         warm_up()
+        if spacing is not None:
+            spacing = check_spacing(spacing, "ZYX"[-self.model.config.ndim :])
         frames, axes, plan = yield from self._prepare(image, axes)
         done, spoiled = [], Spoiled()
         unsure: Prepared | None = None
@@ -161,6 +184,7 @@ class Predictor:
             precision = "float32"
         shape = tuple(int(n) for n in frames.shape[2:])
         tta, scale = self.settings.tta, self.settings.scale
+        _check_size(shape, config.reference_scale * scale)
         plan = NetworkPass(network, config, shape, self.tile, self.overlap, precision, tta, scale)
         yield PredictionStarted(axes, len(frames), plan.n_passes)
         return frames, axes, plan
@@ -174,7 +198,10 @@ def spoiled_message(spoiled: Spoiled) -> Message | None:
 
 def _as_array(image: Any) -> Any:
     """NumPy arrays, and lazy ones that behave alike, stay as they are; anything else becomes NumPy."""
-    array = image if hasattr(image, "__array_function__") and hasattr(image, "transpose") else np.asarray(image)
+    try:
+        array = image if hasattr(image, "__array_function__") and hasattr(image, "transpose") else np.asarray(image)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"The image is no array ({error}).") from error
     if array.dtype.kind not in "buif":
         raise DataError(f"An image of type {array.dtype} cannot be segmented; convert it to real numbers.")
     if array.size == 0:
@@ -191,5 +218,16 @@ def _check_fit(config: ModelConfig, shape: tuple[int, ...], axes: str) -> None:
     if shape[1] != config.n_channels:
         raise ModelError(
             f"The image has {shape[1]} channel(s) (axes {axes}) but the model works on {config.n_channels}; "
-            "choose the channels it was trained on, or another model."
+            + ("choose one channel (--channel 0 is the first), " if config.n_channels == 1 else "choose its channels, ")
+            + "or another model."
+        )
+
+
+def _check_size(shape: tuple[int, ...], scale: float) -> None:
+    """Refuse to enlarge an image beyond what memory could hold."""
+    seen = scaled_shape(shape, scale)
+    if scale > LARGE_SCALE and math.prod(seen) > MOST_PIXELS:
+        raise SettingsError(
+            f"The scale would enlarge the image of {shape_words(shape)} pixels to {shape_words(seen)} for the network, "
+            "more than memory holds; choose a smaller scale."
         )

@@ -25,9 +25,10 @@ from torch import Tensor, nn
 from embedseg_napari.core.data.normalization import normalize
 from embedseg_napari.core.data.synthetic import nuclei
 from embedseg_napari.core.errors import DataError, ModelError, SettingsError
+from embedseg_napari.core.files.archives import UNREADABLE, open_archive, read_member
 from embedseg_napari.core.files.atomic import write_atomically
 from embedseg_napari.core.model.model import load_model
-from embedseg_napari.core.model.model_file import MAX_BYTES, UNREADABLE
+from embedseg_napari.core.model.model_file import MAX_BYTES
 from embedseg_napari.core.networks.embedding import decode_by
 from embedseg_napari.core.networks.network import STRIDE
 
@@ -77,7 +78,12 @@ class _Maps(nn.Module):
 
 
 def write_package(
-    model: Model, path: str | Path, *, image: np.ndarray | None = None, authors: Sequence[str] = ()
+    model: Model,
+    path: str | Path,
+    *,
+    image: np.ndarray | None = None,
+    authors: Sequence[str] = (),
+    overwrite: bool = True,
 ) -> Path:
     """Write a model as a bioimage.io package.
 
@@ -86,11 +92,13 @@ def write_package(
     model : Model
         On the CPU.
     path : path
-        Target, ends in `.zip`; an existing file is replaced.
+        Target, ends in `.zip`.
     image : ndarray, shape (C, (Z,) Y, X), optional
         Image the package is tested with and shows on its cover, cropped to multiples of 8; generated nuclei if missing.
     authors : sequence of str, optional
         Names; default one that says that the authors are not known.
+    overwrite : bool
+        Whether an existing file may be replaced.
 
     Returns
     -------
@@ -129,7 +137,7 @@ def write_package(
                 for file in sorted(folder.iterdir()):
                     archive.write(file, file.name)
 
-        write_atomically(path, write)
+        write_atomically(path, write, overwrite=overwrite)
     return path
 
 
@@ -143,17 +151,14 @@ def read_package(path: str | Path) -> Model:
     """
     path = Path(path)
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_archive(path) as archive:
             names = [name for name in archive.namelist() if name.rpartition("/")[2] == MEMBER]
             if len(names) != 1:
                 raise ModelError(
                     f"{path}: contains no {MEMBER}. Only packages exported by this program can be imported: the "
                     "network in other packages is code, which is never run."
                 )
-            size = archive.getinfo(names[0]).file_size
-            if size > sum(MAX_BYTES.values()):
-                raise ModelError(f"{path}: {MEMBER} in it claims {size} bytes, more than a model can have; refused.")
-            content = archive.read(names[0])
+            content = read_member(archive, names[0], sum(MAX_BYTES.values()))
     except UNREADABLE as error:
         raise ModelError(f"{path}: is not a bioimage.io package, or is damaged ({error}).") from error
     with tempfile.TemporaryDirectory() as name:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import pickle
+import stat
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import numpy as np
 import torch
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from embedseg_napari.core.config import ModelConfig, NormalizationConfig, ObjectSizes, PredictionConfig
 from embedseg_napari.core.errors import AssumptionWarning, ModelError, SettingsError
+from embedseg_napari.core.files.documents import Unreadable, parse_json, read_text
+from embedseg_napari.core.settings import Settings, positive_numbers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +30,63 @@ PROPERTIES, NORMALIZATION = "data_properties.json", "normalization.json"
 """What the original's notebooks write beside themselves; they keep checkpoints in `experiment/NAME/`."""
 FULL_RANGES = {"8-bit": 255.0, "16-bit": 65535.0}
 """What "absolute" normalisation divides by; numbers of other types stay as they are."""
+LARGEST = 1 << 30
+"""Bytes of a checkpoint: many times what the largest network takes with the state of its optimiser."""
+DAMAGED = (
+    *(OSError, RuntimeError, ValueError, EOFError, LookupError),
+    *(ArithmeticError, AttributeError, TypeError, MemoryError),
+)
+"""What reading a damaged checkpoint raises."""
 NORMALIZATIONS = {"min-max-percentile": "percentile", "mean-std": "mean-std", "absolute": "dtype-range"}
+
+
+def _number_or_nothing(value: object) -> object:
+    """Words, and whatever else stands where a number should, count as missing."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        return float(value)
+    except ValueError:
+        return None
+
+
+Number = Annotated[Annotated[float, Field(ge=0, le=1e9)] | None, BeforeValidator(_number_or_nothing)]
+
+
+class _OriginalFile(Settings):
+    """A JSON that the original writes; most of what it says is of no use here."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+Original = TypeVar("Original", bound=_OriginalFile)
+
+
+class DataProperties(_OriginalFile):
+    """`data_properties.json`: the images and objects that a checkpoint was trained on."""
+
+    project_name: Any = None
+    data_type: Any = None
+    n_x: Number = None
+    min_object_size: Number = None
+    mean_object_size: Number = None
+    avg_object_size_z: Number = None
+    avg_object_size_y: Number = None
+    avg_object_size_x: Number = None
+    stdev_object_size_z: Number = None
+    stdev_object_size_y: Number = None
+    stdev_object_size_x: Number = None
+    pixel_size_z_microns: Number = None
+    pixel_size_y_microns: Number = None
+    pixel_size_x_microns: Number = None
+
+
+class Normalization(_OriginalFile):
+    """`normalization.json`: how intensities were normalised."""
+
+    norm: str = "min-max-percentile"
+    data_type: Any = None
+    uniform_ds_factor: Number = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +102,8 @@ class LegacyGeometry:
     spacing: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        if len(self.spacing) not in (2, 3) or not all(step > 0 for step in self.spacing):
-            raise SettingsError(f"Legacy grid spacing {self.spacing}: give 2 or 3 positive numbers, axes (z, y, x).")
+        if len(positive_numbers(self.spacing, "The grid spacing of LegacyGeometry")) not in (2, 3):
+            raise SettingsError(f"The grid spacing {self.spacing}: give 2 or 3 positive numbers, axes (z, y, x).")
 
 
 def read_legacy(path: Path, legacy: LegacyGeometry | None = None) -> tuple[dict[str, Tensor], ModelConfig]:
@@ -76,6 +135,11 @@ def read_legacy(path: Path, legacy: LegacyGeometry | None = None) -> tuple[dict[
     weights = content.get("model_state_dict", content) if isinstance(content, dict) else None
     if not isinstance(weights, dict) or not weights or not all(isinstance(v, torch.Tensor) for v in weights.values()):
         raise ModelError(f"{path}: contains no model_state_dict; it is not a checkpoint of the original EmbedSeg.")
+    for name, value in weights.items():
+        if not _is_plain(value):
+            raise ModelError(
+                f"{path}: weight {name} is not stored as plain numbers; save the model's state dict again."
+            )
     weights = {str(k).removeprefix("module."): v for k, v in weights.items()}
     first_layer = weights.get("encoder.initial_block.conv.weight")
     last = weights.get("decoders.0.output_conv.weight")
@@ -89,9 +153,8 @@ def read_legacy(path: Path, legacy: LegacyGeometry | None = None) -> tuple[dict[
     weights["decoders.0.output_conv.weight"] = last[:, order]
     weights["decoders.0.output_conv.bias"] = bias[order]
     properties_path, normalization_path = _find(path, PROPERTIES), _find(path, NORMALIZATION)
-    properties, intensities = _read_json(properties_path), _read_json(normalization_path)
-    normalization = _normalization(properties, intensities, normalization_path)
-    factor = max(1, int(_number(intensities, "uniform_ds_factor") or 1))
+    properties, intensities = _read_json(properties_path, DataProperties), _read_json(normalization_path, Normalization)
+    factor = max(1, int(intensities.uniform_ds_factor or 1))
     spacing = legacy.spacing if legacy is not None else _grid(properties, ndim)
     if len(spacing) != ndim:
         raise SettingsError(f"{path}: is a {ndim}D network; its grid needs {ndim} spacings, got {len(spacing)}.")
@@ -99,21 +162,24 @@ def read_legacy(path: Path, legacy: LegacyGeometry | None = None) -> tuple[dict[
     if told := _note(path, [properties_path, normalization_path], assumed):
         warnings.warn(told, AssumptionWarning, stacklevel=3)
     description = "Imported from a checkpoint of the original EmbedSeg."
-    config = ModelConfig(
-        name=str(properties.get("project_name") or path.stem),
-        description=f"{description} Assumed: {', '.join(assumed)}." if assumed else description,
-        ndim=2 if ndim == 2 else 3,
-        n_channels=n_channels,
-        grid_spacing=tuple(spacing),
-        spacing=_pixel_size(properties, ndim),
-        spacing_unit="um" if _pixel_size(properties, ndim) else None,
+    values: dict[str, Any] = {
+        "name": str(properties.project_name or path.stem),
+        "description": f"{description} Assumed: {', '.join(assumed)}." if assumed else description,
+        "ndim": 2 if ndim == 2 else 3,
+        "n_channels": n_channels,
+        "grid_spacing": tuple(spacing),
+        "spacing": _pixel_size(properties, ndim),
+        "spacing_unit": "um" if _pixel_size(properties, ndim) else None,
         # The original leaves out all pixels but every second, third ... along each axis, and counts those left.
-        reference_scale=1 / factor,
-        normalization=normalization,
-        object_sizes=_object_sizes(properties, ndim),
-        prediction=PredictionConfig(min_object_size=int(_number(properties, "min_object_size") or 0) * factor**ndim),
-    )
-    return weights, config
+        "reference_scale": 1 / factor,
+        "normalization": _normalization(properties, intensities, normalization_path),
+        "object_sizes": _object_sizes(properties, ndim),
+        "prediction": PredictionConfig(min_object_size=int(properties.min_object_size or 0) * factor**ndim),
+    }
+    try:
+        return weights, ModelConfig.parse(values)
+    except SettingsError as error:
+        raise ModelError(f"{path}: does not describe a network that can be run. {error}") from error
 
 
 def _load(path: Path) -> Any:
@@ -122,6 +188,9 @@ def _load(path: Path) -> Any:
     # Files name the module of the NumPy they were written with.
     allowed: list[Any] = [*NUMBERS, (scalar, "numpy.core.multiarray.scalar"), (scalar, "numpy._core.multiarray.scalar")]
     try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST:
+            raise ModelError(f"{path}: is no file, or larger than any checkpoint of the original EmbedSeg.")
         with torch.serialization.safe_globals(allowed):
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -129,7 +198,7 @@ def _load(path: Path) -> Any:
             f"{path}: is not a checkpoint of the original EmbedSeg, or contains objects that could run "
             "code; not loaded."
         ) from error
-    except (OSError, RuntimeError, ValueError, EOFError, LookupError, AttributeError, TypeError) as error:
+    except DAMAGED as error:
         # What they say of themselves is of no use to a reader (a number, the inside of a zip).
         reason = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
         raise ModelError(
@@ -137,16 +206,24 @@ def _load(path: Path) -> Any:
         ) from error
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _is_plain(value: Tensor) -> bool:
+    """Whether a tensor holds its numbers itself: not sparse, not quantised, none of them standing for many."""
+    if value.layout != torch.strided or value.is_quantized or value.device.type != "cpu":
+        return False
+    return not value.is_complex() and value.numel() * value.element_size() <= value.untyped_storage().nbytes()
+
+
+def _read_json(path: Path, kind: type[Original]) -> Original:
     if not path.exists():
-        return {}
+        return kind()
     try:
-        values = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: is not valid JSON ({error}); repair it or move it away.") from error
-    if not isinstance(values, dict):
-        raise ModelError(f"{path}: contains no table of values; repair it or move it away.")
-    return values
+        return kind.parse(parse_json(read_text(path)))
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror or error}); repair it or move it away.") from error
+    except Unreadable as error:
+        raise ModelError(f"{path}: {error}; repair it or move it away.") from error
+    except SettingsError as error:
+        raise ModelError(f"{path}: {error} Repair it or move it away.") from error
 
 
 def _find(path: Path, name: str) -> Path:
@@ -156,17 +233,17 @@ def _find(path: Path, name: str) -> Path:
 
 
 def _assumptions(
-    properties: dict[str, Any], intensities: dict[str, Any], ndim: int, legacy: LegacyGeometry | None
+    properties: DataProperties, intensities: Normalization, ndim: int, legacy: LegacyGeometry | None
 ) -> list[str]:
     """What is taken for granted as the files do not say it."""
     assumed = []
-    if legacy is None and _number(properties, "n_x") is None:
+    if legacy is None and properties.n_x is None:
         assumed.append("a grid of 1024 samples")
     if legacy is None and ndim == 3 and _pixel_size(properties, ndim) is None:
         assumed.append("voxels as deep as wide")
-    if "norm" not in intensities:
+    if "norm" not in intensities.model_fields_set:
         assumed.append("intensities between the percentiles 1 and 99.8")
-    elif intensities["norm"] == "absolute" and _data_type(properties, intensities) is None:
+    elif intensities.norm == "absolute" and (properties.data_type or intensities.data_type) is None:
         assumed.append("intensities divided by the largest value of the image's type")
     return assumed
 
@@ -183,24 +260,9 @@ def _note(path: Path, files: list[Path], assumed: list[str]) -> str:
     return f"{path}: {'; '.join(parts)}. {correction}"
 
 
-def _data_type(properties: dict[str, Any], intensities: dict[str, Any]) -> str | None:
-    found = properties.get("data_type", intensities.get("data_type"))
-    return None if found is None else str(found)
-
-
-def _number(values: dict[str, Any], key: str) -> float | None:
-    value = values.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        return float(value)
-    except ValueError:
-        return None
-
-
-def _grid(properties: dict[str, Any], ndim: int) -> tuple[float, ...]:
+def _grid(properties: DataProperties, ndim: int) -> tuple[float, ...]:
     """1 / (n_x - 1) in the plane; along z the same in units of the x pixel size."""
-    samples = _number(properties, "n_x")
+    samples = properties.n_x
     step = 1 / (samples - 1) if samples is not None and samples > 1 else DEFAULT_STEP
     size = _pixel_size(properties, ndim)
     if ndim == 2:
@@ -208,30 +270,29 @@ def _grid(properties: dict[str, Any], ndim: int) -> tuple[float, ...]:
     return (step * (size[0] / size[2] if size else 1.0), step, step)
 
 
-def _pixel_size(properties: dict[str, Any], ndim: int) -> tuple[float, ...] | None:
-    sizes = [_number(properties, f"pixel_size_{axis}_microns") for axis in "zyx"[-ndim:]]
-    known = tuple(size for size in sizes if size is not None and size > 0)
-    return known if len(known) == ndim else None
+def _pixel_size(properties: DataProperties, ndim: int) -> tuple[float, ...] | None:
+    sizes = [getattr(properties, f"pixel_size_{axis}_microns") for axis in "zyx"[-ndim:]]
+    return tuple(sizes) if all(sizes) else None
 
 
-def _object_sizes(properties: dict[str, Any], ndim: int) -> ObjectSizes:
-    mean = [_number(properties, f"avg_object_size_{axis}") for axis in "zyx"[-ndim:]]
-    std = [_number(properties, f"stdev_object_size_{axis}") for axis in "zyx"[-ndim:]]
+def _object_sizes(properties: DataProperties, ndim: int) -> ObjectSizes:
+    mean = [getattr(properties, f"avg_object_size_{axis}") for axis in "zyx"[-ndim:]]
+    std = [getattr(properties, f"stdev_object_size_{axis}") for axis in "zyx"[-ndim:]]
     if any(value is None for value in [*mean, *std]):
         return ObjectSizes()
     return ObjectSizes(
         # The original's extents are max - min.
-        mean=tuple(float(v or 0) + 1 for v in mean),
-        std=tuple(float(v or 0) for v in std),
-        mean_size=_number(properties, "mean_object_size") or 0.0,
-        min_size=int(_number(properties, "min_object_size") or 0),
+        mean=tuple(value + 1 for value in mean),
+        std=tuple(std),
+        mean_size=properties.mean_object_size or 0.0,
+        min_size=int(properties.min_object_size or 0),
     )
 
 
-def _normalization(properties: dict[str, Any], intensities: dict[str, Any], path: Path) -> NormalizationConfig:
-    norm, data_type = intensities.get("norm", "min-max-percentile"), _data_type(properties, intensities)
-    if norm not in NORMALIZATIONS:
-        raise ModelError(f"{path}: norm {norm!r} is unknown; use one of {', '.join(NORMALIZATIONS)}.")
-    full_range = FULL_RANGES.get(data_type, 1.0) if norm == "absolute" and data_type is not None else None
+def _normalization(properties: DataProperties, values: Normalization, path: Path) -> NormalizationConfig:
+    if values.norm not in NORMALIZATIONS:
+        raise ModelError(f"{path}: norm {values.norm!r} is unknown; use one of {', '.join(NORMALIZATIONS)}.")
+    data_type = properties.data_type or values.data_type
+    full_range = FULL_RANGES.get(str(data_type), 1.0) if values.norm == "absolute" and data_type is not None else None
     # The original takes every pixel as it is.
-    return NormalizationConfig.parse({"method": NORMALIZATIONS[norm], "clip": None, "full_range": full_range})
+    return NormalizationConfig.parse({"method": NORMALIZATIONS[values.norm], "clip": None, "full_range": full_range})

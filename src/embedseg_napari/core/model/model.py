@@ -18,6 +18,7 @@ from embedseg_napari.core.model.model_file import read_model_file, write_model_f
 from embedseg_napari.core.networks.architectures import build_network
 from embedseg_napari.core.networks.network import device_of, memory_format, raw_output
 from embedseg_napari.core.runs import drain, never
+from embedseg_napari.core.settings import require_functions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -171,6 +172,7 @@ class Model:
         Stopped
             If `should_stop` returned True.
         """
+        require_functions(on_event=on_event, should_stop=should_stop)
         settings = self._settings(
             tta=tta,
             seed_threshold=seed_threshold,
@@ -266,6 +268,8 @@ def network_from(path: Path, weights: dict[str, Tensor], config: ModelConfig) ->
                 f"{path}: weight {name} is {what}; this is no {config.architecture} network in {config.ndim}D "
                 f"for {config.n_channels} channel(s)."
             )
+        if found.is_floating_point() != expected.is_floating_point() or found.is_complex():
+            raise ModelError(f"{path}: weight {name} is stored as {found.dtype} instead of {expected.dtype}.")
         if not torch.isfinite(found).all():
             raise ModelError(f"{path}: weight {name} contains values that are not finite; the file is unusable.")
     unknown = sorted(set(weights) - set(network.state_dict()))

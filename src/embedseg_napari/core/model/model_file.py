@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import zipfile
-import zlib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +11,12 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError
 
 from embedseg_napari.core.config import ModelConfig
-from embedseg_napari.core.errors import DataError, ModelError, SettingsError
+from embedseg_napari.core.errors import ModelError, SettingsError
+from embedseg_napari.core.files.archives import UNREADABLE, open_archive, read_member
 from embedseg_napari.core.files.atomic import write_atomically
+from embedseg_napari.core.files.documents import Unreadable, parse_json
+from embedseg_napari.core.files.names import from_home
+from embedseg_napari.core.wording import readable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +26,6 @@ FORMAT_VERSION = 1
 CONFIG, WEIGHTS = "model.json", "weights.safetensors"
 MAX_BYTES = {CONFIG: 16 << 20, WEIGHTS: 256 << 20}
 """Far more than the largest network (15 MB) and the longest training curve take; a file that claims more is refused."""
-UNREADABLE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError, ValueError)
 
 
 def write_model_file(
@@ -53,26 +55,33 @@ def write_model_file(
     ------
     DataError
         If it exists and may not be replaced, or cannot be written.
+    ModelError
+        If what would be written could not be read again, such as weights that are no numbers.
     """
-    path = Path(path)
+    path = from_home(path)
     if path.suffix != SUFFIX:
         path = path.with_name(path.name + SUFFIX)
-    if path.exists() and not overwrite:
-        raise DataError(f"{path}: exists already; choose another name or allow overwriting.")
     from safetensors.torch import save
 
+    for name, value in weights.items():
+        if not value.isfinite().all():
+            raise ModelError(
+                f"{path}: is not written, as weight {name} contains values that are no numbers; train again."
+            )
     config = config.model_copy(update={"software_version": software_version()})
-    _write(path, config, save({name: _to_store(value, half) for name, value in weights.items()}))
+    _write(path, config, save({name: _to_store(value, half) for name, value in weights.items()}), overwrite)
     return path
 
 
-def copy_model_file(source: Path, target: Path, **changes: Any) -> None:
+def copy_model_file(source: Path, target: Path, *, overwrite: bool = False, **changes: Any) -> None:
     """Write a model file anew, some of its description replaced; the weights stay as they are, bit by bit.
 
     Parameters
     ----------
     source, target : Path
-        Files; the target's folder is made, a file there is replaced.
+        Files; the target's folder is made.
+    overwrite : bool
+        Whether an existing file may be replaced.
     **changes
         Values of `ModelConfig` that are other in the copy, such as its name.
 
@@ -81,23 +90,32 @@ def copy_model_file(source: Path, target: Path, **changes: Any) -> None:
     ModelError
         As `read_model_file`.
     DataError
-        If the target cannot be written.
+        If the target exists and may not be replaced, or cannot be written.
     """
     config = read_model_config(source).model_copy(update=changes)
-    _write(target, config, _read_member(source, WEIGHTS))
+    _write(target, config, _read_member(source, WEIGHTS), overwrite)
 
 
-def _write(path: Path, config: ModelConfig, weights: bytes) -> None:
-    # Through JSON text, which has no NaN: a training curve may hold some.
-    description = {"format_version": FORMAT_VERSION, "axes": config.axes, **json.loads(config.model_dump_json())}
+def _write(path: Path, config: ModelConfig, weights: bytes, overwrite: bool) -> None:
+    config = config.model_copy(update={"name": readable(config.name)})
+    try:
+        # Through JSON text, which has no NaN: a training curve may hold some.
+        values = json.loads(config.model_dump_json())
+    except ValueError as error:
+        raise ModelError(
+            f"{path}: is not written, as its description holds what cannot be stored ({error})."
+        ) from error
+    description = json.dumps({"format_version": FORMAT_VERSION, "axes": config.axes, **values}, indent=1).encode()
+    # What cannot be read must never carry its final name.
+    _parse_config(path, description)
 
     def write(target: Path) -> None:
         with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
-            for name, data in ((CONFIG, json.dumps(description, indent=1).encode()), (WEIGHTS, weights)):
+            for name, data in ((CONFIG, description), (WEIGHTS, weights)):
                 # One date for all: the same model gives the same bytes.
                 archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
 
-    write_atomically(path, write)
+    write_atomically(path, write, overwrite=overwrite)
 
 
 def _to_store(value: Tensor, half: bool) -> Tensor:
@@ -148,27 +166,25 @@ def read_model_config(path: str | Path) -> ModelConfig:
 def _read_member(path: Path, name: str) -> bytes:
     """One of the two members, by its exact name, into memory: nothing is ever unpacked to disk."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_archive(path) as archive:
             if sorted(archive.namelist()) != sorted(MAX_BYTES):
                 raise ModelError(
                     f"{path}: is not a model file (it must contain {CONFIG} and {WEIGHTS}, and nothing else)."
                 )
-            size = archive.getinfo(name).file_size
-            if size > MAX_BYTES[name]:
-                raise ModelError(f"{path}: {name} in it claims {size} bytes, more than a model can have; refused.")
-            # Never yields more than the size claimed, however much the compressed data would unfold to.
-            return archive.read(name)
+            return read_member(archive, name, MAX_BYTES[name])
     except UNREADABLE as error:
         raise ModelError(f"{path}: is not a model file, or is damaged ({error}).") from error
 
 
 def _parse_config(path: Path, text: bytes) -> ModelConfig:
     try:
-        values = json.loads(text)
-        found = values.pop("format_version")
-        values.pop("axes", None)
-    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        raise ModelError(f"{path}: its description is damaged; download or save the file again.") from error
+        values = parse_json(text)
+    except Unreadable as error:
+        raise ModelError(
+            f"{path}: its description is damaged (it {error}); download or save the file again."
+        ) from error
+    found = values.pop("format_version", None)
+    values.pop("axes", None)
     if found != FORMAT_VERSION:
         raise ModelError(
             f"{path}: was written in format {found!r}; this version of embedseg-napari reads format {FORMAT_VERSION}. "
