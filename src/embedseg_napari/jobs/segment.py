@@ -49,6 +49,8 @@ class SegmentJob:
     spacing: tuple[float, ...] | None
     changes: dict[str, Any]
     """Settings that replace those stored with the model."""
+    advise: bool = True
+    """Whether other scales are tried where the model is unsure."""
 
 
 def segment(job: SegmentJob, should_stop: Callable[[], bool]) -> Generator[Any, None, Segmentation]:
@@ -100,7 +102,7 @@ def predict(
         yield Message("This time-lapse is too large for moving the thresholds afterwards; its maps are not kept.")
     predictor = Predictor(model, settings_of(model, job.changes))
     with interruptible(model, should_stop):
-        run = predictor.run(array, axes, should_stop, spacing=job.spacing, keep_maps=keep_maps, advise=True)
+        run = predictor.run(array, axes, should_stop, spacing=job.spacing, keep_maps=keep_maps, advise=job.advise)
         return (yield from run)
 
 

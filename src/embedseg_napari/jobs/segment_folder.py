@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from embedseg_napari.jobs.segment import Channel
 
 TABLE = "objects.csv"
+ADVISED = 3
+"""Images for which other scales are tried where the model is unsure; that takes longer than to segment them."""
 """The table of all images together."""
 
 
@@ -205,7 +207,7 @@ def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator
                 raise Stopped("Stopped between two images.")
             yield ImageStarted(index, n_images, output.image.name)
             try:
-                tables.append((yield from _segment_file(model, output, job, should_stop)))
+                tables.append((yield from _segment_file(model, output, job, should_stop, advise=index < ADVISED)))
             except Stopped:
                 raise
             except (EmbedSegError, OSError, MemoryError, RuntimeError) as error:
@@ -225,7 +227,7 @@ def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator
 
 
 def _segment_file(
-    model: Model, output: Output, job: FolderJob, should_stop: Callable[[], bool]
+    model: Model, output: Output, job: FolderJob, should_stop: Callable[[], bool], *, advise: bool
 ) -> Generator[Any, None, Table]:
     said: list[str] = []
     picture = read_image(output.image, job.axes, say=said.append)
@@ -239,7 +241,7 @@ def _segment_file(
     spacing = job.spacing or (None if picture.spacing is None else picture.spacing[-model.config.ndim :])
     if spacing is not None and len(spacing) < model.config.ndim:
         spacing = None
-    one = SegmentJob(picture.array, axes, job.channel, job.model, job.device, spacing, job.changes)
+    one = SegmentJob(picture.array, axes, job.channel, job.model, job.device, spacing, job.changes, advise)
     segmentation = yield from predict(model, one, should_stop, keep_maps=False)
     own = result_axes(axes)
     table = object_table(segmentation, own, image=output.image.name)

@@ -91,7 +91,7 @@ def annotated_images(
     require_objects([(known_instances(one), mask_name(one), one.is_planes) for one in examples])
     return [
         AnnotatedImage(
-            SegmentJob(one.image, f"C{'ZYX'[-one.ndim :]}", "all", model, device, one.spacing, {}),
+            SegmentJob(one.image, f"C{'ZYX'[-one.ndim :]}", "all", model, device, one.spacing, {}, advise=False),
             one.instances,
             one.ignore,
             one.name,

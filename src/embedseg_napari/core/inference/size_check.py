@@ -37,7 +37,7 @@ FEW_OBJECTS = 3
 """With fewer, certainty says nothing."""
 PART = {2: (512, 512), 3: (48, 128, 128)}
 """Pixels of the part that scales are tried on."""
-MOST_PIXELS = 1 << 21
+MOST_PIXELS = 1 << 20
 """Pixels that the network is shown at one scale."""
 LEAST_OBJECTS = 5
 """Fewer say nothing."""

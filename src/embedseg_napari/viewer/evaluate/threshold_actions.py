@@ -92,7 +92,7 @@ class TuningFlow(QObject):
         picture = labelled_picture(image, true_layer, FRAMES if has_frames else None)
         truth = ordered_labels(true_layer, result_axes(picture.axes), image.name)
         array = reorder(picture.array, picture.axes, ordered(picture.axes))
-        job = SegmentJob(array, ordered(picture.axes), "all", path, "auto", None, {})
+        job = SegmentJob(array, ordered(picture.axes), "all", path, "auto", None, {}, advise=False)
         annotated = [AnnotatedImage(job, truth)]
         self.start(lambda stop: predict_and_tune(annotated, path, stop), self.panel.show_tuning, "running the model")
 
