@@ -173,7 +173,7 @@ def _refuse_existing(folder: Path) -> None:
     for name in (*images, *segmented, Path(MODEL), Path(MODEL).with_suffix(".run"), Path(OVERVIEW)):
         if (folder / name).exists():
             raise AlreadyExists(
-                f"{folder / name}: exists already; choose another folder, or add --overwrite to replace an earlier demo."
+                f"{folder / name}: exists already; choose another folder, or allow to overwrite (--overwrite)."
             )
 
 

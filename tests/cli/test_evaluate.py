@@ -136,7 +136,7 @@ def test_unknown_pixels_of_the_truth_are_left_out(embedseg, draw, tmp_path):
     words = ["--truth", tmp_path / "set", "--predicted", tmp_path / "predicted", "--json", tmp_path / "s.json"]
 
     def counts(*more):
-        assert embedseg("evaluate", *words, *more).status == 0
+        assert embedseg("evaluate", *words, "--overwrite", *more).status == 0
         scores = json.loads((tmp_path / "s.json").read_text())
         return scores["tp"]["0.50"], scores["fp"]["0.50"], scores["fn"]["0.50"]
 
@@ -147,3 +147,15 @@ def test_unknown_pixels_of_the_truth_are_left_out(embedseg, draw, tmp_path):
     assert ended.status == 1
     assert "ignore" in ended.err
     assert "shape (3, 3)" in ended.err
+
+
+@pytest.mark.parametrize("name", ["notes.json", "mine.tif"])
+def test_the_file_of_scores_replaces_nothing_unasked(embedseg, folders, tmp_path, name):
+    words = ["evaluate", "--truth", folders[0], "--predicted", folders[1], "--json", tmp_path / name]
+    (tmp_path / name).write_text("notes of three days")
+    ended = embedseg(*words)
+    assert ended.status == 1
+    assert f"{name}: exists already; add --overwrite" in ended.err
+    assert (tmp_path / name).read_text() == "notes of three days"
+    assert embedseg(*words, "--overwrite").status == 0
+    assert json.loads((tmp_path / name).read_text())["n_images"] == 2

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from embedseg_napari.core.axes import guess_axes, parse_axes, result_axes, spatial_axes
 from embedseg_napari.core.config import PredictionConfig
-from embedseg_napari.core.errors import DataError, EmbedSegError, Stopped
+from embedseg_napari.core.errors import AlreadyExists, DataError, EmbedSegError, SettingsError, Stopped
 from embedseg_napari.core.events import Message
-from embedseg_napari.core.files.atomic import locked_place, write_text
-from embedseg_napari.core.files.tiff import list_images, read_image, write_labels
+from embedseg_napari.core.files.atomic import alone, locked_place, write_text
+from embedseg_napari.core.files.tiff import list_images, read_image, read_software, write_labels
 from embedseg_napari.jobs.object_table import as_csv, object_table
 from embedseg_napari.jobs.segment import SegmentJob, loaded, predict, settings_of
 
@@ -38,6 +40,8 @@ class FolderJob:
     changes: dict[str, Any]
     """Settings that replace those stored with the model."""
     overwrite: bool = False
+    resume: bool = False
+    """Whether to go on where an earlier run with the same model and settings was stopped or killed."""
     tables: Literal["", "each", "together"] = ""
     """None, one `NAME.csv` per image, or `objects.csv` of all."""
     axes: str | None = None
@@ -65,6 +69,14 @@ class ImageStarted:
 
     index: int
     n_images: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSkipped:
+    """An earlier run had segmented the file already."""
+
+    index: int
     name: str
 
 
@@ -101,11 +113,13 @@ class FolderResult:
     n_objects: int
     failures: tuple[ImageFailed, ...]
     stopped: bool
+    n_skipped: int = 0
+    """Images that an earlier run had segmented."""
 
     @property
     def n_left(self) -> int:
         """Images that a stop left undone."""
-        return self.n_images - self.n_saved - len(self.failures)
+        return self.n_images - self.n_saved - self.n_skipped - len(self.failures)
 
 
 def plan(job: FolderJob) -> list[Output]:
@@ -118,6 +132,10 @@ def plan(job: FolderJob) -> list[Output]:
         unasked, or a setting does not fit.
     """
     PredictionConfig().changed(job.changes)
+    if job.resume and (job.overwrite or job.tables == "together"):
+        raise SettingsError(
+            "An earlier run cannot be gone on with while its files are replaced, or for one table of all."
+        )
     if job.axes is not None:
         parse_axes(job.axes)
     if job.results.exists() and not job.results.is_dir():
@@ -145,10 +163,11 @@ def plan(job: FolderJob) -> list[Output]:
     if job.tables:
         targets += [output.table for output in outputs] if job.tables == "each" else [job.results / TABLE]
     existing = [target for target in targets if target.exists()]
-    if existing and not job.overwrite:
+    if existing and not (job.overwrite or job.resume):
         more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
         raise DataError(
-            f"{existing[0]}{more} exists already; replace existing files (--overwrite), or choose another folder."
+            f"{existing[0]}{more} exists already; go on with an earlier run (--resume), replace existing files "
+            "(--overwrite), or choose another folder."
         )
     return outputs
 
@@ -179,17 +198,22 @@ def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator
     outputs = plan(job)
     tables: list[Table] = []
     failures: list[ImageFailed] = []
-    stopped = False
+    n_skipped, stopped = 0, False
     try:
         model = yield from loaded(job.model, job.device, should_stop)
         # What does not fit the model is found before the first image.
-        settings_of(model, job.changes)
+        settings = settings_of(model, job.changes)
+        made_by = _made_by(model, settings, job)
         for index, output in enumerate(outputs):
             if should_stop():
                 raise Stopped("Stopped between two images.")
             yield ImageStarted(index, len(outputs), output.image.name)
             try:
-                tables.append((yield from _segment_file(model, output, job, should_stop)))
+                if job.resume and _is_done(output, job, made_by):
+                    n_skipped += 1
+                    yield ImageSkipped(index, output.image.name)
+                    continue
+                tables.append((yield from _segment_file(model, output, job, made_by, should_stop)))
             except Stopped:
                 raise
             except (EmbedSegError, OSError, MemoryError, RuntimeError) as error:
@@ -200,13 +224,46 @@ def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator
     except Stopped:
         stopped = True
     if tables and job.tables == "together":
-        write_text(job.results / TABLE, as_csv(tables))
+        write_text(job.results / TABLE, as_csv(tables), overwrite=job.overwrite)
     n_objects = sum(len(table["label"]) for table in tables)
-    return FolderResult(len(outputs), len(tables), n_objects, tuple(failures), stopped)
+    return FolderResult(len(outputs), len(tables), n_objects, tuple(failures), stopped, n_skipped)
+
+
+def _made_by(model: Model, settings: PredictionConfig, job: FolderJob) -> str:
+    """What a label image says of its making: the program, and a number that stands for model and settings."""
+    digest = hashlib.blake2s(digest_size=8)
+    for name, weights in model.network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(weights.detach().cpu().numpy().tobytes())
+    digest.update(repr((sorted(settings.model_dump().items()), job.axes, job.channel, job.spacing)).encode())
+    return f"embedseg-napari, model and settings {digest.hexdigest()}"
+
+
+def _is_done(output: Output, job: FolderJob, made_by: str) -> bool:
+    """Whether an earlier run with this model and these settings has finished an image.
+
+    Raises
+    ------
+    DataError
+        If there is a file that such a run did not make.
+    """
+    if not os.path.lexists(output.labels):
+        return False
+    if read_software(output.labels) != made_by:
+        raise DataError(
+            f"{output.labels}: was not made with this model and these settings, or was changed since; it is left as it "
+            "is. Move it away, or choose another folder."
+        )
+    try:
+        read_image(output.labels)
+    except DataError:
+        # Made here and damaged since: it is made again.
+        return False
+    return job.tables != "each" or output.table.exists()
 
 
 def _segment_file(
-    model: Model, output: Output, job: FolderJob, should_stop: Callable[[], bool]
+    model: Model, output: Output, job: FolderJob, made_by: str, should_stop: Callable[[], bool]
 ) -> Generator[Any, None, Table]:
     picture = read_image(output.image, job.axes)
     shape, axes = picture.array.shape, picture.axes
@@ -218,9 +275,18 @@ def _segment_file(
     segmentation = yield from predict(model, one, should_stop, keep_maps=False)
     own = result_axes(axes)
     table = object_table(segmentation, own, image=output.image.name)
-    if job.tables == "each":
-        write_text(output.table, as_csv([table]))
     known = spacing if spacing is not None and len(spacing) == len(spatial_axes(axes)) else None
-    # In the order of the image's own file: whatever opens both lays one onto the other.
-    write_labels(output.labels, segmentation.labels, own, known, picture.unit, keep_order=True, overwrite=job.overwrite)
+    # Labels and table belong together, also where two programs write into one folder.
+    with alone(job.results):
+        if job.tables == "each" and not job.overwrite and output.table.exists():
+            raise AlreadyExists(f"{output.table}: exists already, but not its labels; move it away.")
+        # What a killed run left without a table, or damaged, is made again.
+        overwrite = job.overwrite or (job.resume and read_software(output.labels) == made_by)
+        # In the order of the image's own file: whatever opens both lays one onto the other.
+        write_labels(
+            output.labels, segmentation.labels, own, known, picture.unit,
+            keep_order=True, software=made_by, overwrite=overwrite,
+        )  # fmt: skip
+        if job.tables == "each":
+            write_text(output.table, as_csv([table]), overwrite=job.overwrite)
     return table

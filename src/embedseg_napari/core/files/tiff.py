@@ -157,6 +157,7 @@ def write_labels(
     unit: str | None = None,
     *,
     keep_order: bool = False,
+    software: str | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write a label image, compressed, with axes and spacing; ids keep their values.
@@ -175,6 +176,8 @@ def write_labels(
         Unit of the spacing.
     keep_order : bool
         Whether the file holds the array as it is, so that it lies on an image of the same order; see `write_image`.
+    software : str, optional
+        What made the labels, ASCII; `read_software` returns it.
     overwrite : bool
         Whether an existing file may be replaced.
 
@@ -191,7 +194,9 @@ def write_labels(
             f"{path}: labels from {least} to {largest} cannot be written; ids must be between 0 and {(1 << 32) - 1}."
         )
     kind = np.uint16 if largest < 1 << 16 else np.uint32
-    write_image(path, labels.astype(kind), axes, spacing, unit, keep_order=keep_order, overwrite=overwrite)
+    write_image(
+        path, labels.astype(kind), axes, spacing, unit, keep_order=keep_order, software=software, overwrite=overwrite
+    )
 
 
 def write_image(
@@ -203,6 +208,7 @@ def write_image(
     *,
     channel_names: Sequence[str] = (),
     keep_order: bool = False,
+    software: str | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write an array as a TIFF that this program, napari and Fiji read with axes and spacing; see `write_labels`.
@@ -233,7 +239,7 @@ def write_image(
     plain = "".join(letter for letter in "TZCYX" if letter in axes)
     stored = axes if keep_order and axes.endswith("YX") else plain
     array, axes = np.ascontiguousarray(reorder(array, axes, stored)), stored
-    options: dict[str, Any] = {"photometric": "minisblack", "compression": "zlib"}
+    options: dict[str, Any] = {"photometric": "minisblack", "compression": "zlib", "software": software}
     # ImageJ files have 32-bit offsets; larger ones need the OME flavour.
     if axes == plain and array.dtype.name in IMAGEJ_TYPES and array.nbytes < BIGTIFF_BYTES:
         options |= _imagej_options(array.shape, axes, spacing, unit, channel_names)
@@ -241,6 +247,15 @@ def write_image(
         options |= _ome_options(axes, spacing, unit, channel_names)
         options["bigtiff"] = array.nbytes >= BIGTIFF_BYTES
     write_atomically(path, lambda target: tifffile.imwrite(target, array, **options), overwrite=overwrite)
+
+
+def read_software(path: Path) -> str:
+    """Return what a TIFF file says it was made by; empty if it says nothing or cannot be read."""
+    try:
+        with tifffile.TiffFile(path) as tif:
+            return tif.pages.first.software
+    except (OSError, ValueError, KeyError, IndexError, tifffile.TiffFileError):
+        return ""
 
 
 def _as_stored(axes: str, spacing: Sequence[float] | None) -> tuple[str, Sequence[float] | None]:
