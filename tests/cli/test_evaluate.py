@@ -134,9 +134,10 @@ def test_unknown_pixels_of_the_truth_are_left_out(embedseg, draw, tmp_path):
     write(tmp_path / "set" / "ignore", "a.tif", (labels == 3).astype(np.uint8))
     write(tmp_path / "predicted", "a.tif", np.where(np.isin(labels, [2, 3]), 0, labels))
     words = ["--truth", tmp_path / "set", "--predicted", tmp_path / "predicted", "--json", tmp_path / "s.json"]
+    words.append("--overwrite")
 
     def counts(*more):
-        assert embedseg("evaluate", *words, "--overwrite", *more).status == 0
+        assert embedseg("evaluate", *words, *more).status == 0
         scores = json.loads((tmp_path / "s.json").read_text())
         return scores["tp"]["0.50"], scores["fp"]["0.50"], scores["fn"]["0.50"]
 

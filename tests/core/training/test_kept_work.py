@@ -78,7 +78,7 @@ def test_before_the_first_step_there_is_nothing_to_keep(blobs, tmp_path, ctrl_c)
     assert list(tmp_path.iterdir()) == []
 
 
-def full_disk(*_):
+def full_disk(*_, **__):
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
