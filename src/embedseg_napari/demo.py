@@ -103,8 +103,8 @@ def run(
         found = model.predict(picture.array, picture.axes, spacing=picture.spacing).labels
         target = folder / "segmented" / name
         write_labels(target, found, picture.axes, picture.spacing, picture.unit, overwrite=overwrite)
-        scores["otsu"].append(es.match(truth, simple, [0.5])[0].ap)
-        scores["embedseg"].append(es.match(truth, found, [0.5])[0].ap)
+        scores["otsu"].append(es.match(truth, simple, [0.5], planes=False)[0].ap)
+        scores["embedseg"].append(es.match(truth, found, [0.5], planes=False)[0].ap)
         rows.append(panels(picture.array, truth, simple, found))
     overview = folder / OVERVIEW
     _write_png(overview, np.concatenate(rows[:PICTURE_ROWS], axis=0), overwrite)
@@ -173,7 +173,7 @@ def _refuse_existing(folder: Path) -> None:
     for name in (*images, *segmented, Path(MODEL), Path(MODEL).with_suffix(".run"), Path(OVERVIEW)):
         if (folder / name).exists():
             raise AlreadyExists(
-                f"{folder / name}: exists already; choose another folder, or allow to overwrite (--overwrite)."
+                f"{folder / name}: exists already; choose another folder, or add --overwrite to replace it."
             )
 
 
@@ -224,7 +224,7 @@ def panels(image: NDArray[Any], truth: NDArray[Any], simple: NDArray[Any], found
         _outlined(gray, truth, [(np.unique(truth)[1:], TRUE)]),
     ]
     for labels in (simple, found):
-        shared = overlaps(truth, labels)
+        shared = overlaps(truth, labels, planes=False)
         right = shared.predicted_ids[shared.predicted_index[matched_pairs(shared, 0.5)]]
         wrong = np.setdiff1d(shared.predicted_ids, right)
         side_by_side.append(_outlined(gray, labels, [(wrong, WRONG), (right, GOOD)]))

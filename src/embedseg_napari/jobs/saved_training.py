@@ -51,6 +51,6 @@ def save_result(result: TrainingResult, output: Path, name: str) -> SavedTrainin
     Where another model took the name meanwhile, or the place cannot be written, it goes elsewhere, and a warning says
     where.
     """
-    steps = int(result.model.config.training.get("steps", 0))
+    steps = int(str(result.model.config.training.get("steps", 0)))
     path, warning = keep_model(result.model, output, None, name) if steps else (None, "")
     return SavedTraining(path, result.best_score, result.stopped, steps, warning)

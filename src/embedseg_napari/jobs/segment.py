@@ -100,7 +100,8 @@ def predict(
         yield Message("This time-lapse is too large for moving the thresholds afterwards; its maps are not kept.")
     predictor = Predictor(model, settings_of(model, job.changes))
     with interruptible(model, should_stop):
-        return (yield from predictor.run(array, axes, should_stop, spacing=job.spacing, keep_maps=keep_maps))
+        run = predictor.run(array, axes, should_stop, spacing=job.spacing, keep_maps=keep_maps, advise=True)
+        return (yield from run)
 
 
 def take_channel(array: Any, axes: str, channel: Channel) -> tuple[Any, str]:
@@ -111,11 +112,13 @@ def take_channel(array: Any, axes: str, channel: Channel) -> tuple[Any, str]:
     DataError
         If there is no such channel.
     """
-    if channel == "all" or (channel == "mean" and "C" not in axes):
+    # The first channel of a grey image, or the mean of its channels, is the image itself.
+    if channel == "all" or ("C" not in axes and channel in ("mean", 0)):
         return array, axes
     if "C" not in axes:
         raise DataError(
-            f"The image has no channel axis (shape {array.shape} is read as {axes}); take all of it, or name its axes."
+            f"The image has no channel axis (shape {array.shape} is read as {axes}), so that there is no channel "
+            f"{channel}; take channel 0, or name its axes."
         )
     axis, rest = axes.index("C"), axes.replace("C", "")
     if channel == "mean":

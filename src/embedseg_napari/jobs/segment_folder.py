@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from embedseg_napari.core.axes import guess_axes, parse_axes, result_axes, spatial_axes
+from embedseg_napari.core.axes import check_spacing, guess_axes, parse_axes, result_axes
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.errors import AlreadyExists, DataError, EmbedSegError, SettingsError, Stopped
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.files.atomic import alone, locked_place, write_text
+from embedseg_napari.core.files.formats import left_out
+from embedseg_napari.core.files.picture import require_file
 from embedseg_napari.core.files.tiff import list_images, read_image, read_software, write_labels
+from embedseg_napari.jobs.earlier_run import is_whole, signature
 from embedseg_napari.jobs.object_table import as_csv, object_table
 from embedseg_napari.jobs.segment import SegmentJob, loaded, predict, settings_of
 
@@ -33,7 +34,7 @@ class FolderJob:
     """Which images to segment, how, and where the results go."""
 
     inputs: tuple[Path, ...]
-    """TIFF files, folders of them, or folders with `images/`."""
+    """Image files, folders of them, or folders with `images/`."""
     results: Path
     model: str | Path
     device: str
@@ -173,16 +174,21 @@ def plan(job: FolderJob) -> list[Output]:
 
 
 def _images(path: Path) -> list[Path]:
-    if not path.exists():
-        raise DataError(f"{path}: there is no such file or folder.")
     if not path.is_dir():
+        require_file(path)
         return [path]
-    images = list_images(path)
-    if not images and (path / "images").is_dir():
-        images = list_images(path / "images")
+    folder = _folder_of_images(path)
+    images = list_images(folder)
     if not images:
-        raise DataError(f"{path}: this folder holds no TIFF images.")
+        unread = left_out(folder)
+        example = next((f"; {file.name}: {fault}" for file, fault in unread.items()), "")
+        raise DataError(f"{path}: this folder holds no images that can be read{example}.")
     return images
+
+
+def _folder_of_images(path: Path) -> Path:
+    """A folder of images, or its `images/` if it holds none itself."""
+    return path / "images" if not list_images(path) and (path / "images").is_dir() else path
 
 
 def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator[Any, None, FolderResult]:
@@ -196,6 +202,13 @@ def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator
         If the work cannot begin, or its table not be written.
     """
     outputs = plan(job)
+    unread = {
+        path: fault
+        for place in job.inputs
+        if place.is_dir()
+        for path, fault in left_out(_folder_of_images(place)).items()
+    }
+    n_images = len(outputs) + len(unread)
     tables: list[Table] = []
     failures: list[ImageFailed] = []
     n_skipped, stopped = 0, False
@@ -203,13 +216,15 @@ def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator
         model = yield from loaded(job.model, job.device, should_stop)
         # What does not fit the model is found before the first image.
         settings = settings_of(model, job.changes)
-        made_by = _made_by(model, settings, job)
+        if job.spacing is not None:
+            check_spacing(job.spacing, "ZYX"[-model.config.ndim :])
+        made_by = signature(model, settings, job.axes, job.channel, job.spacing)
         for index, output in enumerate(outputs):
             if should_stop():
                 raise Stopped("Stopped between two images.")
-            yield ImageStarted(index, len(outputs), output.image.name)
+            yield ImageStarted(index, n_images, output.image.name)
             try:
-                if job.resume and _is_done(output, job, made_by):
+                if job.resume and is_whole(output.labels, made_by) and (job.tables != "each" or output.table.exists()):
                     n_skipped += 1
                     yield ImageSkipped(index, output.image.name)
                     continue
@@ -221,61 +236,36 @@ def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator
                 yield failures[-1]
             else:
                 yield ImageSaved(index, output.image.name, len(tables[-1]["label"]))
+        for index, (path, fault) in enumerate(unread.items(), len(outputs)):
+            failures.append(ImageFailed(index, path, DataError(f"{path}: left out; {fault}.")))
+            yield failures[-1]
     except Stopped:
         stopped = True
     if tables and job.tables == "together":
         write_text(job.results / TABLE, as_csv(tables), overwrite=job.overwrite)
     n_objects = sum(len(table["label"]) for table in tables)
-    return FolderResult(len(outputs), len(tables), n_objects, tuple(failures), stopped, n_skipped)
-
-
-def _made_by(model: Model, settings: PredictionConfig, job: FolderJob) -> str:
-    """What a label image says of its making: the program, and a number that stands for model and settings."""
-    digest = hashlib.blake2s(digest_size=8)
-    for name, weights in model.network.state_dict().items():
-        digest.update(name.encode())
-        digest.update(weights.detach().cpu().numpy().tobytes())
-    digest.update(repr((sorted(settings.model_dump().items()), job.axes, job.channel, job.spacing)).encode())
-    return f"embedseg-napari, model and settings {digest.hexdigest()}"
-
-
-def _is_done(output: Output, job: FolderJob, made_by: str) -> bool:
-    """Whether an earlier run with this model and these settings has finished an image.
-
-    Raises
-    ------
-    DataError
-        If there is a file that such a run did not make.
-    """
-    if not os.path.lexists(output.labels):
-        return False
-    if read_software(output.labels) != made_by:
-        raise DataError(
-            f"{output.labels}: was not made with this model and these settings, or was changed since; it is left as it "
-            "is. Move it away, or choose another folder."
-        )
-    try:
-        read_image(output.labels)
-    except DataError:
-        # Made here and damaged since: it is made again.
-        return False
-    return job.tables != "each" or output.table.exists()
+    return FolderResult(n_images, len(tables), n_objects, tuple(failures), stopped, n_skipped)
 
 
 def _segment_file(
     model: Model, output: Output, job: FolderJob, made_by: str, should_stop: Callable[[], bool]
 ) -> Generator[Any, None, Table]:
-    picture = read_image(output.image, job.axes)
+    said: list[str] = []
+    picture = read_image(output.image, job.axes, say=said.append)
+    for text in said:
+        yield Message(text, "warning")
     shape, axes = picture.array.shape, picture.axes
     if not axes:
         axes = guess_axes(shape, model.config.ndim, model.config.n_channels)
         yield Message(f"The axes of the image, shape {shape}, were guessed to be {axes}.")
-    spacing = job.spacing or picture.spacing
+    # A file whose axes had to be guessed may give a depth that its picture has no axis for.
+    spacing = job.spacing or (None if picture.spacing is None else picture.spacing[-model.config.ndim :])
+    if spacing is not None and len(spacing) < model.config.ndim:
+        spacing = None
     one = SegmentJob(picture.array, axes, job.channel, job.model, job.device, spacing, job.changes)
     segmentation = yield from predict(model, one, should_stop, keep_maps=False)
     own = result_axes(axes)
     table = object_table(segmentation, own, image=output.image.name)
-    known = spacing if spacing is not None and len(spacing) == len(spatial_axes(axes)) else None
     # Labels and table belong together, also where two programs write into one folder.
     with alone(job.results):
         if job.tables == "each" and not job.overwrite and output.table.exists():
@@ -284,9 +274,16 @@ def _segment_file(
         overwrite = job.overwrite or (job.resume and read_software(output.labels) == made_by)
         # In the order of the image's own file: whatever opens both lays one onto the other.
         write_labels(
-            output.labels, segmentation.labels, own, known, picture.unit,
-            keep_order=True, software=made_by, overwrite=overwrite,
-        )  # fmt: skip
+            output.labels,
+            segmentation.labels,
+            own,
+            spacing,
+            picture.unit,
+            interval=picture.interval,
+            keep_order=True,
+            software=made_by,
+            overwrite=overwrite,
+        )
         if job.tables == "each":
             write_text(output.table, as_csv([table]), overwrite=job.overwrite)
     return table

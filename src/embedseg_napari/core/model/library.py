@@ -7,17 +7,19 @@ its model when it ends: while it runs, its name is taken, and what it writes ove
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embedseg_napari.core.errors import AlreadyExists, DataError, ModelError, SettingsError
 from embedseg_napari.core.files import folder_lock
 from embedseg_napari.core.files.atomic import alone
+from embedseg_napari.core.files.names import from_home, is_device, portable_name, unusable
 from embedseg_napari.core.model.known_models import CHECKPOINTS, LibraryModel, known_models, models_folder
 from embedseg_napari.core.model.model_file import SUFFIX, copy_model_file
+from embedseg_napari.core.settings import require_kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     import numpy as np
 
@@ -25,7 +27,6 @@ PACKAGE = ".zip"
 IMPORTABLE = (SUFFIX, *CHECKPOINTS, PACKAGE)
 LONGEST_NAME = 200
 """Bytes; file systems allow 255, and a temporary file's name is longer than the model's."""
-DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{kind}{number}" for kind in ("COM", "LPT") for number in range(1, 10))}
 
 
 class ModelLibrary:
@@ -38,7 +39,7 @@ class ModelLibrary:
     """
 
     def __init__(self, folder: str | Path | None = None) -> None:
-        self.folder = models_folder() if folder is None else Path(folder)
+        self.folder = models_folder() if folder is None else from_home(folder)
 
     def models(self) -> list[LibraryModel]:
         """Bundled models, then the user's by name."""
@@ -52,6 +53,7 @@ class ModelLibrary:
         ModelError
             If there is none.
         """
+        require_kind(name, str, "The name of a model is a text")
         known = self.models()
         for wanted in (name, name.removesuffix(SUFFIX)):
             for model in known:
@@ -162,7 +164,7 @@ class ModelLibrary:
         from embedseg_napari.core.model.bioimage import read_package
         from embedseg_napari.core.model.model import load_model
 
-        source = Path(source).expanduser()
+        source = from_home(source)
         kind = source.suffix.lower()
         if source.is_dir():
             raise ModelError(f"{source}: is a folder; give a model file.")
@@ -229,7 +231,7 @@ class ModelLibrary:
         from embedseg_napari.core.model.bioimage import write_package
         from embedseg_napari.core.model.model import load_model
 
-        model, target = self.find(name), Path(target).expanduser()
+        model, target = self.find(name), from_home(target)
         if target.is_dir():
             target = target / f"{model.name}{SUFFIX}"
         kind = target.suffix.lower()
@@ -272,6 +274,7 @@ class ModelLibrary:
         DataError
             If the name is no good, or taken.
         """
+        require_kind(name, str, "The name of a model is a text")
         name = name.strip().removesuffix(SUFFIX)
         problem = self.problem(name, besides)
         if problem:
@@ -293,8 +296,7 @@ class ModelLibrary:
 
     def numbered(self, name: str) -> Path:
         """The file of a name like the one given, with a number if that is taken."""
-        plain = re.sub(r"[^\w.-]+", "_", name).strip("._").encode()
-        base = plain[: LONGEST_NAME // 2].decode(errors="ignore").strip("._") or "model"
+        base = portable_name(re.sub(r"[^\w.-]+", "_", name).strip("._"), "model", LONGEST_NAME // 2).strip("._")
         name, number = base, 2
         while self.problem(name):
             name, number = f"{base}_{number}", number + 1
@@ -339,12 +341,16 @@ def name_problem(name: str) -> str:
         return "Give the model a name."
     if name.startswith("."):
         return "The name of the model must not begin with a dot."
+    if name.endswith((".", " ")):
+        return "The name of the model must not end with a dot or a space."
+    character = unusable(name)
+    if character:
+        shown = character if character.isprintable() else f"invisible characters ({ascii(character)[1:-1]})"
+        return f"The name of the model must not contain {shown}."
     if len(name.encode()) > LONGEST_NAME:
         return f"The name of the model is too long; {LONGEST_NAME} bytes at most."
-    if name.split(".")[0].upper() in DEVICES:
+    if is_device(name):
         return f"{name} is the name of a device on Windows; choose another."
-    if re.search(r'[\\/:*?"<>|\x00-\x1f]', name):
-        return 'The name of the model must not contain any of \\ / : * ? " < > |'
     return ""
 
 

@@ -18,7 +18,15 @@ from embedseg_napari.core.files.atomic import version_of
 from embedseg_napari.core.files.folder_lock import holding
 from embedseg_napari.core.model.keep import keep_model, model_path
 from embedseg_napari.core.model.model import Model, load_model, log_message
-from embedseg_napari.core.runs import INTERRUPTIONS, drain, is_main_process, never, stopped_by_interrupt
+from embedseg_napari.core.runs import (
+    INTERRUPTIONS,
+    drain,
+    is_main_process,
+    n_processes,
+    never,
+    stopped_by_interrupt,
+)
+from embedseg_napari.core.settings import require_functions, require_kind
 from embedseg_napari.core.training.checkpoint import STATE
 from embedseg_napari.core.training.planning import plan_training, reach_warning, scale_note
 from embedseg_napari.core.training.run import TrainingRun
@@ -30,6 +38,9 @@ if TYPE_CHECKING:
     from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.events import TrainingEvent
     from embedseg_napari.core.training.result import TrainingResult
+
+
+CONFIG_KIND = "config takes a TrainingConfig, such as TrainingConfig.preset('fast', epochs=50)"
 
 
 class Trainer:
@@ -76,11 +87,13 @@ class Trainer:
         preview: Callable[[], Example | None] | None = None,
         updates: Callable[[], Sequence[Example] | None] | None = None,
     ) -> None:
+        require_kind(config, TrainingConfig, CONFIG_KIND)
         self.config = config
         self.training = from_arrays(training, ignore_label=config.ignore_label)
         self.validation: list[Example] | None = None
         if validation is not None:
-            self.validation = from_arrays(validation, ignore_label=config.ignore_label) if len(validation) else []
+            is_none = hasattr(validation, "__len__") and len(validation) == 0
+            self.validation = [] if is_none else from_arrays(validation, ignore_label=config.ignore_label)
         self.start_from = start_from
         self.run_folder = None if run_folder is None else Path(run_folder)
         self.device = device
@@ -145,11 +158,18 @@ class Trainer:
         """Check the images, decide what the settings leave open, and say what is odd about it."""
         if self.updates is not None and self.config.devices > 1:
             raise SettingsError("Labels cannot change while several devices train; set devices to 1.")
-        for warning in check_examples([*self.training, *(self.validation or [])]):
+        if self.config.devices > n_processes():
+            # Each process would wait for the others without end.
+            raise SettingsError(
+                f"devices: {self.config.devices} needs as many processes, which torchrun starts: torchrun "
+                f"--nproc_per_node {self.config.devices} -m embedseg_napari train ...; or set devices to 1."
+            )
+        training, validation = self._split()
+        for warning in check_examples(training, validation):
             yield Message(warning, "warning")
         if sparse := describe_sparse(self.training):
             yield Message(sparse)
-        data = TrainingSet(self.config, *self._split())
+        data = TrainingSet(self.config, training, validation)
         if data.n_held_out:
             yield Message(f"{data.n_held_out} objects are held out for a score and not trained on.")
         start = self.start_from
@@ -232,12 +252,15 @@ def train(
     started = time.monotonic()
     if resume and output is None:
         raise SettingsError("To resume, give the output of the training that was interrupted.")
+    config = TrainingConfig() if config is None else config
+    require_kind(config, TrainingConfig, CONFIG_KIND)
+    require_functions(on_event=on_event, should_stop=should_stop)
+    require_kind(output, (type(None), str, Path), "output takes the path of a file")
     run_folder = None if output is None else Path(output).with_suffix(".run")
     target = None if output is None else model_path(output)
     if target is not None and run_folder is not None and is_main_process():
         _check_places(target, run_folder, resume, overwrite)
     known = None if target is None else version_of(target)
-    config = config or TrainingConfig()
     if isinstance(source, str | Path):
         source, beside = find_dataset(source)
         validation = beside if validation is None else validation

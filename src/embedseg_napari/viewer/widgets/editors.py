@@ -113,7 +113,11 @@ def kind_of(field: FieldInfo) -> tuple[Any, bool]:
     annotation = field.annotation
     if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
         parts = [part for part in typing.get_args(annotation) if part is not type(None)]
-        return parts[0], len(parts) < len(typing.get_args(annotation))
+        kind = parts[0]
+        if typing.get_origin(kind) is typing.Annotated:
+            # Bounds of the single values of a list do not change how it is edited.
+            kind = typing.get_args(kind)[0]
+        return kind, len(parts) < len(typing.get_args(annotation))
     return annotation, False
 
 
@@ -155,4 +159,5 @@ def limits(field: FieldInfo, kind: type) -> tuple[Any, Any]:
         high = getattr(rule, "le", high)
         low = rule.gt + step if hasattr(rule, "gt") else low
         high = rule.lt - step if hasattr(rule, "lt") else high
-    return low, high
+    # Qt's boxes for whole numbers hold no more.
+    return (max(low, -(2**31)), min(high, 2**31 - 1)) if kind is int else (low, high)
