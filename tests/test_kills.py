@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -148,7 +149,9 @@ def killed(tmp_path):
                 else:
                     said.append(line)
             time.sleep(rng.uniform(0, 0.05))
-            os.kill(pid, signal.SIGKILL)
+            # It may have come to its end meanwhile.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
             while (line := worker.stdout.readline().strip()) != "end":
                 said.append(line)
             return said
