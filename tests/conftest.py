@@ -25,10 +25,13 @@ def _shared() -> Path | None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if _shared() is None:
-        for item in items:
-            if item.get_closest_marker("real"):
-                item.add_marker(pytest.mark.skip(reason=NO_SHARED))
+    unwanted = {"real": NO_SHARED} if _shared() is None else {}
+    if not os.environ.get("EMBEDSEG_SLOW"):
+        unwanted["slow"] = "EMBEDSEG_SLOW is not set"
+    for item in items:
+        for marker, reason in unwanted.items():
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(autouse=True)

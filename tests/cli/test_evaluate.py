@@ -134,6 +134,7 @@ def test_unknown_pixels_of_the_truth_are_left_out(embedseg, draw, tmp_path):
     write(tmp_path / "set" / "ignore", "a.tif", (labels == 3).astype(np.uint8))
     write(tmp_path / "predicted", "a.tif", np.where(np.isin(labels, [2, 3]), 0, labels))
     words = ["--truth", tmp_path / "set", "--predicted", tmp_path / "predicted", "--json", tmp_path / "s.json"]
+    words.append("--overwrite")
 
     def counts(*more):
         assert embedseg("evaluate", *words, *more).status == 0
@@ -147,6 +148,18 @@ def test_unknown_pixels_of_the_truth_are_left_out(embedseg, draw, tmp_path):
     assert ended.status == 1
     assert "ignore" in ended.err
     assert "shape (3, 3)" in ended.err
+
+
+@pytest.mark.parametrize("name", ["notes.json", "mine.tif"])
+def test_the_file_of_scores_replaces_nothing_unasked(embedseg, folders, tmp_path, name):
+    words = ["evaluate", "--truth", folders[0], "--predicted", folders[1], "--json", tmp_path / name]
+    (tmp_path / name).write_text("notes of three days")
+    ended = embedseg(*words)
+    assert ended.status == 1
+    assert f"{name}: exists already; add --overwrite" in ended.err
+    assert (tmp_path / name).read_text() == "notes of three days"
+    assert embedseg(*words, "--overwrite").status == 0
+    assert json.loads((tmp_path / name).read_text())["n_images"] == 2
 
 
 def movies(tmp_path, draw, axes):

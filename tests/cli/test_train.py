@@ -256,8 +256,9 @@ def test_minutes_include_everything(start, dataset, settings, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for another process")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stop_keeps_a_model_and_says_how_to_go_on(start, dataset, settings, tmp_path, number):
+@pytest.mark.parametrize("names", [["SIGINT"], ["SIGTERM"], ["SIGHUP"], ["SIGINT", "SIGINT"], ["SIGTERM", "SIGINT"]])
+def test_a_stop_keeps_a_model_and_says_how_to_go_on(start, dataset, settings, tmp_path, names):
+    number, *more = [getattr(signal, name) for name in names]
     model = tmp_path / "m.embedseg"
     words = ["train", dataset, "--output", model, "--config", settings]
     child = start(*words, "--epochs", 100000)
@@ -267,6 +268,10 @@ def test_a_stop_keeps_a_model_and_says_how_to_go_on(start, dataset, settings, tm
         if "epoch 1/" in line:
             break
     child.send_signal(number)
+    for another in more:
+        # As wrappers do that pass on what the terminal has sent to all.
+        time.sleep(0.02)
+        child.send_signal(another)
     _, err = child.communicate(timeout=120)
     assert child.returncode == 128 + number, err
     assert "--resume" in err
@@ -312,6 +317,38 @@ def test_a_second_ctrl_c_leaves_no_half_of_a_model(start, dataset, settings, tmp
     assert child.returncode == 128 + signal.SIGINT
     assert "Traceback" not in err
     assert not model.exists() or load_model(model).config.ndim == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no hangup")
+def test_what_outlasts_its_terminal_is_left_alone(start, dataset, settings, tmp_path):
+    model = tmp_path / "m.embedseg"
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        child = start("train", dataset, "--output", model, "--epochs", 30, "--config", settings)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    for line in child.stdout:
+        if "epoch 1/" in line:
+            break
+    child.send_signal(signal.SIGHUP)
+    _, err = child.communicate(timeout=120)
+    assert child.returncode == 0, err
+    assert load_model(model).config.training["steps"] == 60
+
+
+def test_a_model_that_comes_while_training_runs_is_left_alone(start, dataset, settings, tmp_path):
+    model = tmp_path / "m.embedseg"
+    child = start("train", dataset, "--output", model, "--epochs", 30, "--config", settings)
+    for line in child.stdout:
+        if "epoch 1/" in line:
+            break
+    model.write_text("precious")
+    out, err = child.communicate(timeout=120)
+    assert child.returncode == 1, err
+    assert model.read_text() == "precious"
+    assert f"left as it is; the model is saved as {tmp_path / 'm_2.embedseg'}" in err
+    assert str(tmp_path / "m_2.embedseg") in out
+    assert load_model(tmp_path / "m_2.embedseg").config.name == "m_2"
 
 
 def test_a_value_of_unknown_pixels(embedseg, dataset, settings, tmp_path):

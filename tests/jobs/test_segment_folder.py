@@ -13,11 +13,20 @@ from PIL import Image
 from embedseg_napari.core.config import ModelConfig
 from embedseg_napari.core.errors import DataError, SettingsError
 from embedseg_napari.core.events import Message
-from embedseg_napari.core.files.tiff import read_image, write_image
+from embedseg_napari.core.files.tiff import read_image, write_image, write_labels
 from embedseg_napari.core.model.model import Model
 from embedseg_napari.core.networks.erfnet import BranchedERFNet
 from embedseg_napari.core.runs import drain
-from embedseg_napari.jobs.segment_folder import TABLE, FolderJob, ImageFailed, ImageSaved, plan, segment_folder
+from embedseg_napari.jobs.segment_folder import (
+    TABLE,
+    FolderJob,
+    ImageFailed,
+    ImageSaved,
+    ImageSkipped,
+    ImageStarted,
+    plan,
+    segment_folder,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,6 +112,66 @@ def test_a_stop_before_the_model_is_loaded_leaves_nothing(job: FolderJob) -> Non
     _, result = run(job, lambda: True)
     assert (result.stopped, result.n_saved) == (True, 0)
     assert not job.results.exists()
+
+
+def test_goes_on_where_an_earlier_run_was_stopped(job: FolderJob) -> None:
+    job = replace(job, tables="each")
+    first: list[Any] = []
+    assert drain(segment_folder(job, lambda: any(isinstance(one, ImageSaved) for one in first)), first.append).stopped
+    done = {path.name: path.stat().st_mtime_ns for path in job.results.iterdir()}
+    job = replace(job, resume=True)
+    events, result = run(job)
+    assert (result.n_saved + result.n_skipped, result.n_left, result.failures) == (2, 0, ())
+    assert sum(isinstance(event, ImageSkipped) for event in events) == result.n_skipped == len(done) // 2
+    assert sorted(path.name for path in job.results.iterdir()) == ["a.csv", "a.tif", "b.csv", "b.tif"]
+    assert all((job.results / name).stat().st_mtime_ns == when for name, when in done.items())
+    assert run(job)[1].n_skipped == 2
+
+
+def test_going_on_makes_again_what_is_damaged_or_lacks_its_table(job: FolderJob) -> None:
+    job = replace(job, tables="each", resume=True)
+    run(job)
+    whole = {name: (job.results / name).read_bytes() for name in ("a.tif", "b.csv")}
+    (job.results / "a.tif").write_bytes(whole["a.tif"][:-20])
+    (job.results / "a.csv").unlink()
+    (job.results / "b.csv").unlink()
+    assert run(job)[1].n_saved == 2
+    assert {name: (job.results / name).read_bytes() for name in whole} == whole
+
+
+@pytest.mark.parametrize("kind", ["another threshold", "by hand", "no image"])
+def test_going_on_leaves_what_others_made(job: FolderJob, kind: str) -> None:
+    run(replace(job, inputs=(job.inputs[0] / "a.tif",)))
+    target = job.results / "a.tif"
+    if kind == "by hand":
+        target.unlink()
+        write_labels(target, np.ones((24, 24), int), "YX")
+    elif kind == "no image":
+        target.write_text("precious")
+    before = target.read_bytes()
+    changes = {"seed_threshold": 0.3} if kind == "another threshold" else {}
+    result = run(replace(job, resume=True, changes=job.changes | changes))[1]
+    assert (result.n_saved, result.n_skipped) == (1, 0)
+    assert "a.tif: was not made with this model" in result.failures[0].reason
+    assert target.read_bytes() == before
+
+
+def test_labels_and_tables_that_came_meanwhile_stay_together(job: FolderJob) -> None:
+    job = replace(job, tables="each")
+    theirs = {}
+    for event in segment_folder(job, lambda: False):
+        if isinstance(event, ImageStarted) and event.name == "b.tif":
+            for path in (job.results / "b.tif", job.results / "b.csv"):
+                path.write_text("theirs")
+                theirs[path] = "theirs"
+    assert {path: path.read_text() for path in theirs} == theirs
+    assert (job.results / "a.csv").exists()
+
+
+def test_settings_that_exclude_each_other_are_refused(job: FolderJob) -> None:
+    for change in ({"overwrite": True}, {"tables": "together"}):
+        with pytest.raises(SettingsError, match="gone on with"):
+            plan(replace(job, resume=True, **change))
 
 
 def test_a_pixel_size_of_other_axes_is_refused_before_the_first_image(job: FolderJob) -> None:

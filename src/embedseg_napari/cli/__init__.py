@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from embedseg_napari.cli.console import complain
 from embedseg_napari.cli.demo import demo
 from embedseg_napari.cli.evaluate import evaluate
 from embedseg_napari.cli.failures import end_with_a_sentence
 from embedseg_napari.cli.info import info
 from embedseg_napari.cli.models import app as models
 from embedseg_napari.cli.predict import predict
+from embedseg_napari.cli.streams import steady_output
 from embedseg_napari.cli.train import train
 from embedseg_napari.cli.tune import tune
 
@@ -76,6 +78,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """
     # A time budget counts from the start of the process, which so far did little but read Python and this package.
     started = time.monotonic() - (time.process_time() if arguments is None else 0.0)
-    with end_with_a_sentence():
-        app(args=None if arguments is None else list(arguments), prog_name="embedseg", obj=started)
+    with steady_output() as (out, _), end_with_a_sentence():
+        try:
+            app(args=None if arguments is None else list(arguments), prog_name="embedseg", obj=started)
+        finally:
+            out.flush()
+            if out.lost is not None:
+                complain(f"Warning: lines of the output are lost ({out.lost.strerror or out.lost}).")
     raise SystemExit(0)

@@ -49,6 +49,14 @@ def predict(
         bool, typer.Option("--csv", help="Also write NAME.csv, a row for each object: score, size, places.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing label images and tables.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on where an earlier run was stopped: images whose labels this model and these settings made, and "
+            "which are whole, are passed over.",
+        ),
+    ] = False,
     no_progress: NoProgress = False,
 ) -> None:
     """Segment images: DIR/NAME.tif holds the labels of NAME.tif, of the same size."""
@@ -73,15 +81,20 @@ def predict(
         device,
         changes,
         overwrite=overwrite,
+        resume=resume,
         tables="each" if csv else "",
         axes=axes,
         channel="all" if channel is None else channel,
         spacing=parse_spacing(spacing),
     )
+    if overwrite and resume:
+        raise typer.BadParameter("--resume and --overwrite exclude each other; choose one.")
     request, progress, began = StopRequest(), PredictionProgress(shown=not no_progress), time.monotonic()
     with request.listening("Stopping; press Ctrl-C again to end at once."), progress.showing():
         result = drain(segment_folder(job, request), progress)
     images = count(result.n_images, "image")
+    if result.n_skipped:
+        say(f"{result.n_skipped} of {images} had been segmented before and were passed over")
     where = f"; labels are in {output}" if result.n_saved else ""
     say(f"{result.n_saved} of {images} segmented in {time.monotonic() - began:.1f} s{where}")
     if result.stopped:

@@ -194,7 +194,7 @@ class PredictionProgress(_Shown):
         """Show one event."""
         from embedseg_napari.core.evaluation.thresholds import PairTried
         from embedseg_napari.core.events import ClusteringStarted, Message, PredictionStarted, TileFinished
-        from embedseg_napari.jobs.segment_folder import ImageFailed, ImageSaved, ImageStarted
+        from embedseg_napari.jobs.segment_folder import ImageFailed, ImageSaved, ImageSkipped, ImageStarted
 
         match event:
             case Message():
@@ -218,6 +218,8 @@ class PredictionProgress(_Shown):
                     self.bar.update(self.images, completed=event.done, total=event.n_pairs, description="thresholds")
             case ImageSaved():
                 self._finish(f"{event.name}: {count(event.n_objects, 'object')}, {time.monotonic() - self.began:.1f} s")
+            case ImageSkipped():
+                self._finish(f"{event.name}: segmented before")
             case ImageFailed():
                 text, path = sentence(event.error), str(event.path)
                 complain(text if path in text else text.replace("Error: ", f"Error: {path}: ", 1))

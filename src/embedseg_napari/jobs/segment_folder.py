@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from embedseg_napari.core.axes import check_spacing, guess_axes, parse_axes, result_axes
 from embedseg_napari.core.config import PredictionConfig
-from embedseg_napari.core.errors import DataError, EmbedSegError, Stopped
+from embedseg_napari.core.errors import AlreadyExists, DataError, EmbedSegError, SettingsError, Stopped
 from embedseg_napari.core.events import Message
-from embedseg_napari.core.files.atomic import locked_place, write_text
+from embedseg_napari.core.files.atomic import alone, locked_place, write_text
 from embedseg_napari.core.files.formats import left_out
 from embedseg_napari.core.files.picture import require_file
-from embedseg_napari.core.files.tiff import list_images, read_image, write_labels
+from embedseg_napari.core.files.tiff import list_images, read_image, read_software, write_labels
+from embedseg_napari.jobs.earlier_run import is_whole, signature
 from embedseg_napari.jobs.object_table import as_csv, object_table
 from embedseg_napari.jobs.segment import SegmentJob, loaded, predict, settings_of
 
@@ -42,6 +43,8 @@ class FolderJob:
     changes: dict[str, Any]
     """Settings that replace those stored with the model."""
     overwrite: bool = False
+    resume: bool = False
+    """Whether to go on where an earlier run with the same model and settings was stopped or killed."""
     tables: Literal["", "each", "together"] = ""
     """None, one `NAME.csv` per image, or `objects.csv` of all."""
     axes: str | None = None
@@ -69,6 +72,14 @@ class ImageStarted:
 
     index: int
     n_images: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSkipped:
+    """An earlier run had segmented the file already."""
+
+    index: int
     name: str
 
 
@@ -105,11 +116,13 @@ class FolderResult:
     n_objects: int
     failures: tuple[ImageFailed, ...]
     stopped: bool
+    n_skipped: int = 0
+    """Images that an earlier run had segmented."""
 
     @property
     def n_left(self) -> int:
         """Images that a stop left undone."""
-        return self.n_images - self.n_saved - len(self.failures)
+        return self.n_images - self.n_saved - self.n_skipped - len(self.failures)
 
 
 def plan(job: FolderJob) -> list[Output]:
@@ -122,6 +135,10 @@ def plan(job: FolderJob) -> list[Output]:
         unasked, or a setting does not fit.
     """
     PredictionConfig().changed(job.changes)
+    if job.resume and (job.overwrite or job.tables == "together"):
+        raise SettingsError(
+            "An earlier run cannot be gone on with while its files are replaced, or for one table of all."
+        )
     if job.axes is not None:
         parse_axes(job.axes)
     if job.results.exists() and not job.results.is_dir():
@@ -149,10 +166,11 @@ def plan(job: FolderJob) -> list[Output]:
     if job.tables:
         targets += [output.table for output in outputs] if job.tables == "each" else [job.results / TABLE]
     existing = [target for target in targets if target.exists()]
-    if existing and not job.overwrite:
+    if existing and not (job.overwrite or job.resume):
         more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
         raise DataError(
-            f"{existing[0]}{more} exists already; replace existing files (--overwrite), or choose another folder."
+            f"{existing[0]}{more} exists already; go on with an earlier run (--resume), replace existing files "
+            "(--overwrite), or choose another folder."
         )
     return outputs
 
@@ -195,19 +213,26 @@ def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator
     n_images = len(outputs) + len(unread)
     tables: list[Table] = []
     failures: list[ImageFailed] = []
-    stopped = False
+    n_skipped, stopped = 0, False
     try:
         model = yield from loaded(job.model, job.device, should_stop)
         # What does not fit the model is found before the first image.
-        settings_of(model, job.changes)
+        settings = settings_of(model, job.changes)
         if job.spacing is not None:
             check_spacing(job.spacing, "ZYX"[-model.config.ndim :])
+        made_by = signature(model, settings, job.axes, job.channel, job.spacing)
         for index, output in enumerate(outputs):
             if should_stop():
                 raise Stopped("Stopped between two images.")
             yield ImageStarted(index, n_images, output.image.name)
             try:
-                tables.append((yield from _segment_file(model, output, job, should_stop, advise=index < ADVISED)))
+                if job.resume and is_whole(output.labels, made_by) and (job.tables != "each" or output.table.exists()):
+                    n_skipped += 1
+                    yield ImageSkipped(index, output.image.name)
+                    continue
+                tables.append(
+                    (yield from _segment_file(model, output, job, made_by, should_stop, advise=index < ADVISED))
+                )
             except Stopped:
                 raise
             except (EmbedSegError, OSError, MemoryError, RuntimeError) as error:
@@ -221,13 +246,13 @@ def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator
     except Stopped:
         stopped = True
     if tables and job.tables == "together":
-        write_text(job.results / TABLE, as_csv(tables))
+        write_text(job.results / TABLE, as_csv(tables), overwrite=job.overwrite)
     n_objects = sum(len(table["label"]) for table in tables)
-    return FolderResult(n_images, len(tables), n_objects, tuple(failures), stopped)
+    return FolderResult(n_images, len(tables), n_objects, tuple(failures), stopped, n_skipped)
 
 
 def _segment_file(
-    model: Model, output: Output, job: FolderJob, should_stop: Callable[[], bool], *, advise: bool
+    model: Model, output: Output, job: FolderJob, made_by: str, should_stop: Callable[[], bool], *, advise: bool
 ) -> Generator[Any, None, Table]:
     said: list[str] = []
     picture = read_image(output.image, job.axes, say=said.append)
@@ -245,17 +270,24 @@ def _segment_file(
     segmentation = yield from predict(model, one, should_stop, keep_maps=False)
     own = result_axes(axes)
     table = object_table(segmentation, own, image=output.image.name)
-    if job.tables == "each":
-        write_text(output.table, as_csv([table]))
-    # In the order of the image's own file: whatever opens both lays one onto the other.
-    write_labels(
-        output.labels,
-        segmentation.labels,
-        own,
-        spacing,
-        picture.unit,
-        interval=picture.interval,
-        keep_order=True,
-        overwrite=job.overwrite,
-    )
+    # Labels and table belong together, also where two programs write into one folder.
+    with alone(job.results):
+        if job.tables == "each" and not job.overwrite and output.table.exists():
+            raise AlreadyExists(f"{output.table}: exists already, but not its labels; move it away.")
+        # What a killed run left without a table, or damaged, is made again.
+        overwrite = job.overwrite or (job.resume and read_software(output.labels) == made_by)
+        # In the order of the image's own file: whatever opens both lays one onto the other.
+        write_labels(
+            output.labels,
+            segmentation.labels,
+            own,
+            spacing,
+            picture.unit,
+            interval=picture.interval,
+            keep_order=True,
+            software=made_by,
+            overwrite=overwrite,
+        )
+        if job.tables == "each":
+            write_text(output.table, as_csv([table]), overwrite=job.overwrite)
     return table

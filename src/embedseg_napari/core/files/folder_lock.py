@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -121,9 +122,12 @@ def holding(folder: Path | None, what: str) -> Iterator[None]:
     try:
         yield
     finally:
-        release(folder, holder)
-        if is_new and not any(folder.iterdir()):
-            folder.rmdir()
+        # A folder that is gone, with the stick it was on, must not take the work along; a lock that stays is seen to be
+        # old.
+        with contextlib.suppress(OSError):
+            release(folder, holder)
+            if is_new and not any(folder.iterdir()):
+                folder.rmdir()
 
 
 def _place(path: Path, mine: Holder) -> bool:

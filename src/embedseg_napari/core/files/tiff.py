@@ -174,6 +174,7 @@ def write_labels(
     *,
     interval: float | None = None,
     keep_order: bool = False,
+    software: str | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write a label image, compressed, with axes and spacing; ids keep their values.
@@ -194,6 +195,8 @@ def write_labels(
         Seconds between two time points.
     keep_order : bool
         Whether the file holds the array as it is, so that it lies on an image of the same order; see `write_image`.
+    software : str, optional
+        What made the labels, ASCII; `read_software` returns it.
     overwrite : bool
         Whether an existing file may be replaced.
 
@@ -218,6 +221,7 @@ def write_labels(
         unit,
         interval=interval,
         keep_order=keep_order,
+        software=software,
         overwrite=overwrite,
     )
 
@@ -232,6 +236,7 @@ def write_image(
     channel_names: Sequence[str] = (),
     interval: float | None = None,
     keep_order: bool = False,
+    software: str | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write an array as a TIFF that this program, napari and Fiji read with axes and spacing; see `write_labels`.
@@ -262,7 +267,7 @@ def write_image(
     plain = "".join(letter for letter in "TZCYX" if letter in axes)
     stored = axes if keep_order and axes.endswith("YX") else plain
     array, axes = np.ascontiguousarray(reorder(array, axes, stored)), stored
-    options: dict[str, Any] = {"photometric": "minisblack", "compression": "zlib"}
+    options: dict[str, Any] = {"photometric": "minisblack", "compression": "zlib", "software": software}
     # ImageJ files have 32-bit offsets; larger ones need the OME flavour.
     is_named_ome = path.name.lower().endswith((".ome.tif", ".ome.tiff"))
     fits_imagej = axes == plain and array.dtype.name in IMAGEJ_TYPES and array.nbytes < BIGTIFF_BYTES
@@ -272,3 +277,12 @@ def write_image(
         options |= ome_options(axes, spacing, unit, channel_names, interval)
         options["bigtiff"] = array.nbytes >= BIGTIFF_BYTES
     write_atomically(path, lambda target: tifffile.imwrite(target, array, **options), overwrite=overwrite)
+
+
+def read_software(path: Path) -> str:
+    """Return what a TIFF file says it was made by; empty if it says nothing or cannot be read."""
+    try:
+        with tifffile.TiffFile(path) as tif:
+            return tif.pages.first.software
+    except (OSError, ValueError, KeyError, IndexError, tifffile.TiffFileError):
+        return ""

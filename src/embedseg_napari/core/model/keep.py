@@ -70,10 +70,8 @@ def keep_model(model: Model, output: Path, known: tuple[int, ...] | None, name: 
         path = ModelLibrary(output.parent).write_numbered(output.stem, save)
     except DataError as error:
         return _keep_elsewhere(output.stem, save, error)
-    return (
-        path,
-        f"{output} was written by another program meanwhile and is left as it is; the model is saved as {path}.",
-    )
+    warning = f"{output} was written by another program meanwhile and is left as it is; the model is saved as {path}."
+    return path, warning
 
 
 def _keep_elsewhere(name: str, save: Callable[[Path], object], reason: DataError) -> tuple[Path, str]:

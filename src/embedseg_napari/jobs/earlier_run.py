@@ -1,0 +1,48 @@
+"""What an earlier run over the same images has done: to go on where it was stopped or killed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import TYPE_CHECKING
+
+from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.tiff import read_image, read_software
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from embedseg_napari.core.model.model import Model
+
+
+def signature(model: Model, *settings: object) -> str:
+    """Return what a label image says of its making: the program, and a number that stands for model and settings."""
+    digest = hashlib.blake2s(digest_size=8)
+    for name, weights in model.network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(weights.detach().cpu().numpy().tobytes())
+    digest.update(repr(settings).encode())
+    return f"embedseg-napari, model and settings {digest.hexdigest()}"
+
+
+def is_whole(labels: Path, made_by: str) -> bool:
+    """Whether a run with this signature has written a label image, and it can be read.
+
+    Raises
+    ------
+    DataError
+        If there is a file that no such run has written.
+    """
+    if not os.path.lexists(labels):
+        return False
+    if read_software(labels) != made_by:
+        raise DataError(
+            f"{labels}: was not made with this model and these settings, or was changed since; it is left as it is. "
+            "Move it away, or choose another folder."
+        )
+    try:
+        read_image(labels)
+    except DataError:
+        # Made here and damaged since: it is made again.
+        return False
+    return True
