@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QLabel,
     QLayout,
     QPushButton,
+    QSpinBox,
     QWidget,
 )
 
@@ -110,6 +111,29 @@ class ChoiceBox(QComboBox):
         self.setToolTip(tooltip)
 
 
+class WholeNumberBox(QSpinBox):
+    """A whole number; where the lowest stands for a word, such as *automatic*, an emptied box means that word."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        fit_into_panel(self)
+
+    def valueFromText(self, text: str | None) -> int:
+        """Value of a text."""
+        return self.minimum() if _means_special(self, text) else super().valueFromText(text)
+
+    def validate(self, text: str | None, position: int) -> tuple[QValidator.State, str, int]:
+        """Whether a text is a value, or may become one."""
+        if _means_special(self, text):
+            return QValidator.State.Acceptable, text or "", position
+        return super().validate(text, position)
+
+
+def _means_special(box: QAbstractSpinBox, text: str | None) -> bool:
+    """Whether a text stands for the word that the lowest value is shown as."""
+    return bool(box.specialValueText()) and (text or "").strip() in ("", box.specialValueText())
+
+
 class FloatBox(QDoubleSpinBox):
     """A number written as short as it is exact: 0.001 and 1e-05, not 0.001000."""
 
@@ -125,7 +149,7 @@ class FloatBox(QDoubleSpinBox):
 
     def valueFromText(self, text: str) -> float:
         """Value of a text."""
-        if self.specialValueText() and text.strip() in ("", self.specialValueText()):
+        if _means_special(self, text):
             return float(self.minimum())
         try:
             return float(text.strip().removesuffix(self.suffix().strip()).replace(",", "."))
@@ -136,7 +160,7 @@ class FloatBox(QDoubleSpinBox):
         """Whether a text is a value, or may become one."""
         text = text or ""
         bare = text.strip().removesuffix(self.suffix().strip()).replace(",", ".").strip()
-        if self.specialValueText() and text == self.specialValueText():
+        if _means_special(self, text):
             return QValidator.State.Acceptable, text, position
         try:
             value = float(bare)
