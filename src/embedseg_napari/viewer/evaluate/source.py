@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from embedseg_napari.core.axes import ordered, reorder
+from embedseg_napari.core.errors import DataError
 from embedseg_napari.jobs.evaluate import why_not_comparable
 from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME
 from embedseg_napari.viewer.layers import RESULT, array_of, picture_of
@@ -109,7 +110,13 @@ class EvaluationSource(QWidget):
         truth, predicted = self.truth.layer(), self.predicted.layer()
         if predicted is not None:
             origin = origin_of(predicted)
-            has_frames = bool(origin.segmentation.frames) if origin is not None else "T" in picture_of(predicted).axes
+            try:
+                has_frames = (
+                    bool(origin.segmentation.frames) if origin is not None else "T" in picture_of(predicted).axes
+                )
+            except DataError:
+                # `fault` says why.
+                has_frames = False
             self.stack.setCurrentText(FRAMES if has_frames or predicted.ndim > 3 else VOLUME)
         self.stack.setEnabled(predicted is None or predicted.ndim == 3)
         self._can_stack = truth is not None and predicted is not None and predicted.ndim >= 3
@@ -166,7 +173,10 @@ class EvaluationSource(QWidget):
         if truth == predicted:
             return "Choose two different layers, the truth and a prediction."
         there, here = (tuple(int(n) for n in np.shape(array_of(layer))) for layer in (truth, predicted))
-        return why_not_comparable(there, here, self.has_frames())
+        try:
+            return why_not_comparable(there, here, self.has_frames())
+        except DataError as error:
+            return str(error)
 
     def choose(self, truth: Labels, predicted: Labels) -> None:
         """Compare two layers."""

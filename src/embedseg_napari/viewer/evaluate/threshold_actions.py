@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QFileDialog
 
 from embedseg_napari.core.axes import ordered, reorder
+from embedseg_napari.core.errors import DataError
 from embedseg_napari.jobs.segment import SegmentJob
 from embedseg_napari.jobs.tune import AnnotatedImage, predict_and_tune, store_thresholds, tune
 from embedseg_napari.viewer.layers import array_of, picture_of
@@ -66,6 +67,12 @@ class TuningFlow(QObject):
 
     def find(self) -> None:
         """Search on the maps at hand, or run the chosen model first."""
+        try:
+            self._find()
+        except DataError as error:
+            self.say(str(error))
+
+    def _find(self) -> None:
         true_layer = self.source.truth.layer()
         path, origin = self.panel.model_path(), origin_of(self.source.predicted.layer())
         if true_layer is None:

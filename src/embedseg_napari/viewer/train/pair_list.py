@@ -108,7 +108,11 @@ class PairRow(QFrame):
     def _on_layers(self) -> None:
         self._follow()
         image, labels = self.image.layer(), self.labels.layer()
-        axes = "" if image is None else labelled_picture(image, labels).axes
+        try:
+            axes = "" if image is None else labelled_picture(image, labels).axes
+        except DataError:
+            # `pair` says why.
+            axes = ""
         self.form.setRowVisible(self.stack, ("Z" in axes) != ("T" in axes))
         n_channels = 0
         if image is not None and "C" in axes:
@@ -143,6 +147,8 @@ class PairRow(QFrame):
         image, labels = self.image.layer(), self.labels.layer()
         if image is None:
             raise DataError("Open an image to learn from.")
+        # An image that cannot be used needs no labels.
+        labelled_picture(image, labels)
         if labels is None:
             raise DataError("Add a Labels layer and paint some objects, each with its own number.")
         channel = self.channel.currentText()
@@ -155,7 +161,13 @@ class PairRow(QFrame):
         )
 
     def reading(self) -> tuple[str, int | None]:
-        """Axes of the image as chosen here, and the only channel to learn from, if there is one."""
+        """Axes of the image as chosen here, and the only channel to learn from, if there is one.
+
+        Raises
+        ------
+        DataError
+            If the image cannot be used.
+        """
         channel = self.channel.currentText()
         stack = self.stack.currentText() if self.form.isRowVisible(self.stack) else None
         axes = labelled_picture(self.image.layer(), self.labels.layer(), stack).axes
