@@ -95,8 +95,8 @@ def run(folder: str | Path, minutes: float = 2.0, report: Callable[[str], None] 
         found = model.predict(picture.array, picture.axes, spacing=picture.spacing).labels
         target = folder / "segmented" / name
         write_labels(target, found, picture.axes, picture.spacing, picture.unit, overwrite=True)
-        scores["otsu"].append(es.match(truth, simple, [0.5])[0].ap)
-        scores["embedseg"].append(es.match(truth, found, [0.5])[0].ap)
+        scores["otsu"].append(es.match(truth, simple, [0.5], planes=False)[0].ap)
+        scores["embedseg"].append(es.match(truth, found, [0.5], planes=False)[0].ap)
         rows.append(panels(picture.array, truth, simple, found))
     overview = folder / "overview.png"
     _write_png(overview, np.concatenate(rows[:PICTURE_ROWS], axis=0))
@@ -204,7 +204,7 @@ def panels(image: NDArray[Any], truth: NDArray[Any], simple: NDArray[Any], found
         _outlined(gray, truth, [(np.unique(truth)[1:], TRUE)]),
     ]
     for labels in (simple, found):
-        shared = overlaps(truth, labels)
+        shared = overlaps(truth, labels, planes=False)
         right = shared.predicted_ids[shared.predicted_index[matched_pairs(shared, 0.5)]]
         wrong = np.setdiff1d(shared.predicted_ids, right)
         side_by_side.append(_outlined(gray, labels, [(wrong, WRONG), (right, GOOD)]))

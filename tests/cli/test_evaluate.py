@@ -147,3 +147,85 @@ def test_unknown_pixels_of_the_truth_are_left_out(embedseg, draw, tmp_path):
     assert ended.status == 1
     assert "ignore" in ended.err
     assert "shape (3, 3)" in ended.err
+
+
+def movies(tmp_path, draw, axes):
+    """Truth and prediction of four frames: perfect, but numbered anew in each."""
+    truth = np.stack([draw(number)[1] for number in range(4)]).astype(np.uint16)
+    predicted = np.stack([np.where(frame > 0, (frame + t) % frame.max() + 1, 0) for t, frame in enumerate(truth)])
+    for folder, movie in (("truth", truth), ("predicted", predicted)):
+        (tmp_path / folder).mkdir()
+        options = {"imagej": True, "metadata": {"axes": axes}} if axes else {"photometric": "minisblack"}
+        tifffile.imwrite(tmp_path / folder / "m.tif", movie.astype(np.uint16), **options)
+    return ["evaluate", "--truth", tmp_path / "truth", "--predicted", tmp_path / "predicted"]
+
+
+def test_frames_are_images_of_their_own(embedseg, draw, tmp_path):
+    ended = embedseg(*movies(tmp_path, draw, "TYX"), "--json", tmp_path / "s.json")
+    assert (ended.status, ended.err) == (0, "")
+    scores = json.loads((tmp_path / "s.json").read_text())
+    assert (scores["n_images"], scores["ap_mean"]) == (4, 1)
+    assert list(scores["images"]) == ["m 0", "m 1", "m 2", "m 3"]
+
+
+def test_a_stack_that_may_be_a_movie_is_spoken_of(embedseg, draw, tmp_path):
+    words = movies(tmp_path, draw, None)
+    ended = embedseg(*words)
+    assert ended.status == 0
+    assert "--axes TYX" in ended.err
+    ended = embedseg(*words, "--axes", "TYX")
+    assert (ended.status, ended.err) == (0, "")
+    assert "4 images" in ended.out
+    ended = embedseg(*words, "--axes", "TQYX")
+    assert (ended.status, "unknown letter 'Q'" in ended.err) == (1, True)
+    ended = embedseg(*words, "--axes", "TZCYX")
+    assert (ended.status, "m.tif" in ended.err) == (1, True)
+
+
+def test_truth_that_is_no_truth(embedseg, draw, folders):
+    truth, predicted = folders
+    words = ["evaluate", "--truth", truth, "--predicted", predicted]
+    labels = [draw(number)[1] for number in range(2)]
+    write(truth, "im1.tif", (labels[1] > 0).astype(np.uint8) * 255)
+    ended = embedseg(*words)
+    assert (ended.status, "im1.tif" in ended.err, "binary mask" in ended.err) == (1, True, True)
+    for number in range(2):
+        write(truth, f"im{number}.tif", np.zeros_like(labels[number]))
+    ended = embedseg(*words)
+    assert (ended.status, "no object in any image" in ended.err) == (0, True)
+    for number in range(2):
+        write(truth, f"im{number}.tif", labels[number])
+    write(predicted, "im1.tif", (labels[1] > 0).astype(np.uint8) * 255)
+    ended = embedseg(*words)
+    assert (ended.status, "Are they binary masks?" in ended.err) == (0, True)
+
+
+def test_binary_masks_are_known_by_all_of_them_together(embedseg, tmp_path):
+    mask = np.zeros((40, 40), np.uint8)
+    mask[2:12, 2:12] = mask[20:36, 20:36] = 1
+    for name in "abc":
+        write(tmp_path / "truth", f"{name}.tif", mask)
+        write(tmp_path / "predicted", f"{name}.tif", mask)
+    ended = embedseg("evaluate", "--truth", tmp_path / "truth", "--predicted", tmp_path / "predicted")
+    assert (ended.status, "look like binary masks" in ended.err) == (1, True)
+
+
+def test_overlaps_that_labels_cannot_show_are_spoken_of(embedseg, tmp_path):
+    planes = np.zeros((5, 40, 40), np.uint8)
+    for k in range(5):
+        planes[k, 2 + 5 * k : 12 + 5 * k, 4:20] = 1
+    write(tmp_path / "truth", "a.tif", planes)
+    write(tmp_path / "predicted", "a.tif", (planes * np.arange(1, 6, dtype=np.uint8)[:, None, None]).max(0))
+    ended = embedseg("evaluate", "--truth", tmp_path / "truth", "--predicted", tmp_path / "predicted")
+    assert (ended.status, "True objects overlap in 1 image" in ended.err) == (0, True)
+    write(tmp_path / "predicted", "a.tif", planes[::-1])
+    ended = embedseg("evaluate", "--truth", tmp_path / "truth", "--predicted", tmp_path / "predicted")
+    assert ended.status == 0
+    assert ["mean", "1.000"] in [line.split()[:2] for line in ended.out.splitlines()]
+
+
+def test_two_files_of_one_name_are_refused(embedseg, draw, folders):
+    truth, predicted = folders
+    write(predicted, "im1.ome.tif", draw(1)[1])
+    ended = embedseg("evaluate", "--truth", truth, "--predicted", predicted)
+    assert (ended.status, "same name as" in ended.err) == (1, True)

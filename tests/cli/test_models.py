@@ -91,7 +91,10 @@ def test_a_damaged_model_is_listed_as_such(embedseg) -> None:
 def test_original_checkpoints_are_imported(embedseg, golden, tmp_path: Path) -> None:
     source = shutil.copy(golden("legacy_3d.pth"), tmp_path / "best_iou_model.pth")
     (tmp_path / "normalization.json").write_text('{"norm": "mean-std"}')
-    assert "best_iou_model (3D, 1 channel)" in embedseg("models", "import", source).out
+    ended = embedseg("models", "import", source)
+    assert "best_iou_model (3D, 1 channel)" in ended.out
+    assert "Warning: " in ended.err
+    assert "assumed: a grid of 1024 samples, voxels as deep as wide" in ended.err
     assert load_model("best_iou_model").config.normalization.method == "mean-std"
 
 

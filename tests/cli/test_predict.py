@@ -74,8 +74,20 @@ def test_one_channel_of_several(embedseg, draw, trained, tmp_path):
         f"Error: {tmp_path / 'two.tif'}: The image has 2 channels, counted from 0; there is no channel 2." in ended.err
     )
     write_image(tmp_path / "one.tif", draw(0)[0], "YX")
-    ended = embedseg("predict", trained, tmp_path / "one.tif", "--output", tmp_path / "none", "--channel", 0)
+    ended = embedseg("predict", trained, tmp_path / "one.tif", "--output", tmp_path / "none", "--channel", 1)
     assert (ended.status, "no channel axis" in ended.err) == (1, True)
+
+
+def test_the_first_channel_of_grey_images_is_the_image(embedseg, draw, trained, tmp_path):
+    (tmp_path / "in").mkdir()
+    write_image(tmp_path / "in" / "grey.tif", draw(0)[0], "YX")
+    write_image(tmp_path / "in" / "two.tif", np.stack([draw(0)[0], draw(1)[0]]), "CYX")
+    ended = embedseg("predict", trained, tmp_path / "in", "--output", tmp_path / "out", "--channel", 0)
+    assert ended.status == 0, ended.err
+    labels = [read_image(tmp_path / "out" / name).array for name in ("grey.tif", "two.tif")]
+    np.testing.assert_array_equal(*labels)
+    ended = embedseg("predict", trained, tmp_path / "in", "--output", tmp_path / "all")
+    assert (ended.status, "choose one channel (--channel 0 is the first)" in ended.err) == (1, True)
 
 
 def test_a_bad_image_is_reported_and_the_others_are_done(embedseg, trained, images, tmp_path):
@@ -211,8 +223,10 @@ def test_labels_lie_on_an_image_whose_axes_are_named_in_another_order(embedseg, 
     )
     found, plain = tifffile.imread(tmp_path / "out" / "a.tif"), tifffile.imread(tmp_path / "o" / "plain.tif")
     assert found.shape == array.shape
-    for frame in found if axes == "TXY" else [found]:
-        np.testing.assert_array_equal(frame if axes == "YX" else frame.T, plain)
+    for t, frame in enumerate(found if axes == "TXY" else [found]):
+        # Numbers go on from frame to frame.
+        expected = np.where(plain > 0, plain.astype(int) + t * plain.max(), 0)
+        np.testing.assert_array_equal(frame if axes == "YX" else frame.T, expected)
 
 
 def test_labels_of_an_ome_tiff_keep_the_order_of_its_axes(embedseg, blobs, tmp_path):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 
+import numpy as np
 import pytest
+import tifffile
 
 from embedseg_napari.core.model.model_file import read_model_config
 
@@ -67,3 +69,37 @@ def test_what_is_wrong_is_one_sentence(embedseg, own, dataset, tmp_path) -> None
         assert ended.status == 1
         assert fault in ended.err
         assert len(ended.err.splitlines()) == 1
+
+
+def test_the_file_that_is_wrong_is_named(embedseg, own, dataset, tmp_path) -> None:
+    shutil.copytree(dataset, tmp_path / "set")
+    for part in ("images", "masks"):
+        one = tmp_path / "set" / part / "plate0_0.tif"
+        array = tifffile.imread(one)
+        # A volume among images.
+        tifffile.imwrite(one, np.stack([array] * 5), imagej=True, metadata={"axes": "ZYX"})
+    ended = embedseg("tune", own, tmp_path / "set")
+    assert ended.status == 1
+    assert f"{tmp_path / 'set' / 'images' / 'plate0_0.tif'}: The image has the spatial axes ZYX" in ended.err
+
+
+def test_truth_that_is_no_truth_is_refused_before_anything_is_run(embedseg, own, dataset, tmp_path) -> None:
+    shutil.copytree(dataset, tmp_path / "set")
+    for one in (tmp_path / "set" / "masks").iterdir():
+        tifffile.imwrite(one, np.zeros_like(tifffile.imread(one)))
+    ended = embedseg("tune", own, tmp_path / "set")
+    assert (ended.status, "no objects in this mask or any other" in ended.err) == (1, True)
+    for one in (dataset / "masks").iterdir():
+        tifffile.imwrite(tmp_path / "set" / "masks" / one.name, (tifffile.imread(one) > 0).astype(np.uint8) * 255)
+    ended = embedseg("tune", own, tmp_path / "set")
+    assert (ended.status, "binary mask" in ended.err) == (1, True)
+
+
+def test_frames_of_movies_are_images_of_their_own(embedseg, own, dataset, tmp_path) -> None:
+    for part in ("images", "masks"):
+        (tmp_path / "set" / part).mkdir(parents=True)
+        movie = np.stack([tifffile.imread(dataset / part / "plate0_0.tif")] * 3)
+        tifffile.imwrite(tmp_path / "set" / part / "m.tif", movie, imagej=True, metadata={"axes": "TYX"})
+    ended = embedseg("tune", own, tmp_path / "set")
+    assert ended.status == 0, ended.err
+    assert "on 3 images" in ended.out

@@ -35,6 +35,7 @@ def test_places_are_those_of_the_whole_image(volume) -> None:
     film = Segmentation.stack([volume, volume])
     table = object_table(film, "TZYX", (7, 0, 100, 200))
     assert table["frame"].tolist() == [7, 7, 8, 8]
+    assert table["label"].tolist() == [1, 2, 3, 4]
     assert table["centroid_y"].tolist() == [100, 102.5] * 2
     assert table["center_x"].tolist() == [201, 202.5] * 2
 

@@ -7,7 +7,7 @@ import pytest
 from napari.layers import Image, Labels, Shapes
 
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME, read_pairs
+from embedseg_napari.jobs.training_pairs import read_pairs
 from embedseg_napari.viewer.layers import pair_from_layers
 
 
@@ -42,10 +42,12 @@ def test_frames_without_labels_are_left_out(blobs):
     image, labels = blobs(2)
     empty = np.zeros_like(labels)
     images, truths = Image(np.stack([image] * 3), name="movie"), Labels(np.stack([labels, empty, labels]))
-    examples = pair_from_layers(images, truths, stack=FRAMES).examples()
+    images.axis_labels = ("t", "y", "x")
+    examples = pair_from_layers(images, truths).examples()
     assert [example.name for example in examples] == ["movie 0", "movie 2"]
     assert all(example.ndim == 2 for example in examples)
-    [volume] = pair_from_layers(images, truths, stack=VOLUME).examples()
+    images.axis_labels = ("z", "y", "x")
+    [volume] = pair_from_layers(images, truths).examples()
     assert volume.ndim == 3
 
 

@@ -165,7 +165,9 @@ def begin(viewer, panel, blobs, ndim=2):
     """Open an image and begin to annotate it; its true labels, unseen by the panel, are returned."""
     image, truth = blobs(ndim)
     scale = (2.0, 0.5, 0.5)[-ndim:]
-    viewer.add_image(image, name="cells", scale=scale, translate=(1.0,) * ndim, units=("um",) * ndim)
+    viewer.add_image(
+        image, name="cells", scale=scale, translate=(1.0,) * ndim, units=("um",) * ndim, axis_labels="zyx"[-ndim:]
+    )
     panel.annotation.annotate.click()
     return truth
 

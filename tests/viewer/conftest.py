@@ -134,7 +134,8 @@ def add_image(viewer, blobs):
         import numpy as np
 
         image = np.roll(blobs(ndim)[0], shift, -1)
-        return viewer.add_image(image, name=name, scale=(2.0, 0.5, 0.5)[-ndim:], units=("um",) * ndim)
+        place = {"scale": (2.0, 0.5, 0.5)[-ndim:], "units": ("um",) * ndim, "axis_labels": "zyx"[-ndim:]}
+        return viewer.add_image(image, name=name, **place)
 
     return add
 

@@ -128,10 +128,11 @@ def test_pixel_size_is_the_same_in_every_panel(viewer, open_panel, scale, units,
     assert (pair.spacing, pair.unit) == (picture.spacing, picture.unit)
     annotation = AnnotationLayers(viewer)
     annotation.watch(layer)
-    assert annotation.spacing() == (picture.spacing, picture.unit)
+    assert (annotation.picture.spacing, annotation.picture.unit) == (picture.spacing, picture.unit)
     annotation.disconnect_viewer()
     segment = open_panel("EmbedSeg: Segment")
     segment.image.layer_box.choose(layer)
+    segment.image.question.answer("Z")
     segment.image.set_model(None)
     # Only a physical size is compared with that of the model.
     assert segment.image.selection().spacing == (picture.spacing if picture.unit else None)
@@ -216,3 +217,48 @@ def test_one_thick_channel_lies_in_the_middle_of_all_however_the_image_is_turned
     layer = Image(np.zeros((40, 3, 50)), scale=(0.5, 3, 0.2), **options)
     labels = Labels(np.zeros((40, 1, 50), int), **spatial_frame(layer, "YCX").options())
     np.testing.assert_allclose(layer.world_to_data(labels.data_to_world((10, 0, 20))), (10, 1, 20), atol=1e-6)
+
+
+def square(n=20):
+    """An image, and its labels: squares that are not their own mirror image."""
+    labels = np.zeros((n, n), int)
+    labels[1:6, 9:18], labels[10:18, 2:6] = 1, 2
+    return labels * 100.0, labels
+
+
+@pytest.mark.parametrize("image_axes", ["xy", "yx", None])
+@pytest.mark.parametrize("label_axes", ["xy", "yx", None])
+def test_labels_that_name_their_axes_are_turned_onto_their_image(viewer, open_panel, image_axes, label_axes):
+    image, labels = square()
+    # What is named x, y holds the transposed array; what names nothing lies as the other does.
+    is_turned = [(image_axes or label_axes) == "xy", (label_axes or image_axes) == "xy"]
+    image, truth = (array.T if turn else array for array, turn in zip((image, labels), is_turned, strict=True))
+    layer = viewer.add_image(image, axis_labels=image_axes and tuple(image_axes), name="image")
+    true = viewer.add_labels(truth, axis_labels=label_axes and tuple(label_axes), name="truth")
+    (example,) = pair_from_layers(layer, true).examples()
+    np.testing.assert_array_equal(example.image[0], 100.0 * example.instances)
+    predicted = viewer.add_labels(image.astype(int) // 100, axis_labels=image_axes and tuple(image_axes), name="found")
+    evaluate = open_panel("EmbedSeg: Evaluate")
+    evaluate.source.choose(true, predicted)
+    np.testing.assert_array_equal(*evaluate.source.arrays())
+    assert evaluate.source.fault() == ""
+
+
+def test_labels_of_other_axes_are_refused(viewer, open_panel):
+    layer = viewer.add_image(np.zeros((4, 9, 16, 16)), axis_labels=("t", "z", "y", "x"), name="image")
+    labels = viewer.add_labels(np.ones((4, 9, 16, 16), int), axis_labels=("c", "z", "y", "x"), name="labels")
+    with pytest.raises(DataError, match="axes of labels are c, z, y, x, those of image t, z, y, x"):
+        pair_from_layers(layer, labels)
+    found = viewer.add_labels(np.ones((4, 9, 16, 16), int), axis_labels=("t", "z", "y", "x"), name="found")
+    evaluate = open_panel("EmbedSeg: Evaluate")
+    evaluate.source.choose(labels, found)
+    assert "those of found t, z, y, x" in evaluate.source.fault()
+    assert not evaluate.evaluate.isEnabled()
+
+
+def test_labels_of_channels_between_other_axes_are_trained_on(viewer):
+    layer = viewer.add_image(np.zeros((5, 2, 16, 24)), axis_labels=("z", "c", "y", "x"), name="image")
+    frame = spatial_frame(layer, "ZCYX")
+    labels = viewer.add_labels(frame.array(np.ones((5, 16, 24), int)), **frame.options())
+    (example,) = pair_from_layers(layer, labels).examples()
+    assert (example.image.shape, example.instances.shape) == ((2, 5, 16, 24), (5, 16, 24))

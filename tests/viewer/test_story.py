@@ -96,6 +96,7 @@ def test_from_a_dropped_image_to_the_same_labels_on_the_command_line(
     train.progress.segment.click()
     panel = panel_of(viewer, "Segment")
     assert panel.model.path == model
+    assert panel.image.layer == train.pairs.rows[0].image.layer()
     labels = segment(panel, layer, qtbot)
     np.testing.assert_allclose(panel.results.labels.scale, spacing)
     low = {"seed_threshold": LOW, "foreground_threshold": LOW}

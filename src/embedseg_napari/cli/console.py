@@ -6,6 +6,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from embedseg_napari.core.wording import printable
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -19,12 +21,12 @@ def is_terminal() -> bool:
 
 def say(text: str) -> None:
     """Write a line of the run's story."""
-    print(text, flush=True)
+    print(printable(text), flush=True)
 
 
 def complain(text: str) -> None:
     """Write a line that must not be missed."""
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 def tell(message: Message) -> None:
@@ -43,7 +45,7 @@ def show_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]],
     from rich.text import Text
 
     table = Table(
-        title=title,
+        title=Text(printable(title)),
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,
@@ -51,9 +53,9 @@ def show_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]],
         pad_edge=False,
     )
     for number, name in enumerate(header):
-        table.add_column(Text(name), justify="left" if number < left else "right", overflow="fold")
+        table.add_column(Text(printable(name)), justify="left" if number < left else "right", overflow="fold")
     for row in rows:
-        table.add_row(*[Text(cell) for cell in row])
+        table.add_row(*[Text(printable(cell)) for cell in row])
     # A log gets neither colours nor lines cut at the width of a terminal it does not have.
     terminal = is_terminal()
     Console(force_terminal=terminal, color_system="auto" if terminal else None, width=None if terminal else 120).print(

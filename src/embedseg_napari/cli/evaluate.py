@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from embedseg_napari.cli.console import say, show_table, tell
-from embedseg_napari.cli.options import require_writable
+from embedseg_napari.cli.options import parse_axes, require_writable
 from embedseg_napari.core.runs import drain, never
 from embedseg_napari.core.wording import count
 
@@ -32,19 +32,30 @@ def evaluate(
         int | None,
         typer.Option("--ignore-label", metavar="N", help="Value of true pixels whose class is unknown."),
     ] = None,
+    axes: Annotated[
+        str | None,
+        typer.Option(
+            "--axes",
+            metavar="AXES",
+            help="Axes of the label images, such as YX, ZYX or TYX, where the files do not say.",
+        ),
+    ] = None,
 ) -> None:
     """Compare label images with the truth.
 
     AP = TP / (TP + FP + FN), objects matched one to one at IoU 0.5 to 0.9, mean over the images. Precision, recall and
-    F1 are of all objects together. Where the truth is a stack of planes of overlapping objects, AP without one-to-one
-    matching is given too. Pixels of unknown class, by an ignore/ folder beside the masks/ of the truth or by
-    --ignore-label, are left out, together with predicted objects that lie mostly on them.
+    F1 are of all objects together. Every frame of a time-lapse is an image of its own. Where the truth is a stack of
+    planes of overlapping objects, AP without one-to-one matching is given too. Pixels of unknown class, by an ignore/
+    folder beside the masks/ of the truth or by --ignore-label, are left out, together with predicted objects that lie
+    mostly on them.
     """
     if json_file is not None:
         require_writable(json_file.parent, "--json")
     from embedseg_napari.jobs.evaluate import evaluate_folders, scores_as_dict
 
-    scores = scores_as_dict(drain(evaluate_folders(truth, predicted, never, ignore_label), _tell_warnings))
+    scores = scores_as_dict(
+        drain(evaluate_folders(truth, predicted, never, ignore_label, parse_axes(axes)), _tell_warnings)
+    )
     _show(scores)
     if json_file is not None:
         from embedseg_napari.core.files.atomic import write_text

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import signal
+import sys
 import threading
 import traceback
 import warnings
@@ -12,7 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from embedseg_napari.cli.console import complain
-from embedseg_napari.core.errors import EmbedSegError, Stopped
+from embedseg_napari.core.errors import AssumptionWarning, EmbedSegError, Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -107,6 +109,8 @@ def end_with_a_sentence() -> Iterator[None]:
         if not debugging():
             # What libraries warn of is for programmers; what users must know comes as messages of this program.
             warnings.simplefilter("ignore")
+            warnings.simplefilter("always", AssumptionWarning)
+            warnings.showwarning = _show_warning
             logging.getLogger("tifffile").setLevel(logging.CRITICAL)
         try:
             yield
@@ -118,19 +122,35 @@ def end_with_a_sentence() -> Iterator[None]:
             raise SystemExit(1) from None
 
 
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    complain(f"Warning: {message}")
+
+
 def sentence(error: Exception) -> str:
     """One sentence for an error; with EMBEDSEG_DEBUG its traceback before it."""
-    before = "".join(traceback.format_exception(error)) if debugging() else ""
+    return ("".join(traceback.format_exception(error)) if debugging() else "") + " ".join(_words(error).split())
+
+
+def _words(error: Exception) -> str:
     if isinstance(error, Stopped):
-        return f"{before}Stopped: {error}"
+        return f"Stopped: {error}"
     if isinstance(error, EmbedSegError):
-        return f"{before}Error: {error}"
+        return f"Error: {error}"
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
-        return f"{before}Error: {where}{error.strerror or error}."
-    if isinstance(error, MemoryError):
-        return f"{before}Error: Not enough memory; take smaller images, a smaller --tile, or a larger machine."
+        todo = "; raise the limit (ulimit -n)" if error.errno in (errno.EMFILE, errno.ENFILE) else ""
+        return f"Error: {where}{error.strerror or error}{todo}."
+    if _is_out_of_memory(error):
+        return "Error: Not enough memory; take smaller images, a smaller --tile, or a larger machine."
     return (
-        f"{before}Error: Unexpected {type(error).__name__}: {error}. This is a fault of the program; "
+        f"Error: Unexpected {type(error).__name__}: {error}. This is a fault of the program; "
         "please report it with what EMBEDSEG_DEBUG=1 shows."
     )
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    if "torch" not in sys.modules:
+        return isinstance(error, MemoryError)
+    from embedseg_napari.core.device import is_out_of_memory
+
+    return is_out_of_memory(error)

@@ -66,8 +66,7 @@ def describe(
     ] = None,
 ) -> None:
     """Write what a model of your own says of itself, and its defaults for prediction."""
-    import yaml
-
+    from embedseg_napari.core.files.documents import Unreadable, parse_yaml
     from embedseg_napari.core.model.library import ModelLibrary
 
     given = {"description": description, "license": licence}
@@ -79,8 +78,11 @@ def describe(
         setting, is_given, value = assignment.partition("=")
         if not is_given:
             raise typer.BadParameter(f"--default {assignment}: write SETTING=VALUE.")
-        defaults[setting.strip()] = yaml.safe_load(value)
-    say(f"{ModelLibrary().describe(name, defaults, **words).name} says so.")
+        try:
+            defaults[setting.strip()] = parse_yaml(value)
+        except Unreadable as error:
+            raise typer.BadParameter(f"--default {assignment}: the value {error}.") from error
+    say(f"{ModelLibrary().describe(name, defaults, **words).name}: saved.")
 
 
 @app.command()
@@ -105,7 +107,7 @@ def take_in(
         typer.Argument(
             metavar="FILE...",
             help="Model files: .embedseg; .pth of the original EmbedSeg, with its data_properties.json and "
-            "normalization.json beside it; .zip of bioimage.io that was exported from here.",
+            "normalization.json beside it or up to two folders above; .zip of bioimage.io that was exported from here.",
         ),
     ],
     name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Its name, for a single file.")] = None,

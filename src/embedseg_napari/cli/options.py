@@ -11,7 +11,7 @@ import typer
 from embedseg_napari.core.errors import DataError
 
 if TYPE_CHECKING:
-    from embedseg_napari.core.config import Settings
+    from embedseg_napari.core.settings import Settings
 
 
 def setting(

@@ -23,7 +23,7 @@ def predict(
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="A model's name, a .embedseg file, or an original .pth file.")
     ],
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="TIFF files, or folders of them.")],
+    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Images, or folders of them.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder the label images go to.")],
     tta: Annotated[bool | None, setting(PredictionConfig, "tta", "--tta/--no-tta", default=STORED)] = None,
     seed_threshold: Annotated[float | None, setting(PredictionConfig, "seed_threshold", default=STORED)] = None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from embedseg_napari.cli.console import complain, is_terminal, say, tell
 from embedseg_napari.cli.failures import sentence
-from embedseg_napari.core.wording import count, duration
+from embedseg_napari.core.wording import count, duration, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -200,10 +200,10 @@ class PredictionProgress(_Shown):
             case Message():
                 tell(type(event)(f"{self.name}: {event.text}", event.level))
             case ImageStarted():
-                self.name, self.n_frames, self.began = event.name, 1, time.monotonic()
+                self.name, self.n_frames, self.began = printable(event.name), 1, time.monotonic()
                 if self.bar is not None:
                     self.bar.update(self.images, completed=event.index, total=event.n_images)
-                    self.bar.reset(self.tiles, description=event.name, total=None)
+                    self.bar.reset(self.tiles, description=self.name, total=None)
             case PredictionStarted():
                 self.n_frames = event.n_frames
                 if self.bar is not None:

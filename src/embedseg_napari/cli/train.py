@@ -32,6 +32,8 @@ from embedseg_napari.core.runs import drain, is_main_process
 if TYPE_CHECKING:
     from embedseg_napari.core.training.result import TrainingResult
 
+LONGEST_SETTINGS = 1 << 20
+"""Bytes of a settings file."""
 CHECKPOINT = "state.json"
 """The file of a run folder that says it can be resumed."""
 
@@ -208,18 +210,14 @@ def _merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    import yaml
+    from embedseg_napari.core.files.documents import Unreadable, parse_yaml, read_text
 
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = parse_yaml(read_text(path, LONGEST_SETTINGS))
     except OSError as error:
         raise SettingsError(f"Settings file {path} cannot be read: {error.strerror or error}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        line = getattr(getattr(error, "problem_mark", None), "line", None)
-        where = "" if line is None else f" (line {line + 1})"
-        raise SettingsError(
-            f"Settings file {path} is no valid YAML{where}; write lines such as 'batch_size: 4'."
-        ) from error
+    except Unreadable as error:
+        raise SettingsError(f"Settings file {path} {error}; write lines such as 'batch_size: 4'.") from error
     if values is None:
         return {}
     if not isinstance(values, dict):

@@ -5,11 +5,14 @@ Letters: ``T`` time, ``C`` channel, ``Z Y X`` space. In a mask, ``D`` counts pla
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from embedseg_napari.core.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SPATIAL = "ZYX"
 KNOWN = "TCZYX"
@@ -31,7 +34,10 @@ def parse_axes(axes: str) -> str:
     text = axes.strip().upper().replace("S", "C")
     unknown = sorted(set(text) - set(KNOWN))
     if unknown:
-        raise DataError(f"Axes {axes!r}: unknown letter {unknown[0]!r}; use letters of {', '.join(KNOWN)}.")
+        raise DataError(
+            f"Axes {axes!r}: unknown letter {unknown[0]!r}; use letters of {', '.join(KNOWN)}, with T for any set of "
+            "images of their own, such as positions."
+        )
     if len(set(text)) != len(text):
         raise DataError(f"Axes {axes!r}: a letter stands twice; each axis needs its own letter.")
     if "Y" not in text or "X" not in text:
@@ -96,6 +102,34 @@ def result_axes(axes: str) -> str:
 def ordered(axes: str) -> str:
     """Return the letters of an axis string in the order arrays take inside, TC(Z)YX."""
     return "".join(letter for letter in KNOWN if letter in axes)
+
+
+def check_spacing(spacing: Sequence[float], space: str) -> tuple[float, ...]:
+    """Return a pixel size that someone gave, one positive number per spatial axis.
+
+    Parameters
+    ----------
+    spacing : sequence of float
+        Values in the order (z, y, x).
+    space : str
+        The spatial axes, such as ``"YX"``.
+
+    Raises
+    ------
+    DataError
+        If it is none, or one of other axes.
+    """
+    try:
+        values = tuple(float(step) for step in spacing)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"Spacing {spacing!r} is no pixel size; give one number for each of the axes {space}."
+        ) from error
+    if len(values) != len(space):
+        raise DataError(f"Spacing {values} needs one value for each of the axes {space}, but has {len(values)}.")
+    if not all(0 < step < float("inf") for step in values):
+        raise DataError(f"Spacing {values}: pixel sizes are positive numbers.")
+    return values
 
 
 def reorder(array: Any, axes: str, order: str) -> Any:

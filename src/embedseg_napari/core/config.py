@@ -2,41 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+import math
+from typing import Annotated, Any, Literal, Required, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, JsonValue, model_validator
+from typing_extensions import TypedDict
 
 from embedseg_napari.core.errors import SettingsError
+from embedseg_napari.core.settings import (
+    Amount,
+    AmountPerAxis,
+    Count,
+    PixelsPerAxis,
+    PositivePerAxis,
+    Settings,
+)
 
 Precision = Literal["float32", "bfloat16", "float16"]
 Architecture = Literal["unet", "branched-erfnet"]
 SCALES = (0.05, 20.0)
 """Smallest and largest factor by which images are resized for the network."""
+MOST_PIXELS = 1 << 28
+"""In a batch: training takes about a kilobyte of memory for each."""
+IGNORE_LABELS = (-(2**31), 2**32 - 1)
+"""Lowest and highest value of a mask that can stand for an unknown class."""
 MAX_CHANNELS = 15
 """Input channels: the paper's network has 16 feature maps in its first layer, one of them at least a convolution's; the
 others hold the pooled input."""
-
-
-class Settings(BaseModel):
-    """Base of all settings: immutable, unknown names are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    @classmethod
-    def parse(cls, values: dict[str, Any]) -> Self:
-        """Validate a dictionary, turning pydantic's report into one sentence.
-
-        Raises
-        ------
-        SettingsError
-            Naming the first setting that does not fit, and why.
-        """
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(str(part) for part in first["loc"]) or cls.__name__
-            raise SettingsError(f"Setting {name!r}: {first['msg']}.") from error
 
 
 class NormalizationConfig(Settings):
@@ -57,7 +49,21 @@ class NormalizationConfig(Settings):
         99.8,
         gt=50,
         le=100,
-        description="Percentile mapped to 1; lower it if a few very bright pixels leave everything else dark.",
+        description="Percentile mapped to 1; lower it if large very bright spots leave everything else dark.",
+    )
+    clip: float | None = Field(
+        3.0,
+        ge=1,
+        description="Fill in spoiled pixels (hot pixels, cosmic rays, dead lines, values that are no numbers), "
+        "leave out padding, and keep values this many ranges from 0 at most; leave empty to take pixels as they are.",
+        json_schema_extra={"empty": "as they are"},
+    )
+    full_range: float | None = Field(
+        None,
+        gt=0,
+        description="Value mapped to 1 by dtype-range, such as 4095 for 12-bit images; leave empty for the largest "
+        "value of the data type.",
+        json_schema_extra={"empty": "of the data type"},
     )
 
 
@@ -143,7 +149,7 @@ class PredictionConfig(Settings):
         "pieces.",
     )
     min_object_size: int = Field(
-        0, ge=0, description="Objects of this many pixels or fewer are dropped; raise it to remove debris."
+        0, ge=0, le=2**31, description="Objects of this many pixels or fewer are dropped; raise it to remove debris."
     )
     seeds: Literal["greedy", "local_maxima"] = Field(
         "greedy",
@@ -167,12 +173,12 @@ class PredictionConfig(Settings):
         description="Number format of the network; the 16-bit formats are faster where the processor supports them, "
         "and ignored elsewhere.",
     )
-    tile: tuple[int, ...] | None = Field(
+    tile: PixelsPerAxis | None = Field(
         None,
         description="Largest tile the network sees at once, in pixels per axis (z, y, x), multiples of 8; make it "
         "smaller if memory runs out.",
     )
-    tile_overlap: tuple[int, ...] | None = Field(
+    tile_overlap: Annotated[tuple[Annotated[int, Field(ge=0, le=65536)], ...], Field(max_length=3)] | None = Field(
         None,
         description="Overlap of neighbouring tiles, in pixels per axis (z, y, x); raise it if objects change at tile "
         "borders.",
@@ -201,14 +207,30 @@ class PredictionConfig(Settings):
 class ObjectSizes(Settings):
     """Extents (max - min + 1) of the training objects, in pixels per axis (z, y, x)."""
 
-    n_objects: int = Field(0, ge=0, description="Number of objects measured.")
-    mean: tuple[float, ...] = Field((), description="Mean extent per axis.")
-    std: tuple[float, ...] = Field((), description="Standard deviation of the extent per axis.")
-    minimum: tuple[float, ...] = Field((), description="Smallest extent per axis.")
-    maximum: tuple[float, ...] = Field((), description="Largest extent per axis.")
-    mean_size: float = Field(0.0, ge=0, description="Mean size of an object, in pixels.")
-    min_size: int = Field(0, ge=0, description="Size of the smallest object, in pixels.")
-    small_size: int = Field(0, ge=0, description="Size that 2 % of the objects do not exceed, in pixels.")
+    n_objects: Count = Field(0, description="Number of objects measured.")
+    mean: AmountPerAxis = Field((), description="Mean extent per axis.")
+    std: AmountPerAxis = Field((), description="Standard deviation of the extent per axis.")
+    minimum: AmountPerAxis = Field((), description="Smallest extent per axis.")
+    maximum: AmountPerAxis = Field((), description="Largest extent per axis.")
+    mean_size: Amount = Field(0.0, description="Mean size of an object, in pixels.")
+    min_size: Count = Field(0, description="Size of the smallest object, in pixels.")
+    small_size: Count = Field(0, description="Size that 2 % of the objects do not exceed, in pixels.")
+
+
+class CurveRow(TypedDict, total=False):
+    """A row of a training curve: the values of `EpochFinished`; those that were no numbers are None."""
+
+    epoch: Required[Count]
+    step: Count
+    seconds: Amount | None
+    loss: float | None
+    loss_instance: float | None
+    loss_variance: float | None
+    loss_seed: float | None
+    learning_rate: Amount | None
+    ap_50: float | None
+    ap_mean: float | None
+    is_best: bool
 
 
 class ModelConfig(Settings):
@@ -221,21 +243,17 @@ class ModelConfig(Settings):
     ndim: Literal[2, 3] = Field(2, description="Number of spatial dimensions.")
     n_channels: int = Field(1, ge=1, le=MAX_CHANNELS, description="Number of input channels.")
     channel_names: tuple[str, ...] = Field((), description="Names of the input channels.")
-    grid_spacing: tuple[float, ...] = Field(
-        (1 / 1023, 1 / 1023), description="Grid units per pixel, per axis (z, y, x)."
-    )
-    spacing: tuple[float, ...] | None = Field(
-        None, description="Physical size of a training pixel, per axis (z, y, x)."
-    )
+    grid_spacing: PositivePerAxis = Field((1 / 1023, 1 / 1023), description="Grid units per pixel, per axis (z, y, x).")
+    spacing: PositivePerAxis | None = Field(None, description="Physical size of a training pixel, per axis (z, y, x).")
     spacing_unit: str | None = Field(None, description="Unit of the spacing.")
     reference_scale: float = Field(
-        1.0, gt=0, description="Factor by which images are resized before the network sees them."
+        1.0, ge=SCALES[0], le=SCALES[1], description="Factor by which images are resized before the network sees them."
     )
     normalization: NormalizationConfig = Field(NormalizationConfig(), description="How intensities are normalised.")
     object_sizes: ObjectSizes = Field(ObjectSizes(), description="Sizes of the training objects.")
     prediction: PredictionConfig = Field(PredictionConfig(), description="Default settings for prediction.")
-    history: tuple[dict[str, Any], ...] = Field((), description="Training curve, one row per epoch.")
-    training: dict[str, Any] = Field(
+    history: tuple[CurveRow, ...] = Field((), description="Training curve, one row per epoch.")
+    training: dict[str, JsonValue] = Field(
         {}, description="How the model was trained: settings, amounts of data, start model."
     )
     software_version: str = Field("", description="Version of this program that wrote the file.")
@@ -244,10 +262,12 @@ class ModelConfig(Settings):
     def _axes_agree(self) -> Self:
         if len(self.grid_spacing) != self.ndim:
             raise ValueError(f"grid_spacing has {len(self.grid_spacing)} values for {self.ndim} axes")
-        if any(step <= 0 for step in self.grid_spacing):
-            raise ValueError("grid_spacing must be positive")
         if self.spacing is not None and len(self.spacing) != self.ndim:
             raise ValueError(f"spacing has {len(self.spacing)} values for {self.ndim} axes")
+        for name in ("tile", "tile_overlap"):
+            sides = getattr(self.prediction, name)
+            if sides is not None and len(sides) != self.ndim:
+                raise ValueError(f"{name} has {len(sides)} values for {self.ndim} axes")
         return self
 
     @property
@@ -270,12 +290,14 @@ class TrainingConfig(Settings):
     epochs: int | None = Field(
         None,
         ge=1,
+        le=1_000_000,
         description="Number of epochs; leave empty to train for a number of minutes instead.",
         json_schema_extra={**LENGTH, "empty": "from the minutes"},
     )
     minutes: float | None = Field(
         20.0,
         gt=0,
+        le=1_000_000,
         description="Total time in minutes, from start to saved model; leave empty to train for a number of epochs "
         "instead.",
         json_schema_extra={"empty": "as many as the epochs take"},
@@ -289,10 +311,11 @@ class TrainingConfig(Settings):
     steps_per_epoch: int | None = Field(
         64,
         ge=1,
+        le=1_000_000,
         description="Optimiser steps per epoch; leave empty for one crop per training object.",
         json_schema_extra=LENGTH,
     )
-    crop_size: tuple[int, ...] | None = Field(
+    crop_size: PixelsPerAxis | None = Field(
         None,
         description="Size of training crops, in pixels per axis (z, y, x), multiples of 8; leave empty to derive it "
         "from the object sizes.",
@@ -307,6 +330,7 @@ class TrainingConfig(Settings):
     reference_extent: float | None = Field(
         45.0,
         gt=4,
+        le=10_000,
         description="Shrink images with larger objects until their mean extent in Y and X is this many pixels; raise "
         "it for thin objects, leave it empty to train at full size (training from a model always matches "
         "the object size it knows).",
@@ -330,6 +354,7 @@ class TrainingConfig(Settings):
     batch_pixels: int | None = Field(
         None,
         ge=64,
+        le=MOST_PIXELS,
         description="Pixels per batch (at least one crop) if batch_size is empty; leave empty for 65536 pixels in 2D "
         "or 409600 voxels in 3D.",
         json_schema_extra=CROPS,
@@ -418,15 +443,18 @@ class TrainingConfig(Settings):
         json_schema_extra=OBJECTS,
     )
     weight_instance: float = Field(
-        1.0, ge=0, description="Weight of the instance term of the loss.", json_schema_extra=OBJECTS
+        1.0, ge=0, le=1e38, description="Weight of the instance term of the loss.", json_schema_extra=OBJECTS
     )
     weight_variance: float = Field(
-        10.0, ge=0, description="Weight of the variance term of the loss.", json_schema_extra=OBJECTS
+        10.0, ge=0, le=1e38, description="Weight of the variance term of the loss.", json_schema_extra=OBJECTS
     )
-    weight_seed: float = Field(1.0, ge=0, description="Weight of the seed term of the loss.", json_schema_extra=OBJECTS)
+    weight_seed: float = Field(
+        1.0, ge=0, le=1e38, description="Weight of the seed term of the loss.", json_schema_extra=OBJECTS
+    )
     foreground_weight: float | None = Field(
         None,
         gt=0,
+        le=1e38,
         description="Weight of foreground pixels in the seed term; leave empty for 3 in 2D (10 for the paper's "
         "network) and the ratio of background to foreground in 3D.",
         json_schema_extra=OBJECTS,
@@ -434,6 +462,7 @@ class TrainingConfig(Settings):
     grid_samples: int = Field(
         256,
         ge=16,
+        le=65536,
         description="Samples per unit of the coordinate grid; offsets reach at most one unit, that is one pixel less "
         "than this number, so raise it for very large objects.",
         json_schema_extra=OBJECTS,
@@ -446,6 +475,8 @@ class TrainingConfig(Settings):
     )
     ignore_label: int | None = Field(
         None,
+        ge=IGNORE_LABELS[0],
+        le=IGNORE_LABELS[1],
         description="Mask value of pixels whose class is unknown and which the loss leaves out, besides those of an "
         "ignore mask; with 0, only the objects are known.",
         json_schema_extra={**IMAGES, "empty": "none"},
@@ -490,12 +521,14 @@ class TrainingConfig(Settings):
     devices: int = Field(
         1,
         ge=1,
+        le=1024,
         description="Number of devices (GPUs) that share the training; for more than one, start the program with "
         "torchrun.",
     )
     validate_every: int = Field(
         1,
         ge=1,
+        le=1_000_000,
         description="Number of epochs between validations; with a time budget, validation runs as often as the time "
         "allows.",
         json_schema_extra=LENGTH,
@@ -503,6 +536,7 @@ class TrainingConfig(Settings):
     seed: int = Field(
         0,
         ge=0,
+        le=2**32 - 1,
         description="Seed of all random numbers; change it to repeat a training with other random choices.",
         json_schema_extra=LENGTH,
     )
@@ -538,8 +572,14 @@ class TrainingConfig(Settings):
     def _fits(self) -> Self:
         if self.epochs is None and self.minutes is None:
             raise ValueError("give epochs or minutes")
-        if self.crop_size is not None and any(side < 8 or side % 8 for side in self.crop_size):
-            raise ValueError(f"crop_size {self.crop_size} must be positive multiples of 8")
+        if self.crop_size is not None:
+            if len(self.crop_size) not in (2, 3):
+                raise ValueError(f"crop_size {list(self.crop_size)} needs two sides (y, x), or three (z, y, x)")
+            if math.prod(self.crop_size) * (self.batch_size or 1) > MOST_PIXELS:
+                raise ValueError(
+                    f"crop_size {list(self.crop_size)} makes batches of more than {MOST_PIXELS} pixels, which no "
+                    "memory holds; choose smaller crops or fewer per batch"
+                )
         return self
 
 

@@ -27,5 +27,9 @@ class Stopped(EmbedSegError):
     """A prediction was stopped before it finished (a stopped training returns a result instead)."""
 
 
+class AssumptionWarning(UserWarning):
+    """Something that a file does not say was taken for granted."""
+
+
 class AnnotationError(EmbedSegError):
     """A stroke or a choice cannot be carried out on the annotation; the message says what to do instead."""

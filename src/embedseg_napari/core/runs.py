@@ -22,6 +22,12 @@ def is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def n_processes() -> int:
+    """Processes that run this program together, as torchrun or Slurm tell each of them."""
+    told = os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS") or "1"
+    return int(told) if told.isdecimal() else 1
+
+
 def drain(run: Generator[Event, None, Result], on_event: Callable[[Event], None] | None = None) -> Result:
     """Run a generator to its end and return its value.
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+TURNING = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+"""Characters that turn the direction of the text behind them."""
 
 
 def duration(seconds: float) -> str:
@@ -18,6 +23,23 @@ def duration(seconds: float) -> str:
 def count(n: int, noun: str) -> str:
     """Write a number and its noun, in the plural where needed: ``1 object``, ``2 objects``."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def readable(name: str) -> str:
+    """Write a file name as text that can be stored: bytes in it that are no Unicode become escapes."""
+    return name.encode(errors="backslashreplace").decode()
+
+
+def printable(text: str) -> str:
+    """Write names that come from files or people so that no terminal takes them for commands: such characters escaped.
+
+    Lines stay lines.
+    """
+    return "".join(one if one == "\n" or not _is_command(one) else ascii(one)[1:-1] for one in text)
+
+
+def _is_command(one: str) -> bool:
+    return one in TURNING or unicodedata.category(one) in ("Cc", "Cs", "Zl", "Zp")
 
 
 def shape_words(shape: Sequence[int]) -> str:

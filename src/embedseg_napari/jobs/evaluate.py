@@ -10,9 +10,12 @@ import numpy as np
 from embedseg_napari.core.errors import DataError, Stopped
 from embedseg_napari.core.evaluation.diagnosis import Comparison, Finding, Kind, compare, diagnose
 from embedseg_napari.core.evaluation.error_map import paint
-from embedseg_napari.core.evaluation.folders import FilePair, pair_folders, read_pair
-from embedseg_napari.core.evaluation.matching import IOU_THRESHOLDS, MatchRow, lenient_ap, match
+from embedseg_napari.core.evaluation.folders import FilePair, pair_folders
+from embedseg_napari.core.evaluation.label_pair import LabelPair, read_pair
+from embedseg_napari.core.evaluation.matching import IOU_THRESHOLDS, MatchRow
+from embedseg_napari.core.evaluation.planes import require_planes
 from embedseg_napari.core.evaluation.summary import pool
+from embedseg_napari.core.evaluation.truth_check import TruthCheck
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.wording import count
 
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ImageScored:
-    """One more image (or frame) has its scores."""
+    """One more image (of layers: frame) has its scores."""
 
     done: int
     n_images: int
@@ -37,6 +40,8 @@ class ImageScore:
     rows: tuple[MatchRow, ...]
     files: FilePair | None = None
     """Where it came from, if not from layers."""
+    frame: int | None = None
+    """Which frame of a time-lapse it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +66,18 @@ class Evaluation:
     errors: Errors | None = None
     """Only for layers."""
     compared: tuple[Comparison, ...] = ()
-    truth: np.ndarray | None = None
-    predicted: np.ndarray | None = None
+    parts: tuple[LabelPair, ...] = ()
+    """What was compared, an image or frame each."""
     has_frames: bool = False
 
 
 def why_not_comparable(truth: tuple[int, ...], predicted: tuple[int, ...], has_frames: bool) -> str:
     """Say in a sentence why two label arrays of these shapes cannot be compared; empty if they can."""
-    if truth == predicted or (not has_frames and truth[1:] == predicted):
+    if truth == predicted:
+        return ""
+    # Planes of one object each: an axis more, in front of the spatial ones.
+    at = int(has_frames)
+    if len(truth) == len(predicted) + 1 and truth[:at] + truth[at + 1 :] == predicted:
         return ""
     there, here = (" x ".join(map(str, shape)) for shape in (truth, predicted))
     return f"The truth has {there} pixels, the prediction {here}: choose labels of the same image."
@@ -76,13 +85,13 @@ def why_not_comparable(truth: tuple[int, ...], predicted: tuple[int, ...], has_f
 
 def evaluate_arrays(
     truth: Any, predicted: Any, threshold: float, has_frames: bool, should_stop: Callable[[], bool]
-) -> Generator[ImageScored, None, Evaluation]:
+) -> Generator[ImageScored | Message, None, Evaluation]:
     """Score labels against the truth and show the mistakes.
 
     Parameters
     ----------
     truth, predicted : array, shape ((T,) (Z,) Y, X)
-        Ids, perhaps lazy. A truth with one axis more than the prediction is a stack of planes of one object each.
+        Ids, perhaps lazy. A truth with one axis more than the prediction is planes of one object each, (T,) K, ...
     threshold : float
         IoU at which mistakes are shown.
     has_frames : bool
@@ -102,28 +111,67 @@ def evaluate_arrays(
     fault = why_not_comparable(truth.shape, predicted.shape, has_frames)
     if fault:
         raise DataError(fault)
-    is_planes = truth.ndim > predicted.ndim
-    if is_planes:
+    ndim = predicted.ndim - has_frames
+    if truth.ndim > predicted.ndim:
+        for true in truth if has_frames else [truth]:
+            require_planes(true, "The truth")
         truth = truth != 0
-    compared, images = [], []
-    pairs = list(zip(truth, predicted, strict=True)) if has_frames else [(truth, predicted)]
-    for index, (true, found) in enumerate(pairs):
+    parts = [LabelPair("", truth, predicted, None, ndim)]
+    if has_frames:
+        pairs = enumerate(zip(truth, predicted, strict=True))
+        parts = [LabelPair(f"frame {t}", true, found, None, ndim, t) for t, (true, found) in pairs]
+    scores = yield from evaluate_parts(parts, should_stop)
+    return (yield from with_errors(scores, threshold, should_stop))
+
+
+def evaluate_parts(
+    parts: Sequence[LabelPair], should_stop: Callable[[], bool], files: FilePair | None = None
+) -> Generator[ImageScored | Message, None, Evaluation]:
+    """Score one image, or the frames of one time-lapse, in a form whose mistakes can be shown; see `with_errors`.
+
+    Parameters
+    ----------
+    parts : sequence of LabelPair
+        What is compared.
+    should_stop : callable
+        Looked at between frames.
+    files : FilePair, optional
+        Where it came from, if not from layers.
+
+    Raises
+    ------
+    DataError
+        If the truth is no truth.
+    Stopped
+        If `should_stop` returned True.
+    """
+    names = ("The truth", "The prediction") if files is None else (str(files.true), str(files.predicted))
+    known, compared, images, lenient, check = [], [], [], [], TruthCheck()
+    for one in parts:
         if should_stop():
             raise Stopped("The evaluation was stopped.")
-        compared.append(compare(true, found))
-        images.append(ImageScore(f"frame {index}" if has_frames else "", tuple(match(true, found))))
-        yield ImageScored(index + 1, len(pairs))
-    scores = Evaluation(
+        check.look(names, one)
+        known.append(one.known())
+        compared.append(compare(known[-1].true, known[-1].predicted, one.are_planes))
+        images.append(ImageScore(one.name, tuple(one.match()), files, one.frame))
+        lenient += [one.lenient_ap()] if one.is_true_planes else []
+        yield ImageScored(len(images), len(parts))
+    for warning in check.warnings():
+        yield Message(warning, "warning")
+    return Evaluation(
         tuple(pool([image.rows for image in images])),
         tuple(images),
-        tuple(lenient_ap(truth, predicted)) if is_planes else (),
+        _mean_of_all(lenient, len(images)),
         None,
         tuple(compared),
-        truth,
-        predicted,
-        has_frames,
+        tuple(known),
+        parts[0].frame is not None,
     )
-    return (yield from with_errors(scores, threshold, should_stop))
+
+
+def _mean_of_all(lenient: Sequence[Sequence[float]], n_images: int) -> tuple[float, ...]:
+    """Mean of the scores that count overlaps leniently, where all images have some."""
+    return tuple(np.mean(lenient, axis=0).tolist()) if len(lenient) == n_images else ()
 
 
 def with_errors(
@@ -136,22 +184,21 @@ def with_errors(
     Stopped
         If `should_stop` returned True.
     """
-    truth, predicted = scores.truth, scores.predicted
-    if truth is None or predicted is None:
+    if not scores.parts:
         return scores
-    overlay = np.zeros(predicted.shape, np.uint8)
+    overlays = []
     findings: list[Finding] = []
-    for index, compared in enumerate(scores.compared):
+    for index, (one, compared) in enumerate(zip(scores.parts, scores.compared, strict=True)):
         if should_stop():
             raise Stopped("The evaluation was stopped.")
-        at: Any = index if scores.has_frames else ...
         found = diagnose(compared, threshold)
-        overlay[at] = paint(truth[at], predicted[at], compared, found)
+        overlays.append(paint(one.true, one.predicted, compared, found))
         findings += [_in_frame(f, index) for f in found.findings] if scores.has_frames else found.findings
         yield ImageScored(index + 1, len(scores.compared))
     if scores.has_frames:
         order = list(Kind)
         findings.sort(key=lambda finding: order.index(finding.kind) if finding.kind is not Kind.FOUND else 99)
+    overlay = np.stack(overlays) if scores.has_frames else overlays[0]
     return replace(scores, errors=Errors(threshold, overlay, tuple(findings)))
 
 
@@ -165,9 +212,15 @@ def _in_frame(finding: Finding, frame: int) -> Finding:
 
 
 def evaluate_folders(
-    truth: Path, predicted: Path, should_stop: Callable[[], bool], ignore_label: int | None = None
+    truth: Path,
+    predicted: Path,
+    should_stop: Callable[[], bool],
+    ignore_label: int | None = None,
+    axes: str | None = None,
 ) -> Generator[ImageScored | Message, None, Evaluation]:
     """Score the label images of a folder against those of the same names in another one.
+
+    The frames of a time-lapse are images of their own.
 
     Parameters
     ----------
@@ -177,6 +230,8 @@ def evaluate_folders(
         Looked at between images.
     ignore_label : int, optional
         Value of true pixels whose class is unknown.
+    axes : str, optional
+        Axes of the label images, where the files do not say or say wrong.
 
     Raises
     ------
@@ -189,17 +244,27 @@ def evaluate_folders(
     if extra:
         left_out = count(len(extra), "prediction")
         yield Message(f"{left_out} without truth left out, the first {extra[0]}.", "warning")
-    images, lenient = [], []
+    images: list[ImageScore] = []
+    lenient, check = [], TruthCheck()
+    notes: dict[str, list[FilePair]] = {}
     for index, pair in enumerate(pairs):
         if should_stop():
             raise Stopped("The evaluation was stopped.")
-        true, found, ignore = read_pair(pair, ignore_label)
-        images.append(ImageScore(pair.name, tuple(match(true, found, ignore=ignore)), pair))
-        if true.ndim > found.ndim:
-            lenient.append(lenient_ap(true, found))
+        parts, note = read_pair(pair, ignore_label, axes)
+        notes.setdefault(note, []).append(pair)
+        for one in parts:
+            check.look((str(pair.true), str(pair.predicted)), one)
+            images.append(ImageScore(one.name, tuple(one.match()), pair, one.frame))
+            lenient += [one.lenient_ap()] if one.is_true_planes else []
         yield ImageScored(index + 1, len(pairs))
-    overlapping = tuple(np.mean(lenient, axis=0).tolist()) if len(lenient) == len(pairs) else ()
-    return Evaluation(tuple(pool([image.rows for image in images])), tuple(images), overlapping)
+    for note, files in notes.items():
+        if note:
+            others = f" (and {len(files) - 1} more)" if len(files) > 1 else ""
+            yield Message(f"{files[0].true}{others}: {note}", "warning")
+    for warning in check.warnings():
+        yield Message(warning, "warning")
+    rows = pool([image.rows for image in images])
+    return Evaluation(tuple(rows), tuple(images), _mean_of_all(lenient, len(images)))
 
 
 def scores_as_dict(scores: Evaluation) -> dict[str, Any]:

@@ -54,19 +54,20 @@ def object_table(
     """
     first = dict(zip(axes, start or (0.0,) * len(axes), strict=True))
     letters = axes.replace("T", "")
-    tables = []
+    tables, before = [], 0
     for t, part in enumerate(segmentation.frames or (segmentation,)):
         n = len(part.scores)
         sizes, centroids = measure(part.labels, n)
         table: Table = {} if image is None else {"image": np.full(n, image)}
         if segmentation.frames:
             table["frame"] = np.full(n, t + int(first["T"]))
-        table |= {"label": np.arange(1, n + 1), "score": part.scores.astype(float), "size": sizes}
+        table |= {"label": np.arange(before + 1, before + n + 1), "score": part.scores.astype(float), "size": sizes}
         for kind, places in (("center", part.centers.T), ("centroid", centroids)):
             for letter in spatial_axes(axes):
                 place = np.asarray(places[letters.index(letter)], float)
                 table[f"{kind}_{letter.lower()}"] = place + first[letter]
         tables.append(table)
+        before += n
     return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
 
 

@@ -52,7 +52,7 @@ def inspect_data(training: Sequence[Example], validation: Sequence[Example] | No
         Held-out images; None leaves the choice to the trainer.
     """
     try:
-        warnings = check_examples([*training, *(validation or [])])
+        warnings = check_examples(training, validation or [])
         statistics = measure(training)
     except EmbedSegError as error:
         return Findings(problem=str(error))

@@ -48,7 +48,7 @@ def save_result(result: TrainingResult, output: Path, name: str) -> SavedTrainin
 
     Where another model took the name meanwhile, this one gets a number.
     """
-    steps = int(result.model.config.training.get("steps", 0))
+    steps = int(str(result.model.config.training.get("steps", 0)))
     if steps:
         if output.exists():
             output = ModelLibrary(output.parent).numbered(output.stem)

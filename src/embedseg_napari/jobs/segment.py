@@ -111,11 +111,13 @@ def take_channel(array: Any, axes: str, channel: Channel) -> tuple[Any, str]:
     DataError
         If there is no such channel.
     """
-    if channel == "all" or (channel == "mean" and "C" not in axes):
+    # The first channel of a grey image, or the mean of its channels, is the image itself.
+    if channel == "all" or ("C" not in axes and channel in ("mean", 0)):
         return array, axes
     if "C" not in axes:
         raise DataError(
-            f"The image has no channel axis (shape {array.shape} is read as {axes}); take all of it, or name its axes."
+            f"The image has no channel axis (shape {array.shape} is read as {axes}), so that there is no channel "
+            f"{channel}; take channel 0, or name its axes."
         )
     axis, rest = axes.index("C"), axes.replace("C", "")
     if channel == "mean":

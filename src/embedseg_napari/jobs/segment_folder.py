@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from embedseg_napari.core.axes import guess_axes, parse_axes, result_axes, spatial_axes
+from embedseg_napari.core.axes import check_spacing, guess_axes, parse_axes, result_axes
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.errors import DataError, EmbedSegError, Stopped
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.files.atomic import locked_place, write_text
+from embedseg_napari.core.files.formats import left_out
+from embedseg_napari.core.files.picture import require_file
 from embedseg_napari.core.files.tiff import list_images, read_image, write_labels
 from embedseg_napari.jobs.object_table import as_csv, object_table
 from embedseg_napari.jobs.segment import SegmentJob, loaded, predict, settings_of
@@ -31,7 +33,7 @@ class FolderJob:
     """Which images to segment, how, and where the results go."""
 
     inputs: tuple[Path, ...]
-    """TIFF files, folders of them, or folders with `images/`."""
+    """Image files, folders of them, or folders with `images/`."""
     results: Path
     model: str | Path
     device: str
@@ -154,16 +156,21 @@ def plan(job: FolderJob) -> list[Output]:
 
 
 def _images(path: Path) -> list[Path]:
-    if not path.exists():
-        raise DataError(f"{path}: there is no such file or folder.")
     if not path.is_dir():
+        require_file(path)
         return [path]
-    images = list_images(path)
-    if not images and (path / "images").is_dir():
-        images = list_images(path / "images")
+    folder = _folder_of_images(path)
+    images = list_images(folder)
     if not images:
-        raise DataError(f"{path}: this folder holds no TIFF images.")
+        unread = left_out(folder)
+        example = next((f"; {file.name}: {fault}" for file, fault in unread.items()), "")
+        raise DataError(f"{path}: this folder holds no images that can be read{example}.")
     return images
+
+
+def _folder_of_images(path: Path) -> Path:
+    """A folder of images, or its `images/` if it holds none itself."""
+    return path / "images" if not list_images(path) and (path / "images").is_dir() else path
 
 
 def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator[Any, None, FolderResult]:
@@ -177,6 +184,13 @@ def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator
         If the work cannot begin, or its table not be written.
     """
     outputs = plan(job)
+    unread = {
+        path: fault
+        for place in job.inputs
+        if place.is_dir()
+        for path, fault in left_out(_folder_of_images(place)).items()
+    }
+    n_images = len(outputs) + len(unread)
     tables: list[Table] = []
     failures: list[ImageFailed] = []
     stopped = False
@@ -184,10 +198,12 @@ def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator
         model = yield from loaded(job.model, job.device, should_stop)
         # What does not fit the model is found before the first image.
         settings_of(model, job.changes)
+        if job.spacing is not None:
+            check_spacing(job.spacing, "ZYX"[-model.config.ndim :])
         for index, output in enumerate(outputs):
             if should_stop():
                 raise Stopped("Stopped between two images.")
-            yield ImageStarted(index, len(outputs), output.image.name)
+            yield ImageStarted(index, n_images, output.image.name)
             try:
                 tables.append((yield from _segment_file(model, output, job, should_stop)))
             except Stopped:
@@ -197,30 +213,47 @@ def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator
                 yield failures[-1]
             else:
                 yield ImageSaved(index, output.image.name, len(tables[-1]["label"]))
+        for index, (path, fault) in enumerate(unread.items(), len(outputs)):
+            failures.append(ImageFailed(index, path, DataError(f"{path}: left out; {fault}.")))
+            yield failures[-1]
     except Stopped:
         stopped = True
     if tables and job.tables == "together":
         write_text(job.results / TABLE, as_csv(tables))
     n_objects = sum(len(table["label"]) for table in tables)
-    return FolderResult(len(outputs), len(tables), n_objects, tuple(failures), stopped)
+    return FolderResult(n_images, len(tables), n_objects, tuple(failures), stopped)
 
 
 def _segment_file(
     model: Model, output: Output, job: FolderJob, should_stop: Callable[[], bool]
 ) -> Generator[Any, None, Table]:
-    picture = read_image(output.image, job.axes)
+    said: list[str] = []
+    picture = read_image(output.image, job.axes, say=said.append)
+    for text in said:
+        yield Message(text, "warning")
     shape, axes = picture.array.shape, picture.axes
     if not axes:
         axes = guess_axes(shape, model.config.ndim, model.config.n_channels)
         yield Message(f"The axes of the image, shape {shape}, were guessed to be {axes}.")
-    spacing = job.spacing or picture.spacing
+    # A file whose axes had to be guessed may give a depth that its picture has no axis for.
+    spacing = job.spacing or (None if picture.spacing is None else picture.spacing[-model.config.ndim :])
+    if spacing is not None and len(spacing) < model.config.ndim:
+        spacing = None
     one = SegmentJob(picture.array, axes, job.channel, job.model, job.device, spacing, job.changes)
     segmentation = yield from predict(model, one, should_stop, keep_maps=False)
     own = result_axes(axes)
     table = object_table(segmentation, own, image=output.image.name)
     if job.tables == "each":
         write_text(output.table, as_csv([table]))
-    known = spacing if spacing is not None and len(spacing) == len(spatial_axes(axes)) else None
     # In the order of the image's own file: whatever opens both lays one onto the other.
-    write_labels(output.labels, segmentation.labels, own, known, picture.unit, keep_order=True, overwrite=job.overwrite)
+    write_labels(
+        output.labels,
+        segmentation.labels,
+        own,
+        spacing,
+        picture.unit,
+        interval=picture.interval,
+        keep_order=True,
+        overwrite=job.overwrite,
+    )
     return table

@@ -1,4 +1,4 @@
-"""Training images from the viewer: layers become arrays here, and nothing beyond this file sees a layer."""
+"""Training images: from arrays that were taken from layers of the viewer, or from a data-set folder."""
 
 from __future__ import annotations
 

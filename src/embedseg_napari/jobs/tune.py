@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from embedseg_napari.core.data.mask_kinds import require_objects
 from embedseg_napari.core.errors import DataError, ModelError, Stopped
 from embedseg_napari.core.evaluation.thresholds import PairTried, TunedThresholds, search_thresholds
 from embedseg_napari.core.model.known_models import model_at
 from embedseg_napari.core.model.library import require_own
 from embedseg_napari.core.model.model_file import SUFFIX, copy_model_file, read_model_config
 from embedseg_napari.jobs.evaluate import why_not_comparable
-from embedseg_napari.jobs.segment import SegmentJob, segment
+from embedseg_napari.jobs.segment import SegmentJob, loaded, predict
 from embedseg_napari.jobs.segment_folder import ImageStarted
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ class AnnotatedImage:
     ignore: np.ndarray | None = None
     """((Z,) Y, X) bool, pixels of unknown class."""
     name: str = ""
+    where: str = ""
+    """File of the image, if it is from one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +79,22 @@ def annotated_images(
     DataError
         Naming the file and its fault.
     """
+    from embedseg_napari.core.data.checks import image_name, mask_name
     from embedseg_napari.core.data.pairs import find_dataset, load_folder
+    from embedseg_napari.core.data.sparse import known_instances
 
     training, validation = find_dataset(dataset)
     examples = load_folder(
         validation or training, axes=axes, channel=channel, spacing=spacing, ignore_label=ignore_label
     )
+    require_objects([(known_instances(one), mask_name(one), one.is_planes) for one in examples])
     return [
         AnnotatedImage(
             SegmentJob(one.image, f"C{'ZYX'[-one.ndim :]}", "all", model, device, one.spacing, {}),
             one.instances,
             one.ignore,
             one.name,
+            image_name(one),
         )
         for one in examples
     ]
@@ -98,9 +105,13 @@ def predict_and_tune(
 ) -> Generator[Any, None, Tuning]:
     """Run a model on images, then `tune` on its maps; events are those of both, and `ImageStarted`."""
     found = []
+    model = yield from loaded(images[0].job.model, images[0].job.device, should_stop)
     for index, image in enumerate(images):
         yield ImageStarted(index, len(images), image.name)
-        segmentation = yield from segment(image.job, should_stop)
+        try:
+            segmentation = yield from predict(model, image.job, should_stop)
+        except (DataError, ModelError) as error:
+            raise type(error)(f"{image.where}: {error}" if image.where else str(error)) from error
         found.append((segmentation, image.truth, image.ignore))
     return (yield from tune(found, model_path, should_stop))
 
@@ -139,6 +150,11 @@ def tune(
         truths = truth if segmentation.frames else [truth]
         pairs += [(part.maps, true) for part, true in zip(parts, truths, strict=True)]
         unknown += [ignore] * len(parts)
+    planes = [true.ndim > maps.ndim for maps, true in pairs]
+    known = [
+        true if hidden is None else np.where(hidden, 0, true) for (_, true), hidden in zip(pairs, unknown, strict=True)
+    ]
+    require_objects([(true, "The truth", is_planes) for true, is_planes in zip(known, planes, strict=True)])
     settings = images[0][0].settings
     best = yield from search_thresholds(pairs, settings, should_stop, ignore=unknown)
     again = [segmentation.recluster(*best.best, should_stop=should_stop) for segmentation, *_ in images]

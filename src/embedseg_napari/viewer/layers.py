@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from embedseg_napari.core.axes import KNOWN, guess_axes, ordered, reorder, result_axes, spatial_axes
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.core.files.metadata import normalize_unit
 from embedseg_napari.core.files.tiff import Picture
+from embedseg_napari.core.files.units import normalize_unit
 from embedseg_napari.core.wording import shape_words
 from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME, ArrayPair, Region
 
@@ -17,11 +18,13 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer, Shapes
 
 RESULT = "embedseg_napari"
-"""Key in the metadata of layers that hold results; lists of input images leave them out."""
+"""Key in the metadata of layers that the plugin made; its value says what they are, such as `FOUND` or `PREVIEW`."""
+FOUND = "result"
+"""What a segmentation found: its objects, their seed map and centres."""
+PREVIEW = "preview"
+"""What a training shows of the network as it is."""
 ANNOTATION = "embedseg-annotation"
 """Key in a layer's metadata: which image it annotates (its `unique_id`)."""
-PREVIEW = "embedseg-preview"
-"""Entry of a layer's metadata by which a preview is told from the user's own layers."""
 TIME_POINT = "embedseg-frame"
 """Key in a layer's metadata: the time-lapse (its `unique_id`) and the frame it was taken from."""
 CHANNEL_NAMES = "channel_names"
@@ -34,9 +37,14 @@ WORDS = {
 """Axis labels that are written out."""
 
 
-def is_preview(layer: Layer) -> bool:
-    """Whether a layer was made by a training."""
-    return bool(layer.metadata.get(PREVIEW, False))
+def is_users(layer: Layer) -> bool:
+    """Whether a layer is the user's own: not a result, a preview, a mark or an annotation that the plugin made."""
+    return RESULT not in layer.metadata and ANNOTATION not in layer.metadata
+
+
+def is_users_or_found(layer: Layer) -> bool:
+    """Whether a layer is the user's own, or what a segmentation found, which may have been corrected by hand."""
+    return is_users(layer) or layer.metadata.get(RESULT) == FOUND
 
 
 def array_of(layer: Layer) -> Any:
@@ -76,10 +84,7 @@ def picture_of(layer: Layer, ndim: int | None = None, n_channels: int = 1, stack
     shape = tuple(int(n) for n in array.shape)
     named = named_axes(layer.axis_labels, len(shape) - is_rgb)
     axes = named or _guessed_axes(layer.name, shape[:-1] if is_rgb else shape, ndim, 0 if is_rgb else n_channels)
-    if stack == FRAMES and "T" not in axes:
-        axes = axes.replace("Z", "T")
-    elif stack == VOLUME and "Z" not in axes:
-        axes = axes.replace("T", "Z")
+    axes = axes if stack is None else _stacked(axes, stack)
     spacing, unit = pixel_size(layer.scale, layer.units, axes)
     axes += "C" * is_rgb
     names = tuple(layer.metadata.get(CHANNEL_NAMES, ()))
@@ -109,6 +114,20 @@ def named_axes(labels: Any, ndim: int) -> str:
     letters = "".join(WORDS.get(word, word) for word in words)
     is_named = len(letters) == len(words) == ndim == len(set(letters)) and {"Y", "X"} <= set(letters) <= set(KNOWN)
     return letters if is_named else ""
+
+
+def unknown_axis(layer: Image) -> int | None:
+    """The first axis of a stack of planes, if nothing says whether it is depth, time or channels."""
+    n_axes = len(array_of(layer).shape) - bool(layer.rgb)
+    if n_axes != 3:
+        return None
+    picture = picture_of(layer, 2)
+    return 0 if picture.axes_guessed and picture.axes[1:3] == "YX" else None
+
+
+def name_axes(layer: Layer, axes: str) -> None:
+    """Let a layer remember its axes, one letter each; the channels of colours are none of its axes."""
+    layer.axis_labels = tuple(axes[: layer.ndim].lower())
 
 
 def pixel_size(scale: Any, units: Any, axes: str) -> tuple[tuple[float, ...] | None, str | None]:
@@ -147,7 +166,6 @@ def pair_from_layers(
     labels: Labels,
     shapes: Shapes | None = None,
     *,
-    stack: str | None = None,
     channel: int | None = None,
 ) -> ArrayPair:
     """Take an image and its labels from the viewer. Reads no pixels, so it may run on the viewer's thread.
@@ -160,8 +178,6 @@ def pair_from_layers(
         Its objects.
     shapes : napari Shapes layer, optional
         Train only inside its shapes.
-    stack : str, optional
-        `VOLUME` or `FRAMES`: how the third axis is read; default by the layer's axis labels, else as a volume.
     channel : int, optional
         The only channel to train on, counted from 0; default all.
 
@@ -170,8 +186,8 @@ def pair_from_layers(
     DataError
         If the two do not fit together.
     """
-    truth = array_of(labels)
-    picture = labelled_picture(image, labels, stack)
+    picture = labelled_picture(image, labels)
+    truth = turned_labels(labels, result_axes(picture.axes), image.name)
     space = tuple(size for size, letter in zip(picture.array.shape, picture.axes, strict=True) if letter != "C")
     if space != tuple(truth.shape):
         raise DataError(
@@ -188,12 +204,94 @@ def pair_from_layers(
     return ArrayPair(image.name, array, truth, axes, picture.spacing, picture.unit, regions, channel)
 
 
+def turned_labels(labels: Labels, axes: str, image: str) -> Any:
+    """The array of a Labels layer in the order of axes of the image it belongs to; nothing is read.
+
+    Axes that the layer names are believed, in any order. A layer that names none has those of its image.
+
+    Parameters
+    ----------
+    labels : napari Labels layer
+        Labels; planes of one object each name no axes.
+    axes : str
+        Axes of the image in its own order, without channels.
+    image : str
+        What the image is called in a sentence.
+
+    Raises
+    ------
+    DataError
+        If the layer names other axes than its image has.
+    """
+    array = array_of(labels)
+    own = named_axes(labels.axis_labels, array.ndim)
+    if "C" in own and array.shape[own.index("C")] == 1:
+        # Results for an image with channels between other axes keep a place for them.
+        array, own = array[(slice(None),) * own.index("C") + (0,)], own.replace("C", "")
+    if len(own) != len(axes):
+        return array
+    if "".join(sorted(own)) != "".join(sorted(axes)) and own.translate(_AS_DEPTH) == axes.translate(_AS_DEPTH):
+        # Whether a stack is depth or time is asked of the image.
+        own = axes
+    if sorted(own) != sorted(axes):
+        raise DataError(
+            f"The axes of {labels.name} are {', '.join(own.lower())}, those of {image} {', '.join(axes.lower())}; "
+            "choose the labels that belong to it, or give both the same names."
+        )
+    return reorder(array, own, axes)
+
+
+def ordered_labels(labels: Labels, axes: str, image: str) -> Any:
+    """The array of a Labels layer as (T)(D)(Z)YX, D being planes of one object each; as :func:`turned_labels`."""
+    array = turned_labels(labels, axes, image)
+    order, planes = ordered(axes), "D" * (array.ndim - len(axes))
+    # Planes of frames follow the frames.
+    own, wanted = (f"T{planes}{letters[1:]}" if letters[0] == "T" else planes + letters for letters in (axes, order))
+    return reorder(array, own, wanted) if array.ndim == len(own) else array
+
+
+_AS_DEPTH = str.maketrans("T", "Z")
+
+
 def labelled_picture(image: Image, labels: Labels | None, stack: str | None = None) -> Picture:
     """The picture of an image with its labels, whose number of axes tells space from channels."""
     ndim, shape = None if labels is None else len(array_of(labels).shape), array_of(image).shape
     # Beside the labels of a single volume, a few of them are its channels.
     n_channels = shape[0] if ndim == len(shape) - 1 and shape[0] <= 4 else 1
-    return picture_of(image, ndim if ndim in (2, 3) else None, n_channels, stack)
+    picture = picture_of(image, ndim if ndim in (2, 3) and ndim <= len(shape) else None, n_channels, stack)
+    return picture if labels is None else named_like(picture, image, labels, stack)
+
+
+def named_like(picture: Picture, layer: Layer, labels: Labels, stack: str | None = None) -> Picture:
+    """The picture of a layer that names no axes, with the names of labels on it, whose pixels lie in the same order.
+
+    Parameters
+    ----------
+    picture : Picture
+        Of the layer; it stays as it is where its axes are named, or the labels name none.
+    layer : Layer
+        The layer.
+    labels : napari Labels layer
+        Labels that belong to it.
+    stack : str, optional
+        As in :func:`picture_of`.
+    """
+    own = named_axes(labels.axis_labels, labels.ndim)
+    if not picture.axes_guessed or "C" in own or len(own) != len(result_axes(picture.axes)):
+        return picture
+    letters = iter(own if stack is None else _stacked(own, stack))
+    axes = "".join(letter if letter == "C" else next(letters) for letter in picture.axes)
+    spacing, unit = pixel_size(layer.scale, layer.units, axes[: layer.ndim])
+    return replace(picture, axes=axes, spacing=spacing, unit=unit)
+
+
+def _stacked(axes: str, stack: str) -> str:
+    """Axes whose third one is read as the user says, if that is open."""
+    if stack == FRAMES and "T" not in axes:
+        return axes.replace("Z", "T")
+    if stack == VOLUME and "Z" not in axes:
+        return axes.replace("T", "Z")
+    return axes
 
 
 def regions_on(image: Image, shapes: Shapes, axes: str) -> tuple[Region, ...]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 from typing import TYPE_CHECKING
 
-from embedseg_napari.viewer.layers import RESULT, array_of
+from embedseg_napari.viewer.layers import FOUND, RESULT, array_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -282,7 +282,7 @@ def _show(
         if features is not None:
             options = {**options, "features": features}
         active = viewer.layers.selection.active
-        layer = add(data, name=name, **{"metadata": {RESULT: "result"}, **frame.options(), **options})
+        layer = add(data, name=name, **{"metadata": {RESULT: FOUND}, **frame.options(), **options})
         # A result does not take the selection away from the layer the user works with.
         if active is not None:
             viewer.layers.selection.active = active

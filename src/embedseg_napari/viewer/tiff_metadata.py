@@ -141,17 +141,18 @@ def read_header(path: str | Path) -> Header:
         with tifffile.TiffFile(path) as tif:
             series = tif.series[0]
             shape, named = tuple(int(n) for n in series.shape), series.axes
-            steps, unit, names = read_metadata(tif)
+            found = read_metadata(tif)
     except Exception as error:
         # On damaged files the TIFF library raises errors of a dozen unrelated types.
         raise DataError(f"{path}: its metadata cannot be read ({error}); pixel size and axes are left open.") from error
     letters = named.upper().replace("S", "C")
     is_known = set(letters) <= set(KNOWN) and len(set(letters)) == len(letters) and {"Y", "X"} <= set(letters)
     axes = letters if is_known else ""
+    steps, names = found.steps, found.channel_names
     if "C" not in axes or len(names) != shape[axes.index("C")]:
         names = ()
     spacing = None if steps is None else (steps[2] if steps[0] is None else steps[0], steps[1], steps[2])
-    return Header(shape, axes, spacing, unit, names)
+    return Header(shape, axes, spacing, found.unit, names)
 
 
 def axis_labels(axes: str) -> tuple[str, ...]:

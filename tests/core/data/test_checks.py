@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +139,14 @@ def test_an_image_of_noise_is_told_from_a_noisy_image(shape):
     assert "wrapped into 8 bits" in warning
 
 
+def test_values_that_are_no_numbers_are_told():
+    image = np.random.default_rng(0).random((1, *grid(2, 12).shape)).astype(np.float32)
+    image = ndimage.gaussian_filter(image, (0, 1, 1))
+    image[0, 3, 4:6] = np.nan, np.inf
+    (warning,) = check_examples([example(grid(2, 12), image=image)])
+    assert "2 value(s) are NaN or infinite, the first in a.tif" in warning
+
+
 def test_few_objects_and_flat_or_ignored_images():
     labels = grid(2, 12)
     assert "Only 3 object(s)" in check_examples([example(grid(2, 3))])[0]
@@ -213,3 +222,24 @@ def test_more_channels_than_the_network_takes_are_refused() -> None:
     labels[4:12, 4:12] = 1
     with pytest.raises(DataError, match="at most 15"):
         check_examples(from_arrays([(np.random.default_rng(0).random((16, 32, 32)), labels)]))
+
+
+def test_validation_without_objects_is_refused():
+    good, empty = example(grid(2, 12)), example(np.zeros((64, 64), np.int32), "b")
+    with pytest.raises(DataError, match=r"b\.tif: no objects .* validation images"):
+        check_examples([good], [empty])
+    assert any("empty" in warning for warning in check_examples([good], [empty, replace(good, name="c")]))
+    with pytest.raises(DataError, match=r"b\.tif: no objects .* training images"):
+        check_examples([empty], [good])
+
+
+def test_frames_on_both_sides_of_the_split_are_spoken_of():
+    first, second = (replace(example(grid(2, 12)), name=f"a {t}") for t in range(2))
+    assert any("--val-group" in warning for warning in check_examples([first], [second]))
+    assert check_examples([first], [replace(second, path=Path("b.tif"))]) == []
+
+
+def test_planes_of_classes_are_refused():
+    nuclei = grid(2, 12) > 0
+    with pytest.raises(DataError, match=r"2 number.*classes"):
+        check_examples([example(np.stack([nuclei, np.roll(nuclei, 1, 0)]), planes=True)])

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from embedseg_napari.core.config import NormalizationConfig
-from embedseg_napari.core.data import normalization
-from embedseg_napari.core.data.normalization import apply_normalization, normalization_parameters, normalize
+from embedseg_napari.core.data import spoiled_pixels
+from embedseg_napari.core.data.normalization import Scaling, measure_scaling, normalize
 
 METHODS = ["percentile", "mean-std", "dtype-range"]
 TYPES = ["uint8", "uint16", "int16", "int32", "float32", "float64"]
@@ -22,7 +22,7 @@ def test_percentiles_become_0_and_1_in_each_channel(rng, shape, dtype):
     assert out.shape == shape
     for channel in out:
         np.testing.assert_allclose(np.percentile(channel, [5, 95]), [0, 1], atol=1e-5)
-        # Not clipped.
+        # Not clipped at 0 and 1.
         assert channel.min() < 0
         assert channel.max() > 1
 
@@ -68,44 +68,91 @@ def test_a_few_bright_pixels_on_flat_ground_keep_their_range():
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_values_that_are_no_numbers_spoil_neither_measure_nor_result(rng, method, bad):
+@pytest.mark.parametrize("clip", [3.0, None])
+def test_values_that_are_no_numbers_spoil_neither_measure_nor_result(rng, method, bad, clip):
+    config = NormalizationConfig(method=method, clip=clip)
     image = rng.random((1, 30, 30)).astype(np.float32)
-    expected = normalize(image, NormalizationConfig(method=method))
+    expected = normalize(image, config)
     image[0, 3, 4] = bad
-    out = normalize(image, NormalizationConfig(method=method))
+    out = normalize(image, config)
     assert np.isfinite(out).all()
-    assert out[0, 3, 4] == 0
     keep = np.ones((30, 30), bool)
     keep[3, 4] = False
     np.testing.assert_allclose(out[0][keep], expected[0][keep], atol=0.05)
     image[:] = bad
-    assert not normalize(image, NormalizationConfig(method=method)).any()
+    assert not normalize(image, config).any()
+
+
+@pytest.mark.parametrize("method", ["percentile", "mean-std"])
+@pytest.mark.parametrize("shape", [(1, 64, 80), (2, 12, 40, 40)])
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_one_hot_pixel_changes_nothing_but_itself(rng, method, shape, dtype):
+    config = NormalizationConfig(method=method)
+    image = (100 + 50 * rng.random(shape)).astype(dtype)
+    expected = normalize(image, config)
+    at = (0, *(n // 2 for n in shape[1:]))
+    image[at] = 60_000
+    out = normalize(image, config)
+    np.testing.assert_allclose(out, expected, atol=2.5 if method == "mean-std" else 1.01)
+    out[at] = expected[at]
+    np.testing.assert_allclose(out, expected, atol=0.02)
+    assert normalize(image, NormalizationConfig(method=method, clip=None)).max() > 50
+
+
+def test_values_are_kept_within_the_limit():
+    image = np.zeros((1, 60, 60), np.float32)
+    image[0, ::2] = 1
+    y, x = np.mgrid[:60, :60]
+    # A tent: no single pixel stands out, and there is no gap.
+    image[0] += np.maximum(0, 4 - np.hypot(y - 30, x - 30)) * 10
+    assert normalize(image, NormalizationConfig(low=10, high=80)).max() == 3
+    assert normalize(image, NormalizationConfig(low=10, high=80, clip=10)).max() == 10
+    assert normalize(image, NormalizationConfig(low=10, high=80, clip=None)).max() > 30
+    top = normalize(image, NormalizationConfig(low=10, high=80, method="mean-std"))
+    assert top.max() < normalize(image, NormalizationConfig(method="mean-std", clip=None)).max()
+
+
+def test_padding_is_left_out_and_dark(rng):
+    inner = (100 + 50 * rng.random((1, 40, 50))).astype(np.uint16)
+    out = normalize(np.pad(inner, [(0, 0), (20, 20), (0, 30)]), NormalizationConfig())
+    np.testing.assert_allclose(out[:, 20:60, :50], normalize(inner, NormalizationConfig()))
+    assert not out[:, :20].any()
+    assert not out[:, :, 50:].any()
+
+
+def test_the_value_of_full_range_can_be_given():
+    image = np.array([[[0, 2000], [4095, 1000]]], np.uint16)
+    config = NormalizationConfig(method="dtype-range", full_range=4095)
+    np.testing.assert_allclose(normalize(image, config), image / 4095, rtol=1e-6)
 
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("size", [1e-60, 1e-30, 1e30, 1e60])
 @pytest.mark.parametrize("method", ["percentile", "mean-std"])
 def test_scale_is_never_zero_nor_infinite(rng, method, size):
-    shift, scale = normalization_parameters(rng.random((1, 20, 20)) * size, NormalizationConfig(method=method))
-    assert (scale > 0).all()
-    assert np.isfinite(scale).all()
-    assert np.isfinite(shift).all()
+    found = measure_scaling(rng.random((1, 20, 20)) * size, NormalizationConfig(method=method))
+    assert (found.scale > 0).all()
+    assert np.isfinite(found.scale).all()
+    assert np.isfinite(found.shift).all()
+    normalize(rng.random((1, 20, 20)) * size, NormalizationConfig(method=method))
 
 
 def test_wide_integers_keep_their_differences():
     image = (1 << 28) + np.arange(100, dtype=np.int32).reshape(1, 10, 10)
-    out = apply_normalization(image, np.array([1 << 28], np.float32), np.array([100], np.float32))
+    shift, scale, limit = (np.array([value], np.float32) for value in (1 << 28, 100, np.inf))
+    out = Scaling(shift, scale, -limit, limit).apply(image)
     np.testing.assert_allclose(out.ravel(), np.arange(100) / 100, atol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(1, 400, 500), (1, 20, 100, 100)])
 def test_large_images_are_measured_on_a_regular_sample(rng, monkeypatch, shape):
     image = rng.random(shape).astype(np.float32)
-    exact = normalization_parameters(image, NormalizationConfig())
-    monkeypatch.setattr(normalization, "SAMPLE", 10_000)
-    sampled = normalization_parameters(image, NormalizationConfig())
-    assert not np.array_equal(sampled[0], exact[0])
-    np.testing.assert_allclose(sampled, exact, atol=0.01)
+    exact = measure_scaling(image, NormalizationConfig())
+    monkeypatch.setattr(spoiled_pixels, "SAMPLE", 10_000)
+    sampled = measure_scaling(image, NormalizationConfig())
+    assert not np.array_equal(sampled.shift, exact.shift)
+    np.testing.assert_allclose(sampled.shift, exact.shift, atol=0.01)
+    np.testing.assert_allclose(sampled.scale, exact.scale, atol=0.01)
 
 
 def test_the_image_is_left_alone(rng):

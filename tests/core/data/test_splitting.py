@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -151,3 +154,33 @@ def test_of_few_images_none_is_held_out_unasked() -> None:
     assert len(hold_out_images(many, config)[1]) == 1
     # Groups are asked for.
     assert len(hold_out_images(named("a1", "a2", "b1", "b2"), config, "^.")[1]) == 2
+
+
+def with_objects(examples, *names):
+    return [replace(e, instances=np.ones((4, 4), np.int32)) if e.name in names else e for e in examples]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_both_parts_hold_objects(seed):
+    config = TrainingConfig(seed=seed, validation_fraction=0.2)
+    examples = named(*(f"i{index}" for index in range(10)))
+    for some in (("i3", "i7"), ("i0", "i1", "i2")):
+        train, val = hold_out_images(with_objects(examples, *some), config)
+        assert len(val) == 2
+        assert set(names_of(train)) & set(some)
+        assert set(names_of(val)) & set(some)
+    assert hold_out_images(with_objects(examples, "i4"), config)[1] == []
+
+
+def test_frames_of_a_file_stay_together_where_there_are_files_enough():
+    config = TrainingConfig(validation_fraction=0.2)
+    frames = [
+        replace(one, path=Path(f"{name}.tif"))
+        for name in "abcde"
+        for one in with_objects(named(f"{name} 0", f"{name} 1"), f"{name} 0", f"{name} 1")
+    ]
+    train, val = hold_out_images(frames, config)
+    assert len(val) == 2
+    assert not {one.path for one in train} & {one.path for one in val}
+    train, val = hold_out_images(frames[:6], config)
+    assert len(val) == 1

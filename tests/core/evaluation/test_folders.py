@@ -7,7 +7,8 @@ import pytest
 import tifffile
 
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.core.evaluation.folders import pair_folders, read_pair
+from embedseg_napari.core.evaluation.folders import pair_folders
+from embedseg_napari.core.evaluation.label_pair import read_pair
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,17 +32,17 @@ def test_pairs_by_name_in_natural_order(tmp_path: Path, labels: np.ndarray) -> N
     pairs, extra = pair_folders(tmp_path / "truth", tmp_path / "predicted")
     assert [pair.name for pair in pairs] == ["a2", "a10"]
     assert extra == ["more"]
-    true, predicted, ignore = read_pair(pairs[0])
-    assert ignore is None
-    np.testing.assert_array_equal(true, predicted)
+    (one,), note = read_pair(pairs[0])
+    assert (one.ignore, one.frame, note) == (None, None, "")
+    np.testing.assert_array_equal(one.true, one.predicted)
 
 
 def test_planes_are_told_by_their_axis(tmp_path: Path, labels: np.ndarray) -> None:
     write(tmp_path / "truth", "a.tif", np.stack([labels == i for i in (1, 2, 3)]).astype(np.uint8) * 255)
     write(tmp_path / "predicted", "a.tif", labels)
-    true, *_ = read_pair(pair_folders(tmp_path / "truth", tmp_path / "predicted")[0][0])
-    assert true.dtype == bool
-    assert true.shape == (3, 8, 8)
+    (one,), _ = read_pair(pair_folders(tmp_path / "truth", tmp_path / "predicted")[0][0])
+    assert one.true.dtype == bool
+    assert one.true.shape == (3, 8, 8)
 
 
 def test_missing_predictions_are_named(tmp_path: Path, labels: np.ndarray) -> None:

@@ -14,8 +14,8 @@ from hypothesis.extra import numpy as hnp
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.atomic import write_atomically
-from embedseg_napari.core.files.metadata import normalize_unit
 from embedseg_napari.core.files.tiff import list_images, read_image, write_image, write_labels
+from embedseg_napari.core.files.units import normalize_unit
 
 TYPES = ["bool", "int8", "int16", "int32", "uint8", "uint16", "uint32", "float32", "float64"]
 LAYOUTS = {
@@ -273,11 +273,13 @@ def test_what_is_no_tiff_is_named(tmp_path):
     (tmp_path / "a.png").write_bytes(b"\x89PNG")
     (tmp_path / "b.tif").write_text("not an image")
     (tmp_path / "c.tif").mkdir()
+    (tmp_path / "e.txt").write_text("not an image")
     for name, fault in (
-        ("a.png", "not a TIFF"),
+        ("a.png", "cannot be read"),
         ("b.tif", "cannot be read"),
         ("c.tif", "folder"),
         ("d.tif", "no such"),
+        ("e.txt", "not an image that can be read here"),
     ):
         with pytest.raises(DataError, match=fault) as caught:
             read_image(tmp_path / name)

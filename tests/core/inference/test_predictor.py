@@ -87,12 +87,14 @@ def test_frames_are_segmented_by_themselves(blobs, pass_through, perfect_raw, nd
     assert found.labels.shape == (3, *labels.shape)
     for t, frame in enumerate(frames):
         alone = model.predict(frame)
-        assert np.array_equal(found.labels[t], alone.labels)
+        assert np.array_equal(found.frames[t].labels, alone.labels)
+        assert np.array_equal(found.labels[t] > 0, alone.labels > 0)
         rows = found.centers[:, 0] == t
         assert np.array_equal(found.centers[rows, 1:], alone.centers)
         assert np.array_equal(found.scores[rows], alone.scores)
         assert np.array_equal(found.frames[t].maps.seed_map, alone.maps.seed_map)
-    assert found.labels[1].max() == labels.max() - 1
+    assert found.frames[1].labels.max() == labels.max() - 1
+    assert np.unique(found.labels).tolist() == list(range(len(found.scores) + 1))
 
 
 def test_one_frame_with_a_time_axis_keeps_it(equivariant) -> None:

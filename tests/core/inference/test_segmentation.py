@@ -73,7 +73,11 @@ def test_time_lapse_reclusters_frame_by_frame(segmented) -> None:
     both = Segmentation.stack([found, found.recluster(seed_threshold=0.999)])
     assert both.labels.shape == (2, *found.labels.shape)
     again = both.recluster(seed_threshold=0.5)
-    assert np.array_equal(again.labels[1], found.labels)
+    assert np.array_equal(again.frames[1].labels, found.labels)
+    n = len(found.scores)
+    # Numbers go on from frame to frame, and row i of the centres belongs to label i + 1.
+    assert np.array_equal(again.labels[1], np.where(found.labels > 0, found.labels + n, 0))
+    assert [again.locate(label) for label in (1, n, n + 1, 2 * n)] == [(0, 1), (0, n), (1, 1), (1, n)]
     assert [len(frame.scores) for frame in again.frames] == [len(found.scores)] * 2
     assert set(again.centers[:, 0]) == {0, 1}
     with pytest.raises(SettingsError, match="frames"):

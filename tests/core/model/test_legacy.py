@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import json
 import pickle
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from embedseg_napari.core.errors import ModelError, SettingsError
+from embedseg_napari.core.data.normalization import normalize
+from embedseg_napari.core.errors import AssumptionWarning, ModelError, SettingsError
 from embedseg_napari.core.model.legacy import LegacyGeometry
 from embedseg_napari.core.model.model import load_model
 from embedseg_napari.core.networks.erfnet import BranchedERFNet
@@ -84,6 +86,109 @@ def test_json_files_beside_it_are_used(tmp_path: Path) -> None:
     assert config.prediction.min_object_size == 33
     assert config.object_sizes.mean == (10.0, 21.0, 22.0)
     assert config.object_sizes.std == (1.0, 2.0, 3.0)
+
+
+@pytest.mark.filterwarnings("error")
+def test_nothing_is_assumed_where_all_is_said(tmp_path: Path) -> None:
+    load_model(with_json(tmp_path, tmp_path), device="cpu")
+
+
+def with_json(folder: Path, json_folder: Path, ndim: int = 3, **intensities: object) -> Path:
+    """A checkpoint, and JSON files that say all of it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    sizes = {f"pixel_size_{axis}_microns": 0.5 for axis in "zyx"}
+    properties = {"n_x": 513, "data_type": "16-bit", "min_object_size": 3, **sizes}
+    (json_folder / "data_properties.json").write_text(json.dumps(properties))
+    (json_folder / "normalization.json").write_text(json.dumps({"norm": "min-max-percentile", **intensities}))
+    return write(folder / "best_iou_model.pth", model_state_dict=legacy_state(ndim))
+
+
+@pytest.mark.parametrize("up", [1, 2])
+def test_json_files_of_the_notebooks_folder_are_found(tmp_path: Path, up: int) -> None:
+    path = with_json(tmp_path.joinpath(*["experiment", "worms-demo"][:up]), tmp_path, norm="mean-std")
+    with pytest.warns(AssumptionWarning, match=r"data_properties\.json and .*normalization\.json taken for it") as told:
+        config = load_model(path, device="cpu").config
+    assert str(tmp_path / "data_properties.json") in str(told[0].message)
+    assert config.grid_spacing == (1 / 512,) * 3
+    assert config.normalization.method == "mean-std"
+    assert "Assumed" not in config.description
+
+
+def test_json_files_beside_it_come_first_and_farther_ones_do_not_count(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b" / "c"
+    path = with_json(folder, tmp_path, norm="mean-std")
+    with pytest.warns(AssumptionWarning, match="voxels as deep as wide"):
+        assert load_model(path, device="cpu").config.normalization.method == "percentile"
+    (folder / "normalization.json").write_text('{"norm": "absolute"}')
+    (folder.parent / "normalization.json").write_text('{"norm": "mean-std"}')
+    with pytest.warns(AssumptionWarning):
+        assert load_model(path, device="cpu").config.normalization.method == "dtype-range"
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_a_checkpoint_alone_says_what_is_assumed(tmp_path: Path, ndim: int) -> None:
+    path = write(tmp_path / "a.pth", model_state_dict=legacy_state(ndim))
+    with pytest.warns(AssumptionWarning) as told:
+        config = load_model(path, device="cpu").config
+    text = str(told[0].message)
+    assert ("voxels as deep as wide" in text) == (ndim == 3)
+    assert "a grid of 1024 samples" in text
+    assert "percentiles 1 and 99.8" in text
+    assert "percentiles 1 and 99.8" in config.description
+    with pytest.warns(AssumptionWarning) as told:
+        load_model(path, device="cpu", legacy=LegacyGeometry(spacing=(0.002, 0.001, 0.001)[-ndim:]))
+    assert "grid" not in str(told[0].message)
+
+
+@pytest.mark.parametrize(("ndim", "factor"), [(2, 2), (3, 2), (3, "2"), (3, 3)])
+def test_images_that_were_thinned_for_training_are_thinned(tmp_path: Path, ndim: int, factor: object) -> None:
+    config = load_model(with_json(tmp_path, tmp_path, ndim, uniform_ds_factor=factor), device="cpu").config
+    assert config.reference_scale == pytest.approx(1 / int(str(factor)))
+    assert config.prediction.min_object_size == 3 * int(str(factor)) ** ndim
+
+
+@pytest.mark.parametrize(
+    ("data_type", "dtype", "divisor"), [("8-bit", "uint16", 255), ("16-bit", "uint8", 65535), ("32-bit", "uint16", 1)]
+)
+def test_absolute_intensities_go_by_the_type_that_was_said(
+    tmp_path: Path, data_type: str, dtype: str, divisor: float
+) -> None:
+    path = with_json(tmp_path, tmp_path, norm="absolute")
+    properties = json.loads((tmp_path / "data_properties.json").read_text())
+    for name, values in {
+        "data_properties.json": properties | {"data_type": data_type},
+        "normalization.json": {"norm": "absolute", "data_type": data_type},
+    }.items():
+        (tmp_path / name).write_text(json.dumps(values))
+        image = np.full((1, 4, 8, 8), 200, dtype)
+        out = normalize(image, load_model(path, device="cpu").config.normalization)
+        np.testing.assert_allclose(out, 200 / divisor, rtol=1e-6)
+        # The next time only the other file says it.
+        (tmp_path / "data_properties.json").write_text(
+            json.dumps({key: value for key, value in properties.items() if key != "data_type"})
+        )
+
+
+def test_pixels_are_taken_as_the_original_takes_them(tmp_path: Path) -> None:
+    config = load_model(with_json(tmp_path, tmp_path, 2), device="cpu").config
+    image = np.random.default_rng(0).integers(100, 200, (1, 64, 64)).astype(np.uint16)
+    image[0, 5, 5] = 60_000
+    low, high = np.percentile(image, [1, 99.8])
+    np.testing.assert_allclose(normalize(image, config.normalization), (image - low) / (high - low), rtol=1e-5)
+
+
+def test_an_older_copy_of_an_original_stays_as_it_was(tmp_path: Path) -> None:
+    model = load_model(with_json(tmp_path, tmp_path, 2), device="cpu")
+    path = model.save(tmp_path / "copy.embedseg")
+    for training, clip in (({}, None), ({"steps": 5}, 3.0)):
+        with zipfile.ZipFile(path) as archive:
+            values, weights = json.loads(archive.read("model.json")), archive.read("weights.safetensors")
+        del values["normalization"]["clip"]
+        old = tmp_path / "old.embedseg"
+        with zipfile.ZipFile(old, "w") as archive:
+            archive.writestr("model.json", json.dumps(values | {"training": training}))
+            archive.writestr("weights.safetensors", weights)
+        assert load_model(old, device="cpu").config.normalization.clip == clip
 
 
 def test_incomplete_json_files_are_used_as_far_as_they_go(tmp_path: Path) -> None:

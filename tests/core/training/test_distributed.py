@@ -6,9 +6,14 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
+from embedseg_napari.core.config import TrainingConfig
+from embedseg_napari.core.errors import SettingsError
 from embedseg_napari.core.files.tiff import write_image, write_labels
 from embedseg_napari.core.model.model_file import read_model_config
+from embedseg_napari.core.runs import drain
+from embedseg_napari.core.training.trainer import Trainer
 
 SETTINGS = """
 devices: 2
@@ -41,3 +46,9 @@ def test_two_processes_train_one_model_and_one_of_them_speaks(blobs, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Training on 2 images") == 1
     assert read_model_config(output).training["steps"] == 2
+
+
+def test_several_devices_without_their_launcher_are_refused_at_once(blobs, monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    with pytest.raises(SettingsError, match="torchrun --nproc_per_node 2"):
+        drain(Trainer(TrainingConfig(devices=2), [blobs(2)], []).run())

@@ -146,6 +146,21 @@ def test_frames_are_scored_one_by_one(panel, viewer, blobs, qtbot) -> None:
     assert missed.center[0] == 0
 
 
+def test_frames_that_only_the_truth_names(panel, viewer, blobs) -> None:
+    true = np.stack([blobs(2)[1]] * 2)
+    truth = viewer.add_labels(true, name="truth", axis_labels=("t", "y", "x"))
+    found = viewer.add_labels(true, name="labels")
+    panel.source.choose(truth, found)
+    assert panel.source.has_frames()
+
+
+def test_a_binary_truth_is_refused(panel, pair, viewer, qtbot) -> None:
+    truth, _ = pair
+    truth.data = (truth.data > 0).astype(np.uint8) * 255
+    press(panel.evaluate, panel, qtbot)
+    assert "binary mask" in panel.status.text()
+
+
 def test_removed_and_changed_layers(panel, pair, viewer, qtbot) -> None:
     truth, predicted = pair
     press(panel.evaluate, panel, qtbot)
@@ -201,6 +216,29 @@ def test_folders(panel, folders, viewer, qtbot, tmp_path) -> None:
     lines = (tmp_path / "scores.csv").read_text().splitlines()
     assert lines[0].startswith("image,threshold,tp")
     assert len(lines) == 1 + 3 * 9
+
+
+def test_movies_in_folders_are_scored_and_opened_frame_by_frame(panel, viewer, blobs, qtbot, tmp_path) -> None:
+    true = blobs(2)[1].astype(np.uint16)
+    for folder, movie in (("truth", [true] * 3), ("predicted", [true, true, spoiled(true)])):
+        (tmp_path / folder).mkdir()
+        tifffile.imwrite(
+            tmp_path / folder / "m.tif", np.stack(movie).astype(np.uint16), imagej=True, metadata={"axes": "TYX"}
+        )
+    panel.source.use_folders.click()
+    panel.source.true_folder.edit.setText(str(tmp_path / "truth"))
+    panel.source.predicted_folder.edit.setText(str(tmp_path / "predicted"))
+    press(panel.evaluate, panel, qtbot)
+    assert [(image.name, image.rows[0].ap == 1) for image in panel.scores.images] == [
+        ("m 0", True),
+        ("m 1", True),
+        ("m 2", False),
+    ]
+    panel.images.image_chosen.emit(panel.scores.images[2])
+    finish(panel, qtbot)
+    assert viewer.layers["m prediction"].data.shape == (3, *true.shape)
+    assert viewer.dims.current_step[0] == 2
+    assert not viewer.layers["Mistakes"].data[:2].max() > 1
 
 
 def test_a_missing_prediction_is_told(panel, folders, qtbot) -> None:

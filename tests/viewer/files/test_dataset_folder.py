@@ -56,7 +56,7 @@ def test_a_folder_that_is_no_data_set_is_a_sentence(layer_viewer, tmp_path):
     with pytest.raises(DataError, match="found neither images/ and masks/"):
         open_dataset_folder(layer_viewer, tmp_path)
     (tmp_path / "images").mkdir()
-    with pytest.raises(DataError, match="contains no TIFF images"):
+    with pytest.raises(DataError, match="holds no images"):
         open_dataset_folder(layer_viewer, tmp_path)
     assert len(layer_viewer.layers) == 0
 

@@ -46,7 +46,7 @@ def own_data(monkeypatch, tmp_path):
 def review(request, viewer, open_panel, blobs, monkeypatch, qtbot, tmp_path):
     """The panel's review of an image whose first object is annotated; its true labels are predicted."""
     image, truth = blobs(request.param)
-    viewer.add_image(image, name="cells", scale=(2.0, 0.5, 0.5)[-request.param :])
+    viewer.add_image(image, name="cells", scale=(2.0, 0.5, 0.5)[-request.param :], axis_labels="zyx"[-request.param :])
     panel = open_panel(PANEL)
     panel.annotation.annotate.click()
     panel.annotation.layers.labels.data_setitem(np.nonzero(truth == 1), 1)

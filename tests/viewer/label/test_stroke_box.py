@@ -46,7 +46,8 @@ def squares(ndim):
 def panel(viewer, open_panel, ndim):
     """The panel with two painted and two predicted objects, in a slice of a volume or in an image."""
     predicted, painted = squares(ndim)
-    viewer.add_image(np.zeros(painted.shape, np.float32), name="cells", scale=(2.0, 0.5, 0.5)[-ndim:])
+    place = {"scale": (2.0, 0.5, 0.5)[-ndim:], "axis_labels": "zyx"[-ndim:]}
+    viewer.add_image(np.zeros(painted.shape, np.float32), name="cells", **place)
     panel = open_panel(PANEL)
     panel.annotation.annotate.click()
     layers = panel.annotation.layers

@@ -7,7 +7,7 @@ import pytest
 
 from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.jobs.true_objects import true_objects
-from embedseg_napari.viewer.layers import is_preview
+from embedseg_napari.viewer.layers import is_users
 from embedseg_napari.viewer.preview.embeddings import (
     EMBEDDINGS,
     KINDS,
@@ -58,7 +58,7 @@ def test_pixels_stay_and_embeddings_move_in_the_same_layers(layer_viewer, shown,
     assert [layer.name for layer in layer_viewer.layers] == NAMES
     made = list(layer_viewer.layers)
     for layer in made:
-        assert is_preview(layer)
+        assert not is_users(layer)
         np.testing.assert_allclose(layer.scale, frame.scale)
         np.testing.assert_allclose(layer.translate, frame.translate)
     np.testing.assert_array_equal(points(layer_viewer, "pixel"), points(layer_viewer, "embedding"))

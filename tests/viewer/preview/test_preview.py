@@ -8,7 +8,7 @@ import pytest
 from embedseg_napari.core.data.pairs import from_arrays
 from embedseg_napari.core.events import PreviewReady
 from embedseg_napari.core.maps import EmbeddingMaps
-from embedseg_napari.viewer.layers import is_preview
+from embedseg_napari.viewer.layers import is_users
 from embedseg_napari.viewer.preview.embeddings import EMBEDDINGS, MARGINS, TRUTH
 from embedseg_napari.viewer.preview.preview import IMAGE, LABELS, SEED_MAP, SEEDS, TrainingView
 
@@ -40,7 +40,7 @@ def test_preview_lies_over_its_layer_and_is_updated_in_place(viewer, blobs, ndim
     for one in made:
         np.testing.assert_allclose(one.scale, layer.scale)
         np.testing.assert_allclose(one.translate, layer.translate)
-        assert is_preview(one)
+        assert not is_users(one)
     # The layer the user works on stays chosen.
     assert viewer.layers.selection.active == layer
     view.show(predicted(view.example(None), n=5))

@@ -13,9 +13,11 @@ from embedseg_napari.core.events import FrameFinished, PredictionStarted, TileFi
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.core.model import known_models
+from embedseg_napari.core.model.known_models import bundled_path
 from embedseg_napari.core.model.model_file import write_model_file
 from embedseg_napari.core.networks.erfnet import BranchedERFNet
 from embedseg_napari.jobs.segment import ModelLoaded, take_channel
+from embedseg_napari.viewer.layers import picture_of
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.segment import widget as segment_widget
 from embedseg_napari.viewer.segment.embedding_view import voters
@@ -227,12 +229,19 @@ def test_a_failure_gives_the_panel_back(viewer, panel, fake, qtbot):
 
 def test_frames_of_a_time_lapse(viewer, panel, fake, qtbot):
     viewer.add_image(np.zeros((6, 24, 24)), name="film", scale=(1, 0.5, 0.5))
+    panel.image.question.buttons["T"].click()
     assert panel.image.axes.text() == "TYX"
     panel.start()
     finish(qtbot, panel)
     assert viewer.layers["film labels"].data.shape == (6, 24, 24)
     assert "in 6 frames" in panel.status.text()
-    assert list(viewer.layers["film labels"].features["frame"]) == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    labels = viewer.layers["film labels"]
+    assert list(labels.features["frame"]) == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    # What hovering shows is found by a number that no other frame has.
+    assert list(labels.features["index"]) == list(range(1, 13))
+    assert np.unique(labels.data[4]).tolist() == [0, 9, 10]
+    panel.embedding.show_object(10)
+    assert set(viewer.layers["votes"].data[:, 0]) == {4}
     panel.thresholds.sliders["seed_threshold"].setValue(0.9)
     settle(qtbot, panel)
     assert len(viewer.layers["film centres"].data) == 6
@@ -264,7 +273,45 @@ def test_nothing_in_view_is_said(viewer, panel, fake):
     assert panel.image.selection().array.shape == (30, 30)
 
 
-def test_axes_and_channels_can_be_corrected(viewer, panel, fake, qtbot):
+def test_what_planes_are_is_asked_once(viewer, panel, open_panel):
+    stack = viewer.add_image(np.zeros((51, 24, 24)), name="stack")
+    question = panel.image.question
+    assert not panel.run_button.isEnabled()
+    assert "51 planes of stack" in question.sentence.text()
+    assert "stack" in panel.status.text()
+    texts = {letter: one.text() for letter, one in question.buttons.items() if not one.isHidden()}
+    assert texts == {"Z": "Depth: nuclei-3d", "T": f"Time: {panel.model.path.stem}"}
+    question.buttons["Z"].click()
+    assert question.isHidden()
+    assert (panel.image.axes.text(), panel.model.path.stem) == ("ZYX", "nuclei-3d")
+    assert panel.run_button.isEnabled()
+    # The layer remembers the answer, and the planes that are not asked about are chosen by it.
+    viewer.add_image(np.zeros((24, 24)), name="flat")
+    panel.image.layer_box.choose(viewer.layers["flat"])
+    assert (panel.image.axes.text(), panel.model.config.ndim) == ("YX", 2)
+    panel.image.layer_box.choose(stack)
+    assert question.isHidden()
+    assert panel.image.axes.text() == "ZYX"
+    assert picture_of(stack).axes == "ZYX"
+    # An answer of another panel, or the file's own, closes the question too.
+    other = viewer.add_image(np.zeros((3, 24, 24)), name="other")
+    panel.image.layer_box.choose(other)
+    assert not question.buttons["C"].isHidden()
+    other.axis_labels = ("t", "y", "x")
+    assert question.isHidden()
+    assert panel.image.axes.text() == "TYX"
+
+
+def test_a_model_of_volumes_that_the_user_chose_answers_what_planes_are(viewer, panel):
+    panel.model.choose(bundled_path("nuclei-3d"))
+    viewer.add_image(np.zeros((51, 24, 24)), name="stack")
+    assert panel.image.question.isHidden()
+    assert panel.image.axes.text() == "ZYX"
+    assert panel.run_button.isEnabled()
+
+
+def test_axes_and_channels_can_be_corrected(viewer, panel, fake, qtbot, tiny_model_file):
+    panel.model.choose(tiny_model_file)
     viewer.add_image(np.zeros((5, 24, 24)), name="stack")
     panel.image.axes.clear()
     qtbot.keyClicks(panel.image.axes, "zyx")

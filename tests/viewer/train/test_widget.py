@@ -157,7 +157,7 @@ def test_training_shows_curves_and_previews_and_lists_the_model(viewer, ready, q
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_embeddings_come_and_go_with_their_switch(viewer, panel, blobs, qtbot, monkeypatch, ndim):
     image, labels = blobs(ndim)
-    viewer.add_image(image, name="cells")
+    viewer.add_image(image, name="cells", axis_labels="zyx"[-ndim:])
     viewer.add_labels(labels, name="truth")
     qtbot.waitUntil(is_ready(panel), timeout=20000)
     assert not panel.preview.embeddings_on.isChecked()
@@ -356,3 +356,15 @@ def test_a_long_image_name_gives_a_name_that_fits(ready):
 def test_a_training_without_a_step_says_why_there_is_no_model(panel, was_stopped, sentence):
     panel.progress.show_end(SavedTraining(None, None, was_stopped, 0))
     assert sentence in panel.progress.status.text()
+
+
+def test_a_long_name_does_not_widen_the_page(panel, tmp_path):
+    progress = panel.progress
+    progress.show_end(SavedTraining(tmp_path / "cells.embedseg", None, False, 1))
+    most = 1.5 * progress.minimumSizeHint().width()
+    progress.begin("n" * 64)
+    assert progress.minimumSizeHint().width() < most
+    long = tmp_path / f"{'n' * 64}.embedseg"
+    progress.show_end(SavedTraining(long, None, False, 1))
+    assert progress.minimumSizeHint().width() < most
+    assert progress.outcome.toolTip() == str(long)

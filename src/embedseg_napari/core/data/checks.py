@@ -9,6 +9,14 @@ import numpy as np
 from scipy import ndimage
 
 from embedseg_napari.core.config import MAX_CHANNELS
+from embedseg_napari.core.data.mask_kinds import (
+    TINY,
+    Pieces,
+    classes_in,
+    count_pieces,
+    refuse_classes,
+    refuse_single_numbers,
+)
 from embedseg_napari.core.data.sparse import known_background, known_instances, known_planes
 from embedseg_napari.core.errors import DataError
 
@@ -17,15 +25,9 @@ if TYPE_CHECKING:
 
     from embedseg_napari.core.data.example import Example
 
-TINY = 4
-"""Objects of at most this many pixels are probably slips of the brush."""
 FEW_OBJECTS = 10
 """Fewer give a model that depends on which they are: on nuclei of one kind, 5 objects gave AP 0.54 at IoU 0.5 on other
 images, 10 gave 0.79, 20 gave 0.80, and 50 gave 0.91."""
-CLASSES = 3
-"""Masks of at most this many numbers may hold classes (nucleus, border) instead of objects."""
-PIECES_OF_A_CLASS = 5
-"""So many large pieces for each number mean that the numbers are classes."""
 UNRELATED = 0.03
 """Correlation of neighbouring pixels below which an image holds noise only. Of 640 real images the lowest, a faint and
 noisy volume, had 0.46; a volume whose 16-bit values had been wrapped into 8 bits had 0.001."""
@@ -33,7 +35,6 @@ ENOUGH_TO_TELL = 4096
 """Pixels from which on a correlation that low is no chance."""
 SAMPLE = 1 << 22
 """Of larger images every so many-th line is looked at, about this many pixels."""
-COUNT_MASKS = "Give each object its own number (in Fiji: Analyze > Analyze Particles > Show: Count Masks)."
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,8 @@ class _Found:
     example: Example
     n: int = 0
     """Objects."""
-    n_large_pieces: int = 0
-    """Pieces, the crumbs beside larger pieces left out."""
+    pieces: Pieces | None = None
+    """Of a label image, or of few planes."""
     n_split: int = 0
     """Objects in several pieces."""
     n_tiny: int = 0
@@ -56,19 +57,21 @@ class _Found:
     """Whether some pixel of the mask is of no object, known or not."""
     has_background: bool = True
     """Whether some pixel is known to be background."""
+    n_not_finite: int = 0
+    """Values of the image that are no finite numbers."""
     is_flat: bool = False
     """Whether a channel of the image holds one value everywhere."""
     is_noise: bool = False
     """Whether no channel of the image shows anything but noise."""
 
 
-def check_examples(examples: Sequence[Example]) -> list[str]:
+def check_examples(training: Sequence[Example], validation: Sequence[Example] = ()) -> list[str]:
     """Look for faults that would spoil a training.
 
     Parameters
     ----------
-    examples : sequence of Example
-        All images, those for validation included.
+    training, validation : sequence of Example
+        Images to train on, and to validate on.
 
     Returns
     -------
@@ -80,8 +83,9 @@ def check_examples(examples: Sequence[Example]) -> list[str]:
     DataError
         If the images cannot be trained on; names the file and the fault.
     """
-    if not examples:
+    if not training:
         raise DataError("There are no images to train on.")
+    examples = [*training, *validation]
     check_alike(examples)
     found = [_look(example) for example in examples]
     holding = [one for one in found if one.n]
@@ -91,16 +95,21 @@ def check_examples(examples: Sequence[Example]) -> list[str]:
                 f"{mask_name(examples[0])}: all objects, in this mask and any other, lie on pixels to be ignored."
             )
         raise DataError(f"{mask_name(examples[0])}: no objects in this mask or any other; label some objects first.")
+    for part, name, remedy in (
+        (training, "training", "label some objects first"),
+        (validation, "validation", "choose others, or let some of the training images be held out"),
+    ):
+        if part and not any(known_instances(example).any() for example in part):
+            raise DataError(
+                f"{mask_name(part[0])}: no objects in this mask or any other of the {name} images; {remedy}."
+            )
     for one in holding:
-        _refuse_classes(one)
+        if one.pieces:
+            refuse_classes(one.pieces)
         _refuse_background(one)
-    pieces = sum(one.n_large_pieces for one in holding)
-    if len(holding) >= CLASSES and all(one.n == 1 for one in holding) and pieces >= 2 * len(holding):
-        raise DataError(
-            f"{mask_name(holding[0].example)}: like every other mask it contains a single number, but {pieces} "
-            f"pieces lie in {len(holding)} masks; they look like binary masks. {COUNT_MASKS}"
-        )
-    return [*_warnings(found), *_spacing_warnings(examples)]
+    if all(one.pieces for one in holding):
+        refuse_single_numbers([one.pieces for one in holding if one.pieces])
+    return [*_warnings(found), *_spacing_warnings(examples), *_shared_warnings(training, validation)]
 
 
 def mask_name(example: Example) -> str:
@@ -142,13 +151,14 @@ def check_alike(examples: Sequence[Example]) -> None:
 
 def _look(example: Example) -> _Found:
     image = example.image.reshape(len(example.image), -1)
+    n_not_finite = 0 if image.dtype.kind in "bui" else int(np.count_nonzero(~np.isfinite(image)))
     is_flat = bool((image.min(1) == image.max(1)).any())
     is_noise = all(_is_noise(channel) for channel in example.image)
     instances = known_instances(example)
     look = _look_at_planes if example.is_planes else _look_at_labels
     found = look(example, instances) if instances.any() else _Found(example)
     has_background = bool(known_background(example, instances).any())
-    return replace(found, is_flat=is_flat, is_noise=is_noise, has_background=has_background)
+    return replace(found, n_not_finite=n_not_finite, is_flat=is_flat, is_noise=is_noise, has_background=has_background)
 
 
 def _is_noise(channel: np.ndarray) -> bool:
@@ -182,7 +192,7 @@ def _look_at_planes(example: Example, instances: np.ndarray) -> _Found:
     return _Found(
         example,
         n=len(sizes),
-        n_large_pieces=len(sizes),
+        pieces=classes_in(instances[:, kept], mask_name(example), planes=True),
         n_split=split,
         n_tiny=sum(size <= TINY for size in sizes),
         cover=max(sizes) / instances[0].size,
@@ -191,43 +201,18 @@ def _look_at_planes(example: Example, instances: np.ndarray) -> _Found:
 
 
 def _look_at_labels(example: Example, instances: np.ndarray) -> _Found:
-    from skimage.measure import label
-
-    kept = known_planes(example.ignore, len(instances))
-    labels = instances[kept]
-    # Touching pixels of equal number make a piece; all that follows is counted over pieces, which are few.
-    parts, n_parts = label(labels, connectivity=labels.ndim, background=0, return_num=True)
-    part_size = np.bincount(parts.ravel(), minlength=n_parts + 1)[1:]
-    part_label = np.zeros(n_parts + 1, labels.dtype)
-    part_label[parts.ravel()] = labels.ravel()
-    ids, of_part = np.unique(part_label[1:], return_inverse=True)
-    n = len(ids)
-    sizes = np.bincount(of_part, part_size, n)
-    largest_part = np.zeros(n, np.int64)
-    np.maximum.at(largest_part, of_part, part_size)
-    large = part_size > np.maximum(TINY, 0.1 * largest_part[of_part])
+    labels = instances[known_planes(example.ignore, len(instances))]
+    pieces = count_pieces(labels, mask_name(example))
     return _Found(
         example,
-        n=n,
-        n_large_pieces=int(large.sum()),
-        n_split=int((np.bincount(of_part, minlength=n) > 1).sum()),
-        n_tiny=int((sizes <= TINY).sum()),
-        cover=float(sizes.max()) / instances.size,
-        largest=int(ids[sizes.argmax()]),
-        has_zeros=bool(part_size.sum() < instances.size),
+        n=pieces.n,
+        pieces=pieces,
+        n_split=pieces.n_split,
+        n_tiny=int((pieces.sizes <= TINY).sum()),
+        cover=float(pieces.sizes.max()) / instances.size,
+        largest=pieces.largest,
+        has_zeros=bool(pieces.sizes.sum() < instances.size),
     )
-
-
-def _refuse_classes(one: _Found) -> None:
-    if one.example.is_planes:
-        return
-    is_white = one.n == 1 and one.largest == 255 and one.n_large_pieces > 1
-    if is_white or (one.n <= CLASSES and one.n_large_pieces >= PIECES_OF_A_CLASS * one.n):
-        kind = "a binary mask" if one.n == 1 else "classes, not objects"
-        raise DataError(
-            f"{mask_name(one.example)}: {one.n_large_pieces} separate pieces share {one.n} number(s); "
-            f"this looks like {kind}. {COUNT_MASKS}"
-        )
 
 
 def _refuse_background(one: _Found) -> None:
@@ -276,6 +261,11 @@ def _warnings(found: Sequence[_Found]) -> list[str]:
         "where objects end. Mark some background, best around and between the objects.",
     )
     warn(
+        lambda one: one.n_not_finite,
+        "{n} value(s) are NaN or infinite, the first in {first}: they are taken as missing and filled in from around.",
+        image_name,
+    )
+    warn(
         lambda one: one.is_flat,
         "{n} image(s) have a channel of one value everywhere, the first {first}.",
         image_name,
@@ -318,3 +308,16 @@ def _spacing_warnings(examples: Sequence[Example]) -> list[str]:
             "and the first one's voxel size is taken for all."
         ]
     return []
+
+
+def _shared_warnings(training: Sequence[Example], validation: Sequence[Example]) -> list[str]:
+    """Frames of one file resemble each other: a network that has seen some knows the others."""
+    files = {example.path for example in training} - {None}
+    shared = [example for example in validation if example.path in files]
+    if not shared:
+        return []
+    return [
+        f"Frames of {image_name(shared[0])} are trained on and others of it held out: the score tells how well frames "
+        "between labelled ones will be segmented, not other time-lapses. To hold out whole ones, give --val or "
+        "--val-group."
+    ]

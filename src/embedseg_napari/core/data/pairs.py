@@ -9,20 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.core.axes import guess_axes, ordered, parse_axes, reorder, result_axes, spatial_axes, to_frames
+from embedseg_napari.core.axes import check_spacing, guess_axes, parse_axes, spatial_axes, to_frames
 from embedseg_napari.core.data.example import Example
+from embedseg_napari.core.data.masks import instances_of, mask_frames
 from embedseg_napari.core.data.sparse import split_ignore_label, union, with_ignore_label
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.formats import left_out
+from embedseg_napari.core.files.pairing import by_name, partners, without_partner
 from embedseg_napari.core.files.tiff import Picture, list_images, read_image
+from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
 logger = logging.getLogger(__name__)
-
-FOREIGN = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".czi", ".nd2", ".lif", ".lsm", ".stk", ".oib", ".ims", ".zarr")
-"""Endings of images that are left out of a data set because they are not TIFF."""
 
 
 def find_dataset(folder: str | Path) -> tuple[Path, Path | None]:
@@ -59,7 +60,8 @@ def load_folder(
     Parameters
     ----------
     folder : path
-        Holds `images/` and `masks/` with files of the same names.
+        Holds `images/` and `masks/` with files of the same names, see `core.files.pairing`. Each frame of a time-lapse
+        is an image of its own; those without labels are left out.
     axes : str, optional
         Axes of the images, where the files do not say.
     channel : int, optional
@@ -79,46 +81,35 @@ def load_folder(
     for part in (images, masks):
         if not part.is_dir():
             raise DataError(f"{folder}: has no folder {part.name}/.")
-    image_paths, mask_paths = _by_name(images), _by_name(masks)
-    left_out = sorted(path for path in images.iterdir() if path.suffix.lower() in FOREIGN)
+    image_paths, mask_paths = by_name(list_images(images)), by_name(list_images(masks))
+    unread = [f"{path.name}: {fault}" for path, fault in left_out(images).items()]
     if not image_paths:
-        raise DataError(f"{images}: holds no TIFF images" + ("; save them as .tif." if left_out else "."))
-    if left_out:
-        logger.warning(
-            "%s: %d image(s) that are not TIFF are left out, such as %s.", images, len(left_out), left_out[0]
-        )
-    lonely = [name for name in image_paths if name not in mask_paths]
+        raise DataError(f"{images}: holds no images that can be read{f' ({unread[0]})' if unread else ''}.")
+    if unread:
+        logger.warning("%s: %s left out, such as %s.", images, count(len(unread), "image"), unread[0])
+    ignore_paths = by_name(list_images(folder / "ignore")) if (folder / "ignore").is_dir() else {}
+    mask_of, ignore_of = partners(image_paths, mask_paths), partners(image_paths, ignore_paths)
+    lonely = [name for name in image_paths if name not in mask_of]
     if lonely:
         others = f" ({len(lonely)} images lack theirs)" if len(lonely) > 1 else ""
         raise DataError(
             f"{image_paths[lonely[0]]}: there is no mask of this name in {masks}{others}; "
             "add one or take the image away."
         )
-    ignored = _by_name(folder / "ignore") if (folder / "ignore").is_dir() else {}
-    for found in (mask_paths, ignored):
-        alone = [name for name in found if name not in image_paths]
+    for paired, found in ((mask_of, mask_paths), (ignore_of, ignore_paths)):
+        alone = list(without_partner(paired, found).values())
         if alone:
-            raise DataError(f"{found[alone[0]]}: there is no image of this name in {images}.")
-    examples = []
+            raise DataError(f"{alone[0]}: there is no image of this name in {images}.")
+    examples: list[Example] = []
     for name, path in image_paths.items():
-        ignore = read_image(ignored[name]).array if name in ignored else None
-        picture, mask = read_image(path, axes), read_image(mask_paths[name])
+        picture, mask = read_image(path, axes), read_image(mask_of[name], labels=True)
+        ignore = read_image(ignore_of[name], labels=True) if name in ignore_of else None
         if axes is not None:
             # What is said of the images holds for their masks, whatever the files call their axes.
             mask = replace(mask, axes="")
-        examples.append(_example(name, picture, mask, ignore, channel, spacing, ignore_label))
+            ignore = None if ignore is None else replace(ignore, axes="")
+        examples += _examples(name, picture, mask, ignore, channel, spacing, ignore_label)
     return examples
-
-
-def _by_name(folder: Path) -> dict[str, Path]:
-    """Images of a folder by their names without ending; ``.ome`` belongs to the ending."""
-    found: dict[str, Path] = {}
-    for path in list_images(folder):
-        name = path.stem.removesuffix(".ome")
-        if name in found:
-            raise DataError(f"{path}: has the same name as {found[name].name}; keep one of them.")
-        found[name] = path
-    return found
 
 
 def from_arrays(
@@ -150,88 +141,102 @@ def from_arrays(
         name = names[index] if names is not None else f"image {index}"
         if pair[0] is None or pair[1] is None:
             raise DataError(f"Training item {index} ({name}) lacks its {'image' if pair[0] is None else 'labels'}.")
-        image, labels = np.asarray(pair[0]), np.asarray(pair[1])
-        ignore = np.asarray(pair[2]) if len(pair) == 3 and pair[2] is not None else None
-        known = "" if axes is None else parse_axes(axes)
-        picture = Picture(image, known, None, None, (), None, axes is None)
-        mask = Picture(labels, "", None, None, (), None, True)
-        examples.append(_example(name, picture, mask, ignore, channel, spacing, ignore_label))
+        ignore = _unnamed(pair[2]) if len(pair) == 3 and pair[2] is not None else None
+        picture = replace(_unnamed(pair[0]), axes="" if axes is None else parse_axes(axes))
+        examples += _examples(name, picture, _unnamed(pair[1]), ignore, channel, spacing, ignore_label)
     return examples
 
 
-def _example(
+def _unnamed(array: Any) -> Picture:
+    """An array whose axes nobody has named."""
+    return Picture(np.asarray(array), "", axes_guessed=True)
+
+
+def _examples(
     name: str,
     picture: Picture,
     mask: Picture,
-    ignore: np.ndarray | None,
+    ignore: Picture | None,
     channel: int | None,
     spacing: Sequence[float] | None,
     ignore_label: int | None,
-) -> Example:
+) -> list[Example]:
+    """The example of an image, or of each frame of a time-lapse; of frames, those without any label are left out."""
     where, mask_where = str(picture.path or name), str(mask.path or f"the mask of {name}")
     axes = picture.axes
     if not axes:
-        axes = _axes_beside_mask(picture.array.shape, mask.array.shape, where)
+        axes = _axes_beside_mask(picture.array.shape, mask, where)
         logger.info("%s: axes of shape %s read as %s.", where, picture.array.shape, axes)
     frames = to_frames(picture.array, axes)
-    if len(frames) != 1:
-        hint = "; if they are slices of a volume, say so with --axes ZYX" if axes == "TYX" else ""
-        raise DataError(
-            f"{where}: has {len(frames)} time points; save each with its mask as an image of its own{hint}."
-        )
-    image = frames[0]
-    if image.size == 0:
+    n_frames = len(frames)
+    if frames.size == 0:
         raise DataError(f"{where}: has no pixels (shape {picture.array.shape}).")
+    masks = mask_frames(axes, n_frames, mask, where, mask_where)
+    if n_frames > 1 and "Z" not in axes and "Z" in mask.axes:
+        logger.warning(
+            "%s: calls slices what its image calls frames; each is an image of its own. If they are slices of a "
+            "volume, say so with --axes ZYX.",
+            mask_where,
+        )
+    unknown: Sequence[np.ndarray | None] = [None] * n_frames
+    if ignore is not None:
+        unknown = mask_frames(axes, n_frames, ignore, where, str(ignore.path or f"the ignore mask of {name}"))
+    size = check_spacing(spacing, spatial_axes(axes)) if spacing is not None else picture.spacing
+    # A file whose axes had to be guessed may give a depth that its picture has no axis for.
+    ndim = len(spatial_axes(axes))
+    size = size[-ndim:] if size is not None and len(size) >= ndim else None
+    is_colour = axes.endswith("C")
+    examples = []
+    for t, (image, array, hidden) in enumerate(zip(frames, masks, unknown, strict=True)):
+        example = Example(
+            f"{name} {t}" if n_frames > 1 else name,
+            _checked_image(image, channel, where, is_colour=is_colour),
+            *_objects(array, hidden, image.shape[1:], where, mask_where, ignore_label),
+            size,
+            picture.unit,
+            picture.path,
+            mask.path,
+        )
+        examples.append(example)
+    # Frames that nobody has labelled would teach that nothing is there.
+    labelled = [one for one in examples if one.instances.any() or one.ignore is not None]
+    if 0 < len(labelled) < n_frames:
+        logger.warning(
+            "%s: %d of %d frames are left out: they have no labels.", where, n_frames - len(labelled), n_frames
+        )
+    return labelled or examples
+
+
+def _checked_image(image: np.ndarray, channel: int | None, where: str, *, is_colour: bool) -> np.ndarray:
+    """Channels and pixels of one image C(Z)YX that can be trained on."""
     if image.dtype == bool or not np.issubdtype(image.dtype, np.number) or np.iscomplexobj(image):
         raise DataError(f"{where}: holds {image.dtype} values; save it as integers or floating-point numbers.")
-    image = _pick_channel(image, channel, where, is_colour=axes.endswith("C"))
-    if np.issubdtype(image.dtype, np.floating) and not np.isfinite(image).all():
-        raise DataError(f"{where}: holds NaN or infinite values; replace them by numbers.")
-    space = result_axes(axes).replace("T", "")
-    array = _turned_like(space, mask)
-    array, unknown = split_ignore_label(array, ignore_label, planes=array.ndim == image.ndim)
-    instances = _instances(replace(mask, array=array), image.shape[1:], where, mask_where)
+    return _pick_channel(image, channel, where, is_colour)
+
+
+def _objects(
+    mask: np.ndarray,
+    ignore: np.ndarray | None,
+    shape: tuple[int, ...],
+    where: str,
+    mask_where: str,
+    ignore_label: int | None,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Objects of one image of this shape, (Z)YX, and its pixels of unknown class."""
+    mask, unknown = split_ignore_label(mask, ignore_label, planes=mask.ndim > len(shape))
+    instances = instances_of(mask, shape, where, mask_where)
     if ignore is not None:
-        ignore = _turned_like(space, replace(mask, array=ignore))
-        if ignore.shape != image.shape[1:]:
-            raise DataError(f"{where}: its ignore mask has shape {ignore.shape}, the image {image.shape[1:]}.")
+        if ignore.shape != shape:
+            raise DataError(f"{where}: its ignore mask has shape {ignore.shape}, the image {shape}.")
         ignore = ignore != 0
-    ignore = union(ignore, unknown)
-    size = _pixel_size(spacing, spatial_axes(axes), where) if spacing is not None else picture.spacing
-    # A file whose axes had to be guessed may give a depth that its picture has no axis for.
-    size = size[-(image.ndim - 1) :] if size is not None and len(size) >= image.ndim - 1 else None
-    return Example(name, image, instances, ignore, size, picture.unit, picture.path, mask.path)
+    return instances, union(ignore, unknown)
 
 
-def _turned_like(space: str, mask: Picture) -> np.ndarray:
-    """A mask, or planes of one object each, in the order (Z)YX.
-
-    Parameters
-    ----------
-    space : str
-        Spatial axes of its image in the image's own order: those of the mask, unless its file names them.
-    mask : Picture
-        As read.
-    """
-    own = mask.axes if sorted(mask.axes) == sorted(space) else space
-    extra = mask.array.ndim - len(own)
-    if extra not in (0, 1):
-        return mask.array
-    planes = "D" * extra
-    turned: np.ndarray = reorder(mask.array, planes + own, planes + ordered(own))
-    return turned
-
-
-def _pixel_size(spacing: Sequence[float], space: str, where: str) -> tuple[float, ...]:
-    if len(spacing) != len(space):
-        raise DataError(f"{where}: spacing needs one value for each of the axes {space}, got {len(spacing)}.")
-    if not all(np.isfinite(step) and step > 0 for step in spacing):
-        raise DataError(f"Spacing {tuple(spacing)}: pixel sizes are positive numbers.")
-    return tuple(float(step) for step in spacing)
-
-
-def _axes_beside_mask(shape: tuple[int, ...], mask_shape: tuple[int, ...], where: str) -> str:
-    """Read axes off the shapes: what the mask shares is space, what it lacks are channels."""
+def _axes_beside_mask(shape: tuple[int, ...], mask: Picture, where: str) -> str:
+    """Read axes off the mask's, or off the shapes: what the mask shares is space, what it lacks are channels."""
+    mask_shape = mask.array.shape
+    if shape == mask_shape and mask.axes and "C" not in mask.axes:
+        return mask.axes
     if shape != mask_shape and len(shape) == len(mask_shape) + 1 and len(mask_shape) in (2, 3):
         space = "YX" if len(mask_shape) == 2 else "ZYX"
         for position in (0, len(space), 1):
@@ -263,45 +268,3 @@ def _pick_channel(image: np.ndarray, channel: int | None, where: str, is_colour:
                 f"--channel {used[0]}."
             )
     return image
-
-
-def _instances(mask: Picture, shape: tuple[int, ...], where: str, mask_where: str) -> np.ndarray:
-    array = mask.array
-    if np.issubdtype(array.dtype, np.floating):
-        whole = bool(np.isfinite(array).all()) and bool((array == np.round(array)).all())
-        kind = "whole numbers stored as" if whole else "fractions, stored as"
-        raise DataError(
-            f"{mask_where}: holds {kind} {array.dtype}; a mask needs an integer type, one number per object "
-            f"({'in Fiji: Image > Type > 16-bit, with scaling off' if whole else 'is it a probability map?'})."
-        )
-    if not (np.issubdtype(array.dtype, np.integer) or array.dtype == bool):
-        raise DataError(f"{mask_where}: holds {array.dtype} values; a mask needs whole numbers, one per object.")
-    if array.shape[:-1] == shape and array.shape[-1] in (3, 4):
-        raise DataError(f"{mask_where}: is a colour picture; a mask needs one number per pixel, saved as 16-bit grey.")
-    is_planes = array.ndim == len(shape) + 1
-    found = array.shape[1:] if is_planes else array.shape
-    if found != shape:
-        hint = "; X and Y are swapped" if found == (*shape[:-2], shape[-1], shape[-2]) else ""
-        if len(found) != len(shape):
-            hint = "; if axes were read wrongly, name them, for example --axes CYX"
-        raise DataError(f"{mask_where}: has shape {array.shape}, but its image {where} has {shape}{hint}.")
-    if np.issubdtype(array.dtype, np.signedinteger) and array.min() < 0:
-        raise DataError(f"{mask_where}: holds negative numbers; use 0 for background and 1, 2, 3 ... for objects.")
-    if is_planes:
-        return _planes(array, mask_where)
-    if array.dtype != bool and array.max() >= 2**31:
-        values, dense = np.unique(array, return_inverse=True)
-        return np.asarray(dense.reshape(array.shape) + int(values[0] != 0), np.int32)
-    return np.ascontiguousarray(array, np.int32)
-
-
-def _planes(array: np.ndarray, mask_where: str) -> np.ndarray:
-    planes: np.ndarray = np.asarray(array != 0)
-    if array.dtype != bool:
-        for index, (plane, inside) in enumerate(zip(array, planes, strict=True)):
-            if np.count_nonzero(plane == plane.max()) != np.count_nonzero(inside) and inside.any():
-                raise DataError(
-                    f"{mask_where}: plane {index} holds several numbers, but in a stack of planes each holds one "
-                    "object; if it is a volume of labels, its image needs as many axes (for example --axes ZYX)."
-                )
-    return planes

@@ -33,7 +33,8 @@ def hold_out_images(
     """Choose the validation images where none are given.
 
     `config.validation_fraction` of the images is held out, of fewer than 5 images none. Where groups are asked for,
-    some are held out however few images there are.
+    some are held out however few images there are. Frames of one file stay together where there are 5 files or more.
+    Both parts hold objects: where only one image has some, none is held out.
 
     Parameters
     ----------
@@ -48,7 +49,8 @@ def hold_out_images(
     -------
     training, validation : list of Example
     """
-    if group is None and (config.validation_fraction == 0 or len(examples) < FEW_IMAGES):
+    is_unasked = group is None and (len(examples) < FEW_IMAGES or sum(_has_objects(one) for one in examples) == 1)
+    if is_unasked or (group is None and config.validation_fraction == 0):
         return list(examples), []
     return split_validation(examples, config.validation_fraction, group=group, seed=config.seed)
 
@@ -77,7 +79,7 @@ def split_validation(
     """
     if not 0 <= fraction < 1:
         raise SettingsError(f"A part of {fraction} cannot be held out for validation; choose one from 0 to below 1.")
-    keys = [_group(example.name, group) for example in examples]
+    keys = _keys(examples) if group is None else [_group(example.name, group) for example in examples]
     sizes = Counter(keys)
     names = sorted(sizes)
     if len(names) < 2:
@@ -97,13 +99,36 @@ def split_validation(
             count += sizes[name]
     if not held:
         held.add(min(order, key=lambda name: sizes[name]))
+    held = _both_with_objects(held, order, {key for one, key in zip(examples, keys, strict=True) if _has_objects(one)})
     train = [e for e, key in zip(examples, keys, strict=True) if key not in held]
     return train, [e for e, key in zip(examples, keys, strict=True) if key in held]
 
 
-def _group(name: str, pattern: str | None) -> str:
-    if pattern is None:
-        return name
+def _has_objects(example: Example) -> bool:
+    return bool(example.instances.any())
+
+
+def _keys(examples: Sequence[Example]) -> list[str]:
+    """What is held out together: each image by itself, or the frames of one file where there are files enough."""
+    files = [example.name if example.path is None else str(example.path) for example in examples]
+    n_files = len(set(files))
+    return files if FEW_IMAGES <= n_files < len(files) else [example.name for example in examples]
+
+
+def _both_with_objects(held: set[str], order: Sequence[str], with_objects: set[str]) -> set[str]:
+    """Exchange a group, where chance left either part without any object."""
+    # In the order of the lots, so that the seed decides here too.
+    useful = [name for name in order if name in with_objects]
+    if len(useful) < 2:
+        return held
+    if not held & with_objects:
+        return (held - {next(name for name in order if name in held)}) | {useful[0]}
+    if with_objects <= held:
+        return held - {useful[-1]}
+    return held
+
+
+def _group(name: str, pattern: str) -> str:
     try:
         found = re.search(pattern, name)
     except re.error as error:

@@ -10,6 +10,7 @@ import numpy as np
 
 from embedseg_napari.core.data.objects import ObjectTable, object_table
 from embedseg_napari.core.evaluation.matching import Overlaps, matched_pairs, overlaps
+from embedseg_napari.core.evaluation.planes import spatial_ndim
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,26 +74,30 @@ class Diagnosis:
         return sum(finding.kind is kind for finding in self.findings)
 
 
-def compare(labels_true: np.ndarray, labels_pred: np.ndarray) -> Comparison:
+def compare(labels_true: np.ndarray, labels_pred: np.ndarray, planes: bool | None = None) -> Comparison:
     """Measure overlaps and positions of all objects.
 
     Parameters
     ----------
     labels_true : ndarray, shape ((Z,) Y, X) or (K, (Z,) Y, X)
         True ids (gaps are fine, 0 is background), or planes of one object each, which may overlap.
-    labels_pred : ndarray, shape ((Z,) Y, X)
-        Predicted ids.
+    labels_pred : ndarray, shape ((Z,) Y, X) or (K, (Z,) Y, X)
+        Predicted ids or planes.
+    planes : bool, optional
+        As for :func:`match`.
 
     Raises
     ------
     DataError
         If the shapes do not fit.
     """
-    found = overlaps(labels_true, labels_pred)
-    is_planes = labels_true.ndim > labels_pred.ndim
+    ndim = spatial_ndim(labels_true, labels_pred, planes)
+    found = overlaps(labels_true, labels_pred, labels_true.ndim > ndim)
     # A member pixel, unlike the centroid, lies inside objects of any shape: that is where to look.
-    true = object_table(labels_true, "approximate-medoid", planes=is_planes)
-    return Comparison(found, true, object_table(labels_pred, "approximate-medoid"))
+    true, predicted = (
+        object_table(labels, "approximate-medoid", planes=labels.ndim > ndim) for labels in (labels_true, labels_pred)
+    )
+    return Comparison(found, true, predicted)
 
 
 def diagnose(compared: Comparison, threshold: float = 0.5) -> Diagnosis:

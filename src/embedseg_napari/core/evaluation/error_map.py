@@ -56,8 +56,8 @@ def paint(truth: np.ndarray, predicted: np.ndarray, compared: Comparison, found:
     ----------
     truth : ndarray, shape ((Z,) Y, X) or (K, (Z,) Y, X)
         Ids, or planes of one object each.
-    predicted : ndarray, shape ((Z,) Y, X)
-        Ids.
+    predicted : ndarray, shape ((Z,) Y, X) or (K, (Z,) Y, X)
+        Ids or planes.
     compared, found : Comparison, Diagnosis
         From `core.evaluation.diagnosis`.
 
@@ -66,14 +66,17 @@ def paint(truth: np.ndarray, predicted: np.ndarray, compared: Comparison, found:
     ndarray, shape ((Z,) Y, X), uint8
         Values of `Mark`.
     """
-    there = _marks(predicted, compared.predicted.ids, found.predicted_kinds)
-    if truth.ndim == predicted.ndim:
+    ndim = compared.predicted.centers.shape[1]
+    there = np.zeros(predicted.shape[predicted.ndim - ndim :], np.uint8)
+    if predicted.ndim == ndim:
+        there = _marks(predicted, compared.predicted.ids, found.predicted_kinds)
+    else:
+        for number, kind in zip(compared.predicted.ids, found.predicted_kinds, strict=True):
+            there[predicted[number - 1] != 0] = MARK_OF[kind]
+    if truth.ndim == ndim:
         met: np.ndarray = MEETING[_marks(truth, compared.true.ids, found.true_kinds), there]
         return met
     out = there.copy()
-    if truth.ndim == predicted.ndim:
-        out[:] = MEETING[_marks(truth, compared.true.ids, found.true_kinds), there]
-        return out
     for number, kind in zip(compared.true.ids, found.true_kinds, strict=True):
         if kind is not Kind.FOUND:
             inside = truth[number - 1] != 0

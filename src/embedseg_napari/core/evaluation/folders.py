@@ -5,34 +5,33 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from embedseg_napari.core.data.sparse import split_ignore_label, union
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.core.files.tiff import list_images, read_image
+from embedseg_napari.core.files.pairing import by_name, partners, without_partner
+from embedseg_napari.core.files.tiff import list_images
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
 
 @dataclass(frozen=True, slots=True)
 class FilePair:
-    """Files of one image."""
+    """Files of one image, or of one time-lapse."""
 
     name: str
     true: Path
     predicted: Path
+    ignore: Path | None = None
+    """Says which pixels are of unknown class."""
 
 
 def pair_folders(truth: Path, predicted: Path) -> tuple[list[FilePair], list[str]]:
-    """Find the predicted file of every true one, by name without suffix.
+    """Find the predicted file of every true one, by name without ending; see `core.files.pairing`.
 
     Parameters
     ----------
     truth, predicted : Path
-        Folders of TIFF label images, or of which `masks/` holds them.
+        Folders of label images, or of which `masks/` holds them. Where the truth lies in a folder `masks/`, files
+        of its names in `ignore/` beside that folder say which pixels are unknown.
 
     Returns
     -------
@@ -44,89 +43,34 @@ def pair_folders(truth: Path, predicted: Path) -> tuple[list[FilePair], list[str
     Raises
     ------
     DataError
-        If a folder is missing or empty, or predictions are missing.
+        If a folder is missing or empty, two files of one have one name, or predictions are missing.
     """
-    true_files, predicted_files = _files(truth), _files(predicted)
-    missing = [name for name in true_files if name not in predicted_files]
+    true_folder, true_files = _files(truth)
+    _, predicted_files = _files(predicted)
+    found = partners(true_files, predicted_files)
+    missing = [name for name in true_files if name not in found]
     if missing:
         named = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
         raise DataError(
             f"{predicted}: lacks the predictions for {len(missing)} of {len(true_files)} true images ({named}); "
             "segment these too, under the same names."
         )
-    pairs = [FilePair(name, path, predicted_files[name]) for name, path in true_files.items()]
-    return pairs, [name for name in predicted_files if name not in true_files]
+    ignored = true_folder.with_name("ignore")
+    ignore_files = by_name(list_images(ignored)) if true_folder.name == "masks" and ignored.is_dir() else {}
+    unknown = partners(true_files, ignore_files)
+    alone = list(without_partner(unknown, ignore_files).values())
+    if alone:
+        raise DataError(f"{alone[0]}: there is no label image of this name in {true_folder}.")
+    pairs = [FilePair(name, path, found[name], unknown.get(name)) for name, path in true_files.items()]
+    return pairs, list(without_partner(found, predicted_files))
 
 
-def _files(folder: Path) -> dict[str, Path]:
+def _files(folder: Path) -> tuple[Path, dict[str, Path]]:
+    """The folder that holds label images, this one or `masks/` in it, and these by name."""
     found = list_images(folder)
     if not found and (folder / "masks").is_dir():
-        found = list_images(folder / "masks")
+        folder = folder / "masks"
+        found = list_images(folder)
     if not found:
         raise DataError(f"{folder}: holds no TIFF images.")
-    return {path.stem.removesuffix(".ome"): path for path in found}
-
-
-def read_pair(
-    pair: FilePair, ignore_label: int | None = None
-) -> tuple[np.ndarray, np.ndarray, NDArray[np.bool_] | None]:
-    """Read truth and prediction of one image, and what is unknown of its truth.
-
-    Parameters
-    ----------
-    pair : FilePair
-        The files. Where the truth lies in a folder `masks/`, a file of its name in `ignore/` beside that folder says
-        which pixels are unknown.
-    ignore_label : int, optional
-        Value of true pixels whose class is unknown.
-
-    Returns
-    -------
-    truth : ndarray, shape ((Z,) Y, X) or (K, (Z,) Y, X)
-        Ids; or bool planes of one object each, told by the axis they have more than the prediction.
-    predicted : ndarray, shape ((Z,) Y, X)
-        Ids.
-    ignore : ndarray of bool, shape ((Z,) Y, X), optional
-        Pixels of unknown class; None if there are none.
-
-    Raises
-    ------
-    DataError
-        Naming the file that cannot be scored.
-    """
-    true, predicted = read_image(pair.true).array, _read_labels(pair.predicted)
-    _check_kind(true, pair.true)
-    is_planes = true.shape != predicted.shape
-    if is_planes and true.shape[1:] != predicted.shape:
-        raise DataError(
-            f"{pair.predicted}: has shape {predicted.shape}, but its truth {pair.true} has {true.shape}; "
-            "compare images of the same size."
-        )
-    true, unknown = split_ignore_label(true, ignore_label, planes=is_planes)
-    _check_signs(true, pair.true)
-    if is_planes:
-        true = true != 0
-    path = pair.true.parent.with_name("ignore") / pair.true.name
-    if pair.true.parent.name == "masks" and path.exists():
-        ignore = read_image(path).array != 0
-        if ignore.shape != predicted.shape:
-            raise DataError(f"{path}: has shape {ignore.shape}, but its image {predicted.shape}.")
-        unknown = union(unknown, ignore)
-    return true, predicted, unknown
-
-
-def _read_labels(path: Path) -> np.ndarray:
-    array = read_image(path).array
-    _check_kind(array, path)
-    _check_signs(array, path)
-    return array
-
-
-def _check_kind(array: np.ndarray, path: Path) -> None:
-    if not (np.issubdtype(array.dtype, np.integer) or array.dtype == bool):
-        raise DataError(f"{path}: holds {array.dtype} values; a label image needs whole numbers, one per object.")
-
-
-def _check_signs(array: np.ndarray, path: Path) -> None:
-    if np.issubdtype(array.dtype, np.signedinteger) and array.size and array.min() < 0:
-        raise DataError(f"{path}: holds negative numbers; use 0 for background and 1, 2, 3 ... for objects.")
+    return folder, by_name(found)

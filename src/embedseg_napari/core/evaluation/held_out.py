@@ -76,6 +76,6 @@ def held_out_ious(labels_pred: np.ndarray, example: Example, ids: Sequence[int] 
         if not inside.any():
             raise DataError(f"{example.name}: there is no object {label} that could be scored.")
         kept = np.flatnonzero(inside.reshape(len(inside), -1).any(1)) if label in cut_off else slice(None)
-        found = overlaps(inside[kept].astype(np.uint8), labels_pred[kept])
+        found = overlaps(inside[kept].astype(np.uint8), labels_pred[kept], planes=False)
         out[row] = found.iou.max(initial=0.0)
     return out

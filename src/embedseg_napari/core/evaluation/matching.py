@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.evaluation.planes import spatial_ndim
 from embedseg_napari.core.evaluation.unknown import restrict_to_known
 
 if TYPE_CHECKING:
@@ -74,14 +76,15 @@ class Overlaps:
     """(p,) intersection over union."""
 
 
-def overlaps(labels_true: np.ndarray, labels_pred: np.ndarray) -> Overlaps:
+def overlaps(labels_true: np.ndarray, labels_pred: np.ndarray, planes: bool | None = None) -> Overlaps:
     """Count shared pixels of two segmentations.
 
     Parameters
     ----------
     labels_true, labels_pred : ndarray, shape ((Z,) Y, X) or (K, (Z,) Y, X)
-        Ids (0 is background), or planes of one object each. Planes are told by the axis they have more than the other
-        array; two boolean arrays of three or more axes are both planes.
+        Ids (0 is background), or planes of one object each.
+    planes : bool, optional
+        As for :func:`match`.
 
     Raises
     ------
@@ -89,8 +92,7 @@ def overlaps(labels_true: np.ndarray, labels_pred: np.ndarray) -> Overlaps:
         If their shapes do not fit.
     """
     true, predicted = np.asarray(labels_true), np.asarray(labels_pred)
-    both_planes = true.dtype == bool and predicted.dtype == bool and true.ndim == predicted.ndim >= 3
-    ndim = true.ndim - 1 if both_planes else min(true.ndim, predicted.ndim)
+    ndim = spatial_ndim(true, predicted, planes)
     if (
         true.shape[true.ndim - ndim :] != predicted.shape[predicted.ndim - ndim :]
         or abs(true.ndim - predicted.ndim) > 1
@@ -165,8 +167,9 @@ def match(
     labels_pred: np.ndarray,
     iou_thresholds: Sequence[float] = IOU_THRESHOLDS,
     ignore: np.ndarray | None = None,
+    planes: bool | None = None,
 ) -> list[MatchRow]:
-    """Match objects one to one and count.
+    """Match objects one to one and count; the frames of a time-lapse are matched one by one.
 
     Parameters
     ----------
@@ -177,7 +180,11 @@ def match(
     iou_thresholds : sequence of float
         Least IoU of a pair.
     ignore : ndarray of bool, shape ((Z,) Y, X), optional
-        Pixels of unknown class; see :func:`restrict_to_known`. The prediction must then be a label image.
+        Pixels of unknown class; see :func:`restrict_to_known`.
+    planes : bool, optional
+        Whether truth and prediction of as many axes are stacks of planes of one object each, and not label volumes.
+        Default: told by what they hold, see :func:`spatial_ndim`. Where one has an axis more than the other, that one
+        is planes.
 
     Returns
     -------
@@ -189,9 +196,17 @@ def match(
     DataError
         If the shapes do not fit.
     """
+    true, predicted = np.asarray(labels_true), np.asarray(labels_pred)
+    are_planes = spatial_ndim(true, predicted, planes) < min(true.ndim, predicted.ndim)
+    if are_planes and planes is None and not true.dtype == predicted.dtype == bool:
+        warnings.warn(
+            "Truth and prediction hold one number in each plane and were scored as planes of one object each; say so "
+            "with planes=True, or planes=False if they are label volumes.",
+            stacklevel=2,
+        )
     if ignore is not None:
-        labels_true, labels_pred = restrict_to_known(np.asarray(labels_true), np.asarray(labels_pred), ignore)
-    found = overlaps(labels_true, labels_pred)
+        true, predicted = restrict_to_known(true, predicted, ignore)
+    found = overlaps(true, predicted, are_planes)
     return [_row(found, float(threshold)) for threshold in iou_thresholds]
 
 
@@ -230,14 +245,17 @@ def _row(found: Overlaps, threshold: float) -> MatchRow:
 
 
 def lenient_ap(
-    labels_true: np.ndarray, labels_pred: np.ndarray, iou_thresholds: Sequence[float] = IOU_THRESHOLDS
+    labels_true: np.ndarray,
+    labels_pred: np.ndarray,
+    iou_thresholds: Sequence[float] = IOU_THRESHOLDS,
+    planes: bool | None = None,
 ) -> list[float]:
     """AP as the original program scores overlapping truth: several objects may share a partner.
 
     A true object is found if any prediction reaches the threshold with it, and a prediction is right if any true
     object does. Reported beside the one-to-one score, for comparison with published figures.
     """
-    found = overlaps(labels_true, labels_pred)
+    found = overlaps(labels_true, labels_pred, planes)
     n_true, n_pred = len(found.true_ids), len(found.predicted_ids)
     out = []
     for threshold in iou_thresholds:

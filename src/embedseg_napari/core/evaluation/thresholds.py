@@ -119,7 +119,7 @@ def search_thresholds(
         each = []
         for maps, (_, truth), hidden in zip(scaled, pairs, unknown, strict=True):
             found = cluster_by(maps, settings.model_copy(update=update), should_stop)
-            each.append(np.mean([row.ap for row in match(truth, found.labels, ignore=hidden)]))
+            each.append(np.mean([row.ap for row in match(truth, found.labels, ignore=hidden, planes=False)]))
         scores[seed, foreground] = np.array(each)
         yield PairTried(len(scores), len(tried))
         if should_stop():

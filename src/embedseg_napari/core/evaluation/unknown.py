@@ -25,8 +25,8 @@ def restrict_to_known(
     ----------
     labels_true : ndarray, shape ((Z,) Y, X) or (K, (Z,) Y, X)
         True ids, or planes of one object each.
-    labels_pred : ndarray, shape ((Z,) Y, X)
-        Predicted ids.
+    labels_pred : ndarray, shape ((Z,) Y, X) or (K, (Z,) Y, X)
+        Predicted ids or planes.
     ignore : ndarray of bool, shape ((Z,) Y, X)
         Pixels of unknown class.
 
@@ -41,6 +41,10 @@ def restrict_to_known(
         If the shapes do not fit.
     """
     ignore = np.asarray(ignore) != 0
+    if labels_pred.ndim > ignore.ndim and labels_pred.shape[1:] == ignore.shape:
+        planes = [restrict_to_known(labels_true, plane.astype(np.uint8), ignore)[1] != 0 for plane in labels_pred != 0]
+        known_true = np.where(ignore, labels_true.dtype.type(0), labels_true)
+        return known_true, np.array(planes, bool).reshape(labels_pred.shape)
     if labels_pred.shape != ignore.shape or labels_true.shape[labels_true.ndim - ignore.ndim :] != ignore.shape:
         raise DataError(
             f"The pixels to ignore have shape {ignore.shape}, but the truth {labels_true.shape} and the prediction "

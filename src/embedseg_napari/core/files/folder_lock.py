@@ -9,10 +9,13 @@ import sys
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 from uuid import uuid4
 
+from pydantic import Field, TypeAdapter
+
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.documents import parse_json, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +29,7 @@ ATTEMPTS = 10
 class Holder:
     """A process, on a computer, that has a folder open."""
 
-    pid: int
+    pid: Annotated[int, Field(gt=0, lt=2**31)]
     host: str
     started: str
     """When the process started, in the system's own words: numbers of dead processes are given to new ones."""
@@ -44,6 +47,9 @@ class Holder:
         if self.host != platform.node():
             return False
         return not _is_running(self.pid) or _start_of(self.pid) != self.started
+
+
+READER = TypeAdapter(Holder)
 
 
 def acquire(folder: Path, what: str) -> Holder:
@@ -153,8 +159,8 @@ def _discard(path: Path, stale: Holder | None) -> None:
 def _read(path: Path) -> Holder | None:
     """Whose lock it is; None if there is none or it is unreadable."""
     try:
-        return Holder(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        return READER.validate_python(parse_json(read_text(path)))
+    except (OSError, ValueError):
         return None
 
 

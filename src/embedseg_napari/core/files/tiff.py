@@ -2,52 +2,43 @@
 
 from __future__ import annotations
 
-import math
+import logging
 import re
-import struct
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tifffile
 
-from embedseg_napari.core.axes import SPATIAL, parse_axes, reorder, spatial_axes
+from embedseg_napari.core.axes import KNOWN, parse_axes, reorder, spatial_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.atomic import write_atomically
-from embedseg_napari.core.files.metadata import MICROMETRE, Steps, positive, read_metadata
+from embedseg_napari.core.files.formats import read_other, readable
+from embedseg_napari.core.files.picture import TIFF, Picture, Unlike, require_file
+from embedseg_napari.core.files.tiff_flavours import as_stored, imagej_options, ome_options
+from embedseg_napari.core.files.tiff_pages import read_pages
+from embedseg_napari.core.files.units import positive
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-SUFFIXES = (".tif", ".tiff")
+    from embedseg_napari.core.files.metadata import Steps
+    from embedseg_napari.core.files.picture import Pixels
+
+__all__ = ["SUFFIXES", "Picture", "list_images", "read_image", "write_image", "write_labels"]
+
+logger = logging.getLogger(__name__)
+
+SUFFIXES = TIFF
+OPEN = "IQ"
+"""Letters of axes whose meaning a file leaves open."""
 IMAGEJ_TYPES = ("uint8", "uint16", "float32")
 OME_TYPES = ("bool", "int8", "int16", "int32", "uint8", "uint16", "uint32", "float32", "float64")
 BIGTIFF_BYTES = 3_900_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """An image file in memory."""
-
-    array: np.ndarray
-    axes: str
-    """One letter per axis; see `core.axes`. Letters the file does not name are guessed from the shape by the caller."""
-    spacing: tuple[float, ...] | None = None
-    """Physical pixel size per spatial axis of `axes`, in the order (z, y, x); None if the file does not say.
-
-    Without `axes` it has a value for z where the file gives one.
-    """
-    unit: str | None = None
-    """Unit of `spacing`, micrometres as ``"um"``."""
-    channel_names: tuple[str, ...] = ()
-    path: Path | None = None
-    axes_guessed: bool = False
-    """Whether the file left the meaning of its axes open; `axes` is then empty."""
-
-
 def list_images(folder: str | Path) -> list[Path]:
-    """Return the TIFF files of a folder in natural order (2 before 10); hidden files are left out.
+    """Return the images of a folder that can be read, in natural order (2 before 10); hidden files are left out.
 
     Raises
     ------
@@ -57,12 +48,18 @@ def list_images(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder.")
-    found = [p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()]
+    found = [
+        p for p in folder.iterdir() if not p.name.startswith(".") and p.suffix.lower() in readable() and p.is_file()
+    ]
     return sorted(found, key=lambda p: [int(t) if t.isdecimal() else t.lower() for t in re.split(r"(\d+)", p.name)])
 
 
-def read_image(path: str | Path, axes: str | None = None) -> Picture:
-    """Read the first image of a TIFF file; axes of length 1 are left out.
+def read_image(
+    path: str | Path, axes: str | None = None, *, labels: bool = False, say: Callable[[str], None] | None = None
+) -> Picture:
+    """Read the image of a file; axes of length 1 are left out.
+
+    Of several images in a file those of the largest size are read, counted by an axis of their own.
 
     Parameters
     ----------
@@ -70,67 +67,82 @@ def read_image(path: str | Path, axes: str | None = None) -> Picture:
         The file.
     axes : str, optional
         Axes of its array, where the file does not say or says wrong.
+    labels : bool
+        Whether its pixels are numbers of objects: these keep their values whatever colours they are shown in.
+    say : callable, optional
+        Takes a sentence for each thing that was assumed or left out; by default they are logged as warnings.
 
     Raises
     ------
     DataError
-        If the file is missing, is no TIFF, is damaged, or `axes` do not fit it.
+        If the file is missing, of no format that can be read, damaged, holds less than it says, or `axes` do
+        not fit it.
     """
     path = Path(path)
-    if not path.is_file():
-        raise DataError(f"{path}: " + ("is a folder, not an image." if path.is_dir() else "there is no such file."))
-    if path.suffix.lower() not in SUFFIXES:
-        raise DataError(f"{path}: not a TIFF file; save it as .tif, for example with Fiji.")
+    given = None if axes is None else parse_axes(axes)
+
+    def tell(words: str) -> None:
+        (say or logger.warning)(f"{path}: {words}.")
+
+    require_file(path)
     try:
-        with tifffile.TiffFile(path) as tif:
-            series = tif.series[0]
-            _refuse_incomplete(tif, series)
-            array = series.asarray()
-            named = series.axes
-            steps, unit, channels = read_metadata(tif)
+        if path.suffix.lower() in TIFF:
+            pixels = read_pages(path, None if given is None else len(given), labels, tell)
+        else:
+            pixels = read_other(path, labels, tell)
+    except DataError:
+        raise
+    except Unlike as error:
+        raise DataError(f"{path}: {error}.") from error
     except MemoryError as error:
         raise DataError(f"{path}: does not fit into memory, or is damaged.") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
     except Exception as error:
         # On damaged files the TIFF and compression libraries raise errors of a dozen unrelated types.
-        raise DataError(
-            f"{path}: cannot be read as a TIFF image ({error}); it may be damaged or incomplete."
-        ) from error
+        raise DataError(f"{path}: cannot be read as an image ({error}); it may be damaged or incomplete.") from error
+    array, metadata = pixels.array, pixels.metadata
     if array.ndim < 2 or array.size == 0:
         raise DataError(f"{path}: contains no image (shape {array.shape}).")
-    letters = named.upper().replace("S", "C")
-    known = (
-        set(letters) <= set("TCZYX") and len(set(letters)) == len(letters) == array.ndim and {"Y", "X"} <= set(letters)
+    if labels and pixels.is_colour:
+        raise DataError(f"{path}: is a colour picture; a mask needs one number per pixel, saved as 16-bit grey.")
+    stored = _letters(path, pixels, tell if given is None else None)
+    if given is not None and len(given) != array.ndim:
+        raise DataError(
+            f"{path}: axes {given!r} name {len(given)} axes, the file has {array.ndim} (shape {array.shape})."
+        )
+    axes = stored if given is None else given
+    names = metadata.channel_names
+    if "C" in axes and len(names) != array.shape[axes.index("C")]:
+        names = ()
+    spacing = _spacing(metadata.steps, axes, stored or axes, array.ndim)
+    unit = metadata.unit if spacing else None
+    return Picture(array, axes, spacing, unit, names, path, not axes, metadata.interval)
+
+
+def _letters(path: Path, pixels: Pixels, tell: Callable[[str], None] | None) -> str:
+    """The axes of a file in letters of `core.axes`, or none where it leaves them open.
+
+    A set of other things than time points, such as positions, is one of images of their own, which frames are.
+    """
+    letters = pixels.axes.upper().replace("S", "C")
+    strange = [letter for letter in letters if letter not in KNOWN]
+    if len(letters) != pixels.array.ndim:
+        return ""
+    if not strange and len(set(letters)) == len(letters):
+        return letters if {"Y", "X"} <= set(letters) else ""
+    is_open = strange != [] and all(letter in OPEN for letter in strange)
+    is_stack = is_open and letters.replace(strange[0], "") == "YX"
+    if tell is None or is_stack or (is_open and len(strange) > 1):
+        return ""
+    if len(strange) == 1 and "T" not in letters and len(set(letters)) == len(letters):
+        read = letters.replace(strange[0], "T")
+        tell(f"axis {strange[0]} of {pixels.axes} is read as a set of images of their own ({read}); else name its axes")
+        return read
+    raise DataError(
+        f"{path}: has the axes {pixels.axes} (shape {pixels.array.shape}), but only T, C, Z, Y and X are known here; "
+        "save each position, mosaic tile or set of samples as a file of its own, or name all axes with --axes."
     )
-    guessed = axes is None and not known
-    if axes is not None:
-        axes = parse_axes(axes)
-        if len(axes) != array.ndim:
-            raise DataError(
-                f"{path}: axes {axes!r} name {len(axes)} axes, the file has {array.ndim} (shape {array.shape})."
-            )
-    else:
-        axes = letters if known else ""
-    if "C" in axes and len(channels) != array.shape[axes.index("C")]:
-        channels = ()
-    stored = letters if known else ""
-    spacing = _spacing(steps, axes, stored or axes, array.ndim)
-    return Picture(array, axes, spacing, unit if steps else None, channels, path, guessed)
-
-
-def _refuse_incomplete(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:
-    """Say so where a stack lost its end: the library would return the planes that are left, or zeros."""
-    last = tif.pages[-1]
-    form, handle = tif.tiff, tif.filehandle
-    handle.seek(last.offset)
-    n_tags = struct.unpack(form.tagnoformat, handle.read(form.tagnosize))[0]
-    handle.seek(last.offset + form.tagnosize + n_tags * form.tagsize)
-    following = struct.unpack(form.offsetformat, handle.read(form.offsetsize))[0]
-    if following >= handle.size:
-        raise ValueError(f"only {len(tif.pages)} of its planes are present")
-    if series.kind == "ome" and any(page is None for page in series.pages):
-        raise ValueError("some of its planes lie in other files that are missing")
 
 
 def _spacing(steps: Steps | None, axes: str, stored: str, ndim: int) -> tuple[float, ...] | None:
@@ -156,6 +168,7 @@ def write_labels(
     spacing: Sequence[float] | None = None,
     unit: str | None = None,
     *,
+    interval: float | None = None,
     keep_order: bool = False,
     overwrite: bool = False,
 ) -> None:
@@ -164,7 +177,7 @@ def write_labels(
     Parameters
     ----------
     path : path
-        Target, ``.tif``.
+        Target, ``.tif``; one that ends in ``.ome.tif`` becomes an OME-TIFF.
     labels : ndarray of int
         Ids from 0; stored as uint16 where they fit, else uint32.
     axes : str
@@ -173,6 +186,8 @@ def write_labels(
         Physical pixel size per spatial axis (z, y, x).
     unit : str, optional
         Unit of the spacing.
+    interval : float, optional
+        Seconds between two time points.
     keep_order : bool
         Whether the file holds the array as it is, so that it lies on an image of the same order; see `write_image`.
     overwrite : bool
@@ -191,7 +206,16 @@ def write_labels(
             f"{path}: labels from {least} to {largest} cannot be written; ids must be between 0 and {(1 << 32) - 1}."
         )
     kind = np.uint16 if largest < 1 << 16 else np.uint32
-    write_image(path, labels.astype(kind), axes, spacing, unit, keep_order=keep_order, overwrite=overwrite)
+    write_image(
+        path,
+        labels.astype(kind),
+        axes,
+        spacing,
+        unit,
+        interval=interval,
+        keep_order=keep_order,
+        overwrite=overwrite,
+    )
 
 
 def write_image(
@@ -202,14 +226,15 @@ def write_image(
     unit: str | None = None,
     *,
     channel_names: Sequence[str] = (),
+    interval: float | None = None,
     keep_order: bool = False,
     overwrite: bool = False,
 ) -> None:
     """Write an array as a TIFF that this program, napari and Fiji read with axes and spacing; see `write_labels`.
 
-    uint8, uint16 and float32 become ImageJ TIFFs, other types OME-TIFFs. Axes are stored in the order TZCYX, unless
-    `keep_order` asks for the array as it is. No TIFF ends in other axes than Y and X: an array that does is then stored
-    under the letters that its image's file has in these places.
+    uint8, uint16 and float32 become ImageJ TIFFs, other types and names that end in ``.ome.tif`` OME-TIFFs. Axes are
+    stored in the order TZCYX, unless `keep_order` asks for the array as it is. No TIFF ends in other axes than Y and X:
+    an array that does is then stored under the letters that its image's file has in these places.
 
     Raises
     ------
@@ -231,51 +256,17 @@ def write_image(
     if path.exists() and not overwrite:
         raise DataError(f"{path}: exists already; choose another place or allow overwriting.")
     if keep_order:
-        axes, spacing = _as_stored(axes, spacing)
+        axes, spacing = as_stored(axes, spacing)
     plain = "".join(letter for letter in "TZCYX" if letter in axes)
     stored = axes if keep_order and axes.endswith("YX") else plain
     array, axes = np.ascontiguousarray(reorder(array, axes, stored)), stored
     options: dict[str, Any] = {"photometric": "minisblack", "compression": "zlib"}
     # ImageJ files have 32-bit offsets; larger ones need the OME flavour.
-    if axes == plain and array.dtype.name in IMAGEJ_TYPES and array.nbytes < BIGTIFF_BYTES:
-        options |= _imagej_options(array.shape, axes, spacing, unit, channel_names)
+    is_named_ome = path.name.lower().endswith((".ome.tif", ".ome.tiff"))
+    fits_imagej = axes == plain and array.dtype.name in IMAGEJ_TYPES and array.nbytes < BIGTIFF_BYTES
+    if fits_imagej and not is_named_ome:
+        options |= imagej_options(array.shape, axes, spacing, unit, channel_names, interval)
     else:
-        options |= _ome_options(axes, spacing, unit, channel_names)
+        options |= ome_options(axes, spacing, unit, channel_names, interval)
         options["bigtiff"] = array.nbytes >= BIGTIFF_BYTES
     write_atomically(path, lambda target: tifffile.imwrite(target, array, **options))
-
-
-def _as_stored(axes: str, spacing: Sequence[float] | None) -> tuple[str, Sequence[float] | None]:
-    """The letters that a file gives to the places of an array, and the pixel size of these, (z, y, x)."""
-    space = iter(spatial_axes(axes))
-    stored = "".join(next(space) if letter in SPATIAL else letter for letter in axes)
-    if spacing is None or stored == axes:
-        return stored, spacing
-    sizes = dict(zip(spatial_axes(axes), spacing, strict=True))
-    return stored, [sizes[axes[stored.index(letter)]] for letter in spatial_axes(stored)]
-
-
-def _imagej_options(
-    shape: tuple[int, ...], axes: str, spacing: Sequence[float] | None, unit: str | None, names: Sequence[str]
-) -> dict[str, Any]:
-    metadata: dict[str, Any] = {"axes": axes}
-    options: dict[str, Any] = {"imagej": True, "metadata": metadata}
-    if spacing is not None:
-        options["resolution"] = (1 / spacing[-1], 1 / spacing[-2])
-        metadata["unit"] = unit or "pixel"
-        if len(spacing) == 3:
-            metadata["spacing"] = float(spacing[0])
-    if names and "C" in axes:
-        metadata["Labels"] = list(names) * math.prod(n for n, letter in zip(shape, axes, strict=True) if letter in "TZ")
-    return options
-
-
-def _ome_options(axes: str, spacing: Sequence[float] | None, unit: str | None, names: Sequence[str]) -> dict[str, Any]:
-    metadata: dict[str, Any] = {"axes": axes}
-    if spacing is not None:
-        for letter, size in zip(spatial_axes(axes), spacing, strict=True):
-            metadata[f"PhysicalSize{letter}"] = float(size)
-            metadata[f"PhysicalSize{letter}Unit"] = "µm" if unit == MICROMETRE else unit or "pixel"
-    if names and "C" in axes:
-        metadata["Channel"] = {"Name": list(names)}
-    return {"ome": True, "metadata": metadata}

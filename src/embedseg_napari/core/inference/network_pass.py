@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from embedseg_napari.core.data.normalization import apply_normalization, normalization_parameters
+from embedseg_napari.core.data.normalization import Prepared
 from embedseg_napari.core.data.resizing import resize_image, scaled_shape
 from embedseg_napari.core.device import is_out_of_memory
 from embedseg_napari.core.errors import ComputeError, Stopped
@@ -55,8 +55,6 @@ class NetworkPass:
         ``"float32"``, ``"bfloat16"`` or ``"float16"``.
     tta : bool
         Whether to average over flipped and turned views.
-    normalize : bool
-        False hands the numbers to the network as they are.
     scale : float
         Factor by which images are resized for the network, beyond the model's own.
     """
@@ -68,7 +66,6 @@ class NetworkPass:
     overlap: tuple[int, ...]
     precision: str
     tta: bool
-    normalize: bool
     scale: float = 1.0
 
     @property
@@ -103,14 +100,14 @@ class NetworkPass:
         return replace(self, tile=sizes, overlap=overlap)
 
     def run(
-        self, image: np.ndarray, frame: int, should_stop: Callable[[], bool]
+        self, image: Prepared, frame: int, should_stop: Callable[[], bool]
     ) -> Generator[Message | TileFinished, None, EmbeddingMaps]:
         """Compute the maps of one image; where memory runs out, once more with smaller tiles.
 
         Parameters
         ----------
-        image : ndarray, shape (C, (Z,) Y, X)
-            Any real type, as it was taken.
+        image : Prepared
+            The image, ready for the network.
         frame : int
             Number that the events carry.
         should_stop : callable
@@ -146,19 +143,15 @@ class NetworkPass:
             )
 
     def _compute(
-        self, image: np.ndarray, frame: int, should_stop: Callable[[], bool]
+        self, image: Prepared, frame: int, should_stop: Callable[[], bool]
     ) -> Generator[TileFinished, None, EmbeddingMaps]:
         config, target = self.config, self.network_shape
-        shift, scale = np.zeros(len(image), np.float32), np.ones(len(image), np.float32)
-        if self.normalize:
-            shift, scale = normalization_parameters(image, config.normalization)
         if target != self.shape:
-            image = resize_image(apply_normalization(image, shift, scale), target)
-            shift, scale = np.zeros_like(shift), np.ones_like(scale)
+            image = Prepared.as_given(resize_image(image.values(), target))
         raw = np.zeros((2 * config.ndim + 1, *target), np.float32)
         done, n_passes = 0, self.n_passes
         for tile in self.tiles:
-            values = apply_normalization(image[(slice(None), *tile.within(target))], shift, scale)
+            values = image.values(tile.within(target))
             batch = torch.from_numpy(_pad(values, tile.shape))[None].to(device_of(self.network))
             total: torch.Tensor | None = None
             for view in self.views:

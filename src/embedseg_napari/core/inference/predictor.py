@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.core.axes import guess_axes, ordered, parse_axes, result_axes, spatial_axes, to_frames
+from embedseg_napari.core.axes import (
+    check_spacing,
+    guess_axes,
+    ordered,
+    parse_axes,
+    result_axes,
+    spatial_axes,
+    to_frames,
+)
+from embedseg_napari.core.data.normalization import Prepared, prepare
+from embedseg_napari.core.data.spoiled_pixels import Spoiled
 from embedseg_napari.core.device import supports_precision
 from embedseg_napari.core.errors import DataError, ModelError
 from embedseg_napari.core.events import ClusteringStarted, FrameFinished, Message, PredictionStarted
@@ -90,14 +100,20 @@ class Predictor:
         """
         # Made ready beside the network's work, so that the first prediction need not wait for it.
         warm_up()
-        frames, axes, plan = yield from self._prepare(image, axes, normalize)
+        if spacing is not None:
+            spacing = check_spacing(spacing, "ZYX"[-self.model.config.ndim :])
+        frames, axes, plan = yield from self._prepare(image, axes)
         yield from _compare_spacing(self.model.config, spacing, self.settings.scale)
-        done = []
+        done, spoiled = [], Spoiled()
         for t in range(len(frames)):
-            maps = yield from plan.run(np.asarray(frames[t]), t, should_stop)
+            ready = self._ready(frames[t], normalize)
+            spoiled += ready.mended.found
+            maps = yield from plan.run(ready, t, should_stop)
             yield ClusteringStarted(t)
             done.append(Segmentation.collect(maps, self.settings, should_stop, keep_maps=keep_maps))
             yield FrameFinished(t, len(frames), len(done[t].scores))
+        if told := spoiled_message(spoiled):
+            yield told
         warning = compare_sizes(self.model.config, [frame.labels for frame in done], self.settings.scale)
         if warning is not None:
             yield warning
@@ -119,13 +135,20 @@ class Predictor:
         DataError
             Also if the image has several frames.
         """
-        frames, axes, plan = yield from self._prepare(image, axes, normalize)
+        frames, axes, plan = yield from self._prepare(image, axes)
         if len(frames) != 1:
             raise DataError(f"The image has {len(frames)} frames (axes {axes}); embed them one by one.")
-        return (yield from plan.run(np.asarray(frames[0]), 0, should_stop))
+        ready = self._ready(frames[0], normalize)
+        if told := spoiled_message(ready.mended.found):
+            yield told
+        return (yield from plan.run(ready, 0, should_stop))
+
+    def _ready(self, frame: Any, normalize: bool) -> Prepared:
+        image = np.asarray(frame)
+        return prepare(image, self.model.config.normalization) if normalize else Prepared.as_given(image)
 
     def _prepare(
-        self, image: Any, axes: str | None, normalize: bool
+        self, image: Any, axes: str | None
     ) -> Generator[PredictionEvent, None, tuple[np.ndarray, str, NetworkPass]]:
         """Frames TC(Z)YX, the axes as given or guessed, and how the network will be run."""
         network, config = self.model.network, self.model.config
@@ -145,9 +168,15 @@ class Predictor:
             precision = "float32"
         shape = tuple(int(n) for n in frames.shape[2:])
         tta, scale = self.settings.tta, self.settings.scale
-        plan = NetworkPass(network, config, shape, self.tile, self.overlap, precision, tta, normalize, scale)
+        plan = NetworkPass(network, config, shape, self.tile, self.overlap, precision, tta, scale)
         yield PredictionStarted(axes, len(frames), plan.n_passes)
         return frames, axes, plan
+
+
+def spoiled_message(spoiled: Spoiled) -> Message | None:
+    """Words on pixels that were not taken as they are; a warning where they say that something else may be wrong."""
+    is_odd = spoiled.n_not_finite or spoiled.n_glare or spoiled.n_lines
+    return Message(str(spoiled), "warning" if is_odd else "info") if str(spoiled) else None
 
 
 def _as_array(image: Any) -> Any:
@@ -169,7 +198,8 @@ def _check_fit(config: ModelConfig, shape: tuple[int, ...], axes: str) -> None:
     if shape[1] != config.n_channels:
         raise ModelError(
             f"The image has {shape[1]} channel(s) (axes {axes}) but the model works on {config.n_channels}; "
-            "choose the channels it was trained on, or another model."
+            + ("choose one channel (--channel 0 is the first), " if config.n_channels == 1 else "choose its channels, ")
+            + "or another model."
         )
 
 
@@ -177,7 +207,7 @@ def _compare_spacing(
     config: ModelConfig, spacing: Sequence[float] | None, scale: float
 ) -> Generator[PredictionEvent, None, None]:
     """Warn about pixels of another size than in training, as the network sees them."""
-    if spacing is None or config.spacing is None or len(spacing) != config.ndim or min(spacing) <= 0:
+    if spacing is None or config.spacing is None:
         return
     seen = [step / scale for step in spacing]
     if max(max(a / b, b / a) for a, b in zip(seen, config.spacing, strict=True)) > OTHER_SCALE:

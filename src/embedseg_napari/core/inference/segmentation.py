@@ -28,7 +28,7 @@ class Segmentation:
     Parameters
     ----------
     labels : ndarray, shape ((T,) (Z,) Y, X), int32
-        0 is background; objects are 1..n, in a time-lapse from 1 in every frame.
+        0 is background; objects are 1..n, in a time-lapse counted on from frame to frame.
     centers : ndarray, shape (n, ndim), float32
         Where each object's seed points, in pixels (z, y, x); row i belongs to label i + 1. In a time-lapse
         (n, 1 + ndim), the frame first, all frames one after the other.
@@ -37,7 +37,7 @@ class Segmentation:
     settings : PredictionConfig
         What the objects were collected with.
     frames : tuple of Segmentation
-        In a time-lapse its frames, each by itself; empty otherwise.
+        In a time-lapse its frames, each by itself with objects from 1; empty otherwise.
     kept_maps : EmbeddingMaps, optional
         The maps, if they were kept; read them as `maps`. Their axes are (z, y, x) whatever those of the image.
     axes : str
@@ -75,8 +75,12 @@ class Segmentation:
     @classmethod
     def stack(cls, frames: Sequence[Segmentation]) -> Segmentation:
         """Put the frames of a time-lapse together; at least one."""
+        labels = np.stack([frame.labels for frame in frames])
+        before = np.cumsum([0, *(len(frame.scores) for frame in frames)])
+        for frame, n in zip(labels, before[:-1], strict=True):
+            np.add(frame, n, out=frame, where=frame > 0, casting="same_kind")
         return cls(
-            np.stack([frame.labels for frame in frames]),
+            labels,
             np.concatenate([np.insert(frame.centers, 0, t, axis=1) for t, frame in enumerate(frames)]),
             np.concatenate([frame.scores for frame in frames]),
             frames[0].settings,
@@ -94,6 +98,12 @@ class Segmentation:
             frames=tuple(frame.turned(axes.replace("T", "")) for frame in self.frames),
             axes=axes,
         )
+
+    def locate(self, label: int) -> tuple[int, int]:
+        """Frame that an object of a time-lapse is in, and its number among the frame's own."""
+        ends = np.cumsum([len(frame.scores) for frame in self.frames])
+        frame = int(np.searchsorted(ends, label))
+        return frame, label - int(ends[frame]) + len(self.frames[frame].scores)
 
     @property
     def maps(self) -> EmbeddingMaps:

@@ -25,9 +25,10 @@ from torch import Tensor, nn
 from embedseg_napari.core.data.normalization import normalize
 from embedseg_napari.core.data.synthetic import nuclei
 from embedseg_napari.core.errors import DataError, ModelError, SettingsError
+from embedseg_napari.core.files.archives import UNREADABLE, open_archive, read_member
 from embedseg_napari.core.files.atomic import write_atomically
 from embedseg_napari.core.model.model import load_model
-from embedseg_napari.core.model.model_file import MAX_BYTES, UNREADABLE
+from embedseg_napari.core.model.model_file import MAX_BYTES
 from embedseg_napari.core.networks.embedding import decode_by
 from embedseg_napari.core.networks.network import STRIDE
 
@@ -143,17 +144,14 @@ def read_package(path: str | Path) -> Model:
     """
     path = Path(path)
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_archive(path) as archive:
             names = [name for name in archive.namelist() if name.rpartition("/")[2] == MEMBER]
             if len(names) != 1:
                 raise ModelError(
                     f"{path}: contains no {MEMBER}. Only packages exported by this program can be imported: the "
                     "network in other packages is code, which is never run."
                 )
-            size = archive.getinfo(names[0]).file_size
-            if size > sum(MAX_BYTES.values()):
-                raise ModelError(f"{path}: {MEMBER} in it claims {size} bytes, more than a model can have; refused.")
-            content = archive.read(names[0])
+            content = read_member(archive, names[0], sum(MAX_BYTES.values()))
     except UNREADABLE as error:
         raise ModelError(f"{path}: is not a bioimage.io package, or is damaged ({error}).") from error
     with tempfile.TemporaryDirectory() as name:
@@ -279,7 +277,7 @@ def _describe(model: Model, folder: Path, tested: np.ndarray, authors: list[str]
         "documentation": file("README.md"),
         "covers": [file("cover.png")],
         "attachments": [file(MEMBER)],
-        "inputs": [image | {"preprocessing": [_preprocessing(config.normalization, space)]}],
+        "inputs": [image | {"preprocessing": _preprocessing(config.normalization, space)}],
         "outputs": [tensor("maps", maps, same, "test_output.npy")],
         "weights": {
             "torchscript": file("weights.pt") | {"pytorch_version": torch.__version__.partition("+")[0]},
@@ -306,12 +304,14 @@ def licence_id(text: str) -> str | None:
     return None
 
 
-def _preprocessing(config: NormalizationConfig, space: str) -> dict[str, Any]:
+def _preprocessing(config: NormalizationConfig, space: str) -> list[dict[str, Any]]:
+    """Steps of the description. Spoiled pixels are beyond what it can describe; limits hold for percentiles."""
     if config.method == "percentile":
         kwargs = {"axes": list(space), "min_percentile": config.low, "max_percentile": config.high, "eps": LEAST_RANGE}
-        return {"id": "scale_range", "kwargs": kwargs}
+        limits = [] if config.clip is None else [{"id": "clip", "kwargs": {"min": -config.clip, "max": config.clip}}]
+        return [{"id": "scale_range", "kwargs": kwargs}, *limits]
     if config.method == "mean-std":
-        return {"id": "zero_mean_unit_variance", "kwargs": {"axes": list(space), "eps": LEAST_RANGE}}
+        return [{"id": "zero_mean_unit_variance", "kwargs": {"axes": list(space), "eps": LEAST_RANGE}}]
     raise SettingsError(
         "This model divides images by the largest value of their data type; a bioimage.io package cannot describe that."
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from embedseg_napari.core.wording import count, duration
 
 if TYPE_CHECKING:
-    from embedseg_napari.core.config import ModelConfig
+    from embedseg_napari.core.config import ModelConfig, NormalizationConfig
 
 
 def describe(config: ModelConfig | None) -> str:
@@ -34,7 +34,7 @@ def model_card(config: ModelConfig) -> list[tuple[str, str]]:
         ("Network", f"{config.architecture}, {config.ndim}D"),
         ("Input", f"{config.axes}, {count(config.n_channels, 'channel')} {channels}".strip()),
         (f"Pixel size {space}", _numbers(config.spacing, config.spacing_unit)),
-        ("Normalisation", _normalization(normalization.method, normalization.low, normalization.high)),
+        ("Normalisation", _normalization(normalization)),
         (f"Object extent {space}", _numbers(sizes.mean, "px on average") if sizes.n_objects else ""),
         ("Seed threshold", f"{prediction.seed_threshold:g} ({prediction.seeds})"),
         ("Foreground threshold", f"{prediction.foreground_threshold:g}"),
@@ -54,8 +54,13 @@ def _numbers(values: tuple[float, ...] | None, unit: str | None) -> str:
     return "" if not values else f"{' x '.join(f'{value:.4g}' for value in values)} {unit or ''}".strip()
 
 
-def _normalization(method: str, low: float, high: float) -> str:
-    return f"percentiles {low:g} and {high:g} to 0 and 1" if method == "percentile" else method
+def _normalization(config: NormalizationConfig) -> str:
+    if config.method == "dtype-range":
+        return config.method if config.full_range is None else f"{config.full_range:g} to 1"
+    words: str = config.method
+    if config.method == "percentile":
+        words = f"percentiles {config.low:g} and {config.high:g} to 0 and 1"
+    return words if config.clip is None else f"{words}, spoiled pixels filled in, clipped at {config.clip:g}"
 
 
 def _training(training: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from embedseg_napari.core.errors import DataError, ModelError, SettingsError
 from embedseg_napari.core.files import folder_lock
+from embedseg_napari.core.files.names import is_device, portable_name, unusable
 from embedseg_napari.core.model.known_models import CHECKPOINTS, LibraryModel, known_models, models_folder
 from embedseg_napari.core.model.model_file import SUFFIX, copy_model_file
 
@@ -24,7 +25,6 @@ PACKAGE = ".zip"
 IMPORTABLE = (SUFFIX, *CHECKPOINTS, PACKAGE)
 LONGEST_NAME = 200
 """Bytes; file systems allow 255, and a temporary file's name is longer than the model's."""
-DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{kind}{number}" for kind in ("COM", "LPT") for number in range(1, 10))}
 
 
 class ModelLibrary:
@@ -294,8 +294,7 @@ class ModelLibrary:
 
     def numbered(self, name: str) -> Path:
         """The file of a name like the one given, with a number if that is taken."""
-        plain = re.sub(r"[^\w.-]+", "_", name).strip("._").encode()
-        base = plain[: LONGEST_NAME // 2].decode(errors="ignore").strip("._") or "model"
+        base = portable_name(re.sub(r"[^\w.-]+", "_", name).strip("._"), "model", LONGEST_NAME // 2).strip("._")
         name, number = base, 2
         while self.problem(name):
             name, number = f"{base}_{number}", number + 1
@@ -317,12 +316,16 @@ def name_problem(name: str) -> str:
         return "Give the model a name."
     if name.startswith("."):
         return "The name of the model must not begin with a dot."
+    if name.endswith((".", " ")):
+        return "The name of the model must not end with a dot or a space."
+    character = unusable(name)
+    if character:
+        shown = character if character.isprintable() else f"invisible characters ({ascii(character)[1:-1]})"
+        return f"The name of the model must not contain {shown}."
     if len(name.encode()) > LONGEST_NAME:
         return f"The name of the model is too long; {LONGEST_NAME} bytes at most."
-    if name.split(".")[0].upper() in DEVICES:
+    if is_device(name):
         return f"{name} is the name of a device on Windows; choose another."
-    if re.search(r'[\\/:*?"<>|\x00-\x1f]', name):
-        return 'The name of the model must not contain any of \\ / : * ? " < > |'
     return ""
 
 

@@ -221,7 +221,7 @@ def load_model(source: str | Path, device: str = "auto", legacy: LegacyGeometry 
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
     legacy : LegacyGeometry, optional
-        Coordinate grid of a `.pth` checkpoint, which does not hold it; default from `data_properties.json` beside it,
+        Coordinate grid of a `.pth` checkpoint, which does not hold it; default from its `data_properties.json`,
         or else 1/1023 per pixel.
 
     Raises
@@ -263,6 +263,8 @@ def network_from(path: Path, weights: dict[str, Tensor], config: ModelConfig) ->
                 f"{path}: weight {name} is {what}; this is no {config.architecture} network in {config.ndim}D "
                 f"for {config.n_channels} channel(s)."
             )
+        if found.is_floating_point() != expected.is_floating_point() or found.is_complex():
+            raise ModelError(f"{path}: weight {name} is stored as {found.dtype} instead of {expected.dtype}.")
         if not torch.isfinite(found).all():
             raise ModelError(f"{path}: weight {name} contains values that are not finite; the file is unusable.")
     unknown = sorted(set(weights) - set(network.state_dict()))

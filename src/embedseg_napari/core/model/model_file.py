@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import zipfile
-import zlib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,10 @@ from safetensors import SafetensorError
 
 from embedseg_napari.core.config import ModelConfig
 from embedseg_napari.core.errors import DataError, ModelError, SettingsError
+from embedseg_napari.core.files.archives import UNREADABLE, open_archive, read_member
 from embedseg_napari.core.files.atomic import write_atomically
+from embedseg_napari.core.files.documents import Unreadable, parse_json
+from embedseg_napari.core.wording import readable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +25,6 @@ FORMAT_VERSION = 1
 CONFIG, WEIGHTS = "model.json", "weights.safetensors"
 MAX_BYTES = {CONFIG: 16 << 20, WEIGHTS: 256 << 20}
 """Far more than the largest network (15 MB) and the longest training curve take; a file that claims more is refused."""
-UNREADABLE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError, ValueError)
 
 
 def write_model_file(
@@ -53,6 +54,8 @@ def write_model_file(
     ------
     DataError
         If it exists and may not be replaced, or cannot be written.
+    ModelError
+        If what would be written could not be read again, such as weights that are no numbers.
     """
     path = Path(path)
     if path.suffix != SUFFIX:
@@ -61,6 +64,11 @@ def write_model_file(
         raise DataError(f"{path}: exists already; choose another name or allow overwriting.")
     from safetensors.torch import save
 
+    for name, value in weights.items():
+        if not value.isfinite().all():
+            raise ModelError(
+                f"{path}: is not written, as weight {name} contains values that are no numbers; train again."
+            )
     config = config.model_copy(update={"software_version": software_version()})
     _write(path, config, save({name: _to_store(value, half) for name, value in weights.items()}))
     return path
@@ -88,12 +96,21 @@ def copy_model_file(source: Path, target: Path, **changes: Any) -> None:
 
 
 def _write(path: Path, config: ModelConfig, weights: bytes) -> None:
-    # Through JSON text, which has no NaN: a training curve may hold some.
-    description = {"format_version": FORMAT_VERSION, "axes": config.axes, **json.loads(config.model_dump_json())}
+    config = config.model_copy(update={"name": readable(config.name)})
+    try:
+        # Through JSON text, which has no NaN: a training curve may hold some.
+        values = json.loads(config.model_dump_json())
+    except ValueError as error:
+        raise ModelError(
+            f"{path}: is not written, as its description holds what cannot be stored ({error})."
+        ) from error
+    description = json.dumps({"format_version": FORMAT_VERSION, "axes": config.axes, **values}, indent=1).encode()
+    # What cannot be read must never carry its final name.
+    _parse_config(path, description)
 
     def write(target: Path) -> None:
         with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
-            for name, data in ((CONFIG, json.dumps(description, indent=1).encode()), (WEIGHTS, weights)):
+            for name, data in ((CONFIG, description), (WEIGHTS, weights)):
                 # One date for all: the same model gives the same bytes.
                 archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
 
@@ -148,32 +165,34 @@ def read_model_config(path: str | Path) -> ModelConfig:
 def _read_member(path: Path, name: str) -> bytes:
     """One of the two members, by its exact name, into memory: nothing is ever unpacked to disk."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_archive(path) as archive:
             if sorted(archive.namelist()) != sorted(MAX_BYTES):
                 raise ModelError(
                     f"{path}: is not a model file (it must contain {CONFIG} and {WEIGHTS}, and nothing else)."
                 )
-            size = archive.getinfo(name).file_size
-            if size > MAX_BYTES[name]:
-                raise ModelError(f"{path}: {name} in it claims {size} bytes, more than a model can have; refused.")
-            # Never yields more than the size claimed, however much the compressed data would unfold to.
-            return archive.read(name)
+            return read_member(archive, name, MAX_BYTES[name])
     except UNREADABLE as error:
         raise ModelError(f"{path}: is not a model file, or is damaged ({error}).") from error
 
 
 def _parse_config(path: Path, text: bytes) -> ModelConfig:
     try:
-        values = json.loads(text)
-        found = values.pop("format_version")
-        values.pop("axes", None)
-    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        raise ModelError(f"{path}: its description is damaged; download or save the file again.") from error
+        values = parse_json(text)
+    except Unreadable as error:
+        raise ModelError(
+            f"{path}: its description is damaged (it {error}); download or save the file again."
+        ) from error
+    found = values.pop("format_version", None)
+    values.pop("axes", None)
     if found != FORMAT_VERSION:
         raise ModelError(
             f"{path}: was written in format {found!r}; this version of embedseg-napari reads format {FORMAT_VERSION}. "
             "Update embedseg-napari."
         )
+    normalization = values.get("normalization")
+    if isinstance(normalization, dict) and not values.get("training"):
+        # An older version's copy of an original checkpoint: the original takes every pixel as it is.
+        normalization.setdefault("clip", None)
     try:
         return ModelConfig.parse(values)
     except SettingsError as error:

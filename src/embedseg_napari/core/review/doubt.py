@@ -180,7 +180,7 @@ def _view_term(
     for view in views:
         if isinstance(view, EmbeddingMaps):
             view = cluster_by(view, settings, should_stop).labels
-        found = overlaps(segmentation.labels, view)
+        found = overlaps(segmentation.labels, view, planes=False)
         best = np.zeros(len(total))
         np.maximum.at(best, found.true_ids[found.true_index] - 1, found.iou)
         total += 1 - best

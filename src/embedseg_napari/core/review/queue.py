@@ -161,5 +161,5 @@ def find_doubts(
     doubts = rank_doubt(segmentation, views, model.config.object_sizes, annotation=labels, should_stop=should_stop)
     # Only what is annotated counts: of an object that is painted on some planes, these.
     annotated = np.where(is_object(labels), labels, 0)
-    known = match(annotated, segmentation.labels, [0.5], ignore=labels == 0)[0]
+    known = match(annotated, segmentation.labels, [0.5], ignore=labels == 0, planes=False)[0]
     return ReviewQueue(segmentation, doubts, n_annotated=known.tp + known.fn, n_found=known.tp)

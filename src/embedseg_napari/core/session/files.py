@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import math
 import os
 import shutil
 import zipfile
-import zlib
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -13,13 +14,16 @@ import numpy as np
 
 from embedseg_napari.core.annotation.annotation import Annotation
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.archives import UNREADABLE, open_archive, read_member
 from embedseg_napari.core.files.atomic import TEMPORARY, sync_folder, write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-DAMAGED = (OSError, EOFError, ValueError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error)
-"""What reading a damaged archive raises."""
+MOST_IDS = 1 << 24
+"""Accepted objects of an image."""
+HEADER = 4096
+"""Bytes before the numbers of a stored array, at most."""
 
 
 def copy_folder(source: Path, target: Path) -> None:
@@ -96,21 +100,34 @@ def read_annotation(path: Path, shape: tuple[int, ...]) -> Annotation:
     DataError
         If it is damaged, or has another shape.
     """
-    if not path.exists():
-        return Annotation(np.zeros(shape, np.int32))
+    n_pixels, regions = math.prod(shape), None
     try:
-        stored: dict[str, np.ndarray] = {}
-        with zipfile.ZipFile(path) as archive:
-            for name in archive.namelist():
-                with archive.open(name) as member:
-                    stored[name.removesuffix(".npy")] = np.lib.format.read_array(member, allow_pickle=False)
-        labels = np.ascontiguousarray(stored["labels"], np.int32)
-        regions = None
-        if "regions" in stored:
-            regions = np.unpackbits(stored["regions"], count=labels.size).astype(bool).reshape(labels.shape)
-        accepted = frozenset(int(value) for value in stored["accepted_ids"])
-    except DAMAGED as error:
+        with open_archive(path) as archive:
+            labels = _read_array(archive, "labels", 8 * n_pixels)
+            accepted = _read_array(archive, "accepted_ids", 8 * MOST_IDS)
+            if "regions.npy" in archive.namelist():
+                packed = _read_array(archive, "regions", -(-n_pixels // 8))
+                regions = np.unpackbits(packed, count=n_pixels).astype(bool).reshape(shape)
+        if labels.min(initial=0) < 0 or labels.max(initial=0) >= 1 << 31 or accepted.ndim != 1:
+            raise ValueError("it holds numbers that are no objects")
+    except FileNotFoundError:
+        return Annotation(np.zeros(shape, np.int32))
+    except (*UNREADABLE, TypeError) as error:
         raise DataError(f"{path}: this annotation is damaged ({error}); a round may hold an older one.") from error
     if labels.shape != shape:
         raise DataError(f"{path}: this annotation has shape {labels.shape}, but its image {shape}.")
-    return Annotation(labels, regions, accepted)
+    return Annotation(labels.astype(np.int32), regions, frozenset(accepted.tolist()))
+
+
+def _read_array(archive: zipfile.ZipFile, name: str, largest: int) -> np.ndarray:
+    """An array of whole numbers; of a shape that is only claimed no memory is taken."""
+    stream = io.BytesIO(read_member(archive, f"{name}.npy", largest + HEADER))
+    version = np.lib.format.read_magic(stream)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"{name} is of format {version}")
+    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, is_fortran, dtype = header(stream)
+    if dtype.kind not in "iu" or is_fortran:
+        raise ValueError(f"{name} holds no whole numbers")
+    # Where their number is not that of the shape, reshape says so.
+    return np.frombuffer(stream.read(), dtype).reshape(shape)

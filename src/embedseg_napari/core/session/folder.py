@@ -131,6 +131,8 @@ class SessionFolder:
         """Change the state on the disk, then here."""
         state = self._state.model_copy(update={**changes, "software_version": software_version()})
         text = to_json(state)
+        # What cannot be read must never carry its final name.
+        from_json(self.folder / STATE, text)
         write_atomically(self.folder / STATE, lambda path: path.write_text(text, encoding="utf-8"), durable=True)
         self._state = state
 

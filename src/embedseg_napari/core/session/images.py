@@ -15,8 +15,11 @@ import numpy as np
 from embedseg_napari.core.axes import parse_axes, reorder, spatial_axes, to_frames
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.atomic import write_atomically
+from embedseg_napari.core.files.names import portable_name
 from embedseg_napari.core.files.tiff import SUFFIXES, read_image, write_image
+from embedseg_napari.core.files.tiff_flavours import storable
 from embedseg_napari.core.session.state import ImageSource, SessionImage
+from embedseg_napari.core.wording import readable
 
 if TYPE_CHECKING:
     from embedseg_napari.core.files.tiff import Picture
@@ -24,8 +27,8 @@ if TYPE_CHECKING:
 
 def file_key(number: int, name: str) -> str:
     """Return a file name without ending that every system takes, told apart by the number."""
-    stem = re.sub(r"[^\w\-]+", "_", name).strip("_")[:60]
-    return f"{number:03d}-{stem or 'image'}"
+    stem = re.sub(r"[^\w\-]+", "_", name).strip("_")
+    return f"{number:03d}-{portable_name(stem, 'image', 60)}"
 
 
 def add_picture(folder: Path, picture: Picture, name: str, key: str) -> SessionImage:
@@ -43,16 +46,18 @@ def add_picture(folder: Path, picture: Picture, name: str, key: str) -> SessionI
     if source is None:
         # Stored in the order that TIFF readers expect.
         order = "".join(letter for letter in "ZCYX" if letter in axes)
-        array, axes = _storable(reorder(np.asarray(array), axes, order)), order
-    image = SessionImage(
-        name=name,
-        axes=axes,
-        shape=array.shape,
-        dtype=array.dtype.name,
-        spacing=None if spacing is None else tuple(float(step) for step in spacing),
-        unit=picture.unit,
-        key=key,
-        source=source,
+        array, axes = storable(reorder(np.asarray(array), axes, order)), order
+    image = SessionImage.parse(
+        {
+            "name": name,
+            "axes": axes,
+            "shape": array.shape,
+            "dtype": array.dtype.name,
+            "spacing": None if spacing is None else tuple(float(step) for step in spacing),
+            "unit": picture.unit,
+            "key": key,
+            "source": source,
+        }
     )
     if source is None:
         write_atomically(
@@ -83,6 +88,9 @@ def _same_file(folder: Path, picture: Picture, axes: str) -> ImageSource | None:
     path = path.expanduser().absolute()
     on_disk, found = read_image(path, axes).array, path.stat()
     if on_disk.shape != picture.array.shape or not np.array_equal(on_disk, picture.array):
+        return None
+    if readable(str(path)) != str(path):
+        # A path that is no text cannot be remembered; the session keeps a copy.
         return None
     return ImageSource(
         path=str(path),
@@ -123,7 +131,7 @@ def _source_path(folder: Path, image: SessionImage) -> Path:
     source = image.source
     assert source is not None
     places = [Path(source.path), folder / source.relative] if source.relative else [Path(source.path)]
-    path = next((place for place in places if place.is_file()), None)
+    path = next((place for place in places if _is_file(place)), None)
     if path is None:
         raise DataError(f"{source.path}: the image {image.name} is missing; move it back, or open it from where it is.")
     found = path.stat()
@@ -137,23 +145,18 @@ def _source_path(folder: Path, image: SessionImage) -> Path:
     return path
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        # A name that no file can have.
+        return False
+
+
 def to_frame(picture: Picture) -> np.ndarray:
     """Return the pixels C(Z)YX of an image without time points."""
     frame: np.ndarray = to_frames(np.asarray(picture.array), picture.axes)[0]
     return frame
-
-
-def _storable(array: np.ndarray) -> np.ndarray:
-    """Give types that have no place in a TIFF the nearest one that holds their values."""
-    if array.dtype == np.float16:
-        return array.astype(np.float32)
-    if array.dtype.name not in ("int64", "uint64"):
-        return array
-    low, high = int(array.min()), int(array.max())
-    for kind in (np.dtype("int32"), np.dtype("uint32")):
-        if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
-            return array.astype(kind)
-    return array.astype(np.float64)
 
 
 def _relative(path: Path, folder: Path) -> str:

@@ -27,6 +27,7 @@ from embedseg_napari.core.session.export import write_dataset
 from embedseg_napari.core.session.files import copy_folder, read_annotation, write_annotation
 from embedseg_napari.core.session.folder import SessionFolder
 from embedseg_napari.core.session.images import add_picture, file_key, read_picture, to_frame
+from embedseg_napari.core.wording import readable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -114,7 +115,7 @@ class AnnotationSession(SessionFolder):
         """
         with self._lock:
             self.begin()
-            if not name or name in self.image_names:
+            if not name or readable(name) != name or name in self.image_names:
                 raise DataError(f"An image of the name {name!r} cannot be added; give each image a name of its own.")
             entry = add_picture(self.folder, picture, name, file_key(len(self.images) + 1, name))
             self._update(images=(*self.images, entry))

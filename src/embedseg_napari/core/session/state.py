@@ -4,52 +4,62 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from embedseg_napari.core.annotation.states import AnnotationCounts  # noqa: TC001, pydantic looks it up
 from embedseg_napari.core.axes import spatial_axes
-from embedseg_napari.core.config import Settings
 from embedseg_napari.core.errors import DataError, SettingsError
+from embedseg_napari.core.files.documents import Unreadable, parse_json
+from embedseg_napari.core.settings import Amount, Count, PositivePerAxis, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
 FORMAT_VERSION = 1
-AnnotationFolder = Annotated[str, Field(pattern=r"^annotations/\d+$")]
+AnnotationFolder = Annotated[str, Field(pattern=r"^annotations/[0-9]{1,9}$")]
+Name = Annotated[str, Field(max_length=4096, pattern=r"^[^\x00]*$")]
 
 
 class ImageSource(Settings):
     """A file that an image was read from, and how to notice that it changed."""
 
-    path: str
+    path: Name
     """Absolute."""
-    relative: str
+    relative: Name
     """From the session folder, for when both were moved together."""
-    size: int
+    size: Count
     """Bytes."""
     mtime_ns: int
-    sha256: str
+    sha256: Name
 
 
 class SessionImage(Settings):
     """One image of a session."""
 
-    name: str
-    axes: str
+    name: Name
+    axes: str = Field(pattern="^[CZYX]{2,4}$")
     """One letter per axis of the array; no T."""
-    shape: tuple[int, ...]
+    shape: tuple[Annotated[int, Field(ge=1, lt=2**31)], ...]
     """Of the array as stored, with all `axes`."""
-    dtype: str
-    spacing: tuple[float, ...] | None = None
+    dtype: Name
+    spacing: PositivePerAxis | None = None
     """Physical pixel size (z, y, x)."""
-    unit: str | None = None
-    key: str = Field(pattern=r"^\w[^/\\]*$")
+    unit: Name | None = None
+    key: str = Field(pattern=r"^\w[^/\\\x00]*$", max_length=100)
     """Name of its files inside the session folder, without ending."""
     source: ImageSource | None = None
     """None for an image that the session folder holds itself."""
+
+    @model_validator(mode="after")
+    def _axes_agree(self) -> Self:
+        if not {"Y", "X"} <= set(self.axes) or len(set(self.axes)) != len(self.axes):
+            raise ValueError(f"axes {self.axes!r} need Y and X, and each letter once")
+        if len(self.axes) != len(self.shape):
+            raise ValueError(f"axes {self.axes!r} do not fit the shape {list(self.shape)}")
+        return self
 
     @property
     def spatial_shape(self) -> tuple[int, ...]:
@@ -65,19 +75,19 @@ class SessionImage(Settings):
 class Round(Settings):
     """One round of training: what it learned from and what came out."""
 
-    number: int = 0
+    number: Annotated[int, Field(ge=0, lt=10**9)] = 0
     """1 for the first; filled in by the session."""
     started: datetime = Field(default_factory=lambda: datetime.now(UTC))
-    seconds: float = 0.0
-    n_images: int = 0
+    seconds: Amount = 0.0
+    n_images: Count = 0
     """Images with annotations."""
-    n_objects: int = 0
-    n_pixels_labelled: int = 0
+    n_objects: Count = 0
+    n_pixels_labelled: Count = 0
     score: float | None = None
     """AP at IoU 0.5 on the held-out part of the annotations."""
     thresholds: dict[str, float] = Field(default_factory=dict)
     """Of the prediction, by the names of the settings."""
-    model_file: str = Field("", pattern=r"^(rounds/\d+\.embedseg)?$")
+    model_file: str = Field("", pattern=r"^(rounds/[0-9]{1,9}\.embedseg)?$")
     """Inside the session folder; filled in by the session."""
     comment: str = ""
     counts: dict[str, AnnotationCounts] = Field(default_factory=dict)
@@ -95,6 +105,14 @@ class SessionState(Settings):
     """Folders of annotations that a restored round replaced, the latest last."""
     software_version: str = ""
 
+    @model_validator(mode="after")
+    def _told_apart(self) -> Self:
+        for what in ("name", "key"):
+            values = [getattr(image, what) for image in self.images]
+            if len(set(values)) != len(values):
+                raise ValueError(f"two images have the same {what}")
+        return self
+
 
 def kind_of(axes: str, shape: Sequence[int]) -> tuple[int, int]:
     """Return the number of spatial dimensions and of channels of an array."""
@@ -108,7 +126,7 @@ def spatial_shape(axes: str, shape: Sequence[int]) -> tuple[int, ...]:
 
 def to_json(state: SessionState) -> str:
     """Return the text of `session.json`."""
-    return json.dumps({"format_version": FORMAT_VERSION, **json.loads(state.model_dump_json())}, indent=1)
+    return json.dumps({"format_version": FORMAT_VERSION, **state.model_dump(mode="json")}, indent=1)
 
 
 def from_json(path: Path, text: str) -> SessionState:
@@ -120,10 +138,10 @@ def from_json(path: Path, text: str) -> SessionState:
         If it is damaged or of an unknown version.
     """
     try:
-        values = json.loads(text)
-        version = values.pop("format_version")
-    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        raise DataError(f"{path}: is damaged, or does not belong to a session ({error}).") from error
+        values = parse_json(text)
+    except Unreadable as error:
+        raise DataError(f"{path}: is damaged, or does not belong to a session (it {error}).") from error
+    version = values.pop("format_version", None)
     if version != FORMAT_VERSION:
         raise DataError(
             f"{path}: was written in format {version!r}; this version of embedseg-napari reads format "

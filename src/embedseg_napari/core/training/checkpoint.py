@@ -7,48 +7,61 @@ import json
 from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
 
+from pydantic import ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from embedseg_napari.core.config import SCALES, ModelConfig
 from embedseg_napari.core.errors import DataError, SettingsError
+from embedseg_napari.core.events import EpochFinished  # noqa: TC001, pydantic looks it up
 from embedseg_napari.core.files.atomic import write_atomically, write_text
+from embedseg_napari.core.files.documents import Unreadable, parse_json, read_text
+from embedseg_napari.core.settings import Amount, Count, PixelsPerAxis, complaint
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
 FORMAT_VERSION = 1
+Positive = Annotated[int, Field(ge=1, lt=2**31)]
+Named = tuple[str, tuple[Count, ...]]
+"""Name and shape of an image."""
 
 
 @dataclass(slots=True)
 class TrainingState:
     """State of a training between two steps, without its tensors."""
 
-    settings: dict[str, Any]
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    settings: dict[str, JsonValue]
     """The TrainingConfig of the run."""
-    data: list[list[Any]]
+    data: list[Named]
     """Name and shape of every training and validation image, to notice changed data."""
-    crop_size: list[int]
-    steps_per_epoch: int
-    step: int = 0
-    seconds: float = 0.0
-    sums: list[float] = field(default_factory=lambda: [0.0] * 4)
+    crop_size: PixelsPerAxis
+    steps_per_epoch: Positive
+    step: Count = 0
+    seconds: Amount = 0.0
+    sums: Annotated[list[float], Field(min_length=4, max_length=4)] = field(default_factory=lambda: [0.0] * 4)
     """Of the loss and its three terms over the steps of the current epoch."""
-    history: list[dict[str, Any]] = field(default_factory=list)
+    history: list[EpochFinished] = field(default_factory=list)
     best_score: float | None = None
     """Of the weights that are kept."""
     record: list[float] | None = None
     """Scores of the held-out images, each by itself, when their mean was highest."""
-    seconds_validating: float = 0.0
-    validation: list[list[Any]] | None = None
+    seconds_validating: Amount = 0.0
+    validation: list[Named] | None = None
     """Name and shape of the validation images alone."""
-    batch_size: int | None = None
-    foreground_weight: float | None = None
-    rate: float = 1.0
-    scale: float | None = None
+    batch_size: Positive | None = None
+    foreground_weight: Annotated[float, Field(gt=0)] | None = None
+    rate: Annotated[float, Field(gt=0, le=1)] = 1.0
+    scale: Annotated[float, Field(ge=SCALES[0], le=SCALES[1])] | None = None
     """What followed from the labels when training began, and stays although labels are added."""
+
+
+READER = TypeAdapter(TrainingState)
 
 
 def save_checkpoint(folder: Path, state: TrainingState, tensors: dict[str, dict[str, Tensor]]) -> None:
@@ -77,6 +90,8 @@ def save_checkpoint(folder: Path, state: TrainingState, tensors: dict[str, dict[
     write_atomically(path, lambda target: save_file(flat, target))
     # The JSON names its tensors, so replacing it switches both at once.
     text = json.dumps({"format_version": FORMAT_VERSION, "tensors": path.name, **asdict(state)})
+    # What cannot be read must never carry its final name.
+    _parse(text)
     write_text(folder / "state.json", text)
     for old in folder.glob("*.safetensors"):
         if old != path:
@@ -99,20 +114,31 @@ def load_checkpoint(
     if not path.exists():
         return None
     try:
-        values = json.loads(path.read_text())
-        version = values.pop("format_version")
-        if version != FORMAT_VERSION:
-            raise DataError(
-                f"Run folder {folder} was written by another version of this program (format {version}); "
-                "train again in a new run folder."
-            )
+        state, file = _parse(read_text(path))
         tensors: defaultdict[str, dict[str, Tensor]] = defaultdict(dict)
-        for key, value in load_file(folder / Path(values.pop("tensors")).name, device=str(device)).items():
+        for key, value in load_file(folder / Path(file).name, device=str(device)).items():
             part, _, name = key.partition(".")
             tensors[part][name] = value
-        return TrainingState(**values), tensors
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        return state, tensors
+    except (OSError, ValueError, KeyError, SafetensorError, SettingsError) as error:
         raise DataError(f"Run folder {folder} is damaged ({error}); train again in a new run folder.") from error
+
+
+def _parse(text: str) -> tuple[TrainingState, str]:
+    """The state in the text of a checkpoint, and the name of the file with its tensors."""
+    values = parse_json(text)
+    version, file = values.pop("format_version", None), values.pop("tensors", None)
+    if version != FORMAT_VERSION:
+        raise Unreadable(f"it was written by another version of this program, format {version!r}")
+    if not isinstance(file, str):
+        raise Unreadable("it names no file of weights")
+    try:
+        state = READER.validate_python(values)
+    except ValidationError as error:
+        raise SettingsError(complaint(error)) from error
+    # The curve becomes part of the model.
+    ModelConfig.parse({"history": [asdict(row) for row in state.history]})
+    return state, file
 
 
 def check_same_run(now: TrainingState, before: TrainingState) -> None:
@@ -141,6 +167,8 @@ def check_same_run(now: TrainingState, before: TrainingState) -> None:
         )
     for name, value in now.settings.items():
         was = before.settings.get(name, value)
+        if isinstance(was, dict) and isinstance(value, dict):
+            was = value | was
         if name not in ("epochs", "minutes") and was != value:
             raise SettingsError(
                 f"Setting {name!r} was {was!r} before and is {value!r} now; "

@@ -68,7 +68,7 @@ class TrainingPlan:
     def fixed(self) -> dict[str, Any]:
         """What a training keeps to the end, also where labels join it or it is resumed with more of them."""
         return {
-            "crop_size": list(self.crop_size),
+            "crop_size": self.crop_size,
             "steps_per_epoch": self.steps_per_epoch,
             "batch_size": self.batch_size,
             "foreground_weight": self.foreground_weight,
@@ -79,7 +79,6 @@ class TrainingPlan:
     def resumed(self, state: TrainingState) -> TrainingPlan:
         """The plan of a resumed training: what is fixed is taken from its state, as far as that knows it."""
         kept = {name: getattr(state, name) for name in self.fixed()}
-        kept["crop_size"] = tuple(state.crop_size)
         kept = {name: value for name, value in kept.items() if value is not None}
         model_config = self.model_config.model_copy(update={"reference_scale": kept.get("scale", self.scale)})
         return replace(self, **kept, model_config=model_config)

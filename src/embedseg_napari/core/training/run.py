@@ -170,7 +170,7 @@ class TrainingRun:
     def is_epoch_end(self, progress: float) -> bool:
         """Whether an epoch is over, or the training, and the epoch's row is not yet written."""
         step, rows = self.state.step, self.state.history
-        return step > 0 and (self.is_epoch_start() or progress >= 1) and (not rows or rows[-1]["step"] != step)
+        return step > 0 and (self.is_epoch_start() or progress >= 1) and (not rows or rows[-1].step != step)
 
     def step(self, progress: float) -> StepFinished:
         """One optimiser step over ``virtual_batches`` batches."""
@@ -278,7 +278,7 @@ class TrainingRun:
             is_best=is_best,
             **{name: total / n_steps for name, total in zip(LOSSES, self.state.sums, strict=True)},
         )
-        self.state.history.append(dataclasses.asdict(row))
+        self.state.history.append(row)
         self.fabric.barrier()
         return row
 
@@ -336,14 +336,23 @@ class TrainingRun:
             prediction, message = self.validator.choose_prediction(model, prediction, self.plan.precision)
             if message is not None:
                 yield message
+        if self.state.best_score == 0:
+            yield Message(
+                "The model finds none of the objects of the held-out images yet. Train longer; if that does not help, "
+                "check that each mask belongs to its image.",
+                "warning",
+            )
         if self.data.threshold_examples:
             prediction = with_reached_seeds(model, self.data.threshold_examples, prediction, self.plan.precision)
         model.config = self.model_config.model_copy(
-            update={"prediction": prediction, "history": tuple(self.state.history), "training": self._record()}
+            update={
+                "prediction": prediction,
+                "history": tuple(dataclasses.asdict(row) for row in self.state.history),
+                "training": self._record(),
+            }
         )
-        history = tuple(EpochFinished(**row) for row in self.state.history)
         yield TrainingFinished(stopped, self.state.best_score)
-        return TrainingResult(model, history, self.state.best_score, stopped, None)
+        return TrainingResult(model, tuple(self.state.history), self.state.best_score, stopped, None)
 
     def _record(self) -> dict[str, Any]:
         """How the model was trained, for its file."""

@@ -16,7 +16,7 @@ from embedseg_napari.core.errors import SettingsError
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.files.folder_lock import holding
 from embedseg_napari.core.model.model import Model, load_model
-from embedseg_napari.core.runs import drain, is_main_process, never
+from embedseg_napari.core.runs import drain, is_main_process, n_processes, never
 from embedseg_napari.core.training.planning import plan_training, reach_warning, scale_note
 from embedseg_napari.core.training.run import TrainingRun
 from embedseg_napari.core.training.training_set import TrainingSet
@@ -132,11 +132,18 @@ class Trainer:
         """Check the images, decide what the settings leave open, and say what is odd about it."""
         if self.updates is not None and self.config.devices > 1:
             raise SettingsError("Labels cannot change while several devices train; set devices to 1.")
-        for warning in check_examples([*self.training, *(self.validation or [])]):
+        if self.config.devices > n_processes():
+            # Each process would wait for the others without end.
+            raise SettingsError(
+                f"devices: {self.config.devices} needs as many processes, which torchrun starts: torchrun "
+                f"--nproc_per_node {self.config.devices} -m embedseg_napari train ...; or set devices to 1."
+            )
+        training, validation = self._split()
+        for warning in check_examples(training, validation):
             yield Message(warning, "warning")
         if sparse := describe_sparse(self.training):
             yield Message(sparse)
-        data = TrainingSet(self.config, *self._split())
+        data = TrainingSet(self.config, training, validation)
         if data.n_held_out:
             yield Message(f"{data.n_held_out} objects are held out for a score and not trained on.")
         start = self.start_from

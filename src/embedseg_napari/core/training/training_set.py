@@ -10,6 +10,7 @@ from embedseg_napari.core.data.checks import check_alike
 from embedseg_napari.core.data.sparse import object_ids
 from embedseg_napari.core.data.splitting import hold_out_objects
 from embedseg_napari.core.training.validation import HeldOutValidator, Validator
+from embedseg_napari.core.wording import readable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +74,7 @@ class TrainingSet:
 
     def names_and_shapes(self) -> dict[str, Any]:
         """Name and shape of every image (``data``), and of those to validate on alone (``validation``)."""
-        data = [[example.name, list(example.image.shape)] for example in [*self.annotated, *self.validation]]
+        data = [(readable(one.name), tuple(one.image.shape)) for one in [*self.annotated, *self.validation]]
         return {"data": data, "validation": data[len(self.annotated) :]}
 
     def update(self, examples: Sequence[Example]) -> tuple[list[Example], bool]:

@@ -82,7 +82,7 @@ class Validator:
         rows = []
         for example, one in zip(self.examples, maps, strict=True):
             labels = cluster_by(one, settings).labels
-            rows.append([row.ap for row in match(example.instances, labels, ignore=example.ignore)])
+            rows.append([row.ap for row in match(example.instances, labels, ignore=example.ignore, planes=False)])
         mean = np.mean(rows, axis=0)
         return Scores(float(mean[0]), float(mean.mean()), tuple(np.mean(rows, axis=1).tolist()))
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.core.evaluation.folders import read_pair
-from embedseg_napari.core.evaluation.unknown import restrict_to_known
-from embedseg_napari.core.files.tiff import read_image
-from embedseg_napari.jobs.evaluate import Evaluation, evaluate_arrays
+from embedseg_napari.core.evaluation.label_pair import read_pair
+from embedseg_napari.core.files.pairing import by_name, image_name, partners
+from embedseg_napari.core.files.tiff import list_images, read_image
+from embedseg_napari.jobs.evaluate import Evaluation, evaluate_parts, with_errors
 from embedseg_napari.viewer.result_layers import is_shown
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class OpenedPair:
 
     name: str
     truth: np.ndarray
-    """Label image; of overlapping planes the later ones cover the earlier."""
+    """Label image, with the frames of a time-lapse in front; of overlapping planes the later ones cover the earlier."""
     predicted: np.ndarray
     image: np.ndarray | None
     """The image itself, where it lies in a folder ``images`` beside that of the truth."""
@@ -44,20 +44,35 @@ def open_files(files: FilePair, threshold: float, should_stop: Callable[[], bool
     threshold : float
         IoU at which mistakes are shown.
     should_stop : callable
-        As in `evaluate_arrays`.
+        As in `evaluate_parts`.
     """
-    truth, predicted, ignore = read_pair(files)
-    if ignore is not None:
-        truth, predicted = restrict_to_known(truth, predicted, ignore)
-    scores = yield from evaluate_arrays(truth, predicted, threshold, False, should_stop)
-    if truth.ndim > predicted.ndim:
-        truth = np.max(truth * np.arange(1, len(truth) + 1, dtype=np.int32)[(..., *[None] * predicted.ndim)], axis=0)
-    path = files.true.parent.parent / "images" / files.true.name
-    image = read_image(path).array if files.true.parent.name == "masks" and path.is_file() else None
+    parts, _ = read_pair(files)
+    scores = yield from evaluate_parts(parts, should_stop, files)
+    scores = yield from with_errors(scores, threshold, should_stop)
+    truth, predicted = (
+        np.stack([_flat(getattr(one, part), one.ndim) for one in scores.parts]) for part in ("true", "predicted")
+    )
+    if not scores.has_frames:
+        truth, predicted = truth[0], predicted[0]
+    name, image = image_name(files.true), None
+    folder = files.true.parent.parent / "images"
+    if files.true.parent.name == "masks" and folder.is_dir():
+        path = partners([name], by_name(list_images(folder))).get(name)
+        image = None if path is None else read_image(path).array
     if image is not None and image.shape != predicted.shape:
         # Channels and colours are not needed to recognise the place.
         image = None
     return OpenedPair(files.name, truth, predicted, image, scores)
+
+
+def _flat(labels: np.ndarray, ndim: int) -> np.ndarray:
+    """Labels, or planes as labels: the later ones cover the earlier."""
+    if labels.ndim == ndim:
+        return labels
+    flat = np.zeros(labels.shape[1:], np.int32)
+    for number, plane in enumerate(labels, 1):
+        flat[plane != 0] = number
+    return flat
 
 
 def show_opened(viewer: Viewer, opened: OpenedPair, into: dict[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from embedseg_napari.core.axes import ordered, reorder
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.jobs.evaluate import why_not_comparable
 from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME
-from embedseg_napari.viewer.layers import RESULT, array_of, picture_of
+from embedseg_napari.viewer.layers import FOUND, RESULT, array_of, named_like, ordered_labels, picture_of
 from embedseg_napari.viewer.provenance import origin_of
 from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, ChoiceBox, add_row
 from embedseg_napari.viewer.widgets.folder_field import FolderField
@@ -111,9 +111,7 @@ class EvaluationSource(QWidget):
         if predicted is not None:
             origin = origin_of(predicted)
             try:
-                has_frames = (
-                    bool(origin.segmentation.frames) if origin is not None else "T" in picture_of(predicted).axes
-                )
+                has_frames = bool(origin.segmentation.frames) if origin is not None else "T" in self._axes(None)
             except DataError:
                 # `fault` says why.
                 has_frames = False
@@ -145,16 +143,29 @@ class EvaluationSource(QWidget):
         return predicted is not None and "T" in self.axes()
 
     def axes(self) -> str:
-        """Axes of the prediction, in its own order; the truth has the same, behind that of planes if it is one."""
+        """Axes of the prediction, in its own order."""
         predicted = self.predicted.layer()
         assert predicted is not None
-        return picture_of(predicted, stack=self.stack.currentText() if predicted.ndim == 3 else None).axes
+        return self._axes(self.stack.currentText() if predicted.ndim == 3 else None)
+
+    def _axes(self, stack: str | None) -> str:
+        truth, predicted = self.truth.layer(), self.predicted.layer()
+        assert predicted is not None
+        picture = picture_of(predicted, stack=stack)
+        return (picture if truth is None else named_like(picture, predicted, truth, stack)).axes
 
     def arrays(self) -> tuple[Any, Any]:
-        """Truth and prediction as T(Z)YX, planes of the truth first; nothing is read."""
-        axes, truth, predicted = self.axes(), array_of(self.truth.layer()), array_of(self.predicted.layer())
-        planes = "D" * (len(truth.shape) - len(axes))
-        return reorder(truth, planes + axes, planes + ordered(axes)), reorder(predicted, axes, ordered(axes))
+        """Truth and prediction as T(Z)YX, planes of the truth before its spatial axes; nothing is read.
+
+        Raises
+        ------
+        DataError
+            If the two name different axes.
+        """
+        axes, truth, predicted = self.axes(), self.truth.layer(), self.predicted.layer()
+        assert truth is not None
+        assert predicted is not None
+        return ordered_labels(truth, axes, predicted.name), reorder(array_of(predicted), axes, ordered(axes))
 
     def is_wrong(self) -> bool:
         """Whether something was chosen that cannot be used, rather than nothing yet."""
@@ -172,11 +183,11 @@ class EvaluationSource(QWidget):
             return "Open two Labels layers, the truth and a prediction."
         if truth == predicted:
             return "Choose two different layers, the truth and a prediction."
-        there, here = (tuple(int(n) for n in np.shape(array_of(layer))) for layer in (truth, predicted))
         try:
-            return why_not_comparable(there, here, self.has_frames())
+            there, here = (tuple(int(n) for n in np.shape(array)) for array in self.arrays())
         except DataError as error:
             return str(error)
+        return why_not_comparable(there, here, self.has_frames())
 
     def choose(self, truth: Labels, predicted: Labels) -> None:
         """Compare two layers."""
@@ -186,5 +197,5 @@ class EvaluationSource(QWidget):
 
 
 def _is_candidate(layer: Labels) -> bool:
-    """The overlay of mistakes is a Labels layer too, but nothing to compare."""
-    return layer.metadata.get(RESULT) != MISTAKES
+    """The overlay of mistakes and the previews of a training are Labels layers too, but nothing to compare."""
+    return layer.metadata.get(RESULT, FOUND) == FOUND

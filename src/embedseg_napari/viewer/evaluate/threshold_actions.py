@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QFileDialog
 
-from embedseg_napari.core.axes import ordered, reorder
+from embedseg_napari.core.axes import ordered, reorder, result_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.jobs.segment import SegmentJob
+from embedseg_napari.jobs.training_pairs import FRAMES
 from embedseg_napari.jobs.tune import AnnotatedImage, predict_and_tune, store_thresholds, tune
-from embedseg_napari.viewer.layers import array_of, picture_of
+from embedseg_napari.viewer.layers import labelled_picture, ordered_labels
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.provenance import origin_of, remember
 from embedseg_napari.viewer.result_layers import show_labels, spatial_frame
@@ -73,25 +74,23 @@ class TuningFlow(QObject):
             self.say(str(error))
 
     def _find(self) -> None:
-        true_layer = self.source.truth.layer()
-        path, origin = self.panel.model_path(), origin_of(self.source.predicted.layer())
+        true_layer, predicted = self.source.truth.layer(), self.source.predicted.layer()
+        path, origin, image = self.panel.model_path(), origin_of(predicted), self.panel.image.layer()
         if true_layer is None:
             return
-        truth = self.source.arrays()[0] if self.source.predicted.layer() is not None else array_of(true_layer)
         if path is None:
             if origin is None:
                 self.say("The maps are no longer in memory; segment again, or choose a model.")
                 return
-            self.start(
-                lambda stop: tune([(origin.segmentation, truth, None)], origin.model_path, stop),
-                self.panel.show_tuning,
-                "thresholds",
-            )
+            known = [(origin.segmentation, self.source.arrays()[0], None)]
+            model = origin.model_path
+            self.start(lambda stop: tune(known, model, stop), self.panel.show_tuning, "thresholds")
             return
-        image = self.panel.image.layer()
         if image is None:
             return
-        picture = picture_of(image)
+        has_frames = predicted is not None and self.source.has_frames()
+        picture = labelled_picture(image, true_layer, FRAMES if has_frames else None)
+        truth = ordered_labels(true_layer, result_axes(picture.axes), image.name)
         array = reorder(picture.array, picture.axes, ordered(picture.axes))
         job = SegmentJob(array, ordered(picture.axes), "all", path, "auto", None, {})
         annotated = [AnnotatedImage(job, truth)]

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from embedseg_napari.core.axes import SPATIAL
 from embedseg_napari.core.evaluation.thresholds import PairTried
 from embedseg_napari.core.events import Message
 from embedseg_napari.jobs.evaluate import (
@@ -33,7 +34,6 @@ from embedseg_napari.viewer.evaluate.source import EvaluationSource
 from embedseg_napari.viewer.evaluate.tables import ImageTable
 from embedseg_napari.viewer.evaluate.threshold_actions import TuningFlow
 from embedseg_napari.viewer.evaluate.threshold_panel import ThresholdPanel
-from embedseg_napari.viewer.layers import picture_of
 from embedseg_napari.viewer.provenance import news, origin_of
 from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR
 from embedseg_napari.viewer.widgets.dock_panel import DockPanel
@@ -250,17 +250,25 @@ class EvaluateWidget(DockPanel):
         from embedseg_napari.viewer.evaluate.open_pair import open_files
 
         threshold, files = self.mistakes.iou(), image.files
-        self._start(lambda stop: open_files(files, threshold, stop), self._show_image, "reading the image")
 
-    def _show_image(self, opened: Any) -> None:
+        def show(opened: Any) -> None:
+            self._show_image(opened, image.frame)
+
+        self._start(lambda stop: open_files(files, threshold, stop), show, "reading the image")
+
+    def _show_image(self, opened: Any, frame: int | None) -> None:
         from embedseg_napari.viewer.evaluate.open_pair import show_opened
 
         # Anew, so that it lies above the layers of the image.
         self._opened = show_opened(self.viewer, opened, {**self._opened, "mistakes": self.mistakes.overlay})
         predicted = self._opened["prediction"]
-        self.mistakes.compare(self._opened["truth"], predicted, picture_of(predicted).axes)
+        n_space = predicted.ndim - opened.scores.has_frames
+        axes = "T" * opened.scores.has_frames + SPATIAL[-n_space:]
+        self.mistakes.compare(self._opened["truth"], predicted, axes)
         self._show_mistakes(opened.scores)
         self.viewer.reset_view()
+        if frame is not None:
+            self.mistakes.go_to_frame(frame)
         self.tabs.setCurrentIndex(1)
 
     # Coming and going

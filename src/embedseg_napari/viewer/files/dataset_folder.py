@@ -8,6 +8,7 @@ from napari.utils.notifications import show_error, show_info
 
 from embedseg_napari.core.data.pairs import find_dataset
 from embedseg_napari.core.errors import DataError, EmbedSegError
+from embedseg_napari.core.files.pairing import by_name, partners
 from embedseg_napari.core.files.tiff import list_images, read_image
 from embedseg_napari.viewer.files.image_files import image_layer, labels_layer
 
@@ -84,7 +85,9 @@ def open_dataset_folder(viewer: Viewer, folder: str | Path, most: int = MOST) ->
     training, validation = find_dataset(folder)
     pairs = _pairs(training) + ([] if validation is None else _pairs(validation))
     if not pairs:
-        raise DataError(f"{training / 'images'}: contains no TIFF images; save them as .tif, for example with Fiji.")
+        raise DataError(
+            f"{training / 'images'}: holds no images that can be read; save them as .tif, for example with Fiji."
+        )
     layers: list[Layer] = []
     in_memory, opened = 0, 0
     for image_path, mask_path in pairs[:most]:
@@ -92,7 +95,7 @@ def open_dataset_folder(viewer: Viewer, folder: str | Path, most: int = MOST) ->
         new = [image_layer(picture, image_path.stem)]
         in_memory += picture.array.nbytes
         if mask_path is not None:
-            new.append(labels_layer(read_image(mask_path), f"{image_path.stem} masks", picture))
+            new.append(labels_layer(read_image(mask_path, labels=True), f"{image_path.stem} masks", picture))
         for array, options, kind in new:
             add = viewer.add_labels if kind == "labels" else viewer.add_image
             layers.append(add(array, visible=not opened, **options))
@@ -110,9 +113,7 @@ def open_dataset_folder(viewer: Viewer, folder: str | Path, most: int = MOST) ->
 
 
 def _pairs(folder: Path) -> list[tuple[Path, Path | None]]:
-    masks = {_stem(path): path for path in list_images(folder / "masks")} if (folder / "masks").is_dir() else {}
-    return [(path, masks.get(_stem(path))) for path in list_images(folder / "images")]
-
-
-def _stem(path: Path) -> str:
-    return path.stem.removesuffix(".ome")
+    images = by_name(list_images(folder / "images"))
+    masks = by_name(list_images(folder / "masks")) if (folder / "masks").is_dir() else {}
+    mask_of = partners(images, masks)
+    return [(path, mask_of.get(name)) for name, path in images.items()]

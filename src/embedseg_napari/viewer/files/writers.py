@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,9 @@ import numpy as np
 from embedseg_napari.core.axes import guess_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.atomic import write_text
+from embedseg_napari.core.files.names import portable_name
 from embedseg_napari.core.files.tiff import write_image, write_labels
+from embedseg_napari.core.files.tiff_flavours import storable
 from embedseg_napari.viewer.layers import CHANNEL_NAMES, named_axes, pixel_size
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def file_names(names: Sequence[str]) -> list[str]:
     """Names that files can have on every system, no two alike."""
     found: list[str] = []
     for name in names:
-        stem = re.sub(r'[<>:"/\\|?*\x00-\x1f]+', "_", name).strip(" .") or "layer"
+        stem = portable_name(name, "layer")
         candidate, number = stem, 1
         while candidate.lower() in (other.lower() for other in found):
             number += 1
@@ -76,23 +77,10 @@ def file_names(names: Sequence[str]) -> list[str]:
 
 def _write_image_layer(target: Path, data: Any, meta: dict[str, Any]) -> None:
     array = _array(data)
-    array = _storable(array)
+    array = storable(array)
     axes, spacing, unit = _geometry(array, meta)
     names = meta.get("metadata", {}).get(CHANNEL_NAMES, ())
     write_image(target, array, axes, spacing, unit, channel_names=names)
-
-
-def _storable(array: np.ndarray) -> np.ndarray:
-    """Give types that have no place in a TIFF the nearest one that holds their values."""
-    if array.dtype == np.float16:
-        return array.astype(np.float32)
-    if array.dtype.name not in ("int64", "uint64"):
-        return array
-    low, high = (int(array.min()), int(array.max())) if array.size else (0, 0)
-    for kind in (np.dtype("int32"), np.dtype("uint32")):
-        if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
-            return array.astype(kind)
-    return array.astype(np.float64)
 
 
 def _write_points(target: Path, points: np.ndarray, meta: dict[str, Any]) -> None:

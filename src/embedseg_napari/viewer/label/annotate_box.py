@@ -12,7 +12,7 @@ from superqt.utils import qdebounced
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.viewer.label.annotation_layers import AnnotationLayers
 from embedseg_napari.viewer.label.time_points import time_axis
-from embedseg_napari.viewer.layers import RESULT, is_preview
+from embedseg_napari.viewer.widgets.axis_question import AxisQuestion
 from embedseg_napari.viewer.widgets.boxes import Sentence, button
 from embedseg_napari.viewer.widgets.layer_box import LayerBox
 from embedseg_napari.viewer.worker import report_error
@@ -54,12 +54,8 @@ class AnnotationBox(QWidget):
         self.is_movie = False
         self.elsewhere: Callable[[], tuple[int, int, int]] = lambda: (0, 0, 0)
         """Annotated images of the session that are not in front, their objects and background pixels."""
-        self.image = LayerBox(
-            viewer,
-            Image,
-            "The image to annotate.",
-            is_wanted=lambda layer: RESULT not in layer.metadata and not is_preview(layer),
-        )
+        self.image = LayerBox(viewer, Image, "The image to annotate.")
+        self.question = AxisQuestion()
         self.annotate = self._button(
             "Annotate",
             "Add a layer to paint on, with the image's place and pixel size. An image of the kind of those annotated "
@@ -99,6 +95,7 @@ class AnnotationBox(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(row)
+        layout.addWidget(self.question)
         layout.addLayout(grid)
         for label in (self.line, self.advice):
             layout.addWidget(label)
@@ -131,6 +128,9 @@ class AnnotationBox(QWidget):
                 f"{layer.name} has time points: Annotate takes out the frame that the slider shows, as an image of its "
                 "own (if they are slices, name the axis Z)."
             )
+        self.question.ask_about(layer if isinstance(layer, Image) else None)
+        if self.question.problem():
+            self.is_movie, self.fault = False, self.question.problem()
         self.image_changed.emit()
         self.count()
 
@@ -158,7 +158,7 @@ class AnnotationBox(QWidget):
         counts, accepted = self.counts, len(self.layers.accepted)
         parts = [
             number(counts.n_objects, "object") + (f", {accepted:,} of them accepted" if accepted else ""),
-            f"{counts.background_pixels:,} background pixels",
+            number(counts.background_pixels, "background pixel"),
             number(self.layers.n_regions(), "region"),
         ]
         return " · ".join([*parts, others] if others else parts)

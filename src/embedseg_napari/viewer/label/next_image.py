@@ -9,8 +9,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.review.next_image import ImageRanking, Looking, Rated, rate_images
-from embedseg_napari.viewer.label.session_box import short
-from embedseg_napari.viewer.widgets.boxes import Sentence, button
+from embedseg_napari.viewer.widgets.boxes import Sentence, button, short
 from embedseg_napari.viewer.worker import BackgroundRun, report_message, run_in_background
 
 if TYPE_CHECKING:

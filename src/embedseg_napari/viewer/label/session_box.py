@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QFileDialog, QGridLayout, QMenu, QPushButton, QVBoxLa
 from embedseg_napari.core.session.folder import last_saved, list_sessions, read_state
 from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.label.annotate_box import number
-from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence, button
+from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence, button, short
 from embedseg_napari.viewer.worker import run_in_background
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from embedseg_napari.viewer.label.annotate_box import AnnotationBox
     from embedseg_napari.viewer.label.autosave import Autosave
 
-MOST_SESSIONS, MOST_LETTERS = 15, 24
+MOST_SESSIONS = 15
 
 
 class SessionBox(QWidget):
@@ -197,11 +197,6 @@ def round_line(row: Round) -> str:
     ]
     seeds = row.thresholds.get("seed_threshold")
     return " · ".join(parts if seeds is None else [*parts, f"seeds from {seeds:.2f}"])
-
-
-def short(name: str) -> str:
-    """A name that does not fill the panel."""
-    return name if len(name) <= MOST_LETTERS else f"{name[: MOST_LETTERS - 1]}…"
 
 
 def _time_of(folder: Path) -> str:

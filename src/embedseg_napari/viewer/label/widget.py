@@ -217,6 +217,7 @@ class LabelWidget(TrainingPanel):
             report_error(error)
             return
         layers = self.annotation.layers
+        self.trained_on = layers.image
         self.view.watch(layers.image, layers.axes, truth=layers.labels)
         self.view.begin(request.config.center)
         front = request.front

@@ -77,16 +77,21 @@ class ModelPicker(QWidget):
         """
         models.remember(path)
 
+    def fitting(self, ndim: int) -> KnownModel | None:
+        """The chosen model if it is for images of `ndim` spatial axes, else the first bundled one that is."""
+        if self.path is not None and self.config is not None and self.config.ndim == ndim:
+            return self._known[self.box.currentIndex()]
+        for known in self._known:
+            config = read_config(known.path) if known.is_bundled else None
+            if config is not None and config.ndim == ndim:
+                return known
+        return None
+
     def suggest(self, ndim: int) -> None:
-        """Choose a bundled model for images of `ndim` spatial axes, unless one was asked for or fits already."""
-        if self.is_asked_for or (self.config is not None and self.config.ndim == ndim):
-            return
-        for index, known in enumerate(self._known):
-            if known.is_bundled:
-                config = read_config(known.path)
-                if config is not None and config.ndim == ndim:
-                    self.box.setCurrentIndex(index)
-                    return
+        """Choose a model for images of `ndim` spatial axes, unless one was asked for."""
+        known = None if self.is_asked_for else self.fitting(ndim)
+        if known is not None:
+            self.box.setCurrentIndex(self._known.index(known))
 
     def open_manager(self) -> ModelManager:
         """Open the window that manages models; the panel can be used meanwhile."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from embedseg_napari.viewer.layers import PREVIEW
+from embedseg_napari.viewer.layers import PREVIEW, RESULT
 from embedseg_napari.viewer.result_layers import is_shown
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class PreviewLayers:
             return None
         if layer is not None and layer.ndim != frame.ndim:
             self.viewer.layers.remove(layer)
-        shown = show(self.viewer, name, *data, frame=frame, into=layer, metadata={PREVIEW: True}, **options)
+        shown = show(self.viewer, name, *data, frame=frame, into=layer, metadata={RESULT: PREVIEW}, **options)
         if on_new is not None and shown is not layer:
             on_new(shown)
         self.layers[name] = shown

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from embedseg_napari.viewer.layers import RESULT
+from embedseg_napari.viewer.layers import is_users
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -64,6 +64,6 @@ class DropQueue(QObject):
 
     def _take_inserted(self, event: Any) -> None:
         layer = event.value
-        if self.is_open and isinstance(layer, Image) and RESULT not in layer.metadata:
+        if self.is_open and isinstance(layer, Image) and is_users(layer):
             self._waiting.append(layer)
             self.ask()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtWidgets import QCheckBox, QLabel, QVBoxLayout, QWidget
 
-from embedseg_napari.viewer.layers import RESULT
+from embedseg_napari.viewer.layers import FOUND, RESULT
 from embedseg_napari.viewer.preview.embeddings import ellipse
 from embedseg_napari.viewer.result_layers import is_shown, show_points, show_vectors
 
@@ -101,23 +101,22 @@ class EmbeddingView(QWidget):
             world=True,
         )
         if label:
-            at = labels.world_to_data(np.asarray(event.position)[-labels.ndim :])
-            self.show_object(int(label), frame=round(float(at[0])) if self.results.axes.startswith("T") else 0)
+            self.show_object(int(label))
 
-    def show_object(self, label: int, frame: int = 0) -> None:
+    def show_object(self, label: int) -> None:
         """Show the margin ellipse of an object and the pixels whose embeddings lie in it."""
         results = self.results
-        assert results.segmentation is not None
+        segmentation = results.segmentation
+        assert segmentation is not None
         assert results.selection is not None
-        part = results.segmentation.frames[frame] if results.segmentation.frames else results.segmentation
-        if not 1 <= label <= len(part.scores):
+        if not 1 <= label <= len(segmentation.scores):
             return
-        center, margins, pixels = voters(part, label)
-        if results.segmentation.frames:
-            pixels = np.insert(pixels, 0, frame, axis=1)
+        frame, number = segmentation.locate(label) if segmentation.frames else (0, label)
+        part = segmentation.frames[frame] if segmentation.frames else segmentation
+        center, margins, pixels = voters(part, number)
         outline = ellipse(center, margins)
-        if results.segmentation.frames:
-            outline = np.insert(outline, 0, frame, axis=1)
+        if segmentation.frames:
+            pixels, outline = (np.insert(places, 0, frame, axis=1) for places in (pixels, outline))
         place = results.selection.frame
         self.votes = show_points(
             self.viewer,
@@ -141,15 +140,15 @@ class EmbeddingView(QWidget):
             edge_color="#ff4081",
             edge_width=0.6,
             ndim=place.ndim,
-            metadata={RESULT: "result"},
+            metadata={RESULT: FOUND},
             **place.options(),
         )
         if active is not None:
             self.viewer.layers.selection.active = active
         size = " x ".join(f"{margin:.1f}" for margin in margins)
-        n_own = int(np.count_nonzero(part.labels == label))
+        n_own = int(np.count_nonzero(part.labels == number))
         self.hint.setText(
-            f"Object {label}: score {part.scores[label - 1]:.2f}, margins {size} px, "
+            f"Object {label}: score {segmentation.scores[label - 1]:.2f}, margins {size} px, "
             f"{len(pixels)} pixels point into it, {n_own} are its own."
         )
 

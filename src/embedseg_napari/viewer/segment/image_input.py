@@ -13,12 +13,15 @@ from superqt.utils import signals_blocked
 
 from embedseg_napari.core.axes import ordered, parse_axes, reorder, result_axes, spatial_axes
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.viewer.layers import RESULT, array_of, picture_of, pixel_size
+from embedseg_napari.viewer.layers import array_of, name_axes, picture_of, pixel_size
 from embedseg_napari.viewer.result_layers import spatial_frame
+from embedseg_napari.viewer.widgets.axis_question import AxisQuestion
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox
 from embedseg_napari.viewer.widgets.layer_box import LayerBox
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import napari.layers
     from napari.viewer import Viewer
 
@@ -50,15 +53,25 @@ class Selection:
 
 
 class ImageInput(QWidget):
-    """Rows for layer, axes, channel and region."""
+    """Rows for layer, axes, channel and region.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        Whose layers are listed.
+    fitting : callable, optional
+        As for `AxisQuestion`.
+    """
 
     changed = Signal()
 
-    def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, viewer: Viewer, fitting: Callable[[str], str] | None = None) -> None:
+        super().__init__()
         self.viewer = viewer
         self.model: ModelConfig | None = None
-        self.layer_box = LayerBox(viewer, Image, "The image to segment.", is_wanted=_is_no_result)
+        self.is_model_chosen = False
+        self.layer_box = LayerBox(viewer, Image, "The image to segment.")
+        self.question = AxisQuestion(fitting)
         self.axes = QLineEdit()
         self.axes.setMaxLength(5)
         self.axes.setToolTip(
@@ -69,10 +82,7 @@ class ImageInput(QWidget):
             (WHOLE, VIEW, RECTANGLE), "Segment the whole image, the part in view, or the rectangle drawn last."
         )
         self.shapes_box = LayerBox(
-            viewer,
-            Shapes,
-            "The selected shape of this layer is used, or else the one drawn last.",
-            is_wanted=_is_no_result,
+            viewer, Shapes, "The selected shape of this layer is used, or else the one drawn last."
         )
         self.form = QFormLayout(self)
         self.form.setContentsMargins(0, 0, 0, 0)
@@ -86,6 +96,8 @@ class ImageInput(QWidget):
         ):
             self.form.addRow(text, widget)
             self.form.labelForField(widget).setToolTip(widget.toolTip())
+            if widget is self.layer_box.native:
+                self.form.addRow(self.question)
         self._is_own_guess = True
         self.layer_box.changed.connect(self._take_layer)
         self.axes.textEdited.connect(self._edit_axes)
@@ -102,9 +114,17 @@ class ImageInput(QWidget):
         """The chosen layer."""
         return self.layer_box.layer()
 
-    def set_model(self, config: ModelConfig | None) -> None:
-        """Guess the axes for a model, unless the user wrote them."""
-        self.model = config
+    def set_model(self, config: ModelConfig | None, *, is_chosen: bool = False) -> None:
+        """Guess the axes for a model, unless the user wrote them.
+
+        Parameters
+        ----------
+        config : ModelConfig, optional
+            The model; None where nothing is known of it.
+        is_chosen : bool
+            Whether the user chose it, so that it tells what the image is.
+        """
+        self.model, self.is_model_chosen = config, is_chosen
         if self._is_own_guess:
             self.guess()
         self._list_channels()
@@ -116,6 +136,7 @@ class ImageInput(QWidget):
     def guess(self, *_: object) -> None:
         """Write what the layer says of its axes, or else a guess."""
         self._is_own_guess = True
+        self._ask()
         if self.layer is None:
             self.axes.clear()
             self.changed.emit()
@@ -126,16 +147,24 @@ class ImageInput(QWidget):
             text, is_named = picture.axes, not picture.axes_guessed
         except DataError:
             text, is_named = "", False
-        self.axes.setText(text)
+        if self.axes.text() != text:
+            self.axes.setText(text)
         self.axes.setPlaceholderText(f"{array_of(self.layer).ndim} letters")
         self.form.labelForField(self.axes).setText("&Axes" if is_named else "&Axes (guessed)")
         self.changed.emit()
+
+    def _ask(self) -> None:
+        """Ask what the planes of a stack are, unless the user chose a model that takes them for depth."""
+        is_known = self.is_model_chosen and self.model is not None and self.model.ndim == 3
+        self.question.ask_about(None if is_known else self.layer)
 
     def problem(self) -> tuple[QWidget, str] | None:
         """The field that is wrong, and why; None if the input can be used."""
         layer = self.layer
         if layer is None:
             return self.layer_box.native, "Open an image first: drop a TIFF onto the viewer."
+        if self.question.problem():
+            return self.question, self.question.problem()
         try:
             axes = parse_axes(self.axes.text())
         except DataError as error:
@@ -210,16 +239,14 @@ class ImageInput(QWidget):
         self.guess()
 
     def _follow(self, layer: Any) -> None:
-        """Guess anew when the layer learns more about itself, for instance from its file."""
+        """Guess anew when the layer gets other data."""
         if self._followed is not None:
-            self._followed.events.axis_labels.disconnect(self._on_labels)
-            self._followed.events.data.disconnect(self._on_labels)
+            self._followed.events.data.disconnect(self._on_data)
         self._followed = layer
         if layer is not None:
-            layer.events.axis_labels.connect(self._on_labels)
-            layer.events.data.connect(self._on_labels)
+            layer.events.data.connect(self._on_data)
 
-    def _on_labels(self, event: object = None) -> None:
+    def _on_data(self, event: object = None) -> None:
         if self._is_own_guess:
             self.guess()
 
@@ -228,6 +255,19 @@ class ImageInput(QWidget):
         self.form.labelForField(self.axes).setText("&Axes")
         if text != text.upper():
             self.axes.setText(text.upper())
+        self._remember()
+
+    def _remember(self) -> None:
+        """Let the layer keep axes that the user wrote, for all panels and results."""
+        if self.layer is None or len(self.axes.text()) != len(array_of(self.layer).shape):
+            return
+        try:
+            axes = parse_axes(self.axes.text())
+        except DataError:
+            # It is not finished, or said to be wrong.
+            return
+        if not self.layer.rgb or axes[-1] == "C":
+            name_axes(self.layer, axes)
 
     def _n_channels(self) -> int:
         choice = self.channel.currentData() if self.channel.isEnabled() else None
@@ -308,7 +348,3 @@ class ImageInput(QWidget):
         low, high = (np.ceil(np.round(edge, 6)) for edge in (np.min(places, axis=0), np.max(places, axis=0)))
         at = {letter: letters.index(letter) for letter in "YX"}
         return {letter: (int(low[i]), int(high[i])) for letter, i in at.items()}
-
-
-def _is_no_result(layer: napari.layers.Layer) -> bool:
-    return RESULT not in layer.metadata

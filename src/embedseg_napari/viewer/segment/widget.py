@@ -58,8 +58,8 @@ class SegmentWidget(DockPanel):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__(viewer)
-        self.image = ImageInput(viewer)
         self.model = ModelPicker()
+        self.image = ImageInput(viewer, self._fitting)
         self.device = ChoiceBox(DEVICES, "Where the network runs; auto takes a GPU if there is one.")
         self.tta = QCheckBox("Average over flipped views")
         self.tta.setToolTip(PredictionConfig.model_fields["tta"].description or "")
@@ -129,6 +129,13 @@ class SegmentWidget(DockPanel):
         self.on_drop.toggled.connect(self.drops.open)
         self.drops.next_wanted.connect(self._start_waiting)
         self.viewer.layers.events.removed.connect(self._take_removed)
+        self.viewer.layers.selection.events.active.connect(self._follow_selection)
+
+    def take_over(self, model: Path, layer: napari.layers.Layer | None) -> None:
+        """Choose a model that was trained just now, and the image layer that it learned from if that is still there."""
+        self.model.choose(model)
+        if layer is not None:
+            self.image.layer_box.choose(layer)
 
     # A run
 
@@ -227,6 +234,11 @@ class SegmentWidget(DockPanel):
         if self.current is None:
             self.drops.ask()
 
+    def _follow_selection(self, event: object = None) -> None:
+        """Choose the image that was opened or selected just now; a run keeps its own."""
+        if self.current is None:
+            self.image.layer_box.choose(self.viewer.layers.selection.active)
+
     def _take_removed(self, event: Any) -> None:
         if self._selection is not None and event.value == self._selection.layer:
             self.cancel()
@@ -244,7 +256,7 @@ class SegmentWidget(DockPanel):
         self.thresholds.set_values(stored)
         self.tta.setChecked(bool(stored["tta"]))
         self.scale.setValue(stored["scale"])
-        self.image.set_model(config)
+        self.image.set_model(config, is_chosen=self.model.is_asked_for)
         self._show_state()
 
     def _suggest_model(self, *_: object) -> None:
@@ -258,6 +270,11 @@ class SegmentWidget(DockPanel):
             return
         if not picture.axes_guessed or layer.rgb or array_of(layer).ndim == 2:
             self.model.suggest(3 if "Z" in picture.axes else 2)
+
+    def _fitting(self, letter: str) -> str:
+        """Name of the model that fits a stack whose planes are depth, time or channels."""
+        known = self.model.fitting(3 if letter == "Z" else 2)
+        return "" if known is None else known.name
 
     def _problem(self) -> tuple[QWidget, str] | None:
         found = self.image.problem()
@@ -316,3 +333,4 @@ class SegmentWidget(DockPanel):
         self.model.close_down()
         self.embedding.close_down()
         self.viewer.layers.events.removed.disconnect(self._take_removed)
+        self.viewer.layers.selection.events.active.disconnect(self._follow_selection)

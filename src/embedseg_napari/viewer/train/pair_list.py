@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Image, Labels, Layer, Shapes
+from napari.layers import Image, Labels, Shapes
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QFrame, QHBoxLayout, QToolButton, QVBoxLayout, QWidget
 from superqt.utils import signals_blocked
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME, ArrayPair
-from embedseg_napari.viewer.layers import ANNOTATION, labelled_picture, pair_from_layers
+from embedseg_napari.viewer.layers import is_users, is_users_or_found, labelled_picture, name_axes, pair_from_layers
+from embedseg_napari.viewer.widgets.axis_question import AxisQuestion
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence, add_row, button
 from embedseg_napari.viewer.widgets.layer_box import LayerBox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import napari
 
 WHOLE = "whole image"
@@ -30,27 +29,24 @@ class PairRow(QFrame):
     changed = Signal()
     removed = Signal()
 
-    def __init__(self, viewer: napari.viewer.Viewer, is_result: Callable[[Layer], bool]) -> None:
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self.viewer = viewer
         self.setFrameShape(QFrame.Shape.StyledPanel)
-        self.image = LayerBox(viewer, Image, "Image layer to learn from.", is_wanted=lambda layer: not is_result(layer))
-        # Annotations have a value for background and leave the rest unknown; Label & Train learns from those.
+        self.image = LayerBox(viewer, Image, "Image layer to learn from.")
+        # What a network found teaches only where it was corrected, so it is chosen by the user alone. Annotations have
+        # a value for background and leave the rest unknown; Label & Train learns from those.
         self.labels = LayerBox(
             viewer,
             Labels,
             "Its objects: one number each, 0 is background. Unlabelled objects count as background; draw a region "
             "around the part you labelled completely.",
-            is_wanted=lambda layer: not is_result(layer) and ANNOTATION not in layer.metadata,
+            is_wanted=is_users_or_found,
+            is_proposed=is_users,
         )
-        self.region = LayerBox(
-            viewer,
-            Shapes,
-            "Train on the whole image, or only inside the shapes of a layer.",
-            WHOLE,
-            lambda layer: not is_result(layer),
-        )
+        self.region = LayerBox(viewer, Shapes, "Train on the whole image, or only inside the shapes of a layer.", WHOLE)
         self.boxes = (self.image, self.labels, self.region)
+        self.question = AxisQuestion()
         self.stack = ChoiceBox(
             (VOLUME, FRAMES),
             "How the third axis is read: as depth, or as frames that are segmented by themselves.",
@@ -76,12 +72,14 @@ class PairRow(QFrame):
             ("Channel", self.channel),
         ):
             add_row(form, text, box, first if text == "Image" else None)
+            if text == "Image":
+                form.addRow(self.question)
         form.addRow(self.complaint)
         self.complaint.hide()
         for layer_box in self.boxes:
             layer_box.changed.connect(self._on_layers)
-        for box in (self.stack, self.channel):
-            box.currentIndexChanged.connect(lambda _: self.changed.emit())
+        self.stack.currentTextChanged.connect(self._name_planes)
+        self.channel.currentIndexChanged.connect(lambda _: self.changed.emit())
         self.remove.clicked.connect(lambda _: self.removed.emit())
         self._followed: list[Any] = []
         self._on_layers()
@@ -113,7 +111,8 @@ class PairRow(QFrame):
         except DataError:
             # `pair` says why.
             axes = ""
-        self.form.setRowVisible(self.stack, ("Z" in axes) != ("T" in axes))
+        self.question.ask_about(None if image is None or "C" in axes or not axes else image)
+        self.form.setRowVisible(self.stack, not self.question.problem() and ("Z" in axes) != ("T" in axes))
         n_channels = 0
         if image is not None and "C" in axes:
             shape = image.data[0].shape if image.multiscale else image.data.shape
@@ -126,6 +125,13 @@ class PairRow(QFrame):
                 self.channel.clear()
                 self.channel.addItems(entries)
         self.changed.emit()
+
+    def _name_planes(self, stack: str) -> None:
+        """Let the image remember what its planes are."""
+        image = self.image.layer()
+        assert image is not None
+        axes = labelled_picture(image, self.labels.layer()).axes
+        name_axes(image, axes.replace("Z", "T") if stack == FRAMES else axes.replace("T", "Z"))
 
     def pair(self) -> ArrayPair:
         """The arrays of the chosen layers.
@@ -151,14 +157,9 @@ class PairRow(QFrame):
         labelled_picture(image, labels)
         if labels is None:
             raise DataError("Add a Labels layer and paint some objects, each with its own number.")
-        channel = self.channel.currentText()
-        return pair_from_layers(
-            image,
-            labels,
-            self.region.layer(),
-            stack=self.stack.currentText() if self.form.isRowVisible(self.stack) else None,
-            channel=int(channel) if channel.isdecimal() and self.form.isRowVisible(self.channel) else None,
-        )
+        if self.question.problem():
+            raise DataError(self.question.problem())
+        return pair_from_layers(image, labels, self.region.layer(), channel=self._channel())
 
     def reading(self) -> tuple[str, int | None]:
         """Axes of the image as chosen here, and the only channel to learn from, if there is one.
@@ -168,10 +169,11 @@ class PairRow(QFrame):
         DataError
             If the image cannot be used.
         """
+        return labelled_picture(self.image.layer(), self.labels.layer()).axes, self._channel()
+
+    def _channel(self) -> int | None:
         channel = self.channel.currentText()
-        stack = self.stack.currentText() if self.form.isRowVisible(self.stack) else None
-        axes = labelled_picture(self.image.layer(), self.labels.layer(), stack).axes
-        return axes, int(channel) if channel.isdecimal() and self.form.isRowVisible(self.channel) else None
+        return int(channel) if channel.isdecimal() and self.form.isRowVisible(self.channel) else None
 
 
 class PairList(QWidget):
@@ -181,15 +183,13 @@ class PairList(QWidget):
     ----------
     viewer : napari viewer
         Whose layers are offered.
-    is_result : callable
-        Layers that training itself made, which are not offered.
     """
 
     changed = Signal()
 
-    def __init__(self, viewer: napari.viewer.Viewer, is_result: Callable[[Layer], bool]) -> None:
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
-        self.viewer, self.is_result = viewer, is_result
+        self.viewer = viewer
         self.rows: list[PairRow] = []
         self.add_button = button("Add another pair", "Learn from one more image and its labels.", self.add_row)
         self.box = QVBoxLayout(self)
@@ -199,10 +199,10 @@ class PairList(QWidget):
 
     def add_row(self) -> PairRow:
         """Add a row; it offers the first image that no other row has taken."""
-        row = PairRow(self.viewer, self.is_result)
+        row = PairRow(self.viewer)
         taken = [other.image.layer() for other in self.rows], [other.labels.layer() for other in self.rows]
         for box, used in zip((row.image, row.labels), taken, strict=True):
-            free = [layer for layer in box.layers if layer not in used]
+            free = [layer for layer in box.proposed if layer not in used]
             if free:
                 box.choose(free[0])
         self.rows.append(row)

@@ -17,6 +17,7 @@ from embedseg_napari.viewer.worker import BackgroundRun, report_error, run_in_ba
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari.layers import Layer
     from napari.viewer import Viewer
 
     from embedseg_napari.jobs.saved_training import SavedTraining
@@ -38,6 +39,8 @@ class TrainingPanel(DockPanel):
         self.background: BackgroundRun | None = None
         self.events: TrainingEvents | None = None
         self.saved: SavedTraining | None = None
+        self.trained_on: Layer | None = None
+        """The image layer that the last training learned from, or the first of them."""
         self.settings = TrainingSettings()
         self.output = OutputPlace()
         self.progress: TrainingProgress
@@ -158,12 +161,11 @@ class TrainingPanel(DockPanel):
             self.background.stop()
 
     def _segment(self) -> None:
-        """Open the Segment panel with the new model chosen."""
+        """Open the Segment panel with the new model and the image that it learned from."""
         if self.saved is None or self.saved.path is None:
             return
-        self.viewer.window.add_plugin_dock_widget("embedseg-napari", "EmbedSeg: Segment")
-        # Panels choose the model that became known last.
-        models.remember(self.saved.path)
+        _, panel = self.viewer.window.add_plugin_dock_widget("embedseg-napari", "EmbedSeg: Segment")
+        panel.take_over(self.saved.path, self.trained_on)
 
     def release(self) -> None:
         """Keep everything, and stop."""

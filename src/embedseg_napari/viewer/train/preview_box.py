@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.jobs.true_objects import MOST_OBJECTS, N_PIXELS
-from embedseg_napari.viewer.layers import is_preview, picture_of
+from embedseg_napari.viewer.layers import picture_of
 from embedseg_napari.viewer.preview.preview import TrainingView
 from embedseg_napari.viewer.widgets.boxes import Sentence
 from embedseg_napari.viewer.widgets.layer_box import LayerBox
@@ -51,13 +51,7 @@ class PreviewBox(QWidget):
             "Every few seconds, show what the current network makes of the part of the image in view: predicted "
             "labels, seeds and seed map. Takes at most a tenth of the time."
         )
-        self.image = LayerBox(
-            viewer,
-            Image,
-            "Image to preview; the part in view is predicted.",
-            HELD_OUT,
-            lambda layer: not is_preview(layer),
-        )
+        self.image = LayerBox(viewer, Image, "Image to preview; the part in view is predicted.", HELD_OUT)
         self.embeddings_on = QCheckBox("Embeddings of a few pixels")
         self.embeddings_on.setToolTip(
             f"From the next preview on, show how the network learns: {N_PIXELS} pixels of each labelled object (plus "

@@ -13,8 +13,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.train.loss_plot import LossPlot
-from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, Sentence, button
+from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, Sentence, button, short
 
 if TYPE_CHECKING:
     from embedseg_napari.core.events import EpochFinished, LabelsUpdated, Message, StepFinished, TrainingStarted
@@ -85,7 +86,7 @@ class TrainingProgress(QWidget):
         self.plot.clear()
         self.bar.setRange(0, 0)
         self.bar.setFormat("")
-        self.status.setText(f"Preparing {name}: reading the images and loading PyTorch…")
+        self.status.setText(f"Preparing {short(name)}: reading the images and loading PyTorch…")
         self.numbers.clear()
         self.messages.clear()
         self.messages.hide()
@@ -100,7 +101,7 @@ class TrainingProgress(QWidget):
         held_out = f", {event.n_validation_images} held out" if event.n_validation_images else ""
         crop = " x ".join(map(str, event.crop_size))
         self.status.setText(
-            f"Learning from {event.n_objects:,} objects in {event.n_images:,} image(s){held_out}; crops of {crop} "
+            f"Learning from {event.n_objects:,} objects in {count(event.n_images, 'image')}{held_out}; crops of {crop} "
             f"pixels on {event.device} in {event.precision}."
         )
         self.bar.setRange(0, 1000)
@@ -108,7 +109,8 @@ class TrainingProgress(QWidget):
     def show_joined(self, event: LabelsUpdated) -> None:
         """Say that what was painted meanwhile is learned from; it stays until more joins."""
         self.status.setText(
-            f"What you painted has joined: learning from {event.n_objects:,} objects in {event.n_images:,} image(s)."
+            f"What you painted has joined: learning from {event.n_objects:,} objects in "
+            f"{count(event.n_images, 'image')}."
         )
 
     def show_step(self, event: StepFinished) -> None:
@@ -159,7 +161,7 @@ class TrainingProgress(QWidget):
             self.bar.setValue(1000)
         self.bar.setFormat(f"stopped at {self.bar.value() / 10:.0f} %" if result.stopped else "finished")
         score = "" if result.best_score is None else f" {self.scored}: {result.best_score:.3f}."
-        self.outcome.setText(f"Model <b>{result.path.stem}</b> is saved and can be chosen in Segment.{score}")
+        self.outcome.setText(f"Model <b>{short(result.path.stem)}</b> is saved and can be chosen in Segment.{score}")
         self.outcome.setToolTip(str(result.path))
         self._show_after(True)
 

@@ -21,10 +21,9 @@ from qtpy.QtWidgets import (
 
 from embedseg_napari.core.errors import DataError, EmbedSegError
 from embedseg_napari.jobs.train import TrainingJob, TrainingPaused, TrainingRequest
-from embedseg_napari.viewer.layers import is_preview
-from embedseg_napari.viewer.train.check_box import PreflightBox
 from embedseg_napari.viewer.train.pair_list import PairList
 from embedseg_napari.viewer.train.panel import TrainingPanel
+from embedseg_napari.viewer.train.preflight_box import PreflightBox
 from embedseg_napari.viewer.train.preview_box import PreviewBox
 from embedseg_napari.viewer.train.progress import TrainingProgress
 from embedseg_napari.viewer.widgets.boxes import button
@@ -50,7 +49,7 @@ class TrainWidget(TrainingPanel):
         super().__init__(napari_viewer)
         self.job: TrainingJob | None = None
         self.is_paused = False
-        self.pairs = PairList(napari_viewer, is_preview)
+        self.pairs = PairList(napari_viewer)
         self.check = PreflightBox()
         self.preview = PreviewBox(napari_viewer, self.pairs)
         self.progress = TrainingProgress(self.preview)
@@ -191,6 +190,7 @@ class TrainWidget(TrainingPanel):
             return
         self.is_paused = False
         self.preview.begin(request.config, learns_from_layers=request.folder is None)
+        self.trained_on = self.pairs.rows[0].image.layer() if request.pairs else None
         self.job = TrainingJob(request, preview=self.preview.view.example)
         self.progress.begin(request.output.stem)
         self.tabs.setCurrentIndex(1)

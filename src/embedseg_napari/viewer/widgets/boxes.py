@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 ERROR_COLOR = "#d9534f"
 """Of sentences and borders that say what is wrong."""
+MOST_LETTERS = 24
+"""Of a name in a sentence: a label is as wide as its longest word, and so is the panel."""
 
 
 class _WheelGuard(QObject):
@@ -44,6 +46,11 @@ def fit_into_panel(control: QWidget) -> None:
     if isinstance(control, QComboBox):
         control.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         control.setMinimumContentsLength(8)
+
+
+def short(name: str) -> str:
+    """A name that does not fill the panel."""
+    return name if len(name) <= MOST_LETTERS else f"{name[: MOST_LETTERS - 1]}…"
 
 
 class Sentence(QLabel):

@@ -8,8 +8,8 @@ from pydantic import ValidationError
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
 
-from embedseg_napari.core.config import Settings
 from embedseg_napari.core.errors import SettingsError
+from embedseg_napari.core.settings import Settings
 from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, Sentence, add_row
 from embedseg_napari.viewer.widgets.collapsible import Folded
 from embedseg_napari.viewer.widgets.editors import ControlEdit, control_of, editor_for, kind_of

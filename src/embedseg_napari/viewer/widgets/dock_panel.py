@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QEvent, QTimer
@@ -37,6 +39,7 @@ class DockPanel(QWidget):
         viewer.events.theme.connect(self.follow_theme)
         # By then Qt's side of the panel is gone; closing down uses only Python's.
         self.destroyed.connect(lambda *_: self.close_down())
+        _panels.add(self)
 
     # What each panel does its own way
 
@@ -75,4 +78,16 @@ class DockPanel(QWidget):
         if not self.is_closed:
             self.is_closed = True
             self.viewer.events.theme.disconnect(self.follow_theme)
+            for box in self.layer_boxes():
+                box.close_down()
             self.release()
+
+
+_panels: WeakSet[DockPanel] = WeakSet()
+
+
+@atexit.register
+def close_all() -> None:
+    """Close down what a script has left open, while Qt's side of it still exists."""
+    for panel in tuple(_panels):
+        panel.close_down()

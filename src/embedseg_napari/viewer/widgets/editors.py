@@ -112,7 +112,11 @@ def kind_of(field: FieldInfo) -> tuple[Any, bool]:
     annotation = field.annotation
     if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
         parts = [part for part in typing.get_args(annotation) if part is not type(None)]
-        return parts[0], len(parts) < len(typing.get_args(annotation))
+        kind = parts[0]
+        if typing.get_origin(kind) is typing.Annotated:
+            # Bounds of the single values of a list do not change how it is edited.
+            kind = typing.get_args(kind)[0]
+        return kind, len(parts) < len(typing.get_args(annotation))
     return annotation, False
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from magicgui.widgets import ComboBox
 from superqt.utils import signals_blocked
 
+from embedseg_napari.viewer.layers import is_users
 from embedseg_napari.viewer.widgets.boxes import fit_into_panel
 
 if TYPE_CHECKING:
@@ -16,8 +17,13 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 
+CHOOSE = "choose a layer…"
+
+
 class LayerBox(ComboBox):
     """The viewer's layers of one kind, from the top; the panel's `reset_choices` keeps them up to date.
+
+    What the plugin made itself is not listed, or comes last and is never chosen unasked.
 
     Parameters
     ----------
@@ -30,7 +36,9 @@ class LayerBox(ComboBox):
     nothing : str, optional
         First entry that stands for no layer.
     is_wanted : callable, optional
-        Layers for which it returns False are not listed.
+        Layers for which it returns False are not listed; default: those that the plugin made.
+    is_proposed : callable, optional
+        Layers for which it returns False come last, and are chosen only by the user; default: all are proposed.
     """
 
     def __init__(
@@ -39,16 +47,24 @@ class LayerBox(ComboBox):
         kind: type[Layer],
         tooltip: str = "",
         nothing: str | None = None,
-        is_wanted: Callable[[Layer], bool] = lambda layer: True,
+        is_wanted: Callable[[Layer], bool] = is_users,
+        is_proposed: Callable[[Layer], bool] = lambda layer: True,
     ) -> None:
-        self.viewer, self.kind, self.is_wanted = viewer, kind, is_wanted
+        self.viewer, self.kind, self.is_wanted, self.is_proposed = viewer, kind, is_wanted, is_proposed
         self.null_string = nothing
+        self._followed: Layer | None = None
         super().__init__(choices=self._named_layers, nullable=nothing is not None, tooltip=tooltip)
         fit_into_panel(self.native)
+        self.changed.connect(self._follow)
+        self._follow()
 
-    def _named_layers(self, _: object) -> list[tuple[str, Layer]]:
-        layers = reversed(self.viewer.layers)
-        return [(layer.name, layer) for layer in layers if isinstance(layer, self.kind) and self.is_wanted(layer)]
+    def _named_layers(self, _: object) -> list[tuple[str, Layer | None]]:
+        layers = [layer for layer in reversed(self.viewer.layers) if isinstance(layer, self.kind)]
+        wanted = sorted(filter(self.is_wanted, layers), key=lambda layer: not self.is_proposed(layer))
+        named: list[tuple[str, Layer | None]] = [(layer.name, layer) for layer in wanted]
+        if wanted and self.null_string is None and not self.is_proposed(wanted[0]):
+            named.insert(0, (CHOOSE, None))
+        return named
 
     def reset_choices(self, *_: Any) -> None:
         """List the layers anew, keeping the choice if it is still there: magicgui would keep the name instead."""
@@ -56,15 +72,39 @@ class LayerBox(ComboBox):
         with signals_blocked(self.native), self.changed.blocked():
             self.native.clear()
             super().reset_choices()
-            self.choose(chosen)
+            if chosen is not None:
+                self.choose(chosen)
+            self._follow()
         # Equal, not the same: plugins get a proxy of each layer.
         if self.value != chosen:
             self.changed.emit(self.value)
+
+    def close_down(self) -> None:
+        """Follow the chosen layer no longer."""
+        if self._followed is not None:
+            self._followed.events.axis_labels.disconnect(self._on_axes)
+            self._followed = None
+
+    def _follow(self, *_: object) -> None:
+        """Notice when the chosen layer learns what its axes are, from its file or from another panel."""
+        if self.value != self._followed:
+            self.close_down()
+            self._followed = self.value
+            if self._followed is not None:
+                self._followed.events.axis_labels.connect(self._on_axes)
+
+    def _on_axes(self, event: object = None) -> None:
+        self.changed.emit(self.value)
 
     @property
     def layers(self) -> list[Layer]:
         """Layers that can be chosen."""
         return [layer for layer in self.choices if layer is not None]
+
+    @property
+    def proposed(self) -> list[Layer]:
+        """Layers that may be chosen unasked."""
+        return [layer for layer in self.layers if self.is_proposed(layer)]
 
     def layer(self) -> Layer | None:
         """The chosen layer."""

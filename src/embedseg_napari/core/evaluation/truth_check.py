@@ -1,0 +1,88 @@
+"""Truth that is no truth: masks of classes, nothing but background, overlaps that labels cannot show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from embedseg_napari.core.data.mask_kinds import Pieces, are_classes, classes_in, refuse_classes, refuse_single_numbers
+from embedseg_napari.core.data.sparse import known_planes
+from embedseg_napari.core.evaluation.planes import overlaps_itself
+from embedseg_napari.core.wording import count
+
+if TYPE_CHECKING:
+    from embedseg_napari.core.evaluation.label_pair import LabelPair
+
+
+class TruthCheck:
+    """Looks at truth and prediction of one image after the other; in the end it knows what is odd about them."""
+
+    def __init__(self) -> None:
+        self._pieces: list[Pieces | None] = []
+        self._has_objects = False
+        self._empty_frames: list[str] = []
+        self._overlapping: list[str] = []
+        self._binary: list[str] = []
+
+    def look(self, names: tuple[str, str], one: LabelPair) -> None:
+        """Look at one image; `names` are those of truth and prediction in a sentence.
+
+        Raises
+        ------
+        DataError
+            If the numbers of the truth are classes.
+        """
+        true, predicted, ignore, is_planes = one.true, one.predicted, one.ignore, one.is_true_planes
+        known = true if ignore is None else np.where(ignore, true.dtype.type(0), true)
+        if not known.any():
+            if one.frame is not None and ignore is None:
+                self._empty_frames.append(names[0])
+            return
+        self._has_objects = True
+        if is_planes and not one.is_predicted_planes and overlaps_itself(known):
+            self._overlapping.append(names[0])
+        # An object labelled on some slices only is one piece if the next labelled one goes on with it.
+        kept = known_planes(ignore, known.shape[-one.ndim])
+        pieces = classes_in(known[:, kept] if is_planes else known[kept], names[0], planes=is_planes)
+        self._pieces.append(pieces)
+        if pieces is not None:
+            refuse_classes(pieces)
+        found = None if one.is_predicted_planes else classes_in(predicted, names[1])
+        if found is not None and are_classes(found):
+            self._binary.append(names[1])
+
+    def warnings(self) -> list[str]:
+        """What is odd about all images together, a sentence each.
+
+        Raises
+        ------
+        DataError
+            If all masks of the truth look like binary ones.
+        """
+        kinds = [one for one in self._pieces if one is not None]
+        if len(kinds) == len(self._pieces):
+            refuse_single_numbers(kinds)
+        out = []
+        if not self._has_objects:
+            out.append(
+                "The truth holds no object in any image: the scores say only whether something was found where nothing "
+                "is."
+            )
+        elif self._empty_frames:
+            out.append(
+                f"The truth holds no object in {count(len(self._empty_frames), 'frame')}, the first of "
+                f"{self._empty_frames[0]}: whatever was found there counts as wrong. If nobody annotated these frames, "
+                "leave them out, or mark them as unknown in ignore/."
+            )
+        if self._overlapping:
+            out.append(
+                f"True objects overlap in {count(len(self._overlapping), 'image')}, the first {self._overlapping[0]}: "
+                "label images cannot show that, so that even the best would lose some pixels of them."
+            )
+        if self._binary:
+            out.append(
+                f"{count(len(self._binary), 'prediction')} hold a few numbers in many pieces, the first "
+                f"{self._binary[0]}: each number counts as one object. Are they binary masks?"
+            )
+        return out

@@ -1,0 +1,101 @@
+"""What the numbers in a file mean: brightness, whatever the file says about how to paint them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from embedseg_napari.core.files.picture import Pixels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import tifffile
+
+    from embedseg_napari.core.files.metadata import Metadata
+
+WHITE_IS_ZERO, RGB, PALETTE, YCBCR, LAB = 0, 2, 3, 6, 8
+"""Photometric interpretations of TIFF."""
+WEIGHTS = (0.299, 0.587, 0.114)
+"""Shares of red, green and blue in how bright a colour looks."""
+
+
+def as_brightness(
+    array: np.ndarray,
+    axes: str,
+    page: tifffile.TiffPage,
+    metadata: Metadata,
+    labels: bool,
+    is_imagej: bool,
+    say: Callable[[str], None],
+) -> Pixels:
+    """Turn stored numbers into brightness; the numbers of objects in a mask stay as they are.
+
+    Parameters
+    ----------
+    array : ndarray
+        As stored.
+    axes : str
+        Its axes.
+    page : TiffPage
+        Says how its numbers are painted.
+    metadata : Metadata
+        Handed on.
+    labels : bool
+        Whether the numbers are those of objects.
+    is_imagej : bool
+        Whether ImageJ wrote it, where inverted and coloured tables change only what is seen.
+    say : callable
+        Takes what was assumed.
+    """
+    painted = int(page.photometric)
+    is_colour = painted in (RGB, YCBCR, LAB) and page.samplesperpixel >= 3
+    if painted == WHITE_IS_ZERO and not is_imagej:
+        array = _white_is_zero(array, int(page.bitspersample), labels, say)
+    elif painted == PALETTE and page.colormap is not None and not is_imagej and not labels:
+        array, is_colour = painted_with(array, np.asarray(page.colormap).T >> 8, say)
+        axes += "S" * is_colour
+    return Pixels(array, axes, metadata, is_colour)
+
+
+def painted_with(array: np.ndarray, palette: np.ndarray, say: Callable[[str], None]) -> tuple[np.ndarray, bool]:
+    """The pixels of an image with a palette: its grey values, or colours behind the other axes.
+
+    Parameters
+    ----------
+    array : ndarray of int
+        Places in the palette.
+    palette : ndarray, shape (n, 3)
+        Red, green and blue, 0 to 255.
+    say : callable
+        Takes what was assumed.
+    """
+    palette = palette.astype(np.uint8)
+    used = palette[: int(array.max(initial=0)) + 1]
+    if (used[:, :1] == used).all():
+        return palette[array, 0], False
+    # A table that only gets brighter colours a scale of brightness, as microscopes' programs do.
+    steps = np.diff(used @ np.asarray(WEIGHTS))
+    if (steps >= 0).all():
+        say("its colours only paint a scale of brightness, which is read")
+        return array, False
+    say("its colours are read as red, green and blue")
+    return palette[array], True
+
+
+def _white_is_zero(array: np.ndarray, bits: int, labels: bool, say: Callable[[str], None]) -> np.ndarray:
+    if array.dtype == bool:
+        turned = ~array
+    elif array.dtype.kind == "u":
+        turned = np.asarray(array.dtype.type((1 << bits) - 1) - array)
+    else:
+        turned = np.asarray(array.max() + array.min() - array)
+    if not labels:
+        say("in this file white is 0; its values are turned over, so that bright is high")
+        return turned
+    # Background is what most pixels are.
+    if np.count_nonzero(turned) < np.count_nonzero(array):
+        say("in this file white is 0; its numbers are turned over, so that the background is 0")
+        return turned
+    return array

@@ -1,0 +1,42 @@
+"""Names that files can have on every system, so that what is written here can be opened there."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+FORBIDDEN = set('<>:"/\\|?*')
+"""Characters that Windows or another system gives a meaning."""
+INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+"""Kinds of characters nobody sees: controls, marks that turn the direction of text, halves of characters, breaks."""
+DEVICES = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {
+    f"{kind}{number}" for kind in ("COM", "LPT") for number in "123456789¹²³"
+}
+"""Names that Windows takes for a device, whatever ending follows."""
+
+
+def is_device(name: str) -> bool:
+    """Whether Windows takes a name for that of a device: nothing can be saved under it there."""
+    return name.split(".")[0].rstrip(" ").upper() in DEVICES
+
+
+def unusable(name: str) -> str:
+    """Return the first character of a name that files cannot have everywhere, or that nobody sees; empty if none."""
+    return next((one for one in name if one in FORBIDDEN or unicodedata.category(one) in INVISIBLE), "")
+
+
+def portable_name(name: str, otherwise: str, longest: int = 100) -> str:
+    """Return a name like the one given, without ending, that a file can have on every system.
+
+    Parameters
+    ----------
+    name : str
+        As a person wrote it.
+    otherwise : str
+        Taken where nothing is left.
+    longest : int
+        Bytes at most.
+    """
+    text = re.sub("\0+", "_", "".join("\0" if unusable(one) else one for one in name))
+    text = text.encode()[:longest].decode(errors="ignore").strip(" .") or otherwise
+    return f"{text.split('.')[0].rstrip(' ')}_{text.partition('.')[2]}".rstrip(" .") if is_device(text) else text

@@ -1,0 +1,86 @@
+"""An image file in memory, and which files are images."""
+
+from __future__ import annotations
+
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from embedseg_napari.core.errors import DataError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+
+    from embedseg_napari.core.files.metadata import Metadata
+
+TIFF = (".tif", ".tiff", ".btf", ".tf2", ".tf8", ".lsm", ".stk")
+"""Endings of TIFF and of formats that are TIFF inside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image file in memory."""
+
+    array: np.ndarray
+    axes: str
+    """One letter per axis; see `core.axes`. Letters the file does not name are guessed from the shape by the caller."""
+    spacing: tuple[float, ...] | None = None
+    """Physical pixel size per spatial axis of `axes`, in the order (z, y, x); None if the file does not say.
+
+    Without `axes` it has a value for z where the file gives one.
+    """
+    unit: str | None = None
+    """Unit of `spacing`, micrometres as ``"um"``."""
+    channel_names: tuple[str, ...] = ()
+    path: Path | None = None
+    axes_guessed: bool = False
+    """Whether the file left the meaning of its axes open; `axes` is then empty."""
+    interval: float | None = None
+    """Seconds between two time points, where the file says so."""
+
+
+class Unlike(ValueError):
+    """A file is not what it says it is; the words follow its path."""
+
+
+def fault_of_place(path: Path) -> str | None:
+    """Why there is no file at a path that can be read: it is missing, a folder, or a pipe that would be waited for.
+
+    Links are followed. The words follow the path.
+    """
+    try:
+        kind = path.stat().st_mode
+    except OSError as error:
+        if path.is_symlink():
+            return f"is a link to {path.readlink()}, which is not there"
+        return "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror or str(error)
+    if stat.S_ISREG(kind):
+        return None
+    return "is a folder, not a file" if stat.S_ISDIR(kind) else "is a pipe, socket or device, not a file on a disk"
+
+
+def require_file(path: Path) -> None:
+    """Refuse what is no ordinary file before it is opened: a pipe keeps its reader waiting, a device may never end.
+
+    Raises
+    ------
+    DataError
+        If there is none at the path.
+    """
+    fault = fault_of_place(path)
+    if fault is not None:
+        raise DataError(f"{path}: {fault}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """What a reader of one format returns: brightness, or numbers of objects."""
+
+    array: np.ndarray
+    axes: str
+    """A letter for each axis as the file gives them; I or Q for what it leaves open."""
+    metadata: Metadata
+    is_colour: bool = False
+    """Whether its pixels are colours, not numbers."""

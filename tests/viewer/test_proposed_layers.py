@@ -1,0 +1,102 @@
+"""Which layers the panels propose, and hand over to each other: the user's own before anything the plugin made."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pyqtgraph")
+
+from embedseg_napari.core.model.known_models import bundled_path
+from embedseg_napari.viewer.layers import ANNOTATION, FOUND, PREVIEW, RESULT
+from embedseg_napari.viewer.widgets.layer_box import CHOOSE
+
+IMAGE = np.zeros((32, 32), np.float32)
+LABELS = np.zeros((32, 32), np.int32)
+
+
+@pytest.fixture
+def full(viewer):
+    """A viewer with an image below everything that panels add to it."""
+    viewer.add_image(IMAGE, name="cells")
+    for role in (FOUND, PREVIEW, "mistakes"):
+        viewer.add_image(IMAGE, name=f"{role} image", metadata={RESULT: role})
+        viewer.add_labels(LABELS, name=f"{role} labels", metadata={RESULT: role})
+        viewer.add_shapes(name=f"{role} shapes", metadata={RESULT: role})
+    viewer.add_labels(LABELS, name="painted", metadata={ANNOTATION: "somewhere"})
+    return viewer
+
+
+def names(box):
+    return [layer.name for layer in box.layers]
+
+
+def test_images_are_the_users_own(full, open_panel):
+    segment, train, label = (open_panel(f"EmbedSeg: {name}") for name in ("Segment", "Train", "Label & Train"))
+    boxes = segment.image.layer_box, train.pairs.rows[0].image, train.preview.image, label.annotation.image
+    assert [names(box) for box in boxes] == [["cells"]] * 4
+    assert [box.layer().name for box in (boxes[0], boxes[1], boxes[3])] == ["cells"] * 3
+    assert names(segment.image.shapes_box) == names(train.pairs.rows[0].region) == []
+
+
+def test_what_a_network_found_is_learned_from_only_if_the_user_says_so(full, open_panel):
+    train = open_panel("EmbedSeg: Train")
+    labels = train.pairs.rows[0].labels
+    assert labels.layer() is None
+    assert labels.native.currentText() == CHOOSE
+    assert not train.train.isEnabled()
+    labels.choose(full.layers[f"{FOUND} labels"])
+    assert labels.layer().name == f"{FOUND} labels"
+    # Other layers come and go; what was chosen stays.
+    full.add_labels(LABELS, name="truth")
+    assert labels.layer().name == f"{FOUND} labels"
+    assert names(labels) == ["truth", f"{FOUND} labels"]
+    full.layers.remove(f"{FOUND} labels")
+    assert labels.layer().name == "truth"
+
+
+def test_segment_follows_the_image_that_is_opened_or_selected(viewer, open_panel):
+    panel = open_panel("EmbedSeg: Segment")
+    first, second = viewer.add_image(IMAGE, name="first"), viewer.add_image(IMAGE, name="second")
+    assert panel.image.layer == second
+    viewer.layers.selection.active = first
+    assert panel.image.layer == first
+    # Neither other layers nor results are images to segment.
+    viewer.add_labels(LABELS, name="truth")
+    viewer.add_image(IMAGE, name="seed map", metadata={RESULT: FOUND})
+    assert panel.image.layer == first
+
+
+def test_labels_that_are_opened_later_are_proposed(full, open_panel):
+    labels = open_panel("EmbedSeg: Train").pairs.rows[0].labels
+    full.add_labels(LABELS, name="truth")
+    assert labels.layer().name == "truth"
+
+
+def test_results_and_annotations_are_compared_previews_and_marks_are_not(full, open_panel):
+    source = open_panel("EmbedSeg: Evaluate").source
+    assert names(source.truth) == names(source.predicted) == ["painted", f"{FOUND} labels"]
+
+
+def test_only_the_users_images_are_segmented_on_drop(viewer, open_panel, qtbot):
+    panel = open_panel("EmbedSeg: Segment")
+    started = []
+    panel.start = lambda: started.append(panel.image.layer.name)
+    panel.on_drop.setChecked(True)
+    viewer.add_image(IMAGE, name="seed map of a preview", metadata={RESULT: PREVIEW})
+    viewer.add_image(IMAGE, name="dropped")
+    qtbot.waitUntil(lambda: bool(started))
+    qtbot.wait(50)
+    assert started == ["dropped"]
+
+
+def test_segment_takes_over_the_model_and_the_image_it_learned_from(viewer, open_panel):
+    panel = open_panel("EmbedSeg: Segment")
+    other, learned = (viewer.add_image(IMAGE, name=name) for name in ("other", "learned from"))
+    panel.image.layer_box.choose(other)
+    model = bundled_path("cells-phase-2d")
+    panel.take_over(model, learned)
+    assert (panel.image.layer, panel.model.path) == (learned, model)
+    viewer.layers.remove(learned)
+    panel.take_over(model, learned)
+    assert panel.image.layer == other
