@@ -5,9 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from embedseg_napari.core.errors import DataError
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+
+class MapsError(DataError, ValueError):
+    """Arrays that are no maps of one image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +31,8 @@ class EmbeddingMaps:
 
     Raises
     ------
-    ValueError
-        If the shapes do not belong together.
+    MapsError
+        If they are no arrays, or their shapes do not belong together; a ValueError, too.
     """
 
     offsets: NDArray[np.float32]
@@ -34,11 +40,13 @@ class EmbeddingMaps:
     seed_map: NDArray[np.float32]
 
     def __post_init__(self) -> None:
+        if not all(hasattr(array, "shape") for array in (self.offsets, self.margins, self.seed_map)):
+            raise MapsError("EmbeddingMaps takes three arrays: offsets, margins and seed_map.")
         shape = (self.seed_map.ndim, *self.seed_map.shape)
         if self.offsets.shape != shape or self.margins.shape != shape:
-            raise ValueError(
+            raise MapsError(
                 f"offsets {self.offsets.shape} and margins {self.margins.shape} must have shape {shape} "
-                f"for a seed map of shape {self.seed_map.shape}"
+                f"for a seed map of shape {self.seed_map.shape}."
             )
 
     @property

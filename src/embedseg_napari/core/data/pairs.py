@@ -127,6 +127,8 @@ def from_arrays(
     DataError
         If there are none, or an array does not fit.
     """
+    if not hasattr(pairs, "__len__"):
+        raise DataError(f"{pairs!r} is no list of images; give a folder, or a list of (image, labels).")
     if len(pairs) == 0:
         raise DataError("There are no images to train on.")
     examples = []
@@ -134,10 +136,8 @@ def from_arrays(
         if isinstance(pair, Example):
             examples.append(with_ignore_label(pair, ignore_label))
             continue
-        if len(pair) not in (2, 3):
-            raise DataError(
-                f"Training item {index} has {len(pair)} parts; give (image, labels) or (image, labels, ignore)."
-            )
+        if not hasattr(pair, "__len__") or len(pair) not in (2, 3):
+            raise DataError(f"Training item {index} is no pair; give (image, labels) or (image, labels, ignore).")
         name = names[index] if names is not None else f"image {index}"
         if pair[0] is None or pair[1] is None:
             raise DataError(f"Training item {index} ({name}) lacks its {'image' if pair[0] is None else 'labels'}.")

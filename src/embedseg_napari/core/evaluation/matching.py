@@ -15,6 +15,7 @@ from scipy.sparse.csgraph import connected_components
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.evaluation.planes import spatial_ndim
 from embedseg_napari.core.evaluation.unknown import restrict_to_known
+from embedseg_napari.core.settings import positive_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -206,8 +207,9 @@ def match(
         )
     if ignore is not None:
         true, predicted = restrict_to_known(true, predicted, ignore)
+    thresholds = positive_numbers(iou_thresholds, "iou_thresholds", DataError)
     found = overlaps(true, predicted, are_planes)
-    return [_row(found, float(threshold)) for threshold in iou_thresholds]
+    return [_row(found, threshold) for threshold in thresholds]
 
 
 def matched_pairs(found: Overlaps, threshold: float) -> np.ndarray:

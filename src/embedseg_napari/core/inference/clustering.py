@@ -15,13 +15,14 @@ import numpy as np
 from embedseg_napari.core.compiled.background_import import CompiledModule
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.errors import Stopped
+from embedseg_napari.core.maps import EmbeddingMaps
+from embedseg_napari.core.settings import require_kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from embedseg_napari.core.maps import EmbeddingMaps
 
 KERNEL = CompiledModule("embedseg_napari.core.inference.clustering_kernel", "clustering runs in NumPy, which is slower")
 SeedKind = Literal["greedy", "local_maxima"]
@@ -102,6 +103,7 @@ def cluster(
     SettingsError
         If a value is out of range.
     """
+    require_kind(maps, EmbeddingMaps, "cluster takes EmbeddingMaps, as Model.embed returns them")
     values = {
         "seed_threshold": seed_threshold,
         "foreground_threshold": foreground_threshold,

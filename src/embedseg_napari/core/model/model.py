@@ -18,6 +18,7 @@ from embedseg_napari.core.model.model_file import read_model_file, write_model_f
 from embedseg_napari.core.networks.architectures import build_network
 from embedseg_napari.core.networks.network import device_of, memory_format, raw_output
 from embedseg_napari.core.runs import drain, never
+from embedseg_napari.core.settings import require_functions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -115,6 +116,7 @@ class Model:
         scale: float | None = None,
         precision: str | None = None,
         tile: int | Sequence[int] | None = None,
+        advise: bool = False,
         on_event: Callable[[PredictionEvent], None] | None = None,
         should_stop: Callable[[], bool] | None = None,
     ) -> Segmentation:
@@ -127,7 +129,7 @@ class Model:
         axes : str, optional
             One letter per axis, such as ``"TYX"``; guessed from the shape, and said in a Message, if left out.
         spacing : sequence of float, optional
-            Size of a pixel (z, y, x) in the unit of the model's; a Message warns where it is far from the model's.
+            Size of a pixel (z, y, x) in the unit of the model's; a Message tells where it is far from the model's.
         tta : bool, optional
             Average over flipped and turned views: 8 (2D) or 16 (3D) times slower, a little better. Like all settings
             from here on, it is as stored with the model if left out.
@@ -149,6 +151,8 @@ class Model:
             Number format of the network. Float32 where the device has no other.
         tile : int or sequence of int, optional
             Largest tile, pixels per axis (z, y, x), multiples of 8.
+        advise : bool
+            Where the model is unsure, try other scales on a part of the image; a Message names one that is better.
         on_event : callable, optional
             Called with every event; without it, messages go to the log.
         should_stop : callable, optional
@@ -168,6 +172,7 @@ class Model:
         Stopped
             If `should_stop` returned True.
         """
+        require_functions(on_event=on_event, should_stop=should_stop)
         settings = self._settings(
             tta=tta,
             seed_threshold=seed_threshold,
@@ -180,7 +185,7 @@ class Model:
             precision=precision,
             tile=tile,
         )
-        run = Predictor(self, settings).run(image, axes, should_stop or never, spacing=spacing)
+        run = Predictor(self, settings).run(image, axes, should_stop or never, spacing=spacing, advise=advise)
         return drain(run, log_message if on_event is None else on_event)
 
     def _settings(self, **given: Any) -> PredictionConfig:

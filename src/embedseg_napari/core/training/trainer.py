@@ -12,11 +12,22 @@ from embedseg_napari.core.data.checks import check_examples
 from embedseg_napari.core.data.pairs import find_dataset, from_arrays, load_folder
 from embedseg_napari.core.data.sparse import describe_sparse
 from embedseg_napari.core.data.splitting import hold_out_images
-from embedseg_napari.core.errors import SettingsError
+from embedseg_napari.core.errors import DataError, SettingsError
 from embedseg_napari.core.events import Message
+from embedseg_napari.core.files.atomic import version_of
 from embedseg_napari.core.files.folder_lock import holding
-from embedseg_napari.core.model.model import Model, load_model
-from embedseg_napari.core.runs import drain, is_main_process, n_processes, never
+from embedseg_napari.core.model.keep import keep_model, model_path
+from embedseg_napari.core.model.model import Model, load_model, log_message
+from embedseg_napari.core.runs import (
+    INTERRUPTIONS,
+    drain,
+    is_main_process,
+    n_processes,
+    never,
+    stopped_by_interrupt,
+)
+from embedseg_napari.core.settings import require_functions, require_kind
+from embedseg_napari.core.training.checkpoint import STATE
 from embedseg_napari.core.training.planning import plan_training, reach_warning, scale_note
 from embedseg_napari.core.training.run import TrainingRun
 from embedseg_napari.core.training.training_set import TrainingSet
@@ -27,6 +38,9 @@ if TYPE_CHECKING:
     from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.events import TrainingEvent
     from embedseg_napari.core.training.result import TrainingResult
+
+
+CONFIG_KIND = "config takes a TrainingConfig, such as TrainingConfig.preset('fast', epochs=50)"
 
 
 class Trainer:
@@ -73,11 +87,13 @@ class Trainer:
         preview: Callable[[], Example | None] | None = None,
         updates: Callable[[], Sequence[Example] | None] | None = None,
     ) -> None:
+        require_kind(config, TrainingConfig, CONFIG_KIND)
         self.config = config
         self.training = from_arrays(training, ignore_label=config.ignore_label)
         self.validation: list[Example] | None = None
         if validation is not None:
-            self.validation = from_arrays(validation, ignore_label=config.ignore_label) if len(validation) else []
+            is_none = hasattr(validation, "__len__") and len(validation) == 0
+            self.validation = [] if is_none else from_arrays(validation, ignore_label=config.ignore_label)
         self.start_from = start_from
         self.run_folder = None if run_folder is None else Path(run_folder)
         self.device = device
@@ -110,23 +126,33 @@ class Trainer:
             with holding(self.run_folder if is_main_process() else None, "training"):
                 if self.resume:
                     yield run.resume()
-                yield run.start()
-                while True:
-                    progress, stopped = run.progress(should_stop)
-                    if run.is_epoch_end(progress):
-                        row = run.end_epoch(progress >= 1.0, should_stop)
-                        if row is not None:
-                            yield row
-                        stopped = stopped or row is None
-                    # However short the time was: a model that has learned nothing at all is of no use.
-                    if stopped or (progress >= 1.0 and run.state.step > 0):
-                        return (yield from run.finish(stopped))
-                    if run.is_epoch_start() and (examples := self._new_labels()):
-                        yield run.update_labels(examples)
-                    yield run.step(progress if progress < 1.0 else 0.0)
-                    yield from run.between_steps(self.preview)
+                try:
+                    stopped = yield from self._train(run, should_stop)
+                    return (yield from run.finish(stopped))
+                except INTERRUPTIONS:
+                    if not run.state.step:
+                        raise
+                    return run.interrupted()
         finally:
             run.threads.restore()
+
+    def _train(self, run: TrainingRun, should_stop: Callable[[], bool]) -> Generator[TrainingEvent, None, bool]:
+        """Make steps until the end, or until a stop is asked for; which it was."""
+        yield run.start()
+        while True:
+            progress, stopped = run.progress(should_stop)
+            if run.is_epoch_end(progress):
+                row = run.end_epoch(progress >= 1.0, should_stop)
+                if row is not None:
+                    yield row
+                stopped = stopped or row is None
+            # However short the time was: a model that has learned nothing at all is of no use.
+            if stopped or (progress >= 1.0 and run.state.step > 0):
+                return stopped
+            if run.is_epoch_start() and (examples := self._new_labels()):
+                yield run.update_labels(examples)
+            yield run.step(progress if progress < 1.0 else 0.0)
+            yield from run.between_steps(self.preview)
 
     def _prepare(self) -> Generator[Message, None, TrainingRun]:
         """Check the images, decide what the settings leave open, and say what is odd about it."""
@@ -178,6 +204,7 @@ def train(
     validation: str | Path | Sequence[Any] | None = None,
     start_from: Model | str | Path | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     output: str | Path | None = None,
     on_event: Callable[[TrainingEvent], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
@@ -197,6 +224,9 @@ def train(
         Model to start from.
     resume : bool
         Go on from an earlier call with the same `output`.
+    overwrite : bool
+        Whether `output` and the checkpoints beside it may be replaced. A file that comes while training runs never is:
+        the model gets a number then, and the result says where it is.
     output : path, optional
         Where to save the model; checkpoints go to a folder beside it, ``NAME.run``.
     on_event : callable, optional
@@ -209,17 +239,28 @@ def train(
     Returns
     -------
     TrainingResult
-        The model, its history and score.
+        The model, its history and score. An interruption, by Ctrl-C or a notebook's stop button, ends training after
+        the step that is being made, and a second one at once: either way the model so far is saved and returned, with
+        `stopped`. Only before the first step there is none, and KeyboardInterrupt is raised.
 
     Raises
     ------
     EmbedSegError
-        As :meth:`Trainer.run`; SettingsError if `resume` is asked for without `output`.
+        As :meth:`Trainer.run`; SettingsError if `resume` is asked for without `output`; DataError if there is such a
+        model already, or a training that `resume` could go on with, and `overwrite` is not given.
     """
     started = time.monotonic()
     if resume and output is None:
         raise SettingsError("To resume, give the output of the training that was interrupted.")
-    config = config or TrainingConfig()
+    config = TrainingConfig() if config is None else config
+    require_kind(config, TrainingConfig, CONFIG_KIND)
+    require_functions(on_event=on_event, should_stop=should_stop)
+    require_kind(output, (type(None), str, Path), "output takes the path of a file")
+    run_folder = None if output is None else Path(output).with_suffix(".run")
+    target = None if output is None else model_path(output)
+    if target is not None and run_folder is not None and is_main_process():
+        _check_places(target, run_folder, resume, overwrite)
+    known = None if target is None else version_of(target)
     if isinstance(source, str | Path):
         source, beside = find_dataset(source)
         validation = beside if validation is None else validation
@@ -227,10 +268,28 @@ def train(
     if isinstance(validation, str | Path):
         validation = load_folder(find_dataset(validation)[0], ignore_label=config.ignore_label)
     start = start_from if isinstance(start_from, Model) or start_from is None else load_model(start_from, device)
-    run_folder = None if output is None else Path(output).with_suffix(".run")
     trainer = Trainer(config, source, validation, start, run_folder, device=device, resume=resume, started=started)
-    result = drain(trainer.run(should_stop or never), on_event)
-    if output is None or not is_main_process():
-        return result
-    result.model.config = result.model.config.model_copy(update={"name": Path(output).stem})
-    return dataclasses.replace(result, path=result.model.save(output))
+    stop = should_stop or never
+    with stopped_by_interrupt() as is_interrupted:
+        result = drain(trainer.run(lambda: stop() or is_interrupted()), on_event)
+        if is_interrupted() and not result.model.config.training.get("steps"):
+            raise KeyboardInterrupt
+        if target is None or not is_main_process():
+            return result
+        path, warning = keep_model(result.model, target, known, target.stem)
+    if warning:
+        (on_event or log_message)(Message(warning, "warning"))
+    return dataclasses.replace(result, path=path)
+
+
+def _check_places(output: Path, run_folder: Path, resume: bool, overwrite: bool) -> None:
+    """Refuse, before any time is spent, what would replace a model or a training that can be resumed."""
+    has_checkpoint = (run_folder / STATE).exists()
+    if overwrite or (resume and has_checkpoint):
+        return
+    if output.exists():
+        raise DataError(f"{output}: exists already; choose another output, or allow to overwrite it.")
+    if has_checkpoint and not resume:
+        raise DataError(
+            f"{run_folder}: holds an earlier training; resume it, choose another output, or allow to overwrite it."
+        )
