@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 ERROR_COLOR = "#d9534f"
 """Of sentences and borders that say what is wrong."""
+MOST_WRITTEN_OUT = 1e10
+"""Whole numbers from here on are written with an exponent."""
 MOST_LETTERS = 24
 """Of a name in a sentence: a label is as wide as its longest word, and so is the panel."""
 
@@ -142,7 +144,7 @@ def _means_special(box: QAbstractSpinBox, text: str | None) -> bool:
 
 
 class FloatBox(QDoubleSpinBox):
-    """A number written as short as it is exact: 0.001 and 1e-05, not 0.001000."""
+    """A number written as short as it is exact: 0.001, 1e-05 and 4294967295, not 0.001000."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -152,7 +154,7 @@ class FloatBox(QDoubleSpinBox):
 
     def textFromValue(self, value: float) -> str:
         """Text shown for a value."""
-        return f"{round(value, 9):.6g}"
+        return f"{value:.0f}" if value.is_integer() and abs(value) < MOST_WRITTEN_OUT else f"{round(value, 9):.6g}"
 
     def valueFromText(self, text: str) -> float:
         """Value of a text."""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 LARGEST = 10**6
+MOST_WHOLE = 2**31 - 1
+"""Qt's boxes for whole numbers hold no more."""
 SMALLEST = 1e-6
 """An open bound of a floating-point number is approached as closely as this."""
 AUTOMATIC = "automatic"
@@ -66,7 +68,7 @@ class NumberEdit(ControlEdit):
     def __init__(self, kind: type, low: float, high: float, empty: str = "", **options: Any) -> None:
         self.kind = kind
         self.empty = low - 1 if empty else None
-        box = WholeNumberBox() if kind is int else FloatBox()
+        box = WholeNumberBox() if kind is int and _fits_qt(low, high) else FloatBox()
         box.setSpecialValueText(empty)
         box.setRange(low if self.empty is None else self.empty, high)
         super().__init__(box, **options)
@@ -134,7 +136,7 @@ def editor_for(field: FieldInfo) -> BaseValueWidget[Any]:
     options: dict[str, Any] = {"tooltip": field.description}
     if typing.get_origin(kind) is tuple:
         return SizesEdit(value=field.default, **options)
-    if kind is float or (kind is int and is_optional):
+    if kind is float or (kind is int and (is_optional or not _fits_qt(*limits(field, kind)))):
         extra = field.json_schema_extra
         words = extra.get("empty", AUTOMATIC) if isinstance(extra, dict) else AUTOMATIC
         return NumberEdit(kind, *limits(field, kind), str(words) if is_optional else "", value=field.default, **options)
@@ -148,6 +150,11 @@ def editor_for(field: FieldInfo) -> BaseValueWidget[Any]:
     return editor
 
 
+def _fits_qt(low: float, high: float) -> bool:
+    """Whether Qt's boxes for whole numbers hold a range, and the step below it that stands for a word."""
+    return -MOST_WHOLE <= low and high <= MOST_WHOLE
+
+
 def limits(field: FieldInfo, kind: type) -> tuple[Any, Any]:
     """Lowest and highest value that a field takes; where it names none, 0 and a million."""
     low: Any = 0
@@ -158,5 +165,4 @@ def limits(field: FieldInfo, kind: type) -> tuple[Any, Any]:
         high = getattr(rule, "le", high)
         low = rule.gt + step if hasattr(rule, "gt") else low
         high = rule.lt - step if hasattr(rule, "lt") else high
-    # Qt's boxes for whole numbers hold no more.
-    return (max(low, -(2**31)), min(high, 2**31 - 1)) if kind is int else (low, high)
+    return low, high
