@@ -20,6 +20,7 @@ SHAPES = [
     ((2, 5, 16, 24), {"axis_labels": ("channel", "z", "y", "x")}, "CZYX"),
     ((16, 24, 3), {"rgb": True}, "YXC"),
     ((5, 16, 24, 3), {"rgb": True}, "ZYXC"),
+    ((2, 5, 16, 24, 3), {"rgb": True}, "TZYXC"),
     ((24, 16), {"axis_labels": ("x", "y")}, "XY"),
     ((24, 16, 5), {"axis_labels": ("x", "y", "z")}, "XYZ"),
     ((5, 3, 16, 24), {"axis_labels": ("z", "t", "y", "x")}, "ZTYX"),
@@ -67,6 +68,53 @@ def test_axes_are_the_same_in_every_panel(viewer, open_panel, shape, options, ax
     evaluate.source.choose(viewer.add_labels(labels.data, name="truth"), labels)
     assert evaluate.source.has_frames() == ("T" in axes)
     annotation.disconnect_viewer()
+
+
+@pytest.mark.parametrize(
+    ("shape", "is_rgb", "sentence"),
+    [
+        ((2,) * 4 + (16, 24), False, "image has 6 axes, and at most 5 can be used"),
+        ((2,) * 5 + (16, 24), False, "image has 7 axes, and at most 5 can be used"),
+        ((2,) * 3 + (16, 24, 3), True, "image has 5 axes beside its colours, and at most 4 can be used"),
+    ],
+)
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_layer_that_no_panel_can_use_is_refused_in_words_and_stops_none(
+    viewer, open_panel, shape, is_rgb, sentence, is_first
+):
+    image = np.zeros(shape, np.float32)
+    if is_first:
+        viewer.add_image(image, rgb=is_rgb, name="image")
+        viewer.add_labels(np.ones(shape[:-1] if is_rgb else shape, int), name="labels")
+    panels = {name: open_panel(f"EmbedSeg: {name}") for name in ("Segment", "Train", "Label & Train", "Evaluate")}
+    if not is_first:
+        viewer.add_image(image, rgb=is_rgb, name="image")
+        viewer.add_labels(np.ones(shape[:-1] if is_rgb else shape, int), name="labels")
+    train, label, evaluate = panels["Train"], panels["Label & Train"], panels["Evaluate"]
+
+    assert sentence in train.pairs.rows[0].complaint.text()
+    assert sentence in train.button.toolTip()
+    train.preview.image.choose(viewer.layers["image"])
+    assert sentence in train.preview.hint.text()
+    assert sentence in label.annotation.fault
+    assert not label.annotation.annotate.isEnabled()
+    assert label.navigator.candidates() == []
+    assert panels["Segment"].image.axes.text() == ""
+
+    viewer.add_labels(np.ones(shape, int), name="other")
+    fault = evaluate.source.fault()
+    assert "axes" in fault or "pixels" in fault
+    # What can be used is offered again as soon as it is there.
+    viewer.add_image(np.zeros((16, 24), np.float32), name="plane")
+    label.annotation.image.choose(viewer.layers["plane"])
+    assert not label.annotation.fault
+
+
+def test_labels_of_more_axes_than_their_image_stop_no_panel(viewer, open_panel):
+    viewer.add_image(np.zeros((16, 24), np.float32), name="image")
+    viewer.add_labels(np.ones((5, 16, 24), int), name="labels")
+    train = open_panel("EmbedSeg: Train")
+    assert "choose the labels that were drawn on this image" in train.pairs.rows[0].complaint.text()
 
 
 @pytest.mark.parametrize(("scale", "units", "known"), SIZES)

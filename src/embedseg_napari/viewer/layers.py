@@ -79,22 +79,34 @@ def picture_of(layer: Layer, ndim: int | None = None, n_channels: int = 1, stack
     Raises
     ------
     DataError
-        If the shape is no image.
+        If the layer has more axes than an image can have.
     """
     array, is_rgb = array_of(layer), bool(getattr(layer, "rgb", False))
     shape = tuple(int(n) for n in array.shape)
     named = named_axes(layer.axis_labels, len(shape) - is_rgb)
-    if named:
-        axes = named
-    elif is_rgb:
-        axes = guess_axes(shape[:-1], ndim).replace("C", "T")
-    else:
-        axes = guess_axes(shape, ndim, n_channels)
+    axes = named or _guessed_axes(layer.name, shape[:-1] if is_rgb else shape, ndim, 0 if is_rgb else n_channels)
     axes = axes if stack is None else _stacked(axes, stack)
     spacing, unit = pixel_size(layer.scale, layer.units, axes)
     axes += "C" * is_rgb
     names = tuple(layer.metadata.get(CHANNEL_NAMES, ()))
     return Picture(array, axes, spacing, unit, names, None, not named)
+
+
+def _guessed_axes(name: str, shape: tuple[int, ...], ndim: int | None, n_channels: int) -> str:
+    """Axes of a layer that does not name them; without channels where its colours are all there are."""
+    most = len(KNOWN) if n_channels else len(KNOWN) - 1
+    if len(shape) > most:
+        raise DataError(
+            f"{name} has {len(shape)} axes{'' if n_channels else ' beside its colours'}, and at most {most} can be "
+            "used; right-click the layer and split its stack."
+        )
+    if not n_channels:
+        return {2: "YX", 3: "TYX" if ndim == 2 else "ZYX", 4: "TZYX"}[len(shape)]
+    try:
+        return guess_axes(shape, ndim, n_channels)
+    except DataError:
+        # It does not suit its use; what it is can be said all the same, and the panel says what does not fit.
+        return guess_axes(shape)
 
 
 def named_axes(labels: Any, ndim: int) -> str:

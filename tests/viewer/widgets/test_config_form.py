@@ -22,6 +22,11 @@ NUMBERS = [
     for name, field in model.model_fields.items()
     if {int, float} & {field.annotation, *get_args(field.annotation)}
 ]
+OPTIONAL = [
+    name
+    for name, field in TrainingConfig.model_fields.items()
+    if type(None) in get_args(field.annotation) and {int, float} & {*get_args(field.annotation)}
+]
 FIELDS = [pytest.param(model, name, id=f"{model.__name__}-{name}") for model in MODELS for name in model.model_fields]
 
 
@@ -124,6 +129,29 @@ def test_typing_exponents_works(form, qtbot):
     line.selectAll()
     qtbot.keyClicks(line, "5e-4")
     assert form.values()["learning_rate"] == pytest.approx(5e-4)
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
+@pytest.mark.parametrize("leave", [Qt.Key.Key_Return, None])
+def test_an_emptied_number_is_automatic_again(qtbot, name, leave):
+    form = ConfigForm(TrainingConfig)
+    qtbot.addWidget(form)
+    control = control_of(form.editors[name])
+    number = control.maximum() // 2
+    form.set_values({name: number})
+    assert form.values()[name] == number
+    word = control.specialValueText()
+    line = control.lineEdit()
+    line.selectAll()
+    qtbot.keyClick(line, Qt.Key.Key_Delete)
+    if leave is not None:
+        qtbot.keyClick(line, leave)
+        assert control.text() == word
+    assert form.values()[name] is None
+    # And a number can be typed over the word.
+    line.selectAll()
+    qtbot.keyClicks(line, control.textFromValue(number))
+    assert form.values()[name] == number
 
 
 @pytest.mark.parametrize("name", ["optimizer", "seed", "learning_rate", "batch_size"])

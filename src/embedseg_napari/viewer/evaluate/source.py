@@ -110,7 +110,11 @@ class EvaluationSource(QWidget):
         truth, predicted = self.truth.layer(), self.predicted.layer()
         if predicted is not None:
             origin = origin_of(predicted)
-            has_frames = bool(origin.segmentation.frames) if origin is not None else "T" in self._axes(None)
+            try:
+                has_frames = bool(origin.segmentation.frames) if origin is not None else "T" in self._axes(None)
+            except DataError:
+                # `fault` says why.
+                has_frames = False
             self.stack.setCurrentText(FRAMES if has_frames or predicted.ndim > 3 else VOLUME)
         self.stack.setEnabled(predicted is None or predicted.ndim == 3)
         self._can_stack = truth is not None and predicted is not None and predicted.ndim >= 3

@@ -117,8 +117,9 @@ class AnnotationBox(QWidget):
     def _watch(self) -> None:
         self.fault = ""
         layer = self.image.layer()
-        self.is_movie = isinstance(layer, Image) and time_axis(layer) is not None
+        self.is_movie = False
         try:
+            self.is_movie = isinstance(layer, Image) and time_axis(layer) is not None
             self.layers.watch(layer if isinstance(layer, Image) else None)
         except EmbedSegError as error:
             self.fault = str(error)

@@ -318,7 +318,11 @@ class SessionNavigator:
                 found.append(Candidate(key, name, name, partial(_read_kept, session, name, known)))
         for layer in self.box.image.layers:
             if autosave.names.get(str(layer.unique_id)) not in in_session:
-                picture = picture_of(layer)
+                try:
+                    picture = picture_of(layer)
+                except DataError:
+                    # What cannot be annotated is no candidate; the panel says why when it is chosen.
+                    continue
                 if "T" not in picture.axes and kind_of(picture.axes, picture.array.shape) == self.box.layers.kind:
                     found.append(Candidate(str(layer.unique_id), layer.name, layer, partial(_read_new, picture)))
         return [one for one in found if one.key != self.front_key()]

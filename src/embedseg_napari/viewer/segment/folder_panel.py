@@ -12,7 +12,6 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QListWidget,
     QPushButton,
-    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
@@ -31,6 +30,7 @@ from embedseg_napari.jobs.segment_folder import (
     plan,
     segment_folder,
 )
+from embedseg_napari.viewer.widgets.boxes import WholeNumberBox
 from embedseg_napari.viewer.widgets.run_controls import RunControls
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class BatchPanel(QWidget):
         self._name, self._n_frames = "", 1
         self.images, images_row = self._folder_row("Folder of images: TIFF, PNG, JPEG.")
         self.results, results_row = self._folder_row(f"Receives one label TIFF per image, and {TABLE}.")
-        self.channel = QSpinBox()
+        self.channel = WholeNumberBox()
         self.channel.setRange(-1, MAX_CHANNELS)
         self.channel.setValue(-1)
         self.channel.setSpecialValueText("all")

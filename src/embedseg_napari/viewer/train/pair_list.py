@@ -106,8 +106,12 @@ class PairRow(QFrame):
     def _on_layers(self) -> None:
         self._follow()
         image, labels = self.image.layer(), self.labels.layer()
-        axes = "" if image is None else labelled_picture(image, labels).axes
-        self.question.ask_about(None if image is None or "C" in axes else image)
+        try:
+            axes = "" if image is None else labelled_picture(image, labels).axes
+        except DataError:
+            # `pair` says why.
+            axes = ""
+        self.question.ask_about(None if image is None or "C" in axes or not axes else image)
         self.form.setRowVisible(self.stack, not self.question.problem() and ("Z" in axes) != ("T" in axes))
         n_channels = 0
         if image is not None and "C" in axes:
@@ -149,6 +153,8 @@ class PairRow(QFrame):
         image, labels = self.image.layer(), self.labels.layer()
         if image is None:
             raise DataError("Open an image to learn from.")
+        # An image that cannot be used needs no labels.
+        labelled_picture(image, labels)
         if labels is None:
             raise DataError("Add a Labels layer and paint some objects, each with its own number.")
         if self.question.problem():
@@ -156,7 +162,13 @@ class PairRow(QFrame):
         return pair_from_layers(image, labels, self.region.layer(), channel=self._channel())
 
     def reading(self) -> tuple[str, int | None]:
-        """Axes of the image as chosen here, and the only channel to learn from, if there is one."""
+        """Axes of the image as chosen here, and the only channel to learn from, if there is one.
+
+        Raises
+        ------
+        DataError
+            If the image cannot be used.
+        """
         return labelled_picture(self.image.layer(), self.labels.layer()).axes, self._channel()
 
     def _channel(self) -> int | None:

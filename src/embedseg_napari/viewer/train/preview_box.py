@@ -8,6 +8,7 @@ from napari.layers import Image
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
 
+from embedseg_napari.core.errors import DataError
 from embedseg_napari.jobs.true_objects import MOST_OBJECTS, N_PIXELS
 from embedseg_napari.viewer.layers import picture_of
 from embedseg_napari.viewer.preview.preview import TrainingView
@@ -42,6 +43,8 @@ class PreviewBox(QWidget):
         self.pairs = pairs
         self.view = TrainingView(viewer)
         self.learns_from_layers = True
+        self.fault = ""
+        """Why the chosen image cannot be previewed."""
         self.preview_on = QCheckBox("Live preview")
         self.preview_on.setChecked(True)
         self.preview_on.setToolTip(
@@ -109,12 +112,17 @@ class PreviewBox(QWidget):
     def _watch(self) -> None:
         layer = self.image.layer()
         row = next((row for row in self.pairs.rows if row.image.layer() == layer), None)
-        if layer is None or not isinstance(layer, Image):
+        self.fault = ""
+        try:
+            if layer is None or not isinstance(layer, Image):
+                self.view.watch(None)
+            elif row is not None and row.labels.layer() is not None:
+                self.view.watch(layer, *row.reading(), row.labels.layer() if self.learns_from_layers else None)
+            else:
+                self.view.watch(layer, picture_of(layer).axes)
+        except DataError as error:
             self.view.watch(None)
-        elif row is not None and row.labels.layer() is not None:
-            self.view.watch(layer, *row.reading(), row.labels.layer() if self.learns_from_layers else None)
-        else:
-            self.view.watch(layer, picture_of(layer).axes)
+            self.fault = str(error)
         self._update_hint()
 
     def _switch_preview(self, is_on: bool) -> None:
@@ -126,5 +134,5 @@ class PreviewBox(QWidget):
         self._update_hint()
 
     def _update_hint(self) -> None:
-        self.hint.setVisible(self.embeddings_on.isChecked())
-        self.hint.setText(self.view.embedding_hint())
+        self.hint.setVisible(self.embeddings_on.isChecked() or bool(self.fault))
+        self.hint.say(self.fault or self.view.embedding_hint(), is_wrong=bool(self.fault))

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QLabel,
     QLayout,
     QPushButton,
+    QSpinBox,
     QWidget,
 )
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 ERROR_COLOR = "#d9534f"
 """Of sentences and borders that say what is wrong."""
+MOST_WRITTEN_OUT = 1e10
+"""Whole numbers from here on are written with an exponent."""
 MOST_LETTERS = 24
 """Of a name in a sentence: a label is as wide as its longest word, and so is the panel."""
 
@@ -117,8 +120,31 @@ class ChoiceBox(QComboBox):
         self.setToolTip(tooltip)
 
 
+class WholeNumberBox(QSpinBox):
+    """A whole number; where the lowest stands for a word, such as *automatic*, an emptied box means that word."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        fit_into_panel(self)
+
+    def valueFromText(self, text: str | None) -> int:
+        """Value of a text."""
+        return self.minimum() if _means_special(self, text) else super().valueFromText(text)
+
+    def validate(self, text: str | None, position: int) -> tuple[QValidator.State, str, int]:
+        """Whether a text is a value, or may become one."""
+        if _means_special(self, text):
+            return QValidator.State.Acceptable, text or "", position
+        return super().validate(text, position)
+
+
+def _means_special(box: QAbstractSpinBox, text: str | None) -> bool:
+    """Whether a text stands for the word that the lowest value is shown as."""
+    return bool(box.specialValueText()) and (text or "").strip() in ("", box.specialValueText())
+
+
 class FloatBox(QDoubleSpinBox):
-    """A number written as short as it is exact: 0.001 and 1e-05, not 0.001000."""
+    """A number written as short as it is exact: 0.001, 1e-05 and 4294967295, not 0.001000."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -128,11 +154,11 @@ class FloatBox(QDoubleSpinBox):
 
     def textFromValue(self, value: float) -> str:
         """Text shown for a value."""
-        return f"{round(value, 9):.6g}"
+        return f"{value:.0f}" if value.is_integer() and abs(value) < MOST_WRITTEN_OUT else f"{round(value, 9):.6g}"
 
     def valueFromText(self, text: str) -> float:
         """Value of a text."""
-        if self.specialValueText() and text.strip() in ("", self.specialValueText()):
+        if _means_special(self, text):
             return float(self.minimum())
         try:
             return float(text.strip().removesuffix(self.suffix().strip()).replace(",", "."))
@@ -143,7 +169,7 @@ class FloatBox(QDoubleSpinBox):
         """Whether a text is a value, or may become one."""
         text = text or ""
         bare = text.strip().removesuffix(self.suffix().strip()).replace(",", ".").strip()
-        if self.specialValueText() and text == self.specialValueText():
+        if _means_special(self, text):
             return QValidator.State.Acceptable, text, position
         try:
             value = float(bare)

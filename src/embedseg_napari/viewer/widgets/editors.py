@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import create_widget
 from magicgui.widgets.bases import ValuedContainerWidget
-from qtpy.QtWidgets import QLineEdit, QSpinBox, QWidget
+from qtpy.QtWidgets import QLineEdit, QWidget
 
-from embedseg_napari.viewer.widgets.boxes import FloatBox, fit_into_panel
+from embedseg_napari.viewer.widgets.boxes import FloatBox, WholeNumberBox, fit_into_panel
 
 if TYPE_CHECKING:
     from magicgui.widgets.bases import BaseValueWidget
     from pydantic.fields import FieldInfo
 
 LARGEST = 10**6
+MOST_WHOLE = 2**31 - 1
+"""Qt's boxes for whole numbers hold no more."""
 SMALLEST = 1e-6
 """An open bound of a floating-point number is approached as closely as this."""
 AUTOMATIC = "automatic"
@@ -47,7 +49,7 @@ class ControlEdit(ValuedContainerWidget[Any]):
 
 
 class NumberEdit(ControlEdit):
-    """A number within bounds, written short; where it may be empty, its lowest step reads so in words.
+    """A number within bounds, written short; where it may be empty, that reads as a word.
 
     Magicgui's own spin boxes know no empty value, and write 0.002 as 0.002000 where a millionth must be possible.
 
@@ -66,8 +68,7 @@ class NumberEdit(ControlEdit):
     def __init__(self, kind: type, low: float, high: float, empty: str = "", **options: Any) -> None:
         self.kind = kind
         self.empty = low - 1 if empty else None
-        box = QSpinBox() if kind is int else FloatBox()
-        fit_into_panel(box)
+        box = WholeNumberBox() if kind is int and _fits_qt(low, high) else FloatBox()
         box.setSpecialValueText(empty)
         box.setRange(low if self.empty is None else self.empty, high)
         super().__init__(box, **options)
@@ -135,7 +136,7 @@ def editor_for(field: FieldInfo) -> BaseValueWidget[Any]:
     options: dict[str, Any] = {"tooltip": field.description}
     if typing.get_origin(kind) is tuple:
         return SizesEdit(value=field.default, **options)
-    if kind is float or (kind is int and is_optional):
+    if kind is float or (kind is int and (is_optional or not _fits_qt(*limits(field, kind)))):
         extra = field.json_schema_extra
         words = extra.get("empty", AUTOMATIC) if isinstance(extra, dict) else AUTOMATIC
         return NumberEdit(kind, *limits(field, kind), str(words) if is_optional else "", value=field.default, **options)
@@ -147,6 +148,11 @@ def editor_for(field: FieldInfo) -> BaseValueWidget[Any]:
     editor = create_widget(field.default, kind, options=options)
     fit_into_panel(editor.native)
     return editor
+
+
+def _fits_qt(low: float, high: float) -> bool:
+    """Whether Qt's boxes for whole numbers hold a range, and the step below it that stands for a word."""
+    return -MOST_WHOLE <= low and high <= MOST_WHOLE
 
 
 def limits(field: FieldInfo, kind: type) -> tuple[Any, Any]:

@@ -12,7 +12,7 @@ from superqt.utils import signals_blocked
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, FloatBox, fit_into_panel
 from embedseg_napari.viewer.widgets.config_form import label_of
-from embedseg_napari.viewer.widgets.editors import limits
+from embedseg_napari.viewer.widgets.editors import MOST_WHOLE, limits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +47,8 @@ class ThresholdSliders(QWidget):
             slider = QDoubleSlider(Qt.Orientation.Horizontal)
             slider.setMinimumWidth(60)
             number: Any = QSpinBox() if is_size else FloatBox()
-            number.setRange(*limits(field, int if is_size else float))
+            low, high = limits(field, int if is_size else float)
+            number.setRange(low, min(high, MOST_WHOLE) if is_size else high)
             slider.setRange(number.minimum(), MOST_BY_SLIDER**0.5 if is_size else number.maximum())
             slider.setSingleStep(1 if is_size else 0.01)
             slider.setPageStep(10 if is_size else 0.1)
