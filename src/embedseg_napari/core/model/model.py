@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -71,6 +72,7 @@ class Model:
         normalize: bool = True,
         precision: str | None = None,
         tile: int | Sequence[int] | None = None,
+        tile_overlap: int | Sequence[int] | None = None,
     ) -> EmbeddingMaps:
         """Return offsets, margins and seed map of one image, on its own pixels.
 
@@ -88,6 +90,9 @@ class Model:
             Default: stored with the model. Float32 where the device has no other.
         tile : int or sequence of int, optional
             Largest tile, pixels per axis (z, y, x), multiples of 8; default: stored with the model.
+        tile_overlap : int or sequence of int, optional
+            Overlap of neighbouring tiles, pixels per axis (z, y, x); default: stored with the model, or where a tile
+            is given, one that suits the number of axes.
 
         Raises
         ------
@@ -96,7 +101,7 @@ class Model:
         ComputeError
             If memory runs out even with small tiles, or the device fails.
         """
-        settings = self._settings(tta=tta, precision=precision, tile=tile)
+        settings = self._settings(tta=tta, precision=precision, tile=tile, tile_overlap=tile_overlap)
         return drain(Predictor(self, settings).embed(image, axes, normalize=normalize), log_message)
 
     def predict(
@@ -115,6 +120,7 @@ class Model:
         scale: float | None = None,
         precision: str | None = None,
         tile: int | Sequence[int] | None = None,
+        tile_overlap: int | Sequence[int] | None = None,
         on_event: Callable[[PredictionEvent], None] | None = None,
         should_stop: Callable[[], bool] | None = None,
     ) -> Segmentation:
@@ -149,6 +155,9 @@ class Model:
             Number format of the network. Float32 where the device has no other.
         tile : int or sequence of int, optional
             Largest tile, pixels per axis (z, y, x), multiples of 8.
+        tile_overlap : int or sequence of int, optional
+            Overlap of neighbouring tiles, pixels per axis (z, y, x). Where only a tile is given, one that suits the
+            number of axes.
         on_event : callable, optional
             Called with every event; without it, messages go to the log.
         should_stop : callable, optional
@@ -179,14 +188,16 @@ class Model:
             scale=scale,
             precision=precision,
             tile=tile,
+            tile_overlap=tile_overlap,
         )
         run = Predictor(self, settings).run(image, axes, should_stop or never, spacing=spacing)
         return drain(run, log_message if on_event is None else on_event)
 
     def _settings(self, **given: Any) -> PredictionConfig:
         """The stored settings, with those that were given in their place."""
-        if isinstance(given.get("tile"), int):
-            given["tile"] = (given["tile"],) * self.config.ndim
+        for name in ("tile", "tile_overlap"):
+            if isinstance(given[name], Integral):
+                given[name] = (int(given[name]),) * self.config.ndim
         return self.config.prediction.changed(given)
 
     def save(self, path: str | Path, *, half: bool = False, overwrite: bool = True) -> Path:
