@@ -82,7 +82,7 @@ def run(folder: str | Path, minutes: float = 2.0, report: Callable[[str], None] 
     config = es.TrainingConfig.preset("fast", minutes=minutes, **SMALL)
     model_path = folder / "nuclei.embedseg"
     with _one_thread():
-        result = es.train(folder / "train", config, output=model_path, on_event=_Progress(say))
+        result = es.train(folder / "train", config, output=model_path, on_event=_Progress(say), progress=False)
     say(f"Saved the model as {model_path}.")
 
     model = es.load_model(model_path)
@@ -92,7 +92,7 @@ def run(folder: str | Path, minutes: float = 2.0, report: Callable[[str], None] 
         picture = read_image(folder / "held-out" / "images" / name)
         truth = read_image(folder / "held-out" / "masks" / name).array
         simple = threshold_and_components(picture.array)
-        found = model.predict(picture.array, picture.axes, spacing=picture.spacing).labels
+        found = model.predict(picture.array, picture.axes, spacing=picture.spacing, progress=False).labels
         target = folder / "segmented" / name
         write_labels(target, found, picture.axes, picture.spacing, picture.unit, overwrite=True)
         scores["otsu"].append(es.match(truth, simple, [0.5], planes=False)[0].ap)

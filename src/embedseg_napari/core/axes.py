@@ -31,6 +31,8 @@ def parse_axes(axes: str) -> str:
     DataError
         If a letter is unknown or repeated, or Y or X is missing.
     """
+    if not isinstance(axes, str):
+        raise DataError(f'Axes {axes!r} are no text; give one letter per axis, such as "ZYX".')
     text = axes.strip().upper().replace("S", "C")
     unknown = sorted(set(text) - set(KNOWN))
     if unknown:
@@ -92,6 +94,13 @@ def guess_axes(shape: tuple[int, ...], ndim: int | None = None, n_channels: int 
     if extra == 2:
         return f"TC{space}"
     raise DataError(f"Axes of an array of shape {shape} cannot be guessed; name them, for example axes='TCZYX'.")
+
+
+def is_certain(shape: tuple[int, ...], ndim: int, n_channels: int = 1) -> bool:
+    """Whether an array can be nothing but an image of these spatial axes, with as many channels, in the usual order."""
+    if len(shape) == ndim:
+        return True
+    return len(shape) == ndim + 1 and shape[0] == n_channels > 1 and shape[-1] != n_channels
 
 
 def result_axes(axes: str) -> str:

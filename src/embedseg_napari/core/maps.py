@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from embedseg_napari.core.wording import shape_words
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -26,7 +28,7 @@ class EmbeddingMaps:
     Raises
     ------
     ValueError
-        If the shapes do not belong together.
+        If these are no arrays, or the shapes do not belong together.
     """
 
     offsets: NDArray[np.float32]
@@ -34,12 +36,18 @@ class EmbeddingMaps:
     seed_map: NDArray[np.float32]
 
     def __post_init__(self) -> None:
+        for array in (self.offsets, self.margins, self.seed_map):
+            if not hasattr(array, "shape"):
+                raise ValueError(f"maps are arrays, not of type {type(array).__name__}")
         shape = (self.seed_map.ndim, *self.seed_map.shape)
         if self.offsets.shape != shape or self.margins.shape != shape:
             raise ValueError(
                 f"offsets {self.offsets.shape} and margins {self.margins.shape} must have shape {shape} "
                 f"for a seed map of shape {self.seed_map.shape}"
             )
+
+    def __repr__(self) -> str:
+        return f"EmbeddingMaps({shape_words(self.seed_map.shape)} pixels)"
 
     @property
     def ndim(self) -> int:

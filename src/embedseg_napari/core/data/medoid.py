@@ -51,6 +51,9 @@ def medoid(mask: np.ndarray, spacing: Sequence[float] | None = None) -> tuple[in
     DataError
         If the mask is empty, or the spacing has another number of axes.
     """
+    mask = np.asarray(mask)
+    if mask.ndim == 0 or mask.dtype.kind not in "buif":
+        raise DataError("A mask is an array of numbers, non-zero where the object is.")
     at = np.stack(np.nonzero(mask))
     if at.shape[1] == 0:
         raise DataError("An empty mask has no centre; give a mask with at least one pixel.")

@@ -14,7 +14,7 @@ import numpy as np
 
 from embedseg_napari.core.compiled.background_import import CompiledModule
 from embedseg_napari.core.config import PredictionConfig
-from embedseg_napari.core.errors import Stopped
+from embedseg_napari.core.errors import DataError, Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,6 +99,8 @@ def cluster(
 
     Raises
     ------
+    DataError
+        If these are no maps.
     SettingsError
         If a value is out of range.
     """
@@ -110,6 +112,10 @@ def cluster(
         "faint_seeds": faint_seeds,
         "margin_scale": margin_scale,
     }
+    if not hasattr(maps, "seed_map"):
+        raise DataError(
+            f"cluster needs EmbeddingMaps, such as model.embed(image) returns, not a {type(maps).__name__}."
+        )
     return cluster_by(maps, PredictionConfig.parse(values)).labels
 
 

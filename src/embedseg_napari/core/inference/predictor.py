@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,17 +11,20 @@ import numpy as np
 from embedseg_napari.core.axes import (
     check_spacing,
     guess_axes,
+    is_certain,
     ordered,
     parse_axes,
     result_axes,
     spatial_axes,
     to_frames,
 )
+from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.data.normalization import Prepared, prepare
 from embedseg_napari.core.data.spoiled_pixels import Spoiled
 from embedseg_napari.core.device import supports_precision
-from embedseg_napari.core.errors import DataError, ModelError
+from embedseg_napari.core.errors import DataError, ModelError, SettingsError
 from embedseg_napari.core.events import ClusteringStarted, FrameFinished, Message, PredictionStarted
+from embedseg_napari.core.files.named_axes import as_picture, converted
 from embedseg_napari.core.inference.clustering import warm_up
 from embedseg_napari.core.inference.network_pass import NetworkPass
 from embedseg_napari.core.inference.segmentation import Segmentation
@@ -28,11 +32,12 @@ from embedseg_napari.core.inference.size_check import compare_sizes, scale_advic
 from embedseg_napari.core.inference.tiling import resolve_tile
 from embedseg_napari.core.networks.network import device_of
 from embedseg_napari.core.runs import never
+from embedseg_napari.core.scripts import warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
-    from embedseg_napari.core.config import ModelConfig, PredictionConfig
+    from embedseg_napari.core.config import ModelConfig
     from embedseg_napari.core.events import PredictionEvent
     from embedseg_napari.core.maps import EmbeddingMaps
     from embedseg_napari.core.networks.network import Trained
@@ -58,6 +63,10 @@ class Predictor:
     """
 
     def __init__(self, model: Trained, settings: PredictionConfig | None = None) -> None:
+        if not hasattr(model, "network"):
+            raise ModelError(f"Predictor needs a model, not {model!r:.80}; es.load_model(...) returns one.")
+        if settings is not None and not isinstance(settings, PredictionConfig):
+            raise SettingsError(f"Predictor needs a PredictionConfig as its settings, not a {type(settings).__name__}.")
         self.model = model
         self.settings = model.config.prediction if settings is None else settings
         self.tile, self.overlap = resolve_tile(model.config.ndim, self.settings.tile, self.settings.tile_overlap)
@@ -77,9 +86,11 @@ class Predictor:
         Parameters
         ----------
         image : array
-            Any real type. Every frame along a T axis is segmented by itself.
+            Any real type. Every frame along a T axis is segmented by itself. Of an array of xarray, the names of the
+            axes, coordinates and their units count unless `axes` and `spacing` say otherwise.
         axes : str, optional
-            One letter per axis, such as ``"TCZYX"``; guessed, and told, if missing.
+            One letter per axis, such as ``"TCZYX"``; guessed if missing, with an AssumptionWarning where the shape
+            leaves a choice.
         should_stop : callable
             Looked at between tiles and while objects are collected.
         spacing : sequence of float, optional
@@ -100,8 +111,8 @@ class Predictor:
         """
         # Made ready beside the network's work, so that the first prediction need not wait for it.
         warm_up()
-        if spacing is not None:
-            spacing = check_spacing(spacing, "ZYX"[-self.model.config.ndim :])
+        image, axes, size = _named(image, axes, self.model.config)
+        spacing = size if spacing is None else check_spacing(spacing, "ZYX"[-self.model.config.ndim :])
         frames, axes, plan = yield from self._prepare(image, axes)
         yield from _compare_spacing(self.model.config, spacing, self.settings.scale)
         done, spoiled = [], Spoiled()
@@ -135,6 +146,7 @@ class Predictor:
         DataError
             Also if the image has several frames.
         """
+        image, axes, _ = _named(image, axes, self.model.config)
         frames, axes, plan = yield from self._prepare(image, axes)
         if len(frames) != 1:
             raise DataError(f"The image has {len(frames)} frames (axes {axes}); embed them one by one.")
@@ -157,6 +169,11 @@ class Predictor:
         if axes is None:
             axes = guess_axes(array.shape, config.ndim, config.n_channels)
             yield Message(f"The axes of the image, shape {array.shape}, were guessed to be {axes}.")
+            if not is_certain(array.shape, config.ndim, config.n_channels):
+                warn(
+                    f"The axes of the image, shape {array.shape}, were guessed to be {axes}; name them to be sure, "
+                    f'axes="{axes}".'
+                )
         axes = parse_axes(axes)
         frames = to_frames(array, axes)
         _check_fit(config, frames.shape, axes)
@@ -179,9 +196,27 @@ def spoiled_message(spoiled: Spoiled) -> Message | None:
     return Message(str(spoiled), "warning" if is_odd else "info") if str(spoiled) else None
 
 
+def _named(image: Any, axes: str | None, config: ModelConfig) -> tuple[Any, str | None, tuple[float, ...] | None]:
+    """Pixels, axes, and pixel size in the model's unit, of an array that names its axes; of others what is given."""
+    picture = as_picture(image) if axes is None else None
+    if picture is None:
+        return image, axes, None
+    steps, unit, other = picture.spacing or (), picture.unit, config.spacing_unit
+    seen = [step if unit == other else converted(step, unit, other) for step in steps]
+    size = tuple(step for step in seen if step is not None)
+    return picture.array, picture.axes or None, size if len(size) == config.ndim else None
+
+
 def _as_array(image: Any) -> Any:
     """NumPy arrays, and lazy ones that behave alike, stay as they are; anything else becomes NumPy."""
-    array = image if hasattr(image, "__array_function__") and hasattr(image, "transpose") else np.asarray(image)
+    if isinstance(image, str | PathLike):
+        raise DataError(f"{image}: this is the name of a file; read the image first, for example with tifffile.imread.")
+    try:
+        array = image if hasattr(image, "__array_function__") and hasattr(image, "transpose") else np.asarray(image)
+    except ValueError as error:
+        raise DataError(f"This {type(image).__name__} is no image: {error}") from error
+    if array.dtype.kind == "O":
+        raise DataError(f"An image of type {type(image).__name__} cannot be segmented; give an array of real numbers.")
     if array.dtype.kind not in "buif":
         raise DataError(f"An image of type {array.dtype} cannot be segmented; convert it to real numbers.")
     if array.size == 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,6 +86,8 @@ def find_model_file(source: str | Path) -> Path:
     ModelError
         If there is no such model.
     """
+    if not isinstance(source, str | PathLike):
+        raise ModelError(f"A model is given by its name or its file, not by a {type(source).__name__}.")
     path = Path(source).expanduser()
     known = {model.name: model.path for model in known_models(models_folder())}
     if isinstance(source, str) and not path.is_file():

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Sized
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
+from embedseg_napari.core.bar import with_bar
 from embedseg_napari.core.config import TrainingConfig
 from embedseg_napari.core.data.checks import check_examples
 from embedseg_napari.core.data.pairs import find_dataset, from_arrays, load_folder
 from embedseg_napari.core.data.sparse import describe_sparse
 from embedseg_napari.core.data.splitting import hold_out_images
-from embedseg_napari.core.errors import SettingsError
+from embedseg_napari.core.errors import ModelError, SettingsError
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.files.folder_lock import holding
 from embedseg_napari.core.model.model import Model, load_model
 from embedseg_napari.core.runs import drain, is_main_process, n_processes, never
+from embedseg_napari.core.scripts import speaking_python, tell
 from embedseg_napari.core.training.planning import plan_training, reach_warning, scale_note
 from embedseg_napari.core.training.run import TrainingRun
 from embedseg_napari.core.training.training_set import TrainingSet
@@ -58,6 +61,15 @@ class Trainer:
         the last call, or None. One with the name of an image known already replaces it, others join the training
         images. Arrays handed over must not be written to afterwards; the image of a replaced Example is best the same
         array, which is then not normalised again.
+    axes : str, optional
+        Axes of the image arrays, such as ``"CYX"`` or ``"XYZ"``, one letter per axis; their masks are turned with them.
+        Guessed, with an AssumptionWarning, where neither this nor the array (as one of xarray) says. An Example is
+        (C, Z, Y, X) or (C, Y, X).
+    channel : int, optional
+        Train on this channel only, counted from 0.
+    spacing : sequence of float, optional
+        Physical pixel size (z, y, x), for all images, instead of their own. In 3D voxels of arrays are otherwise taken
+        to be cubes.
     """
 
     def __init__(
@@ -72,12 +84,19 @@ class Trainer:
         started: float | None = None,
         preview: Callable[[], Example | None] | None = None,
         updates: Callable[[], Sequence[Example] | None] | None = None,
+        *,
+        axes: str | None = None,
+        channel: int | None = None,
+        spacing: Sequence[float] | None = None,
     ) -> None:
+        _check_types(config, start_from)
         self.config = config
-        self.training = from_arrays(training, ignore_label=config.ignore_label)
+        self._reading = Reading(axes=axes, channel=channel, spacing=spacing, ignore_label=config.ignore_label)
         self.validation: list[Example] | None = None
-        if validation is not None:
-            self.validation = from_arrays(validation, ignore_label=config.ignore_label) if len(validation) else []
+        with speaking_python():
+            self.training = from_arrays(training, **self._reading)
+            if validation is not None:
+                self.validation = from_arrays(validation, **self._reading) if len(validation) else []
         self.start_from = start_from
         self.run_folder = None if run_folder is None else Path(run_folder)
         self.device = device
@@ -163,7 +182,7 @@ class Trainer:
 
     def _new_labels(self) -> list[Example]:
         given = None if self.updates is None else self.updates()
-        return from_arrays(given, ignore_label=self.config.ignore_label) if given else []
+        return from_arrays(given, **self._reading) if given else []
 
     def _split(self) -> tuple[list[Example], list[Example]]:
         if self.validation is not None:
@@ -182,6 +201,10 @@ def train(
     on_event: Callable[[TrainingEvent], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     device: str = "auto",
+    axes: str | None = None,
+    channel: int | None = None,
+    spacing: Sequence[float] | None = None,
+    progress: bool = True,
 ) -> TrainingResult:
     """Train a model and return it; the ordinary way to call the :class:`Trainer`.
 
@@ -200,11 +223,21 @@ def train(
     output : path, optional
         Where to save the model; checkpoints go to a folder beside it, ``NAME.run``.
     on_event : callable, optional
-        Called with every event.
+        Called with every event; without it, messages that warn become an EmbedSegWarning.
     should_stop : callable, optional
         Looked at between steps.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+    axes : str, optional
+        Axes of the images, such as ``"CYX"`` or ``"ZYX"``, instead of what files and arrays say; masks are turned with
+        them. Guessed where nobody says, with an AssumptionWarning for arrays of more than two axes.
+    channel : int, optional
+        Train on this channel only, counted from 0.
+    spacing : sequence of float, optional
+        Physical pixel size (z, y, x), instead of what files and arrays say. It decides in 3D what is as deep as wide:
+        without any, voxels are taken to be cubes.
+    progress : bool
+        Whether a terminal or a notebook shows a bar.
 
     Returns
     -------
@@ -219,18 +252,49 @@ def train(
     started = time.monotonic()
     if resume and output is None:
         raise SettingsError("To resume, give the output of the training that was interrupted.")
-    config = config or TrainingConfig()
-    if isinstance(source, str | Path):
-        source, beside = find_dataset(source)
-        validation = beside if validation is None else validation
-        source = load_folder(source, ignore_label=config.ignore_label)
-    if isinstance(validation, str | Path):
-        validation = load_folder(find_dataset(validation)[0], ignore_label=config.ignore_label)
-    start = start_from if isinstance(start_from, Model) or start_from is None else load_model(start_from, device)
-    run_folder = None if output is None else Path(output).with_suffix(".run")
-    trainer = Trainer(config, source, validation, start, run_folder, device=device, resume=resume, started=started)
-    result = drain(trainer.run(should_stop or never), on_event)
+    config = TrainingConfig() if config is None else config
+    _check_types(config)
+    reading = Reading(axes=axes, channel=channel, spacing=spacing, ignore_label=config.ignore_label)
+    shown = progress and is_main_process()
+    with speaking_python(), with_bar(shown, tell if on_event is None else on_event) as listener:
+        if isinstance(source, str | Path):
+            source, beside = find_dataset(source)
+            validation = beside if validation is None else validation
+        if isinstance(validation, str | Path):
+            validation = find_dataset(validation)[0]
+        training = _read(source, reading)
+        held_out = None if validation is None else _read(validation, reading)
+        start = load_model(start_from, device) if isinstance(start_from, str | Path) else start_from
+        run_folder = None if output is None else Path(output).with_suffix(".run")
+        trainer = Trainer(config, training, held_out, start, run_folder, device=device, resume=resume, started=started)
+        result = drain(trainer.run(should_stop or never), listener)
     if output is None or not is_main_process():
         return result
     result.model.config = result.model.config.model_copy(update={"name": Path(output).stem})
     return dataclasses.replace(result, path=result.model.save(output))
+
+
+class Reading(TypedDict, total=False):
+    """How images are read: arguments of `load_folder` and `from_arrays`."""
+
+    axes: str | None
+    channel: int | None
+    spacing: Sequence[float] | None
+    ignore_label: int | None
+
+
+def _read(source: str | Path | Sequence[Any], reading: Reading) -> list[Example]:
+    """Images of a folder with `images/` and `masks/`, or of arrays."""
+    if isinstance(source, str | Path):
+        return load_folder(source, **reading)
+    return [] if isinstance(source, Sized) and len(source) == 0 else from_arrays(source, **reading)
+
+
+def _check_types(config: object, start_from: object = None) -> None:
+    if not isinstance(config, TrainingConfig):
+        raise SettingsError(
+            f"config is a {type(config).__name__}, not a TrainingConfig; write for example "
+            'es.TrainingConfig.preset("fast", minutes=5).'
+        )
+    if not (start_from is None or isinstance(start_from, Model)):
+        raise ModelError(f"Training starts from a model, its name or its file, not from a {type(start_from).__name__}.")
