@@ -8,7 +8,7 @@ from scipy import ndimage
 from skimage.io import imread
 
 from embedseg_napari import demo
-from embedseg_napari.core.errors import SettingsError
+from embedseg_napari.core.errors import DataError, SettingsError
 from embedseg_napari.core.files.tiff import read_image
 
 
@@ -23,8 +23,8 @@ def small(monkeypatch):
 @pytest.mark.usefixtures("small")
 def test_goes_the_whole_way_and_again(tmp_path):
     lines = []
-    for _ in range(2):
-        scores = demo.run(tmp_path / "demo", minutes=0.02, report=lines.append)
+    for overwrite in (False, True):
+        scores = demo.run(tmp_path / "demo", minutes=0.02, report=lines.append, overwrite=overwrite)
     assert set(scores) == {"otsu", "embedseg"}
     assert all(0 <= value <= 1 for value in scores.values())
     assert any(f"{scores['embedseg']:.3f}" in line for line in lines)
@@ -40,6 +40,20 @@ def test_goes_the_whole_way_and_again(tmp_path):
     picture = imread(tmp_path / "demo" / "overview.png")
     # Two rows of four panels, enlarged, with a frame of two pixels.
     assert picture.shape == (2 * (2 * 64 + 4), 4 * (2 * 80 + 4), 3)
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize(
+    "name", ["nuclei.embedseg", "overview.png", "train/masks/nuclei-01.tif", "segmented/nuclei-04.tif"]
+)
+def test_replaces_nothing_unasked(tmp_path, name):
+    mine = tmp_path / name
+    mine.parent.mkdir(parents=True, exist_ok=True)
+    mine.write_text("mine")
+    with pytest.raises(DataError, match=f"{mine.name}: exists already"):
+        demo.run(tmp_path, minutes=0.02)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [mine]
+    assert mine.read_text() == "mine"
 
 
 def test_picture_tells_right_from_wrong():

@@ -14,9 +14,10 @@ from scipy import ndimage
 
 import embedseg_napari as es
 from embedseg_napari.core.data.synthetic import nuclei
-from embedseg_napari.core.errors import SettingsError
+from embedseg_napari.core.errors import AlreadyExists, SettingsError
 from embedseg_napari.core.evaluation.matching import matched_pairs, overlaps
 from embedseg_napari.core.events import EpochFinished, Message, StepFinished, TrainingStarted
+from embedseg_napari.core.files.atomic import write_atomically
 from embedseg_napari.core.files.tiff import read_image, write_image, write_labels
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 N_TRAINING = 16
 N_HELD_OUT = 4
+MODEL, OVERVIEW = "nuclei.embedseg", "overview.png"
 SHAPE = (256, 256)
 SMALL = {
     "crop_size": (96, 96),
@@ -43,18 +45,22 @@ WRONG = np.array([1.0, 0.25, 0.2])
 TRUE = np.array([0.3, 0.75, 1.0])
 
 
-def run(folder: str | Path, minutes: float = 2.0, report: Callable[[str], None] | None = None) -> dict[str, float]:
+def run(
+    folder: str | Path, minutes: float = 2.0, report: Callable[[str], None] | None = None, *, overwrite: bool = False
+) -> dict[str, float]:
     """Train a small model from scratch on generated nuclei and compare it with thresholding.
 
     Parameters
     ----------
     folder : str or Path
         Where images (``train/``, ``held-out/``), the model, label images (``segmented/``) and ``overview.png`` go;
-        made if missing. Files of an earlier demonstration are replaced.
+        made if missing.
     minutes : float
         How long to train.
     report : callable, optional
         Called with each line of the story; without it the demonstration is silent.
+    overwrite : bool
+        Whether files of these names, such as those of an earlier demonstration, may be replaced.
 
     Returns
     -------
@@ -67,25 +73,34 @@ def run(folder: str | Path, minutes: float = 2.0, report: Callable[[str], None] 
     SettingsError
         If `minutes` is not positive.
     DataError
-        If the folder cannot be written.
+        If a file is there already and may not be replaced, or the folder cannot be written.
     """
     if minutes <= 0:
         raise SettingsError(f"{minutes} minutes: choose a positive number.")
     say = report or (lambda _: None)
     folder = Path(folder)
-    held_out = _make_images(folder)
+    if not overwrite:
+        _refuse_existing(folder)
+    held_out = _make_images(folder, overwrite)
     say(
         f"Made {N_TRAINING} images of crowded nuclei to train on, and {len(held_out)} others, {SHAPE[0]} x {SHAPE[1]} "
         f"pixels, in {folder}."
     )
 
     config = es.TrainingConfig.preset("fast", minutes=minutes, **SMALL)
-    model_path = folder / "nuclei.embedseg"
     with _one_thread():
-        result = es.train(folder / "train", config, output=model_path, on_event=_Progress(say), progress=False)
-    say(f"Saved the model as {model_path}.")
+        result = es.train(
+            folder / "train",
+            config,
+            output=folder / MODEL,
+            overwrite=overwrite,
+            on_event=_Progress(say),
+            progress=False,
+        )
+    assert result.path is not None
+    say(f"Saved the model as {result.path}.")
 
-    model = es.load_model(model_path)
+    model = es.load_model(result.path)
     scores: dict[str, list[float]] = {"otsu": [], "embedseg": []}
     rows = []
     for name in held_out:
@@ -94,12 +109,12 @@ def run(folder: str | Path, minutes: float = 2.0, report: Callable[[str], None] 
         simple = threshold_and_components(picture.array)
         found = model.predict(picture.array, picture.axes, spacing=picture.spacing, progress=False).labels
         target = folder / "segmented" / name
-        write_labels(target, found, picture.axes, picture.spacing, picture.unit, overwrite=True)
+        write_labels(target, found, picture.axes, picture.spacing, picture.unit, overwrite=overwrite)
         scores["otsu"].append(es.match(truth, simple, [0.5], planes=False)[0].ap)
         scores["embedseg"].append(es.match(truth, found, [0.5], planes=False)[0].ap)
         rows.append(panels(picture.array, truth, simple, found))
-    overview = folder / "overview.png"
-    _write_png(overview, np.concatenate(rows[:PICTURE_ROWS], axis=0))
+    overview = folder / OVERVIEW
+    _write_png(overview, np.concatenate(rows[:PICTURE_ROWS], axis=0), overwrite)
 
     means = {method: float(np.mean(values)) for method, values in scores.items()}
     trained = f"EmbedSeg after {result.model.config.training['steps']} training steps"
@@ -153,21 +168,33 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _make_images(folder: Path) -> list[str]:
+def _images() -> list[tuple[str, str]]:
+    """Part of the data and file name of each image."""
+    parts = ["train"] * N_TRAINING + ["held-out"] * N_HELD_OUT
+    return [(part, f"nuclei-{number:02}.tif") for number, part in enumerate(parts, 1)]
+
+
+def _refuse_existing(folder: Path) -> None:
+    images = [Path(part, kind, name) for part, name in _images() for kind in ("images", "masks")]
+    segmented = [Path("segmented", name) for part, name in _images() if part == "held-out"]
+    for name in (*images, *segmented, Path(MODEL), Path(MODEL).with_suffix(".run"), Path(OVERVIEW)):
+        if (folder / name).exists():
+            raise AlreadyExists(
+                f"{folder / name}: exists already; choose another folder, or add --overwrite to replace it."
+            )
+
+
+def _make_images(folder: Path, overwrite: bool) -> list[str]:
     """Write the training set and the held-out images; names of the latter."""
-    names: dict[str, list[str]] = {"train": [], "held-out": []}
-    for number in range(N_TRAINING + N_HELD_OUT):
-        part = "train" if number < N_TRAINING else "held-out"
-        name = f"nuclei-{number + 1:02}.tif"
+    for number, (part, name) in enumerate(_images()):
         for kind in ("images", "masks"):
             (folder / part / kind).mkdir(parents=True, exist_ok=True)
         sample = nuclei(SHAPE, seed=number)
         place = (sample.spacing, sample.unit)
-        write_image(folder / part / "images" / name, sample.image, "YX", *place, overwrite=True)
-        write_labels(folder / part / "masks" / name, sample.labels, "YX", *place, overwrite=True)
-        names[part].append(name)
+        write_image(folder / part / "images" / name, sample.image, "YX", *place, overwrite=overwrite)
+        write_labels(folder / part / "masks" / name, sample.labels, "YX", *place, overwrite=overwrite)
     (folder / "segmented").mkdir(exist_ok=True)
-    return names["held-out"]
+    return [name for part, name in _images() if part == "held-out"]
 
 
 class _Progress:
@@ -227,7 +254,8 @@ def _outlined(
     return np.pad(out, ((2, 2), (2, 2), (0, 0)))
 
 
-def _write_png(path: Path, rgb: NDArray[np.float64]) -> None:
+def _write_png(path: Path, rgb: NDArray[np.float64], overwrite: bool) -> None:
     from skimage.io import imsave
 
-    imsave(path, np.round(255 * rgb).astype(np.uint8), check_contrast=False)
+    pixels = np.round(255 * rgb).astype(np.uint8)
+    write_atomically(path, lambda target: imsave(target, pixels, check_contrast=False), overwrite=overwrite)

@@ -60,9 +60,10 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start a command as a process of its own; what still runs at the end is ended."""
     children = []
 
-    def run(*words: object) -> subprocess.Popen[str]:
+    def run(*words: object, stdin: int | None = None) -> subprocess.Popen[str]:
         child = subprocess.Popen(
             [sys.executable, "-m", "embedseg_napari", *map(str, words)],
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

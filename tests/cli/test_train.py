@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import signal
 import sys
@@ -271,11 +272,15 @@ def test_a_stop_keeps_a_model_and_says_how_to_go_on(start, dataset, settings, tm
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for another process")
 def test_an_early_interruption_leaves_nothing(start, dataset, tmp_path):
-    model, config = tmp_path / "new" / "m.embedseg", tmp_path / "settings.yaml"
+    model = tmp_path / "new" / "m.embedseg"
     # A pipe: the program waits for its settings, before images are read and PyTorch is loaded, as long as it is open.
-    os.mkfifo(config)
-    child = start("train", dataset, "--output", model, "--epochs", 100000, "--config", config)
-    with config.open("w"):
+    settings, ours = os.pipe()
+    os.write(ours, b"\n")
+    words = ("train", dataset, "--output", model, "--epochs", 100000, "--config", "/dev/stdin")
+    child = start(*words, stdin=settings)
+    with open(ours, "w"), open(settings):
+        while select.select([settings], [], [], 0)[0]:
+            time.sleep(0.05)
         child.send_signal(signal.SIGINT)
         _, err = child.communicate(timeout=120)
     assert child.returncode == 128 + signal.SIGINT

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import tifffile
+from PIL import Image
 
 from embedseg_napari.core.config import ModelConfig
 from embedseg_napari.core.errors import DataError, SettingsError
+from embedseg_napari.core.events import Message
 from embedseg_napari.core.files.tiff import read_image, write_image
 from embedseg_napari.core.model.model import Model
 from embedseg_napari.core.networks.erfnet import BranchedERFNet
@@ -100,3 +103,44 @@ def test_a_stop_before_the_model_is_loaded_leaves_nothing(job: FolderJob) -> Non
     _, result = run(job, lambda: True)
     assert (result.stopped, result.n_saved) == (True, 0)
     assert not job.results.exists()
+
+
+def test_a_pixel_size_of_other_axes_is_refused_before_the_first_image(job: FolderJob) -> None:
+    with pytest.raises(DataError, match="axes YX"):
+        run(replace(job, spacing=(1.0, 1.0, 1.0)))
+    assert not job.results.exists()
+
+
+def test_what_is_left_out_of_a_folder_is_named_and_counts_as_failed(job: FolderJob) -> None:
+    images = job.inputs[0]
+    Image.fromarray(np.eye(24, dtype=np.uint8)).save(images / "c.png")
+    (images / "d.czi").write_bytes(b"whatever")
+    (images / "e.tif").symlink_to(images / "nowhere.tif")
+    (images / "notes.txt").touch()
+    _, result = run(job)
+    assert [failure.path.name for failure in result.failures] == ["d.czi", "e.tif"]
+    assert "pip install bioio bioio-czi" in result.failures[0].reason
+    assert (result.n_images, result.n_saved, result.n_left) == (5, 3, 0)
+    assert read_image(job.results / "c.tif").array.shape == (24, 24)
+
+
+def test_an_ome_tiff_becomes_one_and_a_movie_keeps_its_interval(job: FolderJob, tmp_path: Path) -> None:
+    movie = np.stack([np.eye(24, dtype=np.uint8)] * 3)
+    for name in ("m.ome.tif", "n.tif"):
+        write_image(tmp_path / name, movie, "TYX", (0.5, 0.5), "um", interval=2.5)
+    events, _ = run(replace(job, inputs=(tmp_path / "m.ome.tif", tmp_path / "n.tif")))
+    for name, is_ome in (("m.ome.tif", True), ("n.tif", False)):
+        with tifffile.TiffFile(job.results / name) as tif:
+            assert tif.is_ome == is_ome
+        picture = read_image(job.results / name)
+        assert (picture.axes, picture.interval, picture.spacing) == ("TYX", 2.5, (0.5, 0.5))
+    saved = [event.n_objects for event in events if isinstance(event, ImageSaved)]
+    assert saved == [sum(len(np.unique(frame)) - 1 for frame in read_image(job.results / "n.tif").array)] * 2
+
+
+def test_what_was_assumed_of_a_file_is_told(job: FolderJob, tmp_path: Path) -> None:
+    for k in range(3):
+        tifffile.imwrite(tmp_path / "a.tif", np.eye(24, dtype=np.uint8), append=k > 0)
+    events, _ = run(replace(job, inputs=(tmp_path / "a.tif",)))
+    assert any("3 images of one size" in event.text for event in events if isinstance(event, Message))
+    assert read_image(job.results / "a.tif").array.shape == (3, 24, 24)

@@ -16,9 +16,12 @@ def demo(
         Path, typer.Argument(metavar="FOLDER", help="Where images, model, labels and a picture go.")
     ] = Path("embedseg-demo"),
     minutes: Annotated[float, typer.Option("--minutes", min=0.05, help="How long to train.")] = 2.0,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files of the same names, such as those of an earlier demo.")
+    ] = False,
 ) -> None:
     """Make sample images, train on some, segment the others, score them and draw a picture."""
     require_writable(folder, "folder")
     from embedseg_napari import demo as sample
 
-    sample.run(folder, minutes=minutes, report=say)
+    sample.run(folder, minutes=minutes, report=say, overwrite=overwrite)

@@ -10,6 +10,8 @@ import typer
 
 from embedseg_napari.cli.console import say, show_table, tell
 from embedseg_napari.cli.options import parse_axes, require_writable
+from embedseg_napari.core.config import IGNORE_LABELS
+from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.runs import drain, never
 from embedseg_napari.core.wording import count
 
@@ -20,17 +22,27 @@ if TYPE_CHECKING:
 
 def evaluate(
     truth: Annotated[
-        Path, typer.Option("--truth", metavar="DIR", help="Folder of true label images, or of stacks of planes.")
+        Path,
+        typer.Option(
+            "--truth", metavar="DIR", help="Folder of true label images, or of stacks of planes; or one file."
+        ),
     ],
     predicted: Annotated[
-        Path, typer.Option("--predicted", metavar="DIR", help="Folder of label images of the same names.")
+        Path, typer.Option("--predicted", metavar="DIR", help="Folder of label images of the same names; or one file.")
     ],
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Also write the scores to this JSON file.")
     ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing JSON file.")] = False,
     ignore_label: Annotated[
         int | None,
-        typer.Option("--ignore-label", metavar="N", help="Value of true pixels whose class is unknown."),
+        typer.Option(
+            "--ignore-label",
+            min=IGNORE_LABELS[0],
+            max=IGNORE_LABELS[1],
+            metavar="N",
+            help="Value of true pixels whose class is unknown.",
+        ),
     ] = None,
     axes: Annotated[
         str | None,
@@ -50,6 +62,8 @@ def evaluate(
     mostly on them.
     """
     if json_file is not None:
+        if json_file.exists() and not overwrite:
+            raise DataError(f"{json_file}: exists already; add --overwrite to replace it, or choose another --json.")
         require_writable(json_file.parent, "--json")
     from embedseg_napari.jobs.evaluate import evaluate_folders, scores_as_dict
 
@@ -60,7 +74,7 @@ def evaluate(
     if json_file is not None:
         from embedseg_napari.core.files.atomic import write_text
 
-        write_text(json_file, json.dumps(scores, indent=2) + "\n")
+        write_text(json_file, json.dumps(scores, indent=2) + "\n", overwrite=overwrite)
 
 
 def _tell_warnings(event: ImageScored | Message) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
 import signal
 import sys
 import threading
+import time
 import traceback
 import warnings
 from contextlib import contextmanager
@@ -15,20 +17,20 @@ from typing import TYPE_CHECKING
 
 from embedseg_napari.cli.console import complain
 from embedseg_napari.core.errors import AssumptionWarning, EmbedSegError, Stopped
+from embedseg_napari.core.runs import EndNow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
-"""Ctrl-C, and what clusters send before they end a job."""
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
+"""Ctrl-C; what clusters send before they end a job; a terminal or a connection that closes, on Windows the last."""
+ONE_WISH = 1.0
+"""Seconds in which several signals mean one thing: wrappers pass on what the terminal has sent to all."""
 
 
-class Interrupted(BaseException):
-    """A signal asked the program to end at once.
-
-    Not a KeyboardInterrupt, which the command-line library would turn into exit status 1.
-    """
+class Interrupted(EndNow):
+    """A signal asked the program to end at once."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -41,13 +43,15 @@ class Interrupted(BaseException):
 
 
 class StopRequest:
-    """Becomes true at the first signal; the second one ends the program at once.
+    """Becomes true at the first signal; a second one, unless it comes with the first, ends the program at once.
 
     Use it as ``should_stop`` of a run, inside ``with request.listening(sentence):``.
     """
 
     def __init__(self) -> None:
         self.number: int | None = None
+        self.when = 0.0
+        self.is_saving = False
 
     def __call__(self) -> bool:
         """Whether a stop was asked for."""
@@ -58,16 +62,24 @@ class StopRequest:
         """Exit status after a stop."""
         return 128 + (self.number or 0)
 
+    def work_is_done(self) -> None:
+        """Only take note of signals from now on: what is left to do takes a moment, and is what all was for."""
+        self.is_saving = True
+
     @contextmanager
     def listening(self, sentence: str) -> Iterator[None]:
         """Take signals as requests to stop in order, answering the first with a sentence."""
 
         def handle(number: int, frame: FrameType | None) -> None:
             if self.number is not None:
-                raise Interrupted(number)
-            self.number = number
-            # Not by way of sys.stderr: the signal may have come while something was being written to it.
-            os.write(2, f"\n{sentence}\n".encode())
+                if not self.is_saving and time.monotonic() - self.when > ONE_WISH:
+                    raise Interrupted(number)
+                return
+            self.number, self.when = number, time.monotonic()
+            # Not by way of sys.stderr: the signal may have come while something was being written to it. A terminal
+            # that is gone hears nothing.
+            with contextlib.suppress(OSError):
+                os.write(2, f"\n{sentence}\n".encode())
 
         with _handling(handle):
             yield
@@ -79,12 +91,16 @@ def _handling(handle: Callable[[int, FrameType | None], None]) -> Iterator[None]
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, handle) for number in SIGNALS}
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    # What runs under nohup outlasts its terminal.
+    wanted = [number for number in SIGNALS if number == signal.SIGINT or before[number] is not signal.SIG_IGN]
+    for number in wanted:
+        signal.signal(number, handle)
     try:
         yield
     finally:
-        for number, old in before.items():
-            signal.signal(number, old)
+        for number in wanted:
+            signal.signal(number, before[number] or signal.SIG_DFL)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

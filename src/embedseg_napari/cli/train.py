@@ -27,6 +27,7 @@ from embedseg_napari.cli.options import (
 from embedseg_napari.cli.progress import TrainingProgress, curve_rows
 from embedseg_napari.core.config import PRESETS, TrainingConfig
 from embedseg_napari.core.errors import DataError, SettingsError
+from embedseg_napari.core.files.atomic import version_of
 from embedseg_napari.core.runs import drain, is_main_process
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def train(
     """Train a model on annotated images.
 
     Masks are label images, or stacks of one binary plane per object where objects overlap. Ctrl-C stops in order and
-    keeps the model so far.
+    keeps the model so far; so do a time limit of a cluster and a terminal that is closed.
     """
     pixel_size = parse_spacing(spacing)
     if epochs is not None and minutes is not None:
@@ -115,8 +116,10 @@ def train(
     folder = run_folder or output.with_suffix(".run")
     if is_main_process():
         _check_places(dataset, val, output, folder, resume, overwrite)
+    known = version_of(output)
     from embedseg_napari.core.data.pairs import find_dataset
     from embedseg_napari.core.data.splitting import hold_out_images
+    from embedseg_napari.core.model.keep import keep_model
     from embedseg_napari.core.training.trainer import Trainer
     from embedseg_napari.jobs.training_pairs import read_dataset
 
@@ -150,17 +153,20 @@ def train(
     with request.listening("Stopping after this step; press Ctrl-C again to end at once."):
         with progress.showing():
             result = drain(trainer.run(request), progress)
+            request.work_is_done()
         # A stop that came too late to shorten the training has nothing to resume.
         if result.stopped and not result.model.config.training.get("steps"):
             complain("Stopped before the first step; no model was saved.")
             raise typer.Exit(request.status)
-        if not result.model.config.name:
-            result.model.config = result.model.config.model_copy(update={"name": output.stem})
-        result.model.save(output)
-    _report(dataclasses.replace(result, path=output), folder)
+        path, elsewhere = keep_model(result.model, output, known, result.model.config.name or output.stem)
+    _report(dataclasses.replace(result, path=path), folder)
+    if elsewhere:
+        complain(f"Warning: {elsewhere}")
     if result.stopped:
         complain(f"Stopped before the end; the model so far is saved. To go on: {_resume_command()}")
         raise typer.Exit(request.status)
+    if elsewhere:
+        raise typer.Exit(1)
 
 
 def training_settings(preset: str, path: Path | None, explicit: dict[str, Any]) -> TrainingConfig:

@@ -50,6 +50,7 @@ def tune(
     over the images. Take images that the model was not trained on.
     """
     letters, pixel_size = parse_axes(axes), parse_spacing(spacing)
+    TrainingConfig.preset(ignore_label=ignore_label)
     from embedseg_napari.core.model.known_models import find_model_file
     from embedseg_napari.jobs.tune import annotated_images, predict_and_tune, require_changeable, store_thresholds
 

@@ -29,10 +29,10 @@ def parse_axes(axes: str) -> str:
     Raises
     ------
     DataError
-        If a letter is unknown or repeated, or Y or X is missing.
+        If it is no text, a letter is unknown or repeated, or Y or X is missing.
     """
     if not isinstance(axes, str):
-        raise DataError(f'Axes {axes!r} are no text; give one letter per axis, such as "ZYX".')
+        raise DataError(f"Axes {axes!r}: write one word with a letter per axis, such as 'TCYX'.")
     text = axes.strip().upper().replace("S", "C")
     unknown = sorted(set(text) - set(KNOWN))
     if unknown:

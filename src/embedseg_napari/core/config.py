@@ -149,7 +149,7 @@ class PredictionConfig(Settings):
         "pieces.",
     )
     min_object_size: int = Field(
-        0, ge=0, le=2**31, description="Objects of this many pixels or fewer are dropped; raise it to remove debris."
+        0, ge=0, lt=2**31, description="Objects of this many pixels or fewer are dropped; raise it to remove debris."
     )
     seeds: Literal["greedy", "local_maxima"] = Field(
         "greedy",
@@ -558,7 +558,7 @@ class TrainingConfig(Settings):
         SettingsError
             If the preset is unknown or a setting does not fit.
         """
-        if name not in PRESETS:
+        if not isinstance(name, str) or name not in PRESETS:
             raise SettingsError(f"There is no preset {name!r}; choose one of {', '.join(PRESETS)}.")
         values = {**PRESETS[name], **overrides}
         # A duration given by hand replaces the preset's, whichever of the two kinds it is.

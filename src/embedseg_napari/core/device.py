@@ -27,6 +27,8 @@ def choose_device(name: str = "auto") -> torch.device:
     ComputeError
         If the name is unknown or the device is not there.
     """
+    if not isinstance(name, str):
+        raise ComputeError(f"There is no device {name!r}; use auto, cpu, cuda or mps.")
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if name == "auto":
         name = "cuda" if cuda else "mps" if mps else "cpu"

@@ -11,6 +11,10 @@ class DataError(EmbedSegError):
     """An image, a mask or a folder cannot be used; the message names it and the fault."""
 
 
+class AlreadyExists(DataError):
+    """A file of this name is there, or came while the work went on, and may not be replaced."""
+
+
 class ModelError(EmbedSegError):
     """A model file cannot be read, or does not fit the image it was asked to segment."""
 

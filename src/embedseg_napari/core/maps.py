@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.wording import shape_words
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+
+class MapsError(DataError, ValueError):
+    """Arrays that are no maps of one image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +32,8 @@ class EmbeddingMaps:
 
     Raises
     ------
-    ValueError
-        If these are no arrays, or the shapes do not belong together.
+    MapsError
+        If they are no arrays, or their shapes do not belong together; a ValueError, too.
     """
 
     offsets: NDArray[np.float32]
@@ -36,14 +41,13 @@ class EmbeddingMaps:
     seed_map: NDArray[np.float32]
 
     def __post_init__(self) -> None:
-        for array in (self.offsets, self.margins, self.seed_map):
-            if not hasattr(array, "shape"):
-                raise ValueError(f"maps are arrays, not of type {type(array).__name__}")
+        if not all(hasattr(array, "shape") for array in (self.offsets, self.margins, self.seed_map)):
+            raise MapsError("EmbeddingMaps takes three arrays: offsets, margins and seed_map.")
         shape = (self.seed_map.ndim, *self.seed_map.shape)
         if self.offsets.shape != shape or self.margins.shape != shape:
-            raise ValueError(
+            raise MapsError(
                 f"offsets {self.offsets.shape} and margins {self.margins.shape} must have shape {shape} "
-                f"for a seed map of shape {self.seed_map.shape}"
+                f"for a seed map of shape {self.seed_map.shape}."
             )
 
     def __repr__(self) -> str:

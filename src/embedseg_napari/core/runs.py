@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
+import threading
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterator
+    from types import FrameType
 
+logger = logging.getLogger(__name__)
 Event = TypeVar("Event")
 Result = TypeVar("Result")
+
+
+class EndNow(BaseException):
+    """A signal asked for the end at once, which a training answers with the model so far.
+
+    Not a KeyboardInterrupt, which the command-line library would turn into exit status 1.
+    """
+
+
+INTERRUPTIONS = (KeyboardInterrupt, EndNow)
+"""What a person stops a run with that is not asked between its steps."""
 
 
 def never() -> bool:
@@ -35,6 +53,9 @@ def n_processes() -> int:
 def drain(run: Generator[Event, None, Result], on_event: Callable[[Event], None] | None = None) -> Result:
     """Run a generator to its end and return its value.
 
+    An interruption while an event is shown reaches the run as one in its own work does: a training then still hands
+    over its model.
+
     Parameters
     ----------
     run : generator
@@ -42,11 +63,47 @@ def drain(run: Generator[Event, None, Result], on_event: Callable[[Event], None]
     on_event : callable, optional
         Called with every event.
     """
+    advance: Callable[[], Event] = partial(next, run)
     while True:
         try:
-            event = next(run)
+            event = advance()
         except StopIteration as end:
             result: Result = end.value
             return result
+        advance = partial(next, run)
         if on_event is not None:
-            on_event(event)
+            try:
+                on_event(event)
+            except INTERRUPTIONS as interruption:
+                advance = partial(run.throw, interruption)
+
+
+@contextmanager
+def stopped_by_interrupt() -> Iterator[Callable[[], bool]]:
+    """Take the first Ctrl-C, or a notebook's stop button, as a request to stop in order; the second one interrupts.
+
+    Yields
+    ------
+    callable
+        Whether a stop was asked for. It never is in other threads than the main one, where Python gets no signals, and
+        where the program has a way of its own to take them.
+    """
+    is_asked = threading.Event()
+    is_ours = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if is_asked.is_set():
+            raise KeyboardInterrupt
+        is_asked.set()
+        logger.warning("Stopping after this step; interrupt again to end at once.")
+
+    if is_ours:
+        signal.signal(signal.SIGINT, ask)
+    try:
+        yield is_asked.is_set
+    finally:
+        if is_ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from embedseg_napari.core.errors import SettingsError
+from embedseg_napari.core.errors import EmbedSegError, SettingsError
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -57,6 +57,48 @@ class Settings(BaseModel):
             raise SettingsError(complaint(error, cls)) from error
 
 
+def require_kind(value: object, kind: type | tuple[type, ...], what: str) -> None:
+    """Refuse an argument of another kind; `what` names it and says how it is made.
+
+    Raises
+    ------
+    SettingsError
+        If it is of another kind.
+    """
+    if not isinstance(value, kind):
+        raise SettingsError(f"{what}, not {shown(value)}.")
+
+
+def require_functions(**arguments: object) -> None:
+    """Refuse arguments that shall be called and cannot be; None is none.
+
+    Raises
+    ------
+    SettingsError
+        Naming the first one.
+    """
+    for name, value in arguments.items():
+        if value is not None and not callable(value):
+            raise SettingsError(f"{name} takes a function, not {shown(value)}.")
+
+
+def positive_numbers(values: object, what: str, error: type[EmbedSegError] = SettingsError) -> tuple[float, ...]:
+    """Return the numbers of a sequence as a tuple.
+
+    Raises
+    ------
+    EmbedSegError
+        Of the kind `error`, if it holds anything but positive, finite numbers.
+    """
+    try:
+        numbers = tuple(float(value) for value in values)  # type: ignore[attr-defined]
+    except (TypeError, ValueError, OverflowError):
+        numbers = ()
+    if not numbers or not all(0 < number < float("inf") for number in numbers):
+        raise error(f"{what} needs a list of positive numbers, such as (0.5, 0.1, 0.1), not {shown(values)}.")
+    return numbers
+
+
 def complaint(error: ValidationError, settings: type[BaseModel] | None = None) -> str:
     """Tell the first fault of a report in a sentence: the setting, what it may be, and what it was.
 
@@ -70,9 +112,9 @@ def complaint(error: ValidationError, settings: type[BaseModel] | None = None) -
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"])
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return f"There is no setting {_shown(name)}{_meant(str(first['loc'][-1]), _names(settings, first))}."
+        return f"There is no setting {shown(name)}{_meant(str(first['loc'][-1]), _names(settings, first))}."
     why = reason(first)
-    return f"Setting {_shown(name)}: {why}." if name else f"Settings: {why}."
+    return f"Setting {shown(name)}: {why}." if name else f"Settings: {why}."
 
 
 def reason(fault: ErrorDetails) -> str:
@@ -92,7 +134,7 @@ def reason(fault: ErrorDetails) -> str:
         text = text.replace(pydantics, ours)
     value = fault["input"]
     choices = re.findall(r"'([^']*)'", text) if kind == "literal_error" and isinstance(value, str) else []
-    return f"{text}, not {_shown(value)}{_meant(value, choices) if choices else ''}"
+    return f"{text}, not {shown(value)}{_meant(value, choices) if choices else ''}"
 
 
 def _names(settings: type[BaseModel] | None, fault: ErrorDetails) -> list[str]:
@@ -109,7 +151,8 @@ def _meant(word: str, known: list[str]) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """Write a value as a sentence repeats it: not without end, whatever it is."""
     try:
         text = repr(value)
     except (ValueError, RecursionError):

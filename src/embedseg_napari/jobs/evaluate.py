@@ -13,7 +13,7 @@ from embedseg_napari.core.evaluation.error_map import paint
 from embedseg_napari.core.evaluation.folders import FilePair, pair_folders
 from embedseg_napari.core.evaluation.label_pair import LabelPair, read_pair
 from embedseg_napari.core.evaluation.matching import IOU_THRESHOLDS, MatchRow
-from embedseg_napari.core.evaluation.planes import require_planes
+from embedseg_napari.core.evaluation.planes import require_planes, spatial_ndim
 from embedseg_napari.core.evaluation.summary import pool
 from embedseg_napari.core.evaluation.truth_check import TruthCheck
 from embedseg_napari.core.events import Message
@@ -120,6 +120,12 @@ def evaluate_arrays(
     if has_frames:
         pairs = enumerate(zip(truth, predicted, strict=True))
         parts = [LabelPair(f"frame {t}", true, found, None, ndim, t) for t, (true, found) in pairs]
+    elif truth.ndim == predicted.ndim > spatial_ndim(truth, predicted):
+        yield Message(
+            "Every plane of both layers holds one number, and they were scored as volumes. If they are planes of one "
+            "object each, save them and compare the folders.",
+            "warning",
+        )
     scores = yield from evaluate_parts(parts, should_stop)
     return (yield from with_errors(scores, threshold, should_stop))
 

@@ -104,6 +104,8 @@ class LabelTraining:
             preview=None if preview is None else lambda: preview(examples[0]), updates=self._newest,
         ).run(should_stop)  # fmt: skip
         saved = save_result(result, request.output, request.output.stem)
+        if saved.warning:
+            yield Message(saved.warning, "warning")
         if saved.path is not None:
             try:
                 row = self._row(result, time.monotonic() - started)

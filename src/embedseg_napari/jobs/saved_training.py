@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from embedseg_napari.core.errors import SettingsError
-from embedseg_napari.core.model.library import ModelLibrary
+from embedseg_napari.core.model.keep import keep_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,6 +23,8 @@ class SavedTraining:
     best_score: float | None
     stopped: bool
     steps: int
+    warning: str = ""
+    """What the user must know about where the model is."""
 
 
 def prepare_output(output: Path) -> None:
@@ -46,13 +48,9 @@ def prepare_output(output: Path) -> None:
 def save_result(result: TrainingResult, output: Path, name: str) -> SavedTraining:
     """Save the model of a training; there is none where it was stopped before its first step.
 
-    Where another model took the name meanwhile, this one gets a number.
+    Where another model took the name meanwhile, or the place cannot be written, it goes elsewhere, and a warning says
+    where.
     """
     steps = int(str(result.model.config.training.get("steps", 0)))
-    if steps:
-        if output.exists():
-            output = ModelLibrary(output.parent).numbered(output.stem)
-            name = output.stem
-        result.model.config = result.model.config.model_copy(update={"name": name})
-        result.model.save(output, overwrite=False)
-    return SavedTraining(output if steps else None, result.best_score, result.stopped, steps)
+    path, warning = keep_model(result.model, output, None, name) if steps else (None, "")
+    return SavedTraining(path, result.best_score, result.stopped, steps, warning)

@@ -100,7 +100,8 @@ def predict(
         yield Message("This time-lapse is too large for moving the thresholds afterwards; its maps are not kept.")
     predictor = Predictor(model, settings_of(model, job.changes))
     with interruptible(model, should_stop):
-        return (yield from predictor.run(array, axes, should_stop, spacing=job.spacing, keep_maps=keep_maps))
+        run = predictor.run(array, axes, should_stop, spacing=job.spacing, keep_maps=keep_maps, advise=True)
+        return (yield from run)
 
 
 def take_channel(array: Any, axes: str, channel: Channel) -> tuple[Any, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from embedseg_napari.core.data.splitting import hold_out_images
 from embedseg_napari.core.errors import ComputeError, SettingsError
-from embedseg_napari.core.events import CheckpointSaved, Message, TrainingFinished
+from embedseg_napari.core.events import CheckpointSaved, Message, StepFinished, TrainingFinished
 from embedseg_napari.core.runs import drain
 from embedseg_napari.jobs.saved_training import SavedTraining, prepare_output, save_result
 
@@ -70,6 +69,8 @@ class TrainingJob:
     shown: Example | None = None
     """A held-out image, or a training image where none is held out; known once training has started."""
     _pausing: threading.Event = field(default_factory=threading.Event)
+    _is_on_disk: bool = False
+    """Whether the checkpoint holds all steps."""
 
     def pause(self) -> None:
         """Halt after this step. The time budget halts too."""
@@ -109,6 +110,7 @@ class TrainingJob:
         training, validation = request.read()
 
         from embedseg_napari.core.model.model import load_model
+        from embedseg_napari.core.training.checkpoint import STATE, remove_run_folder
         from embedseg_napari.core.training.trainer import Trainer
 
         start = None if request.start_from is None else load_model(request.start_from, "cpu")
@@ -125,8 +127,8 @@ class TrainingJob:
             try:
                 result = yield from self._told_once(run, resume)
             except ComputeError as error:
-                if not (self.run_folder / "state.json").exists():
-                    shutil.rmtree(self.run_folder, ignore_errors=True)
+                if not (self.run_folder / STATE).exists():
+                    remove_run_folder(self.run_folder)
                     raise
                 yield Message(f"Training failed, and the state last saved became the model: {error}", "warning")
                 rescue = Trainer(config, training, validation, start, self.run_folder, device="cpu", resume=True)
@@ -134,13 +136,20 @@ class TrainingJob:
                 break
             if not (result.stopped and self._pausing.is_set() and not should_stop()):
                 break
+            if not self._is_on_disk:
+                yield Message("Training cannot pause without a checkpoint; it ends, with the model so far.", "warning")
+                break
             yield TrainingPaused()
             while self._pausing.is_set() and not should_stop():
                 time.sleep(0.05)
             if should_stop():
                 break
             resume, started = True, time.monotonic()
-        return self._save(result)
+        saved = save_result(result, output, result.model.config.name or output.stem)
+        if saved.warning:
+            yield Message(saved.warning, "warning")
+        remove_run_folder(self.run_folder)
+        return saved
 
     def _preview(self) -> Example | None:
         assert self.preview is not None
@@ -157,11 +166,9 @@ class TrainingJob:
             except StopIteration as end:
                 result: TrainingResult = end.value
                 return result
+            self._is_on_disk = isinstance(event, CheckpointSaved) or (
+                self._is_on_disk and not isinstance(event, StepFinished)
+            )
             is_old = resumed and isinstance(event, Message) and event.level == "warning"
             if not is_old and not isinstance(event, CheckpointSaved | TrainingFinished):
                 yield event
-
-    def _save(self, result: TrainingResult) -> SavedTraining:
-        saved = save_result(result, self.request.output, result.model.config.name or self.request.output.stem)
-        shutil.rmtree(self.run_folder, ignore_errors=True)
-        return saved

@@ -10,6 +10,7 @@ import numpy as np
 from embedseg_napari.core.data.mask_kinds import require_objects
 from embedseg_napari.core.errors import DataError, ModelError, Stopped
 from embedseg_napari.core.evaluation.thresholds import PairTried, TunedThresholds, search_thresholds
+from embedseg_napari.core.files.atomic import alone
 from embedseg_napari.core.model.known_models import model_at
 from embedseg_napari.core.model.library import require_own
 from embedseg_napari.core.model.model_file import SUFFIX, copy_model_file, read_model_config
@@ -200,8 +201,9 @@ def store_thresholds(
         raise Stopped("The model was not saved.")
     yield
     if source.suffix == SUFFIX:
-        settings = read_model_config(source).prediction.changed(thresholds.changes)
-        copy_model_file(source, target, prediction=settings)
+        with alone(target.parent):
+            settings = read_model_config(source).prediction.changed(thresholds.changes)
+            copy_model_file(source, target, overwrite=True, prediction=settings)
     else:
         from embedseg_napari.core.model.model import load_model
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pint
 
 from embedseg_napari.core.axes import KNOWN, guess_axes, ordered, reorder, result_axes, spatial_axes
 from embedseg_napari.core.errors import DataError
@@ -142,6 +143,25 @@ def pixel_size(scale: Any, units: Any, axes: str) -> tuple[tuple[float, ...] | N
             spacing[index] * float((1 * other).to(given[-1]).magnitude) if _is_length(other) else spacing[-1]
         )
     return tuple(spacing), unit
+
+
+def frame_interval(scale: Any, units: Any, axes: str) -> float | None:
+    """Seconds between the time points of a layer; None where its scale does not say.
+
+    Parameters
+    ----------
+    scale, units : sequence
+        One value per axis of the layer.
+    axes : str
+        Their letters.
+    """
+    at = axes.find("T")
+    if at < 0 or not units or len(scale) <= at or str(units[at]) == "pixel":
+        return None
+    unit = pint.get_application_registry().Unit(str(units[at]))
+    if not unit.is_compatible_with("second"):
+        return None
+    return abs(float(scale[at])) * float((1 * unit).to("second").magnitude)
 
 
 def _is_length(unit: Any) -> bool:

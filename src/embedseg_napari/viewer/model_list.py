@@ -13,6 +13,7 @@ from psygnal import Signal
 
 from embedseg_napari.core.errors import DataError, ModelError
 from embedseg_napari.core.files.atomic import write_text
+from embedseg_napari.core.files.names import from_home
 from embedseg_napari.core.model.known_models import CHECKPOINTS
 from embedseg_napari.core.model.library import ModelLibrary
 from embedseg_napari.core.session.folder import STATE
@@ -82,7 +83,7 @@ class ModelList:
         ModelError
             If it is no file, or not of a kind that can be a model.
         """
-        path = Path(path).expanduser().resolve()
+        path = from_home(path).resolve()
         if not path.is_file():
             raise ModelError(f"{path}: there is no such model file.")
         if path.suffix.lower() not in SUFFIXES:

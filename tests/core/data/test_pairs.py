@@ -198,7 +198,7 @@ def test_images_of_other_formats_are_not_passed_over_in_silence(tmp_path, image,
     (tmp_path / "images" / "b.mrc").touch()
     (tmp_path / "images" / "c.tif").symlink_to(tmp_path / "nowhere")
     assert len(load_folder(tmp_path)) == 1
-    assert "2 image(s) are left out, such as b.mrc" in caplog.text
+    assert "2 images left out, such as b.mrc" in caplog.text
 
 
 def test_a_mask_in_colours_is_refused_however_they_are_stored(tmp_path, image):
@@ -373,7 +373,7 @@ def test_bad_arrays():
     image = np.zeros(SHAPES[2])
     for pairs, fault in (
         ([], "no images"),
-        ([(image,)], "has 1 parts"),
+        ([(image,)], "is no pair"),
         ([(image, None)], "lacks its labels"),
         ([(None, image)], "lacks its image"),
         ([(np.zeros((0, 5)), np.zeros((0, 5), int))], "no pixels"),

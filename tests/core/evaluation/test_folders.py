@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.evaluation.folders import pair_folders
@@ -56,7 +57,7 @@ def test_missing_predictions_are_named(tmp_path: Path, labels: np.ndarray) -> No
 def test_empty_folder(tmp_path: Path, labels: np.ndarray) -> None:
     write(tmp_path / "truth", "a.tif", labels)
     (tmp_path / "predicted").mkdir()
-    with pytest.raises(DataError, match="no TIFF images"):
+    with pytest.raises(DataError, match="no images"):
         pair_folders(tmp_path / "truth", tmp_path / "predicted")
 
 
@@ -73,3 +74,40 @@ def test_files_that_cannot_be_scored(tmp_path: Path, labels: np.ndarray, array: 
     write(tmp_path / "predicted", "a.tif", array)
     with pytest.raises(DataError, match=message):
         read_pair(pair_folders(tmp_path / "truth", tmp_path / "predicted")[0][0])
+
+
+def test_two_files_are_a_pair_whatever_their_names(tmp_path: Path, labels: np.ndarray) -> None:
+    for folder, name in (
+        ("set/masks", "a.tif"),
+        ("set/masks", "b.tif"),
+        ("set/ignore", "A.tif"),
+        ("set/ignore", "b.tif"),
+    ):
+        write(tmp_path / folder, name, labels)
+    write(tmp_path, "found.tif", labels)
+    ((pair,), extra) = pair_folders(tmp_path / "set" / "masks" / "a.tif", tmp_path / "found.tif")
+    assert (pair.name, pair.predicted.name, pair.ignore, extra) == (
+        "a",
+        "found.tif",
+        tmp_path / "set" / "ignore" / "A.tif",
+        [],
+    )
+    with pytest.raises(DataError, match="no such folder"):
+        pair_folders(tmp_path / "set", tmp_path / "found.tif")
+
+
+def test_ignore_masks_without_truth_are_named(tmp_path: Path, labels: np.ndarray) -> None:
+    write(tmp_path / "set" / "masks", "a.tif", labels)
+    write(tmp_path / "set" / "ignore", "b.tif", labels)
+    write(tmp_path / "predicted", "a.tif", labels)
+    with pytest.raises(DataError, match=r"ignore.b\.tif: there is no label image of this name"):
+        pair_folders(tmp_path / "set", tmp_path / "predicted")
+
+
+def test_formats_may_differ(tmp_path: Path, labels: np.ndarray) -> None:
+    write(tmp_path / "truth", "a.tif", labels)
+    (tmp_path / "predicted").mkdir()
+    Image.fromarray(labels.astype(np.uint8)).save(tmp_path / "predicted" / "A.PNG")
+    ((pair,), _) = pair_folders(tmp_path / "truth", tmp_path / "predicted")
+    (one,), _ = read_pair(pair)
+    np.testing.assert_array_equal(one.true, one.predicted)

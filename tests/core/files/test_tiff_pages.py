@@ -129,7 +129,8 @@ def test_images_of_one_size_are_all_read(tmp_path, planes):
         tifffile.imwrite(tmp_path / "appended.tif", planes[index], append=index > 0)
     picture = read_image(tmp_path / "appended.tif", say=said.append)
     np.testing.assert_array_equal(picture.array, planes[:5])
-    assert picture.axes_guessed
+    assert picture.axes == "TYX"
+    assert read_image(tmp_path / "appended.tif", "ZYX", say=said.append).axes == "ZYX"
 
 
 @pytest.mark.parametrize("ome", [False, True])

@@ -5,10 +5,13 @@ import logging
 import numpy as np
 import pytest
 import torch
+from skimage.transform import resize
 from torch import Tensor, nn
 
 from embedseg_napari.core.config import NormalizationConfig, ObjectSizes, PredictionConfig
+from embedseg_napari.core.data.synthetic import nuclei
 from embedseg_napari.core.errors import ComputeError, DataError, ModelError, SettingsError, Stopped
+from embedseg_napari.core.evaluation.matching import match
 from embedseg_napari.core.events import (
     ClusteringStarted,
     FrameFinished,
@@ -18,6 +21,7 @@ from embedseg_napari.core.events import (
 )
 from embedseg_napari.core.inference import predictor as predictor_module
 from embedseg_napari.core.inference.predictor import Predictor
+from embedseg_napari.core.model.model import load_model
 from embedseg_napari.core.runs import drain
 
 
@@ -271,9 +275,6 @@ def test_a_scale_acts_as_that_of_the_model(equivariant) -> None:
 def test_a_scale_that_makes_up_for_the_pixel_size_is_not_warned_of(equivariant) -> None:
     model = equivariant(2, spacing=(0.5, 0.5), spacing_unit="µm")
     events: list = []
-    model.predict(np.zeros((16, 16)), "YX", spacing=(0.25, 0.25), on_event=events.append)
-    assert "try the scale 0.5," in next(event.text for event in events if isinstance(event, Message))
-    events.clear()
     model.predict(np.zeros((16, 16)), "YX", spacing=(0.25, 0.25), scale=0.5, on_event=events.append)
     assert not [event for event in events if isinstance(event, Message)]
 
@@ -298,3 +299,46 @@ def test_settings_come_from_the_model(blobs, pass_through, perfect_raw) -> None:
     assert strict.predict(raw).labels.max() == 0
     assert strict.predict(raw, seed_threshold=0.9).labels.max() > 0
     assert drain(Predictor(strict, PredictionConfig()).run(raw)).labels.max() > 0
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (1.0,), (0.0, 1.0), (float("nan"), 1.0), ("a", "b"), 0.5])
+def test_a_pixel_size_of_other_axes_is_refused(equivariant, spacing) -> None:
+    with pytest.raises(DataError, match=r"pacing.*(axes YX|positive)"):
+        equivariant(2).predict(np.zeros((16, 16)), "YX", spacing=spacing)
+
+
+def test_pixels_that_show_nothing_are_told_once_for_all_frames(equivariant) -> None:
+    rng = np.random.default_rng(0)
+    movie = rng.normal(100, 5, (3, 64, 64)).astype(np.float32)
+    movie[:, 20, 30] = 90_000
+    movie[1, 4, 4] = np.nan
+    events: list = []
+    model = equivariant(2, normalization=NormalizationConfig())
+    model.predict(movie, "TYX", on_event=events.append)
+    told = [event for event in events if isinstance(event, Message)]
+    assert len(told) == 1
+    assert told[0].level == "warning"
+    assert "1 value that is no finite number, 3 hot or dead pixels" in told[0].text
+
+
+def test_one_hot_pixel_changes_no_object() -> None:
+    model = load_model("nuclei-2d", device="cpu")
+    image = nuclei((128, 128), seed=2).image.astype(np.float32)
+    clean = model.predict(image, "YX", on_event=lambda _: None).labels
+    for factor in (5, 100, 1000):
+        spoiled = image.copy()
+        spoiled[64, 64] = factor * np.percentile(image, 99.8)
+        found = model.predict(spoiled, "YX", on_event=lambda _: None).labels
+        assert match(clean, found, (0.9,))[0].ap == 1
+
+
+def test_better_scales_are_looked_for_only_when_asked() -> None:
+    image = resize(nuclei((160, 160), seed=1).image.astype(np.float32), (720, 720), order=1)
+    model = load_model("nuclei-2d", device="cpu")
+    texts = []
+    for advise in (False, True):
+        events: list = []
+        model.predict(image, "YX", advise=advise, on_event=events.append)
+        texts.append(" ".join(event.text for event in events if isinstance(event, Message)))
+    assert "try the scale" not in texts[0]
+    assert "try the scale 0." in texts[1]

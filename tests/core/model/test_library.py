@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -156,3 +158,68 @@ def test_models_of_the_user_load_by_name(model: Model, tmp_path: Path, monkeypat
 def test_a_description_in_one_line(model: Model) -> None:
     assert describe(model.config) == "2D, 1 channel"
     assert "is known once it is loaded" in describe(None)
+
+
+AT_ONCE = """
+import sys
+from pathlib import Path
+from embedseg_napari.core.errors import EmbedSegError
+from embedseg_napari.core.model.library import ModelLibrary
+library = ModelLibrary(Path(sys.argv[1]))
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    for round in range(5):
+        print(eval(sys.argv[2]).name)
+except EmbedSegError as error:
+    print("refused:", error)
+"""
+
+
+def at_once(library: ModelLibrary, calls: list[str]) -> list[list[str]]:
+    """What processes print that call methods of one library at the same moment."""
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", AT_ONCE, library.folder, call],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )
+        for call in calls
+    ]  # fmt: skip
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    return [process.communicate()[0].splitlines() for process in processes]
+
+
+def test_of_renames_to_one_name_at_once_one_wins_and_no_model_is_lost(library: ModelLibrary, model: Model) -> None:
+    for round_ in range(5):
+        for number in range(3):
+            model.save(library.folder / f"n{number}-{round_}")
+    said = at_once(library, [f"library.rename(f'n{number}-{{round}}', f'target-{{round}}')" for number in range(3)])
+    won = [line for lines in said for line in lines if not line.startswith("refused")]
+    assert sorted(won) == sorted(set(won))
+    assert len(own_names(library)) == 15
+    assert set(won) <= set(own_names(library))
+
+
+def test_imports_and_copies_at_once_each_get_a_name(library: ModelLibrary, model: Model, tmp_path: Path) -> None:
+    model.config = model.config.model_copy(update={"description": "mine"})
+    source = model.save(tmp_path / "model")
+    said = at_once(library, [f"library.import_model({str(source)!r})"] * 3)
+    names = [name for lines in said for name in lines]
+    assert len(names) == 15
+    assert sorted(set(names)) == sorted(names) == own_names(library)
+
+
+def test_two_descriptions_at_once_are_both_kept(library: ModelLibrary, model: Model) -> None:
+    model.save(library.folder / "first")
+    said = at_once(
+        library, ["library.describe('first', description='text')", "library.describe('first', license='CC0')"]
+    )
+    assert said == [["first"] * 5] * 2
+    config = library.find("first").config()
+    assert (config.description, config.license) == ("text", "CC0")

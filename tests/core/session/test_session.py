@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -323,17 +325,35 @@ def test_sessions_of_a_folder_latest_first(tmp_path, image):
     assert list_sessions(tmp_path / "nowhere") == []
 
 
-def test_leftovers_of_a_killed_process_are_removed(session):
+def test_leftovers_of_a_killed_process_are_removed_and_nothing_else(session):
     session.close()
-    (session.folder / "annotations").mkdir(exist_ok=True)
-    (session.folder / "annotations" / ".tmp-1").mkdir()
-    (session.folder / "annotations" / ".tmp-1" / "half").write_text("half")
-    (session.folder / ".tmp-2-session.json").write_text("{")
+    code = (
+        "import sys; from pathlib import Path; from embedseg_napari.core.files.leftovers import temporary_name\n"
+        "folder, file = (Path(place) / temporary_name('.json') for place in sys.argv[1:])\n"
+        "folder.mkdir(parents=True); (folder / 'half').write_text('half'); file.write_text('{')"
+    )
+    subprocess.run([sys.executable, "-c", code, session.folder / "annotations", session.folder], check=True)
+    assert len(list(session.folder.rglob(".tmp-*"))) == 2
+    notes = session.folder / ".tmp-notes.txt"
+    notes.write_text("mine")
     # A round whose row was never written.
     shutil.copytree(session.folder / "images", session.folder / "rounds" / "001")
     with AnnotationSession.open(session.folder) as again:
-        assert not list(again.folder.rglob(".tmp-*"))
+        assert list(again.folder.rglob(".tmp-*")) == [notes]
         assert again.rounds == ()
+
+
+def test_takes_up_a_folder_whose_beginning_was_killed(tmp_path, image):
+    code = (
+        "import os, sys; from embedseg_napari.core.session.session import AnnotationSession\n"
+        "os.replace = lambda *_: os._exit(9)\n"
+        "AnnotationSession(sys.argv[1]).begin()"
+    )
+    assert subprocess.run([sys.executable, "-c", code, tmp_path / "s"], check=False).returncode == 9
+    assert {path.name[:5] for path in (tmp_path / "s").iterdir()} == {"lock", ".tmp-"}
+    with AnnotationSession(tmp_path / "s") as session:
+        session.add_image("cells", Picture(image, "YX"))
+    assert sorted(path.name for path in (tmp_path / "s").iterdir()) == ["images", "session.json"]
 
 
 def test_an_older_annotation_never_replaces_a_newer_one(session, model):

@@ -241,6 +241,34 @@ def test_movies_in_folders_are_scored_and_opened_frame_by_frame(panel, viewer, b
     assert not viewer.layers["Mistakes"].data[:2].max() > 1
 
 
+def test_planes_in_folders_are_scored_and_opened(panel, viewer, blobs, qtbot, tmp_path) -> None:
+    true = blobs(2)[1]
+    planes = np.stack([true == k for k in range(1, true.max() + 1)]).astype(np.uint8)
+    for folder, stack in (("truth", planes), ("predicted", planes[:0:-1])):
+        (tmp_path / folder).mkdir()
+        tifffile.imwrite(tmp_path / folder / "m.tif", stack, photometric="minisblack")
+    panel.source.use_folders.click()
+    panel.source.true_folder.edit.setText(str(tmp_path / "truth"))
+    panel.source.predicted_folder.edit.setText(str(tmp_path / "predicted"))
+    press(panel.evaluate, panel, qtbot)
+    row = panel.scores.rows[0]
+    assert (row.tp, row.fp, row.fn) == (len(planes) - 1, 0, 1)
+    panel.images.image_chosen.emit(panel.scores.images[0])
+    finish(panel, qtbot)
+    np.testing.assert_array_equal(viewer.layers["m truth"].data, true)
+    assert viewer.layers["Mistakes"].data.shape == true.shape
+
+
+def test_planes_in_layers_are_spoken_of(panel, viewer, blobs, qtbot, monkeypatch) -> None:
+    true = blobs(2)[1]
+    planes = np.stack([np.where(true == k, k, 0) for k in range(1, true.max() + 1)])
+    said = []
+    monkeypatch.setattr("embedseg_napari.viewer.evaluate.widget.report_message", lambda event: said.append(event.text))
+    panel.source.choose(viewer.add_labels(planes, name="truth"), viewer.add_labels(planes[::-1], name="labels"))
+    press(panel.evaluate, panel, qtbot)
+    assert any("planes of one object each" in text for text in said)
+
+
 def test_a_missing_prediction_is_told(panel, folders, qtbot) -> None:
     from napari.utils.notifications import notification_manager
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import numpy as np
 import pytest
 from qtpy.QtWidgets import QFileDialog
@@ -10,6 +12,7 @@ from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.tiff import write_image, write_labels
 from embedseg_napari.viewer.files import dataset_folder
 from embedseg_napari.viewer.files.dataset_folder import choose_dataset_folder, open_dataset_folder, open_folder_button
+from embedseg_napari.viewer.layers import pair_from_layers
 
 
 @pytest.fixture
@@ -50,6 +53,37 @@ def test_planes_of_single_objects_are_numbered(layer_viewer, tmp_path):
     write_image(tmp_path / "masks" / "a.tif", planes, "ZYX")
     _, masks = open_dataset_folder(layer_viewer, tmp_path)
     assert [int(plane.max()) for plane in masks.data] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("mask_axes", ["TYX", "ZYX"])
+def test_masks_of_a_movie_are_its_frames(layer_viewer, tmp_path, blobs, mask_axes):
+    image, labels = blobs(2)
+    write_image(tmp_path / "images" / "m.tif", np.stack([image] * 5), "TYX")
+    write_labels(tmp_path / "masks" / "M.ome.tif", np.stack([labels] * 5), mask_axes)
+    movie, masks = open_dataset_folder(layer_viewer, tmp_path)
+    assert tuple(movie.axis_labels) == tuple(masks.axis_labels) == ("t", "y", "x")
+    np.testing.assert_array_equal(masks.data, np.stack([labels] * 5))
+    assert len(pair_from_layers(movie, masks).examples()) == 5
+
+
+def test_planes_of_the_frames_of_a_movie_are_numbered(layer_viewer, tmp_path, blobs):
+    image, labels = blobs(2)
+    planes = np.stack([labels == 1, labels == 2]).astype(np.uint8)
+    write_image(tmp_path / "images" / "m.tif", np.stack([image] * 5), "TYX")
+    write_image(tmp_path / "masks" / "m.tif", np.stack([planes] * 5), "TZYX")
+    _, masks = open_dataset_folder(layer_viewer, tmp_path)
+    np.testing.assert_array_equal(masks.data.max(1), np.where(labels < 3, labels, 0)[None].repeat(5, 0))
+
+
+def test_files_pair_as_for_training(layer_viewer, tmp_path, blobs):
+    image, labels = blobs(2)
+    for form, part, array, ending in (("NFC", "images", image, "TIF"), ("NFD", "masks", labels, "ome.tif")):
+        name = unicodedata.normalize(form, "Präparat")
+        write_image(tmp_path / part / f"{name}.{ending}", array.astype(np.uint16), "YX")
+    assert len(open_dataset_folder(layer_viewer, tmp_path)) == 2
+    write_image(tmp_path / "images" / unicodedata.normalize("NFD", "Präparat.tiff"), image.astype(np.uint16), "YX")
+    with pytest.raises(DataError, match="same name"):
+        open_dataset_folder(layer_viewer, tmp_path)
 
 
 def test_a_folder_that_is_no_data_set_is_a_sentence(layer_viewer, tmp_path):

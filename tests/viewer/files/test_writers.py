@@ -6,6 +6,7 @@ import csv
 
 import numpy as np
 import pytest
+import tifffile
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.tiff import read_image
@@ -88,3 +89,27 @@ def test_nothing_is_overwritten_in_a_folder(tmp_path):
 
 def test_file_names_are_legal_and_differ():
     assert file_names(["a:b", "a/b", "A_B", " .. ", "x"]) == ["a_b", "a_b-2", "A_B-3", "layer", "x"]
+
+
+def test_a_layer_that_cannot_be_written_is_named_and_the_others_are_written(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr("embedseg_napari.viewer.files.writers.show_warning", said.append)
+    good = (np.ones((8, 9), np.uint16), {"name": "good"}, "image")
+    bad = (np.ones((8, 9), complex), {"name": "bad"}, "image")
+    negative = (np.full((8, 9), -1), {"name": "negative"}, "labels")
+    assert write_layers(str(tmp_path / "out"), [bad, good, negative]) == [str(tmp_path / "out" / "good.tif")]
+    assert said
+    assert "bad (" in said[0]
+    assert "negative (" in said[0]
+    with pytest.raises(DataError, match="nothing was written: bad"):
+        write_layers(str(tmp_path / "none"), [bad])
+
+
+def test_frames_keep_their_interval_and_a_name_of_ome_makes_one(tmp_path):
+    meta = {"scale": (2.0, 0.5, 0.5), "units": ("minute", "micrometer", "micrometer"), "axis_labels": ("t", "y", "x")}
+    path = tmp_path / "a.ome.tif"
+    write_labels_layer(str(path), np.ones((3, 8, 9), np.uint16), meta)
+    picture = read_image(path)
+    assert (picture.axes, picture.interval, picture.spacing) == ("TYX", 120.0, (0.5, 0.5))
+    with tifffile.TiffFile(path) as tif:
+        assert tif.is_ome

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import fft
 
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.settings import positive_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +54,7 @@ def medoid(mask: np.ndarray, spacing: Sequence[float] | None = None) -> tuple[in
     """
     mask = np.asarray(mask)
     if mask.ndim == 0 or mask.dtype.kind not in "buif":
-        raise DataError("A mask is an array of numbers, non-zero where the object is.")
+        raise DataError(f"A mask is an array of numbers, not {mask.dtype} of shape {mask.shape}.")
     at = np.stack(np.nonzero(mask))
     if at.shape[1] == 0:
         raise DataError("An empty mask has no centre; give a mask with at least one pixel.")
@@ -65,11 +66,10 @@ def pixel_size(spacing: Sequence[float] | None, ndim: int) -> tuple[float, ...]:
     """Size of a pixel per axis; 1 each where it is not known."""
     if spacing is None:
         return (1.0,) * ndim
-    if len(spacing) != ndim or not all(step > 0 for step in spacing):
-        raise DataError(
-            f"Spacing {tuple(spacing)} does not fit a mask with {ndim} axes; give one positive size per axis."
-        )
-    return tuple(float(v) for v in spacing)
+    size = positive_numbers(spacing, "spacing", DataError)
+    if len(size) != ndim:
+        raise DataError(f"Spacing {size} does not fit a mask with {ndim} axes; give one positive size per axis.")
+    return size
 
 
 def centers_of(

@@ -135,7 +135,7 @@ def from_arrays(
     """
     if isinstance(pairs, str | PathLike | dict | np.ndarray) or not hasattr(pairs, "__len__"):
         raise DataError(
-            f"Training images are given as a list of (image, labels) arrays, not as a {type(pairs).__name__}."
+            f"A {type(pairs).__name__} is no list of images; give a folder, or a list of (image, labels) arrays."
         )
     if len(pairs) == 0:
         raise DataError("There are no images to train on.")
@@ -144,14 +144,8 @@ def from_arrays(
         if isinstance(pair, Example):
             examples.append(_chosen(with_ignore_label(pair, ignore_label), channel, spacing))
             continue
-        if not isinstance(pair, tuple | list):
-            raise DataError(
-                f"Training item {index} is a {type(pair).__name__}; give (image, labels) or (image, labels, ignore)."
-            )
-        if len(pair) not in (2, 3):
-            raise DataError(
-                f"Training item {index} has {len(pair)} parts; give (image, labels) or (image, labels, ignore)."
-            )
+        if not isinstance(pair, tuple | list) or len(pair) not in (2, 3):
+            raise DataError(f"Training item {index} is no pair; give (image, labels) or (image, labels, ignore).")
         name = names[index] if names is not None else f"image {index}"
         if pair[0] is None or pair[1] is None:
             raise DataError(f"Training item {index} ({name}) lacks its {'image' if pair[0] is None else 'labels'}.")

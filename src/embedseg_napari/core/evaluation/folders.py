@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.core.files.pairing import by_name, partners, without_partner
+from embedseg_napari.core.files.pairing import by_name, image_name, partners, without_partner
 from embedseg_napari.core.files.tiff import list_images
 
 if TYPE_CHECKING:
@@ -30,8 +30,9 @@ def pair_folders(truth: Path, predicted: Path) -> tuple[list[FilePair], list[str
     Parameters
     ----------
     truth, predicted : Path
-        Folders of label images, or of which `masks/` holds them. Where the truth lies in a folder `masks/`, files
-        of its names in `ignore/` beside that folder say which pixels are unknown.
+        Folders of label images, or of which `masks/` holds them; or two files, which are a pair whatever their names.
+        Where the truth lies in a folder `masks/`, files of its names in `ignore/` beside that folder say which pixels
+        are unknown.
 
     Returns
     -------
@@ -45,8 +46,12 @@ def pair_folders(truth: Path, predicted: Path) -> tuple[list[FilePair], list[str
     DataError
         If a folder is missing or empty, two files of one have one name, or predictions are missing.
     """
-    true_folder, true_files = _files(truth)
-    _, predicted_files = _files(predicted)
+    if truth.is_file() and predicted.is_file():
+        name = image_name(truth)
+        true_folder, true_files, predicted_files = truth.parent, {name: truth}, {name: predicted}
+    else:
+        true_folder, true_files = _files(truth)
+        predicted_files = _files(predicted)[1]
     found = partners(true_files, predicted_files)
     missing = [name for name in true_files if name not in found]
     if missing:
@@ -59,7 +64,7 @@ def pair_folders(truth: Path, predicted: Path) -> tuple[list[FilePair], list[str
     ignore_files = by_name(list_images(ignored)) if true_folder.name == "masks" and ignored.is_dir() else {}
     unknown = partners(true_files, ignore_files)
     alone = list(without_partner(unknown, ignore_files).values())
-    if alone:
+    if alone and not truth.is_file():
         raise DataError(f"{alone[0]}: there is no label image of this name in {true_folder}.")
     pairs = [FilePair(name, path, found[name], unknown.get(name)) for name, path in true_files.items()]
     return pairs, list(without_partner(found, predicted_files))
@@ -72,5 +77,5 @@ def _files(folder: Path) -> tuple[Path, dict[str, Path]]:
         folder = folder / "masks"
         found = list_images(folder)
     if not found:
-        raise DataError(f"{folder}: holds no TIFF images.")
+        raise DataError(f"{folder}: holds no images that can be read.")
     return folder, by_name(found)

@@ -114,7 +114,7 @@ def read_pair(pair: FilePair, ignore_label: int | None = None, axes: str | None 
         Naming the file that cannot be scored.
     """
     wanted = None if axes is None else parse_axes(axes)
-    true, predicted = read_image(pair.true), read_image(pair.predicted)
+    true, predicted = read_image(pair.true, labels=True), read_image(pair.predicted, labels=True)
     for picture in (true, predicted):
         _check_kind(picture)
     own, note = _axes(true, predicted, wanted)
@@ -122,7 +122,7 @@ def read_pair(pair: FilePair, ignore_label: int | None = None, axes: str | None 
     arrays = _turned(true.array, own[0], has_frames), _turned(predicted.array, own[1], has_frames)
     hidden = None
     if pair.ignore is not None:
-        ignore = read_image(pair.ignore)
+        ignore = read_image(pair.ignore, labels=True)
         letters = ignore.axes if sorted(ignore.axes) == sorted(own[1]) else own[1]
         hidden = _turned(ignore.array != 0, letters, has_frames)
     planes = None

@@ -12,9 +12,10 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
-from embedseg_napari.core.errors import DataError, SettingsError
+from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.evaluation.planes import spatial_ndim
 from embedseg_napari.core.evaluation.unknown import restrict_to_known
+from embedseg_napari.core.settings import positive_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -195,15 +196,7 @@ def match(
     ------
     DataError
         If the shapes do not fit.
-    SettingsError
-        If a threshold is no number.
     """
-    try:
-        thresholds = [float(threshold) for threshold in iou_thresholds]
-    except (TypeError, ValueError) as error:
-        raise SettingsError(
-            f"iou_thresholds {iou_thresholds!r} is no list of numbers; write [0.5], for example."
-        ) from error
     true, predicted = np.asarray(labels_true), np.asarray(labels_pred)
     are_planes = spatial_ndim(true, predicted, planes) < min(true.ndim, predicted.ndim)
     if are_planes and planes is None and not true.dtype == predicted.dtype == bool:
@@ -214,6 +207,7 @@ def match(
         )
     if ignore is not None:
         true, predicted = restrict_to_known(true, predicted, ignore)
+    thresholds = positive_numbers(iou_thresholds, "iou_thresholds", DataError)
     found = overlaps(true, predicted, are_planes)
     return [_row(found, threshold) for threshold in thresholds]
 

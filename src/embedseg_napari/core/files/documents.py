@@ -33,13 +33,17 @@ def read_text(path: Path, largest: int = LARGEST) -> str:
     OSError
         If it is missing or cannot be read.
     """
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
+    kind = path.stat().st_mode
+    # A shell gives what a command writes, `--config <(command)`, as a pipe of this kind; others may never end.
+    is_handed_over = stat.S_ISFIFO(kind) and path.parts[:2] == ("/", "dev")
+    if not (stat.S_ISREG(kind) or is_handed_over):
         raise Unreadable("is no file")
-    if found.st_size > largest:
-        raise Unreadable(f"has {found.st_size} bytes, more than such a file can have")
+    with path.open("rb") as file:
+        content = file.read(largest + 1)
+    if len(content) > largest:
+        raise Unreadable(f"has more than {largest} bytes, which no such file needs")
     try:
-        return path.read_text(encoding="utf-8")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise Unreadable("is no text in UTF-8") from error
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import sys
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,9 +15,12 @@ from pydantic import Field, TypeAdapter
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.documents import parse_json, read_text
+from embedseg_napari.core.files.leftovers import sweep, temporary_name
+from embedseg_napari.core.files.processes import is_running, start_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 NAME = "lock"
 ATTEMPTS = 10
@@ -39,14 +41,14 @@ class Holder:
     @classmethod
     def this_process(cls) -> Holder:
         """The process that runs this."""
-        return cls(os.getpid(), platform.node(), _start_of(os.getpid()), uuid4().hex)
+        return cls(os.getpid(), platform.node(), start_of(os.getpid()), uuid4().hex)
 
     @property
     def is_gone(self) -> bool:
         """Whether it surely does not run any more."""
         if self.host != platform.node():
             return False
-        return not _is_running(self.pid) or _start_of(self.pid) != self.started
+        return not is_running(self.pid) or start_of(self.pid) != self.started
 
 
 READER = TypeAdapter(Holder)
@@ -71,6 +73,7 @@ def acquire(folder: Path, what: str) -> Holder:
     try:
         for _ in range(ATTEMPTS):
             if _place(path, mine):
+                sweep(folder)
                 return mine
             found = _read(path)
             if found is not None and not found.is_gone:
@@ -125,8 +128,9 @@ def holding(folder: Path | None, what: str) -> Iterator[None]:
 
 def _place(path: Path, mine: Holder) -> bool:
     """Make the file, complete with its text, unless there is one."""
-    draft = path.with_name(f".tmp-{mine.token}")
-    draft.write_text(json.dumps(asdict(mine)), encoding="utf-8")
+    draft = path.with_name(temporary_name())
+    text = json.dumps(asdict(mine))
+    draft.write_text(text, encoding="utf-8")
     try:
         os.link(draft, path)
     except FileExistsError:
@@ -135,7 +139,7 @@ def _place(path: Path, mine: Holder) -> bool:
         # A file system without hard links: there the text comes a moment after the file.
         try:
             with path.open("x", encoding="utf-8") as file:
-                file.write(draft.read_text(encoding="utf-8"))
+                file.write(text)
         except FileExistsError:
             return False
     finally:
@@ -145,10 +149,15 @@ def _place(path: Path, mine: Holder) -> bool:
 
 def _discard(path: Path, stale: Holder | None) -> None:
     """Take a stale lock away, unless another process was quicker and the file is its lock by now."""
-    aside = path.with_name(f".tmp-{uuid4().hex}")
+    aside = path.with_name(temporary_name())
     try:
         path.rename(aside)
     except FileNotFoundError:
+        return
+    except OSError:
+        # A file system that renames nothing.
+        if _read(path) == stale:
+            path.unlink(missing_ok=True)
         return
     if _read(aside) == stale:
         aside.unlink()
@@ -173,40 +182,3 @@ def _occupied(folder: Path, found: Holder, what: str) -> str:
         f"{folder}: this {what} is open on the computer {found.host}; close it there first, or, if it is no longer "
         f"running, delete the file {folder / NAME}."
     )
-
-
-def _start_of(pid: int) -> str:
-    """When a process started; empty where the system does not say in a file."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except (OSError, UnicodeDecodeError):
-        return ""
-    # The name in parentheses may hold anything; the start is the 20th field behind it.
-    return text.rpartition(")")[2].split()[19]
-
-
-def _is_running(pid: int) -> bool:
-    if sys.platform == "win32":
-        return _is_running_on_windows(pid)
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _is_running_on_windows(pid: int) -> bool:
-    # os.kill would end the process there.
-    import ctypes
-
-    kernel = ctypes.windll.kernel32  # type: ignore[attr-defined,unused-ignore]
-    query, still_active = 0x1000, 259
-    handle = kernel.OpenProcess(query, False, pid)
-    if not handle:
-        return False
-    code = ctypes.c_ulong()
-    kernel.GetExitCodeProcess(handle, ctypes.byref(code))
-    kernel.CloseHandle(handle)
-    return code.value == still_active

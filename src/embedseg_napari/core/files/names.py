@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
+from pathlib import Path
+
+from embedseg_napari.core.errors import DataError
 
 FORBIDDEN = set('<>:"/\\|?*')
 """Characters that Windows or another system gives a meaning."""
@@ -13,6 +17,19 @@ DEVICES = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {
     f"{kind}{number}" for kind in ("COM", "LPT") for number in "123456789¹²³"
 }
 """Names that Windows takes for a device, whatever ending follows."""
+
+
+def from_home(path: str | Path) -> Path:
+    """Return a path whose `~` is replaced; one of a person that this computer does not know stays as it is.
+
+    Raises
+    ------
+    DataError
+        If it is no path.
+    """
+    if not isinstance(path, str | Path) or "\0" in str(path):
+        raise DataError(f"{path!r} is no path of a file or folder.")
+    return Path(os.path.expanduser(path))
 
 
 def is_device(name: str) -> bool:

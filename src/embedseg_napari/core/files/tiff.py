@@ -70,7 +70,8 @@ def read_image(
     labels : bool
         Whether its pixels are numbers of objects: these keep their values whatever colours they are shown in.
     say : callable, optional
-        Takes a sentence for each thing that was assumed or left out; by default they are logged as warnings.
+        Takes a sentence, to follow the file's name, for each thing that was assumed or left out; by default they are
+        logged as warnings.
 
     Raises
     ------
@@ -82,7 +83,10 @@ def read_image(
     given = None if axes is None else parse_axes(axes)
 
     def tell(words: str) -> None:
-        (say or logger.warning)(f"{path}: {words}.")
+        if say is None:
+            logger.warning("%s: %s.", path, words)
+        else:
+            say(f"{words}.")
 
     require_file(path)
     try:
@@ -253,8 +257,6 @@ def write_image(
         raise DataError(
             f"{path}: values of type {array.dtype} cannot be stored in a TIFF; convert them, for example to float32."
         )
-    if path.exists() and not overwrite:
-        raise DataError(f"{path}: exists already; choose another place or allow overwriting.")
     if keep_order:
         axes, spacing = as_stored(axes, spacing)
     plain = "".join(letter for letter in "TZCYX" if letter in axes)
@@ -269,4 +271,4 @@ def write_image(
     else:
         options |= ome_options(axes, spacing, unit, channel_names, interval)
         options["bigtiff"] = array.nbytes >= BIGTIFF_BYTES
-    write_atomically(path, lambda target: tifffile.imwrite(target, array, **options))
+    write_atomically(path, lambda target: tifffile.imwrite(target, array, **options), overwrite=overwrite)

@@ -59,7 +59,8 @@ def ome_options(
     if interval is not None and "T" in axes:
         metadata |= {"TimeIncrement": float(interval), "TimeIncrementUnit": "s"}
     if names and "C" in axes:
-        metadata["Channel"] = {"Name": list(names)}
+        # XML has no place for control characters.
+        metadata["Channel"] = {"Name": ["".join(one for one in name if one.isprintable()) for name in names]}
     return {"ome": True, "metadata": metadata}
 
 

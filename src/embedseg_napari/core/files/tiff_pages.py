@@ -153,9 +153,8 @@ def _read_series(tif: tifffile.TiffFile, ndim: int | None, labels: bool, say: Ca
         array, axes = largest.asarray(), largest.axes
     else:
         array = np.stack([one.asarray() for one in alike])
-        # Images of an OME file are positions; pages that were appended may as well be slices.
-        axes = ("P" if largest.kind == "ome" else "I") + largest.axes
-        say(f"holds {len(alike)} images of one size ({shape_words(largest.shape)}); all are read")
+        axes = ("P" if "T" in largest.axes else "T") + largest.axes
+        say(f"holds {len(alike)} images of one size ({shape_words(largest.shape)}); all are read, each by itself")
     return as_brightness(array, axes, largest.keyframe, metadata, labels, tif.is_imagej, say)
 
 

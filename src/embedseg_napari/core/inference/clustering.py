@@ -14,14 +14,15 @@ import numpy as np
 
 from embedseg_napari.core.compiled.background_import import CompiledModule
 from embedseg_napari.core.config import PredictionConfig
-from embedseg_napari.core.errors import DataError, Stopped
+from embedseg_napari.core.errors import Stopped
+from embedseg_napari.core.maps import EmbeddingMaps
+from embedseg_napari.core.settings import require_kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from embedseg_napari.core.maps import EmbeddingMaps
 
 KERNEL = CompiledModule("embedseg_napari.core.inference.clustering_kernel", "clustering runs in NumPy, which is slower")
 SeedKind = Literal["greedy", "local_maxima"]
@@ -99,11 +100,10 @@ def cluster(
 
     Raises
     ------
-    DataError
-        If these are no maps.
     SettingsError
-        If a value is out of range.
+        If a value is out of range, or these are no maps.
     """
+    require_kind(maps, EmbeddingMaps, "cluster takes EmbeddingMaps, as Model.embed returns them")
     values = {
         "seed_threshold": seed_threshold,
         "foreground_threshold": foreground_threshold,
@@ -112,10 +112,6 @@ def cluster(
         "faint_seeds": faint_seeds,
         "margin_scale": margin_scale,
     }
-    if not hasattr(maps, "seed_map"):
-        raise DataError(
-            f"cluster needs EmbeddingMaps, such as model.embed(image) returns, not a {type(maps).__name__}."
-        )
     return cluster_by(maps, PredictionConfig.parse(values)).labels
 
 

@@ -20,6 +20,7 @@ from embedseg_napari.core.axes import (
 )
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.data.normalization import Prepared, prepare
+from embedseg_napari.core.data.resizing import scaled_shape
 from embedseg_napari.core.data.spoiled_pixels import Spoiled
 from embedseg_napari.core.device import supports_precision
 from embedseg_napari.core.errors import DataError, ModelError, SettingsError
@@ -28,11 +29,13 @@ from embedseg_napari.core.files.named_axes import as_picture, converted
 from embedseg_napari.core.inference.clustering import warm_up
 from embedseg_napari.core.inference.network_pass import NetworkPass
 from embedseg_napari.core.inference.segmentation import Segmentation
-from embedseg_napari.core.inference.size_check import compare_sizes, scale_advice
+from embedseg_napari.core.inference.size_check import CLEARLY, certainty, size_message, suggest_scale
 from embedseg_napari.core.inference.tiling import resolve_tile
 from embedseg_napari.core.networks.network import device_of
 from embedseg_napari.core.runs import never
 from embedseg_napari.core.scripts import warn
+from embedseg_napari.core.settings import require_kind, shown
+from embedseg_napari.core.wording import shape_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -42,8 +45,8 @@ if TYPE_CHECKING:
     from embedseg_napari.core.maps import EmbeddingMaps
     from embedseg_napari.core.networks.network import Trained
 
-OTHER_SCALE = 1.5
-"""Pixels that differ in size from those in training by more than this factor are worth a warning."""
+LARGE_SCALE, MOST_PIXELS = 2.0, 1 << 26
+"""Images are enlarged by more than this factor up to that many pixels (2 GB of maps and working memory)."""
 
 
 class Predictor:
@@ -63,10 +66,10 @@ class Predictor:
     """
 
     def __init__(self, model: Trained, settings: PredictionConfig | None = None) -> None:
-        if not hasattr(model, "network"):
-            raise ModelError(f"Predictor needs a model, not {model!r:.80}; es.load_model(...) returns one.")
-        if settings is not None and not isinstance(settings, PredictionConfig):
-            raise SettingsError(f"Predictor needs a PredictionConfig as its settings, not a {type(settings).__name__}.")
+        if not hasattr(model, "config"):
+            raise SettingsError(f"Predictor takes a model, as load_model returns it, not {shown(model)}.")
+        if settings is not None:
+            require_kind(settings, PredictionConfig, "settings takes a PredictionConfig")
         self.model = model
         self.settings = model.config.prediction if settings is None else settings
         self.tile, self.overlap = resolve_tile(model.config.ndim, self.settings.tile, self.settings.tile_overlap)
@@ -80,6 +83,7 @@ class Predictor:
         spacing: Sequence[float] | None = None,
         normalize: bool = True,
         keep_maps: bool = True,
+        advise: bool = False,
     ) -> Generator[PredictionEvent, None, Segmentation]:
         """Segment an image, telling what happens; the generator's value is the Segmentation.
 
@@ -94,11 +98,14 @@ class Predictor:
         should_stop : callable
             Looked at between tiles and while objects are collected.
         spacing : sequence of float, optional
-            Size of a pixel (z, y, x) in the model's unit; a message warns if it is far from the model's.
+            Size of a pixel (z, y, x) in the model's unit; a message tells if it is far from the model's.
         normalize : bool
             False hands the numbers to the network as they are.
         keep_maps : bool
             False drops the maps of a frame once it is done, so that long time-lapses fit into memory.
+        advise : bool
+            Where the model is unsure of the first frame, try other scales on a part of it; a message names one at which
+            it is clearly surer.
 
         Raises
         ------
@@ -114,20 +121,23 @@ class Predictor:
         image, axes, size = _named(image, axes, self.model.config)
         spacing = size if spacing is None else check_spacing(spacing, "ZYX"[-self.model.config.ndim :])
         frames, axes, plan = yield from self._prepare(image, axes)
-        yield from _compare_spacing(self.model.config, spacing, self.settings.scale)
         done, spoiled = [], Spoiled()
+        unsure: Prepared | None = None
         for t in range(len(frames)):
             ready = self._ready(frames[t], normalize)
             spoiled += ready.mended.found
             maps = yield from plan.run(ready, t, should_stop)
             yield ClusteringStarted(t)
+            if t == 0 and advise and certainty(maps.seed_map) < 1 / CLEARLY:
+                unsure = ready
             done.append(Segmentation.collect(maps, self.settings, should_stop, keep_maps=keep_maps))
             yield FrameFinished(t, len(frames), len(done[t].scores))
         if told := spoiled_message(spoiled):
             yield told
-        warning = compare_sizes(self.model.config, [frame.labels for frame in done], self.settings.scale)
-        if warning is not None:
-            yield warning
+        better = None if unsure is None else suggest_scale(self.model, self.settings, unsure, should_stop)
+        labels = [frame.labels for frame in done]
+        if told := size_message(self.model.config, labels, self.settings.scale, spacing, better):
+            yield told
         found, own = Segmentation.stack(done) if "T" in axes else done[0], result_axes(axes)
         return found if own == ordered(own) else found.turned(own)
 
@@ -185,6 +195,7 @@ class Predictor:
             precision = "float32"
         shape = tuple(int(n) for n in frames.shape[2:])
         tta, scale = self.settings.tta, self.settings.scale
+        _check_size(shape, config.reference_scale * scale)
         plan = NetworkPass(network, config, shape, self.tile, self.overlap, precision, tta, scale)
         yield PredictionStarted(axes, len(frames), plan.n_passes)
         return frames, axes, plan
@@ -213,10 +224,8 @@ def _as_array(image: Any) -> Any:
         raise DataError(f"{image}: this is the name of a file; read the image first, for example with tifffile.imread.")
     try:
         array = image if hasattr(image, "__array_function__") and hasattr(image, "transpose") else np.asarray(image)
-    except ValueError as error:
-        raise DataError(f"This {type(image).__name__} is no image: {error}") from error
-    if array.dtype.kind == "O":
-        raise DataError(f"An image of type {type(image).__name__} cannot be segmented; give an array of real numbers.")
+    except (TypeError, ValueError) as error:
+        raise DataError(f"The image is no array ({error}).") from error
     if array.dtype.kind not in "buif":
         raise DataError(f"An image of type {array.dtype} cannot be segmented; convert it to real numbers.")
     if array.size == 0:
@@ -238,19 +247,11 @@ def _check_fit(config: ModelConfig, shape: tuple[int, ...], axes: str) -> None:
         )
 
 
-def _compare_spacing(
-    config: ModelConfig, spacing: Sequence[float] | None, scale: float
-) -> Generator[PredictionEvent, None, None]:
-    """Warn about pixels of another size than in training, as the network sees them."""
-    if spacing is None or config.spacing is None:
-        return
-    seen = [step / scale for step in spacing]
-    if max(max(a / b, b / a) for a, b in zip(seen, config.spacing, strict=True)) > OTHER_SCALE:
-        fitting = math.prod(a / b for a, b in zip(spacing[-2:], config.spacing[-2:], strict=True)) ** 0.5
-        there, here = (" x ".join(f"{v:.3g}" for v in values) for values in (config.spacing, spacing))
-        yield Message(
-            f"The model was trained on pixels of {there} {config.spacing_unit or ''}".rstrip()
-            + f", these are {here}; objects may be missed or split. "
-            + f"If they are,{scale_advice(fitting)} resample the image.",
-            "warning",
+def _check_size(shape: tuple[int, ...], scale: float) -> None:
+    """Refuse to enlarge an image beyond what memory could hold."""
+    seen = scaled_shape(shape, scale)
+    if scale > LARGE_SCALE and math.prod(seen) > MOST_PIXELS:
+        raise SettingsError(
+            f"The scale would enlarge the image of {shape_words(shape)} pixels to {shape_words(seen)} for the network, "
+            "more than memory holds; choose a smaller scale."
         )

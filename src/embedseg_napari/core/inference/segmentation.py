@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedseg_napari.core.axes import ordered, reorder
+from embedseg_napari.core.axes import ordered, parse_axes, reorder
 from embedseg_napari.core.config import PredictionConfig
-from embedseg_napari.core.errors import SettingsError
+from embedseg_napari.core.errors import DataError, SettingsError
 from embedseg_napari.core.inference.clustering import cluster_by
+from embedseg_napari.core.settings import require_functions
 from embedseg_napari.core.wording import count, shape_words
 
 if TYPE_CHECKING:
@@ -93,8 +94,18 @@ class Segmentation:
         )
 
     def turned(self, axes: str) -> Segmentation:
-        """Lay labels and centres out in another order of the axes, such as ``"XY"`` or ``"ZTYX"``; frames likewise."""
+        """Lay labels and centres out in another order of the axes, such as ``"XY"`` or ``"ZTYX"``; frames likewise.
+
+        Raises
+        ------
+        DataError
+            If these are not the letters of its own axes.
+        """
+        axes = parse_axes(axes)
         now = self.axes or ordered(axes)
+        if sorted(axes) != sorted(now) or len(axes) != self.labels.ndim:
+            own = self.axes or f"{self.labels.ndim} axes"
+            raise DataError(f"Axes {axes!r} do not fit a result with {own}; give its own letters in another order.")
         columns = [now.index(letter) for letter in axes]
         return replace(
             self,
@@ -162,6 +173,7 @@ class Segmentation:
         Stopped
             If `should_stop` returned True.
         """
+        require_functions(should_stop=should_stop)
         given = {
             "seed_threshold": seed_threshold,
             "foreground_threshold": foreground_threshold,

@@ -79,7 +79,12 @@ class _Maps(nn.Module):
 
 
 def write_package(
-    model: Model, path: str | Path, *, image: np.ndarray | None = None, authors: Sequence[str] = ()
+    model: Model,
+    path: str | Path,
+    *,
+    image: np.ndarray | None = None,
+    authors: Sequence[str] = (),
+    overwrite: bool = True,
 ) -> Path:
     """Write a model as a bioimage.io package.
 
@@ -88,11 +93,13 @@ def write_package(
     model : Model
         On the CPU.
     path : path
-        Target, ends in `.zip`; an existing file is replaced.
+        Target, ends in `.zip`.
     image : ndarray, shape (C, (Z,) Y, X), optional
         Image the package is tested with and shows on its cover, cropped to multiples of 8; generated nuclei if missing.
     authors : sequence of str, optional
         Names; default one that says that the authors are not known.
+    overwrite : bool
+        Whether an existing file may be replaced.
 
     Returns
     -------
@@ -131,7 +138,7 @@ def write_package(
                 for file in sorted(folder.iterdir()):
                     archive.write(file, file.name)
 
-        write_atomically(path, write)
+        write_atomically(path, write, overwrite=overwrite)
     return path
 
 

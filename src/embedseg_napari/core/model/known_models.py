@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import platformdirs
 
 from embedseg_napari.core.errors import ModelError
+from embedseg_napari.core.files.names import from_home
 from embedseg_napari.core.model.model_file import SUFFIX, read_model_config
 
 if TYPE_CHECKING:
@@ -86,15 +86,19 @@ def find_model_file(source: str | Path) -> Path:
     ModelError
         If there is no such model.
     """
-    if not isinstance(source, str | PathLike):
-        raise ModelError(f"A model is given by its name or its file, not by a {type(source).__name__}.")
-    path = Path(source).expanduser()
+    if not isinstance(source, str | Path):
+        raise ModelError(f"{source!r} is no model; give its name or its file.")
+    path = from_home(source)
     known = {model.name: model.path for model in known_models(models_folder())}
-    if isinstance(source, str) and not path.is_file():
-        path = known.get(source, known.get(source.removesuffix(SUFFIX), path))
-    if path.is_dir():
+    try:
+        if isinstance(source, str) and not path.is_file():
+            path = known.get(source, known.get(source.removesuffix(SUFFIX), path))
+        is_folder, is_there = path.is_dir(), path.exists()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror or error}).") from error
+    if is_folder:
         raise ModelError(f"{path}: is a folder; give a model file (.embedseg, or an original .pth).")
-    if not path.exists():
+    if not is_there:
         names = ", ".join(known) or "none"
         raise ModelError(f"{source}: there is neither such a file nor a model of this name (there are: {names}).")
     return path

@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, ConfigDict, Field
 from embedseg_napari.core.config import ModelConfig, NormalizationConfig, ObjectSizes, PredictionConfig
 from embedseg_napari.core.errors import AssumptionWarning, ModelError, SettingsError
 from embedseg_napari.core.files.documents import Unreadable, parse_json, read_text
-from embedseg_napari.core.settings import Settings
+from embedseg_napari.core.settings import Settings, positive_numbers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,8 +102,8 @@ class LegacyGeometry:
     spacing: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        if len(self.spacing) not in (2, 3) or not all(step > 0 for step in self.spacing):
-            raise SettingsError(f"Legacy grid spacing {self.spacing}: give 2 or 3 positive numbers, axes (z, y, x).")
+        if len(positive_numbers(self.spacing, "The grid spacing of LegacyGeometry")) not in (2, 3):
+            raise SettingsError(f"The grid spacing {self.spacing}: give 2 or 3 positive numbers, axes (z, y, x).")
 
 
 def read_legacy(path: Path, legacy: LegacyGeometry | None = None) -> tuple[dict[str, Tensor], ModelConfig]:

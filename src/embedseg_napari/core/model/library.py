@@ -7,17 +7,19 @@ its model when it ends: while it runs, its name is taken, and what it writes ove
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embedseg_napari.core.errors import DataError, ModelError, SettingsError
+from embedseg_napari.core.errors import AlreadyExists, DataError, ModelError, SettingsError
 from embedseg_napari.core.files import folder_lock
-from embedseg_napari.core.files.names import is_device, portable_name, unusable
+from embedseg_napari.core.files.atomic import alone
+from embedseg_napari.core.files.names import from_home, is_device, portable_name, unusable
 from embedseg_napari.core.model.known_models import CHECKPOINTS, LibraryModel, known_models, models_folder
 from embedseg_napari.core.model.model_file import SUFFIX, copy_model_file
+from embedseg_napari.core.settings import require_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     import numpy as np
 
@@ -37,7 +39,7 @@ class ModelLibrary:
     """
 
     def __init__(self, folder: str | Path | None = None) -> None:
-        self.folder = models_folder() if folder is None else Path(folder)
+        self.folder = models_folder() if folder is None else from_home(folder)
 
     def models(self) -> list[LibraryModel]:
         """Bundled models, then the user's by name."""
@@ -51,6 +53,7 @@ class ModelLibrary:
         ModelError
             If there is none.
         """
+        require_kind(name, str, "The name of a model is a text")
         known = self.models()
         for wanted in (name, name.removesuffix(SUFFIX)):
             for model in known:
@@ -68,27 +71,13 @@ class ModelLibrary:
         DataError
             If the new name is no good, or taken.
         """
-        model = self.find_own(name, "renamed; duplicate it under another name")
-        target = self.free(new, besides=model)
-        runs = _run_folder(model.path), _run_folder(target)
-        moves = runs[0].is_dir() and runs[0] != runs[1]
-        try:
-            if moves:
-                runs[0].rename(runs[1])
+        with alone(self.folder):
+            model = self.find_own(name, "renamed; duplicate it under another name")
+            target = self.free(new, besides=model)
             try:
-                if target.exists():
-                    # The same file, on a file system that does not tell capitals from small letters.
-                    model.path.rename(target)
-                    copy_model_file(target, target, name=target.stem)
-                else:
-                    copy_model_file(model.path, target, name=target.stem)
-                    model.path.unlink()
-            except BaseException:
-                if moves:
-                    runs[1].rename(runs[0])
-                raise
-        except OSError as error:
-            raise DataError(f"{model.path}: cannot be renamed ({error.strerror or error}).") from error
+                _move(model.path, target)
+            except OSError as error:
+                raise DataError(f"{model.path}: cannot be renamed ({error.strerror or error}).") from error
         return LibraryModel(target.stem, target)
 
     def duplicate(self, name: str, new: str) -> LibraryModel:
@@ -124,10 +113,11 @@ class ModelLibrary:
         SettingsError
             If a setting does not fit.
         """
-        model = self.find_own(name, "changed; duplicate it first")
-        stored = model.config().prediction
-        changed = stored.parse(stored.model_dump() | (prediction or {}))
-        copy_model_file(model.path, model.path, prediction=changed, **words)
+        with alone(self.folder):
+            model = self.find_own(name, "changed; duplicate it first")
+            stored = model.config().prediction
+            changed = stored.parse(stored.model_dump() | (prediction or {}))
+            copy_model_file(model.path, model.path, overwrite=True, prediction=changed, **words)
         return model
 
     def delete(self, name: str) -> None:
@@ -142,12 +132,15 @@ class ModelLibrary:
         """
         from send2trash import TrashPermissionError, send2trash
 
-        model = self.find_own(name, "deleted")
-        gone = [path for path in (model.path, _run_folder(model.path)) if path.exists()]
-        try:
-            send2trash(gone)
-        except (TrashPermissionError, OSError) as error:
-            raise DataError(f"{model.path}: cannot be moved to the trash ({error}); delete the file itself.") from error
+        with alone(self.folder):
+            model = self.find_own(name, "deleted")
+            gone = [path for path in (model.path, _run_folder(model.path)) if path.exists()]
+            try:
+                send2trash(gone)
+            except (TrashPermissionError, OSError) as error:
+                raise DataError(
+                    f"{model.path}: cannot be moved to the trash ({error}); delete the file itself."
+                ) from error
 
     def import_model(self, source: str | Path, name: str | None = None) -> LibraryModel:
         """Copy a model file, a checkpoint of the original EmbedSeg, or a bioimage.io package into the library.
@@ -171,7 +164,7 @@ class ModelLibrary:
         from embedseg_napari.core.model.bioimage import read_package
         from embedseg_napari.core.model.model import load_model
 
-        source = Path(source).expanduser()
+        source = from_home(source)
         kind = source.suffix.lower()
         if source.is_dir():
             raise ModelError(f"{source}: is a folder; give a model file.")
@@ -182,11 +175,18 @@ class ModelLibrary:
         target = self.numbered(source.stem) if name is None else self.free(name)
         # Weights are looked at as well: what is kept can be used.
         model = read_package(source) if kind == PACKAGE else load_model(source, device="cpu")
-        if kind == SUFFIX:
-            copy_model_file(source, target, name=target.stem)
+
+        def write(target: Path) -> None:
+            if kind == SUFFIX:
+                copy_model_file(source, target, name=target.stem)
+            else:
+                model.config = model.config.model_copy(update={"name": target.stem})
+                model.save(target, overwrite=False)
+
+        if name is not None:
+            write(target)
         else:
-            model.config = model.config.model_copy(update={"name": target.stem})
-            model.save(target)
+            target = self.write_numbered(source.stem, write)
         return LibraryModel(target.stem, target)
 
     def export_model(
@@ -231,7 +231,7 @@ class ModelLibrary:
         from embedseg_napari.core.model.bioimage import write_package
         from embedseg_napari.core.model.model import load_model
 
-        model, target = self.find(name), Path(target).expanduser()
+        model, target = self.find(name), from_home(target)
         if target.is_dir():
             target = target / f"{model.name}{SUFFIX}"
         kind = target.suffix.lower()
@@ -242,15 +242,16 @@ class ModelLibrary:
         if kind == PACKAGE and half:
             raise SettingsError(f"{target}: half precision is for model files ({SUFFIX}).")
         if target.exists() and not overwrite:
-            raise DataError(f"{target}: exists already; choose another name or allow overwriting.")
+            raise AlreadyExists(f"{target}: exists already; choose another name or allow overwriting.")
         if kind == SUFFIX and half:
             given = load_model(model.path, device="cpu")
             given.config = given.config.model_copy(update={"name": target.stem})
-            given.save(target, half=True)
+            given.save(target, half=True, overwrite=overwrite)
         elif kind == SUFFIX:
-            copy_model_file(model.path, target, name=target.stem)
+            copy_model_file(model.path, target, overwrite=overwrite, name=target.stem)
         else:
-            write_package(load_model(model.path, device="cpu"), target, image=image, authors=authors)
+            given = load_model(model.path, device="cpu")
+            write_package(given, target, image=image, authors=authors, overwrite=overwrite)
         return target
 
     def find_own(self, name: str, what: str) -> LibraryModel:
@@ -273,6 +274,7 @@ class ModelLibrary:
         DataError
             If the name is no good, or taken.
         """
+        require_kind(name, str, "The name of a model is a text")
         name = name.strip().removesuffix(SUFFIX)
         problem = self.problem(name, besides)
         if problem:
@@ -299,6 +301,29 @@ class ModelLibrary:
         while self.problem(name):
             name, number = f"{base}_{number}", number + 1
         return self.free(name)
+
+    def write_numbered(self, name: str, write: Callable[[Path], object]) -> Path:
+        """Write a model under a name like the one given, with a number where that is or becomes taken.
+
+        Parameters
+        ----------
+        name : str
+            Name wished for.
+        write : callable
+            Called with a file that `numbered` found; raises AlreadyExists where another one was quicker.
+
+        Returns
+        -------
+        Path
+            The file that was written.
+        """
+        while True:
+            target = self.numbered(name)
+            try:
+                write(target)
+            except AlreadyExists:
+                continue
+            return target
 
 
 def require_own(model: LibraryModel, what: str) -> None:
@@ -327,6 +352,30 @@ def name_problem(name: str) -> str:
     if is_device(name):
         return f"{name} is the name of a device on Windows; choose another."
     return ""
+
+
+def _move(source: Path, target: Path) -> None:
+    """Give a model and the folder of its training another name; at every moment all is there under one or both."""
+    runs = _run_folder(source), _run_folder(target)
+    # The same file: its own name, or capitals on a file system that does not tell them from small letters.
+    is_same = target.exists() and target.samefile(source)
+    if is_same:
+        source.rename(target)
+    else:
+        copy_model_file(source, target, name=target.stem)
+    try:
+        if is_same:
+            copy_model_file(target, target, overwrite=True, name=target.stem)
+        if runs[0].is_dir() and runs[0] != runs[1]:
+            runs[0].rename(runs[1])
+    except BaseException:
+        if is_same:
+            target.rename(source)
+        else:
+            target.unlink()
+        raise
+    if not is_same:
+        source.unlink()
 
 
 def _run_folder(path: Path) -> Path:

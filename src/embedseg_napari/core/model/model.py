@@ -19,6 +19,7 @@ from embedseg_napari.core.networks.architectures import build_network
 from embedseg_napari.core.networks.network import device_of, memory_format, raw_output
 from embedseg_napari.core.runs import drain, never
 from embedseg_napari.core.scripts import speaking_python, tell
+from embedseg_napari.core.settings import require_functions
 from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
@@ -131,6 +132,7 @@ class Model:
         precision: str | None = None,
         tile: int | Sequence[int] | None = None,
         tile_overlap: int | Sequence[int] | None = None,
+        advise: bool = False,
         on_event: Callable[[PredictionEvent], None] | None = None,
         should_stop: Callable[[], bool] | None = None,
         progress: bool = True,
@@ -145,7 +147,7 @@ class Model:
             One letter per axis, such as ``"TYX"``; guessed from the shape if left out, with an AssumptionWarning where
             the shape leaves a choice.
         spacing : sequence of float, optional
-            Size of a pixel (z, y, x) in the unit of the model's; a Message warns where it is far from the model's.
+            Size of a pixel (z, y, x) in the unit of the model's; a Message tells where it is far from the model's.
         tta : bool, optional
             Average over flipped and turned views: 8 (2D) or 16 (3D) times slower, a little better. Like all settings
             from here on, it is as stored with the model if left out.
@@ -170,6 +172,8 @@ class Model:
         tile_overlap : int or sequence of int, optional
             Overlap of neighbouring tiles, pixels per axis (z, y, x). Where only a tile is given, one that suits the
             number of axes.
+        advise : bool
+            Where the model is unsure, try other scales on a part of the image; a Message names one that is better.
         on_event : callable, optional
             Called with every event; without it, messages that warn become an EmbedSegWarning.
         should_stop : callable, optional
@@ -191,6 +195,7 @@ class Model:
         Stopped
             If `should_stop` returned True.
         """
+        require_functions(on_event=on_event, should_stop=should_stop)
         with speaking_python(), with_bar(progress, tell if on_event is None else on_event) as listener:
             settings = self._settings(
                 tta=tta,
@@ -205,7 +210,7 @@ class Model:
                 tile=tile,
                 tile_overlap=tile_overlap,
             )
-            run = Predictor(self, settings).run(image, axes, should_stop or never, spacing=spacing)
+            run = Predictor(self, settings).run(image, axes, should_stop or never, spacing=spacing, advise=advise)
             return drain(run, listener)
 
     def _settings(self, **given: Any) -> PredictionConfig:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError
 
 from embedseg_napari.core.config import ModelConfig
-from embedseg_napari.core.errors import DataError, ModelError, SettingsError
+from embedseg_napari.core.errors import ModelError, SettingsError
 from embedseg_napari.core.files.archives import UNREADABLE, open_archive, read_member
 from embedseg_napari.core.files.atomic import write_atomically
 from embedseg_napari.core.files.documents import Unreadable, parse_json
+from embedseg_napari.core.files.names import from_home
 from embedseg_napari.core.wording import readable
 
 if TYPE_CHECKING:
@@ -57,11 +58,9 @@ def write_model_file(
     ModelError
         If what would be written could not be read again, such as weights that are no numbers.
     """
-    path = Path(path)
+    path = from_home(path)
     if path.suffix != SUFFIX:
         path = path.with_name(path.name + SUFFIX)
-    if path.exists() and not overwrite:
-        raise DataError(f"{path}: exists already; choose another name or allow overwriting.")
     from safetensors.torch import save
 
     for name, value in weights.items():
@@ -70,17 +69,19 @@ def write_model_file(
                 f"{path}: is not written, as weight {name} contains values that are no numbers; train again."
             )
     config = config.model_copy(update={"software_version": software_version()})
-    _write(path, config, save({name: _to_store(value, half) for name, value in weights.items()}))
+    _write(path, config, save({name: _to_store(value, half) for name, value in weights.items()}), overwrite)
     return path
 
 
-def copy_model_file(source: Path, target: Path, **changes: Any) -> None:
+def copy_model_file(source: Path, target: Path, *, overwrite: bool = False, **changes: Any) -> None:
     """Write a model file anew, some of its description replaced; the weights stay as they are, bit by bit.
 
     Parameters
     ----------
     source, target : Path
-        Files; the target's folder is made, a file there is replaced.
+        Files; the target's folder is made.
+    overwrite : bool
+        Whether an existing file may be replaced.
     **changes
         Values of `ModelConfig` that are other in the copy, such as its name.
 
@@ -89,13 +90,13 @@ def copy_model_file(source: Path, target: Path, **changes: Any) -> None:
     ModelError
         As `read_model_file`.
     DataError
-        If the target cannot be written.
+        If the target exists and may not be replaced, or cannot be written.
     """
     config = read_model_config(source).model_copy(update=changes)
-    _write(target, config, _read_member(source, WEIGHTS))
+    _write(target, config, _read_member(source, WEIGHTS), overwrite)
 
 
-def _write(path: Path, config: ModelConfig, weights: bytes) -> None:
+def _write(path: Path, config: ModelConfig, weights: bytes, overwrite: bool) -> None:
     config = config.model_copy(update={"name": readable(config.name)})
     try:
         # Through JSON text, which has no NaN: a training curve may hold some.
@@ -114,7 +115,7 @@ def _write(path: Path, config: ModelConfig, weights: bytes) -> None:
                 # One date for all: the same model gives the same bytes.
                 archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
 
-    write_atomically(path, write)
+    write_atomically(path, write, overwrite=overwrite)
 
 
 def _to_store(value: Tensor, half: bool) -> Tensor:

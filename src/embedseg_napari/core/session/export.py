@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.atomic import replace, sync_folder
+from embedseg_napari.core.files.leftovers import sweep_now_and_then, temporary_name
 from embedseg_napari.core.files.tiff import write_image, write_labels
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ def write_dataset(folder: Path, examples: Sequence[Example], names: Sequence[str
         raise DataError("Nothing is annotated yet; paint some objects first.")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{folder}: is not empty; choose a new folder.")
-    draft = folder.with_name(f".{folder.name}-{uuid4().hex[:8]}")
+    sweep_now_and_then(folder.parent)
+    draft = folder.with_name(temporary_name())
     try:
         for example, name in zip(examples, names, strict=True):
             space, file = "ZYX"[-example.ndim :], f"{name}.tif"
@@ -50,7 +51,8 @@ def write_dataset(folder: Path, examples: Sequence[Example], names: Sequence[str
                 write_image(draft / "ignore" / file, ignore, space, example.spacing, example.unit)
         if folder.exists():
             folder.rmdir()
-        os.replace(draft, folder)
+        replace(draft, folder)
+        sync_folder(folder.parent)
     except OSError as error:
         raise DataError(f"{folder}: cannot be written ({error.strerror or error}).") from error
     finally:

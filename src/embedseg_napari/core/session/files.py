@@ -8,14 +8,14 @@ import os
 import shutil
 import zipfile
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import numpy as np
 
 from embedseg_napari.core.annotation.annotation import Annotation
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.archives import UNREADABLE, open_archive, read_member
-from embedseg_napari.core.files.atomic import TEMPORARY, sync_folder, write_atomically
+from embedseg_napari.core.files.atomic import bring_to_disk, replace, sync_folder, write_atomically
+from embedseg_napari.core.files.leftovers import sweep, temporary_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +36,7 @@ def copy_folder(source: Path, target: Path) -> None:
     DataError
         If it cannot be written.
     """
-    temporary = target.with_name(f"{TEMPORARY}{uuid4().hex[:8]}-{target.name}")
+    temporary = target.with_name(temporary_name())
     try:
         temporary.mkdir(parents=True)
         for file in source.iterdir() if source.is_dir() else ():
@@ -45,10 +45,11 @@ def copy_folder(source: Path, target: Path) -> None:
             except OSError:
                 # Some file systems know one name per file only.
                 shutil.copyfile(file, temporary / file.name)
+                bring_to_disk(temporary / file.name)
         sync_folder(temporary)
         if target.exists():
             shutil.rmtree(target)
-        os.replace(temporary, target)
+        replace(temporary, target)
         sync_folder(target.parent)
     except OSError as error:
         raise DataError(f"{target}: cannot be written ({error.strerror or error}).") from error
@@ -57,12 +58,9 @@ def copy_folder(source: Path, target: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what a process left that was killed while it wrote."""
-    for left in list(folder.rglob(f"{TEMPORARY}*")):
-        if left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)
-        else:
-            left.unlink(missing_ok=True)
+    """Remove what processes left in a session that were killed while they wrote."""
+    for place in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
+        sweep(place)
 
 
 def write_annotation(path: Path, annotation: Annotation) -> None:
@@ -89,7 +87,7 @@ def write_annotation(path: Path, annotation: Annotation) -> None:
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                     np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
 
-    write_atomically(path, write, durable=True)
+    write_atomically(path, write)
 
 
 def read_annotation(path: Path, shape: tuple[int, ...]) -> Annotation:

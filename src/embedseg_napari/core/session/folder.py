@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Self
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.atomic import write_atomically
+from embedseg_napari.core.files.folder_lock import NAME as LOCK
 from embedseg_napari.core.files.folder_lock import acquire, release
+from embedseg_napari.core.files.leftovers import is_leftover
 from embedseg_napari.core.model.model_file import software_version
 from embedseg_napari.core.session.files import remove_leftovers
 from embedseg_napari.core.session.state import SessionState, from_json, to_json
@@ -81,16 +83,19 @@ class SessionFolder:
                 raise DataError(f"{self.folder}: this session was closed; open it again.")
             if self.is_begun:
                 return
-            if (self.folder / STATE).exists():
-                raise DataError(f"{self.folder}: holds a session already; open it, or choose another folder.")
-            if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
-                raise DataError(f"{self.folder}: is not empty; choose a new folder for the session.")
+            self._require_unused()
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise DataError(f"{self.folder}: cannot be made ({error.strerror or error}).") from error
             self._acquire()
-            self._update()
+            try:
+                # Another process may have been there between the look and the lock.
+                self._require_unused()
+                self._update()
+            except DataError:
+                self._give_up()
+                raise
 
     @property
     def is_begun(self) -> bool:
@@ -124,6 +129,21 @@ class SessionFolder:
                     # A finalizer runs once.
                     self._unlock()
 
+    def _require_unused(self) -> None:
+        """Refuse a folder that holds something else than what a beginning left that was killed."""
+        if (self.folder / STATE).exists():
+            raise DataError(f"{self.folder}: holds a session already; open it, or choose another folder.")
+        if self.folder.exists() and not (
+            self.folder.is_dir() and all(path.name == LOCK or is_leftover(path) for path in self.folder.iterdir())
+        ):
+            raise DataError(f"{self.folder}: is not empty; choose a new folder for the session.")
+
+    def _give_up(self) -> None:
+        """Let go of a folder in which no session could begin."""
+        assert self._unlock is not None
+        self._unlock()
+        self._unlock = None
+
     def _acquire(self) -> None:
         self._unlock = weakref.finalize(self, release, self.folder, acquire(self.folder, "session"))
 
@@ -133,7 +153,7 @@ class SessionFolder:
         text = to_json(state)
         # What cannot be read must never carry its final name.
         from_json(self.folder / STATE, text)
-        write_atomically(self.folder / STATE, lambda path: path.write_text(text, encoding="utf-8"), durable=True)
+        write_atomically(self.folder / STATE, lambda path: path.write_text(text, encoding="utf-8"))
         self._state = state
 
 

@@ -14,7 +14,6 @@ import numpy as np
 
 from embedseg_napari.core.axes import parse_axes, reorder, spatial_axes, to_frames
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.core.files.atomic import write_atomically
 from embedseg_napari.core.files.names import portable_name
 from embedseg_napari.core.files.tiff import SUFFIXES, read_image, write_image
 from embedseg_napari.core.files.tiff_flavours import storable
@@ -60,11 +59,7 @@ def add_picture(folder: Path, picture: Picture, name: str, key: str) -> SessionI
         }
     )
     if source is None:
-        write_atomically(
-            stored_path(folder, image),
-            lambda target: write_image(target, array, axes, spacing, image.unit, overwrite=True),
-            durable=True,
-        )
+        write_image(stored_path(folder, image), array, axes, spacing, image.unit, overwrite=True)
     return image
 
 
@@ -114,10 +109,13 @@ def read_picture(folder: Path, image: SessionImage) -> Picture:
     DataError
         If the file is missing, damaged or was changed.
     """
-    picture = read_image(stored_path(folder, image) if image.source is None else _source_path(folder, image))
-    if image.source is None and picture.array.size == math.prod(image.shape):
+    if image.source is not None:
+        picture = read_image(_source_path(folder, image), image.axes)
+    else:
+        picture = read_image(stored_path(folder, image))
         # Reading leaves axes of length 1 out.
-        picture = replace(picture, array=picture.array.reshape(image.shape))
+        if picture.array.size == math.prod(image.shape):
+            picture = replace(picture, array=picture.array.reshape(image.shape))
     if picture.array.shape != image.shape or picture.array.dtype.name != image.dtype:
         raise DataError(
             f"{picture.path}: holds {picture.array.dtype} of shape {picture.array.shape}, but the image {image.name} "

@@ -254,9 +254,7 @@ class AnnotationSession(SessionFolder):
             for one in learned:
                 if one.name not in self.image_names:
                     self.save_annotation(one.name, one.annotation, one.picture)
-            write_atomically(
-                self.folder / round_.model_file, lambda target: shutil.copyfile(model, target), durable=True
-            )
+            write_atomically(self.folder / round_.model_file, lambda target: shutil.copyfile(model, target))
             copy_folder(self.folder / self._state.annotations, self._round_folder(number))
             for one in learned:
                 if self._revisions.get(one.name) != one.annotation.revision:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from uuid import uuid4
 
 from pydantic import ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from embedseg_napari.core.config import SCALES, ModelConfig
 from embedseg_napari.core.errors import DataError, SettingsError
@@ -21,6 +23,8 @@ from embedseg_napari.core.files.documents import Unreadable, parse_json, read_te
 from embedseg_napari.core.settings import Amount, Count, PixelsPerAxis, complaint
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import torch
     from torch import Tensor
 
@@ -28,6 +32,8 @@ FORMAT_VERSION = 1
 Positive = Annotated[int, Field(ge=1, lt=2**31)]
 Named = tuple[str, tuple[Count, ...]]
 """Name and shape of an image."""
+STATE = "state.json"
+TENSORS = re.compile(r"state-[0-9]{8,}(-[0-9a-f]{8})?\.safetensors")
 
 
 @dataclass(slots=True)
@@ -86,18 +92,38 @@ def save_checkpoint(folder: Path, state: TrainingState, tensors: dict[str, dict[
         for part, values in tensors.items()
         for name, value in values.items()
     }
-    path = folder / f"state-{state.step:08d}.safetensors"
-    write_atomically(path, lambda target: save_file(flat, target))
+    # A name of its own: the checkpoint before this one, of the same step or of another training, stays whole.
+    path = folder / f"state-{state.step:08d}-{uuid4().hex[:8]}.safetensors"
+    write_atomically(path, lambda target: target.write_bytes(save(flat)))
     # The JSON names its tensors, so replacing it switches both at once.
     text = json.dumps({"format_version": FORMAT_VERSION, "tensors": path.name, **asdict(state)})
     # What cannot be read must never carry its final name.
     _parse(text)
-    write_text(folder / "state.json", text)
-    for old in folder.glob("*.safetensors"):
-        if old != path:
-            # Where another program still reads it, the next checkpoint takes it away.
-            with contextlib.suppress(OSError):
-                old.unlink()
+    try:
+        write_text(folder / STATE, text)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    _remove(old for old in _tensor_files(folder) if old != path)
+
+
+def remove_run_folder(folder: Path) -> None:
+    """Take away the checkpoint in a run folder, and the folder if nothing else is in it."""
+    _remove([folder / STATE, *_tensor_files(folder)])
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+def _tensor_files(folder: Path) -> list[Path]:
+    """The files of checkpoints; others in the folder are a person's."""
+    return [path for path in folder.glob("*.safetensors") if TENSORS.fullmatch(path.name)]
+
+
+def _remove(files: Iterable[Path]) -> None:
+    for file in files:
+        # Where another program still reads it, the next checkpoint takes it away.
+        with contextlib.suppress(OSError):
+            file.unlink(missing_ok=True)
 
 
 def load_checkpoint(
@@ -110,7 +136,7 @@ def load_checkpoint(
     DataError
         If it is damaged or of another version.
     """
-    path = folder / "state.json"
+    path = folder / STATE
     if not path.exists():
         return None
     try:

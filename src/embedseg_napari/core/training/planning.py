@@ -33,6 +33,8 @@ START_RATE = {2: 1.0, 3: 0.3}
 worse, and one of images learned those of another kind sooner (`docs/performance.md`)."""
 LEAST_CROP = {2: 128, 3: 80}
 """Side in Y and X that shows an object together with its neighbours."""
+LARGE_CROP = 512
+"""Side of crops that may be larger than images whatever their size."""
 NETWORK_REACH = 300
 """Objects wider than this in pixels are beyond what the network's effective reach serves well."""
 ALIKE, LARGE = 1.25, 1.4
@@ -204,6 +206,12 @@ def _crop_size(
     if len(config.crop_size) != statistics.ndim:
         raise SettingsError(
             f"crop_size has {len(config.crop_size)} values; the images have {statistics.ndim} spatial axes."
+        )
+    largest = max(side for e in training for side in scaled_shape(e.image.shape[1:], scale))
+    if max(config.crop_size) > max(LARGE_CROP, 2 * largest):
+        raise SettingsError(
+            f"crop_size {list(config.crop_size)} is far larger than the images, whose longest side has {largest} "
+            "pixels; choose a smaller one, or leave it empty."
         )
     return config.crop_size
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from embedseg_napari.core.data.normalization import normalize
 from embedseg_napari.core.data.statistics import least_object_size
+from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.events import (
     CheckpointSaved,
     EpochFinished,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from embedseg_napari.core.config import TrainingConfig
+    from embedseg_napari.core.config import PredictionConfig, TrainingConfig
     from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.events import TrainingEvent
     from embedseg_napari.core.training.planning import TrainingPlan
@@ -98,6 +99,7 @@ class TrainingRun:
         self.validator = data.validator()
         self.best: dict[str, Tensor] = {}
         self.last_save = time.monotonic()
+        self.is_save_failing = False
         self.last_preview = 0.0
         self.preview_cost: float | None = None
         is_alone = self.fabric.device.type == "cpu" and self.fabric.world_size == 1
@@ -251,13 +253,21 @@ class TrainingRun:
             step=self.state.step,
         )
 
-    def save(self) -> Generator[CheckpointSaved, None, None]:
-        """Write a checkpoint, if there is a folder for it."""
+    def save(self) -> Generator[CheckpointSaved | Message, None, None]:
+        """Write a checkpoint, if there is a folder for it; training goes on where it cannot be written."""
         if self.run_folder is None or self.fabric.global_rank != 0:
             return
         self.state.seconds = self.clock.seconds()
-        save_checkpoint(self.run_folder, self.state, {**self.optimization.state_dict(), "best": self.best})
-        self.last_save = time.monotonic()
+        try:
+            save_checkpoint(self.run_folder, self.state, {**self.optimization.state_dict(), "best": self.best})
+        except DataError as error:
+            if not self.is_save_failing:
+                yield Message(f"{error} Training goes on; if it is interrupted now, it cannot be resumed.", "warning")
+            self.is_save_failing = True
+            return
+        finally:
+            self.last_save = time.monotonic()
+        self.is_save_failing = False
         yield CheckpointSaved(self.run_folder, self.state.step // self.plan.steps_per_epoch)
 
     def end_epoch(self, is_last: bool, should_stop: Callable[[], bool]) -> EpochFinished | None:
@@ -346,6 +356,17 @@ class TrainingRun:
             )
         if self.data.threshold_examples:
             prediction = with_reached_seeds(model, self.data.threshold_examples, prediction, self.plan.precision)
+        yield TrainingFinished(stopped, self.state.best_score)
+        return self._result(model, prediction, stopped)
+
+    def interrupted(self) -> TrainingResult:
+        """Hand over the best model so far as it stands, in no time.
+
+        No checkpoint is written: an interruption may come in the middle of a step, and the last one is whole.
+        """
+        return self._result(self.model(self.best), self.model_config.prediction, stopped=True)
+
+    def _result(self, model: Model, prediction: PredictionConfig, stopped: bool) -> TrainingResult:
         model.config = self.model_config.model_copy(
             update={
                 "prediction": prediction,
@@ -353,7 +374,6 @@ class TrainingRun:
                 "training": self._record(),
             }
         )
-        yield TrainingFinished(stopped, self.state.best_score)
         return TrainingResult(model, tuple(self.state.history), self.state.best_score, stopped, None)
 
     def _record(self) -> dict[str, Any]:

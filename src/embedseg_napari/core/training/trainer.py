@@ -14,12 +14,23 @@ from embedseg_napari.core.data.checks import check_examples
 from embedseg_napari.core.data.pairs import find_dataset, from_arrays, load_folder
 from embedseg_napari.core.data.sparse import describe_sparse
 from embedseg_napari.core.data.splitting import hold_out_images
-from embedseg_napari.core.errors import ModelError, SettingsError
+from embedseg_napari.core.errors import DataError, SettingsError
 from embedseg_napari.core.events import Message
+from embedseg_napari.core.files.atomic import version_of
 from embedseg_napari.core.files.folder_lock import holding
+from embedseg_napari.core.model.keep import keep_model, model_path
 from embedseg_napari.core.model.model import Model, load_model
-from embedseg_napari.core.runs import drain, is_main_process, n_processes, never
+from embedseg_napari.core.runs import (
+    INTERRUPTIONS,
+    drain,
+    is_main_process,
+    n_processes,
+    never,
+    stopped_by_interrupt,
+)
 from embedseg_napari.core.scripts import speaking_python, tell
+from embedseg_napari.core.settings import require_functions, require_kind
+from embedseg_napari.core.training.checkpoint import STATE
 from embedseg_napari.core.training.planning import plan_training, reach_warning, scale_note
 from embedseg_napari.core.training.run import TrainingRun
 from embedseg_napari.core.training.training_set import TrainingSet
@@ -30,6 +41,9 @@ if TYPE_CHECKING:
     from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.events import TrainingEvent
     from embedseg_napari.core.training.result import TrainingResult
+
+
+CONFIG_KIND = "config takes a TrainingConfig, such as TrainingConfig.preset('fast', epochs=50)"
 
 
 class Trainer:
@@ -89,14 +103,14 @@ class Trainer:
         channel: int | None = None,
         spacing: Sequence[float] | None = None,
     ) -> None:
-        _check_types(config, start_from)
+        require_kind(config, TrainingConfig, CONFIG_KIND)
         self.config = config
         self._reading = Reading(axes=axes, channel=channel, spacing=spacing, ignore_label=config.ignore_label)
         self.validation: list[Example] | None = None
         with speaking_python():
             self.training = from_arrays(training, **self._reading)
             if validation is not None:
-                self.validation = from_arrays(validation, **self._reading) if len(validation) else []
+                self.validation = _held_out(validation, self._reading)
         self.start_from = start_from
         self.run_folder = None if run_folder is None else Path(run_folder)
         self.device = device
@@ -129,23 +143,33 @@ class Trainer:
             with holding(self.run_folder if is_main_process() else None, "training"):
                 if self.resume:
                     yield run.resume()
-                yield run.start()
-                while True:
-                    progress, stopped = run.progress(should_stop)
-                    if run.is_epoch_end(progress):
-                        row = run.end_epoch(progress >= 1.0, should_stop)
-                        if row is not None:
-                            yield row
-                        stopped = stopped or row is None
-                    # However short the time was: a model that has learned nothing at all is of no use.
-                    if stopped or (progress >= 1.0 and run.state.step > 0):
-                        return (yield from run.finish(stopped))
-                    if run.is_epoch_start() and (examples := self._new_labels()):
-                        yield run.update_labels(examples)
-                    yield run.step(progress if progress < 1.0 else 0.0)
-                    yield from run.between_steps(self.preview)
+                try:
+                    stopped = yield from self._train(run, should_stop)
+                    return (yield from run.finish(stopped))
+                except INTERRUPTIONS:
+                    if not run.state.step:
+                        raise
+                    return run.interrupted()
         finally:
             run.threads.restore()
+
+    def _train(self, run: TrainingRun, should_stop: Callable[[], bool]) -> Generator[TrainingEvent, None, bool]:
+        """Make steps until the end, or until a stop is asked for; which it was."""
+        yield run.start()
+        while True:
+            progress, stopped = run.progress(should_stop)
+            if run.is_epoch_end(progress):
+                row = run.end_epoch(progress >= 1.0, should_stop)
+                if row is not None:
+                    yield row
+                stopped = stopped or row is None
+            # However short the time was: a model that has learned nothing at all is of no use.
+            if stopped or (progress >= 1.0 and run.state.step > 0):
+                return stopped
+            if run.is_epoch_start() and (examples := self._new_labels()):
+                yield run.update_labels(examples)
+            yield run.step(progress if progress < 1.0 else 0.0)
+            yield from run.between_steps(self.preview)
 
     def _prepare(self) -> Generator[Message, None, TrainingRun]:
         """Check the images, decide what the settings leave open, and say what is odd about it."""
@@ -197,6 +221,7 @@ def train(
     validation: str | Path | Sequence[Any] | None = None,
     start_from: Model | str | Path | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     output: str | Path | None = None,
     on_event: Callable[[TrainingEvent], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
@@ -220,6 +245,9 @@ def train(
         Model to start from.
     resume : bool
         Go on from an earlier call with the same `output`.
+    overwrite : bool
+        Whether `output` and the checkpoints beside it may be replaced. A file that comes while training runs never is:
+        the model gets a number then, and the result says where it is.
     output : path, optional
         Where to save the model; checkpoints go to a folder beside it, ``NAME.run``.
     on_event : callable, optional
@@ -242,36 +270,51 @@ def train(
     Returns
     -------
     TrainingResult
-        The model, its history and score.
+        The model, its history and score. An interruption, by Ctrl-C or a notebook's stop button, ends training after
+        the step that is being made, and a second one at once: either way the model so far is saved and returned, with
+        `stopped`. Only before the first step there is none, and KeyboardInterrupt is raised.
 
     Raises
     ------
     EmbedSegError
-        As :meth:`Trainer.run`; SettingsError if `resume` is asked for without `output`.
+        As :meth:`Trainer.run`; SettingsError if `resume` is asked for without `output`; DataError if there is such a
+        model already, or a training that `resume` could go on with, and `overwrite` is not given.
     """
     started = time.monotonic()
     if resume and output is None:
         raise SettingsError("To resume, give the output of the training that was interrupted.")
     config = TrainingConfig() if config is None else config
-    _check_types(config)
+    require_kind(config, TrainingConfig, CONFIG_KIND)
+    require_functions(on_event=on_event, should_stop=should_stop)
+    require_kind(output, (type(None), str, Path), "output takes the path of a file")
+    run_folder = None if output is None else Path(output).with_suffix(".run")
+    target = None if output is None else model_path(output)
+    if target is not None and run_folder is not None and is_main_process():
+        _check_places(target, run_folder, resume, overwrite)
+    known = None if target is None else version_of(target)
     reading = Reading(axes=axes, channel=channel, spacing=spacing, ignore_label=config.ignore_label)
-    shown = progress and is_main_process()
-    with speaking_python(), with_bar(shown, tell if on_event is None else on_event) as listener:
+    shown, listener, stop = progress and is_main_process(), on_event or tell, should_stop or never
+    with speaking_python():
         if isinstance(source, str | Path):
             source, beside = find_dataset(source)
             validation = beside if validation is None else validation
         if isinstance(validation, str | Path):
             validation = find_dataset(validation)[0]
         training = _read(source, reading)
-        held_out = None if validation is None else _read(validation, reading)
-        start = load_model(start_from, device) if isinstance(start_from, str | Path) else start_from
-        run_folder = None if output is None else Path(output).with_suffix(".run")
+        held_out = None if validation is None else _held_out(validation, reading)
+        start = start_from if isinstance(start_from, Model) or start_from is None else load_model(start_from, device)
         trainer = Trainer(config, training, held_out, start, run_folder, device=device, resume=resume, started=started)
-        result = drain(trainer.run(should_stop or never), listener)
-    if output is None or not is_main_process():
-        return result
-    result.model.config = result.model.config.model_copy(update={"name": Path(output).stem})
-    return dataclasses.replace(result, path=result.model.save(output))
+        with stopped_by_interrupt() as is_interrupted:
+            with with_bar(shown, listener) as shower:
+                result = drain(trainer.run(lambda: stop() or is_interrupted()), shower)
+            if is_interrupted() and not result.model.config.training.get("steps"):
+                raise KeyboardInterrupt
+            if target is None or not is_main_process():
+                return result
+            path, warning = keep_model(result.model, target, known, target.stem)
+    if warning:
+        listener(Message(warning, "warning"))
+    return dataclasses.replace(result, path=path)
 
 
 class Reading(TypedDict, total=False):
@@ -287,14 +330,22 @@ def _read(source: str | Path | Sequence[Any], reading: Reading) -> list[Example]
     """Images of a folder with `images/` and `masks/`, or of arrays."""
     if isinstance(source, str | Path):
         return load_folder(source, **reading)
-    return [] if isinstance(source, Sized) and len(source) == 0 else from_arrays(source, **reading)
+    return from_arrays(source, **reading)
 
 
-def _check_types(config: object, start_from: object = None) -> None:
-    if not isinstance(config, TrainingConfig):
-        raise SettingsError(
-            f"config is a {type(config).__name__}, not a TrainingConfig; write for example "
-            'es.TrainingConfig.preset("fast", minutes=5).'
+def _held_out(source: str | Path | Sequence[Any], reading: Reading) -> list[Example]:
+    """The same of held-out images, of which there may be none."""
+    return [] if isinstance(source, Sized) and len(source) == 0 else _read(source, reading)
+
+
+def _check_places(output: Path, run_folder: Path, resume: bool, overwrite: bool) -> None:
+    """Refuse, before any time is spent, what would replace a model or a training that can be resumed."""
+    has_checkpoint = (run_folder / STATE).exists()
+    if overwrite or (resume and has_checkpoint):
+        return
+    if output.exists():
+        raise DataError(f"{output}: exists already; choose another output, or allow to overwrite it.")
+    if has_checkpoint and not resume:
+        raise DataError(
+            f"{run_folder}: holds an earlier training; resume it, choose another output, or allow to overwrite it."
         )
-    if not (start_from is None or isinstance(start_from, Model)):
-        raise ModelError(f"Training starts from a model, its name or its file, not from a {type(start_from).__name__}.")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.core.axes import guess_axes, spatial_axes
+from embedseg_napari.core.axes import guess_axes, result_axes, spatial_axes
 from embedseg_napari.viewer.layers import CHANNEL_NAMES
 from embedseg_napari.viewer.tiff_metadata import axis_labels, axis_scale, axis_units
 
@@ -44,13 +44,14 @@ def labels_layer(picture: Picture, name: str, image: Picture | None = None) -> L
         array = array.astype(np.int32)
     axes = picture.axes or guess_axes(array.shape)
     if image is not None:
-        space = spatial_axes(image.axes or guess_axes(image.array.shape))
-        if array.ndim == len(space):
-            axes = space
-        elif array.ndim == len(space) + 1:
-            # One object per plane: numbered, so that each has a colour of its own.
-            numbers = np.arange(1, len(array) + 1, dtype=np.int32).reshape(-1, *(1,) * len(space))
-            array, axes = (array > 0) * numbers, "N" + space
+        own = result_axes(image.axes or guess_axes(image.array.shape))
+        if array.ndim == len(own):
+            axes = picture.axes if sorted(picture.axes) == sorted(own) else own
+        elif array.ndim == len(own) + 1:
+            # One object per plane, behind the frames of a time-lapse: numbered, so that each has a colour of its own.
+            at = int(own.startswith("T"))
+            numbers = np.arange(1, array.shape[at] + 1, dtype=np.int32).reshape(-1, *(1,) * (len(own) - at))
+            array, axes = (array > 0) * numbers, f"{own[:at]}N{own[at:]}"
     options = _options(picture, axes, name, image)
     return array, options, "labels"
 

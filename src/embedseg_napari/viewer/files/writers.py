@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.utils.notifications import show_warning
 
 from embedseg_napari.core.axes import guess_axes
-from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.errors import DataError, EmbedSegError
 from embedseg_napari.core.files.atomic import write_text
 from embedseg_napari.core.files.names import portable_name
 from embedseg_napari.core.files.tiff import write_image, write_labels
 from embedseg_napari.core.files.tiff_flavours import storable
-from embedseg_napari.viewer.layers import CHANNEL_NAMES, named_axes, pixel_size
+from embedseg_napari.viewer.layers import CHANNEL_NAMES, frame_interval, named_axes, pixel_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,20 +30,20 @@ def write_labels_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     DataError
         If the file cannot be written.
     """
-    array = _array(data)
-    axes, spacing, unit = _geometry(array, meta)
     # The dialog of napari asked before it came here.
-    write_labels(path, array, axes, spacing, unit, overwrite=True)
+    _write_labels_array(Path(path), _array(data), meta, overwrite=True)
     return [str(path)]
 
 
 def write_layers(path: str, layers: Sequence[tuple[Any, dict[str, Any], str]]) -> list[str]:
     """Write layers into a folder, each as a file of its name: images and labels as TIFF, points as CSV.
 
+    A layer that cannot be written is named in a notification; the others are written.
+
     Raises
     ------
     DataError
-        If the folder or a file exists already or cannot be written; nothing is overwritten.
+        If the folder or a file exists already, or no layer can be written; nothing is overwritten.
     """
     folder = Path(path)
     names = file_names([str(meta.get("name", kind)) for _, meta, kind in layers])
@@ -51,15 +52,34 @@ def write_layers(path: str, layers: Sequence[tuple[Any, dict[str, Any], str]]) -
     existing = next((target for target in targets if target.exists()), None)
     if existing is not None or folder.is_file():
         raise DataError(f"{existing or folder}: exists already; choose another folder.")
+    written, faults = [], []
     for target, (data, meta, kind) in zip(targets, layers, strict=True):
-        if kind == "labels":
-            array = _array(data)
-            write_labels(target, array, *_geometry(array, meta))
-        elif kind == "image":
-            _write_image_layer(target, data, meta)
-        else:
-            _write_points(target, np.asarray(data), meta)
-    return [str(target) for target in targets]
+        try:
+            _write_layer(target, data, meta, kind)
+            written.append(str(target))
+        except (EmbedSegError, OSError, MemoryError, ValueError, TypeError, RuntimeError) as error:
+            # Lazy arrays read their files only here, with errors of any library.
+            faults.append(f"{meta.get('name', kind)} ({error})")
+    if faults and not written:
+        raise DataError(f"{folder}: nothing was written: {'; '.join(faults)}")
+    if faults:
+        show_warning(f"{len(written)} of {len(layers)} layers were written to {folder}, not: {'; '.join(faults)}")
+    return written
+
+
+def _write_layer(target: Path, data: Any, meta: dict[str, Any], kind: str) -> None:
+    if kind == "labels":
+        _write_labels_array(target, _array(data), meta)
+    elif kind == "image":
+        _write_image_layer(target, data, meta)
+    else:
+        _write_points(target, np.asarray(data), meta)
+
+
+def _write_labels_array(target: Path, array: np.ndarray, meta: dict[str, Any], *, overwrite: bool = False) -> None:
+    axes, spacing, unit = _geometry(array, meta)
+    interval = frame_interval(meta.get("scale", ()), meta.get("units"), axes)
+    write_labels(target, array, axes, spacing, unit, interval=interval, overwrite=overwrite)
 
 
 def file_names(names: Sequence[str]) -> list[str]:
@@ -80,7 +100,8 @@ def _write_image_layer(target: Path, data: Any, meta: dict[str, Any]) -> None:
     array = storable(array)
     axes, spacing, unit = _geometry(array, meta)
     names = meta.get("metadata", {}).get(CHANNEL_NAMES, ())
-    write_image(target, array, axes, spacing, unit, channel_names=names)
+    interval = frame_interval(meta.get("scale", ()), meta.get("units"), axes)
+    write_image(target, array, axes, spacing, unit, channel_names=names, interval=interval)
 
 
 def _write_points(target: Path, points: np.ndarray, meta: dict[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import (
@@ -21,6 +20,7 @@ from qtpy.QtWidgets import (
 from embedseg_napari.core.config import MAX_CHANNELS
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.events import Message, PredictionStarted, TileFinished
+from embedseg_napari.core.files.names import from_home
 from embedseg_napari.jobs.segment_folder import (
     TABLE,
     FolderJob,
@@ -52,7 +52,7 @@ class BatchPanel(QWidget):
         super().__init__(parent)
         self._settings = settings
         self._name, self._n_frames = "", 1
-        self.images, images_row = self._folder_row("Folder of TIFF images.")
+        self.images, images_row = self._folder_row("Folder of images: TIFF, PNG, JPEG.")
         self.results, results_row = self._folder_row(f"Receives one label TIFF per image, and {TABLE}.")
         self.channel = QSpinBox()
         self.channel.setRange(-1, MAX_CHANNELS)
@@ -119,8 +119,8 @@ class BatchPanel(QWidget):
                 raise EmbedSegError("Choose a model above first.")
             channel = self.channel.value()
             job = FolderJob(
-                (Path(self.images.text()).expanduser(),),
-                Path(self.results.text()).expanduser(),
+                (from_home(self.images.text()),),
+                from_home(self.results.text()),
                 overwrite=self.overwrite.isChecked(),
                 tables="together",
                 channel="all" if channel < 0 else channel,
@@ -174,6 +174,6 @@ class BatchPanel(QWidget):
         elif not self.results.text():
             reason = "Choose the folder for the results."
         self.run_button.setEnabled(not is_running and not reason)
-        self.run_button.setToolTip(reason or "Segment every TIFF file of the folder with the model above.")
+        self.run_button.setToolTip(reason or "Segment every image of the folder with the model above.")
         for widget in (self.images, self.results, self.channel, self.overwrite):
             widget.setEnabled(not is_running)

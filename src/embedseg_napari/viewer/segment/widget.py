@@ -106,7 +106,7 @@ class SegmentWidget(DockPanel):
         inner.addWidget(self.thresholds)
         layout.addWidget(group)
         layout.addWidget(Folded("What the network sees", self.embedding, "Offsets, margins and votes as layers."))
-        layout.addWidget(Folded("A whole folder", self.batch, "Segment all TIFF files of a folder."))
+        layout.addWidget(Folded("A whole folder", self.batch, "Segment all images of a folder."))
         layout.addStretch(1)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(4, 4, 4, 4)

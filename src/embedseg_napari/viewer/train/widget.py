@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import (
@@ -20,6 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from embedseg_napari.core.errors import DataError, EmbedSegError
+from embedseg_napari.core.files.names import from_home
 from embedseg_napari.jobs.train import TrainingJob, TrainingPaused, TrainingRequest
 from embedseg_napari.viewer.train.pair_list import PairList
 from embedseg_napari.viewer.train.panel import TrainingPanel
@@ -155,7 +155,7 @@ class TrainWidget(TrainingPanel):
         if self.from_folder.isChecked():
             if not self.folder.text().strip():
                 raise DataError("Choose a folder with images/ and masks/ in it.")
-            folder = Path(self.folder.text().strip()).expanduser()
+            folder = from_home(self.folder.text().strip())
         pairs = () if folder is not None else tuple(self.pairs.pairs())
         start = self.settings.start_from()
         return TrainingRequest(

@@ -159,4 +159,5 @@ def limits(field: FieldInfo, kind: type) -> tuple[Any, Any]:
         high = getattr(rule, "le", high)
         low = rule.gt + step if hasattr(rule, "gt") else low
         high = rule.lt - step if hasattr(rule, "lt") else high
-    return low, high
+    # Qt's boxes for whole numbers hold no more.
+    return (max(low, -(2**31)), min(high, 2**31 - 1)) if kind is int else (low, high)

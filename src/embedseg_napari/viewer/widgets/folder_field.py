@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
@@ -13,7 +13,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from embedseg_napari.core.files.names import from_home
 from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class FolderField(QWidget):
@@ -51,7 +55,7 @@ class FolderField(QWidget):
 
     def path(self) -> Path:
         """The folder."""
-        return Path(self.edit.text().strip()).expanduser()
+        return from_home(self.edit.text().strip())
 
     def fault(self) -> str:
         """Why it cannot be used; empty if it can."""
