@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from embedseg_napari.core.config import ModelConfig, PredictionConfig, TrainingConfig
     from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.data.medoid import medoid
-    from embedseg_napari.core.errors import EmbedSegError
+    from embedseg_napari.core.errors import AssumptionWarning, EmbedSegError, EmbedSegWarning
     from embedseg_napari.core.evaluation.matching import MatchRow, match
     from embedseg_napari.core.events import (
         CheckpointSaved,
@@ -43,9 +43,11 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "AssumptionWarning",
     "CheckpointSaved",
     "ClusteringStarted",
     "EmbedSegError",
+    "EmbedSegWarning",
     "EmbeddingMaps",
     "EpochFinished",
     "Example",
@@ -81,9 +83,11 @@ __all__ = [
 ]
 
 _HOME = {
+    "AssumptionWarning": "core.errors",
     "CheckpointSaved": "core.events",
     "ClusteringStarted": "core.events",
     "EmbedSegError": "core.errors",
+    "EmbedSegWarning": "core.errors",
     "EmbeddingMaps": "core.maps",
     "EpochFinished": "core.events",
     "Example": "core.data.example",

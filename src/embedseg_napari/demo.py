@@ -89,7 +89,14 @@ def run(
 
     config = es.TrainingConfig.preset("fast", minutes=minutes, **SMALL)
     with _one_thread():
-        result = es.train(folder / "train", config, output=folder / MODEL, overwrite=overwrite, on_event=_Progress(say))
+        result = es.train(
+            folder / "train",
+            config,
+            output=folder / MODEL,
+            overwrite=overwrite,
+            on_event=_Progress(say),
+            progress=False,
+        )
     assert result.path is not None
     say(f"Saved the model as {result.path}.")
 
@@ -100,7 +107,7 @@ def run(
         picture = read_image(folder / "held-out" / "images" / name)
         truth = read_image(folder / "held-out" / "masks" / name).array
         simple = threshold_and_components(picture.array)
-        found = model.predict(picture.array, picture.axes, spacing=picture.spacing).labels
+        found = model.predict(picture.array, picture.axes, spacing=picture.spacing, progress=False).labels
         target = folder / "segmented" / name
         write_labels(target, found, picture.axes, picture.spacing, picture.unit, overwrite=overwrite)
         scores["otsu"].append(es.match(truth, simple, [0.5], planes=False)[0].ap)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING
 
+from embedseg_napari.core.bar import is_terminal as redraws
 from embedseg_napari.core.wording import printable
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def is_terminal() -> bool:
     """Whether standard output is a terminal that can redraw a line."""
-    return sys.stdout.isatty() and os.environ.get("TERM", "") != "dumb"
+    return redraws(sys.stdout)
 
 
 def say(text: str) -> None:

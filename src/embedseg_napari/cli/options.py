@@ -55,17 +55,32 @@ def parse_spacing(text: str | None) -> tuple[float, ...] | None:
 
 def parse_tile(text: str | None) -> tuple[int, ...] | None:
     """Read ``Z,Y,X`` or ``Y,X``, in pixels."""
-    if text is None:
-        return None
-    try:
-        values = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        values = ()
-    if len(values) not in (2, 3) or any(value < 8 or value % 8 for value in values):
+    values = _whole_numbers(text)
+    if values is not None and (len(values) not in (2, 3) or any(value < 8 or value % 8 for value in values)):
         raise typer.BadParameter(
             f"{text!r} is no tile; write two or three multiples of 8 such as 32,256,256 (Z,Y,X) or 512,512."
         )
     return values
+
+
+def parse_tile_overlap(text: str | None) -> tuple[int, ...] | None:
+    """Read ``Z,Y,X`` or ``Y,X``, in pixels."""
+    values = _whole_numbers(text)
+    if values is not None and (len(values) not in (2, 3) or any(value < 0 for value in values)):
+        raise typer.BadParameter(
+            f"{text!r} is no overlap; write two or three whole numbers such as 32,96,96 (Z,Y,X) or 256,256."
+        )
+    return values
+
+
+def _whole_numbers(text: str | None) -> tuple[int, ...] | None:
+    """The numbers between commas; none of them if one is no number."""
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        return ()
 
 
 def parse_axes(text: str | None) -> str | None:

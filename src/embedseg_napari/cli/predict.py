@@ -10,7 +10,17 @@ import typer
 
 from embedseg_napari.cli.console import complain, say
 from embedseg_napari.cli.failures import StopRequest
-from embedseg_napari.cli.options import Axes, Channel, Device, NoProgress, Spacing, parse_spacing, parse_tile, setting
+from embedseg_napari.cli.options import (
+    Axes,
+    Channel,
+    Device,
+    NoProgress,
+    Spacing,
+    parse_spacing,
+    parse_tile,
+    parse_tile_overlap,
+    setting,
+)
 from embedseg_napari.cli.progress import PredictionProgress
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.runs import drain
@@ -45,6 +55,9 @@ def predict(
         str | None, setting(PredictionConfig, "precision", default=STORED, metavar="float32|bfloat16|float16")
     ] = None,
     tile: Annotated[str | None, setting(PredictionConfig, "tile", default=STORED, metavar="Z,Y,X")] = None,
+    tile_overlap: Annotated[
+        str | None, setting(PredictionConfig, "tile_overlap", default=STORED, metavar="Z,Y,X")
+    ] = None,
     csv: Annotated[
         bool, typer.Option("--csv", help="Also write NAME.csv, a row for each object: score, size, places.")
     ] = False,
@@ -73,6 +86,7 @@ def predict(
         "scale": scale,
         "precision": precision,
         "tile": parse_tile(tile),
+        "tile_overlap": parse_tile_overlap(tile_overlap),
     }
     job = FolderJob(
         tuple(inputs),

@@ -23,28 +23,6 @@ CURVE_ROWS = 10
 """Rows that a training curve is told in."""
 
 
-@contextmanager
-def _bar() -> Iterator[Progress]:
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TaskProgressColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = [
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=24),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    ]
-    with Progress(*columns, refresh_per_second=4, transient=True) as progress:
-        yield progress
-
-
 class _Shown:
     """Keeps bars on the screen while something runs, if the output is a terminal."""
 
@@ -55,10 +33,12 @@ class _Shown:
     @contextmanager
     def showing(self) -> Iterator[None]:
         """Show bars inside."""
+        from embedseg_napari.core.bar import bars
+
         if not (self.shown and is_terminal()):
             yield
             return
-        with _bar() as self.bar:
+        with bars() as self.bar:
             self._add_tasks(self.bar)
             try:
                 yield
@@ -90,6 +70,7 @@ class TrainingProgress(_Shown):
 
     def __call__(self, event: TrainingEvent) -> None:
         """Show one event."""
+        from embedseg_napari.core.bar import step_words
         from embedseg_napari.core.events import EpochFinished, Message, StepFinished, TrainingStarted
 
         match event:
@@ -102,10 +83,7 @@ class TrainingProgress(_Shown):
             case StepFinished():
                 self.fraction = event.progress
                 if self.bar is not None:
-                    text = (
-                        f"epoch {event.epoch + 1}  loss {event.loss:.3f}" if event.progress < 1 else "last validation"
-                    )
-                    self.bar.update(self.task, completed=event.progress, description=text)
+                    self.bar.update(self.task, completed=event.progress, description=step_words(event))
             case EpochFinished():
                 self._epoch(event)
 

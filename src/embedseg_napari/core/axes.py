@@ -96,6 +96,13 @@ def guess_axes(shape: tuple[int, ...], ndim: int | None = None, n_channels: int 
     raise DataError(f"Axes of an array of shape {shape} cannot be guessed; name them, for example axes='TCZYX'.")
 
 
+def is_certain(shape: tuple[int, ...], ndim: int, n_channels: int = 1) -> bool:
+    """Whether an array can be nothing but an image of these spatial axes, with as many channels, in the usual order."""
+    if len(shape) == ndim:
+        return True
+    return len(shape) == ndim + 1 and shape[0] == n_channels > 1 and shape[-1] != n_channels
+
+
 def result_axes(axes: str) -> str:
     """Return the axes of results for an image: its own, in its own order, without the channels."""
     return axes.replace("C", "")

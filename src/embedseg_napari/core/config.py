@@ -255,9 +255,9 @@ class ModelConfig(Settings):
     normalization: NormalizationConfig = Field(NormalizationConfig(), description="How intensities are normalised.")
     object_sizes: ObjectSizes = Field(ObjectSizes(), description="Sizes of the training objects.")
     prediction: PredictionConfig = Field(PredictionConfig(), description="Default settings for prediction.")
-    history: tuple[CurveRow, ...] = Field((), description="Training curve, one row per epoch.")
+    history: tuple[CurveRow, ...] = Field((), description="Training curve, one row per epoch.", repr=False)
     training: dict[str, JsonValue] = Field(
-        {}, description="How the model was trained: settings, amounts of data, start model."
+        {}, description="How the model was trained: settings, amounts of data, start model.", repr=False
     )
     software_version: str = Field("", description="Version of this program that wrote the file.")
 

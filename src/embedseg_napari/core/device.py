@@ -32,7 +32,7 @@ def choose_device(name: str = "auto") -> torch.device:
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if name == "auto":
         name = "cuda" if cuda else "mps" if mps else "cpu"
-    kind, _, index = name.partition(":")
+    kind, _, index = str(name).partition(":")
     if kind not in ("cpu", "cuda", "mps") or (index and not (kind == "cuda" and index.isdecimal())):
         raise ComputeError(f"There is no device {name!r}; use auto, cpu, cuda or mps.")
     if (kind == "cuda" and not cuda) or (kind == "mps" and not mps):

@@ -31,7 +31,11 @@ class Stopped(EmbedSegError):
     """A prediction was stopped before it finished (a stopped training returns a result instead)."""
 
 
-class AssumptionWarning(UserWarning):
+class EmbedSegWarning(UserWarning):
+    """What a Python script should know of a run to whose events it does not listen."""
+
+
+class AssumptionWarning(EmbedSegWarning):
     """Something that a file does not say was taken for granted."""
 
 

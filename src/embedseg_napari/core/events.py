@@ -6,7 +6,7 @@ strings and NumPy arrays, never tensors, modules or layers, so that any thread m
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -107,13 +107,13 @@ class PreviewReady:
     """What the current network makes of one image; a true prediction, never helped by the truth."""
 
     name: str
-    image: np.ndarray
+    image: np.ndarray = field(repr=False)
     """C(Z)YX as the network sees it (normalised)."""
     maps: EmbeddingMaps
     """What the network says about every pixel of the image."""
-    labels: np.ndarray
-    centers: np.ndarray
-    scores: np.ndarray
+    labels: np.ndarray = field(repr=False)
+    centers: np.ndarray = field(repr=False)
+    scores: np.ndarray = field(repr=False)
     step: int
 
     @property

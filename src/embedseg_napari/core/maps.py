@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.wording import shape_words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,6 +49,9 @@ class EmbeddingMaps:
                 f"offsets {self.offsets.shape} and margins {self.margins.shape} must have shape {shape} "
                 f"for a seed map of shape {self.seed_map.shape}."
             )
+
+    def __repr__(self) -> str:
+        return f"EmbeddingMaps({shape_words(self.seed_map.shape)} pixels)"
 
     @property
     def ndim(self) -> int:

@@ -35,6 +35,10 @@ def never() -> bool:
     return False
 
 
+def unheard(event: object) -> None:
+    """Take an event of a run that is part of another one, which has told its user already."""
+
+
 def is_main_process() -> bool:
     """Whether this process speaks and saves for a distributed training; torchrun numbers them in RANK."""
     return os.environ.get("RANK", "0") == "0"

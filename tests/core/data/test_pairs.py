@@ -373,7 +373,7 @@ def test_bad_arrays():
     image = np.zeros(SHAPES[2])
     for pairs, fault in (
         ([], "no images"),
-        ([(image,)], "has 1 parts"),
+        ([(image,)], "is no pair"),
         ([(image, None)], "lacks its labels"),
         ([(None, image)], "lacks its image"),
         ([(np.zeros((0, 5)), np.zeros((0, 5), int))], "no pixels"),

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from embedseg_napari.cli.predict import predict
 from embedseg_napari.core.config import ModelConfig, PredictionConfig
 from embedseg_napari.core.device import supports_bfloat16
 from embedseg_napari.core.errors import ComputeError, ModelError, SettingsError
+from embedseg_napari.core.events import PredictionStarted
 from embedseg_napari.core.model import known_models
 from embedseg_napari.core.model.legacy import LegacyGeometry
 from embedseg_napari.core.model.model import Model, load_model
@@ -114,3 +117,23 @@ def test_cpu_is_in_evaluation_mode_and_keeps_no_gradients() -> None:
     assert not again.network.training
     assert not any(weight.requires_grad for weight in again.network.parameters())
     assert again.device.type == "cpu"
+
+
+def test_every_prediction_setting_can_be_set_in_python_and_on_the_command_line() -> None:
+    settings = set(PredictionConfig.model_fields)
+    for function in (Model.predict, predict):
+        assert settings <= set(inspect.signature(function).parameters)
+
+
+@pytest.mark.parametrize("overlap", [32, np.int64(32), (32, 32)])
+def test_tiles_overlap_as_far_as_is_said(overlap) -> None:
+    image = np.random.default_rng(0).normal(size=(64, 128)).astype(np.float32)
+    model, seen = fresh(2), []
+    for given in (0, overlap):
+        events = []
+        model.predict(image, "YX", tile=64, tile_overlap=given, on_event=events.append)
+        seen.append(next(event.n_tiles for event in events if isinstance(event, PredictionStarted)))
+    assert seen == [2, 3]
+    assert model.embed(image, "YX", tile=64, tile_overlap=overlap).seed_map.shape == image.shape
+    with pytest.raises(SettingsError, match="tile_overlap"):
+        model.predict(image, "YX", tile_overlap=-1)

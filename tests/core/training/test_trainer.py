@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -280,3 +281,35 @@ def test_train_saves_resumes_and_reads_folders(blobs, tmp_path):
     assert len(longer.history) == 3
     with pytest.raises(SettingsError, match="output"):
         train(tmp_path / "set", settings(), resume=True)
+
+
+@pytest.mark.parametrize("by_trainer", [False, True])
+def test_axes_channel_and_spacing_of_arrays(blobs, tmp_path, by_trainer):
+    image, labels = blobs(3)
+    both = np.stack([np.zeros_like(image), image])
+    # Turned to XCZY, masks to XZY.
+    pairs = [(both.transpose(3, 0, 1, 2), labels.transpose(2, 0, 1))] * 2
+    given = {"axes": "XCZY", "channel": 1, "spacing": (2.0, 1.0, 1.0)}
+    seen = []
+    if by_trainer:
+        result = drain(Trainer(settings(3), pairs[:1], pairs[1:], **given).run(), seen.append)
+    else:
+        result = train(pairs[:1], settings(3), validation=pairs[1:], on_event=seen.append, **given)
+    plain = drain(Trainer(settings(3), from_arrays([(image, labels)], "ZYX", (2, 1, 1)), [(image, labels)]).run())
+    assert same(weights(result), weights(plain))
+    assert result.model.config.spacing == (2.0, 1.0, 1.0)
+    assert result.model.config.n_channels == 1
+    assert not any("cubes" in event.text for event in seen if isinstance(event, events.Message))
+
+
+def test_axes_channel_and_spacing_of_folders(blobs, tmp_path):
+    image, labels = blobs(2)
+    folder = tmp_path / "set"
+    for name, array in (("images", np.stack([image, image * 0]).astype(np.uint8)), ("masks", labels)):
+        (folder / name).mkdir(parents=True)
+        tifffile.imwrite(folder / name / "a.tif", array)
+    given = {"axes": "CXY", "channel": 0, "spacing": (0.5, 0.25)}
+    result = train(folder, settings(), validation=folder, **given)
+    assert (result.model.config.n_channels, result.model.config.spacing) == (1, (0.5, 0.25))
+    plain = train([(image.T.astype(np.uint8), labels.T)], settings(), validation=[(image.T.astype(np.uint8), labels.T)])
+    assert same(weights(result), weights(plain))

@@ -5,15 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.wording import count, shape_words
+
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One annotated image."""
+    """One annotated image.
+
+    Raises
+    ------
+    DataError
+        If image, instances and ignore do not fit together.
+    """
 
     name: str
     image: np.ndarray
@@ -27,6 +36,33 @@ class Example:
     unit: str | None = None
     path: Path | None = None
     mask_path: Path | None = None
+
+    def __post_init__(self) -> None:
+        for array, what in ((self.image, "image"), (self.instances, "instances")):
+            if not (hasattr(array, "ndim") and hasattr(array, "shape")):
+                raise DataError(f"Example {self.name!r}: {what} is a {type(array).__name__}, not an array.")
+        if self.image.ndim not in (3, 4):
+            hint = "; a grey image gets its channel with image[None]" if self.image.ndim == 2 else ""
+            raise DataError(
+                f"Example {self.name!r}: the image has shape {self.image.shape}, but is (C, Y, X) or (C, Z, Y, X), "
+                f"channels first{hint}."
+            )
+        space = self.image.shape[1:]
+        if self.instances.shape[-len(space) :] != space or self.instances.ndim > self.image.ndim:
+            raise DataError(
+                f"Example {self.name!r}: the image has {shape_words(space)} pixels, but instances have shape "
+                f"{self.instances.shape}; give one number per pixel, or planes (K, ...) of one object each."
+            )
+        if self.ignore is not None and np.shape(self.ignore) != space:
+            raise DataError(
+                f"Example {self.name!r}: ignore has shape {np.shape(self.ignore)}, but the image has "
+                f"{shape_words(space)} pixels."
+            )
+
+    def __repr__(self) -> str:
+        kind = "planes" if self.is_planes else "labels"
+        channels = count(len(self.image), "channel")
+        return f"Example({self.name!r}, {shape_words(self.image.shape[1:])} pixels, {channels}, {kind})"
 
     @property
     def ndim(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,10 @@ from embedseg_napari.core.data.masks import instances_of, mask_frames
 from embedseg_napari.core.data.sparse import split_ignore_label, union, with_ignore_label
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.formats import left_out
+from embedseg_napari.core.files.named_axes import as_picture
 from embedseg_napari.core.files.pairing import by_name, partners, without_partner
 from embedseg_napari.core.files.tiff import Picture, list_images, read_image
+from embedseg_napari.core.scripts import warn
 from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
@@ -122,34 +125,62 @@ def from_arrays(
 ) -> list[Example]:
     """Make examples of (image, labels) or (image, labels, ignore) arrays; see `load_folder`.
 
+    Of arrays that name their axes, as those of xarray do, the names, coordinates and units count unless `axes` and
+    `spacing` say otherwise. An Example stays C(Z)YX whatever `axes` says; `channel` and `spacing` hold for it as well.
+
     Raises
     ------
     DataError
         If there are none, or an array does not fit.
     """
-    if not hasattr(pairs, "__len__"):
-        raise DataError(f"{pairs!r} is no list of images; give a folder, or a list of (image, labels).")
+    if isinstance(pairs, str | PathLike | dict | np.ndarray) or not hasattr(pairs, "__len__"):
+        raise DataError(
+            f"A {type(pairs).__name__} is no list of images; give a folder, or a list of (image, labels) arrays."
+        )
     if len(pairs) == 0:
         raise DataError("There are no images to train on.")
     examples = []
     for index, pair in enumerate(pairs):
         if isinstance(pair, Example):
-            examples.append(with_ignore_label(pair, ignore_label))
+            examples.append(_chosen(with_ignore_label(pair, ignore_label), channel, spacing))
             continue
-        if not hasattr(pair, "__len__") or len(pair) not in (2, 3):
+        if not isinstance(pair, tuple | list) or len(pair) not in (2, 3):
             raise DataError(f"Training item {index} is no pair; give (image, labels) or (image, labels, ignore).")
         name = names[index] if names is not None else f"image {index}"
         if pair[0] is None or pair[1] is None:
             raise DataError(f"Training item {index} ({name}) lacks its {'image' if pair[0] is None else 'labels'}.")
-        ignore = _unnamed(pair[2]) if len(pair) == 3 and pair[2] is not None else None
-        picture = replace(_unnamed(pair[0]), axes="" if axes is None else parse_axes(axes))
-        examples += _examples(name, picture, _unnamed(pair[1]), ignore, channel, spacing, ignore_label)
+        image, *others = [_described(array, index > 0) for index, array in enumerate(pair) if array is not None]
+        if axes is not None:
+            # What is said of the images holds for their masks, whatever the arrays call their axes.
+            own = image.spacing if image.axes == parse_axes(axes) else None
+            image = replace(image, axes=parse_axes(axes), spacing=own)
+            others = [replace(other, axes="") for other in others]
+        mask, ignore = others[0], others[1] if len(others) > 1 else None
+        examples += _examples(name, image, mask, ignore, channel, spacing, ignore_label)
     return examples
 
 
-def _unnamed(array: Any) -> Picture:
-    """An array whose axes nobody has named."""
-    return Picture(np.asarray(array), "", axes_guessed=True)
+def _described(array: Any, mask: bool) -> Picture:
+    """An array as a picture, with axes where it names them itself."""
+    if isinstance(array, str | PathLike):
+        raise DataError(f"{array}: this is the name of a file; read it first, or give a folder of images and masks.")
+    named = as_picture(array, mask=mask)
+    if named is not None:
+        return replace(named, array=np.asarray(named.array))
+    try:
+        return Picture(np.asarray(array), "", axes_guessed=True)
+    except ValueError as error:
+        raise DataError(f"A {type(array).__name__} among the training images is no array: {error}") from error
+
+
+def _chosen(example: Example, channel: int | None, spacing: Sequence[float] | None) -> Example:
+    """An Example with one of its channels and with another pixel size, where they are given."""
+    if channel is not None:
+        image = _pick_channel(example.image, channel, example.name, is_colour=False)
+        example = replace(example, image=image)
+    if spacing is not None:
+        example = replace(example, spacing=check_spacing(spacing, "ZYX"[-example.ndim :]))
+    return example
 
 
 def _examples(
@@ -167,6 +198,9 @@ def _examples(
     if not axes:
         axes = _axes_beside_mask(picture.array.shape, mask, where)
         logger.info("%s: axes of shape %s read as %s.", where, picture.array.shape, axes)
+        if picture.path is None and picture.array.ndim > 2:
+            # The shape alone, so that Python tells it once for all images that have it.
+            warn(f"Axes of arrays of shape {picture.array.shape} were guessed to be {axes}; name them to be sure.")
     frames = to_frames(picture.array, axes)
     n_frames = len(frames)
     if frames.size == 0:
@@ -251,6 +285,8 @@ def _axes_beside_mask(shape: tuple[int, ...], mask: Picture, where: str) -> str:
 def _pick_channel(image: np.ndarray, channel: int | None, where: str, is_colour: bool) -> np.ndarray:
     """Take one channel, or refuse colour pictures (channels last) that hold nothing but grey."""
     if channel is not None:
+        if not hasattr(channel, "__index__"):
+            raise DataError(f"Channel {channel!r} is no whole number; channels are counted from 0.")
         if not 0 <= channel < len(image):
             raise DataError(f"{where}: has {len(image)} channel(s), counted from 0; there is no channel {channel}.")
         return image[channel : channel + 1]

@@ -101,7 +101,7 @@ def cluster(
     Raises
     ------
     SettingsError
-        If a value is out of range.
+        If a value is out of range, or these are no maps.
     """
     require_kind(maps, EmbeddingMaps, "cluster takes EmbeddingMaps, as Model.embed returns them")
     values = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from embedseg_napari.core.axes import (
     check_spacing,
     guess_axes,
+    is_certain,
     ordered,
     parse_axes,
     result_axes,
@@ -23,6 +25,7 @@ from embedseg_napari.core.data.spoiled_pixels import Spoiled
 from embedseg_napari.core.device import supports_precision
 from embedseg_napari.core.errors import DataError, ModelError, SettingsError
 from embedseg_napari.core.events import ClusteringStarted, FrameFinished, Message, PredictionStarted
+from embedseg_napari.core.files.named_axes import as_picture, converted
 from embedseg_napari.core.inference.clustering import warm_up
 from embedseg_napari.core.inference.network_pass import NetworkPass
 from embedseg_napari.core.inference.segmentation import Segmentation
@@ -30,7 +33,8 @@ from embedseg_napari.core.inference.size_check import CLEARLY, certainty, size_m
 from embedseg_napari.core.inference.tiling import resolve_tile
 from embedseg_napari.core.networks.network import device_of
 from embedseg_napari.core.runs import never
-from embedseg_napari.core.settings import positive_numbers, require_kind, shown
+from embedseg_napari.core.scripts import warn
+from embedseg_napari.core.settings import require_kind, shown
 from embedseg_napari.core.wording import shape_words
 
 if TYPE_CHECKING:
@@ -86,9 +90,11 @@ class Predictor:
         Parameters
         ----------
         image : array
-            Any real type. Every frame along a T axis is segmented by itself.
+            Any real type. Every frame along a T axis is segmented by itself. Of an array of xarray, the names of the
+            axes, coordinates and their units count unless `axes` and `spacing` say otherwise.
         axes : str, optional
-            One letter per axis, such as ``"TCZYX"``; guessed, and told, if missing.
+            One letter per axis, such as ``"TCZYX"``; guessed if missing, with an AssumptionWarning where the shape
+            leaves a choice.
         should_stop : callable
             Looked at between tiles and while objects are collected.
         spacing : sequence of float, optional
@@ -110,11 +116,10 @@ class Predictor:
         Stopped
             If `should_stop` returned True.
         """
-        spacing = None if spacing is None else positive_numbers(spacing, "spacing")
         # Made ready beside the network's work, so that the first prediction need not wait for it.
         warm_up()
-        if spacing is not None:
-            spacing = check_spacing(spacing, "ZYX"[-self.model.config.ndim :])
+        image, axes, size = _named(image, axes, self.model.config)
+        spacing = size if spacing is None else check_spacing(spacing, "ZYX"[-self.model.config.ndim :])
         frames, axes, plan = yield from self._prepare(image, axes)
         done, spoiled = [], Spoiled()
         unsure: Prepared | None = None
@@ -151,6 +156,7 @@ class Predictor:
         DataError
             Also if the image has several frames.
         """
+        image, axes, _ = _named(image, axes, self.model.config)
         frames, axes, plan = yield from self._prepare(image, axes)
         if len(frames) != 1:
             raise DataError(f"The image has {len(frames)} frames (axes {axes}); embed them one by one.")
@@ -173,6 +179,11 @@ class Predictor:
         if axes is None:
             axes = guess_axes(array.shape, config.ndim, config.n_channels)
             yield Message(f"The axes of the image, shape {array.shape}, were guessed to be {axes}.")
+            if not is_certain(array.shape, config.ndim, config.n_channels):
+                warn(
+                    f"The axes of the image, shape {array.shape}, were guessed to be {axes}; name them to be sure, "
+                    f'axes="{axes}".'
+                )
         axes = parse_axes(axes)
         frames = to_frames(array, axes)
         _check_fit(config, frames.shape, axes)
@@ -196,8 +207,21 @@ def spoiled_message(spoiled: Spoiled) -> Message | None:
     return Message(str(spoiled), "warning" if is_odd else "info") if str(spoiled) else None
 
 
+def _named(image: Any, axes: str | None, config: ModelConfig) -> tuple[Any, str | None, tuple[float, ...] | None]:
+    """Pixels, axes, and pixel size in the model's unit, of an array that names its axes; of others what is given."""
+    picture = as_picture(image) if axes is None else None
+    if picture is None:
+        return image, axes, None
+    steps, unit, other = picture.spacing or (), picture.unit, config.spacing_unit
+    seen = [step if unit == other else converted(step, unit, other) for step in steps]
+    size = tuple(step for step in seen if step is not None)
+    return picture.array, picture.axes or None, size if len(size) == config.ndim else None
+
+
 def _as_array(image: Any) -> Any:
     """NumPy arrays, and lazy ones that behave alike, stay as they are; anything else becomes NumPy."""
+    if isinstance(image, str | PathLike):
+        raise DataError(f"{image}: this is the name of a file; read the image first, for example with tifffile.imread.")
     try:
         array = image if hasattr(image, "__array_function__") and hasattr(image, "transpose") else np.asarray(image)
     except (TypeError, ValueError) as error:

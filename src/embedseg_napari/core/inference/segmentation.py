@@ -12,6 +12,7 @@ from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.errors import DataError, SettingsError
 from embedseg_napari.core.inference.clustering import cluster_by
 from embedseg_napari.core.settings import require_functions
+from embedseg_napari.core.wording import count, shape_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -53,6 +54,10 @@ class Segmentation:
     frames: tuple[Segmentation, ...] = field(default=(), repr=False)
     kept_maps: EmbeddingMaps | None = field(default=None, repr=False)
     axes: str = ""
+
+    def __repr__(self) -> str:
+        axes = self.axes or ("T" if self.frames else "") + "ZYX"[-(self.labels.ndim - bool(self.frames)) :]
+        return f"Segmentation({count(len(self.scores), 'object')}, labels {shape_words(self.labels.shape)} {axes})"
 
     @classmethod
     def collect(

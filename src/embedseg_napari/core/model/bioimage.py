@@ -31,6 +31,7 @@ from embedseg_napari.core.model.model import load_model
 from embedseg_napari.core.model.model_file import MAX_BYTES
 from embedseg_napari.core.networks.embedding import decode_by
 from embedseg_napari.core.networks.network import STRIDE
+from embedseg_napari.core.runs import unheard
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,7 +118,7 @@ def write_package(
     tested = _test_image(model) if image is None else _cropped(image, model)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        segmentation = model.predict(tested, model.config.axes, precision="float32")
+        segmentation = model.predict(tested, model.config.axes, precision="float32", on_event=unheard, progress=False)
         np.save(folder / "test_input.npy", tested[None].astype(np.float32))
         network = _Maps(model).eval()
         with torch.inference_mode():

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import logging
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from embedseg_napari.core.bar import with_bar
 from embedseg_napari.core.config import MAX_CHANNELS
 from embedseg_napari.core.device import choose_device
 from embedseg_napari.core.errors import ModelError, SettingsError
-from embedseg_napari.core.events import Message
 from embedseg_napari.core.inference.predictor import Predictor
 from embedseg_napari.core.model.known_models import CHECKPOINTS, find_model_file
 from embedseg_napari.core.model.legacy import LegacyGeometry, read_legacy
@@ -18,7 +18,9 @@ from embedseg_napari.core.model.model_file import read_model_file, write_model_f
 from embedseg_napari.core.networks.architectures import build_network
 from embedseg_napari.core.networks.network import device_of, memory_format, raw_output
 from embedseg_napari.core.runs import drain, never
+from embedseg_napari.core.scripts import speaking_python, tell
 from embedseg_napari.core.settings import require_functions
+from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,8 +33,6 @@ if TYPE_CHECKING:
     from embedseg_napari.core.inference.segmentation import Segmentation
     from embedseg_napari.core.maps import EmbeddingMaps
     from embedseg_napari.core.networks.network import EmbeddingNetwork
-
-logger = logging.getLogger(__name__)
 
 
 class Model:
@@ -59,6 +59,11 @@ class Model:
         """Where the network is."""
         return device_of(self.network)
 
+    def __repr__(self) -> str:
+        config = self.config
+        name = repr(config.name) if config.name else config.architecture
+        return f"Model({name}, {config.ndim}D, {count(config.n_channels, 'channel')}, on {self.device})"
+
     def raw(self, images: Tensor, precision: str = "float32") -> Tensor:
         """Run the bare network; see :func:`raw_output`."""
         return raw_output(self.network, images, precision)
@@ -72,15 +77,18 @@ class Model:
         normalize: bool = True,
         precision: str | None = None,
         tile: int | Sequence[int] | None = None,
+        tile_overlap: int | Sequence[int] | None = None,
+        on_event: Callable[[PredictionEvent], None] | None = None,
     ) -> EmbeddingMaps:
         """Return offsets, margins and seed map of one image, on its own pixels.
 
         Parameters
         ----------
         image : array
-            Any real type, any size.
+            Any real type, any size; one of xarray names its own axes.
         axes : str, optional
-            One letter per axis, such as ``"CYX"``; guessed from the shape, and logged, if left out.
+            One letter per axis, such as ``"CYX"``; guessed from the shape if left out, with an AssumptionWarning where
+            the shape leaves a choice.
         tta : bool, optional
             Average over flipped and turned views (8 x in 2D, 16 x in 3D); default: stored with the model.
         normalize : bool
@@ -89,6 +97,11 @@ class Model:
             Default: stored with the model. Float32 where the device has no other.
         tile : int or sequence of int, optional
             Largest tile, pixels per axis (z, y, x), multiples of 8; default: stored with the model.
+        tile_overlap : int or sequence of int, optional
+            Overlap of neighbouring tiles, pixels per axis (z, y, x); default: stored with the model, or where a tile
+            is given, one that suits the number of axes.
+        on_event : callable, optional
+            Called with every event; without it, messages that warn become an EmbedSegWarning.
 
         Raises
         ------
@@ -97,8 +110,10 @@ class Model:
         ComputeError
             If memory runs out even with small tiles, or the device fails.
         """
-        settings = self._settings(tta=tta, precision=precision, tile=tile)
-        return drain(Predictor(self, settings).embed(image, axes, normalize=normalize), log_message)
+        with speaking_python():
+            settings = self._settings(tta=tta, precision=precision, tile=tile, tile_overlap=tile_overlap)
+            run = Predictor(self, settings).embed(image, axes, normalize=normalize)
+            return drain(run, tell if on_event is None else on_event)
 
     def predict(
         self,
@@ -116,18 +131,21 @@ class Model:
         scale: float | None = None,
         precision: str | None = None,
         tile: int | Sequence[int] | None = None,
+        tile_overlap: int | Sequence[int] | None = None,
         advise: bool = False,
         on_event: Callable[[PredictionEvent], None] | None = None,
         should_stop: Callable[[], bool] | None = None,
+        progress: bool = True,
     ) -> Segmentation:
         """Segment an image, or every frame of a time-lapse by itself.
 
         Parameters
         ----------
         image : array
-            Any real type, any size.
+            Any real type, any size; one of xarray names its own axes, and its coordinates are the pixel size.
         axes : str, optional
-            One letter per axis, such as ``"TYX"``; guessed from the shape, and said in a Message, if left out.
+            One letter per axis, such as ``"TYX"``; guessed from the shape if left out, with an AssumptionWarning where
+            the shape leaves a choice.
         spacing : sequence of float, optional
             Size of a pixel (z, y, x) in the unit of the model's; a Message tells where it is far from the model's.
         tta : bool, optional
@@ -151,12 +169,17 @@ class Model:
             Number format of the network. Float32 where the device has no other.
         tile : int or sequence of int, optional
             Largest tile, pixels per axis (z, y, x), multiples of 8.
+        tile_overlap : int or sequence of int, optional
+            Overlap of neighbouring tiles, pixels per axis (z, y, x). Where only a tile is given, one that suits the
+            number of axes.
         advise : bool
             Where the model is unsure, try other scales on a part of the image; a Message names one that is better.
         on_event : callable, optional
-            Called with every event; without it, messages go to the log.
+            Called with every event; without it, messages that warn become an EmbedSegWarning.
         should_stop : callable, optional
             Looked at between tiles and while objects are collected.
+        progress : bool
+            Whether a terminal or a notebook shows a bar.
 
         Returns
         -------
@@ -173,25 +196,28 @@ class Model:
             If `should_stop` returned True.
         """
         require_functions(on_event=on_event, should_stop=should_stop)
-        settings = self._settings(
-            tta=tta,
-            seed_threshold=seed_threshold,
-            foreground_threshold=foreground_threshold,
-            faint_seeds=faint_seeds,
-            margin_scale=margin_scale,
-            min_object_size=min_object_size,
-            seeds=seeds,
-            scale=scale,
-            precision=precision,
-            tile=tile,
-        )
-        run = Predictor(self, settings).run(image, axes, should_stop or never, spacing=spacing, advise=advise)
-        return drain(run, log_message if on_event is None else on_event)
+        with speaking_python(), with_bar(progress, tell if on_event is None else on_event) as listener:
+            settings = self._settings(
+                tta=tta,
+                seed_threshold=seed_threshold,
+                foreground_threshold=foreground_threshold,
+                faint_seeds=faint_seeds,
+                margin_scale=margin_scale,
+                min_object_size=min_object_size,
+                seeds=seeds,
+                scale=scale,
+                precision=precision,
+                tile=tile,
+                tile_overlap=tile_overlap,
+            )
+            run = Predictor(self, settings).run(image, axes, should_stop or never, spacing=spacing, advise=advise)
+            return drain(run, listener)
 
     def _settings(self, **given: Any) -> PredictionConfig:
         """The stored settings, with those that were given in their place."""
-        if isinstance(given.get("tile"), int):
-            given["tile"] = (given["tile"],) * self.config.ndim
+        for name in ("tile", "tile_overlap"):
+            if isinstance(given[name], Integral):
+                given[name] = (int(given[name]),) * self.config.ndim
         return self.config.prediction.changed(given)
 
     def save(self, path: str | Path, *, half: bool = False, overwrite: bool = True) -> Path:
@@ -278,9 +304,3 @@ def network_from(path: Path, weights: dict[str, Tensor], config: ModelConfig) ->
     network = network.to_empty(device="cpu")
     network.load_state_dict(weights)
     return network
-
-
-def log_message(event: PredictionEvent) -> None:
-    """Write messages to the log: where nobody listens to events."""
-    if isinstance(event, Message):
-        logger.log(logging.WARNING if event.level == "warning" else logging.INFO, event.text)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from embedseg_napari.core.wording import count
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -28,3 +30,8 @@ class TrainingResult:
     """Whether a stop was asked for before the end."""
     path: Path | None
     """Where the model was saved, if it was."""
+
+    def __repr__(self) -> str:
+        score = "no score" if self.best_score is None else f"score {self.best_score:.3f}"
+        end = ", stopped" if self.stopped else ""
+        return f"TrainingResult({self.model!r}, {count(len(self.history), 'epoch')}, {score}{end})"

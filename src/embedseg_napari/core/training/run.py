@@ -24,6 +24,7 @@ from embedseg_napari.core.events import (
 )
 from embedseg_napari.core.losses.spatial_embedding import LOOPS
 from embedseg_napari.core.model.model import Model
+from embedseg_napari.core.runs import unheard
 from embedseg_napari.core.training.checkpoint import (
     TrainingState,
     check_same_run,
@@ -141,9 +142,9 @@ class TrainingRun:
         if (scored or thresholded) and self.config.epochs is None:
             first, axes, model = (scored or thresholded)[0].image, self.model_config.axes, self.model()
             # The first pass, and the first objects, also load and compile what later ones find ready.
-            model.predict(first, axes, precision=self.plan.precision)
+            model.predict(first, axes, precision=self.plan.precision, on_event=unheard, progress=False)
             before = time.monotonic()
-            model.embed(first, axes, precision=self.plan.precision)
+            model.embed(first, axes, precision=self.plan.precision, on_event=unheard)
             each = time.monotonic() - before
             self._reserve_time(each * len(scored))
             self.schedule.reserve += each * len(thresholded)
@@ -239,7 +240,8 @@ class TrainingRun:
     def _preview(self, example: Example) -> PreviewReady:
         segmentation = self.model().predict(
             # Nobody wants to be warned of what a network finds that has hardly learned.
-            example.image, self.model_config.axes, precision=self.plan.precision, on_event=lambda _: None,
+            example.image, self.model_config.axes, precision=self.plan.precision, on_event=unheard,
+            progress=False,
         )  # fmt: skip
         return PreviewReady(
             name=example.name,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Sized
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
+from embedseg_napari.core.bar import with_bar
 from embedseg_napari.core.config import TrainingConfig
 from embedseg_napari.core.data.checks import check_examples
 from embedseg_napari.core.data.pairs import find_dataset, from_arrays, load_folder
@@ -17,7 +19,7 @@ from embedseg_napari.core.events import Message
 from embedseg_napari.core.files.atomic import version_of
 from embedseg_napari.core.files.folder_lock import holding
 from embedseg_napari.core.model.keep import keep_model, model_path
-from embedseg_napari.core.model.model import Model, load_model, log_message
+from embedseg_napari.core.model.model import Model, load_model
 from embedseg_napari.core.runs import (
     INTERRUPTIONS,
     drain,
@@ -26,6 +28,7 @@ from embedseg_napari.core.runs import (
     never,
     stopped_by_interrupt,
 )
+from embedseg_napari.core.scripts import speaking_python, tell
 from embedseg_napari.core.settings import require_functions, require_kind
 from embedseg_napari.core.training.checkpoint import STATE
 from embedseg_napari.core.training.planning import plan_training, reach_warning, scale_note
@@ -72,6 +75,15 @@ class Trainer:
         the last call, or None. One with the name of an image known already replaces it, others join the training
         images. Arrays handed over must not be written to afterwards; the image of a replaced Example is best the same
         array, which is then not normalised again.
+    axes : str, optional
+        Axes of the image arrays, such as ``"CYX"`` or ``"XYZ"``, one letter per axis; their masks are turned with them.
+        Guessed, with an AssumptionWarning, where neither this nor the array (as one of xarray) says. An Example is
+        (C, Z, Y, X) or (C, Y, X).
+    channel : int, optional
+        Train on this channel only, counted from 0.
+    spacing : sequence of float, optional
+        Physical pixel size (z, y, x), for all images, instead of their own. In 3D voxels of arrays are otherwise taken
+        to be cubes.
     """
 
     def __init__(
@@ -86,14 +98,19 @@ class Trainer:
         started: float | None = None,
         preview: Callable[[], Example | None] | None = None,
         updates: Callable[[], Sequence[Example] | None] | None = None,
+        *,
+        axes: str | None = None,
+        channel: int | None = None,
+        spacing: Sequence[float] | None = None,
     ) -> None:
         require_kind(config, TrainingConfig, CONFIG_KIND)
         self.config = config
-        self.training = from_arrays(training, ignore_label=config.ignore_label)
+        self._reading = Reading(axes=axes, channel=channel, spacing=spacing, ignore_label=config.ignore_label)
         self.validation: list[Example] | None = None
-        if validation is not None:
-            is_none = hasattr(validation, "__len__") and len(validation) == 0
-            self.validation = [] if is_none else from_arrays(validation, ignore_label=config.ignore_label)
+        with speaking_python():
+            self.training = from_arrays(training, **self._reading)
+            if validation is not None:
+                self.validation = _held_out(validation, self._reading)
         self.start_from = start_from
         self.run_folder = None if run_folder is None else Path(run_folder)
         self.device = device
@@ -189,7 +206,7 @@ class Trainer:
 
     def _new_labels(self) -> list[Example]:
         given = None if self.updates is None else self.updates()
-        return from_arrays(given, ignore_label=self.config.ignore_label) if given else []
+        return from_arrays(given, **self._reading) if given else []
 
     def _split(self) -> tuple[list[Example], list[Example]]:
         if self.validation is not None:
@@ -209,6 +226,10 @@ def train(
     on_event: Callable[[TrainingEvent], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     device: str = "auto",
+    axes: str | None = None,
+    channel: int | None = None,
+    spacing: Sequence[float] | None = None,
+    progress: bool = True,
 ) -> TrainingResult:
     """Train a model and return it; the ordinary way to call the :class:`Trainer`.
 
@@ -230,11 +251,21 @@ def train(
     output : path, optional
         Where to save the model; checkpoints go to a folder beside it, ``NAME.run``.
     on_event : callable, optional
-        Called with every event.
+        Called with every event; without it, messages that warn become an EmbedSegWarning.
     should_stop : callable, optional
         Looked at between steps.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+    axes : str, optional
+        Axes of the images, such as ``"CYX"`` or ``"ZYX"``, instead of what files and arrays say; masks are turned with
+        them. Guessed where nobody says, with an AssumptionWarning for arrays of more than two axes.
+    channel : int, optional
+        Train on this channel only, counted from 0.
+    spacing : sequence of float, optional
+        Physical pixel size (z, y, x), instead of what files and arrays say. It decides in 3D what is as deep as wide:
+        without any, voxels are taken to be cubes.
+    progress : bool
+        Whether a terminal or a notebook shows a bar.
 
     Returns
     -------
@@ -261,25 +292,50 @@ def train(
     if target is not None and run_folder is not None and is_main_process():
         _check_places(target, run_folder, resume, overwrite)
     known = None if target is None else version_of(target)
-    if isinstance(source, str | Path):
-        source, beside = find_dataset(source)
-        validation = beside if validation is None else validation
-        source = load_folder(source, ignore_label=config.ignore_label)
-    if isinstance(validation, str | Path):
-        validation = load_folder(find_dataset(validation)[0], ignore_label=config.ignore_label)
-    start = start_from if isinstance(start_from, Model) or start_from is None else load_model(start_from, device)
-    trainer = Trainer(config, source, validation, start, run_folder, device=device, resume=resume, started=started)
-    stop = should_stop or never
-    with stopped_by_interrupt() as is_interrupted:
-        result = drain(trainer.run(lambda: stop() or is_interrupted()), on_event)
-        if is_interrupted() and not result.model.config.training.get("steps"):
-            raise KeyboardInterrupt
-        if target is None or not is_main_process():
-            return result
-        path, warning = keep_model(result.model, target, known, target.stem)
+    reading = Reading(axes=axes, channel=channel, spacing=spacing, ignore_label=config.ignore_label)
+    shown, listener, stop = progress and is_main_process(), on_event or tell, should_stop or never
+    with speaking_python():
+        if isinstance(source, str | Path):
+            source, beside = find_dataset(source)
+            validation = beside if validation is None else validation
+        if isinstance(validation, str | Path):
+            validation = find_dataset(validation)[0]
+        training = _read(source, reading)
+        held_out = None if validation is None else _held_out(validation, reading)
+        start = start_from if isinstance(start_from, Model) or start_from is None else load_model(start_from, device)
+        trainer = Trainer(config, training, held_out, start, run_folder, device=device, resume=resume, started=started)
+        with stopped_by_interrupt() as is_interrupted:
+            with with_bar(shown, listener) as shower:
+                result = drain(trainer.run(lambda: stop() or is_interrupted()), shower)
+            if is_interrupted() and not result.model.config.training.get("steps"):
+                raise KeyboardInterrupt
+            if target is None or not is_main_process():
+                return result
+            path, warning = keep_model(result.model, target, known, target.stem)
     if warning:
-        (on_event or log_message)(Message(warning, "warning"))
+        listener(Message(warning, "warning"))
     return dataclasses.replace(result, path=path)
+
+
+class Reading(TypedDict, total=False):
+    """How images are read: arguments of `load_folder` and `from_arrays`."""
+
+    axes: str | None
+    channel: int | None
+    spacing: Sequence[float] | None
+    ignore_label: int | None
+
+
+def _read(source: str | Path | Sequence[Any], reading: Reading) -> list[Example]:
+    """Images of a folder with `images/` and `masks/`, or of arrays."""
+    if isinstance(source, str | Path):
+        return load_folder(source, **reading)
+    return from_arrays(source, **reading)
+
+
+def _held_out(source: str | Path | Sequence[Any], reading: Reading) -> list[Example]:
+    """The same of held-out images, of which there may be none."""
+    return [] if isinstance(source, Sized) and len(source) == 0 else _read(source, reading)
 
 
 def _check_places(output: Path, run_folder: Path, resume: bool, overwrite: bool) -> None:

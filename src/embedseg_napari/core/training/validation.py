@@ -13,7 +13,7 @@ from embedseg_napari.core.evaluation.matching import IOU_THRESHOLDS, match
 from embedseg_napari.core.evaluation.thresholds import is_sure_gain, reached_seed_threshold, search_thresholds
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.inference.clustering import cluster_by
-from embedseg_napari.core.runs import drain, never
+from embedseg_napari.core.runs import drain, never, unheard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -74,7 +74,7 @@ class Validator:
         for example in self.examples:
             if should_stop():
                 return None
-            maps.append(model.embed(example.image, axes, precision=precision))
+            maps.append(model.embed(example.image, axes, precision=precision, on_event=unheard))
         return maps
 
     def score(self, maps: Sequence[EmbeddingMaps], settings: PredictionConfig) -> Scores:
@@ -164,6 +164,6 @@ def with_reached_seeds(
     model: Model, annotated: Sequence[Example], settings: PredictionConfig, precision: str
 ) -> PredictionConfig:
     """Lower the seed threshold to what most annotated objects reach; see :func:`reached_seed_threshold`."""
-    maps = (model.embed(one.image, model.config.axes, precision=precision) for one in annotated)
+    maps = (model.embed(one.image, model.config.axes, precision=precision, on_event=unheard) for one in annotated)
     pairs = [(one.seed_map, known_instances(example)) for one, example in zip(maps, annotated, strict=True)]
     return settings.model_copy(update={"seed_threshold": reached_seed_threshold(pairs, start=settings.seed_threshold)})

@@ -1,0 +1,103 @@
+"""Arrays that name their axes, as those of xarray do, told by their `dims`; no such package is needed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from embedseg_napari.core.axes import spatial_axes
+from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.picture import Picture
+from embedseg_napari.core.files.units import micrometres, normalize_unit, size
+
+NAMES = {
+    "T": ("t", "time", "frame", "frames", "timepoint", "timepoints"),
+    "C": ("c", "channel", "channels", "s", "sample", "samples", "band", "bands", "rgb"),
+    "Z": ("z", "depth", "plane", "planes", "slice", "slices"),
+    "Y": ("y", "height", "row", "rows"),
+    "X": ("x", "width", "col", "cols", "column", "columns"),
+}
+"""What axes are called."""
+LETTERS = {name: letter for letter, names in NAMES.items() for name in names}
+EVEN = 1e-3
+"""Steps between coordinates may differ by this part of a step."""
+
+
+def as_picture(array: Any, *, mask: bool = False) -> Picture | None:
+    """Take an array that names its axes: its pixels, axes, pixel size and unit; None for any other array.
+
+    Pixel sizes are the steps between the coordinates, units their attribute `units`.
+
+    Parameters
+    ----------
+    array : array
+        Anything; with `dims`, names of its axes such as ``("t", "y", "x")``.
+    mask : bool
+        Whether it is one; its axes may then begin with one of objects, whatever that is called.
+
+    Raises
+    ------
+    DataError
+        If an axis has a name that says nothing, or one that another axis has.
+    """
+    dims = getattr(array, "dims", None)
+    if not isinstance(dims, tuple) or not dims or len(dims) != len(getattr(array, "shape", ())):
+        return None
+    pixels = array.data if hasattr(array.data, "transpose") else np.asarray(array)
+    if all(str(name) == f"dim_{number}" for number, name in enumerate(dims)):
+        # What xarray calls axes that nobody has named.
+        return Picture(pixels, "", axes_guessed=True)
+    letters = {name: LETTERS.get(str(name).lower(), "") for name in dims}
+    if mask:
+        alone = next((name for name in dims if letters[name] == "C" and pixels.shape[dims.index(name)] == 1), None)
+        if alone is not None:
+            pixels = pixels[(slice(None),) * dims.index(alone) + (0,)]
+            letters.pop(alone)
+        elif not letters[dims[0]]:
+            letters.pop(dims[0])
+    axes = "".join(letters.values())
+    unknown = [str(name) for name, letter in letters.items() if not letter]
+    if unknown or len(set(axes)) < len(axes):
+        fault = f"{unknown[0]!r} is not known" if unknown else "two stand for the same axis"
+        raise DataError(
+            f"The axes of the array are called {', '.join(map(str, dims))}: {fault}; rename them to letters of "
+            'T, C, Z, Y, X, with T for any set of images of their own, or say what they are, for example axes="TYX".'
+        )
+    steps = {letter: _step(array, name) for name, letter in letters.items()}
+    return Picture(pixels, axes, *_pixel_size([steps[letter] for letter in spatial_axes(axes)]))
+
+
+def _step(array: Any, name: Any) -> tuple[float, str | None] | None:
+    """Size of a pixel along an axis, and its unit; None where the coordinates do not say."""
+    coordinates = array.coords[name] if name in getattr(array, "coords", ()) else None
+    if coordinates is None:
+        return None
+    values = np.asarray(coordinates)
+    attributes = getattr(coordinates, "attrs", {})
+    unit = normalize_unit(attributes.get("units", attributes.get("unit")))
+    if values.ndim != 1 or len(values) < 2 or values.dtype.kind not in "iuf":
+        return None
+    steps = np.diff(values.astype(np.float64))
+    step = size(np.median(steps))
+    # Numbers without a unit that count pixels say nothing about their size.
+    if step is None or not np.allclose(steps, np.median(steps), rtol=EVEN) or (unit is None and step == 1):
+        return None
+    return step, unit
+
+
+def _pixel_size(steps: list[tuple[float, str | None] | None]) -> tuple[tuple[float, ...] | None, str | None]:
+    """Pixel size of all axes in the unit of the last one, if all axes have one that can be told in it."""
+    if not steps or any(step is None for step in steps):
+        return None, None
+    known = [step for step in steps if step is not None]
+    unit = known[-1][1]
+    values = [step if own == unit else converted(step, own, unit) for step, own in known]
+    told = tuple(value for value in values if value is not None)
+    return (told, unit) if len(told) == len(known) else (None, None)
+
+
+def converted(step: float, unit: str | None, other: str | None) -> float | None:
+    """A length in another unit; None if one of them is none."""
+    here, there = micrometres(unit), micrometres(other)
+    return None if here is None or there is None else step * here / there

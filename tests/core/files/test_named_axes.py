@@ -1,0 +1,138 @@
+"""Arrays that name their axes, as xarray's do: with a stand-in that has only what counts, and with xarray itself."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import embedseg_napari as es
+from embedseg_napari.core.data.pairs import from_arrays
+from embedseg_napari.core.errors import AssumptionWarning, DataError
+from embedseg_napari.core.events import Message
+from embedseg_napari.core.files.named_axes import as_picture
+
+
+class Named:
+    """What counts of a DataArray: dims, shape, data, coords with attrs."""
+
+    def __init__(self, data, dims, steps=None, units=None) -> None:
+        self.data, self.dims, self.shape = data, tuple(dims), data.shape
+        self.coords = {
+            name: Coordinates(5 + np.arange(data.shape[dims.index(name)]) * step, (units or {}).get(name))
+            for name, step in (steps or {}).items()
+        }
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return np.asarray(self.data, dtype)
+
+
+class Coordinates(SimpleNamespace):
+    def __init__(self, values, unit) -> None:
+        super().__init__(values=values, attrs={} if unit is None else {"units": unit})
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return np.asarray(self.values, dtype)
+
+
+def from_xarray(data, dims, steps=None, units=None):
+    xarray = pytest.importorskip("xarray")
+    coords = {
+        name: xarray.DataArray(
+            5 + np.arange(data.shape[list(dims).index(name)]) * step,
+            dims=name,
+            attrs={"units": units[name]} if units and name in units else {},
+        )
+        for name, step in (steps or {}).items()
+    }
+    return xarray.DataArray(data, dims=list(dims), coords=coords)
+
+
+@pytest.fixture(params=[Named, from_xarray])
+def named(request):
+    return request.param
+
+
+@pytest.mark.parametrize(
+    ("dims", "axes"),
+    [
+        (("time", "y", "x"), "TYX"),
+        (("T", "C", "Z", "Y", "X"), "TCZYX"),
+        (("x", "depth", "y"), "XZY"),
+        (("row", "col", "channel"), "YXC"),
+        (("dim_0", "dim_1"), ""),
+    ],
+)
+def test_names_of_axes_are_their_letters(named, dims, axes) -> None:
+    pixels = np.zeros((3, 4, 5, 6, 7)[: len(dims)], np.uint8)
+    picture = as_picture(named(pixels, dims))
+    assert (picture.axes, picture.array.shape) == (axes, pixels.shape)
+
+
+def test_other_arrays_name_nothing() -> None:
+    assert as_picture(np.zeros((3, 4))) is None
+    assert as_picture([[1, 2]]) is None
+
+
+@pytest.mark.parametrize("dims", [("position", "y", "x"), ("z", "depth", "x")])
+def test_names_that_say_nothing_are_a_sentence(named, dims) -> None:
+    with pytest.raises(DataError, match='axes="TYX"'):
+        as_picture(named(np.zeros((3, 4, 5)), dims))
+
+
+@pytest.mark.parametrize(
+    ("steps", "units", "spacing", "unit"),
+    [
+        ({"z": 2.0, "y": 0.5, "x": 0.25}, dict.fromkeys("zyx", "micrometer"), (2, 0.5, 0.25), "um"),
+        ({"z": 2000.0, "y": 0.5, "x": 0.25}, {"z": "nm", "y": "um", "x": "µm"}, (2, 0.5, 0.25), "um"),
+        ({"z": -2.0, "y": 0.5, "x": 0.25}, None, (2, 0.5, 0.25), None),
+        ({"y": 0.5, "x": 0.25}, None, None, None),
+        ({"z": 1, "y": 1, "x": 1}, None, None, None),
+        ({"z": 2.0, "y": 0.5, "x": 0.25}, {"z": "um"}, None, None),
+    ],
+)
+def test_steps_of_coordinates_are_the_pixel_size(named, steps, units, spacing, unit) -> None:
+    picture = as_picture(named(np.zeros((4, 5, 6)), ("z", "y", "x"), steps, units))
+    assert picture.spacing == (None if spacing is None else pytest.approx(spacing))
+    assert picture.unit == unit
+
+
+def test_predict_goes_by_names_and_coordinates(named, untrained, rng) -> None:
+    model = untrained(2)
+    model.config = model.config.model_copy(update={"spacing": (0.5, 0.5), "spacing_unit": "um"})
+    pixels = rng.integers(0, 99, (3, 16, 24), np.uint8)
+    far, events = dict.fromkeys("yx", 2000), []
+    movie = named(pixels.transpose(1, 0, 2), ("y", "time", "x"), far, dict.fromkeys("yx", "nm"))
+    found = model.predict(movie, on_event=events.append)
+    assert found.labels.shape == (16, 3, 24)
+    told = [event.text for event in events if isinstance(event, Message)]
+    assert not any("guessed" in text for text in told)
+    assert any("pixels of 0.5 x 0.5 um, these are 2 x 2" in text for text in told)
+    np.testing.assert_array_equal(found.labels, model.predict(movie, "YTX", on_event=lambda _: None).labels)
+    assert model.embed(named(pixels[0].T, ("x", "y"))).seed_map.shape == (16, 24)
+
+
+def test_training_goes_by_names_and_coordinates(named, rng, recwarn) -> None:
+    pixels, labels = rng.integers(0, 99, (4, 16, 24), np.uint8), np.zeros((4, 16, 24), np.int32)
+    labels[1:3, 2:6, 3:9] = 7
+    image = named(
+        pixels.transpose(2, 0, 1), ("x", "z", "y"), {"z": 2.0, "y": 0.5, "x": 0.5}, dict.fromkeys("zyx", "um")
+    )
+    mask = named(labels.transpose(1, 2, 0), ("y", "x", "z"))
+    planes = named((labels == 7).transpose(2, 0, 1)[None], ("object", "x", "z", "y"))
+    single = named(labels.transpose(2, 0, 1)[:, None], ("x", "channel", "z", "y"))
+    for objects in (mask, planes, single, labels.transpose(2, 0, 1)):
+        (example,) = from_arrays([(image, objects)])
+        np.testing.assert_array_equal(example.image, pixels[None])
+        np.testing.assert_array_equal(example.instances.reshape(-1, 16, 24) > 0, labels > 0)
+        assert (example.spacing, example.unit) == ((2.0, 0.5, 0.5), "um")
+    assert from_arrays([(image, mask)], spacing=(3, 1, 1))[0].spacing == (3, 1, 1)
+    assert not any(issubclass(one.category, AssumptionWarning) for one in recwarn)
+
+
+def test_a_channel_of_one_example_and_its_spacing_can_be_given() -> None:
+    one = es.Example("a", np.arange(2 * 8 * 8).reshape(2, 8, 8), np.zeros((8, 8), np.int32))
+    (example,) = from_arrays([one], channel=1, spacing=(0.5, 0.5))
+    np.testing.assert_array_equal(example.image, one.image[1:])
+    assert example.spacing == (0.5, 0.5)
