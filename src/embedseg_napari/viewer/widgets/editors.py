@@ -152,7 +152,7 @@ def editor_for(field: FieldInfo) -> BaseValueWidget[Any]:
 
 def _fits_qt(low: float, high: float) -> bool:
     """Whether Qt's boxes for whole numbers hold a range, and the step below it that stands for a word."""
-    return -MOST_WHOLE <= low and high <= MOST_WHOLE
+    return low >= -MOST_WHOLE and high <= MOST_WHOLE
 
 
 def limits(field: FieldInfo, kind: type) -> tuple[Any, Any]:
