@@ -21,6 +21,7 @@ MOST_MODULES = 25
 """In one folder: more cannot be taken in at a glance."""
 FLOORS = [
     {"core"},
+    {"core.config"},
     {"core.compiled", "core.files"},
     {"core.data", "core.networks", "core.losses"},
     {"core.inference"},

@@ -1,0 +1,85 @@
+"""What a model file says of its network."""
+
+from __future__ import annotations
+
+from typing import Literal, Required, Self
+
+from pydantic import Field, JsonValue, model_validator
+from typing_extensions import TypedDict
+
+from embedseg_napari.core.config.images import NormalizationConfig
+from embedseg_napari.core.config.limits import MAX_CHANNELS, SCALES, Architecture
+from embedseg_napari.core.config.prediction import PredictionConfig
+from embedseg_napari.core.settings import Amount, AmountPerAxis, Count, PositivePerAxis, Settings
+
+
+class ObjectSizes(Settings):
+    """Extents (max - min + 1) of the training objects, in pixels per axis (z, y, x)."""
+
+    n_objects: Count = Field(0, description="Number of objects measured.")
+    mean: AmountPerAxis = Field((), description="Mean extent per axis.")
+    std: AmountPerAxis = Field((), description="Standard deviation of the extent per axis.")
+    minimum: AmountPerAxis = Field((), description="Smallest extent per axis.")
+    maximum: AmountPerAxis = Field((), description="Largest extent per axis.")
+    mean_size: Amount = Field(0.0, description="Mean size of an object, in pixels.")
+    min_size: Count = Field(0, description="Size of the smallest object, in pixels.")
+    small_size: Count = Field(0, description="Size that 2 % of the objects do not exceed, in pixels.")
+
+
+class CurveRow(TypedDict, total=False):
+    """A row of a training curve: the values of `EpochFinished`; those that were no numbers are None."""
+
+    epoch: Required[Count]
+    step: Count
+    seconds: Amount | None
+    loss: float | None
+    loss_instance: float | None
+    loss_variance: float | None
+    loss_seed: float | None
+    learning_rate: Amount | None
+    ap_50: float | None
+    ap_mean: float | None
+    is_best: bool
+
+
+class ModelConfig(Settings):
+    """Everything about a trained network but its weights; the JSON of a model file."""
+
+    name: str = Field("", description="Name of the model, as shown in lists.")
+    description: str = Field("", description="One sentence on what the model is for.")
+    license: str = Field("", description="Licence of the weights and the training data.")
+    architecture: Architecture = Field("branched-erfnet", description="Network architecture.")
+    ndim: Literal[2, 3] = Field(2, description="Number of spatial dimensions.")
+    n_channels: int = Field(1, ge=1, le=MAX_CHANNELS, description="Number of input channels.")
+    channel_names: tuple[str, ...] = Field((), description="Names of the input channels.")
+    grid_spacing: PositivePerAxis = Field((1 / 1023, 1 / 1023), description="Grid units per pixel, per axis (z, y, x).")
+    spacing: PositivePerAxis | None = Field(None, description="Physical size of a training pixel, per axis (z, y, x).")
+    spacing_unit: str | None = Field(None, description="Unit of the spacing.")
+    reference_scale: float = Field(
+        1.0, ge=SCALES[0], le=SCALES[1], description="Factor by which images are resized before the network sees them."
+    )
+    normalization: NormalizationConfig = Field(NormalizationConfig(), description="How intensities are normalised.")
+    object_sizes: ObjectSizes = Field(ObjectSizes(), description="Sizes of the training objects.")
+    prediction: PredictionConfig = Field(PredictionConfig(), description="Default settings for prediction.")
+    history: tuple[CurveRow, ...] = Field((), description="Training curve, one row per epoch.", repr=False)
+    training: dict[str, JsonValue] = Field(
+        {}, description="How the model was trained: settings, amounts of data, start model.", repr=False
+    )
+    software_version: str = Field("", description="Version of this program that wrote the file.")
+
+    @model_validator(mode="after")
+    def _axes_agree(self) -> Self:
+        if len(self.grid_spacing) != self.ndim:
+            raise ValueError(f"grid_spacing has {len(self.grid_spacing)} values for {self.ndim} axes")
+        if self.spacing is not None and len(self.spacing) != self.ndim:
+            raise ValueError(f"spacing has {len(self.spacing)} values for {self.ndim} axes")
+        for name in ("tile", "tile_overlap"):
+            sides = getattr(self.prediction, name)
+            if sides is not None and len(sides) != self.ndim:
+                raise ValueError(f"{name} has {len(sides)} values for {self.ndim} axes")
+        return self
+
+    @property
+    def axes(self) -> str:
+        """Axes the network works on, ``"CYX"`` or ``"CZYX"``."""
+        return "CYX" if self.ndim == 2 else "CZYX"

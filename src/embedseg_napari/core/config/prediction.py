@@ -1,0 +1,100 @@
+"""How maps become objects."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field
+
+from embedseg_napari.core.config.limits import SCALES, Precision
+from embedseg_napari.core.settings import PixelsPerAxis, Settings
+
+
+class PredictionConfig(Settings):
+    """How maps become objects, and how the network is run."""
+
+    seed_threshold: float = Field(
+        0.9,
+        ge=0,
+        le=1,
+        description="Lowest seediness (0 to 1) at which an object may start; lower it if objects are missed, raise it "
+        "if some are invented.",
+    )
+    foreground_threshold: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Pixels with a seediness (0 to 1) above this are foreground; lower it if objects come out too "
+        "small.",
+    )
+    faint_seeds: float = Field(
+        0.0,
+        ge=0,
+        le=0.5,
+        description="How far below the seed threshold a seed may lie if its object is as large as the others and "
+        "overlaps none of them; 0, as in the paper, switches this off.",
+    )
+    margin_scale: float = Field(
+        1.0,
+        ge=0.5,
+        le=3,
+        description="Multiply the predicted margins by this factor; raise it if objects come out too small or in "
+        "pieces.",
+    )
+    min_object_size: int = Field(
+        0,
+        ge=0,
+        le=2**31 - 1,
+        description="Objects of this many pixels or fewer are dropped; raise it to remove debris.",
+    )
+    seeds: Literal["greedy", "local_maxima"] = Field(
+        "greedy",
+        description="Which pixels may start an object: greedy tries all in order of falling seediness (the paper), "
+        "local_maxima only the peaks of the smoothed seed map.",
+    )
+    scale: float = Field(
+        1.0,
+        ge=SCALES[0],
+        le=SCALES[1],
+        description="Resize images by this factor for the network, so that objects have the size it was trained on; "
+        "labels keep the size of the image.",
+    )
+    tta: bool = Field(
+        False,
+        description="Test-time augmentation: average predictions over flipped and rotated views, a little more "
+        "accurate but 8 times slower in 2D and 16 times in 3D.",
+    )
+    precision: Precision = Field(
+        "float32",
+        description="Number format of the network; the 16-bit formats are faster where the processor supports them, "
+        "and ignored elsewhere.",
+    )
+    tile: PixelsPerAxis | None = Field(
+        None,
+        description="Largest tile the network sees at once, in pixels per axis (z, y, x), multiples of 8; make it "
+        "smaller if memory runs out.",
+    )
+    tile_overlap: Annotated[tuple[Annotated[int, Field(ge=0, le=65536)], ...], Field(max_length=3)] | None = Field(
+        None,
+        description="Overlap of neighbouring tiles, in pixels per axis (z, y, x); raise it if objects change at tile "
+        "borders.",
+    )
+
+    @property
+    def clustering(self) -> dict[str, Any]:
+        """The settings that turn maps into objects, as `es.cluster` and `Segmentation.recluster` take them."""
+        names = {"seed_threshold", "foreground_threshold", "min_object_size", "seeds", "faint_seeds", "margin_scale"}
+        return self.model_dump(include=names)
+
+    def changed(self, changes: dict[str, Any]) -> Self:
+        """These settings with others in place of some; None leaves a setting as it is.
+
+        Raises
+        ------
+        SettingsError
+            If a setting does not fit.
+        """
+        given = {name: value for name, value in changes.items() if value is not None}
+        # The overlap was chosen for the tile that it is stored with.
+        overlap = {"tile_overlap": None} if "tile" in given else {}
+        return self.parse(self.model_dump() | overlap | given)
