@@ -8,7 +8,7 @@ import pytest
 from annotated_types import Ge, Gt, Le, Lt
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QAbstractSpinBox, QApplication
 
 from embedseg_napari.core.config import AugmentationConfig, NormalizationConfig, PredictionConfig, TrainingConfig
 from embedseg_napari.core.errors import SettingsError
@@ -124,6 +124,33 @@ def test_typing_exponents_works(form, qtbot):
     line.selectAll()
     qtbot.keyClicks(line, "5e-4")
     assert form.values()["learning_rate"] == pytest.approx(5e-4)
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [param for param in NUMBERS if type(None) in get_args(param.values[0].model_fields[param.values[1]].annotation)],
+)
+def test_clearing_an_optional_number_leaves_it_open_again(qtbot, settings, name):
+    form = ConfigForm(settings)
+    qtbot.addWidget(form)
+    editor = form.editors[name]
+    control = control_of(editor)
+    if not isinstance(control, QAbstractSpinBox):
+        pytest.skip("written as text")
+    editor.value = None
+    nothing = control.text()
+    editor.value = control.maximum()
+    number, largest = form.values()[name], control.cleanText()
+    line = control.lineEdit()
+    line.selectAll()
+    qtbot.keyClick(line, Qt.Key.Key_Delete)
+    # At once, so that no button can be pressed before it counts.
+    assert form.values()[name] is None
+    qtbot.keyClick(line, Qt.Key.Key_Return)
+    assert (form.values()[name], control.text()) == (None, nothing)
+    line.selectAll()
+    qtbot.keyClicks(line, largest)
+    assert form.values()[name] == number
 
 
 @pytest.mark.parametrize("name", ["optimizer", "seed", "learning_rate", "batch_size"])

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QLabel,
     QLayout,
     QPushButton,
+    QSpinBox,
     QWidget,
 )
 
@@ -117,6 +118,26 @@ class ChoiceBox(QComboBox):
         self.setToolTip(tooltip)
 
 
+class WholeBox(QSpinBox):
+    """A whole number; where the lowest step is written in words, clearing the box chooses it."""
+
+    def valueFromText(self, text: str | None) -> int:
+        """Value of a text."""
+        return self.minimum() if _is_special(self, text) else super().valueFromText(text)
+
+    def validate(self, text: str | None, position: int) -> tuple[QValidator.State, str, int]:
+        """Whether a text is a value, or may become one."""
+        if _is_special(self, text):
+            return QValidator.State.Acceptable, text or "", position
+        state: tuple[QValidator.State, str, int] = super().validate(text, position)
+        return state
+
+
+def _is_special(box: QAbstractSpinBox, text: str | None) -> bool:
+    """Whether a text stands for the lowest step of a box that is written in words."""
+    return bool(box.specialValueText()) and (text or "").strip() in ("", box.specialValueText())
+
+
 class FloatBox(QDoubleSpinBox):
     """A number written as short as it is exact: 0.001 and 1e-05, not 0.001000."""
 
@@ -132,7 +153,7 @@ class FloatBox(QDoubleSpinBox):
 
     def valueFromText(self, text: str) -> float:
         """Value of a text."""
-        if self.specialValueText() and text.strip() in ("", self.specialValueText()):
+        if _is_special(self, text):
             return float(self.minimum())
         try:
             return float(text.strip().removesuffix(self.suffix().strip()).replace(",", "."))
@@ -143,7 +164,7 @@ class FloatBox(QDoubleSpinBox):
         """Whether a text is a value, or may become one."""
         text = text or ""
         bare = text.strip().removesuffix(self.suffix().strip()).replace(",", ".").strip()
-        if self.specialValueText() and text == self.specialValueText():
+        if _is_special(self, text):
             return QValidator.State.Acceptable, text, position
         try:
             value = float(bare)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import create_widget
 from magicgui.widgets.bases import ValuedContainerWidget
-from qtpy.QtWidgets import QLineEdit, QSpinBox, QWidget
+from qtpy.QtWidgets import QLineEdit, QWidget
 
-from embedseg_napari.viewer.widgets.boxes import FloatBox, fit_into_panel
+from embedseg_napari.viewer.widgets.boxes import FloatBox, WholeBox, fit_into_panel
 
 if TYPE_CHECKING:
     from magicgui.widgets.bases import BaseValueWidget
@@ -47,7 +47,7 @@ class ControlEdit(ValuedContainerWidget[Any]):
 
 
 class NumberEdit(ControlEdit):
-    """A number within bounds, written short; where it may be empty, its lowest step reads so in words.
+    """A number within bounds, written short; where it may be empty, a cleared box and its lowest step read so in words.
 
     Magicgui's own spin boxes know no empty value, and write 0.002 as 0.002000 where a millionth must be possible.
 
@@ -66,7 +66,7 @@ class NumberEdit(ControlEdit):
     def __init__(self, kind: type, low: float, high: float, empty: str = "", **options: Any) -> None:
         self.kind = kind
         self.empty = low - 1 if empty else None
-        box = QSpinBox() if kind is int else FloatBox()
+        box = WholeBox() if kind is int else FloatBox()
         fit_into_panel(box)
         box.setSpecialValueText(empty)
         box.setRange(low if self.empty is None else self.empty, high)
