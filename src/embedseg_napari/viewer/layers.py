@@ -77,17 +77,25 @@ def picture_of(layer: Layer, ndim: int | None = None, n_channels: int = 1, stack
     Raises
     ------
     DataError
-        If the shape is no image.
+        If the shape is no image, or has more axes than can be named; says so of the layer.
     """
     array, is_rgb = array_of(layer), bool(getattr(layer, "rgb", False))
     shape = tuple(int(n) for n in array.shape)
     named = named_axes(layer.axis_labels, len(shape) - is_rgb)
-    if named:
-        axes = named
-    elif is_rgb:
-        axes = guess_axes(shape[:-1], ndim).replace("C", "T")
-    else:
-        axes = guess_axes(shape, ndim, n_channels)
+    if len(shape) > len(KNOWN):
+        raise DataError(
+            f"{layer.name} has {len(shape)} axes, of which at most {len(KNOWN)} can be used: time, channel, z, y and x. "
+            "Split it along the others and choose one part."
+        )
+    try:
+        if named:
+            axes = named
+        elif is_rgb:
+            axes = guess_axes(shape[:-1], ndim).replace("C", "T")
+        else:
+            axes = guess_axes(shape, ndim, n_channels)
+    except DataError as error:
+        raise DataError(f"{layer.name}: {error}") from error
     if stack == FRAMES and "T" not in axes:
         axes = axes.replace("Z", "T")
     elif stack == VOLUME and "Z" not in axes:
@@ -96,6 +104,15 @@ def picture_of(layer: Layer, ndim: int | None = None, n_channels: int = 1, stack
     axes += "C" * is_rgb
     names = tuple(layer.metadata.get(CHANNEL_NAMES, ()))
     return Picture(array, axes, spacing, unit, names, None, not named)
+
+
+def refusal(layer: Layer) -> str:
+    """Why a layer cannot be used as an image or as labels; empty if it can."""
+    try:
+        picture_of(layer)
+    except DataError as error:
+        return str(error)
+    return ""
 
 
 def named_axes(labels: Any, ndim: int) -> str:

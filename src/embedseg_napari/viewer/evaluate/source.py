@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 from embedseg_napari.core.axes import ordered, reorder
 from embedseg_napari.jobs.evaluate import why_not_comparable
 from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME
-from embedseg_napari.viewer.layers import FOUND, RESULT, array_of, picture_of
+from embedseg_napari.viewer.layers import FOUND, RESULT, array_of, picture_of, refusal
 from embedseg_napari.viewer.provenance import origin_of
 from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, ChoiceBox, add_row
 from embedseg_napari.viewer.widgets.folder_field import FolderField
@@ -109,7 +109,10 @@ class EvaluationSource(QWidget):
         truth, predicted = self.truth.layer(), self.predicted.layer()
         if predicted is not None:
             origin = origin_of(predicted)
-            has_frames = bool(origin.segmentation.frames) if origin is not None else "T" in picture_of(predicted).axes
+            if origin is not None:
+                has_frames = bool(origin.segmentation.frames)
+            else:
+                has_frames = not refusal(predicted) and "T" in picture_of(predicted).axes
             self.stack.setCurrentText(FRAMES if has_frames or predicted.ndim > 3 else VOLUME)
         self.stack.setEnabled(predicted is None or predicted.ndim == 3)
         self._can_stack = truth is not None and predicted is not None and predicted.ndim >= 3
@@ -169,6 +172,8 @@ class EvaluationSource(QWidget):
             return "Open two Labels layers, the truth and a prediction."
         if truth == predicted:
             return "Choose two different layers, the truth and a prediction."
+        if refusal(predicted):
+            return refusal(predicted)
         there, here = (tuple(int(n) for n in np.shape(array_of(layer))) for layer in (truth, predicted))
         return why_not_comparable(there, here, self.has_frames())
 

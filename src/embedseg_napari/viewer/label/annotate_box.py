@@ -12,6 +12,7 @@ from superqt.utils import qdebounced
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.viewer.label.annotation_layers import AnnotationLayers
 from embedseg_napari.viewer.label.time_points import time_axis
+from embedseg_napari.viewer.layers import refusal
 from embedseg_napari.viewer.widgets.axis_question import AxisQuestion
 from embedseg_napari.viewer.widgets.boxes import Sentence, button
 from embedseg_napari.viewer.widgets.layer_box import LayerBox
@@ -117,7 +118,7 @@ class AnnotationBox(QWidget):
     def _watch(self) -> None:
         self.fault = ""
         layer = self.image.layer()
-        self.is_movie = isinstance(layer, Image) and time_axis(layer) is not None
+        self.is_movie = isinstance(layer, Image) and not refusal(layer) and time_axis(layer) is not None
         try:
             self.layers.watch(layer if isinstance(layer, Image) else None)
         except EmbedSegError as error:

@@ -18,7 +18,7 @@ from embedseg_napari.core.session.state import kind_of
 from embedseg_napari.viewer.camera import go_to
 from embedseg_napari.viewer.label.autosave import count_all
 from embedseg_napari.viewer.label.time_points import take_frame, time_axis
-from embedseg_napari.viewer.layers import ANNOTATION, picture_of
+from embedseg_napari.viewer.layers import ANNOTATION, picture_of, refusal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -317,7 +317,7 @@ class SessionNavigator:
                 key = f"{session.folder} {name}" if layer is None else str(layer.unique_id)
                 found.append(Candidate(key, name, name, partial(_read_kept, session, name, known)))
         for layer in self.box.image.layers:
-            if autosave.names.get(str(layer.unique_id)) not in in_session:
+            if not refusal(layer) and autosave.names.get(str(layer.unique_id)) not in in_session:
                 picture = picture_of(layer)
                 if "T" not in picture.axes and kind_of(picture.axes, picture.array.shape) == self.box.layers.kind:
                     found.append(Candidate(str(layer.unique_id), layer.name, layer, partial(_read_new, picture)))

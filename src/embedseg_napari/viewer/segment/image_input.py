@@ -13,7 +13,7 @@ from superqt.utils import signals_blocked
 
 from embedseg_napari.core.axes import ordered, parse_axes, reorder, result_axes, spatial_axes
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.viewer.layers import array_of, name_axes, picture_of, pixel_size
+from embedseg_napari.viewer.layers import array_of, name_axes, picture_of, pixel_size, refusal
 from embedseg_napari.viewer.result_layers import spatial_frame
 from embedseg_napari.viewer.widgets.axis_question import AxisQuestion
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox
@@ -165,6 +165,8 @@ class ImageInput(QWidget):
             return self.layer_box.native, "Open an image first: drop a TIFF onto the viewer."
         if self.question.problem():
             return self.question, self.question.problem()
+        if not self.axes.text() and refusal(layer):
+            return self.layer_box.native, refusal(layer)
         try:
             axes = parse_axes(self.axes.text())
         except DataError as error:

@@ -106,7 +106,11 @@ class PairRow(QFrame):
     def _on_layers(self) -> None:
         self._follow()
         image, labels = self.image.layer(), self.labels.layer()
-        axes = "" if image is None else labelled_picture(image, labels).axes
+        try:
+            axes = "" if image is None else labelled_picture(image, labels).axes
+        except DataError:
+            # The pair says so when it is asked for.
+            axes = ""
         self.question.ask_about(None if image is None or "C" in axes else image)
         self.form.setRowVisible(self.stack, not self.question.problem() and ("Z" in axes) != ("T" in axes))
         n_channels = 0
@@ -149,6 +153,8 @@ class PairRow(QFrame):
         image, labels = self.image.layer(), self.labels.layer()
         if image is None:
             raise DataError("Open an image to learn from.")
+        # An image that cannot be used needs no labels either.
+        labelled_picture(image, labels)
         if labels is None:
             raise DataError("Add a Labels layer and paint some objects, each with its own number.")
         if self.question.problem():

@@ -9,7 +9,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from embedseg_napari.jobs.true_objects import MOST_OBJECTS, N_PIXELS
-from embedseg_napari.viewer.layers import picture_of
+from embedseg_napari.viewer.layers import picture_of, refusal
 from embedseg_napari.viewer.preview.preview import TrainingView
 from embedseg_napari.viewer.widgets.boxes import Sentence
 from embedseg_napari.viewer.widgets.layer_box import LayerBox
@@ -42,6 +42,8 @@ class PreviewBox(QWidget):
         self.pairs = pairs
         self.view = TrainingView(viewer)
         self.learns_from_layers = True
+        self.fault = ""
+        """Why the chosen image cannot be previewed; empty if it can."""
         self.preview_on = QCheckBox("Live preview")
         self.preview_on.setChecked(True)
         self.preview_on.setToolTip(
@@ -108,8 +110,9 @@ class PreviewBox(QWidget):
 
     def _watch(self) -> None:
         layer = self.image.layer()
+        self.fault = "" if layer is None else refusal(layer)
         row = next((row for row in self.pairs.rows if row.image.layer() == layer), None)
-        if layer is None or not isinstance(layer, Image):
+        if self.fault or not isinstance(layer, Image):
             self.view.watch(None)
         elif row is not None and row.labels.layer() is not None:
             self.view.watch(layer, *row.reading(), row.labels.layer() if self.learns_from_layers else None)
@@ -126,5 +129,5 @@ class PreviewBox(QWidget):
         self._update_hint()
 
     def _update_hint(self) -> None:
-        self.hint.setVisible(self.embeddings_on.isChecked())
-        self.hint.setText(self.view.embedding_hint())
+        self.hint.setVisible(bool(self.fault) or self.embeddings_on.isChecked())
+        self.hint.say(self.fault or self.view.embedding_hint(), is_wrong=bool(self.fault))
