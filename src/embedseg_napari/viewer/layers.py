@@ -84,7 +84,7 @@ def picture_of(layer: Layer, ndim: int | None = None, n_channels: int = 1, stack
     named = named_axes(layer.axis_labels, len(shape) - is_rgb)
     if len(shape) > len(KNOWN):
         raise DataError(
-            f"{layer.name} has {len(shape)} axes, of which at most {len(KNOWN)} can be used: time, channel, z, y and x. "
+            f"{layer.name} has {len(shape)} axes; at most {len(KNOWN)} can be used: time, channel, z, y and x. "
             "Split it along the others and choose one part."
         )
     try:
