@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 def write_labels_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     """Write a Labels layer as a TIFF: 16-bit, or 32-bit where ids need it, with axes, pixel size and unit.
 
+    The file holds the array in the layer's own order, so that it lies on the image that it was made for.
+
     Raises
     ------
     DataError
@@ -31,7 +33,7 @@ def write_labels_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     array = _array(data)
     axes, spacing, unit = _geometry(array, meta)
     # The dialog of napari asked before it came here.
-    write_labels(path, array, axes, spacing, unit, overwrite=True)
+    write_labels(path, array, axes, spacing, unit, keep_order=True, overwrite=True)
     return [str(path)]
 
 
@@ -53,7 +55,7 @@ def write_layers(path: str, layers: Sequence[tuple[Any, dict[str, Any], str]]) -
     for target, (data, meta, kind) in zip(targets, layers, strict=True):
         if kind == "labels":
             array = _array(data)
-            write_labels(target, array, *_geometry(array, meta))
+            write_labels(target, array, *_geometry(array, meta), keep_order=True)
         elif kind == "image":
             _write_image_layer(target, data, meta)
         else:
@@ -79,7 +81,7 @@ def _write_image_layer(target: Path, data: Any, meta: dict[str, Any]) -> None:
     array = _storable(array)
     axes, spacing, unit = _geometry(array, meta)
     names = meta.get("metadata", {}).get(CHANNEL_NAMES, ())
-    write_image(target, array, axes, spacing, unit, channel_names=names)
+    write_image(target, array, axes, spacing, unit, channel_names=names, keep_order=True)
 
 
 def _storable(array: np.ndarray) -> np.ndarray:
