@@ -145,8 +145,11 @@ def from_arrays(
         if isinstance(pair, Example):
             examples.append(with_ignore_label(pair, ignore_label))
             continue
-        if not hasattr(pair, "__len__") or len(pair) not in (2, 3):
-            raise DataError(f"Training item {index} is no pair; give (image, labels) or (image, labels, ignore).")
+        n_parts = len(pair) if hasattr(pair, "__len__") else 1
+        if n_parts not in (2, 3):
+            raise DataError(
+                f"Training item {index} has {n_parts} parts; give (image, labels) or (image, labels, ignore)."
+            )
         name = names[index] if names is not None else f"image {index}"
         if pair[0] is None or pair[1] is None:
             raise DataError(f"Training item {index} ({name}) lacks its {'image' if pair[0] is None else 'labels'}.")
