@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 pytest.importorskip("pyqtgraph")
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QAbstractButton, QAbstractSlider, QAbstractSpinBox, QComboBox, QLineEdit, QScrollBar, QTabBar
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QAbstractSlider,
+    QAbstractSpinBox,
+    QComboBox,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QScrollBar,
+    QTabBar,
+)
 
 PANELS = ["EmbedSeg: Segment", "EmbedSeg: Label & Train", "EmbedSeg: Train", "EmbedSeg: Evaluate"]
 KINDS = (QAbstractButton, QAbstractSlider, QAbstractSpinBox, QComboBox, QLineEdit)
@@ -33,6 +44,25 @@ def describe(one) -> str:
 @pytest.mark.parametrize("name", PANELS)
 def test_every_control_says_what_it_does(open_panel, name):
     assert [describe(one) for one in controls(open_panel(name)) if not one.toolTip()] == []
+
+
+@pytest.mark.parametrize("name", PANELS)
+@pytest.mark.parametrize("comes_first", [True, False])
+def test_a_layer_of_too_many_axes_is_refused_in_a_sentence(viewer, open_panel, name, comes_first, qtbot):
+    def add():
+        many = np.zeros((1, 2, 1, 2, 9, 8), np.uint8)
+        viewer.add_image(many, name="six")
+        viewer.add_labels(many, name="six labels")
+        viewer.add_labels(many, name="six more")
+
+    if comes_first:
+        add()
+    panel = open_panel(name)
+    if not comes_first:
+        add()
+    sentences = [label.text() for label in panel.findChildren(QLabel) if not label.isHidden()]
+    sentences += [button.toolTip() for button in panel.findChildren(QPushButton)]
+    assert any("has 6 axes" in sentence and "six" in sentence for sentence in sentences)
 
 
 @pytest.mark.parametrize("name", PANELS)

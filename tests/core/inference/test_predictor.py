@@ -10,7 +10,14 @@ from torch import Tensor, nn
 
 from embedseg_napari.core.config import NormalizationConfig, ObjectSizes, PredictionConfig
 from embedseg_napari.core.data.synthetic import nuclei
-from embedseg_napari.core.errors import ComputeError, DataError, ModelError, SettingsError, Stopped
+from embedseg_napari.core.errors import (
+    ComputeError,
+    DataError,
+    EmbedSegError,
+    ModelError,
+    SettingsError,
+    Stopped,
+)
 from embedseg_napari.core.evaluation.matching import match
 from embedseg_napari.core.events import (
     ClusteringStarted,
@@ -342,3 +349,25 @@ def test_better_scales_are_looked_for_only_when_asked() -> None:
         texts.append(" ".join(event.text for event in events if isinstance(event, Message)))
     assert "try the scale" not in texts[0]
     assert "try the scale 0." in texts[1]
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"axes": ("Y", "X")}, "write one word"),
+        ({"spacing": 5}, "spacing needs a list of positive numbers"),
+        ({"spacing": (0, 1)}, "spacing needs a list of positive numbers"),
+        ({"seeds": "local-maxima"}, "did you mean 'local_maxima'"),
+        ({"tile": "x"}, "list of numbers"),
+        ({"should_stop": 5}, "should_stop takes a function"),
+        ({"on_event": 5}, "on_event takes a function"),
+    ],
+)
+def test_arguments_of_another_kind_are_sentences(equivariant, given, sentence: str) -> None:
+    with pytest.raises(EmbedSegError, match=sentence):
+        equivariant(2).predict(np.zeros((32, 32)), **given)
+
+
+def test_an_image_is_not_enlarged_beyond_all_memory(equivariant) -> None:
+    with pytest.raises(SettingsError, match="enlarge the image of 3000 x 3000 pixels to 60000 x 60000"):
+        equivariant(2).predict(np.zeros((3000, 3000), np.uint8), scale=20)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from embedseg_napari.core.axes import spatial_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.tiff import read_image
 from embedseg_napari.viewer.files.writers import file_names, write_labels_layer, write_layers
@@ -35,6 +36,25 @@ def test_labels_keep_ids_axes_and_pixel_size(layer_viewer, tmp_path, axes, shape
     assert picture.axes == axes.upper()
     assert picture.unit == "um"
     np.testing.assert_allclose(picture.spacing, spacing, rtol=1e-6)
+
+
+@pytest.mark.parametrize("axes", ["xy", "zxy", "yxz", "txy", "yzx"])
+def test_labels_lie_on_their_image_whatever_its_axes(layer_viewer, tmp_path, axes):
+    shape = (5, 8, 9)[-len(axes) :]
+    ids = np.arange(np.prod(shape), dtype=np.uint16).reshape(shape)
+    scale = [{"x": 0.25, "y": 0.5, "z": 2.0, "t": 1.0}[letter] for letter in axes]
+    place = {"scale": scale, "units": ["second" if letter == "t" else "micrometer" for letter in axes]}
+    labels = layer_viewer.add_labels(ids, name="alone", axis_labels=tuple(axes), **place)
+    labels.save(str(tmp_path / "alone.tif"), plugin="embedseg-napari")
+    layer_viewer.add_image(ids, name="image", axis_labels=tuple(axes), **place)
+    layer_viewer.layers.save(str(tmp_path / "out"), plugin="embedseg-napari")
+    for path in (tmp_path / "alone.tif", tmp_path / "out" / "alone.tif", tmp_path / "out" / "image.tif"):
+        picture = read_image(path)
+        np.testing.assert_array_equal(picture.array, ids)
+        # Each place keeps its pixel size, under the letter that it has in a TIFF.
+        sizes = dict(zip(spatial_axes(picture.axes), picture.spacing, strict=True))
+        for letter, size in zip(picture.axes, scale, strict=True):
+            assert letter == "T" or sizes[letter] == pytest.approx(size)
 
 
 def test_labels_without_metadata_get_none(tmp_path):

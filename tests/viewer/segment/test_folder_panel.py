@@ -6,6 +6,7 @@ import os
 
 import numpy as np
 import pytest
+import tifffile
 
 from embedseg_napari.core.files.tiff import read_image, write_image
 from embedseg_napari.jobs.segment_folder import TABLE
@@ -53,8 +54,52 @@ def test_a_folder_without_an_image_that_can_be_read_gives_no_results(panel, tmp_
     batch.results.setText(str(tmp_path / "out"))
     batch.run_button.click()
     qtbot.waitUntil(lambda: batch.current is None, timeout=WAIT)
-    assert "0 of 1 images" in batch.status.text()
+    assert "0 of 1 image segmented" in batch.status.text()
     assert not (tmp_path / "out").exists()
+
+
+def test_the_axes_of_a_folder(panel, tmp_path, qtbot):
+    """Of files that name none, as the command line's --axes."""
+    (tmp_path / "images").mkdir()
+    tifffile.imwrite(tmp_path / "images" / "yxc.tif", np.zeros((16, 24, 2), np.uint8), photometric="minisblack")
+    batch = panel.batch
+    batch.images.setText(str(tmp_path / "images"))
+    batch.results.setText(str(tmp_path / "out"))
+    batch.axes.setText("YXQ")
+    batch.run_button.click()
+    assert batch.current is None
+    assert "unknown letter 'Q'" in batch.status.text()
+    batch.axes.setText(" yxc ")
+    batch.channel.setValue(0)
+    batch.run_button.click()
+    qtbot.waitUntil(lambda: batch.current is None, timeout=WAIT)
+    assert "1 of 1 image segmented" in batch.status.text()
+    assert read_image(tmp_path / "out" / "yxc.tif").array.shape == (16, 24)
+
+
+def test_failures_of_the_last_folder_go_when_the_next_is_refused(panel, tmp_path, qtbot):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "broken.tif").write_bytes(b"no image")
+    batch = panel.batch
+    batch.images.setText(str(tmp_path / "images"))
+    batch.results.setText(str(tmp_path / "out"))
+    batch.run_button.click()
+    qtbot.waitUntil(lambda: batch.current is None, timeout=WAIT)
+    assert batch.failures.count() == 1
+    batch.images.setText(str(tmp_path / "nowhere"))
+    batch.run_button.click()
+    assert (batch.failures.count(), batch.failures.isHidden()) == (0, True)
+
+
+@pytest.mark.parametrize("field", ["images", "results"])
+def test_a_folder_of_spaces_is_none(panel, tmp_path, field):
+    batch = panel.batch
+    for line in (batch.images, batch.results):
+        line.setText(str(tmp_path))
+    assert batch.run_button.isEnabled()
+    getattr(batch, field).setText("  ")
+    assert not batch.run_button.isEnabled()
+    assert "Choose the folder" in batch.run_button.toolTip()
 
 
 def test_one_channel_of_a_folder(panel, tmp_path, qtbot):

@@ -66,7 +66,7 @@ def pixel_size(spacing: Sequence[float] | None, ndim: int) -> tuple[float, ...]:
     """Size of a pixel per axis; 1 each where it is not known."""
     if spacing is None:
         return (1.0,) * ndim
-    size = positive_numbers(spacing, "spacing", DataError)
+    size = positive_numbers(spacing, f"The spacing of a mask with {ndim} axes", DataError)
     if len(size) != ndim:
         raise DataError(f"Spacing {size} does not fit a mask with {ndim} axes; give one positive size per axis.")
     return size

@@ -32,6 +32,8 @@ FULL_RANGES = {"8-bit": 255.0, "16-bit": 65535.0}
 """What "absolute" normalisation divides by; numbers of other types stay as they are."""
 LARGEST = 1 << 30
 """Bytes of a checkpoint: many times what the largest network takes with the state of its optimiser."""
+DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32)
+"""Of weights, and of what batch norms count."""
 DAMAGED = (
     *(OSError, RuntimeError, ValueError, EOFError, LookupError),
     *(ArithmeticError, AttributeError, TypeError, MemoryError),
@@ -208,9 +210,9 @@ def _load(path: Path) -> Any:
 
 def _is_plain(value: Tensor) -> bool:
     """Whether a tensor holds its numbers itself: not sparse, not quantised, none of them standing for many."""
-    if value.layout != torch.strided or value.is_quantized or value.device.type != "cpu":
+    if value.layout != torch.strided or value.dtype not in DTYPES or value.device.type != "cpu":
         return False
-    return not value.is_complex() and value.numel() * value.element_size() <= value.untyped_storage().nbytes()
+    return value.numel() * value.element_size() <= value.untyped_storage().nbytes()
 
 
 def _read_json(path: Path, kind: type[Original]) -> Original:

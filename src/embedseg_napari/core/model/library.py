@@ -300,7 +300,7 @@ class ModelLibrary:
         name, number = base, 2
         while self.problem(name):
             name, number = f"{base}_{number}", number + 1
-        return self.free(name)
+        return self.folder / f"{name}{SUFFIX}"
 
     def write_numbered(self, name: str, write: Callable[[Path], object]) -> Path:
         """Write a model under a name like the one given, with a number where that is or becomes taken.

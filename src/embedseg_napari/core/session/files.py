@@ -105,6 +105,8 @@ def read_annotation(path: Path, shape: tuple[int, ...]) -> Annotation:
             accepted = _read_array(archive, "accepted_ids", 8 * MOST_IDS)
             if "regions.npy" in archive.namelist():
                 packed = _read_array(archive, "regions", -(-n_pixels // 8))
+                if packed.size != -(-n_pixels // 8):
+                    raise ValueError("its regions belong to another image")
                 regions = np.unpackbits(packed, count=n_pixels).astype(bool).reshape(shape)
         if labels.min(initial=0) < 0 or labels.max(initial=0) >= 1 << 31 or accepted.ndim != 1:
             raise ValueError("it holds numbers that are no objects")

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 def write_labels_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     """Write a Labels layer as a TIFF: 16-bit, or 32-bit where ids need it, with axes, pixel size and unit.
 
+    The file holds the array in the layer's own order, so that it lies on the image that it was made for.
+
     Raises
     ------
     DataError
@@ -79,7 +81,7 @@ def _write_layer(target: Path, data: Any, meta: dict[str, Any], kind: str) -> No
 def _write_labels_array(target: Path, array: np.ndarray, meta: dict[str, Any], *, overwrite: bool = False) -> None:
     axes, spacing, unit = _geometry(array, meta)
     interval = frame_interval(meta.get("scale", ()), meta.get("units"), axes)
-    write_labels(target, array, axes, spacing, unit, interval=interval, overwrite=overwrite)
+    write_labels(target, array, axes, spacing, unit, interval=interval, keep_order=True, overwrite=overwrite)
 
 
 def file_names(names: Sequence[str]) -> list[str]:
@@ -101,7 +103,7 @@ def _write_image_layer(target: Path, data: Any, meta: dict[str, Any]) -> None:
     axes, spacing, unit = _geometry(array, meta)
     names = meta.get("metadata", {}).get(CHANNEL_NAMES, ())
     interval = frame_interval(meta.get("scale", ()), meta.get("units"), axes)
-    write_image(target, array, axes, spacing, unit, channel_names=names, interval=interval)
+    write_image(target, array, axes, spacing, unit, channel_names=names, interval=interval, keep_order=True)
 
 
 def _write_points(target: Path, points: np.ndarray, meta: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ from embedseg_napari.core.config import MAX_CHANNELS
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.events import Message, PredictionStarted, TileFinished
 from embedseg_napari.core.files.names import from_home
+from embedseg_napari.core.wording import count
 from embedseg_napari.jobs.segment_folder import (
     TABLE,
     FolderJob,
@@ -54,6 +55,11 @@ class BatchPanel(QWidget):
         self._name, self._n_frames = "", 1
         self.images, images_row = self._folder_row("Folder of images: TIFF, PNG, JPEG.")
         self.results, results_row = self._folder_row(f"Receives one label TIFF per image, and {TABLE}.")
+        self.axes = QLineEdit()
+        self.axes.setPlaceholderText("read from each file, or guessed")
+        self.axes.setToolTip(
+            "Axes of all images, in order, such as YX, ZYX, TYX or YXC (T time, C channel). Empty: as each file says."
+        )
         self.channel = WholeNumberBox()
         self.channel.setRange(-1, MAX_CHANNELS)
         self.channel.setValue(-1)
@@ -72,6 +78,7 @@ class BatchPanel(QWidget):
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("From", images_row)
         form.addRow("To", results_row)
+        form.addRow("Axes", self.axes)
         form.addRow("Channel", self.channel)
         form.addRow(self.overwrite)
         layout = QVBoxLayout(self)
@@ -114,6 +121,9 @@ class BatchPanel(QWidget):
         if self.current is not None:
             return
         settings = self._settings()
+        # They are of the last folder.
+        self.failures.clear()
+        self.failures.hide()
         try:
             if settings["model"] is None:
                 raise EmbedSegError("Choose a model above first.")
@@ -123,6 +133,7 @@ class BatchPanel(QWidget):
                 from_home(self.results.text()),
                 overwrite=self.overwrite.isChecked(),
                 tables="together",
+                axes=self.axes.text().strip() or None,
                 channel="all" if channel < 0 else channel,
                 **settings,
             )
@@ -130,8 +141,6 @@ class BatchPanel(QWidget):
         except EmbedSegError as error:
             self.controls.fail(error)
             return
-        self.failures.clear()
-        self.failures.hide()
         self.controls.start(lambda should_stop: segment_folder(job, should_stop), self._take_event, self._take_result)
 
     def _take_event(self, event: Any) -> None:
@@ -161,7 +170,7 @@ class BatchPanel(QWidget):
         self.failures.show()
 
     def _take_result(self, result: FolderResult) -> None:
-        text = f"{result.n_saved} of {result.n_images} images segmented, {result.n_objects} objects."
+        text = f"{result.n_saved} of {count(result.n_images, 'image')} segmented, {count(result.n_objects, 'object')}."
         if result.failures:
             text += f" {len(result.failures)} failed:"
         self.controls.say(("Stopped. " if result.stopped else "") + text, is_wrong=bool(result.failures))
@@ -169,11 +178,11 @@ class BatchPanel(QWidget):
     def _show_state(self, *_: object) -> None:
         is_running = self.current is not None
         reason = ""
-        if not self.images.text():
+        if not self.images.text().strip():
             reason = "Choose the folder of images."
-        elif not self.results.text():
+        elif not self.results.text().strip():
             reason = "Choose the folder for the results."
         self.run_button.setEnabled(not is_running and not reason)
         self.run_button.setToolTip(reason or "Segment every image of the folder with the model above.")
-        for widget in (self.images, self.results, self.channel, self.overwrite):
+        for widget in (self.images, self.results, self.axes, self.channel, self.overwrite):
             widget.setEnabled(not is_running)
