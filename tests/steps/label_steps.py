@@ -2,104 +2,18 @@
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 from embedseg_napari.core.config import PredictionConfig
-from embedseg_napari.core.events import EpochFinished, PreviewReady, StepFinished, TrainingStarted
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.core.review.doubt import Doubt
 from embedseg_napari.core.review.queue import ReviewQueue
 from embedseg_napari.core.session.session import AnnotationSession
-from embedseg_napari.core.session.state import Round
-from embedseg_napari.jobs.saved_training import SavedTraining
 
 PANEL = "EmbedSeg: Label & Train"
-
-
-def learn_from(request):
-    """The annotated images that a round begins with."""
-    front, session = request.front, request.session
-    if front is not None:
-        session.save_annotation(front.name, front.annotation, front.picture)
-    return session.annotated_images(request.pictures)[0]
-
-
-class FakeTraining:
-    """Says what a training says, without one."""
-
-    failure: Exception | None = None
-    waits = False
-    model: str = ""
-
-    score: float | None = None
-
-    def __init__(self, request, preview=None) -> None:
-        self.request, self.preview = request, preview
-        self.offers = []
-        self.offered = threading.Event()
-
-    def offer(self, image) -> None:
-        self.offers.append(image)
-        self.offered.set()
-
-    def run(self, should_stop):
-        images = learn_from(self.request)
-        example = images[0].example()
-        yield TrainingStarted(1, 0, 3, (32, 32), None, 3.0, 16, "cpu", "float32")
-        shown = self.preview(example)
-        if shown is not None:
-            shape = shown.image.shape[1:]
-            zeros = np.zeros((len(shape), *shape), np.float32)
-            maps = EmbeddingMaps(zeros, zeros + 3, zeros[0])
-            labels = np.ones(shape, np.int32)
-            yield PreviewReady(shown.name, shown.image, maps, labels, np.zeros((1, len(shape))), np.ones(1), 1)
-        step = 0
-        while step < 2 or (self.waits and not should_stop()):
-            step += 1
-            yield StepFinished(0, step, 1.0 / step, 0.1, 0.1, 0.1, 1e-3, 0.5)
-            if self.failure is not None:
-                raise self.failure
-        yield EpochFinished(0, step, 1.0, 0.5, 0.1, 0.1, 0.1, 1e-3, None, None, False)
-        output = self.request.output
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_bytes(self.model)
-        row = Round(seconds=72.0, score=self.score, thresholds={"seed_threshold": 0.7, "foreground_threshold": 0.5})
-        learned = {one.name: one for one in (*images, *self.offers)}
-        self.request.session.add_round(row, output, learned.values())
-        return SavedTraining(output, self.score, should_stop(), step)
-
-
-class WaitingTraining:
-    """A training that goes on until it is stopped, and learns from what it is offered."""
-
-    model: bytes = b""
-
-    def __init__(self, request, preview=None) -> None:
-        self.request = request
-        self.offers = {}
-        self.offered = threading.Event()
-
-    def offer(self, image) -> None:
-        self.offers[image.name] = image
-        self.offered.set()
-
-    def run(self, should_stop):
-        request = self.request
-        self.learned = {one.name: one for one in learn_from(request)}
-        step = 0
-        while not should_stop():
-            step += 1
-            yield StepFinished(0, step, 1.0, 0.1, 0.1, 0.1, 1e-3, 0.5)
-        request.output.parent.mkdir(parents=True, exist_ok=True)
-        request.output.write_bytes(self.model)
-        row = Round(seconds=72.0, score=0.85, thresholds={"seed_threshold": 0.7})
-        request.session.add_round(row, request.output, (self.learned | self.offers).values())
-        return SavedTraining(request.output, 0.85, True, step)
 
 
 def queue_of(shape, score):

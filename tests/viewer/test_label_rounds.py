@@ -8,7 +8,8 @@ import pytest
 pytest.importorskip("pyqtgraph")
 
 
-from label_steps import PANEL, FakeTraining, begin, paint_truth
+from fake_training import FakeTraining
+from label_steps import PANEL, begin, paint_truth
 
 from embedseg_napari.core.annotation.states import BACKGROUND
 from embedseg_napari.core.errors import ComputeError
@@ -21,9 +22,6 @@ from embedseg_napari.viewer.preview.preview import LABELS, SEED_MAP, SEEDS
 @pytest.fixture(autouse=True)
 def own_data(monkeypatch, tmp_path, tiny_model_file):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    monkeypatch.setattr(FakeTraining, "failure", None)
-    monkeypatch.setattr(FakeTraining, "waits", False)
-    monkeypatch.setattr(FakeTraining, "score", None)
     monkeypatch.setattr(FakeTraining, "model", tiny_model_file.read_bytes())
     return tmp_path
 
@@ -167,6 +165,24 @@ def test_going_back_to_a_round_brings_its_labels_and_model(viewer, panel, blobs,
     assert panel.annotation.layers.accepted == {2}
     assert np.array_equal(layer.data, before)
     assert panel.settings.start_from() == panel.autosave.session.model_path(1)
+
+
+def test_what_is_painted_after_going_back_to_a_round_is_saved(viewer, panel, blobs, qtbot):
+    truth = begin(viewer, panel, blobs)
+    paint_truth(panel, truth)
+    panel.train.click()
+    finish(panel, qtbot)
+    layers, folder = panel.annotation.layers, panel.autosave.session.folder
+    layers.labels.data_setitem(np.nonzero(truth == 4), 4)
+    panel.sessions.rounds_menu.actions()[0].trigger()
+    restored = layers.array().copy()
+    assert 4 not in restored
+    layers.labels.data_setitem(np.nonzero(truth == 5), 9)
+    expected = layers.array().copy()
+    assert not np.array_equal(expected, restored)
+    viewer.window.remove_dock_widget(panel)
+    with AnnotationSession.open(folder) as session:
+        assert np.array_equal(session.load_annotation("cells").labels, expected)
 
 
 def test_closing_the_panel_while_training_keeps_model_and_round(viewer, panel, blobs, qtbot, monkeypatch):

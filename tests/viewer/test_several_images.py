@@ -7,7 +7,8 @@ import pytest
 
 pytest.importorskip("pyqtgraph")
 
-from label_steps import PANEL, WaitingTraining, annotate, choose_in_list, listed, paint, press, stored
+from fake_training import FakeTraining
+from label_steps import PANEL, annotate, choose_in_list, listed, paint, press, stored
 from qtpy.QtCore import Qt
 
 from embedseg_napari.core.data.pairs import load_folder
@@ -21,13 +22,14 @@ from embedseg_napari.viewer.label import widget as label_widget
 @pytest.fixture(autouse=True)
 def own_data(monkeypatch, tmp_path, tiny_model_file):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    monkeypatch.setattr(WaitingTraining, "model", tiny_model_file.read_bytes())
+    for name, value in {"waits": True, "shows": False, "score": 0.85, "model": tiny_model_file.read_bytes()}.items():
+        monkeypatch.setattr(FakeTraining, name, value)
     return tmp_path
 
 
 @pytest.fixture
 def panel(viewer, open_panel, monkeypatch):
-    monkeypatch.setattr(label_widget, "LabelTraining", WaitingTraining)
+    monkeypatch.setattr(label_widget, "LabelTraining", FakeTraining)
     monkeypatch.setattr(label_widget.ReviewBox, "start", lambda *args: None)
     return open_panel(PANEL)
 
@@ -196,10 +198,10 @@ def test_training_learns_from_all_images_and_from_one_that_joins(viewer, panel, 
     # Strokes that are left behind in the moment of switching are learned from too.
     paint(panel, 1, row=4)
     annotate(panel, add_image("three", shift=5))
-    assert len(set(np.unique(job.offers["two"].annotation.labels)) - {0, 65535}) == 3
+    assert len(set(np.unique(job.latest["two"].annotation.labels)) - {0, 65535}) == 3
     paint(panel, 1)
     panel.look()
-    assert set(job.offers) == {"two", "three"}
+    assert set(job.latest) == {"two", "three"}
     finish(panel, qtbot)
     assert set(job.learned) == {"one", "two"}
     line = "Round 1 · 6 objects in 3 images · 1.2 min · found 85 % of held-out objects · seeds from 0.70"
@@ -233,7 +235,7 @@ def test_an_image_of_another_kind_during_a_round_does_not_cost_its_row(viewer, p
     annotate(panel, add_image("deep", 3))
     paint(panel, 3)
     panel.look()
-    assert "deep" not in panel.job.offers
+    assert "deep" not in panel.job.latest
     finish(panel, qtbot)
     with AnnotationSession.open(session.folder) as again:
         assert len(again.rounds) == 1
@@ -256,7 +258,7 @@ def test_an_untouched_volume_in_front_during_a_round_leaves_the_session_open(vie
     assert panel.autosave.session is session
     paint(panel, 1, row=4)
     panel.look()
-    assert set(panel.job.offers) == {"flat"}
+    assert set(panel.job.latest) == {"flat"}
     finish(panel, qtbot)
     panel.autosave.close()
     assert stored(session.folder) == {"flat": 4}

@@ -336,6 +336,39 @@ def test_thresholds_from_maps_at_hand_to_the_model(panel, viewer, blobs, qtbot, 
     assert str(written) in panel.status.text()
 
 
+def test_thresholds_from_maps_of_an_image_in_another_order(panel, viewer, blobs, qtbot, model_file) -> None:
+    true = blobs(2)[1]
+    before = Segmentation.collect(maps_of(true), PredictionConfig())
+    viewer.add_labels(true.T, name="truth", axis_labels=("x", "y"))
+    layer = viewer.add_labels(before.labels.T, name="labels", axis_labels=("x", "y"))
+    remember(layer, before, model_file)
+    panel.tabs.setCurrentWidget(panel.thresholds)
+    press(panel.thresholds.find, panel, qtbot)
+    assert panel.thresholds.tuning.thresholds.score == 1
+    press(panel.thresholds.show_labels, panel, qtbot)
+    assert panel.scores.rows[0].ap == 1
+    np.testing.assert_array_equal(viewer.layers["truth tuned"].data > 0, true.T > 0)
+
+
+def test_thresholds_of_a_model_that_is_run_on_an_image_in_another_order(
+    panel, viewer, blobs, qtbot, model_file
+) -> None:
+    image, true = blobs(2)
+    models.remember(model_file)
+    found = []
+    for pixels, truth, axes in ((image, true, ("y", "x")), (image.T, true.T, ("x", "y"))):
+        viewer.layers.clear()
+        viewer.add_image(pixels, name="image", axis_labels=axes)
+        viewer.add_labels(truth, name="truth", axis_labels=axes)
+        panel.tabs.setCurrentWidget(panel.thresholds)
+        panel.thresholds.model.setCurrentIndex(panel.thresholds.model.findText("run tiny"))
+        press(panel.thresholds.find, panel, qtbot)
+        found.append(panel.thresholds.tuning)
+    straight, turned = found
+    assert turned.thresholds == straight.thresholds
+    np.testing.assert_array_equal(turned.segmentation.labels, straight.segmentation.labels)
+
+
 def test_thresholds_of_a_model_that_is_run(panel, viewer, blobs, qtbot, model_file) -> None:
     image, true = blobs(2)
     models.remember(model_file)

@@ -9,7 +9,8 @@ import pytest
 
 pytest.importorskip("pyqtgraph")
 
-from label_steps import PANEL, WaitingTraining, annotate, choose_in_list, paint, press, queue_of, wait_for_search
+from fake_training import FakeTraining
+from label_steps import PANEL, annotate, choose_in_list, paint, press, queue_of, wait_for_search
 from qtpy.QtCore import Qt
 
 from embedseg_napari.core.review import next_image as image_ranking
@@ -19,13 +20,14 @@ from embedseg_napari.viewer.label import widget as label_widget
 @pytest.fixture(autouse=True)
 def own_data(monkeypatch, tmp_path, tiny_model_file):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    monkeypatch.setattr(WaitingTraining, "model", tiny_model_file.read_bytes())
+    for name, value in {"waits": True, "shows": False, "score": 0.85, "model": tiny_model_file.read_bytes()}.items():
+        monkeypatch.setattr(FakeTraining, name, value)
     return tmp_path
 
 
 @pytest.fixture
 def panel(viewer, open_panel, monkeypatch):
-    monkeypatch.setattr(label_widget, "LabelTraining", WaitingTraining)
+    monkeypatch.setattr(label_widget, "LabelTraining", FakeTraining)
     monkeypatch.setattr(label_widget.ReviewBox, "start", lambda *args: None)
     return open_panel(PANEL)
 
@@ -73,7 +75,7 @@ def test_next_image_goes_where_the_model_is_least_sure(viewer, panel, doubts, qt
     assert panel.review.queue.current.label == 1
     panel.next_image.button.click()
     assert panel.annotation.image.layer().name == "kept"
-    assert "no other image" in panel.next_image.line.text()
+    assert "No other image" in panel.next_image.line.text()
 
 
 def test_another_model_looks_anew(viewer, panel, add_image, doubts, qtbot, tiny_model_file, tmp_path):

@@ -7,7 +7,8 @@ import pytest
 
 pytest.importorskip("pyqtgraph")
 
-from label_steps import PANEL, FakeTraining, begin, paint_truth, press
+from fake_training import FakeTraining
+from label_steps import PANEL, begin, paint_truth, press
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
@@ -18,9 +19,6 @@ from embedseg_napari.viewer.label import widget as label_widget
 @pytest.fixture(autouse=True)
 def own_data(monkeypatch, tmp_path, tiny_model_file):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    monkeypatch.setattr(FakeTraining, "failure", None)
-    monkeypatch.setattr(FakeTraining, "waits", False)
-    monkeypatch.setattr(FakeTraining, "score", None)
     monkeypatch.setattr(FakeTraining, "model", tiny_model_file.read_bytes())
     return tmp_path
 
@@ -199,7 +197,7 @@ def test_the_advice_leads_to_areas_that_are_fully_annotated(viewer, panel, blobs
     layer, areas = box.layers.labels, np.zeros(truth.shape, bool)
     layer.data_setitem(np.nonzero(truth == 1), 1)
     box.count()
-    assert "paint every other one in it" in box.advice.text()
+    assert "paint any others inside it" in box.advice.text()
     plane = areas[-1] if ndim == 3 else areas
     plane[2:9, 2:9] = True
     box.layers.show_regions(areas)
@@ -208,7 +206,7 @@ def test_the_advice_leads_to_areas_that_are_fully_annotated(viewer, panel, blobs
     for identity in range(2, 6):
         layer.data_setitem(np.nonzero(truth == identity), identity)
     box.count()
-    assert "around an empty place" in box.advice.text()
+    assert "around an empty area" in box.advice.text()
     plane[20:29, 2:9] = plane[40:49, 2:9] = True
     box.layers.show_regions(areas)
     box.count()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +10,10 @@ import pytest
 
 pytest.importorskip("pyqtgraph")
 
+from fake_training import FakeTraining
+
 from embedseg_napari.core.errors import ComputeError
-from embedseg_napari.core.events import EpochFinished, PreviewReady, StepFinished, TrainingStarted
-from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.jobs.saved_training import SavedTraining
-from embedseg_napari.jobs.train import TrainingPaused
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.preview.embeddings import EMBEDDINGS, MARGINS, OFFSETS, TRUTH
 from embedseg_napari.viewer.preview.preview import LABELS, SEEDS
@@ -26,57 +24,15 @@ from embedseg_napari.viewer.widgets.editors import control_of
 PANEL = "EmbedSeg: Train"
 
 
-class FakeJob:
-    """Says what a training says, without one."""
-
-    failure: Exception | None = None
-    waits = False
-
-    def __init__(self, request, preview=None) -> None:
-        self.request, self.preview = request, preview
-        self.pausing = threading.Event()
-
-    def pause(self) -> None:
-        self.pausing.set()
-
-    def resume(self) -> None:
-        self.pausing.clear()
-
-    def run(self, should_stop):
-        yield TrainingStarted(1, 0, 6, (32, 32), 2, None, 2, "cpu", "float32")
-        example = self.preview(self.request.read()[0][0])
-        if example is not None:
-            shape = example.image.shape[1:]
-            zeros = np.zeros((len(shape), *shape), np.float32)
-            maps = EmbeddingMaps(zeros, zeros + 3, zeros[0])
-            labels = np.ones(shape, np.int32)
-            yield PreviewReady(example.name, example.image, maps, labels, np.zeros((1, len(shape))), np.ones(1), 1)
-        step = 0
-        while step < 2 or (self.waits and not should_stop()):
-            step += 1
-            yield StepFinished(0, step, 1.0 / step, 0.1, 0.1, 0.1, 1e-3, 0.5)
-            if self.failure is not None:
-                raise self.failure
-            if self.pausing.is_set() and not should_stop():
-                yield TrainingPaused()
-                while self.pausing.is_set() and not should_stop():
-                    threading.Event().wait(0.005)
-        yield EpochFinished(0, step, 1.0, 0.5, 0.1, 0.1, 0.1, 1e-3, 0.8, 0.6, True)
-        self.request.output.parent.mkdir(parents=True, exist_ok=True)
-        self.request.output.write_bytes(b"")
-        return SavedTraining(self.request.output, 0.6, should_stop(), step)
-
-
 @pytest.fixture(autouse=True)
 def own_data(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    monkeypatch.setattr(FakeJob, "failure", None)
-    monkeypatch.setattr(FakeJob, "waits", False)
+    monkeypatch.setattr(FakeTraining, "score", 0.6)
 
 
 @pytest.fixture
 def panel(viewer, open_panel, monkeypatch):
-    monkeypatch.setattr(train_widget, "TrainingJob", FakeJob)
+    monkeypatch.setattr(train_widget, "TrainingJob", FakeTraining)
     return open_panel(PANEL)
 
 
@@ -163,7 +119,7 @@ def test_embeddings_come_and_go_with_their_switch(viewer, panel, blobs, qtbot, m
     assert not panel.preview.embeddings_on.isChecked()
     assert panel.preview.hint.isHidden()
     panel.preview.embeddings_on.setChecked(True)
-    monkeypatch.setattr(FakeJob, "waits", True)
+    monkeypatch.setattr(FakeTraining, "waits", True)
     panel.train.click()
     names = [TRUTH, MARGINS, OFFSETS, EMBEDDINGS]
     qtbot.waitUntil(lambda: EMBEDDINGS in viewer.layers, timeout=20000)
@@ -182,7 +138,7 @@ def test_embeddings_come_and_go_with_their_switch(viewer, panel, blobs, qtbot, m
 
 
 def test_an_image_that_is_not_trained_on_has_no_embeddings(viewer, ready, qtbot, monkeypatch):
-    monkeypatch.setattr(FakeJob, "waits", True)
+    monkeypatch.setattr(FakeTraining, "waits", True)
     other = viewer.add_image(np.zeros((64, 64)), name="other")
     ready.preview.embeddings_on.setChecked(True)
     ready.preview.image.choose(other)
@@ -196,7 +152,7 @@ def test_an_image_that_is_not_trained_on_has_no_embeddings(viewer, ready, qtbot,
 
 
 def test_stop_keeps_the_model(ready, qtbot, monkeypatch):
-    monkeypatch.setattr(FakeJob, "waits", True)
+    monkeypatch.setattr(FakeTraining, "waits", True)
     ready.train.click()
     qtbot.waitUntil(lambda: bool(ready.progress.plot.losses), timeout=20000)
     ready.stop.click()
@@ -206,7 +162,7 @@ def test_stop_keeps_the_model(ready, qtbot, monkeypatch):
 
 
 def test_pause_and_resume(ready, qtbot, monkeypatch):
-    monkeypatch.setattr(FakeJob, "waits", True)
+    monkeypatch.setattr(FakeTraining, "waits", True)
     ready.train.click()
     ready.pause.click()
     qtbot.waitUntil(lambda: ready.pause.text() == "Resume", timeout=20000)
@@ -222,13 +178,13 @@ def test_pause_and_resume(ready, qtbot, monkeypatch):
 def test_a_failure_is_told_and_the_panel_can_be_used_again(ready, qtbot, monkeypatch, failure):
     told = []
     monkeypatch.setattr(training_events, "report_error", told.append)
-    monkeypatch.setattr(FakeJob, "failure", failure)
+    monkeypatch.setattr(FakeTraining, "failure", failure)
     ready.train.click()
     finish(ready, qtbot)
     assert isinstance(told[0], ComputeError)
     assert ready.progress.bar.format() == "failed"
     assert not ready.train.isHidden()
-    monkeypatch.setattr(FakeJob, "failure", None)
+    monkeypatch.setattr(FakeTraining, "failure", None)
     qtbot.waitUntil(is_ready(ready), timeout=20000)
     ready.train.click()
     finish(ready, qtbot)
@@ -236,7 +192,7 @@ def test_a_failure_is_told_and_the_panel_can_be_used_again(ready, qtbot, monkeyp
 
 
 def test_removing_layers_while_training_is_harmless(viewer, ready, qtbot, monkeypatch):
-    monkeypatch.setattr(FakeJob, "waits", True)
+    monkeypatch.setattr(FakeTraining, "waits", True)
     ready.train.click()
     qtbot.waitUntil(lambda: LABELS in viewer.layers, timeout=20000)
     viewer.layers.clear()
@@ -247,7 +203,7 @@ def test_removing_layers_while_training_is_harmless(viewer, ready, qtbot, monkey
 
 
 def test_closing_the_panel_while_training_keeps_the_model(viewer, ready, qtbot, monkeypatch):
-    monkeypatch.setattr(FakeJob, "waits", True)
+    monkeypatch.setattr(FakeTraining, "waits", True)
     ready.train.click()
     qtbot.waitUntil(lambda: bool(ready.progress.plot.losses), timeout=20000)
     background, path = ready.background, ready.job.request.output
