@@ -66,7 +66,7 @@ def test_options_beat_the_file_and_the_file_beats_the_preset(tmp_path):
         ("just words", "no settings"),
         ("no_such_setting: 1", "no_such_setting"),
         ("learning_rate: fast", "learning_rate"),
-        ("epochs: 1\nminutes: 1", "exclude"),
+        ("epochs: 1\nminutes: 1", "cannot be used together"),
         ("augmentation: 3", "augmentation"),
     ],
 )
@@ -90,11 +90,11 @@ def test_a_missing_settings_file_and_an_unknown_preset_are_errors(tmp_path):
 @pytest.mark.parametrize(
     ("words", "fault"),
     [
-        (["--epochs", 1, "--minutes", 1], "exclude each other"),
+        (["--epochs", 1, "--minutes", 1], "cannot be used together"),
         (["--val", ".", "--val-fraction", 0.2], "--val-fraction"),
         (["--val", ".", "--val-group", "x"], "--val-group"),
-        (["--spacing", "1,two"], "no pixel size"),
-        (["--spacing", "0,1"], "no pixel size"),
+        (["--spacing", "1,two"], "not a pixel size"),
+        (["--spacing", "0,1"], "not a pixel size"),
         (["--channel", -1], "--channel"),
         (["--output", "model.txt"], ".embedseg"),
     ],

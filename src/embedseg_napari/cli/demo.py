@@ -13,7 +13,7 @@ from embedseg_napari.cli.options import require_writable
 
 def demo(
     folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Where images, model, labels and a picture go.")
+        Path, typer.Argument(metavar="FOLDER", help="Folder for the images, the model, the labels and a picture.")
     ] = Path("embedseg-demo"),
     minutes: Annotated[float, typer.Option("--minutes", min=0.05, help="How long to train.")] = 2.0,
     overwrite: Annotated[

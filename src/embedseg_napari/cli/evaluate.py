@@ -24,11 +24,14 @@ def evaluate(
     truth: Annotated[
         Path,
         typer.Option(
-            "--truth", metavar="DIR", help="Folder of true label images, or of stacks of planes; or one file."
+            "--truth", metavar="DIR", help="Folder of true label images or stacks of planes, or a single file."
         ),
     ],
     predicted: Annotated[
-        Path, typer.Option("--predicted", metavar="DIR", help="Folder of label images of the same names; or one file.")
+        Path,
+        typer.Option(
+            "--predicted", metavar="DIR", help="Folder of predicted label images with the same names, or a single file."
+        ),
     ],
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Also write the scores to this JSON file.")

@@ -157,7 +157,7 @@ def _words(error: Exception) -> str:
         todo = "; raise the limit (ulimit -n)" if error.errno in (errno.EMFILE, errno.ENFILE) else ""
         return f"Error: {where}{error.strerror or error}{todo}."
     if _is_out_of_memory(error):
-        return "Error: Not enough memory; take smaller images, a smaller --tile, or a larger machine."
+        return "Error: Not enough memory; use smaller images, a smaller --tile, or a larger machine."
     return (
         f"Error: Unexpected {type(error).__name__}: {error}. This is a fault of the program; "
         "please report it with what EMBEDSEG_DEBUG=1 shows."

@@ -87,7 +87,7 @@ def describe(
 
 @app.command()
 def delete(
-    name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether this is meant.")] = False
+    name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False
 ) -> None:
     """Move a model of your own to the trash, with what its training left beside it."""
     from embedseg_napari.core.model.library import ModelLibrary
@@ -95,9 +95,9 @@ def delete(
     library = ModelLibrary()
     path = library.find_own(name, "deleted").path
     if not yes:
-        typer.confirm(f"Move {path}, and what its training left beside it, to the trash?", abort=True)
+        typer.confirm(f"Move {path} and the files its training left beside it to the trash?", abort=True)
     library.delete(name)
-    say(f"{name} is in the trash.")
+    say(f"{name} was moved to the trash.")
 
 
 @app.command("import")
@@ -110,14 +110,16 @@ def take_in(
             "normalization.json beside it or up to two folders above; .zip of bioimage.io that was exported from here.",
         ),
     ],
-    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Its name, for a single file.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="Name to import it under, for a single file.")
+    ] = None,
 ) -> None:
     """Copy model files into the user's folder, converting those of other kinds."""
     from embedseg_napari.core.model.card import describe as in_one_line
     from embedseg_napari.core.model.library import ModelLibrary
 
     if name is not None and len(files) > 1:
-        raise typer.BadParameter("--name is for a single file.")
+        raise typer.BadParameter("--name can only be given for a single file.")
     library = ModelLibrary()
     for file in files:
         model = library.import_model(file, name)
@@ -129,16 +131,20 @@ def hand_out(
     name: Name,
     target: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help="A file that ends in .embedseg, or in .zip for a bioimage.io package."),
+        typer.Argument(
+            metavar="FILE", help="File to write: it ends in .embedseg, or in .zip for a bioimage.io package."
+        ),
     ],
     image: Annotated[
         Path | None,
         typer.Option(
-            "--image", metavar="FILE", help="Image that a package is tested with and shows; else generated nuclei."
+            "--image",
+            metavar="FILE",
+            help="Example image that the package shows and is tested with; by default generated nuclei.",
         ),
     ] = None,
     authors: Annotated[
-        list[str] | None, typer.Option("--author", metavar="NAME", help="Author a package names; can be repeated.")
+        list[str] | None, typer.Option("--author", metavar="NAME", help="Author named in the package; repeatable.")
     ] = None,
     half: Annotated[bool, typer.Option("--half", help="Half precision, at half the size (.embedseg only).")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file of this name.")] = False,

@@ -48,7 +48,7 @@ def parse_spacing(text: str | None) -> tuple[float, ...] | None:
         values = ()
     if len(values) not in (2, 3) or not all(0 < value < float("inf") for value in values):
         raise typer.BadParameter(
-            f"{text!r} is no pixel size; write two or three positive numbers such as 0.5,0.1,0.1 (Z,Y,X) or 0.1,0.1."
+            f"{text!r} is not a pixel size; write two or three positive numbers such as 0.5,0.1,0.1 (Z,Y,X) or 0.1,0.1."
         )
     return values
 
@@ -58,7 +58,7 @@ def parse_tile(text: str | None) -> tuple[int, ...] | None:
     values = _whole_numbers(text)
     if values is not None and (len(values) not in (2, 3) or any(value < 8 or value % 8 for value in values)):
         raise typer.BadParameter(
-            f"{text!r} is no tile; write two or three multiples of 8 such as 32,256,256 (Z,Y,X) or 512,512."
+            f"{text!r} is not a tile size; write two or three multiples of 8 such as 32,256,256 (Z,Y,X) or 512,512."
         )
     return values
 
@@ -68,7 +68,7 @@ def parse_tile_overlap(text: str | None) -> tuple[int, ...] | None:
     values = _whole_numbers(text)
     if values is not None and (len(values) not in (2, 3) or any(value < 0 for value in values)):
         raise typer.BadParameter(
-            f"{text!r} is no overlap; write two or three whole numbers such as 32,96,96 (Z,Y,X) or 256,256."
+            f"{text!r} is not an overlap; write two or three whole numbers such as 32,96,96 (Z,Y,X) or 256,256."
         )
     return values
 
@@ -138,9 +138,7 @@ Channel = Annotated[
 ]
 Spacing = Annotated[
     str | None,
-    typer.Option(
-        "--spacing", metavar="Z,Y,X", help="Size of a pixel per axis (2D: Y,X), in place of what the files say."
-    ),
+    typer.Option("--spacing", metavar="Z,Y,X", help="Pixel size per axis (in 2D: Y,X), instead of what the files say."),
 ]
 Device = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda|mps", help="Where to compute.")]
-NoProgress = Annotated[bool, typer.Option("--no-progress", help="Write no progress, only messages and results.")]
+NoProgress = Annotated[bool, typer.Option("--no-progress", help="Show no progress, only messages and results.")]

@@ -33,8 +33,8 @@ def predict(
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="A model's name, a .embedseg file, or an original .pth file.")
     ],
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Images, or folders of them.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder the label images go to.")],
+    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Images, or folders of images.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the label images.")],
     tta: Annotated[bool | None, setting(PredictionConfig, "tta", "--tta/--no-tta", default=STORED)] = None,
     seed_threshold: Annotated[float | None, setting(PredictionConfig, "seed_threshold", default=STORED)] = None,
     foreground_threshold: Annotated[
@@ -59,15 +59,15 @@ def predict(
         str | None, setting(PredictionConfig, "tile_overlap", default=STORED, metavar="Z,Y,X")
     ] = None,
     csv: Annotated[
-        bool, typer.Option("--csv", help="Also write NAME.csv, a row for each object: score, size, places.")
+        bool, typer.Option("--csv", help="Also write NAME.csv, with one row per object: score, size, position.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing label images and tables.")] = False,
     resume: Annotated[
         bool,
         typer.Option(
             "--resume",
-            help="Go on where an earlier run was stopped: images whose labels this model and these settings made, and "
-            "which are whole, are passed over.",
+            help="Continue an earlier run that was stopped: images that already have complete labels from this "
+            "model and these settings are skipped.",
         ),
     ] = False,
     no_progress: NoProgress = False,
@@ -102,18 +102,18 @@ def predict(
         spacing=parse_spacing(spacing),
     )
     if overwrite and resume:
-        raise typer.BadParameter("--resume and --overwrite exclude each other; choose one.")
+        raise typer.BadParameter("--resume and --overwrite cannot be used together; choose one.")
     request, progress, began = StopRequest(), PredictionProgress(shown=not no_progress), time.monotonic()
     with request.listening("Stopping; press Ctrl-C again to end at once."), progress.showing():
         result = drain(segment_folder(job, request), progress)
     images = count(result.n_images, "image")
     if result.n_skipped:
-        say(f"{result.n_skipped} of {images} had been segmented before and were passed over")
+        say(f"{result.n_skipped} of {images} segmented by an earlier run and skipped")
     where = f"; labels are in {output}" if result.n_saved else ""
     say(f"{result.n_saved} of {images} segmented in {time.monotonic() - began:.1f} s{where}")
     if result.stopped:
         complain(f"Stopped: {result.n_left} of {images} not segmented.")
         raise typer.Exit(request.status)
     if result.failures:
-        complain(f"Error: {len(result.failures)} of {images} failed; the sentences above say why.")
+        complain(f"Error: {len(result.failures)} of {images} failed; the messages above say why.")
         raise typer.Exit(1)

@@ -58,29 +58,28 @@ def train(
         typer.Option(
             "--val-group",
             metavar="REGEX",
-            help="Hold out whole groups of images: files whose names match the expression in the same text "
-            "(its first group, if it has one) belong together, such as the frames of one embryo.",
+            help="Hold out whole groups of images: files in whose names the expression (or its first group, if it "
+            "has one) matches the same text belong together, such as the frames of one embryo.",
         ),
     ] = None,
     epochs: Annotated[int | None, setting(TrainingConfig, "epochs")] = None,
     minutes: Annotated[float | None, setting(TrainingConfig, "minutes")] = None,
-    preset: Annotated[
-        str, typer.Option("--preset", metavar="|".join(PRESETS), help="Settings to begin with.")
-    ] = "fast",
+    preset: Annotated[str, typer.Option("--preset", metavar="|".join(PRESETS), help="Preset to start from.")] = "fast",
     config: Annotated[
-        Path | None, typer.Option("--config", metavar="FILE.yaml", help="Settings that replace those of the preset.")
+        Path | None, typer.Option("--config", metavar="FILE.yaml", help="Settings that override those of the preset.")
     ] = None,
     start_from: Annotated[
         str | None, typer.Option("--from", metavar="MODEL", help="Start from this model's weights (a file or a name).")
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the run folder, if it holds an unfinished training.")
+        bool, typer.Option("--resume", help="Continue from the run folder, if it holds an unfinished training.")
     ] = False,
     run_folder: Annotated[
-        Path | None, typer.Option("--run-folder", metavar="DIR", help="Where checkpoints go.", show_default="MODEL.run")
+        Path | None,
+        typer.Option("--run-folder", metavar="DIR", help="Folder for the checkpoints.", show_default="MODEL.run"),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an existing model, and begin its run folder anew.")
+        bool, typer.Option("--overwrite", help="Replace an existing model, and start its run folder afresh.")
     ] = False,
     axes: Axes = None,
     channel: Channel = None,
@@ -97,7 +96,9 @@ def train(
     """
     pixel_size = parse_spacing(spacing)
     if epochs is not None and minutes is not None:
-        raise typer.BadParameter("--epochs and --minutes exclude each other; give the one that shall end the training.")
+        raise typer.BadParameter(
+            "--epochs and --minutes cannot be used together; give the one that should end the training."
+        )
     if val is not None and (val_fraction is not None or val_group is not None):
         raise typer.BadParameter(
             "--val names the validation images; leave out --val-fraction and --val-group, which would choose others."
@@ -193,7 +194,7 @@ def training_settings(preset: str, path: Path | None, explicit: dict[str, Any]) 
     ):
         if changes.get("epochs") is not None and changes.get("minutes") is not None:
             raise SettingsError(
-                f"{source}epochs and minutes exclude each other; give the one that shall end the training."
+                f"{source}epochs and minutes cannot be used together; give the one that should end the training."
             )
         if changes.get("epochs") is not None:
             values["minutes"] = None

@@ -70,7 +70,7 @@ def tune(
     ]
     show_table(f"Thresholds on {count(len(images), 'image')}", ["", "Seed", "Foreground", "Mean AP"], rows)
     if found.best == found.start:
-        say("The thresholds of the model are as good as any.")
+        say("No thresholds are better than those of the model.")
     elif save:
         say(f"Stored in {drain(store_thresholds(path, path, found, never))}")
     else:

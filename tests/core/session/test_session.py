@@ -140,7 +140,7 @@ def test_images_that_make_no_sense_are_refused(session, image):
         session.add_image("movie", Picture(np.zeros((3, 8, 8)), "TYX"))
     with pytest.raises(DataError, match="spacing"):
         session.add_image("b", Picture(image, "YX", (1.0,)))
-    with pytest.raises(DataError, match="is no image"):
+    with pytest.raises(DataError, match="is not an image"):
         session.add_image("b", Picture(image.astype(complex), "YX"))
     assert session.image_names == ["cells"]
 
@@ -205,7 +205,7 @@ def test_restored_round_can_be_undone(session, model, image):
         np.testing.assert_array_equal(again.load_annotation("cells").labels, painted(4))
         assert again.load_annotation("cells").accepted_ids == {4}
         np.testing.assert_array_equal(again.load_annotation("later").labels, painted(5))
-        with pytest.raises(DataError, match="No round was restored"):
+        with pytest.raises(DataError, match="no restored round"):
             again.undo_restore()
 
 
@@ -253,7 +253,7 @@ def test_folder_that_is_no_session(tmp_path, session):
         AnnotationSession.open(tmp_path)
     with pytest.raises(DataError, match="not empty"):
         AnnotationSession(tmp_path).begin()
-    with pytest.raises(DataError, match="holds a session already"):
+    with pytest.raises(DataError, match="already holds a session"):
         AnnotationSession(session.folder).begin()
 
 

@@ -109,7 +109,7 @@ def read_annotation(path: Path, shape: tuple[int, ...]) -> Annotation:
                     raise ValueError("its regions belong to another image")
                 regions = np.unpackbits(packed, count=n_pixels).astype(bool).reshape(shape)
         if labels.min(initial=0) < 0 or labels.max(initial=0) >= 1 << 31 or accepted.ndim != 1:
-            raise ValueError("it holds numbers that are no objects")
+            raise ValueError("it holds values that cannot be object ids")
     except FileNotFoundError:
         return Annotation(np.zeros(shape, np.int32))
     except (*UNREADABLE, TypeError) as error:
@@ -128,6 +128,6 @@ def _read_array(archive: zipfile.ZipFile, name: str, largest: int) -> np.ndarray
     header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, is_fortran, dtype = header(stream)
     if dtype.kind not in "iu" or is_fortran:
-        raise ValueError(f"{name} holds no whole numbers")
+        raise ValueError(f"{name} does not hold whole numbers")
     # Where their number is not that of the shape, reshape says so.
     return np.frombuffer(stream.read(), dtype).reshape(shape)

@@ -87,7 +87,7 @@ class SessionFolder:
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise DataError(f"{self.folder}: cannot be made ({error.strerror or error}).") from error
+                raise DataError(f"{self.folder}: cannot be created ({error.strerror or error}).") from error
             self._acquire()
             try:
                 # Another process may have been there between the look and the lock.
@@ -132,7 +132,7 @@ class SessionFolder:
     def _require_unused(self) -> None:
         """Refuse a folder that holds something else than what a beginning left that was killed."""
         if (self.folder / STATE).exists():
-            raise DataError(f"{self.folder}: holds a session already; open it, or choose another folder.")
+            raise DataError(f"{self.folder}: already holds a session; open it, or choose another folder.")
         if self.folder.exists() and not (
             self.folder.is_dir() and all(path.name == LOCK or is_leftover(path) for path in self.folder.iterdir())
         ):

@@ -70,7 +70,7 @@ def _check(picture: Picture, axes: str, name: str) -> None:
     if "T" in axes:
         raise DataError(f"{name}: has time points; add each as an image of its own (if they are slices, axes ZYX).")
     if 0 in shape or picture.array.dtype.kind not in "buif":
-        raise DataError(f"{name}: holds {picture.array.dtype} of shape {shape}, which is no image.")
+        raise DataError(f"{name}: holds {picture.array.dtype} of shape {shape}, which is not an image.")
     if spacing is not None and (len(spacing) != len(space) or not all(np.isfinite(s) and s > 0 for s in spacing)):
         raise DataError(f"{name}: spacing {tuple(spacing)} needs one positive value for each of the axes {space}.")
 

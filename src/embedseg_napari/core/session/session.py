@@ -116,7 +116,7 @@ class AnnotationSession(SessionFolder):
         with self._lock:
             self.begin()
             if not name or readable(name) != name or name in self.image_names:
-                raise DataError(f"An image of the name {name!r} cannot be added; give each image a name of its own.")
+                raise DataError(f"An image named {name!r} cannot be added; give each image a name of its own.")
             entry = add_picture(self.folder, picture, name, file_key(len(self.images) + 1, name))
             self._update(images=(*self.images, entry))
 
@@ -328,7 +328,7 @@ class AnnotationSession(SessionFolder):
         """
         with self._lock:
             if not self._state.undo:
-                raise DataError("No round was restored that could be undone.")
+                raise DataError("There is no restored round to undo.")
             self.begin()
             *undo, before = self._state.undo
             self._use_annotations(before, tuple(undo))

@@ -58,31 +58,32 @@ class AnnotationBox(QWidget):
         self.question = AxisQuestion()
         self.annotate = self._button(
             "Annotate",
-            "Add a layer to paint on, with the image's place and pixel size. An image of the kind of those annotated "
-            "before joins their session; training learns from all of them, and a few objects in each of several "
-            "images teach more than many in one.",
+            "Add a layer to paint on, aligned with the image. Images of the same kind (dimensions and channels) "
+            "share a session, and training learns from all of them; a few objects in each of several images teach "
+            "more than many in one.",
             self.annotate_wanted.emit,
         )
         self.new = self._button(
-            "New object (N)", "Paint another object: takes the next free label.", self.layers.new_object
+            "New object (N)", "Paint another object, with the next free label.", self.layers.new_object
         )
         self.background = self._button(
             "Background (B)",
-            "Paint what is surely no object; objects are not painted over. Also far from objects: a thin rim around "
-            "them does not teach what the rest is. In a Fully annotated area it is not needed.",
+            "Paint pixels that certainly belong to no object; objects are not painted over. Include places far from "
+            "objects: a thin rim around them does not show what the rest looks like. Not needed inside a Fully "
+            "annotated area.",
             self.layers.background,
         )
         self.erase = self._button("Erase", "Make pixels unlabelled again.", self.layers.erase)
         self.region = self._button(
             "Fully annotated",
-            "Draw a rectangle around about five objects (or choose the polygon tool), and paint every object in it: "
-            "all else in it is background, without painting it. Another around nothing says that there is nothing. In "
-            "a volume it counts for the plane it is drawn on: draw one on several planes.",
+            "Draw a rectangle (or a polygon) around about five objects and paint every object inside it; the rest "
+            "of the area counts as background. A rectangle around an empty area says that nothing is there. In a "
+            "volume it applies only to the plane it is drawn on, so draw one on each of several planes.",
             self.layers.draw_region,
         )
         self.fill = self._button(
             "Fill between planes",
-            "Paint an object on a few planes; the planes between are filled with the shapes between.",
+            "Paint an object on a few planes; the planes in between are filled in by interpolation.",
             self.layers.fill_between,
         )
         self.line, self.advice = Sentence(), Sentence()
@@ -125,7 +126,7 @@ class AnnotationBox(QWidget):
             self.fault = str(error)
         if self.is_movie and layer is not None:
             self.fault = (
-                f"{layer.name} has time points: Annotate takes out the frame that the slider shows, as an image of its "
+                f"{layer.name} has time points: Annotate copies the frame that the slider shows into an image of its "
                 "own (if they are slices, name the axis Z)."
             )
         self.question.ask_about(layer if isinstance(layer, Image) else None)
@@ -168,26 +169,29 @@ class AnnotationBox(QWidget):
         if self.layers.image is None or self.fault:
             return ""
         if self.counts is None:
-            return "Press Annotate, then go to a place with about five objects."
+            return "Press Annotate, then find a place with about five objects."
         n_regions, n_objects = self.layers.n_regions(), self.counts.n_objects
         is_volume = self.layers.ndim == 3
         planes = " Paint each on a few planes, then press Fill between planes." if is_volume else ""
         if not n_regions and not n_objects:
             return (
-                "Press Fully annotated and draw a rectangle around about five objects. Then paint each of them: drag "
-                f"to fill it, N for the next.{planes}"
+                "Press Fully annotated and draw a rectangle around about five objects. Then paint each of them with "
+                f"the brush; press N for the next one.{planes}"
             )
         if not n_regions:
-            return "Press Fully annotated, draw a rectangle around these objects, and paint every other one in it."
+            return "Press Fully annotated, draw a rectangle around these objects, and paint any others inside it."
         if n_objects < AREA:
-            return f"Paint every object in the rectangle, also where its edge cuts one; N for the next.{planes}"
+            return (
+                "Paint every object in the rectangle, including those that its edge cuts; press N for the next "
+                f"one.{planes}"
+            )
         if n_regions < ENOUGH_REGIONS:
             return (
-                "Every object in the rectangle painted? Draw one around an empty place too, then the same "
+                "Is every object in the rectangle painted? Then draw another around an empty area, and repeat this "
                 + ("on other planes" if is_volume else "elsewhere")
                 + " or in another image. Train whenever you like."
             )
-        return "Every object in the rectangles painted? Train, and paint on where the prediction is wrong."
+        return "Is every object in the rectangles painted? Then train, and keep painting where the prediction is wrong."
 
     def problem(self) -> str:
         """What is missing before a network can learn from the annotation; empty if nothing is."""

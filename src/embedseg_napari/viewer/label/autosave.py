@@ -227,10 +227,10 @@ class Autosave(QObject):
         session = AnnotationSession.open(folder)
         try:
             if not session.images:
-                raise DataError(f"{folder}: this session has no image.")
+                raise DataError(f"{folder}: this session holds no images.")
             counts = count_all(session)
             if not self.close():
-                raise DataError(f"{folder}: is not opened, for what is painted now cannot be saved.")
+                raise DataError(f"{folder}: was not opened, because what is painted now cannot be saved.")
         except DataError:
             session.close()
             raise

@@ -79,10 +79,10 @@ class SessionNavigator:
         """
         session, names = self.autosave.session, set(self.autosave.names)
         if not self.autosave.close():
-            raise DataError("The session stays open, for what is painted cannot be saved.")
+            raise DataError("The session stays open, because what is painted cannot be saved.")
         if session is not None and session.is_begun:
             self._remove(names)
-            show_info(f"Session {session.folder.name} is saved and closed; Resume brings it back.")
+            show_info(f"Session {session.folder.name} was saved and closed; Resume session… opens it again.")
 
     def _remove(self, images: set[str]) -> None:
         """Take annotation layers away, by the `unique_id` of their images."""
@@ -195,7 +195,7 @@ class SessionNavigator:
         self.box.image.choose(layer)
         layers = self.box.layers
         if layers.image != layer or self.box.fault:
-            raise DataError(self.box.fault or f"{layer.name} is not among the images that can be annotated.")
+            raise DataError(self.box.fault or f"{layer.name} is not one of the images that can be annotated.")
         is_new = layers.labels is None and not self.autosave.is_kept()
         self.annotate()
         assert layers.frame is not None

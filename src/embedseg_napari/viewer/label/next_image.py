@@ -36,9 +36,9 @@ class NextImage(QWidget):
         self.search: BackgroundRun | None = None
         self.button = button(
             GO,
-            "Go to the image where the model is least sure: the other images of this session, and open images of the "
-            "same kind that are not annotated yet, are segmented in the background and ranked by the mean doubt about "
-            "what is found in them. The first time with a model takes a while; press again to cancel.",
+            "Go to the image the model is least sure about: the other images of this session, and open images of "
+            "the same kind that are not annotated yet, are segmented in the background and ranked by the mean doubt "
+            "about their objects. The first search with a model takes a while; press again to cancel.",
             self.press,
         )
         self.line = Sentence()
@@ -103,7 +103,7 @@ class NextImage(QWidget):
     def _choose(self, candidates: Sequence[Candidate]) -> None:
         best = self.ranking.best(candidates)
         if best is None:
-            self._say("There is no other image of this kind that was not gone to with this model.")
+            self._say("No other image of this kind is left to visit with this model.")
             return
         self.ranking.seen.add(best.candidate.key)
         self._say(f"{short(best.candidate.name)}: doubt {best.doubt:.2f}")

@@ -52,23 +52,24 @@ class ReviewBox(QWidget):
         self.line = Sentence()
         self.find = button(
             "Find doubtful objects",
-            "Segment the whole image with the chosen model, and rank what it finds by doubt.",
+            "Segment the whole image with the chosen model and rank the objects by how doubtful they are.",
             self.search_wanted.emit,
         )
         self.actions: dict[str, Callable[[object], None]] = {}
-        self.next = self._button("Next (J)", "j", "Look at the next object and leave this one as it is.", self.go_on)
-        self.back = self._button("Back (K)", "k", "Look at the object before.", self.go_back)
+        self.next = self._button("Next (J)", "j", "Go to the next object and leave this one as it is.", self.go_on)
+        self.back = self._button("Back (K)", "k", "Go back to the previous object.", self.go_back)
         self.accept = self._button(
             "Accept (A)",
             "a",
-            "It is right: copy it into the annotation, where training learns from it and nothing is painted over it.",
+            "The object is right: copy it into the annotation, where training learns from it and the brush does not "
+            "paint over it.",
             self._accept,
         )
-        self.delete = self._button("Delete (D)", "d", "There is none: make it background.", self._delete)
+        self.delete = self._button("Delete (D)", "d", "There is no object here: mark it as background.", self._delete)
         self.repaint_button = self._button(
             "Repaint (R)",
             "r",
-            "Copy it into the annotation and correct it with the brush; opens an accepted object again.",
+            "Copy it into the annotation and correct it with the brush; an accepted object can be edited again.",
             self._repaint,
         )
         self.strokes = StrokeBox(layers, self.predicted)
@@ -90,7 +91,7 @@ class ReviewBox(QWidget):
             self._do(action)
 
         self.actions[key] = on_key
-        return button(text, f"{tip} Undo (Ctrl+Z on the annotation) takes edits back.", lambda: self._do(action))
+        return button(text, f"{tip} Ctrl+Z on the annotation layer undoes edits.", lambda: self._do(action))
 
     def _do(self, action: Callable[[], None]) -> None:
         if self.queue is None or self.layers.labels is None:
@@ -155,7 +156,9 @@ class ReviewBox(QWidget):
         elif self.queue is not None:
             self.line.setText(self.queue.sentence())
         else:
-            self.line.setText("After a round, predicted objects can be looked at by doubt.")
+            self.line.setText(
+                "After a round of training, predicted objects can be reviewed here, the most doubtful first."
+            )
         for one in (self.next, self.back, self.accept, self.delete, self.repaint_button):
             one.setEnabled(has_queue if one in (self.next, self.back) else is_here)
             one.setVisible(has_queue)

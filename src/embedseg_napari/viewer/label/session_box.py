@@ -52,32 +52,34 @@ class SessionBox(QWidget):
         self.images = ChoiceBox()
         self.images.setAccessibleName("Images of the session")
         self.images.setPlaceholderText("Images of this session…")
-        self.images.setToolTip("Images of this session; choose one to go on with it. It is opened if it is not.")
+        self.images.setToolTip("Choose an image of this session to continue with; it is opened if necessary.")
         self.names: list[str] = []
         self.rounds = Sentence()
         self.rounds.setToolTip(
-            "What each round learned from and how long it took. Where there are ten objects or more, some are held out "
-            "of the training: the part of them that the model finds, averaged over IoU 0.5 to 0.9, is its score."
+            "What each round learned from, and how long it took. With ten objects or more, some are held out of the "
+            "training; the score is the fraction of them that the model finds, averaged over IoU thresholds from "
+            "0.5 to 0.9."
         )
         self.found: Path | None = None
         """Latest session of the chosen image."""
         self.again = button(
             "Resume",
-            "Go on with the annotation of this image that was kept last.",
+            "Continue the latest saved annotation of this image.",
             lambda: self.resume_wanted.emit(self.found),
         )
         self.others = QPushButton("Resume session…")
-        self.others.setToolTip("Go on with any session; its image is opened if it is not here.")
+        self.others.setToolTip("Continue any saved session; its image is opened if necessary.")
         self.back = QPushButton("Go back to round…")
-        self.back.setToolTip("Bring back the annotations of all images, and the model, of an earlier round.")
+        self.back.setToolTip("Restore the annotations of all images, and the model, of an earlier round.")
         self.new = button(
             "New session",
-            "Save and close this session; its annotation layers leave the viewer. What you paint next begins another.",
+            "Save and close this session, and remove its annotation layers from the viewer. The next stroke begins "
+            "a new session.",
             self.new_wanted.emit,
         )
         self.export = button(
             "Export data set…",
-            "Write the annotated images of this session into a new or empty folder, as a data set to train on: "
+            "Write the annotated images of this session to a new or empty folder, as a data set for training: "
             "images/, masks/ and, where something is not annotated, ignore/.",
             self._export,
         )
@@ -122,7 +124,7 @@ class SessionBox(QWidget):
             self.line.setText(f"Session {short(session.folder.name)}: saved at {datetime.now():%H:%M:%S}.")
             self.line.setToolTip(str(session.folder))
         else:
-            self.line.setText("What you paint is kept in a session, saved every 10 seconds.")
+            self.line.setText("What you paint is saved in a session, every 10 seconds.")
             self.line.setToolTip(str(self.autosave.folder))
         self.rounds.setText("\n".join(round_line(one) for one in rounds[-5:]))
         self.rounds.setVisible(bool(rounds))
@@ -134,7 +136,7 @@ class SessionBox(QWidget):
             action = self.rounds_menu.addAction(round_line(one))
             action.triggered.connect(lambda _, number=one.number: self.round_wanted.emit(number))
         if session is not None and session.can_undo_restore:
-            undo = self.rounds_menu.addAction("Undo going back (drops what was painted since)")
+            undo = self.rounds_menu.addAction("Undo going back (discards what was painted since)")
             undo.triggered.connect(lambda _: self.undo_wanted.emit())
         self._list_images()
 

@@ -24,7 +24,7 @@ def misfit(path: Path | None, layers: AnnotationLayers) -> str:
     if config is None or (config.ndim, config.n_channels) == layers.kind:
         return ""
     return (
-        f"{path.stem} works on {config.ndim}D images with {config.n_channels} channel(s), this one is "
+        f"{path.stem} works on {config.ndim}D images with {config.n_channels} channel(s), but this image is "
         f"{layers.kind[0]}D with {layers.kind[1]}; start from another model, or from nothing."
     )
 

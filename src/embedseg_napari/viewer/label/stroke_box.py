@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from embedseg_napari.viewer.label.annotation_layers import AnnotationLayers
 
 HINTS = {
-    "split": "Drag across the object to be cut, from edge to edge; Esc leaves it whole.",
-    "merge": "Drag from one object into the other; Esc leaves them apart.",
+    "split": "Drag across the object to be cut, from edge to edge; Esc cancels.",
+    "merge": "Drag from one object into the other; Esc cancels.",
 }
 
 
@@ -51,15 +51,15 @@ class StrokeBox(QWidget):
             "Split (S)",
             "s",
             "split",
-            "Cut an object, painted or predicted, along a line that you drag across it; parts of a predicted one are "
-            "accepted. In a volume the cut goes straight through the object on all planes.",
+            "Cut a painted or predicted object along a line that you drag across it; the parts of a predicted "
+            "object are accepted. In a volume the cut goes straight through all planes of the object.",
         )
         self.merge = self._button(
             "Merge (G)",
             "g",
             "merge",
-            "Drag a line through objects, painted or predicted, to make them one; it is accepted if one of them was "
-            "not painted by hand. In a volume they are joined on all planes.",
+            "Drag a line through painted or predicted objects to join them into one; it is accepted if any of them "
+            "was not painted by hand. In a volume they are joined on all planes.",
         )
         row = QHBoxLayout()
         row.addWidget(self.split)
@@ -82,7 +82,7 @@ class StrokeBox(QWidget):
     def _button(self, text: str, key: str, action: str, tip: str) -> QPushButton:
         button = QPushButton(text)
         button.setCheckable(True)
-        button.setToolTip(f"{tip} Undo (Ctrl+Z on the annotation) takes it back.")
+        button.setToolTip(f"{tip} Ctrl+Z on the annotation layer undoes it.")
         button.clicked.connect(lambda is_on: self._begin(action) if is_on else self.tool.cancel())
         self.layers.add_key(key, lambda layer: self._begin(action))
         return button

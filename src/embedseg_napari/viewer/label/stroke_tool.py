@@ -81,7 +81,7 @@ class StrokeTool:
         if labels is None:
             raise AnnotationError("Press Annotate first: there is nothing to draw on.")
         if viewer.dims.ndisplay == 3:
-            raise AnnotationError("Strokes work in slices; leave the 3D view first (Ctrl+Y).")
+            raise AnnotationError("Lines can only be drawn on slices; leave the 3D view first (Ctrl+Y).")
         # A layer that is told to be visible while it is loses its tool.
         if not labels.visible:
             labels.visible = True

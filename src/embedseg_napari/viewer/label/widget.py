@@ -66,10 +66,10 @@ class LabelWidget(TrainingPanel):
         self.view = TrainingView(napari_viewer)
         self.review = ReviewBox(self.annotation.layers, self.view)
         self.next_image = NextImage()
-        self.preview_on = QCheckBox("Show the current prediction of the part in view")
+        self.preview_on = QCheckBox("Show the current prediction for the region in view")
         self.preview_on.setChecked(True)
         self.preview_on.setToolTip(
-            "Every few seconds, show what the current network finds in the part in view, under your labels."
+            "Every few seconds, show what the current network finds in the region in view, below your labels."
         )
         self.progress = TrainingProgress(self.preview_on)
         self.stop.setToolTip("End this round now and keep the model so far.")
@@ -200,7 +200,7 @@ class LabelWidget(TrainingPanel):
             widget.setEnabled(not is_active)
         self.show_reason(
             "" if is_active else self.problem(),
-            "Train on all that is painted in this session; go on painting meanwhile.",
+            "Train on everything painted in this session; you can keep painting meanwhile.",
         )
         self.next_image.button.setEnabled(self.annotation.layers.image is not None)
         self.sessions.set_training(is_active)

@@ -197,7 +197,7 @@ class ModelManager(QDialog):
         assert model is not None
         question = f"Move {model.name} to the trash? A running job that uses it is not affected."
         if QMessageBox.question(self, "Delete a model", question) == QMessageBox.StandardButton.Yes:
-            self._do(lambda: models.library.delete(model.name), lambda _: f"{model.name} is in the trash.")
+            self._do(lambda: models.library.delete(model.name), lambda _: f"{model.name} was moved to the trash.")
 
     def _do(self, action: Callable[[], LibraryModel | None], said: Callable[[Any], str]) -> None:
         try:
