@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
+from embedseg_napari.core.compiled.background_import import CompiledModule
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.errors import SettingsError, Stopped
 from embedseg_napari.core.inference import clustering
@@ -385,8 +386,7 @@ def test_a_typo_is_one_sentence(blobs: Callable[..., Any]) -> None:
 def test_numpy_hands_over_when_the_compiled_way_becomes_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     maps = random_maps((30, 30), 3, 1.0, 3.0, 0.3, 1000)
     expected = run("numpy", maps, 0.5)
-    warm_up(wait=True)
-    module, asked = clustering.KERNEL._module, []
+    module, asked = clustering.KERNEL.wait(), []
 
     def is_ready() -> bool:
         asked.append(1)
@@ -401,8 +401,7 @@ def test_numpy_hands_over_when_the_compiled_way_becomes_ready(monkeypatch: pytes
 def test_works_without_numba(monkeypatch: pytest.MonkeyPatch, blobs: Callable[..., Any]) -> None:
     maps = perfect_maps(blobs(2)[1])
     expected = run("compiled", maps).labels
-    monkeypatch.setattr(clustering.KERNEL, "_thread", None)
-    monkeypatch.setattr(clustering.KERNEL, "_module", None)
+    monkeypatch.setattr(clustering, "KERNEL", CompiledModule(clustering.KERNEL.name, clustering.KERNEL.without))
     monkeypatch.setitem(__import__("sys").modules, "embedseg_napari.core.inference.clustering_kernel", None)
     monkeypatch.delattr("embedseg_napari.core.inference.clustering_kernel", raising=False)
     warm_up(wait=True)
