@@ -246,6 +246,10 @@ def test_from_a_dropped_image_to_a_model(make_napari_viewer_proxy, viewer, qtbot
     viewer.reset_view()
     qtbot.waitUntil(lambda: panel.annotation.layers.image == image)
     me.picture("opened")
+    if ndim == 3:
+        me.click(panel.annotation.question.buttons["Z"])
+        for layer in viewer.layers:
+            layer.axis_labels = ("z", "y", "x")
     me.click(panel.annotation.annotate)
     layers, advice = panel.annotation.layers, panel.annotation.advice
     assert "draw a rectangle around about five objects" in advice.text()

@@ -93,7 +93,7 @@ def test_a_layer_that_no_panel_can_use_is_refused_in_words_and_stops_none(
     train, label, evaluate = panels["Train"], panels["Label & Train"], panels["Evaluate"]
 
     assert sentence in train.pairs.rows[0].complaint.text()
-    assert sentence in train.button.toolTip()
+    assert sentence in train.train.toolTip()
     train.preview.image.choose(viewer.layers["image"])
     assert sentence in train.preview.hint.text()
     assert sentence in label.annotation.fault

@@ -42,6 +42,8 @@ def panel_of(viewer, name: str):
 def open_image(viewer, path: Path, spacing: tuple[float, ...]):
     (layer,) = viewer.open(path, plugin="napari")
     layer.scale, layer.units = spacing, ("um",) * len(spacing)
+    # The files do not say what their planes are.
+    layer.axis_labels = "zyx"[-len(spacing) :]
     return layer
 
 

@@ -401,8 +401,7 @@ def test_numpy_hands_over_when_the_compiled_way_becomes_ready(monkeypatch: pytes
 def test_works_without_numba(monkeypatch: pytest.MonkeyPatch, blobs: Callable[..., Any]) -> None:
     maps = perfect_maps(blobs(2)[1])
     expected = run("compiled", maps).labels
-    kernel = clustering.KERNEL
-    monkeypatch.setattr(clustering, "KERNEL", CompiledModule(kernel.name, kernel.without))
+    monkeypatch.setattr(clustering, "KERNEL", CompiledModule(clustering.KERNEL.name, clustering.KERNEL.without))
     monkeypatch.setitem(__import__("sys").modules, "embedseg_napari.core.inference.clustering_kernel", None)
     monkeypatch.delattr("embedseg_napari.core.inference.clustering_kernel", raising=False)
     warm_up(wait=True)

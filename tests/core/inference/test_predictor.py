@@ -355,8 +355,8 @@ def test_better_scales_are_looked_for_only_when_asked() -> None:
     ("given", "sentence"),
     [
         ({"axes": ("Y", "X")}, "write one word"),
-        ({"spacing": 5}, "spacing needs a list of positive numbers"),
-        ({"spacing": (0, 1)}, "spacing needs a list of positive numbers"),
+        ({"spacing": 5}, "no pixel size"),
+        ({"spacing": (0, 1)}, "pixel sizes are positive numbers"),
         ({"seeds": "local-maxima"}, "did you mean 'local_maxima'"),
         ({"tile": "x"}, "list of numbers"),
         ({"should_stop": 5}, "should_stop takes a function"),

@@ -291,7 +291,7 @@ def test_original_checkpoints(golden, tmp_path: Path, ndim: int) -> None:
     assert torch.equal(again.raw(torch.from_numpy(numbers["input"])[None])[0], torch.from_numpy(raw))
 
 
-@pytest.mark.filterwarnings("ignore:torch.quantize:UserWarning")
+@pytest.mark.filterwarnings("ignore:torch.quantize:UserWarning", "ignore:TypedStorage:UserWarning")
 @pytest.mark.parametrize(
     "change",
     [

@@ -9,6 +9,7 @@ import torch
 from embedseg_napari.core import events
 from embedseg_napari.core.config import TrainingConfig
 from embedseg_napari.core.data.pairs import from_arrays
+from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.tiff import write_image, write_labels
 from embedseg_napari.core.runs import drain
 from embedseg_napari.core.training.trainer import Trainer, train
@@ -85,12 +86,12 @@ def test_a_folder_is_read_with_its_value_of_unknown_pixels(blobs, tmp_path):
     assert result.model.config.training["settings"]["ignore_label"] == 77
 
 
-def test_validation_and_thresholds_leave_out_what_is_unknown(blobs):
+def test_validation_of_which_nothing_is_known_is_refused(blobs):
     image, labels = blobs(2)
-    nothing = np.zeros_like(labels)
     config = settings(steps_per_epoch=1, crop_size=(32, 32), batch_size=1)
     unknown = np.ones(labels.shape, bool)
     unknown[:1] = False
-    # Nothing is known but a line of background: there is nothing to find and nothing that could be wrong.
-    result = drain(Trainer(config, [(image, labels)], [(image, nothing, unknown)]).run())
-    assert result.best_score == 1.0
+    assert not labels[:1].any()
+    # Nothing is known but a line of background: there is nothing to find.
+    with pytest.raises(DataError, match="no objects"):
+        drain(Trainer(config, [(image, labels)], [(image, labels, unknown)]).run())

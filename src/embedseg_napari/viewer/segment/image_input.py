@@ -70,6 +70,8 @@ class ImageInput(QWidget):
         self.viewer = viewer
         self.model: ModelConfig | None = None
         self.is_model_chosen = False
+        self.refusal = ""
+        """Why the layer is no image that can be used."""
         self.layer_box = LayerBox(viewer, Image, "The image to segment.")
         self.question = AxisQuestion(fitting)
         self.axes = QLineEdit()
@@ -141,12 +143,12 @@ class ImageInput(QWidget):
             self.axes.clear()
             self.changed.emit()
             return
-        model = self.model
+        model, self.refusal = self.model, ""
         try:
             picture = picture_of(self.layer, model.ndim if model else None, model.n_channels if model else 1)
             text, is_named = picture.axes, not picture.axes_guessed
-        except DataError:
-            text, is_named = "", False
+        except DataError as error:
+            text, is_named, self.refusal = "", False, str(error)
         if self.axes.text() != text:
             self.axes.setText(text)
         self.axes.setPlaceholderText(f"{array_of(self.layer).ndim} letters")
@@ -163,6 +165,8 @@ class ImageInput(QWidget):
         layer = self.layer
         if layer is None:
             return self.layer_box.native, "Open an image first: drop a TIFF onto the viewer."
+        if self.refusal and not self.axes.text():
+            return self.layer_box.native, self.refusal
         if self.question.problem():
             return self.question, self.question.problem()
         try:
