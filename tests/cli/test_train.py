@@ -257,8 +257,12 @@ def test_minutes_include_everything(start, dataset, settings, tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for another process")
 @pytest.mark.parametrize("names", [["SIGINT"], ["SIGTERM"], ["SIGHUP"], ["SIGINT", "SIGINT"], ["SIGTERM", "SIGINT"]])
-def test_a_stop_keeps_a_model_and_says_how_to_go_on(start, dataset, settings, tmp_path, names):
+def test_a_stop_keeps_a_model_and_says_how_to_go_on(start, dataset, settings, tmp_path, names, request):
     number, *more = [getattr(signal, name) for name in names]
+    if number == signal.SIGHUP:
+        # Tests that run under nohup hand on to their children that it is ignored.
+        before = signal.signal(number, signal.SIG_DFL)
+        request.addfinalizer(lambda: signal.signal(number, before))
     model = tmp_path / "m.embedseg"
     words = ["train", dataset, "--output", model, "--config", settings]
     child = start(*words, "--epochs", 100000)
