@@ -83,6 +83,11 @@ def padding(image: np.ndarray) -> np.ndarray:
     return np.pad(image + bright(image, 1), border(image.shape))
 
 
+def white_padding(image: np.ndarray) -> np.ndarray:
+    """The same border at the largest value of 16 bits."""
+    return np.pad(image, border(image.shape), constant_values=65535)
+
+
 def border(shape: tuple[int, ...]) -> list[tuple[int, int]]:
     """Widths that :func:`padding` adds at each axis."""
     return [(0, 0)] * (len(shape) - 2) + [(n // 2, n // 2) for n in shape[-2:]]
@@ -98,7 +103,8 @@ def no_numbers(image: np.ndarray) -> np.ndarray:
 
 
 SPOILERS: list[Callable[[np.ndarray], np.ndarray]] = [
-    hot_pixel, saturated_pixel, spikes, cosmic_rays, hot_column, dead_columns, bright_corner, padding, no_numbers,
+    hot_pixel, saturated_pixel, spikes, cosmic_rays, hot_column, dead_columns, bright_corner, padding, white_padding,
+    no_numbers,
 ]  # fmt: skip
 
 

@@ -199,9 +199,10 @@ def test_truth_that_is_no_truth(embedseg, draw, folders):
     truth, predicted = folders
     words = ["evaluate", "--truth", truth, "--predicted", predicted]
     labels = [draw(number)[1] for number in range(2)]
-    write(truth, "im1.tif", (labels[1] > 0).astype(np.uint8) * 255)
-    ended = embedseg(*words)
-    assert (ended.status, "im1.tif" in ended.err, "binary mask" in ended.err) == (1, True, True)
+    for binary in ((labels[1] > 0).astype(np.uint8) * 255, labels[1] > 0):
+        write(truth, "im1.tif", binary)
+        ended = embedseg(*words)
+        assert (ended.status, "im1.tif" in ended.err, "binary mask" in ended.err) == (1, True, True)
     for number in range(2):
         write(truth, f"im{number}.tif", np.zeros_like(labels[number]))
     ended = embedseg(*words)

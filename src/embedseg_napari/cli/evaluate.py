@@ -95,5 +95,5 @@ def _show(scores: dict[str, Any]) -> None:
     means = [sum(scores[name].values()) / len(scores[name]) for name in columns.values()]
     rows.append(["mean", *(f"{value:.3f}" for value in means)])
     first = next(iter(scores["ap"]))
-    say(f"{count(scores['n_images'], 'image')}, {scores['tp'][first] + scores['fn'][first]} true objects")
+    say(f"{count(scores['n_images'], 'image')}, {count(scores['tp'][first] + scores['fn'][first], 'true object')}")
     show_table("", ["IoU", *columns], rows)

@@ -150,6 +150,22 @@ def test_zeros_around_an_image_are_padding(shape: tuple[int, ...]) -> None:
     np.testing.assert_array_equal(padding, np.pad(np.zeros(shape[1:], bool), width[1:], constant_values=True))
 
 
+@pytest.mark.parametrize(("dtype", "value"), [(np.uint16, 65535), (np.float32, -9999.0), (np.uint8, 7)])
+def test_any_value_around_an_image_is_padding(dtype, value) -> None:
+    inner = np.random.default_rng(0).integers(10, 200, (1, 60, 70)).astype(dtype)
+    for width in (((0, 0), (12, 12), (12, 12)), ((0, 0), (15, 0), (0, 0))):
+        padding = find_padding(np.pad(inner, width, constant_values=value))
+        assert padding is not None
+        np.testing.assert_array_equal(padding, np.pad(np.zeros((60, 70), bool), width[1:], constant_values=True))
+
+
+def test_an_even_background_is_no_padding() -> None:
+    image = np.full((1, 64, 64), 30, np.uint8)
+    image[0, 20:40, 16:50] = np.random.default_rng(0).integers(60, 200, (20, 34))
+    image[0, 45:60, 20:30] = 99
+    assert find_padding(image) is None
+
+
 def test_a_turned_image_has_padding_in_its_corners() -> None:
     turned = ndimage.rotate(picture((1, 200, 200)).astype(float)[0] + 100, 30, order=0)[None]
     padding = find_padding(turned)
@@ -173,4 +189,4 @@ def test_words() -> None:
         "Taken as missing, and filled in from around: 2 values that are no finite numbers, 1 hot or dead pixel, 1 dead "
         "or hot line."
     )
-    assert "5 black pixels around the image taken as padding" in str(Spoiled(n_padding=5))
+    assert "5 pixels of one value around the image taken as padding" in str(Spoiled(n_padding=5))

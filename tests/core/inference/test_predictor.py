@@ -328,6 +328,24 @@ def test_pixels_that_show_nothing_are_told_once_for_all_frames(equivariant) -> N
     assert "1 value that is no finite number, 3 hot or dead pixels" in told[0].text
 
 
+def test_what_is_masked_is_missing(equivariant) -> None:
+    image = np.random.default_rng(0).normal(100, 5, (64, 64))
+    hidden = np.zeros(image.shape, bool)
+    hidden[10:14, 10:14] = True
+    model = equivariant(2, normalization=NormalizationConfig())
+    masked = np.ma.MaskedArray(np.where(hidden, 1e9, image), hidden)
+    events: list = []
+    found = model.predict(masked, "YX", on_event=events.append)
+    plain = model.predict(np.where(hidden, np.nan, image), "YX", on_event=lambda _: None)
+    np.testing.assert_array_equal(found.maps.seed_map, plain.maps.seed_map)
+    assert any("16 values that are no finite numbers" in str(getattr(event, "text", "")) for event in events)
+
+
+def test_an_image_without_any_number_is_refused(equivariant) -> None:
+    with pytest.raises(DataError, match="no finite number"):
+        equivariant(2, normalization=NormalizationConfig()).predict(np.full((32, 32), np.nan), "YX")
+
+
 def test_one_hot_pixel_changes_no_object() -> None:
     model = load_model("nuclei-2d", device="cpu")
     image = nuclei((128, 128), seed=2).image.astype(np.float32)

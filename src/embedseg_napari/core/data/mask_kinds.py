@@ -92,7 +92,8 @@ def classes_in(mask: np.ndarray, name: str, *, planes: bool = False) -> Pieces |
         sizes = np.concatenate([one.sizes for one in each])
         n_large, n_split = (sum(getattr(one, what) for one in each) for what in ("n_large", "n_split"))
         return Pieces(name, len(each), n_large, n_split, sizes, 1 + int(sizes.argmax()))
-    labels = mask.view(np.uint8) if mask.dtype == bool else mask
+    # The one number of a binary mask is white.
+    labels = mask * np.uint8(255) if mask.dtype == bool else mask
     some = labels[labels != 0]
     if len(some) == 0:
         return None

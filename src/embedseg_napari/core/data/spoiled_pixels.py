@@ -40,6 +40,8 @@ CORRELATED = 1 << 20
 """Pixels, in whole rows, that this is measured on."""
 PER_LINE = 512
 """Pixels of each line that are looked at."""
+AT_CORNER = 8
+"""Pixels along each axis, at a corner, that are alike where an image is padded with another value than 0."""
 LEAST_PADDING = 0.01
 """Part of the image below which padding does no harm."""
 SOLID, LARGE = 0.99, 0.3
@@ -60,7 +62,7 @@ class Spoiled:
     n_lines: int = 0
     """Rows, columns or planes that are dead or hot."""
     n_padding: int = 0
-    """Black pixels around the image proper."""
+    """Pixels of one value around the image proper."""
 
     def __add__(self, other: Spoiled) -> Spoiled:
         return Spoiled(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
@@ -76,7 +78,7 @@ class Spoiled:
         found = [f"{n} {one if n == 1 else many}" for n, one, many in kinds if n]
         sentences = [f"Taken as missing, and filled in from around: {', '.join(found)}."] if found else []
         if self.n_padding:
-            sentences.append(f"{count(self.n_padding, 'black pixel')} around the image taken as padding.")
+            sentences.append(f"{count(self.n_padding, 'pixel')} of one value around the image taken as padding.")
         return " ".join(sentences)
 
 
@@ -269,25 +271,42 @@ def _odd_lines(channel: np.ndarray, spread: float) -> list[tuple[int | slice, ..
 
 
 def find_padding(image: np.ndarray) -> NDArray[np.bool_] | None:
-    """Zeros around an image: those that it was padded, turned or sheared with, or None.
+    """One value around an image, mostly 0: what it was padded, turned or sheared with, or None.
 
     Parameters
     ----------
     image : ndarray, shape (C, (Z,) Y, X)
         Any real type.
     """
-    space = image.shape[1:]
-    corners = image[(slice(None), *np.ix_(*([0, n - 1] for n in space)))]
-    if not (corners == 0).all(0).any():
+    for value in _values_at_corners(image):
+        outside = _padding_of(image, value)
+        if outside is not None:
+            return outside
+    return None
+
+
+def _values_at_corners(image: np.ndarray) -> list[np.ndarray]:
+    """Values (C, 1, ...) that the image may be padded with; others than 0 fill a small box at a corner."""
+    values: dict[bytes, np.ndarray] = {}
+    for sides in itertools.product((slice(None, AT_CORNER), slice(-AT_CORNER, None)), repeat=image.ndim - 1):
+        box = image[(slice(None), *sides)]
+        at = tuple(slice(0, 1) if side.start is None else slice(-1, None) for side in sides)
+        value = image[(slice(None), *at)]
+        if not value.any() or (box == value).all():
+            values[value.tobytes()] = value
+    return list(values.values())
+
+
+def _padding_of(image: np.ndarray, value: np.ndarray) -> NDArray[np.bool_] | None:
+    """Pixels of this value around the image proper, or None if it is no padding."""
+    same = (image == value).all(0)
+    if same.mean() < LEAST_PADDING or same.all():
         return None
-    zero = (image == 0).all(0)
-    if zero.mean() < LEAST_PADDING or zero.all():
-        return None
-    parts, _ = ndimage.label(zero)
-    sides = [np.unique(np.moveaxis(parts, axis, 0)[[0, -1]]) for axis in range(len(space))]
+    parts, _ = ndimage.label(same)
+    sides = [np.unique(np.moveaxis(parts, axis, 0)[[0, -1]]) for axis in range(same.ndim)]
     at_side = np.unique(np.concatenate(sides))
     sizes = np.bincount(parts.ravel())
-    kept = at_side[(at_side > 0) & (sizes[at_side] >= LEAST_PADDING / 10 * zero.size)]
+    kept = at_side[(at_side > 0) & (sizes[at_side] >= LEAST_PADDING / 10 * same.size)]
     outside = np.isin(parts, kept)
     content = ~outside
     n_content = int(content.sum())
@@ -295,7 +314,8 @@ def find_padding(image: np.ndarray) -> NDArray[np.bool_] | None:
         return None
     pieces, _ = ndimage.label(content)
     largest = int(np.bincount(pieces.ravel())[1:].max())
-    if min(largest, int((content & ~zero).sum())) < SOLID * n_content or outside.mean() < LEAST_PADDING:
+    if min(largest, int((content & ~same).sum())) < SOLID * n_content or outside.mean() < LEAST_PADDING:
         return None
     box = math.prod(side.stop - side.start for side in ndimage.find_objects(content.astype(np.uint8))[0])
-    return outside if largest >= SOLID * box or n_content >= LARGE * zero.size else None
+    # Another value than 0 may be that of an even background: only what leaves a whole box is padding then.
+    return outside if largest >= SOLID * box or (not value.any() and n_content >= LARGE * same.size) else None

@@ -126,6 +126,8 @@ class Predictor:
         for t in range(len(frames)):
             ready = self._ready(frames[t], normalize)
             spoiled += ready.mended.found
+            if spoiled.n_not_finite == frames.size:
+                raise DataError("The image holds no finite number.")
             maps = yield from plan.run(ready, t, should_stop)
             yield ClusteringStarted(t)
             if t == 0 and advise and certainty(maps.seed_map) < 1 / CLEARLY:
@@ -226,6 +228,9 @@ def _as_array(image: Any) -> Any:
         array = image if hasattr(image, "__array_function__") and hasattr(image, "transpose") else np.asarray(image)
     except (TypeError, ValueError) as error:
         raise DataError(f"The image is no array ({error}).") from error
+    if isinstance(array, np.ma.MaskedArray):
+        # What is masked is missing.
+        array = array.astype(np.float64).filled(np.nan)
     if array.dtype.kind not in "buif":
         raise DataError(f"An image of type {array.dtype} cannot be segmented; convert it to real numbers.")
     if array.size == 0:
