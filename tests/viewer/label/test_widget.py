@@ -115,6 +115,12 @@ def test_a_rectangle_is_fully_annotated_on_its_plane(viewer, panel, blobs, ndim)
     assert np.array_equal(mask, expected)
     panel.annotation.count()
     assert "32 background pixels · 1 region" in panel.annotation.line.text()
+    # A click with the tool draws nothing.
+    click = np.array([[9, 9], [9, 9.4], [9.4, 9.4], [9.4, 9]])
+    regions.add_rectangles(click if ndim == 2 else np.insert(click, 0, 4, axis=1))
+    assert np.array_equal(panel.annotation.layers.region_mask(), expected)
+    panel.annotation.count()
+    assert "1 region" in panel.annotation.line.text()
     panel.annotation.layers.show_regions(mask)
     assert np.array_equal(panel.annotation.layers.region_mask(), expected)
 

@@ -18,7 +18,7 @@ from embedseg_napari.core.errors import AnnotationError, DataError
 from embedseg_napari.core.session.state import kind_of, spatial_shape
 from embedseg_napari.viewer.label.colors import annotation_colors
 from embedseg_napari.viewer.label.protected_objects import ProtectedObjects
-from embedseg_napari.viewer.label.regions import outlines, shapes_mask
+from embedseg_napari.viewer.label.regions import drawn_regions, outlines, shapes_mask
 from embedseg_napari.viewer.layers import ANNOTATION, RESULT, array_of, picture_of
 from embedseg_napari.viewer.result_layers import is_shown, spatial_frame
 
@@ -276,8 +276,8 @@ class AnnotationLayers:
         self._on_change()
 
     def n_regions(self) -> int:
-        """Number of shapes."""
-        return 0 if self.regions is None else len(self.regions.data)
+        """Number of regions that are drawn; single clicks do not count."""
+        return 0 if self.regions is None or self.frame is None else len(drawn_regions(self.regions, self.frame))
 
     def raise_to_top(self) -> None:
         """Bring the user's own layers above the others."""

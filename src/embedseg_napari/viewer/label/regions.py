@@ -16,24 +16,36 @@ if TYPE_CHECKING:
     from embedseg_napari.viewer.result_layers import Frame
 
 
+LEAST_SIDE = 3
+"""Pixels: a smaller rectangle was clicked, not drawn."""
+
+
+def drawn_regions(layer: Shapes, frame: Frame) -> list[NDArray[np.float64]]:
+    """Corners ((z,) y, x) of the rectangles and polygons of a layer with these axes; single clicks are left out."""
+    keep = [frame.axes.index(letter) for letter in spatial_axes(frame.axes)]
+    regions = []
+    for corners, kind in zip(layer.data, layer.shape_type, strict=True):
+        if kind in ("rectangle", "polygon") and len(corners) >= 3:
+            points = np.asarray(corners, float)[:, keep]
+            if kind == "polygon" or np.ptp(points[:, -2:], axis=0).max() >= LEAST_SIDE:
+                regions.append(points)
+    return regions
+
+
 def shapes_mask(layer: Shapes, frame: Frame, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """Where ((Z,) Y, X) the rectangles and polygons of a layer lie; in a volume each on the plane it is drawn on.
 
     Parameters
     ----------
     layer : Shapes
-        Other kinds of shapes in it are left out.
+        As for :func:`drawn_regions`.
     frame : Frame
         Axes of the layer.
     shape : tuple of int
         Of the mask.
     """
     mask = np.zeros(shape, bool)
-    keep = [frame.axes.index(letter) for letter in spatial_axes(frame.axes)]
-    for corners, kind in zip(layer.data, layer.shape_type, strict=True):
-        if kind not in ("rectangle", "polygon") or len(corners) < 3:
-            continue
-        points = np.asarray(corners, float)[:, keep]
+    for points in drawn_regions(layer, frame):
         if len(shape) == 2:
             mask |= region_mask(shape, [points])
             continue
