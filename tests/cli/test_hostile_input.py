@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from damage import NASTY, WORDS, YAML, damaged, twisted, twisted_json
+from damage import NASTY, WORDS, YAML, damaged, give_seeds, twisted, twisted_json
 
 import embedseg_napari as es
 from embedseg_napari.core.model.model import load_model
@@ -34,17 +34,11 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:<tifffile:UserWarning", "ignore:<tifffile:DeprecationWarning", "ignore:TypedStorage:UserWarning"
 )
 
-FEW = 7
+pytest_generate_tests = give_seeds
+
 SECONDS = 20
 MEGABYTES = 1000
 """That a command takes beyond what the process had taken before."""
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "seed" in metafunc.fixturenames:
-        many = int(os.environ.get("EMBEDSEG_FUZZ", "0"))
-        extra = [pytest.param(seed, marks=pytest.mark.fuzz) for seed in range(FEW, many)]
-        metafunc.parametrize("seed", [*range(FEW), *extra])
 
 
 @pytest.fixture

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 if TYPE_CHECKING:
     import random
 
+FEW = 7
+"""Seeds of an ordinary test run."""
 NASTY: tuple[Any, ...] = (
     None, True, 0, 1, -1, 7, 1.5, -0.5, 1e-320, 1e308, float("nan"), float("inf"), -float("inf"), 2**31, 2**63, 10**30,
     10**400, "", "x", "1", "inf", "nan", "../../x", "/dev/zero", "\x00", "\x1b[31m", "\u202e", "\ud800", "a" * 5000,
@@ -95,3 +100,11 @@ def twisted_json(text: str, rng: random.Random) -> bytes:
     for _ in range(rng.choice((1, 1, 2, 3))):
         values = twisted(values, rng)
     return json.dumps(values).encode()
+
+
+def give_seeds(metafunc: pytest.Metafunc) -> None:
+    """Run a test that takes a seed a few times, or as often as EMBEDSEG_FUZZ says; for `pytest_generate_tests`."""
+    if "seed" in metafunc.fixturenames:
+        many = int(os.environ.get("EMBEDSEG_FUZZ", "0"))
+        extra = [pytest.param(seed, marks=pytest.mark.fuzz) for seed in range(FEW, many)]
+        metafunc.parametrize("seed", [*range(FEW), *extra])

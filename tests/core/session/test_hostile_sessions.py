@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import random
 import zipfile
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from damage import NASTY, damaged, twisted_json
+from damage import NASTY, damaged, give_seeds, twisted_json
 
 from embedseg_napari.core.annotation.annotation import Annotation, next_revision
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.session.session import AnnotationSession
 
-FEW = 7
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "seed" in metafunc.fixturenames:
-        many = int(os.environ.get("EMBEDSEG_FUZZ", "0"))
-        extra = [pytest.param(seed, marks=pytest.mark.fuzz) for seed in range(FEW, many)]
-        metafunc.parametrize("seed", [*range(FEW), *extra])
+pytest_generate_tests = give_seeds
 
 
 @pytest.fixture
