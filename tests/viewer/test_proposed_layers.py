@@ -45,6 +45,7 @@ def test_what_a_network_found_is_learned_from_only_if_the_user_says_so(full, ope
     assert labels.layer() is None
     assert labels.native.currentText() == CHOOSE
     assert not train.train.isEnabled()
+    assert "Choose the labels" in train.reason.text()
     labels.choose(full.layers[f"{FOUND} labels"])
     assert labels.layer().name == f"{FOUND} labels"
     # Other layers come and go; what was chosen stays.

@@ -155,6 +155,8 @@ class PairRow(QFrame):
             raise DataError("Open an image to learn from.")
         # An image that cannot be used needs no labels.
         labelled_picture(image, labels)
+        if labels is None and self.labels.layers:
+            raise DataError("Choose the labels to learn from; what a network found teaches only what you corrected.")
         if labels is None:
             raise DataError("Add a Labels layer and paint some objects, each with its own number.")
         if self.question.problem():

@@ -72,5 +72,5 @@ class AxisQuestion(QWidget):
 
     def problem(self) -> str:
         """What is to be done first; empty where nothing is open."""
-        name = getattr(self.layer, "name", "")
-        return name and f"Say what the planes of {name} are: depth, time or channels."
+        layer = self.layer
+        return "" if layer is None else f"Say what the planes of {layer.name} are."
