@@ -230,7 +230,7 @@ def _as_array(image: Any) -> Any:
         raise DataError(f"The image is no array ({error}).") from error
     if isinstance(array, np.ma.MaskedArray):
         # What is masked is missing.
-        array = array.astype(np.float64).filled(np.nan)
+        array = np.where(np.ma.getmaskarray(array), np.nan, array.data)
     if array.dtype.kind not in "buif":
         raise DataError(f"An image of type {array.dtype} cannot be segmented; convert it to real numbers.")
     if array.size == 0:
