@@ -26,6 +26,7 @@ from embedseg_napari.core.model.model import load_model
 from embedseg_napari.core.networks.erfnet import BranchedERFNet
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 # Of the library that makes the images.
@@ -52,14 +53,17 @@ def rng(seed) -> random.Random:
 
 
 @pytest.fixture
-def valid(tmp_path_factory, dataset, trained, settings) -> Path:
+def valid(tmp_path_factory, dataset, trained, settings, monkeypatch) -> Iterator[Path]:
     """A folder of one's own with a data set, a model, settings and the run folder of a training."""
     folder = tmp_path_factory.mktemp("valid")
     shutil.copytree(dataset, folder / "data")
     shutil.copy(trained, folder / "m.embedseg")
     shutil.copytree(trained.with_suffix(".run"), folder / "m.run")
     shutil.copy(settings, folder / "settings.yaml")
-    return folder
+    monkeypatch.setenv("XDG_DATA_HOME", str(folder / "library"))
+    yield folder
+    # Thousands of these would fill the disk.
+    shutil.rmtree(folder)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from embedseg_napari.core.config import NormalizationConfig, ObjectSizes, PredictionConfig
-from embedseg_napari.core.errors import ComputeError, DataError, ModelError, SettingsError, Stopped
+from embedseg_napari.core.errors import ComputeError, DataError, EmbedSegError, ModelError, SettingsError, Stopped
 from embedseg_napari.core.events import (
     ClusteringStarted,
     FrameFinished,
@@ -296,3 +296,25 @@ def test_settings_come_from_the_model(blobs, pass_through, perfect_raw) -> None:
     assert strict.predict(raw).labels.max() == 0
     assert strict.predict(raw, seed_threshold=0.9).labels.max() > 0
     assert drain(Predictor(strict, PredictionConfig()).run(raw)).labels.max() > 0
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"axes": ("Y", "X")}, "write one word"),
+        ({"spacing": 5}, "spacing needs a list of positive numbers"),
+        ({"spacing": (0, 1)}, "spacing needs a list of positive numbers"),
+        ({"seeds": "local-maxima"}, "did you mean 'local_maxima'"),
+        ({"tile": "x"}, "list of numbers"),
+        ({"should_stop": 5}, "should_stop takes a function"),
+        ({"on_event": 5}, "on_event takes a function"),
+    ],
+)
+def test_arguments_of_another_kind_are_sentences(equivariant, given, sentence: str) -> None:
+    with pytest.raises(EmbedSegError, match=sentence):
+        equivariant(2).predict(np.zeros((32, 32)), **given)
+
+
+def test_an_image_is_not_enlarged_beyond_all_memory(equivariant) -> None:
+    with pytest.raises(SettingsError, match="enlarge the image of 3000 x 3000 pixels to 60000 x 60000"):
+        equivariant(2).predict(np.zeros((3000, 3000), np.uint8), scale=20)

@@ -6,7 +6,7 @@ import pytest
 import embedseg_napari as es
 from embedseg_napari.core.axes import reorder
 from embedseg_napari.core.config import PredictionConfig
-from embedseg_napari.core.errors import SettingsError, Stopped
+from embedseg_napari.core.errors import DataError, SettingsError, Stopped
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.model.model import load_model
 
@@ -144,3 +144,10 @@ def test_results_come_back_in_the_order_of_the_image(axes, blobs):
     again = found.recluster()
     np.testing.assert_array_equal(again.labels, found.labels)
     np.testing.assert_array_equal(again.centers, found.centers)
+
+
+@pytest.mark.parametrize("axes", ["XQ", "X", "ZYX", "TYX", "YY", 5, ("Y", "X")])
+def test_axes_that_are_not_those_of_the_result_are_refused(segmented, axes) -> None:
+    _, found = segmented(2)
+    with pytest.raises(DataError, match="Axes"):
+        found.turned(axes)

@@ -184,3 +184,45 @@ def test_original_checkpoints(golden, tmp_path: Path, ndim: int) -> None:
     assert np.linalg.norm(raw - expected) < 2e-4 * np.linalg.norm(expected)
     again = load_model(model.save(tmp_path / "converted"), device="cpu")
     assert torch.equal(again.raw(torch.from_numpy(numbers["input"])[None])[0], torch.from_numpy(raw))
+
+
+@pytest.mark.filterwarnings("ignore:torch.quantize:UserWarning", "ignore:TypedStorage:UserWarning")
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda value: value.to_sparse(),
+        lambda value: torch.quantize_per_tensor(value, 0.1, 0, torch.qint8),
+        lambda value: value.to("meta"),
+        lambda value: value.to(torch.complex64),
+        lambda value: value.to(torch.float8_e4m3fn),
+        lambda value: torch.zeros(1).expand(10**9, *value.shape),
+    ],
+)
+def test_weights_that_are_no_plain_numbers_are_refused(tmp_path: Path, change) -> None:
+    state = legacy_state(2)
+    state["decoders.0.output_conv.weight"] = change(state["decoders.0.output_conv.weight"])
+    with pytest.raises(ModelError, match="not stored as plain numbers"):
+        load_model(write(tmp_path / "a.pth", model_state_dict=state), device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("data_properties.json", '{"min_object_size": "inf"}'),
+        ("data_properties.json", '{"min_object_size": -5}'),
+        ("data_properties.json", '{"n_x": 1' + "0" * 400 + "}"),
+        ("data_properties.json", '{"a":' * 100_000),
+        ("normalization.json", '{"norm": ["a"]}'),
+    ],
+)
+def test_values_that_nothing_can_be_made_of_are_named(tmp_path: Path, name: str, text: str) -> None:
+    path = write(tmp_path / "a.pth", model_state_dict=legacy_state(2))
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ModelError, match=name):
+        load_model(path, device="cpu")
+
+
+def test_too_many_channels_are_refused(tmp_path: Path) -> None:
+    state = legacy_state(2) | {"encoder.initial_block.conv.weight": torch.zeros(15, 16, 3, 3)}
+    with pytest.raises(ModelError, match="n_channels"):
+        load_model(write(tmp_path / "a.pth", model_state_dict=state), device="cpu")

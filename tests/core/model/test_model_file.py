@@ -218,3 +218,25 @@ def test_weights_that_do_not_fit(file: Path, weights) -> None:
         broken = rewrite(file, members(file) | {"weights.safetensors": save(dict(wrong))})
         with pytest.raises(ModelError, match=sentence):
             load_model(broken, device="cpu")
+
+
+@pytest.mark.parametrize("kind", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_other_compressions_are_not_unfolded(file: Path, kind: int) -> None:
+    with pytest.raises(ModelError, match="compressed"):
+        load_model(rewrite(file, members(file), compression=kind), device="cpu")
+
+
+def test_what_could_not_be_read_again_is_not_written(weights, tmp_path: Path) -> None:
+    path = tmp_path / "model.embedseg"
+    wrong = {**weights, "decoders.1.output_conv.bias": torch.full((1,), float("nan"))}
+    with pytest.raises(ModelError, match="no numbers"):
+        write_model_file(path, wrong, CONFIG)
+    for change in ({"reference_scale": 1e9}, {"description": "\ud800"}, {"spacing": (1.0,)}):
+        with pytest.raises(ModelError):
+            write_model_file(path, weights, CONFIG.model_copy(update=change))
+    assert not path.exists()
+
+
+def test_a_name_of_other_bytes_is_stored_as_text(weights, tmp_path: Path) -> None:
+    path = write_model_file(tmp_path / "model", weights, CONFIG.model_copy(update={"name": "a\udcff"}))
+    assert read_model_config(path).name == "a\\udcff"
