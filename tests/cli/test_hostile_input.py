@@ -47,13 +47,14 @@ def rng(seed) -> random.Random:
 
 
 @pytest.fixture
-def valid(tmp_path_factory, dataset, trained, settings) -> Iterator[Path]:
+def valid(tmp_path_factory, dataset, trained, settings, monkeypatch) -> Iterator[Path]:
     """A folder of one's own with a data set, a model, settings and the run folder of a training."""
     folder = tmp_path_factory.mktemp("valid")
     shutil.copytree(dataset, folder / "data")
     shutil.copy(trained, folder / "m.embedseg")
     shutil.copytree(trained.with_suffix(".run"), folder / "m.run")
     shutil.copy(settings, folder / "settings.yaml")
+    monkeypatch.setenv("XDG_DATA_HOME", str(folder / "library"))
     yield folder
     # Hundreds of them would fill a disk.
     shutil.rmtree(folder, ignore_errors=True)

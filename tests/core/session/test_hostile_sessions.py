@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import shutil
 import zipfile
 from dataclasses import replace
 
@@ -26,7 +27,8 @@ def folder(session, image):
     labels[2:9, 3:9] = 5
     session.save_annotation("cells", Annotation(labels, labels == 0, frozenset([5])))
     session.close()
-    return session.folder
+    yield session.folder
+    shutil.rmtree(session.folder)
 
 
 def use(folder):

@@ -113,7 +113,8 @@ def read_annotation(path: Path, shape: tuple[int, ...]) -> Annotation:
     except FileNotFoundError:
         return Annotation(np.zeros(shape, np.int32))
     except (*UNREADABLE, TypeError) as error:
-        raise DataError(f"{path}: this annotation is damaged ({error}); a round may hold an older one.") from error
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise DataError(f"{path}: this annotation is damaged ({why}); a round may hold an older one.") from error
     if labels.shape != shape:
         raise DataError(f"{path}: this annotation has shape {labels.shape}, but its image {shape}.")
     return Annotation(labels.astype(np.int32), regions, frozenset(accepted.tolist()))
