@@ -129,8 +129,8 @@ class BatchPanel(QWidget):
                 raise EmbedSegError("Choose a model above first.")
             channel = self.channel.value()
             job = FolderJob(
-                (from_home(self.images.text()),),
-                from_home(self.results.text()),
+                (from_home(self.images.text().strip()),),
+                from_home(self.results.text().strip()),
                 overwrite=self.overwrite.isChecked(),
                 tables="together",
                 axes=self.axes.text().strip() or None,
