@@ -64,7 +64,8 @@ def test_the_axes_of_a_folder(panel, tmp_path, qtbot):
     tifffile.imwrite(tmp_path / "images" / "yxc.tif", np.zeros((16, 24, 2), np.uint8), photometric="minisblack")
     batch = panel.batch
     batch.images.setText(str(tmp_path / "images"))
-    batch.results.setText(str(tmp_path / "out"))
+    # A pasted path may bring spaces.
+    batch.results.setText(f" {tmp_path / 'out'} ")
     batch.axes.setText("YXQ")
     batch.run_button.click()
     assert batch.current is None

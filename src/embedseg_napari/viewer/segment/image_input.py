@@ -170,6 +170,11 @@ class ImageInput(QWidget):
         if self.question.problem():
             return self.question, self.question.problem()
         try:
+            # No letters can be written for a layer of too many axes.
+            picture_of(layer)
+        except DataError as error:
+            return self.layer_box.native, str(error)
+        try:
             axes = parse_axes(self.axes.text())
         except DataError as error:
             return self.axes, str(error)
