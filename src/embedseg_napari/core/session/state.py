@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from embedseg_napari.core.annotation.states import AnnotationCounts  # noqa: TC001, pydantic looks it up
 from embedseg_napari.core.axes import spatial_axes
 from embedseg_napari.core.errors import DataError, SettingsError
+from embedseg_napari.core.evaluation.before_after import Verdict  # noqa: TC001, pydantic looks it up
 from embedseg_napari.core.files.documents import Unreadable, parse_json
 from embedseg_napari.core.settings import Amount, Count, PositivePerAxis, Settings
 
@@ -72,6 +73,30 @@ class SessionImage(Settings):
         return kind_of(self.axes, self.shape)
 
 
+class FoundObjects(Settings):
+    """How many of some annotated objects are found, at IoU 0.5."""
+
+    n_objects: Count = 0
+    before: Count | None = None
+    """By the model that the round started from; None where it started from nothing."""
+    now: Count = 0
+
+
+class Comparison(Settings):
+    """A round's model beside the one it started from."""
+
+    verdict: Verdict = "unknown"
+    held_out: FoundObjects = FoundObjects()
+    accepted: FoundObjects = FoundObjects()
+    """Predicted objects that the user accepted, as far as they were trained on."""
+    painted: FoundObjects = FoundObjects()
+    """The others that were trained on."""
+    n_images: Count = 0
+    """Images that both models segmented."""
+    in_images: FoundObjects = FoundObjects()
+    """All that they find there, be it right or wrong; `n_objects` are those that are annotated."""
+
+
 class Round(Settings):
     """One round of training: what it learned from and what came out."""
 
@@ -90,6 +115,12 @@ class Round(Settings):
     model_file: str = Field("", pattern=r"^(rounds/[0-9]{1,9}\.embedseg)?$")
     """Inside the session folder; filled in by the session."""
     comment: str = ""
+    started_from: Name = ""
+    """File of the model that the round started from; empty where that was a new network."""
+    saved_as: Name = ""
+    """File that the model was saved as for the user, beside the one inside the session folder."""
+    comparison: Comparison | None = None
+    """None of rounds of older versions."""
     counts: dict[str, AnnotationCounts] = Field(default_factory=dict)
     """By name of the image; filled in by the session, as are their number and sums."""
 

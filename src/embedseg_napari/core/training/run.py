@@ -214,7 +214,8 @@ class TrainingRun:
             # Scores against other labels say nothing about those before.
             self.state.best_score, self.state.record, self.best = None, None, {}
         sizes = self.sampler.object_sizes()
-        prediction = self.model_config.prediction.model_copy(update={"min_object_size": least_object_size(sizes)})
+        least = least_object_size(sizes, self.plan.known_least_size)
+        prediction = self.model_config.prediction.model_copy(update={"min_object_size": least})
         self.model_config = self.model_config.model_copy(update={"object_sizes": sizes, "prediction": prediction})
         return LabelsUpdated(
             n_images=len(self.data.training),

@@ -17,7 +17,7 @@ from embedseg_napari.viewer.label.navigator import SessionNavigator
 from embedseg_napari.viewer.label.next_image import KEY, NextImage
 from embedseg_napari.viewer.label.review_box import ReviewBox
 from embedseg_napari.viewer.label.session_box import SessionBox
-from embedseg_napari.viewer.label.start_model import misfit, suggested_start
+from embedseg_napari.viewer.label.start_model import known_extent, misfit, suggested_start
 from embedseg_napari.viewer.preview.preview import TrainingView
 from embedseg_napari.viewer.train.panel import TrainingPanel
 from embedseg_napari.viewer.train.progress import TrainingProgress
@@ -59,6 +59,7 @@ class LabelWidget(TrainingPanel):
         self.autosave = Autosave(self.annotation.layers)
         self.navigator = SessionNavigator(napari_viewer, self.annotation, self.autosave)
         self.annotation.elsewhere = self.navigator.elsewhere
+        self.annotation.layers.usual_extent = lambda: known_extent(self.settings.start_from())
         self.sessions = SessionBox(self.autosave, self.annotation)
         self.settings.preset.setCurrentText(PRESET)
         for row in (self.settings.preset, self.settings.fold):
@@ -88,6 +89,7 @@ class LabelWidget(TrainingPanel):
         self.sessions.resume_wanted.connect(self._resume)
         self.sessions.round_wanted.connect(self._restore)
         self.sessions.undo_wanted.connect(self._undo_restore)
+        self.sessions.start_wanted.connect(self._go_back_to)
         self.sessions.image_wanted.connect(lambda name: self._do(lambda: self.navigator.go_to(name)))
         self.sessions.new_wanted.connect(self._begin_anew)
         self.next_image.wanted.connect(self.find_next_image)
@@ -171,6 +173,13 @@ class LabelWidget(TrainingPanel):
     def _undo_restore(self) -> None:
         if self._do(self.navigator.undo_restore):
             self.review.clear()
+
+    def _go_back_to(self, model: Path) -> None:
+        """Go on from the model of before a round that made it worse; what is annotated stays."""
+        self.settings.choose_start(model)
+        self.review.clear()
+        if self.settings.start_from() is not None and not self._start_problem():
+            self.find_doubts()
 
     def _begin_anew(self) -> None:
         if self._do(self.navigator.close):
