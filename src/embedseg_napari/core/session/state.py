@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Self
 
@@ -13,6 +14,7 @@ from embedseg_napari.core.axes import spatial_axes
 from embedseg_napari.core.errors import DataError, SettingsError
 from embedseg_napari.core.evaluation.before_after import Verdict  # noqa: TC001, pydantic looks it up
 from embedseg_napari.core.files.documents import Unreadable, parse_json
+from embedseg_napari.core.files.units import micrometres
 from embedseg_napari.core.settings import Amount, Count, PositivePerAxis, Settings
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FORMAT_VERSION = 1
+ALIKE = 0.02
+"""Relative difference up to which two pixel sizes are taken for the same."""
 AnnotationFolder = Annotated[str, Field(pattern=r"^annotations/[0-9]{1,9}$")]
 Name = Annotated[str, Field(max_length=4096, pattern=r"^[^\x00]*$")]
 
@@ -71,6 +75,19 @@ class SessionImage(Settings):
     def kind(self) -> tuple[int, int]:
         """Spatial dimensions and channels; the images of a session agree in them."""
         return kind_of(self.axes, self.shape)
+
+    def has_other_pixels(self, spacing: Sequence[float] | None, unit: str | None) -> bool:
+        """Whether an image with this pixel size (z, y, x) surely has larger or smaller ones."""
+        if self.spacing is None or spacing is None or len(self.spacing) != len(spacing):
+            return False
+        units = [None if one is None else micrometres(one) for one in (self.unit, unit)]
+        if self.unit != unit and None in units:
+            return False
+        factors = [1.0 if one is None else one for one in units]
+        sizes = [
+            [factor * step for step in steps] for factor, steps in zip(factors, (self.spacing, spacing), strict=True)
+        ]
+        return any(not math.isclose(a, b, rel_tol=ALIKE) for a, b in zip(*sizes, strict=True))
 
 
 class FoundObjects(Settings):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_info
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QGridLayout, QMenu, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QGridLayout, QHBoxLayout, QMenu, QPushButton, QVBoxLayout, QWidget
 
 from embedseg_napari.core.session.folder import last_saved, list_sessions, read_state
 from embedseg_napari.core.wording import count
@@ -51,6 +51,7 @@ class SessionBox(QWidget):
     def __init__(self, autosave: Autosave, box: AnnotationBox) -> None:
         super().__init__()
         self.autosave, self.box = autosave, box
+        self.is_training = False
         self.line = Sentence()
         self.images = ChoiceBox()
         self.images.setAccessibleName("Images of the session")
@@ -99,12 +100,15 @@ class SessionBox(QWidget):
         buttons = QGridLayout()
         buttons.addWidget(self.again, 0, 0, 1, 2)
         buttons.addWidget(self.others, 1, 0)
-        buttons.addWidget(self.new, 1, 1)
-        buttons.addWidget(self.back, 2, 0)
-        buttons.addWidget(self.export, 2, 1)
+        buttons.addWidget(self.back, 1, 1)
+        buttons.addWidget(self.export, 2, 0, 1, 2)
+        top = QHBoxLayout()
+        top.addWidget(self.line, 1)
+        top.addWidget(self.new)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.line, self.images, self.rounds, self.compared, self.leave):
+        layout.addLayout(top)
+        for widget in (self.images, self.rounds, self.compared, self.leave):
             layout.addWidget(widget)
         layout.addLayout(buttons)
         self.sessions_menu.aboutToShow.connect(self.list_sessions)
@@ -140,8 +144,8 @@ class SessionBox(QWidget):
         self.rounds.setVisible(bool(rounds))
         self.back.setVisible(bool(rounds))
         self._show_comparison(rounds)
-        for one in (self.new, self.export):
-            one.setVisible(is_begun)
+        self.new.setEnabled(is_begun and not self.is_training)
+        self.export.setVisible(is_begun)
         self.rounds_menu.clear()
         for one in reversed(rounds):
             action = self.rounds_menu.addAction(round_line(one))
@@ -178,7 +182,8 @@ class SessionBox(QWidget):
 
     def set_training(self, is_active: bool) -> None:
         """While a model trains, its session stays."""
-        for one in (self.again, self.others, self.new, self.back, self.leave):
+        self.is_training = is_active
+        for one in (self.again, self.others, self.back, self.leave):
             one.setEnabled(not is_active)
 
     def _export(self) -> None:

@@ -82,7 +82,8 @@ class LabelWidget(TrainingPanel):
         self.follow_selection = qdebounced(self.navigator.follow_selection, timeout=0, parent=self)
 
         self.annotation.layers.leaving.connect(self._hand_over)
-        self.annotation.annotate_wanted.connect(lambda: self._do(self.navigator.annotate))
+        self.annotation.annotate_wanted.connect(self._annotate)
+        self.annotation.joining.answered.connect(self._annotate_in)
         self.annotation.image_changed.connect(self._on_image)
         self.annotation.changed.connect(self.update_buttons)
         self.settings.changed.connect(self.update_buttons)
@@ -160,6 +161,21 @@ class LabelWidget(TrainingPanel):
         self.sessions.find()
         self.annotation.count()
         return is_done
+
+    def _annotate(self) -> None:
+        """Begin to annotate the chosen image; where it may not belong to the session that is open, ask."""
+        if not self._do(self.navigator.take_time_point):
+            return
+        doubt = self.navigator.doubt_about_session()
+        if doubt:
+            self.annotation.joining.ask(doubt, can_join=not self.autosave.is_other_kind())
+        else:
+            self._do(self.navigator.annotate)
+
+    def _annotate_in(self, is_new: bool) -> None:
+        """Begin to annotate the chosen image in a new session, or in the one that is open."""
+        if not is_new or self._do(self.navigator.close):
+            self._do(self.navigator.annotate)
 
     def _resume(self, folder: Path) -> None:
         if self._do(lambda: self.navigator.resume(folder)):
