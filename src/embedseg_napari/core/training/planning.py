@@ -252,6 +252,10 @@ def _model_config(
         reference_scale=scale,
         object_sizes=statistics.sizes,
         prediction=PredictionConfig(
+            # Weights come with the thresholds that were found for them.
+            **(
+                {} if start is None else start.prediction.model_dump(include={"seed_threshold", "foreground_threshold"})
+            ),
             # An object that is only assumed to be as deep as wide must not become deeper.
             margin_scale=1.0 if statistics.n_open else config.margin_scale,
             min_object_size=least_object_size(statistics.sizes, known_least_size),
