@@ -30,7 +30,7 @@ class ScoresPage(QWidget):
         self.headline.setWordWrap(True)
         self.headline.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.table, self.plot = ScoreTable(), ScorePlot()
-        self.export = QPushButton("Save scores...")
+        self.export = QPushButton("Save scores…")
         self.export.setToolTip("Write the scores of all images together, and of each, to a CSV file.")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
