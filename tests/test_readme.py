@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -55,3 +56,10 @@ def test_without_one_nothing_is_invented(build, monkeypatch):
     metadata = complete(build)
     assert metadata["urls"] == {}
     assert metadata["readme"]["text"] == (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_source_archive_holds_what_the_build_reads():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    included = settings["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    assert {"/README.md", "/hatch_build.py", "/src"} <= set(included)
+    assert all((ROOT / name.lstrip("/")).exists() for name in included)
