@@ -56,7 +56,8 @@ CELLS = PublicSample(
     (0.29, 0.26, 0.26),
     ("membrane", "nuclei"),
 )
-"""Membranes and nuclei of human cells (Allen Institute for Cell Science), the `cells3d` of scikit-image."""
+"""Membranes and nuclei of human cells (Allen Institute for Cell Science), the `cells3d` of scikit-image, whose makers
+give its licence as CC0."""
 
 
 def human_mitosis() -> list[LayerData]:
