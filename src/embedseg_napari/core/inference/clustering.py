@@ -14,8 +14,9 @@ import numpy as np
 
 from embedseg_napari.core.compiled.background_import import CompiledModule
 from embedseg_napari.core.config import PredictionConfig
-from embedseg_napari.core.errors import Stopped
-from embedseg_napari.core.maps import EmbeddingMaps
+from embedseg_napari.core.errors import EmbedSegWarning, Stopped
+from embedseg_napari.core.maps import EmbeddingMaps, missing_words
+from embedseg_napari.core.scripts import warn
 from embedseg_napari.core.settings import require_kind
 
 if TYPE_CHECKING:
@@ -112,7 +113,10 @@ def cluster(
         "faint_seeds": faint_seeds,
         "margin_scale": margin_scale,
     }
-    return cluster_by(maps, PredictionConfig.parse(values)).labels
+    settings = PredictionConfig.parse(values)
+    if told := missing_words(maps.count_missing()):
+        warn(told, EmbedSegWarning)
+    return cluster_by(maps, settings).labels
 
 
 def cluster_by(
