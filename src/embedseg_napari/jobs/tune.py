@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
+    from embedseg_napari.core.axes import OneChannel
     from embedseg_napari.core.inference.segmentation import Segmentation
 
 
@@ -64,7 +65,7 @@ def annotated_images(
     device: str,
     *,
     axes: str | None = None,
-    channel: int | None = None,
+    channel: OneChannel | None = None,
     spacing: Sequence[float] | None = None,
     ignore_label: int | None = None,
 ) -> list[AnnotatedImage]:

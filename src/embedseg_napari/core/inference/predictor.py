@@ -249,10 +249,11 @@ def _check_fit(config: ModelConfig, shape: tuple[int, ...], axes: str) -> None:
         hint = "if its planes are images of their own, name that axis T" if config.ndim == 2 else "take a 2D model"
         raise ModelError(f"The image has the spatial axes {space} but the model works in {config.ndim}D; {hint}.")
     if shape[1] != config.n_channels:
+        one = "choose one channel (--channel 0 is the first) or their mean (--channel mean)"
+        choice = one if config.n_channels == 1 else "choose its channels"
         raise ModelError(
-            f"The image has {shape[1]} channel(s) (axes {axes}) but the model works on {config.n_channels}; "
-            + ("choose one channel (--channel 0 is the first), " if config.n_channels == 1 else "choose its channels, ")
-            + "or another model."
+            f"The image has {shape[1]} channel(s) (axes {axes}) but the model works on {config.n_channels}; {choice}, "
+            "or another model."
         )
 
 
