@@ -31,6 +31,7 @@ from embedseg_napari.core.inference.network_pass import NetworkPass
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.inference.size_check import CLEARLY, certainty, size_message, suggest_scale
 from embedseg_napari.core.inference.tiling import resolve_tile
+from embedseg_napari.core.maps import missing_words
 from embedseg_napari.core.networks.network import device_of
 from embedseg_napari.core.runs import never
 from embedseg_napari.core.scripts import warn
@@ -121,7 +122,7 @@ class Predictor:
         image, axes, size = _named(image, axes, self.model.config)
         spacing = size if spacing is None else check_spacing(spacing, "ZYX"[-self.model.config.ndim :])
         frames, axes, plan = yield from self._prepare(image, axes)
-        done, spoiled = [], Spoiled()
+        done, spoiled, n_missing = [], Spoiled(), 0
         unsure: Prepared | None = None
         for t in range(len(frames)):
             ready = self._ready(frames[t], normalize)
@@ -129,6 +130,7 @@ class Predictor:
             if spoiled.n_not_finite == frames.size:
                 raise DataError("The image holds no finite number.")
             maps = yield from plan.run(ready, t, should_stop)
+            n_missing += maps.count_missing()
             yield ClusteringStarted(t)
             if t == 0 and advise and certainty(maps.seed_map) < 1 / CLEARLY:
                 unsure = ready
@@ -136,6 +138,8 @@ class Predictor:
             yield FrameFinished(t, len(frames), len(done[t].scores))
         if told := spoiled_message(spoiled):
             yield told
+        if words := missing_words(n_missing):
+            yield Message(f"{words} If the image is sound, predict with precision float32.", "warning")
         better = None if unsure is None else suggest_scale(self.model, self.settings, unsure, should_stop)
         labels = [frame.labels for frame in done]
         if told := size_message(self.model.config, labels, self.settings.scale, spacing, better):
@@ -245,10 +249,11 @@ def _check_fit(config: ModelConfig, shape: tuple[int, ...], axes: str) -> None:
         hint = "if its planes are images of their own, name that axis T" if config.ndim == 2 else "take a 2D model"
         raise ModelError(f"The image has the spatial axes {space} but the model works in {config.ndim}D; {hint}.")
     if shape[1] != config.n_channels:
+        one = "choose one channel (--channel 0 is the first) or their mean (--channel mean)"
+        choice = one if config.n_channels == 1 else "choose its channels"
         raise ModelError(
             f"The image has {count(shape[1], 'channel')} (axes {axes}) but the model works on {config.n_channels}; "
-            + ("choose one channel (--channel 0 is the first), " if config.n_channels == 1 else "choose its channels, ")
-            + "or another model."
+            f"{choice}, or another model."
         )
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels
     from numpy.typing import NDArray
 
+    from embedseg_napari.core.axes import OneChannel
     from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.data.medoid import CenterKind
     from embedseg_napari.core.events import PreviewReady
@@ -53,6 +54,8 @@ class PreviewPart:
     """Labels ((Z,) Y, X) of the part and its surroundings, where they are known."""
     inside: tuple[slice, ...] = ()
     """Where in `truth` the part lies."""
+    is_mean: bool = False
+    """Whether the network sees the mean of its channels."""
 
     def example(self) -> Example:
         """Read the pixels; the labels stay empty, for a preview knows no truth."""
@@ -60,6 +63,8 @@ class PreviewPart:
         from embedseg_napari.core.data.example import Example
 
         image = to_frames(np.asarray(self.array), self.axes)[0]
+        if self.is_mean:
+            image = image.mean(0, dtype=np.float32, keepdims=True)
         return Example(self.token, image, np.zeros(image.shape[1:], np.int32))
 
     def objects(self, center: CenterKind) -> TrueObjects | None:
@@ -84,7 +89,7 @@ class TrainingView:
     """Layer to preview; None takes a held-out image."""
     axes: str = ""
     """Axes of the source."""
-    channel: int | None = None
+    channel: OneChannel | None = None
     truth: Labels | None = None
     """Labels the source is trained with; only shown beside its previews."""
     center: CenterKind = "medoid"
@@ -113,7 +118,7 @@ class TrainingView:
         self.update_part()
 
     def watch(
-        self, layer: Image | None, axes: str = "", channel: int | None = None, truth: Labels | None = None
+        self, layer: Image | None, axes: str = "", channel: OneChannel | None = None, truth: Labels | None = None
     ) -> None:
         """Preview a layer, or with None a held-out image.
 
@@ -123,8 +128,8 @@ class TrainingView:
             What to preview.
         axes : str
             Its axes, such as ``"TYX"`` where each frame is an image.
-        channel : int, optional
-            The only channel the network sees.
+        channel : int or "mean", optional
+            The only channel the network sees, or the mean of all.
         truth : napari Labels layer, optional
             Its true objects, with the axes of the image but the channels.
         """
@@ -153,7 +158,8 @@ class TrainingView:
             axis = axes.index("T")
             index[axis] = int(np.clip(round(looked_at["T"]), 0, array.shape[axis] - 1))
             frame = frame.without("T")
-        if self.channel is not None and "C" in axes:
+        is_mean = self.channel == "mean"
+        if isinstance(self.channel, int) and "C" in axes:
             index[axes.index("C")] = slice(self.channel, self.channel + 1)
         token = f"{layer.name} {next(self._counter)}"
         frame = frame.at(start)
@@ -161,7 +167,8 @@ class TrainingView:
         truth, inside = self._truth_around(
             [index[axis] for axis in space], index[axes.index("T")] if "T" in axes else None
         )
-        self.part = PreviewPart(token, layer.name, array[tuple(index)], axes.replace("T", ""), frame, truth, inside)
+        part, left = array[tuple(index)], axes.replace("T", "")
+        self.part = PreviewPart(token, layer.name, part, left, frame, truth, inside, is_mean)
 
     def _truth_around(self, part: list[slice], time: int | None) -> tuple[Any, tuple[slice, ...]]:
         """Labels of a part and half its size around it, unread, and where the part lies in them."""

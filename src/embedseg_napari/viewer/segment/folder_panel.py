@@ -34,7 +34,7 @@ from embedseg_napari.jobs.segment_folder import (
     plan,
     segment_folder,
 )
-from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence, WholeNumberBox
+from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence
 from embedseg_napari.viewer.widgets.run_controls import RunControls
 
 if TYPE_CHECKING:
@@ -68,11 +68,11 @@ class BatchPanel(QWidget):
         self.axes.setToolTip(
             "Axes of all images, in order, such as YX, ZYX, TYX or YXC (T time, C channel). Empty: as each file says."
         )
-        self.channel = WholeNumberBox()
-        self.channel.setRange(-1, MAX_CHANNELS)
-        self.channel.setValue(-1)
-        self.channel.setSpecialValueText("all")
-        self.channel.setToolTip("Use only this channel of the images; 0 is the first.")
+        self.channel = ChoiceBox(tooltip="Channels of the images to use: all, their mean, or one; 0 is the first.")
+        self.channel.addItem("all", "all")
+        self.channel.addItem("mean of all", "mean")
+        for number in range(MAX_CHANNELS + 1):
+            self.channel.addItem(str(number), number)
         self.table = ChoiceBox(tooltip="Score, size and place of each object; the same columns as on the command line.")
         for text, kind in TABLES:
             self.table.addItem(text, kind)
@@ -163,7 +163,6 @@ class BatchPanel(QWidget):
         try:
             if settings["model"] is None:
                 raise EmbedSegError("Choose a model above first.")
-            channel = self.channel.value()
             job = FolderJob(
                 (from_home(self.images.text().strip()),),
                 from_home(self.results.text().strip()),
@@ -172,7 +171,7 @@ class BatchPanel(QWidget):
                 tables=self.table.currentData(),
                 save_maps=self.maps.isChecked(),
                 axes=self.axes.text().strip() or None,
-                channel="all" if channel < 0 else channel,
+                channel=self.channel.currentData(),
                 **settings,
             )
             plan(job)
