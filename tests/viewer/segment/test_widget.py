@@ -201,6 +201,186 @@ def test_labels_that_another_tool_changed_are_not_overwritten(viewer, panel, fak
     assert "cells labels [2]" not in viewer.layers, "what the panel itself shows is replaced"
 
 
+def test_labels_are_compared_whatever_way_they_were_changed(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    found = viewer.layers["cells labels"]
+    before = found.data.copy()
+
+    def by_index(layer):
+        layer.data[20:22, 20:22] = 9
+        layer.refresh()
+
+    for change in (
+        by_index,
+        lambda layer: layer.data_setitem((np.array([20]), np.array([20])), 9),
+        lambda layer: layer.fill((4, 4), 9),
+        lambda layer: setattr(layer, "data", layer.data.astype(np.uint8)[::-1].copy()),
+    ):
+        change(found)
+        assert not np.array_equal(found.data, before)
+        edited = found.data.copy()
+        panel.thresholds.numbers["min_object_size"].setValue(panel.thresholds.numbers["min_object_size"].value() + 1)
+        settle(qtbot, panel)
+        np.testing.assert_array_equal(found.data, edited)
+        assert panel.results.labels is not found
+        assert found.name[:12] in panel.status.text()
+        assert "was edited and is kept" in panel.status.text()
+        found = panel.results.labels
+        assert found in viewer.layers
+        np.testing.assert_array_equal(found.data, before)
+
+
+def test_an_edit_that_was_undone_is_none(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    viewer.layers["cells labels"].paint((20, 20), 9)
+    viewer.layers["cells labels"].undo()
+    panel.thresholds.sliders["seed_threshold"].setValue(0.9)
+    settle(qtbot, panel)
+    assert "cells labels [1]" not in viewer.layers
+    assert viewer.layers["cells labels"].data.max() == 1
+
+
+def test_the_result_is_selected_unless_the_user_went_on(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    assert viewer.layers.selection.active == viewer.layers["cells labels"]
+    assert panel.image.layer == viewer.layers["cells"]
+    fake.gate.clear()
+    panel.start()
+    mine = viewer.add_labels(np.zeros((24, 24), int), name="mine")
+    fake.gate.set()
+    finish(qtbot, panel)
+    assert viewer.layers.selection.active == mine
+
+
+def test_sliders_act_on_the_result_that_is_selected(viewer, panel, fake, qtbot):
+    for name in ("one", "two"):
+        viewer.add_image(np.zeros((24, 24)), name=name)
+        assert "next run" in panel.threshold_box.title()
+        panel.start()
+        finish(qtbot, panel)
+        assert f"{name} labels" in panel.threshold_box.title()
+    panel.thresholds.sliders["seed_threshold"].setValue(0.9)
+    settle(qtbot, panel)
+    one, two = (viewer.layers[f"{name} labels"] for name in ("one", "two"))
+    assert (one.data.max(), two.data.max()) == (2, 1)
+    viewer.layers.selection.active = one
+    assert "one labels" in panel.threshold_box.title()
+    assert panel.image.layer == viewer.layers["one"]
+    assert panel.thresholds.values()["seed_threshold"] == 0.5, "those of the result"
+    panel.thresholds.numbers["min_object_size"].setValue(40)
+    settle(qtbot, panel)
+    assert (one.data > 0).sum() == 48
+    assert (two.data > 0).sum() == 36
+    viewer.layers.selection.active = viewer.layers["two centres"]
+    assert "two labels" in panel.threshold_box.title()
+    assert panel.thresholds.values()["seed_threshold"] == 0.9
+
+
+def test_thresholds_go_back(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    box, start = panel.threshold_box, panel.thresholds.values()
+    assert not box.undo_button.isEnabled()
+    for name, value in (("seed_threshold", 0.9), ("min_object_size", 40)):
+        panel.thresholds.numbers[name].setValue(value)
+        settle(qtbot, panel)
+    assert viewer.layers["cells labels"].data.max() == 0
+    box.undo_button.click()
+    settle(qtbot, panel)
+    assert viewer.layers["cells labels"].data.max() == 1
+    box.undo_button.click()
+    settle(qtbot, panel)
+    assert viewer.layers["cells labels"].data.max() == 2
+    assert panel.thresholds.values() == start
+    assert not box.undo_button.isEnabled()
+    box.back_button.click()
+    settle(qtbot, panel)
+    stored = panel.model.config.prediction.clustering
+    assert panel.thresholds.values() == panel.results.segmentation.settings.clustering == stored
+    assert not box.back_button.isEnabled()
+    box.undo_button.click()
+    settle(qtbot, panel)
+    assert panel.thresholds.values() == start
+
+
+def test_thresholds_of_a_result_are_not_those_of_another_model(viewer, panel, fake, qtbot):
+    image = viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    panel.model.choose(bundled_path("cells-phase-2d"))
+    stored = panel.model.config.prediction.clustering
+    assert "next run" in panel.threshold_box.title()
+    viewer.layers.selection.active = image
+    assert panel.thresholds.values() == stored
+    viewer.layers.selection.active = viewer.layers["cells labels"]
+    panel.start()
+    finish(qtbot, panel)
+    assert {name: fake.jobs[-1].changes[name] for name in stored} == stored
+
+
+def test_a_region_is_added_to_what_was_found_before(viewer, panel, fake, qtbot):
+    image = viewer.add_image(np.zeros((60, 60)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    labels = viewer.layers["cells labels"]
+    assert labels.data.shape == (60, 60)
+    panel.image.region.setCurrentText(RECTANGLE)
+    viewer.add_shapes([[[30, 30], [30, 54], [54, 54], [54, 30]]])
+    panel.image.layer_box.choose(image)
+    panel.start()
+    finish(qtbot, panel)
+    assert labels.data.shape == (60, 60)
+    assert np.unique(labels.data).tolist() == [0, 1, 2, 3, 4]
+    assert (labels.data[:20] > 0).sum() == (labels.data[30:] > 0).sum() == 84
+    assert "4 objects" in panel.status.text()
+    assert labels.features["centroid_y"].tolist() == [4.5, 4.5, 34.5, 34.5]
+    assert len(viewer.layers["cells centres"].data) == 4
+    assert viewer.layers["cells seed map"].data.shape == (60, 60)
+    # Sliders act on what was run last; a click finds the object's own maps, or says that there are none.
+    panel.thresholds.sliders["seed_threshold"].setValue(0.9)
+    settle(qtbot, panel)
+    assert np.unique(labels.data).tolist() == [0, 1, 2, 3]
+    panel.embedding.show_object(3)
+    assert viewer.layers["votes"].data.shape == (36, 2)
+    panel.embedding.show_object(1)
+    assert "earlier run" in panel.embedding.hint.text()
+    # The same region again finds the same; the whole image replaces all.
+    panel.start()
+    finish(qtbot, panel)
+    assert np.unique(labels.data).tolist() == [0, 1, 2, 3]
+    panel.image.region.setCurrentIndex(0)
+    panel.start()
+    finish(qtbot, panel)
+    assert (labels.data > 0).sum() == 36
+
+
+def test_a_region_is_added_to_edited_labels_in_a_layer_of_its_own(viewer, panel, fake, qtbot):
+    image = viewer.add_image(np.zeros((60, 60)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    edited = viewer.layers["cells labels"]
+    edited.data[50:55, 2:7] = 7
+    edited.refresh()
+    panel.image.region.setCurrentText(RECTANGLE)
+    viewer.add_shapes([[[30, 30], [30, 54], [54, 54], [54, 30]]])
+    panel.image.layer_box.choose(image)
+    panel.start()
+    finish(qtbot, panel)
+    assert np.unique(edited.data).tolist() == [0, 1, 2, 7]
+    both = panel.results.labels
+    assert both is not edited
+    assert (both.data[50:55, 2:7] > 0).all()
+    assert np.unique(both.data).tolist() == [0, 1, 2, 3, 4, 5]
+    assert "is kept" in panel.status.text()
+
+
 def test_cancel_leaves_the_viewer_as_it_was(viewer, panel, fake, qtbot):
     viewer.add_image(np.zeros((24, 24)))
     fake.gate.clear()

@@ -156,7 +156,9 @@ def _overlaps(before: Placed, part: Placed) -> list[tuple[int, int, int, int, in
     both = (old > 0) & (new > 0)
     pairs, counts = np.unique(np.stack([old[both], new[both]]), axis=1, return_counts=True)
     sizes = [np.bincount(placed.segmentation.labels.ravel()) for placed in (before, part)]
-    return [(int(a), int(b), int(n), int(sizes[0][a]), int(sizes[1][b])) for (a, b), n in zip(pairs.T, counts, strict=True)]
+    return [
+        (int(a), int(b), int(n), int(sizes[0][a]), int(sizes[1][b])) for (a, b), n in zip(pairs.T, counts, strict=True)
+    ]
 
 
 def _numbered(
