@@ -3,13 +3,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from embedseg_napari.core.config import ModelConfig, PredictionConfig
 from embedseg_napari.core.errors import ComputeError, Stopped
-from embedseg_napari.core.events import FrameFinished, PredictionStarted, TileFinished
+from embedseg_napari.core.events import Advice, FrameFinished, Message, PredictionStarted, TileFinished
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.core.model import known_models
@@ -19,6 +20,7 @@ from embedseg_napari.core.networks.erfnet import BranchedERFNet
 from embedseg_napari.jobs.segment import ModelLoaded, take_channel
 from embedseg_napari.viewer.layers import picture_of
 from embedseg_napari.viewer.model_list import models
+from embedseg_napari.viewer.segment import advice_box
 from embedseg_napari.viewer.segment import widget as segment_widget
 from embedseg_napari.viewer.segment.embedding_view import voters
 from embedseg_napari.viewer.segment.image_input import RECTANGLE, VIEW
@@ -52,7 +54,7 @@ class FakeRun:
     """Stands in for the network: finds two objects in every image."""
 
     def __init__(self):
-        self.jobs, self.error = [], None
+        self.jobs, self.error, self.messages = [], None, []
         self.gate = threading.Event()
         self.gate.set()
 
@@ -65,6 +67,7 @@ class FakeRun:
         yield PredictionStarted(axes, n_frames, 1)
         if self.error is not None:
             raise self.error
+        yield from self.messages
         names = ("seed_threshold", "foreground_threshold", "faint_seeds", "min_object_size")
         settings = PredictionConfig(**{name: job.changes[name] for name in names})
         parts = []
@@ -79,7 +82,26 @@ class FakeRun:
 
 
 @pytest.fixture
-def fake(monkeypatch):
+def advised(monkeypatch):
+    """Stand in for what looks for something better: the events it will tell, and the jobs it was asked about."""
+    said, jobs, gate = [], [], threading.Event()
+    gate.set()
+
+    def advise(job, found, should_stop):
+        jobs.append((job, found))
+        while not gate.wait(0.01):
+            if should_stop():
+                raise Stopped("stopped")
+            yield None
+        yield from said
+
+    monkeypatch.setattr(advice_box, "advise", advise)
+    yield SimpleNamespace(said=said, jobs=jobs, gate=gate)
+    gate.set()
+
+
+@pytest.fixture
+def fake(monkeypatch, advised):
     run = FakeRun()
     monkeypatch.setattr(segment_widget, "segment", run)
     yield run
@@ -379,6 +401,83 @@ def test_a_region_is_added_to_edited_labels_in_a_layer_of_its_own(viewer, panel,
     assert (both.data[50:55, 2:7] > 0).all()
     assert np.unique(both.data).tolist() == [0, 1, 2, 3, 4, 5]
     assert "is kept" in panel.status.text()
+
+
+def test_a_message_is_read_whole_in_the_panel(viewer, panel, fake, qtbot):
+    text = "A sentence of more than forty letters, which no notification would show to its end. " * 3
+    fake.messages = [Message("Dead pixels.", "warning"), Advice(text.strip(), "warning")]
+    viewer.add_image(np.zeros((24, 24)))
+    panel.start()
+    finish(qtbot, panel)
+    assert panel.advice.notes.text() == "Dead pixels."
+    assert panel.advice.sentence.text() == text.strip()
+    assert panel.advice.sentence.wordWrap()
+    assert not panel.advice.isHidden()
+    assert panel.advice.button.isHidden()
+    fake.messages = []
+    panel.start()
+    assert panel.advice.isHidden()
+    finish(qtbot, panel)
+    assert panel.advice.isHidden()
+
+
+def test_advice_is_looked_for_after_the_labels_are_shown_and_not_any_more_in_the_next_run(
+    viewer, panel, fake, advised, qtbot
+):
+    image = viewer.add_image(np.zeros((24, 24)), name="cells")
+    advised.gate.clear()
+    advised.said.append(Advice("Try it.", "warning", "Use scale 2", "", {"scale": 2.0}))
+    panel.start()
+    finish(qtbot, panel)
+    assert viewer.layers["cells labels"].data.max() == 2
+    qtbot.waitUntil(lambda: len(advised.jobs) == 1, timeout=WAIT)
+    assert panel.advice.is_looking
+    panel.start()
+    assert not panel.advice.is_looking
+    finish(qtbot, panel)
+    advised.gate.set()
+    qtbot.waitUntil(lambda: not panel.advice.is_looking, timeout=WAIT)
+    assert len(advised.jobs) == 2
+    assert panel.advice.button.text() == "Use scale 2"
+    # Pressed after another image was chosen, it still is about its own.
+    viewer.add_image(np.zeros((24, 24)), name="other")
+    advised.said.clear()
+    panel.advice.button.click()
+    finish(qtbot, panel)
+    assert fake.jobs[-1].changes["scale"] == 2
+    assert panel.results.selection.layer == image
+    viewer.layers.remove(image)
+    assert panel.advice.isHidden()
+
+
+def test_another_model_is_one_press_away(viewer, panel, fake, advised, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    advised.said.append(Advice("Try cells.", "warning", "Try cells-phase-2d", "cells-phase-2d"))
+    panel.start()
+    finish(qtbot, panel)
+    qtbot.waitUntil(lambda: not panel.advice.button.isHidden(), timeout=WAIT)
+    advised.said.clear()
+    panel.advice.button.click()
+    finish(qtbot, panel)
+    assert panel.model.path == fake.jobs[-1].model == bundled_path("cells-phase-2d")
+    stored = panel.model.config.prediction.clustering
+    assert {name: fake.jobs[-1].changes[name] for name in stored} == stored
+
+
+def test_thresholds_that_find_nothing_are_taken_back(viewer, panel, fake, advised, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    stored = panel.model.config.prediction.clustering
+    advised.said.append(Advice("None.", "warning", "Back to the model's thresholds", "", stored))
+    panel.thresholds.numbers["min_object_size"].setValue(5000)
+    panel.start()
+    finish(qtbot, panel)
+    assert panel.status.text().startswith("0 objects")
+    qtbot.waitUntil(lambda: not panel.advice.button.isHidden(), timeout=WAIT)
+    panel.advice.button.click()
+    settle(qtbot, panel)
+    assert panel.thresholds.values() == stored
+    assert viewer.layers["cells labels"].data.max() > 0
+    assert len(fake.jobs) == 1
 
 
 def test_cancel_leaves_the_viewer_as_it_was(viewer, panel, fake, qtbot):

@@ -26,10 +26,10 @@ from embedseg_napari.core.device import supports_precision
 from embedseg_napari.core.errors import DataError, ModelError, SettingsError
 from embedseg_napari.core.events import ClusteringStarted, FrameFinished, Message, PredictionStarted
 from embedseg_napari.core.files.named_axes import as_picture, converted
+from embedseg_napari.core.inference.advice import Observations, is_unsure, remark, suggest
 from embedseg_napari.core.inference.clustering import warm_up
 from embedseg_napari.core.inference.network_pass import NetworkPass
 from embedseg_napari.core.inference.segmentation import Segmentation
-from embedseg_napari.core.inference.size_check import CLEARLY, certainty, size_message, suggest_scale
 from embedseg_napari.core.inference.tiling import resolve_tile
 from embedseg_napari.core.networks.network import device_of
 from embedseg_napari.core.runs import never
@@ -38,7 +38,7 @@ from embedseg_napari.core.settings import require_kind, shown
 from embedseg_napari.core.wording import shape_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
 
     from embedseg_napari.core.config import ModelConfig
     from embedseg_napari.core.events import PredictionEvent
@@ -84,6 +84,7 @@ class Predictor:
         normalize: bool = True,
         keep_maps: bool = True,
         advise: bool = False,
+        others: Iterable[tuple[str, Trained]] = (),
     ) -> Generator[PredictionEvent, None, Segmentation]:
         """Segment an image, telling what happens; the generator's value is the Segmentation.
 
@@ -104,8 +105,10 @@ class Predictor:
         keep_maps : bool
             False drops the maps of a frame once it is done, so that long time-lapses fit into memory.
         advise : bool
-            Where the model is unsure of the first frame, try other scales on a part of it; a message names one at which
-            it is clearly surer.
+            Where the model is unsure of the first frame, or finds nothing, try other scales and models on a part of it;
+            an `Advice` names what is clearly better.
+        others : iterable of (str, Model)
+            Other models for such images, and their names, to be tried; taken only if they are needed.
 
         Raises
         ------
@@ -121,8 +124,8 @@ class Predictor:
         image, axes, size = _named(image, axes, self.model.config)
         spacing = size if spacing is None else check_spacing(spacing, "ZYX"[-self.model.config.ndim :])
         frames, axes, plan = yield from self._prepare(image, axes)
-        done, spoiled = [], Spoiled()
-        unsure: Prepared | None = None
+        done, spoiled, seen = [], Spoiled(), Observations()
+        first: Prepared | None = None
         for t in range(len(frames)):
             ready = self._ready(frames[t], normalize)
             spoiled += ready.mended.found
@@ -130,18 +133,59 @@ class Predictor:
                 raise DataError("The image holds no finite number.")
             maps = yield from plan.run(ready, t, should_stop)
             yield ClusteringStarted(t)
-            if t == 0 and advise and certainty(maps.seed_map) < 1 / CLEARLY:
-                unsure = ready
             done.append(Segmentation.collect(maps, self.settings, should_stop, keep_maps=keep_maps))
+            seen.note(frames[t], ready, done[t].labels)
+            if t == 0 and advise and (is_unsure(maps.seed_map) or not len(done[t].scores)):
+                first = ready
             yield FrameFinished(t, len(frames), len(done[t].scores))
         if told := spoiled_message(spoiled):
             yield told
-        better = None if unsure is None else suggest_scale(self.model, self.settings, unsure, should_stop)
+        better = None
+        if first is not None and not seen.is_blank:
+            better = suggest(self.model, self.settings, np.asarray(frames[0]), first, others, should_stop)
         labels = [frame.labels for frame in done]
-        if told := size_message(self.model.config, labels, self.settings.scale, spacing, better):
-            yield told
+        if advice := remark(self.model.config, seen, labels, self.settings, spacing, better):
+            yield advice
         found, own = Segmentation.stack(done) if "T" in axes else done[0], result_axes(axes)
         return found if own == ordered(own) else found.turned(own)
+
+    def advise(
+        self,
+        image: Any,
+        axes: str,
+        found: Segmentation,
+        others: Iterable[tuple[str, Trained]] = (),
+        should_stop: Callable[[], bool] = never,
+    ) -> Generator[PredictionEvent, None, None]:
+        """Look for something clearly better than what a run without advice found; an `Advice` names it, if any.
+
+        Parameters
+        ----------
+        image, axes
+            As for the run, the first frame is enough.
+        found : Segmentation
+            What the run found.
+        others, should_stop
+            As for `run`.
+
+        Raises
+        ------
+        Stopped
+            If `should_stop` returned True.
+        """
+        part = found.frames[0] if found.frames else found
+        if len(part.scores) and part.kept_maps is not None and not is_unsure(part.kept_maps.seed_map):
+            return
+        array, axes = _as_array(image), parse_axes(axes)
+        if "T" in axes:
+            array = array[(slice(None),) * axes.index("T") + (slice(0, 1),)]
+        frame = np.asarray(to_frames(array, axes)[0])
+        ready, seen = self._ready(frame, normalize=True), Observations()
+        seen.note(frame, ready, part.labels)
+        yield ClusteringStarted(0)
+        better = None if seen.is_blank else suggest(self.model, self.settings, frame, ready, others, should_stop)
+        if better is not None and (told := remark(self.model.config, seen, [part.labels], self.settings, None, better)):
+            yield told
 
     def embed(
         self,

@@ -13,6 +13,7 @@ from embedseg_napari.core.errors import DataError, EmbedSegError
 from embedseg_napari.jobs.segment import SegmentJob, segment
 from embedseg_napari.viewer.layers import array_of, picture_of
 from embedseg_napari.viewer.models.picker import ModelPicker
+from embedseg_napari.viewer.segment.advice_box import AdviceBox
 from embedseg_napari.viewer.segment.drop_queue import DropQueue
 from embedseg_napari.viewer.segment.embedding_view import EmbeddingView
 from embedseg_napari.viewer.segment.folder_panel import BatchPanel
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Layer
 
+    from embedseg_napari.core.events import Advice
     from embedseg_napari.core.inference.segmentation import Segmentation
     from embedseg_napari.viewer.segment.image_input import Selection
     from embedseg_napari.viewer.segment.results import Result
@@ -74,6 +76,10 @@ class SegmentWidget(DockPanel):
         self.thresholds, self.reclustering = self.threshold_box.sliders, self.threshold_box.reclustering
         self._model_path: Path | None = None
         self.embedding = EmbeddingView(viewer, self.results)
+        self.advice = AdviceBox()
+        self._job: SegmentJob | None = None
+        self._advised: Layer | None = None
+        """Image that the advice is about."""
         self.batch = BatchPanel(self.batch_settings)
         self.drops = DropQueue(viewer, self)
         self._selection: Selection | None = None
@@ -106,6 +112,7 @@ class SegmentWidget(DockPanel):
         outer.addLayout(self.controls.buttons())
         outer.addWidget(self.progress)
         outer.addWidget(self.status)
+        outer.addWidget(self.advice)
 
     def _connect(self) -> None:
         self.run_button.clicked.connect(self.start)
@@ -115,6 +122,7 @@ class SegmentWidget(DockPanel):
         self.image.changed.connect(self._show_state)
         self.model.model_changed.connect(self._take_model)
         self.image.layer_box.changed.connect(self._choose_result)
+        self.advice.accepted.connect(self._follow_advice)
         self.threshold_box.collected.connect(self._take_objects)
         self.threshold_box.settled.connect(self.embedding.refresh)
         self.controls.changed.connect(lambda: self._show_state(keep_status=True))
@@ -153,17 +161,22 @@ class SegmentWidget(DockPanel):
                 self.device.currentText(),
                 selection.spacing,
                 self._changes(),
+                # Looked for afterwards, so that nobody waits for it.
+                advise=False,
             )
         except EmbedSegError as error:
             self.controls.fail(error)
             return
         self.reclustering.cancel()
-        self._selection = selection
+        self.advice.clear()
+        self._selection, self._job, self._advised = selection, job, selection.layer
         self._model_path = self.model.path
         self._active_before = self.viewer.layers.selection.active
         self._began = time.monotonic()
         self.controls.start(
-            lambda should_stop: segment(job, should_stop), SegmentProgress(self.controls), self._take_result
+            lambda should_stop: segment(job, should_stop),
+            SegmentProgress(self.controls, self.advice.take),
+            self._take_result,
         )
 
     def cancel(self) -> None:
@@ -185,6 +198,23 @@ class SegmentWidget(DockPanel):
             self.viewer.layers.selection.active = result.labels
         self.embedding.refresh()
         self._say_count(f" in {time.monotonic() - self._began:.1f} s")
+        if self._job is not None and not self.drops.is_waiting:
+            self.advice.look(self._job, segmentation)
+
+    def _follow_advice(self, advice: Advice) -> None:
+        """Take the other model, scale or thresholds, and segment again where the network must be run."""
+        if self.current is not None:
+            return
+        self.image.layer_box.choose(self._advised)
+        if advice.model:
+            self.model.choose_bundled(advice.model)
+        if set(advice.changes) <= set(self.thresholds.values()) and advice.changes:
+            self.advice.clear()
+            self.threshold_box.go_back()
+            return
+        if "scale" in advice.changes:
+            self.scale.setValue(advice.changes["scale"])
+        self.start()
 
     def _take_end(self) -> None:
         self._selection = None
@@ -240,6 +270,8 @@ class SegmentWidget(DockPanel):
     def _take_removed(self, event: Any) -> None:
         if self._selection is not None and event.value == self._selection.layer:
             self.cancel()
+        if event.value == self._advised:
+            self.advice.clear()
         if self.results.forget(event.value):
             self.reclustering.cancel()
             self._choose_result()
@@ -330,6 +362,7 @@ class SegmentWidget(DockPanel):
         self.controls.close_down()
         self.batch.controls.close_down()
         self.reclustering.cancel()
+        self.advice.cancel()
         self.drops.close_down()
         self.image.close_down()
         self.model.close_down()
