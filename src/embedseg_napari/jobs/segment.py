@@ -51,6 +51,8 @@ class SegmentJob:
     """Settings that replace those stored with the model."""
     advise: bool = True
     """Whether other scales and models are tried where the model is unsure; `advise` does so afterwards."""
+    remarks: bool = False
+    """Whether it is told that nothing was found, or that the image is blank or overexposed, if nothing is tried."""
 
 
 def segment(job: SegmentJob, should_stop: Callable[[], bool]) -> Generator[Any, None, Segmentation]:
@@ -108,6 +110,7 @@ def predict(
             should_stop,
             spacing=job.spacing,
             keep_maps=keep_maps,
+            remarks=job.remarks,
             advise=job.advise,
             others=others_for(model, job.device),
         )

@@ -121,7 +121,7 @@ def test_blank_and_overexposed_images_are_told(nuclei_model: Model, frames: int)
         assert words in told.text
         assert told.level == "warning"
     with pytest.warns(es.EmbedSegWarning, match="blank"):
-        nuclei_model.predict(np.zeros((64, 64)), "YX", progress=False)
+        nuclei_model.predict(np.zeros((64, 64)), "YX", advise=True, progress=False)
     assert advice(nuclei_model, image) is None
 
 
@@ -129,15 +129,17 @@ def test_a_blank_frame_among_others_is_told(nuclei_model: Model) -> None:
     image = nuclei((128, 128), diameter=20, seed=1).image.astype(np.float32)
     events: list[object] = []
     film = np.stack([image, np.zeros_like(image), image])
-    nuclei_model.predict(film, "TYX", on_event=events.append)
+    nuclei_model.predict(film, "TYX", advise=True, on_event=events.append)
     assert [event.text for event in events if isinstance(event, Advice)] == ["Blank frames: 1 of 3."]
 
 
 def test_nothing_found_is_told_with_what_is_known_to_help(nuclei_model: Model) -> None:
     image = nuclei((128, 128), diameter=20, seed=1).image.astype(np.float32)
-    told = advice(nuclei_model, image, min_object_size=10_000)
+    assert advice(nuclei_model, image, min_object_size=10_000) is None
+    told = advice(nuclei_model, np.random.default_rng(0).normal(size=(64, 64)), advise=True)
     assert told is not None
     assert told.text.startswith("No object was found.")
+    assert "lower the seed threshold" in told.text
     assert not told.action
     told = advice(nuclei_model, image, min_object_size=10_000, advise=True)
     assert told is not None
@@ -152,7 +154,7 @@ def test_what_is_odd_comes_before_what_was_tried() -> None:
     for number in range(6):
         labels[2:18, 4 + 30 * number : 20 + 30 * number] = number + 1
     image = np.random.default_rng(0).random((1, 20, 200)).astype(np.float32)
-    seen.note(image, Prepared.as_given(image), labels)
+    seen.note(Prepared.as_given(image), labels)
     sizes = ObjectSizes(n_objects=9, mean=(40.0, 40.0), std=(0.0, 0.0))
     config = ModelConfig(object_sizes=sizes)
     told = remark(config, seen, [labels], config.prediction)

@@ -18,6 +18,7 @@ from embedseg_napari.core.model.known_models import bundled_path
 from embedseg_napari.core.model.model_file import write_model_file
 from embedseg_napari.core.networks.erfnet import BranchedERFNet
 from embedseg_napari.jobs.segment import ModelLoaded, take_channel
+from embedseg_napari.viewer.last_used import LastUsed
 from embedseg_napari.viewer.layers import picture_of
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.segment import advice_box
@@ -478,6 +479,41 @@ def test_thresholds_that_find_nothing_are_taken_back(viewer, panel, fake, advise
     assert panel.thresholds.values() == stored
     assert viewer.layers["cells labels"].data.max() > 0
     assert len(fake.jobs) == 1
+
+
+def test_a_panel_begins_where_the_person_left_off(viewer, open_panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    first = open_panel(PANEL)
+    first.model.choose_bundled("cells-phase-2d")
+    first.scale.setValue(0.5)
+    first.tta.setChecked(True)
+    first.device.setCurrentText("cpu")
+    first.thresholds.numbers["min_object_size"].setValue(3)
+    first.start()
+    finish(qtbot, first)
+    first.thresholds.numbers["seed_threshold"].setValue(0.7)
+    settle(qtbot, first)
+    viewer.window.remove_dock_widget(first)
+    second = open_panel(PANEL)
+    assert second.model.path == bundled_path("cells-phase-2d")
+    assert (second.scale.value(), second.tta.isChecked(), second.device.currentText()) == (0.5, True, "cpu")
+    assert second.thresholds.values() == first.thresholds.values()
+    assert second.thresholds.values()["seed_threshold"] == 0.7
+    assert "next run" in second.threshold_box.title()
+    second.threshold_box.back_button.click()
+    assert second.thresholds.values() == second.model.config.prediction.clustering
+
+
+def test_a_model_that_is_gone_or_settings_that_do_not_fit_are_left_out(viewer, open_panel, tmp_path):
+    LastUsed("segment").keep(model=str(tmp_path / "gone.embedseg"), changes={"scale": 2.0})
+    panel = open_panel(PANEL)
+    assert panel.model.path == bundled_path("nuclei-2d")
+    assert panel.scale.value() == 1
+    viewer.window.remove_dock_widget(panel)
+    LastUsed("segment").keep(model=str(bundled_path("cells-phase-2d")), changes={"scale": "large", "tta": 3})
+    panel = open_panel(PANEL)
+    assert panel.model.path == bundled_path("cells-phase-2d")
+    assert panel.thresholds.values() == panel.model.config.prediction.clustering
 
 
 def test_cancel_leaves_the_viewer_as_it_was(viewer, panel, fake, qtbot):

@@ -92,15 +92,13 @@ class Observations:
     brightest: list[float] = field(default_factory=list)
     """Part of each frame, or of its objects, that is as bright as can be, where that is too much."""
 
-    def note(self, frame: np.ndarray, ready: Prepared, labels: NDArray[np.int32]) -> None:
+    def note(self, ready: Prepared, labels: NDArray[np.int32]) -> None:
         """Look at one more frame.
 
         Parameters
         ----------
-        frame : ndarray, shape (C, (Z,) Y, X)
-            As it was given.
         ready : Prepared
-            The same, ready for the network.
+            The frame, ready for the network.
         labels : ndarray of int, shape ((Z,) Y, X)
             What was found there.
         """
@@ -111,7 +109,7 @@ class Observations:
         if values.size == 0 or np.all(values.max(axis=1) == values.min(axis=1)):
             self.blank.append(float(values.flat[0]) if values.size else 0.0)
             return
-        top = np.stack([sample(channel) == channel.max() for channel in frame]).mean(axis=0)
+        top = np.stack([sample(channel) == channel.max() for channel in ready.mended.image]).mean(axis=0)
         found = sample(labels) > 0
         all_of, of_objects = float(top.mean()), float(top[found].mean()) if found.any() else 0.0
         if all_of > MOST_BRIGHTEST or of_objects > MOST_BRIGHTEST_OBJECTS:
@@ -143,7 +141,7 @@ class Observations:
 
 def remark(
     config: ModelConfig,
-    seen: Observations,
+    seen: Observations | None,
     frames: Sequence[np.ndarray],
     settings: PredictionConfig,
     spacing: Sequence[float] | None = None,
@@ -155,8 +153,8 @@ def remark(
     ----------
     config : ModelConfig
         Of the model.
-    seen : Observations
-        Of all frames.
+    seen : Observations, optional
+        Of all frames; without them only sizes are told.
     frames : sequence of ndarray of int, shape ((Z,) Y, X)
         Labels found.
     settings : PredictionConfig
@@ -166,16 +164,16 @@ def remark(
     suggestion : Suggestion, optional
         Of `suggest`.
     """
-    facts = seen.sentences()
-    if seen.is_blank:
+    facts = [] if seen is None else seen.sentences()
+    if seen is not None and seen.is_blank:
         return Advice(facts[0], "warning")
-    is_empty = not any(labels.any() for labels in frames)
+    is_empty = seen is not None and not any(labels.any() for labels in frames)
     facts += ["No object was found."] if is_empty else size_facts(config, frames, settings.scale, spacing)
     if suggestion is not None:
         return suggestion.advice(" ".join(facts))
     if is_empty:
         facts.append("Try another model or scale, or lower the seed threshold.")
-    elif facts and not seen.blank and not seen.brightest:
+    elif facts and (seen is None or not seen.sentences()):
         facts.append("If objects are missed or split, train a model on such images.")
     return Advice(" ".join(facts), "warning") if facts else None
 

@@ -83,6 +83,7 @@ class Predictor:
         spacing: Sequence[float] | None = None,
         normalize: bool = True,
         keep_maps: bool = True,
+        remarks: bool = False,
         advise: bool = False,
         others: Iterable[tuple[str, Trained]] = (),
     ) -> Generator[PredictionEvent, None, Segmentation]:
@@ -104,9 +105,11 @@ class Predictor:
             False hands the numbers to the network as they are.
         keep_maps : bool
             False drops the maps of a frame once it is done, so that long time-lapses fit into memory.
+        remarks : bool
+            Whether it is told that nothing was found, or that an image is blank or overexposed.
         advise : bool
-            Where the model is unsure of the first frame, or finds nothing, try other scales and models on a part of it;
-            an `Advice` names what is clearly better.
+            Tell so too. Where the model is unsure of the first frame, or finds nothing, try other scales and
+            models on a part of it; an `Advice` names what is clearly better.
         others : iterable of (str, Model)
             Other models for such images, and their names, to be tried; taken only if they are needed.
 
@@ -125,26 +128,29 @@ class Predictor:
         spacing = size if spacing is None else check_spacing(spacing, "ZYX"[-self.model.config.ndim :])
         frames, axes, plan = yield from self._prepare(image, axes)
         done, spoiled, seen = [], Spoiled(), Observations()
-        first: Prepared | None = None
+        first: tuple[np.ndarray, Prepared] | None = None
         for t in range(len(frames)):
-            ready = self._ready(frames[t], normalize)
+            frame = np.asarray(frames[t])
+            ready = self._ready(frame, normalize)
             spoiled += ready.mended.found
             if spoiled.n_not_finite == frames.size:
                 raise DataError("The image holds no finite number.")
             maps = yield from plan.run(ready, t, should_stop)
             yield ClusteringStarted(t)
             done.append(Segmentation.collect(maps, self.settings, should_stop, keep_maps=keep_maps))
-            seen.note(frames[t], ready, done[t].labels)
+            seen.note(ready, done[t].labels)
             if t == 0 and advise and (is_unsure(maps.seed_map) or not len(done[t].scores)):
-                first = ready
+                first = frame, ready
             yield FrameFinished(t, len(frames), len(done[t].scores))
         if told := spoiled_message(spoiled):
             yield told
         better = None
         if first is not None and not seen.is_blank:
-            better = suggest(self.model, self.settings, np.asarray(frames[0]), first, others, should_stop)
+            better = suggest(self.model, self.settings, *first, others, should_stop)
         labels = [frame.labels for frame in done]
-        if advice := remark(self.model.config, seen, labels, self.settings, spacing, better):
+        if advice := remark(
+            self.model.config, seen if remarks or advise else None, labels, self.settings, spacing, better
+        ):
             yield advice
         found, own = Segmentation.stack(done) if "T" in axes else done[0], result_axes(axes)
         return found if own == ordered(own) else found.turned(own)
@@ -181,7 +187,7 @@ class Predictor:
             array = array[(slice(None),) * axes.index("T") + (slice(0, 1),)]
         frame = np.asarray(to_frames(array, axes)[0])
         ready, seen = self._ready(frame, normalize=True), Observations()
-        seen.note(frame, ready, part.labels)
+        seen.note(ready, part.labels)
         yield ClusteringStarted(0)
         better = None if seen.is_blank else suggest(self.model, self.settings, frame, ready, others, should_stop)
         if better is not None and (told := remark(self.model.config, seen, [part.labels], self.settings, None, better)):
@@ -206,14 +212,13 @@ class Predictor:
         frames, axes, plan = yield from self._prepare(image, axes)
         if len(frames) != 1:
             raise DataError(f"The image has {len(frames)} frames (axes {axes}); embed them one by one.")
-        ready = self._ready(frames[0], normalize)
+        ready = self._ready(np.asarray(frames[0]), normalize)
         if told := spoiled_message(ready.mended.found):
             yield told
         return (yield from plan.run(ready, 0, should_stop))
 
-    def _ready(self, frame: Any, normalize: bool) -> Prepared:
-        image = np.asarray(frame)
-        return prepare(image, self.model.config.normalization) if normalize else Prepared.as_given(image)
+    def _ready(self, frame: np.ndarray, normalize: bool) -> Prepared:
+        return prepare(frame, self.model.config.normalization) if normalize else Prepared.as_given(frame)
 
     def _prepare(
         self, image: Any, axes: str | None

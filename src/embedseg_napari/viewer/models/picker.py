@@ -77,6 +77,11 @@ class ModelPicker(QWidget):
         """
         models.remember(path)
 
+    def propose(self, path: Path) -> None:
+        """Choose a model of the list, if it is still there, without being asked to."""
+        if path in (known.path for known in self._known):
+            self.box.setCurrentIndex([known.path for known in self._known].index(path))
+
     def choose_bundled(self, name: str) -> None:
         """Choose a bundled model, here only, as one that was asked for."""
         for index, known in enumerate(self._known):

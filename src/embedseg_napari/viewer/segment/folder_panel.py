@@ -31,6 +31,7 @@ from embedseg_napari.jobs.segment_folder import (
     plan,
     segment_folder,
 )
+from embedseg_napari.viewer.last_used import LastUsed
 from embedseg_napari.viewer.widgets.boxes import WholeNumberBox
 from embedseg_napari.viewer.widgets.run_controls import RunControls
 
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from embedseg_napari.viewer.worker import BackgroundRun
+
+LAST_USED = LastUsed("folder")
 
 
 class BatchPanel(QWidget):
@@ -88,6 +91,9 @@ class BatchPanel(QWidget):
         for widget in (self.progress, self.status, self.failures):
             layout.addWidget(widget)
         self.failures.hide()
+        kept = LAST_USED.read()
+        self.images.setText(str(kept.get("images", "")))
+        self.results.setText(str(kept.get("results", "")))
         self.run_button.clicked.connect(self.start)
         self.cancel_button.clicked.connect(self.controls.cancel)
         self.controls.changed.connect(self._show_state)
@@ -141,6 +147,7 @@ class BatchPanel(QWidget):
         except EmbedSegError as error:
             self.controls.fail(error)
             return
+        LAST_USED.keep(images=self.images.text().strip(), results=self.results.text().strip())
         self.controls.start(lambda should_stop: segment_folder(job, should_stop), self._take_event, self._take_result)
 
     def _take_event(self, event: Any) -> None:

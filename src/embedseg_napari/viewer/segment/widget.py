@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from embedseg_napari.core.config import SCALES, PredictionConfig
-from embedseg_napari.core.errors import DataError, EmbedSegError
+from embedseg_napari.core.errors import DataError, EmbedSegError, SettingsError
 from embedseg_napari.jobs.segment import SegmentJob, segment
+from embedseg_napari.viewer.last_used import LastUsed
 from embedseg_napari.viewer.layers import array_of, picture_of
 from embedseg_napari.viewer.models.picker import ModelPicker
 from embedseg_napari.viewer.segment.advice_box import AdviceBox
@@ -28,8 +31,6 @@ from embedseg_napari.viewer.widgets.run_controls import RunControls
 from embedseg_napari.viewer.widgets.scroll import FittingScroll
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import napari
     from napari.layers import Layer
 
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
     from embedseg_napari.viewer.widgets.layer_box import LayerBox
     from embedseg_napari.viewer.worker import BackgroundRun
 
+logger = logging.getLogger(__name__)
+
+LAST_USED = LastUsed("segment")
 PATIENCE = 0.7
 """Seconds that Cancel waits for the thread; then the panel is given back, whatever the thread is busy with."""
 WRONG = f"border: 1px solid {ERROR_COLOR};"
@@ -88,6 +92,7 @@ class SegmentWidget(DockPanel):
         self._lay_out()
         self._connect()
         self._take_model()
+        self._take_up()
 
     def _lay_out(self) -> None:
         content = QWidget()
@@ -125,12 +130,36 @@ class SegmentWidget(DockPanel):
         self.advice.accepted.connect(self._follow_advice)
         self.threshold_box.collected.connect(self._take_objects)
         self.threshold_box.settled.connect(self.embedding.refresh)
+        self.threshold_box.settled.connect(self._keep)
         self.controls.changed.connect(lambda: self._show_state(keep_status=True))
         self.controls.finished.connect(self._take_end)
         self.on_drop.toggled.connect(self.drops.open)
         self.drops.next_wanted.connect(self._start_waiting)
         self.viewer.layers.events.removed.connect(self._take_removed)
         self.viewer.layers.selection.events.active.connect(self._follow_selection)
+
+    # From one session to the next
+
+    def _take_up(self) -> None:
+        """Begin where the person left off."""
+        kept = LAST_USED.read()
+        self.model.propose(Path(str(kept.get("model", ""))))
+        if self.model.path is None or str(self.model.path) != kept.get("model"):
+            return
+        try:
+            settings = PredictionConfig().changed(kept.get("changes", {}))
+        except SettingsError as error:
+            logger.warning("The settings used last are left out: %s", error)
+            return
+        self.device.setCurrentText(str(kept.get("device", "")))
+        self.tta.setChecked(settings.tta)
+        self.scale.setValue(settings.scale)
+        self.thresholds.set_values(settings.clustering)
+        self.threshold_box.show_state()
+
+    def _keep(self) -> None:
+        """Remember what is used."""
+        LAST_USED.keep(model=str(self.model.path), device=self.device.currentText(), changes=self._changes())
 
     def take_over(self, model: Path, layer: napari.layers.Layer | None) -> None:
         """Choose a model that was trained just now, and the image layer that it learned from if that is still there."""
@@ -163,6 +192,7 @@ class SegmentWidget(DockPanel):
                 self._changes(),
                 # Looked for afterwards, so that nobody waits for it.
                 advise=False,
+                remarks=True,
             )
         except EmbedSegError as error:
             self.controls.fail(error)
@@ -173,6 +203,7 @@ class SegmentWidget(DockPanel):
         self._model_path = self.model.path
         self._active_before = self.viewer.layers.selection.active
         self._began = time.monotonic()
+        self._keep()
         self.controls.start(
             lambda should_stop: segment(job, should_stop),
             SegmentProgress(self.controls, self.advice.take),
