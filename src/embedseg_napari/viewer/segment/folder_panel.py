@@ -34,6 +34,7 @@ from embedseg_napari.jobs.segment_folder import (
     plan,
     segment_folder,
 )
+from embedseg_napari.viewer.last_used import LastUsed
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence
 from embedseg_napari.viewer.widgets.run_controls import RunControls
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
     from embedseg_napari.viewer.worker import BackgroundRun
 
+LAST_USED = LastUsed("folder")
 TABLES = (("one of all images, objects.csv", "together"), ("one per image, NAME.csv", "each"), ("none", ""))
 PAUSE = 300
 """Milliseconds after the last letter of a folder's name until its images are counted."""
@@ -110,6 +112,9 @@ class BatchPanel(QWidget):
             layout.addWidget(widget)
         self.failures.hide()
         self.found.hide()
+        kept = LAST_USED.read()
+        self.images.setText(str(kept.get("images", "")))
+        self.results.setText(str(kept.get("results", "")))
         self.run_button.clicked.connect(self.start)
         self.cancel_button.clicked.connect(self.controls.cancel)
         self.controls.changed.connect(self._show_state)
@@ -178,6 +183,7 @@ class BatchPanel(QWidget):
         except EmbedSegError as error:
             self.controls.fail(error)
             return
+        LAST_USED.keep(images=self.images.text().strip(), results=self.results.text().strip())
         self.controls.start(lambda should_stop: segment_folder(job, should_stop), self._take_event, self._take_result)
 
     def _take_event(self, event: Any) -> None:
