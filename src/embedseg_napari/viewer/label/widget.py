@@ -279,7 +279,10 @@ class LabelWidget(TrainingPanel):
         self.job = None
         self.output.suggest(self.output.name.text(), anew=True)
         self.update_buttons()
-        if self.saved is not None and self.saved.path is not None and not self._start_problem():
+        if self.saved is None or self.saved.path is None:
+            self.view.end()
+        elif not self._start_problem():
+            # What the review finds takes the place of the preview.
             self.review.start(self.saved.path, self.settings.device.currentText())
 
     def _model(self) -> Path | None:
@@ -328,6 +331,7 @@ class LabelWidget(TrainingPanel):
         """Save, and follow viewer and layers no longer; a round that goes on is written into the session at its end."""
         self.viewer.layers.selection.events.active.disconnect(self.follow_selection)
         self.review.clear()
+        self.view.close_down()
         self.next_image.forget()
         self.annotation.layers.leaving.disconnect(self._hand_over)
         if not self.autosave.close():

@@ -9,8 +9,8 @@ import numpy as np
 from napari.utils.colormaps import CyclicLabelColormap
 
 from embedseg_napari.jobs.true_objects import mean_margins, steps
-from embedseg_napari.viewer.preview.preview_layers import PreviewLayers
-from embedseg_napari.viewer.result_layers import show_labels, show_points, show_shapes, show_vectors
+from embedseg_napari.viewer.preview.preview_layers import PREFIX, PreviewLayers
+from embedseg_napari.viewer.result_layers import THROUGH, show_labels, show_points, show_shapes, show_vectors
 
 if TYPE_CHECKING:
     import napari
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from embedseg_napari.viewer.result_layers import Frame
 
 
-TRUTH, MARGINS = "preview: true objects", "preview: margins"
-OFFSETS, EMBEDDINGS = "preview: offsets", "preview: embeddings"
+TRUTH, MARGINS = f"{PREFIX}true objects", f"{PREFIX}margins"
+OFFSETS, EMBEDDINGS = f"{PREFIX}offsets", f"{PREFIX}embeddings"
 KINDS = ("pixel", "embedding", "center")
 """What a point of the layer of embeddings is; its column ``what``."""
 SYMBOLS, SIZES = ("cross", "disc", "diamond"), (1.4, 1.4, 2.0)
@@ -82,6 +82,11 @@ class EmbeddingLayers:
             self.clear()
             self.begin()
 
+    def end(self) -> None:
+        """Take the layers away: the training is over."""
+        self.previews.end()
+        self._objects = self._place = None
+
     def clear(self) -> None:
         """Take the layers away until there is something to show."""
         self.previews.remove()
@@ -100,8 +105,7 @@ class EmbeddingLayers:
         if not is_still:
             put(
                 show_labels, TRUTH, objects.labels, frame=frame, colormap=PALETTE, opacity=0.5,
-                # In 3D the marks are to be seen through the objects.
-                blending="translucent_no_depth", on_new=_outline,
+                blending=THROUGH, on_new=_outline,
             )  # fmt: skip
         margins = put(
             show_shapes, MARGINS, margin_outlines(objects, maps), frame=frame, edge_width=mark / 3,

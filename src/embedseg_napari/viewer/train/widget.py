@@ -248,6 +248,7 @@ class TrainWidget(TrainingPanel):
         """Follow viewer and layers no longer."""
         self.pairs.close_down()
         self.check.close_down()
+        self.preview.view.close_down()
         super().release()
 
 
