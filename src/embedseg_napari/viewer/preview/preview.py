@@ -19,7 +19,7 @@ from embedseg_napari.viewer.result_layers import THROUGH, is_shown, show_image, 
 from embedseg_napari.viewer.step_back import SteppedBack
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import napari
     from napari.layers import Image
@@ -193,6 +193,11 @@ class TrainingView:
 
     def show(self, event: PreviewReady) -> None:
         """Show a preview; layers the user has removed in this run stay away."""
+        for _ in self.steps(event):
+            pass
+
+    def steps(self, event: PreviewReady) -> Iterator[None]:
+        """As :meth:`show`, one layer at a time."""
         if not self.is_on:
             return
         is_seen = event.name in self._frames
@@ -215,19 +220,28 @@ class TrainingView:
                 show_image, IMAGE, event.image[0], frame=frame, colormap="gray",
                 on_new=lambda layer: self.viewer.reset_view(),
             )  # fmt: skip
-        self.show_objects(event, frame)
+            yield
+        yield from self._object_steps(event, frame)
         if self.embeddings.is_on:
-            self._show_embeddings(event, frame)
+            yield
+            yield from self._embedding_steps(event, frame)
 
     def show_objects(self, found: PreviewReady | Segmentation, frame: Frame) -> None:
         """Show labels, seeds and, hidden at first, the seed map of a preview or of a whole image."""
+        for _ in self._object_steps(found, frame):
+            pass
+
+    def _object_steps(self, found: PreviewReady | Segmentation, frame: Frame) -> Iterator[None]:
         put = self.previews.put
-        self._shown = found.labels, frame
         put(
             show_image, SEED_MAP, found.maps.seed_map, frame=frame, colormap="magma", contrast_limits=(0, 1),
             opacity=0.6, blending="additive", visible=False,
         )  # fmt: skip
+        yield
+        self._shown = found.labels, frame
         put(show_labels, LABELS, found.labels, frame=frame, opacity=0.9, blending=THROUGH, on_new=_outline)
+        self._step_back()
+        yield
         seeds = self.previews.get(SEEDS)
         if seeds is not None:
             seeds.selected_data = set()
@@ -236,7 +250,6 @@ class TrainingView:
             size=3, face_color="white", border_color="black", symbol="cross",
             canvas_size_limits=SEED_SCREEN_PIXELS,
         )  # fmt: skip
-        self._step_back()
 
     def _step_back(self, event: object = None) -> None:
         """In 3D labels hide what lies within them: let them be fainter while there is something to see."""
@@ -273,13 +286,13 @@ class TrainingView:
         self.previews.hide()
         self._step_back()
 
-    def _show_embeddings(self, event: PreviewReady, frame: Frame) -> None:
+    def _embedding_steps(self, event: PreviewReady, frame: Frame) -> Iterator[None]:
         objects = self._truths.get(event.name)
         self.n_objects = None if objects is None else len(objects.ids)
         if objects is None:
             self.embeddings.clear()
         else:
-            self.embeddings.show(event.maps, objects, frame)
+            yield from self.embeddings.steps(event.maps, objects, frame)
 
     def embedding_hint(self) -> str:
         """What the marks of embeddings mean, or why there are none."""

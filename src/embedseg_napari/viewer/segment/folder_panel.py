@@ -33,6 +33,7 @@ from embedseg_napari.jobs.segment_folder import (
 )
 from embedseg_napari.viewer.widgets.boxes import WholeNumberBox
 from embedseg_napari.viewer.widgets.run_controls import RunControls
+from embedseg_napari.viewer.widgets.time_left import TimeLeft
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,6 +89,7 @@ class BatchPanel(QWidget):
         for widget in (self.progress, self.status, self.failures):
             layout.addWidget(widget)
         self.failures.hide()
+        self._time_left = TimeLeft()
         self.run_button.clicked.connect(self.start)
         self.cancel_button.clicked.connect(self.controls.cancel)
         self.controls.changed.connect(self._show_state)
@@ -141,6 +143,7 @@ class BatchPanel(QWidget):
         except EmbedSegError as error:
             self.controls.fail(error)
             return
+        self._time_left.begin()
         self.controls.start(lambda should_stop: segment_folder(job, should_stop), self._take_event, self._take_result)
 
     def _take_event(self, event: Any) -> None:
@@ -148,7 +151,7 @@ class BatchPanel(QWidget):
             case ImageStarted():
                 self.progress.setRange(0, event.n_images)
                 self.progress.setValue(event.index)
-                self.progress.setFormat("%v of %m")
+                self.progress.setFormat(f"%v of %m{self._time_left.text(event.index / event.n_images)}")
                 self.controls.say(event.name)
                 self._name = event.name
             case PredictionStarted():

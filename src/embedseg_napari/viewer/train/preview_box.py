@@ -13,6 +13,7 @@ from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.wording import count
 from embedseg_napari.jobs.true_objects import MOST_OBJECTS, N_PIXELS
 from embedseg_napari.viewer.layers import picture_of
+from embedseg_napari.viewer.preview.layer_by_layer import LayerByLayer
 from embedseg_napari.viewer.preview.placement import trained_images
 from embedseg_napari.viewer.preview.preview import TrainingView
 from embedseg_napari.viewer.widgets.boxes import Sentence, button
@@ -45,6 +46,7 @@ class PreviewBox(QWidget):
         super().__init__()
         self.pairs = pairs
         self.view = TrainingView(viewer)
+        self.gradually = LayerByLayer(self.view, self)
         self.learns_from_layers = True
         self.fault = ""
         """Why the chosen image cannot be previewed."""
@@ -115,6 +117,7 @@ class PreviewBox(QWidget):
     def end(self) -> None:
         """Follow the viewer's eye no longer, and take the preview away."""
         self.follow.stop()
+        self.gradually.finish()
         self.view.end()
 
     def _keep(self) -> None:
@@ -123,7 +126,7 @@ class PreviewBox(QWidget):
 
     def show_preview(self, event: PreviewReady) -> None:
         """Show what the current network makes of the image."""
-        self.view.show(event)
+        self.gradually.show(event)
         self.keep.setEnabled(True)
         self._update_hint()
 
@@ -150,6 +153,7 @@ class PreviewBox(QWidget):
     def _switch_preview(self, is_on: bool) -> None:
         self.view.is_on = is_on
         if not is_on:
+            self.gradually.cancel()
             self.view.end()
         self._update_hint()
 
