@@ -13,7 +13,7 @@ FORBIDDEN = set('<>:"/\\|?*')
 """Characters that Windows or another system gives a meaning."""
 INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 """Kinds of characters nobody sees: controls, marks that turn the direction of text, halves of characters, breaks."""
-DEVICES = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {
+RESERVED = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {
     f"{kind}{number}" for kind in ("COM", "LPT") for number in "123456789¹²³"
 }
 """Names that Windows takes for a device, whatever ending follows."""
@@ -40,7 +40,7 @@ def from_home(path: str | Path) -> Path:
 
 def is_device(name: str) -> bool:
     """Whether Windows takes a name for that of a device: nothing can be saved under it there."""
-    return name.split(".")[0].rstrip(" ").upper() in DEVICES
+    return name.split(".")[0].rstrip(" ").upper() in RESERVED
 
 
 def unusable(name: str) -> str:

@@ -35,7 +35,7 @@ from embedseg_napari.core.networks.network import device_of
 from embedseg_napari.core.runs import never
 from embedseg_napari.core.scripts import warn
 from embedseg_napari.core.settings import require_kind, shown
-from embedseg_napari.core.wording import shape_words
+from embedseg_napari.core.wording import count, shape_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -246,7 +246,7 @@ def _check_fit(config: ModelConfig, shape: tuple[int, ...], axes: str) -> None:
         raise ModelError(f"The image has the spatial axes {space} but the model works in {config.ndim}D; {hint}.")
     if shape[1] != config.n_channels:
         raise ModelError(
-            f"The image has {shape[1]} channel(s) (axes {axes}) but the model works on {config.n_channels}; "
+            f"The image has {count(shape[1], 'channel')} (axes {axes}) but the model works on {config.n_channels}; "
             + ("choose one channel (--channel 0 is the first), " if config.n_channels == 1 else "choose its channels, ")
             + "or another model."
         )

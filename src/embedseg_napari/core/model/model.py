@@ -292,7 +292,7 @@ def network_from(path: Path, weights: dict[str, Tensor], config: ModelConfig) ->
             what = "missing" if found is None else f"of shape {tuple(found.shape)} instead of {tuple(expected.shape)}"
             raise ModelError(
                 f"{path}: weight {name} is {what}; this is no {config.architecture} network in {config.ndim}D "
-                f"for {config.n_channels} channel(s)."
+                f"for {count(config.n_channels, 'channel')}."
             )
         if found.is_floating_point() != expected.is_floating_point() or found.is_complex():
             raise ModelError(f"{path}: weight {name} is stored as {found.dtype} instead of {expected.dtype}.")

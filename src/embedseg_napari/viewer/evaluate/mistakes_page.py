@@ -14,7 +14,7 @@ from embedseg_napari.core.evaluation.matching import IOU_THRESHOLDS
 from embedseg_napari.viewer.camera import go_to
 from embedseg_napari.viewer.evaluate.error_overlay import LAYER_NAME, Legend, colormap, mark_names
 from embedseg_napari.viewer.evaluate.source import MISTAKES
-from embedseg_napari.viewer.evaluate.tables import ObjectTable
+from embedseg_napari.viewer.evaluate.tables import FindingTable
 from embedseg_napari.viewer.layers import RESULT
 from embedseg_napari.viewer.result_layers import is_shown, show_labels, show_shapes, spatial_frame
 from embedseg_napari.viewer.step_back import SteppedBack
@@ -71,7 +71,7 @@ class MistakesPage(QWidget):
         choice.addWidget(label)
         choice.addWidget(self.threshold)
         choice.addStretch(1)
-        self.legend, self.objects = Legend(), ObjectTable()
+        self.legend, self.objects = Legend(), FindingTable()
         self.objects.setMinimumHeight(180)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)

@@ -29,7 +29,7 @@ class ScoresPage(QWidget):
         self.scores: Evaluation | None = None
         self.headline = Sentence("No scores yet: choose truth and prediction, then press Evaluate.")
         self.table, self.plot = ScoreTable(), ScorePlot()
-        self.export = QPushButton("Save scores...")
+        self.export = QPushButton("Save scores…")
         self.export.setToolTip("Write the scores of all images together, and of each, to a CSV file.")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)

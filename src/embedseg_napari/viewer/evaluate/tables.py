@@ -197,7 +197,7 @@ class _Table(QTableView):
             self.row_chosen.emit(self.shown.mapToSource(index).row())
 
 
-class ObjectTable(_Table):
+class FindingTable(_Table):
     """The findings; choosing a row says which."""
 
     finding_chosen = Signal(object)

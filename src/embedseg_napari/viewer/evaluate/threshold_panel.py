@@ -78,7 +78,7 @@ class ThresholdPanel(QWidget):
         self.verdict = Sentence()
         self.show_labels = QPushButton("Show labels")
         self.show_labels.setToolTip("Add the labels at the best thresholds as a layer, and evaluate them.")
-        self.save = QPushButton("Save in model...")
+        self.save = QPushButton("Save in model…")
         self.save.setToolTip("Store the best thresholds with the model: they become its defaults everywhere.")
         buttons = QGridLayout()
         buttons.addWidget(self.show_labels, 0, 0)

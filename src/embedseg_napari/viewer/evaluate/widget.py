@@ -166,7 +166,7 @@ class EvaluateWidget(DockPanel):
     def _stop(self) -> None:
         if self.run is not None:
             self.run.stop(patience=1.0)
-            self.progress.setFormat("Stopping...")
+            self.progress.setFormat("Stopping…")
 
     def _on_event(self, event: Any) -> None:
         match event:

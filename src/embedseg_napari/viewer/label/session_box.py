@@ -12,7 +12,6 @@ from qtpy.QtWidgets import QFileDialog, QGridLayout, QMenu, QPushButton, QVBoxLa
 
 from embedseg_napari.core.session.folder import last_saved, list_sessions, read_state
 from embedseg_napari.core.wording import count
-from embedseg_napari.viewer.label.annotate_box import number
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence, button, short
 from embedseg_napari.viewer.worker import run_in_background
 
@@ -168,7 +167,7 @@ class SessionBox(QWidget):
             # It joins when it is written for the first time.
             front = autosave.name()
             counts[front] = now.n_objects
-        names, texts = list(counts), [f"{name} · {number(n, 'object')}" for name, n in counts.items()]
+        names, texts = list(counts), [f"{name} · {count(n, 'object')}" for name, n in counts.items()]
         if texts != [self.images.itemText(i) for i in range(self.images.count())]:
             self.images.clear()
             self.images.addItems(texts)
@@ -193,7 +192,7 @@ def round_line(row: Round) -> str:
     """A round in one line."""
     parts = [
         f"Round {row.number}",
-        f"{number(row.n_objects, 'object')} in {number(row.n_images, 'image')}",
+        f"{count(row.n_objects, 'object')} in {count(row.n_images, 'image')}",
         f"{row.seconds / 60:.1f} min",
         "not scored" if row.score is None else f"found {100 * row.score:.0f} % of held-out objects",
     ]

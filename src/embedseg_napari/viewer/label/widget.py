@@ -21,7 +21,7 @@ from embedseg_napari.viewer.label.start_model import misfit, suggested_start
 from embedseg_napari.viewer.preview.layer_by_layer import LayerByLayer
 from embedseg_napari.viewer.preview.preview import TrainingView
 from embedseg_napari.viewer.train.panel import TrainingPanel
-from embedseg_napari.viewer.train.progress import TrainingProgress
+from embedseg_napari.viewer.train.progress import ProgressBox
 from embedseg_napari.viewer.widgets.scroll import FittingScroll
 from embedseg_napari.viewer.worker import report_error
 
@@ -73,7 +73,7 @@ class LabelWidget(TrainingPanel):
         self.preview_on.setToolTip(
             "Every few seconds, show what the current network finds in the region in view, below your labels."
         )
-        self.progress = TrainingProgress(self.preview_on)
+        self.progress = ProgressBox(self.preview_on)
         self.stop.setToolTip("End this round now and keep the model so far.")
         self.set_up(FittingScroll(self._page()), self.train, self.stop)
         # The page scrolls; how long a round still takes stays in sight.

@@ -30,9 +30,9 @@ class ModelPicker(QWidget):
         super().__init__(parent)
         self.box = ChoiceBox(tooltip="Models that come with the plugin, and those trained or used recently.")
         self.browse = button(
-            "Browse...", "Choose a model file: .embedseg, or a .pth of the original EmbedSeg.", self._browse
+            "Browse…", "Choose a model file: .embedseg, or a .pth of the original EmbedSeg.", self._browse
         )
-        self.manage = button("Models...", "View, rename, copy, delete, import and export models.", self.open_manager)
+        self.manage = button("Models…", "View, rename, copy, delete, import and export models.", self.open_manager)
         self.about = Sentence()
         row = QHBoxLayout()
         row.addWidget(self.browse)

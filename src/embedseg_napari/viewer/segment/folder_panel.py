@@ -98,7 +98,7 @@ class BatchPanel(QWidget):
         self._show_state()
 
     def _folder_row(self, tip: str) -> tuple[QLineEdit, QWidget]:
-        line, button, row = QLineEdit(), QPushButton("Browse..."), QWidget()
+        line, button, row = QLineEdit(), QPushButton("Browse…"), QWidget()
         line.setToolTip(tip)
         button.setToolTip(tip)
         layout = QHBoxLayout(row)

@@ -33,7 +33,7 @@ class SegmentProgress:
             case Message():
                 report_message(event)
             case ModelLoaded():
-                self.controls.say(f"Segmenting on {event.device}...")
+                self.controls.say(f"Segmenting on {event.device}…")
             case PredictionStarted():
                 self._n_tiles, self._n_frames = event.n_tiles, event.n_frames
                 self._time_left.begin()

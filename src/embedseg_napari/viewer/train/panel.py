@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from embedseg_napari.jobs.saved_training import SavedTraining
-    from embedseg_napari.viewer.train.progress import TrainingProgress
+    from embedseg_napari.viewer.train.progress import ProgressBox
     from embedseg_napari.viewer.worker import Run
 
 
@@ -43,7 +43,7 @@ class TrainingPanel(DockPanel):
         """The image layer that the last training learned from, or the first of them."""
         self.settings = TrainingSettings()
         self.output = OutputPlace()
-        self.progress: TrainingProgress
+        self.progress: ProgressBox
         self.reason = Sentence()
         self.train = QPushButton("Train")
         self.stop = QPushButton("Stop")

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from embedseg_napari.core.wording import count
+from embedseg_napari.core.wording import count, duration
 from embedseg_napari.viewer.train.loss_plot import LossPlot
 from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, Sentence, button, short
 from embedseg_napari.viewer.widgets.time_left import duration
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from embedseg_napari.jobs.saved_training import SavedTraining
 
 
-class TrainingProgress(QWidget):
+class ProgressBox(QWidget):
     """The page that is shown while a model trains, and afterwards.
 
     Parameters

@@ -23,7 +23,7 @@ from embedseg_napari.viewer.train.pair_list import PairList
 from embedseg_napari.viewer.train.panel import TrainingPanel
 from embedseg_napari.viewer.train.preflight_box import PreflightBox
 from embedseg_napari.viewer.train.preview_box import PreviewBox
-from embedseg_napari.viewer.train.progress import TrainingProgress
+from embedseg_napari.viewer.train.progress import ProgressBox
 from embedseg_napari.viewer.widgets.boxes import button
 from embedseg_napari.viewer.widgets.scroll import FittingScroll
 from embedseg_napari.viewer.worker import report_error
@@ -51,7 +51,7 @@ class TrainWidget(TrainingPanel):
         self.pairs = PairList(napari_viewer)
         self.check = PreflightBox()
         self.preview = PreviewBox(napari_viewer, self.pairs)
-        self.progress = TrainingProgress(self.preview)
+        self.progress = ProgressBox(self.preview)
         self.tabs = QTabWidget()
         self.tabs.addTab(self._setup_page(), "Set up")
         self.tabs.addTab(FittingScroll(self.progress), "Progress")
