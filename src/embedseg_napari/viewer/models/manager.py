@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QDialog,
     QFileDialog,
@@ -48,6 +49,7 @@ class ModelManager(QDialog):
         self.setWindowTitle("EmbedSeg models")
         self.resize(820, 460)
         self.list = QListWidget()
+        self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.list.setAccessibleName("Models")
         self.card = QWidget()
         self.rows = QFormLayout(self.card)

@@ -37,6 +37,7 @@ from embedseg_napari.jobs.segment_folder import (
 from embedseg_napari.viewer.last_used import LastUsed
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence
 from embedseg_napari.viewer.widgets.run_controls import RunControls
+from embedseg_napari.viewer.widgets.time_left import TimeLeft
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,6 +116,7 @@ class BatchPanel(QWidget):
         kept = LAST_USED.read()
         self.images.setText(str(kept.get("images", "")))
         self.results.setText(str(kept.get("results", "")))
+        self._time_left = TimeLeft()
         self.run_button.clicked.connect(self.start)
         self.cancel_button.clicked.connect(self.controls.cancel)
         self.controls.changed.connect(self._show_state)
@@ -184,6 +186,7 @@ class BatchPanel(QWidget):
             self.controls.fail(error)
             return
         LAST_USED.keep(images=self.images.text().strip(), results=self.results.text().strip())
+        self._time_left.begin()
         self.controls.start(lambda should_stop: segment_folder(job, should_stop), self._take_event, self._take_result)
 
     def _take_event(self, event: Any) -> None:
@@ -191,7 +194,7 @@ class BatchPanel(QWidget):
             case ImageStarted():
                 self.progress.setRange(0, event.n_images)
                 self.progress.setValue(event.index)
-                self.progress.setFormat("%v of %m")
+                self.progress.setFormat(f"%v of %m{self._time_left.text(event.index / event.n_images)}")
                 self.controls.say(event.name)
                 self._name = event.name
             case PredictionStarted():

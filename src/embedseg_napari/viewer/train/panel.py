@@ -62,10 +62,10 @@ class TrainingPanel(DockPanel):
         for button in buttons:
             row.addWidget(button)
         layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 4, 4, 4)
         layout.addWidget(contents, 1)
         layout.addWidget(self.reason)
         layout.addLayout(row)
-        self.setMinimumWidth(330)
         self.output.changed.connect(self.update_buttons)
         self.progress.segment_wanted.connect(self._segment)
         self.train.clicked.connect(lambda _: self.start())
@@ -165,6 +165,7 @@ class TrainingPanel(DockPanel):
         if self.saved is None or self.saved.path is None:
             return
         _, panel = self.viewer.window.add_plugin_dock_widget("embedseg-napari", "EmbedSeg: Segment")
+        panel.bring_forward()
         panel.take_over(self.saved.path, self.trained_on)
 
     def release(self) -> None:
