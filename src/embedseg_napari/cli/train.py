@@ -272,7 +272,8 @@ def _report(result: TrainingResult, run_folder: Path) -> None:
     if result.best_score is not None:
         from embedseg_napari.core.evaluation.before_after import ENOUGH_OBJECTS
 
-        if n_objects := result.model.config.training.get("n_held_out_objects"):
+        n_objects = int(str(result.model.config.training.get("n_held_out_objects", 0)))
+        if n_objects:
             few = ", too few to tell much" if n_objects < ENOUGH_OBJECTS else ""
             say(
                 f"Held-out objects found, mean over IoU 0.5 to 0.9: {result.best_score:.3f} "

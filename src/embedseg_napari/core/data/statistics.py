@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedseg_napari.core.config import ObjectSizes
-from embedseg_napari.core.data.objects import object_table
+from embedseg_napari.core.data.objects import measure_objects
 from embedseg_napari.core.data.sparse import known_background, known_instances, object_extents, open_in_z
 from embedseg_napari.core.errors import DataError
 
@@ -61,7 +61,7 @@ def measure(examples: Sequence[Example]) -> DatasetStatistics:
     for example in examples:
         instances = known_instances(example)
         # Any centre will do here, and the centroid is the quickest.
-        table = object_table(instances, "centroid", planes=example.is_planes)
+        table = measure_objects(instances, "centroid", planes=example.is_planes)
         cut_off = open_in_z(instances, example.ignore, planes=example.is_planes)
         extents.append(object_extents(table, cut_off, example.spacing, example.image.shape[1]))
         sizes.append(table.sizes)

@@ -13,6 +13,7 @@ from embedseg_napari.core.data.resizing import scaled_shape
 from embedseg_napari.core.data.statistics import least_object_size, measure, scaled_sizes, suggested_crop_size
 from embedseg_napari.core.device import choose_device, supports_bfloat16
 from embedseg_napari.core.errors import DataError, SettingsError
+from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -236,8 +237,8 @@ def _model_config(
     if start is not None:
         if (start.ndim, start.n_channels) != (ndim, statistics.n_channels):
             raise SettingsError(
-                f"The start model works on {start.ndim}D images with {start.n_channels} channel(s); these are {ndim}D "
-                f"with {statistics.n_channels}. Start from another model, or from scratch."
+                f"The start model works on {start.ndim}D images with {count(start.n_channels, 'channel')}; these are "
+                f"{ndim}D with {statistics.n_channels}. Start from another model, or from scratch."
             )
         # Weights mean nothing on another grid or after another normalisation.
         grid, normalization = start.grid_spacing, start.normalization

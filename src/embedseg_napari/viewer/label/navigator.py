@@ -199,7 +199,7 @@ class SessionNavigator:
             if is_ours and other.ndim == n and _folder(other.source.path) == folder and unknown_axis(other) is None:
                 return picture_of(other).axes
         for image in () if session is None else session.images:
-            if len(image.axes) == n and _folder(image.source and image.source.path) == folder:
+            if len(image.axes) == n and _folder(image.source.path if image.source else None) == folder:
                 return image.axes
         return ""
 

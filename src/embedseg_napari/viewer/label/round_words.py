@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from embedseg_napari.core.evaluation.before_after import ENOUGH_OBJECTS
 from embedseg_napari.core.wording import count
-from embedseg_napari.viewer.label.annotate_box import number
 from embedseg_napari.viewer.widgets.boxes import short
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ def round_line(row: Round) -> str:
     """A round in one line."""
     parts = [
         f"Round {row.number}",
-        f"{number(row.n_objects, 'object')} in {number(row.n_images, 'image')}",
+        f"{count(row.n_objects, 'object')} in {count(row.n_images, 'image')}",
         f"{row.seconds / 60:.1f} min",
         _score(row),
     ]

@@ -12,7 +12,6 @@ from qtpy.QtWidgets import QFileDialog, QGridLayout, QHBoxLayout, QMenu, QPushBu
 
 from embedseg_napari.core.session.folder import last_saved, list_sessions, read_state
 from embedseg_napari.core.wording import count
-from embedseg_napari.viewer.label.annotate_box import number
 from embedseg_napari.viewer.label.round_words import comparison_words, round_line, start_name, start_round
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence, button, short
 from embedseg_napari.viewer.worker import run_in_background
@@ -208,7 +207,7 @@ class SessionBox(QWidget):
             # It joins when it is written for the first time.
             front = autosave.name()
             counts[front] = now.n_objects
-        names, texts = list(counts), [f"{name} · {number(n, 'object')}" for name, n in counts.items()]
+        names, texts = list(counts), [f"{name} · {count(n, 'object')}" for name, n in counts.items()]
         if texts != [self.images.itemText(i) for i in range(self.images.count())]:
             self.images.clear()
             self.images.addItems(texts)

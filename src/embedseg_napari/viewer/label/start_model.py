@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from embedseg_napari.core.errors import EmbedSegError
+from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.model_list import models, read_config
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def misfit(path: Path | None, layers: AnnotationLayers) -> str:
     if config is None or (config.ndim, config.n_channels) == layers.kind:
         return ""
     return (
-        f"{path.stem} works on {config.ndim}D images with {config.n_channels} channel(s), but this image is "
+        f"{path.stem} works on {config.ndim}D images with {count(config.n_channels, 'channel')}, but this image is "
         f"{layers.kind[0]}D with {layers.kind[1]}; start from another model, or from nothing."
     )
 

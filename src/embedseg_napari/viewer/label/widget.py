@@ -18,9 +18,10 @@ from embedseg_napari.viewer.label.next_image import KEY, NextImage
 from embedseg_napari.viewer.label.review_box import ReviewBox
 from embedseg_napari.viewer.label.session_box import SessionBox
 from embedseg_napari.viewer.label.start_model import known_extent, misfit, suggested_start
+from embedseg_napari.viewer.preview.layer_by_layer import LayerByLayer
 from embedseg_napari.viewer.preview.preview import TrainingView
 from embedseg_napari.viewer.train.panel import TrainingPanel
-from embedseg_napari.viewer.train.progress import TrainingProgress
+from embedseg_napari.viewer.train.progress import ProgressBox
 from embedseg_napari.viewer.widgets.scroll import FittingScroll
 from embedseg_napari.viewer.worker import report_error
 
@@ -65,16 +66,20 @@ class LabelWidget(TrainingPanel):
         for row in (self.settings.preset, self.settings.fold):
             self.settings.layout().setRowVisible(row, False)
         self.view = TrainingView(napari_viewer)
+        self.gradually = LayerByLayer(self.view, self, self.annotation.layers.raise_to_top)
         self.review = ReviewBox(self.annotation.layers, self.view)
         self.next_image = NextImage()
-        self.preview_on = QCheckBox("Show the current prediction for the region in view")
+        self.preview_on = QCheckBox("Live preview")
         self.preview_on.setChecked(True)
         self.preview_on.setToolTip(
             "Every few seconds, show what the current network finds in the region in view, below your labels."
         )
-        self.progress = TrainingProgress(self.preview_on)
+        self.progress = ProgressBox(self.preview_on)
         self.stop.setToolTip("End this round now and keep the model so far.")
         self.set_up(FittingScroll(self._page()), self.train, self.stop)
+        # The page scrolls; how long a round still takes stays in sight.
+        self.layout().insertWidget(1, self.progress.bar)
+        self.progress.bar.hide()
         self.follow = QTimer(self)
         self.follow.setInterval(FOLLOW_MILLISECONDS)
         self.follow.timeout.connect(self.look)
@@ -250,6 +255,7 @@ class LabelWidget(TrainingPanel):
         self.taken = {} if front is None else {front.name: front.annotation.revision}
         self.job = LabelTraining(request, preview=self.view.example)
         self.progress.begin(request.output.stem)
+        self.progress.bar.show()
         request.session.retain()
         self.run(self.job.run, at_end=request.session.release)
         self.follow.start()
@@ -290,8 +296,7 @@ class LabelWidget(TrainingPanel):
 
     def show_preview(self, event: PreviewReady) -> None:
         """Show what the current network makes of the part in view, under the annotation."""
-        self.view.show(event)
-        self.annotation.layers.raise_to_top()
+        self.gradually.show(event)
 
     def take_result(self, result: SavedTraining) -> None:
         """Show what a training left behind; the next round goes on from there."""
@@ -302,10 +307,14 @@ class LabelWidget(TrainingPanel):
     def take_end(self) -> None:
         """Get ready for the next round."""
         self.follow.stop()
+        self.gradually.finish()
         self.job = None
         self.output.suggest(self.output.name.text(), anew=True)
         self.update_buttons()
-        if self.saved is not None and self.saved.path is not None and not self._start_problem():
+        if self.saved is None or self.saved.path is None:
+            self.view.end()
+        elif not self._start_problem():
+            # What the review finds takes the place of the preview.
             self.review.start(self.saved.path, self.settings.device.currentText())
 
     def _model(self) -> Path | None:
@@ -354,6 +363,7 @@ class LabelWidget(TrainingPanel):
         """Save, and follow viewer and layers no longer; a round that goes on is written into the session at its end."""
         self.viewer.layers.selection.events.active.disconnect(self.follow_selection)
         self.review.clear()
+        self.view.close_down()
         self.next_image.forget()
         self.annotation.layers.leaving.disconnect(self._hand_over)
         if not self.autosave.close():
