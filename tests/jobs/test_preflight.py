@@ -51,7 +51,7 @@ def test_images_held_out_are_counted(blobs):
 def test_objects_held_out_of_few_images_are_counted(blobs):
     image, labels = blobs(2, 14, 96)
     found = dict(inspect_plan(from_arrays([(image, labels)]), None, TrainingConfig(), None, "cpu").rows)["Images"]
-    assert found.startswith("1, ")
+    assert found.startswith("1; ")
     assert "held out to score the model" in found
     off = TrainingConfig(validation_fraction=0)
     assert "none held out" in dict(inspect_plan(from_arrays([(image, labels)]), None, off, None, "cpu").rows)["Images"]

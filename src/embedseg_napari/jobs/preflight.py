@@ -142,7 +142,7 @@ def _data_rows(
 def images_sentence(n_training: int, n_held_out: int, n_objects: int = 0) -> str:
     """How many images train, and how many, or how many of their objects, judge."""
     if n_objects:
-        return f"{n_training}, {count(n_objects, 'object')} of them held out to score the model"
+        return f"{n_training}; {n_objects:,} of the objects held out to score the model"
     if not n_held_out:
         return f"{n_training}, none held out (no score will be known)"
     return f"{n_training} to train on, {n_held_out} held out to score the model"
