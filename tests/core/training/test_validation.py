@@ -8,9 +8,11 @@ import pytest
 from embedseg_napari.core import events
 from embedseg_napari.core.config import PredictionConfig, TrainingConfig
 from embedseg_napari.core.data.example import Example
+from embedseg_napari.core.data.pairs import from_arrays
 from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.core.runs import drain
 from embedseg_napari.core.training.trainer import Trainer
+from embedseg_napari.core.training.training_set import TrainingSet
 from embedseg_napari.core.training.validation import Scores, Validator
 
 
@@ -63,6 +65,13 @@ def one_image(blobs, n=14, validation=None, **changes):
     config = TrainingConfig(**values | changes, precision="float32")
     seen = []
     return drain(Trainer(config, [(image, labels)], validation).run(), seen.append), seen
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_chance_leaves_no_single_image_without_a_score(blobs, seed):
+    examples = from_arrays([blobs(2, 10, 96)])
+    found = TrainingSet(TrainingConfig(seed=seed), examples, [], is_unasked=True)
+    assert 0 < found.n_held_out < 10
 
 
 def test_one_labelled_image_gives_a_score(blobs):

@@ -8,7 +8,7 @@ import numpy as np
 
 from embedseg_napari.core.data.checks import check_alike
 from embedseg_napari.core.data.sparse import object_ids
-from embedseg_napari.core.data.splitting import hold_out_objects, object_fraction
+from embedseg_napari.core.data.splitting import LEAST_OBJECTS, hold_out_objects, object_fraction
 from embedseg_napari.core.training.validation import HeldOutValidator, Validator
 from embedseg_napari.core.wording import readable
 
@@ -63,6 +63,10 @@ class TrainingSet:
             return
         total = sum(len(object_ids(example)) for example in self.annotated)
         pairs = [hold_out_objects(example, fraction, self.config.seed, total) for example in self.annotated]
+        while self.is_unasked and total >= LEAST_OBJECTS and not any(len(ids) for _, ids in pairs):
+            # Each object draws its lot by itself; by chance none is drawn.
+            fraction += 0.1
+            pairs = [hold_out_objects(example, fraction, self.config.seed, total) for example in self.annotated]
         self.training, self.held_out = [one for one, _ in pairs], [ids for _, ids in pairs]
 
     @property
