@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from embedseg_napari.core.config import ModelConfig, PredictionConfig
     from embedseg_napari.core.events import PredictionEvent
     from embedseg_napari.core.inference.segmentation import Segmentation
+    from embedseg_napari.core.maps import EmbeddingMaps
     from embedseg_napari.core.model.model import Model
 
 Channel = int | Literal["all", "mean"]
@@ -90,7 +91,12 @@ def settings_of(model: Model, changes: dict[str, Any]) -> PredictionConfig:
 
 
 def predict(
-    model: Model, job: SegmentJob, should_stop: Callable[[], bool], *, keep_maps: bool = True
+    model: Model,
+    job: SegmentJob,
+    should_stop: Callable[[], bool],
+    *,
+    keep_maps: bool = True,
+    take_maps: Callable[[EmbeddingMaps], None] | None = None,
 ) -> Generator[PredictionEvent, None, Segmentation]:
     """Segment the image of a job with a model in memory; maps are kept on request, unless they are too large."""
     from embedseg_napari.core.inference.predictor import Predictor
@@ -102,8 +108,17 @@ def predict(
         yield Message("This time-lapse is too large for moving the thresholds afterwards; its maps are not kept.")
     predictor = Predictor(model, settings_of(model, job.changes))
     with interruptible(model, should_stop):
-        run = predictor.run(array, axes, should_stop, spacing=job.spacing, keep_maps=keep_maps, advise=job.advise)
-        return (yield from run)
+        return (
+            yield from predictor.run(
+                array,
+                axes,
+                should_stop,
+                spacing=job.spacing,
+                keep_maps=keep_maps,
+                take_maps=take_maps,
+                advise=job.advise,
+            )
+        )
 
 
 def take_channel(array: Any, axes: str, channel: Channel) -> tuple[Any, str]:

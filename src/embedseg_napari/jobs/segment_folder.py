@@ -15,7 +15,7 @@ from embedseg_napari.core.files.picture import require_file
 from embedseg_napari.core.files.tiff import list_images, read_image, read_software, write_labels
 from embedseg_napari.jobs.earlier_run import is_whole, signature
 from embedseg_napari.jobs.map_file import FOLDER as MAPS
-from embedseg_napari.jobs.map_file import check_room, write_maps
+from embedseg_napari.jobs.map_file import MapFile
 from embedseg_napari.jobs.object_table import as_csv, object_table
 from embedseg_napari.jobs.segment import SegmentJob, loaded, predict, settings_of
 
@@ -298,17 +298,18 @@ def _segment_file(
     spacing = job.spacing or (None if picture.spacing is None else picture.spacing[-model.config.ndim :])
     if spacing is not None and len(spacing) < model.config.ndim:
         spacing = None
-    if job.save_maps:
-        room = check_room(shape, axes, model.config.ndim, job.results, n_like_it)
-        if n_like_it:
-            yield room
     one = SegmentJob(picture.array, axes, job.channel, job.model, job.device, spacing, job.changes, index < ADVISED)
-    segmentation = yield from predict(model, one, should_stop, keep_maps=job.save_maps)
     own = result_axes(axes)
-    table = object_table(segmentation, own, image=output.image.name)
     if job.save_maps:
-        overwrite = job.overwrite or (job.resume and read_software(output.maps) == made_by)
-        write_maps(output.maps, segmentation, own, spacing, picture, software=made_by, overwrite=overwrite)
+        with MapFile(shape, axes, model.config.ndim, job.results) as maps:
+            if n_like_it:
+                yield maps.room(n_like_it)
+            segmentation = yield from predict(model, one, should_stop, keep_maps=False, take_maps=maps.take)
+            overwrite = job.overwrite or (job.resume and read_software(output.maps) == made_by)
+            maps.write(output.maps, own, spacing, picture, software=made_by, overwrite=overwrite)
+    else:
+        segmentation = yield from predict(model, one, should_stop, keep_maps=False)
+    table = object_table(segmentation, own, image=output.image.name)
     # Labels and table belong together, also where two programs write into one folder.
     with alone(job.results):
         if job.tables == "each" and not job.overwrite and output.table.exists():

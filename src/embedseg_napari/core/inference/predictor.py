@@ -83,6 +83,7 @@ class Predictor:
         spacing: Sequence[float] | None = None,
         normalize: bool = True,
         keep_maps: bool = True,
+        take_maps: Callable[[EmbeddingMaps], None] | None = None,
         advise: bool = False,
     ) -> Generator[PredictionEvent, None, Segmentation]:
         """Segment an image, telling what happens; the generator's value is the Segmentation.
@@ -103,6 +104,8 @@ class Predictor:
             False hands the numbers to the network as they are.
         keep_maps : bool
             False drops the maps of a frame once it is done, so that long time-lapses fit into memory.
+        take_maps : callable, optional
+            Called with the maps of each frame, one after the other, before its objects are collected.
         advise : bool
             Where the model is unsure of the first frame, try other scales on a part of it; a message names one at which
             it is clearly surer.
@@ -129,6 +132,8 @@ class Predictor:
             if spoiled.n_not_finite == frames.size:
                 raise DataError("The image holds no finite number.")
             maps = yield from plan.run(ready, t, should_stop)
+            if take_maps is not None:
+                take_maps(maps)
             yield ClusteringStarted(t)
             if t == 0 and advise and certainty(maps.seed_map) < 1 / CLEARLY:
                 unsure = ready
