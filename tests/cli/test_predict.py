@@ -105,7 +105,22 @@ def test_the_first_channel_of_grey_images_is_the_image(embedseg, draw, trained, 
     labels = [read_image(tmp_path / "out" / name).array for name in ("grey.tif", "two.tif")]
     np.testing.assert_array_equal(*labels)
     ended = embedseg("predict", trained, tmp_path / "in", "--output", tmp_path / "all")
-    assert (ended.status, "choose one channel (--channel 0 is the first)" in ended.err) == (1, True)
+    assert (
+        ended.status,
+        "choose one channel (--channel 0 is the first) or their mean (--channel mean)" in ended.err,
+    ) == (1, True)
+
+
+def test_the_mean_of_all_channels(embedseg, draw, trained, tmp_path):
+    (tmp_path / "in").mkdir()
+    two = np.stack([draw(0)[0], draw(1)[0]])
+    write_image(tmp_path / "in" / "mean.tif", two.mean(0, dtype=np.float32), "YX")
+    write_image(tmp_path / "in" / "two.tif", two, "CYX")
+    ended = embedseg("predict", trained, tmp_path / "in", "--output", tmp_path / "out", "--channel", "mean")
+    assert ended.status == 0, ended.err
+    np.testing.assert_array_equal(*[read_image(tmp_path / "out" / name).array for name in ("mean.tif", "two.tif")])
+    ended = embedseg("predict", trained, tmp_path / "in", "--output", tmp_path / "none", "--channel", "red")
+    assert (ended.status, "no channel" in ended.err) == (2, True)
 
 
 def test_a_bad_image_is_reported_and_the_others_are_done(embedseg, trained, images, tmp_path):

@@ -19,7 +19,7 @@ import tifffile
 from embedseg_napari.core.axes import KNOWN, guess_axes, spatial_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.metadata import read_metadata
-from embedseg_napari.core.files.tiff import SUFFIXES
+from embedseg_napari.core.files.picture import TIFF
 from embedseg_napari.viewer.layers import CHANNEL_NAMES
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def complete(layer: Layer) -> bool:
         return False
     _completed.add(layer.unique_id)
     path = layer.source.path
-    if path is None or Path(path).suffix.lower() not in SUFFIXES or not Path(path).is_file():
+    if path is None or Path(path).suffix.lower() not in TIFF or not Path(path).is_file():
         return False
     try:
         header = read_header(path)

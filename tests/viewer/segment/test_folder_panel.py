@@ -74,7 +74,7 @@ def test_the_axes_of_a_folder(panel, tmp_path, qtbot):
     assert batch.current is None
     assert "unknown letter 'Q'" in batch.status.text()
     batch.axes.setText(" yxc ")
-    batch.channel.setValue(0)
+    batch.channel.setCurrentText("0")
     batch.run_button.click()
     qtbot.waitUntil(lambda: batch.current is None, timeout=WAIT)
     assert "1 of 1 image segmented" in batch.status.text()
@@ -112,11 +112,23 @@ def test_one_channel_of_a_folder(panel, tmp_path, qtbot):
     batch = panel.batch
     batch.images.setText(str(tmp_path / "images"))
     batch.results.setText(str(tmp_path / "out"))
-    batch.channel.setValue(1)
+    batch.channel.setCurrentText("1")
     batch.run_button.click()
     qtbot.waitUntil(lambda: batch.current is None, timeout=WAIT)
     assert [path.name for path in sorted((tmp_path / "out").iterdir())] == ["objects.csv", "two.tif"]
     assert "one.tif: The image has no channel axis" in batch.failures.item(0).text()
+
+
+def test_the_mean_of_all_channels_of_a_folder(panel, tmp_path, qtbot):
+    write_image(tmp_path / "images" / "two.tif", np.zeros((2, 24, 24), np.uint8), "CYX")
+    write_image(tmp_path / "images" / "one.tif", np.zeros((24, 24), np.uint8), "YX")
+    batch = panel.batch
+    batch.images.setText(str(tmp_path / "images"))
+    batch.results.setText(str(tmp_path / "out"))
+    batch.channel.setCurrentText("mean of all")
+    batch.run_button.click()
+    qtbot.waitUntil(lambda: batch.current is None, timeout=WAIT)
+    assert "2 of 2 images segmented" in batch.status.text()
 
 
 def test_a_place_that_cannot_be_written_is_found_before_the_work(panel, tmp_path, monkeypatch):

@@ -14,9 +14,10 @@ import numpy as np
 
 from embedseg_napari.core.compiled.background_import import CompiledModule
 from embedseg_napari.core.config import PredictionConfig
-from embedseg_napari.core.errors import Stopped
+from embedseg_napari.core.errors import EmbedSegWarning, Stopped
 from embedseg_napari.core.inference import tidying
-from embedseg_napari.core.maps import EmbeddingMaps
+from embedseg_napari.core.maps import EmbeddingMaps, missing_words
+from embedseg_napari.core.scripts import warn
 from embedseg_napari.core.settings import require_kind
 
 if TYPE_CHECKING:
@@ -125,7 +126,10 @@ def cluster(
         "drop_border_objects": drop_border_objects,
         "fill_holes": fill_holes,
     }
-    return cluster_by(maps, PredictionConfig.parse(values)).labels
+    settings = PredictionConfig.parse(values)
+    if told := missing_words(maps.count_missing()):
+        warn(told, EmbedSegWarning)
+    return cluster_by(maps, settings).labels
 
 
 def cluster_by(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from embedseg_napari.core.wording import count, duration
+from embedseg_napari.core.wording import clock_time, count
 
 if TYPE_CHECKING:
     from embedseg_napari.core.config import ModelConfig, NormalizationConfig
@@ -73,7 +73,7 @@ def _training(training: dict[str, Any]) -> str:
     if "steps" in training:
         parts.append(count(training["steps"], "step"))
     if isinstance(training.get("seconds"), int | float):
-        parts.append(duration(training["seconds"]))
+        parts.append(clock_time(training["seconds"]))
     if training.get("best_score") is not None:
         score, objects = training["best_score"], training.get("n_held_out_objects", 0)
         if objects:

@@ -34,14 +34,17 @@ from embedseg_napari.jobs.segment_folder import (
     plan,
     segment_folder,
 )
-from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence, WholeNumberBox
+from embedseg_napari.viewer.last_used import LastUsed
+from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence
 from embedseg_napari.viewer.widgets.run_controls import RunControls
+from embedseg_napari.viewer.widgets.time_left import TimeLeft
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from embedseg_napari.viewer.worker import BackgroundRun
 
+LAST_USED = LastUsed("folder")
 TABLES = (("one of all images, objects.csv", "together"), ("one per image, NAME.csv", "each"), ("none", ""))
 PAUSE = 300
 """Milliseconds after the last letter of a folder's name until its images are counted."""
@@ -68,11 +71,11 @@ class BatchPanel(QWidget):
         self.axes.setToolTip(
             "Axes of all images, in order, such as YX, ZYX, TYX or YXC (T time, C channel). Empty: as each file says."
         )
-        self.channel = WholeNumberBox()
-        self.channel.setRange(-1, MAX_CHANNELS)
-        self.channel.setValue(-1)
-        self.channel.setSpecialValueText("all")
-        self.channel.setToolTip("Use only this channel of the images; 0 is the first.")
+        self.channel = ChoiceBox(tooltip="Channels of the images to use: all, their mean, or one; 0 is the first.")
+        self.channel.addItem("all", "all")
+        self.channel.addItem("mean of all", "mean")
+        for number in range(MAX_CHANNELS + 1):
+            self.channel.addItem(str(number), number)
         self.table = ChoiceBox(tooltip="Score, size and place of each object; the same columns as on the command line.")
         for text, kind in TABLES:
             self.table.addItem(text, kind)
@@ -110,6 +113,10 @@ class BatchPanel(QWidget):
             layout.addWidget(widget)
         self.failures.hide()
         self.found.hide()
+        kept = LAST_USED.read()
+        self.images.setText(str(kept.get("images", "")))
+        self.results.setText(str(kept.get("results", "")))
+        self._time_left = TimeLeft()
         self.run_button.clicked.connect(self.start)
         self.cancel_button.clicked.connect(self.controls.cancel)
         self.controls.changed.connect(self._show_state)
@@ -119,7 +126,7 @@ class BatchPanel(QWidget):
         self._show_state()
 
     def _folder_row(self, tip: str) -> tuple[QLineEdit, QWidget]:
-        line, button, row = QLineEdit(), QPushButton("Browse..."), QWidget()
+        line, button, row = QLineEdit(), QPushButton("Browse…"), QWidget()
         line.setToolTip(tip)
         button.setToolTip(tip)
         layout = QHBoxLayout(row)
@@ -163,7 +170,6 @@ class BatchPanel(QWidget):
         try:
             if settings["model"] is None:
                 raise EmbedSegError("Choose a model above first.")
-            channel = self.channel.value()
             job = FolderJob(
                 (from_home(self.images.text().strip()),),
                 from_home(self.results.text().strip()),
@@ -172,13 +178,15 @@ class BatchPanel(QWidget):
                 tables=self.table.currentData(),
                 save_maps=self.maps.isChecked(),
                 axes=self.axes.text().strip() or None,
-                channel="all" if channel < 0 else channel,
+                channel=self.channel.currentData(),
                 **settings,
             )
             plan(job)
         except EmbedSegError as error:
             self.controls.fail(error)
             return
+        LAST_USED.keep(images=self.images.text().strip(), results=self.results.text().strip())
+        self._time_left.begin()
         self.controls.start(lambda should_stop: segment_folder(job, should_stop), self._take_event, self._take_result)
 
     def _take_event(self, event: Any) -> None:
@@ -186,7 +194,7 @@ class BatchPanel(QWidget):
             case ImageStarted():
                 self.progress.setRange(0, event.n_images)
                 self.progress.setValue(event.index)
-                self.progress.setFormat("%v of %m")
+                self.progress.setFormat(f"%v of %m{self._time_left.text(event.index / event.n_images)}")
                 self.controls.say(event.name)
                 self._name = event.name
             case PredictionStarted():

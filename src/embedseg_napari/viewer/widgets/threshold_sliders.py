@@ -44,9 +44,10 @@ class ThresholdSliders(QWidget):
         for row, name in enumerate(NAMES):
             field = PredictionConfig.model_fields[name]
             is_size = name == "min_object_size"
-            label = QLabel("Minimum size (px)" if is_size else label_of(name))
+            # The heading above says that all of them are thresholds.
+            label = QLabel("Minimum size (px)" if is_size else label_of(name).removesuffix(" threshold"))
             slider = QDoubleSlider(Qt.Orientation.Horizontal)
-            slider.setMinimumWidth(60)
+            slider.setMinimumWidth(30)
             number: Any = QSpinBox() if is_size else FloatBox()
             low, high = limits(field, int if is_size else float)
             number.setRange(low, min(high, MOST_WHOLE) if is_size else high)
@@ -55,7 +56,7 @@ class ThresholdSliders(QWidget):
             slider.setPageStep(10 if is_size else 0.1)
             number.setSingleStep(slider.singleStep())
             number.setKeyboardTracking(False)
-            number.setFixedWidth(96)
+            number.setFixedWidth(84)
             label.setBuddy(number)
             for column, widget in enumerate((label, slider, number)):
                 widget.setToolTip(field.description)
