@@ -99,6 +99,8 @@ class ImageSaved:
     index: int
     name: str
     n_objects: int
+    n_left_out: int = 0
+    """Objects found that the settings leave out: too large, or at the border."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,14 +253,15 @@ def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator
                     yield ImageSkipped(index, output.image.name)
                     continue
                 n_like_it = 0 if tables else len(outputs) - index
-                tables.append((yield from _segment_file(model, output, job, made_by, should_stop, index, n_like_it)))
+                table, n_left_out = yield from _segment_file(model, output, job, made_by, should_stop, index, n_like_it)
+                tables.append(table)
             except Stopped:
                 raise
             except (EmbedSegError, OSError, MemoryError, RuntimeError) as error:
                 failures.append(ImageFailed(index, output.image, error))
                 yield failures[-1]
             else:
-                yield ImageSaved(index, output.image.name, len(tables[-1]["label"]))
+                yield ImageSaved(index, output.image.name, len(table["label"]), n_left_out)
         for index, (path, fault) in enumerate(unread.items(), len(outputs)):
             failures.append(ImageFailed(index, path, DataError(f"{path}: left out; {fault}.")))
             yield failures[-1]
@@ -285,7 +288,7 @@ def _segment_file(
     should_stop: Callable[[], bool],
     index: int,
     n_like_it: int,
-) -> Generator[Any, None, Table]:
+) -> Generator[Any, None, tuple[Table, int]]:
     said: list[str] = []
     picture = read_image(output.image, job.axes, say=said.append)
     for text in said:
@@ -330,4 +333,4 @@ def _segment_file(
         )
         if job.tables == "each":
             write_text(output.table, as_csv([table]), overwrite=job.overwrite)
-    return table
+    return table, segmentation.n_left_out

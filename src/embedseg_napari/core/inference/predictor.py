@@ -146,7 +146,7 @@ class Predictor:
             yield ClusteringStarted(t)
             done.append(Segmentation.collect(maps, self.settings, should_stop, keep_maps=keep_maps))
             seen.note(ready, done[t].labels)
-            if t == 0 and advise and (is_unsure(maps.seed_map) or not len(done[t].scores)):
+            if t == 0 and advise and (is_unsure(maps.seed_map) or not len(done[t].scores) + done[t].n_left_out):
                 first = frame, ready
             yield FrameFinished(t, len(frames), len(done[t].scores))
         if told := spoiled_message(spoiled):
@@ -157,8 +157,9 @@ class Predictor:
         if first is not None and not seen.is_blank:
             better = suggest(self.model, self.settings, *first, others, should_stop)
         labels = [frame.labels for frame in done]
+        n_left_out = sum(frame.n_left_out for frame in done)
         if advice := remark(
-            self.model.config, seen if remarks or advise else None, labels, self.settings, spacing, better
+            self.model.config, seen if remarks or advise else None, labels, self.settings, spacing, better, n_left_out
         ):
             yield advice
         found, own = Segmentation.stack(done) if "T" in axes else done[0], result_axes(axes)
@@ -189,7 +190,7 @@ class Predictor:
             If `should_stop` returned True.
         """
         part = found.frames[0] if found.frames else found
-        if len(part.scores) and part.kept_maps is not None and not is_unsure(part.kept_maps.seed_map):
+        if len(part.scores) + part.n_left_out and part.kept_maps is not None and not is_unsure(part.kept_maps.seed_map):
             return
         array, axes = _as_array(image), parse_axes(axes)
         if "T" in axes:
@@ -199,7 +200,8 @@ class Predictor:
         seen.note(ready, part.labels)
         yield ClusteringStarted(0)
         better = None if seen.is_blank else suggest(self.model, self.settings, frame, ready, others, should_stop)
-        if better is not None and (told := remark(self.model.config, seen, [part.labels], self.settings, None, better)):
+        told = remark(self.model.config, seen, [part.labels], self.settings, None, better, part.n_left_out)
+        if better is not None and told:
             yield told
 
     def embed(
