@@ -232,9 +232,8 @@ def test_validation_without_objects_is_refused():
     good, empty = example(grid(2, 12)), example(np.zeros((64, 64), np.int32), "b")
     with pytest.raises(DataError, match=r"b\.tif: no objects .* validation images"):
         check_examples([good], [empty])
-    assert any(
-        "without any object: 1" in warning for warning in check_examples([good], [empty, replace(good, name="c")])
-    )
+    found = check_examples([good], [empty, replace(good, name="c")])
+    assert any("without any object: 1" in warning for warning in found)
     with pytest.raises(DataError, match=r"b\.tif: no objects .* training images"):
         check_examples([empty], [good])
 

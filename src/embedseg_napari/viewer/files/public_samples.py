@@ -16,8 +16,8 @@ import platformdirs
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.atomic import write_atomically
 from embedseg_napari.core.files.tiff import read_image
+from embedseg_napari.viewer.file_metadata import axis_labels, axis_scale, axis_units
 from embedseg_napari.viewer.layers import CHANNEL_NAMES
-from embedseg_napari.viewer.tiff_metadata import axis_labels, axis_scale, axis_units
 
 if TYPE_CHECKING:
     from embedseg_napari.viewer.files.image_files import LayerData

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from embedseg_napari.core.data.synthetic import Look, nuclei
-from embedseg_napari.viewer.tiff_metadata import axis_labels
+from embedseg_napari.viewer.file_metadata import axis_labels
 
 if TYPE_CHECKING:
     from embedseg_napari.core.data.synthetic import Sample
