@@ -41,7 +41,27 @@ class Findings:
     """Why training cannot start; empty if it can."""
 
 
-def inspect_data(training: Sequence[Example], validation: Sequence[Example] | None) -> Findings:
+class Notes:
+    """Collects what is told of files while they are read; call it with a file and a sentence."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, list[str]] = {}
+
+    def __call__(self, where: str, words: str) -> None:
+        """Keep a sentence."""
+        self._files.setdefault(words, []).append(where)
+
+    def sentences(self) -> tuple[str, ...]:
+        """One for all files of which the same was told."""
+        return tuple(
+            f"{files[0]}{f' (and {len(files) - 1} more)' if len(files) > 1 else ''}: {words}"
+            for words, files in self._files.items()
+        )
+
+
+def inspect_data(
+    training: Sequence[Example], validation: Sequence[Example] | None, notes: Sequence[str] = ()
+) -> Findings:
     """Look at the images alone; loads no PyTorch.
 
     Parameters
@@ -50,13 +70,15 @@ def inspect_data(training: Sequence[Example], validation: Sequence[Example] | No
         Training images.
     validation : sequence of Example, optional
         Held-out images; None leaves the choice to the trainer.
+    notes : sequence of str
+        What was told while they were read.
     """
     try:
         warnings = check_examples(training, validation or [])
         statistics = measure(training)
     except EmbedSegError as error:
-        return Findings(problem=str(error))
-    return Findings(tuple(_data_rows(statistics, training, validation)), tuple(warnings))
+        return Findings((), tuple(notes), str(error))
+    return Findings(tuple(_data_rows(statistics, training, validation)), (*notes, *warnings))
 
 
 def inspect_plan(

@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 from superqt.utils import qdebounced
 
-from embedseg_napari.jobs.preflight import Findings, inspect_data, inspect_plan
+from embedseg_napari.jobs.preflight import Findings, Notes, inspect_data, inspect_plan
 from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, Sentence
 from embedseg_napari.viewer.worker import BackgroundRun, run_in_background
 
@@ -116,8 +116,9 @@ def _looking(
     request: TrainingRequest, with_device: bool
 ) -> Callable[[Callable[[], bool]], Generator[Any, None, Findings]]:
     def look(should_stop: Callable[[], bool]) -> Generator[Any, None, Findings]:
-        training, validation = request.read()
-        found = inspect_data(training, validation)
+        notes = Notes()
+        training, validation = request.read(notes)
+        found = inspect_data(training, validation, notes.sentences())
         # Enough to train; the device takes longer the first time.
         yield found
         if found.problem or not with_device:
