@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from embedseg_napari.jobs.train import TrainingRequest
 
+LONGEST_WORD = 24
+"""Letters: a label is as wide as its longest word, and so is the panel."""
 WAIT_MILLISECONDS = 400
 """Painting and typing come in bursts; look when they rest."""
 
@@ -108,8 +111,8 @@ def _row(topic: str, sentence: str) -> str:
 
 
 def _breakable(text: str) -> str:
-    """Text for a label; long paths may break at their separators."""
-    return html.escape(text).replace("/", "/&#8203;").replace("&#8203;&#8203;", "&#8203;")
+    """Text for a label; long paths may break behind their separators, and long names anywhere."""
+    return html.escape(re.sub(rf"(/+|\w{{{LONGEST_WORD}}})(?=\S)", "\\1\u200b", text))
 
 
 def _looking(
