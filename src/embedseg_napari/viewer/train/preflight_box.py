@@ -11,7 +11,8 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 from superqt.utils import qdebounced
 
-from embedseg_napari.jobs.preflight import Findings, Notes, inspect_data, inspect_plan
+from embedseg_napari.jobs.notes import Notes
+from embedseg_napari.jobs.preflight import Findings, inspect_data, inspect_plan
 from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, Sentence
 from embedseg_napari.viewer.worker import BackgroundRun, run_in_background
 
