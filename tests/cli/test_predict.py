@@ -48,6 +48,24 @@ def test_thresholds_reach_the_clustering(embedseg, trained, images, tmp_path):
     assert read_image(tmp_path / "a" / "im0.tif").array.max() == 0
 
 
+def test_objects_left_out_are_missing_in_labels_table_and_log_alike(embedseg, blobs, tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", blobs(2)[0])
+    counts = []
+    for n, words in enumerate(([], ["--drop-border-objects"], ["--max-object-size", 300], ["--fill-holes"])):
+        out = tmp_path / f"out{n}"
+        ended = embedseg("predict", "nuclei-2d", tmp_path / "a.tif", "--output", out, "--csv", *words)
+        assert ended.status == 0, ended.err
+        labels = read_image(out / "a.tif").array
+        counts.append(int(labels.max()))
+        assert len(np.unique(labels[labels > 0])) == counts[-1]
+        assert f"a.tif: {counts[-1]} object" in ended.out
+        assert len((out / "a.csv").read_text().splitlines()) == counts[-1] + 1
+        if "--drop-border-objects" in words:
+            assert not np.pad(np.zeros((62, 62), bool), 1, constant_values=True)[labels > 0].any()
+    assert 0 < counts[1] <= counts[0] == counts[3]
+    assert counts[2] <= counts[0]
+
+
 def test_what_is_stored_can_be_replaced(embedseg, trained, images, tmp_path):
     out = tmp_path / "out"
     words = ["--seeds", "local_maxima", "--margin-scale", 1.2, "--faint-seeds", 0.1, "--scale", 0.5, "--no-tta"]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class AnnotatedImage:
+class TuningImage:
     """An image to run a model on, and its truth."""
 
     job: SegmentJob
@@ -59,7 +59,7 @@ class Tuning:
         return self.segmentations[0]
 
 
-def annotated_images(
+def tuning_images(
     dataset: Path,
     model: Path,
     device: str,
@@ -68,7 +68,7 @@ def annotated_images(
     channel: OneChannel | None = None,
     spacing: Sequence[float] | None = None,
     ignore_label: int | None = None,
-) -> list[AnnotatedImage]:
+) -> list[TuningImage]:
     """Read the images of a data set that thresholds are chosen on: those for validation, where it has some.
 
     Parameters
@@ -93,7 +93,7 @@ def annotated_images(
         validation or training, axes=axes, channel=channel, spacing=spacing, ignore_label=ignore_label
     )
     return [
-        AnnotatedImage(
+        TuningImage(
             SegmentJob(one.image, f"C{'ZYX'[-one.ndim :]}", "all", model, device, one.spacing, {}, advise=False),
             one.instances,
             one.ignore,
@@ -106,7 +106,7 @@ def annotated_images(
 
 
 def predict_and_tune(
-    images: Sequence[AnnotatedImage], model_path: Path, should_stop: Callable[[], bool]
+    images: Sequence[TuningImage], model_path: Path, should_stop: Callable[[], bool]
 ) -> Generator[Any, None, Tuning]:
     """Run a model on images, then `tune` on its maps; events are those of both, and `ImageStarted`.
 
@@ -145,7 +145,7 @@ def tune(
     ----------
     images : sequence of (Segmentation, truth, ignore)
         Of one model with one kind of settings, with the maps; truth and pixels of unknown class as in
-        `AnnotatedImage`.
+        `TuningImage`.
     model_path : Path
         Model that the maps are from.
     should_stop : callable

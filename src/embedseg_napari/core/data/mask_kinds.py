@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -138,8 +139,8 @@ def refuse_classes(pieces: Pieces) -> None:
     if are_classes(pieces):
         kind = "a binary mask" if pieces.n == 1 else "classes, not objects"
         raise DataError(
-            f"{pieces.name}: {pieces.n_large} separate pieces share {pieces.n} number(s); this looks like {kind}. "
-            f"{COUNT_MASKS}"
+            f"{pieces.name}: {pieces.n_large} separate pieces share {count(pieces.n, 'number')}; this looks like "
+            f"{kind}. {COUNT_MASKS}"
         )
 
 

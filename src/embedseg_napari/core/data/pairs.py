@@ -303,7 +303,9 @@ def _pick_channel(image: np.ndarray, channel: OneChannel | None, where: str, is_
         if not hasattr(channel, "__index__"):
             raise DataError(f"Channel {channel!r} is no whole number and not 'mean'; channels are counted from 0.")
         if not 0 <= channel < len(image):
-            raise DataError(f"{where}: has {len(image)} channel(s), counted from 0; there is no channel {channel}.")
+            raise DataError(
+                f"{where}: has {count(len(image), 'channel')}, counted from 0; there is no channel {channel}."
+            )
         return image[channel : channel + 1]
     if is_colour and len(image) in (3, 4):
         red, green, blue = image[:3]

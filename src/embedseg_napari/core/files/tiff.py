@@ -25,11 +25,10 @@ if TYPE_CHECKING:
     from embedseg_napari.core.files.metadata import Steps
     from embedseg_napari.core.files.picture import Pixels
 
-__all__ = ["SUFFIXES", "Picture", "list_images", "read_image", "write_image", "write_labels"]
+__all__ = ["Picture", "list_images", "read_image", "write_image", "write_labels"]
 
 logger = logging.getLogger(__name__)
 
-SUFFIXES = TIFF
 OPEN = "IQ"
 """Letters of axes whose meaning a file leaves open."""
 IMAGEJ_TYPES = ("uint8", "uint16", "float32")

@@ -30,21 +30,19 @@ class ModelPicker(QWidget):
         super().__init__(parent)
         self.box = ChoiceBox(tooltip="Models that come with the plugin, and those trained or used recently.")
         self.browse = button(
-            "Browse...", "Choose a model file: .embedseg, or a .pth of the original EmbedSeg.", self._browse
+            "Browse…", "Choose a model file: .embedseg, or a .pth of the original EmbedSeg.", self._browse
         )
-        self.manage = button("Models...", "View, rename, copy, delete, import and export models.", self.open_manager)
+        self.manage = button("Models…", "View, rename, copy, delete, import and export models.", self.open_manager)
         self.about = Sentence()
         row = QHBoxLayout()
-        row.addWidget(self.box, 1)
         row.addWidget(self.browse)
-        below = QHBoxLayout()
-        below.addWidget(self.about, 1)
-        below.addWidget(self.manage)
+        row.addWidget(self.manage)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
+        layout.addWidget(self.box)
+        layout.addWidget(self.about)
         layout.addLayout(row)
-        layout.addLayout(below)
         self._known: list[KnownModel] = []
         self.config: ModelConfig | None = None
         """What the chosen model says about itself; None without a model and for original checkpoints."""
@@ -76,6 +74,18 @@ class ModelPicker(QWidget):
             If it is no model file.
         """
         models.remember(path)
+
+    def propose(self, path: Path) -> None:
+        """Choose a model of the list, if it is still there, without being asked to."""
+        if path in (known.path for known in self._known):
+            self.box.setCurrentIndex([known.path for known in self._known].index(path))
+
+    def choose_bundled(self, name: str) -> None:
+        """Choose a bundled model, here only, as one that was asked for."""
+        for index, known in enumerate(self._known):
+            if known.is_bundled and known.name == name:
+                self.is_asked_for = True
+                self.box.setCurrentIndex(index)
 
     def fitting(self, ndim: int) -> KnownModel | None:
         """The chosen model if it is for images of `ndim` spatial axes, else the first bundled one that is."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from superqt.utils import qdebounced
 from embedseg_napari.jobs.notes import Notes
 from embedseg_napari.jobs.preflight import Findings, inspect_data, inspect_plan
 from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, Sentence
+from embedseg_napari.viewer.widgets.long_names import with_short_words
 from embedseg_napari.viewer.worker import BackgroundRun, run_in_background
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from embedseg_napari.jobs.train import TrainingRequest
 
-LONGEST_WORD = 24
-"""Letters: a label is as wide as its longest word, and so is the panel."""
 WAIT_MILLISECONDS = 400
 """Painting and typing come in bursts; look when they rest."""
 
@@ -95,10 +93,12 @@ class PreflightBox(QWidget):
         else:
             rows = "".join(_row(topic, sentence) for topic, sentence in found.rows)
             parts = [f"<table>{rows}</table>"] if rows else []
-            parts += [f"<p>⚠ {_breakable(warning)}</p>" for warning in found.warnings]
+            parts += [f"<p>⚠ {html.escape(with_short_words(warning))}</p>" for warning in found.warnings]
             if found.problem:
-                parts.append(f"<p style='color:{ERROR_COLOR}'>{_breakable(found.problem)}</p>")
+                parts.append(f"<p style='color:{ERROR_COLOR}'>{html.escape(with_short_words(found.problem))}</p>")
             self.text.setText("".join(parts))
+            # There, names are whole.
+            self.text.setToolTip("\n".join(filter(None, (*found.warnings, found.problem))))
         self.changed.emit()
 
     def close_down(self) -> None:
@@ -109,11 +109,6 @@ class PreflightBox(QWidget):
 
 def _row(topic: str, sentence: str) -> str:
     return f"<tr><td style='padding-right:8px'><b>{html.escape(topic)}</b></td><td>{html.escape(sentence)}</td></tr>"
-
-
-def _breakable(text: str) -> str:
-    """Text for a label; long paths may break behind their separators, and long names anywhere."""
-    return html.escape(re.sub(rf"(/+|\w{{{LONGEST_WORD}}})(?=\S)", "\\1\u200b", text))
 
 
 def _looking(
