@@ -125,6 +125,8 @@ class TrainingJob:
         if validation is None:
             # As the core's Trainer does, so that the preview knows them.
             training, validation = hold_out_images(training, config)
+            # None lets the trainer hold out objects instead.
+            validation = validation or None
         self.shown = (validation or training)[0]
         resume = False
         while True:
