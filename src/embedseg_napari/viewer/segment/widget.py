@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
+from superqt.utils import qdebounced
 
 from embedseg_napari.core.config import SCALES, PredictionConfig
 from embedseg_napari.core.errors import DataError, EmbedSegError, SettingsError
-from embedseg_napari.jobs.segment import SegmentJob, segment
+from embedseg_napari.jobs.segment import SegmentJob, segment, warm_up
 from embedseg_napari.viewer.last_used import LastUsed
 from embedseg_napari.viewer.layers import array_of, picture_of
 from embedseg_napari.viewer.models.picker import ModelPicker
@@ -29,6 +30,7 @@ from embedseg_napari.viewer.widgets.collapsible import Folded
 from embedseg_napari.viewer.widgets.dock_panel import DockPanel
 from embedseg_napari.viewer.widgets.run_controls import RunControls
 from embedseg_napari.viewer.widgets.scroll import FittingScroll
+from embedseg_napari.viewer.worker import run_in_background
 
 if TYPE_CHECKING:
     import napari
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LAST_USED = LastUsed("segment")
+BEFORE_WARM_UP = 200
+"""Milliseconds after the panel is opened, or another model chosen, until it is loaded: the panel is drawn first."""
 PATIENCE = 0.7
 """Seconds that Cancel waits for the thread; then the panel is given back, whatever the thread is busy with."""
 WRONG = f"border: 1px solid {ERROR_COLOR};"
@@ -89,6 +93,7 @@ class SegmentWidget(DockPanel):
         self._selection: Selection | None = None
         self._began = 0.0
         self._active_before: Layer | None = None
+        self._warming: BackgroundRun | None = None
         self._lay_out()
         self._connect()
         self._take_model()
@@ -137,6 +142,22 @@ class SegmentWidget(DockPanel):
         self.drops.next_wanted.connect(self._start_waiting)
         self.viewer.layers.events.removed.connect(self._take_removed)
         self.viewer.layers.selection.events.active.connect(self._follow_selection)
+
+    # Before the first run
+
+    @qdebounced(timeout=BEFORE_WARM_UP)
+    def _warm_up(self) -> None:
+        """Load PyTorch and the chosen model while the person looks at the image."""
+        if self.is_closed or self.current is not None:
+            return
+        path, device = self.model.path, self.device.currentText()
+        if self._warming is not None:
+            self._warming.detach()
+        self._warming = run_in_background(
+            lambda should_stop: warm_up(path, device, should_stop),
+            # A run says so where it is asked for.
+            on_error=lambda error: logger.info("The model was not loaded beforehand: %s", error),
+        )
 
     # From one session to the next
 
@@ -319,6 +340,7 @@ class SegmentWidget(DockPanel):
         self.scale.setValue(stored["scale"])
         self.image.set_model(config, is_chosen=self.model.is_asked_for)
         self._show_state()
+        self._warm_up()
 
     def _suggest_model(self, *_: object) -> None:
         """Take a model of volumes for a layer that says it is one, and back again."""
@@ -394,6 +416,8 @@ class SegmentWidget(DockPanel):
         self.batch.controls.close_down()
         self.reclustering.cancel()
         self.advice.cancel()
+        if self._warming is not None:
+            self._warming.detach()
         self.drops.close_down()
         self.image.close_down()
         self.model.close_down()
