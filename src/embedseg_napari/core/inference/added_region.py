@@ -152,7 +152,8 @@ def _overlaps(before: Placed, part: Placed) -> list[tuple[int, int, int, int, in
     start, end = np.maximum(before.start, part.start), np.minimum(before.end, part.end)
     if np.any(end <= start):
         return []
-    old, new = (placed.segmentation.labels[placed.within(start, end)] for placed in (before, part))
+    corners = start.tolist(), end.tolist()
+    old, new = (placed.segmentation.labels[placed.within(*corners)] for placed in (before, part))
     both = (old > 0) & (new > 0)
     pairs, counts = np.unique(np.stack([old[both], new[both]]), axis=1, return_counts=True)
     sizes = [np.bincount(placed.segmentation.labels.ravel()) for placed in (before, part)]
