@@ -15,7 +15,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 from embedseg_napari.core.data.medoid import medoid
-from embedseg_napari.core.data.objects import object_table
+from embedseg_napari.core.data.objects import measure_objects
 
 NAIVE_ROWS = 200
 """Members whose distances are summed to time the naive way; the rest is extrapolated."""
@@ -58,7 +58,7 @@ def main() -> None:
         print(f"| {name} | {len(at):,} | {seconds:.4f} | {naive_seconds(at) / seconds:,.0f} |", flush=True)
     disk = ball((22, 22))
     labels = np.kron(np.arange(1, 3026).reshape(55, 55), np.pad(disk, 5).astype(np.int32))
-    seconds = best_of_three(object_table, labels)
+    seconds = best_of_three(measure_objects, labels)
     each = naive_seconds(np.argwhere(disk).astype(float))
     print(
         f"| 3,025 nuclei of one image | {np.count_nonzero(labels):,} | {seconds:.3f} | {3025 * each / seconds:,.0f} |"

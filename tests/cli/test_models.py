@@ -49,7 +49,9 @@ def test_a_model_is_described_and_written_at_half_the_size(embedseg, tmp_path: P
     wrong = embedseg("models", "describe", "mine", "--default", "margin_scale=9")
     assert wrong.status == 1
     assert "margin_scale" in wrong.err
+    assert embedseg("models", "describe", "mine", "--default", "tile=128,256").status == 0
     assert load_model("mine").config.prediction.margin_scale == 1.2
+    assert load_model("mine").config.prediction.tile == (128, 256)
     info = embedseg("info", "mine").out
     assert "Cells." in info
     assert "MIT" in info

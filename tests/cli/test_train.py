@@ -167,7 +167,7 @@ def test_values_that_are_no_numbers_are_told_and_filled_in(embedseg, dataset, tm
     tifffile.imwrite(path, image)
     ended = embedseg("train", folder, "--output", tmp_path / "m.embedseg", "--epochs", 1)
     assert ended.status == 0
-    assert "2 value(s) are NaN or infinite" in ended.err
+    assert "NaN or infinite values: 2" in ended.err
     assert "plate0_0.tif" in ended.err
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 from napari.qt.threading import WorkerBase
@@ -265,3 +266,23 @@ def test_leaving_python_does_not_wait_for_ever(qapp, qtbot):
     assert handle.is_active
     gate.set()
     qtbot.waitUntil(lambda: not handle.is_active)
+
+
+def test_a_second_window_that_closes_ends_no_run_of_the_first(make_napari_viewer_proxy, qtbot):
+    first, second = (make_napari_viewer_proxy(show=True) for _ in range(2))
+    ticks = []
+
+    def run(should_stop):
+        while not should_stop():
+            time.sleep(0.01)
+            yield "tick"
+
+    # The second window is the one that napari takes to be at work.
+    background = run_in_background(run, on_event=ticks.append)
+    qtbot.waitUntil(lambda: len(ticks) > 2, timeout=20000)
+    second.window.close()
+    n = len(ticks)
+    qtbot.waitUntil(lambda: len(ticks) > n + 5, timeout=20000)
+    assert background.state is RunState.RUNNING
+    with qtbot.waitSignal(background.finished, timeout=20000):
+        first.window.close()

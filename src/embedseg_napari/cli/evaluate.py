@@ -58,11 +58,11 @@ def evaluate(
 ) -> None:
     """Compare label images with the truth.
 
-    AP = TP / (TP + FP + FN), objects matched one to one at IoU 0.5 to 0.9, mean over the images. Precision, recall and
-    F1 are of all objects together. Every frame of a time-lapse is an image of its own. Where the truth is a stack of
-    planes of overlapping objects, AP without one-to-one matching is given too. Pixels of unknown class, by an ignore/
-    folder beside the masks/ of the truth or by --ignore-label, are left out, together with predicted objects that lie
-    mostly on them.
+    AP = TP / (TP + FP + FN), objects matched one to one at IoU 0.5 to 0.9, mean over the images. Precision, recall,
+    F1 and PQ (panoptic quality) are of all objects together. Every frame of a time-lapse is an image of its own. Where
+    the truth is a stack of planes of overlapping objects, AP without one-to-one matching is given too. Pixels of
+    unknown class, by an ignore/ folder beside the masks/ of the truth or by --ignore-label, are left out, together with
+    predicted objects that lie mostly on them.
     """
     if json_file is not None:
         if json_file.exists() and not overwrite:
@@ -88,7 +88,7 @@ def _tell_warnings(event: ImageScored | Message) -> None:
 
 
 def _show(scores: dict[str, Any]) -> None:
-    columns = {"AP": "ap", "Precision": "precision", "Recall": "recall", "F1": "f1"}
+    columns = {"AP": "ap", "Precision": "precision", "Recall": "recall", "F1": "f1", "PQ": "pq"}
     if "lenient_ap" in scores:
         columns["Lenient AP"] = "lenient_ap"
     rows = [[key, *(f"{scores[name][key]:.3f}" for name in columns.values())] for key in scores["ap"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path  # noqa: TC003 (typer reads it from the annotations)
 from typing import Annotated
 
@@ -79,7 +80,8 @@ def describe(
         if not is_given:
             raise typer.BadParameter(f"--default {assignment}: write SETTING=VALUE.")
         try:
-            defaults[setting.strip()] = parse_yaml(value)
+            # Several numbers are written as for the other options: tile=128,128.
+            defaults[setting.strip()] = parse_yaml(f"[{value}]" if re.fullmatch(r"[\d., ]*,[\d., ]*", value) else value)
         except Unreadable as error:
             raise typer.BadParameter(f"--default {assignment}: the value {error}.") from error
     say(f"{ModelLibrary().describe(name, defaults, **words).name}: saved.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from embedseg_napari.cli.console import complain, is_terminal, say, tell
 from embedseg_napari.cli.failures import sentence
-from embedseg_napari.core.wording import count, duration, printable
+from embedseg_napari.core.wording import clock_time, count, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -94,7 +94,7 @@ class TrainingProgress(_Shown):
             return
         self.last_line = now
         total = "" if self.n_epochs is None else f"/{self.n_epochs}"
-        parts = [f"{self.fraction:4.0%}", f"epoch {event.epoch + 1}{total}", duration(event.seconds)]
+        parts = [f"{self.fraction:4.0%}", f"epoch {event.epoch + 1}{total}", clock_time(event.seconds)]
         parts.append(f"loss {event.loss:.4f}")
         if event.ap_50 is not None:
             parts.append(f"AP@0.5 {event.ap_50:.3f}")
@@ -138,7 +138,7 @@ def curve_rows(history: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[
         rows.append(
             [
                 f"{row['epoch'] + 1}{' kept' if i in kept else ''}",
-                duration(row.get("seconds", 0.0)),
+                clock_time(row.get("seconds", 0.0)),
                 number(row.get("loss"), 4),
                 number(row.get("ap_50"), 3),
                 number(row.get("ap_mean"), 3),
@@ -176,7 +176,7 @@ class PredictionProgress(_Shown):
 
         match event:
             case Message():
-                tell(type(event)(f"{self.name}: {event.text}", event.level))
+                tell(type(event)(f"{self.name}: {event.text}" if self.name else event.text, event.level))
             case ImageStarted():
                 self.name, self.n_frames, self.began = printable(event.name), 1, time.monotonic()
                 if self.bar is not None:

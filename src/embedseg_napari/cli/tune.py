@@ -52,13 +52,13 @@ def tune(
     letters, pixel_size = parse_axes(axes), parse_spacing(spacing)
     TrainingConfig.preset(ignore_label=ignore_label)
     from embedseg_napari.core.model.known_models import find_model_file
-    from embedseg_napari.jobs.tune import annotated_images, predict_and_tune, require_changeable, store_thresholds
+    from embedseg_napari.jobs.tune import predict_and_tune, require_changeable, store_thresholds, tuning_images
 
     path = find_model_file(model)
     if save:
         require_changeable(path)
         require_writable(path.parent, "model")
-    images = annotated_images(
+    images = tuning_images(
         dataset, path, device, axes=letters, channel=channel, spacing=pixel_size, ignore_label=ignore_label
     )
     progress = PredictionProgress(shown=not no_progress)

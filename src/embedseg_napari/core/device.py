@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from embedseg_napari.core.errors import ComputeError
+from embedseg_napari.core.wording import count
 
 CPU_BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}
 """Instruction sets that multiply bfloat16 numbers (Intel and AMD; Intel matrix unit; Arm)."""
@@ -39,7 +40,7 @@ def choose_device(name: str = "auto") -> torch.device:
         raise ComputeError(f"No {kind} device was found on this machine; use device cpu or auto.")
     if index and int(index) >= torch.cuda.device_count():
         raise ComputeError(
-            f"There is no {name}: this machine has {torch.cuda.device_count()} CUDA device(s), from cuda:0."
+            f"There is no {name}: this machine has {count(torch.cuda.device_count(), 'CUDA device')}, from cuda:0."
         )
     return torch.device(name)
 

@@ -13,11 +13,19 @@ TURNING = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2
 """Characters that turn the direction of the text behind them."""
 
 
-def duration(seconds: float) -> str:
+def clock_time(seconds: float) -> str:
     """Write seconds as ``3:25`` or ``1:03:25``."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def duration(seconds: float) -> str:
+    """Write seconds roughly: ``45 s``, ``12 min``, ``1 h 05 min``."""
+    if seconds < 90:
+        return f"{max(seconds, 0):.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def count(n: int, noun: str) -> str:

@@ -280,8 +280,8 @@ def scores_as_dict(scores: Evaluation) -> dict[str, Any]:
     -------
     dict
         ``n_images``; ``ap`` per threshold and ``ap_mean``, means over the images; ``precision``, ``recall``, ``f1``,
-        ``tp``, ``fp``, ``fn`` per threshold over all objects; ``lenient_ap`` and ``lenient_ap_mean`` where the truth
-        overlaps; ``images`` with the AP of each.
+        ``pq``, ``tp``, ``fp``, ``fn`` per threshold over all objects; ``lenient_ap`` and ``lenient_ap_mean`` where the
+        truth overlaps; ``images`` with the AP of each.
     """
     keys = [f"{row.threshold:.2f}" for row in scores.rows]
 
@@ -289,7 +289,7 @@ def scores_as_dict(scores: Evaluation) -> dict[str, Any]:
         return {key: getattr(row, name) for key, row in zip(keys, rows, strict=True)}
 
     found: dict[str, Any] = {"n_images": len(scores.images), "ap": column("ap"), "ap_mean": mean_ap(scores)}
-    found |= {name: column(name) for name in ("precision", "recall", "f1", "tp", "fp", "fn")}
+    found |= {name: column(name) for name in ("precision", "recall", "f1", "pq", "tp", "fp", "fn")}
     if scores.lenient:
         found["lenient_ap"] = dict(zip(keys, scores.lenient, strict=True))
         found["lenient_ap_mean"] = float(np.mean(scores.lenient))

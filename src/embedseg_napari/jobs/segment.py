@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from embedseg_napari.core.axes import OneChannel
 from embedseg_napari.core.errors import DataError, Stopped
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.wording import count
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from embedseg_napari.core.inference.segmentation import Segmentation
     from embedseg_napari.core.model.model import Model
 
-Channel = int | Literal["all", "mean"]
+Channel = OneChannel | Literal["all"]
 MOST_MAP_BYTES = 4 << 30
 """Maps of a time-lapse larger than this are dropped frame by frame; its thresholds cannot be moved afterwards."""
 

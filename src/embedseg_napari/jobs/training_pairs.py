@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from embedseg_napari.core.axes import OneChannel
     from embedseg_napari.core.data.example import Example
 
 FRAMES, VOLUME = "images of their own", "one volume"
@@ -35,8 +36,28 @@ class ArrayPair:
     unit: str | None
     regions: tuple[Region, ...] = ()
     """Parts to train on; none means everything."""
-    channel: int | None = None
-    """The only channel to train on, counted from 0; None takes all."""
+    channel: OneChannel | None = None
+    """The only channel to train on, counted from 0, or the mean of all; None takes all."""
+
+    def corners(self) -> dict[str, tuple[int, int]]:
+        """Where the images of :meth:`examples` begin in this one, (y, x), by their names; reads nothing."""
+        times = [f" {t}" for t in range(self.image.shape[self.axes.index("T")])] if "T" in self.axes else [""]
+        shape = (self.labels.shape[-2], self.labels.shape[-1])
+        boxes = [region.box(shape) for region in self.regions]
+        parts = (
+            [("", (0, 0))]
+            if not boxes
+            else [
+                (self._part_name(number), (box[0].start, box[1].start))
+                for number, box in enumerate(boxes, 1)
+                if box is not None
+            ]
+        )
+        return {f"{self.name}{time}{part}": corner for time in times for part, corner in parts}
+
+    def _part_name(self, number: int) -> str:
+        """What follows the image's name in that of a region."""
+        return "" if len(self.regions) == 1 else f", region {number}"
 
     def examples(self) -> list[Example]:
         """Read the arrays; reads lazy layers, so it belongs into a worker thread.
@@ -73,7 +94,7 @@ class ArrayPair:
                 part = region.cut(one_image, axes, one_labels)
                 if part is not None:
                     pairs.append(part)
-                    names.append(name if len(self.regions) == 1 else f"{name}, region {number}")
+                    names.append(name + self._part_name(number))
         if not pairs:
             raise DataError(f"{self.name}: no region lies on the image; draw one over the labelled objects.")
         examples = from_arrays(pairs, axes=axes, spacing=self.spacing, channel=self.channel, names=names)
@@ -141,7 +162,7 @@ def read_dataset(
     validation: Path | None = None,
     is_split_anew: bool = False,
     axes: str | None = None,
-    channel: int | None = None,
+    channel: OneChannel | None = None,
     spacing: tuple[float, ...] | None = None,
 ) -> tuple[list[Example], list[Example] | None]:
     """Training images, and validation images where they are given.

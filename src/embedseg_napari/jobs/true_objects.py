@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.core.data.objects import object_table
+from embedseg_napari.core.data.objects import measure_objects
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,7 +97,7 @@ def true_objects(
     start = np.array([side.start for side in part])
     stop = np.array([side.stop for side in part])
     inner = instances[(slice(None), *part)] if planes else instances[part]
-    table = object_table(instances, "centroid", planes=planes)
+    table = measure_objects(instances, "centroid", planes=planes)
     present = 1 + np.flatnonzero(inner.any(tuple(range(1, inner.ndim)))) if planes else np.unique(inner)
     distance = np.where(
         np.isin(table.ids, present), np.linalg.norm(table.centers - (start + stop - 1) / 2, axis=1), np.inf
@@ -110,7 +110,7 @@ def true_objects(
         identity = int(table.ids[row])
         box = tuple(slice(low, high) for low, high in zip(table.lower[row], table.upper[row], strict=True))
         mask = instances[identity - 1][box] != 0 if planes else instances[box] == identity
-        middle = object_table(mask, center, spacing).centers[0]
+        middle = measure_objects(mask, center, spacing).centers[0]
         at = np.argwhere(mask)
         chosen = at[sample(at, middle, identity)]
         offset = table.lower[row] - start

@@ -16,8 +16,18 @@ LEAST_PIXELS, GOOD_PIXELS = 24, 80
 """Screen pixels below which an object is too small to see, and to which it is then brought."""
 
 
+NEAR_PIXELS = (80, 160, 400)
+"""Least, good and greatest size of an object on the screen that is looked at closely."""
+
+
 def go_to(
-    viewer: Viewer, layer: Layer, center: Sequence[float], lower: Sequence[float], upper: Sequence[float]
+    viewer: Viewer,
+    layer: Layer,
+    center: Sequence[float],
+    lower: Sequence[float],
+    upper: Sequence[float],
+    *,
+    is_near: bool = False,
 ) -> None:
     """Centre the camera on a place of a layer and step through the other axes to it.
 
@@ -33,6 +43,8 @@ def go_to(
         Pixel to look at, one value per axis of the layer.
     lower, upper : sequence of float
         Bounding box of the object, in pixels.
+    is_near : bool
+        Whether the object is looked at closely: the zoom stays only where it shows the object large and whole.
     """
     world = np.asarray(layer.data_to_world(tuple(center)), float)
     first = viewer.dims.ndim - layer.ndim
@@ -44,5 +56,6 @@ def go_to(
     camera.center = tuple(world[a - first] if a >= first else point[a] for a in shown)
     sides = (np.asarray(upper, float) - lower) * np.abs(layer.scale)
     extent = max(float(sides[a - first]) for a in shown if a >= first)
-    if extent * camera.zoom < LEAST_PIXELS:
-        camera.zoom = GOOD_PIXELS / extent
+    least, good, most = NEAR_PIXELS if is_near else (LEAST_PIXELS, GOOD_PIXELS, np.inf)
+    if not least <= extent * camera.zoom <= most:
+        camera.zoom = good / extent

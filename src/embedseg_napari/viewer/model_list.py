@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SUFFIXES = (".embedseg", *CHECKPOINTS)
+MODEL_SUFFIXES = (".embedseg", *CHECKPOINTS)
 MODEL_FILTER = "Models (*.embedseg *.pth *.pt);;All files (*)"
 """For file dialogs."""
 MOST_RECENT = 12
@@ -42,7 +42,7 @@ class KnownModel:
         session = self.path.parent.parent
         if (session / STATE).is_file():
             return f"{session.name} round {self.path.stem.lstrip('0')}"
-        return self.path.stem if self.path.suffix == SUFFIXES[0] else self.path.name
+        return self.path.stem if self.path.suffix == MODEL_SUFFIXES[0] else self.path.name
 
 
 class ModelList:
@@ -86,7 +86,7 @@ class ModelList:
         path = from_home(path).resolve()
         if not path.is_file():
             raise ModelError(f"{path}: there is no such model file.")
-        if path.suffix.lower() not in SUFFIXES:
+        if path.suffix.lower() not in MODEL_SUFFIXES:
             raise ModelError(f"{path}: is not a model file; choose an .embedseg file, or an original .pth.")
         known = next((m for m in self.all() if m.is_bundled and m.path.resolve() == path), None)
         if known is None:
@@ -131,7 +131,7 @@ def read_config(path: str | Path) -> ModelConfig | None:
     ModelError
         If the file is damaged, or of an unknown format.
     """
-    if Path(path).suffix.lower() != SUFFIXES[0]:
+    if Path(path).suffix.lower() != MODEL_SUFFIXES[0]:
         return None
     from embedseg_napari.core.model.model_file import read_model_config
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from embedseg_napari.core.axes import ordered, parse_axes, reorder, result_axes, spatial_axes
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.viewer.layers import FOUND, RESULT, array_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,36 +18,8 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
     from numpy.typing import NDArray
 
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-
-from typing import TYPE_CHECKING
-
-from embedseg_napari.viewer.layers import FOUND, RESULT, array_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from napari.viewer import Viewer
-    from numpy.typing import NDArray
-
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import napari
-
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from napari.viewer import Viewer
+THROUGH = "translucent_no_depth"
+"""Blending of marks: in 3D they are seen through the objects that they mark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +47,15 @@ class Frame:
 
     def options(self) -> dict[str, Any]:
         """Keyword arguments for ``viewer.add_*``."""
+        straight = np.eye(self.ndim).tolist()
         return {
             "scale": self.scale,
             "translate": self.translate,
             "units": self.units,
             "axis_labels": self.axis_labels,
+            "rotate": straight,
+            "shear": straight,
+            "affine": np.eye(self.ndim + 1).tolist(),
             **dict(self.transform),
         }
 
@@ -232,7 +209,7 @@ def show_points(
     **options: Any,
 ) -> napari.layers.Points:
     """Show points (n, T(Z)YX) in pixels of the image; see :func:`show_labels`."""
-    options = {"ndim": frame.ndim, **options}
+    options = {"ndim": frame.ndim, "blending": THROUGH, **options}
     return _show(viewer, viewer.add_points, frame.coordinates(points), name, frame, into, options, features=features)
 
 
@@ -248,7 +225,7 @@ def show_vectors(
 ) -> napari.layers.Vectors:
     """Show arrows from points (n, T(Z)YX) by steps of the same shape, both in pixels; see :func:`show_labels`."""
     data = np.stack([frame.coordinates(starts), frame.coordinates(steps)], axis=1)
-    options = {"ndim": frame.ndim, **options}
+    options = {"ndim": frame.ndim, "blending": THROUGH, **options}
     return _show(viewer, viewer.add_vectors, data, name, frame, into, options)
 
 
@@ -262,7 +239,7 @@ def show_shapes(
     **options: Any,
 ) -> napari.layers.Shapes:
     """Show closed outlines, each (corners, T(Z)YX) in pixels; see :func:`show_labels`."""
-    options = {"ndim": frame.ndim, "shape_type": "polygon", **options}
+    options = {"ndim": frame.ndim, "shape_type": "polygon", "blending": THROUGH, **options}
     data = [frame.coordinates(outline) for outline in outlines]
     return _show(viewer, viewer.add_shapes, data, name, frame, into, options)
 
@@ -290,6 +267,8 @@ def _show(
     into.data = data
     if features is not None:
         into.features = features
-    if tuple(into.scale) != frame.scale or tuple(into.translate) != frame.translate:
-        into.scale, into.translate = frame.scale, frame.translate
+    there = spatial_frame(into, frame.axes).options()
+    for place, value in frame.options().items():
+        if there[place] != value:
+            setattr(into, place, value)
     return into

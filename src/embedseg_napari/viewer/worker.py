@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from napari.qt.threading import GeneratorWorker, thread_worker
 from napari.utils.notifications import ErrorNotification, notification_manager, show_error, show_info, show_warning
 from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
+from qtpy.QtWidgets import QApplication, QMainWindow
 
 from embedseg_napari.core.errors import ComputeError, EmbedSegError, Stopped
 from embedseg_napari.core.events import Message, StepFinished, TileFinished
@@ -196,9 +197,14 @@ class _Worker(GeneratorWorker):
         self._stop_event, self._go_on_event = stop, go_on
 
     def quit(self) -> None:
-        """Ask the run to stop."""
-        self._stop_event.set()
-        self._go_on_event.set()
+        """Ask the run to stop where the last window closes.
+
+        Napari asks the runs that began while a window was the active one, whose panel ever they are of. Where others
+        stay open, a panel that closes stops its own runs.
+        """
+        if sum(isinstance(one, QMainWindow) and one.isVisible() for one in QApplication.topLevelWidgets()) <= 1:
+            self._stop_event.set()
+            self._go_on_event.set()
 
 
 @atexit.register

@@ -82,7 +82,7 @@ def test_few_binary_pieces_in_every_mask_are_fatal_together():
     # One object in three pieces among well numbered ones is a warning only.
     warnings = check_examples([masks[0], example(grid(2, 12), "b")])
     assert len(warnings) == 1
-    assert "1 label(s) are in several pieces, the first in masks/0.tif" in warnings[0]
+    assert "Labels in several pieces: 1, the first in masks/0.tif" in warnings[0]
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
@@ -90,16 +90,18 @@ def test_crumbs_beside_one_object_are_no_classes(ndim):
     labels = grid(ndim, 12, side=3, same=1)
     labels[(*[slice(2, 13)] * (ndim - 1), slice(2, 15))] = 1
     warnings = check_examples([example(labels)])
-    assert any("1 label(s) are in several pieces" in text for text in warnings)
+    assert any("Labels in several pieces: 1" in text for text in warnings)
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_empty_masks_teach_background(ndim):
     good = example(grid(ndim, 12))
     empty = example(np.zeros_like(good.instances), "b")
-    assert check_examples([good, empty]) == ["1 mask(s) are empty, the first masks/b.tif: they teach background only."]
+    assert check_examples([good, empty]) == [
+        "Masks without any object: 1, the first masks/b.tif. They teach background only."
+    ]
     none = example(np.zeros((3, *good.instances.shape), bool), "c", planes=True)
-    assert "2 mask(s) are empty" in check_examples([good, empty, none])[0]
+    assert "Masks without any object: 2" in check_examples([good, empty, none])[0]
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
@@ -112,8 +114,8 @@ def test_flaws_are_counted(ndim, planes):
     labels[(*[2] * (ndim - 1), 50)] = 7
     warnings = check_examples([example(as_planes(labels) if planes else labels, planes=planes)])
     assert len(warnings) == 2
-    assert warnings[0].startswith("1 label(s) are in several pieces")
-    assert warnings[1].startswith("1 object(s) have at most 4 pixels")
+    assert warnings[0].startswith("Labels in several pieces: 1")
+    assert warnings[1].startswith("Objects of at most 4 pixels: 1")
 
 
 def test_large_objects_and_masks_without_background_are_asked_about():
@@ -123,7 +125,7 @@ def test_large_objects_and_masks_without_background_are_asked_about():
     warnings = check_examples([example(labels)])
     assert any("more than half" in text for text in warnings)
     full = np.arange(1, 17).reshape(4, 4).repeat(5, 0).repeat(5, 1).astype(np.int32)
-    assert ["no background" in text for text in check_examples([example(full)])] == [True]
+    assert ["without background" in text for text in check_examples([example(full)])] == [True]
 
 
 @pytest.mark.parametrize("shape", [(128, 128), (20, 64, 64)])
@@ -135,7 +137,7 @@ def test_an_image_of_noise_is_told_from_a_noisy_image(shape):
     wrapped = np.random.default_rng(0).normal(30000 + 20000 * (labels > 0), 6000).astype(np.uint16).astype(np.uint8)
     assert check_examples([example(labels, image=seen[None], spacing=(1.0,) * len(shape))]) == []
     (warning,) = check_examples([example(labels, image=wrapped[None], spacing=(1.0,) * len(shape))])
-    assert "nothing but noise, the first a.tif" in warning
+    assert "nothing but noise: 1, the first a.tif" in warning
     assert "wrapped into 8 bits" in warning
 
 
@@ -144,17 +146,17 @@ def test_values_that_are_no_numbers_are_told():
     image = ndimage.gaussian_filter(image, (0, 1, 1))
     image[0, 3, 4:6] = np.nan, np.inf
     (warning,) = check_examples([example(grid(2, 12), image=image)])
-    assert "2 value(s) are NaN or infinite, the first in a.tif" in warning
+    assert "NaN or infinite values: 2, the first in a.tif" in warning
 
 
 def test_few_objects_and_flat_or_ignored_images():
     labels = grid(2, 12)
-    assert "Only 3 object(s)" in check_examples([example(grid(2, 3))])[0]
+    assert "Only 3 labelled objects" in check_examples([example(grid(2, 3))])[0]
     flat = example(labels, image=np.stack([np.random.default_rng(0).random(labels.shape), np.ones(labels.shape)]))
-    assert "one value everywhere, the first a.tif" in check_examples([flat])[0]
+    assert "one value everywhere: 1, the first a.tif" in check_examples([flat])[0]
     blind = example(labels, "blind", ignore=np.ones(labels.shape, bool))
     assert check_examples([example(labels), blind]) == [
-        "1 image(s) are ignored everywhere and teach nothing, the first blind.tif."
+        "Images that are ignored everywhere and teach nothing: 1, the first blind.tif."
     ]
     with pytest.raises(DataError, match=r"masks.blind\.tif: all objects.*to be ignored"):
         check_examples([blind])
@@ -180,10 +182,12 @@ def test_sparse_labels_give_no_nonsense():
     assert few(check_examples([example(labels, ignore=ignore)])) == [5]
     everything_else = labels == 0
     (warning,) = check_examples([example(labels, ignore=everything_else)])
-    assert "no known background, the first masks/a.tif" in warning
+    assert "no known background: 1, the first masks/a.tif" in warning
     assert "Mark some background" in warning
     # A large unknown part is no object that covers the image, whatever number stands there.
-    assert check_examples([example(np.where(ignore, 7, labels), ignore=ignore)])[0].startswith("Only 5 object(s)")
+    assert check_examples([example(np.where(ignore, 7, labels), ignore=ignore)])[0].startswith(
+        "Only 5 labelled objects"
+    )
 
 
 @pytest.mark.parametrize("planes", [False, True])
@@ -228,7 +232,8 @@ def test_validation_without_objects_is_refused():
     good, empty = example(grid(2, 12)), example(np.zeros((64, 64), np.int32), "b")
     with pytest.raises(DataError, match=r"b\.tif: no objects .* validation images"):
         check_examples([good], [empty])
-    assert any("empty" in warning for warning in check_examples([good], [empty, replace(good, name="c")]))
+    found = check_examples([good], [empty, replace(good, name="c")])
+    assert any("without any object: 1" in warning for warning in found)
     with pytest.raises(DataError, match=r"b\.tif: no objects .* training images"):
         check_examples([empty], [good])
 

@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from embedseg_napari.core.data import medoid as centers
 from embedseg_napari.core.data import objects
 from embedseg_napari.core.data.medoid import medoid
-from embedseg_napari.core.data.objects import object_table, updated_table
+from embedseg_napari.core.data.objects import measure_objects, update_objects
 from embedseg_napari.core.errors import DataError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def brute_force(mask: np.ndarray, spacing: tuple[float, ...] | None = None) -> t
 
 def center(mask: np.ndarray, kind: centers.CenterKind, spacing: tuple[float, ...] | None = None) -> tuple[float, ...]:
     """Centre of a single object."""
-    return tuple(object_table((mask != 0).astype(np.uint8), kind, spacing).centers[0].tolist())
+    return tuple(measure_objects((mask != 0).astype(np.uint8), kind, spacing).centers[0].tolist())
 
 
 def ball(shape: tuple[int, ...], inner: float, outer: float) -> np.ndarray:
@@ -132,7 +132,7 @@ def test_table_of_labels_and_of_planes(
     labels = blobs(ndim)[1].astype(np.int64)
     ids = np.array([0, 3, 4, 100_000, 7, 2**40, 12][: labels.max() + 1])
     spacing = (2.0,) + (1.0,) * (ndim - 1)
-    table = object_table(ids[labels], kind, spacing)
+    table = measure_objects(ids[labels], kind, spacing)
     assert_array_equal(table.ids, np.sort(ids[1:]))
     for row, label in enumerate(table.ids):
         mask = ids[labels] == label
@@ -142,7 +142,7 @@ def test_table_of_labels_and_of_planes(
         assert table.sizes[row] == len(at)
         assert_allclose(table.centers[row], center(mask, kind, spacing), atol=1e-9)
     planes = np.stack([labels == 1, labels < 0, labels > 0, labels == 2])
-    found = object_table(planes, kind, spacing, planes=True)
+    found = measure_objects(planes, kind, spacing, planes=True)
     assert_array_equal(found.ids, [1, 3, 4])
     assert_array_equal(found.sizes, planes.reshape(4, -1).sum(1)[[0, 2, 3]])
     for row, plane in zip(found.centers, planes[[0, 2, 3]], strict=True):
@@ -153,15 +153,15 @@ def test_table_of_labels_and_of_planes(
 def test_any_integer_type_and_negative_ids(dtype: type) -> None:
     labels = np.zeros((5, 6), dtype)
     labels[1, 2:5] = 9
-    assert_array_equal(object_table(labels).centers, [[1, 3]])
+    assert_array_equal(measure_objects(labels).centers, [[1, 3]])
     if np.dtype(dtype).kind == "i":
         labels[3, 3] = -2
-        assert_array_equal(object_table(labels).ids, [-2, 9])
+        assert_array_equal(measure_objects(labels).ids, [-2, 9])
 
 
 @pytest.mark.parametrize("planes", [False, True])
 def test_nothing_to_measure(planes: bool) -> None:
-    table = object_table(np.zeros((3, 4, 5), np.int32), planes=planes)
+    table = measure_objects(np.zeros((3, 4, 5), np.int32), planes=planes)
     ndim = 2 if planes else 3
     assert table.ids.shape == (0,)
     assert table.centers.shape == table.lower.shape == table.upper.shape == (0, ndim)
@@ -176,7 +176,7 @@ def test_equals_the_original_program(golden: Callable[[str], Path]) -> None:
         ("labels_3d", "medoid", "medoid_3d", anisotropy),
     ):
         found = np.zeros(reference[labels].shape, bool)
-        found[tuple(object_table(reference[labels], kind, spacing).centers.astype(int).T)] = True
+        found[tuple(measure_objects(reference[labels], kind, spacing).centers.astype(int).T)] = True
         assert_array_equal(found, reference[expected])
 
 
@@ -206,10 +206,10 @@ def test_an_updated_table_is_the_table_of_all(
         numbers = [1, 2, 5, 70_000]
         before, after = np.stack([before == i for i in numbers]), np.stack([after == i for i in [*numbers, 9]])
         changed = [[*numbers, 9].index(i) + 1 for i in changed]
-    table, ids = updated_table(
-        object_table(before, kind, spacing, planes=planes), before, after, kind, spacing, planes=planes
+    table, ids = update_objects(
+        measure_objects(before, kind, spacing, planes=planes), before, after, kind, spacing, planes=planes
     )
-    full = object_table(after, kind, spacing, planes=planes)
+    full = measure_objects(after, kind, spacing, planes=planes)
     assert ids.tolist() == sorted(changed)
     for name in ("ids", "centers", "lower", "upper", "sizes"):
         assert_array_equal(getattr(table, name), getattr(full, name))
@@ -219,22 +219,22 @@ def test_an_updated_table_is_the_table_of_all(
 def test_planes_may_become_fewer() -> None:
     planes = np.zeros((3, 4, 4), bool)
     planes[0, 1:3, 1:3] = planes[2, 2:, 2:] = True
-    table, ids = updated_table(object_table(planes, planes=True), planes, planes[:1], planes=True)
+    table, ids = update_objects(measure_objects(planes, planes=True), planes, planes[:1], planes=True)
     assert ids.tolist() == [3]
     assert table.ids.tolist() == [1]
 
 
 def test_only_changed_objects_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     labels = np.kron(np.arange(1, 26).reshape(5, 5), np.ones((6, 6), int))
-    table = object_table(labels)
+    table = measure_objects(labels)
     after = labels.copy()
     after[0, 0] = 7
     measured = []
-    real = objects.object_table
+    real = objects.measure_objects
     monkeypatch.setattr(
-        objects, "object_table", lambda part, *a, **k: measured.append(np.unique(part)) or real(part, *a, **k)
+        objects, "measure_objects", lambda part, *a, **k: measured.append(np.unique(part)) or real(part, *a, **k)
     )
-    assert updated_table(table, labels, after)[1].tolist() == [1, 7]
+    assert update_objects(table, labels, after)[1].tolist() == [1, 7]
     assert_array_equal(measured, [[0, 1, 7]])
-    assert updated_table(table, labels, labels)[0] is table
+    assert update_objects(table, labels, labels)[0] is table
     assert len(measured) == 1

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from embedseg_napari.core.data.example import Example
-from embedseg_napari.core.data.objects import object_table
+from embedseg_napari.core.data.objects import measure_objects
 from embedseg_napari.core.data.pairs import from_arrays
 from embedseg_napari.core.data.sparse import (
     describe_sparse,
@@ -116,7 +116,7 @@ def test_a_few_unknown_voxels_above_do_not_open_an_object():
 
 def test_open_objects_are_as_deep_as_wide():
     labels, _ = volume((4, 6), (4, 6), known={4, 5, 6})
-    table = object_table(labels)
+    table = measure_objects(labels)
     both = np.array([1, 3])
     assert object_extents(table, np.array([3]), None, 20).tolist() == [[2, 8, 8], [8, 8, 8]]
     assert object_extents(table, both, (2.0, 0.5, 0.5), 20)[:, 0].tolist() == [2, 2]
@@ -147,7 +147,7 @@ def test_without_known_background_nothing_is_weighed_by_it():
 def test_the_centre_of_an_open_object_lies_between_its_planes(planes):
     labels, ignore = volume((4, 16), (4, 16), known={4, 15})
     instances = np.stack([labels == 1, labels == 3]) if planes else labels
-    table = object_table(instances, planes=planes)
+    table = measure_objects(instances, planes=planes)
     moved = with_middle_planes(table, instances, open_in_z(instances, ignore, planes=planes))
     assert table.centers[:, 0].tolist() == [4, 4]
     assert moved.centers[:, 0].tolist() == [9.5, 9.5]

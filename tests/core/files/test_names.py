@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.core.files.names import from_home, is_device, portable_name
+from embedseg_napari.core.files.names import dataset_name, from_home, is_device, portable_name
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,27 @@ def test_home_is_found_and_strangers_are_left_alone():
     for path in (5, None, "a\0b"):
         with pytest.raises(DataError, match="is no path"):
             from_home(path)
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("sets/dsb2018/train", "dsb2018"),
+        ("sets/dsb2018", "dsb2018"),
+        ("sets/dsb2018/Training/", "dsb2018"),
+        ("sets/cells-3d/train_data", "cells-3d"),
+        ("sets/worms/training set/images", "worms"),
+        ("sets/dsb2018/train/../val", "dsb2018"),
+        ("sets/train-station", "train-station"),
+        ("/train", "train"),
+        ("/", "data set"),
+    ],
+)
+def test_a_data_set_is_called_by_its_folder_not_by_the_part_of_it(folder, name):
+    assert dataset_name(folder) == name
+
+
+def test_a_relative_folder_has_a_name_too(tmp_path, monkeypatch):
+    (tmp_path / "worms" / "train").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "worms" / "train")
+    assert dataset_name(".") == "worms"

@@ -7,7 +7,7 @@ import pytest
 
 from embedseg_napari.core.annotation.states import BACKGROUND
 from embedseg_napari.core.config import ObjectSizes, PredictionConfig
-from embedseg_napari.core.data.objects import object_table
+from embedseg_napari.core.data.objects import measure_objects
 from embedseg_napari.core.errors import SettingsError, Stopped
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.maps import EmbeddingMaps
@@ -19,7 +19,7 @@ SETTINGS = PredictionConfig(seed_threshold=0.5, foreground_threshold=0.5)
 
 def maps_of(labels, seediness=0.95):
     """Maps in which every pixel of an object points at its centre, with margins of a few pixels."""
-    table = object_table(labels, "centroid")
+    table = measure_objects(labels, "centroid")
     rows = np.searchsorted(table.ids, labels)
     centers = np.round(table.centers)[np.minimum(rows, len(table.ids) - 1)]
     offsets = np.moveaxis(centers, -1, 0) - np.indices(labels.shape)

@@ -12,7 +12,7 @@ from qtpy.QtCore import Qt
 from embedseg_napari.core.evaluation.diagnosis import Kind, compare, diagnose
 from embedseg_napari.core.evaluation.matching import match
 from embedseg_napari.jobs.evaluate import ImageScore
-from embedseg_napari.viewer.evaluate.tables import ImageTable, ObjectTable, ScoreTable
+from embedseg_napari.viewer.evaluate.tables import FindingTable, ImageTable, ScoreTable
 
 
 @pytest.fixture
@@ -59,19 +59,19 @@ def test_choosing_a_row_gives_its_threshold(qtbot, pair) -> None:
 
 
 @pytest.fixture
-def objects(qtbot, pair) -> ObjectTable:
-    table = ObjectTable()
+def objects(qtbot, pair) -> FindingTable:
+    table = FindingTable()
     qtbot.addWidget(table)
     table.show_findings(diagnose(compare(*pair)).findings)
     return table
 
 
-def texts(table: ObjectTable) -> list[list[str]]:
+def texts(table: FindingTable) -> list[list[str]]:
     model = table.model()
     return [[model.index(r, c).data() for c in range(5)] for r in range(model.rowCount())]
 
 
-def test_mistakes_come_first(objects: ObjectTable) -> None:
+def test_mistakes_come_first(objects: FindingTable) -> None:
     assert texts(objects) == [
         ["false negative", "2", "", "0.00", "80"],
         ["false positive", "", "9", "0.00", "40"],
@@ -79,7 +79,7 @@ def test_mistakes_come_first(objects: ObjectTable) -> None:
     ]
 
 
-def test_the_chosen_finding_is_that_of_the_row_whatever_the_order(qtbot, objects: ObjectTable) -> None:
+def test_the_chosen_finding_is_that_of_the_row_whatever_the_order(qtbot, objects: FindingTable) -> None:
     from qtpy.QtCore import Qt
 
     objects.sortByColumn(3, Qt.SortOrder.DescendingOrder)
@@ -88,7 +88,7 @@ def test_the_chosen_finding_is_that_of_the_row_whatever_the_order(qtbot, objects
     assert chosen.args[0].kind is Kind.FOUND
 
 
-def test_kinds_can_be_left_out(objects: ObjectTable) -> None:
+def test_kinds_can_be_left_out(objects: FindingTable) -> None:
     objects.show_kinds({Kind.EXTRA})
     assert [row[0] for row in texts(objects)] == ["false positive"]
     objects.show_kinds(set(Kind))

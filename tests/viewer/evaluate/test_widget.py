@@ -161,6 +161,17 @@ def test_a_binary_truth_is_refused(panel, pair, viewer, qtbot) -> None:
     assert "binary mask" in panel.status.text()
 
 
+def test_a_binary_truth_of_two_objects_is_spoken_of(panel, pair, viewer, qtbot) -> None:
+    from napari.utils.notifications import notification_manager
+
+    truth, _ = pair
+    data = np.zeros(truth.data.shape, np.uint8)
+    data[..., 2:10, 2:10] = data[..., 20:30, 20:30] = 1
+    truth.data = data
+    press(panel.evaluate, panel, qtbot)
+    assert any("count as one object" in one.message for one in notification_manager.records)
+
+
 def test_removed_and_changed_layers(panel, pair, viewer, qtbot) -> None:
     truth, predicted = pair
     press(panel.evaluate, panel, qtbot)
@@ -387,3 +398,49 @@ def test_the_plot_follows_the_theme(panel, viewer) -> None:
     light = panel.scoring.plot.view.backgroundBrush().color().lightness()
     viewer.theme = "dark"
     assert panel.scoring.plot.view.backgroundBrush().color().lightness() < light
+
+
+def test_what_is_compared_is_faint_while_its_mistakes_are_shown(panel, pair, viewer, qtbot) -> None:
+    before = [layer.opacity for layer in pair]
+    press(panel.evaluate, panel, qtbot)
+    overlay = viewer.layers["Mistakes"]
+    assert all(layer.opacity < 0.3 < overlay.opacity for layer in pair)
+    overlay.visible = False
+    assert [layer.opacity for layer in pair] == before
+    overlay.visible = True
+    assert all(layer.opacity < 0.3 for layer in pair)
+    viewer.layers.remove(overlay)
+    assert [layer.opacity for layer in pair] == before
+    press(panel.evaluate, panel, qtbot)
+    assert all(layer.opacity < 0.3 for layer in pair)
+    # Other labels than those that were compared are seen as they are.
+    pair[1].data = pair[0].data
+    assert [layer.opacity for layer in pair] == before
+    press(panel.evaluate, panel, qtbot)
+    viewer.window.remove_dock_widget(panel)
+    assert [layer.opacity for layer in pair] == before
+
+
+def test_a_jump_zooms_and_frames_the_object_in_each_of_its_planes(panel, pair, viewer, qtbot) -> None:
+    truth, _ = pair
+    press(panel.evaluate, panel, qtbot)
+    camera = viewer.scene.camera
+    camera.zoom = 0.01
+    findings = panel.scores.errors.findings
+    for label in (1, 2):
+        row = next(i for i, f in enumerate(findings) if label in f.true_ids)
+        panel.mistakes.objects.selectRow(row)
+        inside = np.argwhere(truth.data == label)
+        low, high = inside.min(0), inside.max(0)
+        size = (high - low + 1)[-2:].max() * truth.scale[-1] * camera.zoom
+        assert 60 < size < 500
+        mark = viewer.layers["Mistakes: here"]
+        corners = np.concatenate(mark.data)
+        assert (corners.min(0)[-2:] < low[-2:]).all()
+        assert (corners.max(0)[-2:] > high[-2:]).all()
+        np.testing.assert_allclose(mark.data_to_world(low), truth.data_to_world(low))
+        if truth.ndim == 3:
+            assert np.unique(corners[:, 0]).tolist() == list(range(low[0], high[0] + 1))
+    assert [layer.name for layer in viewer.layers].count("Mistakes: here") == 1
+    press(panel.evaluate, panel, qtbot)
+    assert "Mistakes: here" not in viewer.layers

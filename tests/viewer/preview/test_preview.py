@@ -8,8 +8,10 @@ import pytest
 from embedseg_napari.core.data.pairs import from_arrays
 from embedseg_napari.core.events import PreviewReady
 from embedseg_napari.core.maps import EmbeddingMaps
-from embedseg_napari.viewer.layers import is_users
+from embedseg_napari.jobs.training_pairs import ArrayPair, Region
+from embedseg_napari.viewer.layers import FOUND, RESULT, is_users, is_users_or_found
 from embedseg_napari.viewer.preview.embeddings import EMBEDDINGS, MARGINS, TRUTH
+from embedseg_napari.viewer.preview.placement import trained_images
 from embedseg_napari.viewer.preview.preview import IMAGE, LABELS, SEED_MAP, SEEDS, TrainingView
 
 
@@ -189,3 +191,135 @@ def test_a_held_out_image_brings_its_truth(layer_viewer, blobs, is_planes):
     assert not example.instances.any()
     view.show(predicted(example))
     np.testing.assert_array_equal(layer_viewer.layers[TRUTH].data, labels)
+
+
+TURNED = {"scale": (2.0, 3.0), "translate": (50.0, 70.0), "rotate": 30, "shear": [0.2]}
+AFFINE = [[1.0, 0.1, 5.0], [0.0, 2.0, 7.0], [0.0, 0.0, 1.0]]
+
+
+def same_place(one, other, pixel, other_pixel) -> None:
+    np.testing.assert_allclose(one.data_to_world(pixel), other.data_to_world(other_pixel), atol=1e-6)
+
+
+def test_a_preview_follows_a_layer_that_is_turned_and_moved_meanwhile(layer_viewer, blobs):
+    image, _ = blobs(2)
+    layer = layer_viewer.add_image(image)
+    view = TrainingView(layer_viewer)
+    view.watch(layer, "YX")
+    view.begin()
+    view.show(predicted(view.example(None)))
+    for options in (TURNED, {"affine": AFFINE}, {"units": ("um", "um")}):
+        for name, value in options.items():
+            setattr(layer, name, value)
+        view.update_part()
+        view.show(predicted(view.example(None)))
+        for name in (SEED_MAP, LABELS, SEEDS):
+            for pixel in ((0, 0), (10, 3), (40, 60)):
+                same_place(layer_viewer.layers[name], layer, pixel, pixel)
+            assert layer_viewer.layers[name].units == layer.units
+
+
+@pytest.mark.parametrize("kind", ["image", "region", "frame"])
+def test_a_held_out_part_of_a_layer_lies_on_it(layer_viewer, blobs, kind):
+    image, labels = blobs(2)
+    axes, regions = "YX", ()
+    if kind == "frame":
+        image, labels, axes = np.stack([image, image]), np.stack([labels, labels]), "TYX"
+    elif kind == "region":
+        corners = np.array([[9.5, 19.5], [9.5, 59.5], [49.5, 59.5], [49.5, 19.5]])
+        regions = (Region(corners, is_box=True), Region(corners - 5, is_box=True))
+    layer = layer_viewer.add_image(image, affine=np.array(AFFINE) if kind != "frame" else None)
+    pair = ArrayPair("cells", image, labels, axes, None, None, regions)
+    view = TrainingView(layer_viewer)
+    view.begin(trained=trained_images([(pair, layer, axes)]))
+    held_out = pair.examples()[0]
+    view.show(predicted(view.example(held_out)))
+    # What is shown already is not shown twice.
+    assert IMAGE not in layer_viewer.layers
+    found = layer_viewer.layers[LABELS]
+    corner = (10, 20) if kind == "region" else (0, 0)
+    for pixel in ((0, 0), (7, 11)):
+        there = found.data_to_world(pixel)
+        np.testing.assert_allclose(
+            layer.world_to_data((0,) * (layer.ndim - 2) + there)[-2:], np.add(pixel, corner), atol=1e-6
+        )
+    layer_viewer.layers.remove(layer)
+    view.show(predicted(view.example(held_out)))
+    assert IMAGE in layer_viewer.layers
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_a_held_out_image_of_a_folder_covers_nothing_that_is_open(layer_viewer, blobs, ndim):
+    mine = [
+        layer_viewer.add_image(np.zeros((300, 200)), scale=(2, 2), translate=(-30, 40)),
+        layer_viewer.add_labels(np.zeros((10, 500), int), rotate=20),
+    ]
+    layer_viewer.add_points()
+    view = TrainingView(layer_viewer)
+    view.begin()
+    [held_out] = from_arrays([blobs(ndim)], axes="ZYX"[-ndim:])
+    for _ in range(2):
+        view.show(predicted(view.example(held_out)))
+        right = max(layer.extent.world[1, -1] for layer in mine)
+        for name in (IMAGE, SEED_MAP, LABELS):
+            assert layer_viewer.layers[name].extent.world[0, -1] > right
+        mine.append(layer_viewer.add_image(np.zeros((20, 900))))
+
+
+def test_previews_go_when_the_training_ends_and_can_be_kept_before_and_after(layer_viewer, blobs):
+    image, labels = blobs(2)
+    layer, truth = layer_viewer.add_image(image, name="cells"), layer_viewer.add_labels(labels)
+    view = TrainingView(layer_viewer)
+    view.embeddings.switch(True)
+    view.watch(layer, "YX", None, truth)
+    view.begin()
+    assert view.keep() == 0
+    view.show(predicted(view.example(None)))
+    n = len(layer_viewer.layers) - 2
+    assert view.keep() == n
+    kept = list(layer_viewer.layers)[2 + n :]
+    assert all(one.metadata[RESULT] == FOUND and "cells" in one.name for one in kept)
+    assert all(is_users_or_found(one) for one in kept)
+    del layer_viewer.layers[SEEDS]
+    view.show(predicted(view.example(None), n=5))
+    view.end()
+    assert list(layer_viewer.layers) == [layer, truth, *kept]
+    assert view.keep() == n - 1
+    found = next(one for one in layer_viewer.layers if one.name == "labels of cells at step 1")
+    found.data_setitem((np.array([0]), np.array([0])), 9)
+    # A new training begins anew, and takes nothing away that was kept.
+    before = list(layer_viewer.layers)
+    view.begin()
+    assert view.keep() == 0
+    view.show(predicted(view.example(None)))
+    assert layer_viewer.layers[LABELS].data[0, 0] == 1
+    view.end()
+    assert list(layer_viewer.layers) == before
+
+
+@pytest.mark.filterwarnings("ignore:Contours are not displayed")
+def test_in_3d_labels_step_back_before_what_the_network_sees_and_come_back(layer_viewer, blobs):
+    image, labels = blobs(3)
+    layer, truth = layer_viewer.add_image(image), layer_viewer.add_labels(labels, opacity=0.8)
+    faint = layer_viewer.add_labels(labels, opacity=0.1)
+    view = TrainingView(layer_viewer)
+    view.embeddings.switch(True)
+    view.watch(layer, "ZYX", None, truth)
+    view.begin()
+    view.show(predicted(view.example(None)))
+    marks = [layer_viewer.layers[name] for name in (LABELS, SEEDS, EMBEDDINGS, MARGINS, TRUTH)]
+    assert {mark.blending for mark in marks} == {"translucent_no_depth"}
+    assert truth.opacity == 0.8
+    layer_viewer.dims.ndisplay = 3
+    assert truth.opacity < 0.4
+    assert faint.opacity == 0.1
+    layer_viewer.dims.ndisplay = 2
+    assert (truth.opacity, faint.opacity) == (0.8, 0.1)
+    layer_viewer.dims.ndisplay = 3
+    late = layer_viewer.add_labels(labels, opacity=0.9)
+    view.show(predicted(view.example(None)))
+    assert late.opacity < 0.4
+    # What the user sets meanwhile stays.
+    late.opacity = 0.5
+    view.end()
+    assert (truth.opacity, faint.opacity, late.opacity) == (0.8, 0.1, 0.5)

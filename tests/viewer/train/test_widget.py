@@ -92,14 +92,21 @@ def test_a_setting_that_does_not_fit_disables_train(ready, qtbot):
     assert not ready.train.isEnabled()
 
 
-def test_training_shows_curves_and_previews_and_lists_the_model(viewer, ready, qtbot):
+def test_training_shows_curves_and_previews_and_lists_the_model(viewer, ready, qtbot, monkeypatch):
+    monkeypatch.setattr(FakeTraining, "waits", True)
     ready.train.click()
     assert not ready.stop.isHidden()
     assert ready.train.isHidden()
-    finish(ready, qtbot)
-    assert len(ready.progress.plot.epochs) == 1
+    qtbot.waitUntil(lambda: SEEDS in viewer.layers, timeout=20000)
     assert viewer.layers[LABELS].data.max() == 1
     assert len(viewer.layers[SEEDS].data) == 1
+    ready.stop.click()
+    finish(ready, qtbot)
+    assert len(ready.progress.plot.epochs) == 1
+    # The preview went with the training, unless it is asked for.
+    assert [layer.name for layer in viewer.layers] == ["cells", "truth"]
+    ready.preview.keep.click()
+    assert viewer.layers["labels of cells at step 1"].data.max() == 1
     assert ready.saved.path.exists()
     assert ready.saved.path in [model.path for model in models.all()]
     assert not ready.train.isHidden()
@@ -205,10 +212,11 @@ def test_removing_layers_while_training_is_harmless(viewer, ready, qtbot, monkey
 def test_closing_the_panel_while_training_keeps_the_model(viewer, ready, qtbot, monkeypatch):
     monkeypatch.setattr(FakeTraining, "waits", True)
     ready.train.click()
-    qtbot.waitUntil(lambda: bool(ready.progress.plot.losses), timeout=20000)
+    qtbot.waitUntil(lambda: bool(ready.progress.plot.losses) and SEEDS in viewer.layers, timeout=20000)
     background, path = ready.background, ready.job.request.output
     with qtbot.waitSignal(background.finished, timeout=20000):
         viewer.window.remove_dock_widget(ready)
+    assert [layer.name for layer in viewer.layers] == ["cells", "truth"]
     assert path.exists()
     assert path in [model.path for model in models.all()]
     # Nothing of the panel follows the viewer any more.
@@ -280,8 +288,9 @@ def test_train_from_layers_for_real(viewer, open_panel, blobs, qtbot):
         pass
     assert panel.saved.steps == 2
     assert Path(panel.saved.path).exists()
-    assert LABELS in viewer.layers
-    assert len(viewer.layers[MARGINS].data) == labels.max()
+    panel.preview.keep.click()
+    margins = [layer for layer in viewer.layers if layer.name.startswith("margins of cells at step")]
+    assert len(margins[0].data) == labels.max()
     assert "torch" in sys.modules
 
 

@@ -19,6 +19,7 @@ from embedseg_napari.core.data.mask_kinds import (
 )
 from embedseg_napari.core.data.sparse import known_background, known_instances, known_planes
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -144,7 +145,7 @@ def check_alike(examples: Sequence[Example]) -> None:
             )
         if len(example.image) != len(first.image):
             raise DataError(
-                f"{image_name(example)}: has {len(example.image)} channel(s), but {image_name(first)} has "
+                f"{image_name(example)}: has {count(len(example.image), 'channel')}, but {image_name(first)} has "
                 f"{len(first.image)}; use images of one kind, or choose one channel with --channel."
             )
 
@@ -229,62 +230,62 @@ def _warnings(found: Sequence[_Found]) -> list[str]:
     """One sentence for each kind of flaw, with its count and the first file that has it."""
     out: list[str] = []
 
-    def warn(count: Callable[[_Found], int], text: str, name: Callable[[Example], str] = mask_name) -> None:
-        having = [one for one in found if count(one)]
+    def warn(of: Callable[[_Found], int], text: str, name: Callable[[Example], str] = mask_name) -> None:
+        having = [one for one in found if of(one)]
         if having:
-            out.append(text.format(n=sum(map(count, having)), first=name(having[0].example)))
+            out.append(text.format(n=sum(map(of, having)), first=name(having[0].example)))
 
     warn(
         lambda one: one.n == 0 and one.has_background,
-        "{n} mask(s) are empty, the first {first}: they teach background only.",
+        "Masks without any object: {n}, the first {first}. They teach background only.",
     )
     warn(
         lambda one: one.n_split,
-        "{n} label(s) are in several pieces, the first in {first}: each counts as one object; "
-        "if the pieces are objects, give each its own number.",
+        "Labels in several pieces: {n}, the first in {first}. Each counts as one object; if the pieces are objects, "
+        "give each its own number.",
     )
     warn(
         lambda one: one.n_tiny,
-        f"{{n}} object(s) have at most {TINY} pixels, the first in {{first}}: slips of the brush?",
+        f"Objects of at most {TINY} pixels: {{n}}, the first in {{first}}. Slips of the brush?",
     )
     warn(
         lambda one: one.cover > 0.5,
-        "An object covers more than half of the image in {n} mask(s), the first {first}: is it background?",
+        "Masks with an object that covers more than half of the image: {n}, the first {first}. Is it background?",
     )
     warn(
         lambda one: not one.has_zeros,
-        "{n} mask(s) have no background (number 0), the first {first}: is every pixel part of an object?",
+        "Masks without background (number 0): {n}, the first {first}. Is every pixel part of an object?",
     )
     warn(
         lambda one: one.n > 0 and one.has_zeros and not one.has_background,
-        "{n} mask(s) have objects but no known background, the first {first}: the network cannot learn from them "
-        "where objects end. Mark some background, best around and between the objects.",
+        "Masks with objects but no known background: {n}, the first {first}. The network cannot learn from them where "
+        "objects end. Mark some background, best around and between the objects.",
     )
     warn(
         lambda one: one.n_not_finite,
-        "{n} value(s) are NaN or infinite, the first in {first}: they are taken as missing and filled in from around.",
+        "NaN or infinite values: {n}, the first in {first}. They are taken as missing and filled in from around.",
         image_name,
     )
     warn(
         lambda one: one.is_flat,
-        "{n} image(s) have a channel of one value everywhere, the first {first}.",
+        "Images with a channel of one value everywhere: {n}, the first {first}.",
         image_name,
     )
     warn(
         lambda one: one.is_noise,
-        "{n} image(s) show nothing but noise, the first {first}: were 16-bit values perhaps wrapped into 8 bits? Save "
-        "such images again, or leave them out; they spoil the training.",
+        "Images that show nothing but noise: {n}, the first {first}. Were 16-bit values perhaps wrapped into 8 bits? "
+        "Save such images again, or leave them out; they spoil the training.",
         image_name,
     )
     warn(
         lambda one: one.example.ignore is not None and bool(one.example.ignore.all()),
-        "{n} image(s) are ignored everywhere and teach nothing, the first {first}.",
+        "Images that are ignored everywhere and teach nothing: {n}, the first {first}.",
         image_name,
     )
     total = sum(one.n for one in found)
     if total < FEW_OBJECTS:
         out.append(
-            f"Only {total} object(s) are labelled; expect a rough model that depends on which they are. Label about "
+            f"Only {count(total, 'labelled object')}; expect a rough model that depends on which they are. Label about "
             "50, best in several images, or start from a model of similar objects."
         )
     return out
@@ -297,8 +298,8 @@ def _spacing_warnings(examples: Sequence[Example]) -> list[str]:
     silent = [example for example in examples if example.spacing is None]
     if silent:
         return [
-            f"{len(silent)} image(s) do not say how large their voxels are, the first {image_name(silent[0])}: "
-            "voxels are taken to be cubes; if slices are further apart than pixels, give --spacing "
+            f"Images that do not say how large their voxels are: {len(silent)}, the first {image_name(silent[0])}. "
+            "Voxels are taken to be cubes; if slices are further apart than pixels, give --spacing "
             "Z,Y,X (in napari, scale it)."
         ]
     ratios = [example.spacing[0] / example.spacing[-1] for example in examples if example.spacing]

@@ -20,7 +20,7 @@ BATCH_PIXELS = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
-class ObjectTable:
+class MeasuredObjects:
     """The objects of one image, rows in ascending id."""
 
     ids: NDArray[np.int64]
@@ -35,9 +35,9 @@ class ObjectTable:
     """(n,) pixels."""
 
 
-def object_table(
+def measure_objects(
     instances: np.ndarray, kind: CenterKind = "medoid", spacing: Sequence[float] | None = None, *, planes: bool = False
-) -> ObjectTable:
+) -> MeasuredObjects:
     """Measure every object of an image once.
 
     Parameters
@@ -78,32 +78,32 @@ def object_table(
         upper[first:last] = np.maximum.reduceat(at, part, axis=1).T + 1
         centers[first:last] = centers_of(at, part, kind, pixel_size(spacing, ndim))
         first = last
-    return ObjectTable(values[starts].astype(np.int64), centers, lower, upper, sizes)
+    return MeasuredObjects(values[starts].astype(np.int64), centers, lower, upper, sizes)
 
 
-def updated_table(
-    table: ObjectTable,
+def update_objects(
+    table: MeasuredObjects,
     before: np.ndarray,
     after: np.ndarray,
     kind: CenterKind = "medoid",
     spacing: Sequence[float] | None = None,
     *,
     planes: bool = False,
-) -> tuple[ObjectTable, NDArray[np.int64]]:
+) -> tuple[MeasuredObjects, NDArray[np.int64]]:
     """Measure only the objects whose pixels differ; the table is the one that measuring all would give.
 
     Parameters
     ----------
-    table : ObjectTable
+    table : MeasuredObjects
         Of `before`, with the same kind of centre and spacing.
     before, after : ndarray, shape ((Z,) Y, X) or (K, (Z,) Y, X)
-        As in :func:`object_table`. Planes may become more or fewer.
+        As in :func:`measure_objects`. Planes may become more or fewer.
     kind, spacing, planes
-        As in :func:`object_table`.
+        As in :func:`measure_objects`.
 
     Returns
     -------
-    table : ObjectTable
+    table : MeasuredObjects
         Of `after`.
     changed : ndarray
         Ids of the objects that are new, gone or have other pixels, ascending.
@@ -111,7 +111,7 @@ def updated_table(
     ids, part = (_changed_planes if planes else _changed_labels)(table, before, after)
     if len(ids) == 0:
         return table, ids
-    new = object_table(part, kind, spacing, planes=planes)
+    new = measure_objects(part, kind, spacing, planes=planes)
     number = ids[new.ids - 1] if planes else new.ids
     stays = ~np.isin(table.ids, ids)
     order = np.argsort(np.concatenate([table.ids[stays], number]), kind="stable")
@@ -120,7 +120,7 @@ def updated_table(
         both: np.ndarray = np.concatenate([old[stays], fresh])[order]
         return both
 
-    return ObjectTable(
+    return MeasuredObjects(
         merged(table.ids, number),
         merged(table.centers, new.centers),
         merged(table.lower, new.lower),
@@ -130,7 +130,7 @@ def updated_table(
 
 
 def _changed_planes(
-    table: ObjectTable, before: np.ndarray, after: np.ndarray
+    table: MeasuredObjects, before: np.ndarray, after: np.ndarray
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Ids of changed objects, and their planes as they are now."""
     both = min(len(before), len(after))
@@ -143,7 +143,9 @@ def _changed_planes(
     return np.concatenate([rows + 1, gone]), part
 
 
-def _changed_labels(table: ObjectTable, before: np.ndarray, after: np.ndarray) -> tuple[NDArray[np.int64], np.ndarray]:
+def _changed_labels(
+    table: MeasuredObjects, before: np.ndarray, after: np.ndarray
+) -> tuple[NDArray[np.int64], np.ndarray]:
     """Ids of changed objects, and a label image of those alone, up to the last pixel that they had or have."""
     at = np.nonzero(before != after)
     ids = np.unique(np.concatenate([before[at], after[at]])).astype(np.int64)

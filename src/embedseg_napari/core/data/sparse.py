@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from embedseg_napari.core.data.example import Example
-    from embedseg_napari.core.data.objects import ObjectTable
+    from embedseg_napari.core.data.objects import MeasuredObjects
 
 SPARSE = 0.9
 """Images of which a smaller part of the pixels is known count as sparsely labelled."""
@@ -131,13 +131,13 @@ def open_in_z(instances: np.ndarray, ignore: np.ndarray | None, *, planes: bool 
 
 
 def object_extents(
-    table: ObjectTable, open_ids: np.ndarray, spacing: Sequence[float] | None, depth: int
+    table: MeasuredObjects, open_ids: np.ndarray, spacing: Sequence[float] | None, depth: int
 ) -> NDArray[np.float64]:
     """Extent (max - min + 1) of every object, (n, ndim) pixels; those open in z are at least as deep as wide.
 
     Parameters
     ----------
-    table : ObjectTable
+    table : MeasuredObjects
         Of the known pixels.
     open_ids : ndarray
         From :func:`open_in_z`.
@@ -155,7 +155,7 @@ def object_extents(
     return extents
 
 
-def with_middle_planes(table: ObjectTable, instances: np.ndarray, open_ids: np.ndarray) -> ObjectTable:
+def with_middle_planes(table: MeasuredObjects, instances: np.ndarray, open_ids: np.ndarray) -> MeasuredObjects:
     """The table with the centres of open objects at the mean z of their known voxels.
 
     An object labelled on its first and its last plane has its medoid on one of the two; its middle lies between them.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedseg_napari.core.config import ObjectSizes
-from embedseg_napari.core.data.objects import object_table
+from embedseg_napari.core.data.objects import measure_objects
 from embedseg_napari.core.data.sparse import known_background, known_instances, object_extents, open_in_z
 from embedseg_napari.core.errors import DataError
 
@@ -61,7 +61,7 @@ def measure(examples: Sequence[Example]) -> DatasetStatistics:
     for example in examples:
         instances = known_instances(example)
         # Any centre will do here, and the centroid is the quickest.
-        table = object_table(instances, "centroid", planes=example.is_planes)
+        table = measure_objects(instances, "centroid", planes=example.is_planes)
         cut_off = open_in_z(instances, example.ignore, planes=example.is_planes)
         extents.append(object_extents(table, cut_off, example.spacing, example.image.shape[1]))
         sizes.append(table.sizes)
@@ -99,15 +99,23 @@ def object_sizes(extents: np.ndarray, sizes: np.ndarray) -> ObjectSizes:
     )
 
 
-def least_object_size(sizes: ObjectSizes) -> int:
+def least_object_size(sizes: ObjectSizes, known: int | None = None) -> int:
     """Number of pixels up to which what a network finds is taken for a fragment or dirt.
 
     Of many objects (:data:`MANY`) the smallest are left out, so that a slip of the brush does not decide; of few, the
     smallest one may be far from the smallest there is.
+
+    Parameters
+    ----------
+    sizes : ObjectSizes
+        Of the annotated objects.
+    known : int, optional
+        The same number of the model that training starts from; few objects may lower it, but not raise it.
     """
-    if sizes.n_objects < MANY:
-        return sizes.min_size // 2
-    return 3 * sizes.small_size // 4
+    if sizes.n_objects >= MANY:
+        return 3 * sizes.small_size // 4
+    least = sizes.min_size // 2
+    return least if known is None else min(least, known)
 
 
 def scaled_sizes(sizes: ObjectSizes, scale: float) -> ObjectSizes:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedseg_napari.core.data.objects import ObjectTable, object_table
+from embedseg_napari.core.data.objects import MeasuredObjects, measure_objects
 from embedseg_napari.core.evaluation.matching import Overlaps, matched_pairs, overlaps
 from embedseg_napari.core.evaluation.planes import spatial_ndim
 
@@ -54,8 +54,8 @@ class Comparison:
     """A segmentation and its truth, measured once for all thresholds."""
 
     found: Overlaps
-    true: ObjectTable
-    predicted: ObjectTable
+    true: MeasuredObjects
+    predicted: MeasuredObjects
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,8 @@ def compare(labels_true: np.ndarray, labels_pred: np.ndarray, planes: bool | Non
     found = overlaps(labels_true, labels_pred, labels_true.ndim > ndim)
     # A member pixel, unlike the centroid, lies inside objects of any shape: that is where to look.
     true, predicted = (
-        object_table(labels, "approximate-medoid", planes=labels.ndim > ndim) for labels in (labels_true, labels_pred)
+        measure_objects(labels, "approximate-medoid", planes=labels.ndim > ndim)
+        for labels in (labels_true, labels_pred)
     )
     return Comparison(found, true, predicted)
 
@@ -184,11 +185,11 @@ def _mark(kinds: np.ndarray, rows: list[int], kind: Kind) -> None:
 
 def _finding(
     kind: Kind,
-    true: ObjectTable,
+    true: MeasuredObjects,
     true_rows: list[int],
-    predicted: ObjectTable,
+    predicted: MeasuredObjects,
     predicted_rows: list[int],
-    shown: ObjectTable,
+    shown: MeasuredObjects,
     row: int,
     iou: float,
 ) -> Finding:

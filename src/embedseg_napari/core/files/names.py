@@ -13,10 +13,16 @@ FORBIDDEN = set('<>:"/\\|?*')
 """Characters that Windows or another system gives a meaning."""
 INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 """Kinds of characters nobody sees: controls, marks that turn the direction of text, halves of characters, breaks."""
-DEVICES = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {
+RESERVED = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {
     f"{kind}{number}" for kind in ("COM", "LPT") for number in "123456789¹²³"
 }
 """Names that Windows takes for a device, whatever ending follows."""
+
+PARTS = re.compile(
+    r"(train(ing)?|val(id(ation)?)?|test(ing)?|dev|images?|masks?|labels?|data(set)?)([ _-]?(set|data|images|split))?",
+    re.IGNORECASE,
+)
+"""Names of folders that say which part of a data set they hold, not of which."""
 
 
 def from_home(path: str | Path) -> Path:
@@ -34,7 +40,7 @@ def from_home(path: str | Path) -> Path:
 
 def is_device(name: str) -> bool:
     """Whether Windows takes a name for that of a device: nothing can be saved under it there."""
-    return name.split(".")[0].rstrip(" ").upper() in DEVICES
+    return name.split(".")[0].rstrip(" ").upper() in RESERVED
 
 
 def unusable(name: str) -> str:
@@ -57,3 +63,16 @@ def portable_name(name: str, otherwise: str, longest: int = 100) -> str:
     text = re.sub("\0+", "_", "".join("\0" if unusable(one) else one for one in name))
     text = text.encode()[:longest].decode(errors="ignore").strip(" .") or otherwise
     return f"{text.split('.')[0].rstrip(' ')}_{text.partition('.')[2]}".rstrip(" .") if is_device(text) else text
+
+
+def dataset_name(folder: str | Path) -> str:
+    """Return what a data set is called: the name of its folder, or of the folder around one that is only a part.
+
+    Parameters
+    ----------
+    folder : path
+        Such as ``dsb2018/train``, which is a part of ``dsb2018``.
+    """
+    path = Path(os.path.abspath(from_home(folder)))
+    names = [part.name for part in (path, *path.parents) if part.name]
+    return next((name for name in names if not PARTS.fullmatch(name)), names[0] if names else "data set")

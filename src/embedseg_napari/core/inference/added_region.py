@@ -149,8 +149,8 @@ def _reaching_out(before: Placed, part: Placed) -> NDArray[np.bool_]:
 
 def _overlaps(before: Placed, part: Placed) -> list[tuple[int, int, int, int, int]]:
     """Pairs of objects found before and in the part that share pixels: numbers, shared pixels, pixels of each."""
-    start, end = np.maximum(before.start, part.start), np.minimum(before.end, part.end)
-    if np.any(end <= start):
+    start, end = tuple(map(max, before.start, part.start)), tuple(map(min, before.end, part.end))
+    if any(last <= first for first, last in zip(start, end, strict=True)):
         return []
     corners = start.tolist(), end.tolist()
     old, new = (placed.segmentation.labels[placed.within(*corners)] for placed in (before, part))

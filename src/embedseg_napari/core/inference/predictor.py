@@ -31,11 +31,12 @@ from embedseg_napari.core.inference.clustering import warm_up
 from embedseg_napari.core.inference.network_pass import NetworkPass
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.inference.tiling import resolve_tile
+from embedseg_napari.core.maps import missing_words
 from embedseg_napari.core.networks.network import device_of
 from embedseg_napari.core.runs import never
 from embedseg_napari.core.scripts import warn
 from embedseg_napari.core.settings import require_kind, shown
-from embedseg_napari.core.wording import shape_words
+from embedseg_napari.core.wording import count, shape_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
@@ -127,7 +128,7 @@ class Predictor:
         image, axes, size = _named(image, axes, self.model.config)
         spacing = size if spacing is None else check_spacing(spacing, "ZYX"[-self.model.config.ndim :])
         frames, axes, plan = yield from self._prepare(image, axes)
-        done, spoiled, seen = [], Spoiled(), Observations()
+        done, spoiled, seen, n_missing = [], Spoiled(), Observations(), 0
         first: tuple[np.ndarray, Prepared] | None = None
         for t in range(len(frames)):
             frame = np.asarray(frames[t])
@@ -136,6 +137,7 @@ class Predictor:
             if spoiled.n_not_finite == frames.size:
                 raise DataError("The image holds no finite number.")
             maps = yield from plan.run(ready, t, should_stop)
+            n_missing += maps.count_missing()
             yield ClusteringStarted(t)
             done.append(Segmentation.collect(maps, self.settings, should_stop, keep_maps=keep_maps))
             seen.note(ready, done[t].labels)
@@ -144,6 +146,8 @@ class Predictor:
             yield FrameFinished(t, len(frames), len(done[t].scores))
         if told := spoiled_message(spoiled):
             yield told
+        if words := missing_words(n_missing):
+            yield Message(f"{words} If the image is sound, predict with precision float32.", "warning")
         better = None
         if first is not None and not seen.is_blank:
             better = suggest(self.model, self.settings, *first, others, should_stop)
@@ -294,10 +298,11 @@ def _check_fit(config: ModelConfig, shape: tuple[int, ...], axes: str) -> None:
         hint = "if its planes are images of their own, name that axis T" if config.ndim == 2 else "take a 2D model"
         raise ModelError(f"The image has the spatial axes {space} but the model works in {config.ndim}D; {hint}.")
     if shape[1] != config.n_channels:
+        one = "choose one channel (--channel 0 is the first) or their mean (--channel mean)"
+        choice = one if config.n_channels == 1 else "choose its channels"
         raise ModelError(
-            f"The image has {shape[1]} channel(s) (axes {axes}) but the model works on {config.n_channels}; "
-            + ("choose one channel (--channel 0 is the first), " if config.n_channels == 1 else "choose its channels, ")
-            + "or another model."
+            f"The image has {count(shape[1], 'channel')} (axes {axes}) but the model works on {config.n_channels}; "
+            f"{choice}, or another model."
         )
 
 

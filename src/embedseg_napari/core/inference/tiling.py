@@ -15,6 +15,7 @@ import numpy as np
 
 from embedseg_napari.core.errors import SettingsError
 from embedseg_napari.core.networks.network import STRIDE
+from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,7 +87,7 @@ def resolve_tile(
 def _per_axis(ndim: int, value: int | Sequence[int], name: str) -> tuple[int, ...]:
     values = (int(value),) * ndim if isinstance(value, int | np.integer) else tuple(int(v) for v in value)
     if len(values) != ndim:
-        raise SettingsError(f"{name} {values} has {len(values)} value(s); the model works in {ndim}D.")
+        raise SettingsError(f"{name} {values} has {count(len(values), 'value')}; the model works in {ndim}D.")
     return values
 
 

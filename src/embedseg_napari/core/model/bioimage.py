@@ -32,6 +32,7 @@ from embedseg_napari.core.model.model_file import MAX_BYTES
 from embedseg_napari.core.networks.embedding import decode_by
 from embedseg_napari.core.networks.network import STRIDE
 from embedseg_napari.core.runs import unheard
+from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -186,7 +187,7 @@ def _cropped(image: np.ndarray, model: Model) -> np.ndarray:
     config = model.config
     if image.ndim != config.ndim + 1 or len(image) != config.n_channels:
         raise DataError(
-            f"The test image has the shape {image.shape}; give {config.axes}, {config.n_channels} channel(s)."
+            f"The test image has the shape {image.shape}; give {config.axes}, {count(config.n_channels, 'channel')}."
         )
     sides = [min(side // STRIDE * STRIDE, 256) for side in image.shape[1:]]
     if min(sides) == 0:
@@ -230,7 +231,7 @@ def _documentation(model: Model) -> str:
         f"# {config.name or 'EmbedSeg model'}",
         config.description or "Instance segmentation by spatial embeddings (EmbedSeg).",
         "## Input and output",
-        f"Images of {config.n_channels} channel(s), sides multiples of {STRIDE}. The channels of the output are "
+        f"Images of {count(config.n_channels, 'channel')}, sides multiples of {STRIDE}. The channels of the output are "
         f"offsets ({space}) and margins ({space}) in pixels, and the seed map from 0 to 1. A pixel belongs to an "
         "object if its position plus its offset lies within the margins of the object's centre.",
         f"Objects start at seeds above {prediction.seed_threshold:g} among pixels above "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from embedseg_napari.core.wording import count, duration
+from embedseg_napari.core.wording import clock_time, count
 
 if TYPE_CHECKING:
     from embedseg_napari.core.config import ModelConfig, NormalizationConfig
@@ -41,6 +41,9 @@ def model_card(config: ModelConfig) -> list[tuple[str, str]]:
         ("Faint seeds", f"{prediction.faint_seeds:g} below" if prediction.faint_seeds else ""),
         ("Margins", f"{prediction.margin_scale:g} times as wide" if prediction.margin_scale != 1 else ""),
         ("Smallest object", f"more than {prediction.min_object_size} px"),
+        ("Largest object", f"{prediction.max_object_size} px" if prediction.max_object_size else ""),
+        ("Objects at the border", "dropped" if prediction.drop_border_objects else ""),
+        ("Holes", "filled" if prediction.fill_holes else ""),
         ("Images resized by", f"{prediction.scale:g}" if prediction.scale != 1 else ""),
         ("Precision", prediction.precision),
         (f"Tile {space}", _numbers(prediction.tile, "px")),
@@ -70,7 +73,7 @@ def _training(training: dict[str, Any]) -> str:
     if "steps" in training:
         parts.append(count(training["steps"], "step"))
     if isinstance(training.get("seconds"), int | float):
-        parts.append(duration(training["seconds"]))
+        parts.append(clock_time(training["seconds"]))
     if training.get("best_score") is not None:
         score, objects = training["best_score"], training.get("n_held_out_objects", 0)
         if objects:

@@ -127,6 +127,9 @@ class Model:
         faint_seeds: float | None = None,
         margin_scale: float | None = None,
         min_object_size: int | None = None,
+        max_object_size: int | None = None,
+        drop_border_objects: bool | None = None,
+        fill_holes: bool | None = None,
         seeds: str | None = None,
         scale: float | None = None,
         precision: str | None = None,
@@ -161,6 +164,12 @@ class Model:
             Factor of the margins: above 1 objects collect pixels from farther away.
         min_object_size : int, optional
             Objects need more pixels than this.
+        max_object_size : int, optional
+            Objects of more pixels are dropped; 0 sets no limit.
+        drop_border_objects : bool, optional
+            Whether objects that touch the border of the image, of a volume also its first and last plane, are dropped.
+        fill_holes : bool, optional
+            Whether background that an object encloses becomes part of it.
         seeds : {"greedy", "local_maxima"}, optional
             Which pixels may start an object.
         scale : float, optional
@@ -205,6 +214,9 @@ class Model:
                 faint_seeds=faint_seeds,
                 margin_scale=margin_scale,
                 min_object_size=min_object_size,
+                max_object_size=max_object_size,
+                drop_border_objects=drop_border_objects,
+                fill_holes=fill_holes,
                 seeds=seeds,
                 scale=scale,
                 precision=precision,
@@ -318,7 +330,7 @@ def network_from(path: Path, weights: dict[str, Tensor], config: ModelConfig) ->
             what = "missing" if found is None else f"of shape {tuple(found.shape)} instead of {tuple(expected.shape)}"
             raise ModelError(
                 f"{path}: weight {name} is {what}; this is no {config.architecture} network in {config.ndim}D "
-                f"for {config.n_channels} channel(s)."
+                f"for {count(config.n_channels, 'channel')}."
             )
         if found.is_floating_point() != expected.is_floating_point() or found.is_complex():
             raise ModelError(f"{path}: weight {name} is stored as {found.dtype} instead of {expected.dtype}.")

@@ -15,7 +15,8 @@ import numpy as np
 from embedseg_napari.core.axes import parse_axes, reorder, spatial_axes, to_frames
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.names import portable_name
-from embedseg_napari.core.files.tiff import SUFFIXES, read_image, write_image
+from embedseg_napari.core.files.picture import TIFF
+from embedseg_napari.core.files.tiff import read_image, write_image
 from embedseg_napari.core.files.tiff_flavours import storable
 from embedseg_napari.core.session.state import ImageSource, SessionImage
 from embedseg_napari.core.wording import readable
@@ -78,7 +79,7 @@ def _check(picture: Picture, axes: str, name: str) -> None:
 def _same_file(folder: Path, picture: Picture, axes: str) -> ImageSource | None:
     """The TIFF file that holds the pixels of a picture, if there is one."""
     path = picture.path
-    if path is None or path.suffix.lower() not in SUFFIXES or not path.is_file():
+    if path is None or path.suffix.lower() not in TIFF or not path.is_file():
         return None
     path = path.expanduser().absolute()
     on_disk, found = read_image(path, axes).array, path.stat()

@@ -13,6 +13,7 @@ from embedseg_napari.core.data.resizing import scaled_shape
 from embedseg_napari.core.data.statistics import least_object_size, measure, scaled_sizes, suggested_crop_size
 from embedseg_napari.core.device import choose_device, supports_bfloat16
 from embedseg_napari.core.errors import DataError, SettingsError
+from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,6 +67,8 @@ class TrainingPlan:
     """Factor by which images are resized for the network."""
     model_config: ModelConfig
     """Of the model to be: grid, normalisation, scale, object sizes, first thresholds."""
+    known_least_size: int | None = None
+    """Pixels of the images up to which the model that is started from drops objects."""
 
     def fixed(self) -> dict[str, Any]:
         """What a training keeps to the end, also where labels join it or it is resumed with more of them."""
@@ -124,12 +127,13 @@ def plan_training(
     precision = config.precision
     if precision == "auto":
         precision = "bfloat16" if supports_bfloat16(target) else "float32"
-    model_config = _model_config(config, statistics, training, scale, start_from)
+    known = None if start_from is None else _least_size_of(start_from, scale)
+    model_config = _model_config(config, statistics, training, scale, start_from, known)
     balanced = statistics.background_over_foreground
     weight = config.foreground_weight or (
         FOREGROUND_WEIGHT[model_config.architecture] if model_config.ndim == 2 else balanced
     )
-    return TrainingPlan(statistics, target, precision, crop, batch, steps, weight, rate, scale, model_config)
+    return TrainingPlan(statistics, target, precision, crop, batch, steps, weight, rate, scale, model_config, known)
 
 
 def scale_note(plan: TrainingPlan, from_scratch: bool = True) -> str:
@@ -222,6 +226,7 @@ def _model_config(
     training: Sequence[Example],
     scale: float,
     start: ModelConfig | None,
+    known_least_size: int | None,
 ) -> ModelConfig:
     ndim, spacing = statistics.ndim, statistics.spacing
     step = 1.0 / (config.grid_samples - 1)
@@ -232,8 +237,8 @@ def _model_config(
     if start is not None:
         if (start.ndim, start.n_channels) != (ndim, statistics.n_channels):
             raise SettingsError(
-                f"The start model works on {start.ndim}D images with {start.n_channels} channel(s); these are {ndim}D "
-                f"with {statistics.n_channels}. Start from another model, or from scratch."
+                f"The start model works on {start.ndim}D images with {count(start.n_channels, 'channel')}; these are "
+                f"{ndim}D with {statistics.n_channels}. Start from another model, or from scratch."
             )
         # Weights mean nothing on another grid or after another normalisation.
         grid, normalization = start.grid_spacing, start.normalization
@@ -248,9 +253,18 @@ def _model_config(
         reference_scale=scale,
         object_sizes=statistics.sizes,
         prediction=PredictionConfig(
+            # Weights come with the thresholds that were found for them.
+            **(
+                {} if start is None else start.prediction.model_dump(include={"seed_threshold", "foreground_threshold"})
+            ),
             # An object that is only assumed to be as deep as wide must not become deeper.
             margin_scale=1.0 if statistics.n_open else config.margin_scale,
-            min_object_size=least_object_size(statistics.sizes),
+            min_object_size=least_object_size(statistics.sizes, known_least_size),
             faint_seeds=config.faint_seeds,
         ),
     )
+
+
+def _least_size_of(start: ModelConfig, scale: float) -> int:
+    """Pixels up to which a model drops objects, in images that are resized by another factor than its own were."""
+    return round(start.prediction.min_object_size * (start.reference_scale / scale) ** start.ndim)

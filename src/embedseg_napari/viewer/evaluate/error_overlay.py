@@ -87,7 +87,7 @@ class Legend(QWidget):
             box.setToolTip(f"{tip} Untick to hide them in the overlay and in the table.")
             box.toggled.connect(self._emit)
             self.boxes[kind] = box
-            layout.addWidget(box, index % 3, index // 3)
+            layout.addWidget(box, index, 0)
         # A box that follows the two kinds it is made of, so that all swatches stand in line.
         self.too_far = QCheckBox(TOO_FAR_TITLE[0])
         self.too_far.setIcon(QIcon(swatch(COLORS[Mark.TOO_FAR])))
@@ -95,7 +95,7 @@ class Legend(QWidget):
         self.too_far.setChecked(True)
         self.too_far.setEnabled(False)
         self.too_far.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        layout.addWidget(self.too_far, 2, 1)
+        layout.addWidget(self.too_far, len(Kind), 0)
 
     def _emit(self) -> None:
         self.too_far.setChecked(bool({Kind.EXTRA, Kind.MISSED} & self.shown()))

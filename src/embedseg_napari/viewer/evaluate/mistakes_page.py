@@ -4,26 +4,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
+from embedseg_napari.core.axes import spatial_axes
 from embedseg_napari.core.evaluation.diagnosis import Kind
 from embedseg_napari.core.evaluation.matching import IOU_THRESHOLDS
 from embedseg_napari.viewer.camera import go_to
 from embedseg_napari.viewer.evaluate.error_overlay import LAYER_NAME, Legend, colormap, mark_names
 from embedseg_napari.viewer.evaluate.source import MISTAKES
-from embedseg_napari.viewer.evaluate.tables import ObjectTable
+from embedseg_napari.viewer.evaluate.tables import FindingTable
 from embedseg_napari.viewer.layers import RESULT
-from embedseg_napari.viewer.result_layers import is_shown, show_labels, spatial_frame
+from embedseg_napari.viewer.result_layers import is_shown, show_labels, show_shapes, spatial_frame
+from embedseg_napari.viewer.step_back import SteppedBack
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox
 
 if TYPE_CHECKING:
-    from napari.layers import Labels
+    from napari.layers import Labels, Shapes
     from napari.viewer import Viewer
+    from numpy.typing import NDArray
 
     from embedseg_napari.core.evaluation.diagnosis import Finding
     from embedseg_napari.jobs.evaluate import Evaluation
     from embedseg_napari.viewer.result_layers import Frame
+
+FAINT = 0.15
+"""Opacity of what is compared while mistakes are shown over it."""
+HERE = f"{LAYER_NAME}: here"
+MARGIN = 2
+"""Pixels between an object and the frame around it."""
 
 
 class MistakesPage(QWidget):
@@ -46,6 +56,9 @@ class MistakesPage(QWidget):
         self.overlay: Labels | None = None
         self.shown: Evaluation | None = None
         """The evaluation whose mistakes are shown."""
+        self.mark: Shapes | None = None
+        """Frame around the mistake that was looked at last."""
+        self._faint = SteppedBack(FAINT)
         self._frame: Frame | None = None
         self._compared: tuple[Labels, Labels] | None = None
         self.threshold = ChoiceBox(
@@ -58,7 +71,7 @@ class MistakesPage(QWidget):
         choice.addWidget(label)
         choice.addWidget(self.threshold)
         choice.addStretch(1)
-        self.legend, self.objects = Legend(), ObjectTable()
+        self.legend, self.objects = Legend(), FindingTable()
         self.objects.setMinimumHeight(180)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
@@ -68,6 +81,7 @@ class MistakesPage(QWidget):
         self.threshold.currentIndexChanged.connect(lambda _: self.threshold_chosen.emit(self.iou()))
         self.legend.shown_changed.connect(self._follow_legend)
         self.objects.finding_chosen.connect(self._go_to)
+        viewer.layers.events.removed.connect(self._follow_overlay)
 
     def iou(self) -> float:
         """The chosen threshold."""
@@ -92,6 +106,26 @@ class MistakesPage(QWidget):
             layer.events.paint.disconnect(self._note_change)
             layer.events.data.disconnect(self._note_change)
         self._compared = None
+        self._faint.release()
+        self._remove_mark()
+
+    def close_down(self) -> None:
+        """Follow layers and viewer no longer."""
+        self.forget_layers()
+        self.viewer.layers.events.removed.disconnect(self._follow_overlay)
+
+    def _follow_overlay(self, event: object = None) -> None:
+        """The colours of what is compared are faint as long as the mistakes lie over them."""
+        is_over = is_shown(self.viewer, self.overlay) and self.overlay is not None and self.overlay.visible
+        if is_over and self.shown is not None:
+            self._faint.hold(layer for layer in self._compared or () if is_shown(self.viewer, layer))
+        else:
+            self._faint.release()
+
+    def _remove_mark(self) -> None:
+        if self.mark is not None and is_shown(self.viewer, self.mark):
+            self.viewer.layers.remove(self.mark)
+        self.mark = None
 
     def show_mistakes(self, scores: Evaluation) -> None:
         """Show the mistakes that an evaluation of layers found."""
@@ -99,6 +133,8 @@ class MistakesPage(QWidget):
         if errors is None or self._frame is None:
             return
         self.shown = scores
+        self._remove_mark()
+        before = self.overlay
         self.overlay = show_labels(
             self.viewer,
             LAYER_NAME,
@@ -110,6 +146,9 @@ class MistakesPage(QWidget):
             metadata={RESULT: MISTAKES},
             colormap=colormap(self.legend.shown()),
         )
+        if self.overlay != before:
+            self.overlay.events.visible.connect(self._follow_overlay)
+        self._follow_overlay()
         counts = {kind: sum(finding.kind is kind for finding in errors.findings) for kind in Kind}
         self.legend.set_counts(counts)
         self.objects.show_findings(errors.findings)
@@ -118,6 +157,8 @@ class MistakesPage(QWidget):
     def clear(self) -> None:
         """Empty the table: the evaluation was of files."""
         self.shown = None
+        self._follow_overlay()
+        self._remove_mark()
         self.objects.show_findings(())
         self.legend.set_counts(None)
 
@@ -128,6 +169,8 @@ class MistakesPage(QWidget):
             self.viewer.dims.set_point(self.viewer.dims.ndim - len(axes) + axes.index("T"), frame)
 
     def _note_change(self, event: object = None) -> None:
+        # The mistakes are those of other labels than the layer has now.
+        self._faint.release()
         self.noted.emit("The labels have changed since; evaluate again for new scores.")
 
     def _follow_legend(self) -> None:
@@ -142,10 +185,33 @@ class MistakesPage(QWidget):
         if layer is None:
             self.noted.emit("The layers of this evaluation were removed; open them and evaluate again.")
             return
-        lead = layer.ndim - len(finding.center)
-        pad = (0,) * lead
-        go_to(self.viewer, layer, pad + finding.center, pad + finding.lower, tuple(1 for _ in pad) + finding.upper)
+        frame = self._frame
+        assert frame is not None
+        lower, upper = np.array(finding.lower, float), np.array(finding.upper, float)
+        center, low, high = (frame.coordinates(point[None])[0] for point in (np.array(finding.center), lower, upper))
+        go_to(self.viewer, layer, center, low, high, is_near=True)
+        self.mark = show_shapes(
+            self.viewer, HERE, boxes_around(lower, upper, len(spatial_axes(frame.axes))), frame=frame, into=self.mark,
+            face_color="transparent", edge_color="white", edge_width=0.7, metadata={RESULT: MISTAKES},
+        )  # fmt: skip
         if self._compared is not None:
             for compared, ids in zip(self._compared, (finding.true_ids, finding.predicted_ids), strict=True):
                 if ids and is_shown(self.viewer, compared) and compared.ndim == layer.ndim:
                     compared.selected_label = ids[0]
+
+
+def boxes_around(lower: NDArray[np.float64], upper: NDArray[np.float64], ndim: int) -> list[NDArray[np.float64]]:
+    """Corners (4, T(Z)YX) of a box with a margin around an object, one box in each plane that the object reaches.
+
+    Parameters
+    ----------
+    lower, upper : ndarray
+        First pixel of the object, and the one behind its last, per axis T(Z)YX.
+    ndim : {2, 3}
+        Spatial axes among them.
+    """
+    (top, left), (bottom, right) = lower[-2:] - MARGIN - 0.5, upper[-2:] + MARGIN - 0.5
+    box = np.array([[top, left], [top, right], [bottom, right], [bottom, left]])
+    planes = np.arange(lower[-3], upper[-3]) if ndim == 3 else [None]
+    times = lower[: len(lower) - ndim]
+    return [np.hstack([np.tile([*times, *([] if z is None else [z])], (4, 1)), box]) for z in planes]

@@ -24,7 +24,7 @@ class ScorePlot(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.view = pg.PlotWidget()
-        self.view.setMinimumHeight(150)
+        self.view.setMinimumHeight(100)
         # Its usual size hint of a whole window would make the panel scroll.
         self.view.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)
         self.plot = self.view.getPlotItem()
@@ -76,4 +76,5 @@ class ScorePlot(QWidget):
         background, foreground : str
             Colours as ``"#rrggbb"``.
         """
-        color_plots(self.view, (self.plot,), self.legend, background, foreground)
+        curves = {self.lines[name]: color for name, (_, color, _) in LINES.items()}
+        color_plots(self.view, (self.plot,), self.legend, curves, background, foreground)

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QFileDialog, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QPushButton, QVBoxLayout, QWidget
 
 from embedseg_napari.core.files.atomic import write_text
 from embedseg_napari.jobs.evaluate import mean_ap, scores_as_csv
 from embedseg_napari.viewer.evaluate.score_plot import ScorePlot
 from embedseg_napari.viewer.evaluate.tables import ScoreTable
+from embedseg_napari.viewer.widgets.boxes import Sentence
 
 if TYPE_CHECKING:
     from embedseg_napari.jobs.evaluate import Evaluation
@@ -26,11 +27,9 @@ class ScoresPage(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.scores: Evaluation | None = None
-        self.headline = QLabel("No scores yet: choose truth and prediction, then press Evaluate.")
-        self.headline.setWordWrap(True)
-        self.headline.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.headline = Sentence("No scores yet: choose truth and prediction, then press Evaluate.")
         self.table, self.plot = ScoreTable(), ScorePlot()
-        self.export = QPushButton("Save scores...")
+        self.export = QPushButton("Save scores…")
         self.export.setToolTip("Write the scores of all images together, and of each, to a CSV file.")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)

@@ -10,7 +10,6 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QFormLayout,
     QHBoxLayout,
-    QLabel,
     QRadioButton,
     QSizePolicy,
     QVBoxLayout,
@@ -23,7 +22,7 @@ from embedseg_napari.jobs.evaluate import why_not_comparable
 from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME
 from embedseg_napari.viewer.layers import FOUND, RESULT, array_of, named_like, ordered_labels, picture_of
 from embedseg_napari.viewer.provenance import origin_of
-from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, ChoiceBox, add_row
+from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, ChoiceBox, Sentence, add_row
 from embedseg_napari.viewer.widgets.folder_field import FolderField
 from embedseg_napari.viewer.widgets.layer_box import LayerBox
 
@@ -68,8 +67,8 @@ class EvaluationSource(QWidget):
         self.predicted_folder = FolderField("Prediction folder", "Predicted label images of the same names.")
         self.form = QFormLayout()
         self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        self.complaint = QLabel()
-        self.complaint.setWordWrap(True)
+        self.complaint = Sentence()
+        self.complaint.setStyleSheet(f"color: {ERROR_COLOR};")
         self.complaint.setStyleSheet(f"color: {ERROR_COLOR};")
         for text, field in (
             ("Truth", self.truth.native),

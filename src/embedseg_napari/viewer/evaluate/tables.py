@@ -184,7 +184,7 @@ class _Table(QTableView):
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setTabKeyNavigation(False)
-        self.setTextElideMode(Qt.TextElideMode.ElideRight)
+        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.setWordWrap(False)
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(QFontMetrics(self.font()).height() + 8)
@@ -197,7 +197,7 @@ class _Table(QTableView):
             self.row_chosen.emit(self.shown.mapToSource(index).row())
 
 
-class ObjectTable(_Table):
+class FindingTable(_Table):
     """The findings; choosing a row says which."""
 
     finding_chosen = Signal(object)

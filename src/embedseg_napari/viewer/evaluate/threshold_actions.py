@@ -13,7 +13,7 @@ from embedseg_napari.core.axes import ordered, reorder, result_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.jobs.segment import SegmentJob
 from embedseg_napari.jobs.training_pairs import FRAMES
-from embedseg_napari.jobs.tune import AnnotatedImage, predict_and_tune, store_thresholds, tune
+from embedseg_napari.jobs.tune import TuningImage, predict_and_tune, store_thresholds, tune
 from embedseg_napari.viewer.layers import labelled_picture, ordered_labels
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.provenance import origin_of, remember
@@ -93,7 +93,7 @@ class TuningFlow(QObject):
         truth = ordered_labels(true_layer, result_axes(picture.axes), image.name)
         array = reorder(picture.array, picture.axes, ordered(picture.axes))
         job = SegmentJob(array, ordered(picture.axes), "all", path, "auto", None, {}, advise=False)
-        annotated = [AnnotatedImage(job, truth)]
+        annotated = [TuningImage(job, truth)]
         self.start(lambda stop: predict_and_tune(annotated, path, stop), self.panel.show_tuning, "running the model")
 
     def show_labels(self) -> None:

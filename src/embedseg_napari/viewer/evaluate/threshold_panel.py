@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 from superqt.utils import signals_blocked
 
 from embedseg_napari.viewer.model_list import models
-from embedseg_napari.viewer.widgets.boxes import ChoiceBox, add_row
+from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence, add_row
 from embedseg_napari.viewer.widgets.layer_box import LayerBox
 
 if TYPE_CHECKING:
@@ -67,8 +67,7 @@ class ThresholdPanel(QWidget):
             add_row(self.form, text, box)
         self.find = QPushButton("Find the best thresholds")
         self.find.setToolTip("Try a grid of seed and foreground thresholds, and score each pair against the truth.")
-        self.reason = QLabel()
-        self.reason.setWordWrap(True)
+        self.reason = Sentence()
         self.table = QTableWidget(0, 0)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
@@ -76,11 +75,10 @@ class ThresholdPanel(QWidget):
         self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         self.table.horizontalHeader().setMinimumSectionSize(20)
         self.table.setToolTip("Mean AP over IoU 0.5 to 0.9; rows: seed threshold, columns: foreground threshold.")
-        self.verdict = QLabel()
-        self.verdict.setWordWrap(True)
+        self.verdict = Sentence()
         self.show_labels = QPushButton("Show labels")
         self.show_labels.setToolTip("Add the labels at the best thresholds as a layer, and evaluate them.")
-        self.save = QPushButton("Save in model...")
+        self.save = QPushButton("Save in model…")
         self.save.setToolTip("Store the best thresholds with the model: they become its defaults everywhere.")
         buttons = QGridLayout()
         buttons.addWidget(self.show_labels, 0, 0)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
-    QFrame,
     QHBoxLayout,
     QLabel,
     QProgressBar,
     QPushButton,
-    QScrollArea,
     QTabWidget,
     QVBoxLayout,
     QWidget,
@@ -35,8 +32,10 @@ from embedseg_napari.viewer.evaluate.tables import ImageTable
 from embedseg_napari.viewer.evaluate.threshold_actions import TuningFlow
 from embedseg_napari.viewer.evaluate.threshold_panel import ThresholdPanel
 from embedseg_napari.viewer.provenance import news, origin_of
-from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR
+from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, Sentence
 from embedseg_napari.viewer.widgets.dock_panel import DockPanel
+from embedseg_napari.viewer.widgets.scroll import FittingScroll
+from embedseg_napari.viewer.widgets.time_left import TimeLeft
 from embedseg_napari.viewer.worker import BackgroundRun, report_error, report_message, run_in_background
 
 if TYPE_CHECKING:
@@ -61,6 +60,7 @@ class EvaluateWidget(DockPanel):
         super().__init__(viewer)
         self.run: BackgroundRun | None = None
         self._opened: dict[str, Any] = {}
+        self._time_left = TimeLeft()
         self._build()
         self._connect()
         self.plot = self.scoring.plot
@@ -73,12 +73,10 @@ class EvaluateWidget(DockPanel):
         self.evaluate.setToolTip("Match the objects one to one and score them at IoU 0.5 to 0.9.")
         self.stop = QPushButton("Stop")
         self.stop.setToolTip("Stop what is running.")
-        self.reason = QLabel()
-        self.reason.setWordWrap(True)
+        self.reason = Sentence()
         self.progress = QProgressBar()
         self.progress.setTextVisible(True)
-        self.status = QLabel()
-        self.status.setWordWrap(True)
+        self.status = Sentence()
         buttons = QHBoxLayout()
         buttons.addWidget(self.evaluate, 1)
         buttons.addWidget(self.stop)
@@ -100,15 +98,9 @@ class EvaluateWidget(DockPanel):
         ):
             self.tabs.setTabToolTip(self.tabs.addTab(page, title), tip)
         content = _column(self.source, buttons, self.reason, self.progress, self.status, self.tabs, margins=9)
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setWidget(content)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(area)
-        self.setMinimumWidth(360)
+        layout.addWidget(FittingScroll(content))
 
     def _connect(self) -> None:
         self.evaluate.clicked.connect(self._evaluate)
@@ -165,6 +157,7 @@ class EvaluateWidget(DockPanel):
         self.progress.setFormat(what)
         self.status.setText("")
         self.status.hide()
+        self._time_left.begin()
         self.run = run_in_background(
             run, on_event=self._on_event, on_result=on_result, on_error=self._fail, on_finished=self._follow
         )
@@ -173,7 +166,7 @@ class EvaluateWidget(DockPanel):
     def _stop(self) -> None:
         if self.run is not None:
             self.run.stop(patience=1.0)
-            self.progress.setFormat("Stopping...")
+            self.progress.setFormat("Stopping…")
 
     def _on_event(self, event: Any) -> None:
         match event:
@@ -187,7 +180,7 @@ class EvaluateWidget(DockPanel):
     def _advance(self, done: int, n: int, text: str) -> None:
         self.progress.setRange(0, n)
         self.progress.setValue(done)
-        self.progress.setFormat(text)
+        self.progress.setFormat(text + self._time_left.text(done / n))
 
     # Scores and mistakes
 
@@ -293,7 +286,7 @@ class EvaluateWidget(DockPanel):
         if self.run is not None:
             self.run.detach()
         news.remembered.disconnect(self._follow)
-        self.mistakes.forget_layers()
+        self.mistakes.close_down()
         self.thresholds.close_down()
 
 

@@ -38,7 +38,7 @@ def open_folder_button(viewer: Viewer, parent: QWidget | None = None) -> QPushBu
     """Return a button for panels that asks for a data-set folder and opens it."""
     from qtpy.QtWidgets import QPushButton
 
-    button = QPushButton("Open data-set folder...", parent)
+    button = QPushButton("Open data-set folder…", parent)
     button.setObjectName("open_dataset_folder")
     button.setToolTip("Open a folder with images/ and masks/ (or train/ and val/ of that kind) as layers.")
     button.clicked.connect(lambda: ask_for_folder(viewer, button))

@@ -9,7 +9,7 @@ from napari.utils.notifications import show_info
 
 from embedseg_napari.core.model.card import describe
 from embedseg_napari.core.model.known_models import CHECKPOINTS
-from embedseg_napari.viewer.model_list import SUFFIXES, models, read_config
+from embedseg_napari.viewer.model_list import MODEL_SUFFIXES, models, read_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ NO_LAYER = [(None,)]
 
 def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[tuple[None]]] | None:
     """Return the reader of model files, or None for anything else."""
-    return read_models if all(Path(one).suffix.lower() in SUFFIXES for one in _paths(path)) else None
+    return read_models if all(Path(one).suffix.lower() in MODEL_SUFFIXES for one in _paths(path)) else None
 
 
 def read_models(path: str | Sequence[str]) -> list[tuple[None]]:

@@ -10,7 +10,9 @@ from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QPushButton, QVBoxLayout, Q
 from superqt.utils import qdebounced
 
 from embedseg_napari.core.errors import EmbedSegError
+from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.label.annotation_layers import AnnotationLayers
+from embedseg_napari.viewer.label.session_question import SessionQuestion
 from embedseg_napari.viewer.label.time_points import time_axis
 from embedseg_napari.viewer.widgets.axis_question import AxisQuestion
 from embedseg_napari.viewer.widgets.boxes import Sentence, button
@@ -55,7 +57,7 @@ class AnnotationBox(QWidget):
         self.elsewhere: Callable[[], tuple[int, int, int]] = lambda: (0, 0, 0)
         """Annotated images of the session that are not in front, their objects and background pixels."""
         self.image = LayerBox(viewer, Image, "The image to annotate.")
-        self.question = AxisQuestion()
+        self.question, self.joining = AxisQuestion(), SessionQuestion()
         self.annotate = self._button(
             "Annotate",
             "Add a layer to paint on, aligned with the image. Images of the same kind (dimensions and channels) "
@@ -97,6 +99,7 @@ class AnnotationBox(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(row)
         layout.addWidget(self.question)
+        layout.addWidget(self.joining)
         layout.addLayout(grid)
         for label in (self.line, self.advice):
             layout.addWidget(label)
@@ -117,6 +120,7 @@ class AnnotationBox(QWidget):
 
     def _watch(self) -> None:
         self.fault = ""
+        self.joining.hide()
         layer = self.image.layer()
         self.is_movie = False
         try:
@@ -153,14 +157,14 @@ class AnnotationBox(QWidget):
 
     def _sentence(self) -> str:
         n_images, n_objects, _ = self.elsewhere()
-        others = f"{number(n_objects, 'object')} in {number(n_images, 'other image')}" if n_images else ""
+        others = f"{count(n_objects, 'object')} in {count(n_images, 'other image')}" if n_images else ""
         if self.counts is None:
             return others
         counts, accepted = self.counts, len(self.layers.accepted)
         parts = [
-            number(counts.n_objects, "object") + (f", {accepted:,} of them accepted" if accepted else ""),
-            number(counts.background_pixels, "background pixel"),
-            number(self.layers.n_regions(), "region"),
+            count(counts.n_objects, "object") + (f", {accepted:,} of them accepted" if accepted else ""),
+            f"{counts.background_pixels:,} background pixels",
+            count(self.layers.n_regions(), "region"),
         ]
         return " · ".join([*parts, others] if others else parts)
 
@@ -205,7 +209,7 @@ class AnnotationBox(QWidget):
             return self.fault
         if self.layers.image is None:
             return "Open an image first: drop a TIFF onto the viewer."
-        wanted = f"at least {number(missing, 'more object')}" if missing else ""
+        wanted = f"at least {count(missing, 'more object')}" if missing else ""
         if self.counts is None and n_images:
             return f"Press Annotate, then paint {wanted or 'some background'}."
         if self.counts is None:
@@ -219,8 +223,3 @@ class AnnotationBox(QWidget):
         self.count_soon.cancel()
         self.layers.changed.disconnect(self.count_soon)
         self.layers.disconnect_viewer()
-
-
-def number(n: int, what: str) -> str:
-    """A count in words: ``"1 object"``, ``"2 objects"``."""
-    return f"{n:,} {what}{'' if n == 1 else 's'}"

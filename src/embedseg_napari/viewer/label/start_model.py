@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from embedseg_napari.core.errors import EmbedSegError
+from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.model_list import models, read_config
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def misfit(path: Path | None, layers: AnnotationLayers) -> str:
     if config is None or (config.ndim, config.n_channels) == layers.kind:
         return ""
     return (
-        f"{path.stem} works on {config.ndim}D images with {config.n_channels} channel(s), but this image is "
+        f"{path.stem} works on {config.ndim}D images with {count(config.n_channels, 'channel')}, but this image is "
         f"{layers.kind[0]}D with {layers.kind[1]}; start from another model, or from nothing."
     )
 
@@ -34,3 +35,15 @@ def suggested_start(chosen: Path | None, layers: AnnotationLayers) -> Path | Non
     if chosen is not None and not misfit(chosen, layers):
         return chosen
     return next((known.path for known in models.all() if known.is_bundled and not misfit(known.path, layers)), None)
+
+
+def known_extent(path: Path | None) -> float | None:
+    """Mean pixels in Y and X across the objects that a model knows; None where that is not known."""
+    try:
+        config = None if path is None else read_config(path)
+    except EmbedSegError:
+        # The panel says what is wrong with it.
+        return None
+    if config is None or not config.object_sizes.mean:
+        return None
+    return sum(config.object_sizes.mean[-2:]) / 2

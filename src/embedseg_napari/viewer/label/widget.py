@@ -17,10 +17,11 @@ from embedseg_napari.viewer.label.navigator import SessionNavigator
 from embedseg_napari.viewer.label.next_image import KEY, NextImage
 from embedseg_napari.viewer.label.review_box import ReviewBox
 from embedseg_napari.viewer.label.session_box import SessionBox
-from embedseg_napari.viewer.label.start_model import misfit, suggested_start
+from embedseg_napari.viewer.label.start_model import known_extent, misfit, suggested_start
+from embedseg_napari.viewer.preview.layer_by_layer import LayerByLayer
 from embedseg_napari.viewer.preview.preview import TrainingView
 from embedseg_napari.viewer.train.panel import TrainingPanel
-from embedseg_napari.viewer.train.progress import TrainingProgress
+from embedseg_napari.viewer.train.progress import ProgressBox
 from embedseg_napari.viewer.widgets.scroll import FittingScroll
 from embedseg_napari.viewer.worker import report_error
 
@@ -59,21 +60,26 @@ class LabelWidget(TrainingPanel):
         self.autosave = Autosave(self.annotation.layers)
         self.navigator = SessionNavigator(napari_viewer, self.annotation, self.autosave)
         self.annotation.elsewhere = self.navigator.elsewhere
+        self.annotation.layers.usual_extent = lambda: known_extent(self.settings.start_from())
         self.sessions = SessionBox(self.autosave, self.annotation)
         self.settings.preset.setCurrentText(PRESET)
         for row in (self.settings.preset, self.settings.fold):
             self.settings.layout().setRowVisible(row, False)
         self.view = TrainingView(napari_viewer)
+        self.gradually = LayerByLayer(self.view, self, self.annotation.layers.raise_to_top)
         self.review = ReviewBox(self.annotation.layers, self.view)
         self.next_image = NextImage()
-        self.preview_on = QCheckBox("Show the current prediction for the region in view")
+        self.preview_on = QCheckBox("Live preview")
         self.preview_on.setChecked(True)
         self.preview_on.setToolTip(
             "Every few seconds, show what the current network finds in the region in view, below your labels."
         )
-        self.progress = TrainingProgress(self.preview_on)
+        self.progress = ProgressBox(self.preview_on)
         self.stop.setToolTip("End this round now and keep the model so far.")
         self.set_up(FittingScroll(self._page()), self.train, self.stop)
+        # The page scrolls; how long a round still takes stays in sight.
+        self.layout().insertWidget(1, self.progress.bar)
+        self.progress.bar.hide()
         self.follow = QTimer(self)
         self.follow.setInterval(FOLLOW_MILLISECONDS)
         self.follow.timeout.connect(self.look)
@@ -81,13 +87,15 @@ class LabelWidget(TrainingPanel):
         self.follow_selection = qdebounced(self.navigator.follow_selection, timeout=0, parent=self)
 
         self.annotation.layers.leaving.connect(self._hand_over)
-        self.annotation.annotate_wanted.connect(lambda: self._do(self.navigator.annotate))
+        self.annotation.annotate_wanted.connect(self._annotate)
+        self.annotation.joining.answered.connect(self._annotate_in)
         self.annotation.image_changed.connect(self._on_image)
         self.annotation.changed.connect(self.update_buttons)
         self.settings.changed.connect(self.update_buttons)
         self.sessions.resume_wanted.connect(self._resume)
         self.sessions.round_wanted.connect(self._restore)
         self.sessions.undo_wanted.connect(self._undo_restore)
+        self.sessions.start_wanted.connect(self._go_back_to)
         self.sessions.image_wanted.connect(lambda name: self._do(lambda: self.navigator.go_to(name)))
         self.sessions.new_wanted.connect(self._begin_anew)
         self.next_image.wanted.connect(self.find_next_image)
@@ -159,6 +167,21 @@ class LabelWidget(TrainingPanel):
         self.annotation.count()
         return is_done
 
+    def _annotate(self) -> None:
+        """Begin to annotate the chosen image; where it may not belong to the session that is open, ask."""
+        if not self._do(self.navigator.take_time_point):
+            return
+        doubt = self.navigator.doubt_about_session()
+        if doubt:
+            self.annotation.joining.ask(doubt, can_join=not self.autosave.is_other_kind())
+        else:
+            self._do(self.navigator.annotate)
+
+    def _annotate_in(self, is_new: bool) -> None:
+        """Begin to annotate the chosen image in a new session, or in the one that is open."""
+        if not is_new or self._do(self.navigator.close):
+            self._do(self.navigator.annotate)
+
     def _resume(self, folder: Path) -> None:
         if self._do(lambda: self.navigator.resume(folder)):
             self.output.suggest(folder.name)
@@ -171,6 +194,13 @@ class LabelWidget(TrainingPanel):
     def _undo_restore(self) -> None:
         if self._do(self.navigator.undo_restore):
             self.review.clear()
+
+    def _go_back_to(self, model: Path) -> None:
+        """Go on from the model of before a round that made it worse; what is annotated stays."""
+        self.settings.choose_start(model)
+        self.review.clear()
+        if self.settings.start_from() is not None and not self._start_problem():
+            self.find_doubts()
 
     def _begin_anew(self) -> None:
         if self._do(self.navigator.close):
@@ -224,6 +254,7 @@ class LabelWidget(TrainingPanel):
         self.taken = {} if front is None else {front.name: front.annotation.revision}
         self.job = LabelTraining(request, preview=self.view.example)
         self.progress.begin(request.output.stem)
+        self.progress.bar.show()
         request.session.retain()
         self.run(self.job.run, at_end=request.session.release)
         self.follow.start()
@@ -264,8 +295,7 @@ class LabelWidget(TrainingPanel):
 
     def show_preview(self, event: PreviewReady) -> None:
         """Show what the current network makes of the part in view, under the annotation."""
-        self.view.show(event)
-        self.annotation.layers.raise_to_top()
+        self.gradually.show(event)
 
     def take_result(self, result: SavedTraining) -> None:
         """Show what a training left behind; the next round goes on from there."""
@@ -276,10 +306,14 @@ class LabelWidget(TrainingPanel):
     def take_end(self) -> None:
         """Get ready for the next round."""
         self.follow.stop()
+        self.gradually.finish()
         self.job = None
         self.output.suggest(self.output.name.text(), anew=True)
         self.update_buttons()
-        if self.saved is not None and self.saved.path is not None and not self._start_problem():
+        if self.saved is None or self.saved.path is None:
+            self.view.end()
+        elif not self._start_problem():
+            # What the review finds takes the place of the preview.
             self.review.start(self.saved.path, self.settings.device.currentText())
 
     def _model(self) -> Path | None:
@@ -328,6 +362,7 @@ class LabelWidget(TrainingPanel):
         """Save, and follow viewer and layers no longer; a round that goes on is written into the session at its end."""
         self.viewer.layers.selection.events.active.disconnect(self.follow_selection)
         self.review.clear()
+        self.view.close_down()
         self.next_image.forget()
         self.annotation.layers.leaving.disconnect(self._hand_over)
         if not self.autosave.close():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QDialog,
     QFileDialog,
@@ -48,6 +49,7 @@ class ModelManager(QDialog):
         self.setWindowTitle("EmbedSeg models")
         self.resize(820, 460)
         self.list = QListWidget()
+        self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.list.setAccessibleName("Models")
         self.card = QWidget()
         self.rows = QFormLayout(self.card)
@@ -232,7 +234,7 @@ class ModelManager(QDialog):
             imported = [f"Imported: {', '.join(model.name for model in made)}."] if made else []
             self.say(" ".join([*faults, *imported]), is_wrong=bool(faults))
 
-        self._start(take_in, tell, "Importing...")
+        self._start(take_in, tell, "Importing…")
 
     def _export(self) -> None:
         model = self.chosen
@@ -252,7 +254,7 @@ class ModelManager(QDialog):
             yield from ()
             return models.library.export_model(model.name, target, overwrite=True)
 
-        self._start(export, lambda path: self.say(f"Exported to {path}."), f"Writing {target}...")
+        self._start(export, lambda path: self.say(f"Exported to {path}."), f"Writing {target}…")
 
     def _start(
         self, run: Callable[[Callable[[], bool]], Generator[Any, None, Any]], take: Callable[[Any], None], text: str

@@ -30,21 +30,19 @@ class ModelPicker(QWidget):
         super().__init__(parent)
         self.box = ChoiceBox(tooltip="Models that come with the plugin, and those trained or used recently.")
         self.browse = button(
-            "Browse...", "Choose a model file: .embedseg, or a .pth of the original EmbedSeg.", self._browse
+            "Browse…", "Choose a model file: .embedseg, or a .pth of the original EmbedSeg.", self._browse
         )
-        self.manage = button("Models...", "View, rename, copy, delete, import and export models.", self.open_manager)
+        self.manage = button("Models…", "View, rename, copy, delete, import and export models.", self.open_manager)
         self.about = Sentence()
         row = QHBoxLayout()
-        row.addWidget(self.box, 1)
         row.addWidget(self.browse)
-        below = QHBoxLayout()
-        below.addWidget(self.about, 1)
-        below.addWidget(self.manage)
+        row.addWidget(self.manage)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
+        layout.addWidget(self.box)
+        layout.addWidget(self.about)
         layout.addLayout(row)
-        layout.addLayout(below)
         self._known: list[KnownModel] = []
         self.config: ModelConfig | None = None
         """What the chosen model says about itself; None without a model and for original checkpoints."""

@@ -9,10 +9,12 @@ import numpy as np
 from napari.utils.colormaps import CyclicLabelColormap
 
 from embedseg_napari.jobs.true_objects import mean_margins, steps
-from embedseg_napari.viewer.preview.preview_layers import PreviewLayers
-from embedseg_napari.viewer.result_layers import show_labels, show_points, show_shapes, show_vectors
+from embedseg_napari.viewer.preview.preview_layers import PREFIX, PreviewLayers
+from embedseg_napari.viewer.result_layers import THROUGH, show_labels, show_points, show_shapes, show_vectors
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import napari
     from numpy.typing import NDArray
 
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
     from embedseg_napari.viewer.result_layers import Frame
 
 
-TRUTH, MARGINS = "preview: true objects", "preview: margins"
-OFFSETS, EMBEDDINGS = "preview: offsets", "preview: embeddings"
+TRUTH, MARGINS = f"{PREFIX}true objects", f"{PREFIX}margins"
+OFFSETS, EMBEDDINGS = f"{PREFIX}offsets", f"{PREFIX}embeddings"
 KINDS = ("pixel", "embedding", "center")
 """What a point of the layer of embeddings is; its column ``what``."""
 SYMBOLS, SIZES = ("cross", "disc", "diamond"), (1.4, 1.4, 2.0)
@@ -82,6 +84,11 @@ class EmbeddingLayers:
             self.clear()
             self.begin()
 
+    def end(self) -> None:
+        """Take the layers away: the training is over."""
+        self.previews.end()
+        self._objects = self._place = None
+
     def clear(self) -> None:
         """Take the layers away until there is something to show."""
         self.previews.remove()
@@ -89,6 +96,11 @@ class EmbeddingLayers:
 
     def show(self, maps: EmbeddingMaps, objects: TrueObjects, frame: Frame) -> None:
         """Show what a network makes of objects; what has not moved since the last time is left alone."""
+        for _ in self.steps(maps, objects, frame):
+            pass
+
+    def steps(self, maps: EmbeddingMaps, objects: TrueObjects, frame: Frame) -> Iterator[None]:
+        """As :meth:`show`, one layer at a time."""
         if not self.is_on or (len(objects.ids) == 0 and not self.previews.layers):
             return
         place = (frame.axes, frame.scale, frame.translate)
@@ -96,21 +108,31 @@ class EmbeddingLayers:
         self._objects, self._place = objects, place
         mark = _mark_size(objects)
         moves = steps(objects, maps)
+        colors = object_colors(objects.ids)
+        is_new = not is_still and len(objects.ids) > 0
         put = self.previews.put
         if not is_still:
             put(
-                show_labels, TRUTH, objects.labels, frame=frame, colormap=PALETTE, opacity=0.5,
-                # In 3D the marks are to be seen through the objects.
-                blending="translucent_no_depth", on_new=_outline,
+                show_labels, TRUTH, objects.labels, frame=frame, colormap=PALETTE, opacity=0.5, blending=THROUGH,
+                on_new=_outline,
             )  # fmt: skip
+            yield
         margins = put(
             show_shapes, MARGINS, margin_outlines(objects, maps), frame=frame, edge_width=mark / 3,
             face_color="transparent",
         )  # fmt: skip
+        # Layers that the user has taken away are None.
+        if is_new and margins is not None:
+            margins.edge_color = colors
+            margins.face_color = colors * (1, 1, 1, 0.15)
+        yield
         offsets = put(
             show_vectors, OFFSETS, objects.pixels.astype(float), moves, frame=frame, edge_width=mark / 3,
             vector_style="line", projection_mode="all",
         )  # fmt: skip
+        if is_new and offsets is not None:
+            offsets.edge_color = colors[objects.owners]
+        yield
         points = self.previews.get(EMBEDDINGS)
         if points is not None:
             # Points that are selected would be looked for among the new ones.
@@ -119,8 +141,8 @@ class EmbeddingLayers:
             show_points, EMBEDDINGS, np.concatenate([objects.pixels, objects.pixels + moves, objects.centers]),
             frame=frame, size=mark, border_width=0, canvas_size_limits=SCREEN_PIXELS, projection_mode="all",
         )  # fmt: skip
-        if not is_still and len(objects.ids):
-            _paint(objects, mark, margins, offsets, points)
+        if is_new and points is not None:
+            _paint(points, objects, mark, colors)
 
 
 def _mark_size(objects: TrueObjects) -> float:
@@ -134,25 +156,18 @@ def _outline(layer: Any) -> None:
     layer.contour = 1
 
 
-def _paint(objects: TrueObjects, mark: float, margins: Any, offsets: Any, points: Any) -> None:
-    """Give all marks of an object its colour; layers the user has taken away are None."""
-    colors = object_colors(objects.ids)
-    if margins is not None:
-        margins.edge_color = colors
-        margins.face_color = colors * (1, 1, 1, 0.15)
-    if offsets is not None:
-        offsets.edge_color = colors[objects.owners]
-    if points is not None:
-        n, m = len(objects.ids), len(objects.pixels)
-        kinds = np.repeat(np.arange(3), [m, m, n])
-        rows = np.concatenate([objects.owners, objects.owners, np.arange(n)])
-        fill = colors[rows]
-        fill[kinds == KINDS.index("center")] = 1
-        points.features = {"object": objects.ids[rows], "what": np.array(KINDS)[kinds]}
-        points.symbol = np.array(SYMBOLS)[kinds]
-        points.size = mark * np.array(SIZES)[kinds]
-        # Even a border without width shines through where points are small.
-        points.face_color = points.border_color = fill
+def _paint(points: Any, objects: TrueObjects, mark: float, colors: NDArray[np.float32]) -> None:
+    """Give the points of an object its colour (RGBA), and each kind its look."""
+    n, m = len(objects.ids), len(objects.pixels)
+    kinds = np.repeat(np.arange(3), [m, m, n])
+    rows = np.concatenate([objects.owners, objects.owners, np.arange(n)])
+    fill = colors[rows]
+    fill[kinds == KINDS.index("center")] = 1
+    points.features = {"object": objects.ids[rows], "what": np.array(KINDS)[kinds]}
+    points.symbol = np.array(SYMBOLS)[kinds]
+    points.size = mark * np.array(SIZES)[kinds]
+    # Even a border without width shines through where points are small.
+    points.face_color = points.border_color = fill
 
 
 def ellipse(center: np.ndarray, margins: np.ndarray) -> np.ndarray:

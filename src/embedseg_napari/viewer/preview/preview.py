@@ -7,69 +7,49 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.layers import Labels
 
-from embedseg_napari.core.axes import ordered, reorder, result_axes
-from embedseg_napari.jobs.true_objects import TrueObjects, around, true_objects
-from embedseg_napari.viewer.layers import array_of
+from embedseg_napari.jobs.true_objects import TrueObjects, true_objects
+from embedseg_napari.viewer.layers import PREVIEW, RESULT, array_of
 from embedseg_napari.viewer.preview.embeddings import EmbeddingLayers
-from embedseg_napari.viewer.preview.preview_layers import PreviewLayers
-from embedseg_napari.viewer.result_layers import Frame, is_shown, show_image, show_labels, show_points, spatial_frame
+from embedseg_napari.viewer.preview.part import MOST_PIXELS, part_in_view
+from embedseg_napari.viewer.preview.placement import held_out_frame
+from embedseg_napari.viewer.preview.preview_layers import PREFIX, PreviewLayers
+from embedseg_napari.viewer.result_layers import THROUGH, is_shown, show_image, show_labels, show_points
+from embedseg_napari.viewer.step_back import SteppedBack
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     import napari
-    from napari.layers import Image, Labels
+    from napari.layers import Image
     from numpy.typing import NDArray
 
+    from embedseg_napari.core.axes import OneChannel
     from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.data.medoid import CenterKind
     from embedseg_napari.core.events import PreviewReady
     from embedseg_napari.core.inference.segmentation import Segmentation
+    from embedseg_napari.viewer.preview.part import PreviewPart
+    from embedseg_napari.viewer.preview.placement import TrainedImage
+    from embedseg_napari.viewer.result_layers import Frame
 
-MOST_PIXELS = {2: (512, 512), 3: (32, 128, 128)}
-"""Part of an image that is previewed, pixels per axis (z, y, x): two cores predict it in about a second."""
-IMAGE, SEED_MAP, LABELS, SEEDS = "preview: image", "preview: seed map", "preview: labels", "preview: seeds"
+IMAGE, SEED_MAP, LABELS, SEEDS = f"{PREFIX}image", f"{PREFIX}seed map", f"{PREFIX}labels", f"{PREFIX}seeds"
 CONTOUR = 2
-"""Width in pixels of the outlines of predicted objects."""
+"""Width in pixels of the outlines of predicted objects: the user's own labels are to be seen below."""
 SEED_SCREEN_PIXELS = (8, 16)
 """Least and greatest size of a predicted seed on the screen."""
 LEGEND = "✚ pixel   ● where it points   ◆ true centre   ◯ margin"
 IN_3D = "Each object's centre and ellipse lie in the slice through its centre; look there, or in 3D."
+USERS_OPACITY, OWN_OPACITY = 0.25, 0.5
+"""In 3D, of the user's labels and of the predicted ones."""
+PARTS_KEPT = 100
+"""Of so many parts of layers it is remembered where they lie, until their prediction has come."""
 TRUTHS_KEPT = 4
 """Of so many previews the true objects are remembered until their prediction has come."""
 
 
-@dataclass(frozen=True)
-class PreviewPart:
-    """A part of a layer that shall be previewed; holds no layer, so that the worker thread may read it."""
-
-    token: str
-    name: str
-    """Of the layer."""
-    array: Any
-    axes: str
-    """Of `array`: (C)(Z)YX."""
-    frame: Frame
-    truth: Any = None
-    """Labels ((Z,) Y, X) of the part and its surroundings, where they are known."""
-    inside: tuple[slice, ...] = ()
-    """Where in `truth` the part lies."""
-
-    def example(self) -> Example:
-        """Read the pixels; the labels stay empty, for a preview knows no truth."""
-        from embedseg_napari.core.axes import to_frames
-        from embedseg_napari.core.data.example import Example
-
-        image = to_frames(np.asarray(self.array), self.axes)[0]
-        return Example(self.token, image, np.zeros(image.shape[1:], np.int32))
-
-    def objects(self, center: CenterKind) -> TrueObjects | None:
-        """Read the true objects, to be shown beside a prediction; None if they are not known."""
-        if self.truth is None:
-            return None
-        return true_objects(np.asarray(self.truth), self.inside, center=center, spacing=self.frame.spacing())
-
-
-@dataclass
+@dataclass(eq=False)
 class TrainingView:
     """Chooses what is previewed and shows what comes of it.
 
@@ -84,7 +64,7 @@ class TrainingView:
     """Layer to preview; None takes a held-out image."""
     axes: str = ""
     """Axes of the source."""
-    channel: int | None = None
+    channel: OneChannel | None = None
     truth: Labels | None = None
     """Labels the source is trained with; only shown beside its previews."""
     center: CenterKind = "medoid"
@@ -92,28 +72,62 @@ class TrainingView:
     is_on: bool = True
     """Whether previews are made."""
     part: PreviewPart | None = None
+    trained: Mapping[str, TrainedImage] = field(default_factory=dict)
+    """Layers that are trained on, by the names of their images."""
     n_objects: int | None = None
     """True objects in the last preview whose embeddings were wanted; None if there was none, or they are not known."""
     _shown: tuple[NDArray[np.int32], Frame] | None = None
     """Predicted objects that were shown last, and where."""
-    _frames: dict[str, Frame] = field(default_factory=dict)
+    _last: str = ""
+    """What the last preview was of, and when."""
+    _frames: dict[str, tuple[str, Frame]] = field(default_factory=dict)
+    """Parts of layers: name of the layer, and where the part lies."""
+    _held_out: dict[str, tuple[Example, tuple[int, ...]]] = field(default_factory=dict)
+    """Held-out images, and where in them the previewed part begins."""
     _truths: dict[str, TrueObjects] = field(default_factory=dict)
     _counter: Any = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
         self.previews = PreviewLayers(self.viewer)
         self.embeddings = EmbeddingLayers(self.viewer)
+        self._users, self._own = SteppedBack(USERS_OPACITY), SteppedBack(OWN_OPACITY)
+        self.viewer.dims.events.ndisplay.connect(self._step_back)
 
-    def begin(self, center: CenterKind = "medoid") -> None:
-        """Get ready for a training whose pixels learn to point to centres of a kind."""
-        self.center, self.n_objects = center, None
+    def begin(self, center: CenterKind = "medoid", trained: Mapping[str, TrainedImage] | None = None) -> None:
+        """Get ready for a training.
+
+        Parameters
+        ----------
+        center : {"medoid", "centroid", "approximate_medoid"}
+            What pixels learn to point to.
+        trained : mapping, optional
+            Layers that are trained on; see :func:`trained_images`.
+        """
+        self.center, self.trained, self.n_objects, self._last = center, trained or {}, None, ""
         self._truths.clear()
+        self._held_out.clear()
         self.previews.begin()
         self.embeddings.begin()
         self.update_part()
 
+    def end(self) -> None:
+        """Take the layers away: the training is over. What they showed can still be kept."""
+        self.previews.end()
+        self.embeddings.end()
+        self._shown = None
+        self._step_back()
+
+    def close_down(self) -> None:
+        """Take the layers away and follow the viewer no longer."""
+        self.end()
+        self.viewer.dims.events.ndisplay.disconnect(self._step_back)
+
+    def keep(self) -> int:
+        """Make results of the last preview that stay; their number, 0 where there was none."""
+        return sum(layers.keep(f" of {self._last}") for layers in (self.previews, self.embeddings.previews))
+
     def watch(
-        self, layer: Image | None, axes: str = "", channel: int | None = None, truth: Labels | None = None
+        self, layer: Image | None, axes: str = "", channel: OneChannel | None = None, truth: Labels | None = None
     ) -> None:
         """Preview a layer, or with None a held-out image.
 
@@ -123,8 +137,8 @@ class TrainingView:
             What to preview.
         axes : str
             Its axes, such as ``"TYX"`` where each frame is an image.
-        channel : int, optional
-            The only channel the network sees.
+        channel : int or "mean", optional
+            The only channel the network sees, or the mean of all.
         truth : napari Labels layer, optional
             Its true objects, with the axes of the image but the channels.
         """
@@ -138,53 +152,12 @@ class TrainingView:
         if layer is None or not is_shown(self.viewer, layer) or len(axes) != len(array_of(layer).shape):
             self.source = self.part = None
             return
-        frame, looked_at = spatial_frame(layer, axes), layer.world_to_data(self._looked_at(layer.ndim))
-        looked_at = dict(zip(axes, looked_at, strict=False))
-        array, axes = reorder(array_of(layer), axes, ordered(axes)), ordered(axes)
-        index: list[Any] = [slice(None)] * len(axes)
-        space = [axes.index(letter) for letter in "ZYX" if letter in axes]
-        start = []
-        for axis, most in zip(space, MOST_PIXELS[len(space)], strict=True):
-            side = min(array.shape[axis], most)
-            first = int(np.clip(round(looked_at[axes[axis]]) - side // 2, 0, array.shape[axis] - side))
-            index[axis] = slice(first, first + side)
-            start.append(first)
-        if "T" in axes:
-            axis = axes.index("T")
-            index[axis] = int(np.clip(round(looked_at["T"]), 0, array.shape[axis] - 1))
-            frame = frame.without("T")
-        if self.channel is not None and "C" in axes:
-            index[axes.index("C")] = slice(self.channel, self.channel + 1)
-        token = f"{layer.name} {next(self._counter)}"
-        frame = frame.at(start)
-        self._remember(token, frame)
-        truth, inside = self._truth_around(
-            [index[axis] for axis in space], index[axes.index("T")] if "T" in axes else None
-        )
-        self.part = PreviewPart(token, layer.name, array[tuple(index)], axes.replace("T", ""), frame, truth, inside)
-
-    def _truth_around(self, part: list[slice], time: int | None) -> tuple[Any, tuple[slice, ...]]:
-        """Labels of a part and half its size around it, unread, and where the part lies in them."""
-        shape = [n for n, letter in zip(array_of(self.source).shape, self.axes, strict=True) if letter != "C"]
-        if not is_shown(self.viewer, self.truth) or list(array_of(self.truth).shape) != shape:
-            return None, ()
-        own = result_axes(self.axes)
-        labels = reorder(array_of(self.truth), own, ordered(own))
-        return around(labels if time is None else labels[time], part)
-
-    def _remember(self, token: str, frame: Frame) -> None:
-        self._frames[token] = frame
-        while len(self._frames) > 100:
+        truth = self.truth if is_shown(self.viewer, self.truth) else None
+        token = f"{layer.name}, view {next(self._counter)}"
+        self.part = part_in_view(self.viewer, layer, axes, self.channel, truth, token)
+        self._frames[token] = layer.name, self.part.frame
+        while len(self._frames) > PARTS_KEPT:
             self._frames.pop(next(iter(self._frames)))
-
-    def _looked_at(self, ndim: int) -> np.ndarray:
-        """World point in the middle of the canvas, for a layer of `ndim` axes."""
-        dims = self.viewer.dims
-        point = np.asarray(dims.point, float)
-        # Since napari 0.9 the camera belongs to the viewer's scene.
-        camera = getattr(self.viewer, "scene", self.viewer).camera
-        point[list(dims.displayed)] = np.asarray(camera.center, float)[-dims.ndisplay :]
-        return np.concatenate([np.zeros(max(ndim - len(point), 0)), point])[-ndim:]
 
     def example(self, held_out: Example) -> Example | None:
         """What the next preview is made of; called in the worker thread, reads no layer."""
@@ -202,13 +175,7 @@ class TrainingView:
         starts = [(size - side) // 2 for size, side in zip(shape, sides, strict=True)]
         inside = tuple(slice(a, a + side) for a, side in zip(starts, sides, strict=True))
         image = held_out.image[(slice(None), *inside)]
-        axes = "ZYX"[-n:]
-        self._remember(
-            held_out.name,
-            Frame(
-                axes, held_out.spacing or (1.0,) * n, (0.0,) * n, (held_out.unit or "pixel",) * n, tuple(axes.lower())
-            ),
-        )
+        self._held_out[held_out.name] = held_out, tuple(starts)
         if self.embeddings.is_on:
             self._keep_truth(
                 held_out.name,
@@ -227,24 +194,55 @@ class TrainingView:
 
     def show(self, event: PreviewReady) -> None:
         """Show a preview; layers the user has removed in this run stay away."""
-        frame = self._frames.get(event.name)
-        if frame is None or not self.is_on:
+        for _ in self.steps(event):
+            pass
+
+    def steps(self, event: PreviewReady) -> Iterator[None]:
+        """As :meth:`show`, one layer at a time."""
+        if not self.is_on:
             return
-        if self.part is None:
-            self.previews.put(show_image, IMAGE, event.image[0], frame=frame, colormap="gray")
-        self.show_objects(event, frame)
+        is_seen = event.name in self._frames
+        if is_seen:
+            name, frame = self._frames[event.name]
+        elif event.name not in self._held_out:
+            return
+        else:
+            held_out, start = self._held_out[event.name]
+            trained = self.trained.get(event.name)
+            name, frame = event.name, held_out_frame(self.viewer, held_out, trained).at(start)
+            is_seen = trained is not None and is_shown(self.viewer, trained.layer)
+        self._last = f"{name} at step {event.step}"
+        if is_seen:
+            self.previews.remove(IMAGE)
+        else:
+            put = self.previews.put
+            # It lies where nobody has looked yet.
+            put(
+                show_image, IMAGE, event.image[0], frame=frame, colormap="gray",
+                on_new=lambda layer: self.viewer.reset_view(),
+            )  # fmt: skip
+            yield
+        yield from self._object_steps(event, frame)
         if self.embeddings.is_on:
-            self._show_embeddings(event, frame)
+            yield
+            yield from self._embedding_steps(event, frame)
 
     def show_objects(self, found: PreviewReady | Segmentation, frame: Frame) -> None:
         """Show labels, seeds and, hidden at first, the seed map of a preview or of a whole image."""
+        for _ in self._object_steps(found, frame):
+            pass
+
+    def _object_steps(self, found: PreviewReady | Segmentation, frame: Frame) -> Iterator[None]:
         put = self.previews.put
-        self._shown = found.labels, frame
         put(
             show_image, SEED_MAP, found.maps.seed_map, frame=frame, colormap="magma", contrast_limits=(0, 1),
             opacity=0.6, blending="additive", visible=False,
         )  # fmt: skip
-        put(show_labels, LABELS, found.labels, frame=frame, opacity=0.9, on_new=_outline)
+        yield
+        self._shown = found.labels, frame
+        put(show_labels, LABELS, found.labels, frame=frame, opacity=0.9, blending=THROUGH, on_new=_outline)
+        self._step_back()
+        yield
         seeds = self.previews.get(SEEDS)
         if seeds is not None:
             seeds.selected_data = set()
@@ -253,6 +251,17 @@ class TrainingView:
             size=3, face_color="white", border_color="black", symbol="cross",
             canvas_size_limits=SEED_SCREEN_PIXELS,
         )  # fmt: skip
+
+    def _step_back(self, event: object = None) -> None:
+        """In 3D labels hide what lies within them: let them be fainter while there is something to see."""
+        own = self.previews.get(LABELS)
+        if own is None or not own.visible or self.viewer.dims.ndisplay < 3:
+            self._users.release()
+            self._own.release()
+        else:
+            is_others = (layer for layer in self.viewer.layers if layer.metadata.get(RESULT) != PREVIEW)
+            self._users.hold(layer for layer in is_others if isinstance(layer, Labels))
+            self._own.hold([own])
 
     def seen_objects(self, frame: Frame, shape: tuple[int, ...]) -> NDArray[np.int32] | None:
         """The predicted objects that are seen now, for each pixel ((Z,) Y, X) of an image; None if there are none."""
@@ -276,14 +285,15 @@ class TrainingView:
         """Take the predicted objects that are shown no longer for those of the image that is looked at: hide them."""
         self._shown = None
         self.previews.hide()
+        self._step_back()
 
-    def _show_embeddings(self, event: PreviewReady, frame: Frame) -> None:
+    def _embedding_steps(self, event: PreviewReady, frame: Frame) -> Iterator[None]:
         objects = self._truths.get(event.name)
         self.n_objects = None if objects is None else len(objects.ids)
         if objects is None:
             self.embeddings.clear()
         else:
-            self.embeddings.show(event.maps, objects, frame)
+            yield from self.embeddings.steps(event.maps, objects, frame)
 
     def embedding_hint(self) -> str:
         """What the marks of embeddings mean, or why there are none."""
@@ -299,5 +309,4 @@ class TrainingView:
 
 
 def _outline(layer: Any) -> None:
-    # The user's own labels are to be seen below.
     layer.contour = CONTOUR

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
-from embedseg_napari.viewer.layers import PREVIEW, RESULT
+import numpy as np
+from napari.layers import Layer
+
+from embedseg_napari.viewer.layers import FOUND, PREVIEW, RESULT
 from embedseg_napari.viewer.result_layers import is_shown
 
 if TYPE_CHECKING:
@@ -13,6 +17,12 @@ if TYPE_CHECKING:
     import napari
 
     from embedseg_napari.viewer.result_layers import Frame
+
+# Objects of previews are outlines in planes and full in 3D, as they shall be; napari warns of it each time.
+warnings.filterwarnings("ignore", "Contours are not displayed during 3D rendering")
+
+PREFIX = "preview: "
+"""Of the names of layers that come and go with a training."""
 
 
 class PreviewLayers:
@@ -27,6 +37,8 @@ class PreviewLayers:
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         self.viewer = viewer
         self.layers: dict[str, Any] = {}
+        self._ended: list[Any] = []
+        """What was shown last in a training that is over."""
         self._refused: set[str] = set()
         self._hidden: set[str] = set()
         """Hidden by `hide`, not by the user."""
@@ -34,7 +46,38 @@ class PreviewLayers:
     def begin(self) -> None:
         """Get ready for a training: what was taken away in the last one may come again."""
         self._refused.clear()
+        self._ended = []
         self.layers = {name: layer for name, layer in self.layers.items() if is_shown(self.viewer, layer)}
+
+    def end(self) -> None:
+        """Take all of them away; :meth:`keep` can still make results of them."""
+        self._ended = self._shown()
+        self.remove()
+
+    def keep(self, suffix: str) -> int:
+        """Add copies that stay, as results: of what is shown, or after a training of what was shown last.
+
+        Parameters
+        ----------
+        suffix : str
+            What follows the names of the layers.
+
+        Returns
+        -------
+        int
+            Number of layers that were added.
+        """
+        kept = self._shown() or self._ended
+        for layer in kept:
+            data, options, kind = layer.as_layer_data_tuple()
+            options |= {"name": f"{layer.name.removeprefix(PREFIX)}{suffix}", "metadata": {RESULT: FOUND}}
+            # Labels may be painted on.
+            self.viewer.add_layer(Layer.create(np.array(data) if kind == "labels" else data, options, kind))
+        return len(kept)
+
+    def _shown(self) -> list[Any]:
+        """Those that are in the viewer, from the bottom."""
+        return [layer for layer in self.viewer.layers if layer in self.layers.values()]
 
     def get(self, name: str) -> Any:
         """The layer of a name, or None where it is not there."""
@@ -96,11 +139,11 @@ class PreviewLayers:
                 layer.visible = False
                 self._hidden.add(name)
 
-    def remove(self) -> None:
-        """Take all of them away for now."""
-        for name, layer in self.layers.items():
+    def remove(self, *names: str) -> None:
+        """Take some of the layers away for now, or all of them."""
+        for name in names or tuple(self.layers):
+            layer = self.layers.pop(name, None)
             if is_shown(self.viewer, layer):
                 self.viewer.layers.remove(layer)
-            else:
+            elif layer is not None:
                 self._refused.add(name)
-        self.layers.clear()

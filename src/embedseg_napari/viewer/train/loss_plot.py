@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyqtgraph as pg
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 from superqt.utils import qthrottled
 
 from embedseg_napari.viewer.widgets.plot_colors import color_plots
@@ -28,7 +28,9 @@ class LossPlot(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.view = pg.GraphicsLayoutWidget()
-        self.view.setMinimumHeight(210)
+        self.view.setMinimumHeight(120)
+        # Where there is little room, plots give way to controls.
+        self.view.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)
         self.loss = self.view.addPlot(row=0, col=0)
         self.score = self.view.addPlot(row=1, col=0)
         for plot, name in ((self.loss, "loss"), (self.score, "AP")):
@@ -112,4 +114,10 @@ class LossPlot(QWidget):
         background, foreground : str
             Colours as ``"#rrggbb"``.
         """
-        color_plots(self.view, (self.loss, self.score), self.legend, background, foreground)
+        curves = {
+            self.step_line: f"{LOSS_COLOR}90",
+            self.epoch_line: LOSS_COLOR,
+            self.ap_50_line: AP_50_COLOR,
+            self.ap_line: AP_COLOR,
+        }
+        color_plots(self.view, (self.loss, self.score), self.legend, curves, background, foreground)

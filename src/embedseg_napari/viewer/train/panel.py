@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from embedseg_napari.jobs.saved_training import SavedTraining
-    from embedseg_napari.viewer.train.progress import TrainingProgress
+    from embedseg_napari.viewer.train.progress import ProgressBox
     from embedseg_napari.viewer.worker import Run
 
 
@@ -43,7 +43,7 @@ class TrainingPanel(DockPanel):
         """The image layer that the last training learned from, or the first of them."""
         self.settings = TrainingSettings()
         self.output = OutputPlace()
-        self.progress: TrainingProgress
+        self.progress: ProgressBox
         self.reason = Sentence()
         self.train = QPushButton("Train")
         self.stop = QPushButton("Stop")
@@ -62,10 +62,10 @@ class TrainingPanel(DockPanel):
         for button in buttons:
             row.addWidget(button)
         layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 4, 4, 4)
         layout.addWidget(contents, 1)
         layout.addWidget(self.reason)
         layout.addLayout(row)
-        self.setMinimumWidth(330)
         self.output.changed.connect(self.update_buttons)
         self.progress.segment_wanted.connect(self._segment)
         self.train.clicked.connect(lambda _: self.start())
@@ -165,6 +165,7 @@ class TrainingPanel(DockPanel):
         if self.saved is None or self.saved.path is None:
             return
         _, panel = self.viewer.window.add_plugin_dock_widget("embedseg-napari", "EmbedSeg: Segment")
+        panel.bring_forward()
         panel.take_over(self.saved.path, self.trained_on)
 
     def release(self) -> None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari.layers import Image
+from napari.utils.notifications import show_info
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.wording import count
 from embedseg_napari.jobs.true_objects import MOST_OBJECTS, N_PIXELS
 from embedseg_napari.viewer.layers import picture_of
+from embedseg_napari.viewer.preview.layer_by_layer import LayerByLayer
+from embedseg_napari.viewer.preview.placement import trained_images
 from embedseg_napari.viewer.preview.preview import TrainingView
-from embedseg_napari.viewer.widgets.boxes import Sentence
+from embedseg_napari.viewer.widgets.boxes import Sentence, button
 from embedseg_napari.viewer.widgets.layer_box import LayerBox
 
 if TYPE_CHECKING:
@@ -42,6 +46,7 @@ class PreviewBox(QWidget):
         super().__init__()
         self.pairs = pairs
         self.view = TrainingView(viewer)
+        self.gradually = LayerByLayer(self.view, self)
         self.learns_from_layers = True
         self.fault = ""
         """Why the chosen image cannot be previewed."""
@@ -60,6 +65,11 @@ class PreviewBox(QWidget):
             f"At most {MOST_OBJECTS} objects, those nearest to the middle of the view. The labels are only shown "
             "beside the prediction; it does not know them."
         )
+        self.keep = button(
+            "Keep", "Add what the preview shows as layers that stay; the preview itself goes when the training ends.",
+            self._keep,
+        )  # fmt: skip
+        self.keep.setEnabled(False)
         self.hint = Sentence()
         self.hint.hide()
         first = QHBoxLayout()
@@ -67,8 +77,11 @@ class PreviewBox(QWidget):
         first.addWidget(self.image.native, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        second = QHBoxLayout()
+        second.addWidget(self.embeddings_on, 1)
+        second.addWidget(self.keep)
         layout.addLayout(first)
-        layout.addWidget(self.embeddings_on)
+        layout.addLayout(second)
         layout.addWidget(self.hint)
         self.follow = QTimer(self)
         self.follow.setInterval(FOLLOW_MILLISECONDS)
@@ -92,17 +105,29 @@ class PreviewBox(QWidget):
         if learns_from_layers and self.image.layer() is None:
             self.image.choose(self.pairs.rows[0].image.layer())
         self._watch()
-        self.view.begin(config.center)
+        trained = {}
+        if learns_from_layers:
+            rows = self.pairs.rows
+            trained = trained_images((row.pair(), row.image.layer(), row.reading()[0]) for row in rows)
+        self.view.begin(config.center, trained)
+        self.keep.setEnabled(False)
         self.follow.start()
         self._update_hint()
 
     def end(self) -> None:
-        """Follow the viewer's eye no longer."""
+        """Follow the viewer's eye no longer, and take the preview away."""
         self.follow.stop()
+        self.gradually.finish()
+        self.view.end()
+
+    def _keep(self) -> None:
+        n = self.view.keep()
+        show_info(f"{count(n, 'layer')} added; they stay when the training ends.")
 
     def show_preview(self, event: PreviewReady) -> None:
         """Show what the current network makes of the image."""
-        self.view.show(event)
+        self.gradually.show(event)
+        self.keep.setEnabled(True)
         self._update_hint()
 
     def _look(self) -> None:
@@ -127,6 +152,9 @@ class PreviewBox(QWidget):
 
     def _switch_preview(self, is_on: bool) -> None:
         self.view.is_on = is_on
+        if not is_on:
+            self.gradually.cancel()
+            self.view.end()
         self._update_hint()
 
     def _switch_embeddings(self, is_on: bool) -> None:

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from embedseg_napari.core.wording import count
+from embedseg_napari.core.wording import count, duration
 from embedseg_napari.viewer.train.loss_plot import LossPlot
 from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, Sentence, button, short
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from embedseg_napari.jobs.saved_training import SavedTraining
 
 
-class TrainingProgress(QWidget):
+class ProgressBox(QWidget):
     """The page that is shown while a model trains, and afterwards.
 
     Parameters
@@ -59,7 +59,7 @@ class TrainingProgress(QWidget):
         after.addWidget(self.segment)
         after.addWidget(self.go_on)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(8, 8, 8, 8)
+        layout.setContentsMargins(4, 6, 4, 6)
         for widget in (self.status, self.bar, self.numbers, self.outcome):
             layout.addWidget(widget)
         layout.addLayout(after)
@@ -170,11 +170,3 @@ class TrainingProgress(QWidget):
         self.bar.setRange(0, 1000)
         self.bar.setFormat("failed")
         self.status.setText(f"<span style='color:{ERROR_COLOR}'>{sentence}</span>")
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words: ``"45 s"``, ``"12 min"``, ``"1 h 05 min"``."""
-    if seconds < 90:
-        return f"{max(seconds, 0):.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"

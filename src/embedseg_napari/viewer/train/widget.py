@@ -7,26 +7,25 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import (
     QButtonGroup,
     QFileDialog,
-    QFrame,
     QGroupBox,
     QHBoxLayout,
     QLineEdit,
     QRadioButton,
-    QScrollArea,
     QTabWidget,
     QVBoxLayout,
     QWidget,
 )
 
 from embedseg_napari.core.errors import DataError, EmbedSegError
-from embedseg_napari.core.files.names import from_home
+from embedseg_napari.core.files.names import dataset_name, from_home
 from embedseg_napari.jobs.train import TrainingJob, TrainingPaused, TrainingRequest
 from embedseg_napari.viewer.train.pair_list import PairList
 from embedseg_napari.viewer.train.panel import TrainingPanel
 from embedseg_napari.viewer.train.preflight_box import PreflightBox
 from embedseg_napari.viewer.train.preview_box import PreviewBox
-from embedseg_napari.viewer.train.progress import TrainingProgress
+from embedseg_napari.viewer.train.progress import ProgressBox
 from embedseg_napari.viewer.widgets.boxes import button
+from embedseg_napari.viewer.widgets.scroll import FittingScroll
 from embedseg_napari.viewer.worker import report_error
 
 if TYPE_CHECKING:
@@ -52,10 +51,10 @@ class TrainWidget(TrainingPanel):
         self.pairs = PairList(napari_viewer)
         self.check = PreflightBox()
         self.preview = PreviewBox(napari_viewer, self.pairs)
-        self.progress = TrainingProgress(self.preview)
+        self.progress = ProgressBox(self.preview)
         self.tabs = QTabWidget()
         self.tabs.addTab(self._setup_page(), "Set up")
-        self.tabs.addTab(_scrolled(self.progress), "Progress")
+        self.tabs.addTab(FittingScroll(self.progress), "Progress")
         self.pause = button(
             "Pause", "Let go of the processor; the time stands still and nothing is lost.", self._pause_or_resume
         )
@@ -110,7 +109,7 @@ class TrainWidget(TrainingPanel):
             layout.addWidget(box)
             self.boxes.append(box)
         layout.addStretch(1)
-        return _scrolled(page)
+        return FittingScroll(page)
 
     # Data and settings
 
@@ -138,8 +137,8 @@ class TrainWidget(TrainingPanel):
         except EmbedSegError as error:
             self.check.refuse(str(error))
         else:
-            name = request.folder.name if request.folder is not None else request.pairs[0].name
-            self.output.suggest(name)
+            folder = request.folder
+            self.output.suggest(request.pairs[0].name if folder is None else dataset_name(folder))
             self.check.look_at(request)
         self.update_buttons()
 
@@ -248,12 +247,5 @@ class TrainWidget(TrainingPanel):
         """Follow viewer and layers no longer."""
         self.pairs.close_down()
         self.check.close_down()
+        self.preview.view.close_down()
         super().release()
-
-
-def _scrolled(page: QWidget) -> QScrollArea:
-    area = QScrollArea()
-    area.setWidget(page)
-    area.setWidgetResizable(True)
-    area.setFrameShape(QFrame.Shape.NoFrame)
-    return area

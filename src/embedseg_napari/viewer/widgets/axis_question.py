@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from embedseg_napari.viewer.layers import array_of, name_axes, unknown_axis
-from embedseg_napari.viewer.widgets.boxes import Sentence, button
+from embedseg_napari.viewer.widgets.boxes import Sentence, button, short
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +59,7 @@ class AxisQuestion(QWidget):
             self.sentence.setText(f"What are the {n} planes of {layer.name}? Its file does not say.")
             for letter, one in self.buttons.items():
                 model = "" if self.fitting is None else self.fitting(letter)
-                one.setText(ANSWERS[letter][0] + (f": {model}" if model else ""))
+                one.setText(ANSWERS[letter][0] + (f": {short(model)}" if model else ""))
             self.buttons["C"].setVisible(n <= MOST_CHANNELS)
         self.setVisible(self.layer is not None)
 

@@ -16,8 +16,11 @@ from qtpy.QtWidgets import (
     QLayout,
     QPushButton,
     QSpinBox,
+    QToolTip,
     QWidget,
 )
+
+from embedseg_napari.viewer.widgets.long_names import cut, draw_cut, show_whole, with_short_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -27,41 +30,75 @@ ERROR_COLOR = "#d9534f"
 """Of sentences and borders that say what is wrong."""
 MOST_WRITTEN_OUT = 1e10
 """Whole numbers from here on are written with an exponent."""
-MOST_LETTERS = 24
-"""Of a name in a sentence: a label is as wide as its longest word, and so is the panel."""
 
 
-class _WheelGuard(QObject):
-    """Leaves the wheel to the panel that scrolls, unless the control has the focus: no value changes by accident."""
+class _Fitted(QObject):
+    """Leaves the wheel to the panel that scrolls, unless the control has the focus: no value changes by accident.
+
+    The chosen entry of a list is cut in the middle where it is too long.
+    """
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        if event is None or event.type() != QEvent.Type.Wheel or not isinstance(watched, QWidget) or watched.hasFocus():
+        if event is None or not isinstance(watched, QWidget):
             return False
-        event.ignore()
-        return True
+        if event.type() == QEvent.Type.Wheel and not watched.hasFocus():
+            event.ignore()
+            return True
+        if isinstance(watched, QComboBox) and not watched.isEditable():
+            if event.type() == QEvent.Type.Paint:
+                draw_cut(watched)
+                return True
+            if event.type() == QEvent.Type.ToolTip:
+                return show_whole(watched, event)
+        return False
 
 
 def fit_into_panel(control: QWidget) -> None:
     """Let a panel scroll past a control, and a list be narrower than its longest entry."""
     control.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-    control.installEventFilter(_WheelGuard(control))
+    control.installEventFilter(_Fitted(control))
     if isinstance(control, QComboBox):
         control.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        control.setMinimumContentsLength(8)
+        control.setMinimumContentsLength(5)
+        control.view().setTextElideMode(Qt.TextElideMode.ElideMiddle)
 
 
 def short(name: str) -> str:
     """A name that does not fill the panel."""
-    return name if len(name) <= MOST_LETTERS else f"{name[: MOST_LETTERS - 1]}…"
+    return cut(name)
 
 
 class Sentence(QLabel):
-    """Text that wraps and can be copied."""
+    """Text that wraps and can be copied; a word wider than the panel is cut in the middle, and shown whole below."""
 
     def __init__(self, text: str = "") -> None:
-        super().__init__(text)
+        super().__init__()
+        self._whole = ""
         self.setWordWrap(True)
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.setText(text)
+
+    def text(self) -> str:
+        """The whole text."""
+        return self._whole
+
+    def setText(self, text: str) -> None:
+        """Show a text."""
+        self._whole = text
+        is_plain = self.textFormat() == Qt.TextFormat.PlainText or not Qt.mightBeRichText(text)
+        super().setText(with_short_words(text) if is_plain else text)
+
+    def clear(self) -> None:
+        """Show nothing."""
+        self.setText("")
+
+    def event(self, event: QEvent) -> bool:
+        """Show the whole text above the mouse, where it is cut and nothing else is to be said."""
+        is_cut = "…" in super().text() and super().text() != self._whole
+        if event.type() == QEvent.Type.ToolTip and is_cut and not self.toolTip():
+            QToolTip.showText(event.globalPos(), self._whole, self)
+            return True
+        return bool(super().event(event))
 
     def say(self, text: str, is_wrong: bool = False) -> None:
         """Show a sentence."""

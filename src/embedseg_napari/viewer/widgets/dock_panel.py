@@ -8,14 +8,16 @@ from weakref import WeakSet
 
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QDockWidget, QWidget
 
-from embedseg_napari.viewer.tiff_metadata import watch_layers
+from embedseg_napari.viewer.file_metadata import watch_layers
+from embedseg_napari.viewer.widgets.dock_tabs import join_tabs, raise_dock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from napari.viewer import Viewer
+    from qtpy.QtGui import QHideEvent, QShowEvent
 
     from embedseg_napari.viewer.widgets.layer_box import LayerBox
 
@@ -33,6 +35,9 @@ class DockPanel(QWidget):
         super().__init__()
         self.viewer = viewer
         self.is_closed = False
+        self._is_placed = False
+        """Whether the panel has joined the others' tabs; where the user puts it later is left alone."""
+        self._is_behind = False
         self.plot: Any = None
         """A plot in the colours of the viewer's theme, if there is one."""
         watch_layers(viewer)
@@ -52,6 +57,40 @@ class DockPanel(QWidget):
         raise NotImplementedError
 
     # What all do alike
+
+    @property
+    def dock(self) -> QDockWidget | None:
+        """The dock that napari has put the panel in."""
+        dock = None if self.is_closed else self.parent()
+        return dock if isinstance(dock, QDockWidget) else None
+
+    def bring_forward(self) -> None:
+        """Show the panel, before others in the same tabs."""
+        dock = self.dock
+        if dock is None:
+            return
+        if not self._is_placed:
+            self._is_placed = True
+            join_tabs(dock, [panel.dock for panel in _panels if panel is not self])
+            dock.visibilityChanged.connect(self._note_visibility)
+        raise_dock(dock)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Come forward, once napari has found a place for the panel."""
+        super().showEvent(event)
+        QTimer.singleShot(0, self.bring_forward)
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Come forward if the panel was behind others: napari's menu then hides what it was asked to show."""
+        super().hideEvent(event)
+        dock = self.dock
+        if self._is_behind and dock is not None and dock.isHidden():
+            QTimer.singleShot(0, self.bring_forward)
+
+    def _note_visibility(self, is_visible: bool) -> None:
+        dock = self.dock
+        if dock is not None and not dock.isHidden():
+            self._is_behind = not is_visible
 
     def reset_choices(self, event: object = None) -> None:
         """List the layers anew; napari calls this when layers come, go, move or get another name."""

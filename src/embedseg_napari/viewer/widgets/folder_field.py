@@ -33,7 +33,7 @@ class FolderField(QWidget):
         self.edit.setToolTip(tip)
         self.edit.setAccessibleName(title)
         self.browse = QToolButton()
-        self.browse.setText("...")
+        self.browse.setText("…")
         self.browse.setToolTip(f"Choose the folder. {tip}")
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

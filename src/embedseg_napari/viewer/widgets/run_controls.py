@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from embedseg_napari.viewer.worker import BackgroundRun
 
 LOADING = "Loading the model"
-STOPPING = "Stopping..."
+STOPPING = "Stopping…"
 
 
 class RunControls(QObject):
@@ -69,7 +69,7 @@ class RunControls(QObject):
         """Run a generator of events that begins by loading a model; see :func:`run_in_background`."""
         self.progress.setRange(0, 0)
         self.progress.setFormat(LOADING)
-        self.say(f"{LOADING}...")
+        self.say(f"{LOADING}…")
         self.current = run_in_background(
             run, on_event=on_event, on_result=on_result, on_error=self.fail, on_finished=self._end
         )

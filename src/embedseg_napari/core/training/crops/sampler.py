@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from embedseg_napari.core.data.objects import object_table
+from embedseg_napari.core.data.objects import measure_objects
 from embedseg_napari.core.data.statistics import object_sizes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.training.crops.augmentation import change_intensities, random_matrix
@@ -218,7 +218,7 @@ class CropSampler:
             ids = present_ids(labels)
         if self.config.center_of == "fragment":
             cropped = labels.cpu().numpy()
-            table = object_table(cropped, self.config.center, source.spacing, planes=self.is_planes)
+            table = measure_objects(cropped, self.config.center, source.spacing, planes=self.is_planes)
             return Crop(image, labels, ignore, table.centers)
         rows = np.searchsorted(source.objects.ids, ids)
         centers = (source.objects.centers[rows] - origin) @ np.linalg.inv(matrix).T + middle

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from embedseg_napari.core.data.normalization import normalize
-from embedseg_napari.core.data.objects import object_table, updated_table
+from embedseg_napari.core.data.objects import measure_objects, update_objects
 from embedseg_napari.core.data.resizing import resize_image, scaled_shape, with_labels_resized
 from embedseg_napari.core.data.sparse import (
     known_background,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from embedseg_napari.core.config import TrainingConfig
     from embedseg_napari.core.data.example import Example
-    from embedseg_napari.core.data.objects import ObjectTable
+    from embedseg_napari.core.data.objects import MeasuredObjects
 
 MAX_PLACES = 1 << 16
 """Known pixels kept as centres of crops; of more, every second, third ... is taken."""
@@ -45,9 +45,9 @@ class Source:
     instances: Tensor
     """(Z)YX ids or (K, (Z)YX) planes, int32, 0 where unknown."""
     ignore: Tensor | None
-    table: ObjectTable
+    table: MeasuredObjects
     """Of the known pixels."""
-    objects: ObjectTable
+    objects: MeasuredObjects
     """The same, with the centres that pixels are to point to; planes made of labels are numbered from 1."""
     extents: NDArray[np.float64]
     """(n, ndim) pixels; of objects cut off above or below as deep as they are taken to be."""
@@ -119,10 +119,10 @@ def load_source(
         and old.spacing == example.spacing
     )
     if old is not None and same_kind:
-        table, changed = updated_table(old.table, old.known, known, config.center, example.spacing, planes=is_planes)
+        table, changed = update_objects(old.table, old.known, known, config.center, example.spacing, planes=is_planes)
         n_changed = len(changed)
     else:
-        table = object_table(known, config.center, example.spacing, planes=is_planes)
+        table = measure_objects(known, config.center, example.spacing, planes=is_planes)
         n_changed = len(table.ids)
     cut_off = open_in_z(known, example.ignore, planes=is_planes)
     objects = with_middle_planes(table, known, cut_off)
@@ -150,7 +150,7 @@ def load_source(
 
 
 def _far_background(
-    example: Example, known: np.ndarray, objects: ObjectTable, crop_size: tuple[int, ...]
+    example: Example, known: np.ndarray, objects: MeasuredObjects, crop_size: tuple[int, ...]
 ) -> NDArray[np.int64]:
     """Flat indices of known background out of reach of crops around objects.
 

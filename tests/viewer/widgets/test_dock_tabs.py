@@ -1,0 +1,80 @@
+"""Panels share one place of the window as tabs, and leave room for the canvas."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("pyqtgraph")
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QDockWidget, QMainWindow, QTabBar
+
+PANELS = {"Segment": "Segment", "Train": "Train", "Evaluate": "Evaluate", "Label": "Label & Train"}
+"""Names of the panels by the words of their tabs."""
+LEAST_CANVAS = 700
+
+
+def window_of(panel) -> QMainWindow:
+    return panel.dock.parent()
+
+
+def tabs_of(panel) -> set[str]:
+    return {dock.windowTitle() for dock in window_of(panel).tabifiedDockWidgets(panel.dock)}
+
+
+def is_in_front(panel) -> bool:
+    return panel.isVisible() and not panel.visibleRegion().isEmpty()
+
+
+@pytest.fixture
+def opened(make_napari_viewer_proxy, qtbot):
+    viewer = make_napari_viewer_proxy(show=True)
+    viewer.window.resize(1366, 768)
+    panels = {}
+    for name, whole in PANELS.items():
+        _, panels[name] = viewer.window.add_plugin_dock_widget("embedseg-napari", f"EmbedSeg: {whole}")
+        qtbot.waitUntil(lambda name=name: is_in_front(panels[name]), timeout=20000)
+    return panels
+
+
+def test_panels_are_tabs_by_their_short_names_and_the_newest_is_in_front(opened):
+    for name, panel in opened.items():
+        assert tabs_of(panel) == set(PANELS) - {name}
+        assert is_in_front(panel) == (name == "Label")
+        # The window's menu keeps the whole name.
+        assert panel.dock.toggleViewAction().text().startswith(f"EmbedSeg: {PANELS[name]}")
+    bars = [[bar.tabText(i) for i in range(bar.count())] for bar in window_of(panel).findChildren(QTabBar)]
+    assert list(PANELS) in bars
+
+
+def test_the_canvas_keeps_its_width_and_panels_their_controls(opened, qtbot):
+    for panel in opened.values():
+        panel.bring_forward()
+        qtbot.waitUntil(lambda panel=panel: is_in_front(panel), timeout=20000)
+        canvas = window_of(panel).centralWidget()
+        assert canvas.width() >= LEAST_CANVAS
+        assert panel.width() >= panel.minimumSizeHint().width()
+
+
+def test_a_panel_behind_others_comes_forward_when_its_menu_is_clicked(opened, qtbot):
+    segment = opened["Segment"]
+    # As napari's menu does.
+    segment.dock.setVisible(not segment.dock.isVisible())
+    qtbot.waitUntil(lambda: is_in_front(segment), timeout=20000)
+    segment.dock.setVisible(not segment.dock.isVisible())
+    qtbot.wait(50)
+    assert segment.dock.isHidden()
+    segment.dock.setVisible(not segment.dock.isVisible())
+    qtbot.waitUntil(lambda: is_in_front(segment), timeout=20000)
+
+
+def test_what_the_user_has_moved_stays_where_it_is(make_napari_viewer_proxy, qtbot):
+    viewer = make_napari_viewer_proxy(show=True)
+    _, first = viewer.window.add_plugin_dock_widget("embedseg-napari", "EmbedSeg: Segment")
+    qtbot.waitUntil(lambda: is_in_front(first), timeout=20000)
+    window_of(first).addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, first.dock)
+    _, second = viewer.window.add_plugin_dock_widget("embedseg-napari", "EmbedSeg: Evaluate")
+    qtbot.waitUntil(lambda: is_in_front(second), timeout=20000)
+    assert tabs_of(second) == set()
+    assert isinstance(second.dock, QDockWidget)
+    assert window_of(first).dockWidgetArea(first.dock) == Qt.DockWidgetArea.LeftDockWidgetArea

@@ -1,0 +1,83 @@
+"""Long names are cut in the middle wherever they are shown, and can be read whole."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("qtpy")
+
+from qtpy.QtCore import QEvent, QPoint, Qt
+from qtpy.QtGui import QHelpEvent
+from qtpy.QtWidgets import QApplication, QLabel, QToolTip
+
+from embedseg_napari.viewer.evaluate.tables import ImageTable
+from embedseg_napari.viewer.models.manager import ModelManager
+from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence, short
+from embedseg_napari.viewer.widgets.long_names import cut
+
+NAME = "20241105_experiment_of_many_words_plate_7_well_B03_channel_488_stack_12"
+OTHER = NAME.replace("stack_12", "stack_13")
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 10, 24, 500])
+def test_both_ends_of_a_name_are_kept(most):
+    text = cut(NAME, most)
+    assert len(text) == min(most, len(NAME))
+    if most >= 10 and most < len(NAME):
+        assert text.startswith(NAME[:3])
+        assert text.endswith(NAME[-3:])
+        assert cut(OTHER, most) != text
+
+
+def test_short_names_stay():
+    assert short("cells") == "cells"
+    assert short(NAME) != short(OTHER)
+
+
+def picture(widget):
+    widget.resize(140, 30)
+    widget.show()
+    image = widget.grab().toImage().convertToFormat(widget.grab().toImage().Format.Format_RGB888)
+    data = np.frombuffer(image.constBits().asarray(image.sizeInBytes()), np.uint8)
+    return data.reshape(image.height(), image.bytesPerLine())[:, : 3 * image.width()].copy()
+
+
+def test_entries_of_a_list_are_told_apart_by_their_ends(qtbot):
+    box = ChoiceBox((NAME, OTHER), "What to choose.")
+    qtbot.addWidget(box)
+    first = picture(box)
+    box.setCurrentIndex(1)
+    assert (first != picture(box)).any()
+    assert box.currentText() == OTHER
+    assert box.view().textElideMode() == Qt.TextElideMode.ElideMiddle
+    QApplication.sendEvent(box, QHelpEvent(QEvent.Type.ToolTip, QPoint(5, 5), box.mapToGlobal(QPoint(5, 5))))
+    assert OTHER in QToolTip.text()
+    assert "What to choose." in QToolTip.text()
+
+
+@pytest.mark.parametrize("text", [f"{NAME} was not segmented.", f"Saved /home/me/{NAME}/{NAME}.csv."])
+def test_a_sentence_is_no_wider_than_a_panel_and_keeps_its_text(qtbot, text):
+    label, plain = Sentence(text), QLabel(text)
+    plain.setWordWrap(True)
+    for one in (label, plain):
+        qtbot.addWidget(one)
+    assert label.text() == text
+    assert label.minimumSizeHint().width() < 260 < plain.minimumSizeHint().width()
+    QApplication.sendEvent(label, QHelpEvent(QEvent.Type.ToolTip, QPoint(5, 5), QPoint(50, 50)))
+    assert QToolTip.text() == text
+
+
+def test_rich_text_and_short_sentences_stay(qtbot):
+    for text in ("All is well.", f"Model <b style='color:#ff0000'>{NAME}</b> is saved."):
+        label = Sentence(text)
+        qtbot.addWidget(label)
+        assert QLabel.text(label) == label.text() == text
+
+
+def test_tables_and_lists_cut_in_the_middle(qtbot):
+    table, manager = ImageTable(), ModelManager()
+    for one in (table, manager):
+        qtbot.addWidget(one)
+    assert table.textElideMode() == manager.list.textElideMode() == Qt.TextElideMode.ElideMiddle
+    manager.close_down()
