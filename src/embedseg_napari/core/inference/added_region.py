@@ -152,8 +152,7 @@ def _overlaps(before: Placed, part: Placed) -> list[tuple[int, int, int, int, in
     start, end = tuple(map(max, before.start, part.start)), tuple(map(min, before.end, part.end))
     if any(last <= first for first, last in zip(start, end, strict=True)):
         return []
-    corners = start.tolist(), end.tolist()
-    old, new = (placed.segmentation.labels[placed.within(*corners)] for placed in (before, part))
+    old, new = (placed.segmentation.labels[placed.within(start, end)] for placed in (before, part))
     both = (old > 0) & (new > 0)
     pairs, counts = np.unique(np.stack([old[both], new[both]]), axis=1, return_counts=True)
     sizes = [np.bincount(placed.segmentation.labels.ravel()) for placed in (before, part)]
