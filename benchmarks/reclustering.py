@@ -92,7 +92,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 def open_panel(viewer: napari.Viewer, maps: EmbeddingMaps) -> Any:
     """The Segment panel, as it is after a run that gave these maps."""
     _, panel = viewer.window.add_plugin_dock_widget("embedseg-napari", "EmbedSeg: Segment")
-    viewer.add_image(maps.seed_map, name="image")
+    viewer.add_image(maps.seed_map, name="image", axis_labels=tuple("zyx"[-maps.ndim :]))
     # The maps are at hand: no model has to fit the image.
     panel.image.set_model(None)
     panel.image.axes.setText("ZYX"[-maps.ndim :])
