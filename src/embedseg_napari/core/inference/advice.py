@@ -250,7 +250,8 @@ def suggest(
         return None
     scales = [float(f"{settings.scale * factor:.2g}") for factor in FACTORS]
     tried = [_try(model, settings, part, scale, should_stop) for scale in scales if _fits(model, part, scale)]
-    best = max([now, *tried], key=lambda trial: trial.certainty)
+    whole = [trial for trial in tried if trial.wholeness >= WHOLE_OBJECTS]
+    best = max([now, *whole], key=lambda trial: trial.certainty)
     better, name = max(
         (
             (_best_of(other, image, ready, window, model.config, should_stop), name)
