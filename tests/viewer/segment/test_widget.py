@@ -450,8 +450,13 @@ def test_advice_is_looked_for_after_the_labels_are_shown_and_not_any_more_in_the
     finish(qtbot, panel)
     assert fake.jobs[-1].changes["scale"] == 2
     assert panel.results.selection.layer == image
-    viewer.layers.remove(image)
-    assert panel.advice.isHidden()
+    advised.said.append(Advice("Try it.", "warning", "Use scale 3", "", {"scale": 3.0}))
+    for leave in (lambda: panel.model.choose_bundled("cells-phase-2d"), lambda: viewer.layers.remove(image)):
+        panel.start()
+        finish(qtbot, panel)
+        qtbot.waitUntil(lambda: panel.advice.button.text() == "Use scale 3", timeout=WAIT)
+        leave()
+        assert panel.advice.isHidden()
 
 
 def test_another_model_is_one_press_away(viewer, panel, fake, advised, qtbot):

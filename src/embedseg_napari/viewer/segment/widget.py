@@ -271,6 +271,8 @@ class SegmentWidget(DockPanel):
     # State
 
     def _take_model(self) -> None:
+        # It was about another one.
+        self.advice.clear()
         self.settings.take_model()
         self.image.set_model(self.model.config, is_chosen=self.model.is_asked_for)
         self._show_state()
