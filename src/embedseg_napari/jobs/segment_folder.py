@@ -302,7 +302,17 @@ def _segment_file(
         room = check_room(shape, axes, model.config.ndim, job.results, n_like_it)
         if n_like_it:
             yield room
-    one = SegmentJob(picture.array, axes, job.channel, job.model, job.device, spacing, job.changes, index < ADVISED)
+    one = SegmentJob(
+        picture.array,
+        axes,
+        job.channel,
+        job.model,
+        job.device,
+        spacing,
+        job.changes,
+        advise=index < ADVISED,
+        remarks=True,
+    )
     segmentation = yield from predict(model, one, should_stop, keep_maps=job.save_maps)
     own = result_axes(axes)
     table = object_table(segmentation, own, image=output.image.name)
