@@ -301,7 +301,10 @@ def _segment_file(
     spacing = job.spacing or (None if picture.spacing is None else picture.spacing[-model.config.ndim :])
     if spacing is not None and len(spacing) < model.config.ndim:
         spacing = None
-    one = SegmentJob(picture.array, axes, job.channel, job.model, job.device, spacing, job.changes, index < ADVISED)
+    advise, changes = index < ADVISED, job.changes
+    one = SegmentJob(
+        picture.array, axes, job.channel, job.model, job.device, spacing, changes, advise=advise, remarks=True
+    )
     own = result_axes(axes)
     if job.save_maps:
         with MapFile(shape, axes, model.config.ndim, job.results) as maps:

@@ -37,9 +37,10 @@ OTHER_FACTORS = (1.0, 0.7, 1.4, 2.0)
 """Scales at which other models are tried; what is shrunk more looks like a nucleus, whatever it is."""
 LEAST_CERTAINTY, CLEARLY = 0.4, 1.5
 """Certainty at a scale that is suggested, and how many times as much as now it must be (`docs/performance.md`)."""
-LEAST_OF_OTHER, CLEARLY_OTHER, WHOLE_OBJECTS = 0.3, 3.0, 0.82
-"""Certainty of another model that is named, how many times as much as now it must be, and the usual mean seediness of
-its objects (`docs/performance.md`)."""
+LEAST_OF_OTHER, CLEARLY_OTHER = 0.3, 2.5
+"""The same for another model, compared with this one at any scale."""
+WHOLE_OBJECTS = 0.835
+"""Usual mean seediness that the objects must have then: pieces of what a network does not know have less."""
 FEW_OBJECTS = 3
 """With fewer, certainty says nothing."""
 PART = {2: (512, 512), 3: (48, 128, 128)}
@@ -256,7 +257,8 @@ def suggest(
         return None
     scales = [float(f"{settings.scale * factor:.2g}") for factor in FACTORS]
     tried = [_try(model, settings, part, scale, should_stop) for scale in scales if _fits(model, part, scale)]
-    best = max([now, *tried], key=lambda trial: trial.certainty)
+    whole = [trial for trial in tried if trial.wholeness >= WHOLE_OBJECTS]
+    best = max([now, *whole], key=lambda trial: trial.certainty)
     better, name = max(
         (
             (_best_of(other, image, ready, window, model.config, should_stop), name)
@@ -271,7 +273,7 @@ def suggest(
         and better.wholeness >= WHOLE_OBJECTS
     ):
         return Suggestion({}, better.certainty, now.certainty, name)
-    if best is now or best.certainty < max(LEAST_CERTAINTY, CLEARLY * now.certainty):
+    if best is now or best.certainty < max(LEAST_CERTAINTY, CLEARLY * now.certainty) or best.wholeness < WHOLE_OBJECTS:
         return None
     return Suggestion({"scale": best.scale}, best.certainty, now.certainty)
 
