@@ -6,7 +6,8 @@ import pytest
 
 pytest.importorskip("qtpy")
 
-from embedseg_napari.viewer.widgets.time_left import TimeLeft, duration
+from embedseg_napari.core.wording import duration
+from embedseg_napari.viewer.widgets.time_left import TimeLeft
 
 
 def said(seconds: float, done: float) -> str:

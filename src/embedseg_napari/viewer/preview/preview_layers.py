@@ -12,7 +12,7 @@ from embedseg_napari.viewer.layers import FOUND, PREVIEW, RESULT
 from embedseg_napari.viewer.result_layers import is_shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import napari
 
@@ -91,6 +91,7 @@ class PreviewLayers:
         *data: Any,
         frame: Frame,
         on_new: Callable[[Any], None] | None = None,
+        look: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> Any:
         """Show data in the layer of a name.
@@ -107,6 +108,8 @@ class PreviewLayers:
             Where it belongs.
         on_new : callable, optional
             Called with the layer if it is new.
+        look : mapping, optional
+            Properties of the layer, which it gets whether it is new or not.
         **options
             For `show`.
 
@@ -122,7 +125,11 @@ class PreviewLayers:
             return None
         if layer is not None and layer.ndim != frame.ndim:
             self.viewer.layers.remove(layer)
-        shown = show(self.viewer, name, *data, frame=frame, into=layer, metadata={RESULT: PREVIEW}, **options)
+        options = {"metadata": {RESULT: PREVIEW}, **options, **(look or {})}
+        shown = show(self.viewer, name, *data, frame=frame, into=layer, **options)
+        if shown is layer:
+            for one, value in (look or {}).items():
+                setattr(shown, one, value)
         if on_new is not None and shown is not layer:
             on_new(shown)
         self.layers[name] = shown

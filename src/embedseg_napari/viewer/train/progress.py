@@ -16,7 +16,6 @@ from qtpy.QtWidgets import (
 from embedseg_napari.core.wording import count, duration
 from embedseg_napari.viewer.train.loss_plot import LossPlot
 from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, Sentence, button, short
-from embedseg_napari.viewer.widgets.time_left import duration
 
 if TYPE_CHECKING:
     from embedseg_napari.core.events import EpochFinished, LabelsUpdated, Message, StepFinished, TrainingStarted

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from embedseg_napari.core.wording import duration
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -42,11 +44,3 @@ class TimeLeft:
             return ""
         left = spent * (1 - done) / done
         return f"  ·  {duration(left)} left" if left >= LEAST_SECONDS else ""
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words: ``"45 s"``, ``"12 min"``, ``"1 h 05 min"``."""
-    if seconds < 90:
-        return f"{max(seconds, 0):.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
