@@ -9,6 +9,7 @@ import numpy as np
 from napari.layers import Layer
 
 from embedseg_napari.viewer.layers import FOUND, PREVIEW, RESULT
+from embedseg_napari.viewer.old_objects import OldObjects
 from embedseg_napari.viewer.result_layers import is_shown
 
 if TYPE_CHECKING:
@@ -148,9 +149,10 @@ class PreviewLayers:
 
     def remove(self, *names: str) -> None:
         """Take some of the layers away for now, or all of them."""
-        for name in names or tuple(self.layers):
-            layer = self.layers.pop(name, None)
-            if is_shown(self.viewer, layer):
-                self.viewer.layers.remove(layer)
-            elif layer is not None:
-                self._refused.add(name)
+        with OldObjects():
+            for name in names or tuple(self.layers):
+                layer = self.layers.pop(name, None)
+                if is_shown(self.viewer, layer):
+                    self.viewer.layers.remove(layer)
+                elif layer is not None:
+                    self._refused.add(name)

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from embedseg_napari.core.events import EpochFinished, Message, PreviewReady, StepFinished, TrainingStarted
 from embedseg_napari.viewer.model_list import models
-from embedseg_napari.viewer.train.old_objects import OldObjects
+from embedseg_napari.viewer.old_objects import OldObjects
 from embedseg_napari.viewer.train.settings import OutputPlace, TrainingSettings
 from embedseg_napari.viewer.widgets.boxes import Sentence
 from embedseg_napari.viewer.widgets.dock_panel import DockPanel
@@ -218,8 +218,8 @@ class TrainingEvents:
 
     def take_end(self) -> None:
         """Pass on that the run is over."""
-        self._old.take_back()
         if self.at_end is not None:
             self.at_end()
         if self.panel is not None:
             self.panel.take_end()
+        self._old.take_back()

@@ -7,7 +7,7 @@ import weakref
 
 import pytest
 
-from embedseg_napari.viewer.train.old_objects import OldObjects
+from embedseg_napari.viewer.old_objects import OldObjects
 
 
 class Ring:
@@ -40,7 +40,6 @@ def test_what_becomes_garbage_meanwhile_is_found_afterwards():
 
 def test_what_others_have_set_aside_stays_there():
     gc.freeze()
-    old = OldObjects()
-    old.set_aside()
-    old.take_back()
+    with OldObjects():
+        assert gc.get_freeze_count() > 0
     assert gc.get_freeze_count() > 0
