@@ -65,6 +65,15 @@ COMMANDS: dict[str, tuple[str, str | None, list[list[str]]]] = {
         "docs",
         [["sphinx", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html"]],
     ),
+    "package": (
+        "build wheel and source archive in dist, and check them",
+        "package",
+        [
+            ["build", "--no-isolation"],
+            ["twine", "check", "--strict", "dist/*"],
+            ["check_wheel_contents", "dist"],
+        ],
+    ),
 }
 """Per command: help, dependency group, and the modules to run one after the other."""
 ONE_THREAD_EACH = ("test",)

@@ -106,6 +106,9 @@ def segment(studio: Studio) -> None:
     studio.until(lambda: panel.current is None or panel.progress.maximum() > 0)
     studio.take("segment-running")
     studio.until(lambda: panel.current is None)
+    # Once more, for the first run loads the model and takes a picture meanwhile.
+    panel.run_button.click()
+    studio.until(lambda: panel.current is None)
     panel.results.labels.contour = 2
     studio.take("segment-finished")
     panel.findChildren(type(panel.embedding))[0].arrows_box.setChecked(True)

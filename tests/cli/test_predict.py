@@ -48,6 +48,24 @@ def test_thresholds_reach_the_clustering(embedseg, trained, images, tmp_path):
     assert read_image(tmp_path / "a" / "im0.tif").array.max() == 0
 
 
+def test_objects_left_out_are_missing_in_labels_table_and_log_alike(embedseg, blobs, tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", blobs(2)[0])
+    counts = []
+    for n, words in enumerate(([], ["--drop-border-objects"], ["--max-object-size", 300], ["--fill-holes"])):
+        out = tmp_path / f"out{n}"
+        ended = embedseg("predict", "nuclei-2d", tmp_path / "a.tif", "--output", out, "--csv", *words)
+        assert ended.status == 0, ended.err
+        labels = read_image(out / "a.tif").array
+        counts.append(int(labels.max()))
+        assert len(np.unique(labels[labels > 0])) == counts[-1]
+        assert f"a.tif: {counts[-1]} object" in ended.out
+        assert len((out / "a.csv").read_text().splitlines()) == counts[-1] + 1
+        if "--drop-border-objects" in words:
+            assert not np.pad(np.zeros((62, 62), bool), 1, constant_values=True)[labels > 0].any()
+    assert 0 < counts[1] <= counts[0] == counts[3]
+    assert counts[2] <= counts[0]
+
+
 def test_what_is_stored_can_be_replaced(embedseg, trained, images, tmp_path):
     out = tmp_path / "out"
     words = ["--seeds", "local_maxima", "--margin-scale", 1.2, "--faint-seeds", 0.1, "--scale", 0.5, "--no-tta"]
@@ -87,7 +105,22 @@ def test_the_first_channel_of_grey_images_is_the_image(embedseg, draw, trained, 
     labels = [read_image(tmp_path / "out" / name).array for name in ("grey.tif", "two.tif")]
     np.testing.assert_array_equal(*labels)
     ended = embedseg("predict", trained, tmp_path / "in", "--output", tmp_path / "all")
-    assert (ended.status, "choose one channel (--channel 0 is the first)" in ended.err) == (1, True)
+    assert (
+        ended.status,
+        "choose one channel (--channel 0 is the first) or their mean (--channel mean)" in ended.err,
+    ) == (1, True)
+
+
+def test_the_mean_of_all_channels(embedseg, draw, trained, tmp_path):
+    (tmp_path / "in").mkdir()
+    two = np.stack([draw(0)[0], draw(1)[0]])
+    write_image(tmp_path / "in" / "mean.tif", two.mean(0, dtype=np.float32), "YX")
+    write_image(tmp_path / "in" / "two.tif", two, "CYX")
+    ended = embedseg("predict", trained, tmp_path / "in", "--output", tmp_path / "out", "--channel", "mean")
+    assert ended.status == 0, ended.err
+    np.testing.assert_array_equal(*[read_image(tmp_path / "out" / name).array for name in ("mean.tif", "two.tif")])
+    ended = embedseg("predict", trained, tmp_path / "in", "--output", tmp_path / "none", "--channel", "red")
+    assert (ended.status, "no channel" in ended.err) == (2, True)
 
 
 def test_a_bad_image_is_reported_and_the_others_are_done(embedseg, trained, images, tmp_path):

@@ -95,6 +95,16 @@ def test_truth_that_is_no_truth_is_refused_before_anything_is_run(embedseg, own,
     assert (ended.status, "binary mask" in ended.err) == (1, True)
 
 
+def test_a_binary_mask_of_few_objects_is_named(embedseg, own, dataset, tmp_path) -> None:
+    shutil.copytree(dataset, tmp_path / "set")
+    first = sorted((tmp_path / "set" / "masks").iterdir())[0]
+    labels = tifffile.imread(first)
+    tifffile.imwrite(first, np.isin(labels, np.unique(labels)[1:3]).astype(np.uint8))
+    ended = embedseg("tune", own, tmp_path / "set")
+    assert ended.status == 0, ended.err
+    assert f"Warning: {first}: 2 separate pieces share one number" in " ".join(ended.err.split())
+
+
 def test_frames_of_movies_are_images_of_their_own(embedseg, own, dataset, tmp_path) -> None:
     for part in ("images", "masks"):
         (tmp_path / "set" / part).mkdir(parents=True)

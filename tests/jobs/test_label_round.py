@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -144,3 +146,41 @@ def test_a_model_is_never_overwritten(blobs, tmp_path):
     with pytest.raises(SettingsError, match="exists already"):
         next(LabelTraining(request).run(never))
     assert request.output.read_bytes() == b"a model"
+
+
+def test_a_round_is_compared_with_the_model_it_started_from(blobs, tmp_path):
+    image, labels = blobs(2)
+    request = request_for(painted(image, labels, 4), tmp_path)
+    train(request)
+    (first,) = request.session.rounds
+    assert first.started_from == ""
+    assert (first.comparison.painted.n_objects, first.comparison.painted.before) == (4, None)
+    front = painted(image, labels, 6)
+    accepted = Annotation(front.annotation.labels, accepted_ids=frozenset({1, 2}))
+    again = replace(
+        request,
+        front=AnnotatedImage(front.name, front.picture, accepted),
+        start_from=first.saved_as,
+        output=tmp_path / "models" / "again.embedseg",
+    )
+    train(again)
+    second = request.session.rounds[1]
+    found = second.comparison
+    assert second.started_from == first.saved_as
+    assert (found.held_out.n_objects, found.accepted.n_objects, found.painted.n_objects) == (0, 2, 4)
+    assert found.painted.before is not None
+    assert (found.n_images, found.in_images.n_objects, found.verdict) == (1, 6, "unknown")
+    # What the disk holds is the same.
+    request.session.close()
+    with AnnotationSession.open(tmp_path / "session") as session:
+        assert session.rounds[1] == second
+
+
+def test_held_out_objects_are_counted_apart(blobs, tmp_path):
+    image, labels = blobs(2)
+    request = request_for(painted(image, labels, 6), tmp_path, validation_objects=0.5)
+    save(request.session, painted(image[::-1], labels[::-1], 6, "others"))
+    train(request)
+    found = request.session.rounds[0].comparison
+    assert 0 < found.held_out.n_objects < found.in_images.n_objects
+    assert found.held_out.n_objects + found.painted.n_objects == found.in_images.n_objects

@@ -26,7 +26,7 @@ def test_findings_name_objects_sizes_crops_device_and_memory(blobs, ndim):
     assert "GB for a step" in rows["Memory"]
     assert ("4 times as deep" in rows["Pixel size"]) == (ndim == 3)
     # Six objects are few.
-    assert any("Only 6 object" in warning for warning in found.warnings)
+    assert any("Only 6 labelled objects" in warning for warning in found.warnings)
 
 
 def test_faults_are_problems_not_errors(blobs):

@@ -170,7 +170,7 @@ def test_labels_and_tables_that_came_meanwhile_stay_together(job: FolderJob) -> 
 
 def test_settings_that_exclude_each_other_are_refused(job: FolderJob) -> None:
     for change in ({"overwrite": True}, {"tables": "together"}):
-        with pytest.raises(SettingsError, match="gone on with"):
+        with pytest.raises(SettingsError, match="cannot be continued"):
             plan(replace(job, resume=True, **change))
 
 

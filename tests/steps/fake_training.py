@@ -8,7 +8,7 @@ import numpy as np
 
 from embedseg_napari.core.events import EpochFinished, PreviewReady, StepFinished, TrainingStarted
 from embedseg_napari.core.maps import EmbeddingMaps
-from embedseg_napari.core.session.state import Round
+from embedseg_napari.core.session.state import Comparison, Round
 from embedseg_napari.jobs.label_round import RoundRequest
 from embedseg_napari.jobs.saved_training import SavedTraining
 from embedseg_napari.jobs.train import TrainingPaused
@@ -27,6 +27,8 @@ class FakeTraining:
     """Of what was held out."""
     model = b""
     """What it saves."""
+    comparison: Comparison | None = None
+    """How a round compares with where it started."""
 
     def __init__(self, request, preview=None) -> None:
         self.request, self.preview = request, preview
@@ -85,7 +87,14 @@ class FakeTraining:
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_bytes(self.model)
         if isinstance(self.request, RoundRequest):
-            row = Round(seconds=72.0, score=self.score, thresholds={"seed_threshold": 0.7, "foreground_threshold": 0.5})
+            row = Round(
+                seconds=72.0,
+                score=self.score,
+                thresholds={"seed_threshold": 0.7, "foreground_threshold": 0.5},
+                started_from=self.request.start_from or "",
+                saved_as=str(output),
+                comparison=self.comparison,
+            )
             self.request.session.add_round(row, output, (self.learned | self.latest).values())
         return SavedTraining(output, self.score, was_stopped, step)
 

@@ -29,9 +29,11 @@ def queue_of(shape, score):
 
 
 def annotate(panel, layer):
-    """Choose an image and press Annotate; its annotation layer is returned."""
+    """Choose an image and press Annotate, in the session that is open; its annotation layer is returned."""
     panel.annotation.image.choose(layer)
     panel.annotation.annotate.click()
+    if not panel.annotation.joining.isHidden():
+        panel.annotation.joining.join.click()
     return panel.annotation.layers.labels
 
 

@@ -14,6 +14,7 @@ from label_steps import PANEL, begin, paint_truth
 from embedseg_napari.core.annotation.states import BACKGROUND
 from embedseg_napari.core.errors import ComputeError
 from embedseg_napari.core.session.session import AnnotationSession
+from embedseg_napari.core.session.state import Comparison, FoundObjects
 from embedseg_napari.viewer.label import widget as label_widget
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.preview.preview import LABELS, SEED_MAP, SEEDS
@@ -241,3 +242,53 @@ def test_models_of_rounds_have_the_sessions_name_and_new_ones_are_counted_on(vie
     assert names == ["cells", "cells_2", "cells_3"]
     panel.sessions.rounds_menu.actions()[-1].trigger()
     assert panel.settings.start.currentText() == "cells round 1"
+
+
+def compared(verdict, before, now, n=12):
+    """A round's comparison, by what it finds of the accepted objects."""
+    found = FoundObjects(n_objects=n, before=before, now=now)
+    return Comparison(verdict=verdict, accepted=found, n_images=1, in_images=found)
+
+
+def test_a_round_that_is_worse_says_so_and_one_can_go_back(viewer, panel, blobs, qtbot, monkeypatch):
+    paint_truth(panel, begin(viewer, panel, blobs))
+    panel.settings.choose_start(None)
+    monkeypatch.setattr(FakeTraining, "comparison", compared("unknown", None, 10))
+    panel.train.click()
+    finish(panel, qtbot)
+    first = panel.saved.path
+    assert "accepted 10 of 12" in panel.sessions.compared.text()
+    assert panel.sessions.leave.isHidden()
+    monkeypatch.setattr(FakeTraining, "comparison", compared("worse", 12, 7))
+    panel.train.click()
+    finish(panel, qtbot)
+    assert panel.settings.start_from() == panel.saved.path != first
+    text = panel.sessions.compared.text()
+    assert "accepted 12 → 7 of 12" in text
+    assert "Round 2 is worse than round 1" in text
+    assert panel.sessions.leave.text() == "Go back to round 1"
+    painted = panel.annotation.layers.array().copy()
+    panel.sessions.leave.click()
+    assert panel.settings.start_from() == first
+    assert np.array_equal(panel.annotation.layers.array(), painted)
+
+
+def test_one_can_go_back_to_the_starting_model(viewer, panel, blobs, qtbot, monkeypatch, tiny_model_file):
+    paint_truth(panel, begin(viewer, panel, blobs))
+    panel.settings.choose_start(tiny_model_file)
+    monkeypatch.setattr(FakeTraining, "comparison", compared("worse", 12, 7))
+    panel.train.click()
+    finish(panel, qtbot)
+    assert panel.sessions.leave.text() == "Go back to tiny"
+    panel.sessions.leave.click()
+    assert panel.settings.start_from() == tiny_model_file
+
+
+def test_few_objects_are_not_enough_to_tell(viewer, panel, blobs, qtbot, monkeypatch):
+    paint_truth(panel, begin(viewer, panel, blobs))
+    monkeypatch.setattr(FakeTraining, "comparison", compared("unknown", 5, 4, 5))
+    panel.train.click()
+    finish(panel, qtbot)
+    assert "accepted 5 → 4 of 5" in panel.sessions.compared.text()
+    assert "Not enough to tell" in panel.sessions.compared.text()
+    assert panel.sessions.leave.isHidden()

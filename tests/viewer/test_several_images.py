@@ -97,10 +97,69 @@ def test_an_image_of_another_kind_starts_another_session(viewer, panel, add_imag
     assert panel.autosave.session.folder == before
     assert "at least 3" in panel.reason.text()
     panel.annotation.annotate.click()
+    question = panel.annotation.joining
+    assert "deep is 3D with 1 channel, but session flat holds 2D with 1 channel" in question.sentence.text()
+    assert question.join.isHidden()
+    assert panel.autosave.session.folder == before
+    question.new.click()
+    assert question.isHidden()
     paint(panel, 1)
     panel.autosave.close()
     assert "flat annotation" not in viewer.layers
     assert [stored(folder) for folder in list_sessions(panel.autosave.folder)] == [{"deep": 1}, {"flat": 3}]
+
+
+def test_an_image_is_asked_about_where_those_of_the_session_are_gone(viewer, panel, add_image, ndim):
+    annotate(panel, add_image("one", ndim))
+    paint(panel, 3)
+    viewer.layers.clear()
+    first = panel.autosave.session.folder
+    panel.annotation.image.choose(add_image("two", ndim, 9))
+    panel.annotation.annotate.click()
+    question = panel.annotation.joining
+    assert "none of its images is" in question.sentence.text()
+    assert panel.annotation.layers.labels is None
+    question.join.click()
+    paint(panel, 2)
+    assert panel.autosave.session.folder == first
+    # Now one of them is open.
+    annotate_at_once(panel, add_image("three", ndim, 5))
+    viewer.layers.clear()
+    panel.annotation.image.choose(add_image("four", ndim, 13))
+    panel.annotation.annotate.click()
+    question.new.click()
+    paint(panel, 4)
+    panel.autosave.close()
+    folders = list_sessions(panel.autosave.folder)
+    assert [stored(folder) for folder in folders] == [{"four": 4}, {"one": 3, "two": 2}]
+
+
+def annotate_at_once(panel, layer):
+    """Press Annotate; nothing is asked."""
+    panel.annotation.image.choose(layer)
+    panel.annotation.annotate.click()
+    assert panel.annotation.joining.isHidden()
+    assert panel.annotation.layers.labels is not None
+
+
+@pytest.mark.parametrize(
+    ("scale", "unit", "is_other"),
+    [(0.5, "um", False), (500, "nm", False), (0.25, "um", True), (0.5, "nm", True), (1, "pixel", False)],
+)
+def test_an_image_of_another_pixel_size_is_asked_about(viewer, panel, add_image, scale, unit, is_other):
+    annotate(panel, add_image("one"))
+    paint(panel, 3)
+    other = add_image("two", shift=9)
+    other.scale, other.units = (scale, scale), (unit, unit)
+    panel.annotation.image.choose(viewer.layers["one"])
+    panel.annotation.image.choose(other)
+    panel.annotation.annotate.click()
+    assert panel.annotation.joining.isHidden() != is_other
+    if is_other:
+        assert "other pixel sizes" in panel.annotation.joining.sentence.text()
+        # Another image is chosen: nothing is asked any more.
+        panel.annotation.image.choose(viewer.layers["one"])
+        assert panel.annotation.joining.isHidden()
 
 
 def test_new_session_leaves_everything_on_the_disk(viewer, panel, add_image):

@@ -59,10 +59,10 @@ def evaluate(
     """Compare label images with the truth.
 
     AP = TP / (TP + FP + FN), objects matched one to one at IoU 0.5 to 0.9, mean over the images. Precision, recall,
-    F1 and PQ (panoptic quality) are of all objects together. Every frame of a time-lapse is an image of its own. Where the truth is a stack of
-    planes of overlapping objects, AP without one-to-one matching is given too. Pixels of unknown class, by an ignore/
-    folder beside the masks/ of the truth or by --ignore-label, are left out, together with predicted objects that lie
-    mostly on them.
+    F1 and PQ (panoptic quality) are of all objects together. Every frame of a time-lapse is an image of its own. Where
+    the truth is a stack of planes of overlapping objects, AP without one-to-one matching is given too. Pixels of
+    unknown class, by an ignore/ folder beside the masks/ of the truth or by --ignore-label, are left out, together with
+    predicted objects that lie mostly on them.
     """
     if json_file is not None:
         if json_file.exists() and not overwrite:

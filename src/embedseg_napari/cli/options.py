@@ -53,6 +53,22 @@ def parse_spacing(text: str | None) -> tuple[float, ...] | None:
     return values
 
 
+def parse_channel(text: str) -> int | str:
+    """Read ``N`` or ``mean``."""
+    word = text.strip().lower()
+    if word == "mean":
+        return "mean"
+    try:
+        number = int(word)
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise typer.BadParameter(
+            f"--channel {text} is no channel; write a number (0 is the first), or mean for the mean of all."
+        )
+    return number
+
+
 def parse_tile(text: str | None) -> tuple[int, ...] | None:
     """Read ``Z,Y,X`` or ``Y,X``, in pixels."""
     values = _whole_numbers(text)
@@ -133,8 +149,13 @@ Axes = Annotated[
     ),
 ]
 Channel = Annotated[
-    int | None,
-    typer.Option("--channel", min=0, metavar="N", help="Use only this channel of the images; 0 is the first."),
+    Any,
+    typer.Option(
+        "--channel",
+        parser=parse_channel,
+        metavar="N|mean",
+        help="Use only this channel of the images (0 is the first), or the mean of all.",
+    ),
 ]
 Spacing = Annotated[
     str | None,

@@ -43,6 +43,14 @@ def predict(
     faint_seeds: Annotated[float | None, setting(PredictionConfig, "faint_seeds", default=STORED)] = None,
     margin_scale: Annotated[float | None, setting(PredictionConfig, "margin_scale", default=STORED)] = None,
     min_object_size: Annotated[int | None, setting(PredictionConfig, "min_object_size", default=STORED)] = None,
+    max_object_size: Annotated[int | None, setting(PredictionConfig, "max_object_size", default=STORED)] = None,
+    drop_border_objects: Annotated[
+        bool | None,
+        setting(PredictionConfig, "drop_border_objects", "--drop-border-objects/--keep-border-objects", default=STORED),
+    ] = None,
+    fill_holes: Annotated[
+        bool | None, setting(PredictionConfig, "fill_holes", "--fill-holes/--no-fill-holes", default=STORED)
+    ] = None,
     seeds: Annotated[
         str | None, setting(PredictionConfig, "seeds", default=STORED, metavar="greedy|local_maxima")
     ] = None,
@@ -61,7 +69,16 @@ def predict(
     csv: Annotated[
         bool, typer.Option("--csv", help="Also write NAME.csv, with one row per object: score, size, position.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing label images and tables.")] = False,
+    save_maps: Annotated[
+        bool,
+        typer.Option(
+            "--save-maps",
+            help="Also write maps/NAME.tif: seed map, offsets and margins of each image as channels of a TIFF.",
+        ),
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace existing label images, tables and maps.")
+    ] = False,
     resume: Annotated[
         bool,
         typer.Option(
@@ -82,6 +99,9 @@ def predict(
         "faint_seeds": faint_seeds,
         "margin_scale": margin_scale,
         "min_object_size": min_object_size,
+        "max_object_size": max_object_size,
+        "drop_border_objects": drop_border_objects,
+        "fill_holes": fill_holes,
         "seeds": seeds,
         "scale": scale,
         "precision": precision,
@@ -100,6 +120,7 @@ def predict(
         axes=axes,
         channel="all" if channel is None else channel,
         spacing=parse_spacing(spacing),
+        save_maps=save_maps,
     )
     if overwrite and resume:
         raise typer.BadParameter("--resume and --overwrite cannot be used together; choose one.")

@@ -176,7 +176,7 @@ class PredictionProgress(_Shown):
 
         match event:
             case Message():
-                tell(type(event)(f"{self.name}: {event.text}", event.level))
+                tell(type(event)(f"{self.name}: {event.text}" if self.name else event.text, event.level))
             case ImageStarted():
                 self.name, self.n_frames, self.began = printable(event.name), 1, time.monotonic()
                 if self.bar is not None:

@@ -5,7 +5,7 @@ Letters: ``T`` time, ``C`` channel, ``Z Y X`` space. In a mask, ``D`` counts pla
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 SPATIAL = "ZYX"
 KNOWN = "TCZYX"
+OneChannel = int | Literal["mean"]
+"""A channel, counted from 0, or the mean of all."""
 
 
 def parse_axes(axes: str) -> str:

@@ -7,7 +7,7 @@ strings and NumPy arrays, never tensors, modules or layers, so that any thread m
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +24,18 @@ class Message:
     text: str
     level: str = "info"
     """``"info"`` or ``"warning"``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Advice(Message):
+    """The one thing that there is to say of an image and what was found in it, and what would help."""
+
+    action: str = ""
+    """Short name of what would help, such as ``"Use scale 2"``; empty where nothing is known to."""
+    model: str = ""
+    """Bundled model that would help; empty for the one that was used."""
+    changes: dict[str, Any] = field(default_factory=dict)
+    """Settings of prediction that would help."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.core.wording import shape_words
+from embedseg_napari.core.wording import count, shape_words
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -57,3 +58,15 @@ class EmbeddingMaps:
     def ndim(self) -> int:
         """Number of spatial axes."""
         return int(self.seed_map.ndim)
+
+    def count_missing(self) -> int:
+        """Count the pixels that can be of no object because a map holds no number there."""
+        is_known = np.isfinite(self.seed_map)
+        for offset, margin in zip(self.offsets, self.margins, strict=True):
+            is_known &= np.isfinite(offset) & ~np.isnan(margin)
+        return int(is_known.size - np.count_nonzero(is_known))
+
+
+def missing_words(n: int) -> str:
+    """A sentence on pixels at which maps hold no number; empty where there are none."""
+    return f"The maps hold no number (NaN) at {count(n, 'pixel')}, where there can be no object." if n else ""

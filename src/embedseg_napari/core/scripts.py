@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 PACKAGE = __name__.partition(".")[0]
-OPTION = re.compile(r"--(axes|channel|spacing|val-group|val|tile|overwrite)\b(?: (Z,Y,X|[A-Z]+|\d+)\b)?")
+OPTION = re.compile(r"--(axes|channel|spacing|val-group|val|tile|overwrite)\b(?: (Z,Y,X|[A-Z]+|\d+|mean)\b)?")
 """What sentences name as options of the command line."""
 ARGUMENTS = {
     "axes": "axes",

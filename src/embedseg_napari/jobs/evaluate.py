@@ -280,8 +280,8 @@ def scores_as_dict(scores: Evaluation) -> dict[str, Any]:
     -------
     dict
         ``n_images``; ``ap`` per threshold and ``ap_mean``, means over the images; ``precision``, ``recall``, ``f1``,
-        ``pq``, ``tp``, ``fp``, ``fn`` per threshold over all objects; ``lenient_ap`` and ``lenient_ap_mean`` where the truth
-        overlaps; ``images`` with the AP of each.
+        ``pq``, ``tp``, ``fp``, ``fn`` per threshold over all objects; ``lenient_ap`` and ``lenient_ap_mean`` where the
+        truth overlaps; ``images`` with the AP of each.
     """
     keys = [f"{row.threshold:.2f}" for row in scores.rows]
 

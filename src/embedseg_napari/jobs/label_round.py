@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.session.state import Round
+from embedseg_napari.core.wording import readable
+from embedseg_napari.jobs.round_comparison import compare_with_start
 from embedseg_napari.jobs.saved_training import prepare_output, save_result
 
 if TYPE_CHECKING:
@@ -107,11 +109,18 @@ class LabelTraining:
         if saved.warning:
             yield Message(saved.warning, "warning")
         if saved.path is not None:
+            row = self._row(result, time.monotonic() - started, saved.path)
             try:
-                row = self._row(result, time.monotonic() - started)
-                request.session.add_round(row, saved.path, self._learned.values())
+                row = request.session.add_round(row, saved.path, self._learned.values())
             except EmbedSegError as error:
                 yield Message(f"The round is not kept in the session: {error}", "warning")
+                return saved
+            try:
+                learned = [(self._example(image), image.annotation) for image in [*self._learned.values()]]
+                comparison = compare_with_start(start, result.model, learned, request.config)
+                request.session.compare_round(row.number, comparison)
+            except EmbedSegError as error:
+                yield Message(f"The round could not be compared with where it started: {error}", "warning")
         return saved
 
     def _newest(self) -> list[Example] | None:
@@ -126,7 +135,13 @@ class LabelTraining:
         self._learned[image.name], self._frames[image.name] = image, example.image
         return example
 
-    def _row(self, result: TrainingResult, seconds: float) -> Round:
+    def _row(self, result: TrainingResult, seconds: float, path: Path) -> Round:
         prediction = result.model.config.prediction
         thresholds = {name: getattr(prediction, name) for name in ("seed_threshold", "foreground_threshold")}
-        return Round(seconds=seconds, score=result.best_score, thresholds=thresholds)
+        return Round(
+            seconds=seconds,
+            score=result.best_score,
+            thresholds=thresholds,
+            started_from=readable(self.request.start_from or ""),
+            saved_as=readable(str(path)),
+        )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from embedseg_napari.core.axes import OneChannel
 from embedseg_napari.core.errors import DataError, Stopped
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.wording import count
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from embedseg_napari.core.inference.segmentation import Segmentation
     from embedseg_napari.core.model.model import Model
 
-Channel = int | Literal["all", "mean"]
+Channel = OneChannel | Literal["all"]
 MOST_MAP_BYTES = 4 << 30
 """Maps of a time-lapse larger than this are dropped frame by frame; its thresholds cannot be moved afterwards."""
 
@@ -50,7 +51,9 @@ class SegmentJob:
     changes: dict[str, Any]
     """Settings that replace those stored with the model."""
     advise: bool = True
-    """Whether other scales are tried where the model is unsure."""
+    """Whether other scales and models are tried where the model is unsure; `advise` does so afterwards."""
+    remarks: bool = False
+    """Whether it is told that nothing was found, or that the image is blank or overexposed, if nothing is tried."""
 
 
 def segment(job: SegmentJob, should_stop: Callable[[], bool]) -> Generator[Any, None, Segmentation]:
@@ -102,8 +105,38 @@ def predict(
         yield Message("This time-lapse is too large for moving the thresholds afterwards; its maps are not kept.")
     predictor = Predictor(model, settings_of(model, job.changes))
     with interruptible(model, should_stop):
-        run = predictor.run(array, axes, should_stop, spacing=job.spacing, keep_maps=keep_maps, advise=job.advise)
+        run = predictor.run(
+            array,
+            axes,
+            should_stop,
+            spacing=job.spacing,
+            keep_maps=keep_maps,
+            remarks=job.remarks,
+            advise=job.advise,
+            others=others_for(model, job.device),
+        )
         return (yield from run)
+
+
+def advise(
+    job: SegmentJob, found: Segmentation, should_stop: Callable[[], bool]
+) -> Generator[PredictionEvent, None, None]:
+    """Look for something clearly better than what a job found without advice; an `Advice` names it, if any."""
+    from embedseg_napari.core.inference.predictor import Predictor
+
+    model = yield from loaded(job.model, job.device, should_stop)
+    array, axes = take_channel(job.array, job.axes, job.channel)
+    with interruptible(model, should_stop):
+        others = others_for(model, job.device)
+        predictor = Predictor(model, settings_of(model, job.changes))
+        yield from predictor.advise(array, axes, found, others, should_stop)
+
+
+def others_for(model: Model, device: str) -> Iterator[tuple[str, Model]]:
+    """Other bundled models for images like those of a model, and their names; they stay in memory."""
+    from embedseg_napari.core.model.model import others_like
+
+    return others_like(model.config, model.path, device, cached_model)
 
 
 def take_channel(array: Any, axes: str, channel: Channel) -> tuple[Any, str]:
@@ -150,12 +183,14 @@ def interruptible(model: Model, should_stop: Callable[[], bool]) -> Iterator[Non
             handle.remove()
 
 
+MOST_IN_MEMORY = 3
+"""Models that are kept: switching between them, and trying another one, takes no time."""
 _lock = threading.Lock()
 _cache: dict[tuple[Any, ...], Model] = {}
 
 
 def cached_model(source: str | Path, device: str) -> Model:
-    """Load a model, or return the one loaded last if it is the same file, unchanged, on the same device."""
+    """Load a model, or return one of those loaded last if it is the same file, unchanged, on the same device."""
     from embedseg_napari.core.model.known_models import find_model_file
     from embedseg_napari.core.model.model import load_model
 
@@ -163,7 +198,25 @@ def cached_model(source: str | Path, device: str) -> Model:
         path = find_model_file(source)
         status = path.stat()
         key = (path, status.st_mtime_ns, status.st_size, device)
-        if key not in _cache:
-            _cache.clear()
-            _cache[key] = load_model(path, device=device)
-        return _cache[key]
+        model = _cache.pop(key) if key in _cache else load_model(path, device=device)
+        # The latest is last.
+        _cache[key] = model
+        while len(_cache) > MOST_IN_MEMORY:
+            _cache.pop(next(iter(_cache)))
+        return model
+
+
+def warm_up(source: str | Path | None, device: str, should_stop: Callable[[], bool]) -> Generator[None, None, None]:
+    """Load what the first run needs, and the model if there is one, so that the run need not wait for it."""
+    import importlib
+
+    for name in ("torch", "embedseg_napari.core.inference.predictor"):
+        importlib.import_module(name)
+        yield None
+        if should_stop():
+            return
+    from embedseg_napari.core.inference.clustering import warm_up as compile_loops
+
+    compile_loops()
+    if source is not None:
+        cached_model(source, device)

@@ -14,6 +14,8 @@ from embedseg_napari.core.files.formats import left_out
 from embedseg_napari.core.files.picture import require_file
 from embedseg_napari.core.files.tiff import list_images, read_image, read_software, write_labels
 from embedseg_napari.jobs.earlier_run import is_whole, signature
+from embedseg_napari.jobs.map_file import FOLDER as MAPS
+from embedseg_napari.jobs.map_file import check_room, write_maps
 from embedseg_napari.jobs.object_table import as_csv, object_table
 from embedseg_napari.jobs.segment import SegmentJob, loaded, predict, settings_of
 
@@ -26,9 +28,9 @@ if TYPE_CHECKING:
     from embedseg_napari.jobs.segment import Channel
 
 TABLE = "objects.csv"
+"""The table of all images together."""
 ADVISED = 3
 """Images for which other scales are tried where the model is unsure; that takes longer than to segment them."""
-"""The table of all images together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class FolderJob:
     channel: Channel = "all"
     spacing: tuple[float, ...] | None = None
     """Pixel size (z, y, x) in place of what the files say."""
+    save_maps: bool = False
+    """Whether seed map, offsets and margins of each image are written, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,11 @@ class Output:
     def table(self) -> Path:
         """The table of its objects alone."""
         return self.labels.with_suffix(".csv")
+
+    @property
+    def maps(self) -> Path:
+        """Its seed map, offsets and margins."""
+        return self.labels.parent / MAPS / self.labels.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,16 +146,17 @@ def plan(job: FolderJob) -> list[Output]:
     PredictionConfig().changed(job.changes)
     if job.resume and (job.overwrite or job.tables == "together"):
         raise SettingsError(
-            "An earlier run cannot be gone on with while its files are replaced, or for one table of all."
+            "An earlier run cannot be continued while its files are replaced, or with one table of all images; choose "
+            "one table per image, or none."
         )
     if job.axes is not None:
         parse_axes(job.axes)
     if job.results.exists() and not job.results.is_dir():
         raise DataError(f"{job.results}: is a file; choose a folder for the results.")
-    locked = locked_place(job.results)
+    locked = locked_place(job.results / MAPS if job.save_maps else job.results)
     if locked is not None:
         raise DataError(f"{locked}: nothing can be written there; choose another folder for the results.")
-    images = [image for path in job.inputs for image in _images(path)]
+    images = [image for path in job.inputs for image in images_of(path)]
     outputs = [Output(image, job.results / f"{image.stem}.tif") for image in images]
     seen: dict[Path, Path] = {}
     sources = {image.resolve() for image in images}
@@ -156,26 +166,36 @@ def plan(job: FolderJob) -> list[Output]:
                 f"{seen[output.labels]} and {output.image} would both become {output.labels}; "
                 "give one of them another name, or segment them into different folders."
             )
-        if output.labels.resolve() in sources:
-            raise DataError(
-                f"{output.labels} is an input image and would be replaced by labels; "
-                "choose another folder for the results."
-            )
+        for target, what in ((output.labels, "labels"), (output.maps, "maps")):
+            if target.resolve() in sources and (target == output.labels or job.save_maps):
+                raise DataError(
+                    f"{target} is an input image and would be replaced by {what}; "
+                    "choose another folder for the results."
+                )
         seen[output.labels] = output.image
     targets = [output.labels for output in outputs]
+    if job.save_maps:
+        targets += [output.maps for output in outputs]
     if job.tables:
         targets += [output.table for output in outputs] if job.tables == "each" else [job.results / TABLE]
     existing = [target for target in targets if target.exists()]
     if existing and not (job.overwrite or job.resume):
         more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
         raise DataError(
-            f"{existing[0]}{more} exists already; go on with an earlier run (--resume), replace existing files "
+            f"{existing[0]}{more} exists already; continue an earlier run (--resume), replace existing files "
             "(--overwrite), or choose another folder."
         )
     return outputs
 
 
-def _images(path: Path) -> list[Path]:
+def images_of(path: Path) -> list[Path]:
+    """An image itself, or the images of a folder.
+
+    Raises
+    ------
+    DataError
+        If there is no such file or folder, or no image in it that can be read.
+    """
     if not path.is_dir():
         require_file(path)
         return [path]
@@ -226,13 +246,12 @@ def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator
                 raise Stopped("Stopped between two images.")
             yield ImageStarted(index, n_images, output.image.name)
             try:
-                if job.resume and is_whole(output.labels, made_by) and (job.tables != "each" or output.table.exists()):
+                if job.resume and _is_done(output, job, made_by):
                     n_skipped += 1
                     yield ImageSkipped(index, output.image.name)
                     continue
-                tables.append(
-                    (yield from _segment_file(model, output, job, made_by, should_stop, advise=index < ADVISED))
-                )
+                n_like_it = 0 if tables else len(outputs) - index
+                tables.append((yield from _segment_file(model, output, job, made_by, should_stop, index, n_like_it)))
             except Stopped:
                 raise
             except (EmbedSegError, OSError, MemoryError, RuntimeError) as error:
@@ -251,8 +270,21 @@ def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator
     return FolderResult(n_images, len(tables), n_objects, tuple(failures), stopped, n_skipped)
 
 
+def _is_done(output: Output, job: FolderJob, made_by: str) -> bool:
+    """Whether an earlier run has left all that is asked for of an image."""
+    if not is_whole(output.labels, made_by) or (job.tables == "each" and not output.table.exists()):
+        return False
+    return not job.save_maps or is_whole(output.maps, made_by)
+
+
 def _segment_file(
-    model: Model, output: Output, job: FolderJob, made_by: str, should_stop: Callable[[], bool], *, advise: bool
+    model: Model,
+    output: Output,
+    job: FolderJob,
+    made_by: str,
+    should_stop: Callable[[], bool],
+    index: int,
+    n_like_it: int,
 ) -> Generator[Any, None, Table]:
     said: list[str] = []
     picture = read_image(output.image, job.axes, say=said.append)
@@ -266,10 +298,17 @@ def _segment_file(
     spacing = job.spacing or (None if picture.spacing is None else picture.spacing[-model.config.ndim :])
     if spacing is not None and len(spacing) < model.config.ndim:
         spacing = None
-    one = SegmentJob(picture.array, axes, job.channel, job.model, job.device, spacing, job.changes, advise)
-    segmentation = yield from predict(model, one, should_stop, keep_maps=False)
+    if job.save_maps:
+        room = check_room(shape, axes, model.config.ndim, job.results, n_like_it)
+        if n_like_it:
+            yield room
+    one = SegmentJob(picture.array, axes, job.channel, job.model, job.device, spacing, job.changes, index < ADVISED)
+    segmentation = yield from predict(model, one, should_stop, keep_maps=job.save_maps)
     own = result_axes(axes)
     table = object_table(segmentation, own, image=output.image.name)
+    if job.save_maps:
+        overwrite = job.overwrite or (job.resume and read_software(output.maps) == made_by)
+        write_maps(output.maps, segmentation, own, spacing, picture, software=made_by, overwrite=overwrite)
     # Labels and table belong together, also where two programs write into one folder.
     with alone(job.results):
         if job.tables == "each" and not job.overwrite and output.table.exists():

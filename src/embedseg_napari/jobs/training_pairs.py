@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from embedseg_napari.core.axes import OneChannel
     from embedseg_napari.core.data.example import Example
 
 FRAMES, VOLUME = "images of their own", "one volume"
@@ -35,8 +36,8 @@ class ArrayPair:
     unit: str | None
     regions: tuple[Region, ...] = ()
     """Parts to train on; none means everything."""
-    channel: int | None = None
-    """The only channel to train on, counted from 0; None takes all."""
+    channel: OneChannel | None = None
+    """The only channel to train on, counted from 0, or the mean of all; None takes all."""
 
     def corners(self) -> dict[str, tuple[int, int]]:
         """Where the images of :meth:`examples` begin in this one, (y, x), by their names; reads nothing."""
@@ -161,7 +162,7 @@ def read_dataset(
     validation: Path | None = None,
     is_split_anew: bool = False,
     axes: str | None = None,
-    channel: int | None = None,
+    channel: OneChannel | None = None,
     spacing: tuple[float, ...] | None = None,
 ) -> tuple[list[Example], list[Example] | None]:
     """Training images, and validation images where they are given.

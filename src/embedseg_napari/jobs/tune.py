@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from embedseg_napari.core.axes import spatial_axes
 from embedseg_napari.core.data.mask_kinds import require_objects
 from embedseg_napari.core.errors import DataError, ModelError, Stopped
 from embedseg_napari.core.evaluation.thresholds import PairTried, TunedThresholds, search_thresholds
+from embedseg_napari.core.events import Message
 from embedseg_napari.core.files.atomic import alone
 from embedseg_napari.core.model.known_models import model_at
 from embedseg_napari.core.model.library import require_own
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
+    from embedseg_napari.core.axes import OneChannel
     from embedseg_napari.core.inference.segmentation import Segmentation
 
 
@@ -37,6 +40,8 @@ class TuningImage:
     name: str = ""
     where: str = ""
     """File of the image, if it is from one."""
+    truth_name: str = "The truth"
+    """In a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,7 @@ def tuning_images(
     device: str,
     *,
     axes: str | None = None,
-    channel: int | None = None,
+    channel: OneChannel | None = None,
     spacing: Sequence[float] | None = None,
     ignore_label: int | None = None,
 ) -> list[TuningImage]:
@@ -82,13 +87,11 @@ def tuning_images(
     """
     from embedseg_napari.core.data.checks import image_name, mask_name
     from embedseg_napari.core.data.pairs import find_dataset, load_folder
-    from embedseg_napari.core.data.sparse import known_instances
 
     training, validation = find_dataset(dataset)
     examples = load_folder(
         validation or training, axes=axes, channel=channel, spacing=spacing, ignore_label=ignore_label
     )
-    require_objects([(known_instances(one), mask_name(one), one.is_planes) for one in examples])
     return [
         TuningImage(
             SegmentJob(one.image, f"C{'ZYX'[-one.ndim :]}", "all", model, device, one.spacing, {}, advise=False),
@@ -96,6 +99,7 @@ def tuning_images(
             one.ignore,
             one.name,
             image_name(one),
+            mask_name(one),
         )
         for one in examples
     ]
@@ -104,7 +108,20 @@ def tuning_images(
 def predict_and_tune(
     images: Sequence[TuningImage], model_path: Path, should_stop: Callable[[], bool]
 ) -> Generator[Any, None, Tuning]:
-    """Run a model on images, then `tune` on its maps; events are those of both, and `ImageStarted`."""
+    """Run a model on images, then `tune` on its maps; events are those of both, and `ImageStarted`.
+
+    Raises
+    ------
+    DataError, ModelError
+        If a truth is none, or an image does not fit the model.
+    Stopped
+        If `should_stop` returned True.
+    """
+    truths = [
+        (np.asarray(one.truth), one.ignore, one.truth_name, "T" in one.job.axes, len(spatial_axes(one.job.axes)))
+        for one in images
+    ]
+    yield from _check(truths)
     found = []
     model = yield from loaded(images[0].job.model, images[0].job.device, should_stop)
     for index, image in enumerate(images):
@@ -114,12 +131,12 @@ def predict_and_tune(
         except (DataError, ModelError) as error:
             raise type(error)(f"{image.where}: {error}" if image.where else str(error)) from error
         found.append((segmentation, image.truth, image.ignore))
-    return (yield from tune(found, model_path, should_stop))
+    return (yield from _tune(found, model_path, should_stop))
 
 
 def tune(
     images: Sequence[tuple[Segmentation, Any, np.ndarray | None]], model_path: Path, should_stop: Callable[[], bool]
-) -> Generator[PairTried, None, Tuning]:
+) -> Generator[PairTried | Message, None, Tuning]:
     """Try pairs of seed and foreground thresholds on kept maps.
 
     The score is the mean over images and frames of the AP, averaged over IoU 0.5 ... 0.9.
@@ -137,10 +154,33 @@ def tune(
     Raises
     ------
     DataError
-        If a truth does not fit its maps.
+        If a truth does not fit its maps, or is none.
     Stopped
         If `should_stop` returned True.
     """
+    yield from _check(
+        [
+            (np.asarray(truth), ignore, "The truth", bool(one.frames), one.labels.ndim - bool(one.frames))
+            for one, truth, ignore in images
+        ]
+    )
+    return (yield from _tune(images, model_path, should_stop))
+
+
+def _check(truths: Sequence[tuple[np.ndarray, np.ndarray | None, str, bool, int]]) -> Generator[Message, None, None]:
+    """Refuse truth that is none, and say what is odd: truth, unknown, name, whether it has frames, spatial axes."""
+    masks = [
+        (mask if unknown is None else np.where(unknown, 0, mask), name, mask.ndim > ndim)
+        for truth, unknown, name, has_frames, ndim in truths
+        for mask in (truth if has_frames else [truth])
+    ]
+    for warning in require_objects(masks):
+        yield Message(warning, "warning")
+
+
+def _tune(
+    images: Sequence[tuple[Segmentation, Any, np.ndarray | None]], model_path: Path, should_stop: Callable[[], bool]
+) -> Generator[PairTried, None, Tuning]:
     pairs, unknown = [], []
     for segmentation, truth, ignore in images:
         truth = np.asarray(truth)
@@ -151,11 +191,6 @@ def tune(
         truths = truth if segmentation.frames else [truth]
         pairs += [(part.maps, true) for part, true in zip(parts, truths, strict=True)]
         unknown += [ignore] * len(parts)
-    planes = [true.ndim > maps.ndim for maps, true in pairs]
-    known = [
-        true if hidden is None else np.where(hidden, 0, true) for (_, true), hidden in zip(pairs, unknown, strict=True)
-    ]
-    require_objects([(true, "The truth", is_planes) for true, is_planes in zip(known, planes, strict=True)])
     settings = images[0][0].settings
     best = yield from search_thresholds(pairs, settings, should_stop, ignore=unknown)
     again = [segmentation.recluster(*best.best, should_stop=should_stop) for segmentation, *_ in images]

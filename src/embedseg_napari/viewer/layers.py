@@ -18,6 +18,9 @@ from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME, ArrayPair, Regio
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer, Shapes
 
+    from embedseg_napari.core.axes import OneChannel
+
+
 RESULT = "embedseg_napari"
 """Key in the metadata of layers that the plugin made; its value says what they are, such as `FOUND` or `PREVIEW`."""
 FOUND = "result"
@@ -186,7 +189,7 @@ def pair_from_layers(
     labels: Labels,
     shapes: Shapes | None = None,
     *,
-    channel: int | None = None,
+    channel: OneChannel | None = None,
 ) -> ArrayPair:
     """Take an image and its labels from the viewer. Reads no pixels, so it may run on the viewer's thread.
 
@@ -198,8 +201,8 @@ def pair_from_layers(
         Its objects.
     shapes : napari Shapes layer, optional
         Train only inside its shapes.
-    channel : int, optional
-        The only channel to train on, counted from 0; default all.
+    channel : int or "mean", optional
+        The only channel to train on, counted from 0, or the mean of all; default all.
 
     Raises
     ------

@@ -43,6 +43,12 @@ def remember(layer: Labels, segmentation: Segmentation, model_path: Path) -> Non
     news.remembered.emit()
 
 
+def forget(layer: Labels) -> None:
+    """Keep no segmentation for a layer that shows more than one run found."""
+    if _origins.pop(_itself(layer), None) is not None:
+        news.remembered.emit()
+
+
 def _itself(layer: Labels) -> Labels:
     """The layer behind the short-lived proxy that plugins get from napari."""
     return getattr(layer, "__wrapped__", layer)

@@ -182,7 +182,7 @@ def test_sparse_labels_give_no_nonsense():
     assert few(check_examples([example(labels, ignore=ignore)])) == [5]
     everything_else = labels == 0
     (warning,) = check_examples([example(labels, ignore=everything_else)])
-    assert "no known background, the first masks/a.tif" in warning
+    assert "no known background: 1, the first masks/a.tif" in warning
     assert "Mark some background" in warning
     # A large unknown part is no object that covers the image, whatever number stands there.
     assert check_examples([example(np.where(ignore, 7, labels), ignore=ignore)])[0].startswith(
@@ -232,7 +232,8 @@ def test_validation_without_objects_is_refused():
     good, empty = example(grid(2, 12)), example(np.zeros((64, 64), np.int32), "b")
     with pytest.raises(DataError, match=r"b\.tif: no objects .* validation images"):
         check_examples([good], [empty])
-    assert any("empty" in warning for warning in check_examples([good], [empty, replace(good, name="c")]))
+    found = check_examples([good], [empty, replace(good, name="c")])
+    assert any("without any object: 1" in warning for warning in found)
     with pytest.raises(DataError, match=r"b\.tif: no objects .* training images"):
         check_examples([empty], [good])
 

@@ -79,6 +79,23 @@ def test_dead_and_hot_lines_are_filled_in(value: int, width: int, axis: int) -> 
     assert np.abs(out.image.astype(int) - clean).max() < 50
 
 
+@pytest.mark.parametrize("value", [0, 255])
+def test_dead_columns_are_told_on_a_dark_background(value: int) -> None:
+    """As dark as the background, they show only where they cut through an object."""
+    image = np.random.default_rng(0).integers(0, 4, (1, 96, 120)).astype(np.uint8)
+    image[0, 20:40, 30:70] = image[0, 60:80, 50:100] = 120
+    good = image.copy()
+    image[..., 4::9] = value
+    out = mended(image)
+    at = np.arange(4, 120, 9)
+    through = [column for column in at if value or 33 < column < 97]
+    assert len(through) <= out.found.n_lines <= len(at)
+    differs = np.abs(out.image[..., through].astype(float) - good[..., through]) > 4
+    # Where objects end, the pixels around do not say on which side a column lies.
+    assert differs.mean() < 0.1
+    assert mended(good).image is good
+
+
 def test_a_plane_that_was_dropped_is_filled_in() -> None:
     clean = picture((1, 24, 48, 48)) + 500
     image = clean.copy()

@@ -131,3 +131,10 @@ def test_real_images(shared_data, name, n_objects, expected):
         for e in examples
     )
     assert suggested_crop_size(found.sizes, [e.image.shape[1:] for e in examples]) == expected
+
+
+def test_few_objects_do_not_raise_the_least_size_that_a_start_model_has():
+    few, many = object_sizes(np.full((8, 2), 22.0), np.full(8, 387)), object_sizes(np.ones((500, 2)), np.full(500, 400))
+    assert least_object_size(few, 19) == 19
+    assert least_object_size(few, 500) == least_object_size(few) < 387
+    assert least_object_size(many, 19) == least_object_size(many) > 19

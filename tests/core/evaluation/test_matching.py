@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from itertools import permutations
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.errors import DataError, EmbedSegWarning
 from embedseg_napari.core.evaluation.matching import (
     IOU_THRESHOLDS,
     lenient_ap,
@@ -154,3 +155,19 @@ def test_different_images_are_refused(a: tuple[int, ...], b: tuple[int, ...]) ->
 def test_fractions_are_no_labels() -> None:
     with pytest.raises(DataError, match="whole numbers"):
         match(np.zeros((3, 3)), np.zeros((3, 3), int))
+
+
+@pytest.mark.parametrize("binary", [lambda labels: labels > 0, lambda labels: (labels > 0).astype(np.uint8)])
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_a_binary_mask_is_spoken_of(ndim: int, binary: Callable[[np.ndarray], np.ndarray]) -> None:
+    labels = np.zeros((12,) * (ndim - 2) + (40, 40), np.uint16)
+    labels[..., 2:12, 2:12], labels[..., 20:36, 20:36] = 1, 2
+    with pytest.warns(EmbedSegWarning, match="The truth: 2 separate pieces share one number"):
+        (row,) = match(binary(labels), labels, [0.5])
+    assert row.tp + row.fn == 1
+    with pytest.warns(EmbedSegWarning, match="The prediction: 2 separate pieces share one number"):
+        match(labels, binary(labels), [0.5])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        match(labels, labels, [0.5])
+        match(labels == 1, labels, [0.5])

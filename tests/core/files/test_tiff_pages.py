@@ -167,12 +167,43 @@ def test_letters_of_other_sets_are_images_of_their_own_or_an_error(tmp_path, pla
     said = []
     assert read_image(tmp_path / "a.tif", say=said.append).axes == "TYX"
     assert "axis P" in said[0]
+
+
+@pytest.mark.parametrize("axes", ["PTYX", "MPYX", "TPYX"])
+def test_frames_of_positions_are_images_of_their_own(tmp_path, planes, axes):
     array = planes.reshape(2, 3, 32, 48)
-    for axes in ("PTYX", "MPYX"):
-        tifffile.imwrite(tmp_path / "b.tif", array, metadata={"axes": axes}, photometric="minisblack")
-        with pytest.raises(DataError, match=rf"axes {axes}.*--axes"):
-            read_image(tmp_path / "b.tif")
-        assert read_image(tmp_path / "b.tif", "TCYX").axes == "TCYX"
+    tifffile.imwrite(tmp_path / "b.tif", array, metadata={"axes": axes}, photometric="minisblack")
+    said = []
+    picture = read_image(tmp_path / "b.tif", say=said.append)
+    assert picture.axes == "TYX"
+    np.testing.assert_array_equal(picture.array, planes)
+    assert f"axes {axes[0]} and {axes[1]} of {axes} are read as one set of 6 images" in said[-1]
+    assert read_image(tmp_path / "b.tif", "TCYX").array.shape == array.shape
+
+
+def test_positions_that_are_movies_are_read_frame_by_frame(tmp_path, planes):
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as tif:
+        for movie in planes.reshape(2, 3, 32, 48):
+            tif.write(movie, metadata={"axes": "TYX"}, photometric="minisblack")
+    picture = read_image(tmp_path / "a.ome.tif", say=lambda _: None)
+    assert picture.axes == "TYX"
+    np.testing.assert_array_equal(picture.array, planes)
+
+
+def test_sets_between_other_axes_come_first(tmp_path):
+    array = np.random.default_rng(0).integers(0, 9, (2, 4, 3, 16, 20)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", array, metadata={"axes": "PZTYX"}, photometric="minisblack")
+    picture = read_image(tmp_path / "a.tif", say=lambda _: None)
+    assert picture.axes == "TZYX"
+    np.testing.assert_array_equal(picture.array, array.swapaxes(1, 2).reshape(6, 4, 16, 20))
+
+
+def test_a_letter_that_stands_twice_is_an_error(tmp_path, planes):
+    tifffile.imwrite(
+        tmp_path / "a.tif", planes.reshape(2, 3, 32, 48), metadata={"axes": "PPYX"}, photometric="minisblack"
+    )
+    with pytest.raises(DataError, match=r"axes PPYX.*--axes"):
+        read_image(tmp_path / "a.tif")
 
 
 @pytest.mark.parametrize(

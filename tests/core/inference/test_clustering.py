@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from embedseg_napari.core.compiled.background_import import CompiledModule
 from embedseg_napari.core.config import PredictionConfig
-from embedseg_napari.core.errors import SettingsError, Stopped
+from embedseg_napari.core.errors import EmbedSegWarning, SettingsError, Stopped
 from embedseg_napari.core.inference import clustering
 from embedseg_napari.core.inference.clustering import cluster, cluster_by, warm_up
 from embedseg_napari.core.maps import EmbeddingMaps
@@ -328,6 +329,21 @@ def test_values_that_are_no_numbers_belong_to_nothing(way: str, blobs: Callable[
         assert found[place] == 0
         expected[place] = 0
     assert_array_equal(found > 0, expected > 0)
+
+
+def test_maps_that_hold_no_numbers_are_spoken_of(blobs: Callable[..., Any]) -> None:
+    _, labels = blobs(2)
+    maps = perfect_maps(labels)
+    maps.seed_map[:] = np.nan
+    with pytest.warns(EmbedSegWarning, match=rf"no number \(NaN\) at {labels.size} pixels"):
+        assert not cluster(maps).any()
+    maps = perfect_maps(labels)
+    maps.offsets[(0, *np.argwhere(labels == 1)[5])] = np.nan
+    with pytest.warns(EmbedSegWarning, match=r"no number \(NaN\) at 1 pixel,"):
+        assert cluster(maps).max() == labels.max()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cluster(perfect_maps(labels))
 
 
 def test_one_outlier_does_not_change_the_rest(blobs: Callable[..., Any]) -> None:

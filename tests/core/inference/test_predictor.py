@@ -328,6 +328,16 @@ def test_pixels_that_show_nothing_are_told_once_for_all_frames(equivariant) -> N
     assert "1 value that is no finite number, 3 hot or dead pixels" in told[0].text
 
 
+def test_maps_without_numbers_are_told(equivariant) -> None:
+    """As where values in a network grow beyond what a short number holds."""
+    model = equivariant(2)
+    model.network.register_forward_hook(lambda *hooked: hooked[-1] * float("nan"))
+    events: list = []
+    assert model.predict(np.zeros((16, 24)), "YX", on_event=events.append).labels.max() == 0
+    told = [event.text for event in events if isinstance(event, Message) and event.level == "warning"]
+    assert any("The maps hold no number (NaN) at 384 pixels" in text for text in told)
+
+
 def test_what_is_masked_is_missing(equivariant) -> None:
     image = np.random.default_rng(0).normal(100, 5, (64, 64))
     hidden = np.zeros(image.shape, bool)

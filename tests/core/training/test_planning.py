@@ -153,3 +153,23 @@ def test_a_model_of_another_scale_predicts_on_the_images_own_pixels(tmp_path):
     longer = config.model_copy(update={"epochs": 13})
     again = drain(Trainer(longer, [(image, part)], [], run_folder=tmp_path, device="cpu", resume=True).run())
     assert again.model.config.reference_scale == result.model.config.reference_scale
+
+
+def test_few_objects_do_not_raise_the_least_size_that_the_start_model_has(blobs):
+    images = from_arrays([blobs(2)])
+    known = planning.plan_training(TrainingConfig(), images).model_config
+    assert known.prediction.min_object_size > 3
+    start = known.model_copy(update={"prediction": known.prediction.model_copy(update={"min_object_size": 3})})
+    assert planning.plan_training(TrainingConfig(), images, start).model_config.prediction.min_object_size == 3
+    # The start model knew them twice as large: as the network sees them they are the same.
+    doubled = {name: tuple(2 * x for x in getattr(known.object_sizes, name)) for name in ("mean", "std")}
+    sizes = known.object_sizes.model_copy(update=doubled | {"std": (0.5, 0.5)})
+    larger = start.model_copy(
+        update={
+            "object_sizes": sizes,
+            "prediction": known.prediction.model_copy(update={"min_object_size": 12}),
+        }
+    )
+    plan = planning.plan_training(TrainingConfig(), images, larger)
+    assert plan.scale == pytest.approx(2, rel=0.1)
+    assert plan.model_config.prediction.min_object_size == 3

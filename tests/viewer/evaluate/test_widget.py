@@ -161,6 +161,17 @@ def test_a_binary_truth_is_refused(panel, pair, viewer, qtbot) -> None:
     assert "binary mask" in panel.status.text()
 
 
+def test_a_binary_truth_of_two_objects_is_spoken_of(panel, pair, viewer, qtbot) -> None:
+    from napari.utils.notifications import notification_manager
+
+    truth, _ = pair
+    data = np.zeros(truth.data.shape, np.uint8)
+    data[..., 2:10, 2:10] = data[..., 20:30, 20:30] = 1
+    truth.data = data
+    press(panel.evaluate, panel, qtbot)
+    assert any("count as one object" in one.message for one in notification_manager.records)
+
+
 def test_removed_and_changed_layers(panel, pair, viewer, qtbot) -> None:
     truth, predicted = pair
     press(panel.evaluate, panel, qtbot)

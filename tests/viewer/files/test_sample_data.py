@@ -6,10 +6,13 @@ import hashlib
 
 import numpy as np
 import pytest
+from npe2 import PluginManifest
 
+import embedseg_napari as es
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.tiff import write_image
 from embedseg_napari.viewer.files.public_samples import CELLS, MITOSIS, PublicSample, fetch, open_sample
+from embedseg_napari.viewer.files.sample_data import nuclei_3d
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
@@ -25,6 +28,20 @@ def test_generated_samples_have_their_truth_beside_them(layer_viewer, ndim):
     assert tuple(image.axis_labels) == tuple("zyx"[-ndim:])
     inside = truth.data > 0
     assert image.data[inside].mean() > 1.5 * image.data[~inside].mean()
+
+
+def test_the_bundled_model_solves_the_image(layer_viewer):
+    image, truth = layer_viewer.open_sample("embedseg-napari", "nuclei_2d")
+    found = es.load_model("nuclei-2d").predict(image.data, "YX", spacing=image.scale)
+    assert es.match(truth.data, found.labels)[0].ap >= 0.9
+
+
+def test_the_menu_says_how_hard_the_volume_is_and_what_may_be_done_with_real_images():
+    samples = PluginManifest.from_distribution("embedseg-napari").contributions.sample_data
+    names = {sample.key: sample.display_name for sample in samples}
+    assert f"{nuclei_3d()[1][0].max()} nuclei" in names["nuclei_3d"]
+    for key in ("human_mitosis", "human_cells_3d"):
+        assert "CC0" in names[key]
 
 
 @pytest.fixture

@@ -7,7 +7,10 @@ import os
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
+from typer.testing import CliRunner
 
+from embedseg_napari.cli import app
 from embedseg_napari.core.files.tiff import read_image, write_image
 from embedseg_napari.jobs.segment_folder import TABLE
 from embedseg_napari.viewer.model_list import models
@@ -71,7 +74,7 @@ def test_the_axes_of_a_folder(panel, tmp_path, qtbot):
     assert batch.current is None
     assert "unknown letter 'Q'" in batch.status.text()
     batch.axes.setText(" yxc ")
-    batch.channel.setValue(0)
+    batch.channel.setCurrentText("0")
     batch.run_button.click()
     qtbot.waitUntil(lambda: batch.current is None, timeout=WAIT)
     assert "1 of 1 image segmented" in batch.status.text()
@@ -109,11 +112,23 @@ def test_one_channel_of_a_folder(panel, tmp_path, qtbot):
     batch = panel.batch
     batch.images.setText(str(tmp_path / "images"))
     batch.results.setText(str(tmp_path / "out"))
-    batch.channel.setValue(1)
+    batch.channel.setCurrentText("1")
     batch.run_button.click()
     qtbot.waitUntil(lambda: batch.current is None, timeout=WAIT)
     assert [path.name for path in sorted((tmp_path / "out").iterdir())] == ["objects.csv", "two.tif"]
     assert "one.tif: The image has no channel axis" in batch.failures.item(0).text()
+
+
+def test_the_mean_of_all_channels_of_a_folder(panel, tmp_path, qtbot):
+    write_image(tmp_path / "images" / "two.tif", np.zeros((2, 24, 24), np.uint8), "CYX")
+    write_image(tmp_path / "images" / "one.tif", np.zeros((24, 24), np.uint8), "YX")
+    batch = panel.batch
+    batch.images.setText(str(tmp_path / "images"))
+    batch.results.setText(str(tmp_path / "out"))
+    batch.channel.setCurrentText("mean of all")
+    batch.run_button.click()
+    qtbot.waitUntil(lambda: batch.current is None, timeout=WAIT)
+    assert "2 of 2 images segmented" in batch.status.text()
 
 
 def test_a_place_that_cannot_be_written_is_found_before_the_work(panel, tmp_path, monkeypatch):
@@ -132,3 +147,52 @@ def test_a_place_that_cannot_be_written_is_found_before_the_work(panel, tmp_path
     assert batch.current is None
     assert f"{tmp_path}: nothing can be written there" in batch.status.text()
     assert not (tmp_path / "new").exists()
+
+
+def test_images_are_counted_by_kind_before_the_run(panel, tmp_path, qtbot):
+    for name in ("a.tif", "b.tif"):
+        write_image(tmp_path / "images" / name, np.zeros((24, 24), np.uint8), "YX")
+    Image.fromarray(np.zeros((24, 24), np.uint8)).save(tmp_path / "images" / "c.png")
+    batch = panel.batch
+    batch.images.setText(str(tmp_path / "images"))
+    qtbot.waitUntil(lambda: batch.found.text() == "3 images: 2 TIF, 1 PNG", timeout=WAIT)
+    batch.images.setText(str(tmp_path / "nowhere"))
+    qtbot.waitUntil(lambda: "nowhere" in batch.found.text(), timeout=WAIT)
+
+
+@pytest.mark.parametrize(("kind", "files"), [("together", [TABLE]), ("each", ["a.csv", "b.csv"]), ("", [])])
+def test_tables_are_those_of_the_command_line(panel, tmp_path, qtbot, kind, files):
+    for name in ("a", "b"):
+        write_image(tmp_path / "images" / f"{name}.tif", np.eye(24, dtype=np.uint8), "YX")
+    panel.thresholds.set_values({"seed_threshold": 0, "foreground_threshold": 0})
+    batch = panel.batch
+    batch.images.setText(str(tmp_path / "images"))
+    batch.results.setText(str(tmp_path / "out"))
+    batch.table.setCurrentIndex(batch.table.findData(kind))
+    batch.maps.setChecked(True)
+    batch.run_button.click()
+    qtbot.waitUntil(lambda: batch.current is None, timeout=WAIT)
+    made = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert made == sorted([*files, "a.tif", "b.tif", "maps"])
+    assert sorted(path.name for path in (tmp_path / "out" / "maps").iterdir()) == ["a.tif", "b.tif"]
+    if kind == "each":
+        words = ["--seed-threshold", "0", "--foreground-threshold", "0", "--csv"]
+        places = [str(panel.model.path), str(tmp_path / "images"), "--output", str(tmp_path / "cli")]
+        ended = CliRunner().invoke(app, ["predict", *places, *words])
+        assert ended.exit_code == 0, ended.output
+        assert (tmp_path / "cli" / "a.csv").read_text() == (tmp_path / "out" / "a.csv").read_text()
+
+
+def test_an_earlier_run_is_continued(panel, tmp_path, qtbot):
+    for name in ("a", "b"):
+        write_image(tmp_path / "images" / f"{name}.tif", np.zeros((24, 24), np.uint8), "YX")
+    batch = panel.batch
+    batch.images.setText(str(tmp_path / "images"))
+    batch.results.setText(str(tmp_path / "out"))
+    batch.table.setCurrentIndex(batch.table.findData("each"))
+    batch.resume.setChecked(True)
+    for expected in ("2 of 2 images segmented", "1 of 2 images segmented, 0 objects. 1 segmented by an earlier run"):
+        batch.run_button.click()
+        qtbot.waitUntil(lambda: batch.current is None, timeout=WAIT)
+        assert expected in batch.status.text()
+        (tmp_path / "out" / "b.csv").unlink()

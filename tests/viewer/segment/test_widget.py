@@ -3,13 +3,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from embedseg_napari.core.config import ModelConfig, PredictionConfig
 from embedseg_napari.core.errors import ComputeError, Stopped
-from embedseg_napari.core.events import FrameFinished, PredictionStarted, TileFinished
+from embedseg_napari.core.events import Advice, FrameFinished, Message, PredictionStarted, TileFinished
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.core.model import known_models
@@ -17,8 +18,10 @@ from embedseg_napari.core.model.known_models import bundled_path
 from embedseg_napari.core.model.model_file import write_model_file
 from embedseg_napari.core.networks.erfnet import BranchedERFNet
 from embedseg_napari.jobs.segment import ModelLoaded, take_channel
+from embedseg_napari.viewer.last_used import LastUsed
 from embedseg_napari.viewer.layers import picture_of
 from embedseg_napari.viewer.model_list import models
+from embedseg_napari.viewer.segment import advice_box
 from embedseg_napari.viewer.segment import widget as segment_widget
 from embedseg_napari.viewer.segment.embedding_view import voters
 from embedseg_napari.viewer.segment.image_input import RECTANGLE, VIEW
@@ -52,7 +55,7 @@ class FakeRun:
     """Stands in for the network: finds two objects in every image."""
 
     def __init__(self):
-        self.jobs, self.error = [], None
+        self.jobs, self.error, self.messages = [], None, []
         self.gate = threading.Event()
         self.gate.set()
 
@@ -65,6 +68,7 @@ class FakeRun:
         yield PredictionStarted(axes, n_frames, 1)
         if self.error is not None:
             raise self.error
+        yield from self.messages
         names = ("seed_threshold", "foreground_threshold", "faint_seeds", "min_object_size")
         settings = PredictionConfig(**{name: job.changes[name] for name in names})
         parts = []
@@ -79,7 +83,26 @@ class FakeRun:
 
 
 @pytest.fixture
-def fake(monkeypatch):
+def advised(monkeypatch):
+    """Stand in for what looks for something better: the events it will tell, and the jobs it was asked about."""
+    said, jobs, gate = [], [], threading.Event()
+    gate.set()
+
+    def advise(job, found, should_stop):
+        jobs.append((job, found))
+        while not gate.wait(0.01):
+            if should_stop():
+                raise Stopped("stopped")
+            yield None
+        yield from said
+
+    monkeypatch.setattr(advice_box, "advise", advise)
+    yield SimpleNamespace(said=said, jobs=jobs, gate=gate)
+    gate.set()
+
+
+@pytest.fixture
+def fake(monkeypatch, advised):
     run = FakeRun()
     monkeypatch.setattr(segment_widget, "segment", run)
     yield run
@@ -199,6 +222,298 @@ def test_labels_that_another_tool_changed_are_not_overwritten(viewer, panel, fak
     panel.start()
     finish(qtbot, panel)
     assert "cells labels [2]" not in viewer.layers, "what the panel itself shows is replaced"
+
+
+def test_labels_are_compared_whatever_way_they_were_changed(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    found = viewer.layers["cells labels"]
+    before = found.data.copy()
+
+    def by_index(layer):
+        layer.data[20:22, 20:22] = 9
+        layer.refresh()
+
+    for change in (
+        by_index,
+        lambda layer: layer.data_setitem((np.array([20]), np.array([20])), 9),
+        lambda layer: layer.fill((4, 4), 9),
+        lambda layer: setattr(layer, "data", layer.data.astype(np.uint8)[::-1].copy()),
+    ):
+        change(found)
+        assert not np.array_equal(found.data, before)
+        edited = found.data.copy()
+        panel.thresholds.numbers["min_object_size"].setValue(panel.thresholds.numbers["min_object_size"].value() + 1)
+        settle(qtbot, panel)
+        np.testing.assert_array_equal(found.data, edited)
+        assert panel.results.labels is not found
+        assert found.name[:12] in panel.status.text()
+        assert "was edited and is kept" in panel.status.text()
+        found = panel.results.labels
+        assert found in viewer.layers
+        np.testing.assert_array_equal(found.data, before)
+
+
+def test_an_edit_that_was_undone_is_none(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    viewer.layers["cells labels"].paint((20, 20), 9)
+    viewer.layers["cells labels"].undo()
+    panel.thresholds.sliders["seed_threshold"].setValue(0.9)
+    settle(qtbot, panel)
+    assert "cells labels [1]" not in viewer.layers
+    assert viewer.layers["cells labels"].data.max() == 1
+
+
+def test_the_result_is_selected_unless_the_user_went_on(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    assert viewer.layers.selection.active == viewer.layers["cells labels"]
+    assert panel.image.layer == viewer.layers["cells"]
+    fake.gate.clear()
+    panel.start()
+    mine = viewer.add_labels(np.zeros((24, 24), int), name="mine")
+    fake.gate.set()
+    finish(qtbot, panel)
+    assert viewer.layers.selection.active == mine
+
+
+def test_sliders_act_on_the_result_that_is_selected(viewer, panel, fake, qtbot):
+    for name in ("one", "two"):
+        viewer.add_image(np.zeros((24, 24)), name=name)
+        assert "next run" in panel.threshold_box.title()
+        panel.start()
+        finish(qtbot, panel)
+        assert f"{name} labels" in panel.threshold_box.title()
+    panel.thresholds.sliders["seed_threshold"].setValue(0.9)
+    settle(qtbot, panel)
+    one, two = (viewer.layers[f"{name} labels"] for name in ("one", "two"))
+    assert (one.data.max(), two.data.max()) == (2, 1)
+    viewer.layers.selection.active = one
+    assert "one labels" in panel.threshold_box.title()
+    assert panel.image.layer == viewer.layers["one"]
+    assert panel.thresholds.values()["seed_threshold"] == 0.5, "those of the result"
+    panel.thresholds.numbers["min_object_size"].setValue(40)
+    settle(qtbot, panel)
+    assert (one.data > 0).sum() == 48
+    assert (two.data > 0).sum() == 36
+    viewer.layers.selection.active = viewer.layers["two centres"]
+    assert "two labels" in panel.threshold_box.title()
+    assert panel.thresholds.values()["seed_threshold"] == 0.9
+
+
+def test_thresholds_go_back(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    box, start = panel.threshold_box, panel.thresholds.values()
+    assert not box.undo_button.isEnabled()
+    for name, value in (("seed_threshold", 0.9), ("min_object_size", 40)):
+        panel.thresholds.numbers[name].setValue(value)
+        settle(qtbot, panel)
+    assert viewer.layers["cells labels"].data.max() == 0
+    box.undo_button.click()
+    settle(qtbot, panel)
+    assert viewer.layers["cells labels"].data.max() == 1
+    box.undo_button.click()
+    settle(qtbot, panel)
+    assert viewer.layers["cells labels"].data.max() == 2
+    assert panel.thresholds.values() == start
+    assert not box.undo_button.isEnabled()
+    box.back_button.click()
+    settle(qtbot, panel)
+    stored = panel.model.config.prediction.clustering
+    assert panel.thresholds.values() == panel.results.segmentation.settings.clustering == stored
+    assert not box.back_button.isEnabled()
+    box.undo_button.click()
+    settle(qtbot, panel)
+    assert panel.thresholds.values() == start
+
+
+def test_thresholds_of_a_result_are_not_those_of_another_model(viewer, panel, fake, qtbot):
+    image = viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    panel.model.choose(bundled_path("cells-phase-2d"))
+    stored = panel.model.config.prediction.clustering
+    assert "next run" in panel.threshold_box.title()
+    viewer.layers.selection.active = image
+    assert panel.thresholds.values() == stored
+    viewer.layers.selection.active = viewer.layers["cells labels"]
+    panel.start()
+    finish(qtbot, panel)
+    assert {name: fake.jobs[-1].changes[name] for name in stored} == stored
+
+
+def test_a_region_is_added_to_what_was_found_before(viewer, panel, fake, qtbot):
+    image = viewer.add_image(np.zeros((60, 60)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    labels = viewer.layers["cells labels"]
+    assert labels.data.shape == (60, 60)
+    panel.image.region.setCurrentText(RECTANGLE)
+    viewer.add_shapes([[[30, 30], [30, 54], [54, 54], [54, 30]]])
+    panel.image.layer_box.choose(image)
+    panel.start()
+    finish(qtbot, panel)
+    assert labels.data.shape == (60, 60)
+    assert np.unique(labels.data).tolist() == [0, 1, 2, 3, 4]
+    assert (labels.data[:20] > 0).sum() == (labels.data[30:] > 0).sum() == 84
+    assert "4 objects" in panel.status.text()
+    assert labels.features["centroid_y"].tolist() == [4.5, 4.5, 34.5, 34.5]
+    assert len(viewer.layers["cells centres"].data) == 4
+    assert viewer.layers["cells seed map"].data.shape == (60, 60)
+    # Sliders act on what was run last; a click finds the object's own maps, or says that there are none.
+    panel.thresholds.sliders["seed_threshold"].setValue(0.9)
+    settle(qtbot, panel)
+    assert np.unique(labels.data).tolist() == [0, 1, 2, 3]
+    panel.embedding.show_object(3)
+    assert viewer.layers["votes"].data.shape == (36, 2)
+    panel.embedding.show_object(1)
+    assert "earlier run" in panel.embedding.hint.text()
+    # The same region again finds the same; the whole image replaces all.
+    panel.start()
+    finish(qtbot, panel)
+    assert np.unique(labels.data).tolist() == [0, 1, 2, 3]
+    panel.image.region.setCurrentIndex(0)
+    panel.start()
+    finish(qtbot, panel)
+    assert (labels.data > 0).sum() == 36
+
+
+def test_a_region_is_added_to_edited_labels_in_a_layer_of_its_own(viewer, panel, fake, qtbot):
+    image = viewer.add_image(np.zeros((60, 60)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    edited = viewer.layers["cells labels"]
+    edited.data[50:55, 2:7] = 7
+    edited.refresh()
+    panel.image.region.setCurrentText(RECTANGLE)
+    viewer.add_shapes([[[30, 30], [30, 54], [54, 54], [54, 30]]])
+    panel.image.layer_box.choose(image)
+    panel.start()
+    finish(qtbot, panel)
+    assert np.unique(edited.data).tolist() == [0, 1, 2, 7]
+    both = panel.results.labels
+    assert both is not edited
+    assert (both.data[50:55, 2:7] > 0).all()
+    assert np.unique(both.data).tolist() == [0, 1, 2, 3, 4, 5]
+    assert "is kept" in panel.status.text()
+
+
+def test_a_message_is_read_whole_in_the_panel(viewer, panel, fake, qtbot):
+    text = "A sentence of more than forty letters, which no notification would show to its end. " * 3
+    fake.messages = [Message("Dead pixels.", "warning"), Advice(text.strip(), "warning")]
+    viewer.add_image(np.zeros((24, 24)))
+    panel.start()
+    finish(qtbot, panel)
+    assert panel.advice.notes.text() == "Dead pixels."
+    assert panel.advice.sentence.text() == text.strip()
+    assert panel.advice.sentence.wordWrap()
+    assert not panel.advice.isHidden()
+    assert panel.advice.button.isHidden()
+    fake.messages = []
+    panel.start()
+    assert panel.advice.isHidden()
+    finish(qtbot, panel)
+    assert panel.advice.isHidden()
+
+
+def test_advice_is_looked_for_after_the_labels_are_shown_and_not_any_more_in_the_next_run(
+    viewer, panel, fake, advised, qtbot
+):
+    image = viewer.add_image(np.zeros((24, 24)), name="cells")
+    advised.gate.clear()
+    advised.said.append(Advice("Try it.", "warning", "Use scale 2", "", {"scale": 2.0}))
+    panel.start()
+    finish(qtbot, panel)
+    assert viewer.layers["cells labels"].data.max() == 2
+    qtbot.waitUntil(lambda: len(advised.jobs) == 1, timeout=WAIT)
+    assert panel.advice.is_looking
+    panel.start()
+    assert not panel.advice.is_looking
+    finish(qtbot, panel)
+    advised.gate.set()
+    qtbot.waitUntil(lambda: not panel.advice.is_looking, timeout=WAIT)
+    assert len(advised.jobs) == 2
+    assert panel.advice.button.text() == "Use scale 2"
+    # Pressed after another image was chosen, it still is about its own.
+    viewer.add_image(np.zeros((24, 24)), name="other")
+    advised.said.clear()
+    panel.advice.button.click()
+    finish(qtbot, panel)
+    assert fake.jobs[-1].changes["scale"] == 2
+    assert panel.results.selection.layer == image
+    viewer.layers.remove(image)
+    assert panel.advice.isHidden()
+
+
+def test_another_model_is_one_press_away(viewer, panel, fake, advised, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    advised.said.append(Advice("Try cells.", "warning", "Try cells-phase-2d", "cells-phase-2d"))
+    panel.start()
+    finish(qtbot, panel)
+    qtbot.waitUntil(lambda: not panel.advice.button.isHidden(), timeout=WAIT)
+    advised.said.clear()
+    panel.advice.button.click()
+    finish(qtbot, panel)
+    assert panel.model.path == fake.jobs[-1].model == bundled_path("cells-phase-2d")
+    stored = panel.model.config.prediction.clustering
+    assert {name: fake.jobs[-1].changes[name] for name in stored} == stored
+
+
+def test_thresholds_that_find_nothing_are_taken_back(viewer, panel, fake, advised, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    stored = panel.model.config.prediction.clustering
+    advised.said.append(Advice("None.", "warning", "Back to the model's thresholds", "", stored))
+    panel.thresholds.numbers["min_object_size"].setValue(5000)
+    panel.start()
+    finish(qtbot, panel)
+    assert panel.status.text().startswith("0 objects")
+    qtbot.waitUntil(lambda: not panel.advice.button.isHidden(), timeout=WAIT)
+    panel.advice.button.click()
+    settle(qtbot, panel)
+    assert panel.thresholds.values() == stored
+    assert viewer.layers["cells labels"].data.max() > 0
+    assert len(fake.jobs) == 1
+
+
+def test_a_panel_begins_where_the_person_left_off(viewer, open_panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    first = open_panel(PANEL)
+    first.model.choose_bundled("cells-phase-2d")
+    first.scale.setValue(0.5)
+    first.tta.setChecked(True)
+    first.device.setCurrentText("cpu")
+    first.thresholds.numbers["min_object_size"].setValue(3)
+    first.start()
+    finish(qtbot, first)
+    first.thresholds.numbers["seed_threshold"].setValue(0.7)
+    settle(qtbot, first)
+    viewer.window.remove_dock_widget(first)
+    second = open_panel(PANEL)
+    assert second.model.path == bundled_path("cells-phase-2d")
+    assert (second.scale.value(), second.tta.isChecked(), second.device.currentText()) == (0.5, True, "cpu")
+    assert second.thresholds.values() == first.thresholds.values()
+    assert second.thresholds.values()["seed_threshold"] == 0.7
+    assert "next run" in second.threshold_box.title()
+    second.threshold_box.back_button.click()
+    assert second.thresholds.values() == second.model.config.prediction.clustering
+
+
+def test_a_model_that_is_gone_or_settings_that_do_not_fit_are_left_out(viewer, open_panel, tmp_path):
+    LastUsed("segment").keep(model=str(tmp_path / "gone.embedseg"), changes={"scale": 2.0})
+    panel = open_panel(PANEL)
+    assert panel.model.path == bundled_path("nuclei-2d")
+    assert panel.scale.value() == 1
+    viewer.window.remove_dock_widget(panel)
+    LastUsed("segment").keep(model=str(bundled_path("cells-phase-2d")), changes={"scale": "large", "tta": 3})
+    panel = open_panel(PANEL)
+    assert panel.model.path == bundled_path("cells-phase-2d")
+    assert panel.thresholds.values() == panel.model.config.prediction.clustering
 
 
 def test_cancel_leaves_the_viewer_as_it_was(viewer, panel, fake, qtbot):

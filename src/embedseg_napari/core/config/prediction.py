@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from embedseg_napari.core.config.limits import SCALES, Precision
 from embedseg_napari.core.settings import PixelsPerAxis, Settings
+
+CLUSTERING = {
+    "seed_threshold",
+    "foreground_threshold",
+    "faint_seeds",
+    "margin_scale",
+    "min_object_size",
+    "max_object_size",
+    "drop_border_objects",
+    "fill_holes",
+    "seeds",
+}
+"""Settings that turn maps into objects."""
 
 
 class PredictionConfig(Settings):
@@ -47,6 +60,21 @@ class PredictionConfig(Settings):
         le=2**31 - 1,
         description="Objects of this many pixels or fewer are dropped; raise it to remove debris.",
     )
+    max_object_size: int = Field(
+        0,
+        ge=0,
+        le=2**31 - 1,
+        description="Objects of more pixels than this are dropped; 0 sets no limit.",
+    )
+    drop_border_objects: bool = Field(
+        False,
+        description="Drop objects that touch the border of the image, where they may be cut off; in a volume its first "
+        "and last plane, too.",
+    )
+    fill_holes: bool = Field(
+        False,
+        description="Fill holes: background that an object encloses becomes part of it; in a volume, closed cavities.",
+    )
     seeds: Literal["greedy", "local_maxima"] = Field(
         "greedy",
         description="Which pixels may start an object: greedy tries all in order of falling seediness (the paper), "
@@ -80,11 +108,19 @@ class PredictionConfig(Settings):
         "borders.",
     )
 
+    @model_validator(mode="after")
+    def _check_sizes(self) -> Self:
+        if 0 < self.max_object_size <= self.min_object_size:
+            raise ValueError(
+                f"no object has more than min_object_size ({self.min_object_size}) and at most max_object_size "
+                f"({self.max_object_size}) pixels; change one of the two"
+            )
+        return self
+
     @property
     def clustering(self) -> dict[str, Any]:
         """The settings that turn maps into objects, as `es.cluster` and `Segmentation.recluster` take them."""
-        names = {"seed_threshold", "foreground_threshold", "min_object_size", "seeds", "faint_seeds", "margin_scale"}
-        return self.model_dump(include=names)
+        return self.model_dump(include=CLUSTERING)
 
     def changed(self, changes: dict[str, Any]) -> Self:
         """These settings with others in place of some; None leaves a setting as it is.

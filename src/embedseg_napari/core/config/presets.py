@@ -14,6 +14,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "validation_fraction": 0.0,
         "validation_objects": 0.1,
         "reached_seeds": True,
+        "keep_start": True,
     },
     "paper": {
         "epochs": 200,

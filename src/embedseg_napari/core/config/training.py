@@ -255,6 +255,12 @@ class TrainingConfig(Settings):
         "the annotated objects reach it.",
         json_schema_extra=LENGTH,
     )
+    keep_start: bool = Field(
+        False,
+        description="If training from a model and no images are held out, keep up to half of that model's weights, as "
+        "far as the annotated objects are found about as well with them.",
+        json_schema_extra=LENGTH,
+    )
     devices: int = Field(
         1,
         ge=1,

@@ -111,6 +111,23 @@ def are_classes(pieces: Pieces) -> bool:
     return is_white or (pieces.n <= CLASSES and pieces.n_large >= PIECES_OF_A_CLASS * pieces.n)
 
 
+def is_single_number(pieces: Pieces) -> bool:
+    """Whether a mask holds one number in several pieces: an object that is cut, or a binary mask of a few objects."""
+    return pieces.n == 1 and pieces.n_large > 1
+
+
+def doubt(masks: Sequence[Pieces]) -> list[str]:
+    """A sentence where masks hold a single number in several pieces, too few of them to be refused."""
+    odd = [one for one in masks if is_single_number(one)]
+    if not odd:
+        return []
+    others = f" (and {len(odd) - 1} more like it)" if len(odd) > 1 else ""
+    return [
+        f"{odd[0].name}: {odd[0].n_large} separate pieces share one number and count as one object{others}. If they "
+        f"are objects, this is a binary mask. {COUNT_MASKS}"
+    ]
+
+
 def refuse_classes(pieces: Pieces) -> None:
     """Refuse a mask whose numbers are classes.
 
@@ -148,13 +165,18 @@ def refuse_single_numbers(masks: Sequence[Pieces]) -> None:
         )
 
 
-def require_objects(masks: Sequence[tuple[np.ndarray, str, bool]]) -> None:
+def require_objects(masks: Sequence[tuple[np.ndarray, str, bool]]) -> list[str]:
     """Refuse masks that nothing can be scored by: classes instead of objects, or no object in any.
 
     Parameters
     ----------
     masks : sequence of (mask, name, planes)
         As :func:`classes_in` takes them, unknown pixels 0.
+
+    Returns
+    -------
+    list of str
+        Warnings, one sentence each.
 
     Raises
     ------
@@ -170,3 +192,4 @@ def require_objects(masks: Sequence[tuple[np.ndarray, str, bool]]) -> None:
         refuse_classes(one)
     if len(few) == len(kinds):
         refuse_single_numbers(few)
+    return doubt(few)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.core.axes import check_spacing, guess_axes, parse_axes, spatial_axes, to_frames
+from embedseg_napari.core.axes import OneChannel, check_spacing, guess_axes, parse_axes, spatial_axes, to_frames
 from embedseg_napari.core.data.example import Example
 from embedseg_napari.core.data.masks import instances_of, mask_frames
 from embedseg_napari.core.data.sparse import split_ignore_label, union, with_ignore_label
@@ -54,7 +54,7 @@ def load_folder(
     folder: str | Path,
     *,
     axes: str | None = None,
-    channel: int | None = None,
+    channel: OneChannel | None = None,
     spacing: Sequence[float] | None = None,
     ignore_label: int | None = None,
 ) -> list[Example]:
@@ -67,8 +67,8 @@ def load_folder(
         is an image of its own; those without labels are left out.
     axes : str, optional
         Axes of the images, where the files do not say.
-    channel : int, optional
-        Take only this channel, counted from 0.
+    channel : int or "mean", optional
+        Take only this channel, counted from 0, or the mean of all.
     spacing : sequence of float, optional
         Physical pixel size (z, y, x), instead of the files' own.
     ignore_label : int, optional
@@ -119,7 +119,7 @@ def from_arrays(
     pairs: Sequence[Any],
     axes: str | None = None,
     spacing: Sequence[float] | None = None,
-    channel: int | None = None,
+    channel: OneChannel | None = None,
     names: Sequence[str] | None = None,
     ignore_label: int | None = None,
 ) -> list[Example]:
@@ -173,7 +173,7 @@ def _described(array: Any, mask: bool) -> Picture:
         raise DataError(f"A {type(array).__name__} among the training images is no array: {error}") from error
 
 
-def _chosen(example: Example, channel: int | None, spacing: Sequence[float] | None) -> Example:
+def _chosen(example: Example, channel: OneChannel | None, spacing: Sequence[float] | None) -> Example:
     """An Example with one of its channels and with another pixel size, where they are given."""
     if channel is not None:
         image = _pick_channel(example.image, channel, example.name, is_colour=False)
@@ -188,7 +188,7 @@ def _examples(
     picture: Picture,
     mask: Picture,
     ignore: Picture | None,
-    channel: int | None,
+    channel: OneChannel | None,
     spacing: Sequence[float] | None,
     ignore_label: int | None,
 ) -> list[Example]:
@@ -241,7 +241,7 @@ def _examples(
     return labelled or examples
 
 
-def _checked_image(image: np.ndarray, channel: int | None, where: str, *, is_colour: bool) -> np.ndarray:
+def _checked_image(image: np.ndarray, channel: OneChannel | None, where: str, *, is_colour: bool) -> np.ndarray:
     """Channels and pixels of one image C(Z)YX that can be trained on."""
     if image.dtype == bool or not np.issubdtype(image.dtype, np.number) or np.iscomplexobj(image):
         raise DataError(f"{where}: holds {image.dtype} values; save it as integers or floating-point numbers.")
@@ -282,11 +282,14 @@ def _axes_beside_mask(shape: tuple[int, ...], mask: Picture, where: str) -> str:
         raise DataError(f"{where}: {error}") from error
 
 
-def _pick_channel(image: np.ndarray, channel: int | None, where: str, is_colour: bool) -> np.ndarray:
+def _pick_channel(image: np.ndarray, channel: OneChannel | None, where: str, is_colour: bool) -> np.ndarray:
     """Take one channel, or refuse colour pictures (channels last) that hold nothing but grey."""
+    if channel == "mean":
+        # The only one is taken as it is, as prediction does.
+        return image if len(image) == 1 else image.mean(0, dtype=np.float32, keepdims=True)
     if channel is not None:
         if not hasattr(channel, "__index__"):
-            raise DataError(f"Channel {channel!r} is no whole number; channels are counted from 0.")
+            raise DataError(f"Channel {channel!r} is no whole number and not 'mean'; channels are counted from 0.")
         if not 0 <= channel < len(image):
             raise DataError(
                 f"{where}: has {count(len(image), 'channel')}, counted from 0; there is no channel {channel}."

@@ -27,6 +27,10 @@ WHOLE_LINE = 0.95
 """Part of such a line that differs to the same side; what the sample shows does not go that straight."""
 WIDEST_LINE, AROUND = 3, 7
 """Lines side by side that may be dead, and lines that they are compared with."""
+MOST_LINES = WIDEST_LINE / AROUND
+"""Part of the lines beyond which they are what is to be seen."""
+CUT = 4
+"""Pixels at which a line of one value differs from its neighbours on both sides if it cuts through what is seen."""
 LONG_ENOUGH = 16
 """Lines, and pixels on each, from which on that is no chance."""
 MOST_BRIGHT = 0.05
@@ -259,14 +263,21 @@ def _odd_lines(channel: np.ndarray, spread: float) -> list[tuple[int | slice, ..
             continue
         level = np.median(lines, axis=1).astype(np.float64)
         level -= ndimage.median_filter(level, AROUND, mode="nearest")
-        candidates = np.flatnonzero(np.abs(level) > LINE_DIFFERS * spread)
-        if len(candidates) > len(lines) * (WIDEST_LINE / AROUND):
-            continue
-        for at in candidates:
+        # A line that is stuck at one value may have it in common with a dark background.
+        is_stuck = (lines == lines[:, :1]).all(1)
+        is_odd = np.abs(level) > LINE_DIFFERS * spread
+        if is_odd.mean() > MOST_LINES:
+            is_odd[:] = False
+        found = []
+        for at in np.flatnonzero(is_odd | is_stuck):
             near = np.arange(at - AROUND // 2, at + AROUND // 2 + 1).clip(0, len(lines) - 1)
             difference = lines[at].astype(np.float64) - np.median(lines[near], axis=0)
-            if np.mean(difference * np.sign(level[at]) > LINE_DIFFERS / 2 * spread) >= WHOLE_LINE:
-                odd.append((slice(None),) * axis + (int(at),))
+            is_whole = np.mean(difference * np.sign(level[at]) > LINE_DIFFERS / 2 * spread) >= WHOLE_LINE
+            n_cut = np.count_nonzero(np.abs(difference) > LINE_DIFFERS * spread) if is_stuck[at] else 0
+            if (is_odd[at] and is_whole) or n_cut >= CUT:
+                found.append((slice(None),) * axis + (int(at),))
+        if len(found) <= len(lines) * MOST_LINES:
+            odd += found
     return odd
 
 

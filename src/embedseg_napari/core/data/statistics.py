@@ -99,15 +99,23 @@ def object_sizes(extents: np.ndarray, sizes: np.ndarray) -> ObjectSizes:
     )
 
 
-def least_object_size(sizes: ObjectSizes) -> int:
+def least_object_size(sizes: ObjectSizes, known: int | None = None) -> int:
     """Number of pixels up to which what a network finds is taken for a fragment or dirt.
 
     Of many objects (:data:`MANY`) the smallest are left out, so that a slip of the brush does not decide; of few, the
     smallest one may be far from the smallest there is.
+
+    Parameters
+    ----------
+    sizes : ObjectSizes
+        Of the annotated objects.
+    known : int, optional
+        The same number of the model that training starts from; few objects may lower it, but not raise it.
     """
-    if sizes.n_objects < MANY:
-        return sizes.min_size // 2
-    return 3 * sizes.small_size // 4
+    if sizes.n_objects >= MANY:
+        return 3 * sizes.small_size // 4
+    least = sizes.min_size // 2
+    return least if known is None else min(least, known)
 
 
 def scaled_sizes(sizes: ObjectSizes, scale: float) -> ObjectSizes:

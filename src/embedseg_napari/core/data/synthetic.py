@@ -24,8 +24,6 @@ PIXEL = 0.5
 """Micrometres across a pixel in Y and X where nothing else is asked for."""
 Z_STEP = 1.5
 """Micrometres between planes."""
-CLUMP = 4.0
-"""Mean number of nuclei that grow side by side."""
 HARMONICS = 4
 """Waves that bend the outline of a nucleus away from an ellipsoid."""
 TRIES_PER_NUCLEUS = 12
@@ -59,6 +57,8 @@ class Look:
     """Counts per photon; the camera adds noise of 8 counts."""
     outline: float | None = None
     """Labels reach to where the blurred light of a nucleus falls to this part of its median; None: its true surface."""
+    clump: float = 4.0
+    """Mean number of nuclei that grow side by side, at least 1."""
 
 
 def nuclei(
@@ -205,7 +205,7 @@ def _place(
     clump: list[_Nucleus] = []
     covered, failed = 0, 0
     while covered < coverage * labels.size and failed < TRIES_PER_NUCLEUS * (len(sizes) + 10):
-        if not clump or rng.random() < 1.0 / CLUMP:
+        if not clump or rng.random() < 1.0 / look.clump:
             clump = []
             nucleus = _Nucleus.draw(rng.uniform(0, 1, len(shape)) * extent, diameter, look, rng)
         else:

@@ -10,7 +10,7 @@ import numpy as np
 from embedseg_napari.core.axes import ordered, parse_axes, reorder
 from embedseg_napari.core.data.sparse import split_ignore_label, union
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.core.evaluation.matching import lenient_ap, match
+from embedseg_napari.core.evaluation.matching import lenient_ap, match_rows
 from embedseg_napari.core.evaluation.planes import Stack, require_planes, spatial_ndim, stack_kind
 from embedseg_napari.core.evaluation.unknown import restrict_to_known
 from embedseg_napari.core.files.tiff import Picture, read_image
@@ -71,7 +71,7 @@ class LabelPair:
 
     def match(self) -> list[MatchRow]:
         """Scores of this image; see `core.evaluation.matching.match`."""
-        return match(self.true, self.predicted, ignore=self.ignore, planes=self.are_planes)
+        return match_rows(self.true, self.predicted, ignore=self.ignore, planes=self.are_planes)
 
     def lenient_ap(self) -> list[float]:
         """AP as the original program scores overlapping truth; see `core.evaluation.matching.lenient_ap`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +11,11 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
+from embedseg_napari.core.data.mask_kinds import are_classes, classes_in, is_single_number
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.evaluation.planes import spatial_ndim
 from embedseg_napari.core.evaluation.unknown import restrict_to_known
+from embedseg_napari.core.scripts import warn
 from embedseg_napari.core.settings import positive_numbers
 
 if TYPE_CHECKING:
@@ -199,16 +200,36 @@ def match(
     """
     true, predicted = np.asarray(labels_true), np.asarray(labels_pred)
     are_planes = spatial_ndim(true, predicted, planes) < min(true.ndim, predicted.ndim)
+    rows = match_rows(true, predicted, iou_thresholds, ignore=ignore, planes=are_planes)
     if are_planes and planes is None and not true.dtype == predicted.dtype == bool:
-        warnings.warn(
+        warn(
             "Truth and prediction hold one number in each plane and were scored as planes of one object each; say so "
-            "with planes=True, or planes=False if they are label volumes.",
-            stacklevel=2,
+            "with planes=True, or planes=False if they are label volumes."
         )
+    for array, other, name in ((true, predicted, "The truth"), (predicted, true, "The prediction")):
+        found = classes_in(array, name, planes=are_planes or array.ndim > other.ndim)
+        if found is not None and (are_classes(found) or is_single_number(found)):
+            numbers = "one number" if found.n == 1 else f"{found.n} numbers"
+            warn(
+                f"{name}: {found.n_large} separate pieces share {numbers}, and each number counts as one object; of a "
+                "binary mask, number the objects first, for example with skimage.measure.label."
+            )
+    return rows
+
+
+def match_rows(
+    true: np.ndarray,
+    predicted: np.ndarray,
+    iou_thresholds: Sequence[float] = IOU_THRESHOLDS,
+    *,
+    ignore: np.ndarray | None = None,
+    planes: bool = False,
+) -> list[MatchRow]:
+    """Match labels of which it is known what they are; see :func:`match`."""
     if ignore is not None:
         true, predicted = restrict_to_known(true, predicted, ignore)
     thresholds = positive_numbers(iou_thresholds, "iou_thresholds", DataError)
-    found = overlaps(true, predicted, are_planes)
+    found = overlaps(true, predicted, planes)
     return [_row(found, threshold) for threshold in thresholds]
 
 

@@ -10,7 +10,7 @@ from scipy import ndimage, special
 
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.errors import Stopped
-from embedseg_napari.core.evaluation.matching import match
+from embedseg_napari.core.evaluation.matching import match_rows
 from embedseg_napari.core.inference.clustering import cluster_by, with_margins
 from embedseg_napari.core.runs import never
 
@@ -119,7 +119,7 @@ def search_thresholds(
         each = []
         for maps, (_, truth), hidden in zip(scaled, pairs, unknown, strict=True):
             found = cluster_by(maps, settings.model_copy(update=update), should_stop)
-            each.append(np.mean([row.ap for row in match(truth, found.labels, ignore=hidden, planes=False)]))
+            each.append(np.mean([row.ap for row in match_rows(truth, found.labels, ignore=hidden)]))
         scores[seed, foreground] = np.array(each)
         yield PairTried(len(scores), len(tried))
         if should_stop():

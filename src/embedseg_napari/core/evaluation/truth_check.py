@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedseg_napari.core.data.mask_kinds import Pieces, are_classes, classes_in, refuse_classes, refuse_single_numbers
+from embedseg_napari.core.data.mask_kinds import (
+    Pieces,
+    are_classes,
+    classes_in,
+    doubt,
+    is_single_number,
+    refuse_classes,
+    refuse_single_numbers,
+)
 from embedseg_napari.core.data.sparse import known_planes
 from embedseg_napari.core.evaluation.planes import overlaps_itself
 from embedseg_napari.core.wording import count
@@ -49,7 +57,7 @@ class TruthCheck:
         if pieces is not None:
             refuse_classes(pieces)
         found = None if one.is_predicted_planes else classes_in(predicted, names[1])
-        if found is not None and are_classes(found):
+        if found is not None and (are_classes(found) or is_single_number(found)):
             self._binary.append(names[1])
 
     def warnings(self) -> list[str]:
@@ -63,7 +71,7 @@ class TruthCheck:
         kinds = [one for one in self._pieces if one is not None]
         if len(kinds) == len(self._pieces):
             refuse_single_numbers(kinds)
-        out = []
+        out = doubt(kinds)
         if not self._has_objects:
             out.append(
                 "The truth holds no object in any image: the scores say only whether something was found where nothing "

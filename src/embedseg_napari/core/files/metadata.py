@@ -49,12 +49,12 @@ def read_metadata(tif: tifffile.TiffFile, image: int = 0) -> Metadata:
     if tif.is_lsm and tif.lsm_metadata:
         sizes = [size(tif.lsm_metadata.get(f"VoxelSize{letter}")) for letter in "ZYX"]
         interval = positive(tif.lsm_metadata.get("TimeIntervall"))
-        steps, _ = _in_one_unit(sizes, ["m"] * 3)
+        steps, _ = in_one_unit(sizes, ["m"] * 3)
         return Metadata(_scaled(steps, 1e6), MICROMETRE, (), interval) if steps else Metadata(interval=interval)
     if tif.shaped_metadata and "unit" in (info := tif.shaped_metadata[0]):
         # What ImageJ files name these: written by those who meant to write one.
         return Metadata(
-            *_in_one_unit([size(info.get("spacing")), *_resolution(tif)], [normalize_unit(info["unit"])] * 3)
+            *in_one_unit([size(info.get("spacing")), *_resolution(tif)], [normalize_unit(info["unit"])] * 3)
         )
     return Metadata(*_of_resolution(tif))
 
@@ -83,7 +83,7 @@ def _ome_metadata(text: str, image: int) -> Metadata:
     sizes = [size(pixels.get(f"PhysicalSize{letter}")) for letter in "ZYX"]
     units = [normalize_unit(pixels.get(f"PhysicalSize{letter}Unit") or "µm") for letter in "ZYX"]
     interval = seconds(pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit"))
-    return Metadata(*_in_one_unit(sizes, units), named if any(named) else (), interval)
+    return Metadata(*in_one_unit(sizes, units), named if any(named) else (), interval)
 
 
 def _imagej_metadata(tif: tifffile.TiffFile) -> Metadata:
@@ -103,7 +103,7 @@ def _imagej_metadata(tif: tifffile.TiffFile) -> Metadata:
     if unit is None and y == x == 1 and "spacing" not in info:
         return Metadata(None, None, names, interval)
     units = [normalize_unit(info[f"{letter}unit"]) if info.get(f"{letter}unit") else unit for letter in "zyx"]
-    return Metadata(*_in_one_unit([z, y, x], units), names, interval)
+    return Metadata(*in_one_unit([z, y, x], units), names, interval)
 
 
 def _resolution(tif: tifffile.TiffFile) -> tuple[float | None, float | None]:
@@ -128,7 +128,7 @@ def _of_resolution(tif: tifffile.TiffFile) -> tuple[Steps | None, str | None]:
     return _rounded((None, y * factor, x * factor)), MICROMETRE
 
 
-def _in_one_unit(sizes: list[float | None], units: list[str | None]) -> tuple[Steps | None, str | None]:
+def in_one_unit(sizes: list[float | None], units: list[str | None]) -> tuple[Steps | None, str | None]:
     """Pixel size (z, y, x) in the unit of x, or in micrometres where that is an odd one.
 
     A size that cannot be compared with that of x, as it is no length, says nothing.

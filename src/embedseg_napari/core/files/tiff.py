@@ -109,7 +109,7 @@ def read_image(
         raise DataError(f"{path}: contains no image (shape {array.shape}).")
     if labels and pixels.is_colour:
         raise DataError(f"{path}: is a colour picture; a mask needs one number per pixel, saved as 16-bit grey.")
-    stored = _letters(path, pixels, tell if given is None else None)
+    array, stored = _with_letters(path, pixels, tell if given is None else None)
     if given is not None and len(given) != array.ndim:
         raise DataError(
             f"{path}: axes {given!r} name {len(given)} axes, the file has {array.ndim} (shape {array.shape})."
@@ -123,29 +123,41 @@ def read_image(
     return Picture(array, axes, spacing, unit, names, path, not axes, metadata.interval)
 
 
-def _letters(path: Path, pixels: Pixels, tell: Callable[[str], None] | None) -> str:
-    """The axes of a file in letters of `core.axes`, or none where it leaves them open.
+def _with_letters(path: Path, pixels: Pixels, tell: Callable[[str], None] | None) -> tuple[np.ndarray, str]:
+    """The array of a file and its axes in letters of `core.axes`, none where the file leaves them open.
 
-    A set of other things than time points, such as positions, is one of images of their own, which frames are.
+    A set of other things than time points, such as positions, is one of images of their own, which frames are; several
+    such sets become one.
     """
-    letters = pixels.axes.upper().replace("S", "C")
+    array, letters = pixels.array, pixels.axes.upper().replace("S", "C")
+    if len(letters) != array.ndim:
+        return array, ""
     strange = [letter for letter in letters if letter not in KNOWN]
-    if len(letters) != pixels.array.ndim:
-        return ""
-    if not strange and len(set(letters)) == len(letters):
-        return letters if {"Y", "X"} <= set(letters) else ""
+    is_plain = len(set(letters)) == len(letters)
+    if not strange and is_plain:
+        return array, letters if {"Y", "X"} <= set(letters) else ""
     is_open = strange != [] and all(letter in OPEN for letter in strange)
     is_stack = is_open and letters.replace(strange[0], "") == "YX"
     if tell is None or is_stack or (is_open and len(strange) > 1):
-        return ""
-    if len(strange) == 1 and "T" not in letters and len(set(letters)) == len(letters):
-        read = letters.replace(strange[0], "T")
-        tell(f"axis {strange[0]} of {pixels.axes} is read as a set of images of their own ({read}); else name its axes")
-        return read
-    raise DataError(
-        f"{path}: has the axes {pixels.axes} (shape {pixels.array.shape}), but only T, C, Z, Y and X are known here; "
-        "save each position, mosaic tile or set of samples as a file of its own, or name all axes with --axes."
+        return array, ""
+    sets = [letter for letter in letters if letter in strange or letter == "T"]
+    if not is_plain or not {"Y", "X"} <= set(letters) or (is_open and len(sets) > 1):
+        raise DataError(
+            f"{path}: has the axes {pixels.axes} (shape {array.shape}), but only T, C, Z, Y and X are known here; save "
+            "each position, mosaic tile or set of samples as a file of its own, or name all axes with --axes."
+        )
+    if len(sets) == 1:
+        read = letters.replace(sets[0], "T")
+        tell(f"axis {sets[0]} of {pixels.axes} is read as a set of images of their own ({read}); else name its axes")
+        return array, read
+    rest = "".join(letter for letter in letters if letter not in sets)
+    array = reorder(array, letters, "".join(sets) + rest)
+    array = array.reshape(-1, *array.shape[len(sets) :])
+    tell(
+        f"axes {' and '.join(sets)} of {pixels.axes} are read as one set of {len(array)} images of their own "
+        f"(T{rest}); else name its axes"
     )
+    return array, f"T{rest}"
 
 
 def _spacing(steps: Steps | None, axes: str, stored: str, ndim: int) -> tuple[float, ...] | None:

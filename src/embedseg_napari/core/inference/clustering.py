@@ -14,8 +14,10 @@ import numpy as np
 
 from embedseg_napari.core.compiled.background_import import CompiledModule
 from embedseg_napari.core.config import PredictionConfig
-from embedseg_napari.core.errors import Stopped
-from embedseg_napari.core.maps import EmbeddingMaps
+from embedseg_napari.core.errors import EmbedSegWarning, Stopped
+from embedseg_napari.core.inference import tidying
+from embedseg_napari.core.maps import EmbeddingMaps, missing_words
+from embedseg_napari.core.scripts import warn
 from embedseg_napari.core.settings import require_kind
 
 if TYPE_CHECKING:
@@ -75,6 +77,9 @@ def cluster(
     *,
     faint_seeds: float = 0.0,
     margin_scale: float = 1.0,
+    max_object_size: int = 0,
+    drop_border_objects: bool = False,
+    fill_holes: bool = False,
 ) -> NDArray[np.int32]:
     """Return the label image of the maps; defaults are the paper's.
 
@@ -97,6 +102,12 @@ def cluster(
         nine tenths of the proposal must be free, and its size be like that of other objects. 0: nowhere.
     margin_scale : float
         Factor of the margins.
+    max_object_size : int
+        Objects of more pixels are dropped; 0 sets no limit.
+    drop_border_objects : bool
+        Whether objects that touch the border of the image are dropped.
+    fill_holes : bool
+        Whether background that an object encloses becomes part of it.
 
     Raises
     ------
@@ -111,8 +122,14 @@ def cluster(
         "seeds": seeds,
         "faint_seeds": faint_seeds,
         "margin_scale": margin_scale,
+        "max_object_size": max_object_size,
+        "drop_border_objects": drop_border_objects,
+        "fill_holes": fill_holes,
     }
-    return cluster_by(maps, PredictionConfig.parse(values)).labels
+    settings = PredictionConfig.parse(values)
+    if told := missing_words(maps.count_missing()):
+        warn(told, EmbedSegWarning)
+    return cluster_by(maps, settings).labels
 
 
 def cluster_by(
@@ -124,7 +141,8 @@ def cluster_by(
 
     Seeds are tried by falling seediness. A seed proposes all foreground pixels whose embedding lies inside the ellipse
     of its margins around its own embedding; the proposal is accepted if it has more than `min_object_size` pixels and
-    more than half of them were unclustered (the seed itself no longer counts as such).
+    more than half of them were unclustered (the seed itself no longer counts as such). Where the settings ask for it,
+    holes are filled, and objects that are too large or at the border left out; the others are numbered anew.
 
     Parameters
     ----------
@@ -147,13 +165,26 @@ def cluster_by(
     """
     task = _prepare(with_margins(maps, settings.margin_scale), settings)
     kernel = KERNEL.ready() if task.maps.seed_map.size < MOST_PIXELS else None
+    result = None
     if kernel is None:
         is_faster_ready = KERNEL.is_ready if task.maps.seed_map.size < MOST_PIXELS else None
         result = _cluster_plainly(task, should_stop, is_faster_ready)
-        if result is not None:
-            return result
-        kernel = KERNEL.ready()
-    return _cluster_compiled(task, kernel, should_stop)
+    if result is None:
+        result = _cluster_compiled(task, kernel or KERNEL.ready(), should_stop)
+    return _tidied(result, settings, should_stop)
+
+
+def _tidied(found: ClusterResult, settings: PredictionConfig, should_stop: Callable[[], bool] | None) -> ClusterResult:
+    """What the settings leave of a result, numbered 1..n in the same order."""
+    if settings.fill_holes:
+        tidying.fill_holes(found.labels, lambda: _ask(should_stop))
+    n = len(found.scores)
+    is_kept = ~tidying.unwanted(found.labels, n, settings.max_object_size, settings.drop_border_objects)
+    if is_kept.all():
+        return found
+    number = np.zeros(n + 1, np.int32)
+    number[1:][is_kept] = np.arange(1, np.count_nonzero(is_kept) + 1)
+    return ClusterResult(number[found.labels], found.centers[is_kept], found.scores[is_kept])
 
 
 def with_margins(maps: EmbeddingMaps, scale: float) -> EmbeddingMaps:

@@ -26,11 +26,12 @@ from embedseg_napari.core.device import supports_precision
 from embedseg_napari.core.errors import DataError, ModelError, SettingsError
 from embedseg_napari.core.events import ClusteringStarted, FrameFinished, Message, PredictionStarted
 from embedseg_napari.core.files.named_axes import as_picture, converted
+from embedseg_napari.core.inference.advice import Observations, is_unsure, remark, suggest
 from embedseg_napari.core.inference.clustering import warm_up
 from embedseg_napari.core.inference.network_pass import NetworkPass
 from embedseg_napari.core.inference.segmentation import Segmentation
-from embedseg_napari.core.inference.size_check import CLEARLY, certainty, size_message, suggest_scale
 from embedseg_napari.core.inference.tiling import resolve_tile
+from embedseg_napari.core.maps import missing_words
 from embedseg_napari.core.networks.network import device_of
 from embedseg_napari.core.runs import never
 from embedseg_napari.core.scripts import warn
@@ -38,7 +39,7 @@ from embedseg_napari.core.settings import require_kind, shown
 from embedseg_napari.core.wording import count, shape_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
 
     from embedseg_napari.core.config import ModelConfig
     from embedseg_napari.core.events import PredictionEvent
@@ -83,7 +84,9 @@ class Predictor:
         spacing: Sequence[float] | None = None,
         normalize: bool = True,
         keep_maps: bool = True,
+        remarks: bool = False,
         advise: bool = False,
+        others: Iterable[tuple[str, Trained]] = (),
     ) -> Generator[PredictionEvent, None, Segmentation]:
         """Segment an image, telling what happens; the generator's value is the Segmentation.
 
@@ -103,9 +106,13 @@ class Predictor:
             False hands the numbers to the network as they are.
         keep_maps : bool
             False drops the maps of a frame once it is done, so that long time-lapses fit into memory.
+        remarks : bool
+            Whether it is told that nothing was found, or that an image is blank or overexposed.
         advise : bool
-            Where the model is unsure of the first frame, try other scales on a part of it; a message names one at which
-            it is clearly surer.
+            Tell so too. Where the model is unsure of the first frame, or finds nothing, try other scales and
+            models on a part of it; an `Advice` names what is clearly better.
+        others : iterable of (str, Model)
+            Other models for such images, and their names, to be tried; taken only if they are needed.
 
         Raises
         ------
@@ -121,27 +128,74 @@ class Predictor:
         image, axes, size = _named(image, axes, self.model.config)
         spacing = size if spacing is None else check_spacing(spacing, "ZYX"[-self.model.config.ndim :])
         frames, axes, plan = yield from self._prepare(image, axes)
-        done, spoiled = [], Spoiled()
-        unsure: Prepared | None = None
+        done, spoiled, seen, n_missing = [], Spoiled(), Observations(), 0
+        first: tuple[np.ndarray, Prepared] | None = None
         for t in range(len(frames)):
-            ready = self._ready(frames[t], normalize)
+            frame = np.asarray(frames[t])
+            ready = self._ready(frame, normalize)
             spoiled += ready.mended.found
             if spoiled.n_not_finite == frames.size:
                 raise DataError("The image holds no finite number.")
             maps = yield from plan.run(ready, t, should_stop)
+            n_missing += maps.count_missing()
             yield ClusteringStarted(t)
-            if t == 0 and advise and certainty(maps.seed_map) < 1 / CLEARLY:
-                unsure = ready
             done.append(Segmentation.collect(maps, self.settings, should_stop, keep_maps=keep_maps))
+            seen.note(ready, done[t].labels)
+            if t == 0 and advise and (is_unsure(maps.seed_map) or not len(done[t].scores)):
+                first = frame, ready
             yield FrameFinished(t, len(frames), len(done[t].scores))
         if told := spoiled_message(spoiled):
             yield told
-        better = None if unsure is None else suggest_scale(self.model, self.settings, unsure, should_stop)
+        if words := missing_words(n_missing):
+            yield Message(f"{words} If the image is sound, predict with precision float32.", "warning")
+        better = None
+        if first is not None and not seen.is_blank:
+            better = suggest(self.model, self.settings, *first, others, should_stop)
         labels = [frame.labels for frame in done]
-        if told := size_message(self.model.config, labels, self.settings.scale, spacing, better):
-            yield told
+        if advice := remark(
+            self.model.config, seen if remarks or advise else None, labels, self.settings, spacing, better
+        ):
+            yield advice
         found, own = Segmentation.stack(done) if "T" in axes else done[0], result_axes(axes)
         return found if own == ordered(own) else found.turned(own)
+
+    def advise(
+        self,
+        image: Any,
+        axes: str,
+        found: Segmentation,
+        others: Iterable[tuple[str, Trained]] = (),
+        should_stop: Callable[[], bool] = never,
+    ) -> Generator[PredictionEvent, None, None]:
+        """Look for something clearly better than what a run without advice found; an `Advice` names it, if any.
+
+        Parameters
+        ----------
+        image, axes
+            As for the run, the first frame is enough.
+        found : Segmentation
+            What the run found.
+        others, should_stop
+            As for `run`.
+
+        Raises
+        ------
+        Stopped
+            If `should_stop` returned True.
+        """
+        part = found.frames[0] if found.frames else found
+        if len(part.scores) and part.kept_maps is not None and not is_unsure(part.kept_maps.seed_map):
+            return
+        array, axes = _as_array(image), parse_axes(axes)
+        if "T" in axes:
+            array = array[(slice(None),) * axes.index("T") + (slice(0, 1),)]
+        frame = np.asarray(to_frames(array, axes)[0])
+        ready, seen = self._ready(frame, normalize=True), Observations()
+        seen.note(ready, part.labels)
+        yield ClusteringStarted(0)
+        better = None if seen.is_blank else suggest(self.model, self.settings, frame, ready, others, should_stop)
+        if better is not None and (told := remark(self.model.config, seen, [part.labels], self.settings, None, better)):
+            yield told
 
     def embed(
         self,
@@ -162,14 +216,13 @@ class Predictor:
         frames, axes, plan = yield from self._prepare(image, axes)
         if len(frames) != 1:
             raise DataError(f"The image has {len(frames)} frames (axes {axes}); embed them one by one.")
-        ready = self._ready(frames[0], normalize)
+        ready = self._ready(np.asarray(frames[0]), normalize)
         if told := spoiled_message(ready.mended.found):
             yield told
         return (yield from plan.run(ready, 0, should_stop))
 
-    def _ready(self, frame: Any, normalize: bool) -> Prepared:
-        image = np.asarray(frame)
-        return prepare(image, self.model.config.normalization) if normalize else Prepared.as_given(image)
+    def _ready(self, frame: np.ndarray, normalize: bool) -> Prepared:
+        return prepare(frame, self.model.config.normalization) if normalize else Prepared.as_given(frame)
 
     def _prepare(
         self, image: Any, axes: str | None
@@ -245,10 +298,11 @@ def _check_fit(config: ModelConfig, shape: tuple[int, ...], axes: str) -> None:
         hint = "if its planes are images of their own, name that axis T" if config.ndim == 2 else "take a 2D model"
         raise ModelError(f"The image has the spatial axes {space} but the model works in {config.ndim}D; {hint}.")
     if shape[1] != config.n_channels:
+        one = "choose one channel (--channel 0 is the first) or their mean (--channel mean)"
+        choice = one if config.n_channels == 1 else "choose its channels"
         raise ModelError(
             f"The image has {count(shape[1], 'channel')} (axes {axes}) but the model works on {config.n_channels}; "
-            + ("choose one channel (--channel 0 is the first), " if config.n_channels == 1 else "choose its channels, ")
-            + "or another model."
+            f"{choice}, or another model."
         )
 
 

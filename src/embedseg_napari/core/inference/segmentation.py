@@ -145,6 +145,9 @@ class Segmentation:
         seeds: str | None = None,
         faint_seeds: float | None = None,
         margin_scale: float | None = None,
+        max_object_size: int | None = None,
+        drop_border_objects: bool | None = None,
+        fill_holes: bool | None = None,
         should_stop: Callable[[], bool] | None = None,
     ) -> Segmentation:
         """Collect the objects anew with other thresholds, without running the network; what is not given stays.
@@ -163,6 +166,12 @@ class Segmentation:
             How far below the seed threshold large objects that overlap no other may start, 0 to 0.5.
         margin_scale : float, optional
             Factor of the margins, 0.5 to 3: above 1 objects collect pixels from farther away.
+        max_object_size : int, optional
+            Objects of more pixels are dropped; 0 sets no limit.
+        drop_border_objects : bool, optional
+            Whether objects that touch the border of the image are dropped.
+        fill_holes : bool, optional
+            Whether background that an object encloses becomes part of it.
         should_stop : callable, optional
             Looked at several times a second.
 
@@ -181,6 +190,9 @@ class Segmentation:
             "seeds": seeds,
             "faint_seeds": faint_seeds,
             "margin_scale": margin_scale,
+            "max_object_size": max_object_size,
+            "drop_border_objects": drop_border_objects,
+            "fill_holes": fill_holes,
         }
         settings = self.settings.changed(given)
         if self.frames:

@@ -59,6 +59,11 @@ def bundled_path(name: str) -> Path:
     return path
 
 
+def bundled_models() -> list[LibraryModel]:
+    """The bundled models, in the order of their names."""
+    return [LibraryModel(name, bundled_path(name), is_bundled=True) for name in bundled_names()]
+
+
 def models_folder() -> Path:
     """Where the user's models are kept if no other place is chosen."""
     return Path(platformdirs.user_data_dir("embedseg-napari", appauthor=False)) / "models"
@@ -66,11 +71,10 @@ def models_folder() -> Path:
 
 def known_models(folder: Path) -> list[LibraryModel]:
     """Bundled models, then those of a folder by name."""
-    bundled = [LibraryModel(name, bundled_path(name), is_bundled=True) for name in bundled_names()]
     files = sorted(folder.glob(f"*{SUFFIX}"), key=lambda path: path.stem.lower())
     # A file of the user that a later version's bundled model is named like keeps its whole name.
     own = [LibraryModel(path.name if path.stem in bundled_names() else path.stem, path) for path in files]
-    return bundled + [model for model in own if not model.name.startswith(".")]
+    return bundled_models() + [model for model in own if not model.name.startswith(".")]
 
 
 def model_at(path: Path) -> LibraryModel:

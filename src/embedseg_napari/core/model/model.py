@@ -12,7 +12,7 @@ from embedseg_napari.core.config import MAX_CHANNELS
 from embedseg_napari.core.device import choose_device
 from embedseg_napari.core.errors import ModelError, SettingsError
 from embedseg_napari.core.inference.predictor import Predictor
-from embedseg_napari.core.model.known_models import CHECKPOINTS, find_model_file
+from embedseg_napari.core.model.known_models import CHECKPOINTS, bundled_models, find_model_file
 from embedseg_napari.core.model.legacy import LegacyGeometry, read_legacy
 from embedseg_napari.core.model.model_file import read_model_file, write_model_file
 from embedseg_napari.core.networks.architectures import build_network
@@ -23,7 +23,7 @@ from embedseg_napari.core.settings import require_functions
 from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from torch import Tensor
@@ -127,6 +127,9 @@ class Model:
         faint_seeds: float | None = None,
         margin_scale: float | None = None,
         min_object_size: int | None = None,
+        max_object_size: int | None = None,
+        drop_border_objects: bool | None = None,
+        fill_holes: bool | None = None,
         seeds: str | None = None,
         scale: float | None = None,
         precision: str | None = None,
@@ -161,6 +164,12 @@ class Model:
             Factor of the margins: above 1 objects collect pixels from farther away.
         min_object_size : int, optional
             Objects need more pixels than this.
+        max_object_size : int, optional
+            Objects of more pixels are dropped; 0 sets no limit.
+        drop_border_objects : bool, optional
+            Whether objects that touch the border of the image, of a volume also its first and last plane, are dropped.
+        fill_holes : bool, optional
+            Whether background that an object encloses becomes part of it.
         seeds : {"greedy", "local_maxima"}, optional
             Which pixels may start an object.
         scale : float, optional
@@ -173,7 +182,8 @@ class Model:
             Overlap of neighbouring tiles, pixels per axis (z, y, x). Where only a tile is given, one that suits the
             number of axes.
         advise : bool
-            Where the model is unsure, try other scales on a part of the image; a Message names one that is better.
+            Where the model is unsure, or finds nothing, try other scales and the other bundled models on a part of the
+            image; an Advice names what is clearly better.
         on_event : callable, optional
             Called with every event; without it, messages that warn become an EmbedSegWarning.
         should_stop : callable, optional
@@ -204,13 +214,19 @@ class Model:
                 faint_seeds=faint_seeds,
                 margin_scale=margin_scale,
                 min_object_size=min_object_size,
+                max_object_size=max_object_size,
+                drop_border_objects=drop_border_objects,
+                fill_holes=fill_holes,
                 seeds=seeds,
                 scale=scale,
                 precision=precision,
                 tile=tile,
                 tile_overlap=tile_overlap,
             )
-            run = Predictor(self, settings).run(image, axes, should_stop or never, spacing=spacing, advise=advise)
+            others = others_like(self.config, self.path, self.device.type)
+            run = Predictor(self, settings).run(
+                image, axes, should_stop or never, spacing=spacing, advise=advise, others=others
+            )
             return drain(run, listener)
 
     def _settings(self, **given: Any) -> PredictionConfig:
@@ -271,6 +287,28 @@ def load_model(source: str | Path, device: str = "auto", legacy: LegacyGeometry 
     else:
         weights, config = read_model_file(path)
     return Model(config, network_from(path, weights, config).to(target), path)
+
+
+def others_like(
+    config: ModelConfig, path: Path | None, device: str, load: Callable[[Path, str], Model] = load_model
+) -> Iterator[tuple[str, Model]]:
+    """Bundled models for images of the same axes and channels as those of a model, and their names, one by one.
+
+    Parameters
+    ----------
+    config : ModelConfig
+        Of the model.
+    path : Path, optional
+        Its file, which is left out.
+    device : str
+        Where they are to run.
+    load : callable
+        Loads a file onto a device.
+    """
+    for known in bundled_models():
+        other = known.config()
+        if (other.ndim, other.n_channels) == (config.ndim, config.n_channels) and known.path != path:
+            yield known.name, load(known.path, device)
 
 
 def network_from(path: Path, weights: dict[str, Tensor], config: ModelConfig) -> EmbeddingNetwork:

@@ -214,7 +214,11 @@ def _size_term(sizes: NDArray[np.int64], usual: float, spread: float) -> NDArray
 def _missed(segmentation: Segmentation, usual: float, annotation: np.ndarray | None) -> list[Doubt]:
     """Pieces of foreground that no object covers and that are large enough for one."""
     seed_map, settings = segmentation.maps.seed_map, segmentation.settings
-    is_free = (seed_map > MISSED_SEEDINESS * settings.foreground_threshold) & (segmentation.labels == 0)
+    labels = segmentation.labels
+    if settings.max_object_size or settings.drop_border_objects:
+        # What was found and then left out on request was not missed.
+        labels = segmentation.recluster(max_object_size=0, drop_border_objects=False).labels
+    is_free = (seed_map > MISSED_SEEDINESS * settings.foreground_threshold) & (labels == 0)
     # The rims of objects are thin.
     pieces, n = ndimage.label(ndimage.binary_opening(is_free, ndimage.generate_binary_structure(is_free.ndim, 1)))
     sizes = np.bincount(pieces.ravel(), minlength=n + 1)[1:]

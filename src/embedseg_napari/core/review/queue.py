@@ -148,7 +148,7 @@ def find_doubts(
     EmbedSegError
         If the model cannot be read or does not fit; Stopped if `should_stop` returned True.
     """
-    from embedseg_napari.core.evaluation.matching import match
+    from embedseg_napari.core.evaluation.matching import match_rows
     from embedseg_napari.core.inference.predictor import Predictor
     from embedseg_napari.core.model.model import load_model
     from embedseg_napari.core.review.doubt import rank_doubt
@@ -161,5 +161,5 @@ def find_doubts(
     doubts = rank_doubt(segmentation, views, model.config.object_sizes, annotation=labels, should_stop=should_stop)
     # Only what is annotated counts: of an object that is painted on some planes, these.
     annotated = np.where(is_object(labels), labels, 0)
-    known = match(annotated, segmentation.labels, [0.5], ignore=labels == 0, planes=False)[0]
+    known = match_rows(annotated, segmentation.labels, [0.5], ignore=labels == 0)[0]
     return ReviewQueue(segmentation, doubts, n_annotated=known.tp + known.fn, n_found=known.tp)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import weakref
 from pathlib import Path
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from embedseg_napari.core.files.folder_lock import Holder
 
 STATE = "session.json"
+OLD_LEFTOVER = re.compile(r"\.tmp-[0-9a-f]{8}-session\.json")
+"""Name under which earlier versions began to write it."""
 
 
 class SessionFolder:
@@ -134,7 +137,11 @@ class SessionFolder:
         if (self.folder / STATE).exists():
             raise DataError(f"{self.folder}: already holds a session; open it, or choose another folder.")
         if self.folder.exists() and not (
-            self.folder.is_dir() and all(path.name == LOCK or is_leftover(path) for path in self.folder.iterdir())
+            self.folder.is_dir()
+            and all(
+                path.name == LOCK or is_leftover(path) or OLD_LEFTOVER.fullmatch(path.name)
+                for path in self.folder.iterdir()
+            )
         ):
             raise DataError(f"{self.folder}: is not empty; choose a new folder for the session.")
 

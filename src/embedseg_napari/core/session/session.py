@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.files.tiff import Picture
-    from embedseg_napari.core.session.state import Round, SessionImage
+    from embedseg_napari.core.session.state import Comparison, Round, SessionImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +261,23 @@ class AnnotationSession(SessionFolder):
                     write_annotation(self._round_folder(number) / f"{self.image(one.name).key}.npz", one.annotation)
             self._update(rounds=(*self.rounds, round_))
             return round_
+
+    def compare_round(self, number: int, comparison: Comparison) -> None:
+        """Keep how a round's model compares with the one it started from.
+
+        Raises
+        ------
+        DataError
+            If there is no such round, or it cannot be written.
+        """
+        with self._lock:
+            self.model_path(number)
+            self.begin()
+            rounds = [
+                one.model_copy(update={"comparison": comparison}) if one.number == number else one
+                for one in self.rounds
+            ]
+            self._update(rounds=tuple(rounds))
 
     def model_path(self, number: int) -> Path:
         """File of a round's model.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Self
 
@@ -11,7 +12,9 @@ from pydantic import Field, model_validator
 from embedseg_napari.core.annotation.states import AnnotationCounts  # noqa: TC001, pydantic looks it up
 from embedseg_napari.core.axes import spatial_axes
 from embedseg_napari.core.errors import DataError, SettingsError
+from embedseg_napari.core.evaluation.before_after import Verdict  # noqa: TC001, pydantic looks it up
 from embedseg_napari.core.files.documents import Unreadable, parse_json
+from embedseg_napari.core.files.units import micrometres
 from embedseg_napari.core.settings import Amount, Count, PositivePerAxis, Settings
 
 if TYPE_CHECKING:
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FORMAT_VERSION = 1
+ALIKE = 0.02
+"""Relative difference up to which two pixel sizes are taken for the same."""
 AnnotationFolder = Annotated[str, Field(pattern=r"^annotations/[0-9]{1,9}$")]
 Name = Annotated[str, Field(max_length=4096, pattern=r"^[^\x00]*$")]
 
@@ -71,6 +76,43 @@ class SessionImage(Settings):
         """Spatial dimensions and channels; the images of a session agree in them."""
         return kind_of(self.axes, self.shape)
 
+    def has_other_pixels(self, spacing: Sequence[float] | None, unit: str | None) -> bool:
+        """Whether an image with this pixel size (z, y, x) surely has larger or smaller ones."""
+        if self.spacing is None or spacing is None or len(self.spacing) != len(spacing):
+            return False
+        units = [None if one is None else micrometres(one) for one in (self.unit, unit)]
+        if self.unit != unit and None in units:
+            return False
+        factors = [1.0 if one is None else one for one in units]
+        sizes = [
+            [factor * step for step in steps] for factor, steps in zip(factors, (self.spacing, spacing), strict=True)
+        ]
+        return any(not math.isclose(a, b, rel_tol=ALIKE) for a, b in zip(*sizes, strict=True))
+
+
+class FoundObjects(Settings):
+    """How many of some annotated objects are found, at IoU 0.5."""
+
+    n_objects: Count = 0
+    before: Count | None = None
+    """By the model that the round started from; None where it started from nothing."""
+    now: Count = 0
+
+
+class Comparison(Settings):
+    """A round's model beside the one it started from."""
+
+    verdict: Verdict = "unknown"
+    held_out: FoundObjects = FoundObjects()
+    accepted: FoundObjects = FoundObjects()
+    """Predicted objects that the user accepted, as far as they were trained on."""
+    painted: FoundObjects = FoundObjects()
+    """The others that were trained on."""
+    n_images: Count = 0
+    """Images that both models segmented."""
+    in_images: FoundObjects = FoundObjects()
+    """All that they find there, be it right or wrong; `n_objects` are those that are annotated."""
+
 
 class Round(Settings):
     """One round of training: what it learned from and what came out."""
@@ -90,6 +132,12 @@ class Round(Settings):
     model_file: str = Field("", pattern=r"^(rounds/[0-9]{1,9}\.embedseg)?$")
     """Inside the session folder; filled in by the session."""
     comment: str = ""
+    started_from: Name = ""
+    """File of the model that the round started from; empty where that was a new network."""
+    saved_as: Name = ""
+    """File that the model was saved as for the user, beside the one inside the session folder."""
+    comparison: Comparison | None = None
+    """None of rounds of older versions."""
     counts: dict[str, AnnotationCounts] = Field(default_factory=dict)
     """By name of the image; filled in by the session, as are their number and sums."""
 

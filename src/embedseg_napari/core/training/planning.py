@@ -67,6 +67,8 @@ class TrainingPlan:
     """Factor by which images are resized for the network."""
     model_config: ModelConfig
     """Of the model to be: grid, normalisation, scale, object sizes, first thresholds."""
+    known_least_size: int | None = None
+    """Pixels of the images up to which the model that is started from drops objects."""
 
     def fixed(self) -> dict[str, Any]:
         """What a training keeps to the end, also where labels join it or it is resumed with more of them."""
@@ -125,12 +127,13 @@ def plan_training(
     precision = config.precision
     if precision == "auto":
         precision = "bfloat16" if supports_bfloat16(target) else "float32"
-    model_config = _model_config(config, statistics, training, scale, start_from)
+    known = None if start_from is None else _least_size_of(start_from, scale)
+    model_config = _model_config(config, statistics, training, scale, start_from, known)
     balanced = statistics.background_over_foreground
     weight = config.foreground_weight or (
         FOREGROUND_WEIGHT[model_config.architecture] if model_config.ndim == 2 else balanced
     )
-    return TrainingPlan(statistics, target, precision, crop, batch, steps, weight, rate, scale, model_config)
+    return TrainingPlan(statistics, target, precision, crop, batch, steps, weight, rate, scale, model_config, known)
 
 
 def scale_note(plan: TrainingPlan, from_scratch: bool = True) -> str:
@@ -223,6 +226,7 @@ def _model_config(
     training: Sequence[Example],
     scale: float,
     start: ModelConfig | None,
+    known_least_size: int | None,
 ) -> ModelConfig:
     ndim, spacing = statistics.ndim, statistics.spacing
     step = 1.0 / (config.grid_samples - 1)
@@ -249,9 +253,18 @@ def _model_config(
         reference_scale=scale,
         object_sizes=statistics.sizes,
         prediction=PredictionConfig(
+            # Weights come with the thresholds that were found for them.
+            **(
+                {} if start is None else start.prediction.model_dump(include={"seed_threshold", "foreground_threshold"})
+            ),
             # An object that is only assumed to be as deep as wide must not become deeper.
             margin_scale=1.0 if statistics.n_open else config.margin_scale,
-            min_object_size=least_object_size(statistics.sizes),
+            min_object_size=least_object_size(statistics.sizes, known_least_size),
             faint_seeds=config.faint_seeds,
         ),
     )
+
+
+def _least_size_of(start: ModelConfig, scale: float) -> int:
+    """Pixels up to which a model drops objects, in images that are resized by another factor than its own were."""
+    return round(start.prediction.min_object_size * (start.reference_scale / scale) ** start.ndim)

@@ -24,7 +24,8 @@ from embedseg_napari.core.events import (
 )
 from embedseg_napari.core.losses.spatial_embedding import LOOPS
 from embedseg_napari.core.model.model import Model
-from embedseg_napari.core.runs import unheard
+from embedseg_napari.core.runs import never, unheard
+from embedseg_napari.core.training.blending import SHARES, blended, least_share, scored_examples
 from embedseg_napari.core.training.checkpoint import (
     TrainingState,
     check_same_run,
@@ -88,7 +89,7 @@ class TrainingRun:
         start_from: Model | None,
     ) -> None:
         self.config, self.plan, self.data, self.run_folder = config, plan, data, run_folder
-        self.started_from = None if start_from is None else start_from.config.name
+        self.start_from = start_from
         self.model_config = plan.model_config
         self.clock = Clock(started)
         self.state = TrainingState(settings=config.model_dump(mode="json"), **data.names_and_shapes(), **plan.fixed())
@@ -98,6 +99,8 @@ class TrainingRun:
         self.sampler = self._make_sampler()
         self.validator = data.validator()
         self.best: dict[str, Tensor] = {}
+        self.share = 1.0
+        """Of the trained weights in the model; the others are the start model's."""
         self.last_save = time.monotonic()
         self.is_save_failing = False
         self.last_preview = 0.0
@@ -139,15 +142,16 @@ class TrainingRun:
     def start(self) -> TrainingStarted:
         """Say what was found and decided; with a time budget, find out how long validation takes."""
         scored, thresholded = self.validator.examples, self.data.threshold_examples
-        if (scored or thresholded) and self.config.epochs is None:
-            first, axes, model = (scored or thresholded)[0].image, self.model_config.axes, self.model()
+        blending = scored_examples(self.data.annotated) if self._keeps_start else []
+        if (scored or thresholded or blending) and self.config.epochs is None:
+            first, axes, model = (scored or thresholded or blending)[0].image, self.model_config.axes, self.model()
             # The first pass, and the first objects, also load and compile what later ones find ready.
             model.predict(first, axes, precision=self.plan.precision, on_event=unheard, progress=False)
             before = time.monotonic()
             model.embed(first, axes, precision=self.plan.precision, on_event=unheard)
             each = time.monotonic() - before
             self._reserve_time(each * len(scored))
-            self.schedule.reserve += each * len(thresholded)
+            self.schedule.reserve += each * (len(thresholded) + (1 + len(SHARES)) * len(blending))
         return TrainingStarted(
             n_images=len(self.data.training),
             n_validation_images=len(self.data.validation),
@@ -214,7 +218,8 @@ class TrainingRun:
             # Scores against other labels say nothing about those before.
             self.state.best_score, self.state.record, self.best = None, None, {}
         sizes = self.sampler.object_sizes()
-        prediction = self.model_config.prediction.model_copy(update={"min_object_size": least_object_size(sizes)})
+        least = least_object_size(sizes, self.plan.known_least_size)
+        prediction = self.model_config.prediction.model_copy(update={"min_object_size": least})
         self.model_config = self.model_config.model_copy(update={"object_sizes": sizes, "prediction": prediction})
         return LabelsUpdated(
             n_images=len(self.data.training),
@@ -344,6 +349,8 @@ class TrainingRun:
         yield from self.save()
         model = self.model(self.best)
         prediction = self.model_config.prediction
+        if self._keeps_start:
+            model = yield from self._near_start(model)
         if not stopped and self.validator.examples and self.fabric.global_rank == 0:
             prediction, message = self.validator.choose_prediction(model, prediction, self.plan.precision)
             if message is not None:
@@ -358,6 +365,35 @@ class TrainingRun:
             prediction = with_reached_seeds(model, self.data.threshold_examples, prediction, self.plan.precision)
         yield TrainingFinished(stopped, self.state.best_score)
         return self._result(model, prediction, stopped)
+
+    @property
+    def _keeps_start(self) -> bool:
+        """Whether the model keeps as much of the start model's weights as the annotated objects allow."""
+        is_wanted = self.config.keep_start and self.fabric.global_rank == 0
+        return is_wanted and self.start_from is not None and not self.data.validation
+
+    def _near_start(self, model: Model) -> Generator[Message, None, Model]:
+        """The model nearest to the start model that finds the annotated objects about as well."""
+        assert self.start_from is not None
+        start, trained = self.start_from.network.state_dict(), model.network.state_dict()
+
+        def model_of(share: float) -> Model:
+            return model if share == 1 else self.model(blended(start, trained, share))
+
+        settings, precision = self.model_config.prediction, self.plan.precision
+        self.share = least_share(model_of, self.data.annotated, settings, precision)
+        if self.share == 1:
+            return model
+        model = model_of(self.share)
+        if self.validator.examples:
+            maps = self.validator.embed(model, precision, never)
+            assert maps is not None
+            self.state.best_score = self.validator.score(maps, settings).ap_mean
+        yield Message(
+            f"The model keeps {1 - self.share:.0%} of the weights it started from: it finds the annotated objects "
+            "about as well with them."
+        )
+        return model
 
     def interrupted(self) -> TrainingResult:
         """Hand over the best model so far as it stands, in no time.
@@ -391,5 +427,6 @@ class TrainingRun:
             "precision": self.plan.precision,
             "device": str(self.fabric.device),
             "best_score": self.state.best_score,
-            "started_from": self.started_from,
+            "started_from": None if self.start_from is None else self.start_from.config.name,
+            "share_trained": self.share,
         }

@@ -38,6 +38,7 @@ from embedseg_napari.core.training.training_set import TrainingSet
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
+    from embedseg_napari.core.axes import OneChannel
     from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.events import TrainingEvent
     from embedseg_napari.core.training.result import TrainingResult
@@ -79,8 +80,8 @@ class Trainer:
         Axes of the image arrays, such as ``"CYX"`` or ``"XYZ"``, one letter per axis; their masks are turned with them.
         Guessed, with an AssumptionWarning, where neither this nor the array (as one of xarray) says. An Example is
         (C, Z, Y, X) or (C, Y, X).
-    channel : int, optional
-        Train on this channel only, counted from 0.
+    channel : int or "mean", optional
+        Train on this channel only, counted from 0, or on the mean of all.
     spacing : sequence of float, optional
         Physical pixel size (z, y, x), for all images, instead of their own. In 3D voxels of arrays are otherwise taken
         to be cubes.
@@ -100,7 +101,7 @@ class Trainer:
         updates: Callable[[], Sequence[Example] | None] | None = None,
         *,
         axes: str | None = None,
-        channel: int | None = None,
+        channel: OneChannel | None = None,
         spacing: Sequence[float] | None = None,
     ) -> None:
         require_kind(config, TrainingConfig, CONFIG_KIND)
@@ -227,7 +228,7 @@ def train(
     should_stop: Callable[[], bool] | None = None,
     device: str = "auto",
     axes: str | None = None,
-    channel: int | None = None,
+    channel: OneChannel | None = None,
     spacing: Sequence[float] | None = None,
     progress: bool = True,
 ) -> TrainingResult:
@@ -259,8 +260,8 @@ def train(
     axes : str, optional
         Axes of the images, such as ``"CYX"`` or ``"ZYX"``, instead of what files and arrays say; masks are turned with
         them. Guessed where nobody says, with an AssumptionWarning for arrays of more than two axes.
-    channel : int, optional
-        Train on this channel only, counted from 0.
+    channel : int or "mean", optional
+        Train on this channel only, counted from 0, or on the mean of all.
     spacing : sequence of float, optional
         Physical pixel size (z, y, x), instead of what files and arrays say. It decides in 3D what is as deep as wide:
         without any, voxels are taken to be cubes.
@@ -321,7 +322,7 @@ class Reading(TypedDict, total=False):
     """How images are read: arguments of `load_folder` and `from_arrays`."""
 
     axes: str | None
-    channel: int | None
+    channel: OneChannel | None
     spacing: Sequence[float] | None
     ignore_label: int | None
 

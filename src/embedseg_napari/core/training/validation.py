@@ -9,7 +9,7 @@ import numpy as np
 
 from embedseg_napari.core.data.sparse import known_instances
 from embedseg_napari.core.evaluation.held_out import held_out_ious
-from embedseg_napari.core.evaluation.matching import IOU_THRESHOLDS, match
+from embedseg_napari.core.evaluation.matching import IOU_THRESHOLDS, match_rows
 from embedseg_napari.core.evaluation.thresholds import is_sure_gain, reached_seed_threshold, search_thresholds
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.inference.clustering import cluster_by
@@ -82,7 +82,7 @@ class Validator:
         rows = []
         for example, one in zip(self.examples, maps, strict=True):
             labels = cluster_by(one, settings).labels
-            rows.append([row.ap for row in match(example.instances, labels, ignore=example.ignore, planes=False)])
+            rows.append([row.ap for row in match_rows(example.instances, labels, ignore=example.ignore)])
         mean = np.mean(rows, axis=0)
         return Scores(float(mean[0]), float(mean.mean()), tuple(np.mean(rows, axis=1).tolist()))
 

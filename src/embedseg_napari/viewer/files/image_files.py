@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embedseg_napari.core.axes import guess_axes, result_axes, spatial_axes
+from embedseg_napari.viewer.file_metadata import axis_labels, axis_scale, axis_units
 from embedseg_napari.viewer.layers import CHANNEL_NAMES
-from embedseg_napari.viewer.tiff_metadata import axis_labels, axis_scale, axis_units
 
 if TYPE_CHECKING:
     from embedseg_napari.core.files.tiff import Picture

@@ -15,8 +15,8 @@ import platformdirs
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.atomic import write_atomically
 from embedseg_napari.core.files.tiff import read_image
+from embedseg_napari.viewer.file_metadata import axis_labels, axis_scale, axis_units
 from embedseg_napari.viewer.layers import CHANNEL_NAMES
-from embedseg_napari.viewer.tiff_metadata import axis_labels, axis_scale, axis_units
 
 if TYPE_CHECKING:
     from embedseg_napari.viewer.files.image_files import LayerData
@@ -56,7 +56,8 @@ CELLS = PublicSample(
     (0.29, 0.26, 0.26),
     ("membrane", "nuclei"),
 )
-"""Membranes and nuclei of human cells (Allen Institute for Cell Science), the `cells3d` of scikit-image."""
+"""Membranes and nuclei of human cells (Allen Institute for Cell Science), the `cells3d` of scikit-image, whose makers
+give its licence as CC0."""
 
 
 def human_mitosis() -> list[LayerData]:

@@ -4,28 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from embedseg_napari.core.data.synthetic import nuclei
-from embedseg_napari.viewer.tiff_metadata import axis_labels
+from embedseg_napari.core.data.synthetic import Look, nuclei
+from embedseg_napari.viewer.file_metadata import axis_labels
 
 if TYPE_CHECKING:
+    from embedseg_napari.core.data.synthetic import Sample
     from embedseg_napari.viewer.files.image_files import LayerData
 
-SHAPE_2D = (512, 512)
-SHAPE_3D = (24, 192, 192)
+SHAPE_2D, SHAPE_3D = (512, 512), (24, 192, 192)
 
 
 def nuclei_2d() -> list[LayerData]:
-    """Return an image of crowded nuclei and its true labels."""
-    return _sample(SHAPE_2D, seed=7)
+    """Return an image of nuclei, some of them touching, and its true labels; one that `nuclei-2d` solves."""
+    return _layers(nuclei(SHAPE_2D, diameter=28, coverage=0.22, debris=0.03, look=Look(clump=1.8), seed=17))
 
 
 def nuclei_3d() -> list[LayerData]:
-    """Return a volume of nuclei, three times as coarse along z, and its true labels."""
-    return _sample(SHAPE_3D, seed=7)
+    """Return a volume of crowded nuclei, three times as coarse along z, and its true labels.
+
+    It is for training: `nuclei-3d`, which learned from finer planes, has an AP of 0.16 at IoU 0.5 here.
+    """
+    return _layers(nuclei(SHAPE_3D, seed=7))
 
 
-def _sample(shape: tuple[int, ...], seed: int) -> list[LayerData]:
-    sample = nuclei(shape, seed=seed)
+def _layers(sample: Sample) -> list[LayerData]:
+    shape = sample.image.shape
     name = f"nuclei {len(shape)}D"
     place = {
         "scale": sample.spacing,

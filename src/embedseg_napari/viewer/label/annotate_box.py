@@ -12,6 +12,7 @@ from superqt.utils import qdebounced
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.label.annotation_layers import AnnotationLayers
+from embedseg_napari.viewer.label.session_question import SessionQuestion
 from embedseg_napari.viewer.label.time_points import time_axis
 from embedseg_napari.viewer.widgets.axis_question import AxisQuestion
 from embedseg_napari.viewer.widgets.boxes import Sentence, button
@@ -56,7 +57,7 @@ class AnnotationBox(QWidget):
         self.elsewhere: Callable[[], tuple[int, int, int]] = lambda: (0, 0, 0)
         """Annotated images of the session that are not in front, their objects and background pixels."""
         self.image = LayerBox(viewer, Image, "The image to annotate.")
-        self.question = AxisQuestion()
+        self.question, self.joining = AxisQuestion(), SessionQuestion()
         self.annotate = self._button(
             "Annotate",
             "Add a layer to paint on, aligned with the image. Images of the same kind (dimensions and channels) "
@@ -98,6 +99,7 @@ class AnnotationBox(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(row)
         layout.addWidget(self.question)
+        layout.addWidget(self.joining)
         layout.addLayout(grid)
         for label in (self.line, self.advice):
             layout.addWidget(label)
@@ -118,6 +120,7 @@ class AnnotationBox(QWidget):
 
     def _watch(self) -> None:
         self.fault = ""
+        self.joining.hide()
         layer = self.image.layer()
         self.is_movie = False
         try:

@@ -16,6 +16,7 @@ from embedseg_napari.core.annotation.states import BACKGROUND, next_free_label
 from embedseg_napari.core.axes import spatial_axes
 from embedseg_napari.core.errors import AnnotationError, DataError
 from embedseg_napari.core.session.state import kind_of, spatial_shape
+from embedseg_napari.viewer.label.brush import Brush
 from embedseg_napari.viewer.label.colors import annotation_colors
 from embedseg_napari.viewer.label.protected_objects import ProtectedObjects
 from embedseg_napari.viewer.label.regions import drawn_regions, outlines, shapes_mask
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
     from embedseg_napari.core.files.tiff import Picture
     from embedseg_napari.viewer.result_layers import Frame
 
-BRUSH_SHARE = 40
-"""Brushes this many times smaller than the image fit most objects to begin with."""
+EXTENT_SHARE = 16
+"""Objects are taken to be so many times smaller than the image as long as nothing is known of them."""
 DRAWN_BY_DRAG = ("add_rectangle", "add_ellipse")
 """Tools of a Shapes layer whose shape is there when the button is released."""
 
@@ -62,6 +63,10 @@ class AnnotationLayers:
         self.regions: Shapes | None = None
         self.protection: ProtectedObjects | None = None
         """Of the labels, while there are some."""
+        self.brush: Brush | None = None
+        """The same."""
+        self.usual_extent: Callable[[], float | None] = lambda: None
+        """Pixels across the objects that are probably there; None where nothing is known of them."""
         self._latest: Annotation | None = None
         """What `annotation` returned last, of these labels."""
         self._is_changed = False
@@ -191,7 +196,10 @@ class AnnotationLayers:
 
     def new_object(self, layer: object = None) -> None:
         """Paint with the next free label."""
-        self.paint_with(next_free_label(self.array()))
+        labels = self.array()
+        if self.brush is not None and self.labels is not None:
+            self.brush.learn(labels, int(self.labels.selected_label))
+        self.paint_with(next_free_label(labels))
 
     def background(self, layer: object = None) -> None:
         """Paint background; objects are not painted over."""
@@ -311,8 +319,9 @@ class AnnotationLayers:
             opacity=0.6,
             **self.frame.options(),
         )
-        layer.brush_size = float(np.clip(round(min(self.shape[-2:]) / BRUSH_SHARE), 2, 30))
         self._take(layer)
+        assert self.brush is not None
+        self.brush.fit(self.usual_extent() or min(self.shape[-2:]) / EXTENT_SHARE)
 
     def _add_regions(self, polygons: list[NDArray[np.float64]]) -> Shapes:
         assert self.image is not None
@@ -341,7 +350,7 @@ class AnnotationLayers:
             self.labels = layer
             for event in (layer.events.paint, layer.events.labels_update, layer.events.set_data):
                 event.connect(self._on_change)
-            self.protection = ProtectedObjects(layer)
+            self.protection, self.brush = ProtectedObjects(layer), Brush(layer)
         keys = {"n": self.new_object, "m": self.new_object, "b": self.background} | ({} if is_regions else self._keys)
         for key, action in keys.items():
             layer.bind_key(key, action, overwrite=True)
@@ -373,9 +382,10 @@ class AnnotationLayers:
         self._removed_regions = None
 
     def _end_protection(self) -> None:
-        if self.protection is not None:
+        if self.protection is not None and self.brush is not None:
             self.protection.disconnect()
-            self.protection = None
+            self.brush.disconnect()
+            self.protection = self.brush = None
 
     def _on_region_drag(self, layer: Shapes, event: Any) -> Generator[None, None, None]:
         """What napari runs from the press of a button to its release: when a rectangle is drawn, the brush comes back.

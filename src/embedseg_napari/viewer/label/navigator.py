@@ -15,10 +15,12 @@ from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.review.next_image import Candidate
 from embedseg_napari.core.session.images import to_frame
 from embedseg_napari.core.session.state import kind_of
+from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.camera import go_to
 from embedseg_napari.viewer.label.autosave import count_all
 from embedseg_napari.viewer.label.time_points import take_frame, time_axis
 from embedseg_napari.viewer.layers import ANNOTATION, picture_of
+from embedseg_napari.viewer.widgets.boxes import short
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,20 +51,43 @@ class SessionNavigator:
     box: AnnotationBox
     autosave: Autosave
 
+    def take_time_point(self) -> None:
+        """Of a time-lapse, choose the frame in view."""
+        layer = self.box.image.layer()
+        if isinstance(layer, Image) and time_axis(layer) is not None:
+            self.box.image.choose(take_frame(self.viewer, layer))
+
+    def doubt_about_session(self) -> str:
+        """Why the image in front may not belong to the session that is open; empty where it does, or none is open."""
+        session, layers = self.autosave.session, self.box.layers
+        if session is None or layers.image is None or not session.images or self.autosave.is_kept():
+            return ""
+        image, name = short(layers.image.name), short(session.folder.name)
+        if self.autosave.is_other_kind():
+            return (
+                f"{image} is {kind_words(layers.kind)}, but session {name} holds {kind_words(session.images[0].kind)}."
+            )
+        if self._has_other_pixels(layers.picture):
+            return f"{image} has other pixel sizes than the images of session {name}."
+        if all(self.layer_of(one) is None for one in session.image_names):
+            return f"Session {name} is open, but none of its images is any more. Does {image} belong to it?"
+        return ""
+
+    def _has_other_pixels(self, picture: Picture) -> bool:
+        """Whether an image has another pixel size than all images of the session."""
+        images = () if self.autosave.session is None else self.autosave.session.images
+        return bool(images) and all(one.has_other_pixels(picture.spacing, picture.unit) for one in images)
+
     def annotate(self) -> None:
         """Make the annotation of the chosen image, or bring back the one that is kept.
 
-        The image joins the session that is open if it is of its kind, else that is closed. Of a time-lapse, the frame
-        in view is taken.
+        The image joins the session that is open if it is of its kind, else that is closed.
 
         Raises
         ------
         EmbedSegError
             If something cannot be read or written.
         """
-        layer = self.box.image.layer()
-        if isinstance(layer, Image) and time_axis(layer) is not None:
-            self.box.image.choose(take_frame(self.viewer, layer))
         if self.box.layers.image is None:
             return
         if self.autosave.is_other_kind():
@@ -323,9 +348,15 @@ class SessionNavigator:
                 except DataError:
                     # What cannot be annotated is no candidate; the panel says why when it is chosen.
                     continue
-                if "T" not in picture.axes and kind_of(picture.axes, picture.array.shape) == self.box.layers.kind:
+                is_alike = kind_of(picture.axes, picture.array.shape) == self.box.layers.kind
+                if "T" not in picture.axes and is_alike and not self._has_other_pixels(picture):
                     found.append(Candidate(str(layer.unique_id), layer.name, layer, partial(_read_new, picture)))
         return [one for one in found if one.key != self.front_key()]
+
+
+def kind_words(kind: tuple[int, int]) -> str:
+    """Number of spatial dimensions and of channels in words."""
+    return f"{kind[0]}D with {count(kind[1], 'channel')}"
 
 
 def _read_kept(session: AnnotationSession, name: str, known: Picture | None) -> tuple[np.ndarray, np.ndarray]:

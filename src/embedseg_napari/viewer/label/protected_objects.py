@@ -95,8 +95,8 @@ class ProtectedObjects:
         if not self._is_off and self._ids:
             self._unwritten.append(event.value)
             # Strokes are announced when they are painted; single edits before, and `_on_written` follows.
-            indices, value = _last_change(event.value[-1])
-            if (self._data()[indices] == value).all():
+            change = event.value[-1]
+            if (self._data()[changed_pixels(change)] == change[2 if len(change) == 3 else 3]).all():
                 self._on_written()
 
     def _on_written(self, event: object = None) -> None:
@@ -127,12 +127,9 @@ class ProtectedObjects:
         layer.refresh()
 
 
-def _last_change(change: Any) -> tuple[tuple[NDArray[np.int64], ...], Any]:
-    """Pixels and new values of one of the changes that make a step of undo."""
-    if len(change) == 3:
-        return change[0], change[2]
-    indices, _ = _masked(change)
-    return indices, change[3]
+def changed_pixels(change: Any) -> tuple[NDArray[np.int64], ...]:
+    """Pixels of one of the changes that make a step of undo."""
+    return change[0] if len(change) == 3 else _masked(change)[0]
 
 
 def _values_before(step: list[Any], shape: tuple[int, ...]) -> tuple[NDArray[np.int64], NDArray[Any]]:

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_info
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QGridLayout, QMenu, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QGridLayout, QHBoxLayout, QMenu, QPushButton, QVBoxLayout, QWidget
 
 from embedseg_napari.core.session.folder import last_saved, list_sessions, read_state
 from embedseg_napari.core.wording import count
+from embedseg_napari.viewer.label.round_words import comparison_words, round_line, start_name, start_round
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence, button, short
 from embedseg_napari.viewer.worker import run_in_background
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Sequence
 
     from embedseg_napari.core.session.state import Round
     from embedseg_napari.viewer.label.annotate_box import AnnotationBox
@@ -40,6 +41,8 @@ class SessionBox(QWidget):
     """Folder of a session."""
     round_wanted = Signal(int)
     undo_wanted = Signal()
+    start_wanted = Signal(object)
+    """File of the model to start the next round from, instead of that of the latest round, which is worse."""
     image_wanted = Signal(str)
     """Name of an image of the session."""
     new_wanted = Signal()
@@ -47,6 +50,7 @@ class SessionBox(QWidget):
     def __init__(self, autosave: Autosave, box: AnnotationBox) -> None:
         super().__init__()
         self.autosave, self.box = autosave, box
+        self.is_training = False
         self.line = Sentence()
         self.images = ChoiceBox()
         self.images.setAccessibleName("Images of the session")
@@ -59,6 +63,13 @@ class SessionBox(QWidget):
             "training; the score is the fraction of them that the model finds, averaged over IoU thresholds from "
             "0.5 to 0.9."
         )
+        self.compared = Sentence()
+        self.compared.setToolTip(
+            "Annotated objects that a prediction covers with an IoU of at least 0.5, by the model the round started "
+            "from and by the round's own, and all that they find in these images, right or wrong. Held-out objects "
+            "were not trained on."
+        )
+        self.leave = button("", "", self._leave)
         self.found: Path | None = None
         """Latest session of the chosen image."""
         self.again = button(
@@ -88,12 +99,15 @@ class SessionBox(QWidget):
         buttons = QGridLayout()
         buttons.addWidget(self.again, 0, 0, 1, 2)
         buttons.addWidget(self.others, 1, 0)
-        buttons.addWidget(self.new, 1, 1)
-        buttons.addWidget(self.back, 2, 0)
-        buttons.addWidget(self.export, 2, 1)
+        buttons.addWidget(self.back, 1, 1)
+        buttons.addWidget(self.export, 2, 0, 1, 2)
+        top = QHBoxLayout()
+        top.addWidget(self.line, 1)
+        top.addWidget(self.new)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.line, self.images, self.rounds):
+        layout.addLayout(top)
+        for widget in (self.images, self.rounds, self.compared, self.leave):
             layout.addWidget(widget)
         layout.addLayout(buttons)
         self.sessions_menu.aboutToShow.connect(self.list_sessions)
@@ -128,8 +142,9 @@ class SessionBox(QWidget):
         self.rounds.setText("\n".join(round_line(one) for one in rounds[-5:]))
         self.rounds.setVisible(bool(rounds))
         self.back.setVisible(bool(rounds))
-        for one in (self.new, self.export):
-            one.setVisible(is_begun)
+        self._show_comparison(rounds)
+        self.new.setEnabled(is_begun and not self.is_training)
+        self.export.setVisible(is_begun)
         self.rounds_menu.clear()
         for one in reversed(rounds):
             action = self.rounds_menu.addAction(round_line(one))
@@ -139,9 +154,35 @@ class SessionBox(QWidget):
             undo.triggered.connect(lambda _: self.undo_wanted.emit())
         self._list_images()
 
+    def _show_comparison(self, rounds: Sequence[Round]) -> None:
+        """Say how the latest round compares with where it started, and offer to go back where it is worse."""
+        latest = rounds[-1] if rounds else None
+        text = "" if latest is None else comparison_words(latest, rounds)
+        is_worse = latest is not None and latest.comparison is not None and latest.comparison.verdict == "worse"
+        self.compared.say(text, is_wrong=is_worse)
+        self.compared.setVisible(bool(text))
+        self.leave.setVisible(is_worse)
+        if latest is not None and is_worse:
+            name = start_name(latest, rounds)
+            self.leave.setText(f"Go back to {name}")
+            self.leave.setToolTip(
+                f"Start the next round from {name}, and look for doubtful objects with it. All that is annotated stays."
+            )
+
+    def _leave(self) -> None:
+        """Ask for the model that the latest round started from; its copy in the session, if the file is gone."""
+        session = self.autosave.session
+        assert session is not None
+        latest = session.rounds[-1]
+        start, earlier = Path(latest.started_from), start_round(latest, session.rounds)
+        if earlier is not None and not start.is_file():
+            start = session.folder / earlier.model_file
+        self.start_wanted.emit(start)
+
     def set_training(self, is_active: bool) -> None:
         """While a model trains, its session stays."""
-        for one in (self.again, self.others, self.new, self.back):
+        self.is_training = is_active
+        for one in (self.again, self.others, self.back, self.leave):
             one.setEnabled(not is_active)
 
     def _export(self) -> None:
@@ -186,18 +227,6 @@ class SessionBox(QWidget):
             action.triggered.connect(lambda _, folder=folder: self.resume_wanted.emit(folder))
         if not folders:
             self.sessions_menu.addAction("No sessions yet").setEnabled(False)
-
-
-def round_line(row: Round) -> str:
-    """A round in one line."""
-    parts = [
-        f"Round {row.number}",
-        f"{count(row.n_objects, 'object')} in {count(row.n_images, 'image')}",
-        f"{row.seconds / 60:.1f} min",
-        "not scored" if row.score is None else f"found {100 * row.score:.0f} % of held-out objects",
-    ]
-    seeds = row.thresholds.get("seed_threshold")
-    return " · ".join(parts if seeds is None else [*parts, f"seeds from {seeds:.2f}"])
 
 
 def _time_of(folder: Path) -> str:

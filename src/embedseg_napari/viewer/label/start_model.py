@@ -35,3 +35,15 @@ def suggested_start(chosen: Path | None, layers: AnnotationLayers) -> Path | Non
     if chosen is not None and not misfit(chosen, layers):
         return chosen
     return next((known.path for known in models.all() if known.is_bundled and not misfit(known.path, layers)), None)
+
+
+def known_extent(path: Path | None) -> float | None:
+    """Mean pixels in Y and X across the objects that a model knows; None where that is not known."""
+    try:
+        config = None if path is None else read_config(path)
+    except EmbedSegError:
+        # The panel says what is wrong with it.
+        return None
+    if config is None or not config.object_sizes.mean:
+        return None
+    return sum(config.object_sizes.mean[-2:]) / 2

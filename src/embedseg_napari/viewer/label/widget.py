@@ -17,7 +17,7 @@ from embedseg_napari.viewer.label.navigator import SessionNavigator
 from embedseg_napari.viewer.label.next_image import KEY, NextImage
 from embedseg_napari.viewer.label.review_box import ReviewBox
 from embedseg_napari.viewer.label.session_box import SessionBox
-from embedseg_napari.viewer.label.start_model import misfit, suggested_start
+from embedseg_napari.viewer.label.start_model import known_extent, misfit, suggested_start
 from embedseg_napari.viewer.preview.layer_by_layer import LayerByLayer
 from embedseg_napari.viewer.preview.preview import TrainingView
 from embedseg_napari.viewer.train.panel import TrainingPanel
@@ -60,6 +60,7 @@ class LabelWidget(TrainingPanel):
         self.autosave = Autosave(self.annotation.layers)
         self.navigator = SessionNavigator(napari_viewer, self.annotation, self.autosave)
         self.annotation.elsewhere = self.navigator.elsewhere
+        self.annotation.layers.usual_extent = lambda: known_extent(self.settings.start_from())
         self.sessions = SessionBox(self.autosave, self.annotation)
         self.settings.preset.setCurrentText(PRESET)
         for row in (self.settings.preset, self.settings.fold):
@@ -86,13 +87,15 @@ class LabelWidget(TrainingPanel):
         self.follow_selection = qdebounced(self.navigator.follow_selection, timeout=0, parent=self)
 
         self.annotation.layers.leaving.connect(self._hand_over)
-        self.annotation.annotate_wanted.connect(lambda: self._do(self.navigator.annotate))
+        self.annotation.annotate_wanted.connect(self._annotate)
+        self.annotation.joining.answered.connect(self._annotate_in)
         self.annotation.image_changed.connect(self._on_image)
         self.annotation.changed.connect(self.update_buttons)
         self.settings.changed.connect(self.update_buttons)
         self.sessions.resume_wanted.connect(self._resume)
         self.sessions.round_wanted.connect(self._restore)
         self.sessions.undo_wanted.connect(self._undo_restore)
+        self.sessions.start_wanted.connect(self._go_back_to)
         self.sessions.image_wanted.connect(lambda name: self._do(lambda: self.navigator.go_to(name)))
         self.sessions.new_wanted.connect(self._begin_anew)
         self.next_image.wanted.connect(self.find_next_image)
@@ -164,6 +167,21 @@ class LabelWidget(TrainingPanel):
         self.annotation.count()
         return is_done
 
+    def _annotate(self) -> None:
+        """Begin to annotate the chosen image; where it may not belong to the session that is open, ask."""
+        if not self._do(self.navigator.take_time_point):
+            return
+        doubt = self.navigator.doubt_about_session()
+        if doubt:
+            self.annotation.joining.ask(doubt, can_join=not self.autosave.is_other_kind())
+        else:
+            self._do(self.navigator.annotate)
+
+    def _annotate_in(self, is_new: bool) -> None:
+        """Begin to annotate the chosen image in a new session, or in the one that is open."""
+        if not is_new or self._do(self.navigator.close):
+            self._do(self.navigator.annotate)
+
     def _resume(self, folder: Path) -> None:
         if self._do(lambda: self.navigator.resume(folder)):
             self.output.suggest(folder.name)
@@ -176,6 +194,13 @@ class LabelWidget(TrainingPanel):
     def _undo_restore(self) -> None:
         if self._do(self.navigator.undo_restore):
             self.review.clear()
+
+    def _go_back_to(self, model: Path) -> None:
+        """Go on from the model of before a round that made it worse; what is annotated stays."""
+        self.settings.choose_start(model)
+        self.review.clear()
+        if self.settings.start_from() is not None and not self._start_problem():
+            self.find_doubts()
 
     def _begin_anew(self) -> None:
         if self._do(self.navigator.close):

@@ -75,6 +75,18 @@ class ModelPicker(QWidget):
         """
         models.remember(path)
 
+    def propose(self, path: Path) -> None:
+        """Choose a model of the list, if it is still there, without being asked to."""
+        if path in (known.path for known in self._known):
+            self.box.setCurrentIndex([known.path for known in self._known].index(path))
+
+    def choose_bundled(self, name: str) -> None:
+        """Choose a bundled model, here only, as one that was asked for."""
+        for index, known in enumerate(self._known):
+            if known.is_bundled and known.name == name:
+                self.is_asked_for = True
+                self.box.setCurrentIndex(index)
+
     def fitting(self, ndim: int) -> KnownModel | None:
         """The chosen model if it is for images of `ndim` spatial axes, else the first bundled one that is."""
         if self.path is not None and self.config is not None and self.config.ndim == ndim:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels
     from napari.viewer import Viewer
 
+    from embedseg_napari.core.axes import OneChannel
     from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.data.medoid import CenterKind
     from embedseg_napari.jobs.true_objects import TrueObjects
@@ -40,6 +41,8 @@ class PreviewPart:
     """Labels ((Z,) Y, X) of the part and its surroundings, where they are known."""
     inside: tuple[slice, ...] = ()
     """Where in `truth` the part lies."""
+    is_mean: bool = False
+    """Whether the network sees the mean of its channels."""
 
     def example(self) -> Example:
         """Read the pixels; the labels stay empty, for a preview knows no truth."""
@@ -47,6 +50,8 @@ class PreviewPart:
         from embedseg_napari.core.data.example import Example
 
         image = to_frames(np.asarray(self.array), self.axes)[0]
+        if self.is_mean:
+            image = image.mean(0, dtype=np.float32, keepdims=True)
         return Example(self.token, image, np.zeros(image.shape[1:], np.int32))
 
     def objects(self, center: CenterKind) -> TrueObjects | None:
@@ -57,7 +62,7 @@ class PreviewPart:
 
 
 def part_in_view(
-    viewer: Viewer, layer: Image, axes: str, channel: int | None, truth: Labels | None, token: str
+    viewer: Viewer, layer: Image, axes: str, channel: OneChannel | None, truth: Labels | None, token: str
 ) -> PreviewPart:
     """The part of a layer around the middle of the canvas; no pixel is read.
 
@@ -69,8 +74,8 @@ def part_in_view(
         Its axes are `axes`.
     axes : str
         In the layer's own order.
-    channel : int or None
-        The only channel that is wanted.
+    channel : int, "mean" or None
+        The only channel that is wanted, or the mean of all.
     truth : napari Labels layer or None
         The true objects; passed over where they do not fit.
     token : str
@@ -92,10 +97,11 @@ def part_in_view(
         axis = own.index("T")
         time = index[axis] = int(np.clip(round(looked_at["T"]), 0, array.shape[axis] - 1))
         frame = frame.without("T")
-    if channel is not None and "C" in own:
+    if isinstance(channel, int) and "C" in own:
         index[own.index("C")] = slice(channel, channel + 1)
     known, inside = _truth_around(layer, axes, truth, [index[axis] for axis in space], time)
-    return PreviewPart(token, layer.name, array[tuple(index)], own.replace("T", ""), frame.at(start), known, inside)
+    part, left, is_mean = array[tuple(index)], own.replace("T", ""), channel == "mean"
+    return PreviewPart(token, layer.name, part, left, frame.at(start), known, inside, is_mean)
 
 
 def _truth_around(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from numpy.typing import NDArray
 
+    from embedseg_napari.core.axes import OneChannel
     from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.data.medoid import CenterKind
     from embedseg_napari.core.events import PreviewReady
@@ -63,7 +64,7 @@ class TrainingView:
     """Layer to preview; None takes a held-out image."""
     axes: str = ""
     """Axes of the source."""
-    channel: int | None = None
+    channel: OneChannel | None = None
     truth: Labels | None = None
     """Labels the source is trained with; only shown beside its previews."""
     center: CenterKind = "medoid"
@@ -126,7 +127,7 @@ class TrainingView:
         return sum(layers.keep(f" of {self._last}") for layers in (self.previews, self.embeddings.previews))
 
     def watch(
-        self, layer: Image | None, axes: str = "", channel: int | None = None, truth: Labels | None = None
+        self, layer: Image | None, axes: str = "", channel: OneChannel | None = None, truth: Labels | None = None
     ) -> None:
         """Preview a layer, or with None a held-out image.
 
@@ -136,8 +137,8 @@ class TrainingView:
             What to preview.
         axes : str
             Its axes, such as ``"TYX"`` where each frame is an image.
-        channel : int, optional
-            The only channel the network sees.
+        channel : int or "mean", optional
+            The only channel the network sees, or the mean of all.
         truth : napari Labels layer, optional
             Its true objects, with the axes of the image but the channels.
         """

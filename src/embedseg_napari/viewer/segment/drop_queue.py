@@ -40,6 +40,11 @@ class DropQueue(QObject):
         """Take in what is inserted from now on, or no more."""
         self.is_open = is_open
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether images wait."""
+        return bool(self._waiting)
+
     def take(self) -> Image | None:
         """The next image that is still in the viewer."""
         while self._waiting:

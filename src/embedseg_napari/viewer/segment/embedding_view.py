@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QCheckBox, QLabel, QVBoxLayout, QWidget
 
 from embedseg_napari.viewer.layers import FOUND, RESULT
 from embedseg_napari.viewer.preview.embeddings import ellipse
-from embedseg_napari.viewer.result_layers import is_shown, show_points, show_vectors
+from embedseg_napari.viewer.result_layers import THROUGH, is_shown, show_points, show_vectors
 
 if TYPE_CHECKING:
     from napari.layers import Points, Shapes, Vectors
@@ -105,19 +105,20 @@ class EmbeddingView(QWidget):
 
     def show_object(self, label: int) -> None:
         """Show the margin ellipse of an object and the pixels whose embeddings lie in it."""
-        results = self.results
-        segmentation = results.segmentation
-        assert segmentation is not None
-        assert results.selection is not None
-        if not 1 <= label <= len(segmentation.scores):
+        result = self.results.chosen
+        assert result is not None
+        segmentation, own = result.segmentation, result.number_in_region(label)
+        if not own:
+            if 1 <= label <= len(result.shown.segmentation.scores):
+                self.hint.setText(f"Object {label} was found in an earlier run, whose maps are no longer at hand.")
             return
-        frame, number = segmentation.locate(label) if segmentation.frames else (0, label)
+        frame, number = segmentation.locate(own) if segmentation.frames else (0, own)
         part = segmentation.frames[frame] if segmentation.frames else segmentation
         center, margins, pixels = voters(part, number)
         outline = ellipse(center, margins)
         if segmentation.frames:
             pixels, outline = (np.insert(places, 0, frame, axis=1) for places in (pixels, outline))
-        place = results.selection.frame
+        place = result.selection.frame
         self.votes = show_points(
             self.viewer,
             "votes",
@@ -140,6 +141,7 @@ class EmbeddingView(QWidget):
             edge_color="#ff4081",
             edge_width=0.6,
             ndim=place.ndim,
+            blending=THROUGH,
             metadata={RESULT: FOUND},
             **place.options(),
         )
@@ -148,7 +150,7 @@ class EmbeddingView(QWidget):
         size = " x ".join(f"{margin:.1f}" for margin in margins)
         n_own = int(np.count_nonzero(part.labels == number))
         self.hint.setText(
-            f"Object {label}: score {segmentation.scores[label - 1]:.2f}, margins {size} px, "
+            f"Object {label}: score {segmentation.scores[own - 1]:.2f}, margins {size} px, "
             f"{len(pixels)} pixels point into it, {n_own} are its own."
         )
 

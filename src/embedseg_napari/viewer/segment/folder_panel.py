@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import (
@@ -15,6 +16,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt.utils import qdebounced
 
 from embedseg_napari.core.config import MAX_CHANNELS
 from embedseg_napari.core.errors import EmbedSegError
@@ -22,16 +24,18 @@ from embedseg_napari.core.events import Message, PredictionStarted, TileFinished
 from embedseg_napari.core.files.names import from_home
 from embedseg_napari.core.wording import count
 from embedseg_napari.jobs.segment_folder import (
-    TABLE,
     FolderJob,
     FolderResult,
     ImageFailed,
     ImageSaved,
+    ImageSkipped,
     ImageStarted,
+    images_of,
     plan,
     segment_folder,
 )
-from embedseg_napari.viewer.widgets.boxes import WholeNumberBox
+from embedseg_napari.viewer.last_used import LastUsed
+from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence
 from embedseg_napari.viewer.widgets.run_controls import RunControls
 from embedseg_napari.viewer.widgets.time_left import TimeLeft
 
@@ -39,6 +43,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from embedseg_napari.viewer.worker import BackgroundRun
+
+LAST_USED = LastUsed("folder")
+TABLES = (("one of all images, objects.csv", "together"), ("one per image, NAME.csv", "each"), ("none", ""))
+PAUSE = 300
+"""Milliseconds after the last letter of a folder's name until its images are counted."""
 
 
 class BatchPanel(QWidget):
@@ -54,18 +63,26 @@ class BatchPanel(QWidget):
         super().__init__(parent)
         self._settings = settings
         self._name, self._n_frames = "", 1
-        self.images, images_row = self._folder_row("Folder of images: TIFF, PNG, JPEG.")
-        self.results, results_row = self._folder_row(f"Receives one label TIFF per image, and {TABLE}.")
+        self.images, images_row = self._folder_row("Folder of images: TIFF, PNG, JPEG and others.")
+        self.found = Sentence()
+        self.results, results_row = self._folder_row("Receives one label TIFF per image, tables and maps.")
         self.axes = QLineEdit()
         self.axes.setPlaceholderText("read from each file, or guessed")
         self.axes.setToolTip(
             "Axes of all images, in order, such as YX, ZYX, TYX or YXC (T time, C channel). Empty: as each file says."
         )
-        self.channel = WholeNumberBox()
-        self.channel.setRange(-1, MAX_CHANNELS)
-        self.channel.setValue(-1)
-        self.channel.setSpecialValueText("all")
-        self.channel.setToolTip("Use only this channel of the images; 0 is the first.")
+        self.channel = ChoiceBox(tooltip="Channels of the images to use: all, their mean, or one; 0 is the first.")
+        self.channel.addItem("all", "all")
+        self.channel.addItem("mean of all", "mean")
+        for number in range(MAX_CHANNELS + 1):
+            self.channel.addItem(str(number), number)
+        self.table = ChoiceBox(tooltip="Score, size and place of each object; the same columns as on the command line.")
+        for text, kind in TABLES:
+            self.table.addItem(text, kind)
+        self.maps = QCheckBox("Save maps")
+        self.maps.setToolTip("Also write seed map, offsets and margins of each image, as maps/NAME.tif.")
+        self.resume = QCheckBox("Continue an earlier run")
+        self.resume.setToolTip("Skip images that this model, with these settings, has segmented there already.")
         self.overwrite = QCheckBox("Replace existing files")
         self.overwrite.setToolTip("If unticked, a folder that already holds results is left alone.")
         self.controls = RunControls("Segment folder", "Stop; the images done so far are kept.", parent=self)
@@ -75,25 +92,36 @@ class BatchPanel(QWidget):
         self.failures.setToolTip("Images that could not be segmented, and why.")
         self.failures.setWordWrap(True)
         self.failures.setMaximumHeight(110)
-        form = QFormLayout()
+        self.form = QWidget()
+        form = QFormLayout(self.form)
+        form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("From", images_row)
+        form.addRow("", self.found)
         form.addRow("To", results_row)
         form.addRow("Axes", self.axes)
         form.addRow("Channel", self.channel)
+        form.addRow("Table", self.table)
+        form.addRow(self.maps)
+        form.addRow(self.resume)
         form.addRow(self.overwrite)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(12, 0, 0, 0)
-        layout.addLayout(form)
+        layout.addWidget(self.form)
         layout.addLayout(self.controls.buttons())
         for widget in (self.progress, self.status, self.failures):
             layout.addWidget(widget)
         self.failures.hide()
+        self.found.hide()
+        kept = LAST_USED.read()
+        self.images.setText(str(kept.get("images", "")))
+        self.results.setText(str(kept.get("results", "")))
         self._time_left = TimeLeft()
         self.run_button.clicked.connect(self.start)
         self.cancel_button.clicked.connect(self.controls.cancel)
         self.controls.changed.connect(self._show_state)
         self.images.textChanged.connect(self._show_state)
+        self.images.textChanged.connect(self._count_images)
         self.results.textChanged.connect(self._show_state)
         self._show_state()
 
@@ -113,6 +141,19 @@ class BatchPanel(QWidget):
         if folder:
             line.setText(folder)
 
+    @qdebounced(timeout=PAUSE)
+    def _count_images(self) -> None:
+        """Say how many images of which kinds the folder holds, before anything is started."""
+        text = self.images.text().strip()
+        try:
+            found = images_of(from_home(text)) if text else []
+        except (EmbedSegError, OSError) as error:
+            self.found.complain(str(error))
+            return
+        kinds = Counter(path.suffix[1:].upper().replace("TIFF", "TIF") for path in found)
+        self.found.say(f"{count(len(found), 'image')}: " + ", ".join(f"{n} {kind}" for kind, n in kinds.most_common()))
+        self.found.setVisible(bool(found))
+
     @property
     def current(self) -> BackgroundRun | None:
         """The run that goes on."""
@@ -129,20 +170,22 @@ class BatchPanel(QWidget):
         try:
             if settings["model"] is None:
                 raise EmbedSegError("Choose a model above first.")
-            channel = self.channel.value()
             job = FolderJob(
                 (from_home(self.images.text().strip()),),
                 from_home(self.results.text().strip()),
                 overwrite=self.overwrite.isChecked(),
-                tables="together",
+                resume=self.resume.isChecked(),
+                tables=self.table.currentData(),
+                save_maps=self.maps.isChecked(),
                 axes=self.axes.text().strip() or None,
-                channel="all" if channel < 0 else channel,
+                channel=self.channel.currentData(),
                 **settings,
             )
             plan(job)
         except EmbedSegError as error:
             self.controls.fail(error)
             return
+        LAST_USED.keep(images=self.images.text().strip(), results=self.results.text().strip())
         self._time_left.begin()
         self.controls.start(lambda should_stop: segment_folder(job, should_stop), self._take_event, self._take_result)
 
@@ -164,8 +207,12 @@ class BatchPanel(QWidget):
             case ImageFailed():
                 self.progress.setValue(event.index + 1)
                 self._add_failure(event.reason)
+            case ImageSkipped():
+                self.progress.setValue(event.index + 1)
             case Message(level="warning"):
                 self._add_failure(f"{self._name}: (warning) {event.text}")
+            case Message():
+                self.controls.say(f"{self._name}: {event.text}")
 
     def _add_failure(self, text: str) -> None:
         self.failures.addItem(text)
@@ -174,6 +221,8 @@ class BatchPanel(QWidget):
 
     def _take_result(self, result: FolderResult) -> None:
         text = f"{result.n_saved} of {count(result.n_images, 'image')} segmented, {count(result.n_objects, 'object')}."
+        if result.n_skipped:
+            text += f" {result.n_skipped} segmented by an earlier run."
         if result.failures:
             text += f" {len(result.failures)} failed:"
         self.controls.say(("Stopped. " if result.stopped else "") + text, is_wrong=bool(result.failures))
@@ -187,5 +236,4 @@ class BatchPanel(QWidget):
             reason = "Choose the folder for the results."
         self.run_button.setEnabled(not is_running and not reason)
         self.run_button.setToolTip(reason or "Segment every image of the folder with the model above.")
-        for widget in (self.images, self.results, self.axes, self.channel, self.overwrite):
-            widget.setEnabled(not is_running)
+        self.form.setEnabled(not is_running)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 from embedseg_napari.core.events import ClusteringStarted, FrameFinished, Message, PredictionStarted, TileFinished
 from embedseg_napari.jobs.segment import ModelLoaded
 from embedseg_napari.viewer.widgets.time_left import TimeLeft
-from embedseg_napari.viewer.worker import report_message
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from embedseg_napari.viewer.widgets.run_controls import RunControls
 
 
@@ -20,10 +21,12 @@ class SegmentProgress:
     ----------
     controls : RunControls
         Whose bar and status line tell them.
+    say : callable
+        Shows a message.
     """
 
-    def __init__(self, controls: RunControls) -> None:
-        self.controls, self.bar = controls, controls.progress
+    def __init__(self, controls: RunControls, say: Callable[[Message], None]) -> None:
+        self.controls, self.bar, self._say = controls, controls.progress, say
         self._n_tiles = self._n_frames = 1
         self._time_left = TimeLeft()
 
@@ -31,7 +34,7 @@ class SegmentProgress:
         """Show one event."""
         match event:
             case Message():
-                report_message(event)
+                self._say(event)
             case ModelLoaded():
                 self.controls.say(f"Segmenting on {event.device}…")
             case PredictionStarted():

@@ -12,30 +12,31 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from embedseg_napari.core.inference.segmentation import Segmentation
+    from embedseg_napari.viewer.segment.results import Result
     from embedseg_napari.viewer.worker import BackgroundRun
 
 
 class Reclustering(QObject):
     """Keeps one thread busy with the latest request and drops those in between."""
 
-    ready = Signal(object)
-    """A new `Segmentation`."""
+    ready = Signal(object, object)
+    """The `Result` that was asked for, and its new `Segmentation`."""
     settled = Signal()
     """No request is waiting any more."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._run: BackgroundRun | None = None
-        self._next: tuple[Segmentation, dict[str, Any]] | None = None
+        self._next: tuple[Result, dict[str, Any]] | None = None
 
     @property
     def is_busy(self) -> bool:
         """Whether a request is being worked on."""
         return self._run is not None
 
-    def request(self, segmentation: Segmentation, values: dict[str, Any]) -> None:
-        """Collect the objects of a segmentation's maps with other thresholds."""
-        self._next = (segmentation, values)
+    def request(self, result: Result, values: dict[str, Any]) -> None:
+        """Collect the objects of a result's maps with other thresholds."""
+        self._next = (result, values)
         if self._run is None:
             self._start()
 
@@ -49,13 +50,15 @@ class Reclustering(QObject):
     def _start(self) -> None:
         if self._next is None:
             return
-        (segmentation, values), self._next = self._next, None
+        (result, values), self._next = self._next, None
 
         def run(should_stop: Callable[[], bool]) -> Generator[None, None, Segmentation]:
             yield None
-            return segmentation.recluster(**values, should_stop=should_stop)
+            return result.segmentation.recluster(**values, should_stop=should_stop)
 
-        self._run = run_in_background(run, on_result=self.ready.emit, on_finished=self._end)
+        self._run = run_in_background(
+            run, on_result=lambda segmentation: self.ready.emit(result, segmentation), on_finished=self._end
+        )
 
     def _end(self) -> None:
         self._run = None

@@ -1,124 +1,256 @@
-"""The layers of one segmentation: labels, seed map and centres, kept up to date while thresholds move."""
+"""The layers of segmentations: labels, seed map and centres, kept up to date while thresholds move."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from embedseg_napari.core.inference.added_region import Placed, add_region, edited
 from embedseg_napari.jobs.object_table import object_table
+from embedseg_napari.viewer import provenance
 from embedseg_napari.viewer.result_layers import is_shown, show_image, show_labels, show_points
+from embedseg_napari.viewer.segment.image_input import WHOLE
 
 if TYPE_CHECKING:
-    from napari.layers import Image, Labels, Points
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from napari.layers import Image, Labels, Layer, Points
     from napari.viewer import Viewer
     from numpy.typing import NDArray
 
     from embedseg_napari.core.inference.segmentation import Segmentation
+    from embedseg_napari.viewer.result_layers import Frame
     from embedseg_napari.viewer.segment.image_input import Selection
 
 
-class ResultLayers:
-    """What is shown of the last segmentation of one image layer."""
+class Result:
+    """What is shown of one image: the objects of the last run, and those found before around its region.
 
-    def __init__(self, viewer: Viewer) -> None:
-        self.viewer = viewer
-        self.selection: Selection | None = None
-        self.segmentation: Segmentation | None = None
+    Parameters
+    ----------
+    selection : Selection
+        What was segmented last.
+    segmentation : Segmentation
+        What was found there.
+    model_path : Path
+        File of the model that found it.
+    before : Placed, optional
+        Objects found before, to which those of a region are added.
+    """
+
+    def __init__(
+        self, selection: Selection, segmentation: Segmentation, model_path: Path, before: Placed | None = None
+    ) -> None:
+        self.selection, self.segmentation, self.model_path = selection, segmentation, model_path
+        self.before = before
+        self.shown = Placed(segmentation, selection.start)
+        """What the labels layer shows, unless it was edited."""
+        self.seeds: tuple[NDArray[np.float32], tuple[int, ...]] | None = None
+        """Seed map that is shown, and its first pixel in the image."""
         self.labels: Labels | None = None
         self.seed_map: Image | None = None
         self.centers: Points | None = None
-        self.is_edited = False
-        """Whether the labels were changed by hand or by another tool; they are left alone then."""
-        self._is_updating = False
+        self.values = segmentation.settings.clustering
+        """Thresholds that were asked for last."""
+        self.history = [self.values]
+        """Thresholds at which the sliders came to rest, the latest last."""
+
+    @property
+    def name(self) -> str:
+        """What the user calls it."""
+        return self.labels.name if self.labels is not None else f"{self.selection.layer.name} labels"
 
     @property
     def axes(self) -> str:
         """Axes of the labels, (T)(Z)YX."""
-        assert self.selection is not None
-        return "".join(letter for letter in "TZYX" if letter in self.selection.axes)
+        return axes_of(self.selection)
 
-    def show(self, selection: Selection, segmentation: Segmentation) -> None:
-        """Show a new segmentation; layers of an earlier one of the same image layer are updated."""
-        if self.selection is None or self.selection.layer != selection.layer or self.is_edited:
-            self.labels = self.seed_map = self.centers = None
-        self.selection = selection
-        self.segmentation = segmentation
-        name, frame = selection.layer.name, selection.frame
-        seed_map = seed_map_of(segmentation)
-        if seed_map is not None:
-            self.seed_map = show_image(
-                self.viewer,
-                f"{name} seed map",
-                seed_map,
-                frame=frame,
-                into=self.seed_map,
-                colormap="magma",
-                contrast_limits=(0, 1),
-                visible=False,
-            )
-        self.update(segmentation)
-        self.finish_update()
+    def frame(self, start: Sequence[int]) -> Frame:
+        """Where a part of the image that begins at a pixel lies in the viewer."""
+        return self.selection.frame.at(np.subtract(start, self.selection.start).tolist())
 
-    def update(self, segmentation: Segmentation) -> None:
-        """Show the objects; fast enough to follow a slider. The table follows in :meth:`finish_update`."""
-        assert self.selection is not None
-        self.segmentation = segmentation
-        if self.is_edited:
-            self.labels, self.is_edited = None, False
-        name, frame = self.selection.layer.name, self.selection.frame
-        is_new = not is_shown(self.viewer, self.labels)
-        self._is_updating = True
-        try:
-            self.labels = show_labels(self.viewer, f"{name} labels", segmentation.labels, frame=frame, into=self.labels)
-        finally:
-            self._is_updating = False
-        if is_new:
-            self.labels.events.paint.connect(self._note_edit)
-            self.labels.events.data.connect(self._note_edit)
-        centers = np.asarray(segmentation.centers, float).reshape(-1, len(self.axes))
-        features = {"score": np.asarray(segmentation.scores, float)}
-        self.centers = show_points(
+    def has_maps(self) -> bool:
+        """Whether the objects can be collected anew."""
+        frames = self.segmentation.frames or (self.segmentation,)
+        return all(part.kept_maps is not None for part in frames)
+
+    def has_edits(self) -> bool:
+        """Whether the labels are no longer what was found."""
+        # However they were changed: not every way announces itself.
+        if self.labels is None:
+            return False
+        found = self.frame(self.shown.start).array(self.shown.segmentation.labels)
+        return not np.array_equal(self.labels.data, found)
+
+    def now(self) -> Placed:
+        """What the labels layer shows, with its edits."""
+        if self.labels is None or not self.has_edits():
+            return self.shown
+        now = np.asarray(self.labels.data)
+        found = self.frame(self.shown.start).array(self.shown.segmentation.labels)
+        if now.shape != found.shape or now.dtype.kind not in "iu":
+            return self.shown
+        return edited(self.shown, self.frame(self.shown.start).result(now))
+
+    def number_in_region(self, label: int) -> int:
+        """Number of an object of the labels layer among those of the last run; 0 if it was found before."""
+        if not 1 <= label <= len(self.shown.segmentation.scores):
+            return 0
+        return label if self.shown.sources is None else int(self.shown.sources[label - 1])
+
+
+class ResultLayers:
+    """The results of a panel; one of them is chosen, and sliders act on it.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        Where they are shown.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        self.viewer = viewer
+        self.chosen: Result | None = None
+        self._results: list[Result] = []
+        self.kept = ""
+        """Name of the layer that the last update left alone because it was edited; empty where there was none."""
+
+    # The chosen one
+
+    @property
+    def selection(self) -> Selection | None:
+        """What was segmented."""
+        return None if self.chosen is None else self.chosen.selection
+
+    @property
+    def segmentation(self) -> Segmentation | None:
+        """What was found there in the last run."""
+        return None if self.chosen is None else self.chosen.segmentation
+
+    @property
+    def labels(self) -> Labels | None:
+        """The layer of its objects."""
+        return None if self.chosen is None else self.chosen.labels
+
+    def has_maps(self) -> bool:
+        """Whether its objects can be collected anew."""
+        return self.chosen is not None and self.chosen.has_maps()
+
+    # All of them
+
+    def of(self, layer: Layer | None) -> Result | None:
+        """The result that a layer belongs to."""
+        # Equal, not the same: plugins get a proxy of each layer.
+        for result in self._results:
+            if layer is not None and layer in (result.labels, result.seed_map, result.centers):
+                return result
+        return None
+
+    def of_image(self, image: Layer | None) -> Result | None:
+        """The result of an image layer."""
+        return next((result for result in self._results if result.selection.layer == image), None)
+
+    def show(self, selection: Selection, segmentation: Segmentation, model_path: Path) -> Result:
+        """Show a new segmentation and choose it.
+
+        Layers of an earlier one of the same image are updated; where only a region was segmented, its objects are added
+        to them. Edited labels are left alone.
+        """
+        earlier = self.of_image(selection.layer)
+        before = None
+        if earlier is not None and selection.region != WHOLE and earlier.axes == axes_of(selection):
+            known = earlier.now()
+            before = None if Placed(segmentation, selection.start).covers(known) else known
+        result = Result(selection, segmentation, model_path, before)
+        self.kept = ""
+        if earlier is not None:
+            self._results.remove(earlier)
+            if earlier.has_edits():
+                self.kept = earlier.name
+            else:
+                result.labels, result.seed_map, result.centers = earlier.labels, earlier.seed_map, earlier.centers
+        self._results.append(result)
+        self.chosen = result
+        self._show_seeds(result, None if earlier is None or before is None else earlier.seeds)
+        self._show_objects(result, segmentation)
+        self.finish_update(result)
+        return result
+
+    def update(self, result: Result, segmentation: Segmentation) -> None:
+        """Show other objects of a result, as fast as a slider moves; their table follows in :meth:`finish_update`."""
+        self.kept = ""
+        if result.has_edits():
+            self.kept, result.labels = result.name, None
+        self._show_objects(result, segmentation)
+
+    def finish_update(self, result: Result) -> None:
+        """Give the labels their table; numbers that nobody reads while a slider moves."""
+        if not is_shown(self.viewer, result.labels):
+            return
+        assert result.labels is not None
+        table = object_table(result.shown.segmentation, result.axes, result.shown.start)
+        # napari finds the row of a label by this name.
+        result.labels.features = {"index": table.pop("label"), **table}
+
+    def forget(self, layer: Layer) -> list[Result]:
+        """Let go of the maps when an image or its labels were removed; the results that are gone."""
+        gone = [result for result in self._results if layer in (result.selection.layer, result.labels)]
+        self._results = [result for result in self._results if result not in gone]
+        if self.chosen in gone:
+            self.chosen = None
+        return gone
+
+    def _show_seeds(self, result: Result, known: tuple[NDArray[np.float32], tuple[int, ...]] | None) -> None:
+        seed_map = seed_map_of(result.segmentation)
+        if seed_map is None:
+            return
+        start = result.selection.start
+        result.seeds = (seed_map, start) if known is None else pasted(known, (seed_map, start))
+        result.seed_map = show_image(
+            self.viewer,
+            f"{result.selection.layer.name} seed map",
+            result.seeds[0],
+            frame=result.frame(result.seeds[1]),
+            into=result.seed_map,
+            colormap="magma",
+            contrast_limits=(0, 1),
+            visible=False,
+        )
+
+    def _show_objects(self, result: Result, segmentation: Segmentation) -> None:
+        part = Placed(segmentation, result.selection.start)
+        shown = part if result.before is None else add_region(result.before, part)
+        result.segmentation, result.shown = segmentation, shown
+        frame, objects, name = result.frame(shown.start), shown.segmentation, result.selection.layer.name
+        # A copy: what is painted on the layer is told by comparing the two.
+        labels = objects.labels.copy()
+        result.labels = show_labels(self.viewer, f"{name} labels", labels, frame=frame, into=result.labels)
+        centers = np.asarray(objects.centers, float).reshape(-1, len(result.axes))
+        result.centers = show_points(
             self.viewer,
             f"{name} centres",
             centers,
             frame=frame,
-            features=features,
-            into=self.centers,
-            size=point_size(segmentation, frame.scale),
+            features={"score": np.asarray(objects.scores, float)},
+            into=result.centers,
+            size=point_size(objects, frame.scale),
             face_color="#ffd54f",
             border_color="black",
             border_width=0.15,
             opacity=0.9,
         )
+        if result.before is None:
+            # Let the Evaluate panel find the maps behind the labels, and the model they came from.
+            provenance.remember(result.labels, segmentation, result.model_path)
+        else:
+            provenance.forget(result.labels)
 
-    def finish_update(self) -> None:
-        """Give the labels their table; numbers that nobody reads while a slider moves."""
-        if self.segmentation is None or self.selection is None or not is_shown(self.viewer, self.labels):
-            return
-        assert self.labels is not None
-        table = object_table(self.segmentation, self.axes, self.selection.start)
-        # napari finds the row of a label by this name.
-        self.labels.features = {"index": table.pop("label"), **table}
 
-    def forget(self, layer: Any) -> None:
-        """Let go of the maps when the image or its labels were removed."""
-        # Equal, not the same: plugins get a proxy of each layer.
-        if self.selection is not None and layer in (self.selection.layer, self.labels):
-            self.selection = self.segmentation = None
-            self.labels = self.seed_map = self.centers = None
-            self.is_edited = False
-
-    def has_maps(self) -> bool:
-        """Whether the objects can be collected anew."""
-        segmentation = self.segmentation
-        if segmentation is None:
-            return False
-        return all(part.kept_maps is not None for part in (segmentation.frames or (segmentation,)))
-
-    def _note_edit(self, event: object = None) -> None:
-        if not self._is_updating:
-            self.is_edited = True
+def axes_of(selection: Selection) -> str:
+    """Axes of the labels of a selection, (T)(Z)YX."""
+    return "".join(letter for letter in "TZYX" if letter in selection.axes)
 
 
 def seed_map_of(segmentation: Segmentation) -> NDArray[np.float32] | None:
@@ -128,6 +260,18 @@ def seed_map_of(segmentation: Segmentation) -> NDArray[np.float32] | None:
     if len(kept) < len(maps):
         return None
     return np.stack(kept) if segmentation.frames else kept[0]
+
+
+def pasted(
+    known: tuple[NDArray[np.float32], tuple[int, ...]], part: tuple[NDArray[np.float32], tuple[int, ...]]
+) -> tuple[NDArray[np.float32], tuple[int, ...]]:
+    """A seed map with that of a part on it; both, and what is returned, with their first pixel in the image."""
+    start = np.minimum(known[1], part[1])
+    end = np.maximum(*(np.add(first, values.shape) for values, first in (known, part)))
+    canvas = np.zeros(end - start, np.float32)
+    for values, first in (known, part):
+        canvas[tuple(slice(at, at + n) for at, n in zip(first - start, values.shape, strict=True))] = values
+    return canvas, tuple(start.tolist())
 
 
 def point_size(segmentation: Segmentation, scale: tuple[float, ...]) -> float:

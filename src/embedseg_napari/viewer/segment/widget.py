@@ -2,47 +2,50 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QCheckBox, QGroupBox, QVBoxLayout, QWidget
-from superqt.utils import qdebounced
+from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from embedseg_napari.core.config import SCALES, PredictionConfig
-from embedseg_napari.core.errors import DataError, EmbedSegError
+from embedseg_napari.core.errors import DataError, EmbedSegError, SettingsError
 from embedseg_napari.jobs.segment import SegmentJob, segment
-from embedseg_napari.viewer import provenance
+from embedseg_napari.viewer.last_used import LastUsed
 from embedseg_napari.viewer.layers import array_of, picture_of
 from embedseg_napari.viewer.models.picker import ModelPicker
+from embedseg_napari.viewer.segment.advice_box import AdviceBox
 from embedseg_napari.viewer.segment.drop_queue import DropQueue
 from embedseg_napari.viewer.segment.embedding_view import EmbeddingView
 from embedseg_napari.viewer.segment.folder_panel import BatchPanel
 from embedseg_napari.viewer.segment.image_input import ImageInput
 from embedseg_napari.viewer.segment.progress import SegmentProgress
-from embedseg_napari.viewer.segment.reclustering import Reclustering
 from embedseg_napari.viewer.segment.results import ResultLayers
-from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, ChoiceBox, FloatBox
+from embedseg_napari.viewer.segment.threshold_box import ThresholdBox
+from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, ChoiceBox, FloatBox, short
 from embedseg_napari.viewer.widgets.collapsible import Folded
 from embedseg_napari.viewer.widgets.dock_panel import DockPanel
 from embedseg_napari.viewer.widgets.run_controls import RunControls
 from embedseg_napari.viewer.widgets.scroll import FittingScroll
-from embedseg_napari.viewer.widgets.threshold_sliders import ThresholdSliders
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import napari
+    from napari.layers import Layer
 
+    from embedseg_napari.core.events import Advice
     from embedseg_napari.core.inference.segmentation import Segmentation
     from embedseg_napari.viewer.segment.image_input import Selection
+    from embedseg_napari.viewer.segment.results import Result
     from embedseg_napari.viewer.widgets.layer_box import LayerBox
     from embedseg_napari.viewer.worker import BackgroundRun
 
+logger = logging.getLogger(__name__)
+
+LAST_USED = LastUsed("segment")
 PATIENCE = 0.7
 """Seconds that Cancel waits for the thread; then the panel is given back, whatever the thread is busy with."""
-SETTLE = 250
-"""Milliseconds after the last move of a slider until tables and arrows follow."""
 WRONG = f"border: 1px solid {ERROR_COLOR};"
 DEVICES = ("auto", "cpu", "mps" if sys.platform == "darwin" else "cuda")
 
@@ -72,21 +75,24 @@ class SegmentWidget(DockPanel):
         self.controls = RunControls("Segment", "Stop; nothing in the viewer changes.", PATIENCE, self)
         self.run_button, self.cancel_button = self.controls.run_button, self.controls.cancel_button
         self.progress, self.status = self.controls.progress, self.controls.status
-        self.thresholds = ThresholdSliders()
-        self.thresholds.setToolTip("After a run the objects follow at once; the network is not run again.")
         self.results = ResultLayers(viewer)
+        self.threshold_box = ThresholdBox(self.results)
+        self.thresholds, self.reclustering = self.threshold_box.sliders, self.threshold_box.reclustering
         self._model_path: Path | None = None
         self.embedding = EmbeddingView(viewer, self.results)
+        self.advice = AdviceBox()
+        self._job: SegmentJob | None = None
+        self._advised: Layer | None = None
+        """Image that the advice is about."""
         self.batch = BatchPanel(self.batch_settings)
-        self.reclustering = Reclustering(self)
         self.drops = DropQueue(viewer, self)
         self._selection: Selection | None = None
         self._began = 0.0
-        self.is_settled = True
-        """Whether tables and arrows have followed the sliders."""
+        self._active_before: Layer | None = None
         self._lay_out()
         self._connect()
         self._take_model()
+        self._take_up()
 
     def _lay_out(self) -> None:
         content = QWidget()
@@ -101,10 +107,7 @@ class SegmentWidget(DockPanel):
         self.image.form.addRow(self.tta)
         self.image.form.addRow(self.on_drop)
         layout.addWidget(self.image)
-        group = QGroupBox("Thresholds")
-        inner = QVBoxLayout(group)
-        inner.addWidget(self.thresholds)
-        layout.addWidget(group)
+        layout.addWidget(self.threshold_box)
         layout.addWidget(Folded("What the network sees", self.embedding, "Offsets, margins and votes as layers."))
         layout.addWidget(Folded("A whole folder", self.batch, "Segment all images of a folder."))
         layout.addStretch(1)
@@ -114,6 +117,7 @@ class SegmentWidget(DockPanel):
         outer.addLayout(self.controls.buttons())
         outer.addWidget(self.progress)
         outer.addWidget(self.status)
+        outer.addWidget(self.advice)
 
     def _connect(self) -> None:
         self.run_button.clicked.connect(self.start)
@@ -122,14 +126,40 @@ class SegmentWidget(DockPanel):
         self.image.changed.connect(self._suggest_model)
         self.image.changed.connect(self._show_state)
         self.model.model_changed.connect(self._take_model)
-        self.thresholds.changed.connect(self._recluster)
-        self.reclustering.ready.connect(self._take_objects)
+        self.image.layer_box.changed.connect(self._choose_result)
+        self.advice.accepted.connect(self._follow_advice)
+        self.threshold_box.collected.connect(self._take_objects)
+        self.threshold_box.settled.connect(self.embedding.refresh)
+        self.threshold_box.settled.connect(self._keep)
         self.controls.changed.connect(lambda: self._show_state(keep_status=True))
         self.controls.finished.connect(self._take_end)
         self.on_drop.toggled.connect(self.drops.open)
         self.drops.next_wanted.connect(self._start_waiting)
         self.viewer.layers.events.removed.connect(self._take_removed)
         self.viewer.layers.selection.events.active.connect(self._follow_selection)
+
+    # From one session to the next
+
+    def _take_up(self) -> None:
+        """Begin where the person left off."""
+        kept = LAST_USED.read()
+        self.model.propose(Path(str(kept.get("model", ""))))
+        if self.model.path is None or str(self.model.path) != kept.get("model"):
+            return
+        try:
+            settings = PredictionConfig().changed(kept.get("changes", {}))
+        except SettingsError as error:
+            logger.warning("The settings used last are left out: %s", error)
+            return
+        self.device.setCurrentText(str(kept.get("device", "")))
+        self.tta.setChecked(settings.tta)
+        self.scale.setValue(settings.scale)
+        self.thresholds.set_values(settings.clustering)
+        self.threshold_box.show_state()
+
+    def _keep(self) -> None:
+        """Remember what is used."""
+        LAST_USED.keep(model=str(self.model.path), device=self.device.currentText(), changes=self._changes())
 
     def take_over(self, model: Path, layer: napari.layers.Layer | None) -> None:
         """Choose a model that was trained just now, and the image layer that it learned from if that is still there."""
@@ -160,16 +190,24 @@ class SegmentWidget(DockPanel):
                 self.device.currentText(),
                 selection.spacing,
                 self._changes(),
+                # Looked for afterwards, so that nobody waits for it.
+                advise=False,
+                remarks=True,
             )
         except EmbedSegError as error:
             self.controls.fail(error)
             return
         self.reclustering.cancel()
-        self._selection = selection
+        self.advice.clear()
+        self._selection, self._job, self._advised = selection, job, selection.layer
         self._model_path = self.model.path
+        self._active_before = self.viewer.layers.selection.active
         self._began = time.monotonic()
+        self._keep()
         self.controls.start(
-            lambda should_stop: segment(job, should_stop), SegmentProgress(self.controls), self._take_result
+            lambda should_stop: segment(job, should_stop),
+            SegmentProgress(self.controls, self.advice.take),
+            self._take_result,
         )
 
     def cancel(self) -> None:
@@ -183,15 +221,31 @@ class SegmentWidget(DockPanel):
         if selection.layer not in self.viewer.layers:
             self.controls.say("The image was removed in the meantime; its result was discarded.")
             return
-        self.results.show(selection, segmentation)
-        self._remember(segmentation)
+        assert self._model_path is not None
+        result = self.results.show(selection, segmentation, self._model_path)
+        self.threshold_box.follow(result)
+        # Not where the user went on to another layer meanwhile.
+        if self.viewer.layers.selection.active == self._active_before:
+            self.viewer.layers.selection.active = result.labels
         self.embedding.refresh()
         self._say_count(f" in {time.monotonic() - self._began:.1f} s")
+        if self._job is not None and not self.drops.is_waiting:
+            self.advice.look(self._job, segmentation)
 
-    def _remember(self, segmentation: Segmentation) -> None:
-        """Let the Evaluate panel find the maps behind the labels, and the model they came from."""
-        if self.results.labels is not None and self._model_path is not None:
-            provenance.remember(self.results.labels, segmentation, self._model_path)
+    def _follow_advice(self, advice: Advice) -> None:
+        """Take the other model, scale or thresholds, and segment again where the network must be run."""
+        if self.current is not None:
+            return
+        self.image.layer_box.choose(self._advised)
+        if advice.model:
+            self.model.choose_bundled(advice.model)
+        if set(advice.changes) <= set(self.thresholds.values()) and advice.changes:
+            self.advice.clear()
+            self.threshold_box.go_back()
+            return
+        if "scale" in advice.changes:
+            self.scale.setValue(advice.changes["scale"])
+        self.start()
 
     def _take_end(self) -> None:
         self._selection = None
@@ -199,25 +253,27 @@ class SegmentWidget(DockPanel):
 
     # Thresholds
 
-    def _recluster(self) -> None:
-        if self.current is None and self.results.has_maps():
-            self.is_settled = False
-            assert self.results.segmentation is not None
-            self.reclustering.request(self.results.segmentation, self.thresholds.values())
+    @property
+    def is_settled(self) -> bool:
+        """Whether tables and arrows have followed the sliders."""
+        return self.threshold_box.is_settled
 
-    def _take_objects(self, segmentation: Segmentation) -> None:
-        if self.results.selection is None:
+    def _take_objects(self, result: Result) -> None:
+        if result is self.results.chosen:
+            self._say_count("")
+
+    def _choose_result(self, *_: object) -> None:
+        """Let sliders and arrows follow the result that is selected, or else that of the image."""
+        if self.current is not None:
             return
-        self.results.update(segmentation)
-        self._remember(segmentation)
-        self._say_count("")
-        self._finish_objects()
-
-    @qdebounced(timeout=SETTLE)
-    def _finish_objects(self) -> None:
-        self.results.finish_update()
-        self.embedding.refresh()
-        self.is_settled = True
+        selected, result = self.results.of(self.viewer.layers.selection.active), self.results.of_image(self.image.layer)
+        if result is not None and result is not selected and result.model_path != self.model.path:
+            # The sliders are those of the model that was chosen since.
+            result = None
+        self.threshold_box.follow(result)
+        if result is not self.results.chosen:
+            self.results.chosen = result
+            self.embedding.refresh()
 
     # The viewer
 
@@ -235,16 +291,21 @@ class SegmentWidget(DockPanel):
             self.drops.ask()
 
     def _follow_selection(self, event: object = None) -> None:
-        """Choose the image that was opened or selected just now; a run keeps its own."""
+        """Choose the image that was opened or selected just now, itself or one of its results; a run keeps its own."""
         if self.current is None:
-            self.image.layer_box.choose(self.viewer.layers.selection.active)
+            active = self.viewer.layers.selection.active
+            result = self.results.of(active)
+            self.image.layer_box.choose(active if result is None else result.selection.layer)
+            self._choose_result()
 
     def _take_removed(self, event: Any) -> None:
         if self._selection is not None and event.value == self._selection.layer:
             self.cancel()
-        if self.results.selection is not None and event.value in (self.results.selection.layer, self.results.labels):
+        if event.value == self._advised:
+            self.advice.clear()
+        if self.results.forget(event.value):
             self.reclustering.cancel()
-            self.results.forget(event.value)
+            self._choose_result()
             self.embedding.refresh()
         self._show_state(keep_status=True)
 
@@ -253,7 +314,7 @@ class SegmentWidget(DockPanel):
     def _take_model(self) -> None:
         config = self.model.config
         stored = (config.prediction if config is not None else PredictionConfig()).model_dump()
-        self.thresholds.set_values(stored)
+        self.threshold_box.take_model(self.model.path, stored)
         self.tta.setChecked(bool(stored["tta"]))
         self.scale.setValue(stored["scale"])
         self.image.set_model(config, is_chosen=self.model.is_asked_for)
@@ -296,16 +357,20 @@ class SegmentWidget(DockPanel):
         self.run_button.setEnabled(not is_running and found is None)
         self.run_button.setToolTip(found[1] if found is not None else "Segment the image with the model.")
         self.image.setEnabled(not is_running)
-        self.thresholds.setEnabled(not is_running)
+        self.threshold_box.setEnabled(not is_running)
         if not is_running and not (keep_status and found is None):
             self.controls.say(found[1] if found is not None else "", is_wrong=found is not None)
 
     def _say_count(self, suffix: str) -> None:
-        assert self.results.segmentation is not None
-        n = len(self.results.segmentation.scores)
-        frames = len(self.results.segmentation.frames)
+        assert self.results.chosen is not None
+        shown = self.results.chosen.shown.segmentation
+        n, frames = len(shown.scores), len(shown.frames)
         where = f" in {frames} frames" if frames else ""
-        self.controls.say(f"{n} object{'' if n == 1 else 's'}{where}{suffix}.")
+        text = f"{n} object{'' if n == 1 else 's'}{where}{suffix}."
+        if self.results.kept:
+            kept, new = short(self.results.kept), short(self.results.chosen.name)
+            text += f" {kept} was edited and is kept; these are in {new}."
+        self.controls.say(text)
 
     def batch_settings(self) -> dict[str, Any]:
         """What a batch takes over from the panel."""
@@ -317,7 +382,7 @@ class SegmentWidget(DockPanel):
 
     def _changes(self) -> dict[str, Any]:
         """Settings that replace those stored with the model."""
-        return {**self.thresholds.values(), "tta": self.tta.isChecked(), "scale": self.scale.value()}
+        return {**self.threshold_box.of_next_run(), "tta": self.tta.isChecked(), "scale": self.scale.value()}
 
     def layer_boxes(self) -> tuple[LayerBox, ...]:
         """Boxes in which a layer is chosen."""
@@ -328,6 +393,7 @@ class SegmentWidget(DockPanel):
         self.controls.close_down()
         self.batch.controls.close_down()
         self.reclustering.cancel()
+        self.advice.cancel()
         self.drops.close_down()
         self.image.close_down()
         self.model.close_down()

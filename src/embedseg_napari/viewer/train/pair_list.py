@@ -19,8 +19,11 @@ from embedseg_napari.viewer.widgets.layer_box import LayerBox
 if TYPE_CHECKING:
     import napari
 
+    from embedseg_napari.core.axes import OneChannel
+
+
 WHOLE = "whole image"
-ALL_CHANNELS = "all"
+ALL_CHANNELS, MEAN = "all", "mean of all"
 
 
 class PairRow(QFrame):
@@ -51,7 +54,7 @@ class PairRow(QFrame):
             (VOLUME, FRAMES),
             "How the third axis is read: as depth, or as frames that are segmented by themselves.",
         )
-        self.channel = ChoiceBox(tooltip="Channel to learn from, counted from 0.")
+        self.channel = ChoiceBox(tooltip="Channels to learn from: all, their mean, or one, counted from 0.")
         self.remove = QToolButton()
         self.remove.setText("✕")
         self.remove.setToolTip("Train without this pair.")
@@ -118,7 +121,7 @@ class PairRow(QFrame):
             shape = image.data[0].shape if image.multiscale else image.data.shape
             n_channels = shape[axes.index("C")]
         self.form.setRowVisible(self.channel, n_channels > 1)
-        entries = [ALL_CHANNELS, *map(str, range(n_channels))]
+        entries = [ALL_CHANNELS, MEAN, *map(str, range(n_channels))]
         with signals_blocked(self.stack, self.channel):
             self.stack.setCurrentText(FRAMES if "T" in axes else VOLUME)
             if entries != [self.channel.itemText(i) for i in range(self.channel.count())]:
@@ -163,7 +166,7 @@ class PairRow(QFrame):
             raise DataError(self.question.problem())
         return pair_from_layers(image, labels, self.region.layer(), channel=self._channel())
 
-    def reading(self) -> tuple[str, int | None]:
+    def reading(self) -> tuple[str, OneChannel | None]:
         """Axes of the image as chosen here, and the only channel to learn from, if there is one.
 
         Raises
@@ -173,8 +176,10 @@ class PairRow(QFrame):
         """
         return labelled_picture(self.image.layer(), self.labels.layer()).axes, self._channel()
 
-    def _channel(self) -> int | None:
+    def _channel(self) -> OneChannel | None:
         channel = self.channel.currentText()
+        if channel == MEAN and self.form.isRowVisible(self.channel):
+            return "mean"
         return int(channel) if channel.isdecimal() and self.form.isRowVisible(self.channel) else None
 
 

@@ -10,7 +10,7 @@ from napari.utils.theme import get_theme
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QDockWidget, QWidget
 
-from embedseg_napari.viewer.tiff_metadata import watch_layers
+from embedseg_napari.viewer.file_metadata import watch_layers
 from embedseg_napari.viewer.widgets.dock_tabs import join_tabs, raise_dock
 
 if TYPE_CHECKING:

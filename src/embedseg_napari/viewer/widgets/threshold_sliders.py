@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QGridLayout, QLabel, QSpinBox, QWidget
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QSpinBox, QWidget
 from superqt import QDoubleSlider
 from superqt.utils import signals_blocked
 
 from embedseg_napari.core.config import PredictionConfig
-from embedseg_napari.viewer.widgets.boxes import ChoiceBox, FloatBox, fit_into_panel
+from embedseg_napari.viewer.widgets.boxes import ChoiceBox, FloatBox, WholeNumberBox, fit_into_panel
 from embedseg_napari.viewer.widgets.config_form import label_of
 from embedseg_napari.viewer.widgets.editors import MOST_WHOLE, limits
 
@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 NAMES = ("seed_threshold", "foreground_threshold", "faint_seeds", "margin_scale", "min_object_size")
 MOST_BY_SLIDER = 10_000
 """Pixels of the minimum size that the slider reaches; more can be typed."""
+TICKED = {"drop_border_objects": "Drop at border", "fill_holes": "Fill holes"}
 
 
 class ThresholdSliders(QWidget):
-    """What turns maps into objects: for each number a slider beside a box, and the kind of seeds.
+    """What turns maps into objects: for each number a slider beside a box, the largest size, and the kind of seeds.
 
     The slider of the minimum size stands at its square root: fine steps for small objects, and thousands still in
-    reach.
+    reach. Largest and minimum size keep each other apart.
     """
 
     # The labels of superqt's labelled sliders are not reached by keyboard, round what they show, and know no squares.
@@ -65,28 +66,55 @@ class ThresholdSliders(QWidget):
             self.sliders[name], self.numbers[name] = slider, number
             slider.valueChanged.connect(lambda place, name=name: self._slide(name, place))
             number.valueChanged.connect(lambda value, name=name: self._type(name, value))
+        self.largest = WholeNumberBox()
+        self.largest.setRange(0, MOST_WHOLE)
+        self.largest.setSpecialValueText("no limit")
+        self.largest.setSingleStep(10)
+        self.largest.setKeyboardTracking(False)
+        self.largest.valueChanged.connect(self._keep_apart)
         self.seeds = ChoiceBox()
         self.seeds.addItem("any pixel", "greedy")
         self.seeds.addItem("local maxima", "local_maxima")
-        label = QLabel("Seeds")
-        label.setBuddy(self.seeds)
-        for widget in (label, self.seeds):
-            widget.setToolTip(PredictionConfig.model_fields["seeds"].description or "")
-        grid.addWidget(label, len(NAMES), 0)
-        grid.addWidget(self.seeds, len(NAMES), 1, 1, 2)
         self.seeds.currentIndexChanged.connect(self.changed)
+        self._add_row(grid, "Maximum size (px)", self.largest, "max_object_size")
+        self._add_row(grid, "Seeds", self.seeds, "seeds")
+        self.ticks = {name: QCheckBox(text) for name, text in TICKED.items()}
+        together = QHBoxLayout()
+        for name, tick in self.ticks.items():
+            tick.setToolTip(PredictionConfig.model_fields[name].description or "")
+            tick.toggled.connect(self.changed)
+            together.addWidget(tick)
+        grid.addLayout(together, grid.rowCount(), 0, 1, 3)
         self.set_values(PredictionConfig().model_dump())
+
+    def _add_row(self, grid: QGridLayout, text: str, control: QWidget, name: str) -> None:
+        label, row = QLabel(text), grid.rowCount()
+        label.setBuddy(control)
+        for widget in (label, control):
+            widget.setToolTip(PredictionConfig.model_fields[name].description or "")
+        grid.addWidget(label, row, 0)
+        grid.addWidget(control, row, 1, 1, 2)
 
     def values(self) -> dict[str, Any]:
         """The settings."""
-        return {name: number.value() for name, number in self.numbers.items()} | {"seeds": self.seeds.currentData()}
+        return (
+            {name: number.value() for name, number in self.numbers.items()}
+            | {"max_object_size": self.largest.value(), "seeds": self.seeds.currentData()}
+            | {name: tick.isChecked() for name, tick in self.ticks.items()}
+        )
 
     def set_values(self, values: Mapping[str, Any]) -> None:
         """Show settings without announcing them; what is not given stays."""
+        now = {**self.values(), **values}
         with signals_blocked(self):
+            # First, for the minimum size would move it otherwise.
+            self.largest.setValue(0)
             for name, number in self.numbers.items():
-                number.setValue(values.get(name, number.value()))
-            self.seeds.setCurrentIndex(self.seeds.findData(values.get("seeds", self.seeds.currentData())))
+                number.setValue(now[name])
+            self.largest.setValue(now["max_object_size"])
+            self.seeds.setCurrentIndex(self.seeds.findData(now["seeds"]))
+            for name, tick in self.ticks.items():
+                tick.setChecked(now[name])
 
     def _slide(self, name: str, place: float) -> None:
         self.numbers[name].setValue(round(place**2) if name == "min_object_size" else round(place, 2))
@@ -94,4 +122,13 @@ class ThresholdSliders(QWidget):
     def _type(self, name: str, value: float) -> None:
         with signals_blocked(self.sliders[name]):
             self.sliders[name].setValue(value**0.5 if name == "min_object_size" else value)
-        self.changed.emit()
+        if name == "min_object_size" and 0 < self.largest.value() <= value:
+            self.largest.setValue(round(value) + 1)
+        else:
+            self.changed.emit()
+
+    def _keep_apart(self, largest: int) -> None:
+        if 0 < largest <= self.numbers["min_object_size"].value():
+            self.numbers["min_object_size"].setValue(largest - 1)
+        else:
+            self.changed.emit()

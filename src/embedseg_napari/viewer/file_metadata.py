@@ -1,7 +1,7 @@
-"""What napari's own TIFF reader leaves out: pixel size, units, the meaning of axes, names of channels.
+"""What napari's own reader of TIFF and Zarr leaves out: pixel size, units, the meaning of axes, names of channels.
 
-Napari opens a TIFF as a bare array. When a layer that came from a TIFF appears, the metadata is read from its file and
-the layer completed. Claiming TIFFs with a reader of our own would make napari ask for a reader at every file.
+Napari opens them as bare arrays. When a layer that came from such a file appears, the metadata is read from the file
+and the layer completed. Claiming files with a reader of our own would make napari ask for a reader at every one.
 """
 
 from __future__ import annotations
@@ -19,14 +19,17 @@ import tifffile
 from embedseg_napari.core.axes import KNOWN, guess_axes, spatial_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.metadata import read_metadata
+from embedseg_napari.core.files.ngff import read_ngff
 from embedseg_napari.core.files.picture import TIFF
-from embedseg_napari.viewer.layers import CHANNEL_NAMES
+from embedseg_napari.viewer.layers import CHANNEL_NAMES, array_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari.layers import Layer
     from napari.viewer import Viewer
+
+    from embedseg_napari.core.files.metadata import Steps
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +41,7 @@ _completed: set[object] = set()
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a TIFF file says about its first image."""
+    """What a file says about its first image."""
 
     shape: tuple[int, ...]
     axes: str
@@ -68,7 +71,7 @@ _watchers: weakref.WeakKeyDictionary[Viewer, _Watcher] = weakref.WeakKeyDictiona
 
 
 def watch_layers(viewer: Viewer) -> None:
-    """Complete the layers of a viewer that came from TIFF files, and all that come later.
+    """Complete the layers of a viewer that came from TIFF or OME-Zarr, and all that come later.
 
     Every list of layers calls this, and with it every panel that opens; calling it again does no harm.
     """
@@ -91,26 +94,26 @@ def on_activate(_: Any) -> None:
 
 
 def complete(layer: Layer) -> bool:
-    """Give an Image or Labels layer from a TIFF what its file says and the layer does not; True if its size changed.
+    """Give an Image or Labels layer what its file says and the layer does not; True if its size changed.
 
     Scale and units are left alone where somebody (another reader, the user) has set them, axis labels likewise. Each
     layer is looked at once.
     """
     from napari.layers import Image, Labels
 
-    if not isinstance(layer, (Image, Labels)) or layer.multiscale or layer.unique_id in _completed:
+    if not isinstance(layer, (Image, Labels)) or layer.unique_id in _completed:
         return False
     _completed.add(layer.unique_id)
     path = layer.source.path
-    if path is None or Path(path).suffix.lower() not in TIFF or not Path(path).is_file():
-        return False
     try:
-        header = read_header(path)
+        header = None if path is None else _header_of(Path(path), tuple(array_of(layer).shape))
     except DataError as error:
         # The image is open already; all that is missing is the size of its pixels.
         logger.warning("%s", error)
         return False
-    if header.shape != tuple(layer.data.shape):
+    if header is None:
+        return False
+    if header.shape != tuple(array_of(layer).shape):
         logger.info("%s: the layer has another shape than the file; its metadata is left out.", path)
         return False
     axes = header.axes or guess_axes(header.shape)
@@ -127,6 +130,24 @@ def complete(layer: Layer) -> bool:
     layer.scale = axis_scale(letters, spacing)
     layer.units = axis_units(letters, header.unit)
     return True
+
+
+def _header_of(path: Path, shape: tuple[int, ...]) -> Header | None:
+    """What the file of a layer of this shape says; None if it is of a kind that says nothing here."""
+    if path.is_dir():
+        found = read_ngff(path)
+        if found is None or len(found[0]) != len(shape):
+            return None
+        axes, metadata = found
+        names = metadata.channel_names
+        fits = "C" in axes and len(names) == shape[axes.index("C")]
+        return Header(shape, axes, _whole(metadata.steps), metadata.unit, names if fits else ())
+    return read_header(path) if path.suffix.lower() in TIFF and path.is_file() else None
+
+
+def _whole(steps: Steps | None) -> tuple[float, float, float] | None:
+    """Pixel size (z, y, x); slices are as far apart as pixels where nothing is said of them."""
+    return None if steps is None else (steps[2] if steps[0] is None else steps[0], steps[1], steps[2])
 
 
 def read_header(path: str | Path) -> Header:
@@ -148,11 +169,10 @@ def read_header(path: str | Path) -> Header:
     letters = named.upper().replace("S", "C")
     is_known = set(letters) <= set(KNOWN) and len(set(letters)) == len(letters) and {"Y", "X"} <= set(letters)
     axes = letters if is_known else ""
-    steps, names = found.steps, found.channel_names
+    names = found.channel_names
     if "C" not in axes or len(names) != shape[axes.index("C")]:
         names = ()
-    spacing = None if steps is None else (steps[2] if steps[0] is None else steps[0], steps[1], steps[2])
-    return Header(shape, axes, spacing, found.unit, names)
+    return Header(shape, axes, _whole(found.steps), found.unit, names)
 
 
 def axis_labels(axes: str) -> tuple[str, ...]:

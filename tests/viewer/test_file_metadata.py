@@ -13,8 +13,8 @@ from napari.utils._proxies import PublicOnlyProxy
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.tiff import write_image, write_labels
-from embedseg_napari.viewer import tiff_metadata
-from embedseg_napari.viewer.tiff_metadata import axis_units, on_activate, read_header, watch_layers
+from embedseg_napari.viewer import file_metadata
+from embedseg_napari.viewer.file_metadata import axis_units, on_activate, read_header, watch_layers
 
 CASES = {
     "yx": ((40, 50), (0.2, 0.3)),
@@ -85,7 +85,7 @@ def test_what_was_dropped_before_is_completed_on_activation(viewer, tmp_path):
 
 def test_a_viewer_is_watched_once(layer_viewer, tmp_path, monkeypatch):
     completed = []
-    monkeypatch.setattr(tiff_metadata, "complete", lambda layer: bool(completed.append(layer)))
+    monkeypatch.setattr(file_metadata, "complete", lambda layer: bool(completed.append(layer)))
     for _ in range(3):
         watch_layers(PublicOnlyProxy(layer_viewer))
     watch_layers(layer_viewer)
@@ -162,3 +162,28 @@ def test_units_napari_does_not_know_become_pixels():
     assert axis_units("TYX", "fathom-ish") == ("pixel", "pixel", "pixel")
     assert axis_units("YX", "second") == ("pixel", "pixel")
     assert axis_units("YX", None) == ("pixel", "pixel")
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+def test_a_dropped_ome_zarr_gets_scale_units_axes_and_channel_names(layer_viewer, tmp_path, levels):
+    zarr = pytest.importorskip("zarr")
+    group = zarr.open_group(tmp_path / "im.zarr", mode="w", zarr_format=2)
+    for level in range(levels):
+        group.create_array(str(level), data=np.ones((2, 5, 40 >> level, 50 >> level), "uint16"))
+    scales = [[1, 1.5, 0.25 * 2**level, 0.2 * 2**level] for level in range(levels)]
+    group.attrs["multiscales"] = [
+        {
+            "axes": [{"name": "c"}, *({"name": letter, "unit": "micrometer"} for letter in "zyx")],
+            "datasets": [
+                {"path": str(level), "coordinateTransformations": [{"type": "scale", "scale": scale}]}
+                for level, scale in enumerate(scales)
+            ],
+        }
+    ]
+    group.attrs["omero"] = {"channels": [{"label": name} for name in NAMES[:2]]}
+    watch_layers(layer_viewer)
+    (layer,) = layer_viewer.open(str(tmp_path / "im.zarr"), plugin="napari")
+    assert tuple(layer.axis_labels) == tuple("czyx")
+    np.testing.assert_allclose(layer.scale, [1, 1.5, 0.25, 0.2])
+    assert [str(unit) for unit in layer.units] == ["pixel", *["micrometer"] * 3]
+    assert layer.metadata["channel_names"] == NAMES[:2]

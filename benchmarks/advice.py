@@ -1,0 +1,79 @@
+"""Whether the scale or model that is suggested where a model is unsure is better: AP as it is, and then.
+
+python benchmarks/advice.py dsb2018/val --model nuclei-2d --every 7
+python benchmarks/advice.py usiigaci/train --model nuclei-2d --every 5 --resized 1
+python benchmarks/advice.py bbbc050/train --model nuclei-3d --every 19 --resized 0.6 1
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+from skimage.transform import resize
+
+import embedseg_napari as es
+from embedseg_napari.core.data.normalization import prepare
+from embedseg_napari.core.data.resizing import resize_labels, scaled_shape
+from embedseg_napari.core.files.tiff import list_images, read_image
+from embedseg_napari.core.inference.advice import suggest
+from embedseg_napari.core.model.model import others_like
+from embedseg_napari.core.runs import never
+
+SIDE = 768
+"""Larger images are cropped to this in Y and X."""
+
+
+def main() -> None:
+    """Print one row of a table for each factor by which images were resized."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="folder with images/ and masks/")
+    parser.add_argument("--model", default="nuclei-2d")
+    parser.add_argument("--every", type=int, default=1, help="take every so many-th image")
+    parser.add_argument("--resized", type=float, nargs="*", default=[0.4, 0.6, 1, 1.7, 2.5])
+    options = parser.parse_args()
+    model = es.load_model(options.model, device="cpu")
+    print(f"{options.folder}, {options.model}: AP at IoU 0.5")
+    print(
+        "| images resized by | images | scale | model | AP of those, as it is | as suggested | worst change | seconds |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
+    for factor in options.resized:
+        before, after, n, named, seconds = [], [], 0, [], []
+        for path in list_images(options.folder / "images")[:: options.every]:
+            picture, truth = read_image(path), read_image(options.folder / "masks" / path.name).array
+            image = picture.array.mean(axis=-1) if picture.axes.endswith("C") else picture.array
+            truth = numbered(truth) if truth.ndim > image.ndim else truth
+            image, truth = image[..., :SIDE, :SIDE].astype(np.float32), truth[..., :SIDE, :SIDE]
+            if factor != 1:
+                shape = scaled_shape(image.shape, factor)
+                image, truth = resize(image, shape, order=1, anti_aliasing=factor < 1), resize_labels(truth, shape)
+            n += 1
+            ready = prepare(image[None], model.config.normalization)
+            others = others_like(model.config, model.path, "cpu")
+            began = time.perf_counter()
+            found = suggest(model, model.config.prediction, image[None], ready, others, never)
+            seconds.append(time.perf_counter() - began)
+            if found is None:
+                continue
+            named += [found.model] if found.model else []
+            better = es.load_model(found.model, device="cpu") if found.model else model
+            for used, changes, scores in ((model, {}, before), (better, found.changes, after)):
+                labels = used.predict(image, "ZYX"[-image.ndim :], on_event=lambda _: None, **changes).labels
+                scores.append(es.match(truth, labels, (0.5,))[0].ap)
+        change = np.subtract(after, before)
+        cells = [f"{np.mean(before):.3f}", f"{np.mean(after):.3f}", f"{change.min():+.3f}"] if before else ["", "", ""]
+        models = " ".join(f"{name} {named.count(name)}" for name in sorted(set(named)))
+        cells = [f"{len(before) - len(named)}", models or "0", *cells, f"{np.median(seconds):.1f}"]
+        print(f"| {factor:g} | {n} | {' | '.join(cells)} |", flush=True)
+
+
+def numbered(planes: np.ndarray) -> np.ndarray:
+    """Planes of one object each, as labels."""
+    return (np.arange(1, len(planes) + 1)[:, None, None] * (planes > 0)).max(axis=0)
+
+
+if __name__ == "__main__":
+    main()

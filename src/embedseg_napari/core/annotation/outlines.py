@@ -1,0 +1,54 @@
+"""Telling an outline that was drawn around an object from a scribble on it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MOSTLY = 0.8
+"""Share of what a stroke encloses that lies in one piece, and of the stroke that lies along it, if it is an outline."""
+
+
+def enclosed_pixels(
+    before: NDArray[np.bool_], stroke: NDArray[np.bool_], width: float, gap: NDArray[np.bool_] | None = None
+) -> NDArray[np.bool_]:
+    """Find what a stroke of the brush encloses as an outline does, alone or together with what was painted before.
+
+    Parameters
+    ----------
+    before : ndarray of bool, shape (Y, X)
+        The object before the stroke. What it enclosed then already was left open on purpose.
+    stroke : ndarray of bool, shape (Y, X)
+        Where the brush went.
+    width : float
+        Diameter of the brush in pixels.
+    gap : ndarray of bool, shape (Y, X), optional
+        A line that closes the stroke where its end nearly meets its beginning.
+
+    Returns
+    -------
+    ndarray of bool, shape (Y, X)
+        Pixels inside the outline; none where the stroke is a scribble, which leaves several holes or runs elsewhere.
+    """
+    closing = np.zeros_like(stroke) if gap is None else gap & ~stroke & ~before
+    drawn = before | stroke | closing
+    inside = np.zeros(drawn.shape, bool)
+    rows, columns = (np.flatnonzero(drawn.any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return inside
+    box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    before, stroke, closing, drawn = (one[box] for one in (before, stroke, closing, drawn))
+    found = ndimage.binary_fill_holes(drawn) & ~drawn & ~ndimage.binary_fill_holes(before)
+    pieces, n = ndimage.label(found)
+    if n == 0 or not stroke.any():
+        return inside
+    sizes = np.bincount(pieces.ravel())[1:]
+    away = ndimage.distance_transform_edt(pieces != 1 + sizes.argmax())
+    if sizes.max() >= MOSTLY * sizes.sum() and (away[stroke] <= width + 1).mean() >= MOSTLY:
+        inside[box] = found | closing
+    return inside

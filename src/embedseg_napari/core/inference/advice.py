@@ -1,0 +1,329 @@
+"""What there is to say of an image and what was found in it, and what would help: tried on a part of the image."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from embedseg_napari.core.config import SCALES
+from embedseg_napari.core.data.normalization import Prepared, prepare
+from embedseg_napari.core.data.spoiled_pixels import sample
+from embedseg_napari.core.device import supports_precision
+from embedseg_napari.core.events import Advice
+from embedseg_napari.core.inference.network_pass import NetworkPass
+from embedseg_napari.core.inference.segmentation import Segmentation
+from embedseg_napari.core.inference.size_check import size_facts
+from embedseg_napari.core.inference.tiling import resolve_tile
+from embedseg_napari.core.networks.network import device_of
+from embedseg_napari.core.runs import drain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from embedseg_napari.core.config import ModelConfig, PredictionConfig
+    from embedseg_napari.core.networks.network import Trained
+
+SURE, DOUBTFUL = 0.9, (0.2, 0.8)
+"""Seediness of pixels that are clearly object, and of those in doubt."""
+FACTORS = (0.35, 0.5, 0.7, 1.4, 2.0, 2.8)
+"""Scales that are tried, as parts of the present one."""
+OTHER_FACTORS = (1.0, 0.7, 1.4, 2.0)
+"""Scales at which other models are tried; what is shrunk more looks like a nucleus, whatever it is."""
+LEAST_CERTAINTY, CLEARLY = 0.4, 1.5
+"""Certainty at a scale that is suggested, and how many times as much as now it must be (`docs/performance.md`)."""
+LEAST_OF_OTHER, CLEARLY_OTHER, WHOLE_OBJECTS = 0.3, 3.0, 0.82
+"""Certainty of another model that is named, how many times as much as now it must be, and the usual mean seediness of
+its objects (`docs/performance.md`)."""
+FEW_OBJECTS = 3
+"""With fewer, certainty says nothing."""
+PART = {2: (512, 512), 3: (48, 128, 128)}
+"""Pixels of the part that scales and models are tried on."""
+MOST_PIXELS = 1 << 20
+"""Pixels that the network is shown at one scale."""
+MOST_BRIGHTEST, MOST_BRIGHTEST_OBJECTS = 0.1, 0.4
+"""Part of the pixels, and of those of objects, that may have the highest value; real images have at most 0.03 and 0.17
+(`docs/performance.md`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """Another scale, another model or the model's own thresholds, and how sure the model is then: from 0 to 1."""
+
+    changes: dict[str, Any]
+    certainty: float
+    certainty_now: float
+    model: str = ""
+    """Name of another model; empty for the one that was used."""
+
+    def advice(self, before: str = "") -> Advice:
+        """Words for it, after a sentence on what was found."""
+        now, then = (f"{100 * part:.0f} %" for part in (self.certainty_now, self.certainty))
+        if self.model:
+            text, action = (
+                f"Of what may be objects, this model is sure of {now} and the model {self.model} of {then} "
+                f"(tried on a part of the image): try {self.model}.",
+                f"Try {self.model}",
+            )
+        elif "scale" in self.changes:
+            scale = f"{self.changes['scale']:.2g}"
+            text, action = (
+                f"Of what may be objects, the model is sure of {now} as it is and of {then} at the scale {scale} "
+                f"(tried on a part of the image): try the scale {scale}.",
+                f"Use scale {scale}",
+            )
+        else:
+            text, action = "With the thresholds stored with the model there are some.", "Back to the model's thresholds"
+        return Advice(f"{before} {text}".strip(), "warning", action, self.model, self.changes)
+
+
+@dataclass(slots=True)
+class Observations:
+    """What is odd about the frames of an image."""
+
+    n_frames: int = 0
+    blank: list[float] = field(default_factory=list)
+    """Their only value, of frames that have no other."""
+    brightest: list[float] = field(default_factory=list)
+    """Part of each frame, or of its objects, that is as bright as can be, where that is too much."""
+
+    def note(self, ready: Prepared, labels: NDArray[np.int32]) -> None:
+        """Look at one more frame.
+
+        Parameters
+        ----------
+        ready : Prepared
+            The frame, ready for the network.
+        labels : ndarray of int, shape ((Z,) Y, X)
+            What was found there.
+        """
+        self.n_frames += 1
+        outside = ready.mended.outside
+        inside = slice(None) if outside is None else ~sample(outside)
+        values = np.stack([sample(channel)[inside].ravel() for channel in ready.mended.image])
+        if values.size == 0 or np.all(values.max(axis=1) == values.min(axis=1)):
+            self.blank.append(float(values.flat[0]) if values.size else 0.0)
+            return
+        top = np.stack([sample(channel) == channel.max() for channel in ready.mended.image]).mean(axis=0)
+        found = sample(labels) > 0
+        all_of, of_objects = float(top.mean()), float(top[found].mean()) if found.any() else 0.0
+        if all_of > MOST_BRIGHTEST or of_objects > MOST_BRIGHTEST_OBJECTS:
+            self.brightest.append(max(all_of, of_objects))
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether nothing can be seen in any frame."""
+        return len(self.blank) == self.n_frames
+
+    def sentences(self) -> list[str]:
+        """What to say of it."""
+        facts = []
+        if self.is_blank:
+            values = {f"{value:g}" for value in self.blank}
+            what = f"has the value {values.pop()}" if len(values) == 1 else "of a frame has the same value"
+            return [f"The image is blank: every pixel {what}. Check the file, the channel and the exposure."]
+        if self.blank:
+            facts.append(f"Blank frames: {len(self.blank)} of {self.n_frames}.")
+        if self.brightest:
+            where = "" if self.n_frames == 1 else f" in {len(self.brightest)} of {self.n_frames} frames"
+            part = f"{100 * max(self.brightest):.0f} %"
+            facts.append(
+                f"The image is overexposed{where}: up to {part} of the pixels have the highest value, so that objects "
+                "lack their edges and structure."
+            )
+        return facts
+
+
+def remark(
+    config: ModelConfig,
+    seen: Observations | None,
+    frames: Sequence[np.ndarray],
+    settings: PredictionConfig,
+    spacing: Sequence[float] | None = None,
+    suggestion: Suggestion | None = None,
+) -> Advice | None:
+    """What there is to say of an image and its objects, or None. Only what was tried is ever suggested.
+
+    Parameters
+    ----------
+    config : ModelConfig
+        Of the model.
+    seen : Observations, optional
+        Of all frames; without them only sizes are told.
+    frames : sequence of ndarray of int, shape ((Z,) Y, X)
+        Labels found.
+    settings : PredictionConfig
+        What they were found with.
+    spacing : sequence of float, optional
+        Size of a pixel (z, y, x) in the unit of the model's.
+    suggestion : Suggestion, optional
+        Of `suggest`.
+    """
+    facts = [] if seen is None else seen.sentences()
+    if seen is not None and seen.is_blank:
+        return Advice(facts[0], "warning")
+    is_empty = seen is not None and not any(labels.any() for labels in frames)
+    facts += ["No object was found."] if is_empty else size_facts(config, frames, settings.scale, spacing)
+    if suggestion is not None:
+        return suggestion.advice(" ".join(facts))
+    if is_empty:
+        facts.append("Try another model or scale, or lower the seed threshold.")
+    elif facts and (seen is None or not seen.sentences()):
+        facts.append("If objects are missed or split, train a model on such images.")
+    return Advice(" ".join(facts), "warning") if facts else None
+
+
+def certainty(seed_map: NDArray[np.float32]) -> float:
+    """Part of the pixels that are clearly object, among those and the pixels in doubt; 0 where there are none.
+
+    Parameters
+    ----------
+    seed_map : ndarray
+        Seediness, from 0 to 1.
+    """
+    n_sure, n_doubtful = (seed_map > SURE).sum(), ((seed_map > DOUBTFUL[0]) & (seed_map < DOUBTFUL[1])).sum()
+    return float(n_sure / (n_sure + n_doubtful + max(1.0, 1e-3 * seed_map.size)))
+
+
+def is_unsure(seed_map: NDArray[np.float32]) -> bool:
+    """Whether something else may be clearly better."""
+    return certainty(seed_map) < 1 / CLEARLY
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """What a model made of a part of an image."""
+
+    scale: float
+    certainty: float
+    """0 where there are too few objects."""
+    wholeness: float
+    """Usual mean seediness of its objects."""
+    n_objects: int
+    seed_map: NDArray[np.float32]
+
+
+def suggest(
+    model: Trained,
+    settings: PredictionConfig,
+    image: np.ndarray,
+    ready: Prepared,
+    others: Iterable[tuple[str, Trained]],
+    should_stop: Callable[[], bool],
+) -> Suggestion | None:
+    """Try other scales and models on a part of an image, and return what is clearly better, or None.
+
+    The size of pixels says little: models know objects in pixels, and those of another specimen may have any size.
+    Objects found say little too: a network splits what is too large for it into pieces of the size that it knows, and
+    finds pieces by the hundred in what it was never shown.
+
+    Parameters
+    ----------
+    model : Model
+        Network and what belongs to it.
+    settings : PredictionConfig
+        With the scale that the others are compared with.
+    image : ndarray, shape (C, (Z,) Y, X)
+        As it was given.
+    ready : Prepared
+        The same, ready for the network.
+    others : iterable of (str, Model)
+        Other models for such images, and their names; they are taken only if they are needed.
+    should_stop : callable
+        As for a prediction.
+    """
+    window = _busiest(ready)
+    part = Prepared.as_given(ready.values(window))
+    now = _try(model, settings, part, settings.scale, should_stop)
+    stored = model.config.prediction
+    if now.n_objects == 0 and settings.clustering != stored.clustering:
+        again = _try(model, stored, part, settings.scale, should_stop)
+        if again.n_objects:
+            return Suggestion(stored.clustering, again.certainty, now.certainty)
+    if not is_unsure(now.seed_map):
+        return None
+    scales = [float(f"{settings.scale * factor:.2g}") for factor in FACTORS]
+    tried = [_try(model, settings, part, scale, should_stop) for scale in scales if _fits(model, part, scale)]
+    best = max([now, *tried], key=lambda trial: trial.certainty)
+    better, name = max(
+        (
+            (_best_of(other, image, ready, window, model.config, should_stop), name)
+            for name, other in (others if best.certainty * CLEARLY_OTHER < 1 else ())
+        ),
+        key=lambda pair: pair[0].certainty,
+        default=(None, ""),
+    )
+    if (
+        better is not None
+        and better.certainty >= max(LEAST_OF_OTHER, CLEARLY_OTHER * best.certainty)
+        and better.wholeness >= WHOLE_OBJECTS
+    ):
+        return Suggestion({}, better.certainty, now.certainty, name)
+    if best is now or best.certainty < max(LEAST_CERTAINTY, CLEARLY * now.certainty):
+        return None
+    return Suggestion({"scale": best.scale}, best.certainty, now.certainty)
+
+
+def _best_of(
+    other: Trained,
+    image: np.ndarray,
+    ready: Prepared,
+    window: tuple[slice, ...],
+    config: ModelConfig,
+    should_stop: Callable[[], bool],
+) -> _Trial:
+    """Another model at the scale that suits it best."""
+    if other.config.normalization != config.normalization:
+        ready = prepare(image, other.config.normalization)
+    part = Prepared.as_given(ready.values(window))
+    scales = [factor for factor in OTHER_FACTORS if factor == 1 or _fits(other, part, factor)]
+    tried = [_try(other, other.config.prediction, part, scale, should_stop) for scale in scales]
+    return max(tried, key=lambda trial: trial.certainty)
+
+
+def _fits(model: Trained, part: Prepared, scale: float) -> bool:
+    """Whether a scale is allowed, and quickly tried."""
+    n_pixels = math.prod(part.shape) * (model.config.reference_scale * scale) ** model.config.ndim
+    return SCALES[0] <= scale <= SCALES[1] and n_pixels <= MOST_PIXELS
+
+
+def _try(
+    model: Trained, settings: PredictionConfig, part: Prepared, scale: float, should_stop: Callable[[], bool]
+) -> _Trial:
+    config, precision = model.config, settings.precision
+    tile, overlap = resolve_tile(config.ndim, None, None)
+    if not supports_precision(device_of(model.network), precision):
+        precision = "float32"
+    plan = NetworkPass(model.network, config, part.shape, tile, overlap, precision, False, scale)
+    maps = drain(plan.run(part, 0, should_stop))
+    found = Segmentation.collect(maps, settings, should_stop)
+    n = len(found.scores)
+    sizes = np.bincount(found.labels.ravel(), minlength=n + 1)[1:]
+    means = np.bincount(found.labels.ravel(), maps.seed_map.ravel(), n + 1)[1:] / np.maximum(sizes, 1)
+    sure = certainty(maps.seed_map) if n >= FEW_OBJECTS else 0.0
+    return _Trial(scale, sure, float(np.median(means)) if n else 0.0, n, maps.seed_map)
+
+
+def _busiest(image: Prepared) -> tuple[slice, ...]:
+    """Where intensities differ most, once normalised."""
+    sides = [min(n, side) for n, side in zip(image.shape, PART[len(image.shape)], strict=True)]
+    starts = [
+        sorted({*range(0, n - side + 1, max(1, side // 2)), n - side})
+        for n, side in zip(image.shape, sides, strict=True)
+    ]
+    windows = [
+        tuple(slice(at, at + side) for at, side in zip(corner, sides, strict=True))
+        for corner in itertools.product(*starts)
+    ]
+
+    def spread(window: tuple[slice, ...]) -> float:
+        # Every third pixel is enough.
+        values = image.values(tuple(slice(side.start, side.stop, 3) for side in window))
+        return float(values.std())
+
+    return max(windows, key=spread)

@@ -1,0 +1,74 @@
+"""A training on few labels keeps what its start model knew: as much of the old weights as the annotated objects allow.
+
+The mean of the weights of a network before and after a short training on few objects often finds those objects as well
+as the trained one, and others better (Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from embedseg_napari.core.data.sparse import object_ids
+from embedseg_napari.core.evaluation.held_out import held_out_ious
+from embedseg_napari.core.inference.clustering import cluster_by
+from embedseg_napari.core.runs import unheard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from torch import Tensor
+
+    from embedseg_napari.core.config import PredictionConfig
+    from embedseg_napari.core.data.example import Example
+    from embedseg_napari.core.model.model import Model
+
+SHARES = (0.5, 0.75)
+"""Of the trained weights that are tried, beside all of them."""
+TOLERANCE = 0.03
+"""Mean IoU of the annotated objects that may be lost for it (`docs/performance.md`)."""
+MOST_IMAGES = 3
+"""Images that are segmented for each share, those with most objects."""
+
+
+def blended(start: Mapping[str, Tensor], trained: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
+    """Weights on the way from one network to another; counters are those of the trained one."""
+    return {
+        name: start[name].to(value).lerp(value, share) if value.is_floating_point() else value
+        for name, value in trained.items()
+    }
+
+
+def scored_examples(annotated: Sequence[Example]) -> list[Example]:
+    """The images that a share is chosen on."""
+    return sorted(annotated, key=lambda one: -len(object_ids(one)))[:MOST_IMAGES]
+
+
+def least_share(
+    model_of: Callable[[float], Model], annotated: Sequence[Example], settings: PredictionConfig, precision: str
+) -> float:
+    """Choose the smallest share of the trained weights with which the annotated objects are found about as well.
+
+    Parameters
+    ----------
+    model_of : callable
+        Returns the model with a share of the trained weights, 1 for all.
+    annotated : sequence of Example
+        Images of which some objects are known.
+    settings : PredictionConfig
+        Thresholds.
+    precision : {"float32", "bfloat16", "float16"}
+        Number format.
+    """
+
+    def mean_iou(share: float) -> float:
+        model = model_of(share)
+        found = []
+        for example in scored_examples(annotated):
+            maps = model.embed(example.image, model.config.axes, precision=precision, on_event=unheard)
+            found.append(held_out_ious(cluster_by(maps, settings).labels, example, object_ids(example)))
+        return float(np.concatenate(found).mean())
+
+    best = mean_iou(1.0)
+    return next((share for share in SHARES if mean_iou(share) >= best - TOLERANCE), 1.0)

@@ -1,0 +1,145 @@
+"""The thresholds: of the chosen result, whose objects follow at once, or else of the next run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QGroupBox, QHBoxLayout, QVBoxLayout, QWidget
+from superqt.utils import qdebounced
+
+from embedseg_napari.core.config import PredictionConfig
+from embedseg_napari.core.errors import ModelError
+from embedseg_napari.viewer.model_list import read_config
+from embedseg_napari.viewer.segment.reclustering import Reclustering
+from embedseg_napari.viewer.widgets.boxes import button, short
+from embedseg_napari.viewer.widgets.threshold_sliders import ThresholdSliders
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from embedseg_napari.core.inference.segmentation import Segmentation
+    from embedseg_napari.viewer.segment.results import Result, ResultLayers
+
+SETTLE = 250
+"""Milliseconds after the last move of a slider until tables and arrows follow."""
+
+
+class ThresholdBox(QGroupBox):
+    """Sliders, the way back to the model's thresholds, and to those before the last change.
+
+    Parameters
+    ----------
+    results : ResultLayers
+        Whose chosen result the sliders act on.
+    """
+
+    collected = Signal(object)
+    """The `Result` whose objects were collected anew."""
+    settled = Signal()
+    """Sliders came to rest, and tables may follow."""
+
+    def __init__(self, results: ResultLayers, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.results = results
+        self.sliders = ThresholdSliders()
+        self.sliders.setToolTip("After a run the objects follow at once; the network is not run again.")
+        self.reclustering = Reclustering(self)
+        self.is_settled = True
+        """Whether tables and arrows have followed the sliders."""
+        self.back_button = button("Back to the model's", "Take the thresholds stored with the model.", self.go_back)
+        self.undo_button = button("Undo", "Take the thresholds from before the last change.", self.undo)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.back_button, 1)
+        buttons.addWidget(self.undo_button)
+        layout = QVBoxLayout(self)
+        layout.addWidget(self.sliders)
+        layout.addLayout(buttons)
+        self._result: Result | None = None
+        self._model_path: Path | None = None
+        self._chosen = self._stored = self._next = PredictionConfig().clustering
+        self.sliders.changed.connect(self._recluster)
+        self.reclustering.ready.connect(self._take_objects)
+        self.follow(None)
+
+    @property
+    def result(self) -> Result | None:
+        """The result that the sliders act on; None where they are for the next run."""
+        return self._result
+
+    def take_model(self, path: Path | None, stored: dict[str, Any]) -> None:
+        """Show the thresholds of another model, for the next run."""
+        self._model_path, self._result = path, None
+        self._stored = self._chosen = {name: stored[name] for name in self.sliders.values()}
+        self.sliders.set_values(self._chosen)
+        self.show_state()
+
+    def follow(self, result: Result | None) -> None:
+        """Act on a result, and show its thresholds."""
+        self._next = self.of_next_run()
+        self._result = result
+        if result is None:
+            self._stored = self._chosen
+            self.sliders.set_values(self._next)
+        else:
+            self._stored = _stored_in(result.model_path)
+            self.sliders.set_values(result.values)
+        self.show_state()
+
+    def of_next_run(self) -> dict[str, Any]:
+        """Thresholds for the next run: those that are shown, unless they are of a result of another model."""
+        is_other = self._result is not None and self._result.model_path != self._model_path
+        return self._next if is_other else self.sliders.values()
+
+    def show_state(self) -> None:
+        """Say what the sliders act on, and which buttons would change something."""
+        result = self._result
+        self.setTitle("Thresholds of the next run" if result is None else f"Thresholds of {short(result.name)}")
+        self.setToolTip("" if result is None else result.name)
+        self.back_button.setEnabled(self.sliders.values() != self._stored)
+        self.undo_button.setEnabled(result is not None and len(result.history) > 1)
+
+    def go_back(self) -> None:
+        """Take the thresholds stored with the model."""
+        self._take(self._stored)
+
+    def undo(self) -> None:
+        """Take the thresholds from before the last change."""
+        if self._result is not None and len(self._result.history) > 1:
+            self._result.history.pop()
+            self._take(self._result.history[-1])
+
+    def _take(self, values: dict[str, Any]) -> None:
+        self.sliders.set_values(values)
+        self._recluster()
+
+    def _recluster(self) -> None:
+        result = self._result
+        if result is not None and result.has_maps() and self.isEnabled():
+            self.is_settled = False
+            result.values = self.sliders.values()
+            self.reclustering.request(result, result.values)
+        self.show_state()
+
+    def _take_objects(self, result: Result, segmentation: Segmentation) -> None:
+        self.results.update(result, segmentation)
+        self.collected.emit(result)
+        self._settle(result)
+
+    @qdebounced(timeout=SETTLE)
+    def _settle(self, result: Result) -> None:
+        self.results.finish_update(result)
+        if result.history[-1] != result.values:
+            result.history.append(result.values)
+        self.is_settled = True
+        self.show_state()
+        self.settled.emit()
+
+
+def _stored_in(path: Path) -> dict[str, Any]:
+    try:
+        config = read_config(path)
+    except ModelError:
+        # The file is gone since.
+        config = None
+    return (config.prediction if config is not None else PredictionConfig()).clustering

@@ -1,0 +1,83 @@
+"""What is an outline, and what a scribble."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from embedseg_napari.core.annotation.edits import stroke_pixels
+from embedseg_napari.core.annotation.outlines import enclosed_pixels
+
+SHAPE, WIDTH = (64, 64), 3
+NOTHING = np.zeros(SHAPE, bool)
+
+
+def brush(points, width=WIDTH):
+    """A stroke through points."""
+    line = np.zeros(SHAPE, bool)
+    line[stroke_pixels(SHAPE, points)] = True
+    return ndimage.distance_transform_edt(~line) <= width / 2
+
+
+def circle(radius=12, start=0.0, stop=360.0, middle=(32, 32)):
+    angles = np.deg2rad(np.linspace(start, stop, 60))
+    return [(middle[0] + radius * np.sin(a), middle[1] + radius * np.cos(a)) for a in angles]
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        circle(),
+        circle(3),
+        circle(stop=400),
+        [(10, 10), (10, 40), (50, 40), (50, 10), (10, 10)],
+        [(8, 32), *circle(start=-90, stop=270)],
+        [(32, 10), (20, 30), (12, 50), (30, 40), (55, 52), (40, 28), (32, 10)],
+    ],
+)
+@pytest.mark.parametrize("width", [1, 3, 5])
+def test_a_closed_outline_encloses_all_inside(points, width):
+    stroke = brush(points, width)
+    inside = enclosed_pixels(NOTHING, stroke, width)
+    expected = ndimage.binary_fill_holes(stroke) & ~stroke
+    assert np.array_equal(inside, expected)
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        [(10, 10), (50, 50)],
+        circle(stop=270),
+        # To and fro, across itself.
+        [(10, 10), (50, 14), (10, 18), (50, 22), (10, 26), (50, 30), (30, 6), (30, 34)],
+        [(20 + 12 * (i % 2), 5 + 2 * i) for i in range(25)] + [(26, 55), (26, 5)],
+        # Two loops.
+        [*circle(8, middle=(20, 20)), *circle(8, middle=(44, 44))],
+        # A lasso on a long rope.
+        [*circle(5, middle=(10, 10)), (60, 10), (60, 60), (4, 60)],
+    ],
+)
+def test_a_scribble_encloses_nothing(points):
+    assert not enclosed_pixels(NOTHING, brush(points), WIDTH).any()
+
+
+def test_an_outline_may_be_drawn_in_two_strokes():
+    first, second = brush(circle(stop=185)), brush(circle(start=175, stop=365))
+    assert not enclosed_pixels(NOTHING, first, WIDTH).any()
+    inside = enclosed_pixels(first, second & ~first, WIDTH)
+    assert np.array_equal(inside, ndimage.binary_fill_holes(first | second) & ~(first | second))
+
+
+def test_a_hole_that_was_left_open_stays_open():
+    ring = brush(circle(12), 5)
+    assert not enclosed_pixels(ring, brush(circle(15), 3) & ~ring, 3).any()
+    assert not enclosed_pixels(ring, brush([(50, 5), (50, 60)]), 3).any()
+
+
+def test_an_end_that_nearly_meets_the_beginning_closes_the_outline():
+    stroke, gap = brush(circle(stop=340)), np.zeros(SHAPE, bool)
+    assert not enclosed_pixels(NOTHING, stroke, WIDTH).any()
+    gap[stroke_pixels(SHAPE, [circle(stop=340)[0], circle(stop=340)[-1]])] = True
+    inside = enclosed_pixels(NOTHING, stroke, WIDTH, gap)
+    assert np.array_equal(inside, ndimage.binary_fill_holes(stroke | gap) & ~stroke)

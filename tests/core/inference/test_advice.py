@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from skimage.transform import resize
+
+import embedseg_napari as es
+from embedseg_napari.core.config import ModelConfig, ObjectSizes
+from embedseg_napari.core.data.normalization import Prepared, prepare
+from embedseg_napari.core.data.synthetic import nuclei
+from embedseg_napari.core.events import Advice
+from embedseg_napari.core.inference.advice import Observations, Suggestion, certainty, remark, suggest
+from embedseg_napari.core.model.model import Model, load_model, others_like
+from embedseg_napari.core.runs import never
+from embedseg_napari.jobs import segment as jobs
+
+if TYPE_CHECKING:
+    from embedseg_napari.core.inference.segmentation import Segmentation
+
+
+@pytest.fixture(scope="module")
+def nuclei_model() -> Model:
+    return load_model("nuclei-2d", device="cpu")
+
+
+def suggestion(model: Model, image: np.ndarray, **changes) -> Suggestion | None:
+    ready = prepare(image[None], model.config.normalization)
+    settings = model.config.prediction.changed(changes)
+    return suggest(model, settings, image[None], ready, others_like(model.config, model.path, "cpu"), never)
+
+
+def advice(model: Model, image: np.ndarray, **options) -> Advice | None:
+    events: list[object] = []
+    model.predict(image, "YX", on_event=events.append, **options)
+    told = [event for event in events if isinstance(event, Advice)]
+    assert len(told) < 2
+    return told[0] if told else None
+
+
+def test_certainty_is_the_clear_part_of_what_may_be_object() -> None:
+    seeds = np.zeros((100, 100), np.float32)
+    assert certainty(seeds) == 0
+    seeds[:20] = 0.95
+    assert certainty(seeds) > 0.99
+    seeds[20:40] = 0.5
+    assert certainty(seeds) == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_bundled_model_asks_for_large_nuclei_to_be_shrunk_and_leaves_fitting_ones(nuclei_model: Model) -> None:
+    image = nuclei((160, 160), diameter=20, seed=1).image.astype(np.float32)
+    assert suggestion(nuclei_model, image) is None
+    large = resize(image, (720, 720), order=1).astype(np.float32)
+    found = suggestion(nuclei_model, large)
+    assert found is not None
+    assert not found.model
+    assert found.changes["scale"] < 0.8
+    assert found.certainty > found.certainty_now
+    told = advice(nuclei_model, large, advise=True)
+    assert told is not None
+    scale = f"{found.changes['scale']:.2g}"
+    assert told.action == f"Use scale {scale}"
+    assert f"try the scale {scale}." in told.text
+
+
+@pytest.mark.parametrize("name", ["nuclei-2d", "cells-phase-2d"])
+def test_nothing_is_suggested_for_noise_or_an_empty_image(name: str) -> None:
+    model = load_model(name, device="cpu")
+    assert suggestion(model, np.zeros((64, 64), np.float32)) is None
+    assert suggestion(model, np.random.default_rng(0).normal(size=(128, 96)).astype(np.float32)) is None
+
+
+def test_the_part_that_is_tried_is_bounded(pass_through) -> None:
+    model = pass_through(2)
+    raw = np.random.default_rng(0).random((5, 700, 1100)).astype(np.float32)
+    ready = Prepared.as_given(raw)
+    assert suggest(model, model.config.prediction, raw, ready, (), lambda: False) is None
+    assert max(shape[-1] * shape[-2] for shape in model.network.shapes) <= 1 << 20
+
+
+def test_nuclei_shown_to_the_model_of_cells_are_told_and_the_other_way_round_they_are_not(nuclei_model: Model) -> None:
+    image = nuclei((256, 256), diameter=20, seed=1).image.astype(np.float32)
+    told = advice(load_model("cells-phase-2d", device="cpu"), image, advise=True)
+    assert told is not None
+    assert (told.model, told.action) == ("nuclei-2d", "Try nuclei-2d")
+    assert "try nuclei-2d." in told.text
+    assert advice(nuclei_model, image, advise=True) is None
+
+
+@pytest.mark.real
+def test_phase_contrast_is_told_from_nuclei(shared_data, nuclei_model: Model) -> None:
+    from embedseg_napari.core.files.tiff import list_images, read_image
+
+    cells = load_model("cells-phase-2d", device="cpu")
+    for folder, named in (("usiigaci/train", "cells-phase-2d"), ("dsb2018/val", "nuclei-2d")):
+        for path in list_images(shared_data(folder) / "images")[::15]:
+            image = read_image(path).array
+            own, other = (nuclei_model, cells) if named == "nuclei-2d" else (cells, nuclei_model)
+            found = suggestion(other, image)
+            assert found is not None, path
+            assert found.model == named, path
+            kept = suggestion(own, image)
+            assert kept is None or not kept.model, path
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_blank_and_overexposed_images_are_told(nuclei_model: Model, frames: int) -> None:
+    image = nuclei((128, 128), diameter=20, seed=1).image.astype(np.float32)
+    image = np.round(255 * (image - image.min()) / np.ptp(image)).astype(np.uint8)
+    bright = np.clip(image.astype(int) * 20, 0, 255).astype(np.uint8)
+    for given, words in (
+        (np.zeros_like(image), "every pixel has the value 0."),
+        (np.full_like(image, 255), "every pixel has the value 255."),
+        (bright, "overexposed"),
+        (bright / np.float32(255), "overexposed"),
+    ):
+        events: list[object] = []
+        nuclei_model.predict(np.stack([given] * frames), "TYX", advise=True, on_event=events.append)
+        (told,) = (event for event in events if isinstance(event, Advice))
+        assert words in told.text
+        assert told.level == "warning"
+    with pytest.warns(es.EmbedSegWarning, match="blank"):
+        nuclei_model.predict(np.zeros((64, 64)), "YX", advise=True, progress=False)
+    assert advice(nuclei_model, image) is None
+
+
+def test_a_blank_frame_among_others_is_told(nuclei_model: Model) -> None:
+    image = nuclei((128, 128), diameter=20, seed=1).image.astype(np.float32)
+    events: list[object] = []
+    film = np.stack([image, np.zeros_like(image), image])
+    nuclei_model.predict(film, "TYX", advise=True, on_event=events.append)
+    assert [event.text for event in events if isinstance(event, Advice)] == ["Blank frames: 1 of 3."]
+
+
+def test_nothing_found_is_told_with_what_is_known_to_help(nuclei_model: Model) -> None:
+    image = nuclei((128, 128), diameter=20, seed=1).image.astype(np.float32)
+    assert advice(nuclei_model, image, min_object_size=10_000) is None
+    told = advice(nuclei_model, np.random.default_rng(0).normal(size=(64, 64)), advise=True)
+    assert told is not None
+    assert told.text.startswith("No object was found.")
+    assert "lower the seed threshold" in told.text
+    assert not told.action
+    told = advice(nuclei_model, image, min_object_size=10_000, advise=True)
+    assert told is not None
+    assert told.text.startswith("No object was found.")
+    assert told.action == "Back to the model's thresholds"
+    assert told.changes == nuclei_model.config.prediction.clustering
+
+
+def test_what_is_odd_comes_before_what_was_tried() -> None:
+    seen = Observations()
+    labels = np.zeros((20, 200), np.int32)
+    for number in range(6):
+        labels[2:18, 4 + 30 * number : 20 + 30 * number] = number + 1
+    image = np.random.default_rng(0).random((1, 20, 200)).astype(np.float32)
+    seen.note(Prepared.as_given(image), labels)
+    sizes = ObjectSizes(n_objects=9, mean=(40.0, 40.0), std=(0.0, 0.0))
+    config = ModelConfig(object_sizes=sizes)
+    told = remark(config, seen, [labels], config.prediction)
+    assert told is not None
+    assert "about 16 pixels wide" in told.text
+    assert told.text.endswith("train a model on such images.")
+    told = remark(config, seen, [labels], config.prediction, None, Suggestion({"scale": 2.8}, 0.61, 0.03))
+    assert told is not None
+    assert "about 16 pixels wide" in told.text
+    assert "sure of 3 % as it is and of 61 % at the scale 2.8" in told.text
+    assert told.text.endswith("try the scale 2.8.")
+    assert (told.action, told.changes) == ("Use scale 2.8", {"scale": 2.8})
+
+
+def test_advice_is_the_same_during_a_run_and_after_it(nuclei_model: Model) -> None:
+    image = nuclei((160, 160), diameter=20, seed=1).image.astype(np.float32)
+    large = resize(image, (720, 720), order=1).astype(np.float32)
+    job = jobs.SegmentJob(large, "YX", "all", "nuclei-2d", "cpu", None, {}, advise=False)
+    found: list[Segmentation] = []
+
+    def run():
+        found.append((yield from jobs.segment(job, never)))
+        yield from jobs.advise(job, found[0], never)
+
+    (told,) = (event for event in run() if isinstance(event, Advice) and event.action)
+    assert told == advice(nuclei_model, large, advise=True)

@@ -1,0 +1,100 @@
+"""A training on few labels keeps as much of its start model as the annotated objects allow."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from embedseg_napari.core import events
+from embedseg_napari.core.config import PredictionConfig, TrainingConfig
+from embedseg_napari.core.data.example import Example
+from embedseg_napari.core.maps import EmbeddingMaps
+from embedseg_napari.core.runs import drain
+from embedseg_napari.core.training.blending import blended, least_share
+from embedseg_napari.core.training.trainer import Trainer
+
+
+def test_blended_weights_lie_between():
+    start = {"weight": torch.zeros(3, dtype=torch.float16), "n": torch.tensor(1)}
+    trained = {"weight": torch.full((3,), 4.0), "n": torch.tensor(9)}
+    found = blended(start, trained, 0.75)
+    assert found["weight"].dtype == torch.float32
+    assert found["weight"].tolist() == [3.0] * 3
+    assert found["n"] == 9
+
+
+def maps_of(labels):
+    """What a network says that finds these objects."""
+    at = np.indices(labels.shape, dtype=np.float32)
+    offsets = np.zeros_like(at)
+    for label in np.unique(labels[labels > 0]):
+        inside = labels == label
+        for axis, middle in enumerate(ndimage.center_of_mass(inside)):
+            offsets[axis][inside] = middle - at[axis][inside]
+    return EmbeddingMaps(offsets, np.full_like(at, 3), (labels > 0).astype(np.float32))
+
+
+def shrunk(labels, by):
+    size = (1, 2 * by + 1, 2 * by + 1)[-labels.ndim :]
+    return np.where(ndimage.minimum_filter(labels, size) == labels, labels, 0)
+
+
+@pytest.mark.parametrize(
+    # Pixels that each side of an object lacks, by the share that was trained.
+    ("lacking", "share"),
+    [({0.5: 0, 0.75: 0, 1.0: 0}, 0.5), ({0.5: 2, 0.75: 0, 1.0: 0}, 0.75), ({0.5: 3, 0.75: 2, 1.0: 0}, 1.0)],
+)
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_the_smallest_share_that_finds_the_annotated_objects_as_well(blobs, lacking, share, ndim):
+    image, labels = blobs(ndim)
+    example = Example("a", image[None], np.where(labels <= 3, labels, 0).astype(np.int32), labels == 0)
+
+    def model_of(share):
+        found = shrunk(labels, lacking[share])
+        return SimpleNamespace(config=SimpleNamespace(axes="CZYX"), embed=lambda *args, **given: maps_of(found))
+
+    assert least_share(model_of, [example], PredictionConfig(), "float32") == share
+
+
+SHORT = {"epochs": 1, "minutes": None, "steps_per_epoch": 2, "batch_size": 1, "crop_size": (32, 32)}
+
+
+def trained(blobs, start=None, validation=(), **changes):
+    image, labels = blobs(2)
+    config = TrainingConfig.preset("few", **SHORT | changes, precision="float32")
+    seen = []
+    pairs = [(image, labels, labels > 4)]
+    return drain(Trainer(config, pairs, validation, start).run(), seen.append), seen
+
+
+def test_a_training_that_found_nothing_better_keeps_half_of_its_start(blobs):
+    start = trained(blobs)[0].model
+    assert start.config.training["share_trained"] == 1
+    first, seen = trained(blobs, start)
+    whole, _ = trained(blobs, start, keep_start=False)
+    # Two steps: neither finds anything.
+    assert first.model.config.training["share_trained"] == 0.5
+    assert any(isinstance(event, events.Message) and "keeps 50%" in event.text for event in seen)
+    before, after, kept = (one.network.state_dict() for one in (start, whole.model, first.model))
+    for name, value in kept.items():
+        if value.is_floating_point():
+            assert torch.allclose(value, (before[name] + after[name]) / 2, atol=1e-6)
+
+
+def test_with_held_out_images_they_decide_alone(blobs):
+    start = trained(blobs)[0].model
+    image, labels = blobs(2)
+    found, _ = trained(blobs, start, [(image[::-1], labels[::-1])])
+    assert found.model.config.training["share_trained"] == 1
+
+
+def test_the_thresholds_of_the_start_model_are_kept(blobs):
+    start = trained(blobs)[0].model
+    start.config = start.config.model_copy(
+        update={"prediction": start.config.prediction.model_copy(update={"foreground_threshold": 0.3})}
+    )
+    assert trained(blobs, start)[0].model.config.prediction.foreground_threshold == 0.3

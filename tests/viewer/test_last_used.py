@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+from embedseg_napari.viewer.last_used import LastUsed
+
+
+def test_values_are_kept_for_each_panel(own_settings) -> None:
+    assert LastUsed("segment").read() == {}
+    LastUsed("segment").keep(model="a=b;\n细", scale=2.0)
+    LastUsed("segment").keep(scale=0.5, thresholds={"seeds": "greedy"})
+    LastUsed("train").keep(scale=3)
+    assert LastUsed("segment").read() == {"model": "a=b;\n细", "scale": 0.5, "thresholds": {"seeds": "greedy"}}
+    assert any(own_settings.rglob("last_used.ini"))
+
+
+def test_a_damaged_file_starts_anew(own_settings) -> None:
+    LastUsed("segment").keep(scale=2)
+    (file,) = own_settings.rglob("last_used.ini")
+    for text in ("[General]\nsegment=[1, 2]\n", "[General]\nsegment=nonsense\n", "\0\1\2"):
+        file.write_text(text)
+        assert LastUsed("segment").read() == {}
+    LastUsed("segment").keep(scale=1)
+    assert LastUsed("segment").read() == {"scale": 1}
