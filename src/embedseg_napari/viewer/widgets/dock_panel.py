@@ -11,7 +11,7 @@ from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QDockWidget, QWidget
 
 from embedseg_napari.viewer.file_metadata import watch_layers
-from embedseg_napari.viewer.widgets.dock_tabs import join_tabs, raise_dock
+from embedseg_napari.viewer.widgets.dock_tabs import join_tabs, leave_room, raise_dock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,8 +35,8 @@ class DockPanel(QWidget):
         super().__init__()
         self.viewer = viewer
         self.is_closed = False
-        self._is_placed = False
-        """Whether the panel has joined the others' tabs; where the user puts it later is left alone."""
+        self._is_placed = self._is_laid_out = False
+        """Whether the panel has joined the tabs of the others, and has its width; later both are the user's."""
         self._is_behind = self._is_away = False
         """Whether the panel is behind others in the same tabs, or the user has hidden it."""
         self.plot: Any = None
@@ -77,8 +77,11 @@ class DockPanel(QWidget):
         raise_dock(dock)
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Come forward, where napari's menu shows the panel again."""
+        """Leave room for the canvas, and come forward where napari's menu shows the panel again."""
         super().showEvent(event)
+        if not self._is_laid_out:
+            self._is_laid_out = True
+            QTimer.singleShot(0, self._leave_room)
         if self._is_away:
             self._is_away = False
             QTimer.singleShot(0, self.bring_forward)
@@ -92,6 +95,11 @@ class DockPanel(QWidget):
         self._is_away = True
         if self._is_behind:
             QTimer.singleShot(0, self.bring_forward)
+
+    def _leave_room(self) -> None:
+        dock = self.dock
+        if dock is not None:
+            leave_room(dock)
 
     def _note_visibility(self, is_visible: bool) -> None:
         dock = self.dock
