@@ -92,13 +92,13 @@ def wait_for(condition: Callable[[], bool]) -> None:
 def open_panel(viewer: napari.Viewer, maps: EmbeddingMaps) -> Any:
     """The Segment panel, as it is after a run that gave these maps."""
     _, panel = viewer.window.add_plugin_dock_widget("embedseg-napari", "EmbedSeg: Segment")
-    viewer.add_image(maps.seed_map, name="image")
+    viewer.add_image(maps.seed_map, name="image", axis_labels=tuple("zyx"[-maps.ndim :]))
     # The maps are at hand: no model has to fit the image.
     panel.image.set_model(None)
     panel.image.axes.setText("ZYX"[-maps.ndim :])
     panel.thresholds.set_values(SETTINGS)
     segmentation = Segmentation.collect(maps, PredictionConfig(**SETTINGS))
-    panel.results.show(panel.image.selection(), segmentation)
+    panel.threshold_box.follow(panel.results.show(panel.image.selection(), segmentation, panel.model.path))
     return panel
 
 
@@ -111,7 +111,7 @@ def time_moves(viewer: napari.Viewer, panel: Any) -> list[Move]:
     times: dict[str, float] = {}
     shown: list[Segmentation] = []
 
-    def note_update(segmentation: Segmentation) -> None:
+    def note_update(result: object, segmentation: Segmentation) -> None:
         times["total"] = time.perf_counter()
         shown.append(segmentation)
 
@@ -141,7 +141,7 @@ def time_moves(viewer: napari.Viewer, panel: Any) -> list[Move]:
             processor = recluster.processor + update.processor
             moves.append(Move(total, drawn, recluster.seconds, update.seconds, processor))
             labels, centers = viewer.layers["image labels"], viewer.layers["image centres"]
-            assert labels.data is shown[-1].labels
+            assert np.array_equal(labels.data, shown[-1].labels)
             assert len(centers.data) == len(shown[-1].scores)
     finally:
         segmentation_class.recluster = recluster.function

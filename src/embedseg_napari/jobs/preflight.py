@@ -41,7 +41,9 @@ class Findings:
     """Why training cannot start; empty if it can."""
 
 
-def inspect_data(training: Sequence[Example], validation: Sequence[Example] | None) -> Findings:
+def inspect_data(
+    training: Sequence[Example], validation: Sequence[Example] | None, notes: Sequence[str] = ()
+) -> Findings:
     """Look at the images alone; loads no PyTorch.
 
     Parameters
@@ -50,13 +52,15 @@ def inspect_data(training: Sequence[Example], validation: Sequence[Example] | No
         Training images.
     validation : sequence of Example, optional
         Held-out images; None leaves the choice to the trainer.
+    notes : sequence of str
+        What was told while they were read.
     """
     try:
         warnings = check_examples(training, validation or [])
         statistics = measure(training)
     except EmbedSegError as error:
-        return Findings(problem=str(error))
-    return Findings(tuple(_data_rows(statistics, training, validation)), tuple(warnings))
+        return Findings((), tuple(notes), str(error))
+    return Findings(tuple(_data_rows(statistics, training, validation)), (*notes, *warnings))
 
 
 def inspect_plan(

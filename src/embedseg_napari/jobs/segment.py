@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from embedseg_napari.core.config import ModelConfig, PredictionConfig
     from embedseg_napari.core.events import PredictionEvent
     from embedseg_napari.core.inference.segmentation import Segmentation
+    from embedseg_napari.core.maps import EmbeddingMaps
     from embedseg_napari.core.model.model import Model
 
 Channel = OneChannel | Literal["all"]
@@ -93,7 +95,12 @@ def settings_of(model: Model, changes: dict[str, Any]) -> PredictionConfig:
 
 
 def predict(
-    model: Model, job: SegmentJob, should_stop: Callable[[], bool], *, keep_maps: bool = True
+    model: Model,
+    job: SegmentJob,
+    should_stop: Callable[[], bool],
+    *,
+    keep_maps: bool = True,
+    take_maps: Callable[[EmbeddingMaps], None] | None = None,
 ) -> Generator[PredictionEvent, None, Segmentation]:
     """Segment the image of a job with a model in memory; maps are kept on request, unless they are too large."""
     from embedseg_napari.core.inference.predictor import Predictor
@@ -111,6 +118,7 @@ def predict(
             should_stop,
             spacing=job.spacing,
             keep_maps=keep_maps,
+            take_maps=take_maps,
             remarks=job.remarks,
             advise=job.advise,
             others=others_for(model, job.device),
@@ -206,17 +214,25 @@ def cached_model(source: str | Path, device: str) -> Model:
         return model
 
 
-def warm_up(source: str | Path | None, device: str, should_stop: Callable[[], bool]) -> Generator[None, None, None]:
-    """Load what the first run needs, and the model if there is one, so that the run need not wait for it."""
-    import importlib
+SMALL = 64
+"""Pixels per axis of the image that a model is tried on beforehand."""
 
-    for name in ("torch", "embedseg_napari.core.inference.predictor"):
-        importlib.import_module(name)
-        yield None
-        if should_stop():
-            return
-    from embedseg_napari.core.inference.clustering import warm_up as compile_loops
 
-    compile_loops()
-    if source is not None:
-        cached_model(source, device)
+def warm_up(source: str | Path | None, device: str, should_stop: Callable[[], bool]) -> Generator[Any, None, None]:
+    """Import PyTorch, load a model if there is one, and run it once on a small image: the first run need not wait.
+
+    Raises
+    ------
+    EmbedSegError
+        If the model cannot be loaded; `Stopped` where `should_stop` returned True.
+    """
+    importlib.import_module("torch")
+    yield None
+    from embedseg_napari.core.inference.predictor import Predictor
+
+    if source is None or should_stop():
+        return
+    model = yield from loaded(source, device, should_stop)
+    image = np.zeros((model.config.n_channels, *(SMALL,) * model.config.ndim), np.float32)
+    with interruptible(model, should_stop):
+        yield from Predictor(model).run(image, model.config.axes, should_stop)

@@ -268,8 +268,9 @@ def _forward(run: Run, stop: threading.Event, go_on: threading.Event) -> Generat
     a sign that Qt deleted it, and says nothing.
     """
     try:
-        # Napari imports it with the first layer that it adds, in the GUI's thread: the viewer would stand still.
-        importlib.import_module("pandas")
+        # Napari imports them with the first layers that it adds, in the GUI's thread: the viewer would stand still.
+        for name in ("pandas", "skimage.color.colorconv"):
+            importlib.import_module(name)
         return _End((yield from _thin_out(run(stop.is_set), go_on)))
     except (RuntimeError, MemoryError) as error:
         failure = ComputeError(_compute_sentence(error))

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,6 +16,7 @@ from embedseg_napari.core.events import Advice, FrameFinished, Message, Predicti
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.core.model import known_models
+from embedseg_napari.core.model import model as model_module
 from embedseg_napari.core.model.known_models import bundled_path
 from embedseg_napari.core.model.model_file import write_model_file
 from embedseg_napari.core.networks.erfnet import BranchedERFNet
@@ -447,8 +450,13 @@ def test_advice_is_looked_for_after_the_labels_are_shown_and_not_any_more_in_the
     finish(qtbot, panel)
     assert fake.jobs[-1].changes["scale"] == 2
     assert panel.results.selection.layer == image
-    viewer.layers.remove(image)
-    assert panel.advice.isHidden()
+    advised.said.append(Advice("Try it.", "warning", "Use scale 3", "", {"scale": 3.0}))
+    for leave in (lambda: panel.model.choose_bundled("cells-phase-2d"), lambda: viewer.layers.remove(image)):
+        panel.start()
+        finish(qtbot, panel)
+        qtbot.waitUntil(lambda: panel.advice.button.text() == "Use scale 3", timeout=WAIT)
+        leave()
+        assert panel.advice.isHidden()
 
 
 def test_another_model_is_one_press_away(viewer, panel, fake, advised, qtbot):
@@ -782,6 +790,45 @@ def test_the_real_network(viewer, panel, qtbot):
 def test_opening_the_panel_imports_no_pytorch():
     code = "import sys, embedseg_napari.viewer.segment.widget; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=200)
+
+
+def test_the_chosen_model_is_loaded_before_the_first_run(viewer, open_panel, advised, monkeypatch, tmp_path, qtbot):
+    loaded = []
+    load_model = model_module.load_model
+
+    def load(path, device="auto", legacy=None):
+        loaded.append(path)
+        return load_model(path, device, legacy)
+
+    monkeypatch.setattr(model_module, "load_model", load)
+    panel = open_panel(PANEL)
+    for name in ("nuclei-2d", "cells-phase-2d"):
+        copy = shutil.copy(bundled_path(name), tmp_path)
+        panel.model.choose(copy)
+        qtbot.waitUntil(lambda copy=copy: Path(copy) in loaded, timeout=WAIT)
+    n_loaded = len(loaded)
+    viewer.add_image(np.random.default_rng(0).random((40, 48)).astype(np.float32), name="noise")
+    panel.start()
+    finish(qtbot, panel)
+    assert "noise labels" in viewer.layers
+    assert len(loaded) == n_loaded
+
+
+def test_a_model_that_cannot_be_loaded_is_not_told_before_it_is_used(viewer, open_panel, tmp_path, qtbot):
+    from napari.utils.notifications import notification_manager
+
+    damaged = tmp_path / "damaged.pth"
+    damaged.write_bytes(b"no model")
+    models.remember(damaged)
+    notification_manager.records.clear()
+    panel = open_panel(PANEL)
+    panel.model.choose(damaged)
+    qtbot.wait(1500)
+    assert not notification_manager.records
+    viewer.add_image(np.zeros((24, 24)))
+    panel.start()
+    finish(qtbot, panel)
+    assert "damaged.pth" in panel.status.text()
 
 
 def test_a_volume_gets_a_model_of_volumes_until_one_is_asked_for(viewer, open_panel, monkeypatch, tmp_path):

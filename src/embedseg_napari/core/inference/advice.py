@@ -37,9 +37,10 @@ OTHER_FACTORS = (1.0, 0.7, 1.4, 2.0)
 """Scales at which other models are tried; what is shrunk more looks like a nucleus, whatever it is."""
 LEAST_CERTAINTY, CLEARLY = 0.4, 1.5
 """Certainty at a scale that is suggested, and how many times as much as now it must be (`docs/performance.md`)."""
-LEAST_OF_OTHER, CLEARLY_OTHER, WHOLE_OBJECTS = 0.3, 3.0, 0.82
-"""Certainty of another model that is named, how many times as much as now it must be, and the usual mean seediness of
-its objects (`docs/performance.md`)."""
+LEAST_OF_OTHER, CLEARLY_OTHER = 0.3, 2.5
+"""The same for another model, compared with this one at any scale."""
+WHOLE_OBJECTS = 0.835
+"""Usual mean seediness that the objects must have then: pieces of what a network does not know have less."""
 FEW_OBJECTS = 3
 """With fewer, certainty says nothing."""
 PART = {2: (512, 512), 3: (48, 128, 128)}
@@ -146,6 +147,7 @@ def remark(
     settings: PredictionConfig,
     spacing: Sequence[float] | None = None,
     suggestion: Suggestion | None = None,
+    n_left_out: int = 0,
 ) -> Advice | None:
     """What there is to say of an image and its objects, or None. Only what was tried is ever suggested.
 
@@ -163,7 +165,13 @@ def remark(
         Size of a pixel (z, y, x) in the unit of the model's.
     suggestion : Suggestion, optional
         Of `suggest`.
+    n_left_out : int
+        Objects that were found, but are too large or at the border.
     """
+    if n_left_out and not any(labels.any() for labels in frames):
+        what = "The only object found was" if n_left_out == 1 else f"All {n_left_out} objects found were"
+        why = "for touching the border of the image or being larger than the maximum size"
+        return Advice(f"{what} left out, {why}.", "warning")
     facts = [] if seen is None else seen.sentences()
     if seen is not None and seen.is_blank:
         return Advice(facts[0], "warning")
@@ -249,7 +257,8 @@ def suggest(
         return None
     scales = [float(f"{settings.scale * factor:.2g}") for factor in FACTORS]
     tried = [_try(model, settings, part, scale, should_stop) for scale in scales if _fits(model, part, scale)]
-    best = max([now, *tried], key=lambda trial: trial.certainty)
+    whole = [trial for trial in tried if trial.wholeness >= WHOLE_OBJECTS]
+    best = max([now, *whole], key=lambda trial: trial.certainty)
     better, name = max(
         (
             (_best_of(other, image, ready, window, model.config, should_stop), name)
@@ -264,7 +273,7 @@ def suggest(
         and better.wholeness >= WHOLE_OBJECTS
     ):
         return Suggestion({}, better.certainty, now.certainty, name)
-    if best is now or best.certainty < max(LEAST_CERTAINTY, CLEARLY * now.certainty):
+    if best is now or best.certainty < max(LEAST_CERTAINTY, CLEARLY * now.certainty) or best.wholeness < WHOLE_OBJECTS:
         return None
     return Suggestion({"scale": best.scale}, best.certainty, now.certainty)
 
@@ -301,6 +310,8 @@ def _try(
         precision = "float32"
     plan = NetworkPass(model.network, config, part.shape, tile, overlap, precision, False, scale)
     maps = drain(plan.run(part, 0, should_stop))
+    # A part has borders that the image does not have, and at another scale other sizes.
+    settings = settings.changed({"drop_border_objects": False, "max_object_size": 0})
     found = Segmentation.collect(maps, settings, should_stop)
     n = len(found.scores)
     sizes = np.bincount(found.labels.ravel(), minlength=n + 1)[1:]

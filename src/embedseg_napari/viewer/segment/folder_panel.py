@@ -62,7 +62,7 @@ class BatchPanel(QWidget):
     def __init__(self, settings: Callable[[], dict[str, Any]], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._settings = settings
-        self._name, self._n_frames = "", 1
+        self._name, self._n_frames, self._n_failed = "", 1, 0
         self.images, images_row = self._folder_row("Folder of images: TIFF, PNG, JPEG and others.")
         self.found = Sentence()
         self.results, results_row = self._folder_row("Receives one label TIFF per image, tables and maps.")
@@ -166,6 +166,7 @@ class BatchPanel(QWidget):
         settings = self._settings()
         # They are of the last folder.
         self.failures.clear()
+        self._n_failed = 0
         self.failures.hide()
         try:
             if settings["model"] is None:
@@ -206,17 +207,19 @@ class BatchPanel(QWidget):
                 self.progress.setValue(event.index + 1)
             case ImageFailed():
                 self.progress.setValue(event.index + 1)
-                self._add_failure(event.reason)
+                # Failures first, however many warnings came before.
+                self._list(event.reason, self._n_failed)
+                self._n_failed += 1
             case ImageSkipped():
                 self.progress.setValue(event.index + 1)
             case Message(level="warning"):
-                self._add_failure(f"{self._name}: (warning) {event.text}")
+                self._list(f"{self._name}: (warning) {event.text}", self.failures.count())
             case Message():
                 self.controls.say(f"{self._name}: {event.text}")
 
-    def _add_failure(self, text: str) -> None:
-        self.failures.addItem(text)
-        self.failures.item(self.failures.count() - 1).setToolTip(text)
+    def _list(self, text: str, place: int) -> None:
+        self.failures.insertItem(place, text)
+        self.failures.item(place).setToolTip(text)
         self.failures.show()
 
     def _take_result(self, result: FolderResult) -> None:

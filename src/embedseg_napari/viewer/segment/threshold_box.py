@@ -47,7 +47,9 @@ class ThresholdBox(QGroupBox):
         self.reclustering = Reclustering(self)
         self.is_settled = True
         """Whether tables and arrows have followed the sliders."""
-        self.back_button = button("Back to the model's", "Take the thresholds stored with the model.", self.go_back)
+        self.back_button = button(
+            "Back to the model's thresholds", "Take the thresholds stored with the model.", self.go_back
+        )
         self.undo_button = button("Undo", "Take the thresholds from before the last change.", self.undo)
         buttons = QHBoxLayout()
         buttons.addWidget(self.back_button, 1)

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
-from embedseg_napari.core.config import SCALES, PredictionConfig
-from embedseg_napari.core.errors import DataError, EmbedSegError, SettingsError
+from embedseg_napari.core.errors import DataError, EmbedSegError
 from embedseg_napari.jobs.segment import SegmentJob, segment
-from embedseg_napari.viewer.last_used import LastUsed
 from embedseg_napari.viewer.layers import array_of, picture_of
-from embedseg_napari.viewer.models.picker import ModelPicker
 from embedseg_napari.viewer.segment.advice_box import AdviceBox
 from embedseg_napari.viewer.segment.drop_queue import DropQueue
 from embedseg_napari.viewer.segment.embedding_view import EmbeddingView
@@ -23,14 +17,17 @@ from embedseg_napari.viewer.segment.folder_panel import BatchPanel
 from embedseg_napari.viewer.segment.image_input import ImageInput
 from embedseg_napari.viewer.segment.progress import SegmentProgress
 from embedseg_napari.viewer.segment.results import ResultLayers
+from embedseg_napari.viewer.segment.run_settings import RunSettings
 from embedseg_napari.viewer.segment.threshold_box import ThresholdBox
-from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, ChoiceBox, FloatBox, short
+from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, short
 from embedseg_napari.viewer.widgets.collapsible import Folded
 from embedseg_napari.viewer.widgets.dock_panel import DockPanel
 from embedseg_napari.viewer.widgets.run_controls import RunControls
 from embedseg_napari.viewer.widgets.scroll import FittingScroll
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import napari
     from napari.layers import Layer
 
@@ -41,13 +38,9 @@ if TYPE_CHECKING:
     from embedseg_napari.viewer.widgets.layer_box import LayerBox
     from embedseg_napari.viewer.worker import BackgroundRun
 
-logger = logging.getLogger(__name__)
-
-LAST_USED = LastUsed("segment")
 PATIENCE = 0.7
 """Seconds that Cancel waits for the thread; then the panel is given back, whatever the thread is busy with."""
 WRONG = f"border: 1px solid {ERROR_COLOR};"
-DEVICES = ("auto", "cpu", "mps" if sys.platform == "darwin" else "cuda")
 
 
 class SegmentWidget(DockPanel):
@@ -61,23 +54,18 @@ class SegmentWidget(DockPanel):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__(viewer)
-        self.model = ModelPicker()
+        self.results = ResultLayers(viewer)
+        self.threshold_box = ThresholdBox(self.results)
+        self.thresholds, self.reclustering = self.threshold_box.sliders, self.threshold_box.reclustering
+        self.settings = RunSettings(self.threshold_box, self)
+        self.model, self.device = self.settings.model, self.settings.device
+        self.tta, self.scale = self.settings.tta, self.settings.scale
         self.image = ImageInput(viewer, self._fitting)
-        self.device = ChoiceBox(DEVICES, "Where the network runs; auto takes a GPU if there is one.")
-        self.tta = QCheckBox("Average over flipped views")
-        self.tta.setToolTip(PredictionConfig.model_fields["tta"].description or "")
-        self.scale = FloatBox()
-        self.scale.setRange(*SCALES)
-        self.scale.setSingleStep(0.1)
-        self.scale.setToolTip(PredictionConfig.model_fields["scale"].description or "")
         self.on_drop = QCheckBox("Segment on drop")
         self.on_drop.setToolTip("Segment every image as soon as it is opened, with these settings.")
         self.controls = RunControls("Segment", "Stop; nothing in the viewer changes.", PATIENCE, self)
         self.run_button, self.cancel_button = self.controls.run_button, self.controls.cancel_button
         self.progress, self.status = self.controls.progress, self.controls.status
-        self.results = ResultLayers(viewer)
-        self.threshold_box = ThresholdBox(self.results)
-        self.thresholds, self.reclustering = self.threshold_box.sliders, self.threshold_box.reclustering
         self._model_path: Path | None = None
         self.embedding = EmbeddingView(viewer, self.results)
         self.advice = AdviceBox()
@@ -92,19 +80,13 @@ class SegmentWidget(DockPanel):
         self._lay_out()
         self._connect()
         self._take_model()
-        self._take_up()
+        self.settings.take_up()
 
     def _lay_out(self) -> None:
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.setContentsMargins(6, 6, 6, 6)
-        self.image.form.addRow("&Model", self.model)
-        self.image.form.addRow("&Device", self.device)
-        self.image.form.addRow("&Scale", self.scale)
-        for widget in (self.model, self.device, self.scale):
-            self.image.form.labelForField(widget).setToolTip(widget.toolTip())
-        self.image.form.labelForField(self.model).setBuddy(self.model.box)
-        self.image.form.addRow(self.tta)
+        self.settings.add_to(self.image.form)
         self.image.form.addRow(self.on_drop)
         layout.addWidget(self.image)
         layout.addWidget(self.threshold_box)
@@ -130,36 +112,13 @@ class SegmentWidget(DockPanel):
         self.advice.accepted.connect(self._follow_advice)
         self.threshold_box.collected.connect(self._take_objects)
         self.threshold_box.settled.connect(self.embedding.refresh)
-        self.threshold_box.settled.connect(self._keep)
+        self.threshold_box.settled.connect(self.settings.keep)
         self.controls.changed.connect(lambda: self._show_state(keep_status=True))
         self.controls.finished.connect(self._take_end)
         self.on_drop.toggled.connect(self.drops.open)
         self.drops.next_wanted.connect(self._start_waiting)
         self.viewer.layers.events.removed.connect(self._take_removed)
         self.viewer.layers.selection.events.active.connect(self._follow_selection)
-
-    # From one session to the next
-
-    def _take_up(self) -> None:
-        """Begin where the person left off."""
-        kept = LAST_USED.read()
-        self.model.propose(Path(str(kept.get("model", ""))))
-        if self.model.path is None or str(self.model.path) != kept.get("model"):
-            return
-        try:
-            settings = PredictionConfig().changed(kept.get("changes", {}))
-        except SettingsError as error:
-            logger.warning("The settings used last are left out: %s", error)
-            return
-        self.device.setCurrentText(str(kept.get("device", "")))
-        self.tta.setChecked(settings.tta)
-        self.scale.setValue(settings.scale)
-        self.thresholds.set_values(settings.clustering)
-        self.threshold_box.show_state()
-
-    def _keep(self) -> None:
-        """Remember what is used."""
-        LAST_USED.keep(model=str(self.model.path), device=self.device.currentText(), changes=self._changes())
 
     def take_over(self, model: Path, layer: napari.layers.Layer | None) -> None:
         """Choose a model that was trained just now, and the image layer that it learned from if that is still there."""
@@ -189,7 +148,7 @@ class SegmentWidget(DockPanel):
                 self.model.path,
                 self.device.currentText(),
                 selection.spacing,
-                self._changes(),
+                self.settings.changes(),
                 # Looked for afterwards, so that nobody waits for it.
                 advise=False,
                 remarks=True,
@@ -203,7 +162,7 @@ class SegmentWidget(DockPanel):
         self._model_path = self.model.path
         self._active_before = self.viewer.layers.selection.active
         self._began = time.monotonic()
-        self._keep()
+        self.settings.keep()
         self.controls.start(
             lambda should_stop: segment(job, should_stop),
             SegmentProgress(self.controls, self.advice.take),
@@ -312,12 +271,10 @@ class SegmentWidget(DockPanel):
     # State
 
     def _take_model(self) -> None:
-        config = self.model.config
-        stored = (config.prediction if config is not None else PredictionConfig()).model_dump()
-        self.threshold_box.take_model(self.model.path, stored)
-        self.tta.setChecked(bool(stored["tta"]))
-        self.scale.setValue(stored["scale"])
-        self.image.set_model(config, is_chosen=self.model.is_asked_for)
+        # It was about another one.
+        self.advice.clear()
+        self.settings.take_model()
+        self.image.set_model(self.model.config, is_chosen=self.model.is_asked_for)
         self._show_state()
 
     def _suggest_model(self, *_: object) -> None:
@@ -377,12 +334,8 @@ class SegmentWidget(DockPanel):
         return {
             "model": self.model.path if not self.model.fault else None,
             "device": self.device.currentText(),
-            "changes": self._changes(),
+            "changes": self.settings.changes(),
         }
-
-    def _changes(self) -> dict[str, Any]:
-        """Settings that replace those stored with the model."""
-        return {**self.threshold_box.of_next_run(), "tta": self.tta.isChecked(), "scale": self.scale.value()}
 
     def layer_boxes(self) -> tuple[LayerBox, ...]:
         """Boxes in which a layer is chosen."""
@@ -396,7 +349,7 @@ class SegmentWidget(DockPanel):
         self.advice.cancel()
         self.drops.close_down()
         self.image.close_down()
-        self.model.close_down()
+        self.settings.close_down()
         self.embedding.close_down()
         self.viewer.layers.events.removed.disconnect(self._take_removed)
         self.viewer.layers.selection.events.active.disconnect(self._follow_selection)

@@ -1,0 +1,119 @@
+"""With what an image is segmented: model, device, scale, views; kept for the next session, and loaded beforehand."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject
+from qtpy.QtWidgets import QCheckBox
+from superqt.utils import qdebounced
+
+from embedseg_napari.core.config import SCALES, PredictionConfig
+from embedseg_napari.core.errors import SettingsError
+from embedseg_napari.jobs.segment import warm_up
+from embedseg_napari.viewer.last_used import LastUsed
+from embedseg_napari.viewer.models.picker import ModelPicker
+from embedseg_napari.viewer.widgets.boxes import ChoiceBox, FloatBox
+from embedseg_napari.viewer.worker import run_in_background
+
+if TYPE_CHECKING:
+    from qtpy.QtWidgets import QFormLayout
+
+    from embedseg_napari.viewer.segment.threshold_box import ThresholdBox
+    from embedseg_napari.viewer.worker import BackgroundRun
+
+logger = logging.getLogger(__name__)
+
+LAST_USED = LastUsed("segment")
+BEFORE_WARM_UP = 200
+"""Milliseconds after the panel is opened, or another model chosen, until it is loaded: the panel is drawn first."""
+DEVICES = ("auto", "cpu", "mps" if sys.platform == "darwin" else "cuda")
+
+
+class RunSettings(QObject):
+    """Rows of the panel.
+
+    Parameters
+    ----------
+    thresholds : ThresholdBox
+        The other settings.
+    """
+
+    def __init__(self, thresholds: ThresholdBox, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.thresholds = thresholds
+        self.model = ModelPicker()
+        self.device = ChoiceBox(DEVICES, "Where the network runs; auto takes a GPU if there is one.")
+        self.tta = QCheckBox("Average over flipped views")
+        self.tta.setToolTip(PredictionConfig.model_fields["tta"].description or "")
+        self.scale = FloatBox()
+        self.scale.setRange(*SCALES)
+        self.scale.setSingleStep(0.1)
+        self.scale.setToolTip(PredictionConfig.model_fields["scale"].description or "")
+        self._warming: BackgroundRun | None = None
+        self._is_closed = False
+
+    def add_to(self, form: QFormLayout) -> None:
+        """Add the rows to a form."""
+        for text, widget in (("&Model", self.model), ("&Device", self.device), ("&Scale", self.scale)):
+            form.addRow(text, widget)
+            form.labelForField(widget).setToolTip(widget.toolTip())
+        form.labelForField(self.model).setBuddy(self.model.box)
+        form.addRow(self.tta)
+
+    def take_model(self) -> None:
+        """Show the settings stored with the chosen model, and load it while the person looks at the image."""
+        config = self.model.config
+        stored = config.prediction if config is not None else PredictionConfig()
+        self.thresholds.take_model(self.model.path, stored.model_dump())
+        self.tta.setChecked(stored.tta)
+        self.scale.setValue(stored.scale)
+        self._warm_up()
+
+    def changes(self) -> dict[str, Any]:
+        """Settings that replace those stored with the model."""
+        return {**self.thresholds.of_next_run(), "tta": self.tta.isChecked(), "scale": self.scale.value()}
+
+    def take_up(self) -> None:
+        """Begin where the person left off."""
+        kept = LAST_USED.read()
+        self.model.propose(Path(str(kept.get("model", ""))))
+        if self.model.path is None or str(self.model.path) != kept.get("model"):
+            return
+        try:
+            settings = PredictionConfig.parse(kept.get("changes", {}))
+        except SettingsError as error:
+            logger.warning("The settings used last are left out: %s", error)
+            return
+        self.device.setCurrentText(str(kept.get("device", "")))
+        self.tta.setChecked(settings.tta)
+        self.scale.setValue(settings.scale)
+        self.thresholds.sliders.set_values(settings.clustering)
+        self.thresholds.show_state()
+
+    def keep(self) -> None:
+        """Remember what is used."""
+        LAST_USED.keep(model=str(self.model.path), device=self.device.currentText(), changes=self.changes())
+
+    def close_down(self) -> None:
+        """Load nothing any more, and follow the list of models no longer."""
+        self._is_closed = True
+        if self._warming is not None:
+            self._warming.detach()
+        self.model.close_down()
+
+    @qdebounced(timeout=BEFORE_WARM_UP)
+    def _warm_up(self) -> None:
+        if self._is_closed:
+            return
+        path, device = self.model.path, self.device.currentText()
+        if self._warming is not None:
+            self._warming.detach()
+        self._warming = run_in_background(
+            lambda should_stop: warm_up(path, device, should_stop),
+            # A run says so where it is asked for.
+            on_error=lambda error: logger.info("The model was not loaded beforehand: %s", error),
+        )
