@@ -249,3 +249,15 @@ def test_two_files_of_one_name_are_refused(embedseg, draw, folders):
     write(predicted, "im1.ome.tif", draw(1)[1])
     ended = embedseg("evaluate", "--truth", truth, "--predicted", predicted)
     assert (ended.status, "same name as" in ended.err) == (1, True)
+
+
+def test_what_a_label_file_holds_besides_is_said_once_for_all_files(embedseg, draw, folders):
+    truth, predicted = folders
+    for number in range(2):
+        labels = draw(number)[1]
+        with tifffile.TiffWriter(truth / f"im{number}.tif") as tif:
+            tif.write(labels, metadata=None)
+            tif.write(labels[:9, :7], metadata=None)
+    ended = embedseg("evaluate", "--truth", truth, "--predicted", predicted)
+    assert ended.status == 0, ended.err
+    assert "im0.tif (and 1 more): holds 2 images; the largest (48 x 48) is read" in " ".join(ended.err.split())

@@ -89,6 +89,20 @@ def test_they_lie_on_the_labels_whatever_the_order_of_the_axes(job) -> None:
     assert tifffile.imread(one.results / "maps" / "a.tif").shape == (5, 20, 30)
 
 
+@pytest.mark.parametrize("axes", ["ZTYX", "TZYX"])
+def test_movies_of_volumes_in_any_order(job, axes: str) -> None:
+    one = job(3)
+    image = np.random.default_rng(0).integers(0, 200, (8, 3, 16, 24)).astype(np.uint8)
+    shape = (8, 3) if axes[0] == "Z" else (3, 8)
+    stack = image if axes[0] == "Z" else image.swapaxes(0, 1)
+    tifffile.imwrite(one.inputs[0] / "a.tif", stack, ome=True, metadata={"axes": axes}, photometric="minisblack")
+    assert run(one)[1].failures == ()
+    labels, maps = read_image(one.results / "a.tif"), read_image(one.results / "maps" / "a.tif")
+    assert (labels.axes, labels.array.shape) == (axes, (*shape, 16, 24))
+    assert (maps.axes, maps.array.shape) == (f"{axes[:2]}CYX", (*shape, 7, 16, 24))
+    assert (maps.array[:, :, 0][labels.array > 0] > 0).all()
+
+
 def test_label_images_stay_among_themselves(job) -> None:
     one = job(2, tables="each")
     run(one)
@@ -142,5 +156,6 @@ def test_what_they_take_is_told_once_and_a_full_disk_found_before_the_work(job, 
     monkeypatch.setattr(shutil, "disk_usage", lambda place: Usage(10**6, 10**6, 1000))
     result = run(replace(one, results=one.results.with_name("full")))[1]
     assert (result.n_saved, len(result.failures)) == (0, 3)
+    assert "up to 30.7 kB" in result.failures[0].reason
     assert "1.0 kB free" in result.failures[0].reason
     assert not one.results.with_name("full").exists()

@@ -48,6 +48,15 @@ def test_images_held_out_are_counted(blobs):
     assert dict(found.rows)["Images"].startswith("8 to train on, 1 held out")
 
 
+def test_objects_held_out_of_few_images_are_counted(blobs):
+    image, labels = blobs(2, 14, 96)
+    found = dict(inspect_plan(from_arrays([(image, labels)]), None, TrainingConfig(), None, "cpu").rows)["Images"]
+    assert found.startswith("1; ")
+    assert "held out to score the model" in found
+    off = TrainingConfig(validation_fraction=0)
+    assert "none held out" in dict(inspect_plan(from_arrays([(image, labels)]), None, off, None, "cpu").rows)["Images"]
+
+
 def test_more_memory_than_there_is_warns(blobs, monkeypatch):
     monkeypatch.setattr("embedseg_napari.jobs.preflight.memory_available", lambda device: 2.0**20)
     found = inspect_plan(from_arrays([blobs(2)]), None, TrainingConfig(), None, "cpu")

@@ -178,3 +178,14 @@ def test_a_model_that_took_the_name_meanwhile_is_left_alone(tmp_path):
     assert saved.path == tmp_path / "cells_2.embedseg"
     assert model.config.name == "cells_2"
     assert (tmp_path / "cells.embedseg").read_bytes() == b"another model"
+
+
+def test_one_labelled_image_gives_a_score(blobs, request_):
+    from dataclasses import replace
+
+    image, labels = blobs(2, 14, 96)
+    pair = pair_from_layers(Image(image, name="cells"), Labels(labels))
+    events, saved = drain(TrainingJob(replace(request_, pairs=(pair,))).run(lambda: False))
+    (started,) = [event for event in events if isinstance(event, TrainingStarted)]
+    assert started.n_held_out_objects > 0
+    assert saved.best_score is not None

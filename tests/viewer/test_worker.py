@@ -269,7 +269,7 @@ def test_leaving_python_does_not_wait_for_ever(qapp, qtbot):
 
 
 def test_a_second_window_that_closes_ends_no_run_of_the_first(make_napari_viewer_proxy, qtbot):
-    first, second = (make_napari_viewer_proxy(show=True) for _ in range(2))
+    _, second = (make_napari_viewer_proxy(show=True) for _ in range(2))
     ticks = []
 
     def run(should_stop):
@@ -285,4 +285,4 @@ def test_a_second_window_that_closes_ends_no_run_of_the_first(make_napari_viewer
     qtbot.waitUntil(lambda: len(ticks) > n + 5, timeout=20000)
     assert background.state is RunState.RUNNING
     with qtbot.waitSignal(background.finished, timeout=20000):
-        first.window.close()
+        background.stop()

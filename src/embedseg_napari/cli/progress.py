@@ -195,7 +195,9 @@ class PredictionProgress(_Shown):
                 if self.bar is not None:
                     self.bar.update(self.images, completed=event.done, total=event.n_pairs, description="thresholds")
             case ImageSaved():
-                self._finish(f"{event.name}: {count(event.n_objects, 'object')}, {time.monotonic() - self.began:.1f} s")
+                left_out = f", {event.n_left_out} left out" if event.n_left_out else ""
+                seconds = time.monotonic() - self.began
+                self._finish(f"{event.name}: {count(event.n_objects, 'object')}{left_out}, {seconds:.1f} s")
             case ImageSkipped():
                 self._finish(f"{event.name}: segmented before")
             case ImageFailed():

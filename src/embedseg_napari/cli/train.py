@@ -29,6 +29,7 @@ from embedseg_napari.core.config import PRESETS, TrainingConfig
 from embedseg_napari.core.errors import DataError, SettingsError
 from embedseg_napari.core.files.atomic import version_of
 from embedseg_napari.core.runs import drain, is_main_process
+from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
     from embedseg_napari.core.training.result import TrainingResult
@@ -139,6 +140,8 @@ def train(
     )
     if validation is None:
         training, validation = hold_out_images(training, settings, val_group)
+        # None lets the trainer hold out objects instead.
+        validation = validation or None
 
     start = None
     if start_from is not None:
@@ -267,8 +270,15 @@ def _report(result: TrainingResult, run_folder: Path) -> None:
         header, rows = curve_rows([dataclasses.asdict(row) for row in result.history])
         show_table("Training curve", header, rows)
     if result.best_score is not None:
-        if result.model.config.training.get("n_held_out_objects"):
-            say(f"Held-out objects found, mean over IoU 0.5 to 0.9: {result.best_score:.3f}")
+        from embedseg_napari.core.evaluation.before_after import ENOUGH_OBJECTS
+
+        n_objects = int(str(result.model.config.training.get("n_held_out_objects", 0)))
+        if n_objects:
+            few = ", too few to tell much" if n_objects < ENOUGH_OBJECTS else ""
+            say(
+                f"Held-out objects found, mean over IoU 0.5 to 0.9: {result.best_score:.3f} "
+                f"({count(n_objects, 'object')}{few})"
+            )
         else:
             say(f"Mean AP over IoU 0.5 to 0.9 on the held-out images: {result.best_score:.3f}")
     prediction = result.model.config.prediction

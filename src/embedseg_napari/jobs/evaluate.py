@@ -18,6 +18,7 @@ from embedseg_napari.core.evaluation.summary import pool
 from embedseg_napari.core.evaluation.truth_check import TruthCheck
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.wording import count
+from embedseg_napari.jobs.notes import Notes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -252,22 +253,19 @@ def evaluate_folders(
         yield Message(f"{left_out} without truth left out, the first {extra[0]}.", "warning")
     images: list[ImageScore] = []
     lenient, check = [], TruthCheck()
-    notes: dict[str, list[FilePair]] = {}
+    notes = Notes()
     for index, pair in enumerate(pairs):
         if should_stop():
             raise Stopped("The evaluation was stopped.")
-        parts, note = read_pair(pair, ignore_label, axes)
-        notes.setdefault(note, []).append(pair)
+        parts, guess = read_pair(pair, ignore_label, axes, notes)
+        if guess:
+            notes(str(pair.true), guess)
         for one in parts:
             check.look((str(pair.true), str(pair.predicted)), one)
             images.append(ImageScore(one.name, tuple(one.match()), pair, one.frame))
             lenient += [one.lenient_ap()] if one.is_true_planes else []
         yield ImageScored(index + 1, len(pairs))
-    for note, files in notes.items():
-        if note:
-            others = f" (and {len(files) - 1} more)" if len(files) > 1 else ""
-            yield Message(f"{files[0].true}{others}: {note}", "warning")
-    for warning in check.warnings():
+    for warning in (*notes.sentences(), *check.warnings()):
         yield Message(warning, "warning")
     rows = pool([image.rows for image in images])
     return Evaluation(tuple(rows), tuple(images), _mean_of_all(lenient, len(images)))

@@ -41,7 +41,9 @@ class Findings:
     """Why training cannot start; empty if it can."""
 
 
-def inspect_data(training: Sequence[Example], validation: Sequence[Example] | None) -> Findings:
+def inspect_data(
+    training: Sequence[Example], validation: Sequence[Example] | None, notes: Sequence[str] = ()
+) -> Findings:
     """Look at the images alone; loads no PyTorch.
 
     Parameters
@@ -50,13 +52,15 @@ def inspect_data(training: Sequence[Example], validation: Sequence[Example] | No
         Training images.
     validation : sequence of Example, optional
         Held-out images; None leaves the choice to the trainer.
+    notes : sequence of str
+        What was told while they were read.
     """
     try:
         warnings = check_examples(training, validation or [])
         statistics = measure(training)
     except EmbedSegError as error:
-        return Findings(problem=str(error))
-    return Findings(tuple(_data_rows(statistics, training, validation)), tuple(warnings))
+        return Findings((), tuple(notes), str(error))
+    return Findings(tuple(_data_rows(statistics, training, validation)), (*notes, *warnings))
 
 
 def inspect_plan(
@@ -83,6 +87,7 @@ def inspect_plan(
         Of the data, where they were looked at already.
     """
     from embedseg_napari.core.training.planning import plan_training, reach_warning, scale_note
+    from embedseg_napari.core.training.training_set import TrainingSet
 
     found = found or inspect_data(training, validation)
     if found.problem:
@@ -93,7 +98,9 @@ def inspect_plan(
         return Findings(found.rows, found.warnings, str(error))
     rows, warnings = list(found.rows), list(found.warnings)
     if validation is None:
-        rows[0] = ("Images", images_sentence(*map(len, hold_out_images(training, config))))
+        trained, held_out = hold_out_images(training, config)
+        n_objects = 0 if held_out else TrainingSet(config, trained, [], is_unasked=True).n_held_out
+        rows[0] = ("Images", images_sentence(len(trained), len(held_out), n_objects))
     crop = " x ".join(map(str, plan.crop_size))
     if note := scale_note(plan, start_from is None):
         rows.append(("Scale", note))
@@ -136,8 +143,10 @@ def _data_rows(
     return rows
 
 
-def images_sentence(n_training: int, n_held_out: int) -> str:
-    """How many images train, and how many judge."""
+def images_sentence(n_training: int, n_held_out: int, n_objects: int = 0) -> str:
+    """How many images train, and how many, or how many of their objects, judge."""
+    if n_objects:
+        return f"{n_training}; {n_objects:,} of the objects held out to score the model"
     if not n_held_out:
         return f"{n_training}, none held out (no score will be known)"
     return f"{n_training} to train on, {n_held_out} held out to score the model"

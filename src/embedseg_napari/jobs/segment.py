@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from embedseg_napari.core.config import ModelConfig, PredictionConfig
     from embedseg_napari.core.events import PredictionEvent
     from embedseg_napari.core.inference.segmentation import Segmentation
+    from embedseg_napari.core.maps import EmbeddingMaps
     from embedseg_napari.core.model.model import Model
 
 Channel = OneChannel | Literal["all"]
@@ -94,7 +95,12 @@ def settings_of(model: Model, changes: dict[str, Any]) -> PredictionConfig:
 
 
 def predict(
-    model: Model, job: SegmentJob, should_stop: Callable[[], bool], *, keep_maps: bool = True
+    model: Model,
+    job: SegmentJob,
+    should_stop: Callable[[], bool],
+    *,
+    keep_maps: bool = True,
+    take_maps: Callable[[EmbeddingMaps], None] | None = None,
 ) -> Generator[PredictionEvent, None, Segmentation]:
     """Segment the image of a job with a model in memory; maps are kept on request, unless they are too large."""
     from embedseg_napari.core.inference.predictor import Predictor
@@ -112,6 +118,7 @@ def predict(
             should_stop,
             spacing=job.spacing,
             keep_maps=keep_maps,
+            take_maps=take_maps,
             remarks=job.remarks,
             advise=job.advise,
             others=others_for(model, job.device),

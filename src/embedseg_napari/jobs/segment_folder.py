@@ -15,7 +15,7 @@ from embedseg_napari.core.files.picture import require_file
 from embedseg_napari.core.files.tiff import list_images, read_image, read_software, write_labels
 from embedseg_napari.jobs.earlier_run import is_whole, signature
 from embedseg_napari.jobs.map_file import FOLDER as MAPS
-from embedseg_napari.jobs.map_file import check_room, write_maps
+from embedseg_napari.jobs.map_file import MapFile
 from embedseg_napari.jobs.object_table import as_csv, object_table
 from embedseg_napari.jobs.segment import SegmentJob, loaded, predict, settings_of
 
@@ -99,6 +99,8 @@ class ImageSaved:
     index: int
     name: str
     n_objects: int
+    n_left_out: int = 0
+    """Objects found that the settings leave out: too large, or at the border."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,14 +253,15 @@ def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator
                     yield ImageSkipped(index, output.image.name)
                     continue
                 n_like_it = 0 if tables else len(outputs) - index
-                tables.append((yield from _segment_file(model, output, job, made_by, should_stop, index, n_like_it)))
+                table, n_left_out = yield from _segment_file(model, output, job, made_by, should_stop, index, n_like_it)
+                tables.append(table)
             except Stopped:
                 raise
             except (EmbedSegError, OSError, MemoryError, RuntimeError) as error:
                 failures.append(ImageFailed(index, output.image, error))
                 yield failures[-1]
             else:
-                yield ImageSaved(index, output.image.name, len(tables[-1]["label"]))
+                yield ImageSaved(index, output.image.name, len(table["label"]), n_left_out)
         for index, (path, fault) in enumerate(unread.items(), len(outputs)):
             failures.append(ImageFailed(index, path, DataError(f"{path}: left out; {fault}.")))
             yield failures[-1]
@@ -285,7 +288,7 @@ def _segment_file(
     should_stop: Callable[[], bool],
     index: int,
     n_like_it: int,
-) -> Generator[Any, None, Table]:
+) -> Generator[Any, None, tuple[Table, int]]:
     said: list[str] = []
     picture = read_image(output.image, job.axes, say=said.append)
     for text in said:
@@ -298,27 +301,21 @@ def _segment_file(
     spacing = job.spacing or (None if picture.spacing is None else picture.spacing[-model.config.ndim :])
     if spacing is not None and len(spacing) < model.config.ndim:
         spacing = None
-    if job.save_maps:
-        room = check_room(shape, axes, model.config.ndim, job.results, n_like_it)
-        if n_like_it:
-            yield room
+    advise, changes = index < ADVISED, job.changes
     one = SegmentJob(
-        picture.array,
-        axes,
-        job.channel,
-        job.model,
-        job.device,
-        spacing,
-        job.changes,
-        advise=index < ADVISED,
-        remarks=True,
+        picture.array, axes, job.channel, job.model, job.device, spacing, changes, advise=advise, remarks=True
     )
-    segmentation = yield from predict(model, one, should_stop, keep_maps=job.save_maps)
     own = result_axes(axes)
-    table = object_table(segmentation, own, image=output.image.name)
     if job.save_maps:
-        overwrite = job.overwrite or (job.resume and read_software(output.maps) == made_by)
-        write_maps(output.maps, segmentation, own, spacing, picture, software=made_by, overwrite=overwrite)
+        with MapFile(shape, axes, model.config.ndim, job.results) as maps:
+            if n_like_it:
+                yield maps.room(n_like_it)
+            segmentation = yield from predict(model, one, should_stop, keep_maps=False, take_maps=maps.take)
+            overwrite = job.overwrite or (job.resume and read_software(output.maps) == made_by)
+            maps.write(output.maps, own, spacing, picture, software=made_by, overwrite=overwrite)
+    else:
+        segmentation = yield from predict(model, one, should_stop, keep_maps=False)
+    table = object_table(segmentation, own, image=output.image.name)
     # Labels and table belong together, also where two programs write into one folder.
     with alone(job.results):
         if job.tables == "each" and not job.overwrite and output.table.exists():
@@ -339,4 +336,4 @@ def _segment_file(
         )
         if job.tables == "each":
             write_text(output.table, as_csv([table]), overwrite=job.overwrite)
-    return table
+    return table, segmentation.n_left_out

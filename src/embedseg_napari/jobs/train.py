@@ -39,12 +39,20 @@ class TrainingRequest:
     output: Path
     """Where the model is saved."""
 
-    def read(self) -> tuple[list[Example], list[Example] | None]:
-        """Training images, and validation images where they are given."""
+    def read(self, tell: Callable[[str, str], None] | None = None) -> tuple[list[Example], list[Example] | None]:
+        """Training images, and validation images where they are given.
+
+        Parameters
+        ----------
+        tell : callable, optional
+            Takes a file and a sentence for each thing that was assumed or left out; by default they are logged.
+        """
         from embedseg_napari.jobs.training_pairs import read_dataset, read_pairs
 
         label = self.config.ignore_label
-        return read_dataset(self.folder, label) if self.folder is not None else (read_pairs(self.pairs, label), None)
+        if self.folder is None:
+            return read_pairs(self.pairs, label), None
+        return read_dataset(self.folder, label, tell=tell)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +125,8 @@ class TrainingJob:
         if validation is None:
             # As the core's Trainer does, so that the preview knows them.
             training, validation = hold_out_images(training, config)
+            # None lets the trainer hold out objects instead.
+            validation = validation or None
         self.shown = (validation or training)[0]
         resume = False
         while True:

@@ -10,7 +10,7 @@ import numpy as np
 from embedseg_napari.core.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from embedseg_napari.core.axes import OneChannel
@@ -164,6 +164,7 @@ def read_dataset(
     axes: str | None = None,
     channel: OneChannel | None = None,
     spacing: tuple[float, ...] | None = None,
+    tell: Callable[[str, str], None] | None = None,
 ) -> tuple[list[Example], list[Example] | None]:
     """Training images, and validation images where they are given.
 
@@ -171,7 +172,7 @@ def read_dataset(
     ----------
     folder : path
         As :func:`find_dataset` takes it.
-    ignore_label, axes, channel, spacing
+    ignore_label, axes, channel, spacing, tell
         As :func:`load_folder` takes them.
     validation : path, optional
         Where the validation images are; by default in the `val/` of the data set.
@@ -181,7 +182,8 @@ def read_dataset(
     from embedseg_napari.core.data.pairs import find_dataset, load_folder
 
     def read(place: Path) -> list[Example]:
-        return load_folder(place, axes=axes, channel=channel, spacing=spacing, ignore_label=ignore_label)
+        listener = {} if tell is None else {"tell": tell}
+        return load_folder(place, axes=axes, channel=channel, spacing=spacing, ignore_label=ignore_label, **listener)
 
     training, beside = find_dataset(folder)
     held_out = find_dataset(validation)[0] if validation is not None else None if is_split_anew else beside

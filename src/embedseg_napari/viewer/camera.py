@@ -57,5 +57,7 @@ def go_to(
     sides = (np.asarray(upper, float) - lower) * np.abs(layer.scale)
     extent = max(float(sides[a - first]) for a in shown if a >= first)
     least, good, most = NEAR_PIXELS if is_near else (LEAST_PIXELS, GOOD_PIXELS, np.inf)
-    if not least <= extent * camera.zoom <= most:
+    if extent * camera.zoom < least:
         camera.zoom = good / extent
+    elif extent * camera.zoom > most:
+        camera.zoom = most / extent

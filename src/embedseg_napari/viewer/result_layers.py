@@ -258,11 +258,16 @@ def _show(
     if into is None or not is_shown(viewer, into) or into.ndim != frame.ndim:
         if features is not None:
             options = {**options, "features": features}
-        active = viewer.layers.selection.active
-        layer = add(data, name=name, **{"metadata": {RESULT: FOUND}, **frame.options(), **options})
-        # A result does not take the selection away from the layer the user works with.
-        if active is not None:
-            viewer.layers.selection.active = active
+        options = {"metadata": {RESULT: FOUND}, **frame.options(), **options}
+        selection = viewer.layers.selection
+        active = selection.active
+        if active is None:
+            return add(data, name=name, **options)
+        # A result does not take the selection away from the layer the user works with. Nobody is told of what is undone
+        # at once: napari would show the controls of the one layer and then of the other.
+        with selection.events.blocker():
+            layer = add(data, name=name, **options)
+            selection.active = active
         return layer
     into.data = data
     if features is not None:

@@ -118,6 +118,18 @@ def test_numbers_of_a_time_lapse_stay_unique(pass_through, perfect_raw) -> None:
         assert len(again.scores) == len(again.centers) == 5
 
 
+def test_nothing_left_is_told_with_the_reason(pass_through, perfect_raw) -> None:
+    raw = perfect_raw(SCENES["image"] * (SCENES["image"] == 1))
+    for image, axes in ((raw, "CYX"), (np.stack([raw] * 2), "TCYX")):
+        said = []
+        found = pass_through(2).predict(image, axes, drop_border_objects=True, advise=True, on_event=said.append)
+        n = len(found.frames) or 1
+        assert (len(found.scores), found.n_left_out) == (0, n)
+        (text,) = (event.text for event in said if isinstance(event, es.Message) and event.level == "warning")
+        assert "left out, for touching the border" in text
+        assert found.recluster(drop_border_objects=False).n_left_out == 0
+
+
 def test_all_of_it_is_off_unless_asked_for(predicted) -> None:
     truth = SCENES["image"]
     found = predicted(truth)

@@ -208,3 +208,14 @@ def test_ranking_a_thousand_objects_is_quick():
     # On a quiet machine it takes a quarter of this.
     assert time.process_time() - start < 0.6
     assert len(doubts) == 1024
+
+
+def test_what_is_left_out_on_request_is_not_missed():
+    labels = squares()
+    labels[:, :5] = np.where(np.any(labels[:, 5:15], axis=1)[:, None], labels[:, 5:6], 0)
+    size = int((labels == 2).sum())
+    found = segmented(labels)
+    for given in ({"drop_border_objects": True}, {"max_object_size": size}):
+        fewer = found.recluster(**given)
+        assert len(fewer.scores) == 6
+        assert {doubt.kind for doubt in rank_doubt(fewer)} == {"object"}

@@ -5,9 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from embedseg_napari.core.config import PredictionConfig
+from embedseg_napari.core import events
+from embedseg_napari.core.config import PredictionConfig, TrainingConfig
 from embedseg_napari.core.data.example import Example
+from embedseg_napari.core.data.pairs import from_arrays
 from embedseg_napari.core.maps import EmbeddingMaps
+from embedseg_napari.core.runs import drain
+from embedseg_napari.core.training.trainer import Trainer
+from embedseg_napari.core.training.training_set import TrainingSet
 from embedseg_napari.core.training.validation import Scores, Validator
 
 
@@ -51,3 +56,36 @@ def test_wider_margins_are_chosen_only_where_held_out_images_surely_gain(blobs):
     chosen = validator.with_best_margins(tight, usual)
     assert chosen.margin_scale in (1.2, 1.35)
     assert validator.score(tight, chosen).ap_mean > validator.score(tight, usual).ap_mean + 0.1
+
+
+def one_image(blobs, n=14, validation=None, **changes):
+    image, labels = blobs(2, n, 96)
+    assert labels.max() == n
+    values = {"epochs": 1, "minutes": None, "steps_per_epoch": 1, "batch_size": 1, "crop_size": (32, 32)}
+    config = TrainingConfig(**values | changes, precision="float32")
+    seen = []
+    return drain(Trainer(config, [(image, labels)], validation).run(), seen.append), seen
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_chance_leaves_no_single_image_without_a_score(blobs, seed):
+    examples = from_arrays([blobs(2, 10, 96)])
+    found = TrainingSet(TrainingConfig(seed=seed), examples, [], is_unasked=True)
+    assert 0 < found.n_held_out < 10
+
+
+def test_one_labelled_image_gives_a_score(blobs):
+    result, seen = one_image(blobs)
+    (started,) = [event for event in seen if isinstance(event, events.TrainingStarted)]
+    assert 0 < started.n_held_out_objects < 7
+    assert started.n_objects + started.n_held_out_objects == 14
+    assert result.best_score is not None
+    assert result.model.config.training["n_held_out_objects"] == started.n_held_out_objects
+
+
+@pytest.mark.parametrize("given", [{"validation_fraction": 0}, {"validation": []}, {"n": 9}])
+def test_nothing_is_held_out_where_that_is_not_wanted_or_objects_are_few(blobs, given):
+    result, seen = one_image(blobs, **given)
+    (started,) = [event for event in seen if isinstance(event, events.TrainingStarted)]
+    assert started.n_held_out_objects == 0
+    assert result.best_score is None

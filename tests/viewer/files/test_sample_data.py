@@ -79,8 +79,10 @@ def test_a_damaged_cache_is_fetched_anew(served):
 
 def test_without_network_there_is_one_sentence():
     sample = PublicSample("dots", "http://127.0.0.1:9/dots.tif", "0" * 64, "YX")
-    with pytest.raises(DataError, match="connect to the network and try again, or open a generated sample"):
+    with pytest.raises(DataError, match="connect to the network and try again, or open a generated sample") as caught:
         fetch(sample)
+    assert "Errno" not in str(caught.value)
+    assert "127.0.0.1" in str(caught.value)
 
 
 def test_sums_agree_with_those_of_scikit_image():

@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 import pytest
+import tifffile
 
 pytest.importorskip("pyqtgraph")
 
@@ -150,3 +151,36 @@ def test_next_image_for_real(viewer, open_panel, add_image, qtbot, tiny_model_fi
     panel.next_image.button.click()
     qtbot.waitUntil(lambda: panel.review.queue is not None, timeout=120000)
     assert panel.annotation.image.layer().name == "two"
+
+
+def test_what_planes_are_carries_over_to_images_of_the_same_kind(viewer, panel, doubts, qtbot, monkeypatch):
+    monkeypatch.setattr(label_widget, "misfit", lambda path, layers: "")
+    stack = np.ones((9, 32, 32), np.float32)
+    first = viewer.add_image(100 * stack, name="first")
+    panel.annotation.image.choose(first)
+    assert not panel.annotation.question.isHidden()
+    panel.annotation.question.answer("Z")
+    annotate(panel, first)
+    paint(panel, 2)
+    other = viewer.add_image(500 * stack[:, :24], name="other")
+    deep = viewer.add_image(900 * np.ones((3, 9, 32, 32), np.float32), name="deep")
+    panel.next_image.button.click()
+    wait_for_search(panel, qtbot)
+    assert panel.annotation.image.layer() == other
+    assert other.axis_labels == ("z", "y", "x")
+    assert panel.annotation.layers.ndim == 3
+    assert viewer.layers.selection.active == viewer.layers["other annotation"]
+    assert deep.axis_labels == viewer.add_image(np.ones((3, 9, 32, 32)), name="plain").axis_labels
+
+
+def test_planes_of_another_folder_are_asked_about(viewer, panel, tmp_path):
+    stack = np.ones((9, 32, 32), np.float32)
+    first = viewer.add_image(100 * stack, name="first")
+    panel.annotation.image.choose(first)
+    panel.annotation.question.answer("Z")
+    annotate(panel, first)
+    paint(panel, 2)
+    tifffile.imwrite(tmp_path / "second.tif", stack)
+    (second,) = viewer.open(tmp_path / "second.tif", plugin="napari")
+    panel.annotation.image.choose(second)
+    assert not panel.annotation.question.isHidden()

@@ -258,6 +258,37 @@ def test_a_folder_can_be_trained_on(panel, qtbot, blobs, tmp_path):
     qtbot.waitUntil(lambda: "Crops" in panel.check.text.text(), timeout=20000)
 
 
+def test_what_was_left_out_of_a_folder_is_shown(panel, qtbot, blobs, tmp_path):
+    from embedseg_napari.core.files.tiff import write_image, write_labels
+
+    image, labels = blobs(2)
+    for name in "ab":
+        write_image(tmp_path / "set" / "images" / f"{name}.tif", np.stack([image] * 3), "TYX")
+        write_labels(tmp_path / "set" / "masks" / f"{name}.tif", np.stack([labels, 0 * labels, labels]), "TYX")
+    (tmp_path / "set" / "images" / "c.czi").write_bytes(b"of a microscope")
+    panel.from_folder.setChecked(True)
+    panel.folder.setText(str(tmp_path / "set"))
+    panel.folder.editingFinished.emit()
+    qtbot.waitUntil(is_ready(panel), timeout=20000)
+    said = " ".join(panel.check.findings.warnings)
+    assert "a.tif (and 1 more): 1 of 3 frames are left out: they have no labels." in said
+    assert "1 image left out, such as c.czi" in said
+    assert "frames are left out" in panel.check.text.text()
+
+
+def test_the_mean_of_all_channels_can_be_learned_from(panel, viewer, qtbot, blobs):
+    image, labels = blobs(2)
+    viewer.add_image(np.stack([image, 3.0 * image]), name="two", axis_labels=("c", "y", "x"))
+    viewer.add_labels(labels, name="truth")
+    (row,) = panel.pairs.rows
+    row.channel.setCurrentText("mean of all")
+    (pair,) = panel.request().pairs
+    np.testing.assert_allclose(pair.examples()[0].image, 2.0 * image[None], rtol=1e-6)
+    panel.preview.begin(panel.request().config, learns_from_layers=True)
+    seen = panel.preview.view.example(pair.examples()[0])
+    np.testing.assert_allclose(seen.image, 2.0 * image[None], rtol=1e-6)
+
+
 def test_minutes_and_epochs_exclude_each_other(panel):
     settings = panel.settings
     settings.form.editors["epochs"].value = 3

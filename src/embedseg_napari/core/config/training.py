@@ -238,7 +238,8 @@ class TrainingConfig(Settings):
         0.1,
         ge=0,
         lt=0.9,
-        description="Fraction of the images held out for validation if no validation images are given.",
+        description="Fraction of the images held out for validation if no validation images are given; of fewer than "
+        "five images, a fraction of the objects for a score.",
         json_schema_extra=LENGTH,
     )
     validation_objects: float = Field(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,10 +24,15 @@ from embedseg_napari.core.scripts import warn
 from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 logger = logging.getLogger(__name__)
+
+
+def _log(where: str, words: str) -> None:
+    """Note what was assumed or left out, where nobody else listens."""
+    logger.warning("%s: %s", where, words)
 
 
 def find_dataset(folder: str | Path) -> tuple[Path, Path | None]:
@@ -57,6 +63,7 @@ def load_folder(
     channel: OneChannel | None = None,
     spacing: Sequence[float] | None = None,
     ignore_label: int | None = None,
+    tell: Callable[[str, str], None] = _log,
 ) -> list[Example]:
     """Read every image of a folder with its mask, and with its ignore mask where `ignore/` holds one.
 
@@ -73,6 +80,9 @@ def load_folder(
         Physical pixel size (z, y, x), instead of the files' own.
     ignore_label : int, optional
         Mask value of pixels whose class is unknown; joins those of the ignore mask.
+    tell : callable
+        Takes a file or folder and a sentence for each thing that was assumed or left out there; by default they are
+        logged as warnings.
 
     Raises
     ------
@@ -89,7 +99,7 @@ def load_folder(
     if not image_paths:
         raise DataError(f"{images}: holds no images that can be read{f' ({unread[0]})' if unread else ''}.")
     if unread:
-        logger.warning("%s: %s left out, such as %s.", images, count(len(unread), "image"), unread[0])
+        tell(str(images), f"{count(len(unread), 'image')} left out, such as {unread[0]}.")
     ignore_paths = by_name(list_images(folder / "ignore")) if (folder / "ignore").is_dir() else {}
     mask_of, ignore_of = partners(image_paths, mask_paths), partners(image_paths, ignore_paths)
     lonely = [name for name in image_paths if name not in mask_of]
@@ -105,13 +115,16 @@ def load_folder(
             raise DataError(f"{alone[0]}: there is no image of this name in {images}.")
     examples: list[Example] = []
     for name, path in image_paths.items():
-        picture, mask = read_image(path, axes), read_image(mask_of[name], labels=True)
-        ignore = read_image(ignore_of[name], labels=True) if name in ignore_of else None
+        picture = read_image(path, axes, say=partial(tell, str(path)))
+        mask = read_image(mask_of[name], labels=True, say=partial(tell, str(mask_of[name])))
+        ignore = None
+        if name in ignore_of:
+            ignore = read_image(ignore_of[name], labels=True, say=partial(tell, str(ignore_of[name])))
         if axes is not None:
             # What is said of the images holds for their masks, whatever the files call their axes.
             mask = replace(mask, axes="")
             ignore = None if ignore is None else replace(ignore, axes="")
-        examples += _examples(name, picture, mask, ignore, channel, spacing, ignore_label)
+        examples += _examples(name, picture, mask, ignore, channel, spacing, ignore_label, tell)
     return examples
 
 
@@ -191,6 +204,7 @@ def _examples(
     channel: OneChannel | None,
     spacing: Sequence[float] | None,
     ignore_label: int | None,
+    tell: Callable[[str, str], None] = _log,
 ) -> list[Example]:
     """The example of an image, or of each frame of a time-lapse; of frames, those without any label are left out."""
     where, mask_where = str(picture.path or name), str(mask.path or f"the mask of {name}")
@@ -207,10 +221,10 @@ def _examples(
         raise DataError(f"{where}: has no pixels (shape {picture.array.shape}).")
     masks = mask_frames(axes, n_frames, mask, where, mask_where)
     if n_frames > 1 and "Z" not in axes and "Z" in mask.axes:
-        logger.warning(
-            "%s: calls slices what its image calls frames; each is an image of its own. If they are slices of a "
-            "volume, say so with --axes ZYX.",
+        tell(
             mask_where,
+            "calls slices what its image calls frames; each is an image of its own. If they are slices of a volume, "
+            "say so with --axes ZYX.",
         )
     unknown: Sequence[np.ndarray | None] = [None] * n_frames
     if ignore is not None:
@@ -235,9 +249,7 @@ def _examples(
     # Frames that nobody has labelled would teach that nothing is there.
     labelled = [one for one in examples if one.instances.any() or one.ignore is not None]
     if 0 < len(labelled) < n_frames:
-        logger.warning(
-            "%s: %d of %d frames are left out: they have no labels.", where, n_frames - len(labelled), n_frames
-        )
+        tell(where, f"{n_frames - len(labelled)} of {n_frames} frames are left out: they have no labels.")
     return labelled or examples
 
 

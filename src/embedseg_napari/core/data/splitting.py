@@ -25,6 +25,8 @@ FEW_IMAGES = 5
 """With fewer images none is held out unasked: one or two choose nothing reliably, and training needs every one."""
 LEAST_OBJECTS = 10
 """With fewer objects none is held out: training needs every one."""
+WANTED_OBJECTS, MOST_OF_THEM = 10, 0.2
+"""Where objects are held out because images are too few: so many, if they are no larger a part than that."""
 
 
 def hold_out_images(
@@ -140,6 +142,25 @@ def _group(name: str, pattern: str) -> str:
             raise SettingsError(f"--val-group {pattern!r}: its first group matches nothing in the file name {name!r}.")
         return str(found.group(1))
     return str(found.group(0))
+
+
+def object_fraction(examples: Sequence[Example], config: TrainingConfig) -> float:
+    """Part of the objects to hold out for a score, where no image could be held out unasked.
+
+    `config.validation_objects` if it is set. Else `config.validation_fraction`, more where that would be fewer than ten
+    objects, up to a fifth of them; none where that fraction is 0.
+
+    Parameters
+    ----------
+    examples : sequence of Example
+        All images.
+    config : TrainingConfig
+        Settings of the training.
+    """
+    if config.validation_objects or not config.validation_fraction:
+        return config.validation_objects
+    total = sum(len(object_ids(one)) for one in examples)
+    return max(config.validation_fraction, min(WANTED_OBJECTS / max(total, 1), MOST_OF_THEM))
 
 
 def hold_out_objects(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,9 @@ from embedseg_napari.core.files.tiff import Picture, read_image
 from embedseg_napari.core.wording import shape_words
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from embedseg_napari.core.evaluation.folders import FilePair
@@ -86,7 +90,12 @@ class LabelPair:
         return replace(self, true=true, predicted=predicted, ignore=None)
 
 
-def read_pair(pair: FilePair, ignore_label: int | None = None, axes: str | None = None) -> tuple[list[LabelPair], str]:
+def read_pair(
+    pair: FilePair,
+    ignore_label: int | None = None,
+    axes: str | None = None,
+    tell: Callable[[str, str], None] | None = None,
+) -> tuple[list[LabelPair], str]:
     """Read truth and prediction of one file: one image, or every frame of a time-lapse by itself.
 
     A stack is a time-lapse where either file names an axis T; of three axes that neither file names, it is a volume.
@@ -100,6 +109,8 @@ def read_pair(pair: FilePair, ignore_label: int | None = None, axes: str | None 
     axes : str, optional
         Axes of the label images, such as ``"TYX"``, in place of what the files say; a stack of planes has one more, in
         front of the spatial ones.
+    tell : callable, optional
+        Takes a file and a sentence for each thing that was assumed or left out in it; by default they are logged.
 
     Returns
     -------
@@ -114,7 +125,11 @@ def read_pair(pair: FilePair, ignore_label: int | None = None, axes: str | None 
         Naming the file that cannot be scored.
     """
     wanted = None if axes is None else parse_axes(axes)
-    true, predicted = read_image(pair.true, labels=True), read_image(pair.predicted, labels=True)
+
+    def read(path: Path) -> Picture:
+        return read_image(path, labels=True, say=None if tell is None else partial(tell, str(path)))
+
+    true, predicted = read(pair.true), read(pair.predicted)
     for picture in (true, predicted):
         _check_kind(picture)
     own, note = _axes(true, predicted, wanted)
@@ -122,7 +137,7 @@ def read_pair(pair: FilePair, ignore_label: int | None = None, axes: str | None 
     arrays = _turned(true.array, own[0], has_frames), _turned(predicted.array, own[1], has_frames)
     hidden = None
     if pair.ignore is not None:
-        ignore = read_image(pair.ignore, labels=True)
+        ignore = read(pair.ignore)
         letters = ignore.axes if sorted(ignore.axes) == sorted(own[1]) else own[1]
         hidden = _turned(ignore.array != 0, letters, has_frames)
     planes = None

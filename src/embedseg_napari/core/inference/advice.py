@@ -147,6 +147,7 @@ def remark(
     settings: PredictionConfig,
     spacing: Sequence[float] | None = None,
     suggestion: Suggestion | None = None,
+    n_left_out: int = 0,
 ) -> Advice | None:
     """What there is to say of an image and its objects, or None. Only what was tried is ever suggested.
 
@@ -164,7 +165,13 @@ def remark(
         Size of a pixel (z, y, x) in the unit of the model's.
     suggestion : Suggestion, optional
         Of `suggest`.
+    n_left_out : int
+        Objects that were found, but are too large or at the border.
     """
+    if n_left_out and not any(labels.any() for labels in frames):
+        what = "The only object found was" if n_left_out == 1 else f"All {n_left_out} objects found were"
+        why = "for touching the border of the image or being larger than the maximum size"
+        return Advice(f"{what} left out, {why}.", "warning")
     facts = [] if seen is None else seen.sentences()
     if seen is not None and seen.is_blank:
         return Advice(facts[0], "warning")
@@ -303,6 +310,8 @@ def _try(
         precision = "float32"
     plan = NetworkPass(model.network, config, part.shape, tile, overlap, precision, False, scale)
     maps = drain(plan.run(part, 0, should_stop))
+    # A part has borders that the image does not have, and at another scale other sizes.
+    settings = settings.changed({"drop_border_objects": False, "max_object_size": 0})
     found = Segmentation.collect(maps, settings, should_stop)
     n = len(found.scores)
     sizes = np.bincount(found.labels.ravel(), minlength=n + 1)[1:]

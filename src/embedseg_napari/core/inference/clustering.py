@@ -51,6 +51,8 @@ class ClusterResult:
     """(n, ndim) where each instance's seed points, in pixels (z, y, x)."""
     scores: NDArray[np.float32]
     """(n,) seediness of the seeds."""
+    n_left_out: int = 0
+    """Objects that the settings leave out although they were found: too large, or at the border."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +186,8 @@ def _tidied(found: ClusterResult, settings: PredictionConfig, should_stop: Calla
         return found
     number = np.zeros(n + 1, np.int32)
     number[1:][is_kept] = np.arange(1, np.count_nonzero(is_kept) + 1)
-    return ClusterResult(number[found.labels], found.centers[is_kept], found.scores[is_kept])
+    n_left_out = n - int(np.count_nonzero(is_kept))
+    return ClusterResult(number[found.labels], found.centers[is_kept], found.scores[is_kept], n_left_out)
 
 
 def with_margins(maps: EmbeddingMaps, scale: float) -> EmbeddingMaps:

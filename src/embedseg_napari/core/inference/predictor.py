@@ -84,6 +84,7 @@ class Predictor:
         spacing: Sequence[float] | None = None,
         normalize: bool = True,
         keep_maps: bool = True,
+        take_maps: Callable[[EmbeddingMaps], None] | None = None,
         remarks: bool = False,
         advise: bool = False,
         others: Iterable[tuple[str, Trained]] = (),
@@ -106,6 +107,8 @@ class Predictor:
             False hands the numbers to the network as they are.
         keep_maps : bool
             False drops the maps of a frame once it is done, so that long time-lapses fit into memory.
+        take_maps : callable, optional
+            Called with the maps of each frame, one after the other, before its objects are collected.
         remarks : bool
             Whether it is told that nothing was found, or that an image is blank or overexposed.
         advise : bool
@@ -137,11 +140,13 @@ class Predictor:
             if spoiled.n_not_finite == frames.size:
                 raise DataError("The image holds no finite number.")
             maps = yield from plan.run(ready, t, should_stop)
+            if take_maps is not None:
+                take_maps(maps)
             n_missing += maps.count_missing()
             yield ClusteringStarted(t)
             done.append(Segmentation.collect(maps, self.settings, should_stop, keep_maps=keep_maps))
             seen.note(ready, done[t].labels)
-            if t == 0 and advise and (is_unsure(maps.seed_map) or not len(done[t].scores)):
+            if t == 0 and advise and (is_unsure(maps.seed_map) or not len(done[t].scores) + done[t].n_left_out):
                 first = frame, ready
             yield FrameFinished(t, len(frames), len(done[t].scores))
         if told := spoiled_message(spoiled):
@@ -152,8 +157,9 @@ class Predictor:
         if first is not None and not seen.is_blank:
             better = suggest(self.model, self.settings, *first, others, should_stop)
         labels = [frame.labels for frame in done]
+        n_left_out = sum(frame.n_left_out for frame in done)
         if advice := remark(
-            self.model.config, seen if remarks or advise else None, labels, self.settings, spacing, better
+            self.model.config, seen if remarks or advise else None, labels, self.settings, spacing, better, n_left_out
         ):
             yield advice
         found, own = Segmentation.stack(done) if "T" in axes else done[0], result_axes(axes)
@@ -184,7 +190,7 @@ class Predictor:
             If `should_stop` returned True.
         """
         part = found.frames[0] if found.frames else found
-        if len(part.scores) and part.kept_maps is not None and not is_unsure(part.kept_maps.seed_map):
+        if len(part.scores) + part.n_left_out and part.kept_maps is not None and not is_unsure(part.kept_maps.seed_map):
             return
         array, axes = _as_array(image), parse_axes(axes)
         if "T" in axes:
@@ -194,7 +200,8 @@ class Predictor:
         seen.note(ready, part.labels)
         yield ClusteringStarted(0)
         better = None if seen.is_blank else suggest(self.model, self.settings, frame, ready, others, should_stop)
-        if better is not None and (told := remark(self.model.config, seen, [part.labels], self.settings, None, better)):
+        told = remark(self.model.config, seen, [part.labels], self.settings, None, better, part.n_left_out)
+        if better is not None and told:
             yield told
 
     def embed(

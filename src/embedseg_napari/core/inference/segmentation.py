@@ -45,6 +45,8 @@ class Segmentation:
     axes : str
         Axes of `labels` and of the columns of `centers`: those of the image without its channels, in its order;
         empty where that is (T)(Z)YX.
+    n_left_out : int
+        Objects that were found and are not among these, being larger than the settings allow or at the border.
     """
 
     labels: NDArray[np.int32]
@@ -54,6 +56,7 @@ class Segmentation:
     frames: tuple[Segmentation, ...] = field(default=(), repr=False)
     kept_maps: EmbeddingMaps | None = field(default=None, repr=False)
     axes: str = ""
+    n_left_out: int = 0
 
     def __repr__(self) -> str:
         axes = self.axes or ("T" if self.frames else "") + "ZYX"[-(self.labels.ndim - bool(self.frames)) :]
@@ -76,7 +79,8 @@ class Segmentation:
             If `should_stop` returned True.
         """
         found = cluster_by(maps, settings, should_stop)
-        return cls(found.labels, found.centers, found.scores, settings, kept_maps=maps if keep_maps else None)
+        kept, n_left_out = maps if keep_maps else None, found.n_left_out
+        return cls(found.labels, found.centers, found.scores, settings, kept_maps=kept, n_left_out=n_left_out)
 
     @classmethod
     def stack(cls, frames: Sequence[Segmentation]) -> Segmentation:
@@ -91,6 +95,7 @@ class Segmentation:
             np.concatenate([frame.scores for frame in frames]),
             frames[0].settings,
             tuple(frames),
+            n_left_out=sum(frame.n_left_out for frame in frames),
         )
 
     def turned(self, axes: str) -> Segmentation:

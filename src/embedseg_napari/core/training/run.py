@@ -356,9 +356,10 @@ class TrainingRun:
             if message is not None:
                 yield message
         if self.state.best_score == 0:
+            what = "held-out objects" if self.data.n_held_out else "objects of the held-out images"
             yield Message(
-                "The model finds none of the objects of the held-out images yet. Train longer; if that does not help, "
-                "check that each mask belongs to its image.",
+                f"The model finds none of the {what} yet. Train longer; if that does not help, check that each mask "
+                "belongs to its image.",
                 "warning",
             )
         if self.data.threshold_examples:

@@ -34,6 +34,7 @@ from embedseg_napari.core.training.checkpoint import STATE
 from embedseg_napari.core.training.planning import plan_training, reach_warning, scale_note
 from embedseg_napari.core.training.run import TrainingRun
 from embedseg_napari.core.training.training_set import TrainingSet
+from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -57,8 +58,8 @@ class Trainer:
     training : sequence of Example or of (image, labels) or (image, labels, ignore) arrays
         Annotated images.
     validation : sequence of the same, optional
-        Held-out images; without them ``config.validation_fraction`` of the training images is held out (none of fewer
-        than 5). An empty sequence turns validation off.
+        Held-out images; without them ``config.validation_fraction`` of the training images is held out, and of fewer
+        than 5 images a part of the objects. An empty sequence turns validation off.
     start_from : Model, optional
         Model whose weights, coordinate grid and normalisation training starts from.
     run_folder : path, optional
@@ -187,9 +188,12 @@ class Trainer:
             yield Message(warning, "warning")
         if sparse := describe_sparse(self.training):
             yield Message(sparse)
-        data = TrainingSet(self.config, training, validation)
+        data = TrainingSet(self.config, training, validation, is_unasked=self.validation is None)
         if data.n_held_out:
-            yield Message(f"{data.n_held_out} objects are held out for a score and not trained on.")
+            held_out = count(data.n_held_out, "object")
+            yield Message(
+                f"For a score, {held_out} {'is' if data.n_held_out == 1 else 'are'} held out and not trained on."
+            )
         start = self.start_from
         plan = plan_training(self.config, data.training, None if start is None else start.config, self.device)
         if plan.statistics.n_open:

@@ -8,7 +8,7 @@ import numpy as np
 
 from embedseg_napari.core.data.checks import check_alike
 from embedseg_napari.core.data.sparse import object_ids
-from embedseg_napari.core.data.splitting import hold_out_objects
+from embedseg_napari.core.data.splitting import LEAST_OBJECTS, hold_out_objects, object_fraction
 from embedseg_napari.core.training.validation import HeldOutValidator, Validator
 from embedseg_napari.core.wording import readable
 
@@ -34,10 +34,18 @@ class TrainingSet:
         Images to train on, with all their labels.
     validation : sequence of Example
         Images to validate on; may be empty.
+    is_unasked : bool
+        Whether it was left to the program what to hold out; then objects are where images are too few.
     """
 
-    def __init__(self, config: TrainingConfig, annotated: Sequence[Example], validation: Sequence[Example]) -> None:
-        self.config = config
+    def __init__(
+        self,
+        config: TrainingConfig,
+        annotated: Sequence[Example],
+        validation: Sequence[Example],
+        is_unasked: bool = False,
+    ) -> None:
+        self.config, self.is_unasked = config, is_unasked
         self.annotated, self.validation = list(annotated), list(validation)
         self.training: list[Example] = []
         """As to be trained on: objects held out are unknown pixels."""
@@ -46,12 +54,19 @@ class TrainingSet:
         self._hold_out()
 
     def _hold_out(self) -> None:
-        fraction = 0.0 if self.validation else self.config.validation_objects
+        fraction = 0.0
+        if not self.validation:
+            unasked = object_fraction(self.annotated, self.config) if self.is_unasked else 0.0
+            fraction = self.config.validation_objects or unasked
         if fraction == 0:
             self.training, self.held_out = list(self.annotated), [np.zeros(0, np.int64)] * len(self.annotated)
             return
         total = sum(len(object_ids(example)) for example in self.annotated)
         pairs = [hold_out_objects(example, fraction, self.config.seed, total) for example in self.annotated]
+        while self.is_unasked and total >= LEAST_OBJECTS and not any(len(ids) for _, ids in pairs):
+            # Each object draws its lot by itself; by chance none is drawn.
+            fraction += 0.1
+            pairs = [hold_out_objects(example, fraction, self.config.seed, total) for example in self.annotated]
         self.training, self.held_out = [one for one, _ in pairs], [ids for _, ids in pairs]
 
     @property

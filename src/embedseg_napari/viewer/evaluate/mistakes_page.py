@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 FAINT = 0.15
 """Opacity of what is compared while mistakes are shown over it."""
 HERE = f"{LAYER_NAME}: here"
+LINE = 2
+"""Width in pixels of the screen of that frame, at the zoom of the jump."""
 MARGIN = 2
 """Pixels between an object and the frame around it."""
 
@@ -192,8 +194,11 @@ class MistakesPage(QWidget):
         go_to(self.viewer, layer, center, low, high, is_near=True)
         self.mark = show_shapes(
             self.viewer, HERE, boxes_around(lower, upper, len(spatial_axes(frame.axes))), frame=frame, into=self.mark,
-            face_color="transparent", edge_color="white", edge_width=0.7, metadata={RESULT: MISTAKES},
+            face_color="transparent", edge_color="white", metadata={RESULT: MISTAKES},
         )  # fmt: skip
+        # Since napari 0.9 the camera belongs to the viewer's scene.
+        zoom = getattr(self.viewer, "scene", self.viewer).camera.zoom
+        self.mark.edge_width = LINE / (zoom * abs(frame.scale[-1]))
         if self._compared is not None:
             for compared, ids in zip(self._compared, (finding.true_ids, finding.predicted_ids), strict=True):
                 if ids and is_shown(self.viewer, compared) and compared.ndim == layer.ndim:

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSortFilterProxyModel, Qt, Signal
 from qtpy.QtGui import QFontMetrics, QIcon
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QTableWidget, QTableWidgetItem, QWidget
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTableView,
+    QTableWidget,
+    QTableWidgetItem,
+    QWidget,
+)
 from superqt.utils import signals_blocked
 
 from embedseg_napari.core.evaluation.diagnosis import Kind
@@ -27,7 +36,7 @@ SCORES = {
     "IoU": "Intersection over union that a pair of a true and a predicted object must reach.",
     "AP": "Average precision, TP / (TP + FP + FN); with several images the mean of their values.",
     "Prec.": "Precision, TP / (TP + FP): the fraction of predicted objects that are correct.",
-    "Recall": "TP / (TP + FN): the fraction of true objects that are found.",
+    "Rec.": "Recall, TP / (TP + FN): the fraction of true objects that are found.",
     "F1": "2 TP / (2 TP + FP + FN).",
     "PQ": "Panoptic quality: sum of the pairs' IoU / (TP + FP / 2 + FN / 2).",
     "TP": "True positives: matched pairs of objects.",
@@ -37,6 +46,15 @@ SCORES = {
 LENIENT = (
     "Lenient AP: several true objects may share one prediction, as the original EmbedSeg scores overlapping truth."
 )
+
+
+class _Narrow(QStyledItemDelegate):
+    """Writes a number below 1 without its zero, and 1.000 shorter, where the column has no room for more."""
+
+    def initStyleOption(self, option: QStyleOptionViewItem, index: QModelIndex) -> None:
+        super().initStyleOption(option, index)
+        if option.fontMetrics.horizontalAdvance(option.text) > option.rect.width() - 2:
+            option.text = option.text[:4] if option.text.startswith("1.") else option.text.removeprefix("0")
 
 
 class ScoreTable(QTableWidget):
@@ -58,6 +76,7 @@ class ScoreTable(QTableWidget):
         self.setTextElideMode(Qt.TextElideMode.ElideNone)
         self.horizontalHeader().setMinimumSectionSize(20)
         self.horizontalHeader().setHighlightSections(False)
+        self.setItemDelegate(_Narrow(self))
         self.setToolTip("Choose a row to see the mistakes at its IoU.")
         self.currentCellChanged.connect(self._choose)
         self.thresholds: list[float] = []
@@ -203,7 +222,7 @@ class FindingTable(_Table):
     finding_chosen = Signal(object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        titles = ("What", "Truth", "Prediction", "IoU", "Pixels")
+        titles = ("What", "True", "Pred.", "IoU", "Pixels")
         tips = (
             "What happened to the object.",
             "Ids of the true objects.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import urllib.error
+import urllib.parse
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,9 +102,12 @@ def fetch(sample: PublicSample) -> Path:
                 content += block
     except (OSError, http.client.HTTPException) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        reason = getattr(reason, "strerror", None) or reason
+        host = urllib.parse.urlsplit(sample.url).hostname or sample.url
+        # What matters comes first: napari's notifications begin with about forty letters.
         raise DataError(
-            f"Sample {sample.name!r} could not be downloaded from {sample.url} ({reason}); connect to the network and "
-            "try again, or open a generated sample, which needs none."
+            f"No download from {host} ({reason}) of the sample {sample.name!r}; connect to the network and try again, "
+            "or open a generated sample, which needs none."
         ) from error
     found = hashlib.sha256(content).hexdigest()
     if found != sample.sha256:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari.layers import Image
+from napari.utils.notifications import show_info
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 from superqt.utils import qdebounced
@@ -14,6 +15,7 @@ from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.label.annotation_layers import AnnotationLayers
 from embedseg_napari.viewer.label.session_question import SessionQuestion
 from embedseg_napari.viewer.label.time_points import time_axis
+from embedseg_napari.viewer.layers import name_axes, unknown_axis
 from embedseg_napari.viewer.widgets.axis_question import AxisQuestion
 from embedseg_napari.viewer.widgets.boxes import Sentence, button
 from embedseg_napari.viewer.widgets.layer_box import LayerBox
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from embedseg_napari.core.annotation.states import AnnotationCounts
 
+PLANES = {"Z": "depth", "T": "time", "C": "channels"}
 LEAST_OBJECTS = 3
 """Fewer teach a network nothing that holds for others."""
 AREA, ENOUGH_REGIONS = 5, 3
@@ -56,6 +59,8 @@ class AnnotationBox(QWidget):
         self.is_movie = False
         self.elsewhere: Callable[[], tuple[int, int, int]] = lambda: (0, 0, 0)
         """Annotated images of the session that are not in front, their objects and background pixels."""
+        self.axes_like: Callable[[Image], str] = lambda layer: ""
+        """Axes that a layer without names has like the session's images; empty where they do not say."""
         self.image = LayerBox(viewer, Image, "The image to annotate.")
         self.question, self.joining = AxisQuestion(), SessionQuestion()
         self.annotate = self._button(
@@ -123,6 +128,8 @@ class AnnotationBox(QWidget):
         self.joining.hide()
         layer = self.image.layer()
         self.is_movie = False
+        if isinstance(layer, Image):
+            self.name_like_session(layer)
         try:
             self.is_movie = isinstance(layer, Image) and time_axis(layer) is not None
             self.layers.watch(layer if isinstance(layer, Image) else None)
@@ -138,6 +145,13 @@ class AnnotationBox(QWidget):
             self.is_movie, self.fault = False, self.question.problem()
         self.image_changed.emit()
         self.count()
+
+    def name_like_session(self, layer: Image) -> None:
+        """Take the planes of a stack for what those of the session's images are, if nothing else says what they are."""
+        axes = self.axes_like(layer) if unknown_axis(layer) is not None else ""
+        if axes:
+            name_axes(layer, axes)
+            show_info(f"The planes of {layer.name} are taken for {PLANES[axes[0]]}, as in the images of this session.")
 
     def count(self) -> None:
         """Count now what is annotated."""
@@ -170,7 +184,7 @@ class AnnotationBox(QWidget):
 
     def _advice(self) -> str:
         """What to do next; what is painted this way teaches most."""
-        if self.layers.image is None or self.fault:
+        if self.layers.image is None or self.fault or not self.joining.isHidden():
             return ""
         if self.counts is None:
             return "Press Annotate, then find a place with about five objects."

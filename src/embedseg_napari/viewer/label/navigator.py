@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,12 +20,10 @@ from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.camera import go_to
 from embedseg_napari.viewer.label.autosave import count_all
 from embedseg_napari.viewer.label.time_points import take_frame, time_axis
-from embedseg_napari.viewer.layers import ANNOTATION, picture_of
+from embedseg_napari.viewer.layers import ANNOTATION, picture_of, unknown_axis
 from embedseg_napari.viewer.widgets.boxes import short
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from napari.viewer import Viewer
 
     from embedseg_napari.core.files.tiff import Picture
@@ -191,6 +190,19 @@ class SessionNavigator:
         if self.autosave.is_kept():
             self._fill()
 
+    def axes_like(self, layer: Image) -> str:
+        """Axes of the session's images with as many axes that came from the same folder; empty where there are none."""
+        session, n = self.autosave.session, layer.ndim
+        folder = _folder(layer.source.path)
+        for other in self.viewer.layers:
+            is_ours = str(other.unique_id) in self.autosave.names and isinstance(other, Image) and not other.rgb
+            if is_ours and other.ndim == n and _folder(other.source.path) == folder and unknown_axis(other) is None:
+                return picture_of(other).axes
+        for image in () if session is None else session.images:
+            if len(image.axes) == n and _folder(image.source.path if image.source else None) == folder:
+                return image.axes
+        return ""
+
     def layer_of(self, name: str) -> Any:
         """Layer of an image of the session, or None where it is not open."""
         return next((one for one in self.viewer.layers if self.autosave.names.get(str(one.unique_id)) == name), None)
@@ -343,6 +355,7 @@ class SessionNavigator:
                 found.append(Candidate(key, name, name, partial(_read_kept, session, name, known)))
         for layer in self.box.image.layers:
             if autosave.names.get(str(layer.unique_id)) not in in_session:
+                self.box.name_like_session(layer)
                 try:
                     picture = picture_of(layer)
                 except DataError:
@@ -352,6 +365,10 @@ class SessionNavigator:
                 if "T" not in picture.axes and is_alike and not self._has_other_pixels(picture):
                     found.append(Candidate(str(layer.unique_id), layer.name, layer, partial(_read_new, picture)))
         return [one for one in found if one.key != self.front_key()]
+
+
+def _folder(path: str | None) -> Path | None:
+    return None if path is None else Path(path).parent
 
 
 def kind_words(kind: tuple[int, int]) -> str:

@@ -40,7 +40,8 @@ def start_round(row: Round, rounds: Sequence[Round]) -> Round | None:
     """The earlier round that a round started from, by the user's file of its model or the one in the session."""
     start = row.started_from.replace("\\", "/")
     for one in rounds:
-        if start and one.number < row.number and (row.started_from == one.saved_as or start.endswith(one.model_file)):
+        is_it = row.started_from == one.saved_as or (one.model_file and start.endswith(one.model_file))
+        if start and one.number < row.number and is_it:
             return one
     return None
 
@@ -57,14 +58,12 @@ def comparison_words(row: Round, rounds: Sequence[Round]) -> str:
     if found is None:
         return ""
     groups = [f"{word} {_change(group)}" for name, word in GROUPS.items() if (group := getattr(found, name)).n_objects]
-    total = found.in_images
+    total, images = found.in_images, count(found.n_images, "image")
     if total.before is None:
-        return f"Round {row.number} finds, of the annotated objects: {', '.join(groups)}."
-    start = start_name(row, rounds)
-    in_all = f"in all {total.before:,} → {total.now:,} in {count(found.n_images, 'image')}"
+        return f"Found by round {row.number}: {', '.join(groups)}; in all {total.now:,} in {images}."
     return (
-        f"Found by {start} → by round {row.number}, of the annotated objects: {', '.join(groups)}; {in_all}. "
-        f"{_verdict(row, start)}"
+        f"{_verdict(row, start_name(row, rounds))} Found before → now: {', '.join(groups)}; in all "
+        f"{total.before:,} → {total.now:,} in {images}."
     )
 
 
@@ -81,6 +80,8 @@ def _verdict(row: Round, start: str) -> str:
         case "better":
             return f"Round {row.number} is better than {start}."
         case "alike":
-            return "The held-out objects show no difference."
+            return f"The held-out objects show no difference to {start}."
         case _:
-            return f"Not enough to tell which is better: that takes {ENOUGH_OBJECTS} held-out objects."
+            return (
+                f"Not enough to tell whether it is better than {start}: that takes {ENOUGH_OBJECTS} held-out objects."
+            )

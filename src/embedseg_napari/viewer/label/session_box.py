@@ -60,8 +60,7 @@ class SessionBox(QWidget):
         self.rounds = Sentence()
         self.rounds.setToolTip(
             "What each round learned from, and how long it took. With ten objects or more, some are held out of the "
-            "training; the score is the fraction of them that the model finds, averaged over IoU thresholds from "
-            "0.5 to 0.9."
+            "training; the model finds one if a prediction covers it with an IoU of at least 0.5."
         )
         self.compared = Sentence()
         self.compared.setToolTip(

@@ -59,7 +59,7 @@ class LabelWidget(TrainingPanel):
         self.annotation = AnnotationBox(napari_viewer)
         self.autosave = Autosave(self.annotation.layers)
         self.navigator = SessionNavigator(napari_viewer, self.annotation, self.autosave)
-        self.annotation.elsewhere = self.navigator.elsewhere
+        self.annotation.elsewhere, self.annotation.axes_like = self.navigator.elsewhere, self.navigator.axes_like
         self.annotation.layers.usual_extent = lambda: known_extent(self.settings.start_from())
         self.sessions = SessionBox(self.autosave, self.annotation)
         self.settings.preset.setCurrentText(PRESET)
@@ -174,6 +174,7 @@ class LabelWidget(TrainingPanel):
         doubt = self.navigator.doubt_about_session()
         if doubt:
             self.annotation.joining.ask(doubt, can_join=not self.autosave.is_other_kind())
+            self.annotation.count()
         else:
             self._do(self.navigator.annotate)
 

@@ -117,32 +117,26 @@ class EmbeddingLayers:
                 on_new=_outline,
             )  # fmt: skip
             yield
-        margins = put(
+        fill = colors * (1, 1, 1, 0.15)
+        put(
             show_shapes, MARGINS, margin_outlines(objects, maps), frame=frame, edge_width=mark / 3,
-            face_color="transparent",
+            look={"edge_color": colors, "face_color": fill} if is_new else {},
         )  # fmt: skip
-        # Layers that the user has taken away are None.
-        if is_new and margins is not None:
-            margins.edge_color = colors
-            margins.face_color = colors * (1, 1, 1, 0.15)
         yield
-        offsets = put(
+        put(
             show_vectors, OFFSETS, objects.pixels.astype(float), moves, frame=frame, edge_width=mark / 3,
-            vector_style="line", projection_mode="all",
+            vector_style="line", projection_mode="all", look={"edge_color": colors[objects.owners]} if is_new else {},
         )  # fmt: skip
-        if is_new and offsets is not None:
-            offsets.edge_color = colors[objects.owners]
         yield
         points = self.previews.get(EMBEDDINGS)
         if points is not None:
             # Points that are selected would be looked for among the new ones.
             points.selected_data = set()
-        points = put(
+        put(
             show_points, EMBEDDINGS, np.concatenate([objects.pixels, objects.pixels + moves, objects.centers]),
-            frame=frame, size=mark, border_width=0, canvas_size_limits=SCREEN_PIXELS, projection_mode="all",
+            frame=frame, border_width=0, canvas_size_limits=SCREEN_PIXELS, projection_mode="all",
+            look=_point_look(objects, mark, colors) if is_new else {},
         )  # fmt: skip
-        if is_new and points is not None:
-            _paint(points, objects, mark, colors)
 
 
 def _mark_size(objects: TrueObjects) -> float:
@@ -156,18 +150,21 @@ def _outline(layer: Any) -> None:
     layer.contour = 1
 
 
-def _paint(points: Any, objects: TrueObjects, mark: float, colors: NDArray[np.float32]) -> None:
-    """Give the points of an object its colour (RGBA), and each kind its look."""
+def _point_look(objects: TrueObjects, mark: float, colors: NDArray[np.float32]) -> dict[str, Any]:
+    """What the points of objects look like: those of one in its colour (RGBA), each kind in its own way."""
     n, m = len(objects.ids), len(objects.pixels)
     kinds = np.repeat(np.arange(3), [m, m, n])
     rows = np.concatenate([objects.owners, objects.owners, np.arange(n)])
     fill = colors[rows]
     fill[kinds == KINDS.index("center")] = 1
-    points.features = {"object": objects.ids[rows], "what": np.array(KINDS)[kinds]}
-    points.symbol = np.array(SYMBOLS)[kinds]
-    points.size = mark * np.array(SIZES)[kinds]
-    # Even a border without width shines through where points are small.
-    points.face_color = points.border_color = fill
+    return {
+        "features": {"object": objects.ids[rows], "what": np.array(KINDS)[kinds]},
+        "symbol": np.array(SYMBOLS)[kinds],
+        "size": mark * np.array(SIZES)[kinds],
+        "face_color": fill,
+        # Even a border without width shines through where points are small.
+        "border_color": fill,
+    }
 
 
 def ellipse(center: np.ndarray, margins: np.ndarray) -> np.ndarray:

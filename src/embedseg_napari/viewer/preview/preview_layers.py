@@ -9,10 +9,11 @@ import numpy as np
 from napari.layers import Layer
 
 from embedseg_napari.viewer.layers import FOUND, PREVIEW, RESULT
+from embedseg_napari.viewer.old_objects import OldObjects
 from embedseg_napari.viewer.result_layers import is_shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import napari
 
@@ -91,6 +92,7 @@ class PreviewLayers:
         *data: Any,
         frame: Frame,
         on_new: Callable[[Any], None] | None = None,
+        look: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> Any:
         """Show data in the layer of a name.
@@ -107,6 +109,8 @@ class PreviewLayers:
             Where it belongs.
         on_new : callable, optional
             Called with the layer if it is new.
+        look : mapping, optional
+            Properties of the layer, which it gets whether it is new or not.
         **options
             For `show`.
 
@@ -122,7 +126,11 @@ class PreviewLayers:
             return None
         if layer is not None and layer.ndim != frame.ndim:
             self.viewer.layers.remove(layer)
-        shown = show(self.viewer, name, *data, frame=frame, into=layer, metadata={RESULT: PREVIEW}, **options)
+        options = {"metadata": {RESULT: PREVIEW}, **options, **(look or {})}
+        shown = show(self.viewer, name, *data, frame=frame, into=layer, **options)
+        if shown is layer:
+            for one, value in (look or {}).items():
+                setattr(shown, one, value)
         if on_new is not None and shown is not layer:
             on_new(shown)
         self.layers[name] = shown
@@ -141,9 +149,10 @@ class PreviewLayers:
 
     def remove(self, *names: str) -> None:
         """Take some of the layers away for now, or all of them."""
-        for name in names or tuple(self.layers):
-            layer = self.layers.pop(name, None)
-            if is_shown(self.viewer, layer):
-                self.viewer.layers.remove(layer)
-            elif layer is not None:
-                self._refused.add(name)
+        with OldObjects():
+            for name in names or tuple(self.layers):
+                layer = self.layers.pop(name, None)
+                if is_shown(self.viewer, layer):
+                    self.viewer.layers.remove(layer)
+                elif layer is not None:
+                    self._refused.add(name)

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QCheckBox, QLabel, QVBoxLayout, QWidget
 
 from embedseg_napari.viewer.layers import FOUND, RESULT
 from embedseg_napari.viewer.preview.embeddings import ellipse
-from embedseg_napari.viewer.result_layers import is_shown, show_points, show_vectors
+from embedseg_napari.viewer.result_layers import THROUGH, is_shown, show_points, show_vectors
 
 if TYPE_CHECKING:
     from napari.layers import Points, Shapes, Vectors
@@ -141,6 +141,7 @@ class EmbeddingView(QWidget):
             edge_color="#ff4081",
             edge_width=0.6,
             ndim=place.ndim,
+            blending=THROUGH,
             metadata={RESULT: FOUND},
             **place.options(),
         )

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from embedseg_napari.core.events import EpochFinished, Message, PreviewReady, StepFinished, TrainingStarted
 from embedseg_napari.viewer.model_list import models
+from embedseg_napari.viewer.old_objects import OldObjects
 from embedseg_napari.viewer.train.settings import OutputPlace, TrainingSettings
 from embedseg_napari.viewer.widgets.boxes import Sentence
 from embedseg_napari.viewer.widgets.dock_panel import DockPanel
@@ -191,9 +192,13 @@ class TrainingEvents:
     def __init__(self, panel: TrainingPanel, at_end: Callable[[], None] | None = None) -> None:
         self.panel: TrainingPanel | None = panel
         self.at_end = at_end
+        self._old = OldObjects()
 
     def take_event(self, event: Any) -> None:
         """Pass on an event."""
+        if isinstance(event, TrainingStarted):
+            # By now the thread has imported what it needs.
+            self._old.set_aside()
         if self.panel is not None:
             self.panel.take_event(event)
 
@@ -217,3 +222,4 @@ class TrainingEvents:
             self.at_end()
         if self.panel is not None:
             self.panel.take_end()
+        self._old.take_back()

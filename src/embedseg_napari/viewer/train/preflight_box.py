@@ -10,8 +10,10 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 from superqt.utils import qdebounced
 
+from embedseg_napari.jobs.notes import Notes
 from embedseg_napari.jobs.preflight import Findings, inspect_data, inspect_plan
 from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, Sentence
+from embedseg_napari.viewer.widgets.long_names import with_short_words
 from embedseg_napari.viewer.worker import BackgroundRun, run_in_background
 
 if TYPE_CHECKING:
@@ -91,10 +93,12 @@ class PreflightBox(QWidget):
         else:
             rows = "".join(_row(topic, sentence) for topic, sentence in found.rows)
             parts = [f"<table>{rows}</table>"] if rows else []
-            parts += [f"<p>⚠ {_breakable(warning)}</p>" for warning in found.warnings]
+            parts += [f"<p>⚠ {html.escape(with_short_words(warning))}</p>" for warning in found.warnings]
             if found.problem:
-                parts.append(f"<p style='color:{ERROR_COLOR}'>{_breakable(found.problem)}</p>")
+                parts.append(f"<p style='color:{ERROR_COLOR}'>{html.escape(with_short_words(found.problem))}</p>")
             self.text.setText("".join(parts))
+            # There, names are whole.
+            self.text.setToolTip("\n".join(filter(None, (*found.warnings, found.problem))))
         self.changed.emit()
 
     def close_down(self) -> None:
@@ -107,17 +111,13 @@ def _row(topic: str, sentence: str) -> str:
     return f"<tr><td style='padding-right:8px'><b>{html.escape(topic)}</b></td><td>{html.escape(sentence)}</td></tr>"
 
 
-def _breakable(text: str) -> str:
-    """Text for a label; long paths may break at their separators."""
-    return html.escape(text).replace("/", "/&#8203;").replace("&#8203;&#8203;", "&#8203;")
-
-
 def _looking(
     request: TrainingRequest, with_device: bool
 ) -> Callable[[Callable[[], bool]], Generator[Any, None, Findings]]:
     def look(should_stop: Callable[[], bool]) -> Generator[Any, None, Findings]:
-        training, validation = request.read()
-        found = inspect_data(training, validation)
+        notes = Notes()
+        training, validation = request.read(notes)
+        found = inspect_data(training, validation, notes.sentences())
         # Enough to train; the device takes longer the first time.
         yield found
         if found.problem or not with_device:

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from embedseg_napari.core.evaluation.before_after import ENOUGH_OBJECTS
 from embedseg_napari.core.wording import count, duration
 from embedseg_napari.viewer.train.loss_plot import LossPlot
 from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, Sentence, button, short
@@ -96,9 +97,15 @@ class ProgressBox(QWidget):
         """Say what is trained on."""
         self.n_epochs, self.minutes = event.n_epochs, event.minutes
         if event.n_validation_images == 0:
-            self.scored = "Part of the held-out objects that was found, averaged over IoU 0.5 to 0.9"
+            few = ", too few to tell much" if event.n_held_out_objects < ENOUGH_OBJECTS else ""
+            self.scored = (
+                f"Part of the {count(event.n_held_out_objects, 'held-out object')} that was found, averaged over IoU "
+                f"0.5 to 0.9{few}"
+            )
         self.plot.set_scored(event.n_validation_images > 0)
         held_out = f", {event.n_validation_images} held out" if event.n_validation_images else ""
+        if event.n_held_out_objects:
+            held_out = f", {count(event.n_held_out_objects, 'object')} held out for a score"
         crop = " x ".join(map(str, event.crop_size))
         self.status.setText(
             f"Learning from {event.n_objects:,} objects in {count(event.n_images, 'image')}{held_out}; crops of {crop} "

@@ -11,7 +11,7 @@ from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QDockWidget, QWidget
 
 from embedseg_napari.viewer.file_metadata import watch_layers
-from embedseg_napari.viewer.widgets.dock_tabs import join_tabs, raise_dock
+from embedseg_napari.viewer.widgets.dock_tabs import join_tabs, leave_room, raise_dock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,9 +35,10 @@ class DockPanel(QWidget):
         super().__init__()
         self.viewer = viewer
         self.is_closed = False
-        self._is_placed = False
-        """Whether the panel has joined the others' tabs; where the user puts it later is left alone."""
-        self._is_behind = False
+        self._is_placed = self._is_laid_out = False
+        """Whether the panel has joined the tabs of the others, and has its width; later both are the user's."""
+        self._is_behind = self._is_away = False
+        """Whether the panel is behind others in the same tabs, or the user has hidden it."""
         self.plot: Any = None
         """A plot in the colours of the viewer's theme, if there is one."""
         watch_layers(viewer)
@@ -76,16 +77,29 @@ class DockPanel(QWidget):
         raise_dock(dock)
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Come forward, once napari has found a place for the panel."""
+        """Leave room for the canvas, and come forward where napari's menu shows the panel again."""
         super().showEvent(event)
-        QTimer.singleShot(0, self.bring_forward)
+        if not self._is_laid_out:
+            self._is_laid_out = True
+            QTimer.singleShot(0, self._leave_room)
+        if self._is_away:
+            self._is_away = False
+            QTimer.singleShot(0, self.bring_forward)
 
     def hideEvent(self, event: QHideEvent) -> None:
         """Come forward if the panel was behind others: napari's menu then hides what it was asked to show."""
         super().hideEvent(event)
         dock = self.dock
-        if self._is_behind and dock is not None and dock.isHidden():
+        if dock is None or not dock.isHidden():
+            return
+        self._is_away = True
+        if self._is_behind:
             QTimer.singleShot(0, self.bring_forward)
+
+    def _leave_room(self) -> None:
+        dock = self.dock
+        if dock is not None:
+            leave_room(dock)
 
     def _note_visibility(self, is_visible: bool) -> None:
         dock = self.dock
@@ -105,8 +119,14 @@ class DockPanel(QWidget):
             self.plot.set_colors(theme.background.as_hex(), theme.text.as_hex())
 
     def event(self, event: QEvent) -> bool:
-        """Notice that napari has closed the panel: it takes it out of its dock and leaves the rest to memory."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+        """Notice that napari has put the panel into a dock, or has closed it.
+
+        To close it, napari takes it out of its dock and leaves the rest to memory.
+        """
+        if event.type() == QEvent.Type.ParentChange and self.dock is not None:
+            # The dock has its place in the window by then.
+            QTimer.singleShot(0, self.bring_forward)
+        elif event.type() == QEvent.Type.ParentChange and self.parent() is None:
             for timer in self.findChildren(QTimer):
                 timer.stop()
             self.close_down()

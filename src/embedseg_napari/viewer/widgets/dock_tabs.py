@@ -41,6 +41,13 @@ def join_tabs(dock: QDockWidget, others: Iterable[QDockWidget | None]) -> None:
     if beside:
         window.setTabPosition(area, QTabWidget.TabPosition.North)
         window.tabifyDockWidget(beside[-1], dock)
+
+
+def leave_room(dock: QDockWidget) -> None:
+    """Make a dock that is laid out narrower where the canvas has little room beside it."""
+    window = dock.parent()
+    if not isinstance(window, QMainWindow) or dock.isFloating():
+        return
     lacking = LEAST_CANVAS - window.centralWidget().width()
     if lacking > 0:
         window.resizeDocks([dock], [max(dock.width() - lacking, 1)], Qt.Orientation.Horizontal)

@@ -47,7 +47,7 @@ class ThresholdSliders(QWidget):
             # The heading above says that all of them are thresholds.
             label = QLabel("Minimum size (px)" if is_size else label_of(name).removesuffix(" threshold"))
             slider = QDoubleSlider(Qt.Orientation.Horizontal)
-            slider.setMinimumWidth(30)
+            slider.setMinimumWidth(24)
             number: Any = QSpinBox() if is_size else FloatBox()
             low, high = limits(field, int if is_size else float)
             number.setRange(low, min(high, MOST_WHOLE) if is_size else high)
