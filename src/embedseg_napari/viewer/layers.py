@@ -121,12 +121,15 @@ def named_axes(labels: Any, ndim: int) -> str:
 
 
 def unknown_axis(layer: Image) -> int | None:
-    """The first axis of a stack of planes, if nothing says whether it is depth, time or channels."""
+    """The first axis of a stack of planes, if nothing says whether it is depth, time or channels.
+
+    Two planes are hardly a volume or a movie: they are taken for channels, and the panels show that they guess.
+    """
     n_axes = len(array_of(layer).shape) - bool(layer.rgb)
     if n_axes != 3:
         return None
     picture = picture_of(layer, 2)
-    return 0 if picture.axes_guessed and picture.axes[1:3] == "YX" else None
+    return 0 if picture.axes_guessed and picture.axes[1:3] == "YX" and picture.array.shape[0] > 2 else None
 
 
 def name_axes(layer: Layer, axes: str) -> None:

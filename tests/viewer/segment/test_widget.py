@@ -199,6 +199,11 @@ def test_every_setting_of_clustering_can_be_moved(viewer, panel, fake, qtbot):
     assert (values["margin_scale"], values["seeds"]) == (1.5, "local_maxima")
     assert values == panel.results.segmentation.settings.clustering
     assert set(values) <= set(fake.jobs[0].changes)
+    assert "left out" not in panel.status.text()
+    panel.thresholds.largest.setValue(40)
+    settle(qtbot, panel)
+    assert "1 object" in panel.status.text()
+    assert "1 more left out" in panel.status.text()
 
 
 def test_painted_labels_are_not_overwritten(viewer, panel, fake, qtbot):

@@ -57,6 +57,9 @@ def test_nothing_can_be_begun_before(stack, questions, open_panel):
         ((32, 32, 3), {"rgb": True}, False),
         ((32, 32, 3), {"rgb": False}, False),
         ((2, 5, 32, 32), {}, False),
+        # Two planes are taken for channels.
+        ((2, 32, 32), {}, False),
+        ((3, 32, 32), {}, True),
     ],
 )
 def test_only_stacks_without_names_are_asked_about(viewer, qtbot, shape, options, is_asked):

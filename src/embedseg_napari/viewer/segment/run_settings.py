@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from embedseg_napari.core.errors import SettingsError
 from embedseg_napari.jobs.segment import warm_up
 from embedseg_napari.viewer.last_used import LastUsed
 from embedseg_napari.viewer.models.picker import ModelPicker
-from embedseg_napari.viewer.widgets.boxes import ChoiceBox, FloatBox
+from embedseg_napari.viewer.widgets.boxes import FloatBox, device_box
 from embedseg_napari.viewer.worker import run_in_background
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ logger = logging.getLogger(__name__)
 LAST_USED = LastUsed("segment")
 BEFORE_WARM_UP = 200
 """Milliseconds after the panel is opened, or another model chosen, until it is loaded: the panel is drawn first."""
-DEVICES = ("auto", "cpu", "mps" if sys.platform == "darwin" else "cuda")
 
 
 class RunSettings(QObject):
@@ -46,7 +44,7 @@ class RunSettings(QObject):
         super().__init__(parent)
         self.thresholds = thresholds
         self.model = ModelPicker()
-        self.device = ChoiceBox(DEVICES, "Where the network runs; auto takes a GPU if there is one.")
+        self.device = device_box()
         self.tta = QCheckBox("Average over flipped views")
         self.tta.setToolTip(PredictionConfig.model_fields["tta"].description or "")
         self.scale = FloatBox()

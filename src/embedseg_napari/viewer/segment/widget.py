@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from embedseg_napari.core.errors import DataError, EmbedSegError
+from embedseg_napari.core.wording import count
 from embedseg_napari.jobs.segment import SegmentJob, segment
 from embedseg_napari.viewer.layers import array_of, picture_of
 from embedseg_napari.viewer.segment.advice_box import AdviceBox
@@ -323,7 +324,9 @@ class SegmentWidget(DockPanel):
         shown = self.results.chosen.shown.segmentation
         n, frames = len(shown.scores), len(shown.frames)
         where = f" in {frames} frames" if frames else ""
-        text = f"{n} object{'' if n == 1 else 's'}{where}{suffix}."
+        text = f"{count(n, 'object')}{where}{suffix}."
+        if shown.n_left_out:
+            text += f" {shown.n_left_out} more left out by size or border."
         if self.results.kept:
             kept, new = short(self.results.kept), short(self.results.chosen.name)
             text += f" {kept} was edited and is kept; these are in {new}."

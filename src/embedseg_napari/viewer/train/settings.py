@@ -22,13 +22,12 @@ from embedseg_napari.core.model.known_models import models_folder
 from embedseg_napari.core.model.library import ModelLibrary
 from embedseg_napari.core.model.model_file import SUFFIX
 from embedseg_napari.viewer.model_list import MODEL_FILTER, models
-from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, ChoiceBox, Sentence, add_row, button
+from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, ChoiceBox, Sentence, add_row, button, device_box
 from embedseg_napari.viewer.widgets.collapsible import Folded
 from embedseg_napari.viewer.widgets.config_form import ConfigForm
 from embedseg_napari.viewer.worker import report_error
 
 SCRATCH, BROWSE = "nothing (new network)", "Browse…"
-DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 class TrainingSettings(QWidget):
@@ -43,7 +42,7 @@ class TrainingSettings(QWidget):
         self.form = ConfigForm(TrainingConfig, leave_out=("devices",), apart=("minutes",))
         self.start = ChoiceBox()
         self.start.setAccessibleName("Start from")
-        self.device = ChoiceBox(DEVICES)
+        self.device = device_box()
         self.paths: list[Path | None] = []
         layout = QFormLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -54,7 +53,7 @@ class TrainingSettings(QWidget):
             ("Preset", self.preset, "Settings to begin with: fast is made for short trainings, few for a few labels "
              "and minutes, paper trains as the original program did (200 epochs)."),
             ("Start from", self.start, "Go on with the weights of a saved model, or begin with a new network."),
-            ("Device", self.device, "Where to compute; auto takes a GPU if there is one."),
+            ("Device", self.device, self.device.toolTip()),
         ):  # fmt: skip
             box.setToolTip(tip)
             add_row(layout, text, box)

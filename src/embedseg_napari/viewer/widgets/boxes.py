@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QObject, Qt
@@ -155,6 +156,12 @@ class ChoiceBox(QComboBox):
         fit_into_panel(self)
         self.addItems(list(choices))
         self.setToolTip(tooltip)
+
+
+def device_box() -> ChoiceBox:
+    """A list of the devices that a computer like this one may have."""
+    gpu = "mps" if sys.platform == "darwin" else "cuda"
+    return ChoiceBox(("auto", "cpu", gpu), "Where to compute; auto takes a GPU if there is one.")
 
 
 class WholeNumberBox(QSpinBox):
