@@ -145,6 +145,18 @@ def test_going_on_makes_maps_that_are_missing_or_damaged(job) -> None:
     assert (maps.read_bytes(), labels.read_bytes()) == (whole, before)
 
 
+def test_going_on_adds_maps_to_labels_with_a_table(job) -> None:
+    one = replace(job(2), resume=True, tables="each")
+    run(replace(one, save_maps=False))
+    before = {path: path.stat().st_mtime_ns for path in one.results.iterdir()}
+    assert run(one)[1].n_saved == 1
+    maps = one.results / "maps" / "a.tif"
+    maps.write_bytes(maps.read_bytes()[:-100])
+    assert run(one)[1].n_saved == 1
+    assert run(one)[1].n_skipped == 1
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
 def test_what_they_take_is_told_once_and_a_full_disk_found_before_the_work(job, monkeypatch) -> None:
     one = job(2)
     for name in ("b", "c"):

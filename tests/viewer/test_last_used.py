@@ -15,7 +15,16 @@ def test_values_are_kept_for_each_panel(own_settings) -> None:
 def test_a_damaged_file_starts_anew(own_settings) -> None:
     LastUsed("segment").keep(scale=2)
     (file,) = own_settings.rglob("last_used.ini")
-    for text in ("[General]\nsegment=[1, 2]\n", "[General]\nsegment=nonsense\n", "\0\1\2"):
+    hostile = (
+        "[1, 2]",
+        "nonsense",
+        "a, b",
+        "@Invalid()",
+        "@ByteArray({})",
+        "[" * 100_000,
+        '"{\\"scale\\": 1' + 5000 * "0" + '}"',
+    )
+    for text in (*(f"[General]\nsegment={value}\n" for value in hostile), "\0\1\2"):
         file.write_text(text)
         assert LastUsed("segment").read() == {}
     LastUsed("segment").keep(scale=1)

@@ -318,22 +318,25 @@ def _segment_file(
     table = object_table(segmentation, own, image=output.image.name)
     # Labels and table belong together, also where two programs write into one folder.
     with alone(job.results):
-        if job.tables == "each" and not job.overwrite and output.table.exists():
+        # Only maps, or the table, were missing of what an earlier run has left.
+        is_labelled = job.resume and is_whole(output.labels, made_by)
+        writes_table = job.tables == "each" and not (is_labelled and output.table.exists())
+        if writes_table and not job.overwrite and output.table.exists():
             raise AlreadyExists(f"{output.table}: exists already, but not its labels; move it away.")
-        # What a killed run left without a table, or damaged, is made again.
-        overwrite = job.overwrite or (job.resume and read_software(output.labels) == made_by)
-        # In the order of the image's own file: whatever opens both lays one onto the other.
-        write_labels(
-            output.labels,
-            segmentation.labels,
-            own,
-            spacing,
-            picture.unit,
-            interval=picture.interval,
-            keep_order=True,
-            software=made_by,
-            overwrite=overwrite,
-        )
-        if job.tables == "each":
+        if not is_labelled:
+            # In the order of the image's own file: whatever opens both lays one onto the other.
+            write_labels(
+                output.labels,
+                segmentation.labels,
+                own,
+                spacing,
+                picture.unit,
+                interval=picture.interval,
+                keep_order=True,
+                software=made_by,
+                # What a killed run left damaged is made again.
+                overwrite=job.overwrite or (job.resume and read_software(output.labels) == made_by),
+            )
+        if writes_table:
             write_text(output.table, as_csv([table]), overwrite=job.overwrite)
     return table, segmentation.n_left_out

@@ -10,6 +10,8 @@ from typing import Any
 import platformdirs
 from qtpy.QtCore import QSettings
 
+from embedseg_napari.core.files.documents import Unreadable, parse_json
+
 logger = logging.getLogger(__name__)
 
 
@@ -29,11 +31,11 @@ class LastUsed:
         """What was kept last; empty where there is nothing, or nothing that can be read."""
         text = _settings().value(self.panel, "{}")
         try:
-            kept = json.loads(text)
-        except (TypeError, ValueError) as error:
-            logger.warning("What was used last in %s cannot be read (%s); it starts anew.", self.panel, error)
+            # Of what anyone may have written there, Qt makes lists and bytes, too.
+            return parse_json(text if isinstance(text, str) else "")
+        except Unreadable as error:
+            logger.warning("What was used last in %s is left out: it %s.", self.panel, error)
             return {}
-        return kept if isinstance(kept, dict) else {}
 
     def keep(self, **values: Any) -> None:
         """Keep values, which JSON can hold, beside others that were kept before."""

@@ -85,6 +85,20 @@ def test_axes_that_no_image_has_here_are_left_open(tmp_path):
     assert read_ngff(write(tmp_path / "im.zarr", {"multiscales": [image]})) == ("", Metadata())
 
 
+@pytest.mark.parametrize("omero", [None, {"channels": None}, {"channels": [{"label": None}, {}]}])
+def test_what_is_empty_takes_nothing_else_with_it(tmp_path, omero):
+    image = {**IMAGE, "coordinateTransformations": None}
+    path = write(tmp_path / "im.zarr", {"multiscales": [image], "omero": omero})
+    assert read_ngff(path) == ("TCZYX", Metadata(EXPECTED.steps, EXPECTED.unit, (), EXPECTED.interval))
+
+
+def test_channels_may_be_numbered(tmp_path):
+    path = write(tmp_path / "im.zarr", {"multiscales": [IMAGE], "omero": {"channels": [{"label": 405}, {}]}})
+    found = read_ngff(path)
+    assert found is not None
+    assert found[1].channel_names == ("405", "")
+
+
 def test_other_folders_say_nothing(tmp_path):
     assert read_ngff(tmp_path) is None
     assert read_ngff(write(tmp_path / "array.zarr", {"note": "mine"})) is None

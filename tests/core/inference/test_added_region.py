@@ -90,6 +90,17 @@ def test_a_number_painted_into_several_frames_is_as_many_objects() -> None:
     assert np.isnan(now.segmentation.scores).tolist() == [False, True, False, True, False]
 
 
+@pytest.mark.parametrize("is_film", [False, True])
+def test_negative_numbers_are_objects_of_their_own(is_film) -> None:
+    plane = boxes((20, 20), (2, 8, 2, 8))
+    shown = found(np.stack([plane] * 2), is_film=True) if is_film else found(plane)
+    labels = shown.labels.copy()
+    labels[..., 12:18, 12:18] = -3
+    now = edited(Placed(shown, (0,) * labels.ndim), labels).segmentation
+    np.testing.assert_array_equal(now.labels > 0, labels != 0)
+    assert np.isnan(now.scores).tolist() == [False, True] * (1 + is_film)
+
+
 def test_nothing_found_before_or_in_the_part() -> None:
     empty, some = found(boxes((20, 20))), found(boxes((20, 20), (2, 8, 2, 8)))
     assert len(add_region(Placed(empty, (0, 0)), Placed(some, (5, 5))).segmentation.scores) == 1

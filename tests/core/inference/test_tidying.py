@@ -144,3 +144,9 @@ def test_filling_can_be_stopped(predicted) -> None:
     answers = iter([False] * 4)
     with pytest.raises(Stopped):
         found.recluster(fill_holes=True, should_stop=lambda: next(answers, True))
+
+
+def test_maps_without_pixels_have_no_holes() -> None:
+    nothing = np.zeros((0, 5), np.float32)
+    maps = es.EmbeddingMaps(np.stack([nothing, nothing]), np.stack([nothing, nothing]), nothing)
+    assert es.cluster(maps, fill_holes=True, drop_border_objects=True, max_object_size=9).shape == (0, 5)

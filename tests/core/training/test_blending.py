@@ -60,6 +60,13 @@ def test_the_smallest_share_that_finds_the_annotated_objects_as_well(blobs, lack
     assert least_share(model_of, [example], PredictionConfig(), "float32") == share
 
 
+def test_where_all_objects_were_erased_all_of_the_training_counts():
+    nothing = np.zeros((16, 16), np.int32)
+    example = Example("a", nothing[None].astype(np.float32), nothing, nothing > 0)
+    share = least_share(lambda _: pytest.fail("nothing can be scored"), [example], PredictionConfig(), "float32")
+    assert share == 1
+
+
 SHORT = {"epochs": 1, "minutes": None, "steps_per_epoch": 2, "batch_size": 1, "crop_size": (32, 32)}
 
 

@@ -29,31 +29,31 @@ class _Axis(_Part):
 
 
 class _Transformation(_Part):
-    scale: Numbers = ()
+    scale: Numbers | None = None
 
 
 class _Level(_Part):
     path: str
-    coordinateTransformations: tuple[_Transformation, ...] = ()
+    coordinateTransformations: tuple[_Transformation, ...] | None = None
 
 
 class _Image(_Part):
     axes: tuple[_Axis | str, ...] = tuple(FIRST_AXES.lower())
     datasets: Annotated[tuple[_Level, ...], Field(min_length=1)]
-    coordinateTransformations: tuple[_Transformation, ...] = ()
+    coordinateTransformations: tuple[_Transformation, ...] | None = None
 
 
 class _Channel(_Part):
-    label: str = ""
+    label: str | int | float | None = None
 
 
 class _Rendering(_Part):
-    channels: tuple[_Channel, ...] = ()
+    channels: tuple[_Channel, ...] | None = None
 
 
 class _Attributes(_Part):
     multiscales: tuple[_Image, ...] = ()
-    omero: _Rendering = _Rendering()
+    omero: _Rendering | None = None
 
 
 def read_ngff(path: str | Path) -> tuple[str, Metadata] | None:
@@ -105,7 +105,11 @@ def _attributes(folder: Path) -> _Attributes:
                 values = attributes.get("ome", attributes) if isinstance(attributes, dict) else {}
             return _Attributes.model_validate(values)
         except (Unreadable, OSError, ValidationError) as error:
-            reason = f"its {error.errors()[0]['loc']} cannot be" if isinstance(error, ValidationError) else str(error)
+            reason = str(error)
+            if isinstance(error, ValidationError):
+                # The last of its parts may be a name of this program.
+                where = ".".join(str(part) for part in error.errors()[0]["loc"][:3]) or "attributes"
+                reason = f"its {where} cannot be understood"
             raise DataError(f"{file}: {reason}; axes and pixel size are left open.") from error
     return _Attributes()
 
@@ -117,7 +121,8 @@ def _described(found: _Attributes, level: str | None) -> tuple[str, Metadata] | 
         return None
     axes = [_Axis(name=axis) if isinstance(axis, str) else axis for axis in image.axes]
     letters = "".join(axis.name.upper() for axis in axes)
-    scales = [one.scale for one in (*at.coordinateTransformations, *image.coordinateTransformations) if one.scale]
+    transformations = (*(at.coordinateTransformations or ()), *(image.coordinateTransformations or ()))
+    scales = [one.scale for one in transformations if one.scale]
     is_known = len(set(letters)) == len(letters) == len(axes) and {"Y", "X"} <= set(letters) <= set(KNOWN)
     if not is_known or any(len(scale) != len(axes) for scale in scales):
         return "", Metadata()
@@ -126,7 +131,8 @@ def _described(found: _Attributes, level: str | None) -> tuple[str, Metadata] | 
         steps |= {letter: steps[letter] * factor for letter, factor in zip(letters, scale, strict=True)}
     sizes = [size(steps[letter]) if letter in letters else None for letter in "ZYX"]
     says_nothing = not scales or (not any(units.get(letter) for letter in "ZYX") and sizes[1:] == [1, 1])
-    names = tuple(channel.label for channel in found.omero.channels) if "C" in letters else ()
+    channels = (found.omero.channels if found.omero is not None and "C" in letters else None) or ()
+    names = tuple("" if channel.label is None else str(channel.label) for channel in channels)
     return letters, Metadata(
         *((None, None) if says_nothing else in_one_unit(sizes, [normalize_unit(units.get(one)) for one in "ZYX"])),
         names if any(names) else (),

@@ -110,7 +110,10 @@ def edited(shown: Placed, labels: NDArray[np.int32]) -> Placed:
         The labels as they are now.
     """
     found = shown.segmentation
-    keys, step = labels.astype(np.int64), int(labels.max(initial=0)) + 1
+    keys = labels.astype(np.int64)
+    # Negative numbers can be painted, too; they become numbers that no object has.
+    keys = np.where(keys < 0, max(int(keys.max(initial=0)), len(found.scores)) - keys, keys)
+    step = int(keys.max(initial=0)) + 1
     if found.frames:
         # An object has one frame: a number painted into several of them stands for as many objects.
         keys[keys > 0] += step * np.nonzero(keys > 0)[0]

@@ -178,7 +178,7 @@ def cluster_by(
 
 def _tidied(found: ClusterResult, settings: PredictionConfig, should_stop: Callable[[], bool] | None) -> ClusterResult:
     """What the settings leave of a result, numbered 1..n in the same order."""
-    if settings.fill_holes:
+    if settings.fill_holes and len(found.scores):
         tidying.fill_holes(found.labels, lambda: _ask(should_stop))
     n = len(found.scores)
     is_kept = ~tidying.unwanted(found.labels, n, settings.max_object_size, settings.drop_border_objects)

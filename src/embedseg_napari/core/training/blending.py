@@ -41,8 +41,9 @@ def blended(start: Mapping[str, Tensor], trained: Mapping[str, Tensor], share: f
 
 
 def scored_examples(annotated: Sequence[Example]) -> list[Example]:
-    """The images that a share is chosen on."""
-    return sorted(annotated, key=lambda one: -len(object_ids(one)))[:MOST_IMAGES]
+    """The images that a share is chosen on; none where all objects were erased while it was trained."""
+    with_objects = [one for one in annotated if len(object_ids(one))]
+    return sorted(with_objects, key=lambda one: -len(object_ids(one)))[:MOST_IMAGES]
 
 
 def least_share(
@@ -70,5 +71,7 @@ def least_share(
             found.append(held_out_ious(cluster_by(maps, settings).labels, example, object_ids(example)))
         return float(np.concatenate(found).mean())
 
+    if not scored_examples(annotated):
+        return 1.0
     best = mean_iou(1.0)
     return next((share for share in SHARES if mean_iou(share) >= best - TOLERANCE), 1.0)
