@@ -21,9 +21,6 @@ def test_generated_samples_have_their_truth_beside_them(layer_viewer, ndim):
     assert (type(image).__name__, type(truth).__name__) == ("Image", "Labels")
     assert image.ndim == truth.ndim == ndim
     assert image.data.shape == truth.data.shape
-    assert image.visible
-    # Or it would be taken for what a model found.
-    assert not truth.visible
     assert truth.data.max() > 50
     np.testing.assert_allclose(image.scale, truth.scale)
     np.testing.assert_allclose(image.scale, (1.5, 0.5, 0.5)[-ndim:])

@@ -37,6 +37,5 @@ def _layers(sample: Sample) -> list[LayerData]:
     }
     return [
         (sample.image, {"name": name, **place}, "image"),
-        # Hidden: what a model finds is not to be mistaken for it.
-        (sample.labels, {"name": f"{name} truth", **place, "opacity": 0.5, "visible": False}, "labels"),
+        (sample.labels, {"name": f"{name} truth", **place, "opacity": 0.5}, "labels"),
     ]
