@@ -91,7 +91,7 @@ class TruthCheck:
         if self._binary:
             out.append(
                 f"Few numbers in many pieces in {_which(self._binary, 'prediction')}: each number counts as one "
-                "object. Are these binary masks?"
+                "object. Are they binary masks?"
             )
         return out
 
