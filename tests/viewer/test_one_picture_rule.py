@@ -92,7 +92,7 @@ def test_a_layer_that_no_panel_can_use_is_refused_in_words_and_stops_none(
         viewer.add_labels(np.ones(shape[:-1] if is_rgb else shape, int), name="labels")
     train, label, evaluate = panels["Train"], panels["Label & Train"], panels["Evaluate"]
 
-    assert sentence in train.pairs.rows[0].complaint.text()
+    assert sentence in train.reason.text()
     assert sentence in train.train.toolTip()
     train.preview.image.choose(viewer.layers["image"])
     assert sentence in train.preview.hint.text()
@@ -114,7 +114,9 @@ def test_labels_of_more_axes_than_their_image_stop_no_panel(viewer, open_panel):
     viewer.add_image(np.zeros((16, 24), np.float32), name="image")
     viewer.add_labels(np.ones((5, 16, 24), int), name="labels")
     train = open_panel("EmbedSeg: Train")
-    assert "choose the labels that were drawn on this image" in train.pairs.rows[0].complaint.text()
+    assert "choose the labels that were drawn on this image" in train.reason.text()
+    # A stack of planes with one object each is not refused without a way out.
+    assert "choose A folder" in train.reason.text()
 
 
 @pytest.mark.parametrize(("scale", "units", "known"), SIZES)

@@ -36,6 +36,9 @@ SETS = {"dsb2018": ((256, 256), (1.0, 1.0)), "bbbc050": (None, (2.18, 1.0, 1.0))
 
 
 def panel_of(viewer, name: str):
+    title = f"EmbedSeg: {name} (EmbedSeg)"
+    if title in viewer.window.dock_widgets:
+        return viewer.window.dock_widgets[title]
     return viewer.window.add_plugin_dock_widget("embedseg-napari", f"EmbedSeg: {name}")[1]
 
 

@@ -220,6 +220,11 @@ def pair_from_layers(
             f"{image.name} has the shape {shape_words(space)}, but {labels.name} has {shape_words(truth.shape)}; "
             "choose the labels that were drawn on this image"
             + ("; if its first axis counts channels, name that axis c." if picture.axes_guessed else ".")
+            + (
+                " Planes that hold one object each are learned from as a folder: choose A folder above."
+                if tuple(truth.shape[1:]) == space
+                else ""
+            )
         )
     regions = regions_on(image, shapes, picture.axes) if shapes is not None else ()
     if shapes is not None and not regions:

@@ -71,6 +71,20 @@ def texts(table: FindingTable) -> list[list[str]]:
     return [[model.index(r, c).data() for c in range(5)] for r in range(model.rowCount())]
 
 
+def test_ids_of_merged_objects_can_be_read(qtbot) -> None:
+    true = np.zeros((12, 60), np.int32)
+    true[2:10, :10], true[2:10, 10:16] = 107, 122
+    table = FindingTable()
+    qtbot.addWidget(table)
+    table.show_findings(diagnose(compare(true, (true > 0).astype(np.int32))).findings)
+    # As wide as the panel in a window of 1366 pixels.
+    table.resize(304, 300)
+    table.show()
+    ids = table.model().index(0, 1)
+    assert ids.data() == "107, 122"
+    assert table.fontMetrics().horizontalAdvance(ids.data()) <= table.visualRect(ids).width() - 6
+
+
 def test_mistakes_come_first(objects: FindingTable) -> None:
     assert texts(objects) == [
         ["false negative", "2", "", "0.00", "80"],

@@ -14,6 +14,7 @@ from embedseg_napari.core.config import ModelConfig, PredictionConfig
 from embedseg_napari.core.evaluation.matching import match
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.maps import EmbeddingMaps
+from embedseg_napari.viewer.layers import FOUND, RESULT
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.provenance import remember
 from embedseg_napari.viewer.worker import RunState
@@ -79,6 +80,12 @@ def test_truth_is_known_by_its_name(panel, viewer) -> None:
     first = viewer.add_labels(np.zeros((8, 8), np.int32), name="labels")
     second = viewer.add_labels(np.zeros((8, 8), np.int32), name="nuclei masks")
     assert (panel.source.truth.layer(), panel.source.predicted.layer()) == (second, first)
+
+
+def test_what_a_network_found_is_not_taken_for_the_truth(panel, viewer) -> None:
+    found = viewer.add_labels(np.zeros((8, 8), np.int32), name="a labels", metadata={RESULT: FOUND})
+    own = viewer.add_labels(np.zeros((8, 8), np.int32), name="a [1]")
+    assert (panel.source.truth.layer(), panel.source.predicted.layer()) == (own, found)
 
 
 def test_scores_overlay_and_table_of_layers(panel, pair, viewer, qtbot) -> None:

@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("pyqtgraph")
 
 from fake_training import FakeTraining
+from qtpy.QtWidgets import QLabel
 
 from embedseg_napari.core.errors import ComputeError
 from embedseg_napari.jobs.saved_training import SavedTraining
@@ -77,11 +78,29 @@ def test_a_fault_of_the_data_disables_train_with_the_reason(viewer, ready, qtbot
     assert "Add a Labels layer" in ready.reason.text()
 
 
-def test_labels_of_another_shape_are_marked_in_their_row(viewer, ready, qtbot):
+def sentences_about(panel, words):
+    return [label.text() for label in panel.findChildren(QLabel) if not label.isHidden() and words in label.text()]
+
+
+def test_what_is_wrong_is_said_once(viewer, ready, qtbot):
     viewer.layers["truth"].data = np.ones((8, 8), np.int32)
-    qtbot.waitUntil(lambda: not ready.pairs.rows[0].complaint.isHidden(), timeout=20000)
-    assert "8 x 8" in ready.pairs.rows[0].complaint.text()
+    qtbot.waitUntil(lambda: "8 x 8" in ready.reason.text(), timeout=20000)
     assert not ready.train.isEnabled()
+    assert len(sentences_about(ready, "8 x 8")) == 1
+
+
+def test_of_several_pairs_the_one_that_does_not_fit_is_marked(viewer, ready, blobs, qtbot):
+    image, labels = blobs(2)
+    viewer.add_image(image, name="more cells")
+    viewer.add_labels(labels, name="more truth")
+    first, second = ready.pairs.rows[0], ready.pairs.add_row()
+    viewer.layers["more truth"].data = np.ones((8, 8), np.int32)
+    qtbot.waitUntil(lambda: "8 x 8" in ready.reason.text(), timeout=20000)
+    assert second.complaint.text() == ready.reason.text()
+    assert not second.complaint.isHidden()
+    assert first.complaint.isHidden()
+    second.removed.emit()
+    qtbot.waitUntil(is_ready(ready), timeout=20000)
 
 
 def test_a_setting_that_does_not_fit_disables_train(ready, qtbot):

@@ -33,6 +33,13 @@ def test_an_answer_in_one_panel_holds_in_all(stack, questions, asking, letter):
     assert picture_of(stack).axes == f"{letter}YX"
 
 
+def test_asking_takes_no_room_from_the_image(questions, open_panel):
+    panel = open_panel("EmbedSeg: Segment")
+    asking = panel.minimumSizeHint().width()
+    questions[0].buttons["T"].click()
+    assert asking <= panel.minimumSizeHint().width()
+
+
 def test_nothing_can_be_begun_before(stack, questions, open_panel):
     train, label = open_panel("EmbedSeg: Train"), open_panel("EmbedSeg: Label & Train")
     assert "planes of stack" in train.reason.text()

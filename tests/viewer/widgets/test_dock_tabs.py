@@ -78,3 +78,29 @@ def test_what_the_user_has_moved_stays_where_it_is(make_napari_viewer_proxy, qtb
     assert tabs_of(second) == set()
     assert isinstance(second.dock, QDockWidget)
     assert window_of(first).dockWidgetArea(first.dock) == Qt.DockWidgetArea.LeftDockWidgetArea
+
+
+def click_in_menu(viewer, name):
+    """Choose a panel in Plugins > EmbedSeg."""
+    menu = viewer.__wrapped__.window.plugins_menu
+    menu.aboutToShow.emit()
+    (ours,) = [action.menu() for action in menu.actions() if action.text() == "EmbedSeg"]
+    ours.aboutToShow.emit()
+    (action,) = [action for action in ours.actions() if action.text().startswith(f"EmbedSeg: {name} ")]
+    action.trigger()
+
+
+@pytest.mark.parametrize("comes_first", ["menu", "button"])
+def test_a_panel_opened_by_another_is_the_one_of_the_menu(make_napari_viewer_proxy, qtbot, comes_first):
+    viewer = make_napari_viewer_proxy(show=True)
+    _, train = viewer.window.add_plugin_dock_widget("embedseg-napari", "EmbedSeg: Train")
+    qtbot.waitUntil(lambda: is_in_front(train), timeout=20000)
+    if comes_first == "menu":
+        click_in_menu(viewer, "Segment")
+    segment = train.open_beside("EmbedSeg: Segment")
+    qtbot.waitUntil(lambda: is_in_front(segment), timeout=20000)
+    train.bring_forward()
+    if comes_first == "button":
+        click_in_menu(viewer, "Segment")
+        qtbot.waitUntil(lambda: is_in_front(segment), timeout=20000)
+    assert tabs_of(train) == {"Segment"}

@@ -85,12 +85,17 @@ class TruthCheck:
             )
         if self._overlapping:
             out.append(
-                f"True objects overlap in {count(len(self._overlapping), 'image')}, the first {self._overlapping[0]}: "
+                f"True objects overlap in {_which(self._overlapping, 'image')}: "
                 "label images cannot show that, so that even the best would lose some pixels of them."
             )
         if self._binary:
             out.append(
-                f"{count(len(self._binary), 'prediction')} hold a few numbers in many pieces, the first "
-                f"{self._binary[0]}: each number counts as one object. Are they binary masks?"
+                f"Few numbers in many pieces in {_which(self._binary, 'prediction')}: each number counts as one "
+                "object. Are they binary masks?"
             )
         return out
+
+
+def _which(names: list[str], noun: str) -> str:
+    """How many there are, and the name of the only or the first."""
+    return count(len(names), noun) + (f" ({names[0]})" if len(names) == 1 else f", the first {names[0]}")

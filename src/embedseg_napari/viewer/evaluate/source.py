@@ -20,7 +20,7 @@ from embedseg_napari.core.axes import ordered, reorder
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.jobs.evaluate import why_not_comparable
 from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME
-from embedseg_napari.viewer.layers import FOUND, RESULT, array_of, named_like, ordered_labels, picture_of
+from embedseg_napari.viewer.layers import FOUND, RESULT, array_of, is_users, named_like, ordered_labels, picture_of
 from embedseg_napari.viewer.provenance import origin_of
 from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, ChoiceBox, Sentence, add_row
 from embedseg_napari.viewer.widgets.folder_field import FolderField
@@ -69,7 +69,6 @@ class EvaluationSource(QWidget):
         self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         self.complaint = Sentence()
         self.complaint.setStyleSheet(f"color: {ERROR_COLOR};")
-        self.complaint.setStyleSheet(f"color: {ERROR_COLOR};")
         for text, field in (
             ("Truth", self.truth.native),
             ("Prediction", self.predicted.native),
@@ -94,16 +93,18 @@ class EvaluationSource(QWidget):
         self._on_layers()
 
     def tell_apart(self) -> None:
-        """Choose two layers instead of one twice; the truth is known by its name, or lies below."""
+        """Choose two layers instead of one twice; the truth is known by its name, is the user's own, or lies below."""
         truth, predicted = self.truth.layer(), self.predicted.layer()
         layers = self.truth.layers
         if truth != predicted or len(layers) < 2:
             return
         named = [layer for layer in layers if any(word in layer.name.lower() for word in TRUE_WORDS)]
-        true = named[0] if len(named) == 1 else layers[-1]
-        self.truth.choose(true)
+        own = [layer for layer in layers if is_users(layer)]
+        true = named[0] if len(named) == 1 else (own or layers)[-1]
         # The layers are listed from the top: the newest result comes first.
-        self.predicted.choose(next(layer for layer in layers if layer != true))
+        others = sorted((layer for layer in layers if layer != true), key=is_users)
+        self.truth.choose(true)
+        self.predicted.choose(others[0])
 
     def _on_layers(self) -> None:
         truth, predicted = self.truth.layer(), self.predicted.layer()

@@ -75,6 +75,7 @@ class ScoreTable(QTableWidget):
         # The margins of a cell are spare room: a number fits into them rather than losing its digits.
         self.setTextElideMode(Qt.TextElideMode.ElideNone)
         self.horizontalHeader().setMinimumSectionSize(20)
+        self._widest = self.fontMetrics().horizontalAdvance("mean") + 8
         self.horizontalHeader().setHighlightSections(False)
         self.setItemDelegate(_Narrow(self))
         self.setToolTip("Choose a row to see the mistakes at its IoU.")
@@ -83,12 +84,14 @@ class ScoreTable(QTableWidget):
 
     def show_rows(self, rows: Sequence[MatchRow], lenient: Sequence[float] = ()) -> None:
         """Fill the table."""
-        titles = [*SCORES, "Len. AP"] if lenient else list(SCORES)
+        titles = [*SCORES, "Len."] if lenient else list(SCORES)
         with signals_blocked(self):
             self.setColumnCount(len(titles))
             self.setHorizontalHeaderLabels(titles)
             for column, title in enumerate(titles):
                 self.horizontalHeaderItem(column).setToolTip(SCORES.get(title, LENIENT))
+            self.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Fixed)
+            self.horizontalHeader().resizeSection(0, self._widest)
             self.setRowCount(len(rows) + 1)
             self.thresholds = [row.threshold for row in rows]
             for index, row in enumerate(rows):
@@ -110,7 +113,8 @@ class ScoreTable(QTableWidget):
             item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
             if is_bold:
                 font = item.font()
-                font.setBold(True)
+                # The word fits into its column only as it is.
+                font.setBold(column > 0)
                 item.setFont(font)
                 item.setFlags(Qt.ItemFlag.ItemIsEnabled)
             self.setItem(row, column, item)
@@ -234,10 +238,14 @@ class FindingTable(_Table):
         self.setToolTip("Choose a row to go to the object.")
         header = self.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Fixed)
         header.setMinimumSectionSize(30)
-        widest = max(QFontMetrics(self.font()).horizontalAdvance(str(kind)) for kind in Kind)
-        header.resizeSection(0, widest + 44)
+        # Merges and splits name several objects: the other columns leave them what room there is.
+        for column in (0, 3, 4):
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
+        metrics = QFontMetrics(self.font())
+        header.resizeSection(0, max(metrics.horizontalAdvance(str(kind)) for kind in Kind) + 32)
+        for column, text in ((3, "0.00"), (4, titles[4])):
+            header.resizeSection(column, metrics.horizontalAdvance(text) + 8)
         self.findings: tuple[Finding, ...] = ()
         self.row_chosen.connect(lambda row: self.finding_chosen.emit(self.findings[row]))
 
@@ -245,7 +253,16 @@ class FindingTable(_Table):
         """Fill the table."""
         icons = {kind: QIcon(swatch(COLORS[MARK_OF[kind]])) for kind in Kind}
         self.findings = tuple(findings)
-        self.rows.fill([_cells(finding) for finding in self.findings], [icons[f.kind] for f in self.findings])
+        cells = [_cells(finding) for finding in self.findings]
+        self.rows.fill(cells, [icons[f.kind] for f in self.findings])
+        # Of true and predicted objects one kind has lists of ids more often: its column gets the room.
+        longest = [max((row[column][0] for row in cells), key=len, default="") for column in (1, 2)]
+        narrow = 2 if len(longest[0]) >= len(longest[1]) else 1
+        header, metrics = self.horizontalHeader(), self.fontMetrics()
+        least = max(metrics.horizontalAdvance(text) for text in (self.rows.titles[narrow], "0000"))
+        header.setSectionResizeMode(3 - narrow, QHeaderView.ResizeMode.Stretch)
+        header.setSectionResizeMode(narrow, QHeaderView.ResizeMode.Fixed)
+        header.resizeSection(narrow, least + 8)
 
     def show_kinds(self, kinds: set[Kind]) -> None:
         """Leave out the findings of all other kinds."""

@@ -227,7 +227,7 @@ class AnnotationBox(QWidget):
         if self.counts is None and n_images:
             return f"Press Annotate, then paint {wanted or 'some background'}."
         if self.counts is None:
-            return "Press Annotate, then paint at least 3 objects in a Fully annotated area."
+            return "To train, at least 3 painted objects and some background are needed."
         if missing:
             return f"Paint {wanted}." if n_background else f"Paint {wanted}, in a Fully annotated area."
         return "Draw a Fully annotated rectangle around them, or paint some background."

@@ -26,7 +26,7 @@ def misfit(path: Path | None, layers: AnnotationLayers) -> str:
         return ""
     return (
         f"{path.stem} works on {config.ndim}D images with {count(config.n_channels, 'channel')}, but this image is "
-        f"{layers.kind[0]}D with {layers.kind[1]}; start from another model, or from nothing."
+        f"{layers.kind[0]}D with {layers.kind[1]}; start from another model, or from a new network."
     )
 
 

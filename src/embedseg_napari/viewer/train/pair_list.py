@@ -59,6 +59,8 @@ class PairRow(QFrame):
         self.remove.setText("✕")
         self.remove.setToolTip("Train without this pair.")
         self.remove.setAccessibleName("Remove this pair")
+        self.fault = ""
+        """Why nothing can be learned from this pair."""
         self.complaint = Sentence()
         form = QFormLayout(self)
         form.setContentsMargins(6, 6, 6, 6)
@@ -147,9 +149,9 @@ class PairRow(QFrame):
         try:
             pair = self._pair()
         except DataError as error:
-            self.complaint.complain(str(error) if self.image.layer() is not None else "")
+            self.fault = str(error)
             raise
-        self.complaint.hide()
+        self.fault = ""
         return pair
 
     def _pair(self) -> ArrayPair:
@@ -242,7 +244,12 @@ class PairList(QWidget):
         DataError
             If a row is not complete.
         """
-        return [row.pair() for row in self.rows]
+        try:
+            return [row.pair() for row in self.rows]
+        finally:
+            for row in self.rows:
+                # The panel says it beside Train; of several pairs it must be seen which one is meant.
+                row.complaint.complain(row.fault if len(self.rows) > 1 else "")
 
     def close_down(self) -> None:
         """Follow the layers no longer."""

@@ -165,8 +165,7 @@ class TrainingPanel(DockPanel):
         """Open the Segment panel with the new model and the image that it learned from."""
         if self.saved is None or self.saved.path is None:
             return
-        _, panel = self.viewer.window.add_plugin_dock_widget("embedseg-napari", "EmbedSeg: Segment")
-        panel.bring_forward()
+        panel: Any = self.open_beside("EmbedSeg: Segment")
         panel.take_over(self.saved.path, self.trained_on)
 
     def release(self) -> None:
@@ -203,10 +202,11 @@ class TrainingEvents:
             self.panel.take_event(event)
 
     def take_result(self, result: SavedTraining) -> None:
-        """List the model for all panels, and say so."""
+        """List the model for all panels, and say so: the panel does, unless it is closed or behind others."""
         if result.path is not None:
             models.remember(result.path)
-            show_info(f"Model {result.path.stem} is saved; it can be chosen in EmbedSeg: Segment.")
+            if self.panel is None or not self.panel.isVisible():
+                show_info(f"Model {result.path.stem} is saved; it can be chosen in EmbedSeg: Segment.")
         if self.panel is not None:
             self.panel.take_result(result)
 

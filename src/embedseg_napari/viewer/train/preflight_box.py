@@ -12,7 +12,7 @@ from superqt.utils import qdebounced
 
 from embedseg_napari.jobs.notes import Notes
 from embedseg_napari.jobs.preflight import Findings, inspect_data, inspect_plan
-from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, Sentence
+from embedseg_napari.viewer.widgets.boxes import Sentence
 from embedseg_napari.viewer.widgets.long_names import with_short_words
 from embedseg_napari.viewer.worker import BackgroundRun, run_in_background
 
@@ -60,6 +60,11 @@ class PreflightBox(QWidget):
         self._look()
         self._show()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to be read."""
+        return not self.text.text()
+
     def reason(self) -> str:
         """Why training cannot start; empty if it can."""
         return "Looking at the data…" if self.findings is None else self.findings.problem
@@ -94,11 +99,10 @@ class PreflightBox(QWidget):
             rows = "".join(_row(topic, sentence) for topic, sentence in found.rows)
             parts = [f"<table>{rows}</table>"] if rows else []
             parts += [f"<p>⚠ {html.escape(with_short_words(warning))}</p>" for warning in found.warnings]
-            if found.problem:
-                parts.append(f"<p style='color:{ERROR_COLOR}'>{html.escape(with_short_words(found.problem))}</p>")
+            # What is wrong stands beside Train.
             self.text.setText("".join(parts))
             # There, names are whole.
-            self.text.setToolTip("\n".join(filter(None, (*found.warnings, found.problem))))
+            self.text.setToolTip("\n".join(found.warnings))
         self.changed.emit()
 
     def close_down(self) -> None:

@@ -79,7 +79,7 @@ class ProgressBox(QWidget):
         self.began = time.monotonic()
         self.n_epochs: int | None = None
         self.minutes: float | None = None
-        self.scored = "Mean AP on the held-out images"
+        self.scored = "Mean AP on the held-out images: {:.3f}."
 
     def begin(self, name: str) -> None:
         """Get ready for a training."""
@@ -97,15 +97,13 @@ class ProgressBox(QWidget):
         """Say what is trained on."""
         self.n_epochs, self.minutes = event.n_epochs, event.minutes
         if event.n_validation_images == 0:
-            few = ", too few to tell much" if event.n_held_out_objects < ENOUGH_OBJECTS else ""
+            few = "; these are too few to tell much" if event.n_held_out_objects < ENOUGH_OBJECTS else ""
             self.scored = (
-                f"Part of the {count(event.n_held_out_objects, 'held-out object')} that was found, averaged over IoU "
-                f"0.5 to 0.9{few}"
+                f"Of the {count(event.n_held_out_objects, 'held-out object')} it finds {{:.0%}}, averaged over IoU 0.5 "
+                f"to 0.9{few}."
             )
         self.plot.set_scored(event.n_validation_images > 0)
         held_out = f", {event.n_validation_images} held out" if event.n_validation_images else ""
-        if event.n_held_out_objects:
-            held_out = f", {count(event.n_held_out_objects, 'object')} held out for a score"
         crop = " x ".join(map(str, event.crop_size))
         self.status.setText(
             f"Learning from {event.n_objects:,} objects in {count(event.n_images, 'image')}{held_out}; crops of {crop} "
@@ -167,7 +165,7 @@ class ProgressBox(QWidget):
         if not result.stopped:
             self.bar.setValue(1000)
         self.bar.setFormat(f"stopped at {self.bar.value() / 10:.0f} %" if result.stopped else "finished")
-        score = "" if result.best_score is None else f" {self.scored}: {result.best_score:.3f}."
+        score = "" if result.best_score is None else f" {self.scored.format(result.best_score)}"
         self.outcome.setText(f"Model <b>{short(result.path.stem)}</b> is saved and can be chosen in Segment.{score}")
         self.outcome.setToolTip(str(result.path))
         self._show_after(True)

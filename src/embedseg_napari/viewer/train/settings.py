@@ -27,7 +27,7 @@ from embedseg_napari.viewer.widgets.collapsible import Folded
 from embedseg_napari.viewer.widgets.config_form import ConfigForm
 from embedseg_napari.viewer.worker import report_error
 
-SCRATCH, BROWSE = "nothing (new network)", "Browse…"
+SCRATCH, BROWSE = "a new network", "Browse…"
 
 
 class TrainingSettings(QWidget):

@@ -108,6 +108,7 @@ class TrainWidget(TrainingPanel):
             QVBoxLayout(box).addWidget(content)
             layout.addWidget(box)
             self.boxes.append(box)
+        self.check_box = self.boxes[1]
         layout.addStretch(1)
         return FittingScroll(page)
 
@@ -171,6 +172,7 @@ class TrainWidget(TrainingPanel):
         is_active = self.is_training
         for box in self.boxes:
             box.setEnabled(not is_active)
+        self.check_box.setVisible(not self.check.is_empty)
         self.show_reason(
             "" if is_active else self.check.reason() or self.output.problem(),
             "Train a model on the data above with these settings.",

@@ -39,7 +39,8 @@ class AxisQuestion(QWidget):
         self.fitting = fitting
         self.layer: Image | None = None
         self.sentence = Sentence()
-        row = QHBoxLayout()
+        # With names of models on them, three side by side would widen the panel at the cost of the image.
+        row = QHBoxLayout() if fitting is None else QVBoxLayout()
         self.buttons = {letter: button(*words, partial(self.answer, letter)) for letter, words in ANSWERS.items()}
         for letter in ANSWERS:
             row.addWidget(self.buttons[letter])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from napari.utils.theme import get_theme
+from npe2 import PluginManager
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QDockWidget, QWidget
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QHideEvent, QShowEvent
 
     from embedseg_napari.viewer.widgets.layer_box import LayerBox
+
+PLUGIN = "embedseg-napari"
 
 
 class DockPanel(QWidget):
@@ -75,6 +78,28 @@ class DockPanel(QWidget):
             join_tabs(dock, [panel.dock for panel in _panels if panel is not self])
             dock.visibilityChanged.connect(self._note_visibility)
         raise_dock(dock)
+
+    def open_beside(self, name: str) -> DockPanel:
+        """Bring another panel of this window forward, and open it first where it is not open.
+
+        Parameters
+        ----------
+        name : str
+            Its name in the manifest.
+        """
+        window = self.parent().parent()
+        for panel in _panels:
+            dock = panel.dock
+            if dock is not None and dock.parent() is window and dock.toggleViewAction().text().startswith(f"{name} ("):
+                panel.bring_forward()
+                return panel
+        manifest = PluginManager.instance().get_manifest(PLUGIN)
+        made = next(one for one in manifest.contributions.widgets or () if one.display_name == name).get_callable()
+        opened: DockPanel = made(self.viewer)
+        # By this title napari's menu knows a panel; `add_plugin_dock_widget` gives it another, and there would be two.
+        self.viewer.window.add_dock_widget(opened, name=f"{name} ({manifest.display_name})")
+        opened.bring_forward()
+        return opened
 
     def showEvent(self, event: QShowEvent) -> None:
         """Leave room for the canvas, and come forward where napari's menu shows the panel again."""

@@ -45,9 +45,9 @@ class ThresholdSliders(QWidget):
             field = PredictionConfig.model_fields[name]
             is_size = name == "min_object_size"
             # The heading above says that all of them are thresholds.
-            label = QLabel("Minimum size (px)" if is_size else label_of(name).removesuffix(" threshold"))
+            label = QLabel("Min. size (px)" if is_size else label_of(name).removesuffix(" threshold"))
             slider = QDoubleSlider(Qt.Orientation.Horizontal)
-            slider.setMinimumWidth(24)
+            slider.setMinimumWidth(48)
             number: Any = QSpinBox() if is_size else FloatBox()
             low, high = limits(field, int if is_size else float)
             number.setRange(low, min(high, MOST_WHOLE) if is_size else high)
@@ -76,7 +76,7 @@ class ThresholdSliders(QWidget):
         self.seeds.addItem("any pixel", "greedy")
         self.seeds.addItem("local maxima", "local_maxima")
         self.seeds.currentIndexChanged.connect(self.changed)
-        self._add_row(grid, "Maximum size (px)", self.largest, "max_object_size")
+        self._add_row(grid, "Max. size (px)", self.largest, "max_object_size")
         self._add_row(grid, "Seeds", self.seeds, "seeds")
         self.ticks = {name: QCheckBox(text) for name, text in TICKED.items()}
         together = QHBoxLayout()
