@@ -360,6 +360,6 @@ def test_a_value_of_unknown_pixels(embedseg, dataset, settings, tmp_path):
     words = ["train", dataset, "--output", model, "--epochs", 1, "--config", settings]
     ended = embedseg(*words, "--ignore-label", 0)
     assert ended.status == 0, ended.err
-    assert "have objects but no known background" in ended.err
+    assert "objects but no known background: " in ended.err
     assert "% of the pixels are labelled" in ended.out + ended.err
     assert load_model(model).config.training["settings"]["ignore_label"] == 0

@@ -130,6 +130,8 @@ def test_from_a_dropped_image_to_the_same_labels_on_the_command_line(
     other = panel_of(again, "Segment")
     other.model.box.setCurrentText(model.stem)
     assert other.model.path == model
+    # The thresholds that were used last are remembered; the command line takes those of the model.
+    other.threshold_box.back_button.click()
     repeated = segment(other, layer, qtbot)
     np.testing.assert_array_equal(repeated, labels)
     arguments = ["predict", str(model), str(new), "--output", str(tmp_path / "out"), "--axes", "ZYX"[-len(spacing) :]]

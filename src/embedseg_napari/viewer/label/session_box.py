@@ -68,7 +68,7 @@ class SessionBox(QWidget):
             "from and by the round's own, and all that they find in these images, right or wrong. Held-out objects "
             "were not trained on."
         )
-        self.leave = button("", "", self._leave)
+        self.leave = button("", "Go back to what the round started from.", self._leave)
         self.found: Path | None = None
         """Latest session of the chosen image."""
         self.again = button(

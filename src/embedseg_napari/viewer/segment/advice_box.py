@@ -29,6 +29,7 @@ class AdviceBox(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.notes, self.sentence, self.button = Sentence(), Sentence(), QPushButton()
+        self.button.setToolTip("Do what the sentence above says.")
         self.advice: Advice | None = None
         """What is shown."""
         layout = QVBoxLayout(self)
