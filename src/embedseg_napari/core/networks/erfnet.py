@@ -30,13 +30,13 @@ class Downsample(nn.Module):
         super().__init__()
         self.conv = CONVOLUTION[ndim](n_in, n_out - n_in, 3, stride=2, padding=1)
         self.pool = MAX_POOL[ndim](2)
+        self.n_maps = n_out
         self.bn = BATCH_NORM[ndim](n_out, eps=BATCH_NORM_EPS)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, n_in, ...) to (B, n_out, ... / 2)."""
-        n_out = len(self.bn.weight)
         # One row beside it counts, and two make an even start.
-        (out,) = in_bands(self._of_part, x, reach=2, n_maps=n_out, allowed=can_band(self, x))
+        (out,) = in_bands(self._of_part, x, reach=2, n_maps=self.n_maps, allowed=can_band(self, x))
         return out
 
     def _of_part(self, x: Tensor) -> tuple[Tensor]:
@@ -49,12 +49,12 @@ class Upsample(nn.Module):
     def __init__(self, ndim: int, n_in: int, n_out: int) -> None:
         super().__init__()
         self.conv = TRANSPOSED[ndim](n_in, n_out, 3, stride=2, padding=1, output_padding=1)
+        self.n_maps = n_out * 2**ndim
         self.bn = BATCH_NORM[ndim](n_out, eps=BATCH_NORM_EPS)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, n_in, ...) to (B, n_out, ... * 2)."""
-        n_maps = len(self.bn.weight) * 2 ** (x.ndim - 2)
-        (out,) = in_bands(self._of_part, x, reach=1, n_maps=n_maps, allowed=can_band(self, x))
+        (out,) = in_bands(self._of_part, x, reach=1, n_maps=self.n_maps, allowed=can_band(self, x))
         return out
 
     def _of_part(self, x: Tensor) -> tuple[Tensor]:

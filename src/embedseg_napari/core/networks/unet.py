@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from functools import partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,9 @@ from embedseg_napari.core.networks.network import (
     TRANSPOSED,
     EmbeddingNetwork,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 WIDTHS = (16, 32, 64, 128)
 """Feature maps at full size, a half, a quarter and an eighth of it."""
@@ -131,14 +134,14 @@ class UNet(EmbeddingNetwork):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, (Z,) Y, X) to (B, 2 * ndim + 1, (Z,) Y, X), see :class:`EmbeddingNetwork`."""
         allowed = can_band(self, x)
-        *shrinking, deepest = self.down
+        *shrinking, deepest = cast("Iterable[Unit]", self.down)
         skipped: list[Tensor] = []
         for unit, width in zip(shrinking, WIDTHS, strict=False):
             out, x = in_bands(partial(self._shrink, unit), x, reach=unit.reach, n_maps=width, allowed=allowed)
             skipped.append(out)
-        for unit in (deepest, *self.bottom):
-            x = run_layer(unit, x, self.uses_checkpointing)
-        for level, (unit, width) in enumerate(zip(self.up, WIDTHS[-2::-1], strict=True)):
+        for layer in (deepest, *self.bottom):
+            x = run_layer(layer, x, self.uses_checkpointing)
+        for level, (unit, width) in enumerate(zip(cast("Iterable[Unit]", self.up), WIDTHS[-2::-1], strict=True)):
             # Rows of what is enlarged: two of them are four of the result, and unit and head together look three far.
             reach, n_maps = unit.reach, width * 2**self.ndim
             grow = partial(self._grow, level)
