@@ -151,3 +151,31 @@ def tiny_model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     torch.manual_seed(0)
     return Model(ModelConfig(name="tiny"), BranchedERFNet(2)).save(tmp_path_factory.mktemp("models") / "tiny.embedseg")
+
+
+@pytest.fixture
+def own_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Let sessions and models be kept in the folder of the test."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def fake_training(monkeypatch: pytest.MonkeyPatch, own_data: Path, tiny_model_file: Path) -> type:
+    """Stand in for the training of Label & Train; what a test sets on the class is forgotten after it."""
+    from fake_training import FakeTraining
+
+    values = {"model": tiny_model_file.read_bytes(), "waits": False, "shows": True, "score": None, "comparison": None}
+    for name, value in values.items():
+        monkeypatch.setattr(FakeTraining, name, value)
+    return FakeTraining
+
+
+@pytest.fixture
+def label_panel(fake_training: type, monkeypatch: pytest.MonkeyPatch, open_panel: Callable[[str], QWidget]) -> QWidget:
+    """Open Label & Train, with a training that says what one says."""
+    pytest.importorskip("pyqtgraph")
+    monkeypatch.setattr("embedseg_napari.viewer.label.widget.LabelTraining", fake_training)
+    # The review has tests of its own, and its thread would outlive these.
+    monkeypatch.setattr("embedseg_napari.viewer.label.widget.ReviewBox.start", lambda *args: None)
+    return open_panel("EmbedSeg: Label & Train")
