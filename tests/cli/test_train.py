@@ -158,14 +158,14 @@ def test_a_bad_file_is_named_before_training(embedseg, dataset, tmp_path, spoil)
     assert not (tmp_path / "m.embedseg").exists()
 
 
-def test_values_that_are_no_numbers_are_told_and_filled_in(embedseg, dataset, tmp_path):
+def test_values_that_are_no_numbers_are_told_and_filled_in(embedseg, dataset, settings, tmp_path):
     folder = tmp_path / "spoilt"
     shutil.copytree(dataset, folder)
     path = folder / "images" / "plate0_0.tif"
     image = tifffile.imread(path).astype(np.float32)
     image[3, 3:5] = np.nan, np.inf
     tifffile.imwrite(path, image)
-    ended = embedseg("train", folder, "--output", tmp_path / "m.embedseg", "--epochs", 1)
+    ended = embedseg("train", folder, "--output", tmp_path / "m.embedseg", "--epochs", 1, "--config", settings)
     assert ended.status == 0
     assert "NaN or infinite values: 2" in ended.err
     assert "plate0_0.tif" in ended.err
