@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from embedseg_napari.viewer.old_objects import OldObjects
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from napari.components import ViewerModel
     from qtpy.QtWidgets import QWidget
 
 PLUGIN = "embedseg-napari"
+# Before napari is imported: its settings stay in memory, so that those of the person who runs the tests stay theirs.
+os.environ["NAPARI_CONFIG"] = ""
 
 
 def _is_missing(name: str) -> bool:
@@ -43,14 +47,32 @@ def pytest_report_header() -> str | None:
     return f"viewer tests are left out; missing: {', '.join(MISSING)}" if MISSING else None
 
 
+@pytest.fixture(scope="session", autouse=True)
+def plugins_found_once() -> Iterator[None]:
+    """Read the manifests of the installed plugins once; every viewer would read them anew."""
+    from npe2 import PluginManifest
+
+    found = list(PluginManifest.discover())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PluginManifest, "discover", lambda *args, **options: iter(found))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def old_objects() -> Iterator[None]:
+    """Leave out of collections what is there; the panels then need not count it each time they would do the same."""
+    with OldObjects():
+        yield
+
+
 @pytest.fixture(autouse=True)
 def what_stays():
-    """Leave out of later collections what outlived the tests before.
+    """Leave out of later collections what outlives a test.
 
     Every viewer leaves some thousand objects of napari behind, and every test collects garbage several times: after
-    some hundred viewers that takes longer than the tests. Before a test, nothing holds the viewer of the last one any
-    more; after it, fixtures still do, and all of that viewer would stay for good.
+    some hundred viewers that takes longer than the tests.
     """
+    yield
     gc.collect()
     gc.freeze()
 
