@@ -77,16 +77,19 @@ def test_strokes_reach_the_running_training(viewer, panel, blobs, qtbot, monkeyp
     assert panel.saved.stopped
 
 
-@pytest.mark.parametrize("failure", [RuntimeError("CUDA out of memory"), ComputeError("The device is gone.")])
-def test_a_failure_is_told_and_the_panel_can_be_used_again(viewer, panel, blobs, qtbot, monkeypatch, failure):
-    monkeypatch.setattr("embedseg_napari.viewer.train.panel.report_error", lambda error: None)
+def test_a_failure_is_told_and_the_panel_can_be_used_again(viewer, panel, blobs, qtbot, monkeypatch):
+    told = []
+    monkeypatch.setattr("embedseg_napari.viewer.train.panel.report_error", told.append)
     paint_truth(panel, begin(viewer, panel, blobs))
-    monkeypatch.setattr(FakeTraining, "failure", failure)
-    panel.train.click()
-    finish(panel, qtbot)
-    assert panel.progress.bar.format() == "failed"
+    for failure in (RuntimeError("CUDA out of memory"), ComputeError("The device is gone.")):
+        monkeypatch.setattr(FakeTraining, "failure", failure)
+        panel.train.click()
+        finish(panel, qtbot)
+        assert panel.progress.bar.format() == "failed"
+        assert told
+        told.clear()
+        assert panel.train.isEnabled()
     monkeypatch.setattr(FakeTraining, "failure", None)
-    assert panel.train.isEnabled()
     panel.train.click()
     finish(panel, qtbot)
     assert panel.saved is not None
