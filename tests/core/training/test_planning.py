@@ -139,7 +139,9 @@ def test_a_start_model_of_many_sizes_sees_objects_of_each_of_them_as_they_are(si
 
 def test_a_model_of_another_scale_predicts_on_the_images_own_pixels(tmp_path):
     image, labels = squares(24)
-    config = TrainingConfig.preset("few", epochs=12, reference_extent=8, precision="float32", batch_size=4)
+    config = TrainingConfig.preset(
+        "few", epochs=12, steps_per_epoch=8, reference_extent=8, precision="float32", batch_size=2
+    )
     result = drain(Trainer(config, [(image, labels)], [], run_folder=tmp_path, device="cpu").run())
     assert result.model.config.reference_scale == pytest.approx(8 / 24)
     assert result.model.config.object_sizes.mean == pytest.approx((24, 24), rel=0.1)
