@@ -7,6 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from embedseg_napari.core.networks.bands import can_band, in_bands
 from embedseg_napari.core.networks.gradient_checkpointing import run_layer
 from embedseg_napari.core.networks.network import (
     BATCH_NORM,
@@ -33,7 +34,13 @@ class Downsample(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, n_in, ...) to (B, n_out, ... / 2)."""
-        return torch.relu(self.bn(torch.cat([self.conv(x), self.pool(x)], 1)))
+        n_out = len(self.bn.weight)
+        # One row beside it counts, and two make an even start.
+        (out,) = in_bands(self._of_part, x, reach=2, n_maps=n_out, allowed=can_band(self, x))
+        return out
+
+    def _of_part(self, x: Tensor) -> tuple[Tensor]:
+        return (torch.relu_(self.bn(torch.cat([self.conv(x), self.pool(x)], 1))),)
 
 
 class Upsample(nn.Module):
@@ -46,7 +53,12 @@ class Upsample(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, n_in, ...) to (B, n_out, ... * 2)."""
-        return torch.relu(self.bn(self.conv(x)))
+        n_maps = len(self.bn.weight) * 2 ** (x.ndim - 2)
+        (out,) = in_bands(self._of_part, x, reach=1, n_maps=n_maps, allowed=can_band(self, x))
+        return out
+
+    def _of_part(self, x: Tensor) -> tuple[Tensor]:
+        return (torch.relu_(self.bn(self.conv(x))),)
 
 
 class Residual(nn.Module):
@@ -55,6 +67,7 @@ class Residual(nn.Module):
     def __init__(self, ndim: int, n_channels: int, dropout: float, dilation: int) -> None:
         super().__init__()
         self.groups: list[list[str]] = []
+        self.dilation = dilation
         for group, spread in ((1, 1), (2, dilation)):
             names = []
             for axis in range(ndim):
@@ -72,15 +85,24 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Keep the shape."""
-        out = x
-        for names in self.groups:
-            *convolutions, norm = names
-            for i, name in enumerate(convolutions):
-                out = self.get_submodule(name)(out if i == 0 else torch.relu(out))
-            out = self.get_submodule(norm)(out)
-            if names is self.groups[0]:
-                out = torch.relu(out)
-        return torch.relu(self.dropout(out) + x)
+        n_maps, allowed = x.shape[1], can_band(self, x)
+        (out,) = in_bands(self._first, x, reach=1, n_maps=n_maps, allowed=allowed)
+        (out,) = in_bands(self._second, out, x, reach=self.dilation, n_maps=n_maps, allowed=allowed)
+        return out
+
+    def _first(self, x: Tensor) -> tuple[Tensor]:
+        return (torch.relu_(self._group(x, self.groups[0])),)
+
+    def _second(self, out: Tensor, x: Tensor) -> tuple[Tensor]:
+        # Not in place: in reduced precision the sum keeps the digits that `x` has from the image.
+        return (torch.relu_(self.dropout(self._group(out, self.groups[1])) + x),)
+
+    def _group(self, x: Tensor, names: list[str]) -> Tensor:
+        first, *others, norm = map(self.get_submodule, names)
+        x = first(x)
+        for convolution in others:
+            x = convolution(torch.relu_(x))
+        return cast("Tensor", norm(x))
 
 
 class Encoder(nn.Module):
@@ -123,9 +145,13 @@ class Decoder(nn.Module):
         self.output_conv = TRANSPOSED[ndim](16, n_outputs, 2, stride=2)
 
     def forward(self, x: Tensor, checkpointing: bool = False) -> Tensor:
-        """(B, 128, ... / 8) to (B, n_outputs, ...)."""
+        """(B, 128, ... / 8) to (B, 16, ... / 2), of which `outputs` makes the outputs."""
         for layer in self.layers:
             x = run_layer(layer, x, checkpointing)
+        return x
+
+    def outputs(self, x: Tensor) -> Tensor:
+        """(B, 16, ... / 2) to (B, n_outputs, ...)."""
         # In reduced precision thousands of pixels would tie in seediness, and margins come in steps of 2 %.
         with torch.autocast(x.device.type, enabled=False):
             return cast("Tensor", self.output_conv(x.float()))
@@ -151,4 +177,11 @@ class BranchedERFNet(EmbeddingNetwork):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, (Z,) Y, X) to (B, 2 * ndim + 1, (Z,) Y, X), see :class:`EmbeddingNetwork`."""
         features = self.encoder(x, self.uses_checkpointing)
-        return torch.cat([decoder(features, self.uses_checkpointing) for decoder in self.decoders], 1)
+        halves = [decoder(features, self.uses_checkpointing) for decoder in self.decoders]
+        n_maps = (2 * self.ndim + 1) * 2**self.ndim
+        (out,) = in_bands(self._outputs, *halves, reach=0, n_maps=n_maps, allowed=can_band(self, x))
+        return out
+
+    def _outputs(self, *halves: Tensor) -> tuple[Tensor]:
+        parts = [cast("Decoder", decoder).outputs(half) for decoder, half in zip(self.decoders, halves, strict=True)]
+        return (torch.cat(parts, 1),)

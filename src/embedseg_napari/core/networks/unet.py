@@ -7,11 +7,13 @@ shared by all outputs. `docs/performance.md` says what it gains and what else wa
 from __future__ import annotations
 
 import itertools
+from functools import partial
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from embedseg_napari.core.networks.bands import can_band, in_bands
 from embedseg_napari.core.networks.gradient_checkpointing import run_layer
 from embedseg_napari.core.networks.network import (
     BATCH_NORM,
@@ -71,11 +73,13 @@ class Unit(nn.Module):
         self.second = Convolution(ndim, n_out, n_out, dilation, flat)
         self.shortcut = CONVOLUTION[ndim](n_in, n_out, 1) if n_in != n_out else nn.Identity()
         self.dropout = CHANNEL_DROPOUT[ndim](dropout) if dropout > 0 else nn.Identity()
+        self.reach = 0 if flat and ndim == 3 else 1 + dilation
+        """Rows (planes in a volume) up to which an output depends on what lies beside it."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, n_in, ...) to (B, n_out, ...)."""
-        out = self.second(torch.relu_(self.first(x)))
-        return torch.relu_(self.dropout(out) + self.shortcut(x))
+        out = self.dropout(self.second(torch.relu_(self.first(x))))
+        return torch.relu_(out.add_(self.shortcut(x)))
 
 
 class Head(nn.Module):
@@ -126,14 +130,30 @@ class UNet(EmbeddingNetwork):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, (Z,) Y, X) to (B, 2 * ndim + 1, (Z,) Y, X), see :class:`EmbeddingNetwork`."""
-        checkpointing = self.uses_checkpointing
+        allowed = can_band(self, x)
+        *shrinking, deepest = self.down
         skipped: list[Tensor] = []
-        for unit in self.down:
-            x = run_layer(unit, self.pool(skipped[-1]) if skipped else x, checkpointing)
-            skipped.append(x)
-        skipped.pop()
-        for unit in self.bottom:
-            x = run_layer(unit, x, checkpointing)
-        for enlarge, unit in zip(self.enlarge, self.up, strict=True):
-            x = run_layer(unit, enlarge(x) + skipped.pop(), checkpointing)
-        return torch.cat([run_layer(head, x, checkpointing) for head in self.heads], 1)
+        for unit, width in zip(shrinking, WIDTHS, strict=False):
+            out, x = in_bands(partial(self._shrink, unit), x, reach=unit.reach, n_maps=width, allowed=allowed)
+            skipped.append(out)
+        for unit in (deepest, *self.bottom):
+            x = run_layer(unit, x, self.uses_checkpointing)
+        for level, (unit, width) in enumerate(zip(self.up, WIDTHS[-2::-1], strict=True)):
+            # Rows of what is enlarged: two of them are four of the result, and unit and head together look three far.
+            reach, n_maps = unit.reach, width * 2**self.ndim
+            grow = partial(self._grow, level)
+            (x,) = in_bands(grow, x, skipped.pop(), reach=reach, n_maps=n_maps, allowed=allowed)
+        return x
+
+    def _shrink(self, unit: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What the way up sees again, and the same at half the size."""
+        out = run_layer(unit, x, self.uses_checkpointing)
+        return out, self.pool(out)
+
+    def _grow(self, level: int, x: Tensor, skipped: Tensor) -> tuple[Tensor]:
+        """Double the size; at the last level to the outputs."""
+        checkpointing = self.uses_checkpointing
+        out = run_layer(self.up[level], self.enlarge[level](x).add_(skipped), checkpointing)
+        if level == len(self.up) - 1:
+            out = torch.cat([run_layer(head, out, checkpointing) for head in self.heads], 1)
+        return (out,)

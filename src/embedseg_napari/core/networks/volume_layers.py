@@ -63,8 +63,13 @@ class VolumeTransposedConvolution(nn.ConvTranspose3d):
         return torch.stack([_volume(on, len(x)), _volume(between, len(x))], 3).flatten(2, 3)
 
 
+def is_recorded() -> bool:
+    """Whether the network is being traced: what depends on device or size must not be in what it records."""
+    return bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
+
+
 def _stays_whole(x: Tensor) -> bool:
-    return x.device.type != "cpu" or bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
+    return x.device.type != "cpu" or is_recorded()
 
 
 def _planes(x: Tensor) -> Tensor:
