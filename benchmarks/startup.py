@@ -7,9 +7,9 @@
   each in a process of its own, median of 5
 - first prediction and first steps: in a new process, with an empty folder for compiled code as after an installation,
   and once more with what that left there; the longest pause is the one between two steps of the training
-- first labels: napari is started, an image is opened, the panel is chosen in the menu (first click) and *Segment* is pressed
-  at once (second click); from there until the labels are drawn, and once more in the same process, median of 3; the image
-  is one of the samples, or `--image FILE`
+- first labels: napari is started, an image is opened, the panel is chosen in the menu (first click) and *Segment* is
+  pressed at once (second click); from there until the labels are drawn, and once more in the same process, median of 3;
+  the image is one of the samples, or `--image FILE`
 """
 
 from __future__ import annotations

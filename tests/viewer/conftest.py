@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from embedseg_napari.viewer.old_objects import OldObjects
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from napari.components import ViewerModel
     from qtpy.QtWidgets import QWidget
 
 PLUGIN = "embedseg-napari"
+# Before napari is imported: its settings stay in memory, so that those of the person who runs the tests stay theirs.
+os.environ["NAPARI_CONFIG"] = ""
 
 
 def _is_missing(name: str) -> bool:
@@ -41,6 +45,24 @@ if MISSING:
 
 def pytest_report_header() -> str | None:
     return f"viewer tests are left out; missing: {', '.join(MISSING)}" if MISSING else None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plugins_found_once() -> Iterator[None]:
+    """Read the manifests of the installed plugins once; every viewer would read them anew."""
+    from npe2 import PluginManifest
+
+    found = list(PluginManifest.discover())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PluginManifest, "discover", lambda *args, **options: iter(found))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def old_objects() -> Iterator[None]:
+    """Leave out of collections what is there; the panels then need not count it each time they would do the same."""
+    with OldObjects():
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -151,3 +173,31 @@ def tiny_model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     torch.manual_seed(0)
     return Model(ModelConfig(name="tiny"), BranchedERFNet(2)).save(tmp_path_factory.mktemp("models") / "tiny.embedseg")
+
+
+@pytest.fixture
+def own_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Let sessions and models be kept in the folder of the test."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def fake_training(monkeypatch: pytest.MonkeyPatch, own_data: Path, tiny_model_file: Path) -> type:
+    """Stand in for the training of Label & Train; what a test sets on the class is forgotten after it."""
+    from fake_training import FakeTraining
+
+    values = {"model": tiny_model_file.read_bytes(), "waits": False, "shows": True, "score": None, "comparison": None}
+    for name, value in values.items():
+        monkeypatch.setattr(FakeTraining, name, value)
+    return FakeTraining
+
+
+@pytest.fixture
+def label_panel(fake_training: type, monkeypatch: pytest.MonkeyPatch, open_panel: Callable[[str], QWidget]) -> QWidget:
+    """Open Label & Train, with a training that says what one says."""
+    pytest.importorskip("pyqtgraph")
+    monkeypatch.setattr("embedseg_napari.viewer.label.widget.LabelTraining", fake_training)
+    # The review has tests of its own, and its thread would outlive these.
+    monkeypatch.setattr("embedseg_napari.viewer.label.widget.ReviewBox.start", lambda *args: None)
+    return open_panel("EmbedSeg: Label & Train")

@@ -15,24 +15,15 @@ from embedseg_napari.core.annotation.states import BACKGROUND
 from embedseg_napari.core.errors import ComputeError
 from embedseg_napari.core.session.session import AnnotationSession
 from embedseg_napari.core.session.state import Comparison, FoundObjects
-from embedseg_napari.viewer.label import widget as label_widget
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.preview.preview import LABELS, SEED_MAP, SEEDS
 
-
-@pytest.fixture(autouse=True)
-def own_data(monkeypatch, tmp_path, tiny_model_file):
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    monkeypatch.setattr(FakeTraining, "model", tiny_model_file.read_bytes())
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("own_data")
 
 
 @pytest.fixture
-def panel(viewer, open_panel, monkeypatch):
-    monkeypatch.setattr(label_widget, "LabelTraining", FakeTraining)
-    # The review has tests of its own, and its thread would outlive these.
-    monkeypatch.setattr(label_widget.ReviewBox, "start", lambda *args: None)
-    return open_panel(PANEL)
+def panel(label_panel):
+    return label_panel
 
 
 @pytest.fixture(params=[2, 3])
@@ -86,16 +77,19 @@ def test_strokes_reach_the_running_training(viewer, panel, blobs, qtbot, monkeyp
     assert panel.saved.stopped
 
 
-@pytest.mark.parametrize("failure", [RuntimeError("CUDA out of memory"), ComputeError("The device is gone.")])
-def test_a_failure_is_told_and_the_panel_can_be_used_again(viewer, panel, blobs, qtbot, monkeypatch, failure):
-    monkeypatch.setattr("embedseg_napari.viewer.train.panel.report_error", lambda error: None)
+def test_a_failure_is_told_and_the_panel_can_be_used_again(viewer, panel, blobs, qtbot, monkeypatch):
+    told = []
+    monkeypatch.setattr("embedseg_napari.viewer.train.panel.report_error", told.append)
     paint_truth(panel, begin(viewer, panel, blobs))
-    monkeypatch.setattr(FakeTraining, "failure", failure)
-    panel.train.click()
-    finish(panel, qtbot)
-    assert panel.progress.bar.format() == "failed"
+    for failure in (RuntimeError("CUDA out of memory"), ComputeError("The device is gone.")):
+        monkeypatch.setattr(FakeTraining, "failure", failure)
+        panel.train.click()
+        finish(panel, qtbot)
+        assert panel.progress.bar.format() == "failed"
+        assert told
+        told.clear()
+        assert panel.train.isEnabled()
     monkeypatch.setattr(FakeTraining, "failure", None)
-    assert panel.train.isEnabled()
     panel.train.click()
     finish(panel, qtbot)
     assert panel.saved is not None
@@ -112,7 +106,7 @@ def test_a_model_of_another_kind_cannot_be_started_from(viewer, panel, blobs, ti
 def test_what_is_painted_is_kept_and_resumed(viewer, panel, blobs, ndim, qtbot):
     truth = begin(viewer, panel, blobs, ndim)
     paint_truth(panel, truth)
-    panel.annotation.layers.show_regions(truth == 5)
+    panel.annotation.layers.regions.show(truth == 5)
     with qtbot.waitSignal(panel.autosave.saved, timeout=20000):
         panel.autosave.save()
     folder = panel.autosave.session.folder
@@ -128,7 +122,7 @@ def test_what_is_painted_is_kept_and_resumed(viewer, panel, blobs, ndim, qtbot):
     assert folder.name in again.sessions.line.text()
     again.sessions.again.click()
     assert np.array_equal(viewer.layers["cells annotation"].data, expected)
-    assert np.array_equal(again.annotation.layers.region_mask(), truth == 5)
+    assert np.array_equal(again.annotation.layers.regions.mask(), truth == 5)
     assert again.train.isEnabled()
     # What is painted after resuming is noticed, and kept too.
     again.annotation.layers.labels.data_setitem(np.nonzero(truth == 3), 9)

@@ -48,10 +48,22 @@ def test_what_cannot_be_had_is_said_once(monkeypatch, caplog, error) -> None:
     assert caplog.messages == [f"numba cannot be used ({error}); the loss is slow."]
 
 
+LOOPS = """
+import numpy as np
+from embedseg_napari.core.compiled.numba_signatures import F8, compiled, given
+
+@compiled(F8(given(F8, 2)))
+def total(values):
+    found = 0.0
+    for i in range(values.shape[0]):
+        found += np.sqrt(values[i].max())
+    return found
+"""
 COMPILING = """
 import sys
 import numba
-from embedseg_napari.core.inference.clustering import KERNEL
+import numpy
+from embedseg_napari.core.compiled.background_import import CompiledModule
 exchanged = []
 
 class Watched(type(sys)):
@@ -61,18 +73,20 @@ class Watched(type(sys)):
         super().__setattr__(name, value)
 
 sys.__class__ = Watched
-assert KERNEL.wait() is not None
-sys.stdout.write(repr(exchanged))
+loops = CompiledModule("loops", "they are slow").wait()
+sys.stdout.write(repr((exchanged, loops.total(numpy.full((2, 3), 4.0)))))
 """
 
 
 def test_compiling_leaves_the_output_alone(tmp_path) -> None:
     pytest.importorskip("colorama")
+    (tmp_path / "loops.py").write_text(LOOPS)
+    (tmp_path / "compiling.py").write_text(COMPILING)
     done = subprocess.run(
-        [sys.executable, "-c", COMPILING],
+        [sys.executable, tmp_path / "compiling.py"],
         capture_output=True,
         text=True,
         check=False,
         env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
     )
-    assert (done.returncode, done.stdout) == (0, "[]"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "([], 4.0)"), done.stderr

@@ -1,40 +1,19 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from session_steps import SHAPE, annotated, painted, reopened
 
 from embedseg_napari.core.annotation.annotation import Annotation
 from embedseg_napari.core.annotation.states import BACKGROUND
 from embedseg_napari.core.data.pairs import load_folder
 from embedseg_napari.core.errors import DataError, ModelError
-from embedseg_napari.core.files.tiff import Picture, read_image, write_image
+from embedseg_napari.core.files.tiff import Picture
 from embedseg_napari.core.model.model import load_model
-from embedseg_napari.core.session.folder import list_sessions
 from embedseg_napari.core.session.session import AnnotatedImage, AnnotationSession
 from embedseg_napari.core.session.state import Round
-
-SHAPE = (20, 24)
-
-
-def painted(number: int) -> np.ndarray:
-    labels = np.zeros(SHAPE, np.int32)
-    labels[2:8, 2:9] = number
-    labels[0] = BACKGROUND
-    return labels
-
-
-def annotated(session):
-    return session.annotated_images({})[0]
-
-
-def reopened(session):
-    session.close()
-    return AnnotationSession.open(session.folder)
 
 
 @pytest.mark.parametrize("highest", [3, BACKGROUND, 70000])
@@ -68,81 +47,6 @@ def test_annotation_that_does_not_fit_leaves_the_saved_one(session):
     with pytest.raises(DataError, match="no image 'nuclei'"):
         session.save_annotation("nuclei", Annotation(painted(4)))
     np.testing.assert_array_equal(session.load_annotation("cells").labels, painted(3))
-
-
-def test_image_in_memory_is_copied(session, image):
-    image_before = image.copy()
-    image[:] = 0
-    with reopened(session) as again:
-        picture = again.load_image("cells")
-        np.testing.assert_array_equal(picture.array, image_before)
-        assert (picture.axes, picture.spacing, picture.unit) == ("YX", (0.5, 0.25), "um")
-
-
-@pytest.mark.parametrize(
-    ("shape", "axes", "stored_axes", "dtype"),
-    [
-        ((5, 6, 7), "ZYX", "ZYX", np.int64),
-        ((20, 21, 3), "YXC", "CYX", np.float16),
-        ((2, 5, 6, 7), "CZYX", "ZCYX", np.float64),
-        ((1, 1, 6, 7), "CZYX", "ZCYX", bool),
-    ],
-)
-def test_images_of_many_kinds_are_copied(session, rng, shape, axes, stored_axes, dtype):
-    array = rng.integers(0, 100, shape).astype(dtype)
-    session.add_image("other", Picture(array, axes))
-    picture = session.load_image("other")
-    assert picture.axes == stored_axes
-    order = [axes.index(letter) for letter in stored_axes]
-    np.testing.assert_array_equal(picture.array, array.transpose(order))
-    spatial = session.image("other").spatial_shape
-    assert session.load_annotation("other").labels.shape == spatial
-    session.save_annotation("other", Annotation(np.ones(spatial, np.int32)))
-    assert session.annotated_images({})[0][0].example().ndim == len(spatial) == len(stored_axes.replace("C", ""))
-
-
-def test_image_file_is_remembered_not_copied(session, tmp_path, rng):
-    path = tmp_path / "a.tif"
-    array = rng.integers(0, 255, (4, 20, 24)).astype(np.uint8)
-    write_image(path, array, "ZYX", (2.0, 0.5, 0.5), "um")
-    session.add_image("volume", read_image(path))
-    with reopened(session) as again:
-        picture = again.load_image("volume")
-        np.testing.assert_array_equal(picture.array, array)
-        assert (picture.axes, picture.spacing, picture.unit) == ("ZYX", (2.0, 0.5, 0.5), "um")
-        assert len(list((again.folder / "images").iterdir())) == 1
-
-        # A copy with another date is the same image; so is one that moved along with the session.
-        os.utime(path, (1, 1))
-        np.testing.assert_array_equal(again.load_image("volume").array, array)
-        write_image(path, array + 1, "ZYX", overwrite=True)
-        with pytest.raises(DataError, match="volume was changed since"):
-            again.load_image("volume")
-        path.unlink()
-        with pytest.raises(DataError, match=r"a\.tif.*volume is missing"):
-            again.load_image("volume")
-
-
-def test_session_and_images_may_move_together(tmp_path, image):
-    (tmp_path / "before").mkdir()
-    write_image(tmp_path / "before" / "a.tif", image, "YX")
-    with AnnotationSession(tmp_path / "before" / "session") as session:
-        session.add_image("a", read_image(tmp_path / "before" / "a.tif", "YX"))
-    (tmp_path / "before").rename(tmp_path / "after")
-    with AnnotationSession.open(tmp_path / "after" / "session") as session:
-        np.testing.assert_array_equal(session.load_image("a").array, image)
-
-
-def test_images_that_make_no_sense_are_refused(session, image):
-    with pytest.raises(DataError, match="name of its own"):
-        session.add_image("cells", Picture(image, "YX"))
-    with pytest.raises(DataError, match="time points"):
-        session.add_image("movie", Picture(np.zeros((3, 8, 8)), "TYX"))
-    with pytest.raises(DataError, match="spacing"):
-        session.add_image("b", Picture(image, "YX", (1.0,)))
-    with pytest.raises(DataError, match="is not an image"):
-        session.add_image("b", Picture(image.astype(complex), "YX"))
-    assert session.image_names == ["cells"]
 
 
 @pytest.fixture
@@ -248,35 +152,6 @@ def test_nothing_annotated_is_not_exported(session, tmp_path):
     assert not (tmp_path / "data").exists()
 
 
-def test_folder_that_is_no_session(tmp_path, session):
-    with pytest.raises(DataError, match="holds no session"):
-        AnnotationSession.open(tmp_path)
-    with pytest.raises(DataError, match="not empty"):
-        AnnotationSession(tmp_path).begin()
-    with pytest.raises(DataError, match="already holds a session"):
-        AnnotationSession(session.folder).begin()
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda text: text.replace('"format_version": 1', '"format_version": 2'), "format 2.*Update"),
-        (lambda text: text[: len(text) // 2], "damaged"),
-        (lambda text: text.replace("annotations/0001", "../../elsewhere"), "damaged.*annotations"),
-        (lambda text: text.replace('"key": "001-cells"', '"key": "../cells"'), "damaged.*key"),
-        (lambda _: "[]", "damaged"),
-    ],
-)
-def test_state_that_cannot_be_trusted_is_refused(session, change, message):
-    session.close()
-    file = session.folder / "session.json"
-    file.write_text(change(file.read_text()))
-    # Twice: a refused opening leaves no lock.
-    for _ in range(2):
-        with pytest.raises(DataError, match=message):
-            AnnotationSession.open(session.folder)
-
-
 def test_damaged_annotation_is_said(session):
     session.save_annotation("cells", Annotation(painted(3)))
     (file,) = (session.folder / "annotations" / "0001").iterdir()
@@ -310,52 +185,6 @@ def test_closed_session_writes_nothing(session):
     session.close()
     with pytest.raises(DataError, match="closed"):
         session.save_annotation("cells", Annotation(painted(3)))
-
-
-def test_sessions_of_a_folder_latest_first(tmp_path, image):
-    for name in ("a", "b", "c"):
-        with AnnotationSession(tmp_path / name) as session:
-            session.add_image("cells", Picture(image, "YX"))
-            session.save_annotation("cells", Annotation(painted(1)))
-    (tmp_path / "no session").mkdir()
-    for age, name in enumerate(("b", "a", "c")):
-        for path in (tmp_path / name / "session.json", tmp_path / name / "annotations" / "0001"):
-            os.utime(path, (1e9 - age, 1e9 - age))
-    assert [path.name for path in list_sessions(tmp_path)] == ["b", "a", "c"]
-    assert list_sessions(tmp_path / "nowhere") == []
-
-
-def test_leftovers_of_a_killed_process_are_removed_and_nothing_else(session):
-    session.close()
-    code = (
-        "import sys; from pathlib import Path; from embedseg_napari.core.files.leftovers import temporary_name\n"
-        "folder, file = (Path(place) / temporary_name('.json') for place in sys.argv[1:])\n"
-        "folder.mkdir(parents=True); (folder / 'half').write_text('half'); file.write_text('{')"
-    )
-    subprocess.run([sys.executable, "-c", code, session.folder / "annotations", session.folder], check=True)
-    assert len(list(session.folder.rglob(".tmp-*"))) == 2
-    notes = session.folder / ".tmp-notes.txt"
-    notes.write_text("mine")
-    # A round whose row was never written.
-    shutil.copytree(session.folder / "images", session.folder / "rounds" / "001")
-    with AnnotationSession.open(session.folder) as again:
-        assert list(again.folder.rglob(".tmp-*")) == [notes]
-        assert again.rounds == ()
-
-
-def test_takes_up_a_folder_whose_beginning_was_killed(tmp_path, image):
-    code = (
-        "import os, sys; from embedseg_napari.core.session.session import AnnotationSession\n"
-        "os.replace = lambda *_: os._exit(9)\n"
-        "AnnotationSession(sys.argv[1]).begin()"
-    )
-    assert subprocess.run([sys.executable, "-c", code, tmp_path / "s"], check=False).returncode == 9
-    assert {path.name[:5] for path in (tmp_path / "s").iterdir()} == {"lock", ".tmp-"}
-    # As earlier versions named it.
-    (tmp_path / "s" / ".tmp-0261895a-session.json").write_text("{")
-    with AnnotationSession(tmp_path / "s") as session:
-        session.add_image("cells", Picture(image, "YX"))
-    assert {path.name for path in (tmp_path / "s").iterdir()} >= {"images", "session.json"}
 
 
 def test_an_older_annotation_never_replaces_a_newer_one(session, model):
@@ -393,14 +222,3 @@ def test_a_session_is_on_the_disk_with_the_first_thing_written_into_it(tmp_path,
         assert (session.rounds, session.kind, session.latest_model()) == ((), None, None)
         session.save_annotation("cells", Annotation(painted(3)), Picture(image, "YX"))
         assert session.kind == (2, 1)
-
-
-def test_a_retained_session_closes_when_it_is_released(session):
-    session.retain()
-    session.close()
-    session.save_annotation("cells", Annotation(painted(3)))
-    with pytest.raises(DataError, match="already open"):
-        AnnotationSession.open(session.folder)
-    session.release()
-    with AnnotationSession.open(session.folder) as again:
-        assert not again.load_annotation("cells").is_empty

@@ -138,17 +138,19 @@ def test_a_start_model_of_many_sizes_sees_objects_of_each_of_them_as_they_are(si
 
 
 def test_a_model_of_another_scale_predicts_on_the_images_own_pixels(tmp_path):
-    image, labels = squares(48)
-    config = TrainingConfig.preset("few", epochs=12, reference_extent=16, precision="float32", batch_size=4)
+    image, labels = squares(24)
+    config = TrainingConfig.preset(
+        "few", epochs=12, steps_per_epoch=8, reference_extent=8, precision="float32", batch_size=2
+    )
     result = drain(Trainer(config, [(image, labels)], [], run_folder=tmp_path, device="cpu").run())
-    assert result.model.config.reference_scale == pytest.approx(16 / 48)
-    assert result.model.config.object_sizes.mean == pytest.approx((48, 48), rel=0.1)
+    assert result.model.config.reference_scale == pytest.approx(8 / 24)
+    assert result.model.config.object_sizes.mean == pytest.approx((24, 24), rel=0.1)
     found = result.model.predict(image, "YX", seed_threshold=0.5)
     assert found.labels.shape == labels.shape
     assert match(labels, found.labels)[0].tp >= 3
     # The scale lasts, also where objects are others when it is resumed.
     part = labels.copy()
-    part[24:] = 0
+    part[12:] = 0
     assert planning.plan_training(config, from_arrays([(image, part)])).scale > 0.4
     longer = config.model_copy(update={"epochs": 13})
     again = drain(Trainer(longer, [(image, part)], [], run_folder=tmp_path, device="cpu", resume=True).run())

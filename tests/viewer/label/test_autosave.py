@@ -61,7 +61,7 @@ panel.annotation.annotate.click()
 layers = panel.annotation.layers
 layers.labels.data_setitem((np.array([3, 4]), np.array([5, 5])), 1)
 layers.accept([1])
-layers.show_regions(np.ones((64, 64), bool))
+layers.regions.show(np.ones((64, 64), bool))
 if sys.argv[1] == "viewer":
     viewer.close()
 elif sys.argv[1] == "window":

@@ -10,27 +10,20 @@ import tifffile
 
 pytest.importorskip("pyqtgraph")
 
-from fake_training import FakeTraining
 from label_steps import PANEL, annotate, choose_in_list, paint, press, queue_of, wait_for_search
 from qtpy.QtCore import Qt
 
 from embedseg_napari.core.review import next_image as image_ranking
 from embedseg_napari.viewer.label import widget as label_widget
 
-
-@pytest.fixture(autouse=True)
-def own_data(monkeypatch, tmp_path, tiny_model_file):
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    for name, value in {"waits": True, "shows": False, "score": 0.85, "model": tiny_model_file.read_bytes()}.items():
-        monkeypatch.setattr(FakeTraining, name, value)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("own_data")
 
 
 @pytest.fixture
-def panel(viewer, open_panel, monkeypatch):
-    monkeypatch.setattr(label_widget, "LabelTraining", FakeTraining)
-    monkeypatch.setattr(label_widget.ReviewBox, "start", lambda *args: None)
-    return open_panel(PANEL)
+def panel(fake_training, label_panel):
+    """Whose rounds go on until they are stopped."""
+    fake_training.waits, fake_training.shows, fake_training.score = True, False, 0.85
+    return label_panel
 
 
 @pytest.fixture

@@ -61,5 +61,5 @@ def test_holes_survive_the_shapes_layer(layer_viewer, ndim):
     layers.watch(layer_viewer.add_image(np.zeros(mask.shape, np.float32), name="cells", scale=(2.0, 0.3, 0.3)[-ndim:]))
     layers.make()
     for _ in range(2):
-        layers.show_regions(mask)
-        assert np.array_equal(layers.region_mask(), mask)
+        layers.regions.show(mask)
+        assert np.array_equal(layers.regions.mask(), mask)

@@ -197,23 +197,22 @@ def test_objects_of_another_image_are_not_taken(viewer, panel):
     assert viewer.layers[LABELS].visible
 
 
-@pytest.mark.parametrize("is_dragging", [False, True])
-def test_escape_ends_the_waiting(viewer, panel, drag, is_dragging):
+def test_escape_ends_the_waiting(viewer, panel, drag):
     layers = panel.annotation.layers
     before = layers.array().copy()
     layers.labels.mode = "pan_zoom"
-    press(viewer, Qt.Key.Key_S)
-    if is_dragging:
-        drag(layers.labels, (1, 10), (23, 10), release=False)
-        assert len(viewer.layers[LINE].data) == 1
-    press(viewer, Qt.Key.Key_Escape)
-    if is_dragging:
-        native = canvas_of(viewer).native
-        QTest.mouseRelease(native, Qt.MouseButton.LeftButton)
-    assert np.array_equal(layers.array(), before)
-    assert LINE not in viewer.layers
-    assert (layers.labels.mode, layers.labels.mouse_pan) == ("pan_zoom", True)
-    assert not panel.review.strokes.split.isChecked()
+    for is_dragging in (False, True):
+        press(viewer, Qt.Key.Key_S)
+        if is_dragging:
+            drag(layers.labels, (1, 10), (23, 10), release=False)
+            assert len(viewer.layers[LINE].data) == 1
+        press(viewer, Qt.Key.Key_Escape)
+        if is_dragging:
+            QTest.mouseRelease(canvas_of(viewer).native, Qt.MouseButton.LeftButton)
+        assert np.array_equal(layers.array(), before)
+        assert LINE not in viewer.layers
+        assert (layers.labels.mode, layers.labels.mouse_pan) == ("pan_zoom", True)
+        assert not panel.review.strokes.split.isChecked()
 
 
 def test_another_tool_ends_the_waiting(viewer, panel, drag):

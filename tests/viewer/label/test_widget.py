@@ -7,28 +7,18 @@ import pytest
 
 pytest.importorskip("pyqtgraph")
 
-from fake_training import FakeTraining
-from label_steps import PANEL, begin, paint_truth, press
+from label_steps import begin, paint_truth, press
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
 from embedseg_napari.core.annotation.states import BACKGROUND
-from embedseg_napari.viewer.label import widget as label_widget
 
-
-@pytest.fixture(autouse=True)
-def own_data(monkeypatch, tmp_path, tiny_model_file):
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    monkeypatch.setattr(FakeTraining, "model", tiny_model_file.read_bytes())
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("own_data")
 
 
 @pytest.fixture
-def panel(viewer, open_panel, monkeypatch):
-    monkeypatch.setattr(label_widget, "LabelTraining", FakeTraining)
-    # The review has tests of its own, and its thread would outlive these.
-    monkeypatch.setattr(label_widget.ReviewBox, "start", lambda *args: None)
-    return open_panel(PANEL)
+def panel(label_panel):
+    return label_panel
 
 
 @pytest.fixture(params=[2, 3])
@@ -79,7 +69,7 @@ def test_keys_choose_what_is_painted(viewer, panel, blobs):
     panel.annotation.erase.click()
     assert layer.mode == "erase"
     panel.annotation.region.click()
-    assert viewer.layers.selection.active == panel.annotation.layers.regions
+    assert viewer.layers.selection.active == panel.annotation.layers.regions.layer
     press(viewer, Qt.Key.Key_N)
     assert viewer.layers.selection.active == layer
 
@@ -105,11 +95,11 @@ def test_the_line_counts_and_train_waits_for_enough(viewer, panel, blobs, ndim, 
 def test_a_rectangle_is_fully_annotated_on_its_plane(viewer, panel, blobs, ndim):
     begin(viewer, panel, blobs, ndim)
     panel.annotation.region.click()
-    regions = panel.annotation.layers.regions
+    regions = panel.annotation.layers.regions.layer
     assert regions.mode == "add_rectangle"
     corners = np.array([[2, 2], [2, 9], [5, 9], [5, 2]], float)
     regions.add_rectangles(corners if ndim == 2 else np.insert(corners, 0, 4, axis=1))
-    mask = panel.annotation.layers.region_mask()
+    mask = panel.annotation.layers.regions.mask()
     expected = np.zeros(mask.shape, bool)
     expected[(4,) * (ndim - 2) + (slice(2, 6), slice(2, 10))] = True
     assert np.array_equal(mask, expected)
@@ -118,11 +108,11 @@ def test_a_rectangle_is_fully_annotated_on_its_plane(viewer, panel, blobs, ndim)
     # A click with the tool draws nothing.
     click = np.array([[9, 9], [9, 9.4], [9.4, 9.4], [9.4, 9]])
     regions.add_rectangles(click if ndim == 2 else np.insert(click, 0, 4, axis=1))
-    assert np.array_equal(panel.annotation.layers.region_mask(), expected)
+    assert np.array_equal(panel.annotation.layers.regions.mask(), expected)
     panel.annotation.count()
     assert "1 region" in panel.annotation.line.text()
-    panel.annotation.layers.show_regions(mask)
-    assert np.array_equal(panel.annotation.layers.region_mask(), expected)
+    panel.annotation.layers.regions.show(mask)
+    assert np.array_equal(panel.annotation.layers.regions.mask(), expected)
 
 
 def test_fill_between_planes_can_be_undone(viewer, panel, blobs):
@@ -206,7 +196,7 @@ def test_the_advice_leads_to_areas_that_are_fully_annotated(viewer, panel, blobs
     assert "paint any others inside it" in box.advice.text()
     plane = areas[-1] if ndim == 3 else areas
     plane[2:9, 2:9] = True
-    box.layers.show_regions(areas)
+    box.layers.regions.show(areas)
     box.count()
     assert box.advice.text().startswith("Paint every object in the rectangle")
     for identity in range(2, 6):
@@ -214,7 +204,7 @@ def test_the_advice_leads_to_areas_that_are_fully_annotated(viewer, panel, blobs
     box.count()
     assert "around an empty area" in box.advice.text()
     plane[20:29, 2:9] = plane[40:49, 2:9] = True
-    box.layers.show_regions(areas)
+    box.layers.regions.show(areas)
     box.count()
     assert "where the prediction is wrong" in box.advice.text()
 
@@ -227,11 +217,11 @@ def test_after_a_rectangle_the_brush_comes_back(viewer, panel, blobs, drag, qtbo
     drag(layers.labels, (10, 10), (20, 30))
     qtbot.waitUntil(lambda: viewer.layers.selection.active == layers.labels)
     assert layers.labels.mode == "paint"
-    assert layers.n_regions() == 1
-    assert layers.region_mask()[12:19, 12:29].all()
+    assert layers.regions.count() == 1
+    assert layers.regions.mask()[12:19, 12:29].all()
     # A polygon takes several clicks: its tool stays.
-    viewer.layers.selection.active = layers.regions
-    layers.regions.mode = "add_polygon"
+    viewer.layers.selection.active = layers.regions.layer
+    layers.regions.layer.mode = "add_polygon"
     drag(layers.labels, (30, 30), (40, 30))
     qtbot.wait(10)
-    assert viewer.layers.selection.active == layers.regions
+    assert viewer.layers.selection.active == layers.regions.layer

@@ -19,13 +19,12 @@ from embedseg_napari.core.events import (
     Message,
     PreviewReady,
     StepFinished,
-    TrainingFinished,
     TrainingStarted,
 )
 from embedseg_napari.core.losses.spatial_embedding import LOOPS
 from embedseg_napari.core.model.model import Model
-from embedseg_napari.core.runs import never, unheard
-from embedseg_napari.core.training.blending import SHARES, blended, least_share, scored_examples
+from embedseg_napari.core.runs import unheard
+from embedseg_napari.core.training.blending import SHARES, scored_examples
 from embedseg_napari.core.training.checkpoint import (
     TrainingState,
     check_same_run,
@@ -34,10 +33,8 @@ from embedseg_napari.core.training.checkpoint import (
 )
 from embedseg_napari.core.training.crops.sampler import CropSampler
 from embedseg_napari.core.training.optimization import Optimization
-from embedseg_napari.core.training.result import TrainingResult
 from embedseg_napari.core.training.schedule import Clock, Schedule
 from embedseg_napari.core.training.threads import ThreadTuner
-from embedseg_napari.core.training.validation import with_reached_seeds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -45,7 +42,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from embedseg_napari.core.config import PredictionConfig, TrainingConfig
+    from embedseg_napari.core.config import TrainingConfig
     from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.events import TrainingEvent
     from embedseg_napari.core.training.planning import TrainingPlan
@@ -99,8 +96,6 @@ class TrainingRun:
         self.sampler = self._make_sampler()
         self.validator = data.validator()
         self.best: dict[str, Tensor] = {}
-        self.share = 1.0
-        """Of the trained weights in the model; the others are the start model's."""
         self.last_save = time.monotonic()
         self.is_save_failing = False
         self.last_preview = 0.0
@@ -142,7 +137,7 @@ class TrainingRun:
     def start(self) -> TrainingStarted:
         """Say what was found and decided; with a time budget, find out how long validation takes."""
         scored, thresholded = self.validator.examples, self.data.threshold_examples
-        blending = scored_examples(self.data.annotated) if self._keeps_start else []
+        blending = scored_examples(self.data.annotated) if self.keeps_start else []
         if (scored or thresholded or blending) and self.config.epochs is None:
             first, axes, model = (scored or thresholded or blending)[0].image, self.model_config.axes, self.model()
             # The first pass, and the first objects, also load and compile what later ones find ready.
@@ -344,90 +339,8 @@ class TrainingRun:
             network.load_state_dict(weights)
         return Model(self.model_config, network)
 
-    def finish(self, stopped: bool) -> Generator[TrainingEvent, None, TrainingResult]:
-        """Keep the best model, choose its thresholds and precision, and hand it over."""
-        yield from self.save()
-        model = self.model(self.best)
-        prediction = self.model_config.prediction
-        if self._keeps_start:
-            model = yield from self._near_start(model)
-        if not stopped and self.validator.examples and self.fabric.global_rank == 0:
-            prediction, message = self.validator.choose_prediction(model, prediction, self.plan.precision)
-            if message is not None:
-                yield message
-        if self.state.best_score == 0:
-            what = "held-out objects" if self.data.n_held_out else "objects of the held-out images"
-            yield Message(
-                f"The model finds none of the {what} yet. Train longer; if that does not help, check that each mask "
-                "belongs to its image.",
-                "warning",
-            )
-        if self.data.threshold_examples:
-            prediction = with_reached_seeds(model, self.data.threshold_examples, prediction, self.plan.precision)
-        yield TrainingFinished(stopped, self.state.best_score)
-        return self._result(model, prediction, stopped)
-
     @property
-    def _keeps_start(self) -> bool:
+    def keeps_start(self) -> bool:
         """Whether the model keeps as much of the start model's weights as the annotated objects allow."""
         is_wanted = self.config.keep_start and self.fabric.global_rank == 0
         return is_wanted and self.start_from is not None and not self.data.validation
-
-    def _near_start(self, model: Model) -> Generator[Message, None, Model]:
-        """The model nearest to the start model that finds the annotated objects about as well."""
-        assert self.start_from is not None
-        start, trained = self.start_from.network.state_dict(), model.network.state_dict()
-
-        def model_of(share: float) -> Model:
-            return model if share == 1 else self.model(blended(start, trained, share))
-
-        settings, precision = self.model_config.prediction, self.plan.precision
-        self.share = least_share(model_of, self.data.annotated, settings, precision)
-        if self.share == 1:
-            return model
-        model = model_of(self.share)
-        if self.validator.examples:
-            maps = self.validator.embed(model, precision, never)
-            assert maps is not None
-            self.state.best_score = self.validator.score(maps, settings).ap_mean
-        yield Message(
-            f"The model keeps {1 - self.share:.0%} of the weights it started from: it finds the annotated objects "
-            "about as well with them."
-        )
-        return model
-
-    def interrupted(self) -> TrainingResult:
-        """Hand over the best model so far as it stands, in no time.
-
-        No checkpoint is written: an interruption may come in the middle of a step, and the last one is whole.
-        """
-        return self._result(self.model(self.best), self.model_config.prediction, stopped=True)
-
-    def _result(self, model: Model, prediction: PredictionConfig, stopped: bool) -> TrainingResult:
-        model.config = self.model_config.model_copy(
-            update={
-                "prediction": prediction,
-                "history": tuple(dataclasses.asdict(row) for row in self.state.history),
-                "training": self._record(),
-            }
-        )
-        return TrainingResult(model, tuple(self.state.history), self.state.best_score, stopped, None)
-
-    def _record(self) -> dict[str, Any]:
-        """How the model was trained, for its file."""
-        return {
-            "settings": self.state.settings,
-            "crop_size": list(self.plan.crop_size),
-            "batch_size": self.plan.batch_size,
-            "steps": self.state.step,
-            "seconds": round(self.clock.seconds(), 1),
-            "n_images": len(self.data.training),
-            "n_validation_images": len(self.data.validation),
-            "n_objects": self.sampler.n_objects,
-            "n_held_out_objects": self.data.n_held_out,
-            "precision": self.plan.precision,
-            "device": str(self.fabric.device),
-            "best_score": self.state.best_score,
-            "started_from": None if self.start_from is None else self.start_from.config.name,
-            "share_trained": self.share,
-        }

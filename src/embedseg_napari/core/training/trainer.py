@@ -31,6 +31,7 @@ from embedseg_napari.core.runs import (
 from embedseg_napari.core.scripts import speaking_python, tell
 from embedseg_napari.core.settings import require_functions, require_kind
 from embedseg_napari.core.training.checkpoint import STATE
+from embedseg_napari.core.training.handover import finish, interrupted
 from embedseg_napari.core.training.planning import plan_training, reach_warning, scale_note
 from embedseg_napari.core.training.run import TrainingRun
 from embedseg_napari.core.training.training_set import TrainingSet
@@ -147,11 +148,11 @@ class Trainer:
                     yield run.resume()
                 try:
                     stopped = yield from self._train(run, should_stop)
-                    return (yield from run.finish(stopped))
+                    return (yield from finish(run, stopped))
                 except INTERRUPTIONS:
                     if not run.state.step:
                         raise
-                    return run.interrupted()
+                    return interrupted(run)
         finally:
             run.threads.restore()
 

@@ -57,13 +57,13 @@ def mark_names() -> list[str]:
     return ["", *(str(kind) for kind in sorted(Kind, key=MARK_OF.__getitem__)), TOO_FAR_TITLE[0].lower()]
 
 
-def swatch(color: str, size: int = 12) -> QPixmap:
+def swatch(color: str) -> QPixmap:
     """Square of a colour with a thin edge, visible on dark and light ground."""
-    pixmap = QPixmap(size, size)
+    pixmap = QPixmap(12, 12)
     pixmap.fill(QColor(color))
     painter = QPainter(pixmap)
     painter.setPen(QColor("#808080"))
-    painter.drawRect(0, 0, size - 1, size - 1)
+    painter.drawRect(0, 0, 11, 11)
     painter.end()
     return pixmap
 
@@ -73,8 +73,8 @@ class Legend(QWidget):
 
     shown_changed = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         layout = QGridLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setVerticalSpacing(2)

@@ -52,8 +52,8 @@ class MistakesPage(QWidget):
     noted = Signal(str)
     """A sentence about the layers that were compared."""
 
-    def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__()
         self.viewer = viewer
         self.overlay: Labels | None = None
         self.shown: Evaluation | None = None

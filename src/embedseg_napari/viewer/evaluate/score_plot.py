@@ -21,8 +21,8 @@ LINES = {"ap": ("AP", "#009e73", 3), "f1": ("F1", "#56b4e9", 1.5), "pq": ("PQ", 
 class ScorePlot(QWidget):
     """AP, F1 and PQ over IoU 0.5 to 0.9, and the threshold of which the mistakes are shown."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.view = pg.PlotWidget()
         self.view.setMinimumHeight(100)
         # Its usual size hint of a whole window would make the panel scroll.

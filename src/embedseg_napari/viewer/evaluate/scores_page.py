@@ -24,8 +24,8 @@ class ScoresPage(QWidget):
     written = Signal(object)
     """Path of the file that the scores were saved to."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.scores: Evaluation | None = None
         self.headline = Sentence("No scores yet: choose truth and prediction, then press Evaluate.")
         self.table, self.plot = ScoreTable(), ScorePlot()

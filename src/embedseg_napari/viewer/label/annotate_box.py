@@ -178,7 +178,7 @@ class AnnotationBox(QWidget):
         parts = [
             count(counts.n_objects, "object") + (f", {accepted:,} of them accepted" if accepted else ""),
             f"{counts.background_pixels:,} background pixels",
-            count(self.layers.n_regions(), "region"),
+            count(self.layers.regions.count(), "region"),
         ]
         return " · ".join([*parts, others] if others else parts)
 
@@ -188,7 +188,7 @@ class AnnotationBox(QWidget):
             return ""
         if self.counts is None:
             return "Press Annotate, then find a place with about five objects."
-        n_regions, n_objects = self.layers.n_regions(), self.counts.n_objects
+        n_regions, n_objects = self.layers.regions.count(), self.counts.n_objects
         is_volume = self.layers.ndim == 3
         planes = " Paint each on a few planes, then press Fill between planes." if is_volume else ""
         if not n_regions and not n_objects:

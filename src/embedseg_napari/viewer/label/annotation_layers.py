@@ -1,4 +1,4 @@
-"""The layers that a person annotates an image with: Labels to paint on, and Shapes around what is fully annotated."""
+"""The layers that a person annotates an image with: Labels to paint on, and regions that are fully annotated."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from psygnal import Signal
-from qtpy.QtCore import QTimer
 
 from embedseg_napari.core.annotation.annotation import Annotation
 from embedseg_napari.core.annotation.edits import fill_between_planes
@@ -19,14 +18,14 @@ from embedseg_napari.core.session.state import kind_of, spatial_shape
 from embedseg_napari.viewer.label.brush import Brush
 from embedseg_napari.viewer.label.colors import annotation_colors
 from embedseg_napari.viewer.label.protected_objects import ProtectedObjects
-from embedseg_napari.viewer.label.regions import drawn_regions, outlines, shapes_mask
-from embedseg_napari.viewer.layers import ANNOTATION, RESULT, array_of, picture_of
+from embedseg_napari.viewer.label.region_layer import RegionLayer
+from embedseg_napari.viewer.layers import ANNOTATION, array_of, picture_of
 from embedseg_napari.viewer.result_layers import is_shown, spatial_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Generator, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
-    from napari.layers import Image, Labels, Shapes
+    from napari.layers import Image, Labels
     from napari.viewer import Viewer
     from numpy.typing import NDArray
 
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
 
 EXTENT_SHARE = 16
 """Objects are taken to be so many times smaller than the image as long as nothing is known of them."""
-DRAWN_BY_DRAG = ("add_rectangle", "add_ellipse")
-"""Tools of a Shapes layer whose shape is there when the button is released."""
 
 
 class AnnotationLayers:
@@ -60,7 +57,6 @@ class AnnotationLayers:
         self.axes = ""
         self.frame: Frame | None = None
         self.labels: Labels | None = None
-        self.regions: Shapes | None = None
         self.protection: ProtectedObjects | None = None
         """Of the labels, while there are some."""
         self.brush: Brush | None = None
@@ -71,10 +67,12 @@ class AnnotationLayers:
         """What `annotation` returned last, of these labels."""
         self._is_changed = False
         """Whether something may have changed since."""
-        self._removed_regions: Shapes | None = None
-        """Removed just now, be it alone or as one of many layers."""
         self._keys: dict[str, Callable[[object], None]] = {}
-        """Of the Labels layer, besides N, M and B."""
+        """Of the Labels layer, besides those of both layers."""
+        self._common_keys = {"n": self.new_object, "m": self.new_object, "b": self.background}
+        self.regions = RegionLayer(viewer, self._common_keys)
+        self.regions.changed.connect(self._on_change)
+        self.regions.drawn.connect(self._paint_on)
         viewer.layers.events.removed.connect(self._on_removed)
 
     def disconnect_viewer(self) -> None:
@@ -99,6 +97,7 @@ class AnnotationLayers:
                     f"{image.name} has time points; annotate single frames (if they are slices, name the axis Z)."
                 )
             self.axes, self.frame = axes, spatial_frame(image, axes)
+            self.regions.watch(image, self.frame, self.shape)
             for layer in self.viewer.layers:
                 if layer.metadata.get(ANNOTATION) == str(image.unique_id):
                     self._take(layer)
@@ -144,7 +143,7 @@ class AnnotationLayers:
             self.labels.data = self.frame.array(labels)
         assert self.protection is not None
         self.protection.replace(annotation.accepted_ids)
-        self.show_regions(annotation.regions)
+        self.regions.show(annotation.regions)
         self._latest = annotation
         self.new_object()
 
@@ -164,7 +163,7 @@ class AnnotationLayers:
         if self.labels is None:
             return None
         if self._is_changed or check or self._latest is None:
-            now = Annotation(self.array().astype(np.int32, copy=True), self.region_mask(), self.accepted)
+            now = Annotation(self.array().astype(np.int32, copy=True), self.regions.mask(), self.accepted)
             if not now.is_same(self._latest):
                 self._latest = now
             self._is_changed = False
@@ -213,16 +212,9 @@ class AnnotationLayers:
         labels.mode = "erase"
 
     def draw_region(self) -> None:
-        """Draw a rectangle around what is fully annotated; the layer is made when it is first wanted."""
-        assert self.image is not None
-        assert self.frame is not None
+        """Draw a rectangle around what is fully annotated."""
         self._labels()
-        if self.regions is None:
-            self._take(self._add_regions([]))
-        assert self.regions is not None
-        self.viewer.layers.selection.active = self.regions
-        self.regions.mode = "add_rectangle"
-        self._on_change()
+        self.regions.draw()
 
     def fill_between(self) -> None:
         """Fill the selected object between the planes it is painted on; undo takes it back.
@@ -264,33 +256,10 @@ class AnnotationLayers:
         data: NDArray[np.int32] = np.asarray(self._labels().data)
         return self.frame.result(data)
 
-    def region_mask(self) -> NDArray[np.bool_] | None:
-        """Where ((Z,) Y, X) a rectangle or polygon says that all objects are annotated; None if nowhere.
-
-        In a volume a shape counts for the plane it is drawn on.
-        """
-        if self.regions is None or self.frame is None:
-            return None
-        mask = shapes_mask(self.regions, self.frame, self.shape)
-        return mask if mask.any() else None
-
-    def show_regions(self, mask: NDArray[np.bool_] | None) -> None:
-        """Draw a mask ((Z,) Y, X) as polygons, in place of the regions there are."""
-        if self.regions is not None:
-            self.viewer.layers.remove(self.regions)
-            self._forget_removed()
-        if mask is not None and mask.any():
-            self._take(self._add_regions(outlines(mask)))
-        self._on_change()
-
-    def n_regions(self) -> int:
-        """Number of regions that are drawn; single clicks do not count."""
-        return 0 if self.regions is None or self.frame is None else len(drawn_regions(self.regions, self.frame))
-
     def raise_to_top(self) -> None:
         """Bring the user's own layers above the others."""
         layers = self.viewer.layers
-        own = [layer for layer in (self.labels, self.regions) if layer is not None]
+        own = [layer for layer in (self.labels, self.regions.layer) if layer is not None]
         if any(layer not in own for layer in layers[len(layers) - len(own) :]):
             for layer in own:
                 layers.move(layers.index(layer), len(layers))
@@ -323,63 +292,30 @@ class AnnotationLayers:
         assert self.brush is not None
         self.brush.fit(self.usual_extent() or min(self.shape[-2:]) / EXTENT_SHARE)
 
-    def _add_regions(self, polygons: list[NDArray[np.float64]]) -> Shapes:
-        assert self.image is not None
-        assert self.frame is not None
-        layer: Shapes = self.viewer.add_shapes(
-            [self.frame.coordinates(polygon) for polygon in polygons],
-            shape_type="polygon",
-            ndim=self.frame.ndim,
-            name=f"{self.image.name} fully annotated",
-            metadata={ANNOTATION: str(self.image.unique_id), RESULT: "regions"},
-            face_color="transparent",
-            edge_color="#56b4e9",
-            edge_width=max(1.0, min(self.shape[-2:]) / 200) * self.frame.scale[-1],
-            **self.frame.options(),
-        )
-        return layer
-
     def _take(self, layer: Any) -> None:
         """Follow a layer of the annotation."""
-        is_regions = hasattr(layer, "shape_type")
-        if is_regions:
-            self.regions = layer
-            layer.events.data.connect(self._on_change)
-            layer.mouse_drag_callbacks.append(self._on_region_drag)
-        else:
-            self.labels = layer
-            for event in (layer.events.paint, layer.events.labels_update, layer.events.set_data):
-                event.connect(self._on_change)
-            self.protection, self.brush = ProtectedObjects(layer), Brush(layer)
-        keys = {"n": self.new_object, "m": self.new_object, "b": self.background} | ({} if is_regions else self._keys)
-        for key, action in keys.items():
+        if hasattr(layer, "shape_type"):
+            self.regions.take(layer)
+            return
+        self.labels = layer
+        for event in (layer.events.paint, layer.events.labels_update, layer.events.set_data):
+            event.connect(self._on_change)
+        self.protection, self.brush = ProtectedObjects(layer), Brush(layer)
+        for key, action in (self._common_keys | self._keys).items():
             layer.bind_key(key, action, overwrite=True)
 
     def _let_go(self) -> None:
         if self.labels is not None:
-            self._say_leaving()
+            with self.regions.with_removed():
+                self.leaving.emit()
             events = self.labels.events
             for event in (events.paint, events.labels_update, events.set_data):
                 event.disconnect(self._on_change)
             self._end_protection()
-        if self.regions is not None:
-            self.regions.events.data.disconnect(self._on_change)
-            self.regions.mouse_drag_callbacks.remove(self._on_region_drag)
-        for layer in (self.labels, self.regions):
-            if layer is not None:
-                for key in ("n", "m", "b", *self._keys):
-                    layer.bind_key(key, None)
-        self.labels = self.regions = self._latest = None
-
-    def _say_leaving(self) -> None:
-        """Let the annotation be kept; where all layers are removed at once, with the regions that went first."""
-        shown = self.regions
-        self.regions = self.regions or self._removed_regions
-        self.leaving.emit()
-        self.regions, self._removed_regions = shown, None
-
-    def _forget_removed(self) -> None:
-        self._removed_regions = None
+            for key in self._common_keys | self._keys:
+                self.labels.bind_key(key, None)
+        self.regions.let_go()
+        self.labels = self._latest = None
 
     def _end_protection(self) -> None:
         if self.protection is not None and self.brush is not None:
@@ -387,21 +323,9 @@ class AnnotationLayers:
             self.brush.disconnect()
             self.protection = self.brush = None
 
-    def _on_region_drag(self, layer: Shapes, event: Any) -> Generator[None, None, None]:
-        """What napari runs from the press of a button to its release: when a rectangle is drawn, the brush comes back.
-
-        Whoever goes on with the mouse wants to paint what is in it.
-        """
-        is_drawing = str(layer.mode) in DRAWN_BY_DRAG
-        yield
-        while event.type == "mouse_move":
-            yield
-        if is_drawing:
-            # After napari has finished the shape.
-            QTimer.singleShot(0, self._paint_on)
-
     def _paint_on(self) -> None:
-        if self.labels is not None and self.viewer.layers.selection.active == self.regions:
+        """Bring the brush back: whoever goes on with the mouse wants to paint what is in the rectangle."""
+        if self.labels is not None and self.viewer.layers.selection.active == self.regions.layer:
             self.new_object()
 
     def _on_change(self, event: object = None) -> None:
@@ -409,13 +333,13 @@ class AnnotationLayers:
         self.changed.emit()
 
     def _on_removed(self, event: object = None) -> None:
-        is_gone = [layer is not None and not is_shown(self.viewer, layer) for layer in (self.labels, self.regions)]
-        if is_gone[1]:
-            self._removed_regions, self.regions = self.regions, None
-            QTimer.singleShot(0, self._forget_removed)
-        if is_gone[0]:
-            self._say_leaving()
+        are_regions_gone = self.regions.notice_removal()
+        are_labels_gone = self.labels is not None and not is_shown(self.viewer, self.labels)
+        if are_labels_gone:
+            # Where all layers are removed at once, the regions may have gone first.
+            with self.regions.with_removed():
+                self.leaving.emit()
             self._end_protection()
             self.labels = self._latest = None
-        if any(is_gone):
+        if are_regions_gone or are_labels_gone:
             self._on_change()

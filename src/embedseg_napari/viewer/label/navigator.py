@@ -300,7 +300,7 @@ class SessionNavigator:
             is_ours = name is not None and (of in marks or autosave.holds(name))
             if is_ours and layer.visible != (of == front):
                 layer.visible = of == front
-        if selection.active != layers.regions:
+        if selection.active != layers.regions.layer:
             selection.active = layers.labels
 
     def _uncover(self) -> None:

@@ -26,8 +26,8 @@ class ModelPicker(QWidget):
 
     model_changed = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.box = ChoiceBox(tooltip="Models that come with the plugin, and those trained or used recently.")
         self.browse = button(
             "Browse…", "Choose a model file: .embedseg, or a .pth of the original EmbedSeg.", self._browse

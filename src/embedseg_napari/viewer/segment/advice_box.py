@@ -26,8 +26,8 @@ class AdviceBox(QWidget):
     settled = Signal()
     """What was looked for in the background was found, or is not there."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.notes, self.sentence, self.button = Sentence(), Sentence(), QPushButton()
         self.button.setToolTip("Do what the sentence above says.")
         self.advice: Advice | None = None

@@ -25,8 +25,8 @@ MOST_VOTES = 4000
 class EmbeddingView(QWidget):
     """Two switches; the layers come and go with them."""
 
-    def __init__(self, viewer: Viewer, results: ResultLayers, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, viewer: Viewer, results: ResultLayers) -> None:
+        super().__init__()
         self.viewer, self.results = viewer, results
         self.arrows_box = QCheckBox("Offsets as arrows")
         self.arrows_box.setToolTip("From pixels of objects to where the network predicts their centre.")

@@ -59,8 +59,8 @@ class BatchPanel(QWidget):
         Returns a dictionary with ``model`` (a path or None), ``device`` and ``changes``.
     """
 
-    def __init__(self, settings: Callable[[], dict[str, Any]], parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, settings: Callable[[], dict[str, Any]]) -> None:
+        super().__init__()
         self._settings = settings
         self._name, self._n_frames, self._n_failed = "", 1, 0
         self.images, images_row = self._folder_row("Folder of images: TIFF, PNG, JPEG and others.")

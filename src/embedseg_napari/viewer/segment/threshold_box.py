@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QGroupBox, QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGroupBox, QHBoxLayout, QVBoxLayout
 from superqt.utils import qdebounced
 
 from embedseg_napari.core.config import PredictionConfig
@@ -39,8 +39,8 @@ class ThresholdBox(QGroupBox):
     settled = Signal()
     """Sliders came to rest, and tables may follow."""
 
-    def __init__(self, results: ResultLayers, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, results: ResultLayers) -> None:
+        super().__init__()
         self.results = results
         self.sliders = ThresholdSliders()
         self.sliders.setToolTip("After a run the objects follow at once; the network is not run again.")

@@ -25,8 +25,8 @@ LOSS_COLOR, AP_50_COLOR, AP_COLOR = "#e69f00", "#56b4e9", "#009e73"
 class LossPlot(QWidget):
     """Two small plots that share their time axis: loss above, average precision of true predictions below."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.view = pg.GraphicsLayoutWidget()
         self.view.setMinimumHeight(120)
         # Where there is little room, plots give way to controls.

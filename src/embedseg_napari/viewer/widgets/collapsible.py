@@ -19,8 +19,8 @@ class Folded(QWidget):
         Shown over the heading.
     """
 
-    def __init__(self, title: str, content: QWidget, tooltip: str = "", parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, title: str, content: QWidget, tooltip: str = "") -> None:
+        super().__init__()
         self.content = content
         self.button = QToolButton()
         self.button.setText(title)

@@ -9,8 +9,8 @@ from qtpy.QtWidgets import QScrollArea, QWidget
 class FittingScroll(QScrollArea):
     """Scrolls vertically; its width follows the content, so that nothing is cut off at the side."""
 
-    def __init__(self, content: QWidget, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, content: QWidget) -> None:
+        super().__init__()
         self.setWidgetResizable(True)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setFrameShape(QScrollArea.Shape.NoFrame)

@@ -147,7 +147,7 @@ def test_a_tenth_of_the_crops_shows_background_known_far_from_objects(ndim):
     ignore[..., 150:152, 100:160] = False  # a scribble of background
     ignore[..., 5:25, 5:25] = False
     drawn = sampler([(np.zeros(shape), labels, ignore)], (8, 32, 32)[-ndim:], AugmentationConfig())
-    batch = drawn.draw(600, np.random.default_rng(0))
+    batch = drawn.draw(300, np.random.default_rng(0))
     assert not bool(batch.ignore.flatten(1).all(1).any())
     far = np.array([len(centers) == 0 for centers in batch.centers])
     assert 0.06 < far.mean() < 0.15

@@ -1,0 +1,109 @@
+"""From the trained network to the model that training returns: near its start, with thresholds and a record."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from embedseg_napari.core.events import Message, TrainingFinished
+from embedseg_napari.core.runs import never
+from embedseg_napari.core.training.blending import blended, least_share
+from embedseg_napari.core.training.result import TrainingResult
+from embedseg_napari.core.training.validation import with_reached_seeds
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from embedseg_napari.core.config import PredictionConfig
+    from embedseg_napari.core.events import TrainingEvent
+    from embedseg_napari.core.model.model import Model
+    from embedseg_napari.core.training.run import TrainingRun
+
+
+def finish(run: TrainingRun, stopped: bool) -> Generator[TrainingEvent, None, TrainingResult]:
+    """Keep the best model, choose its thresholds and precision, and hand it over."""
+    yield from run.save()
+    model, share, prediction, precision = run.model(run.best), 1.0, run.model_config.prediction, run.plan.precision
+    if run.keeps_start:
+        model, share = yield from _near_start(run, model)
+    if not stopped and run.validator.examples and run.fabric.global_rank == 0:
+        prediction, message = run.validator.choose_prediction(model, prediction, precision)
+        if message is not None:
+            yield message
+    if run.state.best_score == 0:
+        what = "held-out objects" if run.data.n_held_out else "objects of the held-out images"
+        yield Message(
+            f"The model finds none of the {what} yet. Train longer; if that does not help, check that each mask "
+            "belongs to its image.",
+            "warning",
+        )
+    if run.data.threshold_examples:
+        prediction = with_reached_seeds(model, run.data.threshold_examples, prediction, precision)
+    yield TrainingFinished(stopped, run.state.best_score)
+    return _result(run, model, prediction, share, stopped)
+
+
+def interrupted(run: TrainingRun) -> TrainingResult:
+    """Hand over the best model so far as it stands, in no time.
+
+    No checkpoint is written: an interruption may come in the middle of a step, and the last one is whole.
+    """
+    return _result(run, run.model(run.best), run.model_config.prediction, 1.0, stopped=True)
+
+
+def _near_start(run: TrainingRun, model: Model) -> Generator[Message, None, tuple[Model, float]]:
+    """The model nearest to the start model that finds the annotated objects about as well; its share of training."""
+    assert run.start_from is not None
+    start, trained = run.start_from.network.state_dict(), model.network.state_dict()
+
+    def model_of(share: float) -> Model:
+        return model if share == 1 else run.model(blended(start, trained, share))
+
+    settings, precision = run.model_config.prediction, run.plan.precision
+    share = least_share(model_of, run.data.annotated, settings, precision)
+    if share == 1:
+        return model, share
+    model = model_of(share)
+    if run.validator.examples:
+        maps = run.validator.embed(model, precision, never)
+        assert maps is not None
+        run.state.best_score = run.validator.score(maps, settings).ap_mean
+    yield Message(
+        f"The model keeps {1 - share:.0%} of the weights it started from: it finds the annotated objects about as well "
+        "with them."
+    )
+    return model, share
+
+
+def _result(
+    run: TrainingRun, model: Model, prediction: PredictionConfig, share: float, stopped: bool
+) -> TrainingResult:
+    history = tuple(run.state.history)
+    model.config = run.model_config.model_copy(
+        update={
+            "prediction": prediction,
+            "history": tuple(dataclasses.asdict(row) for row in history),
+            "training": _record(run, share),
+        }
+    )
+    return TrainingResult(model, history, run.state.best_score, stopped, None)
+
+
+def _record(run: TrainingRun, share: float) -> dict[str, Any]:
+    """How the model was trained, for its file; of its weights `share` are the trained ones, the rest the start's."""
+    return {
+        "settings": run.state.settings,
+        "crop_size": list(run.plan.crop_size),
+        "batch_size": run.plan.batch_size,
+        "steps": run.state.step,
+        "seconds": round(run.clock.seconds(), 1),
+        "n_images": len(run.data.training),
+        "n_validation_images": len(run.data.validation),
+        "n_objects": run.sampler.n_objects,
+        "n_held_out_objects": run.data.n_held_out,
+        "precision": run.plan.precision,
+        "device": str(run.fabric.device),
+        "best_score": run.state.best_score,
+        "started_from": None if run.start_from is None else run.start_from.config.name,
+        "share_trained": share,
+    }

@@ -1,0 +1,103 @@
+"""The folder of a session: what is one, what is left of a killed process, which was last."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from session_steps import painted
+
+from embedseg_napari.core.annotation.annotation import Annotation
+from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.tiff import Picture
+from embedseg_napari.core.session.folder import list_sessions
+from embedseg_napari.core.session.session import AnnotationSession
+
+
+def test_folder_that_is_no_session(tmp_path, session):
+    with pytest.raises(DataError, match="holds no session"):
+        AnnotationSession.open(tmp_path)
+    with pytest.raises(DataError, match="not empty"):
+        AnnotationSession(tmp_path).begin()
+    with pytest.raises(DataError, match="already holds a session"):
+        AnnotationSession(session.folder).begin()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text.replace('"format_version": 1', '"format_version": 2'), "format 2.*Update"),
+        (lambda text: text[: len(text) // 2], "damaged"),
+        (lambda text: text.replace("annotations/0001", "../../elsewhere"), "damaged.*annotations"),
+        (lambda text: text.replace('"key": "001-cells"', '"key": "../cells"'), "damaged.*key"),
+        (lambda _: "[]", "damaged"),
+    ],
+)
+def test_state_that_cannot_be_trusted_is_refused(session, change, message):
+    session.close()
+    file = session.folder / "session.json"
+    file.write_text(change(file.read_text()))
+    # Twice: a refused opening leaves no lock.
+    for _ in range(2):
+        with pytest.raises(DataError, match=message):
+            AnnotationSession.open(session.folder)
+
+
+def test_sessions_of_a_folder_latest_first(tmp_path, image):
+    for name in ("a", "b", "c"):
+        with AnnotationSession(tmp_path / name) as session:
+            session.add_image("cells", Picture(image, "YX"))
+            session.save_annotation("cells", Annotation(painted(1)))
+    (tmp_path / "no session").mkdir()
+    for age, name in enumerate(("b", "a", "c")):
+        for path in (tmp_path / name / "session.json", tmp_path / name / "annotations" / "0001"):
+            os.utime(path, (1e9 - age, 1e9 - age))
+    assert [path.name for path in list_sessions(tmp_path)] == ["b", "a", "c"]
+    assert list_sessions(tmp_path / "nowhere") == []
+
+
+def test_leftovers_of_a_killed_process_are_removed_and_nothing_else(session):
+    session.close()
+    code = (
+        "import sys; from pathlib import Path; from embedseg_napari.core.files.leftovers import temporary_name\n"
+        "folder, file = (Path(place) / temporary_name('.json') for place in sys.argv[1:])\n"
+        "folder.mkdir(parents=True); (folder / 'half').write_text('half'); file.write_text('{')"
+    )
+    subprocess.run([sys.executable, "-c", code, session.folder / "annotations", session.folder], check=True)
+    assert len(list(session.folder.rglob(".tmp-*"))) == 2
+    notes = session.folder / ".tmp-notes.txt"
+    notes.write_text("mine")
+    # A round whose row was never written.
+    shutil.copytree(session.folder / "images", session.folder / "rounds" / "001")
+    with AnnotationSession.open(session.folder) as again:
+        assert list(again.folder.rglob(".tmp-*")) == [notes]
+        assert again.rounds == ()
+
+
+def test_takes_up_a_folder_whose_beginning_was_killed(tmp_path, image):
+    code = (
+        "import os, sys; from embedseg_napari.core.session.session import AnnotationSession\n"
+        "os.replace = lambda *_: os._exit(9)\n"
+        "AnnotationSession(sys.argv[1]).begin()"
+    )
+    assert subprocess.run([sys.executable, "-c", code, tmp_path / "s"], check=False).returncode == 9
+    assert {path.name[:5] for path in (tmp_path / "s").iterdir()} == {"lock", ".tmp-"}
+    # As earlier versions named it.
+    (tmp_path / "s" / ".tmp-0261895a-session.json").write_text("{")
+    with AnnotationSession(tmp_path / "s") as session:
+        session.add_image("cells", Picture(image, "YX"))
+    assert {path.name for path in (tmp_path / "s").iterdir()} >= {"images", "session.json"}
+
+
+def test_a_retained_session_closes_when_it_is_released(session):
+    session.retain()
+    session.close()
+    session.save_annotation("cells", Annotation(painted(3)))
+    with pytest.raises(DataError, match="already open"):
+        AnnotationSession.open(session.folder)
+    session.release()
+    with AnnotationSession.open(session.folder) as again:
+        assert not again.load_annotation("cells").is_empty

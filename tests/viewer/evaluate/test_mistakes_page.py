@@ -1,0 +1,87 @@
+"""From a row of the table to the object, and what the mistakes look like."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from evaluate_steps import finish, press
+
+pytest.importorskip("pyqtgraph")
+
+
+def test_a_row_leads_to_its_object(panel, pair, viewer, qtbot) -> None:
+    truth, _ = pair
+    press(panel.evaluate, panel, qtbot)
+    findings = panel.scores.errors.findings
+    row = next(i for i, f in enumerate(findings) if f.true_ids == (1,))
+    panel.mistakes.objects.selectRow(row)
+    world = truth.data_to_world(findings[row].center)
+    np.testing.assert_allclose(viewer.scene.camera.center[-2:], world[-2:], atol=0.5)
+    np.testing.assert_allclose(viewer.dims.point[-truth.ndim], world[0], atol=1)
+    assert truth.selected_label == 1
+
+
+def test_another_threshold_shows_other_mistakes(panel, pair, viewer, qtbot) -> None:
+    press(panel.evaluate, panel, qtbot)
+    before = viewer.layers["Mistakes"].data.copy()
+    scores = panel.scores
+    panel.scoring.table.selectRow(8)
+    finish(panel, qtbot)
+    assert panel.mistakes.threshold.currentText() == "0.90"
+    assert panel.scores is scores
+    assert (viewer.layers["Mistakes"].data != before).any()
+
+
+def test_legend_hides_kinds(panel, pair, viewer, qtbot) -> None:
+    press(panel.evaluate, panel, qtbot)
+    n = panel.mistakes.objects.model().rowCount()
+    found = next(box for kind, box in panel.mistakes.legend.boxes.items() if kind.name == "FOUND")
+    found.click()
+    assert panel.mistakes.objects.model().rowCount() == n - int(found.text().split(": ")[1])
+    assert viewer.layers["Mistakes"].colormap.color_dict[1][3] == 0
+
+
+def test_what_is_compared_is_faint_while_its_mistakes_are_shown(panel, pair, viewer, qtbot) -> None:
+    before = [layer.opacity for layer in pair]
+    press(panel.evaluate, panel, qtbot)
+    overlay = viewer.layers["Mistakes"]
+    assert all(layer.opacity < 0.3 < overlay.opacity for layer in pair)
+    overlay.visible = False
+    assert [layer.opacity for layer in pair] == before
+    overlay.visible = True
+    assert all(layer.opacity < 0.3 for layer in pair)
+    viewer.layers.remove(overlay)
+    assert [layer.opacity for layer in pair] == before
+    press(panel.evaluate, panel, qtbot)
+    assert all(layer.opacity < 0.3 for layer in pair)
+    # Other labels than those that were compared are seen as they are.
+    pair[1].data = pair[0].data
+    assert [layer.opacity for layer in pair] == before
+    press(panel.evaluate, panel, qtbot)
+    viewer.window.remove_dock_widget(panel)
+    assert [layer.opacity for layer in pair] == before
+
+
+def test_a_jump_zooms_and_frames_the_object_in_each_of_its_planes(panel, pair, viewer, qtbot) -> None:
+    truth, _ = pair
+    press(panel.evaluate, panel, qtbot)
+    camera = viewer.scene.camera
+    camera.zoom = 0.01
+    findings = panel.scores.errors.findings
+    for label in (1, 2):
+        row = next(i for i, f in enumerate(findings) if label in f.true_ids)
+        panel.mistakes.objects.selectRow(row)
+        inside = np.argwhere(truth.data == label)
+        low, high = inside.min(0), inside.max(0)
+        size = (high - low + 1)[-2:].max() * truth.scale[-1] * camera.zoom
+        assert 60 < size < 500
+        mark = viewer.layers["Mistakes: here"]
+        corners = np.concatenate(mark.data)
+        assert (corners.min(0)[-2:] < low[-2:]).all()
+        assert (corners.max(0)[-2:] > high[-2:]).all()
+        np.testing.assert_allclose(mark.data_to_world(low), truth.data_to_world(low))
+        if truth.ndim == 3:
+            assert np.unique(corners[:, 0]).tolist() == list(range(low[0], high[0] + 1))
+    assert [layer.name for layer in viewer.layers].count("Mistakes: here") == 1
+    press(panel.evaluate, panel, qtbot)
+    assert "Mistakes: here" not in viewer.layers

@@ -1,0 +1,119 @@
+"""Thresholds that score best, from maps at hand or from a model that is run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from evaluate_steps import finish, press
+
+pytest.importorskip("pyqtgraph")
+
+from embedseg_napari.core.config import ModelConfig, PredictionConfig
+from embedseg_napari.core.inference.segmentation import Segmentation
+from embedseg_napari.core.maps import EmbeddingMaps
+from embedseg_napari.viewer.model_list import models
+from embedseg_napari.viewer.provenance import remember
+from embedseg_napari.viewer.worker import RunState
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def maps_of(true: np.ndarray) -> EmbeddingMaps:
+    """Perfect offsets; seeds that only reach 0.75."""
+    grid = np.indices(true.shape).astype(np.float32)
+    offsets = np.zeros_like(grid)
+    for value in range(1, int(true.max()) + 1):
+        inside = true == value
+        center = np.argwhere(inside).mean(0)
+        offsets[:, inside] = center[:, None] - grid[:, inside]
+    return EmbeddingMaps(
+        offsets.astype(np.float32), np.full_like(offsets, 3.0), np.where(true > 0, 0.75, 0.1).astype(np.float32)
+    )
+
+
+@pytest.fixture
+def model_file(tmp_path: Path) -> Path:
+    from embedseg_napari.core.model.model import Model
+    from embedseg_napari.core.networks.erfnet import BranchedERFNet
+
+    return Model(ModelConfig(name="tiny"), BranchedERFNet(2, 1)).save(tmp_path / "tiny.embedseg", half=True)
+
+
+def test_thresholds_from_maps_at_hand_to_the_model(panel, viewer, blobs, qtbot, model_file, tmp_path) -> None:
+    from embedseg_napari.core.model.model_file import read_model_config
+
+    true = blobs(2)[1]
+    before = Segmentation.collect(maps_of(true), PredictionConfig())
+    assert len(before.scores) == 0
+    viewer.add_labels(true, name="truth")
+    layer = viewer.add_labels(before.labels, name="labels")
+    remember(layer, before, model_file)
+    panel.tabs.setCurrentWidget(panel.thresholds)
+    assert "in memory, by tiny" in panel.thresholds.model.currentText()
+    press(panel.thresholds.find, panel, qtbot)
+    found = panel.thresholds.tuning.thresholds
+    assert found.seed_threshold <= 0.7
+    assert found.score == 1
+    assert found.start_score == 0
+    assert "mean AP 1.000" in panel.thresholds.verdict.text()
+
+    press(panel.thresholds.show_labels, panel, qtbot)
+    assert panel.scores.rows[0].ap == 1
+
+    size = model_file.stat().st_size
+    panel.tuning.write(tmp_path / "tuned.embedseg")
+    finish(panel, qtbot)
+    written = tmp_path / "tuned.embedseg"
+    assert read_model_config(written).prediction.seed_threshold == found.seed_threshold
+    assert abs(written.stat().st_size - size) < 1000
+    assert written in [model.path for model in models.all()]
+    assert str(written) in panel.status.text()
+
+
+def test_thresholds_from_maps_of_an_image_in_another_order(panel, viewer, blobs, qtbot, model_file) -> None:
+    true = blobs(2)[1]
+    before = Segmentation.collect(maps_of(true), PredictionConfig())
+    viewer.add_labels(true.T, name="truth", axis_labels=("x", "y"))
+    layer = viewer.add_labels(before.labels.T, name="labels", axis_labels=("x", "y"))
+    remember(layer, before, model_file)
+    panel.tabs.setCurrentWidget(panel.thresholds)
+    press(panel.thresholds.find, panel, qtbot)
+    assert panel.thresholds.tuning.thresholds.score == 1
+    press(panel.thresholds.show_labels, panel, qtbot)
+    assert panel.scores.rows[0].ap == 1
+    np.testing.assert_array_equal(viewer.layers["truth tuned"].data > 0, true.T > 0)
+
+
+def test_thresholds_of_a_model_that_is_run_on_an_image_in_another_order(
+    panel, viewer, blobs, qtbot, model_file
+) -> None:
+    image, true = blobs(2)
+    models.remember(model_file)
+    found = []
+    for pixels, truth, axes in ((image, true, ("y", "x")), (image.T, true.T, ("x", "y"))):
+        viewer.layers.clear()
+        viewer.add_image(pixels, name="image", axis_labels=axes)
+        viewer.add_labels(truth, name="truth", axis_labels=axes)
+        panel.tabs.setCurrentWidget(panel.thresholds)
+        panel.thresholds.model.setCurrentIndex(panel.thresholds.model.findText("run tiny"))
+        press(panel.thresholds.find, panel, qtbot)
+        found.append(panel.thresholds.tuning)
+    straight, turned = found
+    assert turned.thresholds == straight.thresholds
+    np.testing.assert_array_equal(turned.segmentation.labels, straight.segmentation.labels)
+
+
+def test_thresholds_of_a_model_that_is_run(panel, viewer, blobs, qtbot, model_file) -> None:
+    image, true = blobs(2)
+    models.remember(model_file)
+    viewer.add_image(image, name="image")
+    viewer.add_labels(true, name="truth")
+    panel.tabs.setCurrentWidget(panel.thresholds)
+    panel.thresholds.model.setCurrentIndex(panel.thresholds.model.findText("run tiny"))
+    assert panel.thresholds.model_path() == model_file
+    press(panel.thresholds.find, panel, qtbot)
+    assert panel.run.state is RunState.DONE
+    assert panel.thresholds.tuning.segmentation.labels.shape == true.shape

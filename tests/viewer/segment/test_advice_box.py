@@ -1,0 +1,91 @@
+"""Advice after a run, and the button that follows it."""
+
+from __future__ import annotations
+
+import numpy as np
+from segment_steps import WAIT, finish, settle
+
+from embedseg_napari.core.events import Advice, Message
+from embedseg_napari.core.model.known_models import bundled_path
+
+
+def test_a_message_is_read_whole_in_the_panel(viewer, panel, fake, qtbot):
+    text = "A sentence of more than forty letters, which no notification would show to its end. " * 3
+    fake.messages = [Message("Dead pixels.", "warning"), Advice(text.strip(), "warning")]
+    viewer.add_image(np.zeros((24, 24)))
+    panel.start()
+    finish(qtbot, panel)
+    assert panel.advice.notes.text() == "Dead pixels."
+    assert panel.advice.sentence.text() == text.strip()
+    assert panel.advice.sentence.wordWrap()
+    assert not panel.advice.isHidden()
+    assert panel.advice.button.isHidden()
+    fake.messages = []
+    panel.start()
+    assert panel.advice.isHidden()
+    finish(qtbot, panel)
+    assert panel.advice.isHidden()
+
+
+def test_advice_is_looked_for_after_the_labels_are_shown_and_not_any_more_in_the_next_run(
+    viewer, panel, fake, advised, qtbot
+):
+    image = viewer.add_image(np.zeros((24, 24)), name="cells")
+    advised.gate.clear()
+    advised.said.append(Advice("Try it.", "warning", "Use scale 2", "", {"scale": 2.0}))
+    panel.start()
+    finish(qtbot, panel)
+    assert viewer.layers["cells labels"].data.max() == 2
+    qtbot.waitUntil(lambda: len(advised.jobs) == 1, timeout=WAIT)
+    assert panel.advice.is_looking
+    panel.start()
+    assert not panel.advice.is_looking
+    finish(qtbot, panel)
+    advised.gate.set()
+    qtbot.waitUntil(lambda: not panel.advice.is_looking, timeout=WAIT)
+    assert len(advised.jobs) == 2
+    assert panel.advice.button.text() == "Use scale 2"
+    # Pressed after another image was chosen, it still is about its own.
+    viewer.add_image(np.zeros((24, 24)), name="other")
+    advised.said.clear()
+    panel.advice.button.click()
+    finish(qtbot, panel)
+    assert fake.jobs[-1].changes["scale"] == 2
+    assert panel.results.selection.layer == image
+    advised.said.append(Advice("Try it.", "warning", "Use scale 3", "", {"scale": 3.0}))
+    for leave in (lambda: panel.model.choose_bundled("cells-phase-2d"), lambda: viewer.layers.remove(image)):
+        panel.start()
+        finish(qtbot, panel)
+        qtbot.waitUntil(lambda: panel.advice.button.text() == "Use scale 3", timeout=WAIT)
+        leave()
+        assert panel.advice.isHidden()
+
+
+def test_another_model_is_one_press_away(viewer, panel, fake, advised, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    advised.said.append(Advice("Try cells.", "warning", "Try cells-phase-2d", "cells-phase-2d"))
+    panel.start()
+    finish(qtbot, panel)
+    qtbot.waitUntil(lambda: not panel.advice.button.isHidden(), timeout=WAIT)
+    advised.said.clear()
+    panel.advice.button.click()
+    finish(qtbot, panel)
+    assert panel.model.path == fake.jobs[-1].model == bundled_path("cells-phase-2d")
+    stored = panel.model.config.prediction.clustering
+    assert {name: fake.jobs[-1].changes[name] for name in stored} == stored
+
+
+def test_thresholds_that_find_nothing_are_taken_back(viewer, panel, fake, advised, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    stored = panel.model.config.prediction.clustering
+    advised.said.append(Advice("None.", "warning", "Back to the model's thresholds", "", stored))
+    panel.thresholds.numbers["min_object_size"].setValue(5000)
+    panel.start()
+    finish(qtbot, panel)
+    assert panel.status.text().startswith("0 objects")
+    qtbot.waitUntil(lambda: not panel.advice.button.isHidden(), timeout=WAIT)
+    panel.advice.button.click()
+    settle(qtbot, panel)
+    assert panel.thresholds.values() == stored
+    assert viewer.layers["cells labels"].data.max() > 0
+    assert len(fake.jobs) == 1

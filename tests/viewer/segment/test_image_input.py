@@ -1,0 +1,144 @@
+"""Which image, which part of it, and what its axes are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from segment_steps import PANEL, finish
+
+from embedseg_napari.core.config import ModelConfig
+from embedseg_napari.core.model import known_models
+from embedseg_napari.core.model.known_models import bundled_path
+from embedseg_napari.core.model.model_file import write_model_file
+from embedseg_napari.core.networks.erfnet import BranchedERFNet
+from embedseg_napari.viewer.layers import picture_of
+from embedseg_napari.viewer.segment.image_input import RECTANGLE, VIEW
+
+
+def test_a_rectangle(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((60, 60)), name="cells", scale=(0.5, 0.5))
+    panel.image.region.setCurrentText(RECTANGLE)
+    assert not panel.run_button.isEnabled()
+    assert "rectangle" in panel.status.text()
+    viewer.add_shapes([[[10, 5], [10, 17], [22, 17], [22, 5]]])
+    assert panel.run_button.isEnabled()
+    panel.start()
+    finish(qtbot, panel)
+    labels = viewer.layers["cells labels"]
+    assert labels.data.shape == (24, 24)
+    assert tuple(labels.translate) == (10, 5)
+    assert list(labels.features["centroid_y"]) == [24.5, 24.5]
+
+
+def test_nothing_in_view_is_said(viewer, panel, fake):
+    layer = viewer.add_image(np.zeros((60, 60)))
+    panel.image.region.setCurrentText(VIEW)
+    layer.corner_pixels = np.array([[100, 100], [120, 120]])
+    panel.start()
+    assert panel.current is None
+    assert "Too little of the image is in view" in panel.status.text()
+    layer.corner_pixels = np.array([[10, 20], [39, 49]])
+    assert panel.image.selection().array.shape == (30, 30)
+
+
+def test_what_planes_are_is_asked_once(viewer, panel, open_panel):
+    stack = viewer.add_image(np.zeros((51, 24, 24)), name="stack")
+    question = panel.image.question
+    assert not panel.run_button.isEnabled()
+    assert "51 planes of stack" in question.sentence.text()
+    assert "stack" in panel.status.text()
+    texts = {letter: one.text() for letter, one in question.buttons.items() if not one.isHidden()}
+    assert texts == {"Z": "Depth: nuclei-3d", "T": f"Time: {panel.model.path.stem}"}
+    question.buttons["Z"].click()
+    assert question.isHidden()
+    assert (panel.image.axes.text(), panel.model.path.stem) == ("ZYX", "nuclei-3d")
+    assert panel.run_button.isEnabled()
+    # The layer remembers the answer, and the planes that are not asked about are chosen by it.
+    viewer.add_image(np.zeros((24, 24)), name="flat")
+    panel.image.layer_box.choose(viewer.layers["flat"])
+    assert (panel.image.axes.text(), panel.model.config.ndim) == ("YX", 2)
+    panel.image.layer_box.choose(stack)
+    assert question.isHidden()
+    assert panel.image.axes.text() == "ZYX"
+    assert picture_of(stack).axes == "ZYX"
+    # An answer of another panel, or the file's own, closes the question too.
+    other = viewer.add_image(np.zeros((3, 24, 24)), name="other")
+    panel.image.layer_box.choose(other)
+    assert not question.buttons["C"].isHidden()
+    other.axis_labels = ("t", "y", "x")
+    assert question.isHidden()
+    assert panel.image.axes.text() == "TYX"
+
+
+def test_a_model_of_volumes_that_the_user_chose_answers_what_planes_are(viewer, panel):
+    panel.model.choose(bundled_path("nuclei-3d"))
+    viewer.add_image(np.zeros((51, 24, 24)), name="stack")
+    assert panel.image.question.isHidden()
+    assert panel.image.axes.text() == "ZYX"
+    assert panel.run_button.isEnabled()
+
+
+def test_axes_and_channels_can_be_corrected(viewer, panel, fake, qtbot, tiny_model_file):
+    panel.model.choose(tiny_model_file)
+    viewer.add_image(np.zeros((5, 24, 24)), name="stack")
+    panel.image.axes.clear()
+    qtbot.keyClicks(panel.image.axes, "zyx")
+    assert panel.image.axes.text() == "ZYX"
+    assert "2D" in panel.status.text()
+    assert panel.image.axes.styleSheet()
+    panel.image.axes.clear()
+    qtbot.keyClicks(panel.image.axes, "cyx")
+    assert not panel.image.axes.styleSheet()
+    panel.image.channel.setCurrentIndex(2)
+    panel.start()
+    finish(qtbot, panel)
+    assert fake.jobs[0].channel == 1
+    assert viewer.layers["stack labels"].data.shape == (24, 24)
+
+
+def test_an_image_in_colour_after_a_grey_one_is_segmented_by_its_brightness(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="grey")
+    viewer.add_image(np.zeros((24, 24, 3), np.uint8), name="colour", rgb=True)
+    panel.image.layer_box.choose(viewer.layers["colour"])
+    assert panel.image.channel.currentData() == "mean"
+    assert panel.run_button.isEnabled()
+    panel.image.channel.setCurrentIndex(0)
+    assert "choose one here, or their mean" in panel.status.text()
+
+
+def test_a_time_lapse_of_volumes_is_not_asked_for_a_second_time_axis(viewer, panel, fake, tiny_model_file):
+    panel.model.choose(tiny_model_file)
+    viewer.add_image(np.zeros((2, 3, 24, 24)), name="film", axis_labels=("t", "z", "y", "x"))
+    assert not panel.run_button.isEnabled()
+    assert "write T" not in panel.status.text()
+    assert "Split Stack" in panel.status.text()
+
+
+@pytest.mark.parametrize("shape", [(1, 40), (40, 1), (1, 1)])
+def test_an_image_smaller_than_any_object(viewer, panel, fake, shape):
+    viewer.add_image(np.zeros(shape), name="line")
+    panel.start()
+    assert panel.current is None
+    assert "'line' is too small" in panel.status.text()
+    assert "rectangle" not in panel.status.text()
+
+
+def test_a_volume_gets_a_model_of_volumes_until_one_is_asked_for(viewer, open_panel, monkeypatch, tmp_path):
+    for ndim in (2, 3):
+        config = ModelConfig(ndim=ndim, grid_spacing=(0.01,) * ndim)
+        write_model_file(tmp_path / f"nuclei-{ndim}d", BranchedERFNet(ndim).state_dict(), config)
+    write_model_file(tmp_path / "cells-2d", BranchedERFNet(2).state_dict(), ModelConfig())
+    monkeypatch.setattr(known_models, "FOLDER", tmp_path)
+    panel = open_panel(PANEL)
+    assert panel.model.path.stem == "nuclei-2d"
+    flat = viewer.add_image(np.zeros((24, 24)), name="flat")
+    volume = viewer.add_image(np.zeros((8, 24, 24)), name="volume", axis_labels=("z", "y", "x"))
+    panel.image.layer_box.choose(volume)
+    assert panel.model.path.stem == "nuclei-3d"
+    assert panel.run_button.isEnabled(), panel.status.text()
+    panel.image.layer_box.choose(flat)
+    assert panel.model.path.stem == "nuclei-2d"
+    panel.model.choose(tmp_path / "cells-2d.embedseg")
+    panel.image.layer_box.choose(volume)
+    assert panel.model.path.stem == "cells-2d", "what was asked for stays"
+    assert "Z" in panel.status.text()

@@ -1,0 +1,208 @@
+"""What a run shows, and what becomes of labels that were edited."""
+
+from __future__ import annotations
+
+import numpy as np
+from segment_steps import finish, settle
+
+from embedseg_napari.viewer.segment.image_input import RECTANGLE
+
+
+def test_a_run_gives_labels_seed_map_and_points_in_place(viewer, panel, fake, qtbot):
+    image = viewer.add_image(np.zeros((24, 24)), name="cells", scale=(0.5, 0.5), translate=(3, 4), units=("um", "um"))
+    panel.run_button.click()
+    assert not panel.run_button.isEnabled()
+    assert panel.cancel_button.isEnabled()
+    finish(qtbot, panel)
+    assert "2 objects" in panel.status.text()
+    assert [layer.name for layer in viewer.layers] == ["cells", "cells seed map", "cells labels", "cells centres"]
+    for layer in list(viewer.layers)[1:]:
+        assert tuple(layer.scale) == (0.5, 0.5)
+        assert tuple(layer.translate) == (3, 4)
+        assert layer.units == image.units
+    table = viewer.layers["cells labels"].features
+    assert list(table["index"]) == [1, 2]
+    assert list(table["size"]) == [36, 48]
+    np.testing.assert_allclose(table["score"], [0.95, 0.75], atol=1e-6)
+    np.testing.assert_allclose(table[["centroid_y", "centroid_x"]], [[4.5, 4.5], [4.5, 15.5]])
+    points = viewer.layers["cells centres"]
+    np.testing.assert_allclose(points.data, [[4.5, 4.5], [4.5, 15.5]])
+    np.testing.assert_allclose(points.features["score"], [0.95, 0.75], atol=1e-6)
+    panel.start()
+    finish(qtbot, panel)
+    assert len(viewer.layers) == 4
+
+
+def test_painted_labels_are_not_overwritten(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    edited = viewer.layers["cells labels"]
+    edited.paint((20, 20), 9)
+    panel.thresholds.sliders["seed_threshold"].setValue(0.9)
+    settle(qtbot, panel)
+    assert edited.data.max() == 9
+    assert panel.results.labels is not edited
+
+
+def test_labels_that_another_tool_changed_are_not_overwritten(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    viewer.layers["cells labels"].data = np.full((24, 24), 7)
+    panel.start()
+    finish(qtbot, panel)
+    assert (viewer.layers["cells labels"].data == 7).all()
+    assert viewer.layers["cells labels [1]"].data.max() == 2
+    panel.start()
+    finish(qtbot, panel)
+    assert "cells labels [2]" not in viewer.layers, "what the panel itself shows is replaced"
+
+
+def test_labels_are_compared_whatever_way_they_were_changed(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    found = viewer.layers["cells labels"]
+    before = found.data.copy()
+
+    def by_index(layer):
+        layer.data[20:22, 20:22] = 9
+        layer.refresh()
+
+    for change in (
+        by_index,
+        lambda layer: layer.data_setitem((np.array([20]), np.array([20])), 9),
+        lambda layer: layer.fill((4, 4), 9),
+        lambda layer: setattr(layer, "data", layer.data.astype(np.uint8)[::-1].copy()),
+    ):
+        change(found)
+        assert not np.array_equal(found.data, before)
+        edited = found.data.copy()
+        panel.thresholds.numbers["min_object_size"].setValue(panel.thresholds.numbers["min_object_size"].value() + 1)
+        settle(qtbot, panel)
+        np.testing.assert_array_equal(found.data, edited)
+        assert panel.results.labels is not found
+        assert found.name[:12] in panel.status.text()
+        assert "was edited and is kept" in panel.status.text()
+        found = panel.results.labels
+        assert found in viewer.layers
+        np.testing.assert_array_equal(found.data, before)
+
+
+def test_an_edit_that_was_undone_is_none(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    viewer.layers["cells labels"].paint((20, 20), 9)
+    viewer.layers["cells labels"].undo()
+    panel.thresholds.sliders["seed_threshold"].setValue(0.9)
+    settle(qtbot, panel)
+    assert "cells labels [1]" not in viewer.layers
+    assert viewer.layers["cells labels"].data.max() == 1
+
+
+def test_a_region_is_added_to_what_was_found_before(viewer, panel, fake, qtbot):
+    image = viewer.add_image(np.zeros((60, 60)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    labels = viewer.layers["cells labels"]
+    assert labels.data.shape == (60, 60)
+    panel.image.region.setCurrentText(RECTANGLE)
+    viewer.add_shapes([[[30, 30], [30, 54], [54, 54], [54, 30]]])
+    panel.image.layer_box.choose(image)
+    panel.start()
+    finish(qtbot, panel)
+    assert labels.data.shape == (60, 60)
+    assert np.unique(labels.data).tolist() == [0, 1, 2, 3, 4]
+    assert (labels.data[:20] > 0).sum() == (labels.data[30:] > 0).sum() == 84
+    assert "4 objects" in panel.status.text()
+    assert labels.features["centroid_y"].tolist() == [4.5, 4.5, 34.5, 34.5]
+    assert len(viewer.layers["cells centres"].data) == 4
+    assert viewer.layers["cells seed map"].data.shape == (60, 60)
+    # Sliders act on what was run last; a click finds the object's own maps, or says that there are none.
+    panel.thresholds.sliders["seed_threshold"].setValue(0.9)
+    settle(qtbot, panel)
+    assert np.unique(labels.data).tolist() == [0, 1, 2, 3]
+    panel.embedding.show_object(3)
+    assert viewer.layers["votes"].data.shape == (36, 2)
+    panel.embedding.show_object(1)
+    assert "earlier run" in panel.embedding.hint.text()
+    # The same region again finds the same; the whole image replaces all.
+    panel.start()
+    finish(qtbot, panel)
+    assert np.unique(labels.data).tolist() == [0, 1, 2, 3]
+    panel.image.region.setCurrentIndex(0)
+    panel.start()
+    finish(qtbot, panel)
+    assert (labels.data > 0).sum() == 36
+
+
+def test_a_region_is_added_to_edited_labels_in_a_layer_of_its_own(viewer, panel, fake, qtbot):
+    image = viewer.add_image(np.zeros((60, 60)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    edited = viewer.layers["cells labels"]
+    edited.data[50:55, 2:7] = 7
+    edited.refresh()
+    panel.image.region.setCurrentText(RECTANGLE)
+    viewer.add_shapes([[[30, 30], [30, 54], [54, 54], [54, 30]]])
+    panel.image.layer_box.choose(image)
+    panel.start()
+    finish(qtbot, panel)
+    assert np.unique(edited.data).tolist() == [0, 1, 2, 7]
+    both = panel.results.labels
+    assert both is not edited
+    assert (both.data[50:55, 2:7] > 0).all()
+    assert np.unique(both.data).tolist() == [0, 1, 2, 3, 4, 5]
+    assert "is kept" in panel.status.text()
+
+
+def test_frames_of_a_time_lapse(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((6, 24, 24)), name="film", scale=(1, 0.5, 0.5))
+    panel.image.question.buttons["T"].click()
+    assert panel.image.axes.text() == "TYX"
+    panel.start()
+    finish(qtbot, panel)
+    assert viewer.layers["film labels"].data.shape == (6, 24, 24)
+    assert "in 6 frames" in panel.status.text()
+    labels = viewer.layers["film labels"]
+    assert list(labels.features["frame"]) == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    # What hovering shows is found by a number that no other frame has.
+    assert list(labels.features["index"]) == list(range(1, 13))
+    assert np.unique(labels.data[4]).tolist() == [0, 9, 10]
+    panel.embedding.show_object(10)
+    assert set(viewer.layers["votes"].data[:, 0]) == {4}
+    panel.thresholds.sliders["seed_threshold"].setValue(0.9)
+    settle(qtbot, panel)
+    assert len(viewer.layers["film centres"].data) == 6
+
+
+def test_removing_layers_is_survived(viewer, panel, fake, qtbot):
+    image = viewer.add_image(np.zeros((24, 24)), name="cells")
+    fake.gate.clear()
+    panel.start()
+    viewer.layers.remove(image)
+    finish(qtbot, panel)
+    fake.gate.set()
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    viewer.layers["cells labels"].name = "mine"
+    panel.thresholds.sliders["seed_threshold"].setValue(0.9)
+    settle(qtbot, panel)
+    assert viewer.layers["mine"].data.max() == 1
+    viewer.layers.clear()
+    panel.thresholds.sliders["seed_threshold"].setValue(0.6)
+    assert not viewer.layers
+
+
+def test_removed_results_do_not_come_back(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    viewer.layers.remove("cells labels")
+    assert not panel.results.has_maps()
+    panel.thresholds.sliders["seed_threshold"].setValue(0.9)
+    settle(qtbot, panel)
+    assert "cells labels" not in viewer.layers

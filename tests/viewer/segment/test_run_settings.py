@@ -1,0 +1,55 @@
+"""The settings of a run, and those of the last time."""
+
+from __future__ import annotations
+
+import numpy as np
+from segment_steps import PANEL, finish, settle
+
+from embedseg_napari.core.model.known_models import bundled_path
+from embedseg_napari.viewer.last_used import LastUsed
+
+
+def test_a_panel_begins_where_the_person_left_off(viewer, open_panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    first = open_panel(PANEL)
+    first.model.choose_bundled("cells-phase-2d")
+    first.scale.setValue(0.5)
+    first.tta.setChecked(True)
+    first.device.setCurrentText("cpu")
+    first.thresholds.numbers["min_object_size"].setValue(3)
+    first.start()
+    finish(qtbot, first)
+    first.thresholds.numbers["seed_threshold"].setValue(0.7)
+    settle(qtbot, first)
+    viewer.window.remove_dock_widget(first)
+    second = open_panel(PANEL)
+    assert second.model.path == bundled_path("cells-phase-2d")
+    assert (second.scale.value(), second.tta.isChecked(), second.device.currentText()) == (0.5, True, "cpu")
+    assert second.thresholds.values() == first.thresholds.values()
+    assert second.thresholds.values()["seed_threshold"] == 0.7
+    assert "next run" in second.threshold_box.title()
+    second.threshold_box.back_button.click()
+    assert second.thresholds.values() == second.model.config.prediction.clustering
+
+
+def test_a_model_that_is_gone_or_settings_that_do_not_fit_are_left_out(viewer, open_panel, tmp_path):
+    LastUsed("segment").keep(model=str(tmp_path / "gone.embedseg"), changes={"scale": 2.0})
+    panel = open_panel(PANEL)
+    assert panel.model.path == bundled_path("nuclei-2d")
+    assert panel.scale.value() == 1
+    viewer.window.remove_dock_widget(panel)
+    LastUsed("segment").keep(model=str(bundled_path("cells-phase-2d")), changes={"scale": "large", "tta": 3})
+    panel = open_panel(PANEL)
+    assert panel.model.path == bundled_path("cells-phase-2d")
+    assert panel.thresholds.values() == panel.model.config.prediction.clustering
+
+
+def test_scale_and_views_reach_the_run(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)))
+    panel.scale.setValue(0.5)
+    panel.tta.setChecked(True)
+    panel.run_button.click()
+    finish(qtbot, panel)
+    assert fake.jobs[-1].changes["scale"] == 0.5
+    assert fake.jobs[-1].changes["tta"] is True
+    assert panel.batch_settings()["changes"]["scale"] == 0.5

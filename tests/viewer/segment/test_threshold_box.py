@@ -1,0 +1,109 @@
+"""Thresholds act on what was found, without the network."""
+
+from __future__ import annotations
+
+import numpy as np
+from segment_steps import finish, settle
+
+from embedseg_napari.core.model.known_models import bundled_path
+
+
+def test_sliders_collect_objects_without_the_network(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    panel.thresholds.sliders["seed_threshold"].setValue(0.9)
+    settle(qtbot, panel)
+    assert viewer.layers["cells labels"].data.max() == 1
+    assert len(viewer.layers["cells centres"].data) == 1
+    assert list(viewer.layers["cells labels"].features["index"]) == [1]
+    panel.thresholds.numbers["seed_threshold"].setValue(0.5)
+    panel.thresholds.numbers["min_object_size"].setValue(40)
+    settle(qtbot, panel)
+    assert list(viewer.layers["cells labels"].features["size"]) == [48]
+    assert len(fake.jobs) == 1
+
+
+def test_every_setting_of_clustering_can_be_moved(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    panel.thresholds.sliders["margin_scale"].setValue(1.5)
+    panel.thresholds.seeds.setCurrentIndex(panel.thresholds.seeds.findData("local_maxima"))
+    settle(qtbot, panel)
+    values = panel.thresholds.values()
+    assert (values["margin_scale"], values["seeds"]) == (1.5, "local_maxima")
+    assert values == panel.results.segmentation.settings.clustering
+    assert set(values) <= set(fake.jobs[0].changes)
+    assert "left out" not in panel.status.text()
+    panel.thresholds.largest.setValue(40)
+    settle(qtbot, panel)
+    assert "1 object" in panel.status.text()
+    assert "1 more left out" in panel.status.text()
+
+
+def test_sliders_act_on_the_result_that_is_selected(viewer, panel, fake, qtbot):
+    for name in ("one", "two"):
+        viewer.add_image(np.zeros((24, 24)), name=name)
+        assert "next run" in panel.threshold_box.title()
+        panel.start()
+        finish(qtbot, panel)
+        assert f"{name} labels" in panel.threshold_box.title()
+    panel.thresholds.sliders["seed_threshold"].setValue(0.9)
+    settle(qtbot, panel)
+    one, two = (viewer.layers[f"{name} labels"] for name in ("one", "two"))
+    assert (one.data.max(), two.data.max()) == (2, 1)
+    viewer.layers.selection.active = one
+    assert "one labels" in panel.threshold_box.title()
+    assert panel.image.layer == viewer.layers["one"]
+    assert panel.thresholds.values()["seed_threshold"] == 0.5, "those of the result"
+    panel.thresholds.numbers["min_object_size"].setValue(40)
+    settle(qtbot, panel)
+    assert (one.data > 0).sum() == 48
+    assert (two.data > 0).sum() == 36
+    viewer.layers.selection.active = viewer.layers["two centres"]
+    assert "two labels" in panel.threshold_box.title()
+    assert panel.thresholds.values()["seed_threshold"] == 0.9
+
+
+def test_thresholds_go_back(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    box, start = panel.threshold_box, panel.thresholds.values()
+    assert not box.undo_button.isEnabled()
+    for name, value in (("seed_threshold", 0.9), ("min_object_size", 40)):
+        panel.thresholds.numbers[name].setValue(value)
+        settle(qtbot, panel)
+    assert viewer.layers["cells labels"].data.max() == 0
+    box.undo_button.click()
+    settle(qtbot, panel)
+    assert viewer.layers["cells labels"].data.max() == 1
+    box.undo_button.click()
+    settle(qtbot, panel)
+    assert viewer.layers["cells labels"].data.max() == 2
+    assert panel.thresholds.values() == start
+    assert not box.undo_button.isEnabled()
+    box.back_button.click()
+    settle(qtbot, panel)
+    stored = panel.model.config.prediction.clustering
+    assert panel.thresholds.values() == panel.results.segmentation.settings.clustering == stored
+    assert not box.back_button.isEnabled()
+    box.undo_button.click()
+    settle(qtbot, panel)
+    assert panel.thresholds.values() == start
+
+
+def test_thresholds_of_a_result_are_not_those_of_another_model(viewer, panel, fake, qtbot):
+    image = viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    panel.model.choose(bundled_path("cells-phase-2d"))
+    stored = panel.model.config.prediction.clustering
+    assert "next run" in panel.threshold_box.title()
+    viewer.layers.selection.active = image
+    assert panel.thresholds.values() == stored
+    viewer.layers.selection.active = viewer.layers["cells labels"]
+    panel.start()
+    finish(qtbot, panel)
+    assert {name: fake.jobs[-1].changes[name] for name in stored} == stored

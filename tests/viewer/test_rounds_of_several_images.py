@@ -1,0 +1,164 @@
+"""Rounds of training on several images, in the Label & Train panel."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pyqtgraph")
+
+from label_steps import PANEL, annotate, choose_in_list, listed, paint, stored
+
+from embedseg_napari.core.events import LabelsUpdated
+from embedseg_napari.core.session.session import AnnotationSession
+
+pytestmark = pytest.mark.usefixtures("own_data")
+
+
+@pytest.fixture
+def panel(fake_training, label_panel):
+    """Whose rounds go on until they are stopped."""
+    fake_training.waits, fake_training.shows, fake_training.score = True, False, 0.85
+    return label_panel
+
+
+def finish(panel, qtbot):
+    panel.stop.click()
+    with qtbot.waitSignal(panel.background.finished, timeout=20000):
+        pass
+
+
+def test_training_learns_from_all_images_and_from_one_that_joins(viewer, panel, add_image, qtbot):
+    annotate(panel, add_image("one"))
+    paint(panel, 2)
+    annotate(panel, add_image("two", shift=9))
+    paint(panel, 2)
+    panel.train.click()
+    job = panel.job
+    # Strokes that are left behind in the moment of switching are learned from too.
+    paint(panel, 1, row=4)
+    annotate(panel, add_image("three", shift=5))
+    assert len(set(np.unique(job.latest["two"].annotation.labels)) - {0, 65535}) == 3
+    paint(panel, 1)
+    panel.look()
+    assert set(job.latest) == {"two", "three"}
+    finish(panel, qtbot)
+    assert set(job.learned) == {"one", "two"}
+    line = "Round 1 · 6 objects in 3 images · 1.2 min · found 85 % of held-out objects · seeds from 0.70"
+    assert panel.sessions.rounds.text() == line
+    assert panel.settings.config().validation_objects == 0.1
+
+
+@pytest.mark.parametrize("removed", ["one", "one annotation", "all"])
+def test_layers_removed_during_a_round_do_not_cost_its_row(viewer, panel, add_image, qtbot, removed):
+    annotate(panel, add_image("one"))
+    paint(panel, 3)
+    panel.train.click()
+    session = panel.job.request.session
+    qtbot.waitUntil(lambda: bool(panel.progress.plot.losses), timeout=20000)
+    if removed == "all":
+        viewer.layers.clear()
+    else:
+        viewer.layers.remove(removed)
+    finish(panel, qtbot)
+    assert [row.n_objects for row in session.rounds] == [3]
+    panel.autosave.close()
+    assert stored(session.folder) == {"one": 3}
+
+
+def test_an_image_of_another_kind_during_a_round_does_not_cost_its_row(viewer, panel, add_image, qtbot):
+    annotate(panel, add_image("flat"))
+    paint(panel, 3)
+    panel.train.click()
+    session = panel.job.request.session
+    qtbot.waitUntil(lambda: bool(panel.progress.plot.losses), timeout=20000)
+    annotate(panel, add_image("deep", 3))
+    paint(panel, 3)
+    panel.look()
+    assert "deep" not in panel.job.latest
+    finish(panel, qtbot)
+    with AnnotationSession.open(session.folder) as again:
+        assert len(again.rounds) == 1
+    # The model of flat images is not proposed for the volume.
+    assert panel.train.isEnabled()
+
+
+def test_an_untouched_volume_in_front_during_a_round_leaves_the_session_open(viewer, panel, add_image, qtbot):
+    deep = add_image("deep", 3)
+    annotate(panel, deep)
+    flat = add_image("flat")
+    annotate(panel, flat)
+    paint(panel, 3)
+    panel.train.click()
+    session = panel.job.request.session
+    qtbot.waitUntil(lambda: bool(panel.progress.plot.losses), timeout=20000)
+    panel.annotation.image.choose(deep)
+    panel.look()
+    panel.annotation.image.choose(flat)
+    assert panel.autosave.session is session
+    paint(panel, 1, row=4)
+    panel.look()
+    assert set(panel.job.latest) == {"flat"}
+    finish(panel, qtbot)
+    panel.autosave.close()
+    assert stored(session.folder) == {"flat": 4}
+
+
+def test_going_back_to_a_round_brings_all_images_back(viewer, panel, add_image, qtbot):
+    annotate(panel, add_image("one"))
+    paint(panel, 2)
+    annotate(panel, add_image("two", shift=9))
+    paint(panel, 2)
+    panel.train.click()
+    qtbot.waitUntil(lambda: bool(panel.progress.plot.losses), timeout=20000)
+    finish(panel, qtbot)
+    paint(panel, 3, row=4)
+    choose_in_list(panel, "one")
+    paint(panel, 3, row=4)
+    panel.sessions.rounds_menu.actions()[0].trigger()
+    assert panel.annotation.counts.n_objects == 2
+    assert listed(panel) == ["one · 2 objects", "two · 2 objects"]
+    choose_in_list(panel, "two")
+    assert panel.annotation.counts.n_objects == 2
+    assert panel.settings.start_from() == panel.autosave.session.model_path(1)
+    # All of it can be undone; what was painted meanwhile goes.
+    paint(panel, 1, row=20)
+    panel.sessions.rounds_menu.actions()[-1].trigger()
+    assert panel.annotation.counts.n_objects == 5
+    assert listed(panel) == ["one · 5 objects", "two · 5 objects"]
+    choose_in_list(panel, "one")
+    assert panel.annotation.counts.n_objects == 5
+    assert len(panel.sessions.rounds_menu.actions()) == 1
+    folder = panel.autosave.session.folder
+    viewer.window.remove_dock_widget(panel)
+    assert stored(folder) == {"one": 5, "two": 5}
+
+
+def test_a_round_on_two_images_for_real(viewer, open_panel, blobs, qtbot, monkeypatch):
+    panel = open_panel(PANEL)
+    told, show = [], panel.take_event
+    monkeypatch.setattr(panel, "take_event", lambda event: (told.append(event), show(event)))
+    image, truth = blobs(2)
+    for name, turned in (("one", slice(None)), ("two", slice(None, None, -1))):
+        layer = annotate(panel, viewer.add_image(image[turned], name=name))
+        for identity in range(1, 7):
+            layer.data_setitem(np.nonzero(truth[turned] == identity), identity)
+        panel.annotation.layers.regions.show(np.ones(truth.shape, bool))
+        panel.annotation.count()
+    panel.settings.choose_start(None)
+    values = {"crop_size": (32, 32), "batch_size": 1, "precision": "float32", "validation_objects": 0.4}
+    panel.settings.form.set_values({"epochs": 2000, "steps_per_epoch": 1} | values)
+    third = viewer.add_image(np.roll(image, 5, 0), name="three")
+    panel.train.click()
+    qtbot.waitUntil(lambda: len(panel.progress.plot.epochs) > 0, timeout=60000)
+    layer = annotate(panel, third)
+    layer.data_setitem(np.nonzero(np.roll(truth, 5, 0) == 1), 1)
+    qtbot.waitUntil(lambda: any(isinstance(event, LabelsUpdated) for event in told), timeout=60000)
+    panel.stop.click()
+    with qtbot.waitSignal(panel.background.finished, timeout=60000):
+        pass
+    (row,) = panel.autosave.session.rounds
+    assert (row.n_images, row.n_objects) == (3, 13)
+    assert row.score is not None
+    qtbot.waitUntil(lambda: panel.review.queue is not None and not panel.review.is_searching, timeout=120000)
+    assert panel.review.queue.segmentation.labels.shape == truth.shape
