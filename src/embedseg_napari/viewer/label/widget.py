@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from napari.layers import Layer
     from napari.viewer import Viewer
 
     from embedseg_napari.core.events import PreviewReady
@@ -131,6 +132,11 @@ class LabelWidget(TrainingPanel):
         return page
 
     # Image and session
+
+    def take_over(self, layer: Layer | None) -> None:
+        """Choose an image whose objects are to be labelled."""
+        if layer is not None:
+            self.annotation.image.choose(layer)
 
     @property
     def is_joined(self) -> bool:

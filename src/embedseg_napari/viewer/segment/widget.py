@@ -193,8 +193,12 @@ class SegmentWidget(DockPanel):
             self.advice.look(self._job, segmentation)
 
     def _follow_advice(self, advice: Advice) -> None:
-        """Take the other model, scale or thresholds, and segment again where the network must be run."""
+        """Take the other model, scale or thresholds and segment again, or open the panel where objects are labelled."""
         if self.current is not None:
+            return
+        if advice.labels:
+            panel: Any = self.open_beside("EmbedSeg: Label & Train")
+            panel.take_over(self._advised)
             return
         self.image.layer_box.choose(self._advised)
         if advice.model:
