@@ -11,7 +11,7 @@ import numpy as np
 
 from embedseg_napari.core.data.normalization import normalize
 from embedseg_napari.core.data.statistics import least_object_size
-from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.errors import DataError, Stopped
 from embedseg_napari.core.events import (
     CheckpointSaved,
     EpochFinished,
@@ -24,7 +24,7 @@ from embedseg_napari.core.events import (
 )
 from embedseg_napari.core.losses.spatial_embedding import LOOPS
 from embedseg_napari.core.model.model import Model
-from embedseg_napari.core.runs import never, unheard
+from embedseg_napari.core.runs import unheard
 from embedseg_napari.core.training.blending import SHARES, blended, least_share, scored_examples
 from embedseg_napari.core.training.checkpoint import (
     TrainingState,
@@ -344,17 +344,35 @@ class TrainingRun:
             network.load_state_dict(weights)
         return Model(self.model_config, network)
 
-    def finish(self, stopped: bool) -> Generator[TrainingEvent, None, TrainingResult]:
-        """Keep the best model, choose its thresholds and precision, and hand it over."""
+    def finish(self, stopped: bool, should_stop: Callable[[], bool]) -> Generator[TrainingEvent, None, TrainingResult]:
+        """Keep the best model, choose its thresholds and precision, and hand it over.
+
+        Parameters
+        ----------
+        stopped : bool
+            Whether training was ended before its time.
+        should_stop : callable
+            When it returns True what is not chosen yet stays as it is.
+        """
         yield from self.save()
         model = self.model(self.best)
         prediction = self.model_config.prediction
-        if self._keeps_start:
-            model = yield from self._near_start(model)
-        if not stopped and self.validator.examples and self.fabric.global_rank == 0:
-            prediction, message = self.validator.choose_prediction(model, prediction, self.plan.precision)
-            if message is not None:
-                yield message
+        try:
+            if self._keeps_start:
+                model = yield from self._near_start(model, should_stop)
+            if not stopped and self.validator.examples and self.fabric.global_rank == 0:
+                prediction, message = self.validator.choose_prediction(
+                    model, prediction, self.plan.precision, should_stop
+                )
+                if message is not None:
+                    yield message
+            if self.data.threshold_examples:
+                prediction = with_reached_seeds(
+                    model, self.data.threshold_examples, prediction, self.plan.precision, should_stop
+                )
+        except Stopped:
+            stopped = True
+            yield Message("Stopped while the last choices were made (weights, thresholds); the rest is left as it was.")
         if self.state.best_score == 0:
             what = "held-out objects" if self.data.n_held_out else "objects of the held-out images"
             yield Message(
@@ -362,8 +380,6 @@ class TrainingRun:
                 "belongs to its image.",
                 "warning",
             )
-        if self.data.threshold_examples:
-            prediction = with_reached_seeds(model, self.data.threshold_examples, prediction, self.plan.precision)
         yield TrainingFinished(stopped, self.state.best_score)
         return self._result(model, prediction, stopped)
 
@@ -373,7 +389,7 @@ class TrainingRun:
         is_wanted = self.config.keep_start and self.fabric.global_rank == 0
         return is_wanted and self.start_from is not None and not self.data.validation
 
-    def _near_start(self, model: Model) -> Generator[Message, None, Model]:
+    def _near_start(self, model: Model, should_stop: Callable[[], bool]) -> Generator[Message, None, Model]:
         """The model nearest to the start model that finds the annotated objects about as well."""
         assert self.start_from is not None
         start, trained = self.start_from.network.state_dict(), model.network.state_dict()
@@ -382,14 +398,16 @@ class TrainingRun:
             return model if share == 1 else self.model(blended(start, trained, share))
 
         settings, precision = self.model_config.prediction, self.plan.precision
-        self.share = least_share(model_of, self.data.annotated, settings, precision)
-        if self.share == 1:
+        share = least_share(model_of, self.data.annotated, settings, precision, should_stop)
+        if share == 1:
             return model
-        model = model_of(self.share)
+        model = model_of(share)
         if self.validator.examples:
-            maps = self.validator.embed(model, precision, never)
-            assert maps is not None
+            maps = self.validator.embed(model, precision, should_stop)
+            if maps is None:
+                raise Stopped("Stopped while the model was scored.")
             self.state.best_score = self.validator.score(maps, settings).ap_mean
+        self.share = share
         yield Message(
             f"The model keeps {1 - self.share:.0%} of the weights it started from: it finds the annotated objects "
             "about as well with them."
