@@ -47,7 +47,7 @@ class ThresholdSliders(QWidget):
             # The heading above says that all of them are thresholds.
             label = QLabel("Min. size (px)" if is_size else label_of(name).removesuffix(" threshold"))
             slider = QDoubleSlider(Qt.Orientation.Horizontal)
-            slider.setMinimumWidth(48)
+            slider.setMinimumWidth(40)
             number: Any = QSpinBox() if is_size else FloatBox()
             low, high = limits(field, int if is_size else float)
             number.setRange(low, min(high, MOST_WHOLE) if is_size else high)
@@ -56,7 +56,7 @@ class ThresholdSliders(QWidget):
             slider.setPageStep(10 if is_size else 0.1)
             number.setSingleStep(slider.singleStep())
             number.setKeyboardTracking(False)
-            number.setFixedWidth(84)
+            number.setFixedWidth(78)
             label.setBuddy(number)
             for column, widget in enumerate((label, slider, number)):
                 widget.setToolTip(field.description)
