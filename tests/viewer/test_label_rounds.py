@@ -10,12 +10,14 @@ pytest.importorskip("pyqtgraph")
 
 from fake_training import FakeTraining
 from label_steps import PANEL, begin, paint_truth
+from napari.layers import Labels
 
 from embedseg_napari.core.annotation.states import BACKGROUND
 from embedseg_napari.core.errors import ComputeError
 from embedseg_napari.core.session.session import AnnotationSession
 from embedseg_napari.core.session.state import Comparison, FoundObjects
 from embedseg_napari.viewer.label import widget as label_widget
+from embedseg_napari.viewer.layers import FOUND, RESULT
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.preview.preview import LABELS, SEED_MAP, SEEDS
 
@@ -58,6 +60,11 @@ def test_a_round_shows_curves_and_the_prediction_under_the_annotation(viewer, pa
     assert names.index(SEEDS) < names.index("cells annotation")
     assert not viewer.layers[SEED_MAP].visible
     assert viewer.layers.selection.active == panel.annotation.layers.labels
+    # What was previewed can be kept.
+    panel.keep.click()
+    kept = [layer for layer in viewer.layers if layer.name not in names]
+    assert {layer.metadata[RESULT] for layer in kept} == {FOUND}
+    assert any("cells" in layer.name and isinstance(layer, Labels) for layer in kept)
     assert panel.saved.path in [model.path for model in models.all()]
     # The next round starts from this one's model, under a name of its own.
     assert panel.settings.start_from() == panel.saved.path
