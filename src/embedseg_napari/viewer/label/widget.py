@@ -117,7 +117,8 @@ class LabelWidget(TrainingPanel):
     def _page(self) -> QWidget:
         page = QWidget()
         inner = QVBoxLayout(page)
-        inner.setContentsMargins(8, 8, 8, 8)
+        # Beside a panel no wider than this the canvas has 700 pixels of a screen of 1366.
+        inner.setContentsMargins(4, 8, 4, 8)
         self.boxes = []
         for title, contents in (
             ("Annotate", (self.annotation, self.sessions)),
@@ -127,6 +128,7 @@ class LabelWidget(TrainingPanel):
         ):
             box = QGroupBox(title)
             column = QVBoxLayout(box)
+            column.setContentsMargins(4, 6, 4, 6)
             for content in contents:
                 column.addWidget(content)
             inner.addWidget(box)
