@@ -112,10 +112,8 @@ class EvaluationSource(QWidget):
         named = [layer for layer in own if any(word in layer.name.lower() for word in TRUE_WORDS)]
         true = named[0] if len(named) == 1 else own[-1]
         # The layers are listed from the top: the newest result comes first.
-        others = sorted(
-            (layer for layer in layers if layer != true),
-            key=lambda layer: (is_users(layer), ANNOTATION in layer.metadata),
-        )
+        others = [layer for layer in layers if layer != true]
+        others.sort(key=lambda layer: (is_users(layer), ANNOTATION in layer.metadata))
         self.truth.choose(true)
         self.predicted.choose(others[0])
 
