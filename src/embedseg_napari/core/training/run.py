@@ -409,7 +409,7 @@ class TrainingRun:
             self.state.best_score = self.validator.score(maps, settings).ap_mean
         self.share = share
         yield Message(
-            f"The model keeps {1 - self.share:.0%} of the weights it started from: it finds the annotated objects "
+            f"The model keeps {100 * (1 - self.share):.0f} % of the weights it started from: it finds the annotated objects "
             "about as well with them."
         )
         return model
