@@ -409,8 +409,8 @@ class TrainingRun:
             self.state.best_score = self.validator.score(maps, settings).ap_mean
         self.share = share
         yield Message(
-            f"The model keeps {100 * (1 - self.share):.0f} % of the weights it started from: it finds the annotated objects "
-            "about as well with them."
+            f"The model keeps {100 * (1 - self.share):.0f} % of the weights it started from: it finds the annotated "
+            "objects about as well with them."
         )
         return model
 
