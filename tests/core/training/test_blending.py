@@ -88,7 +88,7 @@ def test_a_training_that_found_nothing_better_keeps_half_of_its_start(blobs):
     whole, _ = trained(blobs, start, keep_start=False)
     # Two steps: neither finds anything.
     assert first.model.config.training["share_trained"] == 0.5
-    assert any(isinstance(event, events.Message) and "keeps 50%" in event.text for event in seen)
+    assert any(isinstance(event, events.Message) and "keeps 50 %" in event.text for event in seen)
     before, after, kept = (one.network.state_dict() for one in (start, whole.model, first.model))
     for name, value in kept.items():
         if value.is_floating_point():
