@@ -11,10 +11,18 @@ from embedseg_napari.core.annotation.annotation import Annotation
 from embedseg_napari.core.annotation.states import BACKGROUND
 from embedseg_napari.core.config import TrainingConfig
 from embedseg_napari.core.errors import SettingsError
-from embedseg_napari.core.events import EpochFinished, LabelsUpdated, Message, PreviewReady, TrainingStarted
+from embedseg_napari.core.events import (
+    EpochFinished,
+    LabelsUpdated,
+    Message,
+    PreviewReady,
+    TrainingFinished,
+    TrainingStarted,
+)
 from embedseg_napari.core.files.tiff import Picture
 from embedseg_napari.core.runs import drain, never
 from embedseg_napari.core.session.session import AnnotatedImage, AnnotationSession
+from embedseg_napari.jobs import label_round
 from embedseg_napari.jobs.label_round import LabelTraining, RoundRequest
 
 
@@ -136,6 +144,20 @@ def test_stopped_before_the_first_step_there_is_no_model_and_no_round(blobs, tmp
     assert request.session.rounds == ()
     # What was painted is safe all the same.
     assert request.session.load_annotation("cells").labels.max() == BACKGROUND
+
+
+def test_a_comparison_that_is_stopped_leaves_the_round(blobs, tmp_path, monkeypatch):
+    image, labels = blobs(2)
+    request = request_for(painted(image, labels, 3), tmp_path)
+    monkeypatch.setattr(label_round, "soon_after", lambda should_stop: should_stop)
+    seen = []
+    saved = drain(
+        LabelTraining(request).run(lambda: any(isinstance(one, TrainingFinished) for one in seen)), seen.append
+    )
+    assert saved.path.exists()
+    (one,) = request.session.rounds
+    assert one.comparison is None
+    assert any("before it was compared" in one.text for one in seen if isinstance(one, Message))
 
 
 def test_a_model_is_never_overwritten(blobs, tmp_path):

@@ -24,6 +24,52 @@ def test_image_and_labels_become_an_example(blobs, ndim):
     assert example.unit == "um"
 
 
+def planes_of(labels):
+    return np.stack([labels == number for number in range(1, labels.max() + 1)]).astype(np.uint8)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+@pytest.mark.parametrize("turned", [False, True])
+def test_planes_of_one_object_each_are_learned_from(blobs, ndim, turned):
+    image, labels = blobs(ndim)
+    planes = planes_of(labels)
+    axes = "zyx"[-ndim:]
+    layer = Image(image, axis_labels=tuple(axes))
+    if turned:
+        layer, planes = Image(image.T, axis_labels=tuple(axes[::-1])), np.moveaxis(planes, 0, -1).T
+    [example] = pair_from_layers(layer, Labels(planes)).examples()
+    assert example.is_planes
+    np.testing.assert_array_equal(example.instances, planes_of(labels) != 0)
+
+
+def test_planes_in_the_frames_of_a_movie(blobs):
+    image, labels = blobs(2)
+    planes = np.stack([planes_of(labels), 0 * planes_of(labels), planes_of(labels)])
+    movie = Image(np.stack([image] * 3), name="movie", axis_labels=("t", "y", "x"))
+    examples = pair_from_layers(movie, Labels(planes)).examples()
+    assert [example.name for example in examples] == ["movie 0", "movie 2"]
+    assert all(example.is_planes for example in examples)
+
+
+@pytest.mark.parametrize("shape_type", ["rectangle", "polygon"])
+def test_a_region_of_planes(blobs, shape_type):
+    image, labels = blobs(2)
+    box = np.array([[10, 8], [10, 39], [41, 39], [41, 8]], float)
+    shapes = Shapes([box], shape_type=shape_type)
+    [example] = pair_from_layers(Image(image), Labels(planes_of(labels)), shapes).examples()
+    assert example.is_planes
+    assert example.instances.shape[1:] == example.image.shape[1:] == (32, 32)
+    assert (example.ignore is None) == (shape_type == "rectangle")
+
+
+def test_labels_of_several_images_are_no_planes(blobs):
+    image, labels = blobs(2)
+    with pytest.raises(DataError, match="plane 0 holds several numbers"):
+        pair_from_layers(Image(image), Labels(np.stack([labels, labels]))).examples()
+    with pytest.raises(DataError, match="choose the labels that were drawn on this image"):
+        pair_from_layers(Image(image), Labels(np.stack([labels, labels])[..., :-1]))
+
+
 def test_a_layer_that_says_nothing_has_no_pixel_size(blobs):
     image, labels = blobs(2)
     [example] = pair_from_layers(Image(image), Labels(labels)).examples()

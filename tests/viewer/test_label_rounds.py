@@ -10,11 +10,13 @@ pytest.importorskip("pyqtgraph")
 
 from fake_training import FakeTraining
 from label_steps import PANEL, begin, paint_truth
+from napari.layers import Labels
 
 from embedseg_napari.core.annotation.states import BACKGROUND
 from embedseg_napari.core.errors import ComputeError
 from embedseg_napari.core.session.session import AnnotationSession
 from embedseg_napari.core.session.state import Comparison, FoundObjects
+from embedseg_napari.viewer.layers import FOUND, RESULT
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.preview.preview import LABELS, SEED_MAP, SEEDS
 
@@ -49,11 +51,16 @@ def test_a_round_shows_curves_and_the_prediction_under_the_annotation(viewer, pa
     assert names.index(SEEDS) < names.index("cells annotation")
     assert not viewer.layers[SEED_MAP].visible
     assert viewer.layers.selection.active == panel.annotation.layers.labels
+    # What was previewed can be kept.
+    panel.keep.click()
+    kept = [layer for layer in viewer.layers if layer.name not in names]
+    assert {layer.metadata[RESULT] for layer in kept} == {FOUND}
+    assert any("cells" in layer.name and isinstance(layer, Labels) for layer in kept)
     assert panel.saved.path in [model.path for model in models.all()]
     # The next round starts from this one's model, under a name of its own.
     assert panel.settings.start_from() == panel.saved.path
     assert panel.output.path() != panel.saved.path
-    line = "Round 1 · 3 objects in 1 image · 1.2 min · not scored · seeds from 0.70"
+    line = "Round 1 · 3 objects in 1 image · 1.2 min · not scored · objects score 0.70 or more"
     assert panel.sessions.rounds.text() == line
 
 

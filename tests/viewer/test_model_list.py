@@ -76,7 +76,7 @@ def test_descriptions():
         spacing_unit="um",
         object_sizes=ObjectSizes(mean=(5.2, 30.4, 31.0)),
     )
-    assert describe(config) == "3D, 1 channel, 2 x 0.2 x 0.2 um, objects of 5 x 30 x 31 px"
+    assert describe(config) == "3D, 1 channel, 2 x 0.2 x 0.2 µm, objects of 5 x 30 x 31 px"
     assert "checkpoint" in describe(None)
 
 

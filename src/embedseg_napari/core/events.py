@@ -36,6 +36,10 @@ class Advice(Message):
     """Bundled model that would help; empty for the one that was used."""
     changes: dict[str, Any] = field(default_factory=dict)
     """Settings of prediction that would help."""
+    labels: bool = False
+    """Whether labelling some objects of the image, for a model of one's own, would help."""
+    observed: str = ""
+    """The text without what would help, to stand beside a button that says so; empty where it is the text."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import threading
+import time
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -33,6 +35,27 @@ INTERRUPTIONS = (KeyboardInterrupt, EndNow)
 def never() -> bool:
     """Never stop: the default of every run."""
     return False
+
+
+def soon_after(should_stop: Callable[[], bool], seconds: float = 1.0) -> Callable[[], bool]:
+    """A stop that leaves what is quickly done the time for it.
+
+    Parameters
+    ----------
+    should_stop : callable
+        Whether a stop was asked for.
+    seconds : float
+        From the moment that this is noticed until it holds.
+    """
+    asked = math.inf
+
+    def is_over() -> bool:
+        nonlocal asked
+        if asked == math.inf and should_stop():
+            asked = time.monotonic()
+        return time.monotonic() >= asked + seconds
+
+    return is_over
 
 
 def unheard(event: object) -> None:

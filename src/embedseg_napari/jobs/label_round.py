@@ -7,8 +7,9 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from embedseg_napari.core.errors import EmbedSegError
+from embedseg_napari.core.errors import EmbedSegError, Stopped
 from embedseg_napari.core.events import Message
+from embedseg_napari.core.runs import soon_after
 from embedseg_napari.core.session.state import Round
 from embedseg_napari.core.wording import readable
 from embedseg_napari.jobs.round_comparison import compare_with_start
@@ -78,7 +79,7 @@ class LabelTraining:
         Parameters
         ----------
         should_stop : callable
-            Looked at between steps; when it returns True the model so far is saved.
+            Looked at between steps and while the model is compared; when it returns True the model so far is saved.
 
         Raises
         ------
@@ -117,8 +118,10 @@ class LabelTraining:
                 return saved
             try:
                 learned = [(self._example(image), image.annotation) for image in [*self._learned.values()]]
-                comparison = compare_with_start(start, result.model, learned, request.config)
+                comparison = compare_with_start(start, result.model, learned, request.config, soon_after(should_stop))
                 request.session.compare_round(row.number, comparison)
+            except Stopped:
+                yield Message("The round was stopped before it was compared with where it started.")
             except EmbedSegError as error:
                 yield Message(f"The round could not be compared with where it started: {error}", "warning")
         return saved

@@ -10,6 +10,7 @@ from embedseg_napari.core.data.checks import check_examples
 from embedseg_napari.core.data.splitting import hold_out_images
 from embedseg_napari.core.data.statistics import measure
 from embedseg_napari.core.errors import EmbedSegError
+from embedseg_napari.core.files.units import unit_words
 from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
@@ -156,8 +157,7 @@ def spacing_sentence(statistics: DatasetStatistics, training: Sequence[Example])
     """The physical pixel size, and what it is used for."""
     if statistics.spacing is None:
         return "not known" + ("; voxels are taken as cubes" if statistics.ndim == 3 else "; not needed in 2D")
-    unit = next((example.unit for example in training if example.spacing is not None), None) or "units"
-    unit = {"micrometer": "µm", "micron": "µm", "um": "µm", "nanometer": "nm"}.get(unit, unit)
+    unit = unit_words(next((example.unit for example in training if example.spacing is not None), None)) or "units"
     text = f"{' x '.join(f'{step:.3g}' for step in statistics.spacing)} {unit}"
     if statistics.ndim == 3:
         text += f"; voxels {statistics.spacing[0] / statistics.spacing[-1]:.3g} times as deep as wide"

@@ -10,11 +10,12 @@ from embedseg_napari.core.data.sparse import object_ids
 from embedseg_napari.core.data.splitting import hold_out_objects
 from embedseg_napari.core.evaluation.before_after import FOUND, BeforeAfter, judge
 from embedseg_napari.core.evaluation.held_out import held_out_ious
-from embedseg_napari.core.runs import unheard
+from embedseg_napari.core.runs import never, unheard
 from embedseg_napari.core.session.state import Comparison, FoundObjects
+from embedseg_napari.jobs.segment import interruptible
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from embedseg_napari.core.annotation.annotation import Annotation
     from embedseg_napari.core.config import TrainingConfig
@@ -27,7 +28,11 @@ HELD_OUT, ACCEPTED, PAINTED = range(3)
 
 
 def compare_with_start(
-    start: Model | None, model: Model, learned: Sequence[tuple[Example, Annotation]], config: TrainingConfig
+    start: Model | None,
+    model: Model,
+    learned: Sequence[tuple[Example, Annotation]],
+    config: TrainingConfig,
+    should_stop: Callable[[], bool] = never,
 ) -> Comparison:
     """Segment the annotated images with both models, and count which annotated objects each finds.
 
@@ -41,13 +46,20 @@ def compare_with_start(
         The images with what is annotated in them, which says what was accepted.
     config : TrainingConfig
         Of the round; says which objects were held out.
+    should_stop : callable
+        As for a prediction.
+
+    Raises
+    ------
+    Stopped
+        If `should_stop` returned True.
     """
     total = sum(len(object_ids(example)) for example, _ in learned)
     most = sorted(learned, key=lambda one: -len(object_ids(one[0])))[:MOST_IMAGES]
     rows, n_found = [np.zeros((3, 0))], np.zeros(2, int)
     for example, annotation in most:
         ids = object_ids(example)
-        labels = [_segment(one, example) for one in (start, model)]
+        labels = [_segment(one, example, should_stop) for one in (start, model)]
         n_found += [len(np.unique(one[one > 0])) for one in labels]
         group = np.where(np.isin(ids, list(annotation.accepted_ids)), ACCEPTED, PAINTED)
         group[np.isin(ids, hold_out_objects(example, config.validation_objects, config.seed, total)[1])] = HELD_OUT
@@ -69,8 +81,11 @@ def compare_with_start(
     )
 
 
-def _segment(model: Model | None, example: Example) -> np.ndarray:
+def _segment(model: Model | None, example: Example, should_stop: Callable[[], bool]) -> np.ndarray:
     if model is None:
         return np.zeros(example.image.shape[1:], np.int32)
-    labels: np.ndarray = model.predict(example.image, model.config.axes, on_event=unheard, progress=False).labels
-    return labels
+    with interruptible(model, should_stop):
+        found = model.predict(
+            example.image, model.config.axes, on_event=unheard, should_stop=should_stop, progress=False
+        )
+    return found.labels

@@ -28,7 +28,7 @@ class ArrayPair:
     image: Any
     """Array-like, perhaps lazy, axes as in `axes`."""
     labels: Any
-    """Array-like, axes (T)(Z)YX."""
+    """Array-like, axes (T)(D)(Z)YX, D being planes of one object each, if there are any."""
     axes: str
     """Axes of the image, such as ``"YX"``, ``"ZYX"``, ``"TYX"`` (frames are images of their own), ``"YXC"``."""
     spacing: tuple[float, ...] | None
@@ -136,7 +136,8 @@ class Region:
 
             corner = (box[0].start, box[1].start)
             plane = ~polygon2mask(inside.shape[-2:], self.outline - corner)
-            ignore = np.ascontiguousarray(np.broadcast_to(plane, inside.shape))
+            space = [side for side, letter in zip(image[tuple(index)].shape, axes, strict=True) if letter != "C"]
+            ignore = np.ascontiguousarray(np.broadcast_to(plane, space))
         return image[tuple(index)], inside, ignore
 
 

@@ -62,11 +62,15 @@ class TrueObjects:
 
 
 def around(labels: Any, part: Sequence[slice]) -> tuple[Any, tuple[slice, ...]]:
-    """Cut a part and half its size on each side out of labels; with it, where in the cutting the part lies."""
+    """Cut a part and half its size on each side out of labels; with it, where in the cutting the part lies.
+
+    Planes of one object each stay whole.
+    """
     halves = [(side.stop - side.start) // 2 for side in part]
     first = [max(side.start - half, 0) for side, half in zip(part, halves, strict=True)]
     window = tuple(slice(a, side.stop + half) for a, side, half in zip(first, part, halves, strict=True))
-    return labels[window], tuple(slice(side.start - a, side.stop - a) for a, side in zip(first, part, strict=True))
+    inside = tuple(slice(side.start - a, side.stop - a) for a, side in zip(first, part, strict=True))
+    return labels[(..., *window)], inside
 
 
 def true_objects(

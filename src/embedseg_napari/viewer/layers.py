@@ -16,6 +16,8 @@ from embedseg_napari.core.wording import shape_words
 from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME, ArrayPair, Region
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari.layers import Image, Labels, Layer, Shapes
 
     from embedseg_napari.core.axes import OneChannel
@@ -213,26 +215,36 @@ def pair_from_layers(
         If the two do not fit together.
     """
     picture = labelled_picture(image, labels)
-    truth = turned_labels(labels, result_axes(picture.axes), image.name)
-    space = tuple(size for size, letter in zip(picture.array.shape, picture.axes, strict=True) if letter != "C")
-    if space != tuple(truth.shape):
+    truth = ordered_labels(labels, result_axes(picture.axes), image.name)
+    axes = ordered(picture.axes)
+    array = reorder(picture.array, picture.axes, axes)
+    space = tuple(size for size, letter in zip(array.shape, axes, strict=True) if letter != "C")
+    if not fits_labels(space, truth.shape, "T" in axes):
         raise DataError(
             f"{image.name} has the shape {shape_words(space)}, but {labels.name} has {shape_words(truth.shape)}; "
             "choose the labels that were drawn on this image"
             + ("; if its first axis counts channels, name that axis c." if picture.axes_guessed else ".")
-            + (
-                " Planes that hold one object each are learned from as a folder: choose A folder above."
-                if tuple(truth.shape[1:]) == space
-                else ""
-            )
         )
     regions = regions_on(image, shapes, picture.axes) if shapes is not None else ()
     if shapes is not None and not regions:
         raise DataError(f"{shapes.name}: holds no shape yet; draw a rectangle around the objects you labelled.")
-    own, axes = result_axes(picture.axes), ordered(picture.axes)
-    array = reorder(picture.array, picture.axes, axes)
-    truth = reorder(truth, own, ordered(own))
     return ArrayPair(image.name, array, truth, axes, picture.spacing, picture.unit, regions, channel)
+
+
+def fits_labels(space: Sequence[int], labels: Sequence[int], has_frames: bool) -> bool:
+    """Whether labels of one shape, or planes of one object each, belong to an image of another.
+
+    Parameters
+    ----------
+    space : sequence of int
+        Shape (T)(Z)YX of the image.
+    labels : sequence of int
+        Shape (T)(D)(Z)YX, D being planes of one object each, if there are any.
+    has_frames : bool
+        Whether the first axis counts frames.
+    """
+    at = int(has_frames)
+    return tuple(labels) == tuple(space) or (*labels[:at], *labels[at + 1 :]) == tuple(space)
 
 
 def turned_labels(labels: Labels, axes: str, image: str) -> Any:

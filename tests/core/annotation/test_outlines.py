@@ -45,6 +45,32 @@ def test_a_closed_outline_encloses_all_inside(points, width):
 
 
 @pytest.mark.parametrize(
+    # Where the outline runs, and a pixel inside and one outside of it.
+    ("points", "inside", "outside"),
+    [
+        ([(0, 10), (30, 10), (30, 50), (0, 50)], (0, 30), (40, 30)),
+        (circle(start=160, stop=380, middle=(60, 32)), (60, 32), (60, 60)),
+        ([(0, 20), (20, 20), (20, 0)], (0, 0), (40, 40)),
+        ([(63, 40), (40, 44), (44, 63)], (63, 63), (0, 0)),
+    ],
+    ids=["top", "bottom", "corner", "other corner"],
+)
+def test_the_border_of_the_image_closes_an_outline(points, inside, outside):
+    points = [tuple(np.clip(point, 0, 63)) for point in points]
+    stroke = brush(points)
+    filled = enclosed_pixels(NOTHING, stroke, WIDTH)
+    assert filled[inside]
+    assert not filled[outside]
+    # What was left open on purpose stays so.
+    assert not enclosed_pixels(stroke, brush(points[:1]), WIDTH).any()
+
+
+@pytest.mark.parametrize("points", [[(0, 32), (63, 32)], [(0, 0), (63, 63)], [(0, 10), (0, 50)], [(2, 2), (2, 60)]])
+def test_a_line_across_or_along_the_border_is_no_outline(points):
+    assert not enclosed_pixels(NOTHING, brush(points), WIDTH).any()
+
+
+@pytest.mark.parametrize(
     "points",
     [
         [(10, 10), (50, 50)],

@@ -108,7 +108,7 @@ def test_predict_goes_by_names_and_coordinates(named, untrained, rng) -> None:
     assert found.labels.shape == (16, 3, 24)
     told = [event.text for event in events if isinstance(event, Message)]
     assert not any("guessed" in text for text in told)
-    assert any("pixels of 0.5 x 0.5 um, these are 2 x 2" in text for text in told)
+    assert any("pixels of 0.5 x 0.5 µm, these are 2 x 2" in text for text in told)
     np.testing.assert_array_equal(found.labels, model.predict(movie, "YTX", on_event=lambda _: None).labels)
     assert model.embed(named(pixels[0].T, ("x", "y"))).seed_map.shape == (16, 24)
 

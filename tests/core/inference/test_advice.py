@@ -11,7 +11,7 @@ from embedseg_napari.core.config import ModelConfig, ObjectSizes
 from embedseg_napari.core.data.normalization import Prepared, prepare
 from embedseg_napari.core.data.synthetic import nuclei
 from embedseg_napari.core.events import Advice
-from embedseg_napari.core.inference.advice import Observations, Suggestion, certainty, remark, suggest
+from embedseg_napari.core.inference.advice import Observations, Suggestion, Unknown, certainty, remark, suggest
 from embedseg_napari.core.model.model import Model, load_model, others_like
 from embedseg_napari.core.runs import never
 from embedseg_napari.jobs import segment as jobs
@@ -25,7 +25,7 @@ def nuclei_model() -> Model:
     return load_model("nuclei-2d", device="cpu")
 
 
-def suggestion(model: Model, image: np.ndarray, **changes) -> Suggestion | None:
+def suggestion(model: Model, image: np.ndarray, **changes) -> Suggestion | Unknown | None:
     ready = prepare(image[None], model.config.normalization)
     settings = model.config.prediction.changed(changes)
     return suggest(model, settings, image[None], ready, others_like(model.config, model.path, "cpu"), never)
@@ -53,7 +53,7 @@ def test_a_bundled_model_asks_for_large_nuclei_to_be_shrunk_and_leaves_fitting_o
     assert suggestion(nuclei_model, image) is None
     large = resize(image, (720, 720), order=1).astype(np.float32)
     found = suggestion(nuclei_model, large)
-    assert found is not None
+    assert isinstance(found, Suggestion)
     assert not found.model
     assert found.changes["scale"] < 0.8
     assert found.certainty > found.certainty_now
@@ -98,10 +98,45 @@ def test_phase_contrast_is_told_from_nuclei(shared_data, nuclei_model: Model) ->
             image = read_image(path).array
             own, other = (nuclei_model, cells) if named == "nuclei-2d" else (cells, nuclei_model)
             found = suggestion(other, image)
-            assert found is not None, path
+            assert isinstance(found, Suggestion), path
             assert found.model == named, path
             kept = suggestion(own, image)
-            assert kept is None or not kept.model, path
+            assert kept is None or not (isinstance(kept, Unknown) or kept.model), path
+
+
+def test_where_no_model_knows_such_images_it_is_told_with_what_helps(nuclei_model: Model) -> None:
+    y, x = np.mgrid[:256, :256]
+    rings = np.sin(np.hypot(x - 128, y - 128) / 5)
+    assert len(nuclei_model.predict(rings, "YX", on_event=lambda _: None).scores) > 3
+    told = advice(nuclei_model, rings, advise=True)
+    assert told is not None
+    assert told.labels
+    assert told.action == "Open Label & Train"
+    assert "The model is unsure of " in told.text
+    assert told.text.endswith("a few labelled objects make a model of your own.")
+    with pytest.warns(es.EmbedSegWarning, match="a model of your own"):
+        nuclei_model.predict(rings, "YX", advise=True, progress=False)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("folder", "model", "is_known"),
+    [
+        ("ecoli/train", "nuclei-2d", False),
+        ("ecoli/train", "cells-phase-2d", False),
+        ("bbbc010/train", "nuclei-2d", False),
+        ("dsb2018/val", "nuclei-2d", True),
+        ("usiigaci/train", "cells-phase-2d", True),
+        ("bbbc050/train", "nuclei-3d", True),
+        ("plantcells/train", "nuclei-3d", False),
+    ],
+)
+def test_real_images_that_no_model_knows_are_told_from_those_it_does(shared_data, folder, model, is_known) -> None:
+    from embedseg_napari.core.files.tiff import list_images, read_image
+
+    for path in list_images(shared_data(folder) / "images")[::18]:
+        found = suggestion(load_model(model, device="cpu"), read_image(path).array)
+        assert isinstance(found, Unknown) != is_known, path
 
 
 @pytest.mark.parametrize("frames", [1, 3])
@@ -165,6 +200,8 @@ def test_what_is_odd_comes_before_what_was_tried() -> None:
     assert told is not None
     assert "about 16 pixels wide" in told.text
     assert "sure of 3 % as it is and of 61 % at the scale 2.8" in told.text
+    # Beside the button, which says the rest.
+    assert told.text == f"{told.observed[:-1]}: try the scale 2.8."
     assert told.text.endswith("try the scale 2.8.")
     assert (told.action, told.changes) == ("Use scale 2.8", {"scale": 2.8})
 

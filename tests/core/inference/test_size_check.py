@@ -51,4 +51,4 @@ def test_sizes_within_what_was_learned_are_not_told() -> None:
 def test_voxel_size_is_a_fact_and_no_advice(spacing: tuple[float, ...] | None, scale: float, told: bool) -> None:
     model = config(20, ndim=3).model_copy(update={"spacing": (1.0, 0.3, 0.3), "spacing_unit": "um"})
     facts = size_facts(model, [], scale, spacing)
-    assert facts == ["The model was trained on pixels of 1 x 0.3 x 0.3 um, these are 2 x 0.3 x 0.3."][: int(told)]
+    assert facts == ["The model was trained on pixels of 1 x 0.3 x 0.3 µm, these are 2 x 0.3 x 0.3."][: int(told)]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import embedseg_napari as es
+from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.errors import SettingsError, Stopped
 
 
@@ -150,3 +151,10 @@ def test_maps_without_pixels_have_no_holes() -> None:
     nothing = np.zeros((0, 5), np.float32)
     maps = es.EmbeddingMaps(np.stack([nothing, nothing]), np.stack([nothing, nothing]), nothing)
     assert es.cluster(maps, fill_holes=True, drop_border_objects=True, max_object_size=9).shape == (0, 5)
+
+
+def test_a_largest_size_below_the_models_smallest_is_refused_with_where_that_comes_from():
+    stored = PredictionConfig(min_object_size=90)
+    with pytest.raises(SettingsError, match="the model drops those of 90 or fewer"):
+        stored.changed({"max_object_size": 50})
+    assert stored.changed({"max_object_size": 50, "min_object_size": 10}).max_object_size == 50

@@ -12,8 +12,11 @@ from scipy import ndimage
 from embedseg_napari.core import events
 from embedseg_napari.core.config import PredictionConfig, TrainingConfig
 from embedseg_napari.core.data.example import Example
+from embedseg_napari.core.errors import Stopped
 from embedseg_napari.core.maps import EmbeddingMaps
-from embedseg_napari.core.runs import drain
+from embedseg_napari.core.model.model import load_model
+from embedseg_napari.core.runs import drain, soon_after
+from embedseg_napari.core.training import trainer
 from embedseg_napari.core.training.blending import blended, least_share
 from embedseg_napari.core.training.trainer import Trainer
 
@@ -85,7 +88,7 @@ def test_a_training_that_found_nothing_better_keeps_half_of_its_start(blobs):
     whole, _ = trained(blobs, start, keep_start=False)
     # Two steps: neither finds anything.
     assert first.model.config.training["share_trained"] == 0.5
-    assert any(isinstance(event, events.Message) and "keeps 50%" in event.text for event in seen)
+    assert any(isinstance(event, events.Message) and "keeps 50 %" in event.text for event in seen)
     before, after, kept = (one.network.state_dict() for one in (start, whole.model, first.model))
     for name, value in kept.items():
         if value.is_floating_point():
@@ -105,3 +108,30 @@ def test_the_thresholds_of_the_start_model_are_kept(blobs):
         update={"prediction": start.config.prediction.model_copy(update={"foreground_threshold": 0.3})}
     )
     assert trained(blobs, start)[0].model.config.prediction.foreground_threshold == 0.3
+
+
+def test_the_choice_of_a_share_can_be_stopped(blobs):
+    image, labels = blobs(2)
+    example = Example("a", image[None], labels.astype(np.int32), labels == 0)
+    model = load_model("nuclei-2d", device="cpu")
+    with pytest.raises(Stopped):
+        least_share(lambda _: model, [example], PredictionConfig(), "float32", lambda: True)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 60.0])
+def test_a_stop_at_the_end_keeps_the_model(blobs, monkeypatch, seconds):
+    """Quick choices are still made; else the model stays as it was trained."""
+    image, labels = blobs(2)
+    first, _ = trained(blobs)
+    monkeypatch.setattr(trainer, "soon_after", lambda should_stop, _=0: soon_after(should_stop, seconds))
+    config = TrainingConfig.preset("few", **SHORT, precision="float32")
+    seen = []
+    run = Trainer(config, [(image, labels, labels > 4)], (), first.model).run(
+        lambda: any(isinstance(event, events.StepFinished) for event in seen)
+    )
+    result = drain(run, seen.append)
+    assert result.stopped
+    told = [event.text for event in seen if isinstance(event, events.Message) and "last choices" in event.text]
+    assert len(told) == (seconds == 0)
+    if seconds == 0:
+        assert result.model.config.training["share_trained"] == 1

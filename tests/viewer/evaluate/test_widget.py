@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from evaluate_steps import press, spoiled
+from evaluate_steps import PANEL, press, spoiled
 
 pytest.importorskip("pyqtgraph")
 
 from embedseg_napari.core.evaluation.matching import match
-from embedseg_napari.viewer.layers import FOUND, RESULT
+from embedseg_napari.viewer.layers import ANNOTATION, FOUND, RESULT
 from embedseg_napari.viewer.worker import RunState
 
 
@@ -33,6 +33,14 @@ def test_what_a_network_found_is_not_taken_for_the_truth(panel, viewer) -> None:
     found = viewer.add_labels(np.zeros((8, 8), np.int32), name="a labels", metadata={RESULT: FOUND})
     own = viewer.add_labels(np.zeros((8, 8), np.int32), name="a [1]")
     assert (panel.source.truth.layer(), panel.source.predicted.layer()) == (own, found)
+
+
+def test_the_users_labels_come_before_what_a_session_annotates(viewer, open_panel) -> None:
+    own = viewer.add_labels(np.zeros((8, 8), np.int32), name="a [1]")
+    found = viewer.add_labels(np.zeros((8, 8), np.int32), name="a labels", metadata={RESULT: FOUND})
+    viewer.add_labels(np.zeros((8, 8), np.int32), name="a annotation", metadata={ANNOTATION: "of a"})
+    source = open_panel(PANEL).source
+    assert (source.truth.layer(), source.predicted.layer()) == (own, found)
 
 
 def test_scores_overlay_and_table_of_layers(panel, pair, viewer, qtbot) -> None:

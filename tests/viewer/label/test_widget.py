@@ -7,11 +7,13 @@ import pytest
 
 pytest.importorskip("pyqtgraph")
 
-from label_steps import begin, paint_truth, press
+from label_steps import PANEL, begin, paint_truth, press
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
 from embedseg_napari.core.annotation.states import BACKGROUND
+from embedseg_napari.core.model.known_models import bundled_path
+from embedseg_napari.viewer.last_used import LastUsed
 
 pytestmark = pytest.mark.usefixtures("own_data")
 
@@ -31,6 +33,19 @@ def test_an_empty_viewer_says_what_is_missing(panel):
     assert "Open an image" in panel.reason.text()
     assert panel.train.toolTip() == panel.reason.text()
     assert not panel.annotation.annotate.isEnabled()
+
+
+def test_a_round_starts_from_the_model_that_the_image_was_segmented_with(viewer, open_panel, blobs):
+    image = viewer.add_image(blobs(2)[0], name="cells")
+    LastUsed("segment").keep(model=str(bundled_path("cells-phase-2d")))
+    panel = open_panel(PANEL)
+    assert panel.settings.start_from() == bundled_path("cells-phase-2d")
+    # One that does not fit is passed over.
+    LastUsed("segment").keep(model=str(bundled_path("nuclei-3d")))
+    panel.settings.choose_start(None)
+    viewer.layers.remove(image)
+    viewer.add_image(blobs(2)[0], name="other")
+    assert panel.settings.start_from() == bundled_path("nuclei-2d")
 
 
 def test_annotate_makes_a_layer_in_the_images_place(viewer, panel, blobs, ndim):

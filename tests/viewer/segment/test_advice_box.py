@@ -75,6 +75,28 @@ def test_another_model_is_one_press_away(viewer, panel, fake, advised, qtbot):
     assert {name: fake.jobs[-1].changes[name] for name in stored} == stored
 
 
+def test_an_image_that_no_model_knows_is_one_press_away_from_being_labelled(viewer, panel, fake, advised, qtbot):
+    image = viewer.add_image(np.zeros((24, 24)), name="cells")
+    advised.said.append(Advice("The model is unsure.", "warning", "Open Label & Train", labels=True))
+    panel.start()
+    finish(qtbot, panel)
+    qtbot.waitUntil(lambda: not panel.advice.button.isHidden(), timeout=WAIT)
+    assert panel.advice.sentence.text() == "The model is unsure."
+    # What stands on a button is shown as it is, not as the mark of a key.
+    assert panel.advice.button.text().replace("&&", "&") == "Open Label & Train"
+    viewer.add_image(np.zeros((24, 24)), name="other")
+    panel.advice.button.click()
+    label = panel.open_beside("EmbedSeg: Label & Train")
+    assert label.annotation.image.layer() == image
+    assert len(fake.jobs) == 1
+
+
+def test_advice_says_once_what_its_button_does(panel):
+    panel.advice.take(Advice("It is dim: try it.", "warning", "Try it", "cells-phase-2d", observed="It is dim."))
+    assert panel.advice.sentence.text() == "It is dim."
+    assert panel.advice.button.text() == "Try it"
+
+
 def test_thresholds_that_find_nothing_are_taken_back(viewer, panel, fake, advised, qtbot):
     viewer.add_image(np.zeros((24, 24)), name="cells")
     stored = panel.model.config.prediction.clustering

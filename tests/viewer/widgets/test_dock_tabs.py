@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 pytest.importorskip("pyqtgraph")
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QDockWidget, QMainWindow, QTabBar
+from qtpy.QtWidgets import QDockWidget, QMainWindow, QPushButton, QTabBar
 
 PANELS = {"Segment": "Segment", "Train": "Train", "Evaluate": "Evaluate", "Label": "Label & Train"}
 """Names of the panels by the words of their tabs."""
@@ -54,6 +55,21 @@ def test_the_canvas_keeps_its_width_and_panels_their_controls(opened, qtbot):
         canvas = window_of(panel).centralWidget()
         assert canvas.width() >= LEAST_CANVAS
         assert panel.width() >= panel.minimumSizeHint().width()
+
+
+@pytest.mark.parametrize("name", PANELS)
+def test_the_canvas_keeps_its_width_when_the_first_layers_come(make_napari_viewer_proxy, qtbot, name):
+    viewer = make_napari_viewer_proxy(show=True)
+    viewer.window.resize(1366, 768)
+    _, panel = viewer.window.add_plugin_dock_widget("embedseg-napari", f"EmbedSeg: {PANELS[name]}")
+    qtbot.waitUntil(lambda: is_in_front(panel), timeout=20000)
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    viewer.add_labels(np.zeros((24, 24), int), name="cells labels")
+    for button in panel.findChildren(QPushButton):
+        # Those that come later must not widen the panel.
+        button.setVisible(True)
+    qtbot.waitUntil(lambda: window_of(panel).centralWidget().width() >= LEAST_CANVAS, timeout=20000)
+    assert panel.width() >= panel.minimumSizeHint().width()
 
 
 def test_a_panel_behind_others_comes_forward_when_its_menu_is_clicked(opened, qtbot):

@@ -52,8 +52,15 @@ def test_the_largest_size_stays_above_the_smallest(sliders, first):
         most.setValue(100)
         least.setValue(150)
         assert (least.value(), most.value()) == (150, 151)
+        assert "raised to 151 px" in sliders.note.text()
     else:
         least.setValue(150)
         most.setValue(100)
         assert (least.value(), most.value()) == (99, 100)
+        assert sliders.sliders["min_object_size"].value() == pytest.approx(99**0.5)
+        assert "lowered to 99 px" in sliders.note.text()
+    assert len(heard) == 2
     assert heard[-1].clustering == sliders.values()
+    # It is said once, not for ever.
+    most.setValue(500)
+    assert sliders.note.isHidden()

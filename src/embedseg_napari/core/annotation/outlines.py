@@ -8,6 +8,8 @@ import numpy as np
 from scipy import ndimage
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 MOSTLY = 0.8
@@ -18,6 +20,8 @@ def enclosed_pixels(
     before: NDArray[np.bool_], stroke: NDArray[np.bool_], width: float, gap: NDArray[np.bool_] | None = None
 ) -> NDArray[np.bool_]:
     """Find what a stroke of the brush encloses as an outline does, alone or together with what was painted before.
+
+    The border of the image closes an outline that begins and ends there.
 
     Parameters
     ----------
@@ -42,8 +46,10 @@ def enclosed_pixels(
     if not len(rows):
         return inside
     box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    # Sides where what is drawn reaches the border of the image.
+    walls = [(side.start == 0, side.stop == n) for side, n in zip(box, drawn.shape, strict=True)]
     before, stroke, closing, drawn = (one[box] for one in (before, stroke, closing, drawn))
-    found = ndimage.binary_fill_holes(drawn) & ~drawn & ~ndimage.binary_fill_holes(before)
+    found = _filled(drawn, walls) & ~drawn & ~_filled(before, walls)
     pieces, n = ndimage.label(found)
     if n == 0 or not stroke.any():
         return inside
@@ -52,3 +58,12 @@ def enclosed_pixels(
     if sizes.max() >= MOSTLY * sizes.sum() and (away[stroke] <= width + 1).mean() >= MOSTLY:
         inside[box] = found | closing
     return inside
+
+
+def _filled(drawn: NDArray[np.bool_], walls: Sequence[tuple[bool, bool]]) -> NDArray[np.bool_]:
+    """Fill what is enclosed, sides that are walls enclosing as well."""
+    framed = np.pad(drawn, 1)
+    for axis, sides in enumerate(walls):
+        for at, is_wall in zip((0, -1), sides, strict=True):
+            framed[(slice(None),) * axis + (at,)] |= is_wall
+    return np.asarray(ndimage.binary_fill_holes(framed)[1:-1, 1:-1])

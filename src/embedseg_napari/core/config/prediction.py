@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from embedseg_napari.core.config.limits import SCALES, Precision
+from embedseg_napari.core.errors import SettingsError
 from embedseg_napari.core.settings import PixelsPerAxis, Settings
 
 CLUSTERING = {
@@ -131,6 +132,12 @@ class PredictionConfig(Settings):
             If a setting does not fit.
         """
         given = {name: value for name, value in changes.items() if value is not None}
+        most, least = given.get("max_object_size"), self.min_object_size
+        if "min_object_size" not in given and isinstance(most, int) and 0 < most <= least:
+            raise SettingsError(
+                f"Setting 'max_object_size': {most} pixels leave no object, for the model drops those of {least} or "
+                "fewer (its min_object_size); give a smaller min_object_size as well, or a larger maximum."
+            )
         # The overlap was chosen for the tile that it is stored with.
         overlap = {"tile_overlap": None} if "tile" in given else {}
         return self.parse(self.model_dump() | overlap | given)

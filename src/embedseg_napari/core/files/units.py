@@ -81,3 +81,8 @@ def ascii_unit(unit: str | None) -> str:
 def ome_unit(unit: str | None) -> str:
     """A unit in OME-XML, which knows a fixed list; of any other only the number of pixels is right."""
     return {"um": "µm"}.get(unit or "", unit or "") if unit in MICROMETRES else "pixel"
+
+
+def unit_words(unit: str | None) -> str:
+    """A unit as people read it; empty where there is none."""
+    return {MICROMETRE: "µm"}.get(normalize_unit(unit) or "", unit or "")

@@ -43,6 +43,9 @@ WHOLE_OBJECTS = 0.835
 """Usual mean seediness that the objects must have then: pieces of what a network does not know have less."""
 FEW_OBJECTS = 3
 """With fewer, certainty says nothing."""
+LEAST_SURE = {2: 0.3, 3: 0.05}
+"""Part of the pixels of what was found that a model is sure of where it knows such images; in volumes most pixels of an
+object are near its surface (`docs/performance.md`)."""
 PART = {2: (512, 512), 3: (48, 128, 128)}
 """Pixels of the part that scales and models are tried on."""
 MOST_PIXELS = 1 << 20
@@ -66,21 +69,33 @@ class Suggestion:
         """Words for it, after a sentence on what was found."""
         now, then = (f"{100 * part:.0f} %" for part in (self.certainty_now, self.certainty))
         if self.model:
-            text, action = (
-                f"Of what may be objects, this model is sure of {now} and the model {self.model} of {then} "
-                f"(tried on a part of the image): try {self.model}.",
-                f"Try {self.model}",
-            )
+            seen = f"this model is sure of {now} and the model {self.model} of {then}"
+            remedy, action = f"try {self.model}", f"Try {self.model}"
         elif "scale" in self.changes:
             scale = f"{self.changes['scale']:.2g}"
-            text, action = (
-                f"Of what may be objects, the model is sure of {now} as it is and of {then} at the scale {scale} "
-                f"(tried on a part of the image): try the scale {scale}.",
-                f"Use scale {scale}",
-            )
+            seen = f"the model is sure of {now} as it is and of {then} at the scale {scale}"
+            remedy, action = f"try the scale {scale}", f"Use scale {scale}"
         else:
-            text, action = "With the thresholds stored with the model there are some.", "Back to the model's thresholds"
-        return Advice(f"{before} {text}".strip(), "warning", action, self.model, self.changes)
+            text = f"{before} With the thresholds stored with the model there are some.".strip()
+            return Advice(text, "warning", "Back to the model's thresholds", changes=self.changes)
+        seen = f"{before} Of what may be objects, {seen} (tried on a part of the image)".strip()
+        return Advice(f"{seen}: {remedy}.", "warning", action, self.model, self.changes, observed=f"{seen}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Nothing that was tried knows such images."""
+
+    sure: float
+    """Part of the pixels of what was found that the model is sure of, from 0 to 1."""
+
+    def advice(self, before: str = "") -> Advice:
+        """Words for it, after a sentence on what was found."""
+        text = (
+            f"The model is unsure of {100 * (1 - self.sure):.0f} % of what it found, and no other scale or bundled "
+            "model is clearly better: a few labelled objects make a model of your own."
+        )
+        return Advice(f"{before} {text}".strip(), "warning", "Open Label & Train", labels=True)
 
 
 @dataclass(slots=True)
@@ -146,7 +161,7 @@ def remark(
     frames: Sequence[np.ndarray],
     settings: PredictionConfig,
     spacing: Sequence[float] | None = None,
-    suggestion: Suggestion | None = None,
+    suggestion: Suggestion | Unknown | None = None,
     n_left_out: int = 0,
 ) -> Advice | None:
     """What there is to say of an image and its objects, or None. Only what was tried is ever suggested.
@@ -163,7 +178,7 @@ def remark(
         What they were found with.
     spacing : sequence of float, optional
         Size of a pixel (z, y, x) in the unit of the model's.
-    suggestion : Suggestion, optional
+    suggestion : Suggestion or Unknown, optional
         Of `suggest`.
     n_left_out : int
         Objects that were found, but are too large or at the border.
@@ -214,6 +229,8 @@ class _Trial:
     """Usual mean seediness of its objects."""
     n_objects: int
     seed_map: NDArray[np.float32]
+    sure: float
+    """Part of the pixels of its objects that it is sure of; 1 where there are none."""
 
 
 def suggest(
@@ -223,8 +240,10 @@ def suggest(
     ready: Prepared,
     others: Iterable[tuple[str, Trained]],
     should_stop: Callable[[], bool],
-) -> Suggestion | None:
+) -> Suggestion | Unknown | None:
     """Try other scales and models on a part of an image, and return what is clearly better, or None.
+
+    Where nothing is, it may be that no model knows such images: that is told, too.
 
     The size of pixels says little: models know objects in pixels, and those of another specimen may have any size.
     Objects found say little too: a network splits what is too large for it into pieces of the size that it knows, and
@@ -274,7 +293,8 @@ def suggest(
     ):
         return Suggestion({}, better.certainty, now.certainty, name)
     if best is now or best.certainty < max(LEAST_CERTAINTY, CLEARLY * now.certainty) or best.wholeness < WHOLE_OBJECTS:
-        return None
+        is_known = now.sure >= LEAST_SURE[model.config.ndim]
+        return None if is_known else Unknown(now.sure)
     return Suggestion({"scale": best.scale}, best.certainty, now.certainty)
 
 
@@ -317,7 +337,9 @@ def _try(
     sizes = np.bincount(found.labels.ravel(), minlength=n + 1)[1:]
     means = np.bincount(found.labels.ravel(), maps.seed_map.ravel(), n + 1)[1:] / np.maximum(sizes, 1)
     sure = certainty(maps.seed_map) if n >= FEW_OBJECTS else 0.0
-    return _Trial(scale, sure, float(np.median(means)) if n else 0.0, n, maps.seed_map)
+    is_sure = maps.seed_map[found.labels > 0] > SURE
+    whole, of_objects = (float(np.median(means)), float(is_sure.mean())) if n else (0.0, 1.0)
+    return _Trial(scale, sure, whole, n, maps.seed_map, of_objects)
 
 
 def _busiest(image: Prepared) -> tuple[slice, ...]:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from embedseg_napari.core.files.units import unit_words
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -93,4 +95,5 @@ def _other_pixels(config: ModelConfig, spacing: Sequence[float] | None, scale: f
     if max(max(a / b, b / a) for a, b in zip(seen, config.spacing, strict=True)) <= OTHER_SCALE:
         return ""
     there, here = (" x ".join(f"{step:.3g}" for step in steps) for steps in (config.spacing, spacing))
-    return f"The model was trained on pixels of {there} {config.spacing_unit or ''}".rstrip() + f", these are {here}."
+    there = f"{there} {unit_words(config.spacing_unit)}".rstrip()
+    return f"The model was trained on pixels of {there}, these are {here}."

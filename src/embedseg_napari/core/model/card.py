@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from embedseg_napari.core.files.units import unit_words
 from embedseg_napari.core.wording import clock_time, count
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ def describe(config: ModelConfig | None) -> str:
     channels = ", ".join(config.channel_names) or count(config.n_channels, "channel")
     parts = [f"{config.ndim}D", channels]
     if config.spacing is not None:
-        parts.append(" x ".join(f"{step:.3g}" for step in config.spacing) + f" {config.spacing_unit or ''}".rstrip())
+        steps = " x ".join(f"{step:.3g}" for step in config.spacing)
+        parts.append(f"{steps} {unit_words(config.spacing_unit)}".rstrip())
     if config.object_sizes.mean:
         parts.append("objects of " + " x ".join(f"{side:.0f}" for side in config.object_sizes.mean) + " px")
     return ", ".join(parts)
@@ -33,7 +35,7 @@ def model_card(config: ModelConfig) -> list[tuple[str, str]]:
         ("Licence", config.license),
         ("Network", f"{config.architecture}, {config.ndim}D"),
         ("Input", f"{config.axes}, {count(config.n_channels, 'channel')} {channels}".strip()),
-        (f"Pixel size {space}", _numbers(config.spacing, config.spacing_unit)),
+        (f"Pixel size {space}", _numbers(config.spacing, unit_words(config.spacing_unit))),
         ("Normalisation", _normalization(normalization)),
         (f"Object extent {space}", _numbers(sizes.mean, "px on average") if sizes.n_objects else ""),
         ("Seed threshold", f"{prediction.seed_threshold:g} ({prediction.seeds})"),

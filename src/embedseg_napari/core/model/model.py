@@ -79,6 +79,7 @@ class Model:
         tile: int | Sequence[int] | None = None,
         tile_overlap: int | Sequence[int] | None = None,
         on_event: Callable[[PredictionEvent], None] | None = None,
+        should_stop: Callable[[], bool] | None = None,
     ) -> EmbeddingMaps:
         """Return offsets, margins and seed map of one image, on its own pixels.
 
@@ -102,6 +103,8 @@ class Model:
             is given, one that suits the number of axes.
         on_event : callable, optional
             Called with every event; without it, messages that warn become an EmbedSegWarning.
+        should_stop : callable, optional
+            Looked at between tiles.
 
         Raises
         ------
@@ -109,10 +112,13 @@ class Model:
             If image, axes, model or tile do not fit.
         ComputeError
             If memory runs out even with small tiles, or the device fails.
+        Stopped
+            If `should_stop` returned True.
         """
+        require_functions(on_event=on_event, should_stop=should_stop)
         with speaking_python():
             settings = self._settings(tta=tta, precision=precision, tile=tile, tile_overlap=tile_overlap)
-            run = Predictor(self, settings).embed(image, axes, normalize=normalize)
+            run = Predictor(self, settings).embed(image, axes, should_stop or never, normalize=normalize)
             return drain(run, tell if on_event is None else on_event)
 
     def predict(

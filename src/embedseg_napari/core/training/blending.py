@@ -13,7 +13,7 @@ import numpy as np
 from embedseg_napari.core.data.sparse import object_ids
 from embedseg_napari.core.evaluation.held_out import held_out_ious
 from embedseg_napari.core.inference.clustering import cluster_by
-from embedseg_napari.core.runs import unheard
+from embedseg_napari.core.runs import never, unheard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -47,7 +47,11 @@ def scored_examples(annotated: Sequence[Example]) -> list[Example]:
 
 
 def least_share(
-    model_of: Callable[[float], Model], annotated: Sequence[Example], settings: PredictionConfig, precision: str
+    model_of: Callable[[float], Model],
+    annotated: Sequence[Example],
+    settings: PredictionConfig,
+    precision: str,
+    should_stop: Callable[[], bool] = never,
 ) -> float:
     """Choose the smallest share of the trained weights with which the annotated objects are found about as well.
 
@@ -61,14 +65,23 @@ def least_share(
         Thresholds.
     precision : {"float32", "bfloat16", "float16"}
         Number format.
+    should_stop : callable
+        As for a prediction.
+
+    Raises
+    ------
+    Stopped
+        If `should_stop` returned True.
     """
 
     def mean_iou(share: float) -> float:
         model = model_of(share)
         found = []
         for example in scored_examples(annotated):
-            maps = model.embed(example.image, model.config.axes, precision=precision, on_event=unheard)
-            found.append(held_out_ious(cluster_by(maps, settings).labels, example, object_ids(example)))
+            maps = model.embed(
+                example.image, model.config.axes, precision=precision, on_event=unheard, should_stop=should_stop
+            )
+            found.append(held_out_ious(cluster_by(maps, settings, should_stop).labels, example, object_ids(example)))
         return float(np.concatenate(found).mean())
 
     if not scored_examples(annotated):

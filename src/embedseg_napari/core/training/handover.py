@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from embedseg_napari.core.errors import Stopped
 from embedseg_napari.core.events import Message, TrainingFinished
-from embedseg_napari.core.runs import never
 from embedseg_napari.core.training.blending import blended, least_share
 from embedseg_napari.core.training.result import TrainingResult
 from embedseg_napari.core.training.validation import with_reached_seeds
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from embedseg_napari.core.config import PredictionConfig
     from embedseg_napari.core.events import TrainingEvent
@@ -20,16 +20,34 @@ if TYPE_CHECKING:
     from embedseg_napari.core.training.run import TrainingRun
 
 
-def finish(run: TrainingRun, stopped: bool) -> Generator[TrainingEvent, None, TrainingResult]:
-    """Keep the best model, choose its thresholds and precision, and hand it over."""
+def finish(
+    run: TrainingRun, stopped: bool, should_stop: Callable[[], bool]
+) -> Generator[TrainingEvent, None, TrainingResult]:
+    """Keep the best model, choose its thresholds and precision, and hand it over.
+
+    Parameters
+    ----------
+    run : TrainingRun
+        The run, its training over.
+    stopped : bool
+        Whether training was ended before its time.
+    should_stop : callable
+        When it returns True what is not chosen yet stays as it is.
+    """
     yield from run.save()
     model, share, prediction, precision = run.model(run.best), 1.0, run.model_config.prediction, run.plan.precision
-    if run.keeps_start:
-        model, share = yield from _near_start(run, model)
-    if not stopped and run.validator.examples and run.fabric.global_rank == 0:
-        prediction, message = run.validator.choose_prediction(model, prediction, precision)
-        if message is not None:
-            yield message
+    try:
+        if run.keeps_start:
+            model, share = yield from _near_start(run, model, should_stop)
+        if not stopped and run.validator.examples and run.fabric.global_rank == 0:
+            prediction, message = run.validator.choose_prediction(model, prediction, precision, should_stop)
+            if message is not None:
+                yield message
+        if run.data.threshold_examples:
+            prediction = with_reached_seeds(model, run.data.threshold_examples, prediction, precision, should_stop)
+    except Stopped:
+        stopped = True
+        yield Message("Stopped while the last choices were made (weights, thresholds); the rest is left as it was.")
     if run.state.best_score == 0:
         what = "held-out objects" if run.data.n_held_out else "objects of the held-out images"
         yield Message(
@@ -37,8 +55,6 @@ def finish(run: TrainingRun, stopped: bool) -> Generator[TrainingEvent, None, Tr
             "belongs to its image.",
             "warning",
         )
-    if run.data.threshold_examples:
-        prediction = with_reached_seeds(model, run.data.threshold_examples, prediction, precision)
     yield TrainingFinished(stopped, run.state.best_score)
     return _result(run, model, prediction, share, stopped)
 
@@ -51,7 +67,9 @@ def interrupted(run: TrainingRun) -> TrainingResult:
     return _result(run, run.model(run.best), run.model_config.prediction, 1.0, stopped=True)
 
 
-def _near_start(run: TrainingRun, model: Model) -> Generator[Message, None, tuple[Model, float]]:
+def _near_start(
+    run: TrainingRun, model: Model, should_stop: Callable[[], bool]
+) -> Generator[Message, None, tuple[Model, float]]:
     """The model nearest to the start model that finds the annotated objects about as well; its share of training."""
     assert run.start_from is not None
     start, trained = run.start_from.network.state_dict(), model.network.state_dict()
@@ -60,17 +78,18 @@ def _near_start(run: TrainingRun, model: Model) -> Generator[Message, None, tupl
         return model if share == 1 else run.model(blended(start, trained, share))
 
     settings, precision = run.model_config.prediction, run.plan.precision
-    share = least_share(model_of, run.data.annotated, settings, precision)
+    share = least_share(model_of, run.data.annotated, settings, precision, should_stop)
     if share == 1:
         return model, share
     model = model_of(share)
     if run.validator.examples:
-        maps = run.validator.embed(model, precision, never)
-        assert maps is not None
+        maps = run.validator.embed(model, precision, should_stop)
+        if maps is None:
+            raise Stopped("Stopped while the model was scored.")
         run.state.best_score = run.validator.score(maps, settings).ap_mean
     yield Message(
-        f"The model keeps {1 - share:.0%} of the weights it started from: it finds the annotated objects about as well "
-        "with them."
+        f"The model keeps {100 * (1 - share):.0f} % of the weights it started from: it finds the annotated objects "
+        "about as well with them."
     )
     return model, share
 

@@ -26,6 +26,7 @@ from embedseg_napari.core.runs import (
     is_main_process,
     n_processes,
     never,
+    soon_after,
     stopped_by_interrupt,
 )
 from embedseg_napari.core.scripts import speaking_python, tell
@@ -148,7 +149,7 @@ class Trainer:
                     yield run.resume()
                 try:
                     stopped = yield from self._train(run, should_stop)
-                    return (yield from finish(run, stopped))
+                    return (yield from finish(run, stopped, soon_after(should_stop)))
                 except INTERRUPTIONS:
                     if not run.state.step:
                         raise

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedseg_napari.core.data.sparse import known_instances
+from embedseg_napari.core.errors import Stopped
 from embedseg_napari.core.evaluation.held_out import held_out_ious
 from embedseg_napari.core.evaluation.matching import IOU_THRESHOLDS, match_rows
 from embedseg_napari.core.evaluation.thresholds import is_sure_gain, reached_seed_threshold, search_thresholds
@@ -87,7 +88,7 @@ class Validator:
         return Scores(float(mean[0]), float(mean.mean()), tuple(np.mean(rows, axis=1).tolist()))
 
     def choose_prediction(
-        self, model: Model, settings: PredictionConfig, precision: Precision
+        self, model: Model, settings: PredictionConfig, precision: Precision, should_stop: Callable[[], bool] = never
     ) -> tuple[PredictionConfig, Message | None]:
         """Thresholds and scale of the margins that score best, and the reduced precision if it costs nothing.
 
@@ -99,15 +100,24 @@ class Validator:
             Settings to start from.
         precision : {"float32", "bfloat16", "float16"}
             Number format of the training.
+        should_stop : callable
+            Looked at between images.
+
+        Raises
+        ------
+        Stopped
+            If `should_stop` returned True.
         """
-        exact = self.embed(model, "float32", never)
-        assert exact is not None
+        exact = self.embed(model, "float32", should_stop)
+        if exact is None:
+            raise Stopped("Stopped while thresholds were chosen.")
         if self.chooses_model:
             settings = self.with_best_margins(exact, self._with_best_thresholds(exact, settings))
         if precision == "float32":
             return settings, None
-        reduced = self.embed(model, precision, never)
-        assert reduced is not None
+        reduced = self.embed(model, precision, should_stop)
+        if reduced is None:
+            raise Stopped("Stopped while the precision was chosen.")
         if self.score(reduced, settings).ap_mean >= self.score(exact, settings).ap_mean - PRECISION_TOLERANCE:
             return settings.model_copy(update={"precision": precision}), None
         return settings, Message(f"Prediction stays in float32: {precision} lowers the score on the held-out images.")
@@ -161,9 +171,16 @@ class HeldOutValidator(Validator):
 
 
 def with_reached_seeds(
-    model: Model, annotated: Sequence[Example], settings: PredictionConfig, precision: str
+    model: Model,
+    annotated: Sequence[Example],
+    settings: PredictionConfig,
+    precision: str,
+    should_stop: Callable[[], bool] = never,
 ) -> PredictionConfig:
     """Lower the seed threshold to what most annotated objects reach; see :func:`reached_seed_threshold`."""
-    maps = (model.embed(one.image, model.config.axes, precision=precision, on_event=unheard) for one in annotated)
+    maps = (
+        model.embed(one.image, model.config.axes, precision=precision, on_event=unheard, should_stop=should_stop)
+        for one in annotated
+    )
     pairs = [(one.seed_map, known_instances(example)) for one, example in zip(maps, annotated, strict=True)]
     return settings.model_copy(update={"seed_threshold": reached_seed_threshold(pairs, start=settings.seed_threshold)})

@@ -20,7 +20,16 @@ from embedseg_napari.core.axes import ordered, reorder
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.jobs.evaluate import why_not_comparable
 from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME
-from embedseg_napari.viewer.layers import FOUND, RESULT, array_of, is_users, named_like, ordered_labels, picture_of
+from embedseg_napari.viewer.layers import (
+    ANNOTATION,
+    FOUND,
+    RESULT,
+    array_of,
+    is_users,
+    named_like,
+    ordered_labels,
+    picture_of,
+)
 from embedseg_napari.viewer.provenance import origin_of
 from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, ChoiceBox, Sentence, add_row
 from embedseg_napari.viewer.widgets.folder_field import FolderField
@@ -98,11 +107,13 @@ class EvaluationSource(QWidget):
         layers = self.truth.layers
         if truth != predicted or len(layers) < 2:
             return
-        named = [layer for layer in layers if any(word in layer.name.lower() for word in TRUE_WORDS)]
-        own = [layer for layer in layers if is_users(layer)]
-        true = named[0] if len(named) == 1 else (own or layers)[-1]
+        # What is annotated in a session is seldom all that is there.
+        own = [layer for layer in layers if is_users(layer)] or layers
+        named = [layer for layer in own if any(word in layer.name.lower() for word in TRUE_WORDS)]
+        true = named[0] if len(named) == 1 else own[-1]
         # The layers are listed from the top: the newest result comes first.
-        others = sorted((layer for layer in layers if layer != true), key=is_users)
+        others = [layer for layer in layers if layer != true]
+        others.sort(key=lambda layer: (is_users(layer), ANNOTATION in layer.metadata))
         self.truth.choose(true)
         self.predicted.choose(others[0])
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.wording import count
+from embedseg_napari.viewer.last_used import LastUsed
 from embedseg_napari.viewer.model_list import models, read_config
 
 if TYPE_CHECKING:
@@ -31,10 +32,13 @@ def misfit(path: Path | None, layers: AnnotationLayers) -> str:
 
 
 def suggested_start(chosen: Path | None, layers: AnnotationLayers) -> Path | None:
-    """The chosen model if it fits the image; else a bundled one that does, or None for a new network."""
+    """The chosen model if it fits the image, else that of *Segment*, else a bundled one, or None for a new network."""
     if chosen is not None and not misfit(chosen, layers):
         return chosen
-    return next((known.path for known in models.all() if known.is_bundled and not misfit(known.path, layers)), None)
+    segmented_with = LastUsed("segment").read().get("model")
+    fitting = [known for known in models.all() if not misfit(known.path, layers)]
+    likely = [known for known in fitting if str(known.path) == segmented_with]
+    return next((known.path for known in [*likely, *fitting] if known in likely or known.is_bundled), None)
 
 
 def known_extent(path: Path | None) -> float | None:

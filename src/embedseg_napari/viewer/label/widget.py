@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QCheckBox, QGroupBox, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QGroupBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 from superqt.utils import qdebounced
 
 from embedseg_napari.core.errors import EmbedSegError, ModelError
@@ -18,6 +18,7 @@ from embedseg_napari.viewer.label.next_image import KEY, NextImage
 from embedseg_napari.viewer.label.review_box import ReviewBox
 from embedseg_napari.viewer.label.session_box import SessionBox
 from embedseg_napari.viewer.label.start_model import known_extent, misfit, suggested_start
+from embedseg_napari.viewer.preview.keep_button import KeepButton
 from embedseg_napari.viewer.preview.layer_by_layer import LayerByLayer
 from embedseg_napari.viewer.preview.preview import TrainingView
 from embedseg_napari.viewer.train.panel import TrainingPanel
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from napari.layers import Layer
     from napari.viewer import Viewer
 
     from embedseg_napari.core.events import PreviewReady
@@ -74,7 +76,13 @@ class LabelWidget(TrainingPanel):
         self.preview_on.setToolTip(
             "Every few seconds, show what the current network finds in the region in view, below your labels."
         )
-        self.progress = ProgressBox(self.preview_on)
+        self.keep = KeepButton(self.view)
+        previewed = QWidget()
+        row = QHBoxLayout(previewed)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.preview_on, 1)
+        row.addWidget(self.keep)
+        self.progress = ProgressBox(previewed)
         self.stop.setToolTip("End this round now and keep the model so far.")
         self.set_up(FittingScroll(self._page()), self.train, self.stop)
         # The page scrolls; how long a round still takes stays in sight.
@@ -109,7 +117,8 @@ class LabelWidget(TrainingPanel):
     def _page(self) -> QWidget:
         page = QWidget()
         inner = QVBoxLayout(page)
-        inner.setContentsMargins(8, 8, 8, 8)
+        # Beside a panel no wider than this the canvas has 700 pixels of a screen of 1366.
+        inner.setContentsMargins(4, 8, 4, 8)
         self.boxes = []
         for title, contents in (
             ("Annotate", (self.annotation, self.sessions)),
@@ -119,6 +128,7 @@ class LabelWidget(TrainingPanel):
         ):
             box = QGroupBox(title)
             column = QVBoxLayout(box)
+            column.setContentsMargins(4, 6, 4, 6)
             for content in contents:
                 column.addWidget(content)
             inner.addWidget(box)
@@ -131,6 +141,11 @@ class LabelWidget(TrainingPanel):
         return page
 
     # Image and session
+
+    def take_over(self, layer: Layer | None) -> None:
+        """Choose an image whose objects are to be labelled."""
+        if layer is not None:
+            self.annotation.image.choose(layer)
 
     @property
     def is_joined(self) -> bool:
@@ -251,6 +266,7 @@ class LabelWidget(TrainingPanel):
         self.trained_on = layers.image
         self.view.watch(layers.image, layers.axes, truth=layers.labels)
         self.view.begin(request.config.center)
+        self.keep.setEnabled(False)
         front = request.front
         self.taken = {} if front is None else {front.name: front.annotation.revision}
         self.job = LabelTraining(request, preview=self.view.example)
@@ -297,6 +313,7 @@ class LabelWidget(TrainingPanel):
     def show_preview(self, event: PreviewReady) -> None:
         """Show what the current network makes of the part in view, under the annotation."""
         self.gradually.show(event)
+        self.keep.setEnabled(True)
 
     def take_result(self, result: SavedTraining) -> None:
         """Show what a training left behind; the next round goes on from there."""

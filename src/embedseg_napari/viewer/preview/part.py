@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embedseg_napari.core.axes import ordered, reorder, result_axes
+from embedseg_napari.core.errors import DataError
 from embedseg_napari.jobs.true_objects import around, true_objects
-from embedseg_napari.viewer.layers import array_of
+from embedseg_napari.viewer.layers import array_of, fits_labels, ordered_labels
 from embedseg_napari.viewer.result_layers import spatial_frame
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class PreviewPart:
     """Of `array`: (C)(Z)YX."""
     frame: Frame
     truth: Any = None
-    """Labels ((Z,) Y, X) of the part and its surroundings, where they are known."""
+    """Labels ((Z,) Y, X) of the part and its surroundings, or planes (K, (Z,) Y, X), where they are known."""
     inside: tuple[slice, ...] = ()
     """Where in `truth` the part lies."""
     is_mean: bool = False
@@ -58,7 +59,9 @@ class PreviewPart:
         """Read the true objects, to be shown beside a prediction; None if they are not known."""
         if self.truth is None:
             return None
-        return true_objects(np.asarray(self.truth), self.inside, center=center, spacing=self.frame.spacing())
+        truth = np.asarray(self.truth)
+        planes = truth.ndim > len(self.inside)
+        return true_objects(truth, self.inside, center=center, spacing=self.frame.spacing(), planes=planes)
 
 
 def part_in_view(
@@ -108,11 +111,15 @@ def _truth_around(
     layer: Image, axes: str, truth: Labels | None, part: list[slice], time: int | None
 ) -> tuple[Any, tuple[slice, ...]]:
     """Labels of a part and half its size around it, unread, and where the part lies in them."""
-    shape = [n for n, letter in zip(array_of(layer).shape, axes, strict=True) if letter != "C"]
-    if truth is None or list(array_of(truth).shape) != shape:
+    if truth is None:
         return None, ()
-    own = result_axes(axes)
-    labels = reorder(array_of(truth), own, ordered(own))
+    sizes, own = dict(zip(axes, array_of(layer).shape, strict=True)), result_axes(axes)
+    try:
+        labels = ordered_labels(truth, own, layer.name)
+    except DataError:
+        return None, ()
+    if not fits_labels([sizes[letter] for letter in ordered(own)], labels.shape, "T" in own):
+        return None, ()
     return around(labels if time is None else labels[time], part)
 
 

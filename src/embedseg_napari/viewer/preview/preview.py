@@ -246,8 +246,10 @@ class TrainingView:
         seeds = self.previews.get(SEEDS)
         if seeds is not None:
             seeds.selected_data = set()
+        # Objects that the border cuts may have their centre beyond it.
+        centers = np.clip(found.centers, 0, np.asarray(found.labels.shape) - 1)
         put(
-            show_points, SEEDS, found.centers, frame=frame, features={"score": np.asarray(found.scores)},
+            show_points, SEEDS, centers, frame=frame, features={"score": np.asarray(found.scores)},
             size=3, face_color="white", border_color="black", symbol="cross",
             canvas_size_limits=SEED_SCREEN_PIXELS,
         )  # fmt: skip

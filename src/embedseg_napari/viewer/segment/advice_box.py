@@ -64,8 +64,8 @@ class AdviceBox(QWidget):
         match event:
             case Advice():
                 self.advice = event
-                self.sentence.setText(event.text)
-                self.button.setText(event.action)
+                self.sentence.setText(event.observed or event.text)
+                self.button.setText(event.action.replace("&", "&&"))
                 self.button.setToolTip(event.text)
             case Message():
                 self.notes.setText("\n".join(filter(None, (self.notes.text(), event.text))))

@@ -17,6 +17,7 @@ from embedseg_napari.viewer.layers import array_of, name_axes, picture_of, pixel
 from embedseg_napari.viewer.result_layers import spatial_frame
 from embedseg_napari.viewer.widgets.axis_question import AxisQuestion
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox
+from embedseg_napari.viewer.widgets.labels_hint import LabelsHint
 from embedseg_napari.viewer.widgets.layer_box import LayerBox
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class ImageInput(QWidget):
         """Why the layer is no image that can be used."""
         self.layer_box = LayerBox(viewer, Image, "The image to segment.")
         self.question = AxisQuestion(fitting)
+        self.hint = LabelsHint(viewer)
         self.axes = QLineEdit()
         self.axes.setMaxLength(5)
         self.axes.setToolTip(
@@ -100,6 +102,7 @@ class ImageInput(QWidget):
             self.form.addRow(text, widget)
             self.form.labelForField(widget).setToolTip(widget.toolTip())
             if widget is self.layer_box.native:
+                self.form.addRow(self.hint)
                 self.form.addRow(self.question)
         self._is_own_guess = True
         self.layer_box.changed.connect(self._take_layer)
@@ -246,6 +249,7 @@ class ImageInput(QWidget):
 
     def _take_layer(self) -> None:
         self._follow(self.layer)
+        self.hint.look_at(self.layer)
         self.guess()
 
     def _follow(self, layer: Any) -> None:
@@ -257,6 +261,7 @@ class ImageInput(QWidget):
             layer.events.data.connect(self._on_data)
 
     def _on_data(self, event: object = None) -> None:
+        self.hint.look_at(self.layer)
         if self._is_own_guess:
             self.guess()
 

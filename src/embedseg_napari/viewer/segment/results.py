@@ -227,7 +227,9 @@ class ResultLayers:
         # A copy: what is painted on the layer is told by comparing the two.
         labels = objects.labels.copy()
         result.labels = show_labels(self.viewer, f"{name} labels", labels, frame=frame, into=result.labels)
+        # Objects that the border cuts may have their centre beyond it.
         centers = np.asarray(objects.centers, float).reshape(-1, len(result.axes))
+        centers = np.clip(centers, 0, np.asarray(labels.shape) - 1)
         result.centers = show_points(
             self.viewer,
             f"{name} centres",

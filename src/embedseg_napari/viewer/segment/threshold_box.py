@@ -54,7 +54,10 @@ class ThresholdBox(QGroupBox):
         buttons = QHBoxLayout()
         buttons.addWidget(self.back_button, 1)
         buttons.addWidget(self.undo_button)
+        buttons.setSpacing(2)
         layout = QVBoxLayout(self)
+        # Beside a panel no wider than this the canvas has 700 pixels of a screen of 1366.
+        layout.setContentsMargins(4, 4, 4, 4)
         layout.addWidget(self.sliders)
         layout.addLayout(buttons)
         self._result: Result | None = None

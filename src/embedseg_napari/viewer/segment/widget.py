@@ -86,7 +86,7 @@ class SegmentWidget(DockPanel):
     def _lay_out(self) -> None:
         content = QWidget()
         layout = QVBoxLayout(content)
-        layout.setContentsMargins(6, 6, 6, 6)
+        layout.setContentsMargins(4, 6, 4, 6)
         self.settings.add_to(self.image.form)
         self.image.form.addRow(self.on_drop)
         layout.addWidget(self.image)
@@ -95,7 +95,7 @@ class SegmentWidget(DockPanel):
         layout.addWidget(Folded("A whole folder", self.batch, "Segment all images of a folder."))
         layout.addStretch(1)
         outer = QVBoxLayout(self)
-        outer.setContentsMargins(4, 4, 4, 4)
+        outer.setContentsMargins(2, 4, 2, 4)
         outer.addWidget(FittingScroll(content), 1)
         outer.addLayout(self.controls.buttons())
         outer.addWidget(self.progress)
@@ -193,8 +193,12 @@ class SegmentWidget(DockPanel):
             self.advice.look(self._job, segmentation)
 
     def _follow_advice(self, advice: Advice) -> None:
-        """Take the other model, scale or thresholds, and segment again where the network must be run."""
+        """Take the other model, scale or thresholds and segment again, or open the panel where objects are labelled."""
         if self.current is not None:
+            return
+        if advice.labels:
+            panel: Any = self.open_beside("EmbedSeg: Label & Train")
+            panel.take_over(self._advised)
             return
         self.image.layer_box.choose(self._advised)
         if advice.model:

@@ -14,6 +14,7 @@ from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME, ArrayPair
 from embedseg_napari.viewer.layers import is_users, is_users_or_found, labelled_picture, name_axes, pair_from_layers
 from embedseg_napari.viewer.widgets.axis_question import AxisQuestion
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence, add_row, button
+from embedseg_napari.viewer.widgets.labels_hint import LabelsHint
 from embedseg_napari.viewer.widgets.layer_box import LayerBox
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class PairRow(QFrame):
         )
         self.region = LayerBox(viewer, Shapes, "Train on the whole image, or only inside the shapes of a layer.", WHOLE)
         self.boxes = (self.image, self.labels, self.region)
-        self.question = AxisQuestion()
+        self.question, self.hint = AxisQuestion(), LabelsHint(viewer)
         self.stack = ChoiceBox(
             (VOLUME, FRAMES),
             "How the third axis is read: as depth, or as frames that are segmented by themselves.",
@@ -78,15 +79,18 @@ class PairRow(QFrame):
         ):
             add_row(form, text, box, first if text == "Image" else None)
             if text == "Image":
+                form.addRow(self.hint)
                 form.addRow(self.question)
         form.addRow(self.complaint)
         self.complaint.hide()
         for layer_box in self.boxes:
             layer_box.changed.connect(self._on_layers)
+        self.image.changed.connect(self.hint.look_at)
         self.stack.currentTextChanged.connect(self._name_planes)
         self.channel.currentIndexChanged.connect(lambda _: self.changed.emit())
         self.remove.clicked.connect(lambda _: self.removed.emit())
         self._followed: list[Any] = []
+        self.hint.look_at(self.image.layer())
         self._on_layers()
 
     def _follow(self) -> None:

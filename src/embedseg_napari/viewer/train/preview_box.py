@@ -5,18 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari.layers import Image
-from napari.utils.notifications import show_info
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.core.wording import count
 from embedseg_napari.jobs.true_objects import MOST_OBJECTS, N_PIXELS
 from embedseg_napari.viewer.layers import picture_of
+from embedseg_napari.viewer.preview.keep_button import KeepButton
 from embedseg_napari.viewer.preview.layer_by_layer import LayerByLayer
 from embedseg_napari.viewer.preview.placement import trained_images
 from embedseg_napari.viewer.preview.preview import TrainingView
-from embedseg_napari.viewer.widgets.boxes import Sentence, button
+from embedseg_napari.viewer.widgets.boxes import Sentence
 from embedseg_napari.viewer.widgets.layer_box import LayerBox
 
 if TYPE_CHECKING:
@@ -65,11 +64,7 @@ class PreviewBox(QWidget):
             f"At most {MOST_OBJECTS} objects, those nearest to the middle of the view. The labels are only shown "
             "beside the prediction; it does not know them."
         )
-        self.keep = button(
-            "Keep", "Add what the preview shows as layers that stay; the preview itself goes when the training ends.",
-            self._keep,
-        )  # fmt: skip
-        self.keep.setEnabled(False)
+        self.keep = KeepButton(self.view)
         self.hint = Sentence()
         self.hint.hide()
         first = QHBoxLayout()
@@ -119,10 +114,6 @@ class PreviewBox(QWidget):
         self.follow.stop()
         self.gradually.finish()
         self.view.end()
-
-    def _keep(self) -> None:
-        n = self.view.keep()
-        show_info(f"{count(n, 'layer')} added; they stay when the training ends.")
 
     def show_preview(self, event: PreviewReady) -> None:
         """Show what the current network makes of the image."""

@@ -60,7 +60,7 @@ class ProgressBox(QWidget):
         after.addWidget(self.segment)
         after.addWidget(self.go_on)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(4, 6, 4, 6)
+        layout.setContentsMargins(0, 6, 0, 6)
         for widget in (self.status, self.bar, self.numbers, self.outcome):
             layout.addWidget(widget)
         layout.addLayout(after)

@@ -40,12 +40,15 @@ class DockPanel(QWidget):
         self.is_closed = False
         self._is_placed = self._is_laid_out = False
         """Whether the panel has joined the tabs of the others, and has its width; later both are the user's."""
+        self._is_roomy = len(viewer.layers) > 0
+        """Whether the controls of layers have their width; later the panel's is the user's."""
         self._is_behind = self._is_away = False
         """Whether the panel is behind others in the same tabs, or the user has hidden it."""
         self.plot: Any = None
         """A plot in the colours of the viewer's theme, if there is one."""
         watch_layers(viewer)
         viewer.events.theme.connect(self.follow_theme)
+        viewer.layers.events.inserted.connect(self._make_room)
         # By then Qt's side of the panel is gone; closing down uses only Python's.
         self.destroyed.connect(lambda *_: self.close_down())
         _panels.add(self)
@@ -121,6 +124,12 @@ class DockPanel(QWidget):
         if self._is_behind:
             QTimer.singleShot(0, self.bring_forward)
 
+    def _make_room(self, event: object = None) -> None:
+        """Leave room anew with the first layer, whose controls are wider than what was there before."""
+        if not self._is_roomy and self.isVisible():
+            self._is_roomy = True
+            QTimer.singleShot(0, self._leave_room)
+
     def _leave_room(self) -> None:
         dock = self.dock
         if dock is not None:
@@ -162,6 +171,7 @@ class DockPanel(QWidget):
         if not self.is_closed:
             self.is_closed = True
             self.viewer.events.theme.disconnect(self.follow_theme)
+            self.viewer.layers.events.inserted.disconnect(self._make_room)
             for box in self.layer_boxes():
                 box.close_down()
             self.release()

@@ -10,7 +10,7 @@ from superqt import QDoubleSlider
 from superqt.utils import signals_blocked
 
 from embedseg_napari.core.config import PredictionConfig
-from embedseg_napari.viewer.widgets.boxes import ChoiceBox, FloatBox, WholeNumberBox, fit_into_panel
+from embedseg_napari.viewer.widgets.boxes import ChoiceBox, FloatBox, Sentence, WholeNumberBox, fit_into_panel
 from embedseg_napari.viewer.widgets.config_form import label_of
 from embedseg_napari.viewer.widgets.editors import MOST_WHOLE, limits
 
@@ -47,7 +47,7 @@ class ThresholdSliders(QWidget):
             # The heading above says that all of them are thresholds.
             label = QLabel("Min. size (px)" if is_size else label_of(name).removesuffix(" threshold"))
             slider = QDoubleSlider(Qt.Orientation.Horizontal)
-            slider.setMinimumWidth(48)
+            slider.setMinimumWidth(40)
             number: Any = QSpinBox() if is_size else FloatBox()
             low, high = limits(field, int if is_size else float)
             number.setRange(low, min(high, MOST_WHOLE) if is_size else high)
@@ -56,7 +56,7 @@ class ThresholdSliders(QWidget):
             slider.setPageStep(10 if is_size else 0.1)
             number.setSingleStep(slider.singleStep())
             number.setKeyboardTracking(False)
-            number.setFixedWidth(84)
+            number.setFixedWidth(78)
             label.setBuddy(number)
             for column, widget in enumerate((label, slider, number)):
                 widget.setToolTip(field.description)
@@ -85,6 +85,9 @@ class ThresholdSliders(QWidget):
             tick.toggled.connect(self.changed)
             together.addWidget(tick)
         grid.addLayout(together, grid.rowCount(), 0, 1, 3)
+        self.note = Sentence()
+        self.note.hide()
+        grid.addWidget(self.note, grid.rowCount(), 0, 1, 3)
         self.set_values(PredictionConfig().model_dump())
 
     def _add_row(self, grid: QGridLayout, text: str, control: QWidget, name: str) -> None:
@@ -115,6 +118,7 @@ class ThresholdSliders(QWidget):
             self.seeds.setCurrentIndex(self.seeds.findData(now["seeds"]))
             for name, tick in self.ticks.items():
                 tick.setChecked(now[name])
+            self._say("")
 
     def _slide(self, name: str, place: float) -> None:
         self.numbers[name].setValue(round(place**2) if name == "min_object_size" else round(place, 2))
@@ -123,12 +127,24 @@ class ThresholdSliders(QWidget):
         with signals_blocked(self.sliders[name]):
             self.sliders[name].setValue(value**0.5 if name == "min_object_size" else value)
         if name == "min_object_size" and 0 < self.largest.value() <= value:
-            self.largest.setValue(round(value) + 1)
-        else:
-            self.changed.emit()
+            with signals_blocked(self.largest):
+                self.largest.setValue(round(value) + 1)
+            self._say(f"The largest size was raised to {self.largest.value():,} px, above the smallest.")
+        elif name == "min_object_size":
+            self._say("")
+        self.changed.emit()
 
     def _keep_apart(self, largest: int) -> None:
-        if 0 < largest <= self.numbers["min_object_size"].value():
-            self.numbers["min_object_size"].setValue(largest - 1)
-        else:
-            self.changed.emit()
+        smallest, text = self.numbers["min_object_size"], ""
+        if 0 < largest <= smallest.value():
+            with signals_blocked(smallest):
+                smallest.setValue(largest - 1)
+            with signals_blocked(self.sliders["min_object_size"]):
+                self.sliders["min_object_size"].setValue(smallest.value() ** 0.5)
+            text = f"The smallest size was lowered to {smallest.value():,} px, below the largest."
+        self._say(text)
+        self.changed.emit()
+
+    def _say(self, text: str) -> None:
+        self.note.setText(text)
+        self.note.setVisible(bool(text))

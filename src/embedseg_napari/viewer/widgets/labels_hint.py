@@ -1,0 +1,86 @@
+"""Says that an image layer holds labels, and turns it into a Labels layer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from napari.layers import Labels
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from embedseg_napari.core.data.flatness import looks_like_labels
+from embedseg_napari.viewer.layers import array_of
+from embedseg_napari.viewer.widgets.boxes import Sentence, button
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from napari.layers import Image
+    from napari.viewer import Viewer
+
+
+class LabelsHint(QWidget):
+    """A sentence and a button; hidden where a layer shows an image.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        That holds the layer.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__()
+        self.viewer = viewer
+        self.layer: Image | None = None
+        self.sentence = Sentence()
+        self.button = button("Turn it into labels", "Make it a Labels layer, in the same place.", self.convert)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.sentence)
+        layout.addWidget(self.button)
+        self.hide()
+
+    def look_at(self, layer: Image | None) -> None:
+        """Say it of a layer that holds labels."""
+        planes = None if layer is None else _planes(layer)
+        self.layer = layer if planes is not None and looks_like_labels(planes) else None
+        if self.layer is not None:
+            self.sentence.setText(f"{self.layer.name} looks like labels or a mask, not like an image.")
+        self.setVisible(self.layer is not None)
+
+    def convert(self) -> None:
+        """Put a Labels layer in the place of the layer."""
+        layer = self.layer
+        if layer is None or layer not in self.viewer.layers:
+            return
+        arrays = list(layer.data) if layer.multiscale else [layer.data]
+        arrays = [one[..., 0] if layer.rgb else one for one in arrays]
+        arrays = [one if one.dtype.kind in "ui" else one.astype(np.int32) for one in arrays]
+        labels = Labels(
+            arrays if layer.multiscale else arrays[0],
+            multiscale=layer.multiscale,
+            name=layer.name,
+            affine=layer.affine,
+            axis_labels=layer.axis_labels,
+            metadata=layer.metadata,
+            rotate=layer.rotate,
+            scale=layer.scale,
+            shear=layer.shear,
+            translate=layer.translate,
+            units=layer.units,
+        )
+        at = self.viewer.layers.index(layer)
+        self.look_at(None)
+        self.viewer.layers.remove(layer)
+        labels.name = layer.name
+        self.viewer.layers.insert(at, labels)
+
+
+def _planes(layer: Image) -> Any:
+    """The pixels of a layer as planes; None where its colours differ, so that it shows a picture."""
+    array = array_of(layer)
+    if not layer.rgb:
+        return array
+    colours = np.asarray(array[..., :3]) if isinstance(array, np.ndarray) else None
+    is_grey = colours is not None and bool((colours == colours[..., :1]).all())
+    return array[..., 0] if is_grey else None

@@ -1,0 +1,70 @@
+"""Labels that were opened as an image are told, and become a Labels layer by one press."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pyqtgraph")
+
+from napari.layers import Labels
+
+from embedseg_napari.core.data.synthetic import nuclei
+
+
+@pytest.fixture
+def pair():
+    made = nuclei((96, 96), diameter=16, seed=2)
+    return made.image, made.labels
+
+
+def test_both_panels_say_it_of_masks_and_turn_them_into_labels(viewer, open_panel, pair):
+    image = viewer.add_image(pair[0], name="cells")
+    segment, train = open_panel("EmbedSeg: Segment"), open_panel("EmbedSeg: Train")
+    row = train.pairs.rows[0]
+    hints = segment.image.hint, row.hint
+    assert all(hint.isHidden() for hint in hints)
+    masks = viewer.add_image(pair[1].astype(np.float32), name="cells truth", scale=(2, 2), translate=(3, 4))
+    row.image.choose(masks)
+    for hint in hints:
+        assert not hint.isHidden()
+        assert "cells truth looks like labels" in hint.sentence.text()
+    hints[1].button.click()
+    assert all(hint.isHidden() for hint in hints)
+    made = viewer.layers["cells truth"]
+    assert isinstance(made, Labels)
+    np.testing.assert_array_equal(made.data, pair[1])
+    np.testing.assert_array_equal(made.scale, (2, 2))
+    np.testing.assert_array_equal(made.translate, (3, 4))
+    assert [layer.name for layer in viewer.layers] == ["cells", "cells truth"]
+    assert row.image.layer() == image
+    assert row.labels.layer() == made
+    assert row.pair().labels.max() == pair[1].max()
+    assert segment.image.layer == image
+
+
+@pytest.mark.parametrize("kind", ["pyramid", "colours", "binary", "stack"])
+def test_masks_of_every_kind_of_layer(viewer, open_panel, pair, kind):
+    labels = pair[1]
+    data = {
+        "pyramid": [labels, labels[::2, ::2]],
+        "colours": np.stack([labels.astype(np.uint8)] * 3, axis=-1),
+        "binary": labels > 0,
+        "stack": np.stack([labels] * 3),
+    }[kind]
+    segment = open_panel("EmbedSeg: Segment")
+    viewer.add_image(data, name="masks", multiscale=kind == "pyramid", rgb=kind == "colours")
+    assert not segment.image.hint.isHidden()
+    segment.image.hint.button.click()
+    made = viewer.layers["masks"]
+    assert isinstance(made, Labels)
+    whole = np.asarray(made.data[0] if kind == "pyramid" else made.data)
+    np.testing.assert_array_equal(whole if kind != "stack" else whole[1], labels > 0 if kind == "binary" else labels)
+
+
+def test_an_image_that_gets_the_pixels_of_a_mask_is_told_too(viewer, open_panel, pair):
+    segment = open_panel("EmbedSeg: Segment")
+    layer = viewer.add_image(pair[0], name="cells")
+    assert segment.image.hint.isHidden()
+    layer.data = pair[1]
+    assert not segment.image.hint.isHidden()
