@@ -48,11 +48,13 @@ def in_bands(
     tuple of Tensor
         The outputs.
     """
+    if not allowed:
+        return layer(*inputs)
     first = inputs[0]
     n, per_row = first.shape[2], first[0, 0, 0].numel() * len(first) * n_maps
     height = max(2, 2 * OVERLAP_SHARE * reach, BAND_VALUES // per_row // 2 * 2)
     # A low band at the end would be computed for what it shares.
-    n_bands = max(1, n // height) if allowed else 1
+    n_bands = max(1, n // height)
     if n_bands == 1:
         return layer(*inputs)
     ends = [n * band // n_bands // 2 * 2 for band in range(n_bands)] + [n]
