@@ -35,6 +35,17 @@ def test_the_first_question_starts_the_import_and_does_not_wait_for_it(monkeypat
     assert imported == [("some.loops", True)]
 
 
+def test_what_is_missed_for_long_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled_module.importlib, "import_module", lambda name: name)
+    module = CompiledModule("some.loops", "it is slow")
+    module.do_without(0.001)
+    assert not module.is_compiling()
+    assert not module.is_ready()
+    for _ in range(60):
+        module.do_without(0.01)
+    assert module.wait() == "some.loops"
+
+
 @pytest.mark.parametrize("error", [ImportError("no numba"), OSError("no file"), RuntimeError("broken LLVM")])
 def test_what_cannot_be_had_is_said_once(monkeypatch, caplog, error) -> None:
     def load(name: str) -> None:

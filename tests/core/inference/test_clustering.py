@@ -414,6 +414,16 @@ def test_numpy_hands_over_when_the_compiled_way_becomes_ready(monkeypatch: pytes
     assert len(asked) == 4
 
 
+def test_little_work_is_done_without_the_compiled_loop(monkeypatch: pytest.MonkeyPatch, blobs) -> None:
+    monkeypatch.setattr(clustering, "KERNEL", CompiledModule(clustering.KERNEL.name, clustering.KERNEL.without))
+    warm_up(n_pixels=1000)
+    assert cluster(perfect_maps(blobs(2)[1])).max() > 0
+    assert not clustering.KERNEL.is_compiling()
+    assert not clustering.KERNEL.is_ready()
+    warm_up()
+    assert clustering.KERNEL.wait() is not None
+
+
 def test_works_without_numba(monkeypatch: pytest.MonkeyPatch, blobs: Callable[..., Any]) -> None:
     maps = perfect_maps(blobs(2)[1])
     expected = run("compiled", maps).labels

@@ -12,6 +12,8 @@ logger = logging.getLogger(__name__)
 
 SWITCH_SECONDS = 0.0002
 """Time after which the compiler makes room for other threads; Python's default is 25 times longer."""
+WORTHWHILE_SECONDS = 0.1
+"""Work without a module after which it is imported: less is done sooner than the import, half a second at best."""
 _loading = threading.Lock()
 
 
@@ -31,6 +33,7 @@ class CompiledModule:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._module: Any = None
+        self._seconds_without = 0.0
 
     def warm_up(self) -> None:
         """Start importing it in the background, once."""
@@ -39,6 +42,12 @@ class CompiledModule:
                 label = f"compile-{self.name.rpartition('.')[2]}"
                 self._thread = threading.Thread(target=self._load, name=label, daemon=True)
                 self._thread.start()
+
+    def do_without(self, seconds: float) -> None:
+        """Count time of work without it; where it adds up, start importing it in the background."""
+        self._seconds_without += seconds
+        if self._seconds_without > WORTHWHILE_SECONDS:
+            self.warm_up()
 
     def is_ready(self) -> bool:
         """Whether it can be used now."""

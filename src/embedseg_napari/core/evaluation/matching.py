@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
@@ -243,6 +242,9 @@ def matched_pairs(found: Overlaps, threshold: float) -> np.ndarray:
         return rows
     # Rivals form small groups; solving each by itself keeps a crowded image from becoming one huge matrix.
     n_true, n_pred = len(found.true_ids), len(found.predicted_ids)
+    # Imported here: it takes a tenth of a second, and whoever only segments never comes here.
+    from scipy.optimize import linear_sum_assignment
+
     graph = csr_array((np.ones(len(rows)), (t, p + n_true)), shape=(n_true + n_pred, n_true + n_pred))
     _, group = connected_components(graph, directed=False)
     chosen = []

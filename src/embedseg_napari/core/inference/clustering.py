@@ -7,6 +7,7 @@ where numba is missing.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+WORTHWHILE_PIXELS = 1 << 19
+"""Images of fewer pixels are usually clustered in NumPy before the compiled loop is imported, which takes 0.6 s."""
 KERNEL = CompiledModule("embedseg_napari.core.inference.clustering_kernel", "clustering runs in NumPy, which is slower")
 SeedKind = Literal["greedy", "local_maxima"]
 CHUNK_WORK = 50_000_000
@@ -166,14 +169,26 @@ def cluster_by(
         If `should_stop` returned True.
     """
     task = _prepare(with_margins(maps, settings.margin_scale), settings)
-    kernel = KERNEL.ready() if task.maps.seed_map.size < MOST_PIXELS else None
-    result = None
-    if kernel is None:
-        is_faster_ready = KERNEL.is_ready if task.maps.seed_map.size < MOST_PIXELS else None
-        result = _cluster_plainly(task, should_stop, is_faster_ready)
+    is_small_enough, result = task.maps.seed_map.size < MOST_PIXELS, None
+    if not (is_small_enough and KERNEL.is_ready()):
+        result = _cluster_plainly(task, should_stop, _ready_in_time() if is_small_enough else None)
     if result is None:
-        result = _cluster_compiled(task, kernel or KERNEL.ready(), should_stop)
+        result = _cluster_compiled(task, KERNEL.ready(), should_stop)
     return _tidied(result, settings, should_stop)
+
+
+def _ready_in_time() -> Callable[[], bool]:
+    """Tells whether the compiled loop can be used by now; one that is missed for long begins to be imported."""
+    last = time.monotonic()
+
+    def ask() -> bool:
+        nonlocal last
+        now = time.monotonic()
+        KERNEL.do_without(now - last)
+        last = now
+        return KERNEL.is_ready()
+
+    return ask
 
 
 def _tidied(found: ClusterResult, settings: PredictionConfig, should_stop: Callable[[], bool] | None) -> ClusterResult:
@@ -400,15 +415,17 @@ def _curve(
     return low, scale, tables
 
 
-def warm_up(wait: bool = False) -> None:
+def warm_up(wait: bool = False, n_pixels: int = WORTHWHILE_PIXELS) -> None:
     """Start compiling the inner loop in the background, so that it is ready when the network has done its part.
 
     Parameters
     ----------
     wait : bool
         Return only when it is ready.
+    n_pixels : int
+        What is going to be clustered; for little it is not worth while.
     """
     if wait:
         KERNEL.wait()
-    else:
+    elif n_pixels >= WORTHWHILE_PIXELS:
         KERNEL.warm_up()

@@ -126,11 +126,11 @@ class Predictor:
         Stopped
             If `should_stop` returned True.
         """
-        # Made ready beside the network's work, so that the first prediction need not wait for it.
-        warm_up()
         image, axes, size = _named(image, axes, self.model.config)
         spacing = size if spacing is None else check_spacing(spacing, "ZYX"[-self.model.config.ndim :])
         frames, axes, plan = yield from self._prepare(image, axes)
+        # Made ready beside the network's work, so that the first prediction need not wait for it.
+        warm_up(n_pixels=math.prod(frames.shape))
         done, spoiled, seen, n_missing = [], Spoiled(), Observations(), 0
         first: tuple[np.ndarray, Prepared] | None = None
         for t in range(len(frames)):

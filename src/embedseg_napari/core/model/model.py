@@ -345,6 +345,7 @@ def network_from(path: Path, weights: dict[str, Tensor], config: ModelConfig) ->
     unknown = sorted(set(weights) - set(network.state_dict()))
     if unknown:
         raise ModelError(f"{path}: weight {unknown[0]} does not belong to a {config.architecture} network.")
-    network = network.to_empty(device="cpu")
-    network.load_state_dict(weights)
+    # Assigned, not copied into memory of their own: what makes that of shapes imports sympy, for half a second.
+    own = {name: weights[name].to(expected.dtype, copy=True) for name, expected in network.state_dict().items()}
+    network.load_state_dict(own, assign=True)
     return network
