@@ -170,8 +170,7 @@ class PredictionProgress(_Shown):
 
     def __call__(self, event: Any) -> None:
         """Show one event."""
-        from embedseg_napari.core.evaluation.thresholds import PairTried
-        from embedseg_napari.core.events import ClusteringStarted, Message, PredictionStarted, TileFinished
+        from embedseg_napari.core.events import ClusteringStarted, Message, PairTried, PredictionStarted, TileFinished
         from embedseg_napari.jobs.segment_folder import ImageFailed, ImageSaved, ImageSkipped, ImageStarted
 
         match event:

@@ -200,3 +200,11 @@ TrainingEvent = (
     | CheckpointSaved
     | TrainingFinished
 )
+
+
+@dataclass(frozen=True, slots=True)
+class PairTried:
+    """One more pair of thresholds has its score."""
+
+    done: int
+    n_pairs: int

@@ -10,8 +10,8 @@ import numpy as np
 from embedseg_napari.core.axes import spatial_axes
 from embedseg_napari.core.data.mask_kinds import require_objects
 from embedseg_napari.core.errors import DataError, ModelError, Stopped
-from embedseg_napari.core.evaluation.thresholds import PairTried, TunedThresholds, search_thresholds
-from embedseg_napari.core.events import Message
+from embedseg_napari.core.evaluation.thresholds import TunedThresholds, search_thresholds
+from embedseg_napari.core.events import Message, PairTried
 from embedseg_napari.core.files.atomic import alone
 from embedseg_napari.core.model.known_models import model_at
 from embedseg_napari.core.model.library import require_own

@@ -11,12 +11,12 @@ from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.errors import Stopped
 from embedseg_napari.core.evaluation.thresholds import (
     LEAST_REACHED,
-    PairTried,
     TunedThresholds,
     is_sure_gain,
     reached_seed_threshold,
     search_thresholds,
 )
+from embedseg_napari.core.events import PairTried
 from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.core.runs import drain
 

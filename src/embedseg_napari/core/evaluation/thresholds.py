@@ -11,6 +11,7 @@ from scipy import ndimage, special
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.errors import Stopped
 from embedseg_napari.core.evaluation.matching import match_rows
+from embedseg_napari.core.events import PairTried
 from embedseg_napari.core.inference.clustering import cluster_by, with_margins
 from embedseg_napari.core.runs import never
 
@@ -27,14 +28,6 @@ MARGIN = 0.001
 """Mean AP that another pair of thresholds must gain before it replaces the usual one."""
 REACHED_SHARE, LEAST_REACHED = 0.9, 0.5
 """Share of the annotated objects that reach a lowered seed threshold, and how low that may be."""
-
-
-@dataclass(frozen=True, slots=True)
-class PairTried:
-    """One more pair of thresholds has its score."""
-
-    done: int
-    n_pairs: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,7 @@ from qtpy.QtWidgets import (
 )
 
 from embedseg_napari.core.axes import SPATIAL
-from embedseg_napari.core.evaluation.thresholds import PairTried
-from embedseg_napari.core.events import Message
+from embedseg_napari.core.events import Message, PairTried
 from embedseg_napari.jobs.evaluate import (
     Evaluation,
     ImageScore,
