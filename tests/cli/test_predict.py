@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
 
 import numpy as np
@@ -20,6 +21,17 @@ def images(tmp_path, draw):
     for number in range(2):
         write_image(folder / f"im{number}.tif", draw(number)[0], "YX", (0.5, 0.5), "um")
     return folder
+
+
+def test_predicting_loads_nothing_that_only_others_need(images, tmp_path):
+    code = (
+        "import sys\nfrom embedseg_napari.cli import main\n"
+        "try:\n    main(sys.argv[1:])\nexcept SystemExit as end:\n    assert not end.code\n"
+        "print('loaded', [name for name in ('pandas', 'scipy.optimize', 'sympy') if name in sys.modules])"
+    )
+    words = ["predict", "nuclei-2d", str(images), "--output", str(tmp_path / "labels")]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("loaded []")
 
 
 def test_writes_labels_of_the_same_size_and_pixel_size(embedseg, trained, images, tmp_path):
