@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from embedseg_napari.core.compiled.background_import import CompiledModule
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.errors import EmbedSegWarning, SettingsError, Stopped
-from embedseg_napari.core.inference import clustering
+from embedseg_napari.core.inference import clustering, clustering_compiled
 from embedseg_napari.core.inference.clustering import cluster, cluster_by, warm_up
 from embedseg_napari.core.maps import EmbeddingMaps
 
@@ -379,7 +379,7 @@ def test_stops_when_asked(way: str, blobs: Callable[..., Any]) -> None:
 def test_stopping_is_asked_between_parts_of_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     maps = random_maps((80, 80), 0, 1.0, 3.0, 0.0, 1000)
     expected = run("compiled", maps, 0.5)
-    monkeypatch.setattr(clustering, "CHUNK_WORK", 1)
+    monkeypatch.setattr(clustering_compiled, "CHUNK_WORK", 1)
     asked: list[int] = []
 
     def count() -> bool:

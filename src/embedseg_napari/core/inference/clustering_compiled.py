@@ -1,0 +1,105 @@
+"""Clustering by the compiled loops of `clustering_kernel`: a tree over the embeddings, in the order of a curve."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from embedseg_napari.core.inference.clustering_task import FAINT_SHARE, SHARE, ClusterResult, ask, drop_remains
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from embedseg_napari.core.inference.clustering_task import ClusterTask
+
+CHUNK_WORK = 50_000_000
+"""Pixels looked at between two questions whether to stop: about a tenth of a second."""
+
+
+def cluster_compiled(task: ClusterTask, kernel: Any, should_stop: Callable[[], bool] | None) -> ClusterResult:
+    """The method with a kernel, as `CompiledModule` gives it."""
+    maps, ndim = task.maps, task.maps.ndim
+    shape = maps.seed_map.shape
+    foreground = task.foreground.astype(np.uint32)
+    n = len(foreground)
+    points, limits = np.empty((ndim, n), np.float32), np.empty((2, ndim))
+    n_finite = kernel.embed(foreground, _flat(maps.offsets), shape[-2], shape[-1], points, limits)
+    ask(should_stop)
+
+    # Sort the pixels along a curve through their embeddings, and build the tree over them.
+    shift = max(1, (n - 1).bit_length())
+    low, scale, tables = _curve(limits, shape, 63 - shift)
+    keys = np.empty(n, np.uint64)
+    kernel.encode(points, low, scale, *tables, shift, keys)
+    kernel.sort(keys, np.empty(n, np.uint64), shift)
+    ask(should_stop)
+    placed = np.empty((-(-n // kernel.LEAF), ndim, kernel.LEAF), np.float32)
+    pixel_of, slot_of = np.empty(n, np.uint32), np.empty(n, np.uint32)
+    kernel.place(keys, shift, points, foreground, placed, pixel_of, slot_of)
+    del keys, points, foreground
+    n_leaves = 1
+    while n_leaves * kernel.LEAF < n_finite:
+        n_leaves *= 2
+    boxes = np.empty((2 * n_leaves, 2, ndim), np.float32)
+    sizes, alive = np.zeros(2 * n_leaves, np.int32), np.zeros(2 * n_leaves, np.int32)
+    kernel.build(placed, n_finite, boxes, sizes, alive)
+
+    labels, is_unclustered = np.zeros(n, np.int32), np.ones(n, np.uint8)
+    margins = _flat(maps.margins)
+    accepted = np.empty(len(task.seeds) + len(task.faint), np.uint32)
+    n_accepted = n_bright = 0
+    for seeds, is_faint in ((task.seeds, False), (task.faint, True)):
+        if is_faint and len(seeds):
+            n_bright = n_accepted
+            kernel.release(labels, n_finite, sizes, alive, is_unclustered)
+        position = 0
+        while position < len(seeds):
+            ask(should_stop)
+            position, n_accepted = kernel.claim(
+                seeds, position, slot_of, pixel_of, placed, n_finite, margins, boxes, sizes,
+                alive, is_unclustered, labels, accepted, n_accepted, task.min_object_size, task.is_greedy,
+                FAINT_SHARE if is_faint else SHARE, not is_faint, CHUNK_WORK,
+            )  # fmt: skip
+    if len(task.faint):
+        drop_remains(labels, pixel_of, n_bright, shape)
+    number, image = np.zeros(n_accepted + 1, np.int32), np.zeros(maps.seed_map.size, np.int32)
+    kernel.paint(labels, pixel_of, number, image)
+    slots = slot_of[accepted[:n_accepted][number[1:] > 0]]
+    centers = placed[slots // kernel.LEAF, :, slots % kernel.LEAF]
+    return ClusterResult(image.reshape(shape), centers, maps.seed_map.ravel()[pixel_of[slots]])
+
+
+def _flat(maps: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Map (axes, *spatial) as (axes, pixels) without a copy where that is possible."""
+    return np.ascontiguousarray(maps.reshape(len(maps), -1), dtype=np.float32)
+
+
+def _curve(
+    limits: NDArray[np.float64], shape: tuple[int, ...], most_bits: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], list[NDArray[np.uint64]]]:
+    """Steps per axis (z, y, x) and the bits that each step contributes to the place along the curve.
+
+    Steps are an eighth of a pixel where the number of bits allows it. The few pixels that point far outside the image
+    share its border, so that they do not make the steps coarse for all others.
+    """
+    sides = np.array(shape, float)
+    low = np.clip(limits[0], -sides, 2 * sides)
+    extent = np.maximum(np.clip(limits[1], -sides, 2 * sides) - low, 0.0)
+    bits = np.ceil(np.log2(extent * 8 + 1)).astype(np.int64)
+    while bits.sum() > most_bits:
+        bits[np.argmax(bits)] -= 1
+    scale = (2.0**bits - 1) / np.maximum(extent, 1e-6)
+    tables = [np.zeros(1 << int(b), np.uint64) for b in bits]
+    bit_of_place = 0
+    for bit in range(int(bits.max())):
+        for axis in reversed(range(len(shape))):
+            if bit < bits[axis]:
+                step = np.arange(len(tables[axis]), dtype=np.uint64)
+                tables[axis] |= ((step >> np.uint64(bit)) & np.uint64(1)) << np.uint64(bit_of_place)
+                bit_of_place += 1
+    if len(shape) == 2:
+        tables.insert(0, np.zeros(1, np.uint64))
+    return low, scale, tables

@@ -1,0 +1,74 @@
+"""Clustering in NumPy, which reads like the method."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from embedseg_napari.core.inference.clustering_task import FAINT_SHARE, SHARE, ClusterResult, ask, drop_remains
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from embedseg_napari.core.inference.clustering_task import ClusterTask
+
+LEAST_MARGIN = 1e-12
+"""Pixels; smaller margins are taken for this, so that one over them is finite."""
+
+
+def cluster_in_numpy(
+    task: ClusterTask, should_stop: Callable[[], bool] | None, is_faster_ready: Callable[[], bool] | None = None
+) -> ClusterResult | None:
+    """The method in NumPy; None if a faster one became ready on the way."""
+    maps, foreground = task.maps, task.foreground
+    n, ndim = len(foreground), maps.ndim
+    at = np.unravel_index(foreground, maps.seed_map.shape)
+    points = np.stack([(at[a] + maps.offsets[a].ravel()[foreground]).astype(np.float32) for a in range(ndim)])
+    # Only pixels that point to about the seed's height need to be looked at.
+    by_height = np.argsort(points[-2], kind="stable")
+    heights = points[-2, by_height].astype(np.float64)
+    labels = np.zeros(n, np.int32)
+    is_unclustered = np.ones(n, bool)
+    accepted: list[int] = []
+    n_bright = 0
+    for position, seed in enumerate(np.concatenate([task.seeds, task.faint])):
+        is_faint = position >= len(task.seeds)
+        if position == len(task.seeds):
+            n_bright, is_unclustered = len(accepted), labels == 0
+        if task.is_greedy and not is_unclustered[seed]:
+            continue
+        if is_faster_ready is not None and is_faster_ready():
+            return None
+        ask(should_stop)
+        is_unclustered[seed] = False
+        center = points[:, seed].astype(np.float64)
+        margins = np.maximum(maps.margins.reshape(ndim, -1)[:, foreground[seed]].astype(np.float64), LEAST_MARGIN)
+        if not np.isfinite(center).all() or np.isnan(margins).any():
+            continue
+        reach = margins[-2] * (1 + 1e-9) + 1e-9
+        near = by_height[slice(*np.searchsorted(heights, (center[-2] - reach, center[-2] + reach)))]
+        scaled = (points[:, near] - center[:, None]) * (1.0 / margins)[:, None]
+        proposal = near[(scaled**2).sum(0) < 1.0]
+        n_fresh = int(np.count_nonzero(is_unclustered[proposal]))
+        too_many = np.ceil(n_fresh / (FAINT_SHARE if is_faint else SHARE))
+        n_own = n_fresh if is_faint else len(proposal)
+        is_accepted = n_own > task.min_object_size and len(proposal) < too_many
+        if is_accepted:
+            accepted.append(int(seed))
+            labels[proposal[labels[proposal] == 0] if is_faint else proposal] = len(accepted)
+        if is_accepted or task.is_greedy:
+            is_unclustered[proposal] = False
+    if len(task.faint):
+        drop_remains(labels, foreground, n_bright, maps.seed_map.shape)
+    is_kept = np.bincount(labels, minlength=len(accepted) + 1) > 0
+    is_kept[0] = False
+    number = (np.cumsum(is_kept) * is_kept).astype(np.int32)
+    image = np.zeros(maps.seed_map.size, np.int32)
+    image[foreground] = number[labels]
+    kept = np.array(accepted, np.int64)[is_kept[1:]]
+    return ClusterResult(
+        image.reshape(maps.seed_map.shape),
+        np.ascontiguousarray(points[:, kept].T),
+        maps.seed_map.ravel()[foreground[kept]],
+    )
