@@ -60,7 +60,7 @@ def test_a_round_shows_curves_and_the_prediction_under_the_annotation(viewer, pa
     # The next round starts from this one's model, under a name of its own.
     assert panel.settings.start_from() == panel.saved.path
     assert panel.output.path() != panel.saved.path
-    line = "Round 1 · 3 objects in 1 image · 1.2 min · not scored · objects score 0.70 or more"
+    line = "Round 1 · 3 objects in 1 image · 1.2 min · not scored · seed threshold 0.70"
     assert panel.sessions.rounds.text() == line
 
 

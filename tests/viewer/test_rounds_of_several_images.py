@@ -44,7 +44,7 @@ def test_training_learns_from_all_images_and_from_one_that_joins(viewer, panel, 
     assert set(job.latest) == {"two", "three"}
     finish(panel, qtbot)
     assert set(job.learned) == {"one", "two"}
-    line = "Round 1 · 6 objects in 3 images · 1.2 min · found 85 % of held-out objects · objects score 0.70 or more"
+    line = "Round 1 · 6 objects in 3 images · 1.2 min · found 85 % of held-out objects · seed threshold 0.70"
     assert panel.sessions.rounds.text() == line
     assert panel.settings.config().validation_objects == 0.1
 

@@ -114,7 +114,10 @@ def started_lines(event: TrainingStarted) -> list[str]:
         held_out = f"; the last state is kept, scored on {count(event.n_held_out_objects, 'object')} held out."
     else:
         held_out = "; no images are held out, so the last state is kept and no score is known."
-    length = count(event.n_epochs, "epoch") if event.n_epochs is not None else f"{event.minutes:g} minutes in total"
+    if event.n_epochs is not None:
+        length = count(event.n_epochs, "epoch")
+    else:
+        length = f"{event.minutes:g} {'minute' if event.minutes == 1 else 'minutes'} in total"
     crop = " x ".join(map(str, event.crop_size))
     return [
         images + held_out,

@@ -138,6 +138,9 @@ def test_a_volume_gets_a_model_of_volumes_until_one_is_asked_for(viewer, open_pa
     assert panel.run_button.isEnabled(), panel.status.text()
     panel.image.layer_box.choose(flat)
     assert panel.model.path.stem == "nuclei-2d"
+    panel.model.box.setCurrentText("nuclei-3d (bundled)")
+    assert panel.model.path.stem == "nuclei-3d", "a choice is not taken back"
+    assert not panel.run_button.isEnabled()
     panel.model.choose(tmp_path / "cells-2d.embedseg")
     panel.image.layer_box.choose(volume)
     assert panel.model.path.stem == "cells-2d", "what was asked for stays"

@@ -26,7 +26,7 @@ def round_line(row: Round) -> str:
         _score(row),
     ]
     seeds = row.thresholds.get("seed_threshold")
-    return " · ".join(parts if seeds is None else [*parts, f"objects score {seeds:.2f} or more"])
+    return " · ".join(parts if seeds is None else [*parts, f"seed threshold {seeds:.2f}"])
 
 
 def _score(row: Round) -> str:

@@ -50,7 +50,7 @@ class ModelPicker(QWidget):
         """Why the chosen model cannot be used."""
         self.is_asked_for = False
         """Whether a person chose the model, or it was trained or opened just now."""
-        self.box.currentIndexChanged.connect(self._choose)
+        self.box.currentIndexChanged.connect(self._take_choice)
         self.box.activated.connect(lambda _: setattr(self, "is_asked_for", True))
         models.changed.connect(self._take)
         models.renamed.connect(self._follow_rename)
@@ -78,14 +78,15 @@ class ModelPicker(QWidget):
     def propose(self, path: Path) -> None:
         """Choose a model of the list, if it is still there, without being asked to."""
         if path in (known.path for known in self._known):
-            self.box.setCurrentIndex([known.path for known in self._known].index(path))
+            self._show([known.path for known in self._known].index(path))
 
     def choose_bundled(self, name: str) -> None:
         """Choose a bundled model, here only, as one that was asked for."""
         for index, known in enumerate(self._known):
             if known.is_bundled and known.name == name:
-                self.is_asked_for = True
                 self.box.setCurrentIndex(index)
+                # Also where it was the chosen one already.
+                self.is_asked_for = True
 
     def fitting(self, ndim: int) -> KnownModel | None:
         """The chosen model if it is for images of `ndim` spatial axes, else the first bundled one that is."""
@@ -101,7 +102,7 @@ class ModelPicker(QWidget):
         """Choose a model for images of `ndim` spatial axes, unless one was asked for."""
         known = None if self.is_asked_for else self.fitting(ndim)
         if known is not None:
-            self.box.setCurrentIndex(self._known.index(known))
+            self._show(self._known.index(known))
 
     def open_manager(self) -> ModelManager:
         """Open the window that manages models; the panel can be used meanwhile."""
@@ -140,7 +141,18 @@ class ModelPicker(QWidget):
             self.box.setCurrentIndex(paths.index(chosen) if chosen in paths else 0)
         self._choose()
 
-    def _choose(self, *_: object) -> None:
+    def _show(self, index: int) -> None:
+        """Choose a model that nobody asked for."""
+        with signals_blocked(self.box):
+            self.box.setCurrentIndex(index)
+        self._choose()
+
+    def _take_choice(self, *_: object) -> None:
+        # First of all: what follows the choice would take back a model that nobody asked for.
+        self.is_asked_for = True
+        self._choose()
+
+    def _choose(self) -> None:
         shown = None if self.path is None else (self.path, _written(self.path))
         if shown is not None and shown == self._shown:
             # The list changed, but not what is chosen: settings made by hand stay.
