@@ -141,6 +141,16 @@ def test_stopped_at_once_still_gives_a_model_that_can_be_kept(blobs, tmp_path):
     assert load_model(path).config.ndim == 2
 
 
+def test_stopped_before_the_first_step_nothing_is_written(blobs, tmp_path):
+    told, output = [], tmp_path / "m.embedseg"
+    result = train(
+        data(blobs), config=settings(), output=output, should_stop=lambda: True, on_event=told.append, progress=False
+    )
+    assert result.path is None
+    assert not output.exists()
+    assert any("Stopped before the first step" in event.text for event in told if isinstance(event, events.Message))
+
+
 def test_a_time_budget_ends_the_training(blobs):
     config = settings(epochs=None, minutes=0.04)
     result = drain(Trainer(config, data(blobs), []).run())

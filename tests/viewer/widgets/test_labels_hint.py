@@ -62,6 +62,29 @@ def test_masks_of_every_kind_of_layer(viewer, open_panel, pair, kind):
     np.testing.assert_array_equal(whole if kind != "stack" else whole[1], labels > 0 if kind == "binary" else labels)
 
 
+@pytest.mark.parametrize("kind", ["wide", "locked", "store"])
+def test_labels_can_be_painted_whatever_they_were_stored_as(viewer, open_panel, pair, kind):
+    labels = pair[1]
+    if kind == "wide":
+        data = labels * 1e10
+    elif kind == "locked":
+        data = labels.copy()
+        data.flags.writeable = False
+    else:
+        zarr = pytest.importorskip("zarr")
+        data = zarr.array(labels.astype(np.float32))
+    segment = open_panel("EmbedSeg: Segment")
+    viewer.add_image(data, name="masks")
+    segment.image.hint.layer.visible = False
+    segment.image.hint.button.click()
+    made = viewer.layers["masks"]
+    assert isinstance(made, Labels)
+    assert not made.visible
+    np.testing.assert_array_equal(np.asarray(made.data), labels.astype(np.int64) * (10**10 if kind == "wide" else 1))
+    made.paint((3, 3), 7)
+    assert np.asarray(made.data)[3, 3] == 7
+
+
 def test_an_image_that_gets_the_pixels_of_a_mask_is_told_too(viewer, open_panel, pair):
     segment = open_panel("EmbedSeg: Segment")
     layer = viewer.add_image(pair[0], name="cells")

@@ -37,7 +37,7 @@ def finish(
     yield from run.save()
     model, share, prediction, precision = run.model(run.best), 1.0, run.model_config.prediction, run.plan.precision
     try:
-        if run.keeps_start:
+        if run.keeps_start and run.state.step:
             model, share = yield from _near_start(run, model, should_stop)
         if not stopped and run.validator.examples and run.fabric.global_rank == 0:
             prediction, message = run.validator.choose_prediction(model, prediction, precision, should_stop)

@@ -314,9 +314,13 @@ def train(
         with stopped_by_interrupt() as is_interrupted:
             with with_bar(shown, listener) as shower:
                 result = drain(trainer.run(lambda: stop() or is_interrupted()), shower)
-            if is_interrupted() and not result.model.config.training.get("steps"):
+            has_learned = bool(result.model.config.training.get("steps"))
+            if is_interrupted() and not has_learned:
                 raise KeyboardInterrupt
             if target is None or not is_main_process():
+                return result
+            if not has_learned:
+                listener(Message(f"Stopped before the first step: {target} was not written.", "warning"))
                 return result
             path, warning = keep_model(result.model, target, known, target.stem)
     if warning:

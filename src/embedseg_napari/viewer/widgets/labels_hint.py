@@ -55,7 +55,7 @@ class LabelsHint(QWidget):
             return
         arrays = list(layer.data) if layer.multiscale else [layer.data]
         arrays = [one[..., 0] if layer.rgb else one for one in arrays]
-        arrays = [one if one.dtype.kind in "ui" else one.astype(np.int32) for one in arrays]
+        arrays = [_integers(one) for one in arrays]
         labels = Labels(
             arrays if layer.multiscale else arrays[0],
             multiscale=layer.multiscale,
@@ -68,12 +68,23 @@ class LabelsHint(QWidget):
             shear=layer.shear,
             translate=layer.translate,
             units=layer.units,
+            visible=layer.visible,
         )
         at = self.viewer.layers.index(layer)
         self.look_at(None)
         self.viewer.layers.remove(layer)
         labels.name = layer.name
         self.viewer.layers.insert(at, labels)
+
+
+def _integers(array: Any) -> Any:
+    """The same numbers as integers that can be painted on."""
+    if array.dtype.kind in "ui":
+        is_locked = isinstance(array, np.ndarray) and not array.flags.writeable
+        return array.copy() if is_locked else array
+    if not hasattr(array, "astype"):
+        array = np.asarray(array)
+    return array.astype(np.int64 if float(array.max()) > np.iinfo(np.int32).max else np.int32)
 
 
 def _planes(layer: Image) -> Any:
