@@ -14,11 +14,20 @@ import embedseg_napari as es
 from embedseg_napari.core import events
 from embedseg_napari.core.bar import with_bar
 from embedseg_napari.core.errors import AssumptionWarning, EmbedSegWarning
+from embedseg_napari.core.inference.clustering import warm_up
+from embedseg_napari.core.losses.spatial_embedding import LOOPS
 from embedseg_napari.core.scripts import in_python, speaking_python, tell, warn
 
 IMAGE, LABELS = np.zeros((16, 24), np.uint8), np.zeros((16, 24), np.int32)
 MAPS = es.EmbeddingMaps(np.zeros((2, 8, 8), np.float32), np.ones((2, 8, 8), np.float32), np.zeros((8, 8), np.float32))
 SETTINGS = {"epochs": 1, "minutes": None, "steps_per_epoch": 1, "batch_size": 1, "crop_size": (16, 16)}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_is_imported_meanwhile() -> None:
+    """What another thread imports may set Python's filters of warnings back while a test listens for some."""
+    LOOPS.wait()
+    warm_up(wait=True)
 
 
 @pytest.mark.parametrize(

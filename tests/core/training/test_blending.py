@@ -131,7 +131,9 @@ def test_a_stop_at_the_end_keeps_the_model(blobs, monkeypatch, seconds):
     )
     result = drain(run, seen.append)
     assert result.stopped
-    told = [event.text for event in seen if isinstance(event, events.Message) and "last choices" in event.text]
+    told = [
+        event.text for event in seen if isinstance(event, events.Message) and "thresholds were chosen" in event.text
+    ]
     assert len(told) == (seconds == 0)
     if seconds == 0:
         assert result.model.config.training["share_trained"] == 1

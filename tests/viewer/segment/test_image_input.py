@@ -48,7 +48,10 @@ def test_what_planes_are_is_asked_once(viewer, panel, open_panel):
     assert "51 planes of stack" in question.sentence.text()
     assert "stack" in panel.status.text()
     texts = {letter: one.text() for letter, one in question.buttons.items() if not one.isHidden()}
-    assert texts == {"Z": "Depth: nuclei-3d", "T": f"Time: {panel.model.path.stem}"}
+    assert texts == {
+        "Z": "Depth, segmented with nuclei-3d",
+        "T": f"Time, segmented with {panel.model.path.stem}",
+    }
     question.buttons["Z"].click()
     assert question.isHidden()
     assert (panel.image.axes.text(), panel.model.path.stem) == ("ZYX", "nuclei-3d")

@@ -47,7 +47,7 @@ def finish(
             prediction = with_reached_seeds(model, run.data.threshold_examples, prediction, precision, should_stop)
     except Stopped:
         stopped = True
-        yield Message("Stopped while the last choices were made (weights, thresholds); the rest is left as it was.")
+        yield Message("Stopped before weights and thresholds were chosen; the model is saved as it was trained so far.")
     if run.state.best_score == 0:
         what = "held-out objects" if run.data.n_held_out else "objects of the held-out images"
         yield Message(

@@ -99,9 +99,12 @@ class ThresholdBox(QGroupBox):
     def show_state(self) -> None:
         """Say what the sliders act on, and which buttons would change something."""
         result = self._result
-        self.setTitle("Thresholds of the next run" if result is None else f"Thresholds of {short(result.name)}")
+        is_own = self.sliders.values() == self._stored
+        what = "the next run" if result is None else short(result.name)
+        # Also those of the last session, which are taken up again.
+        self.setTitle(f"Thresholds of {what}" if is_own else f"Thresholds of {what}, not the model's")
         self.setToolTip("" if result is None else result.name)
-        self.back_button.setEnabled(self.sliders.values() != self._stored)
+        self.back_button.setEnabled(not is_own)
         self.undo_button.setEnabled(result is not None and len(result.history) > 1)
 
     def go_back(self) -> None:

@@ -166,6 +166,8 @@ class ProgressBox(QWidget):
             self.bar.setValue(1000)
         self.bar.setFormat(f"stopped at {self.bar.value() / 10:.0f} %" if result.stopped else "finished")
         score = "" if result.best_score is None else f" {self.scored.format(result.best_score)}"
+        if result.stopped and result.best_score is None:
+            score = f" It was stopped after {count(result.steps, 'step')} and has no score: look at what it finds."
         self.outcome.setText(f"Model <b>{short(result.path.stem)}</b> is saved and can be chosen in Segment.{score}")
         self.outcome.setToolTip(str(result.path))
         self._show_after(True)

@@ -60,7 +60,7 @@ class AxisQuestion(QWidget):
             self.sentence.setText(f"What are the {n} planes of {layer.name}? Its file does not say.")
             for letter, one in self.buttons.items():
                 model = "" if self.fitting is None else self.fitting(letter)
-                one.setText(ANSWERS[letter][0] + (f": {short(model)}" if model else ""))
+                one.setText(ANSWERS[letter][0] + (f", segmented with {short(model)}" if model else ""))
             self.buttons["C"].setVisible(n <= MOST_CHANNELS)
         self.setVisible(self.layer is not None)
 
