@@ -1,7 +1,7 @@
 """Layers that look only a few pixels far, computed one band of a large image after the other: the same numbers.
 
 Feature maps of a whole tile fill 50 MB and more each. The operating system hands out so much memory page by page,
-filled with zeros, and takes it back after each layer, which costs a quarter of the time; and every layer fetches from
+filled with zeros, and takes it back after each layer, which costs a third of the time; and every layer fetches from
 memory what the one before could have left in the processor's cache. Those of a band are small enough for both.
 """
 

@@ -26,7 +26,7 @@ class KeepButton(QPushButton):
         super().__init__("Keep")
         self.view = view
         self.setToolTip(
-            "Add what the preview shows as layers that stay; the preview itself goes when the training ends."
+            "Add what the preview shows as layers of their own, which stay when the preview goes or changes."
         )
         self.clicked.connect(self.keep)
         self.setEnabled(False)
