@@ -152,7 +152,7 @@ class NetworkPass:
         done, n_passes = 0, self.n_passes
         for tile in self.tiles:
             values = image.values(tile.within(target))
-            batch = torch.from_numpy(_pad(values, tile.shape))[None].to(device_of(self.network))
+            batch = torch.from_numpy(pad_far_ends(values, tile.shape))[None].to(device_of(self.network))
             total: torch.Tensor | None = None
             for view in self.views:
                 if should_stop():
@@ -166,17 +166,17 @@ class NetworkPass:
             assert total is not None
             with torch.inference_mode():
                 blend(raw, (total[0] / len(self.views)).cpu().numpy(), tile)
-        maps = _decode_in_place(raw, config.grid_spacing)
+        maps = decode_in_place(raw, config.grid_spacing)
         return maps if target == self.shape else resize_maps(maps, self.shape)
 
 
-def _pad(values: NDArray[np.float32], shape: Sequence[int]) -> NDArray[np.float32]:
+def pad_far_ends(values: NDArray[np.float32], shape: Sequence[int]) -> NDArray[np.float32]:
     """Fill up to the tile's shape at the far ends by reflection (by repetition along an axis of length 1)."""
     missing = [(0, 0), *((0, n - have) for n, have in zip(shape, values.shape[1:], strict=True))]
     return np.pad(values, missing, mode="reflect")
 
 
-def _decode_in_place(raw: NDArray[np.float32], spacing: Sequence[float]) -> EmbeddingMaps:
+def decode_in_place(raw: NDArray[np.float32], spacing: Sequence[float]) -> EmbeddingMaps:
     """Turn raw output into maps part by part in the same memory: they hold as many numbers."""
     ndim = len(spacing)
     step = max(1, DECODE_PIXELS // max(1, math.prod(raw.shape[2:])))
