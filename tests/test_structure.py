@@ -31,6 +31,7 @@ FLOORS = [
     {"core.training.crops"},
     {"core.training"},
     {"jobs"},
+    {"jobs.large"},
     {""},
     {"demo"},
     {"cli", "viewer"},

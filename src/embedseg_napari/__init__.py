@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from embedseg_napari.core.model.model import Model, load_model
     from embedseg_napari.core.training.result import TrainingResult
     from embedseg_napari.core.training.trainer import Trainer, train
+    from embedseg_napari.jobs.large.run import LargeResult
+    from embedseg_napari.jobs.large.script import predict_large
 
     __version__: str
 
@@ -53,6 +55,7 @@ __all__ = [
     "Example",
     "FrameFinished",
     "LabelsUpdated",
+    "LargeResult",
     "LegacyGeometry",
     "MatchRow",
     "Message",
@@ -78,6 +81,7 @@ __all__ = [
     "load_model",
     "match",
     "medoid",
+    "predict_large",
     "spatial_embedding_loss",
     "train",
 ]
@@ -93,6 +97,7 @@ _HOME = {
     "Example": "core.data.example",
     "FrameFinished": "core.events",
     "LabelsUpdated": "core.events",
+    "LargeResult": "jobs.large.run",
     "LegacyGeometry": "core.model.legacy",
     "MatchRow": "core.evaluation.matching",
     "Message": "core.events",
@@ -117,6 +122,7 @@ _HOME = {
     "load_model": "core.model.model",
     "match": "core.evaluation.matching",
     "medoid": "core.data.medoid",
+    "predict_large": "jobs.large.script",
     "spatial_embedding_loss": "core.losses.spatial_embedding",
     "train": "core.training.trainer",
 }

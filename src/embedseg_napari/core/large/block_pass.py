@@ -13,7 +13,6 @@ from embedseg_napari.core.errors import ComputeError, Stopped
 from embedseg_napari.core.inference.network_pass import SMALLEST_TILE, decode_in_place, pad_far_ends
 from embedseg_napari.core.inference.test_time_augmentation import views
 from embedseg_napari.core.large.grid import Box, cut_tiles
-from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.core.networks.network import device_of, raw_output
 
 if TYPE_CHECKING:
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     from embedseg_napari.core.config import ModelConfig
     from embedseg_napari.core.large.grid import CutTile
+    from embedseg_napari.core.maps import EmbeddingMaps
     from embedseg_napari.core.networks.network import EmbeddingNetwork
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 LONGEST = 2048
 """Pixels along the axis that is measured; no network here looks half as far."""
 SEEDINESS, OFFSET = 0.01, 0.1
-"""Log-odds apart, and part of the offsets' spread, that change an outline nowhere but at pixels that could be either."""
+"""Log-odds apart, and part of the offsets' spread, that move no outline but by a pixel that could be either."""
 NEARLY_ALL = 99.9
 """Percentile of the pixels that is to differ by less."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 import numpy as np
 from pydantic import Field
 
-from embedseg_napari.core.config import PredictionConfig
+from embedseg_napari.core.config import PredictionConfig  # noqa: TC001 (settings are read at run time)
 from embedseg_napari.core.data.normalization import Scaling
 from embedseg_napari.core.errors import AlreadyExists, DataError
 from embedseg_napari.core.files.atomic import write_atomically, write_text
@@ -125,14 +125,24 @@ class RunFolder:
         try:
             write_text(self.path / RECORD, record.model_dump_json(indent=1), overwrite=False)
         except AlreadyExists:
-            begun = self.record()
-            if begun.signature != record.signature:
-                raise DataError(
-                    f"{self.path}: was begun with another model or other settings; run it with those to go on, choose "
-                    "another name or output, or start anew with --overwrite."
-                ) from None
-            return begun
+            return self.of(record.signature)
         return record
+
+    def of(self, signature: str) -> RunRecord:
+        """The run that was begun, which must be the one of this signature.
+
+        Raises
+        ------
+        DataError
+            If it is another one, or cannot be read.
+        """
+        begun = self.record()
+        if begun.signature != signature:
+            raise DataError(
+                f"{self.path}: was begun with another model or other settings; run it with those to go on, choose "
+                "another name or output, or start anew with --overwrite."
+            )
+        return begun
 
     @property
     def is_begun(self) -> bool:

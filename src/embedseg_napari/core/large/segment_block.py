@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-
 from embedseg_napari.core.data.spoiled_pixels import mend
 from embedseg_napari.core.large.block_objects import collect_objects, empty_result
 from embedseg_napari.core.large.block_pass import BlockPass
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import numpy as np
 
     from embedseg_napari.core.large.block_objects import BlockResult
     from embedseg_napari.core.large.grid import Box

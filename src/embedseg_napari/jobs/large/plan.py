@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -14,7 +13,8 @@ from embedseg_napari.core.events import Message
 from embedseg_napari.core.wording import shape_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Generator
+    from pathlib import Path
 
     from embedseg_napari.core.config import PredictionConfig
     from embedseg_napari.core.large.run_folder import RunRecord
@@ -78,9 +78,18 @@ class LargeJob:
 
 
 def resolve(
-    job: LargeJob, region: Region, model: Model, image: str, signature: Callable[..., str]
+    job: LargeJob, region: Region, model: Model, image: str, signature: str
 ) -> Generator[Message, None, RunRecord]:
     """Decide all that blocks have in common, and say what was measured.
+
+    Parameters
+    ----------
+    job, region, model
+        What is asked for, opened.
+    image : str
+        Where workers find the image.
+    signature : str
+        Of the run, see `decided`.
 
     Raises
     ------
@@ -114,9 +123,11 @@ def resolve(
     tile, _ = resolve_tile(model.config.ndim, settings.tile, settings.tile_overlap)
     tile = tuple(max(side, 2 * m + LEAST_USE) for side, m in zip(tile, margin, strict=True))
     block = _block(job.block, shape, tile, margin, reach)
+    # Workers may start in another folder.
+    found = str(job.model) if model.path is None else str(model.path.absolute())
     values = {
-        "signature": "",
-        "model": str(job.model),
+        "signature": signature,
+        "model": found,
         "image": image,
         "level": job.level,
         "channel": job.channel,
@@ -131,15 +142,20 @@ def resolve(
         "skips_background": job.skip_background,
         "frames": tuple(frames),
     }
-    # Where the image and the model lie does not matter, what they are does.
-    telling = {name: value for name, value in values.items() if name not in ("signature", "model", "image")}
-    record = RunRecord.parse(values | {"signature": signature(model, telling)})
+    record = RunRecord.parse(values)
     grid = record.grid
     yield Message(
         f"{shape_words(shape)} pixels in {len(grid)} blocks of {shape_words(block)}; "
         f"objects are looked for {max(reach)} pixels around each, and the network sees {max(margin)} more."
     )
     return record
+
+
+def decided(job: LargeJob, region: Region, model: Model) -> list[object]:
+    """All of a job that decides on its labels, beside the weights; where things lie and who works does not."""
+    settings = model.config.prediction.changed(job.changes or {})
+    image = (region.array.shape, str(region.array.dtype), region.axes, job.level, region.start, region.stop)
+    return [image, region.channel, job.block, job.halo, job.skip_background, sorted(settings.model_dump().items())]
 
 
 def _refuse_scale(model: Model, settings: PredictionConfig, job: LargeJob) -> None:

@@ -68,9 +68,7 @@ class Region:
         return part.mean(axis=0, dtype=np.float32)[None] if self.channel == "mean" else part
 
 
-def choose_region(
-    array: Any, axes: str, channel: Channel, region: tuple[tuple[int, int], ...] | None = None
-) -> Region:
+def choose_region(array: Any, axes: str, channel: Channel, region: tuple[tuple[int, int], ...] | None = None) -> Region:
     """A region of an image, by pairs of first pixel and one past the last; all of it without them.
 
     Raises

@@ -12,9 +12,8 @@ from embedseg_napari.core.axes import guess_axes
 from embedseg_napari.core.errors import SettingsError, Stopped
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.files.folder_lock import holding
-from embedseg_napari.core.wording import count
 from embedseg_napari.jobs.earlier_run import signature
-from embedseg_napari.jobs.large.plan import resolve
+from embedseg_napari.jobs.large.plan import decided, resolve
 from embedseg_napari.jobs.large.reading import choose_region
 from embedseg_napari.jobs.large.table import check_table, columns_of, write_table
 from embedseg_napari.jobs.large.target import target_of, write_block
@@ -99,7 +98,7 @@ class LargeResult:
 
 
 @dataclass(frozen=True, slots=True)
-class _Opened:
+class Opened:
     """All that a run works with."""
 
     image: LazyImage
@@ -118,15 +117,14 @@ def predict_large(job: LargeJob, should_stop: Callable[[], bool]) -> Generator[A
     EmbedSegError
         If image, model, settings or place do not fit, or labels are there that may not be replaced.
     """
-    opened = _open(job)
+    opened = open_job(job)
     run, target = opened.target.run, opened.target
-    if job.overwrite and not job.finish:
+    if job.overwrite:
         target.clear()
-    if run.is_begun and (report := run.report()) is not None:
-        record = yield from _begin(job, opened)
+    record = yield from _begin(job, opened)
+    if (report := run.report()) is not None and target.signature() == record.signature:
         yield Message(f"{target.labels} is complete already; nothing is left to do.")
         return _result(target, record, report)
-    record = yield from _begin(job, opened)
     store = target.create(opened.image, record, job.overwrite)
     todo = [] if job.finish else missing_blocks(run, record)
     wanted = [number for number in shared(range(len(record.grid)), job.part) if number in set(todo)]
@@ -144,12 +142,24 @@ def predict_large(job: LargeJob, should_stop: Callable[[], bool]) -> Generator[A
         return LargeResult(target.labels, target.table, len(record.grid), n_missing, stopped=True)
 
 
-def _open(job: LargeJob) -> _Opened:
+def open_job(job: LargeJob) -> Opened:
+    """Open image and model of a job, and refuse what cannot be done, before any work.
+
+    Raises
+    ------
+    EmbedSegError
+        If something does not fit, or labels are there that may not be replaced.
+    """
     from embedseg_napari.core.files.in_parts import open_image
     from embedseg_napari.core.inference.predictor import check_fit
 
     if job.part is not None and (job.workers > 1 or job.scheduler is not None or job.finish):
         raise SettingsError("A part is done by one worker, and finished by itself; give --part, --finish or --workers.")
+    if job.overwrite and (job.part is not None or job.finish):
+        raise SettingsError(
+            "Parts go on with what others have done, so that none may start anew; choose another name for the labels, "
+            "or delete the old ones first."
+        )
     if job.workers < 1:
         raise SettingsError(f"workers {job.workers}: at least one is needed.")
     if job.workers > 1 or job.scheduler is not None:
@@ -162,25 +172,21 @@ def _open(job: LargeJob) -> _Opened:
     region = choose_region(image, axes, job.channel, job.region)
     check_fit(model.config, (region.n_frames, region.n_channels, *region.shape), axes)
     target.check(job.overwrite)
-    return _Opened(image, region, model, target)
+    return Opened(image, region, model, target)
 
 
-def _begin(job: LargeJob, opened: _Opened) -> Generator[Message, None, RunRecord]:
-    path = str(Path(job.image).absolute())
-    record = yield from resolve(job, opened.region, opened.model, path, signature)
-    if opened.model.path is not None:
-        # Workers may start in another folder.
-        record = replace_model(record, opened.model.path)
-    return opened.target.run.begin(record)
-
-
-def replace_model(record: RunRecord, path: Path) -> RunRecord:
-    """The record with the model's file as it is found from anywhere."""
-    return record.model_copy(update={"model": str(path.absolute())})
+def _begin(job: LargeJob, opened: Opened) -> Generator[Message, None, RunRecord]:
+    """The run as it was begun, by whom ever, or a new one."""
+    run, model = opened.target.run, opened.model
+    sign = signature(model, *decided(job, opened.region, model))
+    if run.is_begun:
+        return run.of(sign)
+    record = yield from resolve(job, opened.region, model, str(Path(job.image).absolute()), sign)
+    return run.begin(record)
 
 
 def _work(
-    job: LargeJob, opened: _Opened, record: RunRecord, wanted: list[int], should_stop: Callable[[], bool]
+    job: LargeJob, opened: Opened, record: RunRecord, wanted: list[int], should_stop: Callable[[], bool]
 ) -> Generator[BlockFinished, None, None]:
     run, began, n = opened.target.run, time.monotonic(), len(wanted)
     if job.workers > 1 or job.scheduler is not None:
@@ -192,20 +198,16 @@ def _work(
         yield _told(event, done, n, opened, record, left)
 
 
-def _told(
-    event: BlockDone, done: int, n: int, opened: _Opened, record: RunRecord, left: float
-) -> BlockFinished:
+def _told(event: BlockDone, done: int, n: int, opened: Opened, record: RunRecord, left: float) -> BlockFinished:
     block, first = record.grid.block(event.number), opened.region.start
     start, stop = (
         tuple(at + a for at, a in zip(ends, first, strict=True)) for ends in (block.core.start, block.core.stop)
     )
-    return BlockFinished(
-        done, n, event.number, start, stop, block.frame, event.n_objects, event.is_background, left
-    )
+    return BlockFinished(done, n, event.number, start, stop, block.frame, event.n_objects, event.is_background, left)
 
 
 def _finish(
-    opened: _Opened, record: RunRecord, store: Any, should_stop: Callable[[], bool]
+    opened: Opened, record: RunRecord, store: Any, should_stop: Callable[[], bool]
 ) -> Generator[Finishing, None, LargeResult]:
     """Write labels, smaller levels and table from what the blocks found; it can be begun again at any time."""
     from embedseg_napari.core.large.numbering import Numbering
@@ -237,7 +239,7 @@ def _finish(
     return _result(target, record, report)
 
 
-def _table(numbering: Numbering, opened: _Opened, record: RunRecord) -> Iterator[dict[str, Any]]:
+def _table(numbering: Numbering, opened: Opened, record: RunRecord) -> Iterator[dict[str, Any]]:
     image, region = opened.image, opened.region
     for number in range(len(record.grid)):
         numbers, rows = numbering.told(number)
@@ -256,10 +258,3 @@ def seam_words(result: LargeResult) -> str:
     from embedseg_napari.core.large.numbering import SeamReport
 
     return "" if result.seams is None else str(SeamReport(**result.seams))
-
-
-def next_words(result: LargeResult) -> str:
-    """What to do about blocks that are missing."""
-    if not result.n_missing:
-        return ""
-    return f"{count(result.n_missing, 'block')} of {result.n_blocks} left; the same command goes on from here."

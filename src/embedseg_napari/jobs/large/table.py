@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embedseg_napari.core.axes import SPATIAL
@@ -14,6 +13,7 @@ from embedseg_napari.core.files.units import unit_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray

@@ -259,5 +259,3 @@ def require_all(folder: RunFolder, record: RunRecord) -> None:
         raise DataError(
             f"{n} of {len(record.grid)} blocks are not done yet; run the parts that were stopped again, then --finish."
         )
-
-
