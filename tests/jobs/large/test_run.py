@@ -79,15 +79,35 @@ def test_a_stopped_run_goes_on(job, store):
     assert drain(run(job, never)).n_objects == done.n_objects
 
 
+def test_blocks_near_the_camera_come_first_and_show_their_labels(job, store):
+    seen = []
+
+    def listener(event):
+        if isinstance(event, BlockFinished):
+            seen.append(event)
+
+    viewed = replace(job, near=lambda: (140, 370), preview=True)
+    drain(run(viewed, lambda: len(seen) >= 2), listener)
+    assert seen[0].stop == (150, 380)
+    labels = labels_of(store)
+    assert labels[128:, 320:].any()
+    assert not labels[:64].any()
+    drain(run(job, never))
+    drain(run(replace(job, name="other"), never))
+    assert np.array_equal(labels_of(store), labels_of(store, "other"))
+
+
 def test_half_a_block_is_done_again(job, store):
     listener, should_stop = stop_after(3)
     drain(run(job, should_stop), listener)
     blocks = sorted((store / "labels" / ".embedseg.run" / "blocks").rglob("*.npz"))
     blocks[0].rename(blocks[0].with_suffix(".npz.part"))
     blocks[1].write_bytes(blocks[1].read_bytes()[:50])
+    whole = blocks[2].read_bytes()
+    blocks[2].write_bytes(whole[:60] + bytes(40) + whole[100:])
     with pytest.raises(DataError, match="delete it and run again"):
         drain(run(job, never))
-    blocks[1].unlink()
+    blocks[2].unlink()
     drain(run(job, never))
     drain(run(replace(job, name="other"), never))
     assert np.array_equal(labels_of(store), labels_of(store, "other"))

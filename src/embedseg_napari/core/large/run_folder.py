@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import numpy as np
@@ -20,6 +22,7 @@ from embedseg_napari.core.large.whole_image import WholeImage
 from embedseg_napari.core.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
     from embedseg_napari.core.large.grid import Block
 
 RECORD, DONE = "run.json", "done.json"
-UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 Side = Annotated[int, Field(ge=0, lt=2**48)]
 Sides = Annotated[tuple[Side, ...], Field(min_length=2, max_length=3)]
 Number = Annotated[float, Field(gt=-1e300, lt=1e300)]
@@ -170,8 +173,8 @@ class RunFolder:
         return self.path / "blocks" / f"{number // 1000:04}" / f"{number:07}.npz"
 
     def has(self, number: int) -> bool:
-        """Whether a block is done."""
-        return self.block_file(number).exists()
+        """Whether a block is done; a file that ends too early is that of none."""
+        return zipfile.is_zipfile(self.block_file(number))
 
     def save(self, number: int, result: BlockResult) -> None:
         """Keep what a block found; when this returns, it outlasts a crash.
@@ -200,10 +203,7 @@ class RunFolder:
             If its file is missing or damaged.
         """
         with self._open(block.number) as archive:
-            try:
-                labels = archive["labels"]
-            except UNREADABLE as error:
-                raise self._damaged(block.number, error) from error
+            labels = archive["labels"]
         rows = self.rows(block)
         if labels.shape != block.core.shape or labels.dtype.kind != "u" or int(labels.max(initial=0)) > len(rows):
             raise self._damaged(block.number, "its labels do not fit")
@@ -212,10 +212,7 @@ class RunFolder:
     def rows(self, block: Block) -> NDArray[Any]:
         """The objects of a block only."""
         with self._open(block.number) as archive:
-            try:
-                rows: NDArray[Any] = archive["rows"]
-            except UNREADABLE as error:
-                raise self._damaged(block.number, error) from error
+            rows: NDArray[Any] = archive["rows"]
         if rows.dtype != row_type(len(block.core.shape)) or rows.ndim != 1:
             raise self._damaged(block.number, "its objects do not fit")
         return rows
@@ -238,9 +235,11 @@ class RunFolder:
         except (OSError, ValueError) as error:
             raise DataError(f"{self.path / DONE}: cannot be read ({error}).") from error
 
-    def _open(self, number: int) -> Any:
+    @contextmanager
+    def _open(self, number: int) -> Iterator[Any]:
         try:
-            return np.load(self.block_file(number), allow_pickle=False)
+            with self.block_file(number).open("rb") as file, np.load(file, allow_pickle=False) as archive:
+                yield archive
         except UNREADABLE as error:
             raise self._damaged(number, error) from error
 

@@ -15,7 +15,7 @@ from embedseg_napari.core.wording import count, duration, shape_words
 from embedseg_napari.jobs.earlier_run import signature
 from embedseg_napari.jobs.large.plan import decided, resolve
 from embedseg_napari.jobs.large.run import open_job
-from embedseg_napari.jobs.large.work import missing_blocks, work_here
+from embedseg_napari.jobs.large.work import Waiting, missing_blocks, work_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -102,7 +102,7 @@ def dry_run(job: LargeJob, should_stop: Callable[[], bool]) -> Generator[Any, No
     with tempfile.TemporaryDirectory() as place:
         for turn, number in enumerate([*chosen[:1], *chosen]):
             folder = RunFolder(Path(place) / str(turn))
-            for done in work_here(folder, record, region, model, [number], should_stop):
+            for done in work_here(folder, record, region, model, Waiting([number], grid), should_stop):
                 seconds.append(done.seconds)
             n_bytes = max(n_bytes, folder.block_file(number).stat().st_size)
     share = 1 - len(full) / len(looked_at)

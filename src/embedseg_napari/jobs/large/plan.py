@@ -13,7 +13,7 @@ from embedseg_napari.core.events import Message
 from embedseg_napari.core.wording import shape_words
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
     from embedseg_napari.core.config import PredictionConfig
@@ -75,6 +75,10 @@ class LargeJob:
     finish: bool = False
     """Only write the labels of blocks that are done."""
     skip_background: bool = True
+    near: Callable[[], Sequence[float] | None] | None = None
+    """Gives the place, in pixels of the level (z, y, x), that blocks are done around first."""
+    preview: bool = False
+    """Whether each block's labels are written as soon as it is done, with ids that change in the end."""
 
 
 def resolve(

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from embedseg_napari.core.axes import guess_axes
 from embedseg_napari.core.errors import SettingsError, Stopped
 from embedseg_napari.core.events import Message
@@ -19,6 +21,7 @@ from embedseg_napari.jobs.large.table import check_table, columns_of, write_tabl
 from embedseg_napari.jobs.large.target import target_of, write_block
 from embedseg_napari.jobs.large.work import (
     BlockDone,
+    Waiting,
     missing_blocks,
     require_all,
     require_distributed,
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from embedseg_napari.core.large.numbering import Numbering
     from embedseg_napari.core.large.run_folder import RunRecord
     from embedseg_napari.core.model.model import Model
+    from embedseg_napari.core.stores.labels import LabelStore
     from embedseg_napari.jobs.large.plan import LargeJob
     from embedseg_napari.jobs.large.reading import Region
     from embedseg_napari.jobs.large.target import Target
@@ -130,7 +134,7 @@ def predict_large(job: LargeJob, should_stop: Callable[[], bool]) -> Generator[A
     wanted = [number for number in shared(range(len(record.grid)), job.part) if number in set(todo)]
     yield BlocksStarted(len(record.grid), len(record.grid) - len(todo), len(wanted), target.labels)
     try:
-        yield from _work(job, opened, record, wanted, should_stop)
+        yield from _work(job, opened, record, wanted, store, should_stop)
         n_missing = len(missing_blocks(run, record))
         if job.part is not None and not job.finish:
             return LargeResult(target.labels, target.table, len(record.grid), n_missing)
@@ -186,14 +190,32 @@ def _begin(job: LargeJob, opened: Opened) -> Generator[Message, None, RunRecord]
 
 
 def _work(
-    job: LargeJob, opened: Opened, record: RunRecord, wanted: list[int], should_stop: Callable[[], bool]
+    job: LargeJob,
+    opened: Opened,
+    record: RunRecord,
+    wanted: list[int],
+    store: LabelStore,
+    should_stop: Callable[[], bool],
 ) -> Generator[BlockFinished, None, None]:
-    run, began, n = opened.target.run, time.monotonic(), len(wanted)
+    run, grid, region = opened.target.run, record.grid, opened.region
+    began, n = time.monotonic(), len(wanted)
+
+    def near() -> list[float] | None:
+        place = None if job.near is None else job.near()
+        return None if place is None else [at - a for at, a in zip(place, region.start, strict=True)]
+
+    waiting = Waiting(wanted, grid, near)
     if job.workers > 1 or job.scheduler is not None:
-        work = work_on_cluster(run, wanted, job.device, job.workers, job.scheduler, should_stop)
+        work = work_on_cluster(run, waiting, job.device, job.workers, job.scheduler, should_stop)
     else:
-        work = work_here(run, record, opened.region, opened.model, wanted, should_stop)
+        work = work_here(run, record, region, opened.model, waiting, should_stop)
     for done, event in enumerate(work, 1):
+        if job.preview and event.n_objects:
+            block = grid.block(event.number)
+            found = run.load(block)
+            # Provisional ids are the same on both sides of a seam, also cut to 32 bits.
+            ids = np.append(np.uint32(0), (found.rows["id"] & np.uint64(0xFFFFFFFF)).astype(np.uint32))
+            write_block(store, region, block, ids[found.labels])
         left = (time.monotonic() - began) / done * (n - done)
         yield _told(event, done, n, opened, record, left)
 
@@ -207,7 +229,7 @@ def _told(event: BlockDone, done: int, n: int, opened: Opened, record: RunRecord
 
 
 def _finish(
-    opened: Opened, record: RunRecord, store: Any, should_stop: Callable[[], bool]
+    opened: Opened, record: RunRecord, store: LabelStore, should_stop: Callable[[], bool]
 ) -> Generator[Finishing, None, LargeResult]:
     """Write labels, smaller levels and table from what the blocks found; it can be begun again at any time."""
     from embedseg_napari.core.large.numbering import Numbering

@@ -14,6 +14,7 @@ from embedseg_napari.core.errors import ComputeError, DataError, SettingsError, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
 
+    from embedseg_napari.core.large.grid import BlockGrid
     from embedseg_napari.core.large.run_folder import RunFolder, RunRecord
     from embedseg_napari.core.large.segment_block import FrameReader
     from embedseg_napari.core.model.model import Model
@@ -38,8 +39,42 @@ class BlockDone:
     """That it took whoever worked on it."""
 
 
+class Waiting:
+    """Blocks that nobody works on yet.
+
+    Parameters
+    ----------
+    numbers : sequence of int
+        In the order in which they are taken.
+    grid : BlockGrid
+        Where they are.
+    near : callable, optional
+        Gives a place in pixels (z, y, x), or None; the block nearest to it at that moment is taken first.
+    """
+
+    def __init__(
+        self, numbers: Sequence[int], grid: BlockGrid, near: Callable[[], Sequence[float] | None] | None = None
+    ) -> None:
+        self.numbers, self.grid, self.near = list(numbers), grid, near
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def take(self) -> int:
+        """The next one."""
+        place = None if self.near is None else self.near()
+        if place is None:
+            return self.numbers.pop(0)
+
+        def distance(index: int) -> float:
+            core = self.grid.block(self.numbers[index]).core
+            return sum(max(a - at, at - b, 0) ** 2 for a, b, at in zip(core.start, core.stop, place, strict=True))
+
+        return self.numbers.pop(min(range(len(self.numbers)), key=distance))
+
+
 def work_here(
-    folder: RunFolder, record: RunRecord, region: FrameReader, model: Model, numbers: Sequence[int],
+    folder: RunFolder, record: RunRecord, region: FrameReader, model: Model, waiting: Waiting,
     should_stop: Callable[[], bool],
 ) -> Generator[BlockDone, None, None]:  # fmt: skip
     """Do blocks one after the other in this process.
@@ -52,9 +87,10 @@ def work_here(
     from embedseg_napari.jobs.segment import interruptible
 
     with interruptible(model, should_stop):
-        for number in numbers:
+        while waiting:
             if should_stop():
                 raise Stopped("The run was stopped.")
+            number = waiting.take()
             # Another program may have done it meanwhile.
             if not folder.has(number):
                 yield _do(folder, record, region, model, number, should_stop)
@@ -74,7 +110,7 @@ def _do(
 
 
 def work_on_cluster(
-    folder: RunFolder, numbers: Sequence[int], device: str, n_workers: int, scheduler: str | None,
+    folder: RunFolder, waiting: Waiting, device: str, n_workers: int, scheduler: str | None,
     should_stop: Callable[[], bool],
 ) -> Generator[BlockDone, None, None]:  # fmt: skip
     """Do blocks by workers of Dask, each a process with one model in memory; one task is one block.
@@ -96,7 +132,6 @@ def work_on_cluster(
         If no scheduler or worker is there, or a block ends one worker after the other.
     """
     distributed = require_distributed()
-    waiting = [number for number in numbers if not folder.has(number)]
     with _client(distributed, n_workers, scheduler) as client:
         n = max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
         threads = max(1, (os.cpu_count() or 1) // n_workers) if scheduler is None else None
@@ -104,8 +139,7 @@ def work_on_cluster(
 
         def hand_out() -> None:
             if waiting:
-                number = waiting.pop(0)
-                ready.add(client.submit(work_remotely, str(folder.path), number, device, threads, pure=False))
+                ready.add(client.submit(work_remotely, str(folder.path), waiting.take(), device, threads, pure=False))
 
         n_running = min(len(waiting), IN_FLIGHT * n)
         for _ in range(n_running):
