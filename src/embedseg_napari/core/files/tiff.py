@@ -14,6 +14,7 @@ from embedseg_napari.core.axes import KNOWN, parse_axes, reorder, spatial_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.atomic import write_atomically
 from embedseg_napari.core.files.formats import read_other, readable
+from embedseg_napari.core.files.metadata import spacing_along
 from embedseg_napari.core.files.picture import TIFF, Picture, Unlike, require_file
 from embedseg_napari.core.files.tiff_flavours import as_stored, imagej_options, ome_options
 from embedseg_napari.core.files.tiff_pages import read_pages
@@ -22,7 +23,6 @@ from embedseg_napari.core.files.units import positive
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from embedseg_napari.core.files.metadata import Steps
     from embedseg_napari.core.files.picture import Pixels
 
 __all__ = ["Picture", "list_images", "read_image", "write_image", "write_labels"]
@@ -118,7 +118,7 @@ def read_image(
     names = metadata.channel_names
     if "C" in axes and len(names) != array.shape[axes.index("C")]:
         names = ()
-    spacing = _spacing(metadata.steps, axes, stored or axes, array.ndim)
+    spacing = spacing_along(metadata.steps, axes, stored or axes, array.ndim)
     unit = metadata.unit if spacing else None
     return Picture(array, axes, spacing, unit, names, path, not axes, metadata.interval)
 
@@ -158,22 +158,6 @@ def _with_letters(path: Path, pixels: Pixels, tell: Callable[[str], None] | None
         f"(T{rest}); else name its axes"
     )
     return array, f"T{rest}"
-
-
-def _spacing(steps: Steps | None, axes: str, stored: str, ndim: int) -> tuple[float, ...] | None:
-    """Pixel size for the spatial axes; slices of unknown distance are taken to be as far apart as pixels in x.
-
-    The file gives sizes for the axes it names, `stored`; where those were given other letters, each keeps its size.
-    """
-    if steps is None:
-        return None
-    z, y, x = steps
-    sizes = {"Z": x if z is None else z, "Y": y, "X": x}
-    if not axes:
-        return tuple(sizes.values()) if ndim > 2 and z is not None else (y, x)
-    if len(stored) == len(axes):
-        sizes |= {letter: sizes[name] for letter, name in zip(axes, stored, strict=True) if name in sizes}
-    return tuple(sizes[letter] for letter in spatial_axes(axes))
 
 
 def write_labels(
