@@ -13,7 +13,7 @@ from pydantic import Field
 
 from embedseg_napari.core.config import PredictionConfig  # noqa: TC001 (settings are read at run time)
 from embedseg_napari.core.data.normalization import Scaling
-from embedseg_napari.core.errors import AlreadyExists, DataError
+from embedseg_napari.core.errors import AlreadyExists, DataError, SettingsError
 from embedseg_napari.core.files.atomic import write_atomically, write_text
 from embedseg_napari.core.files.documents import parse_json, read_text
 from embedseg_napari.core.large.block_objects import BlockResult, row_type
@@ -152,6 +152,13 @@ class RunFolder:
         """Whether there is a run."""
         return (self.path / RECORD).exists()
 
+    def is_of(self, signature: str) -> bool:
+        """Whether there is a run of this signature; one that cannot be read is none."""
+        try:
+            return self.record().signature == signature
+        except (DataError, SettingsError):
+            return False
+
     def record(self) -> RunRecord:
         """What the run is.
 
@@ -165,7 +172,7 @@ class RunFolder:
             return RunRecord.parse(parse_json(read_text(path)))
         except FileNotFoundError as error:
             raise DataError(f"{self.path}: no run was begun here.") from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, SettingsError) as error:
             raise DataError(f"{path}: cannot be read ({error}); start anew with --overwrite.") from error
 
     def block_file(self, number: int) -> Path:

@@ -85,7 +85,7 @@ def dry_run(job: LargeJob, should_stop: Callable[[], bool]) -> Generator[Any, No
         record = run.of(sign)
         n_done = len(record.grid) - len(missing_blocks(run, record))
     else:
-        record, n_done = (yield from resolve(job, region, model, str(job.image), sign)), 0
+        record, n_done = (yield from resolve(job, region, model, str(job.image), sign, should_stop)), 0
     grid = record.grid
     looked_at = np.unique(np.linspace(0, len(grid) - 1, min(LOOKED_AT, len(grid))).round().astype(int))
     full = []

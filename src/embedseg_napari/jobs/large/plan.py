@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from embedseg_napari.core.errors import SettingsError
+from embedseg_napari.core.errors import SettingsError, Stopped
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.wording import shape_words
 
@@ -82,7 +82,7 @@ class LargeJob:
 
 
 def resolve(
-    job: LargeJob, region: Region, model: Model, image: str, signature: str
+    job: LargeJob, region: Region, model: Model, image: str, signature: str, should_stop: Callable[[], bool]
 ) -> Generator[Message, None, RunRecord]:
     """Decide all that blocks have in common, and say what was measured.
 
@@ -94,6 +94,8 @@ def resolve(
         Where workers find the image.
     signature : str
         Of the run, see `decided`.
+    should_stop : callable
+        Looked at between frames.
 
     Raises
     ------
@@ -116,6 +118,8 @@ def resolve(
         precision = "float32"
     frames = []
     for t in range(region.n_frames):
+        if should_stop():
+            raise Stopped("The run was stopped.")
         whole, words = measure_whole(lambda box, t=t: region.read(t, box), shape, model.config.normalization)  # type: ignore[misc]
         frames.append(FrameScale.of(whole))
         if t == 0:

@@ -123,9 +123,11 @@ def predict_large(job: LargeJob, should_stop: Callable[[], bool]) -> Generator[A
     """
     opened = open_job(job)
     run, target = opened.target.run, opened.target
-    if job.overwrite:
+    sign = signature(opened.model, *decided(job, opened.region, opened.model))
+    if job.overwrite and (not run.is_of(sign) or run.report() is not None):
+        # A run of the same kind that was stopped goes on.
         target.clear()
-    record = yield from _begin(job, opened)
+    record = yield from begin(job, opened, sign, should_stop)
     if (report := run.report()) is not None and target.signature() == record.signature:
         yield Message(f"{target.labels} is complete already; nothing is left to do.")
         return _result(target, record, report)
@@ -179,14 +181,15 @@ def open_job(job: LargeJob) -> Opened:
     return Opened(image, region, model, target)
 
 
-def _begin(job: LargeJob, opened: Opened) -> Generator[Message, None, RunRecord]:
+def begin(
+    job: LargeJob, opened: Opened, sign: str, should_stop: Callable[[], bool]
+) -> Generator[Message, None, RunRecord]:
     """The run as it was begun, by whom ever, or a new one."""
-    run, model = opened.target.run, opened.model
-    sign = signature(model, *decided(job, opened.region, model))
+    run = opened.target.run
     if run.is_begun:
         return run.of(sign)
-    record = yield from resolve(job, opened.region, model, str(Path(job.image).absolute()), sign)
-    return run.begin(record)
+    path = str(Path(job.image).absolute())
+    return run.begin((yield from resolve(job, opened.region, opened.model, path, sign, should_stop)))
 
 
 def _work(

@@ -119,9 +119,14 @@ class Target:
 
         if self.signature() == record.signature:
             return open_labels(self.labels)
-        return create_labels(
-            self.store, image, name=self.name, block=record.block, more={MARK: record.signature}, overwrite=overwrite
-        )
+        mark = {MARK: record.signature}
+        try:
+            return create_labels(self.store, image, name=self.name, block=record.block, more=mark, overwrite=overwrite)
+        except AlreadyExists:
+            # Another part of the run may have been quicker.
+            if self.signature() != record.signature:
+                raise
+            return open_labels(self.labels)
 
 
 def target_of(job: LargeJob, image: LazyImage) -> Target:
