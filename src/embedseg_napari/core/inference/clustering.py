@@ -8,7 +8,6 @@ where numba is missing.
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -152,7 +151,7 @@ def claim(
     keeps_remains : bool
         Whether objects that start faintly are kept whatever their size, for what is usual is not known yet.
     """
-    task = prepare(with_margins(maps, settings.margin_scale), settings, keeps_remains=keeps_remains)
+    task = prepare(maps, settings, keeps_remains=keeps_remains)
     is_small_enough, result = task.maps.seed_map.size < MOST_PIXELS, None
     if not (is_small_enough and KERNEL.is_ready()):
         result = cluster_in_numpy(task, should_stop, _ready_in_time() if is_small_enough else None)
@@ -194,11 +193,6 @@ def _tidied(found: ClusterResult, settings: PredictionConfig, should_stop: Calla
         found.seeds[is_kept],
         int(np.count_nonzero(is_kept[: found.n_bright])),
     )
-
-
-def with_margins(maps: EmbeddingMaps, scale: float) -> EmbeddingMaps:
-    """The maps with margins so many times as wide."""
-    return maps if scale == 1 else replace(maps, margins=maps.margins * np.float32(scale))
 
 
 def warm_up(wait: bool = False, n_pixels: int = WORTHWHILE_PIXELS) -> None:

@@ -54,6 +54,7 @@ class ClusterTask:
     faint: NDArray[np.uint32]
     """Those that are tried afterwards."""
     min_object_size: int
+    margin_scale: float
     is_greedy: bool
     keeps_remains: bool = False
     """Whether objects that start faintly are kept whatever their size."""
@@ -77,8 +78,16 @@ def prepare(maps: EmbeddingMaps, settings: PredictionConfig, *, keeps_remains: b
         seediness = seed_map[foreground[rows]]
     seeds = rows[_falling(seediness)]
     n_bright = int(np.count_nonzero(seediness >= seed_threshold)) if is_greedy else len(seeds)
-    bright, faint = seeds[:n_bright], seeds[n_bright:]
-    return ClusterTask(maps, foreground, bright, faint, settings.min_object_size, is_greedy, keeps_remains)
+    return ClusterTask(
+        maps,
+        foreground,
+        seeds[:n_bright],
+        seeds[n_bright:],
+        settings.min_object_size,
+        settings.margin_scale,
+        is_greedy,
+        keeps_remains,
+    )
 
 
 def _falling(values: NDArray[np.float32]) -> NDArray[np.int64]:
