@@ -76,7 +76,12 @@ def test_a_stopped_run_goes_on(job, store):
     in_one_go = drain(run(replace(job, name="other"), never))
     assert in_one_go.n_objects == done.n_objects
     assert np.array_equal(labels_of(store), labels_of(store, "other"))
-    assert drain(run(job, never)).n_objects == done.n_objects
+    assert not (store / "labels" / ".embedseg.run").exists()
+    again = drain(run(job, never))
+    assert (again.n_objects, again.seams) == (done.n_objects, done.seams)
+    with pytest.raises(AlreadyExists, match="another model or other settings"):
+        drain(run(replace(job, block=72), never))
+    assert drain(run(replace(job, block=72, overwrite=True), never)).n_objects == done.n_objects
 
 
 def test_blocks_near_the_camera_come_first_and_show_their_labels(job, store):
