@@ -76,4 +76,5 @@ def effective_field(network: EmbeddingNetwork, values: NDArray[np.float32]) -> t
 
 def _outputs(network: EmbeddingNetwork, values: NDArray[np.float32]) -> NDArray[np.float32]:
     batch = torch.from_numpy(np.ascontiguousarray(values))[None].to(device_of(network))
-    return raw_output(network, batch).cpu().numpy()[0]
+    outputs: NDArray[np.float32] = raw_output(network, batch).cpu().numpy()[0]
+    return outputs

@@ -184,10 +184,10 @@ def _margin(halo: Halo, region: Region, model: Model, scale: Any) -> tuple[tuple
 
     ndim, shape = model.config.ndim, region.shape
     if not isinstance(halo, str):
-        sides = halo * ndim if len(halo) == 1 else halo
-        if len(sides) != ndim or any(side < 0 for side in sides):
+        wanted = halo * ndim if len(halo) == 1 else halo
+        if len(wanted) != ndim or any(side < 0 for side in wanted):
             raise SettingsError(f"halo {halo}: give one number, or one for each of the {ndim} axes.")
-        return tuple(round_up(side) for side in sides), ""
+        return tuple(round_up(side) for side in wanted), ""
     field = receptive_field(model.network, region.n_channels)
     if halo == "exact" or (ndim == 2 and max(field) <= LONGEST_HALO):
         return field, ""
