@@ -1,4 +1,4 @@
-"""TIFF files to arrays and back, with axes, physical spacing and channel names."""
+"""Images to arrays, and arrays to TIFF, with axes, physical spacing and channel names."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from embedseg_napari.core.files.picture import TIFF, Picture, Unlike, require_fi
 from embedseg_napari.core.files.tiff_flavours import as_stored, imagej_options, ome_options
 from embedseg_napari.core.files.tiff_pages import read_pages
 from embedseg_napari.core.files.units import positive
+from embedseg_napari.core.files.zarr_image import has_documents, is_store, read_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,10 +48,14 @@ def list_images(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder.")
-    found = [
-        p for p in folder.iterdir() if not p.name.startswith(".") and p.suffix.lower() in readable() and p.is_file()
-    ]
+    found = [p for p in folder.iterdir() if not p.name.startswith(".") and _is_image(p)]
     return sorted(found, key=lambda p: [int(t) if t.isdecimal() else t.lower() for t in re.split(r"(\d+)", p.name)])
+
+
+def _is_image(path: Path) -> bool:
+    """Whether this is an image by its name: a file, or the folder of an OME-Zarr."""
+    ending = path.suffix.lower()
+    return has_documents(path) if ending == ".zarr" else ending in readable() and path.is_file()
 
 
 def read_image(
@@ -63,7 +68,8 @@ def read_image(
     Parameters
     ----------
     path : path
-        The file.
+        The file, or the folder of an OME-Zarr: its group, or one of its resolutions. Where labels are wanted of a group
+        that has label images, the only one of these is read.
     axes : str, optional
         Axes of its array, where the file does not say or says wrong.
     labels : bool
@@ -87,9 +93,13 @@ def read_image(
         else:
             say(f"{words}.")
 
-    require_file(path)
+    is_zarr = is_store(path)
+    if not is_zarr:
+        require_file(path)
     try:
-        if path.suffix.lower() in TIFF:
+        if is_zarr:
+            pixels = read_zarr(path, given, labels, tell)
+        elif path.suffix.lower() in TIFF:
             pixels = read_pages(path, None if given is None else len(given), labels, tell)
         else:
             pixels = read_other(path, labels, tell)

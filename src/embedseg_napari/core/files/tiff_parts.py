@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import weakref
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,13 +37,16 @@ def open_tiff(path: Path, level: int = 0, axes: str | None = None) -> LazyImage:
         raise DataError(f"{path}: is read only whole; store it as OME-Zarr or as a TIFF in tiles to read parts of it.")
     given = None if axes is None else parse_axes(axes)
     try:
-        # It stays open as long as the image.
-        tif = tifffile.TiffFile(path)
-        refuse_cut(tif)
-        fault = broken_promise(tif)
-        if fault is not None:
-            raise Unlike(fault)
-        return _opened(path, tif, level, given)
+        with ExitStack() as stack:
+            tif = stack.enter_context(tifffile.TiffFile(path))
+            refuse_cut(tif)
+            fault = broken_promise(tif)
+            if fault is not None:
+                raise Unlike(fault)
+            image = _opened(path, tif, level, given)
+            # The file stays open as long as the image.
+            weakref.finalize(image, stack.pop_all().close)
+            return image
     except DataError:
         raise
     except Unlike as error:

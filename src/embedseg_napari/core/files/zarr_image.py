@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.core.axes import parse_axes
+from embedseg_napari.core.axes import KNOWN, parse_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.lazy_image import LazyImage, check_pieces
 from embedseg_napari.core.files.metadata import spacing_along
 from embedseg_napari.core.files.ngff import ImageGroup, find_group, is_plate, names_of_labels
-from embedseg_napari.core.wording import count
+from embedseg_napari.core.files.picture import Pixels
+from embedseg_napari.core.wording import count, shape_words
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import zarr
 
 DOCUMENTS = ("zarr.json", ".zgroup", ".zarray", ".zattrs", ".zmetadata")
@@ -33,7 +36,12 @@ CODECS = {
 
 def is_store(path: Path) -> bool:
     """Whether a path is a folder of Zarr, or is called like one, and no folder of image files."""
-    return path.is_dir() and (path.suffix.lower() == ".zarr" or any((path / name).is_file() for name in DOCUMENTS))
+    return path.is_dir() and (path.suffix.lower() == ".zarr" or has_documents(path))
+
+
+def has_documents(path: Path) -> bool:
+    """Whether a folder describes itself as one of Zarr."""
+    return any((path / name).is_file() for name in DOCUMENTS)
 
 
 def open_zarr(path: Path, level: int = 0, axes: str | None = None) -> LazyImage:
@@ -67,7 +75,7 @@ def open_zarr(path: Path, level: int = 0, axes: str | None = None) -> LazyImage:
     arrays = [_open_array(group, name, number == level) for number, name in enumerate(group.levels)]
     array = arrays[level]
     assert array is not None
-    letters = group.axes if axes is None else parse_axes(axes)
+    letters = group.axes if axes is None else _with_all(parse_axes(axes), array.shape)
     if not letters:
         raise DataError(
             f"{path}: the axes in its metadata are not such as images have here (T, C, Z, Y, X, each once); name them "
@@ -106,12 +114,87 @@ def open_zarr(path: Path, level: int = 0, axes: str | None = None) -> LazyImage:
     )
 
 
+def read_zarr(path: Path, axes: str | None, labels: bool, say: Callable[[str], None]) -> Pixels:
+    """Read an image of an OME-Zarr whole, at its full resolution or the one that is named.
+
+    Parameters
+    ----------
+    path : Path
+        As for `open_zarr`. Where labels are wanted and an image is named, the label image in it is read.
+    axes : str, optional
+        One letter per axis, with those of length 1 or without.
+    labels : bool
+        Whether its pixels are numbers of objects.
+    say : callable
+        Takes what was assumed and left out; it follows the path.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read, or does not fit into memory.
+    """
+    place = labels_in(path) if labels else path
+    image = open_zarr(place, 0, axes)
+    group = find_group(place)
+    assert group is not None
+    if len(group.images) > 1:
+        say(f"holds {len(group.images)} images; the first, {group.images[0]}, is read; name another by its path")
+    total = _memory()
+    if total is not None and image.nbytes > total:
+        raise DataError(
+            f"{path}: {shape_words(image.shape)} pixels ({image.nbytes / 1e9:.1f} GB) do not fit into memory; segment "
+            "it in blocks, or name one of its smaller resolutions."
+        )
+    counts_all = axes is not None and len(axes) == len(image.stored_axes)
+    array = image[...].reshape(image.array.shape if counts_all else image.shape)
+    return Pixels(array, image.stored_axes if counts_all else image.axes, group.metadata[image.level])
+
+
+def labels_in(path: Path) -> Path:
+    """The label image that is meant by a path: itself, or the only one of the image there.
+
+    Raises
+    ------
+    DataError
+        If the image has several.
+    """
+    group = find_group(path)
+    names = () if group is None or group.is_labels else names_of_labels(group.folder)
+    if len(names) > 1:
+        raise DataError(
+            f"{path}: has several label images ({', '.join(names)}); name one, such as {path / 'labels' / names[0]}."
+        )
+    return group.folder / "labels" / names[0] if names and group is not None and group.named is None else path
+
+
+def has_labels(path: Path) -> bool:
+    """Whether a path is that of an image which has label images of its own."""
+    group = find_group(path) if is_store(path) else None
+    return group is not None and not group.is_labels and names_of_labels(group.folder) != ()
+
+
+def _memory() -> int | None:
+    """Bytes of memory of this machine; None where the system does not say."""
+    names = getattr(os, "sysconf_names", {})
+    if "SC_PHYS_PAGES" not in names or "SC_PAGE_SIZE" not in names:
+        return None
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
 def _kept(shape: tuple[int, ...], letters: str, kept: str) -> tuple[int, ...]:
     return tuple(shape[letters.index(letter)] for letter in kept)
 
 
+def _with_all(axes: str, shape: tuple[int, ...]) -> str:
+    """Letters for all axes, where someone left out those of length 1."""
+    if len(axes) != sum(n > 1 for n in shape) or len(axes) == len(shape):
+        return axes
+    named, rest = iter(axes), iter(letter for letter in KNOWN if letter not in axes)
+    return "".join(next(named) if n > 1 else next(rest, "") for n in shape)
+
+
 def _no_image(path: Path) -> str:
-    if not any((path / name).is_file() for name in DOCUMENTS):
+    if not has_documents(path):
         return f"{path}: is no OME-Zarr: the folder holds neither zarr.json nor .zattrs."
     if is_plate(path):
         return f"{path}: is a plate; name the image of one of its wells, such as {path / 'A' / '1' / '0'}."

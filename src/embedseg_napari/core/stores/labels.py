@@ -149,7 +149,7 @@ def create_labels(
         Pixels of a block along each spatial axis (z, y, x). A block is one file in version 0.5; in 0.4 its borders
         are borders of chunks. Blocks begin at the first pixel.
     version : {"0.4", "0.5"}, optional
-        Of OME-Zarr; by default that of the image, 0.5 for new stores.
+        Of OME-Zarr, for a new store; 0.5 by default. In the store of an image it is always that of the image.
     more : dict, optional
         Further attributes of the group, values as JSON has them; readers pass over them.
     overwrite : bool
@@ -172,7 +172,8 @@ def create_labels(
     edges = tuple(sizes.get(letter, 1) for letter in axes)
     if name is None:
         target, version = place, version or "0.5"
-        source = Path(os.path.relpath(like.path, place)).as_posix() if like.ngff else None
+        # A source of another version is none that readers can open.
+        source = Path(os.path.relpath(like.path, place)).as_posix() if like.ngff == version else None
     else:
         if NAME.fullmatch(name) is None:
             raise DataError(f"{name!r} is no name for labels; use letters, digits, points, hyphens and underscores.")
@@ -231,11 +232,11 @@ def _make(
                 raise AlreadyExists(f"{target}: is no Zarr store, and is not replaced; choose another name.")
             target.rename(old)
         draft.rename(target)
-    except FileExistsError as error:
-        raise AlreadyExists(f"{target}: exists already; choose another name or allow overwriting.") from error
     except OSError as error:
         if old.exists() and not target.exists():
             old.rename(target)
+        elif draft.exists() and os.path.lexists(target):
+            raise AlreadyExists(f"{target}: exists already; choose another name or allow overwriting.") from error
         raise DataError(f"{target}: cannot be written ({error.strerror or error}).") from error
     finally:
         for left in (draft, old):
