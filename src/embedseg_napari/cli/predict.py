@@ -58,7 +58,7 @@ def predict(
             "--output",
             "-o",
             metavar="DIR",
-            help="Folder for the label images. Of an OME-Zarr, a new .zarr for its labels; without, they become part of it.",
+            help="Folder for the label images. Of an OME-Zarr a new .zarr; without, labels become part of it.",
         ),
     ] = None,
     tta: Annotated[bool | None, setting(PredictionConfig, "tta", "--tta/--no-tta", default=STORED)] = None,

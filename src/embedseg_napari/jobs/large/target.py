@@ -171,9 +171,7 @@ def target_of(job: LargeJob, image: LazyImage) -> Target:
     if job.output is not None:
         store, name = Path(job.output), None
         if store.suffix.lower() != ".zarr":
-            raise DataError(
-                f"{store}: labels of an image in blocks are an OME-Zarr; give a name that ends in .ome.zarr."
-            )
+            raise DataError(f"{store}: labels of blocks are an OME-Zarr; give a name that ends in .ome.zarr.")
         table = store.with_name(store.name.removesuffix(".zarr").removesuffix(".ome") + ".csv")
     elif image.ngff:
         store, name = image.path, job.name
