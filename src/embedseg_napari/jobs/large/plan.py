@@ -196,7 +196,7 @@ def _margin(halo: Halo, region: Region, model: Model, scale: Any) -> tuple[tuple
     box = Box(tuple(start), tuple(min(a + side, n) for a, side, n in zip(start, sides, shape, strict=True)))
     values = scale.whole.scaling.apply(region.read(0, box))
     missing = [(0, 0), *((0, side - n) for side, n in zip(sides, values.shape[1:], strict=True))]
-    seen = effective_field(model.network, np.pad(values, missing, mode="edge"))
+    seen = effective_field(model.network, np.pad(values, missing, mode="edge"), model.config.grid_spacing)
     margin = tuple(min(a, b) for a, b in zip(seen, field, strict=True))
     words = shape_words(margin)
     return margin, (
