@@ -26,6 +26,7 @@ from embedseg_napari.core.device import supports_precision
 from embedseg_napari.core.errors import DataError, ModelError, SettingsError
 from embedseg_napari.core.events import ClusteringStarted, FrameFinished, Message, PredictionStarted
 from embedseg_napari.core.files.named_axes import as_picture, converted
+from embedseg_napari.core.freed_memory import keeps_freed_memory
 from embedseg_napari.core.inference.advice import Observations, is_unsure, remark, suggest
 from embedseg_napari.core.inference.clustering import warm_up
 from embedseg_napari.core.inference.network_pass import NetworkPass
@@ -75,6 +76,7 @@ class Predictor:
         self.settings = model.config.prediction if settings is None else settings
         self.tile, self.overlap = resolve_tile(model.config.ndim, self.settings.tile, self.settings.tile_overlap)
 
+    @keeps_freed_memory
     def run(
         self,
         image: Any,
@@ -204,6 +206,7 @@ class Predictor:
         if better is not None and told:
             yield told
 
+    @keeps_freed_memory
     def embed(
         self,
         image: Any,
