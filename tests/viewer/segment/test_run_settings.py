@@ -12,7 +12,7 @@ from embedseg_napari.viewer.last_used import LastUsed
 def test_a_panel_begins_where_the_person_left_off(viewer, open_panel, fake, qtbot):
     viewer.add_image(np.zeros((24, 24)), name="cells")
     first = open_panel(PANEL)
-    first.model.choose_bundled("cells-phase-2d")
+    first.model.choose_named("cells-phase-2d")
     first.scale.setValue(0.5)
     first.tta.setChecked(True)
     first.device.setCurrentText("cpu")

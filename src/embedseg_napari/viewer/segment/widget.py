@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
-from embedseg_napari.core.errors import DataError, EmbedSegError
+from embedseg_napari.core.errors import DataError, EmbedSegError, ModelError
 from embedseg_napari.core.wording import count
 from embedseg_napari.jobs.segment import SegmentJob, segment
 from embedseg_napari.viewer.layers import array_of, picture_of
@@ -109,6 +109,7 @@ class SegmentWidget(DockPanel):
         self.image.changed.connect(self._suggest_model)
         self.image.changed.connect(self._show_state)
         self.model.model_changed.connect(self._take_model)
+        self.image.layer_box.changed.connect(self.settings.follow_image)
         self.image.layer_box.changed.connect(self._choose_result)
         self.advice.accepted.connect(self._follow_advice)
         self.threshold_box.collected.connect(self._take_objects)
@@ -158,7 +159,7 @@ class SegmentWidget(DockPanel):
             self.controls.fail(error)
             return
         self.reclustering.cancel()
-        self.advice.clear()
+        self.advice.begin(selection.layer.name)
         self._selection, self._job, self._advised = selection, job, selection.layer
         self._model_path = self.model.path
         self._active_before = self.viewer.layers.selection.active
@@ -202,13 +203,17 @@ class SegmentWidget(DockPanel):
             return
         self.image.layer_box.choose(self._advised)
         if advice.model:
-            self.model.choose_bundled(advice.model)
+            try:
+                self.model.choose_named(advice.model)
+            except ModelError as error:
+                self.controls.fail(error)
+                return
         if set(advice.changes) <= set(self.thresholds.values()) and advice.changes:
             self.advice.clear()
             self.threshold_box.go_back()
             return
-        if "scale" in advice.changes:
-            self.scale.setValue(advice.changes["scale"])
+        if "scale" in advice.changes and self._advised is not None:
+            self.settings.scale_for(self._advised, advice.changes["scale"])
         self.start()
 
     def _take_end(self) -> None:
