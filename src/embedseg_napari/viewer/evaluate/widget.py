@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import napari
-    from qtpy.QtGui import QEnterEvent
+    from qtpy.QtGui import QEnterEvent, QHideEvent, QShowEvent
 
     from embedseg_napari.viewer.widgets.layer_box import LayerBox
 
@@ -270,14 +270,26 @@ class EvaluateWidget(DockPanel):
         self._follow()
         super().enterEvent(event)
 
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Hide the mistakes while another panel is in front; a window that is minimised stays as it is."""
+        if not event.spontaneous():
+            self.mistakes.step_aside()
+        super().hideEvent(event)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Show the mistakes again."""
+        if not event.spontaneous():
+            self.mistakes.come_back()
+        super().showEvent(event)
+
     def layer_boxes(self) -> tuple[LayerBox, ...]:
         """Boxes in which a layer is chosen."""
         return self.source.truth, self.source.predicted, self.thresholds.image
 
     def reset_choices(self, event: Any = None) -> None:
-        """List the layers anew, and choose two different ones when one comes."""
+        """List the layers anew, and choose two different ones when one comes or goes."""
         super().reset_choices(event)
-        if not self.is_closed and event is not None and event.type == "inserted":
+        if not self.is_closed and event is not None and event.type in ("inserted", "removed"):
             self.source.tell_apart()
 
     def release(self) -> None:

@@ -338,7 +338,7 @@ class SegmentWidget(DockPanel):
             text += f" {shown.n_left_out} more left out by size or border."
         if self.results.kept:
             kept, new = short(self.results.kept), short(self.results.chosen.name)
-            text += f" {kept} was edited and is kept; these are in {new}."
+            text += f" {kept} was edited and is kept, but hidden; these are in {new}."
         self.controls.say(text)
 
     def batch_settings(self) -> dict[str, Any]:
