@@ -13,7 +13,6 @@ from qtpy.QtTest import QTest
 
 from embedseg_napari.core.annotation.states import BACKGROUND
 from embedseg_napari.core.model.known_models import bundled_path
-from embedseg_napari.viewer.last_used import LastUsed
 
 pytestmark = pytest.mark.usefixtures("own_data")
 
@@ -36,16 +35,21 @@ def test_an_empty_viewer_says_what_is_missing(panel):
 
 
 def test_a_round_starts_from_the_model_that_the_image_was_segmented_with(viewer, open_panel, blobs):
-    image = viewer.add_image(blobs(2)[0], name="cells")
-    LastUsed("segment").keep(model=str(bundled_path("cells-phase-2d")))
+    image, labels = blobs(2)
+    image = viewer.add_image(image, name="cells")
+    found = viewer.add_labels(labels, metadata={RESULT: FOUND, SEGMENTED: str(image.unique_id)})
+    settings = PredictionConfig()
+    provenance.remember(found, Segmentation(labels, [], [], settings), bundled_path("cells-phase-2d"))
     panel = open_panel(PANEL)
     assert panel.settings.start_from() == bundled_path("cells-phase-2d")
-    # One that does not fit is passed over.
-    LastUsed("segment").keep(model=str(bundled_path("nuclei-3d")))
+    assert panel.settings.why.text() == "Chosen because this image was segmented with it."
+    # A model that was used on another image says nothing of this one.
     panel.settings.choose_start(None)
+    assert panel.settings.why.isHidden()
     viewer.layers.remove(image)
     viewer.add_image(blobs(2)[0], name="other")
     assert panel.settings.start_from() == bundled_path("nuclei-2d")
+    assert "it is bundled" in panel.settings.why.text()
 
 
 def test_annotate_makes_a_layer_in_the_images_place(viewer, panel, blobs, ndim):

@@ -122,6 +122,10 @@ def test_training_shows_curves_and_previews_and_lists_the_model(viewer, ready, q
     ready.stop.click()
     finish(ready, qtbot)
     assert len(ready.progress.plot.epochs) == 1
+    assert "left" not in ready.progress.bar.text()
+    # Who presses Train again goes on; the panel says why.
+    assert ready.settings.start_from() == ready.saved.path
+    assert "stopped can go on" in ready.settings.why.text()
     # The preview went with the training, unless it is asked for.
     assert [layer.name for layer in viewer.layers] == ["cells", "truth"]
     ready.preview.keep.click()

@@ -159,8 +159,9 @@ class LabelWidget(TrainingPanel):
         if layers.image is not None:
             if self.autosave.session is None:
                 self.output.suggest(layers.image.name)
-            start = suggested_start(self.settings.start_from(), layers)
-            self.settings.start.setCurrentIndex(self.settings.paths.index(start))
+            start = self.settings.start_from()
+            if start is None or misfit(start, layers):
+                self.settings.choose_start(*suggested_start(layers))
         self.navigator.arrive()
         self._bind_key()
         if self.is_joined and layers.frame is not None and not self.autosave.is_other_kind():
@@ -319,7 +320,7 @@ class LabelWidget(TrainingPanel):
         """Show what a training left behind; the next round goes on from there."""
         super().take_result(result)
         if result.path is not None and self.is_joined:
-            self.settings.choose_start(result.path)
+            self.settings.choose_start(result.path, "it is the latest of this session")
 
     def take_end(self) -> None:
         """Get ready for the next round."""

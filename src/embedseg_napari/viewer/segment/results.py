@@ -9,7 +9,7 @@ import numpy as np
 from embedseg_napari.core.inference.added_region import Placed, add_region, edited
 from embedseg_napari.jobs.object_table import object_table
 from embedseg_napari.viewer import provenance
-from embedseg_napari.viewer.layers import EDITED
+from embedseg_napari.viewer.layers import EDITED, SEGMENTED
 from embedseg_napari.viewer.result_layers import is_shown, show_image, show_labels, show_points
 from embedseg_napari.viewer.segment.image_input import WHOLE
 
@@ -239,6 +239,7 @@ class ResultLayers:
         # A copy: what is painted on the layer is told by comparing the two.
         labels = objects.labels.copy()
         result.labels = show_labels(self.viewer, f"{name} labels", labels, frame=frame, into=result.labels)
+        result.labels.metadata[SEGMENTED] = str(result.selection.layer.unique_id)
         # Objects that the border cuts may have their centre beyond it.
         centers = np.asarray(objects.centers, float).reshape(-1, len(result.axes))
         centers = np.clip(centers, 0, np.asarray(labels.shape) - 1)
