@@ -29,6 +29,7 @@ from embedseg_napari.core.config import PRESETS, TrainingConfig
 from embedseg_napari.core.errors import DataError, SettingsError
 from embedseg_napari.core.files.atomic import version_of
 from embedseg_napari.core.runs import drain, is_main_process
+from embedseg_napari.core.wording import score_words
 
 if TYPE_CHECKING:
     from embedseg_napari.core.training.result import TrainingResult
