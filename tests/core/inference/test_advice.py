@@ -191,7 +191,8 @@ def test_nothing_found_is_told_with_what_is_known_to_help(nuclei_model: Model) -
     assert not told.action
     told = advice(nuclei_model, image, min_object_size=10_000, advise=True)
     assert told is not None
-    assert told.text.startswith("No object was found.")
+    n = len(nuclei_model.predict(image, "YX", min_object_size=0).scores)
+    assert told.text.startswith(f"All {n} objects found were left out, for having no more pixels than the minimum size")
     assert told.action == "Back to the model's thresholds"
     assert told.changes == nuclei_model.config.prediction.clustering
 

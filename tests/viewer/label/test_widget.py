@@ -12,7 +12,11 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
 from embedseg_napari.core.annotation.states import BACKGROUND
+from embedseg_napari.core.config import PredictionConfig
+from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.model.known_models import bundled_path
+from embedseg_napari.viewer import provenance
+from embedseg_napari.viewer.layers import FOUND, RESULT, SEGMENTED
 
 pytestmark = pytest.mark.usefixtures("own_data")
 
@@ -244,3 +248,19 @@ def test_after_a_rectangle_the_brush_comes_back(viewer, panel, blobs, drag, qtbo
     drag(layers.labels, (30, 30), (40, 30))
     qtbot.wait(10)
     assert viewer.layers.selection.active == layers.regions.layer
+
+
+def test_older_labels_step_aside_where_painting_begins_and_can_be_shown_again(viewer, panel, blobs):
+    image, labels = blobs(2)
+    older = viewer.add_labels(labels, name="older")
+    elsewhere = viewer.add_labels(labels, name="elsewhere", translate=(0, 1000))
+    viewer.add_image(image, name="cells")
+    panel.annotation.annotate.click()
+    assert not older.visible
+    assert elsewhere.visible
+    older.visible = True
+    panel.annotation.region.click()
+    assert panel.annotation.advice.text().startswith("Now drag a rectangle")
+    panel.annotation.new.click()
+    assert panel.annotation.advice.text().startswith("Press Fully annotated")
+    assert older.visible

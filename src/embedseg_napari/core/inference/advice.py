@@ -165,6 +165,7 @@ def remark(
     spacing: Sequence[float] | None = None,
     suggestion: Suggestion | Unknown | None = None,
     n_left_out: int = 0,
+    n_too_small: int = 0,
 ) -> Advice | None:
     """What there is to say of an image and its objects, or None. Only what was tried is ever suggested.
 
@@ -184,6 +185,8 @@ def remark(
         Of `suggest`.
     n_left_out : int
         Objects that were found, but are too large or at the border.
+    n_too_small : int
+        Objects that were found, but do not exceed the minimum size.
     """
     if n_left_out and not any(labels.any() for labels in frames):
         what = "The only object found was" if n_left_out == 1 else f"All {n_left_out} objects found were"
@@ -193,10 +196,16 @@ def remark(
     if seen is not None and seen.is_blank:
         return Advice(facts[0], "warning")
     is_empty = seen is not None and not any(labels.any() for labels in frames)
-    facts += ["No object was found."] if is_empty else size_facts(config, frames, settings.scale, spacing)
+    nothing = "No object was found."
+    if n_too_small:
+        what = "The only object found was" if n_too_small == 1 else f"All {n_too_small} objects found were"
+        nothing = f"{what} left out, for having no more pixels than the minimum size, {settings.min_object_size}."
+    facts += [nothing] if is_empty else size_facts(config, frames, settings.scale, spacing)
     if suggestion is not None:
         return suggestion.advice(" ".join(facts))
-    if is_empty:
+    if is_empty and n_too_small:
+        facts.append("Lower the minimum size, or try another model or scale.")
+    elif is_empty:
         facts.append("Try another model or scale, or lower the seed threshold.")
     elif facts and (seen is None or not seen.sentences()):
         facts.append("If objects are missed or split, train a model on such images.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from embedseg_napari.core.files.tiff import Picture
     from embedseg_napari.core.session.session import AnnotationSession
     from embedseg_napari.viewer.label.annotate_box import AnnotationBox
+    from embedseg_napari.viewer.label.annotation_layers import AnnotationLayers
     from embedseg_napari.viewer.label.autosave import Autosave
 
 
@@ -49,6 +50,8 @@ class SessionNavigator:
     viewer: Viewer
     box: AnnotationBox
     autosave: Autosave
+    _cleared: set[str] = field(default_factory=set)
+    """Annotation layers (`unique_id`) from under which other labels were taken away; what is shown again stays."""
 
     def take_time_point(self) -> None:
         """Of a time-lapse, choose the frame in view."""
@@ -300,8 +303,28 @@ class SessionNavigator:
             is_ours = name is not None and (of in marks or autosave.holds(name))
             if is_ours and layer.visible != (of == front):
                 layer.visible = of == front
+        self._hide_others()
         if selection.active != layers.regions.layer:
             selection.active = layers.labels
+
+    def _hide_others(self) -> None:
+        """Hide, once, other labels that lie where an annotation begins: nobody sees what is painted on them."""
+        layers = self.box.layers
+        assert layers.labels is not None
+        if str(layers.labels.unique_id) in self._cleared:
+            return
+        self._cleared.add(str(layers.labels.unique_id))
+        over = [
+            layer
+            for layer in self.viewer.layers
+            if isinstance(layer, Labels) and layer.visible and ANNOTATION not in layer.metadata and _meet(layer, layers)
+        ]
+        for layer in over:
+            layer.visible = False
+        if over:
+            names = ", ".join(short(layer.name) for layer in over)
+            verb = "is" if len(over) == 1 else "are"
+            show_info(f"{names} {verb} hidden, so that you see what you paint; show it again in the list of layers.")
 
     def _uncover(self) -> None:
         """Bring the image in front above the others that can be annotated, so that it is seen what is painted on."""
@@ -365,6 +388,13 @@ class SessionNavigator:
                 if "T" not in picture.axes and is_alike and not self._has_other_pixels(picture):
                     found.append(Candidate(str(layer.unique_id), layer.name, layer, partial(_read_new, picture)))
         return [one for one in found if one.key != self.front_key()]
+
+
+def _meet(layer: Labels, annotation: AnnotationLayers) -> bool:
+    """Whether a layer lies where an image is annotated."""
+    assert annotation.image is not None
+    (low, high), (own_low, own_high) = (np.asarray(one.extent.world)[:, -2:] for one in (layer, annotation.image))
+    return bool((low < own_high).all() and (own_low < high).all())
 
 
 def _folder(path: str | None) -> Path | None:

@@ -334,6 +334,9 @@ class SegmentWidget(DockPanel):
         n, frames = len(shown.scores), len(shown.frames)
         where = f" in {frames} frames" if frames else ""
         text = f"{count(n, 'object')}{where}{suffix}."
+        if not n and not suffix and not shown.n_left_out:
+            # A slider found none; after a run the sentence below says more.
+            text += " Lower the seed threshold or the minimum size."
         if shown.n_left_out:
             text += f" {shown.n_left_out} more left out by size or border."
         if self.results.kept:
