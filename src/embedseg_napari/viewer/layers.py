@@ -37,6 +37,8 @@ ANNOTATION = "embedseg-annotation"
 """Key in a layer's metadata: which image it annotates (its `unique_id`)."""
 TIME_POINT = "embedseg-frame"
 """Key in a layer's metadata: the time-lapse (its `unique_id`) and the frame it was taken from."""
+CHANNEL_OF = "embedseg-channel"
+"""Key in a layer's metadata: the image (its `unique_id`) and the channel it was taken from."""
 CHANNEL_NAMES = "channel_names"
 """Key in a layer's metadata: the names of its channels, as its file gives them."""
 WORDS = {

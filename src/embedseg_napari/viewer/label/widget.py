@@ -17,6 +17,7 @@ from embedseg_napari.viewer.label.navigator import SessionNavigator
 from embedseg_napari.viewer.label.next_image import KEY, NextImage
 from embedseg_napari.viewer.label.review_box import ReviewBox
 from embedseg_napari.viewer.label.session_box import SessionBox
+from embedseg_napari.viewer.label.single_channel import single_channel
 from embedseg_napari.viewer.label.start_model import known_extent, misfit, suggested_start
 from embedseg_napari.viewer.preview.keep_button import KeepButton
 from embedseg_napari.viewer.preview.layer_by_layer import LayerByLayer
@@ -30,12 +31,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from napari.layers import Layer
+    from napari.layers import Image
     from napari.viewer import Viewer
 
     from embedseg_napari.core.events import PreviewReady
     from embedseg_napari.core.review.next_image import Rated
     from embedseg_napari.jobs.saved_training import SavedTraining
+    from embedseg_napari.jobs.segment import Channel
     from embedseg_napari.viewer.widgets.layer_box import LayerBox
 
 PRESET = "few"
@@ -142,10 +144,10 @@ class LabelWidget(TrainingPanel):
 
     # Image and session
 
-    def take_over(self, layer: Layer | None) -> None:
-        """Choose an image whose objects are to be labelled."""
+    def take_over(self, layer: Image | None, channel: Channel = "all") -> None:
+        """Choose an image whose objects are to be labelled, or one channel of it."""
         if layer is not None:
-            self.annotation.image.choose(layer)
+            self.annotation.image.choose(single_channel(self.viewer, layer, channel))
 
     @property
     def is_joined(self) -> bool:

@@ -199,7 +199,7 @@ class SegmentWidget(DockPanel):
             return
         if advice.labels:
             panel: Any = self.open_beside("EmbedSeg: Label & Train")
-            panel.take_over(self._advised)
+            panel.take_over(self._advised, "all" if self._job is None else self._job.channel)
             return
         self.image.layer_box.choose(self._advised)
         if advice.model:
