@@ -8,8 +8,6 @@ from evaluate_steps import finish, press
 
 pytest.importorskip("pyqtgraph")
 
-from qtpy.QtGui import QHideEvent, QShowEvent
-
 
 def test_a_row_leads_to_its_object(panel, pair, viewer, qtbot) -> None:
     truth, _ = pair
@@ -78,10 +76,10 @@ def test_other_labels_are_hidden_while_mistakes_are_shown_and_come_back(panel, p
     overlay.visible = True
     assert not older.visible
     # Another panel in front: all is as it was, until one comes back.
-    panel.hideEvent(QHideEvent())
+    panel.take_front(False)
     assert older.visible
     assert not overlay.visible
-    panel.showEvent(QShowEvent())
+    panel.take_front(True)
     assert overlay.visible
     assert not older.visible
     viewer.window.remove_dock_widget(panel)

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import napari
-    from qtpy.QtGui import QEnterEvent, QHideEvent, QShowEvent
+    from qtpy.QtGui import QEnterEvent
 
     from embedseg_napari.viewer.widgets.layer_box import LayerBox
 
@@ -270,17 +270,12 @@ class EvaluateWidget(DockPanel):
         self._follow()
         super().enterEvent(event)
 
-    def hideEvent(self, event: QHideEvent) -> None:
-        """Hide the mistakes while another panel is in front; a window that is minimised stays as it is."""
-        if not event.spontaneous():
-            self.mistakes.step_aside()
-        super().hideEvent(event)
-
-    def showEvent(self, event: QShowEvent) -> None:
-        """Show the mistakes again."""
-        if not event.spontaneous():
+    def take_front(self, is_front: bool) -> None:
+        """Show the mistakes while the panel is before others, and all as it was while another one is."""
+        if is_front:
             self.mistakes.come_back()
-        super().showEvent(event)
+        else:
+            self.mistakes.step_aside()
 
     def layer_boxes(self) -> tuple[LayerBox, ...]:
         """Boxes in which a layer is chosen."""

@@ -187,8 +187,12 @@ class ResultLayers:
             self._keep(result)
             result.labels = None
         self._show_objects(result, segmentation)
+        layers = self.viewer.layers
+        if self.kept and is_shown(self.viewer, result.centers):
+            # Centres lie over their labels.
+            layers.move(layers.index(result.centers), len(layers))
         if self.kept and is_active:
-            self.viewer.layers.selection.active = result.labels
+            layers.selection.active = result.labels
 
     def _keep(self, result: Result) -> None:
         """Leave labels alone that were edited, hidden below those that come instead."""

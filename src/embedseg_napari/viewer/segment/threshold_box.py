@@ -102,8 +102,10 @@ class ThresholdBox(QGroupBox):
         is_own = self.sliders.values() == self._stored
         what = "the next run" if result is None else short(result.name)
         # Also those of the last session, which are taken up again.
-        self.setTitle(f"Thresholds of {what}" if is_own else f"Thresholds of {what}, not the model's")
-        self.setToolTip("" if result is None else result.name)
+        # No longer than this: the panel is as wide as its title.
+        self.setTitle(f"Thresholds of {what}" if is_own else f"Changed for {what}")
+        own = "" if is_own else "Other thresholds than those stored with the model."
+        self.setToolTip("\n".join(filter(None, ("" if result is None else result.name, own))))
         self.back_button.setEnabled(not is_own)
         self.undo_button.setEnabled(result is not None and len(result.history) > 1)
 

@@ -229,6 +229,14 @@ class SegmentWidget(DockPanel):
 
     def _take_objects(self, result: Result) -> None:
         if result is self.results.chosen:
+            told = self.advice.advice
+            if (
+                told is not None
+                and set(told.changes) & set(self.thresholds.values())
+                and len(result.shown.segmentation.scores)
+            ):
+                # It said what would help where nothing was found.
+                self.advice.clear()
             self._say_count("")
 
     def _choose_result(self, *_: object) -> None:
