@@ -59,6 +59,14 @@ def is_users_or_found(layer: Layer) -> bool:
     return is_users(layer) or layer.metadata.get(RESULT) == FOUND
 
 
+def shows_objects(layer: Layer) -> bool:
+    """Whether a layer shows objects that stay: labels, or the centres that a segmentation found; no previews."""
+    from napari.layers import Labels, Points
+
+    role = layer.metadata.get(RESULT)
+    return (isinstance(layer, Labels) and role != PREVIEW) or (isinstance(layer, Points) and role == FOUND)
+
+
 def array_of(layer: Layer) -> Any:
     """The array of an Image or Labels layer; of a pyramid, its full resolution."""
     return layer.data[0] if getattr(layer, "multiscale", False) else layer.data

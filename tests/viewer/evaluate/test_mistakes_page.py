@@ -69,7 +69,7 @@ def test_other_labels_are_hidden_while_mistakes_are_shown_and_come_back(panel, p
     press(panel.evaluate, panel, qtbot)
     overlay = viewer.layers["Mistakes"]
     assert not older.visible
-    assert "1 other Labels layer hidden" in panel.mistakes.note.text()
+    assert "1 layer of other objects hidden" in panel.mistakes.note.text()
     overlay.visible = False
     assert older.visible
     assert not off.visible

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from napari.layers import Labels
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
@@ -17,13 +16,13 @@ from embedseg_napari.viewer.camera import go_to
 from embedseg_napari.viewer.evaluate.error_overlay import LAYER_NAME, Legend, colormap, mark_names
 from embedseg_napari.viewer.evaluate.source import MISTAKES
 from embedseg_napari.viewer.evaluate.tables import FindingTable
-from embedseg_napari.viewer.layers import RESULT
+from embedseg_napari.viewer.layers import RESULT, shows_objects
 from embedseg_napari.viewer.result_layers import is_shown, show_labels, show_shapes, spatial_frame
 from embedseg_napari.viewer.step_back import Hidden, SteppedBack
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence
 
 if TYPE_CHECKING:
-    from napari.layers import Shapes
+    from napari.layers import Labels, Shapes
     from napari.viewer import Viewer
     from numpy.typing import NDArray
 
@@ -130,9 +129,9 @@ class MistakesPage(QWidget):
             return
         compared = [layer for layer in self._compared or () if is_shown(self.viewer, layer)]
         self._faint.hold(compared)
-        labels = (layer for layer in self.viewer.layers if isinstance(layer, Labels))
-        self._hidden.hold(layer for layer in labels if layer != overlay and layer not in compared)
-        hidden = f", {count(len(self._hidden), 'other Labels layer')} hidden" if len(self._hidden) else ""
+        others = (layer for layer in self.viewer.layers if shows_objects(layer))
+        self._hidden.hold(layer for layer in others if layer != overlay and layer not in compared)
+        hidden = f", {count(len(self._hidden), 'layer')} of other objects hidden" if len(self._hidden) else ""
         self.note.setText(f"Meanwhile the layers compared are faint{hidden}; hide {LAYER_NAME} to see all as it was.")
         self.note.show()
 

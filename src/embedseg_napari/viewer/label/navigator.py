@@ -20,10 +20,11 @@ from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.camera import go_to
 from embedseg_napari.viewer.label.autosave import count_all
 from embedseg_napari.viewer.label.time_points import take_frame, time_axis
-from embedseg_napari.viewer.layers import ANNOTATION, picture_of, unknown_axis
+from embedseg_napari.viewer.layers import ANNOTATION, picture_of, shows_objects, unknown_axis
 from embedseg_napari.viewer.widgets.boxes import short
 
 if TYPE_CHECKING:
+    from napari.layers import Layer
     from napari.viewer import Viewer
 
     from embedseg_napari.core.files.tiff import Picture
@@ -308,7 +309,7 @@ class SessionNavigator:
             selection.active = layers.labels
 
     def _hide_others(self) -> None:
-        """Hide, once, other labels that lie where an annotation begins: nobody sees what is painted on them."""
+        """Hide, once, other objects that lie where an annotation begins: nobody sees what is painted on them."""
         layers = self.box.layers
         assert layers.labels is not None
         if str(layers.labels.unique_id) in self._cleared:
@@ -317,14 +318,14 @@ class SessionNavigator:
         over = [
             layer
             for layer in self.viewer.layers
-            if isinstance(layer, Labels) and layer.visible and ANNOTATION not in layer.metadata and _meet(layer, layers)
+            if shows_objects(layer) and layer.visible and ANNOTATION not in layer.metadata and _meet(layer, layers)
         ]
         for layer in over:
             layer.visible = False
         if over:
-            names = ", ".join(short(layer.name) for layer in over)
-            verb = "is" if len(over) == 1 else "are"
-            show_info(f"{names} {verb} hidden, so that you see what you paint; show it again in the list of layers.")
+            # A notification shows some forty letters.
+            names = short(over[0].name) if len(over) == 1 else f"{len(over)} layers of other objects"
+            show_info(f"Hidden while you paint: {names}.")
 
     def _uncover(self) -> None:
         """Bring the image in front above the others that can be annotated, so that it is seen what is painted on."""
@@ -390,7 +391,7 @@ class SessionNavigator:
         return [one for one in found if one.key != self.front_key()]
 
 
-def _meet(layer: Labels, annotation: AnnotationLayers) -> bool:
+def _meet(layer: Layer, annotation: AnnotationLayers) -> bool:
     """Whether a layer lies where an image is annotated."""
     assert annotation.image is not None
     (low, high), (own_low, own_high) = (np.asarray(one.extent.world)[:, -2:] for one in (layer, annotation.image))
