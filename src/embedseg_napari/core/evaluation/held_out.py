@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from embedseg_napari.core.data.sparse import known_instances, open_in_z
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.evaluation.matching import overlaps
-from embedseg_napari.core.runs import never, unheard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
     from embedseg_napari.core.data.example import Example
-    from embedseg_napari.core.model.model import Model
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,25 +28,6 @@ class HeldOutScore:
     """Fraction of them with an IoU of at least the threshold; 0 of none."""
     mean_iou: float
     """Mean over all of them, found or not."""
-
-
-def quietly_segmented(model: Model, example: Example, should_stop: Callable[[], bool] = never, **settings: Any) -> Any:
-    """Labels ((Z,) Y, X) that a model finds in an image, with nothing said.
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-    example : Example
-        The image.
-    should_stop : callable
-        As for a prediction.
-    **settings
-        As for `Model.predict`, in place of those of the model.
-    """
-    return model.predict(
-        example.image, model.config.axes, on_event=unheard, should_stop=should_stop, progress=False, **settings
-    ).labels
 
 
 def held_out_score(

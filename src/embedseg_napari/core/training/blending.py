@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedseg_napari.core.data.sparse import object_ids
-from embedseg_napari.core.evaluation.held_out import held_out_ious, quietly_segmented
+from embedseg_napari.core.evaluation.held_out import held_out_ious
+from embedseg_napari.core.model.quiet import quietly_segmented
 from embedseg_napari.core.runs import never
 
 if TYPE_CHECKING:

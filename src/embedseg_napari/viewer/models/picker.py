@@ -112,6 +112,13 @@ class ModelPicker(QWidget):
         if known is not None:
             self._show(self._known.index(known))
 
+    def take_fitting(self, ndim: int) -> None:
+        """Choose the model that `fitting` names for `ndim` spatial axes; for other images another may come."""
+        known = self.fitting(ndim)
+        if known is not None:
+            self.is_asked_for = self.is_asked_for and known.path == self.path
+            self._show(self._known.index(known))
+
     def open_manager(self) -> ModelManager:
         """Open the window that manages models; the panel can be used meanwhile."""
         manager = ModelManager(self.window())

@@ -107,6 +107,8 @@ class SegmentWidget(DockPanel):
         self.cancel_button.clicked.connect(self.cancel)
         # Also where the layer learns its axes later, from its file.
         self.image.changed.connect(self._suggest_model)
+        # The button has named the model.
+        self.image.question.answered.connect(lambda letter: self.model.take_fitting(3 if letter == "Z" else 2))
         self.image.changed.connect(self._show_state)
         self.model.model_changed.connect(self._take_model)
         self.image.layer_box.changed.connect(self.settings.follow_image)
