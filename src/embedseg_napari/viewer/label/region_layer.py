@@ -101,8 +101,10 @@ class RegionLayer:
     @property
     def is_drawing(self) -> bool:
         """Whether the mouse draws a region now."""
-        is_active = self.layer is not None and self.viewer.layers.selection.active == self.layer
-        return is_active and str(self.layer.mode).startswith("add_")
+        layer = self.layer
+        if layer is None or self.viewer.layers.selection.active != layer:
+            return False
+        return str(layer.mode).startswith("add_")
 
     def count(self) -> int:
         """Number of regions that are drawn; single clicks do not count."""

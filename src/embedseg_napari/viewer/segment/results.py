@@ -188,7 +188,7 @@ class ResultLayers:
             result.labels = None
         self._show_objects(result, segmentation)
         layers = self.viewer.layers
-        if self.kept and is_shown(self.viewer, result.centers):
+        if self.kept and result.centers is not None and is_shown(self.viewer, result.centers):
             # Centres lie over their labels.
             layers.move(layers.index(result.centers), len(layers))
         if self.kept and is_active:

@@ -167,7 +167,7 @@ class TrainingPanel(DockPanel):
             return
         panel: Any = self.open_beside("EmbedSeg: Segment")
         panel.take_over(self.saved.path, self.trained_on)
-        if self.trained_on in self.viewer.layers:
+        if self.trained_on is not None and self.trained_on in self.viewer.layers:
             panel.start()
 
     def release(self) -> None:
