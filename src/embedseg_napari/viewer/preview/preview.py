@@ -10,7 +10,7 @@ import numpy as np
 from napari.layers import Image, Labels
 
 from embedseg_napari.jobs.true_objects import TrueObjects, true_objects
-from embedseg_napari.viewer.layers import PREVIEW, RESULT, array_of
+from embedseg_napari.viewer.layers import PREVIEW, RESULT, array_of, is_users
 from embedseg_napari.viewer.preview.embeddings import EmbeddingLayers
 from embedseg_napari.viewer.preview.part import MOST_PIXELS, part_in_view
 from embedseg_napari.viewer.preview.placement import held_out_frame
@@ -115,7 +115,7 @@ class TrainingView:
         layers, source = self.viewer.layers, self.source
         if source is None:
             return
-        top = max(layers.index(layer) for layer in layers if isinstance(layer, Image))
+        top = max((layers.index(layer) for layer in layers if isinstance(layer, Image) and is_users(layer)), default=0)
         if layers.index(source) < top:
             layers.move(layers.index(source), top + 1)
             if is_shown(self.viewer, self.truth) and self.truth is not None:
