@@ -133,7 +133,7 @@ class Predictor:
         frames, axes, plan = yield from self._prepare(image, axes)
         # Made ready beside the network's work, so that the first prediction need not wait for it.
         warm_up(n_pixels=math.prod(frames.shape))
-        done, spoiled, seen, n_missing = [], Spoiled(), Observations(), 0
+        done, spoiled, seen, n_missing, n_too_small = [], Spoiled(), Observations(), 0, 0
         first: tuple[np.ndarray, Prepared] | None = None
         for t in range(len(frames)):
             frame = np.asarray(frames[t])
@@ -148,6 +148,8 @@ class Predictor:
             yield ClusteringStarted(t)
             done.append(Segmentation.collect(maps, self.settings, should_stop, keep_maps=keep_maps))
             seen.note(ready, done[t].labels)
+            if remarks or advise:
+                n_too_small += self._n_too_small(maps, done[t], should_stop)
             if t == 0 and advise and (is_unsure(maps.seed_map) or not len(done[t].scores) + done[t].n_left_out):
                 first = frame, ready
             yield FrameFinished(t, len(frames), len(done[t].scores))
@@ -161,11 +163,24 @@ class Predictor:
         labels = [frame.labels for frame in done]
         n_left_out = sum(frame.n_left_out for frame in done)
         if advice := remark(
-            self.model.config, seen if remarks or advise else None, labels, self.settings, spacing, better, n_left_out
+            self.model.config,
+            seen if remarks or advise else None,
+            labels,
+            self.settings,
+            spacing,
+            better,
+            n_left_out,
+            n_too_small,
         ):
             yield advice
         found, own = Segmentation.stack(done) if "T" in axes else done[0], result_axes(axes)
         return found if own == ordered(own) else found.turned(own)
+
+    def _n_too_small(self, maps: EmbeddingMaps, found: Segmentation, should_stop: Callable[[], bool]) -> int:
+        """Objects that the minimum size left out, where nothing else was found."""
+        if len(found.scores) + found.n_left_out or not self.settings.min_object_size:
+            return 0
+        return len(Segmentation.collect(maps, self.settings.changed({"min_object_size": 0}), should_stop).scores)
 
     def advise(
         self,
@@ -202,7 +217,8 @@ class Predictor:
         seen.note(ready, part.labels)
         yield ClusteringStarted(0)
         better = None if seen.is_blank else suggest(self.model, self.settings, frame, ready, others, should_stop)
-        told = remark(self.model.config, seen, [part.labels], self.settings, None, better, part.n_left_out)
+        n_too_small = 0 if part.kept_maps is None else self._n_too_small(part.kept_maps, part, should_stop)
+        told = remark(self.model.config, seen, [part.labels], self.settings, None, better, part.n_left_out, n_too_small)
         if better is not None and told:
             yield told
 
