@@ -25,7 +25,7 @@ FLOORS = [
     {"core.compiled", "core.files"},
     {"core.data", "core.networks", "core.losses"},
     {"core.inference"},
-    {"core.model", "core.evaluation"},
+    {"core.model", "core.evaluation", "core.measure"},
     {"core.annotation"},
     {"core.review", "core.session"},
     {"core.training.crops"},

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from embedseg_napari.core.inference.segmentation import Segmentation
     from embedseg_napari.core.losses.spatial_embedding import spatial_embedding_loss
     from embedseg_napari.core.maps import EmbeddingMaps
+    from embedseg_napari.core.measure.measurements import measure
     from embedseg_napari.core.model.exchange import export_model, import_model
     from embedseg_napari.core.model.legacy import LegacyGeometry
     from embedseg_napari.core.model.library import ModelLibrary
@@ -77,6 +78,7 @@ __all__ = [
     "import_model",
     "load_model",
     "match",
+    "measure",
     "medoid",
     "spatial_embedding_loss",
     "train",
@@ -116,6 +118,7 @@ _HOME = {
     "import_model": "core.model.exchange",
     "load_model": "core.model.model",
     "match": "core.evaluation.matching",
+    "measure": "core.measure.measurements",
     "medoid": "core.data.medoid",
     "spatial_embedding_loss": "core.losses.spatial_embedding",
     "train": "core.training.trainer",

@@ -1,4 +1,6 @@
-"""The command line: ``embedseg train``, ``predict``, ``evaluate``, ``tune``, ``info``, ``models`` and ``demo``.
+"""The command line: ``embedseg`` and its commands.
+
+``train``, ``predict``, ``evaluate``, ``measure``, ``tune``, ``info``, ``models`` and ``demo``.
 
 Nothing heavy is imported here or in the modules of the commands: NumPy, PyTorch and scikit-image wait until a command
 has checked its arguments.
@@ -16,6 +18,7 @@ from embedseg_napari.cli.demo import demo
 from embedseg_napari.cli.evaluate import evaluate
 from embedseg_napari.cli.failures import end_with_a_sentence
 from embedseg_napari.cli.info import info
+from embedseg_napari.cli.measure import measure
 from embedseg_napari.cli.models import app as models
 from embedseg_napari.cli.predict import predict
 from embedseg_napari.cli.streams import steady_output
@@ -36,6 +39,7 @@ app = typer.Typer(
 app.command(short_help="Train a model on annotated images.")(train)
 app.command(short_help="Segment images, one label image each.")(predict)
 app.command(short_help="Score label images against the truth.")(evaluate)
+app.command(short_help="Measure the objects of label images.")(measure)
 app.command(short_help="Find the thresholds that suit annotated images.")(tune)
 app.command(short_help="Describe a model.")(info)
 app.add_typer(models, name="models", short_help="List, rename, delete, import and export models.")
