@@ -26,6 +26,7 @@ FLOORS = [
     {"core.data", "core.networks", "core.losses"},
     {"core.inference"},
     {"core.model", "core.evaluation", "core.measure"},
+    {"core.exchange"},
     {"core.annotation"},
     {"core.review", "core.session"},
     {"core.training.crops"},

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         TrainingFinished,
         TrainingStarted,
     )
+    from embedseg_napari.core.exchange.export import export_labels, import_labels
     from embedseg_napari.core.inference.clustering import cluster
     from embedseg_napari.core.inference.predictor import Predictor
     from embedseg_napari.core.inference.segmentation import Segmentation
@@ -74,7 +75,9 @@ __all__ = [
     "TrainingStarted",
     "__version__",
     "cluster",
+    "export_labels",
     "export_model",
+    "import_labels",
     "import_model",
     "load_model",
     "match",
@@ -114,7 +117,9 @@ _HOME = {
     "TrainingResult": "core.training.result",
     "TrainingStarted": "core.events",
     "cluster": "core.inference.clustering",
+    "export_labels": "core.exchange.export",
     "export_model": "core.model.exchange",
+    "import_labels": "core.exchange.export",
     "import_model": "core.model.exchange",
     "load_model": "core.model.model",
     "match": "core.evaluation.matching",

@@ -46,9 +46,7 @@ def read_labels(path: Path, axes: str | None = None, like: Picture | None = None
         guessed = own if len(own) == array.ndim else guess_axes(array.shape, min(array.ndim, 3))
         if guessed != own and array.ndim > 2:
             yield Message(f"The axes of {path.name}, shape {array.shape}, were guessed to be {guessed}; see --axes.")
-        n = len(spatial_axes(guessed))
-        spacing = None if picture.spacing is None or len(picture.spacing) < n else picture.spacing[-n:]
-        picture = replace(picture, axes=guessed, spacing=spacing)
+        picture = _with_axes(picture, guessed)
     if "C" in picture.axes:
         raise DataError(f"{path}: has channels (axes {picture.axes}); a label image has one number for each pixel.")
     if not array.any():
@@ -58,8 +56,15 @@ def read_labels(path: Path, axes: str | None = None, like: Picture | None = None
     return picture
 
 
-def read_like(path: Path, n_label_axes: int | None = None) -> Generator[Message, None, Picture]:
+def read_like(path: Path, axes: str | None = None) -> Generator[Message, None, Picture]:
     """Read the image that labels belong to; its axes are known afterwards.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    axes : str, optional
+        Its axes, where the file does not say.
 
     Raises
     ------
@@ -67,15 +72,20 @@ def read_like(path: Path, n_label_axes: int | None = None) -> Generator[Message,
         If it cannot be read.
     """
     said: list[str] = []
-    picture = read_image(path, say=said.append)
+    picture = read_image(path, axes, say=said.append)
     for text in said:
         yield Message(text, "warning")
     if picture.axes:
         return picture
     shape = picture.array.shape
-    guessed = guess_axes(shape, n_label_axes if n_label_axes in (2, 3) and n_label_axes <= len(shape) else None)
+    guessed = guess_axes(shape)
     if len(shape) > 2:
         yield Message(f"The axes of {path.name}, shape {shape}, were guessed to be {guessed}.")
-    n = len(spatial_axes(guessed))
+    return _with_axes(picture, guessed)
+
+
+def _with_axes(picture: Picture, axes: str) -> Picture:
+    """A picture whose axes its file does not name; it may give a depth that there is no axis for."""
+    n = len(spatial_axes(axes))
     spacing = None if picture.spacing is None or len(picture.spacing) < n else picture.spacing[-n:]
-    return replace(picture, axes=guessed, spacing=spacing)
+    return replace(picture, axes=axes, spacing=spacing)
