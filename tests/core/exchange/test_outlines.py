@@ -47,10 +47,10 @@ def test_nothing_has_no_outline() -> None:
 
 def test_a_pixel_belongs_where_its_centre_lies() -> None:
     plane = np.zeros((6, 6), int)
-    triangle = [(0.6, 0.6), (4.4, 0.6), (0.6, 4.4)]
+    triangle = [(0.6, 0.6), (4.45, 0.6), (0.6, 4.45)]
     fill(plane, [1], [[triangle]])
     y, x = np.indices(plane.shape) + 0.5
-    np.testing.assert_array_equal(plane, (x >= 0.6) & (y >= 0.6) & (x + y < 5))
+    np.testing.assert_array_equal(plane, (x >= 0.6) & (y >= 0.6) & (x + y < 5.05))
 
 
 def test_the_later_one_lies_above_and_what_is_outside_is_left_out() -> None:
