@@ -37,7 +37,7 @@ FLOORS = [
     {"cli", "viewer"},
     {"viewer.widgets", "__main__"},
     {"viewer.files", "viewer.models", "viewer.preview"},
-    {"viewer.segment", "viewer.train", "viewer.evaluate"},
+    {"viewer.segment", "viewer.train", "viewer.evaluate", "viewer.measure"},
     {"viewer.label"},
 ]
 """From the ground up. A module imports from its own room and from floors below, never from above or from next door."""

@@ -166,3 +166,12 @@ def _drawn(content: bytes) -> Drawn | None:
         z if z >= 0 else None,
         roi.position - 1 if roi.position > 0 else None,
     )
+
+
+def has_rois(path: Path) -> bool:
+    """Whether a file is a zip with ROIs."""
+    try:
+        with open_archive(path) as archive:
+            return any(name.lower().endswith(".roi") for name in archive.namelist())
+    except UNREADABLE:
+        return False

@@ -20,7 +20,7 @@ from embedseg_napari.viewer.segment.progress import SegmentProgress
 from embedseg_napari.viewer.segment.results import ResultLayers
 from embedseg_napari.viewer.segment.run_settings import RunSettings
 from embedseg_napari.viewer.segment.threshold_box import ThresholdBox
-from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, short
+from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, button, short
 from embedseg_napari.viewer.widgets.collapsible import Folded
 from embedseg_napari.viewer.widgets.dock_panel import DockPanel
 from embedseg_napari.viewer.widgets.run_controls import RunControls
@@ -70,6 +70,7 @@ class SegmentWidget(DockPanel):
         self._model_path: Path | None = None
         self.embedding = EmbeddingView(viewer, self.results)
         self.advice = AdviceBox()
+        self.measure = button("Measure the objects", "Size, shape and brightness of each object.", self._measure)
         self._job: SegmentJob | None = None
         self._advised: Layer | None = None
         """Image that the advice is about."""
@@ -91,6 +92,7 @@ class SegmentWidget(DockPanel):
         self.image.form.addRow(self.on_drop)
         layout.addWidget(self.image)
         layout.addWidget(self.threshold_box)
+        layout.addWidget(self.measure)
         layout.addWidget(Folded("What the network sees", self.embedding, "Offsets, margins and votes as layers."))
         layout.addWidget(Folded("A whole folder", self.batch, "Segment all images of a folder."))
         layout.addStretch(1)
@@ -211,6 +213,12 @@ class SegmentWidget(DockPanel):
             self.scale.setValue(advice.changes["scale"])
         self.start()
 
+    def _measure(self) -> None:
+        result = self.results.chosen
+        if result is not None and result.labels is not None:
+            panel: Any = self.open_beside("EmbedSeg: Measure")
+            panel.take_over(result.labels, result.selection.layer)
+
     def _take_end(self) -> None:
         self._selection = None
         self._start_waiting()
@@ -319,6 +327,7 @@ class SegmentWidget(DockPanel):
         self.run_button.setEnabled(not is_running and found is None)
         self.run_button.setToolTip(found[1] if found is not None else "Segment the image with the model.")
         self.image.setEnabled(not is_running)
+        self.measure.setVisible(self.results.labels is not None)
         self.threshold_box.setEnabled(not is_running)
         if not is_running and not (keep_status and found is None):
             self.controls.say(found[1] if found is not None else "", is_wrong=found is not None)
