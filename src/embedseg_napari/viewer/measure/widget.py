@@ -9,19 +9,22 @@ import numpy as np
 from napari.layers import Image, Labels
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QFormLayout, QHBoxLayout, QVBoxLayout, QWidget
 
-from embedseg_napari.core.errors import EmbedSegError
+from embedseg_napari.core.errors import DataError, EmbedSegError
 from embedseg_napari.core.exchange.export import export_labels
+from embedseg_napari.core.files.units import micrometres
 from embedseg_napari.core.measure.outlined import FURTHER
 from embedseg_napari.core.measure.table_files import write_table
 from embedseg_napari.core.wording import count
+from embedseg_napari.jobs.recipe import of_words
 from embedseg_napari.viewer.camera import go_to
-from embedseg_napari.viewer.layers import is_users_or_found
+from embedseg_napari.viewer.layers import file_of, is_users_or_found
 from embedseg_napari.viewer.measure.layer_table import give_features, measure_layer, objects_of
 from embedseg_napari.viewer.measure.object_colors import ObjectColors
 from embedseg_napari.viewer.measure.plot import MeasurePlot
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, add_row, button
 from embedseg_napari.viewer.widgets.dock_panel import DockPanel
 from embedseg_napari.viewer.widgets.layer_box import LayerBox
+from embedseg_napari.viewer.widgets.recipe_buttons import RecipeButtons
 from embedseg_napari.viewer.widgets.run_controls import RunControls
 from embedseg_napari.viewer.widgets.scroll import FittingScroll
 
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     import napari
 
     from embedseg_napari.core.measure.measurements import FrameMeasured, Table
+    from embedseg_napari.jobs.recipe import Recipe
     from embedseg_napari.viewer.measure.layer_table import LayerObjects
 
 OWN, HISTOGRAM = "their own colours", "how many (histogram)"
@@ -115,6 +119,7 @@ class MeasureWidget(DockPanel):
         outer.setContentsMargins(2, 4, 2, 4)
         outer.addWidget(FittingScroll(content), 1)
         outer.addLayout(buttons)
+        outer.addWidget(RecipeButtons(self._recipe))
 
     def _connect(self) -> None:
         self.controls.run_button.clicked.connect(self.start)
@@ -273,6 +278,21 @@ class MeasureWidget(DockPanel):
             self._show_state()
 
     # Files
+
+    def _recipe(self) -> Recipe:
+        """What measures the files of the chosen layers."""
+        layer, image = self.labels.layer(), self.image.layer()
+        if layer is None:
+            raise DataError("Choose a Labels layer first.")
+        objects = objects_of(layer, image)
+        labels = file_of(layer)
+        words = ["embedseg", "measure", str(labels), "--output", str(labels.with_suffix(".measured.csv"))]
+        words += [] if image is None else ["--image", str(file_of(image))]
+        words += ["--axes", objects.axes]
+        if objects.spacing is not None and objects.unit is not None:
+            factor = micrometres(objects.unit) or 1.0
+            words += ["--spacing", ",".join(f"{step * factor:.17g}" for step in objects.spacing)]
+        return of_words([*words, *(["--columns", ",".join(FURTHER)] if self.slow.isChecked() else [])])
 
     def _open_table(self) -> None:
         if self.measured is None:
