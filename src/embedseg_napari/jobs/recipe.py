@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.documents import Unreadable, parse_json, read_text
+from embedseg_napari.core.model.model_file import software_version
 from embedseg_napari.core.wording import readable
 
 if TYPE_CHECKING:
@@ -184,7 +185,7 @@ def record(
             continue
     content = {
         "program": "embedseg-napari",
-        "version": _own_version(),
+        "version": software_version(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "image": dict(image),
         "labels": dict(labels),
@@ -214,14 +215,8 @@ def methods_sentence(model: Mapping[str, str], settings: PredictionConfig) -> st
     digest = f", SHA-256 {model['sha256'][:12]}" if model.get("sha256") else ""
     return (
         "Objects were segmented with EmbedSeg (Lalit et al., 2022; Neven et al., 2019) as implemented in "
-        f"embedseg-napari {_own_version()}, with the model {model['name']} ({', '.join(parts)}{digest})."
+        f"embedseg-napari {software_version()}, with the model {model['name']} ({', '.join(parts)}{digest})."
     )
-
-
-def _own_version() -> str:
-    from embedseg_napari import __version__
-
-    return __version__
 
 
 def recipe_of(labels: Path) -> Path:
