@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-BARS = 40
+FEWEST_BARS, BARS = 8, 40
 MARKED, BARE = "#e69f00", "#56b4e9"
 """Colours of selected objects and of the others (Okabe and Ito's)."""
 
@@ -99,7 +99,8 @@ class MeasurePlot(QWidget):
             return
         self.points.setData([], [])
         known = self.x[np.isfinite(self.x)]
-        edges = self.edges = np.histogram_bin_edges(known, BARS) if len(known) else np.array([0.0, 1.0])
+        n_bars = int(np.clip(2 * np.sqrt(len(known)), FEWEST_BARS, BARS))
+        edges = self.edges = np.histogram_bin_edges(known, n_bars) if len(known) else np.array([0.0, 1.0])
         middles, width = (edges[1:] + edges[:-1]) / 2, float(edges[1] - edges[0])
         for item, values in ((self.bars, known), (self.marked, self.x[is_marked & np.isfinite(self.x)])):
             item.setOpts(x=middles, height=np.histogram(values, edges)[0], width=width)
