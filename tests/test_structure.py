@@ -25,7 +25,8 @@ FLOORS = [
     {"core.compiled", "core.files"},
     {"core.data", "core.networks", "core.losses"},
     {"core.inference"},
-    {"core.model", "core.evaluation"},
+    {"core.model", "core.evaluation", "core.measure"},
+    {"core.exchange"},
     {"core.annotation"},
     {"core.review", "core.session"},
     {"core.training.crops"},
@@ -36,7 +37,7 @@ FLOORS = [
     {"cli", "viewer"},
     {"viewer.widgets", "__main__"},
     {"viewer.files", "viewer.models", "viewer.preview"},
-    {"viewer.segment", "viewer.train", "viewer.evaluate"},
+    {"viewer.segment", "viewer.train", "viewer.evaluate", "viewer.measure"},
     {"viewer.label"},
 ]
 """From the ground up. A module imports from its own room and from floors below, never from above or from next door."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -70,6 +71,20 @@ def shows_objects(layer: Layer) -> bool:
 def array_of(layer: Layer) -> Any:
     """The array of an Image or Labels layer; of a pyramid, its full resolution."""
     return layer.data[0] if getattr(layer, "multiscale", False) else layer.data
+
+
+def file_of(layer: Layer) -> Path:
+    """The file that a layer was opened from.
+
+    Raises
+    ------
+    DataError
+        If it was not, or the file is gone.
+    """
+    path = layer.metadata.get("path") or getattr(layer.source, "path", None)
+    if not path or not Path(path).is_file():
+        raise DataError(f"{layer.name} is not from a file that can be named; save it and open that file first.")
+    return Path(path)
 
 
 def picture_of(layer: Layer, ndim: int | None = None, n_channels: int = 1, stack: str | None = None) -> Picture:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
+from embedseg_napari.core.axes import parse_axes
 from embedseg_napari.core.errors import DataError, EmbedSegError, ModelError
 from embedseg_napari.core.wording import count
 from embedseg_napari.jobs.segment import SegmentJob, segment
@@ -17,12 +18,14 @@ from embedseg_napari.viewer.segment.embedding_view import EmbeddingView
 from embedseg_napari.viewer.segment.folder_panel import BatchPanel
 from embedseg_napari.viewer.segment.image_input import ImageInput
 from embedseg_napari.viewer.segment.progress import SegmentProgress
+from embedseg_napari.viewer.segment.result_recipe import recipe_of_result
 from embedseg_napari.viewer.segment.results import ResultLayers
 from embedseg_napari.viewer.segment.run_settings import RunSettings
 from embedseg_napari.viewer.segment.threshold_box import ThresholdBox
-from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, short
+from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, button, short
 from embedseg_napari.viewer.widgets.collapsible import Folded
 from embedseg_napari.viewer.widgets.dock_panel import DockPanel
+from embedseg_napari.viewer.widgets.recipe_buttons import RecipeButtons
 from embedseg_napari.viewer.widgets.run_controls import RunControls
 from embedseg_napari.viewer.widgets.scroll import FittingScroll
 
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 
     from embedseg_napari.core.events import Advice
     from embedseg_napari.core.inference.segmentation import Segmentation
+    from embedseg_napari.jobs.recipe import Recipe
     from embedseg_napari.viewer.segment.image_input import Selection
     from embedseg_napari.viewer.segment.results import Result
     from embedseg_napari.viewer.widgets.layer_box import LayerBox
@@ -70,6 +74,8 @@ class SegmentWidget(DockPanel):
         self._model_path: Path | None = None
         self.embedding = EmbeddingView(viewer, self.results)
         self.advice = AdviceBox()
+        self.recipe = RecipeButtons(self._recipe)
+        self.measure = button("Measure the objects", "Size, shape and brightness of each object.", self._measure)
         self._job: SegmentJob | None = None
         self._advised: Layer | None = None
         """Image that the advice is about."""
@@ -91,6 +97,8 @@ class SegmentWidget(DockPanel):
         self.image.form.addRow(self.on_drop)
         layout.addWidget(self.image)
         layout.addWidget(self.threshold_box)
+        layout.addWidget(self.measure)
+        layout.addWidget(self.recipe)
         layout.addWidget(Folded("What the network sees", self.embedding, "Offsets, margins and votes as layers."))
         layout.addWidget(Folded("A whole folder", self.batch, "Segment all images of a folder."))
         layout.addStretch(1)
@@ -218,6 +226,18 @@ class SegmentWidget(DockPanel):
             self.settings.scale_for(self._advised, advice.changes["scale"])
         self.start()
 
+    def _measure(self) -> None:
+        result = self.results.chosen
+        if result is not None and result.labels is not None:
+            panel: Any = self.open_beside("EmbedSeg: Measure")
+            panel.take_over(result.labels, result.selection.layer)
+
+    def _recipe(self) -> Recipe:
+        result, axes = self.results.chosen, self.image.axes.text()
+        if result is not None and result.selection.layer != self.image.layer:
+            axes = picture_of(result.selection.layer).axes
+        return recipe_of_result(result, parse_axes(axes), self.device.currentText())
+
     def _take_end(self) -> None:
         self._selection = None
         self._start_waiting()
@@ -334,6 +354,8 @@ class SegmentWidget(DockPanel):
         self.run_button.setEnabled(not is_running and found is None)
         self.run_button.setToolTip(found[1] if found is not None else "Segment the image with the model.")
         self.image.setEnabled(not is_running)
+        for widget in (self.measure, self.recipe):
+            widget.setVisible(self.results.labels is not None)
         self.threshold_box.setEnabled(not is_running)
         if not is_running and not (keep_status and found is None):
             self.controls.say(found[1] if found is not None else "", is_wrong=found is not None)
