@@ -23,7 +23,7 @@ FLOORS = [
     {"core"},
     {"core.config"},
     {"core.compiled", "core.files"},
-    {"core.data", "core.networks", "core.losses"},
+    {"core.data", "core.networks", "core.losses", "core.stores"},
     {"core.inference"},
     {"core.model", "core.evaluation", "core.measure"},
     {"core.exchange"},
