@@ -60,6 +60,19 @@ def supports_precision(device: torch.device, precision: str) -> bool:
     return precision == "float32" or device.type == "cuda"
 
 
+def queues_work(device: torch.device) -> bool:
+    """Whether a device works through a queue, so that asking for a number waits until the queue has run empty."""
+    return device.type != "cpu"
+
+
+def send(values: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Return a tensor on a device; to an NVIDIA GPU it travels while the host goes on."""
+    if values.device.type == "cpu" and device.type == "cuda":
+        # Only memory that is pinned can be read without the host.
+        return values.pin_memory().to(device, non_blocking=True)
+    return values.to(device)
+
+
 @cache
 def processor_flags() -> frozenset[str]:
     """Names of the processor's instruction sets; empty where they are unknown, for then float32 is the safe choice."""

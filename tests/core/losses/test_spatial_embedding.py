@@ -6,17 +6,20 @@ import numpy as np
 import pytest
 import torch
 
+from embedseg_napari.core import device as devices
 from embedseg_napari.core.losses.reference import reference_loss
 from embedseg_napari.core.losses.spatial_embedding import LOOPS, spatial_embedding_loss, spatial_embedding_loss_terms
 
 STEP = 1 / 255
 
 
-@pytest.fixture(params=["compiled", "tensors"], autouse=True)
+@pytest.fixture(params=["compiled", "tensors", "queued"], autouse=True)
 def way(request, monkeypatch):
-    """The compiled loops of a CPU, and what runs on any device."""
-    if request.param == "tensors":
+    """The compiled loops of a CPU, what runs before they are compiled, and what runs on a GPU."""
+    if request.param != "compiled":
         monkeypatch.setattr(LOOPS, "wait", lambda: None)
+    if request.param == "queued":
+        monkeypatch.setattr(devices, "queues_work", lambda device: True)
     return request.param
 
 

@@ -273,9 +273,7 @@ def _instances(
                 room = _Room(2 * needed)
             # NumPy's exponential is vectorised, numba's is not.
             np.exp(room.phi[: pair_first[-1]], out=room.phi[: pair_first[-1]])
-            kernel.rank(
-                here, there, first, pair_first, room.phi, room.error, room.code, room.half_sorted, room.order
-            )
+            kernel.rank(here, there, first, pair_first, room.phi, room.error, room.code, room.half_sorted, room.order)
             kernel.backward(
                 here, there, placed, sigma, seed, first, pixel, center, mean,
                 precision, pair_first, room.slots, room.phi, room.error, room.order, share, seed_weight,
