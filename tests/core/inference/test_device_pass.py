@@ -78,14 +78,17 @@ class Limited(nn.Module):
         return self.network(x)
 
 
-@pytest.mark.parametrize(("pixels", "words"), [(2 * 64 * 64, "2 tiles at once"), (40 * 64, "smaller tiles of")])
-def test_memory_that_runs_out_is_told_and_spared(equivariant, queue, rng, pixels: int, words: str) -> None:
+@pytest.mark.parametrize(
+    ("tile", "pixels", "words"),
+    [(64, 2 * 64 * 64, "2 tiles at once"), (128, 64 * 64, "smaller tiles of 64 x 64 pixels")],
+)
+def test_memory_that_runs_out_is_told_and_spared(equivariant, queue, rng, tile: int, pixels: int, words: str) -> None:
     image, model = picture(rng, 130, 130), equivariant(2)
     expected = model.embed(image)
     queue()
     model.network = Limited(model.network, pixels)
     events: list = []
-    found = model.predict(image, tile=64, tile_overlap=16, on_event=events.append)
+    found = model.predict(image, tile=tile, tile_overlap=16, on_event=events.append)
     warnings = [event.text for event in events if isinstance(event, Message) and event.level == "warning"]
     assert words in warnings[-1]
     assert all("Memory ran out" in text for text in warnings)
@@ -97,8 +100,8 @@ def test_memory_that_runs_out_is_told_and_spared(equivariant, queue, rng, pixels
 def test_a_stop_is_heard(equivariant, queue, frames: int) -> None:
     queue()
     seen: list = []
-    run = Predictor(equivariant(2), PredictionConfig(tile=32, tile_overlap=0)).run(
-        np.zeros((frames, 64, 2112)), "TYX", lambda: len(seen) > 2
+    run = Predictor(equivariant(2), PredictionConfig(tta=True)).run(
+        np.zeros((frames, 40, 48)), "TYX", lambda: len(seen) > 2
     )
     with pytest.raises(Stopped):
         drain(run, seen.append)

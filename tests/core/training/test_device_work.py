@@ -14,7 +14,6 @@ from embedseg_napari.core import device as devices
 from embedseg_napari.core.config import TrainingConfig
 from embedseg_napari.core.data.pairs import from_arrays
 from embedseg_napari.core.losses.spatial_embedding import spatial_embedding_loss_terms
-from embedseg_napari.core.networks.architectures import build_network
 from embedseg_napari.core.training.planning import plan_training
 from embedseg_napari.core.training.run import TrainingRun
 from embedseg_napari.core.training.training_set import TrainingSet
@@ -25,6 +24,9 @@ if TYPE_CHECKING:
 CROP = {2: (32, 32), 3: (8, 16, 16)}
 LOSS_LAUNCHES = 220
 """Of value and gradient, whatever the number of objects: 191 and 192 when this was written, 430 and more before."""
+
+STEP_LAUNCHES = {2: 480, 3: 670}
+"""Of a batch, network and loss together."""
 
 
 @pytest.fixture
@@ -71,17 +73,6 @@ def test_the_loss_needs_no_number_from_the_device(ndim: int, kind: str) -> None:
     assert not work.waits
 
 
-@pytest.mark.parametrize("architecture", ["unet", "branched-erfnet"])
-def test_network_and_optimiser_need_none_either(architecture: str) -> None:
-    network = build_network(architecture, 2, 1).to("meta").train()
-    optimizer = torch.optim.AdamW(network.parameters())
-    raw = network(torch.zeros((2, 1, 32, 32), device="meta"))
-    centers = [np.ones((1, 2))] * 2
-    instances = torch.zeros((2, 32, 32), dtype=torch.int32, device="meta")
-    spatial_embedding_loss_terms(raw, instances, centers, (0.01, 0.01), check=False).total.backward()
-    optimizer.step()
-
-
 @pytest.mark.usefixtures("queued")
 @pytest.mark.parametrize("ndim", [2, 3])
 @pytest.mark.parametrize("virtual_batches", [1, 2])
@@ -90,11 +81,8 @@ def test_a_step_waits_for_nothing(make_run: Callable[..., TrainingRun], ndim: in
     run.step(0.1)
     with DeviceWork() as work:
         run.step(0.1)
-    # The one is AdamW's own count of steps, which lies on the host unless its fused form is used, as on a GPU.
-    assert set(work.waits) <= {"_local_scalar_dense"}
-    parameters = sum(p.requires_grad for p in run.optimization.bare.parameters())
-    assert work.waits["_local_scalar_dense"] <= parameters + 1
-    assert work.n_launches <= 500 + 450 * virtual_batches
+    assert not work.waits
+    assert work.n_launches <= 40 + STEP_LAUNCHES[ndim] * virtual_batches
 
 
 @pytest.mark.parametrize("ndim", [2, 3])

@@ -154,8 +154,7 @@ class LossOnDevice(torch.autograd.Function):
         weights : Weights
             Of the terms.
         """
-        with torch.autocast(raw.device.type, enabled=False):
-            total, *parts, gradient = _terms(raw.detach().float(), truth, step, weights)
+        total, *parts, gradient = _terms(raw.detach().float(), truth, step, weights)
         ctx.gradient = gradient.to(raw.dtype)
         ctx.mark_non_differentiable(*parts)
         return (total, *parts)

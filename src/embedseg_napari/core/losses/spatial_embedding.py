@@ -115,15 +115,15 @@ def spatial_embedding_loss_terms(
         )
     valid = None if ignore is None else ~devices.send(ignore.to(torch.bool), raw.device).reshape(-1)
     step = [float(value) for value in spacing]
-    loops = None
-    if raw.device.type == "cpu":
+    loops, is_queued = None, devices.queues_work(raw.device)
+    if not is_queued:
         loops = LOOPS.wait() if wait else LOOPS.ready()
     if loops is not None:
         terms = _on_cpu(loops, raw, instances, centers, step, foreground_weight, weights, valid)
         if terms is not None:
             return terms
     instances = devices.send(instances, raw.device)
-    if devices.queues_work(raw.device) and sum(map(len, centers)) * math.prod(shape) <= MOST_PAIRS:
+    if is_queued and sum(map(len, centers)) * math.prod(shape) <= MOST_PAIRS:
         found = find_truth(instances, centers, step, valid)
         if not check or not bool(found.is_wrong):
             return LossTerms(*LossOnDevice.apply(raw, found, step, Weights(*weights, foreground_weight)))

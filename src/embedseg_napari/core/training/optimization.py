@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.optim.swa_utils import AveragedModel
 
+from embedseg_napari.core import device as devices
 from embedseg_napari.core.device import is_out_of_memory
 from embedseg_napari.core.errors import ComputeError
 from embedseg_napari.core.losses.spatial_embedding import spatial_embedding_loss_terms
@@ -55,8 +56,8 @@ class Optimization:
         self.average = MovingAverage(self.bare, config.average_decay)
         kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
         parameters = [p for p in network.parameters() if p.requires_grad]
-        # All weights in one launch where there is a program for it.
-        fused = True if self.fabric.device.type == "cuda" else None
+        # All weights in one launch; Apple's GPUs have no program for it in every version.
+        fused = True if devices.queues_work(self.fabric.device) and self.fabric.device.type != "mps" else None
         optimizer = kind(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=fused)
         self.network, self.optimizer = self.fabric.setup(self.bare, optimizer)
         self.losses = LossReader(self.fabric.device)
@@ -140,7 +141,7 @@ class Optimization:
         self.bare.load_state_dict(tensors["network"])
         # Older versions left the average out where `average_decay` is 0.
         self.average.module.load_state_dict(tensors["average"] or tensors["network"])
-        self.average.n_averaged.fill_(1 + n_steps)
+        self.average.n_seen = 1 + n_steps
         state: dict[int, dict[str, Tensor]] = defaultdict(dict)
         for key, value in tensors["optimizer"].items():
             index, _, name = key.partition(".")
@@ -208,12 +209,17 @@ class MovingAverage(AveragedModel):
         Before its first step; its weights count as the first that were averaged.
     decay : float
         Share of the old average that is kept at each step; with 0 the average follows the network exactly.
+
+    Attributes
+    ----------
+    n_seen : int
+        Networks that were averaged.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         super().__init__(network, use_buffers=True)
         self.decay = decay
-        self.n_averaged.fill_(1)
+        self.n_seen = 1
         self.eval().requires_grad_(False)
 
     @torch.no_grad()
@@ -223,12 +229,10 @@ class MovingAverage(AveragedModel):
         values = [value.detach() for value in (*model.parameters(), *model.buffers())]
         floats = [value.is_floating_point() for value in averages]
         # Early on the average follows closely, or it would remember the random start for hundreds of steps.
-        n = int(self.n_averaged)
-        weight = 1.0 - min(self.decay, (1 + n) / (10 + n))
-        torch._foreach_lerp_(
-            list(itertools.compress(averages, floats)), list(itertools.compress(values, floats)), weight
-        )
-        for average, value, is_float in zip(averages, values, floats, strict=True):
-            if not is_float:
-                average.copy_(value)
-        self.n_averaged += 1
+        weight = 1.0 - min(self.decay, (1 + self.n_seen) / (10 + self.n_seen))
+        counts = [not is_float for is_float in floats]
+        weighed, copied = ([list(itertools.compress(t, kind)) for t in (averages, values)] for kind in (floats, counts))
+        torch._foreach_lerp_(*weighed, weight)
+        if copied[0]:
+            torch._foreach_copy_(*copied)
+        self.n_seen += 1
