@@ -73,7 +73,7 @@ def scene(ndim: int) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
 
 def loss_and_gradient(function: Callable, raw: np.ndarray, labels: np.ndarray, centers: list, device: str, **more: Any):
     given = torch.tensor(raw, device=device, requires_grad=True)
-    loss = function(given, torch.tensor(labels, device=device), centers, (STEP,) * labels[0].ndim, **more)
+    loss = function(given, torch.tensor(labels, device=device), centers, (STEP,) * (raw.ndim - 2), **more)
     loss.backward()
     assert given.grad is not None
     return float(loss.detach()), given.grad.cpu().double()

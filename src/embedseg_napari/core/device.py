@@ -66,8 +66,11 @@ def supports_precision(device: torch.device, precision: str) -> bool:
 
 
 def queues_work(device: torch.device) -> bool:
-    """Whether a device works through a queue, so that asking for a number waits until the queue has run empty."""
-    return device.type != "cpu"
+    """Whether a device works through a queue, so that asking for a number waits until the queue has run empty.
+
+    Apple's GPUs do, too, and are left out: they lack some of the operations that it takes never to ask.
+    """
+    return device.type not in ("cpu", "mps")
 
 
 def send(values: torch.Tensor, device: torch.device) -> torch.Tensor:
@@ -84,7 +87,7 @@ def free_memory(device: torch.device) -> float:
 
 
 class Arrival:
-    """An event of CUDA, for devices whose copies are complete when the call returns."""
+    """What tells whether work is done, for devices whose copies are complete when the call returns."""
 
     def record(self) -> None:
         """Mark the work that was begun so far."""
@@ -97,9 +100,28 @@ class Arrival:
         """Wait until it is."""
 
 
+class CudaArrival(Arrival):
+    """The same on an NVIDIA GPU, which need not be the current one."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.event = device, torch.cuda.Event()
+
+    def record(self) -> None:
+        """Mark the work in the device's queue."""
+        self.event.record(torch.cuda.current_stream(self.device))
+
+    def query(self) -> bool:
+        """Whether that is done."""
+        return bool(self.event.query())
+
+    def synchronize(self) -> None:
+        """Wait until it is."""
+        self.event.synchronize()
+
+
 def make_event(device: torch.device) -> Arrival:
     """Return what tells whether work for a device, such as a copy to the host, is done."""
-    return torch.cuda.Event() if device.type == "cuda" else Arrival()  # type: ignore[return-value]
+    return CudaArrival(device) if device.type == "cuda" else Arrival()
 
 
 def host_memory(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> torch.Tensor:

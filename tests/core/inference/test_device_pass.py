@@ -45,6 +45,15 @@ def test_maps_are_the_same(equivariant, queue, rng, ndim, shape, tile, tta) -> N
         np.testing.assert_allclose(getattr(found.maps, name), getattr(expected.maps, name), rtol=1e-5, atol=1e-4)
 
 
+def test_maps_that_come_in_several_parts_are_whole(equivariant, queue, rng) -> None:
+    image, model = picture(rng, 2200, 2000), equivariant(2)
+    expected = model.embed(image)
+    queue()
+    found = model.embed(image)
+    for name in ("offsets", "margins", "seed_map"):
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-5, atol=1e-4)
+
+
 def test_several_tiles_go_through_the_network_at_once(pass_through, queue, rng) -> None:
     queue()
     model = pass_through(2)

@@ -136,8 +136,9 @@ def _maps(raw: Tensor, spacing: Sequence[float]) -> EmbeddingMaps:
     """Decode on the device, part by part; one part travels while the host puts the one before in its place."""
     ndim, device = len(spacing), raw.device
     out: NDArray[np.float32] = np.empty(tuple(raw.shape), np.float32)
-    step = max(1, PIXELS_AT_ONCE // max(1, math.prod(raw.shape[2:])))
-    room = [devices.host_memory((len(out), step, *raw.shape[2:]), raw.dtype, device) for _ in range(2)]
+    rest = math.prod(raw.shape[2:])
+    step = min(max(1, PIXELS_AT_ONCE // max(1, rest)), raw.shape[1])
+    room = [devices.host_memory((len(out) * step * rest,), raw.dtype, device) for _ in range(2)]
     travelling: deque[tuple[int, Tensor, devices.Arrival]] = deque()
 
     def put_in_place() -> None:
@@ -147,13 +148,13 @@ def _maps(raw: Tensor, spacing: Sequence[float]) -> EmbeddingMaps:
 
     grid = devices.send(torch.tensor(list(spacing), dtype=torch.float32), device)
     for index, start in enumerate(range(0, out.shape[1], step)):
-        part = raw[:, start : start + step]
-        offsets, margins, seed_map = decode_by(part, grid, ndim)
+        offsets, margins, seed_map = decode_by(raw[:, start : start + step], grid, ndim)
+        decoded = torch.cat([offsets, margins, seed_map[None]])
         if len(travelling) == len(room):
             put_in_place()
-        values = room[index % len(room)][:, : part.shape[1]]
-        for channels, decoded in ((slice(ndim), offsets), (slice(ndim, 2 * ndim), margins), (2 * ndim, seed_map)):
-            values[channels].copy_(decoded, non_blocking=device.type == "cuda")
+        # Both sides in one piece: else the copy would go through memory that is not pinned.
+        values = room[index % len(room)][: decoded.numel()].reshape(decoded.shape)
+        values.copy_(decoded, non_blocking=device.type == "cuda")
         arrival = devices.make_event(device)
         arrival.record()
         travelling.append((start, values, arrival))

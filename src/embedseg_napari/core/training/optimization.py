@@ -56,8 +56,8 @@ class Optimization:
         self.average = MovingAverage(self.bare, config.average_decay)
         kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
         parameters = [p for p in network.parameters() if p.requires_grad]
-        # All weights in one launch; Apple's GPUs have no program for it in every version.
-        fused = True if devices.queues_work(self.fabric.device) and self.fabric.device.type != "mps" else None
+        # All weights in one launch.
+        fused = True if devices.queues_work(self.fabric.device) else None
         optimizer = kind(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=fused)
         self.network, self.optimizer = self.fabric.setup(self.bare, optimizer)
         self.losses = LossReader(self.fabric.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -46,6 +47,19 @@ def test_threads_and_jumps_change_nothing(make: Callable[[bool], BatchesAhead]) 
         assert all(same(ahead.take(step), expected[step]) for step in expected)
     finally:
         ahead.close()
+
+
+def test_other_threads_keep_their_number_of_helpers(make: Callable[[bool], BatchesAhead]) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        ahead = make(True)
+        ahead.take(0)
+        ahead.close()
+        with ThreadPoolExecutor(1) as other:
+            assert (torch.get_num_threads(), other.submit(torch.get_num_threads).result()) == (2, 2)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_changed_labels_are_drawn_from_at_once(make: Callable[[bool], BatchesAhead], blobs: Callable) -> None:

@@ -5,23 +5,23 @@ from __future__ import annotations
 import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Barrier
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import torch
 
 from embedseg_napari.core import device as devices
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import torch
-
     from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.training.crops.sampler import Batch, CropSampler
 
 STEPS_AHEAD = 8
 """Steps whose batches wait in memory, or are being drawn, while a GPU works on earlier ones."""
-MOST_THREADS = 4
+MOST_THREADS = 8
 """More of them only wait for each other, in the part that is Python."""
 
 
@@ -61,14 +61,15 @@ class BatchesAhead:
         self._threads: ThreadPoolExecutor | None = None
         if devices.queues_work(device):
             n_threads = min(MOST_THREADS, max(1, (os.cpu_count() or 1) - 1))
-            self._threads = ThreadPoolExecutor(n_threads, "embedseg-crops")
+            self._threads = _single_threads(n_threads)
 
     def take(self, step: int) -> StepInput:
         """What a step learns from, on the device; that of the next steps is drawn meanwhile where work is queued."""
         if self._threads is None:
             rng = self._rng(step)
             seed = int(rng.integers(2**62))
-            return StepInput(seed, [self.sampler.draw(self.batch_size, rng) for _ in range(self.n_batches)])
+            batches = [self.sampler.draw(self.batch_size, rng) for _ in range(self.n_batches)]
+            return StepInput(seed, [batch.sent(self.device) for batch in batches])
         if self._waiting and self._waiting[0][0] != step:
             self.forget()
         while len(self._waiting) < STEPS_AHEAD:
@@ -103,3 +104,18 @@ class BatchesAhead:
         self.forget()
         if self._threads is not None:
             self._threads.shutdown()
+
+
+def _single_threads(n: int) -> ThreadPoolExecutor:
+    """Threads each of which computes alone: together they keep the cores busy, and none waits for helpers."""
+    pool, all_started, before = ThreadPoolExecutor(n, "embedseg-crops"), Barrier(n), torch.get_num_threads()
+
+    def alone() -> None:
+        torch.set_num_threads(1)
+        all_started.wait()
+
+    for future in [pool.submit(alone) for _ in range(n)]:
+        future.result()
+    # PyTorch hands the last number set on to threads that are to come, of whoever starts them.
+    torch.set_num_threads(before)
+    return pool
