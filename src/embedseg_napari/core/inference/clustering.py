@@ -8,7 +8,6 @@ where numba is missing.
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -133,7 +132,7 @@ def cluster_by(
     Stopped
         If `should_stop` returned True.
     """
-    task = prepare(with_margins(maps, settings.margin_scale), settings)
+    task = prepare(maps, settings)
     is_small_enough, result = task.maps.seed_map.size < MOST_PIXELS, None
     if not (is_small_enough and KERNEL.is_ready()):
         result = cluster_in_numpy(task, should_stop, _ready_in_time() if is_small_enough else None)
@@ -168,11 +167,6 @@ def _tidied(found: ClusterResult, settings: PredictionConfig, should_stop: Calla
     number[1:][is_kept] = np.arange(1, np.count_nonzero(is_kept) + 1)
     n_left_out = n - int(np.count_nonzero(is_kept))
     return ClusterResult(number[found.labels], found.centers[is_kept], found.scores[is_kept], n_left_out)
-
-
-def with_margins(maps: EmbeddingMaps, scale: float) -> EmbeddingMaps:
-    """The maps with margins so many times as wide."""
-    return maps if scale == 1 else replace(maps, margins=maps.margins * np.float32(scale))
 
 
 def warm_up(wait: bool = False, n_pixels: int = WORTHWHILE_PIXELS) -> None:

@@ -59,8 +59,8 @@ def cluster_compiled(task: ClusterTask, kernel: Any, should_stop: Callable[[], b
         while position < len(seeds):
             ask(should_stop)
             position, n_accepted = kernel.claim(
-                seeds, position, slot_of, pixel_of, placed, n_finite, margins, boxes, sizes,
-                alive, is_unclustered, labels, accepted, n_accepted, task.min_object_size, task.is_greedy,
+                seeds, position, slot_of, pixel_of, placed, n_finite, margins, np.float32(task.margin_scale), boxes,
+                sizes, alive, is_unclustered, labels, accepted, n_accepted, task.min_object_size, task.is_greedy,
                 FAINT_SHARE if is_faint else SHARE, not is_faint, CHUNK_WORK,
             )  # fmt: skip
     if len(task.faint):

@@ -43,7 +43,8 @@ def cluster_in_numpy(
         ask(should_stop)
         is_unclustered[seed] = False
         center = points[:, seed].astype(np.float64)
-        margins = np.maximum(maps.margins.reshape(ndim, -1)[:, foreground[seed]].astype(np.float64), LEAST_MARGIN)
+        own = maps.margins.reshape(ndim, -1)[:, foreground[seed]] * np.float32(task.margin_scale)
+        margins = np.maximum(own.astype(np.float64), LEAST_MARGIN)
         if not np.isfinite(center).all() or np.isnan(margins).any():
             continue
         reach = margins[-2] * (1 + 1e-9) + 1e-9

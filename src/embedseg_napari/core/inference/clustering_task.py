@@ -50,6 +50,7 @@ class ClusterTask:
     faint: NDArray[np.uint32]
     """Those that are tried afterwards."""
     min_object_size: int
+    margin_scale: float
     is_greedy: bool
 
 
@@ -71,7 +72,9 @@ def prepare(maps: EmbeddingMaps, settings: PredictionConfig) -> ClusterTask:
         seediness = seed_map[foreground[rows]]
     seeds = rows[_falling(seediness)]
     n_bright = int(np.count_nonzero(seediness >= seed_threshold)) if is_greedy else len(seeds)
-    return ClusterTask(maps, foreground, seeds[:n_bright], seeds[n_bright:], settings.min_object_size, is_greedy)
+    return ClusterTask(
+        maps, foreground, seeds[:n_bright], seeds[n_bright:], settings.min_object_size, settings.margin_scale, is_greedy
+    )
 
 
 def _falling(values: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -285,8 +285,8 @@ def rank(lowest, highest, first, pair_first, phi, error, code, half_sorted, orde
 )  # fmt: skip
 def backward(  # type: ignore[no-untyped-def]
     lowest, highest, placed, sigma, seed, first, pixel, center, mean,
-    precision, pair_first, slots, phi, error, order, share, seed_weight, hinge_weight, variance_weight, foreground, most,
-    to_placed, to_sigma, to_seed, hinge, seed_error,
+    precision, pair_first, slots, phi, error, order, share, seed_weight, hinge_weight, variance_weight, foreground,
+    most, to_placed, to_sigma, to_seed, hinge, seed_error,
 ):  # fmt: skip
     """Lovasz hinge and squared seed error of those instances, and the gradients of the weighted sum of all terms.
 
