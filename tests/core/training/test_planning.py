@@ -36,7 +36,7 @@ def test_a_gpu_with_room_gets_larger_batches_and_it_is_told(blobs, monkeypatch, 
         config = TrainingConfig(**settings)
         plan = planning.plan_training(config, examples)
         assert bool(planning.batch_note(plan, config)) == (factor == 4 and not settings)
-    assert planning.plan_training(TrainingConfig(), examples).batch_size == 4 * factor
+    assert planning.plan_training(TrainingConfig(), examples).batch_size == 16 * factor
 
 
 @pytest.mark.parametrize("preset", ["fast", "few", "paper"])
