@@ -81,6 +81,21 @@ def test_overlapping_planes_equal_the_naive_reference(kind, height):
     assert relative(gradient(fast, raw), gradient(slow, raw)) < 2e-3
 
 
+def test_many_overlapping_objects_equal_the_naive_reference():
+    # More pairs of object and pixel than any way works on at once.
+    raw, rng = scene(2)[0], np.random.default_rng(0)
+    planes = torch.zeros((2, 600, *raw.shape[2:]), dtype=torch.uint8)
+    centers = [np.empty((600, 2)), np.empty((600, 2))]
+    for crop in range(2):
+        for i, (y, x) in enumerate(rng.integers(0, 30, (600, 2))):
+            planes[crop, i, y : y + 6, x : x + 7] = 1
+            centers[crop][i] = y + 2.5, x + 3
+    fast = spatial_embedding_loss(raw, planes, centers, (STEP, STEP))
+    slow = reference_loss(raw, planes, centers, (STEP, STEP))
+    assert float(fast.detach()) == pytest.approx(float(slow.detach()), rel=1e-4)
+    assert relative(gradient(fast, raw), gradient(slow, raw)) < 2e-3
+
+
 @pytest.mark.parametrize("name", ["loss_2d", "loss_3d", "loss_overlapping"])
 def test_reproduces_the_original(golden, name):
     data = np.load(golden(f"{name}.npz"))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PAIRS_AT_ONCE = 1 << 21
-"""Pairs of instance and pixel that are worked on together: about 250 MB."""
+"""Pairs of instance and pixel that are worked on together: bounds the working memory."""
 MOST_PAIRS = 1 << 26
 """Of a batch; where there are more, waiting for the number of those that matter costs less than looking at all."""
 
