@@ -63,7 +63,7 @@ def make_run(shape: tuple[int, ...], n_objects: int, device: str, **settings: An
     rng = np.random.default_rng(0)
     images = [(rng.random(shape, np.float32), scene(shape, n_objects, rng)[0]) for _ in range(4)]
     config = TrainingConfig.preset(settings.pop("preset", "fast"), epochs=1, crop_size=shape, **settings)
-    examples = from_arrays(images)
+    examples = from_arrays(images, axes="ZYX"[-len(shape) :])
     plan = plan_training(config, examples, device=device)
     LOOPS.wait()
     return TrainingRun(config, plan, TrainingSet(config, examples, []), time.monotonic(), None, None)
