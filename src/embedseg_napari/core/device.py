@@ -6,7 +6,7 @@ import math
 import platform
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -104,7 +104,8 @@ class CudaArrival(Arrival):
     """The same on an NVIDIA GPU, which need not be the current one."""
 
     def __init__(self, device: torch.device) -> None:
-        self.device, self.event = device, torch.cuda.Event()
+        self.device = device
+        self.event: Any = torch.cuda.Event()  # type: ignore[no-untyped-call]
 
     def record(self) -> None:
         """Mark the work in the device's queue."""

@@ -154,10 +154,10 @@ class LossOnDevice(torch.autograd.Function):
         weights : Weights
             Of the terms.
         """
-        total, *parts, gradient = _terms(raw.detach().float(), truth, step, weights)
+        total, instance, variance, seed, gradient = _terms(raw.detach().float(), truth, step, weights)
         ctx.gradient = gradient.to(raw.dtype)
-        ctx.mark_non_differentiable(*parts)
-        return (total, *parts)
+        ctx.mark_non_differentiable(instance, variance, seed)
+        return total, instance, variance, seed
 
     @staticmethod
     @once_differentiable

@@ -126,7 +126,8 @@ def spatial_embedding_loss_terms(
     if is_queued and sum(map(len, centers)) * math.prod(shape) <= MOST_PAIRS:
         found = find_truth(instances, centers, step, valid)
         if not check or not bool(found.is_wrong):
-            return LossTerms(*LossOnDevice.apply(raw, found, step, Weights(*weights, foreground_weight)))
+            factors = Weights(*weights, foreground_weight)
+            return LossTerms(*LossOnDevice.apply(raw, found, step, factors))  # type: ignore[no-untyped-call]
     members = collect_members(instances, centers, step, valid)
 
     with torch.autocast(raw.device.type, enabled=False):

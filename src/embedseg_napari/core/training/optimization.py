@@ -230,9 +230,9 @@ class MovingAverage(AveragedModel):
         floats = [value.is_floating_point() for value in averages]
         # Early on the average follows closely, or it would remember the random start for hundreds of steps.
         weight = 1.0 - min(self.decay, (1 + self.n_seen) / (10 + self.n_seen))
-        counts = [not is_float for is_float in floats]
-        weighed, copied = ([list(itertools.compress(t, kind)) for t in (averages, values)] for kind in (floats, counts))
-        torch._foreach_lerp_(*weighed, weight)
-        if copied[0]:
-            torch._foreach_copy_(*copied)
+        pairs = list(zip(averages, values, strict=True))
+        weighed = list(itertools.compress(pairs, floats))
+        torch._foreach_lerp_([a for a, _ in weighed], [v for _, v in weighed], weight)
+        if copied := [pair for pair, is_float in zip(pairs, floats, strict=True) if not is_float]:
+            torch._foreach_copy_([a for a, _ in copied], [v for _, v in copied])
         self.n_seen += 1
