@@ -196,10 +196,10 @@ class NetworkPass:
             assert total is not None
             with torch.inference_mode():
                 blend(raw, (total[0] / len(self.views)).cpu().numpy(), tile)
-        return _decode_in_place(raw, config.grid_spacing)
+        return decode_in_place(raw, config.grid_spacing)
 
 
-def _decode_in_place(raw: NDArray[np.float32], spacing: Sequence[float]) -> EmbeddingMaps:
+def decode_in_place(raw: NDArray[np.float32], spacing: Sequence[float]) -> EmbeddingMaps:
     """Turn raw output into maps part by part in the same memory: they hold as many numbers."""
     ndim = len(spacing)
     step = max(1, DECODE_PIXELS // max(1, math.prod(raw.shape[2:])))

@@ -285,7 +285,7 @@ class Predictor:
                 )
         axes = parse_axes(axes)
         frames = to_frames(array, axes)
-        _check_fit(config, frames.shape, axes)
+        check_fit(config, frames.shape, axes)
         precision = self.settings.precision
         if not supports_precision(device, precision):
             yield Message(
@@ -335,7 +335,7 @@ def _as_array(image: Any) -> Any:
     return array
 
 
-def _check_fit(config: ModelConfig, shape: tuple[int, ...], axes: str) -> None:
+def check_fit(config: ModelConfig, shape: tuple[int, ...], axes: str) -> None:
     """Whether frames of shape TC(Z)YX are what the model works on."""
     space = spatial_axes(axes)
     if len(space) != config.ndim:
