@@ -112,9 +112,8 @@ def segment(model: str, store: Path, name: str, block: int, workers: int = 1, *m
 
 
 def equal(model: str, store: Path, block: int) -> None:
-    from embedseg_napari.core.files.in_parts import open_image
-
     from embedseg_napari import load_model
+    from embedseg_napari.core.files.in_parts import open_image
 
     image = np.asarray(open_image(store))
     began = time.monotonic()
@@ -153,9 +152,8 @@ def equal3d(folder: Path, shape: tuple[int, ...], block: int) -> None:
         tuple(slice(a, a + n) for a, n in zip(at, size, strict=True))
     ])  # fmt: skip
     depth = -(-shape[0] // 8) * 8
-    from embedseg_napari.core.files.in_parts import open_image
-
     from embedseg_napari import load_model
+    from embedseg_napari.core.files.in_parts import open_image
 
     store, began = folder / "volume.ome.zarr", time.monotonic()
     whole = load_model(file, device="cpu").predict(image, "ZYX", tile=(depth, 8192, 8192), progress=False)

@@ -28,11 +28,13 @@ if TYPE_CHECKING:
         TrainingFinished,
         TrainingStarted,
     )
+    from embedseg_napari.core.exchange.export import export_labels, import_labels
     from embedseg_napari.core.inference.clustering import cluster
     from embedseg_napari.core.inference.predictor import Predictor
     from embedseg_napari.core.inference.segmentation import Segmentation
     from embedseg_napari.core.losses.spatial_embedding import spatial_embedding_loss
     from embedseg_napari.core.maps import EmbeddingMaps
+    from embedseg_napari.core.measure.measurements import measure
     from embedseg_napari.core.model.exchange import export_model, import_model
     from embedseg_napari.core.model.legacy import LegacyGeometry
     from embedseg_napari.core.model.library import ModelLibrary
@@ -76,10 +78,13 @@ __all__ = [
     "TrainingStarted",
     "__version__",
     "cluster",
+    "export_labels",
     "export_model",
+    "import_labels",
     "import_model",
     "load_model",
     "match",
+    "measure",
     "medoid",
     "predict_large",
     "spatial_embedding_loss",
@@ -117,10 +122,13 @@ _HOME = {
     "TrainingResult": "core.training.result",
     "TrainingStarted": "core.events",
     "cluster": "core.inference.clustering",
+    "export_labels": "core.exchange.export",
     "export_model": "core.model.exchange",
+    "import_labels": "core.exchange.export",
     "import_model": "core.model.exchange",
     "load_model": "core.model.model",
     "match": "core.evaluation.matching",
+    "measure": "core.measure.measurements",
     "medoid": "core.data.medoid",
     "predict_large": "jobs.large.script",
     "spatial_embedding_loss": "core.losses.spatial_embedding",

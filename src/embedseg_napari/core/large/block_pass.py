@@ -10,8 +10,9 @@ import torch
 
 from embedseg_napari.core.device import is_out_of_memory
 from embedseg_napari.core.errors import ComputeError, Stopped
-from embedseg_napari.core.inference.network_pass import SMALLEST_TILE, decode_in_place, pad_far_ends
+from embedseg_napari.core.inference.network_pass import SMALLEST_TILE, decode_in_place
 from embedseg_napari.core.inference.test_time_augmentation import views
+from embedseg_napari.core.inference.tiling import pad
 from embedseg_napari.core.large.grid import Box, cut_tiles
 from embedseg_napari.core.networks.network import device_of, raw_output
 
@@ -124,7 +125,7 @@ class BlockPass:
     ) -> NDArray[np.float32]:
         """Raw output of the used part of a tile."""
         inside = tile.seen.grown((0,) * len(self.shape), self.shape).within(seen)
-        image = pad_far_ends(values[(slice(None), *inside)], tile.seen.shape)
+        image = pad(values[(slice(None), *inside)], tile.seen.shape)
         batch = torch.from_numpy(np.ascontiguousarray(image))[None].to(device_of(self.network))
         every = views(self.config.grid_spacing)
         every = every if self.tta else every[:1]
