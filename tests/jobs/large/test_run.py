@@ -180,7 +180,7 @@ def test_a_table_as_parquet(job, tmp_path):
     result = drain(run(replace(job, table=tmp_path / "objects.parquet"), never))
     table = parquet.read_table(result.table)
     assert table.num_rows == result.n_objects
-    with pytest.raises(SettingsError, match=r"\.csv or \.parquet"):
+    with pytest.raises(DataError, match=r"\.csv or \.parquet"):
         drain(run(replace(job, table=tmp_path / "objects.xlsx"), never))
 
 

@@ -32,6 +32,8 @@ SPREADS = 4
 """Standard deviations above the mean extent of the model's objects up to which that is."""
 LEAST_USE = 64
 """Pixels between the margins of a tile, at least."""
+LEAN_TILE = {2: (1536, 1536)}
+"""Pixels of a tile in images where neither the user nor the model says: a worker then stays below 1.5 GB."""
 STEP = {2: 256, 3: 32}
 """What sides of blocks are multiples of, by the number of axes: of the chunks that labels are written in."""
 LOOKED_AT = {2: (1024, 1024), 3: (64, 256, 256)}
@@ -128,7 +130,8 @@ def resolve(
     if words:
         yield Message(words)
     reach = _reach(model)
-    tile, _ = resolve_tile(model.config.ndim, settings.tile, settings.tile_overlap)
+    given = LEAN_TILE.get(model.config.ndim) if settings.tile is None else settings.tile
+    tile, _ = resolve_tile(model.config.ndim, given, None)
     tile = tuple(max(side, 2 * m + LEAST_USE) for side, m in zip(tile, margin, strict=True))
     block = _block(job.block, shape, tile, margin, reach)
     # Workers may start in another folder.

@@ -13,10 +13,11 @@ from embedseg_napari.core.axes import guess_axes
 from embedseg_napari.core.errors import SettingsError, Stopped
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.files.folder_lock import holding
+from embedseg_napari.core.measure.table_files import require_table_name, write_parts
 from embedseg_napari.jobs.earlier_run import signature
 from embedseg_napari.jobs.large.plan import decided, resolve
 from embedseg_napari.jobs.large.reading import choose_region
-from embedseg_napari.jobs.large.table import check_table, columns_of, write_table
+from embedseg_napari.jobs.large.table import columns_of
 from embedseg_napari.jobs.large.target import REPORTED, target_of, write_block
 from embedseg_napari.jobs.large.work import (
     BlockDone,
@@ -176,7 +177,7 @@ def open_job(job: LargeJob) -> Opened:
         require_distributed()
     image = open_image(job.image, job.level, job.axes)
     target = target_of(job, image)
-    check_table(target.table)
+    require_table_name(target.table)
     model = cached_model(job.model, job.device)
     axes = image.axes or guess_axes(image.shape, model.config.ndim, model.config.n_channels)
     region = choose_region(image, axes, job.channel, job.region)
@@ -254,7 +255,7 @@ def _finish(
         if should_stop():
             raise Stopped("The run was stopped.")
         yield Finishing(len(grid) + round(done / of * len(grid)), 2 * len(grid))
-    write_table(target.table, lambda: _table(numbering, opened, record))
+    write_parts(target.table, _table(numbering, opened, record))
     report = {
         "n_blocks": len(grid),
         "n_objects": numbering.n_objects,
