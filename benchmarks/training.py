@@ -1,6 +1,6 @@
 """Time the loss and the whole training step against the bare network and a naive loss, in one run.
 
-    python benchmarks/training.py [--repeats 5] [--no-naive]
+    python benchmarks/training.py [--repeats 5] [--no-naive] [--architecture unet]
 
 Prints medians in seconds and ratios. The bare network is its forward and backward pass in the same number format; the
 naive loss goes through the instances one by one over the whole crop, as the formulas are written.
@@ -21,7 +21,7 @@ from embedseg_napari.core.data.pairs import from_arrays
 from embedseg_napari.core.device import supports_bfloat16
 from embedseg_napari.core.losses.reference import reference_loss
 from embedseg_napari.core.losses.spatial_embedding import spatial_embedding_loss
-from embedseg_napari.core.networks.erfnet import BranchedERFNet
+from embedseg_napari.core.networks.architectures import build_network
 from embedseg_napari.core.training.planning import plan_training
 from embedseg_napari.core.training.run import TrainingRun
 from embedseg_napari.core.training.training_set import TrainingSet
@@ -75,6 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--no-naive", action="store_true")
+    parser.add_argument("--architecture", default="branched-erfnet", choices=["branched-erfnet", "unet"])
     options = parser.parse_args()
     bfloat16 = supports_bfloat16(torch.device("cpu"))
     print(f"{torch.get_num_threads()} threads, network in {'bfloat16' if bfloat16 else 'float32'}")
@@ -87,7 +88,7 @@ def main() -> None:
         raw = torch.tensor(np.stack([c[2] for c in crops]), requires_grad=True)
         spacing = (STEP,) * ndim
         memory_format = torch.channels_last if ndim == 2 else torch.channels_last_3d
-        network = BranchedERFNet(ndim).to(memory_format=memory_format)
+        network = build_network(options.architecture, ndim, 1).to(memory_format=memory_format)
         x = torch.rand(n_crops, 1, *shape).contiguous(memory_format=memory_format)
 
         def bare(network=network, x=x) -> None:
@@ -116,7 +117,7 @@ def main() -> None:
             slow = median(naive, 1)
             print(f"  naive loss                           {slow:7.3f} s   {slow / fast:5.1f} x the fast one")
         images = [(rng.random(shape, np.float32) + (c[0] > 0), c[0]) for c in crops]
-        config = TrainingConfig(architecture="branched-erfnet", crop_size=shape, batch_size=n_crops)
+        config = TrainingConfig(architecture=options.architecture, crop_size=shape, batch_size=n_crops)
         examples = from_arrays(images)
         run = TrainingRun(
             config, plan_training(config, examples), TrainingSet(config, examples, []), time.monotonic(), None, None

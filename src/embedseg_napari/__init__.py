@@ -28,17 +28,21 @@ if TYPE_CHECKING:
         TrainingFinished,
         TrainingStarted,
     )
+    from embedseg_napari.core.exchange.export import export_labels, import_labels
     from embedseg_napari.core.inference.clustering import cluster
     from embedseg_napari.core.inference.predictor import Predictor
     from embedseg_napari.core.inference.segmentation import Segmentation
     from embedseg_napari.core.losses.spatial_embedding import spatial_embedding_loss
     from embedseg_napari.core.maps import EmbeddingMaps
+    from embedseg_napari.core.measure.measurements import measure
     from embedseg_napari.core.model.exchange import export_model, import_model
     from embedseg_napari.core.model.legacy import LegacyGeometry
     from embedseg_napari.core.model.library import ModelLibrary
     from embedseg_napari.core.model.model import Model, load_model
     from embedseg_napari.core.training.result import TrainingResult
     from embedseg_napari.core.training.trainer import Trainer, train
+    from embedseg_napari.jobs.large.run import LargeResult
+    from embedseg_napari.jobs.large.script import predict_large
 
     __version__: str
 
@@ -53,6 +57,7 @@ __all__ = [
     "Example",
     "FrameFinished",
     "LabelsUpdated",
+    "LargeResult",
     "LegacyGeometry",
     "MatchRow",
     "Message",
@@ -73,11 +78,15 @@ __all__ = [
     "TrainingStarted",
     "__version__",
     "cluster",
+    "export_labels",
     "export_model",
+    "import_labels",
     "import_model",
     "load_model",
     "match",
+    "measure",
     "medoid",
+    "predict_large",
     "spatial_embedding_loss",
     "train",
 ]
@@ -93,6 +102,7 @@ _HOME = {
     "Example": "core.data.example",
     "FrameFinished": "core.events",
     "LabelsUpdated": "core.events",
+    "LargeResult": "jobs.large.run",
     "LegacyGeometry": "core.model.legacy",
     "MatchRow": "core.evaluation.matching",
     "Message": "core.events",
@@ -112,11 +122,15 @@ _HOME = {
     "TrainingResult": "core.training.result",
     "TrainingStarted": "core.events",
     "cluster": "core.inference.clustering",
+    "export_labels": "core.exchange.export",
     "export_model": "core.model.exchange",
+    "import_labels": "core.exchange.export",
     "import_model": "core.model.exchange",
     "load_model": "core.model.model",
     "match": "core.evaluation.matching",
+    "measure": "core.measure.measurements",
     "medoid": "core.data.medoid",
+    "predict_large": "jobs.large.script",
     "spatial_embedding_loss": "core.losses.spatial_embedding",
     "train": "core.training.trainer",
 }

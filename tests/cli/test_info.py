@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
+import tifffile
+
 from embedseg_napari.core.config import ModelConfig
 from embedseg_napari.core.model.model import load_model
 
@@ -41,6 +44,29 @@ def test_scores_of_single_held_out_objects_are_not_called_images(embedseg, train
     record = {**model.config.training, "best_score": 0.5, "n_held_out_objects": 4, "n_validation_images": 0}
     model.config = model.config.model_copy(update={"training": record})
     ended = embedseg("info", model.save(tmp_path / "few.embedseg"))
-    assert "50 % of 4 held-out objects found" in " ".join(ended.out.split())
+    assert "it finds 50 % of the 4 held-out objects" in " ".join(ended.out.split())
     assert "image" in ended.out
     assert "held-out image" not in ended.out
+
+
+def test_labels_say_how_they_were_made(embedseg, trained, tmp_path, draw) -> None:
+    (tmp_path / "in").mkdir()
+    tifffile.imwrite(tmp_path / "in" / "a.tif", draw(0)[0], photometric="minisblack")
+    assert embedseg("predict", trained, tmp_path / "in", "--output", tmp_path / "out").status == 0
+    labels = tmp_path / "out" / "a.tif"
+    ended = embedseg("info", labels)
+    assert ended.status == 0, ended.err
+    assert "Objects were segmented with EmbedSeg" in ended.out
+    assert "Medical Image Analysis 81" in ended.out
+    assert "was changed" not in ended.out
+    recipe = json.loads(embedseg("info", labels, "--json").out)
+    assert recipe["image"]["file"] == "a.tif"
+    tifffile.imwrite(labels, tifffile.imread(labels), photometric="minisblack")
+    assert "the label image was changed" in embedseg("info", labels).out
+
+
+def test_labels_without_a_recipe_say_so(embedseg, tmp_path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.ones((4, 4), np.uint8), photometric="minisblack")
+    ended = embedseg("info", tmp_path / "a.tif")
+    assert ended.status == 1
+    assert "nothing is known of its making" in ended.err

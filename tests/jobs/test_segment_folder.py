@@ -53,7 +53,7 @@ def test_files_and_folders_become_label_images(job: FolderJob, tmp_path: Path) -
     assert [output.labels.name for output in plan(more)] == ["a.tif", "b.tif", "alone.tif"]
     events, result = run(more)
     assert (result.n_images, result.n_saved, result.failures, result.stopped) == (3, 3, (), False)
-    assert sorted(path.name for path in job.results.iterdir()) == ["a.tif", "alone.tif", "b.tif", TABLE]
+    assert sorted(path.name for path in job.results.iterdir()) == ["a.tif", "alone.tif", "b.tif", TABLE, "recipes"]
     assert read_image(job.results / "a.tif").spacing == pytest.approx((0.5, 0.5))
     assert sum(event.n_objects for event in events if isinstance(event, ImageSaved)) == result.n_objects > 0
     assert len((job.results / TABLE).read_text().splitlines()) == result.n_objects + 1
@@ -105,7 +105,7 @@ def test_a_stop_keeps_what_is_done(job: FolderJob) -> None:
     run_ = segment_folder(replace(job, tables="together"), lambda: any(isinstance(e, ImageSaved) for e in seen))
     result = drain(run_, seen.append)
     assert (result.stopped, result.n_saved, result.n_left) == (True, 1, 1)
-    assert sorted(path.name for path in job.results.iterdir()) == ["a.tif", TABLE]
+    assert sorted(path.name for path in job.results.iterdir()) == ["a.tif", TABLE, "recipes"]
 
 
 def test_a_stop_before_the_model_is_loaded_leaves_nothing(job: FolderJob) -> None:
@@ -118,12 +118,12 @@ def test_goes_on_where_an_earlier_run_was_stopped(job: FolderJob) -> None:
     job = replace(job, tables="each")
     first: list[Any] = []
     assert drain(segment_folder(job, lambda: any(isinstance(one, ImageSaved) for one in first)), first.append).stopped
-    done = {path.name: path.stat().st_mtime_ns for path in job.results.iterdir()}
+    done = {path.name: path.stat().st_mtime_ns for path in job.results.glob("*.*")}
     job = replace(job, resume=True)
     events, result = run(job)
     assert (result.n_saved + result.n_skipped, result.n_left, result.failures) == (2, 0, ())
     assert sum(isinstance(event, ImageSkipped) for event in events) == result.n_skipped == len(done) // 2
-    assert sorted(path.name for path in job.results.iterdir()) == ["a.csv", "a.tif", "b.csv", "b.tif"]
+    assert sorted(path.name for path in job.results.iterdir()) == ["a.csv", "a.tif", "b.csv", "b.tif", "recipes"]
     assert all((job.results / name).stat().st_mtime_ns == when for name, when in done.items())
     assert run(job)[1].n_skipped == 2
 

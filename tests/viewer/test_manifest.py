@@ -12,7 +12,7 @@ import pytest
 from npe2 import PluginManager, PluginManifest
 
 ROOT = Path(__file__).resolve().parents[2]
-PANELS = ["EmbedSeg: Segment", "EmbedSeg: Label & Train", "EmbedSeg: Train", "EmbedSeg: Evaluate"]
+PANELS = ["EmbedSeg: Segment", "EmbedSeg: Label & Train", "EmbedSeg: Train", "EmbedSeg: Evaluate", "EmbedSeg: Measure"]
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +45,9 @@ def test_panels_are_in_the_menu_for_segmentation(manifest):
     assert [item.command for item in manifest.contributions.menus["napari/layers/segment"]] == list(panels)
 
 
-def test_reader_claims_model_files_only(manifest):
+def test_readers_claim_models_and_annotations_only(manifest):
     patterns = [pattern for reader in manifest.contributions.readers for pattern in reader.filename_patterns]
-    assert patterns == ["*.embedseg", "*.pth"]
+    assert patterns == ["*.embedseg", "*.pth", "*.roi", "*.zip", "*.geojson"]
     assert not any(reader.accepts_directories for reader in manifest.contributions.readers)
 
 

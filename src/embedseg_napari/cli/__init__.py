@@ -1,4 +1,6 @@
-"""The command line: ``embedseg train``, ``predict``, ``evaluate``, ``tune``, ``info``, ``models`` and ``demo``.
+"""The command line: ``embedseg`` and its commands.
+
+``train``, ``predict``, ``evaluate``, ``measure``, ``export``, ``import``, ``tune``, ``info``, ``models`` and ``demo``.
 
 Nothing heavy is imported here or in the modules of the commands: NumPy, PyTorch and scikit-image wait until a command
 has checked its arguments.
@@ -14,8 +16,10 @@ import typer
 from embedseg_napari.cli.console import complain
 from embedseg_napari.cli.demo import demo
 from embedseg_napari.cli.evaluate import evaluate
+from embedseg_napari.cli.export import export_labels, import_labels
 from embedseg_napari.cli.failures import end_with_a_sentence
 from embedseg_napari.cli.info import info
+from embedseg_napari.cli.measure import measure
 from embedseg_napari.cli.models import app as models
 from embedseg_napari.cli.predict import predict
 from embedseg_napari.cli.streams import steady_output
@@ -36,6 +40,9 @@ app = typer.Typer(
 app.command(short_help="Train a model on annotated images.")(train)
 app.command(short_help="Segment images, one label image each.")(predict)
 app.command(short_help="Score label images against the truth.")(evaluate)
+app.command(short_help="Measure the objects of label images.")(measure)
+app.command("export", short_help="Write objects for Fiji, QuPath and others.")(export_labels)
+app.command("import", short_help="Make labels of annotations from Fiji, QuPath and others.")(import_labels)
 app.command(short_help="Find the thresholds that suit annotated images.")(tune)
 app.command(short_help="Describe a model.")(info)
 app.add_typer(models, name="models", short_help="List, rename, delete, import and export models.")

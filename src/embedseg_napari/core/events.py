@@ -33,7 +33,7 @@ class Advice(Message):
     action: str = ""
     """Short name of what would help, such as ``"Use scale 2"``; empty where nothing is known to."""
     model: str = ""
-    """Bundled model that would help; empty for the one that was used."""
+    """Model that would help, by its name; empty for the one that was used."""
     changes: dict[str, Any] = field(default_factory=dict)
     """Settings of prediction that would help."""
     labels: bool = False
@@ -110,6 +110,7 @@ class StepFinished:
     step: int
     """Steps made since the start of training."""
     loss: float
+    """Of this step; on a GPU, which is not waited for, of the last one that is known, a few steps earlier."""
     loss_instance: float
     loss_variance: float
     loss_seed: float

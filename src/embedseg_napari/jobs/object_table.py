@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from embedseg_napari.core.axes import spatial_axes
+from embedseg_napari.core.measure.sums import sums_of
+from embedseg_napari.core.measure.table_files import csv_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +57,7 @@ def object_table(
     tables, before = [], 0
     for t, part in enumerate(segmentation.frames or (segmentation,)):
         n = len(part.scores)
-        sizes, centroids = measure(part.labels, n)
+        sizes, centroids = _sizes_and_centroids(part.labels, n)
         table: Table = {} if image is None else {"image": np.full(n, image)}
         if segmentation.frames:
             table["frame"] = np.full(n, t + int(first["T"]))
@@ -71,27 +71,15 @@ def object_table(
     return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
 
 
-def measure(labels: NDArray[np.int32], n: int) -> tuple[NDArray[np.int64], list[NDArray[np.float64]]]:
-    """Sizes (n,) and, per axis, centroids (n,) of the labels 1..n, in pixels."""
-    at = np.flatnonzero(labels)
-    ids = labels.ravel()[at]
-    sizes = np.bincount(ids, minlength=n + 1)[1:]
-    divisor = np.maximum(sizes, 1)
-    places = np.unravel_index(at, labels.shape)
-    return sizes, [np.bincount(ids, weights=place, minlength=n + 1)[1:] / divisor for place in places]
-
-
 def as_csv(tables: Sequence[Table]) -> str:
     """Write the rows of tables as comma-separated values; what a table has no column for stays empty."""
     columns = [name for name in COLUMNS if any(name in table for table in tables)]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    for table in tables:
-        cells = [[""] * len(table["label"]) if name not in table else _cells(table[name]) for name in columns]
-        writer.writerows(zip(*cells, strict=True))
-    return text.getvalue()
+    return csv_text(tables, columns, ".4f")
 
 
-def _cells(values: NDArray[Any]) -> list[Any]:
-    return [f"{value:.4f}" for value in values] if values.dtype.kind == "f" else values.tolist()
+def _sizes_and_centroids(labels: NDArray[np.int32], n: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Sizes (n,) and, per axis, centroids (ndim, n) of the labels 1..n, in pixels; 0 of what has no pixel."""
+    sums = sums_of(labels, shapes=False)
+    sizes, centroids = np.zeros(n, np.int64), np.zeros((labels.ndim, n))
+    sizes[sums.ids - 1], centroids[:, sums.ids - 1] = sums.sizes, sums.centroids.T
+    return sizes, centroids

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from embedseg_napari.core.axes import check_spacing, guess_axes, parse_axes, result_axes
@@ -14,15 +16,17 @@ from embedseg_napari.core.files.formats import left_out
 from embedseg_napari.core.files.picture import require_file
 from embedseg_napari.core.files.tiff import list_images, read_image, read_software, write_labels
 from embedseg_napari.core.files.zarr_image import is_store
+from embedseg_napari.core.freed_memory import keeps_freed_memory
+from embedseg_napari.core.model.known_models import bundled_names, bundled_path
 from embedseg_napari.jobs.earlier_run import is_whole, signature
 from embedseg_napari.jobs.map_file import FOLDER as MAPS
 from embedseg_napari.jobs.map_file import MapFile
 from embedseg_napari.jobs.object_table import as_csv, object_table
+from embedseg_napari.jobs.recipe import file_words, model_words, predict_words, recipe_of, record
 from embedseg_napari.jobs.segment import SegmentJob, loaded, predict, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
-    from pathlib import Path
 
     from embedseg_napari.core.model.model import Model
     from embedseg_napari.jobs.object_table import Table
@@ -69,6 +73,11 @@ class Output:
     def table(self) -> Path:
         """The table of its objects alone."""
         return self.labels.with_suffix(".csv")
+
+    @property
+    def recipe(self) -> Path:
+        """How its labels were made."""
+        return recipe_of(self.labels)
 
     @property
     def maps(self) -> Path:
@@ -176,7 +185,7 @@ def plan(job: FolderJob) -> list[Output]:
                     "choose another folder for the results."
                 )
         seen[output.labels] = output.image
-    targets = [output.labels for output in outputs]
+    targets = [target for output in outputs for target in (output.labels, output.recipe)]
     if job.save_maps:
         targets += [output.maps for output in outputs]
     if job.tables:
@@ -189,6 +198,24 @@ def plan(job: FolderJob) -> list[Output]:
             "(--overwrite), or choose another folder."
         )
     return outputs
+
+
+def words_of(job: FolderJob) -> list[str]:
+    """The words of the command that does a job."""
+    bundled = {path: path.stem for path in map(bundled_path, bundled_names())}
+    model = bundled.get(Path(job.model), str(job.model))
+    return predict_words(
+        model,
+        job.inputs,
+        job.results,
+        axes=job.axes,
+        channel=job.channel,
+        spacing=job.spacing,
+        device=job.device,
+        changes=job.changes,
+        tables=job.tables == "each",
+        save_maps=job.save_maps,
+    )
 
 
 def images_of(path: Path) -> list[Path]:
@@ -218,6 +245,7 @@ def _folder_of_images(path: Path) -> Path:
     return path / "images" if not list_images(path) and (path / "images").is_dir() else path
 
 
+@keeps_freed_memory
 def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator[Any, None, FolderResult]:
     """Segment every image; one that fails does not end the work, and a stop keeps what is done.
 
@@ -246,6 +274,7 @@ def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator
         if job.spacing is not None:
             check_spacing(job.spacing, "ZYX"[-model.config.ndim :])
         made_by = signature(model, settings, job.axes, job.channel, job.spacing)
+        model_known = model_words(model, job.model)
         for index, output in enumerate(outputs):
             if should_stop():
                 raise Stopped("Stopped between two images.")
@@ -256,7 +285,9 @@ def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator
                     yield ImageSkipped(index, output.image.name)
                     continue
                 n_like_it = 0 if tables else len(outputs) - index
-                table, n_left_out = yield from _segment_file(model, output, job, made_by, should_stop, index, n_like_it)
+                table, n_left_out = yield from _segment_file(
+                    model, output, job, made_by, should_stop, index, n_like_it, model_known
+                )
                 tables.append(table)
             except Stopped:
                 raise
@@ -291,8 +322,10 @@ def _segment_file(
     should_stop: Callable[[], bool],
     index: int,
     n_like_it: int,
+    model_known: dict[str, str],
 ) -> Generator[Any, None, tuple[Table, int]]:
     said: list[str] = []
+    began = time.monotonic()
     picture = read_image(output.image, job.axes, say=said.append)
     for text in said:
         yield Message(text, "warning")
@@ -319,6 +352,7 @@ def _segment_file(
     else:
         segmentation = yield from predict(model, one, should_stop, keep_maps=False)
     table = object_table(segmentation, own, image=output.image.name)
+    seconds = round(time.monotonic() - began, 3)
     # Labels and table belong together, also where two programs write into one folder.
     with alone(job.results):
         # Only maps, or the table, were missing of what an earlier run has left.
@@ -340,6 +374,18 @@ def _segment_file(
                 # What a killed run left damaged is made again.
                 overwrite=job.overwrite or (job.resume and read_software(output.labels) == made_by),
             )
+            about = {"axes": axes, "shape": list(shape), "spacing": spacing, "unit": picture.unit if spacing else None}
+            recipe = record(
+                model_known,
+                settings_of(model, job.changes),
+                {**file_words(output.image), **about},
+                {**file_words(output.labels), "n_objects": len(table["label"])},
+                words_of(replace(job, inputs=(output.image,))),
+                channel=job.channel,
+                device=model.device.type,
+                seconds=seconds,
+            )
+            write_text(output.recipe, recipe, overwrite=job.overwrite or job.resume)
         if writes_table:
             write_text(output.table, as_csv([table]), overwrite=job.overwrite)
     return table, segmentation.n_left_out

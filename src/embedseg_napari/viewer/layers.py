@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,10 +30,16 @@ FOUND = "result"
 """What a segmentation found: its objects, their seed map and centres."""
 PREVIEW = "preview"
 """What a training shows of the network as it is."""
+SEGMENTED = "embedseg-image"
+"""Key in a layer's metadata: which image its objects were found in (its `unique_id`)."""
+EDITED = "embedseg-edited"
+"""Key in a layer's metadata: its objects were found by a segmentation, and changed by hand."""
 ANNOTATION = "embedseg-annotation"
 """Key in a layer's metadata: which image it annotates (its `unique_id`)."""
 TIME_POINT = "embedseg-frame"
 """Key in a layer's metadata: the time-lapse (its `unique_id`) and the frame it was taken from."""
+CHANNEL_OF = "embedseg-channel"
+"""Key in a layer's metadata: the image (its `unique_id`) and the channel it was taken from."""
 CHANNEL_NAMES = "channel_names"
 """Key in a layer's metadata: the names of its channels, as its file gives them."""
 WORDS = {
@@ -53,9 +60,31 @@ def is_users_or_found(layer: Layer) -> bool:
     return is_users(layer) or layer.metadata.get(RESULT) == FOUND
 
 
+def shows_objects(layer: Layer) -> bool:
+    """Whether a layer shows objects that stay: labels, or the centres that a segmentation found; no previews."""
+    from napari.layers import Labels, Points
+
+    role = layer.metadata.get(RESULT)
+    return (isinstance(layer, Labels) and role != PREVIEW) or (isinstance(layer, Points) and role == FOUND)
+
+
 def array_of(layer: Layer) -> Any:
     """The array of an Image or Labels layer; of a pyramid, its full resolution."""
     return layer.data[0] if getattr(layer, "multiscale", False) else layer.data
+
+
+def file_of(layer: Layer) -> Path:
+    """The file that a layer was opened from.
+
+    Raises
+    ------
+    DataError
+        If it was not, or the file is gone.
+    """
+    path = layer.metadata.get("path") or getattr(layer.source, "path", None)
+    if not path or not Path(path).is_file():
+        raise DataError(f"{layer.name} is not from a file that can be named; save it and open that file first.")
+    return Path(path)
 
 
 def picture_of(layer: Layer, ndim: int | None = None, n_channels: int = 1, stack: str | None = None) -> Picture:

@@ -115,7 +115,7 @@ def test_one_channel_of_a_folder(panel, tmp_path, qtbot):
     batch.channel.setCurrentText("1")
     batch.run_button.click()
     qtbot.waitUntil(lambda: batch.current is None, timeout=WAIT)
-    assert [path.name for path in sorted((tmp_path / "out").iterdir())] == ["objects.csv", "two.tif"]
+    assert [path.name for path in sorted((tmp_path / "out").iterdir())] == ["objects.csv", "recipes", "two.tif"]
     assert "one.tif: The image has no channel axis" in batch.failures.item(0).text()
 
 
@@ -173,7 +173,7 @@ def test_tables_are_those_of_the_command_line(panel, tmp_path, qtbot, kind, file
     batch.run_button.click()
     qtbot.waitUntil(lambda: batch.current is None, timeout=WAIT)
     made = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert made == sorted([*files, "a.tif", "b.tif", "maps"])
+    assert made == sorted([*files, "a.tif", "b.tif", "maps", "recipes"])
     assert sorted(path.name for path in (tmp_path / "out" / "maps").iterdir()) == ["a.tif", "b.tif"]
     if kind == "each":
         words = ["--seed-threshold", "0", "--foreground-threshold", "0", "--csv"]

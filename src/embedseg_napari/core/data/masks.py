@@ -95,15 +95,7 @@ def instances_of(array: np.ndarray, shape: tuple[int, ...], where: str, mask_whe
     DataError
         If the values are no objects, or the shape is another one.
     """
-    if np.issubdtype(array.dtype, np.floating):
-        whole = bool(np.isfinite(array).all()) and bool((array == np.round(array)).all())
-        kind = "whole numbers stored as" if whole else "fractions, stored as"
-        raise DataError(
-            f"{mask_where}: holds {kind} {array.dtype}; a mask needs an integer type, one number per object "
-            f"({'in Fiji: Image > Type > 16-bit, with scaling off' if whole else 'is it a probability map?'})."
-        )
-    if not (np.issubdtype(array.dtype, np.integer) or array.dtype == bool):
-        raise DataError(f"{mask_where}: holds {array.dtype} values; a mask needs whole numbers, one per object.")
+    _require_whole(array, mask_where)
     if array.shape[:-1] == shape and array.shape[-1] in (3, 4):
         raise DataError(f"{mask_where}: is a colour picture; a mask needs one number per pixel, saved as 16-bit grey.")
     is_planes = array.ndim == len(shape) + 1
@@ -113,14 +105,49 @@ def instances_of(array: np.ndarray, shape: tuple[int, ...], where: str, mask_whe
         if len(found) != len(shape):
             hint = "; if axes were read wrongly, name them, for example --axes CYX"
         raise DataError(f"{mask_where}: has shape {array.shape}, but its image {where} has {shape}{hint}.")
-    if np.issubdtype(array.dtype, np.signedinteger) and array.min() < 0:
-        raise DataError(f"{mask_where}: holds negative numbers; use 0 for background and 1, 2, 3 ... for objects.")
+    _require_positive(array, mask_where)
     if is_planes:
         return _planes(array, mask_where)
     if array.dtype != bool and array.max() >= 2**31:
         values, dense = np.unique(array, return_inverse=True)
         return np.asarray(dense.reshape(array.shape) + int(values[0] != 0), np.int32)
     return np.ascontiguousarray(array, np.int32)
+
+
+def require_ids(array: np.ndarray, where: str) -> None:
+    """Refuse what cannot be numbers of objects.
+
+    Parameters
+    ----------
+    array : ndarray
+        As read.
+    where : str
+        Name of the label image.
+
+    Raises
+    ------
+    DataError
+        If the values are no whole numbers, or some are negative.
+    """
+    _require_whole(array, where)
+    _require_positive(array, where)
+
+
+def _require_whole(array: np.ndarray, where: str) -> None:
+    if np.issubdtype(array.dtype, np.floating):
+        whole = bool(np.isfinite(array).all()) and bool((array == np.round(array)).all())
+        kind = "whole numbers stored as" if whole else "fractions, stored as"
+        raise DataError(
+            f"{where}: holds {kind} {array.dtype}; a mask needs an integer type, one number per object "
+            f"({'in Fiji: Image > Type > 16-bit, with scaling off' if whole else 'is it a probability map?'})."
+        )
+    if not (np.issubdtype(array.dtype, np.integer) or array.dtype == bool):
+        raise DataError(f"{where}: holds {array.dtype} values; a mask needs whole numbers, one per object.")
+
+
+def _require_positive(array: np.ndarray, where: str) -> None:
+    if np.issubdtype(array.dtype, np.signedinteger) and array.min(initial=0) < 0:
+        raise DataError(f"{where}: holds negative numbers; use 0 for background and 1, 2, 3 ... for objects.")
 
 
 def _planes(array: np.ndarray, mask_where: str) -> np.ndarray:

@@ -12,7 +12,7 @@ from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.errors import Stopped
 from embedseg_napari.core.evaluation.matching import match_rows
 from embedseg_napari.core.events import PairTried
-from embedseg_napari.core.inference.clustering import cluster_by, with_margins
+from embedseg_napari.core.inference.clustering import cluster_by
 from embedseg_napari.core.runs import never
 
 if TYPE_CHECKING:
@@ -104,13 +104,11 @@ def search_thresholds(
     unknown = [None] * len(pairs) if ignore is None else ignore
     start = (settings.seed_threshold, settings.foreground_threshold)
     tried = sorted({(s, f) for s in seed_thresholds for f in foreground_thresholds} | {start})
-    # Margins are scaled once, not for each pair.
-    scaled = [with_margins(maps, settings.margin_scale) for maps, _ in pairs]
     scores: dict[tuple[float, float], np.ndarray] = {}
     for seed, foreground in tried:
-        update = {"seed_threshold": seed, "foreground_threshold": foreground, "margin_scale": 1.0}
+        update = {"seed_threshold": seed, "foreground_threshold": foreground}
         each = []
-        for maps, (_, truth), hidden in zip(scaled, pairs, unknown, strict=True):
+        for (maps, truth), hidden in zip(pairs, unknown, strict=True):
             found = cluster_by(maps, settings.model_copy(update=update), should_stop)
             each.append(np.mean([row.ap for row in match_rows(truth, found.labels, ignore=hidden)]))
         scores[seed, foreground] = np.array(each)

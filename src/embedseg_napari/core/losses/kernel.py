@@ -240,42 +240,57 @@ def collect(  # type: ignore[no-untyped-def]
     return 0
 
 
-@compiled(types.void(I8, I8, given(I8), given(I8), given(F4), array(F4), array(U8)))
-def rank_keys(lowest, highest, first, pair_first, phi, error, keys):  # type: ignore[no-untyped-def]
-    """Hinge errors of all pairs, and numbers that sort the pairs of an instance by falling error.
+@compiled(types.void(I8, I8, given(I8), given(I8), given(F4), array(F4), array(I4), array(U8), array(I4)))
+def rank(lowest, highest, first, pair_first, phi, error, code, half_sorted, order):  # type: ignore[no-untyped-def]
+    """Hinge errors of all pairs, and the places of an instance's pairs in the order of falling error.
 
-    The upper half of a number is made of the error, the lower half is the place among the pairs of its instance.
+    Errors are between 0 and 2. Counting sorts by the lower and then the upper 11 bits of their distance to 2, in steps
+    as fine as float32 has there, are several times quicker than sorting by comparison. `code` and `half_sorted` are
+    working memory for as many pairs.
     """
+    lower, upper = np.empty(2048, np.int64), np.empty(2048, np.int64)
     for k in range(lowest, highest):
         begin, end = pair_first[k - lowest], pair_first[k - lowest + 1]
         n = first[k + 1] - first[k]
         for at in range(begin, begin + n):
-            error[at] = 2.0 - 2.0 * phi[at]
+            error[at] = np.float32(2.0) - np.float32(2.0) * phi[at]
         for at in range(begin + n, end):
-            error[at] = 2.0 * phi[at]
-    # Floats that are not negative sort like their bits.
-    bits = error.view(np.uint32)
-    for k in range(lowest, highest):
-        begin = pair_first[k - lowest]
-        for at in range(begin, pair_first[k - lowest + 1]):
-            keys[at] = (np.uint64(0xFFFFFFFF - bits[at]) << np.uint64(32)) | np.uint64(at - begin)
+            error[at] = np.float32(2.0) * phi[at]
+        for at in range(begin, end):
+            code[at] = np.int32((np.float32(2.0) - error[at]) * np.float32(2097151.5))
+        lower[:], upper[:] = 0, 0
+        for at in range(begin, end):
+            lower[code[at] & 2047] += 1
+            upper[code[at] >> 11] += 1
+        before_lower, before_upper = np.int64(0), begin
+        for digit in range(2048):
+            before_lower, lower[digit] = before_lower + lower[digit], before_lower
+            before_upper, upper[digit] = before_upper + upper[digit], before_upper
+        for at in range(begin, end):
+            digit = code[at] & 2047
+            half_sorted[lower[digit]] = (np.uint64(code[at] >> 11) << np.uint64(32)) | np.uint64(at - begin)
+            lower[digit] += 1
+        for at in range(end - begin):
+            top = half_sorted[at] >> np.uint64(32)
+            order[upper[top]] = np.int32(half_sorted[at] & np.uint64(0xFFFFFFFF))
+            upper[top] += 1
 
 
 @compiled(
     types.void(
         I8, I8, given(F4, 2), given(F4, 2), given(F4), given(I8), given(I4), given(F8, 2), given(F8, 2),
-        given(F8, 2), given(I8), given(I4), given(F4), given(F4), given(U8), given(F8), given(F8), F8, F8, F8, F8,
+        given(F8, 2), given(I8), given(I4), given(F4), given(F4), given(I4), given(F8), given(F8), F8, F8, F8, F8,
         array(F4, 2), array(F4, 2), array(F4), array(F8), array(F8),
     )
 )  # fmt: skip
 def backward(  # type: ignore[no-untyped-def]
     lowest, highest, placed, sigma, seed, first, pixel, center, mean,
-    precision, pair_first, slots, phi, error, keys, share, seed_weight, hinge_weight, variance_weight, foreground, most,
-    to_placed, to_sigma, to_seed, hinge, seed_error,
+    precision, pair_first, slots, phi, error, order, share, seed_weight, hinge_weight, variance_weight, foreground,
+    most, to_placed, to_sigma, to_seed, hinge, seed_error,
 ):  # fmt: skip
     """Lovasz hinge and squared seed error of those instances, and the gradients of the weighted sum of all terms.
 
-    ``keys`` holds for each instance the places of its pairs in the order of falling error; ``share`` is the part that
+    ``order`` holds for each instance the places of its pairs in the order of falling error; ``share`` is the part that
     an instance has in the mean over instances and crops.
     """
     ndim = placed.shape[0]
@@ -291,7 +306,7 @@ def backward(  # type: ignore[no-untyped-def]
         for at in range(n_pairs):
             to_exponent[at] = 0.0
         for at in range(start, start + n_pairs):
-            place = np.int64(keys[at] & np.uint64(0xFFFFFFFF))
+            place = order[at]
             # Growth of the Jaccard loss by one pixel, in closed form: no difference of nearly equal numbers.
             if place < n:
                 seen += 1

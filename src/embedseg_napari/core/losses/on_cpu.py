@@ -51,6 +51,15 @@ class _Part(NamedTuple):
     highest: int
 
 
+class _Room:
+    """Memory for the pairs that are worked on together."""
+
+    def __init__(self, n: int) -> None:
+        self.phi, self.error = np.empty((2, n), np.float32)
+        self.slots, self.code, self.order = np.empty((3, n), np.int32)
+        self.half_sorted = np.empty(n, np.uint64)
+
+
 class Weights(NamedTuple):
     """Of the terms of the loss."""
 
@@ -252,24 +261,22 @@ def _instances(
         )  # fmt: skip
         pixel_of = pixel_of[: start[-1]]
         is_member, to_placed = np.zeros(n_part, np.uint8), np.zeros(placed.shape, np.float32)
-        slots, phi, error, keys = _room(ROOM)
+        room = _Room(ROOM)
         # A few instances at a time, whose pairs the processor has at hand from one step to the next.
         ends = np.searchsorted(first, np.arange(first[lowest], first[highest], GROUP)).tolist()
         for here, there in itertools.pairwise(sorted({lowest, *ends, highest})):
             pair_first = np.empty(there - here + 1, np.int64)
             while needed := kernel.collect(
                 here, there, begin, part.first_crop, placed, slot_of, first, pixel, instances.crop, center, precision,
-                reach, low, cell, cells, start, is_member, pair_first, slots, phi,
+                reach, low, cell, cells, start, is_member, pair_first, room.slots, room.phi,
             ):  # fmt: skip
-                slots, phi, error, keys = _room(2 * needed)
-            # NumPy's exponential and its sort are vectorised, numba's are not.
-            np.exp(phi[: pair_first[-1]], out=phi[: pair_first[-1]])
-            kernel.rank_keys(here, there, first, pair_first, phi, error, keys)
-            for of_one, end in itertools.pairwise(pair_first.tolist()):
-                keys[of_one:end].sort()
+                room = _Room(2 * needed)
+            # NumPy's exponential is vectorised, numba's is not.
+            np.exp(room.phi[: pair_first[-1]], out=room.phi[: pair_first[-1]])
+            kernel.rank(here, there, first, pair_first, room.phi, room.error, room.code, room.half_sorted, room.order)
             kernel.backward(
                 here, there, placed, sigma, seed, first, pixel, center, mean,
-                precision, pair_first, slots, phi, error, keys, share, seed_weight,
+                precision, pair_first, room.slots, room.phi, room.error, room.order, share, seed_weight,
                 weights.instance, weights.variance, weights.foreground, MAX_EXPONENT,
                 to_placed, gradient[ndim : 2 * ndim], gradient[-1], hinge, seed_error,
             )  # fmt: skip
@@ -288,11 +295,6 @@ def _instances(
             low, cell, cells = _cells(embedding, center, precision, reach, n_crops)
             list(pool.map(differentiate, parts))
     return hinge, variance, seed_error, background_error
-
-
-def _room(n: int) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32], NDArray[np.uint64]]:
-    """Room for slots, phi, errors and keys of `n` pairs."""
-    return np.empty(n, np.int32), np.empty(n, np.float32), np.empty(n, np.float32), np.empty(n, np.uint64)
 
 
 def _cells(

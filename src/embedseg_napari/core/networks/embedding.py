@@ -44,5 +44,6 @@ def decode_by(raw: Tensor, spacing: Tensor, ndim: int) -> tuple[Tensor, Tensor, 
     channel = raw.ndim - ndim - 1
     offsets, sigmas, seed = torch.split(raw.float(), [ndim, ndim, 1], dim=channel)
     step = spacing.reshape(-1, *[1] * ndim)
-    margins = math.sqrt(math.log(2.0)) * torch.exp(-0.5 * (10.0 * sigmas).clamp(-MAX_EXPONENT, MAX_EXPONENT)) / step
-    return torch.tanh(offsets) / step, margins, torch.sigmoid(seed.squeeze(channel))
+    # In place, for each of these is as large as the image.
+    margins = (10.0 * sigmas).clamp_(-MAX_EXPONENT, MAX_EXPONENT).mul_(-0.5).exp_().mul_(math.sqrt(math.log(2.0)))
+    return torch.tanh(offsets).div_(step), margins.div_(step), torch.sigmoid(seed.squeeze(channel))

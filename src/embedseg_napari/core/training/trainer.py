@@ -18,6 +18,7 @@ from embedseg_napari.core.errors import DataError, SettingsError
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.files.atomic import version_of
 from embedseg_napari.core.files.folder_lock import holding
+from embedseg_napari.core.freed_memory import keeps_freed_memory
 from embedseg_napari.core.model.keep import keep_model, model_path
 from embedseg_napari.core.model.model import Model, load_model
 from embedseg_napari.core.runs import (
@@ -33,7 +34,7 @@ from embedseg_napari.core.scripts import speaking_python, tell
 from embedseg_napari.core.settings import require_functions, require_kind
 from embedseg_napari.core.training.checkpoint import STATE
 from embedseg_napari.core.training.handover import finish, interrupted
-from embedseg_napari.core.training.planning import plan_training, reach_warning, scale_note
+from embedseg_napari.core.training.planning import batch_note, plan_training, reach_warning, scale_note
 from embedseg_napari.core.training.run import TrainingRun
 from embedseg_napari.core.training.training_set import TrainingSet
 from embedseg_napari.core.wording import count
@@ -123,6 +124,7 @@ class Trainer:
         self.preview = preview
         self.updates = updates
 
+    @keeps_freed_memory
     def run(self, should_stop: Callable[[], bool] = never) -> Generator[TrainingEvent, None, TrainingResult]:
         """Train; a generator of events whose return value is the TrainingResult.
 
@@ -155,7 +157,7 @@ class Trainer:
                         raise
                     return interrupted(run)
         finally:
-            run.threads.restore()
+            run.close()
 
     def _train(self, run: TrainingRun, should_stop: Callable[[], bool]) -> Generator[TrainingEvent, None, bool]:
         """Make steps until the end, or until a stop is asked for; which it was."""
@@ -206,6 +208,8 @@ class Trainer:
         if warning := reach_warning(plan):
             yield Message(warning, "warning")
         if note := scale_note(plan, start is None):
+            yield Message(note)
+        if note := batch_note(plan, self.config):
             yield Message(note)
         if start is not None and start.config.normalization != self.config.normalization:
             yield Message("Intensities are normalised as for the start model, not as in the settings.")

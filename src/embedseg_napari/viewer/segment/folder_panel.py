@@ -23,6 +23,7 @@ from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.events import Message, PredictionStarted, TileFinished
 from embedseg_napari.core.files.names import from_home
 from embedseg_napari.core.wording import count
+from embedseg_napari.jobs.recipe import of_words
 from embedseg_napari.jobs.segment_folder import (
     FolderJob,
     FolderResult,
@@ -33,9 +34,11 @@ from embedseg_napari.jobs.segment_folder import (
     images_of,
     plan,
     segment_folder,
+    words_of,
 )
 from embedseg_napari.viewer.last_used import LastUsed
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence
+from embedseg_napari.viewer.widgets.recipe_buttons import RecipeButtons
 from embedseg_napari.viewer.widgets.run_controls import RunControls
 from embedseg_napari.viewer.widgets.time_left import TimeLeft
 
@@ -109,6 +112,7 @@ class BatchPanel(QWidget):
         layout.setContentsMargins(12, 0, 0, 0)
         layout.addWidget(self.form)
         layout.addLayout(self.controls.buttons())
+        layout.addWidget(RecipeButtons(lambda: of_words(words_of(self._job()))))
         for widget in (self.progress, self.status, self.failures):
             layout.addWidget(widget)
         self.failures.hide()
@@ -163,25 +167,12 @@ class BatchPanel(QWidget):
         """Segment the folder."""
         if self.current is not None:
             return
-        settings = self._settings()
         # They are of the last folder.
         self.failures.clear()
         self._n_failed = 0
         self.failures.hide()
         try:
-            if settings["model"] is None:
-                raise EmbedSegError("Choose a model above first.")
-            job = FolderJob(
-                (from_home(self.images.text().strip()),),
-                from_home(self.results.text().strip()),
-                overwrite=self.overwrite.isChecked(),
-                resume=self.resume.isChecked(),
-                tables=self.table.currentData(),
-                save_maps=self.maps.isChecked(),
-                axes=self.axes.text().strip() or None,
-                channel=self.channel.currentData(),
-                **settings,
-            )
+            job = self._job()
             plan(job)
         except EmbedSegError as error:
             self.controls.fail(error)
@@ -189,6 +180,31 @@ class BatchPanel(QWidget):
         LAST_USED.keep(images=self.images.text().strip(), results=self.results.text().strip())
         self._time_left.begin()
         self.controls.start(lambda should_stop: segment_folder(job, should_stop), self._take_event, self._take_result)
+
+    def _job(self) -> FolderJob:
+        """What is set.
+
+        Raises
+        ------
+        EmbedSegError
+            If something is missing.
+        """
+        settings = self._settings()
+        if settings["model"] is None:
+            raise EmbedSegError("Choose a model above first.")
+        if not self.images.text().strip() or not self.results.text().strip():
+            raise EmbedSegError("Choose the folder of images, and one for the results.")
+        return FolderJob(
+            (from_home(self.images.text().strip()),),
+            from_home(self.results.text().strip()),
+            overwrite=self.overwrite.isChecked(),
+            resume=self.resume.isChecked(),
+            tables=self.table.currentData(),
+            save_maps=self.maps.isChecked(),
+            axes=self.axes.text().strip() or None,
+            channel=self.channel.currentData(),
+            **settings,
+        )
 
     def _take_event(self, event: Any) -> None:
         match event:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
-from embedseg_napari.core.errors import DataError, EmbedSegError
+from embedseg_napari.core.axes import parse_axes
+from embedseg_napari.core.errors import DataError, EmbedSegError, ModelError
 from embedseg_napari.core.wording import count
 from embedseg_napari.jobs.segment import SegmentJob, segment
 from embedseg_napari.viewer.layers import array_of, picture_of
@@ -17,12 +18,14 @@ from embedseg_napari.viewer.segment.embedding_view import EmbeddingView
 from embedseg_napari.viewer.segment.folder_panel import BatchPanel
 from embedseg_napari.viewer.segment.image_input import ImageInput
 from embedseg_napari.viewer.segment.progress import SegmentProgress
+from embedseg_napari.viewer.segment.result_recipe import recipe_of_result
 from embedseg_napari.viewer.segment.results import ResultLayers
 from embedseg_napari.viewer.segment.run_settings import RunSettings
 from embedseg_napari.viewer.segment.threshold_box import ThresholdBox
-from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, short
+from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, button, short
 from embedseg_napari.viewer.widgets.collapsible import Folded
 from embedseg_napari.viewer.widgets.dock_panel import DockPanel
+from embedseg_napari.viewer.widgets.recipe_buttons import RecipeButtons
 from embedseg_napari.viewer.widgets.run_controls import RunControls
 from embedseg_napari.viewer.widgets.scroll import FittingScroll
 
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 
     from embedseg_napari.core.events import Advice
     from embedseg_napari.core.inference.segmentation import Segmentation
+    from embedseg_napari.jobs.recipe import Recipe
     from embedseg_napari.viewer.segment.image_input import Selection
     from embedseg_napari.viewer.segment.results import Result
     from embedseg_napari.viewer.widgets.layer_box import LayerBox
@@ -70,6 +74,8 @@ class SegmentWidget(DockPanel):
         self._model_path: Path | None = None
         self.embedding = EmbeddingView(viewer, self.results)
         self.advice = AdviceBox()
+        self.recipe = RecipeButtons(self._recipe)
+        self.measure = button("Measure the objects", "Size, shape and brightness of each object.", self._measure)
         self._job: SegmentJob | None = None
         self._advised: Layer | None = None
         """Image that the advice is about."""
@@ -91,6 +97,8 @@ class SegmentWidget(DockPanel):
         self.image.form.addRow(self.on_drop)
         layout.addWidget(self.image)
         layout.addWidget(self.threshold_box)
+        layout.addWidget(self.measure)
+        layout.addWidget(self.recipe)
         layout.addWidget(Folded("What the network sees", self.embedding, "Offsets, margins and votes as layers."))
         layout.addWidget(Folded("A whole folder", self.batch, "Segment all images of a folder."))
         layout.addStretch(1)
@@ -107,8 +115,11 @@ class SegmentWidget(DockPanel):
         self.cancel_button.clicked.connect(self.cancel)
         # Also where the layer learns its axes later, from its file.
         self.image.changed.connect(self._suggest_model)
+        # The button has named the model.
+        self.image.question.answered.connect(lambda letter: self.model.take_fitting(3 if letter == "Z" else 2))
         self.image.changed.connect(self._show_state)
         self.model.model_changed.connect(self._take_model)
+        self.image.layer_box.changed.connect(self.settings.follow_image)
         self.image.layer_box.changed.connect(self._choose_result)
         self.advice.accepted.connect(self._follow_advice)
         self.threshold_box.collected.connect(self._take_objects)
@@ -158,7 +169,7 @@ class SegmentWidget(DockPanel):
             self.controls.fail(error)
             return
         self.reclustering.cancel()
-        self.advice.clear()
+        self.advice.begin(selection.layer.name)
         self._selection, self._job, self._advised = selection, job, selection.layer
         self._model_path = self.model.path
         self._active_before = self.viewer.layers.selection.active
@@ -198,18 +209,34 @@ class SegmentWidget(DockPanel):
             return
         if advice.labels:
             panel: Any = self.open_beside("EmbedSeg: Label & Train")
-            panel.take_over(self._advised)
+            panel.take_over(self._advised, "all" if self._job is None else self._job.channel)
             return
         self.image.layer_box.choose(self._advised)
         if advice.model:
-            self.model.choose_bundled(advice.model)
+            try:
+                self.model.choose_named(advice.model)
+            except ModelError as error:
+                self.controls.fail(error)
+                return
         if set(advice.changes) <= set(self.thresholds.values()) and advice.changes:
             self.advice.clear()
             self.threshold_box.go_back()
             return
-        if "scale" in advice.changes:
-            self.scale.setValue(advice.changes["scale"])
+        if "scale" in advice.changes and self._advised is not None:
+            self.settings.scale_for(self._advised, advice.changes["scale"])
         self.start()
+
+    def _measure(self) -> None:
+        result = self.results.chosen
+        if result is not None and result.labels is not None:
+            panel: Any = self.open_beside("EmbedSeg: Measure")
+            panel.take_over(result.labels, result.selection.layer)
+
+    def _recipe(self) -> Recipe:
+        result, axes = self.results.chosen, self.image.axes.text()
+        if result is not None and result.selection.layer != self.image.layer:
+            axes = picture_of(result.selection.layer).axes
+        return recipe_of_result(result, parse_axes(axes), self.device.currentText())
 
     def _take_end(self) -> None:
         self._selection = None
@@ -224,6 +251,14 @@ class SegmentWidget(DockPanel):
 
     def _take_objects(self, result: Result) -> None:
         if result is self.results.chosen:
+            told = self.advice.advice
+            if (
+                told is not None
+                and set(told.changes) & set(self.thresholds.values())
+                and len(result.shown.segmentation.scores)
+            ):
+                # It said what would help where nothing was found.
+                self.advice.clear()
             self._say_count("")
 
     def _choose_result(self, *_: object) -> None:
@@ -319,6 +354,8 @@ class SegmentWidget(DockPanel):
         self.run_button.setEnabled(not is_running and found is None)
         self.run_button.setToolTip(found[1] if found is not None else "Segment the image with the model.")
         self.image.setEnabled(not is_running)
+        for widget in (self.measure, self.recipe):
+            widget.setVisible(self.results.labels is not None)
         self.threshold_box.setEnabled(not is_running)
         if not is_running and not (keep_status and found is None):
             self.controls.say(found[1] if found is not None else "", is_wrong=found is not None)
@@ -329,11 +366,14 @@ class SegmentWidget(DockPanel):
         n, frames = len(shown.scores), len(shown.frames)
         where = f" in {frames} frames" if frames else ""
         text = f"{count(n, 'object')}{where}{suffix}."
+        if not n and not suffix and not shown.n_left_out:
+            # A slider found none; after a run the sentence below says more.
+            text += " Lower the seed threshold or the minimum size."
         if shown.n_left_out:
             text += f" {shown.n_left_out} more left out by size or border."
         if self.results.kept:
             kept, new = short(self.results.kept), short(self.results.chosen.name)
-            text += f" {kept} was edited and is kept; these are in {new}."
+            text += f" {kept} was edited and is kept, but hidden; these are in {new}."
         self.controls.say(text)
 
     def batch_settings(self) -> dict[str, Any]:

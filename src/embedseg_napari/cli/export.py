@@ -1,0 +1,96 @@
+"""``embedseg export`` and ``embedseg import``: objects to Fiji, QuPath and others, and back."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 (the command line reads annotations at run time)
+from typing import Annotated, Any
+
+import typer
+
+from embedseg_napari.cli.console import say, tell
+from embedseg_napari.cli.failures import StopRequest
+from embedseg_napari.cli.options import parse_axes, parse_spacing, require_writable
+from embedseg_napari.core.runs import drain
+from embedseg_napari.core.wording import count
+
+
+def export_labels(
+    labels: Annotated[Path, typer.Argument(metavar="LABELS", help="Label image.")],
+    format: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            "-f",
+            metavar="imagej|geojson|mesh|coco|ctc|ome-tiff",
+            help="Zip of ROIs for ImageJ and Fiji (.zip); GeoJSON with measurements for QuPath (.geojson); surfaces in "
+            "3D (.ply, .stl, or a folder of one .ply for each object); COCO run lengths (.json); layout of the cell "
+            "tracking challenge (a folder); OME-TIFF (.ome.tif).",
+        ),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE_OR_DIR", help="Where it is written.")],
+    image: Annotated[
+        Path | None,
+        typer.Option("--image", metavar="IMAGE", help="Image whose brightness is measured, too, for GeoJSON."),
+    ] = None,
+    axes: Annotated[
+        str | None,
+        typer.Option("--axes", metavar="AXES", help="Axes of the label image, such as YX, ZYX or TYX."),
+    ] = None,
+    spacing: Annotated[
+        str | None,
+        typer.Option(
+            "--spacing",
+            metavar="Z,Y,X",
+            help="Pixel size in micrometres per axis (in 2D: Y,X), instead of what the file says.",
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+) -> None:
+    """Write objects for other programs; outlines give the label image back pixel for pixel."""
+    letters, pixel_size = parse_axes(axes), parse_spacing(spacing)
+    require_writable(output.parent, "--output")
+    from embedseg_napari.jobs.exchange import ExportJob, export_file
+
+    job = ExportJob(labels, format, output, image, letters, pixel_size, overwrite)
+    request = StopRequest()
+    with request.listening("Stopping; press Ctrl-C again to end at once."):
+        n = drain(export_file(job, request), _tell)
+    say(f"{count(n, 'object')} exported to {output}")
+
+
+def import_labels(
+    annotations: Annotated[
+        Path,
+        typer.Argument(
+            metavar="ANNOTATIONS",
+            help="ROIs of ImageJ or Fiji (.zip, .roi), GeoJSON of QuPath (.geojson, .json), or COCO (.json).",
+        ),
+    ],
+    like: Annotated[Path, typer.Option("--like", metavar="IMAGE", help="The image that was annotated.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="LABELS.tif", help="The label image.")],
+    axes: Annotated[
+        str | None,
+        typer.Option("--axes", metavar="AXES", help="Axes of the image, such as YX, ZYX or TCYX."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing label image.")] = False,
+) -> None:
+    """Make a label image of annotations, to train on or to correct.
+
+    A pixel belongs to an object where its centre lies inside the outline, as in ImageJ and QuPath.
+    """
+    letters = parse_axes(axes)
+    require_writable(output.parent, "--output")
+    from embedseg_napari.jobs.exchange import ImportJob, import_file
+
+    job = ImportJob(annotations, like, output, letters, overwrite)
+    request = StopRequest()
+    with request.listening("Stopping; press Ctrl-C again to end at once."):
+        n = drain(import_file(job, request), _tell)
+    say(f"{count(n, 'object')} imported; labels are in {output}")
+
+
+def _tell(event: Any) -> None:
+    from embedseg_napari.core.events import Message
+
+    if isinstance(event, Message):
+        tell(event)

@@ -1,0 +1,185 @@
+"""COCO annotations: run lengths of each object in each plane, as JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.exchange.drawn import Drawing, Drawn
+from embedseg_napari.core.exchange.outlines import outlines
+from embedseg_napari.core.exchange.planes import planes_of
+from embedseg_napari.core.measure.sums import sums_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+
+def write_coco(target: Path, labels: NDArray[Any], axes: str, name: str) -> None:
+    """Write all objects; each plane is an image of its own.
+
+    Parameters
+    ----------
+    target : Path
+        File to fill.
+    labels : ndarray of int, shape ((T,) (Z,) Y, X)
+        Ids, 0 is background.
+    axes : str
+        Their axes.
+    name : str
+        File name of the image.
+    """
+    images, annotations = [], []
+    for image_id, plane in enumerate(planes_of(labels, axes), 1):
+        height, width = plane.labels.shape
+        image: dict[str, Any] = {"id": image_id, "file_name": name, "width": width, "height": height}
+        image |= {key: value for key, value in (("t", plane.t), ("z", plane.z)) if value is not None}
+        images.append(image)
+        sums = sums_of(plane.labels, shapes=False)
+        runs = _run_lengths(plane.labels, sums.ids)
+        for number, size, low, high in zip(
+            sums.ids.tolist(), sums.sizes.tolist(), sums.lower.tolist(), sums.upper.tolist(), strict=True
+        ):
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image_id,
+                    "category_id": 1,
+                    "label": number,
+                    "segmentation": {"size": [height, width], "counts": compressed(runs[number])},
+                    "area": size,
+                    "bbox": [low[1], low[0], high[1] - low[1], high[0] - low[0]],
+                    "iscrowd": 0,
+                }
+            )
+    content = {
+        "images": images,
+        "annotations": annotations,
+        "categories": [{"id": 1, "name": "object", "supercategory": ""}],
+    }
+    target.write_text(json.dumps(content, separators=(",", ":")), encoding="utf-8")
+
+
+def _run_lengths(labels: NDArray[Any], ids: NDArray[np.int64]) -> dict[int, list[int]]:
+    """Run lengths of each object, outside and inside by turns, down the columns one after the other."""
+    flat = labels.ravel(order="F")
+    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
+    ends = np.append(starts[1:], len(flat))
+    values = flat[starts]
+    is_object = values > 0
+    order = np.argsort(values[is_object], kind="stable")
+    starts, ends, values = (column[is_object][order] for column in (starts, ends, values))
+    bounds = [*np.searchsorted(values, ids, "left").tolist(), len(values)]
+    found = {}
+    for number, first, last in zip(ids.tolist(), bounds[:-1], bounds[1:], strict=True):
+        edges = np.stack([starts[first:last], ends[first:last]], axis=1).ravel()
+        lengths = np.diff(edges, prepend=0).tolist()
+        rest = len(flat) - int(edges[-1])
+        found[number] = [*lengths, rest] if rest else lengths
+    return found
+
+
+def compressed(counts: list[int]) -> str:
+    """Run lengths as the text that COCO's own programs write: differences to the last but one, six bits a letter."""
+    letters = []
+    for i, count in enumerate(counts):
+        rest, more = count - counts[i - 2] if i > 2 else count, True
+        while more:
+            bits, rest = rest & 0x1F, rest >> 5
+            more = rest != -1 if bits & 0x10 else rest != 0
+            letters.append(chr(bits + 48 + 0x20 * more))
+    return "".join(letters)
+
+
+def decompressed(text: str) -> list[int]:
+    """The way back from :func:`compressed`.
+
+    Raises
+    ------
+    ValueError
+        If the text is no such text.
+    """
+    counts: list[int] = []
+    value = shift = 0
+    for letter in text:
+        bits = ord(letter) - 48
+        if not 0 <= bits < 64 or shift > 60:
+            raise ValueError("its run lengths are damaged")
+        value |= (bits & 0x1F) << shift
+        shift += 5
+        if not bits & 0x20:
+            if bits & 0x10:
+                value -= 1 << shift
+            counts.append(value + counts[-2] if len(counts) > 2 else value)
+            value = shift = 0
+    return counts
+
+
+def read_coco(path: Path, content: dict[str, Any], image: str, shape: tuple[int, int]) -> Drawing:
+    """Read the annotations of an image: polygons and run lengths.
+
+    Parameters
+    ----------
+    path : Path
+        Names the file in sentences.
+    content : dict
+        What its JSON holds.
+    image : str
+        Name of the image without ending: of several images in the file, those of this name are taken.
+    shape : tuple of int
+        Height and width of the image.
+
+    Raises
+    ------
+    DataError
+        If it is no such file, or has no annotation of the image.
+    """
+    try:
+        images = {one["id"]: one for one in content["images"]}
+        names = {key: str(one.get("file_name", "")).rpartition("/")[2] for key, one in images.items()}
+        own = {key for key, name in names.items() if name.startswith(f"{image}.")}
+        if not own and len(set(names.values())) == 1:
+            own = set(images)
+        found = []
+        for one in content["annotations"]:
+            if one["image_id"] not in own:
+                continue
+            where = images[one["image_id"]]
+            if (int(where["height"]), int(where["width"])) != shape:
+                raise DataError(
+                    f"{path}: was made on an image of {where['height']} x {where['width']} pixels, not {shape[0]} x "
+                    f"{shape[1]}; choose its image with --like."
+                )
+            label = one.get("label")
+            place = [None if where.get(axis) is None else int(where[axis]) for axis in "tz"]
+            rings = _rings(one["segmentation"], shape)
+            found.append(Drawn(rings, label if isinstance(label, int) else None, "", *place))
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise DataError(f"{path}: is no COCO file that can be read ({error}).") from error
+    if not found:
+        raise DataError(f"{path}: holds no annotation of an image {image}.")
+    return Drawing(found)
+
+
+def _rings(segmentation: Any, shape: tuple[int, int]) -> list[Any]:
+    if isinstance(segmentation, list):
+        return [np.asarray(ring, float).reshape(-1, 2) for ring in segmentation]
+    counts = segmentation["counts"]
+    lengths = np.asarray(decompressed(counts) if isinstance(counts, str) else counts, np.int64)
+    if tuple(segmentation["size"]) != shape or (lengths < 0).any() or lengths.sum() > shape[0] * shape[1]:
+        raise ValueError("run lengths do not fit the size of their image")
+    ends = np.cumsum(lengths)
+    starts, inside = ends[0:-1:2], lengths[1::2]
+    at = np.repeat(starts - (np.cumsum(inside) - inside), inside) + np.arange(inside.sum())
+    if not len(at):
+        return []
+    x, y = np.divmod(at, shape[0])
+    # Only around the object: masks of the whole image would take hours for thousands of them.
+    mask = np.zeros((y.max() - y.min() + 1, x.max() - x.min() + 1), np.uint8)
+    mask[y - y.min(), x - x.min()] = 1
+    corner = (x.min(), y.min())
+    return [ring + corner for _, pieces in outlines(mask) for piece in pieces for ring in piece.rings]

@@ -1,0 +1,81 @@
+"""The layout of the cell tracking challenge: a label image for each frame, and a table of tracks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from embedseg_napari.core.axes import ordered, reorder
+from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.tiff import write_labels
+from embedseg_napari.core.measure.sums import ids_of
+from embedseg_napari.core.wording import count
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+MOST_TRACKS = 65_535
+"""Its label images have 16 bits."""
+TRACKS = "res_track.txt"
+
+
+def write_ctc(
+    folder: Path, labels: NDArray[Any], axes: str, spacing: Sequence[float] | None = None, unit: str | None = None
+) -> None:
+    """Write ``mask000.tif``, ``mask001.tif`` ... and ``res_track.txt``.
+
+    An object of one number in frames that follow each other is a track; after a gap it begins another one, whose parent
+    is the first, as the challenge wants it. Tracks are numbered from 1.
+
+    Parameters
+    ----------
+    folder : Path
+        Existing folder to fill.
+    labels : ndarray of int, shape ((T,) (Z,) Y, X)
+        Ids, 0 is background; a single image is one frame.
+    axes : str
+        Their axes.
+    spacing : sequence of float, optional
+        Size of a pixel (z, y, x).
+    unit : str, optional
+        Unit of the spacing.
+
+    Raises
+    ------
+    DataError
+        If there are more tracks than its images can number.
+    """
+    turned = reorder(labels, axes, ordered(axes))
+    frames = list(turned) if "T" in axes else [turned]
+    present = [ids_of(frame) for frame in frames]
+    tracks: list[list[int]] = []
+    """Begin, end and parent of each."""
+    last: dict[int, int] = {}
+    """Track that an object had in the frame in which it was seen last."""
+    numbers: list[NDArray[np.int64]] = []
+    for t, ids in enumerate(present):
+        for number in ids.tolist():
+            before = last.get(number)
+            if before is not None and tracks[before][1] == t - 1:
+                tracks[before][1] = t
+                continue
+            last[number] = len(tracks)
+            tracks.append([t, t, 0 if before is None else before + 1])
+        numbers.append(np.array([last[number] + 1 for number in ids.tolist()], np.int64))
+    if len(tracks) > MOST_TRACKS:
+        raise DataError(
+            f"The layout of the cell tracking challenge numbers {MOST_TRACKS:,} tracks at most, and these are "
+            f"{count(len(tracks), 'track')}; link the objects of the frames first, or export a part."
+        )
+    space, digits = ordered(axes).replace("T", ""), max(3, len(str(len(frames) - 1)))
+    for t, (frame, ids, tracked) in enumerate(zip(frames, present, numbers, strict=True)):
+        renumbered = np.zeros(frame.shape, np.uint16)
+        inside = frame > 0
+        renumbered[inside] = tracked[np.searchsorted(ids, frame[inside])]
+        write_labels(folder / f"mask{t:0{digits}}.tif", renumbered, space, spacing, unit)
+    rows = [f"{number} {begin} {end} {parent}\n" for number, (begin, end, parent) in enumerate(tracks, 1)]
+    (folder / TRACKS).write_text("".join(rows), encoding="ascii")

@@ -1,0 +1,127 @@
+"""Objects as other programs draw them, before they are pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from embedseg_napari.core.axes import ordered, reorder
+from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.exchange.fill import fill
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+LARGEST_LABEL = 2**32 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """An object, or its part on one plane."""
+
+    rings: Sequence[Any]
+    """Outlines, corners (n, 2) as x, y; what lies inside an even number of them is a hole."""
+    label: int | None = None
+    """Its number, if the file gives one."""
+    name: str = ""
+    t: int | None = None
+    z: int | None = None
+    position: int | None = None
+    """Plane of a stack whose axis is not named; `t` and `z` go before. All from 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """What a file of annotations holds."""
+
+    objects: Sequence[Drawn]
+    words: str = ""
+    """What was left out, in a sentence; empty if nothing was."""
+
+
+def paint(drawing: Drawing, shape: Sequence[int], axes: str) -> tuple[NDArray[np.int64], list[str]]:
+    """Make a label image of a drawing.
+
+    Objects keep their numbers where all have one; an object whose number is missing gets one of its own.
+
+    Parameters
+    ----------
+    drawing : Drawing
+        What was drawn.
+    shape : sequence of int
+        Of the label image.
+    axes : str
+        Its axes, (T)(Z)YX in any order.
+
+    Returns
+    -------
+    labels : ndarray of int64
+        In the order of `axes`.
+    words : list of str
+        What the user should know: pixels that two objects share, objects that lie outside.
+
+    Raises
+    ------
+    DataError
+        If no object has a pixel.
+    """
+    order = ordered(axes)
+    labels = np.zeros([shape[axes.index(letter)] for letter in order], np.int64)
+    stack = labels.reshape(-1, *labels.shape[-2:])
+    numbers = _numbers(drawing.objects)
+    by_plane: dict[int, list[int]] = {}
+    n_outside = 0
+    for i, one in enumerate(drawing.objects):
+        at = _plane(one, order, labels.shape)
+        if at is None:
+            n_outside += 1
+        else:
+            by_plane.setdefault(at, []).append(i)
+    n_over = 0
+    for at, members in by_plane.items():
+        n_over += fill(stack[at], [numbers[i] for i in members], [drawing.objects[i].rings for i in members])
+    if not labels.any():
+        raise DataError("None of the objects covers a pixel of the image; was another image annotated?")
+    lost = set(numbers) - set(np.unique(labels).tolist())
+    words = [drawing.words] if drawing.words else []
+    if n_over:
+        words.append(f"{n_over} pixels lie in two objects; the one that comes later in the file has them.")
+    if n_outside:
+        words.append(f"{n_outside} outlines lie on slices or frames that the image does not have, and are left out.")
+    if lost:
+        words.append(f"{len(lost)} objects have no pixel: they lie outside, are covered, or are too small.")
+    return reorder(labels, order, axes), words
+
+
+def _numbers(objects: Sequence[Drawn]) -> list[int]:
+    given = [one.label if one.label is not None and 0 < one.label <= LARGEST_LABEL else None for one in objects]
+    if all(number is None for number in given):
+        # Names that are numbers, one for each object, are theirs.
+        names = [one.name for one in objects]
+        if all(name.isdecimal() and 0 < int(name) <= LARGEST_LABEL for name in names) and len({*names}) == len(names):
+            return [int(name) for name in names]
+    following = max((number for number in given if number is not None), default=0) + 1
+    found = []
+    for number in given:
+        if number is None:
+            number, following = following, following + 1
+        found.append(number)
+    return found
+
+
+def _plane(one: Drawn, order: str, shape: Sequence[int]) -> int | None:
+    """Index of an outline's plane among all; None if there is none."""
+    stacked = order[:-2]
+    known = {"T": one.t, "Z": one.z}
+    if stacked and one.position is not None and all(known[letter] is None for letter in stacked):
+        at: int | None = one.position
+    else:
+        at = 0
+        for letter, size in zip(stacked, shape, strict=False):
+            place = known[letter] or 0
+            at = None if at is None or not 0 <= place < size else at * size + place
+    return at if at is not None and 0 <= at < np.prod(shape[:-2], dtype=int) else None

@@ -1,0 +1,245 @@
+"""Labels to files of other programs, and back."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from embedseg_napari.core.axes import check_spacing, guess_axes, ordered, parse_axes, reorder, spatial_axes
+from embedseg_napari.core.data.masks import require_ids
+from embedseg_napari.core.errors import AlreadyExists, DataError
+from embedseg_napari.core.exchange.coco import read_coco, write_coco
+from embedseg_napari.core.exchange.ctc import write_ctc
+from embedseg_napari.core.exchange.drawn import paint
+from embedseg_napari.core.exchange.geojson import read_geojson, write_geojson
+from embedseg_napari.core.exchange.imagej import read_rois, write_rois
+from embedseg_napari.core.exchange.meshes import meshes, write_ply, write_stl
+from embedseg_napari.core.files.atomic import replace, sync_folder, write_atomically
+from embedseg_napari.core.files.documents import read_text
+from embedseg_napari.core.files.leftovers import sweep_now_and_then, temporary_name
+from embedseg_napari.core.files.picture import require_file
+from embedseg_napari.core.files.tiff import write_labels
+from embedseg_napari.core.files.units import micrometres, normalize_unit
+from embedseg_napari.core.inference.segmentation import Segmentation
+from embedseg_napari.core.scripts import warn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+FORMATS: dict[str, tuple[str, ...]] = {
+    "imagej": (".zip",),
+    "geojson": (".geojson", ".json"),
+    "mesh": (".ply", ".stl", ""),
+    "coco": (".json",),
+    "ctc": ("",),
+    "ome-tiff": (".ome.tif", ".ome.tiff"),
+}
+"""Formats, and the endings that their files have; an empty one is a folder."""
+ANNOTATIONS = (".zip", ".roi", ".geojson", ".json")
+"""Endings of files that become labels."""
+LARGEST_JSON = 1 << 31
+
+
+def export_labels(
+    labels: Any,
+    path: str | Path,
+    format: str,
+    axes: str | None = None,
+    *,
+    spacing: Sequence[float] | None = None,
+    unit: str | None = "um",
+    table: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write objects in a format of another program.
+
+    Outlines in ROIs and GeoJSON give the label image back pixel for pixel: a pixel belongs to an object where its
+    centre (x + 0.5, y + 0.5) lies inside.
+
+    Parameters
+    ----------
+    labels : Segmentation or ndarray of int, shape ((T,) (Z,) Y, X)
+        Objects, 0 is background.
+    path : path
+        Target: a file, or for ``"ctc"``, and for ``"mesh"`` without an ending, a folder.
+    format : {"imagej", "geojson", "mesh", "coco", "ctc", "ome-tiff"}
+        Zip of ROIs for ImageJ and Fiji; GeoJSON for QuPath; surfaces as PLY or STL; COCO JSON; the layout of the cell
+        tracking challenge; OME-TIFF.
+    axes : str, optional
+        Axes of `labels`; without them three axes are ``"ZYX"`` and four ``"TZYX"``.
+    spacing : sequence of float, optional
+        Size of a pixel (z, y, x); meshes, CTC and OME-TIFF keep it.
+    unit : str, optional
+        Its unit; meshes are in micrometres where it is known.
+    table : dict, optional
+        From :func:`measure`: GeoJSON has a measurement for each of its columns.
+    overwrite : bool
+        Whether what is there may be replaced.
+
+    Raises
+    ------
+    DataError
+        If the format does not fit the objects or the path, there are no objects, or the file exists.
+    """
+    path, array, own = _checked(labels, path, format, axes)
+    scale = None if spacing is None else check_spacing(spacing, spatial_axes(own))
+    if not overwrite and os.path.lexists(path):
+        raise AlreadyExists(f"{path}: exists already; choose another name or allow overwriting.")
+    writers: dict[str, Callable[[Path], object]] = {
+        "imagej": lambda target: write_rois(target, array, own),
+        "geojson": lambda target: write_geojson(target, array, own, table),
+        "coco": lambda target: write_coco(target, array, own, f"{path.stem}.tif"),
+        "ctc": lambda target: write_ctc(target, array, own, scale, unit),
+        "mesh": lambda target: _write_meshes(target, path.suffix.lower(), reorder(array, own, "ZYX"), scale, unit),
+    }
+    if format == "ome-tiff":
+        write_labels(path, array, own, scale, unit, overwrite=overwrite)
+    elif format == "ctc" or (format == "mesh" and not path.suffix):
+        _write_folder(path, writers[format], overwrite=overwrite)
+    else:
+        write_atomically(path, writers[format], overwrite=overwrite)
+
+
+def _checked(labels: Any, path: str | Path, format: str, axes: str | None) -> tuple[Path, NDArray[Any], str]:
+    path = Path(path)
+    require_format(path, format)
+    found = labels if isinstance(labels, Segmentation) else None
+    array = np.asarray(labels.labels if found is not None else labels)
+    require_ids(array, "The label image")
+    array = array.view(np.uint8) if array.dtype == bool else array
+    own = parse_axes(axes or ("" if found is None else found.axes) or guess_axes(array.shape, min(array.ndim, 3)))
+    if "C" in own or len(own) != array.ndim:
+        raise DataError(f"Axes {own!r} do not fit labels of shape {array.shape}; give one letter for each axis.")
+    if not array.any():
+        raise DataError("The label image holds no objects; all its pixels are 0.")
+    if format == "mesh" and ordered(own) != "ZYX":
+        raise DataError(f"Surfaces are made of volumes (ZYX), and these labels have the axes {own}.")
+    return path, array, own
+
+
+def require_format(path: Path, format: str) -> None:
+    """Refuse a format that is unknown, or a name that does not fit it.
+
+    Raises
+    ------
+    DataError
+        Naming what can be chosen.
+    """
+    if format not in FORMATS:
+        raise DataError(f"There is no format {format!r}; choose {', '.join(FORMATS)}.")
+    endings = FORMATS[format]
+    if "" in endings and not path.suffix:
+        return
+    if not path.name.lower().endswith(tuple(ending for ending in endings if ending)):
+        named = [ending or "a folder" for ending in endings]
+        raise DataError(f"{path}: is no name for the format {format}; choose {' or '.join(named)}.")
+
+
+def _write_meshes(
+    target: Path, ending: str, labels: NDArray[Any], spacing: Sequence[float] | None, unit: str | None
+) -> None:
+    factor = None if spacing is None else micrometres(normalize_unit(unit))
+    step = np.ones(3) if spacing is None else np.asarray(spacing) * (factor or 1.0)
+    word = "um" if factor is not None else "pixel"
+    parts = meshes(labels, step.tolist())
+    if not ending:
+        for part in parts:
+            write_ply(target / f"{part.label}.ply", [part], word)
+    elif ending == ".ply":
+        write_ply(target, list(parts), word)
+    else:
+        write_stl(target, list(parts), word)
+
+
+def _write_folder(folder: Path, fill: Callable[[Path], object], *, overwrite: bool) -> None:
+    """Let `fill` write a folder beside, which gets its name when it is complete."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    sweep_now_and_then(folder.parent)
+    draft = folder.with_name(temporary_name())
+    try:
+        draft.mkdir()
+        fill(draft)
+        if overwrite and folder.exists():
+            # Only files of the same names are replaced: the folder may hold others.
+            for file in draft.iterdir():
+                replace(file, folder / file.name)
+        else:
+            draft.rename(folder)
+        sync_folder(folder.parent)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be written ({error.strerror or error}).") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def import_labels(
+    path: str | Path,
+    shape: Sequence[int],
+    axes: str | None = None,
+    *,
+    image: str = "",
+    say: Callable[[str], None] | None = None,
+) -> NDArray[np.int64]:
+    """Read annotations as labels: ROIs of ImageJ, GeoJSON of QuPath, COCO.
+
+    Parameters
+    ----------
+    path : path
+        ``.zip`` or ``.roi``, ``.geojson``, or ``.json`` of either kind.
+    shape : sequence of int
+        Of the image without its channels.
+    axes : str, optional
+        Its axes, such as ``"ZYX"``; without them three axes are ``"ZYX"`` and four ``"TZYX"``.
+    image : str
+        Name of the image without ending, for COCO files of several.
+    say : callable, optional
+        Takes what was left out or painted over, in sentences; by default each is a warning.
+
+    Returns
+    -------
+    ndarray of int64
+        In the order of `axes`; objects keep the numbers that the file gives them.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, or covers no pixel of such an image.
+    """
+    path, shape = Path(path), tuple(shape)
+    own = parse_axes(axes or guess_axes(shape, min(len(shape), 3)))
+    if "C" in own or len(own) != len(shape):
+        raise DataError(f"Axes {own!r} do not fit the shape {shape}; give one letter for each axis, without channels.")
+    require_file(path)
+    ending = path.suffix.lower()
+    if ending not in ANNOTATIONS:
+        raise DataError(f"{path}: annotations are read from {', '.join(ANNOTATIONS)}; choose one of these.")
+    if ending in (".zip", ".roi"):
+        drawing = read_rois(path)
+    else:
+        content = _json(path)
+        if isinstance(content, dict) and "annotations" in content:
+            plane = tuple(shape[own.index(letter)] for letter in "YX")
+            drawing = read_coco(path, content, image, (plane[0], plane[1]))
+        else:
+            drawing = read_geojson(path, content)
+    try:
+        labels, words = paint(drawing, shape, own)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+    for text in words:
+        (warn if say is None else say)(f"{path}: {text}")
+    return labels
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(read_text(path, LARGEST_JSON))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: is no valid JSON ({error}).") from error

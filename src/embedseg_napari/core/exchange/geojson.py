@@ -1,0 +1,137 @@
+"""GeoJSON as QuPath reads and writes it: a feature for each object and plane."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.exchange.drawn import Drawing, Drawn
+from embedseg_napari.core.exchange.outlines import outlines
+from embedseg_napari.core.exchange.planes import planes_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from embedseg_napari.core.exchange.outlines import Piece, Ring
+
+IDENTITY = ("label", "frame", "image")
+"""Columns that are no measurements."""
+
+
+def write_geojson(target: Path, labels: NDArray[Any], axes: str, table: Mapping[str, Any] | None = None) -> None:
+    """Write the outlines of all objects, with their measurements, as detections of QuPath.
+
+    Parameters
+    ----------
+    target : Path
+        File to fill.
+    labels : ndarray of int, shape ((T,) (Z,) Y, X)
+        Ids, 0 is background.
+    axes : str
+        Their axes.
+    table : dict, optional
+        Measurements, from :func:`~embedseg_napari.measure`.
+    """
+    measured = {} if table is None else _measurements(table)
+    with target.open("w", encoding="utf-8") as file:
+        file.write('{"type": "FeatureCollection", "features": [')
+        separator = "\n"
+        for plane in planes_of(labels, axes):
+            for number, pieces in outlines(plane.labels):
+                geometry = _geometry(pieces)
+                if plane.t is not None or plane.z is not None:
+                    geometry["plane"] = {"c": -1, "z": plane.z or 0, "t": plane.t or 0}
+                properties = {"objectType": "detection", "name": str(number), "label": number}
+                numbers = measured.get((plane.t or 0, number))
+                if numbers:
+                    properties["measurements"] = numbers
+                feature = {"type": "Feature", "geometry": geometry, "properties": properties}
+                file.write(separator + json.dumps(feature, separators=(",", ":")))
+                separator = ",\n"
+        file.write("\n]}\n")
+
+
+def _measurements(table: Mapping[str, Any]) -> dict[tuple[int, int], dict[str, float]]:
+    """Measurements of each object by frame and number; what is no number is left out, since JSON has no word for it."""
+    names = [name for name in table if name not in IDENTITY]
+    labels = table["label"].tolist()
+    frames = table["frame"].tolist() if "frame" in table else [0] * len(labels)
+    columns = [table[name].astype(float).tolist() for name in names]
+    rows = zip(*columns, strict=True) if columns else iter([()] * len(labels))
+    return {
+        key: {name: value for name, value in zip(names, row, strict=True) if math.isfinite(value)}
+        for key, row in zip(zip(frames, labels, strict=True), rows, strict=True)
+    }
+
+
+def _geometry(pieces: list[Piece]) -> dict[str, Any]:
+    polygons = [[_closed(ring) for ring in piece.rings] for piece in pieces]
+    if len(polygons) == 1:
+        return {"type": "Polygon", "coordinates": polygons[0]}
+    return {"type": "MultiPolygon", "coordinates": polygons}
+
+
+def _closed(ring: Ring) -> list[list[int]]:
+    corners: list[list[int]] = ring.tolist()
+    return [*corners, corners[0]]
+
+
+def read_geojson(path: Path, content: Any) -> Drawing:
+    """Read the polygons of a feature, a list of features or a collection of them.
+
+    Parameters
+    ----------
+    path : Path
+        Names the file in sentences.
+    content : object
+        What its JSON holds.
+
+    Raises
+    ------
+    DataError
+        If it holds no polygon.
+    """
+    found, n_left_out = [], 0
+    try:
+        for feature in _features(content):
+            geometry, properties = feature.get("geometry") or {}, feature.get("properties") or {}
+            rings = _rings(geometry)
+            if not rings:
+                n_left_out += 1
+                continue
+            plane = geometry.get("plane") or properties.get("plane") or {}
+            label = properties.get("label")
+            is_number = isinstance(label, int) and not isinstance(label, bool)
+            place = [int(plane[axis]) if axis in plane else None for axis in "tz"]
+            found.append(Drawn(rings, label if is_number else None, str(properties.get("name") or ""), *place))
+    except (AttributeError, TypeError, ValueError, KeyError, OverflowError) as error:
+        raise DataError(f"{path}: is no GeoJSON that can be read ({error}).") from error
+    if not found:
+        raise DataError(f"{path}: holds no polygon.")
+    words = f"{n_left_out} features without an area (points, lines) are left out." if n_left_out else ""
+    return Drawing(found, words)
+
+
+def _features(content: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(content, list):
+        for one in content:
+            yield from _features(one)
+    elif content.get("type") == "FeatureCollection":
+        yield from content["features"]
+    elif content.get("type") == "Feature":
+        yield content
+    else:
+        yield {"geometry": content}
+
+
+def _rings(geometry: dict[str, Any]) -> list[list[tuple[float, float]]]:
+    kind, coordinates = geometry.get("type"), geometry.get("coordinates")
+    if kind == "GeometryCollection":
+        return [ring for one in geometry["geometries"] for ring in _rings(one)]
+    polygons = {"Polygon": [coordinates], "MultiPolygon": coordinates}.get(str(kind), [])
+    return [[(float(x), float(y)) for x, y, *_ in ring] for rings in polygons or [] for ring in rings]

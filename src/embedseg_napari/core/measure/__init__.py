@@ -1,0 +1,1 @@
+"""Measuring the objects of a label image: size, place, shape, neighbours and brightness, in physical units."""

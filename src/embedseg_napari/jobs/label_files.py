@@ -1,0 +1,91 @@
+"""Label images as files: what measuring, exporting and importing start from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from embedseg_napari.core.axes import guess_axes, result_axes, spatial_axes
+from embedseg_napari.core.data.masks import require_ids
+from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.events import Message
+from embedseg_napari.core.files.tiff import read_image
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+    from embedseg_napari.core.files.picture import Picture
+
+
+def read_labels(path: Path, axes: str | None = None, like: Picture | None = None) -> Generator[Message, None, Picture]:
+    """Read a label image; its axes are known afterwards, and its pixel size as far as a file tells it.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    axes : str, optional
+        Its axes, where the file does not say.
+    like : Picture, optional
+        The image that it belongs to, which tells what the labels' own file leaves open.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, holds no numbers of objects, or none at all.
+    """
+    said: list[str] = []
+    picture = read_image(path, axes, labels=True, say=said.append)
+    for text in said:
+        yield Message(text, "warning")
+    array = picture.array
+    require_ids(array, str(path))
+    if not picture.axes:
+        own = "" if like is None else result_axes(like.axes)
+        guessed = own if len(own) == array.ndim else guess_axes(array.shape, min(array.ndim, 3))
+        if guessed != own and array.ndim > 2:
+            yield Message(f"The axes of {path.name}, shape {array.shape}, were guessed to be {guessed}; see --axes.")
+        picture = _with_axes(picture, guessed)
+    if "C" in picture.axes:
+        raise DataError(f"{path}: has channels (axes {picture.axes}); a label image has one number for each pixel.")
+    if not array.any():
+        raise DataError(f"{path}: holds no objects; all its pixels are 0.")
+    if picture.spacing is None and like is not None and spatial_axes(like.axes) == spatial_axes(picture.axes):
+        picture = replace(picture, spacing=like.spacing, unit=like.unit)
+    return picture
+
+
+def read_like(path: Path, axes: str | None = None) -> Generator[Message, None, Picture]:
+    """Read the image that labels belong to; its axes are known afterwards.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    axes : str, optional
+        Its axes, where the file does not say.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read.
+    """
+    said: list[str] = []
+    picture = read_image(path, axes, say=said.append)
+    for text in said:
+        yield Message(text, "warning")
+    if picture.axes:
+        return picture
+    shape = picture.array.shape
+    guessed = guess_axes(shape)
+    if len(shape) > 2:
+        yield Message(f"The axes of {path.name}, shape {shape}, were guessed to be {guessed}.")
+    return _with_axes(picture, guessed)
+
+
+def _with_axes(picture: Picture, axes: str) -> Picture:
+    """A picture whose axes its file does not name; it may give a depth that there is no axis for."""
+    n = len(spatial_axes(axes))
+    spacing = None if picture.spacing is None or len(picture.spacing) < n else picture.spacing[-n:]
+    return replace(picture, axes=axes, spacing=spacing)

@@ -1,0 +1,173 @@
+"""Label images in, one table of their objects out."""
+
+from __future__ import annotations
+
+import csv
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from embedseg_napari.core.axes import spatial_axes
+from embedseg_napari.core.errors import AlreadyExists, DataError
+from embedseg_napari.core.events import Message
+from embedseg_napari.core.files.documents import Unreadable, read_text
+from embedseg_napari.core.files.pairing import by_name, partners
+from embedseg_napari.core.files.tiff import list_images
+from embedseg_napari.core.files.units import micrometres
+from embedseg_napari.core.measure.measurements import measuring, with_columns
+from embedseg_napari.core.measure.outlined import FURTHER
+from embedseg_napari.core.measure.table_files import require_table_name, write_table
+from embedseg_napari.jobs.label_files import read_labels, read_like
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from pathlib import Path
+
+    from embedseg_napari.core.measure.measurements import Table
+
+LARGEST_TABLE = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureJob:
+    """What to measure, and where the table goes."""
+
+    labels: Path
+    """A label image, or a folder of them."""
+    output: Path
+    """``.csv`` or ``.parquet``."""
+    image: Path | None = None
+    """The image of the labels, or a folder of images of the same names."""
+    axes: str | None = None
+    spacing: tuple[float, ...] | None = None
+    """Micrometres per pixel (z, y, x) in place of what the files say."""
+    columns: tuple[str, ...] = ()
+    """Some of `FURTHER`."""
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LabelsMeasured:
+    """A label image was measured."""
+
+    name: str
+    n_objects: int
+
+
+def measure_files(job: MeasureJob, should_stop: Callable[[], bool]) -> Generator[Any, None, int]:
+    """Measure label images and write the table; returns the number of rows.
+
+    Raises
+    ------
+    DataError
+        If a file cannot be read, does not fit, or the table exists already.
+    Stopped
+        If `should_stop` returned True; nothing is written then.
+    """
+    require_table_name(job.output)
+    if os.path.lexists(job.output) and not job.overwrite:
+        raise AlreadyExists(f"{job.output}: exists already; add --overwrite to replace it, or choose another --output.")
+    unknown = [name for name in job.columns if name not in FURTHER]
+    if unknown:
+        raise DataError(f"There is no column {unknown[0]!r} to add; choose from {' and '.join(FURTHER)}.")
+    tables: dict[str, Table] = {}
+    for labels, image in _files(job):
+        tables[labels.name] = yield from _measure_file(job, labels, image, should_stop)
+        yield LabelsMeasured(labels.name, len(tables[labels.name]["label"]))
+    table = next(iter(tables.values())) if not job.labels.is_dir() else _together(tables)
+    write_table(job.output, table, overwrite=job.overwrite)
+    return len(table["label"])
+
+
+def _files(job: MeasureJob) -> list[tuple[Path, Path | None]]:
+    """Each label image with its image."""
+    if not job.labels.is_dir():
+        if job.image is not None and job.image.is_dir():
+            found = partners(by_name([job.labels]), by_name(list_images(job.image)))
+            if not found:
+                raise DataError(f"{job.image}: holds no image of the name {job.labels.stem}.")
+            return [(job.labels, *found.values())]
+        return [(job.labels, job.image)]
+    labels = by_name(list_images(job.labels))
+    if not labels:
+        raise DataError(f"{job.labels}: holds no label images that can be read.")
+    if job.image is None:
+        return [(path, None) for path in labels.values()]
+    if not job.image.is_dir():
+        raise DataError(f"{job.image}: is one file, but {job.labels} is a folder; give the folder of its images.")
+    images = partners(labels, by_name(list_images(job.image)))
+    missing = [name for name in labels if name not in images]
+    if missing:
+        raise DataError(f"{job.image}: holds no image {missing[0]} ({len(missing)} of {len(labels)} are missing).")
+    return [(path, images[name]) for name, path in labels.items()]
+
+
+def _measure_file(
+    job: MeasureJob, path: Path, image: Path | None, should_stop: Callable[[], bool]
+) -> Generator[Any, None, Table]:
+    like = None if image is None else (yield from read_like(image))
+    labels = yield from read_labels(path, job.axes, like)
+    spacing, unit = job.spacing, "um" if job.spacing is not None else labels.unit
+    if spacing is None:
+        spacing = labels.spacing
+    elif len(spacing) != len(spatial_axes(labels.axes)):
+        raise DataError(f"--spacing needs one number for each of the axes {spatial_axes(labels.axes)} of {path.name}.")
+    if spacing is None or micrometres(unit) is None:
+        yield Message(f"{path.name} does not say how large a pixel is: lengths are in pixels; see --spacing.")
+    try:
+        table = yield from measuring(
+            labels.array,
+            None if like is None else like.array,
+            labels.axes,
+            image_axes=None if like is None else like.axes,
+            spacing=spacing,
+            unit=unit,
+            columns=job.columns,
+            should_stop=should_stop,
+        )
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+    return (yield from _with_scores(table, path))
+
+
+def _with_scores(table: Table, labels: Path) -> Generator[Message, None, Table]:
+    """Take scores from the table that ``predict --csv`` wrote beside the labels, where it is about these objects."""
+    beside = labels.with_suffix(".csv")
+    if not beside.exists():
+        return table
+    try:
+        rows = csv.DictReader(read_text(beside, LARGEST_TABLE).splitlines())
+        known = {
+            (int(row.get("frame") or 0), int(row["label"])): (float(row["score"]), int(row["size"])) for row in rows
+        }
+    except (Unreadable, KeyError, TypeError, ValueError, OSError):
+        # Some other table.
+        return table
+    frames = table.get("frame", np.zeros(len(table["label"]), int))
+    # An object of another size was changed since, and nobody knows how sure the model would be of it.
+    scores = [
+        score if size == n else float("nan")
+        for (score, size), n in zip(
+            (known.get(key, (0.0, -1)) for key in zip(frames.tolist(), table["label"].tolist(), strict=True)),
+            table["num_pixels"].tolist(),
+            strict=True,
+        )
+    ]
+    n_known = int(np.isfinite(scores).sum())
+    if not n_known:
+        return table
+    yield Message(f"The scores of {n_known} of {len(scores)} objects are those in {beside.name}.")
+    return with_columns(table, {"score": np.asarray(scores)})
+
+
+def _together(tables: dict[str, Table]) -> Table:
+    """One table of several images; what one of them has no column for is not a number there."""
+    names = list(dict.fromkeys(name for table in tables.values() for name in table))
+    image = np.concatenate([np.full(len(table["label"]), name) for name, table in tables.items()])
+    columns = {
+        name: np.concatenate([table.get(name, np.full(len(table["label"]), np.nan)) for table in tables.values()])
+        for name in names
+    }
+    return {"image": image, **columns}

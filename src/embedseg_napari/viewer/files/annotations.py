@@ -1,0 +1,84 @@
+"""Annotations of Fiji and QuPath as Labels layers, and Labels layers as files of these and other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari import current_viewer
+from napari.layers import Image
+from napari.utils.notifications import show_warning
+
+from embedseg_napari.core.axes import guess_axes, result_axes
+from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.exchange.export import export_labels, import_labels
+from embedseg_napari.core.exchange.imagej import has_rois
+from embedseg_napari.viewer.layers import named_axes, picture_of, pixel_size
+from embedseg_napari.viewer.result_layers import spatial_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from embedseg_napari.viewer.files.image_files import LayerData
+
+KINDS = {".zip": "imagej", ".geojson": "geojson", ".json": "coco", ".ply": "mesh", ".stl": "mesh"}
+
+
+def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | None:
+    """Return the reader of annotations, or None for anything else, such as a zip of something else."""
+    paths = [Path(one) for one in ([path] if isinstance(path, (str, Path)) else path)]
+    is_ours = all(one.suffix.lower() in (".roi", ".geojson") or has_rois(one) for one in paths)
+    return read_annotations if is_ours else None
+
+
+def read_annotations(path: str | Sequence[str]) -> list[LayerData]:
+    """Read annotations as labels on the image that is selected, else on the uppermost one.
+
+    Raises
+    ------
+    DataError
+        If no image is open, or the file cannot be read.
+    """
+    paths = [Path(one) for one in ([path] if isinstance(path, (str, Path)) else path)]
+    image = _image()
+    if image is None:
+        raise DataError(f"{paths[0].name}: open the image that was annotated first; it says how large the labels are.")
+    picture = picture_of(image)
+    frame, axes = spatial_frame(image, picture.axes), result_axes(picture.axes)
+    shape = [n for n, letter in zip(picture.array.shape, picture.axes, strict=True) if letter != "C"]
+    found: list[LayerData] = []
+    for one in paths:
+        labels = import_labels(one, shape, axes, image=image.name, say=show_warning)
+        if frame.axes != axes:
+            # The place of a channel axis between others.
+            labels = np.expand_dims(labels, frame.axes.index("C"))
+        labels = labels.astype(np.int32) if labels.max() < 1 << 31 else labels.astype(np.uint32)
+        found.append((labels, {"name": one.stem, **frame.options()}, "labels"))
+    return found
+
+
+def _image() -> Image | None:
+    viewer = current_viewer()
+    if viewer is None:
+        return None
+    active = viewer.layers.selection.active
+    if isinstance(active, Image):
+        return active
+    return next((layer for layer in reversed(viewer.layers) if isinstance(layer, Image)), None)
+
+
+def write_objects(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
+    """Write a Labels layer for another program; the ending says which.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be written, or the layer has no objects.
+    """
+    array = np.asarray(data[0] if isinstance(data, (list, tuple)) else data)
+    axes = named_axes(meta.get("axis_labels"), array.ndim) or guess_axes(array.shape, min(array.ndim, 3))
+    spacing, unit = pixel_size(meta.get("scale", ()), meta.get("units"), axes) if "scale" in meta else (None, None)
+    # The dialog of napari asked before it came here.
+    export_labels(array, path, KINDS[Path(path).suffix.lower()], axes, spacing=spacing, unit=unit, overwrite=True)
+    return [str(path)]

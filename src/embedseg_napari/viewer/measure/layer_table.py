@@ -1,0 +1,103 @@
+"""Measurements of a Labels layer: what is measured, and the table that the layer keeps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from embedseg_napari.core.axes import ordered, reorder, result_axes
+from embedseg_napari.core.measure.measurements import measuring
+from embedseg_napari.viewer.layers import labelled_picture, picture_of, pixel_size, turned_labels
+from embedseg_napari.viewer.provenance import origin_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from napari.layers import Image, Labels
+
+    from embedseg_napari.core.inference.segmentation import Segmentation
+    from embedseg_napari.core.measure.measurements import FrameMeasured, Table
+
+STALE = ("frame", "size", "centroid_z", "centroid_y", "centroid_x")
+"""Columns of a segmentation's own table that the measured ones take the place of."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerObjects:
+    """The objects of a layer as they are now, and what is known of them."""
+
+    labels: Any
+    axes: str
+    spacing: tuple[float, ...] | None
+    unit: str | None
+    image: Any = None
+    image_axes: str | None = None
+    segmentation: Segmentation | None = None
+    """What found them, if a panel of this program did and they may be unchanged."""
+
+
+def objects_of(labels: Labels, image: Image | None) -> LayerObjects:
+    """Take a layer, and the image whose brightness is measured; no pixel is read.
+
+    Raises
+    ------
+    DataError
+        If the axes of the two do not fit together.
+    """
+    origin = origin_of(labels)
+    found = None if origin is None else origin.segmentation
+    if image is None:
+        picture = picture_of(labels)
+        return LayerObjects(picture.array, picture.axes, picture.spacing, picture.unit, segmentation=found)
+    picture = labelled_picture(image, labels)
+    axes = result_axes(picture.axes)
+    array = turned_labels(labels, axes, image.name)
+    spacing, unit = picture.spacing, picture.unit
+    if spacing is None and labels.ndim == len(axes):
+        spacing, unit = pixel_size(labels.scale, labels.units, axes)
+    return LayerObjects(array, axes, spacing, unit, picture.array, picture.axes, found)
+
+
+def measure_layer(
+    objects: LayerObjects, columns: tuple[str, ...], should_stop: Callable[[], bool]
+) -> Generator[FrameMeasured, None, Table]:
+    """Measure the objects; scores and margins are there if they are what a model found."""
+    labels, axes = np.asarray(objects.labels), objects.axes
+    found = objects.segmentation
+    if found is not None:
+        turned = reorder(labels, axes, found.axes or ordered(axes))
+        if np.array_equal(turned, found.labels):
+            labels, axes = found, found.axes or ordered(axes)
+    return (
+        yield from measuring(
+            labels,
+            objects.image,
+            axes,
+            image_axes=objects.image_axes,
+            spacing=objects.spacing,
+            unit=objects.unit,
+            columns=columns,
+            should_stop=should_stop,
+        )
+    )
+
+
+def give_features(labels: Labels, table: Table) -> None:
+    """Let a layer keep its measurements; columns that were there before stay, by the numbers of objects."""
+    import pandas as pd
+
+    columns = pd.DataFrame(table).rename(columns={"label": "index"})
+    # An object that has a row in each frame is shown with the first.
+    columns = columns.drop_duplicates("index").set_index("index")
+    before = labels.features
+    if "index" in before and before["index"].is_unique:
+        own = before.set_index("index").drop(columns=[*STALE, *columns.columns], errors="ignore")
+        columns = columns.join(own)
+    ids = columns.index.to_numpy()
+    if np.array_equal(ids, np.arange(1, len(ids) + 1)):
+        # Napari's table takes the number of a row for that of the object: the background has the first.
+        empty = {name: [kind.type(0) if kind.kind in "iub" else np.nan] for name, kind in columns.dtypes.items()}
+        columns = pd.concat([pd.DataFrame(empty, index=[0]).astype(columns.dtypes), columns])
+    labels.features = columns.rename_axis("index").reset_index()

@@ -1,0 +1,368 @@
+"""The Measure panel: a table of a layer's objects, their colours by any column, plots, and files for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Labels
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QFormLayout, QHBoxLayout, QVBoxLayout, QWidget
+
+from embedseg_napari.core.errors import DataError, EmbedSegError
+from embedseg_napari.core.exchange.export import export_labels
+from embedseg_napari.core.files.units import micrometres
+from embedseg_napari.core.measure.outlined import FURTHER
+from embedseg_napari.core.measure.table_files import write_table
+from embedseg_napari.core.wording import count
+from embedseg_napari.jobs.recipe import of_words
+from embedseg_napari.viewer.camera import go_to
+from embedseg_napari.viewer.layers import file_of, is_users_or_found
+from embedseg_napari.viewer.measure.layer_table import give_features, measure_layer, objects_of
+from embedseg_napari.viewer.measure.object_colors import ObjectColors
+from embedseg_napari.viewer.measure.plot import MeasurePlot
+from embedseg_napari.viewer.widgets.boxes import ChoiceBox, add_row, button
+from embedseg_napari.viewer.widgets.dock_panel import DockPanel
+from embedseg_napari.viewer.widgets.layer_box import LayerBox
+from embedseg_napari.viewer.widgets.recipe_buttons import RecipeButtons
+from embedseg_napari.viewer.widgets.run_controls import RunControls
+from embedseg_napari.viewer.widgets.scroll import FittingScroll
+
+if TYPE_CHECKING:
+    import napari
+
+    from embedseg_napari.core.measure.measurements import FrameMeasured, Table
+    from embedseg_napari.jobs.recipe import Recipe
+    from embedseg_napari.viewer.measure.layer_table import LayerObjects
+
+OWN, HISTOGRAM = "their own colours", "how many (histogram)"
+TABLES = "Tables (*.csv *.parquet)"
+EXPORTS = {
+    "ROIs of Fiji and ImageJ (*.zip)": "imagej",
+    "GeoJSON of QuPath (*.geojson)": "geojson",
+    "COCO (*.json)": "coco",
+    "Surfaces (*.ply *.stl)": "mesh",
+    "OME-TIFF (*.ome.tif)": "ome-tiff",
+}
+TABLE_WIDGET = ("napari", "Features table widget")
+
+
+class MeasureWidget(DockPanel):
+    """Panel that measures the objects of a Labels layer.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+        Whose layers are measured.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__(viewer)
+        self.table: Table | None = None
+        """What was measured last."""
+        self.measured: Labels | None = None
+        """The layer that it is about."""
+        self._objects: LayerObjects | None = None
+        self._followed: Labels | None = None
+        self._selected: list[int] | None = None
+        self._is_ours = False
+        """Whether a change of the layer's selected label is made here."""
+        self.colors = ObjectColors()
+        self._build()
+        self._connect()
+        self.follow_theme()
+        self._show_state()
+
+    def _build(self) -> None:
+        self.labels = LayerBox(
+            self.viewer, Labels, "Labels layer whose objects are measured.", is_wanted=is_users_or_found
+        )
+        self.image = LayerBox(
+            self.viewer, Image, "Image whose brightness is measured in each channel.", nothing="no image"
+        )
+        self.slow = QCheckBox("Solidity and surface, too")
+        self.slow.setToolTip("Takes minutes for thousands of objects: each has its hull and its surface made.")
+        form = QFormLayout()
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        add_row(form, "Labels", self.labels.native)
+        add_row(form, "Image", self.image.native)
+        form.addRow(self.slow)
+        self.controls = RunControls("Measure", "Stop; the table stays as it was.", parent=self)
+        self.color = ChoiceBox((OWN,), "Column that objects are coloured by.")
+        self.x = ChoiceBox((), "What the plot shows from left to right.")
+        self.y = ChoiceBox((HISTOGRAM,), "What the plot shows upwards.")
+        columns = QFormLayout()
+        columns.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        for text, box in (("Colour by", self.color), ("Across", self.x), ("Upwards", self.y)):
+            add_row(columns, text, box)
+        self.plot = MeasurePlot()
+        self.open_table = button("Table", "Open napari's table of the layer's measurements.", self._open_table)
+        self.save_table = button("Save table…", "Save the measurements as CSV or Parquet.", self._save_table)
+        self.export = button("Export…", "Save the objects for Fiji, QuPath and other programs.", self._export)
+        buttons = QHBoxLayout()
+        for one in (self.open_table, self.save_table, self.export):
+            buttons.addWidget(one)
+        self.results = QWidget()
+        inside = QVBoxLayout(self.results)
+        inside.setContentsMargins(0, 0, 0, 0)
+        inside.addLayout(columns)
+        inside.addWidget(self.plot, 1)
+        content = QWidget()
+        layout = QVBoxLayout(content)
+        layout.setContentsMargins(6, 6, 6, 6)
+        layout.addLayout(form)
+        layout.addLayout(self.controls.buttons())
+        layout.addWidget(self.controls.progress)
+        layout.addWidget(self.controls.status)
+        layout.addWidget(self.results, 1)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(2, 4, 2, 4)
+        outer.addWidget(FittingScroll(content), 1)
+        outer.addLayout(buttons)
+        outer.addWidget(RecipeButtons(self._recipe))
+
+    def _connect(self) -> None:
+        self.controls.run_button.clicked.connect(self.start)
+        self.controls.cancel_button.clicked.connect(self.controls.cancel)
+        self.controls.changed.connect(self._show_state)
+        self.labels.changed.connect(self._show_state)
+        self.color.currentIndexChanged.connect(self._color)
+        self.x.currentIndexChanged.connect(self._draw)
+        self.y.currentIndexChanged.connect(self._draw)
+        self.plot.selected.connect(self._take_selection)
+        self.viewer.layers.events.removed.connect(self._take_removed)
+
+    def take_over(self, labels: Labels, image: Image | None) -> None:
+        """Choose layers and measure them."""
+        self.labels.choose(labels)
+        if image is not None:
+            self.image.choose(image)
+        self.start()
+
+    # Measuring
+
+    def start(self) -> None:
+        """Measure what is chosen."""
+        layer = self.labels.layer()
+        if layer is None or self.controls.current is not None:
+            return
+        try:
+            objects = objects_of(layer, self.image.layer())
+        except EmbedSegError as error:
+            self.controls.fail(error)
+            return
+        self._objects = objects
+        columns = FURTHER if self.slow.isChecked() else ()
+        self.controls.start(
+            lambda should_stop: measure_layer(objects, columns, should_stop),
+            self._take_event,
+            lambda table: self._take_table(layer, table),
+        )
+        self.controls.progress.setFormat("Measuring")
+        self.controls.say("Measuring…")
+
+    def _take_event(self, event: FrameMeasured) -> None:
+        self.controls.progress.setRange(0, event.n_frames)
+        self.controls.progress.setValue(event.done)
+
+    def _take_table(self, layer: Labels, table: Table) -> None:
+        if layer not in self.viewer.layers:
+            self.controls.say("The layer was removed in the meantime; its measurements were discarded.")
+            return
+        self.colors.restore()
+        self.table, self.measured, self._selected = table, layer, None
+        give_features(layer, table)
+        n = len(table["label"])
+        unit = "" if any(name.endswith(("_um", "_um2", "_um3")) for name in table) else ", in pixels"
+        self.controls.say(f"{count(n, 'object')}, {count(len(table), 'column')}{unit}.")
+        self._follow_layer(layer)
+        self._list_columns(table)
+        self._draw()
+        self._color()
+
+    def _list_columns(self, table: Table) -> None:
+        names = [name for name in table if name != "label"]
+        size = next(name for name in names if name.startswith(("area_", "volume_")))
+        for box, first, usual in ((self.color, [OWN], OWN), (self.x, [], size), (self.y, [HISTOGRAM], HISTOGRAM)):
+            chosen = box.currentText()
+            box.blockSignals(True)
+            box.clear()
+            box.addItems([*first, *names])
+            box.setCurrentText(chosen if chosen in (*first, *names) else usual)
+            box.blockSignals(False)
+
+    # Plot, colours and image
+
+    def _draw(self, *_: object) -> None:
+        if self.table is None or not self.x.currentText():
+            return
+        y = self.y.currentText()
+        values = None if y == HISTOGRAM else self.table[y]
+        self.plot.show_values(self.table[self.x.currentText()], self.x.currentText(), values, y)
+        self._mark()
+
+    def _color(self, *_: object) -> None:
+        if self.table is None or self.measured is None:
+            return
+        column = self.color.currentText()
+        values = None if column in (OWN, "") else np.asarray(self.table[column], float)
+        ids = self.table["label"]
+        selected = None if self._selected is None else ids[self._selected].tolist()
+        # Napari tells of the selected label anew where colours change.
+        self._is_ours = True
+        self.colors.show(self.measured, ids, values, selected)
+        self._is_ours = False
+
+    def _mark(self) -> None:
+        self.plot.mark(self._selected)
+
+    def _take_selection(self, rows: list[int] | None) -> None:
+        """Show in the image what was selected in the plot."""
+        self._selected = rows
+        self._mark()
+        self._color()
+        if rows is None or self.table is None or self.measured is None:
+            return
+        self.controls.say(f"{count(len(rows), 'object')} selected.")
+        if len(rows) == 1:
+            self._go_to(rows[0])
+
+    def _go_to(self, row: int) -> None:
+        assert self.table is not None
+        assert self.measured is not None
+        assert self._objects is not None
+        self._is_ours = True
+        self.measured.selected_label = int(self.table["label"][row])
+        self._is_ours = False
+        places = []
+        for letter in self._objects.axes:
+            if letter == "T":
+                places.append((int(self.table["frame"][row]), int(self.table["frame"][row]) + 1))
+            else:
+                name = letter.lower()
+                places.append(tuple(int(self.table[f"bbox_{end}_{name}_px"][row]) for end in ("min", "max")))
+        if len(places) == self.measured.ndim:
+            low, high = np.transpose(places)
+            go_to(self.viewer, self.measured, (low + high - 1) / 2, low, high)
+
+    def _take_label(self, event: Any = None) -> None:
+        """Mark in the plot the object that was chosen in the image."""
+        if self._is_ours or self.table is None or self.measured is None:
+            return
+        rows = np.flatnonzero(self.table["label"] == self.measured.selected_label)
+        if len(rows):
+            self._selected = rows.tolist()
+            self._mark()
+            self._color()
+            self.controls.say(self._words(int(rows[0])))
+
+    def _words(self, row: int) -> str:
+        assert self.table is not None
+        shown = [self.color.currentText(), self.x.currentText(), self.y.currentText()]
+        names = [name for name in dict.fromkeys(shown) if name in self.table]
+        values = ", ".join(f"{name} {float(self.table[name][row]):.4g}" for name in names)
+        return f"Object {self.table['label'][row]}: {values}."
+
+    def _follow_layer(self, layer: Labels | None) -> None:
+        if self._followed is not None:
+            self._followed.events.selected_label.disconnect(self._take_label)
+        self._followed = layer
+        if layer is not None:
+            layer.events.selected_label.connect(self._take_label)
+
+    def _take_removed(self, event: Any) -> None:
+        if self.measured is not None and event.value == self.measured:
+            self._follow_layer(None)
+            self.table = self.measured = self._selected = None
+            self.colors = ObjectColors()
+            self._show_state()
+
+    # Files
+
+    def _recipe(self) -> Recipe:
+        """What measures the files of the chosen layers."""
+        layer, image = self.labels.layer(), self.image.layer()
+        if layer is None:
+            raise DataError("Choose a Labels layer first.")
+        objects = objects_of(layer, image)
+        labels = file_of(layer)
+        words = ["embedseg", "measure", str(labels), "--output", str(labels.with_suffix(".measured.csv"))]
+        words += [] if image is None else ["--image", str(file_of(image))]
+        words += ["--axes", objects.axes]
+        if objects.spacing is not None and objects.unit is not None:
+            factor = micrometres(objects.unit) or 1.0
+            words += ["--spacing", ",".join(f"{step * factor:.17g}" for step in objects.spacing)]
+        return of_words([*words, *(["--columns", ",".join(FURTHER)] if self.slow.isChecked() else [])])
+
+    def _open_table(self) -> None:
+        if self.measured is None:
+            return
+        self.viewer.layers.selection.active = self.measured
+        try:
+            self.viewer.window.add_plugin_dock_widget(*TABLE_WIDGET, tabify=True)
+        except (KeyError, ValueError):
+            self.controls.say("This version of napari has no table; save it to see the numbers.", is_wrong=True)
+
+    def _save_table(self) -> None:
+        assert self.measured is not None
+        path, _ = QFileDialog.getSaveFileName(self, "Save table", f"{self.measured.name}.csv", TABLES)
+        if path:
+            self.write_table(Path(path))
+
+    def write_table(self, path: Path) -> None:
+        """Write the measurements; the dialog has asked whether a file may be replaced."""
+        assert self.table is not None
+        self._write(path, lambda: write_table(path, self.table or {}, overwrite=True))
+
+    def _export(self) -> None:
+        layer = self.labels.layer()
+        assert layer is not None
+        path, kind = QFileDialog.getSaveFileName(self, "Export objects", f"{layer.name}.zip", ";;".join(EXPORTS))
+        if path:
+            self.write_objects(Path(path), EXPORTS[kind])
+
+    def write_objects(self, path: Path, kind: str) -> None:
+        """Write the objects of the chosen layer in a format of `core.exchange`."""
+        layer = self.labels.layer()
+        assert layer is not None
+        table = self.table if layer == self.measured else None
+
+        def write() -> None:
+            one = objects_of(layer, None)
+            scale = {"spacing": one.spacing, "unit": one.unit}
+            export_labels(np.asarray(one.labels), path, kind, one.axes, table=table, overwrite=True, **scale)
+
+        self._write(path, write)
+
+    def _write(self, path: Path, write: Any) -> None:
+        try:
+            write()
+        except EmbedSegError as error:
+            self.controls.fail(error)
+        else:
+            self.controls.say(f"Saved {path}.")
+
+    # State
+
+    def _show_state(self, *_: object) -> None:
+        is_running = self.controls.current is not None
+        has_labels = self.labels.layer() is not None
+        self.controls.run_button.setEnabled(has_labels and not is_running)
+        self.results.setVisible(self.table is not None)
+        for one in (self.open_table, self.save_table):
+            one.setEnabled(self.table is not None and not is_running)
+        self.export.setEnabled(has_labels and not is_running)
+        if not has_labels:
+            self.controls.say("Open or make a Labels layer.")
+        elif self.controls.status.text() == "Open or make a Labels layer.":
+            self.controls.say("")
+
+    def layer_boxes(self) -> tuple[LayerBox, ...]:
+        """Boxes in which a layer is chosen."""
+        return self.labels, self.image
+
+    def release(self) -> None:
+        """Follow the viewer no longer."""
+        self.controls.close_down()
+        self._follow_layer(None)
+        self.viewer.layers.events.removed.disconnect(self._take_removed)

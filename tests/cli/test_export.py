@@ -1,0 +1,70 @@
+"""``embedseg export`` and ``embedseg import`` as a user types them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import tifffile
+
+from embedseg_napari.core.files.tiff import read_image, write_image, write_labels
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A volume's labels and its image, with a pixel size."""
+    labels = np.zeros((4, 20, 30), np.int32)
+    labels[1:3, 2:6, 3:8], labels[2, 10:15, 20:30], labels[2, 12, 22:25] = 4, 9, 0
+    write_labels(tmp_path / "labels.tif", labels, "ZYX", (2, 0.5, 0.25), "um")
+    write_image(tmp_path / "image.tif", np.zeros((4, 20, 30), np.uint8), "ZYX", (2, 0.5, 0.25), "um")
+    return tmp_path, labels
+
+
+@pytest.mark.parametrize(("kind", "name"), [("imagej", "a.zip"), ("geojson", "a.geojson"), ("coco", "a.json")])
+def test_there_and_back(embedseg, files, kind, name) -> None:
+    folder, labels = files
+    ended = embedseg("export", folder / "labels.tif", "--format", kind, "--output", folder / name)
+    assert ended.status == 0, ended.err
+    assert "2 objects exported" in ended.out
+    ended = embedseg("import", folder / name, "--like", folder / "image.tif", "--output", folder / "back.tif")
+    assert ended.status == 0, ended.err
+    assert "2 objects imported" in ended.out
+    picture = read_image(folder / "back.tif", labels=True)
+    np.testing.assert_array_equal(picture.array, labels)
+    assert (picture.axes, picture.spacing, picture.unit) == ("ZYX", (2, 0.5, 0.25), "um")
+
+
+def test_geojson_has_measurements(embedseg, files) -> None:
+    folder, _ = files
+    words = ("--format", "geojson", "--image", folder / "image.tif", "--output", folder / "a.geojson")
+    assert embedseg("export", folder / "labels.tif", *words).status == 0
+    feature = json.loads((folder / "a.geojson").read_text())["features"][0]
+    assert feature["properties"]["measurements"]["volume_um3"] == 40 * 0.25
+    assert feature["properties"]["measurements"]["intensity_max_0"] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["export", "empty.tif", "--format", "imagej", "--output", "a.zip"], "holds no objects"),
+        (["export", "labels.tif", "--format", "matlab", "--output", "a.mat"], "no format 'matlab'"),
+        (["export", "labels.tif", "--format", "imagej", "--output", "old.zip"], "add --overwrite"),
+        (["export", "labels.tif", "--format", "ctc", "--output", "a.zip"], "choose a folder"),
+        (["import", "labels.tif", "--like", "image.tif", "--output", "a.tif"], "annotations are read from"),
+        (["import", "old.zip", "--like", "image.tif", "--output", "a.png"], "labels are written as .tif"),
+        (["import", "old.zip", "--like", "image.tif", "--output", "image.tif"], "add --overwrite"),
+        (["import", "old.zip", "--like", "image.tif", "--output", "a.tif"], "cannot be read as a zip"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_writes_nothing(embedseg, files, monkeypatch, words, said) -> None:
+    folder, _ = files
+    monkeypatch.chdir(folder)
+    (folder / "old.zip").write_text("kept")
+    tifffile.imwrite(folder / "empty.tif", np.zeros((5, 5), np.uint8), photometric="minisblack")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    ended = embedseg(*words)
+    assert ended.status == 1
+    assert said in ended.err
+    assert len(ended.err.strip().splitlines()) == 1
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before

@@ -1,0 +1,104 @@
+"""``embedseg measure`` as a user types it."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+import tifffile
+
+from embedseg_napari.core.files.tiff import write_image, write_labels
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A label image with a pixel size, and its image of two channels."""
+    labels = np.zeros((20, 30), np.int32)
+    labels[2:6, 3:8], labels[10:15, 20:30] = 4, 9
+    image = np.random.default_rng(0).integers(0, 255, (2, 20, 30)).astype(np.uint8)
+    write_labels(tmp_path / "labels" / "a.tif", labels, "YX", (0.5, 0.25), "um")
+    write_image(tmp_path / "images" / "a.tif", image, "CYX")
+    return tmp_path, labels, image
+
+
+def rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_row_per_object_in_micrometres(embedseg, files) -> None:
+    folder, _, image = files
+    ended = embedseg(
+        "measure", folder / "labels/a.tif", "--image", folder / "images/a.tif", "--output", folder / "t.csv"
+    )
+    assert ended.status == 0, ended.err
+    assert "2 objects measured" in ended.out
+    first, second = rows(folder / "t.csv")
+    assert (first["label"], second["label"]) == ("4", "9")
+    assert float(first["area_um2"]) == 20 * 0.125
+    assert float(first["centroid_y_um"]) == 3.5 * 0.5
+    assert float(first["centroid_x_um"]) == 5 * 0.25
+    assert float(second["intensity_mean_1"]) == pytest.approx(image[1, 10:15, 20:30].mean())
+    assert (first["touches_border"], second["touches_border"]) == ("False", "True")
+
+
+def test_parquet_holds_the_same(embedseg, files) -> None:
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    folder, *_ = files
+    for name in ("t.csv", "t.parquet"):
+        assert (
+            embedseg("measure", folder / "labels/a.tif", "--output", folder / name, "--columns", "solidity").status == 0
+        )
+    table = pandas.read_parquet(folder / "t.parquet")
+    pandas.testing.assert_frame_equal(table, pandas.read_csv(folder / "t.csv"), check_dtype=False)
+    assert table["solidity"].tolist() == [1, 1]
+
+
+def test_folders_give_one_table(embedseg, files) -> None:
+    folder, labels, image = files
+    write_labels(folder / "labels" / "b.tif", labels * (labels == 9), "YX")
+    write_image(folder / "images" / "b.tif", image, "CYX")
+    ended = embedseg("measure", folder / "labels", "--image", folder / "images", "--output", folder / "t.csv")
+    assert ended.status == 0, ended.err
+    assert [(row["image"], row["label"]) for row in rows(folder / "t.csv")] == [
+        ("a.tif", "4"),
+        ("a.tif", "9"),
+        ("b.tif", "9"),
+    ]
+
+
+def test_scores_come_from_the_table_beside(embedseg, files) -> None:
+    folder, *_ = files
+    (folder / "labels" / "a.csv").write_text("image,label,score,size\na.tif,4,0.9312,20\na.tif,9,0.8000,51\n")
+    ended = embedseg("measure", folder / "labels/a.tif", "--output", folder / "t.csv")
+    assert "scores of 1 of 2 objects are those in a.csv" in ended.out
+    assert [row["score"] for row in rows(folder / "t.csv")] == ["0.9312", "nan"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "words"),
+    [
+        (np.zeros((5, 5), np.uint8), [], "holds no objects"),
+        (np.ones((5, 5), np.float32), [], "whole numbers stored as float32"),
+        (np.ones((5, 6), np.uint8), ["--image", "images/a.tif"], "the labels have"),
+        (np.ones((5, 5), np.uint8), ["--output", "t.xlsx"], "choose one of these endings"),
+        (np.ones((5, 5), np.uint8), ["--output", "images/a.tif"], "choose one of these endings"),
+        (np.ones((5, 5), np.uint8), ["--output", "old.csv"], "exists already"),
+        (np.ones((5, 5), np.uint8), ["--columns", "colour"], "no column 'colour'"),
+        (np.ones((5, 5), np.uint8), ["--spacing", "1,1,1"], "--spacing needs one number"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_writes_nothing(embedseg, files, monkeypatch, labels, options, words) -> None:
+    folder, *_ = files
+    monkeypatch.chdir(folder)
+    (folder / "old.csv").write_text("kept")
+    tifffile.imwrite(folder / "bad.tif", labels, photometric="minisblack")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    options = options if "--output" in options else [*options, "--output", "t.csv"]
+    ended = embedseg("measure", "bad.tif", *options)
+    assert ended.status == 1
+    assert words in ended.err
+    assert len(ended.err.strip().splitlines()) == 1
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before

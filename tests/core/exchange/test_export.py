@@ -1,0 +1,249 @@
+"""Files for other programs: each is opened by another reader, and read back it is the same labels."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import zipfile
+
+import numpy as np
+import pytest
+import tifffile
+
+import embedseg_napari as es
+from embedseg_napari.core.errors import AlreadyExists, DataError
+from embedseg_napari.core.files.tiff import read_image
+
+NAMES = {"imagej": "a.zip", "geojson": "a.geojson", "coco": "a.json"}
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_labels_come_back_pixel_for_pixel(kind, hard, tmp_path) -> None:
+    es.export_labels(hard, tmp_path / NAMES[kind], kind)
+    np.testing.assert_array_equal(es.import_labels(tmp_path / NAMES[kind], hard.shape), hard)
+
+
+@pytest.mark.parametrize("kind", NAMES)
+@pytest.mark.parametrize(
+    ("shape", "axes"), [((3, 15, 20), "ZYX"), ((3, 15, 20), "TYX"), ((2, 3, 9, 8), "TZYX"), ((9, 2, 8, 3), "YZXT")]
+)
+def test_volumes_and_movies_come_back(kind, shape, axes, tmp_path) -> None:
+    labels = np.random.default_rng(0).integers(0, 6, shape)
+    es.export_labels(labels, tmp_path / NAMES[kind], kind, axes)
+    np.testing.assert_array_equal(es.import_labels(tmp_path / NAMES[kind], shape, axes), labels)
+
+
+@pytest.mark.parametrize("kind", ["imagej", "geojson"])
+def test_numbers_up_to_seventy_thousand_come_back(kind, many, tmp_path) -> None:
+    es.export_labels(many, tmp_path / NAMES[kind], kind)
+    np.testing.assert_array_equal(es.import_labels(tmp_path / NAMES[kind], many.shape), many)
+
+
+def test_roifile_reads_the_rois(hard, tmp_path) -> None:
+    roifile = pytest.importorskip("roifile")
+    es.export_labels(hard, tmp_path / "a.zip", "imagej")
+    rois = roifile.roiread(tmp_path / "a.zip")
+    assert sorted(int(roi.name) for roi in rois) == np.unique(hard[hard > 0]).tolist()
+    for roi in rois:
+        y, x = np.nonzero(hard == int(roi.name))
+        assert (roi.left, roi.top, roi.right, roi.bottom) == (x.min(), y.min(), x.max() + 1, y.max() + 1)
+        parts = roi.coordinates(multi=True)
+        assert roi.composite == (len(parts) > 1)
+        corners = np.concatenate(parts)
+        assert corners.min(0).tolist() == [x.min(), y.min()]
+
+
+def test_rois_of_stacks_lie_on_their_slices_and_frames(tmp_path) -> None:
+    roifile = pytest.importorskip("roifile")
+    labels = np.zeros((2, 3, 5, 5), int)
+    labels[1, 2, 1:3, 1:3] = 4
+    es.export_labels(labels, tmp_path / "a.zip", "imagej", "TZYX")
+    (roi,) = roifile.roiread(tmp_path / "a.zip")
+    assert (roi.t_position, roi.z_position, roi.position) == (2, 3, 6)
+
+
+def test_rois_drawn_in_fiji_become_labels(tmp_path) -> None:
+    roifile = pytest.importorskip("roifile")
+    square = roifile.ImagejRoi.frompoints([[1, 1], [4, 1], [4, 4], [1, 4]], name="0002-0002")
+    oval = roifile.ImagejRoi(roitype=roifile.ROI_TYPE.OVAL, name="cell", left=5, top=1, right=11, bottom=7)
+    point = roifile.ImagejRoi(roitype=roifile.ROI_TYPE.POINT, name="p", n_coordinates=1)
+    point.integer_coordinates = np.array([[3, 3]], np.int32)
+    roifile.roiwrite(tmp_path / "a.zip", [square, oval, point])
+    said: list[str] = []
+    labels = es.import_labels(tmp_path / "a.zip", (10, 12), say=said.append)
+    assert np.unique(labels).tolist() == [0, 1, 2]
+    assert (labels == 1).sum() == 9
+    assert (labels == 2).sum() == pytest.approx(np.pi * 9, abs=4)
+    assert "1 ROIs that have no area" in said[0]
+
+
+def test_planes_that_imagej_cannot_address_are_refused(tmp_path) -> None:
+    labels = np.zeros((2, 32_768), np.uint8)
+    labels[0, 0] = 1
+    with pytest.raises(DataError, match="coordinates end at 32,767; choose the format geojson"):
+        es.export_labels(labels, tmp_path / "a.zip", "imagej")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_shapely_and_geojson_read_the_features(hard, tmp_path) -> None:
+    geojson, geometry = pytest.importorskip("geojson"), pytest.importorskip("shapely.geometry")
+    table = es.measure(hard, spacing=(0.5, 0.5))
+    es.export_labels(hard, tmp_path / "a.geojson", "geojson", table=table)
+    collection = geojson.loads((tmp_path / "a.geojson").read_text())
+    assert collection.is_valid, collection.errors()
+    for feature in collection["features"]:
+        shape, properties = geometry.shape(feature["geometry"]), feature["properties"]
+        assert shape.is_valid
+        assert shape.area == np.count_nonzero(hard == int(properties["name"]))
+        assert properties["objectType"] == "detection"
+        assert properties["measurements"]["area_um2"] == pytest.approx(shape.area / 4)
+
+
+def test_geojson_of_other_programs(tmp_path) -> None:
+    square = {"type": "Polygon", "coordinates": [[[1, 1], [4.2, 1], [4.2, 4], [1, 4], [1, 1]]]}
+    features = [
+        {"type": "Feature", "geometry": square, "properties": {"objectType": "annotation", "name": "Tumour"}},
+        {"type": "Feature", "geometry": {"type": "Point", "coordinates": [1, 2]}, "properties": {}},
+    ]
+    said: list[str] = []
+    for content in (features, {"type": "FeatureCollection", "features": features}, features[0], square):
+        (tmp_path / "a.geojson").write_text(json.dumps(content))
+        labels = es.import_labels(tmp_path / "a.geojson", (6, 6), say=said.append)
+        assert (labels[1:4, 1:4] == 1).all()
+        assert labels.sum() == 9
+    assert len(said) == 2
+
+
+# Of pycocotools itself.
+@pytest.mark.filterwarnings("ignore:__array__ implementation")
+def test_pycocotools_reads_the_annotations(hard, tmp_path) -> None:
+    coco = pytest.importorskip("pycocotools.coco")
+    es.export_labels(hard, tmp_path / "a.json", "coco")
+    read = coco.COCO(str(tmp_path / "a.json"))
+    back = np.zeros(hard.shape, np.int64)
+    for annotation in read.loadAnns(read.getAnnIds()):
+        mask = read.annToMask(annotation) > 0
+        assert annotation["area"] == mask.sum()
+        y, x = np.nonzero(mask)
+        assert annotation["bbox"] == [x.min(), y.min(), np.ptp(x) + 1, np.ptp(y) + 1]
+        back[mask] = annotation["label"]
+    np.testing.assert_array_equal(back, hard)
+
+
+def test_coco_polygons_and_plain_run_lengths(tmp_path) -> None:
+    content = {
+        "images": [{"id": 8, "file_name": "x/cells.png", "width": 6, "height": 5}, {"id": 9, "file_name": "other.png"}],
+        "annotations": [
+            {"image_id": 8, "segmentation": [[0, 0, 2, 0, 2, 2, 0, 2]]},
+            {"image_id": 8, "segmentation": {"size": [5, 6], "counts": [20, 5, 5]}},
+            {"image_id": 9, "segmentation": [[0, 0, 5, 0, 5, 5, 0, 5]]},
+        ],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    labels = es.import_labels(tmp_path / "a.json", (5, 6), image="cells")
+    assert (labels[:2, :2] == 1).all()
+    assert (labels[:, 4] == 2).all()
+    assert (labels > 0).sum() == 9
+
+
+@pytest.mark.parametrize("name", ["a.ply", "a.stl", "folder"])
+def test_trimesh_reads_the_surfaces(name, tmp_path) -> None:
+    trimesh = pytest.importorskip("trimesh")
+    z, y, x = np.indices((30, 40, 40))
+    labels = np.where((z - 15) ** 2 * 4 + (y - 20) ** 2 + (x - 15) ** 2 <= 14**2, 6, 0)
+    es.export_labels(labels, tmp_path / name, "mesh", spacing=(2000, 1000, 1000), unit="nm")
+    mesh = trimesh.load_mesh(tmp_path / "folder" / "6.ply" if name == "folder" else tmp_path / name)
+    assert mesh.is_watertight
+    # Positive only if triangles are seen from outside.
+    assert mesh.volume == pytest.approx(np.count_nonzero(labels) * 2, rel=0.05)
+    assert mesh.centroid.tolist() == pytest.approx([15, 20, 30], abs=0.2)
+
+
+def test_the_layout_of_the_cell_tracking_challenge(tmp_path) -> None:
+    film = np.zeros((5, 6, 7), np.int32)
+    film[0:2, 0, 0:3] = film[3:, 0, 0:3] = 80_000
+    film[1:3, 4:, 4:] = 12
+    es.export_labels(film, tmp_path / "01_RES", "ctc", "TYX", spacing=(0.5, 0.5))
+    assert (tmp_path / "01_RES" / "res_track.txt").read_text() == "1 0 1 0\n2 1 2 0\n3 3 4 1\n"
+    for t in range(5):
+        frame = tifffile.imread(tmp_path / "01_RES" / f"mask00{t}.tif")
+        assert frame.dtype == np.uint16
+        np.testing.assert_array_equal(frame > 0, film[t] > 0)
+    assert np.unique(frame).tolist() == [0, 3]
+
+
+def test_ome_tiff(tmp_path) -> None:
+    labels = np.random.default_rng(0).integers(0, 90_000, (3, 8, 9))
+    es.export_labels(labels, tmp_path / "a.ome.tif", "ome-tiff", spacing=(2, 1, 1))
+    with tifffile.TiffFile(tmp_path / "a.ome.tif") as file:
+        assert file.is_ome
+    picture = read_image(tmp_path / "a.ome.tif", labels=True)
+    np.testing.assert_array_equal(picture.array, labels)
+    assert (picture.axes, picture.spacing, picture.unit) == ("ZYX", (2, 1, 1), "um")
+
+
+@pytest.mark.parametrize(
+    ("labels", "name", "kind", "words"),
+    [
+        (np.zeros((4, 4), int), "a.zip", "imagej", "holds no objects"),
+        (np.ones((4, 4)), "a.zip", "imagej", "whole numbers stored as float64"),
+        (np.ones((4, 4), int), "a.zip", "matlab", "no format 'matlab'; choose imagej"),
+        (np.ones((4, 4), int), "a.tif", "imagej", "choose .zip"),
+        (np.ones((4, 4), int), "a.ply", "mesh", "made of volumes"),
+        (np.ones((4, 4), int), "a.obj", "mesh", "choose .ply or .stl or a folder"),
+    ],
+)
+def test_what_does_not_fit_is_refused(labels, name, kind, words, tmp_path) -> None:
+    with pytest.raises(DataError, match=words):
+        es.export_labels(labels, tmp_path / name, kind)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("a.zip", "imagej"), ("a.ome.tif", "ome-tiff"), ("a", "ctc"), ("a", "mesh")]
+)
+def test_nothing_is_replaced_unasked(name, kind, tmp_path) -> None:
+    labels = np.ones((2, 4, 4), int)
+    target = tmp_path / name
+    if target.suffix:
+        target.write_text("kept")
+    else:
+        target.mkdir()
+        (target / "kept.txt").write_text("kept")
+    with pytest.raises(AlreadyExists):
+        es.export_labels(labels, target, kind)
+    es.export_labels(labels, target, kind, overwrite=True)
+    assert target.is_file() or (target / "kept.txt").read_text() == "kept"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.zip", b"no zip", "cannot be read as a zip of ROIs"),
+        ("a.roi", b"Iout" + bytes(20), "is no ROI that can be read"),
+        ("a.geojson", b"{", "is no valid JSON"),
+        ("a.geojson", b"3", "is no GeoJSON that can be read"),
+        ("a.geojson", b'{"type": "FeatureCollection", "features": []}', "holds no polygon"),
+        ("a.json", b'{"annotations": [{}], "images": []}', "is no COCO file"),
+        ("a.txt", b"", "annotations are read from"),
+        (
+            "a.geojson",
+            b'{"type": "Polygon", "coordinates": [[[50, 50], [60, 50], [60, 60], [50, 50]]]}',
+            "None of the objects covers a pixel",
+        ),
+    ],
+)
+def test_annotations_that_cannot_be_read(name, content, words, tmp_path) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=words):
+        es.import_labels(tmp_path / name, (9, 9))
+
+
+def test_damaged_rois_raise_nothing_else(tmp_path) -> None:
+    es.export_labels(np.ones((4, 4), int), tmp_path / "a.zip", "imagej")
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        content = archive.read("1.roi")
+    for end in range(0, len(content), 7):
+        (tmp_path / "b.roi").write_bytes(content[:end])
+        with contextlib.suppress(DataError):
+            es.import_labels(tmp_path / "b.roi", (4, 4))

@@ -1,0 +1,107 @@
+"""Recipes: run again, they give the same labels."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+import embedseg_napari as es
+from embedseg_napari.cli import main
+from embedseg_napari.core.data.synthetic import nuclei
+from embedseg_napari.core.files.tiff import read_image, write_image
+from embedseg_napari.core.runs import drain, never
+from embedseg_napari.jobs.recipe import SegmentRecipe, of_image, of_words, read_recipe
+from embedseg_napari.jobs.segment_folder import FolderJob, segment_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def image(tmp_path) -> Path:
+    """Two channels of nuclei, the second one empty, with a pixel size."""
+    path = tmp_path / "some images" / "nuclei 1.tif"
+    one = nuclei((128, 160), diameter=24, seed=2).image
+    write_image(path, np.stack([one, 0 * one]), "CYX", (0.5, 0.5), "um")
+    return path
+
+
+def run(command: str) -> None:
+    words = shlex.split(command)
+    assert words[0] == "embedseg"
+    with pytest.raises(SystemExit) as ended:
+        main(words[1:])
+    assert ended.value.code in (0, None)
+
+
+CHANGES = {"seed_threshold": 0.85, "fill_holes": True, "drop_border_objects": True, "tta": False, "scale": 1.1}
+
+
+def test_command_and_script_give_the_same_labels(image, tmp_path) -> None:
+    job = SegmentRecipe(image, "nuclei-2d", tmp_path / "out", "CYX", 0, (0.5, 0.5), "cpu", CHANGES)
+    wanted = es.load_model("nuclei-2d", device="cpu").predict(
+        read_image(image).array[0], "YX", spacing=(0.5, 0.5), **CHANGES
+    )
+    assert wanted.labels.max() > 3
+    recipe = of_image(job)
+    run(recipe.command)
+    made = read_image(tmp_path / "out" / "nuclei 1.tif", labels=True)
+    np.testing.assert_array_equal(made.array, wanted.labels)
+    made.path.unlink()
+    exec(compile(recipe.script, "script", "exec"), {})
+    again = read_image(tmp_path / "out" / "nuclei 1.tif", labels=True)
+    np.testing.assert_array_equal(again.array, wanted.labels)
+    assert (again.axes, again.spacing, again.unit) == ("YX", (0.5, 0.5), "um")
+
+
+def test_a_part_of_an_image_is_a_script(image, tmp_path) -> None:
+    job = SegmentRecipe(image, "nuclei-2d", tmp_path / "out", "CYX", 0, region={"Y": (10, 110), "X": (0, 120)})
+    recipe = of_image(job)
+    assert recipe.command == ""
+    exec(compile(recipe.script, "script", "exec"), {})
+    wanted = es.load_model("nuclei-2d").predict(read_image(image).array[0, 10:110, :120], "YX")
+    np.testing.assert_array_equal(read_image(tmp_path / "out" / "nuclei 1.tif").array, wanted.labels)
+
+
+def test_labels_of_a_run_have_their_recipe_beside_them(image, tmp_path) -> None:
+    job = FolderJob((image,), tmp_path / "out", "nuclei-2d", "cpu", {"seed_threshold": 0.8}, channel=0)
+    drain(segment_folder(job, never))
+    labels = tmp_path / "out" / "nuclei 1.tif"
+    first = read_image(labels).array
+    recipe = read_recipe(labels)
+    assert recipe["settings"]["seed_threshold"] == 0.8
+    assert recipe["model"]["name"] == "nuclei-2d"
+    assert len(recipe["model"]["sha256"]) == len(recipe["image"]["sha256"]) == 64
+    assert recipe["labels"]["n_objects"] == first.max()
+    assert "nuclei-2d" in recipe["methods"]
+    assert "seed threshold 0.8" in recipe["methods"]
+    assert any("Lalit" in reference for reference in recipe["references"])
+    # Nothing is replaced by the command of the recipe.
+    labels.unlink()
+    (tmp_path / "out" / "recipes" / "nuclei 1.json").unlink()
+    run(recipe["command"])
+    np.testing.assert_array_equal(read_image(labels).array, first)
+
+
+def test_a_script_runs_a_command(tmp_path, image) -> None:
+    table = tmp_path / "it's.csv"
+    labels = tmp_path / "l.tif"
+    write_image(labels, np.ones((3, 3), np.uint8), "YX")
+    recipe = of_words(["embedseg", "measure", str(labels), "--output", str(table)])
+    with pytest.raises(SystemExit):
+        exec(compile(recipe.script, "script", "exec"), {})
+    first = table.read_text()
+    table.unlink()
+    run(recipe.command)
+    assert table.read_text() == first
+
+
+def test_what_is_no_recipe_is_refused(tmp_path) -> None:
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "a.json").write_text(json.dumps({"shapes": []}))
+    with pytest.raises(es.EmbedSegError, match="is no recipe"):
+        read_recipe(tmp_path / "a.tif")

@@ -1,0 +1,57 @@
+"""Files of Fiji and QuPath dropped on napari, and saved from it."""
+
+from __future__ import annotations
+
+import zipfile
+
+import numpy as np
+import pytest
+
+import embedseg_napari as es
+from embedseg_napari.viewer.files.annotations import get_reader
+
+PLUGIN = "embedseg-napari"
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.geojson"])
+def test_annotations_lie_on_their_image(name, viewer, tmp_path) -> None:
+    labels = np.zeros((3, 20, 30), int)
+    labels[1, 2:6, 3:9], labels[2, 8:12, 20:] = 7, 3
+    es.export_labels(labels, tmp_path / name, {"a.zip": "imagej"}.get(name, "geojson"))
+    image = viewer.add_image(np.zeros(labels.shape), scale=(2, 0.5, 0.5), translate=(0, 5, 6), units=("um",) * 3)
+    (layer,) = viewer.open(tmp_path / name, plugin=PLUGIN)
+    np.testing.assert_array_equal(layer.data, labels)
+    assert layer.scale.tolist() == image.scale.tolist()
+    assert layer.translate.tolist() == image.translate.tolist()
+    assert layer.units == image.units
+
+
+def test_without_an_image_a_sentence_says_so(viewer, tmp_path) -> None:
+    es.export_labels(np.ones((4, 4), int), tmp_path / "a.zip", "imagej")
+    with pytest.raises(Exception, match="open the image that was annotated first"):
+        viewer.open(tmp_path / "a.zip", plugin=PLUGIN)
+
+
+def test_other_zips_are_left_to_others(tmp_path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("image.tif", b"")
+    assert get_reader(str(tmp_path / "a.zip")) is None
+    (tmp_path / "b.zip").write_bytes(b"")
+    assert get_reader(str(tmp_path / "b.zip")) is None
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.geojson", "a.json"])
+def test_labels_are_saved_by_ending(name, viewer, tmp_path) -> None:
+    labels = np.random.default_rng(0).integers(0, 5, (12, 15))
+    layer = viewer.add_labels(labels)
+    assert layer.save(str(tmp_path / name), plugin=PLUGIN)
+    np.testing.assert_array_equal(es.import_labels(tmp_path / name, labels.shape), labels)
+
+
+def test_surfaces_are_in_micrometres(viewer, tmp_path) -> None:
+    trimesh = pytest.importorskip("trimesh")
+    labels = np.zeros((6, 8, 8), int)
+    labels[1:5, 2:6, 2:6] = 1
+    layer = viewer.add_labels(labels, scale=(2000, 1000, 1000), units=("nm",) * 3)
+    layer.save(str(tmp_path / "a.stl"), plugin=PLUGIN)
+    np.testing.assert_allclose(trimesh.load_mesh(tmp_path / "a.stl").extents, [4, 4, 8])

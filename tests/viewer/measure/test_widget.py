@@ -1,0 +1,138 @@
+"""The Measure panel, opened through the manifest and driven by its buttons."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pyqtgraph")
+
+import pandas as pd
+from qtpy.QtCore import QRectF
+
+import embedseg_napari as es
+from embedseg_napari.core.config import PredictionConfig
+from embedseg_napari.core.inference.segmentation import Segmentation
+from embedseg_napari.viewer import provenance
+from embedseg_napari.viewer.layers import FOUND, RESULT
+
+PANEL = "EmbedSeg: Measure"
+
+
+@pytest.fixture
+def panel(open_panel):
+    return open_panel(PANEL)
+
+
+@pytest.fixture(params=[2, 3])
+def layers(request, viewer, blobs):
+    image, labels = blobs(request.param)
+    place = {"scale": (2.0, 0.5, 0.25)[-request.param :], "units": ("um",) * request.param}
+    return viewer.add_image(image, name="nuclei", **place), viewer.add_labels(labels, name="objects", **place)
+
+
+def measure(panel, qtbot) -> None:
+    panel.start()
+    qtbot.waitUntil(lambda: panel.controls.current is None, timeout=20_000)
+
+
+def test_the_layer_keeps_its_measurements(panel, layers, qtbot) -> None:
+    image, labels = layers
+    panel.image.choose(image)
+    measure(panel, qtbot)
+    wanted = es.measure(labels.data, image.data, spacing=labels.scale)
+    own = labels.features[labels.features["index"] > 0]
+    assert own["index"].tolist() == wanted.pop("label").tolist()
+    for name, values in wanted.items():
+        np.testing.assert_allclose(own[name].to_numpy(), values)
+    assert "objects" in panel.controls.status.text()
+
+
+def test_a_row_of_the_table_is_that_of_its_object(panel, viewer, qtbot) -> None:
+    labels = viewer.add_labels(np.array([[0, 1, 1], [2, 2, 3]]), name="objects")
+    measure(panel, qtbot)
+    assert labels.features["index"].tolist() == [0, 1, 2, 3]
+    assert labels.features["num_pixels"].tolist() == [0, 2, 2, 1]
+
+
+def test_what_was_known_before_stays(panel, viewer, qtbot) -> None:
+    labels = viewer.add_labels(np.array([[0, 4, 4], [2, 2, 9]]), name="objects")
+    labels.features = pd.DataFrame({"index": [2, 4], "score": [0.9, 0.8], "size": [7, 7]})
+    measure(panel, qtbot)
+    assert labels.features["index"].tolist() == [2, 4, 9]
+    assert labels.features["score"].tolist()[:2] == [0.9, 0.8]
+    assert np.isnan(labels.features["score"][2])
+    assert "size" not in labels.features
+
+
+def test_scores_of_a_segmentation_are_there_until_it_is_edited(panel, viewer, qtbot, tmp_path) -> None:
+    found = np.array([[0, 1, 1], [2, 2, 0]], np.int32)
+    labels = viewer.add_labels(found.copy(), name="image labels", metadata={RESULT: FOUND})
+    segmentation = Segmentation(found, np.zeros((2, 2), np.float32), np.array([0.9, 0.7]), PredictionConfig())
+    provenance.remember(labels, segmentation, tmp_path / "m.embedseg")
+    measure(panel, qtbot)
+    assert panel.table["score"].tolist() == [0.9, 0.7]
+    labels.data = np.array([[0, 1, 1], [2, 2, 3]], np.int32)
+    measure(panel, qtbot)
+    assert "score" not in panel.table
+
+
+def test_colours_follow_a_column_and_go_back(panel, layers, qtbot) -> None:
+    _, labels = layers
+    before = labels.colormap
+    measure(panel, qtbot)
+    size = next(name for name in panel.table if name.startswith(("area", "volume")))
+    panel.color.setCurrentText(size)
+    order = np.argsort(panel.table[size])
+    green = [labels.get_color(int(panel.table["label"][row]))[1] for row in order]
+    assert green == sorted(green)
+    panel.color.setCurrentIndex(0)
+    assert labels.colormap == before
+
+
+def test_what_is_selected_in_the_plot_stands_out_in_the_image_and_back(panel, layers, qtbot) -> None:
+    _, labels = layers
+    measure(panel, qtbot)
+    panel.y.setCurrentText("num_pixels")
+    x, ids = panel.plot.x, panel.table["label"]
+    middle = float(np.median(x))
+    panel.plot.box.dragged.emit(QRectF(middle, 0, 1e9, 1e9))
+    is_large = x >= middle
+    alpha = np.array([labels.get_color(int(number))[3] for number in ids])
+    np.testing.assert_array_equal(alpha > 0.5, is_large)
+    panel.plot.box.clicked.emit(panel.plot.box.viewRect().topLeft())
+    assert all(labels.get_color(int(number))[3] > 0.5 for number in ids)
+    labels.selected_label = int(ids[1])
+    assert f"Object {ids[1]}:" in panel.controls.status.text()
+    assert labels.get_color(int(ids[0]))[3] < 0.5 < labels.get_color(int(ids[1]))[3]
+
+
+def test_one_selected_object_is_brought_before_the_eyes(panel, layers, viewer, qtbot) -> None:
+    _, labels = layers
+    measure(panel, qtbot)
+    row = len(panel.table["label"]) - 1
+    panel.plot.selected.emit([row])
+    assert labels.selected_label == panel.table["label"][row]
+    if labels.ndim == 3:
+        first, end = (panel.table[f"bbox_{which}_z_px"][row] for which in ("min", "max"))
+        assert first <= viewer.dims.current_step[0] < end
+
+
+def test_tables_and_objects_are_saved(panel, layers, qtbot, tmp_path) -> None:
+    _, labels = layers
+    measure(panel, qtbot)
+    panel.write_table(tmp_path / "t.csv")
+    assert pd.read_csv(tmp_path / "t.csv")["label"].tolist() == panel.table["label"].tolist()
+    panel.write_objects(tmp_path / "a.geojson", "geojson")
+    np.testing.assert_array_equal(es.import_labels(tmp_path / "a.geojson", labels.data.shape), labels.data)
+    panel.write_objects(tmp_path / "a.geojson", "imagej")
+    assert "choose .zip" in panel.controls.status.text()
+
+
+def test_a_removed_layer_takes_its_results_along(panel, layers, viewer, qtbot) -> None:
+    _, labels = layers
+    measure(panel, qtbot)
+    viewer.layers.remove(labels)
+    assert panel.table is None
+    assert not panel.controls.run_button.isEnabled()
+    assert "Labels layer" in panel.controls.status.text()

@@ -1,0 +1,67 @@
+"""What the Segment panel did, as a command and a script, and the way on to measurements."""
+
+from __future__ import annotations
+
+import shlex
+
+import numpy as np
+import pytest
+from napari.utils.notifications import notification_manager
+from qtpy.QtWidgets import QApplication
+from segment_steps import PANEL, finish
+
+from embedseg_napari.cli import main
+from embedseg_napari.core.data.synthetic import nuclei
+from embedseg_napari.core.files.tiff import read_image, write_image
+
+
+@pytest.fixture
+def opened(viewer, tmp_path):
+    """An image file in the viewer."""
+    path = tmp_path / "some images" / "nuclei.tif"
+    write_image(path, nuclei((128, 160), diameter=24, seed=2).image, "YX")
+    (layer,) = viewer.open(path, plugin="napari")
+    return layer
+
+
+def test_command_and_script_give_the_labels_of_the_panel(viewer, opened, open_panel, qtbot, tmp_path) -> None:
+    panel = open_panel(PANEL)
+    panel.thresholds.set_values({**panel.thresholds.values(), "seed_threshold": 0.8})
+    panel.start()
+    finish(qtbot, panel)
+    labels = panel.results.labels.data
+    assert labels.max() > 3
+    panel.recipe.copy_command()
+    words = shlex.split(QApplication.clipboard().text())
+    with pytest.raises(SystemExit) as ended:
+        main(words[1:])
+    assert ended.value.code in (0, None)
+    made = tmp_path / "some images" / "labels" / "nuclei.tif"
+    np.testing.assert_array_equal(read_image(made).array, labels)
+    made.unlink()
+    panel.recipe.save_script(tmp_path / "recipe.py")
+    exec(compile((tmp_path / "recipe.py").read_text(), "recipe", "exec"), {})
+    np.testing.assert_array_equal(read_image(made).array, labels)
+
+
+def test_an_image_without_a_file_says_so(viewer, panel, fake, qtbot) -> None:
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    panel.recipe.copy_command()
+    assert "cells is not from a file" in notification_manager.records[-1].message
+
+
+def test_the_objects_are_measured_in_their_panel(viewer, panel, fake, qtbot) -> None:
+    pytest.importorskip("pyqtgraph")
+    assert panel.measure.isHidden()
+    image = viewer.add_image(np.random.default_rng(0).random((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    assert not panel.measure.isHidden()
+    panel.measure.click()
+    opened = panel.open_beside("EmbedSeg: Measure")
+    qtbot.waitUntil(lambda: opened.table is not None, timeout=20_000)
+    assert opened.image.layer() == image
+    assert len(opened.table["label"]) == 2
+    assert "intensity_mean_0" in panel.results.labels.features
