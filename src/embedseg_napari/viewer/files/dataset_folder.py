@@ -42,7 +42,7 @@ def open_folder_button(viewer: Viewer, parent: QWidget | None = None) -> QPushBu
     button = QPushButton("Open data-set folder…", parent)
     button.setObjectName("open_dataset_folder")
     button.setToolTip(
-        "Open a folder with images/ and masks/ (or train/ and val/ of that kind), or an OME-Zarr with its labels, as layers."
+        "Open a folder with images/ and masks/ (or train/ and val/ of that kind), or an OME-Zarr, as layers."
     )
     button.clicked.connect(lambda: ask_for_folder(viewer, button))
     return button
