@@ -69,7 +69,8 @@ def _store(path: Path, as_json: bool) -> None:
     if as_json:
         say(json.dumps(found, indent=2))
         return
-    spacing = "not said" if image.spacing is None else f"{shape_words(image.spacing)} {unit_words(image.unit)}".strip()
+    steps = " x ".join(f"{step:g}" for step in image.spacing or ())
+    spacing = "not said" if image.spacing is None else f"{steps} {unit_words(image.unit)}".strip()
     rows = [
         ("Version", image.ngff),
         ("Axes", image.axes),
