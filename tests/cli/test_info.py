@@ -44,7 +44,7 @@ def test_scores_of_single_held_out_objects_are_not_called_images(embedseg, train
     record = {**model.config.training, "best_score": 0.5, "n_held_out_objects": 4, "n_validation_images": 0}
     model.config = model.config.model_copy(update={"training": record})
     ended = embedseg("info", model.save(tmp_path / "few.embedseg"))
-    assert "50 % of 4 held-out objects found" in " ".join(ended.out.split())
+    assert "it finds 50 % of the 4 held-out objects" in " ".join(ended.out.split())
     assert "image" in ended.out
     assert "held-out image" not in ended.out
 

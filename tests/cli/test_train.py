@@ -40,7 +40,7 @@ def test_trains_saves_and_says_how_to_go_on(embedseg, dataset, settings, tmp_pat
     assert load_model(model).config.training["settings"]["seed"] == 7
     assert (tmp_path / "new folder" / "cells.run" / "state.json").exists()
     assert f"embedseg predict '{model}' IMAGES... --output DIR" in ended.out
-    assert "Mean AP over" in ended.out
+    assert "Mean AP on the held-out images" in ended.out
     assert "epoch 2/2" in ended.out
     assert CONTROL not in ended.out + ended.err
     assert leftovers(tmp_path) == []

@@ -201,3 +201,10 @@ def label_panel(fake_training: type, monkeypatch: pytest.MonkeyPatch, open_panel
     # The review has tests of its own, and its thread would outlive these.
     monkeypatch.setattr("embedseg_napari.viewer.label.widget.ReviewBox.start", lambda *args: None)
     return open_panel("EmbedSeg: Label & Train")
+
+
+@pytest.fixture
+def endless_panel(fake_training: type, label_panel: QWidget) -> QWidget:
+    """Open Label & Train, whose rounds go on until they are stopped."""
+    fake_training.waits, fake_training.shows, fake_training.score = True, False, 0.85
+    return label_panel

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("pyqtgraph")
 
 from embedseg_napari.core.model.known_models import bundled_path
-from embedseg_napari.viewer.layers import ANNOTATION, FOUND, PREVIEW, RESULT
+from embedseg_napari.viewer.layers import ANNOTATION, EDITED, FOUND, PREVIEW, RESULT
 from embedseg_napari.viewer.widgets.layer_box import CHOOSE
 
 IMAGE = np.zeros((32, 32), np.float32)
@@ -77,6 +77,22 @@ def test_labels_that_are_opened_later_are_proposed(full, open_panel):
 def test_results_and_annotations_are_compared_previews_and_marks_are_not(full, open_panel):
     source = open_panel("EmbedSeg: Evaluate").source
     assert names(source.truth) == names(source.predicted) == ["painted", f"{FOUND} labels"]
+
+
+def test_one_layer_is_not_compared_with_itself_and_what_was_corrected_is_judged(viewer, open_panel):
+    source = open_panel("EmbedSeg: Evaluate").source
+    edited = viewer.add_labels(LABELS, name="edited", metadata={RESULT: FOUND, EDITED: True})
+    assert (source.truth.layer(), source.predicted.layer()) == (None, edited)
+    assert not source.is_wrong()
+    found = viewer.add_labels(LABELS, name="found", metadata={RESULT: FOUND})
+    assert (source.truth.layer(), source.predicted.layer()) == (edited, found)
+    viewer.layers.remove(found)
+    truth = viewer.add_labels(LABELS, name="mask")
+    viewer.add_labels(LABELS, name="found", metadata={RESULT: FOUND})
+    assert (source.truth.layer(), source.predicted.layer()) == (truth, edited)
+    viewer.layers.clear()
+    truth = viewer.add_labels(LABELS, name="mask")
+    assert (source.truth.layer(), source.predicted.layer()) == (truth, None)
 
 
 def test_only_the_users_images_are_segmented_on_drop(viewer, open_panel, qtbot):

@@ -101,7 +101,10 @@ def test_from_a_dropped_image_to_the_same_labels_on_the_command_line(
     train.progress.segment.click()
     panel = panel_of(viewer, "Segment")
     assert panel.model.path == model
-    assert panel.image.layer == train.pairs.rows[0].image.layer()
+    learned = train.pairs.rows[0].image.layer()
+    assert panel.image.layer == learned
+    # It is segmented at once.
+    qtbot.waitUntil(lambda: panel.current is None and panel.results.of_image(learned) is not None, timeout=WAIT)
     labels = segment(panel, layer, qtbot)
     np.testing.assert_allclose(panel.results.labels.scale, spacing)
     low = {"seed_threshold": LOW, "foreground_threshold": LOW}

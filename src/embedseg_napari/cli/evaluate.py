@@ -95,5 +95,6 @@ def _show(scores: dict[str, Any]) -> None:
     means = [sum(scores[name].values()) / len(scores[name]) for name in columns.values()]
     rows.append(["mean", *(f"{value:.3f}" for value in means)])
     first = next(iter(scores["ap"]))
-    say(f"{count(scores['n_images'], 'image')}, {count(scores['tp'][first] + scores['fn'][first], 'true object')}")
+    n_true, n_predicted = (scores["tp"][first] + scores[one][first] for one in ("fn", "fp"))
+    say(f"{count(scores['n_images'], 'image')}, {n_true} true and {count(n_predicted, 'predicted object')}")
     show_table("", ["IoU", *columns], rows)

@@ -29,7 +29,7 @@ from embedseg_napari.core.config import PRESETS, TrainingConfig
 from embedseg_napari.core.errors import DataError, SettingsError
 from embedseg_napari.core.files.atomic import version_of
 from embedseg_napari.core.runs import drain, is_main_process
-from embedseg_napari.core.wording import count
+from embedseg_napari.core.wording import score_words
 
 if TYPE_CHECKING:
     from embedseg_napari.core.training.result import TrainingResult
@@ -273,14 +273,7 @@ def _report(result: TrainingResult, run_folder: Path) -> None:
         from embedseg_napari.core.evaluation.before_after import ENOUGH_OBJECTS
 
         n_objects = int(str(result.model.config.training.get("n_held_out_objects", 0)))
-        if n_objects:
-            few = ", too few to tell much" if n_objects < ENOUGH_OBJECTS else ""
-            say(
-                f"Held-out objects found, mean over IoU 0.5 to 0.9: {result.best_score:.3f} "
-                f"({count(n_objects, 'object')}{few})"
-            )
-        else:
-            say(f"Mean AP over IoU 0.5 to 0.9 on the held-out images: {result.best_score:.3f}")
+        say(score_words(result.best_score, n_objects, ENOUGH_OBJECTS))
     prediction = result.model.config.prediction
     say(f"Thresholds: seed {prediction.seed_threshold:g}, foreground {prediction.foreground_threshold:g}")
     say(f"Model: {result.path}")

@@ -33,7 +33,7 @@ class Advice(Message):
     action: str = ""
     """Short name of what would help, such as ``"Use scale 2"``; empty where nothing is known to."""
     model: str = ""
-    """Bundled model that would help; empty for the one that was used."""
+    """Model that would help, by its name; empty for the one that was used."""
     changes: dict[str, Any] = field(default_factory=dict)
     """Settings of prediction that would help."""
     labels: bool = False

@@ -50,6 +50,25 @@ def _is_command(one: str) -> bool:
     return one in TURNING or unicodedata.category(one) in ("Cc", "Cs", "Zl", "Zp")
 
 
+def score_words(score: float, n_held_out_objects: int = 0, few: int = 0) -> str:
+    """Write the score of a training as a sentence, the same in the panels, on the command line and in a model's card.
+
+    Parameters
+    ----------
+    score : float
+        Part of the held-out objects that are found, or AP on held-out images; mean over IoU 0.5 to 0.9.
+    n_held_out_objects : int
+        Objects that were held out; 0 where images were.
+    few : int
+        Fewer objects than this tell little, which is said.
+    """
+    if not n_held_out_objects:
+        return f"Mean AP on the held-out images, over IoU 0.5 to 0.9: {score:.3f}."
+    little = "; these are too few to tell much" if n_held_out_objects < few else ""
+    held_out = count(n_held_out_objects, "held-out object")
+    return f"It finds {100 * score:.0f} % of the {held_out}, averaged over IoU 0.5 to 0.9{little}."
+
+
 def shape_words(shape: Sequence[int]) -> str:
     """Write the shape of an array as ``64 x 512 x 512``."""
     return " x ".join(map(str, shape))

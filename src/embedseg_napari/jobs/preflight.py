@@ -93,15 +93,18 @@ def inspect_plan(
     found = found or inspect_data(training, validation)
     if found.problem:
         return found
+    data: TrainingSet | None = None
     try:
-        plan = plan_training(config, training, start_from, device)
+        if validation is None:
+            trained, held_out = hold_out_images(training, config)
+            data = TrainingSet(config, trained, held_out, is_unasked=True)
+        # As the training does: what is held out does not count.
+        plan = plan_training(config, training if data is None else data.training, start_from, device)
     except EmbedSegError as error:
         return Findings(found.rows, found.warnings, str(error))
     rows, warnings = list(found.rows), list(found.warnings)
-    if validation is None:
-        trained, held_out = hold_out_images(training, config)
-        n_objects = 0 if held_out else TrainingSet(config, trained, [], is_unasked=True).n_held_out
-        rows[0] = ("Images", images_sentence(len(trained), len(held_out), n_objects))
+    if data is not None:
+        rows[0] = ("Images", images_sentence(len(data.annotated), len(data.validation), data.n_held_out))
     crop = " x ".join(map(str, plan.crop_size))
     if note := scale_note(plan, start_from is None):
         rows.append(("Scale", note))

@@ -10,7 +10,8 @@ from embedseg_napari.core.data.sparse import object_ids
 from embedseg_napari.core.data.splitting import hold_out_objects
 from embedseg_napari.core.evaluation.before_after import FOUND, BeforeAfter, judge
 from embedseg_napari.core.evaluation.held_out import held_out_ious
-from embedseg_napari.core.runs import never, unheard
+from embedseg_napari.core.model.quiet import quietly_segmented
+from embedseg_napari.core.runs import never
 from embedseg_napari.core.session.state import Comparison, FoundObjects
 from embedseg_napari.jobs.segment import interruptible
 
@@ -85,7 +86,4 @@ def _segment(model: Model | None, example: Example, should_stop: Callable[[], bo
     if model is None:
         return np.zeros(example.image.shape[1:], np.int32)
     with interruptible(model, should_stop):
-        found = model.predict(
-            example.image, model.config.axes, on_event=unheard, should_stop=should_stop, progress=False
-        )
-    return found.labels
+        return quietly_segmented(model, example, should_stop)

@@ -141,7 +141,7 @@ def advise(
 
 
 def others_for(model: Model, device: str) -> Iterator[tuple[str, Model]]:
-    """Other bundled models for images like those of a model, and their names; they stay in memory."""
+    """Other models for images like those of a model, and their names; they stay in memory."""
     from embedseg_napari.core.model.model import others_like
 
     return others_like(model.config, model.path, device, cached_model)
@@ -191,8 +191,8 @@ def interruptible(model: Model, should_stop: Callable[[], bool]) -> Iterator[Non
             handle.remove()
 
 
-MOST_IN_MEMORY = 3
-"""Models that are kept: switching between them, and trying another one, takes no time."""
+MOST_IN_MEMORY = 6
+"""Models that are kept: switching between them, and trying others, takes no time."""
 _lock = threading.Lock()
 _cache: dict[tuple[Any, ...], Model] = {}
 

@@ -15,6 +15,7 @@ from embedseg_napari.core.files.atomic import alone, locked_place, write_text
 from embedseg_napari.core.files.formats import left_out
 from embedseg_napari.core.files.picture import require_file
 from embedseg_napari.core.files.tiff import list_images, read_image, read_software, write_labels
+from embedseg_napari.core.freed_memory import keeps_freed_memory
 from embedseg_napari.core.model.known_models import bundled_names, bundled_path
 from embedseg_napari.jobs.earlier_run import is_whole, signature
 from embedseg_napari.jobs.map_file import FOLDER as MAPS
@@ -241,6 +242,7 @@ def _folder_of_images(path: Path) -> Path:
     return path / "images" if not list_images(path) and (path / "images").is_dir() else path
 
 
+@keeps_freed_memory
 def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator[Any, None, FolderResult]:
     """Segment every image; one that fails does not end the work, and a stop keeps what is done.
 

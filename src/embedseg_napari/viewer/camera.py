@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,38 @@ if TYPE_CHECKING:
 
 LEAST_PIXELS, GOOD_PIXELS = 24, 80
 """Screen pixels below which an object is too small to see, and to which it is then brought."""
+
+
+class KeptView:
+    """Where the camera was before it was led from place to place, so that it can go back there.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        Whose camera.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        self.viewer = viewer
+        self._kept: tuple[int, tuple[float, ...], float] | None = None
+
+    def keep(self) -> None:
+        """Remember where the camera is, unless it was led away already."""
+        if self._kept is None:
+            camera = _camera(self.viewer)
+            self._kept = self.viewer.dims.ndisplay, tuple(camera.center), float(camera.zoom)
+
+    def give_back(self) -> None:
+        """Go back there, if the camera was led away and looks at as many dimensions as then."""
+        kept, self._kept = self._kept, None
+        if kept is not None and kept[0] == self.viewer.dims.ndisplay:
+            camera = _camera(self.viewer)
+            camera.center, camera.zoom = kept[1:]
+
+
+def _camera(viewer: Viewer) -> Any:
+    """The camera; since napari 0.9 it belongs to the viewer's scene."""
+    return getattr(viewer, "scene", viewer).camera
 
 
 NEAR_PIXELS = (80, 160, 400)
@@ -51,8 +83,7 @@ def go_to(
     viewer.dims.set_point(range(first, viewer.dims.ndim), world.tolist())
     point = np.asarray(viewer.dims.point, float)
     shown = list(viewer.dims.displayed)
-    # Since napari 0.9 the camera belongs to the viewer's scene.
-    camera = getattr(viewer, "scene", viewer).camera
+    camera = _camera(viewer)
     camera.center = tuple(world[a - first] if a >= first else point[a] for a in shown)
     sides = (np.asarray(upper, float) - lower) * np.abs(layer.scale)
     extent = max(float(sides[a - first]) for a in shown if a >= first)

@@ -30,10 +30,16 @@ FOUND = "result"
 """What a segmentation found: its objects, their seed map and centres."""
 PREVIEW = "preview"
 """What a training shows of the network as it is."""
+SEGMENTED = "embedseg-image"
+"""Key in a layer's metadata: which image its objects were found in (its `unique_id`)."""
+EDITED = "embedseg-edited"
+"""Key in a layer's metadata: its objects were found by a segmentation, and changed by hand."""
 ANNOTATION = "embedseg-annotation"
 """Key in a layer's metadata: which image it annotates (its `unique_id`)."""
 TIME_POINT = "embedseg-frame"
 """Key in a layer's metadata: the time-lapse (its `unique_id`) and the frame it was taken from."""
+CHANNEL_OF = "embedseg-channel"
+"""Key in a layer's metadata: the image (its `unique_id`) and the channel it was taken from."""
 CHANNEL_NAMES = "channel_names"
 """Key in a layer's metadata: the names of its channels, as its file gives them."""
 WORDS = {
@@ -52,6 +58,14 @@ def is_users(layer: Layer) -> bool:
 def is_users_or_found(layer: Layer) -> bool:
     """Whether a layer is the user's own, or what a segmentation found, which may have been corrected by hand."""
     return is_users(layer) or layer.metadata.get(RESULT) == FOUND
+
+
+def shows_objects(layer: Layer) -> bool:
+    """Whether a layer shows objects that stay: labels, or the centres that a segmentation found; no previews."""
+    from napari.layers import Labels, Points
+
+    role = layer.metadata.get(RESULT)
+    return (isinstance(layer, Labels) and role != PREVIEW) or (isinstance(layer, Points) and role == FOUND)
 
 
 def array_of(layer: Layer) -> Any:

@@ -10,6 +10,30 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 
+class Hidden:
+    """Layers that are hidden for now."""
+
+    def __init__(self) -> None:
+        self._layers: list[Layer] = []
+
+    def __len__(self) -> int:
+        """Number of layers that are hidden now."""
+        return len(self._layers)
+
+    def hold(self, layers: Iterable[Layer]) -> None:
+        """Hide these layers too; those that the user has shown again since they were hidden stay."""
+        for layer in layers:
+            if layer not in self._layers and layer.visible:
+                self._layers.append(layer)
+                layer.visible = False
+
+    def release(self) -> None:
+        """Show all of them again."""
+        layers, self._layers = self._layers, []
+        for layer in layers:
+            layer.visible = True
+
+
 class SteppedBack:
     """Layers whose opacity is lowered for now.
 

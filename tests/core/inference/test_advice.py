@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ from embedseg_napari.core.data.normalization import Prepared, prepare
 from embedseg_napari.core.data.synthetic import nuclei
 from embedseg_napari.core.events import Advice
 from embedseg_napari.core.inference.advice import Observations, Suggestion, Unknown, certainty, remark, suggest
+from embedseg_napari.core.model.known_models import bundled_path, models_folder
 from embedseg_napari.core.model.model import Model, load_model, others_like
 from embedseg_napari.core.runs import never
 from embedseg_napari.jobs import segment as jobs
@@ -104,6 +106,15 @@ def test_phase_contrast_is_told_from_nuclei(shared_data, nuclei_model: Model) ->
             assert kept is None or not (isinstance(kept, Unknown) or kept.model), path
 
 
+def test_models_of_ones_own_are_tried_too(nuclei_model: Model) -> None:
+    path = models_folder() / "mine.embedseg"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(bundled_path("nuclei-2d"), path)
+    (path.parent / "damaged.embedseg").write_bytes(b"nothing")
+    config = nuclei_model.config
+    assert [name for name, _ in others_like(config, nuclei_model.path, "cpu")] == ["cells-phase-2d", "mine"]
+
+
 def test_where_no_model_knows_such_images_it_is_told_with_what_helps(nuclei_model: Model) -> None:
     y, x = np.mgrid[:256, :256]
     rings = np.sin(np.hypot(x - 128, y - 128) / 5)
@@ -180,7 +191,8 @@ def test_nothing_found_is_told_with_what_is_known_to_help(nuclei_model: Model) -
     assert not told.action
     told = advice(nuclei_model, image, min_object_size=10_000, advise=True)
     assert told is not None
-    assert told.text.startswith("No object was found.")
+    n = len(nuclei_model.predict(image, "YX", min_object_size=0).scores)
+    assert told.text.startswith(f"All {n} objects found were left out, for having no more pixels than the minimum size")
     assert told.action == "Back to the model's thresholds"
     assert told.changes == nuclei_model.config.prediction.clustering
 
@@ -201,7 +213,7 @@ def test_what_is_odd_comes_before_what_was_tried() -> None:
     told = remark(config, seen, [labels], config.prediction, None, Suggestion({"scale": 2.8}, 0.61, 0.03))
     assert told is not None
     assert "about 16 pixels wide" in told.text
-    assert "sure of 3 % as it is and of 61 % at the scale 2.8" in told.text
+    assert "At the scale 2.8 the model is surer of what it finds: 61 % of it instead of 3 %" in told.text
     # Beside the button, which says the rest.
     assert told.text == f"{told.observed[:-1]}: try the scale 2.8."
     assert told.text.endswith("try the scale 2.8.")

@@ -1,24 +1,18 @@
+"""From an image of any axes, type and size to its objects."""
+
 from __future__ import annotations
 
 import logging
 
 import numpy as np
 import pytest
-import torch
-from skimage.transform import resize
-from torch import Tensor, nn
 
-from embedseg_napari.core.config import NormalizationConfig, ObjectSizes, PredictionConfig
-from embedseg_napari.core.data.synthetic import nuclei
+from embedseg_napari.core.config import NormalizationConfig, PredictionConfig
 from embedseg_napari.core.errors import (
-    ComputeError,
     DataError,
     EmbedSegError,
     ModelError,
-    SettingsError,
-    Stopped,
 )
-from embedseg_napari.core.evaluation.matching import match
 from embedseg_napari.core.events import (
     ClusteringStarted,
     FrameFinished,
@@ -26,9 +20,7 @@ from embedseg_napari.core.events import (
     PredictionStarted,
     TileFinished,
 )
-from embedseg_napari.core.inference import predictor as predictor_module
 from embedseg_napari.core.inference.predictor import Predictor
-from embedseg_napari.core.model.model import load_model
 from embedseg_napari.core.runs import drain
 
 
@@ -169,214 +161,12 @@ def test_embedding_takes_one_frame(equivariant) -> None:
     assert equivariant(2).embed(np.zeros((1, 16, 16)), "TYX").seed_map.shape == (16, 16)
 
 
-def test_stop_between_tiles(equivariant) -> None:
-    events: list = []
-
-    def should_stop() -> bool:
-        return sum(isinstance(event, TileFinished) for event in events) == 3
-
-    with pytest.raises(Stopped):
-        equivariant(2).predict(np.zeros((64, 64)), tile=16, on_event=events.append, should_stop=should_stop)
-    assert sum(isinstance(event, TileFinished) for event in events) == 3
-
-
-def test_stop_while_clustering(blobs, pass_through, perfect_raw) -> None:
-    events: list = []
-
-    def should_stop() -> bool:
-        return any(isinstance(event, ClusteringStarted) for event in events)
-
-    with pytest.raises(Stopped):
-        pass_through(2).predict(perfect_raw(blobs(2)[1]), on_event=events.append, should_stop=should_stop)
-
-
-def test_inference_mode_does_not_leak_out_of_the_generator(equivariant) -> None:
-    for _ in Predictor(equivariant(2)).run(np.zeros((16, 16)), "YX"):
-        assert not torch.is_inference_mode_enabled()
-        assert torch.is_grad_enabled()
-
-
-class Limited(nn.Module):
-    """Runs out of memory above so many pixels."""
-
-    def __init__(self, network: nn.Module, pixels: int, text: str = "CUDA out of memory.") -> None:
-        super().__init__()
-        self.network, self.pixels, self.text = network, pixels, text
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x[0, 0].numel() > self.pixels:
-            raise RuntimeError(self.text)
-        return self.network(x)
-
-
-def test_smaller_tiles_where_memory_runs_out(equivariant, rng: np.random.Generator) -> None:
-    image = rng.normal(0, 0.3, (256, 200)).astype(np.float32)
-    model = equivariant(2)
-    expected = model.embed(image)
-    model.network = Limited(model.network, 128 * 128)
-    events: list = []
-    found = model.predict(image, on_event=events.append)
-    messages = [event for event in events if isinstance(event, Message) and event.level == "warning"]
-    assert messages
-    assert "smaller tiles" in messages[0].text
-    np.testing.assert_allclose(found.maps.offsets, expected.offsets, atol=1e-3)
-
-
-def test_no_memory_at_all_is_a_sentence(equivariant) -> None:
-    model = equivariant(2)
-    model.network = Limited(model.network, 0)
-    with pytest.raises(ComputeError, match="close other programs"):
-        model.predict(np.zeros((300, 300)))
-
-
-def test_other_failures_of_the_device_are_a_sentence(equivariant) -> None:
-    model = equivariant(2)
-    model.network = Limited(model.network, 0, "CUDNN_STATUS_NOT_SUPPORTED")
-    with pytest.raises(ComputeError, match="CUDNN_STATUS_NOT_SUPPORTED"):
-        model.predict(np.zeros((30, 30)))
-
-
-def test_precision_falls_back_and_says_so(equivariant, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(predictor_module, "supports_precision", lambda device, precision: precision == "float32")
-    events: list = []
-    equivariant(2).predict(np.zeros((16, 16)), "YX", precision="bfloat16", on_event=events.append)
-    assert any(isinstance(event, Message) and "float32" in event.text for event in events)
-
-
-def test_far_pixel_sizes_are_told(equivariant) -> None:
-    model = equivariant(2, spacing=(0.5, 0.5), spacing_unit="µm")
-
-    def warnings(spacing: tuple[float, ...] | None) -> list[str]:
-        events: list = []
-        model.predict(np.zeros((16, 16)), "YX", spacing=spacing, on_event=events.append)
-        return [event.text for event in events if isinstance(event, Message)]
-
-    assert "0.5 x 0.5 µm" in warnings((0.1, 0.1))[0]
-    assert warnings((0.45, 0.5)) == warnings(None) == []
-
-
-@pytest.mark.parametrize("ndim", [2, 3])
-def test_maps_are_on_the_images_own_pixels_at_any_network_scale(pass_through, ndim: int) -> None:
-    # One large ball: at half the size the network's offsets are half as long, on the image's pixels they are whole.
-    shape, step = (32, 32, 48)[-ndim:], 1 / 1023
-    center = np.array([(n - 1) / 2 for n in shape]).reshape(-1, *[1] * ndim)
-    offsets = np.broadcast_to(center, (ndim, *shape)) - np.indices(shape)
-    raw = np.concatenate([np.arctanh(offsets * step / 2), np.zeros((ndim, *shape)), np.ones((1, *shape))])
-    maps = pass_through(ndim, reference_scale=0.5).embed(raw.astype(np.float32))
-    inner = (slice(None), *(slice(4, -4),) * ndim)
-    np.testing.assert_allclose(maps.offsets[inner], offsets[inner], atol=0.1)
-    np.testing.assert_allclose(maps.margins, 2 * np.sqrt(np.log(2)) / step, rtol=1e-4)
-
-
-def test_a_scale_acts_as_that_of_the_model(equivariant) -> None:
-    image = np.random.default_rng(0).random((40, 56)).astype(np.float32)
-    small, other = equivariant(2), equivariant(2, reference_scale=0.5)
-    asked = small.predict(image, "YX", scale=0.5).maps
-    stored = other.predict(image, "YX").maps
-    np.testing.assert_array_equal(asked.seed_map, stored.seed_map)
-    assert asked.seed_map.shape == image.shape
-    with pytest.raises(SettingsError, match="scale"):
-        small.predict(image, "YX", scale=0.0)
-
-
-def test_a_scale_that_makes_up_for_the_pixel_size_is_not_warned_of(equivariant) -> None:
-    model = equivariant(2, spacing=(0.5, 0.5), spacing_unit="µm")
-    events: list = []
-    model.predict(np.zeros((16, 16)), "YX", spacing=(0.25, 0.25), scale=0.5, on_event=events.append)
-    assert not [event for event in events if isinstance(event, Message)]
-
-
-def test_objects_of_another_size_are_told(blobs, pass_through, perfect_raw) -> None:
-    _, labels = blobs(2)
-    sizes = ObjectSizes(n_objects=9, mean=(40.0, 40.0), std=(2.0, 2.0))
-    events: list = []
-    pass_through(2, object_sizes=sizes).predict(perfect_raw(labels), on_event=events.append)
-    text = " ".join(event.text for event in events if isinstance(event, Message))
-    assert "those the model learned 40 ± 2" in text
-
-
-def test_tile_of_the_wrong_length_is_a_sentence(equivariant) -> None:
-    with pytest.raises(SettingsError, match="works in 3D"):
-        equivariant(3).predict(np.zeros((8, 16, 16)), tile=(64, 64))
-
-
 def test_settings_come_from_the_model(blobs, pass_through, perfect_raw) -> None:
     raw = perfect_raw(blobs(2)[1])
     strict = pass_through(2, prediction=PredictionConfig(seed_threshold=0.999))
     assert strict.predict(raw).labels.max() == 0
     assert strict.predict(raw, seed_threshold=0.9).labels.max() > 0
     assert drain(Predictor(strict, PredictionConfig()).run(raw)).labels.max() > 0
-
-
-@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (1.0,), (0.0, 1.0), (float("nan"), 1.0), ("a", "b"), 0.5])
-def test_a_pixel_size_of_other_axes_is_refused(equivariant, spacing) -> None:
-    with pytest.raises(DataError, match=r"pacing.*(axes YX|positive)"):
-        equivariant(2).predict(np.zeros((16, 16)), "YX", spacing=spacing)
-
-
-def test_pixels_that_show_nothing_are_told_once_for_all_frames(equivariant) -> None:
-    rng = np.random.default_rng(0)
-    movie = rng.normal(100, 5, (3, 64, 64)).astype(np.float32)
-    movie[:, 20, 30] = 90_000
-    movie[1, 4, 4] = np.nan
-    events: list = []
-    model = equivariant(2, normalization=NormalizationConfig())
-    model.predict(movie, "TYX", on_event=events.append)
-    told = [event for event in events if isinstance(event, Message)]
-    assert len(told) == 1
-    assert told[0].level == "warning"
-    assert "1 value that is no finite number, 3 hot or dead pixels" in told[0].text
-
-
-def test_maps_without_numbers_are_told(equivariant) -> None:
-    """As where values in a network grow beyond what a short number holds."""
-    model = equivariant(2)
-    model.network.register_forward_hook(lambda *hooked: hooked[-1] * float("nan"))
-    events: list = []
-    assert model.predict(np.zeros((16, 24)), "YX", on_event=events.append).labels.max() == 0
-    told = [event.text for event in events if isinstance(event, Message) and event.level == "warning"]
-    assert any("The maps hold no number (NaN) at 384 pixels" in text for text in told)
-
-
-def test_what_is_masked_is_missing(equivariant) -> None:
-    image = np.random.default_rng(0).normal(100, 5, (64, 64))
-    hidden = np.zeros(image.shape, bool)
-    hidden[10:14, 10:14] = True
-    model = equivariant(2, normalization=NormalizationConfig())
-    masked = np.ma.MaskedArray(np.where(hidden, 1e9, image), hidden)
-    events: list = []
-    found = model.predict(masked, "YX", on_event=events.append)
-    plain = model.predict(np.where(hidden, np.nan, image), "YX", on_event=lambda _: None)
-    np.testing.assert_array_equal(found.maps.seed_map, plain.maps.seed_map)
-    assert any("16 values that are no finite numbers" in str(getattr(event, "text", "")) for event in events)
-
-
-def test_an_image_without_any_number_is_refused(equivariant) -> None:
-    with pytest.raises(DataError, match="no finite number"):
-        equivariant(2, normalization=NormalizationConfig()).predict(np.full((32, 32), np.nan), "YX")
-
-
-def test_one_hot_pixel_changes_no_object() -> None:
-    model = load_model("nuclei-2d", device="cpu")
-    image = nuclei((128, 128), seed=2).image.astype(np.float32)
-    clean = model.predict(image, "YX", on_event=lambda _: None).labels
-    for factor in (5, 100, 1000):
-        spoiled = image.copy()
-        spoiled[64, 64] = factor * np.percentile(image, 99.8)
-        found = model.predict(spoiled, "YX", on_event=lambda _: None).labels
-        assert match(clean, found, (0.9,))[0].ap == 1
-
-
-def test_better_scales_are_looked_for_only_when_asked() -> None:
-    image = resize(nuclei((160, 160), seed=1).image.astype(np.float32), (720, 720), order=1)
-    model = load_model("nuclei-2d", device="cpu")
-    texts = []
-    for advise in (False, True):
-        events: list = []
-        model.predict(image, "YX", advise=advise, on_event=events.append)
-        texts.append(" ".join(event.text for event in events if isinstance(event, Message)))
-    assert "try the scale" not in texts[0]
-    assert "try the scale 0." in texts[1]
 
 
 @pytest.mark.parametrize(
@@ -394,8 +184,3 @@ def test_better_scales_are_looked_for_only_when_asked() -> None:
 def test_arguments_of_another_kind_are_sentences(equivariant, given, sentence: str) -> None:
     with pytest.raises(EmbedSegError, match=sentence):
         equivariant(2).predict(np.zeros((32, 32)), **given)
-
-
-def test_an_image_is_not_enlarged_beyond_all_memory(equivariant) -> None:
-    with pytest.raises(SettingsError, match="enlarge the image of 3000 x 3000 pixels to 60000 x 60000"):
-        equivariant(2).predict(np.zeros((3000, 3000), np.uint8), scale=20)

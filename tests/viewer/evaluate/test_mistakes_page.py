@@ -62,6 +62,30 @@ def test_what_is_compared_is_faint_while_its_mistakes_are_shown(panel, pair, vie
     assert [layer.opacity for layer in pair] == before
 
 
+def test_other_labels_are_hidden_while_mistakes_are_shown_and_come_back(panel, pair, viewer, qtbot) -> None:
+    older = viewer.add_labels(np.ones_like(pair[0].data), name="older")
+    off = viewer.add_labels(np.ones_like(pair[0].data), name="off", visible=False)
+    panel.source.choose(*pair)
+    press(panel.evaluate, panel, qtbot)
+    overlay = viewer.layers["Mistakes"]
+    assert not older.visible
+    assert "1 layer of other objects hidden" in panel.mistakes.note.text()
+    overlay.visible = False
+    assert older.visible
+    assert not off.visible
+    overlay.visible = True
+    assert not older.visible
+    # Another panel in front: all is as it was, until one comes back.
+    panel.take_front(False)
+    assert older.visible
+    assert not overlay.visible
+    panel.take_front(True)
+    assert overlay.visible
+    assert not older.visible
+    viewer.window.remove_dock_widget(panel)
+    assert older.visible
+
+
 def test_a_jump_zooms_and_frames_the_object_in_each_of_its_planes(panel, pair, viewer, qtbot) -> None:
     truth, _ = pair
     press(panel.evaluate, panel, qtbot)

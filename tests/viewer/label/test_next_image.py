@@ -20,10 +20,8 @@ pytestmark = pytest.mark.usefixtures("own_data")
 
 
 @pytest.fixture
-def panel(fake_training, label_panel):
-    """Whose rounds go on until they are stopped."""
-    fake_training.waits, fake_training.shows, fake_training.score = True, False, 0.85
-    return label_panel
+def panel(endless_panel):
+    return endless_panel
 
 
 @pytest.fixture

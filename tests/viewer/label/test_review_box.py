@@ -14,7 +14,7 @@ from embedseg_napari.core.annotation.states import BACKGROUND
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.maps import EmbeddingMaps
-from embedseg_napari.core.review.doubt import rank_doubt
+from embedseg_napari.core.review.doubt import Doubt, rank_doubt
 from embedseg_napari.core.review.queue import ReviewQueue, find_doubts
 from embedseg_napari.core.runs import drain, never
 from embedseg_napari.viewer.label import review_box
@@ -151,8 +151,56 @@ def test_repaint_opens_the_object_for_the_brush(viewer, review):
     assert review.queue.current is doubt
     assert (layer.mode, layer.selected_label) == ("paint", 2)
     assert np.array_equal(labels_of(review) == 2, review.truth == doubt.label)
+    before = labels_of(review).copy()
+    layer.data_setitem(tuple(axis[:5] for axis in np.nonzero(before == 2)), 0)
     press(viewer, Qt.Key.Key_J)
     assert review.queue.current is not doubt
+    assert (labels_of(review) == 2).sum() == (before == 2).sum() - 5
+
+
+def test_a_copy_that_nobody_changed_or_accepted_is_taken_back(viewer, review):
+    before = labels_of(review).copy()
+    press(viewer, Qt.Key.Key_J)
+    press(viewer, Qt.Key.Key_R)
+    assert not np.array_equal(labels_of(review), before)
+    press(viewer, Qt.Key.Key_J)
+    assert np.array_equal(labels_of(review), before)
+    press(viewer, Qt.Key.Key_K)
+    press(viewer, Qt.Key.Key_R)
+    press(viewer, Qt.Key.Key_A)
+    press(viewer, Qt.Key.Key_J)
+    assert (labels_of(review) == 2).any()
+
+
+def test_where_nothing_was_found_only_what_is_painted_is_kept(viewer, review):
+    place = np.nonzero(review.truth == 2)
+    box = tuple(slice(int(axis.min()), int(axis.max()) + 1) for axis in place)
+    center = tuple(float(axis.mean()) for axis in place)
+    review.queue.doubts = [Doubt(0, 0.9, {"missed": 0.9}, center, box, "missed", place)]
+    before = labels_of(review).copy()
+    press(viewer, Qt.Key.Key_J)
+    assert review.line.text().startswith("Place 1 of 1: no object was found here")
+    assert not review.accept.isEnabled()
+    assert review.repaint_button.text() == "Paint (R)"
+    press(viewer, Qt.Key.Key_A)
+    press(viewer, Qt.Key.Key_R)
+    assert (review.layers.labels.mode, review.layers.labels.selected_label) == ("paint", 2)
+    assert np.array_equal(labels_of(review), before)
+    review.layers.labels.data_setitem(place, 2)
+    review.next.click()
+    assert (labels_of(review) == 2).sum() == len(place[0])
+
+
+def test_the_view_is_given_back_when_all_places_were_looked_at(viewer, review):
+    camera = viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
+    camera.zoom = 0.7
+    before = tuple(camera.center), camera.zoom
+    review.next.click()
+    assert (tuple(camera.center), camera.zoom) != before
+    for _ in range(5):
+        review.next.click()
+    assert review.queue.current is None
+    assert (tuple(camera.center), camera.zoom) == before
 
 
 def test_what_was_painted_meanwhile_is_left_out(review):

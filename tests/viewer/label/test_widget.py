@@ -12,8 +12,11 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
 from embedseg_napari.core.annotation.states import BACKGROUND
+from embedseg_napari.core.config import PredictionConfig
+from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.model.known_models import bundled_path
-from embedseg_napari.viewer.last_used import LastUsed
+from embedseg_napari.viewer import provenance
+from embedseg_napari.viewer.layers import FOUND, RESULT, SEGMENTED
 
 pytestmark = pytest.mark.usefixtures("own_data")
 
@@ -36,16 +39,21 @@ def test_an_empty_viewer_says_what_is_missing(panel):
 
 
 def test_a_round_starts_from_the_model_that_the_image_was_segmented_with(viewer, open_panel, blobs):
-    image = viewer.add_image(blobs(2)[0], name="cells")
-    LastUsed("segment").keep(model=str(bundled_path("cells-phase-2d")))
+    image, labels = blobs(2)
+    image = viewer.add_image(image, name="cells")
+    found = viewer.add_labels(labels, metadata={RESULT: FOUND, SEGMENTED: str(image.unique_id)})
+    settings = PredictionConfig()
+    provenance.remember(found, Segmentation(labels, [], [], settings), bundled_path("cells-phase-2d"))
     panel = open_panel(PANEL)
     assert panel.settings.start_from() == bundled_path("cells-phase-2d")
-    # One that does not fit is passed over.
-    LastUsed("segment").keep(model=str(bundled_path("nuclei-3d")))
+    assert panel.settings.why.text() == "Chosen because this image was segmented with it."
+    # A model that was used on another image says nothing of this one.
     panel.settings.choose_start(None)
+    assert panel.settings.why.isHidden()
     viewer.layers.remove(image)
     viewer.add_image(blobs(2)[0], name="other")
     assert panel.settings.start_from() == bundled_path("nuclei-2d")
+    assert "it is bundled" in panel.settings.why.text()
 
 
 def test_annotate_makes_a_layer_in_the_images_place(viewer, panel, blobs, ndim):
@@ -240,3 +248,19 @@ def test_after_a_rectangle_the_brush_comes_back(viewer, panel, blobs, drag, qtbo
     drag(layers.labels, (30, 30), (40, 30))
     qtbot.wait(10)
     assert viewer.layers.selection.active == layers.regions.layer
+
+
+def test_older_labels_step_aside_where_painting_begins_and_can_be_shown_again(viewer, panel, blobs):
+    image, labels = blobs(2)
+    older = viewer.add_labels(labels, name="older")
+    elsewhere = viewer.add_labels(labels, name="elsewhere", translate=(0, 1000))
+    viewer.add_image(image, name="cells")
+    panel.annotation.annotate.click()
+    assert not older.visible
+    assert elsewhere.visible
+    older.visible = True
+    panel.annotation.region.click()
+    assert panel.annotation.advice.text().startswith("Now drag a rectangle")
+    panel.annotation.new.click()
+    assert panel.annotation.advice.text().startswith("Press Fully annotated")
+    assert older.visible

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 from segment_steps import WAIT, finish, settle
 
 from embedseg_napari.core.events import Advice, Message
-from embedseg_napari.core.model.known_models import bundled_path
+from embedseg_napari.core.model.known_models import bundled_path, models_folder
+from embedseg_napari.viewer.model_list import models
 
 
 def test_a_message_is_read_whole_in_the_panel(viewer, panel, fake, qtbot):
@@ -16,7 +19,7 @@ def test_a_message_is_read_whole_in_the_panel(viewer, panel, fake, qtbot):
     panel.start()
     finish(qtbot, panel)
     assert panel.advice.notes.text() == "Dead pixels."
-    assert panel.advice.sentence.text() == text.strip()
+    assert panel.advice.sentence.text() == f"Image: {text.strip()}"
     assert panel.advice.sentence.wordWrap()
     assert not panel.advice.isHidden()
     assert panel.advice.button.isHidden()
@@ -45,15 +48,20 @@ def test_advice_is_looked_for_after_the_labels_are_shown_and_not_any_more_in_the
     qtbot.waitUntil(lambda: not panel.advice.is_looking, timeout=WAIT)
     assert len(advised.jobs) == 2
     assert panel.advice.button.text() == "Use scale 2"
-    # Pressed after another image was chosen, it still is about its own.
-    viewer.add_image(np.zeros((24, 24)), name="other")
+    # Pressed after another image was chosen, it still is about its own, and so is the scale.
+    before = panel.scale.value()
+    other = viewer.add_image(np.zeros((24, 24)), name="other")
     advised.said.clear()
     panel.advice.button.click()
     finish(qtbot, panel)
     assert fake.jobs[-1].changes["scale"] == 2
     assert panel.results.selection.layer == image
+    assert panel.scale.value() == 2
+    panel.image.layer_box.choose(other)
+    assert panel.scale.value() == before
+    panel.image.layer_box.choose(image)
     advised.said.append(Advice("Try it.", "warning", "Use scale 3", "", {"scale": 3.0}))
-    for leave in (lambda: panel.model.choose_bundled("cells-phase-2d"), lambda: viewer.layers.remove(image)):
+    for leave in (lambda: panel.model.choose_named("cells-phase-2d"), lambda: viewer.layers.remove(image)):
         panel.start()
         finish(qtbot, panel)
         qtbot.waitUntil(lambda: panel.advice.button.text() == "Use scale 3", timeout=WAIT)
@@ -75,13 +83,36 @@ def test_another_model_is_one_press_away(viewer, panel, fake, advised, qtbot):
     assert {name: fake.jobs[-1].changes[name] for name in stored} == stored
 
 
+def test_a_model_of_ones_own_is_one_press_away(viewer, panel, fake, advised, qtbot):
+    models_folder().mkdir(parents=True, exist_ok=True)
+    mine = shutil.copy(bundled_path("nuclei-2d"), models_folder() / "mine.embedseg")
+    models.refresh()
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    advised.said.append(Advice("Try mine.", "warning", "Try mine", "mine"))
+    panel.start()
+    finish(qtbot, panel)
+    qtbot.waitUntil(lambda: not panel.advice.button.isHidden(), timeout=WAIT)
+    advised.said.clear()
+    panel.advice.button.click()
+    finish(qtbot, panel)
+    assert fake.jobs[-1].model == mine
+
+
+def test_a_scale_that_a_person_sets_stays_for_other_images(viewer, panel):
+    image = viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.settings.scale_for(image, 2.0)
+    panel.scale.setValue(1.5)
+    viewer.add_image(np.zeros((24, 24)), name="other")
+    assert panel.scale.value() == 1.5
+
+
 def test_an_image_that_no_model_knows_is_one_press_away_from_being_labelled(viewer, panel, fake, advised, qtbot):
     image = viewer.add_image(np.zeros((24, 24)), name="cells")
     advised.said.append(Advice("The model is unsure.", "warning", "Open Label & Train", labels=True))
     panel.start()
     finish(qtbot, panel)
     qtbot.waitUntil(lambda: not panel.advice.button.isHidden(), timeout=WAIT)
-    assert panel.advice.sentence.text() == "The model is unsure."
+    assert panel.advice.sentence.text() == "cells: The model is unsure."
     # What stands on a button is shown as it is, not as the mark of a key.
     assert panel.advice.button.text().replace("&&", "&") == "Open Label & Train"
     viewer.add_image(np.zeros((24, 24)), name="other")

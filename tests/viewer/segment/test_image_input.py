@@ -73,6 +73,14 @@ def test_what_planes_are_is_asked_once(viewer, panel, open_panel):
     assert panel.image.axes.text() == "TYX"
 
 
+def test_an_answer_takes_the_model_that_its_button_names(viewer, panel):
+    panel.model.choose_named("cells-phase-2d")
+    viewer.add_image(np.zeros((51, 24, 24)), name="stack")
+    panel.image.question.buttons["Z"].click()
+    assert panel.model.path == bundled_path("nuclei-3d")
+    assert panel.run_button.isEnabled()
+
+
 def test_a_model_of_volumes_that_the_user_chose_answers_what_planes_are(viewer, panel):
     panel.model.choose(bundled_path("nuclei-3d"))
     viewer.add_image(np.zeros((51, 24, 24)), name="stack")

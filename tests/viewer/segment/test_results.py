@@ -84,7 +84,7 @@ def test_labels_are_compared_whatever_way_they_were_changed(viewer, panel, fake,
         np.testing.assert_array_equal(found.data, edited)
         assert panel.results.labels is not found
         assert found.name[:12] in panel.status.text()
-        assert "was edited and is kept" in panel.status.text()
+        assert "was edited and is kept, but hidden" in panel.status.text()
         found = panel.results.labels
         assert found in viewer.layers
         np.testing.assert_array_equal(found.data, before)

@@ -12,7 +12,7 @@ from embedseg_napari.viewer.last_used import LastUsed
 def test_a_panel_begins_where_the_person_left_off(viewer, open_panel, fake, qtbot):
     viewer.add_image(np.zeros((24, 24)), name="cells")
     first = open_panel(PANEL)
-    first.model.choose_bundled("cells-phase-2d")
+    first.model.choose_named("cells-phase-2d")
     first.scale.setValue(0.5)
     first.tta.setChecked(True)
     first.device.setCurrentText("cpu")
@@ -27,7 +27,7 @@ def test_a_panel_begins_where_the_person_left_off(viewer, open_panel, fake, qtbo
     assert (second.scale.value(), second.tta.isChecked(), second.device.currentText()) == (0.5, True, "cpu")
     assert second.thresholds.values() == first.thresholds.values()
     assert second.thresholds.values()["seed_threshold"] == 0.7
-    assert second.threshold_box.title() == "Thresholds of the next run, not the model's"
+    assert second.threshold_box.title() == "Changed for the next run"
     second.threshold_box.back_button.click()
     assert second.threshold_box.title() == "Thresholds of the next run"
     assert second.thresholds.values() == second.model.config.prediction.clustering

@@ -122,6 +122,10 @@ def test_training_shows_curves_and_previews_and_lists_the_model(viewer, ready, q
     ready.stop.click()
     finish(ready, qtbot)
     assert len(ready.progress.plot.epochs) == 1
+    assert "left" not in ready.progress.bar.text()
+    # Who presses Train again goes on; the panel says why.
+    assert ready.settings.start_from() == ready.saved.path
+    assert "stopped can go on" in ready.settings.why.text()
     # The preview went with the training, unless it is asked for.
     assert [layer.name for layer in viewer.layers] == ["cells", "truth"]
     ready.preview.keep.click()
@@ -376,9 +380,8 @@ def test_a_training_without_a_step_says_why_there_is_no_model(panel, was_stopped
 def test_a_model_that_was_stopped_before_it_was_scored_says_so(panel, tmp_path):
     panel.progress.show_end(SavedTraining(tmp_path / "cells.embedseg", None, True, 63))
     assert "stopped after 63 steps and has no score" in panel.progress.outcome.text()
-    panel.progress.scored = "Its AP is {:.2f}."
     panel.progress.show_end(SavedTraining(tmp_path / "cells.embedseg", 0.5, True, 63))
-    assert panel.progress.outcome.text().endswith("Its AP is 0.50.")
+    assert panel.progress.outcome.text().endswith("Mean AP on the held-out images, over IoU 0.5 to 0.9: 0.500.")
 
 
 def test_a_long_name_does_not_widen_the_page(panel, tmp_path):

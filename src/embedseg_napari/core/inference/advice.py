@@ -41,6 +41,8 @@ LEAST_OF_OTHER, CLEARLY_OTHER = 0.3, 2.5
 """The same for another model, compared with this one at any scale."""
 WHOLE_OBJECTS = 0.835
 """Usual mean seediness that the objects must have then: pieces of what a network does not know have less."""
+SURE_OF_OBJECTS = 0.5
+"""Part of the pixels of whole objects that a model is sure of where it found them well (`docs/performance.md`)."""
 FEW_OBJECTS = 3
 """With fewer, certainty says nothing."""
 LEAST_SURE = {2: 0.3, 3: 0.05}
@@ -63,22 +65,22 @@ class Suggestion:
     certainty: float
     certainty_now: float
     model: str = ""
-    """Name of another model; empty for the one that was used."""
+    """Name of another model, bundled or of one's own; empty for the one that was used."""
 
     def advice(self, before: str = "") -> Advice:
         """Words for it, after a sentence on what was found."""
         now, then = (f"{100 * part:.0f} %" for part in (self.certainty_now, self.certainty))
         if self.model:
-            seen = f"this model is sure of {now} and the model {self.model} of {then}"
+            seen = f"The model {self.model} is surer of what it finds than this one: {then} of it instead of {now}"
             remedy, action = f"try {self.model}", f"Try {self.model}"
         elif "scale" in self.changes:
             scale = f"{self.changes['scale']:.2g}"
-            seen = f"the model is sure of {now} as it is and of {then} at the scale {scale}"
+            seen = f"At the scale {scale} the model is surer of what it finds: {then} of it instead of {now}"
             remedy, action = f"try the scale {scale}", f"Use scale {scale}"
         else:
             text = f"{before} With the thresholds stored with the model there are some.".strip()
             return Advice(text, "warning", "Back to the model's thresholds", changes=self.changes)
-        seen = f"{before} Of what may be objects, {seen} (tried on a part of the image)".strip()
+        seen = f"{before} {seen} (tried on a part of the image)".strip()
         return Advice(f"{seen}: {remedy}.", "warning", action, self.model, self.changes, observed=f"{seen}.")
 
 
@@ -92,7 +94,7 @@ class Unknown:
     def advice(self, before: str = "") -> Advice:
         """Words for it, after a sentence on what was found."""
         text = (
-            f"The model is unsure of {100 * (1 - self.sure):.0f} % of what it found, and no other scale or bundled "
+            f"The model is unsure of {100 * (1 - self.sure):.0f} % of what it found, and no other scale or "
             "model is clearly better: a few labelled objects make a model of your own."
         )
         return Advice(f"{before} {text}".strip(), "warning", "Open Label & Train", labels=True)
@@ -163,6 +165,7 @@ def remark(
     spacing: Sequence[float] | None = None,
     suggestion: Suggestion | Unknown | None = None,
     n_left_out: int = 0,
+    n_too_small: int = 0,
 ) -> Advice | None:
     """What there is to say of an image and its objects, or None. Only what was tried is ever suggested.
 
@@ -182,6 +185,8 @@ def remark(
         Of `suggest`.
     n_left_out : int
         Objects that were found, but are too large or at the border.
+    n_too_small : int
+        Objects that were found, but do not exceed the minimum size.
     """
     if n_left_out and not any(labels.any() for labels in frames):
         what = "The only object found was" if n_left_out == 1 else f"All {n_left_out} objects found were"
@@ -191,10 +196,16 @@ def remark(
     if seen is not None and seen.is_blank:
         return Advice(facts[0], "warning")
     is_empty = seen is not None and not any(labels.any() for labels in frames)
-    facts += ["No object was found."] if is_empty else size_facts(config, frames, settings.scale, spacing)
+    nothing = "No object was found."
+    if n_too_small:
+        what = "The only object found was" if n_too_small == 1 else f"All {n_too_small} objects found were"
+        nothing = f"{what} left out, for having no more pixels than the minimum size, {settings.min_object_size}."
+    facts += [nothing] if is_empty else size_facts(config, frames, settings.scale, spacing)
     if suggestion is not None:
         return suggestion.advice(" ".join(facts))
-    if is_empty:
+    if is_empty and n_too_small:
+        facts.append("Lower the minimum size, or try another model or scale.")
+    elif is_empty:
         facts.append("Try another model or scale, or lower the seed threshold.")
     elif facts and (seen is None or not seen.sentences()):
         facts.append("If objects are missed or split, train a model on such images.")
@@ -272,7 +283,8 @@ def suggest(
         again = _try(model, stored, part, settings.scale, should_stop)
         if again.n_objects:
             return Suggestion(stored.clustering, again.certainty, now.certainty)
-    if not is_unsure(now.seed_map):
+    is_found_well = now.wholeness >= WHOLE_OBJECTS and now.sure >= SURE_OF_OBJECTS and now.n_objects >= FEW_OBJECTS
+    if is_found_well or not is_unsure(now.seed_map):
         return None
     scales = [float(f"{settings.scale * factor:.2g}") for factor in FACTORS]
     tried = [_try(model, settings, part, scale, should_stop) for scale in scales if _fits(model, part, scale)]

@@ -26,6 +26,7 @@ from embedseg_napari.core.device import supports_precision
 from embedseg_napari.core.errors import DataError, ModelError, SettingsError
 from embedseg_napari.core.events import ClusteringStarted, FrameFinished, Message, PredictionStarted
 from embedseg_napari.core.files.named_axes import as_picture, converted
+from embedseg_napari.core.freed_memory import keeps_freed_memory
 from embedseg_napari.core.inference.advice import Observations, is_unsure, remark, suggest
 from embedseg_napari.core.inference.clustering import warm_up
 from embedseg_napari.core.inference.network_pass import NetworkPass
@@ -75,6 +76,7 @@ class Predictor:
         self.settings = model.config.prediction if settings is None else settings
         self.tile, self.overlap = resolve_tile(model.config.ndim, self.settings.tile, self.settings.tile_overlap)
 
+    @keeps_freed_memory
     def run(
         self,
         image: Any,
@@ -131,7 +133,7 @@ class Predictor:
         frames, axes, plan = yield from self._prepare(image, axes)
         # Made ready beside the network's work, so that the first prediction need not wait for it.
         warm_up(n_pixels=math.prod(frames.shape))
-        done, spoiled, seen, n_missing = [], Spoiled(), Observations(), 0
+        done, spoiled, seen, n_missing, n_too_small = [], Spoiled(), Observations(), 0, 0
         first: tuple[np.ndarray, Prepared] | None = None
         for t in range(len(frames)):
             frame = np.asarray(frames[t])
@@ -146,6 +148,8 @@ class Predictor:
             yield ClusteringStarted(t)
             done.append(Segmentation.collect(maps, self.settings, should_stop, keep_maps=keep_maps))
             seen.note(ready, done[t].labels)
+            if remarks or advise:
+                n_too_small += self._n_too_small(maps, done[t], should_stop)
             if t == 0 and advise and (is_unsure(maps.seed_map) or not len(done[t].scores) + done[t].n_left_out):
                 first = frame, ready
             yield FrameFinished(t, len(frames), len(done[t].scores))
@@ -159,11 +163,24 @@ class Predictor:
         labels = [frame.labels for frame in done]
         n_left_out = sum(frame.n_left_out for frame in done)
         if advice := remark(
-            self.model.config, seen if remarks or advise else None, labels, self.settings, spacing, better, n_left_out
+            self.model.config,
+            seen if remarks or advise else None,
+            labels,
+            self.settings,
+            spacing,
+            better,
+            n_left_out,
+            n_too_small,
         ):
             yield advice
         found, own = Segmentation.stack(done) if "T" in axes else done[0], result_axes(axes)
         return found if own == ordered(own) else found.turned(own)
+
+    def _n_too_small(self, maps: EmbeddingMaps, found: Segmentation, should_stop: Callable[[], bool]) -> int:
+        """Objects that the minimum size left out, where nothing else was found."""
+        if len(found.scores) + found.n_left_out or not self.settings.min_object_size:
+            return 0
+        return len(Segmentation.collect(maps, self.settings.changed({"min_object_size": 0}), should_stop).scores)
 
     def advise(
         self,
@@ -200,10 +217,12 @@ class Predictor:
         seen.note(ready, part.labels)
         yield ClusteringStarted(0)
         better = None if seen.is_blank else suggest(self.model, self.settings, frame, ready, others, should_stop)
-        told = remark(self.model.config, seen, [part.labels], self.settings, None, better, part.n_left_out)
+        n_too_small = 0 if part.kept_maps is None else self._n_too_small(part.kept_maps, part, should_stop)
+        told = remark(self.model.config, seen, [part.labels], self.settings, None, better, part.n_left_out, n_too_small)
         if better is not None and told:
             yield told
 
+    @keeps_freed_memory
     def embed(
         self,
         image: Any,

@@ -262,7 +262,7 @@ def rank(lowest, highest, first, pair_first, phi, error, code, half_sorted, orde
         for at in range(begin, end):
             lower[code[at] & 2047] += 1
             upper[code[at] >> 11] += 1
-        before_lower, before_upper = 0, begin
+        before_lower, before_upper = np.int64(0), begin
         for digit in range(2048):
             before_lower, lower[digit] = before_lower + lower[digit], before_lower
             before_upper, upper[digit] = before_upper + upper[digit], before_upper
@@ -271,9 +271,9 @@ def rank(lowest, highest, first, pair_first, phi, error, code, half_sorted, orde
             half_sorted[lower[digit]] = (np.uint64(code[at] >> 11) << np.uint64(32)) | np.uint64(at - begin)
             lower[digit] += 1
         for at in range(end - begin):
-            digit = np.int64(half_sorted[at] >> np.uint64(32))
-            order[upper[digit]] = np.int32(half_sorted[at] & np.uint64(0xFFFFFFFF))
-            upper[digit] += 1
+            top = half_sorted[at] >> np.uint64(32)
+            order[upper[top]] = np.int32(half_sorted[at] & np.uint64(0xFFFFFFFF))
+            upper[top] += 1
 
 
 @compiled(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from embedseg_napari.core.files.units import unit_words
-from embedseg_napari.core.wording import clock_time, count
+from embedseg_napari.core.wording import clock_time, count, score_words
 
 if TYPE_CHECKING:
     from embedseg_napari.core.config import ModelConfig, NormalizationConfig
@@ -77,11 +77,8 @@ def _training(training: dict[str, Any]) -> str:
     if isinstance(training.get("seconds"), int | float):
         parts.append(clock_time(training["seconds"]))
     if training.get("best_score") is not None:
-        score, objects = training["best_score"], training.get("n_held_out_objects", 0)
-        if objects:
-            parts.append(f"{100 * score:.0f} % of {count(objects, 'held-out object')} found (mean over IoU 0.5 to 0.9)")
-        else:
-            parts.append(f"mean AP {score:.3f} on {count(training.get('n_validation_images', 0), 'held-out image')}")
+        words = score_words(training["best_score"], training.get("n_held_out_objects", 0)).removesuffix(".")
+        parts.append(words[0].lower() + words[1:])
     if training.get("started_from"):
         parts.append(f"from {training['started_from']}")
     return ", ".join(parts)

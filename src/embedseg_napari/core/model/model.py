@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from itertools import islice
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,13 @@ from embedseg_napari.core.config import MAX_CHANNELS
 from embedseg_napari.core.device import choose_device
 from embedseg_napari.core.errors import ModelError, SettingsError
 from embedseg_napari.core.inference.predictor import Predictor
-from embedseg_napari.core.model.known_models import CHECKPOINTS, bundled_models, find_model_file
+from embedseg_napari.core.model.known_models import (
+    CHECKPOINTS,
+    LibraryModel,
+    find_model_file,
+    known_models,
+    models_folder,
+)
 from embedseg_napari.core.model.legacy import LegacyGeometry, read_legacy
 from embedseg_napari.core.model.model_file import read_model_file, write_model_file
 from embedseg_napari.core.networks.architectures import build_network
@@ -33,6 +41,11 @@ if TYPE_CHECKING:
     from embedseg_napari.core.inference.segmentation import Segmentation
     from embedseg_napari.core.maps import EmbeddingMaps
     from embedseg_napari.core.networks.network import EmbeddingNetwork
+
+logger = logging.getLogger(__name__)
+
+MOST_OWN = 3
+"""Models of one's own that are tried beside the bundled ones, the latest first."""
 
 
 class Model:
@@ -298,7 +311,9 @@ def load_model(source: str | Path, device: str = "auto", legacy: LegacyGeometry 
 def others_like(
     config: ModelConfig, path: Path | None, device: str, load: Callable[[Path, str], Model] = load_model
 ) -> Iterator[tuple[str, Model]]:
-    """Bundled models for images of the same axes and channels as those of a model, and their names, one by one.
+    """Other models for images of the same axes and channels as those of a model, and their names, one by one.
+
+    The bundled ones, then the latest in the user's folder.
 
     Parameters
     ----------
@@ -311,10 +326,21 @@ def others_like(
     load : callable
         Loads a file onto a device.
     """
-    for known in bundled_models():
+    known = [one for one in known_models(models_folder()) if one.path != path]
+    own = sorted((one for one in known if not one.is_bundled), key=lambda one: one.path.stat().st_mtime, reverse=True)
+    fitting = islice((one for one in own if _is_like(one, config)), MOST_OWN)
+    for one in (*(one for one in known if one.is_bundled and _is_like(one, config)), *fitting):
+        yield one.name, load(one.path, device)
+
+
+def _is_like(known: LibraryModel, config: ModelConfig) -> bool:
+    """Whether a model works on the same axes and channels; one that cannot be read does not."""
+    try:
         other = known.config()
-        if (other.ndim, other.n_channels) == (config.ndim, config.n_channels) and known.path != path:
-            yield known.name, load(known.path, device)
+    except ModelError as error:
+        logger.info("A model is not tried: %s", error)
+        return False
+    return (other.ndim, other.n_channels) == (config.ndim, config.n_channels)
 
 
 def network_from(path: Path, weights: dict[str, Tensor], config: ModelConfig) -> EmbeddingNetwork:

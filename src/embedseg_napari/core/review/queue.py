@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.core.annotation.edits import accept, delete_predicted, paint_background, paint_object, repaint
+from embedseg_napari.core.annotation.edits import accept, delete_predicted, paint_background, repaint
 from embedseg_napari.core.annotation.states import is_object
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ N_VIEWS = 1
 """Other views of the image that the network is asked about; each costs as much time as the prediction."""
 WORDS = {
     "seed": "unsure seed", "body": "faint", "views": "views disagree", "contested": "contested",
-    "size": "unusual size", "missed": "not found, but may be one",
+    "size": "unusual size",
 }  # fmt: skip
 LEAST_REASON, MOST_REASONS = 0.2, 2
 
@@ -80,11 +80,14 @@ class ReviewQueue:
             there = labels[doubt.box][self.segmentation.labels[doubt.box] == doubt.label]
         return there
 
+    @property
+    def has_object(self) -> bool:
+        """Whether an object was found at the current place, which can be accepted or corrected."""
+        return self.current is not None and self.current.pixels is None
+
     def accept(self, labels: np.ndarray, new_id: int) -> Edit:
         """Copy the current object into the annotation; what is annotated there already stays."""
         doubt = self._current()
-        if doubt.pixels is not None:
-            return paint_object(labels, doubt.pixels, new_id)
         return accept(labels, self.segmentation.labels, doubt.label, new_id)
 
     def delete(self, labels: np.ndarray) -> Edit:
@@ -97,8 +100,6 @@ class ReviewQueue:
     def repaint(self, labels: np.ndarray, new_id: int) -> Edit:
         """Copy the current object into the annotation to be corrected."""
         doubt = self._current()
-        if doubt.pixels is not None:
-            return paint_object(labels, doubt.pixels, new_id)
         return repaint(labels, self.segmentation.labels, doubt.label, new_id)
 
     def sentence(self) -> str:
@@ -113,11 +114,15 @@ class ReviewQueue:
                     f"looking at the {n} doubtful places (J)."
                 )
             return f"{n} place{'' if n == 1 else 's'} to look at, the most doubtful first: press J."
+        if doubt.kind == "missed":
+            return (
+                f"Place {self.position + 1} of {n}: no object was found here, but there may be one. Paint it (R), or "
+                "mark background (D)."
+            )
         found = sorted(doubt.reasons, key=lambda name: -doubt.reasons[name])[:MOST_REASONS]
         words = [WORDS[name] for name in found if doubt.reasons[name] >= LEAST_REASON]
         because = f" ({', '.join(words)})" if words else ""
-        kind = "Object" if doubt.kind == "object" else "Place"
-        return f"{kind} {self.position + 1} of {n}: doubt {doubt.score:.2f}{because}"
+        return f"Object {self.position + 1} of {n}: doubt {doubt.score:.2f}{because}"
 
     def _current(self) -> Doubt:
         doubt = self.current

@@ -12,8 +12,8 @@ import numpy as np
 
 from embedseg_napari.core.data.sparse import object_ids
 from embedseg_napari.core.evaluation.held_out import held_out_ious
-from embedseg_napari.core.inference.clustering import cluster_by
-from embedseg_napari.core.runs import never, unheard
+from embedseg_napari.core.model.quiet import quietly_segmented
+from embedseg_napari.core.runs import never
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -75,13 +75,11 @@ def least_share(
     """
 
     def mean_iou(share: float) -> float:
-        model = model_of(share)
+        model, options = model_of(share), {"precision": precision, **settings.clustering}
         found = []
         for example in scored_examples(annotated):
-            maps = model.embed(
-                example.image, model.config.axes, precision=precision, on_event=unheard, should_stop=should_stop
-            )
-            found.append(held_out_ious(cluster_by(maps, settings, should_stop).labels, example, object_ids(example)))
+            labels = quietly_segmented(model, example, should_stop, **options)
+            found.append(held_out_ious(labels, example, object_ids(example)))
         return float(np.concatenate(found).mean())
 
     if not scored_examples(annotated):

@@ -18,6 +18,7 @@ from embedseg_napari.core.errors import DataError, SettingsError
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.files.atomic import version_of
 from embedseg_napari.core.files.folder_lock import holding
+from embedseg_napari.core.freed_memory import keeps_freed_memory
 from embedseg_napari.core.model.keep import keep_model, model_path
 from embedseg_napari.core.model.model import Model, load_model
 from embedseg_napari.core.runs import (
@@ -123,6 +124,7 @@ class Trainer:
         self.preview = preview
         self.updates = updates
 
+    @keeps_freed_memory
     def run(self, should_stop: Callable[[], bool] = never) -> Generator[TrainingEvent, None, TrainingResult]:
         """Train; a generator of events whose return value is the TrainingResult.
 

@@ -11,14 +11,15 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 from embedseg_napari.core.axes import spatial_axes
 from embedseg_napari.core.evaluation.diagnosis import Kind
 from embedseg_napari.core.evaluation.matching import IOU_THRESHOLDS
+from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.camera import go_to
 from embedseg_napari.viewer.evaluate.error_overlay import LAYER_NAME, Legend, colormap, mark_names
 from embedseg_napari.viewer.evaluate.source import MISTAKES
 from embedseg_napari.viewer.evaluate.tables import FindingTable
-from embedseg_napari.viewer.layers import RESULT
+from embedseg_napari.viewer.layers import RESULT, shows_objects
 from embedseg_napari.viewer.result_layers import is_shown, show_labels, show_shapes, spatial_frame
-from embedseg_napari.viewer.step_back import SteppedBack
-from embedseg_napari.viewer.widgets.boxes import ChoiceBox
+from embedseg_napari.viewer.step_back import Hidden, SteppedBack
+from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence
 
 if TYPE_CHECKING:
     from napari.layers import Labels, Shapes
@@ -60,7 +61,10 @@ class MistakesPage(QWidget):
         """The evaluation whose mistakes are shown."""
         self.mark: Shapes | None = None
         """Frame around the mistake that was looked at last."""
-        self._faint = SteppedBack(FAINT)
+        self._faint, self._hidden = SteppedBack(FAINT), Hidden()
+        self.note = Sentence()
+        """What is done with other layers meanwhile."""
+        self._is_aside = False
         self._frame: Frame | None = None
         self._compared: tuple[Labels, Labels] | None = None
         self.threshold = ChoiceBox(
@@ -79,6 +83,7 @@ class MistakesPage(QWidget):
         layout.setContentsMargins(6, 6, 6, 6)
         layout.addLayout(choice)
         layout.addWidget(self.legend)
+        layout.addWidget(self.note)
         layout.addWidget(self.objects)
         self.threshold.currentIndexChanged.connect(lambda _: self.threshold_chosen.emit(self.iou()))
         self.legend.shown_changed.connect(self._follow_legend)
@@ -108,7 +113,7 @@ class MistakesPage(QWidget):
             layer.events.paint.disconnect(self._note_change)
             layer.events.data.disconnect(self._note_change)
         self._compared = None
-        self._faint.release()
+        self._release()
         self._remove_mark()
 
     def close_down(self) -> None:
@@ -117,12 +122,36 @@ class MistakesPage(QWidget):
         self.viewer.layers.events.removed.disconnect(self._follow_overlay)
 
     def _follow_overlay(self, event: object = None) -> None:
-        """The colours of what is compared are faint as long as the mistakes lie over them."""
-        is_over = is_shown(self.viewer, self.overlay) and self.overlay is not None and self.overlay.visible
-        if is_over and self.shown is not None:
-            self._faint.hold(layer for layer in self._compared or () if is_shown(self.viewer, layer))
-        else:
-            self._faint.release()
+        """As long as mistakes lie over it, what is compared is faint, and other labels are hidden."""
+        overlay = self.overlay
+        if overlay is None or not is_shown(self.viewer, overlay) or not overlay.visible or self.shown is None:
+            self._release()
+            return
+        compared = [layer for layer in self._compared or () if is_shown(self.viewer, layer)]
+        self._faint.hold(compared)
+        others = (layer for layer in self.viewer.layers if shows_objects(layer))
+        self._hidden.hold(layer for layer in others if layer != overlay and layer not in compared)
+        hidden = f", {count(len(self._hidden), 'layer')} of other objects hidden" if len(self._hidden) else ""
+        self.note.setText(f"Meanwhile the layers compared are faint{hidden}; hide {LAYER_NAME} to see all as it was.")
+        self.note.show()
+
+    def _release(self) -> None:
+        """Show all labels as they were."""
+        self._faint.release()
+        self._hidden.release()
+        self.note.hide()
+
+    def step_aside(self) -> None:
+        """Hide the mistakes while another panel is in front."""
+        if self.overlay is not None and is_shown(self.viewer, self.overlay) and self.overlay.visible:
+            self._is_aside = True
+            self.overlay.visible = False
+
+    def come_back(self) -> None:
+        """Show the mistakes again, if they were hidden while another panel was in front."""
+        if self._is_aside and self.overlay is not None and is_shown(self.viewer, self.overlay):
+            self.overlay.visible = True
+        self._is_aside = False
 
     def _remove_mark(self) -> None:
         if self.mark is not None and is_shown(self.viewer, self.mark):
@@ -172,7 +201,7 @@ class MistakesPage(QWidget):
 
     def _note_change(self, event: object = None) -> None:
         # The mistakes are those of other labels than the layer has now.
-        self._faint.release()
+        self._release()
         self.noted.emit("The labels have changed since; evaluate again for new scores.")
 
     def _follow_legend(self) -> None:

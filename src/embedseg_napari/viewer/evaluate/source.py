@@ -22,6 +22,7 @@ from embedseg_napari.jobs.evaluate import why_not_comparable
 from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME
 from embedseg_napari.viewer.layers import (
     ANNOTATION,
+    EDITED,
     FOUND,
     RESULT,
     array_of,
@@ -33,7 +34,7 @@ from embedseg_napari.viewer.layers import (
 from embedseg_napari.viewer.provenance import origin_of
 from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, ChoiceBox, Sentence, add_row
 from embedseg_napari.viewer.widgets.folder_field import FolderField
-from embedseg_napari.viewer.widgets.layer_box import LayerBox
+from embedseg_napari.viewer.widgets.layer_box import CHOOSE, LayerBox
 
 if TYPE_CHECKING:
     import napari
@@ -67,8 +68,8 @@ class EvaluationSource(QWidget):
         which.addWidget(self.use_folders)
         which.addStretch(1)
 
-        self.truth = LayerBox(viewer, Labels, "Labels layer with the true objects.", is_wanted=_is_candidate)
-        self.predicted = LayerBox(viewer, Labels, "Labels layer to be judged.", is_wanted=_is_candidate)
+        self.truth = LayerBox(viewer, Labels, "Labels layer with the true objects.", CHOOSE, _is_candidate)
+        self.predicted = LayerBox(viewer, Labels, "Labels layer to be judged.", CHOOSE, _is_candidate)
         self.stack = ChoiceBox((VOLUME, FRAMES), "Whether the layers are a volume, or frames in which ids begin anew.")
         self.true_folder = FolderField(
             "Truth folder", "True label images, or stacks of one plane per object; masks/ inside it is found too."
@@ -102,18 +103,28 @@ class EvaluationSource(QWidget):
         self._on_layers()
 
     def tell_apart(self) -> None:
-        """Choose two layers instead of one twice; the truth is known by its name, is the user's own, or lies below."""
+        """Choose two layers, never one twice.
+
+        The truth is known by its name, is the user's own, was corrected by hand, or lies below. To be judged is what
+        was corrected, else what was found last.
+        """
         truth, predicted = self.truth.layer(), self.predicted.layer()
         layers = self.truth.layers
-        if truth != predicted or len(layers) < 2:
+        if not layers or (truth is not None and predicted is not None and truth != predicted):
+            return
+        if len(layers) == 1:
+            is_true = is_users(layers[0])
+            self.truth.choose(layers[0] if is_true else None)
+            self.predicted.choose(None if is_true else layers[0])
             return
         # What is annotated in a session is seldom all that is there.
-        own = [layer for layer in layers if is_users(layer)] or layers
+        own = [layer for layer in layers if is_users(layer)]
+        own = own or [layer for layer in layers if EDITED in layer.metadata] or layers
         named = [layer for layer in own if any(word in layer.name.lower() for word in TRUE_WORDS)]
         true = named[0] if len(named) == 1 else own[-1]
         # The layers are listed from the top: the newest result comes first.
         others = [layer for layer in layers if layer != true]
-        others.sort(key=lambda layer: (is_users(layer), ANNOTATION in layer.metadata))
+        others.sort(key=lambda one: (is_users(one), ANNOTATION in one.metadata, EDITED not in one.metadata))
         self.truth.choose(true)
         self.predicted.choose(others[0])
 

@@ -74,6 +74,7 @@ class ThresholdPanel(QWidget):
         self.table.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         self.table.horizontalHeader().setMinimumSectionSize(20)
+        self.table.setTextElideMode(Qt.TextElideMode.ElideNone)
         self.table.setToolTip("Mean AP over IoU 0.5 to 0.9; rows: seed threshold, columns: foreground threshold.")
         self.verdict = Sentence()
         self.show_labels = QPushButton("Show labels")
@@ -156,7 +157,8 @@ class ThresholdPanel(QWidget):
         low, high = min(row[2] for row in found.table), max(row[2] for row in found.table)
         for seed, foreground, score in found.table:
             is_best = (seed, foreground) == found.best
-            item = QTableWidgetItem(f"{score:.3f}")
+            item = QTableWidgetItem(f"{score:.2f}")
+            item.setToolTip(f"mean AP {score:.3f} with seed {seed:.2g}, foreground {foreground:.2g}")
             item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
             item.setBackground(_blend((score - low) / max(high - low, 1e-9)))
             item.setForeground(QColor("#ffffff"))

@@ -270,14 +270,21 @@ class EvaluateWidget(DockPanel):
         self._follow()
         super().enterEvent(event)
 
+    def take_front(self, is_front: bool) -> None:
+        """Show the mistakes while the panel is before others, and all as it was while another one is."""
+        if is_front:
+            self.mistakes.come_back()
+        else:
+            self.mistakes.step_aside()
+
     def layer_boxes(self) -> tuple[LayerBox, ...]:
         """Boxes in which a layer is chosen."""
         return self.source.truth, self.source.predicted, self.thresholds.image
 
     def reset_choices(self, event: Any = None) -> None:
-        """List the layers anew, and choose two different ones when one comes."""
+        """List the layers anew, and choose two different ones when one comes or goes."""
         super().reset_choices(event)
-        if not self.is_closed and event is not None and event.type == "inserted":
+        if not self.is_closed and event is not None and event.type in ("inserted", "removed"):
             self.source.tell_apart()
 
     def release(self) -> None:

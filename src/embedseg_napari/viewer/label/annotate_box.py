@@ -189,6 +189,8 @@ class AnnotationBox(QWidget):
         if self.counts is None:
             return "Press Annotate, then find a place with about five objects."
         n_regions, n_objects = self.layers.regions.count(), self.counts.n_objects
+        if self.layers.regions.is_drawing:
+            return "Now drag a rectangle on the image, around about five objects; then the brush comes back."
         is_volume = self.layers.ndim == 3
         planes = " Paint each on a few planes, then press Fill between planes." if is_volume else ""
         if not n_regions and not n_objects:

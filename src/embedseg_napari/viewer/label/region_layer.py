@@ -98,6 +98,14 @@ class RegionLayer:
         mask = shapes_mask(self.layer, self.frame, self.shape)
         return mask if mask.any() else None
 
+    @property
+    def is_drawing(self) -> bool:
+        """Whether the mouse draws a region now."""
+        layer = self.layer
+        if layer is None or self.viewer.layers.selection.active != layer:
+            return False
+        return str(layer.mode).startswith("add_")
+
     def count(self) -> int:
         """Number of regions that are drawn; single clicks do not count."""
         return 0 if self.layer is None or self.frame is None else len(drawn_regions(self.layer, self.frame))

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QGridLayout, QPushButton, QVBoxLayout, QWidget
 
+from embedseg_napari.core.annotation.edits import Edit
 from embedseg_napari.core.annotation.states import next_free_label
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.review.queue import ReviewQueue, find_doubts
 from embedseg_napari.core.session.images import to_frame
-from embedseg_napari.viewer.camera import go_to
+from embedseg_napari.viewer.camera import KeptView, go_to
 from embedseg_napari.viewer.label.stroke_box import StrokeBox
 from embedseg_napari.viewer.result_layers import show_shapes
 from embedseg_napari.viewer.widgets.boxes import Sentence, button
@@ -69,9 +71,13 @@ class ReviewBox(QWidget):
         self.repaint_button = self._button(
             "Repaint (R)",
             "r",
-            "Copy it into the annotation and correct it with the brush; an accepted object can be edited again.",
+            "Copy it into the annotation and correct it with the brush, or paint one where none was found; an accepted "
+            "object can be edited again. A copy that you do not change is taken back when you go on.",
             self._repaint,
         )
+        self._place = KeptView(layers.viewer)
+        self._copy: _Copy | None = None
+        """What was copied last to be corrected."""
         self.strokes = StrokeBox(layers, self.predicted)
         self.strokes.edited.connect(self.refresh)
         layers.changed.connect(self._offer)
@@ -139,7 +145,8 @@ class ReviewBox(QWidget):
         """Forget the objects and hide them, for instance where another image is chosen."""
         if self.search is not None:
             self.search.detach()
-        self.queue = None
+        self.queue = self._copy = None
+        self._place.give_back()
         self.view.forget_objects()
         self.refresh()
 
@@ -159,9 +166,17 @@ class ReviewBox(QWidget):
             self.line.setText(
                 "After a round of training, predicted objects can be reviewed here, the most doubtful first."
             )
-        for one in (self.next, self.back, self.accept, self.delete, self.repaint_button):
-            one.setEnabled(has_queue if one in (self.next, self.back) else is_here)
+        has_object = self.queue is not None and self._is_object(self.queue)
+        for one, can_be_done in (
+            (self.next, has_queue),
+            (self.back, has_queue),
+            (self.accept, has_object),
+            (self.delete, is_here),
+            (self.repaint_button, is_here),
+        ):
+            one.setEnabled(can_be_done)
             one.setVisible(has_queue)
+        self.repaint_button.setText("Repaint (R)" if has_object or not is_here else "Paint (R)")
 
     def go_on(self) -> None:
         """Show the next place that is not annotated yet."""
@@ -173,10 +188,13 @@ class ReviewBox(QWidget):
 
     def _go(self, by: int) -> None:
         assert self.queue is not None
+        self._take_back_copy()
         doubt = self.queue.step(self.layers.array(), by)
         if doubt is None:
             self.view.previews.hide(HERE)
+            self._place.give_back()
         else:
+            self._place.keep()
             self._show(doubt)
 
     def _show(self, doubt: Doubt) -> None:
@@ -202,9 +220,24 @@ class ReviewBox(QWidget):
         frame = self.layers.frame
         return None if frame is None else self.view.seen_objects(frame, self.layers.shape)
 
+    def _is_object(self, queue: ReviewQueue) -> bool:
+        """Whether the current place has an object, found or painted."""
+        if queue.current is None or self.layers.labels is None:
+            return False
+        return queue.has_object or queue.annotated_as(self.layers.array()) is not None
+
+    def _take_back_copy(self) -> None:
+        """Nothing stays that was only copied, and neither changed nor accepted."""
+        copy, self._copy = self._copy, None
+        if copy is None or copy.object_id in self.layers.accepted:
+            return
+        labels = self.layers.array()
+        if np.array_equal(np.nonzero(labels == copy.object_id), copy.after):
+            self.layers.apply(Edit(copy.edit.indices, copy.before))
+
     def _accept(self) -> None:
         labels = self.layers.array()
-        if self.queue is not None and self.queue.current is not None:
+        if self.queue is not None and self._is_object(self.queue):
             there = self.queue.annotated_as(labels)
             if there is None:
                 new_id = next_free_label(labels)
@@ -224,5 +257,24 @@ class ReviewBox(QWidget):
             object_id = self.queue.annotated_as(labels)
             if object_id is None:
                 object_id = next_free_label(labels)
-                self.layers.apply(self.queue.repaint(labels, object_id))
+                if self.queue.has_object:
+                    self._copy_object(self.queue.repaint(labels, object_id), object_id)
             self.layers.open_for_painting(object_id)
+
+    def _copy_object(self, edit: Edit, object_id: int) -> None:
+        """Copy a predicted object into the annotation, until it is changed or left."""
+        before = self.layers.array()[edit.indices].copy()
+        self.layers.apply(edit)
+        self._copy = _Copy(object_id, edit, before, np.nonzero(self.layers.array() == object_id))
+
+
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    """A predicted object that was copied to be corrected."""
+
+    object_id: int
+    edit: Edit
+    before: np.ndarray
+    """Values of the annotation where it was copied to."""
+    after: tuple[np.ndarray, ...]
+    """Pixels of the object then."""

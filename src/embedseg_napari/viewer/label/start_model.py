@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.wording import count
-from embedseg_napari.viewer.last_used import LastUsed
+from embedseg_napari.viewer.layers import SEGMENTED
 from embedseg_napari.viewer.model_list import models, read_config
+from embedseg_napari.viewer.provenance import origin_of
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from napari.layers import Labels
 
     from embedseg_napari.viewer.label.annotation_layers import AnnotationLayers
 
@@ -31,14 +34,28 @@ def misfit(path: Path | None, layers: AnnotationLayers) -> str:
     )
 
 
-def suggested_start(chosen: Path | None, layers: AnnotationLayers) -> Path | None:
-    """The chosen model if it fits the image, else that of *Segment*, else a bundled one, or None for a new network."""
-    if chosen is not None and not misfit(chosen, layers):
-        return chosen
-    segmented_with = LastUsed("segment").read().get("model")
+def suggested_start(layers: AnnotationLayers) -> tuple[Path | None, str]:
+    """The model that a training on an image starts from unless a person chooses one, and why.
+
+    That which *Segment* has segmented the image with, else a bundled one for such images, else none: a new network.
+    """
     fitting = [known for known in models.all() if not misfit(known.path, layers)]
-    likely = [known for known in fitting if str(known.path) == segmented_with]
-    return next((known.path for known in [*likely, *fitting] if known in likely or known.is_bundled), None)
+    segmented_with = [origin_of(layer) for layer in _results_of(layers)]
+    for origin in reversed(segmented_with):
+        if origin is not None and origin.model_path in (known.path for known in fitting):
+            return origin.model_path, "this image was segmented with it"
+    for known in fitting:
+        if known.is_bundled:
+            return known.path, "it is bundled and fits such images; with few labels that is a better start than none"
+    return None, "no model here fits such images" if layers.image is not None else ""
+
+
+def _results_of(layers: AnnotationLayers) -> list[Labels]:
+    """What was found in the image, the latest last."""
+    if layers.image is None:
+        return []
+    own = str(layers.image.unique_id)
+    return [layer for layer in layers.viewer.layers if layer.metadata.get(SEGMENTED) == own]
 
 
 def known_extent(path: Path | None) -> float | None:

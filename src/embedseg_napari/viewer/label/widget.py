@@ -17,6 +17,7 @@ from embedseg_napari.viewer.label.navigator import SessionNavigator
 from embedseg_napari.viewer.label.next_image import KEY, NextImage
 from embedseg_napari.viewer.label.review_box import ReviewBox
 from embedseg_napari.viewer.label.session_box import SessionBox
+from embedseg_napari.viewer.label.single_channel import single_channel
 from embedseg_napari.viewer.label.start_model import known_extent, misfit, suggested_start
 from embedseg_napari.viewer.preview.keep_button import KeepButton
 from embedseg_napari.viewer.preview.layer_by_layer import LayerByLayer
@@ -30,12 +31,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from napari.layers import Layer
+    from napari.layers import Image
     from napari.viewer import Viewer
 
     from embedseg_napari.core.events import PreviewReady
     from embedseg_napari.core.review.next_image import Rated
     from embedseg_napari.jobs.saved_training import SavedTraining
+    from embedseg_napari.jobs.segment import Channel
     from embedseg_napari.viewer.widgets.layer_box import LayerBox
 
 PRESET = "few"
@@ -142,10 +144,10 @@ class LabelWidget(TrainingPanel):
 
     # Image and session
 
-    def take_over(self, layer: Layer | None) -> None:
-        """Choose an image whose objects are to be labelled."""
+    def take_over(self, layer: Image | None, channel: Channel = "all") -> None:
+        """Choose an image whose objects are to be labelled, or one channel of it."""
         if layer is not None:
-            self.annotation.image.choose(layer)
+            self.annotation.image.choose(single_channel(self.viewer, layer, channel))
 
     @property
     def is_joined(self) -> bool:
@@ -159,8 +161,9 @@ class LabelWidget(TrainingPanel):
         if layers.image is not None:
             if self.autosave.session is None:
                 self.output.suggest(layers.image.name)
-            start = suggested_start(self.settings.start_from(), layers)
-            self.settings.start.setCurrentIndex(self.settings.paths.index(start))
+            start = self.settings.start_from()
+            if start is None or misfit(start, layers):
+                self.settings.choose_start(*suggested_start(layers))
         self.navigator.arrive()
         self._bind_key()
         if self.is_joined and layers.frame is not None and not self.autosave.is_other_kind():
@@ -319,7 +322,7 @@ class LabelWidget(TrainingPanel):
         """Show what a training left behind; the next round goes on from there."""
         super().take_result(result)
         if result.path is not None and self.is_joined:
-            self.settings.choose_start(result.path)
+            self.settings.choose_start(result.path, "it is the latest of this session")
 
     def take_end(self) -> None:
         """Get ready for the next round."""

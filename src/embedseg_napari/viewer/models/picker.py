@@ -10,6 +10,7 @@ from superqt.utils import signals_blocked
 
 from embedseg_napari.core.errors import ModelError
 from embedseg_napari.core.model.card import describe
+from embedseg_napari.core.model.known_models import find_model_file
 from embedseg_napari.viewer.model_list import MODEL_FILTER, KnownModel, models, read_config
 from embedseg_napari.viewer.models.manager import ModelManager
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence, button
@@ -80,10 +81,17 @@ class ModelPicker(QWidget):
         if path in (known.path for known in self._known):
             self._show([known.path for known in self._known].index(path))
 
-    def choose_bundled(self, name: str) -> None:
-        """Choose a bundled model, here only, as one that was asked for."""
+    def choose_named(self, name: str) -> None:
+        """Choose a model of the library by the name it has there, here only, as one that was asked for.
+
+        Raises
+        ------
+        ModelError
+            If there is none any more.
+        """
+        path = find_model_file(name)
         for index, known in enumerate(self._known):
-            if known.is_bundled and known.name == name:
+            if known.path.resolve() == path.resolve():
                 self.box.setCurrentIndex(index)
                 # Also where it was the chosen one already.
                 self.is_asked_for = True
@@ -102,6 +110,13 @@ class ModelPicker(QWidget):
         """Choose a model for images of `ndim` spatial axes, unless one was asked for."""
         known = None if self.is_asked_for else self.fitting(ndim)
         if known is not None:
+            self._show(self._known.index(known))
+
+    def take_fitting(self, ndim: int) -> None:
+        """Choose the model that `fitting` names for `ndim` spatial axes; for other images another may come."""
+        known = self.fitting(ndim)
+        if known is not None:
+            self.is_asked_for = self.is_asked_for and known.path == self.path
             self._show(self._known.index(known))
 
     def open_manager(self) -> ModelManager:

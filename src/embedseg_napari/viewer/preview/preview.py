@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Labels
+from napari.layers import Image, Labels
 
 from embedseg_napari.jobs.true_objects import TrueObjects, true_objects
-from embedseg_napari.viewer.layers import PREVIEW, RESULT, array_of
+from embedseg_napari.viewer.layers import PREVIEW, RESULT, array_of, is_users
 from embedseg_napari.viewer.preview.embeddings import EmbeddingLayers
 from embedseg_napari.viewer.preview.part import MOST_PIXELS, part_in_view
 from embedseg_napari.viewer.preview.placement import held_out_frame
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     import napari
-    from napari.layers import Image
     from numpy.typing import NDArray
 
     from embedseg_napari.core.axes import OneChannel
@@ -109,6 +108,19 @@ class TrainingView:
         self.previews.begin()
         self.embeddings.begin()
         self.update_part()
+        self._uncover()
+
+    def _uncover(self) -> None:
+        """Bring the image that is previewed, and its labels, before other images that lie over it."""
+        layers, source = self.viewer.layers, self.source
+        if source is None:
+            return
+        top = max((layers.index(layer) for layer in layers if isinstance(layer, Image) and is_users(layer)), default=0)
+        if layers.index(source) < top:
+            layers.move(layers.index(source), top + 1)
+            if is_shown(self.viewer, self.truth) and self.truth is not None:
+                layers.move(layers.index(self.truth), layers.index(source) + 1)
+        source.visible = True
 
     def end(self) -> None:
         """Take the layers away: the training is over. What they showed can still be kept."""

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from embedseg_napari.core.events import Advice, Message
 from embedseg_napari.jobs.segment import advise
-from embedseg_napari.viewer.widgets.boxes import Sentence
+from embedseg_napari.viewer.widgets.boxes import Sentence, short
 from embedseg_napari.viewer.worker import run_in_background
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ class AdviceBox(QWidget):
             layout.addWidget(widget)
         self.button.clicked.connect(lambda _: self.accepted.emit(self.advice))
         self._run: BackgroundRun | None = None
+        self._name = ""
+        """Of the image that it is about."""
         self.clear()
 
     @property
@@ -48,10 +50,15 @@ class AdviceBox(QWidget):
     def clear(self) -> None:
         """Show nothing, and look for nothing any longer."""
         self.cancel()
-        self.advice = None
+        self.advice, self._name = None, ""
         for widget in (self.notes, self.sentence, self.button):
             widget.setText("")
         self._show()
+
+    def begin(self, name: str) -> None:
+        """Be about the image of a name from now on."""
+        self.clear()
+        self._name = name
 
     def cancel(self) -> None:
         """Look for nothing any longer."""
@@ -64,7 +71,8 @@ class AdviceBox(QWidget):
         match event:
             case Advice():
                 self.advice = event
-                self.sentence.setText(event.observed or event.text)
+                about = f"{short(self._name)}: " if self._name else ""
+                self.sentence.setText(f"{about}{event.observed or event.text}")
                 self.button.setText(event.action.replace("&", "&&"))
                 self.button.setToolTip(event.text)
             case Message():

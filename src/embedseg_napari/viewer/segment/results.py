@@ -9,6 +9,7 @@ import numpy as np
 from embedseg_napari.core.inference.added_region import Placed, add_region, edited
 from embedseg_napari.jobs.object_table import object_table
 from embedseg_napari.viewer import provenance
+from embedseg_napari.viewer.layers import EDITED, SEGMENTED
 from embedseg_napari.viewer.result_layers import is_shown, show_image, show_labels, show_points
 from embedseg_napari.viewer.segment.image_input import WHOLE
 
@@ -168,7 +169,7 @@ class ResultLayers:
         if earlier is not None:
             self._results.remove(earlier)
             if earlier.has_edits():
-                self.kept = earlier.name
+                self._keep(earlier)
             else:
                 result.labels, result.seed_map, result.centers = earlier.labels, earlier.seed_map, earlier.centers
         self._results.append(result)
@@ -181,9 +182,24 @@ class ResultLayers:
     def update(self, result: Result, segmentation: Segmentation) -> None:
         """Show other objects of a result, as fast as a slider moves; their table follows in :meth:`finish_update`."""
         self.kept = ""
+        is_active = self.viewer.layers.selection.active == result.labels
         if result.has_edits():
-            self.kept, result.labels = result.name, None
+            self._keep(result)
+            result.labels = None
         self._show_objects(result, segmentation)
+        layers = self.viewer.layers
+        if self.kept and result.centers is not None and is_shown(self.viewer, result.centers):
+            # Centres lie over their labels.
+            layers.move(layers.index(result.centers), len(layers))
+        if self.kept and is_active:
+            layers.selection.active = result.labels
+
+    def _keep(self, result: Result) -> None:
+        """Leave labels alone that were edited, hidden below those that come instead."""
+        self.kept = result.name
+        if result.labels is not None:
+            result.labels.metadata[EDITED] = True
+            result.labels.visible = False
 
     def finish_update(self, result: Result) -> None:
         """Give the labels their table; numbers that nobody reads while a slider moves."""
@@ -227,6 +243,7 @@ class ResultLayers:
         # A copy: what is painted on the layer is told by comparing the two.
         labels = objects.labels.copy()
         result.labels = show_labels(self.viewer, f"{name} labels", labels, frame=frame, into=result.labels)
+        result.labels.metadata[SEGMENTED] = str(result.selection.layer.unique_id)
         # Objects that the border cuts may have their centre beyond it.
         centers = np.asarray(objects.centers, float).reshape(-1, len(result.axes))
         centers = np.clip(centers, 0, np.asarray(labels.shape) - 1)

@@ -19,6 +19,7 @@ from embedseg_napari.viewer.widgets.boxes import FloatBox, device_box
 from embedseg_napari.viewer.worker import run_in_background
 
 if TYPE_CHECKING:
+    from napari.layers import Layer
     from qtpy.QtWidgets import QFormLayout
 
     from embedseg_napari.viewer.segment.threshold_box import ThresholdBox
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LAST_USED = LastUsed("segment")
+SCALE_TIP = PredictionConfig.model_fields["scale"].description or ""
 BEFORE_WARM_UP = 200
 """Milliseconds after the panel is opened, or another model chosen, until it is loaded: the panel is drawn first."""
 
@@ -50,7 +52,10 @@ class RunSettings(QObject):
         self.scale = FloatBox()
         self.scale.setRange(*SCALES)
         self.scale.setSingleStep(0.1)
-        self.scale.setToolTip(PredictionConfig.model_fields["scale"].description or "")
+        self.scale.setToolTip(SCALE_TIP)
+        self.scale.valueChanged.connect(self._take_scale)
+        self._scale_of: tuple[Layer, float] | None = None
+        """Image that the scale was advised for, and the scale before."""
         self._warming: BackgroundRun | None = None
         self._is_closed = False
 
@@ -69,7 +74,26 @@ class RunSettings(QObject):
         self.thresholds.take_model(self.model.path, stored.model_dump())
         self.tta.setChecked(stored.tta)
         self.scale.setValue(stored.scale)
+        self._take_scale()
         self._warm_up()
+
+    def scale_for(self, layer: Layer, scale: float) -> None:
+        """Take a scale for one image only."""
+        before = self.scale.value() if self._scale_of is None else self._scale_of[1]
+        self.scale.setValue(scale)
+        self._scale_of = layer, before
+        self.scale.setToolTip(f"For {layer.name} only; other images have the scale {before:g}. {SCALE_TIP}")
+
+    def follow_image(self, layer: Layer | None) -> None:
+        """Take back a scale that was meant for another image."""
+        if self._scale_of is not None and layer is not None and layer != self._scale_of[0]:
+            self.scale.setValue(self._scale_of[1])
+            self._take_scale()
+
+    def _take_scale(self, *_: object) -> None:
+        """A scale that a person or a model sets is for all images."""
+        self._scale_of = None
+        self.scale.setToolTip(SCALE_TIP)
 
     def changes(self) -> dict[str, Any]:
         """Settings that replace those stored with the model."""
@@ -94,7 +118,10 @@ class RunSettings(QObject):
 
     def keep(self) -> None:
         """Remember what is used."""
-        LAST_USED.keep(model=str(self.model.path), device=self.device.currentText(), changes=self.changes())
+        changes = self.changes()
+        if self._scale_of is not None:
+            changes["scale"] = self._scale_of[1]
+        LAST_USED.keep(model=str(self.model.path), device=self.device.currentText(), changes=changes)
 
     def close_down(self) -> None:
         """Load nothing any more, and follow the list of models no longer."""

@@ -12,7 +12,8 @@ from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.errors import ModelError
 from embedseg_napari.viewer.model_list import read_config
 from embedseg_napari.viewer.segment.reclustering import Reclustering
-from embedseg_napari.viewer.widgets.boxes import button, short
+from embedseg_napari.viewer.widgets.boxes import button
+from embedseg_napari.viewer.widgets.long_names import cut
 from embedseg_napari.viewer.widgets.threshold_sliders import ThresholdSliders
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from embedseg_napari.core.inference.segmentation import Segmentation
     from embedseg_napari.viewer.segment.results import Result, ResultLayers
 
+MOST_LETTERS = 22
+"""Of a name in the title: the panel is as wide as that."""
 SETTLE = 250
 """Milliseconds after the last move of a slider until tables and arrows follow."""
 
@@ -100,10 +103,12 @@ class ThresholdBox(QGroupBox):
         """Say what the sliders act on, and which buttons would change something."""
         result = self._result
         is_own = self.sliders.values() == self._stored
-        what = "the next run" if result is None else short(result.name)
+        what = "the next run" if result is None else cut(result.name, MOST_LETTERS)
         # Also those of the last session, which are taken up again.
-        self.setTitle(f"Thresholds of {what}" if is_own else f"Thresholds of {what}, not the model's")
-        self.setToolTip("" if result is None else result.name)
+        # No longer than this: the panel is as wide as its title.
+        self.setTitle(f"Thresholds of {what}" if is_own else f"Changed for {what}")
+        own = "" if is_own else "Other thresholds than those stored with the model."
+        self.setToolTip("\n".join(filter(None, ("" if result is None else result.name, own))))
         self.back_button.setEnabled(not is_own)
         self.undo_button.setEnabled(result is not None and len(result.history) > 1)
 

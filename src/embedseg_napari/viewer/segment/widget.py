@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from embedseg_napari.core.axes import parse_axes
-from embedseg_napari.core.errors import DataError, EmbedSegError
+from embedseg_napari.core.errors import DataError, EmbedSegError, ModelError
 from embedseg_napari.core.wording import count
 from embedseg_napari.jobs.segment import SegmentJob, segment
 from embedseg_napari.viewer.layers import array_of, picture_of
@@ -115,8 +115,11 @@ class SegmentWidget(DockPanel):
         self.cancel_button.clicked.connect(self.cancel)
         # Also where the layer learns its axes later, from its file.
         self.image.changed.connect(self._suggest_model)
+        # The button has named the model.
+        self.image.question.answered.connect(lambda letter: self.model.take_fitting(3 if letter == "Z" else 2))
         self.image.changed.connect(self._show_state)
         self.model.model_changed.connect(self._take_model)
+        self.image.layer_box.changed.connect(self.settings.follow_image)
         self.image.layer_box.changed.connect(self._choose_result)
         self.advice.accepted.connect(self._follow_advice)
         self.threshold_box.collected.connect(self._take_objects)
@@ -166,7 +169,7 @@ class SegmentWidget(DockPanel):
             self.controls.fail(error)
             return
         self.reclustering.cancel()
-        self.advice.clear()
+        self.advice.begin(selection.layer.name)
         self._selection, self._job, self._advised = selection, job, selection.layer
         self._model_path = self.model.path
         self._active_before = self.viewer.layers.selection.active
@@ -206,17 +209,21 @@ class SegmentWidget(DockPanel):
             return
         if advice.labels:
             panel: Any = self.open_beside("EmbedSeg: Label & Train")
-            panel.take_over(self._advised)
+            panel.take_over(self._advised, "all" if self._job is None else self._job.channel)
             return
         self.image.layer_box.choose(self._advised)
         if advice.model:
-            self.model.choose_bundled(advice.model)
+            try:
+                self.model.choose_named(advice.model)
+            except ModelError as error:
+                self.controls.fail(error)
+                return
         if set(advice.changes) <= set(self.thresholds.values()) and advice.changes:
             self.advice.clear()
             self.threshold_box.go_back()
             return
-        if "scale" in advice.changes:
-            self.scale.setValue(advice.changes["scale"])
+        if "scale" in advice.changes and self._advised is not None:
+            self.settings.scale_for(self._advised, advice.changes["scale"])
         self.start()
 
     def _measure(self) -> None:
@@ -244,6 +251,14 @@ class SegmentWidget(DockPanel):
 
     def _take_objects(self, result: Result) -> None:
         if result is self.results.chosen:
+            told = self.advice.advice
+            if (
+                told is not None
+                and set(told.changes) & set(self.thresholds.values())
+                and len(result.shown.segmentation.scores)
+            ):
+                # It said what would help where nothing was found.
+                self.advice.clear()
             self._say_count("")
 
     def _choose_result(self, *_: object) -> None:
@@ -351,11 +366,14 @@ class SegmentWidget(DockPanel):
         n, frames = len(shown.scores), len(shown.frames)
         where = f" in {frames} frames" if frames else ""
         text = f"{count(n, 'object')}{where}{suffix}."
+        if not n and not suffix and not shown.n_left_out:
+            # A slider found none; after a run the sentence below says more.
+            text += " Lower the seed threshold or the minimum size."
         if shown.n_left_out:
             text += f" {shown.n_left_out} more left out by size or border."
         if self.results.kept:
             kept, new = short(self.results.kept), short(self.results.chosen.name)
-            text += f" {kept} was edited and is kept; these are in {new}."
+            text += f" {kept} was edited and is kept, but hidden; these are in {new}."
         self.controls.say(text)
 
     def batch_settings(self) -> dict[str, Any]:

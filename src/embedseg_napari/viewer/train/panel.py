@@ -158,15 +158,17 @@ class TrainingPanel(DockPanel):
         """End now and keep the model so far."""
         if self.background is not None:
             self.stop.setEnabled(False)
-            self.progress.bar.setFormat("stopping and saving…")
+            self.progress.show_stopping()
             self.background.stop()
 
     def _segment(self) -> None:
-        """Open the Segment panel with the new model and the image that it learned from."""
+        """Segment the image that the new model learned from in the Segment panel; else choose the model there."""
         if self.saved is None or self.saved.path is None:
             return
         panel: Any = self.open_beside("EmbedSeg: Segment")
         panel.take_over(self.saved.path, self.trained_on)
+        if self.trained_on is not None and self.trained_on in self.viewer.layers:
+            panel.start()
 
     def release(self) -> None:
         """Keep everything, and stop."""

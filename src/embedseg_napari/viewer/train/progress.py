@@ -14,7 +14,7 @@ from qtpy.QtWidgets import (
 )
 
 from embedseg_napari.core.evaluation.before_after import ENOUGH_OBJECTS
-from embedseg_napari.core.wording import count, duration
+from embedseg_napari.core.wording import count, duration, score_words
 from embedseg_napari.viewer.train.loss_plot import LossPlot
 from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, Sentence, button, short
 
@@ -50,7 +50,7 @@ class ProgressBox(QWidget):
         self.outcome = Sentence()
         self.segment = button(
             "Segment with this model",
-            "Open the panel EmbedSeg: Segment with the new model chosen.",
+            "In EmbedSeg: Segment, segment the image that it learned from; where that is not open, choose the model.",
             self.segment_wanted.emit,
         )
         self.go_on = button(
@@ -79,7 +79,9 @@ class ProgressBox(QWidget):
         self.began = time.monotonic()
         self.n_epochs: int | None = None
         self.minutes: float | None = None
-        self.scored = "Mean AP on the held-out images: {:.3f}."
+        self.is_stopping = False
+        """Whether a stop was asked for: the time that was left is none any more."""
+        self.n_held_out_objects = 0
 
     def begin(self, name: str) -> None:
         """Get ready for a training."""
@@ -96,12 +98,7 @@ class ProgressBox(QWidget):
     def show_start(self, event: TrainingStarted) -> None:
         """Say what is trained on."""
         self.n_epochs, self.minutes = event.n_epochs, event.minutes
-        if event.n_validation_images == 0:
-            few = "; these are too few to tell much" if event.n_held_out_objects < ENOUGH_OBJECTS else ""
-            self.scored = (
-                f"Of the {count(event.n_held_out_objects, 'held-out object')} it finds {{:.0%}}, averaged over IoU 0.5 "
-                f"to 0.9{few}."
-            )
+        self.n_held_out_objects = 0 if event.n_validation_images else event.n_held_out_objects
         self.plot.set_scored(event.n_validation_images > 0)
         held_out = f", {event.n_validation_images} held out" if event.n_validation_images else ""
         crop = " x ".join(map(str, event.crop_size))
@@ -122,7 +119,8 @@ class ProgressBox(QWidget):
         """Show a step."""
         self.bar.setRange(0, 1000)
         self.bar.setValue(round(1000 * event.progress))
-        self.bar.setFormat(f"{100 * event.progress:.0f} %  ·  {self._remaining(event.progress)}")
+        if not self.is_stopping:
+            self.bar.setFormat(f"{100 * event.progress:.0f} %  ·  {self._remaining(event.progress)}")
         total = "" if self.n_epochs is None else f" of {self.n_epochs}"
         self.numbers.setText(f"Epoch {event.epoch + 1}{total}  ·  step {event.step}  ·  loss {event.loss:.3f}")
         self.plot.add_step(event)
@@ -148,6 +146,11 @@ class ProgressBox(QWidget):
             self.messages.setText("\n".join([*lines, text][-8:]))
         self.messages.show()
 
+    def show_stopping(self) -> None:
+        """A stop was asked for."""
+        self.is_stopping = True
+        self.bar.setFormat("stopping and saving…")
+
     def show_pause(self) -> None:
         """Training waits."""
         self.bar.setFormat(f"paused at {self.bar.value() / 10:.0f} %")
@@ -165,7 +168,9 @@ class ProgressBox(QWidget):
         if not result.stopped:
             self.bar.setValue(1000)
         self.bar.setFormat(f"stopped at {self.bar.value() / 10:.0f} %" if result.stopped else "finished")
-        score = "" if result.best_score is None else f" {self.scored.format(result.best_score)}"
+        score = ""
+        if result.best_score is not None:
+            score = f" {score_words(result.best_score, self.n_held_out_objects, ENOUGH_OBJECTS)}"
         if result.stopped and result.best_score is None:
             score = f" It was stopped after {count(result.steps, 'step')} and has no score: look at what it finds."
         self.outcome.setText(f"Model <b>{short(result.path.stem)}</b> is saved and can be chosen in Segment.{score}")

@@ -28,6 +28,8 @@ from embedseg_napari.viewer.widgets.config_form import ConfigForm
 from embedseg_napari.viewer.worker import report_error
 
 SCRATCH, BROWSE = "a new network", "Browse…"
+LONGEST_NAME = 32
+"""Letters of a name that is suggested for a model."""
 
 
 class TrainingSettings(QWidget):
@@ -67,8 +69,10 @@ class TrainingSettings(QWidget):
         box_layout.addWidget(reset, alignment=Qt.AlignmentFlag.AlignLeft)
         self.fold = Folded("More settings", inner, "All settings of a training; their defaults suit most images.")
         layout.addRow(self.fold)
-        self.complaint = Sentence()
+        self.complaint, self.why = Sentence(), Sentence()
         self.complaint.hide()
+        self.why.hide()
+        layout.insertRow(layout.getWidgetPosition(self.start)[0] + 1, self.why)
         layout.addRow(self.complaint)
         # A duration given by hand replaces the other kind.
         minutes.changed.connect(lambda n: self._replace("epochs", n))
@@ -103,21 +107,24 @@ class TrainingSettings(QWidget):
             self.start.setCurrentIndex(self.paths.index(chosen) if chosen in self.paths else 0)
 
     def _on_start(self, index: int) -> None:
+        self.why.hide()
         if index < len(self.paths):
             self.changed.emit()
             return
         text, _ = QFileDialog.getOpenFileName(self, "Start from a model", "", MODEL_FILTER)
         self.choose_start(Path(text) if text else None)
 
-    def choose_start(self, path: Path | None) -> None:
-        """Start from a model file, or with None from a new network."""
-        if path is not None:
+    def choose_start(self, path: Path | None, why: str = "") -> None:
+        """Start from a model file, or with None from a new network; the reason is shown until another is chosen."""
+        if path is not None and path not in self.paths:
             try:
                 path = models.remember(path).path
             except EmbedSegError as error:
                 report_error(error)
                 path = None
         self.start.setCurrentIndex(self.paths.index(path) if path in self.paths else 0)
+        self.why.setText(f"Chosen because {why}." if why else "")
+        self.why.setVisible(bool(why))
         self.changed.emit()
 
     def start_from(self) -> Path | None:
@@ -205,7 +212,8 @@ class OutputPlace(QWidget):
             return
         # The next after one that was suggested is counted on from the same name.
         base = name if name != self._suggested[1] else self._suggested[0]
-        name = ModelLibrary(self.folder).numbered(base).stem
+        # Names of image files that are long are hardly more than a number; their beginning tells them apart.
+        name = ModelLibrary(self.folder).numbered(base[:LONGEST_NAME].rstrip(" ._-")).stem
         self.is_edited = self.is_edited and anew
         self._suggested = base, name
         self.name.setText(name)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import napari
 
     from embedseg_napari.core.events import PreviewReady
+    from embedseg_napari.jobs.saved_training import SavedTraining
     from embedseg_napari.viewer.widgets.layer_box import LayerBox
 
 
@@ -211,6 +212,12 @@ class TrainWidget(TrainingPanel):
     def show_preview(self, event: PreviewReady) -> None:
         """Show what the current network makes of an image."""
         self.preview.show_preview(event)
+
+    def take_result(self, result: SavedTraining) -> None:
+        """Show what a training left behind; one that was stopped is gone on with unless a person chooses otherwise."""
+        super().take_result(result)
+        if result.stopped and result.path is not None:
+            self.settings.choose_start(result.path, "the training that was stopped can go on from it")
 
     def take_end(self) -> None:
         """Get ready for the next training."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from embedseg_napari.viewer.layers import array_of, name_axes, unknown_axis
@@ -33,6 +34,9 @@ class AxisQuestion(QWidget):
     fitting : callable, optional
         Gives the name of the model that fits an answer (a letter of the axis), to be named on its button.
     """
+
+    answered = Signal(str)
+    """The letter of an answer, after the layer was told."""
 
     def __init__(self, fitting: Callable[[str], str] | None = None) -> None:
         super().__init__()
@@ -70,6 +74,7 @@ class AxisQuestion(QWidget):
         if layer is not None:
             self.ask_about(None)
             name_axes(layer, f"{letter}YX")
+            self.answered.emit(letter)
 
     def problem(self) -> str:
         """What is to be done first; empty where nothing is open."""

@@ -63,6 +63,9 @@ class DockPanel(QWidget):
         """End what is running and follow nothing any longer: the panel is being closed, and may be gone already."""
         raise NotImplementedError
 
+    def take_front(self, is_front: bool) -> None:
+        """The panel came before others, or stepped behind them; most do not mind."""
+
     # What all do alike
 
     @property
@@ -137,8 +140,11 @@ class DockPanel(QWidget):
 
     def _note_visibility(self, is_visible: bool) -> None:
         dock = self.dock
-        if dock is not None and not dock.isHidden():
+        if dock is None:
+            return
+        if not dock.isHidden():
             self._is_behind = not is_visible
+        self.take_front(is_visible)
 
     def reset_choices(self, event: object = None) -> None:
         """List the layers anew; napari calls this when layers come, go, move or get another name."""

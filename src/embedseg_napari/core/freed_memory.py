@@ -1,0 +1,81 @@
+"""Memory that a network frees and asks for again with its next layer, kept in the process for so long."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import sys
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+Given = ParamSpec("Given")
+Event = TypeVar("Event")
+Result = TypeVar("Result")
+
+TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4
+"""Names in malloc.h of the settings of glibc's allocator."""
+WHILE_KEPT = {MMAP_MAX: 0, TRIM_THRESHOLD: 2**31 - 1}
+AFTERWARDS = {MMAP_MAX: 65536, TRIM_THRESHOLD: 64 << 20, MMAP_THRESHOLD: 32 << 20}
+"""Where glibc's own thresholds end up in a process that has freed large arrays."""
+
+
+class _Users:
+    """How many computations keep memory at present."""
+
+    def __init__(self) -> None:
+        self.lock, self.n = threading.Lock(), 0
+
+    def change(self, by: int) -> None:
+        """Tell the allocator when the first begins and the last ends."""
+        with self.lock:
+            before, self.n = self.n, self.n + by
+            if not (before and self.n) and (glibc := _glibc()) is not None:
+                for name, value in (WHILE_KEPT if self.n else AFTERWARDS).items():
+                    glibc.mallopt(name, value)
+                if not self.n:
+                    glibc.malloc_trim(0)
+
+
+_USERS = _Users()
+
+
+@contextmanager
+def freed_memory_kept() -> Iterator[None]:
+    """Keep what is freed inside for what is asked for next; at the end all of it goes back to the system.
+
+    By itself glibc gives large arrays back at once and asks for new ones, which the system fills with zeros page by
+    page: a tenth of a prediction's time and more (benchmarks/freed_memory.py). Allocators of other systems stay as they
+    are, and so does glibc's where environment variables set it.
+    """
+    _USERS.change(1)
+    try:
+        yield
+    finally:
+        _USERS.change(-1)
+
+
+def keeps_freed_memory(
+    generate: Callable[Given, Generator[Event, None, Result]],
+) -> Callable[Given, Generator[Event, None, Result]]:
+    """The same generator function, which keeps freed memory until it ends."""
+
+    @functools.wraps(generate)
+    def keeping(*args: Given.args, **options: Given.kwargs) -> Generator[Event, None, Result]:
+        with freed_memory_kept():
+            return (yield from generate(*args, **options))
+
+    return keeping
+
+
+@functools.cache
+def _glibc() -> Any:
+    """The C library, if it is glibc and nobody has set its allocator."""
+    if sys.platform != "linux" or any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ):
+        return None
+    library = ctypes.CDLL(None)
+    return library if hasattr(library, "gnu_get_libc_version") else None

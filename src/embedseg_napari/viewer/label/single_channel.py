@@ -1,0 +1,55 @@
+"""One channel of an image, or their mean, as an image of its own, to be annotated."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from embedseg_napari.jobs.segment import take_channel
+from embedseg_napari.viewer.layers import CHANNEL_OF, array_of, picture_of
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+    from napari.viewer import Viewer
+
+    from embedseg_napari.jobs.segment import Channel
+
+
+def single_channel(viewer: Viewer, layer: Image, channel: Channel) -> Any:
+    """Make a channel of a layer an image of its own, or find the one that was made before; the layer is hidden.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+        Where.
+    layer : Image
+        The image; it is returned itself where it has no channels, or all are meant.
+    channel : int, "mean" or "all"
+        Counted from 0.
+
+    Returns
+    -------
+    Image
+        Named "NAME channel 1", or "NAME mean of channels".
+    """
+    axes = picture_of(layer).axes
+    if channel == "all" or "C" not in axes:
+        return layer
+    source = f"{layer.unique_id} {channel}"
+    layer.visible = False
+    for other in viewer.layers:
+        if other.metadata.get(CHANNEL_OF) == source:
+            other.visible = True
+            return other
+    array, letters = take_channel(array_of(layer), axes, channel)
+    # Colours are none of a layer's own axes.
+    kept = [i for i in range(layer.ndim) if layer.rgb or i != axes.index("C")]
+    return viewer.add_image(
+        array,
+        name=f"{layer.name} {'mean of channels' if channel == 'mean' else f'channel {channel}'}",
+        rgb=False,
+        axis_labels=tuple(letters.lower()),
+        scale=[layer.scale[i] for i in kept],
+        translate=[layer.translate[i] for i in kept],
+        units=[layer.units[i] for i in kept],
+        metadata={CHANNEL_OF: source},
+    )
