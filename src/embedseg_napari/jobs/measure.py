@@ -88,7 +88,7 @@ def _files(job: MeasureJob) -> list[tuple[Path, Path | None]]:
             found = partners(by_name([job.labels]), by_name(list_images(job.image)))
             if not found:
                 raise DataError(f"{job.image}: holds no image of the name {job.labels.stem}.")
-            return [(job.labels, *found.values())]
+            return [(job.labels, next(iter(found.values())))]
         return [(job.labels, job.image)]
     labels = by_name(list_images(job.labels))
     if not labels:

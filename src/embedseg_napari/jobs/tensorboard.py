@@ -51,7 +51,7 @@ class TensorBoardLog:
         from torch.utils.tensorboard import SummaryWriter
 
         try:
-            self._writer: Any = SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+            self._writer: Any = SummaryWriter(str(folder))
         except OSError as error:
             raise DataError(
                 f"{folder}: cannot be written ({error.strerror or error}); choose another folder."

@@ -234,13 +234,14 @@ class MeasureWidget(DockPanel):
         self._is_ours = True
         self.measured.selected_label = int(self.table["label"][row])
         self._is_ours = False
-        places = []
+        places: list[tuple[int, int]] = []
         for letter in self._objects.axes:
             if letter == "T":
                 places.append((int(self.table["frame"][row]), int(self.table["frame"][row]) + 1))
             else:
                 name = letter.lower()
-                places.append(tuple(int(self.table[f"bbox_{end}_{name}_px"][row]) for end in ("min", "max")))
+                first, end = (int(self.table[f"bbox_{which}_{name}_px"][row]) for which in ("min", "max"))
+                places.append((first, end))
         if len(places) == self.measured.ndim:
             low, high = np.transpose(places)
             go_to(self.viewer, self.measured, (low + high - 1) / 2, low, high)
@@ -329,7 +330,7 @@ class MeasureWidget(DockPanel):
 
         def write() -> None:
             one = objects_of(layer, None)
-            scale = {"spacing": one.spacing, "unit": one.unit}
+            scale: dict[str, Any] = {"spacing": one.spacing, "unit": one.unit}
             export_labels(np.asarray(one.labels), path, kind, one.axes, table=table, overwrite=True, **scale)
 
         self._write(path, write)
