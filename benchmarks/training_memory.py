@@ -64,6 +64,7 @@ def measure(shape: tuple[int, ...], n_objects: int, device: str, way: dict[str, 
     for _ in range(STEPS):
         start = time.perf_counter()
         run.step(0.1)
+        run.settle()
         times.append(time.perf_counter() - start)
     peak = torch.cuda.max_memory_allocated() if device == "cuda" else memory("VmHWM") - before
     return peak, min(times)

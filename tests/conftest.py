@@ -28,6 +28,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     unwanted = {"real": NO_SHARED} if _shared() is None else {}
     if not os.environ.get("EMBEDSEG_SLOW"):
         unwanted["slow"] = "EMBEDSEG_SLOW is not set"
+    if any(item.get_closest_marker("gpu") for item in items) and not os.environ.get("EMBEDSEG_GPU"):
+        import torch
+
+        if not torch.cuda.is_available():
+            unwanted["gpu"] = "this machine has no NVIDIA GPU that PyTorch can use"
     for item in items:
         for marker, reason in unwanted.items():
             if item.get_closest_marker(marker):

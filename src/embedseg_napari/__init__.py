@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from embedseg_napari.core.model.model import Model, load_model
     from embedseg_napari.core.training.result import TrainingResult
     from embedseg_napari.core.training.trainer import Trainer, train
+    from embedseg_napari.jobs.large.run import LargeResult
+    from embedseg_napari.jobs.large.script import predict_large
 
     __version__: str
 
@@ -55,6 +57,7 @@ __all__ = [
     "Example",
     "FrameFinished",
     "LabelsUpdated",
+    "LargeResult",
     "LegacyGeometry",
     "MatchRow",
     "Message",
@@ -83,6 +86,7 @@ __all__ = [
     "match",
     "measure",
     "medoid",
+    "predict_large",
     "spatial_embedding_loss",
     "train",
 ]
@@ -98,6 +102,7 @@ _HOME = {
     "Example": "core.data.example",
     "FrameFinished": "core.events",
     "LabelsUpdated": "core.events",
+    "LargeResult": "jobs.large.run",
     "LegacyGeometry": "core.model.legacy",
     "MatchRow": "core.evaluation.matching",
     "Message": "core.events",
@@ -125,6 +130,7 @@ _HOME = {
     "match": "core.evaluation.matching",
     "measure": "core.measure.measurements",
     "medoid": "core.data.medoid",
+    "predict_large": "jobs.large.script",
     "spatial_embedding_loss": "core.losses.spatial_embedding",
     "train": "core.training.trainer",
 }

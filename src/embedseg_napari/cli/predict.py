@@ -21,6 +21,22 @@ from embedseg_napari.cli.options import (
     parse_tile_overlap,
     setting,
 )
+from embedseg_napari.cli.predict_large import (
+    AllBlocks,
+    BlockOption,
+    DryRunOption,
+    Finish,
+    HaloOption,
+    LabelsName,
+    Level,
+    Part,
+    RegionOption,
+    Scheduler,
+    TableOption,
+    Workers,
+    is_store,
+    segment_in_blocks,
+)
 from embedseg_napari.cli.progress import PredictionProgress
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.runs import drain
@@ -33,8 +49,18 @@ def predict(
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="A model's name, a .embedseg file, or an original .pth file.")
     ],
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Images, or folders of images.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the label images.")],
+    inputs: Annotated[
+        list[Path], typer.Argument(metavar="INPUT...", help="Images, folders of images, or one OME-Zarr.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="Folder for the label images; for an OME-Zarr a new store, instead of the image's own.",
+        ),
+    ] = None,
     tta: Annotated[bool | None, setting(PredictionConfig, "tta", "--tta/--no-tta", default=STORED)] = None,
     seed_threshold: Annotated[float | None, setting(PredictionConfig, "seed_threshold", default=STORED)] = None,
     foreground_threshold: Annotated[
@@ -87,11 +113,24 @@ def predict(
             "model and these settings are skipped.",
         ),
     ] = False,
+    level: Level = None,
+    region: RegionOption = None,
+    block: BlockOption = None,
+    halo: HaloOption = None,
+    name: LabelsName = None,
+    table: TableOption = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    part: Part = None,
+    finish: Finish = False,
+    dry_run: DryRunOption = False,
+    all_blocks: AllBlocks = False,
     no_progress: NoProgress = False,
 ) -> None:
-    """Segment images: DIR/NAME.tif holds the labels of NAME.tif, of the same size."""
-    from embedseg_napari.jobs.segment_folder import FolderJob, segment_folder
+    """Segment images: DIR/NAME.tif holds the labels of NAME.tif, of the same size.
 
+    An OME-Zarr is segmented block by block, in the memory of one block, and its labels become part of it.
+    """
     changes = {
         "tta": tta,
         "seed_threshold": seed_threshold,
@@ -108,6 +147,37 @@ def predict(
         "tile": parse_tile(tile),
         "tile_overlap": parse_tile_overlap(tile_overlap),
     }
+    given = {
+        "level": level,
+        "region": region,
+        "block": block,
+        "halo": halo,
+        "name": name,
+        "table": table,
+        "workers": workers,
+        "scheduler": scheduler,
+        "part": part,
+        "finish": finish,
+        "dry_run": dry_run,
+        "all_blocks": all_blocks,
+    }
+    asked = [f"--{option.replace('_', '-')}" for option, value in given.items() if value]
+    if asked or any(is_store(path) for path in inputs):
+        refused = {"--resume (a run goes on by itself)": resume, "--save-maps": save_maps, "--spacing": spacing}
+        for option, value in refused.items():
+            if value:
+                raise typer.BadParameter(f"{option} is not for images that are segmented in blocks.")
+        if len(inputs) != 1:
+            raise typer.BadParameter(f"{asked[0] if asked else 'An OME-Zarr'} is for one image at a time.")
+        segment_in_blocks(
+            inputs[0], model, output, device, changes, given,
+            axes=axes, channel=channel, overwrite=overwrite, shown=not no_progress,
+        )  # fmt: skip
+        return
+    if output is None:
+        raise typer.BadParameter("name the folder for the label images: --output DIR.")
+    from embedseg_napari.jobs.segment_folder import FolderJob, segment_folder
+
     job = FolderJob(
         tuple(inputs),
         output,

@@ -23,7 +23,7 @@ CURVE_ROWS = 10
 """Rows that a training curve is told in."""
 
 
-class _Shown:
+class Shown:
     """Keeps bars on the screen while something runs, if the output is a terminal."""
 
     def __init__(self, shown: bool) -> None:
@@ -49,7 +49,7 @@ class _Shown:
         raise NotImplementedError
 
 
-class TrainingProgress(_Shown):
+class TrainingProgress(Shown):
     """Shows the events of a training.
 
     Parameters
@@ -150,7 +150,7 @@ def curve_rows(history: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[
     return ["Epoch", "Time", "Loss", "AP@0.5", "Mean AP"], rows
 
 
-class PredictionProgress(_Shown):
+class PredictionProgress(Shown):
     """Shows the events of predictions, one image after the other.
 
     Parameters

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from embedseg_napari.core.errors import ComputeError
 from embedseg_napari.core.wording import count
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 CPU_BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}
 """Instruction sets that multiply bfloat16 numbers (Intel and AMD; Intel matrix unit; Arm)."""
@@ -58,6 +63,71 @@ def supports_precision(device: torch.device, precision: str) -> bool:
         return supports_bfloat16(device)
     # Half precision on a CPU is emulated; on Apple's GPU it brings no speed worth the rounding.
     return precision == "float32" or device.type == "cuda"
+
+
+def queues_work(device: torch.device) -> bool:
+    """Whether a device works through a queue, so that asking for a number waits until the queue has run empty.
+
+    Apple's GPUs do, too, and are left out: they lack some of the operations that it takes never to ask.
+    """
+    return device.type not in ("cpu", "mps")
+
+
+def send(values: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Return a tensor on a device; to an NVIDIA GPU it travels while the host goes on."""
+    if values.device.type == "cpu" and device.type == "cuda":
+        # Only memory that is pinned can be read without the host.
+        return (values if values.is_pinned() else values.pin_memory()).to(device, non_blocking=True)
+    return values.to(device)
+
+
+def free_memory(device: torch.device) -> float:
+    """Bytes that an NVIDIA GPU has to spare; infinite where nobody can say."""
+    return float(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else math.inf
+
+
+class Arrival:
+    """What tells whether work is done, for devices whose copies are complete when the call returns."""
+
+    def record(self) -> None:
+        """Mark the work that was begun so far."""
+
+    def query(self) -> bool:
+        """Whether that is done."""
+        return True
+
+    def synchronize(self) -> None:
+        """Wait until it is."""
+
+
+class CudaArrival(Arrival):
+    """The same on an NVIDIA GPU, which need not be the current one."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.event: Any = torch.cuda.Event()  # type: ignore[no-untyped-call]
+
+    def record(self) -> None:
+        """Mark the work in the device's queue."""
+        self.event.record(torch.cuda.current_stream(self.device))
+
+    def query(self) -> bool:
+        """Whether that is done."""
+        return bool(self.event.query())
+
+    def synchronize(self) -> None:
+        """Wait until it is."""
+        self.event.synchronize()
+
+
+def make_event(device: torch.device) -> Arrival:
+    """Return what tells whether work for a device, such as a copy to the host, is done."""
+    return CudaArrival(device) if device.type == "cuda" else Arrival()
+
+
+def host_memory(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """Return empty memory of the host that a device can write to while the host goes on."""
+    return torch.empty(tuple(shape), dtype=dtype, pin_memory=device.type == "cuda")
 
 
 @cache

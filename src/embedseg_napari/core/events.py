@@ -110,6 +110,7 @@ class StepFinished:
     step: int
     """Steps made since the start of training."""
     loss: float
+    """Of this step; on a GPU, which is not waited for, of the last one that is known, a few steps earlier."""
     loss_instance: float
     loss_variance: float
     loss_seed: float

@@ -15,6 +15,7 @@ from embedseg_napari.core.files.atomic import alone, locked_place, write_text
 from embedseg_napari.core.files.formats import left_out
 from embedseg_napari.core.files.picture import require_file
 from embedseg_napari.core.files.tiff import list_images, read_image, read_software, write_labels
+from embedseg_napari.core.files.zarr_image import is_store
 from embedseg_napari.core.freed_memory import keeps_freed_memory
 from embedseg_napari.core.model.known_models import bundled_names, bundled_path
 from embedseg_napari.jobs.earlier_run import is_whole, signature
@@ -225,6 +226,8 @@ def images_of(path: Path) -> list[Path]:
     DataError
         If there is no such file or folder, or no image in it that can be read.
     """
+    if is_store(path):
+        return [path]
     if not path.is_dir():
         require_file(path)
         return [path]
@@ -257,7 +260,7 @@ def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator
     unread = {
         path: fault
         for place in job.inputs
-        if place.is_dir()
+        if place.is_dir() and not is_store(place)
         for path, fault in left_out(_folder_of_images(place)).items()
     }
     n_images = len(outputs) + len(unread)

@@ -6,17 +6,20 @@ import numpy as np
 import pytest
 import torch
 
+from embedseg_napari.core import device as devices
 from embedseg_napari.core.losses.reference import reference_loss
 from embedseg_napari.core.losses.spatial_embedding import LOOPS, spatial_embedding_loss, spatial_embedding_loss_terms
 
 STEP = 1 / 255
 
 
-@pytest.fixture(params=["compiled", "tensors"], autouse=True)
+@pytest.fixture(params=["compiled", "tensors", "queued"], autouse=True)
 def way(request, monkeypatch):
-    """The compiled loops of a CPU, and what runs on any device."""
-    if request.param == "tensors":
+    """The compiled loops of a CPU, what runs before they are compiled, and what runs on a GPU."""
+    if request.param != "compiled":
         monkeypatch.setattr(LOOPS, "wait", lambda: None)
+    if request.param == "queued":
+        monkeypatch.setattr(devices, "queues_work", lambda device: True)
     return request.param
 
 
@@ -72,6 +75,21 @@ def test_overlapping_planes_equal_the_naive_reference(kind, height):
     planes[0, 2, 10:30, 12:26] = 1  # overlaps the first; the plane between is empty
     planes[1, 1, 20:30, 20:40] = 1
     centers = [np.array([[12.0, 12.0], [20.0, 19.0]]), np.array([[25.0, 30.0]])]
+    fast = spatial_embedding_loss(raw, planes, centers, (STEP, STEP))
+    slow = reference_loss(raw, planes, centers, (STEP, STEP))
+    assert float(fast.detach()) == pytest.approx(float(slow.detach()), rel=1e-4)
+    assert relative(gradient(fast, raw), gradient(slow, raw)) < 2e-3
+
+
+def test_many_overlapping_objects_equal_the_naive_reference():
+    # More pairs of object and pixel than any way works on at once.
+    raw, rng = scene(2)[0], np.random.default_rng(0)
+    planes = torch.zeros((2, 600, *raw.shape[2:]), dtype=torch.uint8)
+    centers = [np.empty((600, 2)), np.empty((600, 2))]
+    for crop in range(2):
+        for i, (y, x) in enumerate(rng.integers(0, 30, (600, 2))):
+            planes[crop, i, y : y + 6, x : x + 7] = 1
+            centers[crop][i] = y + 2.5, x + 3
     fast = spatial_embedding_loss(raw, planes, centers, (STEP, STEP))
     slow = reference_loss(raw, planes, centers, (STEP, STEP))
     assert float(fast.detach()) == pytest.approx(float(slow.detach()), rel=1e-4)

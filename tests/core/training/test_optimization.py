@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from embedseg_napari.core.training.optimization import moving_average
+from embedseg_napari.core.training.optimization import MovingAverage
 
 
 def network() -> nn.Module:
@@ -25,7 +25,7 @@ def one_step(trained: nn.Module) -> None:
 
 def test_average_of_weights_and_statistics_begins_at_the_first_weights_and_follows_closely_at_first() -> None:
     trained = network()
-    average = moving_average(trained, 0.5)
+    average = MovingAverage(trained, 0.5)
     expected = {name: value.clone() for name, value in trained.state_dict().items()}
     for step in range(1, 12):
         one_step(trained)
@@ -42,7 +42,7 @@ def test_average_of_weights_and_statistics_begins_at_the_first_weights_and_follo
 @pytest.mark.parametrize("n_steps", [0, 3])
 def test_without_decay_the_average_is_the_network(n_steps: int) -> None:
     trained = network()
-    average = moving_average(trained, 0.0)
+    average = MovingAverage(trained, 0.0)
     for _ in range(n_steps):
         one_step(trained)
         average.update_parameters(trained)

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from embedseg_napari.core.config import TrainingConfig
 from embedseg_napari.core.data.pairs import from_arrays
@@ -21,6 +22,21 @@ def test_bfloat16_is_taken_where_the_processor_has_it(blobs, monkeypatch, has_it
     for ndim in (2, 3):
         plan = planning.plan_training(TrainingConfig(), from_arrays([blobs(ndim)]), device="cpu")
         assert plan.precision == ("bfloat16" if has_it else "float32")
+
+
+@pytest.mark.parametrize(("free", "factor"), [(4e9, 1), (40e9, 4)])
+def test_a_gpu_with_room_gets_larger_batches_and_it_is_told(blobs, monkeypatch, free, factor):
+    monkeypatch.setattr(planning, "free_memory", lambda device: free)
+    gpu, examples = torch.device("cuda"), from_arrays([blobs(2)])
+    assert planning.batch_factor(gpu) == factor
+    assert planning.batch_factor(torch.device("cpu")) == 1
+    monkeypatch.setattr(planning, "choose_device", lambda name: gpu)
+    monkeypatch.setattr(planning, "supports_bfloat16", lambda device: True)
+    for settings in ({}, {"batch_size": 3}, {"batch_pixels": 65536}):
+        config = TrainingConfig(**settings)
+        plan = planning.plan_training(config, examples)
+        assert bool(planning.batch_note(plan, config)) == (factor == 4 and not settings)
+    assert planning.plan_training(TrainingConfig(), examples).batch_size == 16 * factor
 
 
 @pytest.mark.parametrize("preset", ["fast", "few", "paper"])

@@ -93,7 +93,7 @@ class TrainingConfig(Settings):
         ge=64,
         le=MOST_PIXELS,
         description="Pixels per batch (at least one crop) if batch_size is empty; leave empty for 65536 pixels in 2D "
-        "or 409600 voxels in 3D.",
+        "or 409600 voxels in 3D, four times as many on a GPU with 8 GB free.",
         json_schema_extra=CROPS,
     )
     virtual_batches: int = Field(

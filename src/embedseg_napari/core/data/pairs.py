@@ -20,6 +20,7 @@ from embedseg_napari.core.files.formats import left_out
 from embedseg_napari.core.files.named_axes import as_picture
 from embedseg_napari.core.files.pairing import by_name, partners, without_partner
 from embedseg_napari.core.files.tiff import Picture, list_images, read_image
+from embedseg_napari.core.files.zarr_image import has_labels, is_store
 from embedseg_napari.core.scripts import warn
 from embedseg_napari.core.wording import count
 
@@ -38,7 +39,8 @@ def _log(where: str, words: str) -> None:
 def find_dataset(folder: str | Path) -> tuple[Path, Path | None]:
     """Return the training folder and, if there is one, the validation folder of a data set.
 
-    A data set is a folder with `images/` and `masks/`, or one with `train/` (and `val/`) of that kind.
+    A data set is a folder with `images/` and `masks/`, or one with `train/` (and `val/`) of that kind; or an OME-Zarr
+    with labels in it.
 
     Raises
     ------
@@ -48,7 +50,7 @@ def find_dataset(folder: str | Path) -> tuple[Path, Path | None]:
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder.")
-    if (folder / "images").is_dir():
+    if (folder / "images").is_dir() or is_store(folder):
         return folder, None
     if (folder / "train" / "images").is_dir():
         val = folder / "val"
@@ -70,7 +72,8 @@ def load_folder(
     Parameters
     ----------
     folder : path
-        Holds `images/` and `masks/` with files of the same names, see `core.files.pairing`. Each frame of a time-lapse
+        Holds `images/` and `masks/` with files of the same names, see `core.files.pairing`; or an OME-Zarr with labels
+        in it. Images that are such need no mask in `masks/`. Each frame of a time-lapse
         is an image of its own; those without labels are left out.
     axes : str, optional
         Axes of the images, where the files do not say.
@@ -91,17 +94,20 @@ def load_folder(
     """
     folder = Path(folder)
     images, masks = folder / "images", folder / "masks"
+    image_paths = by_name([folder] if is_store(folder) else list_images(images) if images.is_dir() else [])
+    labelled = {name: path for name, path in image_paths.items() if has_labels(path)}
     for part in (images, masks):
-        if not part.is_dir():
+        if not part.is_dir() and not (image_paths and len(labelled) == len(image_paths)):
             raise DataError(f"{folder}: has no folder {part.name}/.")
-    image_paths, mask_paths = by_name(list_images(images)), by_name(list_images(masks))
-    unread = [f"{path.name}: {fault}" for path, fault in left_out(images).items()]
+    mask_paths = by_name(list_images(masks)) if masks.is_dir() else {}
+    unread = [f"{path.name}: {fault}" for path, fault in left_out(images).items()] if images.is_dir() else []
     if not image_paths:
         raise DataError(f"{images}: holds no images that can be read{f' ({unread[0]})' if unread else ''}.")
     if unread:
         tell(str(images), f"{count(len(unread), 'image')} left out, such as {unread[0]}.")
     ignore_paths = by_name(list_images(folder / "ignore")) if (folder / "ignore").is_dir() else {}
-    mask_of, ignore_of = partners(image_paths, mask_paths), partners(image_paths, ignore_paths)
+    # An OME-Zarr may hold its labels itself.
+    mask_of, ignore_of = labelled | partners(image_paths, mask_paths), partners(image_paths, ignore_paths)
     lonely = [name for name in image_paths if name not in mask_of]
     if lonely:
         others = f" ({len(lonely)} images lack theirs)" if len(lonely) > 1 else ""

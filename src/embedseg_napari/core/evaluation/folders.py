@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.pairing import by_name, image_name, partners, without_partner
 from embedseg_napari.core.files.tiff import list_images
+from embedseg_napari.core.files.zarr_image import is_store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,9 +31,9 @@ def pair_folders(truth: Path, predicted: Path) -> tuple[list[FilePair], list[str
     Parameters
     ----------
     truth, predicted : Path
-        Folders of label images, or of which `masks/` holds them; or two files, which are a pair whatever their names.
-        Where the truth lies in a folder `masks/`, files of its names in `ignore/` beside that folder say which pixels
-        are unknown.
+        Folders of label images, or of which `masks/` holds them; or two files or OME-Zarr, which are a pair whatever
+        their names. Where the truth lies in a folder `masks/`, files of its names in `ignore/` beside that folder say
+        which pixels are unknown.
 
     Returns
     -------
@@ -46,7 +47,7 @@ def pair_folders(truth: Path, predicted: Path) -> tuple[list[FilePair], list[str
     DataError
         If a folder is missing or empty, two files of one have one name, or predictions are missing.
     """
-    if truth.is_file() and predicted.is_file():
+    if _is_single(truth) and _is_single(predicted):
         name = image_name(truth)
         true_folder, true_files, predicted_files = truth.parent, {name: truth}, {name: predicted}
     else:
@@ -64,10 +65,14 @@ def pair_folders(truth: Path, predicted: Path) -> tuple[list[FilePair], list[str
     ignore_files = by_name(list_images(ignored)) if true_folder.name == "masks" and ignored.is_dir() else {}
     unknown = partners(true_files, ignore_files)
     alone = list(without_partner(unknown, ignore_files).values())
-    if alone and not truth.is_file():
+    if alone and not _is_single(truth):
         raise DataError(f"{alone[0]}: there is no label image of this name in {true_folder}.")
     pairs = [FilePair(name, path, found[name], unknown.get(name)) for name, path in true_files.items()]
     return pairs, list(without_partner(found, predicted_files))
+
+
+def _is_single(path: Path) -> bool:
+    return path.is_file() or is_store(path)
 
 
 def _files(folder: Path) -> tuple[Path, dict[str, Path]]:

@@ -12,6 +12,7 @@ from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.brightness import painted_with
 from embedseg_napari.core.files.metadata import Metadata
 from embedseg_napari.core.files.picture import TIFF, Pixels, Unlike, fault_of_place
+from embedseg_napari.core.files.zarr_image import has_documents
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,6 +66,8 @@ def left_out(folder: Path) -> dict[Path, str]:
     for path in sorted(folder.iterdir()):
         ending = path.suffix.lower()
         if path.name.startswith(".") or ending not in (*readable(), *BIOIO, *FOREIGN):
+            continue
+        if ending == ".zarr" and has_documents(path):
             continue
         if ending not in readable():
             found[path] = way_out(ending)

@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from embedseg_napari.core.axes import spatial_axes
 from embedseg_napari.core.files.units import (
     MICROMETRE,
     MICROMETRES,
@@ -152,6 +153,22 @@ def in_one_unit(sizes: list[float | None], units: list[str | None]) -> tuple[Ste
 
     z, y, x = converted(z, z_unit), converted(y, y_unit), converted(x, x_unit)
     return (None, None) if y is None or x is None else (_rounded((z, y, x)), unit)
+
+
+def spacing_along(steps: Steps | None, axes: str, stored: str, ndim: int) -> tuple[float, ...] | None:
+    """Pixel size for the spatial axes; slices of unknown distance are taken to be as far apart as pixels in x.
+
+    The file gives sizes for the axes it names, `stored`; where those were given other letters, each keeps its size.
+    """
+    if steps is None:
+        return None
+    z, y, x = steps
+    sizes = {"Z": x if z is None else z, "Y": y, "X": x}
+    if not axes:
+        return tuple(sizes.values()) if ndim > 2 and z is not None else (y, x)
+    if len(stored) == len(axes):
+        sizes |= {letter: sizes[name] for letter, name in zip(axes, stored, strict=True) if name in sizes}
+    return tuple(sizes[letter] for letter in spatial_axes(axes))
 
 
 def _scaled(steps: Steps, factor: float) -> Steps:

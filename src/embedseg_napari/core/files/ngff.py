@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -12,6 +13,9 @@ from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.documents import Unreadable, parse_json, read_text
 from embedseg_napari.core.files.metadata import Metadata, in_one_unit
 from embedseg_napari.core.files.units import normalize_unit, seconds, size
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 FIRST_AXES = "TCZYX"
 """Axes of every image before version 0.3."""
@@ -30,6 +34,7 @@ class _Axis(_Part):
 
 class _Transformation(_Part):
     scale: Numbers | None = None
+    translation: Numbers | None = None
 
 
 class _Level(_Part):
@@ -38,6 +43,7 @@ class _Level(_Part):
 
 
 class _Image(_Part):
+    version: str | None = None
     axes: tuple[_Axis | str, ...] = tuple(FIRST_AXES.lower())
     datasets: Annotated[tuple[_Level, ...], Field(min_length=1)]
     coordinateTransformations: tuple[_Transformation, ...] | None = None
@@ -52,8 +58,37 @@ class _Rendering(_Part):
 
 
 class _Attributes(_Part):
+    version: str | None = None
     multiscales: tuple[_Image, ...] = ()
     omero: _Rendering | None = None
+    labels: Any = None
+    plate: Any = None
+    image_label: Any = Field(default=None, alias="image-label")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageGroup:
+    """What the group of an image says of it, without its pixels."""
+
+    folder: Path
+    axes: str
+    """Letters of its axes; empty if they are not such as images have here."""
+    levels: tuple[str, ...]
+    """Folders of its resolutions inside the group, the full one first."""
+    metadata: tuple[Metadata, ...]
+    """Of each level."""
+    origins: tuple[tuple[float, ...] | None, ...]
+    """Of each level: where its first pixel lies, per spatial axis (z, y, x), in the unit of its pixel size; None where
+    the group does not say."""
+    scales: tuple[tuple[float, ...], ...]
+    """Of each level: size of a pixel along every axis, as written; 1 where nothing is."""
+    named: int | None
+    """The level that was named instead of the group."""
+    version: str
+    """Of the format, such as ``"0.4"``."""
+    is_labels: bool
+    images: tuple[str, ...] = ()
+    """Of a folder of images: their names, of which this is the first."""
 
 
 def read_ngff(path: str | Path) -> tuple[str, Metadata] | None:
@@ -78,17 +113,40 @@ def read_ngff(path: str | Path) -> tuple[str, Metadata] | None:
     DataError
         If there is metadata that cannot be read.
     """
+    group = find_group(path)
+    return None if group is None else (group.axes, group.metadata[group.named or 0])
+
+
+def find_group(path: str | Path) -> ImageGroup | None:
+    """Find the group of an image, or of one of its resolutions, or the first one of a folder of images.
+
+    Raises
+    ------
+    DataError
+        If there is metadata that cannot be read.
+    """
     path = Path(path)
     for folder, level in ((path, None), (path.parent, path.name)):
         found = _attributes(folder)
         if found.multiscales:
-            return _described(found, level)
+            return _described(folder, found, level)
     # The folder of an array may hold a million pieces.
     if not path.is_dir() or (path / ".zarray").is_file():
         return None
     groups = sorted(child for child in path.iterdir() if child.is_dir() and _documents(child))
     found = _attributes(groups[0]) if groups else _Attributes()
-    return _described(found, None) if found.multiscales else None
+    return _described(groups[0], found, None, groups) if found.multiscales else None
+
+
+def names_of_labels(folder: Path) -> tuple[str, ...]:
+    """Return the names of the label images that an image has, as its group of labels lists them."""
+    names = _attributes(folder / "labels").labels
+    return tuple(name for name in names if isinstance(name, str)) if isinstance(names, list) else ()
+
+
+def is_plate(folder: Path) -> bool:
+    """Whether a group is that of a plate, whose images lie in its wells."""
+    return _attributes(folder).plate is not None
 
 
 def _documents(folder: Path) -> list[Path]:
@@ -114,27 +172,59 @@ def _attributes(folder: Path) -> _Attributes:
     return _Attributes()
 
 
-def _described(found: _Attributes, level: str | None) -> tuple[str, Metadata] | None:
+def _described(folder: Path, found: _Attributes, level: str | None, images: Sequence[Path] = ()) -> ImageGroup | None:
     image = found.multiscales[0]
-    at = next((one for one in image.datasets if level is None or one.path == level), None)
-    if at is None:
+    levels = tuple(one.path for one in image.datasets)
+    if level is not None and level not in levels:
         return None
     axes = [_Axis(name=axis) if isinstance(axis, str) else axis for axis in image.axes]
     letters = "".join(axis.name.upper() for axis in axes)
-    transformations = (*(at.coordinateTransformations or ()), *(image.coordinateTransformations or ()))
-    scales = [one.scale for one in transformations if one.scale]
-    is_known = len(set(letters)) == len(letters) == len(axes) and {"Y", "X"} <= set(letters) <= set(KNOWN)
-    if not is_known or any(len(scale) != len(axes) for scale in scales):
-        return "", Metadata()
-    steps, units = dict.fromkeys(KNOWN, 1.0), {axis.name.upper(): axis.unit for axis in axes}
-    for scale in scales:
-        steps |= {letter: steps[letter] * factor for letter, factor in zip(letters, scale, strict=True)}
-    sizes = [size(steps[letter]) if letter in letters else None for letter in "ZYX"]
-    says_nothing = not scales or (not any(units.get(letter) for letter in "ZYX") and sizes[1:] == [1, 1])
+    if not (len(set(letters)) == len(letters) == len(axes) and {"Y", "X"} <= set(letters) <= set(KNOWN)):
+        letters = ""
+    units = {axis.name.upper(): axis.unit for axis in axes}
     channels = (found.omero.channels if found.omero is not None and "C" in letters else None) or ()
     names = tuple("" if channel.label is None else str(channel.label) for channel in channels)
-    return letters, Metadata(
+    places = [_place(image, one, letters, units, names if any(names) else ()) for one in image.datasets]
+    if not letters or any(place is None for place in places):
+        letters, places = "", [(Metadata(), None, ())] * len(levels)
+    known = [place for place in places if place is not None]
+    return ImageGroup(
+        folder,
+        letters,
+        levels,
+        tuple(metadata for metadata, _, _ in known),
+        tuple(origin for _, origin, _ in known),
+        tuple(scale for _, _, scale in known),
+        None if level is None else levels.index(level),
+        str(found.version or image.version or "0.4"),
+        found.image_label is not None,
+        tuple(one.name for one in images),
+    )
+
+
+def _place(
+    image: _Image, level: _Level, letters: str, units: dict[str, str | None], names: tuple[str, ...]
+) -> tuple[Metadata, tuple[float, ...] | None, tuple[float, ...]] | None:
+    """What is said of a level: its pixel size and where it begins; None where that does not fit its axes."""
+    steps, starts = dict.fromkeys(KNOWN, 1.0), dict.fromkeys(KNOWN, 0.0)
+    transformations = (*(level.coordinateTransformations or ()), *(image.coordinateTransformations or ()))
+    is_scaled = is_moved = False
+    for one in transformations:
+        if any(numbers is not None and len(numbers) != len(letters) for numbers in (one.scale, one.translation)):
+            return None
+        for letter, factor in zip(letters, one.scale or (), strict=False):
+            steps[letter] *= factor
+            starts[letter] *= factor
+            is_scaled = True
+        for letter, shift in zip(letters, one.translation or (), strict=False):
+            starts[letter] += shift
+            is_moved = True
+    sizes = [size(steps[letter]) if letter in letters else None for letter in "ZYX"]
+    says_nothing = not is_scaled or (not any(units.get(letter) for letter in "ZYX") and sizes[1:] == [1, 1])
+    metadata = Metadata(
         *((None, None) if says_nothing else in_one_unit(sizes, [normalize_unit(units.get(one)) for one in "ZYX"])),
-        names if any(names) else (),
+        names,
         seconds(steps["T"], units["T"]) if units.get("T") else None,
     )
+    origin = tuple(starts[letter] for letter in "ZYX" if letter in letters) if is_moved else None
+    return metadata, origin, tuple(steps[letter] for letter in letters)

@@ -1,4 +1,4 @@
-"""TIFF files to arrays and back, with axes, physical spacing and channel names."""
+"""Images to arrays, and arrays to TIFF, with axes, physical spacing and channel names."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from embedseg_napari.core.axes import KNOWN, parse_axes, reorder, spatial_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.atomic import write_atomically
 from embedseg_napari.core.files.formats import read_other, readable
+from embedseg_napari.core.files.metadata import spacing_along
 from embedseg_napari.core.files.picture import TIFF, Picture, Unlike, require_file
 from embedseg_napari.core.files.tiff_flavours import as_stored, imagej_options, ome_options
 from embedseg_napari.core.files.tiff_pages import read_pages
 from embedseg_napari.core.files.units import positive
+from embedseg_napari.core.files.zarr_image import has_documents, is_store, read_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from embedseg_napari.core.files.metadata import Steps
     from embedseg_napari.core.files.picture import Pixels
 
 __all__ = ["Picture", "list_images", "read_image", "write_image", "write_labels"]
@@ -47,10 +48,14 @@ def list_images(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder.")
-    found = [
-        p for p in folder.iterdir() if not p.name.startswith(".") and p.suffix.lower() in readable() and p.is_file()
-    ]
+    found = [p for p in folder.iterdir() if not p.name.startswith(".") and _is_image(p)]
     return sorted(found, key=lambda p: [int(t) if t.isdecimal() else t.lower() for t in re.split(r"(\d+)", p.name)])
+
+
+def _is_image(path: Path) -> bool:
+    """Whether this is an image by its name: a file, or the folder of an OME-Zarr."""
+    ending = path.suffix.lower()
+    return has_documents(path) if ending == ".zarr" else ending in readable() and path.is_file()
 
 
 def read_image(
@@ -63,7 +68,8 @@ def read_image(
     Parameters
     ----------
     path : path
-        The file.
+        The file, or the folder of an OME-Zarr: its group, or one of its resolutions. Where labels are wanted of a group
+        that has label images, the only one of these is read.
     axes : str, optional
         Axes of its array, where the file does not say or says wrong.
     labels : bool
@@ -87,9 +93,13 @@ def read_image(
         else:
             say(f"{words}.")
 
-    require_file(path)
+    is_zarr = is_store(path)
+    if not is_zarr:
+        require_file(path)
     try:
-        if path.suffix.lower() in TIFF:
+        if is_zarr:
+            pixels = read_zarr(path, given, labels, tell)
+        elif path.suffix.lower() in TIFF:
             pixels = read_pages(path, None if given is None else len(given), labels, tell)
         else:
             pixels = read_other(path, labels, tell)
@@ -118,7 +128,7 @@ def read_image(
     names = metadata.channel_names
     if "C" in axes and len(names) != array.shape[axes.index("C")]:
         names = ()
-    spacing = _spacing(metadata.steps, axes, stored or axes, array.ndim)
+    spacing = spacing_along(metadata.steps, axes, stored or axes, array.ndim)
     unit = metadata.unit if spacing else None
     return Picture(array, axes, spacing, unit, names, path, not axes, metadata.interval)
 
@@ -158,22 +168,6 @@ def _with_letters(path: Path, pixels: Pixels, tell: Callable[[str], None] | None
         f"(T{rest}); else name its axes"
     )
     return array, f"T{rest}"
-
-
-def _spacing(steps: Steps | None, axes: str, stored: str, ndim: int) -> tuple[float, ...] | None:
-    """Pixel size for the spatial axes; slices of unknown distance are taken to be as far apart as pixels in x.
-
-    The file gives sizes for the axes it names, `stored`; where those were given other letters, each keeps its size.
-    """
-    if steps is None:
-        return None
-    z, y, x = steps
-    sizes = {"Z": x if z is None else z, "Y": y, "X": x}
-    if not axes:
-        return tuple(sizes.values()) if ndim > 2 and z is not None else (y, x)
-    if len(stored) == len(axes):
-        sizes |= {letter: sizes[name] for letter, name in zip(axes, stored, strict=True) if name in sizes}
-    return tuple(sizes[letter] for letter in spatial_axes(axes))
 
 
 def write_labels(

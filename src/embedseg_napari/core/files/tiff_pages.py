@@ -52,7 +52,7 @@ def read_pages(path: Path, ndim: int | None, labels: bool, say: Callable[[str], 
         If it holds less than it says; the library has errors of its own for damaged files.
     """
     with tifffile.TiffFile(path) as tif:
-        _refuse_cut(tif)
+        refuse_cut(tif)
         fault = broken_promise(tif) or _broken_count(tif)
         if fault is None:
             parts = own_planes(tif)
@@ -79,7 +79,7 @@ def _silent(_: str) -> None:
     """What is read a second time was said the first time."""
 
 
-def _refuse_cut(tif: tifffile.TiffFile) -> None:
+def refuse_cut(tif: tifffile.TiffFile) -> None:
     """Say so where a stack lost its end: the library would return the planes that are left, or zeros."""
     last = tif.pages[-1]
     form, handle = tif.tiff, tif.filehandle
@@ -121,7 +121,7 @@ def _read_parts(tif: tifffile.TiffFile, parts: Sequence[OwnPlanes], labels: bool
         say(f"holds planes of {len(parts)} images; those of the largest are read, {len(part.pages)} planes")
     pages = [tif.pages[index] for index in part.pages]
     first = tif.pages.first
-    _refuse_bomb(tif, pages, first.nbytes * len(pages))
+    refuse_bomb(tif, pages, first.nbytes * len(pages))
     say("its OME metadata names other files as parts of the same image; the planes in this one are read")
     array = np.stack([page.asarray() for page in pages]).reshape(*part.shape, *first.shape)
     axes = part.axes + first.axes
@@ -147,7 +147,7 @@ def _read_series(tif: tifffile.TiffFile, ndim: int | None, labels: bool, say: Ca
     pages = [page for one in alike for page in one.pages]
     if any(page is None for page in pages):
         raise Unlike("some of its planes lie in other files that are missing")
-    _refuse_bomb(tif, pages, sum(one.nbytes for one in alike))
+    refuse_bomb(tif, pages, sum(one.nbytes for one in alike))
     metadata = read_metadata(tif, series.index(largest))
     if len(alike) == 1:
         array, axes = _squeezed(largest.asarray(), largest.axes, ndim)
@@ -166,7 +166,7 @@ def _squeezed(array: np.ndarray, axes: str, ndim: int | None) -> tuple[np.ndarra
     return array.reshape([array.shape[index] for index in kept]), "".join(axes[index] for index in kept)
 
 
-def _refuse_bomb(tif: tifffile.TiffFile, pages: Sequence[object], n_bytes: int) -> None:
+def refuse_bomb(tif: tifffile.TiffFile, pages: Sequence[object], n_bytes: int) -> None:
     """Refuse an image that the bytes of its file cannot hold, before memory is taken for it."""
     frames = [page for page in pages if isinstance(page, (tifffile.TiffPage, tifffile.TiffFrame))]
     end = tif.filehandle.size

@@ -132,13 +132,32 @@ def cluster_by(
     Stopped
         If `should_stop` returned True.
     """
-    task = prepare(maps, settings)
+    return _tidied(claim(maps, settings, should_stop), settings, should_stop)
+
+
+def claim(
+    maps: EmbeddingMaps,
+    settings: PredictionConfig,
+    should_stop: Callable[[], bool] | None = None,
+    *,
+    keeps_remains: bool = False,
+) -> ClusterResult:
+    """Collect instances as :func:`cluster_by` does, before holes are filled and objects left out.
+
+    Parameters
+    ----------
+    maps, settings, should_stop
+        As there.
+    keeps_remains : bool
+        Whether objects that start faintly are kept whatever their size, for what is usual is not known yet.
+    """
+    task = prepare(maps, settings, keeps_remains=keeps_remains)
     is_small_enough, result = task.maps.seed_map.size < MOST_PIXELS, None
     if not (is_small_enough and KERNEL.is_ready()):
         result = cluster_in_numpy(task, should_stop, _ready_in_time() if is_small_enough else None)
     if result is None:
         result = cluster_compiled(task, KERNEL.ready(), should_stop)
-    return _tidied(result, settings, should_stop)
+    return result
 
 
 def _ready_in_time() -> Callable[[], bool]:
@@ -166,7 +185,14 @@ def _tidied(found: ClusterResult, settings: PredictionConfig, should_stop: Calla
     number = np.zeros(n + 1, np.int32)
     number[1:][is_kept] = np.arange(1, np.count_nonzero(is_kept) + 1)
     n_left_out = n - int(np.count_nonzero(is_kept))
-    return ClusterResult(number[found.labels], found.centers[is_kept], found.scores[is_kept], n_left_out)
+    return ClusterResult(
+        number[found.labels],
+        found.centers[is_kept],
+        found.scores[is_kept],
+        n_left_out,
+        found.seeds[is_kept],
+        int(np.count_nonzero(is_kept[: found.n_bright])),
+    )
 
 
 def warm_up(wait: bool = False, n_pixels: int = WORTHWHILE_PIXELS) -> None:

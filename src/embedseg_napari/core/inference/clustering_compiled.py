@@ -53,9 +53,8 @@ def cluster_compiled(task: ClusterTask, kernel: Any, should_stop: Callable[[], b
     n_accepted = n_bright = 0
     for seeds, is_faint in ((task.seeds, False), (task.faint, True)):
         if is_faint and len(seeds):
-            n_bright = n_accepted
             kernel.release(labels, n_finite, sizes, alive, is_unclustered)
-        position = 0
+        n_bright, position = n_accepted if is_faint else 0, 0
         while position < len(seeds):
             ask(should_stop)
             position, n_accepted = kernel.claim(
@@ -63,13 +62,20 @@ def cluster_compiled(task: ClusterTask, kernel: Any, should_stop: Callable[[], b
                 sizes, alive, is_unclustered, labels, accepted, n_accepted, task.min_object_size, task.is_greedy,
                 FAINT_SHARE if is_faint else SHARE, not is_faint, CHUNK_WORK,
             )  # fmt: skip
-    if len(task.faint):
+    if len(task.faint) and not task.keeps_remains:
         drop_remains(labels, pixel_of, n_bright, shape)
     number, image = np.zeros(n_accepted + 1, np.int32), np.zeros(maps.seed_map.size, np.int32)
     kernel.paint(labels, pixel_of, number, image)
-    slots = slot_of[accepted[:n_accepted][number[1:] > 0]]
+    is_kept = number[1:] > 0
+    slots = slot_of[accepted[:n_accepted][is_kept]]
     centers = placed[slots // kernel.LEAF, :, slots % kernel.LEAF]
-    return ClusterResult(image.reshape(shape), centers, maps.seed_map.ravel()[pixel_of[slots]])
+    return ClusterResult(
+        image.reshape(shape),
+        centers,
+        maps.seed_map.ravel()[pixel_of[slots]],
+        seeds=pixel_of[slots].astype(np.int64),
+        n_bright=int(np.count_nonzero(is_kept[:n_bright])),
+    )
 
 
 def _flat(maps: NDArray[np.float32]) -> NDArray[np.float32]:

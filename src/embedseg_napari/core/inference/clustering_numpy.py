@@ -60,7 +60,9 @@ def cluster_in_numpy(
             labels[proposal[labels[proposal] == 0] if is_faint else proposal] = len(accepted)
         if is_accepted or task.is_greedy:
             is_unclustered[proposal] = False
-    if len(task.faint):
+    if not len(task.faint):
+        n_bright = len(accepted)
+    elif not task.keeps_remains:
         drop_remains(labels, foreground, n_bright, maps.seed_map.shape)
     is_kept = np.bincount(labels, minlength=len(accepted) + 1) > 0
     is_kept[0] = False
@@ -72,4 +74,6 @@ def cluster_in_numpy(
         image.reshape(maps.seed_map.shape),
         np.ascontiguousarray(points[:, kept].T),
         maps.seed_map.ravel()[foreground[kept]],
+        seeds=foreground[kept],
+        n_bright=int(np.count_nonzero(is_kept[1 : n_bright + 1])),
     )

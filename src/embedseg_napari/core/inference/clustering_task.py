@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +36,10 @@ class ClusterResult:
     """(n,) seediness of the seeds."""
     n_left_out: int = 0
     """Objects that the settings leave out although they were found: too large, or at the border."""
+    seeds: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    """(n,) flat index of the pixel that each instance started from."""
+    n_bright: int = 0
+    """Instances that did not start faintly; the first ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +56,11 @@ class ClusterTask:
     min_object_size: int
     margin_scale: float
     is_greedy: bool
+    keeps_remains: bool = False
+    """Whether objects that start faintly are kept whatever their size."""
 
 
-def prepare(maps: EmbeddingMaps, settings: PredictionConfig) -> ClusterTask:
+def prepare(maps: EmbeddingMaps, settings: PredictionConfig, *, keeps_remains: bool = False) -> ClusterTask:
     """Foreground and seeds of an image."""
     is_greedy, seed_threshold = settings.seeds == "greedy", np.float32(settings.seed_threshold)
     foreground_threshold = np.float32(settings.foreground_threshold)
@@ -73,7 +79,14 @@ def prepare(maps: EmbeddingMaps, settings: PredictionConfig) -> ClusterTask:
     seeds = rows[_falling(seediness)]
     n_bright = int(np.count_nonzero(seediness >= seed_threshold)) if is_greedy else len(seeds)
     return ClusterTask(
-        maps, foreground, seeds[:n_bright], seeds[n_bright:], settings.min_object_size, settings.margin_scale, is_greedy
+        maps,
+        foreground,
+        seeds[:n_bright],
+        seeds[n_bright:],
+        settings.min_object_size,
+        settings.margin_scale,
+        is_greedy,
+        keeps_remains,
     )
 
 
@@ -105,14 +118,18 @@ def drop_remains(labels: NDArray[np.int32], pixels: NDArray[Any], n_bright: int,
     """Take the labels above `n_bright` from objects that are small for this image, unless its border cuts them."""
     sizes = np.bincount(labels, minlength=n_bright + 1)
     bright = sizes[1 : n_bright + 1]
-    least = FAINT_SIZE * float(np.median(bright[bright > 0])) if bright.any() else 0.0
-    is_small = sizes < least
+    is_small = sizes < least_faint_size(float(np.median(bright[bright > 0])) if bright.any() else 0.0)
     is_small[: n_bright + 1] = False
     rows = np.flatnonzero(labels > n_bright)
     at = np.stack(np.unravel_index(pixels[rows], shape), 1)
     is_border = ((at == 0) | (at == np.array(shape) - 1)).any(1)
     is_small[labels[rows[is_border]]] = False
     labels[is_small[labels]] = 0
+
+
+def least_faint_size(median: float) -> float:
+    """Pixels that an object that starts faintly must have, by the median of the others' sizes."""
+    return FAINT_SIZE * median
 
 
 def ask(should_stop: Callable[[], bool] | None) -> None:

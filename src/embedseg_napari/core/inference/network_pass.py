@@ -9,17 +9,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from embedseg_napari.core import device as devices
 from embedseg_napari.core.data.normalization import Prepared
 from embedseg_napari.core.data.resizing import resize_image, scaled_shape
 from embedseg_napari.core.device import is_out_of_memory
 from embedseg_napari.core.errors import ComputeError, Stopped
 from embedseg_napari.core.events import Message, TileFinished
+from embedseg_napari.core.inference.device_pass import embed_on_device, fits
 from embedseg_napari.core.inference.resizing import resize_maps
 from embedseg_napari.core.inference.test_time_augmentation import views
-from embedseg_napari.core.inference.tiling import blend, plan_tiles, resolve_tile, round_up
+from embedseg_napari.core.inference.tiling import DEFAULT_TILE, blend, pad, plan_tiles, resolve_tile, round_up
 from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.core.networks.embedding import decode
 from embedseg_napari.core.networks.network import device_of, raw_output
+from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -57,6 +60,8 @@ class NetworkPass:
         Whether to average over flipped and turned views.
     scale : float
         Factor by which images are resized for the network, beyond the model's own.
+    most_at_once : int, optional
+        Most tiles that a GPU sees together; without it as many as hold no more pixels than one of the default size.
     """
 
     network: EmbeddingNetwork
@@ -67,6 +72,7 @@ class NetworkPass:
     precision: str
     tta: bool
     scale: float = 1.0
+    most_at_once: int | None = None
 
     @property
     def network_shape(self) -> tuple[int, ...]:
@@ -89,20 +95,32 @@ class NetworkPass:
         """How often the network runs for one image."""
         return len(self.tiles) * len(self.views)
 
-    def with_smaller_tiles(self) -> NetworkPass | None:
-        """The same with half as large tiles, or None if they are as small as makes sense."""
+    @property
+    def tiles_at_once(self) -> int:
+        """Tiles that the network sees together: a CPU has enough to do with one."""
+        if not devices.queues_work(device_of(self.network)):
+            return 1
+        tiles = self.tiles
+        fitting = math.prod(DEFAULT_TILE[self.config.ndim]) // math.prod(tiles[0].shape)
+        return max(1, min(fitting, len(tiles), self.most_at_once or fitting))
+
+    def with_less_memory(self) -> tuple[NetworkPass, str] | None:
+        """The same with fewer tiles at once, or half as large ones, and words for it; None if neither makes sense."""
+        if self.tiles_at_once > 1:
+            fewer = self.tiles_at_once // 2
+            return replace(self, most_at_once=fewer), f"{count(fewer, 'tile')} at once"
         tile = [min(size, round_up(n)) for size, n in zip(self.tile, self.network_shape, strict=True)]
         longest = tile.index(max(tile))
         if tile[longest] <= SMALLEST_TILE:
             return None
         tile[longest] = round_up(tile[longest] // 2)
         sizes, overlap = resolve_tile(len(tile), tile, self.overlap)
-        return replace(self, tile=sizes, overlap=overlap)
+        return replace(self, tile=sizes, overlap=overlap, most_at_once=1), f"smaller tiles of {_product(sizes)} pixels"
 
     def run(
         self, image: Prepared, frame: int, should_stop: Callable[[], bool]
     ) -> Generator[Message | TileFinished, None, EmbeddingMaps]:
-        """Compute the maps of one image; where memory runs out, once more with smaller tiles.
+        """Compute the maps of one image; where memory runs out, once more with fewer tiles at once, or smaller ones.
 
         Parameters
         ----------
@@ -128,31 +146,43 @@ class NetworkPass:
                 device = device_of(self.network).type
                 if not is_out_of_memory(error):
                     raise ComputeError(f"The network could not be run on the device {device}: {error}") from error
-                smaller = plan.with_smaller_tiles()
-                if smaller is None:
+                less = plan.with_less_memory()
+                if less is None:
                     raise ComputeError(
                         f"Memory ran out even with tiles of {_product(plan.tile)} pixels; close other programs, "
                         "segment parts of the image, or use device cpu."
                     ) from error
-                plan = smaller
+                plan, words = less
             # Only here the failed tile's tensors, which the error held, are free.
             if device == "cuda":
                 torch.cuda.empty_cache()
-            yield Message(
-                f"Memory ran out; trying again with smaller tiles of {_product(plan.tile)} pixels.", "warning"
-            )
+            yield Message(f"Memory ran out; trying again with {words}.", "warning")
 
     def _compute(
         self, image: Prepared, frame: int, should_stop: Callable[[], bool]
     ) -> Generator[TileFinished, None, EmbeddingMaps]:
-        config, target = self.config, self.network_shape
+        target = self.network_shape
         if target != self.shape:
             image = Prepared.as_given(resize_image(image.values(), target))
+        maps = yield from self._embed(image, frame, should_stop)
+        return maps if target == self.shape else resize_maps(maps, self.shape)
+
+    def _embed(
+        self, image: Prepared, frame: int, should_stop: Callable[[], bool]
+    ) -> Generator[TileFinished, None, EmbeddingMaps]:
+        """Maps in pixels that the network sees, of an image of that shape."""
+        config, target, device = self.config, self.network_shape, device_of(self.network)
+        if devices.queues_work(device) and fits(device, target):
+            run = embed_on_device(
+                self.network, image, frame, self.tiles, self.views, config.grid_spacing, self.precision,
+                self.tiles_at_once, should_stop,
+            )  # fmt: skip
+            return (yield from run)
         raw = np.zeros((2 * config.ndim + 1, *target), np.float32)
         done, n_passes = 0, self.n_passes
         for tile in self.tiles:
             values = image.values(tile.within(target))
-            batch = torch.from_numpy(_pad(values, tile.shape))[None].to(device_of(self.network))
+            batch = torch.from_numpy(pad(values, tile.shape))[None].to(device)
             total: torch.Tensor | None = None
             for view in self.views:
                 if should_stop():
@@ -166,17 +196,10 @@ class NetworkPass:
             assert total is not None
             with torch.inference_mode():
                 blend(raw, (total[0] / len(self.views)).cpu().numpy(), tile)
-        maps = _decode_in_place(raw, config.grid_spacing)
-        return maps if target == self.shape else resize_maps(maps, self.shape)
+        return decode_in_place(raw, config.grid_spacing)
 
 
-def _pad(values: NDArray[np.float32], shape: Sequence[int]) -> NDArray[np.float32]:
-    """Fill up to the tile's shape at the far ends by reflection (by repetition along an axis of length 1)."""
-    missing = [(0, 0), *((0, n - have) for n, have in zip(shape, values.shape[1:], strict=True))]
-    return np.pad(values, missing, mode="reflect")
-
-
-def _decode_in_place(raw: NDArray[np.float32], spacing: Sequence[float]) -> EmbeddingMaps:
+def decode_in_place(raw: NDArray[np.float32], spacing: Sequence[float]) -> EmbeddingMaps:
     """Turn raw output into maps part by part in the same memory: they hold as many numbers."""
     ndim = len(spacing)
     step = max(1, DECODE_PIXELS // max(1, math.prod(raw.shape[2:])))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from embedseg_napari.core import device as devices
 from embedseg_napari.core.axes import (
     check_spacing,
     guess_axes,
@@ -28,6 +30,7 @@ from embedseg_napari.core.events import ClusteringStarted, FrameFinished, Messag
 from embedseg_napari.core.files.named_axes import as_picture, converted
 from embedseg_napari.core.freed_memory import keeps_freed_memory
 from embedseg_napari.core.inference.advice import Observations, is_unsure, remark, suggest
+from embedseg_napari.core.inference.beside import Beside
 from embedseg_napari.core.inference.clustering import warm_up
 from embedseg_napari.core.inference.network_pass import NetworkPass
 from embedseg_napari.core.inference.segmentation import Segmentation
@@ -133,26 +136,41 @@ class Predictor:
         frames, axes, plan = yield from self._prepare(image, axes)
         # Made ready beside the network's work, so that the first prediction need not wait for it.
         warm_up(n_pixels=math.prod(frames.shape))
-        done, spoiled, seen, n_missing, n_too_small = [], Spoiled(), Observations(), 0, 0
+        done: list[Segmentation] = []
+        spoiled, seen, n_missing, n_too_small = Spoiled(), Observations(), 0, 0
         first: tuple[np.ndarray, Prepared] | None = None
-        for t in range(len(frames)):
-            frame = np.asarray(frames[t])
-            ready = self._ready(frame, normalize)
-            spoiled += ready.mended.found
-            if spoiled.n_not_finite == frames.size:
-                raise DataError("The image holds no finite number.")
-            maps = yield from plan.run(ready, t, should_stop)
-            if take_maps is not None:
-                take_maps(maps)
-            n_missing += maps.count_missing()
-            yield ClusteringStarted(t)
-            done.append(Segmentation.collect(maps, self.settings, should_stop, keep_maps=keep_maps))
-            seen.note(ready, done[t].labels)
+
+        def note(t: int, frame: np.ndarray, ready: Prepared, maps: EmbeddingMaps, found: Segmentation) -> FrameFinished:
+            nonlocal first, n_too_small
+            done.append(found)
+            seen.note(ready, found.labels)
             if remarks or advise:
-                n_too_small += self._n_too_small(maps, done[t], should_stop)
-            if t == 0 and advise and (is_unsure(maps.seed_map) or not len(done[t].scores) + done[t].n_left_out):
+                n_too_small += self._n_too_small(maps, found, should_stop)
+            if t == 0 and advise and (is_unsure(maps.seed_map) or not len(found.scores) + found.n_left_out):
                 first = frame, ready
-            yield FrameFinished(t, len(frames), len(done[t].scores))
+            return FrameFinished(t, len(frames), len(found.scores))
+
+        is_beside = len(frames) > 1 and devices.queues_work(device_of(self.model.network))
+        with Beside(is_beside) as beside:
+            for t in range(len(frames)):
+                frame = np.asarray(frames[t])
+                ready = self._ready(frame, normalize)
+                spoiled += ready.mended.found
+                if spoiled.n_not_finite == frames.size:
+                    raise DataError("The image holds no finite number.")
+                maps = yield from plan.run(ready, t, should_stop)
+                if take_maps is not None:
+                    take_maps(maps)
+                n_missing += maps.count_missing()
+                # Of the frame before, whose objects were collected while a GPU saw this one.
+                for finished in beside.results():
+                    yield finished
+                yield ClusteringStarted(t)
+                collect = partial(Segmentation.collect, maps, self.settings, should_stop, keep_maps=keep_maps)
+                beside.start(collect, partial(note, t, frame, ready, maps))
+                if not is_beside or t == len(frames) - 1:
+                    for finished in beside.results():
+                        yield finished
         if told := spoiled_message(spoiled):
             yield told
         if words := missing_words(n_missing):
@@ -267,7 +285,7 @@ class Predictor:
                 )
         axes = parse_axes(axes)
         frames = to_frames(array, axes)
-        _check_fit(config, frames.shape, axes)
+        check_fit(config, frames.shape, axes)
         precision = self.settings.precision
         if not supports_precision(device, precision):
             yield Message(
@@ -317,7 +335,7 @@ def _as_array(image: Any) -> Any:
     return array
 
 
-def _check_fit(config: ModelConfig, shape: tuple[int, ...], axes: str) -> None:
+def check_fit(config: ModelConfig, shape: tuple[int, ...], axes: str) -> None:
     """Whether frames of shape TC(Z)YX are what the model works on."""
     space = spatial_axes(axes)
     if len(space) != config.ndim:

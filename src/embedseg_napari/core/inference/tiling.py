@@ -154,3 +154,9 @@ def blend(out: NDArray[np.float32], raw: NDArray[np.float32], tile: Tile) -> Non
         if (weights != 1).any():
             raw *= weights[: raw.shape[axis + 1]].reshape(-1, *[1] * (len(tile.weights) - axis - 1))
     out[(slice(None), *inside)] += raw
+
+
+def pad(values: NDArray[np.float32], shape: Sequence[int]) -> NDArray[np.float32]:
+    """Fill (C, (Z,) Y, X) up to a tile's shape at the far ends by reflection (by repetition along an axis of 1)."""
+    missing = [(0, 0), *((0, n - have) for n, have in zip(shape, values.shape[1:], strict=True))]
+    return np.pad(values, missing, mode="reflect")

@@ -41,9 +41,11 @@ def neighbours(
     axes = range(len(embedding))
     n_crops = len(embedding[0]) // per_crop
     half = [torch.sqrt(reach / p) for p in precision]
-    low = [torch.maximum((members.center[a] - half[a]).amin(), embedding[a].amin()).item() for a in axes]
-    high = [torch.minimum((members.center[a] + half[a]).amax(), embedding[a].amax()).item() for a in axes]
-    cell = [max(half[a].median().item(), 1e-12) / CELLS_PER_REACH for a in axes]
+    lows = [torch.maximum((members.center[a] - half[a]).amin(), embedding[a].amin()) for a in axes]
+    highs = [torch.minimum((members.center[a] + half[a]).amax(), embedding[a].amax()) for a in axes]
+    # Read together: a GPU is waited for once.
+    low, high, middle = torch.stack([*lows, *highs, *(h.median() for h in half)]).reshape(3, -1).tolist()
+    cell = [max(side, 1e-12) / CELLS_PER_REACH for side in middle]
     if not all(math.isfinite(value) for value in (*low, *high, *cell)):
         # Some output is no number: so will be the loss, and whoever asked for it must see that.
         nothing = members.instance[:0]

@@ -2,7 +2,8 @@
 
 Cost follows the pixels near each object, not objects times crop: an instance is compared only with its own pixels and
 with those whose embedding lies where its Gaussian is not yet negligible, found in a grid of cells over the embeddings.
-Everything is vectorised over all instances of a batch, on any device.
+Everything is vectorised over all instances of a batch. A CPU has compiled loops for it (`on_cpu`), and on a GPU, where
+waiting for a number costs more than looking at all pixels of a crop, `on_device` does that.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
+from embedseg_napari.core import device as devices
 from embedseg_napari.core.compiled.background_import import CompiledModule
 from embedseg_napari.core.losses.limits import MAX_EXPONENT, NEGLIGIBLE_PHI
 from embedseg_napari.core.losses.lovasz import lovasz_weights
 from embedseg_napari.core.losses.members import Members, collect_members
 from embedseg_napari.core.losses.neighbours import neighbours, scaled_distance
+from embedseg_napari.core.losses.on_device import MOST_PAIRS, LossOnDevice, Weights, find_truth
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,10 +96,12 @@ def spatial_embedding_loss_terms(
     ignore: Tensor | None = None,
     *,
     wait: bool = True,
+    check: bool = True,
 ) -> LossTerms:
     """Return the loss of :func:`spatial_embedding_loss` together with its three terms.
 
-    With ``wait=False`` PyTorch computes it, more slowly, while the loops for a CPU are still being compiled.
+    With ``wait=False`` PyTorch computes it, more slowly, while the loops for a CPU are still being compiled. With
+    ``check=False`` the host does not wait for a GPU to count instances: the loss is NaN if centres do not fit.
     """
     n_crops, n_channels, *shape = raw.shape
     ndim = len(shape)
@@ -108,16 +113,22 @@ def spatial_embedding_loss_terms(
         raise ValueError(
             f"raw {tuple(raw.shape)}, instances {tuple(instances.shape)} and centers do not belong together"
         )
-    valid = None if ignore is None else ~ignore.to(raw.device, torch.bool).reshape(-1)
+    valid = None if ignore is None else ~devices.send(ignore.to(torch.bool), raw.device).reshape(-1)
     step = [float(value) for value in spacing]
-    loops = None
-    if raw.device.type == "cpu":
+    loops, is_queued = None, devices.queues_work(raw.device)
+    if not is_queued:
         loops = LOOPS.wait() if wait else LOOPS.ready()
     if loops is not None:
         terms = _on_cpu(loops, raw, instances, centers, step, foreground_weight, weights, valid)
         if terms is not None:
             return terms
-    members = collect_members(instances.to(raw.device), centers, step, valid)
+    instances = devices.send(instances, raw.device)
+    if is_queued and sum(map(len, centers)) * math.prod(shape) <= MOST_PAIRS:
+        found = find_truth(instances, centers, step, valid)
+        if not check or not bool(found.is_wrong):
+            factors = Weights(*weights, foreground_weight)
+            return LossTerms(*LossOnDevice.apply(raw, found, step, factors))  # type: ignore[no-untyped-call]
+    members = collect_members(instances, centers, step, valid)
 
     with torch.autocast(raw.device.type, enabled=False):
         # One contiguous line of pixels per axis: rows of two or three values would defeat vectorisation.

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import logging
-import math
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.optim.swa_utils import AveragedModel
 
+from embedseg_napari.core import device as devices
 from embedseg_napari.core.device import is_out_of_memory
 from embedseg_napari.core.errors import ComputeError
 from embedseg_napari.core.losses.spatial_embedding import spatial_embedding_loss_terms
 from embedseg_napari.core.networks.architectures import build_network
 from embedseg_napari.core.networks.network import memory_format
+from embedseg_napari.core.training.readback import LossReader
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     import lightning_fabric
-    import numpy as np
     from torch import Tensor, nn
 
     from embedseg_napari.core.config import TrainingConfig
     from embedseg_napari.core.model.model import Model
     from embedseg_napari.core.networks.network import EmbeddingNetwork
-    from embedseg_napari.core.training.crops.sampler import CropSampler
+    from embedseg_napari.core.training.crops.ahead import BatchesAhead
+    from embedseg_napari.core.training.crops.sampler import Batch
     from embedseg_napari.core.training.planning import TrainingPlan
 
 FABRIC_PRECISION: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
@@ -48,26 +53,28 @@ class Optimization:
         self.fabric = launch_fabric(config, plan)
         network = initial_network(config, plan, start_from)
         self.bare = network.to(self.fabric.device).to(memory_format=memory_format(plan.statistics.ndim))  # type: ignore[call-overload]
-        self.average = moving_average(self.bare, config.average_decay)
+        self.average = MovingAverage(self.bare, config.average_decay)
         kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
         parameters = [p for p in network.parameters() if p.requires_grad]
-        optimizer = kind(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+        # All weights in one launch.
+        fused = True if devices.queues_work(self.fabric.device) else None
+        optimizer = kind(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=fused)
         self.network, self.optimizer = self.fabric.setup(self.bare, optimizer)
+        self.losses = LossReader(self.fabric.device)
 
-    def step(
-        self, sampler: CropSampler, plan: TrainingPlan, learning_rate: float, rng: np.random.Generator
-    ) -> list[float]:
+    def step(self, batches: BatchesAhead, plan: TrainingPlan, learning_rate: float, step: int) -> list[list[float]]:
         """Make one step over ``virtual_batches`` batches.
 
         Returns
         -------
-        list of float
-            The loss, and its instance, variance and seed terms.
+        list of list of float
+            The loss, and its instance, variance and seed terms, of the steps whose losses are known by now: on a CPU
+            this one, on a GPU earlier ones, as it is not waited for.
 
         Raises
         ------
         ComputeError
-            If memory runs out, or the loss is no number.
+            If memory runs out, or a loss is no number.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
@@ -75,14 +82,11 @@ class Optimization:
         device = self.fabric.device
         try:
             # Dropout draws from torch's global generator: seed it for this step only, and give it back as it was.
-            with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-                torch.manual_seed(int(rng.integers(2**62)))
-                losses = self._accumulate_gradients(sampler, plan, rng)
-            if not math.isfinite(losses[0]):
-                raise ComputeError(
-                    f"The loss became {losses[0]} at step {int(self.average.n_averaged) - 1}; train with a lower "
-                    "learning rate, or in float32."
-                )
+            inputs = batches.take(step)
+            with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), quick_convolutions(device):
+                torch.manual_seed(inputs.seed)
+                self.losses.put(step, self._accumulate_gradients(inputs.batches, plan))
+            losses = self.losses.take()
             self.optimizer.step()
         except RuntimeError as error:
             if is_out_of_memory(error):
@@ -95,11 +99,11 @@ class Optimization:
         self.average.update_parameters(self.bare)
         return losses
 
-    def _accumulate_gradients(self, sampler: CropSampler, plan: TrainingPlan, rng: np.random.Generator) -> list[float]:
-        n_batches = self.config.virtual_batches
-        losses = [0.0] * 4
-        for index in range(n_batches):
-            batch = sampler.draw(plan.batch_size, rng)
+    def _accumulate_gradients(self, batches: list[Batch], plan: TrainingPlan) -> Tensor:
+        """Loss and its three terms of each batch, shape (batches, 4)."""
+        n_batches = len(batches)
+        losses = []
+        for index, batch in enumerate(batches):
             images = batch.images.contiguous(memory_format=memory_format(plan.statistics.ndim))
             with self.fabric.no_backward_sync(self.network, enabled=index < n_batches - 1):
                 terms = spatial_embedding_loss_terms(
@@ -112,10 +116,12 @@ class Optimization:
                     batch.ignore,
                     # With a time budget nothing waits for the compiler; by epochs a training must be repeatable.
                     wait=self.config.epochs is not None,
+                    # Crops come with the centres of what they hold.
+                    check=False,
                 )
                 self.fabric.backward(terms.total / n_batches)
-            losses = [a + float(b.detach()) / n_batches for a, b in zip(losses, terms, strict=True)]
-        return losses
+            losses.append(torch.stack([term.detach() for term in terms]))
+        return torch.stack(losses)
 
     def state_dict(self) -> dict[str, dict[str, Tensor]]:
         """All tensors that a resumed training needs."""
@@ -135,7 +141,7 @@ class Optimization:
         self.bare.load_state_dict(tensors["network"])
         # Older versions left the average out where `average_decay` is 0.
         self.average.module.load_state_dict(tensors["average"] or tensors["network"])
-        self.average.n_averaged.fill_(1 + n_steps)
+        self.average.n_seen = 1 + n_steps
         state: dict[int, dict[str, Tensor]] = defaultdict(dict)
         for key, value in tensors["optimizer"].items():
             index, _, name = key.partition(".")
@@ -179,7 +185,22 @@ def initial_network(config: TrainingConfig, plan: TrainingPlan, start_from: Mode
     return network
 
 
-def moving_average(network: nn.Module, decay: float) -> AveragedModel:
+@contextlib.contextmanager
+def quick_convolutions(device: torch.device) -> Generator[None, None, None]:
+    """Let cuDNN try which of its programs is quickest for the sizes of a training, which are always the same.
+
+    It computes float32 by TensorFloat-32 where the GPU can, as PyTorch's defaults have it.
+    """
+    cudnn: Any = torch.backends.cudnn
+    before = cudnn.benchmark
+    cudnn.benchmark = device.type == "cuda" or before
+    try:
+        yield
+    finally:
+        cudnn.benchmark = before
+
+
+class MovingAverage(AveragedModel):
     """Exponential moving average of a network's weights and batch norm statistics, in evaluation mode.
 
     Parameters
@@ -188,17 +209,30 @@ def moving_average(network: nn.Module, decay: float) -> AveragedModel:
         Before its first step; its weights count as the first that were averaged.
     decay : float
         Share of the old average that is kept at each step; with 0 the average follows the network exactly.
+
+    Attributes
+    ----------
+    n_seen : int
+        Networks that were averaged.
     """
 
-    def update(averages: Any, values: Any, n_averaged: Tensor | int) -> None:
-        if not averages[0].is_floating_point():
-            torch._foreach_copy_(averages, values)
-            return
-        # Early on the average follows closely, or it would remember the random start for hundreds of steps.
-        n = int(n_averaged)
-        torch._foreach_lerp_(averages, values, 1.0 - min(decay, (1 + n) / (10 + n)))
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        super().__init__(network, use_buffers=True)
+        self.decay = decay
+        self.n_seen = 1
+        self.eval().requires_grad_(False)
 
-    average = AveragedModel(network, multi_avg_fn=update, use_buffers=True)
-    average.n_averaged.fill_(1)
-    average.eval().requires_grad_(False)
-    return average
+    @torch.no_grad()
+    def update_parameters(self, model: nn.Module) -> None:
+        """Take a network's weights into the average; the count stays on the host, so that no GPU is waited for."""
+        averages = [*self.module.parameters(), *self.module.buffers()]
+        values = [value.detach() for value in (*model.parameters(), *model.buffers())]
+        floats = [value.is_floating_point() for value in averages]
+        # Early on the average follows closely, or it would remember the random start for hundreds of steps.
+        weight = 1.0 - min(self.decay, (1 + self.n_seen) / (10 + self.n_seen))
+        pairs = list(zip(averages, values, strict=True))
+        weighed = list(itertools.compress(pairs, floats))
+        torch._foreach_lerp_([a for a, _ in weighed], [v for _, v in weighed], weight)
+        if copied := [pair for pair, is_float in zip(pairs, floats, strict=True) if not is_float]:
+            torch._foreach_copy_([a for a, _ in copied], [v for _, v in copied])
+        self.n_seen += 1

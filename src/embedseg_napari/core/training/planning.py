@@ -11,7 +11,7 @@ import numpy as np
 from embedseg_napari.core.config import ModelConfig, PredictionConfig
 from embedseg_napari.core.data.resizing import scaled_shape
 from embedseg_napari.core.data.statistics import least_object_size, measure, scaled_sizes, suggested_crop_size
-from embedseg_napari.core.device import choose_device, supports_bfloat16
+from embedseg_napari.core.device import choose_device, free_memory, supports_bfloat16
 from embedseg_napari.core.errors import DataError, SettingsError
 from embedseg_napari.core.wording import count
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 PIXELS_PER_STEP = {2: 65536, 3: 409600}
 """Pixels in an automatic batch: enough to keep two cores busy, few enough for many steps in a short training."""
+LARGER_BATCH, ROOM_FOR_IT = 4, 8e9
+"""How much larger an automatic batch is on a GPU that has that many bytes free: one keeps a CPU busy, but no GPU."""
 FOREGROUND_WEIGHT: dict[Architecture, float] = {"branched-erfnet": 10.0, "unet": 3.0}
 """Of foreground in the seed term in 2D: the paper's, and what gave sharper outlines (`docs/performance.md`)."""
 START_RATE = {2: 1.0, 3: 0.3}
@@ -120,7 +122,7 @@ def plan_training(
     target = choose_device(device)
     scale = _scale(config, statistics, start_from)
     crop = _crop_size(config, statistics, training, scale)
-    pixels = config.batch_pixels or PIXELS_PER_STEP[statistics.ndim]
+    pixels = config.batch_pixels or PIXELS_PER_STEP[statistics.ndim] * batch_factor(target)
     batch = config.batch_size or max(1, round(pixels / math.prod(crop)))
     steps = config.steps_per_epoch or max(1, math.ceil(statistics.n_objects / (batch * config.virtual_batches)))
     rate = 1.0 if start_from is None else config.start_rate or START_RATE[statistics.ndim]
@@ -134,6 +136,21 @@ def plan_training(
         FOREGROUND_WEIGHT[model_config.architecture] if model_config.ndim == 2 else balanced
     )
     return TrainingPlan(statistics, target, precision, crop, batch, steps, weight, rate, scale, model_config, known)
+
+
+def batch_factor(device: torch.device) -> int:
+    """How many times as large an automatic batch is on a device as on a CPU."""
+    return LARGER_BATCH if device.type == "cuda" and free_memory(device) >= ROOM_FOR_IT else 1
+
+
+def batch_note(plan: TrainingPlan, config: TrainingConfig) -> str:
+    """A sentence on batches that are larger than on a CPU; empty where they are not."""
+    if config.batch_size or config.batch_pixels or batch_factor(plan.device) == 1:
+        return ""
+    return (
+        f"A batch holds {count(plan.batch_size, 'crop')}, {LARGER_BATCH} times as many pixels as on a CPU, to keep the "
+        "GPU busy; batch_size sets another number."
+    )
 
 
 def scale_note(plan: TrainingPlan, from_scratch: bool = True) -> str:

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from embedseg_napari.core.data.normalization import normalize
 from embedseg_napari.core.data.statistics import least_object_size
@@ -31,6 +32,7 @@ from embedseg_napari.core.training.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
+from embedseg_napari.core.training.crops.ahead import BatchesAhead
 from embedseg_napari.core.training.crops.sampler import CropSampler
 from embedseg_napari.core.training.optimization import Optimization
 from embedseg_napari.core.training.schedule import Clock, Schedule
@@ -93,7 +95,8 @@ class TrainingRun:
         self.schedule = Schedule(config, plan.steps_per_epoch, self.clock, plan.rate)
         self.optimization = Optimization(config, plan, start_from)
         self.fabric = self.optimization.fabric
-        self.sampler = self._make_sampler()
+        self.batches = self._make_batches()
+        self.last_losses = [0.0] * 4
         self.validator = data.validator()
         self.best: dict[str, Tensor] = {}
         self.last_save = time.monotonic()
@@ -103,9 +106,22 @@ class TrainingRun:
         is_alone = self.fabric.device.type == "cpu" and self.fabric.world_size == 1
         self.threads = ThreadTuner(is_alone and config.epochs is None, LOOPS.is_compiling)
 
-    def _make_sampler(self) -> CropSampler:
+    def _make_batches(self) -> BatchesAhead:
         config = self.config.model_copy(update={"normalization": self.model_config.normalization})
-        return CropSampler(self.data.training, self.plan.crop_size, config, self.fabric.device, self.plan.scale)
+        # Crops are cut on the host also for a GPU, while that works on earlier ones.
+        sampler = CropSampler(self.data.training, self.plan.crop_size, config, torch.device("cpu"), self.plan.scale)
+        seed, plan = (self.config.seed, self.fabric.global_rank), self.plan
+        return BatchesAhead(sampler, self.fabric.device, seed, plan.batch_size, self.config.virtual_batches)
+
+    @property
+    def sampler(self) -> CropSampler:
+        """Where crops come from."""
+        return self.batches.sampler
+
+    def close(self) -> None:
+        """End what works beside the training."""
+        self.batches.close()
+        self.threads.restore()
 
     def resume(self) -> Message:
         """Go on where the run folder's checkpoint stands.
@@ -127,8 +143,9 @@ class TrainingRun:
         before, self.plan = self.plan, self.plan.resumed(state)
         self.model_config = self.plan.model_config
         self.schedule.steps_per_epoch, self.schedule.rate = self.plan.steps_per_epoch, self.plan.rate
-        if (before.crop_size, before.scale) != (self.plan.crop_size, self.plan.scale):
-            self.sampler = self._make_sampler()
+        if before.fixed() != self.plan.fixed():
+            self.batches.close()
+            self.batches = self._make_batches()
         self.clock.before = state.seconds
         self.optimization.load_state_dict(tensors, state.step)
         self.best = tensors["best"]
@@ -182,19 +199,35 @@ class TrainingRun:
         if self.is_epoch_start():
             state.sums = [0.0] * 4
         learning_rate = self.schedule.learning_rate(state.step, progress)
-        # Every step has random numbers of its own, so that a resumed training needs to remember none.
-        rng = np.random.default_rng([self.config.seed, self.fabric.global_rank, state.step])
-        losses = self.optimization.step(self.sampler, self.plan, learning_rate, rng)
+        known = self.optimization.step(self.batches, self.plan, learning_rate, state.step)
         state.step += 1
-        state.sums = [a + b for a, b in zip(state.sums, losses, strict=True)]
+        if not known and state.step == 1:
+            known = self.optimization.losses.take(wait=True)
+        self._add(known)
         self.threads.after_step(time.monotonic() - began)
         return StepFinished(
             epoch=(state.step - 1) // self.plan.steps_per_epoch,
             step=state.step,
             learning_rate=learning_rate,
             progress=self.schedule.progress(state.step),
-            **dict(zip(LOSSES, losses, strict=True)),
+            **dict(zip(LOSSES, self.last_losses, strict=True)),
         )
+
+    def _add(self, losses: Sequence[list[float]]) -> None:
+        """Note the losses of steps that are known now."""
+        for each in losses:
+            self.state.sums = [a + b for a, b in zip(self.state.sums, each, strict=True)]
+            self.last_losses = each
+
+    def settle(self) -> None:
+        """Wait for all steps that were begun; weights are used only after that.
+
+        Raises
+        ------
+        ComputeError
+            If the loss of one is no number.
+        """
+        self._add(self.optimization.losses.take(wait=True))
 
     def update_labels(self, examples: Sequence[Example]) -> LabelsUpdated:
         """Learn from new or changed labels from now on; crops, batches and weights of the loss stay as they are.
@@ -206,7 +239,7 @@ class TrainingRun:
         """
         before = time.monotonic()
         changed, is_validation_changed = self.data.update(examples)
-        n_changed = self.sampler.update(changed)
+        n_changed = self.batches.update(changed)
         self.state.data = self.data.names_and_shapes()["data"]
         self.validator = self.data.validator()
         if is_validation_changed:
@@ -257,6 +290,7 @@ class TrainingRun:
         """Write a checkpoint, if there is a folder for it; training goes on where it cannot be written."""
         if self.run_folder is None or self.fabric.global_rank != 0:
             return
+        self.settle()
         self.state.seconds = self.clock.seconds()
         try:
             save_checkpoint(self.run_folder, self.state, {**self.optimization.state_dict(), "best": self.best})
@@ -272,6 +306,7 @@ class TrainingRun:
 
     def end_epoch(self, is_last: bool, should_stop: Callable[[], bool]) -> EpochFinished | None:
         """Validate if it is time, and write the epoch's row; None if stopped meanwhile, so that a resume does it."""
+        self.settle()
         epoch = (self.state.step - 1) // self.plan.steps_per_epoch
         n_steps = self.state.step - epoch * self.plan.steps_per_epoch
         scores = None
@@ -333,6 +368,7 @@ class TrainingRun:
 
     def model(self, weights: dict[str, Tensor] | None = None) -> Model:
         """The averaged network as a model of its own, or one with the given weights."""
+        self.settle()
         # A copy, not a new network: that would draw random numbers for weights that are replaced at once.
         network: Any = copy.deepcopy(self.optimization.average.module)
         if weights:

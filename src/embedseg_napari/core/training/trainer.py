@@ -34,7 +34,7 @@ from embedseg_napari.core.scripts import speaking_python, tell
 from embedseg_napari.core.settings import require_functions, require_kind
 from embedseg_napari.core.training.checkpoint import STATE
 from embedseg_napari.core.training.handover import finish, interrupted
-from embedseg_napari.core.training.planning import plan_training, reach_warning, scale_note
+from embedseg_napari.core.training.planning import batch_note, plan_training, reach_warning, scale_note
 from embedseg_napari.core.training.run import TrainingRun
 from embedseg_napari.core.training.training_set import TrainingSet
 from embedseg_napari.core.wording import count
@@ -157,7 +157,7 @@ class Trainer:
                         raise
                     return interrupted(run)
         finally:
-            run.threads.restore()
+            run.close()
 
     def _train(self, run: TrainingRun, should_stop: Callable[[], bool]) -> Generator[TrainingEvent, None, bool]:
         """Make steps until the end, or until a stop is asked for; which it was."""
@@ -208,6 +208,8 @@ class Trainer:
         if warning := reach_warning(plan):
             yield Message(warning, "warning")
         if note := scale_note(plan, start is None):
+            yield Message(note)
+        if note := batch_note(plan, self.config):
             yield Message(note)
         if start is not None and start.config.normalization != self.config.normalization:
             yield Message("Intensities are normalised as for the start model, not as in the settings.")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+
+from embedseg_napari.core.device import send
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,36 +49,64 @@ def _around_one(spread: float, rng: np.random.Generator) -> float:
     return float(math.exp(rng.uniform(-1.0, 1.0) * math.log1p(spread)))
 
 
+class Changes(NamedTuple):
+    """Random changes of the intensities of some crops: one number for each crop; empty where nothing changes."""
+
+    blur: list[float]
+    """Standard deviations in pixels."""
+    gamma: list[float]
+    gain: list[float]
+    offset: list[float]
+    noise: list[float]
+    seed: int
+    """Of the noise."""
+
+    @classmethod
+    def draw(cls, n: int, config: AugmentationConfig, rng: np.random.Generator) -> Changes:
+        """Draw the changes of `n` crops."""
+        blur, gamma, gain, offset, noise, seed = [], [], [], [], [], 0
+        if config.blur > 0:
+            blur = [float(rng.uniform(0.0, config.blur)) if rng.random() < 0.5 else 0.0 for _ in range(n)]
+        if config.gamma > 0:
+            gamma = [_around_one(config.gamma, rng) for _ in range(n)]
+        if config.gain > 0 or config.offset > 0:
+            gain = [float(rng.uniform(1 - config.gain, 1 + config.gain)) for _ in range(n)]
+            offset = [float(rng.uniform(-config.offset, config.offset)) for _ in range(n)]
+        if config.noise > 0:
+            noise = [float(rng.uniform(0.0, config.noise)) for _ in range(n)]
+            seed = int(rng.integers(2**62))
+        return cls(blur, gamma, gain, offset, noise, seed)
+
+    def apply(self, images: Tensor) -> Tensor:
+        """Blur, then change gamma, gain and offset, then add noise, on the device of the images.
+
+        Parameters
+        ----------
+        images : Tensor, shape (B, C, (Z,) Y, X)
+            Normalised crops.
+        """
+
+        def per_crop(values: list[float]) -> Tensor:
+            return send(torch.tensor(values, dtype=images.dtype), images.device).reshape(-1, *[1] * (images.ndim - 1))
+
+        if self.blur:
+            images = gaussian_blur(images, self.blur)
+        if self.gamma:
+            # Powers act on the part between background and bright; what lies outside keeps its place.
+            inside = images.clamp(1e-3, 1.0)
+            images = images + (inside ** per_crop(self.gamma) - inside)
+        if self.gain:
+            images = images * per_crop(self.gain) + per_crop(self.offset)
+        if self.noise:
+            generator = torch.Generator(device=images.device).manual_seed(self.seed)
+            noise = torch.randn(images.shape, generator=generator, device=images.device)
+            images = images + per_crop(self.noise) * noise
+        return images
+
+
 def change_intensities(images: Tensor, config: AugmentationConfig, rng: np.random.Generator) -> Tensor:
-    """Blur, then change gamma, gain and offset, then add noise; each crop draws its own strengths.
-
-    Parameters
-    ----------
-    images : Tensor, shape (B, C, (Z,) Y, X)
-        Normalised crops.
-    """
-    n = len(images)
-
-    def per_crop(values: list[float]) -> Tensor:
-        return torch.tensor(values, dtype=images.dtype, device=images.device).reshape(-1, *[1] * (images.ndim - 1))
-
-    if config.blur > 0:
-        sigmas = [float(rng.uniform(0.0, config.blur)) if rng.random() < 0.5 else 0.0 for _ in range(n)]
-        images = gaussian_blur(images, sigmas)
-    if config.gamma > 0:
-        # Powers act on the part between background and bright; what lies outside keeps its place.
-        power = per_crop([_around_one(config.gamma, rng) for _ in range(n)])
-        inside = images.clamp(1e-3, 1.0)
-        images = images + (inside**power - inside)
-    if config.gain > 0 or config.offset > 0:
-        gain = per_crop([float(rng.uniform(1 - config.gain, 1 + config.gain)) for _ in range(n)])
-        offset = per_crop([float(rng.uniform(-config.offset, config.offset)) for _ in range(n)])
-        images = images * gain + offset
-    if config.noise > 0:
-        strength = per_crop([float(rng.uniform(0.0, config.noise)) for _ in range(n)])
-        generator = torch.Generator(device=images.device).manual_seed(int(rng.integers(2**62)))
-        images = images + strength * torch.randn(images.shape, generator=generator, device=images.device)
-    return images
+    """Change the intensities of crops (B, C, (Z,) Y, X) at random; each crop draws its own strengths."""
+    return Changes.draw(len(images), config, rng).apply(images)
 
 
 def gaussian_blur(images: Tensor, sigmas: list[float]) -> Tensor:
@@ -88,7 +118,7 @@ def gaussian_blur(images: Tensor, sigmas: list[float]) -> Tensor:
     if radius == 0:
         return images
     at = torch.arange(-radius, radius + 1, dtype=images.dtype, device=images.device)
-    width = torch.tensor(sigmas, dtype=images.dtype, device=images.device).clamp(min=1e-3)
+    width = send(torch.tensor(sigmas, dtype=images.dtype), images.device).clamp(min=1e-3)
     kernels = torch.exp(-0.5 * (at[None] / width[:, None]) ** 2)
     kernels = kernels / kernels.sum(1, keepdim=True)
     n, rest = len(images), images.shape[1:-2]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,8 +11,9 @@ import torch.nn.functional as F
 
 from embedseg_napari.core.data.objects import measure_objects
 from embedseg_napari.core.data.statistics import object_sizes
+from embedseg_napari.core.device import send
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.core.training.crops.augmentation import change_intensities, random_matrix
+from embedseg_napari.core.training.crops.augmentation import Changes, random_matrix
 from embedseg_napari.core.training.crops.pasting import Crop, paste_objects, present_ids
 from embedseg_napari.core.training.crops.sources import load_source
 
@@ -45,6 +46,21 @@ class Batch:
     """Per crop (n, ndim) in pixels from the crop's first pixel, rows in ascending id or plane."""
     ignore: Tensor | None
     """(B, (Z,) Y, X) bool: pixels outside the image or of unknown class; None where there are none."""
+    changes: Changes | None = None
+    """Of the intensities, where they are still to be made."""
+
+    def pinned(self) -> Batch:
+        """The same in memory that a GPU reads without the host."""
+        ignore = None if self.ignore is None else self.ignore.pin_memory()
+        return replace(self, images=self.images.pin_memory(), instances=self.instances.pin_memory(), ignore=ignore)
+
+    def sent(self, device: torch.device) -> Batch:
+        """The same on a device, with the changes made there; the centres stay on the host."""
+        images = send(self.images, device)
+        if self.changes is not None:
+            images = self.changes.apply(images)
+        ignore = None if self.ignore is None else send(self.ignore, device)
+        return Batch(images, send(self.instances, device), self.centers, ignore)
 
 
 class CropSampler:
@@ -135,15 +151,20 @@ class CropSampler:
 
     def draw(self, n: int, rng: np.random.Generator) -> Batch:
         """Cut `n` crops, each with at least one pixel of known class; all randomness comes from `rng`."""
+        return self.cut(n, rng).sent(self.device)
+
+    def cut(self, n: int, rng: np.random.Generator) -> Batch:
+        """The same, with the changes of intensities drawn and not yet made."""
         crops = [self._draw_one(rng) for _ in range(n)]
-        batch = change_intensities(torch.stack([crop.image for crop in crops]), self.config.augmentation, rng)
+        changes = Changes.draw(n, self.config.augmentation, rng)
         instances = [crop.instances for crop in crops]
         if self.is_planes:
             most = max(len(planes) for planes in instances)
             instances = [F.pad(p, [0, 0] * (p.ndim - 1) + [0, most - len(p)]) for p in instances]
         ignore = torch.stack([crop.ignore for crop in crops])
         centers = [crop.centers for crop in crops]
-        return Batch(batch, torch.stack(instances), centers, ignore if bool(ignore.any()) else None)
+        images = torch.stack([crop.image for crop in crops])
+        return Batch(images, torch.stack(instances), centers, ignore if bool(ignore.any()) else None, changes)
 
     def _draw_one(self, rng: np.random.Generator) -> Crop:
         augmentation = self.config.augmentation

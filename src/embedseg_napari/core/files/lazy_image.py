@@ -1,0 +1,143 @@
+"""Images of any size on the disk: what is asked for is read, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.wording import shape_words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+LARGEST_PIECE = 1 << 31
+"""Bytes that the smallest piece which can be read alone may claim; beyond, it is no image for reading in parts."""
+
+
+@dataclass(frozen=True, eq=False)
+class LazyImage:
+    """An image on the disk that is read in parts: an array by shape, type and slices, with what its file says of it.
+
+    Axes of length 1 are left out, as when images are read whole. It can be sent to another process, which opens the
+    file for itself. Threads may read from it at the same time.
+    """
+
+    array: Any = field(repr=False)
+    """As stored, with all axes."""
+    stored_axes: str
+    """One letter per axis of `array`."""
+    path: Path
+    """The file, or the group of the OME-Zarr."""
+    opener: Callable[[Path, int, str | None], LazyImage] = field(repr=False)
+    """Opens it in another process, from `path`, `level` and `stored_axes`."""
+    pieces: tuple[int, ...] = field(repr=False)
+    """Size of what is read at once, per axis of `array`."""
+    levels: tuple[tuple[int, ...], ...] = ()
+    """Shape of each resolution, the full one first; axes as `axes`."""
+    level: int = 0
+    """Which of them this is."""
+    spacing: tuple[float, ...] | None = None
+    """Physical pixel size of this level per spatial axis (z, y, x); None if the file does not say."""
+    unit: str | None = None
+    """Unit of `spacing`, micrometres as ``"um"``."""
+    origin: tuple[float, ...] | None = None
+    """Where the first pixel lies, per spatial axis, in `unit`; None where the file says nothing of it."""
+    channel_names: tuple[str, ...] = ()
+    interval: float | None = None
+    """Seconds between two time points."""
+    ngff: str = ""
+    """Version of OME-Zarr, such as ``"0.4"``; empty for other files."""
+    is_labels: bool = False
+    """Whether the file says that its pixels are numbers of objects."""
+
+    @property
+    def _kept(self) -> tuple[int, ...]:
+        return tuple(
+            index for index, n in enumerate(self.array.shape) if n > 1 or self.stored_axes[index] in ("Y", "X")
+        )
+
+    @property
+    def axes(self) -> str:
+        """One letter per axis; see `core.axes`."""
+        return "".join(self.stored_axes[index] for index in self._kept)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Pixels along each of `axes`."""
+        return tuple(int(self.array.shape[index]) for index in self._kept)
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """Pixels along each of `axes` that are read at once."""
+        return tuple(self.pieces[index] for index in self._kept)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self._kept)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the pixels."""
+        return np.dtype(self.array.dtype)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all pixels in memory."""
+        return int(np.prod(self.shape, dtype=object)) * self.dtype.itemsize
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        """Read a part, by slices and whole numbers along the first axes or all.
+
+        Raises
+        ------
+        DataError
+            If the file is damaged there.
+        """
+        asked = list(key) if isinstance(key, tuple) else [key]
+        if ... in asked:
+            at = asked.index(...)
+            asked[at : at + 1] = [slice(None)] * (self.ndim - len(asked) + 1)
+        full: list[Any] = [0] * len(self.stored_axes)
+        for index, one in zip(self._kept, asked + [slice(None)] * (self.ndim - len(asked)), strict=True):
+            full[index] = one
+        try:
+            return np.asarray(self.array[tuple(full)])
+        except IndexError:
+            raise
+        except MemoryError as error:
+            raise DataError(f"{self.path}: {shape_words(self.shape)} pixels do not fit into memory.") from error
+        except Exception as error:
+            # The libraries of the compressions raise errors of a dozen unrelated types on damaged pieces.
+            raise DataError(f"{self.path}: cannot be read at {_words(asked)} ({error}); it may be damaged.") from error
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """The whole image in memory."""
+        return self[...].astype(self.dtype if dtype is None else dtype, copy=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self.opener, (self.path, self.level, self.stored_axes)
+
+
+def check_pieces(path: Path, pieces: Sequence[int], dtype: np.dtype[Any]) -> None:
+    """Refuse pieces that take gigabytes before a pixel can be looked at.
+
+    Raises
+    ------
+    DataError
+        If one claims more than `LARGEST_PIECE` bytes.
+    """
+    n_bytes = int(np.prod(pieces, dtype=object)) * dtype.itemsize
+    if n_bytes > LARGEST_PIECE:
+        raise DataError(
+            f"{path}: is stored in pieces of {shape_words(pieces)} pixels ({n_bytes / 1e9:.1f} GB each), too large to "
+            "be read in parts; store it in smaller chunks."
+        )
+
+
+def _words(key: Sequence[Any]) -> str:
+    return ", ".join(f"{one.start or 0}:{one.stop or ''}" if isinstance(one, slice) else str(one) for one in key)

@@ -1,0 +1,120 @@
+"""TIFF files read in parts: tiles, strips or planes that lie apart, and the resolutions of pyramids."""
+
+from __future__ import annotations
+
+import math
+import weakref
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tifffile
+
+from embedseg_napari.core.axes import KNOWN, parse_axes
+from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.brightness import PALETTE, WHITE_IS_ZERO
+from embedseg_napari.core.files.lazy_image import LazyImage, check_pieces
+from embedseg_napari.core.files.metadata import read_metadata, spacing_along
+from embedseg_napari.core.files.ome import broken_promise
+from embedseg_napari.core.files.picture import TIFF, Unlike, require_file
+from embedseg_napari.core.files.tiff_pages import refuse_bomb, refuse_cut
+from embedseg_napari.core.wording import count
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def open_tiff(path: Path, level: int = 0, axes: str | None = None) -> LazyImage:
+    """Open the largest image of a TIFF to be read in parts; see `core.files.lazy_image.open_image`.
+
+    Raises
+    ------
+    DataError
+        If it is no TIFF, damaged, has no such level, or must be read whole to be understood.
+    """
+    require_file(path)
+    if path.suffix.lower() not in TIFF:
+        raise DataError(f"{path}: is read only whole; store it as OME-Zarr or as a TIFF in tiles to read parts of it.")
+    given = None if axes is None else parse_axes(axes)
+    try:
+        with ExitStack() as stack:
+            tif = stack.enter_context(tifffile.TiffFile(path))
+            refuse_cut(tif)
+            fault = broken_promise(tif)
+            if fault is not None:
+                raise Unlike(fault)
+            image = _opened(path, tif, level, given)
+            # The file stays open as long as the image.
+            weakref.finalize(image, stack.pop_all().close)
+            return image
+    except DataError:
+        raise
+    except Unlike as error:
+        raise DataError(f"{path}: {error}.") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
+    except Exception as error:
+        # On damaged files the library raises errors of a dozen unrelated types.
+        raise DataError(f"{path}: cannot be read as an image ({error}); it may be damaged or incomplete.") from error
+
+
+def _opened(path: Path, tif: tifffile.TiffFile, level: int, given: str | None) -> LazyImage:
+    series = max(tif.series, key=lambda one: math.prod(one.shape))
+    levels = series.levels
+    if not 0 <= level < len(levels):
+        raise DataError(
+            f"{path}: has {count(len(levels), 'resolution level')} (0 to {len(levels) - 1}), no level {level}."
+        )
+    chosen = levels[level]
+    painted = int(chosen.keyframe.photometric)
+    if painted in (WHITE_IS_ZERO, PALETTE) and not tif.is_imagej:
+        raise Unlike("its numbers stand for colours or have white as 0; it is read only whole, save it as plain grey")
+    if any(page is None for page in chosen.pages):
+        raise Unlike("some of its planes lie in other files that are missing")
+    refuse_bomb(tif, [page for page in chosen.pages if page is not None], chosen.nbytes)
+    letters = given or chosen.axes.upper().replace("S", "C")
+    if len(letters) != len(chosen.shape):
+        raise DataError(f"{path}: axes {letters!r} do not fit its shape {chosen.shape}.")
+    if set(letters) - set(KNOWN) or len(set(letters)) < len(letters) or not {"Y", "X"} <= set(letters):
+        raise DataError(f"{path}: has the axes {chosen.axes} (shape {chosen.shape}); name them with --axes.")
+    array, pieces = _array(path, tif, tif.series.index(series), level)
+    check_pieces(path, pieces, chosen.dtype)
+    metadata = read_metadata(tif, tif.series.index(series))
+    kept = "".join(one for one, n in zip(letters, chosen.shape, strict=True) if n > 1 or one in "YX")
+    spacing = spacing_along(metadata.steps, kept, kept, len(kept))
+    if spacing is not None:
+        # What the file says is the pixel size of the full resolution.
+        full = dict(zip(letters, series.shape, strict=True))
+        own = dict(zip(letters, chosen.shape, strict=True))
+        space = [letter for letter in "ZYX" if letter in kept]
+        spacing = tuple(step * full[one] / own[one] for one, step in zip(space, spacing, strict=True))
+    names = metadata.channel_names
+    if "C" not in kept or len(names) != chosen.shape[letters.index("C")]:
+        names = ()
+    shapes = [dict(zip(letters, one.shape, strict=True)) for one in levels if len(one.shape) == len(letters)]
+    return LazyImage(
+        array,
+        letters,
+        path,
+        open_tiff,
+        pieces,
+        tuple(tuple(shape[letter] for letter in kept) for shape in shapes),
+        level,
+        spacing,
+        metadata.unit if spacing else None,
+        None,
+        names,
+        metadata.interval,
+    )
+
+
+def _array(path: Path, tif: tifffile.TiffFile, series: int, level: int) -> tuple[Any, tuple[int, ...]]:
+    """The pixels of a level, and how many lie in a piece: a line where nothing is compressed, else a tile or strip."""
+    chosen = tif.series[series].levels[level]
+    if chosen.dataoffset is not None and chosen.keyframe.is_memmappable:
+        array: Any = tifffile.memmap(path, series=series, level=level, mode="r")
+        return array.view(np.ndarray), (*(1,) * (array.ndim - 1), array.shape[-1])
+    import zarr
+
+    array = zarr.open_array(store=tif.series[series].aszarr(level=level), mode="r")
+    return array, array.chunks

@@ -1,0 +1,89 @@
+"""One block: read, see, collect."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+from embedseg_napari.core.data.spoiled_pixels import mend
+from embedseg_napari.core.large.block_objects import collect_objects, empty_result
+from embedseg_napari.core.large.block_pass import BlockPass
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+
+    from embedseg_napari.core.large.block_objects import BlockResult
+    from embedseg_napari.core.large.grid import Box
+    from embedseg_napari.core.large.run_folder import RunRecord
+    from embedseg_napari.core.networks.network import Trained
+
+WIDENED = 2
+"""Times that the halo is doubled where an object of the core reaches its end."""
+
+
+class FrameReader(Protocol):
+    """An image of which parts are read."""
+
+    def read(self, frame: int, box: Box) -> np.ndarray:
+        """A part of a frame, shape (C, (Z,) Y, X); the box counts from the region's first pixel."""
+
+
+def segment_block(
+    image: FrameReader, model: Trained, record: RunRecord, number: int, should_stop: Callable[[], bool]
+) -> BlockResult:
+    """Find the objects of one block.
+
+    Where an object of its core reaches the end of the halo, the block is done again with a wider one.
+
+    Parameters
+    ----------
+    image : FrameReader
+        The region of the image that is segmented.
+    model : Trained
+        Network and configuration.
+    record : RunRecord
+        What all blocks have in common.
+    number : int
+        Which block.
+    should_stop : callable
+        Looked at between tiles and while objects are collected.
+
+    Raises
+    ------
+    EmbedSegError
+        If the image cannot be read, or memory does not suffice.
+    Stopped
+        If `should_stop` returned True.
+    """
+    grid, whole = record.grid, record.frames[record.grid.block(number).frame].whole
+    plan = BlockPass(
+        model.network, model.config, grid.shape, record.tile, record.margin, record.precision, record.settings.tta
+    )
+    halo = grid.halo
+    for attempt in range(WIDENED + 1):
+        block = grid.block(number)
+        block = replace(block, window=block.core.grown(halo, grid.shape))
+        seen = plan.seen(block.window)
+        pixels = image.read(block.frame, seen)
+        if (
+            attempt == 0
+            and record.skips_background
+            and whole.is_background(pixels[(slice(None), *block.window.within(seen))])
+        ):
+            return empty_result(block)
+        # What is far from all around it is only known by the whole image; numbers that are none are filled in.
+        low, high = model.config.normalization.low, model.config.normalization.high
+        mended = mend(pixels, low, high, numbers_only=True)
+        values = whole.scaling.apply(mended.image)
+        if mended.outside is not None:
+            values[:, mended.outside] = 0
+        del pixels, mended
+        maps = plan.run(values, block.window, should_stop)
+        del values
+        result = collect_objects(maps, grid, block, record.settings, should_stop)
+        if not result.rows["is_cut"].any() or block.window.shape == grid.shape:
+            break
+        halo = tuple(2 * n for n in halo)
+    return result

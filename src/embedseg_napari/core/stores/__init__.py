@@ -1,0 +1,1 @@
+"""Label images on the disk that are written block by block."""

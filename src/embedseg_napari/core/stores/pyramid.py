@@ -1,0 +1,57 @@
+"""The smaller resolutions of labels, each made from the one before: block by block, in the memory of one block."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from embedseg_napari.core.stores.labels import LabelStore
+
+
+def build_pyramid(store: LabelStore, *, redo: bool = True) -> Iterator[tuple[int, int]]:
+    """Make all levels below the full resolution by nearest neighbour; whole ids, never means of them.
+
+    It can be stopped after any block, and started again.
+
+    Parameters
+    ----------
+    store : LabelStore
+        Whose full resolution is complete.
+    redo : bool
+        Whether blocks that are there are made again. If not, after a stop, those of version 0.5 are kept, which are on
+        the disk as a whole or not at all.
+
+    Yields
+    ------
+    done, of : int
+        Blocks, after each.
+
+    Raises
+    ------
+    DataError
+        If the store cannot be read or written.
+    """
+    factors, names = store.factors, store.levels
+    todo = [
+        (level, place) for level in range(1, len(names)) for place in _places(store.array(level).shape, store.block())
+    ]
+    keeps = not redo and store.array().shards is not None
+    for done, (level, place) in enumerate(todo, 1):
+        array = store.array(level)
+        path = store.folder.joinpath(names[level], "c", *map(str, place))
+        if not (keeps and path.is_file()):
+            ends = zip(place, store.block(), array.shape, strict=True)
+            key = tuple(slice(at * edge, min((at + 1) * edge, n)) for at, edge, n in ends)
+            steps = [coarse // fine for fine, coarse in zip(factors[level - 1], factors[level], strict=True)]
+            source = tuple(
+                slice(part.start * step, part.stop * step, step) for part, step in zip(key, steps, strict=True)
+            )
+            store.write(key, store.image(level - 1).array[source], level)
+        yield done, len(todo)
+
+
+def _places(shape: tuple[int, ...], block: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    return itertools.product(*(range(-(-n // edge)) for n, edge in zip(shape, block, strict=True)))

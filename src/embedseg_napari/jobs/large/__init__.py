@@ -1,0 +1,1 @@
+"""Segmenting images larger than memory: plan, work on blocks, finish."""

@@ -1,0 +1,95 @@
+"""The part of an image that is segmented, frame by frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from embedseg_napari.core.axes import ordered, reorder, spatial_axes
+from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.wording import count
+
+if TYPE_CHECKING:
+    from embedseg_napari.core.large.grid import Box
+    from embedseg_napari.jobs.segment import Channel
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A region of an image that is read in parts.
+
+    Parameters
+    ----------
+    array : array
+        Anything with a shape and a type that can be sliced.
+    axes : str
+        One letter per axis.
+    channel : int, "mean" or "all"
+        What of its channels is seen.
+    start, stop : tuple of int
+        First pixel, and one past the last, per spatial axis (z, y, x).
+    """
+
+    array: Any
+    axes: str
+    channel: Channel
+    start: tuple[int, ...]
+    stop: tuple[int, ...]
+
+    @property
+    def n_frames(self) -> int:
+        """Time points."""
+        return int(self.array.shape[self.axes.index("T")]) if "T" in self.axes else 1
+
+    @property
+    def n_channels(self) -> int:
+        """Channels that are seen."""
+        return int(self.array.shape[self.axes.index("C")]) if "C" in self.axes and self.channel == "all" else 1
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Spatial shape."""
+        return tuple(b - a for a, b in zip(self.start, self.stop, strict=True))
+
+    def read(self, frame: int, box: Box) -> np.ndarray:
+        """A part of a frame, shape (C, (Z,) Y, X); the box counts from the region's first pixel."""
+        key: dict[str, int | slice] = {"T": frame}
+        for letter, low, high, first in zip(spatial_axes(self.axes), box.start, box.stop, self.start, strict=True):
+            key[letter] = slice(low + first, high + first)
+        if isinstance(self.channel, int):
+            key["C"] = self.channel
+        part = np.asarray(self.array[tuple(key.get(letter, slice(None)) for letter in self.axes)])
+        kept = "".join(letter for letter in self.axes if not isinstance(key.get(letter), int))
+        part = reorder(part, kept, ordered(kept))
+        if "C" not in kept:
+            return part[None]
+        return part.mean(axis=0, dtype=np.float32)[None] if self.channel == "mean" else part
+
+
+def choose_region(array: Any, axes: str, channel: Channel, region: tuple[tuple[int, int], ...] | None = None) -> Region:
+    """A region of an image, by pairs of first pixel and one past the last; all of it without them.
+
+    Raises
+    ------
+    DataError
+        If the image has no such region or channel.
+    """
+    sides = [int(array.shape[axes.index(letter)]) for letter in spatial_axes(axes)]
+    if isinstance(channel, int) and "C" not in axes and channel == 0:
+        channel = "all"
+    if isinstance(channel, int):
+        n = int(array.shape[axes.index("C")]) if "C" in axes else 1
+        if "C" not in axes or channel >= n:
+            raise DataError(f"The image has {count(n, 'channel')}, counted from 0; there is no channel {channel}.")
+    if region is None:
+        return Region(array, axes, channel, (0,) * len(sides), tuple(sides))
+    # In a volume a region of a plane goes through all planes.
+    pairs = [(0, side) for side in sides[: len(sides) - len(region)]] + list(region)
+    for letter, (low, high), side in zip(spatial_axes(axes), pairs, sides, strict=False):
+        if not 0 <= low < high <= side:
+            raise DataError(f"Region {low}:{high} along {letter} is not within the image, which has {side} pixels.")
+    if len(pairs) != len(sides):
+        raise DataError(f"A region of this image has a range for each of the axes {spatial_axes(axes)}.")
+    return Region(array, axes, channel, tuple(low for low, _ in pairs), tuple(high for _, high in pairs))

@@ -1,0 +1,285 @@
+"""A large image in, its labels in a store out: plan, blocks, labels, table and the report on seams."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from embedseg_napari.core.axes import guess_axes
+from embedseg_napari.core.errors import SettingsError, Stopped
+from embedseg_napari.core.events import Message
+from embedseg_napari.core.files.folder_lock import holding
+from embedseg_napari.jobs.earlier_run import signature
+from embedseg_napari.jobs.large.plan import decided, resolve
+from embedseg_napari.jobs.large.reading import choose_region
+from embedseg_napari.jobs.large.table import check_table, columns_of, write_table
+from embedseg_napari.jobs.large.target import target_of, write_block
+from embedseg_napari.jobs.large.work import (
+    BlockDone,
+    Waiting,
+    missing_blocks,
+    require_all,
+    require_distributed,
+    shared,
+    work_here,
+    work_on_cluster,
+)
+from embedseg_napari.jobs.segment import cached_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+    from embedseg_napari.core.files.lazy_image import LazyImage
+    from embedseg_napari.core.large.numbering import Numbering
+    from embedseg_napari.core.large.run_folder import RunRecord
+    from embedseg_napari.core.model.model import Model
+    from embedseg_napari.core.stores.labels import LabelStore
+    from embedseg_napari.jobs.large.plan import LargeJob
+    from embedseg_napari.jobs.large.reading import Region
+    from embedseg_napari.jobs.large.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class BlocksStarted:
+    """It is known what there is to do."""
+
+    n_blocks: int
+    n_done: int
+    """By earlier runs and other parts."""
+    n_wanted: int
+    """To be done now."""
+    labels: Path
+    """The group of the label image, which is there from now on."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockFinished:
+    """One more block is on the disk."""
+
+    done: int
+    """Of those wanted now."""
+    n_wanted: int
+    number: int
+    start: tuple[int, ...]
+    """First pixel of its core in the image, (z, y, x)."""
+    stop: tuple[int, ...]
+    frame: int
+    n_objects: int
+    is_background: bool
+    seconds_left: float
+    """Estimate for those wanted now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finishing:
+    """Labels are being written."""
+
+    done: int
+    of: int
+    """Blocks of all levels."""
+
+
+@dataclass(frozen=True, slots=True)
+class LargeResult:
+    """How a run ended."""
+
+    labels: Path
+    table: Path
+    n_blocks: int
+    n_missing: int
+    """Blocks that are not done yet; labels and table are written when there are none."""
+    n_background: int = 0
+    n_objects: int = 0
+    n_left_out: int = 0
+    seams: dict[str, int] | None = None
+    stopped: bool = False
+    is_finished: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """All that a run works with."""
+
+    image: LazyImage
+    region: Region
+    model: Model
+    target: Target
+
+
+def predict_large(job: LargeJob, should_stop: Callable[[], bool]) -> Generator[Any, None, LargeResult]:
+    """Segment an image in blocks; what earlier runs of the same job have done is not done again.
+
+    Events are `Message`, `BlocksStarted`, `BlockFinished` and `Finishing`. A stop keeps all blocks that are done.
+
+    Raises
+    ------
+    EmbedSegError
+        If image, model, settings or place do not fit, or labels are there that may not be replaced.
+    """
+    opened = open_job(job)
+    run, target = opened.target.run, opened.target
+    sign = signature(opened.model, *decided(job, opened.region, opened.model))
+    if job.overwrite and (not run.is_of(sign) or run.report() is not None):
+        # A run of the same kind that was stopped goes on.
+        target.clear()
+    record = yield from begin(job, opened, sign, should_stop)
+    if (report := run.report()) is not None and target.signature() == record.signature:
+        yield Message(f"{target.labels} is complete already; nothing is left to do.")
+        return _result(target, record, report)
+    store = target.create(opened.image, record, job.overwrite)
+    todo = [] if job.finish else missing_blocks(run, record)
+    wanted = [number for number in shared(range(len(record.grid)), job.part) if number in set(todo)]
+    yield BlocksStarted(len(record.grid), len(record.grid) - len(todo), len(wanted), target.labels)
+    try:
+        yield from _work(job, opened, record, wanted, store, should_stop)
+        n_missing = len(missing_blocks(run, record))
+        if job.part is not None and not job.finish:
+            return LargeResult(target.labels, target.table, len(record.grid), n_missing)
+        require_all(run, record)
+        with holding(run.path, "run"):
+            return (yield from _finish(opened, record, store, should_stop))
+    except Stopped:
+        n_missing = len(missing_blocks(run, record))
+        return LargeResult(target.labels, target.table, len(record.grid), n_missing, stopped=True)
+
+
+def open_job(job: LargeJob) -> Opened:
+    """Open image and model of a job, and refuse what cannot be done, before any work.
+
+    Raises
+    ------
+    EmbedSegError
+        If something does not fit, or labels are there that may not be replaced.
+    """
+    from embedseg_napari.core.files.in_parts import open_image
+    from embedseg_napari.core.inference.predictor import check_fit
+
+    if job.part is not None and (job.workers > 1 or job.scheduler is not None or job.finish):
+        raise SettingsError("A part is done by one worker, and finished by itself; give --part, --finish or --workers.")
+    if job.overwrite and (job.part is not None or job.finish):
+        raise SettingsError(
+            "Parts go on with what others have done, so that none may start anew; choose another name for the labels, "
+            "or delete the old ones first."
+        )
+    if job.workers < 1:
+        raise SettingsError(f"workers {job.workers}: at least one is needed.")
+    if job.workers > 1 or job.scheduler is not None:
+        require_distributed()
+    image = open_image(job.image, job.level, job.axes)
+    target = target_of(job, image)
+    check_table(target.table)
+    model = cached_model(job.model, job.device)
+    axes = image.axes or guess_axes(image.shape, model.config.ndim, model.config.n_channels)
+    region = choose_region(image, axes, job.channel, job.region)
+    check_fit(model.config, (region.n_frames, region.n_channels, *region.shape), axes)
+    target.check(job.overwrite)
+    return Opened(image, region, model, target)
+
+
+def begin(
+    job: LargeJob, opened: Opened, sign: str, should_stop: Callable[[], bool]
+) -> Generator[Message, None, RunRecord]:
+    """The run as it was begun, by whom ever, or a new one."""
+    run = opened.target.run
+    if run.is_begun:
+        return run.of(sign)
+    path = str(Path(job.image).absolute())
+    return run.begin((yield from resolve(job, opened.region, opened.model, path, sign, should_stop)))
+
+
+def _work(
+    job: LargeJob,
+    opened: Opened,
+    record: RunRecord,
+    wanted: list[int],
+    store: LabelStore,
+    should_stop: Callable[[], bool],
+) -> Generator[BlockFinished, None, None]:
+    run, grid, region = opened.target.run, record.grid, opened.region
+    began, n = time.monotonic(), len(wanted)
+
+    def near() -> list[float] | None:
+        place = None if job.near is None else job.near()
+        return None if place is None else [at - a for at, a in zip(place, region.start, strict=True)]
+
+    waiting = Waiting(wanted, grid, near)
+    if job.workers > 1 or job.scheduler is not None:
+        work = work_on_cluster(run, waiting, job.device, job.workers, job.scheduler, should_stop)
+    else:
+        work = work_here(run, record, region, opened.model, waiting, should_stop)
+    for done, event in enumerate(work, 1):
+        if job.preview and event.n_objects:
+            block = grid.block(event.number)
+            found = run.load(block)
+            # Provisional ids are the same on both sides of a seam, also cut to 32 bits.
+            ids = np.append(np.uint32(0), (found.rows["id"] & np.uint64(0xFFFFFFFF)).astype(np.uint32))
+            write_block(store, region, block, ids[found.labels])
+        left = (time.monotonic() - began) / done * (n - done)
+        yield _told(event, done, n, opened, record, left)
+
+
+def _told(event: BlockDone, done: int, n: int, opened: Opened, record: RunRecord, left: float) -> BlockFinished:
+    block, first = record.grid.block(event.number), opened.region.start
+    start, stop = (
+        tuple(at + a for at, a in zip(ends, first, strict=True)) for ends in (block.core.start, block.core.stop)
+    )
+    return BlockFinished(done, n, event.number, start, stop, block.frame, event.n_objects, event.is_background, left)
+
+
+def _finish(
+    opened: Opened, record: RunRecord, store: LabelStore, should_stop: Callable[[], bool]
+) -> Generator[Finishing, None, LargeResult]:
+    """Write labels, smaller levels and table from what the blocks found; it can be begun again at any time."""
+    from embedseg_napari.core.large.numbering import Numbering
+    from embedseg_napari.core.stores.pyramid import build_pyramid
+
+    run, grid, target = opened.target.run, record.grid, opened.target
+    numbering = Numbering(grid, run.rows, record.settings)
+    for number in range(len(grid)):
+        if should_stop():
+            raise Stopped("The run was stopped.")
+        block = grid.block(number)
+        labels = numbering.numbers(number)[run.load(block).labels]
+        write_block(store, opened.region, block, labels)
+        yield Finishing(number + 1, 2 * len(grid))
+    for done, of in build_pyramid(store):
+        if should_stop():
+            raise Stopped("The run was stopped.")
+        yield Finishing(len(grid) + round(done / of * len(grid)), 2 * len(grid))
+    write_table(target.table, lambda: _table(numbering, opened, record))
+    report = {
+        "n_objects": numbering.n_objects,
+        "n_left_out": numbering.n_left_out,
+        "n_background": sum(map(run.is_background, range(len(grid)))),
+        "seams": numbering.seams().as_dict(),
+    }
+    run.finish(report)
+    # The labels say all that the blocks said.
+    shutil.rmtree(run.path / "blocks", ignore_errors=True)
+    return _result(target, record, report)
+
+
+def _table(numbering: Numbering, opened: Opened, record: RunRecord) -> Iterator[dict[str, Any]]:
+    image, region = opened.image, opened.region
+    for number in range(len(record.grid)):
+        numbers, rows = numbering.told(number)
+        frame = record.grid.block(number).frame if "T" in region.axes else None
+        yield columns_of(numbers, rows, region.start, frame, image.spacing, image.unit)
+
+
+def _result(target: Target, record: RunRecord, report: dict[str, Any]) -> LargeResult:
+    result = LargeResult(target.labels, target.table, len(record.grid), 0, is_finished=True)
+    names = ("n_objects", "n_left_out", "n_background", "seams")
+    return replace(result, **{name: report[name] for name in names})
+
+
+def seam_words(result: LargeResult) -> str:
+    """The report on seams of a finished run in a sentence."""
+    from embedseg_napari.core.large.numbering import SeamReport
+
+    return "" if result.seams is None else str(SeamReport(**result.seams))

@@ -1,0 +1,136 @@
+"""Segmenting an image in blocks from a Python script or a notebook."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from embedseg_napari.core.bar import with_bar
+from embedseg_napari.core.errors import SettingsError
+from embedseg_napari.core.runs import drain, never
+from embedseg_napari.core.scripts import speaking_python, tell
+from embedseg_napari.core.settings import require_functions, shown
+from embedseg_napari.jobs.large.plan import LargeJob
+from embedseg_napari.jobs.large.run import predict_large as run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from embedseg_napari.core.model.model import Model
+    from embedseg_napari.jobs.large.run import LargeResult
+
+
+def predict_large(
+    image: str | Path,
+    model: str | Path | Model,
+    *,
+    output: str | Path | None = None,
+    name: str = "embedseg",
+    table: str | Path | None = None,
+    overwrite: bool = False,
+    level: int = 0,
+    region: Sequence[tuple[int, int]] | None = None,
+    axes: str | None = None,
+    channel: int | str = "all",
+    block: int | Sequence[int] | None = None,
+    halo: str | int | Sequence[int] = "auto",
+    workers: int = 1,
+    scheduler: str | None = None,
+    part: tuple[int, int] | None = None,
+    finish: bool = False,
+    skip_background: bool = True,
+    device: str = "auto",
+    on_event: Callable[[Any], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+    progress: bool = True,
+    **settings: Any,
+) -> LargeResult:
+    """Segment an image larger than memory, block by block; called again, it goes on where it was stopped.
+
+    For U-Nets in float32 the labels are those of one pass over the whole image, pixel for pixel.
+
+    Parameters
+    ----------
+    image : path
+        An OME-Zarr, or a TIFF.
+    model : str, path or Model
+        A name or a file; a Model must have been loaded from one or saved to one.
+    output : path, optional
+        New OME-Zarr for the labels; by default they go into the image's own, as ``labels/NAME``.
+    name : str
+        Of the labels in the image's store.
+    table : path, optional
+        ``.csv`` or ``.parquet`` for the objects: label, score, size, centre and bounding box in pixels and physical
+        units; by default a CSV beside the store.
+    overwrite : bool
+        Whether to start anew, and labels of that name may be replaced.
+    level : int
+        Resolution of the image, 0 is the full one.
+    region : sequence of (int, int), optional
+        First pixel and one past the last per spatial axis ((z,) y, x).
+    axes : str, optional
+        One letter per axis as stored, where the file does not say or says wrong.
+    channel : int, "mean" or "all"
+        What of its channels is seen.
+    block : int or sequence of int, optional
+        Pixels of a block per axis (z, y, x), multiples of 8.
+    halo : "auto", "exact", int or sequence of int
+        Pixels around a tile that the network sees, too.
+    workers : int
+        Processes; more than one needs the extra ``cluster``. A script then needs ``if __name__ == "__main__":``.
+    scheduler : str, optional
+        Address of a scheduler of Dask, or the file it wrote.
+    part : (int, int), optional
+        Which of how many parts to do, counted from 1.
+    finish : bool
+        Only write labels and table of blocks that parts have done.
+    skip_background : bool
+        Whether blocks of nothing but background are skipped.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+    on_event : callable, optional
+        Called with every event; without it, messages that warn become an EmbedSegWarning.
+    should_stop : callable, optional
+        Looked at between tiles and blocks; what is done stays.
+    progress : bool
+        Whether a terminal or a notebook shows a bar.
+    **settings
+        As of :meth:`Model.predict`, such as ``seed_threshold=0.8``; by default those stored with the model.
+
+    Returns
+    -------
+    LargeResult
+        Where labels and table are, number of objects, and the report on seams.
+
+    Raises
+    ------
+    EmbedSegError
+        If image, model, settings or place do not fit.
+    """
+    require_functions(on_event=on_event, should_stop=should_stop)
+    with speaking_python(), with_bar(progress, tell if on_event is None else on_event) as listener:
+        source = getattr(model, "path", model)
+        if source is None:
+            raise SettingsError(f"{shown(model)} has no file that workers could load; save it first: model.save(...).")
+        job = LargeJob(
+            image,
+            source,
+            device,
+            settings,
+            axes,
+            channel,  # type: ignore[arg-type]
+            level,
+            None if region is None else tuple((int(low), int(high)) for low, high in region),
+            None if output is None else Path(output),
+            name,
+            None if table is None else Path(table),
+            overwrite,
+            block if block is None or isinstance(block, int) else tuple(block),
+            (halo,) if isinstance(halo, int) else halo if isinstance(halo, str) else tuple(halo),  # type: ignore[arg-type]
+            workers,
+            scheduler,
+            part,
+            finish,
+            skip_background,
+        )
+        return drain(run(job, should_stop or never), listener)

@@ -1,0 +1,174 @@
+"""What a run reads from and writes to, and how both are found again by whoever works on it."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from embedseg_napari.core.axes import ordered, result_axes
+from embedseg_napari.core.errors import AlreadyExists, DataError
+from embedseg_napari.core.files.atomic import locked_place
+from embedseg_napari.core.files.documents import parse_json, read_text
+from embedseg_napari.core.large.run_folder import RunFolder
+from embedseg_napari.jobs.large.reading import Region, choose_region
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from embedseg_napari.core.files.lazy_image import LazyImage
+    from embedseg_napari.core.large.grid import Block
+    from embedseg_napari.core.large.run_folder import RunRecord
+    from embedseg_napari.core.stores.labels import LabelStore
+    from embedseg_napari.jobs.large.plan import LargeJob
+
+MARK = "embedseg"
+"""Attribute of labels that a run makes: its signature."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where the labels of a run go.
+
+    Parameters
+    ----------
+    store : Path
+        Of the image, or the new one.
+    name : str or None
+        Of the labels in the store of an image; None where the store is the label image itself.
+    table : Path
+        Of the objects.
+    """
+
+    store: Path
+    name: str | None
+    table: Path
+
+    @property
+    def labels(self) -> Path:
+        """The group of the label image."""
+        from embedseg_napari.core.stores.labels import labels_place
+
+        return self.store if self.name is None else labels_place(self.store, self.name)
+
+    @property
+    def run(self) -> RunFolder:
+        """What the run has done so far, beside the labels."""
+        return RunFolder(self.labels.with_name(f".{self.labels.name}.run"))
+
+    def signature(self) -> str | None:
+        """That of the run which made the labels that are there; empty if none did, None if there are none."""
+        if not self.labels.exists():
+            return None
+        for file, inner in ((".zattrs", None), ("zarr.json", "attributes")):
+            if (self.labels / file).is_file():
+                try:
+                    values: Any = parse_json(read_text(self.labels / file))
+                except (OSError, ValueError):
+                    return ""
+                values = values if inner is None else values.get(inner)
+                return str(values.get(MARK, "")) if isinstance(values, dict) else ""
+        return ""
+
+    def check(self, overwrite: bool) -> None:
+        """Refuse what would lose labels or cannot be written, before any work.
+
+        Raises
+        ------
+        DataError
+            Naming the place.
+        """
+        locked = locked_place(self.labels.parent)
+        if locked is not None:
+            raise DataError(f"{locked}: nothing can be written there; choose another place with --output.")
+        made_by = self.signature()
+        if made_by is not None and not overwrite and not (made_by and self.run.is_begun):
+            raise AlreadyExists(
+                f"{self.labels}: exists already, and no run that could be continued made it; choose another name "
+                "(--name) or --output, or allow overwriting."
+            )
+
+    def clear(self) -> None:
+        """Forget an earlier run; its labels stay until new ones take their place.
+
+        Raises
+        ------
+        DataError
+            If it cannot be taken away.
+        """
+        path = self.run.path
+        if path.exists():
+            # The record goes first: blocks of a run that is half gone belong to none.
+            for name in ("run.json", "done.json"):
+                (path / name).unlink(missing_ok=True)
+            try:
+                shutil.rmtree(path)
+            except OSError as error:
+                raise DataError(f"{path}: cannot be deleted ({error.strerror or error}).") from error
+
+    def create(self, image: LazyImage, record: RunRecord, overwrite: bool) -> LabelStore:
+        """The label image: that of this run, or a new one.
+
+        Raises
+        ------
+        DataError
+            If it cannot be made, or other labels are there and may not be replaced.
+        """
+        from embedseg_napari.core.stores.labels import create_labels, open_labels
+
+        if self.signature() == record.signature:
+            return open_labels(self.labels)
+        mark = {MARK: record.signature}
+        try:
+            return create_labels(self.store, image, name=self.name, block=record.block, more=mark, overwrite=overwrite)
+        except AlreadyExists:
+            # Another part of the run may have been quicker.
+            if self.signature() != record.signature:
+                raise
+            return open_labels(self.labels)
+
+
+def target_of(job: LargeJob, image: LazyImage) -> Target:
+    """Where the labels of a job go: into the image's store, or where the user says.
+
+    Raises
+    ------
+    DataError
+        If the image is no store, and no place is given.
+    """
+    if job.output is not None:
+        store, name = Path(job.output), None
+        table = store.with_name(store.name.removesuffix(".zarr").removesuffix(".ome") + ".csv")
+    elif image.ngff:
+        store, name = image.path, job.name
+        table = store.with_name(f"{store.name.removesuffix('.zarr').removesuffix('.ome')}.{name}.csv")
+    else:
+        raise DataError(
+            f"{image.path}: is no OME-Zarr that could hold the labels, too; give a new store, such as --output "
+            f"{image.path.name.split('.')[0]}-labels.ome.zarr."
+        )
+    return Target(store, name, table if job.table is None else Path(job.table))
+
+
+def open_region(record: RunRecord) -> Region:
+    """The region of a run, read from its image."""
+    from embedseg_napari.core.files.in_parts import open_image
+
+    image = open_image(record.image, record.level)
+    pairs = tuple(zip(*record.region, strict=True))
+    channel: Any = record.channel
+    return choose_region(image, image.axes, channel, pairs)
+
+
+def write_block(store: LabelStore, region: Region, block: Block, labels: np.ndarray) -> None:
+    """Write the labels of a block's core."""
+    axes = ordered(result_axes(region.axes))
+    spatial = [
+        slice(low + first, high + first)
+        for low, high, first in zip(block.core.start, block.core.stop, region.start, strict=True)
+    ]
+    if "T" in axes:
+        store.write((slice(block.frame, block.frame + 1), *spatial), labels[None])
+    else:
+        store.write(tuple(spatial), labels)

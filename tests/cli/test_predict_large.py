@@ -1,0 +1,60 @@
+"""``embedseg predict`` of a store: labels in it, one line on the objects, sentences where something is wrong."""
+
+from __future__ import annotations
+
+import pytest
+from large_steps import blobs, write_store
+
+from embedseg_napari.cli import main
+
+
+@pytest.fixture
+def store(tmp_path):
+    return write_store(tmp_path / "cells.ome.zarr", blobs((100, 130), 20, radius=(4.0, 7.0)))
+
+
+def run(capsys, *words):
+    with pytest.raises(SystemExit) as end:
+        main(["predict", *map(str, words)])
+    told = capsys.readouterr()
+    return end.value.code, told.out, told.err
+
+
+def test_a_store(store, capsys):
+    status, out, _ = run(capsys, "nuclei-2d", store, "--block", 64, "--no-progress")
+    assert status == 0
+    assert "cells.ome.zarr: " in out
+    assert " objects, " in out
+    assert "both sides agree" in out
+    assert (store / "labels" / "embedseg" / "zarr.json").exists()
+    assert store.with_name("cells.embedseg.csv").exists()
+
+
+def test_a_dry_run_of_a_store(store, capsys):
+    status, out, _ = run(capsys, "nuclei-2d", store, "--block", 64, "--dry-run")
+    assert status == 0
+    assert "6 blocks of 64 x 64 pixels" in out
+    assert not (store / "labels").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--part", "3/2"], "no part"),
+        (["--region", "5"], "no region"),
+        (["--block", "7"], "no block"),
+        (["--halo", "wide"], "no halo"),
+        (["--save-maps"], "in blocks"),
+        (["--finish", "--part", "1/2"], "by itself"),
+    ],
+)
+def test_what_makes_no_sense_is_told(store, capsys, words, told):
+    status, _, err = run(capsys, "nuclei-2d", store, *words)
+    assert status in (1, 2)
+    assert told in " ".join(err.split())
+
+
+def test_other_images_still_need_a_folder(tmp_path, capsys):
+    status, _, err = run(capsys, "nuclei-2d", tmp_path / "a.tif")
+    assert status == 2
+    assert "--output" in err

@@ -1,0 +1,207 @@
+"""A large image in, labels in a store out; whatever stops a run, the next one goes on."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from large_steps import blobs, same_but_for_numbers, write_store
+
+from embedseg_napari import load_model, predict_large
+from embedseg_napari.core.errors import AlreadyExists, DataError, SettingsError
+from embedseg_napari.core.runs import drain, never
+from embedseg_napari.jobs.large.dry_run import dry_run
+from embedseg_napari.jobs.large.plan import LargeJob
+from embedseg_napari.jobs.large.run import BlockFinished, BlocksStarted
+from embedseg_napari.jobs.large.run import predict_large as run
+
+MODEL = "nuclei-2d"
+
+
+@pytest.fixture
+def store(tmp_path):
+    """An image of 18 blocks of 64 pixels."""
+    return write_store(tmp_path / "cells.ome.zarr", blobs((150, 380), 70, radius=(4.0, 7.0)))
+
+
+@pytest.fixture
+def job(store):
+    return LargeJob(store, MODEL, "cpu", {"precision": "float32"}, block=64)
+
+
+def labels_of(store, name="embedseg"):
+    import zarr
+
+    return zarr.open_array(str(store / "labels" / name / "0"), mode="r")[...]
+
+
+def stop_after(n):
+    """A listener and a stop that becomes true after so many blocks."""
+    seen = []
+    return lambda event: seen.append(event) if isinstance(event, BlockFinished) else None, lambda: len(seen) >= n
+
+
+def test_labels_and_table(store):
+    result = predict_large(store, MODEL, block=64, device="cpu", precision="float32", progress=False)
+    image = blobs((150, 380), 70, radius=(4.0, 7.0))
+    whole = load_model(MODEL, device="cpu").predict(image, "YX", precision="float32", progress=False)
+    assert result.n_blocks == 18
+    assert len(whole.scores) > 40
+    assert same_but_for_numbers(labels_of(store), whole.labels)
+    with result.table.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["label"]) for row in rows] == list(range(1, result.n_objects + 1))
+    labels = labels_of(store)
+    for row in rows[::10]:
+        at = np.argwhere(labels == int(row["label"]))
+        assert len(at) == int(row["size"])
+        assert at.min(0).tolist() == [int(row["first_y"]), int(row["first_x"])]
+        assert at.max(0).tolist() == [int(row["last_y"]), int(row["last_x"])]
+        assert np.allclose(at.mean(0) * 0.5, [float(row["centroid_y_um"]), float(row["centroid_x_um"])], atol=1e-3)
+        assert float(row["size_um2"]) == pytest.approx(len(at) / 4)
+
+
+def test_a_stopped_run_goes_on(job, store):
+    listener, should_stop = stop_after(7)
+    stopped = drain(run(job, should_stop), listener)
+    assert stopped.stopped
+    assert stopped.n_missing == 11
+    events = []
+    done = drain(run(job, never), events.append)
+    assert not done.stopped
+    assert next(event for event in events if isinstance(event, BlocksStarted)).n_done == 7
+    assert sum(isinstance(event, BlockFinished) for event in events) == 11
+    in_one_go = drain(run(replace(job, name="other"), never))
+    assert in_one_go.n_objects == done.n_objects
+    assert np.array_equal(labels_of(store), labels_of(store, "other"))
+    assert drain(run(job, never)).n_objects == done.n_objects
+
+
+def test_blocks_near_the_camera_come_first_and_show_their_labels(job, store):
+    seen = []
+
+    def listener(event):
+        if isinstance(event, BlockFinished):
+            seen.append(event)
+
+    viewed = replace(job, near=lambda: (140, 370), preview=True)
+    drain(run(viewed, lambda: len(seen) >= 2), listener)
+    assert seen[0].stop == (150, 380)
+    labels = labels_of(store)
+    assert labels[128:, 320:].any()
+    assert not labels[:64].any()
+    drain(run(job, never))
+    drain(run(replace(job, name="other"), never))
+    assert np.array_equal(labels_of(store), labels_of(store, "other"))
+
+
+def test_half_a_block_is_done_again(job, store):
+    listener, should_stop = stop_after(3)
+    drain(run(job, should_stop), listener)
+    blocks = sorted((store / "labels" / ".embedseg.run" / "blocks").rglob("*.npz"))
+    blocks[0].rename(blocks[0].with_suffix(".npz.part"))
+    blocks[1].write_bytes(blocks[1].read_bytes()[:50])
+    whole = blocks[2].read_bytes()
+    blocks[2].write_bytes(whole[:60] + bytes(40) + whole[100:])
+    with pytest.raises(DataError, match="delete it and run again"):
+        drain(run(job, never))
+    blocks[2].unlink()
+    drain(run(job, never))
+    drain(run(replace(job, name="other"), never))
+    assert np.array_equal(labels_of(store), labels_of(store, "other"))
+
+
+def test_parts_and_finish(job, store):
+    drain(run(replace(job, part=(1, 2)), never))
+    with pytest.raises(DataError, match="9 of 18 blocks are not done"):
+        drain(run(replace(job, finish=True), never))
+    drain(run(replace(job, part=(2, 2)), never))
+    done = drain(run(replace(job, finish=True), never))
+    assert done.is_finished
+    whole = drain(run(replace(job, name="other"), never))
+    assert whole.n_objects == done.n_objects
+    assert np.array_equal(labels_of(store), labels_of(store, "other"))
+
+
+def test_two_workers(job, store):
+    pytest.importorskip("distributed")
+    drain(run(replace(job, workers=2), never))
+    drain(run(replace(job, name="other"), never))
+    assert np.array_equal(labels_of(store), labels_of(store, "other"))
+
+
+def test_other_settings_are_refused_and_overwriting_starts_anew(job):
+    listener, should_stop = stop_after(2)
+    drain(run(job, should_stop), listener)
+    other = replace(job, changes={"precision": "float32", "seed_threshold": 0.6})
+    with pytest.raises(DataError, match="another model or other settings"):
+        drain(run(other, never))
+    assert drain(run(replace(other, overwrite=True), never)).is_finished
+    with pytest.raises(SettingsError, match="Parts go on"):
+        drain(run(replace(job, overwrite=True, part=(1, 2)), never))
+
+
+def test_labels_of_others_are_not_touched(job, store):
+    place = store / "labels" / "embedseg"
+    place.mkdir(parents=True)
+    (place / "mine").write_text("hours of work")
+    with pytest.raises(AlreadyExists, match="exists already"):
+        drain(run(job, never))
+    assert (place / "mine").read_text() == "hours of work"
+
+
+def test_a_region_of_a_channel_and_every_frame_by_itself(tmp_path):
+    frames = np.stack([blobs((96, 120), 20, seed, (4.0, 7.0)) for seed in range(2)])
+    image = np.stack([np.zeros_like(frames), frames], 1)
+    store = write_store(tmp_path / "movie.ome.zarr", image, "TCYX")
+    table = tmp_path / "objects.csv"
+    result = predict_large(
+        store, MODEL, channel=1, region=[(8, 96), (0, 112)], block=64, table=table, device="cpu", progress=False
+    )
+    labels = labels_of(store)
+    assert labels.shape == (2, 96, 120)
+    assert not labels[:, :8].any()
+    assert not labels[:, :, 112:].any()
+    assert len(np.unique(labels)) - 1 == result.n_objects > 10
+    assert not set(np.unique(labels[0])) & set(np.unique(labels[1])) - {0}
+    with table.open(encoding="utf-8") as file:
+        assert {row["frame"] for row in csv.DictReader(file)} == {"0", "1"}
+
+
+def test_a_table_as_parquet(job, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    result = drain(run(replace(job, table=tmp_path / "objects.parquet"), never))
+    table = parquet.read_table(result.table)
+    assert table.num_rows == result.n_objects
+    with pytest.raises(SettingsError, match=r"\.csv or \.parquet"):
+        drain(run(replace(job, table=tmp_path / "objects.xlsx"), never))
+
+
+def test_a_dry_run_writes_nothing(job, store):
+    before = sorted(store.rglob("*"))
+    found = drain(dry_run(job, never))
+    assert (found.n_blocks, found.block) == (18, (64, 64))
+    assert found.seconds > 0
+    assert len(found.lines()) >= 4
+    assert sorted(store.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"region": ((0, 900), (0, 10))}, "not within the image"),
+        ({"channel": 3}, "no channel 3"),
+        ({"level": 2}, "no level 2"),
+        ({"block": 60}, "multiples of 8"),
+        ({"part": (1, 2), "workers": 2}, "by itself"),
+        ({"model": "cells-phase-2d"}, "not done in blocks"),
+        ({"model": "nuclei-3d"}, "3D"),
+        ({"halo": (8, 8, 8)}, "one number"),
+    ],
+)
+def test_what_does_not_fit_is_told_before_any_work(job, store, changes, words):
+    with pytest.raises(Exception, match=words):
+        drain(run(replace(job, **changes), never))
+    assert not (store / "labels").exists()
