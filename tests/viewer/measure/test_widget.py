@@ -121,11 +121,11 @@ def test_one_selected_object_is_brought_before_the_eyes(panel, layers, viewer, q
 def test_tables_and_objects_are_saved(panel, layers, qtbot, tmp_path) -> None:
     _, labels = layers
     measure(panel, qtbot)
-    panel.write_table(tmp_path / "t.csv")
+    panel.files.write_table(tmp_path / "t.csv")
     assert pd.read_csv(tmp_path / "t.csv")["label"].tolist() == panel.table["label"].tolist()
-    panel.write_objects(tmp_path / "a.geojson", "geojson")
+    panel.files.write_objects(tmp_path / "a.geojson", "geojson")
     np.testing.assert_array_equal(es.import_labels(tmp_path / "a.geojson", labels.data.shape), labels.data)
-    panel.write_objects(tmp_path / "a.geojson", "imagej")
+    panel.files.write_objects(tmp_path / "a.geojson", "imagej")
     assert "choose .zip" in panel.controls.status.text()
 
 
