@@ -136,3 +136,23 @@ def test_a_removed_layer_takes_its_results_along(panel, layers, viewer, qtbot) -
     assert panel.table is None
     assert not panel.controls.run_button.isEnabled()
     assert "Labels layer" in panel.controls.status.text()
+
+
+def test_surfaces_lie_on_their_objects(panel, layers, viewer, qtbot) -> None:
+    from napari.layers import Surface
+    from napari.utils.notifications import notification_manager
+
+    _, labels = layers
+    panel.files.make_surfaces()
+    qtbot.waitUntil(lambda: not panel.files.run.is_active, timeout=20_000)
+    found = [layer for layer in viewer.layers if isinstance(layer, Surface)]
+    if labels.ndim == 2:
+        assert found == []
+        assert "made of volumes" in notification_manager.records[-1].message
+        return
+    (surface,) = found
+    low, high = np.transpose([(at.min(), at.max()) for at in np.nonzero(labels.data)])
+    np.testing.assert_allclose(surface.vertices.min(0), low - 0.5)
+    np.testing.assert_allclose(surface.vertices.max(0), high + 0.5)
+    assert surface.scale.tolist() == labels.scale.tolist()
+    assert surface.units == labels.units

@@ -17,8 +17,10 @@ from embedseg_napari.core.measure.table_files import write_table
 from embedseg_napari.jobs.recipe import of_words
 from embedseg_napari.viewer.layers import file_of
 from embedseg_napari.viewer.measure.layer_table import objects_of
+from embedseg_napari.viewer.measure.surfaces import make_surfaces, show_surfaces
 from embedseg_napari.viewer.widgets.boxes import button
 from embedseg_napari.viewer.widgets.recipe_buttons import RecipeButtons
+from embedseg_napari.viewer.worker import run_in_background
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +31,9 @@ if TYPE_CHECKING:
 
     from embedseg_napari.core.measure.measurements import Table
     from embedseg_napari.jobs.recipe import Recipe
+    from embedseg_napari.viewer.measure.surfaces import Triangles
     from embedseg_napari.viewer.widgets.layer_box import LayerBox
+    from embedseg_napari.viewer.worker import BackgroundRun
 
 TABLES = "Tables (*.csv *.parquet)"
 EXPORTS = {
@@ -68,9 +72,12 @@ class MeasuredFiles(QWidget):
         self.open_table = button("Table", "Open napari's table of the layer's measurements.", self._open_table)
         self.save_table = button("Save table…", "Save the measurements as CSV or Parquet.", self._save_table)
         self.export = button("Export…", "Save the objects for Fiji, QuPath and other programs.", self._export)
+        self.surfaces = button("Surfaces", "Show the surfaces of a volume's objects as a layer.", self.make_surfaces)
+        self.run: BackgroundRun | None = None
+        """Surfaces that are being made."""
         self.recipe = RecipeButtons(self._recipe)
         row = QHBoxLayout()
-        for one in (self.open_table, self.save_table, self.export):
+        for one in (self.open_table, self.save_table, self.surfaces, self.export):
             row.addWidget(one)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -85,7 +92,8 @@ class MeasuredFiles(QWidget):
         """Offer what can be done now."""
         for one in (self.open_table, self.save_table):
             one.setEnabled(self._table is not None and not is_running)
-        self.export.setEnabled(self._labels.layer() is not None and not is_running)
+        for one in (self.export, self.surfaces):
+            one.setEnabled(self._labels.layer() is not None and not is_running)
 
     def _open_table(self) -> None:
         self.viewer.layers.selection.active = self._measured
@@ -123,6 +131,30 @@ class MeasuredFiles(QWidget):
             export_labels(np.asarray(one.labels), path, kind, one.axes, table=table, overwrite=True, **scale)
 
         self._write(path, write)
+
+    def make_surfaces(self) -> None:
+        """Show the surfaces of the chosen layer's objects."""
+        layer = self._labels.layer()
+        if layer is None or (self.run is not None and self.run.is_active):
+            return
+        objects = objects_of(layer, None)
+
+        def show(triangles: Triangles) -> None:
+            if layer in self.viewer.layers:
+                show_surfaces(self.viewer, layer, objects.axes, triangles)
+                self.said.emit("Switch to 3D to see the surfaces.")
+
+        self.said.emit("Making surfaces…")
+        self.run = run_in_background(
+            lambda should_stop: make_surfaces(objects.labels, objects.axes, should_stop),
+            on_result=show,
+            on_error=self.failed.emit,
+        )
+
+    def close_down(self) -> None:
+        """Make no surfaces any more."""
+        if self.run is not None:
+            self.run.detach()
 
     def _write(self, path: Path, write: Callable[[], None]) -> None:
         try:

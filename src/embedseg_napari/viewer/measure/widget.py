@@ -281,5 +281,6 @@ class MeasureWidget(DockPanel):
     def release(self) -> None:
         """Follow the viewer no longer."""
         self.controls.close_down()
+        self.files.close_down()
         self._follow_layer(None)
         self.viewer.layers.events.removed.disconnect(self._take_removed)
