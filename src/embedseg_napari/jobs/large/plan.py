@@ -33,7 +33,7 @@ SPREADS = 4
 LEAST_USE = 64
 """Pixels between the margins of a tile, at least."""
 LEAN_TILE = {2: (1536, 1536)}
-"""Pixels of a tile in images where neither the user nor the model says: a worker then stays below 1.5 GB."""
+"""Pixels of a tile in images where neither the user nor the model says: a worker then takes about 1.5 GB."""
 STEP = {2: 256, 3: 32}
 """What sides of blocks are multiples of, by the number of axes: of the chunks that labels are written in."""
 LOOKED_AT = {2: (1024, 1024), 3: (64, 256, 256)}
