@@ -198,10 +198,9 @@ class NetworkPass:
                 mean = (total[0] / len(self.views)).cpu().numpy()
             if raw is None:
                 # Of the only tile, without what was padded.
-                return decode_in_place(
-                    np.ascontiguousarray(mean[(slice(None), *map(slice, target))]), config.grid_spacing
-                )
-            blend(raw, mean, tile)
+                raw = np.ascontiguousarray(mean[(slice(None), *map(slice, target))])
+            else:
+                blend(raw, mean, tile)
         assert raw is not None
         return decode_in_place(raw, config.grid_spacing)
 

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from embedseg_napari.core.training.validation import Scores
 
 VALIDATION_SHARE, PREVIEW_SHARE = 0.03, 0.04
-"""Parts of the time that validation, with a time budget, and previews may take: with the choice of thresholds at the end
+"""Parts of the time that validation, with a time budget, and previews may take: together with the choice of thresholds
 under a tenth (benchmarks/overhead.py)."""
 PREVIEW_SECONDS = 3.0
 CHECKPOINT_SECONDS = 20.0
