@@ -14,6 +14,9 @@ from embedseg_napari.core.wording import count
 if TYPE_CHECKING:
     from embedseg_napari.core.files.tiff import Picture
 
+LARGEST_ID = 2**63 - 1
+"""Of an object: what whole numbers with a sign can be."""
+
 
 def mask_frames(axes: str, n_frames: int, mask: Picture, where: str, mask_where: str) -> list[np.ndarray]:
     """Split a mask into those of the frames of its image, each (Z)YX or planes of one object each in front of that.
@@ -127,7 +130,7 @@ def require_ids(array: np.ndarray, where: str) -> None:
     Raises
     ------
     DataError
-        If the values are no whole numbers, or some are negative.
+        If the values are no whole numbers, or some are negative or have more than 63 bits.
     """
     _require_whole(array, where)
     _require_positive(array, where)
@@ -148,6 +151,8 @@ def _require_whole(array: np.ndarray, where: str) -> None:
 def _require_positive(array: np.ndarray, where: str) -> None:
     if np.issubdtype(array.dtype, np.signedinteger) and array.min(initial=0) < 0:
         raise DataError(f"{where}: holds negative numbers; use 0 for background and 1, 2, 3 ... for objects.")
+    if array.dtype == np.uint64 and array.max(initial=0) > LARGEST_ID:
+        raise DataError(f"{where}: holds numbers above {LARGEST_ID}; number the objects 1, 2, 3 ...")
 
 
 def _planes(array: np.ndarray, mask_where: str) -> np.ndarray:

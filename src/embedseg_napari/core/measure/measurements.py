@@ -170,8 +170,12 @@ def _channels(image: Any, axes: str | None, order: str, labels_axes: str, shape:
             f"The image has the axes {axes} (shape {shape_words(image.shape)}), the labels have {labels_axes}; "
             "choose the image that the labels were made of, or name the axes of both."
         )
+    if np.dtype(image.dtype).kind not in "buif":
+        raise DataError(f"The image holds {image.dtype} values; brightness is measured in real numbers.")
     turned = reorder(image, axes, "C" * ("C" in axes) + order)
     channels = list(turned) if "C" in axes else [turned]
+    if not channels:
+        raise DataError("The image has no channels; leave it out, or choose another one.")
     if tuple(channels[0].shape) != tuple(shape):
         raise DataError(
             f"The image has {shape_words(channels[0].shape)} pixels ({order}), the labels have {shape_words(shape)}; "
