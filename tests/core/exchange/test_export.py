@@ -12,6 +12,7 @@ import pytest
 import tifffile
 
 import embedseg_napari as es
+from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.errors import AlreadyExists, DataError
 from embedseg_napari.core.files.tiff import read_image
 
@@ -178,6 +179,16 @@ def test_the_layout_of_the_cell_tracking_challenge(tmp_path) -> None:
         assert frame.dtype == np.uint16
         np.testing.assert_array_equal(frame > 0, film[t] > 0)
     assert np.unique(frame).tolist() == [0, 3]
+
+
+def test_a_segmented_movie_is_exported_frame_by_frame(tmp_path) -> None:
+    def found(labels, n, frames=()):
+        return es.Segmentation(labels, np.zeros((n, 2)), np.ones(n), PredictionConfig(), frames)
+
+    frames = tuple(found(np.full((5, 6), n), n) for n in (1, 2, 3))
+    movie = found(np.stack([one.labels for one in frames]), 3, frames)
+    es.export_labels(movie, tmp_path / "movie", "ctc")
+    assert sorted(path.name for path in (tmp_path / "movie").glob("mask*")) == [f"mask00{t}.tif" for t in range(3)]
 
 
 def test_ome_tiff(tmp_path) -> None:

@@ -118,7 +118,7 @@ def _checked(labels: Any, path: str | Path, format: str, axes: str | None) -> tu
     array = np.asarray(labels.labels if found is not None else labels)
     require_ids(array, "The label image")
     array = array.view(np.uint8) if array.dtype == bool else array
-    own = parse_axes(axes or ("" if found is None else found.axes) or guess_axes(array.shape, min(array.ndim, 3)))
+    own = parse_axes(axes or ("" if found is None else found.label_axes) or guess_axes(array.shape, min(array.ndim, 3)))
     if "C" in own or len(own) != array.ndim:
         raise DataError(f"Axes {own!r} do not fit labels of shape {array.shape}; give one letter for each axis.")
     if not array.any():

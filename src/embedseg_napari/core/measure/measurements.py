@@ -117,7 +117,7 @@ def measuring(
     require_ids(array, "The label image")
     if array.dtype == bool:
         array = array.view(np.uint8)
-    own = parse_axes(axes or _axes_of(found) or _guess(array.shape))
+    own = parse_axes(axes or ("" if found is None else found.label_axes) or _guess(array.shape))
     if "C" in own or len(own) != array.ndim:
         raise DataError(
             f"Axes {own!r} do not fit labels of shape {shape_words(array.shape)}; give one letter for each axis, "
@@ -141,13 +141,6 @@ def measuring(
         yield FrameMeasured(t + 1, len(frames), len(table["label"]))
     whole = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
     return whole if found is None else _with_model(whole, found)
-
-
-def _axes_of(found: Segmentation | None) -> str:
-    """Axes of the labels of a segmentation; empty where there is none."""
-    if found is None:
-        return ""
-    return found.axes or ("T" if found.frames else "") + "ZYX"[-(found.labels.ndim - bool(found.frames)) :]
 
 
 def _guess(shape: tuple[int, ...]) -> str:
