@@ -181,6 +181,14 @@ def test_the_layout_of_the_cell_tracking_challenge(tmp_path) -> None:
     assert np.unique(frame).tolist() == [0, 3]
 
 
+def test_ids_that_a_store_cannot_hold_are_refused_by_its_own_name(tmp_path) -> None:
+    place = tmp_path / "a.ome.zarr"
+    with pytest.raises(DataError, match=r"ids up to 4294967296 cannot be stored") as raised:
+        es.export_labels(np.full((5, 6), 2**32), place, "ome-zarr")
+    assert str(raised.value).startswith(f"{place}: ")
+    assert not any(tmp_path.iterdir())
+
+
 def test_a_segmented_movie_is_exported_frame_by_frame(tmp_path) -> None:
     def found(labels, n, frames=()):
         return es.Segmentation(labels, np.zeros((n, 2)), np.ones(n), PredictionConfig(), frames)
