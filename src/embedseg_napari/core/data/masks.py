@@ -130,10 +130,23 @@ def require_ids(array: np.ndarray, where: str) -> None:
     Raises
     ------
     DataError
-        If the values are no whole numbers, or some are negative or have more than 63 bits.
+        If the values are no whole numbers, or some are negative.
     """
     _require_whole(array, where)
     _require_positive(array, where)
+
+
+def require_kept_ids(array: np.ndarray, where: str) -> None:
+    """The same for labels whose numbers are kept as they are.
+
+    Raises
+    ------
+    DataError
+        As `require_ids`, and if a number has more than 63 bits.
+    """
+    require_ids(array, where)
+    if array.dtype == np.uint64 and array.max(initial=0) > LARGEST_ID:
+        raise DataError(f"{where}: holds numbers above {LARGEST_ID}; number the objects 1, 2, 3 ...")
 
 
 def _require_whole(array: np.ndarray, where: str) -> None:
@@ -151,8 +164,6 @@ def _require_whole(array: np.ndarray, where: str) -> None:
 def _require_positive(array: np.ndarray, where: str) -> None:
     if np.issubdtype(array.dtype, np.signedinteger) and array.min(initial=0) < 0:
         raise DataError(f"{where}: holds negative numbers; use 0 for background and 1, 2, 3 ... for objects.")
-    if array.dtype == np.uint64 and array.max(initial=0) > LARGEST_ID:
-        raise DataError(f"{where}: holds numbers above {LARGEST_ID}; number the objects 1, 2, 3 ...")
 
 
 def _planes(array: np.ndarray, mask_where: str) -> np.ndarray:

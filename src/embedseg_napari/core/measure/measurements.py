@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embedseg_napari.core.axes import check_spacing, guess_axes, ordered, parse_axes, reorder, result_axes, spatial_axes
-from embedseg_napari.core.data.masks import require_ids
+from embedseg_napari.core.data.masks import require_kept_ids
 from embedseg_napari.core.errors import DataError, SettingsError, Stopped
 from embedseg_napari.core.files.units import micrometres, normalize_unit
 from embedseg_napari.core.inference.segmentation import Segmentation
@@ -114,7 +114,7 @@ def measuring(
         raise SettingsError(f"There is no column {unknown[0]!r} to add; choose from {' and '.join(FURTHER)}.")
     found = labels if isinstance(labels, Segmentation) else None
     array = np.asarray(labels.labels if found is not None else labels)
-    require_ids(array, "The label image")
+    require_kept_ids(array, "The label image")
     if array.dtype == bool:
         array = array.view(np.uint8)
     own = parse_axes(axes or ("" if found is None else found.label_axes) or _guess(array.shape))
