@@ -84,7 +84,7 @@ def file_of(layer: Layer) -> Path:
     path = layer.metadata.get("path") or getattr(layer.source, "path", None)
     if not path or not Path(path).is_file():
         raise DataError(
-            f"Save {layer.name} first (File > Save Selected Layers…) then open the file: a command reads files."
+            f"Save {layer.name} first (File > Save Selected Layers…) and open that file: a command reads files."
         )
     return Path(path)
 
