@@ -210,18 +210,23 @@ def kills(model: str, store: Path, n_kills: int, workers: int, block: int) -> No
     def once(name: str, *more: str) -> list[str]:
         return segment(model, store, name, block, workers, "--no-progress", *more)
 
-    began = time.monotonic()
-    subprocess.run(once("undisturbed", "--overwrite"), check=True, stdout=subprocess.DEVNULL)
+    began, first = time.monotonic(), 0.0
+    process = subprocess.Popen(once("undisturbed", "--overwrite"), stdout=subprocess.DEVNULL)
+    while process.poll() is None:
+        if not first and list((store / "labels" / ".undisturbed.run").rglob("*.npz")):
+            first = time.monotonic() - began
+        time.sleep(0.05)
     length, wanted = time.monotonic() - began, digest(store / "labels" / "undisturbed")
     rng, n_equal = random.Random(0), 0
     for turn in range(n_kills):
         for place in ("killed", ".killed.run"):
             shutil.rmtree(store / "labels" / place, ignore_errors=True)
         process = subprocess.Popen(once("killed"), start_new_session=True, stdout=subprocess.DEVNULL)
-        time.sleep(rng.uniform(0.1, length))
+        # Three of four while blocks are done or labels written, one while it starts.
+        time.sleep(rng.uniform(first, length) if turn % 4 else rng.uniform(0.1, first))
         everyone = processes_of(process.pid)
-        # Every other time one of its processes, at random; else all at once.
-        for pid in [rng.choice(everyone)] if turn % 2 and everyone else everyone:
+        # Every third time one of its processes, at random; else all at once.
+        for pid in [rng.choice(everyone)] if turn % 3 == 2 and everyone else everyone:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
         try:

@@ -10,10 +10,7 @@ import socket
 from pathlib import Path
 
 import numpy as np
-import pytest
 
-import embedseg_napari as es
-from embedseg_napari.core.data.synthetic import nuclei
 from embedseg_napari.core.files.tiff import read_image
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -64,16 +61,3 @@ def test_pages_link_to_what_is_there() -> None:
         downloads = re.findall(r"\{download\}`(?:[^`<]*<)?([^`>]+)>?`", text)
         for name in (*links, *documents, *downloads):
             assert (page.parent / name).exists(), f"{page.name} links to {name}"
-
-
-@pytest.mark.parametrize(("model", "shape", "block", "rim"), [("nuclei-2d", (300, 420), (128, 160), (48, 48))])
-def test_the_recipe_for_images_larger_than_memory_finds_what_a_whole_image_shows(model, shape, block, rim) -> None:
-    page = (DOCS / "questions" / "large_images.md").read_text(encoding="utf-8")
-    names: dict = {}
-    exec(re.search(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[1], names)
-    image = nuclei(shape, diameter=26, seed=3).image
-    labels = np.zeros(shape, np.uint32)
-    n = names["segment_in_blocks"](es.load_model(model), image, labels, block, rim)
-    assert len(np.unique(labels)) == n + 1
-    whole = es.load_model(model).predict(image, "YX").labels
-    assert es.match(whole, labels)[0].ap > 0.9

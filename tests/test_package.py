@@ -26,6 +26,7 @@ CONTRACT = [
     "train",
     "match",
     "medoid",
+    "predict_large",
     "Example",
     "MatchRow",
     "Message",

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import tifffile
+from store_steps import write_store
 
 from embedseg_napari.core.config import ModelConfig
 from embedseg_napari.core.model.model import load_model
@@ -70,3 +71,13 @@ def test_labels_without_a_recipe_say_so(embedseg, tmp_path) -> None:
     ended = embedseg("info", tmp_path / "a.tif")
     assert ended.status == 1
     assert "nothing is known of its making" in ended.err
+
+
+def test_a_store_is_described(embedseg, tmp_path):
+    path = write_store(tmp_path / "im.ome.zarr", np.ones((2, 130, 100), np.uint8), "cyx", levels=2, channels=("a", "b"))
+    ended = embedseg("info", path)
+    assert ended.status == 0, ended.err
+    for text in ("OME-Zarr im.ome.zarr (image)", "2 x 130 x 100", "2 x 65 x 50", "0.5 x 0.5 µm", "a, b"):
+        assert text in ended.out
+    found = json.loads(embedseg("info", path, "--json").out)
+    assert (found["axes"], found["levels"], found["labels"]) == ("CYX", [[2, 130, 100], [2, 65, 50]], [])

@@ -69,6 +69,16 @@ def test_folders_give_one_table(embedseg, files) -> None:
     ]
 
 
+def test_labels_and_images_may_be_ome_zarr(embedseg, files) -> None:
+    folder, *_ = files
+    words = ("--format", "ome-zarr", "--output", folder / "a.ome.zarr")
+    assert embedseg("export", folder / "labels/a.tif", *words).status == 0
+    for labels, table in (("labels/a.tif", "t.csv"), ("a.ome.zarr", "z.csv")):
+        ended = embedseg("measure", folder / labels, "--image", folder / "a.ome.zarr", "--output", folder / table)
+        assert ended.status == 0, ended.err
+    assert rows(folder / "z.csv") == rows(folder / "t.csv")
+
+
 def test_scores_come_from_the_table_beside(embedseg, files) -> None:
     folder, *_ = files
     (folder / "labels" / "a.csv").write_text("image,label,score,size\na.tif,4,0.9312,20\na.tif,9,0.8000,51\n")

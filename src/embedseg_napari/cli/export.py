@@ -21,10 +21,10 @@ def export_labels(
         typer.Option(
             "--format",
             "-f",
-            metavar="imagej|geojson|mesh|coco|ctc|ome-tiff",
+            metavar="imagej|geojson|mesh|coco|ctc|ome-zarr|ome-tiff",
             help="Zip of ROIs for ImageJ and Fiji (.zip); GeoJSON with measurements for QuPath (.geojson); surfaces in "
             "3D (.ply, .stl, or a folder of one .ply for each object); COCO run lengths (.json); layout of the cell "
-            "tracking challenge (a folder); OME-TIFF (.ome.tif).",
+            "tracking challenge (a folder); OME-Zarr (.ome.zarr); OME-TIFF (.ome.tif).",
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE_OR_DIR", help="Where it is written.")],

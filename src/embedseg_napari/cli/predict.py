@@ -58,7 +58,7 @@ def predict(
             "--output",
             "-o",
             metavar="DIR",
-            help="Folder for the label images; for an OME-Zarr a new store, instead of the image's own.",
+            help="Folder for the label images. Of an OME-Zarr a new .zarr; without, labels become part of it.",
         ),
     ] = None,
     tta: Annotated[bool | None, setting(PredictionConfig, "tta", "--tta/--no-tta", default=STORED)] = None,
@@ -162,7 +162,9 @@ def predict(
         "all_blocks": all_blocks,
     }
     asked = [f"--{option.replace('_', '-')}" for option, value in given.items() if value]
-    if asked or any(is_store(path) for path in inputs):
+    # With a folder for label images a store is an image file like others.
+    goes_into_store = output is None or output.suffix.lower() == ".zarr"
+    if asked or (goes_into_store and any(is_store(path) for path in inputs)):
         refused = {"--resume (a run goes on by itself)": resume, "--save-maps": save_maps, "--spacing": spacing}
         for option, value in refused.items():
             if value:

@@ -79,7 +79,7 @@ BlockOption = Annotated[
     _option(
         "--block",
         "Pixels of a block, multiples of 8; larger ones are faster and need more memory. Also segments a TIFF in "
-        "blocks. [default: what fits 1.5 GB]",
+        "blocks. [default: what takes about 1.5 GB]",
         "N|Z,Y,X",
         parse_block,
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import sys
+from contextlib import contextmanager
 from pathlib import Path  # noqa: TC003 (the command line reads annotations at run time)
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,6 +33,9 @@ from embedseg_napari.core.runs import drain, is_main_process
 from embedseg_napari.core.wording import score_words
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from embedseg_napari.core.events import TrainingEvent
     from embedseg_napari.core.training.result import TrainingResult
 
 LONGEST_SETTINGS = 1 << 20
@@ -79,6 +83,14 @@ def train(
         Path | None,
         typer.Option("--run-folder", metavar="DIR", help="Folder for the checkpoints.", show_default="MODEL.run"),
     ] = None,
+    tensorboard: Annotated[
+        Path | None,
+        typer.Option(
+            "--tensorboard",
+            metavar="DIR",
+            help="Also write losses, learning rate and scores for TensorBoard (needs: pip install tensorboard).",
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an existing model, and start its run folder afresh.")
     ] = False,
@@ -116,6 +128,11 @@ def train(
     settings = training_settings(preset, config, explicit)
     axes = parse_axes(axes)
     folder = run_folder or output.with_suffix(".run")
+    if tensorboard is not None:
+        from embedseg_napari.jobs.tensorboard import require_tensorboard
+
+        require_tensorboard()
+        require_writable(tensorboard, "--tensorboard")
     if is_main_process():
         _check_places(dataset, val, output, folder, resume, overwrite)
     known = version_of(output)
@@ -155,8 +172,8 @@ def train(
         return
     progress = TrainingProgress(shown=not no_progress)
     with request.listening("Stopping after this step; press Ctrl-C again to end at once."):
-        with progress.showing():
-            result = drain(trainer.run(request), progress)
+        with progress.showing(), _heard(progress, tensorboard) as hear:
+            result = drain(trainer.run(request), hear)
             request.work_is_done()
         # A stop that came too late to shorten the training has nothing to resume.
         if result.stopped and not result.model.config.training.get("steps"):
@@ -171,6 +188,23 @@ def train(
         raise typer.Exit(request.status)
     if elsewhere:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _heard(progress: TrainingProgress, tensorboard: Path | None) -> Iterator[Callable[[TrainingEvent], None]]:
+    """Who hears the events of the training: the screen, and TensorBoard if it is asked for."""
+    if tensorboard is None:
+        yield progress
+        return
+    from embedseg_napari.jobs.tensorboard import TensorBoardLog
+
+    with TensorBoardLog(tensorboard) as log:
+
+        def hear(event: TrainingEvent) -> None:
+            progress(event)
+            log(event)
+
+        yield hear
 
 
 def training_settings(preset: str, path: Path | None, explicit: dict[str, Any]) -> TrainingConfig:

@@ -16,6 +16,7 @@ from embedseg_napari.core.files.documents import Unreadable, read_text
 from embedseg_napari.core.files.pairing import by_name, partners
 from embedseg_napari.core.files.tiff import list_images
 from embedseg_napari.core.files.units import micrometres
+from embedseg_napari.core.files.zarr_image import is_store
 from embedseg_napari.core.measure.measurements import measuring, with_columns
 from embedseg_napari.core.measure.outlined import FURTHER
 from embedseg_napari.core.measure.table_files import require_table_name, write_table
@@ -76,26 +77,31 @@ def measure_files(job: MeasureJob, should_stop: Callable[[], bool]) -> Generator
     for labels, image in _files(job):
         tables[labels.name] = yield from _measure_file(job, labels, image, should_stop)
         yield LabelsMeasured(labels.name, len(tables[labels.name]["label"]))
-    table = next(iter(tables.values())) if not job.labels.is_dir() else _together(tables)
+    table = next(iter(tables.values())) if not _is_folder(job.labels) else _together(tables)
     write_table(job.output, table, overwrite=job.overwrite)
     return len(table["label"])
 
 
+def _is_folder(path: Path) -> bool:
+    """Whether a path is a folder of images, and no image that is stored as a folder."""
+    return path.is_dir() and not is_store(path)
+
+
 def _files(job: MeasureJob) -> list[tuple[Path, Path | None]]:
     """Each label image with its image."""
-    if not job.labels.is_dir():
-        if job.image is not None and job.image.is_dir():
+    if not _is_folder(job.labels):
+        if job.image is not None and _is_folder(job.image):
             found = partners(by_name([job.labels]), by_name(list_images(job.image)))
             if not found:
                 raise DataError(f"{job.image}: holds no image of the name {job.labels.stem}.")
-            return [(job.labels, *found.values())]
+            return [(job.labels, next(iter(found.values())))]
         return [(job.labels, job.image)]
     labels = by_name(list_images(job.labels))
     if not labels:
         raise DataError(f"{job.labels}: holds no label images that can be read.")
     if job.image is None:
         return [(path, None) for path in labels.values()]
-    if not job.image.is_dir():
+    if not _is_folder(job.image):
         raise DataError(f"{job.image}: is one file, but {job.labels} is a folder; give the folder of its images.")
     images = partners(labels, by_name(list_images(job.image)))
     missing = [name for name in labels if name not in images]

@@ -151,7 +151,11 @@ def of_image(job: SegmentRecipe) -> Recipe:
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 of a file."""
+    """SHA-256 of a file; of an OME-Zarr, of the names and sums of its files, its labels left out."""
+    if path.is_dir():
+        inside = sorted(part.relative_to(path) for part in path.rglob("*") if part.is_file())
+        sums = [f"{file_hash(path / part)}  {part.as_posix()}" for part in inside if part.parts[0] != "labels"]
+        return hashlib.sha256("\n".join(sums).encode()).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -183,6 +183,27 @@ def test_ome_tiff(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("shape", "axes"), [((70, 90), "YX"), ((3, 40, 50), "ZYX"), ((2, 40, 50), "TYX"), ((2, 3, 20, 20), "TZYX")]
+)
+def test_ome_zarr_is_valid_and_holds_the_labels(shape, axes, tmp_path) -> None:
+    yaozarrs = pytest.importorskip("yaozarrs")
+    labels = np.random.default_rng(0).integers(0, 90_000, shape)
+    spacing = (2, 0.5, 0.5)[-len(axes.replace("T", "")) :]
+    path = tmp_path / "a.ome.zarr"
+    es.export_labels(labels, path, "ome-zarr", axes, spacing=spacing)
+    yaozarrs.validate_zarr_store(path)
+    picture = read_image(path, labels=True)
+    np.testing.assert_array_equal(picture.array, labels)
+    assert (picture.axes, picture.spacing, picture.unit) == (axes, spacing, "um")
+    assert [one.name for one in tmp_path.iterdir()] == ["a.ome.zarr"]
+    with pytest.raises(AlreadyExists):
+        es.export_labels(labels, path, "ome-zarr", axes)
+    es.export_labels(labels[:1], path, "ome-zarr", axes, overwrite=True)
+    assert read_image(path, labels=True).array.size == labels[:1].size
+    assert [one.name for one in tmp_path.iterdir()] == ["a.ome.zarr"]
+
+
+@pytest.mark.parametrize(
     ("labels", "name", "kind", "words"),
     [
         (np.zeros((4, 4), int), "a.zip", "imagej", "holds no objects"),

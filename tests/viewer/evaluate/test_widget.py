@@ -138,3 +138,16 @@ def test_the_plot_follows_the_theme(panel, viewer) -> None:
     light = panel.scoring.plot.view.backgroundBrush().color().lightness()
     viewer.theme = "dark"
     assert panel.scoring.plot.view.backgroundBrush().color().lightness() < light
+
+
+def test_the_command_gives_the_same_scores(panel, folders, qtbot) -> None:
+    import shlex
+
+    from qtpy.QtWidgets import QApplication
+
+    panel.source.use_folders.setChecked(True)
+    panel.source.true_folder.edit.setText(str(folders[0]))
+    panel.source.predicted_folder.edit.setText(str(folders[1]))
+    panel.recipe.copy_command()
+    words = shlex.split(QApplication.clipboard().text())
+    assert words == ["embedseg", "evaluate", "--truth", str(folders[0]), "--predicted", str(folders[1])]

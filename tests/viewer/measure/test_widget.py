@@ -134,11 +134,11 @@ def test_one_selected_object_is_brought_before_the_eyes(panel, layers, viewer, q
 def test_tables_and_objects_are_saved(panel, layers, qtbot, tmp_path) -> None:
     _, labels = layers
     measure(panel, qtbot)
-    panel.write_table(tmp_path / "t.csv")
+    panel.files.write_table(tmp_path / "t.csv")
     assert pd.read_csv(tmp_path / "t.csv")["label"].tolist() == panel.table["label"].tolist()
-    panel.write_objects(tmp_path / "a.geojson", "geojson")
+    panel.files.write_objects(tmp_path / "a.geojson", "geojson")
     np.testing.assert_array_equal(es.import_labels(tmp_path / "a.geojson", labels.data.shape), labels.data)
-    panel.write_objects(tmp_path / "a.geojson", "imagej")
+    panel.files.write_objects(tmp_path / "a.geojson", "imagej")
     assert "choose .zip" in panel.controls.status.text()
 
 
@@ -149,3 +149,23 @@ def test_a_removed_layer_takes_its_results_along(panel, layers, viewer, qtbot) -
     assert panel.table is None
     assert not panel.controls.run_button.isEnabled()
     assert "Labels layer" in panel.controls.status.text()
+
+
+def test_surfaces_lie_on_their_objects(panel, layers, viewer, qtbot) -> None:
+    from napari.layers import Surface
+    from napari.utils.notifications import notification_manager
+
+    _, labels = layers
+    panel.files.make_surfaces()
+    qtbot.waitUntil(lambda: not panel.files.run.is_active, timeout=20_000)
+    found = [layer for layer in viewer.layers if isinstance(layer, Surface)]
+    if labels.ndim == 2:
+        assert found == []
+        assert "made of volumes" in notification_manager.records[-1].message
+        return
+    (surface,) = found
+    low, high = np.transpose([(at.min(), at.max()) for at in np.nonzero(labels.data)])
+    np.testing.assert_allclose(surface.vertices.min(0), low - 0.5)
+    np.testing.assert_allclose(surface.vertices.max(0), high + 0.5)
+    assert surface.scale.tolist() == labels.scale.tolist()
+    assert surface.units == labels.units

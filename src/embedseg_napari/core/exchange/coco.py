@@ -33,7 +33,8 @@ def write_coco(target: Path, labels: NDArray[Any], axes: str, name: str) -> None
     name : str
         File name of the image.
     """
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for image_id, plane in enumerate(planes_of(labels, axes), 1):
         height, width = plane.labels.shape
         image: dict[str, Any] = {"id": image_id, "file_name": name, "width": width, "height": height}

@@ -19,6 +19,7 @@ from embedseg_napari.core.exchange.drawn import paint
 from embedseg_napari.core.exchange.geojson import read_geojson, write_geojson
 from embedseg_napari.core.exchange.imagej import read_rois, write_rois
 from embedseg_napari.core.exchange.meshes import meshes, write_ply, write_stl
+from embedseg_napari.core.exchange.ome_zarr import write_ome_zarr
 from embedseg_napari.core.files.atomic import replace, sync_folder, write_atomically
 from embedseg_napari.core.files.documents import read_text
 from embedseg_napari.core.files.leftovers import sweep_now_and_then, temporary_name
@@ -39,6 +40,7 @@ FORMATS: dict[str, tuple[str, ...]] = {
     "mesh": (".ply", ".stl", ""),
     "coco": (".json",),
     "ctc": ("",),
+    "ome-zarr": (".zarr",),
     "ome-tiff": (".ome.tif", ".ome.tiff"),
 }
 """Formats, and the endings that their files have; an empty one is a folder."""
@@ -69,9 +71,9 @@ def export_labels(
         Objects, 0 is background.
     path : path
         Target: a file, or for ``"ctc"``, and for ``"mesh"`` without an ending, a folder.
-    format : {"imagej", "geojson", "mesh", "coco", "ctc", "ome-tiff"}
+    format : {"imagej", "geojson", "mesh", "coco", "ctc", "ome-zarr", "ome-tiff"}
         Zip of ROIs for ImageJ and Fiji; GeoJSON for QuPath; surfaces as PLY or STL; COCO JSON; the layout of the cell
-        tracking challenge; OME-TIFF.
+        tracking challenge; OME-Zarr 0.5 with its levels; OME-TIFF.
     axes : str, optional
         Axes of `labels`; without them three axes are ``"ZYX"`` and four ``"TZYX"``.
     spacing : sequence of float, optional
@@ -101,6 +103,8 @@ def export_labels(
     }
     if format == "ome-tiff":
         write_labels(path, array, own, scale, unit, overwrite=overwrite)
+    elif format == "ome-zarr":
+        write_ome_zarr(path, array, own, scale, unit, overwrite=overwrite)
     elif format == "ctc" or (format == "mesh" and not path.suffix):
         _write_folder(path, writers[format], overwrite=overwrite)
     else:

@@ -133,5 +133,5 @@ def _rings(geometry: dict[str, Any]) -> list[list[tuple[float, float]]]:
     kind, coordinates = geometry.get("type"), geometry.get("coordinates")
     if kind == "GeometryCollection":
         return [ring for one in geometry["geometries"] for ring in _rings(one)]
-    polygons = {"Polygon": [coordinates], "MultiPolygon": coordinates}.get(str(kind), [])
-    return [[(float(x), float(y)) for x, y, *_ in ring] for rings in polygons or [] for ring in rings]
+    polygons: Any = {"Polygon": [coordinates], "MultiPolygon": coordinates}.get(str(kind), [])
+    return [[(float(x), float(y)) for x, y, *_ in ring] for rings in polygons for ring in rings]

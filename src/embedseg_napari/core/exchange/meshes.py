@@ -50,15 +50,22 @@ def meshes(labels: NDArray[np.integer], spacing: Sequence[float]) -> Iterator[Me
         yield Mesh(number, vertices[:, ::-1].astype(np.float32), faces.astype(np.int32))
 
 
+def together(parts: Sequence[Mesh]) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.int64]]:
+    """Several surfaces as one: corners (n, 3) as x, y, z, triangles (m, 3), and the object of each corner (n,)."""
+    sizes = [len(part.vertices) for part in parts]
+    before = np.cumsum([0, *sizes[:-1]]).astype(np.int32)
+    faces = np.concatenate([part.faces + n for part, n in zip(parts, before, strict=True)])
+    labels = np.repeat(np.array([part.label for part in parts], np.int64), sizes)
+    return np.concatenate([part.vertices for part in parts]), faces, labels
+
+
 def write_ply(target: Path, parts: Sequence[Mesh], unit: str) -> None:
     """Write surfaces as one binary PLY; each corner has the number of its object."""
-    corners = np.zeros(sum(len(part.vertices) for part in parts), [("place", "<f4", 3), ("label", "<i4")])
-    corners["place"] = np.concatenate([part.vertices for part in parts])
-    corners["label"] = np.repeat([part.label for part in parts], [len(part.vertices) for part in parts])
-    triangles = np.zeros(sum(len(part.faces) for part in parts), [("n", "u1"), ("corners", "<i4", 3)])
-    triangles["n"] = 3
-    before = np.cumsum([0, *(len(part.vertices) for part in parts[:-1])])
-    triangles["corners"] = np.concatenate([part.faces + n for part, n in zip(parts, before, strict=True)])
+    vertices, faces, labels = together(parts)
+    corners = np.zeros(len(vertices), [("place", "<f4", 3), ("label", "<i4")])
+    corners["place"], corners["label"] = vertices, labels
+    triangles = np.zeros(len(faces), [("n", "u1"), ("corners", "<i4", 3)])
+    triangles["n"], triangles["corners"] = 3, faces
     header = (
         f"ply\nformat binary_little_endian 1.0\ncomment unit {unit}\nelement vertex {len(corners)}\n"
         "property float x\nproperty float y\nproperty float z\nproperty int label\n"

@@ -77,7 +77,8 @@ def _traced(
         if number != current:
             yield current, _as_pieces(rings)
             current, rings = number, []
-        ring, at, has_double = [], first, False
+        ring: list[int] = []
+        at, has_double = first, False
         while not is_seen[at]:
             # Along a row an outline turns into it and out of it by turns: corners belong together two by two.
             other = at ^ 1
@@ -90,7 +91,7 @@ def _traced(
     yield current, _as_pieces(rings)
 
 
-def _corners(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int32], NDArray[np.int32], NDArray[np.int8]]:
+def _corners(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Where outlines turn: ids, y, x, and what to do where two pixels of an object touch at a corner alone.
 
     There the outline turns twice, and the two corners are numbered 1 and 2 where the pixels are upper left and lower
@@ -131,9 +132,11 @@ def _partners_down(
     return down
 
 
-def _simple(corners: NDArray[np.int64]) -> list[Ring]:
+def _simple(corners: NDArray[np.int32]) -> list[Ring]:
     """Divide a ring that touches itself into such that do not; none of its corners is lost."""
-    found, path, where = [], [], {}
+    found: list[Ring] = []
+    path: list[tuple[int, ...]] = []
+    where: dict[tuple[int, ...], int] = {}
     for corner in corners.tolist():
         key = tuple(corner)
         if key in where:

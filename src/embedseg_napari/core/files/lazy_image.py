@@ -83,7 +83,8 @@ class LazyImage:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Type of the pixels."""
-        return np.dtype(self.array.dtype)
+        kind: np.dtype[Any] = np.dtype(self.array.dtype)
+        return kind
 
     @property
     def nbytes(self) -> int:

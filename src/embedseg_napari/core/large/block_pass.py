@@ -137,5 +137,6 @@ class BlockPass:
                 output = view.undo(raw_output(self.network, view.apply(batch), self.precision))
                 total = output if total is None else total.add_(output)
             assert total is not None
-            part = total[(0, slice(None), *tile.used.within(tile.seen))]
-            return (part / len(every)).cpu().numpy()
+            part = (total[0] / len(every)).cpu().numpy()
+        used: NDArray[np.float32] = part[(slice(None), *tile.used.within(tile.seen))]
+        return used

@@ -10,16 +10,17 @@ import torch
 from embedseg_napari.core.networks.network import STRIDE, device_of, raw_output
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from embedseg_napari.core.networks.network import EmbeddingNetwork
 
 LONGEST = 2048
 """Pixels along the axis that is measured; no network here looks half as far."""
-SEEDINESS, OFFSET = 0.01, 0.1
-"""Log-odds apart, and part of the offsets' spread, that move no outline but by a pixel that could be either."""
-NEARLY_ALL = 99.9
-"""Percentile of the pixels that is to differ by less."""
+SEEDINESS, OFFSET, NEARLY_ALL = 0.5, 0.75, 99.0
+"""Log-odds, and pixels, by which outputs may differ, and the percentile of pixels that differs by less. The paper's
+network comes no closer: on bbbc050, nuclei-3d is as close 32 pixels from the end of a tile as twice as far from it."""
 
 
 def receptive_field(network: EmbeddingNetwork, n_channels: int) -> tuple[int, ...]:
@@ -45,7 +46,9 @@ def _reach(network: EmbeddingNetwork, n_channels: int, axis: int) -> int:
     return -(-reach // STRIDE) * STRIDE
 
 
-def effective_field(network: EmbeddingNetwork, values: NDArray[np.float32]) -> tuple[int, ...]:
+def effective_field(
+    network: EmbeddingNetwork, values: NDArray[np.float32], spacing: Sequence[float]
+) -> tuple[int, ...]:
     """Pixels (z, y, x) at the end of a tile whose outputs do feel what lies beyond it; multiples of 8.
 
     Parameters
@@ -54,9 +57,10 @@ def effective_field(network: EmbeddingNetwork, values: NDArray[np.float32]) -> t
         On the device it is used on.
     values : ndarray, shape (C, (Z,) Y, X)
         A part of an image as the network sees it, every side a multiple of 16.
+    spacing : sequence of float
+        Grid units per pixel (z, y, x).
     """
     whole = _outputs(network, values)
-    scale = [max(float(channel.std()), 1e-6) * OFFSET for channel in whole[: network.ndim]]
     fields = []
     for axis in range(network.ndim):
         half = values.shape[1 + axis] // 2 // STRIDE * STRIDE
@@ -66,7 +70,7 @@ def effective_field(network: EmbeddingNetwork, values: NDArray[np.float32]) -> t
         while field > 0:
             # The planes of the next 8 pixels, counted from the cut.
             near = np.take(difference, range(half - field, half - field + STRIDE), 1 + axis)
-            shifts = [np.percentile(near[a], NEARLY_ALL) > scale[a] for a in range(network.ndim)]
+            shifts = [np.percentile(near[a], NEARLY_ALL) > OFFSET * step for a, step in enumerate(spacing)]
             if any(shifts) or np.percentile(near[-1], NEARLY_ALL) > SEEDINESS:
                 break
             field -= STRIDE
@@ -76,4 +80,5 @@ def effective_field(network: EmbeddingNetwork, values: NDArray[np.float32]) -> t
 
 def _outputs(network: EmbeddingNetwork, values: NDArray[np.float32]) -> NDArray[np.float32]:
     batch = torch.from_numpy(np.ascontiguousarray(values))[None].to(device_of(network))
-    return raw_output(network, batch).cpu().numpy()[0]
+    outputs: NDArray[np.float32] = raw_output(network, batch).cpu().numpy()[0]
+    return outputs

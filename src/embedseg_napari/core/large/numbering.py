@@ -218,4 +218,4 @@ def _median(counts: Counter[int]) -> float:
         return 0.0
     ends = np.cumsum([counts[value] for value in values])
     middle = np.searchsorted(ends, [(n - 1) // 2, n // 2], side="right")
-    return (values[middle[0]] + values[middle[1]]) / 2
+    return float(values[middle[0]] + values[middle[1]]) / 2

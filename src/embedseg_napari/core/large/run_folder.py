@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 import zlib
 from contextlib import contextmanager
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
     from embedseg_napari.core.large.grid import Block
 
-RECORD, DONE = "run.json", "done.json"
+RECORD = "run.json"
 UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 Side = Annotated[int, Field(ge=0, lt=2**48)]
 Sides = Annotated[tuple[Side, ...], Field(min_length=2, max_length=3)]
@@ -228,19 +227,6 @@ class RunFolder:
         """Whether a block was skipped as background."""
         with self._open(number) as archive:
             return bool(archive["is_background"])
-
-    def finish(self, report: dict[str, Any]) -> None:
-        """Note that labels and table are complete."""
-        write_text(self.path / DONE, json.dumps(report, indent=1))
-
-    def report(self) -> dict[str, Any] | None:
-        """What was noted when it was complete; None where it is not."""
-        try:
-            return parse_json(read_text(self.path / DONE))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError) as error:
-            raise DataError(f"{self.path / DONE}: cannot be read ({error}).") from error
 
     @contextmanager
     def _open(self, number: int) -> Iterator[Any]:

@@ -216,7 +216,7 @@ def _of_frame(
     return table
 
 
-def _shape(sums: Sums, step: NDArray[np.float64], size: NDArray[np.float64], length: str) -> Table:
+def _shape(sums: Sums, step: NDArray[np.float64], size: NDArray[Any], length: str) -> Table:
     """Axes of the ellipse or ellipsoid with the same second moments, and what follows from them."""
     ndim = len(step)
     variances = np.linalg.eigvalsh(sums.covariances * np.outer(step, step)) if len(sums.ids) else np.zeros((0, ndim))

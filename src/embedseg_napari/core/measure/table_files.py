@@ -11,7 +11,7 @@ from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.atomic import write_atomically, write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -53,6 +53,45 @@ def write_table(path: Path, table: Mapping[str, NDArray[Any]], *, overwrite: boo
 
     arrow = pyarrow.table(dict(table))
     write_atomically(path, lambda target: parquet.write_table(arrow, target), overwrite=overwrite)
+
+
+def write_parts(path: Path, parts: Iterable[Mapping[str, NDArray[Any]]]) -> None:
+    """Write a table of which one part at a time is in memory; complete, or not there. An existing one is replaced.
+
+    Parameters
+    ----------
+    path : Path
+        Its ending names the format.
+    parts : iterable of dict
+        Rows one after the other, all with the same columns; at least one, which may be empty.
+
+    Raises
+    ------
+    DataError
+        If it cannot be written, or has an ending of no table.
+    """
+    require_table_name(path)
+    write = _csv_parts if path.suffix.lower() == ".csv" else _parquet_parts
+    write_atomically(path, lambda target: write(target, parts))
+
+
+def _csv_parts(target: Path, parts: Iterable[Mapping[str, NDArray[Any]]]) -> None:
+    with target.open("w", encoding="utf-8", newline="") as file:
+        for number, part in enumerate(parts):
+            text = csv_text([part], list(part), ".4f")
+            file.write(text if number == 0 else text[text.index("\n") + 1 :])
+
+
+def _parquet_parts(target: Path, parts: Iterable[Mapping[str, NDArray[Any]]]) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    rows = iter(parts)
+    first = pyarrow.table(dict(next(rows)))
+    with parquet.ParquetWriter(target, first.schema) as writer:
+        writer.write_table(first)
+        for part in rows:
+            writer.write_table(pyarrow.table(dict(part)))
 
 
 def csv_text(tables: Sequence[Mapping[str, NDArray[Any]]], columns: Sequence[str], numbers: str) -> str:

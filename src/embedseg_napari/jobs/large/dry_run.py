@@ -12,8 +12,7 @@ import numpy as np
 
 from embedseg_napari.core.errors import Stopped
 from embedseg_napari.core.wording import count, duration, shape_words
-from embedseg_napari.jobs.earlier_run import signature
-from embedseg_napari.jobs.large.plan import decided, resolve
+from embedseg_napari.jobs.large.plan import resolve
 from embedseg_napari.jobs.large.run import open_job
 from embedseg_napari.jobs.large.work import Waiting, missing_blocks, work_here
 
@@ -80,7 +79,7 @@ def dry_run(job: LargeJob, should_stop: Callable[[], bool]) -> Generator[Any, No
 
     opened = open_job(job)
     region, model, run = opened.region, opened.model, opened.target.run
-    sign = signature(model, *decided(job, region, model))
+    sign = opened.signature
     if run.is_begun and not job.overwrite:
         record = run.of(sign)
         n_done = len(record.grid) - len(missing_blocks(run, record))

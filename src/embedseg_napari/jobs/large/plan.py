@@ -32,6 +32,8 @@ SPREADS = 4
 """Standard deviations above the mean extent of the model's objects up to which that is."""
 LEAST_USE = 64
 """Pixels between the margins of a tile, at least."""
+LEAN_TILE = {2: (1536, 1536)}
+"""Pixels of a tile in images where neither the user nor the model says: a worker then takes about 1.5 GB."""
 STEP = {2: 256, 3: 32}
 """What sides of blocks are multiples of, by the number of axes: of the chunks that labels are written in."""
 LOOKED_AT = {2: (1024, 1024), 3: (64, 256, 256)}
@@ -128,7 +130,8 @@ def resolve(
     if words:
         yield Message(words)
     reach = _reach(model)
-    tile, _ = resolve_tile(model.config.ndim, settings.tile, settings.tile_overlap)
+    given = LEAN_TILE.get(model.config.ndim) if settings.tile is None else settings.tile
+    tile, _ = resolve_tile(model.config.ndim, given, None)
     tile = tuple(max(side, 2 * m + LEAST_USE) for side, m in zip(tile, margin, strict=True))
     block = _block(job.block, shape, tile, margin, reach)
     # Workers may start in another folder.
@@ -184,10 +187,10 @@ def _margin(halo: Halo, region: Region, model: Model, scale: Any) -> tuple[tuple
 
     ndim, shape = model.config.ndim, region.shape
     if not isinstance(halo, str):
-        sides = halo * ndim if len(halo) == 1 else halo
-        if len(sides) != ndim or any(side < 0 for side in sides):
+        wanted = halo * ndim if len(halo) == 1 else halo
+        if len(wanted) != ndim or any(side < 0 for side in wanted):
             raise SettingsError(f"halo {halo}: give one number, or one for each of the {ndim} axes.")
-        return tuple(round_up(side) for side in sides), ""
+        return tuple(round_up(side) for side in wanted), ""
     field = receptive_field(model.network, region.n_channels)
     if halo == "exact" or (ndim == 2 and max(field) <= LONGEST_HALO):
         return field, ""
@@ -196,7 +199,7 @@ def _margin(halo: Halo, region: Region, model: Model, scale: Any) -> tuple[tuple
     box = Box(tuple(start), tuple(min(a + side, n) for a, side, n in zip(start, sides, shape, strict=True)))
     values = scale.whole.scaling.apply(region.read(0, box))
     missing = [(0, 0), *((0, side - n) for side, n in zip(sides, values.shape[1:], strict=True))]
-    seen = effective_field(model.network, np.pad(values, missing, mode="edge"))
+    seen = effective_field(model.network, np.pad(values, missing, mode="edge"), model.config.grid_spacing)
     margin = tuple(min(a, b) for a, b in zip(seen, field, strict=True))
     words = shape_words(margin)
     return margin, (

@@ -60,9 +60,9 @@ class Region:
             key[letter] = slice(low + first, high + first)
         if isinstance(self.channel, int):
             key["C"] = self.channel
-        part = np.asarray(self.array[tuple(key.get(letter, slice(None)) for letter in self.axes)])
+        read = np.asarray(self.array[tuple(key.get(letter, slice(None)) for letter in self.axes)])
         kept = "".join(letter for letter in self.axes if not isinstance(key.get(letter), int))
-        part = reorder(part, kept, ordered(kept))
+        part: np.ndarray = reorder(read, kept, ordered(kept))
         if "C" not in kept:
             return part[None]
         return part.mean(axis=0, dtype=np.float32)[None] if self.channel == "mean" else part

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +13,12 @@ from embedseg_napari.core.axes import guess_axes
 from embedseg_napari.core.errors import SettingsError, Stopped
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.files.folder_lock import holding
+from embedseg_napari.core.measure.table_files import require_table_name, write_parts
 from embedseg_napari.jobs.earlier_run import signature
 from embedseg_napari.jobs.large.plan import decided, resolve
 from embedseg_napari.jobs.large.reading import choose_region
-from embedseg_napari.jobs.large.table import check_table, columns_of, write_table
-from embedseg_napari.jobs.large.target import target_of, write_block
+from embedseg_napari.jobs.large.table import columns_of
+from embedseg_napari.jobs.large.target import REPORTED, target_of, write_block
 from embedseg_napari.jobs.large.work import (
     BlockDone,
     Waiting,
@@ -109,6 +109,7 @@ class Opened:
     region: Region
     model: Model
     target: Target
+    signature: str
 
 
 def predict_large(job: LargeJob, should_stop: Callable[[], bool]) -> Generator[Any, None, LargeResult]:
@@ -123,15 +124,17 @@ def predict_large(job: LargeJob, should_stop: Callable[[], bool]) -> Generator[A
     """
     opened = open_job(job)
     run, target = opened.target.run, opened.target
-    sign = signature(opened.model, *decided(job, opened.region, opened.model))
-    if job.overwrite and (not run.is_of(sign) or run.report() is not None):
+    sign = opened.signature
+    report = target.report() if target.signature() == sign else None
+    if job.overwrite and (report is not None or not run.is_of(sign)):
         # A run of the same kind that was stopped goes on.
         target.clear()
-    record = yield from begin(job, opened, sign, should_stop)
-    if (report := run.report()) is not None and target.signature() == record.signature:
+    elif report is not None:
+        target.clear()
         yield Message(f"{target.labels} is complete already; nothing is left to do.")
-        return _result(target, record, report)
-    store = target.create(opened.image, record, job.overwrite)
+        return _result(target, report)
+    record = yield from begin(job, opened, should_stop)
+    store = target.create(opened.image, record, job.overwrite, anew=report is not None)
     todo = [] if job.finish else missing_blocks(run, record)
     wanted = [number for number in shared(range(len(record.grid)), job.part) if number in set(todo)]
     yield BlocksStarted(len(record.grid), len(record.grid) - len(todo), len(wanted), target.labels)
@@ -142,7 +145,9 @@ def predict_large(job: LargeJob, should_stop: Callable[[], bool]) -> Generator[A
             return LargeResult(target.labels, target.table, len(record.grid), n_missing)
         require_all(run, record)
         with holding(run.path, "run"):
-            return (yield from _finish(opened, record, store, should_stop))
+            result = yield from _finish(opened, record, store, should_stop)
+        target.complete({name: getattr(result, name) for name in REPORTED})
+        return result
     except Stopped:
         n_missing = len(missing_blocks(run, record))
         return LargeResult(target.labels, target.table, len(record.grid), n_missing, stopped=True)
@@ -172,20 +177,19 @@ def open_job(job: LargeJob) -> Opened:
         require_distributed()
     image = open_image(job.image, job.level, job.axes)
     target = target_of(job, image)
-    check_table(target.table)
+    require_table_name(target.table)
     model = cached_model(job.model, job.device)
     axes = image.axes or guess_axes(image.shape, model.config.ndim, model.config.n_channels)
     region = choose_region(image, axes, job.channel, job.region)
     check_fit(model.config, (region.n_frames, region.n_channels, *region.shape), axes)
-    target.check(job.overwrite)
-    return Opened(image, region, model, target)
+    sign = signature(model, *decided(job, region, model))
+    target.check(job.overwrite, sign)
+    return Opened(image, region, model, target, sign)
 
 
-def begin(
-    job: LargeJob, opened: Opened, sign: str, should_stop: Callable[[], bool]
-) -> Generator[Message, None, RunRecord]:
+def begin(job: LargeJob, opened: Opened, should_stop: Callable[[], bool]) -> Generator[Message, None, RunRecord]:
     """The run as it was begun, by whom ever, or a new one."""
-    run = opened.target.run
+    run, sign = opened.target.run, opened.signature
     if run.is_begun:
         return run.of(sign)
     path = str(Path(job.image).absolute())
@@ -251,17 +255,15 @@ def _finish(
         if should_stop():
             raise Stopped("The run was stopped.")
         yield Finishing(len(grid) + round(done / of * len(grid)), 2 * len(grid))
-    write_table(target.table, lambda: _table(numbering, opened, record))
+    write_parts(target.table, _table(numbering, opened, record))
     report = {
+        "n_blocks": len(grid),
         "n_objects": numbering.n_objects,
         "n_left_out": numbering.n_left_out,
         "n_background": sum(map(run.is_background, range(len(grid)))),
         "seams": numbering.seams().as_dict(),
     }
-    run.finish(report)
-    # The labels say all that the blocks said.
-    shutil.rmtree(run.path / "blocks", ignore_errors=True)
-    return _result(target, record, report)
+    return _result(target, report)
 
 
 def _table(numbering: Numbering, opened: Opened, record: RunRecord) -> Iterator[dict[str, Any]]:
@@ -272,10 +274,10 @@ def _table(numbering: Numbering, opened: Opened, record: RunRecord) -> Iterator[
         yield columns_of(numbers, rows, region.start, frame, image.spacing, image.unit)
 
 
-def _result(target: Target, record: RunRecord, report: dict[str, Any]) -> LargeResult:
-    result = LargeResult(target.labels, target.table, len(record.grid), 0, is_finished=True)
-    names = ("n_objects", "n_left_out", "n_background", "seams")
-    return replace(result, **{name: report[name] for name in names})
+def _result(target: Target, report: dict[str, Any]) -> LargeResult:
+    return LargeResult(
+        target.labels, target.table, n_missing=0, is_finished=True, **{name: report[name] for name in REPORTED}
+    )
 
 
 def seam_words(result: LargeResult) -> str:

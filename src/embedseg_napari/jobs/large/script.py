@@ -109,7 +109,7 @@ def predict_large(
     """
     require_functions(on_event=on_event, should_stop=should_stop)
     with speaking_python(), with_bar(progress, tell if on_event is None else on_event) as listener:
-        source = getattr(model, "path", model)
+        source = model if isinstance(model, str | Path) else model.path
         if source is None:
             raise SettingsError(f"{shown(model)} has no file that workers could load; save it first: model.save(...).")
         job = LargeJob(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from embedseg_napari.core.axes import ordered, result_axes
 from embedseg_napari.core.errors import AlreadyExists, DataError
-from embedseg_napari.core.files.atomic import locked_place
+from embedseg_napari.core.files.atomic import locked_place, write_text
 from embedseg_napari.core.files.documents import parse_json, read_text
 from embedseg_napari.core.large.run_folder import RunFolder
 from embedseg_napari.jobs.large.reading import Region, choose_region
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
     from embedseg_napari.jobs.large.plan import LargeJob
 
 MARK = "embedseg"
-"""Attribute of labels that a run makes: its signature."""
+"""Attribute of labels that a run makes: its signature, and once they are complete its report."""
+
+REPORTED = ("n_blocks", "n_objects", "n_left_out", "n_background", "seams")
+"""Of how a run ended, what is noted in the labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +65,44 @@ class Target:
         """That of the run which made the labels that are there; empty if none did, None if there are none."""
         if not self.labels.exists():
             return None
-        for file, inner in ((".zattrs", None), ("zarr.json", "attributes")):
+        return str(self._mark().get("run", ""))
+
+    def report(self) -> dict[str, Any] | None:
+        """What was noted when the labels were complete; None where they are not."""
+        found = self._mark().get("report")
+        return found if isinstance(found, dict) and set(REPORTED) <= set(found) else None
+
+    def complete(self, report: dict[str, Any]) -> None:
+        """Note in the labels that they are complete, and forget what the blocks found, which they say now.
+
+        Raises
+        ------
+        DataError
+            If that cannot be written.
+        """
+        file, values = self._description()
+        attributes = values.get("attributes", {}) if file == "zarr.json" else values
+        attributes[MARK] = self._mark() | {"report": report}
+        write_text(self.labels / file, json.dumps(values, indent=2))
+        self.clear()
+
+    def _description(self) -> tuple[str, dict[str, Any]]:
+        """File and content of what the labels say of themselves; nothing where that cannot be read."""
+        for file in ("zarr.json", ".zattrs"):
             if (self.labels / file).is_file():
                 try:
-                    values: Any = parse_json(read_text(self.labels / file))
+                    return file, parse_json(read_text(self.labels / file))
                 except (OSError, ValueError):
-                    return ""
-                values = values if inner is None else values.get(inner)
-                return str(values.get(MARK, "")) if isinstance(values, dict) else ""
-        return ""
+                    return file, {}
+        return "", {}
 
-    def check(self, overwrite: bool) -> None:
+    def _mark(self) -> dict[str, Any]:
+        file, values = self._description()
+        attributes = values.get("attributes") if file == "zarr.json" else values
+        found = attributes.get(MARK) if isinstance(attributes, dict) else None
+        return found if isinstance(found, dict) else {}
+
+    def check(self, overwrite: bool, signature: str) -> None:
         """Refuse what would lose labels or cannot be written, before any work.
 
         Raises
@@ -83,11 +114,12 @@ class Target:
         if locked is not None:
             raise DataError(f"{locked}: nothing can be written there; choose another place with --output.")
         made_by = self.signature()
-        if made_by is not None and not overwrite and not (made_by and self.run.is_begun):
-            raise AlreadyExists(
-                f"{self.labels}: exists already, and no run that could be continued made it; choose another name "
-                "(--name) or --output, or allow overwriting."
-            )
+        if made_by is None or overwrite or made_by == signature:
+            return
+        why = "was made with another model or other settings" if made_by else "exists already"
+        raise AlreadyExists(
+            f"{self.labels}: {why}; choose another name (--name) or --output, or allow overwriting (--overwrite)."
+        )
 
     def clear(self) -> None:
         """Forget an earlier run; its labels stay until new ones take their place.
@@ -100,15 +132,14 @@ class Target:
         path = self.run.path
         if path.exists():
             # The record goes first: blocks of a run that is half gone belong to none.
-            for name in ("run.json", "done.json"):
-                (path / name).unlink(missing_ok=True)
             try:
+                (path / "run.json").unlink(missing_ok=True)
                 shutil.rmtree(path)
             except OSError as error:
                 raise DataError(f"{path}: cannot be deleted ({error.strerror or error}).") from error
 
-    def create(self, image: LazyImage, record: RunRecord, overwrite: bool) -> LabelStore:
-        """The label image: that of this run, or a new one.
+    def create(self, image: LazyImage, record: RunRecord, overwrite: bool, *, anew: bool = False) -> LabelStore:
+        """The label image: that of this run unless it is to be made `anew`, or a new one.
 
         Raises
         ------
@@ -117,9 +148,9 @@ class Target:
         """
         from embedseg_napari.core.stores.labels import create_labels, open_labels
 
-        if self.signature() == record.signature:
+        if self.signature() == record.signature and not anew:
             return open_labels(self.labels)
-        mark = {MARK: record.signature}
+        mark = {MARK: {"run": record.signature}}
         try:
             return create_labels(self.store, image, name=self.name, block=record.block, more=mark, overwrite=overwrite)
         except AlreadyExists:
@@ -139,6 +170,8 @@ def target_of(job: LargeJob, image: LazyImage) -> Target:
     """
     if job.output is not None:
         store, name = Path(job.output), None
+        if store.suffix.lower() != ".zarr":
+            raise DataError(f"{store}: labels of blocks are an OME-Zarr; give a name that ends in .ome.zarr.")
         table = store.with_name(store.name.removesuffix(".zarr").removesuffix(".ome") + ".csv")
     elif image.ngff:
         store, name = image.path, job.name

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 from embedseg_napari.core.axes import ordered, reorder
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.jobs.evaluate import why_not_comparable
+from embedseg_napari.jobs.recipe import of_words
 from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME
 from embedseg_napari.viewer.layers import (
     ANNOTATION,
@@ -26,6 +27,7 @@ from embedseg_napari.viewer.layers import (
     FOUND,
     RESULT,
     array_of,
+    file_of,
     is_users,
     named_like,
     ordered_labels,
@@ -38,6 +40,8 @@ from embedseg_napari.viewer.widgets.layer_box import CHOOSE, LayerBox
 
 if TYPE_CHECKING:
     import napari
+
+    from embedseg_napari.jobs.recipe import Recipe
 
 TRUE_WORDS = ("truth", "true", "gt", "mask", "manual", "annot")
 
@@ -210,6 +214,26 @@ class EvaluationSource(QWidget):
         except DataError as error:
             return str(error)
         return why_not_comparable(there, here, self.has_frames())
+
+    def recipe(self) -> Recipe:
+        """What gives the same scores without a viewer.
+
+        Raises
+        ------
+        DataError
+            If there is nothing to compare, or a layer is from no file.
+        """
+        if fault := self.fault():
+            raise DataError(fault)
+        words = ["embedseg", "evaluate"]
+        if not self.is_layers():
+            paths = self.true_folder.path(), self.predicted_folder.path()
+            return of_words([*words, "--truth", str(paths[0]), "--predicted", str(paths[1])])
+        truth, predicted = self.truth.layer(), self.predicted.layer()
+        assert truth is not None
+        assert predicted is not None
+        places = ["--truth", str(file_of(truth)), "--predicted", str(file_of(predicted))]
+        return of_words([*words, *places, "--axes", self.axes()])
 
     def choose(self, truth: Labels, predicted: Labels) -> None:
         """Compare two layers."""

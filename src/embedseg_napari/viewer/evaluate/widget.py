@@ -33,6 +33,7 @@ from embedseg_napari.viewer.evaluate.threshold_panel import ThresholdPanel
 from embedseg_napari.viewer.provenance import news, origin_of
 from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, Sentence
 from embedseg_napari.viewer.widgets.dock_panel import DockPanel
+from embedseg_napari.viewer.widgets.recipe_buttons import RecipeButtons
 from embedseg_napari.viewer.widgets.scroll import FittingScroll
 from embedseg_napari.viewer.widgets.time_left import TimeLeft
 from embedseg_napari.viewer.worker import BackgroundRun, report_error, report_message, run_in_background
@@ -96,7 +97,10 @@ class EvaluateWidget(DockPanel):
             (self.thresholds, "Thresholds", "Find better thresholds for a model."),
         ):
             self.tabs.setTabToolTip(self.tabs.addTab(page, title), tip)
-        content = _column(self.source, buttons, self.reason, self.progress, self.status, self.tabs, margins=9)
+        self.recipe = RecipeButtons(self.source.recipe)
+        content = _column(
+            self.source, buttons, self.reason, self.progress, self.status, self.tabs, self.recipe, margins=9
+        )
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(FittingScroll(content))

@@ -1,7 +1,8 @@
-"""Open a data-set folder: each image with its masks over it, masks as Labels, axes and pixel size from the files."""
+"""Open a data set: each image with its masks over it, masks as Labels, axes and pixel size from the files."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error, show_info
@@ -10,11 +11,11 @@ from embedseg_napari.core.data.pairs import find_dataset
 from embedseg_napari.core.errors import DataError, EmbedSegError
 from embedseg_napari.core.files.pairing import by_name, partners
 from embedseg_napari.core.files.tiff import list_images, read_image
+from embedseg_napari.core.files.zarr_image import has_labels, is_store
 from embedseg_napari.viewer.files.image_files import image_layer, labels_layer
+from embedseg_napari.viewer.files.stores import open_store
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from napari.layers import Layer
     from napari.viewer import Viewer
     from qtpy.QtWidgets import QPushButton, QWidget
@@ -40,7 +41,9 @@ def open_folder_button(viewer: Viewer, parent: QWidget | None = None) -> QPushBu
 
     button = QPushButton("Open data-set folder…", parent)
     button.setObjectName("open_dataset_folder")
-    button.setToolTip("Open a folder with images/ and masks/ (or train/ and val/ of that kind) as layers.")
+    button.setToolTip(
+        "Open a folder with images/ and masks/ (or train/ and val/ of that kind), or an OME-Zarr, as layers."
+    )
     button.clicked.connect(lambda: ask_for_folder(viewer, button))
     return button
 
@@ -49,7 +52,7 @@ def ask_for_folder(viewer: Viewer, parent: QWidget | None = None) -> list[Layer]
     """Ask for a folder and open it; a fault becomes a notification."""
     from qtpy.QtWidgets import QFileDialog
 
-    folder = QFileDialog.getExistingDirectory(parent, "A folder with images/ and masks/")
+    folder = QFileDialog.getExistingDirectory(parent, "A folder with images/ and masks/, or an OME-Zarr")
     if not folder:
         return []
     try:
@@ -68,7 +71,7 @@ def open_dataset_folder(viewer: Viewer, folder: str | Path, most: int = MOST) ->
         Where.
     folder : path
         With ``images/`` and ``masks/``, or with ``train/`` (and ``val/``) of that kind. Images without a mask are
-        opened too: masks may be painted in napari.
+        opened too: masks may be painted in napari. Or an OME-Zarr, which is opened with the labels in it.
     most : int
         Images to open.
 
@@ -82,6 +85,8 @@ def open_dataset_folder(viewer: Viewer, folder: str | Path, most: int = MOST) ->
     DataError
         If it is no such folder, holds no images, or a file cannot be read; layers opened before stay.
     """
+    if is_store(Path(folder)):
+        return open_store(viewer, Path(folder))
     training, validation = find_dataset(folder)
     pairs = _pairs(training) + ([] if validation is None else _pairs(validation))
     if not pairs:
@@ -115,5 +120,5 @@ def open_dataset_folder(viewer: Viewer, folder: str | Path, most: int = MOST) ->
 def _pairs(folder: Path) -> list[tuple[Path, Path | None]]:
     images = by_name(list_images(folder / "images"))
     masks = by_name(list_images(folder / "masks")) if (folder / "masks").is_dir() else {}
-    mask_of = partners(images, masks)
+    mask_of = {name: path for name, path in images.items() if has_labels(path)} | partners(images, masks)
     return [(path, mask_of.get(name)) for name, path in images.items()]

@@ -79,7 +79,8 @@ def measure_layer(
     objects: LayerObjects, columns: tuple[str, ...], should_stop: Callable[[], bool]
 ) -> Generator[FrameMeasured, None, Table]:
     """Measure the objects; scores and margins are there if they are what a model found."""
-    labels, axes = np.asarray(objects.labels), objects.axes
+    labels: Any = np.asarray(objects.labels)
+    axes = objects.axes
     found = objects.segmentation
     if found is not None:
         turned = reorder(labels, axes, found.axes or ordered(axes))

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Labels
-from qtpy.QtWidgets import QCheckBox, QFileDialog, QFormLayout, QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QFormLayout, QVBoxLayout, QWidget
 
-from embedseg_napari.core.errors import DataError, EmbedSegError
-from embedseg_napari.core.exchange.export import export_labels
-from embedseg_napari.core.files.units import micrometres
+from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.measure.outlined import FURTHER
-from embedseg_napari.core.measure.table_files import write_table
 from embedseg_napari.core.wording import count
-from embedseg_napari.jobs.recipe import of_words
 from embedseg_napari.viewer.camera import go_to
-from embedseg_napari.viewer.layers import file_of, is_users_or_found
+from embedseg_napari.viewer.layers import is_users_or_found
+from embedseg_napari.viewer.measure.files import MeasuredFiles
 from embedseg_napari.viewer.measure.layer_table import give_features, image_below, measure_layer, objects_of
 from embedseg_napari.viewer.measure.object_colors import ObjectColors
 from embedseg_napari.viewer.measure.plot import MeasurePlot
-from embedseg_napari.viewer.widgets.boxes import ChoiceBox, add_row, button
+from embedseg_napari.viewer.widgets.boxes import ChoiceBox, add_row
 from embedseg_napari.viewer.widgets.dock_panel import DockPanel
 from embedseg_napari.viewer.widgets.layer_box import LayerBox
-from embedseg_napari.viewer.widgets.recipe_buttons import RecipeButtons
 from embedseg_napari.viewer.widgets.run_controls import RunControls
 from embedseg_napari.viewer.widgets.scroll import FittingScroll
 
@@ -32,19 +27,9 @@ if TYPE_CHECKING:
     import napari
 
     from embedseg_napari.core.measure.measurements import FrameMeasured, Table
-    from embedseg_napari.jobs.recipe import Recipe
     from embedseg_napari.viewer.measure.layer_table import LayerObjects
 
 OWN, HISTOGRAM = "their own colours", "how many (histogram)"
-TABLES = "Tables (*.csv *.parquet)"
-EXPORTS = {
-    "ROIs of Fiji and ImageJ (*.zip)": "imagej",
-    "GeoJSON of QuPath (*.geojson)": "geojson",
-    "COCO (*.json)": "coco",
-    "Surfaces (*.ply *.stl)": "mesh",
-    "OME-TIFF (*.ome.tif)": "ome-tiff",
-}
-TABLE_WIDGET = ("napari", "Features table widget")
 
 
 class MeasureWidget(DockPanel):
@@ -97,12 +82,7 @@ class MeasureWidget(DockPanel):
         for text, box in (("Colour by", self.color), ("Across", self.x), ("Upwards", self.y)):
             add_row(columns, text, box)
         self.plot = MeasurePlot()
-        self.open_table = button("Table", "Open napari's table of the layer's measurements.", self._open_table)
-        self.save_table = button("Save table…", "Save the measurements as CSV or Parquet.", self._save_table)
-        self.export = button("Export…", "Save the objects for Fiji, QuPath and other programs.", self._export)
-        buttons = QHBoxLayout()
-        for one in (self.open_table, self.save_table, self.export):
-            buttons.addWidget(one)
+        self.files = MeasuredFiles(self.viewer, self.labels, self.image, self.slow)
         self.results = QWidget()
         inside = QVBoxLayout(self.results)
         inside.setContentsMargins(0, 0, 0, 0)
@@ -119,8 +99,7 @@ class MeasureWidget(DockPanel):
         outer = QVBoxLayout(self)
         outer.setContentsMargins(2, 4, 2, 4)
         outer.addWidget(FittingScroll(content), 1)
-        outer.addLayout(buttons)
-        outer.addWidget(RecipeButtons(self._recipe))
+        outer.addWidget(self.files)
 
     def _connect(self) -> None:
         self.controls.run_button.clicked.connect(self.start)
@@ -132,6 +111,8 @@ class MeasureWidget(DockPanel):
         self.x.currentIndexChanged.connect(self._draw)
         self.y.currentIndexChanged.connect(self._draw)
         self.plot.selected.connect(self._take_selection)
+        self.files.said.connect(self.controls.say)
+        self.files.failed.connect(self.controls.fail)
         self.viewer.layers.events.removed.connect(self._take_removed)
 
     def take_over(self, labels: Labels, image: Image | None) -> None:
@@ -180,6 +161,7 @@ class MeasureWidget(DockPanel):
             return
         self.colors.restore()
         self.table, self.measured, self._selected = table, layer, None
+        self.files.take(layer, table)
         give_features(layer, table)
         n = len(table["label"])
         unit = "" if any(name.endswith(("_um", "_um2", "_um3")) for name in table) else ", in pixels"
@@ -243,13 +225,14 @@ class MeasureWidget(DockPanel):
         self._is_ours = True
         self.measured.selected_label = int(self.table["label"][row])
         self._is_ours = False
-        places = []
+        places: list[tuple[int, int]] = []
         for letter in self._objects.axes:
             if letter == "T":
                 places.append((int(self.table["frame"][row]), int(self.table["frame"][row]) + 1))
             else:
                 name = letter.lower()
-                places.append(tuple(int(self.table[f"bbox_{end}_{name}_px"][row]) for end in ("min", "max")))
+                first, end = (int(self.table[f"bbox_{which}_{name}_px"][row]) for which in ("min", "max"))
+                places.append((first, end))
         if len(places) == self.measured.ndim:
             low, high = np.transpose(places)
             go_to(self.viewer, self.measured, (low + high - 1) / 2, low, high)
@@ -283,73 +266,9 @@ class MeasureWidget(DockPanel):
         if self.measured is not None and event.value == self.measured:
             self._follow_layer(None)
             self.table = self.measured = self._selected = None
+            self.files.take(None, None)
             self.colors = ObjectColors()
             self._show_state()
-
-    # Files
-
-    def _recipe(self) -> Recipe:
-        """What measures the files of the chosen layers."""
-        layer, image = self.labels.layer(), self.image.layer()
-        if layer is None:
-            raise DataError("Choose a Labels layer first.")
-        objects = objects_of(layer, image)
-        labels = file_of(layer)
-        words = ["embedseg", "measure", str(labels), "--output", str(labels.with_suffix(".measured.csv"))]
-        words += [] if image is None else ["--image", str(file_of(image))]
-        words += ["--axes", objects.axes]
-        if objects.spacing is not None and objects.unit is not None:
-            factor = micrometres(objects.unit) or 1.0
-            words += ["--spacing", ",".join(f"{step * factor:.17g}" for step in objects.spacing)]
-        return of_words([*words, *(["--columns", ",".join(FURTHER)] if self.slow.isChecked() else [])])
-
-    def _open_table(self) -> None:
-        if self.measured is None:
-            return
-        self.viewer.layers.selection.active = self.measured
-        try:
-            self.viewer.window.add_plugin_dock_widget(*TABLE_WIDGET, tabify=True)
-        except (KeyError, ValueError):
-            self.controls.say("This version of napari has no table; save it to see the numbers.", is_wrong=True)
-
-    def _save_table(self) -> None:
-        assert self.measured is not None
-        path, _ = QFileDialog.getSaveFileName(self, "Save table", f"{self.measured.name}.csv", TABLES)
-        if path:
-            self.write_table(Path(path))
-
-    def write_table(self, path: Path) -> None:
-        """Write the measurements; the dialog has asked whether a file may be replaced."""
-        assert self.table is not None
-        self._write(path, lambda: write_table(path, self.table or {}, overwrite=True))
-
-    def _export(self) -> None:
-        layer = self.labels.layer()
-        assert layer is not None
-        path, kind = QFileDialog.getSaveFileName(self, "Export objects", f"{layer.name}.zip", ";;".join(EXPORTS))
-        if path:
-            self.write_objects(Path(path), EXPORTS[kind])
-
-    def write_objects(self, path: Path, kind: str) -> None:
-        """Write the objects of the chosen layer in a format of `core.exchange`."""
-        layer = self.labels.layer()
-        assert layer is not None
-        table = self.table if layer == self.measured else None
-
-        def write() -> None:
-            one = objects_of(layer, None)
-            scale = {"spacing": one.spacing, "unit": one.unit}
-            export_labels(np.asarray(one.labels), path, kind, one.axes, table=table, overwrite=True, **scale)
-
-        self._write(path, write)
-
-    def _write(self, path: Path, write: Any) -> None:
-        try:
-            write()
-        except EmbedSegError as error:
-            self.controls.fail(error)
-        else:
-            self.controls.say(f"Saved {path}.")
 
     # State
 
@@ -358,9 +277,7 @@ class MeasureWidget(DockPanel):
         has_labels = self.labels.layer() is not None
         self.controls.run_button.setEnabled(has_labels and not is_running)
         self.results.setVisible(self.table is not None)
-        for one in (self.open_table, self.save_table):
-            one.setEnabled(self.table is not None and not is_running)
-        self.export.setEnabled(has_labels and not is_running)
+        self.files.show_state(is_running=is_running)
         if not has_labels:
             self.controls.say("Open or make a Labels layer.")
         elif self.controls.status.text() == "Open or make a Labels layer.":
@@ -373,5 +290,6 @@ class MeasureWidget(DockPanel):
     def release(self) -> None:
         """Follow the viewer no longer."""
         self.controls.close_down()
+        self.files.close_down()
         self._follow_layer(None)
         self.viewer.layers.events.removed.disconnect(self._take_removed)

@@ -1,0 +1,99 @@
+"""Label images as OME-Zarr with its levels."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from embedseg_napari.core.axes import ordered, reorder, spatial_axes
+from embedseg_napari.core.errors import AlreadyExists, DataError
+from embedseg_napari.core.files.atomic import sync_folder
+from embedseg_napari.core.files.lazy_image import LazyImage
+from embedseg_napari.core.files.leftovers import sweep_now_and_then, temporary_name
+from embedseg_napari.core.files.zarr_image import is_store
+from embedseg_napari.core.stores.labels import create_labels
+from embedseg_napari.core.stores.pyramid import build_pyramid
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+BLOCK = {2: 1024, 3: 128}
+"""Pixels of a block along an axis, by the number of spatial axes."""
+
+
+def write_ome_zarr(
+    path: Path,
+    labels: NDArray[Any],
+    axes: str,
+    spacing: Sequence[float] | None = None,
+    unit: str | None = None,
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Write a label image as a store of its own, OME-Zarr 0.5; it gets its name when it is complete.
+
+    Parameters
+    ----------
+    path : Path
+        Target, ``.zarr``.
+    labels : ndarray of int, shape ((T,) (Z,) Y, X)
+        Ids, 0 is background.
+    axes : str
+        Their axes.
+    spacing : sequence of float, optional
+        Size of a pixel (z, y, x).
+    unit : str, optional
+        Unit of the spacing.
+    overwrite : bool
+        Whether a store that is there may be replaced.
+
+    Raises
+    ------
+    AlreadyExists
+        If there is a store and it may not be replaced, or something else.
+    DataError
+        If it cannot be written.
+    """
+    if path.exists() and not (overwrite and is_store(path)):
+        what = "exists already" if is_store(path) else "is no Zarr store, and is not replaced"
+        raise AlreadyExists(f"{path}: {what}; choose another name.")
+    turned = reorder(labels, axes, ordered(axes))
+    like = LazyImage(
+        turned,
+        ordered(axes),
+        path,
+        _nowhere,
+        turned.shape,
+        levels=(turned.shape,),
+        spacing=None if spacing is None else tuple(spacing),
+        unit=unit,
+    )
+    draft, old = (path.with_name(temporary_name()) for _ in range(2))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sweep_now_and_then(path.parent)
+        space = spatial_axes(like.axes)
+        edge = BLOCK[len(space)]
+        store = create_labels(draft / path.name, like, block=[edge] * len(space))
+        store.write((slice(None),) * like.ndim, turned.reshape(like.shape))
+        for _ in build_pyramid(store):
+            pass
+        if path.exists():
+            path.rename(old)
+        (draft / path.name).rename(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        if old.exists() and not path.exists():
+            old.rename(path)
+        raise DataError(f"{path}: cannot be written ({error.strerror or error}).") from error
+    finally:
+        for left in (draft, old):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _nowhere(path: Path, level: int, axes: str | None) -> NoReturn:
+    """An array in memory has no file that another process could open."""
+    raise DataError(f"{path}: is not on the disk yet.")

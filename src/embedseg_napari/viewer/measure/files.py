@@ -1,0 +1,180 @@
+"""What becomes of measured objects: napari's table, a file of numbers, files for other programs, a command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
+
+from embedseg_napari.core.errors import DataError, EmbedSegError
+from embedseg_napari.core.exchange.export import export_labels
+from embedseg_napari.core.files.units import micrometres
+from embedseg_napari.core.measure.outlined import FURTHER
+from embedseg_napari.core.measure.table_files import write_table
+from embedseg_napari.jobs.recipe import of_words
+from embedseg_napari.viewer.layers import file_of
+from embedseg_napari.viewer.measure.layer_table import objects_of
+from embedseg_napari.viewer.measure.surfaces import make_surfaces, show_surfaces
+from embedseg_napari.viewer.widgets.boxes import button
+from embedseg_napari.viewer.widgets.recipe_buttons import RecipeButtons
+from embedseg_napari.viewer.worker import run_in_background
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari.layers import Labels
+    from napari.viewer import Viewer
+    from qtpy.QtWidgets import QCheckBox
+
+    from embedseg_napari.core.measure.measurements import Table
+    from embedseg_napari.jobs.recipe import Recipe
+    from embedseg_napari.viewer.measure.surfaces import Triangles
+    from embedseg_napari.viewer.widgets.layer_box import LayerBox
+    from embedseg_napari.viewer.worker import BackgroundRun
+
+TABLES = "Tables (*.csv *.parquet)"
+EXPORTS = {
+    "ROIs of Fiji and ImageJ (*.zip)": "imagej",
+    "GeoJSON of QuPath (*.geojson)": "geojson",
+    "COCO (*.json)": "coco",
+    "Surfaces (*.ply *.stl)": "mesh",
+    "OME-TIFF (*.ome.tif)": "ome-tiff",
+}
+TABLE_WIDGET = ("napari", "Features table widget")
+
+
+class MeasuredFiles(QWidget):
+    """Buttons below the plot.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        Where napari's table opens.
+    labels, image : LayerBox
+        Where the layers are chosen.
+    slow : QCheckBox
+        Whether solidity and surface are measured.
+    """
+
+    said = Signal(str)
+    failed = Signal(object)
+    """The error."""
+
+    def __init__(self, viewer: Viewer, labels: LayerBox, image: LayerBox, slow: QCheckBox) -> None:
+        super().__init__()
+        self.viewer = viewer
+        self._labels, self._image, self._slow = labels, image, slow
+        self._table: Table | None = None
+        self._measured: Labels | None = None
+        self.open_table = button("Table", "Open napari's table of the layer's measurements.", self._open_table)
+        self.save_table = button("Save table…", "Save the measurements as CSV or Parquet.", self._save_table)
+        self.export = button("Export…", "Save the objects for Fiji, QuPath and other programs.", self._export)
+        self.surfaces = button("Surfaces", "Show the surfaces of a volume's objects as a layer.", self.make_surfaces)
+        self.run: BackgroundRun | None = None
+        """Surfaces that are being made."""
+        self.recipe = RecipeButtons(self._recipe)
+        row = QHBoxLayout()
+        for one in (self.open_table, self.save_table, self.surfaces, self.export):
+            row.addWidget(one)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(row)
+        layout.addWidget(self.recipe)
+
+    def take(self, layer: Labels | None, table: Table | None) -> None:
+        """Take what was measured of a layer; None where that is gone."""
+        self._measured, self._table = layer, table
+
+    def show_state(self, *, is_running: bool) -> None:
+        """Offer what can be done now."""
+        for one in (self.open_table, self.save_table):
+            one.setEnabled(self._table is not None and not is_running)
+        for one in (self.export, self.surfaces):
+            one.setEnabled(self._labels.layer() is not None and not is_running)
+
+    def _open_table(self) -> None:
+        self.viewer.layers.selection.active = self._measured
+        try:
+            self.viewer.window.add_plugin_dock_widget(*TABLE_WIDGET, tabify=True)
+        except (KeyError, ValueError):
+            self.said.emit("This version of napari has no table; save it to see the numbers.")
+
+    def _save_table(self) -> None:
+        assert self._measured is not None
+        path, _ = QFileDialog.getSaveFileName(self, "Save table", f"{self._measured.name}.csv", TABLES)
+        if path:
+            self.write_table(Path(path))
+
+    def write_table(self, path: Path) -> None:
+        """Write the measurements; the dialog has asked whether a file may be replaced."""
+        self._write(path, lambda: write_table(path, self._table or {}, overwrite=True))
+
+    def _export(self) -> None:
+        layer = self._labels.layer()
+        assert layer is not None
+        path, kind = QFileDialog.getSaveFileName(self, "Export objects", f"{layer.name}.zip", ";;".join(EXPORTS))
+        if path:
+            self.write_objects(Path(path), EXPORTS[kind])
+
+    def write_objects(self, path: Path, kind: str) -> None:
+        """Write the objects of the chosen layer in a format of `core.exchange`."""
+        layer = self._labels.layer()
+        assert layer is not None
+        table = self._table if layer == self._measured else None
+
+        def write() -> None:
+            one = objects_of(layer, None)
+            scale: dict[str, Any] = {"spacing": one.spacing, "unit": one.unit}
+            export_labels(np.asarray(one.labels), path, kind, one.axes, table=table, overwrite=True, **scale)
+
+        self._write(path, write)
+
+    def make_surfaces(self) -> None:
+        """Show the surfaces of the chosen layer's objects."""
+        layer = self._labels.layer()
+        if layer is None or (self.run is not None and self.run.is_active):
+            return
+        objects = objects_of(layer, None)
+
+        def show(triangles: Triangles) -> None:
+            if layer in self.viewer.layers:
+                show_surfaces(self.viewer, layer, objects.axes, triangles)
+                self.said.emit("Switch to 3D to see the surfaces.")
+
+        self.said.emit("Making surfaces…")
+        self.run = run_in_background(
+            lambda should_stop: make_surfaces(objects.labels, objects.axes, should_stop),
+            on_result=show,
+            on_error=self.failed.emit,
+        )
+
+    def close_down(self) -> None:
+        """Make no surfaces any more."""
+        if self.run is not None:
+            self.run.detach()
+
+    def _write(self, path: Path, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except EmbedSegError as error:
+            self.failed.emit(error)
+        else:
+            self.said.emit(f"Saved {path}.")
+
+    def _recipe(self) -> Recipe:
+        """What measures the files of the chosen layers."""
+        layer, image = self._labels.layer(), self._image.layer()
+        if layer is None:
+            raise DataError("Choose a Labels layer first.")
+        objects = objects_of(layer, image)
+        labels = file_of(layer)
+        words = ["embedseg", "measure", str(labels), "--output", str(labels.with_suffix(".measured.csv"))]
+        words += [] if image is None else ["--image", str(file_of(image))]
+        words += ["--axes", objects.axes]
+        if objects.spacing is not None and objects.unit is not None:
+            factor = micrometres(objects.unit) or 1.0
+            words += ["--spacing", ",".join(f"{step * factor:.17g}" for step in objects.spacing)]
+        return of_words([*words, *(["--columns", ",".join(FURTHER)] if self._slow.isChecked() else [])])

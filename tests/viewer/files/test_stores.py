@@ -1,0 +1,41 @@
+"""OME-Zarr opened as layers: image and labels aligned, in all resolutions, read only where looked at."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from store_steps import write_store
+
+from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.in_parts import open_image
+from embedseg_napari.core.stores.labels import create_labels
+from embedseg_napari.core.stores.pyramid import build_pyramid
+from embedseg_napari.viewer.files.dataset_folder import open_dataset_folder
+from embedseg_napari.viewer.layers import pair_from_layers, picture_of
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_image_and_labels_lie_on_each_other(layer_viewer, tmp_path, blobs, version):
+    image, labels = blobs(2)
+    path = write_store(tmp_path / "cells.ome.zarr", image, "yx", version, levels=2)
+    store = create_labels(path, open_image(path), name="truth", block=(64, 64))
+    store.write((slice(None), slice(None)), labels)
+    list(build_pyramid(store))
+    shown, truth = open_dataset_folder(layer_viewer, path)
+    assert [(type(layer).__name__, layer.name, layer.multiscale) for layer in (shown, truth)] == [
+        ("Image", "cells", True),
+        ("Labels", "truth", True),
+    ]
+    np.testing.assert_array_equal(shown.extent.world, truth.extent.world)
+    np.testing.assert_allclose(shown.scale, (0.5, 0.5))
+    np.testing.assert_array_equal(np.asarray(truth.data[0]), labels)
+    picture = picture_of(shown)
+    assert (picture.axes, picture.spacing, picture.unit) == ("YX", (0.5, 0.5), "um")
+    pair = pair_from_layers(shown, truth)
+    np.testing.assert_array_equal(np.asarray(pair.labels), labels)
+
+
+def test_what_is_no_image_is_said(layer_viewer, tmp_path):
+    (tmp_path / "empty.zarr").mkdir()
+    with pytest.raises(DataError, match="is no OME-Zarr"):
+        open_dataset_folder(layer_viewer, tmp_path / "empty.zarr")
