@@ -37,7 +37,8 @@ def misfit(path: Path | None, layers: AnnotationLayers) -> str:
 def suggested_start(layers: AnnotationLayers) -> tuple[Path | None, str]:
     """The model that a training on an image starts from unless a person chooses one, and why.
 
-    That which *Segment* has segmented the image with, else a bundled one for as many axes and channels, else none: a new network.
+    That which *Segment* has segmented the image with, else a bundled one for as many axes and
+    channels, else none: a new network.
     """
     fitting = [known for known in models.all() if not misfit(known.path, layers)]
     segmented_with = [origin_of(layer) for layer in _results_of(layers)]
