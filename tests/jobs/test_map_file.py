@@ -106,7 +106,7 @@ def test_movies_of_volumes_in_any_order(job, axes: str) -> None:
 def test_label_images_stay_among_themselves(job) -> None:
     one = job(2, tables="each")
     run(one)
-    assert sorted(path.name for path in one.results.iterdir()) == ["a.csv", "a.tif", "maps"]
+    assert sorted(path.name for path in one.results.iterdir()) == ["a.csv", "a.tif", "maps", "recipes"]
     run(replace(one, save_maps=False, overwrite=True, results=one.results.with_name("bare")))
     assert not (one.results.with_name("bare") / "maps").exists()
 

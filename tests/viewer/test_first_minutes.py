@@ -98,7 +98,6 @@ def test_from_a_dropped_file_to_labels_to_a_model_of_ones_own_and_back(
     click(train.progress.segment)
     assert segment.model.path == train.saved.path != model
     assert segment.image.layer == layer
-    click(segment.run_button)
     again = segmented(segment, qtbot)
     np.testing.assert_array_equal(again.data, found.data)
 

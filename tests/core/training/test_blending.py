@@ -13,6 +13,7 @@ from embedseg_napari.core import events
 from embedseg_napari.core.config import PredictionConfig, TrainingConfig
 from embedseg_napari.core.data.example import Example
 from embedseg_napari.core.errors import Stopped
+from embedseg_napari.core.inference.clustering import cluster_by
 from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.core.model.model import load_model
 from embedseg_napari.core.runs import drain, soon_after
@@ -58,7 +59,10 @@ def test_the_smallest_share_that_finds_the_annotated_objects_as_well(blobs, lack
 
     def model_of(share):
         found = shrunk(labels, lacking[share])
-        return SimpleNamespace(config=SimpleNamespace(axes="CZYX"), embed=lambda *args, **given: maps_of(found))
+        return SimpleNamespace(
+            config=SimpleNamespace(axes="CZYX"),
+            predict=lambda *args, **given: SimpleNamespace(labels=cluster_by(maps_of(found)).labels),
+        )
 
     assert least_share(model_of, [example], PredictionConfig(), "float32") == share
 
