@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import resource
+import signal
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -73,3 +76,28 @@ def test_a_generator_keeps_its_value() -> None:
     with pytest.raises(StopIteration) as end:
         next(going)
     assert end.value.value == "done"
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_child_does_not_wait_for_threads_it_has_not() -> None:
+    is_over = threading.Event()
+
+    def compute() -> None:
+        while not is_over.is_set():
+            with freed_memory_kept():
+                pass
+
+    thread = threading.Thread(target=compute)
+    thread.start()
+    try:
+        for _ in range(10):
+            child = os.fork()
+            if not child:
+                # Ends a child that waits.
+                signal.alarm(5)
+                with freed_memory_kept():
+                    os._exit(0)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    finally:
+        is_over.set()
+        thread.join()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from store_steps import write_store
@@ -12,6 +14,7 @@ from embedseg_napari.core.evaluation.folders import pair_folders
 from embedseg_napari.core.evaluation.label_pair import read_pair
 from embedseg_napari.core.files.in_parts import open_image
 from embedseg_napari.core.files.tiff import read_image
+from embedseg_napari.core.files.zarr_image import labels_in
 from embedseg_napari.core.runs import drain
 from embedseg_napari.core.stores.labels import create_labels
 from embedseg_napari.jobs.segment_folder import FolderJob, segment_folder
@@ -48,6 +51,14 @@ def test_labels_in_images_are_compared(store, tmp_path):
         (found,), _ = read_pair(pair)
         np.testing.assert_array_equal(found.true, labels)
         np.testing.assert_array_equal(found.predicted, labels)
+
+
+@pytest.mark.parametrize("name", ["../../other.ome.zarr", "/tmp", ""])
+def test_a_store_does_not_name_labels_outside_of_it(store, name):
+    path, _ = store
+    file = path / "labels" / ".zattrs"
+    file.write_text(json.dumps({"labels": [name, "truth"]}))
+    assert labels_in(path) == path / "labels" / "truth"
 
 
 def test_a_folder_of_stores_is_segmented(store, tmp_path):

@@ -29,6 +29,10 @@ class _Users:
 
     def __init__(self) -> None:
         self.lock, self.n = threading.Lock(), 0
+        if hasattr(os, "register_at_fork"):
+            # A child that is forked while another thread holds the lock would wait for it without end.
+            release = self.lock.release
+            os.register_at_fork(before=self.lock.acquire, after_in_parent=release, after_in_child=release)
 
     def change(self, by: int) -> None:
         """Tell the allocator when the first begins and the last ends."""

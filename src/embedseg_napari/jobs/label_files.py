@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from embedseg_napari.core.axes import guess_axes, result_axes, spatial_axes
-from embedseg_napari.core.data.masks import require_ids
+from embedseg_napari.core.data.masks import require_kept_ids
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.files.tiff import read_image
@@ -40,7 +40,7 @@ def read_labels(path: Path, axes: str | None = None, like: Picture | None = None
     for text in said:
         yield Message(text, "warning")
     array = picture.array
-    require_ids(array, str(path))
+    require_kept_ids(array, str(path))
     if not picture.axes:
         own = "" if like is None else result_axes(like.axes)
         guessed = own if len(own) == array.ndim else guess_axes(array.shape, min(array.ndim, 3))

@@ -124,6 +124,7 @@ def of_image(job: SegmentRecipe) -> Recipe:
     options = {name: value for name, value in (job.changes or {}).items() if value is not None}
     settings = "".join(f"    {name}={value!r},\n" for name, value in {"spacing": job.spacing, **options}.items())
     parts = [
+        f"# Segments {job.image.name} with {Path(job.model).name}; made by embedseg-napari {software_version()}.\n"
         "import embedseg_napari as es\n"
         "from embedseg_napari.core.axes import guess_axes, result_axes\n"
         "from embedseg_napari.core.files.tiff import read_image, write_labels\n"
@@ -142,8 +143,11 @@ def of_image(job: SegmentRecipe) -> Recipe:
     parts.append(
         f"image, own = take_channel({array}, axes, {job.channel!r})\n"
         f"segmentation = model.predict(\n    image,\n    own,\n{settings})\n"
-        f"write_labels({target!r}, segmentation.labels, result_axes(axes), picture.spacing, picture.unit, "
-        "keep_order=True)\n"
+        f"target = {target!r}\n"
+        "write_labels(\n    target,\n    segmentation.labels,\n    result_axes(axes),\n    picture.spacing,\n"
+        "    picture.unit,\n    keep_order=True,\n"
+        "    overwrite=False,  # True replaces the labels of an earlier run\n)\n"
+        'print(f"{len(segmentation.scores)} objects; the labels are in {target}")\n'
     )
     if job.region:
         return Recipe(

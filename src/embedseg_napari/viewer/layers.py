@@ -83,7 +83,9 @@ def file_of(layer: Layer) -> Path:
     """
     path = layer.metadata.get("path") or getattr(layer.source, "path", None)
     if not path or not Path(path).is_file():
-        raise DataError(f"{layer.name} is not from a file that can be named; save it and open that file first.")
+        raise DataError(
+            f"Save {layer.name} first (File > Save Selected Layers…) and open that file: a command reads files."
+        )
     return Path(path)
 
 

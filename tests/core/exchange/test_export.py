@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -11,9 +12,17 @@ import pytest
 import tifffile
 
 import embedseg_napari as es
+from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.errors import AlreadyExists, DataError
 from embedseg_napari.core.files.tiff import read_image
 
+NUMBERED = (
+    b'{"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [[[0, 0], [4, 0], [4, 4]]]}, "properties": %b}'
+)
+RUNS = (
+    b'{"images": [{"id": 1, "file_name": "a.tif", "width": 9, "height": 9}], "annotations": '
+    b'[{"image_id": 1, "segmentation": {"size": [9, 9], "counts": %b}}]}'
+)
 NAMES = {"imagej": "a.zip", "geojson": "a.geojson", "coco": "a.json"}
 
 
@@ -172,6 +181,24 @@ def test_the_layout_of_the_cell_tracking_challenge(tmp_path) -> None:
     assert np.unique(frame).tolist() == [0, 3]
 
 
+def test_ids_that_a_store_cannot_hold_are_refused_by_its_own_name(tmp_path) -> None:
+    place = tmp_path / "a.ome.zarr"
+    with pytest.raises(DataError, match=r"ids up to 4294967296 cannot be stored") as raised:
+        es.export_labels(np.full((5, 6), 2**32), place, "ome-zarr")
+    assert str(raised.value).startswith(f"{place}: ")
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_segmented_movie_is_exported_frame_by_frame(tmp_path) -> None:
+    def found(labels, n, frames=()):
+        return es.Segmentation(labels, np.zeros((n, 2)), np.ones(n), PredictionConfig(), frames)
+
+    frames = tuple(found(np.full((5, 6), n), n) for n in (1, 2, 3))
+    movie = found(np.stack([one.labels for one in frames]), 3, frames)
+    es.export_labels(movie, tmp_path / "movie", "ctc")
+    assert sorted(path.name for path in (tmp_path / "movie").glob("mask*")) == [f"mask00{t}.tif" for t in range(3)]
+
+
 def test_ome_tiff(tmp_path) -> None:
     labels = np.random.default_rng(0).integers(0, 90_000, (3, 8, 9))
     es.export_labels(labels, tmp_path / "a.ome.tif", "ome-tiff", spacing=(2, 1, 1))
@@ -252,12 +279,35 @@ def test_nothing_is_replaced_unasked(name, kind, tmp_path) -> None:
             b'{"type": "Polygon", "coordinates": [[[50, 50], [60, 50], [60, 60], [50, 50]]]}',
             "None of the objects covers a pixel",
         ),
+        ("a.geojson", b'{"type": "Polygon", "coordinates": [[[0, 0], [1e308, 0], [-1e308, 9]]]}', "beyond all images"),
+        ("a.geojson", b"[%b, %b]" % (NUMBERED % b'{"label": 4294967295}', NUMBERED % b"{}"), "no larger one is left"),
+        # Lengths whose sum overflows to nothing.
+        ("a.json", RUNS % b"[0, 4611686018427387904, 0, 4611686018427387904]", "is no COCO file"),
+        ("a.json", RUNS % b"[0, 9223372036854775807, 0, 9223372036854775807, 0, 2]", "is no COCO file"),
     ],
 )
 def test_annotations_that_cannot_be_read(name, content, words, tmp_path) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=words):
         es.import_labels(tmp_path / name, (9, 9))
+
+
+def test_a_long_name_of_digits_is_a_name(tmp_path) -> None:
+    (tmp_path / "a.geojson").write_bytes(NUMBERED % (b'{"name": "%b"}' % (b"1" * 5000)))
+    assert es.import_labels(tmp_path / "a.geojson", (9, 9)).max() == 1
+
+
+def test_an_outline_that_goes_up_and_down_is_filled_in_bounded_memory(tmp_path) -> None:
+    # 2,000 teeth as high as the image cross each of its rows: sixteen million crossings.
+    height, n = 4000, 4000
+    corners = [[at % 20, height * (at % 2)] for at in range(n)] + [[30, height], [30, 0]]
+    (tmp_path / "a.geojson").write_text(json.dumps({"type": "Polygon", "coordinates": [corners]}))
+    tracemalloc.start()
+    labels = es.import_labels(tmp_path / "a.geojson", (height, 40))
+    assert tracemalloc.get_traced_memory()[1] < 1 << 30
+    tracemalloc.stop()
+    assert labels[:, 20:30].all()
+    assert not labels[:, 30:].any()
 
 
 def test_damaged_rois_raise_nothing_else(tmp_path) -> None:

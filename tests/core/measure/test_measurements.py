@@ -91,6 +91,14 @@ def test_ids_of_billions_and_of_every_type() -> None:
     assert es.measure(labels > 0)["num_pixels"].tolist() == [6]
 
 
+def test_ids_that_no_fraction_tells_apart() -> None:
+    labels = np.zeros((8, 8), np.uint64)
+    labels[1:3, 1:3], labels[5, 5] = 2**53 + 1, 2**53
+    table = es.measure(labels)
+    assert table["label"].tolist() == [2**53, 2**53 + 1]
+    assert table["num_pixels"].tolist() == [1, 4]
+
+
 def test_frames_are_measured_one_by_one() -> None:
     film = np.stack([cells((30, 40), 5, np.arange(1, 6), seed) for seed in range(3)])
     image = np.random.default_rng(0).random((3, 2, 30, 40))
@@ -170,6 +178,9 @@ def test_nothing_gives_no_row() -> None:
     [
         (np.ones((4, 4)), None, {}, "whole numbers stored as float64"),
         (np.full((4, 4), -1), None, {}, "negative numbers"),
+        (np.full((4, 4), 2**63, np.uint64), None, {}, "numbers above 9223372036854775807"),
+        (np.ones((4, 4), int), np.full((4, 4), "a"), {}, "holds <U1 values"),
+        (np.ones((4, 4), int), np.ones((0, 4, 4)), {}, "has no channels"),
         (np.ones((4, 4), int), np.ones((4, 5)), {}, "The image has 4 x 5 pixels"),
         (np.ones((4, 4), int), np.ones((4, 4)), {"image_axes": "TYX"}, "name the axes of both"),
         (np.ones((4, 4), int), None, {"spacing": (1, 2, 3)}, "needs one value for each of the axes YX"),

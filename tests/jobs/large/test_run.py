@@ -157,6 +157,14 @@ def test_labels_of_others_are_not_touched(job, store):
     assert (place / "mine").read_text() == "hours of work"
 
 
+def test_a_table_of_others_is_not_touched(job, tmp_path):
+    table = tmp_path / "mine.csv"
+    table.write_text("hours of work")
+    with pytest.raises(AlreadyExists, match=r"mine.csv: exists already"):
+        drain(run(replace(job, table=table), never))
+    assert table.read_text() == "hours of work"
+
+
 def test_a_region_of_a_channel_and_every_frame_by_itself(tmp_path):
     frames = np.stack([blobs((96, 120), 20, seed, (4.0, 7.0)) for seed in range(2)])
     image = np.stack([np.zeros_like(frames), frames], 1)

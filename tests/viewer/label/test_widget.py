@@ -53,7 +53,7 @@ def test_a_round_starts_from_the_model_that_the_image_was_segmented_with(viewer,
     viewer.layers.remove(image)
     viewer.add_image(blobs(2)[0], name="other")
     assert panel.settings.start_from() == bundled_path("nuclei-2d")
-    assert "it is bundled" in panel.settings.why.text()
+    assert "with few labels" in panel.settings.why.text()
 
 
 def test_annotate_makes_a_layer_in_the_images_place(viewer, panel, blobs, ndim):

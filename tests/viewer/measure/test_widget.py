@@ -48,6 +48,19 @@ def test_the_layer_keeps_its_measurements(panel, layers, qtbot) -> None:
     assert "objects" in panel.controls.status.text()
 
 
+def test_the_image_that_the_labels_lie_on_is_measured_unasked(layers, viewer, open_panel) -> None:
+    image, labels = layers
+    viewer.add_image(np.zeros((5, 5)), name="another")
+    panel = open_panel(PANEL)
+    assert panel.image.layer() == image
+    panel.image.choose(None)
+    small = viewer.add_labels(np.ones((7, 7), int), name="small")
+    panel.labels.choose(small)
+    assert panel.image.layer() is None
+    panel.labels.choose(labels)
+    assert panel.image.layer() == image
+
+
 def test_a_row_of_the_table_is_that_of_its_object(panel, viewer, qtbot) -> None:
     labels = viewer.add_labels(np.array([[0, 1, 1], [2, 2, 3]]), name="objects")
     measure(panel, qtbot)

@@ -24,7 +24,7 @@ def opened(viewer, tmp_path):
     return layer
 
 
-def test_command_and_script_give_the_labels_of_the_panel(viewer, opened, open_panel, qtbot, tmp_path) -> None:
+def test_command_and_script_give_the_labels_of_the_panel(viewer, opened, open_panel, qtbot, tmp_path, capsys) -> None:
     panel = open_panel(PANEL)
     panel.thresholds.set_values({**panel.thresholds.values(), "seed_threshold": 0.8})
     panel.start()
@@ -42,6 +42,7 @@ def test_command_and_script_give_the_labels_of_the_panel(viewer, opened, open_pa
     panel.recipe.save_script(tmp_path / "recipe.py")
     exec(compile((tmp_path / "recipe.py").read_text(), "recipe", "exec"), {})
     np.testing.assert_array_equal(read_image(made).array, labels)
+    assert f"{labels.max()} objects; the labels are in {made}" in capsys.readouterr().out
 
 
 def test_an_image_without_a_file_says_so(viewer, panel, fake, qtbot) -> None:
@@ -49,7 +50,7 @@ def test_an_image_without_a_file_says_so(viewer, panel, fake, qtbot) -> None:
     panel.start()
     finish(qtbot, panel)
     panel.recipe.copy_command()
-    assert "cells is not from a file" in notification_manager.records[-1].message
+    assert "Save cells" in notification_manager.records[-1].message
 
 
 def test_the_objects_are_measured_in_their_panel(viewer, panel, fake, qtbot) -> None:

@@ -322,6 +322,14 @@ def test_minutes_and_epochs_exclude_each_other(panel):
     assert (settings.config().minutes, settings.config().epochs) == (None, 200)
 
 
+def test_train_can_be_pressed_right_after_the_minutes_were_written(ready):
+    ready.settings.form.set_values({"minutes": 0.5})
+    assert ready.train.isEnabled()
+    ready.train.click()
+    assert ready.is_training
+    assert ready.job.request.config.minutes == 0.5
+
+
 def test_names_of_models_are_checked(ready):
     ready.output.name.setText("")
     ready.output.name.textEdited.emit("")

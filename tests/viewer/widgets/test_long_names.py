@@ -56,6 +56,15 @@ def test_entries_of_a_list_are_told_apart_by_their_ends(qtbot):
     assert "What to choose." in QToolTip.text()
 
 
+def test_a_list_without_a_choice_shows_what_it_is_for(qtbot):
+    box = ChoiceBox(("A01",))
+    qtbot.addWidget(box)
+    box.setCurrentIndex(-1)
+    empty = picture(box)
+    box.setPlaceholderText("Images of this session…")
+    assert (empty != picture(box)).any()
+
+
 @pytest.mark.parametrize("text", [f"{NAME} was not segmented.", f"Saved /home/me/{NAME}/{NAME}.csv."])
 def test_a_sentence_is_no_wider_than_a_panel_and_keeps_its_text(qtbot, text):
     label, plain = Sentence(text), QLabel(text)

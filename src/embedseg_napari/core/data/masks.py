@@ -14,6 +14,9 @@ from embedseg_napari.core.wording import count
 if TYPE_CHECKING:
     from embedseg_napari.core.files.tiff import Picture
 
+LARGEST_ID = 2**63 - 1
+"""Of an object: what whole numbers with a sign can be."""
+
 
 def mask_frames(axes: str, n_frames: int, mask: Picture, where: str, mask_where: str) -> list[np.ndarray]:
     """Split a mask into those of the frames of its image, each (Z)YX or planes of one object each in front of that.
@@ -131,6 +134,19 @@ def require_ids(array: np.ndarray, where: str) -> None:
     """
     _require_whole(array, where)
     _require_positive(array, where)
+
+
+def require_kept_ids(array: np.ndarray, where: str) -> None:
+    """The same for labels whose numbers are kept as they are.
+
+    Raises
+    ------
+    DataError
+        As `require_ids`, and if a number has more than 63 bits.
+    """
+    require_ids(array, where)
+    if array.dtype == np.uint64 and array.max(initial=0) > LARGEST_ID:
+        raise DataError(f"{where}: holds numbers above {LARGEST_ID}; number the objects 1, 2, 3 ...")
 
 
 def _require_whole(array: np.ndarray, where: str) -> None:

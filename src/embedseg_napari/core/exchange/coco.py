@@ -171,7 +171,10 @@ def _rings(segmentation: Any, shape: tuple[int, int]) -> list[Any]:
         return [np.asarray(ring, float).reshape(-1, 2) for ring in segmentation]
     counts = segmentation["counts"]
     lengths = np.asarray(decompressed(counts) if isinstance(counts, str) else counts, np.int64)
-    if tuple(segmentation["size"]) != shape or (lengths < 0).any() or lengths.sum() > shape[0] * shape[1]:
+    n_pixels = shape[0] * shape[1]
+    # One by one first: a sum of huge lengths overflows.
+    fit = ((lengths >= 0) & (lengths <= n_pixels)).all() and lengths.sum() <= n_pixels
+    if tuple(segmentation["size"]) != shape or not fit:
         raise ValueError("run lengths do not fit the size of their image")
     ends = np.cumsum(lengths)
     starts, inside = ends[0:-1:2], lengths[1::2]

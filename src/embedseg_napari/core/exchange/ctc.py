@@ -75,7 +75,7 @@ def write_ctc(
     for t, (frame, ids, tracked) in enumerate(zip(frames, present, numbers, strict=True)):
         renumbered = np.zeros(frame.shape, np.uint16)
         inside = frame > 0
-        renumbered[inside] = tracked[np.searchsorted(ids, frame[inside])]
+        renumbered[inside] = tracked[np.searchsorted(ids, frame[inside].astype(np.int64))]
         write_labels(folder / f"mask{t:0{digits}}.tif", renumbered, space, spacing, unit)
     rows = [f"{number} {begin} {end} {parent}\n" for number, (begin, end, parent) in enumerate(tracks, 1)]
     (folder / TRACKS).write_text("".join(rows), encoding="ascii")

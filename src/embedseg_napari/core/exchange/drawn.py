@@ -67,7 +67,7 @@ def paint(drawing: Drawing, shape: Sequence[int], axes: str) -> tuple[NDArray[np
     Raises
     ------
     DataError
-        If no object has a pixel.
+        If no object has a pixel, a corner is no number, or no number is left for an object.
     """
     order = ordered(axes)
     labels = np.zeros([shape[axes.index(letter)] for letter in order], np.int64)
@@ -102,7 +102,7 @@ def _numbers(objects: Sequence[Drawn]) -> list[int]:
     if all(number is None for number in given):
         # Names that are numbers, one for each object, are theirs.
         names = [one.name for one in objects]
-        if all(name.isdecimal() and 0 < int(name) <= LARGEST_LABEL for name in names) and len({*names}) == len(names):
+        if all(map(_is_number, names)) and len({*names}) == len(names):
             return [int(name) for name in names]
     following = max((number for number in given if number is not None), default=0) + 1
     found = []
@@ -110,7 +110,17 @@ def _numbers(objects: Sequence[Drawn]) -> list[int]:
         if number is None:
             number, following = following, following + 1
         found.append(number)
+    if following > LARGEST_LABEL + 1:
+        raise DataError(
+            f"Some objects have the number {LARGEST_LABEL}, the largest, and others have none, for which no larger one "
+            "is left; number them all, or none."
+        )
     return found
+
+
+def _is_number(name: str) -> bool:
+    """Whether a name is the number of an object."""
+    return name.isdecimal() and len(name) <= len(str(LARGEST_LABEL)) and 0 < int(name) <= LARGEST_LABEL
 
 
 def _plane(one: Drawn, order: str, shape: Sequence[int]) -> int | None:

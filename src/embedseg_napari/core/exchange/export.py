@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embedseg_napari.core.axes import check_spacing, guess_axes, ordered, parse_axes, reorder, spatial_axes
-from embedseg_napari.core.data.masks import require_ids
+from embedseg_napari.core.data.masks import require_kept_ids
 from embedseg_napari.core.errors import AlreadyExists, DataError
 from embedseg_napari.core.exchange.coco import read_coco, write_coco
 from embedseg_napari.core.exchange.ctc import write_ctc
@@ -116,9 +116,9 @@ def _checked(labels: Any, path: str | Path, format: str, axes: str | None) -> tu
     require_format(path, format)
     found = labels if isinstance(labels, Segmentation) else None
     array = np.asarray(labels.labels if found is not None else labels)
-    require_ids(array, "The label image")
+    require_kept_ids(array, "The label image")
     array = array.view(np.uint8) if array.dtype == bool else array
-    own = parse_axes(axes or ("" if found is None else found.axes) or guess_axes(array.shape, min(array.ndim, 3)))
+    own = parse_axes(axes or ("" if found is None else found.label_axes) or guess_axes(array.shape, min(array.ndim, 3)))
     if "C" in own or len(own) != array.ndim:
         raise DataError(f"Axes {own!r} do not fit labels of shape {array.shape}; give one letter for each axis.")
     if not array.any():

@@ -16,6 +16,7 @@ from embedseg_napari.core.exchange.planes import planes_of
 from embedseg_napari.core.files.archives import UNREADABLE, open_archive, read_member
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 LARGEST = 32_767
 """Pixels along an axis: ImageJ's coordinates have 16 bits."""
 LARGEST_ROI = 1 << 28
-MOST_BYTES = 1 << 32
+MOST_BYTES = 1 << 31
 MOVE, LINE, CLOSE = 0.0, 1.0, 4.0
 """What follows in the path of a composite ROI."""
 LABEL = re.compile(r"^label:\s*(\d{1,10})\s*$", re.MULTILINE)
@@ -121,7 +122,7 @@ def read_rois(path: Path) -> Drawing:
     for name, content in _members(path):
         try:
             drawn = _drawn(content)
-        except (ValueError, struct.error, IndexError, TypeError, RuntimeError, NotImplementedError) as error:
+        except (ValueError, struct.error, IndexError, TypeError, RuntimeError, OverflowError) as error:
             raise DataError(f"{path}: {name} in it is no ROI that can be read ({error}).") from error
         if drawn is None:
             left_out += 1
@@ -133,17 +134,23 @@ def read_rois(path: Path) -> Drawing:
     return Drawing(found, words)
 
 
-def _members(path: Path) -> list[tuple[str, bytes]]:
+def _members(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Names and contents, one at a time in memory."""
     try:
         if path.suffix.lower() == ".roi":
-            return [(path.name, path.read_bytes())]
+            if path.stat().st_size > LARGEST_ROI:
+                raise ValueError("it is larger than a ROI can be")
+            yield path.name, path.read_bytes()
+            return
         with open_archive(path) as archive:
             members = [one for one in archive.infolist() if one.filename.lower().endswith(".roi")]
             if sum(member.file_size for member in members) > MOST_BYTES:
                 raise ValueError("it claims more than ROIs can have")
-            return [(member.filename, read_member(archive, member.filename, LARGEST_ROI)) for member in members]
+            for member in members:
+                yield member.filename, read_member(archive, member.filename, LARGEST_ROI)
     except UNREADABLE as error:
-        raise DataError(f"{path}: cannot be read as a zip of ROIs ({error}).") from error
+        kind = "a ROI" if path.suffix.lower() == ".roi" else "a zip of ROIs"
+        raise DataError(f"{path}: cannot be read as {kind} ({error}).") from error
 
 
 def _drawn(content: bytes) -> Drawn | None:

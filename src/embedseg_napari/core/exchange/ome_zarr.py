@@ -81,7 +81,8 @@ def write_ome_zarr(
         store.write((slice(None),) * like.ndim, turned.reshape(like.shape))
         for _ in build_pyramid(store):
             pass
-        if path.exists():
+        # What came to be there meanwhile is not replaced unasked: a full folder takes no other's name.
+        if overwrite and path.exists():
             path.rename(old)
         (draft / path.name).rename(path)
         sync_folder(path.parent)
@@ -89,6 +90,9 @@ def write_ome_zarr(
         if old.exists() and not path.exists():
             old.rename(path)
         raise DataError(f"{path}: cannot be written ({error.strerror or error}).") from error
+    except DataError as error:
+        # The draft is gone by the time that this is read.
+        raise DataError(str(error).replace(str(draft / path.name), str(path))) from error
     finally:
         for left in (draft, old):
             shutil.rmtree(left, ignore_errors=True)

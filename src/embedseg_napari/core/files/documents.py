@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 LARGEST = 64 << 20
 """Bytes of a file that is read: several times the longest session and training curve."""
+PART = 1 << 20
+"""Bytes that are read at once."""
 DEEPEST = 40
 """Tables within tables; what this program writes has four."""
 MOST = 1_000_000
@@ -38,8 +40,11 @@ def read_text(path: Path, largest: int = LARGEST) -> str:
     is_handed_over = stat.S_ISFIFO(kind) and path.parts[:2] == ("/", "dev")
     if not (stat.S_ISREG(kind) or is_handed_over):
         raise Unreadable("is no file")
+    content = bytearray()
     with path.open("rb") as file:
-        content = file.read(largest + 1)
+        # Asked for at once, the largest size would be taken from memory whatever the file has.
+        while len(content) <= largest and (part := file.read(min(PART, largest + 1 - len(content)))):
+            content += part
     if len(content) > largest:
         raise Unreadable(f"has more than {largest} bytes, which no such file needs")
     try:

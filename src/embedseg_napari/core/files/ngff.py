@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -139,9 +139,20 @@ def find_group(path: str | Path) -> ImageGroup | None:
 
 
 def names_of_labels(folder: Path) -> tuple[str, ...]:
-    """Return the names of the label images that an image has, as its group of labels lists them."""
+    """Return the names of the label images that an image has, as its group of labels lists them.
+
+    What lies outside of that group is none.
+    """
     names = _attributes(folder / "labels").labels
-    return tuple(name for name in names if isinstance(name, str)) if isinstance(names, list) else ()
+    return tuple(name for name in names if _is_inside(name)) if isinstance(names, list) else ()
+
+
+def _is_inside(name: Any) -> bool:
+    """Whether a name leads to something in the folder that it is used in, and nowhere else."""
+    if not isinstance(name, str):
+        return False
+    place = PurePosixPath(name)
+    return bool(place.parts) and not place.is_absolute() and ".." not in place.parts and "\\" not in name
 
 
 def is_plate(folder: Path) -> bool:

@@ -178,9 +178,9 @@ class NetworkPass:
                 self.tiles_at_once, should_stop,
             )  # fmt: skip
             return (yield from run)
-        raw = np.zeros((2 * config.ndim + 1, *target), np.float32)
-        done, n_passes = 0, self.n_passes
-        for tile in self.tiles:
+        tiles, done, n_passes = self.tiles, 0, self.n_passes
+        raw = np.zeros((2 * config.ndim + 1, *target), np.float32) if len(tiles) > 1 else None
+        for tile in tiles:
             values = image.values(tile.within(target))
             batch = torch.from_numpy(pad(values, tile.shape))[None].to(device)
             total: torch.Tensor | None = None
@@ -195,7 +195,13 @@ class NetworkPass:
                 yield TileFinished(frame, done, n_passes)
             assert total is not None
             with torch.inference_mode():
-                blend(raw, (total[0] / len(self.views)).cpu().numpy(), tile)
+                mean = (total[0] / len(self.views)).cpu().numpy()
+            if raw is None:
+                # Of the only tile, without what was padded.
+                raw = np.ascontiguousarray(mean[(slice(None), *map(slice, target))])
+            else:
+                blend(raw, mean, tile)
+        assert raw is not None
         return decode_in_place(raw, config.grid_spacing)
 
 

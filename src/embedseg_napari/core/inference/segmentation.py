@@ -58,9 +58,16 @@ class Segmentation:
     axes: str = ""
     n_left_out: int = 0
 
+    @property
+    def label_axes(self) -> str:
+        """One letter per axis of `labels`: `axes`, or those of a result in its usual order."""
+        return self.axes or ("T" if self.frames else "") + "ZYX"[-(self.labels.ndim - bool(self.frames)) :]
+
     def __repr__(self) -> str:
-        axes = self.axes or ("T" if self.frames else "") + "ZYX"[-(self.labels.ndim - bool(self.frames)) :]
-        return f"Segmentation({count(len(self.scores), 'object')}, labels {shape_words(self.labels.shape)} {axes})"
+        return (
+            f"Segmentation({count(len(self.scores), 'object')}, labels {shape_words(self.labels.shape)} "
+            f"{self.label_axes})"
+        )
 
     @classmethod
     def collect(

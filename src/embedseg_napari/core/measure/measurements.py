@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embedseg_napari.core.axes import check_spacing, guess_axes, ordered, parse_axes, reorder, result_axes, spatial_axes
-from embedseg_napari.core.data.masks import require_ids
+from embedseg_napari.core.data.masks import require_kept_ids
 from embedseg_napari.core.errors import DataError, SettingsError, Stopped
 from embedseg_napari.core.files.units import micrometres, normalize_unit
 from embedseg_napari.core.inference.segmentation import Segmentation
@@ -114,10 +114,10 @@ def measuring(
         raise SettingsError(f"There is no column {unknown[0]!r} to add; choose from {' and '.join(FURTHER)}.")
     found = labels if isinstance(labels, Segmentation) else None
     array = np.asarray(labels.labels if found is not None else labels)
-    require_ids(array, "The label image")
+    require_kept_ids(array, "The label image")
     if array.dtype == bool:
         array = array.view(np.uint8)
-    own = parse_axes(axes or _axes_of(found) or _guess(array.shape))
+    own = parse_axes(axes or ("" if found is None else found.label_axes) or _guess(array.shape))
     if "C" in own or len(own) != array.ndim:
         raise DataError(
             f"Axes {own!r} do not fit labels of shape {shape_words(array.shape)}; give one letter for each axis, "
@@ -143,13 +143,6 @@ def measuring(
     return whole if found is None else _with_model(whole, found)
 
 
-def _axes_of(found: Segmentation | None) -> str:
-    """Axes of the labels of a segmentation; empty where there is none."""
-    if found is None:
-        return ""
-    return found.axes or ("T" if found.frames else "") + "ZYX"[-(found.labels.ndim - bool(found.frames)) :]
-
-
 def _guess(shape: tuple[int, ...]) -> str:
     return "TZYX" if len(shape) == 4 else guess_axes(shape, min(len(shape), 3))
 
@@ -170,8 +163,12 @@ def _channels(image: Any, axes: str | None, order: str, labels_axes: str, shape:
             f"The image has the axes {axes} (shape {shape_words(image.shape)}), the labels have {labels_axes}; "
             "choose the image that the labels were made of, or name the axes of both."
         )
+    if np.dtype(image.dtype).kind not in "buif":
+        raise DataError(f"The image holds {image.dtype} values; brightness is measured in real numbers.")
     turned = reorder(image, axes, "C" * ("C" in axes) + order)
     channels = list(turned) if "C" in axes else [turned]
+    if not channels:
+        raise DataError("The image has no channels; leave it out, or choose another one.")
     if tuple(channels[0].shape) != tuple(shape):
         raise DataError(
             f"The image has {shape_words(channels[0].shape)} pixels ({order}), the labels have {shape_words(shape)}; "

@@ -72,7 +72,8 @@ class Rows:
 
     def of(self, values: NDArray[Any]) -> NDArray[Any]:
         """Rows of ids that are all among them."""
-        return np.searchsorted(self.ids, values) if self._table is None else self._table[values]
+        # Together with unsigned ones, whole numbers would become fractions, and lose their last digits.
+        return np.searchsorted(self.ids, values.astype(np.int64)) if self._table is None else self._table[values]
 
 
 def ids_of(labels: NDArray[Any]) -> NDArray[np.int64]:
@@ -136,7 +137,9 @@ def brightness_of(labels: NDArray[Any], image: Any, ids: NDArray[np.int64]) -> B
         inside = part > 0
         row, values = rows.of(part[inside]), np.asarray(image[piece])[inside].astype(np.float64)
         total += np.bincount(row, values, n)
-        np.maximum.at(largest, row, values)
+        # What has a pixel that is no number has no largest one.
+        with np.errstate(invalid="ignore"):
+            np.maximum.at(largest, row, values)
     return Brightness(total, largest)
 
 

@@ -51,9 +51,9 @@ if TYPE_CHECKING:
     from embedseg_napari.core.training.training_set import TrainingSet
     from embedseg_napari.core.training.validation import Scores
 
-VALIDATION_SHARE = 0.05
-"""With a time budget, validation may take this part of the time."""
-PREVIEW_SHARE = 0.1
+VALIDATION_SHARE, PREVIEW_SHARE = 0.03, 0.04
+"""Parts of the time that validation, with a time budget, and previews may take: together with the choice of thresholds
+under a tenth (benchmarks/overhead.py)."""
 PREVIEW_SECONDS = 3.0
 CHECKPOINT_SECONDS = 20.0
 LOSSES = ("loss", "loss_instance", "loss_variance", "loss_seed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,7 +115,15 @@ class Target:
         if locked is not None:
             raise DataError(f"{locked}: nothing can be written there; choose another place with --output.")
         made_by = self.signature()
-        if made_by is None or overwrite or made_by == signature:
+        if overwrite or made_by == signature:
+            return
+        if made_by is None:
+            # A run that was begun may have written its table already.
+            if os.path.lexists(self.table) and not self.run.is_begun:
+                raise AlreadyExists(
+                    f"{self.table}: exists already; choose another name for the table (--table), or allow overwriting "
+                    "(--overwrite)."
+                )
             return
         why = "was made with another model or other settings" if made_by else "exists already"
         raise AlreadyExists(

@@ -37,7 +37,8 @@ def misfit(path: Path | None, layers: AnnotationLayers) -> str:
 def suggested_start(layers: AnnotationLayers) -> tuple[Path | None, str]:
     """The model that a training on an image starts from unless a person chooses one, and why.
 
-    That which *Segment* has segmented the image with, else a bundled one for such images, else none: a new network.
+    That which *Segment* has segmented the image with, else a bundled one for as many axes and
+    channels, else none: a new network.
     """
     fitting = [known for known in models.all() if not misfit(known.path, layers)]
     segmented_with = [origin_of(layer) for layer in _results_of(layers)]
@@ -46,8 +47,9 @@ def suggested_start(layers: AnnotationLayers) -> tuple[Path | None, str]:
             return origin.model_path, "this image was segmented with it"
     for known in fitting:
         if known.is_bundled:
-            return known.path, "it is bundled and fits such images; with few labels that is a better start than none"
-    return None, "no model here fits such images" if layers.image is not None else ""
+            kind = f"{layers.kind[0]}D images with {count(layers.kind[1], 'channel')}"
+            return known.path, f"it works on {kind}; with few labels any such start is better than none"
+    return None, "no model here works on such axes and channels" if layers.image is not None else ""
 
 
 def _results_of(layers: AnnotationLayers) -> list[Labels]:

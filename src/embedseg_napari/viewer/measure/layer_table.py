@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embedseg_napari.core.axes import ordered, reorder, result_axes
+from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.measure.measurements import measuring
 from embedseg_napari.viewer.layers import labelled_picture, picture_of, pixel_size, turned_labels
 from embedseg_napari.viewer.provenance import origin_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterable
 
     from napari.layers import Image, Labels
 
@@ -58,6 +59,20 @@ def objects_of(labels: Labels, image: Image | None) -> LayerObjects:
     if spacing is None and labels.ndim == len(axes):
         spacing, unit = pixel_size(labels.scale, labels.units, axes)
     return LayerObjects(array, axes, spacing, unit, picture.array, picture.axes, found)
+
+
+def image_below(labels: Labels, images: Iterable[Image]) -> Image | None:
+    """The first image that the labels lie on, pixel for pixel; None if there is none."""
+    for image in images:
+        try:
+            found = objects_of(labels, image)
+        except EmbedSegError:
+            # It is of another size or kind.
+            continue
+        sizes = dict(zip(found.image_axes or "", found.image.shape, strict=True))
+        if tuple(found.labels.shape) == tuple(sizes.get(letter) for letter in found.axes):
+            return image
+    return None
 
 
 def measure_layer(

@@ -56,6 +56,8 @@ class MeasurePlot(QWidget):
         self.plot = self.view.getPlotItem()
         self.plot.setMenuEnabled(False)
         self.plot.hideButtons()
+        # The axis puts its name a little below itself.
+        self.plot.layout.setContentsMargins(0, 0, 4, 6)
         self.bars = pg.BarGraphItem(x=[], height=[], width=1, brush=BARE, pen=None)
         self.marked = pg.BarGraphItem(x=[], height=[], width=1, brush=MARKED, pen=None)
         self.points = pg.ScatterPlotItem(size=6, pen=None, brush=BARE)

@@ -14,7 +14,7 @@ from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.camera import go_to
 from embedseg_napari.viewer.layers import is_users_or_found
 from embedseg_napari.viewer.measure.files import MeasuredFiles
-from embedseg_napari.viewer.measure.layer_table import give_features, measure_layer, objects_of
+from embedseg_napari.viewer.measure.layer_table import give_features, image_below, measure_layer, objects_of
 from embedseg_napari.viewer.measure.object_colors import ObjectColors
 from embedseg_napari.viewer.measure.plot import MeasurePlot
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, add_row
@@ -56,6 +56,7 @@ class MeasureWidget(DockPanel):
         self._build()
         self._connect()
         self.follow_theme()
+        self._propose_image()
         self._show_state()
 
     def _build(self) -> None:
@@ -105,6 +106,7 @@ class MeasureWidget(DockPanel):
         self.controls.cancel_button.clicked.connect(self.controls.cancel)
         self.controls.changed.connect(self._show_state)
         self.labels.changed.connect(self._show_state)
+        self.labels.changed.connect(self._propose_image)
         self.color.currentIndexChanged.connect(self._color)
         self.x.currentIndexChanged.connect(self._draw)
         self.y.currentIndexChanged.connect(self._draw)
@@ -119,6 +121,13 @@ class MeasureWidget(DockPanel):
         if image is not None:
             self.image.choose(image)
         self.start()
+
+    def _propose_image(self, *_: object) -> None:
+        """Choose the image that the labels lie on; without one, brightness would be left out unasked."""
+        layer = self.labels.layer()
+        images = [] if self.image.layer() is None else [self.image.layer()]
+        if layer is not None:
+            self.image.choose(image_below(layer, [*images, *self.image.layers]))
 
     # Measuring
 

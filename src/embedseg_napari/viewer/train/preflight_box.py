@@ -54,9 +54,14 @@ class PreflightBox(QWidget):
         self.findings = Findings(problem=reason)
         self._show()
 
-    def look_at(self, request: TrainingRequest) -> None:
-        """Look at a request soon; the latest counts."""
-        self.request, self.findings = request, None
+    def look_at(self, request: TrainingRequest, is_longer_only: bool = False) -> None:
+        """Look at a request soon; the latest counts.
+
+        Where it differs from the one before only in how long it trains, what was found of that holds meanwhile.
+        """
+        self.request = request
+        if not is_longer_only:
+            self.findings = None
         self._look()
         self._show()
 

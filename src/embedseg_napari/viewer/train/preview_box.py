@@ -53,7 +53,7 @@ class PreviewBox(QWidget):
         self.preview_on.setChecked(True)
         self.preview_on.setToolTip(
             "Every few seconds, show what the current network makes of the part of the image in view: predicted "
-            "labels, seeds and seed map. Takes at most a tenth of the time."
+            "labels, seeds and seed map. Takes at most a twentieth of the time."
         )
         self.image = LayerBox(viewer, Image, "Image to preview; the part in view is predicted.", HELD_OUT)
         self.embeddings_on = QCheckBox("Embeddings of a few pixels")

@@ -51,6 +51,8 @@ class TrainWidget(TrainingPanel):
         super().__init__(napari_viewer)
         self.job: TrainingJob | None = None
         self.is_paused = False
+        self._plan: tuple[Any, ...] = ()
+        """What was looked at last, but for the pairs and how long it trains."""
         self.pairs = PairList(napari_viewer)
         self.check = PreflightBox()
         self.preview = PreviewBox(napari_viewer, self.pairs)
@@ -131,9 +133,9 @@ class TrainWidget(TrainingPanel):
 
     def _on_settings(self) -> None:
         self.check.allow_device()
-        self._on_data()
+        self._on_data(only_settings=True)
 
-    def _on_data(self) -> None:
+    def _on_data(self, only_settings: bool = False) -> None:
         """Look at the data anew; while a model trains the processor is left to it."""
         if self.is_training:
             return
@@ -144,7 +146,11 @@ class TrainWidget(TrainingPanel):
         else:
             folder = request.folder
             self.output.suggest(request.pairs[0].name if folder is None else dataset_name(folder))
-            self.check.look_at(request)
+            settings = request.config.model_dump(exclude={"minutes", "epochs"})
+            plan = (request.folder, request.start_from, request.device, settings)
+            # Who writes the minutes and presses Train at once must not find it disabled under the mouse.
+            self.check.look_at(request, is_longer_only=only_settings and plan == self._plan)
+            self._plan = plan
         self.update_buttons()
 
     def request(self) -> TrainingRequest:

@@ -38,9 +38,9 @@ def draw_cut(box: QComboBox) -> None:
     painter, option = QStylePainter(box), QStyleOptionComboBox()
     box.initStyleOption(option)
     painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
-    option.currentText = option.fontMetrics.elidedText(
-        option.currentText, Qt.TextElideMode.ElideMiddle, _room(box, option)
-    )
+    # Qt's own drawing puts the hint there only after this.
+    text = option.currentText if box.currentIndex() >= 0 else box.placeholderText()
+    option.currentText = option.fontMetrics.elidedText(text, Qt.TextElideMode.ElideMiddle, _room(box, option))
     painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
 
 

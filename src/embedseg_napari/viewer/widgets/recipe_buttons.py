@@ -51,7 +51,7 @@ class RecipeButtons(QWidget):
             report_error(error)
             return
         QApplication.clipboard().setText(recipe.command)
-        show_info(f"Copied: {recipe.command}")
+        show_info("Copied; paste it into a terminal.")
 
     def save_script(self, path: Path) -> None:
         """Write the script; the dialog has asked whether a file may be replaced."""
