@@ -50,7 +50,8 @@ def train(
         Path,
         typer.Argument(
             metavar="DATASET",
-            help="Folder with images/ and masks/ (same file names), or with train/ and val/ of that kind.",
+            help="Folder with images/ and masks/ (same file names), or with train/ and val/ of that kind; or a session "
+            "of Label & Train.",
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="MODEL.embedseg", help="Where the model is saved.")],
@@ -139,12 +140,13 @@ def train(
     from embedseg_napari.core.data.pairs import find_dataset
     from embedseg_napari.core.data.splitting import hold_out_images
     from embedseg_napari.core.model.keep import keep_model
+    from embedseg_napari.core.session.folder import STATE as SESSION
     from embedseg_napari.core.training.trainer import Trainer
     from embedseg_napari.jobs.training_pairs import read_dataset
 
     is_split_anew = val_fraction is not None or val_group is not None
-    beside = find_dataset(dataset)[1]
-    if beside is not None and is_split_anew:
+    beside = find_dataset(dataset)[1] if is_split_anew and not (dataset / SESSION).is_file() else None
+    if beside is not None:
         say(f"{beside} is left alone: --val-fraction or --val-group choose among the training images.")
     training, validation = read_dataset(
         dataset,

@@ -46,6 +46,8 @@ class Recipe:
 
     command: str
     """For a shell; empty where the command line has no words for it."""
+    no_command: str
+    """Why there is no command, in a sentence; empty where there is one."""
     script: str
     """In Python."""
 
@@ -104,7 +106,7 @@ def of_words(words: Sequence[str]) -> Recipe:
     """The recipe of what a command does: the command itself, and a script that runs it."""
     arguments = "".join(f"        {word!r},\n" for word in words[1:])
     script = f"from embedseg_napari.cli import main\n\nmain(\n    [\n{arguments}    ]\n)\n"
-    return Recipe(shlex.join(words), script)
+    return Recipe(shlex.join(words), "", script)
 
 
 def of_image(job: SegmentRecipe) -> Recipe:
@@ -147,7 +149,11 @@ def of_image(job: SegmentRecipe) -> Recipe:
         "    overwrite=False,  # True replaces the labels of an earlier run\n)\n"
         'print(f"{len(segmentation.scores)} objects; the labels are in {target}")\n'
     )
-    return Recipe("" if job.region else shlex.join(words), "".join(parts))
+    if job.region:
+        return Recipe(
+            "", "The command line has no words for a part of an image; save a script instead.", "".join(parts)
+        )
+    return Recipe(shlex.join(words), "", "".join(parts))
 
 
 def file_hash(path: Path) -> str:

@@ -172,7 +172,7 @@ def read_dataset(
     Parameters
     ----------
     folder : path
-        As :func:`find_dataset` takes it.
+        As :func:`find_dataset` takes it; or a session, whose annotated images are learned from as in a round.
     ignore_label, axes, channel, spacing, tell
         As :func:`load_folder` takes them.
     validation : path, optional
@@ -181,11 +181,34 @@ def read_dataset(
         Whether validation images shall be chosen among those for training, `val/` or not.
     """
     from embedseg_napari.core.data.pairs import find_dataset, load_folder
+    from embedseg_napari.core.session.folder import STATE
 
     def read(place: Path) -> list[Example]:
         listener = {} if tell is None else {"tell": tell}
         return load_folder(place, axes=axes, channel=channel, spacing=spacing, ignore_label=ignore_label, **listener)
 
+    if (folder / STATE).is_file():
+        if (axes, channel, spacing) != (None, None, None):
+            raise DataError(
+                f"{folder}: a session says itself what its images are; leave out axes, channel and spacing."
+            )
+        annotated = _read_session(folder)
+        if validation is not None:
+            return annotated, read(find_dataset(validation)[0])
+        # As in a round, whose training holds out nothing by itself.
+        return annotated, None if is_split_anew else []
     training, beside = find_dataset(folder)
     held_out = find_dataset(validation)[0] if validation is not None else None if is_split_anew else beside
     return read(training), None if held_out is None else read(held_out)
+
+
+def _read_session(folder: Path) -> list[Example]:
+    """What is annotated in a session."""
+    from embedseg_napari.core.session.session import AnnotationSession
+
+    images, faults = AnnotationSession.look_into(folder).annotated_images({})
+    if faults:
+        raise DataError(faults[0])
+    if not images:
+        raise DataError(f"{folder}: nothing is annotated in this session yet.")
+    return [image.example() for image in images]

@@ -65,7 +65,28 @@ def test_a_row_of_the_table_is_that_of_its_object(panel, viewer, qtbot) -> None:
     labels = viewer.add_labels(np.array([[0, 1, 1], [2, 2, 3]]), name="objects")
     measure(panel, qtbot)
     assert labels.features["index"].tolist() == [0, 1, 2, 3]
-    assert labels.features["num_pixels"].tolist() == [0, 2, 2, 1]
+    assert labels.features["num_pixels"].tolist()[1:] == [2, 2, 1]
+    # Over the background nothing is said of an object.
+    at = {"view_direction": None, "dims_displayed": [0, 1], "world": True}
+    assert labels.get_status((0, 0), **at)["value"] == "0"
+    assert "num_pixels: 2" in labels.get_status((1, 0), **at)["value"]
+    # What was measured before is no row of an object.
+    measure(panel, qtbot)
+    assert labels.features["index"].tolist() == [0, 1, 2, 3]
+
+
+def test_a_row_of_napari_s_table_chooses_its_object(panel, viewer, qtbot) -> None:
+    features_table = pytest.importorskip("napari_builtins._qt.features_table")
+    labels = viewer.add_labels(np.array([[0, 1, 1], [2, 2, 3]]), name="objects")
+    measure(panel, qtbot)
+    viewer.layers.selection.active = labels
+    table = features_table.FeaturesTable(viewer)
+    qtbot.addWidget(table)
+    for row in (2, 3, 1):
+        table.table.selectRow(row)
+        assert labels.selected_label == row
+        shown = table.table.model().index(row, table.table.model().columnCount() - 1)
+        assert shown.isValid()
 
 
 def test_what_was_known_before_stays(panel, viewer, qtbot) -> None:

@@ -64,14 +64,34 @@ class SessionFolder:
         session._acquire()
         try:
             remove_leftovers(session.folder)
-            session._state = from_json(path, path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
+            session._read_state()
+        except OSError as error:
             session.close()
             raise DataError(f"{path}: cannot be read ({error}).") from error
         except DataError:
             session.close()
             raise
         return session
+
+    @classmethod
+    def look_into(cls, folder: str | Path) -> Self:
+        """Read a session as it was saved last, also while another process has it open; nothing can be written into it.
+
+        Raises
+        ------
+        DataError
+            If there is none, or it is damaged or of an unknown version.
+        """
+        session = cls(folder)
+        session._read_state()
+        return session
+
+    def _read_state(self) -> None:
+        path = self.folder / STATE
+        try:
+            self._state = from_json(path, path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{path}: cannot be read ({error}).") from error
 
     def begin(self) -> None:
         """Make the folder and lock it, unless that was done.

@@ -8,9 +8,11 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox, QGroupBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 from superqt.utils import qdebounced
 
-from embedseg_napari.core.errors import EmbedSegError, ModelError
+from embedseg_napari.core.errors import DataError, EmbedSegError, ModelError
 from embedseg_napari.core.events import LabelsUpdated
 from embedseg_napari.jobs.label_round import LabelTraining, RoundRequest
+from embedseg_napari.jobs.train import TrainingRequest
+from embedseg_napari.jobs.training_recipe import of_training
 from embedseg_napari.viewer.label.annotate_box import AnnotationBox
 from embedseg_napari.viewer.label.autosave import Autosave
 from embedseg_napari.viewer.label.navigator import SessionNavigator
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
     from embedseg_napari.core.events import PreviewReady
     from embedseg_napari.core.review.next_image import Rated
+    from embedseg_napari.jobs.recipe import Recipe
     from embedseg_napari.jobs.saved_training import SavedTraining
     from embedseg_napari.jobs.segment import Channel
     from embedseg_napari.viewer.widgets.layer_box import LayerBox
@@ -125,7 +128,7 @@ class LabelWidget(TrainingPanel):
         for title, contents in (
             ("Annotate", (self.annotation, self.sessions)),
             ("Review", (self.review, self.next_image)),
-            ("Train", (self.settings, self.output)),
+            ("Train", (self.settings, self.output, self.recipe)),
             ("Progress", (self.progress,)),
         ):
             box = QGroupBox(title)
@@ -289,6 +292,30 @@ class LabelWidget(TrainingPanel):
             device=self.settings.device.currentText(),
             output=self.output.path(),
             session=self.autosave.current_session(),
+        )
+
+    def make_recipe(self) -> Recipe:
+        """What trains a round as the panel is set to do, without a viewer; what is painted is saved for it.
+
+        Raises
+        ------
+        DataError
+            If there is nothing to train on.
+        """
+        if problem := self.problem():
+            raise DataError(problem)
+        if not self.autosave.save_now():
+            raise DataError("The session could not be saved, so nothing can be trained on it.")
+        request = self._request()
+        return of_training(
+            TrainingRequest(
+                config=request.config,
+                pairs=(),
+                folder=request.session.folder,
+                start_from=request.start_from,
+                device=request.device,
+                output=request.output,
+            )
         )
 
     def look(self) -> None:

@@ -113,7 +113,8 @@ def give_features(labels: Labels, table: Table) -> None:
         columns = columns.join(own)
     ids = columns.index.to_numpy()
     if np.array_equal(ids, np.arange(1, len(ids) + 1)):
-        # Napari's table takes the number of a row for that of the object: the background has the first.
-        empty = {name: [kind.type(0) if kind.kind in "iub" else np.nan] for name, kind in columns.dtypes.items()}
-        columns = pd.concat([pd.DataFrame(empty, index=[0]).astype(columns.dtypes), columns])
+        # Napari's table takes the number of a row for that of the object, so the background has the first. Its status
+        # leaves out what is NaN, as a Python float alone.
+        numbers = {name: float for name, kind in columns.dtypes.items() if kind.kind in "iubf"}
+        columns = columns.reindex(range(len(ids) + 1)).astype(numbers)
     labels.features = columns.rename_axis("index").reset_index()

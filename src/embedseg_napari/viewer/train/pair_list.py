@@ -11,7 +11,15 @@ from superqt.utils import signals_blocked
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME, ArrayPair
-from embedseg_napari.viewer.layers import is_users, is_users_or_found, labelled_picture, name_axes, pair_from_layers
+from embedseg_napari.jobs.training_recipe import PairFiles
+from embedseg_napari.viewer.layers import (
+    file_of,
+    is_users,
+    is_users_or_found,
+    labelled_picture,
+    name_axes,
+    pair_from_layers,
+)
 from embedseg_napari.viewer.widgets.axis_question import AxisQuestion
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence, add_row, button
 from embedseg_napari.viewer.widgets.labels_hint import LabelsHint
@@ -182,6 +190,19 @@ class PairRow(QFrame):
         """
         return labelled_picture(self.image.layer(), self.labels.layer()).axes, self._channel()
 
+    def files(self) -> PairFiles:
+        """Files of the chosen layers, which `pair` has found to be there.
+
+        Raises
+        ------
+        DataError
+            If a layer is not from a file.
+        """
+        image, labels = self.image.layer(), self.labels.layer()
+        assert image is not None
+        assert labels is not None
+        return PairFiles(file_of(image), file_of(labels), labelled_picture(image, labels).axes)
+
     def _channel(self) -> OneChannel | None:
         channel = self.channel.currentText()
         if channel == MEAN and self.form.isRowVisible(self.channel):
@@ -254,6 +275,16 @@ class PairList(QWidget):
             for row in self.rows:
                 # The panel says it beside Train; of several pairs it must be seen which one is meant.
                 row.complaint.complain(row.fault if len(self.rows) > 1 else "")
+
+    def files(self) -> list[PairFiles]:
+        """Files of all rows, whose layers are known to fit together.
+
+        Raises
+        ------
+        DataError
+            If a layer is not from a file.
+        """
+        return [row.files() for row in self.rows]
 
     def close_down(self) -> None:
         """Follow the layers no longer."""

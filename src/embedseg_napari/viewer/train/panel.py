@@ -13,6 +13,7 @@ from embedseg_napari.viewer.old_objects import OldObjects
 from embedseg_napari.viewer.train.settings import OutputPlace, TrainingSettings
 from embedseg_napari.viewer.widgets.boxes import Sentence
 from embedseg_napari.viewer.widgets.dock_panel import DockPanel
+from embedseg_napari.viewer.widgets.recipe_buttons import RecipeButtons
 from embedseg_napari.viewer.worker import BackgroundRun, report_error, run_in_background
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
     from napari.viewer import Viewer
 
+    from embedseg_napari.jobs.recipe import Recipe
     from embedseg_napari.jobs.saved_training import SavedTraining
     from embedseg_napari.viewer.train.progress import ProgressBox
     from embedseg_napari.viewer.worker import Run
@@ -44,6 +46,7 @@ class TrainingPanel(DockPanel):
         """The image layer that the last training learned from, or the first of them."""
         self.settings = TrainingSettings()
         self.output = OutputPlace()
+        self.recipe = RecipeButtons(self.make_recipe)
         self.progress: ProgressBox
         self.reason = Sentence()
         self.train = QPushButton("Train")
@@ -78,6 +81,10 @@ class TrainingPanel(DockPanel):
 
     def start(self) -> None:
         """Begin to train."""
+        raise NotImplementedError
+
+    def make_recipe(self) -> Recipe:
+        """What trains as the panel is set to do, without a viewer."""
         raise NotImplementedError
 
     def update_buttons(self) -> None:

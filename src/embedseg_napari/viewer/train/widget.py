@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 from embedseg_napari.core.errors import DataError, EmbedSegError
 from embedseg_napari.core.files.names import dataset_name, from_home
 from embedseg_napari.jobs.train import TrainingJob, TrainingPaused, TrainingRequest
+from embedseg_napari.jobs.training_recipe import of_training
 from embedseg_napari.viewer.train.pair_list import PairList
 from embedseg_napari.viewer.train.panel import TrainingPanel
 from embedseg_napari.viewer.train.preflight_box import PreflightBox
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     import napari
 
     from embedseg_napari.core.events import PreviewReady
+    from embedseg_napari.jobs.recipe import Recipe
     from embedseg_napari.jobs.saved_training import SavedTraining
     from embedseg_napari.viewer.widgets.layer_box import LayerBox
 
@@ -112,6 +114,7 @@ class TrainWidget(TrainingPanel):
             layout.addWidget(box)
             self.boxes.append(box)
         self.check_box = self.boxes[1]
+        layout.addWidget(self.recipe)
         layout.addStretch(1)
         return FittingScroll(page)
 
@@ -173,6 +176,17 @@ class TrainWidget(TrainingPanel):
             device=self.settings.device.currentText(),
             output=self.output.path(),
         )
+
+    def make_recipe(self) -> Recipe:
+        """What trains as the panel is set to do, without a viewer; layers count as their files hold them.
+
+        Raises
+        ------
+        EmbedSegError
+            If data or settings are not complete, or a layer is not in a file.
+        """
+        request = self.request()
+        return of_training(request, self.pairs.files() if request.folder is None else ())
 
     def update_buttons(self) -> None:
         """Enable what can be used now."""

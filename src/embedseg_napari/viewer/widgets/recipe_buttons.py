@@ -46,7 +46,7 @@ class RecipeButtons(QWidget):
         try:
             recipe = self._recipe()
             if not recipe.command:
-                raise EmbedSegError("The command line has no words for a part of an image; save a script instead.")
+                raise EmbedSegError(recipe.no_command)
         except EmbedSegError as error:
             report_error(error)
             return
