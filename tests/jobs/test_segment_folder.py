@@ -75,7 +75,7 @@ def test_what_would_lose_data_is_refused_before_any_work(job: FolderJob, tmp_pat
     with pytest.raises(DataError, match="exists already"):
         plan(replace(job, tables="together"))
     (job.results / "a.tif").write_text("precious")
-    with pytest.raises(DataError, match=r"a\.tif \(and 1 more\) exists already"):
+    with pytest.raises(DataError, match=r"a\.tif \(and objects\.csv\) exists already"):
         run(replace(job, tables="together", model="no such model"))
     assert plan(replace(job, tables="together", overwrite=True))
     assert (job.results / "a.tif").read_text() == "precious"

@@ -104,7 +104,7 @@ def test_from_a_dropped_image_to_a_model(make_napari_viewer_proxy, viewer, qtbot
     me.go_near(area.box)
     for z in area.planes(truth):
         me.draw_rectangle(z, area.box)
-    assert "Paint every object in the rectangle" in advice.text()
+    qtbot.waitUntil(lambda: "Paint every object in the rectangle" in advice.text())
     me.picture("rectangle")
     for one in area.objects:
         me.paint(truth, one)

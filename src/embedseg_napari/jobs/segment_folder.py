@@ -192,7 +192,9 @@ def plan(job: FolderJob) -> list[Output]:
         targets += [output.table for output in outputs] if job.tables == "each" else [job.results / TABLE]
     existing = [target for target in targets if target.exists()]
     if existing and not (job.overwrite or job.resume):
-        more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
+        more = (
+            f" (and {existing[1].name if len(existing) == 2 else f'{len(existing) - 1} more'})" if existing[1:] else ""
+        )
         raise DataError(
             f"{existing[0]}{more} exists already; continue an earlier run (--resume), replace existing files "
             "(--overwrite), or choose another folder."
@@ -309,7 +311,9 @@ def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator
 
 def _is_done(output: Output, job: FolderJob, made_by: str) -> bool:
     """Whether an earlier run has left all that is asked for of an image."""
-    if not is_whole(output.labels, made_by) or (job.tables == "each" and not output.table.exists()):
+    if not is_whole(output.labels, made_by) or not output.recipe.exists():
+        return False
+    if job.tables == "each" and not output.table.exists():
         return False
     return not job.save_maps or is_whole(output.maps, made_by)
 
@@ -374,6 +378,7 @@ def _segment_file(
                 # What a killed run left damaged is made again.
                 overwrite=job.overwrite or (job.resume and read_software(output.labels) == made_by),
             )
+        if not (is_labelled and output.recipe.exists()):
             about = {"axes": axes, "shape": list(shape), "spacing": spacing, "unit": picture.unit if spacing else None}
             recipe = record(
                 model_known,

@@ -135,7 +135,7 @@ def test_layers_that_are_not_in_a_file_must_be_saved_first(viewer, panel, datase
     viewer.open(image, plugin="napari")
     painted = viewer.add_labels(blobs(2)[1], name="painted")
     panel.recipe.save_script(tmp_path / "recipe.py")
-    assert "painted is not from a file" in last_words()
+    assert "Save painted first" in last_words()
     viewer.layers.remove(painted)
     (opened,) = viewer.open(labels, plugin="napari", layer_type="labels")
     panel.recipe.save_script(tmp_path / "recipe.py")

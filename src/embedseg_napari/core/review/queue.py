@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 N_VIEWS = 1
 """Other views of the image that the network is asked about; each costs as much time as the prediction."""
 WORDS = {
-    "seed": "unsure seed", "body": "faint", "views": "views disagree", "contested": "contested",
+    "seed": "unsure seed", "body": "faint", "views": "differs when flipped", "contested": "border unclear",
     "size": "unusual size",
 }  # fmt: skip
 LEAST_REASON, MOST_REASONS = 0.2, 2

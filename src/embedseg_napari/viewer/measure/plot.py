@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FEWEST_BARS, BARS = 8, 40
+FEW = 8
+"""Below this many objects in a bar the axis would have steps of half a one."""
 MARKED, BARE = "#e69f00", "#56b4e9"
 """Colours of selected objects and of the others (Okabe and Ito's)."""
 
@@ -89,6 +91,7 @@ class MeasurePlot(QWidget):
         is_marked = np.zeros(len(self.x), bool)
         if rows is not None:
             is_marked[list(rows)] = True
+        self.plot.getAxis("left").setTickSpacing()
         if self.y is not None:
             self.bars.setOpts(x=[], height=[])
             self.marked.setOpts(x=[], height=[])
@@ -106,6 +109,9 @@ class MeasurePlot(QWidget):
         middles, width = (edges[1:] + edges[:-1]) / 2, float(edges[1] - edges[0])
         for item, values in ((self.bars, known), (self.marked, self.x[is_marked & np.isfinite(self.x)])):
             item.setOpts(x=middles, height=np.histogram(values, edges)[0], width=width)
+        if self.bars.opts["height"].max() < FEW:
+            # There is no half an object.
+            self.plot.getAxis("left").setTickSpacing(1, 1)
 
     def set_colors(self, background: str, foreground: str) -> None:
         """Follow the viewer's theme; colours as ``"#rrggbb"``."""

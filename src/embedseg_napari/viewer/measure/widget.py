@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from embedseg_napari.core.measure.measurements import FrameMeasured, Table
     from embedseg_napari.viewer.measure.layer_table import LayerObjects
 
-OWN, HISTOGRAM = "their own colours", "how many (histogram)"
+OWN, HISTOGRAM = "their own colours", "count"
 
 
 class MeasureWidget(DockPanel):
