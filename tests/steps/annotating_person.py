@@ -119,6 +119,15 @@ class Person:
         self.qtbot.waitUntil(lambda: self.viewer.layers.selection.active == self.labels)
         assert self.labels.mode == "paint"
 
+    def go_to_object(self) -> None:
+        """Leave out places where nothing was found."""
+        queue = self.panel.review.queue
+        for _ in queue.doubts:
+            if queue.has_object:
+                return
+            self.press(Qt.Key.Key_J)
+        raise AssertionError("nothing was found in the image")
+
     def overlap(self, truth: np.ndarray, identity: int) -> float:
         """IoU of a painted object with the true one."""
         mine, true = self.panel.annotation.layers.array() == self.painted[identity], truth == identity

@@ -152,12 +152,7 @@ def test_from_a_dropped_image_to_a_model(make_napari_viewer_proxy, viewer, qtbot
     assert panel.review.line.text().split()[1] == "1"
     if ndim == 3:
         assert viewer.dims.current_step[0] == round(queue.current.center[0])
-    me.press(Qt.Key.Key_A)
-    (accepted,) = layers.accepted
-    assert accepted == n_objects + 1
-    before = panel.annotation.layers.annotation().counts().background_pixels
-    me.press(Qt.Key.Key_D)
-    assert panel.annotation.layers.annotation().counts().background_pixels > before
+    me.go_to_object()
     me.press(Qt.Key.Key_R)
     opened = int(me.labels.selected_label)
     n_pixels = (layers.array() == opened).sum()
@@ -167,6 +162,12 @@ def test_from_a_dropped_image_to_a_model(make_napari_viewer_proxy, viewer, qtbot
     assert (layers.array() == opened).sum() > n_pixels
     me.undo()
     assert (layers.array() == opened).sum() == n_pixels
+    me.press(Qt.Key.Key_A)
+    (accepted,) = layers.accepted
+    assert accepted == n_objects + 1
+    before = panel.annotation.layers.annotation().counts().background_pixels
+    me.press(Qt.Key.Key_D)
+    assert panel.annotation.layers.annotation().counts().background_pixels > before
 
     # Strokes over what was painted by hand.
     me.go_near(area.box)

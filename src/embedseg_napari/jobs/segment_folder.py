@@ -192,9 +192,8 @@ def plan(job: FolderJob) -> list[Output]:
         targets += [output.table for output in outputs] if job.tables == "each" else [job.results / TABLE]
     existing = [target for target in targets if target.exists()]
     if existing and not (job.overwrite or job.resume):
-        more = (
-            f" (and {existing[1].name if len(existing) == 2 else f'{len(existing) - 1} more'})" if existing[1:] else ""
-        )
+        names = existing[1].name if len(existing) == 2 else f"{len(existing) - 1} more"
+        more = f" (and {names})" if len(existing) > 1 else ""
         raise DataError(
             f"{existing[0]}{more} exists already; continue an earlier run (--resume), replace existing files "
             "(--overwrite), or choose another folder."
