@@ -327,6 +327,8 @@ class AnnotationLayers:
         """Bring the brush back: whoever goes on with the mouse wants to paint what is in the rectangle."""
         if self.labels is not None and self.viewer.layers.selection.active == self.regions.layer:
             self.new_object()
+            # What to do next depends on what the mouse does now.
+            self.changed.emit()
 
     def _on_change(self, event: object = None) -> None:
         self._is_changed = True

@@ -339,8 +339,6 @@ class SessionNavigator:
 
         As long as nothing is annotated, the image that is selected is the one.
         """
-        # What to do next depends on what the mouse does now.
-        self.box.count_soon()
         active = self.viewer.layers.selection.active
         if isinstance(active, Image) and self.box.layers.labels is None and not self._is_begun():
             self.box.image.choose(active)
