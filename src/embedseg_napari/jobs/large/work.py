@@ -238,8 +238,8 @@ def _client(distributed: Any, n_workers: int, scheduler: str | None) -> Iterator
         ) from error
     threads = str(max(1, (os.cpu_count() or 1) // n_workers))
     settings = {
-        # Each worker has its share of the cores. Dask sets these in this process, too, where numba bears no change of its
-        # own variable; it computes in one thread anyway.
+        # Each worker has its share of the cores. Dask sets these in this process, too, where numba bears no change
+        # of its own variable; it computes in one thread anyway.
         "distributed.nanny.pre-spawn-environ": dict.fromkeys(
             ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads
         ),
