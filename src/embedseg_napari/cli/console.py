@@ -37,6 +37,14 @@ def tell(message: Message) -> None:
         say(message.text)
 
 
+def tell_messages(event: object) -> None:
+    """Write an event of a run if it is a message."""
+    from embedseg_napari.core.events import Message
+
+    if isinstance(event, Message):
+        tell(event)
+
+
 def show_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> None:
     """Write a table; its first `left` columns are aligned left, the others right."""
     from rich import box

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path  # noqa: TC003 (the command line reads annotations at run time)
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from embedseg_napari.cli.console import say, show_table, tell
+from embedseg_napari.cli.console import say, show_table, tell_messages
 from embedseg_napari.cli.options import parse_axes, require_writable
 from embedseg_napari.core.config import IGNORE_LABELS
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.runs import drain, never
 from embedseg_napari.core.wording import count
-
-if TYPE_CHECKING:
-    from embedseg_napari.core.events import Message
-    from embedseg_napari.jobs.evaluate import ImageScored
 
 
 def evaluate(
@@ -71,20 +67,13 @@ def evaluate(
     from embedseg_napari.jobs.evaluate import evaluate_folders, scores_as_dict
 
     scores = scores_as_dict(
-        drain(evaluate_folders(truth, predicted, never, ignore_label, parse_axes(axes)), _tell_warnings)
+        drain(evaluate_folders(truth, predicted, never, ignore_label, parse_axes(axes)), tell_messages)
     )
     _show(scores)
     if json_file is not None:
         from embedseg_napari.core.files.atomic import write_text
 
         write_text(json_file, json.dumps(scores, indent=2) + "\n", overwrite=overwrite)
-
-
-def _tell_warnings(event: ImageScored | Message) -> None:
-    from embedseg_napari.core.events import Message
-
-    if isinstance(event, Message):
-        tell(event)
 
 
 def _show(scores: dict[str, Any]) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 (the command line reads annotations at run time)
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from embedseg_napari.cli.console import say, tell
+from embedseg_napari.cli.console import say, tell_messages
 from embedseg_napari.cli.failures import StopRequest
 from embedseg_napari.cli.options import parse_axes, parse_spacing, require_writable
 from embedseg_napari.core.runs import drain
@@ -54,7 +54,7 @@ def export_labels(
     job = ExportJob(labels, format, output, image, letters, pixel_size, overwrite)
     request = StopRequest()
     with request.listening("Stopping; press Ctrl-C again to end at once."):
-        n = drain(export_file(job, request), _tell)
+        n = drain(export_file(job, request), tell_messages)
     say(f"{count(n, 'object')} exported to {output}")
 
 
@@ -85,12 +85,5 @@ def import_labels(
     job = ImportJob(annotations, like, output, letters, overwrite)
     request = StopRequest()
     with request.listening("Stopping; press Ctrl-C again to end at once."):
-        n = drain(import_file(job, request), _tell)
+        n = drain(import_file(job, request), tell_messages)
     say(f"{count(n, 'object')} imported; labels are in {output}")
-
-
-def _tell(event: Any) -> None:
-    from embedseg_napari.core.events import Message
-
-    if isinstance(event, Message):
-        tell(event)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from embedseg_napari.cli.console import say, tell
+from embedseg_napari.cli.console import say, tell_messages
 from embedseg_napari.cli.failures import StopRequest
 from embedseg_napari.cli.options import parse_axes, parse_spacing, require_writable
 from embedseg_napari.core.runs import drain
@@ -63,10 +63,8 @@ def measure(
 
 
 def _tell(event: Any) -> None:
-    from embedseg_napari.core.events import Message
     from embedseg_napari.jobs.measure import LabelsMeasured
 
-    if isinstance(event, Message):
-        tell(event)
-    elif isinstance(event, LabelsMeasured):
+    tell_messages(event)
+    if isinstance(event, LabelsMeasured):
         say(f"{event.name}: {count(event.n_objects, 'object')}")

@@ -34,7 +34,6 @@ from embedseg_napari.cli.predict_large import (
     Scheduler,
     TableOption,
     Workers,
-    is_store,
     segment_in_blocks,
 )
 from embedseg_napari.cli.progress import PredictionProgress
@@ -162,6 +161,8 @@ def predict(
         "all_blocks": all_blocks,
     }
     asked = [f"--{option.replace('_', '-')}" for option, value in given.items() if value]
+    from embedseg_napari.core.files.zarr_image import is_store
+
     # With a folder for label images a store is an image file like others.
     goes_into_store = output is None or output.suffix.lower() == ".zarr"
     if asked or (goes_into_store and any(is_store(path) for path in inputs)):

@@ -119,11 +119,6 @@ DryRunOption = Annotated[
 AllBlocks = Annotated[bool, _option("--all-blocks", "Run the network also over blocks of nothing but background.")]
 
 
-def is_store(path: Path) -> bool:
-    """Whether an input is a folder of Zarr, told without importing anything."""
-    return path.suffix.lower() == ".zarr" or any((path / name).is_file() for name in ("zarr.json", ".zattrs"))
-
-
 def segment_in_blocks(
     image: Path, model: str, output: Path | None, device: str, changes: dict[str, Any], given: dict[str, Any],
     *, axes: str | None, channel: Any, overwrite: bool, shown: bool,

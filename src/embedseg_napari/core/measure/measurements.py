@@ -14,7 +14,7 @@ from embedseg_napari.core.files.units import micrometres, normalize_unit
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.measure.outlined import FURTHER, outlined
 from embedseg_napari.core.measure.sums import brightness_of, sums_of, touching
-from embedseg_napari.core.runs import never
+from embedseg_napari.core.runs import drain, never
 from embedseg_napari.core.wording import shape_words
 
 if TYPE_CHECKING:
@@ -89,12 +89,7 @@ def measure(
     run = measuring(
         labels, image, axes, image_axes=image_axes, spacing=spacing, unit=unit, columns=columns, should_stop=should_stop
     )
-    while True:
-        try:
-            next(run)
-        except StopIteration as end:
-            table: Table = end.value
-            return table
+    return drain(run)
 
 
 def measuring(
