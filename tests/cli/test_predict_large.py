@@ -58,3 +58,9 @@ def test_other_images_still_need_a_folder(tmp_path, capsys):
     status, _, err = run(capsys, "nuclei-2d", tmp_path / "a.tif")
     assert status == 2
     assert "--output" in err
+
+
+def test_a_store_that_is_not_there_is_told_as_such(tmp_path, capsys):
+    status, _, err = run(capsys, "nuclei-2d", tmp_path / "a.ome.zarr")
+    assert status == 1
+    assert "there is no such file" in " ".join(err.split())

@@ -165,7 +165,8 @@ def predict(
 
     # With a folder for label images a store is an image file like others.
     goes_into_store = output is None or output.suffix.lower() == ".zarr"
-    if asked or (goes_into_store and any(is_store(path) for path in inputs)):
+    # What is called like a store and is none is refused as such.
+    if asked or (goes_into_store and any(is_store(path) or path.suffix.lower() == ".zarr" for path in inputs)):
         refused = {"--resume (a run goes on by itself)": resume, "--save-maps": save_maps, "--spacing": spacing}
         for option, value in refused.items():
             if value:
