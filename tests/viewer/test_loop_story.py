@@ -225,6 +225,7 @@ def test_from_a_dropped_image_to_a_model(make_napari_viewer_proxy, viewer, qtbot
     me.click(panel.review.find)
     me.wait_for_doubts()
     me.press(Qt.Key.Key_J)
+    me.go_to_object()
     me.press(Qt.Key.Key_A)
     kept, accepted = layers.array().copy(), layers.accepted
     assert accepted
