@@ -261,3 +261,15 @@ def test_what_a_label_file_holds_besides_is_said_once_for_all_files(embedseg, dr
     ended = embedseg("evaluate", "--truth", truth, "--predicted", predicted)
     assert ended.status == 0, ended.err
     assert "im0.tif (and 1 more): holds 2 images; the largest (48 x 48) is read" in " ".join(ended.err.split())
+
+
+def test_files_of_the_working_folder_are_scored(tmp_path, monkeypatch, capsys):
+    for name in ("truth.tif", "found.tif"):
+        tifffile.imwrite(
+            tmp_path / name, np.kron(np.arange(4, dtype=np.uint16).reshape(2, 2), np.ones((9, 9), np.uint16))
+        )
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        main(["evaluate", "--truth", "truth.tif", "--predicted", "found.tif"])
+    assert end.value.code == 0
+    assert "1.000" in capsys.readouterr().out

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
+
 import pytest
 from large_steps import blobs, write_store
 
@@ -64,3 +70,24 @@ def test_a_store_that_is_not_there_is_told_as_such(tmp_path, capsys):
     status, _, err = run(capsys, "nuclei-2d", tmp_path / "a.ome.zarr")
     assert status == 1
     assert "there is no such file" in " ".join(err.split())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="process groups of POSIX")
+def test_ctrl_c_of_a_terminal_stops_workers_without_a_traceback(store, tmp_path):
+    pytest.importorskip("distributed")
+    command = [sys.executable, "-m", "embedseg_napari", "predict", "nuclei-2d", str(store), "--block", "64"]
+    log = tmp_path / "log.txt"
+    with log.open("w") as output:
+        running = subprocess.Popen(
+            [*command, "--workers", "2", "--all-blocks"], stdout=output, stderr=output, start_new_session=True
+        )
+        try:
+            while not list(store.glob("labels/.embedseg.run/blocks/*/*.npz")) and running.poll() is None:
+                time.sleep(0.05)
+            os.killpg(running.pid, signal.SIGINT)
+            running.wait(60)
+        finally:
+            running.kill()
+    assert running.returncode == 130
+    assert "the same command goes on" in log.read_text()
+    assert "Traceback" not in log.read_text()

@@ -249,6 +249,8 @@ def _client(distributed: Any, n_workers: int, scheduler: str | None) -> Iterator
         "distributed.worker.memory.target": False,
         "distributed.worker.memory.terminate": False,
         "distributed.scheduler.allowed-failures": TRIES,
+        # A terminal sends Ctrl-C to workers, too; they leave stopping to this process, which ends them.
+        "distributed.worker.preload": ["import signal\n\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"],
     }
     with (
         dask.config.set(settings),
