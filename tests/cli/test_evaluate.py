@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import tifffile
 
+from embedseg_napari.cli import main
+
 KEYS = ["0.50", "0.55", "0.60", "0.65", "0.70", "0.75", "0.80", "0.85", "0.90"]
 
 
