@@ -229,7 +229,8 @@ def _open_array(group: ImageGroup, name: str, needed: bool) -> zarr.Array[Any] |
         if needed:
             raise DataError(f"{folder}: is no array that can be read ({error}).") from error
         return None
-    if needed and not _has_pieces(folder):
+    # Labels of nothing but background are labels.
+    if needed and not group.is_labels and not _has_pieces(folder):
         raise DataError(f"{folder}: holds no pixels: all of its chunks are missing; copy the store again.")
     return array
 

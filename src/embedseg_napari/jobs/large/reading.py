@@ -12,7 +12,9 @@ from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
+    from embedseg_napari.core.files.lazy_image import LazyImage
     from embedseg_napari.core.large.grid import Box
+    from embedseg_napari.jobs.large.plan import LargeJob
     from embedseg_napari.jobs.segment import Channel
 
 
@@ -66,6 +68,20 @@ class Region:
         if "C" not in kept:
             return part[None]
         return part.mean(axis=0, dtype=np.float32)[None] if self.channel == "mean" else part
+
+
+def image_of(job: LargeJob) -> LazyImage:
+    """The image of a job, at its level.
+
+    Raises
+    ------
+    DataError
+        If its file is none, or cannot be read.
+    """
+    from embedseg_napari.core.files.in_parts import open_image
+    from embedseg_napari.core.files.lazy_image import LazyImage
+
+    return job.image if isinstance(job.image, LazyImage) else open_image(job.image, job.level, job.axes)
 
 
 def choose_region(array: Any, axes: str, channel: Channel, region: tuple[tuple[int, int], ...] | None = None) -> Region:
