@@ -13,10 +13,10 @@ from embedseg_napari.core.axes import guess_axes
 from embedseg_napari.core.errors import SettingsError, Stopped
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.files.folder_lock import holding
+from embedseg_napari.core.files.region import choose_region
 from embedseg_napari.core.measure.table_files import require_table_name, write_parts
 from embedseg_napari.jobs.earlier_run import signature
 from embedseg_napari.jobs.large.plan import decided, resolve
-from embedseg_napari.jobs.large.reading import choose_region
 from embedseg_napari.jobs.large.table import columns_of
 from embedseg_napari.jobs.large.target import REPORTED, target_of, write_block
 from embedseg_napari.jobs.large.work import (
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
     from embedseg_napari.core.files.lazy_image import LazyImage
+    from embedseg_napari.core.files.region import Region
     from embedseg_napari.core.large.numbering import Numbering
     from embedseg_napari.core.large.run_folder import RunRecord
     from embedseg_napari.core.model.model import Model
     from embedseg_napari.core.stores.labels import LabelStore
     from embedseg_napari.jobs.large.plan import LargeJob
-    from embedseg_napari.jobs.large.reading import Region
     from embedseg_napari.jobs.large.target import Target
 
 
