@@ -17,7 +17,7 @@ from embedseg_napari.core.files.piece_cache import PieceCache
 from embedseg_napari.core.files.region import Part, choose_region
 from embedseg_napari.core.files.zarr_image import is_store, labels_in, missing_chunks
 from embedseg_napari.core.machine import memory_of_machine
-from embedseg_napari.core.wording import count, shape_words
+from embedseg_napari.core.wording import count, memory_words, shape_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -114,9 +114,9 @@ def split_by_memory(images: Mapping[str, Path], limit: float, axes: str | None =
         left = min(left, limit / 2)
     if not out:
         return Split(frozenset(), None, "")
-    size = sum(needed[name] or 0 for name in out) / 1e9
+    size = sum(needed[name] or 0 for name in out)
     words = (
-        f"{count(len(out), 'image')} would need {size:.1f} GB of memory, and {limit / 1e9:.2g} GB are allowed; "
+        f"{count(len(out), 'image')} would need {memory_words(size)} of memory, and {memory_words(limit)} are allowed; "
         f"{'it is' if len(out) == 1 else 'they are'} read from the disk while training."
     )
     return Split(frozenset(out), PieceCache(int(max(limit - total, LEAST_CACHE))), words)

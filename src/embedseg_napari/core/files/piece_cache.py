@@ -14,7 +14,7 @@ import numpy as np
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.in_parts import open_image
-from embedseg_napari.core.wording import shape_words
+from embedseg_napari.core.wording import memory_words, shape_words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,9 +59,9 @@ class PieceCache:
         n_bytes = math.prod(piece) * image.dtype.itemsize
         if PIECES * n_bytes > self.limit:
             raise DataError(
-                f"{image.path}: is stored in pieces of {shape_words(piece)} pixels ({n_bytes / 1e6:.0f} MB), too large "
-                f"to be read from the disk with a memory of {self.limit / 1e9:.2g} GB; allow more memory, or store it "
-                "in smaller chunks."
+                f"{image.path}: is stored in pieces of {shape_words(piece)} pixels ({memory_words(n_bytes)}), too "
+                f"large to be read from the disk with a memory of {memory_words(self.limit)}; allow more memory, or "
+                "store it in smaller chunks."
             )
         return CachedImage(
             self, image.path, image.level, image.stored_axes, image.axes, image.shape, image.dtype, piece
