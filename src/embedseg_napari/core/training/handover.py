@@ -86,7 +86,7 @@ def _near_start(
         return model if share == 1 else run.model(blended(start, trained, share))
 
     settings, precision = run.model_config.prediction, run.plan.precision
-    share = least_share(model_of, run.data.annotated, settings, precision, should_stop)
+    share = least_share(model_of, run.blended_examples(), settings, precision, should_stop)
     if share == 1:
         return model, share
     model = model_of(share)

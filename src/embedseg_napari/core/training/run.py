@@ -89,6 +89,7 @@ class TrainingRun:
     ) -> None:
         self.config, self.plan, self.data, self.run_folder = config, plan, data, run_folder
         self.start_from = start_from
+        data.normalization = plan.model_config.normalization
         self.model_config = plan.model_config
         self.clock = Clock(started)
         self.state = TrainingState(settings=config.model_dump(mode="json"), **data.names_and_shapes(), **plan.fixed())
@@ -155,13 +156,16 @@ class TrainingRun:
     def start(self) -> TrainingStarted:
         """Say what was found and decided; with a time budget, find out how long validation takes."""
         scored, thresholded = self.validator.examples, self.data.threshold_examples
-        blending = scored_examples(self.data.annotated) if self.keeps_start else []
+        blending = self.blended_examples() if self.keeps_start else []
         if (scored or thresholded or blending) and self.config.epochs is None:
-            first, axes, model = (scored or thresholded or blending)[0].image, self.model_config.axes, self.model()
+            first, axes, model = (scored or thresholded or blending)[0], self.model_config.axes, self.model()
+            as_is = first.is_normalized
             # The first pass, and the first objects, also load and compile what later ones find ready.
-            model.predict(first, axes, precision=self.plan.precision, on_event=unheard, progress=False)
+            model.predict(
+                first.image, axes, normalize=not as_is, precision=self.plan.precision, on_event=unheard, progress=False
+            )
             before = time.monotonic()
-            model.embed(first, axes, precision=self.plan.precision, on_event=unheard)
+            model.embed(first.image, axes, normalize=not as_is, precision=self.plan.precision, on_event=unheard)
             each = time.monotonic() - before
             self._reserve_time(each * len(scored))
             self.schedule.reserve += each * (len(thresholded) + (1 + len(SHARES)) * len(blending))
@@ -274,12 +278,12 @@ class TrainingRun:
     def _preview(self, example: Example) -> PreviewReady:
         segmentation = self.model().predict(
             # Nobody wants to be warned of what a network finds that has hardly learned.
-            example.image, self.model_config.axes, precision=self.plan.precision, on_event=unheard,
-            progress=False,
+            example.image, self.model_config.axes, normalize=not example.is_normalized, precision=self.plan.precision,
+            on_event=unheard, progress=False,
         )  # fmt: skip
         return PreviewReady(
             name=example.name,
-            image=normalize(example.image, self.model_config.normalization),
+            image=example.image if example.is_normalized else normalize(example.image, self.model_config.normalization),
             maps=segmentation.maps,
             labels=segmentation.labels,
             centers=segmentation.centers,
@@ -377,6 +381,10 @@ class TrainingRun:
         if weights:
             network.load_state_dict(weights)
         return Model(self.model_config, network)
+
+    def blended_examples(self) -> list[Example]:
+        """Images that the share of the start model's weights is chosen on."""
+        return self.data.predicted(scored_examples(self.data.annotated))
 
     @property
     def keeps_start(self) -> bool:

@@ -78,7 +78,15 @@ class Validator:
         for example in self.examples:
             if should_stop():
                 return None
+<<<<<<< HEAD
             maps.append(_embed(model, example, precision))
+=======
+            maps.append(
+                model.embed(
+                    example.image, axes, normalize=not example.is_normalized, precision=precision, on_event=unheard
+                )
+            )
+>>>>>>> store
         return maps
 
     def score(self, maps: Sequence[EmbeddingMaps], settings: PredictionConfig) -> Scores:
@@ -209,7 +217,14 @@ def with_reached_seeds(
 ) -> PredictionConfig:
     """Lower the seed threshold to what most annotated objects reach; see :func:`reached_seed_threshold`."""
     maps = (
-        model.embed(one.image, model.config.axes, precision=precision, on_event=unheard, should_stop=should_stop)
+        model.embed(
+            one.image,
+            model.config.axes,
+            normalize=not one.is_normalized,
+            precision=precision,
+            on_event=unheard,
+            should_stop=should_stop,
+        )
         for one in annotated
     )
     pairs = [(one.seed_map, known_instances(example)) for one, example in zip(maps, annotated, strict=True)]

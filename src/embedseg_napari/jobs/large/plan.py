@@ -18,12 +18,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
+    from embedseg_napari.core.axes import Channel
     from embedseg_napari.core.config import PredictionConfig
+<<<<<<< HEAD
     from embedseg_napari.core.large.block_pass import BlockPass
     from embedseg_napari.core.large.run_folder import FrameScale, RunRecord
+=======
+    from embedseg_napari.core.files.region import Region
+    from embedseg_napari.core.large.run_folder import RunRecord
+>>>>>>> store
     from embedseg_napari.core.model.model import Model
-    from embedseg_napari.jobs.large.reading import Region
-    from embedseg_napari.jobs.segment import Channel
 
 Halo = Literal["auto", "exact"] | tuple[int, ...]
 LONGEST_HALO = 256

@@ -15,8 +15,8 @@ from embedseg_napari.core.axes import ordered, result_axes
 from embedseg_napari.core.errors import AlreadyExists, DataError
 from embedseg_napari.core.files.atomic import locked_place, write_text
 from embedseg_napari.core.files.documents import parse_json, read_text
+from embedseg_napari.core.files.region import Region, choose_region
 from embedseg_napari.core.large.run_folder import RunFolder
-from embedseg_napari.jobs.large.reading import Region, choose_region
 
 if TYPE_CHECKING:
     from embedseg_napari.core.files.lazy_image import LazyImage

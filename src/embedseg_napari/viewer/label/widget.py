@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from napari.viewer import Viewer
 
+    from embedseg_napari.core.axes import Channel
     from embedseg_napari.core.events import PreviewReady
     from embedseg_napari.core.review.next_image import Rated
     from embedseg_napari.jobs.recipe import Recipe
     from embedseg_napari.jobs.saved_training import SavedTraining
-    from embedseg_napari.jobs.segment import Channel
     from embedseg_napari.viewer.widgets.layer_box import LayerBox
 
 PRESET = "few"
