@@ -40,7 +40,7 @@ def write_coco(target: Path, labels: NDArray[Any], axes: str, name: str) -> None
         image: dict[str, Any] = {"id": image_id, "file_name": name, "width": width, "height": height}
         image |= {key: value for key, value in (("t", plane.t), ("z", plane.z)) if value is not None}
         images.append(image)
-        sums = sums_of(plane.labels, shapes=False)
+        sums = sums_of(plane.labels)
         runs = _run_lengths(plane.labels, sums.ids)
         for number, size, low, high in zip(
             sums.ids.tolist(), sums.sizes.tolist(), sums.lower.tolist(), sums.upper.tolist(), strict=True
