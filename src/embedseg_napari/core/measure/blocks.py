@@ -69,16 +69,29 @@ class Blocks:
     @property
     def is_lazy(self) -> bool:
         """Whether pixels are read when they are looked at."""
-        return any(is_lazy(array) for array in (self.labels, self.image) if array is not None)
+        return any(is_lazy(array) for array, _ in self._arrays)
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of a block of what is not in memory."""
+        lazy = [(array, axes) for array, axes in self._arrays if is_lazy(array)]
+        return math.prod(self.sides) * sum(self._per_pixel(array, axes) for array, axes in lazy)
+
+    @property
+    def _arrays(self) -> list[tuple[Any, str]]:
+        both = [(self.labels, self.axes), (self.image, self.image_axes)]
+        return both if self.image is not None else both[:1]
+
+    def _per_pixel(self, array: Any, axes: str) -> int:
+        return int(np.dtype(array.dtype).itemsize) * self._along(array, axes, "C", 1)
 
     @cached_property
     def sides(self) -> tuple[int, ...]:
         """Pixels of a block along (z, y, x), such that little is read twice; the whole frame where it is in memory."""
         pixel, stored = 0, []
-        for array, axes in ((self.labels, self.axes), (self.image, self.image_axes)):
-            if array is not None and is_lazy(array):
-                chunks = dict(zip(axes, _chunks(array), strict=True))
-                n_bytes = np.dtype(array.dtype).itemsize * self._along(array, axes, "C", 1)
+        for array, axes in self._arrays:
+            if is_lazy(array):
+                chunks, n_bytes = dict(zip(axes, _chunks(array), strict=True)), self._per_pixel(array, axes)
                 pixel += n_bytes
                 stored.append(([chunks[letter] for letter in spatial_axes(axes)], n_bytes, array is self.labels))
         if not stored:
