@@ -156,8 +156,8 @@ def _plan(labels: Picture, image: Picture | None) -> str:
         return ""
     return (
         f"{shape_words(blocks.shape)} pixels are measured in {count(blocks.n_blocks, 'block')} of "
-        f"{shape_words(blocks.sides)}, with about {(TALLY + 2 * blocks.n_bytes) / 1e9:.1f} GB of memory and another GB "
-        "for each million objects."
+        f"{shape_words(blocks.sides)}, with about {(TALLY + blocks.n_bytes) / 1e9:.1f} GB of memory and half a GB "
+        "more for each million objects."
     )
 
 
