@@ -7,17 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from embedseg_napari.core.axes import ordered, reorder, spatial_axes
+from embedseg_napari.core.axes import read_part, spatial_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
-<<<<<<< HEAD:src/embedseg_napari/jobs/large/reading.py
-    from embedseg_napari.core.files.lazy_image import LazyImage
-    from embedseg_napari.core.large.grid import Box
-    from embedseg_napari.jobs.large.plan import LargeJob
-    from embedseg_napari.jobs.segment import Channel
-=======
     from embedseg_napari.core.axes import Channel
 
 
@@ -36,7 +30,6 @@ class Part(NamedTuple):
 
     start: tuple[int, ...]
     stop: tuple[int, ...]
->>>>>>> store:src/embedseg_napari/core/files/region.py
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,26 +76,10 @@ class Region:
             key[letter] = slice(low + first, high + first)
         if isinstance(self.channel, int):
             key["C"] = self.channel
-        read = np.asarray(self.array[tuple(key.get(letter, slice(None)) for letter in self.axes)])
-        kept = "".join(letter for letter in self.axes if not isinstance(key.get(letter), int))
-        part: np.ndarray = reorder(read, kept, ordered(kept))
-        if "C" not in kept:
+        part = read_part(self.array, self.axes, key)
+        if "C" not in self.axes or "C" in key:
             return part[None]
         return part.mean(axis=0, dtype=np.float32)[None] if self.channel == "mean" else part
-
-
-def image_of(job: LargeJob) -> LazyImage:
-    """The image of a job, at its level.
-
-    Raises
-    ------
-    DataError
-        If its file is none, or cannot be read.
-    """
-    from embedseg_napari.core.files.in_parts import open_image
-    from embedseg_napari.core.files.lazy_image import LazyImage
-
-    return job.image if isinstance(job.image, LazyImage) else open_image(job.image, job.level, job.axes)
 
 
 def choose_region(array: Any, axes: str, channel: Channel, region: tuple[tuple[int, int], ...] | None = None) -> Region:

@@ -78,15 +78,7 @@ class Validator:
         for example in self.examples:
             if should_stop():
                 return None
-<<<<<<< HEAD
             maps.append(_embed(model, example, precision))
-=======
-            maps.append(
-                model.embed(
-                    example.image, axes, normalize=not example.is_normalized, precision=precision, on_event=unheard
-                )
-            )
->>>>>>> store
         return maps
 
     def score(self, maps: Sequence[EmbeddingMaps], settings: PredictionConfig) -> Scores:
@@ -205,7 +197,13 @@ class HeldOutValidator(Validator):
 
 
 def _embed(model: Model, example: Example, precision: str) -> EmbeddingMaps:
-    return model.embed(example.image, model.config.axes, precision=precision, on_event=unheard)
+    return model.embed(
+        example.image,
+        model.config.axes,
+        normalize=not example.is_normalized,
+        precision=precision,
+        on_event=unheard,
+    )
 
 
 def with_reached_seeds(

@@ -11,18 +11,11 @@ from embedseg_napari.core.axes import guess_axes
 from embedseg_napari.core.errors import SettingsError, Stopped
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.files.folder_lock import holding
-<<<<<<< HEAD
 from embedseg_napari.core.files.lazy_image import LazyImage
-from embedseg_napari.core.measure.table_files import require_table_name, write_parts
-from embedseg_napari.jobs.earlier_run import signature
-from embedseg_napari.jobs.large.plan import decided, resolve
-from embedseg_napari.jobs.large.reading import choose_region, image_of
-=======
 from embedseg_napari.core.files.region import choose_region
 from embedseg_napari.core.measure.table_files import require_table_name, write_parts
 from embedseg_napari.jobs.earlier_run import signature
-from embedseg_napari.jobs.large.plan import decided, resolve
->>>>>>> store
+from embedseg_napari.jobs.large.plan import decided, image_of, resolve
 from embedseg_napari.jobs.large.table import columns_of
 from embedseg_napari.jobs.large.target import REPORTED, preview_block, read_block, target_of, write_block
 from embedseg_napari.jobs.large.work import (
@@ -40,11 +33,7 @@ from embedseg_napari.jobs.segment import cached_model
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
-<<<<<<< HEAD
-=======
-    from embedseg_napari.core.files.lazy_image import LazyImage
     from embedseg_napari.core.files.region import Region
->>>>>>> store
     from embedseg_napari.core.large.numbering import Numbering
     from embedseg_napari.core.large.run_folder import RunRecord
     from embedseg_napari.core.model.model import Model

@@ -178,20 +178,21 @@ def target_of(job: LargeJob, image: LazyImage) -> Target:
     DataError
         If the image is no store, and no place is given.
     """
+    from embedseg_napari.core.stores.labels import table_place
+
+    name: str | None
     if job.output is not None:
         store, name = Path(job.output), None
         if store.suffix.lower() != ".zarr":
             raise DataError(f"{store}: labels of blocks are an OME-Zarr; give a name that ends in .ome.zarr.")
-        table = store.with_name(store.name.removesuffix(".zarr").removesuffix(".ome") + ".csv")
     elif image.ngff:
         store, name = image.path, job.name
-        table = store.with_name(f"{store.name.removesuffix('.zarr').removesuffix('.ome')}.{name}.csv")
     else:
         raise DataError(
             f"{image.path}: is no OME-Zarr that could hold the labels, too; give a new store, such as --output "
             f"{image.path.name.split('.')[0]}-labels.ome.zarr."
         )
-    return Target(store, name, table if job.table is None else Path(job.table))
+    return Target(store, name, table_place(store, name) if job.table is None else Path(job.table))
 
 
 def open_region(record: RunRecord) -> Region:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels
 
     from embedseg_napari.core.inference.segmentation import Segmentation
-    from embedseg_napari.core.measure.measurements import FrameMeasured, Table
+    from embedseg_napari.core.measure.measurements import PartMeasured, Table
 
 STALE = ("frame", "size", "centroid_z", "centroid_y", "centroid_x")
 """Columns of a segmentation's own table that the measured ones take the place of."""
@@ -93,7 +93,7 @@ def image_below(labels: Labels, images: Iterable[Image]) -> Image | None:
 
 def measure_layer(
     objects: LayerObjects, columns: tuple[str, ...], should_stop: Callable[[], bool]
-) -> Generator[FrameMeasured, None, Table]:
+) -> Generator[PartMeasured, None, Table]:
     """Measure the objects; scores and margins are there if they are what a model found."""
     labels: Any = np.asarray(objects.labels)
     axes = objects.axes
