@@ -121,7 +121,8 @@ def _overlaps_of_labels(true: np.ndarray, predicted: np.ndarray) -> Overlaps:
     true_index, true_ids = _consecutive(true.ravel())
     pred_index, pred_ids = _consecutive(predicted.ravel())
     shape = (len(true_ids), len(pred_ids))
-    sizes = (np.bincount(index, minlength=n + 1)[1:] for index, n in zip((true_index, pred_index), shape, strict=True))
+    size_true = np.bincount(true_index, minlength=len(true_ids) + 1)[1:]
+    size_pred = np.bincount(pred_index, minlength=len(pred_ids) + 1)[1:]
     both = np.flatnonzero((true_index > 0) & (pred_index > 0))
     row, column = true_index[both].astype(np.int64) - 1, pred_index[both].astype(np.int64) - 1
     if math.prod(shape) <= FEW_PAIRS:
@@ -131,7 +132,7 @@ def _overlaps_of_labels(true: np.ndarray, predicted: np.ndarray) -> Overlaps:
     else:
         # Conversion from coordinates to rows adds up what meets in one place, in linear time.
         shared = coo_array((np.ones(len(both), np.int64), (row, column)), shape=shape).tocsr()
-    return _finish(true_ids, pred_ids, *sizes, shared)
+    return _finish(true_ids, pred_ids, size_true, size_pred, shared)
 
 
 def _finish(
