@@ -82,6 +82,7 @@ def export_file(job: ExportJob, should_stop: Callable[[], bool]) -> Generator[An
         )
     if job.format == "mesh" and spacing is None:
         yield Message(f"{job.labels.name} does not say how large a pixel is: surfaces are in pixels; see --spacing.")
+    said: list[str] = []
     try:
         export_labels(
             labels.array,
@@ -92,11 +93,14 @@ def export_file(job: ExportJob, should_stop: Callable[[], bool]) -> Generator[An
             unit=unit,
             table=table,
             overwrite=job.overwrite,
+            say=said.append,
         )
     except AlreadyExists:
         raise
     except DataError as error:
         raise DataError(f"{job.labels}: {error}") from error
+    for text in said:
+        yield Message(text, "warning")
     return len(ids_of(labels.array))
 
 
