@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path  # noqa: TC003 (the command line reads annotations at run time)
 from typing import TYPE_CHECKING, Annotated, Any
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
 LONGEST_SETTINGS = 1 << 20
 """Bytes of a settings file."""
+MEASURING_SECONDS = 5.0
+"""Between two lines about a large image."""
 CHECKPOINT = "state.json"
 """The file of a run folder that says it can be resumed."""
 
@@ -50,8 +53,8 @@ def train(
         Path,
         typer.Argument(
             metavar="DATASET",
-            help="Folder with images/ and masks/ (same file names), or with train/ and val/ of that kind; or a session "
-            "of Label & Train.",
+            help="Folder with images/ and masks/ (same file names), or with train/ and val/ of that kind; an OME-Zarr "
+            "with labels; or a session of Label & Train.",
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="MODEL.embedseg", help="Where the model is saved.")],
@@ -95,6 +98,16 @@ def train(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an existing model, and start its run folder afresh.")
     ] = False,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            "--labels",
+            metavar="NAME|PATH",
+            help="Which labels of the OME-Zarr images are meant, by name, where they have several; or where the labels "
+            "of a single image are.",
+        ),
+    ] = None,
+    memory: Annotated[str | None, setting(TrainingConfig, "memory", metavar="SIZE")] = None,
     axes: Axes = None,
     channel: Channel = None,
     spacing: Spacing = None,
@@ -125,6 +138,7 @@ def train(
         "validation_fraction": val_fraction,
         "ignore_label": ignore_label,
         "seed": seed,
+        "memory": memory,
     }
     settings = training_settings(preset, config, explicit)
     axes = parse_axes(axes)
@@ -141,7 +155,7 @@ def train(
     from embedseg_napari.core.data.splitting import hold_out_images
     from embedseg_napari.core.model.keep import keep_model
     from embedseg_napari.core.session.folder import STATE as SESSION
-    from embedseg_napari.core.training.trainer import Trainer
+    from embedseg_napari.core.training.trainer import Trainer, from_disk
     from embedseg_napari.jobs.training_pairs import read_dataset
 
     is_split_anew = val_fraction is not None or val_group is not None
@@ -156,6 +170,8 @@ def train(
         axes=axes,
         channel=channel,
         spacing=pixel_size,
+        labels=labels,
+        disk=from_disk(settings, folder, _measuring(shown=not no_progress and is_main_process())),
     )
     if validation is None:
         training, validation = hold_out_images(training, settings, val_group)
@@ -190,6 +206,19 @@ def train(
         raise typer.Exit(request.status)
     if elsewhere:
         raise typer.Exit(1)
+
+
+def _measuring(shown: bool) -> Callable[[str, float], None]:
+    """Tells now and then how far the objects of large images are measured."""
+    last = time.monotonic()
+
+    def watch(name: str, fraction: float) -> None:
+        nonlocal last
+        if shown and time.monotonic() - last > MEASURING_SECONDS:
+            last = time.monotonic()
+            say(f"Measuring the objects of {name}: {fraction:.0%}")
+
+    return watch
 
 
 @contextmanager

@@ -18,6 +18,7 @@ SPATIAL = "ZYX"
 KNOWN = "TCZYX"
 OneChannel = int | Literal["mean"]
 """A channel, counted from 0, or the mean of all."""
+Channel = OneChannel | Literal["all"]
 
 
 def parse_axes(axes: str) -> str:

@@ -11,7 +11,7 @@ from embedseg_napari.core.config.images import AugmentationConfig, Normalization
 from embedseg_napari.core.config.limits import IGNORE_LABELS, MOST_PIXELS, Architecture
 from embedseg_napari.core.config.presets import PRESETS
 from embedseg_napari.core.errors import SettingsError
-from embedseg_napari.core.settings import PixelsPerAxis, Settings
+from embedseg_napari.core.settings import Gigabytes, PixelsPerAxis, Settings
 
 # Headings that forms put settings under, in the metadata of each field.
 LENGTH: dict[str, Any] = {"group": "Length and validation"}
@@ -261,6 +261,12 @@ class TrainingConfig(Settings):
         description="If training from a model and no images are held out, keep up to half of that model's weights, as "
         "far as the annotated objects are found about as well with them.",
         json_schema_extra=LENGTH,
+    )
+    memory: Gigabytes | None = Field(
+        None,
+        description="Gigabytes of memory that images may take; of larger ones (OME-Zarr, TIFF) crops are read from the "
+        "disk while training. Leave empty for half of the machine's memory.",
+        json_schema_extra={**IMAGES, "empty": "half of the machine's"},
     )
     devices: int = Field(
         1,

@@ -9,10 +9,10 @@ import numpy as np
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.exchange.drawn import Drawing, Drawn
+from embedseg_napari.core.exchange.json_parts import json_parts
 from embedseg_napari.core.exchange.outlines import outlines
 from embedseg_napari.core.exchange.planes import planes_of
 from embedseg_napari.core.files.documents import Unreadable
-from embedseg_napari.core.files.json_parts import json_parts
 from embedseg_napari.core.measure.sums import sums_of
 
 if TYPE_CHECKING:

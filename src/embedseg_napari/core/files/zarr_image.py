@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ from embedseg_napari.core.files.lazy_image import LazyImage, check_pieces
 from embedseg_napari.core.files.metadata import spacing_along
 from embedseg_napari.core.files.ngff import ImageGroup, find_group, is_plate, names_of_labels
 from embedseg_napari.core.files.picture import Pixels
+from embedseg_napari.core.machine import memory_of_machine
 from embedseg_napari.core.wording import count, shape_words
 
 if TYPE_CHECKING:
@@ -32,6 +35,10 @@ CODECS = {
 }
 # fmt: on
 """What turns numbers into bytes and back and can do nothing else: others, such as pickles, may run code."""
+
+
+CHUNK = re.compile(r"(c[\\/.])?[0-9]+([\\/.][0-9]+)*")
+"""Names of files with pixels inside the folder of an array."""
 
 
 def is_store(path: Path) -> bool:
@@ -134,7 +141,7 @@ def read_zarr(path: Path, axes: str | None, labels: bool, say: Callable[[str], N
         If it cannot be read, or does not fit into memory.
     """
     image, group = _chosen(path, axes, labels, say)
-    total = machine_memory()
+    total = memory_of_machine()
     if total is not None and image.nbytes > total:
         raise DataError(
             f"{path}: {shape_words(image.shape)} pixels ({image.nbytes / 1e9:.1f} GB) do not fit into memory; segment "
@@ -181,14 +188,6 @@ def has_labels(path: Path) -> bool:
     """Whether a path is that of an image which has label images of its own."""
     group = find_group(path) if is_store(path) else None
     return group is not None and not group.is_labels and names_of_labels(group.folder) != ()
-
-
-def machine_memory() -> int | None:
-    """Bytes of memory of this machine; None where the system does not say."""
-    names = getattr(os, "sysconf_names", {})
-    if "SC_PHYS_PAGES" not in names or "SC_PAGE_SIZE" not in names:
-        return None
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _kept(shape: tuple[int, ...], letters: str, kept: str) -> tuple[int, ...]:
@@ -239,7 +238,8 @@ def _open_array(group: ImageGroup, name: str, needed: bool) -> zarr.Array[Any] |
         if needed:
             raise DataError(f"{folder}: is no array that can be read ({error}).") from error
         return None
-    if needed and not _has_pieces(folder):
+    # Labels of nothing but background are labels.
+    if needed and not group.is_labels and not _has_pieces(folder):
         raise DataError(f"{folder}: holds no pixels: all of its chunks are missing; copy the store again.")
     return array
 
@@ -282,6 +282,28 @@ def _codecs(described: Any) -> list[str]:
         config = compressor.get_config() if hasattr(compressor, "get_config") else compressor
         found.append(str(config.get("id", "")))
     return found
+
+
+def missing_chunks(image: LazyImage) -> tuple[int, int]:
+    """How many files of pixels an image lacks, and of how many; what is missing is read as background.
+
+    Stores that hold little are legal: this is for those who must know.
+
+    Parameters
+    ----------
+    image : LazyImage
+        Of an OME-Zarr; others lack none.
+    """
+    root = getattr(getattr(image.array, "store", None), "root", None)
+    if not image.ngff or root is None:
+        return 0, 0
+    edges = image.array.shards or image.array.chunks
+    n = math.prod(-(-side // edge) for side, edge in zip(image.array.shape, edges, strict=True))
+    there = 0
+    for folder, _, files in os.walk(root):
+        inside = os.path.relpath(folder, root)
+        there += sum(bool(CHUNK.fullmatch(os.path.normpath(os.path.join(inside, name)))) for name in files)
+    return max(0, n - there), n
 
 
 def _has_pieces(folder: Path) -> bool:

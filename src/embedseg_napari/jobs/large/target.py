@@ -9,17 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from embedseg_napari.core.axes import ordered, result_axes
 from embedseg_napari.core.errors import AlreadyExists, DataError
 from embedseg_napari.core.files.atomic import locked_place, write_text
 from embedseg_napari.core.files.documents import parse_json, read_text
+from embedseg_napari.core.files.region import Region, choose_region
 from embedseg_napari.core.large.run_folder import RunFolder
-from embedseg_napari.jobs.large.reading import Region, choose_region
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from embedseg_napari.core.files.lazy_image import LazyImage
+    from embedseg_napari.core.large.block_objects import BlockResult
     from embedseg_napari.core.large.grid import Block
     from embedseg_napari.core.large.run_folder import RunRecord
     from embedseg_napari.core.stores.labels import LabelStore
@@ -206,12 +207,30 @@ def open_region(record: RunRecord) -> Region:
 
 def write_block(store: LabelStore, region: Region, block: Block, labels: np.ndarray) -> None:
     """Write the labels of a block's core."""
-    axes = ordered(result_axes(region.axes))
-    spatial = [
+    key = _place(region, block)
+    store.write(key, labels.reshape([part.stop - part.start for part in key]))
+
+
+def read_block(store: LabelStore, region: Region, block: Block) -> np.ndarray:
+    """The labels of a block's core, as they are."""
+    return np.asarray(store.array()[_place(region, block)])
+
+
+def preview_block(store: LabelStore, region: Region, block: Block, found: BlockResult) -> None:
+    """Write what a block found before all are done, in all resolutions, with ids that change in the end."""
+    from embedseg_napari.core.stores.parts import write_part
+
+    # Provisional ids are the same on both sides of a seam, also cut to 32 bits.
+    ids = np.append(np.uint32(0), (found.rows["id"] & np.uint64(0xFFFFFFFF)).astype(np.uint32))
+    key = _place(region, block)
+    write_part(store, [part.start for part in key], ids[found.labels].reshape([n.stop - n.start for n in key]))
+
+
+def _place(region: Region, block: Block) -> tuple[slice, ...]:
+    """Where a block's core lies in the labels."""
+    spatial = tuple(
         slice(low + first, high + first)
         for low, high, first in zip(block.core.start, block.core.stop, region.start, strict=True)
-    ]
-    if "T" in axes:
-        store.write((slice(block.frame, block.frame + 1), *spatial), labels[None])
-    else:
-        store.write(tuple(spatial), labels)
+    )
+    has_frames = "T" in ordered(result_axes(region.axes))
+    return (slice(block.frame, block.frame + 1), *spatial) if has_frames else spatial

@@ -1,9 +1,9 @@
-"""The part of an image that is segmented, frame by frame."""
+"""A region of an image that is read in parts, frame by frame."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -12,8 +12,24 @@ from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
-    from embedseg_napari.core.large.grid import Box
-    from embedseg_napari.jobs.segment import Channel
+    from embedseg_napari.core.axes import Channel
+
+
+class Ends(Protocol):
+    """A part of an image: first pixel, and one past the last, per axis (z, y, x)."""
+
+    @property
+    def start(self) -> tuple[int, ...]: ...  # noqa: D102
+
+    @property
+    def stop(self) -> tuple[int, ...]: ...  # noqa: D102
+
+
+class Part(NamedTuple):
+    """The same, and nothing else."""
+
+    start: tuple[int, ...]
+    stop: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +69,7 @@ class Region:
         """Spatial shape."""
         return tuple(b - a for a, b in zip(self.start, self.stop, strict=True))
 
-    def read(self, frame: int, box: Box) -> np.ndarray:
+    def read(self, frame: int, box: Ends) -> np.ndarray:
         """A part of a frame, shape (C, (Z,) Y, X); the box counts from the region's first pixel."""
         key: dict[str, int | slice] = {"T": frame}
         for letter, low, high, first in zip(spatial_axes(self.axes), box.start, box.stop, self.start, strict=True):

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from embedseg_napari.core.exchange.json_parts import json_parts
 from embedseg_napari.core.files.documents import Unreadable
-from embedseg_napari.core.files.json_parts import json_parts
 
 LARGEST = 1 << 26
 
