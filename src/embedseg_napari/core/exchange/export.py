@@ -24,6 +24,7 @@ from embedseg_napari.core.files.picture import require_file
 from embedseg_napari.core.files.tiff import write_labels
 from embedseg_napari.core.files.units import micrometres, normalize_unit
 from embedseg_napari.core.inference.segmentation import Segmentation
+from embedseg_napari.core.measure.blocks import as_array, is_lazy
 from embedseg_napari.core.scripts import warn
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ FORMATS: dict[str, tuple[str, ...]] = {
     "ome-tiff": (".ome.tif", ".ome.tiff"),
 }
 """Formats, and the endings that their files have; an empty one is a folder."""
+PART_BY_PART = {"imagej": "YX", "geojson": "YX", "coco": "YX", "ctc": "ZYX", "ome-zarr": ""}
+"""Formats for which labels that are not in memory are read in parts, and the axes of a part; the others need all."""
 NAMES = {"ctc": r"(mask\d+\.tif|man_track\.txt)", "mesh": r"\d+\.ply"}
 """Names of the files in a folder."""
 ANNOTATIONS = (".zip", ".roi", ".geojson", ".json")
@@ -67,8 +70,9 @@ def export_labels(
 
     Parameters
     ----------
-    labels : Segmentation or ndarray of int, shape ((T,) (Z,) Y, X)
-        Objects, 0 is background.
+    labels : Segmentation or array of int, shape ((T,) (Z,) Y, X)
+        Objects, 0 is background. What is not in memory, such as an array of Zarr or Dask, is read plane by plane for
+        ROIs, GeoJSON and COCO, frame by frame for ``"ctc"``, block by block for ``"ome-zarr"``; the others need all.
     path : path
         Target: a file, or for ``"ctc"``, and for ``"mesh"`` without an ending, a folder.
     format : {"imagej", "geojson", "mesh", "coco", "ctc", "ome-zarr", "ome-tiff"}
@@ -114,17 +118,21 @@ def export_labels(
         write_atomically(path, writers[format], overwrite=overwrite)
 
 
-def _checked(labels: Any, path: str | Path, format: str, axes: str | None) -> tuple[Path, NDArray[Any], str]:
+def _checked(labels: Any, path: str | Path, format: str, axes: str | None) -> tuple[Path, Any, str]:
     path = Path(path)
     require_format(path, format)
     found = labels if isinstance(labels, Segmentation) else None
-    array = np.asarray(labels.labels if found is not None else labels)
-    require_kept_ids(array, "The label image")
-    array = array.view(np.uint8) if array.dtype == bool else array
-    own = parse_axes(axes or ("" if found is None else found.label_axes) or guess_axes(array.shape, min(array.ndim, 3)))
-    if "C" in own or len(own) != array.ndim:
+    array = as_array(labels.labels if found is not None else labels)
+    if is_lazy(array) and format not in PART_BY_PART:
+        array = np.asarray(array)
+    require_kept_ids(np.zeros(0, array.dtype) if is_lazy(array) else array, "The label image")
+    array = array.view(np.uint8) if array.dtype == bool and not is_lazy(array) else array
+    own = parse_axes(
+        axes or ("" if found is None else found.label_axes) or guess_axes(array.shape, min(len(array.shape), 3))
+    )
+    if "C" in own or len(own) != len(array.shape):
         raise DataError(f"Axes {own!r} do not fit labels of shape {array.shape}; give one letter for each axis.")
-    if not array.any():
+    if not is_lazy(array) and not array.any():
         raise DataError("The label image holds no objects; all its pixels are 0.")
     if format == "mesh" and ordered(own) != "ZYX":
         raise DataError(f"Surfaces are made of volumes (ZYX), and these labels have the axes {own}.")
