@@ -22,6 +22,8 @@ from embedseg_napari.viewer.train import panel as training_events
 from embedseg_napari.viewer.train import widget as train_widget
 from embedseg_napari.viewer.widgets.editors import control_of
 
+pytestmark = pytest.mark.usefixtures("slim_network")
+
 PANEL = "EmbedSeg: Train"
 
 
