@@ -133,6 +133,37 @@ def segment_3d(studio: Studio) -> None:
     studio.take("segment-3d-wrong-model")
 
 
+def segment_large(studio: Studio) -> None:
+    import zarr
+
+    from embedseg_napari.core.data.synthetic import Look, nuclei
+    from embedseg_napari.viewer.files.dataset_folder import open_dataset_folder
+
+    panel = studio.panel("Segment")
+    parts = [nuclei((1024, 1024), diameter=28, coverage=0.22, look=Look(clump=1.8), seed=n).image for n in range(3)]
+    image = np.block([[parts[(3 * y + x) % 3] for x in range(6)] for y in range(5)])
+    store = Path(tempfile.mkdtemp()) / "slide.ome.zarr"
+    group, datasets = zarr.open_group(str(store), mode="w", zarr_format=3), []
+    for level in range(4):
+        part = image[:: 2**level, :: 2**level]
+        group.create_array(str(level), shape=part.shape, dtype=part.dtype, chunks=(256, 256))[...] = part
+        scale = {"type": "scale", "scale": [0.5 * 2**level] * 2}
+        datasets.append({"path": str(level), "coordinateTransformations": [scale]})
+    axes = [{"name": letter, "type": "space", "unit": "micrometer"} for letter in "yx"]
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}]}
+    layers = open_dataset_folder(studio.viewer, store)
+    studio.until(lambda: panel.large.in_blocks)
+    camera = getattr(studio.viewer, "scene", studio.viewer).camera
+    camera.center = (0, *(np.array(layers[0].extent.world[1]) * (0.4, 0.6)))
+    panel.run_button.click()
+    studio.until(lambda: panel.progress.value() >= 3)
+    studio.wait(1.5)
+    studio.take("segment-large")
+    panel.cancel_button.click()
+    studio.until(lambda: panel.current is None)
+    studio.take("segment-large-stopped")
+
+
 def train(studio: Studio, ndim: int = 2) -> None:
     from embedseg_napari.core.errors import ComputeError
     from embedseg_napari.jobs.train import TrainingRequest
@@ -239,6 +270,7 @@ def evaluate(studio: Studio) -> None:
 STORIES: dict[str, Callable[[Studio], None]] = {
     "segment": segment,
     "segment-3d": segment_3d,
+    "segment-large": segment_large,
     "train": train,
     "train-3d": lambda studio: train(studio, 3),
     "label": label,

@@ -14,7 +14,7 @@ from embedseg_napari.core.files.atomic import alone
 from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -158,3 +158,41 @@ def _at_ends(part: NDArray[Any], start: Sequence[int], shape: Sequence[int]) -> 
         if at + n < whole:
             found.append(np.unique(part.take(-1, axis)))
     return np.unique(np.concatenate(found))
+
+
+def with_objects(before: NDArray[Any], labels: NDArray[Any], ids: Iterable[int]) -> NDArray[np.int64]:
+    """Labels with objects of an annotation of the same place in them.
+
+    An object that is there with the very same pixels keeps its number. Of those that were there, one gives way that
+    lies for the greater part under the new ones; another loses only the pixels that they take.
+
+    Parameters
+    ----------
+    before : ndarray
+        Labels of the place.
+    labels : ndarray, same shape
+        The annotation.
+    ids : iterable of int
+        Its objects that are wanted.
+
+    Returns
+    -------
+    ndarray
+        New objects have numbers that `before` has not.
+    """
+    after = before.astype(np.int64)
+    objects = [(own, np.unique(before[own])) for own in (labels == one for one in ids) if own.any()]
+    new = [
+        own for own, there in objects if len(there) != 1 or not there[0] or not np.array_equal(before == there[0], own)
+    ]
+    if not new:
+        return after
+    covered = np.logical_or.reduce(new)
+    size = np.bincount(before.ravel())
+    n_covered = np.bincount(before[covered], minlength=len(size))
+    gone = np.flatnonzero(2 * n_covered > size)
+    after[np.isin(before, gone[gone > 0])] = 0
+    first = int(before.max(initial=0)) + 1
+    for number, own in enumerate(new, first):
+        after[own] = number
+    return after

@@ -14,7 +14,6 @@ from embedseg_napari.core.wording import count
 if TYPE_CHECKING:
     from embedseg_napari.core.files.lazy_image import LazyImage
     from embedseg_napari.core.large.grid import Box
-    from embedseg_napari.jobs.large.plan import LargeJob
     from embedseg_napari.jobs.segment import Channel
 
 
@@ -70,8 +69,8 @@ class Region:
         return part.mean(axis=0, dtype=np.float32)[None] if self.channel == "mean" else part
 
 
-def image_of(job: LargeJob) -> LazyImage:
-    """The image of a job, at its level.
+def image_of(source: Any, level: int, axes: str | None) -> LazyImage:
+    """The image of a job, at its level: that of a file, or an array as it was given.
 
     Raises
     ------
@@ -81,7 +80,7 @@ def image_of(job: LargeJob) -> LazyImage:
     from embedseg_napari.core.files.in_parts import open_image
     from embedseg_napari.core.files.lazy_image import LazyImage
 
-    return job.image if isinstance(job.image, LazyImage) else open_image(job.image, job.level, job.axes)
+    return source if isinstance(source, LazyImage) else open_image(source, level, axes)
 
 
 def choose_region(array: Any, axes: str, channel: Channel, region: tuple[tuple[int, int], ...] | None = None) -> Region:

@@ -182,7 +182,7 @@ def open_job(job: LargeJob) -> Opened:
         raise SettingsError(f"workers {job.workers}: at least one is needed.")
     if job.workers > 1 or job.scheduler is not None:
         require_distributed()
-    image = image_of(job)
+    image = image_of(job.image, job.level, job.axes)
     if isinstance(job.image, LazyImage) and (job.workers > 1 or job.scheduler is not None or job.part is not None):
         raise SettingsError("Several workers need the file of an image, not an array; give its path.")
     target = target_of(job, image)

@@ -49,7 +49,7 @@ def segment_part(
     from embedseg_napari.core.large.whole_image import measure_whole
 
     model = yield from loaded(job.model, job.device, should_stop)
-    image = image_of(job)
+    image = image_of(job.image, job.level, job.axes)
     axes = image.axes or guess_axes(image.shape, model.config.ndim, model.config.n_channels)
     region = choose_region(image, axes, job.channel)
     check_fit(model.config, (region.n_frames, region.n_channels, *region.shape), axes)

@@ -19,6 +19,7 @@ from embedseg_napari.core.session.state import kind_of
 from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.camera import go_to
 from embedseg_napari.viewer.label.autosave import count_all
+from embedseg_napari.viewer.label.large_part import is_large
 from embedseg_napari.viewer.label.time_points import take_frame, time_axis
 from embedseg_napari.viewer.layers import ANNOTATION, picture_of, shows_objects, unknown_axis
 from embedseg_napari.viewer.widgets.boxes import short
@@ -386,7 +387,9 @@ class SessionNavigator:
                     # What cannot be annotated is no candidate; the panel says why when it is chosen.
                     continue
                 is_alike = kind_of(picture.axes, picture.array.shape) == self.box.layers.kind
-                if "T" not in picture.axes and is_alike and not self._has_other_pixels(picture):
+                # Large ones are annotated in parts.
+                is_readable = "T" not in picture.axes and not is_large(layer)
+                if is_readable and is_alike and not self._has_other_pixels(picture):
                     found.append(Candidate(str(layer.unique_id), layer.name, layer, partial(_read_new, picture)))
         return [one for one in found if one.key != self.front_key()]
 

@@ -13,21 +13,24 @@ from embedseg_napari.core.events import LabelsUpdated
 from embedseg_napari.jobs.label_round import LabelTraining, RoundRequest
 from embedseg_napari.jobs.train import TrainingRequest
 from embedseg_napari.jobs.training_recipe import of_training
+from embedseg_napari.viewer.files.stores import StoreDrop
 from embedseg_napari.viewer.label.annotate_box import AnnotationBox
 from embedseg_napari.viewer.label.autosave import Autosave
+from embedseg_napari.viewer.label.large_part import part_wanted, show_part
 from embedseg_napari.viewer.label.navigator import SessionNavigator
 from embedseg_napari.viewer.label.next_image import KEY, NextImage
 from embedseg_napari.viewer.label.review_box import ReviewBox
 from embedseg_napari.viewer.label.session_box import SessionBox
 from embedseg_napari.viewer.label.single_channel import single_channel
 from embedseg_napari.viewer.label.start_model import known_extent, misfit, suggested_start
+from embedseg_napari.viewer.label.store_box import StoreBox
 from embedseg_napari.viewer.preview.keep_button import KeepButton
 from embedseg_napari.viewer.preview.layer_by_layer import LayerByLayer
 from embedseg_napari.viewer.preview.preview import TrainingView
 from embedseg_napari.viewer.train.panel import TrainingPanel
 from embedseg_napari.viewer.train.progress import ProgressBox
 from embedseg_napari.viewer.widgets.scroll import FittingScroll
-from embedseg_napari.viewer.worker import report_error
+from embedseg_napari.viewer.worker import report_error, run_in_background
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     from embedseg_napari.jobs.saved_training import SavedTraining
     from embedseg_napari.jobs.segment import Channel
     from embedseg_napari.viewer.widgets.layer_box import LayerBox
+    from embedseg_napari.viewer.worker import BackgroundRun
 
 PRESET = "few"
 """Rounds are short, and so are their epochs: new strokes join at the next one."""
@@ -76,6 +80,9 @@ class LabelWidget(TrainingPanel):
         self.gradually = LayerByLayer(self.view, self, self.annotation.layers.raise_to_top)
         self.review = ReviewBox(self.annotation.layers, self.view)
         self.next_image = NextImage()
+        self.store = StoreBox(self.annotation.layers)
+        self._reading: BackgroundRun | None = None
+        """A part of a large image is being read."""
         self.preview_on = QCheckBox("Live preview")
         self.preview_on.setChecked(True)
         self.preview_on.setToolTip(
@@ -93,6 +100,7 @@ class LabelWidget(TrainingPanel):
         # The page scrolls; how long a round still takes stays in sight.
         self.layout().insertWidget(1, self.progress.bar)
         self.progress.bar.hide()
+        StoreDrop(self, napari_viewer)
         self.follow = QTimer(self)
         self.follow.setInterval(FOLLOW_MILLISECONDS)
         self.follow.timeout.connect(self.look)
@@ -104,6 +112,7 @@ class LabelWidget(TrainingPanel):
         self.annotation.joining.answered.connect(self._annotate_in)
         self.annotation.image_changed.connect(self._on_image)
         self.annotation.changed.connect(self.update_buttons)
+        self.annotation.changed.connect(self.store.refresh)
         self.settings.changed.connect(self.update_buttons)
         self.sessions.resume_wanted.connect(self._resume)
         self.sessions.round_wanted.connect(self._restore)
@@ -127,7 +136,7 @@ class LabelWidget(TrainingPanel):
         self.boxes = []
         for title, contents in (
             ("Annotate", (self.annotation, self.sessions)),
-            ("Review", (self.review, self.next_image)),
+            ("Review", (self.review, self.next_image, self.store)),
             ("Train", (self.settings, self.output, self.recipe)),
             ("Progress", (self.progress,)),
         ):
@@ -190,6 +199,10 @@ class LabelWidget(TrainingPanel):
 
     def _annotate(self) -> None:
         """Begin to annotate the chosen image; where it may not belong to the session that is open, ask."""
+        layer = self.annotation.image.layer()
+        if layer is not None and self.annotation.is_large:
+            self._take_part(layer)
+            return
         if not self._do(self.navigator.take_time_point):
             return
         doubt = self.navigator.doubt_about_session()
@@ -198,6 +211,26 @@ class LabelWidget(TrainingPanel):
             self.annotation.count()
         else:
             self._do(self.navigator.annotate)
+
+    def _take_part(self, layer: Image) -> None:
+        """Copy a part of a large image, and begin to annotate that."""
+        if self._reading is not None:
+            return
+        try:
+            part = part_wanted(self.viewer, layer)
+        except DataError as error:
+            report_error(error)
+            return
+
+        def take(array: Any) -> None:
+            if layer in self.viewer.layers:
+                self.annotation.image.choose(show_part(self.viewer, part, array))
+                self._annotate()
+
+        def end() -> None:
+            self._reading = None
+
+        self._reading = run_in_background(lambda should_stop: part.read(), on_result=take, on_finished=end)
 
     def _annotate_in(self, is_new: bool) -> None:
         """Begin to annotate the chosen image in a new session, or in the one that is open."""
@@ -412,6 +445,9 @@ class LabelWidget(TrainingPanel):
         self.review.clear()
         self.view.close_down()
         self.next_image.forget()
+        self.store.close_down()
+        if self._reading is not None:
+            self._reading.detach()
         self.annotation.layers.leaving.disconnect(self._hand_over)
         if not self.autosave.close():
             self.autosave.end()

@@ -61,7 +61,7 @@ class Result:
     @property
     def name(self) -> str:
         """What the user calls it."""
-        return self.labels.name if self.labels is not None else f"{self.selection.layer.name} labels"
+        return self.labels.name if self.labels is not None else f"{self.selection.name} labels"
 
     @property
     def axes(self) -> str:
@@ -161,7 +161,8 @@ class ResultLayers:
         """
         earlier = self.of_image(selection.layer)
         before = None
-        if earlier is not None and selection.region != WHOLE and earlier.axes == axes_of(selection):
+        is_added = selection.region != WHOLE and not selection.stands_alone
+        if earlier is not None and is_added and earlier.axes == axes_of(selection):
             known = earlier.now()
             before = None if Placed(segmentation, selection.start).covers(known) else known
         result = Result(selection, segmentation, model_path, before)
@@ -170,7 +171,7 @@ class ResultLayers:
             self._results.remove(earlier)
             if earlier.has_edits():
                 self._keep(earlier)
-            else:
+            elif earlier.selection.name == selection.name:
                 result.labels, result.seed_map, result.centers = earlier.labels, earlier.seed_map, earlier.centers
         self._results.append(result)
         self.chosen = result
@@ -226,7 +227,7 @@ class ResultLayers:
         result.seeds = (seed_map, start) if known is None else pasted(known, (seed_map, start))
         result.seed_map = show_image(
             self.viewer,
-            f"{result.selection.layer.name} seed map",
+            f"{result.selection.name} seed map",
             result.seeds[0],
             frame=result.frame(result.seeds[1]),
             into=result.seed_map,
@@ -239,7 +240,7 @@ class ResultLayers:
         part = Placed(segmentation, result.selection.start)
         shown = part if result.before is None else add_region(result.before, part)
         result.segmentation, result.shown = segmentation, shown
-        frame, objects, name = result.frame(shown.start), shown.segmentation, result.selection.layer.name
+        frame, objects, name = result.frame(shown.start), shown.segmentation, result.selection.name
         # A copy: what is painted on the layer is told by comparing the two.
         labels = objects.labels.copy()
         result.labels = show_labels(self.viewer, f"{name} labels", labels, frame=frame, into=result.labels)

@@ -252,6 +252,7 @@ class PairList(QWidget):
             return
         self.rows.remove(row)
         row.close_down()
+        row.hint.close_down()
         self.box.removeWidget(row)
         row.deleteLater()
         self._on_count()
@@ -290,3 +291,4 @@ class PairList(QWidget):
         """Follow the layers no longer."""
         for row in self.rows:
             row.close_down()
+            row.hint.close_down()

@@ -44,7 +44,7 @@ class RunControls(QObject):
     ) -> None:
         super().__init__(parent)
         self.current: BackgroundRun | None = None
-        self._patience = patience
+        self._patience, self._is_kept = patience, False
         self.run_button = QPushButton(title)
         self.cancel_button = QPushButton("Cancel")
         self.cancel_button.setToolTip(cancel_tip)
@@ -65,13 +65,25 @@ class RunControls(QObject):
         run: Callable[[Callable[[], bool]], Generator[Any, None, Any]],
         on_event: Callable[[Any], None],
         on_result: Callable[[Any], None],
+        on_error: Callable[[Exception], None] | None = None,
+        *,
+        is_kept: bool = False,
     ) -> None:
-        """Run a generator of events that begins by loading a model; see :func:`run_in_background`."""
+        """Run a generator of events that begins by loading a model; see :func:`run_in_background`.
+
+        Parameters
+        ----------
+        run, on_event, on_result, on_error
+            As there; without `on_error`, :meth:`fail`.
+        is_kept : bool
+            Whether the run keeps what it has done when it is stopped: then its own end is awaited.
+        """
+        self._is_kept = is_kept
         self.progress.setRange(0, 0)
         self.progress.setFormat(LOADING)
         self.say(f"{LOADING}…")
         self.current = run_in_background(
-            run, on_event=on_event, on_result=on_result, on_error=self.fail, on_finished=self._end
+            run, on_event=on_event, on_result=on_result, on_error=on_error or self.fail, on_finished=self._end
         )
         self._show()
 
@@ -79,7 +91,7 @@ class RunControls(QObject):
         """Stop the run."""
         if self.current is not None:
             self.say(STOPPING)
-            self.current.stop(self._patience)
+            self.current.stop(None if self._is_kept else self._patience)
             self._show()
 
     def say(self, text: str, is_wrong: bool = False) -> None:
