@@ -145,6 +145,24 @@ def test_a_movie_with_channels(viewer, panel, tmp_path, qtbot):
     assert found[1].any()
     np.testing.assert_array_equal(labels.extent.world[:, [0, 2, 3]], image.extent.world[:, [0, 2, 3]])
     assert (labels.features["frame"] == 1).any()
+    # The frame that is shown is tried out and corrected.
+    viewer.dims.set_point(0, 1)
+    panel.image.layer_box.choose(image)
+    panel.large.view_button.click()
+    finish(qtbot, panel)
+    seen = viewer.layers["cells view labels"].data[0]
+    np.testing.assert_array_equal(seen > 0, found[1][: seen.shape[0], : seen.shape[1]] > 0)
+    viewer.layers.selection.active = labels
+    panel.correct.open_button.click()
+    qtbot.waitUntil(lambda: not panel.correct.is_busy)
+    part = panel.correct.part
+    assert part.layer.data.shape[:2] == (1, 1)
+    part.layer.data = np.zeros_like(part.layer.data)
+    panel.correct.write_button.click()
+    qtbot.waitUntil(lambda: not panel.correct.is_busy)
+    now = labels_in(path)
+    np.testing.assert_array_equal(now[0], found[0])
+    assert not now[1][part.place.key[2:]].any()
 
 
 def test_a_model_of_another_scale_is_refused(viewer, panel, tmp_path, qtbot):
