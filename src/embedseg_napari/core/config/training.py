@@ -272,8 +272,8 @@ class TrainingConfig(Settings):
         1,
         ge=1,
         le=1024,
-        description="Number of devices (GPUs) that share the training; for more than one, start the program with "
-        "torchrun.",
+        description="Number of devices (GPUs) that share the training, on one machine or several; for more than one, "
+        "start the program with torchrun, for as many as it starts.",
     )
     validate_every: int = Field(
         1,
