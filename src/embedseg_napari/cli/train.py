@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path  # noqa: TC003 (the command line reads annotations at run time)
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,7 +30,7 @@ from embedseg_napari.cli.progress import TrainingProgress, curve_rows
 from embedseg_napari.core.config import PRESETS, TrainingConfig
 from embedseg_napari.core.errors import DataError, SettingsError
 from embedseg_napari.core.files.atomic import version_of
-from embedseg_napari.core.runs import drain, is_main_process
+from embedseg_napari.core.runs import drain, is_main_process, join_slurm
 from embedseg_napari.core.wording import score_words
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
 LONGEST_SETTINGS = 1 << 20
 """Bytes of a settings file."""
+MEASURING_SECONDS = 5.0
+"""Between two lines about a large image."""
 CHECKPOINT = "state.json"
 """The file of a run folder that says it can be resumed."""
 
@@ -50,8 +53,8 @@ def train(
         Path,
         typer.Argument(
             metavar="DATASET",
-            help="Folder with images/ and masks/ (same file names), or with train/ and val/ of that kind; or a session "
-            "of Label & Train.",
+            help="Folder with images/ and masks/ (same file names), or with train/ and val/ of that kind; an OME-Zarr "
+            "with labels; or a session of Label & Train.",
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="MODEL.embedseg", help="Where the model is saved.")],
@@ -95,6 +98,16 @@ def train(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an existing model, and start its run folder afresh.")
     ] = False,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            "--labels",
+            metavar="NAME|PATH",
+            help="Which labels of the OME-Zarr images are meant, by name, where they have several; or where the labels "
+            "of a single image are.",
+        ),
+    ] = None,
+    memory: Annotated[str | None, setting(TrainingConfig, "memory", metavar="SIZE")] = None,
     axes: Axes = None,
     channel: Channel = None,
     spacing: Spacing = None,
@@ -125,8 +138,10 @@ def train(
         "validation_fraction": val_fraction,
         "ignore_label": ignore_label,
         "seed": seed,
+        "memory": memory,
     }
     settings = training_settings(preset, config, explicit)
+    join_slurm(settings.devices)
     axes = parse_axes(axes)
     folder = run_folder or output.with_suffix(".run")
     if tensorboard is not None:
@@ -141,7 +156,7 @@ def train(
     from embedseg_napari.core.data.splitting import hold_out_images
     from embedseg_napari.core.model.keep import keep_model
     from embedseg_napari.core.session.folder import STATE as SESSION
-    from embedseg_napari.core.training.trainer import Trainer
+    from embedseg_napari.core.training.trainer import Trainer, from_disk
     from embedseg_napari.jobs.training_pairs import read_dataset
 
     is_split_anew = val_fraction is not None or val_group is not None
@@ -156,6 +171,8 @@ def train(
         axes=axes,
         channel=channel,
         spacing=pixel_size,
+        labels=labels,
+        disk=from_disk(settings, folder, _measuring(shown=not no_progress and is_main_process())),
     )
     if validation is None:
         training, validation = hold_out_images(training, settings, val_group)
@@ -170,7 +187,9 @@ def train(
     trainer = Trainer(settings, training, validation, start, folder, device=device, resume=resume, started=context.obj)
     request = StopRequest()
     if not is_main_process():
-        drain(trainer.run(request))
+        # The main process decides when to stop; a terminal sends its Ctrl-C to all.
+        with request.listening(""):
+            drain(trainer.run(request))
         return
     progress = TrainingProgress(shown=not no_progress)
     with request.listening("Stopping after this step; press Ctrl-C again to end at once."):
@@ -190,6 +209,19 @@ def train(
         raise typer.Exit(request.status)
     if elsewhere:
         raise typer.Exit(1)
+
+
+def _measuring(shown: bool) -> Callable[[str, float], None]:
+    """Tells now and then how far the objects of large images are measured."""
+    last = time.monotonic()
+
+    def watch(name: str, fraction: float) -> None:
+        nonlocal last
+        if shown and time.monotonic() - last > MEASURING_SECONDS:
+            last = time.monotonic()
+            say(f"Measuring the objects of {name}: {fraction:.0%}")
+
+    return watch
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from embedseg_napari.core.errors import EmbedSegError, SettingsError
 
@@ -31,6 +31,19 @@ Count = Annotated[int, Field(ge=0, lt=2**63)]
 PositivePerAxis = Annotated[tuple[Positive, ...], Field(max_length=3)]
 """One positive number per axis (z, y, x)."""
 AmountPerAxis = Annotated[tuple[Amount, ...], Field(max_length=3)]
+
+
+def gigabytes(value: Any) -> Any:
+    """Read an amount of memory such as ``"4GB"`` or ``"500MB"`` as gigabytes; a plain number is one of gigabytes."""
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([kmgt]?)(i?b)?\s*", value.lower())
+    if found is None:
+        raise ValueError("must be an amount of memory such as 4GB or 500MB")
+    return float(found[1]) * {"k": 1e-6, "m": 1e-3, "": 1.0, "g": 1.0, "t": 1e3}[found[2]]
+
+
+Gigabytes = Annotated[float, BeforeValidator(gigabytes), Field(gt=0, lt=1e9)]
 PixelsPerAxis = Annotated[
     tuple[Annotated[int, Field(ge=8, le=65536, multiple_of=8)], ...], Field(min_length=2, max_length=3)
 ]

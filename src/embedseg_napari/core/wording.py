@@ -33,6 +33,11 @@ def count(n: int, noun: str) -> str:
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
+def memory_words(n_bytes: float) -> str:
+    """An amount of memory as people say it, such as ``"1.5 GB"`` or ``"300 MB"``."""
+    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.{0 if n_bytes >= 1e7 else 1}f} MB"
+
+
 def readable(name: str) -> str:
     """Write a file name as text that can be stored: bytes in it that are no Unicode become escapes."""
     return name.encode(errors="backslashreplace").decode()

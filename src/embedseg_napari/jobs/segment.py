@@ -6,11 +6,10 @@ import importlib
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.core.axes import OneChannel
 from embedseg_napari.core.errors import DataError, Stopped
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.wording import count
@@ -19,13 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
+    from embedseg_napari.core.axes import Channel
     from embedseg_napari.core.config import ModelConfig, PredictionConfig
     from embedseg_napari.core.events import PredictionEvent
     from embedseg_napari.core.inference.segmentation import Segmentation
     from embedseg_napari.core.maps import EmbeddingMaps
     from embedseg_napari.core.model.model import Model
 
-Channel = OneChannel | Literal["all"]
 MOST_MAP_BYTES = 4 << 30
 """Maps of a time-lapse larger than this are dropped frame by frame; its thresholds cannot be moved afterwards."""
 

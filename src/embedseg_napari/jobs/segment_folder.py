@@ -28,9 +28,9 @@ from embedseg_napari.jobs.segment import SegmentJob, loaded, predict, settings_o
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+    from embedseg_napari.core.axes import Channel
     from embedseg_napari.core.model.model import Model
     from embedseg_napari.jobs.object_table import Table
-    from embedseg_napari.jobs.segment import Channel
 
 TABLE = "objects.csv"
 """The table of all images together."""

@@ -7,10 +7,11 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from embedseg_napari.core.data.on_disk import FromDisk
 from embedseg_napari.core.data.splitting import hold_out_images
-from embedseg_napari.core.errors import ComputeError, SettingsError
+from embedseg_napari.core.errors import ComputeError, EmbedSegError, SettingsError, Stopped
 from embedseg_napari.core.events import CheckpointSaved, Message, StepFinished, TrainingFinished
-from embedseg_napari.core.runs import drain
+from embedseg_napari.core.runs import drain, never
 from embedseg_napari.jobs.saved_training import SavedTraining, prepare_output, save_result
 
 if TYPE_CHECKING:
@@ -39,20 +40,41 @@ class TrainingRequest:
     output: Path
     """Where the model is saved."""
 
-    def read(self, tell: Callable[[str, str], None] | None = None) -> tuple[list[Example], list[Example] | None]:
+    def read(
+        self,
+        tell: Callable[[str, str], None] | None = None,
+        should_stop: Callable[[], bool] = never,
+        kept_in: Path | None = None,
+    ) -> tuple[list[Example], list[Example] | None]:
         """Training images, and validation images where they are given.
 
         Parameters
         ----------
         tell : callable, optional
             Takes a file and a sentence for each thing that was assumed or left out; by default they are logged.
+        should_stop : callable
+            Looked at while the objects of large images are measured.
+        kept_in : Path, optional
+            Folder where what is measured of them is kept.
+
+        Raises
+        ------
+        Stopped
+            If `should_stop` returned True.
         """
         from embedseg_napari.jobs.training_pairs import read_dataset, read_pairs
 
         label = self.config.ignore_label
         if self.folder is None:
             return read_pairs(self.pairs, label), None
-        return read_dataset(self.folder, label, tell=tell)
+
+        def watch(name: str, fraction: float) -> None:
+            if should_stop():
+                raise Stopped(f"Stopped while the objects of {name} were measured.")
+
+        memory = None if self.config.memory is None else 1e9 * self.config.memory
+        disk = FromDisk(memory, self.config.center, kept_in, watch)
+        return read_dataset(self.folder, label, disk=disk, tell=tell)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +137,19 @@ class TrainingJob:
         prepare_output(output)
         if self.run_folder.exists():
             raise SettingsError(f"{self.run_folder} holds an unfinished training; choose another name for the model.")
-        training, validation = request.read()
 
-        from embedseg_napari.core.model.model import load_model
         from embedseg_napari.core.training.checkpoint import STATE, remove_run_folder
+
+        try:
+            training, validation = request.read(should_stop=should_stop, kept_in=self.run_folder)
+        except Stopped:
+            remove_run_folder(self.run_folder)
+            return SavedTraining(None, None, True, 0)
+        except EmbedSegError:
+            remove_run_folder(self.run_folder)
+            raise
+        from embedseg_napari.core.model.model import load_model
+        from embedseg_napari.core.training.parts import in_memory
         from embedseg_napari.core.training.trainer import Trainer
 
         start = None if request.start_from is None else load_model(request.start_from, "cpu")
@@ -127,7 +158,8 @@ class TrainingJob:
             training, validation = hold_out_images(training, config)
             # None lets the trainer hold out objects instead.
             validation = validation or None
-        self.shown = (validation or training)[0]
+        normalization = config.normalization if start is None else start.config.normalization
+        self.shown = in_memory((validation or training)[0], normalization)
         resume = False
         while True:
             run = Trainer(

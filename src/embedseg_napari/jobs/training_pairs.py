@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from embedseg_napari.core.axes import OneChannel
     from embedseg_napari.core.data.example import Example
+    from embedseg_napari.core.data.on_disk import FromDisk
 
 FRAMES, VOLUME = "images of their own", "one volume"
 """How the third axis of a stack may be read."""
@@ -165,6 +166,8 @@ def read_dataset(
     axes: str | None = None,
     channel: OneChannel | None = None,
     spacing: tuple[float, ...] | None = None,
+    labels: str | Path | None = None,
+    disk: FromDisk | None = None,
     tell: Callable[[str, str], None] | None = None,
 ) -> tuple[list[Example], list[Example] | None]:
     """Training images, and validation images where they are given.
@@ -173,24 +176,35 @@ def read_dataset(
     ----------
     folder : path
         As :func:`find_dataset` takes it; or a session, whose annotated images are learned from as in a round.
-    ignore_label, axes, channel, spacing, tell
+    ignore_label, axes, channel, spacing, labels, tell
         As :func:`load_folder` takes them.
     validation : path, optional
         Where the validation images are; by default in the `val/` of the data set.
     is_split_anew : bool
         Whether validation images shall be chosen among those for training, `val/` or not.
+    disk : FromDisk, optional
+        Images that do not fit into memory stay on the disk.
     """
     from embedseg_napari.core.data.pairs import find_dataset, load_folder
     from embedseg_napari.core.session.folder import STATE
 
-    def read(place: Path) -> list[Example]:
+    def read(place: Path, named: str | Path | None = None) -> list[Example]:
         listener = {} if tell is None else {"tell": tell}
-        return load_folder(place, axes=axes, channel=channel, spacing=spacing, ignore_label=ignore_label, **listener)
+        return load_folder(
+            place,
+            axes=axes,
+            channel=channel,
+            spacing=spacing,
+            ignore_label=ignore_label,
+            labels=named,
+            from_disk=disk,
+            **listener,
+        )
 
     if (folder / STATE).is_file():
-        if (axes, channel, spacing) != (None, None, None):
+        if (axes, channel, spacing, labels) != (None,) * 4:
             raise DataError(
-                f"{folder}: a session says itself what its images are; leave out axes, channel and spacing."
+                f"{folder}: a session says itself what its images are; leave out axes, channel, spacing and labels."
             )
         annotated = _read_session(folder)
         if validation is not None:
@@ -199,7 +213,7 @@ def read_dataset(
         return annotated, None if is_split_anew else []
     training, beside = find_dataset(folder)
     held_out = find_dataset(validation)[0] if validation is not None else None if is_split_anew else beside
-    return read(training), None if held_out is None else read(held_out)
+    return read(training, labels), None if held_out is None else read(held_out)
 
 
 def _read_session(folder: Path) -> list[Example]:

@@ -26,6 +26,7 @@ OPTIONS = {
     "validation_fraction": "--val-fraction",
     "ignore_label": "--ignore-label",
     "seed": "--seed",
+    "memory": "--memory",
 }
 """Options of ``embedseg train`` for settings that a preset may have otherwise."""
 

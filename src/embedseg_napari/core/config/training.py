@@ -11,7 +11,7 @@ from embedseg_napari.core.config.images import AugmentationConfig, Normalization
 from embedseg_napari.core.config.limits import IGNORE_LABELS, MOST_PIXELS, Architecture
 from embedseg_napari.core.config.presets import PRESETS
 from embedseg_napari.core.errors import SettingsError
-from embedseg_napari.core.settings import PixelsPerAxis, Settings
+from embedseg_napari.core.settings import Gigabytes, PixelsPerAxis, Settings
 
 # Headings that forms put settings under, in the metadata of each field.
 LENGTH: dict[str, Any] = {"group": "Length and validation"}
@@ -262,12 +262,18 @@ class TrainingConfig(Settings):
         "far as the annotated objects are found about as well with them.",
         json_schema_extra=LENGTH,
     )
+    memory: Gigabytes | None = Field(
+        None,
+        description="Gigabytes of memory that images may take; of larger ones (OME-Zarr, TIFF) crops are read from the "
+        "disk while training. Leave empty for half of the machine's memory.",
+        json_schema_extra={**IMAGES, "empty": "half of the machine's"},
+    )
     devices: int = Field(
         1,
         ge=1,
         le=1024,
-        description="Number of devices (GPUs) that share the training; for more than one, start the program with "
-        "torchrun.",
+        description="Number of devices (GPUs) that share the training, on one machine or several; for more than one, "
+        "start the program with torchrun, for as many as it starts.",
     )
     validate_every: int = Field(
         1,

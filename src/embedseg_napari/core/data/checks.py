@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from scipy import ndimage
 
 from embedseg_napari.core.config import MAX_CHANNELS
 from embedseg_napari.core.data.mask_kinds import (
+    CLASSES,
     TINY,
     Pieces,
     classes_in,
@@ -17,7 +19,9 @@ from embedseg_napari.core.data.mask_kinds import (
     refuse_classes,
     refuse_single_numbers,
 )
+from embedseg_napari.core.data.parts import parts_with
 from embedseg_napari.core.data.sparse import known_background, known_instances, known_planes
+from embedseg_napari.core.data.stored import StoredExample
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.wording import count
 
@@ -91,7 +95,7 @@ def check_examples(training: Sequence[Example], validation: Sequence[Example] = 
     found = [_look(example) for example in examples]
     holding = [one for one in found if one.n]
     if not holding:
-        if any(example.instances.any() for example in examples):
+        if any(_holds_any(example) for example in examples):
             raise DataError(
                 f"{mask_name(examples[0])}: all objects, in this mask and any other, lie on pixels to be ignored."
             )
@@ -100,7 +104,7 @@ def check_examples(training: Sequence[Example], validation: Sequence[Example] = 
         (training, "training", "label some objects first"),
         (validation, "validation", "choose others, or let some of the training images be held out"),
     ):
-        if part and not any(known_instances(example).any() for example in part):
+        if part and not any(_holds_known(example) for example in part):
             raise DataError(
                 f"{mask_name(part[0])}: no objects in this mask or any other of the {name} images; {remedy}."
             )
@@ -150,7 +154,20 @@ def check_alike(examples: Sequence[Example]) -> None:
             )
 
 
+def _holds_any(example: Example) -> bool:
+    """Whether there is an object, known or not."""
+    return len(example.survey.table.ids) > 0 if isinstance(example, StoredExample) else bool(example.instances.any())
+
+
+def _holds_known(example: Example) -> bool:
+    if isinstance(example, StoredExample):
+        return len(example.objects.ids) > 0
+    return bool(known_instances(example).any())
+
+
 def _look(example: Example) -> _Found:
+    if isinstance(example, StoredExample):
+        return _look_at_parts(example)
     image = example.image.reshape(len(example.image), -1)
     n_not_finite = 0 if image.dtype.kind in "bui" else int(np.count_nonzero(~np.isfinite(image)))
     is_flat = bool((image.min(1) == image.max(1)).any())
@@ -176,6 +193,37 @@ def _related(channel: np.ndarray, axis: int) -> float:
     here, there = lines[..., :-1] - lines.mean(), lines[..., 1:] - lines.mean()
     spread = float((here**2).mean() * (there**2).mean()) ** 0.5 if here.size else 0.0
     return float((here * there).mean()) / spread if spread > 0 and np.isfinite(spread) else 1.0
+
+
+def _look_at_parts(example: StoredExample) -> _Found:
+    """Look at some parts of an image on the disk; its objects are measured already."""
+    known, sizes = example.known, example.objects.sizes
+    n_pixels = math.prod(example.image.shape[1:])
+    parts = parts_with(example.objects.centers, example.image.shape[1:])
+    pixels = [example.image.read(part) for part in parts]
+    low, high = (np.array([[f(channel) for channel in one] for one in pixels]) for f in (np.min, np.max))
+    found = _Found(
+        example,
+        n_not_finite=sum(int(np.count_nonzero(~np.isfinite(one))) for one in pixels if one.dtype.kind == "f"),
+        is_flat=bool((low.min(0) == high.max(0)).any()),
+        is_noise=all(_is_noise(channel) for one in pixels for channel in one),
+        has_background=known.n_background > 0,
+    )
+    if len(sizes) == 0:
+        return found
+    few = None
+    if len(sizes) <= CLASSES:
+        held = [example.instances.read(part)[0] for part in parts]
+        few = classes_in(max(held, key=np.count_nonzero), mask_name(example))
+    return replace(
+        found,
+        n=len(sizes),
+        pieces=few,
+        n_tiny=int((sizes <= TINY).sum()),
+        cover=float(sizes.max()) / n_pixels,
+        largest=int(example.objects.ids[sizes.argmax()]),
+        has_zeros=int(sizes.sum()) < n_pixels,
+    )
 
 
 def _look_at_planes(example: Example, instances: np.ndarray) -> _Found:

@@ -36,6 +36,8 @@ class Example:
     unit: str | None = None
     path: Path | None = None
     mask_path: Path | None = None
+    is_normalized: bool = False
+    """Whether the image is brought to the network's scale of intensities already."""
 
     def __post_init__(self) -> None:
         for array, what in ((self.image, "image"), (self.instances, "instances")):

@@ -53,15 +53,41 @@ def measure_objects(
     """
     instances = np.asarray(instances)
     shape = instances.shape[1:] if planes else instances.shape
-    flat = np.flatnonzero(instances)
-    if planes:
-        # Planes come one after the other: their pixels are sorted by object already.
-        owner, flat = np.divmod(flat, max(int(np.prod(shape)), 1))
-        values = owner + 1
-    else:
-        values = instances.ravel()[flat]
-        order = _order(values)
-        flat, values = flat[order], values[order]
+    if not planes:
+        return measure_pixels(*sorted_pixels(instances), shape, kind, spacing)
+    # Planes come one after the other: their pixels are sorted by object already.
+    owner, flat = np.divmod(np.flatnonzero(instances), max(int(np.prod(shape)), 1))
+    return measure_pixels(flat, owner + 1, shape, kind, spacing)
+
+
+def sorted_pixels(labels: np.ndarray) -> tuple[NDArray[np.int64], np.ndarray]:
+    """Flat indices of the pixels of a label image, one object after the other, and their ids; background left out."""
+    flat = np.flatnonzero(labels)
+    values = labels.ravel()[flat]
+    order = _order(values)
+    return flat[order], values[order]
+
+
+def measure_pixels(
+    flat: NDArray[np.int64],
+    values: np.ndarray,
+    shape: Sequence[int],
+    kind: CenterKind = "medoid",
+    spacing: Sequence[float] | None = None,
+) -> MeasuredObjects:
+    """Measure objects whose pixels are given one object after the other.
+
+    Parameters
+    ----------
+    flat : ndarray of int
+        Flat indices of the pixels in the image, those of each object ascending.
+    values : ndarray of int
+        Their ids, ascending.
+    shape : sequence of int
+        Of the image, ((Z,) Y, X).
+    kind, spacing
+        As in :func:`measure_objects`.
+    """
     starts = np.flatnonzero(np.diff(values, prepend=values[:1] - 1)) if len(values) else np.zeros(0, np.int64)
     sizes = np.diff(starts, append=len(values))
     ends = np.cumsum(sizes)
@@ -72,7 +98,7 @@ def measure_objects(
     while first < n:
         last = max(first + 1, int(np.searchsorted(ends, starts[first] + BATCH_PIXELS, "right")))
         pixels = flat[starts[first] : ends[last - 1]]
-        at = np.stack(np.unravel_index(pixels, shape)) if ndim else np.zeros((0, len(pixels)), np.int64)
+        at = np.stack(np.unravel_index(pixels, tuple(shape))) if ndim else np.zeros((0, len(pixels)), np.int64)
         part = starts[first:last] - starts[first]
         lower[first:last] = np.minimum.reduceat(at, part, axis=1).T
         upper[first:last] = np.maximum.reduceat(at, part, axis=1).T + 1

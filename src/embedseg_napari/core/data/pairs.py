@@ -14,7 +14,10 @@ import numpy as np
 from embedseg_napari.core.axes import OneChannel, check_spacing, guess_axes, parse_axes, spatial_axes, to_frames
 from embedseg_napari.core.data.example import Example
 from embedseg_napari.core.data.masks import instances_of, mask_frames
-from embedseg_napari.core.data.sparse import split_ignore_label, union, with_ignore_label
+from embedseg_napari.core.data.on_disk import Split, split_by_memory, stored_examples
+from embedseg_napari.core.data.sparse import with_ignore_label
+from embedseg_napari.core.data.stored import StoredExample
+from embedseg_napari.core.data.unknown import split_ignore_label, union
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.formats import left_out
 from embedseg_napari.core.files.named_axes import as_picture
@@ -27,6 +30,10 @@ from embedseg_napari.core.wording import count
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from embedseg_napari.core.data.on_disk import FromDisk
+
+LABELS = "labels"
+"""Folder of an OME-Zarr image with its label images."""
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +72,8 @@ def load_folder(
     channel: OneChannel | None = None,
     spacing: Sequence[float] | None = None,
     ignore_label: int | None = None,
+    labels: str | Path | None = None,
+    from_disk: FromDisk | None = None,
     tell: Callable[[str, str], None] = _log,
 ) -> list[Example]:
     """Read every image of a folder with its mask, and with its ignore mask where `ignore/` holds one.
@@ -83,6 +92,11 @@ def load_folder(
         Physical pixel size (z, y, x), instead of the files' own.
     ignore_label : int, optional
         Mask value of pixels whose class is unknown; joins those of the ignore mask.
+    labels : str or path, optional
+        Of images that are OME-Zarr: which of their own label images are meant, by its name; or, of a single image,
+        where its labels are.
+    from_disk : FromDisk, optional
+        Images that do not fit into memory stay on the disk and become a `StoredExample`; without it all are read.
     tell : callable
         Takes a file or folder and a sentence for each thing that was assumed or left out there; by default they are
         logged as warnings.
@@ -95,7 +109,9 @@ def load_folder(
     folder = Path(folder)
     images, masks = folder / "images", folder / "masks"
     image_paths = by_name([folder] if is_store(folder) else list_images(images) if images.is_dir() else [])
-    labelled = {name: path for name, path in image_paths.items() if has_labels(path)}
+    labelled = _own_labels(image_paths, labels)
+    if is_store(folder) and not labelled:
+        raise DataError(f"{folder}: has no label image in labels/; say where its labels are with --labels.")
     for part in (images, masks):
         if not part.is_dir() and not (image_paths and len(labelled) == len(image_paths)):
             raise DataError(f"{folder}: has no folder {part.name}/.")
@@ -120,7 +136,24 @@ def load_folder(
         if alone:
             raise DataError(f"{alone[0]}: there is no image of this name in {images}.")
     examples: list[Example] = []
+    stays = Split(frozenset(), None, "") if from_disk is None else split_by_memory(image_paths, from_disk.limit, axes)
+    if stays.words:
+        tell(str(folder), stays.words)
     for name, path in image_paths.items():
+        if stays.cache is not None and from_disk is not None and name in stays.names:
+            examples += stored_examples(
+                name,
+                (path, mask_of[name], ignore_of.get(name)),
+                stays.cache,
+                from_disk,
+                axes=axes,
+                channel=channel,
+                spacing=spacing,
+                ignore_label=ignore_label,
+                check=lambda part, where, is_colour: _checked_image(part, channel, where, is_colour=is_colour),
+                tell=tell,
+            )
+            continue
         picture = read_image(path, axes, say=partial(tell, str(path)))
         mask = read_image(mask_of[name], labels=True, say=partial(tell, str(mask_of[name])))
         ignore = None
@@ -132,6 +165,25 @@ def load_folder(
             ignore = None if ignore is None else replace(ignore, axes="")
         examples += _examples(name, picture, mask, ignore, channel, spacing, ignore_label, tell)
     return examples
+
+
+def _own_labels(images: dict[str, Path], labels: str | Path | None) -> dict[str, Path]:
+    """Labels of images that are OME-Zarr, by the names of the images: their own, or those that are named."""
+    if labels is None:
+        return {name: path for name, path in images.items() if has_labels(path)}
+    if Path(labels).exists():
+        if len(images) != 1:
+            raise DataError(
+                f"{labels}: is one label image, but there are {len(images)} images; name labels that each has."
+            )
+        return dict.fromkeys(images, Path(labels))
+    found = {name: path / LABELS / labels for name, path in images.items() if (path / LABELS / labels).is_dir()}
+    lonely = [path for name, path in images.items() if name not in found]
+    if lonely:
+        raise DataError(
+            f"{lonely[0]}: has no label image {str(labels)!r} in {LABELS}/, and there is no such file either."
+        )
+    return found
 
 
 def from_arrays(
@@ -194,6 +246,9 @@ def _described(array: Any, mask: bool) -> Picture:
 
 def _chosen(example: Example, channel: OneChannel | None, spacing: Sequence[float] | None) -> Example:
     """An Example with one of its channels and with another pixel size, where they are given."""
+    if isinstance(example, StoredExample):
+        # Said when it was opened.
+        return example
     if channel is not None:
         image = _pick_channel(example.image, channel, example.name, is_colour=False)
         example = replace(example, image=image)

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from embedseg_napari.core.data.stored import StoredExample
+from embedseg_napari.core.data.unknown import split_ignore_label, union
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -23,50 +26,15 @@ SPARSE = 0.9
 """Images of which a smaller part of the pixels is known count as sparsely labelled."""
 
 
-def split_ignore_label(
-    mask: np.ndarray, label: int | None, *, planes: bool = False
-) -> tuple[np.ndarray, NDArray[np.bool_] | None]:
-    """Take the mask value that stands for "unknown" out of a mask.
-
-    Parameters
-    ----------
-    mask : ndarray, shape ((Z,) Y, X) or (K, (Z,) Y, X)
-        As read.
-    label : int, optional
-        The value; 0 makes everything outside of objects unknown. A mask of truth values has no such value but 0.
-    planes : bool
-        Whether the first axis of `mask` counts planes of one object each.
-
-    Returns
-    -------
-    mask : ndarray
-        With 0 where the value was.
-    ignore : ndarray of bool, optional
-        Unknown pixels; None if there are none.
-    """
-    if label is None or (label != 0 and mask.dtype == bool):
-        return mask, None
-    hit = mask == label
-    if not hit.any():
-        return mask, None
-    if label != 0:
-        mask = np.where(hit, mask.dtype.type(0), mask)
-    if planes:
-        hit = hit.all(0) if label == 0 else hit.any(0)
-    return mask, hit
-
-
 def with_ignore_label(example: Example, label: int | None) -> Example:
     """The example with one value of its mask turned into unknown pixels, in addition to those it has."""
+    if isinstance(example, StoredExample):
+        # Said when its objects were measured.
+        return example
     instances, ignore = split_ignore_label(example.instances, label, planes=example.is_planes)
     if ignore is None:
         return example
     return dataclasses.replace(example, instances=instances, ignore=union(example.ignore, ignore))
-
-
-def union(a: np.ndarray | None, b: np.ndarray | None) -> np.ndarray | None:
-    """Pixels of either mask; None stands for no pixel."""
-    return b if a is None else a if b is None else a | b
 
 
 def known_instances(example: Example) -> np.ndarray:
@@ -78,6 +46,8 @@ def known_instances(example: Example) -> np.ndarray:
 
 def object_ids(example: Example) -> NDArray[np.int64]:
     """Ids (planes: index + 1) of the objects of which something is known, ascending."""
+    if isinstance(example, StoredExample):
+        return example.objects.ids
     known = known_instances(example)
     if example.is_planes:
         return np.flatnonzero(known.any(tuple(range(1, known.ndim)))) + 1
@@ -172,13 +142,20 @@ def with_middle_planes(table: MeasuredObjects, instances: np.ndarray, open_ids: 
     return dataclasses.replace(table, centers=centers)
 
 
+def n_unknown(example: Example) -> int:
+    """Pixels whose class is unknown."""
+    if isinstance(example, StoredExample):
+        return example.known.n_unknown
+    return 0 if example.ignore is None else int(np.count_nonzero(example.ignore))
+
+
 def describe_sparse(examples: Sequence[Example]) -> str | None:
     """One sentence on how much is labelled, where that is only a part of the pixels; None for dense labels."""
     known = total = n = 0
     for example in examples:
         pixels = int(np.prod(example.image.shape[1:]))
         total += pixels
-        known += pixels if example.ignore is None else pixels - int(np.count_nonzero(example.ignore))
+        known += pixels - n_unknown(example)
         n += len(object_ids(example))
     if known >= SPARSE * total:
         return None

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedseg_napari.core.data.sparse import object_ids, union
+from embedseg_napari.core.data.sparse import object_ids
+from embedseg_napari.core.data.stored import StoredExample
+from embedseg_napari.core.data.unknown import union
 from embedseg_napari.core.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -107,7 +109,7 @@ def split_validation(
 
 
 def _has_objects(example: Example) -> bool:
-    return bool(example.instances.any())
+    return len(example.survey.table.ids) > 0 if isinstance(example, StoredExample) else bool(example.instances.any())
 
 
 def _keys(examples: Sequence[Example]) -> list[str]:
@@ -195,6 +197,8 @@ def hold_out_objects(
     held = np.array([label for label in ids.tolist() if _lot(f"{seed}/{example.name}/{label}") < fraction], np.int64)
     if len(held) == 0:
         return example, held
+    if isinstance(example, StoredExample):
+        return example.hiding(held), held
     hidden = np.asarray(example.instances[held - 1].any(0) if example.is_planes else np.isin(example.instances, held))
     return dataclasses.replace(example, ignore=union(example.ignore, hidden)), held
 

@@ -11,12 +11,16 @@ import numpy as np
 from embedseg_napari.core.config import ObjectSizes
 from embedseg_napari.core.data.objects import measure_objects
 from embedseg_napari.core.data.sparse import known_background, known_instances, object_extents, open_in_z
+from embedseg_napari.core.data.stored import StoredExample
 from embedseg_napari.core.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from embedseg_napari.core.data.example import Example
+    from embedseg_napari.core.data.objects import MeasuredObjects
 
 MANY = 200
 """Objects of which the smallest 2 % are enough to be left out."""
@@ -59,15 +63,17 @@ def measure(examples: Sequence[Example]) -> DatasetStatistics:
     extents, sizes = [], []
     foreground = background = n_open = 0
     for example in examples:
-        instances = known_instances(example)
-        # Any centre will do here, and the centroid is the quickest.
-        table = measure_objects(instances, "centroid", planes=example.is_planes)
-        cut_off = open_in_z(instances, example.ignore, planes=example.is_planes)
+        if isinstance(example, StoredExample):
+            known = example.known
+            table, cut_off = known.table, known.open_in_z()
+            n_foreground, n_background = int(table.sizes.sum()), known.n_background
+        else:
+            table, cut_off, n_foreground, n_background = _measured(example)
         extents.append(object_extents(table, cut_off, example.spacing, example.image.shape[1]))
         sizes.append(table.sizes)
         n_open += len(cut_off)
-        foreground += int(np.count_nonzero(instances.any(0) if example.is_planes else instances))
-        background += int(np.count_nonzero(known_background(example, instances)))
+        foreground += n_foreground
+        background += n_background
     extent, size = np.concatenate(extents), np.concatenate(sizes)
     first = examples[0]
     return DatasetStatistics(
@@ -81,6 +87,16 @@ def measure(examples: Sequence[Example]) -> DatasetStatistics:
         spacing=next((example.spacing for example in examples if example.spacing is not None), None),
         n_open=n_open,
     )
+
+
+def _measured(example: Example) -> tuple[MeasuredObjects, NDArray[np.int64], int, int]:
+    """Objects of an image in memory, those cut off in z, and pixels of foreground and of background."""
+    instances = known_instances(example)
+    # Any centre will do here, and the centroid is the quickest.
+    table = measure_objects(instances, "centroid", planes=example.is_planes)
+    cut_off = open_in_z(instances, example.ignore, planes=example.is_planes)
+    foreground = int(np.count_nonzero(instances.any(0) if example.is_planes else instances))
+    return table, cut_off, foreground, int(np.count_nonzero(known_background(example, instances)))
 
 
 def object_sizes(extents: np.ndarray, sizes: np.ndarray) -> ObjectSizes:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedseg_napari.core.axes import ordered, parse_axes, reorder
-from embedseg_napari.core.data.sparse import split_ignore_label, union
+from embedseg_napari.core.data.unknown import split_ignore_label, union
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.evaluation.matching import lenient_ap, match_rows
 from embedseg_napari.core.evaluation.planes import Stack, require_planes, spatial_ndim, stack_kind

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ from embedseg_napari.core.files.lazy_image import LazyImage, check_pieces
 from embedseg_napari.core.files.metadata import spacing_along
 from embedseg_napari.core.files.ngff import ImageGroup, find_group, is_plate, names_of_labels
 from embedseg_napari.core.files.picture import Pixels
+from embedseg_napari.core.machine import memory_of_machine
 from embedseg_napari.core.wording import count, shape_words
 
 if TYPE_CHECKING:
@@ -32,6 +35,10 @@ CODECS = {
 }
 # fmt: on
 """What turns numbers into bytes and back and can do nothing else: others, such as pickles, may run code."""
+
+
+CHUNK = re.compile(r"(c[\\/.])?[0-9]+([\\/.][0-9]+)*")
+"""Names of files with pixels inside the folder of an array."""
 
 
 def is_store(path: Path) -> bool:
@@ -133,13 +140,8 @@ def read_zarr(path: Path, axes: str | None, labels: bool, say: Callable[[str], N
     DataError
         If it cannot be read, or does not fit into memory.
     """
-    place = labels_in(path) if labels else path
-    image = open_zarr(place, 0, axes)
-    group = find_group(place)
-    assert group is not None
-    if len(group.images) > 1:
-        say(f"holds {len(group.images)} images; the first, {group.images[0]}, is read; name another by its path")
-    total = _memory()
+    image, group = _chosen(path, axes, labels, say)
+    total = memory_of_machine()
     if total is not None and image.nbytes > total:
         raise DataError(
             f"{path}: {shape_words(image.shape)} pixels ({image.nbytes / 1e9:.1f} GB) do not fit into memory; segment "
@@ -148,6 +150,21 @@ def read_zarr(path: Path, axes: str | None, labels: bool, say: Callable[[str], N
     counts_all = axes is not None and len(axes) == len(image.stored_axes)
     array = image[...].reshape(image.array.shape if counts_all else image.shape)
     return Pixels(array, image.stored_axes if counts_all else image.axes, group.metadata[image.level])
+
+
+def open_chosen(path: Path, axes: str | None, labels: bool, say: Callable[[str], None]) -> LazyImage:
+    """:func:`read_zarr`, but opened to be read in parts."""
+    return _chosen(path, axes, labels, say)[0]
+
+
+def _chosen(path: Path, axes: str | None, labels: bool, say: Callable[[str], None]) -> tuple[LazyImage, ImageGroup]:
+    place = labels_in(path) if labels else path
+    image = open_zarr(place, 0, axes)
+    group = find_group(place)
+    assert group is not None
+    if len(group.images) > 1:
+        say(f"holds {len(group.images)} images; the first, {group.images[0]}, is read; name another by its path")
+    return image, group
 
 
 def labels_in(path: Path) -> Path:
@@ -171,14 +188,6 @@ def has_labels(path: Path) -> bool:
     """Whether a path is that of an image which has label images of its own."""
     group = find_group(path) if is_store(path) else None
     return group is not None and not group.is_labels and names_of_labels(group.folder) != ()
-
-
-def _memory() -> int | None:
-    """Bytes of memory of this machine; None where the system does not say."""
-    names = getattr(os, "sysconf_names", {})
-    if "SC_PHYS_PAGES" not in names or "SC_PAGE_SIZE" not in names:
-        return None
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _kept(shape: tuple[int, ...], letters: str, kept: str) -> tuple[int, ...]:
@@ -273,6 +282,28 @@ def _codecs(described: Any) -> list[str]:
         config = compressor.get_config() if hasattr(compressor, "get_config") else compressor
         found.append(str(config.get("id", "")))
     return found
+
+
+def missing_chunks(image: LazyImage) -> tuple[int, int]:
+    """How many files of pixels an image lacks, and of how many; what is missing is read as background.
+
+    Stores that hold little are legal: this is for those who must know.
+
+    Parameters
+    ----------
+    image : LazyImage
+        Of an OME-Zarr; others lack none.
+    """
+    root = getattr(getattr(image.array, "store", None), "root", None)
+    if not image.ngff or root is None:
+        return 0, 0
+    edges = image.array.shards or image.array.chunks
+    n = math.prod(-(-side // edge) for side, edge in zip(image.array.shape, edges, strict=True))
+    there = 0
+    for folder, _, files in os.walk(root):
+        inside = os.path.relpath(folder, root)
+        there += sum(bool(CHUNK.fullmatch(os.path.normpath(os.path.join(inside, name)))) for name in files)
+    return max(0, n - there), n
 
 
 def _has_pieces(folder: Path) -> bool:

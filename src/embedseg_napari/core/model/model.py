@@ -140,6 +140,7 @@ class Model:
         axes: str | None = None,
         *,
         spacing: Sequence[float] | None = None,
+        normalize: bool = True,
         tta: bool | None = None,
         seed_threshold: float | None = None,
         foreground_threshold: float | None = None,
@@ -170,6 +171,8 @@ class Model:
             the shape leaves a choice.
         spacing : sequence of float, optional
             Size of a pixel (z, y, x) in the unit of the model's; a Message tells where it is far from the model's.
+        normalize : bool
+            False hands the array to the network as it is.
         tta : bool, optional
             Average over flipped and turned views: 8 (2D) or 16 (3D) times slower, a little better. Like all settings
             from here on, it is as stored with the model if left out.
@@ -244,7 +247,13 @@ class Model:
             )
             others = others_like(self.config, self.path, self.device.type)
             run = Predictor(self, settings).run(
-                image, axes, should_stop or never, spacing=spacing, advise=advise, others=others
+                image,
+                axes,
+                should_stop or never,
+                spacing=spacing,
+                normalize=normalize,
+                advise=advise,
+                others=others,
             )
             return drain(run, listener)
 

@@ -33,5 +33,11 @@ def quietly_segmented(
         As for `Model.predict`, in place of those of the model.
     """
     return model.predict(
-        example.image, model.config.axes, on_event=unheard, should_stop=should_stop, progress=False, **settings
+        example.image,
+        model.config.axes,
+        normalize=not example.is_normalized,
+        on_event=unheard,
+        should_stop=should_stop,
+        progress=False,
+        **settings,
     ).labels

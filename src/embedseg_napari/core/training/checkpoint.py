@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from embedseg_napari.core.config import SCALES, ModelConfig
+from embedseg_napari.core.data.survey import OBJECTS
 from embedseg_napari.core.errors import DataError, SettingsError
 from embedseg_napari.core.events import EpochFinished  # noqa: TC001, pydantic looks it up
 from embedseg_napari.core.files.atomic import write_atomically, write_text
@@ -109,7 +110,7 @@ def save_checkpoint(folder: Path, state: TrainingState, tensors: dict[str, dict[
 
 def remove_run_folder(folder: Path) -> None:
     """Take away the checkpoint in a run folder, and the folder if nothing else is in it."""
-    _remove([folder / STATE, *_tensor_files(folder)])
+    _remove([folder / STATE, *_tensor_files(folder), *folder.glob(OBJECTS)])
     with contextlib.suppress(OSError):
         folder.rmdir()
 
@@ -170,8 +171,8 @@ def _parse(text: str) -> tuple[TrainingState, str]:
 def check_same_run(now: TrainingState, before: TrainingState) -> None:
     """Refuse to resume with other data or settings.
 
-    The duration may change, and so may labels; images to train on may join, but none may be missing. Settings that the
-    run did not know, as an older version made it, stop nothing.
+    Duration and memory may change, and so may labels; images to train on may join, but none may be missing. Settings
+    that the run did not know, as an older version made it, stop nothing.
 
     Raises
     ------
@@ -195,7 +196,7 @@ def check_same_run(now: TrainingState, before: TrainingState) -> None:
         was = before.settings.get(name, value)
         if isinstance(was, dict) and isinstance(value, dict):
             was = value | was
-        if name not in ("epochs", "minutes") and was != value:
+        if name not in ("epochs", "minutes", "memory") and was != value:
             raise SettingsError(
                 f"Setting {name!r} was {was!r} before and is {value!r} now; "
                 "resume with the same settings, or use a new run folder."

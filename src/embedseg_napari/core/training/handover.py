@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import TYPE_CHECKING, Any
 
 from embedseg_napari.core.errors import Stopped
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from embedseg_napari.core.events import TrainingEvent
     from embedseg_napari.core.model.model import Model
     from embedseg_napari.core.training.run import TrainingRun
+
+
+CHOICE_SHARE = 0.015
+"""Part of a training's time for the maps of held-out images that thresholds and precision are chosen on; the choice
+itself takes as much again."""
 
 
 def finish(
@@ -40,10 +46,12 @@ def finish(
         if run.keeps_start and run.state.step:
             model, share = yield from _near_start(run, model, should_stop)
         if not stopped and run.validator.examples and run.fabric.global_rank == 0:
-            prediction, message = run.validator.choose_prediction(model, prediction, precision, should_stop)
+            # Trainings by epochs are repeatable, so all images are looked at however long it takes.
+            seconds = CHOICE_SHARE * run.clock.seconds() if run.config.epochs is None else math.inf
+            prediction, message = run.validator.choose_prediction(model, prediction, precision, should_stop, seconds)
             if message is not None:
                 yield message
-        if run.data.threshold_examples:
+        if run.data.threshold_examples and run.fabric.global_rank == 0:
             prediction = with_reached_seeds(model, run.data.threshold_examples, prediction, precision, should_stop)
     except Stopped:
         stopped = True
@@ -78,7 +86,7 @@ def _near_start(
         return model if share == 1 else run.model(blended(start, trained, share))
 
     settings, precision = run.model_config.prediction, run.plan.precision
-    share = least_share(model_of, run.data.annotated, settings, precision, should_stop)
+    share = least_share(model_of, run.blended_examples(), settings, precision, should_stop)
     if share == 1:
         return model, share
     model = model_of(share)

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from embedseg_napari.core.training.training_set import TrainingSet
     from embedseg_napari.core.training.validation import Scores
 
-VALIDATION_SHARE, PREVIEW_SHARE = 0.03, 0.04
+VALIDATION_SHARE, PREVIEW_SHARE = 0.03, 0.03
 """Parts of the time that validation, with a time budget, and previews may take: together with the choice of thresholds
 under a tenth (benchmarks/overhead.py)."""
 PREVIEW_SECONDS = 3.0
@@ -89,6 +89,7 @@ class TrainingRun:
     ) -> None:
         self.config, self.plan, self.data, self.run_folder = config, plan, data, run_folder
         self.start_from = start_from
+        data.normalization = plan.model_config.normalization
         self.model_config = plan.model_config
         self.clock = Clock(started)
         self.state = TrainingState(settings=config.model_dump(mode="json"), **data.names_and_shapes(), **plan.fixed())
@@ -103,6 +104,7 @@ class TrainingRun:
         self.is_save_failing = False
         self.last_preview = 0.0
         self.preview_cost: float | None = None
+        self.validation_cost = 0.0
         is_alone = self.fabric.device.type == "cpu" and self.fabric.world_size == 1
         self.threads = ThreadTuner(is_alone and config.epochs is None, LOOPS.is_compiling)
 
@@ -110,8 +112,10 @@ class TrainingRun:
         config = self.config.model_copy(update={"normalization": self.model_config.normalization})
         # Crops are cut on the host also for a GPU, while that works on earlier ones.
         sampler = CropSampler(self.data.training, self.plan.crop_size, config, torch.device("cpu"), self.plan.scale)
-        seed, plan = (self.config.seed, self.fabric.global_rank), self.plan
-        return BatchesAhead(sampler, self.fabric.device, seed, plan.batch_size, self.config.virtual_batches)
+        # The 0 stays from when each process had random numbers of its own: results of older seeds stay as they are.
+        seed, share = (self.config.seed, 0), (self.fabric.global_rank, self.fabric.world_size)
+        n_batches = self.config.virtual_batches
+        return BatchesAhead(sampler, self.fabric.device, seed, self.plan.batch_size, n_batches, share)
 
     @property
     def sampler(self) -> CropSampler:
@@ -154,13 +158,16 @@ class TrainingRun:
     def start(self) -> TrainingStarted:
         """Say what was found and decided; with a time budget, find out how long validation takes."""
         scored, thresholded = self.validator.examples, self.data.threshold_examples
-        blending = scored_examples(self.data.annotated) if self.keeps_start else []
+        blending = self.blended_examples() if self.keeps_start else []
         if (scored or thresholded or blending) and self.config.epochs is None:
-            first, axes, model = (scored or thresholded or blending)[0].image, self.model_config.axes, self.model()
+            first, axes, model = (scored or thresholded or blending)[0], self.model_config.axes, self.model()
+            as_is = first.is_normalized
             # The first pass, and the first objects, also load and compile what later ones find ready.
-            model.predict(first, axes, precision=self.plan.precision, on_event=unheard, progress=False)
+            model.predict(
+                first.image, axes, normalize=not as_is, precision=self.plan.precision, on_event=unheard, progress=False
+            )
             before = time.monotonic()
-            model.embed(first, axes, precision=self.plan.precision, on_event=unheard)
+            model.embed(first.image, axes, normalize=not as_is, precision=self.plan.precision, on_event=unheard)
             each = time.monotonic() - before
             self._reserve_time(each * len(scored))
             self.schedule.reserve += each * (len(thresholded) + (1 + len(SHARES)) * len(blending))
@@ -273,12 +280,12 @@ class TrainingRun:
     def _preview(self, example: Example) -> PreviewReady:
         segmentation = self.model().predict(
             # Nobody wants to be warned of what a network finds that has hardly learned.
-            example.image, self.model_config.axes, precision=self.plan.precision, on_event=unheard,
-            progress=False,
+            example.image, self.model_config.axes, normalize=not example.is_normalized, precision=self.plan.precision,
+            on_event=unheard, progress=False,
         )  # fmt: skip
         return PreviewReady(
             name=example.name,
-            image=normalize(example.image, self.model_config.normalization),
+            image=example.image if example.is_normalized else normalize(example.image, self.model_config.normalization),
             maps=segmentation.maps,
             labels=segmentation.labels,
             centers=segmentation.centers,
@@ -332,7 +339,8 @@ class TrainingRun:
     def _should_validate(self, epoch: int) -> bool:
         if self.config.epochs is not None:
             return (epoch + 1) % self.config.validate_every == 0
-        return self.state.seconds_validating <= VALIDATION_SHARE * self.clock.seconds()
+        with_this = self.state.seconds_validating + self.validation_cost
+        return with_this <= VALIDATION_SHARE * self.clock.seconds()
 
     def _validate(self, should_stop: Callable[[], bool]) -> Scores | None:
         before = time.monotonic()
@@ -340,6 +348,7 @@ class TrainingRun:
         scores = None if maps is None else self.validator.score(maps, self.model_config.prediction)
         taken = time.monotonic() - before
         self.state.seconds_validating += taken
+        self.validation_cost = taken
         self._reserve_time(taken)
         return scores
 
@@ -374,6 +383,10 @@ class TrainingRun:
         if weights:
             network.load_state_dict(weights)
         return Model(self.model_config, network)
+
+    def blended_examples(self) -> list[Example]:
+        """Images that the share of the start model's weights is chosen on."""
+        return self.data.predicted(scored_examples(self.data.annotated))
 
     @property
     def keeps_start(self) -> bool:

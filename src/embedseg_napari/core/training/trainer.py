@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from embedseg_napari.core.bar import with_bar
 from embedseg_napari.core.config import TrainingConfig
 from embedseg_napari.core.data.checks import check_examples
+from embedseg_napari.core.data.on_disk import FromDisk
 from embedseg_napari.core.data.pairs import find_dataset, from_arrays, load_folder
 from embedseg_napari.core.data.sparse import describe_sparse
 from embedseg_napari.core.data.splitting import hold_out_images
@@ -25,6 +26,7 @@ from embedseg_napari.core.runs import (
     INTERRUPTIONS,
     drain,
     is_main_process,
+    join_slurm,
     n_processes,
     never,
     soon_after,
@@ -34,6 +36,8 @@ from embedseg_napari.core.scripts import speaking_python, tell
 from embedseg_napari.core.settings import require_functions, require_kind
 from embedseg_napari.core.training.checkpoint import STATE
 from embedseg_napari.core.training.handover import finish, interrupted
+from embedseg_napari.core.training.optimization import shares_training
+from embedseg_napari.core.training.parts import notes_from_disk
 from embedseg_napari.core.training.planning import batch_note, plan_training, reach_warning, scale_note
 from embedseg_napari.core.training.run import TrainingRun
 from embedseg_napari.core.training.training_set import TrainingSet
@@ -115,7 +119,7 @@ class Trainer:
         with speaking_python():
             self.training = from_arrays(training, **self._reading)
             if validation is not None:
-                self.validation = _held_out(validation, self._reading)
+                self.validation = _held_out(validation, self._reading, FromDisk())
         self.start_from = start_from
         self.run_folder = None if run_folder is None else Path(run_folder)
         self.device = device
@@ -179,13 +183,18 @@ class Trainer:
 
     def _prepare(self) -> Generator[Message, None, TrainingRun]:
         """Check the images, decide what the settings leave open, and say what is odd about it."""
-        if self.updates is not None and self.config.devices > 1:
+        if self.updates is not None and shares_training(self.config) and n_processes() > 1:
             raise SettingsError("Labels cannot change while several devices train; set devices to 1.")
         if self.config.devices > n_processes():
             # Each process would wait for the others without end.
             raise SettingsError(
                 f"devices: {self.config.devices} needs as many processes, which torchrun starts: torchrun "
                 f"--nproc_per_node {self.config.devices} -m embedseg_napari train ...; or set devices to 1."
+            )
+        if shares_training(self.config) and self.config.devices not in (1, n_processes()):
+            raise SettingsError(
+                f"devices: {self.config.devices}, but {n_processes()} processes were started to train together; leave "
+                "devices out, or start as many."
             )
         training, validation = self._split()
         for warning in check_examples(training, validation):
@@ -200,6 +209,8 @@ class Trainer:
             )
         start = self.start_from
         plan = plan_training(self.config, data.training, None if start is None else start.config, self.device)
+        for note in notes_from_disk([*training, *validation], plan.model_config.normalization):
+            yield Message(note)
         if plan.statistics.n_open:
             yield Message(
                 f"{plan.statistics.n_open} of {plan.statistics.n_objects} objects are cut off by unknown voxels above "
@@ -240,6 +251,7 @@ def train(
     axes: str | None = None,
     channel: OneChannel | None = None,
     spacing: Sequence[float] | None = None,
+    labels: str | Path | None = None,
     progress: bool = True,
 ) -> TrainingResult:
     """Train a model and return it; the ordinary way to call the :class:`Trainer`.
@@ -247,7 +259,8 @@ def train(
     Parameters
     ----------
     source : path or sequence of (image, labels) arrays
-        A data-set folder, or arrays.
+        A data-set folder, an OME-Zarr with labels, or arrays. Of images on the disk that need more memory than
+        ``config.memory``, parts are read while training.
     config : TrainingConfig, optional
         Settings; default the ``fast`` preset.
     validation : path or sequence of (image, labels) arrays, optional
@@ -275,6 +288,9 @@ def train(
     spacing : sequence of float, optional
         Physical pixel size (z, y, x), instead of what files and arrays say. It decides in 3D what is as deep as wide:
         without any, voxels are taken to be cubes.
+    labels : str or path, optional
+        Of images that are OME-Zarr: the name of the label images in them that are meant; or, of a single image, where
+        its labels are.
     progress : bool
         Whether a terminal or a notebook shows a bar.
 
@@ -296,6 +312,7 @@ def train(
         raise SettingsError("To resume, give the output of the training that was interrupted.")
     config = TrainingConfig() if config is None else config
     require_kind(config, TrainingConfig, CONFIG_KIND)
+    join_slurm(config.devices)
     require_functions(on_event=on_event, should_stop=should_stop)
     require_kind(output, (type(None), str, Path), "output takes the path of a file")
     run_folder = None if output is None else Path(output).with_suffix(".run")
@@ -311,8 +328,9 @@ def train(
             validation = beside if validation is None else validation
         if isinstance(validation, str | Path):
             validation = find_dataset(validation)[0]
-        training = _read(source, reading)
-        held_out = None if validation is None else _held_out(validation, reading)
+        disk = from_disk(config, run_folder)
+        training = _read(source, reading, disk, labels)
+        held_out = None if validation is None else _held_out(validation, reading, disk)
         start = start_from if isinstance(start_from, Model) or start_from is None else load_model(start_from, device)
         trainer = Trainer(config, training, held_out, start, run_folder, device=device, resume=resume, started=started)
         with stopped_by_interrupt() as is_interrupted:
@@ -341,16 +359,38 @@ class Reading(TypedDict, total=False):
     ignore_label: int | None
 
 
-def _read(source: str | Path | Sequence[Any], reading: Reading) -> list[Example]:
+def from_disk(
+    config: TrainingConfig, run_folder: Path | None, watch: Callable[[str, float], None] | None = None
+) -> FromDisk:
+    """How images that do not fit into memory are learned from.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+        Settings.
+    run_folder : Path, optional
+        Where what is measured of them is kept, by the main process.
+    watch : callable, optional
+        As :class:`FromDisk` takes it.
+    """
+    memory = None if config.memory is None else 1e9 * config.memory
+    return FromDisk(memory, config.center, run_folder if is_main_process() else None, watch)
+
+
+def _read(
+    source: str | Path | Sequence[Any], reading: Reading, disk: FromDisk, labels: str | Path | None = None
+) -> list[Example]:
     """Images of a folder with `images/` and `masks/`, or of arrays."""
     if isinstance(source, str | Path):
-        return load_folder(source, **reading)
+        return load_folder(source, labels=labels, from_disk=disk, **reading)
+    if labels is not None:
+        raise SettingsError("labels names those of an OME-Zarr; arrays come with theirs.")
     return from_arrays(source, **reading)
 
 
-def _held_out(source: str | Path | Sequence[Any], reading: Reading) -> list[Example]:
+def _held_out(source: str | Path | Sequence[Any], reading: Reading, disk: FromDisk) -> list[Example]:
     """The same of held-out images, of which there may be none."""
-    return [] if isinstance(source, Sized) and len(source) == 0 else _read(source, reading)
+    return [] if isinstance(source, Sized) and len(source) == 0 else _read(source, reading, disk)
 
 
 def _check_places(output: Path, run_folder: Path, resume: bool, overwrite: bool) -> None:

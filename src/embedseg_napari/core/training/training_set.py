@@ -9,6 +9,8 @@ import numpy as np
 from embedseg_napari.core.data.checks import check_alike
 from embedseg_napari.core.data.sparse import object_ids
 from embedseg_napari.core.data.splitting import LEAST_OBJECTS, hold_out_objects, object_fraction
+from embedseg_napari.core.data.stored import StoredExample
+from embedseg_napari.core.training.parts import parts_of
 from embedseg_napari.core.training.validation import HeldOutValidator, Validator
 from embedseg_napari.core.wording import readable
 
@@ -46,6 +48,8 @@ class TrainingSet:
         is_unasked: bool = False,
     ) -> None:
         self.config, self.is_unasked = config, is_unasked
+        self.normalization = config.normalization
+        """How images are normalised, which a start model decides."""
         self.annotated, self.validation = list(annotated), list(validation)
         self.training: list[Example] = []
         """As to be trained on: objects held out are unknown pixels."""
@@ -78,14 +82,27 @@ class TrainingSet:
     def threshold_examples(self) -> list[Example]:
         """Images that the seed threshold is lowered on, to what their objects reach; empty where that is not wanted."""
         is_wanted = self.config.reached_seeds and not self.validation
-        return self.annotated[:MOST_THRESHOLD_EXAMPLES] if is_wanted else []
+        return self.predicted(self.annotated[:MOST_THRESHOLD_EXAMPLES] if is_wanted else [])
 
     def validator(self) -> Validator:
         """What scores the network: on whole images if there are any, else on the objects held out."""
         if self.validation or self.n_held_out == 0:
-            return Validator(self.validation)
-        pairs = zip(self.annotated, self.held_out, strict=True)
-        return HeldOutValidator([(example, ids) for example, ids in pairs if len(ids)])
+            return Validator(self.predicted(self.validation))
+        held_out: list[tuple[Example, np.ndarray]] = []
+        for example, ids in zip(self.annotated, self.held_out, strict=True):
+            if isinstance(example, StoredExample):
+                parts = self.predicted([example], ids)
+                held_out += [(part, ids[np.isin(ids, object_ids(part))]) for part in parts]
+            else:
+                held_out.append((example, ids))
+        return HeldOutValidator([(example, ids) for example, ids in held_out if len(ids)])
+
+    def predicted(self, examples: Sequence[Example], ids: np.ndarray | None = None) -> list[Example]:
+        """Images as they are segmented while training: of those on the disk some parts, with certain objects."""
+        parts: list[Example] = []
+        for example in examples:
+            parts += parts_of(example, self.normalization, ids) if isinstance(example, StoredExample) else [example]
+        return parts
 
     def names_and_shapes(self) -> dict[str, Any]:
         """Name and shape of every image (``data``), and of those to validate on alone (``validation``)."""

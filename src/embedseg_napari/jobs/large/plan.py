@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
+    from embedseg_napari.core.axes import Channel
     from embedseg_napari.core.config import PredictionConfig
+    from embedseg_napari.core.files.region import Region
     from embedseg_napari.core.large.block_pass import BlockPass
     from embedseg_napari.core.large.run_folder import FrameScale, RunRecord
     from embedseg_napari.core.model.model import Model
-    from embedseg_napari.jobs.large.reading import Region
-    from embedseg_napari.jobs.segment import Channel
 
 Halo = Literal["auto", "exact"] | tuple[int, ...]
 LONGEST_HALO = 256
@@ -86,6 +86,19 @@ class LargeJob:
     """Gives the place, in pixels of the level (z, y, x), that blocks are done around first."""
     preview: bool = False
     """Whether each block's labels are written as soon as it is done, with ids that change in the end."""
+
+
+def image_of(job: LargeJob) -> LazyImage:
+    """The image of a job, at its level.
+
+    Raises
+    ------
+    DataError
+        If its file is none, or cannot be read.
+    """
+    from embedseg_napari.core.files.in_parts import open_image
+
+    return job.image if isinstance(job.image, LazyImage) else open_image(job.image, job.level, job.axes)
 
 
 def resolve(

@@ -12,10 +12,10 @@ from embedseg_napari.core.errors import SettingsError, Stopped
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.files.folder_lock import holding
 from embedseg_napari.core.files.lazy_image import LazyImage
+from embedseg_napari.core.files.region import choose_region
 from embedseg_napari.core.measure.table_files import require_table_name, write_parts
 from embedseg_napari.jobs.earlier_run import signature
-from embedseg_napari.jobs.large.plan import decided, resolve
-from embedseg_napari.jobs.large.reading import choose_region, image_of
+from embedseg_napari.jobs.large.plan import decided, image_of, resolve
 from embedseg_napari.jobs.large.table import columns_of
 from embedseg_napari.jobs.large.target import REPORTED, preview_block, read_block, target_of, write_block
 from embedseg_napari.jobs.large.work import (
@@ -33,12 +33,12 @@ from embedseg_napari.jobs.segment import cached_model
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
+    from embedseg_napari.core.files.region import Region
     from embedseg_napari.core.large.numbering import Numbering
     from embedseg_napari.core.large.run_folder import RunRecord
     from embedseg_napari.core.model.model import Model
     from embedseg_napari.core.stores.labels import LabelStore
     from embedseg_napari.jobs.large.plan import LargeJob
-    from embedseg_napari.jobs.large.reading import Region
     from embedseg_napari.jobs.large.target import Target
 
 
@@ -182,7 +182,7 @@ def open_job(job: LargeJob) -> Opened:
         raise SettingsError(f"workers {job.workers}: at least one is needed.")
     if job.workers > 1 or job.scheduler is not None:
         require_distributed()
-    image = image_of(job.image, job.level, job.axes)
+    image = image_of(job)
     if isinstance(job.image, LazyImage) and (job.workers > 1 or job.scheduler is not None or job.part is not None):
         raise SettingsError("Several workers need the file of an image, not an array; give its path.")
     target = target_of(job, image)

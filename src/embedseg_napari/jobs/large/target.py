@@ -15,7 +15,7 @@ from embedseg_napari.core.axes import ordered, result_axes
 from embedseg_napari.core.errors import AlreadyExists, DataError
 from embedseg_napari.core.files.atomic import locked_place, write_text
 from embedseg_napari.core.files.documents import parse_json, read_text
-from embedseg_napari.jobs.large.reading import Region, choose_region
+from embedseg_napari.core.files.region import Region, choose_region
 
 if TYPE_CHECKING:
     from embedseg_napari.core.files.lazy_image import LazyImage
@@ -205,14 +205,14 @@ def target_at(image: Path | None, name: str, output: Path | None, table: Path | 
     DataError
         If the new store is not called as one.
     """
+    from embedseg_napari.core.stores.labels import table_place
+
     if output is not None:
         if output.suffix.lower() != ".zarr":
             raise DataError(f"{output}: labels of blocks are an OME-Zarr; give a name that ends in .ome.zarr.")
-        beside = output.with_name(output.name.removesuffix(".zarr").removesuffix(".ome") + ".csv")
-        return Target(output, None, beside if table is None else Path(table))
+        return Target(output, None, table_place(output, None) if table is None else Path(table))
     assert image is not None
-    beside = image.with_name(f"{image.name.removesuffix('.zarr').removesuffix('.ome')}.{name}.csv")
-    return Target(image, name, beside if table is None else Path(table))
+    return Target(image, name, table_place(image, name) if table is None else Path(table))
 
 
 def open_region(record: RunRecord) -> Region:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from embedseg_napari.core.axes import guess_axes
 from embedseg_napari.core.errors import Stopped
 from embedseg_napari.core.events import ClusteringStarted, Message
-from embedseg_napari.jobs.large.plan import network_pass, settings_for
-from embedseg_napari.jobs.large.reading import choose_region, image_of
+from embedseg_napari.core.files.region import choose_region
+from embedseg_napari.jobs.large.plan import image_of, network_pass, settings_for
 from embedseg_napari.jobs.segment import interruptible, loaded
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def segment_part(
     from embedseg_napari.core.large.whole_image import measure_whole
 
     model = yield from loaded(job.model, job.device, should_stop)
-    image = image_of(job.image, job.level, job.axes)
+    image = image_of(job)
     axes = image.axes or guess_axes(image.shape, model.config.ndim, model.config.n_channels)
     region = choose_region(image, axes, job.channel)
     check_fit(model.config, (region.n_frames, region.n_channels, *region.shape), axes)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from napari.viewer import Viewer
 
-    from embedseg_napari.jobs.segment import Channel
+    from embedseg_napari.core.axes import Channel
 
 
 def single_channel(viewer: Viewer, layer: Image, channel: Channel) -> Any:

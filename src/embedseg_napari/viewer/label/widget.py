@@ -39,11 +39,11 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from napari.viewer import Viewer
 
+    from embedseg_napari.core.axes import Channel
     from embedseg_napari.core.events import PreviewReady
     from embedseg_napari.core.review.next_image import Rated
     from embedseg_napari.jobs.recipe import Recipe
     from embedseg_napari.jobs.saved_training import SavedTraining
-    from embedseg_napari.jobs.segment import Channel
     from embedseg_napari.viewer.widgets.layer_box import LayerBox
     from embedseg_napari.viewer.worker import BackgroundRun
 
@@ -427,10 +427,11 @@ class LabelWidget(TrainingPanel):
         ):
             return
         self.next_image.ranking.seen.add(self.navigator.front_key())
-        if rated.queue is not None:
-            self.review.begin(rated.queue)
-        elif self.next_image.ranking.model is not None:
-            self.review.start(self.next_image.ranking.model, self.settings.device.currentText())
+        model = self.next_image.ranking.model
+        if model is not None and rated.queue is not None:
+            self.review.begin(rated.queue, model)
+        elif model is not None:
+            self.review.start(model, self.settings.device.currentText())
 
     def _switch_preview(self, is_on: bool) -> None:
         self.view.is_on = is_on

@@ -252,5 +252,5 @@ def _state(target: Target) -> str:
         return "A run was stopped here; Segment goes on with it."
     report = target.report()
     if report is not None:
-        return f"Labels are there: {count(report['n_objects'], 'object')}."
+        return f"Labels are there; the run found {count(report['n_objects'], 'object')}."
     return "Labels are there." if target.labels.exists() else ""

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from napari.viewer import Viewer
 
+    from embedseg_napari.core.axes import Channel
     from embedseg_napari.jobs.large.run import LargeResult
-    from embedseg_napari.jobs.segment import Channel
     from embedseg_napari.viewer.large.place_box import PlaceBox
     from embedseg_napari.viewer.large.source import Source
     from embedseg_napari.viewer.widgets.run_controls import RunControls

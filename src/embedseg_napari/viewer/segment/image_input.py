@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     import napari.layers
     from napari.viewer import Viewer
 
+    from embedseg_napari.core.axes import Channel
     from embedseg_napari.core.config import ModelConfig
-    from embedseg_napari.jobs.segment import Channel
     from embedseg_napari.viewer.result_layers import Frame
 
 WHOLE, VIEW, RECTANGLE = "Whole image", "Current view", "Rectangle of a Shapes layer"

@@ -26,6 +26,7 @@ from embedseg_napari.viewer.segment.result_recipe import recipe_of_result
 from embedseg_napari.viewer.segment.results import ResultLayers
 from embedseg_napari.viewer.segment.run_settings import RunSettings
 from embedseg_napari.viewer.segment.threshold_box import ThresholdBox
+from embedseg_napari.viewer.unopened import unopened
 from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, button, short
 from embedseg_napari.viewer.widgets.collapsible import Folded
 from embedseg_napari.viewer.widgets.dock_panel import DockPanel
@@ -106,7 +107,6 @@ class SegmentWidget(DockPanel):
         layout.addWidget(self.large)
         layout.addWidget(self.correct)
         layout.addWidget(self.threshold_box)
-        layout.addWidget(self.measure)
         layout.addWidget(self.recipe)
         layout.addWidget(Folded("What the network sees", self.embedding, "Offsets, margins and votes as layers."))
         layout.addWidget(Folded("A whole folder", self.batch, "Segment all images of a folder."))
@@ -117,6 +117,8 @@ class SegmentWidget(DockPanel):
         outer.addLayout(self.controls.buttons())
         outer.addWidget(self.progress)
         outer.addWidget(self.status)
+        # What comes next stays in sight.
+        outer.addWidget(self.measure)
         outer.addWidget(self.advice)
 
     def _connect(self) -> None:
@@ -142,6 +144,7 @@ class SegmentWidget(DockPanel):
         self.controls.finished.connect(self._take_end)
         self.on_drop.toggled.connect(self.drops.open)
         self.drops.next_wanted.connect(self._start_waiting)
+        unopened.explained.connect(self._take_unopened)
         self.viewer.layers.events.removed.connect(self._take_removed)
         self.viewer.layers.selection.events.active.connect(self._follow_selection)
 
@@ -350,6 +353,10 @@ class SegmentWidget(DockPanel):
             self.image.layer_box.choose(active if result is None else result.selection.layer)
             self._choose_result()
 
+    def _take_unopened(self, sentence: str) -> None:
+        if self.current is None:
+            self.controls.say(sentence, is_wrong=True)
+
     def _take_removed(self, event: Any) -> None:
         busy = self._selection.layer if self._selection is not None else self.large.runs.layer
         if busy is not None and event.value == busy:
@@ -448,6 +455,7 @@ class SegmentWidget(DockPanel):
 
     def release(self) -> None:
         """End all runs and follow the viewer no longer."""
+        unopened.explained.disconnect(self._take_unopened)
         self.controls.close_down()
         self.large.runs.close_down()
         self.correct.close_down()

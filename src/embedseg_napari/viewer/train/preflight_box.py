@@ -125,7 +125,7 @@ def _looking(
 ) -> Callable[[Callable[[], bool]], Generator[Any, None, Findings]]:
     def look(should_stop: Callable[[], bool]) -> Generator[Any, None, Findings]:
         notes = Notes()
-        training, validation = request.read(notes)
+        training, validation = request.read(notes, should_stop)
         found = inspect_data(training, validation, notes.sentences())
         # Enough to train; the device takes longer the first time.
         yield found

@@ -11,11 +11,14 @@ import torch.nn.functional as F
 
 from embedseg_napari.core.data.objects import measure_objects
 from embedseg_napari.core.data.statistics import object_sizes
+from embedseg_napari.core.data.stored import StoredExample
 from embedseg_napari.core.device import send
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.region import Part
 from embedseg_napari.core.training.crops.augmentation import Changes, random_matrix
 from embedseg_napari.core.training.crops.pasting import Crop, paste_objects, present_ids
-from embedseg_napari.core.training.crops.sources import load_source
+from embedseg_napari.core.training.crops.sources import MemorySource, load_source
+from embedseg_napari.core.training.crops.stored_source import open_source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +35,10 @@ PASTED_CROPS = 0.5
 """Part of the crops with pasted objects where the setting is left empty and masks are planes."""
 TRIES = 20
 """Crops without a known pixel after which one is taken at a known pixel as it is."""
+
+
+NOTHING = Crop(torch.zeros(0), torch.zeros(0), torch.zeros(0), np.zeros(0))
+"""In the place of a crop that another process has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +104,13 @@ class CropSampler:
         self._weigh()
 
     def _load(self, example: Example, old: Source | None) -> Source:
+        if isinstance(example, StoredExample):
+            return open_source(
+                example, self.crop_size, self.config, self.device, planes=self.is_planes, scale=self.scale
+            )
+        known = old if isinstance(old, MemorySource) else None
         return load_source(
-            example, self.crop_size, self.config, self.device, planes=self.is_planes, old=old, scale=self.scale
+            example, self.crop_size, self.config, self.device, planes=self.is_planes, old=known, scale=self.scale
         )
 
     def _weigh(self) -> None:
@@ -153,10 +165,22 @@ class CropSampler:
         """Cut `n` crops, each with at least one pixel of known class; all randomness comes from `rng`."""
         return self.cut(n, rng).sent(self.device)
 
-    def cut(self, n: int, rng: np.random.Generator) -> Batch:
-        """The same, with the changes of intensities drawn and not yet made."""
-        crops = [self._draw_one(rng) for _ in range(n)]
-        changes = Changes.draw(n, self.config.augmentation, rng)
+    def cut(self, n: int, rng: np.random.Generator, mine: range | None = None) -> Batch:
+        """The same, with the changes of intensities drawn and not yet made.
+
+        Parameters
+        ----------
+        n : int
+            Crops that are drawn.
+        rng : Generator
+            All randomness.
+        mine : range, optional
+            Those that are wanted, by their numbers; the others are cut only where random numbers depend on it.
+        """
+        mine = range(n) if mine is None else mine
+        drawn = [self._draw_one(rng, index in mine) for index in range(n)]
+        crops = [drawn[index] for index in mine]
+        changes = Changes.draw(n, self.config.augmentation, rng).of(mine)
         instances = [crop.instances for crop in crops]
         if self.is_planes:
             most = max(len(planes) for planes in instances)
@@ -166,18 +190,18 @@ class CropSampler:
         images = torch.stack([crop.image for crop in crops])
         return Batch(images, torch.stack(instances), centers, ignore if bool(ignore.any()) else None, changes)
 
-    def _draw_one(self, rng: np.random.Generator) -> Crop:
+    def _draw_one(self, rng: np.random.Generator, wanted: bool) -> Crop:
         augmentation = self.config.augmentation
         share = augmentation.paste
         if share is None:
             share = PASTED_CROPS if self.is_planes else 0.0
         # Without pasting no number is drawn for it: results of older seeds stay as they are.
         if share == 0 or rng.random() >= share:
-            return self._draw_plain(augmentation, rng)
+            return self._draw_plain(augmentation, rng, wanted)
         turned = augmentation.model_copy(update={"rotation": True})
         return paste_objects(self._draw_plain(turned, rng), self._draw_plain(turned, rng), rng)
 
-    def _draw_plain(self, augmentation: AugmentationConfig, rng: np.random.Generator) -> Crop:
+    def _draw_plain(self, augmentation: AugmentationConfig, rng: np.random.Generator, wanted: bool = True) -> Crop:
         ndim = len(self.crop_size)
         for _ in range(TRIES):
             is_empty = self._empty_share > 0 and rng.random() < self._empty_share
@@ -185,8 +209,10 @@ class CropSampler:
             source = self._sources[int(rng.choice(len(self._sources), p=shares))]
             matrix = random_matrix(augmentation, ndim, rng)
             at = source.background_at(rng) if is_empty else self._near_object(source, rng)
+            if not wanted and not source.has_unknown:
+                return NOTHING
             crop = self._cut(source, matrix, self._inside(source, matrix, at))
-            if source.ignore is None or len(source.places) == 0 or not bool(crop.ignore.all()):
+            if not source.has_unknown or len(source.places) == 0 or not bool(crop.ignore.all()):
                 return crop
         # Unturned and unscaled, the pixels of a crop are those of the image: the known one cannot be missed.
         matrix = np.eye(ndim)
@@ -200,13 +226,13 @@ class CropSampler:
             is_center = self.config.center_of == "object"
             at = table.centers[row] if is_center else (table.lower[row] + table.upper[row] - 1) / 2.0
         else:
-            at = rng.uniform(0, np.array(source.image.shape[1:], float))
+            at = rng.uniform(0, np.array(source.shape, float))
         size = np.array(self.crop_size, float)
         return np.asarray(at + rng.uniform(-1, 1, len(size)) * self.config.augmentation.shift * size)
 
     def _inside(self, source: Source, matrix: np.ndarray, at: np.ndarray) -> np.ndarray:
         """The crop's centre moved so that the crop lies inside the image if it fits."""
-        shape = np.array(source.image.shape[1:], float)
+        shape = np.array(source.shape, float)
         half = np.abs(matrix) @ (np.array(self.crop_size, float) / 2)
         fits = 2 * half <= shape
         # Pixel i covers i - 0.5 to i + 0.5, so the image reaches from -0.5 to n - 0.5.
@@ -215,20 +241,20 @@ class CropSampler:
         return np.asarray(np.floor(at) + 0.5)
 
     def _cut(self, source: Source, matrix: np.ndarray, origin: np.ndarray) -> Crop:
-        shape = source.image.shape[1:]
         middle = (np.array(self.crop_size) - 1) / 2.0
-        grid, outside = _sampling_grid(matrix, origin, self.crop_size, shape, self.device)
-        sampled = F.grid_sample(
-            source.image[None], grid, mode="bilinear", padding_mode="reflection", align_corners=True
-        )
+        # Only what is around the crop: an image may be large, or on the disk.
+        box = _around(matrix, origin, self.crop_size, source.shape)
+        part = source.part(box)
+        grid, outside = _sampling_grid(matrix, origin, self.crop_size, source.shape, box, self.device)
+        sampled = F.grid_sample(part.image[None], grid, mode="bilinear", padding_mode="reflection", align_corners=True)
         image, ignore = sampled[0], outside
-        layers = source.instances if self.is_planes else source.instances[None]
-        if source.ignore is not None:
-            layers = torch.cat([layers, source.ignore[None].to(layers.dtype)])
+        layers = part.instances if self.is_planes else part.instances[None]
+        if part.ignore is not None:
+            layers = torch.cat([layers, part.ignore[None].to(layers.dtype)])
         # Nearest values of integers below 2**24 are exact in float32.
         cut = F.grid_sample(layers[None].float(), grid, mode="nearest", padding_mode="zeros", align_corners=True)[0]
         cut = cut.to(torch.int32)
-        if source.ignore is not None:
+        if part.ignore is not None:
             ignore = ignore | (cut[-1] > 0)
             cut = cut[:-1]
         if self.is_planes:
@@ -241,18 +267,34 @@ class CropSampler:
             cropped = labels.cpu().numpy()
             table = measure_objects(cropped, self.config.center, source.spacing, planes=self.is_planes)
             return Crop(image, labels, ignore, table.centers)
-        rows = np.searchsorted(source.objects.ids, ids)
+        rows = np.searchsorted(source.objects.ids, ids if part.ids is None else part.ids[ids - 1])
         centers = (source.objects.centers[rows] - origin) @ np.linalg.inv(matrix).T + middle
         return Crop(image, labels, ignore, centers)
 
 
+def _around(matrix: np.ndarray, origin: np.ndarray, crop_size: tuple[int, ...], shape: Sequence[int]) -> Part:
+    """The part of an image that a crop shows; all along an axis that it does not fit into, where it is mirrored."""
+    half = np.abs(matrix) @ ((np.array(crop_size, float) - 1) / 2)
+    low, high = np.floor(origin - half).astype(int) - 1, np.ceil(origin + half).astype(int) + 2
+    ends = [
+        (0, n) if a < -2 or b > n + 2 else (max(a, 0), min(b, n))
+        for a, b, n in zip(low.tolist(), high.tolist(), shape, strict=True)
+    ]
+    return Part(tuple(a for a, _ in ends), tuple(b for _, b in ends))
+
+
 def _sampling_grid(
-    matrix: np.ndarray, origin: np.ndarray, crop_size: tuple[int, ...], shape: Sequence[int], device: torch.device
+    matrix: np.ndarray,
+    origin: np.ndarray,
+    crop_size: tuple[int, ...],
+    shape: Sequence[int],
+    box: Part,
+    device: torch.device,
 ) -> tuple[Tensor, Tensor]:
-    """Normalised sampling positions (1, *crop, ndim; order x, y, z) and which of them lie outside the image."""
+    """Normalised sampling positions (1, *crop, ndim; order x, y, z) in a part, and which lie outside the image."""
     ndim = len(crop_size)
     lines = [torch.arange(n, dtype=torch.float32, device=device) - (n - 1) / 2 for n in crop_size]
-    at = [torch.full(crop_size, float(origin[axis]), device=device) for axis in range(ndim)]
+    at = [torch.full(crop_size, float(origin[axis] - box.start[axis]), device=device) for axis in range(ndim)]
     outside = torch.zeros(crop_size, dtype=torch.bool, device=device)
     for axis in range(ndim):
         for other in range(ndim):
@@ -260,6 +302,8 @@ def _sampling_grid(
                 view = [1] * ndim
                 view[other] = crop_size[other]
                 at[axis] = at[axis] + float(matrix[axis, other]) * lines[other].reshape(view)
-        outside |= (at[axis] < -0.5) | (at[axis] > shape[axis] - 0.5)
-    scaled = [2.0 * at[axis] / max(shape[axis] - 1, 1) - 1.0 for axis in reversed(range(ndim))]
+        first = box.start[axis]
+        outside |= (at[axis] < -0.5 - first) | (at[axis] > shape[axis] - 0.5 - first)
+    sides = [max(b - a - 1, 1) for a, b in zip(box.start, box.stop, strict=True)]
+    scaled = [2.0 * at[axis] / sides[axis] - 1.0 for axis in reversed(range(ndim))]
     return torch.stack(scaled, -1)[None], outside

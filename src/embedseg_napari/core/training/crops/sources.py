@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -26,29 +26,37 @@ if TYPE_CHECKING:
     from embedseg_napari.core.config import TrainingConfig
     from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.data.objects import MeasuredObjects
+    from embedseg_napari.core.files.region import Part
 
+EXACT = 1 << 24
+"""Whole numbers below it are exact in float32, in which labels are sampled."""
 MAX_PLACES = 1 << 16
 """Known pixels kept as centres of crops; of more, every second, third ... is taken."""
 
 
-@dataclass(frozen=True, slots=True)
+class SourcePart(NamedTuple):
+    """What crops of a part of an image are cut from."""
+
+    image: Tensor
+    """C(Z)YX float32, normalised."""
+    instances: Tensor
+    """(Z)YX numbers or (K, (Z)YX) planes, int32, 0 where unknown."""
+    ignore: Tensor | None
+    ids: NDArray[np.int64] | None = None
+    """Ids of the objects by their numbers from 1; None where numbers are ids."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """One training image."""
 
     name: str
-    original: np.ndarray
-    """The image as given; the same array means the same image."""
-    known: np.ndarray
-    """Labels or planes as given, 0 where unknown."""
-    image: Tensor
-    """C(Z)YX float32, normalised."""
-    instances: Tensor
-    """(Z)YX ids or (K, (Z)YX) planes, int32, 0 where unknown."""
-    ignore: Tensor | None
-    table: MeasuredObjects
-    """Of the known pixels."""
+    shape: tuple[int, ...]
+    """Pixels per axis (z, y, x), as the network sees it."""
+    has_unknown: bool
+    """Whether there may be pixels whose class is unknown."""
     objects: MeasuredObjects
-    """The same, with the centres that pixels are to point to; planes made of labels are numbered from 1."""
+    """Those of the known pixels, with the centres that pixels are to point to."""
     extents: NDArray[np.float64]
     """(n, ndim) pixels; of objects cut off above or below as deep as they are taken to be."""
     spacing: tuple[float, ...] | None
@@ -68,7 +76,34 @@ class Source:
         return self._at(self.places, rng)
 
     def _at(self, flat: NDArray[np.int64], rng: np.random.Generator) -> np.ndarray:
-        return np.array(np.unravel_index(flat[int(rng.integers(len(flat)))], self.image.shape[1:]), float)
+        return np.array(np.unravel_index(flat[int(rng.integers(len(flat)))], self.shape), float)
+
+    def part(self, part: Part) -> SourcePart:
+        """What crops within a part are cut from."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemorySource(Source):
+    """One that is in memory."""
+
+    original: np.ndarray
+    """The image as given; the same array means the same image."""
+    known: np.ndarray
+    """Labels or planes as given, 0 where unknown."""
+    image: Tensor
+    """C(Z)YX float32, normalised."""
+    instances: Tensor
+    """(Z)YX ids or (K, (Z)YX) planes, int32, 0 where unknown."""
+    ignore: Tensor | None
+    table: MeasuredObjects
+    """Objects of the known pixels with the ids that they have; those of `objects` may be numbered from 1."""
+
+    def part(self, part: Part) -> SourcePart:
+        """What crops within a part are cut from."""
+        inside: Any = (..., *(slice(a, b) for a, b in zip(part.start, part.stop, strict=True)))
+        ignore = None if self.ignore is None else self.ignore[inside]
+        return SourcePart(self.image[inside], self.instances[inside], ignore)
 
 
 def load_source(
@@ -78,9 +113,9 @@ def load_source(
     device: torch.device,
     *,
     planes: bool,
-    old: Source | None = None,
+    old: MemorySource | None = None,
     scale: float = 1.0,
-) -> Source:
+) -> MemorySource:
     """Make a source, from an earlier state of the same image if there is one.
 
     Parameters
@@ -130,10 +165,16 @@ def load_source(
     if planes and not is_planes:
         layers = np.stack([known == i for i in table.ids]) if len(table.ids) else known[None] > 0
         objects = replace(objects, ids=np.arange(1, len(table.ids) + 1))
+    elif not planes and len(table.ids) and table.ids[-1] >= EXACT:
+        layers = np.searchsorted(table.ids, known) + 1
+        layers[known == 0] = 0
+        objects = replace(objects, ids=np.arange(1, len(table.ids) + 1))
     ignore = example.ignore
     places = np.zeros(0, np.int64) if ignore is None else _thinned(np.flatnonzero(~ignore))
-    return Source(
+    return MemorySource(
         name=example.name,
+        shape=tuple(image.shape[1:]),
+        has_unknown=ignore is not None,
         original=original,
         known=known,
         image=image,
@@ -167,4 +208,9 @@ def _far_background(
 
 def _thinned(flat: NDArray[np.intp]) -> NDArray[np.int64]:
     # A copy: the slice alone would keep all of them in memory.
-    return flat[:: max(1, -(-len(flat) // MAX_PLACES))].astype(np.int64, copy=True)
+    return flat[:: thinning(len(flat))].astype(np.int64, copy=True)
+
+
+def thinning(n: int) -> int:
+    """Of so many places every which one is kept."""
+    return max(1, -(-n // MAX_PLACES))

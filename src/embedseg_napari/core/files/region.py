@@ -1,20 +1,35 @@
-"""The part of an image that is segmented, frame by frame."""
+"""A region of an image that is read in parts, frame by frame."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from embedseg_napari.core.axes import ordered, reorder, spatial_axes
+from embedseg_napari.core.axes import read_part, spatial_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
-    from embedseg_napari.core.files.lazy_image import LazyImage
-    from embedseg_napari.core.large.grid import Box
-    from embedseg_napari.jobs.segment import Channel
+    from embedseg_napari.core.axes import Channel
+
+
+class Ends(Protocol):
+    """A part of an image: first pixel, and one past the last, per axis (z, y, x)."""
+
+    @property
+    def start(self) -> tuple[int, ...]: ...  # noqa: D102
+
+    @property
+    def stop(self) -> tuple[int, ...]: ...  # noqa: D102
+
+
+class Part(NamedTuple):
+    """The same, and nothing else."""
+
+    start: tuple[int, ...]
+    stop: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,33 +69,17 @@ class Region:
         """Spatial shape."""
         return tuple(b - a for a, b in zip(self.start, self.stop, strict=True))
 
-    def read(self, frame: int, box: Box) -> np.ndarray:
+    def read(self, frame: int, box: Ends) -> np.ndarray:
         """A part of a frame, shape (C, (Z,) Y, X); the box counts from the region's first pixel."""
         key: dict[str, int | slice] = {"T": frame}
         for letter, low, high, first in zip(spatial_axes(self.axes), box.start, box.stop, self.start, strict=True):
             key[letter] = slice(low + first, high + first)
         if isinstance(self.channel, int):
             key["C"] = self.channel
-        read = np.asarray(self.array[tuple(key.get(letter, slice(None)) for letter in self.axes)])
-        kept = "".join(letter for letter in self.axes if not isinstance(key.get(letter), int))
-        part: np.ndarray = reorder(read, kept, ordered(kept))
-        if "C" not in kept:
+        part = read_part(self.array, self.axes, key)
+        if "C" not in self.axes or "C" in key:
             return part[None]
         return part.mean(axis=0, dtype=np.float32)[None] if self.channel == "mean" else part
-
-
-def image_of(source: Any, level: int, axes: str | None) -> LazyImage:
-    """The image of a job, at its level: that of a file, or an array as it was given.
-
-    Raises
-    ------
-    DataError
-        If its file is none, or cannot be read.
-    """
-    from embedseg_napari.core.files.in_parts import open_image
-    from embedseg_napari.core.files.lazy_image import LazyImage
-
-    return source if isinstance(source, LazyImage) else open_image(source, level, axes)
 
 
 def choose_region(array: Any, axes: str, channel: Channel, region: tuple[tuple[int, int], ...] | None = None) -> Region:

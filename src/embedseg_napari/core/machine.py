@@ -1,0 +1,29 @@
+"""What this machine has."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+"""Where Linux says how much memory a container, or a job of a cluster, may take."""
+
+
+def memory_of_machine() -> int | None:
+    """Bytes of memory of this machine, or what this process may take of it; None where the system does not say."""
+    names = getattr(os, "sysconf_names", {})
+    if "SC_PHYS_PAGES" not in names or "SC_PAGE_SIZE" not in names:
+        return None
+    return min([os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), *_limits()])
+
+
+def _limits() -> list[int]:
+    found = []
+    for place in map(Path, LIMITS):
+        try:
+            text = place.read_text(encoding="ascii").strip()
+        except OSError:
+            continue
+        if text.isdecimal() and int(text) > 0:
+            found.append(int(text))
+    return found

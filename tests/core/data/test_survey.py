@@ -1,0 +1,89 @@
+"""Objects measured block by block: the table is the one of the whole."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from embedseg_napari.core.data import survey as surveys
+from embedseg_napari.core.data.objects import measure_objects
+from embedseg_napari.core.data.sparse import open_in_z
+from embedseg_napari.core.data.survey import survey_labels
+from embedseg_napari.core.errors import DataError
+
+
+class InMemory:
+    def __init__(self, labels, unknown=None):
+        self.labels, self.unknown, self.shape, self.piece = labels, unknown, labels.shape, (8,) * labels.ndim
+
+    def read(self, part):
+        inside = tuple(slice(a, b) for a, b in zip(part.start, part.stop, strict=True))
+        labels = self.labels[inside]
+        if self.unknown is None:
+            return labels, None
+        return np.where(self.unknown[inside], labels.dtype.type(0), labels), self.unknown[inside]
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(surveys, "BLOCK_PIXELS", 600)
+    monkeypatch.setattr(surveys, "RUN_PIXELS", 100)
+
+
+def labels_of(shape, seed, dtype=np.int32):
+    """Pieces of noise; some numbers lie in several places, one of them everywhere."""
+    rng = np.random.default_rng(seed)
+    labels, n = ndimage.label(ndimage.gaussian_filter(rng.normal(size=shape), 1.5) > 0.08)
+    numbers = rng.permutation(5 * n + 1)[: n + 1]
+    numbers[0] = 0
+    labels = numbers[labels]
+    labels[rng.random(shape) < 0.002] = 5 * n + 3
+    return labels.astype(dtype)
+
+
+@pytest.mark.parametrize("kind", ["medoid", "approximate-medoid", "centroid"])
+@pytest.mark.parametrize("shape", [(70, 83), (11, 37, 41)])
+def test_the_table_is_that_of_the_whole(shape, kind):
+    labels, spacing = labels_of(shape, 0, np.uint16), (2.0, 1.0, 0.5)[-len(shape) :]
+    found = survey_labels(InMemory(labels), kind, spacing, "labels")
+    wanted = measure_objects(labels, kind, spacing)
+    for name in ("ids", "centers", "lower", "upper", "sizes"):
+        np.testing.assert_array_equal(getattr(found.table, name), getattr(wanted, name), err_msg=name)
+    assert found.n_background == (labels == 0).sum()
+    assert found.n_unknown == 0
+
+
+def test_objects_cut_off_in_z_are_those_of_the_whole_also_if_objects_are_hidden():
+    labels = labels_of((14, 40, 44), 3)
+    unknown = np.zeros(labels.shape, bool)
+    unknown[5:9] = True
+    found = survey_labels(InMemory(labels, unknown), "medoid", None, "labels")
+    known = np.where(unknown, 0, labels)
+    np.testing.assert_array_equal(found.open_in_z(), open_in_z(known, unknown))
+    hidden = found.table.ids[::4]
+    unknown |= np.isin(labels, hidden)
+    left = found.without(hidden)
+    np.testing.assert_array_equal(left.open_in_z(), open_in_z(np.where(unknown, 0, labels), unknown))
+    assert left.n_unknown == unknown.sum()
+    assert len(left.table.ids) == len(found.table.ids) - len(hidden)
+
+
+def test_no_object_is_no_fault():
+    found = survey_labels(InMemory(np.zeros((50, 60), np.uint8)), "medoid", None, "labels")
+    assert len(found.table.ids) == 0
+    assert found.n_background == 3000
+
+
+def test_numbers_that_are_no_ids_are_refused():
+    with pytest.raises(DataError, match="mine: holds negative numbers"):
+        survey_labels(InMemory(np.full((50, 60), -1)), "medoid", None, "mine")
+
+
+def test_the_work_can_be_watched_and_ended():
+    def watch(fraction):
+        if fraction > 0.3:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        survey_labels(InMemory(labels_of((70, 83), 0)), "medoid", None, "labels", watch)

@@ -1,0 +1,268 @@
+"""Training on images that stay on the disk: the same as on the same images in memory."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+
+from embedseg_napari.core import events
+from embedseg_napari.core.config import TrainingConfig
+from embedseg_napari.core.data.pairs import load_folder
+from embedseg_napari.core.data.stored import StoredExample
+from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.training.crops import sampler as samplers
+from embedseg_napari.core.training.trainer import from_disk, train
+from tests.steps.store_steps import write_store
+
+MEMORY = 0.0005
+"""Gigabytes, less than any image here takes."""
+SIZES = {2: (180, 212), 3: (20, 60, 72)}
+CROP = {2: (48, 48), 3: (8, 24, 24)}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def picture(ndim, seed=0, n=40):
+    """An image and its objects, some of which touch each other."""
+    rng = np.random.default_rng(seed)
+    shape = SIZES[ndim]
+    labels = np.zeros(shape, np.int32)
+    grid = np.indices(shape)
+    for number in range(1, n + 1):
+        radius = rng.uniform(3, 9, ndim)
+        middle = rng.uniform(0, shape)
+        away = sum(((grid[a] - middle[a]) / radius[a]) ** 2 for a in range(ndim))
+        labels[(away < 1) & (labels == 0)] = 7 * number
+    image = rng.integers(80, 140, shape) + 900 * (labels > 0)
+    return image.astype(np.uint16), labels
+
+
+def store(path, ndim=2, labels=None, seed=0, **options):
+    """An OME-Zarr image with labels in it; chunks that cut through objects."""
+    image, own = picture(ndim, seed)
+    axes = "zyx"[-ndim:]
+    write_store(path, image, axes, chunk=40, **options)
+    write_store(path / "labels" / "truth", own if labels is None else labels, axes, chunk=40, more={"image-label": {}})
+    name = "zarr.json" if (path / "zarr.json").exists() else ".zattrs"
+    group = {"ome": {"version": "0.5", "labels": ["truth"]}} if name == "zarr.json" else {"labels": ["truth"]}
+    (path / "labels").mkdir(exist_ok=True)
+    text = json.dumps({"zarr_format": 3, "node_type": "group", "attributes": group} if "ome" in group else group)
+    (path / "labels" / name).write_text(text)
+    return path
+
+
+def settings(ndim, memory=None, **changes):
+    own = {"minutes": None, "epochs": 2, "steps_per_epoch": 3, "batch_size": 2, "precision": "float32"}
+    return TrainingConfig.parse({**own, "crop_size": CROP[ndim], "memory": memory, **changes})
+
+
+def steps(source, config, **options):
+    """Losses of all steps, and all that was said."""
+    seen = []
+    train(source, config, on_event=seen.append, progress=False, device="cpu", **options)
+    losses = [
+        (e.loss, e.loss_instance, e.loss_variance, e.loss_seed) for e in seen if isinstance(e, events.StepFinished)
+    ]
+    return losses, " ".join(e.text for e in seen if isinstance(e, events.Message))
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """Images that crops were cut from on the disk."""
+    names = []
+
+    def note(example, *args, **options):
+        names.append(example.name)
+        return original(example, *args, **options)
+
+    original = samplers.open_source
+    monkeypatch.setattr(samplers, "open_source", note)
+    return names
+
+
+TURNED = {"augmentation": {"rotation": True, "scale": 0.2}}
+CASES = {
+    "objects held out": ({}, None),
+    "turned, all objects": (TURNED | {"validation_fraction": 0}, None),
+    "sparse": ({"ignore_label": 0}, None),
+    "an unknown object": ({"ignore_label": 14, "validation_fraction": 0}, None),
+    "fragments": ({"center_of": "fragment", "center": "centroid"}, None),
+    "ids of more than 31 bits": ({"validation_fraction": 0}, lambda ids: ids.astype(np.int64) * 10**9),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_losses_are_those_of_the_same_image_in_memory(tmp_path, opened, case):
+    changes, ids = CASES[case]
+    labels = picture(2)[1]
+    path = store(tmp_path / "a.ome.zarr", labels=labels if ids is None else ids(labels))
+    from_memory, _ = steps(path, settings(2, **changes))
+    assert opened == []
+    read, words = steps(path, settings(2, MEMORY, **changes))
+    assert opened == ["a"]
+    assert read == from_memory
+    assert len(read) == 6
+    assert "Brightness is measured on the whole image" in words
+
+
+@pytest.mark.parametrize("changes", [{}, {"ignore_label": 0}, {"ignore_label": 14}])
+def test_volumes_too(tmp_path, opened, changes):
+    path = store(tmp_path / "a.ome.zarr", 3)
+    assert steps(path, settings(3, MEMORY, **changes))[0] == steps(path, settings(3, **changes))[0]
+    assert opened == ["a"]
+
+
+@pytest.mark.parametrize(("ndim", "scale"), [(2, 0.43), (3, 0.7), (2, 1.3)])
+def test_crops_of_resized_images_differ_by_rounding_only(tmp_path, ndim, scale):
+    path = store(tmp_path / "a.ome.zarr", ndim, version="0.4")
+    config = settings(ndim, MEMORY)
+    read = load_folder(path, from_disk=from_disk(config, None))
+    batches = [
+        samplers.CropSampler(examples, CROP[ndim], config, torch.device("cpu"), scale).cut(4, np.random.default_rng(1))
+        for examples in (read, load_folder(path))
+    ]
+    torch.testing.assert_close(batches[0].images, batches[1].images, rtol=1e-4, atol=1e-4)
+    for here, there, n in zip(batches[0].instances, batches[1].instances, batches[0].centers, strict=True):
+        # The same objects, whatever their numbers.
+        pairs = torch.stack([here.flatten(), there.flatten()]).unique(dim=1)
+        assert len(pairs[0]) == len(pairs[0].unique()) == len(pairs[1].unique()) == len(n) + 1
+    for here, there in zip(batches[0].centers, batches[1].centers, strict=True):
+        np.testing.assert_array_equal(here, there)
+
+
+def test_a_folder_of_stores_and_tiffs_with_ignore_masks(tmp_path, opened, caplog):
+    for part in ("images", "masks", "ignore"):
+        (tmp_path / part).mkdir()
+    for number in range(2):
+        image, labels = picture(2, number)
+        hidden = np.zeros(image.shape, np.uint8)
+        hidden[:50] = 1
+        tifffile.imwrite(tmp_path / "ignore" / f"{number}.tif", hidden)
+        if number:
+            tifffile.imwrite(tmp_path / "images" / "1.tif", image, tile=(64, 64), bigtiff=True)
+            tifffile.imwrite(tmp_path / "masks" / "1.tif", labels, tile=(32, 32), compression="zlib")
+        else:
+            write_store(tmp_path / "images" / "0.ome.zarr", image, chunk=50)
+            write_store(tmp_path / "masks" / "0.zarr", labels, chunk=30, version="0.4")
+    read, _ = steps(tmp_path, settings(2, MEMORY))
+    assert opened == ["0", "1"]
+    assert read == steps(tmp_path, settings(2))[0]
+    assert "2 images would need 1.1 MB of memory" in caplog.text
+
+
+def test_images_held_out_are_scored_on_parts(tmp_path):
+    for number in range(5):
+        image, labels = picture(2, number)
+        write_store(tmp_path / "images" / f"{number}.ome.zarr", image, chunk=64)
+        write_store(tmp_path / "masks" / f"{number}.ome.zarr", labels, chunk=64)
+    seen = []
+    train(tmp_path, settings(2, MEMORY), on_event=seen.append, progress=False, device="cpu")
+    rows = [e for e in seen if isinstance(e, events.EpochFinished)]
+    assert all(row.ap_50 is not None for row in rows)
+    assert any("8 parts of each image" in e.text for e in seen if isinstance(e, events.Message))
+
+
+def test_what_was_measured_is_kept_beside_the_run_and_not_measured_again(tmp_path, monkeypatch):
+    path, output = store(tmp_path / "a.ome.zarr"), tmp_path / "m.embedseg"
+    config = settings(2, MEMORY, validation_fraction=0)
+    n_seen = 0
+
+    def soon():
+        nonlocal n_seen
+        n_seen += 1
+        return n_seen > 2
+
+    steps(path, config, output=output, should_stop=soon)
+    kept = list((tmp_path / "m.run").glob("objects-*"))
+    assert len(kept) == 1
+    from embedseg_napari.core.data import survey
+
+    monkeypatch.setattr(survey, "_recent", type(survey._recent)())
+    monkeypatch.setattr("embedseg_napari.core.data.stored.survey_labels", None)
+    losses, words = steps(path, config, output=output, resume=True)
+    assert "Resumed" in words
+    assert losses
+
+
+def test_another_label_image_is_taken_by_its_name_or_place(tmp_path):
+    labels = picture(2)[1]
+    path = store(tmp_path / "a.ome.zarr")
+    write_store(path / "labels" / "other", labels, chunk=64, more={"image-label": {}})
+    elsewhere = write_store(tmp_path / "b.ome.zarr", labels, chunk=64)
+    config = settings(2, MEMORY)
+    for name in ("other", elsewhere):
+        (one,) = load_folder(path, labels=name, from_disk=from_disk(config, None))
+        assert isinstance(one, StoredExample)
+        assert len(one.objects.ids) == len(np.unique(labels)) - 1
+    with pytest.raises(DataError, match=r"no label image 'none'"):
+        load_folder(path, labels="none", from_disk=from_disk(config, None))
+
+
+def no_labels(path):
+    (path / "labels" / "zarr.json").unlink()
+
+
+def other_shape(path):
+    write_store(path / "labels" / "truth", picture(2)[1][:100], chunk=40)
+
+
+def float_labels(path):
+    write_store(path / "labels" / "truth", picture(2)[1] + 0.5, chunk=40)
+
+
+def half_written(path):
+    for chunk in (path / "labels" / "truth" / "0" / "c").rglob("*"):
+        if chunk.is_file():
+            chunk.write_bytes(chunk.read_bytes()[:20])
+
+
+def without_level(path):
+    for file in sorted((path / "0").rglob("*"), reverse=True):
+        file.unlink() if file.is_file() else file.rmdir()
+    (path / "0").rmdir()
+
+
+def negative(path):
+    write_store(path / "labels" / "truth", picture(2)[1] - 1, chunk=40)
+
+
+def one_number(path):
+    write_store(path / "labels" / "truth", (picture(2)[1] > 0).astype(np.uint8), chunk=40)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (no_labels, "no label image in labels/"),
+        (other_shape, r"100 x 212 pixels, but its image .*a\.ome\.zarr has 180 x 212"),
+        (float_labels, "fractions, stored as float64"),
+        (half_written, "truth: cannot be read at"),
+        (without_level, "resolution level '0' is missing"),
+        (negative, "holds negative numbers"),
+        (one_number, "looks like a binary mask"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_sentence(tmp_path, spoil, words):
+    path = store(tmp_path / "a.ome.zarr")
+    spoil(path)
+    with pytest.raises(DataError, match=words):
+        train(path, settings(2, MEMORY), progress=False, device="cpu", output=tmp_path / "m.embedseg")
+    assert not (tmp_path / "m.embedseg").exists()
+
+
+def test_missing_chunks_are_counted(tmp_path):
+    path = store(tmp_path / "a.ome.zarr")
+    (path / "0" / "c" / "0" / "0").unlink()
+    said = []
+    load_folder(path, from_disk=from_disk(settings(2, MEMORY), None), tell=lambda where, words: said.append(words))
+    assert any("1 of its 30 chunks are missing" in words for words in said)
