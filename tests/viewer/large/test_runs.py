@@ -5,10 +5,15 @@ from __future__ import annotations
 import dask.array
 import numpy as np
 import pytest
+import tifffile
 from big_steps import IMAGE, SHAPE, in_one_go, labels_in, open_cells, small_blocks
 from large_steps import blobs
 from segment_steps import PANEL, WAIT, finish
+from store_steps import write_store
 
+from embedseg_napari.core.runs import drain, never
+from embedseg_napari.jobs.large.plan import LargeJob
+from embedseg_napari.jobs.large.run import predict_large
 from embedseg_napari.viewer.files.live import store_of
 from embedseg_napari.viewer.large.place_box import MEMORY, NEW, STORE
 
@@ -114,6 +119,50 @@ def test_an_array_asks_for_a_place(viewer, panel, tmp_path, qtbot):
     path, _ = open_cells(viewer, tmp_path)
     np.testing.assert_array_equal(np.asarray(labels.data[0]), in_one_go(path, panel)[0])
     np.testing.assert_array_equal(labels.scale, (0.5, 0.5))
+
+
+def test_a_store_that_napari_itself_opened_holds_its_labels(viewer, panel, tmp_path, qtbot):
+    path = write_store(tmp_path / "cells.ome.zarr", IMAGE, "yx", levels=2)
+    viewer.open(str(path), plugin="napari")
+    assert (panel.large.place.kind.currentText(), panel.image.axes.text()) == (STORE, "YX")
+    panel.run_button.click()
+    finish(qtbot, panel)
+    np.testing.assert_array_equal(labels_in(path), in_one_go(path, panel)[0])
+
+
+def test_a_layer_that_shows_other_pixels_than_its_file_is_segmented_as_it_is_seen(viewer, panel, tmp_path, qtbot):
+    path, image = open_cells(viewer, tmp_path)
+    image.data = [level[::-1] for level in image.data]
+    panel.run_button.click()
+    finish(qtbot, panel)
+    upright, _ = in_one_go(path, panel)
+    found = labels_in(path)
+    assert np.mean((found[::-1] > 0) != (upright > 0)) < 0.001
+    assert np.mean((found > 0) != (upright > 0)) > 0.05
+
+
+def test_a_tiff_has_its_labels_beside_it(viewer, panel, tmp_path, qtbot):
+    file = tmp_path / "slide.tif"
+    tifffile.imwrite(file, IMAGE, tile=(256, 256))
+    viewer.add_image(dask.array.from_array(IMAGE, chunks=100), name="slide", metadata={"path": str(file)})
+    place = panel.large.place
+    assert (place.kind.currentText(), place.place.text()) == (NEW, str(tmp_path / "slide-labels.ome.zarr"))
+    panel.run_button.click()
+    finish(qtbot, panel)
+    # The same run as that of the command line on the file.
+    again = LargeJob(file, "nuclei-2d", "cpu", panel.settings.changes(), output=tmp_path / "slide-labels.ome.zarr")
+    events = []
+    drain(predict_large(again, never), events.append)
+    assert any("complete already" in getattr(event, "text", "") for event in events)
+
+
+def test_a_damaged_piece_is_named_and_the_rest_is_kept(viewer, panel, tmp_path, qtbot):
+    path, _ = open_cells(viewer, tmp_path)
+    (path / "0" / "c" / "4" / "5").write_bytes(b"no chunk")
+    panel.run_button.click()
+    finish(qtbot, panel)
+    assert "may be damaged" in panel.status.text()
+    assert panel.run_button.isEnabled()
 
 
 def test_small_or_chosen_images_stay_in_memory(viewer, panel, tmp_path, qtbot):
