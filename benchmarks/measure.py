@@ -1,14 +1,19 @@
 """Time measuring, and the memory that it takes beside labels and image, against regionprops of some of the objects.
 
-python benchmarks/measure.py          100,000 objects in 2D with 3 channels; 1,500 objects in 64 x 1024 x 1024
+python benchmarks/measure.py          100,000 objects in 2D with 3 channels; 1,500 objects in 64 x 1024 x 1024;
+                                      1,000,000 objects of an OME-Zarr of 20,480 x 20,480 pixels with one channel,
+                                      which is measured in blocks, as the command does it
 """
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import resource
+import tempfile
 import time
+from typing import TYPE_CHECKING
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -16,6 +21,9 @@ import numpy as np
 from skimage.measure import regionprops_table
 
 import embedseg_napari as es
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PROPERTIES = ("label", "area", "centroid", "bbox", "axis_major_length", "axis_minor_length", "intensity_mean")
 FEW = 500
@@ -67,9 +75,46 @@ def volume() -> None:
     report("3D", labels, image, (1.0, 0.2, 0.2))
 
 
+def write_stores(folder: str) -> None:
+    """Labels, and an image in chunks of another size, block by block."""
+    import zarr
+
+    part = ellipses((2048, 2048), (20, 20), 10_404)
+    for name, kind, chunk in (("labels", np.uint32, 256), ("image", np.uint16, 1024)):
+        group = zarr.open_group(f"{folder}/{name}.ome.zarr", mode="w", zarr_format=3)
+        array = group.create_array("0", shape=(20_480, 20_480), dtype=kind, chunks=(chunk, chunk))
+        axes = [{"name": one, "type": "space", "unit": "micrometer"} for one in "yx"]
+        scale = [{"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [0.2, 0.2]}]}]
+        group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": scale}]}
+        rng = np.random.default_rng(0)
+        for number, (y, x) in enumerate(np.ndindex(10, 10)):
+            here = np.where(part > 0, part + number * 10_404, 0) if name == "labels" else None
+            box = slice(2048 * y, 2048 * (y + 1)), slice(2048 * x, 2048 * (x + 1))
+            array[box] = here if here is not None else rng.integers(0, 4000, part.shape)
+
+
+def measure_store(folder: str) -> None:
+    from embedseg_napari.cli import main
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    began = time.perf_counter()
+    words = ["measure", f"{folder}/labels.ome.zarr", "--image", f"{folder}/image.ome.zarr", "-o", f"{folder}/t.csv"]
+    with contextlib.suppress(SystemExit):
+        main(words)
+    extra = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e6
+    print(f"store: {time.perf_counter() - began:.1f} s, {extra:.2f} GB of further memory; labels would take 1.7 GB")
+
+
+def run(case: Callable[..., None], *given: str) -> None:
+    """In a process of its own: the largest memory that was ever used is counted."""
+    process = multiprocessing.get_context("spawn").Process(target=case, args=given)
+    process.start()
+    process.join()
+
+
 if __name__ == "__main__":
-    # Each in a process of its own: the largest memory that was ever used is counted.
-    for case in (plane, volume):
-        process = multiprocessing.get_context("spawn").Process(target=case)
-        process.start()
-        process.join()
+    run(plane)
+    run(volume)
+    with tempfile.TemporaryDirectory() as place:
+        run(write_stores, place)
+        run(measure_store, place)

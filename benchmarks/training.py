@@ -118,7 +118,7 @@ def main() -> None:
             print(f"  naive loss                           {slow:7.3f} s   {slow / fast:5.1f} x the fast one")
         images = [(rng.random(shape, np.float32) + (c[0] > 0), c[0]) for c in crops]
         config = TrainingConfig(architecture=options.architecture, crop_size=shape, batch_size=n_crops)
-        examples = from_arrays(images)
+        examples = from_arrays(images, axes="YX" if images[0][0].ndim == 2 else "ZYX")
         run = TrainingRun(
             config, plan_training(config, examples), TrainingSet(config, examples, []), time.monotonic(), None, None
         )

@@ -7,8 +7,11 @@ import csv
 import numpy as np
 import pytest
 import tifffile
+from store_steps import write_store
 
 from embedseg_napari.core.files.tiff import write_image, write_labels
+from embedseg_napari.core.measure import blocks
+from embedseg_napari.jobs import label_files
 
 
 @pytest.fixture
@@ -112,3 +115,29 @@ def test_bad_input_is_one_sentence_and_writes_nothing(embedseg, files, monkeypat
     assert words in ended.err
     assert len(ended.err.strip().splitlines()) == 1
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_large_stores_are_measured_in_blocks(embedseg, files, monkeypatch) -> None:
+    folder, labels, image = files
+    write_store(folder / "image.ome.zarr", image, "cyx", chunk=8)
+    embedseg("export", folder / "labels/a.tif", "--format", "ome-zarr", "--output", folder / "labels.ome.zarr")
+    (folder / "labels.csv").write_text("label,score,size\n9,0.5,50\n4,0.7500,20\n")
+    words = ("measure", folder / "labels.ome.zarr", "--image", folder / "image.ome.zarr", "--columns", "surface")
+    assert embedseg(*words, "--output", folder / "whole.csv").status == 0
+    monkeypatch.setattr(label_files, "WHOLE", 0)
+    monkeypatch.setattr(blocks, "MEMORY", 600)
+    ended = embedseg(*words, "--output", folder / "blocks.csv")
+    assert ended.status == 0, ended.err
+    assert "20 x 30 pixels are measured in" in ended.out
+    assert (folder / "blocks.csv").read_text() == (folder / "whole.csv").read_text()
+    assert [row["score"] for row in rows(folder / "blocks.csv")] == ["0.75", "0.5"]
+    # A TIFF that can be read in parts is.
+    tifffile.imwrite(folder / "tiles.tif", np.pad(labels, 40), tile=(16, 16), compression="zlib")
+    ended = embedseg("measure", folder / "tiles.tif", "--output", folder / "tiles.csv")
+    assert "100 x 110 pixels are measured in" in ended.out
+    assert [row["num_pixels"] for row in rows(folder / "tiles.csv")] == ["20", "50"]
+    tifffile.imwrite(folder / "empty.tif", np.zeros((64, 64), np.uint8), tile=(16, 16))
+    ended = embedseg("measure", folder / "empty.tif", "--output", folder / "empty.csv")
+    assert ended.status == 1
+    assert "holds no objects" in ended.err
+    assert not (folder / "empty.csv").exists()

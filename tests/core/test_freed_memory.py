@@ -1,68 +1,96 @@
-"""Memory that is freed during a computation serves the next array, and goes back to the system at its end."""
+"""Memory that is freed during a computation serves the next array, and goes back to the system after its end."""
 
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import sys
 import threading
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
+from embedseg_napari.core import freed_memory
 from embedseg_napari.core.freed_memory import freed_memory_kept, keeps_freed_memory
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-MEGABYTES = 256
+SIZE = 256 << 20
 
 
-def faults() -> int:
-    """Pages that the system hands out for a large array."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    np.empty(MEGABYTES << 20, np.uint8).fill(1)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+def resident() -> int:
+    """Bytes of memory that the process holds."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def use_memory() -> None:
+    """Fill a large array and free it."""
+    np.empty(SIZE, np.uint8).fill(1)
+
+
+def goes_back(before: int) -> bool:
+    """Whether the process soon holds hardly more than it did."""
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        if resident() < before + SIZE / 2:
+            return True
+        time.sleep(0.01)
+    return False
 
 
 @pytest.fixture(autouse=True)
-def _pages_are_counted() -> None:
+def before(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Bytes held at the start of a test; nobody lingers in it."""
     if sys.platform != "linux":
         pytest.skip("only glibc's allocator is told")
-    faults()
-    if faults() < MEGABYTES:
-        pytest.skip("this system or its allocator hands out large arrays at once")
-
-
-def test_a_second_array_takes_the_pages_of_the_first() -> None:
+    monkeypatch.setattr(freed_memory, "LINGER", 0.05)
+    start = resident()
     with freed_memory_kept():
-        first = faults()
-        assert faults() < first / 10
-    assert faults() > first / 2
+        use_memory()
+        is_kept = resident() > start + SIZE / 2
+    if not is_kept:
+        pytest.skip("this allocator is not told")
+    assert goes_back(start)
+    return resident()
 
 
-def test_memory_is_kept_until_the_last_of_several_ends() -> None:
+def test_memory_is_kept_until_the_last_of_several_has_ended(before: int) -> None:
     with freed_memory_kept():
         with freed_memory_kept():
-            first = faults()
-        assert faults() < first / 10
+            use_memory()
+        time.sleep(0.2)
+        assert resident() > before + SIZE / 2
+    assert goes_back(before)
 
 
-def test_a_generator_that_is_given_up_gives_memory_back() -> None:
+def test_the_next_that_begins_at_once_finds_it(before: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(freed_memory, "LINGER", 0.5)
+    with freed_memory_kept():
+        use_memory()
+    with freed_memory_kept():
+        time.sleep(0.8)
+        assert resident() > before + SIZE / 2
+    assert goes_back(before)
+
+
+def test_a_generator_that_is_given_up_gives_memory_back(before: int) -> None:
     @keeps_freed_memory
     def work(n: int) -> Generator[int, None, str]:
         yield n
-        yield faults()
+        use_memory()
+        yield n + 1
         return "done"
 
     going = work(3)
-    assert next(going) == 3
-    first = next(going)
-    assert faults() < first / 10
+    assert [next(going), next(going)] == [3, 4]
+    time.sleep(0.2)
+    assert resident() > before + SIZE / 2
     going.close()
-    assert faults() > first / 2
+    assert goes_back(before)
 
 
 def test_a_generator_keeps_its_value() -> None:

@@ -9,7 +9,7 @@ import typer
 
 from embedseg_napari.cli.console import say, tell_messages
 from embedseg_napari.cli.failures import StopRequest
-from embedseg_napari.cli.options import parse_axes, parse_spacing, require_writable
+from embedseg_napari.cli.options import LabelAxes, MicrometreSpacing, parse_axes, parse_spacing, require_writable
 from embedseg_napari.core.runs import drain
 from embedseg_napari.core.wording import count
 
@@ -32,18 +32,8 @@ def export_labels(
         Path | None,
         typer.Option("--image", metavar="IMAGE", help="Image whose brightness is measured, too, for GeoJSON."),
     ] = None,
-    axes: Annotated[
-        str | None,
-        typer.Option("--axes", metavar="AXES", help="Axes of the label image, such as YX, ZYX or TYX."),
-    ] = None,
-    spacing: Annotated[
-        str | None,
-        typer.Option(
-            "--spacing",
-            metavar="Z,Y,X",
-            help="Pixel size in micrometres per axis (in 2D: Y,X), instead of what the file says.",
-        ),
-    ] = None,
+    axes: LabelAxes = None,
+    spacing: MicrometreSpacing = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:
     """Write objects for other programs; outlines give the label image back pixel for pixel."""

@@ -7,9 +7,17 @@ from typing import Annotated, Any
 
 import typer
 
-from embedseg_napari.cli.console import say, tell_messages
+from embedseg_napari.cli.console import say
 from embedseg_napari.cli.failures import StopRequest
-from embedseg_napari.cli.options import parse_axes, parse_spacing, require_writable
+from embedseg_napari.cli.options import (
+    LabelAxes,
+    MicrometreSpacing,
+    NoProgress,
+    parse_axes,
+    parse_spacing,
+    require_writable,
+)
+from embedseg_napari.cli.progress import PartProgress
 from embedseg_napari.core.runs import drain
 from embedseg_napari.core.wording import count
 
@@ -35,36 +43,25 @@ def measure(
             "surface (perimeter in 2D, area of the surface in 3D).",
         ),
     ] = "",
-    axes: Annotated[
-        str | None,
-        typer.Option("--axes", metavar="AXES", help="Axes of the label image, such as YX, ZYX or TYX."),
-    ] = None,
-    spacing: Annotated[
-        str | None,
-        typer.Option(
-            "--spacing",
-            metavar="Z,Y,X",
-            help="Pixel size in micrometres per axis (in 2D: Y,X), instead of what the files say.",
-        ),
-    ] = None,
+    axes: LabelAxes = None,
+    spacing: MicrometreSpacing = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing table.")] = False,
+    no_progress: NoProgress = False,
 ) -> None:
     """Measure objects: size, place, shape, neighbours and brightness, in micrometres where the pixel size is known."""
     letters, pixel_size = parse_axes(axes), parse_spacing(spacing)
     require_writable(output.parent, "--output")
-    from embedseg_napari.jobs.measure import MeasureJob, measure_files
+    from embedseg_napari.jobs.measure import LabelsMeasured, MeasureJob, measure_files
 
     wanted = tuple(word.strip() for word in columns.split(",") if word.strip())
     job = MeasureJob(labels, output, image, letters, pixel_size, wanted, overwrite)
-    request = StopRequest()
-    with request.listening("Stopping; press Ctrl-C again to end at once."):
-        n = drain(measure_files(job, request), _tell)
+    request, progress = StopRequest(), PartProgress(not no_progress)
+
+    def tell(event: Any) -> None:
+        progress(event)
+        if isinstance(event, LabelsMeasured):
+            say(f"{event.name}: {count(event.n_objects, 'object')}")
+
+    with request.listening("Stopping; press Ctrl-C again to end at once."), progress.showing():
+        n = drain(measure_files(job, request), tell)
     say(f"{count(n, 'object')} measured; the table is {output}")
-
-
-def _tell(event: Any) -> None:
-    from embedseg_napari.jobs.measure import LabelsMeasured
-
-    tell_messages(event)
-    if isinstance(event, LabelsMeasured):
-        say(f"{event.name}: {count(event.n_objects, 'object')}")

@@ -161,5 +161,16 @@ Spacing = Annotated[
     str | None,
     typer.Option("--spacing", metavar="Z,Y,X", help="Pixel size per axis (in 2D: Y,X), instead of what the files say."),
 ]
+LabelAxes = Annotated[
+    str | None, typer.Option("--axes", metavar="AXES", help="Axes of the label image, such as YX, ZYX or TYX.")
+]
+MicrometreSpacing = Annotated[
+    str | None,
+    typer.Option(
+        "--spacing",
+        metavar="Z,Y,X",
+        help="Pixel size in micrometres per axis (in 2D: Y,X), instead of what the files say.",
+    ),
+]
 Device = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda|mps", help="Where to compute.")]
 NoProgress = Annotated[bool, typer.Option("--no-progress", help="Show no progress, only messages and results.")]

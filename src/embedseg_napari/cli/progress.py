@@ -223,3 +223,29 @@ class PredictionProgress(Shown):
     def _line(self, text: str) -> None:
         self.last_line = time.monotonic()
         say(text)
+
+
+class PartProgress(Shown):
+    """Shows how many parts of large images are measured; messages, too."""
+
+    def __init__(self, shown: bool) -> None:
+        super().__init__(shown)
+        self.task: Any = None
+        self.last_line = time.monotonic()
+
+    def _add_tasks(self, bar: Progress) -> None:
+        self.task = bar.add_task("measuring", total=None)
+
+    def __call__(self, event: Any) -> None:
+        """Show one event."""
+        from embedseg_napari.core.events import Message
+        from embedseg_napari.core.measure.measurements import PartMeasured
+
+        if isinstance(event, Message):
+            tell(event)
+        elif isinstance(event, PartMeasured):
+            if self.bar is not None:
+                self.bar.update(self.task, total=event.n_parts, completed=event.done)
+            elif self.shown and time.monotonic() - self.last_line >= LOG_SECONDS:
+                self.last_line = time.monotonic()
+                say(f"part {event.done} of {event.n_parts} measured")

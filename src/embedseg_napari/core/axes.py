@@ -12,7 +12,7 @@ import numpy as np
 from embedseg_napari.core.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 SPATIAL = "ZYX"
 KNOWN = "TCZYX"
@@ -158,6 +158,24 @@ def reorder(array: Any, axes: str, order: str) -> Any:
         return array
     turned = array if hasattr(array, "transpose") else np.asarray(array)
     return turned.transpose([axes.index(letter) for letter in order])
+
+
+def read_part(array: Any, axes: str, key: Mapping[str, int | slice]) -> np.ndarray:
+    """Read a part of an array that may be lazy, with its axes in the order TC(Z)YX.
+
+    Parameters
+    ----------
+    array : array
+        Anything that can be sliced.
+    axes : str
+        One letter per axis.
+    key : dict of str to int or slice
+        What is read along an axis; all of it where a letter is missing. An axis of one index is left out.
+    """
+    read = np.asarray(array[tuple(key.get(letter, slice(None)) for letter in axes)])
+    kept = "".join(letter for letter in axes if not isinstance(key.get(letter), int))
+    part: np.ndarray = reorder(read, kept, ordered(kept))
+    return part
 
 
 def to_frames(array: np.ndarray, axes: str) -> np.ndarray:

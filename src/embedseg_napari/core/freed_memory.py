@@ -22,6 +22,8 @@ TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4
 WHILE_KEPT = {MMAP_MAX: 0, TRIM_THRESHOLD: 2**31 - 1}
 AFTERWARDS = {MMAP_MAX: 65536, TRIM_THRESHOLD: 64 << 20, MMAP_THRESHOLD: 32 << 20}
 """Where glibc's own thresholds end up in a process that has freed large arrays."""
+LINGER = 1.0
+"""Seconds after which nobody is likely to go on with the next image."""
 
 
 class _Users:
@@ -29,20 +31,45 @@ class _Users:
 
     def __init__(self) -> None:
         self.lock, self.n = threading.Lock(), 0
+        self.at_end: threading.Timer | None = None
         if hasattr(os, "register_at_fork"):
             # A child that is forked while another thread holds the lock would wait for it without end.
-            release = self.lock.release
-            os.register_at_fork(before=self.lock.acquire, after_in_parent=release, after_in_child=release)
+            os.register_at_fork(
+                before=self.lock.acquire, after_in_parent=self.lock.release, after_in_child=self._start_anew
+            )
+
+    def _start_anew(self) -> None:
+        """In a forked child, which has no thread that counts down."""
+        self.at_end = None
+        self.lock.release()
 
     def change(self, by: int) -> None:
-        """Tell the allocator when the first begins and the last ends."""
+        """Tell the allocator when the first begins, and a while after the last has ended."""
         with self.lock:
-            before, self.n = self.n, self.n + by
-            if not (before and self.n) and (glibc := _glibc()) is not None:
-                for name, value in (WHILE_KEPT if self.n else AFTERWARDS).items():
-                    glibc.mallopt(name, value)
-                if not self.n:
-                    glibc.malloc_trim(0)
+            self.n += by
+            if self.at_end is not None:
+                self.at_end.cancel()
+                self.at_end = None
+            if (glibc := _glibc()) is None:
+                return
+            if self.n:
+                _set(glibc, WHILE_KEPT)
+            else:
+                self.at_end = threading.Timer(LINGER, self._give_back)
+                self.at_end.daemon = True
+                self.at_end.start()
+
+    def _give_back(self) -> None:
+        with self.lock:
+            # Another may have begun while this waited for the lock.
+            if not self.n and (glibc := _glibc()) is not None:
+                _set(glibc, AFTERWARDS)
+                glibc.malloc_trim(0)
+
+
+def _set(glibc: Any, values: dict[int, int]) -> None:
+    for name, value in values.items():
+        glibc.mallopt(name, value)
 
 
 _USERS = _Users()
@@ -50,7 +77,7 @@ _USERS = _Users()
 
 @contextmanager
 def freed_memory_kept() -> Iterator[None]:
-    """Keep what is freed inside for what is asked for next; at the end all of it goes back to the system.
+    """Keep what is freed inside for what is asked for next; a second after the end all of it goes back to the system.
 
     By itself glibc gives large arrays back at once and asks for new ones, which the system fills with zeros page by
     page: a tenth of a prediction's time and more (benchmarks/freed_memory.py). Allocators of other systems stay as they

@@ -6,8 +6,6 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from embedseg_napari.core.axes import result_axes, spatial_axes
 from embedseg_napari.core.errors import AlreadyExists, DataError
 from embedseg_napari.core.events import Message
@@ -130,7 +128,7 @@ def import_file(job: ImportJob, should_stop: Callable[[], bool]) -> Generator[An
         keep_order=True,
         overwrite=job.overwrite,
     )
-    return len(np.unique(labels[labels > 0]))
+    return len(ids_of(labels))
 
 
 def _require_free(path: Path, overwrite: bool) -> None:

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from embedseg_napari.core.axes import guess_axes, result_axes, spatial_axes
 from embedseg_napari.core.data.masks import require_kept_ids
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.events import Message
+from embedseg_napari.core.files.in_parts import open_image
+from embedseg_napari.core.files.picture import TIFF, Picture
 from embedseg_napari.core.files.tiff import read_image
+from embedseg_napari.core.files.zarr_image import is_store, open_chosen
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
     from pathlib import Path
 
-    from embedseg_napari.core.files.picture import Picture
+WHOLE = 1 << 28
+"""Bytes up to which an image is read whole."""
 
 
-def read_labels(path: Path, axes: str | None = None, like: Picture | None = None) -> Generator[Message, None, Picture]:
+def read_labels(
+    path: Path, axes: str | None = None, like: Picture | None = None, *, whole: bool = True
+) -> Generator[Message, None, Picture]:
     """Read a label image; its axes are known afterwards, and its pixel size as far as a file tells it.
 
     Parameters
@@ -29,6 +35,8 @@ def read_labels(path: Path, axes: str | None = None, like: Picture | None = None
         Its axes, where the file does not say.
     like : Picture, optional
         The image that it belongs to, which tells what the labels' own file leaves open.
+    whole : bool
+        False: a large one is not read but opened, to be read in parts; whether it holds objects is then not known.
 
     Raises
     ------
@@ -36,11 +44,15 @@ def read_labels(path: Path, axes: str | None = None, like: Picture | None = None
         If the file cannot be read, holds no numbers of objects, or none at all.
     """
     said: list[str] = []
-    picture = read_image(path, axes, labels=True, say=said.append)
+    picture = None if whole else _opened(path, axes, True, said.append)
+    is_read = picture is None
+    if picture is None:
+        picture = read_image(path, axes, labels=True, say=said.append)
     for text in said:
         yield Message(text, "warning")
     array = picture.array
-    require_kept_ids(array, str(path))
+    if is_read:
+        require_kept_ids(array, str(path))
     if not picture.axes:
         own = "" if like is None else result_axes(like.axes)
         guessed = own if len(own) == array.ndim else guess_axes(array.shape, min(array.ndim, 3))
@@ -49,14 +61,14 @@ def read_labels(path: Path, axes: str | None = None, like: Picture | None = None
         picture = _with_axes(picture, guessed)
     if "C" in picture.axes:
         raise DataError(f"{path}: has channels (axes {picture.axes}); a label image has one number for each pixel.")
-    if not array.any():
+    if is_read and not array.any():
         raise DataError(f"{path}: holds no objects; all its pixels are 0.")
     if picture.spacing is None and like is not None and spatial_axes(like.axes) == spatial_axes(picture.axes):
         picture = replace(picture, spacing=like.spacing, unit=like.unit)
     return picture
 
 
-def read_like(path: Path, axes: str | None = None) -> Generator[Message, None, Picture]:
+def read_like(path: Path, axes: str | None = None, *, whole: bool = True) -> Generator[Message, None, Picture]:
     """Read the image that labels belong to; its axes are known afterwards.
 
     Parameters
@@ -65,6 +77,8 @@ def read_like(path: Path, axes: str | None = None) -> Generator[Message, None, P
         The file.
     axes : str, optional
         Its axes, where the file does not say.
+    whole : bool
+        False: a large one is opened, to be read in parts.
 
     Raises
     ------
@@ -72,7 +86,7 @@ def read_like(path: Path, axes: str | None = None) -> Generator[Message, None, P
         If it cannot be read.
     """
     said: list[str] = []
-    picture = read_image(path, axes, say=said.append)
+    picture = (None if whole else _opened(path, axes, False, said.append)) or read_image(path, axes, say=said.append)
     for text in said:
         yield Message(text, "warning")
     if picture.axes:
@@ -89,3 +103,21 @@ def _with_axes(picture: Picture, axes: str) -> Picture:
     n = len(spatial_axes(axes))
     spacing = None if picture.spacing is None or len(picture.spacing) < n else picture.spacing[-n:]
     return replace(picture, axes=axes, spacing=spacing)
+
+
+def _opened(path: Path, axes: str | None, labels: bool, say: Callable[[str], None]) -> Picture | None:
+    """A large image that can be read in parts; None for others."""
+    if is_store(path):
+        image = open_chosen(path, axes, labels, lambda words: say(f"{words}."))
+    elif path.suffix.lower() in TIFF and path.is_file():
+        try:
+            image = open_image(path, 0, axes)
+        except DataError:
+            # Reading it whole says what is wrong with it, if anything is.
+            return None
+    else:
+        return None
+    if image.nbytes <= WHOLE:
+        return None
+    array: Any = image
+    return Picture(array, image.axes, image.spacing, image.unit, image.channel_names, path, interval=image.interval)

@@ -12,23 +12,29 @@ import numpy as np
 from embedseg_napari.core.axes import spatial_axes
 from embedseg_napari.core.errors import AlreadyExists, DataError
 from embedseg_napari.core.events import Message
-from embedseg_napari.core.files.documents import Unreadable, read_text
 from embedseg_napari.core.files.pairing import by_name, partners
 from embedseg_napari.core.files.tiff import list_images
 from embedseg_napari.core.files.units import micrometres
-from embedseg_napari.core.files.zarr_image import is_store
+from embedseg_napari.core.files.zarr_image import is_store, labels_in
+from embedseg_napari.core.measure.blocks import Blocks
 from embedseg_napari.core.measure.measurements import measuring, with_columns
 from embedseg_napari.core.measure.outlined import FURTHER
 from embedseg_napari.core.measure.table_files import require_table_name, write_table
+from embedseg_napari.core.stores.labels import labels_place, table_place
+from embedseg_napari.core.wording import count, shape_words
 from embedseg_napari.jobs.label_files import read_labels, read_like
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
+    from embedseg_napari.core.files.picture import Picture
     from embedseg_napari.core.measure.measurements import Table
 
-LARGEST_TABLE = 1 << 30
+TALLY = 300_000_000
+"""Bytes that measuring takes beside a block and what is known of objects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +119,8 @@ def _files(job: MeasureJob) -> list[tuple[Path, Path | None]]:
 def _measure_file(
     job: MeasureJob, path: Path, image: Path | None, should_stop: Callable[[], bool]
 ) -> Generator[Any, None, Table]:
-    like = None if image is None else (yield from read_like(image))
-    labels = yield from read_labels(path, job.axes, like)
+    like = None if image is None else (yield from read_like(image, whole=False))
+    labels = yield from read_labels(path, job.axes, like, whole=False)
     spacing, unit = job.spacing, "um" if job.spacing is not None else labels.unit
     if spacing is None:
         spacing = labels.spacing
@@ -122,6 +128,9 @@ def _measure_file(
         raise DataError(f"--spacing needs one number for each of the axes {spatial_axes(labels.axes)} of {path.name}.")
     if spacing is None or micrometres(unit) is None:
         yield Message(f"{path.name} does not say how large a pixel is: lengths are in pixels; see --spacing.")
+    words = _plan(labels, like)
+    if words:
+        yield Message(f"{path.name}: {words}")
     try:
         table = yield from measuring(
             labels.array,
@@ -135,37 +144,76 @@ def _measure_file(
         )
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
+    if not len(table["label"]):
+        raise DataError(f"{path}: holds no objects; all its pixels are 0.")
     return (yield from _with_scores(table, path))
+
+
+def _plan(labels: Picture, image: Picture | None) -> str:
+    """How large images are read, and what memory that takes; empty for others."""
+    blocks = Blocks(labels.array, labels.axes, *(() if image is None else (image.array, image.axes)))
+    if not blocks.is_lazy:
+        return ""
+    return (
+        f"{shape_words(blocks.shape)} pixels are measured in {count(blocks.n_blocks, 'block')} of "
+        f"{shape_words(blocks.sides)}, with about {(TALLY + blocks.n_bytes) / 1e9:.1f} GB of memory and half a GB "
+        "more for each million objects."
+    )
 
 
 def _with_scores(table: Table, labels: Path) -> Generator[Message, None, Table]:
     """Take scores from the table that ``predict --csv`` wrote beside the labels, where it is about these objects."""
-    beside = labels.with_suffix(".csv")
+    beside = _table_beside(labels)
     if not beside.exists():
         return table
     try:
-        rows = csv.DictReader(read_text(beside, LARGEST_TABLE).splitlines())
-        known = {
-            (int(row.get("frame") or 0), int(row["label"])): (float(row["score"]), int(row["size"])) for row in rows
-        }
-    except (Unreadable, KeyError, TypeError, ValueError, OSError):
+        known = _known_scores(beside)
+    except (ValueError, OSError, StopIteration):
         # Some other table.
         return table
     frames = table.get("frame", np.zeros(len(table["label"]), int))
+    # Numbers of objects in the order in which they are met in either table, so that frame and number are one key.
+    _, number = np.unique(np.concatenate([known[1], table["label"]]), return_inverse=True)
+    key = np.concatenate([known[0], frames]) * len(number) + number
+    own, theirs = key[len(known[0]) :], key[: len(known[0])]
+    order = np.argsort(theirs)
+    row = order[np.searchsorted(theirs, own, sorter=order).clip(max=len(order) - 1)]
     # An object of another size was changed since, and nobody knows how sure the model would be of it.
-    scores = [
-        score if size == n else float("nan")
-        for (score, size), n in zip(
-            (known.get(key, (0.0, -1)) for key in zip(frames.tolist(), table["label"].tolist(), strict=True)),
-            table["num_pixels"].tolist(),
-            strict=True,
-        )
-    ]
+    is_same = (theirs[row] == own) & (known[3][row] == table["num_pixels"])
+    scores = np.where(is_same, known[2][row], np.nan)
     n_known = int(np.isfinite(scores).sum())
     if not n_known:
         return table
     yield Message(f"The scores of {n_known} of {len(scores)} objects are those in {beside.name}.")
-    return with_columns(table, {"score": np.asarray(scores)})
+    return with_columns(table, {"score": scores})
+
+
+def _table_beside(labels: Path) -> Path:
+    """Where a segmentation wrote its table, if it did."""
+    if not is_store(labels):
+        return labels.with_suffix(".csv")
+    place = labels_in(labels)
+    store = place.parent.parent
+    return table_place(store, place.name) if place == labels_place(store, place.name) else table_place(place)
+
+
+def _known_scores(path: Path) -> NDArray[np.float64]:
+    """Frames, numbers, scores and sizes (4, n) in a table."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        names = next(csv.reader(file))
+        columns = [names.index(name) for name in ("label", "score", "size")]
+        frame = [names.index("frame")] if "frame" in names else []
+        values = np.loadtxt(
+            file,
+            delimiter=",",
+            quotechar='"',
+            usecols=[*frame, *columns],
+            converters=dict.fromkeys(frame, lambda text: float(text or 0)),
+            ndmin=2,
+        ).T
+    if not values.shape[1]:
+        raise ValueError("it has no rows")
+    return values if frame else np.vstack([np.zeros(values.shape[1]), values])
 
 
 def _together(tables: dict[str, Table]) -> Table:

@@ -79,7 +79,7 @@ def as_csv(tables: Sequence[Table]) -> str:
 
 def _sizes_and_centroids(labels: NDArray[np.int32], n: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Sizes (n,) and, per axis, centroids (ndim, n) of the labels 1..n, in pixels; 0 of what has no pixel."""
-    sums = sums_of(labels, shapes=False)
+    sums = sums_of(labels)
     sizes, centroids = np.zeros(n, np.int64), np.zeros((labels.ndim, n))
     sizes[sums.ids - 1], centroids[:, sums.ids - 1] = sums.sizes, sums.centroids.T
     return sizes, centroids

@@ -22,6 +22,7 @@ from embedseg_napari.core.files.metadata import read_metadata
 from embedseg_napari.core.files.ngff import read_ngff
 from embedseg_napari.core.files.picture import TIFF
 from embedseg_napari.viewer.layers import CHANNEL_NAMES, array_of
+from embedseg_napari.viewer.unopened import unopened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,10 +72,11 @@ _watchers: weakref.WeakKeyDictionary[Viewer, _Watcher] = weakref.WeakKeyDictiona
 
 
 def watch_layers(viewer: Viewer) -> None:
-    """Complete the layers of a viewer that came from TIFF or OME-Zarr, and all that come later.
+    """Complete the layers of a viewer that came from TIFF or OME-Zarr, and all that come later; explain what fails.
 
     Every list of layers calls this, and with it every panel that opens; calling it again does no harm.
     """
+    unopened.watch()
     # Plugins get a new proxy of the viewer each time.
     viewer = getattr(viewer, "__wrapped__", viewer)
     if viewer not in _watchers:

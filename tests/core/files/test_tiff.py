@@ -182,7 +182,7 @@ def test_what_is_no_tiff_is_named(tmp_path):
     (tmp_path / "e.txt").write_text("not an image")
     for name, fault in (
         ("a.png", "cannot be read"),
-        ("b.tif", "cannot be read"),
+        ("b.tif", "holds text and no image"),
         ("c.tif", "folder"),
         ("d.tif", "no such"),
         ("e.txt", "not an image that can be read here"),

@@ -111,6 +111,14 @@ def test_blocks_near_the_camera_come_first_and_show_their_labels(job, store):
     assert np.array_equal(labels_of(store), labels_of(store, "other"))
 
 
+def test_an_image_of_nothing_but_background(tmp_path):
+    image = np.full((100, 250), 7, np.uint16)
+    empty = write_store(tmp_path / "empty.ome.zarr", image)
+    done = drain(run(LargeJob(empty, MODEL, "cpu", {"precision": "float32"}, block=64), never))
+    assert (done.n_objects, done.n_background, done.is_finished) == (0, 8, True)
+    assert not labels_of(empty).any()
+
+
 def test_half_a_block_is_done_again(job, store):
     listener, should_stop = stop_after(3)
     drain(run(job, should_stop), listener)

@@ -70,6 +70,19 @@ def test_next_image_goes_where_the_model_is_least_sure(viewer, panel, doubts, qt
     assert "No other image" in panel.next_image.line.text()
 
 
+def test_a_model_that_was_weak_on_the_image_before_is_said_to_be(panel, add_image, doubts, qtbot, tiny_model_file):
+    annotate(panel, add_image("one"))
+    add_image("two", shift=9)
+    panel.settings.choose_start(tiny_model_file)
+    judged = queue_of((32, 32), 0.5)
+    judged.n_found, judged.n_annotated = 0, 4
+    panel.review.begin(judged, tiny_model_file)
+    panel.next_image.button.click()
+    wait_for_search(panel, qtbot)
+    assert panel.annotation.image.layer().name == "two"
+    assert panel.review.line.text().startswith("The model finds 0 of 4 annotated objects so far: train on before")
+
+
 def test_another_model_looks_anew(viewer, panel, add_image, doubts, qtbot, tiny_model_file, tmp_path):
     annotate(panel, add_image("one"))
     add_image("two", shift=9)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import numpy as np
 import pytest
 
@@ -9,12 +11,15 @@ pytest.importorskip("pyqtgraph")
 
 import pandas as pd
 from qtpy.QtCore import QRectF
+from qtpy.QtWidgets import QApplication
 
 import embedseg_napari as es
+from embedseg_napari.cli import main
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.viewer import provenance
 from embedseg_napari.viewer.layers import FOUND, RESULT
+from embedseg_napari.viewer.measure import files
 
 PANEL = "EmbedSeg: Measure"
 
@@ -161,6 +166,29 @@ def test_tables_and_objects_are_saved(panel, layers, qtbot, tmp_path) -> None:
     np.testing.assert_array_equal(es.import_labels(tmp_path / "a.geojson", labels.data.shape), labels.data)
     panel.files.write_objects(tmp_path / "a.geojson", "imagej")
     assert "choose .zip" in panel.controls.status.text()
+
+
+def test_the_command_asks_for_a_file_of_labels_that_are_in_none(panel, layers, viewer, monkeypatch, tmp_path) -> None:
+    _, labels = layers
+    panel.image.choose(None)
+    answers = ["", str(tmp_path / "objects.tif"), str(tmp_path / "changed.tif")]
+    monkeypatch.setattr(files.QFileDialog, "getSaveFileName", lambda *_: (answers.pop(0), ""))
+    QApplication.clipboard().clear()
+    panel.files.recipe.copy.click()
+    assert QApplication.clipboard().text() == ""
+    assert "objects is in no file as it is now, and a command reads files" in panel.files.recipe.line.text()
+    for name in ("objects", "changed"):
+        for _ in range(2):
+            panel.files.recipe.copy.click()
+        assert panel.files.recipe.line.isHidden()
+        words = shlex.split(QApplication.clipboard().text())
+        with pytest.raises(SystemExit) as ended:
+            main(words[1:])
+        assert ended.value.code in (0, None)
+        rows = (tmp_path / f"{name}.measured.csv").read_text().splitlines()
+        assert len(rows) == 1 + len(np.unique(labels.data)) - 1
+        labels.data = np.where(labels.data == 1, 0, labels.data)
+    assert not answers
 
 
 def test_a_removed_layer_takes_its_results_along(panel, layers, viewer, qtbot) -> None:

@@ -87,6 +87,23 @@ def test_without_a_layer_a_held_out_image_is_shown(viewer, blobs):
     np.testing.assert_array_equal(viewer.layers[IMAGE].data, held_out.image[0])
 
 
+def test_a_held_out_image_stays_after_the_training_until_the_next_one(layer_viewer, blobs):
+    [held_out] = from_arrays([blobs(2)])
+    view = TrainingView(layer_viewer)
+    view.begin()
+    view.show(predicted(view.example(held_out)))
+    shown = [layer.name for layer in layer_viewer.layers]
+    view.finish()
+    assert [layer.name for layer in layer_viewer.layers] == shown
+    source = layer_viewer.add_image(held_out.image[0], name="open")
+    view.watch(source, "YX")
+    view.begin()
+    view.show(predicted(view.example(held_out)))
+    assert IMAGE not in layer_viewer.layers
+    view.finish()
+    assert [layer.name for layer in layer_viewer.layers] == ["open"]
+
+
 def test_layers_that_were_removed_stay_away_until_the_next_training(viewer, blobs):
     [held_out] = from_arrays([blobs(2)])
     view = TrainingView(viewer)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from embedseg_napari.core.axes import check_spacing, ordered, result_axes, spatial_axes
 from embedseg_napari.core.data.masks import require_ids
+from embedseg_napari.core.data.piece_cache import PieceCache
 from embedseg_napari.core.data.stored import StoredExample, StoredLabels, StoredPixels, measured
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.in_parts import open_image
 from embedseg_napari.core.files.picture import TIFF
-from embedseg_napari.core.files.piece_cache import PieceCache
 from embedseg_napari.core.files.region import Part, choose_region
 from embedseg_napari.core.files.zarr_image import is_store, labels_in, missing_words
 from embedseg_napari.core.machine import memory_of_machine

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 IOU_THRESHOLDS = tuple(round(0.5 + 0.05 * i, 2) for i in range(9))
 """0.5, 0.55 ... 0.9, as in the papers' tables."""
+FEW_PAIRS = 1 << 20
+"""Pairs of a true and a predicted object that are counted in a full table, four times as fast as in a sparse one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +120,19 @@ def _overlaps_of_labels(true: np.ndarray, predicted: np.ndarray) -> Overlaps:
     """Every pixel has one partner here: counting pairs of ids is enough."""
     true_index, true_ids = _consecutive(true.ravel())
     pred_index, pred_ids = _consecutive(predicted.ravel())
-    shape = (len(true_ids) + 1, len(pred_ids) + 1)
-    # Conversion from coordinates to rows adds up what meets in one place, in linear time.
-    pairs = coo_array((np.ones(true.size, np.int64), (true_index, pred_index)), shape=shape).tocsr()
-    sizes = np.asarray(pairs.sum(1)).ravel()[1:], np.asarray(pairs.sum(0)).ravel()[1:]
-    return _finish(true_ids, pred_ids, *sizes, pairs[1:, 1:])
+    shape = (len(true_ids), len(pred_ids))
+    size_true = np.bincount(true_index, minlength=len(true_ids) + 1)[1:]
+    size_pred = np.bincount(pred_index, minlength=len(pred_ids) + 1)[1:]
+    both = np.flatnonzero((true_index > 0) & (pred_index > 0))
+    row, column = true_index[both].astype(np.int64) - 1, pred_index[both].astype(np.int64) - 1
+    if math.prod(shape) <= FEW_PAIRS:
+        row *= len(pred_ids)
+        row += column
+        shared = csr_array(np.bincount(row, minlength=math.prod(shape)).reshape(shape))
+    else:
+        # Conversion from coordinates to rows adds up what meets in one place, in linear time.
+        shared = coo_array((np.ones(len(both), np.int64), (row, column)), shape=shape).tocsr()
+    return _finish(true_ids, pred_ids, size_true, size_pred, shared)
 
 
 def _finish(

@@ -9,11 +9,14 @@ import numpy as np
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.exchange.drawn import Drawing, Drawn
+from embedseg_napari.core.exchange.json_parts import json_parts
 from embedseg_napari.core.exchange.outlines import outlines
 from embedseg_napari.core.exchange.planes import planes_of
+from embedseg_napari.core.files.documents import Unreadable
 from embedseg_napari.core.measure.sums import sums_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -40,7 +43,7 @@ def write_coco(target: Path, labels: NDArray[Any], axes: str, name: str) -> None
         image: dict[str, Any] = {"id": image_id, "file_name": name, "width": width, "height": height}
         image |= {key: value for key, value in (("t", plane.t), ("z", plane.z)) if value is not None}
         images.append(image)
-        sums = sums_of(plane.labels, shapes=False)
+        sums = sums_of(plane.labels)
         runs = _run_lengths(plane.labels, sums.ids)
         for number, size, low, high in zip(
             sums.ids.tolist(), sums.sizes.tolist(), sums.lower.tolist(), sums.upper.tolist(), strict=True
@@ -120,15 +123,34 @@ def decompressed(text: str) -> list[int]:
     return counts
 
 
-def read_coco(path: Path, content: dict[str, Any], image: str, shape: tuple[int, int]) -> Drawing:
-    """Read the annotations of an image: polygons and run lengths.
+def is_coco(path: Path, largest: int) -> bool:
+    """Whether the outermost table of a JSON is one of COCO, by the first of its names that tells.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read.
+    """
+    try:
+        for key, _ in json_parts(path, largest):
+            if key in ("images", "annotations", "categories"):
+                return True
+            if key in ("", "type", "features", "geometry", "coordinates"):
+                return False
+    except Unreadable as error:
+        raise DataError(f"{path}: {error}.") from error
+    return False
+
+
+def read_coco(path: Path, largest: int, image: str, shape: tuple[int, int]) -> Drawing:
+    """Read the annotations of an image, one by one: polygons and run lengths.
 
     Parameters
     ----------
     path : Path
-        Names the file in sentences.
-    content : dict
-        What its JSON holds.
+        The file.
+    largest : int
+        Bytes that it may have.
     image : str
         Name of the image without ending: of several images in the file, those of this name are taken.
     shape : tuple of int
@@ -137,33 +159,46 @@ def read_coco(path: Path, content: dict[str, Any], image: str, shape: tuple[int,
     Raises
     ------
     DataError
-        If it is no such file, or has no annotation of the image.
+        While it is read: if it is no such file, or of an image of another size.
     """
+    return Drawing(_objects(path, largest, image, shape), "", f"holds no annotation of an image {image}.")
+
+
+def _objects(path: Path, largest: int, image: str, shape: tuple[int, int]) -> Iterator[Drawn]:
     try:
-        images = {one["id"]: one for one in content["images"]}
+        images = _images(path, largest)
         names = {key: str(one.get("file_name", "")).rpartition("/")[2] for key, one in images.items()}
         own = {key for key, name in names.items() if name.startswith(f"{image}.")}
         if not own and len(set(names.values())) == 1:
             own = set(images)
-        found = []
-        for one in content["annotations"]:
-            if one["image_id"] not in own:
+        for key, one in json_parts(path, largest):
+            if key != "annotations" or one["image_id"] not in own:
                 continue
             where = images[one["image_id"]]
             if (int(where["height"]), int(where["width"])) != shape:
                 raise DataError(
-                    f"{path}: was made on an image of {where['height']} x {where['width']} pixels, not {shape[0]} x "
+                    f"was made on an image of {where['height']} x {where['width']} pixels, not {shape[0]} x "
                     f"{shape[1]}; choose its image with --like."
                 )
             label = one.get("label")
             place = [None if where.get(axis) is None else int(where[axis]) for axis in "tz"]
             rings = _rings(one["segmentation"], shape)
-            found.append(Drawn(rings, label if isinstance(label, int) else None, "", *place))
+            yield Drawn(rings, label if isinstance(label, int) else None, "", *place)
+    except Unreadable as error:
+        raise DataError(f"{error}.") from error
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise DataError(f"{path}: is no COCO file that can be read ({error}).") from error
-    if not found:
-        raise DataError(f"{path}: holds no annotation of an image {image}.")
-    return Drawing(found)
+        raise DataError(f"is no COCO file that can be read ({error}).") from error
+
+
+def _images(path: Path, largest: int) -> dict[Any, dict[str, Any]]:
+    """The images by their numbers; they mostly come before the annotations, which then are not read here."""
+    images = {}
+    for key, one in json_parts(path, largest):
+        if key == "images":
+            images[one["id"]] = one
+        elif images:
+            break
+    return images
 
 
 def _rings(segmentation: Any, shape: tuple[int, int]) -> list[Any]:

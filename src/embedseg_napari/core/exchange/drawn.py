@@ -9,10 +9,11 @@ import numpy as np
 
 from embedseg_napari.core.axes import ordered, reorder
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.core.exchange.fill import fill
+from embedseg_napari.core.exchange.fill import TOGETHER, fill
+from embedseg_napari.core.measure.sums import pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -38,13 +39,16 @@ class Drawn:
 class Drawing:
     """What a file of annotations holds."""
 
-    objects: Sequence[Drawn]
-    words: str = ""
-    """What was left out, in a sentence; empty if nothing was."""
+    objects: Iterable[Drawn | None]
+    """Read one by one, in the order of the file; None for what has no area."""
+    left_out: str
+    """What has no area, in a sentence that follows how many there are."""
+    nothing: str
+    """What to say if there is nothing else, to follow the file's name."""
 
 
 def paint(drawing: Drawing, shape: Sequence[int], axes: str) -> tuple[NDArray[np.int64], list[str]]:
-    """Make a label image of a drawing.
+    """Make a label image of a drawing; some of its objects are in memory at a time.
 
     Objects keep their numbers where all have one; an object whose number is missing gets one of its own.
 
@@ -72,22 +76,48 @@ def paint(drawing: Drawing, shape: Sequence[int], axes: str) -> tuple[NDArray[np
     order = ordered(axes)
     labels = np.zeros([shape[axes.index(letter)] for letter in order], np.int64)
     stack = labels.reshape(-1, *labels.shape[-2:])
-    numbers = _numbers(drawing.objects)
-    by_plane: dict[int, list[int]] = {}
-    n_outside = 0
-    for i, one in enumerate(drawing.objects):
+    given: list[int | None] = []
+    names: list[str] = []
+    waiting: dict[int, list[tuple[int, Sequence[Any]]]] = {}
+    """Objects that are yet to be painted, by plane."""
+    n_corners = n_over = n_outside = n_left_out = 0
+
+    def paint_waiting() -> int:
+        n = sum(
+            fill(stack[at], [number for number, _ in members], [rings for _, rings in members])
+            for at, members in waiting.items()
+        )
+        waiting.clear()
+        return n
+
+    for one in drawing.objects:
+        if one is None:
+            n_left_out += 1
+            continue
+        given.append(one.label if one.label is not None and 0 < one.label <= LARGEST_LABEL else None)
+        names.append(one.name if given[-1] is None else "")
         at = _plane(one, order, labels.shape)
         if at is None:
             n_outside += 1
-        else:
-            by_plane.setdefault(at, []).append(i)
-    n_over = 0
-    for at, members in by_plane.items():
-        n_over += fill(stack[at], [numbers[i] for i in members], [drawing.objects[i].rings for i in members])
-    if not labels.any():
+            continue
+        # By its place in the file for now: its number may depend on those that follow.
+        waiting.setdefault(at, []).append((len(given), one.rings))
+        n_corners += sum(map(len, one.rings))
+        if n_corners > TOGETHER:
+            n_over, n_corners = n_over + paint_waiting(), 0
+    n_over += paint_waiting()
+    if not given:
+        raise DataError(drawing.nothing)
+    numbers = np.array([0, *_numbers(given, names)], np.int64)
+    is_there = np.zeros(len(numbers), bool)
+    for plane in stack:
+        for piece in pieces(plane.shape):
+            is_there[plane[piece]] = True
+            plane[piece] = numbers[plane[piece]]
+    if not is_there[1:].any():
         raise DataError("None of the objects covers a pixel of the image; was another image annotated?")
-    lost = set(numbers) - set(np.unique(labels).tolist())
-    words = [drawing.words] if drawing.words else []
+    lost = set(numbers.tolist()) - set(numbers[is_there].tolist()) - {0}
+    words = [f"{n_left_out} {drawing.left_out}"] if n_left_out else []
     if n_over:
         words.append(f"{n_over} pixels lie in two objects; the one that comes later in the file has them.")
     if n_outside:
@@ -97,13 +127,11 @@ def paint(drawing: Drawing, shape: Sequence[int], axes: str) -> tuple[NDArray[np
     return reorder(labels, order, axes), words
 
 
-def _numbers(objects: Sequence[Drawn]) -> list[int]:
-    given = [one.label if one.label is not None and 0 < one.label <= LARGEST_LABEL else None for one in objects]
-    if all(number is None for number in given):
-        # Names that are numbers, one for each object, are theirs.
-        names = [one.name for one in objects]
-        if all(map(_is_number, names)) and len({*names}) == len(names):
-            return [int(name) for name in names]
+def _numbers(given: Sequence[int | None], names: Sequence[str]) -> list[int]:
+    """The number of each object, of which some may be given."""
+    # Names that are numbers, one for each object, are theirs.
+    if all(number is None for number in given) and all(map(_is_number, names)) and len({*names}) == len(names):
+        return [int(name) for name in names]
     following = max((number for number in given if number is not None), default=0) + 1
     found = []
     for number in given:

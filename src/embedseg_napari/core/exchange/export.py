@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 from embedseg_napari.core.axes import check_spacing, guess_axes, ordered, parse_axes, reorder, spatial_axes
 from embedseg_napari.core.data.masks import require_kept_ids
 from embedseg_napari.core.errors import AlreadyExists, DataError
-from embedseg_napari.core.exchange.coco import read_coco, write_coco
+from embedseg_napari.core.exchange.coco import is_coco, read_coco, write_coco
 from embedseg_napari.core.exchange.ctc import write_ctc
 from embedseg_napari.core.exchange.drawn import paint
 from embedseg_napari.core.exchange.geojson import read_geojson, write_geojson
@@ -21,7 +20,6 @@ from embedseg_napari.core.exchange.imagej import read_rois, write_rois
 from embedseg_napari.core.exchange.meshes import meshes, write_ply, write_stl
 from embedseg_napari.core.exchange.ome_zarr import write_ome_zarr
 from embedseg_napari.core.files.atomic import replace, sync_folder, write_atomically
-from embedseg_napari.core.files.documents import read_text
 from embedseg_napari.core.files.leftovers import sweep_now_and_then, temporary_name
 from embedseg_napari.core.files.picture import require_file
 from embedseg_napari.core.files.tiff import write_labels
@@ -226,13 +224,11 @@ def import_labels(
         raise DataError(f"{path}: annotations are read from {', '.join(ANNOTATIONS)}; choose one of these.")
     if ending in (".zip", ".roi"):
         drawing = read_rois(path)
+    elif is_coco(path, LARGEST_JSON):
+        plane = tuple(shape[own.index(letter)] for letter in "YX")
+        drawing = read_coco(path, LARGEST_JSON, image, (plane[0], plane[1]))
     else:
-        content = _json(path)
-        if isinstance(content, dict) and "annotations" in content:
-            plane = tuple(shape[own.index(letter)] for letter in "YX")
-            drawing = read_coco(path, content, image, (plane[0], plane[1]))
-        else:
-            drawing = read_geojson(path, content)
+        drawing = read_geojson(path, LARGEST_JSON)
     try:
         labels, words = paint(drawing, shape, own)
     except DataError as error:
@@ -240,10 +236,3 @@ def import_labels(
     for text in words:
         (warn if say is None else say)(f"{path}: {text}")
     return labels
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(read_text(path, LARGEST_JSON))
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: is no valid JSON ({error}).") from error

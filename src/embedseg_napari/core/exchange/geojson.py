@@ -6,10 +6,14 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.exchange.drawn import Drawing, Drawn
+from embedseg_napari.core.exchange.json_parts import json_parts
 from embedseg_napari.core.exchange.outlines import outlines
 from embedseg_napari.core.exchange.planes import planes_of
+from embedseg_napari.core.files.documents import Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,6 +25,8 @@ if TYPE_CHECKING:
 
 IDENTITY = ("label", "frame", "image")
 """Columns that are no measurements."""
+LISTS = ("coordinates", "geometries")
+"""What is a list in a geometry."""
 
 
 def write_geojson(target: Path, labels: NDArray[Any], axes: str, table: Mapping[str, Any] | None = None) -> None:
@@ -81,57 +87,76 @@ def _closed(ring: Ring) -> list[list[int]]:
     return [*corners, corners[0]]
 
 
-def read_geojson(path: Path, content: Any) -> Drawing:
-    """Read the polygons of a feature, a list of features or a collection of them.
+def read_geojson(path: Path, largest: int) -> Drawing:
+    """Read the polygons of a feature, a list of features or a collection of them, one by one.
 
     Parameters
     ----------
     path : Path
-        Names the file in sentences.
-    content : object
-        What its JSON holds.
+        The file.
+    largest : int
+        Bytes that it may have.
 
     Raises
     ------
     DataError
-        If it holds no polygon.
+        While it is read: if it is no such file.
     """
-    found, n_left_out = [], 0
+    return Drawing(_drawn(path, largest), "features without an area (points, lines) are left out.", "holds no polygon.")
+
+
+def _drawn(path: Path, largest: int) -> Iterator[Drawn | None]:
     try:
-        for feature in _features(content):
+        for feature in _features(path, largest):
             geometry, properties = feature.get("geometry") or {}, feature.get("properties") or {}
             rings = _rings(geometry)
             if not rings:
-                n_left_out += 1
+                yield None
                 continue
             plane = geometry.get("plane") or properties.get("plane") or {}
             label = properties.get("label")
             is_number = isinstance(label, int) and not isinstance(label, bool)
             place = [int(plane[axis]) if axis in plane else None for axis in "tz"]
-            found.append(Drawn(rings, label if is_number else None, str(properties.get("name") or ""), *place))
+            yield Drawn(rings, label if is_number else None, str(properties.get("name") or ""), *place)
+    except Unreadable as error:
+        raise DataError(f"{error}.") from error
     except (AttributeError, TypeError, ValueError, KeyError, OverflowError) as error:
-        raise DataError(f"{path}: is no GeoJSON that can be read ({error}).") from error
-    if not found:
-        raise DataError(f"{path}: holds no polygon.")
-    words = f"{n_left_out} features without an area (points, lines) are left out." if n_left_out else ""
-    return Drawing(found, words)
+        raise DataError(f"is no GeoJSON that can be read ({error}).") from error
 
 
-def _features(content: Any) -> Iterator[dict[str, Any]]:
+def _features(path: Path, largest: int) -> Iterator[dict[str, Any]]:
+    """The features of a file, of a list in it, or of collections in that."""
+    rest: dict[str, Any] = {}
+    """What the outermost table says beside its features: it is a feature or a geometry, if it has none."""
+    is_collection = False
+    for key, value in json_parts(path, largest):
+        if key == "features":
+            is_collection = True
+            yield value
+        elif key:
+            rest.setdefault(key, []).append(value)
+        else:
+            is_collection = True
+            yield from _members(value)
+    if not is_collection and rest.get("type") != ["FeatureCollection"]:
+        # Lists came in parts.
+        whole = {key: values if key in LISTS else values[0] for key, values in rest.items()}
+        yield whole if whole.get("type") == "Feature" else {"geometry": whole}
+
+
+def _members(content: Any) -> Iterator[dict[str, Any]]:
     if isinstance(content, list):
         for one in content:
-            yield from _features(one)
+            yield from _members(one)
     elif content.get("type") == "FeatureCollection":
         yield from content["features"]
-    elif content.get("type") == "Feature":
-        yield content
     else:
-        yield {"geometry": content}
+        yield content if content.get("type") == "Feature" else {"geometry": content}
 
 
-def _rings(geometry: dict[str, Any]) -> list[list[tuple[float, float]]]:
+def _rings(geometry: dict[str, Any]) -> list[NDArray[np.float64]]:
     kind, coordinates = geometry.get("type"), geometry.get("coordinates")
     if kind == "GeometryCollection":
         return [ring for one in geometry["geometries"] for ring in _rings(one)]
     polygons: Any = {"Polygon": [coordinates], "MultiPolygon": coordinates}.get(str(kind), [])
-    return [[(float(x), float(y)) for x, y, *_ in ring] for rings in polygons for ring in rings]
+    return [np.array([(float(x), float(y)) for x, y, *_ in ring]) for rings in polygons for ring in rings]

@@ -111,27 +111,23 @@ def _path(rings: list[Any]) -> NDArray[np.float32]:
 
 
 def read_rois(path: Path) -> Drawing:
-    """Read the outlines of a ``.roi`` or of a zip of them.
+    """Read the outlines of a ``.roi`` or of a zip of them, one by one.
 
     Raises
     ------
     DataError
-        If the file cannot be read, or holds no ROI.
+        While it is read: if it is no such file.
     """
-    found, left_out = [], 0
+    what = "ROIs that have no area (points, lines, text) are left out."
+    return Drawing(_objects(path), what, "holds no ROI that has an area.")
+
+
+def _objects(path: Path) -> Iterator[Drawn | None]:
     for name, content in _members(path):
         try:
-            drawn = _drawn(content)
+            yield _drawn(content)
         except (ValueError, struct.error, IndexError, TypeError, RuntimeError, OverflowError) as error:
-            raise DataError(f"{path}: {name} in it is no ROI that can be read ({error}).") from error
-        if drawn is None:
-            left_out += 1
-        else:
-            found.append(drawn)
-    if not found:
-        raise DataError(f"{path}: holds no ROI that has an area.")
-    words = f"{left_out} ROIs that have no area (points, lines, text) are left out." if left_out else ""
-    return Drawing(found, words)
+            raise DataError(f"{name} in it is no ROI that can be read ({error}).") from error
 
 
 def _members(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -150,7 +146,7 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
                 yield member.filename, read_member(archive, member.filename, LARGEST_ROI)
     except UNREADABLE as error:
         kind = "a ROI" if path.suffix.lower() == ".roi" else "a zip of ROIs"
-        raise DataError(f"{path}: cannot be read as {kind} ({error}).") from error
+        raise DataError(f"cannot be read as {kind} ({error}).") from error
 
 
 def _drawn(content: bytes) -> Drawn | None:

@@ -39,7 +39,7 @@ def meshes(labels: NDArray[np.integer], spacing: Sequence[float]) -> Iterator[Me
     """
     from skimage.measure import marching_cubes
 
-    sums = sums_of(labels, shapes=False)
+    sums = sums_of(labels)
     for row, number in enumerate(sums.ids.tolist()):
         lower = sums.lower[row]
         box = tuple(slice(a, b) for a, b in zip(lower, sums.upper[row], strict=True))

@@ -41,6 +41,10 @@ class Picture:
     """Seconds between two time points, where the file says so."""
 
 
+BEGINNING = 512
+"""Bytes by which text is told from images."""
+
+
 class Unlike(ValueError):
     """A file is not what it says it is; the words follow its path."""
 
@@ -59,6 +63,19 @@ def fault_of_place(path: Path) -> str | None:
     if stat.S_ISREG(kind):
         return None
     return "is a folder, not a file" if stat.S_ISDIR(kind) else "is a pipe, socket or device, not a file on a disk"
+
+
+def fault_of_content(path: Path, error: Exception) -> str:
+    """Why a file that a library failed to read is no image, in words that follow its path."""
+    with path.open("rb") as file:
+        start = file.read(BEGINNING)
+    if not start.strip(b"\0"):
+        return "holds nothing but zeros; copy it again" if start else "is empty; copy it again"
+    # What is cut off at the end may be half a letter.
+    text = start.decode("utf-8", "ignore")
+    if len(text.encode()) > len(start) - 4 and all(letter.isprintable() or letter.isspace() for letter in text):
+        return f"holds text and no image, though its name ends in {path.suffix}"
+    return f"cannot be read as an image ({error}); it may be damaged, or of another format than its name says"
 
 
 def require_file(path: Path) -> None:

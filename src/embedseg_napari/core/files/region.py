@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from embedseg_napari.core.axes import ordered, reorder, spatial_axes
+from embedseg_napari.core.axes import read_part, spatial_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.wording import count
 
@@ -76,10 +76,8 @@ class Region:
             key[letter] = slice(low + first, high + first)
         if isinstance(self.channel, int):
             key["C"] = self.channel
-        read = np.asarray(self.array[tuple(key.get(letter, slice(None)) for letter in self.axes)])
-        kept = "".join(letter for letter in self.axes if not isinstance(key.get(letter), int))
-        part: np.ndarray = reorder(read, kept, ordered(kept))
-        if "C" not in kept:
+        part = read_part(self.array, self.axes, key)
+        if "C" not in self.axes or "C" in key:
             return part[None]
         return part.mean(axis=0, dtype=np.float32)[None] if self.channel == "mean" else part
 

@@ -15,7 +15,7 @@ from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.atomic import write_atomically
 from embedseg_napari.core.files.formats import read_other, readable
 from embedseg_napari.core.files.metadata import spacing_along
-from embedseg_napari.core.files.picture import TIFF, Picture, Unlike, require_file
+from embedseg_napari.core.files.picture import TIFF, Picture, Unlike, fault_of_content, require_file
 from embedseg_napari.core.files.tiff_flavours import as_stored, imagej_options, ome_options
 from embedseg_napari.core.files.tiff_pages import read_pages
 from embedseg_napari.core.files.units import positive
@@ -113,7 +113,7 @@ def read_image(
         raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
     except Exception as error:
         # On damaged files the TIFF and compression libraries raise errors of a dozen unrelated types.
-        raise DataError(f"{path}: cannot be read as an image ({error}); it may be damaged or incomplete.") from error
+        raise DataError(f"{path}: {fault_of_content(path, error)}.") from error
     array, metadata = pixels.array, pixels.metadata
     if array.ndim < 2 or array.size == 0:
         raise DataError(f"{path}: contains no image (shape {array.shape}).")

@@ -16,7 +16,7 @@ from embedseg_napari.core.files.brightness import PALETTE, WHITE_IS_ZERO
 from embedseg_napari.core.files.lazy_image import LazyImage, check_pieces
 from embedseg_napari.core.files.metadata import read_metadata, spacing_along
 from embedseg_napari.core.files.ome import broken_promise
-from embedseg_napari.core.files.picture import TIFF, Unlike, require_file
+from embedseg_napari.core.files.picture import TIFF, Unlike, fault_of_content, require_file
 from embedseg_napari.core.files.tiff_pages import refuse_bomb, refuse_cut
 from embedseg_napari.core.wording import count
 
@@ -55,7 +55,7 @@ def open_tiff(path: Path, level: int = 0, axes: str | None = None) -> LazyImage:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
     except Exception as error:
         # On damaged files the library raises errors of a dozen unrelated types.
-        raise DataError(f"{path}: cannot be read as an image ({error}); it may be damaged or incomplete.") from error
+        raise DataError(f"{path}: {fault_of_content(path, error)}.") from error
 
 
 def _opened(path: Path, tif: tifffile.TiffFile, level: int, given: str | None) -> LazyImage:

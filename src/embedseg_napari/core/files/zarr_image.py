@@ -140,12 +140,7 @@ def read_zarr(path: Path, axes: str | None, labels: bool, say: Callable[[str], N
     DataError
         If it cannot be read, or does not fit into memory.
     """
-    place = labels_in(path) if labels else path
-    image = open_zarr(place, 0, axes)
-    group = find_group(place)
-    assert group is not None
-    if len(group.images) > 1:
-        say(f"holds {len(group.images)} images; the first, {group.images[0]}, is read; name another by its path")
+    image, group = _chosen(path, axes, labels, say)
     total = memory_of_machine()
     if total is not None and image.nbytes > total:
         raise DataError(
@@ -155,6 +150,21 @@ def read_zarr(path: Path, axes: str | None, labels: bool, say: Callable[[str], N
     counts_all = axes is not None and len(axes) == len(image.stored_axes)
     array = image[...].reshape(image.array.shape if counts_all else image.shape)
     return Pixels(array, image.stored_axes if counts_all else image.axes, group.metadata[image.level])
+
+
+def open_chosen(path: Path, axes: str | None, labels: bool, say: Callable[[str], None]) -> LazyImage:
+    """:func:`read_zarr`, but opened to be read in parts."""
+    return _chosen(path, axes, labels, say)[0]
+
+
+def _chosen(path: Path, axes: str | None, labels: bool, say: Callable[[str], None]) -> tuple[LazyImage, ImageGroup]:
+    place = labels_in(path) if labels else path
+    image = open_zarr(place, 0, axes)
+    group = find_group(place)
+    assert group is not None
+    if len(group.images) > 1:
+        say(f"holds {len(group.images)} images; the first, {group.images[0]}, is read; name another by its path")
+    return image, group
 
 
 def labels_in(path: Path) -> Path:
@@ -228,7 +238,8 @@ def _open_array(group: ImageGroup, name: str, needed: bool) -> zarr.Array[Any] |
         if needed:
             raise DataError(f"{folder}: is no array that can be read ({error}).") from error
         return None
-    if needed and not _has_pieces(folder):
+    # Labels of nothing but background are labels.
+    if needed and not group.is_labels and not _has_pieces(folder):
         raise DataError(f"{folder}: holds no pixels: all of its chunks are missing; copy the store again.")
     return array
 

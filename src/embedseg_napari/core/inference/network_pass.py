@@ -178,7 +178,7 @@ class NetworkPass:
                 self.tiles_at_once, should_stop,
             )  # fmt: skip
             return (yield from run)
-        tiles, done, n_passes = self.tiles, 0, self.n_passes
+        tiles, done, n_passes, n_views = self.tiles, 0, self.n_passes, len(self.views)
         raw = np.zeros((2 * config.ndim + 1, *target), np.float32) if len(tiles) > 1 else None
         for tile in tiles:
             values = image.values(tile.within(target))
@@ -195,7 +195,7 @@ class NetworkPass:
                 yield TileFinished(frame, done, n_passes)
             assert total is not None
             with torch.inference_mode():
-                mean = (total[0] / len(self.views)).cpu().numpy()
+                mean = (total[0] if n_views == 1 else total[0] / n_views).cpu().numpy()
             if raw is None:
                 # Of the only tile, without what was padded.
                 raw = np.ascontiguousarray(mean[(slice(None), *map(slice, target))])

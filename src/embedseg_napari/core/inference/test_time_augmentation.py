@@ -27,7 +27,8 @@ class View:
         """Show an image, shape (..., (Z,) Y, X), in this view; the leading axes stay."""
         lead = image.ndim - len(self.source)
         turned = image.permute(*range(lead), *(lead + axis for axis in self.source))
-        return turned.flip([lead + a for a, flip in enumerate(self.flipped) if flip])
+        backwards = [lead + a for a, flip in enumerate(self.flipped) if flip]
+        return turned.flip(backwards) if backwards else turned
 
     def undo(self, raw: Tensor) -> Tensor:
         """Map raw network output for the view back to the image.

@@ -159,4 +159,4 @@ def blend(out: NDArray[np.float32], raw: NDArray[np.float32], tile: Tile) -> Non
 def pad(values: NDArray[np.float32], shape: Sequence[int]) -> NDArray[np.float32]:
     """Fill (C, (Z,) Y, X) up to a tile's shape at the far ends by reflection (by repetition along an axis of 1)."""
     missing = [(0, 0), *((0, n - have) for n, have in zip(shape, values.shape[1:], strict=True))]
-    return np.pad(values, missing, mode="reflect")
+    return np.pad(values, missing, mode="reflect") if any(n for _, n in missing) else values

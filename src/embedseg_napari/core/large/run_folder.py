@@ -135,12 +135,14 @@ class RunFolder:
 
         Raises
         ------
+        AlreadyExists
+            If it is another one.
         DataError
-            If it is another one, or cannot be read.
+            If it cannot be read.
         """
         begun = self.record()
         if begun.signature != signature:
-            raise DataError(
+            raise AlreadyExists(
                 f"{self.path}: was begun with another model or other settings; run it with those to go on, choose "
                 "another name or output, or start anew with --overwrite."
             )

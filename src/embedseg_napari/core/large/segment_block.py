@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from embedseg_napari.core.data.spoiled_pixels import mend
 from embedseg_napari.core.large.block_objects import collect_objects, empty_result
@@ -13,10 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import numpy as np
+    from numpy.typing import NDArray
 
+    from embedseg_napari.core.config import NormalizationConfig
     from embedseg_napari.core.large.block_objects import BlockResult
     from embedseg_napari.core.large.grid import Box
     from embedseg_napari.core.large.run_folder import RunRecord
+    from embedseg_napari.core.large.whole_image import WholeImage
     from embedseg_napari.core.networks.network import Trained
 
 WIDENED = 2
@@ -73,13 +76,8 @@ def segment_block(
             and whole.is_background(pixels[(slice(None), *block.window.within(seen))])
         ):
             return empty_result(block)
-        # What is far from all around it is only known by the whole image; numbers that are none are filled in.
-        low, high = model.config.normalization.low, model.config.normalization.high
-        mended = mend(pixels, low, high, numbers_only=True)
-        values = whole.scaling.apply(mended.image)
-        if mended.outside is not None:
-            values[:, mended.outside] = 0
-        del pixels, mended
+        values = scaled(pixels, whole, model.config.normalization)
+        del pixels
         maps = plan.run(values, block.window, should_stop)
         del values
         result = collect_objects(maps, grid, block, record.settings, should_stop)
@@ -87,3 +85,15 @@ def segment_block(
             break
         halo = tuple(2 * n for n in halo)
     return result
+
+
+def scaled(pixels: NDArray[Any], whole: WholeImage, config: NormalizationConfig) -> NDArray[np.float32]:
+    """A part of an image, (C, (Z,) Y, X), as the network sees it: numbers that are none are filled in.
+
+    What is far from all around it is not looked for: it is only known by the whole image.
+    """
+    mended = mend(pixels, config.low, config.high, numbers_only=True)
+    values = whole.scaling.apply(mended.image)
+    if mended.outside is not None:
+        values[:, mended.outside] = 0
+    return values

@@ -12,8 +12,9 @@ from embedseg_napari.core.data.masks import require_kept_ids
 from embedseg_napari.core.errors import DataError, SettingsError, Stopped
 from embedseg_napari.core.files.units import micrometres, normalize_unit
 from embedseg_napari.core.inference.segmentation import Segmentation
+from embedseg_napari.core.measure.blocks import Blocks, as_array, is_lazy
 from embedseg_napari.core.measure.outlined import FURTHER, outlined
-from embedseg_napari.core.measure.sums import brightness_of, sums_of, touching
+from embedseg_napari.core.measure.sums import Tally
 from embedseg_napari.core.runs import drain, never
 from embedseg_napari.core.wording import shape_words
 
@@ -29,12 +30,11 @@ Table = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class FrameMeasured:
-    """One more frame (the whole image, if there is no time axis) is measured."""
+class PartMeasured:
+    """One more part is measured: a frame, or a block of what is read in blocks."""
 
     done: int
-    n_frames: int
-    n_objects: int
+    n_parts: int
 
 
 def measure(
@@ -52,11 +52,11 @@ def measure(
 
     Parameters
     ----------
-    labels : Segmentation or ndarray of int, shape ((T,) (Z,) Y, X)
+    labels : Segmentation or array of int, shape ((T,) (Z,) Y, X)
         Objects, 0 is background. A `Segmentation` brings its scores, and the margins of its objects if it has kept its
-        maps.
+        maps. What is not in memory, such as an array of Zarr or Dask, is read block by block.
     image : array, optional
-        Whose brightness is measured, one column for each channel; it may be lazy.
+        Whose brightness is measured, one column for each channel; it may be lazy, too.
     axes : str, optional
         Axes of `labels`, such as ``"TYX"``; without them three axes are ``"ZYX"`` and four ``"TZYX"``.
     image_axes : str, optional
@@ -69,7 +69,7 @@ def measure(
     columns : sequence of str
         ``"solidity"``, ``"surface"``: what takes minutes for many objects, beside the other columns.
     should_stop : callable
-        Looked at between frames, and between objects where that takes long.
+        Looked at between frames and blocks, and between objects where that takes long.
 
     Returns
     -------
@@ -102,49 +102,57 @@ def measuring(
     unit: str | None = "um",
     columns: Sequence[str] = (),
     should_stop: Callable[[], bool] = never,
-) -> Generator[FrameMeasured, None, Table]:
-    """:func:`measure`, frame by frame."""
+) -> Generator[PartMeasured, None, Table]:
+    """:func:`measure`, part by part."""
     unknown = [name for name in columns if name not in FURTHER]
     if unknown:
         raise SettingsError(f"There is no column {unknown[0]!r} to add; choose from {' and '.join(FURTHER)}.")
     found = labels if isinstance(labels, Segmentation) else None
-    array = np.asarray(labels.labels if found is not None else labels)
-    require_kept_ids(array, "The label image")
-    if array.dtype == bool:
-        array = array.view(np.uint8)
+    array = as_array(labels.labels if found is not None else labels)
+    # What is lazy is looked at when it is read; its type is known before.
+    require_kept_ids(np.zeros(0, array.dtype) if is_lazy(array) else array, "The label image")
     own = parse_axes(axes or ("" if found is None else found.label_axes) or _guess(array.shape))
-    if "C" in own or len(own) != array.ndim:
+    if "C" in own or len(own) != len(array.shape):
         raise DataError(
             f"Axes {own!r} do not fit labels of shape {shape_words(array.shape)}; give one letter for each axis, "
             "such as TYX, and none for channels."
         )
-    order = ordered(own)
-    array = reorder(array, own, order)
-    channels = None if image is None else _channels(image, image_axes, order, own, array.shape)
-    space = spatial_axes(own)
-    scale = None if spacing is None else check_spacing(spacing, space)
-    frames = list(array) if "T" in own else [array]
-    tables = []
-    for t, frame in enumerate(frames):
-        if should_stop():
-            raise Stopped("The measurement was stopped.")
-        parts = () if channels is None else tuple(channel[t] if "T" in own else channel for channel in channels)
-        table = _of_frame(frame, parts, scale, unit, columns, should_stop)
+    blocks = Blocks(array, own)
+    if image is not None:
+        image = as_array(image)
+        blocks = Blocks(array, own, image, _image_axes(image, image_axes, own, array.shape))
+    scale = None if spacing is None else check_spacing(spacing, spatial_axes(own))
+    tables, done = [], 0
+    n_parts = blocks.n_frames * blocks.n_blocks
+    for t in range(blocks.n_frames):
+        tally = Tally(len(blocks.shape), blocks.n_channels)
+        for box in blocks.boxes():
+            if should_stop():
+                raise Stopped("The measurement was stopped.")
+            shape = [side.stop - side.start for side in box]
+            part = blocks.read(t, box, beyond=1)
+            tally.add(part, [side.start for side in box], shape, blocks.read_channels(t, box))
+            done += 1
+            yield PartMeasured(done, n_parts)
+        table = _of_frame(blocks, t, tally.sums(), scale, unit, columns, should_stop)
         if "T" in own:
             table = {"frame": np.full(len(table["label"]), t), **table}
         tables.append(table)
-        yield FrameMeasured(t + 1, len(frames), len(table["label"]))
-    whole = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+    whole = tables[0] if len(tables) == 1 else _joined(tables)
     return whole if found is None else _with_model(whole, found)
+
+
+def _joined(tables: Sequence[Table]) -> Table:
+    return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
 
 
 def _guess(shape: tuple[int, ...]) -> str:
     return "TZYX" if len(shape) == 4 else guess_axes(shape, min(len(shape), 3))
 
 
-def _channels(image: Any, axes: str | None, order: str, labels_axes: str, shape: tuple[int, ...]) -> list[Any]:
-    """The channels of an image, each in the order of the labels."""
-    n = len(image.shape)
+def _image_axes(image: Any, axes: str | None, labels_axes: str, shape: Sequence[int]) -> str:
+    """The axes of an image that belongs to labels."""
+    n, order = len(image.shape), ordered(labels_axes)
     if axes is None:
         if n == len(labels_axes) + 1:
             # Colours come last.
@@ -160,33 +168,35 @@ def _channels(image: Any, axes: str | None, order: str, labels_axes: str, shape:
         )
     if np.dtype(image.dtype).kind not in "buif":
         raise DataError(f"The image holds {image.dtype} values; brightness is measured in real numbers.")
-    turned = reorder(image, axes, "C" * ("C" in axes) + order)
-    channels = list(turned) if "C" in axes else [turned]
-    if not channels:
+    if 0 in [size for size, letter in zip(image.shape, axes, strict=True) if letter == "C"]:
         raise DataError("The image has no channels; leave it out, or choose another one.")
-    if tuple(channels[0].shape) != tuple(shape):
+    own, wanted = (
+        [sizes[axis.index(letter)] for letter in order] for sizes, axis in ((image.shape, axes), (shape, labels_axes))
+    )
+    if own != wanted:
         raise DataError(
-            f"The image has {shape_words(channels[0].shape)} pixels ({order}), the labels have {shape_words(shape)}; "
+            f"The image has {shape_words(own)} pixels ({order}), the labels have {shape_words(wanted)}; "
             "choose the image that the labels were made of."
         )
-    return channels
+    return axes
 
 
 def _of_frame(
-    labels: NDArray[Any],
-    channels: Sequence[Any],
+    blocks: Blocks,
+    frame: int,
+    sums: Sums,
     spacing: tuple[float, ...] | None,
     unit: str | None,
     columns: Sequence[str],
     should_stop: Callable[[], bool],
 ) -> Table:
-    space = "ZYX"[-labels.ndim :]
-    sums = sums_of(labels)
+    ndim = len(blocks.shape)
+    space = "ZYX"[-ndim:]
     factor = micrometres(normalize_unit(unit)) if spacing is not None else None
     length = "px" if factor is None else "um"
     # Without a unit one pixel along x is the measure.
-    step = np.ones(labels.ndim) if spacing is None else np.asarray(spacing) * (factor or 1 / spacing[-1])
-    kind, power = ("area", 2) if labels.ndim == 2 else ("volume", 3)
+    step = np.ones(ndim) if spacing is None else np.asarray(spacing) * (factor or 1 / spacing[-1])
+    kind, power = ("area", 2) if ndim == 2 else ("volume", 3)
     size = sums.sizes * float(np.prod(step))
     table: Table = {"label": sums.ids, "num_pixels": sums.sizes}
     table[f"{kind}_{length}{power if length == 'um' else ''}"] = size
@@ -196,15 +206,15 @@ def _of_frame(
     for i, letter in enumerate(space.lower()):
         table[f"bbox_min_{letter}_px"], table[f"bbox_max_{letter}_px"] = sums.lower[:, i], sums.upper[:, i]
     table |= _shape(sums, step, size, length)
-    table["touches_border"] = ((sums.lower == 0) | (sums.upper == labels.shape)).any(1)
-    table["touching_neighbours"] = touching(labels, sums.ids)
-    for number, channel in enumerate(channels):
-        values = brightness_of(labels, channel, sums.ids)
-        table[f"intensity_mean_{number}"] = values.total / np.maximum(sums.sizes, 1)
-        table[f"intensity_max_{number}"] = values.largest
-        table[f"intensity_integrated_{number}"] = values.total
+    table["touches_border"] = ((sums.lower == 0) | (sums.upper == blocks.shape)).any(1)
+    table["touching_neighbours"] = sums.neighbours
+    for number in range(blocks.n_channels):
+        total = sums.totals[:, number]
+        table[f"intensity_mean_{number}"] = total / np.maximum(sums.sizes, 1)
+        table[f"intensity_max_{number}"] = sums.largest[:, number]
+        table[f"intensity_integrated_{number}"] = total
     if columns:
-        table |= outlined(labels, sums, step, length, columns, should_stop)
+        table |= outlined(blocks, frame, sums, step, length, columns, should_stop)
     return table
 
 
@@ -248,9 +258,11 @@ def _margins(found: Segmentation) -> NDArray[np.float64] | None:
     for part in found.frames or (found,):
         if part.kept_maps is None:
             return None
-        n, space = len(part.scores), part.axes or "ZYX"[-part.labels.ndim :]
+        space = part.axes or "ZYX"[-part.labels.ndim :]
         labels = reorder(part.labels, space, ordered(space))
-        ids = np.arange(1, n + 1)
-        total = sum(brightness_of(labels, axis, ids).total for axis in part.kept_maps.margins)
-        parts.append(total / np.maximum(np.bincount(labels.ravel(), minlength=n + 1)[1:], 1) / part.kept_maps.ndim)
+        tally = Tally(labels.ndim, part.kept_maps.ndim, has_neighbours=False)
+        tally.add(labels, (0,) * labels.ndim, labels.shape, list(part.kept_maps.margins))
+        sums, margins = tally.sums(), np.zeros(len(part.scores))
+        margins[sums.ids - 1] = sums.totals.mean(1) / sums.sizes
+        parts.append(margins)
     return np.concatenate(parts)

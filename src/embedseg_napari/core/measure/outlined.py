@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from embedseg_napari.core.measure.blocks import Blocks
     from embedseg_napari.core.measure.sums import Sums
 
 FURTHER = ("solidity", "surface")
@@ -21,7 +22,8 @@ FURTHER = ("solidity", "surface")
 
 
 def outlined(
-    labels: NDArray[Any],
+    blocks: Blocks,
+    frame: int,
     sums: Sums,
     step: NDArray[np.float64],
     length: str,
@@ -32,10 +34,12 @@ def outlined(
 
     Parameters
     ----------
-    labels : ndarray of int, shape ((Z,) Y, X)
-        Ids.
+    blocks : Blocks
+        How the labels are read.
+    frame : int
+        Which time point.
     sums : Sums
-        Of these labels.
+        Of its labels.
     step : ndarray, shape (ndim,)
         Size of a pixel.
     length : {"um", "px"}
@@ -49,18 +53,24 @@ def outlined(
     ------
     Stopped
         If `should_stop` returned True.
+    DataError
+        If an object is too large to be read whole.
     """
-    surface = {2: f"perimeter_{length}", 3: f"surface_{length}" + "2" * (length == "um")}[labels.ndim]
+    ndim = len(blocks.shape)
+    surface = {2: f"perimeter_{length}", 3: f"surface_{length}" + "2" * (length == "um")}[ndim]
     names = {"solidity": "solidity", "surface": surface}
     measures = {"solidity": _solidity, "surface": _surface}
     table = {names[column]: np.zeros(len(sums.ids)) for column in columns}
-    for row, number in enumerate(sums.ids):
-        if should_stop():
-            raise Stopped("The measurement was stopped.")
-        box = tuple(slice(a, b) for a, b in zip(sums.lower[row], sums.upper[row], strict=True))
-        mask = labels[box] == number
-        for column in columns:
-            table[names[column]][row] = measures[column](mask, step)
+    for rows, around in blocks.objects(sums):
+        labels = blocks.read(frame, around)
+        corner = [side.start for side in around]
+        for row in rows.tolist():
+            if should_stop():
+                raise Stopped("The measurement was stopped.")
+            ends = zip(sums.lower[row] - corner, sums.upper[row] - corner, strict=True)
+            mask = labels[tuple(slice(a, b) for a, b in ends)] == sums.ids[row]
+            for column in columns:
+                table[names[column]][row] = measures[column](mask, step)
     return table
 
 

@@ -1,20 +1,24 @@
-"""Sums over the pixels of each object: of all objects at once, piece by piece of the image."""
+"""Sums over the pixels of each object: of all objects at once, part by part of the image."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence, Sized
 
     from numpy.typing import NDArray
 
+Part = TypeVar("Part", bound="Sized")
 PIECE = 1 << 21
 """Pixels that are looked at together."""
+PENDING = 1 << 20
+"""Rows of parts that are kept until they are added up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +36,14 @@ class Sums:
     centroids: NDArray[np.float64]
     """(n, ndim) mean of the pixels' places, in pixels."""
     covariances: NDArray[np.float64]
-    """(n, ndim, ndim) of the pixels' places, in pixels; empty (n, 0, 0) where they were not asked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Brightness:
-    """Sums over one channel."""
-
-    total: NDArray[np.float64]
-    """(n,)"""
+    """(n, ndim, ndim) of the pixels' places, in pixels."""
+    totals: NDArray[np.float64]
+    """(n, channels) sum of the pixels' values."""
     largest: NDArray[np.float64]
-    """(n,)"""
+    """(n, channels) largest of them."""
+    neighbours: NDArray[np.int64]
+    """(n,) other objects that each touches: at an edge of a pixel, in a volume at a face of one; 0 where they were
+    not counted."""
 
 
 def pieces(shape: Sequence[int]) -> Iterator[slice]:
@@ -52,148 +53,251 @@ def pieces(shape: Sequence[int]) -> Iterator[slice]:
         yield slice(first, min(first + rows, shape[0]))
 
 
-class Rows:
-    """Which row of a table belongs to which id.
-
-    Parameters
-    ----------
-    ids : ndarray, shape (n,)
-        In ascending order, without 0.
-    """
-
-    def __init__(self, ids: NDArray[np.int64]) -> None:
-        self.ids = ids
-        most = int(ids[-1]) if len(ids) else 0
-        # Ids of billions, as some programs write them, are looked for instead.
-        self._table = None
-        if most < 4 * len(ids) + PIECE:
-            self._table = np.zeros(most + 1, np.int32)
-            self._table[ids] = np.arange(len(ids))
-
-    def of(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Rows of ids that are all among them."""
-        # Together with unsigned ones, whole numbers would become fractions, and lose their last digits.
-        return np.searchsorted(self.ids, values.astype(np.int64)) if self._table is None else self._table[values]
+def _boxes(shape: Sequence[int]) -> Iterator[tuple[slice, ...]]:
+    """The same along two axes where a plane is larger than a piece."""
+    if len(shape) > 2 and math.prod(shape[1:]) > PIECE:
+        for i in range(shape[0]):
+            for box in _boxes(shape[1:]):
+                yield slice(i, i + 1), *box
+    else:
+        for piece in pieces(shape):
+            yield piece, *(slice(0, n) for n in shape[1:])
 
 
 def ids_of(labels: NDArray[Any]) -> NDArray[np.int64]:
     """Ids of a label image in ascending order, without 0."""
     if not labels.size:
         return np.zeros(0, np.int64)
-    most = max(int(labels[piece].max()) for piece in pieces(labels.shape))
-    if most < labels.size + PIECE:
-        is_there = np.zeros(most + 1, bool)
-        for piece in pieces(labels.shape):
-            is_there[labels[piece].ravel()] = True
-        found = np.flatnonzero(is_there)
-    else:
-        found = np.unique(np.concatenate([np.unique(labels[piece]) for piece in pieces(labels.shape)])).astype(np.int64)
-    return found[found > 0]
+    found = np.unique(np.concatenate([np.unique(_runs(labels[piece])[1]) for piece in pieces(labels.shape)]))
+    return found[found > 0].astype(np.int64)
 
 
-def sums_of(labels: NDArray[Any], *, shapes: bool = True) -> Sums:
-    """Measure all objects of a label image.
+def sums_of(labels: NDArray[Any]) -> Sums:
+    """Measure all objects of a label image; neighbours are not counted.
 
     Parameters
     ----------
     labels : ndarray of int, shape ((Z,) Y, X)
         Ids, 0 is background.
-    shapes : bool
-        Whether covariances are wanted; they take another look at all pixels.
     """
-    ids, ndim = ids_of(labels), labels.ndim
-    rows, n = Rows(ids), len(ids)
-    sizes = np.zeros(n, np.int64)
-    lower = np.full((ndim, n), np.iinfo(np.int64).max)
-    upper = np.zeros((ndim, n), np.int64)
-    first = np.zeros((ndim, n))
-    for row, places in _pixels(labels, rows):
-        sizes += np.bincount(row, minlength=n)
+    tally = Tally(labels.ndim, has_neighbours=False)
+    tally.add(labels, (0,) * labels.ndim, labels.shape)
+    return tally.sums()
+
+
+class Tally:
+    """Adds up what is known of objects while parts of their image are looked at, in any order, each pixel once.
+
+    It keeps about 100 bytes for each object in 2D and 160 in 3D, 16 for each channel and 16 for each pair that meets.
+    Sums of whole numbers are exact, so that it does not matter how an image is divided.
+
+    Parameters
+    ----------
+    ndim : int
+        Axes of the label image, ((z,) y, x).
+    n_channels : int
+        Of the image whose brightness is measured.
+    has_neighbours : bool
+        Whether neighbours are counted.
+    """
+
+    def __init__(self, ndim: int, n_channels: int = 0, *, has_neighbours: bool = True) -> None:
+        self.ndim = ndim
+        self._parts = [_Parts.nothing(ndim, n_channels)]
+        """What is added up, and what is yet to be added to it."""
+        self._pairs = [np.zeros((0, 2), np.int64)]
+        self._has_neighbours = has_neighbours
+
+    def add(
+        self,
+        labels: NDArray[Any],
+        start: Sequence[int],
+        shape: Sequence[int],
+        channels: Sequence[NDArray[Any]] = (),
+    ) -> None:
+        """Look at a part of the image.
+
+        Parameters
+        ----------
+        labels : ndarray of int, shape ((Z,) Y, X)
+            Ids, 0 is background: the part, and behind it along each axis one pixel more unless the image ends there,
+            for the sake of neighbours.
+        start : sequence of int
+            Its first pixel in the image.
+        shape : sequence of int
+            Pixels of the part itself.
+        channels : sequence of ndarray, each of `shape`
+            The image there.
+        """
+        for box in _boxes(shape):
+            at = [first + one.start for first, one in zip(start, box, strict=True)]
+            self._parts.append(_Parts.of(labels[box], at, [channel[box] for channel in channels]))
+            if self._has_neighbours:
+                beyond = labels[tuple(slice(one.start, one.stop + 1) for one in box)]
+                self._pairs += _meetings(beyond, [one.stop - one.start for one in box])
+        self._parts = _compact(self._parts, _Parts.together)
+        self._pairs = _compact(self._pairs, _distinct)
+
+    def sums(self) -> Sums:
+        """All that is known by now."""
+        whole = _Parts.together(self._parts)
+        self._parts, self._pairs = [whole], [_distinct(self._pairs)]
+        n = whole.sizes[:, None]
+        mean = whole.first / np.maximum(n, 1)
+        covariances = np.zeros((len(n), self.ndim, self.ndim))
+        for k, (i, j) in enumerate(_axis_pairs(self.ndim)):
+            both = whole.second[:, k] / np.maximum(whole.sizes, 1) - mean[:, i] * mean[:, j]
+            covariances[:, i, j] = covariances[:, j, i] = both
+        rows = np.searchsorted(whole.ids, self._pairs[0])
+        return Sums(
+            whole.ids,
+            whole.sizes,
+            whole.lower,
+            whole.upper,
+            whole.lower + mean,
+            covariances,
+            whole.total,
+            whole.largest,
+            np.bincount(rows.ravel(), minlength=len(whole.ids)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """Objects, or what of them lies in a part of the image, in ascending id."""
+
+    ids: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    lower: NDArray[np.int64]
+    upper: NDArray[np.int64]
+    first: NDArray[np.float64]
+    """(n, ndim) sums of places, counted from `lower`: such sums of whole numbers are exact."""
+    second: NDArray[np.float64]
+    """(n, pairs of axes) sums of their products."""
+    total: NDArray[np.float64]
+    largest: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @classmethod
+    def nothing(cls, ndim: int, n_channels: int) -> _Parts:
+        """No objects."""
+        none = np.zeros((0, ndim), np.int64)
+        sums, per_channel = np.zeros((0, ndim)), np.zeros((0, n_channels))
+        products = np.zeros((0, len(_axis_pairs(ndim))))
+        return cls(none[:, 0], none[:, 0], none, none, sums, products, per_channel, per_channel)
+
+    @classmethod
+    def of(cls, labels: NDArray[Any], start: Sequence[int], channels: Sequence[NDArray[Any]]) -> _Parts:
+        """The objects of a part, run by run along its last axis."""
+        starts, values, lengths = _runs(labels)
+        inside = np.flatnonzero(values > 0)
+        ids, row = np.unique(values[inside], return_inverse=True)
+        n, ndim = len(ids), labels.ndim
+        length = lengths[inside]
+        places = [
+            index + first for index, first in zip(np.unravel_index(starts[inside], labels.shape), start, strict=True)
+        ]
+        lower, upper = np.full((n, ndim), np.iinfo(np.int64).max), np.zeros((n, ndim), np.int64)
         for axis, place in enumerate(places):
-            first[axis] += np.bincount(row, place, n)
-            np.minimum.at(lower[axis], row, place)
-            np.maximum.at(upper[axis], row, place + 1)
-    centroids = first / np.maximum(sizes, 1)
-    covariances = _covariances(labels, rows, sizes, lower, centroids) if shapes else np.zeros((n, 0, 0))
-    return Sums(ids, sizes, lower.T, upper.T, centroids.T, covariances)
+            np.minimum.at(lower[:, axis], row, place)
+            np.maximum.at(upper[:, axis], row, place + (length if axis == ndim - 1 else 1))
+        own = [(place - lower[row, axis]).astype(np.float64) for axis, place in enumerate(places)]
+        # Of a run x, x + 1, ... and of the squares of these.
+        along = length * own[-1] + length * (length - 1) // 2
+        squares = (
+            length * own[-1] ** 2 + own[-1] * (length * (length - 1)) + (length - 1) * length * (2 * length - 1) // 6
+        )
+        sums = [*(length * place for place in own[:-1]), along]
+        products = [squares if i == j == ndim - 1 else own[i] * sums[j] for i, j in _axis_pairs(ndim)]
+        total, largest = np.zeros((n, len(channels))), np.full((n, len(channels)), -np.inf)
+        for number, channel in enumerate(channels):
+            pixels = channel.reshape(-1).astype(np.float64, copy=False)
+            total[:, number] = np.bincount(row, np.add.reduceat(pixels, starts)[inside], n) if n else 0
+            # What has a pixel that is no number has no largest one.
+            with np.errstate(invalid="ignore"):
+                np.maximum.at(largest[:, number], row, np.maximum.reduceat(pixels, starts)[inside])
+        return cls(
+            ids.astype(np.int64),
+            np.bincount(row, length, n).astype(np.int64),
+            lower,
+            upper,
+            _columns([np.bincount(row, one, n) for one in sums], n),
+            _columns([np.bincount(row, one, n) for one in products], n),
+            total,
+            largest,
+        )
 
-
-def brightness_of(labels: NDArray[Any], image: Any, ids: NDArray[np.int64]) -> Brightness:
-    """Sums over one channel of an image.
-
-    Parameters
-    ----------
-    labels : ndarray of int, shape ((Z,) Y, X)
-        Ids, 0 is background.
-    image : array
-        Of the same shape; it may be lazy, and is read piece by piece.
-    ids : ndarray, shape (n,)
-        As in :attr:`Sums.ids`.
-    """
-    rows, n = Rows(ids), len(ids)
-    total, largest = np.zeros(n), np.full(n, -np.inf)
-    for piece in pieces(labels.shape):
-        part = labels[piece]
-        inside = part > 0
-        row, values = rows.of(part[inside]), np.asarray(image[piece])[inside].astype(np.float64)
-        total += np.bincount(row, values, n)
-        # What has a pixel that is no number has no largest one.
+    @staticmethod
+    def together(parts: Sequence[_Parts]) -> _Parts:
+        """Add up the parts of objects."""
+        if len(parts) == 1:
+            return parts[0]
+        ids, sizes, lower, upper, first, second, total, largest = (
+            np.concatenate([getattr(part, name) for part in parts]) for name in _Parts.__slots__
+        )
+        order = np.argsort(ids, kind="stable")
+        ids, sizes, lower, first, second = (one[order] for one in (ids, sizes, lower, first, second))
+        begins = np.flatnonzero(np.diff(ids, prepend=-1))
+        least = np.minimum.reduceat(lower, begins)
+        # From the corner of the part to that of the whole.
+        shift = (lower - np.repeat(least, np.diff(begins, append=len(ids)), axis=0)).astype(np.float64)
+        for k, (i, j) in enumerate(_axis_pairs(lower.shape[1])):
+            second[:, k] += shift[:, i] * first[:, j] + shift[:, j] * first[:, i] + sizes * shift[:, i] * shift[:, j]
+        first += sizes[:, None] * shift
         with np.errstate(invalid="ignore"):
-            np.maximum.at(largest, row, values)
-    return Brightness(total, largest)
+            brightest = np.maximum.reduceat(largest[order], begins)
+        return _Parts(
+            ids[begins],
+            np.add.reduceat(sizes, begins),
+            least,
+            np.maximum.reduceat(upper[order], begins),
+            np.add.reduceat(first, begins),
+            np.add.reduceat(second, begins),
+            np.add.reduceat(total[order], begins),
+            brightest,
+        )
 
 
-def touching(labels: NDArray[Any], ids: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Count how many other objects each object touches: at an edge of a pixel, in a volume at a face of one.
-
-    Parameters
-    ----------
-    labels : ndarray of int, shape ((Z,) Y, X)
-        Ids, 0 is background.
-    ids : ndarray, shape (n,)
-        As in :attr:`Sums.ids`.
-    """
-    rows, n = Rows(ids), len(ids)
-    found: list[NDArray[np.int64]] = []
-    for piece in pieces(labels.shape):
-        # With the first row of the next piece.
-        part = labels[piece.start : piece.stop + 1]
-        for axis in range(labels.ndim):
-            inner = part[: piece.stop - piece.start] if axis else part
-            one, other = (inner[(slice(None),) * axis + (side,)] for side in (slice(None, -1), slice(1, None)))
-            meets = (one != other) & (one > 0) & (other > 0)
-            pair = np.sort(np.stack([rows.of(one[meets]), rows.of(other[meets])]).astype(np.int64), axis=0)
-            found.append(np.unique(pair[0] * n + pair[1]))
-    pairs = np.unique(np.concatenate(found)) if found else np.zeros(0, np.int64)
-    return np.bincount(np.concatenate(np.divmod(pairs, max(n, 1))), minlength=n)
+def _axis_pairs(ndim: int) -> list[tuple[int, int]]:
+    return list(itertools.combinations_with_replacement(range(ndim), 2))
 
 
-def _pixels(labels: NDArray[Any], rows: Rows) -> Iterator[tuple[NDArray[Any], list[NDArray[np.int64]]]]:
-    """Pixels of objects, piece by piece: the row of each, and its place along each axis."""
-    for piece in pieces(labels.shape):
-        part = labels[piece]
-        flat = np.flatnonzero(part > 0)
-        first, *places = np.unravel_index(flat, part.shape)
-        yield rows.of(part.ravel()[flat]), [first + piece.start, *places]
+def _columns(sums: Sequence[NDArray[np.float64]], n: int) -> NDArray[np.float64]:
+    return np.stack(sums, axis=1) if n else np.zeros((0, len(sums)))
 
 
-def _covariances(
-    labels: NDArray[Any],
-    rows: Rows,
-    sizes: NDArray[np.int64],
-    lower: NDArray[np.int64],
-    centroids: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    ndim, n = labels.ndim, len(sizes)
-    second = np.zeros((ndim, ndim, n))
-    for row, places in _pixels(labels, rows):
-        # Counted from the object's own corner: sums of such whole numbers are exact.
-        own = [(place - low[row]).astype(np.float64) for place, low in zip(places, lower, strict=True)]
-        for i in range(ndim):
-            for j in range(i, ndim):
-                second[i, j] += np.bincount(row, own[i] * own[j], n)
-    mean = centroids - lower
-    for i in range(ndim):
-        for j in range(i, ndim):
-            second[i, j] = second[j, i] = second[i, j] / np.maximum(sizes, 1) - mean[i] * mean[j]
-    return second.transpose(2, 0, 1)
+def _runs(labels: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[Any], NDArray[np.int64]]:
+    """Runs of one id along the last axis: the first pixel of each as a flat index, its id, its length."""
+    flat = labels.reshape(-1)
+    is_start = np.empty(len(flat), bool)
+    np.not_equal(flat[1:], flat[:-1], out=is_start[1:])
+    is_start[:: labels.shape[-1] or 1] = True
+    starts = np.flatnonzero(is_start)
+    return starts, flat[starts], np.diff(starts, append=len(flat))
+
+
+def _meetings(labels: NDArray[Any], shape: Sequence[int]) -> Iterator[NDArray[np.int64]]:
+    """Pairs of ids (n, 2), the smaller first, that meet along each axis in a part with one more pixel behind it."""
+    for axis in range(labels.ndim):
+        inner = labels[tuple(slice(0, None if other == axis else n) for other, n in enumerate(shape))]
+        one, other = (inner[(slice(None),) * axis + (side,)] for side in (slice(None, -1), slice(1, None)))
+        meets = (one != other) & (one > 0) & (other > 0)
+        pair = np.sort(np.stack([one[meets], other[meets]], axis=1).astype(np.int64), axis=1)
+        yield _distinct([pair])
+
+
+def _distinct(pairs: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Each pair once."""
+    every = np.concatenate(pairs)
+    ids, rows = np.unique(every, return_inverse=True)
+    keys = np.unique(rows.reshape(-1, 2) @ np.array([len(ids), 1]))
+    found: NDArray[np.int64] = ids[np.stack(np.divmod(keys, max(len(ids), 1)), axis=1)]
+    return found
+
+
+def _compact(parts: list[Part], together: Callable[[Sequence[Part]], Part]) -> list[Part]:
+    """Add up parts now and then: rarely enough that it costs little, often enough that they take little memory."""
+    n = sum(map(len, parts[1:]))
+    return [together(parts)] if n > max(PENDING, len(parts[0])) else parts

@@ -8,10 +8,10 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.core.files.atomic import write_atomically, write_text
+from embedseg_napari.core.files.atomic import write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 ENDINGS = (".csv", ".parquet")
 EXACT = ".12g"
 """How numbers are written whose size is not known: twelve digits."""
+ROWS = 50_000
+"""Rows that are text at the same time."""
 
 
 def require_table_name(path: Path) -> None:
@@ -46,7 +48,7 @@ def write_table(path: Path, table: Mapping[str, NDArray[Any]], *, overwrite: boo
     """
     require_table_name(path)
     if path.suffix.lower() == ".csv":
-        write_text(path, csv_text([table], list(table), EXACT), overwrite=overwrite)
+        write_atomically(path, lambda target: _csv_parts(target, _cut(table), EXACT), overwrite=overwrite)
         return
     import pyarrow
     from pyarrow import parquet
@@ -71,14 +73,23 @@ def write_parts(path: Path, parts: Iterable[Mapping[str, NDArray[Any]]]) -> None
         If it cannot be written, or has an ending of no table.
     """
     require_table_name(path)
-    write = _csv_parts if path.suffix.lower() == ".csv" else _parquet_parts
-    write_atomically(path, lambda target: write(target, parts))
+    if path.suffix.lower() == ".csv":
+        write_atomically(path, lambda target: _csv_parts(target, parts, ".4f"))
+    else:
+        write_atomically(path, lambda target: _parquet_parts(target, parts))
 
 
-def _csv_parts(target: Path, parts: Iterable[Mapping[str, NDArray[Any]]]) -> None:
+def _cut(table: Mapping[str, NDArray[Any]]) -> Iterator[dict[str, NDArray[Any]]]:
+    """A table in parts: as text its numbers take several times their memory."""
+    n = len(next(iter(table.values())))
+    for first in range(0, max(n, 1), ROWS):
+        yield {name: values[first : first + ROWS] for name, values in table.items()}
+
+
+def _csv_parts(target: Path, parts: Iterable[Mapping[str, NDArray[Any]]], numbers: str) -> None:
     with target.open("w", encoding="utf-8", newline="") as file:
         for number, part in enumerate(parts):
-            text = csv_text([part], list(part), ".4f")
+            text = csv_text([part], list(part), numbers)
             file.write(text if number == 0 else text[text.index("\n") + 1 :])
 
 

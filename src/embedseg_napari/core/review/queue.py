@@ -9,6 +9,7 @@ import numpy as np
 
 from embedseg_napari.core.annotation.edits import accept, delete_predicted, paint_background, repaint
 from embedseg_napari.core.annotation.states import is_object
+from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -46,7 +47,7 @@ class ReviewQueue:
     position: int = -1
     """Of the current place; -1 before the first."""
     n_annotated: int = 0
-    """Objects that were annotated when it was made."""
+    """Objects, of this image or of an earlier one, by which the model was judged."""
     n_found: int = 0
     """How many of those the model finds."""
 
@@ -106,14 +107,7 @@ class ReviewQueue:
         """Where the queue stands."""
         doubt, n = self.current, len(self.doubts)
         if doubt is None:
-            if self.position >= 0 or not n:
-                return "All places were looked at; train on." if n else "Nothing to look at; paint more and train on."
-            if self.n_found < self.n_annotated / 2:
-                return (
-                    f"The model finds {self.n_found} of {self.n_annotated} annotated objects so far: train on before "
-                    f"looking at the {n} doubtful places (J)."
-                )
-            return f"{n} place{'' if n == 1 else 's'} to look at, the most doubtful first: press J."
+            return self._words_outside()
         if doubt.kind == "missed":
             return (
                 f"Place {self.position + 1} of {n}: no object was found here, but there may be one. Paint it (R), or "
@@ -123,6 +117,21 @@ class ReviewQueue:
         words = [WORDS[name] for name in found if doubt.reasons[name] >= LEAST_REASON]
         because = f" ({', '.join(words)})" if words else ""
         return f"Object {self.position + 1} of {n}: doubt {doubt.score:.2f}{because}"
+
+    def _words_outside(self) -> str:
+        """Before the first place, or behind the last."""
+        n, n_objects = len(self.doubts), len(self.segmentation.scores)
+        if self.position >= 0 and n:
+            return "All places were looked at; train on."
+        if self.n_found < self.n_annotated / 2:
+            places = f" before looking at {count(n, 'doubtful place')} (J)" if n else ""
+            return f"The model finds {self.n_found} of {self.n_annotated} annotated objects so far: train on{places}."
+        if not n_objects:
+            places = f"; {count(n, 'place')} may hold one (J)" if n else ""
+            return f"No object was found in this image. If it shows some, paint a few and train on{places}."
+        if not n:
+            return "Nothing to look at; paint more and train on."
+        return f"{count(n, 'place')} to look at, the most doubtful first: press J."
 
     def _current(self) -> Doubt:
         doubt = self.current

@@ -123,6 +123,15 @@ def labels_place(store: Path, name: str) -> Path:
     return store / LABELS / name
 
 
+def table_place(store: Path, name: str | None = None) -> Path:
+    """Where the table of the objects lies: beside the store of an image, by the name of the labels in it.
+
+    Without a name, beside a store that is the label image itself.
+    """
+    stem = store.name.removesuffix(".zarr").removesuffix(".ome")
+    return store.with_name(f"{stem}.csv" if name is None else f"{stem}.{name}.csv")
+
+
 def create_labels(
     place: Path,
     like: LazyImage,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import TYPE_CHECKING, Any
 
 from embedseg_napari.core.errors import Stopped
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from embedseg_napari.core.events import TrainingEvent
     from embedseg_napari.core.model.model import Model
     from embedseg_napari.core.training.run import TrainingRun
+
+
+CHOICE_SHARE = 0.015
+"""Part of a training's time for the maps of held-out images that thresholds and precision are chosen on; the choice
+itself takes as much again."""
 
 
 def finish(
@@ -40,7 +46,9 @@ def finish(
         if run.keeps_start and run.state.step:
             model, share = yield from _near_start(run, model, should_stop)
         if not stopped and run.validator.examples and run.fabric.global_rank == 0:
-            prediction, message = run.validator.choose_prediction(model, prediction, precision, should_stop)
+            # Trainings by epochs are repeatable, so all images are looked at however long it takes.
+            seconds = CHOICE_SHARE * run.clock.seconds() if run.config.epochs is None else math.inf
+            prediction, message = run.validator.choose_prediction(model, prediction, precision, should_stop, seconds)
             if message is not None:
                 yield message
         if run.data.threshold_examples and run.fabric.global_rank == 0:

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from embedseg_napari.core.training.training_set import TrainingSet
     from embedseg_napari.core.training.validation import Scores
 
-VALIDATION_SHARE, PREVIEW_SHARE = 0.03, 0.04
+VALIDATION_SHARE, PREVIEW_SHARE = 0.03, 0.03
 """Parts of the time that validation, with a time budget, and previews may take: together with the choice of thresholds
 under a tenth (benchmarks/overhead.py)."""
 PREVIEW_SECONDS = 3.0
@@ -104,6 +104,7 @@ class TrainingRun:
         self.is_save_failing = False
         self.last_preview = 0.0
         self.preview_cost: float | None = None
+        self.validation_cost = 0.0
         is_alone = self.fabric.device.type == "cpu" and self.fabric.world_size == 1
         self.threads = ThreadTuner(is_alone and config.epochs is None, LOOPS.is_compiling)
 
@@ -338,7 +339,8 @@ class TrainingRun:
     def _should_validate(self, epoch: int) -> bool:
         if self.config.epochs is not None:
             return (epoch + 1) % self.config.validate_every == 0
-        return self.state.seconds_validating <= VALIDATION_SHARE * self.clock.seconds()
+        with_this = self.state.seconds_validating + self.validation_cost
+        return with_this <= VALIDATION_SHARE * self.clock.seconds()
 
     def _validate(self, should_stop: Callable[[], bool]) -> Scores | None:
         before = time.monotonic()
@@ -346,6 +348,7 @@ class TrainingRun:
         scores = None if maps is None else self.validator.score(maps, self.model_config.prediction)
         taken = time.monotonic() - before
         self.state.seconds_validating += taken
+        self.validation_cost = taken
         self._reserve_time(taken)
         return scores
 

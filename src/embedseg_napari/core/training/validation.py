@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,6 +32,8 @@ CONFIDENCE = 0.95
 """How sure a gain on held-out images must be before other thresholds or margins are stored with the model."""
 PRECISION_TOLERANCE = 0.002
 """Loss of mean AP up to which a reduced precision is stored with the model."""
+LEAST_IMAGES = 3
+"""Held-out images, if there are so many, that thresholds are chosen on, however long they take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +75,10 @@ class Validator:
     def embed(self, model: Model, precision: str, should_stop: Callable[[], bool]) -> list[EmbeddingMaps] | None:
         """Maps of every image, or None if stopped on the way."""
         maps = []
-        axes = model.config.axes
         for example in self.examples:
             if should_stop():
                 return None
-            maps.append(
-                model.embed(
-                    example.image, axes, normalize=not example.is_normalized, precision=precision, on_event=unheard
-                )
-            )
+            maps.append(_embed(model, example, precision))
         return maps
 
     def score(self, maps: Sequence[EmbeddingMaps], settings: PredictionConfig) -> Scores:
@@ -91,8 +90,17 @@ class Validator:
         mean = np.mean(rows, axis=0)
         return Scores(float(mean[0]), float(mean.mean()), tuple(np.mean(rows, axis=1).tolist()))
 
+    def of(self, which: Sequence[int]) -> Validator:
+        """The same for some of the images."""
+        return Validator([self.examples[i] for i in which])
+
     def choose_prediction(
-        self, model: Model, settings: PredictionConfig, precision: Precision, should_stop: Callable[[], bool] = never
+        self,
+        model: Model,
+        settings: PredictionConfig,
+        precision: Precision,
+        should_stop: Callable[[], bool] = never,
+        seconds: float = math.inf,
     ) -> tuple[PredictionConfig, Message | None]:
         """Thresholds and scale of the margins that score best, and the reduced precision if it costs nothing.
 
@@ -106,23 +114,33 @@ class Validator:
             Number format of the training.
         should_stop : callable
             Looked at between images.
+        seconds : float
+            For maps of the held-out images; of those that take longer some are left out.
 
         Raises
         ------
         Stopped
             If `should_stop` returned True.
         """
-        exact = self.embed(model, "float32", should_stop)
-        if exact is None:
-            raise Stopped("Stopped while thresholds were chosen.")
+        exact: list[EmbeddingMaps] = []
+        reduced: list[EmbeddingMaps] = []
+        end = time.monotonic() + seconds
+        # Neighbours in the list are often alike.
+        order = np.random.default_rng(0).permutation(len(self.examples)).tolist()
+        for i in order:
+            if len(exact) >= LEAST_IMAGES and time.monotonic() > end:
+                break
+            if should_stop():
+                raise Stopped("Stopped while thresholds and precision were chosen.")
+            exact.append(_embed(model, self.examples[i], "float32"))
+            if precision != "float32":
+                reduced.append(_embed(model, self.examples[i], precision))
+        part = self.of(order[: len(exact)])
         if self.chooses_model:
-            settings = self.with_best_margins(exact, self._with_best_thresholds(exact, settings))
+            settings = part.with_best_margins(exact, part._with_best_thresholds(exact, settings))
         if precision == "float32":
             return settings, None
-        reduced = self.embed(model, precision, should_stop)
-        if reduced is None:
-            raise Stopped("Stopped while the precision was chosen.")
-        if self.score(reduced, settings).ap_mean >= self.score(exact, settings).ap_mean - PRECISION_TOLERANCE:
+        if part.score(reduced, settings).ap_mean >= part.score(exact, settings).ap_mean - PRECISION_TOLERANCE:
             return settings.model_copy(update={"precision": precision}), None
         return settings, Message(f"Prediction stays in float32: {precision} lowers the score on the held-out images.")
 
@@ -163,6 +181,10 @@ class HeldOutValidator(Validator):
         super().__init__([example for example, _ in held_out])
         self.ids = [ids for _, ids in held_out]
 
+    def of(self, which: Sequence[int]) -> Validator:
+        """The same for some of the images."""
+        return HeldOutValidator([(self.examples[i], self.ids[i]) for i in which])
+
     def score(self, maps: Sequence[EmbeddingMaps], settings: PredictionConfig) -> Scores:
         """Cluster the maps; fraction of the held-out objects of all images that is found."""
         values = []
@@ -172,6 +194,16 @@ class HeldOutValidator(Validator):
         ious = np.concatenate(values)
         found = [float((ious >= threshold).mean()) for threshold in IOU_THRESHOLDS]
         return Scores(found[0], float(np.mean(found)))
+
+
+def _embed(model: Model, example: Example, precision: str) -> EmbeddingMaps:
+    return model.embed(
+        example.image,
+        model.config.axes,
+        normalize=not example.is_normalized,
+        precision=precision,
+        on_event=unheard,
+    )
 
 
 def with_reached_seeds(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,6 +11,7 @@ import numpy as np
 
 from embedseg_napari.core.errors import SettingsError, Stopped
 from embedseg_napari.core.events import Message
+from embedseg_napari.core.files.lazy_image import LazyImage
 from embedseg_napari.core.wording import shape_words
 
 if TYPE_CHECKING:
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
     from embedseg_napari.core.axes import Channel
     from embedseg_napari.core.config import PredictionConfig
     from embedseg_napari.core.files.region import Region
-    from embedseg_napari.core.large.run_folder import RunRecord
+    from embedseg_napari.core.large.block_pass import BlockPass
+    from embedseg_napari.core.large.run_folder import FrameScale, RunRecord
     from embedseg_napari.core.model.model import Model
 
 Halo = Literal["auto", "exact"] | tuple[int, ...]
@@ -38,6 +41,8 @@ STEP = {2: 256, 3: 32}
 """What sides of blocks are multiples of, by the number of axes: of the chunks that labels are written in."""
 LOOKED_AT = {2: (1024, 1024), 3: (64, 256, 256)}
 """Part of the image on which is measured how far a network looks in effect."""
+SAMPLED, N_SAMPLED = 16, 8
+"""Pixels along each axis of the spots by which an array is known again, and how many they are."""
 CLOSE = 0.02
 """Difference from 1 up to which a scale changes nothing."""
 
@@ -47,7 +52,7 @@ class LargeJob:
     """What is segmented, how, and where it goes."""
 
     image: Any
-    """Path of an OME-Zarr or TIFF, or an array that can be sliced."""
+    """Path of an OME-Zarr or TIFF, or a `LazyImage` of an array, at `level`."""
     model: str | Path
     """Name or file."""
     device: str = "auto"
@@ -83,6 +88,19 @@ class LargeJob:
     """Whether each block's labels are written as soon as it is done, with ids that change in the end."""
 
 
+def image_of(job: LargeJob) -> LazyImage:
+    """The image of a job, at its level.
+
+    Raises
+    ------
+    DataError
+        If its file is none, or cannot be read.
+    """
+    from embedseg_napari.core.files.in_parts import open_image
+
+    return job.image if isinstance(job.image, LazyImage) else open_image(job.image, job.level, job.axes)
+
+
 def resolve(
     job: LargeJob, region: Region, model: Model, image: str, signature: str, should_stop: Callable[[], bool]
 ) -> Generator[Message, None, RunRecord]:
@@ -104,20 +122,14 @@ def resolve(
     EmbedSegError
         If a setting does not fit.
     """
-    from embedseg_napari.core.device import supports_precision
-    from embedseg_napari.core.inference.tiling import resolve_tile
     from embedseg_napari.core.large.run_folder import FrameScale, RunRecord
     from embedseg_napari.core.large.whole_image import measure_whole
 
-    settings = model.config.prediction.changed(job.changes or {})
-    _refuse_scale(model, settings, job)
+    settings = settings_for(job, model)
     shape = region.shape
-    precision = settings.precision
-    if not supports_precision(model.device, precision):
-        yield Message(
-            f"The network runs in float32: the {model.device.type} of this machine has no {precision} of its own."
-        )
-        precision = "float32"
+    precision, words = _precision(model, settings)
+    if words:
+        yield Message(words)
     frames = []
     for t in range(region.n_frames):
         if should_stop():
@@ -129,10 +141,7 @@ def resolve(
     margin, words = _margin(job.halo, region, model, frames[0])
     if words:
         yield Message(words)
-    reach = _reach(model)
-    given = LEAN_TILE.get(model.config.ndim) if settings.tile is None else settings.tile
-    tile, _ = resolve_tile(model.config.ndim, given, None)
-    tile = tuple(max(side, 2 * m + LEAST_USE) for side, m in zip(tile, margin, strict=True))
+    reach, tile = _reach(model), _tile(model, settings, margin)
     block = _block(job.block, shape, tile, margin, reach)
     # Workers may start in another folder.
     found = str(job.model) if model.path is None else str(model.path.absolute())
@@ -162,11 +171,77 @@ def resolve(
     return record
 
 
+def settings_for(job: LargeJob, model: Model) -> PredictionConfig:
+    """The settings of a job.
+
+    Raises
+    ------
+    SettingsError
+        If one is none, or the image would have to be resized.
+    """
+    settings = model.config.prediction.changed(job.changes or {})
+    _refuse_scale(model, settings, job)
+    return settings
+
+
+def network_pass(
+    job: LargeJob, region: Region, model: Model, settings: PredictionConfig, scale: FrameScale
+) -> BlockPass:
+    """How the network is run over any part of a region, as blocks run it.
+
+    Raises
+    ------
+    SettingsError
+        If a setting does not fit.
+    """
+    from embedseg_napari.core.large.block_pass import BlockPass
+
+    margin, _ = _margin(job.halo, region, model, scale)
+    precision, _ = _precision(model, settings)
+    tile = _tile(model, settings, margin)
+    return BlockPass(model.network, model.config, region.shape, tile, margin, precision, settings.tta)
+
+
+def _precision(model: Model, settings: PredictionConfig) -> tuple[str, str]:
+    """The precision that the device has, and what to say about it."""
+    from embedseg_napari.core.device import supports_precision
+
+    wanted = settings.precision
+    if supports_precision(model.device, wanted):
+        return wanted, ""
+    return (
+        "float32",
+        f"The network runs in float32: the {model.device.type} of this machine has no {wanted} of its own.",
+    )
+
+
+def _tile(model: Model, settings: PredictionConfig, margin: tuple[int, ...]) -> tuple[int, ...]:
+    from embedseg_napari.core.inference.tiling import resolve_tile
+
+    given = LEAN_TILE.get(model.config.ndim) if settings.tile is None else settings.tile
+    tile, _ = resolve_tile(model.config.ndim, given, None)
+    return tuple(max(side, 2 * m + LEAST_USE) for side, m in zip(tile, margin, strict=True))
+
+
 def decided(job: LargeJob, region: Region, model: Model) -> list[object]:
     """All of a job that decides on its labels, beside the weights; where things lie and who works does not."""
     settings = model.config.prediction.changed(job.changes or {})
     image = (region.array.shape, str(region.array.dtype), region.axes, job.level, region.start, region.stop)
-    return [image, region.channel, job.block, job.halo, job.skip_background, sorted(settings.model_dump().items())]
+    values = [image, region.channel, job.block, job.halo, job.skip_background, sorted(settings.model_dump().items())]
+    # An array has no place by which it is known again.
+    return [*values, _sampled(region)] if isinstance(job.image, LazyImage) else values
+
+
+def _sampled(region: Region) -> str:
+    """A number that stands for some of a region's pixels."""
+    from embedseg_napari.core.large.grid import Box
+
+    digest = hashlib.blake2s(digest_size=8)
+    for i in range(N_SAMPLED):
+        start = tuple(round((n - 1) * (i + 0.5) / N_SAMPLED) for n in region.shape)
+        stop = tuple(min(a + SAMPLED, n) for a, n in zip(start, region.shape, strict=True))
+        digest.update(np.ascontiguousarray(region.read(0, Box(start, stop))).tobytes())
+    return digest.hexdigest()
 
 
 def _refuse_scale(model: Model, settings: PredictionConfig, job: LargeJob) -> None:

@@ -7,19 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from embedseg_napari.core.axes import guess_axes
 from embedseg_napari.core.errors import SettingsError, Stopped
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.files.folder_lock import holding
+from embedseg_napari.core.files.lazy_image import LazyImage
 from embedseg_napari.core.files.region import choose_region
 from embedseg_napari.core.files.zarr_image import missing_words
 from embedseg_napari.core.measure.table_files import require_table_name, write_parts
 from embedseg_napari.jobs.earlier_run import signature
-from embedseg_napari.jobs.large.plan import decided, resolve
+from embedseg_napari.jobs.large.plan import decided, image_of, resolve
 from embedseg_napari.jobs.large.table import columns_of
-from embedseg_napari.jobs.large.target import REPORTED, target_of, write_block
+from embedseg_napari.jobs.large.target import REPORTED, preview_block, read_block, target_of, write_block
 from embedseg_napari.jobs.large.work import (
     BlockDone,
     Waiting,
@@ -35,7 +34,6 @@ from embedseg_napari.jobs.segment import cached_model
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
-    from embedseg_napari.core.files.lazy_image import LazyImage
     from embedseg_napari.core.files.region import Region
     from embedseg_napari.core.large.numbering import Numbering
     from embedseg_napari.core.large.run_folder import RunRecord
@@ -56,6 +54,13 @@ class BlocksStarted:
     """To be done now."""
     labels: Path
     """The group of the label image, which is there from now on."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlocksShown:
+    """Labels of blocks that were done before have been written, to be seen until all are."""
+
+    n_blocks: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +121,8 @@ class Opened:
 def predict_large(job: LargeJob, should_stop: Callable[[], bool]) -> Generator[Any, None, LargeResult]:
     """Segment an image in blocks; what earlier runs of the same job have done is not done again.
 
-    Events are `Message`, `BlocksStarted`, `BlockFinished` and `Finishing`. A stop keeps all blocks that are done.
+    Events are `Message`, `BlocksStarted`, `BlocksShown`, `BlockFinished` and `Finishing`. A stop keeps all blocks that
+    are done.
 
     Raises
     ------
@@ -142,6 +148,8 @@ def predict_large(job: LargeJob, should_stop: Callable[[], bool]) -> Generator[A
     wanted = [number for number in shared(range(len(record.grid)), job.part) if number in set(todo)]
     yield BlocksStarted(len(record.grid), len(record.grid) - len(todo), len(wanted), target.labels)
     try:
+        if job.preview:
+            yield from _show_done(opened, record, store, sorted(set(range(len(record.grid))) - set(todo)), should_stop)
         yield from _work(job, opened, record, wanted, store, should_stop)
         n_missing = len(missing_blocks(run, record))
         if job.part is not None and not job.finish:
@@ -164,7 +172,6 @@ def open_job(job: LargeJob) -> Opened:
     EmbedSegError
         If something does not fit, or labels are there that may not be replaced.
     """
-    from embedseg_napari.core.files.in_parts import open_image
     from embedseg_napari.core.inference.predictor import check_fit
 
     if job.part is not None and (job.workers > 1 or job.scheduler is not None or job.finish):
@@ -178,7 +185,9 @@ def open_job(job: LargeJob) -> Opened:
         raise SettingsError(f"workers {job.workers}: at least one is needed.")
     if job.workers > 1 or job.scheduler is not None:
         require_distributed()
-    image = open_image(job.image, job.level, job.axes)
+    image = image_of(job)
+    if isinstance(job.image, LazyImage) and (job.workers > 1 or job.scheduler is not None or job.part is not None):
+        raise SettingsError("Several workers need the file of an image, not an array; give its path.")
     target = target_of(job, image)
     require_table_name(target.table)
     model = cached_model(job.model, job.device)
@@ -195,7 +204,7 @@ def begin(job: LargeJob, opened: Opened, should_stop: Callable[[], bool]) -> Gen
     run, sign = opened.target.run, opened.signature
     if run.is_begun:
         return run.of(sign)
-    path = str(Path(job.image).absolute())
+    path = "" if isinstance(job.image, LazyImage) else str(Path(job.image).absolute())
     return run.begin((yield from resolve(job, opened.region, opened.model, path, sign, should_stop)))
 
 
@@ -220,14 +229,28 @@ def _work(
     else:
         work = work_here(run, record, region, opened.model, waiting, should_stop)
     for done, event in enumerate(work, 1):
-        if job.preview and event.n_objects:
+        if job.preview and not event.is_background:
             block = grid.block(event.number)
-            found = run.load(block)
-            # Provisional ids are the same on both sides of a seam, also cut to 32 bits.
-            ids = np.append(np.uint32(0), (found.rows["id"] & np.uint64(0xFFFFFFFF)).astype(np.uint32))
-            write_block(store, region, block, ids[found.labels])
+            preview_block(store, region, block, run.load(block))
         left = (time.monotonic() - began) / done * (n - done)
         yield _told(event, done, n, opened, record, left)
+
+
+def _show_done(
+    opened: Opened, record: RunRecord, store: LabelStore, numbers: list[int], should_stop: Callable[[], bool]
+) -> Generator[BlocksShown, None, None]:
+    """Write what blocks have found that others did before, who showed nothing."""
+    run, grid, region = opened.target.run, record.grid, opened.region
+    n_shown = 0
+    for number in numbers:
+        if should_stop():
+            raise Stopped("The run was stopped.")
+        block = grid.block(number)
+        if not run.is_background(number) and not read_block(store, region, block).any():
+            preview_block(store, region, block, run.load(block))
+            n_shown += 1
+    if n_shown:
+        yield BlocksShown(n_shown)
 
 
 def _told(event: BlockDone, done: int, n: int, opened: Opened, record: RunRecord, left: float) -> BlockFinished:

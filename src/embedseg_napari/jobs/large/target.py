@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from embedseg_napari.core.axes import ordered, result_axes
 from embedseg_napari.core.errors import AlreadyExists, DataError
 from embedseg_napari.core.files.atomic import locked_place, write_text
@@ -17,9 +19,8 @@ from embedseg_napari.core.files.region import Region, choose_region
 from embedseg_napari.core.large.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from embedseg_napari.core.files.lazy_image import LazyImage
+    from embedseg_napari.core.large.block_objects import BlockResult
     from embedseg_napari.core.large.grid import Block
     from embedseg_napari.core.large.run_folder import RunRecord
     from embedseg_napari.core.stores.labels import LabelStore
@@ -177,20 +178,21 @@ def target_of(job: LargeJob, image: LazyImage) -> Target:
     DataError
         If the image is no store, and no place is given.
     """
+    from embedseg_napari.core.stores.labels import table_place
+
+    name: str | None
     if job.output is not None:
         store, name = Path(job.output), None
         if store.suffix.lower() != ".zarr":
             raise DataError(f"{store}: labels of blocks are an OME-Zarr; give a name that ends in .ome.zarr.")
-        table = store.with_name(store.name.removesuffix(".zarr").removesuffix(".ome") + ".csv")
     elif image.ngff:
         store, name = image.path, job.name
-        table = store.with_name(f"{store.name.removesuffix('.zarr').removesuffix('.ome')}.{name}.csv")
     else:
         raise DataError(
             f"{image.path}: is no OME-Zarr that could hold the labels, too; give a new store, such as --output "
             f"{image.path.name.split('.')[0]}-labels.ome.zarr."
         )
-    return Target(store, name, table if job.table is None else Path(job.table))
+    return Target(store, name, table_place(store, name) if job.table is None else Path(job.table))
 
 
 def open_region(record: RunRecord) -> Region:
@@ -205,12 +207,30 @@ def open_region(record: RunRecord) -> Region:
 
 def write_block(store: LabelStore, region: Region, block: Block, labels: np.ndarray) -> None:
     """Write the labels of a block's core."""
-    axes = ordered(result_axes(region.axes))
-    spatial = [
+    key = _place(region, block)
+    store.write(key, labels.reshape([part.stop - part.start for part in key]))
+
+
+def read_block(store: LabelStore, region: Region, block: Block) -> np.ndarray:
+    """The labels of a block's core, as they are."""
+    return np.asarray(store.array()[_place(region, block)])
+
+
+def preview_block(store: LabelStore, region: Region, block: Block, found: BlockResult) -> None:
+    """Write what a block found before all are done, in all resolutions, with ids that change in the end."""
+    from embedseg_napari.core.stores.parts import write_part
+
+    # Provisional ids are the same on both sides of a seam, also cut to 32 bits.
+    ids = np.append(np.uint32(0), (found.rows["id"] & np.uint64(0xFFFFFFFF)).astype(np.uint32))
+    key = _place(region, block)
+    write_part(store, [part.start for part in key], ids[found.labels].reshape([n.stop - n.start for n in key]))
+
+
+def _place(region: Region, block: Block) -> tuple[slice, ...]:
+    """Where a block's core lies in the labels."""
+    spatial = tuple(
         slice(low + first, high + first)
         for low, high, first in zip(block.core.start, block.core.stop, region.start, strict=True)
-    ]
-    if "T" in axes:
-        store.write((slice(block.frame, block.frame + 1), *spatial), labels[None])
-    else:
-        store.write(tuple(spatial), labels)
+    )
+    has_frames = "T" in ordered(result_axes(region.axes))
+    return (slice(block.frame, block.frame + 1), *spatial) if has_frames else spatial

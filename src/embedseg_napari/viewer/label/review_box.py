@@ -78,6 +78,8 @@ class ReviewBox(QWidget):
         self._place = KeptView(layers.viewer)
         self._copy: _Copy | None = None
         """What was copied last to be corrected."""
+        self._judged: tuple[Path, int, int] | None = None
+        """The model that was judged last, and how many of how many annotated objects it finds."""
         self.strokes = StrokeBox(layers, self.predicted)
         self.strokes.edited.connect(self.refresh)
         layers.changed.connect(self._offer)
@@ -121,18 +123,23 @@ class ReviewBox(QWidget):
         of = self.layers.image
         self.search = run_in_background(
             lambda should_stop: find_doubts(model, image, labels, device, should_stop),
-            on_result=lambda queue: self._take(queue, of),
+            on_result=lambda queue: self._take(queue, model, of),
             on_finished=self.refresh,
         )
         self.refresh()
 
-    def begin(self, queue: ReviewQueue) -> None:
-        """Look at doubtful objects of the image in front that were found before."""
-        self._take(queue, self.layers.image)
+    def begin(self, queue: ReviewQueue, model: Path) -> None:
+        """Look at doubtful objects of the image in front that a model found before."""
+        self._take(queue, model, self.layers.image)
 
-    def _take(self, queue: ReviewQueue, of: Any) -> None:
+    def _take(self, queue: ReviewQueue, model: Path, of: Any) -> None:
         if self.layers.image != of or self.layers.labels is None or self.layers.frame is None:
             return
+        if queue.n_annotated:
+            self._judged = model, queue.n_found, queue.n_annotated
+        elif self._judged is not None and self._judged[0] == model:
+            # A model that is weak on the image before is not good on this one.
+            _, queue.n_found, queue.n_annotated = self._judged
         self.queue = queue
         self.view.previews.hide(HERE)
         self.view.show_objects(queue.segmentation, self.layers.frame)

@@ -394,10 +394,11 @@ class LabelWidget(TrainingPanel):
         ):
             return
         self.next_image.ranking.seen.add(self.navigator.front_key())
-        if rated.queue is not None:
-            self.review.begin(rated.queue)
-        elif self.next_image.ranking.model is not None:
-            self.review.start(self.next_image.ranking.model, self.settings.device.currentText())
+        model = self.next_image.ranking.model
+        if model is not None and rated.queue is not None:
+            self.review.begin(rated.queue, model)
+        elif model is not None:
+            self.review.start(model, self.settings.device.currentText())
 
     def _switch_preview(self, is_on: bool) -> None:
         self.view.is_on = is_on

@@ -11,12 +11,14 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
 
 from embedseg_napari.core.errors import DataError, EmbedSegError
 from embedseg_napari.core.exchange.export import export_labels
+from embedseg_napari.core.files.names import portable_name
 from embedseg_napari.core.files.units import micrometres
 from embedseg_napari.core.measure.outlined import FURTHER
 from embedseg_napari.core.measure.table_files import write_table
 from embedseg_napari.jobs.recipe import of_words
+from embedseg_napari.viewer.files.writers import write_labels_layer
 from embedseg_napari.viewer.layers import file_of
-from embedseg_napari.viewer.measure.layer_table import objects_of
+from embedseg_napari.viewer.measure.layer_table import kept_file, objects_of
 from embedseg_napari.viewer.measure.surfaces import make_surfaces, show_surfaces
 from embedseg_napari.viewer.widgets.boxes import button
 from embedseg_napari.viewer.widgets.recipe_buttons import RecipeButtons
@@ -164,15 +166,32 @@ class MeasuredFiles(QWidget):
         else:
             self.said.emit(f"Saved {path}.")
 
+    def _saved(self, layer: Labels, image: Path | None) -> Path:
+        """The file that holds a layer's labels as they are now; where there is none, the user is asked for one."""
+        path = kept_file(layer)
+        if path is None:
+            place = f"{portable_name(layer.name, 'labels')}.tif"
+            name, _ = QFileDialog.getSaveFileName(
+                self, "A command reads files: save the labels", str(place if image is None else image.with_name(place)),
+                "TIFF (*.tif)",
+            )  # fmt: skip
+            if not name:
+                raise DataError(f"{layer.name} is in no file as it is now, and a command reads files: save it first.")
+            path = Path(name if Path(name).suffix else f"{name}.tif")
+            write_labels_layer(str(path), layer.data, layer.as_layer_data_tuple()[1])
+            layer.metadata["path"] = str(path)
+        return path
+
     def _recipe(self) -> Recipe:
         """What measures the files of the chosen layers."""
         layer, image = self._labels.layer(), self._image.layer()
         if layer is None:
             raise DataError("Choose a Labels layer first.")
         objects = objects_of(layer, image)
-        labels = file_of(layer)
+        image_file = None if image is None else file_of(image)
+        labels = self._saved(layer, image_file)
         words = ["embedseg", "measure", str(labels), "--output", str(labels.with_suffix(".measured.csv"))]
-        words += [] if image is None else ["--image", str(file_of(image))]
+        words += [] if image_file is None else ["--image", str(image_file)]
         words += ["--axes", objects.axes]
         if objects.spacing is not None and objects.unit is not None:
             factor = micrometres(objects.unit) or 1.0

@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embedseg_napari.core.axes import ordered, reorder, result_axes
-from embedseg_napari.core.errors import EmbedSegError
+from embedseg_napari.core.errors import DataError, EmbedSegError
+from embedseg_napari.core.files.tiff import read_image
 from embedseg_napari.core.measure.measurements import measuring
-from embedseg_napari.viewer.layers import labelled_picture, picture_of, pixel_size, turned_labels
+from embedseg_napari.viewer.layers import array_of, file_of, labelled_picture, picture_of, pixel_size, turned_labels
 from embedseg_napari.viewer.provenance import origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
+    from pathlib import Path
 
     from napari.layers import Image, Labels
 
     from embedseg_napari.core.inference.segmentation import Segmentation
-    from embedseg_napari.core.measure.measurements import FrameMeasured, Table
+    from embedseg_napari.core.measure.measurements import PartMeasured, Table
 
 STALE = ("frame", "size", "centroid_z", "centroid_y", "centroid_x")
 """Columns of a segmentation's own table that the measured ones take the place of."""
@@ -61,6 +63,20 @@ def objects_of(labels: Labels, image: Image | None) -> LayerObjects:
     return LayerObjects(array, axes, spacing, unit, picture.array, picture.axes, found)
 
 
+def kept_file(labels: Labels) -> Path | None:
+    """The file that holds the labels of a layer as they are now; None where it was not saved, or changed since."""
+    try:
+        path = file_of(labels)
+        now = array_of(labels)
+        # What is read in parts cannot be painted on.
+        is_kept = not isinstance(now, np.ndarray) or np.array_equal(
+            np.squeeze(read_image(path, labels=True, say=lambda _: None).array), np.squeeze(now)
+        )
+    except DataError:
+        return None
+    return path if is_kept else None
+
+
 def image_below(labels: Labels, images: Iterable[Image]) -> Image | None:
     """The first image that the labels lie on, pixel for pixel; None if there is none."""
     for image in images:
@@ -77,7 +93,7 @@ def image_below(labels: Labels, images: Iterable[Image]) -> Image | None:
 
 def measure_layer(
     objects: LayerObjects, columns: tuple[str, ...], should_stop: Callable[[], bool]
-) -> Generator[FrameMeasured, None, Table]:
+) -> Generator[PartMeasured, None, Table]:
     """Measure the objects; scores and margins are there if they are what a model found."""
     labels: Any = np.asarray(objects.labels)
     axes = objects.axes

@@ -26,7 +26,7 @@ from embedseg_napari.viewer.widgets.scroll import FittingScroll
 if TYPE_CHECKING:
     import napari
 
-    from embedseg_napari.core.measure.measurements import FrameMeasured, Table
+    from embedseg_napari.core.measure.measurements import PartMeasured, Table
     from embedseg_napari.viewer.measure.layer_table import LayerObjects
 
 OWN, HISTOGRAM = "their own colours", "count"
@@ -151,8 +151,8 @@ class MeasureWidget(DockPanel):
         self.controls.progress.setFormat("Measuring")
         self.controls.say("Measuring…")
 
-    def _take_event(self, event: FrameMeasured) -> None:
-        self.controls.progress.setRange(0, event.n_frames)
+    def _take_event(self, event: PartMeasured) -> None:
+        self.controls.progress.setRange(0, event.n_parts)
         self.controls.progress.setValue(event.done)
 
     def _take_table(self, layer: Labels, table: Table) -> None:

@@ -129,6 +129,11 @@ class TrainingView:
         self._shown = None
         self._step_back()
 
+    def finish(self) -> None:
+        """Take away what lies on the user's images: the training is over. A held-out image stays until the next one."""
+        if self.previews.get(IMAGE) is None:
+            self.end()
+
     def close_down(self) -> None:
         """Take the layers away and follow the viewer no longer."""
         self.end()

@@ -22,6 +22,7 @@ from embedseg_napari.viewer.segment.result_recipe import recipe_of_result
 from embedseg_napari.viewer.segment.results import ResultLayers
 from embedseg_napari.viewer.segment.run_settings import RunSettings
 from embedseg_napari.viewer.segment.threshold_box import ThresholdBox
+from embedseg_napari.viewer.unopened import unopened
 from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, button, short
 from embedseg_napari.viewer.widgets.collapsible import Folded
 from embedseg_napari.viewer.widgets.dock_panel import DockPanel
@@ -97,7 +98,6 @@ class SegmentWidget(DockPanel):
         self.image.form.addRow(self.on_drop)
         layout.addWidget(self.image)
         layout.addWidget(self.threshold_box)
-        layout.addWidget(self.measure)
         layout.addWidget(self.recipe)
         layout.addWidget(Folded("What the network sees", self.embedding, "Offsets, margins and votes as layers."))
         layout.addWidget(Folded("A whole folder", self.batch, "Segment all images of a folder."))
@@ -108,6 +108,8 @@ class SegmentWidget(DockPanel):
         outer.addLayout(self.controls.buttons())
         outer.addWidget(self.progress)
         outer.addWidget(self.status)
+        # What comes next stays in sight.
+        outer.addWidget(self.measure)
         outer.addWidget(self.advice)
 
     def _connect(self) -> None:
@@ -129,6 +131,7 @@ class SegmentWidget(DockPanel):
         self.controls.finished.connect(self._take_end)
         self.on_drop.toggled.connect(self.drops.open)
         self.drops.next_wanted.connect(self._start_waiting)
+        unopened.explained.connect(self._take_unopened)
         self.viewer.layers.events.removed.connect(self._take_removed)
         self.viewer.layers.selection.events.active.connect(self._follow_selection)
 
@@ -297,6 +300,10 @@ class SegmentWidget(DockPanel):
             self.image.layer_box.choose(active if result is None else result.selection.layer)
             self._choose_result()
 
+    def _take_unopened(self, sentence: str) -> None:
+        if self.current is None:
+            self.controls.say(sentence, is_wrong=True)
+
     def _take_removed(self, event: Any) -> None:
         if self._selection is not None and event.value == self._selection.layer:
             self.cancel()
@@ -390,6 +397,7 @@ class SegmentWidget(DockPanel):
 
     def release(self) -> None:
         """End all runs and follow the viewer no longer."""
+        unopened.explained.disconnect(self._take_unopened)
         self.controls.close_down()
         self.batch.controls.close_down()
         self.reclustering.cancel()

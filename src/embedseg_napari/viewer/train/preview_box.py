@@ -110,10 +110,10 @@ class PreviewBox(QWidget):
         self._update_hint()
 
     def end(self) -> None:
-        """Follow the viewer's eye no longer, and take the preview away."""
+        """Follow the viewer's eye no longer, and take the preview away unless it is all there is to see."""
         self.follow.stop()
         self.gradually.finish()
-        self.view.end()
+        self.view.finish()
 
     def show_preview(self, event: PreviewReady) -> None:
         """Show what the current network makes of the image."""

@@ -172,7 +172,7 @@ class ProgressBox(QWidget):
         if result.best_score is not None:
             score = f" {score_words(result.best_score, self.n_held_out_objects, ENOUGH_OBJECTS)}"
         if result.stopped and result.best_score is None:
-            score = f" It was stopped after {count(result.steps, 'step')} and has no score: look at what it finds."
+            score = f" It was stopped after {count(result.steps, 'step')} and has no score: look well at what it finds."
         self.outcome.setText(f"Model <b>{short(result.path.stem)}</b> is saved and can be chosen in Segment.{score}")
         self.outcome.setToolTip(str(result.path))
         self._show_after(True)

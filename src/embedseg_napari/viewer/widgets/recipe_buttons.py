@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_info
-from qtpy.QtWidgets import QApplication, QFileDialog, QHBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
 
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.files.atomic import write_text
-from embedseg_napari.viewer.widgets.boxes import button
+from embedseg_napari.viewer.widgets.boxes import Sentence, button
 from embedseg_napari.viewer.worker import report_error
 
 if TYPE_CHECKING:
@@ -35,11 +35,16 @@ class RecipeButtons(QWidget):
         tip = "that does the same without a viewer."
         self.copy = button("Copy as command", f"Copy the command {tip}", self.copy_command)
         self.save = button("Save script…", f"Save a Python script {tip}", self._ask)
-        layout = QHBoxLayout(self)
+        self.line = Sentence()
+        self.line.hide()
+        row = QHBoxLayout()
+        row.setSpacing(2)
+        row.addWidget(self.copy)
+        row.addWidget(self.save)
+        layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(2)
-        layout.addWidget(self.copy)
-        layout.addWidget(self.save)
+        layout.addLayout(row)
+        layout.addWidget(self.line)
 
     def copy_command(self) -> None:
         """Put the command into the clipboard."""
@@ -48,19 +53,29 @@ class RecipeButtons(QWidget):
             if not recipe.command:
                 raise EmbedSegError(recipe.no_command)
         except EmbedSegError as error:
-            report_error(error)
+            self._fail(error)
             return
         QApplication.clipboard().setText(recipe.command)
-        show_info("Copied; paste it into a terminal.")
+        self._say("Copied; paste it into a terminal.")
 
     def save_script(self, path: Path) -> None:
         """Write the script; the dialog has asked whether a file may be replaced."""
         try:
             write_text(path, self._recipe().script)
         except EmbedSegError as error:
-            report_error(error)
+            self._fail(error)
         else:
-            show_info(f"Saved {path}.")
+            self._say(f"Saved {path}.")
+
+    def _say(self, sentence: str) -> None:
+        self.line.hide()
+        show_info(sentence)
+
+    def _fail(self, error: EmbedSegError) -> None:
+        """Say it here, too: a notification shows some forty letters."""
+        self.line.say(str(error), is_wrong=True)
+        self.line.show()
+        report_error(error)
 
     def _ask(self) -> None:
         path, _ = QFileDialog.getSaveFileName(self, "Save script", "embedseg_recipe.py", "Python (*.py)")

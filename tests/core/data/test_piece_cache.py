@@ -9,9 +9,9 @@ import pytest
 import tifffile
 from store_steps import write_store
 
+from embedseg_napari.core.data.piece_cache import PieceCache
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.in_parts import open_image
-from embedseg_napari.core.files.piece_cache import PieceCache
 
 
 @pytest.fixture

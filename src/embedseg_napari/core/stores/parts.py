@@ -1,0 +1,160 @@
+"""Parts of a label image on the disk, in all its resolutions at once: shown while others are missing, and corrected."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.atomic import alone
+from embedseg_napari.core.wording import count
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from embedseg_napari.core.stores.labels import LabelStore
+
+MOST_ID = 2**32 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenPart:
+    """What came of a part that was written back."""
+
+    n_changed: int
+    """Objects that were there and are no longer as they were."""
+    n_new: int
+    """Objects that were not there; they have numbers beyond all others."""
+    n_reaching_out: int
+    """Changed objects that go on beyond the part, where they stay as they were."""
+    labels: NDArray[Any]
+    """The part as it is in the store now."""
+
+
+def write_part(store: LabelStore, start: Sequence[int], labels: NDArray[Any]) -> None:
+    """Write a part of the full resolution, and what the smaller ones show of it.
+
+    Only one process may do so at a time: at smaller resolutions parts share files.
+
+    Parameters
+    ----------
+    store : LabelStore
+        Where.
+    start : sequence of int
+        First pixel of the part, one value per axis of the store.
+    labels : ndarray
+        0 or more; with all axes of the store.
+
+    Raises
+    ------
+    DataError
+        As `LabelStore.write`.
+    """
+    for level, factors in enumerate(store.factors):
+        # A pixel of a smaller level shows the first of those that it stands for.
+        firsts = [-(-at // factor) for at, factor in zip(start, factors, strict=True)]
+        own = tuple(
+            slice(first * factor - at, None, factor) for first, factor, at in zip(firsts, factors, start, strict=True)
+        )
+        part = labels[own]
+        if part.size:
+            key = tuple(slice(first, first + n) for first, n in zip(firsts, part.shape, strict=True))
+            store.write(key, part, level)
+
+
+def largest_id(store: LabelStore) -> Iterator[tuple[int, int, int]]:
+    """Look for the largest number in a label image, block by block.
+
+    Yields
+    ------
+    done, of, largest : int
+        Blocks, and the largest number so far, after each block.
+    """
+    array, largest = store.array(), 0
+    edges = store.block()
+    places = [range(-(-n // edge)) for n, edge in zip(array.shape, edges, strict=True)]
+    of = math.prod(map(len, places))
+    for done, place in enumerate(itertools.product(*places), 1):
+        key = tuple(slice(at * edge, (at + 1) * edge) for at, edge in zip(place, edges, strict=True))
+        largest = max(largest, int(np.asarray(array[key]).max(initial=0)))
+        yield done, of, largest
+
+
+def change_part(
+    store: LabelStore,
+    start: Sequence[int],
+    before: NDArray[Any],
+    after: NDArray[Any],
+    should_stop: Callable[[], bool],
+) -> Iterator[tuple[int, int] | WrittenPart]:
+    """Put a part that was changed by hand back in its place, if the store still holds what was read there.
+
+    Objects that are new get numbers beyond the largest in the whole store.
+
+    Parameters
+    ----------
+    store : LabelStore
+        Where.
+    start : sequence of int
+        First pixel of the part, one value per axis of the store.
+    before, after : ndarray
+        The part as it was read, and as it shall be; with all axes of the store.
+    should_stop : callable
+        Looked at between blocks; nothing is written then.
+
+    Yields
+    ------
+    (int, int) or WrittenPart
+        Blocks that were looked at for the largest number, and how many there are; and at the end what was written.
+
+    Raises
+    ------
+    DataError
+        If the store was changed there meanwhile, cannot be written, or has no numbers left.
+    """
+    key = tuple(slice(at, at + n) for at, n in zip(start, before.shape, strict=True))
+    known = np.unique(before)
+    new = np.setdiff1d(after, known)
+    new = new[new > 0]
+    largest = 0
+    if len(new):
+        for done, of, so_far in largest_id(store):
+            if should_stop():
+                return
+            largest = so_far
+            yield done, of
+    if largest + len(new) > MOST_ID:
+        raise DataError(f"{store.folder}: has no numbers left for {count(len(new), 'new object')}.")
+    numbered = after.astype(np.uint32)
+    if len(new):
+        is_new = np.isin(after, new)
+        numbered[is_new] = largest + 1 + np.searchsorted(new, after[is_new])
+    changed = np.unique(before[before != after])
+    changed = changed[changed > 0]
+    with alone(store.folder):
+        if not np.array_equal(np.asarray(store.array()[key]), before):
+            raise DataError(
+                f"{store.folder}: was changed in this part since it was opened; nothing was written. Open the part "
+                "anew, and copy your changes there."
+            )
+        write_part(store, start, numbered)
+    yield WrittenPart(
+        len(changed), len(new), int(np.isin(changed, _at_ends(before, start, store.array().shape)).sum()), numbered
+    )
+
+
+def _at_ends(part: NDArray[Any], start: Sequence[int], shape: Sequence[int]) -> NDArray[Any]:
+    """Numbers at those ends of a part that are not the image's own."""
+    found = [np.zeros(0, part.dtype)]
+    for axis, (at, n, whole) in enumerate(zip(start, part.shape, shape, strict=True)):
+        if at > 0:
+            found.append(np.unique(part.take(0, axis)))
+        if at + n < whole:
+            found.append(np.unique(part.take(-1, axis)))
+    return np.unique(np.concatenate(found))

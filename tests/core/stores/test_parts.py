@@ -1,0 +1,65 @@
+"""Parts of a label image: written in all resolutions as the whole is, and put back only where nobody changed them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from store_steps import write_store
+
+from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.in_parts import open_image
+from embedseg_napari.core.runs import never
+from embedseg_napari.core.stores.labels import create_labels
+from embedseg_napari.core.stores.parts import WrittenPart, change_part, write_part
+from embedseg_napari.core.stores.pyramid import build_pyramid
+
+SHAPE = (150, 203)
+
+
+@pytest.fixture(params=["0.4", "0.5"])
+def store(tmp_path, request):
+    path = write_store(tmp_path / "cells.ome.zarr", np.ones(SHAPE, np.uint16), "yx", request.param, levels=3)
+    return create_labels(path, open_image(path), name="cells", block=(64, 64))
+
+
+def test_levels_of_parts_are_those_of_the_whole(store):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 9, SHAPE).astype(np.uint32)
+    for y in range(0, 150, 37):
+        for x in range(0, 203, 45):
+            write_part(store, (y, x), labels[y : y + 37, x : x + 45])
+    levels = [np.asarray(store.array(level)[...]) for level in range(3)]
+    np.testing.assert_array_equal(levels[0], labels)
+    list(build_pyramid(store))
+    for level, part in enumerate(levels):
+        np.testing.assert_array_equal(np.asarray(store.array(level)[...]), part)
+
+
+def last(events) -> WrittenPart:
+    return list(events)[-1]
+
+
+def test_a_part_is_put_back_with_new_numbers(store):
+    labels = np.zeros(SHAPE, np.uint32)
+    labels[10:20, 10:20], labels[60:80, 60:80], labels[140:, 190:] = 4, 5, 90
+    write_part(store, (0, 0), labels)
+    before = labels[5:70, 5:70]
+    after = before.astype(np.int32)
+    after[after == 5] = 0
+    after[30:34, 30:34], after[40:44, 30:34] = 90, 6
+    written = last(change_part(store, (5, 5), before, after, never))
+    assert (written.n_changed, written.n_new, written.n_reaching_out) == (1, 2, 1)
+    now = np.asarray(store.array()[...])
+    assert now[40, 40].tolist() == written.labels[35, 35].tolist() == 0
+    # Numbers that stood for others elsewhere are not shared with these.
+    assert {now[36, 36], now[46, 36]} == {91, 92}
+    assert now[75, 75] == 5
+    np.testing.assert_array_equal(np.asarray(store.array(1)[...]), now[::2, ::2])
+
+
+def test_what_changed_meanwhile_is_not_overwritten(store):
+    before = np.zeros((10, 10), np.uint32)
+    write_part(store, (3, 3), np.full((2, 2), 7))
+    with pytest.raises(DataError, match="was changed in this part since it was opened"):
+        last(change_part(store, (0, 0), before, np.ones((10, 10), int), never))
+    assert np.asarray(store.array()[...]).sum() == 28
