@@ -24,7 +24,7 @@ QUICK = {"minutes": None, "epochs": 1, "steps_per_epoch": 1, "batch_pixels": 409
 
 
 @pytest.fixture(autouse=True)
-def own_data(monkeypatch, tmp_path):
+def own_data(monkeypatch, tmp_path, slim_network):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     # A preset takes a step, so that commands with the same settings do.
     monkeypatch.setitem(PRESETS, "few", PRESETS["few"] | QUICK)
