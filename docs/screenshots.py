@@ -253,8 +253,6 @@ def evaluate(studio: Studio) -> None:
     panel.evaluate.click()
     studio.until(lambda: panel.scores is not None and not panel.run.is_active)
     studio.take("evaluate-finished")
-    for layer in (truth, labels):
-        layer.visible = False
     panel.tabs.setCurrentIndex(1)
     studio.take("evaluate-mistakes")
     panel.tabs.setCurrentIndex(3)
@@ -267,6 +265,22 @@ def evaluate(studio: Studio) -> None:
     studio.take("evaluate-failed")
 
 
+def measure(studio: Studio) -> None:
+    """Colour the objects by their size, one of them selected."""
+    segmenting = studio.panel("Segment")
+    _, truth = studio.show_data()
+    truth.visible = False
+    segmenting.run_button.click()
+    studio.until(lambda: segmenting.current is None)
+    labels = segmenting.results.labels
+    studio.viewer.window.remove_dock_widget(segmenting)
+    panel = studio.panel("Measure")
+    panel.take_over(labels, None)
+    studio.until(lambda: panel.table is not None)
+    panel.color.setCurrentText("area_px")
+    studio.take("measure-finished")
+
+
 STORIES: dict[str, Callable[[Studio], None]] = {
     "segment": segment,
     "segment-3d": segment_3d,
@@ -275,6 +289,7 @@ STORIES: dict[str, Callable[[Studio], None]] = {
     "train-3d": lambda studio: train(studio, 3),
     "label": label,
     "evaluate": evaluate,
+    "measure": measure,
 }
 
 

@@ -86,10 +86,12 @@ def go_to(
     camera = _camera(viewer)
     camera.center = tuple(world[a - first] if a >= first else point[a] for a in shown)
     sides = (np.asarray(upper, float) - lower) * np.abs(layer.scale)
-    extent = max(float(sides[a - first]) for a in shown if a >= first)
+    seen = [float(sides[a - first]) for a in shown if a >= first]
+    # A sliver is as hard to see as a dot.
+    extent, size = max(seen), float(np.prod(seen)) ** (1 / len(seen))
     least, good, most = NEAR_PIXELS if is_near else (LEAST_PIXELS, GOOD_PIXELS, np.inf)
-    if extent * camera.zoom < least:
-        camera.zoom = good / extent
+    if size * camera.zoom < least:
+        camera.zoom = min(good / size, NEAR_PIXELS[-1] / extent)
     elif extent * camera.zoom > most:
         camera.zoom = most / extent
 

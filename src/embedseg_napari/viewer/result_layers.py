@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
     from numpy.typing import NDArray
 
+CENTERS: dict[str, Any] = {
+    "face_color": "#ffd54f",
+    "border_color": "black",
+    "border_width": 0.15,
+    "opacity": 0.9,
+}
+"""What the centres of objects look like."""
 THROUGH = "translucent_no_depth"
 """Blending of marks: in 3D they are seen through the objects that they mark."""
 

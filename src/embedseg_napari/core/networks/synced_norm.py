@@ -28,9 +28,9 @@ class SyncedNorm(_BatchNorm):
         axes = (0, *range(2, input.ndim))
         view = (1, -1, *[1] * (input.ndim - 2))
         n = input.numel() // input.shape[1] * get_world_size()
-        mean = cast("Tensor", all_reduce(input.sum(axes))) / n
+        mean = cast("Tensor", all_reduce(input.sum(axes))) / n  # type: ignore[no-untyped-call]
         centred = input - mean.reshape(view)
-        variance = cast("Tensor", all_reduce(centred.square().sum(axes))) / n
+        variance = cast("Tensor", all_reduce(centred.square().sum(axes))) / n  # type: ignore[no-untyped-call]
         if self.running_mean is not None and self.running_var is not None and self.momentum is not None:
             with torch.no_grad():
                 self.running_mean.lerp_(mean.to(self.running_mean), self.momentum)
@@ -43,7 +43,7 @@ class SyncedNorm(_BatchNorm):
 def sync_norms(network: nn.Module, device: torch.device) -> None:
     """Replace the batch norms of a network by such as look at the crops of all processes; their tensors stay."""
     if device.type == "cuda":
-        nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
         return
     for module in list(network.modules()):
         for name, child in module.named_children():

@@ -7,7 +7,7 @@ import itertools
 import logging
 import os
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch.optim.swa_utils import AveragedModel
@@ -93,7 +93,7 @@ class Optimization:
                 torch.manual_seed(inputs.seed + self.fabric.global_rank)
                 losses = self._accumulate_gradients(inputs.batches, plan)
             if self.fabric.world_size > 1:
-                losses = self.fabric.all_reduce(losses, reduce_op="mean")
+                losses = cast("Tensor", self.fabric.all_reduce(losses, reduce_op="mean"))
             self.losses.put(step, losses)
             known = self.losses.take()
             self.optimizer.step()

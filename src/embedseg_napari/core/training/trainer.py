@@ -27,6 +27,7 @@ from embedseg_napari.core.runs import (
     drain,
     is_main_process,
     join_slurm,
+    n_machines,
     n_processes,
     never,
     soon_after,
@@ -191,7 +192,8 @@ class Trainer:
                 f"devices: {self.config.devices} needs as many processes, which torchrun starts: torchrun "
                 f"--nproc_per_node {self.config.devices} -m embedseg_napari train ...; or set devices to 1."
             )
-        if shares_training(self.config) and self.config.devices not in (1, n_processes()):
+        here = n_processes() // n_machines()
+        if shares_training(self.config) and self.config.devices not in (1, here, n_processes()):
             raise SettingsError(
                 f"devices: {self.config.devices}, but {n_processes()} processes were started to train together; leave "
                 "devices out, or start as many."

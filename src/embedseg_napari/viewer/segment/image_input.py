@@ -169,7 +169,8 @@ class ImageInput(QWidget):
     def _ask(self) -> None:
         """Ask what the planes of a stack are, unless the user chose a model that takes them for depth."""
         is_known = self.is_model_chosen and self.model is not None and self.model.ndim == 3
-        self.question.ask_about(None if is_known else self.layer)
+        # What looks like labels is no image, and is turned into labels first.
+        self.question.ask_about(None if is_known or self.hint.layer is not None else self.layer)
 
     def problem(self) -> tuple[QWidget, str] | None:
         """The field that is wrong, and why; None if the input can be used."""

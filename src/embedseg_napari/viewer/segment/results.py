@@ -10,11 +10,11 @@ from embedseg_napari.core.inference.added_region import Placed, add_region, edit
 from embedseg_napari.jobs.object_table import object_table
 from embedseg_napari.viewer import provenance
 from embedseg_napari.viewer.layers import EDITED, SEGMENTED
-from embedseg_napari.viewer.result_layers import is_shown, show_image, show_labels, show_points
+from embedseg_napari.viewer.result_layers import CENTERS, is_shown, show_image, show_labels, show_points
 from embedseg_napari.viewer.segment.image_input import WHOLE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Iterator, Sequence
     from pathlib import Path
 
     from napari.layers import Image, Labels, Layer, Points
@@ -153,8 +153,10 @@ class ResultLayers:
         """The result of an image layer."""
         return next((result for result in self._results if result.selection.layer == image), None)
 
-    def show(self, selection: Selection, segmentation: Segmentation, model_path: Path) -> Result:
-        """Show a new segmentation and choose it.
+    def show_steps(
+        self, selection: Selection, segmentation: Segmentation, model_path: Path
+    ) -> Generator[None, None, Result | None]:
+        """Show a new segmentation and choose it, a layer at a time; returns the result, or None if it is gone already.
 
         Layers of an earlier one of the same image are updated; where only a region was segmented, its objects are added
         to them. Edited labels are left alone.
@@ -176,7 +178,13 @@ class ResultLayers:
         self._results.append(result)
         self.chosen = result
         self._show_seeds(result, None if earlier is None or before is None else earlier.seeds)
-        self._show_objects(result, segmentation)
+        yield
+        if result not in self._results:
+            return None
+        for _ in self._object_steps(result, segmentation):
+            yield
+            if result not in self._results:
+                return None
         self.finish_update(result)
         return result
 
@@ -237,6 +245,10 @@ class ResultLayers:
         )
 
     def _show_objects(self, result: Result, segmentation: Segmentation) -> None:
+        for _ in self._object_steps(result, segmentation):
+            pass
+
+    def _object_steps(self, result: Result, segmentation: Segmentation) -> Iterator[None]:
         part = Placed(segmentation, result.selection.start)
         shown = part if result.before is None else add_region(result.before, part)
         result.segmentation, result.shown = segmentation, shown
@@ -245,6 +257,7 @@ class ResultLayers:
         labels = objects.labels.copy()
         result.labels = show_labels(self.viewer, f"{name} labels", labels, frame=frame, into=result.labels)
         result.labels.metadata[SEGMENTED] = str(result.selection.layer.unique_id)
+        yield
         # Objects that the border cuts may have their centre beyond it.
         centers = np.asarray(objects.centers, float).reshape(-1, len(result.axes))
         centers = np.clip(centers, 0, np.asarray(labels.shape) - 1)
@@ -256,10 +269,7 @@ class ResultLayers:
             features={"score": np.asarray(objects.scores, float)},
             into=result.centers,
             size=point_size(objects, frame.scale),
-            face_color="#ffd54f",
-            border_color="black",
-            border_width=0.15,
-            opacity=0.9,
+            **CENTERS,
         )
         if result.before is None:
             # Let the Evaluate panel find the maps behind the labels, and the model they came from.

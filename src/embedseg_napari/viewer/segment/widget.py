@@ -10,7 +10,6 @@ from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 from embedseg_napari.core.axes import parse_axes
 from embedseg_napari.core.errors import DataError, EmbedSegError, ModelError
 from embedseg_napari.core.events import Message
-from embedseg_napari.core.wording import count
 from embedseg_napari.jobs.segment import SegmentJob, segment
 from embedseg_napari.viewer.files.stores import StoreDrop
 from embedseg_napari.viewer.large.correct_box import CorrectBox
@@ -23,11 +22,12 @@ from embedseg_napari.viewer.segment.image_input import ImageInput
 from embedseg_napari.viewer.segment.large_images import LargeImages
 from embedseg_napari.viewer.segment.progress import SegmentProgress
 from embedseg_napari.viewer.segment.result_recipe import recipe_of_result
+from embedseg_napari.viewer.segment.result_words import result_words
 from embedseg_napari.viewer.segment.results import ResultLayers
 from embedseg_napari.viewer.segment.run_settings import RunSettings
 from embedseg_napari.viewer.segment.threshold_box import ThresholdBox
 from embedseg_napari.viewer.unopened import unopened
-from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, button, short
+from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, button
 from embedseg_napari.viewer.widgets.collapsible import Folded
 from embedseg_napari.viewer.widgets.dock_panel import DockPanel
 from embedseg_napari.viewer.widgets.recipe_buttons import RecipeButtons
@@ -35,6 +35,7 @@ from embedseg_napari.viewer.widgets.run_controls import RunControls
 from embedseg_napari.viewer.widgets.scroll import FittingScroll
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     import napari
@@ -239,14 +240,16 @@ class SegmentWidget(DockPanel):
         self.drops.clear()
         self.controls.cancel()
 
-    def _take_result(self, segmentation: Segmentation) -> None:
+    def _take_result(self, segmentation: Segmentation) -> Iterator[None]:
         selection = self._selection
         assert selection is not None
-        if selection.layer not in self.viewer.layers:
+        assert self._model_path is not None
+        result = None
+        if selection.layer in self.viewer.layers:
+            result = yield from self.results.show_steps(selection, segmentation, self._model_path)
+        if result is None:
             self.controls.say("The image was removed in the meantime; its result was discarded.")
             return
-        assert self._model_path is not None
-        result = self.results.show(selection, segmentation, self._model_path)
         self.threshold_box.follow(result)
         assert result.labels is not None
         self._select(result.labels)
@@ -426,20 +429,7 @@ class SegmentWidget(DockPanel):
             self.controls.say(found[1] if found is not None else "", is_wrong=found is not None)
 
     def _say_count(self, suffix: str) -> None:
-        assert self.results.chosen is not None
-        shown = self.results.chosen.shown.segmentation
-        n, frames = len(shown.scores), len(shown.frames)
-        where = f" in {frames} frames" if frames else ""
-        text = f"{count(n, 'object')}{where}{suffix}."
-        if not n and not suffix and not shown.n_left_out:
-            # A slider found none; after a run the sentence below says more.
-            text += " Lower the seed threshold or the minimum size."
-        if shown.n_left_out:
-            text += f" {shown.n_left_out} more left out by size or border."
-        if self.results.kept:
-            kept, new = short(self.results.kept), short(self.results.chosen.name)
-            text += f" {kept} was edited and is kept, but hidden; these are in {new}."
-        self.controls.say(text)
+        self.controls.say(result_words(self.results, suffix))
 
     def batch_settings(self) -> dict[str, Any]:
         """What a batch takes over from the panel."""

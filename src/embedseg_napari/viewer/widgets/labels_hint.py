@@ -95,7 +95,7 @@ class LabelsHint(QWidget):
             name=layer.name,
             affine=layer.affine,
             axis_labels=layer.axis_labels,
-            metadata=layer.metadata,
+            metadata={"path": layer.source.path, **layer.metadata},
             rotate=layer.rotate,
             scale=layer.scale,
             shear=layer.shear,

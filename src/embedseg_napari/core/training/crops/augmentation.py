@@ -71,7 +71,8 @@ class Changes(NamedTuple):
         n = max(map(len, numbers))
         if n in (0, len(mine)):
             return self
-        return Changes(*([one[i] for i in mine] if one else [] for one in numbers), self.seed, mine, n)
+        blur, gamma, gain, offset, noise = ([one[i] for i in mine] if one else [] for one in numbers)
+        return Changes(blur, gamma, gain, offset, noise, self.seed, mine, n)
 
     @classmethod
     def draw(cls, n: int, config: AugmentationConfig, rng: np.random.Generator) -> Changes:
