@@ -97,6 +97,8 @@ class Studio:
 
 
 def segment(studio: Studio) -> None:
+    from embedseg_napari.viewer.widgets.scroll import FittingScroll
+
     panel = studio.panel("Segment")
     studio.take("segment-empty")
     _, truth = studio.show_data()
@@ -111,10 +113,19 @@ def segment(studio: Studio) -> None:
     studio.until(lambda: panel.current is None)
     panel.results.labels.contour = 2
     studio.take("segment-finished")
-    panel.findChildren(type(panel.embedding))[0].arrows_box.setChecked(True)
+    panel.embedding.parentWidget().unfold()
+    panel.embedding.arrows_box.setChecked(True)
     panel.embedding.click_box.setChecked(True)
-    panel.embedding.show_object(int(panel.results.labels.data.max()) // 2)
+    number = len(panel.results.segmentation.scores) // 2
+    panel.embedding.show_object(number)
+    camera = getattr(studio.viewer, "scene", studio.viewer).camera
+    camera.center = (0, *panel.results.segmentation.centers[number - 1])
+    camera.zoom *= 6
+    studio.wait(0.5)
+    scroll = panel.findChild(FittingScroll)
+    scroll.verticalScrollBar().setValue(scroll.verticalScrollBar().maximum())
     studio.take("segment-network")
+    studio.viewer.reset_view()
     studio.viewer.theme = "light"
     studio.take("segment-light")
     studio.viewer.theme = "dark"
@@ -180,7 +191,8 @@ def train(studio: Studio, ndim: int = 2) -> None:
     panel.train.click()
     studio.until(lambda: bool(panel.progress.plot.losses))
     panel.preview.embeddings_on.setChecked(True)
-    studio.wait(studio.seconds * 0.6)
+    studio.until(lambda: "preview: embeddings" in studio.viewer.layers)
+    studio.wait(studio.seconds * 0.2)
     studio.take(f"{name}-running")
     if ndim == 2:
         panel.pause.click()
@@ -221,7 +233,7 @@ def label(studio: Studio) -> None:
         layer.data_setitem(np.nonzero(true == identity), layer.selected_label)
     area = np.zeros(true.shape, bool)
     area[middle] = True
-    panel.annotation.layers.show_regions(area)
+    panel.annotation.layers.regions.show(area)
     panel.annotation.new.click()
     panel.annotation.count()
     panel.settings.form.set_values({"minutes": studio.seconds / 60})
@@ -229,7 +241,8 @@ def label(studio: Studio) -> None:
     studio.until(lambda: panel.train.isEnabled())
     studio.take("label-painted")
     panel.train.click()
-    studio.wait(studio.seconds * 0.7)
+    studio.until(lambda: "preview: seeds" in studio.viewer.layers)
+    studio.wait(studio.seconds * 0.2)
     studio.take("label-running")
     studio.until(lambda: not panel.background.is_active)
     studio.wait(4)

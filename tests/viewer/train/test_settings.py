@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 pytest.importorskip("pyqtgraph")
+
+from embedseg_napari.viewer.model_list import models
 
 pytestmark = pytest.mark.usefixtures("own_data")
 
@@ -47,3 +51,12 @@ def test_a_folder_that_cannot_be_written_is_found_before_the_training(ready, tmp
 def test_a_long_image_name_gives_a_name_that_fits(ready):
     ready.output.suggest("n" * 400)
     assert ready.output.problem() == ""
+
+
+def test_a_name_that_another_panel_has_used_is_suggested_no_longer(ready, tiny_model_file):
+    assert ready.output.name.text() == "cells"
+    ready.output.folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(tiny_model_file, ready.output.path())
+    models.remember(ready.output.path())
+    assert ready.output.name.text() == "cells_2"
+    assert ready.train.isEnabled()

@@ -38,6 +38,8 @@ CONTOUR = 2
 """Width in pixels of the outlines of predicted objects: the user's own labels are to be seen below."""
 SEED_SCREEN_PIXELS = (8, 16)
 """Least and greatest size of a predicted seed on the screen."""
+SEED_BORDER = 0.05
+"""As a part of its size; the border of what is drawn larger than it is comes out wider."""
 LEGEND = "✚ pixel   ● where it points   ◆ true centre   ◯ margin"
 IN_3D = "Each object's centre and ellipse lie in the slice through its centre; look there, or in 3D."
 USERS_OPACITY, OWN_OPACITY = 0.25, 0.5
@@ -134,10 +136,11 @@ class TrainingView:
     def end_steps(self) -> Iterator[None]:
         """As :meth:`end`, one layer at a time."""
         self._shown = None
+        # First: with layers that are hidden, napari may crash when others are taken away.
+        self._earlier.release()
         yield from self.previews.end_steps()
         yield from self.embeddings.end_steps()
         self._step_back()
-        self._earlier.release()
 
     @property
     def is_of_held_out(self) -> bool:
@@ -287,7 +290,7 @@ class TrainingView:
         centers = np.clip(found.centers, 0, np.asarray(found.labels.shape) - 1)
         yield from put(
             show_points, SEEDS, centers, frame=frame, features={"score": np.asarray(found.scores)},
-            size=3, canvas_size_limits=SEED_SCREEN_PIXELS, **CENTERS,
+            size=3, canvas_size_limits=SEED_SCREEN_PIXELS, **{**CENTERS, "border_width": SEED_BORDER},
         )  # fmt: skip
 
     def _step_back(self, event: object = None) -> None:
