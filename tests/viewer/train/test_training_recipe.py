@@ -155,7 +155,7 @@ def test_a_session_gives_the_same_model_by_command_and_script(viewer, open_panel
     panel.output.suggest("by script", anew=True)
     by_script = run_script(panel, tmp_path)
     panel.output.suggest("in the panel", anew=True)
-    panel.preview_on.setChecked(False)
+    panel.preview.preview_on.setChecked(False)
     trained = train(panel, qtbot)
     assert are_same(trained, by_command)
     assert are_same(trained, by_script)
