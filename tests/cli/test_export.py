@@ -86,3 +86,10 @@ def test_large_labels_are_exported_in_parts_and_memory_is_told(embedseg, files, 
     assert ended.status == 1
     assert "and this machine has 0.0 GB; choose ome-zarr" in ended.err
     assert not (folder / "b.geojson").exists()
+
+
+def test_a_folder_is_told_to_be_one(embedseg, files) -> None:
+    folder, _ = files
+    ended = embedseg("export", folder, "--format", "geojson", "--output", folder / "a.geojson")
+    assert ended.status == 1
+    assert f"one by one, such as {folder / 'image.tif'}" in ended.err
