@@ -11,6 +11,7 @@ from embedseg_napari.core.events import Message, PreviewReady, StepFinished, Tra
 from embedseg_napari.jobs.train import TrainingJob, TrainingPaused, TrainingRequest
 from embedseg_napari.viewer.layers import pair_from_layers
 
+pytestmark = pytest.mark.usefixtures("slim_network")
 TINY = TrainingConfig(
     epochs=2, minutes=None, steps_per_epoch=2, crop_size=(32, 32), batch_size=1, precision="float32",
     augmentation=AugmentationConfig(scale=0, blur=0),

@@ -264,6 +264,25 @@ def test_nothing_is_replaced_unasked(name, kind, tmp_path) -> None:
     assert target.is_file() or (target / "kept.txt").read_text() == "kept"
 
 
+def test_a_shorter_movie_takes_the_place_of_a_longer_one(tmp_path) -> None:
+    film, folder = np.ones((6, 4, 4), np.int32), tmp_path / "film"
+    es.export_labels(film, folder, "ctc", "TYX")
+    (folder / "notes.txt").write_text("kept")
+    (folder / "mask004.tif").write_bytes(b"changed by hand")
+    said: list[str] = []
+    es.export_labels(film[:3], folder, "ctc", "TYX", overwrite=True, say=said.append)
+    names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    assert names == {"mask000.tif", "mask001.tif", "mask002.tif", "mask004.tif", "res_track.txt", "notes.txt"}
+    assert (folder / "mask004.tif").read_bytes() == b"changed by hand"
+    assert len(said) == 1
+    assert "1 file that this export did not make (such as mask004.tif)" in said[0]
+    # Without a record nothing is known to be our own.
+    (folder / ".embedseg-export.json").write_text('{"notes.txt": "?", "../film": 1}')
+    es.export_labels(film[:2], folder, "ctc", "TYX", overwrite=True, say=said.append)
+    assert (folder / "mask002.tif").exists()
+    assert (folder / "notes.txt").exists()
+
+
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [

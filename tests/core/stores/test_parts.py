@@ -10,7 +10,7 @@ from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.in_parts import open_image
 from embedseg_napari.core.runs import never
 from embedseg_napari.core.stores.labels import create_labels
-from embedseg_napari.core.stores.parts import WrittenPart, change_part, write_part
+from embedseg_napari.core.stores.parts import WrittenPart, change_part, with_objects, write_part
 from embedseg_napari.core.stores.pyramid import build_pyramid
 
 SHAPE = (150, 203)
@@ -63,3 +63,17 @@ def test_what_changed_meanwhile_is_not_overwritten(store):
     with pytest.raises(DataError, match="was changed in this part since it was opened"):
         last(change_part(store, (0, 0), before, np.ones((10, 10), int), never))
     assert np.asarray(store.array()[...]).sum() == 28
+
+
+def test_accepted_objects_take_their_place():
+    before = np.zeros((20, 30), np.uint32)
+    before[2:8, 2:8], before[2:8, 10:16], before[12:18, 2:8] = 7, 8, 9
+    labels = np.zeros((20, 30), int)
+    # The same object; one that covers most of another; one that takes a row of a third; and one that is not wanted.
+    labels[2:8, 2:8], labels[2:8, 10:15], labels[17:19, 2:8], labels[12:18, 20:26] = 1, 2, 3, 4
+    after = with_objects(before, labels, [1, 2, 3])
+    assert (after[2:8, 2:8] == 7).all()
+    assert set(np.unique(after)) == {0, 7, 9, 10, 11}
+    assert not after[2:8, 15].any()
+    assert (after[12:17, 2:8] == 9).all()
+    np.testing.assert_array_equal(with_objects(after, labels, [1, 2, 3]), after)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from embedseg_napari.core.axes import ordered, reorder, spatial_axes
+import numpy as np
+
+from embedseg_napari.core.axes import ordered, spatial_axes
 from embedseg_napari.core.errors import AlreadyExists, DataError
+from embedseg_napari.core.exchange.planes import read_ids
 from embedseg_napari.core.files.atomic import sync_folder
 from embedseg_napari.core.files.lazy_image import LazyImage
 from embedseg_napari.core.files.leftovers import sweep_now_and_then, temporary_name
@@ -15,10 +19,8 @@ from embedseg_napari.core.stores.labels import create_labels
 from embedseg_napari.core.stores.pyramid import build_pyramid
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
 BLOCK = {2: 1024, 3: 128}
 """Pixels of a block along an axis, by the number of spatial axes."""
@@ -26,7 +28,7 @@ BLOCK = {2: 1024, 3: 128}
 
 def write_ome_zarr(
     path: Path,
-    labels: NDArray[Any],
+    labels: Any,
     axes: str,
     spacing: Sequence[float] | None = None,
     unit: str | None = None,
@@ -39,8 +41,8 @@ def write_ome_zarr(
     ----------
     path : Path
         Target, ``.zarr``.
-    labels : ndarray of int, shape ((T,) (Z,) Y, X)
-        Ids, 0 is background.
+    labels : array of int, shape ((T,) (Z,) Y, X)
+        Ids, 0 is background; it is read block by block.
     axes : str
         Their axes.
     spacing : sequence of float, optional
@@ -60,14 +62,16 @@ def write_ome_zarr(
     if path.exists() and not (overwrite and is_store(path)):
         what = "exists already" if is_store(path) else "is no Zarr store, and is not replaced"
         raise AlreadyExists(f"{path}: {what}; choose another name.")
-    turned = reorder(labels, axes, ordered(axes))
+    order = ordered(axes)
+    shape = tuple(labels.shape[axes.index(letter)] for letter in order)
     like = LazyImage(
-        turned,
-        ordered(axes),
+        # Its size and type are all that is asked of it.
+        np.broadcast_to(np.zeros((), labels.dtype), shape),
+        order,
         path,
         _nowhere,
-        turned.shape,
-        levels=(turned.shape,),
+        shape,
+        levels=(shape,),
         spacing=None if spacing is None else tuple(spacing),
         unit=unit,
     )
@@ -78,7 +82,9 @@ def write_ome_zarr(
         space = spatial_axes(like.axes)
         edge = BLOCK[len(space)]
         store = create_labels(draft / path.name, like, block=[edge] * len(space))
-        store.write((slice(None),) * like.ndim, turned.reshape(like.shape))
+        for box in _boxes(like, edge):
+            part = read_ids(labels, axes, dict(zip(like.axes, box, strict=True)))
+            store.write(box, part.reshape([side.stop - side.start for side in box]))
         for _ in build_pyramid(store):
             pass
         # What came to be there meanwhile is not replaced unasked: a full folder takes no other's name.
@@ -96,6 +102,14 @@ def write_ome_zarr(
     finally:
         for left in (draft, old):
             shutil.rmtree(left, ignore_errors=True)
+
+
+def _boxes(like: LazyImage, edge: int) -> Iterator[tuple[slice, ...]]:
+    """The blocks of the store."""
+    sides = [1 if letter == "T" else edge for letter in like.axes]
+    yield from itertools.product(
+        *([slice(a, min(a + side, n)) for a in range(0, n, side)] for side, n in zip(sides, like.shape, strict=True))
+    )
 
 
 def _nowhere(path: Path, level: int, axes: str | None) -> NoReturn:

@@ -227,7 +227,14 @@ def decided(job: LargeJob, region: Region, model: Model) -> list[object]:
     """All of a job that decides on its labels, beside the weights; where things lie and who works does not."""
     settings = model.config.prediction.changed(job.changes or {})
     image = (region.array.shape, str(region.array.dtype), region.axes, job.level, region.start, region.stop)
-    values = [image, region.channel, job.block, job.halo, job.skip_background, sorted(settings.model_dump().items())]
+    values: list[object] = [
+        image,
+        region.channel,
+        job.block,
+        job.halo,
+        job.skip_background,
+        sorted(settings.model_dump().items()),
+    ]
     # An array has no place by which it is known again.
     return [*values, _sampled(region)] if isinstance(job.image, LazyImage) else values
 

@@ -6,6 +6,8 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from napari.layers import Labels
 from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QCheckBox
 from superqt.utils import qdebounced
@@ -19,6 +21,8 @@ from embedseg_napari.viewer.widgets.boxes import FloatBox, device_box
 from embedseg_napari.viewer.worker import run_in_background
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
     from napari.layers import Layer
     from qtpy.QtWidgets import QFormLayout
 
@@ -138,7 +142,13 @@ class RunSettings(QObject):
         if self._warming is not None:
             self._warming.detach()
         self._warming = run_in_background(
-            lambda should_stop: warm_up(path, device, should_stop),
+            lambda should_stop: _warmed(path, device, should_stop),
             # A run says so where it is asked for.
             on_error=lambda error: logger.info("The model was not loaded beforehand: %s", error),
         )
+
+
+def _warmed(path: Path | None, device: str, should_stop: Callable[[], bool]) -> Generator[Any, None, None]:
+    """Load what the first run waits for: the model, and the loops by which napari colours labels."""
+    Labels(np.zeros((1, 1), np.int32))
+    yield from warm_up(path, device, should_stop)
