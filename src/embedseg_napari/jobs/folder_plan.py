@@ -19,7 +19,7 @@ from embedseg_napari.jobs.map_file import FOLDER as MAPS
 from embedseg_napari.jobs.recipe import predict_words, recipe_of
 
 if TYPE_CHECKING:
-    from embedseg_napari.jobs.segment import Channel
+    from embedseg_napari.core.axes import Channel
 
 TABLE = "objects.csv"
 """The table of all images together."""
