@@ -101,7 +101,9 @@ def test_two_processes_learn_the_same_as_one_with_twice_the_batch(dataset, tmp_p
     np.testing.assert_allclose(losses["two-0"], losses["one-0"], rtol=1e-3, atol=1e-6)
     weights = [load_model(dataset / f"{name}.embedseg", "cpu").network.state_dict() for name in ("one", "two")]
     for name, value in weights[0].items():
-        np.testing.assert_allclose(weights[1][name], value, rtol=1e-3, atol=1e-4, err_msg=name)
+        # Adam takes whole steps, of up to 2e-3, where a gradient is nothing but rounding.
+        np.testing.assert_allclose(weights[1][name], value, rtol=1e-3, atol=1e-3, err_msg=name)
+        assert float((weights[1][name].double() - value.double()).abs().mean()) < 2e-5, name
 
 
 @pytest.mark.slow

@@ -119,34 +119,32 @@ def change_part(
         If the store was changed there meanwhile, cannot be written, or has no numbers left.
     """
     key = tuple(slice(at, at + n) for at, n in zip(start, before.shape, strict=True))
-    known = np.unique(before)
-    new = np.setdiff1d(after, known)
+    new = np.setdiff1d(after, np.unique(before))
     new = new[new > 0]
-    largest = 0
-    if len(new):
-        for done, of, so_far in largest_id(store):
-            if should_stop():
-                return
-            largest = so_far
-            yield done, of
-    if largest + len(new) > MOST_ID:
-        raise DataError(f"{store.folder}: has no numbers left for {count(len(new), 'new object')}.")
-    numbered = after.astype(np.uint32)
-    if len(new):
-        is_new = np.isin(after, new)
-        numbered[is_new] = largest + 1 + np.searchsorted(new, after[is_new])
     changed = np.unique(before[before != after])
     changed = changed[changed > 0]
+    numbered = after.astype(np.uint32)
+    # Whoever else writes here must not give the same numbers.
     with alone(store.folder):
+        if len(new):
+            largest = 0
+            for done, of, so_far in largest_id(store):
+                if should_stop():
+                    return
+                largest = so_far
+                yield done, of
+            if largest + len(new) > MOST_ID:
+                raise DataError(f"{store.folder}: has no numbers left for {count(len(new), 'new object')}.")
+            is_new = np.isin(after, new)
+            numbered[is_new] = largest + 1 + np.searchsorted(new, after[is_new])
         if not np.array_equal(np.asarray(store.array()[key]), before):
             raise DataError(
                 f"{store.folder}: was changed in this part since it was opened; nothing was written. Open the part "
                 "anew, and copy your changes there."
             )
         write_part(store, start, numbered)
-    yield WrittenPart(
-        len(changed), len(new), int(np.isin(changed, _at_ends(before, start, store.array().shape)).sum()), numbered
-    )
+    n_reaching_out = int(np.isin(changed, _at_ends(before, start, store.array().shape)).sum())
+    yield WrittenPart(len(changed), len(new), n_reaching_out, numbered)
 
 
 def _at_ends(part: NDArray[Any], start: Sequence[int], shape: Sequence[int]) -> NDArray[Any]:
