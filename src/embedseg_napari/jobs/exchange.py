@@ -15,7 +15,8 @@ from embedseg_napari.core.errors import AlreadyExists, DataError, Stopped
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.exchange.export import FORMATS, PART_BY_PART, export_labels, import_labels, require_format
 from embedseg_napari.core.files.pairing import image_name
-from embedseg_napari.core.files.tiff import write_labels
+from embedseg_napari.core.files.tiff import list_images, write_labels
+from embedseg_napari.core.files.zarr_image import is_store
 from embedseg_napari.core.machine import memory_of_machine
 from embedseg_napari.core.measure.blocks import Blocks, is_lazy
 from embedseg_napari.core.measure.measurements import PartMeasured, measuring
@@ -77,6 +78,9 @@ def export_file(job: ExportJob, should_stop: Callable[[], bool]) -> Generator[An
     """
     require_format(job.output, job.format)
     _require_free(job.output, job.overwrite)
+    if job.labels.is_dir() and not is_store(job.labels):
+        example = next((f", such as {path}" for path in list_images(job.labels)), "")
+        raise DataError(f"{job.labels}: is a folder; export its label images one by one{example}.")
     like = None if job.image is None else (yield from read_like(job.image, whole=False))
     labels = yield from read_labels(job.labels, job.axes, like, whole=False)
     spacing, unit = (labels.spacing, labels.unit) if job.spacing is None else (job.spacing, "um")

@@ -10,6 +10,7 @@ import zipfile
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
 import embedseg_napari as es
 from embedseg_napari.core.config import PredictionConfig
@@ -197,6 +198,35 @@ def test_a_segmented_movie_is_exported_frame_by_frame(tmp_path) -> None:
     movie = found(np.stack([one.labels for one in frames]), 3, frames)
     es.export_labels(movie, tmp_path / "movie", "ctc")
     assert sorted(path.name for path in (tmp_path / "movie").glob("mask*")) == [f"mask00{t}.tif" for t in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("imagej", "a.zip"), ("geojson", "a.geojson"), ("coco", "a.json"), ("ome-tiff", "a.ome.tif")],
+)
+def test_labels_that_are_read_in_parts_give_the_same_file(kind, name, tmp_path) -> None:
+    film = np.random.default_rng(0).integers(0, 9, (3, 12, 14)).astype(np.uint32)
+    lazy = zarr.create_array({}, shape=film.shape, dtype=film.dtype, chunks=(2, 5, 5))
+    lazy[...] = film
+    for folder, labels in (("whole", film), ("parts", lazy)):
+        es.export_labels(labels, tmp_path / folder / name, kind, "TYX")
+    if kind == "ome-tiff":
+        np.testing.assert_array_equal(tifffile.imread(tmp_path / "parts" / name), film)
+    else:
+        np.testing.assert_array_equal(es.import_labels(tmp_path / "parts" / name, film.shape, "TYX"), film)
+
+
+def test_a_movie_in_parts_is_a_folder_or_a_store(tmp_path) -> None:
+    film = np.random.default_rng(0).integers(0, 3, (3, 12, 1030)).astype(np.uint32)
+    lazy = zarr.create_array({}, shape=film.shape, dtype=film.dtype, chunks=(2, 5, 500))
+    lazy[...] = film
+    es.export_labels(lazy, tmp_path / "film", "ctc", "TYX")
+    es.export_labels(film, tmp_path / "film 2", "ctc", "TYX")
+    for path in (tmp_path / "film").glob("*.*"):
+        if not path.name.startswith("."):
+            assert path.read_bytes() == (tmp_path / "film 2" / path.name).read_bytes()
+    es.export_labels(lazy, tmp_path / "a.ome.zarr", "ome-zarr", "TYX")
+    np.testing.assert_array_equal(zarr.open_array(str(tmp_path / "a.ome.zarr" / "0"), mode="r")[...], film)
 
 
 def test_ome_tiff(tmp_path) -> None:

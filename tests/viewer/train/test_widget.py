@@ -20,6 +20,8 @@ from embedseg_napari.viewer.preview.preview import LABELS, SEEDS
 from embedseg_napari.viewer.train import panel as training_events
 from embedseg_napari.viewer.widgets.editors import control_of
 
+pytestmark = pytest.mark.usefixtures("slim_network")
+
 PANEL = "EmbedSeg: Train"
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
 
@@ -134,7 +133,7 @@ class MeasuredFiles(QWidget):
         def write() -> None:
             one = objects_of(layer, None)
             scale: dict[str, Any] = {"spacing": one.spacing, "unit": one.unit}
-            export_labels(np.asarray(one.labels), path, kind, one.axes, table=table, overwrite=True, **scale)
+            export_labels(one.labels, path, kind, one.axes, table=table, overwrite=True, **scale)
 
         self._write(path, write)
 
