@@ -74,7 +74,7 @@ from embedseg_napari.core.training.trainer import train
 
 folder, batch, name = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 config = TrainingConfig(
-    minutes=None, epochs=1, steps_per_epoch=4, batch_size=batch, crop_size=(32, 32), precision="float32",
+    minutes=None, epochs=1, steps_per_epoch=2, batch_size=batch, crop_size=(32, 32), precision="float32",
     augmentation={"noise": 0.05, "gamma": 0.2}, ignore_label=3, validation_fraction=0, architecture="unet",
 )
 losses = []
@@ -98,10 +98,13 @@ def test_two_processes_learn_the_same_as_one_with_twice_the_batch(dataset, tmp_p
     losses = {name: json.loads((dataset / f"{name}.json").read_text()) for name in ("one-0", "two-0", "two-1")}
     # Mean over the processes, and known to all of them.
     assert losses["two-0"] == losses["two-1"]
-    np.testing.assert_allclose(losses["two-0"], losses["one-0"], rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(losses["two-0"], losses["one-0"], rtol=1e-5, atol=1e-9)
     weights = [load_model(dataset / f"{name}.embedseg", "cpu").network.state_dict() for name in ("one", "two")]
     for name, value in weights[0].items():
-        np.testing.assert_allclose(weights[1][name], value, rtol=1e-3, atol=1e-4, err_msg=name)
+        # Adam takes a whole step, of up to 2e-3, also where a gradient is nothing but rounding: hardly anywhere.
+        away = (weights[1][name].double() - value.double()).abs().flatten().numpy()
+        assert away.mean() < 5e-6, name
+        assert np.count_nonzero(away > 1e-4) <= 1 + 1e-4 * away.size, name
 
 
 @pytest.mark.slow

@@ -147,8 +147,9 @@ def test_parts_and_finish(job, store):
     assert np.array_equal(labels_of(store), labels_of(store, "other"))
 
 
-def test_two_workers(job, store):
+def test_two_workers_read_the_axes_that_are_said(job, store):
     pytest.importorskip("distributed")
+    job = replace(job, axes="XY")
     drain(run(replace(job, workers=2), never))
     drain(run(replace(job, name="other"), never))
     assert np.array_equal(labels_of(store), labels_of(store, "other"))

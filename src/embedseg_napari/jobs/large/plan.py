@@ -150,6 +150,7 @@ def resolve(
         "model": found,
         "image": image,
         "level": job.level,
+        "axes": job.axes,
         "channel": job.channel,
         "region": (region.start, region.stop),
         "n_frames": region.n_frames,

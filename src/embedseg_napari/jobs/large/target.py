@@ -219,7 +219,7 @@ def open_region(record: RunRecord) -> Region:
     """The region of a run, read from its image."""
     from embedseg_napari.core.files.in_parts import open_image
 
-    image = open_image(record.image, record.level)
+    image = open_image(record.image, record.level, record.axes)
     pairs = tuple(zip(*record.region, strict=True))
     channel: Any = record.channel
     return choose_region(image, image.axes, channel, pairs)

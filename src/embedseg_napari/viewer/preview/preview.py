@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 IMAGE, SEED_MAP, LABELS, SEEDS = f"{PREFIX}image", f"{PREFIX}seed map", f"{PREFIX}labels", f"{PREFIX}seeds"
 CONTOUR = 2
 """Width in pixels of the outlines of predicted objects: the user's own labels are to be seen below."""
-SEED_SCREEN_PIXELS = (8, 16)
+SEED_SCREEN_PIXELS = (5, 12)
 """Least and greatest size of a predicted seed on the screen."""
-SEED_BORDER = 0.05
-"""As a part of its size; the border of what is drawn larger than it is comes out wider."""
+# Where a point is drawn larger than it is, a border comes out as wide as the point.
+SEED_LOOK = {**CENTERS, "border_color": CENTERS["face_color"], "border_width": 0}
 LEGEND = "✚ pixel   ● where it points   ◆ true centre   ◯ margin"
 IN_3D = "Each object's centre and ellipse lie in the slice through its centre; look there, or in 3D."
 USERS_OPACITY, OWN_OPACITY = 0.25, 0.5
@@ -290,7 +290,7 @@ class TrainingView:
         centers = np.clip(found.centers, 0, np.asarray(found.labels.shape) - 1)
         yield from put(
             show_points, SEEDS, centers, frame=frame, features={"score": np.asarray(found.scores)},
-            size=3, canvas_size_limits=SEED_SCREEN_PIXELS, **{**CENTERS, "border_width": SEED_BORDER},
+            size=3, canvas_size_limits=SEED_SCREEN_PIXELS, **SEED_LOOK,
         )  # fmt: skip
 
     def _step_back(self, event: object = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +22,6 @@ from embedseg_napari.viewer.widgets.boxes import FloatBox, device_box
 from embedseg_napari.viewer.worker import run_in_background
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
-
     from napari.layers import Layer
     from qtpy.QtWidgets import QFormLayout
 
@@ -138,17 +137,21 @@ class RunSettings(QObject):
     def _warm_up(self) -> None:
         if self._is_closed:
             return
+        _load_colouring()
         path, device = self.model.path, self.device.currentText()
         if self._warming is not None:
             self._warming.detach()
         self._warming = run_in_background(
-            lambda should_stop: _warmed(path, device, should_stop),
+            lambda should_stop: warm_up(path, device, should_stop),
             # A run says so where it is asked for.
             on_error=lambda error: logger.info("The model was not loaded beforehand: %s", error),
         )
 
 
-def _warmed(path: Path | None, device: str, should_stop: Callable[[], bool]) -> Generator[Any, None, None]:
-    """Load what the first run waits for: the model, and the loops by which napari colours labels."""
+@cache
+def _load_colouring() -> None:
+    """Load the loops by which napari colours labels, which the first result would wait for.
+
+    Not in the thread that loads the model: pint's list of units, which each layer asks, is not made for two at once.
+    """
     Labels(np.zeros((1, 1), np.int32))
-    yield from warm_up(path, device, should_stop)
