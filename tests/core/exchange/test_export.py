@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from store_steps import write_store
 
 import embedseg_napari as es
 from embedseg_napari.core.config import PredictionConfig
@@ -258,6 +259,15 @@ def test_ome_zarr_is_valid_and_holds_the_labels(shape, axes, tmp_path) -> None:
     es.export_labels(labels[:1], path, "ome-zarr", axes, overwrite=True)
     assert read_image(path, labels=True).array.size == labels[:1].size
     assert [one.name for one in tmp_path.iterdir()] == ["a.ome.zarr"]
+
+
+def test_the_store_of_an_image_is_not_replaced_by_labels(tmp_path) -> None:
+    image = np.arange(600, dtype=np.uint16).reshape(20, 30)
+    write_store(tmp_path / "image.ome.zarr", image, "yx")
+    with pytest.raises(AlreadyExists, match="holds more than a label image, and is not replaced"):
+        es.export_labels(np.ones((20, 30), int), tmp_path / "image.ome.zarr", "ome-zarr", "YX", overwrite=True)
+    np.testing.assert_array_equal(read_image(tmp_path / "image.ome.zarr").array, image)
+    assert [one.name for one in tmp_path.iterdir()] == ["image.ome.zarr"]
 
 
 @pytest.mark.parametrize(

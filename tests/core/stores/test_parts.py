@@ -77,3 +77,13 @@ def test_accepted_objects_take_their_place():
     assert not after[2:8, 15].any()
     assert (after[12:17, 2:8] == 9).all()
     np.testing.assert_array_equal(with_objects(after, labels, [1, 2, 3]), after)
+
+
+@pytest.mark.parametrize("kind", [np.uint32, np.uint64])
+def test_accepted_objects_lie_among_objects_of_large_numbers(kind):
+    before = np.zeros((20, 30), kind)
+    before[2:8, 2:8], before[2:8, 10:16] = 4_000_000_000, 5
+    labels = np.zeros((20, 30), int)
+    labels[2:8, 2:7] = 1
+    after = with_objects(before, labels, [1])
+    assert set(np.unique(after)) == {0, 5, 4_000_000_001}

@@ -14,6 +14,7 @@ from embedseg_napari.core.exchange.planes import read_ids
 from embedseg_napari.core.files.atomic import sync_folder
 from embedseg_napari.core.files.lazy_image import LazyImage
 from embedseg_napari.core.files.leftovers import sweep_now_and_then, temporary_name
+from embedseg_napari.core.files.ngff import find_group, names_of_labels
 from embedseg_napari.core.files.zarr_image import is_store
 from embedseg_napari.core.stores.labels import create_labels
 from embedseg_napari.core.stores.pyramid import build_pyramid
@@ -55,13 +56,12 @@ def write_ome_zarr(
     Raises
     ------
     AlreadyExists
-        If there is a store and it may not be replaced, or something else.
+        If there is a store and it may not be replaced, or something else than a label image of its own, such as an
+        image with labels in it.
     DataError
         If it cannot be written.
     """
-    if path.exists() and not (overwrite and is_store(path)):
-        what = "exists already" if is_store(path) else "is no Zarr store, and is not replaced"
-        raise AlreadyExists(f"{path}: {what}; choose another name.")
+    _require_replaceable(path, overwrite)
     order = ordered(axes)
     shape = tuple(labels.shape[axes.index(letter)] for letter in order)
     like = LazyImage(
@@ -89,19 +89,37 @@ def write_ome_zarr(
             pass
         # What came to be there meanwhile is not replaced unasked: a full folder takes no other's name.
         if overwrite and path.exists():
+            _require_replaceable(path, overwrite)
             path.rename(old)
         (draft / path.name).rename(path)
         sync_folder(path.parent)
     except OSError as error:
-        if old.exists() and not path.exists():
-            old.rename(path)
         raise DataError(f"{path}: cannot be written ({error.strerror or error}).") from error
     except DataError as error:
         # The draft is gone by the time that this is read.
         raise DataError(str(error).replace(str(draft / path.name), str(path))) from error
     finally:
+        # Whatever came between, an interruption as well: what was there is there again.
+        if old.exists() and not path.exists():
+            old.rename(path)
         for left in (draft, old):
             shutil.rmtree(left, ignore_errors=True)
+
+
+def _require_replaceable(path: Path, overwrite: bool) -> None:
+    """Refuse to take the place of anything but a label image: the store of an image is more than its labels."""
+    if not path.exists():
+        return
+    if not is_store(path):
+        what = "is no Zarr store, and is not replaced"
+    elif not overwrite:
+        what = "exists already"
+    else:
+        group = find_group(path)
+        if group is not None and group.folder == path and group.is_labels and not names_of_labels(path):
+            return
+        what = "is a store that holds more than a label image, and is not replaced"
+    raise AlreadyExists(f"{path}: {what}; choose another name.")
 
 
 def _boxes(like: LazyImage, edge: int) -> Iterator[tuple[slice, ...]]:

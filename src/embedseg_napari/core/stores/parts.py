@@ -186,9 +186,10 @@ def with_objects(before: NDArray[Any], labels: NDArray[Any], ids: Iterable[int])
     if not new:
         return after
     covered = np.logical_or.reduce(new)
-    size = np.bincount(before.ravel())
-    n_covered = np.bincount(before[covered], minlength=len(size))
-    gone = np.flatnonzero(2 * n_covered > size)
+    # Numbers may be as large as the type allows: what is counted is a row for each that is there.
+    numbers, sizes = np.unique(before, return_counts=True)
+    under, n_covered = np.unique(before[covered], return_counts=True)
+    gone = under[2 * n_covered > sizes[np.searchsorted(numbers, under)]]
     after[np.isin(before, gone[gone > 0])] = 0
     first = int(before.max(initial=0)) + 1
     for number, own in enumerate(new, first):
