@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import zarr
 from store_steps import write_store
 
 from embedseg_napari.core.errors import DataError
@@ -63,6 +64,20 @@ def test_what_changed_meanwhile_is_not_overwritten(store):
     with pytest.raises(DataError, match="was changed in this part since it was opened"):
         last(change_part(store, (0, 0), before, np.ones((10, 10), int), never))
     assert np.asarray(store.array()[...]).sum() == 28
+
+
+@pytest.mark.parametrize(("kind", "full"), [(np.uint8, 255), (np.int16, 32_767), (np.uint64, 2**40 + 1)])
+def test_numbers_that_labels_of_another_program_cannot_hold_are_refused(store, kind, full):
+    zarr.create_array(str(store.folder / "0"), shape=SHAPE, dtype=kind, chunks=(64, 64), zarr_format=3, overwrite=True)
+    array = store.array()
+    labels = np.zeros(SHAPE, kind)
+    labels[10:20, 10:20], labels[30:40, 30:40] = full, 1
+    array[...] = labels
+    after = labels.astype(np.int64)
+    after[12, 12], after[100:110, 100:110] = 0, full + 1 if kind != np.uint64 else 0
+    with pytest.raises(DataError, match=r"no numbers left|cannot be stored"):
+        last(change_part(store, (0, 0), labels, after, never))
+    np.testing.assert_array_equal(np.asarray(store.array()[...]), labels)
 
 
 def test_accepted_objects_take_their_place():

@@ -11,6 +11,7 @@ import numpy as np
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.atomic import alone
+from embedseg_napari.core.stores.labels import largest_in
 from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from embedseg_napari.core.stores.labels import LabelStore
-
-MOST_ID = 2**32 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +122,8 @@ def change_part(
     new = new[new > 0]
     changed = np.unique(before[before != after])
     changed = changed[changed > 0]
-    numbered = after.astype(np.uint32)
+    # Whether the store can hold them is looked at where they are written.
+    numbered = after.astype(np.int64)
     # Whoever else writes here must not give the same numbers.
     with alone(store.folder):
         if len(new):
@@ -133,7 +133,7 @@ def change_part(
                     return
                 largest = so_far
                 yield done, of
-            if largest + len(new) > MOST_ID:
+            if largest + len(new) > largest_in(store.array().dtype):
                 raise DataError(f"{store.folder}: has no numbers left for {count(len(new), 'new object')}.")
             is_new = np.isin(after, new)
             numbered[is_new] = largest + 1 + np.searchsorted(new, after[is_new])
