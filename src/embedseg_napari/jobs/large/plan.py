@@ -12,7 +12,7 @@ import numpy as np
 from embedseg_napari.core.errors import SettingsError, Stopped
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.files.lazy_image import LazyImage
-from embedseg_napari.core.wording import shape_words
+from embedseg_napari.core.wording import count, shape_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -166,7 +166,7 @@ def resolve(
     record = RunRecord.parse(values)
     grid = record.grid
     yield Message(
-        f"{shape_words(shape)} pixels in {len(grid)} blocks of {shape_words(block)}; "
+        f"{shape_words(shape)} pixels in {count(len(grid), 'block')} of {shape_words(block)}; "
         f"objects are looked for {max(reach)} pixels around each, and the network sees {max(margin)} more."
     )
     return record
