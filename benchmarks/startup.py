@@ -79,7 +79,7 @@ QTest.qWait(1000)
 if sys.argv[1]:
     viewer.open(sys.argv[1])
 else:
-    viewer.open_sample("embedseg-napari", "nuclei")
+    viewer.open_sample("embedseg-napari", "nuclei_2d")
 for layer in [layer for layer in viewer.layers if isinstance(layer, Labels)]:
     viewer.layers.remove(layer)
 QTest.qWait(500)

@@ -97,6 +97,8 @@ class Studio:
 
 
 def segment(studio: Studio) -> None:
+    from embedseg_napari.viewer.widgets.scroll import FittingScroll
+
     panel = studio.panel("Segment")
     studio.take("segment-empty")
     _, truth = studio.show_data()
@@ -111,10 +113,19 @@ def segment(studio: Studio) -> None:
     studio.until(lambda: panel.current is None)
     panel.results.labels.contour = 2
     studio.take("segment-finished")
-    panel.findChildren(type(panel.embedding))[0].arrows_box.setChecked(True)
+    panel.embedding.parentWidget().unfold()
+    panel.embedding.arrows_box.setChecked(True)
     panel.embedding.click_box.setChecked(True)
-    panel.embedding.show_object(int(panel.results.labels.data.max()) // 2)
+    number = len(panel.results.segmentation.scores) // 2
+    panel.embedding.show_object(number)
+    camera = getattr(studio.viewer, "scene", studio.viewer).camera
+    camera.center = (0, *panel.results.segmentation.centers[number - 1])
+    camera.zoom *= 6
+    studio.wait(0.5)
+    scroll = panel.findChild(FittingScroll)
+    scroll.verticalScrollBar().setValue(scroll.verticalScrollBar().maximum())
     studio.take("segment-network")
+    studio.viewer.reset_view()
     studio.viewer.theme = "light"
     studio.take("segment-light")
     studio.viewer.theme = "dark"
@@ -133,6 +144,37 @@ def segment_3d(studio: Studio) -> None:
     studio.take("segment-3d-wrong-model")
 
 
+def segment_large(studio: Studio) -> None:
+    import zarr
+
+    from embedseg_napari.core.data.synthetic import Look, nuclei
+    from embedseg_napari.viewer.files.dataset_folder import open_dataset_folder
+
+    panel = studio.panel("Segment")
+    parts = [nuclei((1024, 1024), diameter=28, coverage=0.22, look=Look(clump=1.8), seed=n).image for n in range(3)]
+    image = np.block([[parts[(3 * y + x) % 3] for x in range(6)] for y in range(5)])
+    store = Path(tempfile.mkdtemp()) / "slide.ome.zarr"
+    group, datasets = zarr.open_group(str(store), mode="w", zarr_format=3), []
+    for level in range(4):
+        part = image[:: 2**level, :: 2**level]
+        group.create_array(str(level), shape=part.shape, dtype=part.dtype, chunks=(256, 256))[...] = part
+        scale = {"type": "scale", "scale": [0.5 * 2**level] * 2}
+        datasets.append({"path": str(level), "coordinateTransformations": [scale]})
+    axes = [{"name": letter, "type": "space", "unit": "micrometer"} for letter in "yx"]
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}]}
+    layers = open_dataset_folder(studio.viewer, store)
+    studio.until(lambda: panel.large.in_blocks)
+    camera = getattr(studio.viewer, "scene", studio.viewer).camera
+    camera.center = (0, *(np.array(layers[0].extent.world[1]) * (0.4, 0.6)))
+    panel.run_button.click()
+    studio.until(lambda: panel.progress.value() >= 3)
+    studio.wait(1.5)
+    studio.take("segment-large")
+    panel.cancel_button.click()
+    studio.until(lambda: panel.current is None)
+    studio.take("segment-large-stopped")
+
+
 def train(studio: Studio, ndim: int = 2) -> None:
     from embedseg_napari.core.errors import ComputeError
     from embedseg_napari.jobs.train import TrainingRequest
@@ -149,7 +191,8 @@ def train(studio: Studio, ndim: int = 2) -> None:
     panel.train.click()
     studio.until(lambda: bool(panel.progress.plot.losses))
     panel.preview.embeddings_on.setChecked(True)
-    studio.wait(studio.seconds * 0.6)
+    studio.until(lambda: "preview: embeddings" in studio.viewer.layers)
+    studio.wait(studio.seconds * 0.2)
     studio.take(f"{name}-running")
     if ndim == 2:
         panel.pause.click()
@@ -190,7 +233,7 @@ def label(studio: Studio) -> None:
         layer.data_setitem(np.nonzero(true == identity), layer.selected_label)
     area = np.zeros(true.shape, bool)
     area[middle] = True
-    panel.annotation.layers.show_regions(area)
+    panel.annotation.layers.regions.show(area)
     panel.annotation.new.click()
     panel.annotation.count()
     panel.settings.form.set_values({"minutes": studio.seconds / 60})
@@ -198,7 +241,8 @@ def label(studio: Studio) -> None:
     studio.until(lambda: panel.train.isEnabled())
     studio.take("label-painted")
     panel.train.click()
-    studio.wait(studio.seconds * 0.7)
+    studio.until(lambda: "preview: seeds" in studio.viewer.layers)
+    studio.wait(studio.seconds * 0.2)
     studio.take("label-running")
     studio.until(lambda: not panel.background.is_active)
     studio.wait(4)
@@ -222,8 +266,6 @@ def evaluate(studio: Studio) -> None:
     panel.evaluate.click()
     studio.until(lambda: panel.scores is not None and not panel.run.is_active)
     studio.take("evaluate-finished")
-    for layer in (truth, labels):
-        layer.visible = False
     panel.tabs.setCurrentIndex(1)
     studio.take("evaluate-mistakes")
     panel.tabs.setCurrentIndex(3)
@@ -236,13 +278,31 @@ def evaluate(studio: Studio) -> None:
     studio.take("evaluate-failed")
 
 
+def measure(studio: Studio) -> None:
+    """Colour the objects by their size, one of them selected."""
+    segmenting = studio.panel("Segment")
+    _, truth = studio.show_data()
+    truth.visible = False
+    segmenting.run_button.click()
+    studio.until(lambda: segmenting.current is None)
+    labels = segmenting.results.labels
+    studio.viewer.window.remove_dock_widget(segmenting)
+    panel = studio.panel("Measure")
+    panel.take_over(labels, None)
+    studio.until(lambda: panel.table is not None)
+    panel.color.setCurrentText("area_px")
+    studio.take("measure-finished")
+
+
 STORIES: dict[str, Callable[[Studio], None]] = {
     "segment": segment,
     "segment-3d": segment_3d,
+    "segment-large": segment_large,
     "train": train,
     "train-3d": lambda studio: train(studio, 3),
     "label": label,
     "evaluate": evaluate,
+    "measure": measure,
 }
 
 

@@ -87,6 +87,14 @@ def golden(shared_folder: Path) -> Callable[[str], Path]:
 
 
 @pytest.fixture
+def slim_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks with a few feature maps, for what does not depend on what is learned; shipped models do not fit them."""
+    from embedseg_napari.core.networks import unet
+
+    monkeypatch.setattr(unet, "WIDTHS", (4, 6, 8, 10))
+
+
+@pytest.fixture
 def rng() -> np.random.Generator:
     """Random numbers that are the same in every run."""
     return np.random.default_rng(0)

@@ -38,6 +38,7 @@ FLOORS = [
     {"cli", "viewer"},
     {"viewer.widgets", "__main__"},
     {"viewer.files", "viewer.models", "viewer.preview"},
+    {"viewer.large"},
     {"viewer.segment", "viewer.train", "viewer.evaluate", "viewer.measure"},
     {"viewer.label"},
 ]

@@ -9,6 +9,7 @@ import pytest
 import tifffile
 
 from embedseg_napari.core.files.tiff import read_image, write_image, write_labels
+from embedseg_napari.jobs import exchange, label_files
 
 
 @pytest.fixture
@@ -68,3 +69,27 @@ def test_bad_input_is_one_sentence_and_writes_nothing(embedseg, files, monkeypat
     assert said in ended.err
     assert len(ended.err.strip().splitlines()) == 1
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_large_labels_are_exported_in_parts_and_memory_is_told(embedseg, files, monkeypatch) -> None:
+    folder, labels = files
+    monkeypatch.setattr(label_files, "WHOLE", 0)
+    monkeypatch.setattr(exchange, "WORTH_TELLING", 100)
+    words = ("export", folder / "labels.tif", "--format", "geojson", "--output")
+    ended = embedseg(*words, folder / "a.geojson")
+    assert ended.status == 0, ended.err
+    assert "exporting as geojson takes about" in ended.out
+    embedseg("import", folder / "a.geojson", "--like", folder / "image.tif", "--output", folder / "back.tif")
+    np.testing.assert_array_equal(read_image(folder / "back.tif", labels=True).array, labels)
+    monkeypatch.setattr(exchange, "memory_of_machine", lambda: 1000)
+    ended = embedseg(*words, folder / "b.geojson")
+    assert ended.status == 1
+    assert "and this machine has 0.0 GB; choose ome-zarr" in ended.err
+    assert not (folder / "b.geojson").exists()
+
+
+def test_a_folder_is_told_to_be_one(embedseg, files) -> None:
+    folder, _ = files
+    ended = embedseg("export", folder, "--format", "geojson", "--output", folder / "a.geojson")
+    assert ended.status == 1
+    assert f"one by one, such as {folder / 'image.tif'}" in ended.err

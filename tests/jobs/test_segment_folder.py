@@ -17,16 +17,8 @@ from embedseg_napari.core.files.tiff import read_image, write_image, write_label
 from embedseg_napari.core.model.model import Model
 from embedseg_napari.core.networks.erfnet import BranchedERFNet
 from embedseg_napari.core.runs import drain
-from embedseg_napari.jobs.segment_folder import (
-    TABLE,
-    FolderJob,
-    ImageFailed,
-    ImageSaved,
-    ImageSkipped,
-    ImageStarted,
-    plan,
-    segment_folder,
-)
+from embedseg_napari.jobs.folder_plan import TABLE, FolderJob, plan
+from embedseg_napari.jobs.segment_folder import ImageFailed, ImageSaved, ImageSkipped, ImageStarted, segment_folder
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,6 +11,7 @@ from embedseg_napari.core.events import Message, PreviewReady, StepFinished, Tra
 from embedseg_napari.jobs.train import TrainingJob, TrainingPaused, TrainingRequest
 from embedseg_napari.viewer.layers import pair_from_layers
 
+pytestmark = pytest.mark.usefixtures("slim_network")
 TINY = TrainingConfig(
     epochs=2, minutes=None, steps_per_epoch=2, crop_size=(32, 32), batch_size=1, precision="float32",
     augmentation=AugmentationConfig(scale=0, blur=0),
@@ -129,15 +130,15 @@ def test_a_failure_keeps_the_state_last_saved(request_, monkeypatch):
     from embedseg_napari.core.training import run as core_run
 
     monkeypatch.setattr(core_run, "CHECKPOINT_SECONDS", 0.0)
-    draw, calls = core_run.CropSampler.draw, []
+    cut, calls = core_run.CropSampler.cut, []
 
     def fail_later(self, *arguments):
         calls.append(1)
         if len(calls) > 2:
             raise RuntimeError("CUDA out of memory")
-        return draw(self, *arguments)
+        return cut(self, *arguments)
 
-    monkeypatch.setattr(core_run.CropSampler, "draw", fail_later)
+    monkeypatch.setattr(core_run.CropSampler, "cut", fail_later)
     events, saved = drain(TrainingJob(request_).run(lambda: False))
     assert saved.stopped
     assert saved.steps == 2
@@ -152,7 +153,7 @@ def test_a_failure_before_anything_was_saved_is_an_error(request_, monkeypatch):
     def fail(self, *arguments):
         raise RuntimeError("CUDA out of memory")
 
-    monkeypatch.setattr(core_run.CropSampler, "draw", fail)
+    monkeypatch.setattr(core_run.CropSampler, "cut", fail)
     with pytest.raises(ComputeError, match="out of memory"):
         drain(TrainingJob(request_).run(lambda: False))
     # The name stays free.

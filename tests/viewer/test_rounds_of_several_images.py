@@ -12,7 +12,7 @@ from label_steps import PANEL, annotate, choose_in_list, listed, paint, stored
 from embedseg_napari.core.events import LabelsUpdated
 from embedseg_napari.core.session.session import AnnotationSession
 
-pytestmark = pytest.mark.usefixtures("own_data")
+pytestmark = pytest.mark.usefixtures("own_data", "slim_network")
 
 
 @pytest.fixture

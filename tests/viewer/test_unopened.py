@@ -8,6 +8,13 @@ from store_steps import write_store
 
 from embedseg_napari.viewer.unopened import why_not
 
+# Napari's reader tries all plugins of imageio, old ones too, and those leave the file open.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
 
 @pytest.fixture
 def dropped(viewer, qtbot):

@@ -9,7 +9,15 @@ import typer
 
 from embedseg_napari.cli.console import say, tell_messages
 from embedseg_napari.cli.failures import StopRequest
-from embedseg_napari.cli.options import LabelAxes, MicrometreSpacing, parse_axes, parse_spacing, require_writable
+from embedseg_napari.cli.options import (
+    LabelAxes,
+    MicrometreSpacing,
+    NoProgress,
+    parse_axes,
+    parse_spacing,
+    require_writable,
+)
+from embedseg_napari.cli.progress import PartProgress
 from embedseg_napari.core.runs import drain
 from embedseg_napari.core.wording import count
 
@@ -35,6 +43,7 @@ def export_labels(
     axes: LabelAxes = None,
     spacing: MicrometreSpacing = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    no_progress: NoProgress = False,
 ) -> None:
     """Write objects for other programs; outlines give the label image back pixel for pixel."""
     letters, pixel_size = parse_axes(axes), parse_spacing(spacing)
@@ -42,9 +51,9 @@ def export_labels(
     from embedseg_napari.jobs.exchange import ExportJob, export_file
 
     job = ExportJob(labels, format, output, image, letters, pixel_size, overwrite)
-    request = StopRequest()
-    with request.listening("Stopping; press Ctrl-C again to end at once."):
-        n = drain(export_file(job, request), tell_messages)
+    request, progress = StopRequest(), PartProgress(not no_progress)
+    with request.listening("Stopping; press Ctrl-C again to end at once."), progress.showing():
+        n = drain(export_file(job, request), progress)
     say(f"{count(n, 'object')} exported to {output}")
 
 

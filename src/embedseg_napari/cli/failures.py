@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from embedseg_napari.cli.console import complain
 from embedseg_napari.core.errors import AssumptionWarning, EmbedSegError, Stopped
-from embedseg_napari.core.runs import EndNow
+from embedseg_napari.core.runs import EndNow, is_main_process, speaks_for_its_machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -79,7 +79,8 @@ class StopRequest:
             # Not by way of sys.stderr: the signal may have come while something was being written to it. A terminal
             # that is gone hears nothing.
             with contextlib.suppress(OSError):
-                os.write(2, f"\n{sentence}\n".encode())
+                if sentence:
+                    os.write(2, f"\n{sentence}\n".encode())
 
         with _handling(handle):
             yield
@@ -128,13 +129,21 @@ def end_with_a_sentence() -> Iterator[None]:
             warnings.simplefilter("always", AssumptionWarning)
             warnings.showwarning = _show_warning
             logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+            if not is_main_process():
+                # The first of the processes that share a training says it for all.
+                warnings.simplefilter("ignore")
+                logging.disable(logging.WARNING)
         try:
             yield
         except Interrupted as interruption:
             complain("Interrupted; no half-written file was left.")
             raise SystemExit(interruption.status) from None
         except Exception as error:  # noqa: BLE001 (the last resort before a traceback)
-            complain(sentence(error))
+            # What goes wrong before the processes of a training have met goes wrong in all of them.
+            if speaks_for_its_machine() or debugging():
+                complain(sentence(error))
+            elif _has_met_others():
+                complain(f"Process {os.environ.get('RANK')}: {sentence(error)}")
             raise SystemExit(1) from None
 
 
@@ -162,6 +171,15 @@ def _words(error: Exception) -> str:
         f"Error: Unexpected {type(error).__name__}: {error}. This is a fault of the program; "
         "please report it with what EMBEDSEG_DEBUG=1 shows."
     )
+
+
+def _has_met_others() -> bool:
+    """Whether this process trains together with others by now."""
+    if "torch.distributed" not in sys.modules:
+        return False
+    from torch import distributed
+
+    return distributed.is_available() and distributed.is_initialized()
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -30,7 +30,7 @@ from embedseg_napari.cli.progress import TrainingProgress, curve_rows
 from embedseg_napari.core.config import PRESETS, TrainingConfig
 from embedseg_napari.core.errors import DataError, SettingsError
 from embedseg_napari.core.files.atomic import version_of
-from embedseg_napari.core.runs import drain, is_main_process
+from embedseg_napari.core.runs import drain, is_main_process, join_slurm
 from embedseg_napari.core.wording import score_words
 
 if TYPE_CHECKING:
@@ -141,6 +141,7 @@ def train(
         "memory": memory,
     }
     settings = training_settings(preset, config, explicit)
+    join_slurm(settings.devices)
     axes = parse_axes(axes)
     folder = run_folder or output.with_suffix(".run")
     if tensorboard is not None:
@@ -186,7 +187,9 @@ def train(
     trainer = Trainer(settings, training, validation, start, folder, device=device, resume=resume, started=context.obj)
     request = StopRequest()
     if not is_main_process():
-        drain(trainer.run(request))
+        # The main process decides when to stop; a terminal sends its Ctrl-C to all.
+        with request.listening(""):
+            drain(trainer.run(request))
         return
     progress = TrainingProgress(shown=not no_progress)
     with request.listening("Stopping after this step; press Ctrl-C again to end at once."):

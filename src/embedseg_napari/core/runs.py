@@ -67,10 +67,37 @@ def is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def speaks_for_its_machine() -> bool:
+    """Whether this process is the first on its machine of those that train together; LOCAL_RANK numbers them there."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
+
+
 def n_processes() -> int:
     """Processes that run this program together, as torchrun or Slurm tell each of them."""
-    told = os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS") or "1"
-    return int(told) if told.isdecimal() else 1
+    return _told("WORLD_SIZE") or _told("SLURM_NTASKS") or 1
+
+
+def n_machines() -> int:
+    """Machines that these processes run on."""
+    if here := _told("LOCAL_WORLD_SIZE"):
+        return max(1, n_processes() // here)
+    return (_told("SLURM_NNODES") or 1) if _told("SLURM_NTASKS") else 1
+
+
+def join_slurm(devices: int) -> None:
+    """Take the numbers that srun gives to tasks as those of a training that they share, as torchrun gives its own.
+
+    Tasks whose trainings are to have one device each have nothing to do with each other.
+    """
+    names = {"RANK": "SLURM_PROCID", "LOCAL_RANK": "SLURM_LOCALID", "WORLD_SIZE": "SLURM_NTASKS"}
+    if devices > 1 and "RANK" not in os.environ and all(name in os.environ for name in names.values()):
+        os.environ |= {ours: os.environ[theirs] for ours, theirs in names.items()}
+
+
+def _told(name: str) -> int:
+    """A number in the environment; 0 where there is none."""
+    told = os.environ.get(name, "")
+    return int(told) if told.isdecimal() else 0
 
 
 def drain(run: Generator[Event, None, Result], on_event: Callable[[Event], None] | None = None) -> Result:
@@ -121,6 +148,8 @@ def stopped_by_interrupt() -> Iterator[Callable[[], bool]]:
         if is_asked.is_set():
             raise KeyboardInterrupt
         is_asked.set()
+        if not is_main_process():
+            return
         logger.warning("Stopping after this step; interrupt again to end at once.")
 
     if is_ours:

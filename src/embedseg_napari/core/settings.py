@@ -53,7 +53,8 @@ PixelsPerAxis = Annotated[
 class Settings(BaseModel):
     """Base of all settings: immutable, unknown names are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # Checks are compiled with the first use: half of a command's settings are not looked at.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
     @classmethod
     def parse(cls, values: Any) -> Self:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from embedseg_napari.core.axes import result_axes, spatial_axes
-from embedseg_napari.core.errors import AlreadyExists, DataError
+from embedseg_napari.core.errors import AlreadyExists, DataError, Stopped
 from embedseg_napari.core.events import Message
-from embedseg_napari.core.exchange.export import FORMATS, export_labels, import_labels, require_format
+from embedseg_napari.core.exchange.export import FORMATS, PART_BY_PART, export_labels, import_labels, require_format
 from embedseg_napari.core.files.pairing import image_name
-from embedseg_napari.core.files.tiff import write_labels
-from embedseg_napari.core.measure.measurements import measuring
+from embedseg_napari.core.files.tiff import list_images, write_labels
+from embedseg_napari.core.files.zarr_image import is_store
+from embedseg_napari.core.machine import memory_of_machine
+from embedseg_napari.core.measure.blocks import Blocks, is_lazy
+from embedseg_napari.core.measure.measurements import PartMeasured, measuring
 from embedseg_napari.core.measure.sums import ids_of
 from embedseg_napari.jobs.label_files import read_labels, read_like
 
@@ -20,7 +27,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from pathlib import Path
 
+    from embedseg_napari.core.files.picture import Picture
+
 __all__ = ["FORMATS", "ExportJob", "ImportJob", "export_file", "import_file"]
+
+
+TIMES_LABELS = 3.5
+"""Memory of an export by that of its labels, these among it, at most; docs/exchange.md has it by format."""
+WORTH_TELLING = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +78,18 @@ def export_file(job: ExportJob, should_stop: Callable[[], bool]) -> Generator[An
     """
     require_format(job.output, job.format)
     _require_free(job.output, job.overwrite)
-    like = None if job.image is None else (yield from read_like(job.image))
-    labels = yield from read_labels(job.labels, job.axes, like)
+    if job.labels.is_dir() and not is_store(job.labels):
+        example = next((f", such as {path}" for path in list_images(job.labels)), "")
+        raise DataError(f"{job.labels}: is a folder; export its label images one by one{example}.")
+    like = None if job.image is None else (yield from read_like(job.image, whole=False))
+    labels = yield from read_labels(job.labels, job.axes, like, whole=False)
     spacing, unit = (labels.spacing, labels.unit) if job.spacing is None else (job.spacing, "um")
     if spacing is not None and len(spacing) != len(spatial_axes(labels.axes)):
         raise DataError(f"--spacing needs one number for each of the axes {spatial_axes(labels.axes)}.")
+    yield from _told_memory(labels, job)
+    n_objects = yield from _count(labels, should_stop)
+    if not n_objects:
+        raise DataError(f"{job.labels}: holds no objects; all its pixels are 0.")
     table = None
     if job.format == "geojson":
         table = yield from measuring(
@@ -82,6 +103,7 @@ def export_file(job: ExportJob, should_stop: Callable[[], bool]) -> Generator[An
         )
     if job.format == "mesh" and spacing is None:
         yield Message(f"{job.labels.name} does not say how large a pixel is: surfaces are in pixels; see --spacing.")
+    said: list[str] = []
     try:
         export_labels(
             labels.array,
@@ -92,12 +114,46 @@ def export_file(job: ExportJob, should_stop: Callable[[], bool]) -> Generator[An
             unit=unit,
             table=table,
             overwrite=job.overwrite,
+            say=said.append,
         )
     except AlreadyExists:
         raise
     except DataError as error:
         raise DataError(f"{job.labels}: {error}") from error
-    return len(ids_of(labels.array))
+    for text in said:
+        yield Message(text, "warning")
+    return n_objects
+
+
+def _told_memory(labels: Picture, job: ExportJob) -> Generator[Message, None, None]:
+    """Say how much memory a large export takes, before it is taken.
+
+    Raises
+    ------
+    DataError
+        If the machine has less.
+    """
+    part = PART_BY_PART.get(job.format) if is_lazy(labels.array) else labels.axes
+    sizes = [n for n, letter in zip(labels.array.shape, labels.axes, strict=True) if part is None or letter in part]
+    n_bytes = math.prod(sizes) * labels.array.dtype.itemsize * TIMES_LABELS if part != "" else 0
+    words = f"{job.labels.name}: exporting as {job.format} takes about {n_bytes / 1e9:.1f} GB of memory"
+    there = memory_of_machine()
+    if there is not None and n_bytes > there:
+        raise DataError(f"{words}, and this machine has {there / 1e9:.1f} GB; choose ome-zarr, or export a part.")
+    if n_bytes > WORTH_TELLING:
+        yield Message(f"{words}.")
+
+
+def _count(labels: Picture, should_stop: Callable[[], bool]) -> Generator[PartMeasured, None, int]:
+    """The number of objects, block by block."""
+    blocks, found = Blocks(labels.array, labels.axes), np.zeros(0, np.int64)
+    n_parts = blocks.n_frames * blocks.n_blocks
+    for done, (frame, box) in enumerate(itertools.product(range(blocks.n_frames), blocks.boxes()), 1):
+        if should_stop():
+            raise Stopped("The export was stopped.")
+        found = np.union1d(found, ids_of(blocks.read(frame, box)))
+        yield PartMeasured(done, n_parts)
+    return len(found)
 
 
 def import_file(job: ImportJob, should_stop: Callable[[], bool]) -> Generator[Any, None, int]:

@@ -4,85 +4,32 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from embedseg_napari.core.axes import check_spacing, guess_axes, parse_axes, result_axes
-from embedseg_napari.core.config import PredictionConfig
-from embedseg_napari.core.errors import AlreadyExists, DataError, EmbedSegError, SettingsError, Stopped
+from embedseg_napari.core.axes import check_spacing, guess_axes, result_axes
+from embedseg_napari.core.errors import AlreadyExists, DataError, EmbedSegError, Stopped
 from embedseg_napari.core.events import Message
-from embedseg_napari.core.files.atomic import alone, locked_place, write_text
+from embedseg_napari.core.files.atomic import alone, write_text
 from embedseg_napari.core.files.formats import left_out
-from embedseg_napari.core.files.picture import require_file
-from embedseg_napari.core.files.tiff import list_images, read_image, read_software, write_labels
+from embedseg_napari.core.files.tiff import read_image, read_software, write_labels
 from embedseg_napari.core.files.zarr_image import is_store
 from embedseg_napari.core.freed_memory import keeps_freed_memory
-from embedseg_napari.core.model.known_models import bundled_names, bundled_path
 from embedseg_napari.jobs.earlier_run import is_whole, signature
-from embedseg_napari.jobs.map_file import FOLDER as MAPS
+from embedseg_napari.jobs.folder_plan import TABLE, FolderJob, Output, folder_of_images, plan, words_of
 from embedseg_napari.jobs.map_file import MapFile
 from embedseg_napari.jobs.object_table import as_csv, object_table
-from embedseg_napari.jobs.recipe import file_words, model_words, predict_words, recipe_of, record
+from embedseg_napari.jobs.recipe import file_words, model_words, record
 from embedseg_napari.jobs.segment import SegmentJob, loaded, predict, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+    from pathlib import Path
 
-    from embedseg_napari.core.axes import Channel
     from embedseg_napari.core.model.model import Model
     from embedseg_napari.jobs.object_table import Table
 
-TABLE = "objects.csv"
-"""The table of all images together."""
 ADVISED = 3
 """Images for which other scales are tried where the model is unsure; that takes longer than to segment them."""
-
-
-@dataclass(frozen=True, slots=True)
-class FolderJob:
-    """Which images to segment, how, and where the results go."""
-
-    inputs: tuple[Path, ...]
-    """Image files, folders of them, or folders with `images/`."""
-    results: Path
-    model: str | Path
-    device: str
-    changes: dict[str, Any]
-    """Settings that replace those stored with the model."""
-    overwrite: bool = False
-    resume: bool = False
-    """Whether to go on where an earlier run with the same model and settings was stopped or killed."""
-    tables: Literal["", "each", "together"] = ""
-    """None, one `NAME.csv` per image, or `objects.csv` of all."""
-    axes: str | None = None
-    channel: Channel = "all"
-    spacing: tuple[float, ...] | None = None
-    """Pixel size (z, y, x) in place of what the files say."""
-    save_maps: bool = False
-    """Whether seed map, offsets and margins of each image are written, too."""
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """An image, and where its results go."""
-
-    image: Path
-    labels: Path
-
-    @property
-    def table(self) -> Path:
-        """The table of its objects alone."""
-        return self.labels.with_suffix(".csv")
-
-    @property
-    def recipe(self) -> Path:
-        """How its labels were made."""
-        return recipe_of(self.labels)
-
-    @property
-    def maps(self) -> Path:
-        """Its seed map, offsets and margins."""
-        return self.labels.parent / MAPS / self.labels.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,106 +93,6 @@ class FolderResult:
         return self.n_images - self.n_saved - self.n_skipped - len(self.failures)
 
 
-def plan(job: FolderJob) -> list[Output]:
-    """Decide which file becomes which, and refuse what would lose data, before any work.
-
-    Raises
-    ------
-    EmbedSegError
-        If an input is missing or holds no image, two have one name, results cannot be written or would replace a file
-        unasked, or a setting does not fit.
-    """
-    PredictionConfig().changed(job.changes)
-    if job.resume and (job.overwrite or job.tables == "together"):
-        raise SettingsError(
-            "An earlier run cannot be continued while its files are replaced, or with one table of all images; choose "
-            "one table per image, or none."
-        )
-    if job.axes is not None:
-        parse_axes(job.axes)
-    if job.results.exists() and not job.results.is_dir():
-        raise DataError(f"{job.results}: is a file; choose a folder for the results.")
-    locked = locked_place(job.results / MAPS if job.save_maps else job.results)
-    if locked is not None:
-        raise DataError(f"{locked}: nothing can be written there; choose another folder for the results.")
-    images = [image for path in job.inputs for image in images_of(path)]
-    outputs = [Output(image, job.results / f"{image.stem}.tif") for image in images]
-    seen: dict[Path, Path] = {}
-    sources = {image.resolve() for image in images}
-    for output in outputs:
-        if output.labels in seen:
-            raise DataError(
-                f"{seen[output.labels]} and {output.image} would both become {output.labels}; "
-                "give one of them another name, or segment them into different folders."
-            )
-        for target, what in ((output.labels, "labels"), (output.maps, "maps")):
-            if target.resolve() in sources and (target == output.labels or job.save_maps):
-                raise DataError(
-                    f"{target} is an input image and would be replaced by {what}; "
-                    "choose another folder for the results."
-                )
-        seen[output.labels] = output.image
-    targets = [target for output in outputs for target in (output.labels, output.recipe)]
-    if job.save_maps:
-        targets += [output.maps for output in outputs]
-    if job.tables:
-        targets += [output.table for output in outputs] if job.tables == "each" else [job.results / TABLE]
-    existing = [target for target in targets if target.exists()]
-    if existing and not (job.overwrite or job.resume):
-        names = existing[1].name if len(existing) == 2 else f"{len(existing) - 1} more"
-        more = f" (and {names})" if len(existing) > 1 else ""
-        raise DataError(
-            f"{existing[0]}{more} exists already; continue an earlier run (--resume), replace existing files "
-            "(--overwrite), or choose another folder."
-        )
-    return outputs
-
-
-def words_of(job: FolderJob) -> list[str]:
-    """The words of the command that does a job."""
-    bundled = {path: path.stem for path in map(bundled_path, bundled_names())}
-    model = bundled.get(Path(job.model), str(job.model))
-    return predict_words(
-        model,
-        job.inputs,
-        job.results,
-        axes=job.axes,
-        channel=job.channel,
-        spacing=job.spacing,
-        device=job.device,
-        changes=job.changes,
-        tables=job.tables == "each",
-        save_maps=job.save_maps,
-    )
-
-
-def images_of(path: Path) -> list[Path]:
-    """An image itself, or the images of a folder.
-
-    Raises
-    ------
-    DataError
-        If there is no such file or folder, or no image in it that can be read.
-    """
-    if is_store(path):
-        return [path]
-    if not path.is_dir():
-        require_file(path)
-        return [path]
-    folder = _folder_of_images(path)
-    images = list_images(folder)
-    if not images:
-        unread = left_out(folder)
-        example = next((f"; {file.name}: {fault}" for file, fault in unread.items()), "")
-        raise DataError(f"{path}: this folder holds no images that can be read{example}.")
-    return images
-
-
-def _folder_of_images(path: Path) -> Path:
-    """A folder of images, or its `images/` if it holds none itself."""
-    return path / "images" if not list_images(path) and (path / "images").is_dir() else path
-
-
 @keeps_freed_memory
 def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator[Any, None, FolderResult]:
     """Segment every image; one that fails does not end the work, and a stop keeps what is done.
@@ -262,7 +109,7 @@ def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator
         path: fault
         for place in job.inputs
         if place.is_dir() and not is_store(place)
-        for path, fault in left_out(_folder_of_images(place)).items()
+        for path, fault in left_out(folder_of_images(place)).items()
     }
     n_images = len(outputs) + len(unread)
     tables: list[Table] = []

@@ -86,9 +86,54 @@ def go_to(
     camera = _camera(viewer)
     camera.center = tuple(world[a - first] if a >= first else point[a] for a in shown)
     sides = (np.asarray(upper, float) - lower) * np.abs(layer.scale)
-    extent = max(float(sides[a - first]) for a in shown if a >= first)
+    seen = [float(sides[a - first]) for a in shown if a >= first]
+    # A sliver is as hard to see as a dot.
+    extent, size = max(seen), float(np.prod(seen)) ** (1 / len(seen))
     least, good, most = NEAR_PIXELS if is_near else (LEAST_PIXELS, GOOD_PIXELS, np.inf)
-    if extent * camera.zoom < least:
-        camera.zoom = good / extent
+    if size * camera.zoom < least:
+        camera.zoom = min(good / size, NEAR_PIXELS[-1] / extent)
     elif extent * camera.zoom > most:
         camera.zoom = most / extent
+
+
+def looked_at(viewer: Viewer, layer: Layer) -> np.ndarray:
+    """The pixel of a layer in the middle of the canvas, one value per axis of it."""
+    dims = viewer.dims
+    point = np.asarray(dims.point, float)
+    point[list(dims.displayed)] = np.asarray(_camera(viewer).center, float)[-dims.ndisplay :]
+    world = np.concatenate([np.zeros(max(layer.ndim - len(point), 0)), point])[-layer.ndim :]
+    return np.asarray(layer.world_to_data(world), float)
+
+
+def in_view(viewer: Viewer, layer: Layer, axes: str) -> tuple[list[int], list[int]]:
+    """First pixel that is in view along each axis of a layer, and one past the last; of a pyramid at full resolution.
+
+    Along axes that are not displayed, all planes of a depth count, and of the others only what is looked at. They may
+    lie beyond the layer.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        Where.
+    layer : Layer
+        An Image or Labels layer.
+    axes : str
+        One letter per axis of the layer.
+    """
+    array = layer.data[0] if getattr(layer, "multiscale", False) else layer.data
+    corners = np.asarray(layer.corner_pixels, float)
+    level = layer.data[layer.data_level] if getattr(layer, "multiscale", False) else array
+    factors = np.array(array.shape[: layer.ndim]) / level.shape[: layer.ndim]
+    displayed = {int(axis) - viewer.dims.ndim + layer.ndim for axis in viewer.dims.displayed}
+    at = looked_at(viewer, layer)
+    low, high = [], []
+    for axis in range(layer.ndim):
+        n, is_depth = array.shape[axis], axes[axis] == "Z"
+        if axis in displayed:
+            low.append(int(np.floor(corners[0, axis] * factors[axis])))
+            high.append(int(np.ceil(corners[1, axis] * factors[axis])) + 1)
+        else:
+            here = int(np.clip(round(float(at[axis])), 0, n - 1))
+            low.append(0 if is_depth else here)
+            high.append(n if is_depth else here + 1)
+    return low, high

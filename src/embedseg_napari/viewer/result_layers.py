@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
     from numpy.typing import NDArray
 
+CENTERS: dict[str, Any] = {
+    "face_color": "#ffd54f",
+    "border_color": "black",
+    "border_width": 0.15,
+    "opacity": 0.9,
+}
+"""What the centres of objects look like."""
 THROUGH = "translucent_no_depth"
 """Blending of marks: in 3D they are seen through the objects that they mark."""
 
@@ -258,17 +265,7 @@ def _show(
     if into is None or not is_shown(viewer, into) or into.ndim != frame.ndim:
         if features is not None:
             options = {**options, "features": features}
-        options = {"metadata": {RESULT: FOUND}, **frame.options(), **options}
-        selection = viewer.layers.selection
-        active = selection.active
-        if active is None:
-            return add(data, name=name, **options)
-        # A result does not take the selection away from the layer the user works with. Nobody is told of what is undone
-        # at once: napari would show the controls of the one layer and then of the other.
-        with selection.events.blocker():
-            layer = add(data, name=name, **options)
-            selection.active = active
-        return layer
+        return add_beside(viewer, add, data, name, {"metadata": {RESULT: FOUND}, **frame.options(), **options})
     into.data = data
     if features is not None:
         into.features = features
@@ -277,3 +274,26 @@ def _show(
         if there[place] != value:
             setattr(into, place, value)
     return into
+
+
+def add_beside(viewer: Viewer, add: Callable[..., Any], data: Any, name: str, options: dict[str, Any]) -> Any:
+    """Add a layer that does not take the selection away from the one the user works with.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        Where.
+    add : callable
+        One of its ``add_*``.
+    data, name, options
+        Passed on.
+    """
+    selection = viewer.layers.selection
+    active = selection.active
+    if active is None:
+        return add(data, name=name, **options)
+    # Nobody is told of what is undone at once: napari would show the controls of the one layer and then of the other.
+    with selection.events.blocker():
+        layer = add(data, name=name, **options)
+        selection.active = active
+    return layer

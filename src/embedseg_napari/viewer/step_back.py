@@ -4,16 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from napari.layers import Layer
 
 
-class Hidden:
-    """Layers that are hidden for now."""
+def meet(one: Layer, other: Layer) -> bool:
+    """Whether two layers lie at the same place of the plane."""
+    (low, high), (other_low, other_high) = (np.asarray(layer.extent.world)[:, -2:] for layer in (one, other))
+    return bool((low < other_high).all() and (other_low < high).all())
 
-    def __init__(self) -> None:
+
+class Hidden:
+    """Layers that are hidden for now, or those that are shown for now.
+
+    Parameters
+    ----------
+    visible : bool
+        What the layers are meanwhile.
+    """
+
+    def __init__(self, visible: bool = False) -> None:
+        self._visible = visible
         self._layers: list[Layer] = []
 
     def __len__(self) -> int:
@@ -22,16 +37,16 @@ class Hidden:
 
     def hold(self, layers: Iterable[Layer]) -> None:
         """Hide these layers too; those that the user has shown again since they were hidden stay."""
-        for layer in layers:
-            if layer not in self._layers and layer.visible:
+        for layer in list(layers):
+            if layer not in self._layers and layer.visible != self._visible:
                 self._layers.append(layer)
-                layer.visible = False
+                layer.visible = self._visible
 
     def release(self) -> None:
-        """Show all of them again."""
+        """Let all of them be as they were."""
         layers, self._layers = self._layers, []
         for layer in layers:
-            layer.visible = True
+            layer.visible = not self._visible
 
 
 class SteppedBack:

@@ -25,6 +25,12 @@ def circle(radius=12, start=0.0, stop=360.0, middle=(32, 32)):
     return [(middle[0] + radius * np.sin(a), middle[1] + radius * np.cos(a)) for a in angles]
 
 
+def test_an_outline_drawn_with_a_trembling_hand_is_one():
+    away = np.hypot(*(np.indices(SHAPE) - 32))
+    stroke = (away >= 9) & (away < 13.5)
+    assert np.array_equal(enclosed_pixels(NOTHING, stroke, 2.0), ndimage.binary_fill_holes(stroke) & ~stroke)
+
+
 @pytest.mark.parametrize(
     "points",
     [

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import tifffile
+from store_steps import write_store
 
 from embedseg_napari.core.data.piece_cache import PieceCache
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.in_parts import open_image
-from tests.steps.store_steps import write_store
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ import zipfile
 import numpy as np
 import pytest
 import tifffile
+import zarr
+from store_steps import write_store
 
 import embedseg_napari as es
 from embedseg_napari.core.config import PredictionConfig
@@ -199,6 +201,35 @@ def test_a_segmented_movie_is_exported_frame_by_frame(tmp_path) -> None:
     assert sorted(path.name for path in (tmp_path / "movie").glob("mask*")) == [f"mask00{t}.tif" for t in range(3)]
 
 
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("imagej", "a.zip"), ("geojson", "a.geojson"), ("coco", "a.json"), ("ome-tiff", "a.ome.tif")],
+)
+def test_labels_that_are_read_in_parts_give_the_same_file(kind, name, tmp_path) -> None:
+    film = np.random.default_rng(0).integers(0, 9, (3, 12, 14)).astype(np.uint32)
+    lazy = zarr.create_array({}, shape=film.shape, dtype=film.dtype, chunks=(2, 5, 5))
+    lazy[...] = film
+    for folder, labels in (("whole", film), ("parts", lazy)):
+        es.export_labels(labels, tmp_path / folder / name, kind, "TYX")
+    if kind == "ome-tiff":
+        np.testing.assert_array_equal(tifffile.imread(tmp_path / "parts" / name), film)
+    else:
+        np.testing.assert_array_equal(es.import_labels(tmp_path / "parts" / name, film.shape, "TYX"), film)
+
+
+def test_a_movie_in_parts_is_a_folder_or_a_store(tmp_path) -> None:
+    film = np.random.default_rng(0).integers(0, 3, (3, 12, 1030)).astype(np.uint32)
+    lazy = zarr.create_array({}, shape=film.shape, dtype=film.dtype, chunks=(2, 5, 500))
+    lazy[...] = film
+    es.export_labels(lazy, tmp_path / "film", "ctc", "TYX")
+    es.export_labels(film, tmp_path / "film 2", "ctc", "TYX")
+    for path in (tmp_path / "film").glob("*.*"):
+        if not path.name.startswith("."):
+            assert path.read_bytes() == (tmp_path / "film 2" / path.name).read_bytes()
+    es.export_labels(lazy, tmp_path / "a.ome.zarr", "ome-zarr", "TYX")
+    np.testing.assert_array_equal(zarr.open_array(str(tmp_path / "a.ome.zarr" / "0"), mode="r")[...], film)
+
+
 def test_ome_tiff(tmp_path) -> None:
     labels = np.random.default_rng(0).integers(0, 90_000, (3, 8, 9))
     es.export_labels(labels, tmp_path / "a.ome.tif", "ome-tiff", spacing=(2, 1, 1))
@@ -228,6 +259,15 @@ def test_ome_zarr_is_valid_and_holds_the_labels(shape, axes, tmp_path) -> None:
     es.export_labels(labels[:1], path, "ome-zarr", axes, overwrite=True)
     assert read_image(path, labels=True).array.size == labels[:1].size
     assert [one.name for one in tmp_path.iterdir()] == ["a.ome.zarr"]
+
+
+def test_the_store_of_an_image_is_not_replaced_by_labels(tmp_path) -> None:
+    image = np.arange(600, dtype=np.uint16).reshape(20, 30)
+    write_store(tmp_path / "image.ome.zarr", image, "yx")
+    with pytest.raises(AlreadyExists, match="holds more than a label image, and is not replaced"):
+        es.export_labels(np.ones((20, 30), int), tmp_path / "image.ome.zarr", "ome-zarr", "YX", overwrite=True)
+    np.testing.assert_array_equal(read_image(tmp_path / "image.ome.zarr").array, image)
+    assert [one.name for one in tmp_path.iterdir()] == ["image.ome.zarr"]
 
 
 @pytest.mark.parametrize(
@@ -262,6 +302,25 @@ def test_nothing_is_replaced_unasked(name, kind, tmp_path) -> None:
         es.export_labels(labels, target, kind)
     es.export_labels(labels, target, kind, overwrite=True)
     assert target.is_file() or (target / "kept.txt").read_text() == "kept"
+
+
+def test_a_shorter_movie_takes_the_place_of_a_longer_one(tmp_path) -> None:
+    film, folder = np.ones((6, 4, 4), np.int32), tmp_path / "film"
+    es.export_labels(film, folder, "ctc", "TYX")
+    (folder / "notes.txt").write_text("kept")
+    (folder / "mask004.tif").write_bytes(b"changed by hand")
+    said: list[str] = []
+    es.export_labels(film[:3], folder, "ctc", "TYX", overwrite=True, say=said.append)
+    names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    assert names == {"mask000.tif", "mask001.tif", "mask002.tif", "mask004.tif", "res_track.txt", "notes.txt"}
+    assert (folder / "mask004.tif").read_bytes() == b"changed by hand"
+    assert len(said) == 1
+    assert "1 file that this export did not make (such as mask004.tif)" in said[0]
+    # Without a record nothing is known to be our own.
+    (folder / ".embedseg-export.json").write_text('{"notes.txt": "?", "../film": 1}')
+    es.export_labels(film[:2], folder, "ctc", "TYX", overwrite=True, say=said.append)
+    assert (folder / "mask002.tif").exists()
+    assert (folder / "notes.txt").exists()
 
 
 @pytest.mark.parametrize(

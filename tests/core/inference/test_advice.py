@@ -181,6 +181,17 @@ def test_a_blank_frame_among_others_is_told(nuclei_model: Model) -> None:
     assert [event.text for event in events if isinstance(event, Advice)] == ["Blank frames: 1 of 3."]
 
 
+def test_a_model_that_hardly_learned_is_to_be_trained_further() -> None:
+    config = ModelConfig(training={"steps": 12})
+    seen = Observations()
+    seen.note(
+        Prepared.as_given(np.random.default_rng(0).random((1, 20, 20)).astype(np.float32)), np.zeros((20, 20), int)
+    )
+    told = remark(config, seen, [np.zeros((20, 20), np.int32)], config.prediction)
+    assert told is not None
+    assert told.text.endswith("The model was trained for only 12 steps: train it further, or try another one.")
+
+
 def test_nothing_found_is_told_with_what_is_known_to_help(nuclei_model: Model) -> None:
     image = nuclei((128, 128), diameter=20, seed=1).image.astype(np.float32)
     assert advice(nuclei_model, image, min_object_size=10_000) is None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import zarr
 from store_steps import write_store
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.in_parts import open_image
 from embedseg_napari.core.runs import never
 from embedseg_napari.core.stores.labels import create_labels
-from embedseg_napari.core.stores.parts import WrittenPart, change_part, write_part
+from embedseg_napari.core.stores.parts import WrittenPart, change_part, with_objects, write_part
 from embedseg_napari.core.stores.pyramid import build_pyramid
 
 SHAPE = (150, 203)
@@ -63,3 +64,41 @@ def test_what_changed_meanwhile_is_not_overwritten(store):
     with pytest.raises(DataError, match="was changed in this part since it was opened"):
         last(change_part(store, (0, 0), before, np.ones((10, 10), int), never))
     assert np.asarray(store.array()[...]).sum() == 28
+
+
+@pytest.mark.parametrize(("kind", "full"), [(np.uint8, 255), (np.int16, 32_767), (np.uint64, 2**40 + 1)])
+def test_numbers_that_labels_of_another_program_cannot_hold_are_refused(store, kind, full):
+    zarr.create_array(str(store.folder / "0"), shape=SHAPE, dtype=kind, chunks=(64, 64), zarr_format=3, overwrite=True)
+    array = store.array()
+    labels = np.zeros(SHAPE, kind)
+    labels[10:20, 10:20], labels[30:40, 30:40] = full, 1
+    array[...] = labels
+    after = labels.astype(np.int64)
+    after[12, 12], after[100:110, 100:110] = 0, full + 1 if kind != np.uint64 else 0
+    with pytest.raises(DataError, match=r"no numbers left|cannot be stored"):
+        last(change_part(store, (0, 0), labels, after, never))
+    np.testing.assert_array_equal(np.asarray(store.array()[...]), labels)
+
+
+def test_accepted_objects_take_their_place():
+    before = np.zeros((20, 30), np.uint32)
+    before[2:8, 2:8], before[2:8, 10:16], before[12:18, 2:8] = 7, 8, 9
+    labels = np.zeros((20, 30), int)
+    # The same object; one that covers most of another; one that takes a row of a third; and one that is not wanted.
+    labels[2:8, 2:8], labels[2:8, 10:15], labels[17:19, 2:8], labels[12:18, 20:26] = 1, 2, 3, 4
+    after = with_objects(before, labels, [1, 2, 3])
+    assert (after[2:8, 2:8] == 7).all()
+    assert set(np.unique(after)) == {0, 7, 9, 10, 11}
+    assert not after[2:8, 15].any()
+    assert (after[12:17, 2:8] == 9).all()
+    np.testing.assert_array_equal(with_objects(after, labels, [1, 2, 3]), after)
+
+
+@pytest.mark.parametrize("kind", [np.uint32, np.uint64])
+def test_accepted_objects_lie_among_objects_of_large_numbers(kind):
+    before = np.zeros((20, 30), kind)
+    before[2:8, 2:8], before[2:8, 10:16] = 4_000_000_000, 5
+    labels = np.zeros((20, 30), int)
+    labels[2:8, 2:7] = 1
+    after = with_objects(before, labels, [1])
+    assert set(np.unique(after)) == {0, 5, 4_000_000_001}

@@ -22,6 +22,8 @@ from embedseg_napari.core.training.training_set import TrainingSet
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+pytestmark = pytest.mark.usefixtures("slim_network")
+
 CROP = {2: (32, 32), 3: (8, 16, 16)}
 LOSS_LAUNCHES = 220
 """Of value and gradient, whatever the number of objects: 191 and 192 when this was written, 430 and more before."""

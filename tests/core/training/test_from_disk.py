@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from store_steps import write_store
 
 from embedseg_napari.core import events
 from embedseg_napari.core.config import TrainingConfig
@@ -16,7 +17,6 @@ from embedseg_napari.core.data.stored import StoredExample
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.training.crops import sampler as samplers
 from embedseg_napari.core.training.trainer import from_disk, train
-from tests.steps.store_steps import write_store
 
 MEMORY = 0.0005
 """Gigabytes, less than any image here takes."""
@@ -265,4 +265,4 @@ def test_missing_chunks_are_counted(tmp_path):
     (path / "0" / "c" / "0" / "0").unlink()
     said = []
     load_folder(path, from_disk=from_disk(settings(2, MEMORY), None), tell=lambda where, words: said.append(words))
-    assert any("1 of its 30 chunks are missing" in words for words in said)
+    assert any("1 of its 30 chunks are not on the disk" in words for words in said)

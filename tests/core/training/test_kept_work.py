@@ -16,6 +16,8 @@ from embedseg_napari.core.model.model import load_model
 from embedseg_napari.core.runs import EndNow, drain
 from embedseg_napari.core.training.trainer import Trainer, train
 
+pytestmark = pytest.mark.usefixtures("slim_network")
+
 CONFIG = TrainingConfig.parse(
     {"minutes": None, "epochs": 3, "steps_per_epoch": 2, "batch_size": 1, "crop_size": (32, 32), "precision": "float32"}
 )

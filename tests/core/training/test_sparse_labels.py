@@ -14,6 +14,8 @@ from embedseg_napari.core.files.tiff import write_image, write_labels
 from embedseg_napari.core.runs import drain
 from embedseg_napari.core.training.trainer import Trainer, train
 
+pytestmark = pytest.mark.usefixtures("slim_network")
+
 
 @pytest.fixture(autouse=True)
 def one_thread():

@@ -14,6 +14,8 @@ from embedseg_napari.core.errors import DataError, SettingsError
 from embedseg_napari.core.runs import drain
 from embedseg_napari.core.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("slim_network")
+
 
 @pytest.fixture(autouse=True)
 def one_thread():

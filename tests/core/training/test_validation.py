@@ -15,6 +15,8 @@ from embedseg_napari.core.training.trainer import Trainer
 from embedseg_napari.core.training.training_set import TrainingSet
 from embedseg_napari.core.training.validation import Scores, Validator
 
+pytestmark = pytest.mark.usefixtures("slim_network")
+
 
 @pytest.mark.parametrize(
     ("each", "record", "is_as_good"),

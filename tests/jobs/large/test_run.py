@@ -11,6 +11,7 @@ from large_steps import blobs, same_but_for_numbers, write_store
 
 from embedseg_napari import load_model, predict_large
 from embedseg_napari.core.errors import AlreadyExists, DataError, SettingsError
+from embedseg_napari.core.events import Message
 from embedseg_napari.core.runs import drain, never
 from embedseg_napari.jobs.large.dry_run import dry_run
 from embedseg_napari.jobs.large.plan import LargeJob
@@ -61,6 +62,14 @@ def test_labels_and_table(store):
         assert at.max(0).tolist() == [int(row["last_y"]), int(row["last_x"])]
         assert np.allclose(at.mean(0) * 0.5, [float(row["centroid_y_um"]), float(row["centroid_x_um"])], atol=1e-3)
         assert float(row["size_um2"]) == pytest.approx(len(at) / 4)
+
+
+def test_chunks_that_are_not_there_are_counted(job, store):
+    chunk = next(path for path in sorted((store / "0").rglob("*")) if path.is_file() and path.name.isdigit())
+    chunk.unlink()
+    events = []
+    drain(run(replace(job, part=(1, 8)), never), events.append)
+    assert any("1 of its" in event.text for event in events if isinstance(event, Message))
 
 
 def test_a_stopped_run_goes_on(job, store):
@@ -138,8 +147,9 @@ def test_parts_and_finish(job, store):
     assert np.array_equal(labels_of(store), labels_of(store, "other"))
 
 
-def test_two_workers(job, store):
+def test_two_workers_read_the_axes_that_are_said(job, store):
     pytest.importorskip("distributed")
+    job = replace(job, axes="XY")
     drain(run(replace(job, workers=2), never))
     drain(run(replace(job, name="other"), never))
     assert np.array_equal(labels_of(store), labels_of(store, "other"))

@@ -69,7 +69,7 @@ def test_other_labels_are_hidden_while_mistakes_are_shown_and_come_back(panel, p
     press(panel.evaluate, panel, qtbot)
     overlay = viewer.layers["Mistakes"]
     assert not older.visible
-    assert "1 layer of other objects hidden" in panel.mistakes.note.text()
+    assert "1 other layer hidden" in panel.mistakes.note.text()
     overlay.visible = False
     assert older.visible
     assert not off.visible
@@ -84,6 +84,19 @@ def test_other_labels_are_hidden_while_mistakes_are_shown_and_come_back(panel, p
     assert not older.visible
     viewer.window.remove_dock_widget(panel)
     assert older.visible
+
+
+def test_mistakes_are_seen_on_their_own_image(panel, pair, viewer, qtbot) -> None:
+    shape = pair[0].data.shape
+    own = viewer.add_image(np.ones(shape), name="own", scale=pair[0].scale, translate=pair[0].translate, visible=False)
+    other = viewer.add_image(
+        np.ones((*shape[:-2], 9, 9)), name="other", scale=pair[0].scale, translate=pair[0].translate
+    )
+    panel.source.choose(*pair)
+    press(panel.evaluate, panel, qtbot)
+    assert (own.visible, other.visible) == (True, False)
+    viewer.layers["Mistakes"].visible = False
+    assert (own.visible, other.visible) == (False, True)
 
 
 def test_a_jump_zooms_and_frames_the_object_in_each_of_its_planes(panel, pair, viewer, qtbot) -> None:

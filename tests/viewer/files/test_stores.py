@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtWidgets import QApplication
 from store_steps import write_store
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.in_parts import open_image
 from embedseg_napari.core.stores.labels import create_labels
+from embedseg_napari.core.stores.parts import write_part
 from embedseg_napari.core.stores.pyramid import build_pyramid
 from embedseg_napari.viewer.files.dataset_folder import open_dataset_folder
+from embedseg_napari.viewer.files.live import store_of
 from embedseg_napari.viewer.layers import pair_from_layers, picture_of
 
 
@@ -33,6 +38,35 @@ def test_image_and_labels_lie_on_each_other(layer_viewer, tmp_path, blobs, versi
     assert (picture.axes, picture.spacing, picture.unit) == ("YX", (0.5, 0.5), "um")
     pair = pair_from_layers(shown, truth)
     np.testing.assert_array_equal(np.asarray(pair.labels), labels)
+
+
+def test_a_store_that_is_dropped_on_a_panel_opens_with_its_labels(viewer, open_panel, tmp_path, blobs):
+    image, labels = blobs(2)
+    path = write_store(tmp_path / "cells.ome.zarr", image, "yx", levels=2)
+    store = create_labels(path, open_image(path), name="truth", block=(64, 64))
+    write_part(store, (0, 0), labels)
+    panel = open_panel("EmbedSeg: Segment")
+    assert drop(panel, tmp_path) == (False, False)
+    assert drop(panel, path) == (True, True)
+    assert [layer.name for layer in viewer.layers] == ["cells", "truth"]
+    truth = viewer.layers["truth"]
+    assert store_of(truth).folder == path / "labels" / "truth"
+    # What is written later is seen, too.
+    write_part(store, (0, 0), np.zeros_like(labels))
+    truth.refresh()
+    assert not np.asarray(truth.data[0]).any()
+
+
+def drop(panel, path):
+    """Whether a panel takes something that is dragged over it, and dropped."""
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(path))])
+    rest = (Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier)
+    enter, end = QDragEnterEvent(QPoint(5, 5), *rest), QDropEvent(QPointF(5, 5), *rest)
+    for event in (enter, end):
+        event.ignore()
+        QApplication.sendEvent(panel, event)
+    return enter.isAccepted(), end.isAccepted()
 
 
 def test_what_is_no_image_is_said(layer_viewer, tmp_path):

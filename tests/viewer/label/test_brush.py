@@ -125,6 +125,18 @@ def test_the_brush_fits_what_is_painted_until_the_user_chooses(layer_viewer):
     assert labels.brush_size == 9
 
 
+def test_the_brush_is_thinner_than_what_is_long_and_thin(layer_viewer):
+    layers = AnnotationLayers(layer_viewer)
+    layers.watch(layer_viewer.add_image(np.zeros((500, 600), np.float32), name="worms"))
+    layers.make()
+    for top in (20, 60, 100):
+        layers.labels.data_setitem(
+            tuple(one.ravel() for one in np.mgrid[top : top + 14, 20:320]), layers.labels.selected_label
+        )
+        layers.new_object()
+    assert layers.labels.brush_size <= 7
+
+
 @pytest.mark.parametrize(("extent", "limits"), [(21.0, (2, 6)), (80.0, (8, 25)), (None, (2, 10))])
 def test_the_first_brush_fits_the_objects_that_are_expected(layer_viewer, extent, limits):
     layers = AnnotationLayers(layer_viewer)

@@ -56,6 +56,18 @@ def test_a_round_starts_from_the_model_that_the_image_was_segmented_with(viewer,
     assert "with few labels" in panel.settings.why.text()
 
 
+def test_a_frame_starts_from_the_model_that_its_movie_was_segmented_with(viewer, open_panel, blobs):
+    image, labels = blobs(2)
+    movie = viewer.add_image(np.stack([image] * 2), name="movie", axis_labels=("t", "y", "x"))
+    stack = np.stack([labels] * 2)
+    found = viewer.add_labels(stack, metadata={RESULT: FOUND, SEGMENTED: str(movie.unique_id)})
+    provenance.remember(found, Segmentation(stack, [], [], PredictionConfig()), bundled_path("cells-phase-2d"))
+    panel = open_panel(PANEL)
+    panel.annotation.image.choose(movie)
+    panel.annotation.annotate.click()
+    assert panel.settings.start_from() == bundled_path("cells-phase-2d")
+
+
 def test_annotate_makes_a_layer_in_the_images_place(viewer, panel, blobs, ndim):
     begin(viewer, panel, blobs, ndim)
     image, layer = viewer.layers["cells"], viewer.layers["cells annotation"]

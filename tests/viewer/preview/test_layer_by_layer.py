@@ -22,6 +22,11 @@ class View:
             self.shown.append((event, number))
             yield
 
+    def end_steps(self):
+        while self.shown:
+            self.shown.pop()
+            yield
+
 
 @pytest.fixture
 def made(qtbot):
@@ -46,6 +51,15 @@ def test_a_newer_preview_takes_the_place_of_one_that_is_not_finished(made, qtbot
     assert view.shown == [("a", 0), ("b", 0), ("b", 1), ("b", 2)]
     qtbot.wait(60)
     assert len(view.shown) == 4
+
+
+def test_layers_go_one_after_the_other(made, qtbot):
+    _, view, gradually, _ = made
+    gradually.show("a")
+    gradually.end()
+    assert view.shown == [("a", 0), ("a", 1)]
+    qtbot.waitUntil(lambda: not gradually.isActive(), timeout=5000)
+    assert view.shown == []
 
 
 def test_what_is_cancelled_is_not_shown(made, qtbot):

@@ -87,20 +87,19 @@ def test_without_a_layer_a_held_out_image_is_shown(viewer, blobs):
     np.testing.assert_array_equal(viewer.layers[IMAGE].data, held_out.image[0])
 
 
-def test_a_held_out_image_stays_after_the_training_until_the_next_one(layer_viewer, blobs):
+def test_a_held_out_image_gives_way_to_one_that_is_open(layer_viewer, blobs):
     [held_out] = from_arrays([blobs(2)])
     view = TrainingView(layer_viewer)
     view.begin()
     view.show(predicted(view.example(held_out)))
-    shown = [layer.name for layer in layer_viewer.layers]
-    view.finish()
-    assert [layer.name for layer in layer_viewer.layers] == shown
+    assert view.is_of_held_out
     source = layer_viewer.add_image(held_out.image[0], name="open")
     view.watch(source, "YX")
     view.begin()
     view.show(predicted(view.example(held_out)))
     assert IMAGE not in layer_viewer.layers
-    view.finish()
+    assert not view.is_of_held_out
+    view.end()
     assert [layer.name for layer in layer_viewer.layers] == ["open"]
 
 
@@ -281,6 +280,27 @@ def test_a_held_out_image_of_a_folder_covers_nothing_that_is_open(layer_viewer, 
         for name in (IMAGE, SEED_MAP, LABELS):
             assert layer_viewer.layers[name].extent.world[0, -1] > right
         mine.append(layer_viewer.add_image(np.zeros((20, 900))))
+
+
+def test_what_was_found_there_before_is_hidden_under_a_preview(layer_viewer, blobs):
+    image, labels = blobs(2)
+    layer, truth = layer_viewer.add_image(image), layer_viewer.add_labels(labels, name="truth")
+    found = layer_viewer.add_labels(labels, name="found", metadata={RESULT: FOUND})
+    beside = layer_viewer.add_labels(labels, name="beside", metadata={RESULT: FOUND}, translate=(0, 900))
+    view = TrainingView(layer_viewer)
+    view.watch(layer, "YX", None, truth)
+    view.begin()
+    assert found.visible
+    view.show(predicted(view.example(None)))
+    assert (truth.visible, found.visible, beside.visible) == (True, False, True)
+    found.visible = True
+    view.show(predicted(view.example(None)))
+    assert found.visible
+    view.begin()
+    view.show(predicted(view.example(None)))
+    assert not found.visible
+    view.end()
+    assert found.visible
 
 
 def test_previews_go_when_the_training_ends_and_can_be_kept_before_and_after(layer_viewer, blobs):

@@ -24,7 +24,7 @@ QUICK = {"minutes": None, "epochs": 1, "steps_per_epoch": 1, "batch_pixels": 409
 
 
 @pytest.fixture(autouse=True)
-def own_data(monkeypatch, tmp_path):
+def own_data(monkeypatch, tmp_path, slim_network):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     # A preset takes a step, so that commands with the same settings do.
     monkeypatch.setitem(PRESETS, "few", PRESETS["few"] | QUICK)
@@ -155,7 +155,7 @@ def test_a_session_gives_the_same_model_by_command_and_script(viewer, open_panel
     panel.output.suggest("by script", anew=True)
     by_script = run_script(panel, tmp_path)
     panel.output.suggest("in the panel", anew=True)
-    panel.preview_on.setChecked(False)
+    panel.preview.preview_on.setChecked(False)
     trained = train(panel, qtbot)
     assert are_same(trained, by_command)
     assert are_same(trained, by_script)

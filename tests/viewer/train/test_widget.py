@@ -14,40 +14,22 @@ from fake_training import FakeTraining
 from qtpy.QtWidgets import QLabel
 
 from embedseg_napari.core.errors import ComputeError
-from embedseg_napari.jobs.saved_training import SavedTraining
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.preview.embeddings import EMBEDDINGS, MARGINS, OFFSETS, TRUTH
 from embedseg_napari.viewer.preview.preview import LABELS, SEEDS
 from embedseg_napari.viewer.train import panel as training_events
-from embedseg_napari.viewer.train import widget as train_widget
 from embedseg_napari.viewer.widgets.editors import control_of
+
+pytestmark = pytest.mark.usefixtures("slim_network")
 
 PANEL = "EmbedSeg: Train"
 
 
-@pytest.fixture(autouse=True)
-def own_data(monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    monkeypatch.setattr(FakeTraining, "score", 0.6)
-
-
-@pytest.fixture
-def panel(viewer, open_panel, monkeypatch):
-    monkeypatch.setattr(train_widget, "TrainingJob", FakeTraining)
-    return open_panel(PANEL)
+pytestmark = pytest.mark.usefixtures("own_data")
 
 
 def is_ready(panel):
     return lambda: panel.train.isEnabled()
-
-
-@pytest.fixture
-def ready(viewer, panel, blobs, qtbot):
-    image, labels = blobs(2)
-    viewer.add_image(image, name="cells")
-    viewer.add_labels(labels, name="truth")
-    qtbot.waitUntil(is_ready(panel), timeout=20000)
-    return panel
 
 
 def finish(panel, qtbot):
@@ -121,6 +103,7 @@ def test_training_shows_curves_and_previews_and_lists_the_model(viewer, ready, q
     assert len(viewer.layers[SEEDS].data) == 1
     ready.stop.click()
     finish(ready, qtbot)
+    qtbot.waitUntil(lambda: SEEDS not in viewer.layers, timeout=20000)
     assert len(ready.progress.plot.epochs) == 1
     assert "left" not in ready.progress.bar.text()
     # Who presses Train again goes on; the panel says why.
@@ -312,29 +295,12 @@ def test_the_mean_of_all_channels_can_be_learned_from(panel, viewer, qtbot, blob
     np.testing.assert_allclose(seen.image, 2.0 * image[None], rtol=1e-6)
 
 
-def test_minutes_and_epochs_exclude_each_other(panel):
-    settings = panel.settings
-    settings.form.editors["epochs"].value = 3
-    assert settings.config().minutes is None
-    settings.form.editors["minutes"].value = 5
-    assert (settings.config().minutes, settings.config().epochs) == (5, None)
-    settings.preset.setCurrentText("paper")
-    assert (settings.config().minutes, settings.config().epochs) == (None, 200)
-
-
 def test_train_can_be_pressed_right_after_the_minutes_were_written(ready):
     ready.settings.form.set_values({"minutes": 0.5})
     assert ready.train.isEnabled()
     ready.train.click()
     assert ready.is_training
     assert ready.job.request.config.minutes == 0.5
-
-
-def test_names_of_models_are_checked(ready):
-    ready.output.name.setText("")
-    ready.output.name.textEdited.emit("")
-    assert "name" in ready.reason.text()
-    assert not ready.train.isEnabled()
 
 
 def test_train_from_layers_for_real(viewer, open_panel, blobs, qtbot):
@@ -354,51 +320,3 @@ def test_train_from_layers_for_real(viewer, open_panel, blobs, qtbot):
     margins = [layer for layer in viewer.layers if layer.name.startswith("margins of cells at step")]
     assert len(margins[0].data) == labels.max()
     assert "torch" in sys.modules
-
-
-@pytest.mark.parametrize(
-    ("name", "word"), [("x" * 300, "too long"), ("..", "Give the model a name"), ("a/b", "must not")]
-)
-def test_names_that_no_file_can_have(ready, name, word):
-    ready.output.name.setText(name)
-    ready.output.name.textEdited.emit(name)
-    assert not ready.train.isEnabled()
-    assert word in ready.reason.text()
-
-
-def test_a_folder_that_cannot_be_written_is_found_before_the_training(ready, tmp_path):
-    (tmp_path / "file").write_text("no folder")
-    ready.output.folder = tmp_path / "file" / "models"
-    ready.output.changed.emit()
-    assert not ready.train.isEnabled()
-    assert f"Nothing can be written in {tmp_path / 'file'}" in ready.reason.text()
-
-
-def test_a_long_image_name_gives_a_name_that_fits(ready):
-    ready.output.suggest("n" * 400)
-    assert ready.output.problem() == ""
-
-
-@pytest.mark.parametrize(("was_stopped", "sentence"), [(True, "Stopped before"), (False, "give it more time")])
-def test_a_training_without_a_step_says_why_there_is_no_model(panel, was_stopped, sentence):
-    panel.progress.show_end(SavedTraining(None, None, was_stopped, 0))
-    assert sentence in panel.progress.status.text()
-
-
-def test_a_model_that_was_stopped_before_it_was_scored_says_so(panel, tmp_path):
-    panel.progress.show_end(SavedTraining(tmp_path / "cells.embedseg", None, True, 63))
-    assert "stopped after 63 steps and has no score" in panel.progress.outcome.text()
-    panel.progress.show_end(SavedTraining(tmp_path / "cells.embedseg", 0.5, True, 63))
-    assert panel.progress.outcome.text().endswith("Mean AP on the held-out images, over IoU 0.5 to 0.9: 0.500.")
-
-
-def test_a_long_name_does_not_widen_the_page(panel, tmp_path):
-    progress = panel.progress
-    progress.show_end(SavedTraining(tmp_path / "cells.embedseg", None, False, 1))
-    most = 1.5 * progress.minimumSizeHint().width()
-    progress.begin("n" * 64)
-    assert progress.minimumSizeHint().width() < most
-    long = tmp_path / f"{'n' * 64}.embedseg"
-    progress.show_end(SavedTraining(long, None, False, 1))
-    assert progress.minimumSizeHint().width() < most
-    assert progress.outcome.toolTip() == str(long)

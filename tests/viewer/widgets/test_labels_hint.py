@@ -63,7 +63,7 @@ def test_masks_of_every_kind_of_layer(viewer, open_panel, pair, kind):
 
 
 @pytest.mark.parametrize("kind", ["wide", "locked", "store"])
-def test_labels_can_be_painted_whatever_they_were_stored_as(viewer, open_panel, pair, kind):
+def test_labels_can_be_painted_whatever_they_were_stored_as(viewer, open_panel, pair, kind, qtbot):
     labels = pair[1]
     if kind == "wide":
         data = labels * 1e10
@@ -75,6 +75,8 @@ def test_labels_can_be_painted_whatever_they_were_stored_as(viewer, open_panel, 
         data = zarr.array(labels.astype(np.float32))
     segment = open_panel("EmbedSeg: Segment")
     viewer.add_image(data, name="masks")
+    # What lies on a disk is looked at in the background.
+    qtbot.waitUntil(lambda: segment.image.hint.layer is not None)
     segment.image.hint.layer.visible = False
     segment.image.hint.button.click()
     made = viewer.layers["masks"]

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+TREMBLE = 3
+"""Pixels by which an outline that is drawn by hand may be wider than the brush."""
 MOSTLY = 0.8
 """Share of what a stroke encloses that lies in one piece, and of the stroke that lies along it, if it is an outline."""
 
@@ -55,7 +57,7 @@ def enclosed_pixels(
         return inside
     sizes = np.bincount(pieces.ravel())[1:]
     away = ndimage.distance_transform_edt(pieces != 1 + sizes.argmax())
-    if sizes.max() >= MOSTLY * sizes.sum() and (away[stroke] <= width + 1).mean() >= MOSTLY:
+    if sizes.max() >= MOSTLY * sizes.sum() and (away[stroke] <= width + TREMBLE).mean() >= MOSTLY:
         inside[box] = found | closing
     return inside
 

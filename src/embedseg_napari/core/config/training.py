@@ -272,8 +272,8 @@ class TrainingConfig(Settings):
         1,
         ge=1,
         le=1024,
-        description="Number of devices (GPUs) that share the training; for more than one, start the program with "
-        "torchrun.",
+        description="Number of devices (GPUs) of a machine that share the training; for more than one, start the "
+        "program with torchrun, whose number of processes counts where this is 1.",
     )
     validate_every: int = Field(
         1,

@@ -15,7 +15,7 @@ from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.in_parts import open_image
 from embedseg_napari.core.files.picture import TIFF
 from embedseg_napari.core.files.region import Part, choose_region
-from embedseg_napari.core.files.zarr_image import is_store, labels_in, missing_chunks
+from embedseg_napari.core.files.zarr_image import is_store, labels_in, missing_words
 from embedseg_napari.core.machine import memory_of_machine
 from embedseg_napari.core.wording import count, memory_words, shape_words
 
@@ -174,7 +174,8 @@ def stored_examples(
     """
     where, mask_where = str(paths[0]), str(labels_in(paths[1]))
     image = open_image(paths[0], axes=axes)
-    _tell_missing(image, tell)
+    if words := missing_words(image):
+        tell(where, words)
     pixels = _opened(image, cache)
     part = _middle(pixels.shape)
     check(replace(pixels, channel="all").read(0, part), where, image.axes.endswith("C"))
@@ -252,9 +253,3 @@ def _require_alike(mask: Region, image: Region, where: str) -> None:
             if mask.shape != image.shape
             else f"{path}: has {count(mask.n_frames, 'frame')}, but {where} has {image.n_frames}."
         )
-
-
-def _tell_missing(image: LazyImage, tell: Callable[[str, str], None]) -> None:
-    missing, n = missing_chunks(image)
-    if missing:
-        tell(str(image.path), f"{missing} of its {n} chunks are missing and read as background.")

@@ -8,7 +8,6 @@ from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage
 
 from embedseg_napari.core.wording import count
 
@@ -234,7 +233,8 @@ def _fill_in(
         return channel, None
     reach = (1,) * (channel.ndim - 2) + (WIDEST_LINE // 2 + 1,) * 2
     good = known & ~missing
-    reach = (1,) * (channel.ndim - 2) + (WIDEST_LINE // 2 + 1,) * 2
+    from scipy import ndimage
+
     deep = missing & ~ndimage.maximum_filter(good, [2 * r + 1 for r in reach], mode="constant")
     if deep.any():
         # What reaches that far shows nothing up to its edge.
@@ -262,7 +262,8 @@ def _odd_lines(channel: np.ndarray, spread: float) -> list[tuple[int | slice, ..
         if min(lines.shape) < LONG_ENOUGH:
             continue
         level = np.median(lines, axis=1).astype(np.float64)
-        level -= ndimage.median_filter(level, AROUND, mode="nearest")
+        around = np.lib.stride_tricks.sliding_window_view(np.pad(level, AROUND // 2, mode="edge"), AROUND)
+        level -= np.median(around, axis=-1)
         # A line that is stuck at one value may have it in common with a dark background.
         is_stuck = (lines == lines[:, :1]).all(1)
         is_odd = np.abs(level) > LINE_DIFFERS * spread
@@ -313,6 +314,8 @@ def _padding_of(image: np.ndarray, value: np.ndarray) -> NDArray[np.bool_] | Non
     same = (image == value).all(0)
     if same.mean() < LEAST_PADDING or same.all():
         return None
+    from scipy import ndimage
+
     parts, _ = ndimage.label(same)
     sides = [np.unique(np.moveaxis(parts, axis, 0)[[0, -1]]) for axis in range(same.ndim)]
     at_side = np.unique(np.concatenate(sides))

@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def write_coco(target: Path, labels: NDArray[Any], axes: str, name: str) -> None:
+def write_coco(target: Path, labels: Any, axes: str, name: str) -> None:
     """Write all objects; each plane is an image of its own.
 
     Parameters
     ----------
     target : Path
         File to fill.
-    labels : ndarray of int, shape ((T,) (Z,) Y, X)
-        Ids, 0 is background.
+    labels : array of int, shape ((T,) (Z,) Y, X)
+        Ids, 0 is background; it is read plane by plane.
     axes : str
         Their axes.
     name : str

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.core.axes import ordered, reorder
+from embedseg_napari.core.axes import ordered
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.exchange.planes import parts_of, read_ids
 from embedseg_napari.core.files.tiff import write_labels
 from embedseg_napari.core.measure.sums import ids_of
 from embedseg_napari.core.wording import count
@@ -24,7 +25,7 @@ TRACKS = "res_track.txt"
 
 
 def write_ctc(
-    folder: Path, labels: NDArray[Any], axes: str, spacing: Sequence[float] | None = None, unit: str | None = None
+    folder: Path, labels: Any, axes: str, spacing: Sequence[float] | None = None, unit: str | None = None
 ) -> None:
     """Write ``mask000.tif``, ``mask001.tif`` ... and ``res_track.txt``.
 
@@ -35,7 +36,7 @@ def write_ctc(
     ----------
     folder : Path
         Existing folder to fill.
-    labels : ndarray of int, shape ((T,) (Z,) Y, X)
+    labels : array of int, shape ((T,) (Z,) Y, X)
         Ids, 0 is background; a single image is one frame.
     axes : str
         Their axes.
@@ -49,9 +50,9 @@ def write_ctc(
     DataError
         If there are more tracks than its images can number.
     """
-    turned = reorder(labels, axes, ordered(axes))
-    frames = list(turned) if "T" in axes else [turned]
-    present = [ids_of(frame) for frame in frames]
+    places = list(parts_of(labels, axes, "T"))
+    # Frame by frame, twice: numbers of tracks depend on all of them.
+    present = [ids_of(read_ids(labels, axes, place)) for place in places]
     tracks: list[list[int]] = []
     """Begin, end and parent of each."""
     last: dict[int, int] = {}
@@ -71,8 +72,9 @@ def write_ctc(
             f"The layout of the cell tracking challenge numbers {MOST_TRACKS:,} tracks at most, and these are "
             f"{count(len(tracks), 'track')}; link the objects of the frames first, or export a part."
         )
-    space, digits = ordered(axes).replace("T", ""), max(3, len(str(len(frames) - 1)))
-    for t, (frame, ids, tracked) in enumerate(zip(frames, present, numbers, strict=True)):
+    space, digits = ordered(axes).replace("T", ""), max(3, len(str(len(places) - 1)))
+    for t, (place, ids, tracked) in enumerate(zip(places, present, numbers, strict=True)):
+        frame = read_ids(labels, axes, place)
         renumbered = np.zeros(frame.shape, np.uint16)
         inside = frame > 0
         renumbered[inside] = tracked[np.searchsorted(ids, frame[inside].astype(np.int64))]

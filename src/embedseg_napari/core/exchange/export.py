@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,16 +14,17 @@ from embedseg_napari.core.errors import AlreadyExists, DataError
 from embedseg_napari.core.exchange.coco import is_coco, read_coco, write_coco
 from embedseg_napari.core.exchange.ctc import write_ctc
 from embedseg_napari.core.exchange.drawn import paint
+from embedseg_napari.core.exchange.folders import write_folder
 from embedseg_napari.core.exchange.geojson import read_geojson, write_geojson
 from embedseg_napari.core.exchange.imagej import read_rois, write_rois
 from embedseg_napari.core.exchange.meshes import meshes, write_ply, write_stl
 from embedseg_napari.core.exchange.ome_zarr import write_ome_zarr
-from embedseg_napari.core.files.atomic import replace, sync_folder, write_atomically
-from embedseg_napari.core.files.leftovers import sweep_now_and_then, temporary_name
+from embedseg_napari.core.files.atomic import write_atomically
 from embedseg_napari.core.files.picture import require_file
 from embedseg_napari.core.files.tiff import write_labels
 from embedseg_napari.core.files.units import micrometres, normalize_unit
 from embedseg_napari.core.inference.segmentation import Segmentation
+from embedseg_napari.core.measure.blocks import as_array, is_lazy
 from embedseg_napari.core.scripts import warn
 
 if TYPE_CHECKING:
@@ -42,6 +42,10 @@ FORMATS: dict[str, tuple[str, ...]] = {
     "ome-tiff": (".ome.tif", ".ome.tiff"),
 }
 """Formats, and the endings that their files have; an empty one is a folder."""
+PART_BY_PART = {"imagej": "YX", "geojson": "YX", "coco": "YX", "ctc": "ZYX", "ome-zarr": ""}
+"""Formats for which labels that are not in memory are read in parts, and the axes of a part; the others need all."""
+NAMES = {"ctc": r"(mask\d+\.tif|man_track\.txt)", "mesh": r"\d+\.ply"}
+"""Names of the files in a folder."""
 ANNOTATIONS = (".zip", ".roi", ".geojson", ".json")
 """Endings of files that become labels."""
 LARGEST_JSON = 1 << 31
@@ -57,6 +61,7 @@ def export_labels(
     unit: str | None = "um",
     table: Mapping[str, Any] | None = None,
     overwrite: bool = False,
+    say: Callable[[str], None] | None = None,
 ) -> None:
     """Write objects in a format of another program.
 
@@ -65,8 +70,9 @@ def export_labels(
 
     Parameters
     ----------
-    labels : Segmentation or ndarray of int, shape ((T,) (Z,) Y, X)
-        Objects, 0 is background.
+    labels : Segmentation or array of int, shape ((T,) (Z,) Y, X)
+        Objects, 0 is background. What is not in memory, such as an array of Zarr or Dask, is read plane by plane for
+        ROIs, GeoJSON and COCO, frame by frame for ``"ctc"``, block by block for ``"ome-zarr"``; the others need all.
     path : path
         Target: a file, or for ``"ctc"``, and for ``"mesh"`` without an ending, a folder.
     format : {"imagej", "geojson", "mesh", "coco", "ctc", "ome-zarr", "ome-tiff"}
@@ -81,7 +87,10 @@ def export_labels(
     table : dict, optional
         From :func:`measure`: GeoJSON has a measurement for each of its columns.
     overwrite : bool
-        Whether what is there may be replaced.
+        Whether what is there may be replaced. In a folder these are files of the same names, and those of an earlier
+        export that the new one has not; all others stay.
+    say : callable, optional
+        Takes a sentence on files that stay and look like a part of the export; by default it is a warning.
 
     Raises
     ------
@@ -104,22 +113,26 @@ def export_labels(
     elif format == "ome-zarr":
         write_ome_zarr(path, array, own, scale, unit, overwrite=overwrite)
     elif format == "ctc" or (format == "mesh" and not path.suffix):
-        _write_folder(path, writers[format], overwrite=overwrite)
+        write_folder(path, writers[format], NAMES[format], warn if say is None else say, overwrite=overwrite)
     else:
         write_atomically(path, writers[format], overwrite=overwrite)
 
 
-def _checked(labels: Any, path: str | Path, format: str, axes: str | None) -> tuple[Path, NDArray[Any], str]:
+def _checked(labels: Any, path: str | Path, format: str, axes: str | None) -> tuple[Path, Any, str]:
     path = Path(path)
     require_format(path, format)
     found = labels if isinstance(labels, Segmentation) else None
-    array = np.asarray(labels.labels if found is not None else labels)
-    require_kept_ids(array, "The label image")
-    array = array.view(np.uint8) if array.dtype == bool else array
-    own = parse_axes(axes or ("" if found is None else found.label_axes) or guess_axes(array.shape, min(array.ndim, 3)))
-    if "C" in own or len(own) != array.ndim:
+    array = as_array(labels.labels if found is not None else labels)
+    if is_lazy(array) and format not in PART_BY_PART:
+        array = np.asarray(array)
+    require_kept_ids(np.zeros(0, array.dtype) if is_lazy(array) else array, "The label image")
+    array = array.view(np.uint8) if array.dtype == bool and not is_lazy(array) else array
+    own = parse_axes(
+        axes or ("" if found is None else found.label_axes) or guess_axes(array.shape, min(len(array.shape), 3))
+    )
+    if "C" in own or len(own) != len(array.shape):
         raise DataError(f"Axes {own!r} do not fit labels of shape {array.shape}; give one letter for each axis.")
-    if not array.any():
+    if not is_lazy(array) and not array.any():
         raise DataError("The label image holds no objects; all its pixels are 0.")
     if format == "mesh" and ordered(own) != "ZYX":
         raise DataError(f"Surfaces are made of volumes (ZYX), and these labels have the axes {own}.")
@@ -158,27 +171,6 @@ def _write_meshes(
         write_ply(target, list(parts), word)
     else:
         write_stl(target, list(parts), word)
-
-
-def _write_folder(folder: Path, fill: Callable[[Path], object], *, overwrite: bool) -> None:
-    """Let `fill` write a folder beside, which gets its name when it is complete."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    sweep_now_and_then(folder.parent)
-    draft = folder.with_name(temporary_name())
-    try:
-        draft.mkdir()
-        fill(draft)
-        if overwrite and folder.exists():
-            # Only files of the same names are replaced: the folder may hold others.
-            for file in draft.iterdir():
-                replace(file, folder / file.name)
-        else:
-            draft.rename(folder)
-        sync_folder(folder.parent)
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be written ({error.strerror or error}).") from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def import_labels(

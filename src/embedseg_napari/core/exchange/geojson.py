@@ -29,15 +29,15 @@ LISTS = ("coordinates", "geometries")
 """What is a list in a geometry."""
 
 
-def write_geojson(target: Path, labels: NDArray[Any], axes: str, table: Mapping[str, Any] | None = None) -> None:
+def write_geojson(target: Path, labels: Any, axes: str, table: Mapping[str, Any] | None = None) -> None:
     """Write the outlines of all objects, with their measurements, as detections of QuPath.
 
     Parameters
     ----------
     target : Path
         File to fill.
-    labels : ndarray of int, shape ((T,) (Z,) Y, X)
-        Ids, 0 is background.
+    labels : array of int, shape ((T,) (Z,) Y, X)
+        Ids, 0 is background; it is read plane by plane.
     axes : str
         Their axes.
     table : dict, optional

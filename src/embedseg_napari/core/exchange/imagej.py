@@ -35,7 +35,7 @@ LABEL = re.compile(r"^label:\s*(\d{1,10})\s*$", re.MULTILINE)
 """Property of a ROI that says which object it is."""
 
 
-def write_rois(target: Path, labels: NDArray[Any], axes: str) -> None:
+def write_rois(target: Path, labels: Any, axes: str) -> None:
     """Write the outlines of all objects as a zip of ROIs.
 
     An object in one piece without holes is a traced outline, as the wand of ImageJ makes it; any other is a composite.
@@ -45,8 +45,8 @@ def write_rois(target: Path, labels: NDArray[Any], axes: str) -> None:
     ----------
     target : Path
         File to fill.
-    labels : ndarray of int, shape ((T,) (Z,) Y, X)
-        Ids, 0 is background.
+    labels : array of int, shape ((T,) (Z,) Y, X)
+        Ids, 0 is background; it is read plane by plane.
     axes : str
         Their axes.
 

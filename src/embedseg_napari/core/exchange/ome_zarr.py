@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from embedseg_napari.core.axes import ordered, reorder, spatial_axes
+import numpy as np
+
+from embedseg_napari.core.axes import ordered, spatial_axes
 from embedseg_napari.core.errors import AlreadyExists, DataError
+from embedseg_napari.core.exchange.planes import read_ids
 from embedseg_napari.core.files.atomic import sync_folder
 from embedseg_napari.core.files.lazy_image import LazyImage
 from embedseg_napari.core.files.leftovers import sweep_now_and_then, temporary_name
+from embedseg_napari.core.files.ngff import find_group, names_of_labels
 from embedseg_napari.core.files.zarr_image import is_store
 from embedseg_napari.core.stores.labels import create_labels
 from embedseg_napari.core.stores.pyramid import build_pyramid
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
 BLOCK = {2: 1024, 3: 128}
 """Pixels of a block along an axis, by the number of spatial axes."""
@@ -26,7 +29,7 @@ BLOCK = {2: 1024, 3: 128}
 
 def write_ome_zarr(
     path: Path,
-    labels: NDArray[Any],
+    labels: Any,
     axes: str,
     spacing: Sequence[float] | None = None,
     unit: str | None = None,
@@ -39,8 +42,8 @@ def write_ome_zarr(
     ----------
     path : Path
         Target, ``.zarr``.
-    labels : ndarray of int, shape ((T,) (Z,) Y, X)
-        Ids, 0 is background.
+    labels : array of int, shape ((T,) (Z,) Y, X)
+        Ids, 0 is background; it is read block by block.
     axes : str
         Their axes.
     spacing : sequence of float, optional
@@ -53,21 +56,22 @@ def write_ome_zarr(
     Raises
     ------
     AlreadyExists
-        If there is a store and it may not be replaced, or something else.
+        If there is a store and it may not be replaced, or something else than a label image of its own, such as an
+        image with labels in it.
     DataError
         If it cannot be written.
     """
-    if path.exists() and not (overwrite and is_store(path)):
-        what = "exists already" if is_store(path) else "is no Zarr store, and is not replaced"
-        raise AlreadyExists(f"{path}: {what}; choose another name.")
-    turned = reorder(labels, axes, ordered(axes))
+    _require_replaceable(path, overwrite)
+    order = ordered(axes)
+    shape = tuple(labels.shape[axes.index(letter)] for letter in order)
     like = LazyImage(
-        turned,
-        ordered(axes),
+        # Its size and type are all that is asked of it.
+        np.broadcast_to(np.zeros((), labels.dtype), shape),
+        order,
         path,
         _nowhere,
-        turned.shape,
-        levels=(turned.shape,),
+        shape,
+        levels=(shape,),
         spacing=None if spacing is None else tuple(spacing),
         unit=unit,
     )
@@ -78,24 +82,52 @@ def write_ome_zarr(
         space = spatial_axes(like.axes)
         edge = BLOCK[len(space)]
         store = create_labels(draft / path.name, like, block=[edge] * len(space))
-        store.write((slice(None),) * like.ndim, turned.reshape(like.shape))
+        for box in _boxes(like, edge):
+            part = read_ids(labels, axes, dict(zip(like.axes, box, strict=True)))
+            store.write(box, part.reshape([side.stop - side.start for side in box]))
         for _ in build_pyramid(store):
             pass
         # What came to be there meanwhile is not replaced unasked: a full folder takes no other's name.
         if overwrite and path.exists():
+            _require_replaceable(path, overwrite)
             path.rename(old)
         (draft / path.name).rename(path)
         sync_folder(path.parent)
     except OSError as error:
-        if old.exists() and not path.exists():
-            old.rename(path)
         raise DataError(f"{path}: cannot be written ({error.strerror or error}).") from error
     except DataError as error:
         # The draft is gone by the time that this is read.
         raise DataError(str(error).replace(str(draft / path.name), str(path))) from error
     finally:
+        # Whatever came between, an interruption as well: what was there is there again.
+        if old.exists() and not path.exists():
+            old.rename(path)
         for left in (draft, old):
             shutil.rmtree(left, ignore_errors=True)
+
+
+def _require_replaceable(path: Path, overwrite: bool) -> None:
+    """Refuse to take the place of anything but a label image: the store of an image is more than its labels."""
+    if not path.exists():
+        return
+    if not is_store(path):
+        what = "is no Zarr store, and is not replaced"
+    elif not overwrite:
+        what = "exists already"
+    else:
+        group = find_group(path)
+        if group is not None and group.folder == path and group.is_labels and not names_of_labels(path):
+            return
+        what = "is a store that holds more than a label image, and is not replaced"
+    raise AlreadyExists(f"{path}: {what}; choose another name.")
+
+
+def _boxes(like: LazyImage, edge: int) -> Iterator[tuple[slice, ...]]:
+    """The blocks of the store."""
+    sides = [1 if letter == "T" else edge for letter in like.axes]
+    yield from itertools.product(
+        *([slice(a, min(a + side, n)) for a in range(0, n, side)] for side, n in zip(sides, like.shape, strict=True))
+    )
 
 
 def _nowhere(path: Path, level: int, axes: str | None) -> NoReturn:

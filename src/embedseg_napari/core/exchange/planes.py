@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from embedseg_napari.core.axes import ordered, reorder
+import numpy as np
+
+from embedseg_napari.core.axes import read_part
+from embedseg_napari.core.data.masks import require_kept_ids
+from embedseg_napari.core.measure.blocks import is_lazy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -30,11 +35,34 @@ class Plane:
         return ("" if self.t is None else f"-t{self.t}") + ("" if self.z is None else f"-z{self.z}")
 
 
-def planes_of(labels: NDArray[Any], axes: str) -> Iterator[Plane]:
-    """The planes of labels with axes (T)(Z)YX in any order, frame by frame and slice by slice."""
-    turned = reorder(labels, axes, ordered(axes))
-    frames = turned if "T" in axes else turned[None]
-    for t, frame in enumerate(frames):
-        slices = frame if "Z" in axes else frame[None]
-        for z, plane in enumerate(slices):
-            yield Plane(plane, t if "T" in axes else None, z if "Z" in axes else None)
+def planes_of(labels: Any, axes: str) -> Iterator[Plane]:
+    """The planes of labels with axes (T)(Z)YX in any order, frame by frame and slice by slice.
+
+    Raises
+    ------
+    DataError
+        If labels that are read plane by plane are no numbers of objects.
+    """
+    for place in parts_of(labels, axes, "TZ"):
+        yield Plane(read_ids(labels, axes, place), place.get("T"), place.get("Z"))
+
+
+def parts_of(labels: Any, axes: str, letters: str) -> Iterator[dict[str, int]]:
+    """The places along some of the axes, as far as there are such."""
+    own = [letter for letter in letters if letter in axes]
+    for place in itertools.product(*(range(labels.shape[axes.index(letter)]) for letter in own)):
+        yield dict(zip(own, place, strict=True))
+
+
+def read_ids(labels: Any, axes: str, key: Mapping[str, int | slice]) -> NDArray[Any]:
+    """A part of labels that may be lazy, see :func:`core.axes.read_part`.
+
+    Raises
+    ------
+    DataError
+        If they are no numbers of objects.
+    """
+    part = read_part(labels, axes, key)
+    if is_lazy(labels):
+        require_kept_ids(part, "The label image")
+    return part.view(np.uint8) if part.dtype == bool else part

@@ -284,26 +284,23 @@ def _codecs(described: Any) -> list[str]:
     return found
 
 
-def missing_chunks(image: LazyImage) -> tuple[int, int]:
-    """How many files of pixels an image lacks, and of how many; what is missing is read as background.
+def missing_words(image: LazyImage) -> str:
+    """A sentence on how many files of pixels an OME-Zarr lacks; empty where it lacks none.
 
-    Stores that hold little are legal: this is for those who must know.
-
-    Parameters
-    ----------
-    image : LazyImage
-        Of an OME-Zarr; others lack none.
+    It may well do so: what holds nothing need not be written. But a copy that was broken off looks the same.
     """
     root = getattr(getattr(image.array, "store", None), "root", None)
     if not image.ngff or root is None:
-        return 0, 0
+        return ""
     edges = image.array.shards or image.array.chunks
     n = math.prod(-(-side // edge) for side, edge in zip(image.array.shape, edges, strict=True))
     there = 0
     for folder, _, files in os.walk(root):
         inside = os.path.relpath(folder, root)
         there += sum(bool(CHUNK.fullmatch(os.path.normpath(os.path.join(inside, name)))) for name in files)
-    return max(0, n - there), n
+    if there >= n:
+        return ""
+    return f"{n - there} of its {n} chunks are not on the disk and are read as background; was it copied completely?"
 
 
 def _has_pieces(folder: Path) -> bool:

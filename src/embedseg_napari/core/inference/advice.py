@@ -20,6 +20,7 @@ from embedseg_napari.core.inference.size_check import size_facts
 from embedseg_napari.core.inference.tiling import resolve_tile
 from embedseg_napari.core.networks.network import device_of
 from embedseg_napari.core.runs import drain
+from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -43,6 +44,8 @@ WHOLE_OBJECTS = 0.835
 """Usual mean seediness that the objects must have then: pieces of what a network does not know have less."""
 SURE_OF_OBJECTS = 0.5
 """Part of the pixels of whole objects that a model is sure of where it found them well (`docs/performance.md`)."""
+FEW_STEPS = 200
+"""Steps of a training below which a model that finds nothing has not learned enough, rather than met other images."""
 FEW_OBJECTS = 3
 """With fewer, certainty says nothing."""
 LEAST_SURE = {2: 0.3, 3: 0.05}
@@ -71,7 +74,7 @@ class Suggestion:
         """Words for it, after a sentence on what was found."""
         now, then = (f"{100 * part:.0f} %" for part in (self.certainty_now, self.certainty))
         if self.model:
-            seen = f"The model {self.model} is surer of what it finds than this one: {then} of it instead of {now}"
+            seen = f"The model {self.model} is surer of what it finds: {then} of it instead of {now}"
             remedy, action = f"try {self.model}", f"Try {self.model}"
         elif "scale" in self.changes:
             scale = f"{self.changes['scale']:.2g}"
@@ -206,7 +209,13 @@ def remark(
     if is_empty and n_too_small:
         facts.append("Lower the minimum size, or try another model or scale.")
     elif is_empty:
-        facts.append("Try another model or scale, or lower the seed threshold.")
+        steps = config.training.get("steps")
+        if isinstance(steps, int) and steps < FEW_STEPS:
+            facts.append(
+                f"The model was trained for only {count(steps, 'step')}: train it further, or try another one."
+            )
+        else:
+            facts.append("Try another model or scale, or lower the seed threshold.")
     elif facts and (seen is None or not seen.sentences()):
         facts.append("If objects are missed or split, train a model on such images.")
     return Advice(" ".join(facts), "warning") if facts else None

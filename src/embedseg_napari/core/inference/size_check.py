@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from embedseg_napari.core.data.runs import runs_of
 from embedseg_napari.core.files.units import unit_words
 
 if TYPE_CHECKING:
@@ -39,15 +40,16 @@ def usual_width(labels: np.ndarray) -> float | None:
     float or None
         None where there are too few objects.
     """
-    from scipy.ndimage import find_objects
-
-    widths = []
-    for box in find_objects(labels):
-        if box is None:
-            continue
-        plane = list(zip(box, labels.shape, strict=True))[-2:]
-        if all(side.start > 0 and side.stop < n for side, n in plane):
-            widths.append(math.sqrt(math.prod(side.stop - side.start for side, _ in plane)))
+    starts, values, lengths = runs_of(labels)
+    inside = np.flatnonzero(values > 0)
+    ids, row = np.unique(values[inside], return_inverse=True)
+    *_, y, x = np.unravel_index(starts[inside], labels.shape)
+    lower, upper = np.full((2, len(ids)), max(labels.shape)), np.zeros((2, len(ids)), np.int64)
+    for axis, (first, after) in enumerate(((y, y + 1), (x, x + lengths[inside]))):
+        np.minimum.at(lower[axis], row, first)
+        np.maximum.at(upper[axis], row, after)
+    is_whole = ((lower > 0) & (upper < np.array(labels.shape[-2:])[:, None])).all(0)
+    widths = np.sqrt((upper - lower)[:, is_whole].prod(0))
     return float(np.median(widths)) if len(widths) >= LEAST_OBJECTS else None
 
 

@@ -6,7 +6,6 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.ndimage import binary_fill_holes, find_objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +25,8 @@ def fill_holes(labels: NDArray[np.int32], ask: Callable[[], None]) -> None:
     ask : callable
         Called for each object; what it raises ends the work.
     """
+    from scipy.ndimage import binary_fill_holes, find_objects
+
     boxes = [(label, box) for label, box in enumerate(find_objects(labels), 1) if box is not None]
     # What lies inside another object has a smaller box.
     for label, box in sorted(boxes, key=lambda entry: math.prod(side.stop - side.start for side in entry[1])):

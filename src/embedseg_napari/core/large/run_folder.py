@@ -80,6 +80,8 @@ class RunRecord(Settings):
     image: str
     """Where the image is; empty for an array in memory."""
     level: Annotated[int, Field(ge=0, lt=100)] = 0
+    axes: Annotated[str, Field(max_length=20)] | None = None
+    """Where its file does not say, or is said to be wrong."""
     channel: Annotated[int, Field(ge=0)] | str = "all"
     region: tuple[Sides, Sides]
     """First pixel, and one past the last, of the part of the image that is segmented."""

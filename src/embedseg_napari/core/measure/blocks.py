@@ -96,7 +96,7 @@ class Blocks:
                 stored.append(([chunks[letter] for letter in spatial_axes(axes)], n_bytes, array is self.labels))
         if not stored:
             return self.shape
-        sides = [min(*(chunks[i] for chunks, *_ in stored), n) for i, n in enumerate(self.shape)]
+        sides = tuple(min(n, *(chunks[i] for chunks, *_ in stored)) for i, n in enumerate(self.shape))
         while True:
             larger = [
                 (*sides[:i], min(2 * side, n), *sides[i + 1 :])
@@ -105,8 +105,8 @@ class Blocks:
             ]
             larger = [one for one in larger if math.prod(one) * pixel <= MEMORY]
             if not larger:
-                return tuple(sides)
-            sides = list(min(larger, key=lambda one: _read_twice(one, self.shape, stored)))
+                return sides
+            sides = min(larger, key=lambda one: _read_twice(one, self.shape, stored))
 
     @property
     def n_blocks(self) -> int:

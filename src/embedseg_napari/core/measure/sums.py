@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from embedseg_napari.core.data.runs import runs_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence, Sized
 
@@ -68,7 +70,7 @@ def ids_of(labels: NDArray[Any]) -> NDArray[np.int64]:
     """Ids of a label image in ascending order, without 0."""
     if not labels.size:
         return np.zeros(0, np.int64)
-    found = np.unique(np.concatenate([np.unique(_runs(labels[piece])[1]) for piece in pieces(labels.shape)]))
+    found = np.unique(np.concatenate([np.unique(runs_of(labels[piece])[1]) for piece in pieces(labels.shape)]))
     return found[found > 0].astype(np.int64)
 
 
@@ -191,7 +193,7 @@ class _Parts:
     @classmethod
     def of(cls, labels: NDArray[Any], start: Sequence[int], channels: Sequence[NDArray[Any]]) -> _Parts:
         """The objects of a part, run by run along its last axis."""
-        starts, values, lengths = _runs(labels)
+        starts, values, lengths = runs_of(labels)
         inside = np.flatnonzero(values > 0)
         ids, row = np.unique(values[inside], return_inverse=True)
         n, ndim = len(ids), labels.ndim
@@ -264,18 +266,8 @@ def _axis_pairs(ndim: int) -> list[tuple[int, int]]:
     return list(itertools.combinations_with_replacement(range(ndim), 2))
 
 
-def _columns(sums: Sequence[NDArray[np.float64]], n: int) -> NDArray[np.float64]:
+def _columns(sums: Sequence[NDArray[Any]], n: int) -> NDArray[np.float64]:
     return np.stack(sums, axis=1) if n else np.zeros((0, len(sums)))
-
-
-def _runs(labels: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[Any], NDArray[np.int64]]:
-    """Runs of one id along the last axis: the first pixel of each as a flat index, its id, its length."""
-    flat = labels.reshape(-1)
-    is_start = np.empty(len(flat), bool)
-    np.not_equal(flat[1:], flat[:-1], out=is_start[1:])
-    is_start[:: labels.shape[-1] or 1] = True
-    starts = np.flatnonzero(is_start)
-    return starts, flat[starts], np.diff(starts, append=len(flat))
 
 
 def _meetings(labels: NDArray[Any], shape: Sequence[int]) -> Iterator[NDArray[np.int64]]:

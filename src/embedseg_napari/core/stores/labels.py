@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from embedseg_napari.core.axes import SPATIAL, ordered, result_axes
 from embedseg_napari.core.errors import AlreadyExists, DataError
 from embedseg_napari.core.files.atomic import alone, write_text
@@ -24,7 +26,6 @@ from embedseg_napari.core.stores.levels import Pyramid, pyramid_like, pyramid_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     import zarr
 
     from embedseg_napari.core.files.lazy_image import LazyImage
@@ -97,13 +98,15 @@ class LabelStore:
         Raises
         ------
         DataError
-            If the disk is full, the place cannot be written, or an id needs more than 32 bits.
+            If the disk is full, the place cannot be written, or an id needs more than 32 bits, or than the array has,
+            which may be another program's.
         """
-        largest = int(labels.max(initial=0))
-        if largest >= 1 << 32:
-            raise DataError(f"{self.folder}: ids up to {largest} cannot be stored; the largest is {(1 << 32) - 1}.")
+        array, largest = self.array(level), int(labels.max(initial=0))
+        most = largest_in(array.dtype)
+        if largest > most:
+            raise DataError(f"{self.folder}: ids up to {largest} cannot be stored; the largest is {most}.")
         try:
-            self.array(level)[key] = labels.astype(DTYPE, copy=False)
+            array[key] = labels.astype(array.dtype, copy=False)
         except OSError as error:
             raise DataError(f"{self.folder}: cannot be written ({error.strerror or error}).") from error
 
@@ -116,6 +119,11 @@ class LabelStore:
         if group is None:
             raise DataError(f"{self.folder}: is no label image that can be written to.")
         return group
+
+
+def largest_in(kind: np.dtype[Any]) -> int:
+    """The largest id that an array of a type can hold, within 32 bits; 0 for what is no type of ids."""
+    return min(int(np.iinfo(kind).max), int(np.iinfo(DTYPE).max)) if kind.kind in "iu" else 0
 
 
 def labels_place(store: Path, name: str) -> Path:

@@ -11,16 +11,15 @@ import numpy as np
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.atomic import alone
+from embedseg_napari.core.stores.labels import largest_in
 from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from embedseg_napari.core.stores.labels import LabelStore
-
-MOST_ID = 2**32 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,34 +118,33 @@ def change_part(
         If the store was changed there meanwhile, cannot be written, or has no numbers left.
     """
     key = tuple(slice(at, at + n) for at, n in zip(start, before.shape, strict=True))
-    known = np.unique(before)
-    new = np.setdiff1d(after, known)
+    new = np.setdiff1d(after, np.unique(before))
     new = new[new > 0]
-    largest = 0
-    if len(new):
-        for done, of, so_far in largest_id(store):
-            if should_stop():
-                return
-            largest = so_far
-            yield done, of
-    if largest + len(new) > MOST_ID:
-        raise DataError(f"{store.folder}: has no numbers left for {count(len(new), 'new object')}.")
-    numbered = after.astype(np.uint32)
-    if len(new):
-        is_new = np.isin(after, new)
-        numbered[is_new] = largest + 1 + np.searchsorted(new, after[is_new])
     changed = np.unique(before[before != after])
     changed = changed[changed > 0]
+    # Whether the store can hold them is looked at where they are written.
+    numbered = after.astype(np.int64)
+    # Whoever else writes here must not give the same numbers.
     with alone(store.folder):
+        if len(new):
+            largest = 0
+            for done, of, so_far in largest_id(store):
+                if should_stop():
+                    return
+                largest = so_far
+                yield done, of
+            if largest + len(new) > largest_in(store.array().dtype):
+                raise DataError(f"{store.folder}: has no numbers left for {count(len(new), 'new object')}.")
+            is_new = np.isin(after, new)
+            numbered[is_new] = largest + 1 + np.searchsorted(new, after[is_new])
         if not np.array_equal(np.asarray(store.array()[key]), before):
             raise DataError(
                 f"{store.folder}: was changed in this part since it was opened; nothing was written. Open the part "
                 "anew, and copy your changes there."
             )
         write_part(store, start, numbered)
-    yield WrittenPart(
-        len(changed), len(new), int(np.isin(changed, _at_ends(before, start, store.array().shape)).sum()), numbered
-    )
+    n_reaching_out = int(np.isin(changed, _at_ends(before, start, store.array().shape)).sum())
+    yield WrittenPart(len(changed), len(new), n_reaching_out, numbered)
 
 
 def _at_ends(part: NDArray[Any], start: Sequence[int], shape: Sequence[int]) -> NDArray[Any]:
@@ -158,3 +156,42 @@ def _at_ends(part: NDArray[Any], start: Sequence[int], shape: Sequence[int]) -> 
         if at + n < whole:
             found.append(np.unique(part.take(-1, axis)))
     return np.unique(np.concatenate(found))
+
+
+def with_objects(before: NDArray[Any], labels: NDArray[Any], ids: Iterable[int]) -> NDArray[np.int64]:
+    """Labels with objects of an annotation of the same place in them.
+
+    An object that is there with the very same pixels keeps its number. Of those that were there, one gives way that
+    lies for the greater part under the new ones; another loses only the pixels that they take.
+
+    Parameters
+    ----------
+    before : ndarray
+        Labels of the place.
+    labels : ndarray, same shape
+        The annotation.
+    ids : iterable of int
+        Its objects that are wanted.
+
+    Returns
+    -------
+    ndarray
+        New objects have numbers that `before` has not.
+    """
+    after = before.astype(np.int64)
+    objects = [(own, np.unique(before[own])) for own in (labels == one for one in ids) if own.any()]
+    new = [
+        own for own, there in objects if len(there) != 1 or not there[0] or not np.array_equal(before == there[0], own)
+    ]
+    if not new:
+        return after
+    covered = np.logical_or.reduce(new)
+    # Numbers may be as large as the type allows: what is counted is a row for each that is there.
+    numbers, sizes = np.unique(before, return_counts=True)
+    under, n_covered = np.unique(before[covered], return_counts=True)
+    gone = under[2 * n_covered > sizes[np.searchsorted(numbers, under)]]
+    after[np.isin(before, gone[gone > 0])] = 0
+    first = int(before.max(initial=0)) + 1
+    for number, own in enumerate(new, first):
+        after[own] = number
+    return after

@@ -51,7 +51,7 @@ def finish(
             prediction, message = run.validator.choose_prediction(model, prediction, precision, should_stop, seconds)
             if message is not None:
                 yield message
-        if run.data.threshold_examples:
+        if run.data.threshold_examples and run.fabric.global_rank == 0:
             prediction = with_reached_seeds(model, run.data.threshold_examples, prediction, precision, should_stop)
     except Stopped:
         stopped = True

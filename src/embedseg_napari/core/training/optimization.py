@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import os
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch.optim.swa_utils import AveragedModel
@@ -17,6 +18,8 @@ from embedseg_napari.core.errors import ComputeError
 from embedseg_napari.core.losses.spatial_embedding import spatial_embedding_loss_terms
 from embedseg_napari.core.networks.architectures import build_network
 from embedseg_napari.core.networks.network import memory_format
+from embedseg_napari.core.networks.synced_norm import sync_norms
+from embedseg_napari.core.runs import n_machines, n_processes
 from embedseg_napari.core.training.readback import LossReader
 
 if TYPE_CHECKING:
@@ -59,6 +62,8 @@ class Optimization:
         # All weights in one launch.
         fused = True if devices.queues_work(self.fabric.device) else None
         optimizer = kind(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=fused)
+        if self.fabric.world_size > 1:
+            sync_norms(self.bare, self.fabric.device)
         self.network, self.optimizer = self.fabric.setup(self.bare, optimizer)
         self.losses = LossReader(self.fabric.device)
 
@@ -84,9 +89,13 @@ class Optimization:
             # Dropout draws from torch's global generator: seed it for this step only, and give it back as it was.
             inputs = batches.take(step)
             with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), quick_convolutions(device):
-                torch.manual_seed(inputs.seed)
-                self.losses.put(step, self._accumulate_gradients(inputs.batches, plan))
-            losses = self.losses.take()
+                # Dropout hides other pixels from each process.
+                torch.manual_seed(inputs.seed + self.fabric.global_rank)
+                losses = self._accumulate_gradients(inputs.batches, plan)
+            if self.fabric.world_size > 1:
+                losses = cast("Tensor", self.fabric.all_reduce(losses, reduce_op="mean"))
+            self.losses.put(step, losses)
+            known = self.losses.take()
             self.optimizer.step()
         except RuntimeError as error:
             if is_out_of_memory(error):
@@ -94,10 +103,15 @@ class Optimization:
                     "The device ran out of memory; turn on low_memory, or take a smaller crop or batch "
                     "(virtual batches make up for it)."
                 ) from error
+            if self.fabric.world_size > 1:
+                raise ComputeError(
+                    f"The computation failed, here or in another process of this training ({error}). What was saved "
+                    "can be resumed."
+                ) from error
             raise ComputeError(f"The computation failed: {error}") from error
         self.optimizer.zero_grad()
         self.average.update_parameters(self.bare)
-        return losses
+        return known
 
     def _accumulate_gradients(self, batches: list[Batch], plan: TrainingPlan) -> Tensor:
         """Loss and its three terms of each batch, shape (batches, 4)."""
@@ -149,11 +163,16 @@ class Optimization:
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": dict(state)})
 
 
+def shares_training(config: TrainingConfig) -> bool:
+    """Whether this process is one of several that make the same training: torchrun starts them for nothing else."""
+    return config.devices > 1 or "TORCHELASTIC_RUN_ID" in os.environ
+
+
 def launch_fabric(config: TrainingConfig, plan: TrainingPlan) -> lightning_fabric.Fabric:
     """Take the devices of a training, in silence."""
     import lightning_fabric
 
-    devices: Any = config.devices
+    devices: Any = max(1, n_processes() // n_machines()) if shares_training(config) else 1
     if plan.device.type == "cuda" and plan.device.index is not None and devices == 1:
         devices = [plan.device.index]
     # Fabric logs its precision and its processes to the console; our events say the same.
@@ -162,7 +181,10 @@ def launch_fabric(config: TrainingConfig, plan: TrainingPlan) -> lightning_fabri
     logger.setLevel(logging.ERROR)
     try:
         fabric = lightning_fabric.Fabric(
-            accelerator=plan.device.type, devices=devices, precision=FABRIC_PRECISION[plan.precision]
+            accelerator=plan.device.type,
+            devices=devices,
+            num_nodes=n_machines() if shares_training(config) else 1,
+            precision=FABRIC_PRECISION[plan.precision],
         )
         fabric.launch()
     finally:

@@ -112,8 +112,10 @@ class TrainingRun:
         config = self.config.model_copy(update={"normalization": self.model_config.normalization})
         # Crops are cut on the host also for a GPU, while that works on earlier ones.
         sampler = CropSampler(self.data.training, self.plan.crop_size, config, torch.device("cpu"), self.plan.scale)
-        seed, plan = (self.config.seed, self.fabric.global_rank), self.plan
-        return BatchesAhead(sampler, self.fabric.device, seed, plan.batch_size, self.config.virtual_batches)
+        # The 0 stays from when each process had random numbers of its own: results of older seeds stay as they are.
+        seed, share = (self.config.seed, 0), (self.fabric.global_rank, self.fabric.world_size)
+        n_batches = self.config.virtual_batches
+        return BatchesAhead(sampler, self.fabric.device, seed, self.plan.batch_size, n_batches, share)
 
     @property
     def sampler(self) -> CropSampler:

@@ -26,6 +26,8 @@ from embedseg_napari.core.runs import (
     INTERRUPTIONS,
     drain,
     is_main_process,
+    join_slurm,
+    n_machines,
     n_processes,
     never,
     soon_after,
@@ -35,6 +37,7 @@ from embedseg_napari.core.scripts import speaking_python, tell
 from embedseg_napari.core.settings import require_functions, require_kind
 from embedseg_napari.core.training.checkpoint import STATE
 from embedseg_napari.core.training.handover import finish, interrupted
+from embedseg_napari.core.training.optimization import shares_training
 from embedseg_napari.core.training.parts import notes_from_disk
 from embedseg_napari.core.training.planning import batch_note, plan_training, reach_warning, scale_note
 from embedseg_napari.core.training.run import TrainingRun
@@ -181,13 +184,19 @@ class Trainer:
 
     def _prepare(self) -> Generator[Message, None, TrainingRun]:
         """Check the images, decide what the settings leave open, and say what is odd about it."""
-        if self.updates is not None and self.config.devices > 1:
+        if self.updates is not None and shares_training(self.config) and n_processes() > 1:
             raise SettingsError("Labels cannot change while several devices train; set devices to 1.")
         if self.config.devices > n_processes():
             # Each process would wait for the others without end.
             raise SettingsError(
                 f"devices: {self.config.devices} needs as many processes, which torchrun starts: torchrun "
                 f"--nproc_per_node {self.config.devices} -m embedseg_napari train ...; or set devices to 1."
+            )
+        here = n_processes() // n_machines()
+        if shares_training(self.config) and self.config.devices not in (1, here, n_processes()):
+            raise SettingsError(
+                f"devices: {self.config.devices}, but {n_processes()} processes were started to train together; leave "
+                "devices out, or start as many."
             )
         training, validation = self._split()
         for warning in check_examples(training, validation):
@@ -305,6 +314,7 @@ def train(
         raise SettingsError("To resume, give the output of the training that was interrupted.")
     config = TrainingConfig() if config is None else config
     require_kind(config, TrainingConfig, CONFIG_KIND)
+    join_slurm(config.devices)
     require_functions(on_event=on_event, should_stop=should_stop)
     require_kind(output, (type(None), str, Path), "output takes the path of a file")
     run_folder = None if output is None else Path(output).with_suffix(".run")

@@ -12,7 +12,7 @@ import numpy as np
 from embedseg_napari.core.errors import SettingsError, Stopped
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.files.lazy_image import LazyImage
-from embedseg_napari.core.wording import shape_words
+from embedseg_napari.core.wording import count, shape_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -150,6 +150,7 @@ def resolve(
         "model": found,
         "image": image,
         "level": job.level,
+        "axes": job.axes,
         "channel": job.channel,
         "region": (region.start, region.stop),
         "n_frames": region.n_frames,
@@ -165,7 +166,7 @@ def resolve(
     record = RunRecord.parse(values)
     grid = record.grid
     yield Message(
-        f"{shape_words(shape)} pixels in {len(grid)} blocks of {shape_words(block)}; "
+        f"{shape_words(shape)} pixels in {count(len(grid), 'block')} of {shape_words(block)}; "
         f"objects are looked for {max(reach)} pixels around each, and the network sees {max(margin)} more."
     )
     return record
@@ -227,7 +228,14 @@ def decided(job: LargeJob, region: Region, model: Model) -> list[object]:
     """All of a job that decides on its labels, beside the weights; where things lie and who works does not."""
     settings = model.config.prediction.changed(job.changes or {})
     image = (region.array.shape, str(region.array.dtype), region.axes, job.level, region.start, region.stop)
-    values = [image, region.channel, job.block, job.halo, job.skip_background, sorted(settings.model_dump().items())]
+    values: list[object] = [
+        image,
+        region.channel,
+        job.block,
+        job.halo,
+        job.skip_background,
+        sorted(settings.model_dump().items()),
+    ]
     # An array has no place by which it is known again.
     return [*values, _sampled(region)] if isinstance(job.image, LazyImage) else values
 

@@ -13,6 +13,7 @@ from embedseg_napari.core.events import Message
 from embedseg_napari.core.files.folder_lock import holding
 from embedseg_napari.core.files.lazy_image import LazyImage
 from embedseg_napari.core.files.region import choose_region
+from embedseg_napari.core.files.zarr_image import missing_words
 from embedseg_napari.core.measure.table_files import require_table_name, write_parts
 from embedseg_napari.jobs.earlier_run import signature
 from embedseg_napari.jobs.large.plan import decided, image_of, resolve
@@ -139,6 +140,8 @@ def predict_large(job: LargeJob, should_stop: Callable[[], bool]) -> Generator[A
         target.clear()
         yield Message(f"{target.labels} is complete already; nothing is left to do.")
         return _result(target, report)
+    if words := missing_words(opened.image):
+        yield Message(f"{opened.image.path}: {words}")
     record = yield from begin(job, opened, should_stop)
     store = target.create(opened.image, record, job.overwrite, anew=report is not None)
     todo = [] if job.finish else missing_blocks(run, record)

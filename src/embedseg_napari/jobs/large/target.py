@@ -16,13 +16,12 @@ from embedseg_napari.core.errors import AlreadyExists, DataError
 from embedseg_napari.core.files.atomic import locked_place, write_text
 from embedseg_napari.core.files.documents import parse_json, read_text
 from embedseg_napari.core.files.region import Region, choose_region
-from embedseg_napari.core.large.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from embedseg_napari.core.files.lazy_image import LazyImage
     from embedseg_napari.core.large.block_objects import BlockResult
     from embedseg_napari.core.large.grid import Block
-    from embedseg_napari.core.large.run_folder import RunRecord
+    from embedseg_napari.core.large.run_folder import RunFolder, RunRecord
     from embedseg_napari.core.stores.labels import LabelStore
     from embedseg_napari.jobs.large.plan import LargeJob
 
@@ -59,9 +58,21 @@ class Target:
         return self.store if self.name is None else labels_place(self.store, self.name)
 
     @property
+    def run_folder(self) -> Path:
+        """What a run that is not through keeps, beside the labels."""
+        return self.labels.with_name(f".{self.labels.name}.run")
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether there is a run that is not through."""
+        return (self.run_folder / "run.json").exists()
+
+    @property
     def run(self) -> RunFolder:
         """What the run has done so far, beside the labels."""
-        return RunFolder(self.labels.with_name(f".{self.labels.name}.run"))
+        from embedseg_napari.core.large.run_folder import RunFolder
+
+        return RunFolder(self.run_folder)
 
     def signature(self) -> str | None:
         """That of the run which made the labels that are there; empty if none did, None if there are none."""
@@ -120,7 +131,7 @@ class Target:
             return
         if made_by is None:
             # A run that was begun may have written its table already.
-            if os.path.lexists(self.table) and not self.run.is_begun:
+            if os.path.lexists(self.table) and not self.is_begun:
                 raise AlreadyExists(
                     f"{self.table}: exists already; choose another name for the table (--table), or allow overwriting "
                     "(--overwrite)."
@@ -139,7 +150,7 @@ class Target:
         DataError
             If it cannot be taken away.
         """
-        path = self.run.path
+        path = self.run_folder
         if path.exists():
             # The record goes first: blocks of a run that is half gone belong to none.
             try:
@@ -178,28 +189,37 @@ def target_of(job: LargeJob, image: LazyImage) -> Target:
     DataError
         If the image is no store, and no place is given.
     """
-    from embedseg_napari.core.stores.labels import table_place
-
-    name: str | None
-    if job.output is not None:
-        store, name = Path(job.output), None
-        if store.suffix.lower() != ".zarr":
-            raise DataError(f"{store}: labels of blocks are an OME-Zarr; give a name that ends in .ome.zarr.")
-    elif image.ngff:
-        store, name = image.path, job.name
-    else:
+    if job.output is None and not image.ngff:
         raise DataError(
             f"{image.path}: is no OME-Zarr that could hold the labels, too; give a new store, such as --output "
             f"{image.path.name.split('.')[0]}-labels.ome.zarr."
         )
-    return Target(store, name, table_place(store, name) if job.table is None else Path(job.table))
+    return target_at(image.path, job.name, None if job.output is None else Path(job.output), job.table)
+
+
+def target_at(image: Path | None, name: str, output: Path | None, table: Path | None = None) -> Target:
+    """Where labels go: into the store of an image, by their name, or into a new one.
+
+    Raises
+    ------
+    DataError
+        If the new store is not called as one.
+    """
+    from embedseg_napari.core.stores.labels import table_place
+
+    if output is not None:
+        if output.suffix.lower() != ".zarr":
+            raise DataError(f"{output}: labels of blocks are an OME-Zarr; give a name that ends in .ome.zarr.")
+        return Target(output, None, table_place(output, None) if table is None else Path(table))
+    assert image is not None
+    return Target(image, name, table_place(image, name) if table is None else Path(table))
 
 
 def open_region(record: RunRecord) -> Region:
     """The region of a run, read from its image."""
     from embedseg_napari.core.files.in_parts import open_image
 
-    image = open_image(record.image, record.level)
+    image = open_image(record.image, record.level, record.axes)
     pairs = tuple(zip(*record.region, strict=True))
     channel: Any = record.channel
     return choose_region(image, image.axes, channel, pairs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from napari.layers import Image
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
@@ -16,13 +17,15 @@ from embedseg_napari.viewer.camera import go_to
 from embedseg_napari.viewer.evaluate.error_overlay import LAYER_NAME, Legend, colormap, mark_names
 from embedseg_napari.viewer.evaluate.source import MISTAKES
 from embedseg_napari.viewer.evaluate.tables import FindingTable
-from embedseg_napari.viewer.layers import RESULT, shows_objects
+from embedseg_napari.viewer.layers import PREVIEW, RESULT, SEGMENTED, is_users, shows_objects
 from embedseg_napari.viewer.result_layers import is_shown, show_labels, show_shapes, spatial_frame
-from embedseg_napari.viewer.step_back import Hidden, SteppedBack
+from embedseg_napari.viewer.step_back import Hidden, SteppedBack, meet
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence
 
 if TYPE_CHECKING:
-    from napari.layers import Labels, Shapes
+    from collections.abc import Iterator, Sequence
+
+    from napari.layers import Labels, Layer, Shapes
     from napari.viewer import Viewer
     from numpy.typing import NDArray
 
@@ -61,7 +64,7 @@ class MistakesPage(QWidget):
         """The evaluation whose mistakes are shown."""
         self.mark: Shapes | None = None
         """Frame around the mistake that was looked at last."""
-        self._faint, self._hidden = SteppedBack(FAINT), Hidden()
+        self._faint, self._hidden, self._image = SteppedBack(FAINT), Hidden(), Hidden(visible=True)
         self.note = Sentence()
         """What is done with other layers meanwhile."""
         self._is_aside = False
@@ -129,16 +132,27 @@ class MistakesPage(QWidget):
             return
         compared = [layer for layer in self._compared or () if is_shown(self.viewer, layer)]
         self._faint.hold(compared)
-        others = (layer for layer in self.viewer.layers if shows_objects(layer))
-        self._hidden.hold(layer for layer in others if layer != overlay and layer not in compared)
-        hidden = f", {count(len(self._hidden), 'layer')} of other objects hidden" if len(self._hidden) else ""
+        self._hidden.hold(layer for layer in self._others(compared) if layer != overlay)
+        hidden = f", {count(len(self._hidden), 'other layer')} hidden" if len(self._hidden) else ""
         self.note.setText(f"Meanwhile the layers compared are faint{hidden}; hide {LAYER_NAME} to see all as it was.")
         self.note.show()
 
+    def _others(self, compared: list[Labels]) -> Iterator[Layer]:
+        """What shows other objects, and other images at the place of the one that is compared, which is shown."""
+        for layer in self.viewer.layers:
+            if layer not in compared and (shows_objects(layer) or layer.metadata.get(RESULT) == PREVIEW):
+                yield layer
+        images = [layer for layer in self.viewer.layers if isinstance(layer, Image) and is_users(layer)]
+        own = _image_of(compared[-1], images) if compared else None
+        if own is not None:
+            self._image.hold([own])
+            yield from (layer for layer in images if layer != own and meet(layer, own))
+
     def _release(self) -> None:
-        """Show all labels as they were."""
+        """Show all layers as they were."""
         self._faint.release()
         self._hidden.release()
+        self._image.release()
         self.note.hide()
 
     def step_aside(self) -> None:
@@ -249,3 +263,11 @@ def boxes_around(lower: NDArray[np.float64], upper: NDArray[np.float64], ndim: i
     planes = np.arange(lower[-3], upper[-3]) if ndim == 3 else [None]
     times = lower[: len(lower) - ndim]
     return [np.hstack([np.tile([*times, *([] if z is None else [z])], (4, 1)), box]) for z in planes]
+
+
+def _image_of(labels: Labels, images: Sequence[Image]) -> Image | None:
+    """The image that labels were found in, else the first that lies exactly there; None if there is none."""
+    marked = (image for image in images if str(image.unique_id) == labels.metadata.get(SEGMENTED))
+    place = np.asarray(labels.extent.world)[:, -2:]
+    there = (image for image in images if np.allclose(np.asarray(image.extent.world)[:, -2:], place))
+    return next(marked, None) or next(there, None)

@@ -13,6 +13,7 @@ from superqt.utils import qdebounced
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.label.annotation_layers import AnnotationLayers
+from embedseg_napari.viewer.label.large_part import is_large
 from embedseg_napari.viewer.label.session_question import SessionQuestion
 from embedseg_napari.viewer.label.time_points import time_axis
 from embedseg_napari.viewer.layers import name_axes, unknown_axis
@@ -57,6 +58,8 @@ class AnnotationBox(QWidget):
         self.counts: AnnotationCounts | None = None
         self.fault = ""
         self.is_movie = False
+        self.is_large = False
+        """Whether the image is annotated in parts."""
         self.elsewhere: Callable[[], tuple[int, int, int]] = lambda: (0, 0, 0)
         """Annotated images of the session that are not in front, their objects and background pixels."""
         self.axes_like: Callable[[Image], str] = lambda layer: ""
@@ -127,9 +130,10 @@ class AnnotationBox(QWidget):
         self.fault = ""
         self.joining.hide()
         layer = self.image.layer()
-        self.is_movie = False
+        self.is_movie = self.is_large = False
         if isinstance(layer, Image):
             self.name_like_session(layer)
+            self.is_large = is_large(layer)
         try:
             self.is_movie = isinstance(layer, Image) and time_axis(layer) is not None
             self.layers.watch(layer if isinstance(layer, Image) else None)
@@ -140,9 +144,15 @@ class AnnotationBox(QWidget):
                 f"{layer.name} has time points: Annotate copies the frame that the slider shows into an image of its "
                 "own (if they are slices, name the axis Z)."
             )
+        if self.is_large and layer is not None:
+            self.fault = (
+                f"{layer.name} is large: Annotate copies what is in view, or the selected rectangle, into an image of "
+                "its own."
+            )
         self.question.ask_about(layer if isinstance(layer, Image) else None)
         if self.question.problem():
-            self.is_movie, self.fault = False, self.question.problem()
+            self.is_movie = self.is_large = False
+            self.fault = self.question.problem()
         self.image_changed.emit()
         self.count()
 
@@ -159,7 +169,7 @@ class AnnotationBox(QWidget):
         is_begun = self.layers.labels is not None
         annotation = self.layers.annotation()
         self.counts = None if annotation is None else annotation.counts()
-        can_begin = not self.fault or self.is_movie
+        can_begin = not self.fault or self.is_movie or self.is_large
         self.annotate.setEnabled(can_begin and self.layers.image is not None and not is_begun)
         for one in (self.new, self.background, self.erase, self.region, self.fill):
             one.setEnabled(is_begun)

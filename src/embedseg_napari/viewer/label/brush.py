@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from napari.layers import Labels
     from numpy.typing import NDArray
 
-SHARE = 5
+SHARE = 8
 """An object is so many times wider than the brush that it is outlined with."""
-SMALLEST, LARGEST = 1, 30
-NEARLY = 2
+THIN = SHARE / 2
+"""A long object counts as an object of so many times its width: the brush is half as wide as a worm."""
+SMALLEST, LARGEST = 2, 20
+NEARLY = 3
 """Diameters of the brush between its first and its last place up to which an outline counts as closed."""
 
 
@@ -51,11 +53,18 @@ class Brush:
         """Fit the brush to what was painted, of which one more object ((Z,) Y, X) is finished."""
         if object_id in (0, BACKGROUND):
             return
+        from scipy.ndimage import binary_fill_holes, distance_transform_edt
+
         mask = labels == object_id
         flat = mask.any(0) if mask.ndim == 3 else mask
-        sides = [np.flatnonzero(flat.any(axis)) for axis in (0, 1)]
+        sides = [np.flatnonzero(flat.any(axis)) for axis in (1, 0)]
         if len(sides[0]):
-            self._extents[object_id] = float(np.sqrt(np.prod([np.ptp(side) + 1 for side in sides])))
+            box = tuple(slice(side[0], side[-1] + 1) for side in sides)
+            # An outline along the border is half a brush wider than the object, on both sides.
+            filled = binary_fill_holes(np.pad(flat[box], 1))
+            width = 2 * distance_transform_edt(filled).max() - self.layer.brush_size
+            extent = float(np.sqrt(np.prod([np.ptp(side) + 1 for side in sides])))
+            self._extents[object_id] = min(extent, THIN * max(width, 1.0))
             self.fit(float(np.median([*self._extents.values()])))
 
     def _on_paint(self, event: Any) -> None:

@@ -19,18 +19,18 @@ from embedseg_napari.core.session.state import kind_of
 from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.camera import go_to
 from embedseg_napari.viewer.label.autosave import count_all
+from embedseg_napari.viewer.label.large_part import is_large
+from embedseg_napari.viewer.label.sight import Sight
 from embedseg_napari.viewer.label.time_points import take_frame, time_axis
-from embedseg_napari.viewer.layers import ANNOTATION, picture_of, shows_objects, unknown_axis
+from embedseg_napari.viewer.layers import ANNOTATION, picture_of, unknown_axis
 from embedseg_napari.viewer.widgets.boxes import short
 
 if TYPE_CHECKING:
-    from napari.layers import Layer
     from napari.viewer import Viewer
 
     from embedseg_napari.core.files.tiff import Picture
     from embedseg_napari.core.session.session import AnnotationSession
     from embedseg_napari.viewer.label.annotate_box import AnnotationBox
-    from embedseg_napari.viewer.label.annotation_layers import AnnotationLayers
     from embedseg_napari.viewer.label.autosave import Autosave
 
 
@@ -51,8 +51,11 @@ class SessionNavigator:
     viewer: Viewer
     box: AnnotationBox
     autosave: Autosave
-    _cleared: set[str] = field(default_factory=set)
-    """Annotation layers (`unique_id`) from under which other labels were taken away; what is shown again stays."""
+    sight: Sight = field(init=False)
+    """What is seen of the viewer meanwhile."""
+
+    def __post_init__(self) -> None:
+        self.sight = Sight(self.viewer, self.box, self.autosave)
 
     def take_time_point(self) -> None:
         """Of a time-lapse, choose the frame in view."""
@@ -286,53 +289,7 @@ class SessionNavigator:
 
     def arrive(self) -> None:
         """Select what belongs to the image in front, and if it is annotated hide the session's others."""
-        layers, selection = self.box.layers, self.viewer.layers.selection
-        if layers.image is None:
-            return
-        front = str(layers.image.unique_id)
-        if selection.active is not None and selection.active.metadata.get(ANNOTATION, front) != front:
-            selection.active = layers.image
-        if layers.labels is None:
-            return
-        self._uncover()
-        autosave, marks = self.autosave, {layer.metadata.get(ANNOTATION) for layer in self.viewer.layers}
-        autosave.name()
-        for layer in self.viewer.layers:
-            of = layer.metadata.get(ANNOTATION) or str(layer.unique_id)
-            name = autosave.names.get(of)
-            # Images that were only looked at stay as they are.
-            is_ours = name is not None and (of in marks or autosave.holds(name))
-            if is_ours and layer.visible != (of == front):
-                layer.visible = of == front
-        self._hide_others()
-        if selection.active != layers.regions.layer:
-            selection.active = layers.labels
-
-    def _hide_others(self) -> None:
-        """Hide, once, other objects that lie where an annotation begins: nobody sees what is painted on them."""
-        layers = self.box.layers
-        assert layers.labels is not None
-        if str(layers.labels.unique_id) in self._cleared:
-            return
-        self._cleared.add(str(layers.labels.unique_id))
-        over = [
-            layer
-            for layer in self.viewer.layers
-            if shows_objects(layer) and layer.visible and ANNOTATION not in layer.metadata and _meet(layer, layers)
-        ]
-        for layer in over:
-            layer.visible = False
-        if over:
-            # A notification shows some forty letters.
-            names = short(over[0].name) if len(over) == 1 else f"{len(over)} layers of other objects"
-            show_info(f"Hidden while you paint: {names}.")
-
-    def _uncover(self) -> None:
-        """Bring the image in front above the others that can be annotated, so that it is seen what is painted on."""
-        layers, image = self.viewer.layers, self.box.layers.image
-        top = max((layers.index(layer) for layer in self.box.image.layers if layer is not None), default=0)
-        if layers.index(image) < top:
-            layers.move(layers.index(image), top + 1)
+        self.sight.clear()
 
     def follow_selection(self) -> None:
         """Bring the image to the front whose annotation was selected: nobody paints on what is not in front.
@@ -386,16 +343,11 @@ class SessionNavigator:
                     # What cannot be annotated is no candidate; the panel says why when it is chosen.
                     continue
                 is_alike = kind_of(picture.axes, picture.array.shape) == self.box.layers.kind
-                if "T" not in picture.axes and is_alike and not self._has_other_pixels(picture):
+                # Large ones are annotated in parts.
+                is_readable = "T" not in picture.axes and not is_large(layer)
+                if is_readable and is_alike and not self._has_other_pixels(picture):
                     found.append(Candidate(str(layer.unique_id), layer.name, layer, partial(_read_new, picture)))
         return [one for one in found if one.key != self.front_key()]
-
-
-def _meet(layer: Layer, annotation: AnnotationLayers) -> bool:
-    """Whether a layer lies where an image is annotated."""
-    assert annotation.image is not None
-    (low, high), (own_low, own_high) = (np.asarray(one.extent.world)[:, -2:] for one in (layer, annotation.image))
-    return bool((low < own_high).all() and (own_low < high).all())
 
 
 def _folder(path: str | None) -> Path | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.wording import count
-from embedseg_napari.viewer.layers import SEGMENTED
+from embedseg_napari.viewer.layers import CHANNEL_OF, SEGMENTED, TIME_POINT
 from embedseg_napari.viewer.model_list import models, read_config
 from embedseg_napari.viewer.provenance import origin_of
 
@@ -53,11 +53,13 @@ def suggested_start(layers: AnnotationLayers) -> tuple[Path | None, str]:
 
 
 def _results_of(layers: AnnotationLayers) -> list[Labels]:
-    """What was found in the image, the latest last."""
-    if layers.image is None:
+    """What was found in the image, or in that of which it is a frame or a channel, the latest last."""
+    image = layers.image
+    if image is None:
         return []
-    own = str(layers.image.unique_id)
-    return [layer for layer in layers.viewer.layers if layer.metadata.get(SEGMENTED) == own]
+    whole = (str(image.metadata[key]).split()[0] for key in (TIME_POINT, CHANNEL_OF) if key in image.metadata)
+    own = {str(image.unique_id), *whole}
+    return [layer for layer in layers.viewer.layers if layer.metadata.get(SEGMENTED) in own]
 
 
 def known_extent(path: Path | None) -> float | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QCheckBox, QGroupBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 from superqt.utils import qdebounced
 
 from embedseg_napari.core.errors import DataError, EmbedSegError, ModelError
@@ -13,21 +12,23 @@ from embedseg_napari.core.events import LabelsUpdated
 from embedseg_napari.jobs.label_round import LabelTraining, RoundRequest
 from embedseg_napari.jobs.train import TrainingRequest
 from embedseg_napari.jobs.training_recipe import of_training
+from embedseg_napari.viewer.files.stores import StoreDrop
 from embedseg_napari.viewer.label.annotate_box import AnnotationBox
 from embedseg_napari.viewer.label.autosave import Autosave
+from embedseg_napari.viewer.label.large_part import part_wanted, show_part
+from embedseg_napari.viewer.label.live_preview import LivePreview
 from embedseg_napari.viewer.label.navigator import SessionNavigator
 from embedseg_napari.viewer.label.next_image import KEY, NextImage
+from embedseg_napari.viewer.label.page import page_of
 from embedseg_napari.viewer.label.review_box import ReviewBox
 from embedseg_napari.viewer.label.session_box import SessionBox
 from embedseg_napari.viewer.label.single_channel import single_channel
 from embedseg_napari.viewer.label.start_model import known_extent, misfit, suggested_start
-from embedseg_napari.viewer.preview.keep_button import KeepButton
-from embedseg_napari.viewer.preview.layer_by_layer import LayerByLayer
-from embedseg_napari.viewer.preview.preview import TrainingView
+from embedseg_napari.viewer.label.store_box import StoreBox
 from embedseg_napari.viewer.train.panel import TrainingPanel
 from embedseg_napari.viewer.train.progress import ProgressBox
 from embedseg_napari.viewer.widgets.scroll import FittingScroll
-from embedseg_napari.viewer.worker import report_error
+from embedseg_napari.viewer.worker import report_error, run_in_background
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from embedseg_napari.jobs.recipe import Recipe
     from embedseg_napari.jobs.saved_training import SavedTraining
     from embedseg_napari.viewer.widgets.layer_box import LayerBox
+    from embedseg_napari.viewer.worker import BackgroundRun
 
 PRESET = "few"
 """Rounds are short, and so are their epochs: new strokes join at the next one."""
@@ -72,27 +74,26 @@ class LabelWidget(TrainingPanel):
         self.settings.preset.setCurrentText(PRESET)
         for row in (self.settings.preset, self.settings.fold):
             self.settings.layout().setRowVisible(row, False)
-        self.view = TrainingView(napari_viewer)
-        self.gradually = LayerByLayer(self.view, self, self.annotation.layers.raise_to_top)
+        self.preview = LivePreview(napari_viewer, self.annotation.layers.raise_to_top)
+        self.view, self.keep = self.preview.view, self.preview.keep
         self.review = ReviewBox(self.annotation.layers, self.view)
         self.next_image = NextImage()
-        self.preview_on = QCheckBox("Live preview")
-        self.preview_on.setChecked(True)
-        self.preview_on.setToolTip(
-            "Every few seconds, show what the current network finds in the region in view, below your labels."
-        )
-        self.keep = KeepButton(self.view)
-        previewed = QWidget()
-        row = QHBoxLayout(previewed)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.preview_on, 1)
-        row.addWidget(self.keep)
-        self.progress = ProgressBox(previewed)
+        self.store = StoreBox(self.annotation.layers)
+        self._reading: BackgroundRun | None = None
+        """A part of a large image is being read."""
+        self.progress = ProgressBox(self.preview)
         self.stop.setToolTip("End this round now and keep the model so far.")
-        self.set_up(FittingScroll(self._page()), self.train, self.stop)
+        page, self.boxes = page_of(
+            Annotate=(self.annotation, self.sessions),
+            Review=(self.review, self.next_image, self.store),
+            Train=(self.settings, self.output, self.recipe),
+            Progress=(self.progress,),
+        )
+        self.set_up(FittingScroll(page), self.train, self.stop)
         # The page scrolls; how long a round still takes stays in sight.
         self.layout().insertWidget(1, self.progress.bar)
         self.progress.bar.hide()
+        StoreDrop(self, napari_viewer)
         self.follow = QTimer(self)
         self.follow.setInterval(FOLLOW_MILLISECONDS)
         self.follow.timeout.connect(self.look)
@@ -104,6 +105,7 @@ class LabelWidget(TrainingPanel):
         self.annotation.joining.answered.connect(self._annotate_in)
         self.annotation.image_changed.connect(self._on_image)
         self.annotation.changed.connect(self.update_buttons)
+        self.annotation.changed.connect(self.store.refresh)
         self.settings.changed.connect(self.update_buttons)
         self.sessions.resume_wanted.connect(self._resume)
         self.sessions.round_wanted.connect(self._restore)
@@ -113,37 +115,10 @@ class LabelWidget(TrainingPanel):
         self.sessions.new_wanted.connect(self._begin_anew)
         self.next_image.wanted.connect(self.find_next_image)
         self.next_image.chosen.connect(self._go_on_with)
-        self.preview_on.toggled.connect(self._switch_preview)
         self.progress.continue_wanted.connect(self.start)
         self.review.search_wanted.connect(self.find_doubts)
         napari_viewer.layers.selection.events.active.connect(self.follow_selection)
         self._on_image()
-
-    def _page(self) -> QWidget:
-        page = QWidget()
-        inner = QVBoxLayout(page)
-        # Beside a panel no wider than this the canvas has 700 pixels of a screen of 1366.
-        inner.setContentsMargins(4, 8, 4, 8)
-        self.boxes = []
-        for title, contents in (
-            ("Annotate", (self.annotation, self.sessions)),
-            ("Review", (self.review, self.next_image)),
-            ("Train", (self.settings, self.output, self.recipe)),
-            ("Progress", (self.progress,)),
-        ):
-            box = QGroupBox(title)
-            column = QVBoxLayout(box)
-            column.setContentsMargins(4, 6, 4, 6)
-            for content in contents:
-                column.addWidget(content)
-            inner.addWidget(box)
-            self.boxes.append(box)
-        inner.addStretch(1)
-        for label in page.findChildren(QLabel):
-            if label.wordWrap():
-                # Names may be long words; they must not make the panel wide.
-                label.setMinimumWidth(1)
-        return page
 
     # Image and session
 
@@ -190,6 +165,10 @@ class LabelWidget(TrainingPanel):
 
     def _annotate(self) -> None:
         """Begin to annotate the chosen image; where it may not belong to the session that is open, ask."""
+        layer = self.annotation.image.layer()
+        if layer is not None and self.annotation.is_large:
+            self._take_part(layer)
+            return
         if not self._do(self.navigator.take_time_point):
             return
         doubt = self.navigator.doubt_about_session()
@@ -198,6 +177,26 @@ class LabelWidget(TrainingPanel):
             self.annotation.count()
         else:
             self._do(self.navigator.annotate)
+
+    def _take_part(self, layer: Image) -> None:
+        """Copy a part of a large image, and begin to annotate that."""
+        if self._reading is not None:
+            return
+        try:
+            part = part_wanted(self.viewer, layer)
+        except DataError as error:
+            report_error(error)
+            return
+
+        def take(array: Any) -> None:
+            if layer in self.viewer.layers:
+                self.annotation.image.choose(show_part(self.viewer, part, array))
+                self._annotate()
+
+        def end() -> None:
+            self._reading = None
+
+        self._reading = run_in_background(lambda should_stop: part.read(), on_result=take, on_finished=end)
 
     def _annotate_in(self, is_new: bool) -> None:
         """Begin to annotate the chosen image in a new session, or in the one that is open."""
@@ -270,6 +269,7 @@ class LabelWidget(TrainingPanel):
             return
         layers = self.annotation.layers
         self.trained_on = layers.image
+        self.preview.gradually.finish()
         self.view.watch(layers.image, layers.axes, truth=layers.labels)
         self.view.begin(request.config.center)
         self.keep.setEnabled(False)
@@ -342,8 +342,7 @@ class LabelWidget(TrainingPanel):
 
     def show_preview(self, event: PreviewReady) -> None:
         """Show what the current network makes of the part in view, under the annotation."""
-        self.gradually.show(event)
-        self.keep.setEnabled(True)
+        self.preview.show_preview(event)
 
     def take_result(self, result: SavedTraining) -> None:
         """Show what a training left behind; the next round goes on from there."""
@@ -354,12 +353,12 @@ class LabelWidget(TrainingPanel):
     def take_end(self) -> None:
         """Get ready for the next round."""
         self.follow.stop()
-        self.gradually.finish()
+        self.preview.gradually.finish()
         self.job = None
         self.output.suggest(self.output.name.text(), anew=True)
         self.update_buttons()
         if self.saved is None or self.saved.path is None:
-            self.view.end()
+            self.preview.gradually.end()
         elif not self._start_problem():
             # What the review finds takes the place of the preview.
             self.review.start(self.saved.path, self.settings.device.currentText())
@@ -400,9 +399,6 @@ class LabelWidget(TrainingPanel):
         elif model is not None:
             self.review.start(model, self.settings.device.currentText())
 
-    def _switch_preview(self, is_on: bool) -> None:
-        self.view.is_on = is_on
-
     def layer_boxes(self) -> tuple[LayerBox, ...]:
         """Boxes in which a layer is chosen."""
         return (self.annotation.image,)
@@ -411,8 +407,12 @@ class LabelWidget(TrainingPanel):
         """Save, and follow viewer and layers no longer; a round that goes on is written into the session at its end."""
         self.viewer.layers.selection.events.active.disconnect(self.follow_selection)
         self.review.clear()
+        self.preview.gradually.cancel()
         self.view.close_down()
         self.next_image.forget()
+        self.store.close_down()
+        if self._reading is not None:
+            self._reading.detach()
         self.annotation.layers.leaving.disconnect(self._hand_over)
         if not self.autosave.close():
             self.autosave.end()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
 
@@ -78,12 +77,14 @@ class MeasuredFiles(QWidget):
         self.run: BackgroundRun | None = None
         """Surfaces that are being made."""
         self.recipe = RecipeButtons(self._recipe)
+        # Four in a row would take room from the canvas; and only volumes have surfaces.
         row = QHBoxLayout()
-        for one in (self.open_table, self.save_table, self.surfaces, self.export):
+        for one in (self.open_table, self.save_table, self.export):
             row.addWidget(one)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(row)
+        layout.addWidget(self.surfaces)
         layout.addWidget(self.recipe)
 
     def take(self, layer: Labels | None, table: Table | None) -> None:
@@ -94,8 +95,10 @@ class MeasuredFiles(QWidget):
         """Offer what can be done now."""
         for one in (self.open_table, self.save_table):
             one.setEnabled(self._table is not None and not is_running)
+        labels = self._labels.layer()
         for one in (self.export, self.surfaces):
-            one.setEnabled(self._labels.layer() is not None and not is_running)
+            one.setEnabled(labels is not None and not is_running)
+        self.surfaces.setVisible(labels is not None and labels.ndim > 2)
 
     def _open_table(self) -> None:
         self.viewer.layers.selection.active = self._measured
@@ -130,7 +133,7 @@ class MeasuredFiles(QWidget):
         def write() -> None:
             one = objects_of(layer, None)
             scale: dict[str, Any] = {"spacing": one.spacing, "unit": one.unit}
-            export_labels(np.asarray(one.labels), path, kind, one.axes, table=table, overwrite=True, **scale)
+            export_labels(one.labels, path, kind, one.axes, table=table, overwrite=True, **scale)
 
         self._write(path, write)
 

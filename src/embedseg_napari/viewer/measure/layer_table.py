@@ -95,10 +95,11 @@ def measure_layer(
     objects: LayerObjects, columns: tuple[str, ...], should_stop: Callable[[], bool]
 ) -> Generator[PartMeasured, None, Table]:
     """Measure the objects; scores and margins are there if they are what a model found."""
-    labels: Any = np.asarray(objects.labels)
+    labels: Any = objects.labels
     axes = objects.axes
     found = objects.segmentation
-    if found is not None:
+    # What is read in parts is measured so; no segmentation of this viewer is.
+    if found is not None and isinstance(labels, np.ndarray):
         turned = reorder(labels, axes, found.axes or ordered(axes))
         if np.array_equal(turned, found.labels):
             labels, axes = found, found.axes or ordered(axes)

@@ -84,10 +84,10 @@ class EmbeddingLayers:
             self.clear()
             self.begin()
 
-    def end(self) -> None:
-        """Take the layers away: the training is over."""
-        self.previews.end()
+    def end_steps(self) -> Iterator[None]:
+        """Take the layers away, one at a time: the training is over."""
         self._objects = self._place = None
+        yield from self.previews.end_steps()
 
     def clear(self) -> None:
         """Take the layers away until there is something to show."""
@@ -110,20 +110,20 @@ class EmbeddingLayers:
         moves = steps(objects, maps)
         colors = object_colors(objects.ids)
         is_new = not is_still and len(objects.ids) > 0
-        put = self.previews.put
+        put = self.previews.put_steps
         if not is_still:
-            put(
+            yield from put(
                 show_labels, TRUTH, objects.labels, frame=frame, colormap=PALETTE, opacity=0.5, blending=THROUGH,
                 on_new=_outline,
             )  # fmt: skip
             yield
         fill = colors * (1, 1, 1, 0.15)
-        put(
+        yield from put(
             show_shapes, MARGINS, margin_outlines(objects, maps), frame=frame, edge_width=mark / 3,
             look={"edge_color": colors, "face_color": fill} if is_new else {},
         )  # fmt: skip
         yield
-        put(
+        yield from put(
             show_vectors, OFFSETS, objects.pixels.astype(float), moves, frame=frame, edge_width=mark / 3,
             vector_style="line", projection_mode="all", look={"edge_color": colors[objects.owners]} if is_new else {},
         )  # fmt: skip
@@ -132,7 +132,7 @@ class EmbeddingLayers:
         if points is not None:
             # Points that are selected would be looked for among the new ones.
             points.selected_data = set()
-        put(
+        yield from put(
             show_points, EMBEDDINGS, np.concatenate([objects.pixels, objects.pixels + moves, objects.centers]),
             frame=frame, border_width=0, canvas_size_limits=SCREEN_PIXELS, projection_mode="all",
             look=_point_look(objects, mark, colors) if is_new else {},

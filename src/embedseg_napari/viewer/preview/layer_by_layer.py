@@ -1,4 +1,4 @@
-"""Shows a preview one layer at a time: napari takes a while to make a layer, and the viewer answers in between."""
+"""Shows a preview one layer at a time: napari takes a while for each, and the viewer answers in between."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PAUSE = 20
 
 
 class LayerByLayer(QTimer):
-    """Shows previews in a view.
+    """Shows previews in a view, and takes them away.
 
     Parameters
     ----------
@@ -40,12 +40,20 @@ class LayerByLayer(QTimer):
 
     def show(self, event: PreviewReady) -> None:
         """Show a preview; what is not shown yet of an earlier one is left out."""
-        self._steps = self.view.steps(event)
+        self._begin(self.view.steps(event))
+
+    def end(self) -> None:
+        """Show the rest at once, then take all layers away."""
+        self.finish()
+        self._begin(self.view.end_steps())
+
+    def _begin(self, steps: Iterator[None]) -> None:
+        self._steps = steps
         self._go_on()
         self.start()
 
     def finish(self) -> None:
-        """Show the rest at once."""
+        """Do at once what is left to do."""
         while self.isActive():
             self._go_on()
 

@@ -10,6 +10,7 @@ import numpy as np
 from embedseg_napari.core.axes import ordered, reorder, result_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.jobs.true_objects import around, true_objects
+from embedseg_napari.viewer.camera import looked_at
 from embedseg_napari.viewer.layers import array_of, fits_labels, ordered_labels
 from embedseg_napari.viewer.result_layers import spatial_frame
 
@@ -85,20 +86,20 @@ def part_in_view(
         Names the part.
     """
     frame = spatial_frame(layer, axes)
-    looked_at = dict(zip(axes, layer.world_to_data(_looked_at(viewer, layer.ndim)), strict=False))
+    middle = dict(zip(axes, looked_at(viewer, layer), strict=False))
     array, own = reorder(array_of(layer), axes, ordered(axes)), ordered(axes)
     index: list[Any] = [slice(None)] * len(own)
     space = [own.index(letter) for letter in "ZYX" if letter in own]
     start = []
     for axis, most in zip(space, MOST_PIXELS[len(space)], strict=True):
         side = min(array.shape[axis], most)
-        first = int(np.clip(round(looked_at[own[axis]]) - side // 2, 0, array.shape[axis] - side))
+        first = int(np.clip(round(middle[own[axis]]) - side // 2, 0, array.shape[axis] - side))
         index[axis] = slice(first, first + side)
         start.append(first)
     time = None
     if "T" in own:
         axis = own.index("T")
-        time = index[axis] = int(np.clip(round(looked_at["T"]), 0, array.shape[axis] - 1))
+        time = index[axis] = int(np.clip(round(middle["T"]), 0, array.shape[axis] - 1))
         frame = frame.without("T")
     if isinstance(channel, int) and "C" in own:
         index[own.index("C")] = slice(channel, channel + 1)
@@ -121,13 +122,3 @@ def _truth_around(
     if not fits_labels([sizes[letter] for letter in ordered(own)], labels.shape, "T" in own):
         return None, ()
     return around(labels if time is None else labels[time], part)
-
-
-def _looked_at(viewer: Viewer, ndim: int) -> np.ndarray:
-    """World point in the middle of the canvas, for a layer of `ndim` axes."""
-    dims = viewer.dims
-    point = np.asarray(dims.point, float)
-    # Since napari 0.9 the camera belongs to the viewer's scene.
-    camera = getattr(viewer, "scene", viewer).camera
-    point[list(dims.displayed)] = np.asarray(camera.center, float)[-dims.ndisplay :]
-    return np.concatenate([np.zeros(max(ndim - len(point), 0)), point])[-ndim:]

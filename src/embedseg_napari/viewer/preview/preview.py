@@ -10,13 +10,13 @@ import numpy as np
 from napari.layers import Image, Labels
 
 from embedseg_napari.jobs.true_objects import TrueObjects, true_objects
-from embedseg_napari.viewer.layers import PREVIEW, RESULT, array_of, is_users
+from embedseg_napari.viewer.layers import FOUND, PREVIEW, RESULT, array_of, is_users, shows_objects
 from embedseg_napari.viewer.preview.embeddings import EmbeddingLayers
 from embedseg_napari.viewer.preview.part import MOST_PIXELS, part_in_view
 from embedseg_napari.viewer.preview.placement import held_out_frame
 from embedseg_napari.viewer.preview.preview_layers import PREFIX, PreviewLayers
-from embedseg_napari.viewer.result_layers import THROUGH, is_shown, show_image, show_labels, show_points
-from embedseg_napari.viewer.step_back import SteppedBack
+from embedseg_napari.viewer.result_layers import CENTERS, THROUGH, is_shown, show_image, show_labels, show_points
+from embedseg_napari.viewer.step_back import Hidden, SteppedBack, meet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,8 +36,10 @@ if TYPE_CHECKING:
 IMAGE, SEED_MAP, LABELS, SEEDS = f"{PREFIX}image", f"{PREFIX}seed map", f"{PREFIX}labels", f"{PREFIX}seeds"
 CONTOUR = 2
 """Width in pixels of the outlines of predicted objects: the user's own labels are to be seen below."""
-SEED_SCREEN_PIXELS = (8, 16)
+SEED_SCREEN_PIXELS = (5, 12)
 """Least and greatest size of a predicted seed on the screen."""
+# Where a point is drawn larger than it is, a border comes out as wide as the point.
+SEED_LOOK = {**CENTERS, "border_color": CENTERS["face_color"], "border_width": 0}
 LEGEND = "✚ pixel   ● where it points   ◆ true centre   ◯ margin"
 IN_3D = "Each object's centre and ellipse lie in the slice through its centre; look there, or in 3D."
 USERS_OPACITY, OWN_OPACITY = 0.25, 0.5
@@ -90,6 +92,8 @@ class TrainingView:
         self.previews = PreviewLayers(self.viewer)
         self.embeddings = EmbeddingLayers(self.viewer)
         self._users, self._own = SteppedBack(USERS_OPACITY), SteppedBack(OWN_OPACITY)
+        self._earlier, self._is_clear = Hidden(), False
+        """Results of other models, hidden while a preview lies on them; and whether that was done in this training."""
         self.viewer.dims.events.ndisplay.connect(self._step_back)
 
     def begin(self, center: CenterKind = "medoid", trained: Mapping[str, TrainedImage] | None = None) -> None:
@@ -103,6 +107,8 @@ class TrainingView:
             Layers that are trained on; see :func:`trained_images`.
         """
         self.center, self.trained, self.n_objects, self._last = center, trained or {}, None, ""
+        self._is_clear = False
+        self._earlier.release()
         self._truths.clear()
         self._held_out.clear()
         self.previews.begin()
@@ -124,15 +130,22 @@ class TrainingView:
 
     def end(self) -> None:
         """Take the layers away: the training is over. What they showed can still be kept."""
-        self.previews.end()
-        self.embeddings.end()
+        for _ in self.end_steps():
+            pass
+
+    def end_steps(self) -> Iterator[None]:
+        """As :meth:`end`, one layer at a time."""
         self._shown = None
+        # First: with layers that are hidden, napari may crash when others are taken away.
+        self._earlier.release()
+        yield from self.previews.end_steps()
+        yield from self.embeddings.end_steps()
         self._step_back()
 
-    def finish(self) -> None:
-        """Take away what lies on the user's images: the training is over. A held-out image stays until the next one."""
-        if self.previews.get(IMAGE) is None:
-            self.end()
+    @property
+    def is_of_held_out(self) -> bool:
+        """Whether a held-out image is shown, which lies where nobody else's does."""
+        return self.previews.get(IMAGE) is not None
 
     def close_down(self) -> None:
         """Take the layers away and follow the viewer no longer."""
@@ -231,10 +244,11 @@ class TrainingView:
         self._last = f"{name} at step {event.step}"
         if is_seen:
             self.previews.remove(IMAGE)
+            self._clear()
         else:
-            put = self.previews.put
+            put = self.previews.put_steps
             # It lies where nobody has looked yet.
-            put(
+            yield from put(
                 show_image, IMAGE, event.image[0], frame=frame, colormap="gray",
                 on_new=lambda layer: self.viewer.reset_view(),
             )  # fmt: skip
@@ -244,20 +258,29 @@ class TrainingView:
             yield
             yield from self._embedding_steps(event, frame)
 
+    def _clear(self) -> None:
+        """Hide, once, what a segmentation found on the image that is previewed: the two would be taken for one."""
+        source = self.source
+        if self._is_clear or source is None:
+            return
+        self._is_clear = True
+        found = (layer for layer in self.viewer.layers if shows_objects(layer) and layer.metadata.get(RESULT) == FOUND)
+        self._earlier.hold(layer for layer in found if layer != self.truth and meet(layer, source))
+
     def show_objects(self, found: PreviewReady | Segmentation, frame: Frame) -> None:
         """Show labels, seeds and, hidden at first, the seed map of a preview or of a whole image."""
         for _ in self._object_steps(found, frame):
             pass
 
     def _object_steps(self, found: PreviewReady | Segmentation, frame: Frame) -> Iterator[None]:
-        put = self.previews.put
-        put(
+        put = self.previews.put_steps
+        yield from put(
             show_image, SEED_MAP, found.maps.seed_map, frame=frame, colormap="magma", contrast_limits=(0, 1),
             opacity=0.6, blending="additive", visible=False,
         )  # fmt: skip
         yield
         self._shown = found.labels, frame
-        put(show_labels, LABELS, found.labels, frame=frame, opacity=0.9, blending=THROUGH, on_new=_outline)
+        yield from put(show_labels, LABELS, found.labels, frame=frame, opacity=0.9, blending=THROUGH, on_new=_outline)
         self._step_back()
         yield
         seeds = self.previews.get(SEEDS)
@@ -265,10 +288,9 @@ class TrainingView:
             seeds.selected_data = set()
         # Objects that the border cuts may have their centre beyond it.
         centers = np.clip(found.centers, 0, np.asarray(found.labels.shape) - 1)
-        put(
+        yield from put(
             show_points, SEEDS, centers, frame=frame, features={"score": np.asarray(found.scores)},
-            size=3, face_color="white", border_color="black", symbol="cross",
-            canvas_size_limits=SEED_SCREEN_PIXELS,
+            size=3, canvas_size_limits=SEED_SCREEN_PIXELS, **SEED_LOOK,
         )  # fmt: skip
 
     def _step_back(self, event: object = None) -> None:

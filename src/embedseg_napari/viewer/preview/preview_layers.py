@@ -13,7 +13,7 @@ from embedseg_napari.viewer.old_objects import OldObjects
 from embedseg_napari.viewer.result_layers import is_shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import napari
 
@@ -50,10 +50,12 @@ class PreviewLayers:
         self._ended = []
         self.layers = {name: layer for name, layer in self.layers.items() if is_shown(self.viewer, layer)}
 
-    def end(self) -> None:
-        """Take all of them away; :meth:`keep` can still make results of them."""
+    def end_steps(self) -> Iterator[None]:
+        """Take all of them away, one at a time; :meth:`keep` can still make results of them."""
         self._ended = self._shown()
-        self.remove()
+        for name in tuple(self.layers):
+            self.remove(name)
+            yield
 
     def keep(self, suffix: str) -> int:
         """Add copies that stay, as results: of what is shown, or after a training of what was shown last.
@@ -85,7 +87,12 @@ class PreviewLayers:
         layer = self.layers.get(name)
         return layer if is_shown(self.viewer, layer) else None
 
-    def put(
+    def put(self, show: Callable[..., Any], name: str, *data: Any, frame: Frame, **options: Any) -> None:
+        """As :meth:`put_steps`, at once."""
+        for _ in self.put_steps(show, name, *data, frame=frame, **options):
+            pass
+
+    def put_steps(
         self,
         show: Callable[..., Any],
         name: str,
@@ -94,8 +101,10 @@ class PreviewLayers:
         on_new: Callable[[Any], None] | None = None,
         look: Mapping[str, Any] | None = None,
         **options: Any,
-    ) -> Any:
-        """Show data in the layer of a name.
+    ) -> Iterator[None]:
+        """Show data in the layer of a name, unless the user has taken that away in this training.
+
+        A new layer is made in one step and seen in the next: napari takes as long to draw it first as to make it.
 
         Parameters
         ----------
@@ -113,21 +122,17 @@ class PreviewLayers:
             Properties of the layer, which it gets whether it is new or not.
         **options
             For `show`.
-
-        Returns
-        -------
-        Layer or None
-            None if the user has taken the layer away in this training.
         """
         layer = self.layers.pop(name, None)
         if layer is not None and not is_shown(self.viewer, layer):
             self._refused.add(name)
         if name in self._refused:
-            return None
+            return
         if layer is not None and layer.ndim != frame.ndim:
             self.viewer.layers.remove(layer)
         options = {"metadata": {RESULT: PREVIEW}, **options, **(look or {})}
-        shown = show(self.viewer, name, *data, frame=frame, into=layer, **options)
+        is_seen = options.pop("visible", True)
+        shown = show(self.viewer, name, *data, frame=frame, into=layer, visible=False, **options)
         if shown is layer:
             for one, value in (look or {}).items():
                 setattr(shown, one, value)
@@ -137,7 +142,10 @@ class PreviewLayers:
         if name in self._hidden:
             self._hidden.discard(name)
             shown.visible = True
-        return shown
+        elif is_seen and shown is not layer:
+            yield
+            if self.get(name) is shown:
+                shown.visible = True
 
     def hide(self, *names: str) -> None:
         """Hide some of the layers, or all, until they are put anew: they are not of what is looked at now."""

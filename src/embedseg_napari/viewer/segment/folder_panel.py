@@ -23,18 +23,15 @@ from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.events import Message, PredictionStarted, TileFinished
 from embedseg_napari.core.files.names import from_home
 from embedseg_napari.core.wording import count
+from embedseg_napari.jobs.folder_plan import FolderJob, images_of, plan, words_of
 from embedseg_napari.jobs.recipe import of_words
 from embedseg_napari.jobs.segment_folder import (
-    FolderJob,
     FolderResult,
     ImageFailed,
     ImageSaved,
     ImageSkipped,
     ImageStarted,
-    images_of,
-    plan,
     segment_folder,
-    words_of,
 )
 from embedseg_napari.viewer.last_used import LastUsed
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence

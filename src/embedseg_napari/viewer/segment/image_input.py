@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from superqt.utils import signals_blocked
 
 from embedseg_napari.core.axes import ordered, parse_axes, reorder, result_axes, spatial_axes
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.viewer.camera import in_view
 from embedseg_napari.viewer.layers import array_of, name_axes, picture_of, pixel_size
 from embedseg_napari.viewer.result_layers import spatial_frame
 from embedseg_napari.viewer.widgets.axis_question import AxisQuestion
@@ -21,7 +23,7 @@ from embedseg_napari.viewer.widgets.labels_hint import LabelsHint
 from embedseg_napari.viewer.widgets.layer_box import LayerBox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import napari.layers
     from napari.viewer import Viewer
@@ -51,6 +53,10 @@ class Selection:
     spacing: tuple[float, ...] | None
     """Pixel size (z, y, x) where the layer has a physical unit."""
     region: str
+    name: str
+    """What layers of the result are named after."""
+    stands_alone: bool = False
+    """Whether its objects are not added to those that were found around it."""
 
 
 class ImageInput(QWidget):
@@ -138,6 +144,7 @@ class ImageInput(QWidget):
     def close_down(self) -> None:
         """Follow the viewer no longer."""
         self._follow(None)
+        self.hint.close_down()
 
     def guess(self, *_: object) -> None:
         """Write what the layer says of its axes, or else a guess."""
@@ -162,7 +169,8 @@ class ImageInput(QWidget):
     def _ask(self) -> None:
         """Ask what the planes of a stack are, unless the user chose a model that takes them for depth."""
         is_known = self.is_model_chosen and self.model is not None and self.model.ndim == 3
-        self.question.ask_about(None if is_known else self.layer)
+        # What looks like labels is no image, and is turned into labels first.
+        self.question.ask_about(None if is_known or self.hint.layer is not None else self.layer)
 
     def problem(self) -> tuple[QWidget, str] | None:
         """The field that is wrong, and why; None if the input can be used."""
@@ -217,13 +225,47 @@ class ImageInput(QWidget):
         DataError
             If there is nothing in the region.
         """
+        layer, axes, bounds = self.bounds()
+        array, frame = lazily(array_of(layer)), spatial_frame(layer, axes)
+        region = self.region.currentText()
+        if region != WHOLE:
+            array = array[tuple(slice(*bounds[letter]) for letter in axes)]
+        start = tuple(bounds[letter][0] for letter in ordered(result_axes(axes)))
+        spacing, unit = pixel_size(layer.scale, layer.units, axes[:-1] if layer.rgb else axes)
+        array, axes = reorder(array, axes, ordered(axes)), ordered(axes)
+        spacing = spacing if unit else None
+        return Selection(layer, array, axes, self.wanted_channel(), frame.at(start), start, spacing, region, layer.name)
+
+    def wanted_channel(self) -> Channel:
+        """The channel that the network sees, or all."""
+        return self.channel.currentData() if self.channel.isEnabled() else "all"
+
+    @contextmanager
+    def looking_at_the_view(self) -> Iterator[None]:
+        """Take the current view for the region, for a moment; nobody is told."""
+        before = self.region.currentText()
+        with signals_blocked(self.region):
+            self.region.setCurrentText(VIEW)
+            try:
+                yield
+            finally:
+                self.region.setCurrentText(before)
+
+    def bounds(self) -> tuple[napari.layers.Image, str, dict[str, tuple[int, int]]]:
+        """The layer, the axes of its array, and along each of them the first pixel and one past the last of the region.
+
+        Raises
+        ------
+        DataError
+            If there is nothing in the region.
+        """
         found = self.problem()
         if found is not None:
             raise DataError(found[1])
         layer, axes = self.layer, parse_axes(self.axes.text())
         assert layer is not None
-        array, frame = array_of(layer), spatial_frame(layer, axes)
-        bounds = {letter: (0, n) for letter, n in zip(axes, array.shape, strict=True)}
+        shape = array_of(layer).shape
+        bounds = {letter: (0, n) for letter, n in zip(axes, shape, strict=True)}
         region = self.region.currentText()
         if region == VIEW:
             bounds |= self._view(axes)
@@ -231,7 +273,7 @@ class ImageInput(QWidget):
             bounds |= self._rectangle(axes)
         for letter in "YX":
             low, high = bounds[letter]
-            low, high = max(0, low), min(array.shape[axes.index(letter)], high)
+            low, high = max(0, low), min(shape[axes.index(letter)], high)
             if high - low < LEAST_SIDE:
                 least = f"{LEAST_SIDE} x {LEAST_SIDE} pixels"
                 if region == WHOLE:
@@ -239,13 +281,7 @@ class ImageInput(QWidget):
                 where = "in view" if region == VIEW else "in the rectangle"
                 raise DataError(f"Too little of the image is {where}: at least {least} are needed.")
             bounds[letter] = (low, high)
-        if region != WHOLE:
-            array = array[tuple(slice(*bounds[letter]) for letter in axes)]
-        start = tuple(bounds[letter][0] for letter in ordered(result_axes(axes)))
-        spacing, unit = pixel_size(layer.scale, layer.units, axes[:-1] if layer.rgb else axes)
-        array, axes = reorder(array, axes, ordered(axes)), ordered(axes)
-        channel: Channel = self.channel.currentData() if self.channel.isEnabled() else "all"
-        return Selection(layer, array, axes, channel, frame.at(start), start, spacing if unit else None, region)
+        return layer, axes, bounds
 
     def _take_layer(self) -> None:
         self._follow(self.layer)
@@ -324,24 +360,13 @@ class ImageInput(QWidget):
 
     def _view(self, axes: str) -> dict[str, tuple[int, int]]:
         """What is in view: in Y and X, all planes, the current frame."""
-        layer = self.layer
-        assert layer is not None
-        letters = axes[:-1] if layer.rgb else axes
-        low, high = np.asarray(layer.corner_pixels, float)
-        factors = np.ones(layer.ndim)
-        if layer.multiscale:
-            factors = np.array(layer.data[0].shape[: layer.ndim]) / layer.data[layer.data_level].shape[: layer.ndim]
-        bounds = {}
-        shown = [int(d) - self.viewer.dims.ndim + layer.ndim for d in self.viewer.dims.displayed]
-        for letter in "YX":
-            i = letters.index(letter)
-            if i in shown:
-                bounds[letter] = (int(np.floor(low[i] * factors[i])), int(np.ceil(high[i] * factors[i])) + 1)
-        if "T" in letters and letters.index("T") not in shown:
-            point = layer.world_to_data(np.asarray(self.viewer.dims.point)[-layer.ndim :])
-            t = int(np.clip(round(float(point[letters.index("T")])), 0, self._length("T") - 1))
-            bounds["T"] = (t, t + 1)
-        return bounds
+        assert self.layer is not None
+        letters = axes[:-1] if self.layer.rgb else axes
+        low, high = in_view(self.viewer, self.layer, letters)
+        shown = [letters[int(d) - self.viewer.dims.ndim + self.layer.ndim] for d in self.viewer.dims.displayed]
+        wanted = {letter for letter in "YX" if letter in shown} | {letter for letter in "T" if letter not in shown}
+        places = zip(letters, low, high, strict=True)
+        return {letter: (first, last) for letter, first, last in places if letter in wanted}
 
     def _rectangle(self, axes: str) -> dict[str, tuple[int, int]]:
         """The extent in Y and X of the selected shape, or of the one drawn last."""
@@ -363,3 +388,12 @@ class ImageInput(QWidget):
         low, high = (np.ceil(np.round(edge, 6)) for edge in (np.min(places, axis=0), np.max(places, axis=0)))
         at = {letter: letters.index(letter) for letter in "YX"}
         return {letter: (int(low[i]), int(high[i])) for letter, i in at.items()}
+
+
+def lazily(array: Any) -> Any:
+    """An array whose parts are not read yet when it is cut and turned."""
+    if isinstance(array, np.ndarray) or hasattr(array, "transpose"):
+        return array
+    import dask.array
+
+    return dask.array.from_array(array, name=False)

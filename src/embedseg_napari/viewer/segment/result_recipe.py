@@ -39,6 +39,11 @@ def recipe_of_result(result: Result | None, axes: str, device: str) -> Recipe:
     if result.before is not None:
         raise DataError(f"{result.name} was put together of several regions; segment the whole image for one recipe.")
     selection = result.selection
+    if selection.stands_alone:
+        raise DataError(
+            f"{result.name} only tries out a part of a large image; embedseg predict, with the same settings, segments "
+            "all of it in blocks, as Segment does here."
+        )
     image, known = file_of(selection.layer), model_at(result.model_path)
     config = read_config(result.model_path)
     stored = {} if config is None else config.prediction.model_dump()

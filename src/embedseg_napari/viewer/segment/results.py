@@ -10,11 +10,11 @@ from embedseg_napari.core.inference.added_region import Placed, add_region, edit
 from embedseg_napari.jobs.object_table import object_table
 from embedseg_napari.viewer import provenance
 from embedseg_napari.viewer.layers import EDITED, SEGMENTED
-from embedseg_napari.viewer.result_layers import is_shown, show_image, show_labels, show_points
+from embedseg_napari.viewer.result_layers import CENTERS, is_shown, show_image, show_labels, show_points
 from embedseg_napari.viewer.segment.image_input import WHOLE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Iterator, Sequence
     from pathlib import Path
 
     from napari.layers import Image, Labels, Layer, Points
@@ -61,7 +61,7 @@ class Result:
     @property
     def name(self) -> str:
         """What the user calls it."""
-        return self.labels.name if self.labels is not None else f"{self.selection.layer.name} labels"
+        return self.labels.name if self.labels is not None else f"{self.selection.name} labels"
 
     @property
     def axes(self) -> str:
@@ -153,15 +153,18 @@ class ResultLayers:
         """The result of an image layer."""
         return next((result for result in self._results if result.selection.layer == image), None)
 
-    def show(self, selection: Selection, segmentation: Segmentation, model_path: Path) -> Result:
-        """Show a new segmentation and choose it.
+    def show_steps(
+        self, selection: Selection, segmentation: Segmentation, model_path: Path
+    ) -> Generator[None, None, Result | None]:
+        """Show a new segmentation and choose it, a layer at a time; returns the result, or None if it is gone already.
 
         Layers of an earlier one of the same image are updated; where only a region was segmented, its objects are added
         to them. Edited labels are left alone.
         """
         earlier = self.of_image(selection.layer)
         before = None
-        if earlier is not None and selection.region != WHOLE and earlier.axes == axes_of(selection):
+        is_added = selection.region != WHOLE and not selection.stands_alone
+        if earlier is not None and is_added and earlier.axes == axes_of(selection):
             known = earlier.now()
             before = None if Placed(segmentation, selection.start).covers(known) else known
         result = Result(selection, segmentation, model_path, before)
@@ -170,12 +173,18 @@ class ResultLayers:
             self._results.remove(earlier)
             if earlier.has_edits():
                 self._keep(earlier)
-            else:
+            elif earlier.selection.name == selection.name:
                 result.labels, result.seed_map, result.centers = earlier.labels, earlier.seed_map, earlier.centers
         self._results.append(result)
         self.chosen = result
         self._show_seeds(result, None if earlier is None or before is None else earlier.seeds)
-        self._show_objects(result, segmentation)
+        yield
+        if result not in self._results:
+            return None
+        for _ in self._object_steps(result, segmentation):
+            yield
+            if result not in self._results:
+                return None
         self.finish_update(result)
         return result
 
@@ -226,7 +235,7 @@ class ResultLayers:
         result.seeds = (seed_map, start) if known is None else pasted(known, (seed_map, start))
         result.seed_map = show_image(
             self.viewer,
-            f"{result.selection.layer.name} seed map",
+            f"{result.selection.name} seed map",
             result.seeds[0],
             frame=result.frame(result.seeds[1]),
             into=result.seed_map,
@@ -236,14 +245,19 @@ class ResultLayers:
         )
 
     def _show_objects(self, result: Result, segmentation: Segmentation) -> None:
+        for _ in self._object_steps(result, segmentation):
+            pass
+
+    def _object_steps(self, result: Result, segmentation: Segmentation) -> Iterator[None]:
         part = Placed(segmentation, result.selection.start)
         shown = part if result.before is None else add_region(result.before, part)
         result.segmentation, result.shown = segmentation, shown
-        frame, objects, name = result.frame(shown.start), shown.segmentation, result.selection.layer.name
+        frame, objects, name = result.frame(shown.start), shown.segmentation, result.selection.name
         # A copy: what is painted on the layer is told by comparing the two.
         labels = objects.labels.copy()
         result.labels = show_labels(self.viewer, f"{name} labels", labels, frame=frame, into=result.labels)
         result.labels.metadata[SEGMENTED] = str(result.selection.layer.unique_id)
+        yield
         # Objects that the border cuts may have their centre beyond it.
         centers = np.asarray(objects.centers, float).reshape(-1, len(result.axes))
         centers = np.clip(centers, 0, np.asarray(labels.shape) - 1)
@@ -255,10 +269,7 @@ class ResultLayers:
             features={"score": np.asarray(objects.scores, float)},
             into=result.centers,
             size=point_size(objects, frame.scale),
-            face_color="#ffd54f",
-            border_color="black",
-            border_width=0.15,
-            opacity=0.9,
+            **CENTERS,
         )
         if result.before is None:
             # Let the Evaluate panel find the maps behind the labels, and the model they came from.

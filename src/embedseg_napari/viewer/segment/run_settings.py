@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from napari.layers import Labels
 from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QCheckBox
 from superqt.utils import qdebounced
@@ -134,6 +137,7 @@ class RunSettings(QObject):
     def _warm_up(self) -> None:
         if self._is_closed:
             return
+        _load_colouring()
         path, device = self.model.path, self.device.currentText()
         if self._warming is not None:
             self._warming.detach()
@@ -142,3 +146,12 @@ class RunSettings(QObject):
             # A run says so where it is asked for.
             on_error=lambda error: logger.info("The model was not loaded beforehand: %s", error),
         )
+
+
+@cache
+def _load_colouring() -> None:
+    """Load the loops by which napari colours labels, which the first result would wait for.
+
+    Not in the thread that loads the model: pint's list of units, which each layer asks, is not made for two at once.
+    """
+    Labels(np.zeros((1, 1), np.int32))

@@ -9,21 +9,25 @@ from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from embedseg_napari.core.axes import parse_axes
 from embedseg_napari.core.errors import DataError, EmbedSegError, ModelError
-from embedseg_napari.core.wording import count
+from embedseg_napari.core.events import Message
 from embedseg_napari.jobs.segment import SegmentJob, segment
+from embedseg_napari.viewer.files.stores import StoreDrop
+from embedseg_napari.viewer.large.correct_box import CorrectBox
 from embedseg_napari.viewer.layers import array_of, picture_of
 from embedseg_napari.viewer.segment.advice_box import AdviceBox
 from embedseg_napari.viewer.segment.drop_queue import DropQueue
 from embedseg_napari.viewer.segment.embedding_view import EmbeddingView
 from embedseg_napari.viewer.segment.folder_panel import BatchPanel
 from embedseg_napari.viewer.segment.image_input import ImageInput
+from embedseg_napari.viewer.segment.large_images import LargeImages
 from embedseg_napari.viewer.segment.progress import SegmentProgress
 from embedseg_napari.viewer.segment.result_recipe import recipe_of_result
+from embedseg_napari.viewer.segment.result_words import result_words
 from embedseg_napari.viewer.segment.results import ResultLayers
 from embedseg_napari.viewer.segment.run_settings import RunSettings
 from embedseg_napari.viewer.segment.threshold_box import ThresholdBox
 from embedseg_napari.viewer.unopened import unopened
-from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, button, short
+from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, button
 from embedseg_napari.viewer.widgets.collapsible import Folded
 from embedseg_napari.viewer.widgets.dock_panel import DockPanel
 from embedseg_napari.viewer.widgets.recipe_buttons import RecipeButtons
@@ -31,6 +35,7 @@ from embedseg_napari.viewer.widgets.run_controls import RunControls
 from embedseg_napari.viewer.widgets.scroll import FittingScroll
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     import napari
@@ -75,6 +80,8 @@ class SegmentWidget(DockPanel):
         self._model_path: Path | None = None
         self.embedding = EmbeddingView(viewer, self.results)
         self.advice = AdviceBox()
+        self.large = LargeImages(viewer, self.image, self.controls, self.advice.take)
+        self.correct = CorrectBox(viewer)
         self.recipe = RecipeButtons(self._recipe)
         self.measure = button("Measure the objects", "Size, shape and brightness of each object.", self._measure)
         self._job: SegmentJob | None = None
@@ -85,6 +92,7 @@ class SegmentWidget(DockPanel):
         self._selection: Selection | None = None
         self._began = 0.0
         self._active_before: Layer | None = None
+        StoreDrop(self, viewer)
         self._lay_out()
         self._connect()
         self._take_model()
@@ -97,6 +105,8 @@ class SegmentWidget(DockPanel):
         self.settings.add_to(self.image.form)
         self.image.form.addRow(self.on_drop)
         layout.addWidget(self.image)
+        layout.addWidget(self.large)
+        layout.addWidget(self.correct)
         layout.addWidget(self.threshold_box)
         layout.addWidget(self.recipe)
         layout.addWidget(Folded("What the network sees", self.embedding, "Offsets, margins and votes as layers."))
@@ -120,6 +130,10 @@ class SegmentWidget(DockPanel):
         # The button has named the model.
         self.image.question.answered.connect(lambda letter: self.model.take_fitting(3 if letter == "Z" else 2))
         self.image.changed.connect(self._show_state)
+        self.large.place.changed.connect(self._show_state)
+        self.large.place.answered.connect(self.start)
+        self.large.view_wanted.connect(self._try_view)
+        self.large.runs.shown.connect(self._select)
         self.model.model_changed.connect(self._take_model)
         self.image.layer_box.changed.connect(self.settings.follow_image)
         self.image.layer_box.changed.connect(self._choose_result)
@@ -153,6 +167,9 @@ class SegmentWidget(DockPanel):
         if self.current is not None or self._problem() is not None:
             self._show_state()
             return
+        if self.large.in_blocks:
+            self._start_in_blocks(is_view=not self.large.is_whole)
+            return
         assert self.model.path is not None
         try:
             selection = self.image.selection()
@@ -171,36 +188,71 @@ class SegmentWidget(DockPanel):
         except EmbedSegError as error:
             self.controls.fail(error)
             return
-        self.reclustering.cancel()
-        self.advice.begin(selection.layer.name)
+        self._prepare(selection.layer)
         self._selection, self._job, self._advised = selection, job, selection.layer
-        self._model_path = self.model.path
-        self._active_before = self.viewer.layers.selection.active
-        self._began = time.monotonic()
-        self.settings.keep()
         self.controls.start(
             lambda should_stop: segment(job, should_stop),
             SegmentProgress(self.controls, self.advice.take),
             self._take_result,
         )
 
+    def _prepare(self, layer: Layer) -> None:
+        """Forget what was said of the last run, and remember what is used in the next one."""
+        self.reclustering.cancel()
+        self.advice.begin(layer.name)
+        self._selection = self._job = None
+        self._model_path = self.model.path
+        self._active_before = self.viewer.layers.selection.active
+        self._began = time.monotonic()
+        self.settings.keep()
+
+    def _start_in_blocks(self, *, is_view: bool) -> None:
+        """Segment an image that is larger than memory, or a part of it as its blocks would."""
+        model, device, changes = self.model.path, self.device.currentText(), self.settings.changes()
+        assert model is not None
+        assert self.image.layer is not None
+        try:
+            if not is_view:
+                self._prepare(self.image.layer)
+                self.large.start(model, device, changes)
+                return
+            selection, run, words = self.large.part(model, device, changes)
+        except EmbedSegError as error:
+            self.controls.fail(error)
+            return
+        self._prepare(selection.layer)
+        self._selection = selection
+        if words:
+            self.advice.take(Message(words))
+        self.controls.start(run, SegmentProgress(self.controls, self.advice.take), self._take_result)
+
+    def _try_view(self) -> None:
+        if self.current is None and self._problem() is None:
+            self._start_in_blocks(is_view=True)
+
+    def _select(self, layer: Layer) -> None:
+        """Select a result, but not where the user went on to another layer meanwhile."""
+        if layer in self.viewer.layers and self.viewer.layers.selection.active == self._active_before:
+            self.viewer.layers.selection.active = layer
+
     def cancel(self) -> None:
-        """Stop the run; nothing in the viewer changes."""
+        """Stop the run; nothing in the viewer changes, and blocks that are done stay."""
         self.drops.clear()
         self.controls.cancel()
 
-    def _take_result(self, segmentation: Segmentation) -> None:
+    def _take_result(self, segmentation: Segmentation) -> Iterator[None]:
         selection = self._selection
         assert selection is not None
-        if selection.layer not in self.viewer.layers:
+        assert self._model_path is not None
+        result = None
+        if selection.layer in self.viewer.layers:
+            result = yield from self.results.show_steps(selection, segmentation, self._model_path)
+        if result is None:
             self.controls.say("The image was removed in the meantime; its result was discarded.")
             return
-        assert self._model_path is not None
-        result = self.results.show(selection, segmentation, self._model_path)
         self.threshold_box.follow(result)
-        # Not where the user went on to another layer meanwhile.
-        if self.viewer.layers.selection.active == self._active_before:
-            self.viewer.layers.selection.active = result.labels
+        assert result.labels is not None
+        self._select(result.labels)
         self.embedding.refresh()
         self._say_count(f" in {time.monotonic() - self._began:.1f} s")
         if self._job is not None and not self.drops.is_waiting:
@@ -243,6 +295,7 @@ class SegmentWidget(DockPanel):
 
     def _take_end(self) -> None:
         self._selection = None
+        self.large.runs.over()
         self._start_waiting()
 
     # Thresholds
@@ -285,7 +338,10 @@ class SegmentWidget(DockPanel):
             return
         self.image.layer_box.choose(layer)
         found = self._problem()
-        if found is None:
+        if found is None and self.large.in_blocks:
+            # Nothing is written to the disk unasked.
+            self.controls.say(f"{layer.name} is large: say where its labels go, and press Segment.")
+        elif found is None:
             self.start()
         else:
             self.controls.say(f"{layer.name} was not segmented. {found[1]}", is_wrong=True)
@@ -305,7 +361,8 @@ class SegmentWidget(DockPanel):
             self.controls.say(sentence, is_wrong=True)
 
     def _take_removed(self, event: Any) -> None:
-        if self._selection is not None and event.value == self._selection.layer:
+        busy = self._selection.layer if self._selection is not None else self.large.runs.layer
+        if busy is not None and event.value == busy:
             self.cancel()
         if event.value == self._advised:
             self.advice.clear()
@@ -342,7 +399,7 @@ class SegmentWidget(DockPanel):
         return "" if known is None else known.name
 
     def _problem(self) -> tuple[QWidget, str] | None:
-        found = self.image.problem()
+        found = self.image.problem() or self.large.problem()
         if found is not None:
             return found
         if self.model.path is None:
@@ -355,12 +412,16 @@ class SegmentWidget(DockPanel):
         is_running = self.current is not None
         found = self._problem()
         image = self.image
-        for field in (image.layer_box.native, image.axes, image.channel, image.shapes_box.native, self.model.box):
+        place = self.large.place
+        own = (image.layer_box.native, image.axes, image.channel, image.shapes_box.native, self.model.box)
+        for field in (*own, place.kind, place.name, place.place):
             is_wrong = found is not None and found[0] is field and not is_running
             field.setStyleSheet(WRONG if is_wrong else "")
         self.run_button.setEnabled(not is_running and found is None)
         self.run_button.setToolTip(found[1] if found is not None else "Segment the image with the model.")
         self.image.setEnabled(not is_running)
+        self.large.setEnabled(not is_running)
+        self.correct.setEnabled(not is_running)
         for widget in (self.measure, self.recipe):
             widget.setVisible(self.results.labels is not None)
         self.threshold_box.setEnabled(not is_running)
@@ -368,20 +429,7 @@ class SegmentWidget(DockPanel):
             self.controls.say(found[1] if found is not None else "", is_wrong=found is not None)
 
     def _say_count(self, suffix: str) -> None:
-        assert self.results.chosen is not None
-        shown = self.results.chosen.shown.segmentation
-        n, frames = len(shown.scores), len(shown.frames)
-        where = f" in {frames} frames" if frames else ""
-        text = f"{count(n, 'object')}{where}{suffix}."
-        if not n and not suffix and not shown.n_left_out:
-            # A slider found none; after a run the sentence below says more.
-            text += " Lower the seed threshold or the minimum size."
-        if shown.n_left_out:
-            text += f" {shown.n_left_out} more left out by size or border."
-        if self.results.kept:
-            kept, new = short(self.results.kept), short(self.results.chosen.name)
-            text += f" {kept} was edited and is kept, but hidden; these are in {new}."
-        self.controls.say(text)
+        self.controls.say(result_words(self.results, suffix))
 
     def batch_settings(self) -> dict[str, Any]:
         """What a batch takes over from the panel."""
@@ -399,6 +447,8 @@ class SegmentWidget(DockPanel):
         """End all runs and follow the viewer no longer."""
         unopened.explained.disconnect(self._take_unopened)
         self.controls.close_down()
+        self.large.runs.close_down()
+        self.correct.close_down()
         self.batch.controls.close_down()
         self.reclustering.cancel()
         self.advice.cancel()

@@ -91,9 +91,9 @@ class PairRow(QFrame):
                 form.addRow(self.question)
         form.addRow(self.complaint)
         self.complaint.hide()
+        self.image.changed.connect(self.hint.look_at)
         for layer_box in self.boxes:
             layer_box.changed.connect(self._on_layers)
-        self.image.changed.connect(self.hint.look_at)
         self.stack.currentTextChanged.connect(self._name_planes)
         self.channel.currentIndexChanged.connect(lambda _: self.changed.emit())
         self.remove.clicked.connect(lambda _: self.removed.emit())
@@ -128,7 +128,9 @@ class PairRow(QFrame):
         except DataError:
             # `pair` says why.
             axes = ""
-        self.question.ask_about(None if image is None or "C" in axes or not axes else image)
+        # What looks like labels is no image, and is turned into labels first.
+        is_open = axes != "" and "C" not in axes and self.hint.layer is None
+        self.question.ask_about(image if is_open else None)
         self.form.setRowVisible(self.stack, not self.question.problem() and ("Z" in axes) != ("T" in axes))
         n_channels = 0
         if image is not None and "C" in axes:
@@ -252,6 +254,7 @@ class PairList(QWidget):
             return
         self.rows.remove(row)
         row.close_down()
+        row.hint.close_down()
         self.box.removeWidget(row)
         row.deleteLater()
         self._on_count()
@@ -290,3 +293,4 @@ class PairList(QWidget):
         """Follow the layers no longer."""
         for row in self.rows:
             row.close_down()
+            row.hint.close_down()

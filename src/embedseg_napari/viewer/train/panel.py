@@ -180,6 +180,7 @@ class TrainingPanel(DockPanel):
     def release(self) -> None:
         """Keep everything, and stop."""
         self.settings.close_down()
+        self.output.close_down()
         if self.is_training and self.background is not None and self.events is not None:
             # What it ends with is kept all the same.
             self.events.panel = None

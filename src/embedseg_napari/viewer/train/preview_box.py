@@ -96,6 +96,7 @@ class PreviewBox(QWidget):
         learns_from_layers : bool
             Whether it learns from the pairs of layers.
         """
+        self.gradually.finish()
         self.learns_from_layers = learns_from_layers
         if learns_from_layers and self.image.layer() is None:
             self.image.choose(self.pairs.rows[0].image.layer())
@@ -112,8 +113,11 @@ class PreviewBox(QWidget):
     def end(self) -> None:
         """Follow the viewer's eye no longer, and take the preview away unless it is all there is to see."""
         self.follow.stop()
-        self.gradually.finish()
-        self.view.finish()
+        if self.view.is_of_held_out:
+            # It stays until the next training.
+            self.gradually.finish()
+        else:
+            self.gradually.end()
 
     def show_preview(self, event: PreviewReady) -> None:
         """Show what the current network makes of the image."""

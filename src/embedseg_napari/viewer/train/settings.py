@@ -175,7 +175,18 @@ class OutputPlace(QWidget):
         layout.addWidget(self.place)
         self.name.textEdited.connect(self._on_edit)
         self.name.textChanged.connect(lambda _: self._show_place())
+        models.changed.connect(self._take_models)
         self.suggest("model")
+
+    def close_down(self) -> None:
+        """Follow the list of models no longer."""
+        models.changed.disconnect(self._take_models, missing_ok=True)
+
+    def _take_models(self, _: object) -> None:
+        """Propose another name where a model has taken the one that was suggested."""
+        if not self.is_edited and self.problem():
+            self.suggest(self._suggested[0])
+            self.changed.emit()
 
     def _on_edit(self) -> None:
         self.is_edited = True

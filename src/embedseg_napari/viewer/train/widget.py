@@ -276,5 +276,6 @@ class TrainWidget(TrainingPanel):
         """Follow viewer and layers no longer."""
         self.pairs.close_down()
         self.check.close_down()
+        self.preview.gradually.cancel()
         self.preview.view.close_down()
         super().release()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,12 +12,18 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from embedseg_napari.core.data.flatness import looks_like_labels
 from embedseg_napari.viewer.layers import array_of
 from embedseg_napari.viewer.widgets.boxes import Sentence, button
+from embedseg_napari.viewer.worker import run_in_background
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
     from typing import Any
 
     from napari.layers import Image
     from napari.viewer import Viewer
+
+    from embedseg_napari.viewer.worker import BackgroundRun
+
+logger = logging.getLogger(__name__)
 
 
 class LabelsHint(QWidget):
@@ -32,6 +39,7 @@ class LabelsHint(QWidget):
         super().__init__()
         self.viewer = viewer
         self.layer: Image | None = None
+        self._run: BackgroundRun | None = None
         self.sentence = Sentence()
         self.button = button("Turn it into labels", "Make it a Labels layer, in the same place.", self.convert)
         layout = QVBoxLayout(self)
@@ -43,10 +51,35 @@ class LabelsHint(QWidget):
     def look_at(self, layer: Image | None) -> None:
         """Say it of a layer that holds labels."""
         planes = None if layer is None else _planes(layer)
-        self.layer = layer if planes is not None and looks_like_labels(planes) else None
-        if self.layer is not None:
-            self.sentence.setText(f"{self.layer.name} looks like labels or a mask, not like an image.")
-        self.setVisible(self.layer is not None)
+        if self._run is not None:
+            self._run.detach()
+            self._run = None
+        if planes is None or isinstance(planes, np.ndarray):
+            self._show(layer if planes is not None and looks_like_labels(planes) else None)
+            return
+        # What is read from a disk or computed is not waited for.
+        self._show(None)
+
+        def look(should_stop: Callable[[], bool]) -> Generator[None, None, bool]:
+            yield None
+            return looks_like_labels(planes)
+
+        def take(is_labels: bool) -> None:
+            self._show(layer if is_labels and layer in self.viewer.layers else None)
+
+        self._run = run_in_background(look, on_result=take, on_error=_pass_over)
+
+    def close_down(self) -> None:
+        """Look at nothing any longer."""
+        if self._run is not None:
+            self._run.detach()
+            self._run = None
+
+    def _show(self, layer: Image | None) -> None:
+        self.layer = layer
+        if layer is not None:
+            self.sentence.setText(f"{layer.name} looks like labels or a mask, not like an image.")
+        self.setVisible(layer is not None)
 
     def convert(self) -> None:
         """Put a Labels layer in the place of the layer."""
@@ -62,7 +95,7 @@ class LabelsHint(QWidget):
             name=layer.name,
             affine=layer.affine,
             axis_labels=layer.axis_labels,
-            metadata=layer.metadata,
+            metadata={"path": layer.source.path, **layer.metadata},
             rotate=layer.rotate,
             scale=layer.scale,
             shear=layer.shear,
@@ -75,6 +108,11 @@ class LabelsHint(QWidget):
         self.viewer.layers.remove(layer)
         labels.name = layer.name
         self.viewer.layers.insert(at, labels)
+
+
+def _pass_over(error: Exception) -> None:
+    """A layer whose pixels cannot be read says so where it is used."""
+    logger.info("Whether a layer holds labels was not found out: %s", error)
 
 
 def _integers(array: Any) -> Any:

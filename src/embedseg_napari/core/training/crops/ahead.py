@@ -47,16 +47,27 @@ class BatchesAhead:
     device : torch.device
         Where the network is.
     seed : sequence of int
-        Of the training and of this process.
+        Of the training.
     batch_size, n_batches : int
         Crops of a batch, and batches of a step.
+    share : (int, int)
+        Number of this process, and of all that share the training: each has its own crops of batches that are drawn for
+        all, as one process with batches that large would draw them.
     """
 
     def __init__(
-        self, sampler: CropSampler, device: torch.device, seed: Sequence[int], batch_size: int, n_batches: int
+        self,
+        sampler: CropSampler,
+        device: torch.device,
+        seed: Sequence[int],
+        batch_size: int,
+        n_batches: int,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         self.sampler, self.device, self.seed = sampler, device, tuple(seed)
-        self.batch_size, self.n_batches = batch_size, n_batches
+        self.n_batches = n_batches
+        rank, n = share
+        self.drawn, self.mine = n * batch_size, range(rank * batch_size, (rank + 1) * batch_size)
         self._waiting: deque[tuple[int, Future[StepInput]]] = deque()
         self._threads: ThreadPoolExecutor | None = None
         if devices.queues_work(device):
@@ -68,7 +79,7 @@ class BatchesAhead:
         if self._threads is None:
             rng = self._rng(step)
             seed = int(rng.integers(2**62))
-            batches = [self.sampler.draw(self.batch_size, rng) for _ in range(self.n_batches)]
+            batches = [self.sampler.cut(self.drawn, rng, self.mine) for _ in range(self.n_batches)]
             return StepInput(seed, [batch.sent(self.device) for batch in batches])
         if self._waiting and self._waiting[0][0] != step:
             self.forget()
@@ -81,7 +92,7 @@ class BatchesAhead:
     def _draw(self, step: int) -> StepInput:
         rng = self._rng(step)
         seed = int(rng.integers(2**62))
-        batches = [self.sampler.cut(self.batch_size, rng) for _ in range(self.n_batches)]
+        batches = [self.sampler.cut(self.drawn, rng, self.mine) for _ in range(self.n_batches)]
         return StepInput(seed, [batch.pinned() if self.device.type == "cuda" else batch for batch in batches])
 
     def _rng(self, step: int) -> np.random.Generator:

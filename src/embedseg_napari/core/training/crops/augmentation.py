@@ -60,6 +60,19 @@ class Changes(NamedTuple):
     noise: list[float]
     seed: int
     """Of the noise."""
+    mine: range | None = None
+    """Which crops these are of a larger batch, for all of which noise is drawn; None if of none."""
+    n: int = 0
+    """Crops of that batch."""
+
+    def of(self, mine: range) -> Changes:
+        """The changes of some of the crops, by their numbers; a range without steps."""
+        numbers = [self.blur, self.gamma, self.gain, self.offset, self.noise]
+        n = max(map(len, numbers))
+        if n in (0, len(mine)):
+            return self
+        blur, gamma, gain, offset, noise = ([one[i] for i in mine] if one else [] for one in numbers)
+        return Changes(blur, gamma, gain, offset, noise, self.seed, mine, n)
 
     @classmethod
     def draw(cls, n: int, config: AugmentationConfig, rng: np.random.Generator) -> Changes:
@@ -99,7 +112,10 @@ class Changes(NamedTuple):
             images = images * per_crop(self.gain) + per_crop(self.offset)
         if self.noise:
             generator = torch.Generator(device=images.device).manual_seed(self.seed)
-            noise = torch.randn(images.shape, generator=generator, device=images.device)
+            shape = images.shape if self.mine is None else (self.n, *images.shape[1:])
+            noise = torch.randn(shape, generator=generator, device=images.device)
+            if self.mine is not None:
+                noise = noise[self.mine.start : self.mine.stop]
             images = images + per_crop(self.noise) * noise
         return images
 

@@ -37,6 +37,10 @@ TRIES = 20
 """Crops without a known pixel after which one is taken at a known pixel as it is."""
 
 
+NOTHING = Crop(torch.zeros(0), torch.zeros(0), torch.zeros(0), np.zeros(0))
+"""In the place of a crop that another process has."""
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Crops as the loss wants them."""
@@ -161,10 +165,22 @@ class CropSampler:
         """Cut `n` crops, each with at least one pixel of known class; all randomness comes from `rng`."""
         return self.cut(n, rng).sent(self.device)
 
-    def cut(self, n: int, rng: np.random.Generator) -> Batch:
-        """The same, with the changes of intensities drawn and not yet made."""
-        crops = [self._draw_one(rng) for _ in range(n)]
-        changes = Changes.draw(n, self.config.augmentation, rng)
+    def cut(self, n: int, rng: np.random.Generator, mine: range | None = None) -> Batch:
+        """The same, with the changes of intensities drawn and not yet made.
+
+        Parameters
+        ----------
+        n : int
+            Crops that are drawn.
+        rng : Generator
+            All randomness.
+        mine : range, optional
+            Those that are wanted, by their numbers; the others are cut only where random numbers depend on it.
+        """
+        mine = range(n) if mine is None else mine
+        drawn = [self._draw_one(rng, index in mine) for index in range(n)]
+        crops = [drawn[index] for index in mine]
+        changes = Changes.draw(n, self.config.augmentation, rng).of(mine)
         instances = [crop.instances for crop in crops]
         if self.is_planes:
             most = max(len(planes) for planes in instances)
@@ -174,18 +190,18 @@ class CropSampler:
         images = torch.stack([crop.image for crop in crops])
         return Batch(images, torch.stack(instances), centers, ignore if bool(ignore.any()) else None, changes)
 
-    def _draw_one(self, rng: np.random.Generator) -> Crop:
+    def _draw_one(self, rng: np.random.Generator, wanted: bool) -> Crop:
         augmentation = self.config.augmentation
         share = augmentation.paste
         if share is None:
             share = PASTED_CROPS if self.is_planes else 0.0
         # Without pasting no number is drawn for it: results of older seeds stay as they are.
         if share == 0 or rng.random() >= share:
-            return self._draw_plain(augmentation, rng)
+            return self._draw_plain(augmentation, rng, wanted)
         turned = augmentation.model_copy(update={"rotation": True})
         return paste_objects(self._draw_plain(turned, rng), self._draw_plain(turned, rng), rng)
 
-    def _draw_plain(self, augmentation: AugmentationConfig, rng: np.random.Generator) -> Crop:
+    def _draw_plain(self, augmentation: AugmentationConfig, rng: np.random.Generator, wanted: bool = True) -> Crop:
         ndim = len(self.crop_size)
         for _ in range(TRIES):
             is_empty = self._empty_share > 0 and rng.random() < self._empty_share
@@ -193,6 +209,8 @@ class CropSampler:
             source = self._sources[int(rng.choice(len(self._sources), p=shares))]
             matrix = random_matrix(augmentation, ndim, rng)
             at = source.background_at(rng) if is_empty else self._near_object(source, rng)
+            if not wanted and not source.has_unknown:
+                return NOTHING
             crop = self._cut(source, matrix, self._inside(source, matrix, at))
             if not source.has_unknown or len(source.places) == 0 or not bool(crop.ignore.all()):
                 return crop

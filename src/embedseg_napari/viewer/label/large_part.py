@@ -1,0 +1,171 @@
+"""A part of a large image as an image of its own, to be annotated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Shapes
+
+from embedseg_napari.core.axes import ordered, result_axes
+from embedseg_napari.core.errors import DataError
+from embedseg_napari.viewer.camera import in_view, looked_at
+from embedseg_napari.viewer.large.part import MOST
+from embedseg_napari.viewer.large.source import is_better_in_blocks, source_of
+from embedseg_napari.viewer.layers import PART_OF, array_of, picture_of, regions_on
+from embedseg_napari.viewer.result_layers import spatial_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from napari.layers import Image
+    from napari.viewer import Viewer
+    from numpy.typing import NDArray
+
+LEAST = 64
+"""Pixels along Y and X that a part has, if the image has as many."""
+
+
+def is_large(layer: Image) -> bool:
+    """Whether a layer is annotated in parts: it is segmented in blocks as well."""
+    try:
+        return is_better_in_blocks(layer, picture_of(layer).axes)
+    except DataError:
+        # What is wrong with it is said where it is used.
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class LargePart:
+    """A part of a large image.
+
+    Parameters
+    ----------
+    layer : Image
+        The image.
+    axes : str
+        One letter per axis of its array.
+    key : tuple of slice
+        The part, along each of them.
+    """
+
+    layer: Image
+    axes: str
+    key: tuple[slice, ...]
+
+    def read(self) -> Generator[None, None, NDArray[Any]]:
+        """Its pixels, in a thread; of a movie without the axis of time."""
+        yield None
+        array = np.asarray(array_of(self.layer)[self.key])
+        return array[(slice(None),) * self.axes.index("T") + (0,)] if "T" in self.axes else array
+
+    @property
+    def start(self) -> tuple[int, ...]:
+        """Its first pixel, T(Z)YX."""
+        at = dict(zip(self.axes, self.key, strict=True))
+        return tuple(at[letter].start for letter in ordered(result_axes(self.axes)))
+
+    @property
+    def name(self) -> str:
+        """What its layer is called: where it begins, so that several are told apart."""
+        letters = ordered(result_axes(self.axes)).lower()
+        return f"{self.layer.name} " + " ".join(f"{one}{at}" for one, at in zip(letters, self.start, strict=True))
+
+
+def part_wanted(viewer: Viewer, layer: Image) -> LargePart:
+    """The part of an image that is to be annotated: the shape that is selected, or else what is in view.
+
+    No pixel is read. It is no larger than can be painted on without waiting: then it is the middle.
+
+    Raises
+    ------
+    DataError
+        If nothing of the image is there.
+    """
+    axes = picture_of(layer).axes
+    letters = axes[:-1] if layer.rgb else axes
+    sizes = dict(zip(axes, array_of(layer).shape, strict=True))
+    low, high = (dict(zip(letters, ends, strict=True)) for ends in in_view(viewer, layer, letters))
+    middle = dict(zip(letters, looked_at(viewer, layer), strict=True))
+    drawn = viewer.layers.selection.active
+    if isinstance(drawn, Shapes) and len(drawn.data):
+        regions, chosen = regions_on(layer, drawn, axes), sorted(drawn.selected_data)
+        if regions:
+            region = regions[chosen[-1] if chosen and chosen[-1] < len(regions) else -1]
+            for letter, column in zip("YX", region.outline.T, strict=True):
+                low[letter], high[letter] = int(np.floor(column.min())), int(np.ceil(column.max())) + 1
+                middle[letter] = float(column.mean())
+    n_space = sum(letter in "ZYX" for letter in axes)
+    most = dict(zip("ZYX"[-n_space:], MOST[n_space], strict=True))
+    key = []
+    for letter in axes:
+        n = sizes[letter]
+        if letter == "C":
+            key.append(slice(0, n))
+            continue
+        first, last = max(0, low[letter]), min(n, high[letter])
+        if last <= first:
+            raise DataError(f"Nothing of {layer.name} is in view; go there, or draw a rectangle on it.")
+        if letter in "YX" and last - first < LEAST:
+            first = max(0, min(first - (LEAST - last + first) // 2, n - LEAST))
+            last = min(n, first + LEAST)
+        largest = most.get(letter, 1)
+        if last - first > largest:
+            first = int(np.clip(round(middle[letter]) - largest // 2, first, last - largest))
+            last = first + largest
+        key.append(slice(first, last))
+    return LargePart(layer, axes, tuple(key))
+
+
+def show_part(viewer: Viewer, part: LargePart, array: NDArray[Any]) -> Any:
+    """Show a part as an image of its own, in its place, or find the one that was made before; the whole stays below."""
+    layer = part.layer
+    mark = {"image": str(layer.unique_id), "start": list(part.start), "store": _store(part)}
+    for other in viewer.layers:
+        if other.metadata.get(PART_OF) == mark and array_of(other).shape == array.shape:
+            return other
+    axes = part.axes.replace("T", "")
+    frame = spatial_frame(layer, part.axes).at(part.start)
+    frame = frame.without("T") if "T" in frame.axes else frame
+    letters = axes[:-1] if layer.rgb else axes
+    places = {letter: i for i, letter in enumerate(frame.axes)}
+    return viewer.add_image(
+        array,
+        name=part.name,
+        rgb=bool(layer.rgb),
+        axis_labels=tuple(letters.lower()),
+        scale=[frame.scale[places[one]] if one in "ZYX" else 1.0 for one in letters],
+        translate=[frame.translate[places[one]] if one in "ZYX" else 0.0 for one in letters],
+        units=[frame.units[places[one]] if one in "ZYX" else "pixel" for one in letters],
+        colormap=None if layer.rgb else layer.colormap,
+        contrast_limits=None if layer.rgb else layer.contrast_limits,
+        metadata={PART_OF: mark},
+    )
+
+
+def _store(part: LargePart) -> str | None:
+    try:
+        store = source_of(part.layer, part.axes).store
+    except DataError:
+        # Its axes lie otherwise than those of labels in a store.
+        return None
+    return None if store is None else str(store)
+
+
+@dataclass(frozen=True, slots=True)
+class PartOrigin:
+    """Where an image that is annotated was cut out."""
+
+    store: Path
+    start: tuple[int, ...]
+    """T(Z)YX."""
+
+
+def origin_of(layer: Image | None) -> PartOrigin | None:
+    """Where a layer was cut out of the image of a store; None for others."""
+    mark = None if layer is None else layer.metadata.get(PART_OF)
+    if not mark or mark["store"] is None:
+        return None
+    return PartOrigin(Path(mark["store"]), tuple(mark["start"]))

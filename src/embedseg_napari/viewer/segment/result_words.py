@@ -1,0 +1,37 @@
+"""What a segmentation found, in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from embedseg_napari.core.wording import count
+from embedseg_napari.viewer.widgets.boxes import short
+
+if TYPE_CHECKING:
+    from embedseg_napari.viewer.segment.results import ResultLayers
+
+
+def result_words(results: ResultLayers, suffix: str) -> str:
+    """How many objects the chosen result has, and what became of others.
+
+    Parameters
+    ----------
+    results : ResultLayers
+        One is chosen.
+    suffix : str
+        Follows the number; empty where sliders found the objects anew.
+    """
+    assert results.chosen is not None
+    shown = results.chosen.shown.segmentation
+    n, frames = len(shown.scores), len(shown.frames)
+    where = f" in {frames} frames" if frames else ""
+    text = f"{count(n, 'object')}{where}{suffix}."
+    if not n and not suffix and not shown.n_left_out:
+        # A slider found none; after a run the sentence below says more.
+        text += " Lower the seed threshold or the minimum size."
+    if shown.n_left_out:
+        text += f" {shown.n_left_out} more left out by size or border."
+    if results.kept:
+        kept, new = short(results.kept), short(results.chosen.name)
+        text += f" {kept} was edited and is kept, but hidden; these are in {new}."
+    return text

@@ -1,0 +1,104 @@
+"""Labels in a store are corrected in an ordinary layer around the view, and written back in place."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from big_steps import in_one_go, labels_in, open_cells, small_blocks
+from segment_steps import PANEL, WAIT
+
+from embedseg_napari.core.stores.labels import open_labels
+from embedseg_napari.core.stores.parts import write_part
+from embedseg_napari.viewer.files.dataset_folder import open_dataset_folder
+
+
+@pytest.fixture
+def opened(viewer, open_panel, tmp_path, monkeypatch):
+    """The panel, the store, and its Labels layer, looked at in the middle."""
+    small_blocks(monkeypatch)
+    monkeypatch.setattr("embedseg_napari.viewer.large.part.MOST", {2: (200, 240)})
+    path, _ = open_cells(viewer, tmp_path)
+    viewer.layers.clear()
+    in_one_go(path, name="embedseg")
+    labels = open_dataset_folder(viewer, path)[1]
+    camera = getattr(viewer, "scene", viewer).camera
+    camera.center, camera.zoom = (0, 150, 175), 2
+    return open_panel(PANEL).correct, path, labels
+
+
+def open_part(box, qtbot):
+    box.open_button.click()
+    qtbot.waitUntil(lambda: not box.is_busy, timeout=WAIT)
+    return box.part
+
+
+def write(box, qtbot):
+    box.write_button.click()
+    qtbot.waitUntil(lambda: not box.is_busy, timeout=WAIT)
+
+
+def test_what_is_in_view_is_changed_in_place(viewer, opened, qtbot):
+    box, path, labels = opened
+    assert not box.isHidden()
+    assert box.write_button.isHidden()
+    before = labels_in(path)
+    part = open_part(box, qtbot)
+    layer = part.layer
+    assert viewer.layers.selection.active == layer
+    assert layer.data.shape <= (200, 240)
+    assert "the middle of the view" in box.said.text()
+    start = tuple(np.round(labels.world_to_data(layer.data_to_world((0, 0)))).astype(int))
+    inside = tuple(slice(a, a + n) for a, n in zip(start, layer.data.shape, strict=True))
+    np.testing.assert_array_equal(layer.data, before[inside])
+    write(box, qtbot)
+    assert "Nothing was changed" in box.said.text()
+    # Painted and filled as anywhere in napari.
+    erased = int(layer.data[100, 120] or layer.data.max())
+    layer.data = np.where(layer.data == erased, 0, layer.data)
+    empty = np.argwhere(layer.data == 0)[0]
+    layer.data_setitem(tuple(empty[:, None]), layer.selected_label)
+    write(box, qtbot)
+    assert "1 object changed, 1 new" in box.said.text()
+    now = labels_in(path)
+    assert now[tuple(empty + start)] == before.max() + 1
+    assert layer.data[tuple(empty)] == before.max() + 1
+    assert not (now[inside] == erased).any()
+    np.testing.assert_array_equal(labels_in(path, level=1), now[::2, ::2])
+    changed = np.argwhere(now != before)
+    assert (changed >= start).all()
+    assert (np.asarray(labels.data[0]) == now).all()
+    write(box, qtbot)
+    assert "Nothing was changed" in box.said.text()
+
+
+def test_what_others_wrote_meanwhile_stays(viewer, opened, qtbot):
+    box, path, _ = opened
+    part = open_part(box, qtbot)
+    write_part(open_labels(path / "labels" / "embedseg"), part.place.start, np.full((3, 3), 7, np.uint32))
+    theirs = labels_in(path)
+    part.layer.data = np.zeros_like(part.layer.data)
+    write(box, qtbot)
+    assert "was changed in this part since it was opened" in box.said.text()
+    np.testing.assert_array_equal(labels_in(path), theirs)
+    assert not part.layer.data.any()
+    assert part.layer in viewer.layers
+
+
+def test_labels_of_a_run_that_is_not_through_are_left_alone(viewer, opened, qtbot):
+    box, path, _ = opened
+    (path / "labels" / ".embedseg.run").mkdir()
+    (path / "labels" / ".embedseg.run" / "run.json").write_text("{}")
+    assert open_part(box, qtbot) is None
+    assert "is not through" in box.said.text()
+
+
+def test_a_part_that_is_removed_is_forgotten(viewer, opened, qtbot):
+    box, _, labels = opened
+    part = open_part(box, qtbot)
+    assert not labels.visible
+    viewer.layers.remove(part.layer)
+    assert labels.visible
+    assert box.part is None
+    assert box.write_button.isHidden()
+    viewer.layers.remove(labels)
+    assert box.isHidden()

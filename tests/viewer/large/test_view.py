@@ -1,0 +1,52 @@
+"""A part of a large image, tried out in view: an ordinary layer, on which sliders act."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from big_steps import in_one_go, open_cells, small_blocks
+from segment_steps import PANEL, finish, settle
+
+from embedseg_napari.viewer.segment.image_input import VIEW
+
+
+@pytest.fixture
+def panel(open_panel, monkeypatch):
+    small_blocks(monkeypatch)
+    panel = open_panel(PANEL)
+    panel.device.setCurrentText("cpu")
+    return panel
+
+
+def look_at(viewer, center, zoom):
+    camera = getattr(viewer, "scene", viewer).camera
+    camera.center, camera.zoom = (0, *center), zoom
+
+
+def test_sliders_act_on_what_is_in_view(viewer, panel, tmp_path, qtbot, monkeypatch):
+    monkeypatch.setattr("embedseg_napari.viewer.segment.large_images.MOST_IN_VIEW", {2: (256, 256)})
+    path, image = open_cells(viewer, tmp_path)
+    look_at(viewer, (150, 175), 1)
+    panel.large.view_button.click()
+    finish(qtbot, panel)
+    labels = viewer.layers["cells view labels"]
+    assert labels.data.shape[0] <= 264
+    assert "Only the middle of it" in panel.advice.notes.text()
+    assert not (path / "labels").exists()
+    n = len(np.unique(labels.data))
+    start = np.round(np.asarray(image.world_to_data(labels.data_to_world((0, 0))))).astype(int)
+    wanted, _ = in_one_go(path, panel)
+    there = wanted[tuple(slice(a, a + side) for a, side in zip(start, labels.data.shape, strict=True))]
+    # What lies inside is what the blocks find.
+    inside = np.s_[60:-60, 60:-60]
+    np.testing.assert_array_equal(labels.data[inside] > 0, there[inside] > 0)
+    panel.thresholds.set_values({**panel.thresholds.values(), "min_object_size": 120})
+    panel.thresholds.changed.emit()
+    settle(qtbot, panel)
+    assert len(np.unique(labels.data)) < n
+    # Another view takes its place; what lies far away is not joined with it.
+    look_at(viewer, (250, 300), 4)
+    panel.image.region.setCurrentText(VIEW)
+    panel.run_button.click()
+    finish(qtbot, panel)
+    assert viewer.layers["cells view labels"].data.size < 300 * 300

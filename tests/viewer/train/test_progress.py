@@ -1,0 +1,36 @@
+"""What the page *Progress* says at the end of a training."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("pyqtgraph")
+
+from embedseg_napari.jobs.saved_training import SavedTraining
+
+pytestmark = pytest.mark.usefixtures("own_data")
+
+
+@pytest.mark.parametrize(("was_stopped", "sentence"), [(True, "Stopped before"), (False, "give it more time")])
+def test_a_training_without_a_step_says_why_there_is_no_model(panel, was_stopped, sentence):
+    panel.progress.show_end(SavedTraining(None, None, was_stopped, 0))
+    assert sentence in panel.progress.status.text()
+
+
+def test_a_model_that_was_stopped_before_it_was_scored_says_so(panel, tmp_path):
+    panel.progress.show_end(SavedTraining(tmp_path / "cells.embedseg", None, True, 63))
+    assert "stopped after 63 steps and has no score" in panel.progress.outcome.text()
+    panel.progress.show_end(SavedTraining(tmp_path / "cells.embedseg", 0.5, True, 63))
+    assert panel.progress.outcome.text().endswith("Mean AP on the held-out images, over IoU 0.5 to 0.9: 0.500.")
+
+
+def test_a_long_name_does_not_widen_the_page(panel, tmp_path):
+    progress = panel.progress
+    progress.show_end(SavedTraining(tmp_path / "cells.embedseg", None, False, 1))
+    most = 1.5 * progress.minimumSizeHint().width()
+    progress.begin("n" * 64)
+    assert progress.minimumSizeHint().width() < most
+    long = tmp_path / f"{'n' * 64}.embedseg"
+    progress.show_end(SavedTraining(long, None, False, 1))
+    assert progress.minimumSizeHint().width() < most
+    assert progress.outcome.toolTip() == str(long)
