@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 REACH, LEAST_REACH = 1.5, 6
 """Extents of a usual object, and pixels at least, that are looked at each way from a click."""
-KNOWN = 0.3
-"""Seediness of an object's seed from which on the maps are believed."""
+SURE, KNOWN = 0.5, 0.3
+"""Seediness of an object's seed from which on the maps are believed, whatever its size and if that is usual."""
 SMALLEST, LARGEST = 0.25, 4.0
-"""Sizes of a usual object between which they are."""
+"""Sizes of a usual object between which one is usual."""
 LEAST_MARGIN = 1e-6
 """Pixels; smaller margins are taken for this."""
 SMOOTH, SMOOTH_DEPTH, APART = 0.05, 0.08, 0.3
@@ -57,7 +57,9 @@ class Surroundings:
     extent : sequence of float
         Pixels that a usual object extends along each axis (z, y, x).
     maps : EmbeddingMaps, optional
-        Of the whole image, by any network.
+        Of the image or of a part of it, by any network.
+    maps_start : tuple of int
+        Pixel (z, y, x) of the image that is the first of the maps; of the whole image if left out.
     foreground_threshold : float
         Of the network's settings for prediction.
     """
@@ -65,6 +67,7 @@ class Surroundings:
     image: np.ndarray
     extent: Sequence[float]
     maps: EmbeddingMaps | None = None
+    maps_start: tuple[int, ...] | None = None
     foreground_threshold: float = 0.5
 
     def box(self, pixels: Indices) -> Box:
@@ -90,7 +93,7 @@ def object_under(
     """Find the object under a click, or under several clicks and strokes.
 
     In the maps it is what falls within the margins of one seed: of all seeds that the clicked pixel belongs to, the
-    seediest. Where it is faint or of an unlikely size, the image decides: pixels on the clicked one's side of a local
+    seediest. Where it is faint, the image decides: pixels on the clicked one's side of a local
     threshold, divided where they are narrow.
 
     Parameters
@@ -139,20 +142,28 @@ def object_under(
 
 def _by_maps(around: Surroundings, pixel: tuple[int, ...]) -> tuple[Box, NDArray[np.bool_] | None]:
     """The part of the image that is looked at, and the object there; None where the maps do not know it."""
-    box, maps = around.box(tuple(np.array([axis]) for axis in pixel)), around.maps
+    whole, maps = around.box(tuple(np.array([axis]) for axis in pixel)), around.maps
     if maps is None:
-        return box, None
-    at, seed_map = _at(pixel, box), maps.seed_map[box]
-    points = maps.offsets[(slice(None), *box)] + np.indices(seed_map.shape, np.float32)
-    margins = np.maximum(maps.margins[(slice(None), *box)], LEAST_MARGIN)
+        return whole, None
     ndim = len(pixel)
+    first = around.maps_start or (0,) * ndim
+    box = tuple(
+        slice(max(side.start, low), min(side.stop, low + n))
+        for side, low, n in zip(whole, first, maps.seed_map.shape, strict=True)
+    )
+    if not all(side.start <= i < side.stop for i, side in zip(pixel, box, strict=True)):
+        return whole, None
+    in_maps = tuple(slice(side.start - low, side.stop - low) for side, low in zip(box, first, strict=True))
+    at, seed_map = _at(pixel, box), maps.seed_map[in_maps]
+    points = maps.offsets[(slice(None), *in_maps)] + np.indices(seed_map.shape, np.float32)
+    margins = np.maximum(maps.margins[(slice(None), *in_maps)], LEAST_MARGIN)
 
     def of(values: np.ndarray, where: tuple[int, ...]) -> np.ndarray:
         return values[(slice(None), *where)].reshape(-1, *[1] * ndim)
 
     reaches_click = (((points - of(points, at)) / margins) ** 2).sum(0) < 1
     if not reaches_click.any():
-        return box, None
+        return whole, None
     seed = tuple(int(i) for i in np.unravel_index(np.where(reaches_click, seed_map, -1).argmax(), seed_map.shape))
     seediness = float(seed_map[seed])
     # A person has said that there is an object, so less is enough for the rest of it.
@@ -160,7 +171,8 @@ def _by_maps(around: Surroundings, pixel: tuple[int, ...]) -> tuple[Box, NDArray
     inside = ((((points - of(points, seed)) / of(margins, seed)) ** 2).sum(0) < 1) & (seed_map > foreground)
     inside[at] = True
     mask = _piece(inside, at)
-    return box, mask if seediness >= KNOWN and around.is_usual(int(mask.sum())) else None
+    is_known = seediness >= SURE or (seediness >= KNOWN and around.is_usual(int(mask.sum())))
+    return (box, mask) if is_known else (whole, None)
 
 
 def _at(pixel: tuple[int, ...], box: Box) -> tuple[int, ...]:
@@ -235,24 +247,6 @@ def _distance(shape: tuple[int, ...], point: Sequence[float], extent: Sequence[f
     grid = np.ogrid[tuple(slice(0, n) for n in shape)]
     square = sum(((axis - at) / e) ** 2 for axis, at, e in zip(grid, point, extent, strict=True))
     return np.sqrt(np.asarray(square))
-
-
-def _divided(mask: NDArray[np.bool_], at: tuple[int, ...], extent: Sequence[float]) -> NDArray[np.bool_]:
-    """The part of a mask at a pixel, where the mask is narrow between its parts."""
-    from skimage.feature import peak_local_max
-    from skimage.segmentation import watershed
-
-    depth = ndimage.distance_transform_edt(mask, sampling=[min(extent) / e for e in extent])
-    depth = ndimage.gaussian_filter(depth, [max(0.5, SMOOTH_DEPTH * e) for e in extent])
-    apart = np.ones([2 * max(1, int(APART * e)) + 1 for e in extent], bool)
-    peaks = peak_local_max(depth, footprint=apart, labels=mask.astype(np.uint8), exclude_border=False)
-    if len(peaks) < 2:
-        return mask
-    markers = np.zeros(mask.shape, np.int32)
-    markers[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
-    parts = watershed(-depth, markers, mask=mask)
-    part: NDArray[np.bool_] = parts == parts[at]
-    return part
 
 
 def _cut_off(

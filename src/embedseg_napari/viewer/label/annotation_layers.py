@@ -125,6 +125,10 @@ class AnnotationLayers:
         """Spatial dimensions and channels of the image."""
         return kind_of(self.axes, () if self.image is None else array_of(self.image).shape)
 
+    def across(self) -> float:
+        """Pixels across the objects that are probably there."""
+        return self.usual_extent() or min(self.shape[-2:]) / EXTENT_SHARE
+
     def make(self) -> None:
         """Add the Labels layer if there is none, and get ready to paint the next object."""
         if self.labels is None:
@@ -290,7 +294,7 @@ class AnnotationLayers:
         )
         self._take(layer)
         assert self.brush is not None
-        self.brush.fit(self.usual_extent() or min(self.shape[-2:]) / EXTENT_SHARE)
+        self.brush.fit(self.across())
 
     def _take(self, layer: Any) -> None:
         """Follow a layer of the annotation."""

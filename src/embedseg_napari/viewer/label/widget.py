@@ -15,6 +15,8 @@ from embedseg_napari.jobs.training_recipe import of_training
 from embedseg_napari.viewer.files.stores import StoreDrop
 from embedseg_napari.viewer.label.annotate_box import AnnotationBox
 from embedseg_napari.viewer.label.autosave import Autosave
+from embedseg_napari.viewer.label.click_box import ClickBox
+from embedseg_napari.viewer.label.click_maps import ClickMaps
 from embedseg_napari.viewer.label.large_part import part_wanted, show_part
 from embedseg_napari.viewer.label.live_preview import LivePreview
 from embedseg_napari.viewer.label.navigator import SessionNavigator
@@ -77,6 +79,10 @@ class LabelWidget(TrainingPanel):
         self.preview = LivePreview(napari_viewer, self.annotation.layers.raise_to_top)
         self.view, self.keep = self.preview.view, self.preview.keep
         self.review = ReviewBox(self.annotation.layers, self.view)
+        self.clicks = ClickBox(
+            self.annotation.layers,
+            ClickMaps(self.annotation.layers, self.view, self.settings.start_from, self.settings.device.currentText),
+        )
         self.next_image = NextImage()
         self.store = StoreBox(self.annotation.layers)
         self._reading: BackgroundRun | None = None
@@ -84,7 +90,7 @@ class LabelWidget(TrainingPanel):
         self.progress = ProgressBox(self.preview)
         self.stop.setToolTip("End this round now and keep the model so far.")
         page, self.boxes = page_of(
-            Annotate=(self.annotation, self.sessions),
+            Annotate=(self.annotation, self.clicks, self.sessions),
             Review=(self.review, self.next_image, self.store),
             Train=(self.settings, self.output, self.recipe),
             Progress=(self.progress,),
@@ -407,6 +413,7 @@ class LabelWidget(TrainingPanel):
         """Save, and follow viewer and layers no longer; a round that goes on is written into the session at its end."""
         self.viewer.layers.selection.events.active.disconnect(self.follow_selection)
         self.review.clear()
+        self.clicks.maps.stop()
         self.preview.gradually.cancel()
         self.view.close_down()
         self.next_image.forget()
