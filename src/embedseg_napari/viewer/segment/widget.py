@@ -115,6 +115,7 @@ class SegmentWidget(DockPanel):
         outer = QVBoxLayout(self)
         outer.setContentsMargins(2, 4, 2, 4)
         outer.addWidget(FittingScroll(content), 1)
+        outer.addWidget(self.threshold_box.ways_back)
         outer.addLayout(self.controls.buttons())
         outer.addWidget(self.progress)
         outer.addWidget(self.status)
@@ -424,7 +425,8 @@ class SegmentWidget(DockPanel):
         self.correct.setEnabled(not is_running)
         for widget in (self.measure, self.recipe):
             widget.setVisible(self.results.labels is not None)
-        self.threshold_box.setEnabled(not is_running)
+        for widget in (self.threshold_box, self.threshold_box.ways_back):
+            widget.setEnabled(not is_running)
         if not is_running and not (keep_status and found is None):
             self.controls.say(found[1] if found is not None else "", is_wrong=found is not None)
 
