@@ -37,8 +37,9 @@ class NextImage(QWidget):
         self.button = button(
             GO,
             "Go to the image the model is least sure about: the other images of this session, and open images of "
-            "the same kind that are not annotated yet, are segmented in the background and ranked by the mean doubt "
-            "about their objects. The first search with a model takes a while; press again to cancel.",
+            "the same kind that are not annotated yet (of a time-lapse a few frames), are segmented in the background "
+            "and ranked by the mean doubt about their objects. The first search with a model takes a while; press "
+            "again to cancel.",
             self.press,
         )
         self.line = Sentence()
