@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 MOST_LETTERS = 22
 """Of a name in the title: the panel is as wide as that."""
+WIDTH = 292
+"""Pixels."""
 SETTLE = 250
 """Milliseconds after the last move of a slider until tables and arrows follow."""
 
@@ -62,7 +64,8 @@ class ThresholdBox(QGroupBox):
         buttons.addWidget(self.undo_button)
         buttons.setSpacing(2)
         layout = QVBoxLayout(self)
-        # Beside a panel no wider than this the canvas has 700 pixels of a screen of 1366.
+        # Beside a panel of this width the canvas has 700 pixels of a screen of 1366; narrower sliders are hard to set.
+        self.setMinimumWidth(WIDTH)
         layout.setContentsMargins(4, 4, 4, 4)
         layout.addWidget(self.sliders)
         self._result: Result | None = None

@@ -101,6 +101,8 @@ class SegmentWidget(DockPanel):
         layout.addStretch(1)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(2, 4, 2, 4)
+        # Every row that stays in sight takes one from the page above.
+        outer.setSpacing(3)
         outer.addWidget(FittingScroll(content), 1)
         outer.addWidget(self.threshold_box.ways_back)
         outer.addLayout(self.controls.buttons())

@@ -186,8 +186,9 @@ class TrainingPanel(DockPanel):
         for layer in over:
             layer.visible = False
         if over:
-            names = short(over[0].name) if len(over) == 1 else f"{len(over)} layers of labels"
-            show_info(f"Hidden so that you see what is found: {names}.")
+            # A notification shows some forty letters.
+            names = f"{short(over[0].name)} is" if len(over) == 1 else f"{len(over)} layers of labels are"
+            show_info(f"{names} hidden, to show what is found.")
 
     def release(self) -> None:
         """Keep everything, and stop."""
