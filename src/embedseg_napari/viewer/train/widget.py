@@ -213,6 +213,7 @@ class TrainWidget(TrainingPanel):
             report_error(error)
             return
         self.is_paused = False
+        self.recipe.forget()
         self.preview.begin(request.config, learns_from_layers=request.folder is None)
         self.trained_on = self.pairs.rows[0].image.layer() if request.pairs else None
         self.trained_with = [row.labels.layer() for row in self.pairs.rows] if request.pairs else []
