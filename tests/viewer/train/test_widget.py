@@ -21,12 +21,9 @@ from embedseg_napari.viewer.preview.preview import LABELS, SEEDS
 from embedseg_napari.viewer.train import panel as training_events
 from embedseg_napari.viewer.widgets.editors import control_of
 
-pytestmark = pytest.mark.usefixtures("slim_network")
-
 PANEL = "EmbedSeg: Train"
 
-
-pytestmark = pytest.mark.usefixtures("own_data")
+pytestmark = pytest.mark.usefixtures("own_data", "slim_network")
 
 
 def is_ready(panel):

@@ -227,9 +227,7 @@ class LabelWidget(TrainingPanel):
 
     def _bind_key(self) -> None:
         if self.annotation.layers.labels is not None:
-            self.annotation.layers.labels.bind_key(
-                KEY, lambda layer: self.is_closed or self.next_image.press(), overwrite=True
-            )
+            self.annotation.layers.labels.bind_key(KEY, self.next_image.on_key, overwrite=True)
 
     # Training
 
@@ -387,7 +385,7 @@ class LabelWidget(TrainingPanel):
         self.review.clear()
         self.preview.gradually.cancel()
         self.view.close_down()
-        self.next_image.forget()
+        self.next_image.close_down()
         self.store.close_down()
         if self._reading is not None:
             self._reading.detach()

@@ -88,7 +88,10 @@ class SegmentWidget(DockPanel):
     def _lay_out(self) -> None:
         content = QWidget()
         layout = QVBoxLayout(content)
-        layout.setContentsMargins(4, 6, 4, 6)
+        # All of it, the tabs of other panels, too, has room on a screen of 768 rows.
+        layout.setContentsMargins(4, 3, 4, 3)
+        layout.setSpacing(3)
+        self.image.form.setVerticalSpacing(4)
         self.settings.add_to(self.image.form)
         self.image.form.addRow(self.on_drop)
         layout.addWidget(self.image)
