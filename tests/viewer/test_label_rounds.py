@@ -20,7 +20,7 @@ from embedseg_napari.viewer.layers import FOUND, RESULT
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.preview.preview import LABELS, SEED_MAP, SEEDS
 
-pytestmark = pytest.mark.usefixtures("own_data", "slim_network")
+pytestmark = pytest.mark.usefixtures("own_data")
 
 
 @pytest.fixture
