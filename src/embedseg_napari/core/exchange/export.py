@@ -24,7 +24,7 @@ from embedseg_napari.core.files.picture import require_file
 from embedseg_napari.core.files.tiff import write_labels
 from embedseg_napari.core.files.units import micrometres, normalize_unit
 from embedseg_napari.core.inference.segmentation import Segmentation
-from embedseg_napari.core.measure.blocks import as_array, is_lazy
+from embedseg_napari.core.measure.blocks import Blocks, as_array, is_lazy
 from embedseg_napari.core.scripts import warn
 
 if TYPE_CHECKING:
@@ -132,11 +132,17 @@ def _checked(labels: Any, path: str | Path, format: str, axes: str | None) -> tu
     )
     if "C" in own or len(own) != len(array.shape):
         raise DataError(f"Axes {own!r} do not fit labels of shape {array.shape}; give one letter for each axis.")
-    if not is_lazy(array) and not array.any():
+    if not _has_objects(array, own):
         raise DataError("The label image holds no objects; all its pixels are 0.")
     if format == "mesh" and ordered(own) != "ZYX":
         raise DataError(f"Surfaces are made of volumes (ZYX), and these labels have the axes {own}.")
     return path, array, own
+
+
+def _has_objects(array: Any, axes: str) -> bool:
+    """Whether a pixel is not 0; what is lazy is read up to the first block with one."""
+    blocks = Blocks(array, axes)
+    return any(blocks.read(t, box).any() for t in range(blocks.n_frames) for box in blocks.boxes())
 
 
 def require_format(path: Path, format: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.core.exchange.drawn import Drawing, Drawn
+from embedseg_napari.core.exchange.drawn import Drawing, Drawn, number_of
 from embedseg_napari.core.exchange.json_parts import json_parts
 from embedseg_napari.core.exchange.outlines import outlines
 from embedseg_napari.core.exchange.planes import planes_of
@@ -102,25 +102,28 @@ def read_geojson(path: Path, largest: int) -> Drawing:
     DataError
         While it is read: if it is no such file.
     """
-    return Drawing(_drawn(path, largest), "features without an area (points, lines) are left out.", "holds no polygon.")
+    what = "features without an area (points, lines, none) are left out."
+    return Drawing(_drawn(path, largest), what, "holds no polygon.")
 
 
 def _drawn(path: Path, largest: int) -> Iterator[Drawn | None]:
     try:
         for feature in _features(path, largest):
             geometry, properties = feature.get("geometry") or {}, feature.get("properties") or {}
-            rings = _rings(geometry)
-            if not rings:
+            pieces = _pieces(geometry)
+            if not pieces:
                 yield None
                 continue
             plane = geometry.get("plane") or properties.get("plane") or {}
-            label = properties.get("label")
-            is_number = isinstance(label, int) and not isinstance(label, bool)
             place = [int(plane[axis]) if axis in plane else None for axis in "tz"]
-            yield Drawn(rings, label if is_number else None, str(properties.get("name") or ""), *place)
+            yield Drawn(pieces, number_of(properties.get("label")), str(properties.get("name") or ""), *place)
     except Unreadable as error:
         raise DataError(f"{error}.") from error
-    except (AttributeError, TypeError, ValueError, KeyError, OverflowError) as error:
+    except RecursionError as error:
+        raise DataError("is nested too deeply.") from error
+    except KeyError as error:
+        raise DataError(f"is no GeoJSON that can be read ({error} is missing).") from error
+    except (AttributeError, TypeError, ValueError, OverflowError) as error:
         raise DataError(f"is no GeoJSON that can be read ({error}).") from error
 
 
@@ -132,7 +135,7 @@ def _features(path: Path, largest: int) -> Iterator[dict[str, Any]]:
     for key, value in json_parts(path, largest):
         if key == "features":
             is_collection = True
-            yield value
+            yield from _members(value)
         elif key:
             rest.setdefault(key, []).append(value)
         else:
@@ -148,15 +151,22 @@ def _members(content: Any) -> Iterator[dict[str, Any]]:
     if isinstance(content, list):
         for one in content:
             yield from _members(one)
+    elif not isinstance(content, dict):
+        raise ValueError(f"{json.dumps(content):.20} is no feature")
     elif content.get("type") == "FeatureCollection":
-        yield from content["features"]
+        yield from _members(content["features"])
     else:
         yield content if content.get("type") == "Feature" else {"geometry": content}
 
 
-def _rings(geometry: dict[str, Any]) -> list[NDArray[np.float64]]:
+def _pieces(geometry: dict[str, Any]) -> list[list[NDArray[np.float64]]]:
+    """The polygons of a geometry, each with its holes."""
     kind, coordinates = geometry.get("type"), geometry.get("coordinates")
     if kind == "GeometryCollection":
-        return [ring for one in geometry["geometries"] for ring in _rings(one)]
+        return [piece for one in geometry["geometries"] for piece in _pieces(one)]
     polygons: Any = {"Polygon": [coordinates], "MultiPolygon": coordinates}.get(str(kind), [])
-    return [np.array([(float(x), float(y)) for x, y, *_ in ring]) for rings in polygons for ring in rings]
+    try:
+        pieces = [[np.array([(float(x), float(y)) for x, y, *_ in ring]) for ring in rings] for rings in polygons]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"a {kind} whose corners are no lists of numbers") from error
+    return [rings for rings in pieces if any(map(len, rings))]

@@ -31,7 +31,7 @@ LARGEST_ROI = 1 << 28
 MOST_BYTES = 1 << 31
 MOVE, LINE, CLOSE = 0.0, 1.0, 4.0
 """What follows in the path of a composite ROI."""
-LABEL = re.compile(r"^label:\s*(\d{1,10})\s*$", re.MULTILINE)
+LABEL = re.compile(r"^label:\s*(\d{1,19})\s*$", re.MULTILINE)
 """Property of a ROI that says which object it is."""
 
 
@@ -161,8 +161,9 @@ def _drawn(content: bytes) -> Drawn | None:
         return None
     label = LABEL.search(roi.props)
     z, t = roi.z_position - 1, roi.t_position - 1
+    # As in ImageJ, what lies inside an even number of outlines of a composite is a hole.
     return Drawn(
-        rings,
+        [rings],
         int(label[1]) if label else None,
         roi.name,
         t if t >= 0 else None,
