@@ -68,8 +68,8 @@ def write_ply(target: Path, parts: Sequence[Mesh], unit: str) -> None:
     vertices, faces, labels = together(parts)
     if labels.max(initial=0) > LARGEST_LABEL:
         raise DataError(
-            f"A .ply numbers objects up to {LARGEST_LABEL:,}, and these go up to {labels.max():,}; number them anew, or "
-            "choose .stl."
+            f"A .ply numbers objects up to {LARGEST_LABEL:,}, and these go up to {labels.max():,}; number them "
+            "anew, or choose .stl."
         )
     corners = np.zeros(len(vertices), [("place", "<f4", 3), ("label", "<i4")])
     corners["place"], corners["label"] = vertices, labels
