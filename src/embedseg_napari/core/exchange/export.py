@@ -15,7 +15,7 @@ from embedseg_napari.core.exchange.coco import is_coco, read_coco, write_coco
 from embedseg_napari.core.exchange.ctc import write_ctc
 from embedseg_napari.core.exchange.drawn import paint
 from embedseg_napari.core.exchange.folders import write_folder
-from embedseg_napari.core.exchange.geojson import read_geojson, write_geojson
+from embedseg_napari.core.exchange.geojson import is_geojson, read_geojson, write_geojson
 from embedseg_napari.core.exchange.imagej import read_rois, write_rois
 from embedseg_napari.core.exchange.meshes import meshes, write_ply, write_stl
 from embedseg_napari.core.exchange.ome_zarr import write_ome_zarr
@@ -177,6 +177,14 @@ def _write_meshes(
         write_ply(target, list(parts), word)
     else:
         write_stl(target, list(parts), word)
+
+
+def is_outlined(path: Path) -> bool:
+    """Whether a JSON is one of annotations: COCO or GeoJSON."""
+    try:
+        return is_coco(path, LARGEST_JSON) or is_geojson(path, LARGEST_JSON)
+    except (DataError, OSError):
+        return False
 
 
 def import_labels(

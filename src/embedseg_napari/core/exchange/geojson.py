@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 IDENTITY = ("label", "frame", "image")
 """Columns that are no measurements."""
+KINDS = ("FeatureCollection", "Feature", "Polygon", "MultiPolygon", "GeometryCollection")
 LISTS = ("coordinates", "geometries")
 """What is a list in a geometry."""
 
@@ -85,6 +86,24 @@ def _geometry(pieces: list[Piece]) -> dict[str, Any]:
 def _closed(ring: Ring) -> list[list[int]]:
     corners: list[list[int]] = ring.tolist()
     return [*corners, corners[0]]
+
+
+def is_geojson(path: Path, largest: int) -> bool:
+    """Whether a JSON says that it is GeoJSON, in its outermost table or the first element of its list.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read.
+    """
+    try:
+        for key, value in json_parts(path, largest):
+            if key in ("", "type", "features"):
+                kind = value.get("type") if isinstance(value, dict) else value
+                return key == "features" or (isinstance(kind, str) and kind in KINDS)
+    except Unreadable as error:
+        raise DataError(f"{path}: {error}.") from error
+    return False
 
 
 def read_geojson(path: Path, largest: int) -> Drawing:

@@ -16,6 +16,7 @@ from embedseg_napari.viewer.layers import is_users_or_found
 from embedseg_napari.viewer.measure.files import MeasuredFiles
 from embedseg_napari.viewer.measure.layer_table import give_features, image_below, measure_layer, objects_of
 from embedseg_napari.viewer.measure.object_colors import ObjectColors
+from embedseg_napari.viewer.measure.pixel_size import PixelSizeBox
 from embedseg_napari.viewer.measure.plot import MeasurePlot
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, add_row
 from embedseg_napari.viewer.widgets.dock_panel import DockPanel
@@ -57,6 +58,7 @@ class MeasureWidget(DockPanel):
         self._connect()
         self.follow_theme()
         self._propose_image()
+        self._show_pixel_size()
         self._show_state()
 
     def _build(self) -> None:
@@ -68,10 +70,12 @@ class MeasureWidget(DockPanel):
         )
         self.slow = QCheckBox("Solidity and surface, too")
         self.slow.setToolTip("Takes minutes for thousands of objects: each has its hull and its surface made.")
+        self.pixel_size = PixelSizeBox()
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         add_row(form, "Labels", self.labels.native)
         add_row(form, "Image", self.image.native)
+        add_row(form, "Pixel (µm)", self.pixel_size)
         form.addRow(self.slow)
         self.controls = RunControls("Measure", "Stop; the table stays as it was.", parent=self)
         self.color = ChoiceBox((OWN,), "Column that objects are coloured by.")
@@ -82,7 +86,7 @@ class MeasureWidget(DockPanel):
         for text, box in (("Colour by", self.color), ("Across", self.x), ("Upwards", self.y)):
             add_row(columns, text, box)
         self.plot = MeasurePlot()
-        self.files = MeasuredFiles(self.viewer, self.labels, self.image, self.slow)
+        self.files = MeasuredFiles(self.viewer, self.labels, self.image, self.slow, self._objects_of)
         self.results = QWidget()
         inside = QVBoxLayout(self.results)
         inside.setContentsMargins(0, 0, 0, 0)
@@ -107,6 +111,10 @@ class MeasureWidget(DockPanel):
         self.controls.changed.connect(self._show_state)
         self.labels.changed.connect(self._show_state)
         self.labels.changed.connect(self._propose_image)
+        # One layer's pixels say nothing of another's.
+        self.labels.changed.connect(lambda _: self.pixel_size.clear())
+        self.labels.changed.connect(self._show_pixel_size)
+        self.image.changed.connect(self._show_pixel_size)
         self.color.currentIndexChanged.connect(self._color)
         self.x.currentIndexChanged.connect(self._draw)
         self.y.currentIndexChanged.connect(self._draw)
@@ -129,6 +137,19 @@ class MeasureWidget(DockPanel):
         if layer is not None:
             self.image.choose(image_below(layer, [*images, *self.image.layers]))
 
+    def _objects_of(self, labels: Labels, image: Image | None) -> LayerObjects:
+        """The objects of a layer with the pixel size that counts."""
+        return self.pixel_size.apply(objects_of(labels, image))
+
+    def _show_pixel_size(self, *_: object) -> None:
+        layer = self.labels.layer()
+        try:
+            known = None if layer is None else objects_of(layer, self.image.layer())
+        except EmbedSegError:
+            # The image does not fit, which is said when it is measured.
+            known = None
+        self.pixel_size.show_known(known)
+
     # Measuring
 
     def start(self) -> None:
@@ -137,7 +158,7 @@ class MeasureWidget(DockPanel):
         if layer is None or self.controls.current is not None:
             return
         try:
-            objects = objects_of(layer, self.image.layer())
+            objects = self._objects_of(layer, self.image.layer())
         except EmbedSegError as error:
             self.controls.fail(error)
             return
