@@ -227,6 +227,8 @@ def test_a_click_on_a_point_selects_it(panel, layers, qtbot) -> None:
     panel.y.setCurrentText("num_pixels")
     panel.window().resize(1000, 900)
     view, plot = panel.plot.view, panel.plot
+    # Of the size that is drawn.
+    qtbot.wait(50)
     place = view.mapFromScene(plot.box.mapViewToScene(QPointF(plot.x[0], plot.y[0])))
     qtbot.mouseMove(view.viewport(), place)
     qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=place)
