@@ -462,3 +462,48 @@ def test_a_ply_has_no_room_for_large_numbers(tmp_path) -> None:
     with pytest.raises(DataError, match=r"up to 2,147,483,647, and these go up to 2,147,483,648; .* choose \.stl"):
         es.export_labels(np.full((2, 3, 4), 2**31), tmp_path / "a.ply", "mesh")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_what_lies_on_another_frame_is_not_put_on_a_single_image(kind, tmp_path) -> None:
+    film = np.zeros((3, 9, 9), int)
+    film[0, 1:3, 1:3], film[2, 4:8, 4:8] = 1, 2
+    es.export_labels(film, tmp_path / NAMES[kind], kind, "TYX")
+    said: list[str] = []
+    assert np.unique(es.import_labels(tmp_path / NAMES[kind], (9, 9), say=said.append)).tolist() == [0, 1]
+    assert "1 outlines lie on slices or frames that the image does not have" in said[0]
+    film[0] = 0
+    es.export_labels(film, tmp_path / NAMES[kind], kind, "TYX", overwrite=True)
+    with pytest.raises(DataError, match="None of the objects lies on a slice or frame that the image has"):
+        es.import_labels(tmp_path / NAMES[kind], (9, 9))
+
+
+def test_it_is_told_where_nothing_names_a_slice(tmp_path) -> None:
+    es.export_labels(np.ones((9, 9), int), tmp_path / "a.geojson", "geojson")
+    said: list[str] = []
+    assert es.import_labels(tmp_path / "a.geojson", (3, 9, 9), say=said.append)[0].all()
+    assert said == [
+        f"{tmp_path / 'a.geojson'}: Nothing says on which slice or frame the objects lie; they are on the first."
+    ]
+    es.import_labels(tmp_path / "a.geojson", (1, 9, 9), say=said.append)
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.geojson", '[{"type": "Feature", "geometry": [1]}]', "a geometry is no table"),
+        ("a.geojson", '{"features": [null]}', "a feature is no table"),
+        ("a.geojson", '{"type": "Polygon", "coordinates": [1, 2]}', "corners are no lists of numbers"),
+        ("a.json", '{"images": [5], "annotations": []}', "an image is no table"),
+        ("a.json", '{"images": [{"id": 1}], "annotations": [5]}', "an annotation is no table"),
+        ("a.json", '{"images": [{"id": 1}], "annotations": [{}]}', "'image_id' is missing"),
+        ("a.json", RUNS.replace(b'{"size": [9, 9], "counts": %b}', b"[[1, 2, 3]]").decode(), "x and y by turns"),
+        ("a.json", RUNS.replace(b'{"size": [9, 9], "counts": %b}', b'"abc"').decode(), "a segmentation is no table"),
+        ("a.json", (RUNS % b'[1], "x": 1}, "iscrowd": {"a": 1').decode(), "1 annotations that"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_said(name, content, words, tmp_path) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(DataError, match=words):
+        es.import_labels(tmp_path / name, (9, 9))

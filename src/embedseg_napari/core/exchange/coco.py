@@ -9,7 +9,7 @@ import numpy as np
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.exchange.drawn import Drawing, Drawn, number_of
-from embedseg_napari.core.exchange.json_parts import json_parts
+from embedseg_napari.core.exchange.json_parts import fields, json_parts
 from embedseg_napari.core.exchange.outlines import outlines
 from embedseg_napari.core.exchange.planes import planes_of
 from embedseg_napari.core.files.documents import Unreadable
@@ -176,13 +176,14 @@ def _objects(path: Path, largest: int, image: str, shape: tuple[int, int]) -> It
         if not own and len(set(names.values())) == 1:
             own = set(images)
         for key, one in json_parts(path, largest):
-            if key != "annotations" or one["image_id"] not in own:
+            if key != "annotations" or str(fields(one, "an annotation")["image_id"]) not in own:
                 continue
-            where = images[one["image_id"]]
-            if (int(where["height"]), int(where["width"])) != shape:
+            where = images[str(one["image_id"])]
+            height, width = (where.get(name) for name in ("height", "width"))
+            if None not in (height, width) and (height, width) != shape:
                 raise DataError(
-                    f"was made on an image of {where['height']} x {where['width']} pixels, not {shape[0]} x "
-                    f"{shape[1]}; choose its image with --like."
+                    f"was made on an image of {height} x {width} pixels, not {shape[0]} x {shape[1]}; choose its image "
+                    "with --like."
                 )
             segmentation = one.get("segmentation")
             if not segmentation or one.get("iscrowd"):
@@ -198,12 +199,12 @@ def _objects(path: Path, largest: int, image: str, shape: tuple[int, int]) -> It
         raise DataError(f"is no COCO file that can be read ({error}).") from error
 
 
-def _images(path: Path, largest: int) -> dict[Any, dict[str, Any]]:
+def _images(path: Path, largest: int) -> dict[str, dict[str, Any]]:
     """The images by their numbers; they mostly come before the annotations, which then are not read here."""
     images = {}
     for key, one in json_parts(path, largest):
         if key == "images":
-            images[one["id"]] = one
+            images[str(fields(one, "an image")["id"])] = one
         elif images:
             break
     return images
@@ -211,8 +212,11 @@ def _images(path: Path, largest: int) -> dict[Any, dict[str, Any]]:
 
 def _pieces(segmentation: Any, shape: tuple[int, int]) -> list[list[Any]]:
     if isinstance(segmentation, list):
-        return [[np.asarray(ring, float).reshape(-1, 2)] for ring in segmentation]
-    counts = segmentation["counts"]
+        rings = [np.asarray(ring, float) for ring in segmentation]
+        if any(ring.ndim != 1 or len(ring) % 2 for ring in rings):
+            raise ValueError("a polygon is no list of x and y by turns")
+        return [[ring.reshape(-1, 2)] for ring in rings]
+    counts = fields(segmentation, "a segmentation")["counts"]
     lengths = np.asarray(decompressed(counts) if isinstance(counts, str) else counts, np.int64)
     n_pixels = shape[0] * shape[1]
     # One by one first: a sum of huge lengths overflows.

@@ -85,6 +85,7 @@ def paint(drawing: Drawing, shape: Sequence[int], axes: str) -> tuple[NDArray[np
     waiting: dict[int, list[tuple[int, Sequence[Any]]]] = {}
     """Objects that are yet to be painted, by plane."""
     n_corners = n_over = n_outside = n_left_out = n_renumbered = 0
+    is_placed = False
 
     def paint_waiting() -> int:
         n = sum(
@@ -102,6 +103,7 @@ def paint(drawing: Drawing, shape: Sequence[int], axes: str) -> tuple[NDArray[np
         n_renumbered += given[-1] != one.label
         names.append(one.name if given[-1] is None else "")
         at = _plane(one, order, labels.shape)
+        is_placed = is_placed or any(place is not None for place in (one.t, one.z, one.position))
         if at is None:
             n_outside += 1
             continue
@@ -112,8 +114,11 @@ def paint(drawing: Drawing, shape: Sequence[int], axes: str) -> tuple[NDArray[np
         if n_corners > TOGETHER:
             n_over, n_corners = n_over + paint_waiting(), 0
     n_over += paint_waiting()
+    left_out = [f"{n_left_out} {drawing.left_out}"] if n_left_out else []
     if not given:
-        raise DataError(drawing.nothing)
+        raise DataError(" ".join([drawing.nothing, *left_out]))
+    if n_outside == len(given):
+        raise DataError("None of the objects lies on a slice or frame that the image has; was another image annotated?")
     numbers = np.array([0, *_numbers(given, names)], np.int64)
     is_there = np.zeros(len(numbers), bool)
     for plane in stack:
@@ -123,7 +128,9 @@ def paint(drawing: Drawing, shape: Sequence[int], axes: str) -> tuple[NDArray[np
     if not is_there[1:].any():
         raise DataError("None of the objects covers a pixel of the image; was another image annotated?")
     lost = set(numbers.tolist()) - set(numbers[is_there].tolist()) - {0}
-    words = [f"{n_left_out} {drawing.left_out}"] if n_left_out else []
+    words = left_out
+    if len(stack) > 1 and not is_placed:
+        words.append("Nothing says on which slice or frame the objects lie; they are on the first.")
     if n_over:
         words.append(f"{n_over} pixels lie in two objects; the one that comes later in the file has them.")
     if n_outside:
@@ -197,7 +204,7 @@ def _plane(one: Drawn, order: str, shape: Sequence[int]) -> int | None:
     if stacked and one.position is not None and all(known[letter] is None for letter in stacked):
         at: int | None = one.position
     else:
-        at = 0
+        at = 0 if not any(known[letter] for letter in known if letter not in stacked) else None
         for letter, size in zip(stacked, shape, strict=False):
             place = known[letter] or 0
             at = None if at is None or not 0 <= place < size else at * size + place

@@ -10,7 +10,7 @@ import numpy as np
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.exchange.drawn import Drawing, Drawn, number_of
-from embedseg_napari.core.exchange.json_parts import json_parts
+from embedseg_napari.core.exchange.json_parts import fields, json_parts
 from embedseg_napari.core.exchange.outlines import outlines
 from embedseg_napari.core.exchange.planes import planes_of
 from embedseg_napari.core.files.documents import Unreadable
@@ -128,12 +128,13 @@ def read_geojson(path: Path, largest: int) -> Drawing:
 def _drawn(path: Path, largest: int) -> Iterator[Drawn | None]:
     try:
         for feature in _features(path, largest):
-            geometry, properties = feature.get("geometry") or {}, feature.get("properties") or {}
+            geometry = fields(feature.get("geometry") or {}, "a geometry")
+            properties = fields(feature.get("properties") or {}, "what is said of a feature")
             pieces = _pieces(geometry)
             if not pieces:
                 yield None
                 continue
-            plane = geometry.get("plane") or properties.get("plane") or {}
+            plane = fields(geometry.get("plane") or properties.get("plane") or {}, "a plane")
             place = [int(plane[axis]) if axis in plane else None for axis in "tz"]
             yield Drawn(pieces, number_of(properties.get("label")), str(properties.get("name") or ""), *place)
     except Unreadable as error:
@@ -170,9 +171,7 @@ def _members(content: Any) -> Iterator[dict[str, Any]]:
     if isinstance(content, list):
         for one in content:
             yield from _members(one)
-    elif not isinstance(content, dict):
-        raise ValueError(f"{json.dumps(content):.20} is no feature")
-    elif content.get("type") == "FeatureCollection":
+    elif fields(content, "a feature").get("type") == "FeatureCollection":
         yield from _members(content["features"])
     else:
         yield content if content.get("type") == "Feature" else {"geometry": content}
@@ -180,7 +179,7 @@ def _members(content: Any) -> Iterator[dict[str, Any]]:
 
 def _pieces(geometry: dict[str, Any]) -> list[list[NDArray[np.float64]]]:
     """The polygons of a geometry, each with its holes."""
-    kind, coordinates = geometry.get("type"), geometry.get("coordinates")
+    kind, coordinates = fields(geometry, "a geometry").get("type"), geometry.get("coordinates")
     if kind == "GeometryCollection":
         return [piece for one in geometry["geometries"] for piece in _pieces(one)]
     polygons: Any = {"Polygon": [coordinates], "MultiPolygon": coordinates}.get(str(kind), [])

@@ -127,7 +127,8 @@ def _objects(path: Path) -> Iterator[Drawn | None]:
         try:
             yield _drawn(content)
         except (ValueError, struct.error, IndexError, TypeError, RuntimeError, OverflowError) as error:
-            raise DataError(f"{name} in it is no ROI that can be read ({error}).") from error
+            what = "is" if path.suffix.lower() == ".roi" else f"{name} in it is"
+            raise DataError(f"{what} no ROI that can be read ({error}).") from error
 
 
 def _members(path: Path) -> Iterator[tuple[str, bytes]]:

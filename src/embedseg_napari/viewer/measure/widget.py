@@ -9,6 +9,7 @@ from napari.layers import Image, Labels
 from qtpy.QtWidgets import QCheckBox, QFormLayout, QVBoxLayout, QWidget
 
 from embedseg_napari.core.errors import EmbedSegError
+from embedseg_napari.core.measure.measurements import brightness_words, without_brightness
 from embedseg_napari.core.measure.outlined import FURTHER
 from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.camera import go_to
@@ -186,7 +187,9 @@ class MeasureWidget(DockPanel):
         give_features(layer, table)
         n = len(table["label"])
         unit = "" if any(name.endswith(("_um", "_um2", "_um3")) for name in table) else ", in pixels"
-        self.controls.say(f"{count(n, 'object')}, {count(len(table), 'column')}{unit}.")
+        n_unknown = without_brightness(table)
+        words = f" {brightness_words(n_unknown)}" if n_unknown else ""
+        self.controls.say(f"{count(n, 'object')}, {count(len(table), 'column')}{unit}.{words}")
         self._follow_layer(layer)
         self._list_columns(table)
         self._draw()
