@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import tracemalloc
 import zipfile
 
@@ -16,6 +17,7 @@ from store_steps import write_store
 import embedseg_napari as es
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.errors import AlreadyExists, DataError
+from embedseg_napari.core.exchange import ctc
 from embedseg_napari.core.files.tiff import read_image
 
 NUMBERED = (
@@ -507,3 +509,37 @@ def test_what_is_wrong_in_a_file_is_said(name, content, words, tmp_path) -> None
     (tmp_path / name).write_text(content)
     with pytest.raises(DataError, match=words):
         es.import_labels(tmp_path / name, (9, 9))
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ((0, 5), "has no pixels"),
+        ((-1, 5), "has no pixels"),
+        ((2.5, 5), "no shape of an image"),
+        ("ab", "no shape of an"),
+    ],
+)
+def test_shapes_that_no_image_has(shape, words, tmp_path) -> None:
+    es.export_labels(np.ones((4, 4), int), tmp_path / "a.zip", "imagej")
+    with pytest.raises(DataError, match=words):
+        es.import_labels(tmp_path / "a.zip", shape)
+
+
+def test_labels_without_pixels_and_tables_without_objects_are_refused(tmp_path) -> None:
+    for take in (es.measure, lambda labels: es.export_labels(labels, tmp_path / "a.zip", "imagej")):
+        with pytest.raises(DataError, match="Labels of shape 0 x 5 have no pixels"):
+            take(np.zeros((0, 5), int))
+    with pytest.raises(DataError, match="column label"):
+        es.export_labels(np.ones((4, 4), int), tmp_path / "a.geojson", "geojson", table={"area": np.ones(1)})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_draft_is_not_named_where_a_folder_cannot_be_filled(tmp_path, monkeypatch) -> None:
+    def full(path, *_, **__):
+        raise DataError(f"{path}: cannot be written (No space left on device).")
+
+    monkeypatch.setattr(ctc, "write_labels", full)
+    with pytest.raises(DataError, match=re.escape(f"{tmp_path / 'film' / 'mask000.tif'}: cannot be written")):
+        es.export_labels(np.ones((4, 4), int), tmp_path / "film", "ctc")
+    assert list(tmp_path.iterdir()) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 
 import numpy as np
@@ -170,6 +171,18 @@ def test_tables_and_objects_are_saved(panel, layers, qtbot, tmp_path) -> None:
     assert pd.read_csv(tmp_path / "t.csv")["label"].tolist() == panel.table["label"].tolist()
     export(panel, qtbot, tmp_path / "a.geojson", "geojson")
     np.testing.assert_array_equal(es.import_labels(tmp_path / "a.geojson", labels.data.shape), labels.data)
+    # Edited since it was measured.
+    labels.data = np.where(labels.data == 1, 0, labels.data)
+    number = int(labels.data.max())
+    labels.data[labels.data == number] *= np.arange(np.count_nonzero(labels.data == number)) > 2
+    export(panel, qtbot, tmp_path / "b.geojson", "geojson")
+    (feature, *_) = [
+        one["properties"]
+        for one in json.loads((tmp_path / "b.geojson").read_text())["features"]
+        if one["properties"]["label"] == number
+    ]
+    assert feature["measurements"]["num_pixels"] == np.count_nonzero(labels.data == number)
+    assert "intensity_mean_0" in feature["measurements"]
     export(panel, qtbot, tmp_path / "a.ome.zarr", "ome-zarr")
     np.testing.assert_array_equal(read_image(tmp_path / "a.ome.zarr", labels=True).array, labels.data)
 

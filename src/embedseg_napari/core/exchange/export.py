@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,6 +98,8 @@ def export_labels(
     DataError
         If the format does not fit the objects or the path, there are no objects, or the file exists.
     """
+    if table is not None and "label" not in table:
+        raise DataError("The table does not say which object each row is of (column label); take one of es.measure.")
     path, array, own = _checked(labels, path, format, axes)
     scale = None if spacing is None else check_spacing(spacing, spatial_axes(own))
     if not overwrite and os.path.lexists(path):
@@ -220,7 +223,13 @@ def import_labels(
     DataError
         If the file cannot be read, or covers no pixel of such an image.
     """
-    path, shape = Path(path), tuple(shape)
+    path = Path(path)
+    try:
+        shape = tuple(operator.index(size) for size in shape)
+    except TypeError as error:
+        raise DataError(f"{shape!r} is no shape of an image; give whole numbers, such as image.shape.") from error
+    if min(shape, default=0) < 1:
+        raise DataError(f"An image of shape {shape} has no pixels.")
     own = parse_axes(axes or guess_axes(shape, min(len(shape), 3)))
     if "C" in own or len(own) != len(shape):
         raise DataError(f"Axes {own!r} do not fit the shape {shape}; give one letter for each axis, without channels.")

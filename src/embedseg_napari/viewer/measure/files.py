@@ -17,7 +17,7 @@ from embedseg_napari.core.measure.table_files import write_table
 from embedseg_napari.jobs.recipe import of_words
 from embedseg_napari.viewer.files.writers import write_labels_layer
 from embedseg_napari.viewer.layers import file_of
-from embedseg_napari.viewer.measure.layer_table import kept_file, objects_of
+from embedseg_napari.viewer.measure.layer_table import kept_file, measure_layer, objects_of
 from embedseg_napari.viewer.measure.surfaces import make_surfaces, show_surfaces
 from embedseg_napari.viewer.widgets.boxes import button
 from embedseg_napari.viewer.widgets.recipe_buttons import RecipeButtons
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
     from qtpy.QtWidgets import QCheckBox
 
-    from embedseg_napari.core.measure.measurements import Table
+    from embedseg_napari.core.measure.measurements import PartMeasured, Table
     from embedseg_napari.jobs.recipe import Recipe
     from embedseg_napari.viewer.measure.layer_table import LayerObjects
     from embedseg_napari.viewer.measure.surfaces import Triangles
@@ -176,18 +176,19 @@ class MeasuredFiles(QWidget):
         if layer is None or (self.run is not None and self.run.is_active):
             return
         target = fitting(path, kind)
-        table = self._table if layer == self._measured else None
+        # Objects may have been changed since they were measured.
+        has_measurements = kind == "geojson"
+        columns = FURTHER if self._slow.isChecked() else ()
         try:
-            one = self._objects(layer, None)
+            one = self._objects(layer, self._image.layer() if has_measurements else None)
         except EmbedSegError as error:
             self.failed.emit(error)
             return
         may_replace = target == path and target.is_file()
         said: list[str] = []
 
-        def export(_: object) -> Generator[str, None, None]:
-            # What is said comes from this thread.
-            yield "Exporting"
+        def export(should_stop: Callable[[], bool]) -> Generator[PartMeasured, None, None]:
+            table = (yield from measure_layer(one, columns, should_stop)) if has_measurements else None
             scale: dict[str, Any] = {"spacing": one.spacing, "unit": one.unit}
             export_labels(
                 one.labels, target, kind, one.axes, table=table, overwrite=may_replace, say=said.append, **scale
