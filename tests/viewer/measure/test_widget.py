@@ -280,6 +280,17 @@ def test_a_removed_layer_takes_its_results_along(panel, layers, viewer, qtbot) -
     assert "Labels layer" in panel.controls.status.text()
 
 
+def test_a_movie_has_no_surfaces(panel, viewer, blobs, monkeypatch) -> None:
+    offered = []
+    monkeypatch.setattr(files.QFileDialog, "getSaveFileName", lambda *words: (offered.append(words[-1]), ("", ""))[1])
+    for axes, has_surfaces in (("tyx", False), ("zyx", True)):
+        layer = viewer.add_labels(np.stack([blobs(2)[1]] * 3), name=axes, axis_labels=axes)
+        panel.labels.choose(layer)
+        panel.files.export.click()
+        assert ("Surfaces" in offered[-1]) is has_surfaces
+        assert panel.files.surfaces.isHidden() is not has_surfaces
+
+
 def test_surfaces_lie_on_their_objects(panel, layers, viewer, qtbot) -> None:
     from napari.layers import Surface
     from napari.utils.notifications import notification_manager

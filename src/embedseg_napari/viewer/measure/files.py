@@ -17,7 +17,7 @@ from embedseg_napari.core.measure.table_files import write_table
 from embedseg_napari.jobs.recipe import of_words
 from embedseg_napari.viewer.files.writers import write_labels_layer
 from embedseg_napari.viewer.layers import file_of
-from embedseg_napari.viewer.measure.layer_table import kept_file, measure_layer, objects_of
+from embedseg_napari.viewer.measure.layer_table import is_volume, kept_file, measure_layer, objects_of
 from embedseg_napari.viewer.measure.surfaces import make_surfaces, show_surfaces
 from embedseg_napari.viewer.widgets.boxes import button
 from embedseg_napari.viewer.widgets.recipe_buttons import RecipeButtons
@@ -123,7 +123,7 @@ class MeasuredFiles(QWidget):
         labels = self._labels.layer()
         for one in (self.export, self.surfaces):
             one.setEnabled(labels is not None and not is_running)
-        self.surfaces.setVisible(labels is not None and labels.ndim > 2)
+        self.surfaces.setVisible(labels is not None and is_volume(labels))
 
     def _open_table(self) -> None:
         self.viewer.layers.selection.active = self._measured
@@ -161,7 +161,7 @@ class MeasuredFiles(QWidget):
     def _export(self) -> None:
         layer = self._labels.layer()
         assert layer is not None
-        offered = [text for text, kind in EXPORTS.items() if kind != "mesh" or layer.ndim > 2]
+        offered = [text for text, kind in EXPORTS.items() if kind != "mesh" or is_volume(layer)]
         place = self._beside(layer, ".zip")
         path, text = QFileDialog.getSaveFileName(self, "Export objects", place, ";;".join(offered))
         if path:

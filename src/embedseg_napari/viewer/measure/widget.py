@@ -101,6 +101,8 @@ class MeasureWidget(DockPanel):
         layout.addWidget(self.controls.progress)
         layout.addWidget(self.controls.status)
         layout.addWidget(self.results, 1)
+        # While there are none, controls stay together.
+        layout.addStretch(0)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(2, 4, 2, 4)
         outer.addWidget(FittingScroll(content), 1)
