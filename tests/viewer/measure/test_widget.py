@@ -280,6 +280,20 @@ def test_a_removed_layer_takes_its_results_along(panel, layers, viewer, qtbot) -
     assert "Labels layer" in panel.controls.status.text()
 
 
+def test_numbers_that_are_out_of_date_are_told(panel, layers, qtbot) -> None:
+    _, labels = layers
+    measure(panel, qtbot)
+    labels.fill((labels.data.ndim * (0,)), 9)
+    assert panel.controls.status.text() == "The labels changed since they were measured; press Measure again."
+    measure(panel, qtbot)
+    qtbot.keyClicks(panel.pixel_size, ", ".join("2" * labels.ndim))
+    assert panel.controls.status.text() == "The numbers are of another pixel size; press Measure again."
+    qtbot.keyClick(panel.pixel_size, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: panel.controls.current is None, timeout=20_000)
+    size = "area_um2" if labels.ndim == 2 else "volume_um3"
+    np.testing.assert_allclose(panel.table[size], panel.table["num_pixels"] * 2.0**labels.ndim)
+
+
 def test_a_movie_has_no_surfaces(panel, viewer, blobs, monkeypatch) -> None:
     offered = []
     monkeypatch.setattr(files.QFileDialog, "getSaveFileName", lambda *words: (offered.append(words[-1]), ("", ""))[1])

@@ -118,6 +118,8 @@ class MeasureWidget(DockPanel):
         self.labels.changed.connect(lambda _: self.pixel_size.clear())
         self.labels.changed.connect(self._show_pixel_size)
         self.image.changed.connect(self._show_pixel_size)
+        self.pixel_size.returnPressed.connect(self.start)
+        self.pixel_size.textEdited.connect(lambda _: self._say_old("The numbers are of another pixel size"))
         self.color.currentIndexChanged.connect(self._color)
         self.x.currentIndexChanged.connect(self._draw)
         self.y.currentIndexChanged.connect(self._draw)
@@ -284,9 +286,21 @@ class MeasureWidget(DockPanel):
     def _follow_layer(self, layer: Labels | None) -> None:
         if self._followed is not None:
             self._followed.events.selected_label.disconnect(self._take_label)
+            self._followed.events.paint.disconnect(self._take_change)
+            self._followed.events.data.disconnect(self._take_change)
         self._followed = layer
         if layer is not None:
             layer.events.selected_label.connect(self._take_label)
+            layer.events.paint.connect(self._take_change)
+            layer.events.data.connect(self._take_change)
+
+    def _take_change(self, _: Any = None) -> None:
+        self._say_old("The labels changed since they were measured")
+
+    def _say_old(self, reason: str) -> None:
+        """Say that the numbers are not those of what is there now."""
+        if self.table is not None and self.controls.current is None:
+            self.controls.say(f"{reason}; press Measure again.")
 
     def _take_removed(self, event: Any) -> None:
         if self.measured is not None and event.value == self.measured:
