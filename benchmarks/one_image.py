@@ -51,7 +51,7 @@ def run(given: argparse.Namespace) -> None:
             found = model.predict(one.image, model.config.axes, progress=False, on_event=unheard).labels
             aps.append([score.ap for score in match(one.instances, found, iou_thresholds=IOUS)])
         row = {
-            "images": f"{Path(given.dataset).name} {given.kind or ''}".strip(), "name": given.name, "draw": draw,
+            "images": f"{Path(given.dataset).parent.name} {given.kind or ''}".strip(), "name": given.name, "draw": draw,
             "drawn": drawn.name, "steps": given.steps, "start": given.start, "set": given.set,
             "seconds": round(seconds), "processor_seconds": round(processor),
             "scale": round(model.config.reference_scale, 3),

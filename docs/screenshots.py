@@ -290,7 +290,7 @@ def measure(studio: Studio) -> None:
     panel = studio.panel("Measure")
     panel.take_over(labels, None)
     studio.until(lambda: panel.table is not None)
-    panel.color.setCurrentText("area_px")
+    panel.color.setCurrentText(next(name for name in panel.table if name.startswith("area_")))
     studio.take("measure-finished")
 
 

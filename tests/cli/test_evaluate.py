@@ -213,7 +213,7 @@ def test_truth_that_is_no_truth(embedseg, draw, folders):
         write(truth, f"im{number}.tif", labels[number])
     write(predicted, "im1.tif", (labels[1] > 0).astype(np.uint8) * 255)
     ended = embedseg(*words)
-    assert (ended.status, "Are they binary masks?" in ended.err) == (0, True)
+    assert (ended.status, "give every object its own number first" in ended.err) == (0, True)
 
 
 def test_binary_masks_are_known_by_all_of_them_together(embedseg, tmp_path):
@@ -239,7 +239,7 @@ def test_overlaps_that_labels_cannot_show_are_spoken_of(embedseg, tmp_path):
     write(tmp_path / "truth", "a.tif", planes)
     write(tmp_path / "predicted", "a.tif", (planes * np.arange(1, 6, dtype=np.uint8)[:, None, None]).max(0))
     ended = embedseg("evaluate", "--truth", tmp_path / "truth", "--predicted", tmp_path / "predicted")
-    assert (ended.status, "True objects overlap in 1 image" in ended.err) == (0, True)
+    assert (ended.status, "a.tif, objects overlap each other" in ended.err) == (0, True)
     write(tmp_path / "predicted", "a.tif", planes[::-1])
     ended = embedseg("evaluate", "--truth", tmp_path / "truth", "--predicted", tmp_path / "predicted")
     assert ended.status == 0

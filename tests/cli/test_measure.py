@@ -141,3 +141,27 @@ def test_large_stores_are_measured_in_blocks(embedseg, files, monkeypatch) -> No
     assert ended.status == 1
     assert "holds no objects" in ended.err
     assert not (folder / "empty.csv").exists()
+
+
+def test_an_image_without_objects_is_one_of_many(embedseg, files) -> None:
+    folder, labels, _ = files
+    write_labels(folder / "labels" / "b.tif", labels * 0, "YX")
+    ended = embedseg("measure", folder / "labels", "--output", folder / "t.csv")
+    assert ended.status == 0, ended.err
+    assert "b.tif: 0 objects" in ended.out
+    assert [row["image"] for row in rows(folder / "t.csv")] == ["a.tif", "a.tif"]
+
+
+def test_what_is_not_known_of_pixels_is_told(embedseg, files) -> None:
+    folder, labels, image = files
+    bright = image[0].astype(np.float32)
+    bright[2, 3] = np.nan
+    write_image(folder / "nan.tif", bright, "YX")
+    tifffile.imwrite(
+        folder / "odd.tif", labels.astype(np.uint16), imagej=True, resolution=(2, 2), metadata={"unit": "furlong"}
+    )
+    ended = embedseg("measure", folder / "odd.tif", "--image", folder / "nan.tif", "--output", folder / "t.csv")
+    assert ended.status == 0
+    assert "1 object of no known brightness" in ended.err
+    assert "gives its pixel size in 'furlong', no known unit" in ended.out + ended.err
+    assert [row["intensity_mean_0"] == "nan" for row in rows(folder / "t.csv")] == [True, False]

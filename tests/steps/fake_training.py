@@ -9,7 +9,7 @@ import numpy as np
 from embedseg_napari.core.events import EpochFinished, PreviewReady, StepFinished, TrainingStarted
 from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.core.session.state import Comparison, Round
-from embedseg_napari.jobs.label_round import RoundRequest
+from embedseg_napari.jobs.label_round import Given, RoundRequest
 from embedseg_napari.jobs.saved_training import SavedTraining
 from embedseg_napari.jobs.train import TrainingPaused
 
@@ -34,7 +34,7 @@ class FakeTraining:
         self.request, self.preview = request, preview
         self.learned = {}
         """Images of the session that it began with, by name."""
-        self.offers = []
+        self.offers, self.given = [], Given(getattr(request, "front", None))
         self.offered, self.pausing = threading.Event(), threading.Event()
 
     @property
@@ -43,8 +43,9 @@ class FakeTraining:
         return {image.name: image for image in self.offers}
 
     def offer(self, image) -> None:
-        self.offers.append(image)
-        self.offered.set()
+        if self.given.is_new(image):
+            self.offers.append(image)
+            self.offered.set()
 
     def pause(self) -> None:
         self.pausing.set()

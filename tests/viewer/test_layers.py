@@ -93,3 +93,18 @@ def test_results_are_made_once_then_updated(viewer):
     again = show_labels(viewer, "labels", second, frame=frame, into=labels)
     assert again in viewer.layers
     assert again is not labels
+
+
+def test_a_result_beside_leaves_the_selection_alone_and_tells_nobody(viewer):
+    image = viewer.add_image(np.zeros((8, 8)))
+    told = []
+    viewer.layers.selection.events.active.connect(told.append)
+    viewer.layers.selection.events.changed.connect(told.append)
+    frame = spatial_frame(image, "YX")
+    labels = show_labels(viewer, "labels", np.zeros((8, 8), np.int32), frame=frame)
+    assert (viewer.layers.selection.active, set(viewer.layers.selection)) == (image, {image})
+    assert not told
+    viewer.layers.selection.active = labels
+    assert viewer.layers.selection.active == labels
+    viewer.layers.remove(labels)
+    assert labels not in viewer.layers.selection

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.viewer.label.annotation_layers import AnnotationLayers
+from embedseg_napari.viewer.label.candidates import candidates
+from embedseg_napari.viewer.label.drawing.annotation_layers import AnnotationLayers
 from embedseg_napari.viewer.layers import pair_from_layers, picture_of
 from embedseg_napari.viewer.result_layers import spatial_frame
 
@@ -98,7 +99,7 @@ def test_a_layer_that_no_panel_can_use_is_refused_in_words_and_stops_none(
     assert sentence in train.preview.hint.text()
     assert sentence in label.annotation.fault
     assert not label.annotation.annotate.isEnabled()
-    assert label.navigator.candidates() == []
+    assert candidates(label.navigator) == []
     assert panels["Segment"].image.axes.text() == ""
 
     viewer.add_labels(np.ones(shape, int), name="other")

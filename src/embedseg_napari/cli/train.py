@@ -156,7 +156,8 @@ def train(
     from embedseg_napari.core.data.splitting import hold_out_images
     from embedseg_napari.core.model.keep import keep_model
     from embedseg_napari.core.session.folder import STATE as SESSION
-    from embedseg_napari.core.training.trainer import Trainer, from_disk
+    from embedseg_napari.core.training.reading import from_disk
+    from embedseg_napari.core.training.trainer import Trainer
     from embedseg_napari.jobs.training_pairs import read_dataset
 
     is_split_anew = val_fraction is not None or val_group is not None

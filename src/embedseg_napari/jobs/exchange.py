@@ -92,15 +92,18 @@ def export_file(job: ExportJob, should_stop: Callable[[], bool]) -> Generator[An
         raise DataError(f"{job.labels}: holds no objects; all its pixels are 0.")
     table = None
     if job.format == "geojson":
-        table = yield from measuring(
-            labels.array,
-            None if like is None else like.array,
-            labels.axes,
-            image_axes=None if like is None else like.axes,
-            spacing=spacing,
-            unit=unit,
-            should_stop=should_stop,
-        )
+        try:
+            table = yield from measuring(
+                labels.array,
+                None if like is None else like.array,
+                labels.axes,
+                image_axes=None if like is None else like.axes,
+                spacing=spacing,
+                unit=unit,
+                should_stop=should_stop,
+            )
+        except DataError as error:
+            raise DataError(f"{job.labels}: {error}") from error
     if job.format == "mesh" and spacing is None:
         yield Message(f"{job.labels.name} does not say how large a pixel is: surfaces are in pixels; see --spacing.")
     said: list[str] = []

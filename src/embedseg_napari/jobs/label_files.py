@@ -23,7 +23,7 @@ WHOLE = 1 << 28
 
 
 def read_labels(
-    path: Path, axes: str | None = None, like: Picture | None = None, *, whole: bool = True
+    path: Path, axes: str | None = None, like: Picture | None = None, *, whole: bool = True, may_be_empty: bool = False
 ) -> Generator[Message, None, Picture]:
     """Read a label image; its axes are known afterwards, and its pixel size as far as a file tells it.
 
@@ -37,6 +37,8 @@ def read_labels(
         The image that it belongs to, which tells what the labels' own file leaves open.
     whole : bool
         False: a large one is not read but opened, to be read in parts; whether it holds objects is then not known.
+    may_be_empty : bool
+        Whether it may hold no objects.
 
     Raises
     ------
@@ -61,7 +63,7 @@ def read_labels(
         picture = _with_axes(picture, guessed)
     if "C" in picture.axes:
         raise DataError(f"{path}: has channels (axes {picture.axes}); a label image has one number for each pixel.")
-    if is_read and not array.any():
+    if is_read and not may_be_empty and not array.any():
         raise DataError(f"{path}: holds no objects; all its pixels are 0.")
     if picture.spacing is None and like is not None and spatial_axes(like.axes) == spatial_axes(picture.axes):
         picture = replace(picture, spacing=like.spacing, unit=like.unit)

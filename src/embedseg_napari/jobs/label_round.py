@@ -48,6 +48,27 @@ class RoundRequest:
     """The session that is learned from and keeps the round."""
 
 
+class Given:
+    """Which annotations a training has been given.
+
+    Parameters
+    ----------
+    front : AnnotatedImage, optional
+        The image that it began with; others of the session are as they are on the disk.
+    """
+
+    def __init__(self, front: AnnotatedImage | None) -> None:
+        self._revisions = {} if front is None else {front.name: front.annotation.revision}
+
+    def is_new(self, image: AnnotatedImage) -> bool:
+        """Whether it has not had this one yet, and something is painted on it; from now on it has."""
+        known, revision = self._revisions.get(image.name), image.annotation.revision
+        if known == revision or (known is None and image.annotation.is_empty):
+            return False
+        self._revisions[image.name] = revision
+        return True
+
+
 @dataclass
 class LabelTraining:
     """Trains on what is painted, and on what is painted meanwhile; `run` belongs into a worker thread.
@@ -66,12 +87,20 @@ class LabelTraining:
     _learned: dict[str, AnnotatedImage] = field(default_factory=dict)
     _frames: dict[str, np.ndarray] = field(default_factory=dict)
     """Pixels by image: an array that the training knows is not normalised again."""
+    _given: Given = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def __post_init__(self) -> None:
+        self._given = Given(self.request.front)
+
     def offer(self, image: AnnotatedImage) -> None:
-        """Let the training learn from a newer annotation from its next epoch on; called from the GUI's thread."""
-        with self._lock:
-            self._offered[image.name] = image
+        """Let the training learn from a newer annotation from its next epoch on; called from the GUI's thread.
+
+        One that it has already, or that nothing is painted on yet, is left out.
+        """
+        if self._given.is_new(image):
+            with self._lock:
+                self._offered[image.name] = image
 
     def run(self, should_stop: Callable[[], bool]) -> Generator[TrainingEvent, None, SavedTraining]:
         """Train, save the model, and add the round to the session.

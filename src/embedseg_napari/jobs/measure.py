@@ -17,7 +17,7 @@ from embedseg_napari.core.files.tiff import list_images
 from embedseg_napari.core.files.units import micrometres
 from embedseg_napari.core.files.zarr_image import is_store, labels_in
 from embedseg_napari.core.measure.blocks import Blocks
-from embedseg_napari.core.measure.measurements import measuring, with_columns
+from embedseg_napari.core.measure.measurements import brightness_words, measuring, with_columns, without_brightness
 from embedseg_napari.core.measure.outlined import FURTHER
 from embedseg_napari.core.measure.table_files import require_table_name, write_table
 from embedseg_napari.core.stores.labels import labels_place, table_place
@@ -120,14 +120,20 @@ def _measure_file(
     job: MeasureJob, path: Path, image: Path | None, should_stop: Callable[[], bool]
 ) -> Generator[Any, None, Table]:
     like = None if image is None else (yield from read_like(image, whole=False))
-    labels = yield from read_labels(path, job.axes, like, whole=False)
+    # One image of many may well show no objects.
+    is_one_of_many = _is_folder(job.labels)
+    labels = yield from read_labels(path, job.axes, like, whole=False, may_be_empty=is_one_of_many)
     spacing, unit = job.spacing, "um" if job.spacing is not None else labels.unit
     if spacing is None:
         spacing = labels.spacing
     elif len(spacing) != len(spatial_axes(labels.axes)):
         raise DataError(f"--spacing needs one number for each of the axes {spatial_axes(labels.axes)} of {path.name}.")
-    if spacing is None or micrometres(unit) is None:
+    if spacing is None or unit is None:
         yield Message(f"{path.name} does not say how large a pixel is: lengths are in pixels; see --spacing.")
+    elif micrometres(unit) is None:
+        yield Message(
+            f"{path.name} gives its pixel size in {unit!r}, no known unit: lengths are in pixels; see --spacing."
+        )
     words = _plan(labels, like)
     if words:
         yield Message(f"{path.name}: {words}")
@@ -144,8 +150,11 @@ def _measure_file(
         )
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
-    if not len(table["label"]):
+    if not len(table["label"]) and not is_one_of_many:
         raise DataError(f"{path}: holds no objects; all its pixels are 0.")
+    n_unknown = without_brightness(table)
+    if n_unknown:
+        yield Message(f"{path.name}: {brightness_words(n_unknown)}", "warning")
     return (yield from _with_scores(table, path))
 
 

@@ -12,13 +12,14 @@ from embedseg_napari.core.axes import ordered, reorder, result_axes
 from embedseg_napari.core.config import PRESETS, TrainingConfig
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.jobs.recipe import Recipe
+from embedseg_napari.jobs.train import TrainingRequest
 from embedseg_napari.jobs.training_pairs import ArrayPair, Region
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from embedseg_napari.core.axes import OneChannel
-    from embedseg_napari.jobs.train import TrainingRequest
+    from embedseg_napari.jobs.label_round import RoundRequest
 
 OPTIONS = {
     "epochs": "--epochs",
@@ -124,6 +125,20 @@ def of_training(request: TrainingRequest, files: Sequence[PairFiles] = ()) -> Re
         "print(drain(TrainingJob(request).run(never)).path)\n"
     )
     return Recipe(*_command(request, preset, changes), script)
+
+
+def of_round(request: RoundRequest) -> Recipe:
+    """What trains on the images of a session as a round does; what is painted is read from the session's folder."""
+    return of_training(
+        TrainingRequest(
+            config=request.config,
+            pairs=(),
+            folder=request.session.folder,
+            start_from=request.start_from,
+            device=request.device,
+            output=request.output,
+        )
+    )
 
 
 def _nearest_preset(config: TrainingConfig) -> tuple[str, dict[str, Any]]:

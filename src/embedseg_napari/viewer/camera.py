@@ -96,6 +96,26 @@ def go_to(
         camera.zoom = most / extent
 
 
+def screen_pixels(viewer: Viewer, n: float) -> float:
+    """How much of the world so many pixels of the screen show now."""
+    return n / float(_camera(viewer).zoom)
+
+
+def show_whole(viewer: Viewer, layer: Layer) -> None:
+    """Show all of a layer, as large as the canvas allows; what lies elsewhere is left out of the view."""
+    viewer.reset_view()
+    (low, high), (first, last) = (np.asarray(one.extent.world, float) for one in (layer, viewer.layers))
+    offset = viewer.dims.ndim - layer.ndim
+    shown = [axis for axis in viewer.dims.displayed if axis >= offset]
+    sides = [(last[a] - first[a], high[a - offset] - low[a - offset]) for a in shown]
+    camera = _camera(viewer)
+    center = np.asarray(camera.center, float)
+    center[-len(shown) :] = [(low[a - offset] + high[a - offset]) / 2 for a in shown]
+    camera.center = tuple(center)
+    # All that is there was fitted; where the layer has another shape some room is left.
+    camera.zoom *= min(whole / own for whole, own in sides if own > 0)
+
+
 def looked_at(viewer: Viewer, layer: Layer) -> np.ndarray:
     """The pixel of a layer in the middle of the canvas, one value per axis of it."""
     dims = viewer.dims

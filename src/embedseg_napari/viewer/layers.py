@@ -88,7 +88,8 @@ def file_of(layer: Layer) -> Path:
         raise DataError(
             f"Save {layer.name} first (File > Save Selected Layers…) and open that file: a command reads files."
         )
-    return Path(path)
+    # Of a name that was typed in a terminal; the command may be pasted into another one.
+    return Path(path).absolute()
 
 
 def picture_of(layer: Layer, ndim: int | None = None, n_channels: int = 1, stack: str | None = None) -> Picture:

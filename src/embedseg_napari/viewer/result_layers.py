@@ -293,7 +293,7 @@ def add_beside(viewer: Viewer, add: Callable[..., Any], data: Any, name: str, op
     if active is None:
         return add(data, name=name, **options)
     # Nobody is told of what is undone at once: napari would show the controls of the one layer and then of the other.
-    with selection.events.blocker():
+    with selection.events.blocker_all():
         layer = add(data, name=name, **options)
         selection.active = active
     return layer

@@ -64,7 +64,8 @@ def test_any_pixel_of_an_object_gives_the_object(ndim: int, knows: bool, number:
         found = object_under(around(labels, knows=knows), [line(tuple(place))])
         assert found.is_known == knows
         assert tuple(place) in set(zip(*found.pixels, strict=True))
-        assert overlap(labels, found, [number]) > (0.99 if knows else 0.7)
+        # Brightness and shape alone are sure of less, above all in a volume.
+        assert overlap(labels, found, [number]) > (0.99 if knows else {2: 0.7, 3: 0.65}[ndim])
 
 
 def test_maps_that_know_nothing_leave_it_to_the_image() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import tracemalloc
 import zipfile
 
@@ -16,6 +17,7 @@ from store_steps import write_store
 import embedseg_napari as es
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.errors import AlreadyExists, DataError
+from embedseg_napari.core.exchange import ctc
 from embedseg_napari.core.files.tiff import read_image
 
 NUMBERED = (
@@ -377,3 +379,167 @@ def test_damaged_rois_raise_nothing_else(tmp_path) -> None:
         (tmp_path / "b.roi").write_bytes(content[:end])
         with contextlib.suppress(DataError):
             es.import_labels(tmp_path / "b.roi", (4, 4))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("a.zip", "imagej"), ("a.geojson", "geojson"), ("a", "ctc"), ("a.ome.zarr", "ome-zarr")]
+)
+@pytest.mark.parametrize(("value", "kept_as", "words"), [(0, int, "holds no objects"), (1, float, "float64 values")])
+def test_what_is_not_in_memory_is_refused_as_well(name, kind, value, kept_as, words, tmp_path) -> None:
+    lazy = zarr.create_array({}, shape=(3, 12, 14), dtype=kept_as, chunks=(2, 5, 5))
+    lazy[...] = value
+    with pytest.raises(DataError, match=words):
+        es.export_labels(lazy, tmp_path / name, kind, "TYX")
+    assert list(tmp_path.iterdir()) == []
+
+
+def squares(*corners: int) -> list[list[list[int]]]:
+    """A ring for each square of 4 x 4 pixels, by its upper left corner."""
+    return [[[at, at], [at + 4, at], [at + 4, at + 4], [at, at + 4], [at, at]] for at in corners]
+
+
+@pytest.mark.parametrize(
+    "geometry",
+    [
+        {"type": "MultiPolygon", "coordinates": [[ring] for ring in squares(1, 3)]},
+        {
+            "type": "GeometryCollection",
+            "geometries": [{"type": "Polygon", "coordinates": [ring]} for ring in squares(1, 3)],
+        },
+    ],
+)
+def test_pieces_that_overlap_have_no_hole(geometry, tmp_path) -> None:
+    wanted = np.zeros((9, 9), int)
+    wanted[1:5, 1:5] = wanted[3:7, 3:7] = 1
+    (tmp_path / "a.geojson").write_text(json.dumps(geometry))
+    np.testing.assert_array_equal(es.import_labels(tmp_path / "a.geojson", (9, 9)), wanted)
+    polygons = [np.ravel(ring).tolist() for ring in squares(1, 3)]
+    (tmp_path / "a.json").write_bytes(RUNS.replace(b'{"size": [9, 9], "counts": %b}', json.dumps(polygons).encode()))
+    np.testing.assert_array_equal(es.import_labels(tmp_path / "a.json", (9, 9)), wanted)
+
+
+def test_collections_in_collections_are_read(tmp_path) -> None:
+    features = [
+        {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [ring]}, "properties": None}
+        for ring in squares(0, 4)
+    ]
+    inner = {"type": "FeatureCollection", "features": features[1:]}
+    nothing = {"type": "Feature", "geometry": None, "properties": {}}
+    content = {"type": "FeatureCollection", "features": [features[0], inner, nothing]}
+    (tmp_path / "a.geojson").write_text(json.dumps(content))
+    said: list[str] = []
+    assert np.unique(es.import_labels(tmp_path / "a.geojson", (9, 9), say=said.append)).tolist() == [0, 1, 2]
+    assert len(said) == 1
+    assert "1 features without an area" in said[0]
+
+
+def test_crowds_and_boxes_of_coco_are_left_out(tmp_path) -> None:
+    square = [[1, 1, 4, 1, 4, 4, 1, 4]]
+    annotations = [
+        {"image_id": 1, "segmentation": square, "label": True},
+        {"image_id": 1, "segmentation": [[0, 0, 9, 0, 9, 9, 0, 9]], "iscrowd": 1},
+        {"image_id": 1, "bbox": [1, 1, 3, 3]},
+    ]
+    images = [{"id": 1, "file_name": "a.tif", "width": 9, "height": 9}]
+    (tmp_path / "a.json").write_text(json.dumps({"images": images, "annotations": annotations}))
+    said: list[str] = []
+    assert es.import_labels(tmp_path / "a.json", (9, 9), say=said.append).sum() == 9
+    assert len(said) == 1
+    assert "2 annotations that outline no single object" in said[0]
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_numbers_that_labels_cannot_have_are_told(kind, tmp_path) -> None:
+    labels = np.zeros((5, 6), np.int64)
+    labels[1:3, 1:3], labels[4, 4] = 7, 2**40
+    es.export_labels(labels, tmp_path / NAMES[kind], kind)
+    said: list[str] = []
+    back = es.import_labels(tmp_path / NAMES[kind], labels.shape, say=said.append)
+    assert np.unique(back).tolist() == [0, 7, 8]
+    assert len(said) == 1
+    assert "1 objects have numbers that are not within 1 to 4,294,967,295" in said[0]
+
+
+def test_a_ply_has_no_room_for_large_numbers(tmp_path) -> None:
+    with pytest.raises(DataError, match=r"up to 2,147,483,647, and these go up to 2,147,483,648; .* choose \.stl"):
+        es.export_labels(np.full((2, 3, 4), 2**31), tmp_path / "a.ply", "mesh")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_what_lies_on_another_frame_is_not_put_on_a_single_image(kind, tmp_path) -> None:
+    film = np.zeros((3, 9, 9), int)
+    film[0, 1:3, 1:3], film[2, 4:8, 4:8] = 1, 2
+    es.export_labels(film, tmp_path / NAMES[kind], kind, "TYX")
+    said: list[str] = []
+    assert np.unique(es.import_labels(tmp_path / NAMES[kind], (9, 9), say=said.append)).tolist() == [0, 1]
+    assert "1 outlines lie on slices or frames that the image does not have" in said[0]
+    film[0] = 0
+    es.export_labels(film, tmp_path / NAMES[kind], kind, "TYX", overwrite=True)
+    with pytest.raises(DataError, match="None of the objects lies on a slice or frame that the image has"):
+        es.import_labels(tmp_path / NAMES[kind], (9, 9))
+
+
+def test_it_is_told_where_nothing_names_a_slice(tmp_path) -> None:
+    es.export_labels(np.ones((9, 9), int), tmp_path / "a.geojson", "geojson")
+    said: list[str] = []
+    assert es.import_labels(tmp_path / "a.geojson", (3, 9, 9), say=said.append)[0].all()
+    assert said == [
+        f"{tmp_path / 'a.geojson'}: Nothing says on which slice or frame the objects lie; they are on the first."
+    ]
+    es.import_labels(tmp_path / "a.geojson", (1, 9, 9), say=said.append)
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.geojson", '[{"type": "Feature", "geometry": [1]}]', "a geometry is no table"),
+        ("a.geojson", '{"features": [null]}', "a feature is no table"),
+        ("a.geojson", '{"type": "Polygon", "coordinates": [1, 2]}', "corners are no lists of numbers"),
+        ("a.json", '{"images": [5], "annotations": []}', "an image is no table"),
+        ("a.json", '{"images": [{"id": 1}], "annotations": [5]}', "an annotation is no table"),
+        ("a.json", '{"images": [{"id": 1}], "annotations": [{}]}', "'image_id' is missing"),
+        ("a.json", RUNS.replace(b'{"size": [9, 9], "counts": %b}', b"[[1, 2, 3]]").decode(), "x and y by turns"),
+        ("a.json", RUNS.replace(b'{"size": [9, 9], "counts": %b}', b'"abc"').decode(), "a segmentation is no table"),
+        ("a.json", (RUNS % b'[1], "x": 1}, "iscrowd": {"a": 1').decode(), "1 annotations that"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_said(name, content, words, tmp_path) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(DataError, match=words):
+        es.import_labels(tmp_path / name, (9, 9))
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ((0, 5), "has no pixels"),
+        ((-1, 5), "has no pixels"),
+        ((2.5, 5), "no shape of an image"),
+        ("ab", "no shape of an"),
+    ],
+)
+def test_shapes_that_no_image_has(shape, words, tmp_path) -> None:
+    es.export_labels(np.ones((4, 4), int), tmp_path / "a.zip", "imagej")
+    with pytest.raises(DataError, match=words):
+        es.import_labels(tmp_path / "a.zip", shape)
+
+
+def test_labels_without_pixels_and_tables_without_objects_are_refused(tmp_path) -> None:
+    for take in (es.measure, lambda labels: es.export_labels(labels, tmp_path / "a.zip", "imagej")):
+        with pytest.raises(DataError, match="Labels of shape 0 x 5 have no pixels"):
+            take(np.zeros((0, 5), int))
+    with pytest.raises(DataError, match="column label"):
+        es.export_labels(np.ones((4, 4), int), tmp_path / "a.geojson", "geojson", table={"area": np.ones(1)})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_draft_is_not_named_where_a_folder_cannot_be_filled(tmp_path, monkeypatch) -> None:
+    def full(path, *_, **__):
+        raise DataError(f"{path}: cannot be written (No space left on device).")
+
+    monkeypatch.setattr(ctc, "write_labels", full)
+    with pytest.raises(DataError, match=re.escape(f"{tmp_path / 'film' / 'mask000.tif'}: cannot be written")):
+        es.export_labels(np.ones((4, 4), int), tmp_path / "film", "ctc")
+    assert list(tmp_path.iterdir()) == []

@@ -79,7 +79,7 @@ def test_negative_numbers_are_found_in_the_block_where_they_are() -> None:
     labels[60, 60] = -1
     with pytest.raises(DataError, match="negative numbers"):
         es.measure(stored(labels, (16, 16)))
-    with pytest.raises(DataError, match="stored as float32"):
+    with pytest.raises(DataError, match="float32 values"):
         es.measure(stored(labels.astype(np.float32), (16, 16)))
 
 

@@ -16,7 +16,8 @@ from embedseg_napari.core.data.pairs import load_folder
 from embedseg_napari.core.data.stored import StoredExample
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.training.crops import sampler as samplers
-from embedseg_napari.core.training.trainer import from_disk, train
+from embedseg_napari.core.training.reading import from_disk
+from embedseg_napari.core.training.trainer import train
 
 MEMORY = 0.0005
 """Gigabytes, less than any image here takes."""

@@ -131,6 +131,7 @@ def test_planes_in_layers_are_spoken_of(panel, viewer, blobs, qtbot, monkeypatch
     panel.source.choose(viewer.add_labels(planes, name="truth"), viewer.add_labels(planes[::-1], name="labels"))
     press(panel.evaluate, panel, qtbot)
     assert any("planes of one object each" in text for text in said)
+    assert all(text in panel.status.text() for text in said), "a notification is cut off"
 
 
 def test_the_plot_follows_the_theme(panel, viewer) -> None:

@@ -13,11 +13,11 @@ from embedseg_napari.viewer.files.annotations import get_reader
 PLUGIN = "embedseg-napari"
 
 
-@pytest.mark.parametrize("name", ["a.zip", "a.geojson"])
+@pytest.mark.parametrize("name", ["a.zip", "a.geojson", "a.json", "b.json"])
 def test_annotations_lie_on_their_image(name, viewer, tmp_path) -> None:
     labels = np.zeros((3, 20, 30), int)
     labels[1, 2:6, 3:9], labels[2, 8:12, 20:] = 7, 3
-    es.export_labels(labels, tmp_path / name, {"a.zip": "imagej"}.get(name, "geojson"))
+    es.export_labels(labels, tmp_path / name, {"a.zip": "imagej", "a.json": "coco"}.get(name, "geojson"))
     image = viewer.add_image(np.zeros(labels.shape), scale=(2, 0.5, 0.5), translate=(0, 5, 6), units=("um",) * 3)
     (layer,) = viewer.open(tmp_path / name, plugin=PLUGIN)
     np.testing.assert_array_equal(layer.data, labels)
@@ -38,6 +38,12 @@ def test_other_zips_are_left_to_others(tmp_path) -> None:
     assert get_reader(str(tmp_path / "a.zip")) is None
     (tmp_path / "b.zip").write_bytes(b"")
     assert get_reader(str(tmp_path / "b.zip")) is None
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '[{"type": "shapes"}]', "{", '{"name": "x"}'])
+def test_other_json_is_left_to_others(content, tmp_path) -> None:
+    (tmp_path / "a.json").write_text(content)
+    assert get_reader(str(tmp_path / "a.json")) is None
 
 
 @pytest.mark.parametrize("name", ["a.zip", "a.geojson", "a.json"])

@@ -49,7 +49,6 @@ def test_next_image_goes_where_the_model_is_least_sure(viewer, panel, doubts, qt
     viewer.layers.remove("kept annotation")
     viewer.add_image(500 * flat, name="open")
     viewer.add_image(900 * np.ones((4, 32, 32), np.float32), name="deep", axis_labels=("z", "y", "x"))
-    viewer.add_image(900 * np.ones((4, 32, 32), np.float32), name="movie", axis_labels=("t", "y", "x"))
     panel.settings.choose_start(tiny_model_file)
     panel.next_image.button.click()
     wait_for_search(panel, qtbot)
@@ -68,6 +67,43 @@ def test_next_image_goes_where_the_model_is_least_sure(viewer, panel, doubts, qt
     panel.next_image.button.click()
     assert panel.annotation.image.layer().name == "kept"
     assert "No other image" in panel.next_image.line.text()
+
+
+def test_frames_of_an_open_movie_are_gone_to(viewer, panel, doubts, qtbot, tiny_model_file):
+    frames = np.stack([np.full((32, 32), 100.0 * (1 + t % 7), np.float32) for t in range(20)])
+    movie = viewer.add_image(frames, name="movie", axis_labels=("t", "y", "x"))
+    viewer.dims.set_point(0, 0)
+    annotate(panel, movie)
+    paint(panel, 2)
+    assert panel.annotation.image.layer().name == "movie t=0"
+    panel.settings.choose_start(tiny_model_file)
+    gone_to = []
+    for n_looked_at in (8, 9):
+        panel.next_image.button.click()
+        wait_for_search(panel, qtbot)
+        assert len(doubts) == n_looked_at, "a few that are far from each other, and another for the one gone to"
+        gone_to.append(panel.annotation.image.layer().name)
+        number = int(gone_to[-1].removeprefix("movie t="))
+        assert viewer.dims.current_step[0] == number
+        np.testing.assert_array_equal(panel.annotation.image.layer().data, frames[number])
+    assert "movie t=0" not in gone_to
+    assert len(set(gone_to)) == 2
+
+
+def test_what_is_found_in_the_next_image_is_seen_above_it(viewer, panel, add_image, doubts, qtbot, tiny_model_file):
+    annotate(panel, add_image("one"))
+    panel.settings.choose_start(tiny_model_file)
+    panel.review.begin(queue_of((32, 32), 0.5), tiny_model_file)
+    add_image("two", shift=9)
+    panel.next_image.button.click()
+    wait_for_search(panel, qtbot)
+    names = [layer.name for layer in viewer.layers]
+    assert (
+        names.index("two")
+        < names.index("preview: labels")
+        < names.index("preview: seeds")
+        < names.index("two annotation")
+    )
 
 
 def test_a_model_that_was_weak_on_the_image_before_is_said_to_be(panel, add_image, doubts, qtbot, tiny_model_file):

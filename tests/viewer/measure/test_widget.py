@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 
 import numpy as np
@@ -10,12 +11,13 @@ import pytest
 pytest.importorskip("pyqtgraph")
 
 import pandas as pd
-from qtpy.QtCore import QRectF
+from qtpy.QtCore import QPointF, QRectF, Qt
 from qtpy.QtWidgets import QApplication
 
 import embedseg_napari as es
 from embedseg_napari.cli import main
 from embedseg_napari.core.config import PredictionConfig
+from embedseg_napari.core.files.tiff import read_image
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.viewer import provenance
 from embedseg_napari.viewer.layers import FOUND, RESULT
@@ -39,6 +41,11 @@ def layers(request, viewer, blobs):
 def measure(panel, qtbot) -> None:
     panel.start()
     qtbot.waitUntil(lambda: panel.controls.current is None, timeout=20_000)
+
+
+def export(panel, qtbot, path, kind: str) -> None:
+    panel.files.write_objects(path, kind)
+    qtbot.waitUntil(lambda: not panel.files.run.is_active, timeout=20_000)
 
 
 def test_the_layer_keeps_its_measurements(panel, layers, qtbot) -> None:
@@ -162,10 +169,83 @@ def test_tables_and_objects_are_saved(panel, layers, qtbot, tmp_path) -> None:
     measure(panel, qtbot)
     panel.files.write_table(tmp_path / "t.csv")
     assert pd.read_csv(tmp_path / "t.csv")["label"].tolist() == panel.table["label"].tolist()
-    panel.files.write_objects(tmp_path / "a.geojson", "geojson")
+    export(panel, qtbot, tmp_path / "a.geojson", "geojson")
     np.testing.assert_array_equal(es.import_labels(tmp_path / "a.geojson", labels.data.shape), labels.data)
-    panel.files.write_objects(tmp_path / "a.geojson", "imagej")
-    assert "choose .zip" in panel.controls.status.text()
+    # Edited since it was measured.
+    labels.data = np.where(labels.data == 1, 0, labels.data)
+    number = int(labels.data.max())
+    labels.data[labels.data == number] *= np.arange(np.count_nonzero(labels.data == number)) > 2
+    export(panel, qtbot, tmp_path / "b.geojson", "geojson")
+    (feature, *_) = [
+        one["properties"]
+        for one in json.loads((tmp_path / "b.geojson").read_text())["features"]
+        if one["properties"]["label"] == number
+    ]
+    assert feature["measurements"]["num_pixels"] == np.count_nonzero(labels.data == number)
+    assert "intensity_mean_0" in feature["measurements"]
+    export(panel, qtbot, tmp_path / "a.ome.zarr", "ome-zarr")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.ome.zarr", labels=True).array, labels.data)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("imagej", "a.zip"), ("coco", "a.json"), ("ome-tiff", "a.ome.tif"), ("ome-zarr", "a.ome.zarr"), ("ctc", "a")],
+)
+def test_an_export_has_the_ending_of_the_chosen_format(
+    kind, name, panel, viewer, blobs, qtbot, monkeypatch, tmp_path
+) -> None:
+    viewer.add_labels(blobs(2)[1], name="objects")
+    (text,) = (text for text, one in files.EXPORTS.items() if one == kind)
+    monkeypatch.setattr(files.QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "a.geojson"), text))
+    panel.files.export.click()
+    qtbot.waitUntil(lambda: not panel.files.run.is_active, timeout=20_000)
+    assert [one.name for one in tmp_path.iterdir()] == [name]
+    assert f"Saved {tmp_path / name}." in panel.controls.status.text()
+    # The dialog asked about another name.
+    panel.files.export.click()
+    qtbot.waitUntil(lambda: not panel.files.run.is_active, timeout=20_000)
+    assert f"{tmp_path / name}: exists already" in panel.controls.status.text()
+
+
+def test_a_pixel_size_is_typed_where_the_layer_has_none(panel, viewer, blobs, qtbot, monkeypatch, tmp_path) -> None:
+    _, data = blobs(3)
+    labels = viewer.add_labels(data, name="objects")
+    assert panel.pixel_size.placeholderText() == "not known: in pixels"
+    for wrong in ("0.5", "2, 0, 0.5", "a, b, c", "nan 1 1"):
+        panel.pixel_size.setText(wrong)
+        panel.start()
+        assert f"{wrong} is no pixel size; give three numbers (z, y, x)" in panel.controls.status.text()
+    panel.pixel_size.setText("2, 0.5, 0.25")
+    measure(panel, qtbot)
+    wanted = es.measure(data, spacing=(2, 0.5, 0.25))
+    np.testing.assert_array_equal(panel.table["volume_um3"], wanted["volume_um3"])
+    monkeypatch.setattr(files.QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "objects.tif"), ""))
+    panel.files.recipe.copy.click()
+    assert "--spacing 2,0.5,0.25" in QApplication.clipboard().text()
+    export(panel, qtbot, tmp_path / "a.ome.tif", "ome-tiff")
+    assert read_image(tmp_path / "a.ome.tif", labels=True).spacing == (2, 0.5, 0.25)
+    # Another layer's pixels are its own.
+    other = viewer.add_labels(data[0], name="other", scale=(0.1, 0.1), units=("um", "um"))
+    panel.labels.choose(other)
+    assert panel.pixel_size.text() == ""
+    assert panel.pixel_size.placeholderText() == "0.1, 0.1"
+    panel.pixel_size.setText("0.2")
+    measure(panel, qtbot)
+    np.testing.assert_allclose(panel.table["area_um2"], panel.table["num_pixels"] * 0.04)
+    assert labels.scale.tolist() == [1, 1, 1]
+
+
+def test_a_click_on_a_point_selects_it(panel, layers, qtbot) -> None:
+    measure(panel, qtbot)
+    panel.y.setCurrentText("num_pixels")
+    panel.window().resize(1000, 900)
+    view, plot = panel.plot.view, panel.plot
+    # Of the size that is drawn.
+    qtbot.wait(50)
+    place = view.mapFromScene(plot.box.mapViewToScene(QPointF(plot.x[0], plot.y[0])))
+    qtbot.mouseMove(view.viewport(), place)
+    qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    assert panel.controls.status.text() == "1 object selected."
 
 
 def test_the_command_asks_for_a_file_of_labels_that_are_in_none(panel, layers, viewer, monkeypatch, tmp_path) -> None:
@@ -198,6 +278,31 @@ def test_a_removed_layer_takes_its_results_along(panel, layers, viewer, qtbot) -
     assert panel.table is None
     assert not panel.controls.run_button.isEnabled()
     assert "Labels layer" in panel.controls.status.text()
+
+
+def test_numbers_that_are_out_of_date_are_told(panel, layers, qtbot) -> None:
+    _, labels = layers
+    measure(panel, qtbot)
+    labels.fill((labels.data.ndim * (0,)), 9)
+    assert panel.controls.status.text() == "The labels changed since they were measured; press Measure again."
+    measure(panel, qtbot)
+    qtbot.keyClicks(panel.pixel_size, ", ".join("2" * labels.ndim))
+    assert panel.controls.status.text() == "The numbers are of another pixel size; press Measure again."
+    qtbot.keyClick(panel.pixel_size, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: panel.controls.current is None, timeout=20_000)
+    size = "area_um2" if labels.ndim == 2 else "volume_um3"
+    np.testing.assert_allclose(panel.table[size], panel.table["num_pixels"] * 2.0**labels.ndim)
+
+
+def test_a_movie_has_no_surfaces(panel, viewer, blobs, monkeypatch) -> None:
+    offered = []
+    monkeypatch.setattr(files.QFileDialog, "getSaveFileName", lambda *words: (offered.append(words[-1]), ("", ""))[1])
+    for axes, has_surfaces in (("tyx", False), ("zyx", True)):
+        layer = viewer.add_labels(np.stack([blobs(2)[1]] * 3), name=axes, axis_labels=axes)
+        panel.labels.choose(layer)
+        panel.files.export.click()
+        assert ("Surfaces" in offered[-1]) is has_surfaces
+        assert panel.files.surfaces.isHidden() is not has_surfaces
 
 
 def test_surfaces_lie_on_their_objects(panel, layers, viewer, qtbot) -> None:

@@ -33,7 +33,7 @@ def advised(monkeypatch):
 @pytest.fixture
 def fake(monkeypatch, advised):
     run = FakeRun()
-    monkeypatch.setattr("embedseg_napari.viewer.segment.widget.segment", run)
+    monkeypatch.setattr("embedseg_napari.viewer.segment.runs.segment", run)
     yield run
     run.gate.set()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from qtpy.QtWidgets import QScrollArea
 from segment_steps import finish, settle
 
 from embedseg_napari.core.model.known_models import bundled_path
@@ -107,3 +108,26 @@ def test_thresholds_of_a_result_are_not_those_of_another_model(viewer, panel, fa
     panel.start()
     finish(qtbot, panel)
     assert {name: fake.jobs[-1].changes[name] for name in stored} == stored
+
+
+def test_centres_are_there_as_long_as_objects_are(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    smallest = panel.thresholds.numbers["min_object_size"]
+    smallest.setValue(400)
+    panel.start()
+    finish(qtbot, panel)
+    assert "cells centres" not in viewer.layers
+    smallest.setValue(0)
+    settle(qtbot, panel)
+    assert len(viewer.layers["cells centres"].data) == 2
+    viewer.layers["cells centres"].visible = False
+    smallest.setValue(400)
+    settle(qtbot, panel)
+    assert "cells centres" not in viewer.layers
+    smallest.setValue(0)
+    settle(qtbot, panel)
+    assert not viewer.layers["cells centres"].visible, "as the user left them"
+
+
+def test_the_way_back_does_not_scroll_away(panel):
+    assert not [area for area in panel.findChildren(QScrollArea) if area.isAncestorOf(panel.threshold_box.back_button)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import pytest
 pytest.importorskip("pyqtgraph")
 
 from fake_training import FakeTraining
-from qtpy.QtWidgets import QLabel
+from qtpy.QtWidgets import QLabel, QScrollArea
 
 from embedseg_napari.core.errors import ComputeError
 from embedseg_napari.viewer.model_list import models
@@ -20,12 +21,9 @@ from embedseg_napari.viewer.preview.preview import LABELS, SEEDS
 from embedseg_napari.viewer.train import panel as training_events
 from embedseg_napari.viewer.widgets.editors import control_of
 
-pytestmark = pytest.mark.usefixtures("slim_network")
-
 PANEL = "EmbedSeg: Train"
 
-
-pytestmark = pytest.mark.usefixtures("own_data")
+pytestmark = pytest.mark.usefixtures("own_data", "slim_network")
 
 
 def is_ready(panel):
@@ -320,3 +318,18 @@ def test_train_from_layers_for_real(viewer, open_panel, blobs, qtbot):
     margins = [layer for layer in viewer.layers if layer.name.startswith("margins of cells at step")]
     assert len(margins[0].data) == labels.max()
     assert "torch" in sys.modules
+
+
+def test_the_recipe_stays_in_sight_beside_train(ready):
+    assert not [area for area in ready.findChildren(QScrollArea) if area.isAncestorOf(ready.recipe)]
+    assert not ready.recipe.isHidden()
+
+
+def test_labels_step_aside_for_what_the_new_model_finds(viewer, ready, qtbot, monkeypatch):
+    ready.train.click()
+    finish(ready, qtbot)
+    segment = SimpleNamespace(take_over=lambda model, layer: None, start=lambda: None)
+    monkeypatch.setattr(ready, "open_beside", lambda name: segment)
+    ready.progress.segment.click()
+    assert not viewer.layers["truth"].visible
+    assert viewer.layers["cells"].visible

@@ -159,7 +159,8 @@ def _by_maps(around: Surroundings, pixel: tuple[int, ...]) -> tuple[Box, NDArray
     margins = np.maximum(maps.margins[(slice(None), *in_maps)], LEAST_MARGIN)
 
     def of(values: np.ndarray, where: tuple[int, ...]) -> np.ndarray:
-        return values[(slice(None), *where)].reshape(-1, *[1] * ndim)
+        pixel: np.ndarray = np.moveaxis(values, 0, -1)[where]
+        return pixel.reshape(-1, *[1] * ndim)
 
     reaches_click = (((points - of(points, at)) / margins) ** 2).sum(0) < 1
     if not reaches_click.any():
@@ -233,10 +234,12 @@ def _divided(mask: NDArray[np.bool_], at: tuple[int, ...], extent: Sequence[floa
     depth = ndimage.gaussian_filter(depth, [max(0.5, SMOOTH_DEPTH * e) for e in extent])
     apart = np.ones([2 * max(1, int(APART * e)) + 1 for e in extent], bool)
     peaks = peak_local_max(depth, footprint=apart, labels=mask.astype(np.uint8), exclude_border=False)
-    if len(peaks) < 2:
+    is_peak = np.zeros(mask.shape, bool)
+    is_peak[tuple(peaks.T)] = True
+    # Where the middle of an object is as deep at several pixels that touch, they are one.
+    markers, n = ndimage.label(is_peak, np.ones((3,) * mask.ndim))
+    if n < 2:
         return mask
-    markers = np.zeros(mask.shape, np.int32)
-    markers[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
     parts = watershed(-depth, markers, mask=mask)
     part: NDArray[np.bool_] = parts == parts[at]
     return part
@@ -246,7 +249,8 @@ def _distance(shape: tuple[int, ...], point: Sequence[float], extent: Sequence[f
     """From a point, in extents of a usual object."""
     grid = np.ogrid[tuple(slice(0, n) for n in shape)]
     square = sum(((axis - at) / e) ** 2 for axis, at, e in zip(grid, point, extent, strict=True))
-    return np.sqrt(np.asarray(square))
+    distance: NDArray[np.float64] = np.sqrt(np.asarray(square))
+    return distance
 
 
 def _cut_off(

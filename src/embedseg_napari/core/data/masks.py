@@ -151,6 +151,11 @@ def require_kept_ids(array: np.ndarray, where: str) -> None:
 
 def _require_whole(array: np.ndarray, where: str) -> None:
     if np.issubdtype(array.dtype, np.floating):
+        if not array.size:
+            # Of what is read later, the type is known and the values are not.
+            raise DataError(
+                f"{where}: holds {array.dtype} values; a mask needs an integer type, one number per object."
+            )
         whole = bool(np.isfinite(array).all()) and bool((array == np.round(array)).all())
         kind = "whole numbers stored as" if whole else "fractions, stored as"
         raise DataError(

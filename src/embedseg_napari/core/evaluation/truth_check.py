@@ -85,17 +85,21 @@ class TruthCheck:
             )
         if self._overlapping:
             out.append(
-                f"True objects overlap in {_which(self._overlapping, 'image')}: "
-                "label images cannot show that, so that even the best would lose some pixels of them."
+                f"{_in_which(self._overlapping)} objects overlap each other. A label image gives every pixel to one "
+                "object only, so that even a perfect prediction would lose some pixels of them."
             )
         if self._binary:
             out.append(
-                f"Few numbers in many pieces in {_which(self._binary, 'prediction')}: each number counts as one "
-                "object. Are they binary masks?"
+                f"{_in_which(self._binary)} a few numbers lie in many separate pieces, and all pixels of one number "
+                "count as one object. If these are masks of foreground or of classes, give every object its own number "
+                "first."
             )
         return out
 
 
-def _which(names: list[str], noun: str) -> str:
-    """How many there are, and the name of the only or the first."""
-    return count(len(names), noun) + (f" ({names[0]})" if len(names) == 1 else f", the first {names[0]}")
+def _in_which(names: list[str]) -> str:
+    """The only one by its name, or how many there are and the first, to begin a sentence with."""
+    if len(names) > 1:
+        return f"In {count(len(names), 'image')}, the first of them {names[0]},"
+    # A layer is "The truth", a file has its own name.
+    return f"In {names[0].replace('The ', 'the ', 1) if names[0].startswith('The ') else names[0]},"

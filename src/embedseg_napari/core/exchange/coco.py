@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.core.exchange.drawn import Drawing, Drawn
-from embedseg_napari.core.exchange.json_parts import json_parts
+from embedseg_napari.core.exchange.drawn import Drawing, Drawn, number_of
+from embedseg_napari.core.exchange.json_parts import fields, json_parts
 from embedseg_napari.core.exchange.outlines import outlines
 from embedseg_napari.core.exchange.planes import planes_of
 from embedseg_napari.core.files.documents import Unreadable
@@ -161,10 +161,14 @@ def read_coco(path: Path, largest: int, image: str, shape: tuple[int, int]) -> D
     DataError
         While it is read: if it is no such file, or of an image of another size.
     """
-    return Drawing(_objects(path, largest, image, shape), "", f"holds no annotation of an image {image}.")
+    what = "annotations that outline no single object (boxes, key points, crowds) are left out."
+    nothing = f"holds no annotation of an image {image}."
+    if not image:
+        nothing = "holds no annotations, or those of several images; name the one that was annotated."
+    return Drawing(_objects(path, largest, image, shape), what, nothing)
 
 
-def _objects(path: Path, largest: int, image: str, shape: tuple[int, int]) -> Iterator[Drawn]:
+def _objects(path: Path, largest: int, image: str, shape: tuple[int, int]) -> Iterator[Drawn | None]:
     try:
         images = _images(path, largest)
         names = {key: str(one.get("file_name", "")).rpartition("/")[2] for key, one in images.items()}
@@ -172,39 +176,47 @@ def _objects(path: Path, largest: int, image: str, shape: tuple[int, int]) -> It
         if not own and len(set(names.values())) == 1:
             own = set(images)
         for key, one in json_parts(path, largest):
-            if key != "annotations" or one["image_id"] not in own:
+            if key != "annotations" or str(fields(one, "an annotation")["image_id"]) not in own:
                 continue
-            where = images[one["image_id"]]
-            if (int(where["height"]), int(where["width"])) != shape:
+            where = images[str(one["image_id"])]
+            height, width = (where.get(name) for name in ("height", "width"))
+            if None not in (height, width) and (height, width) != shape:
                 raise DataError(
-                    f"was made on an image of {where['height']} x {where['width']} pixels, not {shape[0]} x "
-                    f"{shape[1]}; choose its image with --like."
+                    f"was made on an image of {height} x {width} pixels, not {shape[0]} x {shape[1]}; choose its image "
+                    "with --like."
                 )
-            label = one.get("label")
+            segmentation = one.get("segmentation")
+            if not segmentation or one.get("iscrowd"):
+                yield None
+                continue
             place = [None if where.get(axis) is None else int(where[axis]) for axis in "tz"]
-            rings = _rings(one["segmentation"], shape)
-            yield Drawn(rings, label if isinstance(label, int) else None, "", *place)
+            yield Drawn(_pieces(segmentation, shape), number_of(one.get("label")), "", *place)
     except Unreadable as error:
         raise DataError(f"{error}.") from error
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except KeyError as error:
+        raise DataError(f"is no COCO file that can be read ({error} is missing).") from error
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise DataError(f"is no COCO file that can be read ({error}).") from error
 
 
-def _images(path: Path, largest: int) -> dict[Any, dict[str, Any]]:
+def _images(path: Path, largest: int) -> dict[str, dict[str, Any]]:
     """The images by their numbers; they mostly come before the annotations, which then are not read here."""
     images = {}
     for key, one in json_parts(path, largest):
         if key == "images":
-            images[one["id"]] = one
+            images[str(fields(one, "an image")["id"])] = one
         elif images:
             break
     return images
 
 
-def _rings(segmentation: Any, shape: tuple[int, int]) -> list[Any]:
+def _pieces(segmentation: Any, shape: tuple[int, int]) -> list[list[Any]]:
     if isinstance(segmentation, list):
-        return [np.asarray(ring, float).reshape(-1, 2) for ring in segmentation]
-    counts = segmentation["counts"]
+        rings = [np.asarray(ring, float) for ring in segmentation]
+        if any(ring.ndim != 1 or len(ring) % 2 for ring in rings):
+            raise ValueError("a polygon is no list of x and y by turns")
+        return [[ring.reshape(-1, 2)] for ring in rings]
+    counts = fields(segmentation, "a segmentation")["counts"]
     lengths = np.asarray(decompressed(counts) if isinstance(counts, str) else counts, np.int64)
     n_pixels = shape[0] * shape[1]
     # One by one first: a sum of huge lengths overflows.
@@ -221,4 +233,4 @@ def _rings(segmentation: Any, shape: tuple[int, int]) -> list[Any]:
     mask = np.zeros((y.max() - y.min() + 1, x.max() - x.min() + 1), np.uint8)
     mask[y - y.min(), x - x.min()] = 1
     corner = (x.min(), y.min())
-    return [ring + corner for _, pieces in outlines(mask) for piece in pieces for ring in piece.rings]
+    return [[ring + corner for _, pieces in outlines(mask) for piece in pieces for ring in piece.rings]]

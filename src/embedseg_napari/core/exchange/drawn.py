@@ -10,6 +10,7 @@ import numpy as np
 from embedseg_napari.core.axes import ordered, reorder
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.exchange.fill import TOGETHER, fill
+from embedseg_napari.core.exchange.outlines import outlines
 from embedseg_napari.core.measure.sums import pieces
 
 if TYPE_CHECKING:
@@ -18,14 +19,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LARGEST_LABEL = 2**32 - 1
+MOST_COMPARED = 200
+"""Pieces of an object that are compared two by two."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
     """An object, or its part on one plane."""
 
-    rings: Sequence[Any]
-    """Outlines, corners (n, 2) as x, y; what lies inside an even number of them is a hole."""
+    pieces: Sequence[Sequence[Any]]
+    """Outlines of each piece, corners (n, 2) as x, y. What lies inside an even number of those of one piece is a hole;
+    where two pieces overlap there is none."""
     label: int | None = None
     """Its number, if the file gives one."""
     name: str = ""
@@ -80,7 +84,8 @@ def paint(drawing: Drawing, shape: Sequence[int], axes: str) -> tuple[NDArray[np
     names: list[str] = []
     waiting: dict[int, list[tuple[int, Sequence[Any]]]] = {}
     """Objects that are yet to be painted, by plane."""
-    n_corners = n_over = n_outside = n_left_out = 0
+    n_corners = n_over = n_outside = n_left_out = n_renumbered = 0
+    is_placed = False
 
     def paint_waiting() -> int:
         n = sum(
@@ -95,19 +100,25 @@ def paint(drawing: Drawing, shape: Sequence[int], axes: str) -> tuple[NDArray[np
             n_left_out += 1
             continue
         given.append(one.label if one.label is not None and 0 < one.label <= LARGEST_LABEL else None)
+        n_renumbered += given[-1] != one.label
         names.append(one.name if given[-1] is None else "")
         at = _plane(one, order, labels.shape)
+        is_placed = is_placed or any(place is not None for place in (one.t, one.z, one.position))
         if at is None:
             n_outside += 1
             continue
         # By its place in the file for now: its number may depend on those that follow.
-        waiting.setdefault(at, []).append((len(given), one.rings))
-        n_corners += sum(map(len, one.rings))
+        rings = _united(one.pieces, stack.shape[1:])
+        waiting.setdefault(at, []).append((len(given), rings))
+        n_corners += sum(map(len, rings))
         if n_corners > TOGETHER:
             n_over, n_corners = n_over + paint_waiting(), 0
     n_over += paint_waiting()
+    left_out = [f"{n_left_out} {drawing.left_out}"] if n_left_out else []
     if not given:
-        raise DataError(drawing.nothing)
+        raise DataError(" ".join([drawing.nothing, *left_out]))
+    if n_outside == len(given):
+        raise DataError("None of the objects lies on a slice or frame that the image has; was another image annotated?")
     numbers = np.array([0, *_numbers(given, names)], np.int64)
     is_there = np.zeros(len(numbers), bool)
     for plane in stack:
@@ -117,14 +128,49 @@ def paint(drawing: Drawing, shape: Sequence[int], axes: str) -> tuple[NDArray[np
     if not is_there[1:].any():
         raise DataError("None of the objects covers a pixel of the image; was another image annotated?")
     lost = set(numbers.tolist()) - set(numbers[is_there].tolist()) - {0}
-    words = [f"{n_left_out} {drawing.left_out}"] if n_left_out else []
+    words = left_out
+    if len(stack) > 1 and not is_placed:
+        words.append("Nothing says on which slice or frame the objects lie; they are on the first.")
     if n_over:
         words.append(f"{n_over} pixels lie in two objects; the one that comes later in the file has them.")
     if n_outside:
         words.append(f"{n_outside} outlines lie on slices or frames that the image does not have, and are left out.")
+    if n_renumbered:
+        words.append(f"{n_renumbered} objects have numbers that are not within 1 to {LARGEST_LABEL:,}, and got others.")
     if lost:
         words.append(f"{len(lost)} objects have no pixel: they lie outside, are covered, or are too small.")
     return reorder(labels, order, axes), words
+
+
+def _united(pieces: Sequence[Sequence[Any]], shape: Sequence[int]) -> Sequence[Any]:
+    """The outlines of pieces as those of one, so that there is no hole where two of them overlap."""
+    pieces = [[ring for ring in rings if len(ring)] for rings in pieces]
+    pieces = [rings for rings in pieces if rings]
+    every = [ring for rings in pieces for ring in rings]
+    if len(pieces) < 2:
+        return every
+    low, high = (
+        np.stack([edge([edge(ring, axis=0) for ring in rings], axis=0) for rings in pieces])
+        for edge in (np.min, np.max)
+    )
+    # With many pieces it is cheaper to draw them than to compare each with all others.
+    if len(pieces) <= MOST_COMPARED:
+        meets = ((low[:, None] < high) & (low < high[:, None])).all(-1)
+        if not np.triu(meets, 1).any():
+            return every
+    first = np.clip(np.floor(low.min(0)), 0, shape[::-1])
+    last = np.clip(np.ceil(high.max(0)), 0, shape[::-1])
+    if not (first < last).all():
+        return every
+    corner, size = first.astype(int), (last - first).astype(int)
+    mask = np.zeros(size[::-1], np.uint8)
+    fill(mask, [1] * len(pieces), [[ring - corner for ring in rings] for rings in pieces])
+    return [ring + corner for _, found in outlines(mask) for piece in found for ring in piece.rings]
+
+
+def number_of(value: Any) -> int | None:
+    """The number that a file gives an object; None if it is none."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _numbers(given: Sequence[int | None], names: Sequence[str]) -> list[int]:
@@ -158,7 +204,7 @@ def _plane(one: Drawn, order: str, shape: Sequence[int]) -> int | None:
     if stacked and one.position is not None and all(known[letter] is None for letter in stacked):
         at: int | None = one.position
     else:
-        at = 0
+        at = 0 if not any(known[letter] for letter in known if letter not in stacked) else None
         for letter, size in zip(stacked, shape, strict=False):
             place = known[letter] or 0
             at = None if at is None or not 0 <= place < size else at * size + place

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from embedseg_napari.core.exchange.coco import is_coco, read_coco, write_coco
 from embedseg_napari.core.exchange.ctc import write_ctc
 from embedseg_napari.core.exchange.drawn import paint
 from embedseg_napari.core.exchange.folders import write_folder
-from embedseg_napari.core.exchange.geojson import read_geojson, write_geojson
+from embedseg_napari.core.exchange.geojson import is_geojson, read_geojson, write_geojson
 from embedseg_napari.core.exchange.imagej import read_rois, write_rois
 from embedseg_napari.core.exchange.meshes import meshes, write_ply, write_stl
 from embedseg_napari.core.exchange.ome_zarr import write_ome_zarr
@@ -24,7 +25,7 @@ from embedseg_napari.core.files.picture import require_file
 from embedseg_napari.core.files.tiff import write_labels
 from embedseg_napari.core.files.units import micrometres, normalize_unit
 from embedseg_napari.core.inference.segmentation import Segmentation
-from embedseg_napari.core.measure.blocks import as_array, is_lazy
+from embedseg_napari.core.measure.blocks import Blocks, as_array, is_lazy
 from embedseg_napari.core.scripts import warn
 
 if TYPE_CHECKING:
@@ -97,6 +98,8 @@ def export_labels(
     DataError
         If the format does not fit the objects or the path, there are no objects, or the file exists.
     """
+    if table is not None and "label" not in table:
+        raise DataError("The table does not say which object each row is of (column label); take one of es.measure.")
     path, array, own = _checked(labels, path, format, axes)
     scale = None if spacing is None else check_spacing(spacing, spatial_axes(own))
     if not overwrite and os.path.lexists(path):
@@ -132,11 +135,17 @@ def _checked(labels: Any, path: str | Path, format: str, axes: str | None) -> tu
     )
     if "C" in own or len(own) != len(array.shape):
         raise DataError(f"Axes {own!r} do not fit labels of shape {array.shape}; give one letter for each axis.")
-    if not is_lazy(array) and not array.any():
+    if not _has_objects(array, own):
         raise DataError("The label image holds no objects; all its pixels are 0.")
     if format == "mesh" and ordered(own) != "ZYX":
         raise DataError(f"Surfaces are made of volumes (ZYX), and these labels have the axes {own}.")
     return path, array, own
+
+
+def _has_objects(array: Any, axes: str) -> bool:
+    """Whether a pixel is not 0; what is lazy is read up to the first block with one."""
+    blocks = Blocks(array, axes)
+    return any(blocks.read(t, box).any() for t in range(blocks.n_frames) for box in blocks.boxes())
 
 
 def require_format(path: Path, format: str) -> None:
@@ -173,6 +182,14 @@ def _write_meshes(
         write_stl(target, list(parts), word)
 
 
+def is_outlined(path: Path) -> bool:
+    """Whether a JSON is one of annotations: COCO or GeoJSON."""
+    try:
+        return is_coco(path, LARGEST_JSON) or is_geojson(path, LARGEST_JSON)
+    except (DataError, OSError):
+        return False
+
+
 def import_labels(
     path: str | Path,
     shape: Sequence[int],
@@ -206,7 +223,13 @@ def import_labels(
     DataError
         If the file cannot be read, or covers no pixel of such an image.
     """
-    path, shape = Path(path), tuple(shape)
+    path = Path(path)
+    try:
+        shape = tuple(operator.index(size) for size in shape)
+    except TypeError as error:
+        raise DataError(f"{shape!r} is no shape of an image; give whole numbers, such as image.shape.") from error
+    if min(shape, default=0) < 1:
+        raise DataError(f"An image of shape {shape} has no pixels.")
     own = parse_axes(axes or guess_axes(shape, min(len(shape), 3)))
     if "C" in own or len(own) != len(shape):
         raise DataError(f"Axes {own!r} do not fit the shape {shape}; give one letter for each axis, without channels.")

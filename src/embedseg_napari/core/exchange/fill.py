@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-TOGETHER = 1 << 20
+TOGETHER = 1 << 18
 """Corners, crossings of rows, or pixels that are looked at together."""
 FARTHEST = 1e12
 """Pixels from the first one within which corners lie."""

@@ -73,6 +73,9 @@ def write_folder(
         else:
             draft.rename(folder)
         sync_folder(folder.parent)
+    except DataError as error:
+        # The draft is gone by the time that this is read.
+        raise DataError(str(error).replace(str(draft), str(folder))) from error
     except OSError as error:
         raise DataError(f"{folder}: cannot be written ({error.strerror or error}).") from error
     finally:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.core.exchange.drawn import Drawing, Drawn
-from embedseg_napari.core.exchange.json_parts import json_parts
+from embedseg_napari.core.exchange.drawn import Drawing, Drawn, number_of
+from embedseg_napari.core.exchange.json_parts import fields, json_parts
 from embedseg_napari.core.exchange.outlines import outlines
 from embedseg_napari.core.exchange.planes import planes_of
 from embedseg_napari.core.files.documents import Unreadable
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 IDENTITY = ("label", "frame", "image")
 """Columns that are no measurements."""
+KINDS = ("FeatureCollection", "Feature", "Polygon", "MultiPolygon", "GeometryCollection")
 LISTS = ("coordinates", "geometries")
 """What is a list in a geometry."""
 
@@ -87,6 +88,24 @@ def _closed(ring: Ring) -> list[list[int]]:
     return [*corners, corners[0]]
 
 
+def is_geojson(path: Path, largest: int) -> bool:
+    """Whether a JSON says that it is GeoJSON, in its outermost table or the first element of its list.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read.
+    """
+    try:
+        for key, value in json_parts(path, largest):
+            if key in ("", "type", "features"):
+                kind = value.get("type") if isinstance(value, dict) else value
+                return key == "features" or (isinstance(kind, str) and kind in KINDS)
+    except Unreadable as error:
+        raise DataError(f"{path}: {error}.") from error
+    return False
+
+
 def read_geojson(path: Path, largest: int) -> Drawing:
     """Read the polygons of a feature, a list of features or a collection of them, one by one.
 
@@ -102,25 +121,29 @@ def read_geojson(path: Path, largest: int) -> Drawing:
     DataError
         While it is read: if it is no such file.
     """
-    return Drawing(_drawn(path, largest), "features without an area (points, lines) are left out.", "holds no polygon.")
+    what = "features without an area (points, lines, none) are left out."
+    return Drawing(_drawn(path, largest), what, "holds no polygon.")
 
 
 def _drawn(path: Path, largest: int) -> Iterator[Drawn | None]:
     try:
         for feature in _features(path, largest):
-            geometry, properties = feature.get("geometry") or {}, feature.get("properties") or {}
-            rings = _rings(geometry)
-            if not rings:
+            geometry = fields(feature.get("geometry") or {}, "a geometry")
+            properties = fields(feature.get("properties") or {}, "what is said of a feature")
+            pieces = _pieces(geometry)
+            if not pieces:
                 yield None
                 continue
-            plane = geometry.get("plane") or properties.get("plane") or {}
-            label = properties.get("label")
-            is_number = isinstance(label, int) and not isinstance(label, bool)
+            plane = fields(geometry.get("plane") or properties.get("plane") or {}, "a plane")
             place = [int(plane[axis]) if axis in plane else None for axis in "tz"]
-            yield Drawn(rings, label if is_number else None, str(properties.get("name") or ""), *place)
+            yield Drawn(pieces, number_of(properties.get("label")), str(properties.get("name") or ""), *place)
     except Unreadable as error:
         raise DataError(f"{error}.") from error
-    except (AttributeError, TypeError, ValueError, KeyError, OverflowError) as error:
+    except RecursionError as error:
+        raise DataError("is nested too deeply.") from error
+    except KeyError as error:
+        raise DataError(f"is no GeoJSON that can be read ({error} is missing).") from error
+    except (AttributeError, TypeError, ValueError, OverflowError) as error:
         raise DataError(f"is no GeoJSON that can be read ({error}).") from error
 
 
@@ -132,7 +155,7 @@ def _features(path: Path, largest: int) -> Iterator[dict[str, Any]]:
     for key, value in json_parts(path, largest):
         if key == "features":
             is_collection = True
-            yield value
+            yield from _members(value)
         elif key:
             rest.setdefault(key, []).append(value)
         else:
@@ -148,15 +171,20 @@ def _members(content: Any) -> Iterator[dict[str, Any]]:
     if isinstance(content, list):
         for one in content:
             yield from _members(one)
-    elif content.get("type") == "FeatureCollection":
-        yield from content["features"]
+    elif fields(content, "a feature").get("type") == "FeatureCollection":
+        yield from _members(content["features"])
     else:
         yield content if content.get("type") == "Feature" else {"geometry": content}
 
 
-def _rings(geometry: dict[str, Any]) -> list[NDArray[np.float64]]:
-    kind, coordinates = geometry.get("type"), geometry.get("coordinates")
+def _pieces(geometry: dict[str, Any]) -> list[list[NDArray[np.float64]]]:
+    """The polygons of a geometry, each with its holes."""
+    kind, coordinates = fields(geometry, "a geometry").get("type"), geometry.get("coordinates")
     if kind == "GeometryCollection":
-        return [ring for one in geometry["geometries"] for ring in _rings(one)]
+        return [piece for one in geometry["geometries"] for piece in _pieces(one)]
     polygons: Any = {"Polygon": [coordinates], "MultiPolygon": coordinates}.get(str(kind), [])
-    return [np.array([(float(x), float(y)) for x, y, *_ in ring]) for rings in polygons for ring in rings]
+    try:
+        pieces = [[np.array([(float(x), float(y)) for x, y, *_ in ring]) for ring in rings] for rings in polygons]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"a {kind} whose corners are no lists of numbers") from error
+    return [rings for rings in pieces if any(map(len, rings))]

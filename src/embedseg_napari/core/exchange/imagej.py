@@ -31,7 +31,7 @@ LARGEST_ROI = 1 << 28
 MOST_BYTES = 1 << 31
 MOVE, LINE, CLOSE = 0.0, 1.0, 4.0
 """What follows in the path of a composite ROI."""
-LABEL = re.compile(r"^label:\s*(\d{1,10})\s*$", re.MULTILINE)
+LABEL = re.compile(r"^label:\s*(\d{1,19})\s*$", re.MULTILINE)
 """Property of a ROI that says which object it is."""
 
 
@@ -127,7 +127,8 @@ def _objects(path: Path) -> Iterator[Drawn | None]:
         try:
             yield _drawn(content)
         except (ValueError, struct.error, IndexError, TypeError, RuntimeError, OverflowError) as error:
-            raise DataError(f"{name} in it is no ROI that can be read ({error}).") from error
+            what = "is" if path.suffix.lower() == ".roi" else f"{name} in it is"
+            raise DataError(f"{what} no ROI that can be read ({error}).") from error
 
 
 def _members(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -161,8 +162,9 @@ def _drawn(content: bytes) -> Drawn | None:
         return None
     label = LABEL.search(roi.props)
     z, t = roi.z_position - 1, roi.t_position - 1
+    # As in ImageJ, what lies inside an even number of outlines of a composite is a hole.
     return Drawn(
-        rings,
+        [rings],
         int(label[1]) if label else None,
         roi.name,
         t if t >= 0 else None,

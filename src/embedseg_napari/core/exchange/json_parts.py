@@ -17,6 +17,19 @@ PART = 1 << 20
 SPACE = re.compile(r"[ \t\n\r]*")
 
 
+def fields(value: Any, what: str) -> dict[str, Any]:
+    """What a part of a file says by names.
+
+    Raises
+    ------
+    ValueError
+        If it is something else.
+    """
+    if not isinstance(value, dict):
+        raise ValueError(f"{what} is no table of names and values")
+    return value
+
+
 def json_parts(path: Path, largest: int) -> Iterator[tuple[str, Any]]:
     """Read the outermost table or list of a file; what it holds in lists comes one by one.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.measure.sums import sums_of
 
 if TYPE_CHECKING:
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+
+LARGEST_LABEL = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,11 @@ def together(parts: Sequence[Mesh]) -> tuple[NDArray[np.float32], NDArray[np.int
 def write_ply(target: Path, parts: Sequence[Mesh], unit: str) -> None:
     """Write surfaces as one binary PLY; each corner has the number of its object."""
     vertices, faces, labels = together(parts)
+    if labels.max(initial=0) > LARGEST_LABEL:
+        raise DataError(
+            f"A .ply numbers objects up to {LARGEST_LABEL:,}, and these go up to {labels.max():,}; number them "
+            "anew, or choose .stl."
+        )
     corners = np.zeros(len(vertices), [("place", "<f4", 3), ("label", "<i4")])
     corners["place"], corners["label"] = vertices, labels
     triangles = np.zeros(len(faces), [("n", "u1"), ("corners", "<i4", 3)])

@@ -44,12 +44,21 @@ class Blocks:
         Its image, of the same size.
     image_axes : str
         Its axes, the same and perhaps channels.
+
+    Raises
+    ------
+    DataError
+        If there is no pixel.
     """
 
     labels: Any
     axes: str
     image: Any = None
     image_axes: str = ""
+
+    def __post_init__(self) -> None:
+        if 0 in self.labels.shape:
+            raise DataError(f"Labels of shape {shape_words(self.labels.shape)} have no pixels.")
 
     @property
     def n_frames(self) -> int:

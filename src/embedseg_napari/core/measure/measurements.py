@@ -16,7 +16,7 @@ from embedseg_napari.core.measure.blocks import Blocks, as_array, is_lazy
 from embedseg_napari.core.measure.outlined import FURTHER, outlined
 from embedseg_napari.core.measure.sums import Tally
 from embedseg_napari.core.runs import drain, never
-from embedseg_napari.core.wording import shape_words
+from embedseg_napari.core.wording import count, shape_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -140,6 +140,17 @@ def measuring(
         tables.append(table)
     whole = tables[0] if len(tables) == 1 else _joined(tables)
     return whole if found is None else _with_model(whole, found)
+
+
+def without_brightness(table: Table) -> int:
+    """Objects whose brightness is no number in a channel, since some of their pixels are none."""
+    means = [values for name, values in table.items() if name.startswith("intensity_mean_")]
+    return int((~np.isfinite(means)).any(0).sum()) if means else 0
+
+
+def brightness_words(n: int) -> str:
+    """What to say of them."""
+    return f"{count(n, 'object')} of no known brightness: the image has pixels there that are no numbers."
 
 
 def _joined(tables: Sequence[Table]) -> Table:

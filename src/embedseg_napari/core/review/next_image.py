@@ -67,6 +67,10 @@ class ImageRanking:
             self.rated.clear()
             self.seen.clear()
 
+    def seen_with(self, model: Path) -> set[str]:
+        """Keys of the candidates that were gone to with a model."""
+        return self.seen if model == self.model else set()
+
     def missing(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Candidates that are not rated yet and were not gone to."""
         return [one for one in candidates if one.key not in self.rated and one.key not in self.seen]

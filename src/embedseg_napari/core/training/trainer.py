@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sized
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from embedseg_napari.core.bar import with_bar
 from embedseg_napari.core.config import TrainingConfig
 from embedseg_napari.core.data.checks import check_examples
 from embedseg_napari.core.data.on_disk import FromDisk
-from embedseg_napari.core.data.pairs import find_dataset, from_arrays, load_folder
+from embedseg_napari.core.data.pairs import find_dataset, from_arrays
 from embedseg_napari.core.data.sparse import describe_sparse
 from embedseg_napari.core.data.splitting import hold_out_images
 from embedseg_napari.core.errors import DataError, SettingsError
@@ -41,6 +40,7 @@ from embedseg_napari.core.training.handover import finish, interrupted
 from embedseg_napari.core.training.optimization import shares_training
 from embedseg_napari.core.training.parts import notes_from_disk
 from embedseg_napari.core.training.planning import batch_note, plan_training, reach_warning, scale_note
+from embedseg_napari.core.training.reading import Reading, from_disk, read_held_out, read_images
 from embedseg_napari.core.training.run import TrainingRun
 from embedseg_napari.core.training.training_set import TrainingSet
 from embedseg_napari.core.wording import count
@@ -121,7 +121,7 @@ class Trainer:
         with speaking_python():
             self.training = from_arrays(training, **self._reading)
             if validation is not None:
-                self.validation = _held_out(validation, self._reading, FromDisk())
+                self.validation = read_held_out(validation, self._reading, FromDisk())
         self.start_from = start_from
         self.run_folder = None if run_folder is None else Path(run_folder)
         self.device = device
@@ -335,8 +335,8 @@ def train(
         if isinstance(validation, str | Path):
             validation = find_dataset(validation)[0]
         disk = from_disk(config, run_folder)
-        training = _read(source, reading, disk, labels)
-        held_out = None if validation is None else _held_out(validation, reading, disk)
+        training = read_images(source, reading, disk, labels)
+        held_out = None if validation is None else read_held_out(validation, reading, disk)
         start = start_from if isinstance(start_from, Model) or start_from is None else load_model(start_from, device)
         trainer = Trainer(config, training, held_out, start, run_folder, device=device, resume=resume, started=started)
         with stopped_by_interrupt() as is_interrupted:
@@ -354,49 +354,6 @@ def train(
     if warning:
         listener(Message(warning, "warning"))
     return dataclasses.replace(result, path=path)
-
-
-class Reading(TypedDict, total=False):
-    """How images are read: arguments of `load_folder` and `from_arrays`."""
-
-    axes: str | None
-    channel: OneChannel | None
-    spacing: Sequence[float] | None
-    ignore_label: int | None
-
-
-def from_disk(
-    config: TrainingConfig, run_folder: Path | None, watch: Callable[[str, float], None] | None = None
-) -> FromDisk:
-    """How images that do not fit into memory are learned from.
-
-    Parameters
-    ----------
-    config : TrainingConfig
-        Settings.
-    run_folder : Path, optional
-        Where what is measured of them is kept, by the main process.
-    watch : callable, optional
-        As :class:`FromDisk` takes it.
-    """
-    memory = None if config.memory is None else 1e9 * config.memory
-    return FromDisk(memory, config.center, run_folder if is_main_process() else None, watch)
-
-
-def _read(
-    source: str | Path | Sequence[Any], reading: Reading, disk: FromDisk, labels: str | Path | None = None
-) -> list[Example]:
-    """Images of a folder with `images/` and `masks/`, or of arrays."""
-    if isinstance(source, str | Path):
-        return load_folder(source, labels=labels, from_disk=disk, **reading)
-    if labels is not None:
-        raise SettingsError("labels names those of an OME-Zarr; arrays come with theirs.")
-    return from_arrays(source, **reading)
-
-
-def _held_out(source: str | Path | Sequence[Any], reading: Reading, disk: FromDisk) -> list[Example]:
-    """The same of held-out images, of which there may be none."""
-    return [] if isinstance(source, Sized) and len(source) == 0 else _read(source, reading, disk)
 
 
 def _check_places(output: Path, run_folder: Path, resume: bool, overwrite: bool) -> None:

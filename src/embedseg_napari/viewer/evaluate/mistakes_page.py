@@ -13,7 +13,7 @@ from embedseg_napari.core.axes import spatial_axes
 from embedseg_napari.core.evaluation.diagnosis import Kind
 from embedseg_napari.core.evaluation.matching import IOU_THRESHOLDS
 from embedseg_napari.core.wording import count
-from embedseg_napari.viewer.camera import go_to
+from embedseg_napari.viewer.camera import go_to, screen_pixels, show_whole
 from embedseg_napari.viewer.evaluate.error_overlay import LAYER_NAME, Legend, colormap, mark_names
 from embedseg_napari.viewer.evaluate.source import MISTAKES
 from embedseg_napari.viewer.evaluate.tables import FindingTable
@@ -145,7 +145,11 @@ class MistakesPage(QWidget):
         images = [layer for layer in self.viewer.layers if isinstance(layer, Image) and is_users(layer)]
         own = _image_of(compared[-1], images) if compared else None
         if own is not None:
+            was_looked_at = own.visible
             self._image.hold([own])
+            if not was_looked_at:
+                # The view was that of another image.
+                show_whole(self.viewer, own)
             yield from (layer for layer in images if layer != own and meet(layer, own))
 
     def _release(self) -> None:
@@ -239,9 +243,7 @@ class MistakesPage(QWidget):
             self.viewer, HERE, boxes_around(lower, upper, len(spatial_axes(frame.axes))), frame=frame, into=self.mark,
             face_color="transparent", edge_color="white", metadata={RESULT: MISTAKES},
         )  # fmt: skip
-        # Since napari 0.9 the camera belongs to the viewer's scene.
-        zoom = getattr(self.viewer, "scene", self.viewer).camera.zoom
-        self.mark.edge_width = LINE / (zoom * abs(frame.scale[-1]))
+        self.mark.edge_width = screen_pixels(self.viewer, LINE) / abs(frame.scale[-1])
         if self._compared is not None:
             for compared, ids in zip(self._compared, (finding.true_ids, finding.predicted_ids), strict=True):
                 if ids and is_shown(self.viewer, compared) and compared.ndim == layer.ndim:

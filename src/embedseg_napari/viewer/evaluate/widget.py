@@ -178,6 +178,8 @@ class EvaluateWidget(DockPanel):
             case PairTried(done, n):
                 self._advance(done, n, "thresholds: pair %v of %m")
             case Message():
+                # Here too, where it can be read whole.
+                self._say("\n".join(filter(None, (self.status.text(), event.text))))
                 report_message(event)
 
     def _advance(self, done: int, n: int, text: str) -> None:

@@ -12,7 +12,7 @@ from napari.utils.notifications import show_warning
 
 from embedseg_napari.core.axes import guess_axes, result_axes
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.core.exchange.export import export_labels, import_labels
+from embedseg_napari.core.exchange.export import export_labels, import_labels, is_outlined
 from embedseg_napari.core.exchange.imagej import has_rois
 from embedseg_napari.viewer.layers import named_axes, picture_of, pixel_size
 from embedseg_napari.viewer.result_layers import spatial_frame
@@ -22,14 +22,28 @@ if TYPE_CHECKING:
 
     from embedseg_napari.viewer.files.image_files import LayerData
 
-KINDS = {".zip": "imagej", ".geojson": "geojson", ".json": "coco", ".ply": "mesh", ".stl": "mesh"}
+KINDS = {
+    ".zip": "imagej",
+    ".geojson": "geojson",
+    ".json": "coco",
+    ".zarr": "ome-zarr",
+    ".ply": "mesh",
+    ".stl": "mesh",
+}
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | None:
-    """Return the reader of annotations, or None for anything else, such as a zip of something else."""
+    """Return the reader of annotations, or None for anything else, such as a zip or a JSON of something else."""
     paths = [Path(one) for one in ([path] if isinstance(path, (str, Path)) else path)]
-    is_ours = all(one.suffix.lower() in (".roi", ".geojson") or has_rois(one) for one in paths)
-    return read_annotations if is_ours else None
+    return read_annotations if all(map(_is_annotation, paths)) else None
+
+
+def _is_annotation(path: Path) -> bool:
+    """Whether a file holds outlines, as far as its name and its beginning tell."""
+    ending = path.suffix.lower()
+    if ending == ".json":
+        return is_outlined(path)
+    return ending in (".roi", ".geojson") or has_rois(path)
 
 
 def read_annotations(path: str | Sequence[str]) -> list[LayerData]:

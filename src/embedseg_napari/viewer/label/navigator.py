@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +12,10 @@ from napari.utils.notifications import show_info
 
 from embedseg_napari.core.axes import spatial_axes
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.core.review.next_image import Candidate
 from embedseg_napari.core.session.images import to_frame
-from embedseg_napari.core.session.state import kind_of
 from embedseg_napari.core.wording import count
-from embedseg_napari.viewer.camera import go_to
+from embedseg_napari.viewer.camera import go_to, show_whole
 from embedseg_napari.viewer.label.autosave import count_all
-from embedseg_napari.viewer.label.large_part import is_large
 from embedseg_napari.viewer.label.sight import Sight
 from embedseg_napari.viewer.label.time_points import take_frame, time_axis
 from embedseg_napari.viewer.layers import ANNOTATION, picture_of, unknown_axis
@@ -73,13 +69,13 @@ class SessionNavigator:
             return (
                 f"{image} is {kind_words(layers.kind)}, but session {name} holds {kind_words(session.images[0].kind)}."
             )
-        if self._has_other_pixels(layers.picture):
+        if self.has_other_pixels(layers.picture):
             return f"{image} has other pixel sizes than the images of session {name}."
         if all(self.layer_of(one) is None for one in session.image_names):
             return f"Session {name} is open, but none of its images is any more. Does {image} belong to it?"
         return ""
 
-    def _has_other_pixels(self, picture: Picture) -> bool:
+    def has_other_pixels(self, picture: Picture) -> bool:
         """Whether an image has another pixel size than all images of the session."""
         images = () if self.autosave.session is None else self.autosave.session.images
         return bool(images) and all(one.has_other_pixels(picture.spacing, picture.unit) for one in images)
@@ -226,7 +222,7 @@ class SessionNavigator:
         is_open = layer is not None
         self.go_to_layer(layer if is_open else self._open(name))
         if not is_open:
-            self.viewer.reset_view()
+            show_whole(self.viewer, self.layer_of(name))
 
     def go_to_layer(self, layer: Any) -> None:
         """Bring an image to the front, ready to be painted on.
@@ -245,7 +241,7 @@ class SessionNavigator:
         assert layers.frame is not None
         if is_new:
             # Nobody knows it yet: all of it is shown.
-            self.viewer.reset_view()
+            show_whole(self.viewer, layer)
         size = layers.frame.coordinates(np.asarray([layers.shape], float))[0]
         go_to(self.viewer, layers.labels, (size // 2).tolist(), np.zeros(len(size)).tolist(), size.tolist())
 
@@ -324,30 +320,18 @@ class SessionNavigator:
         image = self.box.layers.image
         return "" if image is None else str(image.unique_id)
 
-    def candidates(self) -> list[Candidate]:
-        """Images that may be the next: the session's others, and open ones of its kind that are not in it."""
-        session, autosave = self.autosave.session, self.autosave
-        found, in_session = [], []
-        if session is not None and not autosave.is_other_kind():
-            in_session = session.image_names
-            for name in in_session:
-                layer, known = self.layer_of(name), autosave.pictures.get(name)
-                key = f"{session.folder} {name}" if layer is None else str(layer.unique_id)
-                found.append(Candidate(key, name, name, partial(_read_kept, session, name, known)))
-        for layer in self.box.image.layers:
-            if autosave.names.get(str(layer.unique_id)) not in in_session:
-                self.box.name_like_session(layer)
-                try:
-                    picture = picture_of(layer)
-                except DataError:
-                    # What cannot be annotated is no candidate; the panel says why when it is chosen.
-                    continue
-                is_alike = kind_of(picture.axes, picture.array.shape) == self.box.layers.kind
-                # Large ones are annotated in parts.
-                is_readable = "T" not in picture.axes and not is_large(layer)
-                if is_readable and is_alike and not self._has_other_pixels(picture):
-                    found.append(Candidate(str(layer.unique_id), layer.name, layer, partial(_read_new, picture)))
-        return [one for one in found if one.key != self.front_key()]
+    def go_on_to(self, target: Any) -> None:
+        """Bring a candidate's target to the front: an image of the session by its name, a layer, or a frame of one.
+
+        Raises
+        ------
+        EmbedSegError
+            If it cannot be read or annotated.
+        """
+        if isinstance(target, str):
+            self.go_to(target)
+        else:
+            self.go_to_layer(take_frame(self.viewer, *target) if isinstance(target, tuple) else target)
 
 
 def _folder(path: str | None) -> Path | None:
@@ -357,12 +341,3 @@ def _folder(path: str | None) -> Path | None:
 def kind_words(kind: tuple[int, int]) -> str:
     """Number of spatial dimensions and of channels in words."""
     return f"{kind[0]}D with {count(kind[1], 'channel')}"
-
-
-def _read_kept(session: AnnotationSession, name: str, known: Picture | None) -> tuple[np.ndarray, np.ndarray]:
-    return to_frame(known or session.load_image(name)), session.load_annotation(name).labels
-
-
-def _read_new(picture: Picture) -> tuple[np.ndarray, np.ndarray]:
-    frame = to_frame(picture)
-    return frame, np.zeros(frame.shape[1:], np.int32)

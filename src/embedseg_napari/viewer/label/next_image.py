@@ -34,11 +34,13 @@ class NextImage(QWidget):
         super().__init__()
         self.ranking = ImageRanking()
         self.search: BackgroundRun | None = None
+        self._is_closed = False
         self.button = button(
             GO,
             "Go to the image the model is least sure about: the other images of this session, and open images of "
-            "the same kind that are not annotated yet, are segmented in the background and ranked by the mean doubt "
-            "about their objects. The first search with a model takes a while; press again to cancel.",
+            "the same kind that are not annotated yet (of a time-lapse a few frames), are segmented in the background "
+            "and ranked by the mean doubt about their objects. The first search with a model takes a while; press "
+            "again to cancel.",
             self.press,
         )
         self.line = Sentence()
@@ -60,6 +62,11 @@ class NextImage(QWidget):
         elif self.search is not None:
             self.search.stop()
             self._say("Stopping…")
+
+    def on_key(self, layer: object) -> None:
+        """As :meth:`press`, for a key of a layer, which may outlive the panel."""
+        if not self._is_closed:
+            self.press()
 
     def start(self, model: Path, candidates: Sequence[Candidate], front: str, device: str) -> None:
         """Rate the candidates, then choose.
@@ -125,3 +132,8 @@ class NextImage(QWidget):
         self.ranking = ImageRanking()
         self.button.setText(GO)
         self._say("")
+
+    def close_down(self) -> None:
+        """Forget everything, and listen to no key any more."""
+        self._is_closed = True
+        self.forget()

@@ -14,8 +14,8 @@ from embedseg_napari.core.annotation.states import next_free_label
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.review.queue import ReviewQueue, find_doubts
 from embedseg_napari.core.session.images import to_frame
-from embedseg_napari.viewer.camera import KeptView, go_to
-from embedseg_napari.viewer.label.stroke_box import StrokeBox
+from embedseg_napari.viewer.camera import KeptView, go_to, screen_pixels
+from embedseg_napari.viewer.label.drawing.stroke_box import StrokeBox
 from embedseg_napari.viewer.result_layers import show_shapes
 from embedseg_napari.viewer.widgets.boxes import Sentence, button
 from embedseg_napari.viewer.worker import BackgroundRun, report_error, run_in_background
@@ -25,12 +25,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from embedseg_napari.core.review.doubt import Doubt
-    from embedseg_napari.viewer.label.annotation_layers import AnnotationLayers
+    from embedseg_napari.viewer.label.drawing.annotation_layers import AnnotationLayers
     from embedseg_napari.viewer.preview.preview import TrainingView
 
 HERE = "review: here"
 MARGIN = 2
 """Pixels between an object and the frame around it."""
+LINE = 2
+"""Width of that frame on the screen."""
 
 
 class ReviewBox(QWidget):
@@ -142,7 +144,7 @@ class ReviewBox(QWidget):
             _, queue.n_found, queue.n_annotated = self._judged
         self.queue = queue
         self.view.previews.hide(HERE)
-        self.view.show_objects(queue.segmentation, self.layers.frame)
+        self.view.show_objects(queue.segmentation, self.layers.frame, self.layers.image)
         self.layers.raise_to_top()
         for key, action in self.actions.items():
             self.layers.add_key(key, action)
@@ -216,9 +218,11 @@ class ReviewBox(QWidget):
         corners = np.array([[top, left], [top, right], [bottom, right], [bottom, left]])
         if layers.ndim == 3:
             corners = np.insert(corners, 0, round(middle[0]), axis=1)
+        width = screen_pixels(layers.viewer, LINE) / abs(frame.scale[-1])
         self.view.previews.put(
-            show_shapes, HERE, [corners], frame=frame, face_color="transparent", edge_color="yellow", edge_width=0.7
-        )
+            show_shapes, HERE, [corners], frame=frame, face_color="transparent", edge_color="yellow",
+            look={"edge_width": width},
+        )  # fmt: skip
         layers.raise_to_top()
         layers.viewer.layers.selection.active = layers.labels
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from napari.layers import Labels
 
-    from embedseg_napari.viewer.label.annotation_layers import AnnotationLayers
+    from embedseg_napari.viewer.label.drawing.annotation_layers import AnnotationLayers
 
 
 def misfit(path: Path | None, layers: AnnotationLayers) -> str:

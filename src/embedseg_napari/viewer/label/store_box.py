@@ -21,7 +21,7 @@ from embedseg_napari.viewer.worker import run_in_background
 
 if TYPE_CHECKING:
     from embedseg_napari.core.stores.parts import WrittenPart
-    from embedseg_napari.viewer.label.annotation_layers import AnnotationLayers
+    from embedseg_napari.viewer.label.drawing.annotation_layers import AnnotationLayers
     from embedseg_napari.viewer.label.large_part import PartOrigin
     from embedseg_napari.viewer.worker import BackgroundRun
 

@@ -32,8 +32,28 @@ def frame_in_view(viewer: Viewer, layer: Image) -> int:
     return int(np.clip(round(float(point[axis])), 0, array_of(layer).shape[axis] - 1))
 
 
-def take_frame(viewer: Viewer, layer: Image) -> Any:
-    """Make the frame that the slider shows an image of its own, or find the one that was made before.
+def frame_name(layer: Image, number: int) -> str:
+    """What the image of a frame is called."""
+    return f"{layer.name} t={number}"
+
+
+def is_taken(viewer: Viewer, layer: Image, number: int) -> bool:
+    """Whether a frame is an image of its own already."""
+    return any(other.metadata.get(TIME_POINT) == _source(layer, number) for other in viewer.layers)
+
+
+def _source(layer: Image, number: int) -> str:
+    return f"{layer.unique_id} {number}"
+
+
+def spread(n: int) -> list[int]:
+    """Numbers below n, so ordered that the first few lie far apart, however many those are."""
+    width = max(n - 1, 1).bit_length()
+    return sorted(range(n), key=lambda number: int(f"{number:0{width}b}"[::-1], 2))
+
+
+def take_frame(viewer: Viewer, layer: Image, number: int | None = None) -> Any:
+    """Make a frame an image of its own, or find the one that was made before.
 
     It lies where the time-lapse lies, seen at every time point, and the time-lapse is hidden.
 
@@ -43,15 +63,23 @@ def take_frame(viewer: Viewer, layer: Image) -> Any:
         Where.
     layer : Image
         A time-lapse.
+    number : int, optional
+        Which frame; the slider goes there. Without it, the frame that the slider shows.
 
     Returns
     -------
     Image
         Named "NAME t=7".
     """
-    axis, number = time_axis(layer), frame_in_view(viewer, layer)
+    axis = time_axis(layer)
     assert axis is not None
-    source = f"{layer.unique_id} {number}"
+    if number is None:
+        number = frame_in_view(viewer, layer)
+    else:
+        at = np.zeros(layer.ndim)
+        at[axis] = number
+        viewer.dims.set_point(viewer.dims.ndim - layer.ndim + axis, float(layer.data_to_world(at)[axis]))
+    source = _source(layer, number)
     layer.visible = False
     for other in viewer.layers:
         if other.metadata.get(TIME_POINT) == source:
@@ -62,7 +90,7 @@ def take_frame(viewer: Viewer, layer: Image) -> Any:
     kept = [i for i in range(layer.ndim) if i != axis]
     return viewer.add_image(
         np.asarray(array_of(layer)[(slice(None),) * axis + (number,)]),
-        name=f"{layer.name} t={number}",
+        name=frame_name(layer, number),
         rgb=bool(layer.rgb),
         # Axes that were guessed must not be guessed otherwise now.
         axis_labels=tuple(letters[i].lower() for i in kept),

@@ -10,18 +10,17 @@ from superqt.utils import qdebounced
 from embedseg_napari.core.errors import DataError, EmbedSegError, ModelError
 from embedseg_napari.core.events import LabelsUpdated
 from embedseg_napari.jobs.label_round import LabelTraining, RoundRequest
-from embedseg_napari.jobs.train import TrainingRequest
-from embedseg_napari.jobs.training_recipe import of_training
+from embedseg_napari.jobs.training_recipe import of_round
 from embedseg_napari.viewer.files.stores import StoreDrop
 from embedseg_napari.viewer.label.annotate_box import AnnotationBox
 from embedseg_napari.viewer.label.autosave import Autosave
-from embedseg_napari.viewer.label.click_box import ClickBox
-from embedseg_napari.viewer.label.click_maps import ClickMaps
+from embedseg_napari.viewer.label.candidates import candidates
+from embedseg_napari.viewer.label.drawing.click_box import ClickBox
+from embedseg_napari.viewer.label.drawing.click_maps import ClickMaps
 from embedseg_napari.viewer.label.large_part import part_wanted, show_part
 from embedseg_napari.viewer.label.live_preview import LivePreview
 from embedseg_napari.viewer.label.navigator import SessionNavigator
 from embedseg_napari.viewer.label.next_image import KEY, NextImage
-from embedseg_napari.viewer.label.page import page_of
 from embedseg_napari.viewer.label.review_box import ReviewBox
 from embedseg_napari.viewer.label.session_box import SessionBox
 from embedseg_napari.viewer.label.single_channel import single_channel
@@ -29,6 +28,7 @@ from embedseg_napari.viewer.label.start_model import known_extent, misfit, sugge
 from embedseg_napari.viewer.label.store_box import StoreBox
 from embedseg_napari.viewer.train.panel import TrainingPanel
 from embedseg_napari.viewer.train.progress import ProgressBox
+from embedseg_napari.viewer.widgets.page import page_of
 from embedseg_napari.viewer.widgets.scroll import FittingScroll
 from embedseg_napari.viewer.worker import report_error, run_in_background
 
@@ -65,8 +65,6 @@ class LabelWidget(TrainingPanel):
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
         self.job: LabelTraining | None = None
-        self.taken: dict[str, int] = {}
-        """Revision of the annotation that the running training has been given last, by the image's name."""
         self.annotation = AnnotationBox(napari_viewer)
         self.autosave = Autosave(self.annotation.layers)
         self.navigator = SessionNavigator(napari_viewer, self.annotation, self.autosave)
@@ -235,11 +233,7 @@ class LabelWidget(TrainingPanel):
 
     def _bind_key(self) -> None:
         if self.annotation.layers.labels is not None:
-            self.annotation.layers.labels.bind_key(KEY, self._on_next_key, overwrite=True)
-
-    def _on_next_key(self, layer: object) -> None:
-        if not self.is_closed:
-            self.next_image.press()
+            self.annotation.layers.labels.bind_key(KEY, self.next_image.on_key, overwrite=True)
 
     # Training
 
@@ -279,8 +273,6 @@ class LabelWidget(TrainingPanel):
         self.view.watch(layers.image, layers.axes, truth=layers.labels)
         self.view.begin(request.config.center)
         self.keep.setEnabled(False)
-        front = request.front
-        self.taken = {} if front is None else {front.name: front.annotation.revision}
         self.job = LabelTraining(request, preview=self.view.example)
         self.progress.begin(request.output.stem)
         self.progress.bar.show()
@@ -312,17 +304,7 @@ class LabelWidget(TrainingPanel):
             raise DataError(problem)
         if not self.autosave.save_now():
             raise DataError("The session could not be saved, so nothing can be trained on it.")
-        request = self._request()
-        return of_training(
-            TrainingRequest(
-                config=request.config,
-                pairs=(),
-                folder=request.session.folder,
-                start_from=request.start_from,
-                device=request.device,
-                output=request.output,
-            )
-        )
+        return of_round(self._request())
 
     def look(self) -> None:
         """Hand what was painted since to the training, and follow the eye."""
@@ -331,12 +313,9 @@ class LabelWidget(TrainingPanel):
             self._hand_over()
 
     def _hand_over(self) -> None:
-        """Give the annotation in front to the training, if it is of the training's session and changed."""
+        """Give the annotation in front to the training, if it is of the training's session."""
         image = self.autosave.annotated() if self.is_joined else None
-        if self.job is None or image is None or self.taken.get(image.name) == image.annotation.revision:
-            return
-        if image.name in self.taken or not image.annotation.is_empty:
-            self.taken[image.name] = image.annotation.revision
+        if self.job is not None and image is not None:
             self.job.offer(image)
 
     def take_event(self, event: Any) -> None:
@@ -388,15 +367,12 @@ class LabelWidget(TrainingPanel):
         """Go to the image where the model is least sure."""
         model = self._model()
         if model is not None:
-            device = self.settings.device.currentText()
-            self.next_image.start(model, self.navigator.candidates(), self.navigator.front_key(), device)
+            found = candidates(self.navigator, self.next_image.ranking.seen_with(model))
+            self.next_image.start(model, found, self.navigator.front_key(), self.settings.device.currentText())
 
     def _go_on_with(self, rated: Rated) -> None:
         """Show an image that was chosen to be the next, and its doubtful places."""
-        target = rated.candidate.target
-        if not self._do(
-            lambda: self.navigator.go_to(target) if isinstance(target, str) else self.navigator.go_to_layer(target)
-        ):
+        if not self._do(lambda: self.navigator.go_on_to(rated.candidate.target)):
             return
         self.next_image.ranking.seen.add(self.navigator.front_key())
         model = self.next_image.ranking.model
@@ -416,7 +392,7 @@ class LabelWidget(TrainingPanel):
         self.clicks.maps.stop()
         self.preview.gradually.cancel()
         self.view.close_down()
-        self.next_image.forget()
+        self.next_image.close_down()
         self.store.close_down()
         if self._reading is not None:
             self._reading.detach()

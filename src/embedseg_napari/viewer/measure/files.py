@@ -9,7 +9,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
 
 from embedseg_napari.core.errors import DataError, EmbedSegError
-from embedseg_napari.core.exchange.export import export_labels
+from embedseg_napari.core.exchange.export import FORMATS, export_labels
 from embedseg_napari.core.files.names import portable_name
 from embedseg_napari.core.files.units import micrometres
 from embedseg_napari.core.measure.outlined import FURTHER
@@ -17,21 +17,22 @@ from embedseg_napari.core.measure.table_files import write_table
 from embedseg_napari.jobs.recipe import of_words
 from embedseg_napari.viewer.files.writers import write_labels_layer
 from embedseg_napari.viewer.layers import file_of
-from embedseg_napari.viewer.measure.layer_table import kept_file, objects_of
+from embedseg_napari.viewer.measure.layer_table import is_volume, kept_file, measure_layer, objects_of
 from embedseg_napari.viewer.measure.surfaces import make_surfaces, show_surfaces
 from embedseg_napari.viewer.widgets.boxes import button
 from embedseg_napari.viewer.widgets.recipe_buttons import RecipeButtons
 from embedseg_napari.viewer.worker import run_in_background
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
-    from napari.layers import Labels
+    from napari.layers import Image, Labels
     from napari.viewer import Viewer
     from qtpy.QtWidgets import QCheckBox
 
-    from embedseg_napari.core.measure.measurements import Table
+    from embedseg_napari.core.measure.measurements import PartMeasured, Table
     from embedseg_napari.jobs.recipe import Recipe
+    from embedseg_napari.viewer.measure.layer_table import LayerObjects
     from embedseg_napari.viewer.measure.surfaces import Triangles
     from embedseg_napari.viewer.widgets.layer_box import LayerBox
     from embedseg_napari.viewer.worker import BackgroundRun
@@ -41,10 +42,25 @@ EXPORTS = {
     "ROIs of Fiji and ImageJ (*.zip)": "imagej",
     "GeoJSON of QuPath (*.geojson)": "geojson",
     "COCO (*.json)": "coco",
-    "Surfaces (*.ply *.stl)": "mesh",
     "OME-TIFF (*.ome.tif)": "ome-tiff",
+    "OME-Zarr (*.ome.zarr)": "ome-zarr",
+    "Folder for the cell tracking challenge (*)": "ctc",
+    "Surfaces (*.ply *.stl)": "mesh",
 }
+USUAL = {"ome-zarr": ".ome.zarr"}
+"""Endings of names where they are not the first that a format has."""
 TABLE_WIDGET = ("napari", "Features table widget")
+
+
+def fitting(path: Path, kind: str) -> Path:
+    """A name with an ending of its format: where another is chosen in a dialog, the name keeps that of the first."""
+    endings = [ending for ending in FORMATS[kind] if ending]
+    name = path.name.lower()
+    if name.endswith(tuple(endings)):
+        return path
+    others = sorted({ending for of in FORMATS.values() for ending in of if ending}, key=len, reverse=True)
+    old = next((ending for ending in others if name.endswith(ending)), "")
+    return path.with_name(path.name[: len(name) - len(old)] + USUAL.get(kind, (endings or [""])[0]))
 
 
 class MeasuredFiles(QWidget):
@@ -58,16 +74,25 @@ class MeasuredFiles(QWidget):
         Where the layers are chosen.
     slow : QCheckBox
         Whether solidity and surface are measured.
+    objects : callable
+        The objects of a Labels layer and perhaps an image, with their pixel size.
     """
 
     said = Signal(str)
     failed = Signal(object)
     """The error."""
 
-    def __init__(self, viewer: Viewer, labels: LayerBox, image: LayerBox, slow: QCheckBox) -> None:
+    def __init__(
+        self,
+        viewer: Viewer,
+        labels: LayerBox,
+        image: LayerBox,
+        slow: QCheckBox,
+        objects: Callable[[Labels, Image | None], LayerObjects],
+    ) -> None:
         super().__init__()
         self.viewer = viewer
-        self._labels, self._image, self._slow = labels, image, slow
+        self._labels, self._image, self._slow, self._objects = labels, image, slow, objects
         self._table: Table | None = None
         self._measured: Labels | None = None
         self.open_table = button("Table", "Open napari's table of the layer's measurements.", self._open_table)
@@ -75,7 +100,7 @@ class MeasuredFiles(QWidget):
         self.export = button("Export…", "Save the objects for Fiji, QuPath and other programs.", self._export)
         self.surfaces = button("Surfaces", "Show the surfaces of a volume's objects as a layer.", self.make_surfaces)
         self.run: BackgroundRun | None = None
-        """Surfaces that are being made."""
+        """Surfaces that are being made, or an export."""
         self.recipe = RecipeButtons(self._recipe)
         # Four in a row would take room from the canvas; and only volumes have surfaces.
         row = QHBoxLayout()
@@ -98,7 +123,7 @@ class MeasuredFiles(QWidget):
         labels = self._labels.layer()
         for one in (self.export, self.surfaces):
             one.setEnabled(labels is not None and not is_running)
-        self.surfaces.setVisible(labels is not None and labels.ndim > 2)
+        self.surfaces.setVisible(labels is not None and is_volume(labels))
 
     def _open_table(self) -> None:
         self.viewer.layers.selection.active = self._measured
@@ -109,33 +134,72 @@ class MeasuredFiles(QWidget):
 
     def _save_table(self) -> None:
         assert self._measured is not None
-        path, _ = QFileDialog.getSaveFileName(self, "Save table", f"{self._measured.name}.csv", TABLES)
+        path, _ = QFileDialog.getSaveFileName(self, "Save table", self._beside(self._measured, ".csv"), TABLES)
         if path:
             self.write_table(Path(path))
 
     def write_table(self, path: Path) -> None:
-        """Write the measurements; the dialog has asked whether a file may be replaced."""
-        self._write(path, lambda: write_table(path, self._table or {}, overwrite=True))
+        """Write the measurements; the dialog has asked whether the file of this very name may be replaced."""
+        target = path if path.suffix else path.with_name(f"{path.name}.csv")
+        try:
+            write_table(target, self._table or {}, overwrite=target == path)
+        except EmbedSegError as error:
+            self.failed.emit(error)
+        else:
+            self.said.emit(f"Saved {target}.")
+
+    def _beside(self, layer: Labels, ending: str) -> str:
+        """A name to propose: in the folder of the labels or their image, where there is one."""
+        name = f"{portable_name(layer.name, 'labels')}{ending}"
+        for one in (layer, self._image.layer()):
+            try:
+                return str(name if one is None else file_of(one).with_name(name))
+            except DataError:
+                continue
+        return name
 
     def _export(self) -> None:
         layer = self._labels.layer()
         assert layer is not None
-        path, kind = QFileDialog.getSaveFileName(self, "Export objects", f"{layer.name}.zip", ";;".join(EXPORTS))
+        offered = [text for text, kind in EXPORTS.items() if kind != "mesh" or is_volume(layer)]
+        place = self._beside(layer, ".zip")
+        path, text = QFileDialog.getSaveFileName(self, "Export objects", place, ";;".join(offered))
         if path:
-            self.write_objects(Path(path), EXPORTS[kind])
+            self.write_objects(Path(path), EXPORTS[text])
 
     def write_objects(self, path: Path, kind: str) -> None:
-        """Write the objects of the chosen layer in a format of `core.exchange`."""
+        """Write the objects of the chosen layer in a format of `core.exchange`.
+
+        The dialog has asked whether the file of this very name may be replaced; one of another name is not.
+        """
         layer = self._labels.layer()
-        assert layer is not None
-        table = self._table if layer == self._measured else None
+        if layer is None or (self.run is not None and self.run.is_active):
+            return
+        target = fitting(path, kind)
+        # Objects may have been changed since they were measured.
+        has_measurements = kind == "geojson"
+        columns = FURTHER if self._slow.isChecked() else ()
+        try:
+            one = self._objects(layer, self._image.layer() if has_measurements else None)
+        except EmbedSegError as error:
+            self.failed.emit(error)
+            return
+        may_replace = target == path and target.is_file()
+        said: list[str] = []
 
-        def write() -> None:
-            one = objects_of(layer, None)
+        def export(should_stop: Callable[[], bool]) -> Generator[PartMeasured, None, None]:
+            table = (yield from measure_layer(one, columns, should_stop)) if has_measurements else None
             scale: dict[str, Any] = {"spacing": one.spacing, "unit": one.unit}
-            export_labels(one.labels, path, kind, one.axes, table=table, overwrite=True, **scale)
+            export_labels(
+                one.labels, target, kind, one.axes, table=table, overwrite=may_replace, say=said.append, **scale
+            )
 
-        self._write(path, write)
+        self.said.emit(f"Exporting to {target}…")
+        self.run = run_in_background(
+            export,
+            on_result=lambda _: self.said.emit(" ".join([f"Saved {target}.", *said])),
+            on_error=self.failed.emit,
+        )
 
     def make_surfaces(self) -> None:
         """Show the surfaces of the chosen layer's objects."""
@@ -161,14 +225,6 @@ class MeasuredFiles(QWidget):
         if self.run is not None:
             self.run.detach()
 
-    def _write(self, path: Path, write: Callable[[], None]) -> None:
-        try:
-            write()
-        except EmbedSegError as error:
-            self.failed.emit(error)
-        else:
-            self.said.emit(f"Saved {path}.")
-
     def _saved(self, layer: Labels, image: Path | None) -> Path:
         """The file that holds a layer's labels as they are now; where there is none, the user is asked for one."""
         path = kept_file(layer)
@@ -190,7 +246,7 @@ class MeasuredFiles(QWidget):
         layer, image = self._labels.layer(), self._image.layer()
         if layer is None:
             raise DataError("Choose a Labels layer first.")
-        objects = objects_of(layer, image)
+        objects = self._objects(layer, image)
         image_file = None if image is None else file_of(image)
         labels = self._saved(layer, image_file)
         words = ["embedseg", "measure", str(labels), "--output", str(labels.with_suffix(".measured.csv"))]

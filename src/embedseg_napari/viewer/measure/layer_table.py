@@ -63,6 +63,15 @@ def objects_of(labels: Labels, image: Image | None) -> LayerObjects:
     return LayerObjects(array, axes, spacing, unit, picture.array, picture.axes, found)
 
 
+def is_volume(labels: Labels) -> bool:
+    """Whether the objects of a layer have surfaces."""
+    try:
+        return labels.ndim > 2 and ordered(picture_of(labels).axes) == "ZYX"
+    except DataError:
+        # More axes than an image can have; what is done with it says so.
+        return False
+
+
 def kept_file(labels: Labels) -> Path | None:
     """The file that holds the labels of a layer as they are now; None where it was not saved, or changed since."""
     try:

@@ -75,6 +75,8 @@ class MeasurePlot(QWidget):
         layout.addWidget(self.view)
         self.box.dragged.connect(self._take_rectangle)
         self.box.clicked.connect(self._take_click)
+        # A click on a point itself does not come through to the box.
+        self.points.sigClicked.connect(lambda _, __, event: self._take_click(self.box.mapSceneToView(event.scenePos())))
 
     def show_values(self, x: NDArray[Any], x_name: str, y: NDArray[Any] | None, y_name: str) -> None:
         """Draw a histogram of x, or y over x."""

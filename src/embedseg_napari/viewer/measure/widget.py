@@ -9,6 +9,7 @@ from napari.layers import Image, Labels
 from qtpy.QtWidgets import QCheckBox, QFormLayout, QVBoxLayout, QWidget
 
 from embedseg_napari.core.errors import EmbedSegError
+from embedseg_napari.core.measure.measurements import brightness_words, without_brightness
 from embedseg_napari.core.measure.outlined import FURTHER
 from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.camera import go_to
@@ -16,6 +17,7 @@ from embedseg_napari.viewer.layers import is_users_or_found
 from embedseg_napari.viewer.measure.files import MeasuredFiles
 from embedseg_napari.viewer.measure.layer_table import give_features, image_below, measure_layer, objects_of
 from embedseg_napari.viewer.measure.object_colors import ObjectColors
+from embedseg_napari.viewer.measure.pixel_size import PixelSizeBox
 from embedseg_napari.viewer.measure.plot import MeasurePlot
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, add_row
 from embedseg_napari.viewer.widgets.dock_panel import DockPanel
@@ -57,6 +59,7 @@ class MeasureWidget(DockPanel):
         self._connect()
         self.follow_theme()
         self._propose_image()
+        self._show_pixel_size()
         self._show_state()
 
     def _build(self) -> None:
@@ -68,10 +71,12 @@ class MeasureWidget(DockPanel):
         )
         self.slow = QCheckBox("Solidity and surface, too")
         self.slow.setToolTip("Takes minutes for thousands of objects: each has its hull and its surface made.")
+        self.pixel_size = PixelSizeBox()
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         add_row(form, "Labels", self.labels.native)
         add_row(form, "Image", self.image.native)
+        add_row(form, "Pixel (µm)", self.pixel_size)
         form.addRow(self.slow)
         self.controls = RunControls("Measure", "Stop; the table stays as it was.", parent=self)
         self.color = ChoiceBox((OWN,), "Column that objects are coloured by.")
@@ -82,7 +87,7 @@ class MeasureWidget(DockPanel):
         for text, box in (("Colour by", self.color), ("Across", self.x), ("Upwards", self.y)):
             add_row(columns, text, box)
         self.plot = MeasurePlot()
-        self.files = MeasuredFiles(self.viewer, self.labels, self.image, self.slow)
+        self.files = MeasuredFiles(self.viewer, self.labels, self.image, self.slow, self._objects_of)
         self.results = QWidget()
         inside = QVBoxLayout(self.results)
         inside.setContentsMargins(0, 0, 0, 0)
@@ -96,6 +101,8 @@ class MeasureWidget(DockPanel):
         layout.addWidget(self.controls.progress)
         layout.addWidget(self.controls.status)
         layout.addWidget(self.results, 1)
+        # While there are none, controls stay together.
+        layout.addStretch(0)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(2, 4, 2, 4)
         outer.addWidget(FittingScroll(content), 1)
@@ -107,6 +114,12 @@ class MeasureWidget(DockPanel):
         self.controls.changed.connect(self._show_state)
         self.labels.changed.connect(self._show_state)
         self.labels.changed.connect(self._propose_image)
+        # One layer's pixels say nothing of another's.
+        self.labels.changed.connect(lambda _: self.pixel_size.clear())
+        self.labels.changed.connect(self._show_pixel_size)
+        self.image.changed.connect(self._show_pixel_size)
+        self.pixel_size.returnPressed.connect(self.start)
+        self.pixel_size.textEdited.connect(lambda _: self._say_old("The numbers are of another pixel size"))
         self.color.currentIndexChanged.connect(self._color)
         self.x.currentIndexChanged.connect(self._draw)
         self.y.currentIndexChanged.connect(self._draw)
@@ -129,6 +142,19 @@ class MeasureWidget(DockPanel):
         if layer is not None:
             self.image.choose(image_below(layer, [*images, *self.image.layers]))
 
+    def _objects_of(self, labels: Labels, image: Image | None) -> LayerObjects:
+        """The objects of a layer with the pixel size that counts."""
+        return self.pixel_size.apply(objects_of(labels, image))
+
+    def _show_pixel_size(self, *_: object) -> None:
+        layer = self.labels.layer()
+        try:
+            known = None if layer is None else objects_of(layer, self.image.layer())
+        except EmbedSegError:
+            # The image does not fit, which is said when it is measured.
+            known = None
+        self.pixel_size.show_known(known)
+
     # Measuring
 
     def start(self) -> None:
@@ -137,7 +163,7 @@ class MeasureWidget(DockPanel):
         if layer is None or self.controls.current is not None:
             return
         try:
-            objects = objects_of(layer, self.image.layer())
+            objects = self._objects_of(layer, self.image.layer())
         except EmbedSegError as error:
             self.controls.fail(error)
             return
@@ -165,7 +191,9 @@ class MeasureWidget(DockPanel):
         give_features(layer, table)
         n = len(table["label"])
         unit = "" if any(name.endswith(("_um", "_um2", "_um3")) for name in table) else ", in pixels"
-        self.controls.say(f"{count(n, 'object')}, {count(len(table), 'column')}{unit}.")
+        n_unknown = without_brightness(table)
+        words = f" {brightness_words(n_unknown)}" if n_unknown else ""
+        self.controls.say(f"{count(n, 'object')}, {count(len(table), 'column')}{unit}.{words}")
         self._follow_layer(layer)
         self._list_columns(table)
         self._draw()
@@ -258,9 +286,21 @@ class MeasureWidget(DockPanel):
     def _follow_layer(self, layer: Labels | None) -> None:
         if self._followed is not None:
             self._followed.events.selected_label.disconnect(self._take_label)
+            self._followed.events.paint.disconnect(self._take_change)
+            self._followed.events.data.disconnect(self._take_change)
         self._followed = layer
         if layer is not None:
             layer.events.selected_label.connect(self._take_label)
+            layer.events.paint.connect(self._take_change)
+            layer.events.data.connect(self._take_change)
+
+    def _take_change(self, _: Any = None) -> None:
+        self._say_old("The labels changed since they were measured")
+
+    def _say_old(self, reason: str) -> None:
+        """Say that the numbers are not those of what is there now."""
+        if self.table is not None and self.controls.current is None:
+            self.controls.say(f"{reason}; press Measure again.")
 
     def _take_removed(self, event: Any) -> None:
         if self.measured is not None and event.value == self.measured:

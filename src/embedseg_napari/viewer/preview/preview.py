@@ -254,7 +254,7 @@ class TrainingView:
                 on_new=lambda layer: self.viewer.reset_view(),
             )  # fmt: skip
             yield
-        yield from self._object_steps(event, frame)
+        yield from self._object_steps(event, frame, self.source if is_seen else None)
         if self.embeddings.is_on:
             yield
             yield from self._embedding_steps(event, frame)
@@ -268,12 +268,13 @@ class TrainingView:
         found = (layer for layer in self.viewer.layers if shows_objects(layer) and layer.metadata.get(RESULT) == FOUND)
         self._earlier.hold(layer for layer in found if layer != self.truth and meet(layer, source))
 
-    def show_objects(self, found: PreviewReady | Segmentation, frame: Frame) -> None:
-        """Show labels, seeds and, hidden at first, the seed map of a preview or of a whole image."""
-        for _ in self._object_steps(found, frame):
+    def show_objects(self, found: PreviewReady | Segmentation, frame: Frame, image: Image | None) -> None:
+        """Show labels, seeds and, hidden at first, the seed map of a preview or of a whole image, above that."""
+        for _ in self._object_steps(found, frame, image):
             pass
 
-    def _object_steps(self, found: PreviewReady | Segmentation, frame: Frame) -> Iterator[None]:
+    def _object_steps(self, found: PreviewReady | Segmentation, frame: Frame, image: Image | None) -> Iterator[None]:
+        self.previews.raise_over(image)
         put = self.previews.put_steps
         yield from put(
             show_image, SEED_MAP, found.maps.seed_map, frame=frame, colormap="magma", contrast_limits=(0, 1),

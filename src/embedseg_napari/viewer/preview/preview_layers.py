@@ -147,6 +147,16 @@ class PreviewLayers:
             if self.get(name) is shown:
                 shown.visible = True
 
+    def raise_over(self, image: Layer | None) -> None:
+        """Bring what is shown above the image that it is of, which may have come to the front since."""
+        if image is None or not is_shown(self.viewer, image):
+            return
+        layers = self.viewer.layers
+        # From the top, each to the same place: their order stays.
+        for layer in reversed(self._shown()):
+            if layers.index(layer) < layers.index(image):
+                layers.move(layers.index(layer), layers.index(image) + 1)
+
     def hide(self, *names: str) -> None:
         """Hide some of the layers, or all, until they are put anew: they are not of what is looked at now."""
         for name in names or tuple(self.layers):

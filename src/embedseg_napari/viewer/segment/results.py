@@ -53,6 +53,8 @@ class Result:
         self.labels: Labels | None = None
         self.seed_map: Image | None = None
         self.centers: Points | None = None
+        self.shows_centers = True
+        """Whether the user sees them, also while there are none."""
         self.values = segmentation.settings.clustering
         """Thresholds that were asked for last."""
         self.history = [self.values]
@@ -211,7 +213,11 @@ class ResultLayers:
             result.labels.visible = False
 
     def finish_update(self, result: Result) -> None:
-        """Give the labels their table; numbers that nobody reads while a slider moves."""
+        """Give the labels their table, and take centres away that are none: nobody misses that while a slider moves."""
+        centers = result.centers
+        if centers is not None and is_shown(self.viewer, centers) and not len(centers.data):
+            result.shows_centers = bool(centers.visible)
+            self.viewer.layers.remove(centers)
         if not is_shown(self.viewer, result.labels):
             return
         assert result.labels is not None
@@ -261,16 +267,18 @@ class ResultLayers:
         # Objects that the border cuts may have their centre beyond it.
         centers = np.asarray(objects.centers, float).reshape(-1, len(result.axes))
         centers = np.clip(centers, 0, np.asarray(labels.shape) - 1)
-        result.centers = show_points(
-            self.viewer,
-            f"{name} centres",
-            centers,
-            frame=frame,
-            features={"score": np.asarray(objects.scores, float)},
-            into=result.centers,
-            size=point_size(objects, frame.scale),
-            **CENTERS,
-        )
+        if len(centers) or is_shown(self.viewer, result.centers):
+            result.centers = show_points(
+                self.viewer,
+                f"{name} centres",
+                centers,
+                frame=frame,
+                features={"score": np.asarray(objects.scores, float)},
+                into=result.centers,
+                size=point_size(objects, frame.scale),
+                visible=result.shows_centers,
+                **CENTERS,
+            )
         if result.before is None:
             # Let the Evaluate panel find the maps behind the labels, and the model they came from.
             provenance.remember(result.labels, segmentation, result.model_path)

@@ -14,15 +14,16 @@ from qtpy.QtWidgets import QCheckBox
 from superqt.utils import qdebounced
 
 from embedseg_napari.core.config import SCALES, PredictionConfig
-from embedseg_napari.core.errors import SettingsError
+from embedseg_napari.core.errors import DataError, SettingsError
 from embedseg_napari.jobs.segment import warm_up
 from embedseg_napari.viewer.last_used import LastUsed
+from embedseg_napari.viewer.layers import array_of, picture_of
 from embedseg_napari.viewer.models.picker import ModelPicker
 from embedseg_napari.viewer.widgets.boxes import FloatBox, device_box
 from embedseg_napari.viewer.worker import run_in_background
 
 if TYPE_CHECKING:
-    from napari.layers import Layer
+    from napari.layers import Image, Layer
     from qtpy.QtWidgets import QFormLayout
 
     from embedseg_napari.viewer.segment.threshold_box import ThresholdBox
@@ -79,6 +80,23 @@ class RunSettings(QObject):
         self.scale.setValue(stored.scale)
         self._take_scale()
         self._warm_up()
+
+    def suggest_model(self, layer: Image | None) -> None:
+        """Take a model of volumes for a layer that says it is one, and back again."""
+        if layer is None:
+            return
+        try:
+            picture = picture_of(layer)
+        except DataError:
+            # The panel says what is wrong with it.
+            return
+        if not picture.axes_guessed or layer.rgb or array_of(layer).ndim == 2:
+            self.model.suggest(3 if "Z" in picture.axes else 2)
+
+    def fitting(self, letter: str) -> str:
+        """Name of the model that fits a stack whose planes are depth, time or channels."""
+        known = self.model.fitting(3 if letter == "Z" else 2)
+        return "" if known is None else known.name
 
     def scale_for(self, layer: Layer, scale: float) -> None:
         """Take a scale for one image only."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QGroupBox, QHBoxLayout, QVBoxLayout
+from qtpy.QtWidgets import QGroupBox, QHBoxLayout, QVBoxLayout, QWidget
 from superqt.utils import qdebounced
 
 from embedseg_napari.core.config import PredictionConfig
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 MOST_LETTERS = 22
 """Of a name in the title: the panel is as wide as that."""
+WIDTH = 292
+"""Pixels."""
 SETTLE = 250
 """Milliseconds after the last move of a slider until tables and arrows follow."""
 
@@ -54,15 +56,18 @@ class ThresholdBox(QGroupBox):
             "Back to the model's thresholds", "Take the thresholds stored with the model.", self.go_back
         )
         self.undo_button = button("Undo", "Take the thresholds from before the last change.", self.undo)
-        buttons = QHBoxLayout()
+        self.ways_back = QWidget()
+        """The two buttons; they stay in sight where the sliders are scrolled away."""
+        buttons = QHBoxLayout(self.ways_back)
+        buttons.setContentsMargins(0, 0, 0, 0)
         buttons.addWidget(self.back_button, 1)
         buttons.addWidget(self.undo_button)
         buttons.setSpacing(2)
         layout = QVBoxLayout(self)
-        # Beside a panel no wider than this the canvas has 700 pixels of a screen of 1366.
+        # Beside a panel of this width the canvas has 700 pixels of a screen of 1366; narrower sliders are hard to set.
+        self.setMinimumWidth(WIDTH)
         layout.setContentsMargins(4, 4, 4, 4)
         layout.addWidget(self.sliders)
-        layout.addLayout(buttons)
         self._result: Result | None = None
         self._model_path: Path | None = None
         self._chosen = self._stored = self._next = PredictionConfig().clustering

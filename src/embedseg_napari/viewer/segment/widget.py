@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from embedseg_napari.core.axes import parse_axes
-from embedseg_napari.core.errors import DataError, EmbedSegError, ModelError
-from embedseg_napari.core.events import Message
-from embedseg_napari.jobs.segment import SegmentJob, segment
+from embedseg_napari.core.errors import ModelError
 from embedseg_napari.viewer.files.stores import StoreDrop
 from embedseg_napari.viewer.large.correct_box import CorrectBox
-from embedseg_napari.viewer.layers import array_of, picture_of
+from embedseg_napari.viewer.layers import picture_of
 from embedseg_napari.viewer.segment.advice_box import AdviceBox
 from embedseg_napari.viewer.segment.drop_queue import DropQueue
 from embedseg_napari.viewer.segment.embedding_view import EmbeddingView
 from embedseg_napari.viewer.segment.folder_panel import BatchPanel
 from embedseg_napari.viewer.segment.image_input import ImageInput
 from embedseg_napari.viewer.segment.large_images import LargeImages
-from embedseg_napari.viewer.segment.progress import SegmentProgress
 from embedseg_napari.viewer.segment.result_recipe import recipe_of_result
 from embedseg_napari.viewer.segment.result_words import result_words
 from embedseg_napari.viewer.segment.results import ResultLayers
 from embedseg_napari.viewer.segment.run_settings import RunSettings
+from embedseg_napari.viewer.segment.runs import SegmentRuns
 from embedseg_napari.viewer.segment.threshold_box import ThresholdBox
 from embedseg_napari.viewer.unopened import unopened
 from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, button
@@ -35,16 +32,12 @@ from embedseg_napari.viewer.widgets.run_controls import RunControls
 from embedseg_napari.viewer.widgets.scroll import FittingScroll
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     import napari
-    from napari.layers import Layer
 
     from embedseg_napari.core.events import Advice
-    from embedseg_napari.core.inference.segmentation import Segmentation
     from embedseg_napari.jobs.recipe import Recipe
-    from embedseg_napari.viewer.segment.image_input import Selection
     from embedseg_napari.viewer.segment.results import Result
     from embedseg_napari.viewer.widgets.layer_box import LayerBox
     from embedseg_napari.viewer.worker import BackgroundRun
@@ -71,27 +64,21 @@ class SegmentWidget(DockPanel):
         self.settings = RunSettings(self.threshold_box, self)
         self.model, self.device = self.settings.model, self.settings.device
         self.tta, self.scale = self.settings.tta, self.settings.scale
-        self.image = ImageInput(viewer, self._fitting)
+        self.image = ImageInput(viewer, self.settings.fitting)
         self.on_drop = QCheckBox("Segment on drop")
         self.on_drop.setToolTip("Segment every image as soon as it is opened, with these settings.")
         self.controls = RunControls("Segment", "Stop; nothing in the viewer changes.", PATIENCE, self)
         self.run_button, self.cancel_button = self.controls.run_button, self.controls.cancel_button
         self.progress, self.status = self.controls.progress, self.controls.status
-        self._model_path: Path | None = None
         self.embedding = EmbeddingView(viewer, self.results)
         self.advice = AdviceBox()
         self.large = LargeImages(viewer, self.image, self.controls, self.advice.take)
         self.correct = CorrectBox(viewer)
         self.recipe = RecipeButtons(self._recipe)
         self.measure = button("Measure the objects", "Size, shape and brightness of each object.", self._measure)
-        self._job: SegmentJob | None = None
-        self._advised: Layer | None = None
-        """Image that the advice is about."""
+        self.runs = SegmentRuns(viewer, self.image, self.settings, self.large, self.results, self.advice, self.controls)
         self.batch = BatchPanel(self.batch_settings)
         self.drops = DropQueue(viewer, self)
-        self._selection: Selection | None = None
-        self._began = 0.0
-        self._active_before: Layer | None = None
         StoreDrop(self, viewer)
         self._lay_out()
         self._connect()
@@ -101,7 +88,10 @@ class SegmentWidget(DockPanel):
     def _lay_out(self) -> None:
         content = QWidget()
         layout = QVBoxLayout(content)
-        layout.setContentsMargins(4, 6, 4, 6)
+        # All of it, the tabs of other panels, too, has room on a screen of 768 rows.
+        layout.setContentsMargins(4, 3, 4, 3)
+        layout.setSpacing(3)
+        self.image.form.setVerticalSpacing(4)
         self.settings.add_to(self.image.form)
         self.image.form.addRow(self.on_drop)
         layout.addWidget(self.image)
@@ -114,7 +104,10 @@ class SegmentWidget(DockPanel):
         layout.addStretch(1)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(2, 4, 2, 4)
+        # Every row that stays in sight takes one from the page above.
+        outer.setSpacing(3)
         outer.addWidget(FittingScroll(content), 1)
+        outer.addWidget(self.threshold_box.ways_back)
         outer.addLayout(self.controls.buttons())
         outer.addWidget(self.progress)
         outer.addWidget(self.status)
@@ -126,14 +119,14 @@ class SegmentWidget(DockPanel):
         self.run_button.clicked.connect(self.start)
         self.cancel_button.clicked.connect(self.cancel)
         # Also where the layer learns its axes later, from its file.
-        self.image.changed.connect(self._suggest_model)
+        self.image.changed.connect(lambda: self.settings.suggest_model(self.image.layer))
         # The button has named the model.
         self.image.question.answered.connect(lambda letter: self.model.take_fitting(3 if letter == "Z" else 2))
         self.image.changed.connect(self._show_state)
         self.large.place.changed.connect(self._show_state)
         self.large.place.answered.connect(self.start)
         self.large.view_wanted.connect(self._try_view)
-        self.large.runs.shown.connect(self._select)
+        self.runs.shown.connect(self._take_shown)
         self.model.model_changed.connect(self._take_model)
         self.image.layer_box.changed.connect(self.settings.follow_image)
         self.image.layer_box.changed.connect(self._choose_result)
@@ -142,7 +135,7 @@ class SegmentWidget(DockPanel):
         self.threshold_box.settled.connect(self.embedding.refresh)
         self.threshold_box.settled.connect(self.settings.keep)
         self.controls.changed.connect(lambda: self._show_state(keep_status=True))
-        self.controls.finished.connect(self._take_end)
+        self.controls.finished.connect(self._start_waiting)
         self.on_drop.toggled.connect(self.drops.open)
         self.drops.next_wanted.connect(self._start_waiting)
         unopened.explained.connect(self._take_unopened)
@@ -167,96 +160,23 @@ class SegmentWidget(DockPanel):
         if self.current is not None or self._problem() is not None:
             self._show_state()
             return
-        if self.large.in_blocks:
-            self._start_in_blocks(is_view=not self.large.is_whole)
-            return
-        assert self.model.path is not None
-        try:
-            selection = self.image.selection()
-            job = SegmentJob(
-                selection.array,
-                selection.axes,
-                selection.channel,
-                self.model.path,
-                self.device.currentText(),
-                selection.spacing,
-                self.settings.changes(),
-                # Looked for afterwards, so that nobody waits for it.
-                advise=False,
-                remarks=True,
-            )
-        except EmbedSegError as error:
-            self.controls.fail(error)
-            return
-        self._prepare(selection.layer)
-        self._selection, self._job, self._advised = selection, job, selection.layer
-        self.controls.start(
-            lambda should_stop: segment(job, should_stop),
-            SegmentProgress(self.controls, self.advice.take),
-            self._take_result,
-        )
-
-    def _prepare(self, layer: Layer) -> None:
-        """Forget what was said of the last run, and remember what is used in the next one."""
-        self.reclustering.cancel()
-        self.advice.begin(layer.name)
-        self._selection = self._job = None
-        self._model_path = self.model.path
-        self._active_before = self.viewer.layers.selection.active
-        self._began = time.monotonic()
-        self.settings.keep()
-
-    def _start_in_blocks(self, *, is_view: bool) -> None:
-        """Segment an image that is larger than memory, or a part of it as its blocks would."""
-        model, device, changes = self.model.path, self.device.currentText(), self.settings.changes()
-        assert model is not None
-        assert self.image.layer is not None
-        try:
-            if not is_view:
-                self._prepare(self.image.layer)
-                self.large.start(model, device, changes)
-                return
-            selection, run, words = self.large.part(model, device, changes)
-        except EmbedSegError as error:
-            self.controls.fail(error)
-            return
-        self._prepare(selection.layer)
-        self._selection = selection
-        if words:
-            self.advice.take(Message(words))
-        self.controls.start(run, SegmentProgress(self.controls, self.advice.take), self._take_result)
+        self.runs.start()
 
     def _try_view(self) -> None:
         if self.current is None and self._problem() is None:
-            self._start_in_blocks(is_view=True)
-
-    def _select(self, layer: Layer) -> None:
-        """Select a result, but not where the user went on to another layer meanwhile."""
-        if layer in self.viewer.layers and self.viewer.layers.selection.active == self._active_before:
-            self.viewer.layers.selection.active = layer
+            self.runs.start_view()
 
     def cancel(self) -> None:
         """Stop the run; nothing in the viewer changes, and blocks that are done stay."""
         self.drops.clear()
         self.controls.cancel()
 
-    def _take_result(self, segmentation: Segmentation) -> Iterator[None]:
-        selection = self._selection
-        assert selection is not None
-        assert self._model_path is not None
-        result = None
-        if selection.layer in self.viewer.layers:
-            result = yield from self.results.show_steps(selection, segmentation, self._model_path)
-        if result is None:
-            self.controls.say("The image was removed in the meantime; its result was discarded.")
-            return
+    def _take_shown(self, result: Result, seconds: float) -> None:
         self.threshold_box.follow(result)
-        assert result.labels is not None
-        self._select(result.labels)
         self.embedding.refresh()
-        self._say_count(f" in {time.monotonic() - self._began:.1f} s")
-        if self._job is not None and not self.drops.is_waiting:
-            self.advice.look(self._job, segmentation)
+        self._say_count(f" in {seconds:.1f} s")
+        if self.runs.job is not None and not self.drops.is_waiting:
+            self.advice.look(self.runs.job, result.segmentation)
 
     def _follow_advice(self, advice: Advice) -> None:
         """Take the other model, scale or thresholds and segment again, or open the panel where objects are labelled."""
@@ -264,9 +184,9 @@ class SegmentWidget(DockPanel):
             return
         if advice.labels:
             panel: Any = self.open_beside("EmbedSeg: Label & Train")
-            panel.take_over(self._advised, "all" if self._job is None else self._job.channel)
+            panel.take_over(self.runs.advised, "all" if self.runs.job is None else self.runs.job.channel)
             return
-        self.image.layer_box.choose(self._advised)
+        self.image.layer_box.choose(self.runs.advised)
         if advice.model:
             try:
                 self.model.choose_named(advice.model)
@@ -277,8 +197,8 @@ class SegmentWidget(DockPanel):
             self.advice.clear()
             self.threshold_box.go_back()
             return
-        if "scale" in advice.changes and self._advised is not None:
-            self.settings.scale_for(self._advised, advice.changes["scale"])
+        if "scale" in advice.changes and self.runs.advised is not None:
+            self.settings.scale_for(self.runs.advised, advice.changes["scale"])
         self.start()
 
     def _measure(self) -> None:
@@ -292,11 +212,6 @@ class SegmentWidget(DockPanel):
         if result is not None and result.selection.layer != self.image.layer:
             axes = picture_of(result.selection.layer).axes
         return recipe_of_result(result, parse_axes(axes), self.device.currentText())
-
-    def _take_end(self) -> None:
-        self._selection = None
-        self.large.runs.over()
-        self._start_waiting()
 
     # Thresholds
 
@@ -361,10 +276,9 @@ class SegmentWidget(DockPanel):
             self.controls.say(sentence, is_wrong=True)
 
     def _take_removed(self, event: Any) -> None:
-        busy = self._selection.layer if self._selection is not None else self.large.runs.layer
-        if busy is not None and event.value == busy:
+        if self.runs.layer is not None and event.value == self.runs.layer:
             self.cancel()
-        if event.value == self._advised:
+        if event.value == self.runs.advised:
             self.advice.clear()
         if self.results.forget(event.value):
             self.reclustering.cancel()
@@ -380,23 +294,6 @@ class SegmentWidget(DockPanel):
         self.settings.take_model()
         self.image.set_model(self.model.config, is_chosen=self.model.is_asked_for)
         self._show_state()
-
-    def _suggest_model(self, *_: object) -> None:
-        """Take a model of volumes for a layer that says it is one, and back again."""
-        layer = self.image.layer
-        if layer is None:
-            return
-        try:
-            picture = picture_of(layer)
-        except DataError:
-            return
-        if not picture.axes_guessed or layer.rgb or array_of(layer).ndim == 2:
-            self.model.suggest(3 if "Z" in picture.axes else 2)
-
-    def _fitting(self, letter: str) -> str:
-        """Name of the model that fits a stack whose planes are depth, time or channels."""
-        known = self.model.fitting(3 if letter == "Z" else 2)
-        return "" if known is None else known.name
 
     def _problem(self) -> tuple[QWidget, str] | None:
         found = self.image.problem() or self.large.problem()
@@ -424,7 +321,8 @@ class SegmentWidget(DockPanel):
         self.correct.setEnabled(not is_running)
         for widget in (self.measure, self.recipe):
             widget.setVisible(self.results.labels is not None)
-        self.threshold_box.setEnabled(not is_running)
+        for widget in (self.threshold_box, self.threshold_box.ways_back):
+            widget.setEnabled(not is_running)
         if not is_running and not (keep_status and found is None):
             self.controls.say(found[1] if found is not None else "", is_wrong=found is not None)
 

@@ -11,7 +11,7 @@ from embedseg_napari.core.events import EpochFinished, Message, PreviewReady, St
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.old_objects import OldObjects
 from embedseg_napari.viewer.train.settings import OutputPlace, TrainingSettings
-from embedseg_napari.viewer.widgets.boxes import Sentence
+from embedseg_napari.viewer.widgets.boxes import Sentence, short
 from embedseg_napari.viewer.widgets.dock_panel import DockPanel
 from embedseg_napari.viewer.widgets.recipe_buttons import RecipeButtons
 from embedseg_napari.viewer.worker import BackgroundRun, report_error, run_in_background
@@ -44,6 +44,8 @@ class TrainingPanel(DockPanel):
         self.saved: SavedTraining | None = None
         self.trained_on: Layer | None = None
         """The image layer that the last training learned from, or the first of them."""
+        self.trained_with: list[Layer | None] = []
+        """The labels layers that it learned from."""
         self.settings = TrainingSettings()
         self.output = OutputPlace()
         self.recipe = RecipeButtons(self.make_recipe)
@@ -175,7 +177,18 @@ class TrainingPanel(DockPanel):
         panel: Any = self.open_beside("EmbedSeg: Segment")
         panel.take_over(self.saved.path, self.trained_on)
         if self.trained_on is not None and self.trained_on in self.viewer.layers:
+            self._clear_sight()
             panel.start()
+
+    def _clear_sight(self) -> None:
+        """Hide the labels that were learned from: where they lie over what the model finds, all seems to be found."""
+        over = [one for one in self.trained_with if one is not None and one in self.viewer.layers and one.visible]
+        for layer in over:
+            layer.visible = False
+        if over:
+            # A notification shows some forty letters.
+            names = f"{short(over[0].name)} is" if len(over) == 1 else f"{len(over)} layers of labels are"
+            show_info(f"{names} hidden, to show what is found.")
 
     def release(self) -> None:
         """Keep everything, and stop."""

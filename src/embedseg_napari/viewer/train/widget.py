@@ -65,6 +65,8 @@ class TrainWidget(TrainingPanel):
         )
         self.stop.setToolTip("End now and keep the model so far.")
         self.set_up(self.tabs, self.train, self.pause, self.stop)
+        # In sight beside Train: the page above is longer than most screens.
+        self.layout().addWidget(self.recipe)
         self.pairs.changed.connect(self._on_data)
         self.settings.changed.connect(self._on_settings)
         self.check.changed.connect(self.update_buttons)
@@ -114,7 +116,6 @@ class TrainWidget(TrainingPanel):
             layout.addWidget(box)
             self.boxes.append(box)
         self.check_box = self.boxes[1]
-        layout.addWidget(self.recipe)
         layout.addStretch(1)
         return FittingScroll(page)
 
@@ -199,6 +200,7 @@ class TrainWidget(TrainingPanel):
             "Train a model on the data above with these settings.",
         )
         self.pause.setVisible(is_active)
+        self.recipe.setVisible(not is_active)
         self.pause.setText("Resume" if self.is_paused else "Pause")
 
     # The training
@@ -211,8 +213,10 @@ class TrainWidget(TrainingPanel):
             report_error(error)
             return
         self.is_paused = False
+        self.recipe.forget()
         self.preview.begin(request.config, learns_from_layers=request.folder is None)
         self.trained_on = self.pairs.rows[0].image.layer() if request.pairs else None
+        self.trained_with = [row.labels.layer() for row in self.pairs.rows] if request.pairs else []
         self.job = TrainingJob(request, preview=self.preview.view.example)
         self.progress.begin(request.output.stem)
         self.tabs.setCurrentIndex(1)

@@ -67,6 +67,10 @@ class RecipeButtons(QWidget):
         else:
             self._say(f"Saved {path}.")
 
+    def forget(self) -> None:
+        """Say no longer why there was no command: things have changed since."""
+        self.line.hide()
+
     def _say(self, sentence: str) -> None:
         self.line.hide()
         show_info(sentence)

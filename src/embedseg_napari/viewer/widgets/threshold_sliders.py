@@ -56,7 +56,7 @@ class ThresholdSliders(QWidget):
             slider.setPageStep(10 if is_size else 0.1)
             number.setSingleStep(slider.singleStep())
             number.setKeyboardTracking(False)
-            number.setFixedWidth(78)
+            number.setFixedWidth(100)
             label.setBuddy(number)
             for column, widget in enumerate((label, slider, number)):
                 widget.setToolTip(field.description)

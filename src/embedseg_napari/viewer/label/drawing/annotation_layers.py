@@ -15,10 +15,10 @@ from embedseg_napari.core.annotation.states import BACKGROUND, next_free_label
 from embedseg_napari.core.axes import spatial_axes
 from embedseg_napari.core.errors import AnnotationError, DataError
 from embedseg_napari.core.session.state import kind_of, spatial_shape
-from embedseg_napari.viewer.label.brush import Brush
-from embedseg_napari.viewer.label.colors import annotation_colors
-from embedseg_napari.viewer.label.protected_objects import ProtectedObjects
-from embedseg_napari.viewer.label.region_layer import RegionLayer
+from embedseg_napari.viewer.label.drawing.brush import Brush
+from embedseg_napari.viewer.label.drawing.colors import annotation_colors
+from embedseg_napari.viewer.label.drawing.protected_objects import ProtectedObjects
+from embedseg_napari.viewer.label.drawing.region_layer import RegionLayer
 from embedseg_napari.viewer.layers import ANNOTATION, array_of, picture_of
 from embedseg_napari.viewer.result_layers import is_shown, spatial_frame
 

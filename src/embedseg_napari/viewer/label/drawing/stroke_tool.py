@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari.layers import Labels, Shapes
 
     from embedseg_napari.core.annotation.edits import Indices
-    from embedseg_napari.viewer.label.annotation_layers import AnnotationLayers
+    from embedseg_napari.viewer.label.drawing.annotation_layers import AnnotationLayers
 
 LINE = "stroke"
 """Name of the layer with the line, which is there while a stroke is waited for."""

@@ -14,7 +14,7 @@ from qtpy.QtTest import QTest
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.maps import EmbeddingMaps
-from embedseg_napari.viewer.label.stroke_tool import LINE
+from embedseg_napari.viewer.label.drawing.stroke_tool import LINE
 from embedseg_napari.viewer.preview.preview import LABELS
 
 PANEL = "EmbedSeg: Label & Train"
@@ -57,7 +57,7 @@ def panel(viewer, open_panel, ndim):
     maps = EmbeddingMaps(zeros, zeros + 1, (predicted > 0).astype(np.float32))
     centers = np.array([np.argwhere(predicted == one).mean(0) for one in (1, 2)], np.float32)
     panel.found = Segmentation(predicted, centers, np.ones(2, np.float32), PredictionConfig(), kept_maps=maps)
-    panel.review.view.show_objects(panel.found, layers.frame)
+    panel.review.view.show_objects(panel.found, layers.frame, layers.image)
     layers.raise_to_top()
     viewer.layers.selection.active = layers.labels
     viewer.reset_view()
@@ -179,7 +179,7 @@ def test_the_preview_of_a_part_lies_in_its_place(panel):
     inside = tuple(slice(low, low + size) for low, size in zip(start, (3, 30, 20)[-layers.ndim :], strict=True))
     maps = EmbeddingMaps(*(one[..., *inside] for one in (found.maps.offsets, found.maps.margins, found.maps.seed_map)))
     part = Segmentation(found.labels[inside], found.centers, found.scores, found.settings, kept_maps=maps)
-    view.show_objects(part, layers.frame.at(start))
+    view.show_objects(part, layers.frame.at(start), layers.image)
     expected = np.zeros_like(found.labels)
     expected[inside] = found.labels[inside]
     assert np.array_equal(panel.review.predicted(), expected)
@@ -193,7 +193,7 @@ def test_objects_of_another_image_are_not_taken(viewer, panel):
     assert panel.review.predicted() is None
     # They are not seen over it either, but those of the next round are.
     assert not viewer.layers[LABELS].visible
-    panel.review.view.show_objects(panel.found, panel.annotation.layers.frame)
+    panel.review.view.show_objects(panel.found, panel.annotation.layers.frame, panel.annotation.layers.image)
     assert viewer.layers[LABELS].visible
 
 

@@ -14,7 +14,7 @@ from qtpy.QtTest import QTest
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.maps import EmbeddingMaps
-from embedseg_napari.viewer.label.click_box import OBJECT
+from embedseg_napari.viewer.label.drawing.click_box import OBJECT
 
 PANEL = "EmbedSeg: Label & Train"
 SHIFT = Qt.KeyboardModifier.ShiftModifier
@@ -70,7 +70,7 @@ def predict(panel, truth):
     maps = EmbeddingMaps(offsets, np.full_like(offsets, 4.0), seed_map)
     centers = np.array([np.argwhere(truth == one).mean(0) for one in (1, 2)], np.float32)
     found = Segmentation(truth, centers, np.ones(2, np.float32), PredictionConfig(), kept_maps=maps)
-    panel.review.view.show_objects(found, panel.annotation.layers.frame)
+    panel.review.view.show_objects(found, panel.annotation.layers.frame, panel.annotation.layers.image)
     panel.annotation.layers.raise_to_top()
 
 
@@ -151,8 +151,9 @@ def test_annotated_objects_are_not_clicked_again(viewer, panel, truth, drag):
     assert any("is annotated there" in one.message for one in notification_manager.records)
 
 
-def test_the_chosen_model_looks_at_the_image_once_clicking_begins(viewer, panel, truth, drag, qtbot, trained_model):
-    panel.settings.choose_start(trained_model(truth.ndim))
+@pytest.mark.parametrize("ndim", [2], indirect=True)
+def test_the_chosen_model_looks_at_the_image_once_clicking_begins(viewer, panel, truth, qtbot, tiny_model_file):
+    panel.settings.choose_start(tiny_model_file)
     panel.clicks.begin()
     qtbot.waitUntil(lambda: not panel.clicks.maps.is_computing, timeout=30_000)
     assert panel.clicks.maps.surroundings().maps.seed_map.shape == truth.shape

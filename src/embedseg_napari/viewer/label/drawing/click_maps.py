@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from embedseg_napari.core.annotation.annotation import Annotation
     from embedseg_napari.core.config import ModelConfig, PredictionConfig
     from embedseg_napari.core.maps import EmbeddingMaps
-    from embedseg_napari.viewer.label.annotation_layers import AnnotationLayers
+    from embedseg_napari.viewer.label.drawing.annotation_layers import AnnotationLayers
     from embedseg_napari.viewer.preview.preview import TrainingView
     from embedseg_napari.viewer.worker import BackgroundRun
 

@@ -13,7 +13,7 @@ from embedseg_napari.core.annotation.edits import paint_object
 from embedseg_napari.core.annotation.states import next_free_label
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.wording import count
-from embedseg_napari.viewer.label.stroke_tool import Stroke, StrokeTool
+from embedseg_napari.viewer.label.drawing.stroke_tool import Stroke, StrokeTool
 from embedseg_napari.viewer.layers import PREVIEW, RESULT
 from embedseg_napari.viewer.result_layers import THROUGH, is_shown, show_labels
 from embedseg_napari.viewer.widgets.boxes import Sentence
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from embedseg_napari.core.annotation.click import ClickedObject
     from embedseg_napari.core.annotation.edits import Indices
-    from embedseg_napari.viewer.label.annotation_layers import AnnotationLayers
-    from embedseg_napari.viewer.label.click_maps import ClickMaps
+    from embedseg_napari.viewer.label.drawing.annotation_layers import AnnotationLayers
+    from embedseg_napari.viewer.label.drawing.click_maps import ClickMaps
 
 KEY, OBJECT = "c", "clicked object"
 TIP = (
@@ -87,6 +87,8 @@ class ClickBox(QWidget):
             return
         labels = self.layers.labels
         assert labels is not None
+        # Napari takes much longer to make a layer than to change it: not at the first click.
+        self._show(tuple(np.zeros(1, np.int64) for _ in self.layers.shape), 0)
         labels.bind_key("Enter", lambda layer: self.accept(), overwrite=True)
         labels.bind_key("Escape", lambda layer: self.drop() if self.found else self.tool.cancel(), overwrite=True)
         self.button.setChecked(True)
@@ -112,13 +114,15 @@ class ClickBox(QWidget):
         """Forget the shown object."""
         self.found = None
         self._inside, self._outside = [], []
-        layer, self._layer = self._layer, None
-        if layer is not None and is_shown(self.layers.viewer, layer):
-            self.layers.viewer.layers.remove(layer)
+        if self._layer is not None and is_shown(self.layers.viewer, self._layer):
+            self._layer.data = np.zeros_like(self._layer.data)
         self._say()
 
     def _end(self) -> None:
         self.drop()
+        layer, self._layer = self._layer, None
+        if layer is not None and is_shown(self.layers.viewer, layer):
+            self.layers.viewer.layers.remove(layer)
         labels = self.layers.labels
         if labels is not None:
             labels.bind_key("Enter", None)
@@ -140,7 +144,7 @@ class ClickBox(QWidget):
             report_error(error)
             return
         self.found = found
-        self._show(found)
+        self._show(found.pixels)
         self._say()
 
     def _on_maps(self) -> None:
@@ -149,16 +153,15 @@ class ClickBox(QWidget):
             self._find()
         self._say()
 
-    def _show(self, found: ClickedObject) -> None:
+    def _show(self, pixels: Indices, value: int = 1) -> None:
         frame, viewer = self.layers.frame, self.layers.viewer
         assert frame is not None
-        first = [int(axis.min()) for axis in found.pixels]
-        mask = np.zeros([int(axis.max()) - low + 1 for axis, low in zip(found.pixels, first, strict=True)], np.int32)
-        mask[tuple(axis - low for axis, low in zip(found.pixels, first, strict=True))] = 1
-        color = {None: "transparent", 1: "#ffe14d"}
+        first = [int(axis.min()) for axis in pixels]
+        mask = np.zeros([int(axis.max()) - low + 1 for axis, low in zip(pixels, first, strict=True)], np.int32)
+        mask[tuple(axis - low for axis, low in zip(pixels, first, strict=True))] = value
         self._layer = show_labels(
             viewer, OBJECT, mask, frame=frame.at(first), into=self._layer, metadata={RESULT: PREVIEW},
-            colormap=color, opacity=0.6, blending=THROUGH,
+            colormap={None: "transparent", 1: "#ffe14d"}, opacity=0.6, blending=THROUGH,
         )  # fmt: skip
 
     def _say(self) -> None:

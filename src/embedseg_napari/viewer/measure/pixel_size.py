@@ -1,0 +1,56 @@
+"""The size of a pixel: what the layer says, or what is typed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QLineEdit
+
+from embedseg_napari.core.axes import check_spacing, spatial_axes
+from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.units import micrometres
+
+if TYPE_CHECKING:
+    from embedseg_napari.viewer.measure.layer_table import LayerObjects
+
+NUMBERS = {"YX": "one number, or two (y, x)", "ZYX": "three numbers (z, y, x)"}
+
+
+class PixelSizeBox(QLineEdit):
+    """Shows the pixel size of a layer in micrometres; what is typed takes its place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setToolTip("In micrometres: z, y, x, or one number for a plane. Left empty, it is what the layer says.")
+        self.show_known(None)
+
+    def show_known(self, objects: LayerObjects | None) -> None:
+        """Show what a layer says, where nothing is typed."""
+        factor = None if objects is None else micrometres(objects.unit)
+        spacing = () if objects is None or objects.spacing is None or factor is None else objects.spacing
+        words = ", ".join(f"{step * (factor or 1):.4g}" for step in spacing)
+        self.setPlaceholderText(words or "not known: in pixels")
+
+    def apply(self, objects: LayerObjects) -> LayerObjects:
+        """Objects with the pixel size that was typed; as they are where nothing was.
+
+        Raises
+        ------
+        DataError
+            If that is none.
+        """
+        words = re.split(r"[\s,;x]+", self.text().strip())
+        if words == [""]:
+            return objects
+        space = spatial_axes(objects.axes)
+        given = words * 2 if len(words) == 1 and len(space) == 2 else words
+        try:
+            spacing = check_spacing([float(word) for word in given], space)
+        except (ValueError, DataError) as error:
+            raise DataError(
+                f"{self.text().strip()} is no pixel size; give {NUMBERS[space]} above 0 in micrometres, with a decimal "
+                "point."
+            ) from error
+        return replace(objects, spacing=spacing, unit="um")

@@ -1,0 +1,179 @@
+"""The runs of the panel, one at a time: what is chosen is segmented, and its objects become layers."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject, Signal
+
+from embedseg_napari.core.errors import EmbedSegError
+from embedseg_napari.core.events import Message
+from embedseg_napari.jobs.segment import SegmentJob, segment
+from embedseg_napari.viewer.segment.progress import SegmentProgress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from napari.layers import Layer
+    from napari.viewer import Viewer
+
+    from embedseg_napari.core.inference.segmentation import Segmentation
+    from embedseg_napari.viewer.segment.advice_box import AdviceBox
+    from embedseg_napari.viewer.segment.image_input import ImageInput, Selection
+    from embedseg_napari.viewer.segment.large_images import LargeImages
+    from embedseg_napari.viewer.segment.results import ResultLayers
+    from embedseg_napari.viewer.segment.run_settings import RunSettings
+    from embedseg_napari.viewer.widgets.run_controls import RunControls
+
+
+class SegmentRuns(QObject):
+    """Starts a run on what the panel has chosen, and shows what it finds; an image larger than memory goes in blocks.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+        Where the result is shown.
+    image : ImageInput
+        What is segmented.
+    settings : RunSettings
+        With what.
+    large : LargeImages
+        Says whether, and how, that goes in blocks.
+    results : ResultLayers
+        Takes what is found.
+    advice : AdviceBox
+        Takes what there is to say of it.
+    controls : RunControls
+        Show how far a run is.
+    """
+
+    shown = Signal(object, float)
+    """The `Result` that is shown now, and the seconds since its run was started."""
+
+    def __init__(
+        self,
+        viewer: Viewer,
+        image: ImageInput,
+        settings: RunSettings,
+        large: LargeImages,
+        results: ResultLayers,
+        advice: AdviceBox,
+        controls: RunControls,
+    ) -> None:
+        super().__init__(controls)
+        self.viewer, self.image, self.settings, self.large = viewer, image, settings, large
+        self.results, self.advice, self.controls = results, advice, controls
+        self.job: SegmentJob | None = None
+        """The last run; None where it went in blocks."""
+        self.advised: Layer | None = None
+        """Image that the advice is about."""
+        self._selection: Selection | None = None
+        self._model_path: Path | None = None
+        self._began = 0.0
+        self._active_before: Layer | None = None
+        large.runs.shown.connect(self._select)
+        controls.finished.connect(self._take_end)
+
+    @property
+    def layer(self) -> Layer | None:
+        """The image that is being segmented."""
+        return self._selection.layer if self._selection is not None else self.large.runs.layer
+
+    def start(self) -> None:
+        """Segment what is chosen; the caller has looked whether it can be."""
+        if self.large.in_blocks and self.large.is_whole:
+            self._start_in_blocks()
+        elif self.large.in_blocks:
+            self.start_view()
+        else:
+            self._start()
+
+    def _start(self) -> None:
+        assert self.settings.model.path is not None
+        try:
+            selection = self.image.selection()
+            job = SegmentJob(
+                selection.array,
+                selection.axes,
+                selection.channel,
+                self.settings.model.path,
+                self.settings.device.currentText(),
+                selection.spacing,
+                self.settings.changes(),
+                # Looked for afterwards, so that nobody waits for it.
+                advise=False,
+                remarks=True,
+            )
+        except EmbedSegError as error:
+            self.controls.fail(error)
+            return
+        self._prepare(selection.layer)
+        self._selection, self.job, self.advised = selection, job, selection.layer
+        self.controls.start(
+            lambda should_stop: segment(job, should_stop),
+            SegmentProgress(self.controls, self.advice.take),
+            self._take_result,
+        )
+
+    def _start_in_blocks(self) -> None:
+        """Segment an image that is larger than memory."""
+        settings = self.settings
+        assert settings.model.path is not None
+        assert self.image.layer is not None
+        try:
+            self._prepare(self.image.layer)
+            self.large.start(settings.model.path, settings.device.currentText(), settings.changes())
+        except EmbedSegError as error:
+            self.controls.fail(error)
+
+    def start_view(self) -> None:
+        """Segment a part of an image that is larger than memory, as its blocks would."""
+        settings = self.settings
+        assert settings.model.path is not None
+        try:
+            selection, run, words = self.large.part(
+                settings.model.path, settings.device.currentText(), settings.changes()
+            )
+        except EmbedSegError as error:
+            self.controls.fail(error)
+            return
+        self._prepare(selection.layer)
+        self._selection = selection
+        if words:
+            self.advice.take(Message(words))
+        self.controls.start(run, SegmentProgress(self.controls, self.advice.take), self._take_result)
+
+    def _prepare(self, layer: Layer) -> None:
+        """Forget what was said of the last run, and remember what is used in the next one."""
+        self.settings.thresholds.reclustering.cancel()
+        self.advice.begin(layer.name)
+        self._selection = self.job = None
+        self._model_path = self.settings.model.path
+        self._active_before = self.viewer.layers.selection.active
+        self._began = time.monotonic()
+        self.settings.keep()
+
+    def _take_result(self, segmentation: Segmentation) -> Iterator[None]:
+        selection = self._selection
+        assert selection is not None
+        assert self._model_path is not None
+        result = None
+        if selection.layer in self.viewer.layers:
+            result = yield from self.results.show_steps(selection, segmentation, self._model_path)
+        if result is None:
+            self.controls.say("The image was removed in the meantime; its result was discarded.")
+            return
+        assert result.labels is not None
+        self._select(result.labels)
+        self.shown.emit(result, time.monotonic() - self._began)
+
+    def _select(self, layer: Layer) -> None:
+        """Select a result, but not where the user went on to another layer meanwhile."""
+        if layer in self.viewer.layers and self.viewer.layers.selection.active == self._active_before:
+            self.viewer.layers.selection.active = layer
+
+    def _take_end(self) -> None:
+        self._selection = None
+        self.large.runs.over()
