@@ -17,6 +17,7 @@ from embedseg_napari.core.errors import AnnotationError, DataError
 from embedseg_napari.core.session.state import kind_of, spatial_shape
 from embedseg_napari.viewer.label.brush import Brush
 from embedseg_napari.viewer.label.colors import annotation_colors
+from embedseg_napari.viewer.label.large_part import origin_of
 from embedseg_napari.viewer.label.protected_objects import ProtectedObjects
 from embedseg_napari.viewer.label.region_layer import RegionLayer
 from embedseg_napari.viewer.layers import ANNOTATION, array_of, picture_of
@@ -108,7 +109,12 @@ class AnnotationLayers:
         """The image, with the file it was read from."""
         assert self.image is not None
         path = self.image.source.path
-        return replace(picture_of(self.image), axes=self.axes, path=None if path is None else Path(path))
+        return replace(
+            picture_of(self.image),
+            axes=self.axes,
+            path=None if path is None else Path(path),
+            part_of=origin_of(self.image),
+        )
 
     @property
     def shape(self) -> tuple[int, ...]:
