@@ -51,8 +51,10 @@ def _store(path: Path, as_json: bool) -> None:
     from embedseg_napari.core.files.units import unit_words
     from embedseg_napari.core.files.zarr_image import open_zarr
     from embedseg_napari.core.wording import shape_words
+    from embedseg_napari.jobs.large.recipe import recipe_noted
 
     image = open_zarr(path)
+    recipe = recipe_noted(image.path) if image.is_labels else None
     found: dict[str, Any] = {
         "version": image.ngff,
         "kind": "labels" if image.is_labels else "image",
@@ -65,6 +67,7 @@ def _store(path: Path, as_json: bool) -> None:
         "unit": image.unit,
         "channels": list(image.channel_names),
         "labels": list(names_of_labels(image.path)),
+        **({"recipe": recipe} if recipe else {}),
     }
     if as_json:
         say(json.dumps(found, indent=2))
@@ -82,6 +85,8 @@ def _store(path: Path, as_json: bool) -> None:
         ("Labels", ", ".join(found["labels"]) or "none"),
     ]
     show_table(f"OME-Zarr {path.name} ({found['kind']})", ("", ""), rows, left=2)
+    if recipe is not None:
+        _tell(recipe, image.path)
 
 
 def _labels(path: Path, as_json: bool) -> None:
@@ -89,7 +94,7 @@ def _labels(path: Path, as_json: bool) -> None:
 
     from embedseg_napari.core.errors import DataError
     from embedseg_napari.core.files.picture import require_file
-    from embedseg_napari.jobs.recipe import read_recipe, recipe_of, recipe_rows
+    from embedseg_napari.jobs.recipe import read_recipe, recipe_of
 
     require_file(path)
     recipe = read_recipe(path)
@@ -101,6 +106,13 @@ def _labels(path: Path, as_json: bool) -> None:
     if as_json:
         say(json.dumps(recipe, indent=2))
         return
+    _tell(recipe, path)
+
+
+def _tell(recipe: dict[str, Any], path: Path) -> None:
+    """How a label image was made, for people."""
+    from embedseg_napari.jobs.recipe import recipe_rows
+
     rows: list[tuple[str, Any]] = recipe_rows(recipe, path)
     show_table(f"Labels {path.name}", ("", ""), rows, left=2)
     say(str(recipe.get("methods", "")))

@@ -17,6 +17,12 @@ def memory_of_machine() -> int | None:
     return min([os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), *_limits()])
 
 
+def fits_machine(n_bytes: int) -> bool:
+    """Whether so much can be in memory at once, as far as the system says."""
+    total = memory_of_machine()
+    return total is None or n_bytes <= total
+
+
 def _limits() -> list[int]:
     found = []
     for place in map(Path, LIMITS):

@@ -264,7 +264,8 @@ def recipe_rows(recipe: Mapping[str, Any], path: Path) -> list[tuple[str, str]]:
     if not all(isinstance(part, dict) for part in (image, model, labels)):
         return []
     settings = recipe.get("settings")
-    is_changed = labels.get("sha256") != file_hash(path)
+    # Labels in a store may be too large to be summed; there it is noted when they are changed.
+    is_changed = bool(recipe.get("changed")) if path.is_dir() else labels.get("sha256") != file_hash(path)
     rows = [
         ("Image", image.get("file")),
         ("SHA-256 of the image", image.get("sha256")),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
@@ -11,6 +14,7 @@ from store_steps import write_store
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.in_parts import open_image
+from embedseg_napari.core.files.tiff import read_image
 from embedseg_napari.core.stores.labels import create_labels
 from embedseg_napari.core.stores.parts import write_part
 from embedseg_napari.core.stores.pyramid import build_pyramid
@@ -73,3 +77,24 @@ def test_what_is_no_image_is_said(layer_viewer, tmp_path):
     (tmp_path / "empty.zarr").mkdir()
     with pytest.raises(DataError, match="is no OME-Zarr"):
         open_dataset_folder(layer_viewer, tmp_path / "empty.zarr")
+
+
+def test_what_does_not_fit_into_memory_is_neither_saved_nor_compared(viewer, open_panel, tmp_path, blobs, monkeypatch):
+    image, labels = blobs(2)
+    path = write_store(tmp_path / "cells.ome.zarr", image, "yx", levels=2)
+    for name in ("truth", "found"):
+        write_part(create_labels(path, open_image(path), name=name, block=(64, 64)), (0, 0), labels)
+    open_dataset_folder(viewer, path)
+    panel = open_panel("EmbedSeg: Evaluate")
+    panel.source.choose(viewer.layers["truth"], viewer.layers["found"])
+    assert panel.source.fault() == ""
+    written = viewer.layers["truth"].save(str(tmp_path / "whole.tif"), plugin="embedseg-napari")
+    np.testing.assert_array_equal(read_image(written[0]).array, labels)
+    written = viewer.layers["truth"].save(str(tmp_path / "whole.geojson"), plugin="embedseg-napari")
+    assert len(json.loads(Path(written[0]).read_text())["features"]) == len(np.unique(labels)) - 1
+    monkeypatch.setattr("embedseg_napari.core.machine.memory_of_machine", lambda: 2 * labels.size * 4)
+    assert "do not fit into memory" in panel.source.fault()
+    for ending in (".tif", ".geojson"):
+        with pytest.raises(DataError, match=r"labels.truth already.*Copy the store"):
+            viewer.layers["truth"].save(str(tmp_path / f"truth{ending}"), plugin="embedseg-napari")
+    assert not list(tmp_path.glob("truth.*"))

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import runpy
+import shlex
+import shutil
+
 import dask.array
 import numpy as np
 import pytest
 import tifffile
 from big_steps import IMAGE, SHAPE, in_one_go, labels_in, open_cells, small_blocks
 from large_steps import blobs
+from qtpy.QtWidgets import QApplication
 from segment_steps import PANEL, WAIT, finish
 from store_steps import write_store
 
+from embedseg_napari.cli import main
+from embedseg_napari.core.files.in_parts import open_image
 from embedseg_napari.core.runs import drain, never
+from embedseg_napari.core.stores.labels import create_labels
+from embedseg_napari.core.stores.notes import add_notes
 from embedseg_napari.jobs.large.plan import LargeJob
 from embedseg_napari.jobs.large.run import predict_large
+from embedseg_napari.viewer.files.dataset_folder import open_dataset_folder
 from embedseg_napari.viewer.files.live import store_of
 from embedseg_napari.viewer.large.place_box import MEMORY, NEW, STORE
 
@@ -272,3 +282,55 @@ def test_a_volume_is_segmented_tried_out_and_corrected(viewer, open_panel, monke
     panel.correct.write_button.click()
     qtbot.waitUntil(lambda: not panel.correct.is_busy)
     assert not labels_in(path)[part.place.key].any()
+
+
+@pytest.fixture
+def embedseg(capfd):
+    """What a command says, which must not fail."""
+
+    def run(*words):
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main([str(word) for word in words])
+        assert not ended.value.code
+        return " ".join("".join(capfd.readouterr()).split())
+
+    return run
+
+
+def test_a_run_is_copied_as_a_command_that_finds_the_same(viewer, panel, tmp_path, qtbot, embedseg):
+    path, _ = open_cells(viewer, tmp_path)
+    assert panel.recipe.isHidden()
+    panel.thresholds.set_values({**panel.thresholds.values(), "min_object_size": 120})
+    panel.run_button.click()
+    finish(qtbot, panel)
+    assert not panel.recipe.isHidden()
+    panel.recipe.copy_command()
+    command = QApplication.clipboard().text()
+    assert command.startswith(f"embedseg predict nuclei-2d {path} --device cpu")
+    assert command.endswith("--min-object-size 120")
+    wanted = labels_in(path)
+    # As it is, it finds that all is done; beside it, the same labels.
+    assert "complete already" in embedseg(*shlex.split(command)[1:])
+    embedseg(*shlex.split(command)[1:], "--name", "again")
+    np.testing.assert_array_equal(labels_in(path, "again"), wanted)
+    script = tmp_path / "script.py"
+    panel.recipe.save_script(script)
+    shutil.rmtree(path / "labels" / "embedseg")
+    path.with_name("cells.embedseg.csv").unlink()
+    runpy.run_path(str(script), run_name="__main__")
+    np.testing.assert_array_equal(labels_in(path), wanted)
+    told = embedseg("info", path / "labels" / "embedseg")
+    assert "objects of more than 120 pixels" in told
+    assert "changed" not in told
+    add_notes(path / "labels" / "embedseg", changed="2026-01-01")
+    assert "the label image was changed" in embedseg("info", path / "labels" / "embedseg")
+
+
+def test_labels_that_no_run_made_have_no_command(viewer, panel, tmp_path, qtbot):
+    path, _ = open_cells(viewer, tmp_path)
+    create_labels(path, open_image(path), name="truth", block=(128, 128))
+    viewer.layers.clear()
+    open_dataset_folder(viewer, path)
+    panel.recipe.copy_command()
+    assert "no run has noted" in panel.recipe.line.text()

@@ -20,8 +20,18 @@ TIFF = (".tif", ".tiff", ".btf", ".tf2", ".tf8", ".lsm", ".stk")
 
 
 @dataclass(frozen=True, slots=True)
+class PartOf:
+    """Where an image was cut out of the image of a store."""
+
+    store: Path
+    """Group of that image, an OME-Zarr."""
+    start: tuple[int, ...]
+    """First pixel of the part, T(Z)YX."""
+
+
+@dataclass(frozen=True, slots=True)
 class Picture:
-    """An image file in memory."""
+    """An image file in memory, or a part of one."""
 
     array: np.ndarray
     axes: str
@@ -39,6 +49,8 @@ class Picture:
     """Whether the file left the meaning of its axes open; `axes` is then empty."""
     interval: float | None = None
     """Seconds between two time points, where the file says so."""
+    part_of: PartOf | None = None
+    """Where it was cut out of a larger image."""
 
 
 BEGINNING = 512

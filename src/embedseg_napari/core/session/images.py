@@ -15,10 +15,10 @@ import numpy as np
 from embedseg_napari.core.axes import parse_axes, reorder, spatial_axes, to_frames
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.names import portable_name
-from embedseg_napari.core.files.picture import TIFF
+from embedseg_napari.core.files.picture import TIFF, PartOf
 from embedseg_napari.core.files.tiff import read_image, write_image
 from embedseg_napari.core.files.tiff_flavours import storable
-from embedseg_napari.core.session.state import ImageSource, SessionImage
+from embedseg_napari.core.session.state import ImageSource, SessionImage, SessionPart
 from embedseg_napari.core.wording import readable
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def add_picture(folder: Path, picture: Picture, name: str, key: str) -> SessionI
             "unit": picture.unit,
             "key": key,
             "source": source,
+            "part_of": _kept(picture.part_of),
         }
     )
     if source is None:
@@ -122,7 +123,15 @@ def read_picture(folder: Path, image: SessionImage) -> Picture:
             f"{picture.path}: holds {picture.array.dtype} of shape {picture.array.shape}, but the image {image.name} "
             f"was {image.dtype} of shape {image.shape} when it was added; put the old file back."
         )
-    return replace(picture, axes=image.axes, spacing=image.spacing, unit=image.unit, axes_guessed=False)
+    part = None if image.part_of is None else PartOf(Path(image.part_of.store), image.part_of.start)
+    return replace(picture, axes=image.axes, spacing=image.spacing, unit=image.unit, axes_guessed=False, part_of=part)
+
+
+def _kept(part: PartOf | None) -> SessionPart | None:
+    """Where a part comes from, as a session remembers it; a path that is no text cannot be."""
+    if part is None or readable(str(part.store)) != str(part.store):
+        return None
+    return SessionPart(store=str(part.store.absolute()), start=part.start)
 
 
 def _source_path(folder: Path, image: SessionImage) -> Path:

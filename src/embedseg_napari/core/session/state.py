@@ -41,6 +41,15 @@ class ImageSource(Settings):
     sha256: Name
 
 
+class SessionPart(Settings):
+    """Where an image was cut out of that of a store, into whose labels accepted objects can go."""
+
+    store: Name
+    """Absolute path of the group of that image."""
+    start: Annotated[tuple[Count, ...], Field(min_length=2, max_length=4)]
+    """First pixel of the part, T(Z)YX."""
+
+
 class SessionImage(Settings):
     """One image of a session."""
 
@@ -57,6 +66,8 @@ class SessionImage(Settings):
     """Name of its files inside the session folder, without ending."""
     source: ImageSource | None = None
     """None for an image that the session folder holds itself."""
+    part_of: SessionPart | None = None
+    """None for a whole image, and of older versions."""
 
     @model_validator(mode="after")
     def _axes_agree(self) -> Self:

@@ -206,6 +206,22 @@ def create_labels(
     return LabelStore(target)
 
 
+def remove_labels(store: Path, name: str) -> None:
+    """Take away labels that were just made in the store of an image, and in which nothing could be written.
+
+    Raises
+    ------
+    DataError
+        If that cannot be done.
+    """
+    target = labels_place(store, name)
+    _list_labels(target.parent, name, _version_of(store), is_there=False)
+    try:
+        shutil.rmtree(target)
+    except OSError as error:
+        raise DataError(f"{target}: is empty, and cannot be taken away ({error.strerror or error}).") from error
+
+
 def open_labels(folder: Path) -> LabelStore:
     """Open a label image that is there, to go on writing to it.
 
@@ -313,11 +329,11 @@ def _write_group(folder: Path, version: str, attributes: dict[str, Any]) -> None
         write_text(folder / "zarr.json", json.dumps(whole, indent=2))
 
 
-def _list_labels(folder: Path, name: str, version: str) -> None:
-    """Add a name to the group of labels; those that are there stay, with all that is said beside them."""
+def _list_labels(folder: Path, name: str, version: str, *, is_there: bool = True) -> None:
+    """Add a name to the group of labels, or take it away; others stay, with all that is said beside them."""
     with alone(folder):
-        names = [*names_of_labels(folder.parent)]
-        if name not in names:
+        names = [one for one in names_of_labels(folder.parent) if one != name or is_there]
+        if is_there and name not in names:
             names.append(name)
         path = folder / (".zattrs" if version == "0.4" else "zarr.json")
         there: dict[str, Any] = parse_json(read_text(path)) if path.is_file() else {}

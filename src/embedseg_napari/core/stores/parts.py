@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.atomic import alone
 from embedseg_napari.core.stores.labels import largest_in
+from embedseg_napari.core.stores.notes import add_notes, read_notes
 from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
@@ -142,6 +144,9 @@ def change_part(
                 f"{store.folder}: was changed in this part since it was opened; nothing was written. Open the part "
                 "anew, and copy your changes there."
             )
+        if read_notes(store.folder):
+            # Before, not after: they are never said to be as a run made them and are not.
+            add_notes(store.folder, changed=datetime.now(UTC).isoformat(timespec="seconds"))
         write_part(store, start, numbered)
     n_reaching_out = int(np.isin(changed, _at_ends(before, start, store.array().shape)).sum())
     yield WrittenPart(len(changed), len(new), n_reaching_out, numbered)

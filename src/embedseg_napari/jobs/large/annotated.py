@@ -10,7 +10,7 @@ from embedseg_napari.core.axes import ordered, result_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.in_parts import open_image
 from embedseg_napari.core.files.ngff import names_of_labels
-from embedseg_napari.core.stores.labels import create_labels, labels_place, open_labels
+from embedseg_napari.core.stores.labels import create_labels, labels_place, open_labels, remove_labels
 from embedseg_napari.core.stores.parts import WrittenPart, change_part, with_objects
 from embedseg_napari.core.wording import shape_words
 from embedseg_napari.jobs.large.target import Target
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from embedseg_napari.core.files.lazy_image import LazyImage
 
 BLOCK = {2: (1024, 1024), 3: (64, 256, 256)}
 """Pixels of a block per axis (z, y, x) of labels that are made for this."""
@@ -72,10 +74,30 @@ def write_accepted(
     """
     if not ids:
         raise DataError("No object is accepted yet; accept some first.")
+    if not np.isin(labels, list(ids)).any():
+        raise DataError("Nothing is left of the accepted objects.")
     whole = open_image(image)
-    if name not in names_of_labels(whole.path):
+    is_new = name not in names_of_labels(whole.path)
+    if is_new:
         space = sum(letter in "ZYX" for letter in whole.axes)
         create_labels(whole.path, whole, name=name, block=BLOCK[space])
+    written = None
+    try:
+        written = yield from _write(whole, name, start, labels, ids, should_stop)
+    finally:
+        if is_new and written is None:
+            remove_labels(whole.path, name)
+    return written
+
+
+def _write(
+    whole: LazyImage,
+    name: str,
+    start: tuple[int, ...],
+    labels: NDArray[Any],
+    ids: Collection[int],
+    should_stop: Callable[[], bool],
+) -> Generator[tuple[int, int], None, WrittenPart | None]:
     store = open_labels(labels_place(whole.path, name))
     require_complete(store.folder)
     # Axes of one pixel were left out where the image was read.

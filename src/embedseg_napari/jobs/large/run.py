@@ -17,6 +17,7 @@ from embedseg_napari.core.files.zarr_image import missing_words
 from embedseg_napari.core.measure.table_files import require_table_name, write_parts
 from embedseg_napari.jobs.earlier_run import signature
 from embedseg_napari.jobs.large.plan import decided, image_of, resolve
+from embedseg_napari.jobs.large.recipe import recipe_of_run
 from embedseg_napari.jobs.large.table import columns_of
 from embedseg_napari.jobs.large.target import REPORTED, preview_block, read_block, target_of, write_block
 from embedseg_napari.jobs.large.work import (
@@ -157,7 +158,8 @@ def predict_large(job: LargeJob, should_stop: Callable[[], bool]) -> Generator[A
         require_all(run, record)
         with holding(run.path, "run"):
             result = yield from _finish(opened, record, store, should_stop)
-        target.complete({name: getattr(result, name) for name in REPORTED})
+        recipe = recipe_of_run(job, opened.image, opened.model, target, record, result.n_objects)
+        target.complete({name: getattr(result, name) for name in REPORTED}, recipe)
         return result
     except Stopped:
         n_missing = len(missing_blocks(run, record))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from dataclasses import dataclass
@@ -13,9 +12,9 @@ import numpy as np
 
 from embedseg_napari.core.axes import ordered, result_axes
 from embedseg_napari.core.errors import AlreadyExists, DataError
-from embedseg_napari.core.files.atomic import locked_place, write_text
-from embedseg_napari.core.files.documents import parse_json, read_text
+from embedseg_napari.core.files.atomic import locked_place
 from embedseg_napari.core.files.region import Region, choose_region
+from embedseg_napari.core.stores.notes import MARK, add_notes, read_notes
 
 if TYPE_CHECKING:
     from embedseg_napari.core.files.lazy_image import LazyImage
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
     from embedseg_napari.core.large.run_folder import RunFolder, RunRecord
     from embedseg_napari.core.stores.labels import LabelStore
     from embedseg_napari.jobs.large.plan import LargeJob
-
-MARK = "embedseg"
-"""Attribute of labels that a run makes: its signature, and once they are complete its report."""
 
 REPORTED = ("n_blocks", "n_objects", "n_left_out", "n_background", "seams")
 """Of how a run ended, what is noted in the labels."""
@@ -78,14 +74,14 @@ class Target:
         """That of the run which made the labels that are there; empty if none did, None if there are none."""
         if not self.labels.exists():
             return None
-        return str(self._mark().get("run", ""))
+        return str(read_notes(self.labels).get("run", ""))
 
     def report(self) -> dict[str, Any] | None:
         """What was noted when the labels were complete; None where they are not."""
-        found = self._mark().get("report")
+        found = read_notes(self.labels).get("report")
         return found if isinstance(found, dict) and set(REPORTED) <= set(found) else None
 
-    def complete(self, report: dict[str, Any]) -> None:
+    def complete(self, report: dict[str, Any], recipe: dict[str, Any]) -> None:
         """Note in the labels that they are complete, and forget what the blocks found, which they say now.
 
         Raises
@@ -93,27 +89,8 @@ class Target:
         DataError
             If that cannot be written.
         """
-        file, values = self._description()
-        attributes = values.get("attributes", {}) if file == "zarr.json" else values
-        attributes[MARK] = self._mark() | {"report": report}
-        write_text(self.labels / file, json.dumps(values, indent=2))
+        add_notes(self.labels, report=report, recipe=recipe, changed=None)
         self.clear()
-
-    def _description(self) -> tuple[str, dict[str, Any]]:
-        """File and content of what the labels say of themselves; nothing where that cannot be read."""
-        for file in ("zarr.json", ".zattrs"):
-            if (self.labels / file).is_file():
-                try:
-                    return file, parse_json(read_text(self.labels / file))
-                except (OSError, ValueError):
-                    return file, {}
-        return "", {}
-
-    def _mark(self) -> dict[str, Any]:
-        file, values = self._description()
-        attributes = values.get("attributes") if file == "zarr.json" else values
-        found = attributes.get(MARK) if isinstance(attributes, dict) else None
-        return found if isinstance(found, dict) else {}
 
     def check(self, overwrite: bool, signature: str) -> None:
         """Refuse what would lose labels or cannot be written, before any work.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,9 +19,12 @@ from qtpy.QtWidgets import (
 
 from embedseg_napari.core.axes import ordered, reorder
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.machine import fits_machine
+from embedseg_napari.core.wording import shape_words
 from embedseg_napari.jobs.evaluate import why_not_comparable
 from embedseg_napari.jobs.recipe import of_words
 from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME
+from embedseg_napari.viewer.files.live import COPIES
 from embedseg_napari.viewer.layers import (
     ANNOTATION,
     EDITED,
@@ -210,9 +214,16 @@ class EvaluationSource(QWidget):
         if truth == predicted:
             return "Choose two different layers, the truth and a prediction."
         try:
-            there, here = (tuple(int(n) for n in np.shape(array)) for array in self.arrays())
+            arrays = self.arrays()
+            there, here = (tuple(int(n) for n in np.shape(array)) for array in arrays)
         except DataError as error:
             return str(error)
+        n_bytes = sum(math.prod(one.shape) * np.dtype(one.dtype).itemsize for one in arrays)
+        if not fits_machine(COPIES * n_bytes):
+            return (
+                f"{shape_words(here)} pixels of truth and prediction do not fit into memory as a whole; compare parts "
+                "of them (Correct what is in view, for each), or smaller resolutions."
+            )
         return why_not_comparable(there, here, self.has_frames())
 
     def recipe(self) -> Recipe:

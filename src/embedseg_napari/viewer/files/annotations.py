@@ -14,6 +14,7 @@ from embedseg_napari.core.axes import guess_axes, result_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.exchange.export import export_labels, import_labels, is_outlined
 from embedseg_napari.core.exchange.imagej import has_rois
+from embedseg_napari.viewer.files.live import full_array
 from embedseg_napari.viewer.layers import named_axes, picture_of, pixel_size
 from embedseg_napari.viewer.result_layers import spatial_frame
 
@@ -90,7 +91,7 @@ def write_objects(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     DataError
         If the file cannot be written, or the layer has no objects.
     """
-    array = np.asarray(data[0] if isinstance(data, (list, tuple)) else data)
+    array = full_array(data)
     axes = named_axes(meta.get("axis_labels"), array.ndim) or guess_axes(array.shape, min(array.ndim, 3))
     spacing, unit = pixel_size(meta.get("scale", ()), meta.get("units"), axes) if "scale" in meta else (None, None)
     # The dialog of napari asked before it came here.

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.in_parts import open_image
+from embedseg_napari.core.machine import fits_machine
 from embedseg_napari.core.stores.labels import LabelStore
+from embedseg_napari.core.wording import memory_words, shape_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +20,48 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
     from embedseg_napari.core.files.lazy_image import LazyImage
+
+COPIES = 3
+"""Arrays of the same size at once, at most, while labels are written to a file."""
+
+
+def require_memory(array: Any) -> None:
+    """Refuse to read whole what does not fit into memory, with all that is made of it on the way to a file.
+
+    Parameters
+    ----------
+    array : array
+        Of a layer, read or not.
+
+    Raises
+    ------
+    DataError
+        Saying what can be done instead.
+    """
+    n_bytes = 0 if isinstance(array, np.ndarray) else math.prod(array.shape) * np.dtype(array.dtype).itemsize
+    if fits_machine(COPIES * n_bytes):
+        return
+    where = f"; they are in {array.image.path} already" if isinstance(array, LiveArray) else ""
+    raise DataError(
+        f"{shape_words(array.shape)} pixels ({memory_words(n_bytes)}) do not fit into memory as a whole{where}. "
+        "Copy the store, or save a part (Correct what is in view) or a smaller resolution."
+    )
+
+
+def full_array(data: Any) -> np.ndarray:
+    """What a layer gives to be saved, in memory; of several resolutions the full one.
+
+    Raises
+    ------
+    DataError
+        If it does not fit into memory.
+    """
+    # Napari's own list of resolutions is neither; as an array it is the smallest of them.
+    several = isinstance(data, (list, tuple)) or type(data).__name__ == "MultiScaleData"
+    array = data[0] if several else data
+    if hasattr(array, "shape"):
+        require_memory(array)
+    return np.asarray(array)
 
 
 class LiveArray:
@@ -78,6 +124,7 @@ class LiveArray:
         return part
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        require_memory(self)
         return self[...].astype(self.dtype if dtype is None else dtype, copy=False)
 
     def transpose(self, *axes: Any) -> Any:

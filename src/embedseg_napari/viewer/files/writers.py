@@ -16,6 +16,7 @@ from embedseg_napari.core.files.atomic import write_text
 from embedseg_napari.core.files.names import portable_name
 from embedseg_napari.core.files.tiff import write_image, write_labels
 from embedseg_napari.core.files.tiff_flavours import storable
+from embedseg_napari.viewer.files.live import full_array
 from embedseg_napari.viewer.layers import CHANNEL_NAMES, frame_interval, named_axes, pixel_size
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def write_labels_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
         If the file cannot be written.
     """
     # The dialog of napari asked before it came here.
-    _write_labels_array(Path(path), _array(data), meta, overwrite=True)
+    _write_labels_array(Path(path), full_array(data), meta, overwrite=True)
     return [str(path)]
 
 
@@ -71,7 +72,7 @@ def write_layers(path: str, layers: Sequence[tuple[Any, dict[str, Any], str]]) -
 
 def _write_layer(target: Path, data: Any, meta: dict[str, Any], kind: str) -> None:
     if kind == "labels":
-        _write_labels_array(target, _array(data), meta)
+        _write_labels_array(target, full_array(data), meta)
     elif kind == "image":
         _write_image_layer(target, data, meta)
     else:
@@ -98,7 +99,7 @@ def file_names(names: Sequence[str]) -> list[str]:
 
 
 def _write_image_layer(target: Path, data: Any, meta: dict[str, Any]) -> None:
-    array = _array(data)
+    array = full_array(data)
     array = storable(array)
     axes, spacing, unit = _geometry(array, meta)
     names = meta.get("metadata", {}).get(CHANNEL_NAMES, ())
@@ -116,11 +117,6 @@ def _write_points(target: Path, points: np.ndarray, meta: dict[str, Any]) -> Non
     for row, point in enumerate(points):
         table.writerow([row, *(float(value) for value in point), *(values[row] for values in columns.values())])
     write_text(target, text.getvalue())
-
-
-def _array(data: Any) -> np.ndarray:
-    """Full resolution of a pyramid; lazy arrays are computed."""
-    return np.asarray(data[0] if isinstance(data, (list, tuple)) or type(data).__name__ == "MultiScaleData" else data)
 
 
 def _geometry(array: np.ndarray, meta: dict[str, Any]) -> tuple[str, tuple[float, ...] | None, str | None]:

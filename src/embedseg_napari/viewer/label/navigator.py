@@ -18,7 +18,8 @@ from embedseg_napari.viewer.camera import go_to, show_whole
 from embedseg_napari.viewer.label.autosave import count_all
 from embedseg_napari.viewer.label.sight import Sight
 from embedseg_napari.viewer.label.time_points import take_frame, time_axis
-from embedseg_napari.viewer.layers import ANNOTATION, picture_of, unknown_axis
+from embedseg_napari.viewer.large.annotated_part import mark_of, place_of
+from embedseg_napari.viewer.layers import ANNOTATION, PART_OF, picture_of, unknown_axis
 from embedseg_napari.viewer.widgets.boxes import short
 
 if TYPE_CHECKING:
@@ -255,6 +256,8 @@ class SessionNavigator:
             axis_labels=tuple("c" * lead + "zyx"[-n:]),
             scale=None if picture.spacing is None else [1.0] * lead + list(picture.spacing),
             units=None if picture.unit is None else ["pixel"] * lead + [picture.unit] * n,
+            translate=None if picture.part_of is None else [0.0] * lead + place_of(picture.part_of, picture.spacing, n),
+            metadata={} if picture.part_of is None else {PART_OF: mark_of(picture.part_of)},
         )
         self.autosave.names[str(layer.unique_id)] = name
         return layer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari.layers import Image
 from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 from superqt.utils import signals_blocked
 
@@ -12,17 +13,17 @@ from embedseg_napari.core.files.ngff import names_of_labels
 from embedseg_napari.core.stores.labels import labels_place
 from embedseg_napari.core.wording import count
 from embedseg_napari.jobs.large.annotated import write_accepted
-from embedseg_napari.viewer.label.large_part import origin_of
+from embedseg_napari.viewer.large.annotated_part import origin_of
 from embedseg_napari.viewer.large.source import source_of
 from embedseg_napari.viewer.large.store_layer import StoreLayer
-from embedseg_napari.viewer.layers import PART_OF, picture_of
+from embedseg_napari.viewer.layers import picture_of
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence, button
 from embedseg_napari.viewer.worker import run_in_background
 
 if TYPE_CHECKING:
+    from embedseg_napari.core.files.picture import PartOf
     from embedseg_napari.core.stores.parts import WrittenPart
     from embedseg_napari.viewer.label.drawing.annotation_layers import AnnotationLayers
-    from embedseg_napari.viewer.label.large_part import PartOrigin
     from embedseg_napari.viewer.worker import BackgroundRun
 
 NEW_NAME = "annotated"
@@ -56,7 +57,7 @@ class StoreBox(QWidget):
         layout.addLayout(row)
         layout.addWidget(self.said)
         self._run: BackgroundRun | None = None
-        self._of: PartOrigin | None = None
+        self._of: PartOf | None = None
         self.refresh()
 
     @property
@@ -115,7 +116,7 @@ class StoreBox(QWidget):
                 self.labels.addItem(f"into {NEW_NAME} (new)", NEW_NAME)
             self.labels.setCurrentIndex(max(0, self.labels.findData(before)))
 
-    def _written(self, origin: PartOrigin, name: str, written: WrittenPart | None) -> None:
+    def _written(self, origin: PartOf, name: str, written: WrittenPart | None) -> None:
         if written is None:
             self.said.clear()
             return
@@ -124,20 +125,17 @@ class StoreBox(QWidget):
         self._list()
         self._show(origin, name)
 
-    def _show(self, origin: PartOrigin, name: str) -> None:
+    def _show(self, origin: PartOf, name: str) -> None:
         """Show the labels that were written to, over the whole image if that is still open."""
-        image = self.layers.image
-        mark = {} if image is None else image.metadata.get(PART_OF, {})
         for layer in self.layers.viewer.layers:
-            if str(layer.unique_id) == mark.get("image"):
-                try:
-                    source = source_of(layer, picture_of(layer).axes)
-                    StoreLayer(self.layers.viewer, source, f"{layer.name} {name}", 0, self).show(
-                        labels_place(origin.store, name)
-                    )
-                except EmbedSegError as error:
-                    self.said.say(str(error), is_wrong=True)
-                return
+            try:
+                source = source_of(layer, picture_of(layer).axes) if isinstance(layer, Image) else None
+                if source is not None and source.store is not None and source.store.resolve() == origin.store.resolve():
+                    labels = StoreLayer(self.layers.viewer, source, f"{layer.name} {name}", 0, self)
+                    labels.show(labels_place(origin.store, name))
+                    return
+            except EmbedSegError as error:
+                self.said.say(str(error), is_wrong=True)
 
     def _end(self) -> None:
         self._run = None

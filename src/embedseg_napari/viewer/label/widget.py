@@ -17,7 +17,6 @@ from embedseg_napari.viewer.label.autosave import Autosave
 from embedseg_napari.viewer.label.candidates import candidates
 from embedseg_napari.viewer.label.drawing.click_box import ClickBox
 from embedseg_napari.viewer.label.drawing.click_maps import ClickMaps
-from embedseg_napari.viewer.label.large_part import part_wanted, show_part
 from embedseg_napari.viewer.label.live_preview import LivePreview
 from embedseg_napari.viewer.label.navigator import SessionNavigator
 from embedseg_napari.viewer.label.next_image import KEY, NextImage
@@ -26,6 +25,7 @@ from embedseg_napari.viewer.label.session_box import SessionBox
 from embedseg_napari.viewer.label.single_channel import single_channel
 from embedseg_napari.viewer.label.start_model import known_extent, misfit, suggested_start
 from embedseg_napari.viewer.label.store_box import StoreBox
+from embedseg_napari.viewer.large.annotated_part import part_wanted, show_part
 from embedseg_napari.viewer.train.panel import TrainingPanel
 from embedseg_napari.viewer.train.progress import ProgressBox
 from embedseg_napari.viewer.widgets.page import page_of

@@ -8,8 +8,11 @@ from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from embedseg_napari.core.axes import parse_axes
 from embedseg_napari.core.errors import ModelError
+from embedseg_napari.jobs.large.recipe import recipe_of_labels
+from embedseg_napari.viewer.files.live import store_of
 from embedseg_napari.viewer.files.stores import StoreDrop
 from embedseg_napari.viewer.large.correct_box import CorrectBox
+from embedseg_napari.viewer.large.part import store_layer
 from embedseg_napari.viewer.layers import picture_of
 from embedseg_napari.viewer.segment.advice_box import AdviceBox
 from embedseg_napari.viewer.segment.drop_queue import DropQueue
@@ -208,10 +211,23 @@ class SegmentWidget(DockPanel):
             panel.take_over(result.labels, result.selection.layer)
 
     def _recipe(self) -> Recipe:
+        store = store_of(self._store_layer())
+        if store is not None:
+            return recipe_of_labels(store.folder)
         result, axes = self.results.chosen, self.image.axes.text()
         if result is not None and result.selection.layer != self.image.layer:
             axes = picture_of(result.selection.layer).axes
         return recipe_of_result(result, parse_axes(axes), self.device.currentText())
+
+    def _store_layer(self) -> Any:
+        """The layer of labels in a store that is selected, or that is there where nothing was found in memory."""
+        active = self.viewer.layers.selection.active
+        if store_of(active) is not None or self.results.labels is not None:
+            return active
+        return store_layer(self.viewer)
+
+    def _show_recipe(self) -> None:
+        self.recipe.setVisible(self.results.labels is not None or store_of(self._store_layer()) is not None)
 
     # Thresholds
 
@@ -270,6 +286,7 @@ class SegmentWidget(DockPanel):
             result = self.results.of(active)
             self.image.layer_box.choose(active if result is None else result.selection.layer)
             self._choose_result()
+        self._show_recipe()
 
     def _take_unopened(self, sentence: str) -> None:
         if self.current is None:
@@ -319,8 +336,8 @@ class SegmentWidget(DockPanel):
         self.image.setEnabled(not is_running)
         self.large.setEnabled(not is_running)
         self.correct.setEnabled(not is_running)
-        for widget in (self.measure, self.recipe):
-            widget.setVisible(self.results.labels is not None)
+        self.measure.setVisible(self.results.labels is not None)
+        self._show_recipe()
         for widget in (self.threshold_box, self.threshold_box.ways_back):
             widget.setEnabled(not is_running)
         if not is_running and not (keep_status and found is None):

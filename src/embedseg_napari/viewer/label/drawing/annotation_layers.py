@@ -19,6 +19,7 @@ from embedseg_napari.viewer.label.drawing.brush import Brush
 from embedseg_napari.viewer.label.drawing.colors import annotation_colors
 from embedseg_napari.viewer.label.drawing.protected_objects import ProtectedObjects
 from embedseg_napari.viewer.label.drawing.region_layer import RegionLayer
+from embedseg_napari.viewer.large.annotated_part import origin_of
 from embedseg_napari.viewer.layers import ANNOTATION, array_of, picture_of
 from embedseg_napari.viewer.result_layers import is_shown, spatial_frame
 
@@ -108,7 +109,12 @@ class AnnotationLayers:
         """The image, with the file it was read from."""
         assert self.image is not None
         path = self.image.source.path
-        return replace(picture_of(self.image), axes=self.axes, path=None if path is None else Path(path))
+        return replace(
+            picture_of(self.image),
+            axes=self.axes,
+            path=None if path is None else Path(path),
+            part_of=origin_of(self.image),
+        )
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from napari.layers import Shapes
 
 from embedseg_napari.core.axes import ordered, result_axes
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.picture import PartOf
 from embedseg_napari.viewer.camera import in_view, looked_at
 from embedseg_napari.viewer.large.part import MOST
 from embedseg_napari.viewer.large.source import is_better_in_blocks, source_of
@@ -124,7 +125,8 @@ def show_part(viewer: Viewer, part: LargePart, array: NDArray[Any]) -> Any:
     layer = part.layer
     mark = {"image": str(layer.unique_id), "start": list(part.start), "store": _store(part)}
     for other in viewer.layers:
-        if other.metadata.get(PART_OF) == mark and array_of(other).shape == array.shape:
+        known = other.metadata.get(PART_OF)
+        if known is not None and _is_same(known, mark) and np.array_equal(array_of(other), array):
             return other
     axes = part.axes.replace("T", "")
     frame = spatial_frame(layer, part.axes).at(part.start)
@@ -145,6 +147,12 @@ def show_part(viewer: Viewer, part: LargePart, array: NDArray[Any]) -> Any:
     )
 
 
+def _is_same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two marks are of one place: in the same layer, or in the same store."""
+    of = [key for key in ("image", "store") if one.get(key) is not None and one.get(key) == other.get(key)]
+    return bool(of) and one["start"] == other["start"]
+
+
 def _store(part: LargePart) -> str | None:
     try:
         store = source_of(part.layer, part.axes).store
@@ -154,18 +162,19 @@ def _store(part: LargePart) -> str | None:
     return None if store is None else str(store)
 
 
-@dataclass(frozen=True, slots=True)
-class PartOrigin:
-    """Where an image that is annotated was cut out."""
-
-    store: Path
-    start: tuple[int, ...]
-    """T(Z)YX."""
-
-
-def origin_of(layer: Image | None) -> PartOrigin | None:
+def origin_of(layer: Image | None) -> PartOf | None:
     """Where a layer was cut out of the image of a store; None for others."""
     mark = None if layer is None else layer.metadata.get(PART_OF)
     if not mark or mark["store"] is None:
         return None
-    return PartOrigin(Path(mark["store"]), tuple(mark["start"]))
+    return PartOf(Path(mark["store"]), tuple(mark["start"]))
+
+
+def mark_of(part: PartOf) -> dict[str, Any]:
+    """What the metadata of a layer say of its origin, of a session's image that is opened again."""
+    return {"store": str(part.store), "start": list(part.start)}
+
+
+def place_of(part: PartOf, spacing: tuple[float, ...] | None, ndim: int) -> list[float]:
+    """Where a part lies in the image that it was cut out of, (z, y, x) in units of the pixel size."""
+    return [at * step for at, step in zip(part.start[-ndim:], spacing or (1.0,) * ndim, strict=True)]

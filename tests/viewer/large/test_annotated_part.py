@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import zarr
 from big_steps import IMAGE, in_one_go, labels_in, open_cells, small_blocks
+
+from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.ngff import names_of_labels
+from embedseg_napari.viewer.files.dataset_folder import open_dataset_folder
 
 PANEL = "EmbedSeg: Label & Train"
 
@@ -12,7 +17,7 @@ PANEL = "EmbedSeg: Label & Train"
 @pytest.fixture
 def panel(open_panel, monkeypatch):
     small_blocks(monkeypatch)
-    monkeypatch.setattr("embedseg_napari.viewer.label.large_part.MOST", {2: (200, 240)})
+    monkeypatch.setattr("embedseg_napari.viewer.large.annotated_part.MOST", {2: (200, 240)})
     return open_panel(PANEL)
 
 
@@ -89,3 +94,76 @@ def test_images_in_memory_are_annotated_whole(viewer, panel, qtbot):
     viewer.add_image(IMAGE, name="cells")
     assert annotate(panel, qtbot).labels.data.shape == IMAGE.shape
     assert panel.store.isHidden()
+
+
+def annotated_part(viewer, panel, qtbot):
+    """A part with one object of 100 pixels, accepted."""
+    layers = annotate(panel, qtbot)
+    mine = np.zeros(layers.image.data.shape, np.int32)
+    mine[:10, :10] = 5
+    layers.labels.data = mine
+    layers.accept([5])
+    panel.annotation.count()
+    return layers.image
+
+
+def test_accepted_objects_are_written_from_the_saved_session(viewer, panel, tmp_path, qtbot):
+    path, image = open_cells(viewer, tmp_path)
+    look_at(viewer, (150, 175), 1)
+    part = annotated_part(viewer, panel, qtbot)
+    before = np.array(part.data)
+    at = part.data_to_world((0, 0))
+    start = tuple(np.round(image.world_to_data(at)).astype(int))
+    assert panel.autosave.save_now()
+    folder = panel.autosave.session.folder
+    panel.navigator.close()
+    viewer.layers.clear()
+    panel.sessions.resume_wanted.emit(folder)
+    again = panel.annotation.layers.image
+    np.testing.assert_array_equal(again.data, before)
+    np.testing.assert_allclose(again.data_to_world((0, 0)), at)
+    panel.store.write_button.click()
+    qtbot.waitUntil(lambda: not panel.store.is_busy)
+    assert "1 new object" in panel.store.said.text()
+    made = labels_in(path, "annotated")
+    assert made.sum() == 100
+    assert made[start] == 1
+
+
+def test_labels_that_could_not_be_written_leave_nothing(viewer, panel, tmp_path, qtbot, monkeypatch):
+    path, _ = open_cells(viewer, tmp_path)
+    look_at(viewer, (150, 175), 1)
+    annotated_part(viewer, panel, qtbot)
+
+    def full(self, key, labels, level=0):
+        raise DataError(f"{self.folder}: cannot be written (No space left on device).")
+
+    monkeypatch.setattr("embedseg_napari.core.stores.labels.LabelStore.write", full)
+    panel.store.write_button.click()
+    qtbot.waitUntil(lambda: not panel.store.is_busy)
+    assert "No space left" in panel.store.said.text()
+    assert not (path / "labels" / "annotated").exists()
+    assert names_of_labels(path) == ()
+
+
+def test_a_part_is_read_anew_where_the_image_was_changed(viewer, panel, tmp_path, qtbot):
+    path, image = open_cells(viewer, tmp_path)
+    look_at(viewer, (150, 175), 1)
+    first = annotate(panel, qtbot).image
+    panel.annotation.image.choose(image)
+    assert annotate_again(panel, qtbot, first) == first
+    panel.annotation.image.choose(image)
+    zarr.open_array(str(path / "0"), mode="r+")[...] = IMAGE[::-1]
+    viewer.layers.remove(image)
+    image = open_dataset_folder(viewer, path)[0]
+    panel.annotation.image.choose(image)
+    look_at(viewer, (150, 175), 1)
+    other = annotate_again(panel, qtbot, first)
+    assert other != first
+    assert not np.array_equal(other.data, first.data)
+
+
+def annotate_again(panel, qtbot, first):
+    panel.annotation.annotate.click()
+    qtbot.waitUntil(lambda: panel.annotation.layers.labels is not None and not panel.annotation.is_large)
+    return panel.annotation.layers.image
