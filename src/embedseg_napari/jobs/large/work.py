@@ -255,7 +255,13 @@ def _client(distributed: Any, n_workers: int, scheduler: str | None) -> Iterator
     with (
         dask.config.set(settings),
         distributed.LocalCluster(
-            n_workers=n_workers, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+            n_workers=n_workers,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            # Even without a dashboard it serves its state, by default all at the same port.
+            scheduler_kwargs={"dashboard_address": ":0"},
+            silence_logs=50,
         ) as cluster,
         distributed.Client(cluster) as client,
     ):
