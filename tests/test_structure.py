@@ -40,6 +40,7 @@ FLOORS = [
     {"viewer.files", "viewer.models", "viewer.preview"},
     {"viewer.large"},
     {"viewer.segment", "viewer.train", "viewer.evaluate", "viewer.measure"},
+    {"viewer.label.drawing"},
     {"viewer.label"},
 ]
 """From the ground up. A module imports from its own room and from floors below, never from above or from next door."""

@@ -123,7 +123,7 @@ def drag(viewer, qtbot) -> Callable[..., None]:
 
     left, no_key = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
 
-    def make(layer, *pixels, release: bool = True) -> None:
+    def make(layer, *pixels, release: bool = True, modifier=no_key) -> None:
         canvas = viewer.__wrapped__.window._qt_viewer.canvas
         native, way = canvas.native, []
         for pixel in pixels:
@@ -131,7 +131,7 @@ def drag(viewer, qtbot) -> Callable[..., None]:
             world = layer.data_to_world([dict(zip(axes, pixel, strict=True)).get(a, 0) for a in range(-layer.ndim, 0)])
             x, y = canvas.view.scene.transform.map([world[axes[1]], world[axes[0]]])[:2]
             way.append(QPoint(round(float(x)), round(float(y))))
-        QTest.mousePress(native, left, pos=way[0])
+        QTest.mousePress(native, left, modifier, way[0])
         for start, end in itertools.pairwise(way):
             for part in (0.25, 0.5, 0.75, 1.0):
                 # vispy leaves out moves that follow one another within 10 ms, and napari puts them off.
@@ -139,11 +139,11 @@ def drag(viewer, qtbot) -> Callable[..., None]:
                 at = QPointF(start + (end - start) * part)
                 to = QPointF(native.mapToGlobal(at.toPoint()))
                 QApplication.sendEvent(
-                    native, QMouseEvent(QEvent.Type.MouseMove, at, to, Qt.MouseButton.NoButton, left, no_key)
+                    native, QMouseEvent(QEvent.Type.MouseMove, at, to, Qt.MouseButton.NoButton, left, modifier)
                 )
                 qtbot.waitUntil(lambda before=before: viewer.cursor.position != before)
         if release:
-            QTest.mouseRelease(native, left, pos=way[-1])
+            QTest.mouseRelease(native, left, modifier, way[-1])
 
     return make
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.viewer.label.annotation_layers import AnnotationLayers
 from embedseg_napari.viewer.label.candidates import candidates
+from embedseg_napari.viewer.label.drawing.annotation_layers import AnnotationLayers
 from embedseg_napari.viewer.layers import pair_from_layers, picture_of
 from embedseg_napari.viewer.result_layers import spatial_frame
 

@@ -12,8 +12,8 @@ import pytest
 
 from embedseg_napari.core.session.folder import list_sessions
 from embedseg_napari.core.session.session import AnnotationSession
-from embedseg_napari.viewer.label.annotation_layers import AnnotationLayers
 from embedseg_napari.viewer.label.autosave import Autosave
+from embedseg_napari.viewer.label.drawing.annotation_layers import AnnotationLayers
 
 PAINTER = """
 import napari

@@ -79,6 +79,13 @@ class ModelConfig(Settings):
                 raise ValueError(f"{name} has {len(sides)} values for {self.ndim} axes")
         return self
 
+    def takes_channels(self, n: int) -> bool:
+        """Whether a training on images of `n` channels can start from this model: it has as many, or sees their mean.
+
+        The paper's network cannot: its first layer joins the outputs of a convolution to the channels themselves.
+        """
+        return n == self.n_channels or (self.n_channels == 1 and self.architecture == "unet")
+
     @property
     def axes(self) -> str:
         """Axes the network works on, ``"CYX"`` or ``"CZYX"``."""

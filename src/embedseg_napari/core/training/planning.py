@@ -252,7 +252,7 @@ def _model_config(
         grid = (step * spacing[0] / spacing[-1], step, step)
     normalization = config.normalization
     if start is not None:
-        if (start.ndim, start.n_channels) != (ndim, statistics.n_channels):
+        if start.ndim != ndim or not start.takes_channels(statistics.n_channels):
             raise SettingsError(
                 f"The start model works on {start.ndim}D images with {count(start.n_channels, 'channel')}; these are "
                 f"{ndim}D with {statistics.n_channels}. Start from another model, or from scratch."

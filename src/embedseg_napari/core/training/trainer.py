@@ -19,6 +19,7 @@ from embedseg_napari.core.events import Message
 from embedseg_napari.core.files.atomic import version_of
 from embedseg_napari.core.files.folder_lock import holding
 from embedseg_napari.core.freed_memory import keeps_freed_memory
+from embedseg_napari.core.model.channels import with_channels
 from embedseg_napari.core.model.keep import keep_model, model_path
 from embedseg_napari.core.model.model import Model, load_model
 from embedseg_napari.core.runs import (
@@ -211,6 +212,9 @@ class Trainer:
             )
         start = self.start_from
         plan = plan_training(self.config, data.training, None if start is None else start.config, self.device)
+        if start is not None and start.config.n_channels != plan.statistics.n_channels:
+            yield Message("The start model knows one channel; it starts with the mean of those there are.")
+            start = with_channels(start, plan.statistics.n_channels)
         for note in notes_from_disk([*training, *validation], plan.model_config.normalization):
             yield Message(note)
         if plan.statistics.n_open:

@@ -12,10 +12,10 @@ from superqt.utils import qdebounced
 
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.wording import count
-from embedseg_napari.viewer.label.annotation_layers import AnnotationLayers
-from embedseg_napari.viewer.label.large_part import is_large
+from embedseg_napari.viewer.label.drawing.annotation_layers import AnnotationLayers
 from embedseg_napari.viewer.label.session_question import SessionQuestion
 from embedseg_napari.viewer.label.time_points import time_axis
+from embedseg_napari.viewer.large.annotated_part import is_large
 from embedseg_napari.viewer.layers import name_axes, unknown_axis
 from embedseg_napari.viewer.widgets.axis_question import AxisQuestion
 from embedseg_napari.viewer.widgets.boxes import Sentence, button

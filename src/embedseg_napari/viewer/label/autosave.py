@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from embedseg_napari.core.annotation.states import AnnotationCounts
     from embedseg_napari.core.files.tiff import Picture
-    from embedseg_napari.viewer.label.annotation_layers import AnnotationLayers
+    from embedseg_napari.viewer.label.drawing.annotation_layers import AnnotationLayers
     from embedseg_napari.viewer.worker import BackgroundRun
 
 SAVE_MILLISECONDS = 10_000

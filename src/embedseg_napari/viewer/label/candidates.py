@@ -13,8 +13,8 @@ from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.review.next_image import Candidate
 from embedseg_napari.core.session.images import to_frame
 from embedseg_napari.core.session.state import kind_of
-from embedseg_napari.viewer.label.large_part import is_large
 from embedseg_napari.viewer.label.time_points import frame_name, is_taken, spread
+from embedseg_napari.viewer.large.annotated_part import is_large
 from embedseg_napari.viewer.layers import picture_of
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from embedseg_napari.core.session.images import to_frame
 from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.camera import go_to, show_whole
 from embedseg_napari.viewer.label.autosave import count_all
-from embedseg_napari.viewer.label.large_part import mark_of, place_of
 from embedseg_napari.viewer.label.sight import Sight
 from embedseg_napari.viewer.label.time_points import take_frame, time_axis
+from embedseg_napari.viewer.large.annotated_part import mark_of, place_of
 from embedseg_napari.viewer.layers import ANNOTATION, PART_OF, picture_of, unknown_axis
 from embedseg_napari.viewer.widgets.boxes import short
 

@@ -15,7 +15,7 @@ from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.review.queue import ReviewQueue, find_doubts
 from embedseg_napari.core.session.images import to_frame
 from embedseg_napari.viewer.camera import KeptView, go_to, screen_pixels
-from embedseg_napari.viewer.label.stroke_box import StrokeBox
+from embedseg_napari.viewer.label.drawing.stroke_box import StrokeBox
 from embedseg_napari.viewer.result_layers import show_shapes
 from embedseg_napari.viewer.widgets.boxes import Sentence, button
 from embedseg_napari.viewer.worker import BackgroundRun, report_error, run_in_background
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from embedseg_napari.core.review.doubt import Doubt
-    from embedseg_napari.viewer.label.annotation_layers import AnnotationLayers
+    from embedseg_napari.viewer.label.drawing.annotation_layers import AnnotationLayers
     from embedseg_napari.viewer.preview.preview import TrainingView
 
 HERE = "review: here"

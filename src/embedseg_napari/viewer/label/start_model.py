@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from napari.layers import Labels
 
-    from embedseg_napari.viewer.label.annotation_layers import AnnotationLayers
+    from embedseg_napari.viewer.label.drawing.annotation_layers import AnnotationLayers
 
 
 def misfit(path: Path | None, layers: AnnotationLayers) -> str:
@@ -26,7 +26,7 @@ def misfit(path: Path | None, layers: AnnotationLayers) -> str:
         config = read_config(path)
     except EmbedSegError as error:
         return str(error)
-    if config is None or (config.ndim, config.n_channels) == layers.kind:
+    if config is None or (config.ndim == layers.kind[0] and config.takes_channels(layers.kind[1])):
         return ""
     return (
         f"{path.stem} works on {config.ndim}D images with {count(config.n_channels, 'channel')}, but this image is "

@@ -13,7 +13,7 @@ from embedseg_napari.core.files.ngff import names_of_labels
 from embedseg_napari.core.stores.labels import labels_place
 from embedseg_napari.core.wording import count
 from embedseg_napari.jobs.large.annotated import write_accepted
-from embedseg_napari.viewer.label.large_part import origin_of
+from embedseg_napari.viewer.large.annotated_part import origin_of
 from embedseg_napari.viewer.large.source import source_of
 from embedseg_napari.viewer.large.store_layer import StoreLayer
 from embedseg_napari.viewer.layers import picture_of
@@ -23,7 +23,7 @@ from embedseg_napari.viewer.worker import run_in_background
 if TYPE_CHECKING:
     from embedseg_napari.core.files.picture import PartOf
     from embedseg_napari.core.stores.parts import WrittenPart
-    from embedseg_napari.viewer.label.annotation_layers import AnnotationLayers
+    from embedseg_napari.viewer.label.drawing.annotation_layers import AnnotationLayers
     from embedseg_napari.viewer.worker import BackgroundRun
 
 NEW_NAME = "annotated"

@@ -15,7 +15,8 @@ from embedseg_napari.viewer.files.stores import StoreDrop
 from embedseg_napari.viewer.label.annotate_box import AnnotationBox
 from embedseg_napari.viewer.label.autosave import Autosave
 from embedseg_napari.viewer.label.candidates import candidates
-from embedseg_napari.viewer.label.large_part import part_wanted, show_part
+from embedseg_napari.viewer.label.drawing.click_box import ClickBox
+from embedseg_napari.viewer.label.drawing.click_maps import ClickMaps
 from embedseg_napari.viewer.label.live_preview import LivePreview
 from embedseg_napari.viewer.label.navigator import SessionNavigator
 from embedseg_napari.viewer.label.next_image import KEY, NextImage
@@ -24,6 +25,7 @@ from embedseg_napari.viewer.label.session_box import SessionBox
 from embedseg_napari.viewer.label.single_channel import single_channel
 from embedseg_napari.viewer.label.start_model import known_extent, misfit, suggested_start
 from embedseg_napari.viewer.label.store_box import StoreBox
+from embedseg_napari.viewer.large.annotated_part import part_wanted, show_part
 from embedseg_napari.viewer.train.panel import TrainingPanel
 from embedseg_napari.viewer.train.progress import ProgressBox
 from embedseg_napari.viewer.widgets.page import page_of
@@ -75,6 +77,10 @@ class LabelWidget(TrainingPanel):
         self.preview = LivePreview(napari_viewer, self.annotation.layers.raise_to_top)
         self.view, self.keep = self.preview.view, self.preview.keep
         self.review = ReviewBox(self.annotation.layers, self.view)
+        self.clicks = ClickBox(
+            self.annotation.layers,
+            ClickMaps(self.annotation.layers, self.view, self.settings.start_from, self.settings.device.currentText),
+        )
         self.next_image = NextImage()
         self.store = StoreBox(self.annotation.layers)
         self._reading: BackgroundRun | None = None
@@ -82,7 +88,7 @@ class LabelWidget(TrainingPanel):
         self.progress = ProgressBox(self.preview)
         self.stop.setToolTip("End this round now and keep the model so far.")
         page, self.boxes = page_of(
-            Annotate=(self.annotation, self.sessions),
+            Annotate=(self.annotation, self.clicks, self.sessions),
             Review=(self.review, self.next_image, self.store),
             Train=(self.settings, self.output, self.recipe),
             Progress=(self.progress,),
@@ -383,6 +389,7 @@ class LabelWidget(TrainingPanel):
         """Save, and follow viewer and layers no longer; a round that goes on is written into the session at its end."""
         self.viewer.layers.selection.events.active.disconnect(self.follow_selection)
         self.review.clear()
+        self.clicks.maps.stop()
         self.preview.gradually.cancel()
         self.view.close_down()
         self.next_image.close_down()

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from embedseg_napari.core.data.medoid import CenterKind
     from embedseg_napari.core.events import PreviewReady
     from embedseg_napari.core.inference.segmentation import Segmentation
+    from embedseg_napari.core.maps import EmbeddingMaps
     from embedseg_napari.viewer.preview.part import PreviewPart
     from embedseg_napari.viewer.preview.placement import TrainedImage
     from embedseg_napari.viewer.result_layers import Frame
@@ -77,8 +78,8 @@ class TrainingView:
     """Layers that are trained on, by the names of their images."""
     n_objects: int | None = None
     """True objects in the last preview whose embeddings were wanted; None if there was none, or they are not known."""
-    _shown: tuple[NDArray[np.int32], Frame] | None = None
-    """Predicted objects that were shown last, and where."""
+    _shown: tuple[PreviewReady | Segmentation, Frame] | None = None
+    """What was shown last, and where."""
     _last: str = ""
     """What the last preview was of, and when."""
     _frames: dict[str, tuple[str, Frame]] = field(default_factory=dict)
@@ -280,7 +281,7 @@ class TrainingView:
             opacity=0.6, blending="additive", visible=False,
         )  # fmt: skip
         yield
-        self._shown = found.labels, frame
+        self._shown = found, frame
         yield from put(show_labels, LABELS, found.labels, frame=frame, opacity=0.9, blending=THROUGH, on_new=_outline)
         self._step_back()
         yield
@@ -310,18 +311,28 @@ class TrainingView:
         layer = self.previews.get(LABELS)
         if self._shown is None or layer is None or not layer.visible:
             return None
-        labels, at = self._shown
-        if labels.shape == shape and at == frame:
-            return labels
-        pixels = at.pixels_from(frame)
-        if pixels is None:
-            return None
-        start = [round(pixel) for pixel in pixels]
-        if any(low < 0 or low + n > size for low, n, size in zip(start, labels.shape, shape, strict=True)):
-            return None
+        labels, start = self._shown[0].labels, self._start(frame, shape)
+        if start is None or labels.shape == shape:
+            return None if start is None else labels
         whole = np.zeros(shape, np.int32)
         whole[tuple(slice(low, low + n) for low, n in zip(start, labels.shape, strict=True))] = labels
         return whole
+
+    def known_maps(self, frame: Frame, shape: tuple[int, ...]) -> tuple[EmbeddingMaps, tuple[int, ...]] | None:
+        """The maps behind what was shown last, and their first pixel in an image; None if they are not of it."""
+        start = self._start(frame, shape)
+        return None if start is None or self._shown is None else (self._shown[0].maps, start)
+
+    def _start(self, frame: Frame, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+        """First pixel of what was shown last in an image, if it lies within that."""
+        if self._shown is None:
+            return None
+        sides, pixels = self._shown[0].labels.shape, self._shown[1].pixels_from(frame)
+        if pixels is None or len(pixels) != len(shape):
+            return None
+        start = tuple(round(pixel) for pixel in pixels)
+        is_inside = all(low >= 0 and low + n <= size for low, n, size in zip(start, sides, shape, strict=True))
+        return start if is_inside else None
 
     def forget_objects(self) -> None:
         """Take the predicted objects that are shown no longer for those of the image that is looked at: hide them."""

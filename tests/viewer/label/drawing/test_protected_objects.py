@@ -12,7 +12,7 @@ from qtpy.QtTest import QTest
 
 from embedseg_napari.core.annotation.edits import Edit
 from embedseg_napari.core.annotation.states import BACKGROUND
-from embedseg_napari.viewer.label.annotation_layers import AnnotationLayers
+from embedseg_napari.viewer.label.drawing.annotation_layers import AnnotationLayers
 
 PANEL = "EmbedSeg: Label & Train"
 

@@ -17,7 +17,7 @@ PANEL = "EmbedSeg: Label & Train"
 @pytest.fixture
 def panel(open_panel, monkeypatch):
     small_blocks(monkeypatch)
-    monkeypatch.setattr("embedseg_napari.viewer.label.large_part.MOST", {2: (200, 240)})
+    monkeypatch.setattr("embedseg_napari.viewer.large.annotated_part.MOST", {2: (200, 240)})
     return open_panel(PANEL)
 
 

@@ -1,8 +1,8 @@
-"""The next drag of the mouse over the annotation as a stroke, with a line to see it by."""
+"""Drags of the mouse over the annotation as strokes, with a line to see them by."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari.layers import Labels, Shapes
 
     from embedseg_napari.core.annotation.edits import Indices
-    from embedseg_napari.viewer.label.annotation_layers import AnnotationLayers
+    from embedseg_napari.viewer.label.drawing.annotation_layers import AnnotationLayers
 
 LINE = "stroke"
 """Name of the layer with the line, which is there while a stroke is waited for."""
@@ -37,26 +37,30 @@ class Stroke:
     """(z, y, x)."""
     through: int | None
     """In 3D the axis that is not displayed."""
+    is_outside: bool = False
+    """Whether Shift was held when it began."""
 
 
 class StrokeTool:
-    """Waits for one drag of the left button on the Labels layer; meanwhile nothing is painted and the view stays.
+    """Waits for drags of the left button on the Labels layer; meanwhile nothing is painted and the view stays.
 
-    Escape, another tool or layer, and the 3D view end the waiting.
+    Escape, another tool or layer, and the 3D view end the waiting, and unless it stays the first drag, too.
 
     Parameters
     ----------
     layers : AnnotationLayers
         What is drawn on.
+    stays : bool
+        Whether more than one drag is waited for; a click counts as one of a single pixel.
     """
 
     drawn = Signal(Stroke)
-    """The button was released; comes after `ended`."""
+    """The button was released; comes after `ended` where the tool does not stay."""
     ended = Signal()
     """No stroke is waited for any more."""
 
-    def __init__(self, layers: AnnotationLayers) -> None:
-        self.layers = layers
+    def __init__(self, layers: AnnotationLayers, stays: bool = False) -> None:
+        self.layers, self.stays = layers, stays
         self.labels: Labels | None = None
         """Layer that a stroke is waited for on."""
         self.line: Shapes | None = None
@@ -139,15 +143,18 @@ class StrokeTool:
         if event.button != LEFT_BUTTON:
             return
         points = [np.asarray(layer.world_to_data(event.position), float)]
-        line = self.line
+        line, is_outside = self.line, "Shift" in event.modifiers
         yield
         # None where the waiting was ended meanwhile.
         while self.line is not None and self.line is line:
             # Moves in quick succession are left out by the canvas, the release never is.
             point = np.asarray(layer.world_to_data(event.position), float)
             if event.type != "mouse_move":
-                stroke = self._stroke([*points, point])
-                self.cancel()
+                stroke = replace(self._stroke([*points, point]), is_outside=is_outside)
+                if self.stays:
+                    line.data = []
+                else:
+                    self.cancel()
                 self.drawn.emit(stroke)
                 return
             if np.abs(point - points[-1]).max() >= LEAST_STEP:

@@ -9,7 +9,7 @@ import numpy as np
 from embedseg_napari.core.annotation.edits import stroke_pixels
 from embedseg_napari.core.annotation.outlines import enclosed_pixels
 from embedseg_napari.core.annotation.states import BACKGROUND
-from embedseg_napari.viewer.label.protected_objects import changed_pixels
+from embedseg_napari.viewer.label.drawing.protected_objects import changed_pixels
 
 if TYPE_CHECKING:
     from napari.layers import Labels

@@ -15,11 +15,11 @@ from embedseg_napari.core.annotation.states import BACKGROUND, next_free_label
 from embedseg_napari.core.axes import spatial_axes
 from embedseg_napari.core.errors import AnnotationError, DataError
 from embedseg_napari.core.session.state import kind_of, spatial_shape
-from embedseg_napari.viewer.label.brush import Brush
-from embedseg_napari.viewer.label.colors import annotation_colors
-from embedseg_napari.viewer.label.large_part import origin_of
-from embedseg_napari.viewer.label.protected_objects import ProtectedObjects
-from embedseg_napari.viewer.label.region_layer import RegionLayer
+from embedseg_napari.viewer.label.drawing.brush import Brush
+from embedseg_napari.viewer.label.drawing.colors import annotation_colors
+from embedseg_napari.viewer.label.drawing.protected_objects import ProtectedObjects
+from embedseg_napari.viewer.label.drawing.region_layer import RegionLayer
+from embedseg_napari.viewer.large.annotated_part import origin_of
 from embedseg_napari.viewer.layers import ANNOTATION, array_of, picture_of
 from embedseg_napari.viewer.result_layers import is_shown, spatial_frame
 
@@ -130,6 +130,10 @@ class AnnotationLayers:
     def kind(self) -> tuple[int, int]:
         """Spatial dimensions and channels of the image."""
         return kind_of(self.axes, () if self.image is None else array_of(self.image).shape)
+
+    def across(self) -> float:
+        """Pixels across the objects that are probably there."""
+        return self.usual_extent() or min(self.shape[-2:]) / EXTENT_SHARE
 
     def make(self) -> None:
         """Add the Labels layer if there is none, and get ready to paint the next object."""
@@ -296,7 +300,7 @@ class AnnotationLayers:
         )
         self._take(layer)
         assert self.brush is not None
-        self.brush.fit(self.usual_extent() or min(self.shape[-2:]) / EXTENT_SHARE)
+        self.brush.fit(self.across())
 
     def _take(self, layer: Any) -> None:
         """Follow a layer of the annotation."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from embedseg_napari.viewer.label.regions import drawn_regions, outlines, shapes_mask
+from embedseg_napari.viewer.label.drawing.regions import drawn_regions, outlines, shapes_mask
 from embedseg_napari.viewer.layers import ANNOTATION, RESULT
 from embedseg_napari.viewer.result_layers import is_shown
 

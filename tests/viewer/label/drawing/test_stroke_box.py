@@ -14,7 +14,7 @@ from qtpy.QtTest import QTest
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.maps import EmbeddingMaps
-from embedseg_napari.viewer.label.stroke_tool import LINE
+from embedseg_napari.viewer.label.drawing.stroke_tool import LINE
 from embedseg_napari.viewer.preview.preview import LABELS
 
 PANEL = "EmbedSeg: Label & Train"

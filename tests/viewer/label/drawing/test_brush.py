@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from embedseg_napari.core.annotation.edits import Edit
 from embedseg_napari.core.annotation.states import BACKGROUND
-from embedseg_napari.viewer.label.annotation_layers import AnnotationLayers
+from embedseg_napari.viewer.label.drawing.annotation_layers import AnnotationLayers
 
 AROUND = [(10, 10), (10, 30), (30, 30), (30, 10), (10, 10)]
 

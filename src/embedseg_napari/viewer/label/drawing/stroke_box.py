@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from embedseg_napari.core.annotation.strokes import StrokeEdit, merge_shown, split_shown
 from embedseg_napari.core.errors import EmbedSegError
-from embedseg_napari.viewer.label.stroke_tool import Stroke, StrokeTool
+from embedseg_napari.viewer.label.drawing.stroke_tool import Stroke, StrokeTool
 from embedseg_napari.viewer.widgets.boxes import Sentence
 from embedseg_napari.viewer.worker import report_error
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from embedseg_napari.viewer.label.annotation_layers import AnnotationLayers
+    from embedseg_napari.viewer.label.drawing.annotation_layers import AnnotationLayers
 
 HINTS = {
     "split": "Drag across the object to be cut, from edge to edge; Esc cancels.",

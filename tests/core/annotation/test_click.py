@@ -1,0 +1,127 @@
+"""An object under a click, found by maps or by the image."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from embedseg_napari.core.annotation.click import Surroundings, object_under
+from embedseg_napari.core.annotation.states import BACKGROUND
+from embedseg_napari.core.errors import AnnotationError
+from embedseg_napari.core.maps import EmbeddingMaps
+
+RADIUS = 6
+
+
+def discs(ndim: int) -> np.ndarray:
+    """Three balls in a row, the second and third touching."""
+    shape = (20,) * (ndim - 2) + (40, 60)
+    grid = np.indices(shape)
+    labels = np.zeros(shape, np.int32)
+    for number, x in enumerate((10, 28, 40), 1):
+        middle = (10,) * (ndim - 2) + (20, x)
+        inside = sum((axis - at) ** 2 for axis, at in zip(grid, middle, strict=True)) <= RADIUS**2
+        labels[inside & (labels == 0)] = number
+    return labels
+
+
+def perfect_maps(labels: np.ndarray) -> EmbeddingMaps:
+    """Every pixel of an object points to its middle; seediness is greatest there."""
+    offsets = np.zeros((labels.ndim, *labels.shape), np.float32)
+    seed_map = np.zeros(labels.shape, np.float32)
+    for number in range(1, labels.max() + 1):
+        at = np.array(np.nonzero(labels == number))
+        away = at.mean(1, keepdims=True) - at
+        offsets[(slice(None), *at)] = away
+        seed_map[tuple(at)] = 1 - 0.3 * np.linalg.norm(away, axis=0) / RADIUS
+    return EmbeddingMaps(offsets, np.full_like(offsets, 3.0), seed_map)
+
+
+def around(labels: np.ndarray, *, knows: bool = True, maps: EmbeddingMaps | None = None) -> Surroundings:
+    image = 100.0 * (labels > 0) + np.random.default_rng(0).normal(0, 3, labels.shape)
+    extent = (2 * RADIUS,) * labels.ndim
+    return Surroundings(image, extent, (maps or perfect_maps(labels)) if knows else None)
+
+
+def line(*points: tuple[int, ...]) -> tuple[np.ndarray, ...]:
+    return tuple(np.array(axis) for axis in zip(*points, strict=True))
+
+
+def overlap(labels: np.ndarray, found, numbers: list[int]) -> float:
+    mask = np.zeros(labels.shape, bool)
+    mask[found.pixels] = True
+    truth = np.isin(labels, numbers)
+    return (mask & truth).sum() / (mask | truth).sum()
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+@pytest.mark.parametrize("knows", [True, False])
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_any_pixel_of_an_object_gives_the_object(ndim: int, knows: bool, number: int) -> None:
+    labels = discs(ndim)
+    places = np.argwhere(labels == number)
+    for place in places[:: len(places) // 7]:
+        found = object_under(around(labels, knows=knows), [line(tuple(place))])
+        assert found.is_known == knows
+        assert tuple(place) in set(zip(*found.pixels, strict=True))
+        # Brightness and shape alone are sure of less, above all in a volume.
+        assert overlap(labels, found, [number]) > (0.99 if knows else {2: 0.7, 3: 0.65}[ndim])
+
+
+def test_maps_that_know_nothing_leave_it_to_the_image() -> None:
+    labels = discs(2)
+    blank = EmbeddingMaps(
+        *(np.zeros((2, *labels.shape), np.float32) for _ in range(2)), np.zeros(labels.shape, np.float32)
+    )
+    found = object_under(around(labels, maps=blank), [line((20, 12))])
+    assert not found.is_known
+    assert overlap(labels, found, [1]) > 0.8
+
+
+def test_dark_objects_are_found_by_the_image_too() -> None:
+    labels = discs(2)
+    seen = around(labels, knows=False)
+    found = object_under(Surroundings(-seen.image, seen.extent), [line((20, 9))])
+    assert overlap(labels, found, [1]) > 0.8
+
+
+def test_a_second_stroke_adds_what_lies_under_it() -> None:
+    labels = discs(2)
+    found = object_under(around(labels), [line((20, 28)), line((20, 38), (20, 39), (20, 40))])
+    assert overlap(labels, found, [2, 3]) > 0.99
+
+
+def test_a_stroke_outside_cuts() -> None:
+    labels = discs(2)
+    joined = np.where(labels == 3, 2, labels)
+    maps = perfect_maps(joined)
+    maps.margins[:] = 9
+    maps.seed_map[joined > 0] += 0.5
+    seen = around(labels, maps=maps)
+    assert overlap(labels, object_under(seen, [line((20, 27))]), [2, 3]) > 0.9
+    cut = object_under(seen, [line((20, 27))], [line(*((y, x) for x in (40, 41) for y in range(15, 26)))])
+    assert overlap(labels, cut, [2]) > 0.75
+    assert not {(20, 40), (20, 41)} & set(zip(*cut.pixels, strict=True))
+
+
+def test_annotated_objects_stay_as_they_are() -> None:
+    labels = discs(2)
+    annotated = np.where(labels == 3, 7, 0)
+    annotated[0] = BACKGROUND
+    annotated[16:20, 26] = 8
+    found = object_under(around(labels), [line((20, 28))], annotated=annotated)
+    assert not np.isin(annotated[found.pixels], [7, 8]).any()
+    with pytest.raises(AnnotationError, match="annotated there"):
+        object_under(around(labels), [line((20, 40))], annotated=annotated)
+
+
+@pytest.mark.parametrize("place", [(0, 0), (39, 59), (0, 59)])
+@pytest.mark.parametrize("knows", [True, False])
+def test_a_click_on_background_at_a_corner_gives_no_error(place: tuple[int, int], knows: bool) -> None:
+    found = object_under(around(discs(2), knows=knows), [line(place)])
+    assert place in set(zip(*found.pixels, strict=True))
+
+
+def test_an_even_image_gives_something_no_larger_than_two_objects() -> None:
+    found = object_under(Surroundings(np.zeros((50, 50)), (10, 10)), [line((25, 25))])
+    assert 1 <= len(found.pixels[0]) <= 4 * 10 * 10
