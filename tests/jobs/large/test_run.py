@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -236,3 +237,31 @@ def test_what_does_not_fit_is_told_before_any_work(job, store, changes, words):
     with pytest.raises(Exception, match=words):
         drain(run(replace(job, **changes), never))
     assert not (store / "labels").exists()
+
+
+def test_two_programs_on_the_same_run_leave_the_final_labels(job, store):
+    reference = drain(run(replace(job, name="alone"), never))
+    shown = run(replace(job, preview=True), never)
+    for event in shown:
+        if isinstance(event, BlockFinished):
+            break
+    # While a viewer is at its blocks, another program does them all.
+    other = drain(run(job, never))
+    assert other.n_objects == reference.n_objects
+    events = []
+    assert drain(shown, events.append) == other
+    assert any("another program has done the rest" in event.text for event in events if isinstance(event, Message))
+    np.testing.assert_array_equal(labels_of(store), labels_of(store, "alone"))
+    assert not (store / "labels" / ".embedseg.run").exists()
+
+
+def test_a_library_that_cannot_be_loaded_is_named(job, monkeypatch):
+    class Broken:
+        def find_spec(self, name, path=None, target=None):
+            if name == "distributed":
+                raise ImportError("libfoo.so: cannot open")
+
+    monkeypatch.delitem(sys.modules, "distributed", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
+    with pytest.raises(SettingsError, match=r"libfoo.so.*install it anew"):
+        drain(run(replace(job, workers=2), never))

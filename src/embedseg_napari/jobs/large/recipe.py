@@ -63,8 +63,7 @@ def recipe_of_run(
     text = record(
         model_words(model, run.model), run.settings, about, labels, words_of(call), channel=job.channel, level=job.level
     )
-    note: dict[str, Any] = json.loads(text)
-    return note | {"call": call}
+    return {**json.loads(text), "call": call}
 
 
 def words_of(call: Mapping[str, Any]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from embedseg_napari.core.axes import guess_axes
 from embedseg_napari.core.errors import SettingsError, Stopped
 from embedseg_napari.core.events import Message
-from embedseg_napari.core.files.folder_lock import holding
+from embedseg_napari.core.files.folder_lock import holding, occupied
 from embedseg_napari.core.files.lazy_image import LazyImage
 from embedseg_napari.core.files.region import choose_region
 from embedseg_napari.core.files.zarr_image import missing_words
@@ -42,6 +42,10 @@ if TYPE_CHECKING:
     from embedseg_napari.core.stores.labels import LabelStore
     from embedseg_napari.jobs.large.plan import LargeJob
     from embedseg_napari.jobs.large.target import Target
+
+
+PAUSE = 0.2
+"""Seconds between two looks at whether another program is through with the labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,14 +156,28 @@ def predict_large(job: LargeJob, should_stop: Callable[[], bool]) -> Generator[A
         if job.preview:
             yield from _show_done(opened, record, store, sorted(set(range(len(record.grid))) - set(todo)), should_stop)
         yield from _work(job, opened, record, wanted, store, should_stop)
-        n_missing = len(missing_blocks(run, record))
-        if job.part is not None and not job.finish:
-            return LargeResult(target.labels, target.table, len(record.grid), n_missing)
-        require_all(run, record)
+        while True:
+            n_missing = len(missing_blocks(run, record))
+            report = target.report()
+            if report is not None:
+                if not run.is_begun:
+                    # A block may have been saved after the other program had cleared all away.
+                    target.clear()
+                yield Message(f"{target.labels}: another program has done the rest.")
+                return _result(target, report)
+            if job.part is not None and not job.finish:
+                return LargeResult(target.labels, target.table, len(record.grid), n_missing)
+            require_all(run, record)
+            if not occupied(run.path, "run"):
+                break
+            if should_stop():
+                raise Stopped("The run was stopped.")
+            # Another program writes the labels, or shows a block.
+            time.sleep(PAUSE)
         with holding(run.path, "run"):
             result = yield from _finish(opened, record, store, should_stop)
-        recipe = recipe_of_run(job, opened.image, opened.model, target, record, result.n_objects)
-        target.complete({name: getattr(result, name) for name in REPORTED}, recipe)
+            recipe = recipe_of_run(job, opened.image, opened.model, target, record, result.n_objects)
+            target.complete({name: getattr(result, name) for name in REPORTED}, recipe)
         return result
     except Stopped:
         n_missing = len(missing_blocks(run, record))
@@ -232,10 +250,22 @@ def _work(
         work = work_here(run, record, region, opened.model, waiting, should_stop)
     for done, event in enumerate(work, 1):
         if job.preview and not event.is_background:
-            block = grid.block(event.number)
-            preview_block(store, region, block, run.load(block))
+            _preview(opened, record, store, event.number)
         left = (time.monotonic() - began) / done * (n - done)
         yield _told(event, done, n, opened, record, left)
+        if not run.is_begun:
+            # Another program has done the rest.
+            return
+
+
+def _preview(opened: Opened, record: RunRecord, store: LabelStore, number: int) -> None:
+    """Write what a block found, unless another program writes the final numbers now, or has done so."""
+    run, block = opened.target.run, record.grid.block(number)
+    if not run.is_begun or occupied(run.path, "run"):
+        return
+    with holding(run.path, "run"):
+        if run.is_begun:
+            preview_block(store, opened.region, block, run.load(block))
 
 
 def _show_done(
@@ -249,7 +279,7 @@ def _show_done(
             raise Stopped("The run was stopped.")
         block = grid.block(number)
         if not run.is_background(number) and not read_block(store, region, block).any():
-            preview_block(store, region, block, run.load(block))
+            _preview(opened, record, store, number)
             n_shown += 1
     if n_shown:
         yield BlocksShown(n_shown)

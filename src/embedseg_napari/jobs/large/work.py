@@ -215,6 +215,10 @@ def require_distributed() -> Any:
             "Several workers need the library distributed: pip install 'embedseg-napari[cluster]'. One worker "
             "(--workers 1), or --part for several programs, works without."
         ) from error
+    except ImportError as error:
+        raise SettingsError(
+            f"The library distributed is there, but cannot be loaded ({error}); install it anew, or take one worker."
+        ) from error
     return distributed
 
 
