@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -13,6 +15,9 @@ from embedseg_napari.core.large.run_folder import FrameScale, RunFolder, RunReco
 from embedseg_napari.core.large.segment_block import segment_block
 from embedseg_napari.core.large.whole_image import measure_whole
 from embedseg_napari.core.model.model import Model
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 STEP = 1 / 1023
 
@@ -40,6 +45,9 @@ class BlobNetwork(nn.Module):
         bandwidth = torch.full_like(smooth, float(np.log(np.log(2.0) / (4.0 * STEP) ** 2) / 10))
         seediness = 14 * smooth - 3 + 0.1 * coarse
         return torch.cat([*slopes, *[bandwidth] * self.ndim, seediness], 1)
+
+    def part(self, x: Tensor, wanted: Sequence[slice]) -> Tensor:
+        return self(x)[(..., *wanted)]
 
 
 def blob_model(ndim: int, **settings: object) -> Model:

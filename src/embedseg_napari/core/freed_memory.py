@@ -90,6 +90,13 @@ def freed_memory_kept() -> Iterator[None]:
         _USERS.change(-1)
 
 
+def give_back_freed_memory() -> None:
+    """Give what is freed back to the system now, where glibc would keep it in pieces that suit nothing large."""
+    with _USERS.lock:
+        if not _USERS.n and (glibc := _glibc()) is not None:
+            glibc.malloc_trim(0)
+
+
 def keeps_freed_memory(
     generate: Callable[Given, Generator[Event, None, Result]],
 ) -> Callable[Given, Generator[Event, None, Result]]:

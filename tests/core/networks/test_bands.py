@@ -42,6 +42,27 @@ def test_bands_change_nothing(kind, shape, low):
     torch.testing.assert_close(in_parts, whole, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", [UNet, BranchedERFNet])
+@pytest.mark.parametrize(
+    ("shape", "wanted"),
+    [
+        ((200, 136), ((40, 99), (24, 80))),
+        ((200, 136), ((0, 56), (101, 136))),
+        ((24, 80, 72), ((0, 24), (40, 61), (0, 33))),
+    ],
+)
+def test_a_part_of_the_output_is_what_the_whole_has_there(kind, shape, wanted, low):
+    torch.manual_seed(0)
+    network, part = kind(len(shape)).eval(), [slice(*ends) for ends in wanted]
+    nn.init.normal_(network.embedding_layer.weight)
+    images = torch.rand(1, 1, *shape)
+    low(False)
+    whole = raw_output(network, images)
+    for is_low in (False, True):
+        low(is_low)
+        torch.testing.assert_close(raw_output(network, images, wanted=part), whole[(..., *part)], rtol=0, atol=1e-5)
+
+
 def test_a_band_sees_as_far_as_the_layer_looks(low):
     x = torch.rand(1, 1, 90, 8)
     row = nn.Conv2d(1, 1, (5, 1), padding=(2, 0), bias=False).requires_grad_(False)

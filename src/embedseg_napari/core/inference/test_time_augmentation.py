@@ -30,6 +30,13 @@ class View:
         backwards = [lead + a for a, flip in enumerate(self.flipped) if flip]
         return turned.flip(backwards) if backwards else turned
 
+    def part(self, wanted: Sequence[slice], shape: Sequence[int]) -> list[slice]:
+        """Where a part of an image of this shape lies in the view; slices have both ends given."""
+        return [
+            slice(shape[axis] - wanted[axis].stop, shape[axis] - wanted[axis].start) if flip else wanted[axis]
+            for axis, flip in zip(self.source, self.flipped, strict=True)
+        ]
+
     def undo(self, raw: Tensor) -> Tensor:
         """Map raw network output for the view back to the image.
 

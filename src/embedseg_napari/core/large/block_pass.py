@@ -117,26 +117,28 @@ class BlockPass:
         raw = np.empty((2 * self.config.ndim + 1, *window.shape), np.float32)
         seen = self.seen(window)
         for tile in cut_tiles(window, self.shape, self.tile, self.margin):
-            raw[(slice(None), *tile.used.within(window))] = self._outputs(values, seen, tile, should_stop)
+            # Torch reorders the values, of which those of a pixel lie side by side, many times as fast as NumPy.
+            place = torch.from_numpy(raw[(slice(None), *tile.used.within(window))])
+            place.copy_(self._outputs(values, seen, tile, should_stop))
         return decode_in_place(raw, self.config.grid_spacing)
 
     def _outputs(
         self, values: NDArray[np.float32], seen: Box, tile: CutTile, should_stop: Callable[[], bool]
-    ) -> NDArray[np.float32]:
+    ) -> torch.Tensor:
         """Raw output of the used part of a tile."""
         inside = tile.seen.grown((0,) * len(self.shape), self.shape).within(seen)
         image = pad(values[(slice(None), *inside)], tile.seen.shape)
         batch = torch.from_numpy(np.ascontiguousarray(image))[None].to(device_of(self.network))
         every = views(self.config.grid_spacing)
         every = every if self.tta else every[:1]
+        used = tile.used.within(tile.seen)
         total: torch.Tensor | None = None
         with torch.inference_mode():
             for view in every:
                 if should_stop():
                     raise Stopped("The prediction was stopped.")
-                output = view.undo(raw_output(self.network, view.apply(batch), self.precision))
+                wanted = view.part(used, tile.seen.shape)
+                output = view.undo(raw_output(self.network, view.apply(batch), self.precision, wanted))
                 total = output if total is None else total.add_(output)
             assert total is not None
-            part = (total[0] / len(every)).cpu().numpy()
-        used: NDArray[np.float32] = part[(slice(None), *tile.used.within(tile.seen))]
-        return used
+            return total[0] if len(every) == 1 else total[0] / len(every)

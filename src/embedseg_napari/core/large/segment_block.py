@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from embedseg_napari.core.data.spoiled_pixels import mend
+from embedseg_napari.core.freed_memory import give_back_freed_memory
 from embedseg_napari.core.large.block_objects import collect_objects, empty_result
 from embedseg_napari.core.large.block_pass import BlockPass
 
@@ -80,7 +81,10 @@ def segment_block(
         del pixels
         maps = plan.run(values, block.window, should_stop)
         del values
+        give_back_freed_memory()
         result = collect_objects(maps, grid, block, record.settings, should_stop)
+        del maps
+        give_back_freed_memory()
         if not result.rows["is_cut"].any() or block.window.shape == grid.shape:
             break
         halo = tuple(2 * n for n in halo)

@@ -26,7 +26,12 @@ OVERLAP_SHARE = 8
 
 
 def in_bands(
-    layer: Callable[..., tuple[Tensor, ...]], *inputs: Tensor, reach: int, n_maps: int, allowed: bool
+    layer: Callable[..., tuple[Tensor, ...]],
+    *inputs: Tensor,
+    reach: int,
+    n_maps: int,
+    allowed: bool,
+    kept: slice = slice(None),
 ) -> tuple[Tensor, ...]:
     """Apply a layer, in bands where that saves time.
 
@@ -42,6 +47,8 @@ def in_bands(
         Feature maps that the layer holds per pixel of the first input.
     allowed : bool
         False applies it to the whole, as `can_band` says.
+    kept : slice
+        Rows that are wanted of the first output, which has as many as the first input; even.
 
     Returns
     -------
@@ -49,24 +56,32 @@ def in_bands(
         The outputs.
     """
     if not allowed:
-        return layer(*inputs)
+        return _whole(layer, inputs, kept)
     first = inputs[0]
     n, per_row = first.shape[2], first[0, 0, 0].numel() * len(first) * n_maps
     height = max(2, 2 * OVERLAP_SHARE * reach, BAND_VALUES // per_row // 2 * 2)
     # A low band at the end would be computed for what it shares.
     n_bands = max(1, n // height)
     if n_bands == 1:
-        return layer(*inputs)
+        return _whole(layer, inputs, kept)
     ends = [n * band // n_bands // 2 * 2 for band in range(n_bands)] + [n]
     outputs: list[Tensor] = []
     for begin, end in itertools.pairwise(ends):
         low, high = max(begin - reach, 0), min(end + reach, n)
         parts = layer(*(_rows(one, n, low, high) for one in inputs))
+        ranges = [kept.indices(n)[:2], *[(0, n)] * (len(parts) - 1)]
         if not outputs:
-            outputs = [_room(part, n, high - low) for part in parts]
-        for output, part in zip(outputs, parts, strict=True):
-            _rows(output, n, begin, end).copy_(_rows(part, high - low, begin - low, end - low))
+            outputs = [_room(part, b - a, high - low) for part, (a, b) in zip(parts, ranges, strict=True)]
+        for output, part, (a, b) in zip(outputs, parts, ranges, strict=True):
+            first, last = max(begin, a), min(end, b)
+            if first < last:
+                _rows(output, b - a, first - a, last - a).copy_(_rows(part, high - low, first - low, last - low))
     return tuple(outputs)
+
+
+def _whole(layer: Callable[..., tuple[Tensor, ...]], inputs: tuple[Tensor, ...], kept: slice) -> tuple[Tensor, ...]:
+    first, *others = layer(*inputs)
+    return (first[:, :, kept], *others)
 
 
 def can_band(network: nn.Module, x: Tensor) -> bool:

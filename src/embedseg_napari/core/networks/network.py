@@ -73,6 +73,18 @@ class EmbeddingNetwork(nn.Module):
         """
         raise NotImplementedError
 
+    def part(self, x: Tensor, wanted: Sequence[slice]) -> Tensor:
+        """A part of what :meth:`forward` gives, with the same numbers.
+
+        Parameters
+        ----------
+        x : Tensor, shape (B, C, (Z,) Y, X)
+            As there.
+        wanted : sequence of slice
+            Of the output, per spatial axis, with both ends given.
+        """
+        return cast("Tensor", self(x))[(..., *wanted)]
+
     @property
     def embedding_layer(self) -> nn.Module:
         """The last layer for offsets and bandwidths, with weight and bias."""
@@ -125,7 +137,9 @@ def device_of(network: nn.Module) -> torch.device:
 
 
 @torch.inference_mode()
-def raw_output(network: nn.Module, images: Tensor, precision: str = "float32") -> Tensor:
+def raw_output(
+    network: nn.Module, images: Tensor, precision: str = "float32", wanted: Sequence[slice] | None = None
+) -> Tensor:
     """Run a network in a number format, without gradients.
 
     Parameters
@@ -136,6 +150,8 @@ def raw_output(network: nn.Module, images: Tensor, precision: str = "float32") -
         Normalised images, sides multiples of 8.
     precision : {"float32", "bfloat16", "float16"}
         Number format; float32 where the device lacks it.
+    wanted : sequence of slice, optional
+        Part of the output per spatial axis, with both ends given; an `EmbeddingNetwork` only.
 
     Returns
     -------
@@ -146,7 +162,8 @@ def raw_output(network: nn.Module, images: Tensor, precision: str = "float32") -
     reduced = precision != "float32" and supports_precision(device, precision)
     images = images.to(device).contiguous(memory_format=memory_format(images.ndim - 2))
     with torch.autocast(device.type, getattr(torch, precision) if reduced else None, enabled=reduced):
-        return network(images).float()  # type: ignore[no-any-return]
+        output: Tensor = network(images) if wanted is None else cast("EmbeddingNetwork", network).part(images, wanted)
+        return output.float()
 
 
 def memory_format(ndim: int) -> torch.memory_format:

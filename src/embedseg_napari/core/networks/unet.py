@@ -20,17 +20,21 @@ from embedseg_napari.core.networks.network import (
     CHANNEL_DROPOUT,
     CONVOLUTION,
     MAX_POOL,
+    STRIDE,
     TRANSPOSED,
     EmbeddingNetwork,
+    memory_format,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 WIDTHS = (16, 32, 64, 128)
 """Feature maps at full size, a half, a quarter and an eighth of it."""
 DILATIONS = (2, 4, 8)
 """Of the units at an eighth of the size: with them a pixel's outputs depend on what lies up to 180 pixels away."""
+UP_REACH = 16
+"""Pixels up to which an output depends, by the units and heads of the way up alone, on what lies beside it."""
 DROPOUT = 0.2
 """Of whole feature maps, in the units at a quarter and an eighth of the size on the way down."""
 
@@ -133,14 +137,33 @@ class UNet(EmbeddingNetwork):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, (Z,) Y, X) to (B, 2 * ndim + 1, (Z,) Y, X), see :class:`EmbeddingNetwork`."""
+        return self._run(x, None)
+
+    def part(self, x: Tensor, wanted: Sequence[slice]) -> Tensor:
+        """A part of that; the way up, half of the work, goes no further than it needs."""
+        seen = [
+            slice(max(0, one.start - UP_REACH) // STRIDE * STRIDE, min(n, -(-(one.stop + UP_REACH) // STRIDE) * STRIDE))
+            for one, n in zip(wanted, x.shape[2:], strict=True)
+        ]
+        inside = (slice(one.start - s.start, one.stop - s.start) for one, s in zip(wanted, seen, strict=True))
+        return self._run(x, seen)[(..., *inside)]
+
+    def _run(self, x: Tensor, seen: Sequence[slice] | None) -> Tensor:
+        """Outputs of the part that is seen on the way up, multiples of 8."""
         allowed = can_band(self, x)
         *shrinking, deepest = cast("Iterable[Unit]", self.down)
         skipped: list[Tensor] = []
-        for unit, width in zip(shrinking, WIDTHS, strict=False):
-            out, x = in_bands(partial(self._shrink, unit), x, reach=unit.reach, n_maps=width, allowed=allowed)
+        for level, (unit, width) in enumerate(zip(shrinking, WIDTHS, strict=False)):
+            rows, *beside = _coarser(seen, 2**level, self.ndim)
+            shrink = partial(self._shrink, unit, beside)
+            out, x = in_bands(shrink, x, reach=unit.reach, n_maps=width, allowed=allowed, kept=rows)
             skipped.append(out)
+            # Skipped ones go as soon as they are used.
+            del out
         for layer in (deepest, *self.bottom):
             x = run_layer(layer, x, self.uses_checkpointing)
+        if seen is not None:
+            x = x[(..., *_coarser(seen, STRIDE, self.ndim))].contiguous(memory_format=memory_format(self.ndim))
         for level, (unit, width) in enumerate(zip(cast("Iterable[Unit]", self.up), WIDTHS[-2::-1], strict=True)):
             # Rows of what is enlarged: two of them are four of the result, and unit and head together look three far.
             reach, n_maps = unit.reach, width * 2**self.ndim
@@ -148,10 +171,10 @@ class UNet(EmbeddingNetwork):
             (x,) = in_bands(grow, x, skipped.pop(), reach=reach, n_maps=n_maps, allowed=allowed)
         return x
 
-    def _shrink(self, unit: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
-        """What the way up sees again, and the same at half the size."""
+    def _shrink(self, unit: nn.Module, beside: Sequence[slice], x: Tensor) -> tuple[Tensor, Tensor]:
+        """What the way up sees again, cut along all axes but the first, and the whole at half the size."""
         out = run_layer(unit, x, self.uses_checkpointing)
-        return out, self.pool(out)
+        return out[(..., slice(None), *beside)], self.pool(out)
 
     def _grow(self, level: int, x: Tensor, skipped: Tensor) -> tuple[Tensor]:
         """Double the size; at the last level to the outputs."""
@@ -160,3 +183,10 @@ class UNet(EmbeddingNetwork):
         if level == len(self.up) - 1:
             out = torch.cat([run_layer(head, out, checkpointing) for head in self.heads], 1)
         return (out,)
+
+
+def _coarser(seen: Sequence[slice] | None, coarseness: int, ndim: int) -> list[slice]:
+    """The part that is seen in pixels of so much smaller feature maps."""
+    if seen is None:
+        return [slice(None)] * ndim
+    return [slice(one.start // coarseness, one.stop // coarseness) for one in seen]

@@ -35,8 +35,10 @@ SPREADS = 4
 """Standard deviations above the mean extent of the model's objects up to which that is."""
 LEAST_USE = 64
 """Pixels between the margins of a tile, at least."""
-LEAN_TILE = {2: (1536, 1536)}
-"""Pixels of a tile in images where neither the user nor the model says: a worker then takes about 1.5 GB."""
+LEAN_TILE = {2: (2592, 2592)}
+"""Pixels of a tile in images where neither the user nor the model says: a worker then takes less than 1.5 GB."""
+N_TILES = {2: 1, 3: 2}
+"""Tiles along each axis that see a block, by the number of axes: one, as in images, costs the least halo."""
 STEP = {2: 256, 3: 32}
 """What sides of blocks are multiples of, by the number of axes: of the chunks that labels are written in."""
 LOOKED_AT = {2: (1024, 1024), 3: (64, 256, 256)}
@@ -306,7 +308,7 @@ def _block(
     margin: tuple[int, ...],
     reach: tuple[int, ...],
 ) -> tuple[int, ...]:
-    """Sides of a block: as wanted, or such that two tiles along each axis see it."""
+    """Sides of a block: as wanted, or such that `N_TILES` along each axis see it."""
     ndim = len(shape)
     if isinstance(wanted, int):
         wanted = (wanted,) * ndim
@@ -320,7 +322,7 @@ def _block(
     sides = []
     for axis, (n, t, m, r) in enumerate(zip(shape, tile, margin, reach, strict=True)):
         step = 8 if ndim == 3 and axis == 0 else STEP[ndim]
-        side = max(step, (2 * (t - 2 * m) - 2 * r) // step * step)
+        side = max(step, (N_TILES[ndim] * (t - 2 * m) - 2 * r) // step * step)
         # What one tile sees anyway needs no block of its own.
         sides.append(_up(n) if n <= max(side, t) and (ndim == 3 and axis == 0) else min(side, _up(n)))
     return tuple(sides)
