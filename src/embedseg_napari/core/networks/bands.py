@@ -73,9 +73,9 @@ def in_bands(
         if not outputs:
             outputs = [_room(part, b - a, high - low) for part, (a, b) in zip(parts, ranges, strict=True)]
         for output, part, (a, b) in zip(outputs, parts, ranges, strict=True):
-            first, last = max(begin, a), min(end, b)
-            if first < last:
-                _rows(output, b - a, first - a, last - a).copy_(_rows(part, high - low, first - low, last - low))
+            top, bottom = max(begin, a), min(end, b)
+            if top < bottom:
+                _rows(output, b - a, top - a, bottom - a).copy_(_rows(part, high - low, top - low, bottom - low))
     return tuple(outputs)
 
 

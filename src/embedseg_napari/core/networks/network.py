@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from embedseg_napari.core.errors import SettingsError
 from embedseg_napari.core.networks.volume_layers import VolumeConvolution, VolumeTransposedConvolution
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from embedseg_napari.core.config import ModelConfig
 
@@ -26,6 +26,13 @@ MAX_POOL: dict[int, type[nn.Module]] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 CHANNEL_DROPOUT: dict[int, type[nn.Module]] = {2: nn.Dropout2d, 3: nn.Dropout3d}
 STRIDE = 8
 """Every spatial side of an input must be a multiple of this."""
+
+
+def cut(x: Tensor, box: Iterable[slice]) -> Tensor:
+    """A part of feature maps along their last axes (a view)."""
+    index: Any = (..., *box)
+    part: Tensor = x[index]
+    return part
 
 
 class EmbeddingNetwork(nn.Module):
@@ -83,7 +90,7 @@ class EmbeddingNetwork(nn.Module):
         wanted : sequence of slice
             Of the output, per spatial axis, with both ends given.
         """
-        return cast("Tensor", self(x))[(..., *wanted)]
+        return cut(self(x), wanted)
 
     @property
     def embedding_layer(self) -> nn.Module:

@@ -23,6 +23,7 @@ from embedseg_napari.core.networks.network import (
     STRIDE,
     TRANSPOSED,
     EmbeddingNetwork,
+    cut,
     memory_format,
 )
 
@@ -146,7 +147,7 @@ class UNet(EmbeddingNetwork):
             for one, n in zip(wanted, x.shape[2:], strict=True)
         ]
         inside = (slice(one.start - s.start, one.stop - s.start) for one, s in zip(wanted, seen, strict=True))
-        return self._run(x, seen)[(..., *inside)]
+        return cut(self._run(x, seen), inside)
 
     def _run(self, x: Tensor, seen: Sequence[slice] | None) -> Tensor:
         """Outputs of the part that is seen on the way up, multiples of 8."""
@@ -163,7 +164,7 @@ class UNet(EmbeddingNetwork):
         for layer in (deepest, *self.bottom):
             x = run_layer(layer, x, self.uses_checkpointing)
         if seen is not None:
-            x = x[(..., *_coarser(seen, STRIDE, self.ndim))].contiguous(memory_format=memory_format(self.ndim))
+            x = cut(x, _coarser(seen, STRIDE, self.ndim)).contiguous(memory_format=memory_format(self.ndim))
         for level, (unit, width) in enumerate(zip(cast("Iterable[Unit]", self.up), WIDTHS[-2::-1], strict=True)):
             # Rows of what is enlarged: two of them are four of the result, and unit and head together look three far.
             reach, n_maps = unit.reach, width * 2**self.ndim
@@ -174,7 +175,7 @@ class UNet(EmbeddingNetwork):
     def _shrink(self, unit: nn.Module, beside: Sequence[slice], x: Tensor) -> tuple[Tensor, Tensor]:
         """What the way up sees again, cut along all axes but the first, and the whole at half the size."""
         out = run_layer(unit, x, self.uses_checkpointing)
-        return out[(..., slice(None), *beside)], self.pool(out)
+        return cut(out, (slice(None), *beside)), self.pool(out)
 
     def _grow(self, level: int, x: Tensor, skipped: Tensor) -> tuple[Tensor]:
         """Double the size; at the last level to the outputs."""
