@@ -35,7 +35,7 @@ SPREADS = 4
 """Standard deviations above the mean extent of the model's objects up to which that is."""
 LEAST_USE = 64
 """Pixels between the margins of a tile, at least."""
-LEAN_TILE = {2: (2592, 2592)}
+LEAN_TILE = {2: (2336, 2336)}
 """Pixels of a tile in images where neither the user nor the model says: a worker then takes less than 1.5 GB."""
 N_TILES = {2: 1, 3: 2}
 """Tiles along each axis that see a block, by the number of axes: one, as in images, costs the least halo."""
