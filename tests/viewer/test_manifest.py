@@ -47,7 +47,7 @@ def test_panels_are_in_the_menu_for_segmentation(manifest):
 
 def test_readers_claim_models_and_annotations_only(manifest):
     patterns = [pattern for reader in manifest.contributions.readers for pattern in reader.filename_patterns]
-    assert patterns == ["*.embedseg", "*.pth", "*.roi", "*.zip", "*.geojson"]
+    assert patterns == ["*.embedseg", "*.pth", "*.roi", "*.zip", "*.geojson", "*.json"]
     assert not any(reader.accepts_directories for reader in manifest.contributions.readers)
 
 
