@@ -516,6 +516,7 @@ def test_what_is_wrong_in_a_file_is_said(name, content, words, tmp_path) -> None
     [
         ((0, 5), "has no pixels"),
         ((-1, 5), "has no pixels"),
+        ((10**9, 10**9), "larger than the memory"),
         ((2.5, 5), "no shape of an image"),
         ("ab", "no shape of an"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import os
 from pathlib import Path
@@ -25,6 +26,7 @@ from embedseg_napari.core.files.picture import require_file
 from embedseg_napari.core.files.tiff import write_labels
 from embedseg_napari.core.files.units import micrometres, normalize_unit
 from embedseg_napari.core.inference.segmentation import Segmentation
+from embedseg_napari.core.machine import fits_machine
 from embedseg_napari.core.measure.blocks import Blocks, as_array, is_lazy
 from embedseg_napari.core.scripts import warn
 
@@ -50,6 +52,8 @@ NAMES = {"ctc": r"(mask\d+\.tif|man_track\.txt)", "mesh": r"\d+\.ply"}
 ANNOTATIONS = (".zip", ".roi", ".geojson", ".json")
 """Endings of files that become labels."""
 LARGEST_JSON = 1 << 31
+BYTES_PER_PIXEL = 8
+"""Of labels while they are drawn."""
 
 
 def export_labels(
@@ -230,6 +234,8 @@ def import_labels(
         raise DataError(f"{shape!r} is no shape of an image; give whole numbers, such as image.shape.") from error
     if min(shape, default=0) < 1:
         raise DataError(f"An image of shape {shape} has no pixels.")
+    if not fits_machine(BYTES_PER_PIXEL * math.prod(shape)):
+        raise DataError(f"Labels of shape {shape} are larger than the memory of this machine; import a part of them.")
     own = parse_axes(axes or guess_axes(shape, min(len(shape), 3)))
     if "C" in own or len(own) != len(shape):
         raise DataError(f"Axes {own!r} do not fit the shape {shape}; give one letter for each axis, without channels.")

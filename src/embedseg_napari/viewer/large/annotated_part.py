@@ -126,7 +126,10 @@ def show_part(viewer: Viewer, part: LargePart, array: NDArray[Any]) -> Any:
     mark = {"image": str(layer.unique_id), "start": list(part.start), "store": _store(part)}
     for other in viewer.layers:
         known = other.metadata.get(PART_OF)
-        if known is not None and _is_same(known, mark) and np.array_equal(array_of(other), array):
+        if known is None or not _is_same(known, mark):
+            continue
+        # Floats may hold values that are no numbers, which equal nothing.
+        if np.array_equal(array_of(other), array, equal_nan=np.issubdtype(array.dtype, np.floating)):
             return other
     axes = part.axes.replace("T", "")
     frame = spatial_frame(layer, part.axes).at(part.start)
