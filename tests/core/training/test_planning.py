@@ -144,13 +144,22 @@ def test_a_start_model_sees_objects_of_the_size_it_knows(side, known, before, sc
     assert planning.plan_training(TrainingConfig(reference_extent=None), examples, start).scale == before
 
 
-@pytest.mark.parametrize(("side", "scale"), [(12, 1.0), (34, 1.0), (60, 0.5)])
+@pytest.mark.parametrize(("side", "scale"), [(12, 1.0), (34, 1.0), (60, 23 / 60)])
 def test_a_start_model_of_many_sizes_sees_objects_of_each_of_them_as_they_are(side, scale):
     start = planning.plan_training(TrainingConfig(), from_arrays([squares(23)])).model_config
     sizes = start.object_sizes.model_copy(update={"std": (14.0, 14.0)})
     start = start.model_copy(update={"object_sizes": sizes})
     plan = planning.plan_training(TrainingConfig(), from_arrays([squares(side)]), start)
     assert plan.scale == pytest.approx(scale, abs=0.03)
+
+
+def test_long_thin_objects_are_not_made_as_short_as_the_round_ones_a_start_model_knows():
+    start = planning.plan_training(TrainingConfig(), from_arrays([squares(20)])).model_config
+    labels = np.zeros((200, 200), np.int32)
+    for number, row in enumerate(range(10, 190, 20), 1):
+        labels[row : row + 8, 20:120] = number
+    plan = planning.plan_training(TrainingConfig(), from_arrays([((labels > 0).astype(np.float32), labels)]), start)
+    assert plan.scale == pytest.approx(math.sqrt(20 * 20 / 800), rel=0.1), "by their area, not by their length"
 
 
 def test_a_model_of_another_scale_predicts_on_the_images_own_pixels(tmp_path):
@@ -181,7 +190,9 @@ def test_few_objects_do_not_raise_the_least_size_that_the_start_model_has(blobs)
     assert planning.plan_training(TrainingConfig(), images, start).model_config.prediction.min_object_size == 3
     # The start model knew them twice as large: as the network sees them they are the same.
     doubled = {name: tuple(2 * x for x in getattr(known.object_sizes, name)) for name in ("mean", "std")}
-    sizes = known.object_sizes.model_copy(update=doubled | {"std": (0.5, 0.5)})
+    sizes = known.object_sizes.model_copy(
+        update=doubled | {"std": (0.5, 0.5), "mean_size": 4 * known.object_sizes.mean_size}
+    )
     larger = start.model_copy(
         update={
             "object_sizes": sizes,

@@ -203,12 +203,17 @@ def _scale(config: TrainingConfig, statistics: DatasetStatistics, start: ModelCo
     if not start.object_sizes.mean:
         return before
     known = start.object_sizes
-    factor = _extent(known) / extent
+    factor = _width(known, statistics.ndim) / _width(statistics.sizes, statistics.ndim)
     # A model of objects of many sizes knows all that lie about their mean.
     spread = float(np.mean(known.std[-2:]) / np.mean(known.mean[-2:]))
-    if 1 / ALIKE < factor < ALIKE or 1 - spread < extent / float(np.mean(known.mean[-2:])) < 1 + spread:
+    if 1 / ALIKE < factor < ALIKE or 1 - spread < 1 / factor < 1 + spread:
         return before
     return min(max(before * factor, LEAST_SCALE), LARGEST_SCALE)
+
+
+def _width(sizes: ObjectSizes, ndim: int) -> float:
+    """Pixels across a disc of the area of an object: long thin ones are not to vanish beside round ones. 3D: extent."""
+    return 2 * math.sqrt(sizes.mean_size / math.pi) if ndim == 2 and sizes.mean_size else _extent(sizes)
 
 
 def _extent(sizes: ObjectSizes) -> float:
