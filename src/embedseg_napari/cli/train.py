@@ -78,7 +78,13 @@ def train(
         Path | None, typer.Option("--config", metavar="FILE.yaml", help="Settings that override those of the preset.")
     ] = None,
     start_from: Annotated[
-        str | None, typer.Option("--from", metavar="MODEL", help="Start from this model's weights (a file or a name).")
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="MODEL",
+            help="Start from this model's weights (a file or a name), or with a new "
+            "network (scratch); by default, the preset few starts from start-2d on 2D images, others from scratch.",
+        ),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue from the run folder, if it holds an unfinished training.")
@@ -157,6 +163,7 @@ def train(
     from embedseg_napari.core.model.keep import keep_model
     from embedseg_napari.core.session.folder import STATE as SESSION
     from embedseg_napari.core.training.reading import from_disk
+    from embedseg_napari.core.training.start import start_model
     from embedseg_napari.core.training.trainer import Trainer
     from embedseg_napari.jobs.training_pairs import read_dataset
 
@@ -180,11 +187,7 @@ def train(
         # None lets the trainer hold out objects instead.
         validation = validation or None
 
-    start = None
-    if start_from is not None:
-        from embedseg_napari.core.model.model import load_model
-
-        start = load_model(start_from, device="cpu")
+    start = start_model(start_from, settings, training)
     trainer = Trainer(settings, training, validation, start, folder, device=device, resume=resume, started=context.obj)
     request = StopRequest()
     if not is_main_process():

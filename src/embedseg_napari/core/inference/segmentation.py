@@ -11,15 +11,18 @@ from embedseg_napari.core.axes import ordered, parse_axes, reorder
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.errors import DataError, SettingsError
 from embedseg_napari.core.inference.clustering import cluster_by
+from embedseg_napari.core.inference.whole_objects import whole_objects
+from embedseg_napari.core.machine import fits_machine
 from embedseg_napari.core.settings import require_functions
 from embedseg_napari.core.wording import count, shape_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from embedseg_napari.core.config import PredictionConfig
+    from embedseg_napari.core.inference.whole_objects import WholeObject
     from embedseg_napari.core.maps import EmbeddingMaps
 
 
@@ -47,6 +50,10 @@ class Segmentation:
         empty where that is (T)(Z)YX.
     n_left_out : int
         Objects that were found and are not among these, being larger than the settings allow or at the border.
+    seeds : ndarray, shape (n,), int64, optional
+        Flat index in the maps of the pixel that each object started from; None where that is not known.
+    n_bright : int
+        How many objects did not start faintly; the first ones.
     """
 
     labels: NDArray[np.int32]
@@ -57,6 +64,8 @@ class Segmentation:
     kept_maps: EmbeddingMaps | None = field(default=None, repr=False)
     axes: str = ""
     n_left_out: int = 0
+    seeds: NDArray[np.int64] | None = field(default=None, repr=False)
+    n_bright: int = field(default=0, repr=False)
 
     @property
     def label_axes(self) -> str:
@@ -86,8 +95,16 @@ class Segmentation:
             If `should_stop` returned True.
         """
         found = cluster_by(maps, settings, should_stop)
-        kept, n_left_out = maps if keep_maps else None, found.n_left_out
-        return cls(found.labels, found.centers, found.scores, settings, kept_maps=kept, n_left_out=n_left_out)
+        return cls(
+            found.labels,
+            found.centers,
+            found.scores,
+            settings,
+            kept_maps=maps if keep_maps else None,
+            n_left_out=found.n_left_out,
+            seeds=found.seeds,
+            n_bright=found.n_bright,
+        )
 
     @classmethod
     def stack(cls, frames: Sequence[Segmentation]) -> Segmentation:
@@ -147,6 +164,47 @@ class Segmentation:
         if self.kept_maps is None:
             raise SettingsError("The maps of this segmentation were not kept; predict again with keep_maps=True.")
         return self.kept_maps
+
+    def objects(self, should_stop: Callable[[], bool] | None = None) -> Iterator[WholeObject]:
+        """The objects each by itself: box and mask, in the order of their labels; where two cross, both have the pixels.
+
+        Axes of boxes and masks are (z, y, x), whatever those of the image.
+
+        Raises
+        ------
+        SettingsError
+            For a time-lapse, whose frames have their own, and if the maps were not kept.
+        Stopped
+            If `should_stop` returned True.
+        """
+        maps = self.maps
+        if self.seeds is None:
+            raise SettingsError("These objects were put together from several parts; predict the image as a whole.")
+        labels = reorder(self.labels, self.axes, ordered(self.axes)) if self.axes else self.labels
+        yield from whole_objects(labels, self.seeds, self.n_bright, maps, self.settings, should_stop)
+
+    @property
+    def planes(self) -> NDArray[np.bool_]:
+        """The objects as planes, shape (n, *labels.shape), before a later one was written over them: plane i is label
+        i + 1 with the pixels too that it shares with others.
+
+        Raises
+        ------
+        SettingsError
+            As :meth:`objects`, and if they take more than a quarter of the machine's memory.
+        """
+        needed = len(self.scores) * self.labels.size
+        if not fits_machine(4 * needed):
+            raise SettingsError(
+                f"Planes of {count(len(self.scores), 'object')} take {needed / 1e9:.1f} GB; take them one by one from "
+                "objects()."
+            )
+        own = ordered(self.axes) if self.axes else ""
+        shape = [self.labels.shape[self.axes.index(letter)] for letter in own] if own else self.labels.shape
+        planes = np.zeros((len(self.scores), *shape), bool)
+        for plane, one in zip(planes, self.objects(), strict=True):
+            plane[one.box] = one.mask
+        return reorder(planes, "C" + own, "C" + self.axes) if own else planes
 
     def recluster(
         self,

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from embedseg_napari.core.config import ModelConfig
 
 FOLDER = Path(__file__).resolve().parents[2] / "models"
+STARTS = {2: "start-2d"}
+"""Bundled models made for being trained on, by the number of spatial axes (`benchmarks/start`)."""
 CHECKPOINTS = (".pth", ".pt")
 """Files of the original EmbedSeg."""
 
@@ -57,6 +59,11 @@ def bundled_path(name: str) -> Path:
     if name not in bundled_names():
         raise ModelError(f"There is no bundled model {name!r}; there are: {', '.join(bundled_names()) or 'none'}.")
     return path
+
+
+def start_path(ndim: int) -> Path | None:
+    """File of the bundled model made for being trained on; None where there is none for so many spatial axes."""
+    return bundled_path(STARTS[ndim]) if STARTS.get(ndim) in bundled_names() else None
 
 
 def bundled_models() -> list[LibraryModel]:

@@ -21,7 +21,6 @@ from embedseg_napari.core.files.folder_lock import holding
 from embedseg_napari.core.freed_memory import keeps_freed_memory
 from embedseg_napari.core.model.channels import with_channels
 from embedseg_napari.core.model.keep import keep_model, model_path
-from embedseg_napari.core.model.model import Model, load_model
 from embedseg_napari.core.runs import (
     INTERRUPTIONS,
     drain,
@@ -42,6 +41,7 @@ from embedseg_napari.core.training.parts import notes_from_disk
 from embedseg_napari.core.training.planning import batch_note, plan_training, reach_warning, scale_note
 from embedseg_napari.core.training.reading import Reading, from_disk, read_held_out, read_images
 from embedseg_napari.core.training.run import TrainingRun
+from embedseg_napari.core.training.start import start_model
 from embedseg_napari.core.training.training_set import TrainingSet
 from embedseg_napari.core.wording import count
 
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from embedseg_napari.core.axes import OneChannel
     from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.events import TrainingEvent
+    from embedseg_napari.core.model.model import Model
     from embedseg_napari.core.training.result import TrainingResult
 
 
@@ -212,6 +213,8 @@ class Trainer:
             )
         start = self.start_from
         plan = plan_training(self.config, data.training, None if start is None else start.config, self.device)
+        if start is not None:
+            yield Message(f"Training starts from {start.config.name or 'a model without a name'}.")
         if start is not None and start.config.n_channels != plan.statistics.n_channels:
             yield Message("The start model knows one channel; it starts with the mean of those there are.")
             start = with_channels(start, plan.statistics.n_channels)
@@ -272,7 +275,7 @@ def train(
     validation : path or sequence of (image, labels) arrays, optional
         Held-out images; default `val/` of the data set, or a part of the training images.
     start_from : Model, str or path, optional
-        Model to start from.
+        Model to start from, or "scratch" for a new network; by default as :func:`start_model` chooses.
     resume : bool
         Go on from an earlier call with the same `output`.
     overwrite : bool
@@ -337,7 +340,7 @@ def train(
         disk = from_disk(config, run_folder)
         training = read_images(source, reading, disk, labels)
         held_out = None if validation is None else read_held_out(validation, reading, disk)
-        start = start_from if isinstance(start_from, Model) or start_from is None else load_model(start_from, device)
+        start = start_model(start_from, config, training, device)
         trainer = Trainer(config, training, held_out, start, run_folder, device=device, resume=resume, started=started)
         with stopped_by_interrupt() as is_interrupted:
             with with_bar(shown, listener) as shower:
