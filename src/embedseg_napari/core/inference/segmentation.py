@@ -166,9 +166,9 @@ class Segmentation:
         return self.kept_maps
 
     def objects(self, should_stop: Callable[[], bool] | None = None) -> Iterator[WholeObject]:
-        """The objects each by itself: box and mask, in the order of their labels; where two cross, both have the pixels.
+        """The objects each by itself: box and mask, in the order of their labels.
 
-        Axes of boxes and masks are (z, y, x), whatever those of the image.
+        Where two cross, both have the pixels. Axes of boxes and masks are (z, y, x), whatever those of the image.
 
         Raises
         ------
@@ -185,8 +185,9 @@ class Segmentation:
 
     @property
     def planes(self) -> NDArray[np.bool_]:
-        """The objects as planes, shape (n, *labels.shape), before a later one was written over them: plane i is label
-        i + 1 with the pixels too that it shares with others.
+        """The objects as planes, shape (n, *labels.shape), before a later one was written over them.
+
+        Plane i is label i + 1, with the pixels too that it shares with others.
 
         Raises
         ------
