@@ -21,18 +21,20 @@ def list_models() -> None:
     """List the models that come with the program and those in the user's folder."""
     from embedseg_napari.core.errors import ModelError
     from embedseg_napari.core.model.card import describe as in_one_line
+    from embedseg_napari.core.model.known_models import start_models
     from embedseg_napari.core.model.library import ModelLibrary
 
-    library = ModelLibrary()
+    library, starts = ModelLibrary(), start_models()
     rows = []
-    for model in library.models():
+    for model in [*library.models(), *starts]:
         try:
             config = model.config()
             works_on, licence = in_one_line(config), config.license
         except ModelError as error:
             complain(str(error))
             works_on, licence = "cannot be used", ""
-        rows.append((model.name, works_on, licence, "bundled" if model.is_bundled else ""))
+        kind = "bundled, to train from" if model in starts else "bundled" if model.is_bundled else ""
+        rows.append((model.name, works_on, licence, kind))
     show_table(f"Models; your own are in {library.folder}", ("name", "works on", "licence", ""), rows, left=4)
 
 

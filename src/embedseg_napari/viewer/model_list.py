@@ -14,7 +14,7 @@ from psygnal import Signal
 from embedseg_napari.core.errors import DataError, ModelError
 from embedseg_napari.core.files.atomic import write_text
 from embedseg_napari.core.files.names import from_home
-from embedseg_napari.core.model.known_models import CHECKPOINTS
+from embedseg_napari.core.model.known_models import CHECKPOINTS, start_models
 from embedseg_napari.core.model.library import ModelLibrary
 from embedseg_napari.core.session.folder import STATE
 
@@ -65,6 +65,10 @@ class ModelList:
         recent = [path for path in self._read() if path.is_file()]
         others = [model.path for model in named if not model.is_bundled and model.path.resolve() not in recent]
         return bundled + [KnownModel(path) for path in (*recent, *others)]
+
+    def starts(self) -> list[KnownModel]:
+        """The bundled models made for being trained on, which are offered where a training starts and nowhere else."""
+        return [KnownModel(model.path, is_bundled=True) for model in start_models()]
 
     def refresh(self) -> None:
         """Tell all panels that models came or went; they keep what is chosen, if it is still there."""

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).resolve().parents[2] / "models"
 STARTS = {2: "start-2d"}
-"""Bundled models made for being trained on, by the number of spatial axes (`benchmarks/start`)."""
+"""Bundled models made for being trained on and not for segmenting, by the number of spatial axes: trained on images of
+many kinds, and used as they are they know none well (`benchmarks/start`). They lie in a folder of their own."""
 CHECKPOINTS = (".pth", ".pt")
 """Files of the original EmbedSeg."""
 
@@ -63,7 +64,14 @@ def bundled_path(name: str) -> Path:
 
 def start_path(ndim: int) -> Path | None:
     """File of the bundled model made for being trained on; None where there is none for so many spatial axes."""
-    return bundled_path(STARTS[ndim]) if STARTS.get(ndim) in bundled_names() else None
+    path = FOLDER / "starts" / f"{STARTS.get(ndim, '')}{SUFFIX}"
+    return path if path.is_file() else None
+
+
+def start_models() -> list[LibraryModel]:
+    """The bundled models made for being trained on."""
+    paths = (start_path(ndim) for ndim in STARTS)
+    return [LibraryModel(path.stem, path, is_bundled=True) for path in paths if path is not None]
 
 
 def bundled_models() -> list[LibraryModel]:
@@ -86,7 +94,7 @@ def known_models(folder: Path) -> list[LibraryModel]:
 
 def model_at(path: Path) -> LibraryModel:
     """The model of a file, be it in the user's folder or elsewhere."""
-    return LibraryModel(path.stem, path, is_bundled=path.resolve().parent == FOLDER)
+    return LibraryModel(path.stem, path, is_bundled=FOLDER in path.resolve().parents)
 
 
 def find_model_file(source: str | Path) -> Path:
@@ -100,7 +108,7 @@ def find_model_file(source: str | Path) -> Path:
     if not isinstance(source, str | Path):
         raise ModelError(f"{source!r} is no model; give its name or its file.")
     path = from_home(source)
-    known = {model.name: model.path for model in known_models(models_folder())}
+    known = {model.name: model.path for model in [*start_models(), *known_models(models_folder())]}
     try:
         if isinstance(source, str) and not path.is_file():
             path = known.get(source, known.get(source.removesuffix(SUFFIX), path))

@@ -97,7 +97,7 @@ class TrainingSettings(QWidget):
 
     def _list_models(self, new: object = None) -> None:
         chosen = self.start_from()
-        known = models.all()
+        known = [*models.starts(), *models.all()]
         self.paths = [None, *(model.path for model in known)]
         with signals_blocked(self.start):
             self.start.clear()

@@ -1,0 +1,49 @@
+"""What a training begins with."""
+
+import numpy as np
+import pytest
+
+from embedseg_napari.core.config import TrainingConfig
+from embedseg_napari.core.data.example import Example
+from embedseg_napari.core.errors import ModelError
+from embedseg_napari.core.model.known_models import bundled_names, find_model_file, start_models, start_path
+from embedseg_napari.core.training.start import start_model
+from embedseg_napari.core.training.trainer import train
+
+FLAT = [Example("flat", np.zeros((1, 32, 32), np.float32), np.zeros((32, 32), np.int32))]
+DEEP = [Example("deep", np.zeros((1, 8, 32, 32), np.float32), np.zeros((8, 32, 32), np.int32))]
+FEW = TrainingConfig.preset("few")
+
+
+def test_few_labels_in_2d_begin_with_the_model_made_for_it():
+    assert start_model(None, FEW, FLAT).config.name == "start-2d"
+    assert start_model(None, FEW, DEEP) is None, "there is none for volumes"
+    assert start_model(None, TrainingConfig(), FLAT) is None, "with many labels a new network is as good"
+    other = FEW.model_copy(update={"architecture": "branched-erfnet"})
+    assert start_model(None, other, FLAT) is None, "who asks for another network gets it"
+
+
+def test_who_says_what_to_begin_with_is_heard():
+    assert start_model("scratch", FEW, FLAT) is None
+    chosen = start_model("nuclei-2d", TrainingConfig(), FLAT)
+    assert chosen.config.name == "nuclei-2d"
+    assert start_model(chosen, FEW, FLAT) is chosen
+    with pytest.raises(ModelError, match="neither such a file nor a model"):
+        start_model("no-such-model", FEW, FLAT)
+
+
+def test_start_models_are_known_by_name_but_are_not_offered_for_segmenting():
+    (only,) = start_models()
+    assert only.path == start_path(2) == find_model_file("start-2d")
+    assert only.name not in bundled_names()
+    assert only.config().license
+
+
+def test_a_training_on_few_labels_says_what_it_starts_from(blobs):
+    events = []
+    config = TrainingConfig.preset("few", epochs=1, steps_per_epoch=1, precision="float32", batch_size=1)
+    result = train([blobs(2)], config, on_event=events.append, device="cpu", progress=False)
+    assert result.model.config.training["started_from"] == "start-2d"
+    assert any("starts from start-2d" in getattr(event, "text", "") for event in events)
+    scratch = train([blobs(2)], config, start_from="scratch", device="cpu", progress=False)
+    assert scratch.model.config.training["started_from"] is None
