@@ -40,7 +40,7 @@ def perfect_maps(labels: np.ndarray) -> EmbeddingMaps:
 def around(labels: np.ndarray, *, knows: bool = True, maps: EmbeddingMaps | None = None) -> Surroundings:
     image = 100.0 * (labels > 0) + np.random.default_rng(0).normal(0, 3, labels.shape)
     extent = (2 * RADIUS,) * labels.ndim
-    return Surroundings(image, extent, (maps or perfect_maps(labels)) if knows else None)
+    return Surroundings(image[None], extent, maps=(maps or perfect_maps(labels)) if knows else None)
 
 
 def line(*points: tuple[int, ...]) -> tuple[np.ndarray, ...]:
@@ -123,5 +123,5 @@ def test_a_click_on_background_at_a_corner_gives_no_error(place: tuple[int, int]
 
 
 def test_an_even_image_gives_something_no_larger_than_two_objects() -> None:
-    found = object_under(Surroundings(np.zeros((50, 50)), (10, 10)), [line((25, 25))])
+    found = object_under(Surroundings(np.zeros((1, 50, 50)), (10, 10)), [line((25, 25))])
     assert 1 <= len(found.pixels[0]) <= 4 * 10 * 10

@@ -79,7 +79,7 @@ class LabelWidget(TrainingPanel):
         self.review = ReviewBox(self.annotation.layers, self.view)
         self.clicks = ClickBox(
             self.annotation.layers,
-            ClickMaps(self.annotation.layers, self.view, self.settings.start_from, self.settings.device.currentText),
+            ClickMaps(self.annotation.layers, self.view, self._fitting_start, self.settings.device.currentText),
         )
         self.next_image = NextImage()
         self.store = StoreBox(self.annotation.layers)
@@ -243,6 +243,9 @@ class LabelWidget(TrainingPanel):
 
     def _start_problem(self) -> str:
         return misfit(self.settings.start_from(), self.annotation.layers)
+
+    def _fitting_start(self) -> Path | None:
+        return None if self._start_problem() else self.settings.start_from()
 
     def update_buttons(self) -> None:
         """Enable what can be used now."""
