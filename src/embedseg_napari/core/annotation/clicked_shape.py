@@ -16,14 +16,15 @@ SMOOTH, SMOOTH_DEPTH, APART = 0.03, 0.08, 0.3
 """Extents that the image is smoothed over before a threshold is found, that the depth below an outline is, and that two
 places where it is greatest are apart if they are two objects."""
 NEAR, CORE, FAR = 0.2, 0.1, 1.0
-"""Extents around a click whose pixels say how bright the object is, that belong to it, and beyond which nothing does."""
+"""Extents around a click within which pixels say how bright the object is, within which they belong to it, and beyond
+which none does."""
 DARK_AND_BRIGHT = (10, 90)
 """Percentiles of the image around a click."""
 STRONG = 90
 """Percentile of the edges around a click that those of an outline are measured by."""
 SIZE, EDGE, SHAPE = -1.1, 1.3, 8.4
-"""What the square of the logarithm of its size, edges along its outline and its likeness to an ellipse say in favour of a
-shape: log-odds that it is right, fitted on six sets of images (benchmarks/clicks.py)."""
+"""What the square of the logarithm of its size, edges along its outline and its likeness to an ellipse say in favour of
+a shape: log-odds that it is right, fitted on six sets of images (benchmarks/clicks.py)."""
 MOST_SIZE, MOST_EDGE = 4.0, 3.0
 """Where these terms end."""
 ON_ELLIPSE = {2: 4.0, 3: 5.0}

@@ -6,8 +6,6 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from embedseg_napari.core.config import ModelConfig, PredictionConfig
 from embedseg_napari.core.data.resizing import scaled_shape
 from embedseg_napari.core.data.statistics import (
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from embedseg_napari.core.config import Architecture, ObjectSizes, Precision, TrainingConfig
+    from embedseg_napari.core.config import Architecture, Precision, TrainingConfig
     from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.data.statistics import DatasetStatistics
     from embedseg_napari.core.training.checkpoint import TrainingState

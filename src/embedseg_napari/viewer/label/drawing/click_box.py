@@ -33,7 +33,8 @@ TIP = (
     "knows nothing. Click or drag inside it to add what was missed, with Shift outside of it to cut; Enter accepts it, "
     "Esc drops it. Ctrl+Z on the annotation layer undoes what was accepted."
 )
-HINT, BESIDE, NO_OBJECT = "Click on an object.", "The image is not there.", "Click on an object first; Shift cuts from it."
+HINT, BESIDE = "Click on an object.", "The image is not there; click on an object in it."
+NO_OBJECT = "Click on an object first; with Shift you cut from it."
 SHOWN = "Enter accepts · click or drag adds · with Shift cuts · Esc drops"
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from embedseg_napari.viewer.preview.preview import TrainingView
     from embedseg_napari.viewer.worker import BackgroundRun
 
+
 class ClickMaps:
     """Gathers what an object under a click is found by.
 
@@ -164,7 +165,7 @@ class ClickMaps:
         return sizes_of(self.objects, self._spacing())
 
     def _extent(self, config: ModelConfig | None, sizes: ObjectSizes) -> tuple[float, ...]:
-        """Of a usual object (z, y, x): of the annotated ones, else of those that the model knows, else as deep as wide."""
+        """Of a usual object (z, y, x): one that is annotated, else one that the model knows, else as deep as wide."""
         if sizes.mean:
             return sizes.mean
         across, spacing = self.layers.across(), self._spacing()
