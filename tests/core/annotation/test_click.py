@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from embedseg_napari.core.annotation.click import Surroundings, object_under
+from embedseg_napari.core.annotation.click import Surroundings, latest_objects, maps_serve, object_under, sizes_of
 from embedseg_napari.core.annotation.states import BACKGROUND
 from embedseg_napari.core.errors import AnnotationError
 from embedseg_napari.core.maps import EmbeddingMaps
@@ -40,7 +41,7 @@ def perfect_maps(labels: np.ndarray) -> EmbeddingMaps:
 def around(labels: np.ndarray, *, knows: bool = True, maps: EmbeddingMaps | None = None) -> Surroundings:
     image = 100.0 * (labels > 0) + np.random.default_rng(0).normal(0, 3, labels.shape)
     extent = (2 * RADIUS,) * labels.ndim
-    return Surroundings(image, extent, (maps or perfect_maps(labels)) if knows else None)
+    return Surroundings(image[None], extent, maps=(maps or perfect_maps(labels)) if knows else None)
 
 
 def line(*points: tuple[int, ...]) -> tuple[np.ndarray, ...]:
@@ -123,5 +124,48 @@ def test_a_click_on_background_at_a_corner_gives_no_error(place: tuple[int, int]
 
 
 def test_an_even_image_gives_something_no_larger_than_two_objects() -> None:
-    found = object_under(Surroundings(np.zeros((50, 50)), (10, 10)), [line((25, 25))])
+    found = object_under(Surroundings(np.zeros((1, 50, 50)), (10, 10)), [line((25, 25))])
     assert 1 <= len(found.pixels[0]) <= 4 * 10 * 10
+
+
+def test_pixels_that_are_no_numbers_hide_nothing() -> None:
+    labels = discs(2)
+    seen = around(labels, knows=False)
+    seen.image[0, 20, 12], seen.image[0, 0, 0] = np.nan, np.inf
+    assert overlap(labels, object_under(seen, [line((20, 9))]), [1]) > 0.8
+
+
+def test_objects_without_a_step_in_brightness_are_found_by_their_edges() -> None:
+    labels = discs(2)
+    inner = ndimage.binary_erosion(labels == 1, iterations=2)
+    ring = (labels == 1) & ~inner
+    image = 100.0 * ring + np.random.default_rng(0).normal(0, 3, labels.shape)
+    found = object_under(Surroundings(image[None], (12, 12)), [line((20, 10))])
+    assert overlap(labels, found, [1]) > 0.6
+
+
+def test_nothing_left_of_an_object_is_an_error() -> None:
+    with pytest.raises(AnnotationError, match="Nothing is left"):
+        object_under(around(discs(2)), [line((20, 28))], [line(*((20, x) for x in range(20, 36)))])
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_maps_serve_where_they_find_what_is_annotated(ndim: int) -> None:
+    labels = discs(ndim)
+    annotated = np.where(labels == 1, 4, np.where(labels == 3, 9, 0))
+    annotated[0, 0] = BACKGROUND
+    objects = latest_objects(annotated)
+    assert [len(one[0]) for one in objects] == [(labels == 1).sum(), (labels == 3).sum()]
+    assert maps_serve(around(labels), objects)
+    # They are sure of objects, but not of these.
+    assert not maps_serve(around(labels, maps=perfect_maps(np.roll(labels, 9, -1))), objects)
+    assert maps_serve(around(labels, maps=perfect_maps(np.roll(labels, 9, -1))), [])
+
+
+def test_what_is_painted_on_one_plane_is_taken_to_be_as_deep_as_wide() -> None:
+    plane = tuple(np.array(axis) for axis in np.nonzero(np.ones((1, 8, 8))))
+    whole = tuple(np.array(axis) for axis in np.nonzero(np.ones((3, 8, 8))))
+    assert sizes_of([plane], (2.0, 1.0, 1.0)).mean == (4.0, 8.0, 8.0)
+    assert sizes_of([plane]).mean == (8.0, 8.0, 8.0)
+    assert sizes_of([whole], (2.0, 1.0, 1.0)).mean == (3.0, 8.0, 8.0)
+    assert not sizes_of([]).mean

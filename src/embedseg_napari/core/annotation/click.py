@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from embedseg_napari.core.annotation.states import is_object
+from embedseg_napari.core.annotation.clicked_shape import piece, shape_at
+from embedseg_napari.core.annotation.states import BACKGROUND, is_object, object_ids
+from embedseg_napari.core.data.statistics import object_sizes
 from embedseg_napari.core.errors import AnnotationError
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from embedseg_napari.core.annotation.edits import Indices
+    from embedseg_napari.core.config import ObjectSizes
     from embedseg_napari.core.maps import EmbeddingMaps
 
 REACH, LEAST_REACH = 1.5, 6
@@ -27,11 +30,10 @@ SMALLEST, LARGEST = 0.25, 4.0
 """Sizes of a usual object between which one is usual."""
 LEAST_MARGIN = 1e-6
 """Pixels; smaller margins are taken for this."""
-SMOOTH, SMOOTH_DEPTH, APART = 0.05, 0.08, 0.3
-"""Extents that the image is smoothed over before a threshold is found, that the depth below an outline is, and that two
-places where it is greatest are apart if they are two objects (benchmarks/clicks.py)."""
-NEAR, DARK_AND_BRIGHT = 0.2, (10, 90)
-"""Extents around a click within which pixels belong to the object, and percentiles of the image around it."""
+MOST_SEEN = 50
+"""Annotated objects whose mean extent is the usual one, the latest."""
+TRIED, CLEARLY = 5, 0.15
+"""Annotated objects, the latest, at which maps and image are compared, and IoU by which maps must be worse there."""
 
 Box = tuple[slice, ...]
 
@@ -52,10 +54,12 @@ class Surroundings:
 
     Parameters
     ----------
-    image : ndarray, shape ((Z,) Y, X)
-        One channel, or the mean of several.
+    image : ndarray, shape (C, (Z,) Y, X)
+        As stored.
     extent : sequence of float
         Pixels that a usual object extends along each axis (z, y, x).
+    size : float, optional
+        Pixels of a usual object; those of an ellipse, or ellipsoid, of that extent if left out.
     maps : EmbeddingMaps, optional
         Of the image or of a part of it, by any network.
     maps_start : tuple of int
@@ -66,22 +70,47 @@ class Surroundings:
 
     image: np.ndarray
     extent: Sequence[float]
+    size: float | None = None
     maps: EmbeddingMaps | None = None
     maps_start: tuple[int, ...] | None = None
     foreground_threshold: float = 0.5
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the image, without channels."""
+        return self.image.shape[1:]
+
+    @property
+    def usual_size(self) -> float:
+        """Pixels of a usual object."""
+        return self.size or float(np.prod(self.extent)) * (np.pi / 4 if len(self.extent) == 2 else np.pi / 6)
 
     def box(self, pixels: Indices) -> Box:
         """The part of the image around pixels that their object may fill."""
         reach = [max(LEAST_REACH, int(np.ceil(REACH * extent))) for extent in self.extent]
         return tuple(
             slice(max(0, int(at.min()) - r), min(n, int(at.max()) + r + 1))
-            for at, r, n in zip(pixels, reach, self.image.shape, strict=True)
+            for at, r, n in zip(pixels, reach, self.shape, strict=True)
         )
 
+    def part(self, box: Box) -> NDArray[np.float32]:
+        """The mean of the channels in a part of the image; values that are no numbers become usual ones."""
+        part: NDArray[np.float32] = self.image[(slice(None), *box)].mean(0, dtype=np.float32)
+        is_number = np.isfinite(part)
+        if not is_number.all():
+            part[~is_number] = np.median(part[is_number]) if is_number.any() else 0
+        return part
+
     def is_usual(self, n_pixels: int) -> bool:
-        """Whether an object may have that size: the usual one is an ellipse, or ellipsoid, of the usual extent."""
-        usual = float(np.prod(self.extent)) * (np.pi / 4 if self.image.ndim == 2 else np.pi / 6)
-        return SMALLEST * usual <= n_pixels <= LARGEST * usual
+        """Whether an object may have that size."""
+        return SMALLEST * self.usual_size <= n_pixels <= LARGEST * self.usual_size
+
+    def is_served(self, pixel: tuple[int, ...]) -> bool:
+        """Whether a pixel lies in the maps."""
+        first = self.maps_start or (0,) * len(pixel)
+        return self.maps is not None and all(
+            low <= at < low + n for at, low, n in zip(pixel, first, self.maps.seed_map.shape, strict=True)
+        )
 
 
 def object_under(
@@ -93,8 +122,7 @@ def object_under(
     """Find the object under a click, or under several clicks and strokes.
 
     In the maps it is what falls within the margins of one seed: of all seeds that the clicked pixel belongs to, the
-    seediest. Where it is faint, the image decides: pixels on the clicked one's side of a local
-    threshold, divided where they are narrow.
+    seediest. Where it is faint, the image decides (`shape_at`).
 
     Parameters
     ----------
@@ -111,7 +139,7 @@ def object_under(
     Raises
     ------
     AnnotationError
-        If the first click is on an annotated object.
+        If the first click is on an annotated object, or nothing is left of the object.
     """
     middles = [tuple(int(axis[len(axis) // 2]) for axis in stroke) for stroke in inside]
     if annotated is not None and is_object(annotated[middles[0]]):
@@ -126,24 +154,91 @@ def object_under(
         part, mask = _by_maps(around, middle)
         is_known.append(mask is not None)
         if mask is None:
-            mask = _by_image(around, part, _at(middle, part))
+            mask = shape_at(around.part(part), _at(middle, part), around.extent, around.usual_size)
         found[tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(part, box, strict=True))] |= mask
     found &= is_free
     if unwanted.any():
-        found = _cut_off(around.image[box], found, wanted, unwanted)
+        found = _cut_off(around.part(box), found, wanted, unwanted)
     pieces, n = ndimage.label(found)
     is_kept = np.zeros(n + 1, bool)
     is_kept[pieces[wanted & found]] = True
     is_kept[0] = False
     found = ndimage.binary_fill_holes(is_kept[pieces]) & is_free & ~unwanted
+    if not found.any():
+        raise AnnotationError("Nothing is left of the object; click on it again, and cut beside that place.")
     pixels = tuple(axis + side.start for axis, side in zip(np.nonzero(found), box, strict=True))
     return ClickedObject(pixels, is_known[0])
+
+
+def latest_objects(labels: np.ndarray, n: int = MOST_SEEN) -> list[Indices]:
+    """Return the pixels of annotated objects ((Z,) Y, X): of the `n` with the highest numbers, ascending."""
+    ids = object_ids(labels)[-n:]
+    if not len(ids):
+        return []
+    flat = np.flatnonzero((labels >= ids[0]) & (labels != BACKGROUND))
+    values = labels.ravel()[flat]
+    flat = flat[np.argsort(values, kind="stable")]
+    ends = np.cumsum([np.count_nonzero(values == number) for number in ids])[:-1]
+    return [tuple(np.unravel_index(one, labels.shape)) for one in np.split(flat, ends)]
+
+
+def sizes_of(objects: Sequence[Indices], spacing: Sequence[float] | None = None) -> ObjectSizes:
+    """Measure annotated objects; what is painted on one plane of a volume is taken to be as deep as wide.
+
+    Parameters
+    ----------
+    objects : sequence of tuple of ndarray
+        Pixels (z, y, x) of each.
+    spacing : sequence of float, optional
+        Physical size of a voxel (z, y, x); cubes without it.
+    """
+    extents = np.array([[np.ptp(axis) + 1.0 for axis in pixels] for pixels in objects])
+    sizes = np.array([len(pixels[0]) for pixels in objects], float)
+    if len(objects) and extents.shape[1] == 3:
+        is_flat, width = extents[:, 0] == 1, np.sqrt(extents[:, 1] * extents[:, 2])
+        depth = width * (1.0 if spacing is None else spacing[-1] / spacing[0])
+        extents[is_flat, 0] = np.maximum(1.0, depth[is_flat])
+        # A ball is two thirds of the cylinder around it.
+        sizes[is_flat] *= np.maximum(1.0, depth[is_flat] * 2 / 3)
+    return object_sizes(extents, sizes)
+
+
+def maps_serve(around: Surroundings, objects: Sequence[Indices]) -> bool:
+    """Whether maps find objects that are annotated about as well as the image by itself, or better.
+
+    A network that was trained on other images may be sure of what is none of the objects here.
+
+    Parameters
+    ----------
+    around : Surroundings
+        With maps.
+    objects : sequence of tuple of ndarray
+        Pixels of annotated objects; the last ones are clicked on. True where none lies in the maps.
+    """
+    ious: list[tuple[float, float]] = []
+    for pixels in reversed(objects):
+        places = np.stack(pixels, axis=1)
+        inner = tuple(int(i) for i in places[((places - places.mean(0)) ** 2).sum(1).argmin()])
+        if not around.is_served(inner):
+            continue
+        part, by_maps = _by_maps(around, inner)
+        box = around.box(tuple(np.array([i]) for i in inner))
+        by_image = shape_at(around.part(box), _at(inner, box), around.extent, around.usual_size)
+        ious.append((0.0 if by_maps is None else _iou(by_maps, pixels, part), _iou(by_image, pixels, box)))
+        if len(ious) == TRIED:
+            break
+    return not ious or bool(np.subtract(*np.mean(ious, axis=0)) >= -CLEARLY)
+
+
+def _iou(mask: NDArray[np.bool_], pixels: Indices, box: Box) -> float:
+    n_shared = np.count_nonzero(mask & _drawn([pixels], box))
+    return float(n_shared / (np.count_nonzero(mask) + len(pixels[0]) - n_shared))
 
 
 def _by_maps(around: Surroundings, pixel: tuple[int, ...]) -> tuple[Box, NDArray[np.bool_] | None]:
     """The part of the image that is looked at, and the object there; None where the maps do not know it."""
     whole, maps = around.box(tuple(np.array([axis]) for axis in pixel)), around.maps
-    if maps is None:
+    if maps is None or not around.is_served(pixel):
         return whole, None
     ndim = len(pixel)
     first = around.maps_start or (0,) * ndim
@@ -151,8 +246,6 @@ def _by_maps(around: Surroundings, pixel: tuple[int, ...]) -> tuple[Box, NDArray
         slice(max(side.start, low), min(side.stop, low + n))
         for side, low, n in zip(whole, first, maps.seed_map.shape, strict=True)
     )
-    if not all(side.start <= i < side.stop for i, side in zip(pixel, box, strict=True)):
-        return whole, None
     in_maps = tuple(slice(side.start - low, side.stop - low) for side, low in zip(box, first, strict=True))
     at, seed_map = _at(pixel, box), maps.seed_map[in_maps]
     points = maps.offsets[(slice(None), *in_maps)] + np.indices(seed_map.shape, np.float32)
@@ -171,7 +264,7 @@ def _by_maps(around: Surroundings, pixel: tuple[int, ...]) -> tuple[Box, NDArray
     foreground = min(around.foreground_threshold, seediness / 2)
     inside = ((((points - of(points, seed)) / of(margins, seed)) ** 2).sum(0) < 1) & (seed_map > foreground)
     inside[at] = True
-    mask = _piece(inside, at)
+    mask = piece(inside, at)
     is_known = seediness >= SURE or (seediness >= KNOWN and around.is_usual(int(mask.sum())))
     return (box, mask) if is_known else (whole, None)
 
@@ -188,69 +281,6 @@ def _drawn(strokes: Sequence[Indices], box: Box) -> NDArray[np.bool_]:
         is_in = np.logical_and.reduce([(i >= 0) & (i < n) for i, n in zip(at, mask.shape, strict=True)])
         mask[tuple(axis[is_in] for axis in at)] = True
     return mask
-
-
-def _piece(mask: NDArray[np.bool_], at: tuple[int, ...]) -> NDArray[np.bool_]:
-    """The connected part of a mask at a pixel of it, without holes."""
-    pieces, _ = ndimage.label(mask)
-    filled: NDArray[np.bool_] = ndimage.binary_fill_holes(pieces == pieces[at])
-    return filled
-
-
-def _by_image(around: Surroundings, box: Box, at: tuple[int, ...]) -> NDArray[np.bool_]:
-    """The object at a pixel of a part of the image by brightness and shape."""
-    from skimage.filters import threshold_otsu
-
-    image, extent = around.image[box].astype(np.float32), around.extent
-    smooth = ndimage.gaussian_filter(image, [max(0.5, SMOOTH * e) for e in extent])
-    is_near = _distance(smooth.shape, at, extent) <= NEAR
-    level, ends = np.median(smooth[is_near]), np.percentile(smooth, DARK_AND_BRIGHT)
-    background = max(ends, key=lambda end: abs(end - level))
-    # Half way to what is most unlike the place of the click; and between the two kinds of pixels around it.
-    sides = [smooth > (level + background) / 2 if level > background else smooth < (level + background) / 2]
-    if smooth.min() < smooth.max():
-        is_bright = smooth > threshold_otsu(smooth)
-        sides.append(is_bright == is_bright[at])
-    edges = ndimage.gaussian_gradient_magnitude(image, 1)
-    best, most = np.zeros(smooth.shape, bool), (False, -1.0)
-    for side in sides:
-        side[at] = True
-        mask = _divided(_piece(side, at), at, extent)
-        # What reaches further than twice a usual object is something else that is as bright.
-        mask &= _distance(mask.shape, ndimage.center_of_mass(mask), extent) <= 1
-        rim = mask & ~ndimage.binary_erosion(mask)
-        rating = (around.is_usual(int(mask.sum())), float(edges[rim].mean()) if rim.any() else 0.0)
-        if rating > most:
-            best, most = mask, rating
-    return best
-
-
-def _divided(mask: NDArray[np.bool_], at: tuple[int, ...], extent: Sequence[float]) -> NDArray[np.bool_]:
-    """The part of a mask at a pixel, where the mask is narrow between its parts."""
-    from skimage.feature import peak_local_max
-    from skimage.segmentation import watershed
-
-    depth = ndimage.distance_transform_edt(mask, sampling=[min(extent) / e for e in extent])
-    depth = ndimage.gaussian_filter(depth, [max(0.5, SMOOTH_DEPTH * e) for e in extent])
-    apart = np.ones([2 * max(1, int(APART * e)) + 1 for e in extent], bool)
-    peaks = peak_local_max(depth, footprint=apart, labels=mask.astype(np.uint8), exclude_border=False)
-    is_peak = np.zeros(mask.shape, bool)
-    is_peak[tuple(peaks.T)] = True
-    # Where the middle of an object is as deep at several pixels that touch, they are one.
-    markers, n = ndimage.label(is_peak, np.ones((3,) * mask.ndim))
-    if n < 2:
-        return mask
-    parts = watershed(-depth, markers, mask=mask)
-    part: NDArray[np.bool_] = parts == parts[at]
-    return part
-
-
-def _distance(shape: tuple[int, ...], point: Sequence[float], extent: Sequence[float]) -> NDArray[np.float64]:
-    """From a point, in extents of a usual object."""
-    grid = np.ogrid[tuple(slice(0, n) for n in shape)]
-    square = sum(((axis - at) / e) ** 2 for axis, at, e in zip(grid, point, extent, strict=True))
-    distance: NDArray[np.float64] = np.sqrt(np.asarray(square))
-    return distance
 
 
 def _cut_off(

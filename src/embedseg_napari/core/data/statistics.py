@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 MANY = 200
 """Objects of which the smallest 2 % are enough to be left out."""
+ALIKE = 1.25
+"""Factor between extents up to which objects have the size that a model knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,41 @@ def scaled_sizes(sizes: ObjectSizes, scale: float) -> ObjectSizes:
         "small_size": int(sizes.small_size * volume),
     }
     return sizes.model_copy(update={**lengths, **amounts})
+
+
+def weighed_extent(sizes: ObjectSizes) -> float:
+    """Mean extent of objects in Y and X, each weighed by its extent: fragments at the border of an image count less."""
+    weighed = [mean + std**2 / mean for mean, std in zip(sizes.mean[-2:], sizes.std[-2:], strict=True)]
+    return math.sqrt(weighed[0] * weighed[1])
+
+
+def scale_to_known(sizes: ObjectSizes, known: ObjectSizes) -> float:
+    """Return the factor by which an image is resized so that a model meets objects of the size that it knows.
+
+    Parameters
+    ----------
+    sizes : ObjectSizes
+        Of objects of the image.
+    known : ObjectSizes
+        Of those that the model learned from.
+
+    Returns
+    -------
+    float
+        1 where they are alike, or one of the two is not known.
+    """
+    if not sizes.mean or not known.mean:
+        return 1.0
+    factor = _width(known) / _width(sizes)
+    # A model of objects of many sizes knows all that lie about their mean.
+    spread = float(np.mean(known.std[-2:]) / np.mean(known.mean[-2:]))
+    return 1.0 if 1 / ALIKE < factor < ALIKE or 1 - spread < 1 / factor < 1 + spread else factor
+
+
+def _width(sizes: ObjectSizes) -> float:
+    """Pixels across a disc of the area of an object: long thin ones are not to vanish beside round ones. 3D: extent."""
+    is_flat = len(sizes.mean) == 2 and sizes.mean_size
+    return 2 * math.sqrt(sizes.mean_size / math.pi) if is_flat else weighed_extent(sizes)
 
 
 def suggested_crop_size(sizes: ObjectSizes, shapes: Sequence[Sequence[int]], least: int = 8) -> tuple[int, ...]:

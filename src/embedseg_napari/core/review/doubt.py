@@ -43,7 +43,10 @@ MISSED_SIZE = 0.3
 MISSED_SEEDINESS = 0.6
 """Share of the foreground threshold above which pixels may belong to a missed object."""
 NOTHING = 0.5
-"""Doubt about an image in which nothing was found: it may be empty, or the model may be lost."""
+"""Doubt about an image in which nothing was found: it may be empty, or the model may be lost; and about an object that
+a model finds where a person or another program drew none."""
+PIECES_WEIGHT = 5.0
+"""Of a draft in several pieces; the other terms of drafts have the weights of those that they resemble."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,69 @@ def rank_doubt(
     ]
     found += _missed(segmentation, usual, annotation)
     return sorted(found, key=lambda doubt: -doubt.score)
+
+
+def rank_drafts(labels: np.ndarray, predicted: np.ndarray | None, annotation: np.ndarray) -> list[Doubt]:
+    """Rank objects that no network found, such as those of another program, by doubt.
+
+    Parameters
+    ----------
+    labels : ndarray of int, shape ((Z,) Y, X)
+        Objects 1..n, 0 is background.
+    predicted : ndarray of int, shape ((Z,) Y, X), optional
+        What a model finds: its objects of which no more than half is drawn or annotated are places to look at, too.
+    annotation : ndarray of int, shape ((Z,) Y, X)
+        Places of which more than half is annotated already are left out.
+
+    Returns
+    -------
+    list of Doubt
+        Most doubtful first; reasons are ``"size"`` as in :func:`rank_doubt`, ``"pieces"``: share of the pixels beside
+        the largest piece, and ``"model"``: one minus the best IoU with an object of the model.
+    """
+    sizes = np.bincount(labels.ravel())[1:]
+    n, boxes = len(sizes), ndimage.find_objects(labels)
+    terms = {"size": _size_term(sizes, *_usual_size(sizes, None, labels.ndim)), "pieces": np.zeros(n)}
+    centers = np.zeros((n, labels.ndim))
+    for row, box in enumerate(boxes):
+        own = labels[box] == row + 1
+        pieces, _ = ndimage.label(own, np.ones((3,) * own.ndim))
+        terms["pieces"][row] = 1 - np.bincount(pieces.ravel())[1:].max() / sizes[row]
+        centers[row] = np.argwhere(own).mean(0) + [side.start for side in box]
+    if predicted is not None:
+        found = overlaps(labels, predicted, planes=False)
+        best = np.zeros(n)
+        np.maximum.at(best, found.true_ids[found.true_index] - 1, found.iou)
+        terms["model"] = 1 - best
+    terms = {name: np.clip(values, 0.0, 1.0) for name, values in terms.items()}
+    weights = {"size": WEIGHTS["size"], "pieces": PIECES_WEIGHT, "model": WEIGHTS["views"]}
+    scores = _sigmoid(BIAS + sum((weights[name] * values for name, values in terms.items()), np.zeros(n)))
+    found_here = [
+        Doubt(
+            int(row) + 1,
+            float(scores[row]),
+            {name: float(values[row]) for name, values in terms.items()},
+            tuple(float(at) for at in centers[row]),
+            boxes[row],
+        )
+        for row in np.flatnonzero(_mean_over(annotation != 0, labels, sizes) <= 0.5)
+    ]
+    if predicted is not None:
+        found_here += _not_drawn(predicted, (labels != 0) | (annotation != 0))
+    return sorted(found_here, key=lambda doubt: -doubt.score)
+
+
+def _not_drawn(predicted: np.ndarray, is_drawn: NDArray[np.bool_]) -> list[Doubt]:
+    """Objects of a model of which no more than half is drawn."""
+    sizes = np.bincount(predicted.ravel())[1:]
+    boxes, found = ndimage.find_objects(predicted), []
+    for row in np.flatnonzero((_mean_over(is_drawn, predicted, sizes) <= 0.5) & (sizes > 0)):
+        box = boxes[row]
+        local = np.nonzero((predicted[box] == row + 1) & ~is_drawn[box])
+        pixels = tuple(axis + side.start for axis, side in zip(local, box, strict=True))
+        center = tuple(float(axis.mean()) for axis in pixels)
+        found.append(Doubt(0, NOTHING, {"missed": 1.0}, center, box, "missed", pixels))
+    return found
 
 
 def image_doubt(doubts: Sequence[Doubt]) -> float:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.core.annotation.edits import accept, delete_predicted, paint_background, repaint
-from embedseg_napari.core.annotation.states import is_object
+from embedseg_napari.core.annotation.edits import Edit, accept, delete_predicted, paint_background, repaint
+from embedseg_napari.core.annotation.states import free_labels, is_object
 from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from embedseg_napari.core.annotation.edits import Edit
     from embedseg_napari.core.inference.segmentation import Segmentation
     from embedseg_napari.core.review.doubt import Doubt
 
@@ -25,7 +24,7 @@ N_VIEWS = 1
 """Other views of the image that the network is asked about; each costs as much time as the prediction."""
 WORDS = {
     "seed": "unsure seed", "body": "faint", "views": "differs when flipped", "contested": "border unclear",
-    "size": "unusual size",
+    "size": "unusual size", "pieces": "in several pieces", "model": "the model sees it otherwise",
 }  # fmt: skip
 LEAST_REASON, MOST_REASONS = 0.2, 2
 
@@ -50,6 +49,8 @@ class ReviewQueue:
     """Objects, of this image or of an earlier one, by which the model was judged."""
     n_found: int = 0
     """How many of those the model finds."""
+    are_drafts: bool = False
+    """Whether the objects come from elsewhere, and no model found them."""
 
     @property
     def current(self) -> Doubt | None:
@@ -91,6 +92,16 @@ class ReviewQueue:
         doubt = self._current()
         return accept(labels, self.segmentation.labels, doubt.label, new_id)
 
+    def accept_all(self, labels: np.ndarray) -> tuple[Edit, list[int]]:
+        """Copy all objects that are not annotated yet into the annotation, and give their numbers there."""
+        wanted = [doubt.label for doubt in self.doubts if doubt.pixels is None and not self.is_annotated(doubt, labels)]
+        new_ids = free_labels(labels, len(wanted))
+        number = np.zeros(len(self.segmentation.scores) + 1, np.int32)
+        number[wanted] = new_ids
+        values = np.where(is_object(labels), 0, number[self.segmentation.labels])
+        pixels = np.nonzero(values)
+        return Edit(pixels, values[pixels]), new_ids
+
     def delete(self, labels: np.ndarray) -> Edit:
         """Make the current object background."""
         doubt = self._current()
@@ -121,6 +132,12 @@ class ReviewQueue:
     def _words_outside(self) -> str:
         """Before the first place, or behind the last."""
         n, n_objects = len(self.doubts), len(self.segmentation.scores)
+        if self.are_drafts and n and self.position < 0:
+            return f"{count(n_objects, 'draft')}, {count(n, 'place')} to look at, the most doubtful first: press J."
+        if self.are_drafts:
+            return (
+                "All drafts were looked at. Where every object is annotated, draw a Fully annotated area; then train."
+            )
         if self.position >= 0 and n:
             return "All places were looked at; train on."
         if self.n_found < self.n_annotated / 2:

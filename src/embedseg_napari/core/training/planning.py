@@ -6,11 +6,16 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from embedseg_napari.core.config import ModelConfig, PredictionConfig
 from embedseg_napari.core.data.resizing import scaled_shape
-from embedseg_napari.core.data.statistics import least_object_size, measure, scaled_sizes, suggested_crop_size
+from embedseg_napari.core.data.statistics import (
+    least_object_size,
+    measure,
+    scale_to_known,
+    scaled_sizes,
+    suggested_crop_size,
+    weighed_extent,
+)
 from embedseg_napari.core.device import choose_device, free_memory, supports_bfloat16
 from embedseg_napari.core.errors import DataError, SettingsError
 from embedseg_napari.core.wording import count
@@ -20,7 +25,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from embedseg_napari.core.config import Architecture, ObjectSizes, Precision, TrainingConfig
+    from embedseg_napari.core.config import Architecture, Precision, TrainingConfig
     from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.data.statistics import DatasetStatistics
     from embedseg_napari.core.training.checkpoint import TrainingState
@@ -40,9 +45,8 @@ LARGE_CROP = 512
 """Side of crops that may be larger than images whatever their size."""
 NETWORK_REACH = 300
 """Objects wider than this in pixels are beyond what the network's effective reach serves well."""
-ALIKE, LARGE = 1.25, 1.4
-"""Factors between extents up to which objects have the size that a network knows, and up to which one that is new
-learns them quickly enough as they are."""
+LARGE = 1.4
+"""Factor between extents up to which a new network learns objects quickly enough as they are."""
 LEAST_PIXELS = {2: 30, 3: 100}
 """Pixels that the smallest objects (2 % of them) keep at least when images are made smaller."""
 THIN, FINE = 7.0, 7.5
@@ -161,7 +165,7 @@ def scale_note(plan: TrainingPlan, from_scratch: bool = True) -> str:
     if plan.scale == 1:
         return ""
     sizes = plan.statistics.sizes
-    extent = _extent(sizes)
+    extent = weighed_extent(sizes)
     note = (
         f"For the network images are resized by {plan.scale:.2g}, which makes objects about {plan.scale * extent:.0f} "
         "pixels wide; labels keep the size of the image."
@@ -193,33 +197,14 @@ def _scale(config: TrainingConfig, statistics: DatasetStatistics, start: ModelCo
     before = 1.0 if start is None else start.reference_scale
     if config.reference_extent is None:
         return before
-    extent = _extent(statistics.sizes)
     if start is None:
-        factor = config.reference_extent / extent
+        factor = config.reference_extent / weighed_extent(statistics.sizes)
         sizes = statistics.sizes
         kept = (LEAST_PIXELS[statistics.ndim] / max(sizes.small_size, 1)) ** (1 / statistics.ndim)
         factor = max(factor, kept, LEAST_SCALE)
         return factor if factor < 1 / LARGE else 1.0
-    if not start.object_sizes.mean:
-        return before
-    known = start.object_sizes
-    factor = _width(known, statistics.ndim) / _width(statistics.sizes, statistics.ndim)
-    # A model of objects of many sizes knows all that lie about their mean.
-    spread = float(np.mean(known.std[-2:]) / np.mean(known.mean[-2:]))
-    if 1 / ALIKE < factor < ALIKE or 1 - spread < 1 / factor < 1 + spread:
-        return before
-    return min(max(before * factor, LEAST_SCALE), LARGEST_SCALE)
-
-
-def _width(sizes: ObjectSizes, ndim: int) -> float:
-    """Pixels across a disc of the area of an object: long thin ones are not to vanish beside round ones. 3D: extent."""
-    return 2 * math.sqrt(sizes.mean_size / math.pi) if ndim == 2 and sizes.mean_size else _extent(sizes)
-
-
-def _extent(sizes: ObjectSizes) -> float:
-    """Mean extent of objects in Y and X, each weighed by its extent: fragments at the border of an image count less."""
-    weighed = [mean + std**2 / mean for mean, std in zip(sizes.mean[-2:], sizes.std[-2:], strict=True)]
-    return math.sqrt(weighed[0] * weighed[1])
+    factor = scale_to_known(statistics.sizes, start.object_sizes)
+    return before if factor == 1 else min(max(before * factor, LEAST_SCALE), LARGEST_SCALE)
 
 
 def _crop_size(

@@ -16,7 +16,8 @@ from embedseg_napari.core.review.queue import ReviewQueue, find_doubts
 from embedseg_napari.core.session.images import to_frame
 from embedseg_napari.viewer.camera import KeptView, go_to, screen_pixels
 from embedseg_napari.viewer.label.drawing.stroke_box import StrokeBox
-from embedseg_napari.viewer.result_layers import show_shapes
+from embedseg_napari.viewer.layers import PREVIEW, RESULT
+from embedseg_napari.viewer.result_layers import THROUGH, is_shown, show_labels, show_shapes
 from embedseg_napari.viewer.widgets.boxes import Sentence, button
 from embedseg_napari.viewer.worker import BackgroundRun, report_error, run_in_background
 
@@ -24,11 +25,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from napari.layers import Labels
+
     from embedseg_napari.core.review.doubt import Doubt
     from embedseg_napari.viewer.label.drawing.annotation_layers import AnnotationLayers
     from embedseg_napari.viewer.preview.preview import TrainingView
 
-HERE = "review: here"
+HERE, DRAFTS = "review: here", "review: drafts"
+OUTLINE = 2
+"""Width in pixels of the outlines of drafts."""
 MARGIN = 2
 """Pixels between an object and the frame around it."""
 LINE = 2
@@ -77,6 +82,14 @@ class ReviewBox(QWidget):
             "object can be edited again. A copy that you do not change is taken back when you go on.",
             self._repaint,
         )
+        self.accept_all = button(
+            "Accept all drafts",
+            "Copy all drafts that are left into the annotation, where training learns from them. One Ctrl+Z on the "
+            "annotation layer takes them back.",
+            lambda: self._do(self._accept_all),
+        )
+        self._drafts: Labels | None = None
+        """Layer that shows them."""
         self._place = KeptView(layers.viewer)
         self._copy: _Copy | None = None
         """What was copied last to be corrected."""
@@ -93,6 +106,7 @@ class ReviewBox(QWidget):
         layout.addWidget(self.find)
         layout.addWidget(self.line)
         layout.addLayout(grid)
+        layout.addWidget(self.accept_all)
         layout.addWidget(self.strokes)
         self.refresh()
 
@@ -130,31 +144,52 @@ class ReviewBox(QWidget):
         )
         self.refresh()
 
-    def begin(self, queue: ReviewQueue, model: Path) -> None:
-        """Look at doubtful objects of the image in front that a model found before."""
+    def begin(self, queue: ReviewQueue, model: Path | None) -> None:
+        """Look at doubtful objects of the image in front that a model found before, or at drafts."""
         self._take(queue, model, self.layers.image)
 
-    def _take(self, queue: ReviewQueue, model: Path, of: Any) -> None:
+    @property
+    def has_drafts(self) -> bool:
+        """Whether drafts are left to look at."""
+        return self.queue is not None and self.queue.are_drafts and self.queue.position < len(self.queue.doubts)
+
+    def _take(self, queue: ReviewQueue, model: Path | None, of: Any) -> None:
         if self.layers.image != of or self.layers.labels is None or self.layers.frame is None:
             return
-        if queue.n_annotated:
+        if queue.n_annotated and model is not None:
             self._judged = model, queue.n_found, queue.n_annotated
         elif self._judged is not None and self._judged[0] == model:
             # A model that is weak on the image before is not good on this one.
             _, queue.n_found, queue.n_annotated = self._judged
         self.queue = queue
         self.view.previews.hide(HERE)
-        self.view.show_objects(queue.segmentation, self.layers.frame, self.layers.image)
+        self._show_drafts()
+        if not queue.are_drafts:
+            self.view.show_objects(queue.segmentation, self.layers.frame, self.layers.image)
         self.layers.raise_to_top()
         for key, action in self.actions.items():
             self.layers.add_key(key, action)
         self.refresh()
+
+    def _show_drafts(self) -> None:
+        """Show the drafts, or no longer: in a layer of their own, for previews of a training come and go."""
+        layer, self._drafts, queue, frame = self._drafts, None, self.queue, self.layers.frame
+        shown = layer if is_shown(self.layers.viewer, layer) else None
+        if queue is not None and queue.are_drafts and frame is not None:
+            self._drafts = show_labels(
+                self.layers.viewer, DRAFTS, queue.segmentation.labels, frame=frame, into=shown,
+                metadata={RESULT: PREVIEW}, blending=THROUGH,
+            )  # fmt: skip
+            self._drafts.contour = OUTLINE
+        elif shown is not None:
+            self.layers.viewer.layers.remove(shown)
 
     def clear(self) -> None:
         """Forget the objects and hide them, for instance where another image is chosen."""
         if self.search is not None:
             self.search.detach()
         self.queue = self._copy = None
+        self._show_drafts()
         self._place.give_back()
         self.view.forget_objects()
         self.refresh()
@@ -185,6 +220,8 @@ class ReviewBox(QWidget):
         ):
             one.setEnabled(can_be_done)
             one.setVisible(has_queue)
+        self.accept_all.setVisible(self.queue is not None and self.queue.are_drafts)
+        self.accept_all.setEnabled(self.has_drafts)
         self.repaint_button.setText("Repaint (R)" if has_object or not is_here else "Paint (R)")
 
     def go_on(self) -> None:
@@ -229,6 +266,8 @@ class ReviewBox(QWidget):
     def predicted(self) -> np.ndarray | None:
         """The predicted objects ((Z,) Y, X) that are seen in the viewer, if they are of this image."""
         frame = self.layers.frame
+        if self.queue is not None and self._drafts is not None and self._drafts.visible:
+            return self.queue.segmentation.labels
         return None if frame is None else self.view.seen_objects(frame, self.layers.shape)
 
     def _is_object(self, queue: ReviewQueue) -> bool:
@@ -256,6 +295,14 @@ class ReviewBox(QWidget):
             else:
                 self.layers.accept([there])
             self.go_on()
+
+    def _accept_all(self) -> None:
+        if self.queue is not None and self.queue.are_drafts:
+            self._take_back_copy()
+            self.layers.apply(*self.queue.accept_all(self.layers.array()))
+            self.queue.position = len(self.queue.doubts)
+            self.view.previews.hide(HERE)
+            self._place.give_back()
 
     def _delete(self) -> None:
         if self.queue is not None and self.queue.current is not None:

@@ -15,6 +15,7 @@ from embedseg_napari.viewer.files.stores import StoreDrop
 from embedseg_napari.viewer.label.annotate_box import AnnotationBox
 from embedseg_napari.viewer.label.autosave import Autosave
 from embedseg_napari.viewer.label.candidates import candidates
+from embedseg_napari.viewer.label.drafts_box import DraftsBox
 from embedseg_napari.viewer.label.drawing.click_box import ClickBox
 from embedseg_napari.viewer.label.drawing.click_maps import ClickMaps
 from embedseg_napari.viewer.label.live_preview import LivePreview
@@ -25,12 +26,12 @@ from embedseg_napari.viewer.label.session_box import SessionBox
 from embedseg_napari.viewer.label.single_channel import single_channel
 from embedseg_napari.viewer.label.start_model import known_extent, misfit, suggested_start
 from embedseg_napari.viewer.label.store_box import StoreBox
-from embedseg_napari.viewer.large.annotated_part import part_wanted, show_part
+from embedseg_napari.viewer.large.annotated_part import copy_part
 from embedseg_napari.viewer.train.panel import TrainingPanel
 from embedseg_napari.viewer.train.progress import ProgressBox
 from embedseg_napari.viewer.widgets.page import page_of
 from embedseg_napari.viewer.widgets.scroll import FittingScroll
-from embedseg_napari.viewer.worker import report_error, run_in_background
+from embedseg_napari.viewer.worker import report_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,8 +80,10 @@ class LabelWidget(TrainingPanel):
         self.review = ReviewBox(self.annotation.layers, self.view)
         self.clicks = ClickBox(
             self.annotation.layers,
-            ClickMaps(self.annotation.layers, self.view, self.settings.start_from, self.settings.device.currentText),
+            ClickMaps(self.annotation.layers, self.view, self._fitting_start, self.settings.device.currentText),
         )
+        self.drafts = DraftsBox(self.annotation.layers, self._fitting_start, self.settings.device.currentText)
+        self.drafts.found.connect(lambda queue: self.review.begin(queue, None))
         self.next_image = NextImage()
         self.store = StoreBox(self.annotation.layers)
         self._reading: BackgroundRun | None = None
@@ -89,7 +92,7 @@ class LabelWidget(TrainingPanel):
         self.stop.setToolTip("End this round now and keep the model so far.")
         page, self.boxes = page_of(
             Annotate=(self.annotation, self.clicks, self.sessions),
-            Review=(self.review, self.next_image, self.store),
+            Review=(self.review, self.drafts, self.next_image, self.store),
             Train=(self.settings, self.output, self.recipe),
             Progress=(self.progress,),
         )
@@ -184,23 +187,13 @@ class LabelWidget(TrainingPanel):
 
     def _take_part(self, layer: Image) -> None:
         """Copy a part of a large image, and begin to annotate that."""
-        if self._reading is not None:
-            return
-        try:
-            part = part_wanted(self.viewer, layer)
-        except DataError as error:
-            report_error(error)
-            return
 
-        def take(array: Any) -> None:
-            if layer in self.viewer.layers:
-                self.annotation.image.choose(show_part(self.viewer, part, array))
-                self._annotate()
+        def take(part: Image) -> None:
+            self.annotation.image.choose(part)
+            self._annotate()
 
-        def end() -> None:
-            self._reading = None
-
-        self._reading = run_in_background(lambda should_stop: part.read(), on_result=take, on_finished=end)
+        if self._reading is None or not self._reading.is_active:
+            self._reading = copy_part(self.viewer, layer, take)
 
     def _annotate_in(self, is_new: bool) -> None:
         """Begin to annotate the chosen image in a new session, or in the one that is open."""
@@ -243,6 +236,9 @@ class LabelWidget(TrainingPanel):
 
     def _start_problem(self) -> str:
         return misfit(self.settings.start_from(), self.annotation.layers)
+
+    def _fitting_start(self) -> Path | None:
+        return None if self._start_problem() else self.settings.start_from()
 
     def update_buttons(self) -> None:
         """Enable what can be used now."""
@@ -344,7 +340,7 @@ class LabelWidget(TrainingPanel):
         self.update_buttons()
         if self.saved is None or self.saved.path is None:
             self.preview.gradually.end()
-        elif not self._start_problem():
+        elif not self._start_problem() and not self.review.has_drafts:
             # What the review finds takes the place of the preview.
             self.review.start(self.saved.path, self.settings.device.currentText())
 
@@ -383,13 +379,14 @@ class LabelWidget(TrainingPanel):
 
     def layer_boxes(self) -> tuple[LayerBox, ...]:
         """Boxes in which a layer is chosen."""
-        return (self.annotation.image,)
+        return (self.annotation.image, self.drafts.source)
 
     def release(self) -> None:
         """Save, and follow viewer and layers no longer; a round that goes on is written into the session at its end."""
         self.viewer.layers.selection.events.active.disconnect(self.follow_selection)
         self.review.clear()
         self.clicks.maps.stop()
+        self.drafts.close_down()
         self.preview.gradually.cancel()
         self.view.close_down()
         self.next_image.close_down()

@@ -17,13 +17,16 @@ from embedseg_napari.viewer.large.part import MOST
 from embedseg_napari.viewer.large.source import is_better_in_blocks, source_of
 from embedseg_napari.viewer.layers import PART_OF, array_of, picture_of, regions_on
 from embedseg_napari.viewer.result_layers import spatial_frame
+from embedseg_napari.viewer.worker import report_error, run_in_background
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from napari.layers import Image
     from napari.viewer import Viewer
     from numpy.typing import NDArray
+
+    from embedseg_napari.viewer.worker import BackgroundRun
 
 LEAST = 64
 """Pixels along Y and X that a part has, if the image has as many."""
@@ -73,6 +76,36 @@ class LargePart:
         """What its layer is called: where it begins, so that several are told apart."""
         letters = ordered(result_axes(self.axes)).lower()
         return f"{self.layer.name} " + " ".join(f"{one}{at}" for one, at in zip(letters, self.start, strict=True))
+
+
+def copy_part(viewer: Viewer, layer: Image, on_copied: Callable[[Image], None]) -> BackgroundRun | None:
+    """Copy the part that is to be annotated into an image of its own, in a thread.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        Where.
+    layer : Image
+        A large image.
+    on_copied : callable
+        Takes the part, unless the large image is gone by then.
+
+    Returns
+    -------
+    BackgroundRun or None
+        None where nothing of the image is in view, which is told.
+    """
+    try:
+        part = part_wanted(viewer, layer)
+    except DataError as error:
+        report_error(error)
+        return None
+
+    def take(array: NDArray[Any]) -> None:
+        if layer in viewer.layers:
+            on_copied(show_part(viewer, part, array))
+
+    return run_in_background(lambda should_stop: part.read(), on_result=take)
 
 
 def part_wanted(viewer: Viewer, layer: Image) -> LargePart:

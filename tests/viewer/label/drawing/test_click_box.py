@@ -156,4 +156,62 @@ def test_the_chosen_model_looks_at_the_image_once_clicking_begins(viewer, panel,
     panel.settings.choose_start(tiny_model_file)
     panel.clicks.begin()
     qtbot.waitUntil(lambda: not panel.clicks.maps.is_computing, timeout=30_000)
-    assert panel.clicks.maps.surroundings().maps.seed_map.shape == truth.shape
+    assert panel.clicks.maps.surroundings((12, 12)).maps.seed_map.shape == truth.shape
+
+
+def test_what_cannot_be_done_is_said_and_keeps_the_object(viewer, panel, truth, drag):
+    layers = panel.annotation.layers
+    predict(panel, truth)
+    press(viewer, Qt.Key.Key_C)
+    drag(layers.labels, (-8, 20))
+    assert "not there" in panel.clicks.line.text()
+    drag(layers.labels, (12, 12), (12, 16), modifier=SHIFT)
+    assert "Click on an object first" in panel.clicks.line.text()
+    press(viewer, Qt.Key.Key_Return)
+    assert not layers.array().any()
+    drag(layers.labels, (12, 12))
+    drag(layers.labels, (12, 10), (12, 15), modifier=SHIFT)
+    assert any("Nothing is left" in one.message for one in notification_manager.records)
+    assert shown(viewer) == (truth == 1).sum()
+    viewer.layers.remove(OBJECT)
+    press(viewer, Qt.Key.Key_Return)
+    assert not layers.array().any(), "nothing is accepted that is not seen"
+    drag(layers.labels, (30, 36))
+    press(viewer, Qt.Key.Key_Return)
+    assert np.array_equal(layers.array() > 0, truth == 2)
+
+
+def test_two_quick_clicks_do_not_zoom(viewer, panel, truth, drag):
+    predict(panel, truth)
+    usual = list(viewer.mouse_double_click_callbacks)
+    press(viewer, Qt.Key.Key_C)
+    canvas = viewer.__wrapped__.window._qt_viewer.canvas
+    before = canvas.view.camera.rect.width
+    drag(panel.annotation.layers.labels, (12, 12))
+    QTest.mouseDClick(canvas.native, Qt.MouseButton.LeftButton, pos=canvas.native.rect().center())
+    assert canvas.view.camera.rect.width == before
+    assert shown(viewer) == (truth == 1).sum()
+    press(viewer, Qt.Key.Key_C)
+    assert list(viewer.mouse_double_click_callbacks) == usual
+
+
+@pytest.mark.parametrize("ndim", [3], indirect=True)
+def test_a_model_that_does_not_fit_the_image_is_not_asked(viewer, panel, drag, tiny_model_file):
+    panel.settings.choose_start(tiny_model_file)
+    press(viewer, Qt.Key.Key_C)
+    assert not panel.clicks.maps.is_computing
+    drag(panel.annotation.layers.labels, (12, 12))
+    assert "by brightness and shape" in panel.clicks.line.text()
+    # Planes are four times as far apart as pixels.
+    depth, height, width = panel.clicks.maps.surroundings((3, 12, 12)).extent
+    assert (4 * depth, height) == (width, width)
+
+
+@pytest.mark.parametrize("ndim", [2], indirect=True)
+def test_maps_that_miss_what_is_annotated_are_not_believed(viewer, panel, truth, drag):
+    predict(panel, np.where(truth == 1, 1, np.where(np.roll(truth, 6, 0) == 2, 2, 0)))
+    panel.annotation.layers.labels.data_setitem(np.nonzero(truth == 2), 1)
+    press(viewer, Qt.Key.Key_C)
+    drag(panel.annotation.layers.labels, (12, 12))
+    assert "by brightness and shape" in panel.clicks.line.text()
+    assert 0.7 < shown(viewer) / (truth == 1).sum() < 1.4

@@ -33,7 +33,8 @@ TIP = (
     "knows nothing. Click or drag inside it to add what was missed, with Shift outside of it to cut; Enter accepts it, "
     "Esc drops it. Ctrl+Z on the annotation layer undoes what was accepted."
 )
-HINT = "Click on an object."
+HINT, BESIDE = "Click on an object.", "The image is not there; click on an object in it."
+NO_OBJECT = "Click on an object first; with Shift you cut from it."
 SHOWN = "Enter accepts · click or drag adds · with Shift cuts · Esc drops"
 
 
@@ -79,7 +80,7 @@ class ClickBox(QWidget):
         """Wait for clicks."""
         try:
             self.tool.begin()
-            self.maps.prepare()
+            self.maps.begin()
         except EmbedSegError as error:
             self.tool.cancel()
             self._end()
@@ -102,11 +103,14 @@ class ClickBox(QWidget):
     def accept(self) -> None:
         """Make the shown object one of the annotation."""
         found = self.found
-        if found is None:
+        if found is None or self._layer is None or not is_shown(self.layers.viewer, self._layer):
+            # Nothing is accepted that is not seen.
+            self.drop()
             return
         labels = self.layers.array()
         edit, new_id = paint_object(labels, found.pixels, next_free_label(labels)), next_free_label(labels)
         self.drop()
+        self.maps.learn(found.pixels)
         self.layers.apply(edit, [new_id])
         self.edited.emit()
 
@@ -132,26 +136,29 @@ class ClickBox(QWidget):
 
     def _take(self, stroke: Stroke) -> None:
         if not len(stroke.pixels[0]) or (stroke.is_outside and self.found is None):
+            self._say(NO_OBJECT if len(stroke.pixels[0]) else BESIDE)
             return
-        (self._outside if stroke.is_outside else self._inside).append(stroke.pixels)
-        self._find()
+        strokes = self._outside if stroke.is_outside else self._inside
+        strokes.append(stroke.pixels)
+        try:
+            self._find()
+        except EmbedSegError as error:
+            strokes.pop()
+            report_error(error)
 
     def _find(self) -> None:
-        try:
-            found = object_under(self.maps.surroundings(), self._inside, self._outside, self.layers.array())
-        except EmbedSegError as error:
-            self.drop()
-            report_error(error)
-            return
-        self.found = found
-        self._show(found.pixels)
+        first = tuple(int(axis[len(axis) // 2]) for axis in self._inside[0])
+        around = self.maps.surroundings(first)
+        self.found = object_under(around, self._inside, self._outside, self.layers.array())
+        self._show(self.found.pixels)
         self._say()
 
     def _on_maps(self) -> None:
         """Maps have come while an object is shown that was found without."""
         if self.found is not None and not self.found.is_known:
             self._find()
-        self._say()
+        elif self.tool.is_waiting:
+            self._say()
 
     def _show(self, pixels: Indices, value: int = 1) -> None:
         frame, viewer = self.layers.frame, self.layers.viewer
@@ -164,10 +171,10 @@ class ClickBox(QWidget):
             colormap={None: "transparent", 1: "#ffe14d"}, opacity=0.6, blending=THROUGH,
         )  # fmt: skip
 
-    def _say(self) -> None:
+    def _say(self, problem: str = "") -> None:
         if self.found is None:
             waiting = " The model is looking at the image; until then, brightness and shape decide."
-            self.line.setText(HINT + (waiting if self.maps.is_computing else ""))
+            self.line.setText((problem or HINT) + (waiting if self.maps.is_computing else ""))
             return
         by = "by the model" if self.found.is_known else "by brightness and shape"
         self.line.setText(f"{count(len(self.found.pixels[0]), 'pixel')}, {by}. {SHOWN}")

@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from psygnal import Signal
-from scipy import ndimage
 
-from embedseg_napari.core.annotation.click import Surroundings
-from embedseg_napari.core.annotation.states import is_object
+from embedseg_napari.core.annotation.click import MOST_SEEN, Surroundings, latest_objects, maps_serve, sizes_of
 from embedseg_napari.core.config.limits import SCALES
+from embedseg_napari.core.data.statistics import ALIKE, scale_to_known
 from embedseg_napari.core.session.images import to_frame
+from embedseg_napari.viewer.layers import array_of
 from embedseg_napari.viewer.model_list import read_config
 from embedseg_napari.viewer.worker import run_in_background
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
-    from embedseg_napari.core.annotation.annotation import Annotation
-    from embedseg_napari.core.config import ModelConfig, PredictionConfig
+    from napari.layers import Image
+
+    from embedseg_napari.core.annotation.edits import Indices
+    from embedseg_napari.core.config import ModelConfig, ObjectSizes
     from embedseg_napari.core.maps import EmbeddingMaps
     from embedseg_napari.viewer.label.drawing.annotation_layers import AnnotationLayers
     from embedseg_napari.viewer.preview.preview import TrainingView
     from embedseg_napari.viewer.worker import BackgroundRun
-
-ALIKE = 1.25
-"""Factor between extents up to which a model sees the image at the size that it knows its objects by."""
-MOST_SEEN = 50
-"""Annotated objects whose mean extent is the usual one, the latest."""
 
 
 class ClickMaps:
@@ -42,7 +40,8 @@ class ClickMaps:
     view : TrainingView
         What was predicted and is shown comes first: it is of the network in training, or of the latest round.
     model : callable
-        Gives the model that the next round would start from, whose maps are computed where nothing is shown.
+        Gives the model that the next round would start from, if it fits the image; its maps are computed where nothing
+        is shown.
     device : callable
         Where to compute.
     """
@@ -59,36 +58,28 @@ class ClickMaps:
     ) -> None:
         self.layers, self.view, self.model, self.device = layers, view, model, device
         self.search: BackgroundRun | None = None
-        self._measured: tuple[Annotation, tuple[float, ...] | None] | None = None
-        self._image: tuple[Any, np.ndarray] | None = None
-        self._computed: tuple[tuple[Any, ...], EmbeddingMaps] | None = None
-        """Of which image and model file, and what."""
+        self.objects: list[Indices] = []
+        """The latest that are annotated."""
+        self._wanted: _Source | None = None
+        """Of what maps were asked for last, whether they came or not."""
+        self._computed: tuple[_Source, EmbeddingMaps] | None = None
+        self._serving: tuple[EmbeddingMaps, int, bool] | None = None
+        """Maps, the number of objects that they were tried at, and whether they are of use."""
 
     @property
     def is_computing(self) -> bool:
         """Whether maps are on the way."""
         return self.search is not None and self.search.is_active
 
-    def prepare(self) -> None:
-        """Compute maps of the image in a thread, unless they are there or on the way."""
-        model, wanted = self.model(), self._key()
-        if model is None or self.is_computing or self._shown() is not None or self._is_computed():
-            return
-        picture, device, settings = self.layers.picture, self.device(), self._settings()
+    def begin(self) -> None:
+        """Look at what is annotated, and compute maps of the image in a thread, unless they are there or on the way."""
+        self.objects = latest_objects(self.layers.array())
+        if self._shown() is None:
+            self._compute()
 
-        def run(should_stop: Callable[[], bool]) -> Generator[Any, None, EmbeddingMaps]:
-            from embedseg_napari.core.inference.predictor import Predictor
-            from embedseg_napari.core.model.model import load_model
-
-            loaded, frame = load_model(model, device), to_frame(picture)
-            if loaded.config.n_channels == 1:
-                frame = frame.mean(0, keepdims=True, dtype=np.float32)
-            return (yield from Predictor(loaded, settings).embed(frame, loaded.config.axes, should_stop))
-
-        def take(maps: EmbeddingMaps) -> None:
-            self._computed = wanted, maps
-
-        self.search = run_in_background(run, on_result=take, on_finished=self.changed.emit)
+    def learn(self, pixels: Indices) -> None:
+        """One more object is annotated."""
+        self.objects = [*self.objects, pixels][-MOST_SEEN:]
 
     def stop(self) -> None:
         """Compute no longer."""
@@ -96,64 +87,112 @@ class ClickMaps:
             self.search.detach()
             self.search = None
 
-    def surroundings(self) -> Surroundings:
-        """What is known now."""
-        config = self._config()
-        maps, start = self._shown() or (self._computed[1] if self._computed and self._is_computed() else None, None)
+    def surroundings(self, pixel: tuple[int, ...]) -> Surroundings:
+        """What is known of the image where it is clicked on (z, y, x)."""
+        config, sizes = self._config(), self._sizes()
         threshold = 0.5 if config is None else config.prediction.foreground_threshold
-        return Surroundings(self._pixels(), self._extent(config), maps, start, threshold)
+        alone = Surroundings(
+            to_frame(self.layers.picture), self._extent(config, sizes), sizes.mean_size or None, None, None, threshold
+        )
+        for maps, start in self._maps():
+            around = replace(alone, maps=maps, maps_start=start)
+            if around.is_served(pixel):
+                return around if self._serve(around) else alone
+        self._compute()
+        return alone
+
+    def _maps(self) -> Iterator[tuple[EmbeddingMaps, tuple[int, ...] | None]]:
+        """Those that are shown, which are of the latest network, and those that were computed."""
+        shown, wanted = self._shown(), self._source()
+        if shown is not None:
+            yield shown
+        if self._computed is not None and wanted is not None and self._computed[0].is_of(wanted):
+            yield self._computed[1], None
+            if not self._computed[0].is_alike(wanted):
+                self._compute()
+
+    def _serve(self, around: Surroundings) -> bool:
+        """Whether maps are of use here, by the objects that are annotated; looked at anew where these have doubled."""
+        maps, n = around.maps, len(self.objects)
+        assert maps is not None
+        if self._serving is None or self._serving[0] is not maps or n >= 2 * max(self._serving[1], 1):
+            self._serving = maps, n, maps_serve(around, self.objects)
+        return self._serving[2]
+
+    def _compute(self) -> None:
+        source = self._source()
+        if source is None or (self._wanted is not None and self._wanted.is_alike(source)):
+            return
+        self.stop()
+        self._wanted = source
+        picture, device = self.layers.picture, self.device()
+
+        def run(should_stop: Callable[[], bool]) -> Generator[Any, None, EmbeddingMaps]:
+            from embedseg_napari.core.inference.predictor import Predictor
+            from embedseg_napari.core.model.model import load_model
+
+            loaded, frame = load_model(source.model, device), to_frame(picture)
+            if loaded.config.n_channels == 1:
+                frame = frame.mean(0, keepdims=True, dtype=np.float32)
+            settings = loaded.config.prediction.model_copy(update={"scale": source.scale})
+            return (yield from Predictor(loaded, settings).embed(frame, loaded.config.axes, should_stop))
+
+        def take(maps: EmbeddingMaps) -> None:
+            self._computed = source, maps
+
+        self.search = run_in_background(run, on_result=take, on_finished=self.changed.emit)
+
+    def _source(self) -> _Source | None:
+        """What maps would be computed of now."""
+        model, config, image = self.model(), self._config(), self.layers.image
+        if model is None or config is None or image is None:
+            return None
+        scale = scale_to_known(self._sizes(), config.object_sizes)
+        return _Source(image, array_of(image), model, model.stat().st_mtime_ns, float(np.clip(scale, *SCALES)))
 
     def _config(self) -> ModelConfig | None:
         model = self.model()
         return None if model is None else read_config(model)
 
-    def _settings(self) -> PredictionConfig:
-        """Of the model, for objects as large as those that are annotated."""
-        config, extents = self._config(), self._extents()
-        assert config is not None
-        known = config.object_sizes.mean[-2:]
-        if extents is None or not known:
-            return config.prediction
-        factor = float(np.mean(known)) / float(np.mean(extents[-2:]))
-        if 1 / ALIKE < factor < ALIKE:
-            return config.prediction
-        return config.prediction.model_copy(update={"scale": float(np.clip(factor, *SCALES))})
-
-    def _key(self) -> tuple[Any, ...]:
-        """What computed maps depend on."""
-        model = self.model()
-        return self.layers.image, model, None if model is None else model.stat().st_mtime_ns
-
-    def _is_computed(self) -> bool:
-        return self._computed is not None and self._computed[0] == self._key()
-
     def _shown(self) -> tuple[EmbeddingMaps, tuple[int, ...]] | None:
         frame = self.layers.frame
         return None if frame is None else self.view.known_maps(frame, self.layers.shape)
 
-    def _pixels(self) -> np.ndarray:
-        """The image, ((Z,) Y, X), the mean of its channels."""
-        if self._image is None or self._image[0] is not self.layers.image:
-            self._image = self.layers.image, to_frame(self.layers.picture).mean(0, dtype=np.float32)
-        return self._image[1]
+    def _spacing(self) -> tuple[float, ...] | None:
+        return None if self.layers.frame is None else self.layers.frame.spacing()
 
-    def _extents(self) -> tuple[float, ...] | None:
-        """Mean extents (z, y, x) of the annotated objects; None where there are none."""
-        annotation = self.layers.annotation()
-        if annotation is None:
-            return None
-        if self._measured is None or self._measured[0] is not annotation:
-            boxes = ndimage.find_objects(np.where(is_object(annotation.labels), annotation.labels, 0))
-            sides = [[side.stop - side.start for side in box] for box in boxes if box is not None][-MOST_SEEN:]
-            self._measured = annotation, tuple(float(side) for side in np.mean(sides, axis=0)) if sides else None
-        return self._measured[1]
+    def _sizes(self) -> ObjectSizes:
+        return sizes_of(self.objects, self._spacing())
 
-    def _extent(self, config: ModelConfig | None) -> tuple[float, ...]:
-        """Of a usual object: of the annotated ones, else of those that the model knows."""
-        if (extents := self._extents()) is not None:
-            return extents
-        across = self.layers.across()
+    def _extent(self, config: ModelConfig | None, sizes: ObjectSizes) -> tuple[float, ...]:
+        """Of a usual object (z, y, x): one that is annotated, else one that the model knows, else as deep as wide."""
+        if sizes.mean:
+            return sizes.mean
+        across, spacing = self.layers.across(), self._spacing()
         known = () if config is None else config.object_sizes.mean
         if len(known) == self.layers.ndim:
             return tuple(extent * across / float(np.mean(known[-2:])) for extent in known)
-        return (across,) * self.layers.ndim
+        steps = spacing or (1.0,) * self.layers.ndim
+        return tuple(max(1.0, across * steps[-1] / step) for step in steps)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Source:
+    """What maps are computed of."""
+
+    image: Image
+    array: Any
+    model: Path
+    saved: int
+    """When the model was."""
+    scale: float
+
+    def is_of(self, other: _Source) -> bool:
+        """Whether image and model are the same."""
+        return (self.image, self.model, self.saved) == (other.image, other.model, other.saved) and (
+            self.array is other.array
+        )
+
+    def is_alike(self, other: _Source) -> bool:
+        """Whether the scale is about the same, too."""
+        return self.is_of(other) and 1 / ALIKE < self.scale / other.scale < ALIKE

@@ -65,6 +65,8 @@ class StrokeTool:
         """Layer that a stroke is waited for on."""
         self.line: Shapes | None = None
         self._before: tuple[str, bool, str] = ("pan_zoom", True, "standard")
+        self._on_double_click: list[Any] = []
+        """What napari does on a double click, which is zooming in; two quick clicks are none here."""
         layers.leaving.connect(self.cancel)
 
     @property
@@ -95,6 +97,8 @@ class StrokeTool:
         labels.mode = "pan_zoom"
         labels.mouse_pan, labels.cursor = False, "cross"
         labels.mouse_drag_callbacks.append(self._drag)
+        self._on_double_click = list(viewer.mouse_double_click_callbacks)
+        viewer.mouse_double_click_callbacks.clear()
         labels.bind_key("Escape", self._on_escape, overwrite=True)
         for event in self._ends(labels):
             event.connect(self.cancel)
@@ -110,6 +114,7 @@ class StrokeTool:
             end.disconnect(self.cancel)
         labels.bind_key("Escape", None)
         labels.mouse_drag_callbacks.remove(self._drag)
+        self.layers.viewer.mouse_double_click_callbacks[:0] = self._on_double_click
         if labels.mode == "pan_zoom":
             mode, labels.mouse_pan, labels.cursor = self._before
             labels.mode = mode

@@ -1,0 +1,87 @@
+"""Labels of another program, or of a layer, as drafts to review in Label & Train."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from embedseg_napari.core.events import Message
+from embedseg_napari.core.exchange.export import ANNOTATIONS, import_labels
+from embedseg_napari.core.files.tiff import read_image
+from embedseg_napari.core.review.drafts import draft_labels, draft_queue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from pathlib import Path
+
+    from embedseg_napari.core.review.queue import ReviewQueue
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DraftRequest:
+    """Whose labels are to be reviewed, and on which image."""
+
+    labels: Path | np.ndarray
+    """A label image of any format that is read, ROIs of ImageJ, GeoJSON, COCO; or labels in memory."""
+    name: str
+    """What the labels are called in sentences."""
+    image: np.ndarray
+    """C(Z)YX."""
+    image_name: str
+    """Without ending, for COCO files of several images."""
+    annotation: np.ndarray
+    """((Z,) Y, X), a copy; what is annotated is left out."""
+    axes: str = ""
+    """Of labels in memory, where they are not those of the image."""
+    frame: int | None = None
+    """Number of the image in the time-lapse that it is a frame of."""
+    model: Path | None = None
+    """What it finds makes drafts more or less doubtful."""
+    device: str = "auto"
+
+
+def find_drafts(request: DraftRequest, should_stop: Callable[[], bool]) -> Generator[Any, None, ReviewQueue]:
+    """Read labels and rank them by doubt; a run for a worker thread.
+
+    Raises
+    ------
+    EmbedSegError
+        If the labels cannot be read or do not fit the image, or the model fails; Stopped if `should_stop` returned
+        True.
+    """
+    shape = request.image.shape[1:]
+    array, axes = yield from _read(request, shape)
+    labels, note = draft_labels(array, axes, shape, request.name, request.frame)
+    if note:
+        yield Message(note)
+    found = None
+    if request.model is not None:
+        from embedseg_napari.core.inference.predictor import Predictor
+        from embedseg_napari.core.model.model import load_model
+
+        model = load_model(request.model, request.device)
+        image = request.image
+        if model.config.n_channels == 1:
+            image = image.mean(0, keepdims=True, dtype=np.float32)
+        predicted = yield from Predictor(model, model.config.prediction).run(image, model.config.axes, should_stop)
+        found = predicted.labels
+    return draft_queue(labels, request.annotation, found)
+
+
+def _read(request: DraftRequest, shape: tuple[int, ...]) -> Generator[Message, None, tuple[np.ndarray, str]]:
+    """The labels as they are, and their axes."""
+    path = request.labels
+    if isinstance(path, np.ndarray):
+        return path, request.axes
+    said: list[str] = []
+    if path.suffix.lower() in ANNOTATIONS:
+        axes = "ZYX"[-len(shape) :]
+        array: np.ndarray = import_labels(path, shape, axes, image=request.image_name, say=said.append)
+    else:
+        picture = read_image(path, labels=True, say=said.append)
+        array, axes = np.asarray(picture.array), picture.axes
+    for text in said:
+        yield Message(text, "warning")
+    return array, axes
