@@ -47,6 +47,8 @@ class ReviewBox(QWidget):
     """
 
     search_wanted = Signal()
+    found = Signal()
+    """There are places to look at."""
 
     def __init__(self, layers: AnnotationLayers, view: TrainingView) -> None:
         super().__init__()
@@ -149,6 +151,7 @@ class ReviewBox(QWidget):
         for key, action in self.actions.items():
             self.layers.add_key(key, action)
         self.refresh()
+        self.found.emit()
 
     def clear(self) -> None:
         """Forget the objects and hide them, for instance where another image is chosen."""

@@ -93,7 +93,8 @@ class LabelWidget(TrainingPanel):
             Train=(self.settings, self.output, self.recipe),
             Progress=(self.progress,),
         )
-        self.set_up(FittingScroll(page), self.train, self.stop)
+        scroll = FittingScroll(page)
+        self.set_up(scroll, self.train, self.stop)
         # The page scrolls; how long a round still takes stays in sight.
         self.layout().insertWidget(1, self.progress.bar)
         self.progress.bar.hide()
@@ -121,6 +122,7 @@ class LabelWidget(TrainingPanel):
         self.next_image.chosen.connect(self._go_on_with)
         self.progress.continue_wanted.connect(self.start)
         self.review.search_wanted.connect(self.find_doubts)
+        self.review.found.connect(lambda: scroll.bring_in(self.review))
         napari_viewer.layers.selection.events.active.connect(self.follow_selection)
         self._on_image()
 

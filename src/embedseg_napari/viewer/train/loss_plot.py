@@ -36,8 +36,9 @@ class LossPlot(QWidget):
         for plot, name in ((self.loss, "loss"), (self.score, "AP")):
             plot.setLabel("left", name)
             plot.getAxis("left").setWidth(48)
-            # The same number as beside the curve, not 681 in thousandths.
-            plot.getAxis("left").enableAutoSIPrefix(False)
+            for side in ("left", "bottom"):
+                # The same number as beside the curve, not 681 in thousandths.
+                plot.getAxis(side).enableAutoSIPrefix(False)
             plot.setMenuEnabled(False)
             plot.hideButtons()
             plot.showGrid(y=True, alpha=0.2)
