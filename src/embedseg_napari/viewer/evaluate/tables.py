@@ -43,6 +43,8 @@ SCORES = {
     "FP": "False positives: unmatched predicted objects.",
     "FN": "False negatives: unmatched true objects.",
 }
+APART = 5
+"""Pixels between the numbers of neighbouring columns, at least."""
 COUNTS = 6, 7, 8
 """Columns of whole numbers."""
 LENIENT = (
@@ -51,12 +53,17 @@ LENIENT = (
 
 
 class _Narrow(QStyledItemDelegate):
-    """Writes a number below 1 without its zero, and 1.000 shorter, where the column has no room for more."""
+    """Writes a score without its zero, and then with fewer digits, where the column has no room for more."""
 
     def initStyleOption(self, option: QStyleOptionViewItem, index: QModelIndex) -> None:
         super().initStyleOption(option, index)
-        if option.fontMetrics.horizontalAdvance(option.text) > option.rect.width() - 2:
-            option.text = option.text[:4] if option.text.startswith("1.") else option.text.removeprefix("0")
+        if "." not in option.text:
+            return
+        shorter = (f"{float(option.text):.{digits}f}" for digits in (3, 2, 1))
+        for text in (option.text, *(one.removeprefix("0") for one in shorter)):
+            option.text = text
+            if option.fontMetrics.horizontalAdvance(text) <= option.rect.width() - APART:
+                return
 
 
 class ScoreTable(QTableWidget):
@@ -116,6 +123,7 @@ class ScoreTable(QTableWidget):
     def _fill(self, row: int, texts: list[str], is_mean: bool = False) -> None:
         for column, text in enumerate(texts):
             item = QTableWidgetItem(text)
+            item.setToolTip(text)
             item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
             if is_mean:
                 item.setFlags(Qt.ItemFlag.ItemIsEnabled)

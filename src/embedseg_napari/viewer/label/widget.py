@@ -25,12 +25,12 @@ from embedseg_napari.viewer.label.session_box import SessionBox
 from embedseg_napari.viewer.label.single_channel import single_channel
 from embedseg_napari.viewer.label.start_model import known_extent, misfit, suggested_start
 from embedseg_napari.viewer.label.store_box import StoreBox
-from embedseg_napari.viewer.large.annotated_part import part_wanted, show_part
+from embedseg_napari.viewer.large.annotated_part import PartReader
 from embedseg_napari.viewer.train.panel import TrainingPanel
 from embedseg_napari.viewer.train.progress import ProgressBox
 from embedseg_napari.viewer.widgets.page import page_of
 from embedseg_napari.viewer.widgets.scroll import FittingScroll
-from embedseg_napari.viewer.worker import report_error, run_in_background
+from embedseg_napari.viewer.worker import report_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from embedseg_napari.jobs.recipe import Recipe
     from embedseg_napari.jobs.saved_training import SavedTraining
     from embedseg_napari.viewer.widgets.layer_box import LayerBox
-    from embedseg_napari.viewer.worker import BackgroundRun
 
 PRESET = "few"
 """Rounds are short, and so are their epochs: new strokes join at the next one."""
@@ -83,8 +82,7 @@ class LabelWidget(TrainingPanel):
         )
         self.next_image = NextImage()
         self.store = StoreBox(self.annotation.layers)
-        self._reading: BackgroundRun | None = None
-        """A part of a large image is being read."""
+        self.parts = PartReader(napari_viewer)
         self.progress = ProgressBox(self.preview)
         self.stop.setToolTip("End this round now and keep the model so far.")
         page, self.boxes = page_of(
@@ -186,23 +184,15 @@ class LabelWidget(TrainingPanel):
 
     def _take_part(self, layer: Image) -> None:
         """Copy a part of a large image, and begin to annotate that."""
-        if self._reading is not None:
-            return
+
+        def annotate(image: Image) -> None:
+            self.annotation.image.choose(image)
+            self._annotate()
+
         try:
-            part = part_wanted(self.viewer, layer)
+            self.parts.read(layer, annotate)
         except DataError as error:
             report_error(error)
-            return
-
-        def take(array: Any) -> None:
-            if layer in self.viewer.layers:
-                self.annotation.image.choose(show_part(self.viewer, part, array))
-                self._annotate()
-
-        def end() -> None:
-            self._reading = None
-
-        self._reading = run_in_background(lambda should_stop: part.read(), on_result=take, on_finished=end)
 
     def _annotate_in(self, is_new: bool) -> None:
         """Begin to annotate the chosen image in a new session, or in the one that is open."""
@@ -396,8 +386,7 @@ class LabelWidget(TrainingPanel):
         self.view.close_down()
         self.next_image.close_down()
         self.store.close_down()
-        if self._reading is not None:
-            self._reading.detach()
+        self.parts.close_down()
         self.annotation.layers.leaving.disconnect(self._hand_over)
         if not self.autosave.close():
             self.autosave.end()

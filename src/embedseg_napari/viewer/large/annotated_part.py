@@ -17,13 +17,16 @@ from embedseg_napari.viewer.large.part import MOST
 from embedseg_napari.viewer.large.source import is_better_in_blocks, source_of
 from embedseg_napari.viewer.layers import PART_OF, array_of, picture_of, regions_on
 from embedseg_napari.viewer.result_layers import spatial_frame
+from embedseg_napari.viewer.worker import run_in_background
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from napari.layers import Image
     from napari.viewer import Viewer
     from numpy.typing import NDArray
+
+    from embedseg_napari.viewer.worker import BackgroundRun
 
 LEAST = 64
 """Pixels along Y and X that a part has, if the image has as many."""
@@ -148,6 +151,46 @@ def show_part(viewer: Viewer, part: LargePart, array: NDArray[Any]) -> Any:
         contrast_limits=None if layer.rgb else layer.contrast_limits,
         metadata={PART_OF: mark},
     )
+
+
+class PartReader:
+    """Reads the part of a large image that is to be annotated, in a thread, and shows it as an image of its own.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        Where.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        self.viewer = viewer
+        self._run: BackgroundRun | None = None
+
+    def read(self, layer: Image, on_shown: Callable[[Image], None]) -> None:
+        """Read what is wanted of a layer, unless another part is being read; `on_shown` takes the layer of the part.
+
+        Raises
+        ------
+        DataError
+            If nothing of the image is in view.
+        """
+        if self._run is not None:
+            return
+        part = part_wanted(self.viewer, layer)
+
+        def take(array: NDArray[Any]) -> None:
+            if layer in self.viewer.layers:
+                on_shown(show_part(self.viewer, part, array))
+
+        def end() -> None:
+            self._run = None
+
+        self._run = run_in_background(lambda should_stop: part.read(), on_result=take, on_finished=end)
+
+    def close_down(self) -> None:
+        """Show nothing any longer."""
+        if self._run is not None:
+            self._run.detach()
 
 
 def _is_same(one: dict[str, Any], other: dict[str, Any]) -> bool:
