@@ -36,7 +36,10 @@ def _nothing_is_imported_meanwhile() -> None:
         ("name it with --axes.", "name it with axes."),
         ("for example --axes CYX", 'for example axes="CYX"'),
         ("take --channel 0.", "take channel=0."),
-        ("give --spacing Z,Y,X (in napari, scale it).", "give spacing=(z, y, x) (in napari, scale it)."),
+        (
+            "give --spacing Z,Y,X (in napari, write it under Voxel).",
+            "give spacing=(z, y, x) (in napari, write it under Voxel).",
+        ),
         ("--val or --val-group.", "validation or validation_fraction."),
         ("nothing -- at all", "nothing -- at all"),
     ],

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.data.on_disk import FromDisk
 
-FRAMES, VOLUME = "images of their own", "one volume"
+FRAMES, VOLUME = "frames (time)", "slices (depth)"
 """How the third axis of a stack may be read."""
 
 

@@ -126,7 +126,7 @@ def complete(layer: Layer) -> bool:
         layer.axis_labels = axis_labels(letters)
     if header.channel_names and CHANNEL_NAMES not in layer.metadata:
         layer.metadata = {**layer.metadata, CHANNEL_NAMES: list(header.channel_names)}
-    if header.spacing is None or not _has_plain_scale(layer):
+    if header.spacing is None or not has_plain_scale(layer):
         return False
     spacing = header.spacing[-len(spatial_axes(axes)) :]
     layer.scale = axis_scale(letters, spacing)
@@ -206,7 +206,8 @@ def _is_length(unit: str) -> bool:
     return False
 
 
-def _has_plain_scale(layer: Layer) -> bool:
+def has_plain_scale(layer: Layer) -> bool:
+    """Whether nobody has said how large the pixels of a layer are."""
     return bool(np.all(np.asarray(layer.scale) == 1)) and all(str(unit) == PIXEL for unit in layer.units)
 
 

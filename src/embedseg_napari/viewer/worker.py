@@ -22,6 +22,7 @@ from qtpy.QtWidgets import QApplication, QMainWindow
 
 from embedseg_napari.core.errors import ComputeError, EmbedSegError, Stopped
 from embedseg_napari.core.events import Message, StepFinished, TileFinished
+from embedseg_napari.core.turns import short_turns
 from embedseg_napari.jobs.large.run import Finishing
 
 if TYPE_CHECKING:
@@ -272,7 +273,8 @@ def _forward(run: Run, stop: threading.Event, go_on: threading.Event) -> Generat
         # Napari imports them with the first layers that it adds, in the GUI's thread: the viewer would stand still.
         for name in ("pandas", "skimage.color.colorconv"):
             importlib.import_module(name)
-        return _End((yield from _thin_out(run(stop.is_set), go_on)))
+        with short_turns():
+            return _End((yield from _thin_out(run(stop.is_set), go_on)))
     except (RuntimeError, MemoryError) as error:
         failure = ComputeError(_compute_sentence(error))
         failure.__cause__ = error

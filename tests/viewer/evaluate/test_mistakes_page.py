@@ -41,6 +41,16 @@ def test_legend_hides_kinds(panel, pair, viewer, qtbot) -> None:
     assert viewer.layers["Mistakes"].colormap.color_dict[1][3] == 0
 
 
+def test_mistakes_and_their_frame_step_aside_for_another_panel(panel, pair, viewer, qtbot) -> None:
+    press(panel.evaluate, panel, qtbot)
+    panel.mistakes.objects.selectRow(0)
+    shown = [viewer.layers["Mistakes"], viewer.layers["Mistakes: here"]]
+    panel.take_front(False)
+    assert not any(layer.visible for layer in shown)
+    panel.take_front(True)
+    assert all(layer.visible for layer in shown)
+
+
 def test_what_is_compared_is_faint_while_its_mistakes_are_shown(panel, pair, viewer, qtbot) -> None:
     before = [layer.opacity for layer in pair]
     press(panel.evaluate, panel, qtbot)

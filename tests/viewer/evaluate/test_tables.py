@@ -7,12 +7,13 @@ import pytest
 
 pytest.importorskip("pyqtgraph")
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QRect, Qt
+from qtpy.QtWidgets import QStyleOptionViewItem
 
 from embedseg_napari.core.evaluation.diagnosis import Kind, compare, diagnose
 from embedseg_napari.core.evaluation.matching import match
 from embedseg_napari.jobs.evaluate import ImageScore
-from embedseg_napari.viewer.evaluate.tables import FindingTable, ImageTable, ScoreTable
+from embedseg_napari.viewer.evaluate.tables import APART, FindingTable, ImageTable, ScoreTable
 
 
 @pytest.fixture
@@ -120,7 +121,21 @@ def test_worst_image_first(qtbot, pair) -> None:
     assert chosen.args[0] is good
 
 
-def test_numbers_are_not_shortened_in_a_narrow_panel(qtbot) -> None:
+def test_scores_keep_apart_in_a_narrow_panel(qtbot, pair) -> None:
+    table = ScoreTable()
+    qtbot.addWidget(table)
+    table.show_rows(match(*pair))
+    index = table.model().index(0, 1)
+    assert index.data() == index.data(Qt.ItemDataRole.ToolTipRole) == "0.333"
+    option = QStyleOptionViewItem()
+    widths = {text: option.fontMetrics.horizontalAdvance(text) for text in ("0.333", ".333", ".33")}
+    for text, width in widths.items():
+        option.rect = QRect(0, 0, width + APART, 20)
+        table.itemDelegate().initStyleOption(option, index)
+        assert option.text == text
+
+
+def test_numbers_are_not_cut_in_a_narrow_panel(qtbot) -> None:
     table = ScoreTable()
     qtbot.addWidget(table)
     # An ellipsis instead of digits makes a score worthless.

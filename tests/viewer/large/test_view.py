@@ -7,7 +7,7 @@ import pytest
 from big_steps import in_one_go, open_cells, small_blocks
 from segment_steps import PANEL, finish, settle
 
-from embedseg_napari.viewer.segment.image_input import VIEW
+from embedseg_napari.viewer.segment.regions import VIEW
 
 
 @pytest.fixture

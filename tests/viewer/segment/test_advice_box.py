@@ -142,3 +142,25 @@ def test_thresholds_that_find_nothing_are_taken_back(viewer, panel, fake, advise
     assert panel.thresholds.values() == stored
     assert viewer.layers["cells labels"].data.max() > 0
     assert len(fake.jobs) == 1
+
+
+def test_the_panel_says_that_it_checks_until_that_is_over(viewer, panel, fake, advised, qtbot):
+    image = viewer.add_image(np.zeros((24, 24)), name="cells")
+    for end in (advised.gate.set, lambda: viewer.layers.remove(image)):
+        advised.gate.clear()
+        panel.start()
+        finish(qtbot, panel)
+        assert panel.status.text().endswith("Checking…")
+        end()
+        qtbot.waitUntil(lambda: not panel.status.text().endswith("Checking…"), timeout=WAIT)
+    assert not panel.advice.is_looking
+
+
+def test_results_that_were_hidden_are_shown_where_they_are_asked_for(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    panel.results.labels.visible = False
+    panel.start()
+    finish(qtbot, panel)
+    assert panel.results.labels.visible

@@ -12,7 +12,7 @@ from embedseg_napari.core.model.known_models import bundled_path
 from embedseg_napari.core.model.model_file import write_model_file
 from embedseg_napari.core.networks.erfnet import BranchedERFNet
 from embedseg_napari.viewer.layers import picture_of
-from embedseg_napari.viewer.segment.image_input import RECTANGLE, VIEW
+from embedseg_napari.viewer.segment.regions import RECTANGLE, VIEW
 
 
 def test_a_rectangle(viewer, panel, fake, qtbot):

@@ -60,9 +60,11 @@ def test_the_objects_are_measured_in_their_panel(viewer, panel, fake, qtbot) -> 
     panel.start()
     finish(qtbot, panel)
     assert not panel.measure.isHidden()
+    panel.results.labels.visible = False
     panel.measure.click()
     opened = panel.open_beside("EmbedSeg: Measure")
     qtbot.waitUntil(lambda: opened.table is not None, timeout=20_000)
     assert opened.image.layer() == image
+    assert panel.results.labels.visible
     assert len(opened.table["label"]) == 2
     assert "intensity_mean_0" in panel.results.labels.features

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from segment_steps import finish, settle
 
-from embedseg_napari.viewer.segment.image_input import RECTANGLE
+from embedseg_napari.viewer.segment.regions import RECTANGLE
 
 
 def test_a_run_gives_labels_seed_map_and_points_in_place(viewer, panel, fake, qtbot):

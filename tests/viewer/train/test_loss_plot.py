@@ -22,11 +22,14 @@ def epoch(number: int, ap: float | None) -> EpochFinished:
 def test_curves_show_steps_epochs_and_scores(qtbot):
     plot = LossPlot()
     qtbot.addWidget(plot)
+    # Axes without curves say nothing.
+    assert plot.view.isHidden()
     for number in range(1, 4):
         plot.add_step(step(number, 1 / number))
     plot.add_epoch(epoch(0, None))
     plot.add_epoch(epoch(1, 0.7))
     plot.redraw()
+    assert not plot.view.isHidden()
     np.testing.assert_allclose(plot.step_line.getData()[1], [1, 1 / 2, 1 / 3])
     assert list(plot.epoch_line.getData()[0]) == [64, 128]
     # An epoch without validation has no score.

@@ -136,7 +136,7 @@ def test_embeddings_come_and_go_with_their_switch(viewer, panel, blobs, qtbot, m
     qtbot.waitUntil(lambda: EMBEDDINGS in viewer.layers, timeout=20000)
     assert all(name in viewer.layers for name in names)
     assert len(viewer.layers[MARGINS].data) == labels.max()
-    assert "where it points" in panel.preview.hint.text()
+    assert "◆" in panel.preview.hint.text()
     assert ("3D" in panel.preview.hint.text()) == (ndim == 3)
     # Nothing of it is offered for training.
     assert [layer.name for layer in panel.pairs.rows[0].labels.layers] == ["truth"]

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import importlib
 import logging
-import sys
 import threading
 from typing import Any
 
+from embedseg_napari.core.turns import short_turns
+
 logger = logging.getLogger(__name__)
 
-SWITCH_SECONDS = 0.0002
-"""Time after which the compiler makes room for other threads; Python's default is 25 times longer."""
 WORTHWHILE_SECONDS = 0.1
 """Work without a module after which it is imported: less is done sooner than the import, half a second at best."""
-_loading = threading.Lock()
 
 
 class CompiledModule:
@@ -70,11 +68,8 @@ class CompiledModule:
         return self._thread is not None and self._thread.is_alive()
 
     def _load(self) -> None:
-        # One at a time, or they would not give back what they found.
-        with _loading:
-            before = sys.getswitchinterval()
-            # The compiler is Python that never rests: whoever calls NumPy or PyTorch would wait this long each time.
-            sys.setswitchinterval(SWITCH_SECONDS)
+        # The compiler is Python that never rests: whoever calls NumPy or PyTorch would wait each time.
+        with short_turns():
             try:
                 module = importlib.import_module(self.name)
             except (ImportError, OSError, RuntimeError) as error:
@@ -82,5 +77,3 @@ class CompiledModule:
                 logger.warning("numba cannot be used (%s); %s.", error, self.without)
             else:
                 self._module = module
-            finally:
-                sys.setswitchinterval(before)

@@ -348,7 +348,7 @@ def _spacing_warnings(examples: Sequence[Example]) -> list[str]:
         return [
             f"Images that do not say how large their voxels are: {len(silent)}, the first {image_name(silent[0])}. "
             "Voxels are taken to be cubes; if slices are further apart than pixels, give --spacing "
-            "Z,Y,X (in napari, scale it)."
+            "Z,Y,X (in napari, write it under Voxel)."
         ]
     ratios = [example.spacing[0] / example.spacing[-1] for example in examples if example.spacing]
     if max(ratios) > 1.1 * min(ratios):

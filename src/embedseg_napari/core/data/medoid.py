@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from scipy import fft
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.settings import positive_numbers
@@ -193,12 +192,16 @@ def _medoid_by_sums(at: NDArray[np.int64], candidates: NDArray[np.int64], scale:
     The sums at all pixels are the mask convolved with the distance from the origin, so one Fourier transform of the
     bounding box replaces the matrix of all pairs.
     """
+    # Here, for few shapes need it: it takes as long to import as a panel may to open.
+    from scipy import fft
+
     shape = tuple(int(v) + 1 for v in at.max(1))
     padded = tuple(fft.next_fast_len(2 * side - 1, real=True) for side in shape)
     if np.prod(padded, dtype=float) <= MAX_TRANSFORM:
         mask = np.zeros(padded)
         mask[tuple(at)] = 1.0
-        total = fft.irfftn(fft.rfftn(mask) * _distance_kernel(shape, padded, scale), s=padded)
+        distances = _wrapped_distances(shape, padded, scale)
+        total = fft.irfftn(fft.rfftn(mask) * fft.rfftn(distances), s=padded)
         sums = total[tuple(at[:, candidates])]
         # The transform rounds; those within its error are summed again, one distance at a time.
         candidates = candidates[sums <= sums.min() + 1e-9 * max(float(np.abs(total).max()), 1.0)]
@@ -207,8 +210,8 @@ def _medoid_by_sums(at: NDArray[np.int64], candidates: NDArray[np.int64], scale:
     return int(candidates[np.flatnonzero(sums <= sums.min() * (1 + TIE))[0]])
 
 
-def _distance_kernel(shape: tuple[int, ...], padded: tuple[int, ...], scale: NDArray[np.float64]) -> np.ndarray:
-    """Transform of the distance from the origin, wrapped around for negative differences."""
+def _wrapped_distances(shape: tuple[int, ...], padded: tuple[int, ...], scale: NDArray[np.float64]) -> np.ndarray:
+    """Distance from the origin, wrapped around for negative differences."""
     squared = np.zeros(padded)
     for axis, (side, length) in enumerate(zip(shape, padded, strict=True)):
         line = np.zeros(length)
@@ -218,5 +221,5 @@ def _distance_kernel(shape: tuple[int, ...], padded: tuple[int, ...], scale: NDA
         view = [1] * len(padded)
         view[axis] = length
         squared += line.reshape(view) ** 2
-    kernel: np.ndarray = fft.rfftn(np.sqrt(squared))
-    return kernel
+    distances: np.ndarray = np.sqrt(squared)
+    return distances

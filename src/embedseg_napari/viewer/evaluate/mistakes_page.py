@@ -163,13 +163,19 @@ class MistakesPage(QWidget):
         """Hide the mistakes while another panel is in front."""
         if self.overlay is not None and is_shown(self.viewer, self.overlay) and self.overlay.visible:
             self._is_aside = True
-            self.overlay.visible = False
+            self._show_overlay(False)
 
     def come_back(self) -> None:
         """Show the mistakes again, if they were hidden while another panel was in front."""
         if self._is_aside and self.overlay is not None and is_shown(self.viewer, self.overlay):
-            self.overlay.visible = True
+            self._show_overlay(True)
         self._is_aside = False
+
+    def _show_overlay(self, is_visible: bool) -> None:
+        """Show or hide the mistakes, and the frame around one of them."""
+        for layer in (self.overlay, self.mark):
+            if layer is not None and is_shown(self.viewer, layer):
+                layer.visible = is_visible
 
     def _remove_mark(self) -> None:
         if self.mark is not None and is_shown(self.viewer, self.mark):

@@ -32,7 +32,7 @@ class ScoresPage(QWidget):
         self.export = QPushButton("Save scores…")
         self.export.setToolTip("Write the scores of all images together, and of each, to a CSV file.")
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(6, 6, 6, 6)
+        layout.setContentsMargins(2, 6, 2, 4)
         layout.addWidget(self.headline, 0, Qt.AlignmentFlag.AlignTop)
         layout.addWidget(self.table)
         layout.addWidget(self.plot, 1)

@@ -43,18 +43,27 @@ SCORES = {
     "FP": "False positives: unmatched predicted objects.",
     "FN": "False negatives: unmatched true objects.",
 }
+APART = 5
+"""Pixels between the numbers of neighbouring columns, at least."""
+COUNTS = 6, 7, 8
+"""Columns of whole numbers."""
 LENIENT = (
     "Lenient AP: several true objects may share one prediction, as the original EmbedSeg scores overlapping truth."
 )
 
 
 class _Narrow(QStyledItemDelegate):
-    """Writes a number below 1 without its zero, and 1.000 shorter, where the column has no room for more."""
+    """Writes a score without its zero, and then with fewer digits, where the column has no room for more."""
 
     def initStyleOption(self, option: QStyleOptionViewItem, index: QModelIndex) -> None:
         super().initStyleOption(option, index)
-        if option.fontMetrics.horizontalAdvance(option.text) > option.rect.width() - 2:
-            option.text = option.text[:4] if option.text.startswith("1.") else option.text.removeprefix("0")
+        if "." not in option.text:
+            return
+        shorter = (f"{float(option.text):.{digits}f}" for digits in (3, 2, 1))
+        for text in (option.text, *(one.removeprefix("0") for one in shorter)):
+            option.text = text
+            if option.fontMetrics.horizontalAdvance(text) <= option.rect.width() - APART:
+                return
 
 
 class ScoreTable(QTableWidget):
@@ -90,8 +99,12 @@ class ScoreTable(QTableWidget):
             self.setHorizontalHeaderLabels(titles)
             for column, title in enumerate(titles):
                 self.horizontalHeaderItem(column).setToolTip(SCORES.get(title, LENIENT))
-            self.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Fixed)
-            self.horizontalHeader().resizeSection(0, self._widest)
+            # Scores get what room counts leave.
+            most = max((str(max(row.tp, row.fp, row.fn)) for row in rows), key=len, default="")
+            count = self.fontMetrics().horizontalAdvance(max(most, "TP", key=len)) + 10
+            for column, width in {0: self._widest, **dict.fromkeys(COUNTS, count)}.items():
+                self.horizontalHeader().setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
+                self.horizontalHeader().resizeSection(column, width)
             self.setRowCount(len(rows) + 1)
             self.thresholds = [row.threshold for row in rows]
             for index, row in enumerate(rows):
@@ -102,20 +115,17 @@ class ScoreTable(QTableWidget):
             n = max(len(rows), 1)
             means = [sum(getattr(row, name) for row in rows) / n for name in ("ap", "precision", "recall", "f1", "pq")]
             last = ["mean", *(f"{v:.3f}" for v in means), "", "", ""]
-            self._fill(len(rows), last + ([f"{sum(lenient) / n:.3f}"] if lenient else []), is_bold=True)
+            self._fill(len(rows), last + ([f"{sum(lenient) / n:.3f}"] if lenient else []), is_mean=True)
         self.resizeRowsToContents()
         height = sum(self.rowHeight(i) for i in range(self.rowCount()))
         self.setFixedHeight(height + self.horizontalHeader().sizeHint().height() + 2 * self.frameWidth())
 
-    def _fill(self, row: int, texts: list[str], is_bold: bool = False) -> None:
+    def _fill(self, row: int, texts: list[str], is_mean: bool = False) -> None:
         for column, text in enumerate(texts):
             item = QTableWidgetItem(text)
+            item.setToolTip(text)
             item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
-            if is_bold:
-                font = item.font()
-                # The word fits into its column only as it is.
-                font.setBold(column > 0)
-                item.setFont(font)
+            if is_mean:
                 item.setFlags(Qt.ItemFlag.ItemIsEnabled)
             self.setItem(row, column, item)
 

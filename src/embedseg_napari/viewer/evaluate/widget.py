@@ -99,7 +99,7 @@ class EvaluateWidget(DockPanel):
             self.tabs.setTabToolTip(self.tabs.addTab(page, title), tip)
         self.recipe = RecipeButtons(self.source.recipe)
         content = _column(
-            self.source, buttons, self.reason, self.progress, self.status, self.tabs, self.recipe, margins=9
+            self.source, buttons, self.reason, self.progress, self.status, self.tabs, self.recipe, margins=4
         )
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

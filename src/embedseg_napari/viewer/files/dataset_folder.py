@@ -12,6 +12,7 @@ from embedseg_napari.core.errors import DataError, EmbedSegError
 from embedseg_napari.core.files.pairing import by_name, partners
 from embedseg_napari.core.files.tiff import list_images, read_image
 from embedseg_napari.core.files.zarr_image import has_labels, is_store
+from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.files.image_files import image_layer, labels_layer
 from embedseg_napari.viewer.files.stores import open_store
 
@@ -109,11 +110,9 @@ def open_dataset_folder(viewer: Viewer, folder: str | Path, most: int = MOST) ->
             break
     without = sum(mask is None for _, mask in pairs[:opened])
     if opened < len(pairs):
-        show_info(
-            f"The first {opened} of {len(pairs)} images are open; training from the folder itself uses all of them."
-        )
+        show_info(f"The first {opened} of {len(pairs)} images are open.")
     if without:
-        show_info(f"{without} of {opened} images have no mask of the same name; paint one in a new Labels layer.")
+        show_info(f"{count(without, 'image')} without a mask.")
     return layers
 
 

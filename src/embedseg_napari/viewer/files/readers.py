@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_info
 
-from embedseg_napari.core.model.card import describe
 from embedseg_napari.core.model.known_models import CHECKPOINTS
 from embedseg_napari.viewer.model_list import MODEL_SUFFIXES, models, read_config
+from embedseg_napari.viewer.widgets.boxes import short
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,9 +38,9 @@ def read_models(path: str | Sequence[str]) -> list[tuple[None]]:
         if file.suffix.lower() in CHECKPOINTS:
             # Only here: PyTorch is not loaded for what is no model.
             file = models.library.import_model(file).path
-        config = read_config(file)
+        read_config(file)
         known = models.remember(file)
-        show_info(f"Model {known.name} is ready in the EmbedSeg panels: {describe(config)}.")
+        show_info(f"Model {short(known.name)} is ready.")
     return list(NO_LAYER)
 
 

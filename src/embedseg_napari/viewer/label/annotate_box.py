@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 PLANES = {"Z": "depth", "T": "time", "C": "channels"}
 LEAST_OBJECTS = 3
 """Fewer teach a network nothing that holds for others."""
-AREA, ENOUGH_REGIONS = 5, 3
-"""Objects in the first area, and areas in an image, until other advice is given."""
+ENOUGH_REGIONS = 3
+"""Areas in an image until other advice is given."""
 COUNT_MILLISECONDS = 200
 """After the last stroke, so that counting does not disturb painting."""
 
@@ -161,7 +161,7 @@ class AnnotationBox(QWidget):
         axes = self.axes_like(layer) if unknown_axis(layer) is not None else ""
         if axes:
             name_axes(layer, axes)
-            show_info(f"The planes of {layer.name} are taken for {PLANES[axes[0]]}, as in the images of this session.")
+            show_info(f"Planes are {PLANES[axes[0]]}, as in this session.")
 
     def count(self) -> None:
         """Count now what is annotated."""
@@ -210,7 +210,7 @@ class AnnotationBox(QWidget):
             )
         if not n_regions:
             return "Press Fully annotated, draw a rectangle around these objects, and paint any others inside it."
-        if n_objects < AREA:
+        if n_objects < LEAST_OBJECTS:
             return (
                 "Paint every object in the rectangle, including those that its edge cuts; press N for the next "
                 f"one.{planes}"

@@ -110,7 +110,7 @@ class SessionNavigator:
             raise DataError("The session stays open, because what is painted cannot be saved.")
         if session is not None and session.is_begun:
             self._remove(names)
-            show_info(f"Session {session.folder.name} was saved and closed; Resume session… opens it again.")
+            show_info(f"Saved and closed: {short(session.folder.name)}.")
 
     def _remove(self, images: set[str]) -> None:
         """Take annotation layers away, by the `unique_id` of their images."""

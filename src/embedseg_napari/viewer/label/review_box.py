@@ -52,6 +52,8 @@ class ReviewBox(QWidget):
     """
 
     search_wanted = Signal()
+    found = Signal()
+    """There are places to look at."""
 
     def __init__(self, layers: AnnotationLayers, view: TrainingView) -> None:
         super().__init__()
@@ -170,6 +172,7 @@ class ReviewBox(QWidget):
         for key, action in self.actions.items():
             self.layers.add_key(key, action)
         self.refresh()
+        self.found.emit()
 
     def _show_drafts(self) -> None:
         """Show the drafts, or no longer: in a layer of their own, for previews of a training come and go."""

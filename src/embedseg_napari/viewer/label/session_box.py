@@ -195,7 +195,7 @@ class SessionBox(QWidget):
             yield from ()
             return session.export_dataset(Path(folder), pictures)
 
-        run_in_background(run, on_result=lambda n: show_info(f"{folder}: {count(n, 'image')} exported as a data set."))
+        run_in_background(run, on_result=lambda n: show_info(f"Exported: {count(n, 'image')}."))
 
     def _list_images(self) -> None:
         """The images of the session with their number of objects; the one in front is chosen."""

@@ -79,7 +79,7 @@ class Sight:
             layer.visible = False
         if over:
             # A notification shows some forty letters.
-            names = short(over[0].name) if len(over) == 1 else f"{len(over)} layers of other objects"
+            names = short(over[0].name) if len(over) == 1 else f"{len(over)} layers"
             show_info(f"Hidden while you paint: {names}.")
 
     def _uncover(self) -> None:

@@ -52,7 +52,9 @@ def suggested_start(layers: AnnotationLayers) -> tuple[Path | None, str]:
         if known.is_bundled:
             kind = f"{layers.kind[0]}D images with {count(layers.kind[1], 'channel')}"
             return known.path, f"it works on {kind}; with few labels any such start is better than none"
-    return None, "no model here works on such axes and channels" if layers.image is not None else ""
+    # A movie is annotated frame by frame: the image whose start is looked for is not there yet.
+    is_ready = layers.image is not None and bool(layers.axes)
+    return None, "no model here works on such axes and channels" if is_ready else ""
 
 
 def _results_of(layers: AnnotationLayers) -> list[Labels]:

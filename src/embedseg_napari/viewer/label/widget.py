@@ -26,7 +26,7 @@ from embedseg_napari.viewer.label.session_box import SessionBox
 from embedseg_napari.viewer.label.single_channel import single_channel
 from embedseg_napari.viewer.label.start_model import known_extent, misfit, suggested_start
 from embedseg_napari.viewer.label.store_box import StoreBox
-from embedseg_napari.viewer.large.annotated_part import copy_part
+from embedseg_napari.viewer.large.annotated_part import PartReader
 from embedseg_napari.viewer.train.panel import TrainingPanel
 from embedseg_napari.viewer.train.progress import ProgressBox
 from embedseg_napari.viewer.widgets.page import page_of
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from embedseg_napari.jobs.recipe import Recipe
     from embedseg_napari.jobs.saved_training import SavedTraining
     from embedseg_napari.viewer.widgets.layer_box import LayerBox
-    from embedseg_napari.viewer.worker import BackgroundRun
 
 PRESET = "few"
 """Rounds are short, and so are their epochs: new strokes join at the next one."""
@@ -86,8 +85,7 @@ class LabelWidget(TrainingPanel):
         self.drafts.found.connect(lambda queue: self.review.begin(queue, None))
         self.next_image = NextImage()
         self.store = StoreBox(self.annotation.layers)
-        self._reading: BackgroundRun | None = None
-        """A part of a large image is being read."""
+        self.parts = PartReader(napari_viewer)
         self.progress = ProgressBox(self.preview)
         self.stop.setToolTip("End this round now and keep the model so far.")
         page, self.boxes = page_of(
@@ -96,7 +94,8 @@ class LabelWidget(TrainingPanel):
             Train=(self.settings, self.output, self.recipe),
             Progress=(self.progress,),
         )
-        self.set_up(FittingScroll(page), self.train, self.stop)
+        scroll = FittingScroll(page)
+        self.set_up(scroll, self.train, self.stop)
         # The page scrolls; how long a round still takes stays in sight.
         self.layout().insertWidget(1, self.progress.bar)
         self.progress.bar.hide()
@@ -124,6 +123,7 @@ class LabelWidget(TrainingPanel):
         self.next_image.chosen.connect(self._go_on_with)
         self.progress.continue_wanted.connect(self.start)
         self.review.search_wanted.connect(self.find_doubts)
+        self.review.found.connect(lambda: scroll.bring_in(self.review))
         napari_viewer.layers.selection.events.active.connect(self.follow_selection)
         self._on_image()
 
@@ -188,12 +188,14 @@ class LabelWidget(TrainingPanel):
     def _take_part(self, layer: Image) -> None:
         """Copy a part of a large image, and begin to annotate that."""
 
-        def take(part: Image) -> None:
-            self.annotation.image.choose(part)
+        def annotate(image: Image) -> None:
+            self.annotation.image.choose(image)
             self._annotate()
 
-        if self._reading is None or not self._reading.is_active:
-            self._reading = copy_part(self.viewer, layer, take)
+        try:
+            self.parts.read(layer, annotate)
+        except DataError as error:
+            report_error(error)
 
     def _annotate_in(self, is_new: bool) -> None:
         """Begin to annotate the chosen image in a new session, or in the one that is open."""
@@ -391,8 +393,7 @@ class LabelWidget(TrainingPanel):
         self.view.close_down()
         self.next_image.close_down()
         self.store.close_down()
-        if self._reading is not None:
-            self._reading.detach()
+        self.parts.close_down()
         self.annotation.layers.leaving.disconnect(self._hand_over)
         if not self.autosave.close():
             self.autosave.end()

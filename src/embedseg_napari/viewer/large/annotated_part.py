@@ -17,7 +17,7 @@ from embedseg_napari.viewer.large.part import MOST
 from embedseg_napari.viewer.large.source import is_better_in_blocks, source_of
 from embedseg_napari.viewer.layers import PART_OF, array_of, picture_of, regions_on
 from embedseg_napari.viewer.result_layers import spatial_frame
-from embedseg_napari.viewer.worker import report_error, run_in_background
+from embedseg_napari.viewer.worker import run_in_background
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -76,36 +76,6 @@ class LargePart:
         """What its layer is called: where it begins, so that several are told apart."""
         letters = ordered(result_axes(self.axes)).lower()
         return f"{self.layer.name} " + " ".join(f"{one}{at}" for one, at in zip(letters, self.start, strict=True))
-
-
-def copy_part(viewer: Viewer, layer: Image, on_copied: Callable[[Image], None]) -> BackgroundRun | None:
-    """Copy the part that is to be annotated into an image of its own, in a thread.
-
-    Parameters
-    ----------
-    viewer : Viewer
-        Where.
-    layer : Image
-        A large image.
-    on_copied : callable
-        Takes the part, unless the large image is gone by then.
-
-    Returns
-    -------
-    BackgroundRun or None
-        None where nothing of the image is in view, which is told.
-    """
-    try:
-        part = part_wanted(viewer, layer)
-    except DataError as error:
-        report_error(error)
-        return None
-
-    def take(array: NDArray[Any]) -> None:
-        if layer in viewer.layers:
-            on_copied(show_part(viewer, part, array))
-
-    return run_in_background(lambda should_stop: part.read(), on_result=take)
 
 
 def part_wanted(viewer: Viewer, layer: Image) -> LargePart:
@@ -181,6 +151,46 @@ def show_part(viewer: Viewer, part: LargePart, array: NDArray[Any]) -> Any:
         contrast_limits=None if layer.rgb else layer.contrast_limits,
         metadata={PART_OF: mark},
     )
+
+
+class PartReader:
+    """Reads the part of a large image that is to be annotated, in a thread, and shows it as an image of its own.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        Where.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        self.viewer = viewer
+        self._run: BackgroundRun | None = None
+
+    def read(self, layer: Image, on_shown: Callable[[Image], None]) -> None:
+        """Read what is wanted of a layer, unless another part is being read; `on_shown` takes the layer of the part.
+
+        Raises
+        ------
+        DataError
+            If nothing of the image is in view.
+        """
+        if self._run is not None:
+            return
+        part = part_wanted(self.viewer, layer)
+
+        def take(array: NDArray[Any]) -> None:
+            if layer in self.viewer.layers:
+                on_shown(show_part(self.viewer, part, array))
+
+        def end() -> None:
+            self._run = None
+
+        self._run = run_in_background(lambda should_stop: part.read(), on_result=take, on_finished=end)
+
+    def close_down(self) -> None:
+        """Show nothing any longer."""
+        if self._run is not None:
+            self._run.detach()
 
 
 def _is_same(one: dict[str, Any], other: dict[str, Any]) -> bool:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QLineEdit
 
-from embedseg_napari.core.axes import check_spacing, spatial_axes
-from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.axes import spatial_axes
 from embedseg_napari.core.files.units import micrometres
+from embedseg_napari.viewer.widgets.pixel_size import typed_spacing
 
 if TYPE_CHECKING:
     from embedseg_napari.viewer.measure.layer_table import LayerObjects
-
-NUMBERS = {"YX": "one number, or two (y, x)", "ZYX": "three numbers (z, y, x)"}
 
 
 class PixelSizeBox(QLineEdit):
@@ -41,16 +38,5 @@ class PixelSizeBox(QLineEdit):
         DataError
             If that is none.
         """
-        words = re.split(r"[\s,;x]+", self.text().strip())
-        if words == [""]:
-            return objects
-        space = spatial_axes(objects.axes)
-        given = words * 2 if len(words) == 1 and len(space) == 2 else words
-        try:
-            spacing = check_spacing([float(word) for word in given], space)
-        except (ValueError, DataError) as error:
-            raise DataError(
-                f"{self.text().strip()} is no pixel size; give {NUMBERS[space]} above 0 in micrometres, with a decimal "
-                "point."
-            ) from error
-        return replace(objects, spacing=spacing, unit="um")
+        spacing = typed_spacing(self.text(), spatial_axes(objects.axes))
+        return objects if spacing is None else replace(objects, spacing=spacing, unit="um")

@@ -186,6 +186,8 @@ class MeasureWidget(DockPanel):
             self.controls.say("The layer was removed in the meantime; its measurements were discarded.")
             return
         self.colors.restore()
+        # They may have been hidden while something was painted there.
+        layer.visible = True
         self.table, self.measured, self._selected = table, layer, None
         self.files.take(layer, table)
         give_features(layer, table)

@@ -34,4 +34,4 @@ class KeepButton(QPushButton):
     def keep(self) -> None:
         """Add the layers, and say how many there are."""
         n = self.view.keep()
-        show_info(f"{count(n, 'layer')} added; they stay when the training ends.")
+        show_info(f"{count(n, 'layer')} added, to stay.")

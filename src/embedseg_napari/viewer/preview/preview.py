@@ -41,7 +41,7 @@ SEED_SCREEN_PIXELS = (5, 12)
 """Least and greatest size of a predicted seed on the screen."""
 # Where a point is drawn larger than it is, a border comes out as wide as the point.
 SEED_LOOK = {**CENTERS, "border_color": CENTERS["face_color"], "border_width": 0}
-LEGEND = "✚ pixel   ● where it points   ◆ true centre   ◯ margin"
+LEGEND = "✚_pixel   ●_where_it_points   ◆_true_centre   ◯_margin".replace("_", "\N{NO-BREAK SPACE}")
 IN_3D = "Each object's centre and ellipse lie in the slice through its centre; look there, or in 3D."
 USERS_OPACITY, OWN_OPACITY = 0.25, 0.5
 """In 3D, of the user's labels and of the predicted ones."""

@@ -24,7 +24,7 @@ class AdviceBox(QWidget):
     accepted = Signal(object)
     """The `Advice` whose button was pressed."""
     settled = Signal()
-    """What was looked for in the background was found, or is not there."""
+    """What was looked for in the background was found, is not there, or is of no interest any longer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,7 +49,9 @@ class AdviceBox(QWidget):
 
     def clear(self) -> None:
         """Show nothing, and look for nothing any longer."""
-        self.cancel()
+        if self.is_looking:
+            self.cancel()
+            self.settled.emit()
         self.advice, self._name = None, ""
         for widget in (self.notes, self.sentence, self.button):
             widget.setText("")

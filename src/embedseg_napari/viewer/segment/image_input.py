@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from napari.layers import Image, Shapes
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QLineEdit, QWidget
@@ -14,13 +12,22 @@ from superqt.utils import signals_blocked
 
 from embedseg_napari.core.axes import ordered, parse_axes, reorder, result_axes, spatial_axes
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.viewer.camera import in_view
 from embedseg_napari.viewer.layers import array_of, name_axes, picture_of, pixel_size
 from embedseg_napari.viewer.result_layers import spatial_frame
+from embedseg_napari.viewer.segment.regions import (
+    RECTANGLE,
+    VIEW,
+    WHOLE,
+    Selection,
+    lazily,
+    rectangle_bounds,
+    view_bounds,
+)
 from embedseg_napari.viewer.widgets.axis_question import AxisQuestion
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox
 from embedseg_napari.viewer.widgets.labels_hint import LabelsHint
 from embedseg_napari.viewer.widgets.layer_box import LayerBox
+from embedseg_napari.viewer.widgets.pixel_size import VoxelBox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,33 +37,9 @@ if TYPE_CHECKING:
 
     from embedseg_napari.core.axes import Channel
     from embedseg_napari.core.config import ModelConfig
-    from embedseg_napari.viewer.result_layers import Frame
 
-WHOLE, VIEW, RECTANGLE = "Whole image", "Current view", "Rectangle of a Shapes layer"
 LEAST_SIDE = 8
 """Pixels; smaller parts hold no object."""
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """The part of an image that is to be segmented."""
-
-    layer: napari.layers.Image
-    array: Any
-    """In the order TC(Z)YX, whatever that of the layer."""
-    axes: str
-    channel: Channel
-    frame: Frame
-    """Where the part lies."""
-    start: tuple[int, ...]
-    """Its first pixel, one value per axis T(Z)YX of the results."""
-    spacing: tuple[float, ...] | None
-    """Pixel size (z, y, x) where the layer has a physical unit."""
-    region: str
-    name: str
-    """What layers of the result are named after."""
-    stands_alone: bool = False
-    """Whether its objects are not added to those that were found around it."""
 
 
 class ImageInput(QWidget):
@@ -87,6 +70,7 @@ class ImageInput(QWidget):
         self.axes.setToolTip(
             "One letter per axis of the layer: T time, C channel, Z Y X space. Correct it where the guess is wrong."
         )
+        self.voxel = VoxelBox(viewer)
         self.channel = ChoiceBox(tooltip="The channel that shows what the model was trained on.")
         self.region = ChoiceBox(
             (WHOLE, VIEW, RECTANGLE), "Segment the whole image, the part in view, or the rectangle drawn last."
@@ -101,6 +85,7 @@ class ImageInput(QWidget):
         for text, widget in (
             ("&Image", self.layer_box.native),
             ("&Axes", self.axes),
+            ("&Voxel (µm)", self.voxel),
             ("Cha&nnel", self.channel),
             ("Re&gion", self.region),
             ("&Rectangle", self.shapes_box.native),
@@ -114,6 +99,8 @@ class ImageInput(QWidget):
         self.layer_box.changed.connect(self._take_layer)
         self.axes.textEdited.connect(self._edit_axes)
         self.axes.textChanged.connect(self._list_channels)
+        self.voxel.given.connect(self._ask_voxel)
+        self.voxel.given.connect(self.changed)
         self.channel.currentIndexChanged.connect(self.changed)
         self.region.currentIndexChanged.connect(self._show_region)
         self.shapes_box.changed.connect(lambda _: self.changed.emit())
@@ -152,6 +139,7 @@ class ImageInput(QWidget):
         self._ask()
         if self.layer is None:
             self.axes.clear()
+            self._ask_voxel()
             self.changed.emit()
             return
         model, self.refusal = self.model, ""
@@ -164,6 +152,7 @@ class ImageInput(QWidget):
             self.axes.setText(text)
         self.axes.setPlaceholderText(f"{array_of(self.layer).ndim} letters")
         self.form.labelForField(self.axes).setText("&Axes" if is_named else "&Axes (guessed)")
+        self._ask_voxel()
         self.changed.emit()
 
     def _ask(self) -> None:
@@ -171,6 +160,11 @@ class ImageInput(QWidget):
         is_known = self.is_model_chosen and self.model is not None and self.model.ndim == 3
         # What looks like labels is no image, and is turned into labels first.
         self.question.ask_about(None if is_known or self.hint.layer is not None else self.layer)
+
+    def _ask_voxel(self) -> None:
+        """Ask how large the voxels of a volume are, where it does not say and is known to be one."""
+        axes = "" if self.question.problem() else self.axes.text()
+        self.form.setRowVisible(self.voxel, self.voxel.ask_about(self.layer, axes))
 
     def problem(self) -> tuple[QWidget, str] | None:
         """The field that is wrong, and why; None if the input can be used."""
@@ -213,6 +207,8 @@ class ImageInput(QWidget):
                     self.channel,
                     f"The model works on {wanted} channel{'s'[: wanted > 1]}, the image has {n}; {remedy}.",
                 )
+        if self.voxel.fault:
+            return self.voxel, self.voxel.fault
         if self.region.currentText() == RECTANGLE and self.shapes_box.layer() is None:
             return self.shapes_box.native, "Add a Shapes layer and draw a rectangle."
         return None
@@ -268,9 +264,11 @@ class ImageInput(QWidget):
         bounds = {letter: (0, n) for letter, n in zip(axes, shape, strict=True)}
         region = self.region.currentText()
         if region == VIEW:
-            bounds |= self._view(axes)
+            bounds |= view_bounds(self.viewer, layer, axes)
         elif region == RECTANGLE:
-            bounds |= self._rectangle(axes)
+            shapes = self.shapes_box.layer()
+            assert shapes is not None
+            bounds |= rectangle_bounds(self.viewer, shapes, layer, axes)
         for letter in "YX":
             low, high = bounds[letter]
             low, high = max(0, low), min(shape[axes.index(letter)], high)
@@ -304,6 +302,7 @@ class ImageInput(QWidget):
     def _edit_axes(self, text: str) -> None:
         self._is_own_guess = False
         self.form.labelForField(self.axes).setText("&Axes")
+        self._ask_voxel()
         if text != text.upper():
             self.axes.setText(text.upper())
         self._remember()
@@ -357,43 +356,3 @@ class ImageInput(QWidget):
     def _show_region(self, *_: object) -> None:
         self.form.setRowVisible(self.shapes_box.native, self.region.currentText() == RECTANGLE)
         self.changed.emit()
-
-    def _view(self, axes: str) -> dict[str, tuple[int, int]]:
-        """What is in view: in Y and X, all planes, the current frame."""
-        assert self.layer is not None
-        letters = axes[:-1] if self.layer.rgb else axes
-        low, high = in_view(self.viewer, self.layer, letters)
-        shown = [letters[int(d) - self.viewer.dims.ndim + self.layer.ndim] for d in self.viewer.dims.displayed]
-        wanted = {letter for letter in "YX" if letter in shown} | {letter for letter in "T" if letter not in shown}
-        places = zip(letters, low, high, strict=True)
-        return {letter: (first, last) for letter, first, last in places if letter in wanted}
-
-    def _rectangle(self, axes: str) -> dict[str, tuple[int, int]]:
-        """The extent in Y and X of the selected shape, or of the one drawn last."""
-        shapes, layer = self.shapes_box.layer(), self.layer
-        assert shapes is not None
-        assert layer is not None
-        if not len(shapes.data):
-            raise DataError(f"Layer {shapes.name!r} has no shape; draw a rectangle around the part to segment.")
-        chosen = sorted(shapes.selected_data)
-        vertices = shapes.data[chosen[-1] if chosen else -1]
-        letters = axes[:-1] if layer.rgb else axes
-        places = []
-        for vertex in vertices:
-            world = np.asarray(shapes.data_to_world(vertex), float)
-            full = np.asarray(self.viewer.dims.point, float).copy()
-            full[len(full) - len(world) :] = world
-            places.append(layer.world_to_data(full[len(full) - layer.ndim :]))
-        # The pixels whose centre lies inside.
-        low, high = (np.ceil(np.round(edge, 6)) for edge in (np.min(places, axis=0), np.max(places, axis=0)))
-        at = {letter: letters.index(letter) for letter in "YX"}
-        return {letter: (int(low[i]), int(high[i])) for letter, i in at.items()}
-
-
-def lazily(array: Any) -> Any:
-    """An array whose parts are not read yet when it is cut and turned."""
-    if isinstance(array, np.ndarray) or hasattr(array, "transpose"):
-        return array
-    import dask.array
-
-    return dask.array.from_array(array, name=False)

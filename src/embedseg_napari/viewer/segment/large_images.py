@@ -15,7 +15,7 @@ from embedseg_napari.jobs.large.view import segment_part
 from embedseg_napari.viewer.camera import looked_at
 from embedseg_napari.viewer.large.place_box import PlaceBox
 from embedseg_napari.viewer.large.runs import BlockRuns
-from embedseg_napari.viewer.segment.image_input import VIEW, WHOLE, Selection
+from embedseg_napari.viewer.segment.regions import VIEW, WHOLE, Selection
 from embedseg_napari.viewer.widgets.boxes import button
 
 if TYPE_CHECKING:

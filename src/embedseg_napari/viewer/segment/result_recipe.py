@@ -10,7 +10,7 @@ from embedseg_napari.core.model.known_models import model_at
 from embedseg_napari.jobs.recipe import SegmentRecipe, of_image
 from embedseg_napari.viewer.layers import file_of
 from embedseg_napari.viewer.model_list import read_config
-from embedseg_napari.viewer.segment.image_input import WHOLE
+from embedseg_napari.viewer.segment.regions import WHOLE
 
 if TYPE_CHECKING:
     from embedseg_napari.jobs.recipe import Recipe

@@ -11,7 +11,7 @@ from embedseg_napari.jobs.object_table import object_table
 from embedseg_napari.viewer import provenance
 from embedseg_napari.viewer.layers import EDITED, SEGMENTED
 from embedseg_napari.viewer.result_layers import CENTERS, is_shown, show_image, show_labels, show_points
-from embedseg_napari.viewer.segment.image_input import WHOLE
+from embedseg_napari.viewer.segment.regions import WHOLE
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from embedseg_napari.core.inference.segmentation import Segmentation
     from embedseg_napari.viewer.result_layers import Frame
-    from embedseg_napari.viewer.segment.image_input import Selection
+    from embedseg_napari.viewer.segment.regions import Selection
 
 
 class Result:

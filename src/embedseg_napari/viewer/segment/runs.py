@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
     from embedseg_napari.core.inference.segmentation import Segmentation
     from embedseg_napari.viewer.segment.advice_box import AdviceBox
-    from embedseg_napari.viewer.segment.image_input import ImageInput, Selection
+    from embedseg_napari.viewer.segment.image_input import ImageInput
     from embedseg_napari.viewer.segment.large_images import LargeImages
+    from embedseg_napari.viewer.segment.regions import Selection
     from embedseg_napari.viewer.segment.results import ResultLayers
     from embedseg_napari.viewer.segment.run_settings import RunSettings
     from embedseg_napari.viewer.widgets.run_controls import RunControls
@@ -166,6 +167,8 @@ class SegmentRuns(QObject):
             self.controls.say("The image was removed in the meantime; its result was discarded.")
             return
         assert result.labels is not None
+        # They may have been hidden while something was painted there.
+        result.labels.visible = True
         self._select(result.labels)
         self.shown.emit(result, time.monotonic() - self._began)
 

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
 PATIENCE = 0.7
 """Seconds that Cancel waits for the thread; then the panel is given back, whatever the thread is busy with."""
+CHECKING = " Checking…"
+"""Follows the number of objects while something better is looked for."""
 WRONG = f"border: 1px solid {ERROR_COLOR};"
 
 
@@ -78,7 +80,7 @@ class SegmentWidget(DockPanel):
         self.large = LargeImages(viewer, self.image, self.controls, self.advice.take)
         self.correct = CorrectBox(viewer)
         self.recipe = RecipeButtons(self._recipe)
-        self.measure = button("Measure the objects", "Size, shape and brightness of each object.", self._measure)
+        self.measure = button("Measure", "Size, shape and brightness of each object.", self._measure)
         self.runs = SegmentRuns(viewer, self.image, self.settings, self.large, self.results, self.advice, self.controls)
         self.batch = BatchPanel(self.batch_settings)
         self.drops = DropQueue(viewer, self)
@@ -101,7 +103,6 @@ class SegmentWidget(DockPanel):
         layout.addWidget(self.large)
         layout.addWidget(self.correct)
         layout.addWidget(self.threshold_box)
-        layout.addWidget(self.recipe)
         layout.addWidget(Folded("What the network sees", self.embedding, "Offsets, margins and votes as layers."))
         layout.addWidget(Folded("A whole folder", self.batch, "Segment all images of a folder."))
         layout.addStretch(1)
@@ -114,9 +115,10 @@ class SegmentWidget(DockPanel):
         outer.addLayout(self.controls.buttons())
         outer.addWidget(self.progress)
         outer.addWidget(self.status)
-        # What comes next stays in sight.
-        outer.addWidget(self.measure)
+        # What comes next stays in sight: something better first.
         outer.addWidget(self.advice)
+        self.recipe.row.insertWidget(0, self.measure)
+        outer.addWidget(self.recipe)
 
     def _connect(self) -> None:
         self.run_button.clicked.connect(self.start)
@@ -134,6 +136,7 @@ class SegmentWidget(DockPanel):
         self.image.layer_box.changed.connect(self.settings.follow_image)
         self.image.layer_box.changed.connect(self._choose_result)
         self.advice.accepted.connect(self._follow_advice)
+        self.advice.settled.connect(lambda: self.status.setText(self.status.text().removesuffix(CHECKING)))
         self.threshold_box.collected.connect(self._take_objects)
         self.threshold_box.settled.connect(self.embedding.refresh)
         self.threshold_box.settled.connect(self.settings.keep)
@@ -180,6 +183,7 @@ class SegmentWidget(DockPanel):
         self._say_count(f" in {seconds:.1f} s")
         if self.runs.job is not None and not self.drops.is_waiting:
             self.advice.look(self.runs.job, result.segmentation)
+            self.controls.say(self.status.text() + CHECKING)
 
     def _follow_advice(self, advice: Advice) -> None:
         """Take the other model, scale or thresholds and segment again, or open the panel where objects are labelled."""
@@ -227,6 +231,7 @@ class SegmentWidget(DockPanel):
         return store_layer(self.viewer)
 
     def _show_recipe(self) -> None:
+        self.measure.setVisible(self.results.labels is not None)
         self.recipe.setVisible(self.results.labels is not None or store_of(self._store_layer()) is not None)
 
     # Thresholds
@@ -327,7 +332,7 @@ class SegmentWidget(DockPanel):
         found = self._problem()
         image = self.image
         place = self.large.place
-        own = (image.layer_box.native, image.axes, image.channel, image.shapes_box.native, self.model.box)
+        own = (image.layer_box.native, image.axes, image.voxel, image.channel, image.shapes_box.native, self.model.box)
         for field in (*own, place.kind, place.name, place.place):
             is_wrong = found is not None and found[0] is field and not is_running
             field.setStyleSheet(WRONG if is_wrong else "")
@@ -336,7 +341,6 @@ class SegmentWidget(DockPanel):
         self.image.setEnabled(not is_running)
         self.large.setEnabled(not is_running)
         self.correct.setEnabled(not is_running)
-        self.measure.setVisible(self.results.labels is not None)
         self._show_recipe()
         for widget in (self.threshold_box, self.threshold_box.ways_back):
             widget.setEnabled(not is_running)

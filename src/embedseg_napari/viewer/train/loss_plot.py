@@ -30,14 +30,18 @@ class LossPlot(QWidget):
         self.view = pg.GraphicsLayoutWidget()
         self.view.setMinimumHeight(120)
         # Where there is little room, plots give way to controls.
-        self.view.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)
+        policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)
+        # Shown with its first curve: empty axes say nothing, and to draw them first takes a while.
+        policy.setRetainSizeWhenHidden(True)
+        self.view.setSizePolicy(policy)
         self.loss = self.view.addPlot(row=0, col=0)
         self.score = self.view.addPlot(row=1, col=0)
         for plot, name in ((self.loss, "loss"), (self.score, "AP")):
             plot.setLabel("left", name)
             plot.getAxis("left").setWidth(48)
-            # The same number as beside the curve, not 681 in thousandths.
-            plot.getAxis("left").enableAutoSIPrefix(False)
+            for side in ("left", "bottom"):
+                # The same number as beside the curve, not 681 in thousandths.
+                plot.getAxis(side).enableAutoSIPrefix(False)
             plot.setMenuEnabled(False)
             plot.hideButtons()
             plot.showGrid(y=True, alpha=0.2)
@@ -95,6 +99,7 @@ class LossPlot(QWidget):
 
     def redraw(self) -> None:
         """Draw what was taken up."""
+        self.view.setVisible(bool(self.steps or self.epochs))
         self.step_line.setData(self.steps, self.losses)
         self.epoch_line.setData([e.step for e in self.epochs], [e.loss for e in self.epochs])
         scored = [e for e in self.epochs if e.ap_50 is not None and e.ap_mean is not None]

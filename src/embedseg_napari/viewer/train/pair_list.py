@@ -24,6 +24,7 @@ from embedseg_napari.viewer.widgets.axis_question import AxisQuestion
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence, add_row, button
 from embedseg_napari.viewer.widgets.labels_hint import LabelsHint
 from embedseg_napari.viewer.widgets.layer_box import LayerBox
+from embedseg_napari.viewer.widgets.pixel_size import VoxelBox
 
 if TYPE_CHECKING:
     import napari
@@ -63,6 +64,7 @@ class PairRow(QFrame):
             (VOLUME, FRAMES),
             "How the third axis is read: as depth, or as frames that are segmented by themselves.",
         )
+        self.voxel = VoxelBox(viewer)
         self.channel = ChoiceBox(tooltip="Channels to learn from: all, their mean, or one, counted from 0.")
         self.remove = QToolButton()
         self.remove.setText("✕")
@@ -83,6 +85,7 @@ class PairRow(QFrame):
             ("Labels", self.labels.native),
             ("Region", self.region.native),
             ("Stack of", self.stack),
+            ("Voxel (µm)", self.voxel),
             ("Channel", self.channel),
         ):
             add_row(form, text, box, first if text == "Image" else None)
@@ -95,6 +98,7 @@ class PairRow(QFrame):
         for layer_box in self.boxes:
             layer_box.changed.connect(self._on_layers)
         self.stack.currentTextChanged.connect(self._name_planes)
+        self.voxel.given.connect(self._on_layers)
         self.channel.currentIndexChanged.connect(lambda _: self.changed.emit())
         self.remove.clicked.connect(lambda _: self.removed.emit())
         self._followed: list[Any] = []
@@ -132,6 +136,7 @@ class PairRow(QFrame):
         is_open = axes != "" and "C" not in axes and self.hint.layer is None
         self.question.ask_about(image if is_open else None)
         self.form.setRowVisible(self.stack, not self.question.problem() and ("Z" in axes) != ("T" in axes))
+        self._ask_voxel(axes)
         n_channels = 0
         if image is not None and "C" in axes:
             shape = image.data[0].shape if image.multiscale else image.data.shape
@@ -144,6 +149,11 @@ class PairRow(QFrame):
                 self.channel.clear()
                 self.channel.addItems(entries)
         self.changed.emit()
+
+    def _ask_voxel(self, axes: str) -> None:
+        """Ask how large the voxels of a volume are, where it does not say and is known to be one."""
+        is_known = not self.question.problem() and self.hint.layer is None
+        self.form.setRowVisible(self.voxel, self.voxel.ask_about(self.image.layer(), axes if is_known else ""))
 
     def _name_planes(self, stack: str) -> None:
         """Let the image remember what its planes are."""
@@ -174,12 +184,14 @@ class PairRow(QFrame):
             raise DataError("Open an image to learn from.")
         # An image that cannot be used needs no labels.
         labelled_picture(image, labels)
+        if self.hint.layer is not None and labels is None:
+            raise DataError(f"{self.hint.layer.name} looks like labels: press Turn it into labels, above.")
         if labels is None and self.labels.layers:
             raise DataError("Choose the labels to learn from; what a network found teaches only what you corrected.")
         if labels is None:
             raise DataError("Add a Labels layer and paint some objects, each with its own number.")
-        if self.question.problem():
-            raise DataError(self.question.problem())
+        for problem in filter(None, (self.question.problem(), self.voxel.fault)):
+            raise DataError(problem)
         return pair_from_layers(image, labels, self.region.layer(), channel=self._channel())
 
     def reading(self) -> tuple[str, OneChannel | None]:

@@ -187,8 +187,8 @@ class TrainingPanel(DockPanel):
             layer.visible = False
         if over:
             # A notification shows some forty letters.
-            names = f"{short(over[0].name)} is" if len(over) == 1 else f"{len(over)} layers of labels are"
-            show_info(f"{names} hidden, to show what is found.")
+            names = short(over[0].name) if len(over) == 1 else f"{len(over)} layers of labels"
+            show_info(f"Hidden for now: {names}.")
 
     def release(self) -> None:
         """Keep everything, and stop."""
@@ -229,7 +229,7 @@ class TrainingEvents:
         if result.path is not None:
             models.remember(result.path)
             if self.panel is None or not self.panel.isVisible():
-                show_info(f"Model {result.path.stem} is saved; it can be chosen in EmbedSeg: Segment.")
+                show_info(f"Model {short(result.path.stem)} is saved.")
         if self.panel is not None:
             self.panel.take_result(result)
 

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QHBoxLayout, QVBoxLayout, 
 
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.files.atomic import write_text
-from embedseg_napari.viewer.widgets.boxes import Sentence, button
+from embedseg_napari.viewer.widgets.boxes import Sentence, button, short
 from embedseg_napari.viewer.worker import report_error
 
 if TYPE_CHECKING:
@@ -32,18 +32,19 @@ class RecipeButtons(QWidget):
     def __init__(self, recipe: Callable[[], Recipe]) -> None:
         super().__init__()
         self._recipe = recipe
+        self.row = QHBoxLayout()
+        """The buttons; a panel may put its own before them."""
         tip = "that does the same without a viewer."
         self.copy = button("Copy as command", f"Copy the command {tip}", self.copy_command)
         self.save = button("Save script…", f"Save a Python script {tip}", self._ask)
         self.line = Sentence()
         self.line.hide()
-        row = QHBoxLayout()
-        row.setSpacing(2)
-        row.addWidget(self.copy)
-        row.addWidget(self.save)
+        self.row.setSpacing(2)
+        self.row.addWidget(self.copy)
+        self.row.addWidget(self.save)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(row)
+        layout.addLayout(self.row)
         layout.addWidget(self.line)
 
     def copy_command(self) -> None:
@@ -65,7 +66,7 @@ class RecipeButtons(QWidget):
         except EmbedSegError as error:
             self._fail(error)
         else:
-            self._say(f"Saved {path}.")
+            self._say(f"Saved {short(path.name)}.")
 
     def forget(self) -> None:
         """Say no longer why there was no command: things have changed since."""

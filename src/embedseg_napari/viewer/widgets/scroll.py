@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtWidgets import QScrollArea, QWidget
 
 
@@ -11,11 +11,21 @@ class FittingScroll(QScrollArea):
 
     def __init__(self, content: QWidget) -> None:
         super().__init__()
+        self._wanted: QWidget | None = None
         self.setWidgetResizable(True)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setFrameShape(QScrollArea.Shape.NoFrame)
         self.setWidget(content)
         content.installEventFilter(self)
+
+    def bring_in(self, part: QWidget) -> None:
+        """Scroll as far as it takes to see a part of the content, once that is laid out anew."""
+        self._wanted = part
+        QTimer.singleShot(0, self._bring_in)
+
+    def _bring_in(self) -> None:
+        if self._wanted is not None:
+            self.ensureWidgetVisible(self._wanted, 0, 0)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Follow the content's least width."""

@@ -1,0 +1,88 @@
+"""The part of an image that is to be segmented: the whole, what is in view, or a rectangle that was drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from embedseg_napari.core.errors import DataError
+from embedseg_napari.viewer.camera import in_view
+
+if TYPE_CHECKING:
+    import napari.layers
+    from napari.viewer import Viewer
+
+    from embedseg_napari.core.axes import Channel
+    from embedseg_napari.viewer.result_layers import Frame
+
+WHOLE, VIEW, RECTANGLE = "Whole image", "Current view", "Rectangle of a Shapes layer"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The part of an image that is to be segmented."""
+
+    layer: napari.layers.Image
+    array: Any
+    """In the order TC(Z)YX, whatever that of the layer."""
+    axes: str
+    channel: Channel
+    frame: Frame
+    """Where the part lies."""
+    start: tuple[int, ...]
+    """Its first pixel, one value per axis T(Z)YX of the results."""
+    spacing: tuple[float, ...] | None
+    """Pixel size (z, y, x) where the layer has a physical unit."""
+    region: str
+    name: str
+    """What layers of the result are named after."""
+    stands_alone: bool = False
+    """Whether its objects are not added to those that were found around it."""
+
+
+def view_bounds(viewer: Viewer, layer: napari.layers.Image, axes: str) -> dict[str, tuple[int, int]]:
+    """What is in view, in Y and X, and the current frame: the first pixel of an axis, and one past the last."""
+    letters = axes[:-1] if layer.rgb else axes
+    low, high = in_view(viewer, layer, letters)
+    shown = [letters[int(d) - viewer.dims.ndim + layer.ndim] for d in viewer.dims.displayed]
+    wanted = {letter for letter in "YX" if letter in shown} | {letter for letter in "T" if letter not in shown}
+    places = zip(letters, low, high, strict=True)
+    return {letter: (first, last) for letter, first, last in places if letter in wanted}
+
+
+def rectangle_bounds(
+    viewer: Viewer, shapes: napari.layers.Shapes, layer: napari.layers.Image, axes: str
+) -> dict[str, tuple[int, int]]:
+    """The extent in Y and X of the selected shape, or of the one drawn last.
+
+    Raises
+    ------
+    DataError
+        If there is none.
+    """
+    if not len(shapes.data):
+        raise DataError(f"Layer {shapes.name!r} has no shape; draw a rectangle around the part to segment.")
+    chosen = sorted(shapes.selected_data)
+    vertices = shapes.data[chosen[-1] if chosen else -1]
+    letters = axes[:-1] if layer.rgb else axes
+    places = []
+    for vertex in vertices:
+        world = np.asarray(shapes.data_to_world(vertex), float)
+        full = np.asarray(viewer.dims.point, float).copy()
+        full[len(full) - len(world) :] = world
+        places.append(layer.world_to_data(full[len(full) - layer.ndim :]))
+    # The pixels whose centre lies inside.
+    low, high = (np.ceil(np.round(edge, 6)) for edge in (np.min(places, axis=0), np.max(places, axis=0)))
+    at = {letter: letters.index(letter) for letter in "YX"}
+    return {letter: (int(low[i]), int(high[i])) for letter, i in at.items()}
+
+
+def lazily(array: Any) -> Any:
+    """An array whose parts are not read yet when it is cut and turned."""
+    if isinstance(array, np.ndarray) or hasattr(array, "transpose"):
+        return array
+    import dask.array
+
+    return dask.array.from_array(array, name=False)

@@ -1,0 +1,91 @@
+"""Pixel sizes that are typed: how they are read, and the field that asks for that of a volume."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QLineEdit
+
+from embedseg_napari.core.axes import check_spacing
+from embedseg_napari.core.errors import DataError
+from embedseg_napari.viewer.file_metadata import axis_scale, axis_units, has_plain_scale
+from embedseg_napari.viewer.step_back import meet
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+    from napari.viewer import Viewer
+
+NUMBERS = {"YX": "one number, or two (y, x)", "ZYX": "three numbers (z, y, x)"}
+
+
+def typed_spacing(text: str, space: str) -> tuple[float, ...] | None:
+    """The pixel size that was typed, one value per axis of `space`; None where nothing was.
+
+    Raises
+    ------
+    DataError
+        If it is none.
+    """
+    words = re.split(r"[\s,;x]+", text.strip())
+    if words == [""]:
+        return None
+    given = words * 2 if len(words) == 1 and len(space) == 2 else words
+    try:
+        return check_spacing([float(word) for word in given], space)
+    except (ValueError, DataError) as error:
+        raise DataError(
+            f"{text.strip()} is no pixel size; give {NUMBERS[space]} above 0 in micrometres, with a decimal point."
+        ) from error
+
+
+class VoxelBox(QLineEdit):
+    """Asks how large the voxels of a volume are where its layer does not say; the layer remembers it.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+        That holds the layer.
+    """
+
+    given = Signal()
+    """The layer says it now, or what was typed is none: see `fault`."""
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__()
+        self.viewer = viewer
+        self.fault = ""
+        """What is wrong with what was typed."""
+        self._layer: Image | None = None
+        self._axes = ""
+        self.setPlaceholderText("z, y, x, if known")
+        self.setToolTip(
+            "How large a voxel is in micrometres, z, y, x: slices are often further apart than pixels are wide. The "
+            "file does not say it; left empty, voxels are taken to be cubes."
+        )
+        self.editingFinished.connect(self._take)
+
+    def ask_about(self, layer: Image | None, axes: str) -> bool:
+        """Ask about a layer with these axes; False where there is nothing to ask."""
+        if layer is not self._layer:
+            self.clear()
+            self.fault = ""
+        self._layer, self._axes = layer, axes
+        return layer is not None and not layer.rgb and {"Z", "Y", "X"} <= set(axes) and has_plain_scale(layer)
+
+    def _take(self) -> None:
+        layer, axes = self._layer, self._axes
+        if layer is None or layer not in self.viewer.layers or len(axes) != layer.ndim:
+            return
+        try:
+            spacing, self.fault = typed_spacing(self.text(), "ZYX"), ""
+        except DataError as error:
+            spacing, self.fault = None, str(error)
+        if spacing is not None:
+            # What was found or painted there stays there.
+            for other in [one for one in self.viewer.layers if one == layer or meet(one, layer)]:
+                if other.ndim == layer.ndim and has_plain_scale(other):
+                    other.scale, other.units = axis_scale(axes, spacing), axis_units(axes, "um")
+            self.viewer.reset_view()
+        self.given.emit()

@@ -1,0 +1,72 @@
+"""A volume whose file does not say how large its voxels are is asked about, and remembers what is typed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from embedseg_napari.viewer.layers import picture_of
+from embedseg_napari.viewer.widgets.pixel_size import VoxelBox
+
+AXES = {"axis_labels": "zyx"}
+
+
+@pytest.fixture
+def volume(layer_viewer):
+    return layer_viewer.add_image(np.zeros((4, 8, 8)), **AXES)
+
+
+@pytest.fixture
+def box(qtbot, layer_viewer, volume):
+    made = VoxelBox(layer_viewer)
+    qtbot.addWidget(made)
+    assert made.ask_about(volume, "ZYX")
+    return made
+
+
+def give(box, text):
+    box.setText(text)
+    box.editingFinished.emit()
+
+
+def test_the_layer_and_what_lies_on_it_get_the_size(layer_viewer, volume, box, qtbot):
+    labels = layer_viewer.add_labels(np.zeros((4, 8, 8), int), **AXES)
+    other = layer_viewer.add_image(np.zeros((4, 8, 8)), translate=(0, 0, 50), **AXES)
+    flat = layer_viewer.add_image(np.zeros((8, 8)))
+    with qtbot.waitSignal(box.given):
+        give(box, "0.5, 0.2 0.2")
+    assert (picture_of(volume).spacing, picture_of(volume).unit) == ((0.5, 0.2, 0.2), "um")
+    assert tuple(labels.scale) == (0.5, 0.2, 0.2)
+    assert np.all(np.asarray(other.scale) == 1)
+    assert np.all(np.asarray(flat.scale) == 1)
+    assert not box.ask_about(volume, "ZYX")
+
+
+def test_what_is_no_size_is_said_and_changes_nothing(volume, box):
+    give(box, "2, 0")
+    assert "three numbers (z, y, x)" in box.fault
+    assert np.all(np.asarray(volume.scale) == 1)
+    give(box, "")
+    assert not box.fault
+
+
+def test_planes_and_movies_and_what_has_a_size_are_not_asked_about(layer_viewer, volume, box):
+    assert not box.ask_about(None, "")
+    assert not box.ask_about(volume, "TYX")
+    assert not box.ask_about(layer_viewer.add_image(np.zeros((4, 8, 8)), scale=(2, 1, 1), **AXES), "ZYX")
+
+
+@pytest.mark.parametrize("panel", ["Segment", "Train"])
+def test_panels_ask_once_they_know_that_it_is_a_volume(viewer, open_panel, panel):
+    pytest.importorskip("pyqtgraph")
+    shown = open_panel(f"EmbedSeg: {panel}")
+    stack = viewer.add_image(np.random.default_rng(0).random((6, 24, 24)), name="stack")
+    part = shown.image if panel == "Segment" else shown.pairs.rows[0]
+    assert not part.form.isRowVisible(part.voxel)
+    part.question.buttons["Z"].click()
+    assert part.form.isRowVisible(part.voxel)
+    give(part.voxel, "none")
+    assert "no pixel size" in (shown.status if panel == "Segment" else shown.reason).text()
+    give(part.voxel, "2, 1, 1")
+    assert picture_of(stack).spacing == (2, 1, 1)
+    assert not part.form.isRowVisible(part.voxel)
