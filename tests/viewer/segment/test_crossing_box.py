@@ -11,11 +11,11 @@ from embedseg_napari.viewer.layers import EDITED, WHOLE_OF
 
 
 def crossing_maps(shape):
-    """Two bars that cross, the second one sure of itself only up to 0.8, and a small object beside."""
+    """Two bars that cross, with seeds of 0.99 and 0.8, and a small object beside, of 0.7."""
     seed_map = np.zeros(shape, np.float32)
     seed_map[..., 10:14, 2:22], seed_map[..., 2:22, 10:14], seed_map[..., 3:6, 3:6] = 0.4, 0.4, 0.4
     first, second, third = ((*(0,) * (len(shape) - 2), *at) for at in ((12, 4), (4, 12), (4, 4)))
-    seed_map[first], seed_map[second], seed_map[third] = 0.99, 0.8, 0.95
+    seed_map[first], seed_map[second], seed_map[third] = 0.99, 0.8, 0.7
     margins = np.zeros((len(shape), *shape), np.float32)
     for seed, sides in ((first, (2.5, 40)), (second, (40, 2.5)), (third, (2.5, 2.5))):
         margins[(slice(None), *seed)] = (*(9,) * (len(shape) - 2), *sides)
@@ -101,7 +101,7 @@ def test_they_follow_the_sliders_and_go_where_nothing_is_shared_any_more(viewer,
     assert len(whole_names(viewer)) == 2
     assert before[0] not in viewer.layers
     layer = viewer.layers["worms whole objects 1"]
-    sliders["min_object_size"].setValue(15)
+    sliders["seed_threshold"].setValue(0.75)
     rest(qtbot, shown)
     assert layer in viewer.layers
     assert layer.visible
@@ -111,7 +111,7 @@ def test_they_follow_the_sliders_and_go_where_nothing_is_shared_any_more(viewer,
 def test_a_layer_that_was_painted_on_is_left_alone(viewer, shown, qtbot):
     mine = viewer.layers["worms whole objects 2"]
     mine.paint((20, 20), 9)
-    shown.thresholds.sliders["min_object_size"].setValue(15)
+    shown.thresholds.sliders["seed_threshold"].setValue(0.75)
     rest(qtbot, shown)
     assert (mine.data == 9).any()
     assert mine.metadata[EDITED]

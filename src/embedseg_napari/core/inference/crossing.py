@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from embedseg_napari.core.inference.clustering_task import ask
+from embedseg_napari.core.inference.whole_objects import WholeObject
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
-
-    from embedseg_napari.core.inference.whole_objects import WholeObject
 
 NOTABLE = 0.02
 """Objects cross from this part of the smaller one on; below, they touch, and the model is unsure of the border."""
@@ -94,6 +93,19 @@ def crossings(objects: Sequence[WholeObject], should_stop: Callable[[], bool] | 
             if shared > NOTABLE * min(sizes[index], sizes[other]):
                 crossing |= {index, other}
     return Crossings(tuple(map(frozenset, sharing)), len(crossing))
+
+
+def on_planes(planes: Iterable[NDArray[Any]]) -> list[WholeObject]:
+    """The objects of planes of one object each, ((Z,) Y, X): that of plane i is number i + 1; empty ones are none."""
+    found = []
+    for label, plane in enumerate(planes, 1):
+        inside = plane != 0
+        # By the axes one after the other: coordinates of all pixels would take many times their room.
+        along = [np.flatnonzero(inside.any(tuple(set(range(inside.ndim)) - {axis}))) for axis in range(inside.ndim)]
+        if len(along[0]):
+            box = tuple(slice(int(at[0]), int(at[-1]) + 1) for at in along)
+            found.append(WholeObject(label, box, inside[box].copy()))
+    return found
 
 
 def _n_shared(one: WholeObject, other: WholeObject) -> int:
