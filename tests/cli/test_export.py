@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from embedseg_napari.core.files.plane_stack import write_planes
 from embedseg_napari.core.files.tiff import read_image, write_image, write_labels
 from embedseg_napari.jobs import exchange, label_files
 
@@ -93,3 +94,33 @@ def test_a_folder_is_told_to_be_one(embedseg, files) -> None:
     ended = embedseg("export", folder, "--format", "geojson", "--output", folder / "a.geojson")
     assert ended.status == 1
     assert f"one by one, such as {folder / 'image.tif'}" in ended.err
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_planes_are_exported_whole(embedseg, tmp_path, is_ours) -> None:
+    planes = np.zeros((2, 20, 30), np.uint8)
+    planes[0, 8:12], planes[1, :, 9:13] = 1, 1
+    words = ["--format", "geojson", "--output", tmp_path / "a.geojson"]
+    if is_ours:
+        write_planes(tmp_path / "planes.tif", planes > 0, 2, (20, 30), "YX", (0.5, 0.5), "um")
+    else:
+        tifffile.imwrite(tmp_path / "planes.tif", planes)
+        words += ["--planes", "--spacing", "0.5,0.5"]
+    ended = embedseg("export", tmp_path / "planes.tif", *words)
+    assert ended.status == 0, ended.err
+    assert "2 objects exported" in ended.out
+    features = json.loads((tmp_path / "a.geojson").read_text())["features"]
+    areas = {one["properties"]["label"]: one["properties"]["measurements"]["area_um2"] for one in features}
+    assert areas == {1: 4 * 30 * 0.25, 2: 20 * 4 * 0.25}
+    ended = embedseg("export", tmp_path / "planes.tif", "--planes", "--format", "mesh", "--output", tmp_path / "a.ply")
+    assert (ended.status, "one number for each" in ended.err.replace("\n", " ")) == (1, True)
+    assert not (tmp_path / "a.ply").exists()
+
+
+def test_planes_are_no_labels(embedseg, tmp_path) -> None:
+    write_planes(tmp_path / "planes.tif", iter(np.ones((2, 20, 30), bool)), 2, (20, 30), "YX")
+    ended = embedseg("measure", tmp_path / "planes.tif", "--output", tmp_path / "a.csv")
+    assert (ended.status, "holds planes of one object each" in ended.err) == (1, True)
+    tifffile.imwrite(tmp_path / "one.tif", np.ones((20, 30), np.uint8))
+    ended = embedseg("export", tmp_path / "one.tif", "--planes", "-f", "coco", "-o", tmp_path / "a.json")
+    assert (ended.status, "is no stack of planes" in ended.err) == (1, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -97,6 +98,43 @@ def test_frames_stay_frames(embedseg, draw, trained, tmp_path):
     assert ended.status == 0, ended.err
     labels = read_image(tmp_path / "out" / "movie.tif")
     assert (labels.array.shape, labels.axes) == ((3, 48, 48), "TYX")
+
+
+def test_planes_are_scored_against_planes_one_to_one(embedseg, tmp_path):
+    for number in range(2):
+        sample = nuclei((96, 128), diameter=20, debris=0, seed=number)
+        write_image(tmp_path / "images" / f"im{number}.tif", sample.image, "YX", (0.5, 0.5), "um")
+        planes = (sample.labels == np.arange(1, sample.labels.max() + 1)[:, None, None]).astype(np.uint8)
+        (tmp_path / "masks").mkdir(exist_ok=True)
+        tifffile.imwrite(tmp_path / "masks" / f"im{number}.tif", planes)
+    scores = []
+    for name, words in (("planes", ["--planes", "--csv"]), ("labels", [])):
+        ended = embedseg("predict", "nuclei-2d", tmp_path / "images", "--output", tmp_path / name, *words)
+        assert ended.status == 0, ended.err
+        assert f"; {name} are in {tmp_path / name}" in ended.out.replace("\n", " ").replace("  ", " ")
+        words = ["--truth", tmp_path / "masks", "--predicted", tmp_path / name, "--json", tmp_path / f"{name}.json"]
+        ended = embedseg("evaluate", *words)
+        assert ended.status == 0, ended.err
+        assert "taken for planes" not in ended.err
+        scores.append(json.loads((tmp_path / f"{name}.json").read_text()))
+    planes, labels = scores
+    # These nuclei touch but share no pixels: planes and labels say nearly the same.
+    assert planes["ap"]["0.50"] == pytest.approx(labels["ap"]["0.50"], abs=0.05)
+    assert planes["ap"]["0.50"] > 0.5
+    first = read_image(tmp_path / "planes" / "im0.tif", labels=True)
+    assert (first.axes, first.array.dtype, first.array.max()) == ("CYX", np.uint8, 1)
+    assert len((tmp_path / "planes" / "im0.csv").read_text().splitlines()) == len(first.array) + 1
+
+
+def test_planes_of_frames_and_blocks_are_refused_in_a_sentence(embedseg, draw, trained, tmp_path):
+    write_image(tmp_path / "in" / "movie.tif", np.stack([draw(n)[0] for n in range(3)]), "TYX")
+    write_image(tmp_path / "in" / "one.tif", draw(0)[0], "YX")
+    ended = embedseg("predict", trained, tmp_path / "in", "--output", tmp_path / "out", "--planes")
+    assert ended.status == 1
+    assert "has frames (axes TYX), and planes are written of single images" in ended.err.replace("\n", " ")
+    assert [path.name for path in (tmp_path / "out").glob("*.tif")] == ["one.tif"]
+    ended = embedseg("predict", trained, tmp_path / "in" / "one.tif", "--region", "0:8,0:8", "--planes")
+    assert (ended.status, "--planes is not for images" in ended.err) == (2, True)
 
 
 def test_one_channel_of_several(embedseg, draw, trained, tmp_path):

@@ -9,6 +9,7 @@ import pytest
 
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.inference.segmentation import Segmentation
+from embedseg_napari.core.inference.whole_objects import WholeObject
 from embedseg_napari.jobs.object_table import as_csv, object_table
 
 
@@ -38,6 +39,15 @@ def test_places_are_those_of_the_whole_image(volume) -> None:
     assert table["label"].tolist() == [1, 2, 3, 4]
     assert table["centroid_y"].tolist() == [100, 102.5] * 2
     assert table["center_x"].tolist() == [201, 202.5] * 2
+
+
+def test_objects_that_share_pixels_have_their_whole_size_and_centre(volume) -> None:
+    turned = volume.turned("XYZ")
+    first = WholeObject(1, (slice(0, 1), slice(0, 1), slice(0, 5)), np.ones((1, 1, 5), bool))
+    second = WholeObject(2, (slice(2, 3), slice(2, 4), slice(1, 4)), np.ones((1, 2, 3), bool))
+    table = object_table(turned, "XYZ", whole=iter([first, second]))
+    assert table["size"].tolist() == [5, 6]
+    assert [table[f"centroid_{letter}"].tolist() for letter in "zyx"] == [[0, 2], [0, 2.5], [2, 2]]
 
 
 def test_images_of_several_kinds_share_a_table(volume) -> None:

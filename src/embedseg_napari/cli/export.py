@@ -23,7 +23,7 @@ from embedseg_napari.core.wording import count
 
 
 def export_labels(
-    labels: Annotated[Path, typer.Argument(metavar="LABELS", help="Label image.")],
+    labels: Annotated[Path, typer.Argument(metavar="LABELS", help="Label image, or planes of one object each.")],
     format: Annotated[
         str,
         typer.Option(
@@ -42,6 +42,14 @@ def export_labels(
     ] = None,
     axes: LabelAxes = None,
     spacing: MicrometreSpacing = None,
+    planes: Annotated[
+        bool,
+        typer.Option(
+            "--planes",
+            help="LABELS is a stack of planes with one object each, which may share pixels; known of files that "
+            "predict --planes wrote.",
+        ),
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
     no_progress: NoProgress = False,
 ) -> None:
@@ -50,7 +58,7 @@ def export_labels(
     require_writable(output.parent, "--output")
     from embedseg_napari.jobs.exchange import ExportJob, export_file
 
-    job = ExportJob(labels, format, output, image, letters, pixel_size, overwrite)
+    job = ExportJob(labels, format, output, image, letters, pixel_size, overwrite, planes)
     request, progress = StopRequest(), PartProgress(not no_progress)
     with request.listening("Stopping; press Ctrl-C again to end at once."), progress.showing():
         n = drain(export_file(job, request), progress)

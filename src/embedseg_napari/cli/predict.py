@@ -101,6 +101,14 @@ def predict(
             help="Also write maps/NAME.tif: seed map, offsets and margins of each image as channels of a TIFF.",
         ),
     ] = False,
+    planes: Annotated[
+        bool,
+        typer.Option(
+            "--planes",
+            help="Write NAME.tif as a stack of planes, one object each, in place of labels: objects that cross keep "
+            "all their pixels.",
+        ),
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace existing label images, tables and maps.")
     ] = False,
@@ -167,7 +175,12 @@ def predict(
     goes_into_store = output is None or output.suffix.lower() == ".zarr"
     # What is called like a store and is none is refused as such.
     if asked or (goes_into_store and any(is_store(path) or path.suffix.lower() == ".zarr" for path in inputs)):
-        refused = {"--resume (a run goes on by itself)": resume, "--save-maps": save_maps, "--spacing": spacing}
+        refused = {
+            "--resume (a run goes on by itself)": resume,
+            "--save-maps": save_maps,
+            "--planes": planes,
+            "--spacing": spacing,
+        }
         for option, value in refused.items():
             if value:
                 raise typer.BadParameter(f"{option} is not for images that are segmented in blocks.")
@@ -196,6 +209,7 @@ def predict(
         channel="all" if channel is None else channel,
         spacing=parse_spacing(spacing),
         save_maps=save_maps,
+        planes=planes,
     )
     if overwrite and resume:
         raise typer.BadParameter("--resume and --overwrite cannot be used together; choose one.")
@@ -205,7 +219,7 @@ def predict(
     images = count(result.n_images, "image")
     if result.n_skipped:
         say(f"{result.n_skipped} of {images} segmented by an earlier run and skipped")
-    where = f"; labels are in {output}" if result.n_saved else ""
+    where = f"; {'planes' if planes else 'labels'} are in {output}" if result.n_saved else ""
     say(f"{result.n_saved} of {images} segmented in {time.monotonic() - began:.1f} s{where}")
     if result.stopped:
         complain(f"Stopped: {result.n_left} of {images} not segmented.")

@@ -7,6 +7,8 @@ import os
 from typing import TYPE_CHECKING
 
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.in_parts import open_image
+from embedseg_napari.core.files.plane_stack import each_plane, is_plane_file
 from embedseg_napari.core.files.tiff import read_image, read_software
 
 if TYPE_CHECKING:
@@ -41,7 +43,12 @@ def is_whole(labels: Path, made_by: str) -> bool:
             "Move it away, or choose another folder."
         )
     try:
-        read_image(labels)
+        if is_plane_file(labels):
+            for _ in each_plane(open_image(labels)):
+                # A stack of them may be larger than memory.
+                pass
+        else:
+            read_image(labels)
     except DataError:
         # Made here and damaged since: it is made again.
         return False

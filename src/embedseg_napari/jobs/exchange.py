@@ -5,18 +5,32 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.core.axes import result_axes, spatial_axes
+from embedseg_napari.core.axes import ordered, result_axes, spatial_axes
+from embedseg_napari.core.data.masks import require_kept_ids
 from embedseg_napari.core.errors import AlreadyExists, DataError, Stopped
+from embedseg_napari.core.evaluation.planes import require_planes
 from embedseg_napari.core.events import Message
-from embedseg_napari.core.exchange.export import FORMATS, PART_BY_PART, export_labels, import_labels, require_format
+from embedseg_napari.core.exchange.export import (
+    FORMATS,
+    PART_BY_PART,
+    export_labels,
+    import_labels,
+    overlaid,
+    require_format,
+)
+from embedseg_napari.core.exchange.planes import Overlaid
+from embedseg_napari.core.files.in_parts import open_image
 from embedseg_napari.core.files.pairing import image_name
-from embedseg_napari.core.files.tiff import list_images, write_labels
+from embedseg_napari.core.files.picture import Picture
+from embedseg_napari.core.files.plane_stack import each_plane, is_plane_file
+from embedseg_napari.core.files.tiff import list_images, read_image, write_labels
 from embedseg_napari.core.files.zarr_image import is_store
+from embedseg_napari.core.inference.crossing import on_planes
 from embedseg_napari.core.machine import memory_of_machine
 from embedseg_napari.core.measure.blocks import Blocks, is_lazy
 from embedseg_napari.core.measure.measurements import PartMeasured, measuring
@@ -27,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from pathlib import Path
 
-    from embedseg_napari.core.files.picture import Picture
+    from numpy.typing import NDArray
 
 __all__ = ["FORMATS", "ExportJob", "ImportJob", "export_file", "import_file"]
 
@@ -51,6 +65,8 @@ class ExportJob:
     spacing: tuple[float, ...] | None = None
     """Micrometres per pixel (z, y, x) in place of what the file says."""
     overwrite: bool = False
+    planes: bool = False
+    """Whether the file holds planes of one object each and does not say so, as those written here do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,34 +98,45 @@ def export_file(job: ExportJob, should_stop: Callable[[], bool]) -> Generator[An
         example = next((f", such as {path}" for path in list_images(job.labels)), "")
         raise DataError(f"{job.labels}: is a folder; export its label images one by one{example}.")
     like = None if job.image is None else (yield from read_like(job.image, whole=False))
-    labels = yield from read_labels(job.labels, job.axes, like, whole=False)
+    is_whole = job.planes or is_plane_file(job.labels)
+    if is_whole:
+        labels, groups = yield from _read_planes(job, like)
+    else:
+        labels = yield from read_labels(job.labels, job.axes, like, whole=False)
+        groups = (labels.array,)
     spacing, unit = (labels.spacing, labels.unit) if job.spacing is None else (job.spacing, "um")
     if spacing is not None and len(spacing) != len(spatial_axes(labels.axes)):
         raise DataError(f"--spacing needs one number for each of the axes {spatial_axes(labels.axes)}.")
     yield from _told_memory(labels, job)
-    n_objects = yield from _count(labels, should_stop)
+    n_objects = 0
+    for group in groups:
+        n_objects += yield from _count(replace(labels, array=group), should_stop)
     if not n_objects:
         raise DataError(f"{job.labels}: holds no objects; all its pixels are 0.")
     table = None
     if job.format == "geojson":
+        tables = []
         try:
-            table = yield from measuring(
-                labels.array,
-                None if like is None else like.array,
-                labels.axes,
-                image_axes=None if like is None else like.axes,
-                spacing=spacing,
-                unit=unit,
-                should_stop=should_stop,
-            )
+            for group in groups:
+                measured = yield from measuring(
+                    group,
+                    None if like is None else like.array,
+                    labels.axes,
+                    image_axes=None if like is None else like.axes,
+                    spacing=spacing,
+                    unit=unit,
+                    should_stop=should_stop,
+                )
+                tables.append(measured)
         except DataError as error:
             raise DataError(f"{job.labels}: {error}") from error
+        table = {name: np.concatenate([one[name] for one in tables]) for name in tables[0]}
     if job.format == "mesh" and spacing is None:
         yield Message(f"{job.labels.name} does not say how large a pixel is: surfaces are in pixels; see --spacing.")
     said: list[str] = []
     try:
         export_labels(
-            labels.array,
+            Overlaid(groups) if is_whole else labels.array,
             job.output,
             job.format,
             labels.axes,
@@ -126,6 +153,38 @@ def export_file(job: ExportJob, should_stop: Callable[[], bool]) -> Generator[An
     for text in said:
         yield Message(text, "warning")
     return n_objects
+
+
+def _read_planes(
+    job: ExportJob, like: Picture | None
+) -> Generator[Message, None, tuple[Picture, tuple[NDArray[np.int32], ...]]]:
+    """Objects of planes as label images that lie over each other; the first of them with axes and pixel size."""
+    if is_plane_file(job.labels):
+        stack = open_image(job.labels)
+        objects, space = on_planes(each_plane(stack)), stack.axes.removeprefix("C")
+        shape, spacing, unit = stack.shape[-len(space) :], stack.spacing, stack.unit
+    else:
+        said: list[str] = []
+        picture = read_image(job.labels, labels=True, say=said.append)
+        for text in said:
+            yield Message(text, "warning")
+        array, space = picture.array, job.axes or "ZYX"[-picture.array.ndim + 1 :]
+        require_kept_ids(array, str(job.labels))
+        if array.ndim != len(space) + 1 or ordered(space) not in ("YX", "ZYX"):
+            raise DataError(
+                f"{job.labels}: an array of shape {array.shape} is no stack of planes of one object each, which has "
+                "one axis more than its image."
+            )
+        require_planes(array, str(job.labels))
+        objects, shape = on_planes(array), array.shape[1:]
+        # What the planes of a file are that does not say it has no size.
+        spacing, unit = (picture.spacing, picture.unit) if "C" in picture.axes else (None, None)
+    if not objects:
+        raise DataError(f"{job.labels}: holds no objects; all its pixels are 0.")
+    if spacing is None and like is not None and spatial_axes(like.axes) == ordered(space):
+        spacing, unit = like.spacing, like.unit
+    groups = overlaid(objects, shape).groups
+    return Picture(groups[0], space, spacing, unit, path=job.labels), groups
 
 
 def _told_memory(labels: Picture, job: ExportJob) -> Generator[Message, None, None]:

@@ -47,6 +47,8 @@ class FolderJob:
     """Pixel size (z, y, x) in place of what the files say."""
     save_maps: bool = False
     """Whether seed map, offsets and margins of each image are written, too."""
+    planes: bool = False
+    """Whether a plane for each object is written in place of a label image: where two cross, both have the pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class Output:
 
     image: Path
     labels: Path
+    """Or planes."""
 
     @property
     def table(self) -> Path:
@@ -142,6 +145,7 @@ def words_of(job: FolderJob) -> list[str]:
         changes=job.changes,
         tables=job.tables == "each",
         save_maps=job.save_maps,
+        planes=job.planes,
     )
 
 

@@ -11,6 +11,7 @@ from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.files.in_parts import open_image
 from embedseg_napari.core.files.picture import TIFF, Picture
+from embedseg_napari.core.files.plane_stack import is_plane_file
 from embedseg_napari.core.files.tiff import read_image
 from embedseg_napari.core.files.zarr_image import is_store, open_chosen
 
@@ -61,6 +62,10 @@ def read_labels(
         if guessed != own and array.ndim > 2:
             yield Message(f"The axes of {path.name}, shape {array.shape}, were guessed to be {guessed}; see --axes.")
         picture = _with_axes(picture, guessed)
+    if "C" in picture.axes and is_plane_file(path):
+        raise DataError(
+            f"{path}: holds planes of one object each; this needs labels, as predict writes without --planes."
+        )
     if "C" in picture.axes:
         raise DataError(f"{path}: has channels (axes {picture.axes}); a label image has one number for each pixel.")
     if is_read and not may_be_empty and not array.any():

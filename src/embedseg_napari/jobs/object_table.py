@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.core.axes import spatial_axes
+from embedseg_napari.core.axes import ordered, spatial_axes
 from embedseg_napari.core.measure.sums import sums_of
 from embedseg_napari.core.measure.table_files import csv_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
     from embedseg_napari.core.inference.segmentation import Segmentation
+    from embedseg_napari.core.inference.whole_objects import WholeObject
 
 Table = dict[str, Any]
 """Columns by name, one value per object."""
@@ -30,7 +31,11 @@ COLUMNS = (
 
 
 def object_table(
-    segmentation: Segmentation, axes: str, start: tuple[float, ...] | None = None, image: str | None = None
+    segmentation: Segmentation,
+    axes: str,
+    start: tuple[float, ...] | None = None,
+    image: str | None = None,
+    whole: Iterable[WholeObject] | None = None,
 ) -> Table:
     """One row per object.
 
@@ -44,6 +49,8 @@ def object_table(
         First pixel of the part of the image that was segmented, per axis of `axes`.
     image : str, optional
         Name of the image, for tables of several.
+    whole : iterable of WholeObject, optional
+        Its objects each by itself, of one image: sizes and centroids are then theirs, and not those in the labels.
 
     Returns
     -------
@@ -57,7 +64,8 @@ def object_table(
     tables, before = [], 0
     for t, part in enumerate(segmentation.frames or (segmentation,)):
         n = len(part.scores)
-        sizes, centroids = _sizes_and_centroids(part.labels, n)
+        measured = _sizes_and_centroids(part.labels, n) if whole is None else _of_whole(whole, n, letters)
+        sizes, centroids = measured
         table: Table = {} if image is None else {"image": np.full(n, image)}
         if segmentation.frames:
             table["frame"] = np.full(n, t + int(first["T"]))
@@ -83,3 +91,13 @@ def _sizes_and_centroids(labels: NDArray[np.int32], n: int) -> tuple[NDArray[np.
     sizes, centroids = np.zeros(n, np.int64), np.zeros((labels.ndim, n))
     sizes[sums.ids - 1], centroids[:, sums.ids - 1] = sums.sizes, sums.centroids.T
     return sizes, centroids
+
+
+def _of_whole(objects: Iterable[WholeObject], n: int, axes: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The same of objects that may share pixels, in the order of `axes`."""
+    sizes, centroids = np.zeros(n, np.int64), np.zeros((len(axes), n))
+    for index, one in enumerate(objects):
+        places = np.nonzero(one.mask)
+        sizes[index] = len(places[0])
+        centroids[:, index] = [side.start + place.mean() for side, place in zip(one.box, places, strict=True)]
+    return sizes, centroids[[ordered(axes).index(letter) for letter in axes]]

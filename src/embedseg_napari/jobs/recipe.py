@@ -84,6 +84,7 @@ def predict_words(
     changes: Mapping[str, Any] | None = None,
     tables: bool = False,
     save_maps: bool = False,
+    planes: bool = False,
 ) -> list[str]:
     """The words of ``embedseg predict``."""
     words = ["embedseg", "predict", model, *map(str, inputs), "--output", str(output)]
@@ -99,7 +100,7 @@ def predict_words(
         else:
             text = ",".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
             words += [f"--{name.replace('_', '-')}", text]
-    return words + ["--csv"] * tables + ["--save-maps"] * save_maps
+    return words + ["--csv"] * tables + ["--save-maps"] * save_maps + ["--planes"] * planes
 
 
 def of_words(words: Sequence[str]) -> Recipe:

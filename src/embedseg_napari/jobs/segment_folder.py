@@ -6,14 +6,20 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from embedseg_napari.core.axes import check_spacing, guess_axes, result_axes
+import numpy as np
+from rich.filesize import decimal
+
+from embedseg_napari.core.axes import check_spacing, guess_axes, ordered, reorder, result_axes
 from embedseg_napari.core.errors import AlreadyExists, DataError, EmbedSegError, Stopped
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.files.atomic import alone, write_text
 from embedseg_napari.core.files.formats import left_out
+from embedseg_napari.core.files.plane_stack import marked, write_planes
 from embedseg_napari.core.files.tiff import read_image, read_software, write_labels
 from embedseg_napari.core.files.zarr_image import is_store
 from embedseg_napari.core.freed_memory import keeps_freed_memory
+from embedseg_napari.core.machine import fits_machine
+from embedseg_napari.core.wording import count
 from embedseg_napari.jobs.earlier_run import is_whole, signature
 from embedseg_napari.jobs.folder_plan import TABLE, FolderJob, Output, folder_of_images, plan, words_of
 from embedseg_napari.jobs.map_file import MapFile
@@ -22,9 +28,12 @@ from embedseg_napari.jobs.recipe import file_words, model_words, record
 from embedseg_napari.jobs.segment import SegmentJob, loaded, predict, settings_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
+    from embedseg_napari.core.inference.segmentation import Segmentation
     from embedseg_napari.core.model.model import Model
     from embedseg_napari.jobs.object_table import Table
 
@@ -157,7 +166,7 @@ def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator
 
 def _is_done(output: Output, job: FolderJob, made_by: str) -> bool:
     """Whether an earlier run has left all that is asked for of an image."""
-    if not is_whole(output.labels, made_by) or not output.recipe.exists():
+    if not is_whole(output.labels, marked(made_by) if job.planes else made_by) or not output.recipe.exists():
         return False
     if job.tables == "each" and not output.table.exists():
         return False
@@ -183,6 +192,11 @@ def _segment_file(
     if not axes:
         axes = guess_axes(shape, model.config.ndim, model.config.n_channels)
         yield Message(f"The axes of the image, shape {shape}, were guessed to be {axes}.")
+    if job.planes and "T" in axes:
+        raise DataError(
+            f"{output.image}: has frames (axes {axes}), and planes are written of single images; segment it without "
+            "--planes."
+        )
     # A file whose axes had to be guessed may give a depth that its picture has no axis for.
     spacing = job.spacing or (None if picture.spacing is None else picture.spacing[-model.config.ndim :])
     if spacing is not None and len(spacing) < model.config.ndim:
@@ -196,22 +210,45 @@ def _segment_file(
         with MapFile(shape, axes, model.config.ndim, job.results) as maps:
             if n_like_it:
                 yield maps.room(n_like_it)
-            segmentation = yield from predict(model, one, should_stop, keep_maps=False, take_maps=maps.take)
+            segmentation = yield from predict(model, one, should_stop, keep_maps=job.planes, take_maps=maps.take)
             overwrite = job.overwrite or (job.resume and read_software(output.maps) == made_by)
             maps.write(output.maps, own, spacing, picture, software=made_by, overwrite=overwrite)
     else:
-        segmentation = yield from predict(model, one, should_stop, keep_maps=False)
-    table = object_table(segmentation, own, image=output.image.name)
+        segmentation = yield from predict(model, one, should_stop, keep_maps=job.planes)
+    whole = segmentation.objects(should_stop) if job.planes else None
+    table = object_table(segmentation, own, image=output.image.name, whole=whole)
+    n_objects = len(table["label"])
+    if job.planes and not fits_machine(n_objects * segmentation.labels.size):
+        yield Message(
+            f"The planes of {count(n_objects, 'object')} take {decimal(n_objects * segmentation.labels.size)} where "
+            "they are read at once, more than this machine has memory.",
+            "warning",
+        )
+    labels_by = marked(made_by) if job.planes else made_by
     seconds = round(time.monotonic() - began, 3)
     # Labels and table belong together, also where two programs write into one folder.
     with alone(job.results):
         # Only maps, or the table, were missing of what an earlier run has left.
-        is_labelled = job.resume and is_whole(output.labels, made_by)
+        is_labelled = job.resume and is_whole(output.labels, labels_by)
         writes_table = job.tables == "each" and not (is_labelled and output.table.exists())
         if writes_table and not job.overwrite and output.table.exists():
             raise AlreadyExists(f"{output.table}: exists already, but not its labels; move it away.")
-        if not is_labelled:
-            # In the order of the image's own file: whatever opens both lays one onto the other.
+        # What a killed run left damaged is made again.
+        overwrite = job.overwrite or (job.resume and read_software(output.labels) == labels_by)
+        # In the order of the image's own file: whatever opens both lays one onto the other.
+        if not is_labelled and job.planes:
+            write_planes(
+                output.labels,
+                _planes(segmentation, own, should_stop),
+                n_objects,
+                segmentation.labels.shape,
+                own,
+                spacing,
+                picture.unit,
+                software=made_by,
+                overwrite=overwrite,
+            )
+        elif not is_labelled:
             write_labels(
                 output.labels,
                 segmentation.labels,
@@ -221,8 +258,7 @@ def _segment_file(
                 interval=picture.interval,
                 keep_order=True,
                 software=made_by,
-                # What a killed run left damaged is made again.
-                overwrite=job.overwrite or (job.resume and read_software(output.labels) == made_by),
+                overwrite=overwrite,
             )
         if not (is_labelled and output.recipe.exists()):
             about = {"axes": axes, "shape": list(shape), "spacing": spacing, "unit": picture.unit if spacing else None}
@@ -230,7 +266,7 @@ def _segment_file(
                 model_known,
                 settings_of(model, job.changes),
                 {**file_words(output.image), **about},
-                {**file_words(output.labels), "n_objects": len(table["label"])},
+                {**file_words(output.labels), "n_objects": n_objects},
                 words_of(replace(job, inputs=(output.image,))),
                 channel=job.channel,
                 device=model.device.type,
@@ -240,3 +276,13 @@ def _segment_file(
         if writes_table:
             write_text(output.table, as_csv([table]), overwrite=job.overwrite)
     return table, segmentation.n_left_out
+
+
+def _planes(segmentation: Segmentation, axes: str, should_stop: Callable[[], bool]) -> Iterator[NDArray[np.bool_]]:
+    """The objects of an image as planes in the order of its axes, one after the other."""
+    own = ordered(axes)
+    shape = reorder(segmentation.labels, axes, own).shape
+    for one in segmentation.objects(should_stop):
+        plane = np.zeros(shape, bool)
+        plane[one.box] = one.mask
+        yield reorder(plane, own, axes)

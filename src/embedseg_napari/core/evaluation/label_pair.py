@@ -14,6 +14,7 @@ from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.evaluation.matching import lenient_ap, match_rows
 from embedseg_napari.core.evaluation.planes import Stack, require_planes, spatial_ndim, stack_kind
 from embedseg_napari.core.evaluation.unknown import restrict_to_known
+from embedseg_napari.core.files.plane_stack import are_planes, is_plane_file
 from embedseg_napari.core.files.tiff import Picture, read_image
 from embedseg_napari.core.wording import shape_words
 
@@ -141,11 +142,18 @@ def read_pair(
         letters = ignore.axes if sorted(ignore.axes) == sorted(own[1]) else own[1]
         hidden = _turned(ignore.array != 0, letters, has_frames)
     planes = None
+    written = [are_planes(picture) for picture in (true, predicted)]
     if wanted is not None:
         planes = min(array.ndim for array in arrays) > len(wanted)
+    elif any(written):
+        planes = True
+    elif any(is_plane_file(picture.path) for picture in (true, predicted)):
+        # Of a single plane, which was read as a label image.
+        planes = False
     if not has_frames:
         one = _one(pair, *arrays, hidden, ignore_label, planes, None)
-        if wanted is None and not (true.array.dtype == predicted.array.dtype == bool) and one.are_planes:
+        is_known = wanted is not None or any(written) or true.array.dtype == predicted.array.dtype == bool
+        if one.are_planes and not is_known:
             note = PLANES
         elif wanted is None and not any(own) and one.true.ndim == one.predicted.ndim == one.ndim == 3:
             note = UNNAMED

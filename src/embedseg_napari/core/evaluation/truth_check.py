@@ -86,7 +86,8 @@ class TruthCheck:
         if self._overlapping:
             out.append(
                 f"{_in_which(self._overlapping)} objects overlap each other. A label image gives every pixel to one "
-                "object only, so that even a perfect prediction would lose some pixels of them."
+                "object only, so that even a perfect prediction would lose some pixels of them; predict --planes keeps "
+                "them."
             )
         if self._binary:
             out.append(

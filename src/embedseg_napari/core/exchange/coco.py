@@ -38,11 +38,14 @@ def write_coco(target: Path, labels: Any, axes: str, name: str) -> None:
     """
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for image_id, plane in enumerate(planes_of(labels, axes), 1):
+    place = None
+    for plane in planes_of(labels, axes):
         height, width = plane.labels.shape
-        image: dict[str, Any] = {"id": image_id, "file_name": name, "width": width, "height": height}
-        image |= {key: value for key, value in (("t", plane.t), ("z", plane.z)) if value is not None}
-        images.append(image)
+        if place != (plane.t, plane.z):
+            place = plane.t, plane.z
+            image: dict[str, Any] = {"id": len(images) + 1, "file_name": name, "width": width, "height": height}
+            image |= {key: value for key, value in (("t", plane.t), ("z", plane.z)) if value is not None}
+            images.append(image)
         sums = sums_of(plane.labels)
         runs = _run_lengths(plane.labels, sums.ids)
         for number, size, low, high in zip(
@@ -51,7 +54,7 @@ def write_coco(target: Path, labels: Any, axes: str, name: str) -> None:
             annotations.append(
                 {
                     "id": len(annotations) + 1,
-                    "image_id": image_id,
+                    "image_id": len(images),
                     "category_id": 1,
                     "label": number,
                     "segmentation": {"size": [height, width], "counts": compressed(runs[number])},

@@ -13,6 +13,7 @@ import numpy as np
 from embedseg_napari.core.axes import check_spacing, guess_axes, ordered, parse_axes, reorder, spatial_axes
 from embedseg_napari.core.data.masks import require_kept_ids
 from embedseg_napari.core.errors import AlreadyExists, DataError
+from embedseg_napari.core.evaluation.planes import require_planes
 from embedseg_napari.core.exchange.coco import is_coco, read_coco, write_coco
 from embedseg_napari.core.exchange.ctc import write_ctc
 from embedseg_napari.core.exchange.drawn import paint
@@ -21,10 +22,12 @@ from embedseg_napari.core.exchange.geojson import is_geojson, read_geojson, writ
 from embedseg_napari.core.exchange.imagej import read_rois, write_rois
 from embedseg_napari.core.exchange.meshes import meshes, write_ply, write_stl
 from embedseg_napari.core.exchange.ome_zarr import write_ome_zarr
+from embedseg_napari.core.exchange.planes import Overlaid
 from embedseg_napari.core.files.atomic import write_atomically
 from embedseg_napari.core.files.picture import require_file
 from embedseg_napari.core.files.tiff import write_labels
 from embedseg_napari.core.files.units import micrometres, normalize_unit
+from embedseg_napari.core.inference.crossing import in_groups, on_planes
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.machine import fits_machine
 from embedseg_napari.core.measure.blocks import Blocks, as_array, is_lazy
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
+
+    from embedseg_napari.core.inference.whole_objects import WholeObject
 
 FORMATS: dict[str, tuple[str, ...]] = {
     "imagej": (".zip",),
@@ -47,6 +52,8 @@ FORMATS: dict[str, tuple[str, ...]] = {
 """Formats, and the endings that their files have; an empty one is a folder."""
 PART_BY_PART = {"imagej": "YX", "geojson": "YX", "coco": "YX", "ctc": "ZYX", "ome-zarr": ""}
 """Formats for which labels that are not in memory are read in parts, and the axes of a part; the others need all."""
+OUTLINED = ("imagej", "geojson", "coco")
+"""Formats in which objects may share pixels; the others have one number for each pixel."""
 NAMES = {"ctc": r"(mask\d+\.tif|man_track\.txt)", "mesh": r"\d+\.ply"}
 """Names of the files in a folder."""
 ANNOTATIONS = (".zip", ".roi", ".geojson", ".json")
@@ -65,6 +72,7 @@ def export_labels(
     spacing: Sequence[float] | None = None,
     unit: str | None = "um",
     table: Mapping[str, Any] | None = None,
+    planes: bool = False,
     overwrite: bool = False,
     say: Callable[[str], None] | None = None,
 ) -> None:
@@ -91,6 +99,10 @@ def export_labels(
         Its unit; meshes are in micrometres where it is known.
     table : dict, optional
         From :func:`measure`: GeoJSON has a measurement for each of its columns.
+    planes : bool
+        Whether objects keep the pixels that they share: `labels` are then planes of one object each (K, (Z,) Y, X),
+        numbered from 1, with `axes` for those behind the first, or a `Segmentation` of one image, whose maps were kept.
+        For ROIs, GeoJSON and COCO.
     overwrite : bool
         Whether what is there may be replaced. In a folder these are files of the same names, and those of an earlier
         export that the new one has not; all others stay.
@@ -104,6 +116,8 @@ def export_labels(
     """
     if table is not None and "label" not in table:
         raise DataError("The table does not say which object each row is of (column label); take one of es.measure.")
+    if planes:
+        labels, axes = _whole(labels, axes)
     path, array, own = _checked(labels, path, format, axes)
     scale = None if spacing is None else check_spacing(spacing, spatial_axes(own))
     if not overwrite and os.path.lexists(path):
@@ -125,9 +139,41 @@ def export_labels(
         write_atomically(path, writers[format], overwrite=overwrite)
 
 
+def _whole(labels: Any, axes: str | None) -> tuple[Overlaid, str | None]:
+    """Planes, or the objects of a segmentation before a later one was written over them, and their axes."""
+    if isinstance(labels, Segmentation):
+        letters = ordered(labels.label_axes)
+        return overlaid(list(labels.objects()), labels.maps.seed_map.shape), letters
+    array = as_array(labels)
+    if len(array.shape) not in (3, 4):
+        raise DataError(f"Planes of one object each have the axes (K, Y, X) or (K, Z, Y, X), not {array.shape}.")
+    require_planes(array, "The stack")
+    return overlaid(on_planes(array), array.shape[1:]), axes
+
+
+def overlaid(objects: Sequence[WholeObject], shape: Sequence[int]) -> Overlaid:
+    """Objects as label images that lie over each other, as few as cut none.
+
+    Raises
+    ------
+    DataError
+        If there are none.
+    """
+    if not objects:
+        raise DataError("There are no objects to export.")
+    return Overlaid(tuple(in_groups(objects, shape)))
+
+
 def _checked(labels: Any, path: str | Path, format: str, axes: str | None) -> tuple[Path, Any, str]:
     path = Path(path)
     require_format(path, format)
+    if isinstance(labels, Overlaid):
+        if format not in OUTLINED:
+            raise DataError(
+                f"Objects that share pixels can be exported as {', '.join(OUTLINED)}; {format} has one number for each "
+                "pixel, so export labels."
+            )
+        return path, labels, parse_axes(axes or guess_axes(labels.shape, len(labels.shape)))
     found = labels if isinstance(labels, Segmentation) else None
     array = as_array(labels.labels if found is not None else labels)
     if is_lazy(array) and format not in PART_BY_PART:

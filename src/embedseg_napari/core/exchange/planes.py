@@ -35,8 +35,23 @@ class Plane:
         return ("" if self.t is None else f"-t{self.t}") + ("" if self.z is None else f"-z{self.z}")
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Overlaid:
+    """Label images that lie over each other, so that objects may share pixels; each object is in one of them."""
+
+    groups: tuple[NDArray[Any], ...]
+    """At least one, of one shape."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of each."""
+        return self.groups[0].shape
+
+
 def planes_of(labels: Any, axes: str) -> Iterator[Plane]:
     """The planes of labels with axes (T)(Z)YX in any order, frame by frame and slice by slice.
+
+    Of labels that lie over each other there are several planes of one place.
 
     Raises
     ------
@@ -44,7 +59,8 @@ def planes_of(labels: Any, axes: str) -> Iterator[Plane]:
         If labels that are read plane by plane are no numbers of objects.
     """
     for place in parts_of(labels, axes, "TZ"):
-        yield Plane(read_ids(labels, axes, place), place.get("T"), place.get("Z"))
+        for one in labels.groups if isinstance(labels, Overlaid) else (labels,):
+            yield Plane(read_ids(one, axes, place), place.get("T"), place.get("Z"))
 
 
 def parts_of(labels: Any, axes: str, letters: str) -> Iterator[dict[str, int]]:

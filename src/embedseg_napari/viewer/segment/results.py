@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -53,6 +53,8 @@ class Result:
         self.labels: Labels | None = None
         self.seed_map: Image | None = None
         self.centers: Points | None = None
+        self.whole: list[tuple[Labels, NDArray[Any]]] = []
+        """Layers in which its objects are whole where they cross, and what is shown there, (Z)YX."""
         self.shows_centers = True
         """Whether the user sees them, also while there are none."""
         self.values = segmentation.settings.clustering
@@ -147,7 +149,8 @@ class ResultLayers:
         """The result that a layer belongs to."""
         # Equal, not the same: plugins get a proxy of each layer.
         for result in self._results:
-            if layer is not None and layer in (result.labels, result.seed_map, result.centers):
+            whole = (one for one, _ in result.whole)
+            if layer is not None and layer in (result.labels, result.seed_map, result.centers, *whole):
                 return result
         return None
 
@@ -173,6 +176,7 @@ class ResultLayers:
         self.kept = ""
         if earlier is not None:
             self._results.remove(earlier)
+            result.whole = earlier.whole
             if earlier.has_edits():
                 self._keep(earlier)
             elif earlier.selection.name == selection.name:

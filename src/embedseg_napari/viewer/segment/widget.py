@@ -15,6 +15,7 @@ from embedseg_napari.viewer.large.correct_box import CorrectBox
 from embedseg_napari.viewer.large.part import store_layer
 from embedseg_napari.viewer.layers import picture_of
 from embedseg_napari.viewer.segment.advice_box import AdviceBox
+from embedseg_napari.viewer.segment.crossing_box import CrossingBox
 from embedseg_napari.viewer.segment.drop_queue import DropQueue
 from embedseg_napari.viewer.segment.embedding_view import EmbeddingView
 from embedseg_napari.viewer.segment.folder_panel import BatchPanel
@@ -76,6 +77,7 @@ class SegmentWidget(DockPanel):
         self.run_button, self.cancel_button = self.controls.run_button, self.controls.cancel_button
         self.progress, self.status = self.controls.progress, self.controls.status
         self.embedding = EmbeddingView(viewer, self.results)
+        self.crossing = CrossingBox(viewer, self.results)
         self.advice = AdviceBox()
         self.large = LargeImages(viewer, self.image, self.controls, self.advice.take)
         self.correct = CorrectBox(viewer)
@@ -103,6 +105,7 @@ class SegmentWidget(DockPanel):
         layout.addWidget(self.large)
         layout.addWidget(self.correct)
         layout.addWidget(self.threshold_box)
+        layout.addWidget(self.crossing)
         layout.addWidget(Folded("What the network sees", self.embedding, "Offsets, margins and votes as layers."))
         layout.addWidget(Folded("A whole folder", self.batch, "Segment all images of a folder."))
         layout.addStretch(1)
@@ -138,7 +141,9 @@ class SegmentWidget(DockPanel):
         self.advice.accepted.connect(self._follow_advice)
         self.advice.settled.connect(lambda: self.status.setText(self.status.text().removesuffix(CHECKING)))
         self.threshold_box.collected.connect(self._take_objects)
+        self.threshold_box.collected.connect(self.crossing.follow_slider)
         self.threshold_box.settled.connect(self.embedding.refresh)
+        self.threshold_box.settled.connect(self.crossing.look)
         self.threshold_box.settled.connect(self.settings.keep)
         self.controls.changed.connect(lambda: self._show_state(keep_status=True))
         self.controls.finished.connect(self._start_waiting)
@@ -180,6 +185,7 @@ class SegmentWidget(DockPanel):
     def _take_shown(self, result: Result, seconds: float) -> None:
         self.threshold_box.follow(result)
         self.embedding.refresh()
+        self.crossing.look()
         self._say_count(f" in {seconds:.1f} s")
         if self.runs.job is not None and not self.drops.is_waiting:
             self.advice.look(self.runs.job, result.segmentation)
@@ -265,6 +271,7 @@ class SegmentWidget(DockPanel):
         if result is not self.results.chosen:
             self.results.chosen = result
             self.embedding.refresh()
+            self.crossing.look()
 
     # The viewer
 
@@ -306,6 +313,7 @@ class SegmentWidget(DockPanel):
             self.reclustering.cancel()
             self._choose_result()
             self.embedding.refresh()
+            self.crossing.look()
         self._show_state(keep_status=True)
 
     # State
@@ -375,5 +383,6 @@ class SegmentWidget(DockPanel):
         self.image.close_down()
         self.settings.close_down()
         self.embedding.close_down()
+        self.crossing.close_down()
         self.viewer.layers.events.removed.disconnect(self._take_removed)
         self.viewer.layers.selection.events.active.disconnect(self._follow_selection)
