@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.viewer.evaluate.source import EvaluationSource
 from embedseg_napari.viewer.label.candidates import candidates
 from embedseg_napari.viewer.label.drawing.annotation_layers import AnnotationLayers
 from embedseg_napari.viewer.layers import pair_from_layers, picture_of
 from embedseg_napari.viewer.result_layers import spatial_frame
+from embedseg_napari.viewer.segment.image_input import ImageInput
+from embedseg_napari.viewer.train.pair_list import PairRow
 
 SHAPES = [
     # shape, options of the layer, axes
@@ -39,26 +42,37 @@ SIZES = [
 ]
 
 
+@pytest.fixture
+def part_of(layer_viewer, qtbot):
+    """Make the part of a panel that reads layers, without a window."""
+
+    def make(part):
+        made = part(layer_viewer)
+        qtbot.addWidget(made)
+        return made
+
+    return make
+
+
 def labels_like(viewer, layer):
     shape = [n for n, letter in zip(layer.data.shape, picture_of(layer).axes, strict=True) if letter != "C"]
     return viewer.add_labels(np.ones(shape, int), axis_labels=None, name="labels")
 
 
 @pytest.mark.parametrize(("shape", "options", "axes"), SHAPES)
-def test_axes_are_the_same_in_every_panel(viewer, open_panel, shape, options, axes):
-    layer = viewer.add_image(np.zeros(shape, np.float32), name="image", **options)
-    labels = labels_like(viewer, layer)
-    segment, train = open_panel("EmbedSeg: Segment"), open_panel("EmbedSeg: Train")
-    evaluate = open_panel("EmbedSeg: Evaluate")
+def test_axes_are_the_same_in_every_panel(layer_viewer, part_of, shape, options, axes):
+    layer = layer_viewer.add_image(np.zeros(shape, np.float32), name="image", **options)
+    labels = labels_like(layer_viewer, layer)
+    segment, train, evaluate = part_of(ImageInput), part_of(PairRow), part_of(EvaluationSource)
 
     assert picture_of(layer).axes == axes
     pair = pair_from_layers(layer, labels)
     assert sorted(pair.axes) == sorted(axes)
-    assert train.pairs.rows[0].reading()[0] == axes
-    segment.image.layer_box.choose(layer)
-    segment.image.set_model(None)
-    assert segment.image.axes.text() == axes
-    annotation = AnnotationLayers(viewer)
+    assert train.reading()[0] == axes
+    segment.layer_box.choose(layer)
+    segment.set_model(None)
+    assert segment.axes.text() == axes
+    annotation = AnnotationLayers(layer_viewer)
     if "T" in axes:
         with pytest.raises(DataError, match="time points"):
             annotation.watch(layer)
@@ -66,8 +80,11 @@ def test_axes_are_the_same_in_every_panel(viewer, open_panel, shape, options, ax
         annotation.watch(layer)
         assert annotation.axes == axes
     labels.axis_labels = [letter for letter in layer.axis_labels if letter not in ("c", "channel")]
-    evaluate.source.choose(viewer.add_labels(labels.data, name="truth"), labels)
-    assert evaluate.source.has_frames() == ("T" in axes)
+    truth = layer_viewer.add_labels(labels.data, name="truth")
+    for box in (evaluate.truth, evaluate.predicted):
+        box.reset_choices()
+    evaluate.choose(truth, labels)
+    assert evaluate.has_frames() == ("T" in axes)
     annotation.disconnect_viewer()
 
 
@@ -123,30 +140,30 @@ def test_labels_of_more_axes_than_their_image_stop_no_panel(viewer, open_panel):
 
 
 @pytest.mark.parametrize(("scale", "units", "known"), SIZES)
-def test_pixel_size_is_the_same_in_every_panel(viewer, open_panel, scale, units, known):
+def test_pixel_size_is_the_same_in_every_panel(layer_viewer, part_of, scale, units, known):
     units = (units,) * 3 if isinstance(units, str) else units
-    layer = viewer.add_image(np.zeros((10, 16, 24), np.float32), scale=scale, units=units, name="image")
-    labels = viewer.add_labels(np.ones((10, 16, 24), int), name="labels")
+    layer = layer_viewer.add_image(np.zeros((10, 16, 24), np.float32), scale=scale, units=units, name="image")
+    labels = layer_viewer.add_labels(np.ones((10, 16, 24), int), name="labels")
     picture = picture_of(layer)
     assert (picture.spacing, picture.unit) == (known[0] and pytest.approx(known[0]), known[1])
     pair = pair_from_layers(layer, labels)
     assert (pair.spacing, pair.unit) == (picture.spacing, picture.unit)
-    annotation = AnnotationLayers(viewer)
+    annotation = AnnotationLayers(layer_viewer)
     annotation.watch(layer)
     assert (annotation.picture.spacing, annotation.picture.unit) == (picture.spacing, picture.unit)
     annotation.disconnect_viewer()
-    segment = open_panel("EmbedSeg: Segment")
-    segment.image.layer_box.choose(layer)
-    segment.image.question.answer("Z")
-    segment.image.set_model(None)
+    segment = part_of(ImageInput)
+    segment.layer_box.choose(layer)
+    segment.question.answer("Z")
+    segment.set_model(None)
     # Only a physical size is compared with that of the model.
-    assert segment.image.selection().spacing == (picture.spacing if picture.unit else None)
+    assert segment.selection().spacing == (picture.spacing if picture.unit else None)
 
 
 @pytest.mark.parametrize("n_planes", [2, 40])
-def test_labels_with_fewer_axes_make_no_movie_a_stack_of_channels(viewer, n_planes):
-    image = viewer.add_image(np.zeros((n_planes, 16, 24)), name="image")
-    labels = viewer.add_labels(np.ones((16, 24), int), name="labels")
+def test_labels_with_fewer_axes_make_no_movie_a_stack_of_channels(layer_viewer, n_planes):
+    image = layer_viewer.add_image(np.zeros((n_planes, 16, 24)), name="image")
+    labels = layer_viewer.add_labels(np.ones((16, 24), int), name="labels")
     if n_planes == 2:
         # What a 2D model is told of such an image as well.
         assert pair_from_layers(image, labels).axes == picture_of(image, 2).axes == "CYX"
@@ -181,8 +198,8 @@ def about_the_channels():
         ((5, 2, 16, 24), "ZCYX", {"scale": (2, 1, 0.5, 0.5), "translate": (1, 2, 3, 4)}),
     ],
 )  # fmt: skip
-def test_results_get_the_transform_of_their_image(viewer, shape, axes, options):
-    layer = viewer.add_image(np.zeros(shape), **options)
+def test_results_get_the_transform_of_their_image(layer_viewer, shape, axes, options):
+    layer = layer_viewer.add_image(np.zeros(shape), **options)
     frame = spatial_frame(layer, axes)
     pixel = {"Z": 3, "Y": 5, "X": 7, "C": 0}
     letters = axes[:-1] if layer.rgb else axes
@@ -191,15 +208,15 @@ def test_results_get_the_transform_of_their_image(viewer, shape, axes, options):
     for part in (frame, frame.at([2] * len(space))):
         start = 0 if part is frame else 2
         empty = part.array(np.zeros([4] * len(space), int))
-        labels = viewer.add_labels(empty, **part.options())
+        labels = layer_viewer.add_labels(empty, **part.options())
         point = part.coordinates(np.array([[pixel[letter] - start for letter in space]], float))[0]
         np.testing.assert_allclose(labels.data_to_world(point)[-2:], world[-2:], atol=1e-6)
 
 
 @pytest.mark.parametrize("axes", ["XY", "XYZ", "ZTYX", "YX"])
-def test_layers_in_another_order_are_turned_there_and_back(viewer, axes):
+def test_layers_in_another_order_are_turned_there_and_back(layer_viewer, axes):
     sizes = {"T": 2, "Z": 5, "Y": 16, "X": 24}
-    layer = viewer.add_image(np.zeros([sizes[letter] for letter in axes]), axis_labels=tuple(axes.lower()))
+    layer = layer_viewer.add_image(np.zeros([sizes[letter] for letter in axes]), axis_labels=tuple(axes.lower()))
     truth = np.arange(layer.data.size).reshape(layer.data.shape)
     frame = spatial_frame(layer, axes)
     inside = frame.result(truth)
@@ -209,7 +226,7 @@ def test_layers_in_another_order_are_turned_there_and_back(viewer, axes):
     assert truth[tuple(frame.coordinates(at)[0])] == 17
     # A pair for training is turned as a whole.
     layer.data = np.where(truth % 7 == 0, 5.0, 1.0)
-    pair = pair_from_layers(layer, viewer.add_labels((truth % 7 == 0).astype(int)))
+    pair = pair_from_layers(layer, layer_viewer.add_labels((truth % 7 == 0).astype(int)))
     for example in pair.examples():
         np.testing.assert_array_equal(example.image[0] > 2, example.instances > 0)
 
@@ -233,20 +250,22 @@ def square(n=20):
 
 @pytest.mark.parametrize("image_axes", ["xy", "yx", None])
 @pytest.mark.parametrize("label_axes", ["xy", "yx", None])
-def test_labels_that_name_their_axes_are_turned_onto_their_image(viewer, open_panel, image_axes, label_axes):
+def test_labels_that_name_their_axes_are_turned_onto_their_image(layer_viewer, part_of, image_axes, label_axes):
     image, labels = square()
     # What is named x, y holds the transposed array; what names nothing lies as the other does.
     is_turned = [(image_axes or label_axes) == "xy", (label_axes or image_axes) == "xy"]
     image, truth = (array.T if turn else array for array, turn in zip((image, labels), is_turned, strict=True))
-    layer = viewer.add_image(image, axis_labels=image_axes and tuple(image_axes), name="image")
-    true = viewer.add_labels(truth, axis_labels=label_axes and tuple(label_axes), name="truth")
+    layer = layer_viewer.add_image(image, axis_labels=image_axes and tuple(image_axes), name="image")
+    true = layer_viewer.add_labels(truth, axis_labels=label_axes and tuple(label_axes), name="truth")
     (example,) = pair_from_layers(layer, true).examples()
     np.testing.assert_array_equal(example.image[0], 100.0 * example.instances)
-    predicted = viewer.add_labels(image.astype(int) // 100, axis_labels=image_axes and tuple(image_axes), name="found")
-    evaluate = open_panel("EmbedSeg: Evaluate")
-    evaluate.source.choose(true, predicted)
-    np.testing.assert_array_equal(*evaluate.source.arrays())
-    assert evaluate.source.fault() == ""
+    predicted = layer_viewer.add_labels(
+        image.astype(int) // 100, axis_labels=image_axes and tuple(image_axes), name="found"
+    )
+    evaluate = part_of(EvaluationSource)
+    evaluate.choose(true, predicted)
+    np.testing.assert_array_equal(*evaluate.arrays())
+    assert evaluate.fault() == ""
 
 
 def test_labels_of_other_axes_are_refused(viewer, open_panel):
@@ -261,9 +280,9 @@ def test_labels_of_other_axes_are_refused(viewer, open_panel):
     assert not evaluate.evaluate.isEnabled()
 
 
-def test_labels_of_channels_between_other_axes_are_trained_on(viewer):
-    layer = viewer.add_image(np.zeros((5, 2, 16, 24)), axis_labels=("z", "c", "y", "x"), name="image")
+def test_labels_of_channels_between_other_axes_are_trained_on(layer_viewer):
+    layer = layer_viewer.add_image(np.zeros((5, 2, 16, 24)), axis_labels=("z", "c", "y", "x"), name="image")
     frame = spatial_frame(layer, "ZCYX")
-    labels = viewer.add_labels(frame.array(np.ones((5, 16, 24), int)), **frame.options())
+    labels = layer_viewer.add_labels(frame.array(np.ones((5, 16, 24), int)), **frame.options())
     (example,) = pair_from_layers(layer, labels).examples()
     assert (example.image.shape, example.instances.shape) == ((2, 5, 16, 24), (5, 16, 24))

@@ -42,13 +42,16 @@ def describe(one) -> str:
 
 
 @pytest.mark.parametrize("name", PANELS)
-def test_every_control_says_what_it_does(open_panel, name):
-    assert [describe(one) for one in controls(open_panel(name)) if not one.toolTip()] == []
+def test_every_control_says_what_it_does_and_is_reached_by_keyboard_and_leaves_room(open_panel, name):
+    panel = open_panel(name)
+    assert [describe(one) for one in controls(panel) if not one.toolTip()] == []
+    out = [describe(one) for one in controls(panel) if not one.focusPolicy() & Qt.FocusPolicy.TabFocus]
+    assert out == []
+    assert panel.minimumSizeHint().width() <= 420
 
 
-@pytest.mark.parametrize("name", PANELS)
 @pytest.mark.parametrize("comes_first", [True, False])
-def test_a_layer_of_too_many_axes_is_refused_in_a_sentence(viewer, open_panel, name, comes_first, qtbot):
+def test_a_layer_of_too_many_axes_is_refused_in_a_sentence(viewer, open_panel, comes_first, qtbot):
     def add():
         many = np.zeros((1, 2, 1, 2, 9, 8), np.uint8)
         viewer.add_image(many, name="six")
@@ -57,20 +60,10 @@ def test_a_layer_of_too_many_axes_is_refused_in_a_sentence(viewer, open_panel, n
 
     if comes_first:
         add()
-    panel = open_panel(name)
+    panels = {name: open_panel(name) for name in PANELS}
     if not comes_first:
         add()
-    sentences = [label.text() for label in panel.findChildren(QLabel) if not label.isHidden()]
-    sentences += [button.toolTip() for button in panel.findChildren(QPushButton)]
-    assert any("has 6 axes" in sentence and "six" in sentence for sentence in sentences)
-
-
-@pytest.mark.parametrize("name", PANELS)
-def test_every_control_is_reached_by_keyboard(open_panel, name):
-    out = [describe(one) for one in controls(open_panel(name)) if not one.focusPolicy() & Qt.FocusPolicy.TabFocus]
-    assert out == []
-
-
-@pytest.mark.parametrize("name", PANELS)
-def test_a_panel_leaves_room_for_the_image(open_panel, name):
-    assert open_panel(name).minimumSizeHint().width() <= 420
+    for name, panel in panels.items():
+        sentences = [label.text() for label in panel.findChildren(QLabel) if not label.isHidden()]
+        sentences += [button.toolTip() for button in panel.findChildren(QPushButton)]
+        assert any("has 6 axes" in sentence and "six" in sentence for sentence in sentences), name

@@ -25,7 +25,7 @@ from embedseg_napari.viewer.layers import CHANNEL_NAMES, array_of
 from embedseg_napari.viewer.unopened import unopened
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from napari.layers import Layer
     from napari.viewer import Viewer
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PIXEL = "pixel"
+TYPED = "embedseg_pixel_size_typed"
+"""Key in the metadata of layers whose pixel size a person has written in a panel."""
 
 _completed: set[object] = set()
 """Unique ids of layers that were looked at: what a user changes afterwards stays."""
@@ -63,8 +65,12 @@ class _Watcher:
     def on_inserted(self, event: Any) -> None:
         """Complete a new layer; the first one was fitted into the window before it had its size."""
         viewer = self._viewer()
-        if complete(event.value) and viewer is not None and len(viewer.layers) == 1:
+        is_sized = complete(event.value)
+        if viewer is None:
+            return
+        if is_sized and len(viewer.layers) == 1:
             viewer.reset_view()
+        _take_typed_size(event.value, viewer.layers)
 
 
 _watchers: weakref.WeakKeyDictionary[Viewer, _Watcher] = weakref.WeakKeyDictionary()
@@ -132,6 +138,18 @@ def complete(layer: Layer) -> bool:
     layer.scale = axis_scale(letters, spacing)
     layer.units = axis_units(letters, header.unit)
     return True
+
+
+def _take_typed_size(layer: Layer, others: Iterable[Layer]) -> None:
+    """Give a layer that says nothing of its pixels the size that was written for one of its shape, as of its image."""
+    from napari.layers import Image, Labels
+
+    if not isinstance(layer, (Image, Labels)) or not has_plain_scale(layer):
+        return
+    for other in others:
+        if other.metadata.get(TYPED) and array_of(other).shape == array_of(layer).shape:
+            layer.scale, layer.units = other.scale, other.units
+            return
 
 
 def _header_of(path: Path, shape: tuple[int, ...]) -> Header | None:

@@ -24,13 +24,16 @@ def questions(stack, open_panel):
     return segment.image.question, train.pairs.rows[0].question, label.annotation.question
 
 
-@pytest.mark.parametrize("letter", "ZTC")
 @pytest.mark.parametrize("asking", [0, 1, 2])
-def test_an_answer_in_one_panel_holds_in_all(stack, questions, asking, letter):
-    assert all("5 planes of stack" in question.sentence.text() for question in questions)
-    questions[asking].buttons[letter].click()
-    assert [question.isHidden() for question in questions] == [True] * 3
-    assert picture_of(stack).axes == f"{letter}YX"
+def test_an_answer_in_one_panel_holds_in_all(viewer, stack, questions, asking):
+    for letter in "ZTC":
+        assert all("5 planes of stack" in question.sentence.text() for question in questions)
+        questions[asking].buttons[letter].click()
+        assert [question.isHidden() for question in questions] == [True] * 3
+        assert picture_of(stack).axes == f"{letter}YX"
+        # The next one is asked about anew.
+        viewer.layers.remove(stack)
+        stack = viewer.add_image(np.zeros((5, 32, 32), np.float32), name="stack")
 
 
 def test_asking_takes_no_room_from_the_image(questions, open_panel):
@@ -69,8 +72,8 @@ def test_nothing_can_be_begun_before(stack, questions, open_panel):
         ((3, 32, 32), {}, True),
     ],
 )
-def test_only_stacks_without_names_are_asked_about(viewer, qtbot, shape, options, is_asked):
+def test_only_stacks_without_names_are_asked_about(layer_viewer, qtbot, shape, options, is_asked):
     question = AxisQuestion()
     qtbot.addWidget(question)
-    question.ask_about(viewer.add_image(np.zeros(shape, np.uint8), **options))
+    question.ask_about(layer_viewer.add_image(np.zeros(shape, np.uint8), **options))
     assert bool(question.problem()) == is_asked

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from embedseg_napari.viewer.file_metadata import watch_layers
 from embedseg_napari.viewer.layers import picture_of
 from embedseg_napari.viewer.widgets.pixel_size import VoxelBox
 
@@ -33,13 +34,25 @@ def test_the_layer_and_what_lies_on_it_get_the_size(layer_viewer, volume, box, q
     labels = layer_viewer.add_labels(np.zeros((4, 8, 8), int), **AXES)
     other = layer_viewer.add_image(np.zeros((4, 8, 8)), translate=(0, 0, 50), **AXES)
     flat = layer_viewer.add_image(np.zeros((8, 8)))
+    layer_viewer.dims.set_current_step(0, 3)
     with qtbot.waitSignal(box.given):
         give(box, "0.5, 0.2 0.2")
+    # The slider stays on its plane.
+    assert layer_viewer.dims.current_step[0] == 3
     assert (picture_of(volume).spacing, picture_of(volume).unit) == ((0.5, 0.2, 0.2), "um")
     assert tuple(labels.scale) == (0.5, 0.2, 0.2)
     assert np.all(np.asarray(other.scale) == 1)
     assert np.all(np.asarray(flat.scale) == 1)
     assert not box.ask_about(volume, "ZYX")
+
+
+def test_labels_that_are_opened_later_lie_on_the_image(layer_viewer, volume, box):
+    watch_layers(layer_viewer)
+    give(box, "0.5, 0.2, 0.2")
+    labels, other = (layer_viewer.add_labels(np.zeros((n, 8, 8), int)) for n in (4, 5))
+    assert tuple(labels.scale) == (0.5, 0.2, 0.2)
+    assert labels.units == volume.units
+    assert np.all(np.asarray(other.scale) == 1)
 
 
 def test_what_is_no_size_is_said_and_changes_nothing(volume, box):
@@ -61,6 +74,7 @@ def test_panels_ask_once_they_know_that_it_is_a_volume(viewer, open_panel, panel
     pytest.importorskip("pyqtgraph")
     shown = open_panel(f"EmbedSeg: {panel}")
     stack = viewer.add_image(np.random.default_rng(0).random((6, 24, 24)), name="stack")
+    viewer.add_labels(np.ones((6, 24, 24), int), name="truth")
     part = shown.image if panel == "Segment" else shown.pairs.rows[0]
     assert not part.form.isRowVisible(part.voxel)
     part.question.buttons["Z"].click()

@@ -179,13 +179,16 @@ class PartReader:
         part = part_wanted(self.viewer, layer)
 
         def take(array: NDArray[Any]) -> None:
+            # What is clicked from now on is not passed over, though the thread ends a moment later.
+            end()
             if layer in self.viewer.layers:
                 on_shown(show_part(self.viewer, part, array))
 
         def end() -> None:
-            self._run = None
+            if self._run is run:
+                self._run = None
 
-        self._run = run_in_background(lambda should_stop: part.read(), on_result=take, on_finished=end)
+        run = self._run = run_in_background(lambda should_stop: part.read(), on_result=take, on_finished=end)
 
     def close_down(self) -> None:
         """Show nothing any longer."""

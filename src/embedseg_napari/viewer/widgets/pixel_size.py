@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QLineEdit
 
 from embedseg_napari.core.axes import check_spacing
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.viewer.file_metadata import axis_scale, axis_units, has_plain_scale
+from embedseg_napari.viewer.file_metadata import TYPED, axis_scale, axis_units, has_plain_scale
 from embedseg_napari.viewer.step_back import meet
 
 if TYPE_CHECKING:
@@ -83,9 +83,12 @@ class VoxelBox(QLineEdit):
         except DataError as error:
             spacing, self.fault = None, str(error)
         if spacing is not None:
-            # What was found or painted there stays there.
+            step = self.viewer.dims.current_step
+            # What was found or painted there stays there; what comes later is placed by the mark.
+            layer.metadata = {**layer.metadata, TYPED: True}
             for other in [one for one in self.viewer.layers if one == layer or meet(one, layer)]:
                 if other.ndim == layer.ndim and has_plain_scale(other):
                     other.scale, other.units = axis_scale(axes, spacing), axis_units(axes, "um")
+            self.viewer.dims.set_current_step(range(len(step)), step)
             self.viewer.reset_view()
         self.given.emit()
