@@ -246,3 +246,32 @@ def test_another_image_is_looked_at_though_the_first_is_not_done(viewer, panel, 
     panel.clicks.begin()
     qtbot.waitUntil(lambda: not panel.clicks.maps.is_computing, timeout=30_000)
     assert panel.clicks.maps._computed[1].seed_map.shape == (30, 40)
+
+
+@pytest.mark.parametrize("ndim", [2], indirect=True)
+def test_the_model_looks_again_where_what_is_annotated_has_another_size(viewer, panel, truth, qtbot, tmp_path):
+    import torch
+
+    from embedseg_napari.core.config import ModelConfig, ObjectSizes
+    from embedseg_napari.core.model.model import Model
+    from embedseg_napari.core.networks.erfnet import BranchedERFNet
+
+    torch.manual_seed(0)
+    sizes = ObjectSizes(n_objects=9, mean=(24.0, 24.0), std=(1.0, 1.0), mean_size=400.0)
+    model = Model(ModelConfig(name="large", object_sizes=sizes), BranchedERFNet(2))
+    panel.settings.choose_start(model.save(tmp_path / "large.embedseg"))
+    maps = panel.clicks.maps
+    press(viewer, Qt.Key.Key_C)
+    qtbot.waitUntil(lambda: not maps.is_computing, timeout=30_000)
+    first = maps.surroundings((12, 12)).maps
+    assert first is not None
+    # Annotated objects are half as large as those that the model knows.
+    maps.learn(np.nonzero(truth == 1))
+    maps.surroundings((12, 12))
+    qtbot.waitUntil(lambda: not maps.is_computing, timeout=30_000)
+    assert maps._computed[1] is not first
+    assert maps._computed[0].scale == pytest.approx(2, rel=0.05)
+    again = maps._computed[1]
+    maps.surroundings((12, 12))
+    assert not maps.is_computing
+    assert maps._computed[1] is again

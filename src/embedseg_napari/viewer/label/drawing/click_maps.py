@@ -108,9 +108,9 @@ class ClickMaps:
         if shown is not None:
             yield shown
         if self._computed is not None and wanted is not None and self._computed[0].is_of(wanted):
+            # Anew, where what was annotated since has another size.
+            self._compute(wanted)
             yield self._computed[1], None
-            if not self._computed[0].is_alike(wanted):
-                self._compute(wanted)
 
     def _serve(self, around: Surroundings) -> bool:
         """Whether maps are of use here, by the objects that are annotated; looked at anew where these have doubled."""
