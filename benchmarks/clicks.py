@@ -4,8 +4,8 @@
                                 [--kind 256x256] [--images 25] [--clicks 4] [--painted 3] [--seeds 0]
 
 Every image is clicked on by itself: without maps, and with those of each model. As in *Label & Train*, a few painted
-objects of the image (`--painted`, chosen at random, not clicked on where there are others) say how large objects are,
-at which scale a model looks at the image, and whether it is believed. With `--start` there is one model more: trained
+objects of the image (`--painted`, at random, not clicked on where there are others) say how large objects are, at
+which scale a model looks at the image, and whether it is believed. With `--start` there is one model more: trained
 from that one, or from scratch with `--start none`, on 20 objects that a simulated person painted in images of
 `--train`, for so many steps (`--steps`) of the preset `few`; these are counted, so that a busy machine does not
 matter. Printed are the part of the clicks with an IoU of 0.7 and more, with its standard error over images, the mean

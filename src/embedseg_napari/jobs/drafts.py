@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,6 @@ from embedseg_napari.core.review.drafts import draft_labels, draft_queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
-    from pathlib import Path
 
     from embedseg_napari.core.review.queue import ReviewQueue
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class DraftRequest:
     """Whose labels are to be reviewed, and on which image."""
 
-    labels: Path | np.ndarray
-    """A label image of any format that is read, ROIs of ImageJ, GeoJSON, COCO; or labels in memory."""
+    labels: Path | Any
+    """A label image of any format that is read, ROIs of ImageJ, GeoJSON, COCO; or an array."""
     name: str
     """What the labels are called in sentences."""
     image: np.ndarray
@@ -34,7 +34,7 @@ class DraftRequest:
     annotation: np.ndarray
     """((Z,) Y, X), a copy; what is annotated is left out."""
     axes: str = ""
-    """Of labels in memory, where they are not those of the image."""
+    """Of an array, where they are not those of the image."""
     frame: int | None = None
     """Number of the image in the time-lapse that it is a frame of."""
     model: Path | None = None
@@ -73,8 +73,8 @@ def find_drafts(request: DraftRequest, should_stop: Callable[[], bool]) -> Gener
 def _read(request: DraftRequest, shape: tuple[int, ...]) -> Generator[Message, None, tuple[np.ndarray, str]]:
     """The labels as they are, and their axes."""
     path = request.labels
-    if isinstance(path, np.ndarray):
-        return path, request.axes
+    if not isinstance(path, Path):
+        return np.asarray(path), request.axes
     said: list[str] = []
     if path.suffix.lower() in ANNOTATIONS:
         axes = "ZYX"[-len(shape) :]

@@ -7,7 +7,13 @@ import pytest
 
 from embedseg_napari.core.config import ObjectSizes
 from embedseg_napari.core.data.pairs import from_arrays, load_folder
-from embedseg_napari.core.data.statistics import least_object_size, measure, object_sizes, suggested_crop_size
+from embedseg_napari.core.data.statistics import (
+    least_object_size,
+    measure,
+    object_sizes,
+    scale_to_known,
+    suggested_crop_size,
+)
 from embedseg_napari.core.errors import DataError
 
 
@@ -138,3 +144,14 @@ def test_few_objects_do_not_raise_the_least_size_that_a_start_model_has():
     assert least_object_size(few, 19) == 19
     assert least_object_size(few, 500) == least_object_size(few) < 387
     assert least_object_size(many, 19) == least_object_size(many) > 19
+
+
+def test_an_image_is_scaled_to_what_a_model_knows_unless_it_knows_such_sizes():
+    def of(extent, spread=0.0):
+        return ObjectSizes(n_objects=9, mean=(extent, extent), std=(spread, spread), mean_size=extent**2)
+
+    assert scale_to_known(of(50.0), of(25.0)) == 0.5
+    assert scale_to_known(of(10.0), of(25.0)) == 2.5
+    assert scale_to_known(of(22.0), of(25.0)) == 1
+    assert scale_to_known(of(12.0), of(25.0, 14.0)) == 1
+    assert scale_to_known(ObjectSizes(), of(25.0)) == scale_to_known(of(25.0), ObjectSizes()) == 1

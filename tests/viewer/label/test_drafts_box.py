@@ -111,7 +111,7 @@ def test_all_drafts_at_once_are_one_step_of_undo_and_leave_what_is_annotated(vie
 
 
 def test_a_labels_layer_is_taken_and_hidden(viewer, panel, truth, load):
-    layer = viewer.add_labels(np.where(truth, truth + 70_000, 0).astype(np.int32), name="elsewhere")
+    layer = viewer.add_labels(np.where(truth, truth.astype(np.int32) + 70_000, 0), name="elsewhere")
     load(layer)
     assert not layer.visible
     assert panel.review.queue.segmentation.labels.max() == truth.max()

@@ -29,6 +29,8 @@ MOST_SIZE, MOST_EDGE = 4.0, 3.0
 """Where these terms end."""
 ON_ELLIPSE = {2: 4.0, 3: 5.0}
 """Squared distance from the centre, in standard deviations, of the outline of an evenly filled ellipse or ellipsoid."""
+UNIT_BALL = {2: np.pi, 3: 4 / 3 * np.pi}
+"""Area or volume."""
 
 
 def shape_at(
@@ -36,8 +38,8 @@ def shape_at(
 ) -> NDArray[np.bool_]:
     """Find the object at a pixel.
 
-    Tried are what lies on the pixel's side of two thresholds, divided where it is narrow, and what edges enclose; of
-    these the likeliest is taken, by size, outline and form.
+    Tried are what lies on the pixel's side of two thresholds, divided where it is narrow, and in 2D what edges enclose;
+    of these the likeliest is taken, by size, outline and form.
 
     Parameters
     ----------
@@ -64,7 +66,11 @@ def shape_at(
         edge = edges[rim].mean() / strong
         return float(SIZE * min(size, MOST_SIZE) + EDGE * min(edge, MOST_EDGE) + SHAPE * _likeness(mask))
 
-    return max([*_bright_or_dark(image, at, extent), _enclosed(edges, at, extent)], key=likelihood)
+    found = _bright_or_dark(image, at, extent)
+    if image.ndim == 2:
+        # In a volume that takes as long as all the rest, and was right in none of 32 clicks.
+        found.append(_enclosed(edges, at, extent))
+    return max(found, key=likelihood)
 
 
 def _bright_or_dark(
@@ -104,7 +110,15 @@ def _enclosed(edges: NDArray[np.float32], at: tuple[int, ...], extent: Sequence[
 
 
 def _divided(mask: NDArray[np.bool_], at: tuple[int, ...], extent: Sequence[float]) -> NDArray[np.bool_]:
-    """The part of a mask at a pixel, where the mask is narrow between its parts."""
+    """The part of a mask at a pixel of it, where the mask is narrow between its parts."""
+    (whole,) = ndimage.find_objects(mask.astype(np.uint8))
+    box = tuple(slice(max(0, side.start - 1), side.stop + 1) for side in whole)
+    within = np.zeros(mask.shape, bool)
+    within[box] = _part(mask[box], tuple(i - side.start for i, side in zip(at, box, strict=True)), extent)
+    return within
+
+
+def _part(mask: NDArray[np.bool_], at: tuple[int, ...], extent: Sequence[float]) -> NDArray[np.bool_]:
     from skimage.feature import peak_local_max
     from skimage.segmentation import watershed
 
@@ -128,12 +142,13 @@ def _likeness(mask: NDArray[np.bool_]) -> float:
     at = np.argwhere(mask).astype(float)
     if len(at) <= 2 * mask.ndim:
         return 0.0
-    middle = at.mean(0)
     # A pixel is not a point.
     moments = np.cov(at.T) + np.eye(mask.ndim) / 12
-    away = np.moveaxis(np.indices(mask.shape), 0, -1) - middle
-    ellipse = np.einsum("...i,ij,...j", away, np.linalg.inv(moments), away, optimize=True) <= ON_ELLIPSE[mask.ndim]
-    return float((ellipse & mask).sum() / (ellipse | mask).sum())
+    away = at - at.mean(0)
+    reach = ON_ELLIPSE[mask.ndim]
+    n_shared = np.count_nonzero(((away @ np.linalg.inv(moments)) * away).sum(1) <= reach)
+    n_ellipse = UNIT_BALL[mask.ndim] * np.sqrt(np.linalg.det(moments) * reach**mask.ndim)
+    return float(n_shared / (len(at) + n_ellipse - n_shared))
 
 
 def piece(mask: NDArray[np.bool_], at: tuple[int, ...]) -> NDArray[np.bool_]:

@@ -16,7 +16,7 @@ from embedseg_napari.core.exchange.export import ANNOTATIONS
 from embedseg_napari.core.files.formats import readable
 from embedseg_napari.core.session.images import to_frame
 from embedseg_napari.jobs.drafts import DraftRequest, find_drafts
-from embedseg_napari.viewer.layers import TIME_POINT, array_of, is_users_or_found, turned_labels
+from embedseg_napari.viewer.layers import TIME_POINT, is_users_or_found, turned_labels
 from embedseg_napari.viewer.widgets.boxes import button
 from embedseg_napari.viewer.widgets.layer_box import LayerBox
 from embedseg_napari.viewer.worker import report_error, report_message, run_in_background
@@ -90,17 +90,15 @@ class DraftsBox(QWidget):
     def take_layer(self, layer: Labels) -> None:
         """Take the objects of a layer, which is hidden: they are seen as drafts."""
         own = result_axes(self.layers.axes)
-        array = array_of(layer)
         try:
-            if array.ndim == len(own):
-                array = turned_labels(layer, own, "the image")
+            array = turned_labels(layer, own, "the image")
         except EmbedSegError as error:
             report_error(error)
             return
         layer.visible = False
-        self._start(array, layer.name)
+        self._start(array, layer.name, own if array.ndim == len(own) else "")
 
-    def _start(self, labels: Any, name: str) -> None:
+    def _start(self, labels: Any, name: str, axes: str = "") -> None:
         image, annotated = self.layers.image, self.layers.labels
         if image is None or annotated is None or (self.search is not None and self.search.is_active):
             return
@@ -111,6 +109,7 @@ class DraftsBox(QWidget):
             to_frame(self.layers.picture),
             image.name,
             self.layers.array().copy(),
+            axes,
             frame=None if frame is None else int(str(frame).split()[1]),
             model=self.model(),
             device=self.device(),

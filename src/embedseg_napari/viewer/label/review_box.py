@@ -146,7 +146,7 @@ class ReviewBox(QWidget):
         )
         self.refresh()
 
-    def begin(self, queue: ReviewQueue, model: Path | None) -> None:
+    def begin(self, queue: ReviewQueue, model: Path | None = None) -> None:
         """Look at doubtful objects of the image in front that a model found before, or at drafts."""
         self._take(queue, model, self.layers.image)
 

@@ -77,12 +77,9 @@ class LabelWidget(TrainingPanel):
         self.preview = LivePreview(napari_viewer, self.annotation.layers.raise_to_top)
         self.view, self.keep = self.preview.view, self.preview.keep
         self.review = ReviewBox(self.annotation.layers, self.view)
-        self.clicks = ClickBox(
-            self.annotation.layers,
-            ClickMaps(self.annotation.layers, self.view, self._fitting_start, self.settings.device.currentText),
-        )
-        self.drafts = DraftsBox(self.annotation.layers, self._fitting_start, self.settings.device.currentText)
-        self.drafts.found.connect(lambda queue: self.review.begin(queue, None))
+        layers, model = self.annotation.layers, (self._fitting_start, self.settings.device.currentText)
+        self.clicks, self.drafts = ClickBox(layers, ClickMaps(layers, self.view, *model)), DraftsBox(layers, *model)
+        self.drafts.found.connect(self.review.begin)
         self.next_image = NextImage()
         self.store = StoreBox(self.annotation.layers)
         self.parts = PartReader(napari_viewer)

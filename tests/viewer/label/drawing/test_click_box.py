@@ -59,18 +59,20 @@ def panel(viewer, open_panel, truth):
     return panel
 
 
-def predict(panel, truth):
-    """Show what a perfect network would find."""
+def predict(panel, truth, within=(slice(None), slice(None))):
+    """Show what a perfect network would find, in a part of the plane or in all of it."""
     offsets = np.zeros((truth.ndim, *truth.shape), np.float32)
     seed_map = np.zeros(truth.shape, np.float32)
     for number in (1, 2):
         at = np.array(np.nonzero(truth == number))
         offsets[(slice(None), *at)] = at.mean(1, keepdims=True) - at
         seed_map[tuple(at)] = 0.9
-    maps = EmbeddingMaps(offsets, np.full_like(offsets, 4.0), seed_map)
+    part = (Ellipsis, *within)
+    maps = EmbeddingMaps(offsets[part], np.full_like(offsets, 4.0)[part], seed_map[part])
     centers = np.array([np.argwhere(truth == one).mean(0) for one in (1, 2)], np.float32)
-    found = Segmentation(truth, centers, np.ones(2, np.float32), PredictionConfig(), kept_maps=maps)
-    panel.review.view.show_objects(found, panel.annotation.layers.frame, panel.annotation.layers.image)
+    found = Segmentation(truth[part], centers, np.ones(2, np.float32), PredictionConfig(), kept_maps=maps)
+    start = [0] * (truth.ndim - 2) + [side.start or 0 for side in within]
+    panel.review.view.show_objects(found, panel.annotation.layers.frame.at(start), panel.annotation.layers.image)
     panel.annotation.layers.raise_to_top()
 
 
@@ -215,3 +217,61 @@ def test_maps_that_miss_what_is_annotated_are_not_believed(viewer, panel, truth,
     drag(panel.annotation.layers.labels, (12, 12))
     assert "by brightness and shape" in panel.clicks.line.text()
     assert 0.7 < shown(viewer) / (truth == 1).sum() < 1.4
+
+
+@pytest.mark.parametrize("ndim", [2], indirect=True)
+def test_beside_what_a_training_previews_the_chosen_model_is_asked(viewer, panel, truth, drag, qtbot, tiny_model_file):
+    panel.settings.choose_start(tiny_model_file)
+    predict(panel, truth, (slice(2, 22), slice(3, 24)))
+    press(viewer, Qt.Key.Key_C)
+    assert not panel.clicks.maps.is_computing
+    drag(panel.annotation.layers.labels, (12, 12))
+    assert "by the model" in panel.clicks.line.text()
+    assert shown(viewer) == (truth == 1).sum()
+    press(viewer, Qt.Key.Key_Return)
+    drag(panel.annotation.layers.labels, (30, 36))
+    assert "by brightness and shape" in panel.clicks.line.text()
+    qtbot.waitUntil(lambda: not panel.clicks.maps.is_computing, timeout=30_000)
+    assert panel.clicks.maps._computed[1].seed_map.shape == truth.shape
+    assert panel.clicks.maps.surroundings((12, 12)).maps_start == (2, 3)
+
+
+@pytest.mark.parametrize("ndim", [2], indirect=True)
+def test_another_image_is_looked_at_though_the_first_is_not_done(viewer, panel, truth, qtbot, tiny_model_file):
+    viewer.add_image(np.zeros((30, 40), np.float32), name="other")
+    panel.settings.choose_start(tiny_model_file)
+    panel.clicks.begin()
+    panel.annotation.image.choose(viewer.layers["other"])
+    panel.annotation.annotate.click()
+    panel.clicks.begin()
+    qtbot.waitUntil(lambda: not panel.clicks.maps.is_computing, timeout=30_000)
+    assert panel.clicks.maps._computed[1].seed_map.shape == (30, 40)
+
+
+@pytest.mark.parametrize("ndim", [2], indirect=True)
+def test_the_model_looks_again_where_what_is_annotated_has_another_size(viewer, panel, truth, qtbot, tmp_path):
+    import torch
+
+    from embedseg_napari.core.config import ModelConfig, ObjectSizes
+    from embedseg_napari.core.model.model import Model
+    from embedseg_napari.core.networks.erfnet import BranchedERFNet
+
+    torch.manual_seed(0)
+    sizes = ObjectSizes(n_objects=9, mean=(24.0, 24.0), std=(1.0, 1.0), mean_size=400.0)
+    model = Model(ModelConfig(name="large", object_sizes=sizes), BranchedERFNet(2))
+    panel.settings.choose_start(model.save(tmp_path / "large.embedseg"))
+    maps = panel.clicks.maps
+    press(viewer, Qt.Key.Key_C)
+    qtbot.waitUntil(lambda: not maps.is_computing, timeout=30_000)
+    first = maps.surroundings((12, 12)).maps
+    assert first is not None
+    # Annotated objects are half as large as those that the model knows.
+    maps.learn(np.nonzero(truth == 1))
+    maps.surroundings((12, 12))
+    qtbot.waitUntil(lambda: not maps.is_computing, timeout=30_000)
+    assert maps._computed[1] is not first
+    assert maps._computed[0].scale == pytest.approx(2, rel=0.05)
+    again = maps._computed[1]
+    maps.surroundings((12, 12))
+    assert not maps.is_computing
+    assert maps._computed[1] is again

@@ -60,6 +60,8 @@ class ClickMaps:
         self.search: BackgroundRun | None = None
         self.objects: list[Indices] = []
         """The latest that are annotated."""
+        self._read: tuple[Any, np.ndarray] | None = None
+        """An array, and the image that it is."""
         self._wanted: _Source | None = None
         """Of what maps were asked for last, whether they came or not."""
         self._computed: tuple[_Source, EmbeddingMaps] | None = None
@@ -75,7 +77,7 @@ class ClickMaps:
         """Look at what is annotated, and compute maps of the image in a thread, unless they are there or on the way."""
         self.objects = latest_objects(self.layers.array())
         if self._shown() is None:
-            self._compute()
+            self._compute(self._source())
 
     def learn(self, pixels: Indices) -> None:
         """One more object is annotated."""
@@ -89,27 +91,26 @@ class ClickMaps:
 
     def surroundings(self, pixel: tuple[int, ...]) -> Surroundings:
         """What is known of the image where it is clicked on (z, y, x)."""
-        config, sizes = self._config(), self._sizes()
+        source, sizes = self._source(), self._sizes()
+        config = None if source is None else source.config
         threshold = 0.5 if config is None else config.prediction.foreground_threshold
-        alone = Surroundings(
-            to_frame(self.layers.picture), self._extent(config, sizes), sizes.mean_size or None, None, None, threshold
-        )
-        for maps, start in self._maps():
+        alone = Surroundings(self._frame(), self._extent(config, sizes), sizes.mean_size or None, None, None, threshold)
+        for maps, start in self._maps(source):
             around = replace(alone, maps=maps, maps_start=start)
             if around.is_served(pixel):
                 return around if self._serve(around) else alone
-        self._compute()
+        self._compute(source)
         return alone
 
-    def _maps(self) -> Iterator[tuple[EmbeddingMaps, tuple[int, ...] | None]]:
+    def _maps(self, wanted: _Source | None) -> Iterator[tuple[EmbeddingMaps, tuple[int, ...] | None]]:
         """Those that are shown, which are of the latest network, and those that were computed."""
-        shown, wanted = self._shown(), self._source()
+        shown = self._shown()
         if shown is not None:
             yield shown
         if self._computed is not None and wanted is not None and self._computed[0].is_of(wanted):
+            # Anew, where what was annotated since has another size.
+            self._compute(wanted)
             yield self._computed[1], None
-            if not self._computed[0].is_alike(wanted):
-                self._compute()
 
     def _serve(self, around: Surroundings) -> bool:
         """Whether maps are of use here, by the objects that are annotated; looked at anew where these have doubled."""
@@ -119,8 +120,7 @@ class ClickMaps:
             self._serving = maps, n, maps_serve(around, self.objects)
         return self._serving[2]
 
-    def _compute(self) -> None:
-        source = self._source()
+    def _compute(self, source: _Source | None) -> None:
         if source is None or (self._wanted is not None and self._wanted.is_alike(source)):
             return
         self.stop()
@@ -144,15 +144,19 @@ class ClickMaps:
 
     def _source(self) -> _Source | None:
         """What maps would be computed of now."""
-        model, config, image = self.model(), self._config(), self.layers.image
+        model, image = self.model(), self.layers.image
+        config = None if model is None else read_config(model)
         if model is None or config is None or image is None:
             return None
         scale = scale_to_known(self._sizes(), config.object_sizes)
-        return _Source(image, array_of(image), model, model.stat().st_mtime_ns, float(np.clip(scale, *SCALES)))
+        return _Source(image, array_of(image), model, model.stat().st_mtime_ns, config, float(np.clip(scale, *SCALES)))
 
-    def _config(self) -> ModelConfig | None:
-        model = self.model()
-        return None if model is None else read_config(model)
+    def _frame(self) -> np.ndarray:
+        """The image, C(Z)YX; one that is not in memory is read once."""
+        array = array_of(self.layers.image)
+        if self._read is None or self._read[0] is not array:
+            self._read = array, to_frame(self.layers.picture)
+        return self._read[1]
 
     def _shown(self) -> tuple[EmbeddingMaps, tuple[int, ...]] | None:
         frame = self.layers.frame
@@ -185,6 +189,7 @@ class _Source:
     model: Path
     saved: int
     """When the model was."""
+    config: ModelConfig
     scale: float
 
     def is_of(self, other: _Source) -> bool:
