@@ -8,6 +8,7 @@ from segment_steps import WAIT, finish, settle
 
 from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.viewer.layers import EDITED, WHOLE_OF
+from embedseg_napari.viewer.segment.image_input import RECTANGLE
 
 
 def crossing_maps(shape):
@@ -37,7 +38,7 @@ def rest(qtbot, panel):
 @pytest.fixture
 def shown(viewer, panel, crossing, qtbot):
     """The panel with whole objects of an image."""
-    viewer.add_image(np.zeros((24, 24)), name="worms", scale=(0.5, 0.5), translate=(3, 4), units=("um", "um"))
+    viewer.add_image(np.zeros((60, 60)), name="worms", scale=(0.5, 0.5), translate=(3, 4), units=("um", "um"))
     panel.start()
     finish(qtbot, panel)
     rest(qtbot, panel)
@@ -126,6 +127,22 @@ def test_a_new_run_shows_them_in_the_same_layers(viewer, shown, qtbot):
     finish(qtbot, shown)
     rest(qtbot, shown)
     assert [viewer.layers[name] for name in whole_names(viewer)] == before
+
+
+def test_a_region_that_is_added_has_none(viewer, shown, qtbot):
+    """What was found before has no maps any more, so layers of whole objects would miss it."""
+    image = viewer.layers["worms"]
+    shown.image.region.setCurrentText(RECTANGLE)
+    place = {"scale": image.scale, "translate": image.translate, "units": image.units}
+    viewer.add_shapes([[[30, 30], [30, 54], [54, 54], [54, 30]]], **place)
+    shown.image.layer_box.choose(image)
+    shown.start()
+    finish(qtbot, shown)
+    rest(qtbot, shown)
+    assert shown.results.chosen.before is not None
+    assert whole_names(viewer) == []
+    assert "gone" in shown.crossing.said.text()
+    assert viewer.layers["worms labels"].visible
 
 
 def test_layers_that_are_removed_are_offered_again(viewer, shown):

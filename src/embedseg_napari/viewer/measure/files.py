@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
 
 from embedseg_napari.core.errors import DataError, EmbedSegError
-from embedseg_napari.core.exchange.export import FORMATS, export_labels
+from embedseg_napari.core.exchange.export import FORMATS, OUTLINED, export_labels
+from embedseg_napari.core.exchange.planes import Overlaid
 from embedseg_napari.core.files.names import portable_name
 from embedseg_napari.core.files.units import micrometres
 from embedseg_napari.core.measure.outlined import FURTHER
 from embedseg_napari.core.measure.table_files import write_table
+from embedseg_napari.core.wording import count
 from embedseg_napari.jobs.recipe import of_words
 from embedseg_napari.viewer.files.writers import write_labels_layer
 from embedseg_napari.viewer.layers import file_of
-from embedseg_napari.viewer.measure.layer_table import is_volume, kept_file, measure_layer, objects_of
+from embedseg_napari.viewer.measure.layer_table import is_volume, kept_file, measure_layer, objects_of, whole_layers
 from embedseg_napari.viewer.measure.surfaces import make_surfaces, show_surfaces
 from embedseg_napari.viewer.widgets.boxes import button
 from embedseg_napari.viewer.widgets.recipe_buttons import RecipeButtons
@@ -179,19 +182,41 @@ class MeasuredFiles(QWidget):
         # Objects may have been changed since they were measured.
         has_measurements = kind == "geojson"
         columns = FURTHER if self._slow.isChecked() else ()
+        layers = whole_layers(layer, self.viewer.layers)
+        is_whole = bool(layers) and kind in OUTLINED
         try:
-            one = self._objects(layer, self._image.layer() if has_measurements else None)
+            image = self._image.layer() if has_measurements else None
+            parts = [self._objects(one, image) for one in (layers if is_whole else [layer])]
         except EmbedSegError as error:
             self.failed.emit(error)
             return
         may_replace = target == path and target.is_file()
         said: list[str] = []
+        if layers:
+            said.append(
+                f"Objects are whole where they cross, as in the {count(len(layers), 'layer')} that show them so."
+                if is_whole
+                else "This format has one number for each pixel: where objects cross, one of them has the pixels."
+            )
 
         def export(should_stop: Callable[[], bool]) -> Generator[PartMeasured, None, None]:
-            table = (yield from measure_layer(one, columns, should_stop)) if has_measurements else None
-            scale: dict[str, Any] = {"spacing": one.spacing, "unit": one.unit}
+            tables = []
+            for one in parts if has_measurements else ():
+                measured = yield from measure_layer(one, columns, should_stop)
+                tables.append(measured)
+            names = tables[0] if tables else ()
+            table = {name: np.concatenate([one[name] for one in tables]) for name in names}
+            first = parts[0]
             export_labels(
-                one.labels, target, kind, one.axes, table=table, overwrite=may_replace, say=said.append, **scale
+                Overlaid(tuple(np.asarray(one.labels) for one in parts)) if is_whole else first.labels,
+                target,
+                kind,
+                first.axes,
+                spacing=first.spacing,
+                unit=first.unit,
+                table=table or None,
+                overwrite=may_replace,
+                say=said.append,
             )
 
         self.said.emit(f"Exporting to {target}…")

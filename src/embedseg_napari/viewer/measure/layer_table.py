@@ -6,19 +6,28 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.layers import Labels
 
 from embedseg_napari.core.axes import ordered, reorder, result_axes
 from embedseg_napari.core.errors import DataError, EmbedSegError
 from embedseg_napari.core.files.tiff import read_image
 from embedseg_napari.core.measure.measurements import measuring
-from embedseg_napari.viewer.layers import array_of, file_of, labelled_picture, picture_of, pixel_size, turned_labels
+from embedseg_napari.viewer.layers import (
+    WHOLE_OF,
+    array_of,
+    file_of,
+    labelled_picture,
+    picture_of,
+    pixel_size,
+    turned_labels,
+)
 from embedseg_napari.viewer.provenance import origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
     from pathlib import Path
 
-    from napari.layers import Image, Labels
+    from napari.layers import Image, Layer
 
     from embedseg_napari.core.inference.segmentation import Segmentation
     from embedseg_napari.core.measure.measurements import PartMeasured, Table
@@ -61,6 +70,12 @@ def objects_of(labels: Labels, image: Image | None) -> LayerObjects:
     if spacing is None and labels.ndim == len(axes):
         spacing, unit = pixel_size(labels.scale, labels.units, axes)
     return LayerObjects(array, axes, spacing, unit, picture.array, picture.axes, found)
+
+
+def whole_layers(labels: Labels, layers: Iterable[Layer]) -> list[Labels]:
+    """The layers that show the objects of one whole where they cross, these among them; none where none does."""
+    own = labels.metadata.get(WHOLE_OF, str(labels.unique_id))
+    return [one for one in layers if isinstance(one, Labels) and one.metadata.get(WHOLE_OF) == own]
 
 
 def is_volume(labels: Labels) -> bool:

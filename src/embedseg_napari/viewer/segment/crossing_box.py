@@ -96,8 +96,9 @@ class CrossingBox(QWidget):
     def _begin(self, *, is_wanted: bool) -> None:
         self._stop()
         result = self.results.chosen
-        self._n_crossing = 0
         if result is None or not _can_be_whole(result):
+            self._n_crossing = 0
+            self.said.clear()
             if result is not None and self._shown():
                 self._show(result, [])
                 self.said.say("The whole objects are gone: what they come from is not at hand for this result.")

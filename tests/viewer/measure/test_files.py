@@ -1,0 +1,61 @@
+"""What the Measure panel writes of objects that cross."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from embedseg_napari.core.files.tiff import read_image
+from embedseg_napari.viewer.layers import FOUND, RESULT, WHOLE_OF
+
+WAIT = 60_000
+
+
+@pytest.fixture
+def crossing(viewer, open_panel):
+    """The panel, and labels of two bars that cross, which two further layers show whole."""
+    first, second = np.zeros((20, 30), np.int32), np.zeros((20, 30), np.int32)
+    first[8:12], second[:, 9:13] = 1, 2
+    place = {"scale": (0.5, 0.5), "units": ("um", "um")}
+    labels = viewer.add_labels(np.maximum(first, second), name="worms labels", **place)
+    for number, group in enumerate((first, second), 1):
+        metadata = {RESULT: FOUND, WHOLE_OF: str(labels.unique_id)}
+        viewer.add_labels(group, name=f"worms whole objects {number}", metadata=metadata, **place)
+    panel = open_panel("EmbedSeg: Measure")
+    panel.labels.choose(labels)
+    return panel
+
+
+def export(panel, qtbot, path, kind):
+    panel.files.write_objects(path, kind)
+    qtbot.waitUntil(lambda: not panel.files.run.is_active and "Saved" in panel.controls.status.text(), timeout=WAIT)
+    return panel.controls.status.text()
+
+
+@pytest.mark.parametrize("chosen", ["worms labels", "worms whole objects 2"])
+def test_objects_that_are_shown_whole_are_exported_whole(viewer, crossing, qtbot, tmp_path, chosen):
+    crossing.labels.choose(viewer.layers[chosen])
+    said = export(crossing, qtbot, tmp_path / "a.geojson", "geojson")
+    assert "whole where they cross, as in the 2 layers" in said
+    features = json.loads((tmp_path / "a.geojson").read_text())["features"]
+    areas = {one["properties"]["label"]: one["properties"]["measurements"]["area_um2"] for one in features}
+    assert areas == {1: 4 * 30 * 0.25, 2: 20 * 4 * 0.25}
+
+
+def test_a_format_of_one_number_a_pixel_says_so(viewer, crossing, qtbot, tmp_path):
+    said = export(crossing, qtbot, tmp_path / "a.ome.tif", "ome-tiff")
+    assert "one number for each pixel" in said
+    labels = viewer.layers["worms labels"].data
+    np.testing.assert_array_equal(read_image(tmp_path / "a.ome.tif", labels=True).array, labels)
+
+
+def test_without_such_layers_the_labels_are_exported(viewer, crossing, qtbot, tmp_path):
+    for number in (1, 2):
+        viewer.layers.remove(f"worms whole objects {number}")
+    said = export(crossing, qtbot, tmp_path / "a.geojson", "geojson")
+    assert "whole" not in said
+    features = json.loads((tmp_path / "a.geojson").read_text())["features"]
+    areas = {one["properties"]["label"]: one["properties"]["measurements"]["area_um2"] for one in features}
+    assert areas == {1: 4 * 26 * 0.25, 2: 20 * 4 * 0.25}
