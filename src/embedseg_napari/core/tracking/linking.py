@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 from scipy.spatial import KDTree
 
+from embedseg_napari.core.tracking.drift import drift, overlapping
 from embedseg_napari.core.tracking.objects import overlaps
 
 if TYPE_CHECKING:
@@ -87,10 +88,14 @@ class Linker:
             For each of its objects the earlier one that it comes from, counted over all frames; -1 for none.
         """
         known, n = self._known, len(objects.ids)
+        if self._frame is not None:
+            shift = drift(self._frame, labels)
+            known = replace(known, places=known.places + shift * self._step)
         places, sizes = objects.centroids * self._step, objects.sizes * float(np.prod(self._step))
         shared = np.zeros((0, 3), np.int64)
         if self._frame is not None:
-            shared = np.stack(overlaps(self._frame, labels, self._ids, objects.ids), axis=1)
+            there, here = overlapping(shift)
+            shared = np.stack(overlaps(self._frame[there], labels[here], self._ids, objects.ids), axis=1)
         pairs = self._candidates(known, places, sizes, shared, objects.sizes)
         row, column = _assigned(*pairs, len(known.nodes), n)
         parents = np.full(n, -1, np.int64)
