@@ -165,14 +165,12 @@ def children_of(parents: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.bincount(parents[parents >= 0], minlength=len(parents))
 
 
-def numbered(
-    parents: NDArray[np.int64], frame: NDArray[np.int64], before: NDArray[np.int64] | None = None
-) -> NDArray[np.int64]:
+def numbered(parents: NDArray[np.int64], before: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
     """Number tracks in the order in which they begin.
 
     Parameters
     ----------
-    parents, frame : ndarray of int, shape (n,)
+    parents : ndarray of int, shape (n,)
         As in `Tracks`.
     before : ndarray of int, optional
         Numbers that tracks had: each keeps that of its first object, unless another one that begins earlier has it.
