@@ -32,7 +32,8 @@ class FrameLinked:
     """The objects of one more frame are linked with those before."""
 
     done: int
-    n_frames: int
+    n_parts: int
+    """Frames in all."""
     n_objects: int
 
 
