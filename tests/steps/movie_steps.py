@@ -29,3 +29,17 @@ def unlinked(labels: np.ndarray, spoiled: float = 0.0, seed: int = 0) -> np.ndar
         numbers = np.concatenate([[0], rng.permutation(len(ids) - 1) + 1])
         found[t] = numbers[inverse].reshape(frame.shape)
     return found
+
+
+def true_links(labels: np.ndarray, parents: dict[int, int]) -> set[tuple[tuple[int, int], tuple[int, int]]]:
+    """Links between objects, each given by frame and number; a number stays, a daughter has another one."""
+    links = set()
+    last: dict[int, tuple[int, int]] = {}
+    for t, frame in enumerate(labels):
+        ids = np.unique(frame[frame > 0]).tolist()
+        for number in ids:
+            before = last.get(number, last.get(parents.get(number, 0)))
+            if before is not None:
+                links.add((before, (t, number)))
+        last |= {number: (t, number) for number in ids}
+    return links
