@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from movie_steps import true_links, unlinked
+from movie_steps import spoil, true_links
 
 import embedseg_napari as es
-from embedseg_napari.core.data.dividing_cells import dividing_cells
+from embedseg_napari.core.data.dividing_cells import dividing_cells, unlinked
 from embedseg_napari.core.errors import DataError, EmbedSegError, SettingsError, Stopped
 from embedseg_napari.core.exchange.ctc import write_ctc
 from embedseg_napari.core.files.frame_folder import FrameFolder
@@ -51,7 +51,7 @@ def test_volumes_are_linked_with_pixels_of_another_depth() -> None:
 
 
 def test_spoiled_objects_keep_most_links(movie) -> None:
-    given = unlinked(movie.labels, 0.05)
+    given = spoil(movie.labels)
     right = true_links(movie.labels, movie.parents)
     found = found_links(es.track(given), given, movie.labels)
     assert len(found & right) > 0.88 * len(right)
@@ -61,7 +61,7 @@ def test_spoiled_objects_keep_most_links(movie) -> None:
 def test_the_score_of_the_cell_tracking_challenge(tmp_path, spoiled, least) -> None:
     evaluate = pytest.importorskip("ctc_metrics.scripts.evaluate")
     movie = dividing_cells()
-    given = unlinked(movie.labels, spoiled)
+    given = spoil(movie.labels, spoiled)
     tracks = es.track(given)
     es.write_tracks(tracks, given, tmp_path / "result")
     truth = tmp_path / "truth" / "TRA"

@@ -171,3 +171,14 @@ def _drawn(cells: _Cells, side: int) -> NDArray[np.int32]:
         labels[box][is_own] = number
         depth[box][is_own] = away[is_own]
     return labels
+
+
+def unlinked(labels: NDArray[np.int32], seed: int = 0) -> NDArray[np.int32]:
+    """Number the objects of each frame anew and by chance, as a segmentation does."""
+    rng = np.random.default_rng(seed)
+    found = np.zeros_like(labels)
+    for t, frame in enumerate(labels):
+        ids, inverse = np.unique(frame, return_inverse=True)
+        # The background comes first.
+        found[t] = np.append(0, rng.permutation(len(ids) - 1) + 1)[inverse].reshape(frame.shape)
+    return found

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from embedseg_napari.core.errors import DataError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -107,11 +109,19 @@ class Tracks:
             The frame as it was linked.
         frame : int
             Which one it is.
+
+        Raises
+        ------
+        DataError
+            If it holds other objects by now.
         """
         first, end = np.searchsorted(self.frame, [frame, frame + 1])
-        numbers = np.zeros(labels.shape, np.int32)
-        inside = labels > 0
-        numbers[inside] = self.track[first:end][np.searchsorted(self.label[first:end], labels[inside])]
+        numbers, inside = np.zeros(labels.shape, np.int32), labels > 0
+        known, ids = self.label[first:end], labels[inside]
+        rows = np.searchsorted(known, ids)
+        if len(ids) and (not len(known) or rows.max() == len(known) or (known[rows] != ids).any()):
+            raise DataError("The labels changed since they were linked; link them again.")
+        numbers[inside] = self.track[first:end][rows]
         return numbers
 
     def table(self) -> dict[str, NDArray[Any]]:
@@ -137,7 +147,7 @@ class TrackedLabels:
     """
 
     def __init__(self, labels: Any, tracks: Tracks) -> None:
-        self._labels, self._tracks = labels, tracks
+        self._labels, self.tracks = labels, tracks
         self.shape, self.ndim, self.dtype = tracks.shape, len(tracks.shape), np.dtype(np.int32)
 
     def __getitem__(self, key: Any) -> NDArray[np.int32]:
@@ -147,9 +157,9 @@ class TrackedLabels:
             at = asked.index(...)
             asked = (*asked[:at], *(slice(None),) * (self.ndim - len(asked) + 1), *asked[at + 1 :])
         asked = (*asked, *(slice(None),) * (self.ndim - len(asked)))
-        at = self._tracks.axes.index("T")
+        at = self.tracks.axes.index("T")
         if not isinstance(asked[at], slice):
-            return self._tracks.relabel(np.asarray(self._labels[asked]), int(asked[at]))
+            return self.tracks.relabel(np.asarray(self._labels[asked]), int(asked[at]))
         frames = range(*asked[at].indices(self.shape[at]))
         # Where an axis before T is one index, T moves forward.
         to = at - sum(not isinstance(one, slice) for one in asked[:at])
