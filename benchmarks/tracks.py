@@ -1,9 +1,9 @@
-"""Time and score linking on generated movies with known lineages, and on the frames of a folder.
+"""Time and score linking on generated movies with known lineages.
 
-python benchmarks/tracks.py                 TRA, LNK and BC(0) of py-ctcmetrics (pip install py-ctcmetrics) for movies of
-                                            200 cells, 20 frames and 20 divisions, slow and fast ones, clean and spoiled;
-                                            the same of laptrack where it is installed; then 1,000 frames of 500 cells
-python benchmarks/tracks.py --long 200      only so many frames of 500 cells
+python benchmarks/tracks.py             TRA, LNK and BC(0) of py-ctcmetrics (pip install py-ctcmetrics) for movies of
+                                        200 cells, 20 frames and 20 divisions, slow and fast, clean and spoiled; the
+                                        same of laptrack where it is installed; then 1,000 frames of 500 cells
+python benchmarks/tracks.py --long 200  only so many frames of 500 cells
 """
 
 from __future__ import annotations

@@ -56,9 +56,7 @@ def track(
     max_gap: Annotated[
         int, typer.Option("--max-gap", metavar="N", help="Frames in which an object may be missing.")
     ] = 2,
-    divisions: Annotated[
-        bool, typer.Option("--divisions/--no-divisions", help="Whether objects divide.")
-    ] = True,
+    divisions: Annotated[bool, typer.Option("--divisions/--no-divisions", help="Whether objects divide.")] = True,
     corrections: Annotated[
         Path | None,
         typer.Option(

@@ -84,14 +84,15 @@ def track_files(job: TrackJob, should_stop: Callable[[], bool]) -> Generator[Any
         raise DataError(f"{job.corrections if isinstance(error, AnnotationError) else job.labels}: {error}") from error
     n_empty = tracks.n_frames - len(set(tracks.frame.tolist()))
     if n_empty:
-        yield Message(f"{count(n_empty, 'frame')} of {tracks.n_frames} hold no objects; tracks go on after up to {job.max_gap}.", "warning")
+        yield Message(
+            f"{count(n_empty, 'frame')} of {tracks.n_frames} hold no objects; tracks go on after up to {job.max_gap}.",
+            "warning",
+        )
     write_tracks(corrected.tracks, labels.array, job.output, job.format)
     return corrected.tracks
 
 
-def _read(
-    path: Path, axes: str | None, like: Picture | None, *, is_labels: bool
-) -> Generator[Message, None, Picture]:
+def _read(path: Path, axes: str | None, like: Picture | None, *, is_labels: bool) -> Generator[Message, None, Picture]:
     """A time-lapse: a file, or a folder of frames; its axes are known afterwards."""
     if not path.is_dir() or is_store(path):
         if not is_labels:

@@ -101,11 +101,17 @@ def label_frames(
     ball = np.pi * radius**2 if ndim == 2 else 4 / 3 * np.pi * radius**3
     side = round((n_cells * ball / FILLED) ** (1 / ndim))
     places = rng.uniform(radius, side - radius, (n_cells, ndim))
-    cells = _Cells(np.arange(1, n_cells + 1), places, np.zeros((n_cells, ndim)), radius * rng.uniform(0.85, 1.1, n_cells))
+    cells = _Cells(
+        np.arange(1, n_cells + 1), places, np.zeros((n_cells, ndim)), radius * rng.uniform(0.85, 1.1, n_cells)
+    )
     for _ in range(60):
         _push_apart(cells, side)
     # Not in the first frame, nor so late that no daughter is seen.
-    when = np.bincount(rng.integers(1, n_frames, n_divisions), minlength=n_frames) if n_divisions else np.zeros(n_frames, int)
+    when = (
+        np.bincount(rng.integers(1, n_frames, n_divisions), minlength=n_frames)
+        if n_divisions
+        else np.zeros(n_frames, int)
+    )
     newborn: set[int] = set()
     for t in range(n_frames):
         if t:

@@ -77,5 +77,7 @@ def write_geff(path: Path, tracks: Tracks, labels: str) -> None:
 
 
 def _add(group: zarr.Group, name: str, values: NDArray[Any]) -> None:
-    array = group.create_array(name, shape=values.shape, dtype=values.dtype, chunks=tuple(max(n, 1) for n in values.shape))
+    array = group.create_array(
+        name, shape=values.shape, dtype=values.dtype, chunks=tuple(max(n, 1) for n in values.shape)
+    )
     array[...] = values

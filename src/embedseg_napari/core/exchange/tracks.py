@@ -53,7 +53,7 @@ def require_new(folder: Path) -> None:
 def write_tracks(tracks: Tracks, labels: Any, folder: str | Path, format: str = "ctc") -> None:
     """Write tracks to a new folder, which gets its name when it is complete.
 
-    ``"ctc"`` is the layout of the cell tracking challenge (``mask000.tif`` ... and ``res_track.txt``; its tracks have no
+    ``"ctc"`` is the layout of the cell tracking challenge (``mask000.tif`` ..., ``res_track.txt``; its tracks have no
     gaps, so that a track with one is several there), ``"geff"`` a graph (``tracks.geff``) with its labels
     (``labels.ome.zarr``). Both have a table of all objects, ``tracks.csv``, and what was corrected by hand,
     ``corrections.json``.

@@ -109,9 +109,7 @@ class CorrectedTracks:
         step = self._steps.pop()
         parents = self.tracks.parents.copy()
         parents[step.rows] = step.parents
-        self.tracks = replace(
-            self.tracks, parents=parents, track=step.track, corrections=self.tracks.corrections[:-1]
-        )
+        self.tracks = replace(self.tracks, parents=parents, track=step.track, corrections=self.tracks.corrections[:-1])
 
     def replay(self, corrections: Iterable[Mapping[str, Any]]) -> None:
         """Do what was done before, as `Tracks.corrections` and ``corrections.json`` tell it.
@@ -122,14 +120,24 @@ class CorrectedTracks:
             If they are of other labels.
         """
         for number, one in enumerate(corrections, 1):
+            unread = AnnotationError(f"Correction {number} cannot be read; take the file as it was written.")
             try:
-                early, late = (self.tracks.row_of(int(one[key][0]), int(one[key][1])) for key in ("from", "to"))
-                do = {"link": self.link, "divide": self.divide, "cut": lambda _, row: self.cut(row)}[one["do"]]
+                do, pair = one["do"], [self.tracks.row_of(int(one[key][0]), int(one[key][1])) for key in ("from", "to")]
             except (KeyError, TypeError, ValueError, IndexError) as error:
-                raise AnnotationError(f"Correction {number} cannot be read; take the file as it was written.") from error
+                raise AnnotationError(
+                    f"Correction {number} cannot be read; take the file as it was written."
+                ) from error
+            early, late = pair
             if early is None or late is None:
                 raise AnnotationError(f"Correction {number} is of objects that these labels do not have.")
-            do(early, late)
+            if do == "link":
+                self.link(early, late)
+            elif do == "divide":
+                self.divide(early, late)
+            elif do == "cut":
+                self.cut(late)
+            else:
+                raise unread
 
     def _in_order(self, one: int, other: int) -> tuple[int, int]:
         frames = self.tracks.frame[[one, other]]

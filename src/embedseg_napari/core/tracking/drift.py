@@ -46,7 +46,8 @@ def drift(before: NDArray[Any], now: NDArray[Any]) -> NDArray[np.int64]:
     if common[peak] < max(BETTER * resting, n / 2):
         return none
     shift = [place - side if place > side // 2 else place for place, side in zip(peak, shape, strict=True)]
-    return np.array(shift, np.int64) * steps
+    found: NDArray[np.int64] = np.array(shift, np.int64) * steps
+    return found
 
 
 def overlapping(shift: NDArray[np.int64]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:

@@ -10,8 +10,6 @@ import numpy as np
 from embedseg_napari.core.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from numpy.typing import NDArray
 
 NONE = -1
@@ -129,7 +127,12 @@ class Tracks:
         mothers = {row.id: row.parent for row in self.rows()}
         letters = [letter.lower() for letter in "ZYX" if letter in self.axes]
         parent = np.array([mothers[number] for number in self.track.tolist()], np.int64)
-        columns = {"frame": self.frame, "label": self.label, "track": self.track, "parent": parent}
+        columns: dict[str, NDArray[Any]] = {
+            "frame": self.frame,
+            "label": self.label,
+            "track": self.track,
+            "parent": parent,
+        }
         columns |= {f"centroid_{letter}_px": self.centroid[:, k] for k, letter in enumerate(letters)}
         columns |= {"num_pixels": self.size}
         return columns | {f"intensity_mean_{k}": one for k, one in enumerate(self.brightness.T)}

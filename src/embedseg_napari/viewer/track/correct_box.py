@@ -105,7 +105,9 @@ class CorrectBox(QWidget):
         if self.corrected is None:
             return
         if len(self.chosen) < n:
-            self.line.say("Choose two objects of different frames first." if n == 2 else "Choose an object first.", True)
+            self.line.say(
+                "Choose two objects of different frames first." if n == 2 else "Choose an object first.", True
+            )
             return
         try:
             getattr(self.corrected, name)(*self.chosen[-n:] if n else ())

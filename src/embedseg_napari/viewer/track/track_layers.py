@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Points
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.tracking.run import tracking
@@ -17,7 +16,7 @@ from embedseg_napari.viewer.result_layers import THROUGH, add_beside, is_shown, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
-    from napari.layers import Image, Labels
+    from napari.layers import Image, Labels, Points
     from napari.layers import Tracks as TracksLayer
     from napari.viewer import Viewer
 
@@ -90,7 +89,11 @@ class TrackLayers:
         place = spatial_frame(source, tracks.axes).options()
         options = {"metadata": {RESULT: FOUND}, **place}
         self.labels = add_beside(
-            self.viewer, self.viewer.add_labels, tracked, f"{source.name} tracked", {**options, "opacity": source.opacity}
+            self.viewer,
+            self.viewer.add_labels,
+            tracked,
+            f"{source.name} tracked",
+            {**options, "opacity": source.opacity},
         )
         # What is painted here would be lost; pixels are corrected in the layer that was tracked.
         self.labels.editable = False
@@ -106,7 +109,14 @@ class TrackLayers:
             self.viewer.add_points,
             np.zeros((0, source.ndim)),
             "chosen objects",
-            {**place, "metadata": {RESULT: CHOSEN}, "blending": THROUGH, "symbol": "ring", "size": 6, "ndim": source.ndim},
+            {
+                **place,
+                "metadata": {RESULT: CHOSEN},
+                "blending": THROUGH,
+                "symbol": "ring",
+                "size": 6,
+                "ndim": source.ndim,
+            },
         )
         source.visible = False
         self.viewer.layers.selection.active = self.labels

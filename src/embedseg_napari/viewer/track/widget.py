@@ -67,7 +67,8 @@ class TrackWidget(DockPanel):
         self.distance.setRange(0, 1e6)
         self.distance.setSpecialValueText("automatic")
         self.distance.setToolTip(
-            "How far an object moves from frame to frame at most, in units of the layer's scale; automatic: three times its radius."
+            "How far an object moves from frame to frame at most, in units of the layer's scale; automatic: three "
+            "times its radius."
         )
         self.gap = WholeNumberBox()
         self.gap.setRange(0, 20)
@@ -85,7 +86,9 @@ class TrackWidget(DockPanel):
         form.addRow(self.divisions)
         self.controls = RunControls("Track", "Stop; layers stay as they were.", parent=self)
         self.correct = CorrectBox(self.layers)
-        self.export = button("Export…", "Save tracks, labels with their numbers and a table to a new folder.", self._ask)
+        self.export = button(
+            "Export…", "Save tracks, labels with their numbers and a table to a new folder.", self._ask
+        )
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.setContentsMargins(6, 6, 6, 6)
