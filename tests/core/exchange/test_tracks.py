@@ -57,6 +57,7 @@ def test_a_graph_and_its_labels(movie, tmp_path) -> None:
 
 
 def test_the_library_of_the_format_reads_the_graph(movie, tmp_path) -> None:
+    # In no environment of this project: on Python 3.11 it wants an older numcodecs than Zarr is tested with.
     geff = pytest.importorskip("geff")
     from geff.validate.structure import validate_structure
 
