@@ -106,6 +106,12 @@ def test_what_is_split_for_a_frame_is_no_division() -> None:
     assert es.track(movie).divisions() == 0
 
 
+def test_loose_ends_are_told() -> None:
+    movie = discs([[(20, 20), (60, 60)], [(20, 20), (60, 60)], [(20, 20), (40, 100)], [(20, 20), (40, 100)]])
+    tracks = es.track(movie)
+    assert [(tracks.frame[row], tracks.label[row]) for row in tracks.loose_ends()] == [(1, 2), (2, 2)]
+
+
 def test_divisions_may_be_left_out(movie) -> None:
     tracks = es.track(unlinked(movie.labels), divisions=False)
     assert not tracks.divisions()

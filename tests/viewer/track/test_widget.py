@@ -93,6 +93,46 @@ def test_links_are_corrected_by_clicks_and_keys_and_undone(panel, layer, viewer,
     assert not panel.correct.undo_button.isEnabled()
 
 
+def test_the_mouse_chooses_objects_and_moving_the_view_does_not(panel, layer, viewer, qtbot, drag) -> None:
+    track(panel, qtbot)
+    tracks, shown = panel.correct.corrected.tracks, panel.layers.labels
+    viewer.dims.set_point(0, 0)
+    one = tuple(np.round(tracks.centroid[0]).astype(int).tolist())
+    drag(shown, one)
+    assert panel.correct.chosen == [0]
+    drag(shown, one, (one[0] + 20, one[1] + 20))
+    assert panel.correct.chosen == [0]
+    panel.correct.click(shown.data_to_world((0, 0, 0)))
+    assert panel.correct.chosen == []
+
+
+def test_loose_ends_are_gone_through(panel, layer, viewer, qtbot) -> None:
+    track(panel, qtbot)
+    panel.correct.next_button.click()
+    assert "Every object" in panel.correct.line.text()
+    tracks = panel.correct.corrected.tracks
+    row = int(np.flatnonzero((tracks.frame == 3) & (tracks.parents >= 0))[0])
+    panel.correct.choose([row])
+    panel.correct.cut()
+    ends = sorted({row, *panel.correct.corrected.tracks.loose_ends().tolist()})
+    seen = []
+    for _ in range(len(ends) + 1):
+        press(panel.layers.labels, "N")
+        seen += panel.correct.chosen
+        assert viewer.dims.current_step[0] == tracks.frame[panel.correct.chosen[0]]
+    assert seen == [*ends, ends[0]]
+
+
+def test_volumes_over_time(panel, viewer, qtbot) -> None:
+    movie = dividing_cells(6, 4, 1, ndim=3, radius=5.0)
+    viewer.add_labels(unlinked(movie.labels), name="volumes")
+    track(panel, qtbot)
+    click(viewer, panel, 2)
+    assert panel.correct.chosen == [2]
+    assert panel.layers.lines.data.shape[1] == 5
+    panel.correct.go_on()
+
+
 def test_what_cannot_be_linked_is_said(panel, layer, viewer, qtbot) -> None:
     track(panel, qtbot)
     panel.correct.choose([0, 1])

@@ -85,6 +85,15 @@ class Tracks:
         """Number of objects with two daughters."""
         return int((children_of(self.parents) > 1).sum())
 
+    def loose_ends(self) -> NDArray[np.int64]:
+        """Rows of objects that come from nowhere after the first frame, or become nothing before the last one.
+
+        They enter or leave the image, or a link is missing.
+        """
+        begins = (self.parents < 0) & (self.frame > 0)
+        ends = (children_of(self.parents) == 0) & (self.frame < self.n_frames - 1)
+        return np.flatnonzero(begins | ends)
+
     def row_of(self, frame: int, label: int) -> int | None:
         """The row of an object by its number in the labels that were linked."""
         return self._found(self.label, frame, label)

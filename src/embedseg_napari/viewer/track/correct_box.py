@@ -45,6 +45,8 @@ class CorrectBox(QWidget):
         self.chosen: list[int] = []
         """Rows of the objects, the one that was clicked on last at the end; two at most."""
         self._followed: Labels | None = None
+        self._at = -1
+        """The loose end that was shown last."""
         self.link_button = button(
             "Link (L)", "The earlier of the two chosen objects becomes the later one, and nothing else.", self.link
         )
@@ -55,9 +57,14 @@ class CorrectBox(QWidget):
         )
         self.cut_button = button("Cut (C)", "A track begins with the object that was chosen last.", self.cut)
         self.undo_button = button("Undo (U)", "Take back the last correction.", self.undo)
+        self.next_button = button(
+            "Next (N)",
+            "Go to the next object that comes from nowhere after the first frame, or becomes nothing before the last one.",
+            self.go_on,
+        )
         self.keys: dict[str, Callable[[], None]] = {
             "L": self.link, "D": self.divide, "C": self.cut, "U": self.undo, "Control-Z": self.undo,
-            "Escape": lambda: self.choose([]),
+            "N": self.go_on, "Escape": lambda: self.choose([]),
         }  # fmt: skip
         self.line = Sentence(HINT)
         grid = QGridLayout()
@@ -66,11 +73,12 @@ class CorrectBox(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.line)
+        grid.addWidget(self.next_button, 2, 0, 1, 2)
         layout.addLayout(grid)
 
     def take(self, tracks: Tracks) -> None:
         """Correct new tracks, whose layers are shown."""
-        self.corrected = CorrectedTracks(tracks)
+        self.corrected, self._at = CorrectedTracks(tracks), -1
         self._follow(self.layers.labels)
         self.choose([])
 
@@ -100,6 +108,18 @@ class CorrectBox(QWidget):
     def undo(self) -> None:
         """Take back the last correction."""
         self._change("undo", 0)
+
+    def go_on(self) -> None:
+        """Choose the next loose end after the object that was chosen last, and bring it into view."""
+        if self.corrected is None:
+            return
+        ends = self.corrected.tracks.loose_ends().tolist()
+        if not ends:
+            self.line.say("Every object goes from the first frame to the last one.")
+            return
+        self._at = next((row for row in ends if row > self._at), ends[0])
+        self.choose([self._at])
+        self.layers.go_to(self._at)
 
     def _change(self, name: str, n: int) -> None:
         if self.corrected is None:

@@ -10,6 +10,7 @@ from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.tracking.run import tracking
 from embedseg_napari.core.tracking.tracks import TrackedLabels
 from embedseg_napari.jobs.training_pairs import FRAMES
+from embedseg_napari.viewer.camera import go_to
 from embedseg_napari.viewer.layers import FOUND, RESULT, array_of, labelled_picture, picture_of
 from embedseg_napari.viewer.result_layers import THROUGH, add_beside, is_shown, spatial_frame
 
@@ -150,6 +151,14 @@ class TrackLayers:
         if rows:
             self.marks.border_color = list(COLORS[: len(rows)])
             self.marks.face_color = list(COLORS[: len(rows)])
+
+    def go_to(self, row: int) -> None:
+        """Bring an object into view."""
+        if self.tracks is not None and self.labels is not None:
+            middle = _places(self.tracks)[row]
+            # A box around a ball of its size.
+            radius = np.append(0, np.full(len(middle) - 1, self.tracks.size[row] ** (1 / (len(middle) - 1)) / 2))
+            go_to(self.viewer, self.labels, middle, middle - radius, middle + radius)
 
     def remove(self) -> None:
         """Take the layers away, and show the labels that were tracked."""

@@ -242,7 +242,6 @@ class TrackWidget(DockPanel):
 
 
 def _words(tracks: Tracks) -> str:
-    rows = tracks.rows()
-    begun = sum(row.first > 0 and not row.parent for row in rows)
-    late = f" {count(begun, 'track')} begin after the first frame; look there first." if begun else ""
-    return f"{count(len(rows), 'track')}, {count(tracks.divisions(), 'division')} in {tracks.n_frames} frames.{late}"
+    n = len(tracks.loose_ends())
+    loose = f" {count(n, 'loose end')} in between: Next goes there." if n else ""
+    return f"{count(len(tracks.rows()), 'track')}, {count(tracks.divisions(), 'division')} in {tracks.n_frames} frames.{loose}"
