@@ -59,7 +59,7 @@ class CorrectBox(QWidget):
         self.undo_button = button("Undo (U)", "Take back the last correction.", self.undo)
         self.next_button = button(
             "Next (N)",
-            "Go to the next object that comes from nowhere after the first frame, or becomes nothing before the last one.",
+            "Go to the next object that comes from nowhere after the first frame, or becomes nothing before the last.",
             self.go_on,
         )
         self.keys: dict[str, Callable[[], None]] = {

@@ -242,6 +242,6 @@ class TrackWidget(DockPanel):
 
 
 def _words(tracks: Tracks) -> str:
-    n = len(tracks.loose_ends())
+    n, n_tracks, n_divisions = len(tracks.loose_ends()), len(tracks.rows()), tracks.divisions()
     loose = f" {count(n, 'loose end')} in between: Next goes there." if n else ""
-    return f"{count(len(tracks.rows()), 'track')}, {count(tracks.divisions(), 'division')} in {tracks.n_frames} frames.{loose}"
+    return f"{count(n_tracks, 'track')}, {count(n_divisions, 'division')} in {tracks.n_frames} frames.{loose}"
