@@ -69,7 +69,7 @@ def write_geff(path: Path, tracks: Tracks, labels: str) -> None:
         },
         "edge_props_metadata": {},
         "track_node_props": {"tracklet": "track"},
-        "related_objects": [{"type": "labels", "path": labels, "label_prop": "track"}],
+        "related_objects": [{"type": "labels", "path": labels, "node_prop": "track"}],
         "display_hints": {"display_horizontal": "x", "display_vertical": "y", "display_time": "t"}
         | ({"display_depth": "z"} if "z" in letters else {}),
         "extra": {},
