@@ -31,10 +31,11 @@ def track(panel, qtbot) -> None:
 
 
 def click(viewer, panel, row: int) -> None:
-    """Step to the frame of an object and click on it."""
+    """Step to an object and click on it."""
     tracks, shown = panel.correct.corrected.tracks, panel.layers.labels
     place = shown.data_to_world([tracks.frame[row], *np.round(tracks.centroid[row])])
-    viewer.dims.set_point(0, place[0])
+    for axis in viewer.dims.not_displayed:
+        viewer.dims.set_point(axis, place[axis])
     panel.correct.click(place)
 
 
