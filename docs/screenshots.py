@@ -294,6 +294,23 @@ def measure(studio: Studio) -> None:
     studio.take("measure-finished")
 
 
+def track(studio: Studio) -> None:
+    """Link a time-lapse, and set a division by hand."""
+    studio.viewer.open_sample("embedseg-napari", "dividing_cells")
+    panel = studio.panel("Track")
+    panel.image.choose(studio.viewer.layers[0])
+    panel.start()
+    studio.until(lambda: panel.controls.current is None)
+    tracks = panel.correct.corrected.tracks
+    mother = int(np.flatnonzero(np.bincount(tracks.parents[tracks.parents >= 0]) > 1)[5])
+    daughter = int(np.flatnonzero(tracks.parents == mother)[1])
+    panel.correct.choose([daughter])
+    panel.correct.cut()
+    studio.viewer.dims.set_point(0, int(tracks.frame[daughter]))
+    panel.correct.choose([mother, daughter])
+    studio.take("track-corrected")
+
+
 STORIES: dict[str, Callable[[Studio], None]] = {
     "segment": segment,
     "segment-3d": segment_3d,
@@ -303,6 +320,7 @@ STORIES: dict[str, Callable[[Studio], None]] = {
     "label": label,
     "evaluate": evaluate,
     "measure": measure,
+    "track": track,
 }
 
 

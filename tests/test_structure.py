@@ -26,6 +26,7 @@ FLOORS = [
     {"core.data", "core.networks", "core.losses", "core.stores"},
     {"core.inference"},
     {"core.model", "core.evaluation", "core.measure", "core.large"},
+    {"core.tracking"},
     {"core.exchange"},
     {"core.annotation"},
     {"core.review", "core.session"},
@@ -39,7 +40,7 @@ FLOORS = [
     {"viewer.widgets", "__main__"},
     {"viewer.files", "viewer.models", "viewer.preview"},
     {"viewer.large"},
-    {"viewer.segment", "viewer.train", "viewer.evaluate", "viewer.measure"},
+    {"viewer.segment", "viewer.train", "viewer.evaluate", "viewer.measure", "viewer.track"},
     {"viewer.label.drawing"},
     {"viewer.label"},
 ]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         TrainingStarted,
     )
     from embedseg_napari.core.exchange.export import export_labels, import_labels
+    from embedseg_napari.core.exchange.tracks import write_tracks
     from embedseg_napari.core.inference.clustering import cluster
     from embedseg_napari.core.inference.predictor import Predictor
     from embedseg_napari.core.inference.segmentation import Segmentation
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from embedseg_napari.core.model.legacy import LegacyGeometry
     from embedseg_napari.core.model.library import ModelLibrary
     from embedseg_napari.core.model.model import Model, load_model
+    from embedseg_napari.core.tracking.run import track
+    from embedseg_napari.core.tracking.tracks import Tracks
     from embedseg_napari.core.training.result import TrainingResult
     from embedseg_napari.core.training.trainer import Trainer, train
     from embedseg_napari.jobs.large.run import LargeResult
@@ -71,6 +74,7 @@ __all__ = [
     "Segmentation",
     "StepFinished",
     "TileFinished",
+    "Tracks",
     "Trainer",
     "TrainingConfig",
     "TrainingFinished",
@@ -88,7 +92,9 @@ __all__ = [
     "medoid",
     "predict_large",
     "spatial_embedding_loss",
+    "track",
     "train",
+    "write_tracks",
 ]
 
 _HOME = {
@@ -116,6 +122,7 @@ _HOME = {
     "Segmentation": "core.inference.segmentation",
     "StepFinished": "core.events",
     "TileFinished": "core.events",
+    "Tracks": "core.tracking.tracks",
     "Trainer": "core.training.trainer",
     "TrainingConfig": "core.config",
     "TrainingFinished": "core.events",
@@ -132,7 +139,9 @@ _HOME = {
     "medoid": "core.data.medoid",
     "predict_large": "jobs.large.script",
     "spatial_embedding_loss": "core.losses.spatial_embedding",
+    "track": "core.tracking.run",
     "train": "core.training.trainer",
+    "write_tracks": "core.exchange.tracks",
 }
 
 

@@ -12,7 +12,7 @@ import pytest
 from npe2 import PluginManager, PluginManifest
 
 ROOT = Path(__file__).resolve().parents[2]
-PANELS = ["EmbedSeg: Segment", "EmbedSeg: Label & Train", "EmbedSeg: Train", "EmbedSeg: Evaluate", "EmbedSeg: Measure"]
+PANELS = [f"EmbedSeg: {name}" for name in ("Segment", "Label & Train", "Train", "Evaluate", "Measure", "Track")]
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """The command line: ``embedseg`` and its commands.
 
-``train``, ``predict``, ``evaluate``, ``measure``, ``export``, ``import``, ``tune``, ``info``, ``models`` and ``demo``.
+``train``, ``predict``, ``evaluate``, ``measure``, ``export``, ``import``, ``track``,
+``tune``, ``info``, ``models`` and ``demo``.
 
 Nothing heavy is imported here or in the modules of the commands: NumPy, PyTorch and scikit-image wait until a command
 has checked its arguments.
@@ -23,6 +24,7 @@ from embedseg_napari.cli.measure import measure
 from embedseg_napari.cli.models import app as models
 from embedseg_napari.cli.predict import predict
 from embedseg_napari.cli.streams import steady_output
+from embedseg_napari.cli.track import track
 from embedseg_napari.cli.train import train
 from embedseg_napari.cli.tune import tune
 
@@ -41,6 +43,7 @@ app.command(short_help="Train a model on annotated images.")(train)
 app.command(short_help="Segment images, one label image each.")(predict)
 app.command(short_help="Score label images against the truth.")(evaluate)
 app.command(short_help="Measure the objects of label images.")(measure)
+app.command(short_help="Link the objects of a time-lapse.")(track)
 app.command("export", short_help="Write objects for Fiji, QuPath and others.")(export_labels)
 app.command("import", short_help="Make labels of annotations from Fiji, QuPath and others.")(import_labels)
 app.command(short_help="Find the thresholds that suit annotated images.")(tune)

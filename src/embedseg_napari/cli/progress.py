@@ -226,26 +226,28 @@ class PredictionProgress(Shown):
 
 
 class PartProgress(Shown):
-    """Shows how many parts of large images are measured; messages, too."""
+    """Shows how many parts of large images are measured, or frames linked; messages, too."""
 
-    def __init__(self, shown: bool) -> None:
+    def __init__(self, shown: bool, doing: str = "measuring", done: str = "measured") -> None:
         super().__init__(shown)
+        self.doing, self.done = doing, done
         self.task: Any = None
         self.last_line = time.monotonic()
 
     def _add_tasks(self, bar: Progress) -> None:
-        self.task = bar.add_task("measuring", total=None)
+        self.task = bar.add_task(self.doing, total=None)
 
     def __call__(self, event: Any) -> None:
         """Show one event."""
         from embedseg_napari.core.events import Message
         from embedseg_napari.core.measure.measurements import PartMeasured
+        from embedseg_napari.core.tracking.run import FrameLinked
 
         if isinstance(event, Message):
             tell(event)
-        elif isinstance(event, PartMeasured):
+        elif isinstance(event, (PartMeasured, FrameLinked)):
             if self.bar is not None:
                 self.bar.update(self.task, total=event.n_parts, completed=event.done)
             elif self.shown and time.monotonic() - self.last_line >= LOG_SECONDS:
                 self.last_line = time.monotonic()
-                say(f"part {event.done} of {event.n_parts} measured")
+                say(f"part {event.done} of {event.n_parts} {self.done}")

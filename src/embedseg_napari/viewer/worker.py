@@ -22,6 +22,7 @@ from qtpy.QtWidgets import QApplication, QMainWindow
 
 from embedseg_napari.core.errors import ComputeError, EmbedSegError, Stopped
 from embedseg_napari.core.events import Message, StepFinished, TileFinished
+from embedseg_napari.core.tracking.run import FrameLinked
 from embedseg_napari.core.turns import short_turns
 from embedseg_napari.jobs.large.run import Finishing
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-FREQUENT = (StepFinished, TileFinished, Finishing)
+FREQUENT = (StepFinished, TileFinished, Finishing, FrameLinked)
 """Events of which only some are shown."""
 LEAST_INTERVAL = 0.05
 """Seconds between two events of the frequent kinds; Qt's queue is unbounded, and nobody reads faster."""

@@ -14,7 +14,7 @@ from embedseg_napari.core.measure.sums import ids_of
 from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -25,7 +25,12 @@ TRACKS = "res_track.txt"
 
 
 def write_ctc(
-    folder: Path, labels: Any, axes: str, spacing: Sequence[float] | None = None, unit: str | None = None
+    folder: Path,
+    labels: Any,
+    axes: str,
+    spacing: Sequence[float] | None = None,
+    unit: str | None = None,
+    mothers: Mapping[int, int] | None = None,
 ) -> None:
     """Write ``mask000.tif``, ``mask001.tif`` ... and ``res_track.txt``.
 
@@ -44,6 +49,8 @@ def write_ctc(
         Size of a pixel (z, y, x).
     unit : str, optional
         Unit of the spacing.
+    mothers : dict of int to int, optional
+        Number of the mother of each object that came from a division.
 
     Raises
     ------
@@ -64,6 +71,8 @@ def write_ctc(
             if before is not None and tracks[before][1] == t - 1:
                 tracks[before][1] = t
                 continue
+            if before is None:
+                before = last.get((mothers or {}).get(number, 0))
             last[number] = len(tracks)
             tracks.append([t, t, 0 if before is None else before + 1])
         numbers.append(np.array([last[number] + 1 for number in ids.tolist()], np.int64))

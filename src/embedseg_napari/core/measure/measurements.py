@@ -120,7 +120,7 @@ def measuring(
     blocks = Blocks(array, own)
     if image is not None:
         image = as_array(image)
-        blocks = Blocks(array, own, image, _image_axes(image, image_axes, own, array.shape))
+        blocks = Blocks(array, own, image, image_axes_for(image, image_axes, own, array.shape))
     scale = None if spacing is None else check_spacing(spacing, spatial_axes(own))
     tables, done = [], 0
     n_parts = blocks.n_frames * blocks.n_blocks
@@ -161,7 +161,7 @@ def _guess(shape: tuple[int, ...]) -> str:
     return "TZYX" if len(shape) == 4 else guess_axes(shape, min(len(shape), 3))
 
 
-def _image_axes(image: Any, axes: str | None, labels_axes: str, shape: Sequence[int]) -> str:
+def image_axes_for(image: Any, axes: str | None, labels_axes: str, shape: Sequence[int]) -> str:
     """The axes of an image that belongs to labels."""
     n, order = len(image.shape), ordered(labels_axes)
     if axes is None:

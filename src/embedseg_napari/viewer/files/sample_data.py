@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from embedseg_napari.core.data.dividing_cells import dividing_cells, unlinked
 from embedseg_napari.core.data.synthetic import Look, nuclei
 from embedseg_napari.viewer.file_metadata import axis_labels
 
@@ -25,6 +26,16 @@ def nuclei_3d() -> list[LayerData]:
     It is for training: `nuclei-3d`, which learned from finer planes, has an AP of 0.16 at IoU 0.5 here.
     """
     return _layers(nuclei(SHAPE_3D, seed=7))
+
+
+def dividing() -> list[LayerData]:
+    """Return a time-lapse of cells that move and divide, and their labels with numbers that change in each frame."""
+    movie = dividing_cells(40, 16, 12)
+    place = {"axis_labels": axis_labels("TYX")}
+    return [
+        (movie.image, {"name": "dividing cells", **place}, "image"),
+        (unlinked(movie.labels), {"name": "dividing cells found", **place, "opacity": 0.5}, "labels"),
+    ]
 
 
 def _layers(sample: Sample) -> list[LayerData]:

@@ -1,0 +1,94 @@
+"""Tracks as a folder for other programs: labels with the tracks' numbers, who comes from whom, and a table."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from embedseg_napari.core.errors import AlreadyExists, DataError
+from embedseg_napari.core.exchange.ctc import write_ctc
+from embedseg_napari.core.exchange.folders import write_folder
+from embedseg_napari.core.exchange.geff import write_geff
+from embedseg_napari.core.exchange.ome_zarr import write_ome_zarr
+from embedseg_napari.core.measure.table_files import write_table
+from embedseg_napari.core.runs import unheard
+from embedseg_napari.core.tracking.tracks import TrackedLabels
+
+if TYPE_CHECKING:
+    from embedseg_napari.core.tracking.tracks import Tracks
+
+FORMATS = ("ctc", "geff")
+TABLE = "tracks.csv"
+CORRECTIONS = "corrections.json"
+LABELS = "labels.ome.zarr"
+GRAPH = "tracks.geff"
+
+
+def require_track_format(format: str) -> None:
+    """Refuse a format that is unknown.
+
+    Raises
+    ------
+    DataError
+        Naming what can be chosen.
+    """
+    if format not in FORMATS:
+        raise DataError(f"There is no format {format!r} for tracks; choose {' or '.join(FORMATS)}.")
+
+
+def require_new(folder: Path) -> None:
+    """Refuse a folder that exists.
+
+    Raises
+    ------
+    AlreadyExists
+        Naming it.
+    """
+    if os.path.lexists(folder):
+        raise AlreadyExists(f"{folder}: exists already; tracks are written to a new folder, choose another one.")
+
+
+def write_tracks(tracks: Tracks, labels: Any, folder: str | Path, format: str = "ctc") -> None:
+    """Write tracks to a new folder, which gets its name when it is complete.
+
+    ``"ctc"`` is the layout of the cell tracking challenge (``mask000.tif`` ..., ``res_track.txt``; its tracks have no
+    gaps, so that a track with one is several there), ``"geff"`` a graph (``tracks.geff``) with its labels
+    (``labels.ome.zarr``). Both have a table of all objects, ``tracks.csv``, and what was corrected by hand,
+    ``corrections.json``.
+
+    Parameters
+    ----------
+    tracks : Tracks
+        From :func:`track`.
+    labels : array of int
+        The labels that were linked; they are read frame by frame.
+    folder : path
+        Where it is written; it must not exist.
+    format : {"ctc", "geff"}
+        Which programs are to read it.
+
+    Raises
+    ------
+    DataError
+        If the folder exists or cannot be written, or the format is unknown or cannot number so many tracks.
+    """
+    folder = Path(folder)
+    require_track_format(format)
+    require_new(folder)
+    tracked = TrackedLabels(labels, tracks)
+
+    def fill(draft: Path) -> None:
+        if format == "ctc":
+            mothers = {number: parents[0] for number, parents in tracks.graph().items()}
+            write_ctc(draft, tracked, tracks.axes, tracks.spacing, tracks.unit, mothers)
+        else:
+            write_ome_zarr(draft / LABELS, tracked, tracks.axes, tracks.spacing, tracks.unit)
+            write_geff(draft / GRAPH, tracks, f"../{LABELS}")
+        write_table(draft / TABLE, tracks.table())
+        if tracks.corrections:
+            text = json.dumps({"corrections": tracks.corrections}, indent=1)
+            (draft / CORRECTIONS).write_text(text + "\n", encoding="utf-8")
+
+    write_folder(folder, fill, "", unheard, overwrite=False)

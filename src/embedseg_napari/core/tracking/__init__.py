@@ -1,0 +1,1 @@
+"""Objects of a time-lapse linked into tracks with divisions, and links corrected by hand."""

@@ -1,0 +1,123 @@
+"""Label images of a time-lapse in, tracks out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from embedseg_napari.core.axes import guess_axes, result_axes, spatial_axes
+from embedseg_napari.core.errors import AnnotationError, DataError
+from embedseg_napari.core.events import Message
+from embedseg_napari.core.exchange.tracks import require_new, require_track_format, write_tracks
+from embedseg_napari.core.files.documents import parse_json, read_text
+from embedseg_napari.core.files.frame_folder import FrameFolder
+from embedseg_napari.core.files.picture import Picture
+from embedseg_napari.core.files.zarr_image import is_store
+from embedseg_napari.core.tracking.corrections import CorrectedTracks
+from embedseg_napari.core.tracking.run import MAX_GAP, tracking
+from embedseg_napari.core.wording import count
+from embedseg_napari.jobs.label_files import read_labels, read_like
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from pathlib import Path
+
+    from embedseg_napari.core.tracking.tracks import Tracks
+
+
+@dataclass(frozen=True, slots=True)
+class TrackJob:
+    """What is linked, and where the tracks go."""
+
+    labels: Path
+    """A label image with a time axis, or a folder of frames."""
+    output: Path
+    """A folder that does not exist."""
+    image: Path | None = None
+    """The image of the labels, or a folder of its frames."""
+    format: str = "ctc"
+    axes: str | None = None
+    spacing: tuple[float, ...] | None = None
+    """Micrometres per pixel (z, y, x) in place of what the files say."""
+    max_distance: float | None = None
+    """Micrometres where the pixel size is known, else pixels."""
+    max_gap: int = MAX_GAP
+    divisions: bool = True
+    corrections: Path | None = None
+    """What was corrected by hand before, ``corrections.json``."""
+
+
+def track_files(job: TrackJob, should_stop: Callable[[], bool]) -> Generator[Any, None, Tracks]:
+    """Link the objects and write the tracks.
+
+    Raises
+    ------
+    DataError
+        If a file cannot be read or does not fit, or the output exists.
+    Stopped
+        If `should_stop` returned True; nothing is written then.
+    """
+    require_track_format(job.format)
+    require_new(job.output)
+    corrections = [] if job.corrections is None else _read_corrections(job.corrections)
+    like = None if job.image is None else (yield from _read(job.image, None, None, is_labels=False))
+    labels = yield from _read(job.labels, job.axes, like, is_labels=True)
+    spacing, unit = (labels.spacing, labels.unit) if job.spacing is None else (job.spacing, "um")
+    if spacing is not None and len(spacing) != len(spatial_axes(labels.axes)):
+        raise DataError(f"--spacing needs one number for each of the axes {spatial_axes(labels.axes)}.")
+    try:
+        tracks = yield from tracking(
+            labels.array,
+            None if like is None else like.array,
+            labels.axes,
+            image_axes=None if like is None else like.axes,
+            spacing=spacing,
+            unit=unit,
+            max_distance=job.max_distance,
+            max_gap=job.max_gap,
+            divisions=job.divisions,
+            should_stop=should_stop,
+        )
+        corrected = CorrectedTracks(tracks)
+        corrected.replay(corrections)
+    except (DataError, AnnotationError) as error:
+        raise DataError(f"{job.corrections if isinstance(error, AnnotationError) else job.labels}: {error}") from error
+    n_empty = tracks.n_frames - len(set(tracks.frame.tolist()))
+    if n_empty:
+        yield Message(
+            f"{count(n_empty, 'frame')} of {tracks.n_frames} hold no objects; tracks go on after up to {job.max_gap}.",
+            "warning",
+        )
+    write_tracks(corrected.tracks, labels.array, job.output, job.format)
+    return corrected.tracks
+
+
+def _read(path: Path, axes: str | None, like: Picture | None, *, is_labels: bool) -> Generator[Message, None, Picture]:
+    """A time-lapse: a file, or a folder of frames; its axes are known afterwards."""
+    if not path.is_dir() or is_store(path):
+        if not is_labels:
+            return (yield from read_like(path, axes, whole=False))
+        return (yield from read_labels(path, axes, like, whole=False))
+    said: list[str] = []
+    frames = FrameFolder(path, None if axes is None else axes.upper().replace("T", ""), is_labels, said.append)
+    for text in said:
+        yield Message(text, "warning")
+    own = frames.frame_axes
+    if not own:
+        known = "" if like is None else result_axes(like.axes).replace("T", "")
+        own = known if len(known) == frames.ndim - 1 else guess_axes(frames.shape[1:])
+    array: Any = frames
+    spacing, unit = frames.spacing, frames.unit
+    if spacing is None and like is not None and spatial_axes(like.axes) == spatial_axes(own):
+        spacing, unit = like.spacing, like.unit
+    return Picture(array, f"T{own}", spacing, unit, path=path)
+
+
+def _read_corrections(path: Path) -> list[Any]:
+    try:
+        found = parse_json(read_text(path)).get("corrections")
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: corrections cannot be read ({error}).") from error
+    if not isinstance(found, list):
+        raise DataError(f"{path}: holds no corrections; give the corrections.json of an export.")
+    return found

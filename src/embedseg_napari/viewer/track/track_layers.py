@@ -1,0 +1,187 @@
+"""Tracks as layers: lines with their graph, and labels in which an object keeps its number and colour."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.tracking.run import tracking
+from embedseg_napari.core.tracking.tracks import TrackedLabels
+from embedseg_napari.jobs.training_pairs import FRAMES
+from embedseg_napari.viewer.camera import go_to
+from embedseg_napari.viewer.layers import FOUND, RESULT, array_of, labelled_picture, picture_of
+from embedseg_napari.viewer.result_layers import THROUGH, add_beside, is_shown, spatial_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    from napari.layers import Image, Labels, Points
+    from napari.layers import Tracks as TracksLayer
+    from napari.viewer import Viewer
+
+    from embedseg_napari.core.files.picture import Picture
+    from embedseg_napari.core.tracking.run import FrameLinked
+    from embedseg_napari.core.tracking.tracks import Tracks
+
+CHOSEN = "embedseg-chosen"
+"""What the metadata of the layer of chosen objects say."""
+COLORS = ("#ffd54f", "#4fc3f7")
+"""Of the object that was chosen first, and of the other one."""
+
+
+def movie_of(labels: Labels, image: Image | None) -> tuple[Picture, Picture | None]:
+    """The labels of a layer as a time-lapse, and their image; no pixel is read.
+
+    Raises
+    ------
+    DataError
+        If time is not the first axis, or the axes do not fit.
+    """
+    picture = picture_of(labels, 3 if labels.ndim == 4 else 2, stack=FRAMES)
+    if not picture.axes.startswith("T"):
+        raise DataError(
+            f"{labels.name}: has the axes {picture.axes}, and time must be the first; choose the labels of a "
+            "time-lapse, or name the first axis t (right click on the dimension sliders)."
+        )
+    return picture, None if image is None else labelled_picture(image, labels, FRAMES)
+
+
+def link_layer(
+    picture: Picture, image: Picture | None, settings: dict[str, Any], should_stop: Callable[[], bool]
+) -> Generator[FrameLinked, None, tuple[Tracks, Any]]:
+    """Link the objects; returns the tracks and the labels with their numbers, in memory if the given ones are."""
+    tracks = yield from tracking(
+        picture.array,
+        None if image is None else image.array,
+        picture.axes,
+        image_axes=None if image is None else image.axes,
+        spacing=picture.spacing,
+        unit=picture.unit,
+        should_stop=should_stop,
+        **settings,
+    )
+    tracked = TrackedLabels(picture.array, tracks)
+    return tracks, tracked[...] if isinstance(picture.array, np.ndarray) else tracked
+
+
+class TrackLayers:
+    """The layers of one tracking, made once and then updated.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        Where they are shown.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        self.viewer = viewer
+        self.labels: Labels | None = None
+        self.lines: TracksLayer | None = None
+        self.marks: Points | None = None
+        self.source: Labels | None = None
+        self.tracks: Tracks | None = None
+
+    def show(self, source: Labels, tracks: Tracks, tracked: Any) -> None:
+        """Show new tracks of a layer, which steps aside."""
+        self.remove()
+        self.source, self.tracks = source, tracks
+        place = spatial_frame(source, tracks.axes).options()
+        options = {"metadata": {RESULT: FOUND}, **place}
+        self.labels = add_beside(
+            self.viewer,
+            self.viewer.add_labels,
+            tracked,
+            f"{source.name} tracked",
+            {**options, "opacity": source.opacity},
+        )
+        # What is painted here would be lost; pixels are corrected in the layer that was tracked.
+        self.labels.editable = False
+        self.lines = add_beside(
+            self.viewer,
+            self.viewer.add_tracks,
+            _lines(tracks),
+            f"{source.name} tracks",
+            {**options, "graph": tracks.graph(), "tail_length": 10},
+        )
+        self.marks = add_beside(
+            self.viewer,
+            self.viewer.add_points,
+            np.zeros((0, source.ndim)),
+            "chosen objects",
+            {
+                **place,
+                "metadata": {RESULT: CHOSEN},
+                "blending": THROUGH,
+                "symbol": "ring",
+                "size": 6,
+                "ndim": source.ndim,
+            },
+        )
+        source.visible = False
+        self.viewer.layers.selection.active = self.labels
+
+    def update(self, tracks: Tracks) -> None:
+        """Show corrected tracks; frames in which no number changed are left alone."""
+        assert self.tracks is not None
+        assert self.source is not None
+        assert self.labels is not None
+        before, self.tracks = self.tracks, tracks
+        data = self.labels.data
+        if isinstance(data, np.ndarray):
+            for t in np.unique(tracks.frame[before.track != tracks.track]).tolist():
+                data[t] = tracks.relabel(np.asarray(array_of(self.source)[t]), t)
+        else:
+            data.tracks = tracks
+        self.labels.refresh()
+        if is_shown(self.viewer, self.lines):
+            assert self.lines is not None
+            # A graph of tracks that are no longer there would be refused.
+            self.lines.graph = {}
+            self.lines.data = _lines(tracks)
+            self.lines.graph = tracks.graph()
+
+    def mark(self, rows: Sequence[int]) -> None:
+        """Mark the chosen objects."""
+        if self.tracks is None or not is_shown(self.viewer, self.marks):
+            return
+        assert self.marks is not None
+        self.marks.data = _places(self.tracks)[list(rows)]
+        if rows:
+            self.marks.border_color = list(COLORS[: len(rows)])
+            self.marks.face_color = list(COLORS[: len(rows)])
+
+    def go_to(self, row: int) -> None:
+        """Bring an object into view."""
+        if self.tracks is not None and self.labels is not None:
+            middle = _places(self.tracks)[row]
+            # A box around a ball of its size.
+            radius = np.append(0, np.full(len(middle) - 1, self.tracks.size[row] ** (1 / (len(middle) - 1)) / 2))
+            go_to(self.viewer, self.labels, middle, middle - radius, middle + radius)
+
+    def remove(self) -> None:
+        """Take the layers away, and show the labels that were tracked."""
+        layers, source = (self.labels, self.lines, self.marks), self.source
+        # Whoever hears that they go shall not take it for the user's wish.
+        self.forget()
+        for layer in layers:
+            if layer is not None and is_shown(self.viewer, layer):
+                self.viewer.layers.remove(layer)
+        if source is not None and is_shown(self.viewer, source):
+            source.visible = True
+
+    def forget(self) -> None:
+        """Leave the layers to the user; they are updated no more."""
+        self.labels = self.lines = self.marks = self.source = self.tracks = None
+
+
+def _places(tracks: Tracks) -> np.ndarray:
+    """Where objects lie, T(Z)YX in pixels."""
+    return np.concatenate([tracks.frame[:, None], tracks.centroid], axis=1)
+
+
+def _lines(tracks: Tracks) -> np.ndarray:
+    """The rows of a Tracks layer."""
+    order = np.lexsort((tracks.frame, tracks.track))
+    return np.concatenate([tracks.track[:, None], _places(tracks)], axis=1)[order]

@@ -1,0 +1,78 @@
+"""Tracks as folders of other programs."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+
+import embedseg_napari as es
+from embedseg_napari.core.errors import AlreadyExists, DataError
+from embedseg_napari.core.files.tiff import read_image
+
+
+@pytest.fixture
+def movie() -> np.ndarray:
+    """One object divides in frame 2, another one stays; numbers change from frame to frame."""
+    movie = np.zeros((6, 40, 60), np.uint16)
+    movie[:, 25:35, 40:50] = [[[7]], [[1]], [[3]], [[1]], [[9]], [[9]]]
+    movie[:2, 5:15, 5:25] = [[[1]], [[2]]]
+    movie[2:, 5:15, 4:14] = [[[1]], [[2]], [[2]], [[2]]]
+    movie[2:, 5:15, 16:26] = [[[2]], [[3]], [[3]], [[3]]]
+    return movie
+
+
+def test_the_layout_of_the_challenge(movie, tmp_path) -> None:
+    tracks = es.track(movie, spacing=(0.5, 0.5))
+    es.write_tracks(tracks, movie, tmp_path / "out")
+    assert (tmp_path / "out/res_track.txt").read_text() == "1 0 1 0\n2 0 5 0\n3 2 5 1\n4 2 5 1\n"
+    frames = np.stack([tifffile.imread(tmp_path / f"out/mask{t:03}.tif") for t in range(6)])
+    assert set(np.unique(frames[:, 25:35, 40:50])) == {2}
+    assert np.array_equal(frames > 0, movie > 0)
+    with (tmp_path / "out/tracks.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["parent"] for row in rows[4:7]] == ["1", "1", "0"]
+    assert not (tmp_path / "out/corrections.json").exists()
+
+
+def test_a_graph_and_its_labels(movie, tmp_path) -> None:
+    tracks = es.track(movie, movie * 2.0, spacing=(0.5, 0.25))
+    es.write_tracks(tracks, movie, tmp_path / "out", "geff")
+    graph = zarr.open_group(tmp_path / "out/tracks.geff", mode="r")
+    said = graph.attrs["geff"]
+    assert [axis["name"] for axis in said["axes"]] == ["t", "y", "x"]
+    assert [axis.get("scale") for axis in said["axes"]] == [None, 0.5, 0.25]
+    assert {axis.get("scaled_unit") for axis in said["axes"]} == {None, "micrometer"}
+    edges = graph["edges/ids"][...]
+    track = graph["nodes/props/track/values"][...]
+    assert sorted((int(track[a]), int(track[b])) for a, b in edges if track[a] != track[b]) == [(1, 3), (1, 4)]
+    assert len(edges) == len(tracks) - 2
+    assert graph["nodes/props/intensity_mean_0/values"][0] == movie[0, 5, 5] * 2
+    labels = read_image(tmp_path / "out" / "labels.ome.zarr", labels=True, say=lambda _: None)
+    assert np.array_equal(labels.array > 0, movie > 0)
+    assert labels.spacing == (0.5, 0.25)
+
+
+def test_the_library_of_the_format_reads_the_graph(movie, tmp_path) -> None:
+    # In no environment of this project: on Python 3.11 it wants an older numcodecs than Zarr is tested with.
+    geff = pytest.importorskip("geff")
+    from geff.validate.structure import validate_structure
+
+    tracks = es.track(movie)
+    es.write_tracks(tracks, movie, tmp_path / "out", "geff")
+    validate_structure(tmp_path / "out/tracks.geff")
+    graph, _ = geff.read(tmp_path / "out/tracks.geff")
+    assert graph.number_of_edges() == len(tracks) - 2
+
+
+def test_what_is_there_stays(movie, tmp_path) -> None:
+    tracks = es.track(movie)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(AlreadyExists, match="exists already"):
+        es.write_tracks(tracks, movie, tmp_path / "out")
+    with pytest.raises(DataError, match="choose ctc or geff"):
+        es.write_tracks(tracks, movie, tmp_path / "other", "xml")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

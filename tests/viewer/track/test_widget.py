@@ -1,0 +1,217 @@
+"""The Track panel, opened through the manifest and driven by its buttons, keys and clicks."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from embedseg_napari.core.data.dividing_cells import dividing_cells, unlinked
+
+PANEL = "EmbedSeg: Track"
+
+
+@pytest.fixture
+def panel(open_panel):
+    return open_panel(PANEL)
+
+
+@pytest.fixture
+def layer(viewer):
+    movie = dividing_cells(12, 6, 3, seed=2)
+    return viewer.add_labels(
+        unlinked(movie.labels), name="cells", scale=(1, 0.5, 0.5), axis_labels=("t", "y", "x"), units=("s", "um", "um")
+    )
+
+
+def track(panel, qtbot) -> None:
+    panel.start()
+    qtbot.waitUntil(lambda: panel.controls.current is None, timeout=20_000)
+
+
+def click(viewer, panel, row: int) -> None:
+    """Step to an object and click on it."""
+    tracks, shown = panel.correct.corrected.tracks, panel.layers.labels
+    place = shown.data_to_world([tracks.frame[row], *np.round(tracks.centroid[row])])
+    for axis in viewer.dims.not_displayed:
+        viewer.dims.set_point(axis, place[axis])
+    panel.correct.click(place)
+
+
+def press(layer, key: str) -> None:
+    """What napari does with a key of a layer."""
+    {str(bound): action for bound, action in layer.keymap.items()}[key](layer)
+
+
+def test_objects_keep_their_number_and_colour(panel, layer, viewer, qtbot) -> None:
+    track(panel, qtbot)
+    tracks, shown, lines = panel.correct.corrected.tracks, panel.layers.labels, panel.layers.lines
+    assert tracks.spacing == (0.5, 0.5)
+    assert not layer.visible
+    for t in range(6):
+        assert np.array_equal(shown.data[t], tracks.relabel(layer.data[t], t))
+    assert lines.graph == tracks.graph()
+    assert len(lines.data) == len(tracks)
+    assert tuple(lines.scale) == tuple(shown.scale) == (1, 0.5, 0.5)
+    assert "3 divisions in 6 frames" in panel.controls.status.text()
+
+
+def test_a_second_run_takes_the_place_of_the_first(panel, layer, viewer, qtbot) -> None:
+    track(panel, qtbot)
+    names = [one.name for one in viewer.layers]
+    track(panel, qtbot)
+    assert [one.name for one in viewer.layers] == names
+    assert panel.labels.layer() == layer
+
+
+def test_links_are_corrected_by_clicks_and_keys_and_undone(panel, layer, viewer, qtbot) -> None:
+    track(panel, qtbot)
+    shown = panel.layers.labels
+    before, colours = panel.correct.corrected.tracks, shown.data.copy()
+    lone = int(np.flatnonzero(np.isin(before.parents, np.flatnonzero(before.frame == 1)))[0])
+    others = np.flatnonzero((before.frame == 1) & (np.arange(len(before)) != before.parents[lone]))
+    other = int(others[np.bincount(before.parents[before.parents >= 0], minlength=len(before))[others] == 1][0])
+    click(viewer, panel, other)
+    assert not panel.correct.link_button.isEnabled()
+    click(viewer, panel, lone)
+    assert len(panel.layers.marks.data) == 2
+    press(shown, "L")
+    after = panel.correct.corrected.tracks
+    assert after.parents[lone] == other
+    assert all(np.array_equal(shown.data[t], after.relabel(layer.data[t], t)) for t in range(6))
+    assert panel.layers.lines.graph == after.graph()
+    click(viewer, panel, lone)
+    press(shown, "C")
+    assert panel.correct.corrected.tracks.parents[lone] == -1
+    click(viewer, panel, lone)
+    click(viewer, panel, int(before.parents[lone]))
+    panel.correct.divide_button.click()
+    assert panel.correct.corrected.tracks.parents[lone] == before.parents[lone]
+    for _ in range(3):
+        press(shown, "U")
+    assert np.array_equal(shown.data, colours)
+    assert not panel.correct.undo_button.isEnabled()
+
+
+def test_the_mouse_chooses_objects_and_moving_the_view_does_not(panel, layer, viewer, qtbot, drag) -> None:
+    track(panel, qtbot)
+    tracks, shown = panel.correct.corrected.tracks, panel.layers.labels
+    viewer.dims.set_point(0, 0)
+    one = tuple(np.round(tracks.centroid[0]).astype(int).tolist())
+    drag(shown, one)
+    assert panel.correct.chosen == [0]
+    drag(shown, one, (one[0] + 20, one[1] + 20))
+    assert panel.correct.chosen == [0]
+    panel.correct.click(shown.data_to_world((0, 0, 0)))
+    assert panel.correct.chosen == []
+
+
+def test_loose_ends_are_gone_through(panel, layer, viewer, qtbot) -> None:
+    track(panel, qtbot)
+    panel.correct.next_button.click()
+    assert "Every object" in panel.correct.line.text()
+    tracks = panel.correct.corrected.tracks
+    row = int(np.flatnonzero((tracks.frame == 3) & (tracks.parents >= 0))[0])
+    panel.correct.choose([row])
+    panel.correct.cut()
+    ends = sorted({row, *panel.correct.corrected.tracks.loose_ends().tolist()})
+    seen = []
+    for _ in range(len(ends) + 1):
+        press(panel.layers.labels, "N")
+        seen += panel.correct.chosen
+        assert viewer.dims.current_step[0] == tracks.frame[panel.correct.chosen[0]]
+    assert seen == [*ends, ends[0]]
+
+
+def test_volumes_over_time(panel, viewer, qtbot) -> None:
+    movie = dividing_cells(6, 4, 1, ndim=3, radius=5.0)
+    viewer.add_labels(unlinked(movie.labels), name="volumes")
+    track(panel, qtbot)
+    click(viewer, panel, 2)
+    assert panel.correct.chosen == [2]
+    assert panel.layers.lines.data.shape[1] == 5
+    panel.correct.go_on()
+
+
+def test_what_cannot_be_linked_is_said(panel, layer, viewer, qtbot) -> None:
+    track(panel, qtbot)
+    panel.correct.choose([0, 1])
+    panel.correct.link()
+    assert "one frame" in panel.correct.line.text()
+    panel.correct.choose([])
+    panel.correct.cut()
+    assert "Choose an object" in panel.correct.line.text()
+
+
+@pytest.mark.parametrize("format", ["ctc", "geff"])
+def test_corrections_are_saved_with_the_export(panel, layer, qtbot, tmp_path, format) -> None:
+    track(panel, qtbot)
+    row = int(np.flatnonzero(panel.correct.corrected.tracks.parents >= 0)[0])
+    panel.correct.choose([row])
+    panel.correct.cut()
+    panel.write(tmp_path / "out", format)
+    qtbot.waitUntil(lambda: panel.controls.current is None, timeout=20_000)
+    assert f"Saved {tmp_path / 'out'}" in panel.controls.status.text()
+    saved = json.loads((tmp_path / "out/corrections.json").read_text())["corrections"]
+    assert saved == [json.loads(json.dumps(one)) for one in panel.correct.corrected.tracks.corrections]
+
+
+def test_a_folder_that_exists_is_left_alone(panel, layer, qtbot, tmp_path) -> None:
+    track(panel, qtbot)
+    panel.write(tmp_path, "ctc")
+    qtbot.waitUntil(lambda: panel.controls.current is None, timeout=20_000)
+    assert "exists already" in panel.controls.status.text()
+    assert not list(tmp_path.iterdir())
+
+
+def test_labels_that_changed_are_tracked_again_first(panel, layer, qtbot) -> None:
+    track(panel, qtbot)
+    layer.data = np.roll(layer.data, 1, axis=0)
+    assert "press Track again" in panel.controls.status.text()
+    assert not panel.export.isEnabled()
+    assert not panel.correct.isEnabled()
+    track(panel, qtbot)
+    assert panel.export.isEnabled()
+
+
+def test_labels_that_are_no_time_lapse_are_refused(panel, viewer, qtbot) -> None:
+    viewer.add_labels(np.ones((9, 9), int), name="plane")
+    panel.start()
+    assert "plane" in panel.controls.status.text()
+    assert panel.controls.current is None
+
+
+def test_a_run_that_is_stopped_leaves_layers_as_they_were(panel, layer, viewer, qtbot) -> None:
+    track(panel, qtbot)
+    kept = panel.correct.corrected
+    panel.start()
+    panel.controls.current.pause()
+    panel.controls.cancel()
+    qtbot.waitUntil(lambda: panel.controls.current is None, timeout=20_000)
+    assert panel.correct.corrected is kept
+    assert panel.export.isEnabled()
+
+
+def test_layers_that_are_removed_are_let_go(panel, layer, viewer, qtbot) -> None:
+    track(panel, qtbot)
+    viewer.layers.remove(panel.layers.labels)
+    assert not panel.export.isEnabled()
+    assert panel.correct.corrected is None
+    track(panel, qtbot)
+    assert panel.export.isEnabled()
+
+
+def test_labels_on_the_disk_are_read_when_they_are_looked_at(panel, viewer, qtbot) -> None:
+    import dask.array
+
+    movie = dividing_cells(12, 6, 3, seed=2)
+    given = unlinked(movie.labels)
+    viewer.add_labels(dask.array.from_array(given, chunks=(1, -1, -1)), name="stored", axis_labels=("t", "y", "x"))
+    track(panel, qtbot)
+    tracks, shown = panel.correct.corrected.tracks, panel.layers.labels
+    assert not isinstance(shown.data, np.ndarray)
+    panel.correct.choose([int(np.flatnonzero(tracks.frame == 3)[0])])
+    panel.correct.cut()
+    now = panel.correct.corrected.tracks
+    assert np.array_equal(np.asarray(shown.data[4]), now.relabel(given[4], 4))
