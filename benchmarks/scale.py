@@ -214,6 +214,8 @@ def digest(folder: Path) -> str:
 
 
 def kills(model: str, store: Path, n_kills: int, workers: int, block: int) -> None:
+    from embedseg_napari.core.stores.labels import table_place
+
     def once(name: str, *more: str) -> list[str]:
         return segment(model, store, name, block, workers, "--no-progress", *more)
 
@@ -228,6 +230,7 @@ def kills(model: str, store: Path, n_kills: int, workers: int, block: int) -> No
     for turn in range(n_kills):
         for place in ("killed", ".killed.run"):
             shutil.rmtree(store / "labels" / place, ignore_errors=True)
+        table_place(store, "killed").unlink(missing_ok=True)
         process = subprocess.Popen(once("killed"), start_new_session=True, stdout=subprocess.DEVNULL)
         # Three of four while blocks are done or labels written, one while it starts.
         time.sleep(rng.uniform(first, length) if turn % 4 else rng.uniform(0.1, first))
