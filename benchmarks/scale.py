@@ -2,14 +2,15 @@
 
     python benchmarks/scale.py mosaic IMAGES_FOLDER STORE.ome.zarr [--side 4096]
     python benchmarks/scale.py generate STORE.ome.zarr [--side 8192]
-    python benchmarks/scale.py equal MODEL STORE.ome.zarr [--block 1024]
+    python benchmarks/scale.py equal MODEL STORE.ome.zarr [--block 1024] [--precision bfloat16]
     python benchmarks/scale.py equal3d FOLDER [--shape 48 1024 1024] [--block 512]
     python benchmarks/scale.py run MODEL STORE.ome.zarr [--workers 1 2] [--block 1024]
     python benchmarks/scale.py kills MODEL STORE.ome.zarr [--kills 20] [--workers 2] [--block 256]
 
 `mosaic` and `generate` write the stores; `equal` compares labels in blocks with those of one pass over the whole image
-(float32), pixel for pixel up to numbering; `equal3d` does so on a generated volume with a U-Net of random weights;
-`run` times workers and their memory; `kills` ends runs with SIGKILL at random moments and compares what comes of them
+pixel for pixel up to numbering, and by the average precision at IoU 0.9; `equal3d` does so on a generated volume with
+a U-Net of random weights; `run` times workers and their memory; `kills`
+ends runs with SIGKILL at random moments and compares what comes of them
 with an undisturbed run, byte for byte.
 """
 
@@ -105,26 +106,30 @@ def same_but_for_numbers(one: np.ndarray, other: np.ndarray) -> tuple[int, bool]
     return int(counts[~is_fair].sum()), bool(is_fair.all())
 
 
-def segment(model: str, store: Path, name: str, block: int, workers: int = 1, *more: str) -> list[str]:
+def segment(
+    model: str, store: Path, name: str, block: int, workers: int = 1, *more: str, precision: str = "float32"
+) -> list[str]:
     """The command of a run."""
     words = [model, str(store), "--name", name, "--block", str(block), "--workers", str(workers), "--device", "cpu"]
-    return [sys.executable, "-m", "embedseg_napari", "predict", *words, "--precision", "float32", *more]
+    return [sys.executable, "-m", "embedseg_napari", "predict", *words, "--precision", precision, *more]
 
 
-def equal(model: str, store: Path, block: int) -> None:
+def equal(model: str, store: Path, block: int, precision: str) -> None:
     from embedseg_napari import load_model
+    from embedseg_napari.core.evaluation.matching import match
     from embedseg_napari.core.files.in_parts import open_image
 
     image = np.asarray(open_image(store))
     began = time.monotonic()
     whole = load_model(model, device="cpu").predict(
-        image, "ZYX"[-image.ndim :], tile=max(image.shape) // 8 * 8 + 8, precision="float32", progress=False
+        image, "ZYX"[-image.ndim :], tile=max(image.shape) // 8 * 8 + 8, precision=precision, progress=False
     )
     print(f"one pass: {len(whole.scores)} objects, {time.monotonic() - began:.0f} s", flush=True)
-    subprocess.run(segment(model, store, "equal", block, 1, "--overwrite"), check=True)
+    subprocess.run(segment(model, store, "equal", block, 1, "--overwrite", precision=precision), check=True)
     labels = np.asarray(open_image(store / "labels" / "equal"))
     n, is_same = same_but_for_numbers(labels, whole.labels)
-    print(f"pixels that differ: {n}; same: {is_same}")
+    ap = match(whole.labels, labels, [0.9])[0].ap
+    print(f"pixels that differ: {n}; same: {is_same}; AP at IoU 0.9: {ap:.5f}")
 
 
 def equal3d(folder: Path, shape: tuple[int, ...], block: int) -> None:
@@ -194,7 +199,9 @@ def run(model: str, store: Path, workers: list[int], block: int | None) -> None:
                         peaks[pid] = int(status[1].split()[0])
             time.sleep(0.5)
         most = sorted(peaks.values())[-n:]
-        print(f"{n} workers: {time.monotonic() - began:.1f} s, peak GB {[round(peak / 1e6, 2) for peak in most]}")
+        print(
+            f"{n} workers: {time.monotonic() - began:.1f} s, peak GB {[round(peak * 1024 / 1e9, 2) for peak in most]}"
+        )
 
 
 def digest(folder: Path) -> str:
@@ -207,6 +214,8 @@ def digest(folder: Path) -> str:
 
 
 def kills(model: str, store: Path, n_kills: int, workers: int, block: int) -> None:
+    from embedseg_napari.core.stores.labels import table_place
+
     def once(name: str, *more: str) -> list[str]:
         return segment(model, store, name, block, workers, "--no-progress", *more)
 
@@ -221,6 +230,7 @@ def kills(model: str, store: Path, n_kills: int, workers: int, block: int) -> No
     for turn in range(n_kills):
         for place in ("killed", ".killed.run"):
             shutil.rmtree(store / "labels" / place, ignore_errors=True)
+        table_place(store, "killed").unlink(missing_ok=True)
         process = subprocess.Popen(once("killed"), start_new_session=True, stdout=subprocess.DEVNULL)
         # Three of four while blocks are done or labels written, one while it starts.
         time.sleep(rng.uniform(first, length) if turn % 4 else rng.uniform(0.1, first))
@@ -251,6 +261,7 @@ def main() -> None:
     parser.add_argument("--block", type=int)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
     given = parser.parse_args()
     first, last = given.places[0], given.places[-1]
     if given.what == "mosaic":
@@ -262,7 +273,7 @@ def main() -> None:
         side = given.side or 8192
         write_store(last, (side, side), (1024, 1024), lambda at, size: blobs(size, at[0] * side + at[1], 1 / 1074))
     elif given.what == "equal":
-        equal(str(first), last, given.block or 1024)
+        equal(str(first), last, given.block or 1024, given.precision)
     elif given.what == "equal3d":
         equal3d(first, tuple(given.shape), given.block or 512)
     elif given.what == "run":

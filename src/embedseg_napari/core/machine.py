@@ -12,9 +12,14 @@ LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_by
 def memory_of_machine() -> int | None:
     """Bytes of memory of this machine, or what this process may take of it; None where the system does not say."""
     names = getattr(os, "sysconf_names", {})
-    if "SC_PHYS_PAGES" not in names or "SC_PAGE_SIZE" not in names:
+    if "SC_PHYS_PAGES" in names and "SC_PAGE_SIZE" in names:
+        return min([os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), *_limits()])
+    try:
+        import psutil  # type: ignore[import-untyped]
+    except ImportError:
+        # Windows, and no library that knows.
         return None
-    return min([os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), *_limits()])
+    return int(psutil.virtual_memory().total)
 
 
 def fits_machine(n_bytes: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from embedseg_napari.core.data.splitting import hold_out_images
 from embedseg_napari.core.data.statistics import measure
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.files.units import unit_words
+from embedseg_napari.core.machine import memory_of_machine
 from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
@@ -198,7 +200,8 @@ def memory_available(device: torch.device) -> float | None:
     if device.type == "cpu":
         import psutil  # type: ignore[import-untyped]
 
-        return float(psutil.virtual_memory().available)
+        # In a container, or a job of a cluster, it tells what the whole machine has.
+        return float(min(psutil.virtual_memory().available, memory_of_machine() or math.inf))
     return None
 
 

@@ -13,6 +13,7 @@ from embedseg_napari.core.axes import KNOWN, guess_axes, ordered, reorder, resul
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.tiff import Picture
 from embedseg_napari.core.files.units import normalize_unit
+from embedseg_napari.core.files.zarr_image import is_store
 from embedseg_napari.core.wording import shape_words
 from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME, ArrayPair, Region
 
@@ -78,7 +79,7 @@ def array_of(layer: Layer) -> Any:
 
 
 def file_of(layer: Layer) -> Path:
-    """The file that a layer was opened from.
+    """The file that a layer was opened from, or the folder of its OME-Zarr.
 
     Raises
     ------
@@ -86,7 +87,7 @@ def file_of(layer: Layer) -> Path:
         If it was not, or the file is gone.
     """
     path = layer.metadata.get("path") or getattr(layer.source, "path", None)
-    if not path or not Path(path).is_file():
+    if not path or not (Path(path).is_file() or is_store(Path(path))):
         raise DataError(
             f"Save {layer.name} first (File > Save Selected Layers…) and open that file: a command reads files."
         )

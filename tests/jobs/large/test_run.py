@@ -13,6 +13,8 @@ from large_steps import blobs, same_but_for_numbers, write_store
 from embedseg_napari import load_model, predict_large
 from embedseg_napari.core.errors import AlreadyExists, DataError, SettingsError
 from embedseg_napari.core.events import Message
+from embedseg_napari.core.files.ngff import names_of_labels
+from embedseg_napari.core.large.run_folder import RunFolder
 from embedseg_napari.core.runs import drain, never
 from embedseg_napari.jobs.large.dry_run import dry_run
 from embedseg_napari.jobs.large.plan import LargeJob
@@ -134,6 +136,33 @@ def test_half_a_block_is_done_again(job, store):
     drain(run(job, never))
     drain(run(replace(job, name="other"), never))
     assert np.array_equal(labels_of(store), labels_of(store, "other"))
+
+
+def test_labels_that_a_kill_left_out_of_the_list_are_listed(job, store):
+    listener, should_stop = stop_after(1)
+    drain(run(job, should_stop), listener)
+    listed = store / "labels" / "zarr.json"
+    listed.write_text(listed.read_text().replace('"embedseg"', ""))
+    assert names_of_labels(store) == ()
+    drain(run(job, never))
+    assert names_of_labels(store) == ("embedseg",)
+
+
+def test_a_full_disk_keeps_what_is_done(job, store, monkeypatch):
+    save, saved, events = RunFolder.save, [], []
+
+    def full(self, number, result):
+        if len(saved) == 3:
+            raise DataError("cannot be written (No space left on device)")
+        saved.append(number)
+        save(self, number, result)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RunFolder, "save", full)
+        with pytest.raises(DataError, match="No space left"):
+            drain(run(job, never), events.append)
+    assert "3 of 8 blocks are done and kept" in events[-1].text
+    assert drain(run(job, never)).is_finished
 
 
 def test_parts_and_finish(job, store):

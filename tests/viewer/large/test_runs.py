@@ -182,6 +182,12 @@ def test_small_or_chosen_images_stay_in_memory(viewer, panel, tmp_path, qtbot):
     finish(qtbot, panel)
     assert viewer.layers["cells labels"].data.shape == SHAPE
     assert not (tmp_path / "cells.ome.zarr" / "labels").exists()
+    panel.recipe.copy_command()
+    with pytest.raises(SystemExit) as ended:
+        main(shlex.split(QApplication.clipboard().text())[1:])
+    assert not ended.value.code
+    (made,) = (tmp_path / "labels").glob("*.tif")
+    assert tifffile.imread(made).shape == SHAPE
     viewer.add_image(IMAGE[:100], name="small")
     assert panel.large.place.isHidden()
     viewer.add_image(dask.array.from_array(IMAGE[:200, :300]), name="lazy")

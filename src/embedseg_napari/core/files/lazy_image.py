@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -114,7 +115,22 @@ class LazyImage:
             raise DataError(f"{self.path}: {shape_words(self.shape)} pixels do not fit into memory.") from error
         except Exception as error:
             # The libraries of the compressions raise errors of a dozen unrelated types on damaged pieces.
-            raise DataError(f"{self.path}: cannot be read at {_words(asked)} ({error}); it may be damaged.") from error
+            where, why = self._damaged(full, error)
+            raise DataError(f"{self.path}: cannot be read at {where} ({why}); it may be damaged there.") from error
+
+    def _damaged(self, full: Sequence[Any], error: Exception) -> tuple[str, Exception]:
+        """Pixels of the first piece of a part that cannot be read, as it is stored, and why."""
+        ranges = []
+        for one, n, piece in zip(full, self.array.shape, self.pieces, strict=True):
+            first, stop, _ = (one if isinstance(one, slice) else slice(one, one + 1)).indices(n)
+            ranges.append([slice(a, min(a + piece, n)) for a in range(first // piece * piece, stop, piece)])
+        for key in itertools.product(*ranges):
+            try:
+                np.asarray(self.array[key])
+            except Exception as found:  # noqa: BLE001 (as above)
+                ends = [(letter, key[index]) for letter, index in zip(self.axes, self._kept, strict=True)]
+                return ", ".join(f"{letter} {one.start}:{one.stop}" for letter, one in ends), found
+        return _words([full[index] for index in self._kept]), error
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """The whole image in memory."""

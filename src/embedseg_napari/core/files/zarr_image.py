@@ -300,7 +300,10 @@ def missing_words(image: LazyImage) -> str:
         there += sum(bool(CHUNK.fullmatch(os.path.normpath(os.path.join(inside, name)))) for name in files)
     if there >= n:
         return ""
-    return f"{n - there} of its {n} chunks are not on the disk and are read as background; was it copied completely?"
+    return (
+        f"{n - there} of its {n} chunks are not on the disk and are read as background. So are stored those that hold "
+        "nothing; if that cannot be, copy the image again."
+    )
 
 
 def _has_pieces(folder: Path) -> bool:

@@ -215,9 +215,12 @@ def remove_labels(store: Path, name: str) -> None:
         If that cannot be done.
     """
     target = labels_place(store, name)
-    _list_labels(target.parent, name, _version_of(store), is_there=False)
+    gone = target.with_name(temporary_name())
     try:
-        shutil.rmtree(target)
+        # In one step, so that a kill leaves nothing that is half there; what is left of it is swept up later.
+        target.rename(gone)
+        _list_labels(target.parent, name, _version_of(store), is_there=False)
+        shutil.rmtree(gone)
     except OSError as error:
         raise DataError(f"{target}: is empty, and cannot be taken away ({error.strerror or error}).") from error
 
@@ -233,6 +236,12 @@ def open_labels(folder: Path) -> LabelStore:
     store = LabelStore(folder)
     store.array()
     return store
+
+
+def list_labels(store: Path, name: str) -> None:
+    """See to it that the store of an image lists labels that are there, where a kill came before that."""
+    if name not in names_of_labels(store):
+        _list_labels(store / LABELS, name, _version_of(store))
 
 
 def _version_of(folder: Path) -> str:

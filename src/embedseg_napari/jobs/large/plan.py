@@ -35,12 +35,12 @@ SPREADS = 4
 """Standard deviations above the mean extent of the model's objects up to which that is."""
 LEAST_USE = 64
 """Pixels between the margins of a tile, at least."""
-LEAN_TILE = {2: (2336, 2336)}
+LEAN_TILE = {2: (2208, 2208)}
 """Pixels of a tile in images where neither the user nor the model says: a worker then takes less than 1.5 GB."""
 N_TILES = {2: 1, 3: 2}
 """Tiles along each axis that see a block, by the number of axes: one, as in images, costs the least halo."""
-STEP = {2: 256, 3: 32}
-"""What sides of blocks are multiples of, by the number of axes: of the chunks that labels are written in."""
+STEP = {2: 128, 3: 32}
+"""What sides of blocks are multiples of, by the number of axes: chunks of labels that divide them are large enough."""
 LOOKED_AT = {2: (1024, 1024), 3: (64, 256, 256)}
 """Part of the image on which is measured how far a network looks in effect."""
 SAMPLED, N_SAMPLED = 16, 8

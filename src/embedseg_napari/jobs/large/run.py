@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embedseg_napari.core.axes import guess_axes
-from embedseg_napari.core.errors import SettingsError, Stopped
+from embedseg_napari.core.errors import EmbedSegError, SettingsError, Stopped
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.files.folder_lock import holding, occupied
 from embedseg_napari.core.files.lazy_image import LazyImage
 from embedseg_napari.core.files.region import choose_region
 from embedseg_napari.core.files.zarr_image import missing_words
 from embedseg_napari.core.measure.table_files import require_table_name, write_parts
+from embedseg_napari.core.wording import count
 from embedseg_napari.jobs.earlier_run import signature
 from embedseg_napari.jobs.large.plan import decided, image_of, resolve
 from embedseg_napari.jobs.large.recipe import recipe_of_run
@@ -182,6 +183,11 @@ def predict_large(job: LargeJob, should_stop: Callable[[], bool]) -> Generator[A
     except Stopped:
         n_missing = len(missing_blocks(run, record))
         return LargeResult(target.labels, target.table, len(record.grid), n_missing, stopped=True)
+    except EmbedSegError:
+        n = len(record.grid)
+        n_done = n - len(missing_blocks(run, record))
+        yield Message(f"{n_done} of {count(n, 'block')} are done and kept; the next run goes on from there.")
+        raise
 
 
 def open_job(job: LargeJob) -> Opened:

@@ -144,9 +144,11 @@ class Target:
         DataError
             If it cannot be made, or other labels are there and may not be replaced.
         """
-        from embedseg_napari.core.stores.labels import create_labels, open_labels
+        from embedseg_napari.core.stores.labels import create_labels, list_labels, open_labels
 
         if self.signature() == record.signature and not anew:
+            if self.name is not None:
+                list_labels(self.labels.parent.parent, self.name)
             return open_labels(self.labels)
         mark = {MARK: {"run": record.signature}}
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import time
 from contextlib import contextmanager
@@ -45,7 +47,7 @@ class Waiting:
     Parameters
     ----------
     numbers : sequence of int
-        In the order in which they are taken.
+        The largest are taken first, so that workers are through at about the same time; else in this order.
     grid : BlockGrid
         Where they are.
     near : callable, optional
@@ -55,7 +57,8 @@ class Waiting:
     def __init__(
         self, numbers: Sequence[int], grid: BlockGrid, near: Callable[[], Sequence[float] | None] | None = None
     ) -> None:
-        self.numbers, self.grid, self.near = list(numbers), grid, near
+        self.numbers = sorted(numbers, key=lambda number: -math.prod(grid.block(number).window.shape))
+        self.grid, self.near = grid, near
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -252,24 +255,36 @@ def _client(distributed: Any, n_workers: int, scheduler: str | None) -> Iterator
         "distributed.worker.memory.spill": False,
         "distributed.worker.memory.target": False,
         "distributed.worker.memory.terminate": False,
+        # It would look at the stack of each worker a hundred times a second.
+        "distributed.worker.profile.enabled": False,
         "distributed.scheduler.allowed-failures": TRIES,
         # A terminal sends Ctrl-C to workers, too; they leave stopping to this process, which ends them.
         "distributed.worker.preload": ["import signal\n\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"],
     }
-    with (
-        dask.config.set(settings),
-        distributed.LocalCluster(
-            n_workers=n_workers,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=None,
-            # Even without a dashboard it serves its state, by default all at the same port.
-            scheduler_kwargs={"dashboard_address": ":0"},
-            silence_logs=50,
-        ) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        yield client
+    with dask.config.set(settings):
+        try:
+            cluster = distributed.LocalCluster(
+                n_workers=n_workers,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address=None,
+                # Even without a dashboard it serves its state, by default all at the same port.
+                scheduler_kwargs={"dashboard_address": ":0"},
+                silence_logs=50,
+            )
+            client = distributed.Client(cluster)
+        except (OSError, RuntimeError) as error:
+            raise ComputeError(
+                f"The workers did not start ({str(error) or 'in time'}); run it again when the machine is less busy, "
+                "or take one worker."
+            ) from error
+        try:
+            yield client
+        finally:
+            for one in (client, cluster):
+                # On a busy machine workers may take longer to end than Dask waits; they end with this process.
+                with contextlib.suppress(OSError):
+                    one.close()
 
 
 def shared(numbers: Sequence[int], part: tuple[int, int] | None) -> list[int]:

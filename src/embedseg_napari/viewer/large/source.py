@@ -15,6 +15,7 @@ from embedseg_napari.core.files.in_parts import open_image
 from embedseg_napari.core.files.lazy_image import LazyImage
 from embedseg_napari.core.files.ngff import find_group
 from embedseg_napari.core.files.zarr_image import is_store
+from embedseg_napari.core.machine import fits_machine
 from embedseg_napari.viewer.layers import frame_interval, picture_of
 from embedseg_napari.viewer.result_layers import spatial_frame
 
@@ -29,7 +30,7 @@ SMALL = 1 << 23
 BYTES_A_PIXEL = 50
 """Memory that an image takes while it is segmented whole."""
 SHARE = 0.5
-"""Of the machine's memory, beyond which an image is not segmented whole."""
+"""Of the memory that this program may take, beyond which an image is not segmented whole."""
 SPOT, N_SPOTS = 16, 5
 """Pixels along each axis, and number of the places, where a layer is compared with its file."""
 PIECE = 1024
@@ -43,13 +44,11 @@ def is_lazy(layer: Image) -> bool:
 
 def fits_memory(layer: Image, axes: str) -> bool:
     """Whether a layer can be segmented whole in the memory of this machine."""
-    import psutil  # type: ignore[import-untyped]
-
     sizes = dict(zip(axes, _shape(layer), strict=True))
     plane = math.prod(sizes[letter] for letter in "ZYX" if letter in sizes)
     array = 0 if isinstance(_arrays(layer)[0], np.ndarray) else math.prod(_shape(layer)) * 4
     labels = plane * sizes.get("T", 1) * 4
-    return bool(plane * BYTES_A_PIXEL + array + labels <= SHARE * psutil.virtual_memory().total)
+    return fits_machine(round((plane * BYTES_A_PIXEL + array + labels) / SHARE))
 
 
 def is_better_in_blocks(layer: Image, axes: str) -> bool:
