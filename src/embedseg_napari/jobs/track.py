@@ -10,10 +10,10 @@ from embedseg_napari.core.errors import AnnotationError, DataError
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.exchange.tracks import require_new, require_track_format, write_tracks
 from embedseg_napari.core.files.documents import parse_json, read_text
-from embedseg_napari.core.files.frame_folder import FrameFolder
 from embedseg_napari.core.files.picture import Picture
 from embedseg_napari.core.files.zarr_image import is_store
 from embedseg_napari.core.tracking.corrections import CorrectedTracks
+from embedseg_napari.core.tracking.frame_folder import FrameFolder
 from embedseg_napari.core.tracking.run import MAX_GAP, tracking
 from embedseg_napari.core.wording import count
 from embedseg_napari.jobs.label_files import read_labels, read_like

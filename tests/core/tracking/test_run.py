@@ -14,7 +14,7 @@ import embedseg_napari as es
 from embedseg_napari.core.data.dividing_cells import dividing_cells, unlinked
 from embedseg_napari.core.errors import DataError, EmbedSegError, SettingsError, Stopped
 from embedseg_napari.core.exchange.ctc import write_ctc
-from embedseg_napari.core.files.frame_folder import FrameFolder
+from embedseg_napari.core.tracking.frame_folder import FrameFolder
 from embedseg_napari.core.tracking.tracks import TrackedLabels
 
 
