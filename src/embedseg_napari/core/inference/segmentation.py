@@ -185,7 +185,7 @@ class Segmentation:
 
     @property
     def planes(self) -> NDArray[np.bool_]:
-        """The objects as planes, shape (n, *labels.shape), before a later one was written over them.
+        """The objects as planes, shape (n, (Z,) Y, X), before a later one was written over them.
 
         Plane i is label i + 1, with the pixels too that it shares with others.
 
