@@ -11,6 +11,7 @@ import numpy as np
 from embedseg_napari.core.axes import ordered, reorder, result_axes
 from embedseg_napari.core.config import PRESETS, TrainingConfig
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.model.known_models import SCRATCH
 from embedseg_napari.jobs.recipe import Recipe
 from embedseg_napari.jobs.train import TrainingRequest
 from embedseg_napari.jobs.training_pairs import ArrayPair, Region
@@ -180,7 +181,9 @@ def _command(request: TrainingRequest, preset: str, changes: dict[str, Any]) -> 
     for name, value in changes.items():
         if value is not None:
             words += [OPTIONS[name], str(value)]
-    words += [] if request.start_from is None else ["--from", request.start_from]
+    # On few labels the command line would start from a model of its own choice.
+    start = SCRATCH if request.start_from is None and request.config.keep_start else request.start_from
+    words += [] if start is None else ["--from", start]
     words += [] if request.device == "auto" else ["--device", request.device]
     return shlex.join(words), ""
 

@@ -14,7 +14,7 @@ from qtpy.QtTest import QTest
 from embedseg_napari.core.annotation.states import BACKGROUND
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.inference.segmentation import Segmentation
-from embedseg_napari.core.model.known_models import bundled_path
+from embedseg_napari.core.model.known_models import bundled_path, start_path
 from embedseg_napari.viewer import provenance
 from embedseg_napari.viewer.layers import FOUND, RESULT, SEGMENTED
 
@@ -52,8 +52,8 @@ def test_a_round_starts_from_the_model_that_the_image_was_segmented_with(viewer,
     assert panel.settings.why.isHidden()
     viewer.layers.remove(image)
     viewer.add_image(blobs(2)[0], name="other")
-    assert panel.settings.start_from() == bundled_path("nuclei-2d")
-    assert "with few labels" in panel.settings.why.text()
+    assert panel.settings.start_from() == start_path(2)
+    assert "from few labels" in panel.settings.why.text()
 
 
 def test_a_frame_starts_from_the_model_that_its_movie_was_segmented_with(viewer, open_panel, blobs):

@@ -19,6 +19,8 @@ FOLDER = Path(__file__).resolve().parents[2] / "models"
 STARTS = {2: "start-2d"}
 """Bundled models made for being trained on and not for segmenting, by the number of spatial axes: trained on images of
 many kinds, and used as they are they know none well (`benchmarks/start`). They lie in a folder of their own."""
+SCRATCH = "scratch"
+"""The word for a new network in the place of a model's name."""
 CHECKPOINTS = (".pth", ".pt")
 """Files of the original EmbedSeg."""
 

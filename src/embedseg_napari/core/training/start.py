@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embedseg_napari.core.model.known_models import start_path
+from embedseg_napari.core.model.known_models import SCRATCH, start_path
 from embedseg_napari.core.model.model import Model, load_model
 
 if TYPE_CHECKING:
@@ -13,9 +13,6 @@ if TYPE_CHECKING:
 
     from embedseg_napari.core.config import TrainingConfig
     from embedseg_napari.core.data.example import Example
-
-SCRATCH = "scratch"
-"""The word for a new network in the place of a model's name."""
 
 
 def start_model(

@@ -257,7 +257,7 @@ def test_the_model_looks_again_where_what_is_annotated_has_another_size(viewer, 
     from embedseg_napari.core.networks.erfnet import BranchedERFNet
 
     torch.manual_seed(0)
-    sizes = ObjectSizes(n_objects=9, mean=(24.0, 24.0), std=(1.0, 1.0), mean_size=400.0)
+    sizes = ObjectSizes(n_objects=9, mean=(24.0, 24.0), std=(1.0, 1.0), mean_size=4 * np.count_nonzero(truth == 1))
     model = Model(ModelConfig(name="large", object_sizes=sizes), BranchedERFNet(2))
     panel.settings.choose_start(model.save(tmp_path / "large.embedseg"))
     maps = panel.clicks.maps
