@@ -130,7 +130,9 @@ def test_from_a_dropped_image_to_a_model(make_napari_viewer_proxy, viewer, qtbot
     qtbot.waitUntil(lambda: panel.progress.status.text().startswith(joined), timeout=WAIT)
     qtbot.waitUntil(lambda: {LABELS, SEEDS} <= {layer.name for layer in viewer.layers}, timeout=WAIT)
     losses = panel.progress.plot.losses
-    qtbot.waitUntil(lambda: len(losses) >= STEPS, timeout=WAIT)
+    # Two epochs more, so that the last of its strokes has joined as well.
+    enough = max(STEPS, len(losses) + 8)
+    qtbot.waitUntil(lambda: len(losses) >= enough, timeout=WAIT)
     names = [layer.name for layer in viewer.layers]
     assert names.index(LABELS) < names.index(me.labels.name)
     assert viewer.layers.selection.active == me.labels
