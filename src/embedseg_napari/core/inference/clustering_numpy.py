@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedseg_napari.core.inference.clustering_task import FAINT_SHARE, SHARE, ClusterResult, ask, drop_remains
+from embedseg_napari.core.inference.proposals import Proposals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from embedseg_napari.core.inference.clustering_task import ClusterTask
-
-LEAST_MARGIN = 1e-12
-"""Pixels; smaller margins are taken for this, so that one over them is finite."""
 
 
 def cluster_in_numpy(
@@ -22,12 +20,7 @@ def cluster_in_numpy(
 ) -> ClusterResult | None:
     """The method in NumPy; None if a faster one became ready on the way."""
     maps, foreground = task.maps, task.foreground
-    n, ndim = len(foreground), maps.ndim
-    at = np.unravel_index(foreground, maps.seed_map.shape)
-    points = np.stack([(at[a] + maps.offsets[a].ravel()[foreground]).astype(np.float32) for a in range(ndim)])
-    # Only pixels that point to about the seed's height need to be looked at.
-    by_height = np.argsort(points[-2], kind="stable")
-    heights = points[-2, by_height].astype(np.float64)
+    n, proposals = len(foreground), Proposals(maps, foreground, task.margin_scale)
     labels = np.zeros(n, np.int32)
     is_unclustered = np.ones(n, bool)
     accepted: list[int] = []
@@ -42,15 +35,9 @@ def cluster_in_numpy(
             return None
         ask(should_stop)
         is_unclustered[seed] = False
-        center = points[:, seed].astype(np.float64)
-        own = maps.margins.reshape(ndim, -1)[:, foreground[seed]] * np.float32(task.margin_scale)
-        margins = np.maximum(own.astype(np.float64), LEAST_MARGIN)
-        if not np.isfinite(center).all() or np.isnan(margins).any():
+        proposal = proposals.of(seed)
+        if proposal is None:
             continue
-        reach = margins[-2] * (1 + 1e-9) + 1e-9
-        near = by_height[slice(*np.searchsorted(heights, (center[-2] - reach, center[-2] + reach)))]
-        scaled = (points[:, near] - center[:, None]) * (1.0 / margins)[:, None]
-        proposal = near[(scaled**2).sum(0) < 1.0]
         n_fresh = int(np.count_nonzero(is_unclustered[proposal]))
         too_many = np.ceil(n_fresh / (FAINT_SHARE if is_faint else SHARE))
         n_own = n_fresh if is_faint else len(proposal)
@@ -72,7 +59,7 @@ def cluster_in_numpy(
     kept = np.array(accepted, np.int64)[is_kept[1:]]
     return ClusterResult(
         image.reshape(maps.seed_map.shape),
-        np.ascontiguousarray(points[:, kept].T),
+        np.ascontiguousarray(proposals.points[:, kept].T),
         maps.seed_map.ravel()[foreground[kept]],
         seeds=foreground[kept],
         n_bright=int(np.count_nonzero(is_kept[1 : n_bright + 1])),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedseg_napari.core.inference.clustering_task import ask
+from embedseg_napari.core.inference.proposals import Proposals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
 
     from embedseg_napari.core.config import PredictionConfig
     from embedseg_napari.core.maps import EmbeddingMaps
-
-LEAST_MARGIN = 1e-12
-"""Pixels; smaller margins are taken for this, so that one over them is finite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,27 +67,16 @@ def whole_objects(
     """
     from scipy.ndimage import find_objects
 
-    shape, ndim = maps.seed_map.shape, maps.ndim
     foreground = np.flatnonzero(maps.seed_map.ravel() > np.float32(settings.foreground_threshold))
-    at = np.stack(np.unravel_index(foreground, shape))
-    points = (at + maps.offsets.reshape(ndim, -1)[:, foreground]).astype(np.float32)
-    # Only pixels that point to about the seed's height need to be looked at.
-    by_height = np.argsort(points[-2], kind="stable")
-    heights = points[-2, by_height].astype(np.float64)
-    margins_at = maps.margins.reshape(ndim, -1)
+    proposals = Proposals(maps, foreground, settings.margin_scale)
     for index, own in enumerate(find_objects(labels, len(seeds))):
         ask(should_stop)
-        box, pixels = own, np.empty((ndim, 0), np.int64)
+        box, pixels = own, [np.empty(0, np.int64)] * maps.ndim
         if index < n_bright:
-            seed = np.searchsorted(foreground, seeds[index])
-            center = points[:, seed].astype(np.float64)
-            scaled = margins_at[:, seeds[index]] * np.float32(settings.margin_scale)
-            margins = np.maximum(scaled.astype(np.float64), LEAST_MARGIN)
-            reach = margins[-2] * (1 + 1e-9) + 1e-9
-            near = by_height[slice(*np.searchsorted(heights, (center[-2] - reach, center[-2] + reach)))]
-            inside = (((points[:, near] - center[:, None]) * (1.0 / margins)[:, None]) ** 2).sum(0) < 1.0
+            rows = proposals.of(int(np.searchsorted(foreground, seeds[index])))
             # An object of the labels has at least one pixel in its ellipse, so these are never empty.
-            pixels = at[:, near[inside]]
+            assert rows is not None
+            pixels = [axis[rows] for axis in proposals.at]
             box = tuple(
                 slice(min(side.start, int(axis.min())), max(side.stop, int(axis.max()) + 1))
                 for side, axis in zip(own, pixels, strict=True)
