@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.in_parts import open_image
 from embedseg_napari.core.files.plane_stack import each_plane, is_plane_file
 from embedseg_napari.core.files.tiff import read_image, read_software
+from embedseg_napari.core.model.fingerprint import digest_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,10 +19,7 @@ if TYPE_CHECKING:
 
 def signature(model: Model, *settings: object) -> str:
     """Return what a label image says of its making: the program, and a number that stands for model and settings."""
-    digest = hashlib.blake2s(digest_size=8)
-    for name, weights in model.network.state_dict().items():
-        digest.update(name.encode())
-        digest.update(weights.detach().cpu().numpy().tobytes())
+    digest = digest_of(model)
     digest.update(repr(settings).encode())
     return f"embedseg-napari, model and settings {digest.hexdigest()}"
 

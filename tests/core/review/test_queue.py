@@ -22,12 +22,12 @@ from embedseg_napari.core.review.queue import ReviewQueue
 def test_a_model_that_finds_less_than_half_is_to_be_trained_first(n_found, n_annotated, words):
     queue = queue_of((9, 9), 0.5)
     queue.n_found, queue.n_annotated = n_found, n_annotated
-    assert queue.sentence() == words
+    assert queue.sentence(queue.segmentation.labels) == words
 
 
 def test_an_image_without_objects_is_not_sent_to_places():
     queue = queue_of((9, 9), 0.5)
     nothing = replace(queue.segmentation, labels=np.zeros((9, 9), np.int32), scores=np.zeros(0, np.float32))
     words = "No object was found in this image. If it shows some, paint a few and train on"
-    assert ReviewQueue(nothing, queue.doubts).sentence() == f"{words}; 1 place may hold one (J)."
-    assert ReviewQueue(nothing, []).sentence() == f"{words}."
+    assert ReviewQueue(nothing, queue.doubts).sentence(nothing.labels) == f"{words}; 1 place may hold one (J)."
+    assert ReviewQueue(nothing, []).sentence(nothing.labels) == f"{words}."

@@ -1,14 +1,17 @@
 """What a training begins with."""
 
+import json
+
 import numpy as np
 import pytest
 
 from embedseg_napari.core.config import TrainingConfig
 from embedseg_napari.core.data.example import Example
-from embedseg_napari.core.errors import ModelError
+from embedseg_napari.core.errors import ModelError, SettingsError
 from embedseg_napari.core.model.known_models import bundled_names, find_model_file, start_models, start_path
+from embedseg_napari.core.runs import drain
 from embedseg_napari.core.training.start import start_model
-from embedseg_napari.core.training.trainer import train
+from embedseg_napari.core.training.trainer import Trainer, train
 
 FLAT = [Example("flat", np.zeros((1, 32, 32), np.float32), np.zeros((32, 32), np.int32))]
 DEEP = [Example("deep", np.zeros((1, 8, 32, 32), np.float32), np.zeros((8, 32, 32), np.int32))]
@@ -47,3 +50,27 @@ def test_a_training_on_few_labels_says_what_it_starts_from(blobs):
     assert any("starts from start-2d" in getattr(event, "text", "") for event in events)
     scratch = train([blobs(2)], config, start_from="scratch", device="cpu", progress=False)
     assert scratch.model.config.training["started_from"] is None
+
+
+def test_a_training_goes_on_only_with_what_it_began_with(blobs, tmp_path):
+    config = TrainingConfig.preset("few", epochs=1, steps_per_epoch=1, precision="float32", batch_size=1)
+    longer, start = config.model_copy(update={"epochs": 2}), start_model(None, FEW, FLAT)
+    for name, began, other in (("scratch", None, start), ("start", start, None)):
+        folder = tmp_path / name
+        drain(Trainer(config, [blobs(2)], (), began, folder, device="cpu").run())
+        with pytest.raises(SettingsError, match="resume with the same start"):
+            drain(Trainer(longer, [blobs(2)], (), other, folder, device="cpu", resume=True).run())
+        result = drain(Trainer(longer, [blobs(2)], (), began, folder, device="cpu", resume=True).run())
+        assert result.model.config.training["steps"] == 2
+
+
+def test_the_run_of_an_older_version_is_not_mixed_with_a_model_it_may_not_have_begun_with(blobs, tmp_path):
+    config = TrainingConfig.preset("few", epochs=1, steps_per_epoch=1, precision="float32", batch_size=1)
+    drain(Trainer(config, [blobs(2)], (), None, tmp_path, device="cpu").run())
+    state = tmp_path / "state.json"
+    content = json.loads(state.read_text())
+    assert content.pop("start") == ""
+    state.write_text(json.dumps(content))
+    longer, start = config.model_copy(update={"epochs": 2}), start_model(None, FEW, FLAT)
+    result = drain(Trainer(longer, [blobs(2)], (), start, tmp_path, device="cpu", resume=True).run())
+    assert result.model.config.training["share_trained"] == 1

@@ -108,12 +108,18 @@ def test_all_drafts_at_once_are_one_step_of_undo_and_leave_what_is_annotated(vie
     assert "Fully annotated" in panel.review.line.text()
     key(viewer, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     assert np.array_equal(layers.array() > 0, truth == 1)
+    panel.annotation.count()
+    assert panel.review.accept_all.isEnabled(), "what was taken back can be accepted again"
+    assert "press J" in panel.review.line.text()
+    key(viewer, Qt.Key.Key_J)
+    assert panel.review.accept.isEnabled()
 
 
 def test_a_labels_layer_is_taken_and_hidden(viewer, panel, truth, load):
     layer = viewer.add_labels(np.where(truth, truth.astype(np.int32) + 70_000, 0), name="elsewhere")
     load(layer)
     assert not layer.visible
+    assert viewer.layers.selection.active == panel.annotation.layers.labels, "whose keys go through the drafts"
     assert panel.review.queue.segmentation.labels.max() == truth.max()
     panel.review.accept_all.click()
     assert np.array_equal(panel.annotation.layers.array() > 0, truth > 0)

@@ -233,6 +233,8 @@ def test_a_model_that_does_not_find_what_is_annotated_is_to_be_trained_on(blobs,
     image, labels = blobs(2)
     queue = drain(find_doubts(tiny_model_file, image[None], labels, "cpu", never))
     assert (queue.n_annotated, queue.n_found) == (6, 0)
-    assert queue.sentence().startswith("The model finds 0 of 6 annotated objects so far: train on")
+    assert queue.sentence(queue.segmentation.labels).startswith(
+        "The model finds 0 of 6 annotated objects so far: train on"
+    )
     queue.n_found = 3
-    assert "annotated objects" not in queue.sentence()
+    assert "annotated objects" not in queue.sentence(queue.segmentation.labels)

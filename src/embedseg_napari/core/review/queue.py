@@ -68,6 +68,11 @@ class ReviewQueue:
         """Whether more than half of a place is annotated."""
         return bool((self._there(doubt, labels) != 0).mean() > 0.5)
 
+    def n_left(self, labels: np.ndarray) -> tuple[int, int]:
+        """How many places are not annotated yet, and how many of them have an object."""
+        left = [doubt for doubt in self.doubts if not self.is_annotated(doubt, labels)]
+        return len(left), sum(doubt.pixels is None for doubt in left)
+
     def annotated_as(self, labels: np.ndarray) -> int | None:
         """The object of the annotation that the current place belongs to; None if most of it belongs to none."""
         there = self._there(self._current(), labels)
@@ -114,11 +119,11 @@ class ReviewQueue:
         doubt = self._current()
         return repaint(labels, self.segmentation.labels, doubt.label, new_id)
 
-    def sentence(self) -> str:
-        """Where the queue stands."""
+    def sentence(self, labels: np.ndarray) -> str:
+        """Where the queue stands, by what is annotated."""
         doubt, n = self.current, len(self.doubts)
         if doubt is None:
-            return self._words_outside()
+            return self._words_of_drafts(labels) if self.are_drafts else self._words_outside()
         if doubt.kind == "missed":
             return (
                 f"Place {self.position + 1} of {n}: no object was found here, but there may be one. Paint it (R), or "
@@ -132,12 +137,6 @@ class ReviewQueue:
     def _words_outside(self) -> str:
         """Before the first place, or behind the last."""
         n, n_objects = len(self.doubts), len(self.segmentation.scores)
-        if self.are_drafts and n and self.position < 0:
-            return f"{count(n_objects, 'draft')}, {count(n, 'place')} to look at, the most doubtful first: press J."
-        if self.are_drafts:
-            return (
-                "All drafts were looked at. Where every object is annotated, draw a Fully annotated area; then train."
-            )
         if self.position >= 0 and n:
             return "All places were looked at; train on."
         if self.n_found < self.n_annotated / 2:
@@ -149,6 +148,17 @@ class ReviewQueue:
         if not n:
             return "Nothing to look at; paint more and train on."
         return f"{count(n, 'place')} to look at, the most doubtful first: press J."
+
+    def _words_of_drafts(self, labels: np.ndarray) -> str:
+        n_places, n_drafts = self.n_left(labels)
+        if self.position < 0 and n_drafts:
+            return (
+                f"{count(n_drafts, 'draft')}, {count(n_places, 'place')} to look at, the most doubtful first: press J."
+            )
+        if self.position < 0 and n_places:
+            return f"All drafts are annotated; in {count(n_places, 'place')} an object may be missing: press J."
+        done = "All drafts were looked at" if n_drafts else "All drafts are annotated"
+        return f"{done}. Where every object is annotated, draw a Fully annotated area; then train."
 
     def _current(self) -> Doubt:
         doubt = self.current

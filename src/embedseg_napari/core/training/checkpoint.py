@@ -66,6 +66,8 @@ class TrainingState:
     rate: Annotated[float, Field(gt=0, le=1)] = 1.0
     scale: Annotated[float, Field(ge=SCALES[0], le=SCALES[1])] | None = None
     """What followed from the labels when training began, and stays although labels are added."""
+    start: str | None = None
+    """Name and digest of the model that training started from; empty for a new network, None in an old run."""
 
 
 READER = TypeAdapter(TrainingState)
@@ -191,6 +193,13 @@ def check_same_run(now: TrainingState, before: TrainingState) -> None:
         raise DataError(
             "The run folder belongs to a training with other held-out images; name the same ones, or use a new run "
             "folder."
+        )
+    # Where its weights are not wanted in the end, the start model may be gone: the checkpoint holds those of the run.
+    if now.settings["keep_start"] and before.start is not None and before.start != now.start:
+        began, goes_on = (f"the model {one}" if one else "a new network" for one in (before.start, now.start))
+        raise SettingsError(
+            f"The training began with {began} and would go on with {goes_on}; resume with the same start, or use a new "
+            "run folder."
         )
     for name, value in now.settings.items():
         was = before.settings.get(name, value)

@@ -23,6 +23,7 @@ from embedseg_napari.core.events import (
     TrainingStarted,
 )
 from embedseg_napari.core.losses.spatial_embedding import LOOPS
+from embedseg_napari.core.model.fingerprint import digest_of
 from embedseg_napari.core.model.model import Model
 from embedseg_napari.core.runs import unheard
 from embedseg_napari.core.training.blending import SHARES, scored_examples
@@ -92,7 +93,10 @@ class TrainingRun:
         data.normalization = plan.model_config.normalization
         self.model_config = plan.model_config
         self.clock = Clock(started)
-        self.state = TrainingState(settings=config.model_dump(mode="json"), **data.names_and_shapes(), **plan.fixed())
+        start = "" if start_from is None else f"{start_from.config.name} ({digest_of(start_from).hexdigest()})".strip()
+        self.state = TrainingState(
+            settings=config.model_dump(mode="json"), start=start, **data.names_and_shapes(), **plan.fixed()
+        )
         self.schedule = Schedule(config, plan.steps_per_epoch, self.clock, plan.rate)
         self.optimization = Optimization(config, plan, start_from)
         self.fabric = self.optimization.fabric
@@ -142,6 +146,9 @@ class TrainingRun:
             return Message(f"Nothing to resume in {self.run_folder}; training starts from the beginning.", "warning")
         state, tensors = loaded
         check_same_run(self.state, state)
+        if state.start is None:
+            # An older version's run, which does not tell: what it did not start from must not be mixed in.
+            self.start_from = None
         kept = {name: getattr(self.state, name) for name in ("settings", "data", "validation")}
         self.state = dataclasses.replace(state, **kept)
         before, self.plan = self.plan, self.plan.resumed(state)

@@ -213,7 +213,7 @@ class Trainer:
             )
         start = self.start_from
         plan = plan_training(self.config, data.training, None if start is None else start.config, self.device)
-        if start is not None:
+        if start is not None and not self.resume:
             yield Message(f"Training starts from {start.config.name or 'a model without a name'}.")
         if start is not None and start.config.n_channels != plan.statistics.n_channels:
             yield Message("The start model knows one channel; it starts with the mean of those there are.")

@@ -153,7 +153,13 @@ class ReviewBox(QWidget):
     @property
     def has_drafts(self) -> bool:
         """Whether drafts are left to look at."""
-        return self.queue is not None and self.queue.are_drafts and self.queue.position < len(self.queue.doubts)
+        return self._n_drafts() > 0 and self.queue is not None and self.queue.position < len(self.queue.doubts)
+
+    def _n_drafts(self) -> int:
+        """Drafts that are not annotated."""
+        if self.queue is None or not self.queue.are_drafts or self.layers.labels is None:
+            return 0
+        return self.queue.n_left(self.layers.array())[1]
 
     def _take(self, queue: ReviewQueue, model: Path | None, of: Any) -> None:
         if self.layers.image != of or self.layers.labels is None or self.layers.frame is None:
@@ -169,6 +175,9 @@ class ReviewBox(QWidget):
         if not queue.are_drafts:
             self.view.show_objects(queue.segmentation, self.layers.frame, self.layers.image)
         self.layers.raise_to_top()
+        if queue.are_drafts:
+            # The keys are those of this layer; the one that the drafts came from may be chosen.
+            self.layers.viewer.layers.selection.active = self.layers.labels
         for key, action in self.actions.items():
             self.layers.add_key(key, action)
         self.refresh()
@@ -207,8 +216,8 @@ class ReviewBox(QWidget):
         self._offer()
         if self.is_searching:
             self.line.setText("Segmenting the image and looking for doubtful objects…")
-        elif self.queue is not None:
-            self.line.setText(self.queue.sentence())
+        elif self.queue is not None and self.layers.labels is not None:
+            self.line.setText(self.queue.sentence(self.layers.array()))
         else:
             self.line.setText(
                 "After a round of training, predicted objects can be reviewed here, the most doubtful first."
@@ -224,7 +233,7 @@ class ReviewBox(QWidget):
             one.setEnabled(can_be_done)
             one.setVisible(has_queue)
         self.accept_all.setVisible(self.queue is not None and self.queue.are_drafts)
-        self.accept_all.setEnabled(self.has_drafts)
+        self.accept_all.setEnabled(self._n_drafts() > 0)
         self.repaint_button.setText("Repaint (R)" if has_object or not is_here else "Paint (R)")
 
     def go_on(self) -> None:
@@ -303,7 +312,8 @@ class ReviewBox(QWidget):
         if self.queue is not None and self.queue.are_drafts:
             self._take_back_copy()
             self.layers.apply(*self.queue.accept_all(self.layers.array()))
-            self.queue.position = len(self.queue.doubts)
+            # Undo makes them drafts again, and places without a draft are still to be looked at.
+            self.queue.position = -1
             self.view.previews.hide(HERE)
             self._place.give_back()
 

@@ -107,8 +107,9 @@ class LabelWidget(TrainingPanel):
         self.annotation.annotate_wanted.connect(self._annotate)
         self.annotation.joining.answered.connect(self._annotate_in)
         self.annotation.image_changed.connect(self._on_image)
-        self.annotation.changed.connect(self.update_buttons)
-        self.annotation.changed.connect(self.store.refresh)
+        # The review, too: Ctrl+Z makes drafts again of what was accepted.
+        for done in (self.update_buttons, self.review.refresh, self.store.refresh):
+            self.annotation.changed.connect(done)
         self.settings.changed.connect(self.update_buttons)
         self.sessions.resume_wanted.connect(self._resume)
         self.sessions.round_wanted.connect(self._restore)

@@ -1,0 +1,18 @@
+"""A short number that stands for the weights of a model."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from embedseg_napari.core.model.model import Model
+
+
+def digest_of(model: Model) -> hashlib.blake2s:
+    """Return a BLAKE2s digest, of 8 bytes, of the names and values of all weights; more can be added to it."""
+    digest = hashlib.blake2s(digest_size=8)
+    for name, weights in model.network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(weights.detach().cpu().numpy().tobytes())
+    return digest
