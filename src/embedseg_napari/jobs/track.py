@@ -15,7 +15,6 @@ from embedseg_napari.core.files.zarr_image import is_store
 from embedseg_napari.core.tracking.corrections import CorrectedTracks
 from embedseg_napari.core.tracking.frame_folder import FrameFolder
 from embedseg_napari.core.tracking.run import MAX_GAP, tracking
-from embedseg_napari.core.wording import count
 from embedseg_napari.jobs.label_files import read_labels, read_like
 
 if TYPE_CHECKING:
@@ -85,7 +84,7 @@ def track_files(job: TrackJob, should_stop: Callable[[], bool]) -> Generator[Any
     n_empty = tracks.n_frames - len(set(tracks.frame.tolist()))
     if n_empty:
         yield Message(
-            f"{count(n_empty, 'frame')} of {tracks.n_frames} hold no objects; tracks go on after up to {job.max_gap}.",
+            f"Frames without objects: {n_empty} of {tracks.n_frames}; tracks go on after up to {job.max_gap}.",
             "warning",
         )
     write_tracks(corrected.tracks, labels.array, job.output, job.format)
@@ -116,6 +115,8 @@ def _read(path: Path, axes: str | None, like: Picture | None, *, is_labels: bool
 def _read_corrections(path: Path) -> list[Any]:
     try:
         found = parse_json(read_text(path)).get("corrections")
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: there is no such file.") from error
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: corrections cannot be read ({error}).") from error
     if not isinstance(found, list):

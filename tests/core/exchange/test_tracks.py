@@ -76,3 +76,22 @@ def test_what_is_there_stays(movie, tmp_path) -> None:
     with pytest.raises(DataError, match="choose ctc or geff"):
         es.write_tracks(tracks, movie, tmp_path / "other", "xml")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_labels_that_were_not_linked_are_refused_and_nothing_is_written(tmp_path) -> None:
+    movie = np.zeros((3, 20, 30), np.uint16)
+    movie[:, 2:8, 2:8], movie[:, 12:18, 20:26] = 1, 2
+    tracks = es.track(movie)
+    for other in (movie[:2], movie * 0, np.where(movie == 2, 0, movie)):
+        with pytest.raises(DataError, match="linked"):
+            es.write_tracks(tracks, other, tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_mask_of_all_objects_is_no_labels() -> None:
+    mask = np.zeros((3, 20, 30), np.uint8)
+    mask[:, 2:8, 2:8] = mask[:, 12:18, 20:26] = 255
+    with pytest.raises(DataError, match="a number of its own"):
+        es.track(mask)
+    mask[:, 12:18] = 0
+    assert es.track(mask).track.tolist() == [1, 1, 1], "one object in each frame is fine"

@@ -76,6 +76,14 @@ def test_corrections_are_done_again_on_the_same_labels(corrected) -> None:
     corrected.link(3, 7)
     again.replay(corrected.tracks.corrections)
     assert again.tracks.parents.tolist() == corrected.tracks.parents.tolist()
+    before = again.tracks.parents.tolist()
+    again.replay(corrected.tracks.corrections[2:])
+    assert again.tracks.parents.tolist() == before, "what is so already is passed over"
+    with pytest.raises(AnnotationError, match=r"Correction 1 \(link\): Both objects are of one frame"):
+        again.replay([{"do": "link", "from": [0, 5], "to": [0, 9]}])
+    for pair in ([1.0, 5], "15", [True, 5], [1e400, 5], [1]):
+        with pytest.raises(AnnotationError, match="cannot be read"):
+            again.replay([{"do": "link", "from": [0, 5], "to": pair}])
     with pytest.raises(AnnotationError, match="do not have"):
         again.replay([{"do": "cut", "from": [0, 5], "to": [1, 77]}])
     with pytest.raises(AnnotationError, match="cannot be read"):

@@ -15,6 +15,7 @@ from embedseg_napari.core.exchange.ome_zarr import write_ome_zarr
 from embedseg_napari.core.measure.table_files import write_table
 from embedseg_napari.core.runs import unheard
 from embedseg_napari.core.tracking.tracks import TrackedLabels
+from embedseg_napari.core.wording import shape_words
 
 if TYPE_CHECKING:
     from embedseg_napari.core.tracking.tracks import Tracks
@@ -72,11 +73,17 @@ def write_tracks(tracks: Tracks, labels: Any, folder: str | Path, format: str = 
     Raises
     ------
     DataError
-        If the folder exists or cannot be written, or the format is unknown or cannot number so many tracks.
+        If the folder exists or cannot be written, the labels are others, or the format is unknown or cannot number so
+        many tracks.
     """
     folder = Path(folder)
     require_track_format(format)
     require_new(folder)
+    if tuple(labels.shape) != tracks.shape:
+        raise DataError(
+            f"The labels have the shape {shape_words(labels.shape)}, but {shape_words(tracks.shape)} were linked; give "
+            "those that were linked."
+        )
     tracked = TrackedLabels(labels, tracks)
 
     def fill(draft: Path) -> None:

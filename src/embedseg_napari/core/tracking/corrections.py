@@ -114,30 +114,40 @@ class CorrectedTracks:
     def replay(self, corrections: Iterable[Mapping[str, Any]]) -> None:
         """Do what was done before, as `Tracks.corrections` and ``corrections.json`` tell it.
 
+        What is so already, as other settings linked it, is passed over.
+
         Raises
         ------
         AnnotationError
-            If they are of other labels.
+            If they are of other labels, cannot be read, or cannot be done any longer; it says which one.
         """
         for number, one in enumerate(corrections, 1):
-            unread = AnnotationError(f"Correction {number} cannot be read; take the file as it was written.")
+            do, early, late = self._read(one, number)
+            is_so = int(self.tracks.parents[late]) == early
+            others = np.flatnonzero(self.tracks.parents == early)
             try:
-                do, pair = one["do"], [self.tracks.row_of(int(one[key][0]), int(one[key][1])) for key in ("from", "to")]
-            except (KeyError, TypeError, ValueError, IndexError) as error:
-                raise AnnotationError(
-                    f"Correction {number} cannot be read; take the file as it was written."
-                ) from error
-            early, late = pair
-            if early is None or late is None:
-                raise AnnotationError(f"Correction {number} is of objects that these labels do not have.")
-            if do == "link":
-                self.link(early, late)
-            elif do == "divide":
-                self.divide(early, late)
-            elif do == "cut":
-                self.cut(late)
-            else:
-                raise unread
+                if do == "link" and not (is_so and len(others) == 1):
+                    self.link(early, late)
+                elif do == "divide" and not is_so:
+                    self.divide(early, late)
+                elif do == "cut" and is_so:
+                    self.cut(late)
+            except AnnotationError as error:
+                raise AnnotationError(f"Correction {number} ({do}): {error}") from error
+
+    def _read(self, one: Any, number: int) -> tuple[str, int, int]:
+        """What is to be done, and the rows of its two objects."""
+        try:
+            do, pairs = one["do"], [one[key] for key in ("from", "to")]
+            is_whole = all(type(value) is int for pair in pairs for value in pair)
+        except (KeyError, TypeError) as error:
+            raise AnnotationError(f"Correction {number} cannot be read; take the file as it was written.") from error
+        if do not in ("link", "divide", "cut") or not is_whole or [len(pair) for pair in pairs] != [2, 2]:
+            raise AnnotationError(f"Correction {number} cannot be read; take the file as it was written.")
+        early, late = (self.tracks.row_of(*pair) for pair in pairs)
+        if early is None or late is None:
+            raise AnnotationError(f"Correction {number} is of objects that these labels do not have.")
+        return do, early, late
 
     def _in_order(self, one: int, other: int) -> tuple[int, int]:
         frames = self.tracks.frame[[one, other]]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import ndimage
 
 from embedseg_napari.core.axes import check_spacing, parse_axes, spatial_axes
 from embedseg_napari.core.data.masks import require_kept_ids
@@ -139,17 +140,23 @@ def tracking(
     scale = None if spacing is None else check_spacing(spacing, spatial_axes(own))
     box = tuple(slice(0, n) for n in blocks.shape)
     linker = Linker(np.array(scale or (1.0,) * len(box)), max_distance, max_gap, divisions)
-    seen, parents = [], []
+    seen, parents, n_masks = [], [], 0
     for t in range(blocks.n_frames):
         if should_stop():
             raise Stopped("The tracking was stopped.")
         frame = blocks.read(t, box)
         seen.append(objects_of(frame, blocks.read_channels(t, box)))
+        n_masks += len(seen[-1].ids) == 1 and ndimage.label(frame)[1] > 1
         parents.append(linker.add(frame, seen[-1]))
         yield FrameLinked(t + 1, blocks.n_frames, len(seen[-1].ids))
     frames = np.repeat(np.arange(len(seen)), [len(one.ids) for one in seen])
     if not len(frames):
         raise DataError("The time-lapse holds no objects; all its pixels are 0.")
+    if 2 * n_masks > len(seen):
+        raise DataError(
+            "In most frames one number has several pieces, as in a mask of all objects; give labels, where each object "
+            "has a number of its own."
+        )
     sizes = np.concatenate([one.sizes for one in seen])
     linked = without_flicker(np.concatenate(parents), frames, sizes, len(seen), LEAST)
     return Tracks(
@@ -175,7 +182,8 @@ def _require_frames(axes: str, shape: tuple[int, ...]) -> None:
         )
     if "T" not in axes:
         raise DataError(
-            f"Labels of shape {shape_words(shape)} with axes {axes} have no time axis; name it, such as axes TYX."
+            f"Labels of shape {shape_words(shape)} with axes {axes} have no time axis; name it, such as axes TYX "
+            "(--axes TYX)."
         )
     if shape[axes.index("T")] < 2:
         raise DataError("One frame has nothing to link; give the labels of the whole time-lapse.")

@@ -126,7 +126,8 @@ class Tracks:
         numbers, inside = np.zeros(labels.shape, np.int32), labels > 0
         known, ids = self.label[first:end], labels[inside]
         rows = np.searchsorted(known, ids)
-        if len(ids) and (not len(known) or rows.max() == len(known) or (known[rows] != ids).any()):
+        are_others = len(ids) and (not len(known) or rows.max() == len(known) or (known[rows] != ids).any())
+        if are_others or not np.bincount(rows, minlength=len(known)).all():
             raise DataError("The labels changed since they were linked; link them again.")
         numbers[inside] = self.track[first:end][rows]
         return numbers
