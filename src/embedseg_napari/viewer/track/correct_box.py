@@ -115,7 +115,7 @@ class CorrectBox(QWidget):
             return
         ends = self.corrected.tracks.loose_ends().tolist()
         if not ends:
-            self.line.say("Every object goes from the first frame to the last one.")
+            self.line.say("No loose ends: tracks begin and end in the first frame, the last one, or a division.")
             return
         self._at = next((row for row in ends if row > self._at), ends[0])
         self.choose([self._at])

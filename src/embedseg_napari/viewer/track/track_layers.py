@@ -10,7 +10,7 @@ from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.tracking.run import tracking
 from embedseg_napari.core.tracking.tracks import TrackedLabels
 from embedseg_napari.jobs.training_pairs import FRAMES
-from embedseg_napari.viewer.camera import go_to
+from embedseg_napari.viewer.camera import go_to, screen_pixels
 from embedseg_napari.viewer.layers import FOUND, RESULT, array_of, labelled_picture, picture_of
 from embedseg_napari.viewer.result_layers import THROUGH, add_beside, is_shown, spatial_frame
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 CHOSEN = "embedseg-chosen"
 """What the metadata of the layer of chosen objects say."""
+RING, AROUND = 24, 1.6
+"""Least pixels of the screen across the ring that marks an object, and how much wider than the object it is."""
 COLORS = ("#ffd54f", "#4fc3f7")
 """Of the object that was chosen first, and of the other one."""
 
@@ -115,7 +117,6 @@ class TrackLayers:
                 "metadata": {RESULT: CHOSEN},
                 "blending": THROUGH,
                 "symbol": "ring",
-                "size": 6,
                 "ndim": source.ndim,
             },
         )
@@ -149,15 +150,24 @@ class TrackLayers:
         assert self.marks is not None
         self.marks.data = _places(self.tracks)[list(rows)]
         if rows:
+            # Around an object, and to be seen however small that is on the screen.
+            least = screen_pixels(self.viewer, RING) / abs(self.marks.scale[-1])
+            self.marks.size = np.maximum(AROUND * self._widths(rows), least)
             self.marks.border_color = list(COLORS[: len(rows)])
             self.marks.face_color = list(COLORS[: len(rows)])
+
+    def _widths(self, rows: Sequence[int]) -> np.ndarray:
+        """Pixels across objects, if they were squares or cubes."""
+        assert self.tracks is not None
+        widths: np.ndarray = self.tracks.size[list(rows)] ** (1 / self.tracks.centroid.shape[1])
+        return widths
 
     def go_to(self, row: int) -> None:
         """Bring an object into view."""
         if self.tracks is not None and self.labels is not None:
             middle = _places(self.tracks)[row]
             # A box around a ball of its size.
-            radius = np.append(0, np.full(len(middle) - 1, self.tracks.size[row] ** (1 / (len(middle) - 1)) / 2))
+            radius = np.append(0, np.full(len(middle) - 1, self._widths([row])[0] / 2))
             go_to(self.viewer, self.labels, middle, middle - radius, middle + radius)
 
     def remove(self) -> None:
