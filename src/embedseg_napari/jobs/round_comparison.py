@@ -10,7 +10,6 @@ from embedseg_napari.core.data.sparse import object_ids
 from embedseg_napari.core.data.splitting import hold_out_objects
 from embedseg_napari.core.evaluation.before_after import FOUND, BeforeAfter, judge
 from embedseg_napari.core.evaluation.held_out import held_out_ious
-from embedseg_napari.core.model.channels import with_channels
 from embedseg_napari.core.model.quiet import quietly_segmented
 from embedseg_napari.core.runs import never
 from embedseg_napari.core.session.state import Comparison, FoundObjects
@@ -57,6 +56,8 @@ def compare_with_start(
         If `should_stop` returned True.
     """
     if start is not None:
+        from embedseg_napari.core.model.channels import with_channels
+
         # As the training took it.
         start = with_channels(start, model.config.n_channels)
     total = sum(len(object_ids(example)) for example, _ in learned)
