@@ -2,9 +2,12 @@
 
     python benchmarks/one_image.py run DATASET [--kind 256x256] [--start MODEL] [--draws 5] [--scored 12] [--steps 768]
                                    [--set SETTING=JSON] --name NAME --json rows.jsonl
+    python benchmarks/one_image.py run VOLUMES --axes ZYX --spacing 2.18,1,1 --group "Emb.." [--planes 3] ...
     python benchmarks/one_image.py table rows.jsonl
 
 Images are drawn at random from the training part of the data set, none is chosen; `--kind` keeps those of one shape.
+Images in whose names the `--group` is the same are not scored (another plane, another hour of the same embryo). With
+`--planes`, labels are known on so many planes of a volume only, spread over its objects; all others are unknown.
 A start model must never have been trained on that data set. Steps are counted, not minutes, so that a busy machine does
 not matter; the seconds of the processor are noted beside them (one thread: OMP_NUM_THREADS=1). Printed is AP at IoU 0.5
 and 0.7: the mean of all draws, and that of each.
@@ -13,15 +16,34 @@ and 0.7: the mean of all draws, and that of each.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
+import re
 import time
 from collections import defaultdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from recipes import nested
 
+if TYPE_CHECKING:
+    from embedseg_napari.core.data.example import Example
+
 IOUS = (0.5, 0.7)
+
+
+def group_of(name: str, pattern: str | None) -> str:
+    found = None if pattern is None else re.search(pattern, name)
+    return name if found is None else found[0]
+
+
+def on_planes(example: Example, n: int) -> Example:
+    """A volume of whose labels `n` planes are known, at even steps from its first object to its last."""
+    depths = np.flatnonzero(example.instances.any((1, 2)))
+    ignore = np.ones(example.instances.shape, bool)
+    ignore[np.unique(np.linspace(depths[0], depths[-1], n + 2).round().astype(int)[1:-1])] = False
+    return dataclasses.replace(example, ignore=ignore)
 
 
 def run(given: argparse.Namespace) -> None:
@@ -34,12 +56,16 @@ def run(given: argparse.Namespace) -> None:
 
     examples = [
         one
-        for one in load_folder(find_dataset(given.dataset)[0])
+        for one in load_folder(find_dataset(given.dataset)[0], axes=given.axes, spacing=given.spacing)
         if given.kind in (None, "x".join(map(str, one.image.shape[1:]))) and one.instances.max() > 0
     ]
     for draw in given.draws:
         order = np.random.default_rng(draw).permutation(len(examples))
-        drawn, others = examples[order[0]], [examples[i] for i in order[1 : 1 + given.scored]]
+        drawn = examples[order[0]]
+        group = group_of(drawn.name, given.group)
+        others = [examples[i] for i in order[1:] if group_of(examples[i].name, given.group) != group][: given.scored]
+        if given.planes:
+            drawn = on_planes(drawn, given.planes)
         start = None if given.start is None else load_model(given.start, device="cpu")
         values = {"epochs": max(1, round(given.steps / 64)), "steps_per_epoch": 64, "seed": draw, **nested(given.set)}
         config = TrainingConfig.preset(given.preset, validate_every=10**6, **values)
@@ -48,11 +74,14 @@ def run(given: argparse.Namespace) -> None:
         processor, seconds = time.process_time() - processor, time.perf_counter() - began
         aps = []
         for one in others:
-            found = model.predict(one.image, model.config.axes, progress=False, on_event=unheard).labels
+            found = model.predict(
+                one.image, model.config.axes, spacing=one.spacing, progress=False, on_event=unheard
+            ).labels
             aps.append([score.ap for score in match(one.instances, found, iou_thresholds=IOUS)])
         row = {
             "images": f"{Path(given.dataset).parent.name} {given.kind or ''}".strip(), "name": given.name, "draw": draw,
             "drawn": drawn.name, "steps": given.steps, "start": given.start, "set": given.set,
+            "planes": given.planes,
             "seconds": round(seconds), "processor_seconds": round(processor),
             "scale": round(model.config.reference_scale, 3),
             "share_trained": model.config.training["share_trained"],
@@ -81,6 +110,10 @@ def main() -> None:
     one = commands.add_parser("run")
     one.add_argument("dataset")
     one.add_argument("--kind", metavar="YxX", help="shape of the images")
+    one.add_argument("--axes", help="of the images, where the files do not say")
+    one.add_argument("--spacing", type=lambda text: tuple(map(float, text.split(","))), help="of the images: Z,Y,X")
+    one.add_argument("--group", metavar="REGEX", help="images whose names match in the same text belong together")
+    one.add_argument("--planes", type=int, help="planes of a volume on which labels are known")
     one.add_argument("--preset", default="few")
     one.add_argument("--start", metavar="MODEL")
     one.add_argument("--draws", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="seeds of the draws")

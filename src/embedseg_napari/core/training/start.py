@@ -24,8 +24,8 @@ def start_model(
     ----------
     wanted : Model, str, path or None
         A model, its file or its name; "scratch" for a new network. None leaves it to the settings: trainings on few
-        labels (`keep_start`) of 2D images begin with the bundled start model, all others with a new network
-        (`docs/results.md`, one image).
+        labels (`keep_start`) begin with the bundled start model, unless another architecture was asked for, all
+        others with a new network (`docs/results.md`, one image).
     config : TrainingConfig
         Settings.
     training : sequence of Example
@@ -43,7 +43,8 @@ def start_model(
     if wanted is None:
         path = start_path(training[0].ndim) if training and config.keep_start else None
         start = None if path is None else load_model(path, device)
-        return start if start is not None and start.config.architecture == config.architecture else None
+        is_free = start is not None and "architecture" not in config.model_fields_set
+        return start if start is not None and (is_free or start.config.architecture == config.architecture) else None
     if wanted == SCRATCH and not Path(SCRATCH).is_file():
         return None
     return load_model(wanted, device)
