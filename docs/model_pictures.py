@@ -2,7 +2,8 @@
 
     python docs/model_pictures.py docs/images/bundled-models.png \
         --part nuclei-2d dsb2018/val/images/IMAGE.tif 0,0,128 \
-        --part cells-phase-2d usiigaci/train/images/set20.tif 300,300,384 --part nuclei-3d VOLUME.tif 0,0,96
+        --part cells-phase-2d usiigaci/train/images/set20.tif 300,300,384 \
+        --part nuclei-histology-2d histology/train/images/IMAGE.tif 0,0,192 --part nuclei-3d VOLUME.tif 0,0,96
 
 A part is a model, an image that it was not trained on (of a volume the middle plane is shown), and the first row, the
 first column and the side of the square to show.
@@ -28,14 +29,16 @@ def part(model_name: str, path: Path, square: tuple[int, int, int]) -> np.ndarra
     from embedseg_napari.core.model.model import load_model
 
     image = read_image(path).array
-    labels = load_model(model_name, device="cpu").predict(image, "ZYX"[-image.ndim :]).labels
-    if image.ndim == 3:
-        image, labels = image[len(image) // 2], labels[len(labels) // 2]
+    in_colour = image.ndim == 3 and image.shape[-1] == 3
+    labels = load_model(model_name, device="cpu").predict(image, "YXC" if in_colour else "ZYX"[-image.ndim :]).labels
+    if not in_colour:
+        if image.ndim == 3:
+            image, labels = image[len(image) // 2], labels[len(labels) // 2]
+        low, high = np.percentile(image, [1, 99.8])
+        image = np.repeat(np.clip((image - low) / (high - low), 0, 1)[..., None], 3, axis=-1)
     row, column, side = square
     image, labels = (a[row : row + side, column : column + side] for a in (image, labels))
-    low, high = np.percentile(image, [1, 99.8])
-    grey = np.clip((image - low) / (high - low), 0, 1)
-    large = np.repeat(resize(grey, (SIDE, SIDE), order=1)[..., None], 3, axis=-1)
+    large = resize(image, (SIDE, SIDE), order=1)
     at = (np.arange(SIDE) * side) // SIDE
     large[find_boundaries(labels[np.ix_(at, at)], mode="inner")] = YELLOW
     return large

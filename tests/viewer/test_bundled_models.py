@@ -21,6 +21,7 @@ pytestmark = pytest.mark.real
     [
         ("nuclei-2d", "dsb2018/val", "b76ff33a*", None, 0.85),
         ("cells-phase-2d", "usiigaci/train", "set25.tif", None, 0.6),
+        ("nuclei-histology-2d", "histology/train", "4ae4f936*", None, 0.6),
         ("nuclei-3d", "bbbc050/train", "Emb10_t301.tif", ("z", "y", "x"), 0.5),
     ],
 )

@@ -96,19 +96,27 @@ class ModelPicker(QWidget):
                 # Also where it was the chosen one already.
                 self.is_asked_for = True
 
-    def fitting(self, ndim: int) -> KnownModel | None:
-        """The chosen model if it is for images of `ndim` spatial axes, else the first bundled one that is."""
-        if self.path is not None and self.config is not None and self.config.ndim == ndim:
-            return self._known[self.box.currentIndex()]
-        for known in self._known:
-            config = read_config(known.path) if known.is_bundled else None
-            if config is not None and config.ndim == ndim:
-                return known
-        return None
+    def fitting(self, ndim: int, n_channels: int | None = None) -> KnownModel | None:
+        """The chosen model if it is for such images, else the first bundled one that is.
 
-    def suggest(self, ndim: int) -> None:
-        """Choose a model for images of `ndim` spatial axes, unless one was asked for."""
-        known = None if self.is_asked_for else self.fitting(ndim)
+        Parameters
+        ----------
+        ndim : int
+            Spatial axes of the images.
+        n_channels : int, optional
+            Channels that the model takes; any number by default.
+        """
+
+        def fits(config: ModelConfig | None) -> bool:
+            return config is not None and config.ndim == ndim and n_channels in (None, config.n_channels)
+
+        if self.path is not None and fits(self.config):
+            return self._known[self.box.currentIndex()]
+        return next((known for known in self._known if known.is_bundled and fits(read_config(known.path))), None)
+
+    def suggest(self, ndim: int, n_channels: int | None = None) -> None:
+        """Choose a model for such images, as `fitting` does, unless one was asked for."""
+        known = None if self.is_asked_for else self.fitting(ndim, n_channels)
         if known is not None:
             self._show(self._known.index(known))
 

@@ -35,6 +35,8 @@ LAST_USED = LastUsed("segment")
 SCALE_TIP = PredictionConfig.model_fields["scale"].description or ""
 BEFORE_WARM_UP = 200
 """Milliseconds after the panel is opened, or another model chosen, until it is loaded: the panel is drawn first."""
+LIGHT = 127
+"""Median of the colours, of 255, above which an RGB image is taken for one of stained tissue on a light slide."""
 
 
 class RunSettings(QObject):
@@ -82,7 +84,7 @@ class RunSettings(QObject):
         self._warm_up()
 
     def suggest_model(self, layer: Image | None) -> None:
-        """Take a model of volumes for a layer that says it is one, and back again."""
+        """Take a model of volumes for a layer that says it is one, of stained tissue for light colours, and back again."""
         if layer is None:
             return
         try:
@@ -91,7 +93,9 @@ class RunSettings(QObject):
             # The panel says what is wrong with it.
             return
         if not picture.axes_guessed or layer.rgb or array_of(layer).ndim == 2:
-            self.model.suggest(3 if "Z" in picture.axes else 2)
+            is_one = layer.rgb or "C" not in picture.axes
+            n_channels = 3 if layer.rgb and _is_light(layer) else 1 if is_one else None
+            self.model.suggest(3 if "Z" in picture.axes else 2, n_channels)
 
     def fitting(self, letter: str) -> str:
         """Name of the model that fits a stack whose planes are depth, time or channels."""
@@ -173,3 +177,10 @@ def _load_colouring() -> None:
     Not in the thread that loads the model: pint's list of units, which each layer asks, is not made for two at once.
     """
     Labels(np.zeros((1, 1), np.int32))
+
+
+def _is_light(layer: Image) -> bool:
+    """Whether most of an RGB layer is light, as a slide with stained tissue is and fluorescence is not."""
+    thumbnail = layer.thumbnail
+    shown = thumbnail[thumbnail[..., 3] > 0]
+    return len(shown) > 0 and bool(np.median(shown[:, :3]) > LIGHT)
