@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 ALPHA = 0.05
 """How often an interval may miss the truth."""
 LEAST_CLUMP = 2.5
-"""Missed objects that the worst area holds at least, as far as clumps are concerned: some more than an area has objects."""
+"""Missed objects that the worst area holds at least, as far as clumps go: some more than an area has objects."""
 
 
 class Interval(NamedTuple):

@@ -51,9 +51,8 @@ class Estimate:
         lines = []
         if self.precision is not None:
             right = Interval(*(part * self.n_found for part in self.precision))
-            lines.append(
-                f"Precision: {_words(self.precision, 2)}; {_words(right, 0)} of {count(self.n_found, 'object')} are right."
-            )
+            of = f"{_words(right, 0)} of {count(self.n_found, 'object')} are right"
+            lines.append(f"Precision: {_words(self.precision, 2)}; {of}.")
         if self.missed is not None:
             lines.append(f"Missed objects: {_words(self.missed, 0)}.")
         if self.recall is not None:
@@ -239,7 +238,7 @@ def read_judgement(path: Path) -> Judgement:
     made = Judgement(sample, record.labels, record.answers)
     fits = (
         len(sample.shape) == len(sample.axes)
-        and 0 < len(record.answers) + len(made.steps)
+        and len(record.answers) + len(made.steps) > 0
         and len(record.answers) <= len(made.steps)
         and all(len(step.lower) == len(step.upper) == n for step in made.steps)
         and all(len(point) == n for answer in record.answers for point in answer.missed or ())
