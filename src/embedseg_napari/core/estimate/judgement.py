@@ -58,7 +58,7 @@ class Estimate:
         if self.recall is not None:
             lines.append(f"Recall: {_words(self.recall, 2)}.")
         judged = f"{count(self.n_judged, 'object')} and {count(self.n_areas, 'area')}"
-        part = f" ({100 * self.share:.2g} % of all pixels)" if self.n_areas else ""
+        part = f" ({100 * self.share:.3g} % of all pixels)" if self.n_areas else ""
         lines.append(f"In brackets 95 % intervals, from {judged}{part} chosen at random and judged by a person.")
         return "\n".join(lines)
 

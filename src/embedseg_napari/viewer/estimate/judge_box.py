@@ -205,7 +205,7 @@ class JudgeBox(QWidget):
     def _go_to_current(self) -> None:
         step = self._step
         if step is None:
-            self.marks.clear()
+            self.marks.rest()
         else:
             self.marks.go_to(step)
             self.marks.show(step, self.missed)

@@ -64,7 +64,6 @@ class JudgeMarks:
         """Show labels as outlines; `axes` are those of their array."""
         self.layer, self._axes, self._contour = layer, axes, layer.contour
         self._frame = spatial_frame(layer, axes)
-        self._view.keep()
         layer.visible = True
         layer.contour = OUTLINE
         # A click marks what is missed; with a brush it would paint.
@@ -74,16 +73,18 @@ class JudgeMarks:
     def end(self) -> None:
         """Let all be as it was."""
         layer, self.layer = self.layer, None
-        self.clear()
+        for name in tuple(self.shown):
+            self._remove(name)
         if layer is not None:
             if is_shown(self.viewer, layer) and layer.contour == OUTLINE:
                 layer.contour = self._contour
             self._view.give_back()
 
-    def clear(self) -> None:
-        """Show nothing that is judged."""
-        for name in tuple(self.shown):
-            self._drop(name)
+    def rest(self) -> None:
+        """Show all as it was seen before, while nothing is left to judge."""
+        for name in self.shown:
+            self._hide(name)
+        self._view.give_back()
 
     def is_ours(self, layer: Layer) -> bool:
         """Whether a layer was made here."""
@@ -93,15 +94,15 @@ class JudgeMarks:
         """Show an object, or an area with the missed objects in it."""
         is_object = isinstance(step, SampledObject)
         if isinstance(step, SampledObject) and step.n_pixels <= LARGEST:
-            self._drop(AREA)
+            self._hide(AREA)
             self._outline(step)
         else:
-            self._drop(OBJECT)
+            self._hide(OBJECT)
             corners = boxes_around(*self._box(step), self._ndim)
             self._put(AREA, show_shapes, corners, face_color="transparent", edge_color=COLOR)
             self.shown[AREA].edge_width = screen_pixels(self.viewer, LINE) / abs(self._frame.scale[-1])
         if is_object:
-            self._drop(MISSED)
+            self._hide(MISSED)
         else:
             self.show_missed(step, missed)
         self.viewer.layers.selection.active = self.layer
@@ -120,6 +121,7 @@ class JudgeMarks:
     def go_to(self, step: Place) -> None:
         """Bring what is judged into view, large enough to judge it."""
         assert self.layer is not None
+        self._view.keep()
         lower, upper = self._box(step)
         places = self._frame.coordinates(np.array([(lower + upper - 1) / 2, lower, upper]))
         go_to(self.viewer, self.layer, np.floor(places[0]), places[1], places[2], is_near=True)
@@ -169,7 +171,16 @@ class JudgeMarks:
             **{"frame": self._frame, "metadata": {RESULT: MARK}, **options},
         )
 
-    def _drop(self, name: str) -> None:
+        if not self.shown[name].visible:
+            self.shown[name].visible = True
+
+    def _hide(self, name: str) -> None:
+        """Layers come and go slowly; between steps they are only hidden."""
+        layer = self.shown.get(name)
+        if layer is not None and layer.visible:
+            layer.visible = False
+
+    def _remove(self, name: str) -> None:
         layer = self.shown.pop(name, None)
         if layer is not None and is_shown(self.viewer, layer):
             self.viewer.layers.remove(layer)
