@@ -31,8 +31,8 @@ def test_all_that_is_judged_leaves_no_doubt():
 def test_nothing_that_is_judged_says_nothing():
     assert right_objects(0, 0, 12) is None
     assert missed_objects([], 0.0) is None
-    assert found_share(None, missed_objects([1], 0.5)) is None
-    assert found_share(right_objects(3, 3, 9), None) is None
+    assert found_share(None, missed_objects([1], 0.5), 1) is None
+    assert found_share(right_objects(3, 3, 9), None, 0) is None
 
 
 def test_areas_without_missed_objects_leave_an_upper_limit_that_more_of_them_lower():
@@ -60,10 +60,11 @@ def test_limits_hold_the_number_of_missed_objects_in_19_of_20_draws(rng, clump):
 
 def test_recall_lies_between_what_the_limits_allow():
     right, missed = Interval(90, 80, 95), Interval(20, 8, 40)
-    found = found_share(right, missed)
+    found = found_share(right, missed, 4)
     assert found.value == pytest.approx(90 / 110)
     assert 80 / 120 < found.low < 90 / 130 + 1e-9, "not as wide as both limits at once, but as the wider one alone"
     assert 90 / 98 - 1e-9 < found.high < 95 / 103
+    assert found_share(right, missed, 8).high == pytest.approx(95 / 103), "eight are certainly missed"
 
 
 @pytest.mark.parametrize(
@@ -76,4 +77,4 @@ def test_recall_lies_between_what_the_limits_allow():
     ],
 )
 def test_recall_at_the_edges(right, missed, expected):
-    assert found_share(right, missed) == (expected if expected is None else pytest.approx(expected))
+    assert found_share(right, missed, 0) == (expected if expected is None else pytest.approx(expected))

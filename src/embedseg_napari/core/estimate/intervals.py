@@ -113,17 +113,20 @@ def missed_objects(counts: Sequence[int], share: float) -> Interval | None:
     return Interval(n / share, max(n, math.floor(low)), math.ceil(high))
 
 
-def found_share(right: Interval | None, missed: Interval | None) -> Interval | None:
+def found_share(right: Interval | None, missed: Interval | None, n_seen: int) -> Interval | None:
     """Recall: the share of all true objects that are found, right / (right + missed).
 
     The two come from samples drawn independently of each other. The limits of their ratio follow from their own ones
     by the method of variance estimates recovery (MOVER-R; Donner and Zou, Statistical Methods in Medical Research 21,
-    2012), which needs neither to be normal nor symmetric.
+    2012), which needs neither to be normal nor symmetric. Missed objects that were seen are certain: where the lower
+    limit is their number, the ratio is allowed all that the limits allow.
 
     Parameters
     ----------
     right, missed : Interval or None
         Numbers of objects.
+    n_seen : int
+        Missed objects that were counted.
 
     Returns
     -------
@@ -140,4 +143,6 @@ def found_share(right: Interval | None, missed: Interval | None) -> Interval | N
     high = (both + root) / least if least > 0 else math.inf if missed.high > 0 else 0.0
     root = both + math.sqrt(max(both**2 - below * most, 0))
     low = below / root if root > 0 else 0.0
+    if missed.low <= n_seen and right.high > 0:
+        low = missed.low / right.high
     return Interval(right.value / (right.value + missed.value), 1 / (1 + high), 1 / (1 + low))

@@ -103,11 +103,11 @@ def estimate(sample: Sample, right: Sequence[bool | None], missed: Sequence[int 
     looked_at = [(area, n) for area, n in zip(sample.areas, missed, strict=False) if n is not None]
     share = sum(area.n_pixels for area, _ in looked_at) / math.prod(sample.shape)
     n_right = right_objects(sum(verdicts), len(verdicts), sample.n_found)
-    n_missed = missed_objects([n for _, n in looked_at], share)
+    counts = [n for _, n in looked_at]
+    n_missed = missed_objects(counts, share)
     precision = None if n_right is None or sample.n_found == 0 else n_right.over(sample.n_found)
-    return Estimate(
-        sample.n_found, len(verdicts), len(looked_at), share, precision, n_missed, found_share(n_right, n_missed)
-    )
+    recall = found_share(n_right, n_missed, sum(counts))
+    return Estimate(sample.n_found, len(verdicts), len(looked_at), share, precision, n_missed, recall)
 
 
 class Answer(Settings):
