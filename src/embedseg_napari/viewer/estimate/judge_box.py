@@ -247,12 +247,12 @@ class JudgeBox(QWidget):
 
     def _on_press(self, viewer: Viewer, event: Any) -> Iterator[None]:
         """Mark what is clicked on; moving the view, or working with another tool, is none."""
-        start, button = np.asarray(event.pos), event.button
+        start, is_left = np.asarray(event.pos), event.button == LEFT_BUTTON
         yield
         while event.type == "mouse_move":
             if np.abs(np.asarray(event.pos) - start).max() > STEADY:
                 return
             yield
         active = self.viewer.layers.selection.active
-        if button == LEFT_BUTTON and str(getattr(active, "mode", "pan_zoom")) == "pan_zoom":
+        if is_left and str(getattr(active, "mode", "pan_zoom")) == "pan_zoom":
             self.mark(event.position)

@@ -51,6 +51,8 @@ class EstimateWidget(DockPanel):
         self._axes = ""
         self._is_old = False
         """Whether the labels have changed since their sample was drawn."""
+        self._was_old = False
+        """The same of an earlier sample, which stays where no other one comes of a run."""
         self._followed: Labels | None = None
         self._build()
         self._connect()
@@ -112,6 +114,7 @@ class EstimateWidget(DockPanel):
         self.controls.run_button.clicked.connect(self.start)
         self.controls.cancel_button.clicked.connect(self.controls.cancel)
         self.controls.changed.connect(self._show_state)
+        self.controls.finished.connect(self._take_end)
         self.labels.changed.connect(self._show_state)
         self.judge.changed.connect(self._show_state)
         self.viewer.layers.events.removed.connect(self._take_removed)
@@ -172,6 +175,8 @@ class EstimateWidget(DockPanel):
             self.controls.fail(error)
             return
         self.judge.end()
+        # What is painted from now on is not among what is listed.
+        self._was_old = self._is_old
         self._follow(layer)
 
         def take(found: Found) -> None:
@@ -197,9 +202,15 @@ class EstimateWidget(DockPanel):
         if self._is_old:
             self.controls.say("The labels changed in the meantime; draw again.", True)
             return
-        self.judged, self._axes = layer, axes
+        self.judged, self._axes, self._was_old = layer, axes, False
         self.judge.begin(judgement, layer, axes)
         self.controls.say(self._words(judgement))
+
+    def _take_end(self) -> None:
+        if self._followed != self.judged:
+            self._follow(self.judged)
+        self._is_old |= self._was_old
+        self._show_state()
 
     def _words(self, judgement: Judgement) -> str:
         sample = judgement.sample
@@ -263,14 +274,19 @@ class EstimateWidget(DockPanel):
             return
         path, text = QFileDialog.getSaveFileName(self, "Save the judgement", self._beside(judgement.labels), FORMATS)
         if path:
-            given = Path(path)
-            self.write(
-                given, given if given.suffix else given.with_name(given.name + (".csv" if "csv" in text else ".json"))
-            )
+            self.write(Path(path), ".csv" if "csv" in text else ".json")
 
-    def write(self, path: Path, target: Path | None = None) -> None:
-        """Save the judgement; the dialog has asked whether the file of this very name may be replaced."""
-        target = target or path
+    def write(self, path: Path, ending: str = ".json") -> None:
+        """Save the judgement; the dialog has asked whether the file of this very name may be replaced.
+
+        Parameters
+        ----------
+        path : Path
+            Target.
+        ending : str
+            Of the file, where its name has none.
+        """
+        target = path if path.suffix else path.with_name(path.name + ending)
         assert self.judgement is not None
         try:
             self.judgement.write(target, overwrite=target == path)
