@@ -183,12 +183,8 @@ def test_volumes_and_movies(panel, viewer, qtbot, press, drag, axes):
         own = panel.judge.marks.shown["estimate: object"]
         at = tuple(np.round(layer.world_to_data(own.data_to_world(np.argwhere(own.data)[0]))).astype(int))
         assert layer.data[at] == step.label
-        assert (
-            own.data.sum()
-            == (labels[step.frame] if "T" in axes else labels == step.label)
-            .__eq__(step.label if "T" in axes else True)
-            .sum()
-        )
+        whole = labels[step.frame] if "T" in axes else labels
+        assert own.data.sum() == (whole == step.label).sum()
         press("R")
     area = panel.judgement.current
     if "T" in axes:
@@ -285,10 +281,20 @@ def test_a_judgement_of_other_labels_is_refused(panel, layer, viewer, qtbot, pre
     layer.data = np.where(layer.data == 1, 0, layer.data) if other == "changed" else layer.data[:50]
     panel.go_on(tmp_path / "a.json")
     wait(panel, qtbot)
-    assert (
-        "other labels" if other == "changed" else "choose the labels that were judged"
-    ) in panel.controls.status.text()
+    reason = "objects differ" if other == "changed" else "has 50 x 128 (YX)"
+    assert reason in panel.controls.status.text()
     assert not panel.judge.is_judging
+    assert not panel.pause.isEnabled(), "the earlier sample is of other labels, too"
+
+
+def test_a_file_that_is_none_leaves_the_judgement_as_it_was(panel, layer, viewer, qtbot, press, tmp_path):
+    draw(panel, qtbot)
+    press("R")
+    (tmp_path / "a.json").write_text("{}")
+    panel.go_on(tmp_path / "a.json")
+    assert "no saved judgement" in panel.controls.status.text()
+    press("W")
+    assert [answer.right for answer in panel.judgement.answers] == [True, False]
 
 
 def test_labels_on_the_disk_are_read_where_they_are_judged(panel, viewer, qtbot, press):
