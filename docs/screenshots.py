@@ -294,6 +294,34 @@ def measure(studio: Studio) -> None:
     studio.take("measure-finished")
 
 
+def estimate(studio: Studio) -> None:
+    """Judge some of a sample, up to an area in which an object is missed."""
+    from embedseg_napari.core.estimate.sample import SampledObject
+
+    segmenting = studio.panel("Segment")
+    _, truth = studio.show_data()
+    truth.visible = False
+    segmenting.run_button.click()
+    studio.until(lambda: segmenting.current is None)
+    labels = segmenting.results.labels
+    for layer in list(studio.viewer.layers)[2:]:
+        layer.visible = layer == labels
+    studio.viewer.window.remove_dock_widget(segmenting)
+    panel = studio.panel("Estimate")
+    panel.labels.choose(labels)
+    panel.seed.setValue(1)
+    panel.start()
+    studio.until(lambda: panel.controls.current is None)
+    for _ in range(13):
+        if isinstance(panel.judgement.current, SampledObject):
+            panel.judge.say_right()
+        else:
+            panel.judge.go_on()
+    area = panel.judgement.current
+    panel.judge.mark(labels.data_to_world([(a + b) / 2 for a, b in zip(area.lower, area.upper, strict=True)]))
+    studio.take("estimate-judging")
+
+
 def track(studio: Studio) -> None:
     """Link a time-lapse, and set a division by hand."""
     studio.viewer.open_sample("embedseg-napari", "dividing_cells")
@@ -319,6 +347,7 @@ STORIES: dict[str, Callable[[Studio], None]] = {
     "train-3d": lambda studio: train(studio, 3),
     "label": label,
     "evaluate": evaluate,
+    "estimate": estimate,
     "measure": measure,
     "track": track,
 }

@@ -26,7 +26,7 @@ FLOORS = [
     {"core.data", "core.networks", "core.losses", "core.stores"},
     {"core.inference"},
     {"core.model", "core.evaluation", "core.measure", "core.large"},
-    {"core.tracking"},
+    {"core.tracking", "core.estimate"},
     {"core.exchange"},
     {"core.annotation"},
     {"core.review", "core.session"},
@@ -40,7 +40,7 @@ FLOORS = [
     {"viewer.widgets", "__main__"},
     {"viewer.files", "viewer.models", "viewer.preview"},
     {"viewer.large"},
-    {"viewer.segment", "viewer.train", "viewer.evaluate", "viewer.measure", "viewer.track"},
+    {"viewer.segment", "viewer.train", "viewer.evaluate", "viewer.measure", "viewer.track", "viewer.estimate"},
     {"viewer.label.drawing"},
     {"viewer.label"},
 ]

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.data.medoid import medoid
     from embedseg_napari.core.errors import AssumptionWarning, EmbedSegError, EmbedSegWarning
+    from embedseg_napari.core.estimate.judgement import Estimate, estimate
+    from embedseg_napari.core.estimate.sample import Sample, draw_sample
     from embedseg_napari.core.evaluation.matching import MatchRow, match
     from embedseg_napari.core.events import (
         CheckpointSaved,
@@ -57,6 +59,7 @@ __all__ = [
     "EmbedSegWarning",
     "EmbeddingMaps",
     "EpochFinished",
+    "Estimate",
     "Example",
     "FrameFinished",
     "LabelsUpdated",
@@ -71,6 +74,7 @@ __all__ = [
     "PredictionStarted",
     "Predictor",
     "PreviewReady",
+    "Sample",
     "Segmentation",
     "StepFinished",
     "TileFinished",
@@ -82,6 +86,8 @@ __all__ = [
     "TrainingStarted",
     "__version__",
     "cluster",
+    "draw_sample",
+    "estimate",
     "export_labels",
     "export_model",
     "import_labels",
@@ -105,6 +111,7 @@ _HOME = {
     "EmbedSegWarning": "core.errors",
     "EmbeddingMaps": "core.maps",
     "EpochFinished": "core.events",
+    "Estimate": "core.estimate.judgement",
     "Example": "core.data.example",
     "FrameFinished": "core.events",
     "LabelsUpdated": "core.events",
@@ -119,6 +126,7 @@ _HOME = {
     "PredictionStarted": "core.events",
     "Predictor": "core.inference.predictor",
     "PreviewReady": "core.events",
+    "Sample": "core.estimate.sample",
     "Segmentation": "core.inference.segmentation",
     "StepFinished": "core.events",
     "TileFinished": "core.events",
@@ -129,6 +137,8 @@ _HOME = {
     "TrainingResult": "core.training.result",
     "TrainingStarted": "core.events",
     "cluster": "core.inference.clustering",
+    "draw_sample": "core.estimate.sample",
+    "estimate": "core.estimate.judgement",
     "export_labels": "core.exchange.export",
     "export_model": "core.model.exchange",
     "import_labels": "core.exchange.export",

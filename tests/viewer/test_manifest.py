@@ -12,7 +12,9 @@ import pytest
 from npe2 import PluginManager, PluginManifest
 
 ROOT = Path(__file__).resolve().parents[2]
-PANELS = [f"EmbedSeg: {name}" for name in ("Segment", "Label & Train", "Train", "Evaluate", "Measure", "Track")]
+PANELS = [
+    f"EmbedSeg: {name}" for name in ("Segment", "Label & Train", "Train", "Evaluate", "Estimate", "Measure", "Track")
+]
 
 
 @pytest.fixture(scope="module")

@@ -251,6 +251,27 @@ def show_shapes(
     return _show(viewer, viewer.add_shapes, data, name, frame, into, options)
 
 
+def boxes_around(
+    lower: NDArray[np.float64], upper: NDArray[np.float64], ndim: int, margin: float = 0
+) -> list[NDArray[np.float64]]:
+    """Corners (4, T(Z)YX) of a box around pixels, one box in each plane of theirs.
+
+    Parameters
+    ----------
+    lower, upper : ndarray
+        First pixel, and the one behind the last, per axis T(Z)YX.
+    ndim : {2, 3}
+        Spatial axes among them.
+    margin : float
+        Pixels between them and the box, along Y and X.
+    """
+    (top, left), (bottom, right) = lower[-2:] - margin - 0.5, upper[-2:] + margin - 0.5
+    box = np.array([[top, left], [top, right], [bottom, right], [bottom, left]])
+    planes = np.arange(lower[-3], upper[-3]) if ndim == 3 else [None]
+    times = lower[: len(lower) - ndim]
+    return [np.hstack([np.tile([*times, *([] if z is None else [z])], (4, 1)), box]) for z in planes]
+
+
 def _show(
     viewer: Viewer,
     add: Callable[..., Any],

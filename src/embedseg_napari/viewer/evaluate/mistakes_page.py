@@ -18,7 +18,7 @@ from embedseg_napari.viewer.evaluate.error_overlay import LAYER_NAME, Legend, co
 from embedseg_napari.viewer.evaluate.source import MISTAKES
 from embedseg_napari.viewer.evaluate.tables import FindingTable
 from embedseg_napari.viewer.layers import PREVIEW, RESULT, SEGMENTED, is_users, shows_objects
-from embedseg_napari.viewer.result_layers import is_shown, show_labels, show_shapes, spatial_frame
+from embedseg_napari.viewer.result_layers import boxes_around, is_shown, show_labels, show_shapes, spatial_frame
 from embedseg_napari.viewer.step_back import Hidden, SteppedBack, meet
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from napari.layers import Labels, Layer, Shapes
     from napari.viewer import Viewer
-    from numpy.typing import NDArray
 
     from embedseg_napari.core.evaluation.diagnosis import Finding
     from embedseg_napari.jobs.evaluate import Evaluation
@@ -245,8 +244,9 @@ class MistakesPage(QWidget):
         lower, upper = np.array(finding.lower, float), np.array(finding.upper, float)
         center, low, high = (frame.coordinates(point[None])[0] for point in (np.array(finding.center), lower, upper))
         go_to(self.viewer, layer, center, low, high, is_near=True)
+        corners = boxes_around(lower, upper, len(spatial_axes(frame.axes)), MARGIN)
         self.mark = show_shapes(
-            self.viewer, HERE, boxes_around(lower, upper, len(spatial_axes(frame.axes))), frame=frame, into=self.mark,
+            self.viewer, HERE, corners, frame=frame, into=self.mark,
             face_color="transparent", edge_color="white", metadata={RESULT: MISTAKES},
         )  # fmt: skip
         self.mark.edge_width = screen_pixels(self.viewer, LINE) / abs(frame.scale[-1])
@@ -254,23 +254,6 @@ class MistakesPage(QWidget):
             for compared, ids in zip(self._compared, (finding.true_ids, finding.predicted_ids), strict=True):
                 if ids and is_shown(self.viewer, compared) and compared.ndim == layer.ndim:
                     compared.selected_label = ids[0]
-
-
-def boxes_around(lower: NDArray[np.float64], upper: NDArray[np.float64], ndim: int) -> list[NDArray[np.float64]]:
-    """Corners (4, T(Z)YX) of a box with a margin around an object, one box in each plane that the object reaches.
-
-    Parameters
-    ----------
-    lower, upper : ndarray
-        First pixel of the object, and the one behind its last, per axis T(Z)YX.
-    ndim : {2, 3}
-        Spatial axes among them.
-    """
-    (top, left), (bottom, right) = lower[-2:] - MARGIN - 0.5, upper[-2:] + MARGIN - 0.5
-    box = np.array([[top, left], [top, right], [bottom, right], [bottom, left]])
-    planes = np.arange(lower[-3], upper[-3]) if ndim == 3 else [None]
-    times = lower[: len(lower) - ndim]
-    return [np.hstack([np.tile([*times, *([] if z is None else [z])], (4, 1)), box]) for z in planes]
 
 
 def _image_of(labels: Labels, images: Sequence[Image]) -> Image | None:

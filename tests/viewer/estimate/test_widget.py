@@ -1,0 +1,309 @@
+"""The Estimate panel, opened through the manifest and driven by keys and clicks of the window."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QFileDialog
+
+from embedseg_napari.core.data.synthetic import nuclei
+
+PANEL = "EmbedSeg: Estimate"
+
+
+@pytest.fixture
+def panel(open_panel):
+    panel = open_panel(PANEL)
+    panel.n_objects.setValue(3)
+    panel.n_areas.setValue(2)
+    panel.seed.setValue(1)
+    return panel
+
+
+@pytest.fixture
+def layer(viewer):
+    sample = nuclei((96, 128), diameter=14, seed=0)
+    viewer.add_image(sample.image, name="nuclei", scale=(0.5, 0.5))
+    return viewer.add_labels(sample.labels, name="found", scale=(0.5, 0.5))
+
+
+@pytest.fixture
+def press(viewer):
+    """Press a key in the window, wherever the focus is."""
+
+    def keys(text: str) -> None:
+        for letter in text:
+            QTest.keyClick(viewer.__wrapped__.window._qt_window, getattr(Qt.Key, f"Key_{letter}"))
+
+    return keys
+
+
+def draw(panel, qtbot) -> None:
+    panel.controls.run_button.click()
+    wait(panel, qtbot)
+
+
+def wait(panel, qtbot) -> None:
+    qtbot.waitUntil(lambda: panel.controls.current is None, timeout=20_000)
+
+
+def middle(area) -> tuple[int, ...]:
+    return tuple((low + high) // 2 for low, high in zip(area.lower, area.upper, strict=True))
+
+
+def test_a_sample_is_judged_by_keys_and_clicks(panel, layer, viewer, qtbot, press, drag):
+    draw(panel, qtbot)
+    shown = panel.judge.marks.shown
+    assert layer.contour > 0
+    for step in panel.judgement.steps[:3]:
+        # The outline is that of the object, where it lies.
+        own = shown["estimate: object"]
+        places = np.argwhere(own.data)
+        on_layer = [np.round(layer.world_to_data(own.data_to_world(place))).astype(int) for place in places]
+        assert {int(layer.data[tuple(at)]) for at in on_layer} == {step.label}
+        assert len(places) == (layer.data == step.label).sum()
+        press("R" if step is not panel.judgement.steps[1] else "W")
+    area = panel.judgement.current
+    corners = shown["estimate: area"].data[0]
+    assert corners.min(0).tolist() == [low - 0.5 for low in area.lower]
+    assert corners.max(0).tolist() == [high - 0.5 for high in area.upper]
+    drag(layer, middle(area))
+    drag(layer, (area.lower[0] + 1, area.lower[1] + 1))
+    assert len(shown["estimate: missed"].data) == 2
+    assert "2 missed objects marked" in panel.judge.note.text()
+    press("N")
+    press("N")
+    assert panel.judgement.current is None
+    assert [answer.right for answer in panel.judgement.answers[:3]] == [True, False, True]
+    assert [len(answer.missed) for answer in panel.judgement.answers[3:]] == [2, 0]
+    assert panel.judge.progress.text() == "5 of 5"
+    assert str(panel.judgement.estimate()) == panel.result.text()
+    assert "Recall" in panel.result.text()
+
+
+def test_what_is_judged_is_brought_into_view_and_the_view_comes_back(panel, layer, viewer, qtbot, press):
+    before = tuple(viewer.camera.center), viewer.camera.zoom
+    draw(panel, qtbot)
+    for step in list(panel.judgement.steps):
+        assert viewer.camera.center[-2:] == pytest.approx(layer.data_to_world(middle(step)), abs=0.51)
+        press("S")
+    assert (tuple(viewer.camera.center), viewer.camera.zoom) == before
+
+
+def test_marks_and_answers_are_taken_back(panel, layer, viewer, qtbot, press, drag):
+    panel.n_objects.setValue(1)
+    draw(panel, qtbot)
+    press("W")
+    area = panel.judgement.current
+    drag(layer, middle(area))
+    press("U")
+    assert panel.judge.missed == []
+    drag(layer, middle(area))
+    press("N")
+    press("U")
+    assert panel.judgement.current == area
+    assert len(panel.judge.missed) == 1, "what was marked there is there again"
+    assert len(panel.judge.marks.shown["estimate: missed"].data) == 1
+    press("UU")
+    assert panel.judgement.answers == []
+    assert not panel.judge.undo.isEnabled()
+    assert not panel.result.isVisibleTo(panel)
+
+
+def test_only_middles_inside_the_frame_count_and_moving_the_view_is_no_click(panel, layer, viewer, qtbot, press, drag):
+    panel.n_objects.setValue(0)
+    draw(panel, qtbot)
+    area = panel.judgement.current
+    inside = middle(area)
+    drag(layer, (inside[0], area.lower[1] - 4 if area.lower[1] > 8 else area.upper[1] + 4))
+    assert "Outside the frame" in panel.judge.note.text()
+    drag(layer, inside, (inside[0] + 6, inside[1] + 6))
+    viewer.dims.ndisplay = 3
+    panel.judge.mark(layer.data_to_world(inside))
+    assert "3D view" in panel.judge.note.text()
+    viewer.dims.ndisplay = 2
+    layer.mode = "pick"
+    drag(layer, inside)
+    assert panel.judge.missed == []
+    press("R")
+    assert "This is an area" in panel.judge.note.text()
+    assert panel.judgement.answers == []
+
+
+def test_a_key_puts_a_mark_under_the_mouse(panel, layer, viewer, qtbot, press):
+    panel.n_objects.setValue(0)
+    draw(panel, qtbot)
+    viewer.cursor.position = tuple(layer.data_to_world(middle(panel.judgement.current)))
+    press("A")
+    assert panel.judge.missed == [pytest.approx(middle(panel.judgement.current))]
+
+
+def test_a_pause_gives_keys_and_layers_back(panel, layer, viewer, qtbot, press):
+    heard = []
+    viewer.bind_key("R", lambda _: heard.append("R"))
+    names = [one.name for one in viewer.layers]
+    draw(panel, qtbot)
+    press("R")
+    panel.pause.click()
+    assert [one.name for one in viewer.layers] == names
+    assert layer.contour == 0
+    press("R")
+    assert heard == ["R"]
+    assert len(panel.judgement.answers) == 1
+    panel.pause.click()
+    press("R")
+    assert len(panel.judgement.answers) == 2
+
+
+def test_closing_the_panel_leaves_all_as_it_was(panel, layer, viewer, qtbot, press):
+    draw(panel, qtbot)
+    viewer.window.remove_dock_widget(panel)
+    assert [one.name for one in viewer.layers] == ["nuclei", "found"]
+    assert layer.contour == 0
+    press("R")
+    assert panel.judgement.answers == []
+
+
+@pytest.mark.parametrize("axes", ["ZYX", "TYX", "TZYX"])
+def test_volumes_and_movies(panel, viewer, qtbot, press, drag, axes):
+    labels = nuclei((16, 64, 64), diameter=12, seed=0).labels
+    if axes == "TYX":
+        labels = labels[4:8]
+    elif axes == "TZYX":
+        labels = np.stack([labels, labels[::-1]])
+    viewer.add_image(labels.astype(np.uint8), name="image", axis_labels=tuple(axes.lower()))
+    layer = viewer.add_labels(labels, name="found", axis_labels=tuple(axes.lower()))
+    draw(panel, qtbot)
+    assert panel.judgement.sample.axes == axes
+    for step in panel.judgement.steps[:3]:
+        own = panel.judge.marks.shown["estimate: object"]
+        at = tuple(np.round(layer.world_to_data(own.data_to_world(np.argwhere(own.data)[0]))).astype(int))
+        assert layer.data[at] == step.label
+        whole = labels[step.frame] if "T" in axes else labels
+        assert own.data.sum() == (whole == step.label).sum()
+        press("R")
+    area = panel.judgement.current
+    if "T" in axes:
+        assert viewer.dims.current_step[0] == area.frame
+    drag(layer, middle(area)[-2:])
+    (point,) = panel.judge.missed
+    assert area.holds(point)
+    press("NN")
+    assert panel.judgement.current is None
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_labels_of_no_object_or_one(panel, viewer, qtbot, press, n):
+    labels = np.zeros((40, 50), int)
+    labels[5:15, 5:15] = n
+    viewer.add_labels(labels, name="few")
+    draw(panel, qtbot)
+    assert "Show the image" in panel.controls.status.text()
+    while panel.judgement.current is not None:
+        press("R" if panel.judge.right.isEnabled() else "N")
+    assert ("Precision: 1.00 (1.00 to 1.00)" in panel.result.text()) == bool(n)
+
+
+def test_without_labels_nothing_is_drawn(panel, viewer):
+    assert not panel.controls.run_button.isEnabled()
+    assert "Labels layer" in panel.controls.status.text()
+
+
+def test_labels_that_change_end_the_judging(panel, layer, viewer, qtbot, press):
+    draw(panel, qtbot)
+    press("R")
+    layer.data_setitem((np.array([1]), np.array([1])), 99)
+    assert "have changed" in panel.controls.status.text()
+    assert not panel.judge.is_judging
+    press("R")
+    assert len(panel.judgement.answers) == 1
+    assert not panel.pause.isEnabled()
+    assert panel.save.isEnabled(), "what was judged is the person's"
+    draw(panel, qtbot)
+    assert panel.judge.is_judging
+    assert panel.judgement.answers == []
+
+
+def test_labels_that_are_removed_end_the_judging(panel, layer, viewer, qtbot, press, tmp_path):
+    draw(panel, qtbot)
+    press("R")
+    viewer.layers.remove(layer)
+    assert [one.name for one in viewer.layers] == ["nuclei"]
+    assert "removed" in panel.controls.status.text()
+    panel.write(tmp_path / "a.json")
+    assert (tmp_path / "a.json").is_file()
+
+
+def test_a_mark_that_is_removed_pauses(panel, layer, viewer, qtbot, press):
+    draw(panel, qtbot)
+    viewer.layers.remove(panel.judge.marks.shown["estimate: object"])
+    assert not panel.judge.is_judging
+    panel.pause.click()
+    press("R")
+    assert len(panel.judgement.answers) == 1
+
+
+def test_a_judgement_is_saved_and_gone_on_with(panel, layer, viewer, qtbot, press, tmp_path, monkeypatch):
+    draw(panel, qtbot)
+    press("RW")
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_, **__: (str(tmp_path / "mine"), "Judgement (*.json)"))
+    panel.save.click()
+    path = tmp_path / "mine.json"
+    assert json.loads(path.read_text())["sample"]["seed"] == 1
+    text = panel.result.text()
+    panel.seed.setValue(2)
+    draw(panel, qtbot)
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_, **__: (str(path), ""))
+    panel.open.click()
+    wait(panel, qtbot)
+    assert panel.result.text() == text
+    assert panel.judge.progress.text() == "2 of 5"
+    press("R")
+    assert [answer.right for answer in panel.judgement.answers] == [True, False, True]
+    # A name without an ending asked about no file that is there.
+    panel.save.click()
+    assert "exists already" in panel.controls.status.text()
+    panel.write(path)
+    assert len(json.loads(path.read_text())["answers"]) == 3
+    panel.copy.click()
+    assert QApplication.clipboard().text() == panel.result.text()
+
+
+@pytest.mark.parametrize("other", ["changed", "smaller"])
+def test_a_judgement_of_other_labels_is_refused(panel, layer, viewer, qtbot, press, tmp_path, other):
+    draw(panel, qtbot)
+    press("R")
+    panel.write(tmp_path / "a.json")
+    layer.data = np.where(layer.data == 1, 0, layer.data) if other == "changed" else layer.data[:50]
+    panel.go_on(tmp_path / "a.json")
+    wait(panel, qtbot)
+    reason = "objects differ" if other == "changed" else "has 50 x 128 (YX)"
+    assert reason in panel.controls.status.text()
+    assert not panel.judge.is_judging
+    assert not panel.pause.isEnabled(), "the earlier sample is of other labels, too"
+
+
+def test_a_file_that_is_none_leaves_the_judgement_as_it_was(panel, layer, viewer, qtbot, press, tmp_path):
+    draw(panel, qtbot)
+    press("R")
+    (tmp_path / "a.json").write_text("{}")
+    panel.go_on(tmp_path / "a.json")
+    assert "no saved judgement" in panel.controls.status.text()
+    press("W")
+    assert [answer.right for answer in panel.judgement.answers] == [True, False]
+
+
+def test_labels_on_the_disk_are_read_where_they_are_judged(panel, viewer, qtbot, press):
+    import dask.array
+
+    labels = nuclei((96, 128), diameter=14, seed=0).labels
+    viewer.add_labels(dask.array.from_array(labels, chunks=48), name="stored")
+    draw(panel, qtbot)
+    step = panel.judgement.current
+    assert panel.judge.marks.shown["estimate: object"].data.sum() == (labels == step.label).sum()
+    press("R")
+    assert len(panel.judgement.answers) == 1
