@@ -30,8 +30,9 @@ SWITCHES = {
     "tta": ("--tta", "--no-tta"),
     "drop_border_objects": ("--drop-border-objects", "--keep-border-objects"),
     "fill_holes": ("--fill-holes", "--no-fill-holes"),
+    "report": ("--report", "--no-report"),
 }
-"""Options of settings that are on or off."""
+"""Options that are on or off."""
 REFERENCES = (
     "M. Lalit, P. Tomancak, F. Jug: EmbedSeg: Embedding-based Instance Segmentation for Biomedical Microscopy Data. "
     "Medical Image Analysis 81, 102523, 2022.",
@@ -85,6 +86,7 @@ def predict_words(
     tables: bool = False,
     save_maps: bool = False,
     planes: bool = False,
+    report: bool | None = None,
 ) -> list[str]:
     """The words of ``embedseg predict``."""
     words = ["embedseg", "predict", model, *map(str, inputs), "--output", str(output)]
@@ -100,7 +102,8 @@ def predict_words(
         else:
             text = ",".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
             words += [f"--{name.replace('_', '-')}", text]
-    return words + ["--csv"] * tables + ["--save-maps"] * save_maps + ["--planes"] * planes
+    words += ["--csv"] * tables + ["--save-maps"] * save_maps + ["--planes"] * planes
+    return words if report is None else [*words, SWITCHES["report"][not report]]
 
 
 def of_words(words: Sequence[str]) -> Recipe:
@@ -183,6 +186,17 @@ def model_words(model: Model, source: str | Path) -> dict[str, str]:
     }
 
 
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that results depend on."""
+    found = {"python": platform.python_version()}
+    for name in VERSIONS:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
 def record(
     model: Mapping[str, str],
     settings: PredictionConfig,
@@ -192,12 +206,6 @@ def record(
     **more: Any,
 ) -> str:
     """The recipe of a label image as JSON."""
-    versions = {"python": platform.python_version()}
-    for name in VERSIONS:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
     content = {
         "program": "embedseg-napari",
         "version": software_version(),
@@ -207,7 +215,7 @@ def record(
         "model": dict(model),
         "settings": settings.model_dump(mode="json"),
         **more,
-        "versions": versions,
+        "versions": versions(),
         "command": readable(shlex.join(words)),
         "methods": methods_sentence(model, settings),
         "references": list(REFERENCES),
