@@ -130,7 +130,8 @@ class FolderReport:
             entry = replace(entry, objects=objects_of(arrays(), own))
             image, letters = take_channel(array, axes, self.job.channel)
             entry = replace(entry, brightness=brightness_of(image))
-            plane, shown = plane_of(image, letters)
+            # Colours that were averaged are shown as they are.
+            plane, shown = plane_of(array, axes) if self.job.channel == "mean" else plane_of(image, letters)
             outlined = (plane_of(one, own)[0] for one in arrays())
             entry = replace(entry, shown=shown)
             drawn = figure(thumbnail(plane, outlined, self._most_bytes), entry.name, shown)
@@ -147,13 +148,13 @@ class FolderReport:
         if entry.objects is not None:
             self._sizes += entry.objects.sizes
 
-    def write(self, failures: Sequence[str], model: Model, *, is_stopped: bool) -> Path:
+    def write(self, failures: Sequence[tuple[Path, Exception]], model: Model, *, is_stopped: bool) -> Path:
         """Write the page, beside the labels; at least one image was added.
 
         Parameters
         ----------
-        failures : sequence of str
-            Why images have no labels; each names its file.
+        failures : sequence of tuple
+            Files without labels, and why.
         model : Model
             What segmented the images.
         is_stopped : bool
@@ -175,7 +176,7 @@ class FolderReport:
             f"Segmentation of {_inputs_words(self.job.inputs)}",
             _key(self.job),
             self._summary(len(failures), is_stopped),
-            failures,
+            _by_sentence(failures),
             self._entries,
             self._sizes,
             "voxels" if model.config.ndim == 3 else "pixels",
@@ -223,6 +224,15 @@ class FolderReport:
 
 def _without_picture(entry: Entry, error: Exception) -> Entry:
     return replace(entry, remarks=(*entry.remarks, f"Not shown: {error or type(error).__name__}"))
+
+
+def _by_sentence(failures: Sequence[tuple[Path, Exception]]) -> list[tuple[list[str], str]]:
+    """Names of the files that failed for the same reason, and that reason."""
+    found: dict[str, list[str]] = {}
+    for path, error in failures:
+        words = (str(error) or type(error).__name__).removeprefix(f"{path}: ")
+        found.setdefault(words, []).append(path.name)
+    return [(names, words) for words, names in found.items()]
 
 
 def _begins_with(path: Path, text: str) -> bool:

@@ -171,7 +171,7 @@ def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator
         page = None
         if report is not None and (tables or n_skipped):
             try:
-                page = report.write([one.reason for one in failures], model, is_stopped=stopped)
+                page = report.write([(one.path, one.error) for one in failures], model, is_stopped=stopped)
             except DataError as error:
                 yield Message(f"The report was not written: {error}", "warning")
     n_objects = sum(len(table["label"]) for table in tables)

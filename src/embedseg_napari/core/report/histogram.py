@@ -58,7 +58,8 @@ def large_histogram(sizes: NDArray[np.integer], unit: str, words: str) -> str:
 def small_histogram(sizes: NDArray[np.integer], bins: range) -> str:
     """The histogram of one image, over the sizes that the large one spans; its numbers stand beside it."""
     bars = _bars(sizes, bins, SMALL_WIDTH, SMALL_HEIGHT, int(sizes.max()))
-    return f'<svg class="small" viewBox="0 0 {SMALL_WIDTH} {SMALL_HEIGHT}" aria-hidden="true">{bars}</svg>'
+    box = f'viewBox="0 0 {SMALL_WIDTH} {SMALL_HEIGHT}" preserveAspectRatio="none"'
+    return f'<svg class="small" {box} aria-hidden="true">{bars}</svg>'
 
 
 def _bars(sizes: NDArray[np.integer], bins: range, width: float, height: float, highest: int) -> str:
@@ -73,6 +74,6 @@ def _bars(sizes: NDArray[np.integer], bins: range, width: float, height: float, 
 
 def _ticks(low: float, high: float) -> list[float]:
     """Round numbers between two sizes."""
-    steps = (1, 2, 5) if high / low < 2000 else (1,)
+    steps = (1, 2, 3, 4, 6, 8) if high / low < 8 else (1, 2, 5) if high / low < 2000 else (1,)
     powers = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     return [step * 10.0**power for power in powers for step in steps if low <= step * 10.0**power <= high]

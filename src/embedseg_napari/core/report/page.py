@@ -36,8 +36,8 @@ class Content:
     """Stands for the images that it is about."""
     summary: Sequence[str]
     """Sentences above all."""
-    failures: Sequence[str]
-    """Why images have no labels; each names its file."""
+    failures: Sequence[tuple[Sequence[str], str]]
+    """Names of files that have no labels, and why."""
     entries: Sequence[Entry]
     sizes: NDArray[np.int64]
     """(N_BINS,) objects of all images by size."""
@@ -90,13 +90,16 @@ def page(content: Content, picture: Callable[[int], str]) -> Iterator[str]:
     yield "".join(f"<p>{_text(sentence)}</p>\n" for sentence in content.summary)
     yield "</header>\n<main>\n"
     if content.failures:
-        yield f'<section><h2>Failed <span class="n">{len(content.failures)}</span></h2>\n<ul class="failures">\n'
-        yield "".join(f"<li>{_text(why)}</li>\n" for why in content.failures)
+        n = sum(len(names) for names, _ in content.failures)
+        yield f'<section><h2>Failed <span class="n">{n}</span></h2>\n<ul class="failures">\n'
+        for names, why in content.failures:
+            yield f"<li><b>{_text(', '.join(names))}</b>: {_text(why)}</li>\n"
         yield "</ul></section>\n"
     if content.sizes.any():
         yield _sizes(content)
     yield '<input type="checkbox" id="outlines" checked> <label for="outlines">Show outlines</label>\n'
-    yield f'<section><h2>To look at first <span class="n">{len(unusual)}</span></h2>\n<p>{_why(content)}</p>\n'
+    yield f'<section><h2>To look at first <span class="n">{len(unusual)}</span></h2>\n'
+    yield f"<p>{_why(content, len(unusual))}</p>\n"
     yield from _cards(content.entries, unusual, unusual, picture, bins)
     yield "</section>\n"
     others = [i for i in range(len(content.entries)) if i not in unusual]
@@ -114,17 +117,17 @@ def _text(text: str) -> str:
     return escape(printable(readable(text)))
 
 
-def _why(content: Content) -> str:
+def _why(content: Content, n_unusual: int) -> str:
     if len(content.entries) < LEAST_IMAGES:
         return f"Fewer than {LEAST_IMAGES} images are too few to tell which of them stand out."
-    return (
-        "Images that stand out by the number of objects, their size, the mean score, the brightness, or the share of "
-        f"objects at the border: a robust z-score of {MOST:g} or more. That is no fault by itself."
-    )
+    what = "by the number of objects, their size, the mean score, the brightness, or the share of objects at the border"
+    if not n_unusual:
+        return f"No image stands out {what}."
+    return f"Images that stand out {what}: a robust z-score of {MOST:g} or more. That is no fault by itself."
 
 
 def _sizes(content: Content) -> str:
-    low, middle, high = (number(quantile(content.sizes, part)) for part in (0.05, 0.5, 0.95))
+    low, middle, high = (f"{float(f'{quantile(content.sizes, part):.2g}'):g}" for part in (0.05, 0.5, 0.95))
     words = (
         f"Half of the {content.sizes.sum()} objects have about {middle} {content.unit} or fewer; 9 of 10 have {low} to "
         f"{high}."

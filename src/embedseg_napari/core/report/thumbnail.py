@@ -23,6 +23,9 @@ FINER = 2
 DARKEST, BRIGHTEST = 0.5, 99.8
 """Percentiles of the values that are shown black and white."""
 QUALITIES = (80, 60)
+"""Of JPEG; the second one is tried before a picture is made smaller."""
+BYTES_PER_PIXEL = 0.07
+"""What few pictures take less of, outlines and all."""
 ON_DARK, ON_BRIGHT = (255, 214, 0), (0, 122, 40)
 """Colours of outlines."""
 
@@ -86,15 +89,19 @@ def thumbnail(plane: NDArray[Any], objects: Iterable[NDArray[Any]], most_bytes: 
     most_bytes : int
         That both pictures may take; the smallest ones may take more.
     """
-    edge = min(EDGE, max(plane.shape[-2:]))
+    # Where there are few bytes, no time goes into pictures that take more.
+    edge = min(EDGE, max(plane.shape[-2:]), max(LEAST_EDGE, int((most_bytes / BYTES_PER_PIXEL) ** 0.5)))
     colours = _as_colours(plane, edge)
     lines = _lines(objects, FINER * edge)
     colour = ON_BRIGHT if np.asarray(colours.convert("L")).mean() > 127 else ON_DARK
     while True:
+        png = _png(lines, colour)
         for quality in QUALITIES:
-            drawn = Thumbnail(_jpeg(colours, quality), _png(lines, colour), colours.width, colours.height)
-            if drawn.n_bytes <= most_bytes or (edge <= LEAST_EDGE and quality == QUALITIES[-1]):
+            drawn = Thumbnail(_jpeg(colours, quality), png, colours.width, colours.height)
+            if drawn.n_bytes <= most_bytes:
                 return drawn
+        if edge <= LEAST_EDGE:
+            return drawn
         edge = max(LEAST_EDGE, edge * 3 // 4)
         colours = colours.resize(_fitted((colours.height, colours.width), edge))
         lines = _smaller(lines, edge)
