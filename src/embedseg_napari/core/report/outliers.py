@@ -120,7 +120,7 @@ def _standing_out(values: Sequence[float | None], quality: _Quality) -> list[tup
     scaled = np.log(known + (known.min() == 0)) if is_ratio else known
     # Values that may be negative have no scale of their own to measure a least spread by.
     z = _robust_z(scaled, quality.least_scale if is_ratio or not quality.is_ratio else 0.0)
-    lower, upper = (quality.words(float(value)) for value in np.quantile(known, (0.25, 0.75)))
+    lower, upper = (quality.words(float(value)) for value in np.quantile(known, (0.25, 0.75), method="nearest"))
     usual = f"half of the images have {lower} to {upper}" if lower != upper else f"most images have {lower}"
     found = []
     for i, value, distance in zip(places, known, z, strict=True):
