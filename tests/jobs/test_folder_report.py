@@ -140,6 +140,19 @@ def test_an_image_that_cannot_be_drawn_is_listed_and_its_labels_stay(
     assert "Not shown: no such &lt;picture&gt;" in told(result.report)["a.tif"]
 
 
+def test_a_full_disk_for_temporary_files_costs_the_pictures_and_nothing_else(
+    job: FolderJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full() -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(folder_report.tempfile, "TemporaryFile", full)
+    _, result = run(job)
+    assert (result.n_saved, len(result.failures)) == (3, 1)
+    assert "No space left on device" in told(result.report)["a.tif"]
+    assert "data:image" not in result.report.read_text(encoding="utf-8")
+
+
 def test_a_report_that_cannot_be_written_is_told_and_ends_nothing(
     job: FolderJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:

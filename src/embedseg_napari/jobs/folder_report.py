@@ -6,10 +6,11 @@ import hashlib
 import os
 import shlex
 import tempfile
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count as counted
-from typing import TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -65,14 +66,17 @@ class FolderReport:
         self._places: list[tuple[int, int]] = []
         """Where in the file the picture of each entry lies: first byte, number of bytes."""
         self._sizes = np.zeros(N_BINS, np.int64)
-        self._pictures = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the report)
+        self._pictures: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         """Drop the pictures."""
-        self._pictures.close()
+        if self._pictures is not None:
+            # What was left to write to a full disk is not wanted any more.
+            with suppress(OSError):
+                self._pictures.close()
 
     def add(
         self, output: Output, array: NDArray[Any], axes: str, labels: NDArray[Any], score: float | None, said: list[str]
@@ -141,9 +145,17 @@ class FolderReport:
         self._keep(entry, drawn)
 
     def _keep(self, entry: Entry, drawn: str) -> None:
-        first, content = self._pictures.seek(0, os.SEEK_END), drawn.encode()
-        self._pictures.write(content)
-        self._places.append((first, len(content)))
+        content, place = drawn.encode(), (0, 0)
+        try:
+            if self._pictures is None:
+                self._pictures = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the report)
+            first = self._pictures.seek(0, os.SEEK_END)
+            self._pictures.write(content)
+            self._pictures.flush()
+            place = (first, len(content))
+        except OSError as error:
+            entry = _without_picture(entry, error)
+        self._places.append(place)
         self._entries.append(entry)
         if entry.objects is not None:
             self._sizes += entry.objects.sizes
@@ -186,7 +198,7 @@ class FolderReport:
         )
 
         def write(target: Path) -> None:
-            with target.open("w", encoding="utf-8") as file:
+            with target.open("w", encoding="utf-8", newline="\n") as file:
                 file.writelines(page(content, self._picture))
 
         place, is_ours = self._place(content.key)
@@ -195,6 +207,8 @@ class FolderReport:
 
     def _picture(self, index: int) -> str:
         first, length = self._places[index]
+        if self._pictures is None or not length:
+            return ""
         self._pictures.seek(first)
         return self._pictures.read(length).decode()
 

@@ -71,6 +71,8 @@ class SegmentRecipe:
     """Settings that replace those stored with the model."""
     region: Mapping[str, tuple[int, int]] | None = None
     """First pixel, and one past the last, along some axes: the part that was segmented."""
+    planes: bool = False
+    """Whether each object is written whole, as a plane."""
 
 
 def predict_words(
@@ -124,14 +126,21 @@ def of_image(job: SegmentRecipe) -> Recipe:
         spacing=job.spacing,
         device=job.device,
         changes=job.changes,
+        planes=job.planes,
     )
     options = {name: value for name, value in (job.changes or {}).items() if value is not None}
     settings = "".join(f"    {name}={value!r},\n" for name, value in {"spacing": job.spacing, **options}.items())
+    imports = "from embedseg_napari.core.files.tiff import read_image, write_labels\n"
+    if job.planes:
+        imports = (
+            "from embedseg_napari.core.files.plane_stack import write_planes\n"
+            "from embedseg_napari.core.files.tiff import read_image\n"
+        )
     parts = [
         f"# Segments {job.image.name} with {Path(job.model).name}; made by embedseg-napari {software_version()}.\n"
         "import embedseg_napari as es\n"
         "from embedseg_napari.core.axes import guess_axes, result_axes\n"
-        "from embedseg_napari.core.files.tiff import read_image, write_labels\n"
+        f"{imports}"
         "from embedseg_napari.jobs.segment import take_channel\n\n"
         f"picture = read_image({str(job.image)!r}, {job.axes!r})\n"
         f"model = es.load_model({job.model!r}, device={job.device!r})\n"
@@ -144,14 +153,20 @@ def of_image(job: SegmentRecipe) -> Recipe:
         )
     array = "part" if job.region else "picture.array"
     target = str(job.output / f"{job.image.stem}.tif")
+    what, written, order = "labels", "write_labels(\n    target,\n    segmentation.labels,\n", "    keep_order=True,\n"
+    if job.planes:
+        what, order = "planes", ""
+        written = (
+            "planes = segmentation.planes\n"
+            "write_planes(\n    target,\n    planes,\n    len(planes),\n    planes.shape[1:],\n"
+        )
     parts.append(
         f"image, own = take_channel({array}, axes, {job.channel!r})\n"
         f"segmentation = model.predict(\n    image,\n    own,\n{settings})\n"
         f"target = {target!r}\n"
-        "write_labels(\n    target,\n    segmentation.labels,\n    result_axes(axes),\n    picture.spacing,\n"
-        "    picture.unit,\n    keep_order=True,\n"
-        "    overwrite=False,  # True replaces the labels of an earlier run\n)\n"
-        'print(f"{len(segmentation.scores)} objects; the labels are in {target}")\n'
+        f"{written}    result_axes(axes),\n    picture.spacing,\n    picture.unit,\n{order}"
+        "    overwrite=False,  # True replaces the result of an earlier run\n)\n"
+        f'print(f"{{len(segmentation.scores)}} objects; the {what} are in {{target}}")\n'
     )
     if job.region:
         return Recipe(

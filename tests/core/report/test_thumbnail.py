@@ -84,7 +84,7 @@ def test_an_image_of_one_value_is_drawn(value):
     assert np.ptp(opened(drawn.jpeg, "L")) < 3
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 900), (2000, 3), (700, 500)])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 900), (2000, 3), (700, 500), (3000, 2500)])
 def test_pictures_keep_their_shape_and_their_size(shape):
     drawn = thumbnail(np.ones(shape, bool), [np.ones(shape, np.int32)], ROOM)
     assert max(drawn.width, drawn.height) <= EDGE

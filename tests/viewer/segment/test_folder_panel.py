@@ -9,13 +9,15 @@ import pytest
 import tifffile
 from PIL import Image
 from qtpy.QtGui import QDesktopServices
+from qtpy.QtWidgets import QApplication
 from typer.testing import CliRunner
 
 from embedseg_napari.cli import app
 from embedseg_napari.core.files.tiff import read_image, write_image
-from embedseg_napari.jobs.folder_plan import TABLE
+from embedseg_napari.jobs.folder_plan import TABLE, words_of
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.widgets.collapsible import Folded
+from embedseg_napari.viewer.widgets.recipe_buttons import RecipeButtons
 
 WAIT = 60_000
 
@@ -228,3 +230,14 @@ def test_the_report_of_a_folder_is_written_and_opened(panel, tmp_path, qtbot, mo
     qtbot.waitUntil(lambda: batch.current is None, timeout=WAIT)
     assert batch.open_report.isHidden()
     assert not report.exists()
+
+
+def test_the_command_of_a_folder_says_what_is_ticked(panel, tmp_path):
+    batch = panel.batch
+    batch.images.setText(str(tmp_path))
+    batch.results.setText(str(tmp_path / "out"))
+    assert not {"--planes", "--no-report"} & set(words_of(batch._job()))
+    batch.planes.setChecked(True)
+    batch.report.setChecked(False)
+    batch.findChild(RecipeButtons).copy_command()
+    assert QApplication.clipboard().text().endswith("--planes --no-report")

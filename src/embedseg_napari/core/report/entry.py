@@ -107,8 +107,10 @@ def quantile(sizes: NDArray[np.integer], part: float) -> float:
 
 def brightness_of(array: NDArray[Any]) -> float | None:
     """Mean of the values that are numbers; None where there are none."""
-    values = array if array.dtype.kind in "bui" else array[np.isfinite(array)]
-    return float(values.mean(dtype=np.float64)) if values.size else None
+    if array.dtype.kind in "bui":
+        return float(array.mean(dtype=np.float64))
+    is_number = np.isfinite(array)
+    return float(array.mean(dtype=np.float64, where=is_number)) if is_number.any() else None
 
 
 def _bins(sizes: NDArray[np.int64]) -> NDArray[np.int64]:

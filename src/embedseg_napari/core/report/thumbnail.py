@@ -20,6 +20,8 @@ EDGE, LEAST_EDGE = 256, 48
 """Pixels of the longer edge: where there is room, and at least."""
 FINER = 2
 """How many pixels of the outlines' picture lie along one of the image's; as far as the image has as many."""
+SAMPLES = 4
+"""Pixels of a large image that are averaged to one of the picture, along each axis."""
 DARKEST, BRIGHTEST = 0.5, 99.8
 """Percentiles of the values that are shown black and white."""
 QUALITIES = (80, 60)
@@ -130,7 +132,9 @@ def _as_colours(plane: NDArray[Any], edge: int) -> Image:
 def _shrunk(channel: NDArray[Any], edge: int) -> NDArray[np.float32]:
     from PIL import Image
 
-    values = np.ascontiguousarray(channel, np.float32)
+    # Of a large image a few pixels for each of the picture are enough, and fit into memory.
+    step = max(1, max(channel.shape) // (SAMPLES * edge))
+    values = np.ascontiguousarray(channel[::step, ::step], np.float32)
     if not np.isfinite(values).all():
         values = np.nan_to_num(values, nan=0, posinf=0, neginf=0)
     size = _fitted(values.shape, edge)

@@ -85,6 +85,11 @@ class BatchPanel(QWidget):
             self.table.addItem(text, kind)
         self.maps = QCheckBox("Save maps")
         self.maps.setToolTip("Also write seed map, offsets and margins of each image, as maps/NAME.tif.")
+        self.planes = QCheckBox("Objects as planes")
+        self.planes.setToolTip(
+            "Write NAME.tif as a stack of planes, one object each, in place of labels: objects that cross keep all "
+            "their pixels."
+        )
         self.report = QCheckBox("Write a report")
         self.report.setToolTip(
             "Also write report.html: thumbnails with outlines, counts, sizes, failures, and which images stand out."
@@ -112,6 +117,7 @@ class BatchPanel(QWidget):
         form.addRow("Channel", self.channel)
         form.addRow("Table", self.table)
         form.addRow(self.maps)
+        form.addRow(self.planes)
         form.addRow(self.report)
         form.addRow(self.resume)
         form.addRow(self.overwrite)
@@ -212,6 +218,7 @@ class BatchPanel(QWidget):
             resume=self.resume.isChecked(),
             tables=self.table.currentData(),
             save_maps=self.maps.isChecked(),
+            planes=self.planes.isChecked(),
             report=self.report.isChecked(),
             axes=self.axes.text().strip() or None,
             channel=self.channel.currentData(),
