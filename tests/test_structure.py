@@ -27,7 +27,7 @@ FLOORS = [
     {"core.inference"},
     {"core.model", "core.evaluation", "core.measure", "core.large"},
     {"core.tracking", "core.estimate"},
-    {"core.exchange"},
+    {"core.exchange", "core.report"},
     {"core.annotation"},
     {"core.review", "core.session"},
     {"core.training.crops"},

@@ -41,7 +41,8 @@ def test_writes_labels_of_the_same_size_and_pixel_size(embedseg, trained, images
     thresholds = ["--seed-threshold", 0, "--foreground-threshold", 0]
     ended = embedseg("predict", trained, images, "--output", out, *thresholds, "--csv")
     assert ended.status == 0, ended.err
-    assert sorted(path.name for path in out.iterdir()) == ["im0.csv", "im0.tif", "im1.csv", "im1.tif", "recipes"]
+    names = ["im0.csv", "im0.tif", "im1.csv", "im1.tif", "recipes", "report.html"]
+    assert sorted(path.name for path in out.iterdir()) == names
     labels = read_image(out / "im0.tif")
     assert labels.array.shape == (48, 48)
     assert np.issubdtype(labels.array.dtype, np.integer)
@@ -186,7 +187,7 @@ def test_a_bad_image_is_reported_and_the_others_are_done(embedseg, trained, imag
     assert ended.status == 1
     assert "im00_broken.tif" in ended.err
     assert "1 of 3 images failed" in ended.err
-    assert sorted(path.name for path in out.iterdir()) == ["im0.tif", "im1.tif", "recipes"]
+    assert sorted(path.name for path in out.iterdir()) == ["im0.tif", "im1.tif", "recipes", "report.html"]
 
 
 def test_where_every_image_fails_no_folder_is_left(embedseg, trained, tmp_path):

@@ -12,6 +12,7 @@ import pytest
 import embedseg_napari as es
 from embedseg_napari.cli import main
 from embedseg_napari.core.data.synthetic import nuclei
+from embedseg_napari.core.files.plane_stack import is_plane_file
 from embedseg_napari.core.files.tiff import read_image, write_image
 from embedseg_napari.core.runs import drain, never
 from embedseg_napari.jobs.folder_plan import FolderJob
@@ -57,6 +58,18 @@ def test_command_and_script_give_the_same_labels(image, tmp_path) -> None:
     again = read_image(tmp_path / "out" / "nuclei 1.tif", labels=True)
     np.testing.assert_array_equal(again.array, wanted.labels)
     assert (again.axes, again.spacing, again.unit) == ("YX", (0.5, 0.5), "um")
+
+
+def test_objects_shown_whole_are_written_as_planes(image, tmp_path) -> None:
+    wanted = es.load_model("nuclei-2d", device="cpu").predict(read_image(image).array[0], "YX", spacing=(0.5, 0.5))
+    recipe = of_image(SegmentRecipe(image, "nuclei-2d", tmp_path / "out", "CYX", 0, (0.5, 0.5), "cpu", planes=True))
+    made = tmp_path / "out" / "nuclei 1.tif"
+    run(recipe.command)
+    np.testing.assert_array_equal(read_image(made, labels=True).array, wanted.planes)
+    made.unlink()
+    exec(compile(recipe.script, "script", "exec"), {})
+    np.testing.assert_array_equal(read_image(made, labels=True).array, wanted.planes)
+    assert is_plane_file(made)
 
 
 def test_a_part_of_an_image_is_a_script(image, tmp_path) -> None:

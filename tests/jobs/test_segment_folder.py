@@ -51,7 +51,9 @@ def test_files_and_folders_become_label_images(job: FolderJob, tmp_path: Path) -
     assert [output.labels.name for output in plan(more)] == ["a.tif", "b.tif", "alone.tif"]
     events, result = run(more)
     assert (result.n_images, result.n_saved, result.failures, result.stopped) == (3, 3, (), False)
-    assert sorted(path.name for path in job.results.iterdir()) == ["a.tif", "alone.tif", "b.tif", TABLE, "recipes"]
+    assert sorted(path.name for path in job.results.iterdir()) == [
+        "a.tif", "alone.tif", "b.tif", TABLE, "recipes", "report.html",
+    ]  # fmt: skip
     assert read_image(job.results / "a.tif").spacing == pytest.approx((0.5, 0.5))
     assert sum(event.n_objects for event in events if isinstance(event, ImageSaved)) == result.n_objects > 0
     assert len((job.results / TABLE).read_text().splitlines()) == result.n_objects + 1

@@ -109,6 +109,15 @@ def predict(
             "all their pixels.",
         ),
     ] = False,
+    report: Annotated[
+        bool | None,
+        typer.Option(
+            "--report/--no-report",
+            help="Write report.html, with thumbnails, counts, sizes and what stands out; of two images or more unless "
+            "switched off.",
+            show_default=False,
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace existing label images, tables and maps.")
     ] = False,
@@ -179,6 +188,7 @@ def predict(
             "--resume (a run goes on by itself)": resume,
             "--save-maps": save_maps,
             "--planes": planes,
+            "--report": report,
             "--spacing": spacing,
         }
         for option, value in refused.items():
@@ -210,6 +220,7 @@ def predict(
         spacing=parse_spacing(spacing),
         save_maps=save_maps,
         planes=planes,
+        report=report,
     )
     if overwrite and resume:
         raise typer.BadParameter("--resume and --overwrite cannot be used together; choose one.")
@@ -221,6 +232,8 @@ def predict(
         say(f"{result.n_skipped} of {images} segmented by an earlier run and skipped")
     where = f"; {'planes' if planes else 'labels'} are in {output}" if result.n_saved else ""
     say(f"{result.n_saved} of {images} segmented in {time.monotonic() - began:.1f} s{where}")
+    if result.report is not None:
+        say(f"report: {result.report}")
     if result.stopped:
         complain(f"Stopped: {result.n_left} of {images} not segmented.")
         raise typer.Exit(request.status)

@@ -49,6 +49,8 @@ class FolderJob:
     """Whether seed map, offsets and margins of each image are written, too."""
     planes: bool = False
     """Whether a plane for each object is written in place of a label image: where two cross, both have the pixels."""
+    report: bool | None = None
+    """Whether a page with an overview is written; if not said, of two images or more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,7 @@ def words_of(job: FolderJob) -> list[str]:
         tables=job.tables == "each",
         save_maps=job.save_maps,
         planes=job.planes,
+        report=job.report,
     )
 
 

@@ -30,8 +30,9 @@ SWITCHES = {
     "tta": ("--tta", "--no-tta"),
     "drop_border_objects": ("--drop-border-objects", "--keep-border-objects"),
     "fill_holes": ("--fill-holes", "--no-fill-holes"),
+    "report": ("--report", "--no-report"),
 }
-"""Options of settings that are on or off."""
+"""Options that are on or off."""
 REFERENCES = (
     "M. Lalit, P. Tomancak, F. Jug: EmbedSeg: Embedding-based Instance Segmentation for Biomedical Microscopy Data. "
     "Medical Image Analysis 81, 102523, 2022.",
@@ -70,6 +71,8 @@ class SegmentRecipe:
     """Settings that replace those stored with the model."""
     region: Mapping[str, tuple[int, int]] | None = None
     """First pixel, and one past the last, along some axes: the part that was segmented."""
+    planes: bool = False
+    """Whether each object is written whole, as a plane."""
 
 
 def predict_words(
@@ -85,6 +88,7 @@ def predict_words(
     tables: bool = False,
     save_maps: bool = False,
     planes: bool = False,
+    report: bool | None = None,
 ) -> list[str]:
     """The words of ``embedseg predict``."""
     words = ["embedseg", "predict", model, *map(str, inputs), "--output", str(output)]
@@ -100,7 +104,8 @@ def predict_words(
         else:
             text = ",".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
             words += [f"--{name.replace('_', '-')}", text]
-    return words + ["--csv"] * tables + ["--save-maps"] * save_maps + ["--planes"] * planes
+    words += ["--csv"] * tables + ["--save-maps"] * save_maps + ["--planes"] * planes
+    return words if report is None else [*words, SWITCHES["report"][not report]]
 
 
 def of_words(words: Sequence[str]) -> Recipe:
@@ -121,14 +126,21 @@ def of_image(job: SegmentRecipe) -> Recipe:
         spacing=job.spacing,
         device=job.device,
         changes=job.changes,
+        planes=job.planes,
     )
     options = {name: value for name, value in (job.changes or {}).items() if value is not None}
     settings = "".join(f"    {name}={value!r},\n" for name, value in {"spacing": job.spacing, **options}.items())
+    imports = "from embedseg_napari.core.files.tiff import read_image, write_labels\n"
+    if job.planes:
+        imports = (
+            "from embedseg_napari.core.files.plane_stack import write_planes\n"
+            "from embedseg_napari.core.files.tiff import read_image\n"
+        )
     parts = [
         f"# Segments {job.image.name} with {Path(job.model).name}; made by embedseg-napari {software_version()}.\n"
         "import embedseg_napari as es\n"
         "from embedseg_napari.core.axes import guess_axes, result_axes\n"
-        "from embedseg_napari.core.files.tiff import read_image, write_labels\n"
+        f"{imports}"
         "from embedseg_napari.jobs.segment import take_channel\n\n"
         f"picture = read_image({str(job.image)!r}, {job.axes!r})\n"
         f"model = es.load_model({job.model!r}, device={job.device!r})\n"
@@ -141,14 +153,20 @@ def of_image(job: SegmentRecipe) -> Recipe:
         )
     array = "part" if job.region else "picture.array"
     target = str(job.output / f"{job.image.stem}.tif")
+    what, written, order = "labels", "write_labels(\n    target,\n    segmentation.labels,\n", "    keep_order=True,\n"
+    if job.planes:
+        what, order = "planes", ""
+        written = (
+            "planes = segmentation.planes\n"
+            "write_planes(\n    target,\n    planes,\n    len(planes),\n    planes.shape[1:],\n"
+        )
     parts.append(
         f"image, own = take_channel({array}, axes, {job.channel!r})\n"
         f"segmentation = model.predict(\n    image,\n    own,\n{settings})\n"
         f"target = {target!r}\n"
-        "write_labels(\n    target,\n    segmentation.labels,\n    result_axes(axes),\n    picture.spacing,\n"
-        "    picture.unit,\n    keep_order=True,\n"
-        "    overwrite=False,  # True replaces the labels of an earlier run\n)\n"
-        'print(f"{len(segmentation.scores)} objects; the labels are in {target}")\n'
+        f"{written}    result_axes(axes),\n    picture.spacing,\n    picture.unit,\n{order}"
+        "    overwrite=False,  # True replaces the result of an earlier run\n)\n"
+        f'print(f"{{len(segmentation.scores)}} objects; the {what} are in {{target}}")\n'
     )
     if job.region:
         return Recipe(
@@ -183,6 +201,17 @@ def model_words(model: Model, source: str | Path) -> dict[str, str]:
     }
 
 
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that results depend on."""
+    found = {"python": platform.python_version()}
+    for name in VERSIONS:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
 def record(
     model: Mapping[str, str],
     settings: PredictionConfig,
@@ -192,12 +221,6 @@ def record(
     **more: Any,
 ) -> str:
     """The recipe of a label image as JSON."""
-    versions = {"python": platform.python_version()}
-    for name in VERSIONS:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
     content = {
         "program": "embedseg-napari",
         "version": software_version(),
@@ -207,7 +230,7 @@ def record(
         "model": dict(model),
         "settings": settings.model_dump(mode="json"),
         **more,
-        "versions": versions,
+        "versions": versions(),
         "command": readable(shlex.join(words)),
         "methods": methods_sentence(model, settings),
         "references": list(REFERENCES),

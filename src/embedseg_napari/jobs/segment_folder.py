@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from embedseg_napari.core.machine import fits_machine
 from embedseg_napari.core.wording import count
 from embedseg_napari.jobs.earlier_run import is_whole, signature
 from embedseg_napari.jobs.folder_plan import TABLE, FolderJob, Output, folder_of_images, plan, words_of
+from embedseg_napari.jobs.folder_report import FolderReport
 from embedseg_napari.jobs.map_file import MapFile
 from embedseg_napari.jobs.object_table import as_csv, object_table
 from embedseg_napari.jobs.recipe import file_words, model_words, record
@@ -95,6 +97,8 @@ class FolderResult:
     stopped: bool
     n_skipped: int = 0
     """Images that an earlier run had segmented."""
+    report: Path | None = None
+    """The page with an overview, if one was written."""
 
     @property
     def n_left(self) -> int:
@@ -124,44 +128,54 @@ def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator
     tables: list[Table] = []
     failures: list[ImageFailed] = []
     n_skipped, stopped = 0, False
-    try:
-        model = yield from loaded(job.model, job.device, should_stop)
-        # What does not fit the model is found before the first image.
-        settings = settings_of(model, job.changes)
-        if job.spacing is not None:
-            check_spacing(job.spacing, "ZYX"[-model.config.ndim :])
-        made_by = signature(model, settings, job.axes, job.channel, job.spacing)
-        model_known = model_words(model, job.model)
-        for index, output in enumerate(outputs):
-            if should_stop():
-                raise Stopped("Stopped between two images.")
-            yield ImageStarted(index, n_images, output.image.name)
-            try:
-                if job.resume and _is_done(output, job, made_by):
-                    n_skipped += 1
-                    yield ImageSkipped(index, output.image.name)
-                    continue
-                n_like_it = 0 if tables else len(outputs) - index
-                table, n_left_out = yield from _segment_file(
-                    model, output, job, made_by, should_stop, index, n_like_it, model_known
-                )
-                tables.append(table)
-            except Stopped:
-                raise
-            except (EmbedSegError, OSError, MemoryError, RuntimeError) as error:
-                failures.append(ImageFailed(index, output.image, error))
+    is_reported = n_images > 1 if job.report is None else job.report
+    with FolderReport(job, n_images) if is_reported else nullcontext() as report:
+        try:
+            model = yield from loaded(job.model, job.device, should_stop)
+            # What does not fit the model is found before the first image.
+            settings = settings_of(model, job.changes)
+            if job.spacing is not None:
+                check_spacing(job.spacing, "ZYX"[-model.config.ndim :])
+            made_by = signature(model, settings, job.axes, job.channel, job.spacing)
+            model_known = model_words(model, job.model)
+            for index, output in enumerate(outputs):
+                if should_stop():
+                    raise Stopped("Stopped between two images.")
+                yield ImageStarted(index, n_images, output.image.name)
+                try:
+                    if job.resume and _is_done(output, job, made_by):
+                        n_skipped += 1
+                        if report is not None:
+                            report.add_earlier(output, model.config)
+                        yield ImageSkipped(index, output.image.name)
+                        continue
+                    n_like_it = 0 if tables else len(outputs) - index
+                    table, n_left_out = yield from _segment_file(
+                        model, output, job, made_by, should_stop, index, n_like_it, model_known, report
+                    )
+                    tables.append(table)
+                except Stopped:
+                    raise
+                except (EmbedSegError, OSError, MemoryError, RuntimeError) as error:
+                    failures.append(ImageFailed(index, output.image, error))
+                    yield failures[-1]
+                else:
+                    yield ImageSaved(index, output.image.name, len(table["label"]), n_left_out)
+            for index, (path, fault) in enumerate(unread.items(), len(outputs)):
+                failures.append(ImageFailed(index, path, DataError(f"{path}: left out; {fault}.")))
                 yield failures[-1]
-            else:
-                yield ImageSaved(index, output.image.name, len(table["label"]), n_left_out)
-        for index, (path, fault) in enumerate(unread.items(), len(outputs)):
-            failures.append(ImageFailed(index, path, DataError(f"{path}: left out; {fault}.")))
-            yield failures[-1]
-    except Stopped:
-        stopped = True
-    if tables and job.tables == "together":
-        write_text(job.results / TABLE, as_csv(tables), overwrite=job.overwrite)
+        except Stopped:
+            stopped = True
+        if tables and job.tables == "together":
+            write_text(job.results / TABLE, as_csv(tables), overwrite=job.overwrite)
+        page = None
+        if report is not None and (tables or n_skipped):
+            try:
+                page = report.write([(one.path, one.error) for one in failures], model, is_stopped=stopped)
+            except DataError as error:
+                yield Message(f"The report was not written: {error}", "warning")
     n_objects = sum(len(table["label"]) for table in tables)
-    return FolderResult(n_images, len(tables), n_objects, tuple(failures), stopped, n_skipped)
+    return FolderResult(n_images, len(tables), n_objects, tuple(failures), stopped, n_skipped, page)
 
 
 def _is_done(output: Output, job: FolderJob, made_by: str) -> bool:
@@ -182,6 +196,7 @@ def _segment_file(
     index: int,
     n_like_it: int,
     model_known: dict[str, str],
+    report: FolderReport | None,
 ) -> Generator[Any, None, tuple[Table, int]]:
     said: list[str] = []
     began = time.monotonic()
@@ -210,14 +225,16 @@ def _segment_file(
         with MapFile(shape, axes, model.config.ndim, job.results) as maps:
             if n_like_it:
                 yield maps.room(n_like_it)
-            segmentation = yield from predict(model, one, should_stop, keep_maps=job.planes, take_maps=maps.take)
+            run = predict(model, one, should_stop, keep_maps=job.planes, take_maps=maps.take)
+            segmentation = yield from _heard(run, said)
             overwrite = job.overwrite or (job.resume and read_software(output.maps) == made_by)
             maps.write(output.maps, own, spacing, picture, software=made_by, overwrite=overwrite)
     else:
-        segmentation = yield from predict(model, one, should_stop, keep_maps=job.planes)
+        segmentation = yield from _heard(predict(model, one, should_stop, keep_maps=job.planes), said)
     whole = segmentation.objects(should_stop) if job.planes else None
     table = object_table(segmentation, own, image=output.image.name, whole=whole)
     n_objects = len(table["label"])
+    score = float(table["score"].mean()) if n_objects else None
     if job.planes and not fits_machine(n_objects * segmentation.labels.size):
         yield Message(
             f"The planes of {count(n_objects, 'object')} take {decimal(n_objects * segmentation.labels.size)} where "
@@ -266,16 +283,32 @@ def _segment_file(
                 model_known,
                 settings_of(model, job.changes),
                 {**file_words(output.image), **about},
-                {**file_words(output.labels), "n_objects": n_objects},
+                {**file_words(output.labels), "n_objects": n_objects, "mean_score": score},
                 words_of(replace(job, inputs=(output.image,))),
                 channel=job.channel,
                 device=model.device.type,
                 seconds=seconds,
+                remarks=said,
             )
             write_text(output.recipe, recipe, overwrite=job.overwrite or job.resume)
         if writes_table:
             write_text(output.table, as_csv([table]), overwrite=job.overwrite)
+    if report is not None:
+        report.add(output, picture.array, axes, segmentation.labels, score, said)
     return table, segmentation.n_left_out
+
+
+def _heard(run: Generator[Any, None, Segmentation], said: list[str]) -> Generator[Any, None, Segmentation]:
+    """Hand on the events of a run, and note its warnings."""
+    while True:
+        try:
+            event = next(run)
+        except StopIteration as end:
+            found: Segmentation = end.value
+            return found
+        if isinstance(event, Message) and event.level == "warning":
+            said.append(event.text)
+        yield event
 
 
 def _planes(segmentation: Segmentation, axes: str, should_stop: Callable[[], bool]) -> Iterator[NDArray[np.bool_]]:

@@ -46,6 +46,19 @@ class TrackJob:
     """What was corrected by hand before, ``corrections.json``."""
 
 
+def words_of(job: TrackJob) -> list[str]:
+    """The words of the command that does a job."""
+    words = ["embedseg", "track", str(job.labels), "--output", str(job.output)]
+    words += [] if job.image is None else ["--image", str(job.image)]
+    words += [] if job.format == "ctc" else ["--format", job.format]
+    words += [] if job.axes is None else ["--axes", job.axes]
+    words += [] if job.spacing is None else ["--spacing", ",".join(f"{step:.17g}" for step in job.spacing)]
+    words += [] if job.max_distance is None else ["--max-distance", f"{job.max_distance:.17g}"]
+    words += [] if job.max_gap == MAX_GAP else ["--max-gap", str(job.max_gap)]
+    words += [] if job.corrections is None else ["--corrections", str(job.corrections)]
+    return words if job.divisions else [*words, "--no-divisions"]
+
+
 def track_files(job: TrackJob, should_stop: Callable[[], bool]) -> Generator[Any, None, Tracks]:
     """Link the objects and write the tracks.
 

@@ -192,6 +192,25 @@ def test_what_is_no_tiff_is_named(tmp_path):
         assert str(tmp_path / name) in str(caught.value)
 
 
+@pytest.mark.parametrize("n", [3, 4])
+def test_few_planes_that_are_stored_like_colours_are_labels_where_their_axes_are_named(tmp_path, n):
+    """So tifffile writes them where nothing else is said."""
+    labels = np.arange(n * 20 * 30, dtype=np.uint8).reshape(n, 20, 30)
+    tifffile.imwrite(tmp_path / "movie.tif", labels)
+    with tifffile.TiffFile(tmp_path / "movie.tif") as tif:
+        assert tif.series[0].axes == "SYX"
+    read = read_image(tmp_path / "movie.tif", "TYX", labels=True)
+    np.testing.assert_array_equal(read.array, labels)
+    assert read.axes == "TYX"
+    with pytest.raises(DataError, match="if it is a stack, name its axes, such as TYX"):
+        read_image(tmp_path / "movie.tif", labels=True)
+    with pytest.raises(DataError, match=r"grey\.$"):
+        read_image(tmp_path / "movie.tif", "CYX", labels=True)
+    tifffile.imwrite(tmp_path / "picture.tif", np.zeros((20, 30, 3), np.uint8))
+    with pytest.raises(DataError, match=r"grey\.$"):
+        read_image(tmp_path / "picture.tif", "TYX", labels=True)
+
+
 def test_files_are_listed_in_natural_order(tmp_path):
     for name in ("t10.tif", "t2.TIFF", "t1.tif", ".hidden.tif", "notes.txt"):
         (tmp_path / name).touch()

@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from qtpy.QtGui import QDesktopServices
+from qtpy.QtWidgets import QApplication
 from typer.testing import CliRunner
 
 from embedseg_napari.cli import app
 from embedseg_napari.core.files.tiff import read_image, write_image
-from embedseg_napari.jobs.folder_plan import TABLE
+from embedseg_napari.jobs.folder_plan import TABLE, words_of
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.widgets.collapsible import Folded
+from embedseg_napari.viewer.widgets.recipe_buttons import RecipeButtons
 
 WAIT = 60_000
 
@@ -115,7 +118,9 @@ def test_one_channel_of_a_folder(panel, tmp_path, qtbot):
     batch.channel.setCurrentText("1")
     batch.run_button.click()
     qtbot.waitUntil(lambda: batch.current is None, timeout=WAIT)
-    assert [path.name for path in sorted((tmp_path / "out").iterdir())] == ["objects.csv", "recipes", "two.tif"]
+    assert [path.name for path in sorted((tmp_path / "out").iterdir())] == [
+        "objects.csv", "recipes", "report.html", "two.tif",
+    ]  # fmt: skip
     assert "one.tif: The image has no channel axis" in batch.failures.item(0).text()
 
 
@@ -196,3 +201,43 @@ def test_an_earlier_run_is_continued(panel, tmp_path, qtbot):
         qtbot.waitUntil(lambda: batch.current is None, timeout=WAIT)
         assert expected in batch.status.text()
         (tmp_path / "out" / "b.csv").unlink()
+
+
+def test_the_report_of_a_folder_is_written_and_opened(panel, tmp_path, qtbot, monkeypatch):
+    for name in ("a", "b"):
+        write_image(tmp_path / "images" / f"{name}.tif", np.zeros((24, 24), np.uint8), "YX")
+    batch = panel.batch
+    opened = []
+    monkeypatch.setattr(QDesktopServices, "openUrl", lambda url: opened.append(url.toLocalFile()) or len(opened) == 1)
+    batch.images.setText(str(tmp_path / "images"))
+    batch.results.setText(str(tmp_path / "out"))
+    assert batch.report.isChecked()
+    assert batch.open_report.isHidden()
+    batch.run_button.click()
+    qtbot.waitUntil(lambda: batch.current is None, timeout=WAIT)
+    report = tmp_path / "out" / "report.html"
+    assert not batch.open_report.isHidden()
+    batch.open_report.click()
+    assert opened == [str(report)]
+    assert "2 of 2 images" in batch.status.text()
+    # On a computer without a browser.
+    batch.open_report.click()
+    assert str(report) in batch.status.text()
+    report.unlink()
+    batch.report.setChecked(False)
+    batch.overwrite.setChecked(True)
+    batch.run_button.click()
+    qtbot.waitUntil(lambda: batch.current is None, timeout=WAIT)
+    assert batch.open_report.isHidden()
+    assert not report.exists()
+
+
+def test_the_command_of_a_folder_says_what_is_ticked(panel, tmp_path):
+    batch = panel.batch
+    batch.images.setText(str(tmp_path))
+    batch.results.setText(str(tmp_path / "out"))
+    assert not {"--planes", "--no-report"} & set(words_of(batch._job()))
+    batch.planes.setChecked(True)
+    batch.report.setChecked(False)
+    batch.findChild(RecipeButtons).copy_command()
+    assert QApplication.clipboard().text().endswith("--planes --no-report")

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import numpy as np
 import pytest
+from napari.utils.notifications import notification_manager
+from qtpy.QtWidgets import QApplication
 
+from embedseg_napari.cli import main
 from embedseg_napari.core.data.dividing_cells import dividing_cells, unlinked
+from embedseg_napari.core.files.tiff import read_image, write_labels
 
 PANEL = "EmbedSeg: Track"
 
@@ -216,3 +221,39 @@ def test_labels_on_the_disk_are_read_when_they_are_looked_at(panel, viewer, qtbo
     panel.correct.cut()
     now = panel.correct.corrected.tracks
     assert np.array_equal(np.asarray(shown.data[4]), now.relabel(given[4], 4))
+
+
+def test_the_command_gives_the_tracks_of_the_panel(panel, viewer, qtbot, tmp_path, layer) -> None:
+    path = tmp_path / "some movie" / "labels.tif"
+    write_labels(path, layer.data, "TYX", (0.5, 0.5), "um")
+    viewer.layers.remove(layer)
+    panel.recipe.copy_command()
+    assert "Labels layer" in notification_manager.records[-1].message
+    viewer.add_labels(read_image(path, labels=True).array, name="painted", axis_labels=("t", "y", "x"))
+    panel.recipe.copy_command()
+    assert "Save painted" in notification_manager.records[-1].message
+    viewer.layers.clear()
+    read = read_image(path, labels=True)
+    viewer.add_labels(
+        read.array,
+        scale=(1, 0.5, 0.5),
+        axis_labels=("t", "y", "x"),
+        units=("s", "um", "um"),
+        metadata={"path": str(path)},
+    )
+    panel.gap.setValue(1)
+    panel.distance.setValue(30)
+    track(panel, qtbot)
+    tracks = panel.correct.corrected.tracks
+    panel.recipe.copy_command()
+    words = shlex.split(QApplication.clipboard().text())
+    with pytest.raises(SystemExit) as ended:
+        main(words[1:])
+    assert ended.value.code in (0, None)
+    rows = np.loadtxt(path.parent / "tracks" / "res_track.txt", dtype=int, ndmin=2)
+    assert len(rows) == len(tracks.rows()) > 1
+    row = int(np.flatnonzero(tracks.parents >= 0)[0])
+    panel.correct.choose([row])
+    panel.correct.cut()
+    panel.recipe.copy_command()
+    assert "corrections.json" in notification_manager.records[-1].message

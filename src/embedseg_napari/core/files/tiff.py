@@ -118,7 +118,13 @@ def read_image(
     if array.ndim < 2 or array.size == 0:
         raise DataError(f"{path}: contains no image (shape {array.shape}).")
     if labels and pixels.is_colour:
-        raise DataError(f"{path}: is a colour picture; a mask needs one number per pixel, saved as 16-bit grey.")
+        # Three or four planes are stored as if they were the colours of one.
+        may_be_planes = pixels.axes.startswith("S") and array.ndim == 3
+        if not (may_be_planes and given is not None and "C" not in given):
+            stack = "; if it is a stack, name its axes, such as TYX or ZYX" if may_be_planes and given is None else ""
+            raise DataError(
+                f"{path}: is a colour picture; a mask needs one number per pixel, saved as 16-bit grey{stack}."
+            )
     array, stored = _with_letters(path, pixels, tell if given is None else None)
     if given is not None and len(given) != array.ndim:
         raise DataError(

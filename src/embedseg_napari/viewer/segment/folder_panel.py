@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from qtpy.QtCore import QUrl
+from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import (
     QCheckBox,
     QFileDialog,
@@ -34,13 +36,14 @@ from embedseg_napari.jobs.segment_folder import (
     segment_folder,
 )
 from embedseg_napari.viewer.last_used import LastUsed
-from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence
+from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence, button
 from embedseg_napari.viewer.widgets.recipe_buttons import RecipeButtons
 from embedseg_napari.viewer.widgets.run_controls import RunControls
 from embedseg_napari.viewer.widgets.time_left import TimeLeft
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from embedseg_napari.viewer.worker import BackgroundRun
 
@@ -63,6 +66,7 @@ class BatchPanel(QWidget):
         super().__init__()
         self._settings = settings
         self._name, self._n_frames, self._n_failed = "", 1, 0
+        self._report: Path | None = None
         self.images, images_row = self._folder_row("Folder of images: TIFF, PNG, JPEG and others.")
         self.found = Sentence()
         self.results, results_row = self._folder_row("Receives one label TIFF per image, tables and maps.")
@@ -81,6 +85,16 @@ class BatchPanel(QWidget):
             self.table.addItem(text, kind)
         self.maps = QCheckBox("Save maps")
         self.maps.setToolTip("Also write seed map, offsets and margins of each image, as maps/NAME.tif.")
+        self.planes = QCheckBox("Objects as planes")
+        self.planes.setToolTip(
+            "Write NAME.tif as a stack of planes, one object each, in place of labels: objects that cross keep all "
+            "their pixels."
+        )
+        self.report = QCheckBox("Write a report")
+        self.report.setToolTip(
+            "Also write report.html: thumbnails with outlines, counts, sizes, failures, and which images stand out."
+        )
+        self.report.setChecked(True)
         self.resume = QCheckBox("Continue an earlier run")
         self.resume.setToolTip("Skip images that this model, with these settings, has segmented there already.")
         self.overwrite = QCheckBox("Replace existing files")
@@ -103,12 +117,17 @@ class BatchPanel(QWidget):
         form.addRow("Channel", self.channel)
         form.addRow("Table", self.table)
         form.addRow(self.maps)
+        form.addRow(self.planes)
+        form.addRow(self.report)
         form.addRow(self.resume)
         form.addRow(self.overwrite)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(12, 0, 0, 0)
         layout.addWidget(self.form)
         layout.addLayout(self.controls.buttons())
+        self.open_report = button("Open report", "Show the report of this run in the browser.", self._open_report)
+        self.open_report.hide()
+        layout.addWidget(self.open_report)
         layout.addWidget(RecipeButtons(lambda: of_words(words_of(self._job()))))
         for widget in (self.progress, self.status, self.failures):
             layout.addWidget(widget)
@@ -168,6 +187,7 @@ class BatchPanel(QWidget):
         self.failures.clear()
         self._n_failed = 0
         self.failures.hide()
+        self.open_report.hide()
         try:
             job = self._job()
             plan(job)
@@ -198,6 +218,8 @@ class BatchPanel(QWidget):
             resume=self.resume.isChecked(),
             tables=self.table.currentData(),
             save_maps=self.maps.isChecked(),
+            planes=self.planes.isChecked(),
+            report=self.report.isChecked(),
             axes=self.axes.text().strip() or None,
             channel=self.channel.currentData(),
             **settings,
@@ -241,7 +263,13 @@ class BatchPanel(QWidget):
             text += f" {result.n_skipped} segmented by an earlier run."
         if result.failures:
             text += f" {len(result.failures)} failed:"
+        self._report = result.report
+        self.open_report.setVisible(result.report is not None)
         self.controls.say(("Stopped. " if result.stopped else "") + text, is_wrong=bool(result.failures))
+
+    def _open_report(self) -> None:
+        if self._report is None or not QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._report.absolute()))):
+            self.controls.say(f"No browser opened; the report is {self._report}.", is_wrong=True)
 
     def _show_state(self, *_: object) -> None:
         is_running = self.current is not None

@@ -68,5 +68,7 @@ def recipe_of_result(result: Result | None, axes: str, device: str) -> Recipe:
             device=device,
             changes=changes,
             region=region,
+            # Shown whole, they are written whole.
+            planes=any(layer.visible for layer, _ in result.whole),
         )
     )

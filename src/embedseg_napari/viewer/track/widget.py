@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image, Labels
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QFormLayout, QVBoxLayout, QWidget
 
-from embedseg_napari.core.errors import EmbedSegError
+from embedseg_napari.core.errors import DataError, EmbedSegError
 from embedseg_napari.core.exchange.tracks import write_tracks
 from embedseg_napari.core.files.names import portable_name
 from embedseg_napari.core.tracking.run import MAX_GAP
 from embedseg_napari.core.wording import count
-from embedseg_napari.viewer.layers import array_of, is_users_or_found
+from embedseg_napari.jobs.recipe import of_words
+from embedseg_napari.jobs.track import TrackJob, words_of
+from embedseg_napari.viewer.layers import array_of, file_of, is_users_or_found
 from embedseg_napari.viewer.track.correct_box import CorrectBox
 from embedseg_napari.viewer.track.track_layers import TrackLayers, link_layer, movie_of
 from embedseg_napari.viewer.widgets.boxes import FloatBox, WholeNumberBox, add_row, button
 from embedseg_napari.viewer.widgets.dock_panel import DockPanel
 from embedseg_napari.viewer.widgets.layer_box import LayerBox
+from embedseg_napari.viewer.widgets.recipe_buttons import RecipeButtons
 from embedseg_napari.viewer.widgets.run_controls import RunControls
 from embedseg_napari.viewer.widgets.scroll import FittingScroll
 
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
     from embedseg_napari.core.tracking.run import FrameLinked
     from embedseg_napari.core.tracking.tracks import Tracks
+    from embedseg_napari.jobs.recipe import Recipe
 
 FORMATS = {"Folder for the cell tracking challenge (*)": "ctc", "Folder with a graph, GEFF (*)": "geff"}
 NO_LABELS = "Open or make a Labels layer of a time-lapse."
@@ -96,6 +100,8 @@ class TrackWidget(DockPanel):
         layout.addLayout(self.controls.buttons())
         layout.addWidget(self.controls.progress)
         layout.addWidget(self.controls.status)
+        self.recipe = RecipeButtons(self._recipe)
+        layout.addWidget(self.recipe)
         layout.addWidget(self.correct)
         layout.addStretch(1)
         outer = QVBoxLayout(self)
@@ -124,11 +130,7 @@ class TrackWidget(DockPanel):
         except EmbedSegError as error:
             self.controls.fail(error)
             return
-        settings = {
-            "max_distance": self.distance.value() or None,
-            "max_gap": self.gap.value(),
-            "divisions": self.divisions.isChecked(),
-        }
+        settings = self._settings()
         # What is painted from now on is not among what is linked.
         self._was_old = self._is_old
         self._follow(layer)
@@ -139,6 +141,45 @@ class TrackWidget(DockPanel):
         )
         self.controls.progress.setFormat("Linking")
         self.controls.say("Linking…")
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "max_distance": self.distance.value() or None,
+            "max_gap": self.gap.value(),
+            "divisions": self.divisions.isChecked(),
+        }
+
+    def _recipe(self) -> Recipe:
+        """What links the labels of the chosen layer's file as it is set.
+
+        Raises
+        ------
+        DataError
+            If a layer is from no file, or links were corrected by hand, which lie in an export only.
+        """
+        layer, image = self.labels.layer(), self.image.layer()
+        if layer is None:
+            raise DataError(NO_LABELS)
+        corrected = self.correct.corrected
+        if layer == self.layers.source and corrected is not None and corrected.n_steps:
+            raise DataError(
+                "Links were corrected by hand: press Export…, and give its corrections.json to embedseg track "
+                "--corrections."
+            )
+        picture, _ = movie_of(layer, image)
+        path = file_of(layer)
+        return of_words(
+            words_of(
+                TrackJob(
+                    path,
+                    path.parent / "tracks",
+                    None if image is None else file_of(image),
+                    axes=picture.axes,
+                    spacing=picture.spacing if picture.unit == "um" else None,
+                    **self._settings(),
+                )
+            )
+        )
 
     def _take_event(self, event: FrameLinked) -> None:
         self.controls.progress.setRange(0, event.n_parts)
