@@ -57,6 +57,7 @@ def test_every_real_set_is_understood_and_trains(
     [
         ("nuclei-2d", "dsb2018/val", "*", "YX", 0.75),
         ("cells-phase-2d", "usiigaci/train", "set[1-4]5.tif", "YX", 0.65),
+        ("bacteria-phase-2d", "ecoli/train", "t01[159].tif", "YX", 0.8),
         ("nuclei-histology-2d", "histology/train", "[6ce][0e47]*", "YXC", 0.6),
         ("nuclei-3d", "bbbc050/train", "Emb1[01]_t[34]*.tif", "ZYX", 0.4),
     ],

@@ -112,7 +112,11 @@ def test_models_of_ones_own_are_tried_too(nuclei_model: Model) -> None:
     shutil.copy(bundled_path("nuclei-2d"), path)
     (path.parent / "damaged.embedseg").write_bytes(b"nothing")
     config = nuclei_model.config
-    assert [name for name, _ in others_like(config, nuclei_model.path, "cpu")] == ["cells-phase-2d", "mine"]
+    assert [name for name, _ in others_like(config, nuclei_model.path, "cpu")] == [
+        "bacteria-phase-2d",
+        "cells-phase-2d",
+        "mine",
+    ]
 
 
 def test_where_no_model_knows_such_images_it_is_told_with_what_helps(nuclei_model: Model) -> None:
