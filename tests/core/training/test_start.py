@@ -18,9 +18,13 @@ DEEP = [Example("deep", np.zeros((1, 8, 32, 32), np.float32), np.zeros((8, 32, 3
 FEW = TrainingConfig.preset("few")
 
 
-def test_few_labels_in_2d_begin_with_the_model_made_for_it():
+def test_few_labels_begin_with_a_bundled_model():
     assert start_model(None, FEW, FLAT).config.name == "start-2d"
-    assert start_model(None, FEW, DEEP) is None, "there is none for volumes"
+    deep = start_model(None, FEW, DEEP)
+    assert deep.config.name == "nuclei-3d"
+    assert deep.config.architecture != FEW.architecture, "nobody asked for one"
+    asked = TrainingConfig.preset("few", architecture=FEW.architecture)
+    assert start_model(None, asked, DEEP) is None, "who asks for another network gets it"
     assert start_model(None, TrainingConfig(), FLAT) is None, "with many labels a new network is as good"
     other = FEW.model_copy(update={"architecture": "branched-erfnet"})
     assert start_model(None, other, FLAT) is None, "who asks for another network gets it"

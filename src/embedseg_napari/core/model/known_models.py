@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from embedseg_napari.core.config import ModelConfig
 
 FOLDER = Path(__file__).resolve().parents[2] / "models"
-STARTS = {2: "start-2d"}
-"""Bundled models made for being trained on and not for segmenting, by the number of spatial axes: trained on images of
-many kinds, and used as they are they know none well (`benchmarks/start`). They lie in a folder of their own."""
+STARTS = {2: "starts/start-2d", 3: "nuclei-3d"}
+"""Bundled models that trainings on few labels begin with, by the number of spatial axes. Those in the folder `starts` are
+made for being trained on and not for segmenting: trained on images of many kinds, and used as they are they know none
+well (`benchmarks/start`)."""
 SCRATCH = "scratch"
 """The word for a new network in the place of a model's name."""
 CHECKPOINTS = (".pth", ".pt")
@@ -65,15 +66,14 @@ def bundled_path(name: str) -> Path:
 
 
 def start_path(ndim: int) -> Path | None:
-    """File of the bundled model made for being trained on; None where there is none for so many spatial axes."""
-    path = FOLDER / "starts" / f"{STARTS.get(ndim, '')}{SUFFIX}"
+    """File of the bundled model that trainings on few labels begin with; None where there is none for so many axes."""
+    path = FOLDER / f"{STARTS.get(ndim, '')}{SUFFIX}"
     return path if path.is_file() else None
 
 
 def start_models() -> list[LibraryModel]:
     """The bundled models made for being trained on."""
-    paths = (start_path(ndim) for ndim in STARTS)
-    return [LibraryModel(path.stem, path, is_bundled=True) for path in paths if path is not None]
+    return [LibraryModel(path.stem, path, is_bundled=True) for path in sorted((FOLDER / "starts").glob(f"*{SUFFIX}"))]
 
 
 def bundled_models() -> list[LibraryModel]:
