@@ -48,6 +48,12 @@ def test_a_training_on_few_labels_says_what_it_starts_from(blobs):
     result = train([blobs(2)], config, on_event=events.append, device="cpu", progress=False)
     assert result.model.config.training["started_from"] == "start-2d"
     assert any("starts from start-2d" in getattr(event, "text", "") for event in events)
+    other = config.model_copy(update={"architecture": "branched-erfnet"})
+    events.clear()
+    train([blobs(2)], other, on_event=events.append, device="cpu", progress=False)
+    (said,) = (event.text for event in events if "a new network" in getattr(event, "text", ""))
+    assert "start-2d" in said
+    assert "no branched-erfnet" in said
     scratch = train([blobs(2)], config, start_from="scratch", device="cpu", progress=False)
     assert scratch.model.config.training["started_from"] is None
 

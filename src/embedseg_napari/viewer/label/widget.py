@@ -66,20 +66,24 @@ class LabelWidget(TrainingPanel):
         super().__init__(napari_viewer)
         self.job: LabelTraining | None = None
         self.annotation = AnnotationBox(napari_viewer)
+        layers = self.annotation.layers
         self.autosave = Autosave(self.annotation.layers)
         self.navigator = SessionNavigator(napari_viewer, self.annotation, self.autosave)
         self.annotation.elsewhere, self.annotation.axes_like = self.navigator.elsewhere, self.navigator.axes_like
         self.annotation.layers.usual_extent = lambda: known_extent(self.settings.start_from())
         self.sessions = SessionBox(self.autosave, self.annotation)
         self.settings.preset.setCurrentText(PRESET)
+        # Before the frame of a movie is there, nobody knows what fits.
+        self.settings.fits = lambda path: not (layers.axes and misfit(path, layers))
         for row in (self.settings.preset, self.settings.fold):
             self.settings.layout().setRowVisible(row, False)
         self.preview = LivePreview(napari_viewer, self.annotation.layers.raise_to_top)
         self.view, self.keep = self.preview.view, self.preview.keep
         self.review = ReviewBox(self.annotation.layers, self.view)
-        layers, model = self.annotation.layers, (self._fitting_start, self.settings.device.currentText)
+        model = (self._fitting_start, self.settings.device.currentText)
         self.clicks, self.drafts = ClickBox(layers, ClickMaps(layers, self.view, *model)), DraftsBox(layers, *model)
         self.drafts.found.connect(self.review.begin)
+        self.annotation.is_reviewing = lambda: self.review.has_drafts
         self.next_image = NextImage()
         self.store = StoreBox(self.annotation.layers)
         self.parts = PartReader(napari_viewer)
@@ -122,6 +126,7 @@ class LabelWidget(TrainingPanel):
         self.progress.continue_wanted.connect(self.start)
         self.review.search_wanted.connect(self.find_doubts)
         self.review.found.connect(lambda: scroll.bring_in(self.review))
+        self.review.found.connect(self.annotation.count)
         napari_viewer.layers.selection.events.active.connect(self.follow_selection)
         self._on_image()
 
@@ -144,6 +149,7 @@ class LabelWidget(TrainingPanel):
         if layers.image is not None:
             if self.autosave.session is None:
                 self.output.suggest(layers.image.name)
+            self.settings.list_models()
             start = self.settings.start_from()
             if start is None or misfit(start, layers):
                 self.settings.choose_start(*suggested_start(layers))
