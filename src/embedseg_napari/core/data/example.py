@@ -74,9 +74,9 @@ class Example:
 
     def label_digest(self) -> str:
         """What tells these labels, and what is unknown of them, from others: how it was made, and a number."""
-        digest = hashlib.blake2b(np.ascontiguousarray(self.instances), digest_size=8)
+        digest = hashlib.blake2b(np.ascontiguousarray(self.instances).data, digest_size=8)
         if self.ignore is not None:
-            digest.update(np.ascontiguousarray(self.ignore))
+            digest.update(np.ascontiguousarray(self.ignore).data)
         return f"pixels {digest.hexdigest()}"
 
     @property

@@ -158,7 +158,7 @@ class StoredExample(Example):
         """As that of an image in memory, but of the table of all objects: pixels are not read again."""
         digest = hashlib.blake2b(np.int64(self.survey.n_unknown).tobytes(), digest_size=8)
         for name in COLUMNS:
-            digest.update(np.ascontiguousarray(getattr(self.survey.table, name)))
+            digest.update(np.ascontiguousarray(getattr(self.survey.table, name)).data)
         return f"objects {digest.hexdigest()}"
 
     def hiding(self, ids: NDArray[np.int64]) -> StoredExample:
