@@ -320,5 +320,5 @@ def require_all(folder: RunFolder, record: RunRecord) -> None:
     n = len(missing_blocks(folder, record))
     if n:
         raise DataError(
-            f"{n} of {count(len(record.grid), 'block')} not done yet; run the missing parts (--part I/N), then --finish."
+            f"{n} of {count(len(record.grid), 'block')} not done yet; run the missing parts (--part), then --finish."
         )

@@ -48,6 +48,7 @@ class TrainingSettings(QWidget):
         self.form = ConfigForm(TrainingConfig, leave_out=("devices",), apart=("minutes",))
         self.start = ChoiceBox()
         self.start.setAccessibleName("Start from")
+        self._asked: Path | None = None
         self.is_start_chosen = False
         """Whether a person, or the training before, says what to start from."""
         self.fits: Callable[[Path], bool] = lambda path: True
@@ -106,7 +107,8 @@ class TrainingSettings(QWidget):
     def list_models(self, new: object = None) -> None:
         """List the models that fit, and the one that is chosen."""
         chosen = self.start_from()
-        known = [one for one in (*models.starts(), *models.all()) if one.path == chosen or self.fits(one.path)]
+        kept = (chosen, self._asked)
+        known = [one for one in (*models.starts(), *models.all()) if one.path in kept or self.fits(one.path)]
         self.paths = [None, *(model.path for model in known)]
         with signals_blocked(self.start):
             self.start.clear()
@@ -128,6 +130,8 @@ class TrainingSettings(QWidget):
         """Start from a model file, or with None from a new network; the reason is shown until another is chosen."""
         self.is_start_chosen = True
         if path is not None and path not in self.paths:
+            # Also one that does not fit: the panel says why.
+            self._asked = path.resolve()
             try:
                 path = models.remember(path).path
             except EmbedSegError as error:
