@@ -9,9 +9,11 @@ import sys
 import time
 
 import pytest
+import tifffile
 from large_steps import blobs, write_store
 
 from embedseg_napari.cli import main
+from embedseg_napari.core.files.zarr_image import is_store
 
 
 @pytest.fixture
@@ -58,6 +60,17 @@ def test_what_makes_no_sense_is_told(store, capsys, words, told):
     status, _, err = run(capsys, "nuclei-2d", store, *words)
     assert status in (1, 2)
     assert told in " ".join(err.split())
+
+
+def test_labels_of_a_tiff_become_the_store_that_is_named(tmp_path, capsys):
+    """And not a folder of that name with a TIFF in it."""
+    tifffile.imwrite(tmp_path / "a.tif", blobs((100, 130), 20, radius=(4.0, 7.0)))
+    status, _, err = run(capsys, "nuclei-2d", tmp_path / "a.tif", "--output", tmp_path / "labels.ome.zarr")
+    assert status == 0, err
+    assert is_store(tmp_path / "labels.ome.zarr")
+    status, _, err = run(capsys, "nuclei-2d", tmp_path / "a.tif", tmp_path / "a.tif", "--output", tmp_path / "b.zarr")
+    assert status == 2
+    assert "one image at a time" in " ".join(err.split())
 
 
 def test_other_images_still_need_a_folder(tmp_path, capsys):

@@ -181,9 +181,10 @@ def predict(
     from embedseg_napari.core.files.zarr_image import is_store
 
     # With a folder for label images a store is an image file like others.
-    goes_into_store = output is None or output.suffix.lower() == ".zarr"
+    into_new_store = output is not None and output.suffix.lower() == ".zarr"
     # What is called like a store and is none is refused as such.
-    if asked or (goes_into_store and any(is_store(path) or path.suffix.lower() == ".zarr" for path in inputs)):
+    into_own_store = output is None and any(is_store(path) or path.suffix.lower() == ".zarr" for path in inputs)
+    if asked or into_new_store or into_own_store:
         refused = {
             "--resume (a run goes on by itself)": resume,
             "--save-maps": save_maps,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from embedseg_napari.core.data.checks import check_examples
@@ -42,6 +42,8 @@ class Findings:
     warnings: tuple[str, ...] = ()
     problem: str = ""
     """Why training cannot start; empty if it can."""
+    ndim: int = 0
+    """Spatial axes of the images; 0 where that is not known."""
 
 
 def inspect_data(
@@ -63,7 +65,8 @@ def inspect_data(
         statistics = measure(training)
     except EmbedSegError as error:
         return Findings((), tuple(notes), str(error))
-    return Findings(tuple(_data_rows(statistics, training, validation)), (*notes, *warnings))
+    rows = _data_rows(statistics, training, validation)
+    return Findings(tuple(rows), (*notes, *warnings), ndim=statistics.ndim)
 
 
 def inspect_plan(
@@ -103,7 +106,7 @@ def inspect_plan(
         # As the training does: what is held out does not count.
         plan = plan_training(config, training if data is None else data.training, start_from, device)
     except EmbedSegError as error:
-        return Findings(found.rows, found.warnings, str(error))
+        return replace(found, problem=str(error))
     rows, warnings = list(found.rows), list(found.warnings)
     if data is not None:
         rows[0] = ("Images", images_sentence(len(data.annotated), len(data.validation), data.n_held_out))
@@ -124,7 +127,7 @@ def inspect_plan(
                 0,
                 "A step may need more memory than is free; take a smaller batch size or crop size under More settings.",
             )
-    return Findings(tuple(rows), tuple(warnings))
+    return replace(found, rows=tuple(rows), warnings=tuple(warnings))
 
 
 def _data_rows(

@@ -192,6 +192,7 @@ def test_what_was_measured_is_kept_beside_the_run_and_not_measured_again(tmp_pat
     monkeypatch.setattr("embedseg_napari.core.data.stored.survey_labels", None)
     losses, words = steps(path, config, output=output, resume=True)
     assert "Resumed" in words
+    assert "changed" not in words
     assert losses
 
 

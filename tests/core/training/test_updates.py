@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -119,6 +122,36 @@ def test_resumes_with_more_labels_and_another_image(blobs, tmp_path, ndim):
     assert result.model.config.training["n_objects"] == 4
     with pytest.raises(DataError, match="other images, such as a"):
         drain(Trainer(longer, [other], [], run_folder=tmp_path, resume=True).run())
+
+
+def resumed_words(examples, folder, **changes):
+    seen = []
+    drain(Trainer(settings(**changes), examples, [], run_folder=folder, resume=True).run(), seen.append)
+    (message,) = [e for e in seen if isinstance(e, events.Message) and e.text.startswith("Resumed")]
+    return message
+
+
+def test_labels_that_changed_are_told_when_resuming(blobs, tmp_path):
+    first, other = painted(blobs), painted(blobs, name="b")
+    drain(Trainer(settings(), [first, other], [], run_folder=tmp_path).run())
+    same = resumed_words([first, other], tmp_path, epochs=3)
+    assert "changed" not in same.text
+    moved = replace(other, instances=np.roll(other.instances, 1, axis=1))
+    said = resumed_words([first, moved], tmp_path, epochs=4)
+    assert "The labels of 1 image, such as b, have changed" in said.text
+    assert said.level == "warning"
+    joined = resumed_words([first, moved, painted(blobs, name="c")], tmp_path, epochs=5)
+    assert "changed" not in joined.text, "an image that joins is none that changed"
+    unknown = replace(first, ignore=np.ones(first.instances.shape, bool) & (first.instances == 0))
+    assert "such as a" in resumed_words([unknown, moved, painted(blobs, name="c")], tmp_path, epochs=6).text
+
+
+def test_the_run_of_an_older_version_knows_no_labels(blobs, tmp_path):
+    drain(Trainer(settings(), [painted(blobs)], [], run_folder=tmp_path).run())
+    content = json.loads((tmp_path / "state.json").read_text())
+    assert content.pop("labels")
+    (tmp_path / "state.json").write_text(json.dumps(content))
+    assert "changed" not in resumed_words([painted(blobs, ids=[1])], tmp_path, epochs=3).text
 
 
 def test_an_image_that_joined_must_be_there_when_resuming(blobs, tmp_path):

@@ -161,13 +161,18 @@ def test_a_full_disk_keeps_what_is_done(job, store, monkeypatch):
         patched.setattr(RunFolder, "save", full)
         with pytest.raises(DataError, match="No space left"):
             drain(run(job, never), events.append)
-    assert "3 of 8 blocks are done and kept" in events[-1].text
+    assert "3 of 8 blocks done and kept" in events[-1].text
     assert drain(run(job, never)).is_finished
 
 
 def test_parts_and_finish(job, store):
+    events = []
+    with pytest.raises(DataError, match="8 of 8 blocks not done yet; run the missing parts"):
+        drain(run(replace(job, finish=True), never), events.append)
+    assert next(event for event in events if isinstance(event, BlocksStarted)).n_done == 0
+    assert not any("kept" in event.text for event in events if isinstance(event, Message))
     drain(run(replace(job, part=(1, 2)), never))
-    with pytest.raises(DataError, match="4 of 8 blocks are not done"):
+    with pytest.raises(DataError, match="4 of 8 blocks not done"):
         drain(run(replace(job, finish=True), never))
     drain(run(replace(job, part=(2, 2)), never))
     done = drain(run(replace(job, finish=True), never))
@@ -294,3 +299,10 @@ def test_a_library_that_cannot_be_loaded_is_named(job, monkeypatch):
     monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
     with pytest.raises(SettingsError, match=r"libfoo.so.*install it anew"):
         drain(run(replace(job, workers=2), never))
+
+
+def test_a_name_that_labels_cannot_have_is_refused_before_any_work(job):
+    events = []
+    with pytest.raises(DataError, match="is no name for labels"):
+        drain(run(replace(job, name="a b"), never), events.append)
+    assert events == []

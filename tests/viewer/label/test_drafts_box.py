@@ -71,6 +71,23 @@ def said():
     return [one.message for one in notification_manager.records]
 
 
+def test_while_drafts_are_left_nothing_else_is_asked_for(viewer, panel, truth, load, tmp_path):
+    box = panel.annotation
+    assert "draw a rectangle" in box.advice.text()
+    tifffile.imwrite(tmp_path / "drafts.tif", truth)
+    load(tmp_path / "drafts.tif")
+    assert "Go through the drafts" in box.advice.text()
+    assert panel.reason.text() == "Accept or paint at least 3 more objects."
+    panel.review.accept_all.click()
+    box.count()
+    assert "Go through" not in box.advice.text()
+    assert "Whole image" in panel.review.line.text()
+    assert "Whole image" in panel.reason.text()
+    box.whole.click()
+    assert box.advice.text().endswith("where the prediction is wrong.")
+    assert panel.train.isEnabled()
+
+
 def test_drafts_are_looked_at_one_by_one_and_nothing_is_annotated_before(viewer, panel, truth, load, tmp_path):
     layers, n = panel.annotation.layers, int(truth.max())
     tifffile.imwrite(tmp_path / "drafts.tif", truth)

@@ -56,6 +56,14 @@ def test_a_round_starts_from_the_model_that_the_image_was_segmented_with(viewer,
     assert "from few labels" in panel.settings.why.text()
 
 
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_only_models_for_such_images_are_offered(viewer, panel, blobs, ndim):
+    viewer.add_image(blobs(ndim)[0], name="cells")
+    offered = [panel.settings.start.itemText(i) for i in range(panel.settings.start.count())]
+    assert ("nuclei-3d" in offered) == (ndim == 3)
+    assert ("nuclei-2d" in offered) == (ndim == 2)
+
+
 def test_a_frame_starts_from_the_model_that_its_movie_was_segmented_with(viewer, open_panel, blobs):
     image, labels = blobs(2)
     movie = viewer.add_image(np.stack([image] * 2), name="movie", axis_labels=("t", "y", "x"))
@@ -276,3 +284,21 @@ def test_older_labels_step_aside_where_painting_begins_and_can_be_shown_again(vi
     panel.annotation.new.click()
     assert panel.annotation.advice.text().startswith("Press Fully annotated")
     assert older.visible
+
+
+def test_the_whole_image_is_annotated_and_back(viewer, panel, blobs, ndim):
+    begin(viewer, panel, blobs, ndim)
+    layers, box = panel.annotation.layers, panel.annotation
+    for areas in (None, np.zeros(layers.shape, bool)):
+        if areas is not None:
+            areas[..., 3:20, 4:30] = True
+        layers.regions.show(areas)
+        box.whole.click()
+        assert layers.annotation().regions.all()
+        assert "the whole image" in box.line.text()
+        assert viewer.layers.selection.active == layers.labels, "the brush stays at hand"
+        assert box.whole.text() == "Not all of it"
+        box.whole.click()
+        assert box.whole.text() == "Whole image"
+        back = layers.annotation().regions
+        assert back is None if areas is None else np.array_equal(back, areas)

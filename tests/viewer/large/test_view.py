@@ -32,6 +32,7 @@ def test_sliders_act_on_what_is_in_view(viewer, panel, tmp_path, qtbot, monkeypa
     labels = viewer.layers["cells view labels"]
     assert labels.data.shape[0] <= 264
     assert "Only the middle of it" in panel.advice.notes.text()
+    assert "Segment takes the thresholds" in panel.advice.notes.text()
     assert not (path / "labels").exists()
     n = len(np.unique(labels.data))
     start = np.round(np.asarray(image.world_to_data(labels.data_to_world((0, 0))))).astype(int)
@@ -44,6 +45,7 @@ def test_sliders_act_on_what_is_in_view(viewer, panel, tmp_path, qtbot, monkeypa
     panel.thresholds.changed.emit()
     settle(qtbot, panel)
     assert len(np.unique(labels.data)) < n
+    assert panel.batch_settings()["changes"]["min_object_size"] == 120
     # Another view takes its place; what lies far away is not joined with it.
     look_at(viewer, (250, 300), 4)
     panel.image.region.setCurrentText(VIEW)

@@ -8,7 +8,7 @@ import numpy as np
 from segment_steps import WAIT, finish, settle
 
 from embedseg_napari.core.events import Advice, Message
-from embedseg_napari.core.model.known_models import bundled_path, models_folder
+from embedseg_napari.core.model.known_models import bundled_path, models_folder, start_path
 from embedseg_napari.viewer.model_list import models
 
 
@@ -120,6 +120,9 @@ def test_an_image_that_no_model_knows_is_one_press_away_from_being_labelled(view
     label = panel.open_beside("EmbedSeg: Label & Train")
     assert label.annotation.image.layer() == image
     assert len(fake.jobs) == 1
+    # Not from the model that does not know them, though the image was segmented with it.
+    assert label.settings.start_from() == start_path(2)
+    assert "few labels" in label.settings.why.text()
 
 
 def test_advice_says_once_what_its_button_does(panel):

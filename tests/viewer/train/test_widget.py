@@ -15,6 +15,7 @@ from fake_training import FakeTraining
 from qtpy.QtWidgets import QLabel, QScrollArea
 
 from embedseg_napari.core.errors import ComputeError
+from embedseg_napari.core.model.known_models import bundled_path, start_path
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.preview.embeddings import EMBEDDINGS, MARGINS, OFFSETS, TRUTH
 from embedseg_napari.viewer.preview.preview import LABELS, SEEDS
@@ -119,6 +120,42 @@ def test_training_shows_curves_and_previews_and_lists_the_model(viewer, ready, q
     assert ready.pairs.rows[0].labels.layer().name == "truth"
     ready.progress.go_on.click()
     assert ready.settings.start_from() == ready.saved.path
+
+
+def test_few_labels_start_from_what_the_command_line_starts_from(ready, qtbot):
+    settings = ready.settings
+    assert settings.start_from() is None
+    settings.preset.setCurrentText("few")
+    assert settings.start_from() == start_path(2) == Path(ready.request().start_from)
+    assert "few labels" in settings.why.text()
+    qtbot.waitUntil(ready.train.isEnabled, timeout=20000)
+    settings.form.editors["architecture"].value = "branched-erfnet"
+    assert settings.start_from() is None
+    assert "start-2d" in settings.why.text()
+    settings.preset.setCurrentText("paper")
+    assert settings.start_from() is None
+    assert settings.why.isHidden()
+
+
+def test_what_a_person_starts_from_stays(ready):
+    ready.settings.start.setCurrentText("cells-phase-2d")
+    ready.settings.preset.setCurrentText("few")
+    assert ready.settings.start_from() == bundled_path("cells-phase-2d")
+    ready.settings.start.setCurrentIndex(0)
+    ready.settings.preset.setCurrentText("fast")
+    ready.settings.preset.setCurrentText("few")
+    assert ready.settings.start_from() is None
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_only_models_for_such_images_are_offered(viewer, panel, blobs, qtbot, ndim):
+    image, labels = blobs(ndim)
+    viewer.add_image(image, name="cells", axis_labels="zyx"[-ndim:])
+    viewer.add_labels(labels, name="truth", axis_labels="zyx"[-ndim:])
+    qtbot.waitUntil(lambda: panel.ndim == ndim, timeout=20000)
+    offered = [panel.settings.start.itemText(i) for i in range(panel.settings.start.count())]
+    assert ("nuclei-3d" in offered) == (ndim == 3)
+    assert ("nuclei-2d" in offered) == ("start-2d" in offered) == (ndim == 2)
 
 
 @pytest.mark.parametrize("ndim", [2, 3])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -70,6 +71,13 @@ class Example:
     def ndim(self) -> int:
         """Number of spatial axes."""
         return self.image.ndim - 1
+
+    def label_digest(self) -> str:
+        """What tells these labels, and what is unknown of them, from others: how it was made, and a number."""
+        digest = hashlib.blake2b(np.ascontiguousarray(self.instances).data, digest_size=8)
+        if self.ignore is not None:
+            digest.update(np.ascontiguousarray(self.ignore).data)
+        return f"pixels {digest.hexdigest()}"
 
     @property
     def is_planes(self) -> bool:

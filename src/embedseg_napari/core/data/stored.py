@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from embedseg_napari.core.data.example import Example
 from embedseg_napari.core.data.resizing import nearest_pixels
-from embedseg_napari.core.data.survey import kept_survey, key_of, survey_labels
+from embedseg_napari.core.data.survey import COLUMNS, kept_survey, key_of, survey_labels
 from embedseg_napari.core.data.unknown import split_ignore_label, union
 from embedseg_napari.core.files.region import Part
 
@@ -152,6 +153,13 @@ class StoredExample(Example):
     def has_unknown(self) -> bool:
         """Whether there may be pixels whose class is unknown."""
         return self.instances.ignore is not None or self.survey.n_unknown > 0 or len(self.instances.hidden) > 0
+
+    def label_digest(self) -> str:
+        """As that of an image in memory, but of the table of all objects: pixels are not read again."""
+        digest = hashlib.blake2b(np.int64(self.survey.n_unknown).tobytes(), digest_size=8)
+        for name in COLUMNS:
+            digest.update(np.ascontiguousarray(getattr(self.survey.table, name)).data)
+        return f"objects {digest.hexdigest()}"
 
     def hiding(self, ids: NDArray[np.int64]) -> StoredExample:
         """The same with these objects taken as unknown."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 SMALLEST_TILE = 64
 """Below this side, smaller tiles no longer help against a full memory."""
+P = TypeVar("P")
 DECODE_PIXELS = 1 << 22
 """Pixels decoded at once: bounds the temporary memory."""
 
@@ -143,19 +144,10 @@ class NetworkPass:
             try:
                 return (yield from plan._compute(image, frame, should_stop))
             except (RuntimeError, MemoryError) as error:
-                device = device_of(self.network).type
-                if not is_out_of_memory(error):
-                    raise ComputeError(f"The network could not be run on the device {device}: {error}") from error
                 less = plan.with_less_memory()
-                if less is None:
-                    raise ComputeError(
-                        f"Memory ran out even with tiles of {_product(plan.tile)} pixels; close other programs, "
-                        "segment parts of the image, or use device cpu."
-                    ) from error
-                plan, words = less
+                plan, words = less_after(error, device_of(self.network), less, "segment parts of the image")
             # Only here the failed tile's tensors, which the error held, are free.
-            if device == "cuda":
-                torch.cuda.empty_cache()
+            torch.cuda.empty_cache()
             yield Message(f"Memory ran out; trying again with {words}.", "warning")
 
     def _compute(
@@ -203,6 +195,23 @@ class NetworkPass:
                 blend(raw, mean, tile)
         assert raw is not None
         return decode_in_place(raw, config.grid_spacing)
+
+
+def less_after(error: BaseException, device: torch.device, less: P | None, remedy: str) -> P:
+    """What to try after the network failed: what takes less memory, if memory was the reason.
+
+    Raises
+    ------
+    ComputeError
+        If it was not, or there is nothing that takes less; then it names the remedy.
+    """
+    if not is_out_of_memory(error):
+        raise ComputeError(f"The network could not be run on the device {device.type}: {error}") from error
+    if less is None:
+        raise ComputeError(
+            f"Memory ran out even with small tiles; close other programs, {remedy}, or use device cpu."
+        ) from error
+    return less
 
 
 def decode_in_place(raw: NDArray[np.float32], spacing: Sequence[float]) -> EmbeddingMaps:

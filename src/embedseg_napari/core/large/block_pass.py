@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from embedseg_napari.core.device import is_out_of_memory
-from embedseg_napari.core.errors import ComputeError, Stopped
-from embedseg_napari.core.inference.network_pass import SMALLEST_TILE, decode_in_place
+from embedseg_napari.core.errors import Stopped
+from embedseg_napari.core.inference.network_pass import SMALLEST_TILE, decode_in_place, less_after
 from embedseg_napari.core.inference.test_time_augmentation import views
 from embedseg_napari.core.inference.tiling import pad
 from embedseg_napari.core.large.grid import Box, cut_tiles
@@ -90,20 +89,11 @@ class BlockPass:
             try:
                 return plan._compute(values, window, should_stop)
             except (RuntimeError, MemoryError) as error:
-                device = device_of(self.network).type
-                if not is_out_of_memory(error):
-                    raise ComputeError(f"The network could not be run on the device {device}: {error}") from error
-                smaller = plan._with_smaller_tiles()
-                if smaller is None:
-                    raise ComputeError(
-                        "Memory ran out even with small tiles; close other programs, take fewer workers or smaller "
-                        "blocks, or use device cpu."
-                    ) from error
-                plan = smaller
-            if device == "cuda":
-                torch.cuda.empty_cache()
+                less = plan.with_less_memory()
+                plan = less_after(error, device_of(self.network), less, "take fewer workers or smaller blocks")
+            torch.cuda.empty_cache()
 
-    def _with_smaller_tiles(self) -> BlockPass | None:
+    def with_less_memory(self) -> BlockPass | None:
         """The same with half as much between the margins, or None if that is little already."""
         useful = [side - 2 * m for side, m in zip(self.tile, self.margin, strict=True)]
         longest = useful.index(max(useful))

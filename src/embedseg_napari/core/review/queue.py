@@ -158,7 +158,7 @@ class ReviewQueue:
         if self.position < 0 and n_places:
             return f"All drafts are annotated; in {count(n_places, 'place')} an object may be missing: press J."
         done = "All drafts were looked at" if n_drafts else "All drafts are annotated"
-        return f"{done}. Where every object is annotated, draw a Fully annotated area; then train."
+        return f"{done}. Where every object is annotated, press Whole image or draw a Fully annotated area; then train."
 
     def _current(self) -> Doubt:
         doubt = self.current

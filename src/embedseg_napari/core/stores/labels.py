@@ -131,6 +131,18 @@ def labels_place(store: Path, name: str) -> Path:
     return store / LABELS / name
 
 
+def require_name(name: str) -> None:
+    """Refuse a name that labels in a store cannot have.
+
+    Raises
+    ------
+    DataError
+        Saying which can.
+    """
+    if NAME.fullmatch(name) is None:
+        raise DataError(f"{name!r} is no name for labels; use letters, digits, points, hyphens and underscores.")
+
+
 def table_place(store: Path, name: str | None = None) -> Path:
     """Where the table of the objects lies: beside the store of an image, by the name of the labels in it.
 
@@ -192,8 +204,7 @@ def create_labels(
         # A source of another version is none that readers can open.
         source = Path(os.path.relpath(like.path, place)).as_posix() if like.ngff == version else None
     else:
-        if NAME.fullmatch(name) is None:
-            raise DataError(f"{name!r} is no name for labels; use letters, digits, points, hyphens and underscores.")
+        require_name(name)
         group = find_group(place) if is_store(place) else None
         if group is None:
             raise DataError(f"{place}: is no OME-Zarr image, so that it can hold no labels; give --output.")

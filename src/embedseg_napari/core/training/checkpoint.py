@@ -22,6 +22,7 @@ from embedseg_napari.core.events import EpochFinished  # noqa: TC001, pydantic l
 from embedseg_napari.core.files.atomic import write_atomically, write_text
 from embedseg_napari.core.files.documents import Unreadable, parse_json, read_text
 from embedseg_napari.core.settings import Amount, Count, PixelsPerAxis, complaint
+from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -61,6 +62,8 @@ class TrainingState:
     seconds_validating: Amount = 0.0
     validation: list[Named] | None = None
     """Name and shape of the validation images alone."""
+    labels: list[str] | None = None
+    """What tells the labels of every image of `data` from others; None in the run of an older version."""
     batch_size: Positive | None = None
     foreground_weight: Annotated[float, Field(gt=0)] | None = None
     rate: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -168,6 +171,23 @@ def _parse(text: str) -> tuple[TrainingState, str]:
     # The curve becomes part of the model.
     ModelConfig.parse({"history": [asdict(row) for row in state.history]})
     return state, file
+
+
+def changed_labels(now: TrainingState, before: TrainingState) -> str:
+    """A sentence on images whose labels are others than before; empty where there are none.
+
+    Those that were read from the disk and now lie in memory, or the other way round, are not compared.
+    """
+    here: defaultdict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for (name, _), digest in zip(now.data, now.labels or [], strict=True):
+        here[name][digest.split()[0]].add(digest)
+    then = zip(before.data, before.labels or [], strict=False)
+    known = [(name, digest, here[name].get(digest.partition(" ")[0])) for (name, _), digest in then]
+    changed = dict.fromkeys(name for name, digest, there in known if there and digest not in there)
+    if not changed:
+        return ""
+    which = f"The labels of {count(len(changed), 'image')}, such as {next(iter(changed))}, have"
+    return f"{which} changed since; training goes on with those of now."
 
 
 def check_same_run(now: TrainingState, before: TrainingState) -> None:

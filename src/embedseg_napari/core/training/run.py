@@ -29,6 +29,7 @@ from embedseg_napari.core.runs import unheard
 from embedseg_napari.core.training.blending import SHARES, scored_examples
 from embedseg_napari.core.training.checkpoint import (
     TrainingState,
+    changed_labels,
     check_same_run,
     load_checkpoint,
     save_checkpoint,
@@ -95,7 +96,7 @@ class TrainingRun:
         self.clock = Clock(started)
         start = "" if start_from is None else f"{start_from.config.name} ({digest_of(start_from).hexdigest()})".strip()
         self.state = TrainingState(
-            settings=config.model_dump(mode="json"), start=start, **data.names_and_shapes(), **plan.fixed()
+            settings=config.model_dump(mode="json"), start=start, **data.description(), **plan.fixed()
         )
         self.schedule = Schedule(config, plan.steps_per_epoch, self.clock, plan.rate)
         self.optimization = Optimization(config, plan, start_from)
@@ -146,10 +147,11 @@ class TrainingRun:
             return Message(f"Nothing to resume in {self.run_folder}; training starts from the beginning.", "warning")
         state, tensors = loaded
         check_same_run(self.state, state)
+        changed = changed_labels(self.state, state)
         if state.start is None:
             # An older version's run, which does not tell: what it did not start from must not be mixed in.
             self.start_from = None
-        kept = {name: getattr(self.state, name) for name in ("settings", "data", "validation")}
+        kept = {name: getattr(self.state, name) for name in ("settings", "data", "validation", "labels")}
         self.state = dataclasses.replace(state, **kept)
         before, self.plan = self.plan, self.plan.resumed(state)
         self.model_config = self.plan.model_config
@@ -160,7 +162,8 @@ class TrainingRun:
         self.clock.before = state.seconds
         self.optimization.load_state_dict(tensors, state.step)
         self.best = tensors["best"]
-        return Message(f"Resumed after {state.step} steps ({state.seconds / 60:.1f} minutes).")
+        resumed = f"Resumed after {state.step} steps ({state.seconds / 60:.1f} minutes). {changed}".strip()
+        return Message(resumed, "warning" if changed else "info")
 
     def start(self) -> TrainingStarted:
         """Say what was found and decided; with a time budget, find out how long validation takes."""
@@ -254,7 +257,8 @@ class TrainingRun:
         before = time.monotonic()
         changed, is_validation_changed = self.data.update(examples)
         n_changed = self.batches.update(changed)
-        self.state.data = self.data.names_and_shapes()["data"]
+        described = self.data.description()
+        self.state.data, self.state.labels = described["data"], described["labels"]
         self.validator = self.data.validator()
         if is_validation_changed:
             # Scores against other labels say nothing about those before.

@@ -6,13 +6,44 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embedseg_napari.core.model.known_models import SCRATCH, start_path
-from embedseg_napari.core.model.model import Model, load_model
+from embedseg_napari.core.model.model_file import read_model_config
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from embedseg_napari.core.config import TrainingConfig
     from embedseg_napari.core.data.example import Example
+    from embedseg_napari.core.model.model import Model
+
+
+def usual_start(config: TrainingConfig, ndim: int) -> tuple[Path | None, str]:
+    """The model that a training begins with unless a person says otherwise, and why; reads no weights.
+
+    Trainings on few labels (`keep_start`) begin with a bundled model, whose network is kept, unless an architecture
+    other than its own and the default was asked for; all others with a new network (`docs/results.md`, one image).
+
+    Parameters
+    ----------
+    config : TrainingConfig
+        Settings.
+    ndim : int
+        Spatial axes of the images.
+
+    Returns
+    -------
+    path : Path or None
+        File of the model; None for a new network.
+    why : str
+        What follows "because"; empty where nothing but a new network is to be expected.
+    """
+    path = start_path(ndim) if config.keep_start else None
+    if path is None:
+        return None, ""
+    own = read_model_config(path).architecture
+    default = type(config).model_fields["architecture"].default
+    if own != config.architecture != default:
+        return None, f"{path.stem}, with which few labels begin otherwise, is a {own} and no {config.architecture}"
+    return path, "few labels teach it more than a new network"
 
 
 def start_model(
@@ -23,9 +54,7 @@ def start_model(
     Parameters
     ----------
     wanted : Model, str, path or None
-        A model, its file or its name; "scratch" for a new network. None leaves it to the settings: trainings on few
-        labels (`keep_start`) begin with the bundled start model, unless another architecture was asked for, all
-        others with a new network (`docs/results.md`, one image).
+        A model, its file or its name; "scratch" for a new network. None leaves it to :func:`usual_start`.
     config : TrainingConfig
         Settings.
     training : sequence of Example
@@ -38,13 +67,13 @@ def start_model(
     ModelError
         If there is no such model, or it is damaged.
     """
+    from embedseg_napari.core.model.model import Model, load_model
+
     if isinstance(wanted, Model):
         return wanted
     if wanted is None:
-        path = start_path(training[0].ndim) if training and config.keep_start else None
-        start = None if path is None else load_model(path, device)
-        is_free = start is not None and "architecture" not in config.model_fields_set
-        return start if start is not None and (is_free or start.config.architecture == config.architecture) else None
+        path = usual_start(config, training[0].ndim)[0] if training else None
+        return None if path is None else load_model(path, device)
     if wanted == SCRATCH and not Path(SCRATCH).is_file():
         return None
     return load_model(wanted, device)

@@ -41,7 +41,7 @@ from embedseg_napari.core.training.parts import notes_from_disk
 from embedseg_napari.core.training.planning import batch_note, plan_training, reach_warning, scale_note
 from embedseg_napari.core.training.reading import Reading, from_disk, read_held_out, read_images
 from embedseg_napari.core.training.run import TrainingRun
-from embedseg_napari.core.training.start import start_model
+from embedseg_napari.core.training.start import start_model, usual_start
 from embedseg_napari.core.training.training_set import TrainingSet
 from embedseg_napari.core.wording import count
 
@@ -214,7 +214,11 @@ class Trainer:
         start = self.start_from
         plan = plan_training(self.config, data.training, None if start is None else start.config, self.device)
         if start is not None and not self.resume:
-            yield Message(f"Training starts from {start.config.name or 'a model without a name'}.")
+            own = start.config.architecture
+            network = "" if own == self.config.architecture else f" and keeps its network, {own}"
+            yield Message(f"Training starts from {start.config.name or 'a model without a name'}{network}.")
+        elif start is None and (why := usual_start(self.config, plan.statistics.ndim)[1]) and self.config.keep_start:
+            yield Message(f"Training starts from a new network: {why}.")
         if start is not None and start.config.n_channels != plan.statistics.n_channels:
             yield Message("The start model knows one channel; it starts with the mean of those there are.")
             start = with_channels(start, plan.statistics.n_channels)

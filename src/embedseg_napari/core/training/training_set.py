@@ -104,10 +104,12 @@ class TrainingSet:
             parts += parts_of(example, self.normalization, ids) if isinstance(example, StoredExample) else [example]
         return parts
 
-    def names_and_shapes(self) -> dict[str, Any]:
-        """Name and shape of every image (``data``), and of those to validate on alone (``validation``)."""
-        data = [(readable(one.name), tuple(one.image.shape)) for one in [*self.annotated, *self.validation]]
-        return {"data": data, "validation": data[len(self.annotated) :]}
+    def description(self) -> dict[str, Any]:
+        """Name and shape of every image (``data``), of those to validate on (``validation``), and their labels."""
+        every = [*self.annotated, *self.validation]
+        data = [(readable(one.name), tuple(one.image.shape)) for one in every]
+        labels = [one.label_digest() for one in every]
+        return {"data": data, "validation": data[len(self.annotated) :], "labels": labels}
 
     def update(self, examples: Sequence[Example]) -> tuple[list[Example], bool]:
         """Replace images of known names, and add the others to those to train on.

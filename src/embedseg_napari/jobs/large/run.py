@@ -150,12 +150,12 @@ def predict_large(job: LargeJob, should_stop: Callable[[], bool]) -> Generator[A
         yield Message(f"{opened.image.path}: {words}")
     record = yield from begin(job, opened, should_stop)
     store = target.create(opened.image, record, job.overwrite, anew=report is not None)
-    todo = [] if job.finish else missing_blocks(run, record)
-    wanted = [number for number in shared(range(len(record.grid)), job.part) if number in set(todo)]
-    yield BlocksStarted(len(record.grid), len(record.grid) - len(todo), len(wanted), target.labels)
+    every, missing = range(len(record.grid)), set(missing_blocks(run, record))
+    wanted = [] if job.finish else [number for number in shared(every, job.part) if number in missing]
+    yield BlocksStarted(len(every), len(every) - len(missing), len(wanted), target.labels)
     try:
         if job.preview:
-            yield from _show_done(opened, record, store, sorted(set(range(len(record.grid))) - set(todo)), should_stop)
+            yield from _show_done(opened, record, store, sorted(set(every) - missing), should_stop)
         yield from _work(job, opened, record, wanted, store, should_stop)
         while True:
             n_missing = len(missing_blocks(run, record))
@@ -186,7 +186,8 @@ def predict_large(job: LargeJob, should_stop: Callable[[], bool]) -> Generator[A
     except EmbedSegError:
         n = len(record.grid)
         n_done = n - len(missing_blocks(run, record))
-        yield Message(f"{n_done} of {count(n, 'block')} are done and kept; the next run goes on from there.")
+        if n_done:
+            yield Message(f"{n_done} of {count(n, 'block')} done and kept; the next run goes on from there.")
         raise
 
 
@@ -199,6 +200,7 @@ def open_job(job: LargeJob) -> Opened:
         If something does not fit, or labels are there that may not be replaced.
     """
     from embedseg_napari.core.inference.predictor import check_fit
+    from embedseg_napari.core.stores.labels import require_name
 
     if job.part is not None and (job.workers > 1 or job.scheduler is not None or job.finish):
         raise SettingsError("A part is done by one worker, and finished by itself; give --part, --finish or --workers.")
@@ -215,6 +217,8 @@ def open_job(job: LargeJob) -> Opened:
     if isinstance(job.image, LazyImage) and (job.workers > 1 or job.scheduler is not None or job.part is not None):
         raise SettingsError("Several workers need the file of an image, not an array; give its path.")
     target = target_of(job, image)
+    if target.name is not None:
+        require_name(target.name)
     require_table_name(target.table)
     model = cached_model(job.model, job.device)
     axes = image.axes or guess_axes(image.shape, model.config.ndim, model.config.n_channels)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embedseg_napari.core.errors import ComputeError, DataError, SettingsError, Stopped
+from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -319,5 +320,5 @@ def require_all(folder: RunFolder, record: RunRecord) -> None:
     n = len(missing_blocks(folder, record))
     if n:
         raise DataError(
-            f"{n} of {len(record.grid)} blocks are not done yet; run the parts that were stopped again, then --finish."
+            f"{n} of {count(len(record.grid), 'block')} not done yet; run the missing parts (--part), then --finish."
         )

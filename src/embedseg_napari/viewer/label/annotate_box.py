@@ -34,6 +34,7 @@ LEAST_OBJECTS = 3
 """Fewer teach a network nothing that holds for others."""
 ENOUGH_REGIONS = 3
 """Areas in an image until other advice is given."""
+WHOLE, PARTS = "Whole image", "Not all of it"
 COUNT_MILLISECONDS = 200
 """After the last stroke, so that counting does not disturb painting."""
 
@@ -64,6 +65,8 @@ class AnnotationBox(QWidget):
         """Annotated images of the session that are not in front, their objects and background pixels."""
         self.axes_like: Callable[[Image], str] = lambda layer: ""
         """Axes that a layer without names has like the session's images; empty where they do not say."""
+        self.is_reviewing: Callable[[], bool] = lambda: False
+        """Whether drafts are left to look at, about which there is nothing to be painted yet."""
         self.image = LayerBox(viewer, Image, "The image to annotate.")
         self.question, self.joining = AxisQuestion(), SessionQuestion()
         self.annotate = self._button(
@@ -91,6 +94,12 @@ class AnnotationBox(QWidget):
             "volume it applies only to the plane it is drawn on, so draw one on each of several planes.",
             self.layers.draw_region,
         )
+        self.whole = self._button(
+            WHOLE,
+            "Say that every object in the whole image is annotated, as after going through drafts; the rest counts "
+            "as background. Press again to go back to the areas that were drawn before.",
+            self.layers.annotate_whole,
+        )
         self.fill = self._button(
             "Fill between planes",
             "Paint an object on a few planes; the planes in between are filled in by interpolation.",
@@ -101,8 +110,9 @@ class AnnotationBox(QWidget):
         row.addWidget(self.image.native, 1)
         row.addWidget(self.annotate)
         grid = QGridLayout()
-        for place, one in enumerate((self.region, self.new, self.background, self.erase, self.fill)):
-            grid.addWidget(one, place // 2, place % 2)
+        for place, one in enumerate((self.region, self.whole, self.erase, self.new, self.background)):
+            grid.addWidget(one, place // 3, place % 3)
+        grid.addWidget(self.fill, 2, 0, 1, 2)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(row)
@@ -171,8 +181,9 @@ class AnnotationBox(QWidget):
         self.counts = None if annotation is None else annotation.counts()
         can_begin = not self.fault or self.is_movie or self.is_large
         self.annotate.setEnabled(can_begin and self.layers.image is not None and not is_begun)
-        for one in (self.new, self.background, self.erase, self.region, self.fill):
+        for one in (self.new, self.background, self.erase, self.region, self.whole, self.fill):
             one.setEnabled(is_begun)
+        self.whole.setText(PARTS if self.layers.is_whole else WHOLE)
         self.fill.setVisible(self.layers.ndim == 3)
         for label, text in ((self.line, self._sentence()), (self.advice, self._advice())):
             label.setText(text)
@@ -188,7 +199,7 @@ class AnnotationBox(QWidget):
         parts = [
             count(counts.n_objects, "object") + (f", {accepted:,} of them accepted" if accepted else ""),
             f"{counts.background_pixels:,} background pixels",
-            count(self.layers.regions.count(), "region"),
+            "the whole image" if self.layers.is_whole else count(self.layers.regions.count(), "region"),
         ]
         return " · ".join([*parts, others] if others else parts)
 
@@ -201,6 +212,10 @@ class AnnotationBox(QWidget):
         n_regions, n_objects = self.layers.regions.count(), self.counts.n_objects
         if self.layers.regions.is_drawing:
             return "Now drag a rectangle on the image, around about five objects; then the brush comes back."
+        if self.is_reviewing():
+            return "Go through the drafts below. When every object is annotated, press Whole image, or draw an area."
+        if self.layers.is_whole:
+            return "Is every object in the image painted? Then train, and keep painting where the prediction is wrong."
         is_volume = self.layers.ndim == 3
         planes = " Paint each on a few planes, then press Fill between planes." if is_volume else ""
         if not n_regions and not n_objects:
@@ -236,13 +251,15 @@ class AnnotationBox(QWidget):
         if self.layers.image is None:
             return "Open an image first: drop a TIFF onto the viewer."
         wanted = f"at least {count(missing, 'more object')}" if missing else ""
+        if wanted and self.is_reviewing():
+            return f"Accept or paint {wanted}."
         if self.counts is None and n_images:
             return f"Press Annotate, then paint {wanted or 'some background'}."
         if self.counts is None:
             return "To train, at least 3 painted objects and some background are needed."
         if missing:
             return f"Paint {wanted}." if n_background else f"Paint {wanted}, in a Fully annotated area."
-        return "Draw a Fully annotated rectangle around them, or paint some background."
+        return "Draw a Fully annotated rectangle around them, press Whole image, or paint some background."
 
     def disconnect_viewer(self) -> None:
         """Follow the viewer no longer."""

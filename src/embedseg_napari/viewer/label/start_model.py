@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from embedseg_napari.core.config import TrainingConfig
 from embedseg_napari.core.errors import EmbedSegError
+from embedseg_napari.core.training.start import usual_start
 from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.layers import CHANNEL_OF, SEGMENTED, TIME_POINT
 from embedseg_napari.viewer.model_list import models, read_config
@@ -34,20 +36,22 @@ def misfit(path: Path | None, layers: AnnotationLayers) -> str:
     )
 
 
-def suggested_start(layers: AnnotationLayers) -> tuple[Path | None, str]:
+def suggested_start(layers: AnnotationLayers, unsure: Path | None = None) -> tuple[Path | None, str]:
     """The model that a training on an image starts from unless a person chooses one, and why.
 
-    That which *Segment* has segmented the image with, else the bundled one made for it, else a bundled one for as
-    many axes and channels, else none: a new network.
+    That which *Segment* has segmented the image with, unless it was unsure of what it found there; else the bundled one
+    made for it, else a bundled one for as many axes and channels, else none: a new network.
     """
     fitting = [known for known in models.all() if not misfit(known.path, layers)]
     segmented_with = [origin_of(layer) for layer in _results_of(layers)]
     for origin in reversed(segmented_with):
-        if origin is not None and origin.model_path in (known.path for known in fitting):
+        if origin is None or origin.model_path == unsure:
+            continue
+        if origin.model_path in (known.path for known in fitting):
             return origin.model_path, "this image was segmented with it"
-    for known in models.starts():
-        if not misfit(known.path, layers):
-            return known.path, "it is made for learning new kinds of objects from few labels"
+    usual, why = usual_start(TrainingConfig.preset("few"), layers.ndim)
+    if usual is not None and not misfit(usual, layers):
+        return usual, why
     for known in fitting:
         if known.is_bundled:
             kind = f"{layers.kind[0]}D images with {count(layers.kind[1], 'channel')}"

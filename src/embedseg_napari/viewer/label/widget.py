@@ -65,21 +65,27 @@ class LabelWidget(TrainingPanel):
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
         self.job: LabelTraining | None = None
+        self.unsure: Path | None = None
+        """A model that does not know the objects that are to be labelled."""
         self.annotation = AnnotationBox(napari_viewer)
+        layers = self.annotation.layers
         self.autosave = Autosave(self.annotation.layers)
         self.navigator = SessionNavigator(napari_viewer, self.annotation, self.autosave)
         self.annotation.elsewhere, self.annotation.axes_like = self.navigator.elsewhere, self.navigator.axes_like
         self.annotation.layers.usual_extent = lambda: known_extent(self.settings.start_from())
         self.sessions = SessionBox(self.autosave, self.annotation)
         self.settings.preset.setCurrentText(PRESET)
+        # Before the frame of a movie is there, nobody knows what fits.
+        self.settings.fits = lambda path: not (layers.axes and misfit(path, layers))
         for row in (self.settings.preset, self.settings.fold):
             self.settings.layout().setRowVisible(row, False)
         self.preview = LivePreview(napari_viewer, self.annotation.layers.raise_to_top)
         self.view, self.keep = self.preview.view, self.preview.keep
         self.review = ReviewBox(self.annotation.layers, self.view)
-        layers, model = self.annotation.layers, (self._fitting_start, self.settings.device.currentText)
+        model = (self._fitting_start, self.settings.device.currentText)
         self.clicks, self.drafts = ClickBox(layers, ClickMaps(layers, self.view, *model)), DraftsBox(layers, *model)
         self.drafts.found.connect(self.review.begin)
+        self.annotation.is_reviewing = lambda: self.review.has_drafts
         self.next_image = NextImage()
         self.store = StoreBox(self.annotation.layers)
         self.parts = PartReader(napari_viewer)
@@ -112,25 +118,29 @@ class LabelWidget(TrainingPanel):
             self.annotation.changed.connect(done)
         self.settings.changed.connect(self.update_buttons)
         self.sessions.resume_wanted.connect(self._resume)
-        self.sessions.round_wanted.connect(self._restore)
-        self.sessions.undo_wanted.connect(self._undo_restore)
+        self.sessions.round_wanted.connect(lambda number: self._do_anew(lambda: self.navigator.restore(number)))
+        self.sessions.undo_wanted.connect(lambda: self._do_anew(self.navigator.undo_restore))
         self.sessions.start_wanted.connect(self._go_back_to)
         self.sessions.image_wanted.connect(lambda name: self._do(lambda: self.navigator.go_to(name)))
-        self.sessions.new_wanted.connect(self._begin_anew)
+        self.sessions.new_wanted.connect(lambda: self._do_anew(self.navigator.close))
         self.next_image.wanted.connect(self.find_next_image)
         self.next_image.chosen.connect(self._go_on_with)
         self.progress.continue_wanted.connect(self.start)
         self.review.search_wanted.connect(self.find_doubts)
         self.review.found.connect(lambda: scroll.bring_in(self.review))
+        self.review.found.connect(self.annotation.count)
         napari_viewer.layers.selection.events.active.connect(self.follow_selection)
         self._on_image()
 
     # Image and session
 
-    def take_over(self, layer: Image | None, channel: Channel = "all") -> None:
-        """Choose an image whose objects are to be labelled, or one channel of it."""
+    def take_over(self, layer: Image | None, channel: Channel = "all", unsure: Path | None = None) -> None:
+        """Choose an image whose objects are to be labelled, or one channel of it; a model may be unsure of them."""
+        self.unsure = unsure
         if layer is not None:
             self.annotation.image.choose(single_channel(self.viewer, layer, channel))
+        if unsure is not None and self.settings.start_from() == unsure:
+            self.settings.choose_start(*suggested_start(self.annotation.layers, unsure))
 
     @property
     def is_joined(self) -> bool:
@@ -144,9 +154,10 @@ class LabelWidget(TrainingPanel):
         if layers.image is not None:
             if self.autosave.session is None:
                 self.output.suggest(layers.image.name)
+            self.settings.list_models()
             start = self.settings.start_from()
             if start is None or misfit(start, layers):
-                self.settings.choose_start(*suggested_start(layers))
+                self.settings.choose_start(*suggested_start(layers, self.unsure))
         self.navigator.arrive()
         self._bind_key()
         if self.is_joined and layers.frame is not None and not self.autosave.is_other_kind():
@@ -204,13 +215,9 @@ class LabelWidget(TrainingPanel):
         if self._do(lambda: self.navigator.resume(folder)):
             self.output.suggest(folder.name)
 
-    def _restore(self, number: int) -> None:
-        if self._do(lambda: self.navigator.restore(number)):
-            # What was found was found by another model.
-            self.review.clear()
-
-    def _undo_restore(self) -> None:
-        if self._do(self.navigator.undo_restore):
+    def _do_anew(self, action: Callable[[], Path | None]) -> None:
+        if self._do(action):
+            # What was found was found by another model, or elsewhere.
             self.review.clear()
 
     def _go_back_to(self, model: Path) -> None:
@@ -219,10 +226,6 @@ class LabelWidget(TrainingPanel):
         self.review.clear()
         if self.settings.start_from() is not None and not self._start_problem():
             self.find_doubts()
-
-    def _begin_anew(self) -> None:
-        if self._do(self.navigator.close):
-            self.review.clear()
 
     def _bind_key(self) -> None:
         if self.annotation.layers.labels is not None:

@@ -111,7 +111,7 @@ class LargeImages(QWidget):
         callable
             Runs over it.
         str
-            What to say of it; empty where all that was asked for is segmented.
+            What to say of it; may be empty.
 
         Raises
         ------
@@ -153,7 +153,10 @@ class LargeImages(QWidget):
             return (yield from segment_part(found, tuple(start), tuple(stop), frame, should_stop))
 
         size = shape_words([b - a for a, b in zip(start, stop, strict=True)])
-        return selection, run, f"Only the middle of it, {size} pixels, is segmented." if is_cut else ""
+        words = [f"Only the middle of it, {size} pixels, is segmented."] if is_cut else []
+        if self.is_whole:
+            words.append("Segment takes the thresholds that you set on it.")
+        return selection, run, " ".join(words)
 
     def _bounds(self) -> dict[str, tuple[int, int]]:
         """What is in view, or in the rectangle."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
@@ -36,8 +37,6 @@ from embedseg_napari.viewer.widgets.run_controls import RunControls
 from embedseg_napari.viewer.widgets.scroll import FittingScroll
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import napari
 
     from embedseg_napari.core.events import Advice
@@ -197,7 +196,8 @@ class SegmentWidget(DockPanel):
             return
         if advice.labels:
             panel: Any = self.open_beside("EmbedSeg: Label & Train")
-            panel.take_over(self.runs.advised, "all" if self.runs.job is None else self.runs.job.channel)
+            job = self.runs.job
+            panel.take_over(self.runs.advised, *(() if job is None else (job.channel, Path(job.model))))
             return
         self.image.layer_box.choose(self.runs.advised)
         if advice.model:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
@@ -27,6 +28,9 @@ from embedseg_napari.viewer.widgets.collapsible import Folded
 from embedseg_napari.viewer.widgets.config_form import ConfigForm
 from embedseg_napari.viewer.worker import report_error
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 SCRATCH, BROWSE = "a new network", "Browse…"
 LONGEST_NAME = 32
 """Letters of a name that is suggested for a model."""
@@ -44,6 +48,11 @@ class TrainingSettings(QWidget):
         self.form = ConfigForm(TrainingConfig, leave_out=("devices",), apart=("minutes",))
         self.start = ChoiceBox()
         self.start.setAccessibleName("Start from")
+        self._asked: Path | None = None
+        self.is_start_chosen = False
+        """Whether a person, or the training before, says what to start from."""
+        self.fits: Callable[[Path], bool] = lambda path: True
+        """Whether images like those that are chosen can be learned from a model; others are not offered."""
         self.device = device_box()
         self.paths: list[Path | None] = []
         layout = QFormLayout(self)
@@ -81,12 +90,12 @@ class TrainingSettings(QWidget):
         self.preset.currentIndexChanged.connect(lambda _: self._take_preset())
         self.device.currentIndexChanged.connect(lambda _: self.changed.emit())
         self.start.currentIndexChanged.connect(self._on_start)
-        models.changed.connect(self._list_models)
-        self._list_models()
+        models.changed.connect(self.list_models)
+        self.list_models()
 
     def close_down(self) -> None:
         """Follow the list of models no longer."""
-        models.changed.disconnect(self._list_models, missing_ok=True)
+        models.changed.disconnect(self.list_models, missing_ok=True)
 
     def _take_preset(self) -> None:
         self.form.set_values(TrainingConfig.preset(self.preset.currentText()).model_dump())
@@ -95,9 +104,11 @@ class TrainingSettings(QWidget):
         if other is not None and self.form.editors[name].value is not None:
             self.form.set_values({name: None})
 
-    def _list_models(self, new: object = None) -> None:
+    def list_models(self, new: object = None) -> None:
+        """List the models that fit, and the one that is chosen."""
         chosen = self.start_from()
-        known = [*models.starts(), *models.all()]
+        kept = (chosen, self._asked)
+        known = [one for one in (*models.starts(), *models.all()) if one.path in kept or self.fits(one.path)]
         self.paths = [None, *(model.path for model in known)]
         with signals_blocked(self.start):
             self.start.clear()
@@ -107,6 +118,7 @@ class TrainingSettings(QWidget):
             self.start.setCurrentIndex(self.paths.index(chosen) if chosen in self.paths else 0)
 
     def _on_start(self, index: int) -> None:
+        self.is_start_chosen = True
         self.why.hide()
         if index < len(self.paths):
             self.changed.emit()
@@ -116,16 +128,28 @@ class TrainingSettings(QWidget):
 
     def choose_start(self, path: Path | None, why: str = "") -> None:
         """Start from a model file, or with None from a new network; the reason is shown until another is chosen."""
+        self.is_start_chosen = True
         if path is not None and path not in self.paths:
+            # Also one that does not fit: the panel says why.
+            self._asked = path.resolve()
             try:
                 path = models.remember(path).path
             except EmbedSegError as error:
                 report_error(error)
                 path = None
+        self._show_start(path, why)
+        self.changed.emit()
+
+    def suggest_start(self, path: Path | None, why: str) -> None:
+        """Start from a model of the list, or from a new network, unless something else was chosen."""
+        if not self.is_start_chosen:
+            with signals_blocked(self.start):
+                self._show_start(path, why)
+
+    def _show_start(self, path: Path | None, why: str) -> None:
         self.start.setCurrentIndex(self.paths.index(path) if path in self.paths else 0)
         self.why.setText(f"Chosen because {why}." if why else "")
         self.why.setVisible(bool(why))
-        self.changed.emit()
 
     def start_from(self) -> Path | None:
         """File of the chosen start model."""

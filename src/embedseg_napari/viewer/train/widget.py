@@ -16,10 +16,12 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from embedseg_napari.core.errors import DataError, EmbedSegError
+from embedseg_napari.core.errors import DataError, EmbedSegError, ModelError
 from embedseg_napari.core.files.names import dataset_name, from_home
+from embedseg_napari.core.training.start import usual_start
 from embedseg_napari.jobs.train import TrainingJob, TrainingPaused, TrainingRequest
 from embedseg_napari.jobs.training_recipe import of_training
+from embedseg_napari.viewer.model_list import read_config
 from embedseg_napari.viewer.train.pair_list import PairList
 from embedseg_napari.viewer.train.panel import TrainingPanel
 from embedseg_napari.viewer.train.preflight_box import PreflightBox
@@ -30,6 +32,8 @@ from embedseg_napari.viewer.widgets.scroll import FittingScroll
 from embedseg_napari.viewer.worker import report_error
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import napari
 
     from embedseg_napari.core.events import PreviewReady
@@ -51,6 +55,9 @@ class TrainWidget(TrainingPanel):
         super().__init__(napari_viewer)
         self.job: TrainingJob | None = None
         self.is_paused = False
+        self.ndim = 0
+        """Spatial axes of the images that were found last."""
+        self.settings.fits = self._is_for_such_images
         self._plan: tuple[Any, ...] = ()
         """What was looked at last, but for the pairs and how long it trains."""
         self.pairs = PairList(napari_viewer)
@@ -69,7 +76,7 @@ class TrainWidget(TrainingPanel):
         self.layout().addWidget(self.recipe)
         self.pairs.changed.connect(self._on_data)
         self.settings.changed.connect(self._on_settings)
-        self.check.changed.connect(self.update_buttons)
+        self.check.changed.connect(self._on_findings)
         self.progress.continue_wanted.connect(self._set_up_next)
         self._on_data()
 
@@ -141,6 +148,7 @@ class TrainWidget(TrainingPanel):
         if self.is_training:
             return
         try:
+            self._suggest_start()
             request = self.request()
         except EmbedSegError as error:
             self.check.refuse(str(error))
@@ -153,6 +161,31 @@ class TrainWidget(TrainingPanel):
             self.check.look_at(request, is_longer_only=only_settings and plan == self._plan)
             self._plan = plan
         self.update_buttons()
+
+    def _on_findings(self) -> None:
+        """Offer models for images like those that were found, where they are of another kind than those before."""
+        found = self.check.findings
+        if found is not None and found.ndim not in (0, self.ndim):
+            self.ndim = found.ndim
+            self.settings.list_models()
+            before = self.settings.start_from()
+            self._suggest_start()
+            if before != self.settings.start_from():
+                self._on_data()
+        self.update_buttons()
+
+    def _suggest_start(self) -> None:
+        """Start from what the command line would, unless a person chose."""
+        if self.ndim:
+            self.settings.suggest_start(*usual_start(self.settings.config(), self.ndim))
+
+    def _is_for_such_images(self, path: Path) -> bool:
+        try:
+            config = read_config(path)
+        except ModelError:
+            # What is wrong with it is said to who chooses it.
+            return True
+        return not self.ndim or config is None or config.ndim == self.ndim
 
     def request(self) -> TrainingRequest:
         """What the panel asks for.

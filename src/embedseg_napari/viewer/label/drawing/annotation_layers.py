@@ -68,6 +68,8 @@ class AnnotationLayers:
         """What `annotation` returned last, of these labels."""
         self._is_changed = False
         """Whether something may have changed since."""
+        self._areas: NDArray[np.bool_] | None = None
+        """What was fully annotated before the whole image was."""
         self._keys: dict[str, Callable[[object], None]] = {}
         """Of the Labels layer, besides those of both layers."""
         self._common_keys = {"n": self.new_object, "m": self.new_object, "b": self.background}
@@ -226,6 +228,22 @@ class AnnotationLayers:
         self._labels()
         self.regions.draw()
 
+    def annotate_whole(self) -> None:
+        """Say that everything in the image is annotated; where that is said already, take back the areas of before."""
+        self._labels()
+        if self.is_whole:
+            self.regions.show(self._areas)
+        else:
+            self._areas = self.regions.mask()
+            self.regions.show(np.ones(self.shape, bool))
+        self.new_object()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything in the image is said to be annotated."""
+        annotation = self.annotation()
+        return annotation is not None and annotation.regions is not None and bool(annotation.regions.all())
+
     def fill_between(self) -> None:
         """Fill the selected object between the planes it is painted on; undo takes it back.
 
@@ -325,7 +343,7 @@ class AnnotationLayers:
             for key in self._common_keys | self._keys:
                 self.labels.bind_key(key, None)
         self.regions.let_go()
-        self.labels = self._latest = None
+        self.labels = self._latest = self._areas = None
 
     def _end_protection(self) -> None:
         if self.protection is not None and self.brush is not None:
