@@ -51,6 +51,8 @@ class AnnotationLayers:
     """Something was painted or drawn, or a layer was made or removed."""
     leaving = Signal()
     """The annotation is about to be let go of; it can still be read."""
+    picked = Signal(int)
+    """The brush was given another label."""
 
     def __init__(self, viewer: Viewer) -> None:
         self.viewer = viewer
@@ -310,6 +312,7 @@ class AnnotationLayers:
         self.labels = layer
         for event in (layer.events.paint, layer.events.labels_update, layer.events.set_data):
             event.connect(self._on_change)
+        layer.events.selected_label.connect(self._on_pick)
         self.protection, self.brush = ProtectedObjects(layer), Brush(layer)
         for key, action in (self._common_keys | self._keys).items():
             layer.bind_key(key, action, overwrite=True)
@@ -321,6 +324,7 @@ class AnnotationLayers:
             events = self.labels.events
             for event in (events.paint, events.labels_update, events.set_data):
                 event.disconnect(self._on_change)
+            events.selected_label.disconnect(self._on_pick)
             self._end_protection()
             for key in self._common_keys | self._keys:
                 self.labels.bind_key(key, None)
@@ -343,6 +347,10 @@ class AnnotationLayers:
     def _on_change(self, event: object = None) -> None:
         self._is_changed = True
         self.changed.emit()
+
+    def _on_pick(self, event: object = None) -> None:
+        if self.labels is not None:
+            self.picked.emit(int(self.labels.selected_label))
 
     def _on_removed(self, event: object = None) -> None:
         are_regions_gone = self.regions.notice_removal()
