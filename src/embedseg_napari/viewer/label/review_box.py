@@ -208,6 +208,7 @@ class ReviewBox(QWidget):
         self._show_drafts()
         self._place.give_back()
         self.view.forget_objects()
+        self.slices.follow_review()
         self.refresh()
 
     def _offer(self) -> None:

@@ -33,8 +33,8 @@ GAP = 4
 OUTLINE = (255, 225, 77)
 """Colour of the outline, which is that of a clicked object."""
 TIP = (
-    "The object that you review, or that the brush was given, cut through its middle: XY, XZ below it, YZ beside it, "
-    "as thick as planes are. Click on a place to go to its plane."
+    "The object that you click on, paint or review, cut through its middle: XY, XZ below it and YZ beside it, with "
+    "planes as thick as they are. Click on a place to go to its plane."
 )
 
 
@@ -134,9 +134,11 @@ class SlicesBox(Folded):
         """The object that was given to the brush since one was gone to."""
         self._box: tuple[slice, ...] = ()
         """Where it was seen last."""
+        self._clicked: Indices | None = None
         self.button.toggled.connect(self.refresh)
         self.view.wanted.connect(self._go)
         layers.picked.connect(self._pick)
+        layers.clicked.connect(self._click)
         self.unfold()
 
     def follow_review(self) -> None:
@@ -145,6 +147,10 @@ class SlicesBox(Folded):
 
     def _pick(self, object_id: int) -> None:
         self._picked, self._box = object_id, ()
+        self.refresh()
+
+    def _click(self, pixels: Indices | None) -> None:
+        self._clicked = pixels
         self.refresh()
 
     def refresh(self) -> None:
@@ -166,6 +172,8 @@ class SlicesBox(Folded):
 
     def _pixels(self) -> Indices | None:
         """Those of the object that is looked at (z, y, x)."""
+        if self._clicked is not None:
+            return self._clicked
         if self._picked and self._picked != BACKGROUND:
             pixels = pixels_near(self.layers.array(), self._picked, self._box or self._in_sight())
             if len(pixels[0]):
