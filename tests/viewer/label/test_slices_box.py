@@ -180,11 +180,11 @@ def test_folded_slices_cost_nothing_and_come_back(panel, truth):
     assert n_inside(panel) == seen_from_three_sides(panel, truth == 1)
 
 
-def test_another_image_or_the_end_of_the_annotation_empties_them(viewer, panel, truth):
+def test_another_image_or_the_end_of_the_annotation_empties_them(viewer, panel, truth, qtbot):
     review(panel, truth)
     panel.review.next.click()
     viewer.layers.remove(panel.annotation.layers.labels)
-    assert not panel.review.slices.view.slices
+    qtbot.waitUntil(lambda: not panel.review.slices.view.slices)
     viewer.add_image(np.zeros((8, 8, 8), np.float32), name="other", axis_labels="zyx")
     viewer.layers.remove("cells")
     assert panel.review.slices.isHidden()
