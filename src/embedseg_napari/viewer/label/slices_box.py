@@ -176,8 +176,9 @@ class SlicesBox(Folded):
             return self._clicked
         if self._picked and self._picked != BACKGROUND:
             pixels = pixels_near(self.layers.array(), self._picked, self._box or self._in_sight())
-            if len(pixels[0]):
-                self._box = tuple(slice(int(axis.min()), int(axis.max()) + 1) for axis in pixels)
+            is_there = len(pixels[0]) > 0
+            self._box = tuple(slice(int(axis.min()), int(axis.max()) + 1) for axis in pixels) if is_there else ()
+            if is_there:
                 return pixels
         return self.under_review()
 
