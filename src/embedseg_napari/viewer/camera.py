@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.utils.notifications import show_info
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,7 +81,9 @@ def go_to(
     """
     world = np.asarray(layer.data_to_world(tuple(center)), float)
     first = viewer.dims.ndim - layer.ndim
-    viewer.dims.set_point(range(first, viewer.dims.ndim), world.tolist())
+    # On a pixel, where the sliders leave it: each move to another place lets napari slice all layers anew.
+    pixel = np.asarray(layer.data_to_world(tuple(np.rint(center))), float)
+    viewer.dims.set_point(range(first, viewer.dims.ndim), pixel.tolist())
     point = np.asarray(viewer.dims.point, float)
     shown = list(viewer.dims.displayed)
     camera = _camera(viewer)
@@ -94,6 +97,13 @@ def go_to(
         camera.zoom = min(good / size, NEAR_PIXELS[-1] / extent)
     elif extent * camera.zoom > most:
         camera.zoom = most / extent
+
+
+def leave_3d(viewer: Viewer) -> None:
+    """Show slices where a volume is seen in 3D, for whoever takes up a tool: none of them draws in 3D."""
+    if viewer.dims.ndisplay == 3:
+        viewer.dims.ndisplay = 2
+        show_info("Back to slices: tools draw there.")
 
 
 def screen_pixels(viewer: Viewer, n: float) -> float:

@@ -31,3 +31,21 @@ def test_an_image_without_objects_is_not_sent_to_places():
     words = "No object was found in this image. If it shows some, paint a few and train on"
     assert ReviewQueue(nothing, queue.doubts).sentence(nothing.labels) == f"{words}; 1 place may hold one (J)."
     assert ReviewQueue(nothing, []).sentence(nothing.labels) == f"{words}."
+
+
+def test_the_pixels_of_a_place_are_those_that_it_has_now():
+    queue = queue_of((9, 9, 9), 0.5)
+    queue.step(labels := np.zeros((9, 9, 9), np.int32))
+    found = queue.segmentation.labels == 1
+    assert np.array_equal(queue.pixels(labels), np.nonzero(found))
+    # It was accepted, and is larger since.
+    labels[found], labels[5, 2:5, 2:5] = 4, 4
+    assert np.array_equal(queue.pixels(labels), np.nonzero(labels == 4))
+
+
+def test_the_pixels_of_a_place_without_an_object_are_those_that_were_suspected():
+    queue = queue_of((9, 9), 0.5)
+    place = np.array([6, 6, 7]), np.array([6, 7, 6])
+    queue.doubts = [replace(queue.doubts[0], label=0, kind="missed", pixels=place)]
+    queue.step(labels := np.zeros((9, 9), np.int32))
+    assert np.array_equal(queue.pixels(labels), place)

@@ -9,6 +9,7 @@ import numpy as np
 
 from embedseg_napari.core.annotation.edits import Edit, accept, delete_predicted, paint_background, repaint
 from embedseg_napari.core.annotation.states import free_labels, is_object
+from embedseg_napari.core.review.slices import pixels_near
 from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from embedseg_napari.core.annotation.edits import Indices
     from embedseg_napari.core.inference.segmentation import Segmentation
     from embedseg_napari.core.review.doubt import Doubt
 
@@ -86,6 +88,15 @@ class ReviewQueue:
         else:
             there = labels[doubt.box][self.segmentation.labels[doubt.box] == doubt.label]
         return there
+
+    def pixels(self, labels: np.ndarray) -> Indices:
+        """Pixels of the current place as it is now: of the object that it is annotated as, else as it was found."""
+        doubt, annotated = self._current(), self.annotated_as(labels)
+        if annotated is not None:
+            return pixels_near(labels, annotated, doubt.box)
+        if doubt.pixels is not None:
+            return doubt.pixels
+        return pixels_near(self.segmentation.labels, doubt.label, doubt.box)
 
     @property
     def has_object(self) -> bool:

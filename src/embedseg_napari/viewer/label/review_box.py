@@ -16,6 +16,7 @@ from embedseg_napari.core.review.queue import ReviewQueue, find_doubts
 from embedseg_napari.core.session.images import to_frame
 from embedseg_napari.viewer.camera import KeptView, go_to, screen_pixels
 from embedseg_napari.viewer.label.drawing.stroke_box import StrokeBox
+from embedseg_napari.viewer.label.slices_box import SlicesBox
 from embedseg_napari.viewer.layers import PREVIEW, RESULT
 from embedseg_napari.viewer.result_layers import THROUGH, is_shown, show_labels, show_shapes
 from embedseg_napari.viewer.widgets.boxes import Sentence, button
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from napari.layers import Labels
 
+    from embedseg_napari.core.annotation.edits import Indices
     from embedseg_napari.core.review.doubt import Doubt
     from embedseg_napari.viewer.label.drawing.annotation_layers import AnnotationLayers
     from embedseg_napari.viewer.preview.preview import TrainingView
@@ -99,6 +101,7 @@ class ReviewBox(QWidget):
         """The model that was judged last, and how many of how many annotated objects it finds."""
         self.strokes = StrokeBox(layers, self.predicted)
         self.strokes.edited.connect(self.refresh)
+        self.slices = SlicesBox(layers, self._pixels)
         layers.changed.connect(self._offer)
         grid = QGridLayout()
         for place, one in enumerate((self.accept, self.delete, self.repaint_button, self.next, self.back)):
@@ -110,6 +113,7 @@ class ReviewBox(QWidget):
         layout.addLayout(grid)
         layout.addWidget(self.accept_all)
         layout.addWidget(self.strokes)
+        layout.addWidget(self.slices)
         self.refresh()
 
     def _button(self, text: str, key: str, tip: str, action: Callable[[], None]) -> QPushButton:
@@ -204,6 +208,7 @@ class ReviewBox(QWidget):
         self._show_drafts()
         self._place.give_back()
         self.view.forget_objects()
+        self.slices.follow_review()
         self.refresh()
 
     def _offer(self) -> None:
@@ -234,6 +239,8 @@ class ReviewBox(QWidget):
             one.setVisible(has_queue)
         self.accept_all.setVisible(self.queue is not None and self.queue.are_drafts)
         self.accept_all.setEnabled(self._n_drafts() > 0)
+        self.slices.is_reviewing = has_queue
+        self.slices.refresh()
         self.repaint_button.setText("Repaint (R)" if has_object or not is_here else "Paint (R)")
 
     def go_on(self) -> None:
@@ -254,6 +261,7 @@ class ReviewBox(QWidget):
         else:
             self._place.keep()
             self._show(doubt)
+        self.slices.follow_review()
 
     def _show(self, doubt: Doubt) -> None:
         layers, frame = self.layers, self.layers.frame
@@ -281,6 +289,10 @@ class ReviewBox(QWidget):
         if self.queue is not None and self._drafts is not None and self._drafts.visible:
             return self.queue.segmentation.labels
         return None if frame is None else self.view.seen_objects(frame, self.layers.shape)
+
+    def _pixels(self) -> Indices | None:
+        """Those of the current place (z, y, x) as it is now; None if there is none."""
+        return None if self.queue is None or self.queue.current is None else self.queue.pixels(self.layers.array())
 
     def _is_object(self, queue: ReviewQueue) -> bool:
         """Whether the current place has an object, found or painted."""

@@ -15,6 +15,7 @@ from embedseg_napari.core.annotation.states import BACKGROUND, next_free_label
 from embedseg_napari.core.axes import spatial_axes
 from embedseg_napari.core.errors import AnnotationError, DataError
 from embedseg_napari.core.session.state import kind_of, spatial_shape
+from embedseg_napari.viewer.camera import leave_3d
 from embedseg_napari.viewer.label.drawing.brush import Brush
 from embedseg_napari.viewer.label.drawing.colors import annotation_colors
 from embedseg_napari.viewer.label.drawing.protected_objects import ProtectedObjects
@@ -51,6 +52,10 @@ class AnnotationLayers:
     """Something was painted or drawn, or a layer was made or removed."""
     leaving = Signal()
     """The annotation is about to be let go of; it can still be read."""
+    picked = Signal(int)
+    """The brush was given another label."""
+    clicked = Signal(object)
+    """Pixels (z, y, x) of the object that clicks have found; None once it is accepted or dropped."""
 
     def __init__(self, viewer: Viewer) -> None:
         self.viewer = viewer
@@ -141,7 +146,7 @@ class AnnotationLayers:
         """Add the Labels layer if there is none, and get ready to paint the next object."""
         if self.labels is None:
             self._add_labels(np.zeros(self.shape, np.int32))
-        self.new_object()
+        self._next_object()
         self._on_change()
 
     def show(self, annotation: Annotation) -> None:
@@ -157,7 +162,7 @@ class AnnotationLayers:
         self.protection.replace(annotation.accepted_ids)
         self.regions.show(annotation.regions)
         self._latest = annotation
-        self.new_object()
+        self._next_object()
 
     def annotation(self, *, check: bool = False) -> Annotation | None:
         """The annotation as it is now, sharing no memory with the layers; the same value until it changes.
@@ -193,7 +198,8 @@ class AnnotationLayers:
             self._on_change()
 
     def open_for_painting(self, object_id: int) -> None:
-        """Protect an object no longer, and choose it for the brush."""
+        """Protect an object no longer, and choose it for the brush, on slices."""
+        leave_3d(self.viewer)
         if self.protection is not None:
             self.protection.discard([object_id])
         self.paint_with(object_id)
@@ -206,6 +212,12 @@ class AnnotationLayers:
             self.labels.bind_key(key, action, overwrite=True)
 
     def new_object(self, layer: object = None) -> None:
+        """Let the brush paint the next object, on slices."""
+        self._labels()
+        leave_3d(self.viewer)
+        self._next_object()
+
+    def _next_object(self) -> None:
         """Paint with the next free label."""
         labels = self.array()
         if self.brush is not None and self.labels is not None:
@@ -213,12 +225,14 @@ class AnnotationLayers:
         self.paint_with(next_free_label(labels))
 
     def background(self, layer: object = None) -> None:
-        """Paint background; objects are not painted over."""
+        """Paint background, on slices; objects are not painted over."""
+        leave_3d(self.viewer)
         self.paint_with(BACKGROUND)
 
     def erase(self) -> None:
         """Make pixels unlabelled again."""
         labels = self._labels()
+        leave_3d(self.viewer)
         self.viewer.layers.selection.active = labels
         labels.preserve_labels = False
         labels.mode = "erase"
@@ -226,6 +240,7 @@ class AnnotationLayers:
     def draw_region(self) -> None:
         """Draw a rectangle around what is fully annotated."""
         self._labels()
+        leave_3d(self.viewer)
         self.regions.draw()
 
     def annotate_whole(self) -> None:
@@ -328,6 +343,7 @@ class AnnotationLayers:
         self.labels = layer
         for event in (layer.events.paint, layer.events.labels_update, layer.events.set_data):
             event.connect(self._on_change)
+        layer.events.selected_label.connect(self._on_pick)
         self.protection, self.brush = ProtectedObjects(layer), Brush(layer)
         for key, action in (self._common_keys | self._keys).items():
             layer.bind_key(key, action, overwrite=True)
@@ -339,6 +355,7 @@ class AnnotationLayers:
             events = self.labels.events
             for event in (events.paint, events.labels_update, events.set_data):
                 event.disconnect(self._on_change)
+            events.selected_label.disconnect(self._on_pick)
             self._end_protection()
             for key in self._common_keys | self._keys:
                 self.labels.bind_key(key, None)
@@ -354,13 +371,17 @@ class AnnotationLayers:
     def _paint_on(self) -> None:
         """Bring the brush back: whoever goes on with the mouse wants to paint what is in the rectangle."""
         if self.labels is not None and self.viewer.layers.selection.active == self.regions.layer:
-            self.new_object()
+            self._next_object()
             # What to do next depends on what the mouse does now.
             self.changed.emit()
 
     def _on_change(self, event: object = None) -> None:
         self._is_changed = True
         self.changed.emit()
+
+    def _on_pick(self, event: object = None) -> None:
+        if self.labels is not None:
+            self.picked.emit(int(self.labels.selected_label))
 
     def _on_removed(self, event: object = None) -> None:
         are_regions_gone = self.regions.notice_removal()

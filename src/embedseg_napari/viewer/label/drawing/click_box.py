@@ -116,6 +116,8 @@ class ClickBox(QWidget):
 
     def drop(self) -> None:
         """Forget the shown object."""
+        if self.found is not None:
+            self.layers.clicked.emit(None)
         self.found = None
         self._inside, self._outside = [], []
         if self._layer is not None and is_shown(self.layers.viewer, self._layer):
@@ -151,6 +153,7 @@ class ClickBox(QWidget):
         around = self.maps.surroundings(first)
         self.found = object_under(around, self._inside, self._outside, self.layers.array())
         self._show(self.found.pixels)
+        self.layers.clicked.emit(self.found.pixels)
         self._say()
 
     def _on_maps(self) -> None:

@@ -11,6 +11,7 @@ from psygnal import Signal
 from embedseg_napari.core.annotation.edits import stroke_pixels
 from embedseg_napari.core.axes import spatial_axes
 from embedseg_napari.core.errors import AnnotationError
+from embedseg_napari.viewer.camera import leave_3d
 from embedseg_napari.viewer.layers import RESULT
 from embedseg_napari.viewer.result_layers import is_shown
 
@@ -44,7 +45,8 @@ class Stroke:
 class StrokeTool:
     """Waits for drags of the left button on the Labels layer; meanwhile nothing is painted and the view stays.
 
-    Escape, another tool or layer, and the 3D view end the waiting, and unless it stays the first drag, too.
+    It begins on slices, also where the volume was seen in 3D. Escape, another tool or layer, and the 3D view end the
+    waiting, and unless it stays the first drag, too.
 
     Parameters
     ----------
@@ -80,14 +82,13 @@ class StrokeTool:
         Raises
         ------
         AnnotationError
-            If there is no layer to draw on, or it is seen in 3D.
+            If there is no layer to draw on.
         """
         self.cancel()
         labels, viewer = self.layers.labels, self.layers.viewer
         if labels is None:
             raise AnnotationError("Press Annotate first: there is nothing to draw on.")
-        if viewer.dims.ndisplay == 3:
-            raise AnnotationError("Lines can only be drawn on slices; leave the 3D view first (Ctrl+Y).")
+        leave_3d(viewer)
         # A layer that is told to be visible while it is loses its tool.
         if not labels.visible:
             labels.visible = True
