@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from embedseg_napari.core.config import ModelConfig, PredictionConfig
+    from embedseg_napari.core.maps import EmbeddingMaps, ForegroundMaps
     from embedseg_napari.core.networks.network import Trained
 
 SURE, DOUBTFUL = 0.9, (0.2, 0.8)
@@ -221,21 +222,23 @@ def remark(
     return Advice(" ".join(facts), "warning") if facts else None
 
 
-def certainty(seed_map: NDArray[np.float32]) -> float:
+def certainty(seed_map: NDArray[np.float32], n_pixels: int | None = None) -> float:
     """Part of the pixels that are clearly object, among those and the pixels in doubt; 0 where there are none.
 
     Parameters
     ----------
     seed_map : ndarray
-        Seediness, from 0 to 1.
+        Seediness, from 0 to 1, of all pixels or of those above `DOUBTFUL[0]`.
+    n_pixels : int, optional
+        How many the image has, where these are not all.
     """
     n_sure, n_doubtful = (seed_map > SURE).sum(), ((seed_map > DOUBTFUL[0]) & (seed_map < DOUBTFUL[1])).sum()
-    return float(n_sure / (n_sure + n_doubtful + max(1.0, 1e-3 * seed_map.size)))
+    return float(n_sure / (n_sure + n_doubtful + max(1.0, 1e-3 * (n_pixels or seed_map.size))))
 
 
-def is_unsure(seed_map: NDArray[np.float32]) -> bool:
-    """Whether something else may be clearly better."""
-    return certainty(seed_map) < 1 / CLEARLY
+def is_unsure(maps: EmbeddingMaps | ForegroundMaps) -> bool:
+    """Whether something else may be clearly better than what made these maps; of pixels above `DOUBTFUL[0]`."""
+    return certainty(maps.seed_map, math.prod(maps.shape)) < 1 / CLEARLY
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +296,7 @@ def suggest(
         if again.n_objects:
             return Suggestion(stored.clustering, again.certainty, now.certainty)
     is_found_well = now.wholeness >= WHOLE_OBJECTS and now.sure >= SURE_OF_OBJECTS and now.n_objects >= FEW_OBJECTS
-    if is_found_well or not is_unsure(now.seed_map):
+    if is_found_well or not certainty(now.seed_map) < 1 / CLEARLY:
         return None
     scales = [float(f"{settings.scale * factor:.2g}") for factor in FACTORS]
     tried = [_try(model, settings, part, scale, should_stop) for scale in scales if _fits(model, part, scale)]

@@ -29,13 +29,13 @@ from embedseg_napari.core.errors import DataError, ModelError, SettingsError
 from embedseg_napari.core.events import ClusteringStarted, FrameFinished, Message, PredictionStarted
 from embedseg_napari.core.files.named_axes import as_picture, converted
 from embedseg_napari.core.freed_memory import keeps_freed_memory
-from embedseg_napari.core.inference.advice import Observations, is_unsure, remark, suggest
+from embedseg_napari.core.inference.advice import DOUBTFUL, Observations, is_unsure, remark, suggest
 from embedseg_napari.core.inference.beside import Beside
 from embedseg_napari.core.inference.clustering import warm_up
 from embedseg_napari.core.inference.network_pass import NetworkPass
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.inference.tiling import resolve_tile
-from embedseg_napari.core.maps import missing_words
+from embedseg_napari.core.maps import EmbeddingMaps, missing_words
 from embedseg_napari.core.networks.network import device_of
 from embedseg_napari.core.runs import never
 from embedseg_napari.core.scripts import warn
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from embedseg_napari.core.config import ModelConfig
     from embedseg_napari.core.events import PredictionEvent
-    from embedseg_napari.core.maps import EmbeddingMaps
+    from embedseg_napari.core.maps import ForegroundMaps
     from embedseg_napari.core.networks.network import Trained
 
 LARGE_SCALE, MOST_PIXELS = 2.0, 1 << 26
@@ -140,16 +140,21 @@ class Predictor:
         spoiled, seen, n_missing, n_too_small = Spoiled(), Observations(), 0, 0
         first: tuple[np.ndarray, Prepared] | None = None
 
-        def note(t: int, frame: np.ndarray, ready: Prepared, maps: EmbeddingMaps, found: Segmentation) -> FrameFinished:
+        def note(
+            t: int, frame: np.ndarray, ready: Prepared, maps: EmbeddingMaps | ForegroundMaps, found: Segmentation
+        ) -> FrameFinished:
             nonlocal first, n_too_small
             done.append(found)
             seen.note(ready, found.labels)
             if remarks or advise:
                 n_too_small += self._n_too_small(maps, found, should_stop)
-            if t == 0 and advise and (is_unsure(maps.seed_map) or not len(found.scores) + found.n_left_out):
+            if t == 0 and advise and (is_unsure(maps) or not len(found.scores) + found.n_left_out):
                 first = frame, ready
             return FrameFinished(t, len(frames), len(found.scores))
 
+        # Local maxima of the seed map need all of it.
+        needs_all = keep_maps or take_maps is not None or self.settings.seeds != "greedy"
+        above = None if needs_all else min(self.settings.foreground_threshold, DOUBTFUL[0])
         is_beside = len(frames) > 1 and devices.queues_work(device_of(self.model.network))
         with Beside(is_beside) as beside:
             for t in range(len(frames)):
@@ -158,8 +163,8 @@ class Predictor:
                 spoiled += ready.mended.found
                 if spoiled.n_not_finite == frames.size:
                     raise DataError("The image holds no finite number.")
-                maps = yield from plan.run(ready, t, should_stop)
-                if take_maps is not None:
+                maps = yield from plan.run(ready, t, should_stop, above)
+                if take_maps is not None and isinstance(maps, EmbeddingMaps):
                     take_maps(maps)
                 n_missing += maps.count_missing()
                 # Of the frame before, whose objects were collected while a GPU saw this one.
@@ -194,7 +199,9 @@ class Predictor:
         found, own = Segmentation.stack(done) if "T" in axes else done[0], result_axes(axes)
         return found if own == ordered(own) else found.turned(own)
 
-    def _n_too_small(self, maps: EmbeddingMaps, found: Segmentation, should_stop: Callable[[], bool]) -> int:
+    def _n_too_small(
+        self, maps: EmbeddingMaps | ForegroundMaps, found: Segmentation, should_stop: Callable[[], bool]
+    ) -> int:
         """Objects that the minimum size left out, where nothing else was found."""
         if len(found.scores) + found.n_left_out or not self.settings.min_object_size:
             return 0
@@ -225,7 +232,7 @@ class Predictor:
             If `should_stop` returned True.
         """
         part = found.frames[0] if found.frames else found
-        if len(part.scores) + part.n_left_out and part.kept_maps is not None and not is_unsure(part.kept_maps.seed_map):
+        if len(part.scores) + part.n_left_out and part.kept_maps is not None and not is_unsure(part.kept_maps):
             return
         array, axes = _as_array(image), parse_axes(axes)
         if "T" in axes:
