@@ -184,3 +184,30 @@ def test_settings_come_from_the_model(blobs, pass_through, perfect_raw) -> None:
 def test_arguments_of_another_kind_are_sentences(equivariant, given, sentence: str) -> None:
     with pytest.raises(EmbedSegError, match=sentence):
         equivariant(2).predict(np.zeros((32, 32)), **given)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+@pytest.mark.parametrize("changes", [{}, {"faint_seeds": 0.3, "foreground_threshold": 0.1}, {"fill_holes": True}])
+def test_without_maps_the_objects_of_a_tiled_image_are_the_same(
+    pass_through, rng: np.random.Generator, ndim: int, changes: dict
+) -> None:
+    raw = rng.normal(0, 1, (2 * ndim + 1, *(13, 45, 70)[-ndim:])).astype(np.float32)
+    raw[ndim : 2 * ndim] -= 0.2
+    settings = PredictionConfig(tile=16, tile_overlap=8, seed_threshold=0.6, **changes)
+    predictor = Predictor(pass_through(ndim), settings)
+    whole = drain(predictor.run(raw, "CZYX" if ndim == 3 else "CYX"))
+    plain = drain(predictor.run(raw, "CZYX" if ndim == 3 else "CYX", keep_maps=False, advise=True, remarks=True))
+    assert len(whole.scores) > 20
+    assert plain.kept_maps is None
+    for name in ("labels", "centers", "scores", "seeds"):
+        assert np.array_equal(getattr(plain, name), getattr(whole, name))
+    assert plain.n_bright == whole.n_bright
+
+
+def test_pixels_of_no_number_are_told_without_maps_too(pass_through) -> None:
+    raw = np.zeros((5, 40, 40), np.float32)
+    raw[4, 3:5, 30] = np.nan
+    events: list = []
+    run = Predictor(pass_through(2), PredictionConfig(tile=16)).run(raw, "CYX", keep_maps=False, normalize=False)
+    drain(run, events.append)
+    assert any(isinstance(event, Message) and "2 pixels" in event.text for event in events)

@@ -164,7 +164,8 @@ class Observations:
 def remark(
     config: ModelConfig,
     seen: Observations | None,
-    frames: Sequence[np.ndarray],
+    n_objects: int,
+    widths: Sequence[float | None],
     settings: PredictionConfig,
     spacing: Sequence[float] | None = None,
     suggestion: Suggestion | Unknown | None = None,
@@ -179,8 +180,10 @@ def remark(
         Of the model.
     seen : Observations, optional
         Of all frames; without them only sizes are told.
-    frames : sequence of ndarray of int, shape ((Z,) Y, X)
-        Labels found.
+    n_objects : int
+        Objects found.
+    widths : sequence of float or None
+        `usual_width` of the labels of each frame.
     settings : PredictionConfig
         What they were found with.
     spacing : sequence of float, optional
@@ -192,19 +195,19 @@ def remark(
     n_too_small : int
         Objects that were found, but do not exceed the minimum size.
     """
-    if n_left_out and not any(labels.any() for labels in frames):
+    if n_left_out and not n_objects:
         what = "The only object found was" if n_left_out == 1 else f"All {n_left_out} objects found were"
         why = "for touching the border of the image or being larger than the maximum size"
         return Advice(f"{what} left out, {why}.", "warning")
     facts = [] if seen is None else seen.sentences()
     if seen is not None and seen.is_blank:
         return Advice(facts[0], "warning")
-    is_empty = seen is not None and not any(labels.any() for labels in frames)
+    is_empty = seen is not None and not n_objects
     nothing = "No object was found."
     if n_too_small:
         what = "The only object found was" if n_too_small == 1 else f"All {n_too_small} objects found were"
         nothing = f"{what} left out, for having no more pixels than the minimum size, {settings.min_object_size}."
-    facts += [nothing] if is_empty else size_facts(config, frames, settings.scale, spacing)
+    facts += [nothing] if is_empty else size_facts(config, widths, settings.scale, spacing)
     if suggestion is not None:
         return suggestion.advice(" ".join(facts))
     if is_empty and n_too_small:

@@ -229,8 +229,9 @@ def claim(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """Work through seeds from `first` on until `budget`, about as many pixels as were looked at, is spent.
 
-    Ellipses are `margin_scale` times as wide as the margins. More than `least_share` of a proposal's pixels must be
-    unclustered; `rows` tells where in the margins each stands. Returns the position of the next seed and the number of instances accepted so far.
+    Ellipses are `margin_scale` times as wide as the margins, in which `rows` tells where each pixel stands. More than
+    `least_share` of a proposal's pixels must be unclustered. Returns the position of the next seed and the number of
+    instances accepted so far.
     """
     ndim = margins.shape[0]
     n_leaves = sizes.shape[0] // 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ from embedseg_napari.core.inference.beside import Beside
 from embedseg_napari.core.inference.clustering import warm_up
 from embedseg_napari.core.inference.network_pass import NetworkPass
 from embedseg_napari.core.inference.segmentation import Segmentation
+from embedseg_napari.core.inference.size_check import usual_width
 from embedseg_napari.core.inference.tiling import resolve_tile
 from embedseg_napari.core.maps import EmbeddingMaps, missing_words
 from embedseg_napari.core.networks.network import device_of
@@ -90,6 +92,7 @@ class Predictor:
         normalize: bool = True,
         keep_maps: bool = True,
         take_maps: Callable[[EmbeddingMaps], None] | None = None,
+        take_frame: Callable[[int, Segmentation], None] | None = None,
         remarks: bool = False,
         advise: bool = False,
         others: Iterable[tuple[str, Trained]] = (),
@@ -114,6 +117,9 @@ class Predictor:
             False drops the maps of a frame once it is done, so that long time-lapses fit into memory.
         take_maps : callable, optional
             Called with the maps of each frame, one after the other, before its objects are collected.
+        take_frame : callable, optional
+            Called with the number of each frame and what was found there, objects from 1, axes ((Z,) Y, X). The frames
+            of the result then hold no labels (their first axis has length 0), so that memory does not grow with them.
         remarks : bool
             Whether it is told that nothing was found, or that an image is blank or overexposed.
         advise : bool
@@ -137,6 +143,7 @@ class Predictor:
         # Made ready beside the network's work, so that the first prediction need not wait for it.
         warm_up(n_pixels=math.prod(frames.shape))
         done: list[Segmentation] = []
+        widths: list[float | None] = []
         spoiled, seen, n_missing, n_too_small = Spoiled(), Observations(), 0, 0
         first: tuple[np.ndarray, Prepared] | None = None
 
@@ -144,12 +151,16 @@ class Predictor:
             t: int, frame: np.ndarray, ready: Prepared, maps: EmbeddingMaps | ForegroundMaps, found: Segmentation
         ) -> FrameFinished:
             nonlocal first, n_too_small
-            done.append(found)
             seen.note(ready, found.labels)
+            widths.append(usual_width(found.labels))
             if remarks or advise:
                 n_too_small += self._n_too_small(maps, found, should_stop)
             if t == 0 and advise and (is_unsure(maps) or not len(found.scores) + found.n_left_out):
                 first = frame, ready
+            if take_frame is not None:
+                take_frame(t, found)
+                found = replace(found, labels=np.empty((0, *found.labels.shape[1:]), np.int32))
+            done.append(found)
             return FrameFinished(t, len(frames), len(found.scores))
 
         # Local maxima of the seed map need all of it.
@@ -183,12 +194,12 @@ class Predictor:
         better = None
         if first is not None and not seen.is_blank:
             better = suggest(self.model, self.settings, *first, others, should_stop)
-        labels = [frame.labels for frame in done]
         n_left_out = sum(frame.n_left_out for frame in done)
         if advice := remark(
             self.model.config,
             seen if remarks or advise else None,
-            labels,
+            sum(len(frame.scores) for frame in done),
+            widths,
             self.settings,
             spacing,
             better,
@@ -243,7 +254,17 @@ class Predictor:
         yield ClusteringStarted(0)
         better = None if seen.is_blank else suggest(self.model, self.settings, frame, ready, others, should_stop)
         n_too_small = 0 if part.kept_maps is None else self._n_too_small(part.kept_maps, part, should_stop)
-        told = remark(self.model.config, seen, [part.labels], self.settings, None, better, part.n_left_out, n_too_small)
+        told = remark(
+            self.model.config,
+            seen,
+            len(part.scores),
+            [usual_width(part.labels)],
+            self.settings,
+            None,
+            better,
+            part.n_left_out,
+            n_too_small,
+        )
         if better is not None and told:
             yield told
 
