@@ -215,7 +215,8 @@ class NetworkPass:
             if whole is not None:
                 whole[(slice(None), *(slice(a, a + n) for a, n in zip(tile.start, raw.shape[1:], strict=True)))] = raw
             elif len(tiles) > 1 and above is not None:
-                parts.append(decode_in_place(raw, config.grid_spacing).above(above, tile.start, target))
+                maps = decode_in_place(np.ascontiguousarray(raw), config.grid_spacing)
+                parts.append(maps.above(above, tile.start, target))
         if parts:
             return ForegroundMaps.joined(parts)
         return decode_in_place(np.ascontiguousarray(raw) if whole is None else whole, config.grid_spacing)
