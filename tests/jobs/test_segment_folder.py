@@ -14,14 +14,15 @@ from PIL import Image
 from embedseg_napari.core.config import ModelConfig, PredictionConfig
 from embedseg_napari.core.errors import DataError, SettingsError
 from embedseg_napari.core.events import Message
-from embedseg_napari.core.files.tiff import read_image, write_image, write_labels
+from embedseg_napari.core.files.tiff import read_image, read_software, write_image, write_labels
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.maps import EmbeddingMaps
-from embedseg_napari.core.model.model import Model
+from embedseg_napari.core.model.model import Model, load_model
 from embedseg_napari.core.networks.erfnet import BranchedERFNet
 from embedseg_napari.core.runs import drain
 from embedseg_napari.jobs import segment_folder as segmenting
 from embedseg_napari.jobs.folder_plan import TABLE, FolderJob, plan
+from embedseg_napari.jobs.object_table import object_table
 from embedseg_napari.jobs.recipe import read_recipe, recipe_rows
 from embedseg_napari.jobs.segment_folder import ImageFailed, ImageSaved, ImageSkipped, ImageStarted, segment_folder
 
@@ -283,3 +284,25 @@ def test_what_was_assumed_of_a_file_is_told(job: FolderJob, tmp_path: Path) -> N
     events, _ = run(replace(job, inputs=(tmp_path / "a.tif",)))
     assert any("3 images of one size" in event.text for event in events if isinstance(event, Message))
     assert read_image(job.results / "a.tif").array.shape == (3, 24, 24)
+
+
+def test_frames_become_the_labels_and_the_table_of_the_whole(job: FolderJob, tmp_path: Path) -> None:
+    movie = np.random.default_rng(0).integers(0, 200, (3, 24, 32)).astype(np.uint8)
+    write_image(job.inputs[0] / "a.tif", movie, "TYX", (0.5, 0.5), "um", interval=30, overwrite=True)
+    run(replace(job, inputs=(job.inputs[0] / "a.tif",), tables="each"))
+    written = read_image(job.results / "a.tif", labels=True)
+    expected = load_model(job.model).predict(movie, "TYX", **job.changes)
+    assert expected.labels.max() > 3
+    np.testing.assert_array_equal(written.array, expected.labels)
+    assert (written.axes, written.array.dtype, written.interval) == ("TYX", np.uint16, 30)
+    assert written.spacing == pytest.approx((0.5, 0.5))
+    whole = tmp_path / "whole.tif"
+    by = read_software(job.results / "a.tif")
+    write_labels(whole, expected.labels, "TYX", (0.5, 0.5), "um", interval=30, keep_order=True, software=by)
+    with tifffile.TiffFile(whole) as one, tifffile.TiffFile(job.results / "a.tif") as other:
+        assert one.pages.first.description == other.pages.first.description
+    rows = list(csv.DictReader((job.results / "a.csv").read_text().splitlines()))
+    table = object_table(expected, "TYX", image="a.tif")
+    assert [int(row["label"]) for row in rows] == table["label"].tolist()
+    for name in ("frame", "size", "centroid_x"):
+        assert [float(row[name]) for row in rows] == pytest.approx(table[name].tolist(), abs=1e-4)

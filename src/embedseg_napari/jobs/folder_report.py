@@ -79,7 +79,13 @@ class FolderReport:
                 self._pictures.close()
 
     def add(
-        self, output: Output, array: NDArray[Any], axes: str, labels: NDArray[Any], score: float | None, said: list[str]
+        self,
+        output: Output,
+        array: NDArray[Any],
+        axes: str,
+        labels: NDArray[Any] | None,
+        score: float | None,
+        said: list[str],
     ) -> None:
         """Add an image that was segmented just now.
 
@@ -91,8 +97,8 @@ class FolderReport:
             The image.
         axes : str
             One letter per axis of it.
-        labels : ndarray of int
-            Its labels, in the order of its axes.
+        labels : ndarray of int, optional
+            Its labels, in the order of its axes; None reads them from their file.
         score : float, optional
             Mean over its objects.
         said : list of str

@@ -100,6 +100,7 @@ def predict(
     *,
     keep_maps: bool = True,
     take_maps: Callable[[EmbeddingMaps], None] | None = None,
+    take_frame: Callable[[int, Segmentation], None] | None = None,
 ) -> Generator[PredictionEvent, None, Segmentation]:
     """Segment the image of a job with a model in memory; maps are kept on request, unless they are too large."""
     from embedseg_napari.core.inference.predictor import Predictor
@@ -118,6 +119,7 @@ def predict(
             spacing=job.spacing,
             keep_maps=keep_maps,
             take_maps=take_maps,
+            take_frame=take_frame,
             remarks=job.remarks,
             advise=job.advise,
             others=others_for(model, job.device),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from embedseg_napari.core.wording import count
 from embedseg_napari.jobs.earlier_run import is_whole, signature
 from embedseg_napari.jobs.folder_plan import TABLE, FolderJob, Output, folder_of_images, plan, words_of
 from embedseg_napari.jobs.folder_report import FolderReport
+from embedseg_napari.jobs.label_frames import LabelFrames
 from embedseg_napari.jobs.map_file import MapFile
 from embedseg_napari.jobs.object_table import as_csv, object_table
 from embedseg_napari.jobs.recipe import file_words, model_words, record
@@ -221,80 +222,102 @@ def _segment_file(
         picture.array, axes, job.channel, job.model, job.device, spacing, changes, advise=advise, remarks=True
     )
     own = result_axes(axes)
-    if job.save_maps:
-        with MapFile(shape, axes, model.config.ndim, job.results) as maps:
-            if n_like_it:
-                yield maps.room(n_like_it)
-            run = predict(model, one, should_stop, keep_maps=job.planes, take_maps=maps.take)
-            segmentation = yield from _heard(run, said)
+    with ExitStack() as stack:
+        maps = stack.enter_context(MapFile(shape, axes, model.config.ndim, job.results)) if job.save_maps else None
+        # In the usual order of axes, frames are written as they come.
+        comes = "T" in own and own == ordered(own)
+        frames = stack.enter_context(LabelFrames(own, output.image.name, job.results)) if comes else None
+        if maps is not None and n_like_it:
+            yield maps.room(n_like_it)
+        run = predict(
+            model,
+            one,
+            should_stop,
+            keep_maps=job.planes,
+            take_maps=None if maps is None else maps.take,
+            take_frame=None if frames is None else frames.take,
+        )
+        segmentation = yield from _heard(run, said)
+        if maps is not None:
             overwrite = job.overwrite or (job.resume and read_software(output.maps) == made_by)
             maps.write(output.maps, own, spacing, picture, software=made_by, overwrite=overwrite)
-    else:
-        segmentation = yield from _heard(predict(model, one, should_stop, keep_maps=job.planes), said)
-    whole = segmentation.objects(should_stop) if job.planes else None
-    table = object_table(segmentation, own, image=output.image.name, whole=whole)
-    n_objects = len(table["label"])
-    score = float(table["score"].mean()) if n_objects else None
-    if job.planes and not fits_machine(n_objects * segmentation.labels.size):
-        yield Message(
-            f"The planes of {count(n_objects, 'object')} take {decimal(n_objects * segmentation.labels.size)} where "
-            "they are read at once, more than this machine has memory.",
-            "warning",
-        )
-    labels_by = marked(made_by) if job.planes else made_by
-    seconds = round(time.monotonic() - began, 3)
-    # Labels and table belong together, also where two programs write into one folder.
-    with alone(job.results):
-        # Only maps, or the table, were missing of what an earlier run has left.
-        is_labelled = job.resume and is_whole(output.labels, labels_by)
-        writes_table = job.tables == "each" and not (is_labelled and output.table.exists())
-        if writes_table and not job.overwrite and output.table.exists():
-            raise AlreadyExists(f"{output.table}: exists already, but not its labels; move it away.")
-        # What a killed run left damaged is made again.
-        overwrite = job.overwrite or (job.resume and read_software(output.labels) == labels_by)
-        # In the order of the image's own file: whatever opens both lays one onto the other.
-        if not is_labelled and job.planes:
-            write_planes(
-                output.labels,
-                _planes(segmentation, own, should_stop),
-                n_objects,
-                segmentation.labels.shape,
-                own,
-                spacing,
-                picture.unit,
-                software=made_by,
-                overwrite=overwrite,
+        whole = segmentation.objects(should_stop) if job.planes else None
+        if frames is not None:
+            table = frames.table()
+        else:
+            table = object_table(segmentation, own, image=output.image.name, whole=whole)
+        n_objects = len(table["label"])
+        score = float(table["score"].mean()) if n_objects else None
+        n_bytes = n_objects * segmentation.labels.size
+        if job.planes and not fits_machine(n_bytes):
+            yield Message(
+                f"The planes of {count(n_objects, 'object')} take {decimal(n_bytes)} where they are read at once, more "
+                "than this machine has memory.",
+                "warning",
             )
-        elif not is_labelled:
-            write_labels(
-                output.labels,
-                segmentation.labels,
-                own,
-                spacing,
-                picture.unit,
-                interval=picture.interval,
-                keep_order=True,
-                software=made_by,
-                overwrite=overwrite,
-            )
-        if not (is_labelled and output.recipe.exists()):
-            about = {"axes": axes, "shape": list(shape), "spacing": spacing, "unit": picture.unit if spacing else None}
-            recipe = record(
-                model_known,
-                settings_of(model, job.changes),
-                {**file_words(output.image), **about},
-                {**file_words(output.labels), "n_objects": n_objects, "mean_score": score},
-                words_of(replace(job, inputs=(output.image,))),
-                channel=job.channel,
-                device=model.device.type,
-                seconds=seconds,
-                remarks=said,
-            )
-            write_text(output.recipe, recipe, overwrite=job.overwrite or job.resume)
-        if writes_table:
-            write_text(output.table, as_csv([table]), overwrite=job.overwrite)
-    if report is not None:
-        report.add(output, picture.array, axes, segmentation.labels, score, said)
+        labels_by = marked(made_by) if job.planes else made_by
+        seconds = round(time.monotonic() - began, 3)
+        # Labels and table belong together, also where two programs write into one folder.
+        with alone(job.results):
+            # Only maps, or the table, were missing of what an earlier run has left.
+            is_labelled = job.resume and is_whole(output.labels, labels_by)
+            writes_table = job.tables == "each" and not (is_labelled and output.table.exists())
+            if writes_table and not job.overwrite and output.table.exists():
+                raise AlreadyExists(f"{output.table}: exists already, but not its labels; move it away.")
+            # What a killed run left damaged is made again.
+            overwrite = job.overwrite or (job.resume and read_software(output.labels) == labels_by)
+            # In the order of the image's own file: whatever opens both lays one onto the other.
+            if not is_labelled and job.planes:
+                write_planes(
+                    output.labels,
+                    _planes(segmentation, own, should_stop),
+                    n_objects,
+                    segmentation.labels.shape,
+                    own,
+                    spacing,
+                    picture.unit,
+                    software=made_by,
+                    overwrite=overwrite,
+                )
+            elif not is_labelled and frames is not None:
+                frames.write(output.labels, spacing, picture, software=made_by, overwrite=overwrite)
+            elif not is_labelled:
+                write_labels(
+                    output.labels,
+                    segmentation.labels,
+                    own,
+                    spacing,
+                    picture.unit,
+                    interval=picture.interval,
+                    keep_order=True,
+                    software=made_by,
+                    overwrite=overwrite,
+                )
+            if not (is_labelled and output.recipe.exists()):
+                about = {
+                    "axes": axes,
+                    "shape": list(shape),
+                    "spacing": spacing,
+                    "unit": picture.unit if spacing else None,
+                }
+                recipe = record(
+                    model_known,
+                    settings_of(model, job.changes),
+                    {**file_words(output.image), **about},
+                    {**file_words(output.labels), "n_objects": n_objects, "mean_score": score},
+                    words_of(replace(job, inputs=(output.image,))),
+                    channel=job.channel,
+                    device=model.device.type,
+                    seconds=seconds,
+                    remarks=said,
+                )
+                write_text(output.recipe, recipe, overwrite=job.overwrite or job.resume)
+            if writes_table:
+                write_text(output.table, as_csv([table]), overwrite=job.overwrite)
+        if report is not None:
+            # Those of frames are in their file only.
+            labels = None if frames is not None else segmentation.labels
+            report.add(output, picture.array, axes, labels, score, said)
     return table, segmentation.n_left_out
 
 

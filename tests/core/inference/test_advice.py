@@ -13,6 +13,7 @@ from embedseg_napari.core.data.normalization import Prepared, prepare
 from embedseg_napari.core.data.synthetic import nuclei
 from embedseg_napari.core.events import Advice
 from embedseg_napari.core.inference.advice import Observations, Suggestion, Unknown, certainty, remark, suggest
+from embedseg_napari.core.inference.size_check import usual_width
 from embedseg_napari.core.model.known_models import bundled_path, models_folder
 from embedseg_napari.core.model.model import Model, load_model, others_like
 from embedseg_napari.core.runs import never
@@ -191,7 +192,7 @@ def test_a_model_that_hardly_learned_is_to_be_trained_further() -> None:
     seen.note(
         Prepared.as_given(np.random.default_rng(0).random((1, 20, 20)).astype(np.float32)), np.zeros((20, 20), int)
     )
-    told = remark(config, seen, [np.zeros((20, 20), np.int32)], config.prediction)
+    told = remark(config, seen, 0, [], config.prediction)
     assert told is not None
     assert told.text.endswith("The model was trained for only 12 steps: train it further, or try another one.")
 
@@ -221,11 +222,19 @@ def test_what_is_odd_comes_before_what_was_tried() -> None:
     seen.note(Prepared.as_given(image), labels)
     sizes = ObjectSizes(n_objects=9, mean=(40.0, 40.0), std=(0.0, 0.0))
     config = ModelConfig(object_sizes=sizes)
-    told = remark(config, seen, [labels], config.prediction)
+    told = remark(config, seen, int(labels.max()), [usual_width(labels)], config.prediction)
     assert told is not None
     assert "about 16 pixels wide" in told.text
     assert told.text.endswith("train a model on such images.")
-    told = remark(config, seen, [labels], config.prediction, None, Suggestion({"scale": 2.8}, 0.61, 0.03))
+    told = remark(
+        config,
+        seen,
+        int(labels.max()),
+        [usual_width(labels)],
+        config.prediction,
+        None,
+        Suggestion({"scale": 2.8}, 0.61, 0.03),
+    )
     assert told is not None
     assert "about 16 pixels wide" in told.text
     assert "At the scale 2.8 the model is surer of what it finds: 61 % of it instead of 3 %" in told.text

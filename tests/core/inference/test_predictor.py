@@ -184,3 +184,26 @@ def test_settings_come_from_the_model(blobs, pass_through, perfect_raw) -> None:
 def test_arguments_of_another_kind_are_sentences(equivariant, given, sentence: str) -> None:
     with pytest.raises(EmbedSegError, match=sentence):
         equivariant(2).predict(np.zeros((32, 32)), **given)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+@pytest.mark.parametrize("changes", [{}, {"faint_seeds": 0.3, "foreground_threshold": 0.1}, {"fill_holes": True}])
+def test_without_maps_the_objects_of_a_tiled_image_are_the_same(
+    pass_through, rng: np.random.Generator, ndim: int, changes: dict
+) -> None:
+    raw = rng.normal(0, 1, (2 * ndim + 1, *(13, 45, 70)[-ndim:])).astype(np.float32)
+    # Margins of two pixels, and offsets of about as much.
+    raw[:ndim] *= 0.002
+    raw[ndim : 2 * ndim] = 1.2 + 0.05 * raw[ndim : 2 * ndim]
+    settings = PredictionConfig(tile=(16,) * ndim, tile_overlap=(8,) * ndim, seed_threshold=0.6, **changes)
+    predictor = Predictor(pass_through(ndim), settings)
+    whole = drain(predictor.run(raw, "CZYX" if ndim == 3 else "CYX"))
+    plain = drain(predictor.run(raw, "CZYX" if ndim == 3 else "CYX", keep_maps=False, advise=True, remarks=True))
+    assert len(whole.scores) > 20
+    assert plain.kept_maps is None
+    for name in ("labels", "seeds"):
+        assert np.array_equal(getattr(plain, name), getattr(whole, name))
+    # Parts of another shape are decoded with another rounding of the last bit.
+    for name in ("centers", "scores"):
+        np.testing.assert_allclose(getattr(plain, name), getattr(whole, name), rtol=1e-6)
+    assert plain.n_bright == whole.n_bright

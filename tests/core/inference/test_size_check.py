@@ -29,19 +29,19 @@ def test_the_width_is_the_median_of_whole_objects() -> None:
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_other_sizes_are_told_without_a_scale_that_nobody_tried(ndim: int) -> None:
     labels = squares(40) if ndim == 2 else np.stack([squares(40)] * 3)
-    (fact,) = size_facts(config(20, ndim=ndim), [labels], 1.0)
+    (fact,) = size_facts(config(20, ndim=ndim), [usual_width(labels)], 1.0)
     assert "about 40 pixels wide" in fact
     assert "scale" not in fact
-    assert not size_facts(config(20, ndim=ndim), [labels], 0.5)
+    assert not size_facts(config(20, ndim=ndim), [usual_width(labels)], 0.5)
 
 
 def test_sizes_within_what_was_learned_are_not_told() -> None:
-    assert not size_facts(config(25), [squares(40)], 1.0)
-    assert not size_facts(config(20, std=15), [squares(60)], 1.0)
-    assert not size_facts(config(24, std=15), [squares(8)], 1.0)
-    assert not size_facts(ModelConfig(), [squares(40)], 1.0)
-    assert not size_facts(config(20), [np.zeros((9, 9), np.int32)], 1.0)
-    assert not size_facts(config(0), [squares(40)], 1.0)
+    assert not size_facts(config(25), [usual_width(squares(40))], 1.0)
+    assert not size_facts(config(20, std=15), [usual_width(squares(60))], 1.0)
+    assert not size_facts(config(24, std=15), [usual_width(squares(8))], 1.0)
+    assert not size_facts(ModelConfig(), [usual_width(squares(40))], 1.0)
+    assert not size_facts(config(20), [usual_width(np.zeros((9, 9), np.int32))], 1.0)
+    assert not size_facts(config(0), [usual_width(squares(40))], 1.0)
 
 
 @pytest.mark.parametrize(

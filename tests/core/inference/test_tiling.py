@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embedseg_napari.core.errors import SettingsError
-from embedseg_napari.core.inference.tiling import DEFAULT_OVERLAP, DEFAULT_TILE, blend, plan_tiles, resolve_tile
+from embedseg_napari.core.inference.tiling import DEFAULT_OVERLAP, DEFAULT_TILE, Blender, plan_tiles, resolve_tile
 
 side = st.integers(1, 90)
 eights = st.integers(1, 6).map(lambda n: 8 * n)
@@ -18,13 +18,15 @@ def test_tiles_cover_every_pixel_with_a_total_weight_of_one(axes: list[tuple[int
     shape, tile, overlap = zip(*axes, strict=True)
     sizes, overlaps = resolve_tile(len(axes), tile, overlap)
     tiles = plan_tiles(shape, sizes, overlaps)
-    total = np.zeros((1, *shape), np.float32)
+    total, blender = np.zeros((1, *shape), np.float32), Blender(tiles, shape)
     for one in tiles:
         assert all(start % 8 == 0 for start in one.start)
         assert one.shape == tiles[0].shape
         assert all(n % 8 == 0 and n <= limit for n, limit in zip(one.shape, sizes, strict=True))
         assert all(part.stop - part.start >= 0 for part in one.within(shape))
-        blend(total, np.ones((1, *one.shape), np.float32), one)
+        part = blender.add(np.ones((1, *one.shape), np.float32), one)
+        # Each pixel is handed out once.
+        total[(slice(None), *(slice(a, a + n) for a, n in zip(one.start, part.shape[1:], strict=True)))] += part
     np.testing.assert_allclose(total, 1, rtol=1e-5)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from embedseg_napari.core.files.units import positive
 from embedseg_napari.core.files.zarr_image import has_documents, is_store, read_zarr
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from embedseg_napari.core.files.picture import Pixels
 
@@ -278,16 +279,79 @@ def write_image(
     plain = "".join(letter for letter in "TZCYX" if letter in axes)
     stored = axes if keep_order and axes.endswith("YX") else plain
     array, axes = np.ascontiguousarray(reorder(array, axes, stored)), stored
+    options = _options(path, array.shape, array.dtype, axes, spacing, unit, channel_names, interval, software)
+    write_atomically(path, lambda target: tifffile.imwrite(target, array, **options), overwrite=overwrite)
+
+
+def _options(
+    path: Path,
+    shape: Sequence[int],
+    dtype: np.dtype[Any],
+    axes: str,
+    spacing: Sequence[float] | None,
+    unit: str | None,
+    channel_names: Sequence[str],
+    interval: float | None,
+    software: str | None,
+) -> dict[str, Any]:
+    """How tifffile writes an image whose axes are in the order of the file."""
     options: dict[str, Any] = {"photometric": "minisblack", "compression": "zlib", "software": software}
+    n_bytes = math.prod(shape) * dtype.itemsize
     # ImageJ files have 32-bit offsets; larger ones need the OME flavour.
     is_named_ome = path.name.lower().endswith((".ome.tif", ".ome.tiff"))
-    fits_imagej = axes == plain and array.dtype.name in IMAGEJ_TYPES and array.nbytes < BIGTIFF_BYTES
+    is_plain = axes == "".join(letter for letter in "TZCYX" if letter in axes)
+    fits_imagej = is_plain and dtype.name in IMAGEJ_TYPES and n_bytes < BIGTIFF_BYTES
     if fits_imagej and not is_named_ome:
-        options |= imagej_options(array.shape, axes, spacing, unit, channel_names, interval)
+        options |= imagej_options(tuple(shape), axes, spacing, unit, channel_names, interval)
     else:
         options |= ome_options(axes, spacing, unit, channel_names, interval)
-        options["bigtiff"] = array.nbytes >= BIGTIFF_BYTES
-    write_atomically(path, lambda target: tifffile.imwrite(target, array, **options), overwrite=overwrite)
+        options["bigtiff"] = n_bytes >= BIGTIFF_BYTES
+    return options
+
+
+def write_label_pages(
+    path: str | Path,
+    pages: Iterable[np.ndarray],
+    n: int,
+    shape: Sequence[int],
+    axes: str,
+    spacing: Sequence[float] | None = None,
+    unit: str | None = None,
+    *,
+    interval: float | None = None,
+    software: str | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a label image as `write_labels` does, one plane after the other: no two of them are in memory.
+
+    Parameters
+    ----------
+    path : path
+        Target.
+    pages : iterable of ndarray of int, shape (Y, X)
+        Its planes, in order.
+    n : int
+        Largest id.
+    shape : sequence of int
+        Of the whole.
+    axes : str
+        Its axes, in the order TZYX.
+    spacing, unit, interval, software, overwrite
+        As for `write_labels`.
+
+    Raises
+    ------
+    DataError
+        If the file exists, or cannot be written.
+    """
+    kind = np.dtype(np.uint16 if n < 1 << 16 else np.uint32)
+    options = _options(Path(path), shape, kind, axes, spacing, unit, (), interval, software)
+    planes = (page.astype(kind) for page in pages)
+    write_atomically(
+        Path(path),
+        lambda target: tifffile.imwrite(target, planes, shape=tuple(shape), dtype=kind, **options),
+        overwrite=overwrite,
+    )
 
 
 def read_software(path: Path) -> str:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from embedseg_napari.core.config import ModelConfig, PredictionConfig
+    from embedseg_napari.core.maps import EmbeddingMaps, ForegroundMaps
     from embedseg_napari.core.networks.network import Trained
 
 SURE, DOUBTFUL = 0.9, (0.2, 0.8)
@@ -163,7 +164,8 @@ class Observations:
 def remark(
     config: ModelConfig,
     seen: Observations | None,
-    frames: Sequence[np.ndarray],
+    n_objects: int,
+    widths: Sequence[float | None],
     settings: PredictionConfig,
     spacing: Sequence[float] | None = None,
     suggestion: Suggestion | Unknown | None = None,
@@ -178,8 +180,10 @@ def remark(
         Of the model.
     seen : Observations, optional
         Of all frames; without them only sizes are told.
-    frames : sequence of ndarray of int, shape ((Z,) Y, X)
-        Labels found.
+    n_objects : int
+        Objects found.
+    widths : sequence of float or None
+        `usual_width` of the labels of each frame.
     settings : PredictionConfig
         What they were found with.
     spacing : sequence of float, optional
@@ -191,19 +195,19 @@ def remark(
     n_too_small : int
         Objects that were found, but do not exceed the minimum size.
     """
-    if n_left_out and not any(labels.any() for labels in frames):
+    if n_left_out and not n_objects:
         what = "The only object found was" if n_left_out == 1 else f"All {n_left_out} objects found were"
         why = "for touching the border of the image or being larger than the maximum size"
         return Advice(f"{what} left out, {why}.", "warning")
     facts = [] if seen is None else seen.sentences()
     if seen is not None and seen.is_blank:
         return Advice(facts[0], "warning")
-    is_empty = seen is not None and not any(labels.any() for labels in frames)
+    is_empty = seen is not None and not n_objects
     nothing = "No object was found."
     if n_too_small:
         what = "The only object found was" if n_too_small == 1 else f"All {n_too_small} objects found were"
         nothing = f"{what} left out, for having no more pixels than the minimum size, {settings.min_object_size}."
-    facts += [nothing] if is_empty else size_facts(config, frames, settings.scale, spacing)
+    facts += [nothing] if is_empty else size_facts(config, widths, settings.scale, spacing)
     if suggestion is not None:
         return suggestion.advice(" ".join(facts))
     if is_empty and n_too_small:
@@ -221,21 +225,23 @@ def remark(
     return Advice(" ".join(facts), "warning") if facts else None
 
 
-def certainty(seed_map: NDArray[np.float32]) -> float:
+def certainty(seed_map: NDArray[np.float32], n_pixels: int | None = None) -> float:
     """Part of the pixels that are clearly object, among those and the pixels in doubt; 0 where there are none.
 
     Parameters
     ----------
     seed_map : ndarray
-        Seediness, from 0 to 1.
+        Seediness, from 0 to 1, of all pixels or of those above `DOUBTFUL[0]`.
+    n_pixels : int, optional
+        How many the image has, where these are not all.
     """
     n_sure, n_doubtful = (seed_map > SURE).sum(), ((seed_map > DOUBTFUL[0]) & (seed_map < DOUBTFUL[1])).sum()
-    return float(n_sure / (n_sure + n_doubtful + max(1.0, 1e-3 * seed_map.size)))
+    return float(n_sure / (n_sure + n_doubtful + max(1.0, 1e-3 * (n_pixels or seed_map.size))))
 
 
-def is_unsure(seed_map: NDArray[np.float32]) -> bool:
-    """Whether something else may be clearly better."""
-    return certainty(seed_map) < 1 / CLEARLY
+def is_unsure(maps: EmbeddingMaps | ForegroundMaps) -> bool:
+    """Whether something else may be clearly better than what made these maps; of pixels above `DOUBTFUL[0]`."""
+    return certainty(maps.seed_map, math.prod(maps.shape)) < 1 / CLEARLY
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +299,7 @@ def suggest(
         if again.n_objects:
             return Suggestion(stored.clustering, again.certainty, now.certainty)
     is_found_well = now.wholeness >= WHOLE_OBJECTS and now.sure >= SURE_OF_OBJECTS and now.n_objects >= FEW_OBJECTS
-    if is_found_well or not is_unsure(now.seed_map):
+    if is_found_well or not certainty(now.seed_map) < 1 / CLEARLY:
         return None
     scales = [float(f"{settings.scale * factor:.2g}") for factor in FACTORS]
     tried = [_try(model, settings, part, scale, should_stop) for scale in scales if _fits(model, part, scale)]

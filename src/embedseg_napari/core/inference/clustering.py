@@ -7,6 +7,7 @@ where numba is missing.
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Literal
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
+
+    from embedseg_napari.core.maps import ForegroundMaps
 
 
 WORTHWHILE_PIXELS = 1 << 19
@@ -102,7 +105,7 @@ def cluster(
 
 
 def cluster_by(
-    maps: EmbeddingMaps,
+    maps: EmbeddingMaps | ForegroundMaps,
     settings: PredictionConfig = PredictionConfig(),  # noqa: B008 (immutable)
     should_stop: Callable[[], bool] | None = None,
 ) -> ClusterResult:
@@ -115,8 +118,8 @@ def cluster_by(
 
     Parameters
     ----------
-    maps : EmbeddingMaps
-        Maps of one image.
+    maps : EmbeddingMaps or ForegroundMaps
+        Maps of one image; those of its foreground alone suffice for greedy seeds.
     settings : PredictionConfig
         Thresholds and what else :func:`cluster` takes; the settings of the network are not looked at.
     should_stop : callable, optional
@@ -136,7 +139,7 @@ def cluster_by(
 
 
 def claim(
-    maps: EmbeddingMaps,
+    maps: EmbeddingMaps | ForegroundMaps,
     settings: PredictionConfig,
     should_stop: Callable[[], bool] | None = None,
     *,
@@ -152,7 +155,7 @@ def claim(
         Whether objects that start faintly are kept whatever their size, for what is usual is not known yet.
     """
     task = prepare(maps, settings, keeps_remains=keeps_remains)
-    is_small_enough, result = task.maps.seed_map.size < MOST_PIXELS, None
+    is_small_enough, result = math.prod(task.maps.shape) < MOST_PIXELS, None
     if not (is_small_enough and KERNEL.is_ready()):
         result = cluster_in_numpy(task, should_stop, _ready_in_time() if is_small_enough else None)
     if result is None:

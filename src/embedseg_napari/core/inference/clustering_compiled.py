@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,11 +23,11 @@ CHUNK_WORK = 50_000_000
 def cluster_compiled(task: ClusterTask, kernel: Any, should_stop: Callable[[], bool] | None) -> ClusterResult:
     """The method with a kernel, as `CompiledModule` gives it."""
     maps, ndim = task.maps, task.maps.ndim
-    shape = maps.seed_map.shape
-    foreground = task.foreground.astype(np.uint32)
+    shape = maps.shape
+    foreground, rows = (values.astype(np.uint32, copy=False) for values in (task.foreground, task.at))
     n = len(foreground)
     points, limits = np.empty((ndim, n), np.float32), np.empty((2, ndim))
-    n_finite = kernel.embed(foreground, _flat(maps.offsets), shape[-2], shape[-1], points, limits)
+    n_finite = kernel.embed(foreground, rows, _flat(maps.offsets), shape[-2], shape[-1], points, limits)
     ask(should_stop)
 
     # Sort the pixels along a curve through their embeddings, and build the tree over them.
@@ -39,7 +40,7 @@ def cluster_compiled(task: ClusterTask, kernel: Any, should_stop: Callable[[], b
     placed = np.empty((-(-n // kernel.LEAF), ndim, kernel.LEAF), np.float32)
     pixel_of, slot_of = np.empty(n, np.uint32), np.empty(n, np.uint32)
     kernel.place(keys, shift, points, foreground, placed, pixel_of, slot_of)
-    del keys, points, foreground
+    del keys, points
     n_leaves = 1
     while n_leaves * kernel.LEAF < n_finite:
         n_leaves *= 2
@@ -58,22 +59,23 @@ def cluster_compiled(task: ClusterTask, kernel: Any, should_stop: Callable[[], b
         while position < len(seeds):
             ask(should_stop)
             position, n_accepted = kernel.claim(
-                seeds, position, slot_of, pixel_of, placed, n_finite, margins, np.float32(task.margin_scale), boxes,
+                seeds, position, slot_of, rows, placed, n_finite, margins, np.float32(task.margin_scale), boxes,
                 sizes, alive, is_unclustered, labels, accepted, n_accepted, task.min_object_size, task.is_greedy,
                 FAINT_SHARE if is_faint else SHARE, not is_faint, CHUNK_WORK,
             )  # fmt: skip
     if len(task.faint) and not task.keeps_remains:
         drop_remains(labels, pixel_of, n_bright, shape)
-    number, image = np.zeros(n_accepted + 1, np.int32), np.zeros(maps.seed_map.size, np.int32)
+    number, image = np.zeros(n_accepted + 1, np.int32), np.zeros(math.prod(shape), np.int32)
     kernel.paint(labels, pixel_of, number, image)
     is_kept = number[1:] > 0
-    slots = slot_of[accepted[:n_accepted][is_kept]]
+    accepted = accepted[:n_accepted][is_kept]
+    slots = slot_of[accepted]
     centers = placed[slots // kernel.LEAF, :, slots % kernel.LEAF]
     return ClusterResult(
         image.reshape(shape),
         centers,
-        maps.seed_map.ravel()[pixel_of[slots]],
-        seeds=pixel_of[slots].astype(np.int64),
+        maps.seed_map.ravel()[rows[accepted]],
+        seeds=foreground[accepted].astype(np.int64),
         n_bright=int(np.count_nonzero(is_kept[:n_bright])),
     )
 

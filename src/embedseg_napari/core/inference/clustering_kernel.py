@@ -224,13 +224,14 @@ def _lower(alive, node, by):  # type: ignore[no-untyped-def]
     )
 )  # fmt: skip
 def claim(  # type: ignore[no-untyped-def]
-    seeds, first, slot_of, pixel_of, points, n, margins, margin_scale, boxes, sizes,
+    seeds, first, slot_of, rows, points, n, margins, margin_scale, boxes, sizes,
     alive, is_unclustered, labels, accepted, n_accepted, min_object_size, is_greedy, least_share, is_over, budget,
 ):  # fmt: skip
     """Work through seeds from `first` on until `budget`, about as many pixels as were looked at, is spent.
 
-    Ellipses are `margin_scale` times as wide as the margins. More than `least_share` of a proposal's pixels must be
-    unclustered. Returns the position of the next seed and the number of instances accepted so far.
+    Ellipses are `margin_scale` times as wide as the margins, in which `rows` tells where each pixel stands. More than
+    `least_share` of a proposal's pixels must be unclustered. Returns the position of the next seed and the number of
+    instances accepted so far.
     """
     ndim = margins.shape[0]
     n_leaves = sizes.shape[0] // 2
@@ -252,7 +253,7 @@ def claim(  # type: ignore[no-untyped-def]
         if seed >= n:
             continue  # It points nowhere.
         for axis in range(ndim):
-            margin = np.float64(margins[axis, pixel_of[seed]] * margin_scale)
+            margin = np.float64(margins[axis, rows[row]] * margin_scale)
             inverse[3 - ndim + axis] = 1.0 / (1e-12 if margin < 1e-12 else margin)
         leaf, at = seed // LEAF, seed % LEAF
         z, y, x = points[leaf, 0, at], points[leaf, ndim - 2, at], points[leaf, ndim - 1, at]

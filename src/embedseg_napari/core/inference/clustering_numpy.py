@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +21,7 @@ def cluster_in_numpy(
 ) -> ClusterResult | None:
     """The method in NumPy; None if a faster one became ready on the way."""
     maps, foreground = task.maps, task.foreground
-    n, proposals = len(foreground), Proposals(maps, foreground, task.margin_scale)
+    n, proposals = len(foreground), Proposals(maps, foreground, task.at, task.margin_scale)
     labels = np.zeros(n, np.int32)
     is_unclustered = np.ones(n, bool)
     accepted: list[int] = []
@@ -50,17 +51,17 @@ def cluster_in_numpy(
     if not len(task.faint):
         n_bright = len(accepted)
     elif not task.keeps_remains:
-        drop_remains(labels, foreground, n_bright, maps.seed_map.shape)
+        drop_remains(labels, foreground, n_bright, maps.shape)
     is_kept = np.bincount(labels, minlength=len(accepted) + 1) > 0
     is_kept[0] = False
     number = (np.cumsum(is_kept) * is_kept).astype(np.int32)
-    image = np.zeros(maps.seed_map.size, np.int32)
+    image = np.zeros(math.prod(maps.shape), np.int32)
     image[foreground] = number[labels]
     kept = np.array(accepted, np.int64)[is_kept[1:]]
     return ClusterResult(
-        image.reshape(maps.seed_map.shape),
+        image.reshape(maps.shape),
         np.ascontiguousarray(proposals.points[:, kept].T),
-        maps.seed_map.ravel()[foreground[kept]],
-        seeds=foreground[kept],
+        maps.seed_map.ravel()[task.at[kept]],
+        seeds=foreground[kept].astype(np.int64),
         n_bright=int(np.count_nonzero(is_kept[1 : n_bright + 1])),
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embedseg_napari.core.errors import Stopped
+from embedseg_napari.core.maps import ForegroundMaps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,9 +47,11 @@ class ClusterResult:
 class ClusterTask:
     """What both implementations start from."""
 
-    maps: EmbeddingMaps
-    foreground: NDArray[np.int64]
-    """(n,) flat indices of the foreground pixels, in array order."""
+    maps: EmbeddingMaps | ForegroundMaps
+    foreground: NDArray[Any]
+    """(n,) flat indices of the foreground pixels in the image, in array order."""
+    at: NDArray[Any]
+    """(n,) where they are in the maps."""
     seeds: NDArray[np.uint32]
     """(m,) rows of `foreground`, in the order to try them."""
     faint: NDArray[np.uint32]
@@ -60,27 +63,39 @@ class ClusterTask:
     """Whether objects that start faintly are kept whatever their size."""
 
 
-def prepare(maps: EmbeddingMaps, settings: PredictionConfig, *, keeps_remains: bool = False) -> ClusterTask:
+def foreground_of(maps: EmbeddingMaps | ForegroundMaps, threshold: float) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Flat indices of the foreground pixels in the image, and where they are in the maps."""
+    at: NDArray[Any] = np.flatnonzero(maps.seed_map.ravel() > np.float32(threshold))
+    if maps.seed_map.size <= 1 << 32:
+        # Half the memory.
+        at = at.astype(np.uint32)
+    return (maps.pixels[at] if isinstance(maps, ForegroundMaps) else at), at
+
+
+def prepare(
+    maps: EmbeddingMaps | ForegroundMaps, settings: PredictionConfig, *, keeps_remains: bool = False
+) -> ClusterTask:
     """Foreground and seeds of an image."""
     is_greedy, seed_threshold = settings.seeds == "greedy", np.float32(settings.seed_threshold)
-    foreground_threshold = np.float32(settings.foreground_threshold)
     seed_map = maps.seed_map.ravel().astype(np.float32, copy=False)
-    foreground = np.flatnonzero(seed_map > foreground_threshold)
+    foreground, at = foreground_of(maps, settings.foreground_threshold)
     if is_greedy:
-        seediness = seed_map[foreground]
+        seediness = seed_map[at]
         # There are at most as many as pixels that 32 bits count.
         lowest = np.float32(settings.seed_threshold - settings.faint_seeds)
         rows: NDArray[Any] = np.flatnonzero(seediness >= lowest).astype(np.uint32)
         seediness = seediness[rows]
     else:
         peaks = _local_maxima(maps.seed_map)
-        rows = np.searchsorted(foreground, peaks[seed_map[peaks] > foreground_threshold]).astype(np.uint32)
-        seediness = seed_map[foreground[rows]]
+        peaks = peaks[seed_map[peaks] > np.float32(settings.foreground_threshold)]
+        rows = np.searchsorted(at, peaks).astype(np.uint32)
+        seediness = seed_map[at[rows]]
     seeds = rows[_falling(seediness)]
     n_bright = int(np.count_nonzero(seediness >= seed_threshold)) if is_greedy else len(seeds)
     return ClusterTask(
         maps,
         foreground,
+        at,
         seeds[:n_bright],
         seeds[n_bright:],
         settings.min_object_size,

@@ -11,25 +11,28 @@ DIGIT = 11
 """Bits sorted in one pass."""
 
 
-@compiled(I8(given(U4), given(F4, 2), I8, I8, array(F4, 2), array(F8, 2)))
-def embed(foreground, offsets, height, width, points, limits):  # type: ignore[no-untyped-def]
-    """Write embeddings to points (ndim, n) and their range to limits (2, ndim); return how many are finite."""
+@compiled(I8(given(U4), given(U4), given(F4, 2), I8, I8, array(F4, 2), array(F8, 2)))
+def embed(foreground, rows, offsets, height, width, points, limits):  # type: ignore[no-untyped-def]
+    """Write embeddings to points (ndim, n) and their range to limits (2, ndim); return how many are finite.
+
+    `rows` tells where in the offsets each pixel of the foreground stands.
+    """
     ndim = offsets.shape[0]
     plane, row, row_end, finite = 0, 0, width, 0
     limits[0], limits[1] = np.inf, -np.inf
     for i in range(foreground.shape[0]):
-        pixel = np.int64(foreground[i])
+        pixel, at = np.int64(foreground[i]), rows[i]
         while pixel >= row_end:
             row_end += width
             row += 1
             if row == height:
                 row = 0
                 plane += 1
-        x = np.float32(pixel - (row_end - width) + np.float64(offsets[ndim - 1, pixel]))
-        y = np.float32(row + np.float64(offsets[ndim - 2, pixel]))
+        x = np.float32(pixel - (row_end - width) + np.float64(offsets[ndim - 1, at]))
+        y = np.float32(row + np.float64(offsets[ndim - 2, at]))
         z = y
         if ndim == 3:
-            z = np.float32(plane + np.float64(offsets[0, pixel]))
+            z = np.float32(plane + np.float64(offsets[0, at]))
         points[0, i], points[ndim - 2, i], points[ndim - 1, i] = z, y, x
         if np.isfinite(z) and np.isfinite(y) and np.isfinite(x):
             finite += 1

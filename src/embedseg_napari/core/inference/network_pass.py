@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, overload
 
 import numpy as np
 import torch
@@ -18,8 +18,8 @@ from embedseg_napari.core.events import Message, TileFinished
 from embedseg_napari.core.inference.device_pass import embed_on_device, fits
 from embedseg_napari.core.inference.resizing import resize_maps
 from embedseg_napari.core.inference.test_time_augmentation import views
-from embedseg_napari.core.inference.tiling import DEFAULT_TILE, blend, pad, plan_tiles, resolve_tile, round_up
-from embedseg_napari.core.maps import EmbeddingMaps
+from embedseg_napari.core.inference.tiling import DEFAULT_TILE, Blender, pad, plan_tiles, resolve_tile, round_up
+from embedseg_napari.core.maps import EmbeddingMaps, ForegroundMaps
 from embedseg_napari.core.networks.embedding import decode
 from embedseg_napari.core.networks.network import device_of, raw_output
 from embedseg_napari.core.wording import count
@@ -118,9 +118,19 @@ class NetworkPass:
         sizes, overlap = resolve_tile(len(tile), tile, self.overlap)
         return replace(self, tile=sizes, overlap=overlap, most_at_once=1), f"smaller tiles of {_product(sizes)} pixels"
 
+    @overload
     def run(
         self, image: Prepared, frame: int, should_stop: Callable[[], bool]
-    ) -> Generator[Message | TileFinished, None, EmbeddingMaps]:
+    ) -> Generator[Message | TileFinished, None, EmbeddingMaps]: ...
+
+    @overload
+    def run(
+        self, image: Prepared, frame: int, should_stop: Callable[[], bool], above: float | None
+    ) -> Generator[Message | TileFinished, None, EmbeddingMaps | ForegroundMaps]: ...
+
+    def run(
+        self, image: Prepared, frame: int, should_stop: Callable[[], bool], above: float | None = None
+    ) -> Generator[Message | TileFinished, None, EmbeddingMaps | ForegroundMaps]:
         """Compute the maps of one image; where memory runs out, once more with fewer tiles at once, or smaller ones.
 
         Parameters
@@ -131,6 +141,8 @@ class NetworkPass:
             Number that the events carry.
         should_stop : callable
             Looked at before every run of the network.
+        above : float, optional
+            Of an image in several tiles, the maps may be those of its pixels with more than this seediness alone.
 
         Raises
         ------
@@ -142,7 +154,7 @@ class NetworkPass:
         plan = self
         while True:
             try:
-                return (yield from plan._compute(image, frame, should_stop))
+                return (yield from plan._compute(image, frame, should_stop, above))
             except (RuntimeError, MemoryError) as error:
                 less = plan.with_less_memory()
                 plan, words = less_after(error, device_of(self.network), less, "segment parts of the image")
@@ -151,17 +163,19 @@ class NetworkPass:
             yield Message(f"Memory ran out; trying again with {words}.", "warning")
 
     def _compute(
-        self, image: Prepared, frame: int, should_stop: Callable[[], bool]
-    ) -> Generator[TileFinished, None, EmbeddingMaps]:
+        self, image: Prepared, frame: int, should_stop: Callable[[], bool], above: float | None
+    ) -> Generator[TileFinished, None, EmbeddingMaps | ForegroundMaps]:
         target = self.network_shape
-        if target != self.shape:
-            image = Prepared.as_given(resize_image(image.values(), target))
-        maps = yield from self._embed(image, frame, should_stop)
-        return maps if target == self.shape else resize_maps(maps, self.shape)
+        if target == self.shape:
+            return (yield from self._embed(image, frame, should_stop, above))
+        image = Prepared.as_given(resize_image(image.values(), target))
+        maps = yield from self._embed(image, frame, should_stop, None)
+        assert isinstance(maps, EmbeddingMaps)
+        return resize_maps(maps, self.shape)
 
     def _embed(
-        self, image: Prepared, frame: int, should_stop: Callable[[], bool]
-    ) -> Generator[TileFinished, None, EmbeddingMaps]:
+        self, image: Prepared, frame: int, should_stop: Callable[[], bool], above: float | None
+    ) -> Generator[TileFinished, None, EmbeddingMaps | ForegroundMaps]:
         """Maps in pixels that the network sees, of an image of that shape."""
         config, target, device = self.config, self.network_shape, device_of(self.network)
         if devices.queues_work(device) and fits(device, target):
@@ -171,7 +185,8 @@ class NetworkPass:
             )  # fmt: skip
             return (yield from run)
         tiles, done, n_passes, n_views = self.tiles, 0, self.n_passes, len(self.views)
-        raw = np.zeros((2 * config.ndim + 1, *target), np.float32) if len(tiles) > 1 else None
+        blender, parts = Blender(tiles, target), list[ForegroundMaps]()
+        whole = np.empty((2 * config.ndim + 1, *target), np.float32) if len(tiles) > 1 and above is None else None
         for tile in tiles:
             values = image.values(tile.within(target))
             batch = torch.from_numpy(pad(values, tile.shape))[None].to(device)
@@ -188,13 +203,15 @@ class NetworkPass:
             assert total is not None
             with torch.inference_mode():
                 mean = (total[0] if n_views == 1 else total[0] / n_views).cpu().numpy()
-            if raw is None:
-                # Of the only tile, without what was padded.
-                raw = np.ascontiguousarray(mean[(slice(None), *map(slice, target))])
-            else:
-                blend(raw, mean, tile)
-        assert raw is not None
-        return decode_in_place(raw, config.grid_spacing)
+            raw = blender.add(mean, tile)
+            if whole is not None:
+                whole[(slice(None), *(slice(a, a + n) for a, n in zip(tile.start, raw.shape[1:], strict=True)))] = raw
+            elif len(tiles) > 1 and above is not None:
+                maps = decode_in_place(np.ascontiguousarray(raw), config.grid_spacing)
+                parts.append(maps.above(above, tile.start, target))
+        if parts:
+            return ForegroundMaps.joined(parts)
+        return decode_in_place(np.ascontiguousarray(raw) if whole is None else whole, config.grid_spacing)
 
 
 def less_after(error: BaseException, device: torch.device, less: P | None, remedy: str) -> P:

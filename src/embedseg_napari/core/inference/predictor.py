@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -29,13 +30,14 @@ from embedseg_napari.core.errors import DataError, ModelError, SettingsError
 from embedseg_napari.core.events import ClusteringStarted, FrameFinished, Message, PredictionStarted
 from embedseg_napari.core.files.named_axes import as_picture, converted
 from embedseg_napari.core.freed_memory import keeps_freed_memory
-from embedseg_napari.core.inference.advice import Observations, is_unsure, remark, suggest
+from embedseg_napari.core.inference.advice import DOUBTFUL, Observations, is_unsure, remark, suggest
 from embedseg_napari.core.inference.beside import Beside
 from embedseg_napari.core.inference.clustering import warm_up
 from embedseg_napari.core.inference.network_pass import NetworkPass
 from embedseg_napari.core.inference.segmentation import Segmentation
+from embedseg_napari.core.inference.size_check import usual_width
 from embedseg_napari.core.inference.tiling import resolve_tile
-from embedseg_napari.core.maps import missing_words
+from embedseg_napari.core.maps import EmbeddingMaps, missing_words
 from embedseg_napari.core.networks.network import device_of
 from embedseg_napari.core.runs import never
 from embedseg_napari.core.scripts import warn
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
 
     from embedseg_napari.core.config import ModelConfig
     from embedseg_napari.core.events import PredictionEvent
-    from embedseg_napari.core.maps import EmbeddingMaps
+    from embedseg_napari.core.maps import ForegroundMaps
     from embedseg_napari.core.networks.network import Trained
 
 LARGE_SCALE, MOST_PIXELS = 2.0, 1 << 26
@@ -90,6 +92,7 @@ class Predictor:
         normalize: bool = True,
         keep_maps: bool = True,
         take_maps: Callable[[EmbeddingMaps], None] | None = None,
+        take_frame: Callable[[int, Segmentation], None] | None = None,
         remarks: bool = False,
         advise: bool = False,
         others: Iterable[tuple[str, Trained]] = (),
@@ -114,6 +117,9 @@ class Predictor:
             False drops the maps of a frame once it is done, so that long time-lapses fit into memory.
         take_maps : callable, optional
             Called with the maps of each frame, one after the other, before its objects are collected.
+        take_frame : callable, optional
+            Called with the number of each frame and what was found there, objects from 1, axes ((Z,) Y, X). The frames
+            of the result then hold no labels (their first axis has length 0), so that memory does not grow with them.
         remarks : bool
             Whether it is told that nothing was found, or that an image is blank or overexposed.
         advise : bool
@@ -137,19 +143,29 @@ class Predictor:
         # Made ready beside the network's work, so that the first prediction need not wait for it.
         warm_up(n_pixels=math.prod(frames.shape))
         done: list[Segmentation] = []
+        widths: list[float | None] = []
         spoiled, seen, n_missing, n_too_small = Spoiled(), Observations(), 0, 0
         first: tuple[np.ndarray, Prepared] | None = None
 
-        def note(t: int, frame: np.ndarray, ready: Prepared, maps: EmbeddingMaps, found: Segmentation) -> FrameFinished:
+        def note(
+            t: int, frame: np.ndarray, ready: Prepared, maps: EmbeddingMaps | ForegroundMaps, found: Segmentation
+        ) -> FrameFinished:
             nonlocal first, n_too_small
-            done.append(found)
             seen.note(ready, found.labels)
+            widths.append(usual_width(found.labels))
             if remarks or advise:
                 n_too_small += self._n_too_small(maps, found, should_stop)
-            if t == 0 and advise and (is_unsure(maps.seed_map) or not len(found.scores) + found.n_left_out):
+            if t == 0 and advise and (is_unsure(maps) or not len(found.scores) + found.n_left_out):
                 first = frame, ready
+            if take_frame is not None:
+                take_frame(t, found)
+                found = replace(found, labels=np.empty((0, *found.labels.shape[1:]), np.int32))
+            done.append(found)
             return FrameFinished(t, len(frames), len(found.scores))
 
+        # Local maxima of the seed map need all of it.
+        needs_all = keep_maps or take_maps is not None or self.settings.seeds != "greedy"
+        above = None if needs_all else min(self.settings.foreground_threshold, DOUBTFUL[0])
         is_beside = len(frames) > 1 and devices.queues_work(device_of(self.model.network))
         with Beside(is_beside) as beside:
             for t in range(len(frames)):
@@ -158,8 +174,8 @@ class Predictor:
                 spoiled += ready.mended.found
                 if spoiled.n_not_finite == frames.size:
                     raise DataError("The image holds no finite number.")
-                maps = yield from plan.run(ready, t, should_stop)
-                if take_maps is not None:
+                maps = yield from plan.run(ready, t, should_stop, above)
+                if take_maps is not None and isinstance(maps, EmbeddingMaps):
                     take_maps(maps)
                 n_missing += maps.count_missing()
                 # Of the frame before, whose objects were collected while a GPU saw this one.
@@ -178,12 +194,12 @@ class Predictor:
         better = None
         if first is not None and not seen.is_blank:
             better = suggest(self.model, self.settings, *first, others, should_stop)
-        labels = [frame.labels for frame in done]
         n_left_out = sum(frame.n_left_out for frame in done)
         if advice := remark(
             self.model.config,
             seen if remarks or advise else None,
-            labels,
+            sum(len(frame.scores) for frame in done),
+            widths,
             self.settings,
             spacing,
             better,
@@ -194,7 +210,9 @@ class Predictor:
         found, own = Segmentation.stack(done) if "T" in axes else done[0], result_axes(axes)
         return found if own == ordered(own) else found.turned(own)
 
-    def _n_too_small(self, maps: EmbeddingMaps, found: Segmentation, should_stop: Callable[[], bool]) -> int:
+    def _n_too_small(
+        self, maps: EmbeddingMaps | ForegroundMaps, found: Segmentation, should_stop: Callable[[], bool]
+    ) -> int:
         """Objects that the minimum size left out, where nothing else was found."""
         if len(found.scores) + found.n_left_out or not self.settings.min_object_size:
             return 0
@@ -225,7 +243,7 @@ class Predictor:
             If `should_stop` returned True.
         """
         part = found.frames[0] if found.frames else found
-        if len(part.scores) + part.n_left_out and part.kept_maps is not None and not is_unsure(part.kept_maps.seed_map):
+        if len(part.scores) + part.n_left_out and part.kept_maps is not None and not is_unsure(part.kept_maps):
             return
         array, axes = _as_array(image), parse_axes(axes)
         if "T" in axes:
@@ -236,7 +254,17 @@ class Predictor:
         yield ClusteringStarted(0)
         better = None if seen.is_blank else suggest(self.model, self.settings, frame, ready, others, should_stop)
         n_too_small = 0 if part.kept_maps is None else self._n_too_small(part.kept_maps, part, should_stop)
-        told = remark(self.model.config, seen, [part.labels], self.settings, None, better, part.n_left_out, n_too_small)
+        told = remark(
+            self.model.config,
+            seen,
+            len(part.scores),
+            [usual_width(part.labels)],
+            self.settings,
+            None,
+            better,
+            part.n_left_out,
+            n_too_small,
+        )
         if better is not None and told:
             yield told
 

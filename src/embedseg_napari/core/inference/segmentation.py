@@ -13,6 +13,7 @@ from embedseg_napari.core.errors import DataError, SettingsError
 from embedseg_napari.core.inference.clustering import cluster_by
 from embedseg_napari.core.inference.whole_objects import whole_objects
 from embedseg_napari.core.machine import fits_machine
+from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.core.settings import require_functions
 from embedseg_napari.core.wording import count, shape_words
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from embedseg_napari.core.config import PredictionConfig
     from embedseg_napari.core.inference.whole_objects import WholeObject
-    from embedseg_napari.core.maps import EmbeddingMaps
+    from embedseg_napari.core.maps import ForegroundMaps
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ class Segmentation:
     @classmethod
     def collect(
         cls,
-        maps: EmbeddingMaps,
+        maps: EmbeddingMaps | ForegroundMaps,
         settings: PredictionConfig,
         should_stop: Callable[[], bool] | None = None,
         *,
@@ -100,7 +101,7 @@ class Segmentation:
             found.centers,
             found.scores,
             settings,
-            kept_maps=maps if keep_maps else None,
+            kept_maps=maps if keep_maps and isinstance(maps, EmbeddingMaps) else None,
             n_left_out=found.n_left_out,
             seeds=found.seeds,
             n_bright=found.n_bright,

@@ -54,7 +54,7 @@ def usual_width(labels: np.ndarray) -> float | None:
 
 
 def size_facts(
-    config: ModelConfig, frames: Sequence[np.ndarray], scale: float, spacing: Sequence[float] | None = None
+    config: ModelConfig, widths: Sequence[float | None], scale: float, spacing: Sequence[float] | None = None
 ) -> list[str]:
     """Sentences on sizes that are far from those in training.
 
@@ -62,25 +62,25 @@ def size_facts(
     ----------
     config : ModelConfig
         Of the model.
-    frames : sequence of ndarray of int, shape ((Z,) Y, X)
-        Labels found.
+    widths : sequence of float or None
+        `usual_width` of the labels of each frame.
     scale : float
         Factor by which images were resized, beyond what the model always does.
     spacing : sequence of float, optional
         Size of a pixel (z, y, x) in the unit of the model's.
     """
-    return [fact for fact in (_other_objects(config, frames, scale), _other_pixels(config, spacing, scale)) if fact]
+    return [fact for fact in (_other_objects(config, widths, scale), _other_pixels(config, spacing, scale)) if fact]
 
 
-def _other_objects(config: ModelConfig, frames: Sequence[np.ndarray], scale: float) -> str:
+def _other_objects(config: ModelConfig, widths: Sequence[float | None], scale: float) -> str:
     """A sentence if the objects found are far from those in training."""
     sizes = config.object_sizes
-    widths = [width for labels in frames if (width := usual_width(labels)) is not None]
-    if not widths or len(sizes.mean) != config.ndim or min(sizes.mean) <= 0:
+    known_widths = [width for width in widths if width is not None]
+    if not known_widths or len(sizes.mean) != config.ndim or min(sizes.mean) <= 0:
         return ""
     known = math.sqrt(sizes.mean[-1] * sizes.mean[-2])
     spread = math.sqrt(sizes.std[-1] * sizes.std[-2]) if len(sizes.std) == config.ndim else 0.0
-    width = float(np.median(widths))
+    width = float(np.median(known_widths))
     # Widths spread like a log-normal distribution, of which mean and standard deviation are known.
     variance = math.log1p((spread / known) ** 2)
     distance = abs(math.log(width * scale / known) + variance / 2)

@@ -136,24 +136,50 @@ def _ramp(length: int) -> NDArray[np.float32]:
     return (t * t * (3 - 2 * t)).astype(np.float32)
 
 
-def blend(out: NDArray[np.float32], raw: NDArray[np.float32], tile: Tile) -> None:
-    """Add a tile's weighted raw output to that of the image.
+class Blender:
+    """Adds up weighted outputs of tiles, in array order, and hands out each part once no later tile reaches it.
+
+    So only what tiles share is kept, not the output of the whole image.
 
     Parameters
     ----------
-    out : ndarray, shape (channels, (Z,) Y, X)
-        Sum so far, changed in place; zeros at the start.
-    raw : ndarray, shape (channels, *tile.shape)
-        Output for the tile; serves as working memory.
-    tile : Tile
-        Where it belongs.
+    tiles : sequence of Tile
+        All tiles of the image.
+    shape : sequence of int
+        Its spatial shape.
     """
-    inside = tile.within(out.shape[1:])
-    raw = raw[(slice(None), *(slice(0, part.stop - part.start) for part in inside))]
-    for axis, weights in enumerate(tile.weights):
-        if (weights != 1).any():
-            raw *= weights[: raw.shape[axis + 1]].reshape(-1, *[1] * (len(tile.weights) - axis - 1))
-    out[(slice(None), *inside)] += raw
+
+    def __init__(self, tiles: Sequence[Tile], shape: Sequence[int]) -> None:
+        self._shape = tuple(shape)
+        self._starts = [sorted({tile.start[axis] for tile in tiles}) for axis in range(len(self._shape))]
+        self._shared: dict[tuple[int, ...], list[NDArray[np.float32]]] = {}
+
+    def add(self, raw: NDArray[np.float32], tile: Tile) -> NDArray[np.float32]:
+        """Add a tile's raw output, and return what is complete: a part that begins where the tile does.
+
+        Parameters
+        ----------
+        raw : ndarray, shape (channels, *tile.shape)
+            Output for the tile; serves as working memory.
+        tile : Tile
+            Where it belongs.
+        """
+        inside = tile.within(self._shape)
+        raw = raw[(slice(None), *(slice(0, part.stop - part.start) for part in inside))]
+        for axis, weights in enumerate(tile.weights):
+            if (weights != 1).any():
+                raw *= weights[: raw.shape[axis + 1]].reshape(-1, *[1] * (len(tile.weights) - axis - 1))
+        for shared in self._shared.pop(tile.start, ()):
+            raw[(slice(None), *map(slice, shared.shape[1:]))] += shared
+        for axis in reversed(range(len(tile.start))):
+            starts = self._starts[axis]
+            index = starts.index(tile.start[axis]) + 1
+            if index < len(starts):
+                # The next tile along this axis holds all of it, and hands on what the one after it needs.
+                raw, shared = np.split(raw, [starts[index] - tile.start[axis]], axis + 1)
+                following = (*tile.start[:axis], starts[index], *tile.start[axis + 1 :])
+                self._shared.setdefault(following, []).append(shared.copy())
+        return raw
 
 
 def pad(values: NDArray[np.float32], shape: Sequence[int]) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedseg_napari.core.inference.clustering_task import ask
+from embedseg_napari.core.inference.clustering_task import ask, foreground_of
 from embedseg_napari.core.inference.proposals import Proposals
 
 if TYPE_CHECKING:
@@ -67,13 +67,14 @@ def whole_objects(
     """
     from scipy.ndimage import find_objects
 
-    foreground = np.flatnonzero(maps.seed_map.ravel() > np.float32(settings.foreground_threshold))
-    proposals = Proposals(maps, foreground, settings.margin_scale)
+    foreground, at = foreground_of(maps, settings.foreground_threshold)
+    rows_of = np.searchsorted(foreground, seeds.astype(foreground.dtype))
+    proposals = Proposals(maps, foreground, at, settings.margin_scale)
     for index, own in enumerate(find_objects(labels, len(seeds))):
         ask(should_stop)
         box, pixels = own, [np.empty(0, np.int64)] * maps.ndim
         if index < n_bright:
-            rows = proposals.of(int(np.searchsorted(foreground, seeds[index])))
+            rows = proposals.of(int(rows_of[index]))
             # An object of the labels has at least one pixel in its ellipse, so these are never empty.
             assert rows is not None
             pixels = [axis[rows] for axis in proposals.at]
