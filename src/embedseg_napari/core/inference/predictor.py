@@ -33,6 +33,7 @@ from embedseg_napari.core.inference.advice import Observations, is_unsure, remar
 from embedseg_napari.core.inference.beside import Beside
 from embedseg_napari.core.inference.clustering import warm_up
 from embedseg_napari.core.inference.network_pass import NetworkPass
+from embedseg_napari.core.inference.openvino_engine import choose_engine
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.inference.tiling import resolve_tile
 from embedseg_napari.core.maps import missing_words
@@ -295,7 +296,12 @@ class Predictor:
         shape = tuple(int(n) for n in frames.shape[2:])
         tta, scale = self.settings.tta, self.settings.scale
         _check_size(shape, config.reference_scale * scale)
-        plan = NetworkPass(network, config, shape, self.tile, self.overlap, precision, tta, scale)
+        compiled, words, is_odd = choose_engine(self.settings.engine, network, precision)
+        if words:
+            yield Message(words, "warning" if is_odd else "info")
+        plan = NetworkPass(
+            network, config, shape, self.tile, self.overlap, precision, tta, scale, compiled=compiled
+        )
         yield PredictionStarted(axes, len(frames), plan.n_passes)
         return frames, axes, plan
 
