@@ -30,8 +30,8 @@ logger = logging.getLogger(__name__)
 
 X86 = ("x86_64", "AMD64", "i386")
 """Processors on which OpenVINO was measured to be faster."""
-SIDE = {2: 64, 3: 32}
-"""Pixels per axis of the image that a compiled network is tried on."""
+RECORDED, TRIED = {2: (64, 64), 3: (32, 32, 32)}, {2: (56, 104), 3: (24, 32, 40)}
+"""Sizes of the images that a network is recorded with, and compared on: one that suits no other size is found out."""
 MOST_ERROR, MOST_TIMES = 1e-4, 4.0
 """Mean error of the outputs that is always let pass, and how many times that of PyTorch in the same number format."""
 LOOK_MILLISECONDS = 50
@@ -39,7 +39,7 @@ LOOK_MILLISECONDS = 50
 
 
 def choose_engine(
-    wanted: Engine, network: EmbeddingNetwork, precision: str
+    wanted: Engine, network: EmbeddingNetwork, n_channels: int, precision: str
 ) -> tuple[CompiledNetwork | None, str, bool]:
     """Return what runs a network, and what to say about it.
 
@@ -49,6 +49,8 @@ def choose_engine(
         The setting.
     network : EmbeddingNetwork
         On its device.
+    n_channels : int
+        Channels that it takes.
     precision : {"float32", "bfloat16", "float16"}
         Number format, one that the device has.
 
@@ -71,7 +73,7 @@ def choose_engine(
         return None, words if wanted == "openvino" else "", wanted == "openvino"
     if wanted == "auto" and platform.machine() not in X86:
         return None, "", False
-    compiled = _compiled(network, precision)
+    compiled = _compiled(network, n_channels, precision)
     if isinstance(compiled, str):
         return None, f"The network runs in PyTorch: OpenVINO cannot run it ({compiled}).", True
     return compiled, f"The network runs in OpenVINO {version('openvino')}, in {precision}.", False
@@ -84,6 +86,8 @@ class CompiledNetwork:
     ----------
     network : EmbeddingNetwork
         On the CPU, not in training.
+    n_channels : int
+        Channels that it takes.
     precision : {"float32", "bfloat16"}
         Number format.
     n_threads : int
@@ -95,10 +99,12 @@ class CompiledNetwork:
         If it computes something else than PyTorch does.
     """
 
-    def __init__(self, network: EmbeddingNetwork, precision: str, n_threads: int) -> None:
-        sides = (SIDE[network.ndim],) * network.ndim
+    def __init__(self, network: EmbeddingNetwork, n_channels: int, precision: str, n_threads: int) -> None:
         # Fixed numbers, without touching the state of anyone's random numbers.
-        image = torch.randn(1, network.n_channels, *sides, generator=torch.Generator().manual_seed(0))
+        numbers = torch.Generator().manual_seed(0)
+        recorded, tried = (
+            torch.randn(1, n_channels, *sides[network.ndim], generator=numbers) for sides in (RECORDED, TRIED)
+        )
         openvino = _import_openvino()
         # Not openvino.convert_model, which reports each conversion to its makers.
         from openvino.frontend import FrontEndManager
@@ -106,7 +112,9 @@ class CompiledNetwork:
 
         with torch.inference_mode(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)
-            traced: Any = torch.jit.trace(network, image, check_trace=False)  # type: ignore[no-untyped-call]
+            # What depends on the size is found out when it is tried.
+            warnings.simplefilter("ignore", torch.jit.TracerWarning)
+            traced: Any = torch.jit.trace(network, recorded, check_trace=False)  # type: ignore[no-untyped-call]
         frontend = FrontEndManager().load_by_framework("pytorch")
         # The frontend does not keep it alive.
         decoder = TorchScriptPythonDecoder(traced)
@@ -119,7 +127,7 @@ class CompiledNetwork:
             "ENABLE_CPU_PINNING": False,
         }
         self.model = openvino.Core().compile_model(graph, "CPU", options)
-        self._check(network, image, precision)
+        self._check(network, tried, precision)
 
     def __call__(self, images: Tensor, should_stop: Callable[[], bool]) -> Tensor:
         """Run the network.
@@ -170,9 +178,11 @@ _lock = threading.Lock()
 _known: WeakKeyDictionary[EmbeddingNetwork, dict[Any, CompiledNetwork | str]] = WeakKeyDictionary()
 
 
-def _compiled(network: EmbeddingNetwork, precision: str) -> CompiledNetwork | str:
+def _compiled(network: EmbeddingNetwork, n_channels: int, precision: str) -> CompiledNetwork | str:
     """The compiled network, compiled if it, or its weights, were not seen before; or why there is none."""
-    weights = tuple((one.data_ptr(), 0 if one.is_inference() else one._version) for one in network.state_dict().values())
+    weights = tuple(
+        (one.data_ptr(), 0 if one.is_inference() else one._version) for one in network.state_dict().values()
+    )
     key = precision, torch.get_num_threads(), weights
     with _lock:
         known = _known.setdefault(network, {})
@@ -181,7 +191,7 @@ def _compiled(network: EmbeddingNetwork, precision: str) -> CompiledNetwork | st
             for old in [one for one in known if one[2] != weights]:
                 del known[old]
             try:
-                known[key] = CompiledNetwork(network, precision, torch.get_num_threads())
+                known[key] = CompiledNetwork(network, n_channels, precision, torch.get_num_threads())
             except (ComputeError, ImportError, OSError, RuntimeError, TypeError, ValueError, AttributeError) as error:
                 logger.info("OpenVINO cannot run a network", exc_info=error)
                 known[key] = (str(error).strip() or type(error).__name__).splitlines()[-1].rstrip(".")

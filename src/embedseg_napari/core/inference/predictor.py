@@ -296,12 +296,10 @@ class Predictor:
         shape = tuple(int(n) for n in frames.shape[2:])
         tta, scale = self.settings.tta, self.settings.scale
         _check_size(shape, config.reference_scale * scale)
-        compiled, words, is_odd = choose_engine(self.settings.engine, network, precision)
+        compiled, words, is_odd = choose_engine(self.settings.engine, network, config.n_channels, precision)
         if words:
             yield Message(words, "warning" if is_odd else "info")
-        plan = NetworkPass(
-            network, config, shape, self.tile, self.overlap, precision, tta, scale, compiled=compiled
-        )
+        plan = NetworkPass(network, config, shape, self.tile, self.overlap, precision, tta, scale, compiled=compiled)
         yield PredictionStarted(axes, len(frames), plan.n_passes)
         return frames, axes, plan
 

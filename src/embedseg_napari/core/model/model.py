@@ -133,9 +133,7 @@ class Model:
         """
         require_functions(on_event=on_event, should_stop=should_stop)
         with speaking_python():
-            settings = self._settings(
-                tta=tta, precision=precision, engine=engine, tile=tile, tile_overlap=tile_overlap
-            )
+            settings = self._settings(tta=tta, precision=precision, engine=engine, tile=tile, tile_overlap=tile_overlap)
             run = Predictor(self, settings).embed(image, axes, should_stop or never, normalize=normalize)
             return drain(run, tell if on_event is None else on_event)
 

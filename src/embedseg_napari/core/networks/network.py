@@ -62,7 +62,7 @@ class EmbeddingNetwork(nn.Module):
             raise SettingsError(
                 f"The network takes 1 to {MAX_CHANNELS} channels, not {n_channels}; choose some of them."
             )
-        self.ndim, self.n_channels = ndim, n_channels
+        self.ndim = ndim
         self.gradient_checkpointing = False
 
     def forward(self, x: Tensor) -> Tensor:
