@@ -178,8 +178,8 @@ for name in list(os.environ):
     if name in ("CI", "GITHUB_ACTIONS") or name.startswith("PYTEST"):
         del os.environ[name]
 seen = []
-sys.addaudithook(lambda event, args: seen.append(event) if event.startswith(("socket.", "subprocess.", "os.posix_spawn"))
-                 else None)
+ways_out = ("socket.", "subprocess.", "os.posix_spawn")
+sys.addaudithook(lambda event, args: seen.append(event) if event.startswith(ways_out) else None)
 import numpy as np, torch, time
 import embedseg_napari as es
 heard = []

@@ -113,7 +113,7 @@ class CompiledNetwork:
         with torch.inference_mode(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)
             # What depends on the size is found out when it is tried.
-            warnings.simplefilter("ignore", torch.jit.TracerWarning)
+            warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
             traced: Any = torch.jit.trace(network, recorded, check_trace=False)  # type: ignore[no-untyped-call]
         frontend = FrontEndManager().load_by_framework("pytorch")
         # The frontend does not keep it alive.
