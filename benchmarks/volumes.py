@@ -4,8 +4,8 @@
 
 Generated nuclei are 12 to 26 pixels wide and 0.5 to 1.2 times as deep in planes, sparse to dense, from two photons a
 voxel to many, with outlines as people draw them, farther out along Z: the real volumes alone would teach one kind of
-tissue. Wide ones are of more kinds: 8 to 36 pixels wide, 0.2 to 1.2 times as deep, up to half of the volume, flat stacks
-of few planes too, outlines at the true surface or farther out.
+tissue. Wide ones are of more kinds: 8 to 36 pixels wide, 0.2 to 1.2 times as deep, up to half of the volume, flat
+stacks of few planes too, outlines at the true surface or farther out.
 """
 
 from __future__ import annotations

@@ -87,6 +87,9 @@ def predict(
     precision: Annotated[
         str | None, setting(PredictionConfig, "precision", default=STORED, metavar="float32|bfloat16|float16")
     ] = None,
+    engine: Annotated[
+        str | None, setting(PredictionConfig, "engine", default=STORED, metavar="auto|torch|openvino")
+    ] = None,
     tile: Annotated[str | None, setting(PredictionConfig, "tile", default=STORED, metavar="Z,Y,X")] = None,
     tile_overlap: Annotated[
         str | None, setting(PredictionConfig, "tile_overlap", default=STORED, metavar="Z,Y,X")
@@ -160,6 +163,7 @@ def predict(
         "seeds": seeds,
         "scale": scale,
         "precision": precision,
+        "engine": engine,
         "tile": parse_tile(tile),
         "tile_overlap": parse_tile_overlap(tile_overlap),
     }

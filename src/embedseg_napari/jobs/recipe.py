@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 FOLDER = "recipes"
 """Folder beside label images, with a recipe of each."""
-VERSIONS = ("numpy", "scipy", "scikit-image", "torch")
+VERSIONS = ("numpy", "scipy", "scikit-image", "torch", "openvino")
 SWITCHES = {
     "tta": ("--tta", "--no-tta"),
     "drop_border_objects": ("--drop-border-objects", "--keep-border-objects"),

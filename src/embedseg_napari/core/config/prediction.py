@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from embedseg_napari.core.config.limits import SCALES, Precision
+from embedseg_napari.core.config.limits import SCALES, Engine, Precision
 from embedseg_napari.core.errors import SettingsError
 from embedseg_napari.core.settings import PixelsPerAxis, Settings
 
@@ -97,6 +97,11 @@ class PredictionConfig(Settings):
         "float32",
         description="Number format of the network; the 16-bit formats are faster where the processor supports them, "
         "and ignored elsewhere.",
+    )
+    engine: Engine = Field(
+        "auto",
+        description="Program that computes the network: OpenVINO is faster on Intel and AMD processors, and auto takes "
+        "it where it is installed and the device is a CPU.",
     )
     tile: PixelsPerAxis | None = Field(
         None,

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from embedseg_napari.core.config import ModelConfig
+    from embedseg_napari.core.inference.openvino_engine import CompiledNetwork
     from embedseg_napari.core.inference.test_time_augmentation import View
     from embedseg_napari.core.inference.tiling import Tile
     from embedseg_napari.core.networks.network import EmbeddingNetwork
@@ -63,6 +64,8 @@ class NetworkPass:
         Factor by which images are resized for the network, beyond the model's own.
     most_at_once : int, optional
         Most tiles that a GPU sees together; without it as many as hold no more pixels than one of the default size.
+    compiled : CompiledNetwork, optional
+        Runs in place of the network, which stays on the CPU.
     """
 
     network: EmbeddingNetwork
@@ -74,6 +77,7 @@ class NetworkPass:
     tta: bool
     scale: float = 1.0
     most_at_once: int | None = None
+    compiled: CompiledNetwork | None = None
 
     @property
     def network_shape(self) -> tuple[int, ...]:
@@ -196,7 +200,7 @@ class NetworkPass:
                     raise Stopped("The prediction was stopped.")
                 # No inference mode around a yield: it would leak into whoever drains this generator.
                 with torch.inference_mode():
-                    output = view.undo(raw_output(self.network, view.apply(batch), self.precision))
+                    output = view.undo(self._output(view.apply(batch), should_stop))
                     total = output if total is None else total.add_(output)
                 done += 1
                 yield TileFinished(frame, done, n_passes)
@@ -209,9 +213,16 @@ class NetworkPass:
             elif len(tiles) > 1 and above is not None:
                 maps = decode_in_place(np.ascontiguousarray(raw), config.grid_spacing)
                 parts.append(maps.above(above, tile.start, target))
+        if self.compiled is not None:
+            self.compiled.free_memory()
         if parts:
             return ForegroundMaps.joined(parts)
         return decode_in_place(np.ascontiguousarray(raw) if whole is None else whole, config.grid_spacing)
+
+    def _output(self, batch: torch.Tensor, should_stop: Callable[[], bool]) -> torch.Tensor:
+        if self.compiled is not None:
+            return self.compiled(batch, should_stop)
+        return raw_output(self.network, batch, self.precision)
 
 
 def less_after(error: BaseException, device: torch.device, less: P | None, remedy: str) -> P:

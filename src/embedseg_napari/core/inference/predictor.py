@@ -34,6 +34,7 @@ from embedseg_napari.core.inference.advice import DOUBTFUL, Observations, is_uns
 from embedseg_napari.core.inference.beside import Beside
 from embedseg_napari.core.inference.clustering import warm_up
 from embedseg_napari.core.inference.network_pass import NetworkPass
+from embedseg_napari.core.inference.openvino_engine import choose_engine
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.inference.size_check import usual_width
 from embedseg_napari.core.inference.tiling import resolve_tile
@@ -323,7 +324,10 @@ class Predictor:
         shape = tuple(int(n) for n in frames.shape[2:])
         tta, scale = self.settings.tta, self.settings.scale
         _check_size(shape, config.reference_scale * scale)
-        plan = NetworkPass(network, config, shape, self.tile, self.overlap, precision, tta, scale)
+        compiled, words, is_odd = choose_engine(self.settings.engine, network, config.n_channels, precision)
+        if words:
+            yield Message(words, "warning" if is_odd else "info")
+        plan = NetworkPass(network, config, shape, self.tile, self.overlap, precision, tta, scale, compiled=compiled)
         yield PredictionStarted(axes, len(frames), plan.n_passes)
         return frames, axes, plan
 

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).resolve().parents[2] / "models"
 STARTS = {2: "starts/start-2d", 3: "nuclei-3d"}
-"""Bundled models that trainings on few labels begin with, by the number of spatial axes. Those in the folder `starts` are
-made for being trained on and not for segmenting: trained on images of many kinds, and used as they are they know none
-well (`benchmarks/start`)."""
+"""Bundled models that trainings on few labels begin with, by the number of spatial axes. Those in the folder `starts`
+are made for being trained on and not for segmenting: trained on images of many kinds, and used as they are they know
+none well (`benchmarks/start`)."""
 SCRATCH = "scratch"
 """The word for a new network in the place of a model's name."""
 CHECKPOINTS = (".pth", ".pt")

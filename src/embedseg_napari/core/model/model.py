@@ -89,6 +89,7 @@ class Model:
         tta: bool | None = None,
         normalize: bool = True,
         precision: str | None = None,
+        engine: str | None = None,
         tile: int | Sequence[int] | None = None,
         tile_overlap: int | Sequence[int] | None = None,
         on_event: Callable[[PredictionEvent], None] | None = None,
@@ -109,6 +110,8 @@ class Model:
             False hands the array to the network as it is.
         precision : {"float32", "bfloat16", "float16"}, optional
             Default: stored with the model. Float32 where the device has no other.
+        engine : {"auto", "torch", "openvino"}, optional
+            Program that computes the network; default: stored with the model. A Message says if it is OpenVINO.
         tile : int or sequence of int, optional
             Largest tile, pixels per axis (z, y, x), multiples of 8; default: stored with the model.
         tile_overlap : int or sequence of int, optional
@@ -130,7 +133,7 @@ class Model:
         """
         require_functions(on_event=on_event, should_stop=should_stop)
         with speaking_python():
-            settings = self._settings(tta=tta, precision=precision, tile=tile, tile_overlap=tile_overlap)
+            settings = self._settings(tta=tta, precision=precision, engine=engine, tile=tile, tile_overlap=tile_overlap)
             run = Predictor(self, settings).embed(image, axes, should_stop or never, normalize=normalize)
             return drain(run, tell if on_event is None else on_event)
 
@@ -153,6 +156,7 @@ class Model:
         seeds: str | None = None,
         scale: float | None = None,
         precision: str | None = None,
+        engine: str | None = None,
         tile: int | Sequence[int] | None = None,
         tile_overlap: int | Sequence[int] | None = None,
         advise: bool = False,
@@ -198,6 +202,8 @@ class Model:
             Factor by which the image is resized for the network, so that objects have the size it knows.
         precision : {"float32", "bfloat16", "float16"}, optional
             Number format of the network. Float32 where the device has no other.
+        engine : {"auto", "torch", "openvino"}, optional
+            Program that computes the network. A Message says if it is OpenVINO.
         tile : int or sequence of int, optional
             Largest tile, pixels per axis (z, y, x), multiples of 8.
         tile_overlap : int or sequence of int, optional
@@ -242,6 +248,7 @@ class Model:
                 seeds=seeds,
                 scale=scale,
                 precision=precision,
+                engine=engine,
                 tile=tile,
                 tile_overlap=tile_overlap,
             )

@@ -84,7 +84,7 @@ class RunSettings(QObject):
         self._warm_up()
 
     def suggest_model(self, layer: Image | None) -> None:
-        """Take a model of volumes for a layer that says it is one, of stained tissue for light colours, and back again."""
+        """Take a model of volumes for a layer that says it is one, of stained tissue for light colours, and back."""
         if layer is None:
             return
         try:
