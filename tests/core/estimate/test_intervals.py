@@ -77,4 +77,4 @@ def test_recall_lies_between_what_the_limits_allow():
     ],
 )
 def test_recall_at_the_edges(right, missed, expected):
-    assert found_share(right, missed, 0) == (expected if expected is None else pytest.approx(expected))
+    assert found_share(right, missed, int(missed.low)) == (expected if expected is None else pytest.approx(expected))

@@ -34,14 +34,14 @@ def test_objects_are_those_of_the_labels(labels):
 
 
 @pytest.mark.parametrize("shape", [(192, 256), (24, 96, 96)])
-def test_areas_cover_all_without_overlap_and_hold_two_objects(shape):
+def test_areas_cover_all_without_overlap_and_hold_few_objects(shape):
     labels = nuclei(shape, diameter=14, seed=2).labels
     sample = es.draw_sample(labels, n_areas=10_000, seed=0)
     covered = np.zeros(shape, int)
     for area in sample.areas:
         covered[tuple(map(slice, area.lower, area.upper))] += 1
     assert (covered == 1).all()
-    assert 1 <= sample.n_found / len(sample.areas) <= 4
+    assert 1 <= sample.n_found / len(sample.areas) <= 5, "as many as fit where an object fits in"
 
 
 def test_every_frame_of_a_movie_is_drawn_from(labels):

@@ -49,10 +49,10 @@ def right_objects(n_right: int, n_judged: int, n_found: int) -> Interval | None:
     Returns
     -------
     Interval or None
-        Numbers of objects; None where nothing was judged.
+        Numbers of objects; None where there are some and none was judged.
     """
     if n_judged == 0:
-        return None
+        return Interval(0, 0, 0) if n_found == 0 else None
     least, most = n_right, n_found - (n_judged - n_right)
 
     def bisect(is_high: bool) -> int:
@@ -143,6 +143,6 @@ def found_share(right: Interval | None, missed: Interval | None, n_seen: int) ->
     high = (both + root) / least if least > 0 else math.inf if missed.high > 0 else 0.0
     root = both + math.sqrt(max(both**2 - below * most, 0))
     low = below / root if root > 0 else 0.0
-    if missed.low <= n_seen and right.high > 0:
-        low = missed.low / right.high
+    if missed.low <= n_seen:
+        low = missed.low / right.high if right.high > 0 else math.inf if missed.low > 0 else 0.0
     return Interval(right.value / (right.value + missed.value), 1 / (1 + high), 1 / (1 + low))

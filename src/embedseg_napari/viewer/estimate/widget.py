@@ -54,6 +54,8 @@ class EstimateWidget(DockPanel):
         self._was_old = False
         """The same of an earlier sample, which stays where no other one comes of a run."""
         self._followed: Labels | None = None
+        self._said_unfit = ""
+        """What was said of layers that cannot be judged."""
         self._build()
         self._connect()
         self._show_state()
@@ -314,7 +316,8 @@ class EstimateWidget(DockPanel):
 
     def _show_state(self, *_: object) -> None:
         is_running = self.controls.current is not None
-        has_labels, judgement = self.labels.layer() is not None, self.judgement
+        unfit, judgement = self._unfit(), self.judgement
+        has_labels = not unfit
         self.controls.run_button.setEnabled(has_labels and not is_running)
         self.open.setEnabled(has_labels and not is_running)
         self.judge.setVisible(judgement is not None)
@@ -329,10 +332,22 @@ class EstimateWidget(DockPanel):
         self.result.setVisible(is_judged)
         if judgement is not None and is_judged:
             self.result.setText(str(judgement.estimate()))
-        if not has_labels and judgement is None:
-            self.controls.say(NO_LABELS)
-        elif self.controls.status.text() == NO_LABELS:
+        if unfit and judgement is None:
+            self.controls.say(unfit, unfit != NO_LABELS)
+        elif self._said_unfit and self.controls.status.text() == self._said_unfit:
             self.controls.say("")
+        self._said_unfit = unfit
+
+    def _unfit(self) -> str:
+        """Why there is nothing that can be judged; empty where there is."""
+        layer = self.labels.layer()
+        if layer is None:
+            return NO_LABELS
+        try:
+            picture_of(layer)
+        except EmbedSegError as error:
+            return str(error)
+        return ""
 
     def layer_boxes(self) -> tuple[LayerBox, ...]:
         """Boxes in which a layer is chosen."""
