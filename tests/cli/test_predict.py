@@ -329,3 +329,17 @@ def test_labels_of_an_ome_tiff_keep_the_order_of_its_axes(embedseg, blobs, tmp_p
     with tifffile.TiffFile(next((tmp_path / "out").glob("*.tif"))) as tif:
         assert tif.series[0].axes == "ZTYX"
         assert tif.series[0].shape == volume.shape
+
+
+def test_a_folder_has_a_report_unless_it_is_switched_off(embedseg, trained, images, tmp_path):
+    out = tmp_path / "out"
+    ended = embedseg("predict", trained, images, "--output", out)
+    assert f"report: {out / 'report.html'}" in ended.out
+    command = f"<pre>embedseg predict {trained} {images} --output {out}</pre>"
+    assert command in (out / "report.html").read_text(encoding="utf-8")
+    ended = embedseg("predict", trained, images, "--output", tmp_path / "none", "--no-report")
+    assert ended.status == 0
+    assert "report: " not in ended.out
+    assert not (tmp_path / "none" / "report.html").exists()
+    ended = embedseg("predict", trained, images / "im0.tif", "--output", tmp_path / "one", "--report")
+    assert (tmp_path / "one" / "report.html").exists()

@@ -37,7 +37,8 @@ def test_all_images_are_segmented_whoever_listens(trained, images, tmp_path, end
     ended = shell(f"$E predict {trained} {images} -o {tmp_path / 'out'} {end}; exit ${{PIPESTATUS[0]}}")
     assert ended.returncode == 0
     assert "Traceback" not in ended.stderr
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.tif", "b.tif", "c.tif", "recipes"]
+    names = ["a.tif", "b.tif", "c.tif", "recipes", "report.html"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
     assert ("lines of the output are lost" in ended.stderr) == (end == "> /dev/full")
 
 

@@ -176,7 +176,7 @@ def test_a_stop_keeps_what_is_done(job: FolderJob) -> None:
     run_ = segment_folder(replace(job, tables="together"), lambda: any(isinstance(e, ImageSaved) for e in seen))
     result = drain(run_, seen.append)
     assert (result.stopped, result.n_saved, result.n_left) == (True, 1, 1)
-    assert sorted(path.name for path in job.results.iterdir()) == ["a.tif", TABLE, "recipes"]
+    assert sorted(path.name for path in job.results.iterdir()) == ["a.tif", TABLE, "recipes", "report.html"]
 
 
 def test_a_stop_before_the_model_is_loaded_leaves_nothing(job: FolderJob) -> None:
@@ -189,12 +189,13 @@ def test_goes_on_where_an_earlier_run_was_stopped(job: FolderJob) -> None:
     job = replace(job, tables="each")
     first: list[Any] = []
     assert drain(segment_folder(job, lambda: any(isinstance(one, ImageSaved) for one in first)), first.append).stopped
-    done = {path.name: path.stat().st_mtime_ns for path in job.results.glob("*.*")}
+    done = {path.name: path.stat().st_mtime_ns for kind in ("tif", "csv") for path in job.results.glob(f"*.{kind}")}
     job = replace(job, resume=True)
     events, result = run(job)
     assert (result.n_saved + result.n_skipped, result.n_left, result.failures) == (2, 0, ())
     assert sum(isinstance(event, ImageSkipped) for event in events) == result.n_skipped == len(done) // 2
-    assert sorted(path.name for path in job.results.iterdir()) == ["a.csv", "a.tif", "b.csv", "b.tif", "recipes"]
+    names = ["a.csv", "a.tif", "b.csv", "b.tif", "recipes", "report.html"]
+    assert sorted(path.name for path in job.results.iterdir()) == names
     assert all((job.results / name).stat().st_mtime_ns == when for name, when in done.items())
     assert run(job)[1].n_skipped == 2
 

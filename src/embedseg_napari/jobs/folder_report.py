@@ -283,12 +283,17 @@ def _recipe_rows(
         "Device": device,
     }
     stored = settings.model_dump(mode="json")
+    words = {True: "yes", False: "no"}
     return [
         ("Model", model["name"]),
         ("File of the model", model["file"]),
         ("SHA-256 of the model", model["sha256"]),
         *given.items(),
-        *((name.replace("_", " "), str(value)) for name, value in stored.items()),
+        *(
+            (name.replace("_", " ").capitalize(), words[value] if isinstance(value, bool) else str(value))
+            for name, value in stored.items()
+            if value is not None
+        ),
         *versions().items(),
         ("Of each image", f"{job.results / 'recipes'} holds sums of files, settings and the command"),
     ]

@@ -194,9 +194,9 @@ def test_what_is_no_tiff_is_named(tmp_path):
 
 @pytest.mark.parametrize("n", [3, 4])
 def test_few_planes_that_are_stored_like_colours_are_labels_where_their_axes_are_named(tmp_path, n):
-    """So tifffile writes them where nothing else is said."""
+    """So older versions of tifffile write them where nothing else is said."""
     labels = np.arange(n * 20 * 30, dtype=np.uint8).reshape(n, 20, 30)
-    tifffile.imwrite(tmp_path / "movie.tif", labels)
+    tifffile.imwrite(tmp_path / "movie.tif", labels, photometric="rgb", planarconfig="separate")
     with tifffile.TiffFile(tmp_path / "movie.tif") as tif:
         assert tif.series[0].axes == "SYX"
     read = read_image(tmp_path / "movie.tif", "TYX", labels=True)
@@ -206,7 +206,7 @@ def test_few_planes_that_are_stored_like_colours_are_labels_where_their_axes_are
         read_image(tmp_path / "movie.tif", labels=True)
     with pytest.raises(DataError, match=r"grey\.$"):
         read_image(tmp_path / "movie.tif", "CYX", labels=True)
-    tifffile.imwrite(tmp_path / "picture.tif", np.zeros((20, 30, 3), np.uint8))
+    tifffile.imwrite(tmp_path / "picture.tif", np.zeros((20, 30, 3), np.uint8), photometric="rgb")
     with pytest.raises(DataError, match=r"grey\.$"):
         read_image(tmp_path / "picture.tif", "TYX", labels=True)
 

@@ -178,7 +178,7 @@ def test_tables_are_those_of_the_command_line(panel, tmp_path, qtbot, kind, file
     batch.run_button.click()
     qtbot.waitUntil(lambda: batch.current is None, timeout=WAIT)
     made = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert made == sorted([*files, "a.tif", "b.tif", "maps", "recipes"])
+    assert made == sorted([*files, "a.tif", "b.tif", "maps", "recipes", "report.html"])
     assert sorted(path.name for path in (tmp_path / "out" / "maps").iterdir()) == ["a.tif", "b.tif"]
     if kind == "each":
         words = ["--seed-threshold", "0", "--foreground-threshold", "0", "--csv"]

@@ -44,6 +44,8 @@ pre { background: var(--card); padding: 0.7rem; border-radius: 0.4rem; white-spa
   body { max-width: none; padding: 0; -webkit-print-color-adjust: exact; print-color-adjust: exact; }
   article { break-inside: avoid; border: 1px solid var(--edge); content-visibility: visible; }
   .cards { grid-template-columns: repeat(4, 1fr); }
+  h2 { break-after: avoid; }
+  svg, tr { break-inside: avoid; }
   #outlines, label { display: none; }
 }
 """
