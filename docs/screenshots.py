@@ -119,7 +119,8 @@ def segment(studio: Studio) -> None:
     number = len(panel.results.segmentation.scores) // 2
     panel.embedding.show_object(number)
     camera = getattr(studio.viewer, "scene", studio.viewer).camera
-    camera.center = (0, *panel.results.segmentation.centers[number - 1])
+    center = panel.results.labels.data_to_world(panel.results.segmentation.centers[number - 1])
+    camera.center = (0, *center[-2:])
     camera.zoom *= 6
     studio.wait(0.5)
     scroll = panel.findChild(FittingScroll)
