@@ -20,8 +20,8 @@ from exchange import memory, reset
 import embedseg_napari as es
 from embedseg_napari.core.axes import guess_axes
 from embedseg_napari.core.files.tiff import list_images, read_image
-from embedseg_napari.jobs.folder_plan import FolderJob, Output
-from embedseg_napari.jobs.folder_report import FolderReport
+from embedseg_napari.jobs.folder.plan import FolderJob, Output
+from embedseg_napari.jobs.folder.report import FolderReport
 
 
 def main() -> None:

@@ -26,8 +26,8 @@ from embedseg_napari.core.model.library import ModelLibrary
 from embedseg_napari.core.runs import drain
 from embedseg_napari.core.session.session import AnnotationSession
 from embedseg_napari.core.training.trainer import Trainer, train
-from embedseg_napari.jobs.folder_plan import FolderJob
-from embedseg_napari.jobs.segment_folder import ImageSaved, segment_folder
+from embedseg_napari.jobs.folder.plan import FolderJob
+from embedseg_napari.jobs.folder.segment_folder import ImageSaved, segment_folder
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="Windows knows neither such signals nor copies of processes"),

@@ -33,6 +33,7 @@ FLOORS = [
     {"core.training.crops"},
     {"core.training"},
     {"jobs"},
+    {"jobs.folder"},
     {"jobs.large"},
     {""},
     {"demo"},

@@ -18,7 +18,7 @@ from embedseg_napari.core.events import (
     TileFinished,
     TrainingStarted,
 )
-from embedseg_napari.jobs.segment_folder import ImageStarted
+from embedseg_napari.jobs.segment import ImageStarted
 
 STARTED = TrainingStarted(6, 2, 40, (64, 64), 20, None, 10, "cpu", "float32")
 

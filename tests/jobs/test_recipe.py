@@ -15,9 +15,9 @@ from embedseg_napari.core.data.synthetic import nuclei
 from embedseg_napari.core.files.plane_stack import is_plane_file
 from embedseg_napari.core.files.tiff import read_image, write_image
 from embedseg_napari.core.runs import drain, never
-from embedseg_napari.jobs.folder_plan import FolderJob
+from embedseg_napari.jobs.folder.plan import FolderJob
+from embedseg_napari.jobs.folder.segment_folder import segment_folder
 from embedseg_napari.jobs.recipe import SegmentRecipe, of_image, of_words, read_recipe
-from embedseg_napari.jobs.segment_folder import segment_folder
 
 if TYPE_CHECKING:
     from pathlib import Path

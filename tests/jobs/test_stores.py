@@ -17,8 +17,8 @@ from embedseg_napari.core.files.tiff import read_image
 from embedseg_napari.core.files.zarr_image import labels_in
 from embedseg_napari.core.runs import drain
 from embedseg_napari.core.stores.labels import create_labels
-from embedseg_napari.jobs.folder_plan import FolderJob
-from embedseg_napari.jobs.segment_folder import segment_folder
+from embedseg_napari.jobs.folder.plan import FolderJob
+from embedseg_napari.jobs.folder.segment_folder import segment_folder
 
 
 @pytest.fixture

@@ -208,8 +208,8 @@ def predict(
         return
     if output is None:
         raise typer.BadParameter("name the folder for the label images: --output DIR.")
-    from embedseg_napari.jobs.folder_plan import FolderJob
-    from embedseg_napari.jobs.segment_folder import segment_folder
+    from embedseg_napari.jobs.folder.plan import FolderJob
+    from embedseg_napari.jobs.folder.segment_folder import segment_folder
 
     job = FolderJob(
         tuple(inputs),

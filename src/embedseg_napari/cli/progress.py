@@ -174,7 +174,8 @@ class PredictionProgress(Shown):
     def __call__(self, event: Any) -> None:
         """Show one event."""
         from embedseg_napari.core.events import ClusteringStarted, Message, PairTried, PredictionStarted, TileFinished
-        from embedseg_napari.jobs.segment_folder import ImageFailed, ImageSaved, ImageSkipped, ImageStarted
+        from embedseg_napari.jobs.folder.segment_folder import ImageFailed, ImageSaved, ImageSkipped
+        from embedseg_napari.jobs.segment import ImageStarted
 
         match event:
             case Message():

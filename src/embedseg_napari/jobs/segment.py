@@ -38,6 +38,15 @@ class ModelLoaded:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageStarted:
+    """The next file is being read."""
+
+    index: int
+    n_images: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class SegmentJob:
     """Everything one run needs."""
 

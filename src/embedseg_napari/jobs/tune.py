@@ -17,8 +17,7 @@ from embedseg_napari.core.model.known_models import model_at
 from embedseg_napari.core.model.library import require_own
 from embedseg_napari.core.model.model_file import SUFFIX, copy_model_file, read_model_config
 from embedseg_napari.jobs.evaluate import why_not_comparable
-from embedseg_napari.jobs.segment import SegmentJob, loaded, predict
-from embedseg_napari.jobs.segment_folder import ImageStarted
+from embedseg_napari.jobs.segment import ImageStarted, SegmentJob, loaded, predict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from embedseg_napari.cli import app
 from embedseg_napari.core.files.tiff import read_image, write_image
-from embedseg_napari.jobs.folder_plan import TABLE, words_of
+from embedseg_napari.jobs.folder.plan import TABLE, words_of
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.widgets.collapsible import Folded
 from embedseg_napari.viewer.widgets.recipe_buttons import RecipeButtons

@@ -16,7 +16,7 @@ from embedseg_napari.core.files.region import choose_region
 from embedseg_napari.core.files.zarr_image import missing_words
 from embedseg_napari.core.measure.table_files import require_table_name, write_parts
 from embedseg_napari.core.wording import count
-from embedseg_napari.jobs.earlier_run import signature
+from embedseg_napari.jobs.folder.earlier_run import signature
 from embedseg_napari.jobs.large.plan import decided, image_of, resolve
 from embedseg_napari.jobs.large.recipe import recipe_of_run
 from embedseg_napari.jobs.large.table import columns_of

@@ -25,16 +25,16 @@ from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.events import Message, PredictionStarted, TileFinished
 from embedseg_napari.core.files.names import from_home
 from embedseg_napari.core.wording import count
-from embedseg_napari.jobs.folder_plan import FolderJob, images_of, plan, words_of
-from embedseg_napari.jobs.recipe import of_words
-from embedseg_napari.jobs.segment_folder import (
+from embedseg_napari.jobs.folder.plan import FolderJob, images_of, plan, words_of
+from embedseg_napari.jobs.folder.segment_folder import (
     FolderResult,
     ImageFailed,
     ImageSaved,
     ImageSkipped,
-    ImageStarted,
     segment_folder,
 )
+from embedseg_napari.jobs.recipe import of_words
+from embedseg_napari.jobs.segment import ImageStarted
 from embedseg_napari.viewer.last_used import LastUsed
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence, button
 from embedseg_napari.viewer.widgets.recipe_buttons import RecipeButtons

@@ -16,10 +16,10 @@ from embedseg_napari.core.files.tiff import write_image
 from embedseg_napari.core.model.model import Model
 from embedseg_napari.core.networks.erfnet import BranchedERFNet
 from embedseg_napari.core.runs import drain
-from embedseg_napari.jobs import folder_report
-from embedseg_napari.jobs.folder_plan import FolderJob
+from embedseg_napari.jobs.folder import report as folder_report
+from embedseg_napari.jobs.folder.plan import FolderJob
+from embedseg_napari.jobs.folder.segment_folder import ImageSaved, segment_folder
 from embedseg_napari.jobs.recipe import read_recipe
-from embedseg_napari.jobs.segment_folder import ImageSaved, segment_folder
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,7 @@ from embedseg_napari.core.files.picture import require_file
 from embedseg_napari.core.files.tiff import list_images
 from embedseg_napari.core.files.zarr_image import is_store
 from embedseg_napari.core.model.known_models import bundled_names, bundled_path
-from embedseg_napari.jobs.map_file import FOLDER as MAPS
+from embedseg_napari.jobs.folder.map_file import FOLDER as MAPS
 from embedseg_napari.jobs.recipe import predict_words, recipe_of
 
 if TYPE_CHECKING:

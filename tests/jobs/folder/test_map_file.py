@@ -19,8 +19,8 @@ from embedseg_napari.core.files.tiff import read_image, write_image
 from embedseg_napari.core.model.model import Model, load_model
 from embedseg_napari.core.networks.erfnet import BranchedERFNet
 from embedseg_napari.core.runs import drain
-from embedseg_napari.jobs.folder_plan import FolderJob, plan
-from embedseg_napari.jobs.segment_folder import segment_folder
+from embedseg_napari.jobs.folder.plan import FolderJob, plan
+from embedseg_napari.jobs.folder.segment_folder import segment_folder
 
 if TYPE_CHECKING:
     from pathlib import Path

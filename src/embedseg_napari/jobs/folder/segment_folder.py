@@ -21,14 +21,14 @@ from embedseg_napari.core.files.zarr_image import is_store
 from embedseg_napari.core.freed_memory import keeps_freed_memory
 from embedseg_napari.core.machine import fits_machine
 from embedseg_napari.core.wording import count
-from embedseg_napari.jobs.earlier_run import is_whole, signature
-from embedseg_napari.jobs.folder_plan import TABLE, FolderJob, Output, folder_of_images, plan, words_of
-from embedseg_napari.jobs.folder_report import FolderReport
-from embedseg_napari.jobs.label_frames import LabelFrames
-from embedseg_napari.jobs.map_file import MapFile
+from embedseg_napari.jobs.folder.earlier_run import is_whole, signature
+from embedseg_napari.jobs.folder.label_frames import LabelFrames
+from embedseg_napari.jobs.folder.map_file import MapFile
+from embedseg_napari.jobs.folder.plan import TABLE, FolderJob, Output, folder_of_images, plan, words_of
+from embedseg_napari.jobs.folder.report import FolderReport
 from embedseg_napari.jobs.object_table import as_csv, object_table
 from embedseg_napari.jobs.recipe import file_words, model_words, record
-from embedseg_napari.jobs.segment import SegmentJob, loaded, predict, settings_of
+from embedseg_napari.jobs.segment import ImageStarted, SegmentJob, loaded, predict, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -42,15 +42,6 @@ if TYPE_CHECKING:
 
 ADVISED = 3
 """Images for which other scales are tried where the model is unsure; that takes longer than to segment them."""
-
-
-@dataclass(frozen=True, slots=True)
-class ImageStarted:
-    """The next file is being read."""
-
-    index: int
-    n_images: int
-    name: str
 
 
 @dataclass(frozen=True, slots=True)

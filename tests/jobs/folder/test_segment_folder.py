@@ -20,11 +20,17 @@ from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.core.model.model import Model, load_model
 from embedseg_napari.core.networks.erfnet import BranchedERFNet
 from embedseg_napari.core.runs import drain
-from embedseg_napari.jobs import segment_folder as segmenting
-from embedseg_napari.jobs.folder_plan import TABLE, FolderJob, plan
+from embedseg_napari.jobs.folder import segment_folder as segmenting
+from embedseg_napari.jobs.folder.plan import TABLE, FolderJob, plan
+from embedseg_napari.jobs.folder.segment_folder import (
+    ImageFailed,
+    ImageSaved,
+    ImageSkipped,
+    ImageStarted,
+    segment_folder,
+)
 from embedseg_napari.jobs.object_table import object_table
 from embedseg_napari.jobs.recipe import read_recipe, recipe_rows
-from embedseg_napari.jobs.segment_folder import ImageFailed, ImageSaved, ImageSkipped, ImageStarted, segment_folder
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -24,7 +24,7 @@ from embedseg_napari.core.report.entry import N_BINS, Entry, brightness_of, obje
 from embedseg_napari.core.report.page import Content, figure, head_of, page
 from embedseg_napari.core.report.thumbnail import plane_of, thumbnail
 from embedseg_napari.core.wording import count
-from embedseg_napari.jobs.folder_plan import words_of
+from embedseg_napari.jobs.folder.plan import words_of
 from embedseg_napari.jobs.recipe import methods_sentence, model_words, read_recipe, versions
 from embedseg_napari.jobs.segment import settings_of, take_channel
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from embedseg_napari.core.config import ModelConfig, PredictionConfig
     from embedseg_napari.core.model.model import Model
-    from embedseg_napari.jobs.folder_plan import FolderJob, Output
+    from embedseg_napari.jobs.folder.plan import FolderJob, Output
 
     Arrays = Callable[[], Iterable[NDArray[Any]]]
 

@@ -1,0 +1,1 @@
+"""A folder of images: what is to be done, what is there already, labels, maps, report."""
