@@ -191,13 +191,13 @@ def test_prediction(tmp_path, killed, n_kills):
             rows = (tmp_path / "out" / f"{name}.csv").read_text().splitlines()
             assert read_image(tmp_path / "out" / f"{name}.tif").array.max() == len(rows) - 1
         if "done" in said:
-            assert len(list((tmp_path / "out").glob("*.*"))) == 2 * N_IMAGES
+            assert len(list((tmp_path / "out").glob("*.*"))) == 2 * N_IMAGES + 1, "labels and tables, and the report"
             for path in (tmp_path / "out").rglob("*.*"):
                 path.unlink()
             done.clear()
     while "done" not in killed("prediction"):
         pass
-    assert len(list((tmp_path / "out").glob("*.*"))) == 2 * N_IMAGES
+    assert len(list((tmp_path / "out").glob("*.*"))) == 2 * N_IMAGES + 1, "labels and tables, and the report"
     assert leftovers(tmp_path) == []
 
 

@@ -135,11 +135,27 @@ def test_where_no_model_knows_such_images_it_is_told_with_what_helps(nuclei_mode
 
 
 @pytest.mark.real
+def test_bacteria_are_told_from_nuclei_and_cells_but_nothing_else_is_taken_for_them(shared_data) -> None:
+    from embedseg_napari.core.files.tiff import list_images, read_image
+
+    bacteria = load_model("bacteria-phase-2d", device="cpu")
+    for folder, named in (("ecoli/train", "bacteria-phase-2d"), ("bbbc010/train", ""), ("cytology/train", "")):
+        for path in list_images(shared_data(folder) / "images")[-1::-20]:
+            image = read_image(path).array.astype(np.float32)
+            for name in ("nuclei-2d", "cells-phase-2d"):
+                ready = prepare(image[None], bacteria.config.normalization)
+                model = load_model(name, device="cpu")
+                found = suggest(
+                    model, model.config.prediction, image[None], ready, [("bacteria-phase-2d", bacteria)], lambda: False
+                )
+                assert (found.model if isinstance(found, Suggestion) else "") == named, (path, name)
+
+
+@pytest.mark.real
 @pytest.mark.parametrize(
     ("folder", "model", "is_known"),
     [
-        ("ecoli/train", "nuclei-2d", False),
-        ("ecoli/train", "cells-phase-2d", False),
+        ("ecoli/train", "bacteria-phase-2d", True),
         ("bbbc010/train", "nuclei-2d", False),
         ("dsb2018/val", "nuclei-2d", True),
         ("usiigaci/train", "cells-phase-2d", True),

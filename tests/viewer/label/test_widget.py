@@ -53,7 +53,7 @@ def test_a_round_starts_from_the_model_that_the_image_was_segmented_with(viewer,
     viewer.layers.remove(image)
     viewer.add_image(blobs(2)[0], name="other")
     assert panel.settings.start_from() == start_path(2)
-    assert "from few labels" in panel.settings.why.text()
+    assert "few labels teach it more" in panel.settings.why.text()
 
 
 @pytest.mark.parametrize("ndim", [2, 3])

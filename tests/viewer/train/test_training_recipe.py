@@ -32,7 +32,10 @@ def own_data(monkeypatch, tmp_path, slim_network):
 
 @pytest.fixture
 def panel(open_panel):
-    return open_panel(PANEL)
+    panel = open_panel(PANEL)
+    # The bundled start is a network of the usual width.
+    panel.settings.choose_start(None)
+    return panel
 
 
 @pytest.fixture

@@ -110,9 +110,8 @@ class AnnotationBox(QWidget):
         row.addWidget(self.image.native, 1)
         row.addWidget(self.annotate)
         grid = QGridLayout()
-        for place, one in enumerate((self.region, self.whole, self.erase, self.new, self.background)):
-            grid.addWidget(one, place // 3, place % 3)
-        grid.addWidget(self.fill, 2, 0, 1, 2)
+        for place, one in enumerate((self.region, self.whole, self.new, self.background, self.erase, self.fill)):
+            grid.addWidget(one, place // 2, place % 2)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(row)

@@ -345,7 +345,9 @@ class ImageInput(QWidget):
                     self.channel.addItem(str(name), i)
                 self.channel.addItem("mean of all", "mean")
                 grey = "mean" if self.layer is not None and self.layer.rgb else 0
-                index = self.channel.findData(before if before is not None else ("all" if wanted == n else grey))
+                # What was shown for another model may not fit this one.
+                fits = before is not None and (before == "all") == (wanted == n)
+                index = self.channel.findData(before if fits else ("all" if wanted == n else grey))
                 self.channel.setCurrentIndex(max(index, 0))
             else:
                 self.channel.addItem("the only one", "all")
