@@ -39,5 +39,6 @@ def test_a_bundled_model_segments_an_opened_image(
     assert panel.model.path.stem == name, "nuclei are what an image or a volume gets by itself"
     panel.run_button.click()
     qtbot.waitUntil(lambda: panel.current is None, timeout=120_000)
+    assert panel.run_button.isEnabled(), "it can be segmented once more"
     truth = read_image(path.parents[1] / "masks" / path.name).array
     assert match(truth, panel.results.labels.data)[0].ap > least

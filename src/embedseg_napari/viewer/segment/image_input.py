@@ -234,7 +234,7 @@ class ImageInput(QWidget):
 
     def wanted_channel(self) -> Channel:
         """The channel that the network sees, or all."""
-        return self.channel.currentData() if self.channel.isEnabled() else "all"
+        return self.channel.currentData() if self._has_channels() else "all"
 
     @contextmanager
     def looking_at_the_view(self) -> Iterator[None]:
@@ -319,8 +319,12 @@ class ImageInput(QWidget):
         if not self.layer.rgb or axes[-1] == "C":
             name_axes(self.layer, axes)
 
+    def _has_channels(self) -> bool:
+        """Whether there is a channel to choose, also while all inputs are disabled by a run."""
+        return self.channel.isEnabledTo(self)
+
     def _n_channels(self) -> int:
-        choice = self.channel.currentData() if self.channel.isEnabled() else None
+        choice = self.channel.currentData() if self._has_channels() else None
         return self._length("C") if choice == "all" else 1
 
     def _length(self, letter: str) -> int:
@@ -332,7 +336,7 @@ class ImageInput(QWidget):
         n = self._length("C")
         wanted = self.model.n_channels if self.model is not None else 1
         # "The only one" of another image was nobody's choice.
-        before = self.channel.currentData() if self.channel.isEnabled() else None
+        before = self.channel.currentData() if self._has_channels() else None
         names = tuple(self.layer.metadata.get("channel_names", ())) if self.layer is not None else ()
         if len(names) != n:
             is_rgb = self.layer is not None and self.layer.rgb
