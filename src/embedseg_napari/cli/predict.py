@@ -80,6 +80,9 @@ def predict(
         str | None, setting(PredictionConfig, "seeds", default=STORED, metavar="greedy|local_maxima")
     ] = None,
     scale: Annotated[float | None, setting(PredictionConfig, "scale", default=STORED)] = None,
+    find_scale: Annotated[
+        bool | None, setting(PredictionConfig, "find_scale", "--find-scale/--keep-scale", default=STORED)
+    ] = None,
     axes: Axes = None,
     channel: Channel = None,
     spacing: Spacing = None,
@@ -162,6 +165,7 @@ def predict(
         "fill_holes": fill_holes,
         "seeds": seeds,
         "scale": scale,
+        "find_scale": find_scale,
         "precision": precision,
         "engine": engine,
         "tile": parse_tile(tile),

@@ -28,6 +28,7 @@ FOLDER = "recipes"
 VERSIONS = ("numpy", "scipy", "scikit-image", "torch", "openvino")
 SWITCHES = {
     "tta": ("--tta", "--no-tta"),
+    "find_scale": ("--find-scale", "--keep-scale"),
     "drop_border_objects": ("--drop-border-objects", "--keep-border-objects"),
     "fill_holes": ("--fill-holes", "--no-fill-holes"),
     "report": ("--report", "--no-report"),
@@ -247,6 +248,7 @@ def methods_sentence(model: Mapping[str, str], settings: PredictionConfig) -> st
     ]
     parts += [f"of at most {settings.max_object_size} pixels"] if settings.max_object_size else []
     parts += [f"images resized by {settings.scale:g}"] if settings.scale != 1 else []
+    parts += ["the scale found for each"] if settings.find_scale else []
     parts += ["averaged over flipped and turned views"] if settings.tta else []
     parts += ["objects at the border left out"] if settings.drop_border_objects else []
     parts += ["holes filled"] if settings.fill_holes else []

@@ -88,6 +88,11 @@ class PredictionConfig(Settings):
         description="Resize images by this factor for the network, so that objects have the size it was trained on; "
         "labels keep the size of the image.",
     )
+    find_scale: bool = Field(
+        False,
+        description="Look for the scale of each image by trying some on a part of it, starting from the one given; it "
+        "is told which was taken.",
+    )
     tta: bool = Field(
         False,
         description="Test-time augmentation: average predictions over flipped and rotated views, a little more "
@@ -131,6 +136,8 @@ class PredictionConfig(Settings):
     def changed(self, changes: dict[str, Any]) -> Self:
         """These settings with others in place of some; None leaves a setting as it is.
 
+        A scale that is given is kept: no other is looked for unless that is given, too.
+
         Raises
         ------
         SettingsError
@@ -144,5 +151,6 @@ class PredictionConfig(Settings):
                 "fewer (its min_object_size); give a smaller min_object_size as well, or a larger maximum."
             )
         # The overlap was chosen for the tile that it is stored with.
-        overlap = {"tile_overlap": None} if "tile" in given else {}
-        return self.parse(self.model_dump() | overlap | given)
+        implied: dict[str, Any] = {"tile_overlap": None} if "tile" in given else {}
+        implied |= {"find_scale": False} if "scale" in given else {}
+        return self.parse(self.model_dump() | implied | given)

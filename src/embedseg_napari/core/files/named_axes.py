@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,6 +10,9 @@ from embedseg_napari.core.axes import spatial_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.picture import Picture
 from embedseg_napari.core.files.units import micrometres, normalize_unit, size
+
+if TYPE_CHECKING:
+    from embedseg_napari.core.config import ModelConfig
 
 NAMES = {
     "T": ("t", "time", "frame", "frames", "timepoint", "timepoints"),
@@ -66,6 +69,17 @@ def as_picture(array: Any, *, mask: bool = False) -> Picture | None:
         )
     steps = {letter: _step(array, name) for name, letter in letters.items()}
     return Picture(pixels, axes, *_pixel_size([steps[letter] for letter in spatial_axes(axes)]))
+
+
+def in_unit_of(image: Any, axes: str | None, config: ModelConfig) -> tuple[Any, str | None, tuple[float, ...] | None]:
+    """Pixels, axes, and pixel size in the model's unit, of an array that names its axes; of others what is given."""
+    picture = as_picture(image) if axes is None else None
+    if picture is None:
+        return image, axes, None
+    steps, unit, other = picture.spacing or (), picture.unit, config.spacing_unit
+    seen = [step if unit == other else converted(step, unit, other) for step in steps]
+    size = tuple(step for step in seen if step is not None)
+    return picture.array, picture.axes or None, size if len(size) == config.ndim else None
 
 
 def _step(array: Any, name: Any) -> tuple[float, str | None] | None:

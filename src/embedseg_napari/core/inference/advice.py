@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,14 +11,10 @@ import numpy as np
 from embedseg_napari.core.config import SCALES
 from embedseg_napari.core.data.normalization import Prepared, prepare
 from embedseg_napari.core.data.spoiled_pixels import sample
-from embedseg_napari.core.device import supports_precision
 from embedseg_napari.core.events import Advice
-from embedseg_napari.core.inference.network_pass import NetworkPass
-from embedseg_napari.core.inference.segmentation import Segmentation
+from embedseg_napari.core.inference.scale_search import FoundScale, find_scale
 from embedseg_napari.core.inference.size_check import size_facts
-from embedseg_napari.core.inference.tiling import resolve_tile
-from embedseg_napari.core.networks.network import device_of
-from embedseg_napari.core.runs import drain
+from embedseg_napari.core.inference.trial import SURE, Trial, busiest, certainty
 from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
@@ -31,8 +26,6 @@ if TYPE_CHECKING:
     from embedseg_napari.core.maps import EmbeddingMaps, ForegroundMaps
     from embedseg_napari.core.networks.network import Trained
 
-SURE, DOUBTFUL = 0.9, (0.2, 0.8)
-"""Seediness of pixels that are clearly object, and of those in doubt."""
 FACTORS = (0.35, 0.5, 0.7, 1.4, 2.0, 2.8)
 """Scales that are tried, as parts of the present one."""
 OTHER_FACTORS = (1.0, 0.7, 1.4, 2.0)
@@ -168,7 +161,7 @@ def remark(
     widths: Sequence[float | None],
     settings: PredictionConfig,
     spacing: Sequence[float] | None = None,
-    suggestion: Suggestion | Unknown | None = None,
+    suggestion: Suggestion | FoundScale | Unknown | None = None,
     n_left_out: int = 0,
     n_too_small: int = 0,
 ) -> Advice | None:
@@ -188,7 +181,7 @@ def remark(
         What they were found with.
     spacing : sequence of float, optional
         Size of a pixel (z, y, x) in the unit of the model's.
-    suggestion : Suggestion or Unknown, optional
+    suggestion : Suggestion, FoundScale or Unknown, optional
         Of `suggest`.
     n_left_out : int
         Objects that were found, but are too large or at the border.
@@ -225,27 +218,13 @@ def remark(
     return Advice(" ".join(facts), "warning") if facts else None
 
 
-def certainty(seed_map: NDArray[np.float32], n_pixels: int | None = None) -> float:
-    """Part of the pixels that are clearly object, among those and the pixels in doubt; 0 where there are none.
-
-    Parameters
-    ----------
-    seed_map : ndarray
-        Seediness, from 0 to 1, of all pixels or of those above `DOUBTFUL[0]`.
-    n_pixels : int, optional
-        How many the image has, where these are not all.
-    """
-    n_sure, n_doubtful = (seed_map > SURE).sum(), ((seed_map > DOUBTFUL[0]) & (seed_map < DOUBTFUL[1])).sum()
-    return float(n_sure / (n_sure + n_doubtful + max(1.0, 1e-3 * (n_pixels or seed_map.size))))
-
-
 def is_unsure(maps: EmbeddingMaps | ForegroundMaps) -> bool:
     """Whether something else may be clearly better than what made these maps; of pixels above `DOUBTFUL[0]`."""
     return certainty(maps.seed_map, math.prod(maps.shape)) < 1 / CLEARLY
 
 
 @dataclass(frozen=True, slots=True)
-class _Trial:
+class _Certainty:
     """What a model made of a part of an image."""
 
     scale: float
@@ -266,7 +245,9 @@ def suggest(
     ready: Prepared,
     others: Iterable[tuple[str, Trained]],
     should_stop: Callable[[], bool],
-) -> Suggestion | Unknown | None:
+    *,
+    is_scale_found: bool = False,
+) -> Suggestion | FoundScale | Unknown | None:
     """Try other scales and models on a part of an image, and return what is clearly better, or None.
 
     Where nothing is, it may be that no model knows such images: that is told, too.
@@ -289,8 +270,10 @@ def suggest(
         Other models for such images, and their names; they are taken only if they are needed.
     should_stop : callable
         As for a prediction.
+    is_scale_found : bool
+        Whether the scale of the settings was looked for already.
     """
-    window = _busiest(ready)
+    window = busiest(ready, PART[model.config.ndim])
     part = Prepared.as_given(ready.values(window))
     now = _try(model, settings, part, settings.scale, should_stop)
     stored = model.config.prediction
@@ -301,7 +284,13 @@ def suggest(
     is_found_well = now.wholeness >= WHOLE_OBJECTS and now.sure >= SURE_OF_OBJECTS and now.n_objects >= FEW_OBJECTS
     if is_found_well or not certainty(now.seed_map) < 1 / CLEARLY:
         return None
-    scales = [float(f"{settings.scale * factor:.2g}") for factor in FACTORS]
+    if model.config.ndim == 3 and not is_scale_found:
+        found = find_scale(model, settings, ready, should_stop)
+        if found.scale != settings.scale:
+            return found
+    # In volumes few pixels are ever sure, so that certainty cannot tell scales apart.
+    factors = FACTORS if model.config.ndim == 2 and not is_scale_found else ()
+    scales = [float(f"{settings.scale * factor:.2g}") for factor in factors]
     tried = [_try(model, settings, part, scale, should_stop) for scale in scales if _fits(model, part, scale)]
     whole = [trial for trial in tried if trial.wholeness >= WHOLE_OBJECTS]
     best = max([now, *whole], key=lambda trial: trial.certainty)
@@ -332,7 +321,7 @@ def _best_of(
     window: tuple[slice, ...],
     config: ModelConfig,
     should_stop: Callable[[], bool],
-) -> _Trial:
+) -> _Certainty:
     """Another model at the scale that suits it best."""
     if other.config.normalization != config.normalization:
         ready = prepare(image, other.config.normalization)
@@ -350,40 +339,13 @@ def _fits(model: Trained, part: Prepared, scale: float) -> bool:
 
 def _try(
     model: Trained, settings: PredictionConfig, part: Prepared, scale: float, should_stop: Callable[[], bool]
-) -> _Trial:
-    config, precision = model.config, settings.precision
-    tile, overlap = resolve_tile(config.ndim, None, None)
-    if not supports_precision(device_of(model.network), precision):
-        precision = "float32"
-    plan = NetworkPass(model.network, config, part.shape, tile, overlap, precision, False, scale)
-    maps = drain(plan.run(part, 0, should_stop))
-    # A part has borders that the image does not have, and at another scale other sizes.
-    settings = settings.changed({"drop_border_objects": False, "max_object_size": 0})
-    found = Segmentation.collect(maps, settings, should_stop)
+) -> _Certainty:
+    trial = Trial.of(model, settings, part, scale, should_stop)
+    maps, found = trial.maps, trial.found
     n = len(found.scores)
     sizes = np.bincount(found.labels.ravel(), minlength=n + 1)[1:]
     means = np.bincount(found.labels.ravel(), maps.seed_map.ravel(), n + 1)[1:] / np.maximum(sizes, 1)
     sure = certainty(maps.seed_map) if n >= FEW_OBJECTS else 0.0
     is_sure = maps.seed_map[found.labels > 0] > SURE
     whole, of_objects = (float(np.median(means)), float(is_sure.mean())) if n else (0.0, 1.0)
-    return _Trial(scale, sure, whole, n, maps.seed_map, of_objects)
-
-
-def _busiest(image: Prepared) -> tuple[slice, ...]:
-    """Where intensities differ most, once normalised."""
-    sides = [min(n, side) for n, side in zip(image.shape, PART[len(image.shape)], strict=True)]
-    starts = [
-        sorted({*range(0, n - side + 1, max(1, side // 2)), n - side})
-        for n, side in zip(image.shape, sides, strict=True)
-    ]
-    windows = [
-        tuple(slice(at, at + side) for at, side in zip(corner, sides, strict=True))
-        for corner in itertools.product(*starts)
-    ]
-
-    def spread(window: tuple[slice, ...]) -> float:
-        # Every third pixel is enough.
-        values = image.values(tuple(slice(side.start, side.stop, 3) for side in window))
-        return float(values.std())
-
-    return max(windows, key=spread)
+    return _Certainty(scale, sure, whole, n, maps.seed_map, of_objects)

@@ -28,16 +28,18 @@ from embedseg_napari.core.data.spoiled_pixels import Spoiled
 from embedseg_napari.core.device import supports_precision
 from embedseg_napari.core.errors import DataError, ModelError, SettingsError
 from embedseg_napari.core.events import ClusteringStarted, FrameFinished, Message, PredictionStarted
-from embedseg_napari.core.files.named_axes import as_picture, converted
+from embedseg_napari.core.files.named_axes import in_unit_of
 from embedseg_napari.core.freed_memory import keeps_freed_memory
-from embedseg_napari.core.inference.advice import DOUBTFUL, Observations, is_unsure, remark, suggest
+from embedseg_napari.core.inference.advice import Observations, is_unsure, remark, suggest
 from embedseg_napari.core.inference.beside import Beside
 from embedseg_napari.core.inference.clustering import warm_up
 from embedseg_napari.core.inference.network_pass import NetworkPass
 from embedseg_napari.core.inference.openvino_engine import choose_engine
+from embedseg_napari.core.inference.scale_search import find_scale
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.inference.size_check import usual_width
 from embedseg_napari.core.inference.tiling import resolve_tile
+from embedseg_napari.core.inference.trial import DOUBTFUL
 from embedseg_napari.core.maps import EmbeddingMaps, missing_words
 from embedseg_napari.core.networks.network import device_of
 from embedseg_napari.core.runs import never
@@ -138,9 +140,9 @@ class Predictor:
         Stopped
             If `should_stop` returned True.
         """
-        image, axes, size = _named(image, axes, self.model.config)
+        image, axes, size = in_unit_of(image, axes, self.model.config)
         spacing = size if spacing is None else check_spacing(spacing, "ZYX"[-self.model.config.ndim :])
-        frames, axes, plan = yield from self._prepare(image, axes)
+        frames, axes, plan, settings = yield from self._prepare(image, axes, normalize, should_stop)
         # Made ready beside the network's work, so that the first prediction need not wait for it.
         warm_up(n_pixels=math.prod(frames.shape))
         done: list[Segmentation] = []
@@ -165,8 +167,8 @@ class Predictor:
             return FrameFinished(t, len(frames), len(found.scores))
 
         # Local maxima of the seed map need all of it.
-        needs_all = keep_maps or take_maps is not None or self.settings.seeds != "greedy"
-        above = None if needs_all else min(self.settings.foreground_threshold, DOUBTFUL[0])
+        needs_all = keep_maps or take_maps is not None or settings.seeds != "greedy"
+        above = None if needs_all else min(settings.foreground_threshold, DOUBTFUL[0])
         is_beside = len(frames) > 1 and devices.queues_work(device_of(self.model.network))
         with Beside(is_beside) as beside:
             for t in range(len(frames)):
@@ -183,7 +185,7 @@ class Predictor:
                 for finished in beside.results():
                     yield finished
                 yield ClusteringStarted(t)
-                collect = partial(Segmentation.collect, maps, self.settings, should_stop, keep_maps=keep_maps)
+                collect = partial(Segmentation.collect, maps, settings, should_stop, keep_maps=keep_maps)
                 beside.start(collect, partial(note, t, frame, ready, maps))
                 if not is_beside or t == len(frames) - 1:
                     for finished in beside.results():
@@ -194,14 +196,14 @@ class Predictor:
             yield Message(f"{words} If the image is sound, predict with precision float32.", "warning")
         better = None
         if first is not None and not seen.is_blank:
-            better = suggest(self.model, self.settings, *first, others, should_stop)
+            better = suggest(self.model, settings, *first, others, should_stop, is_scale_found=self.settings.find_scale)
         n_left_out = sum(frame.n_left_out for frame in done)
         if advice := remark(
             self.model.config,
             seen if remarks or advise else None,
             sum(len(frame.scores) for frame in done),
             widths,
-            self.settings,
+            settings,
             spacing,
             better,
             n_left_out,
@@ -253,14 +255,17 @@ class Predictor:
         ready, seen = self._ready(frame, normalize=True), Observations()
         seen.note(ready, part.labels)
         yield ClusteringStarted(0)
-        better = None if seen.is_blank else suggest(self.model, self.settings, frame, ready, others, should_stop)
+        better = None
+        if not seen.is_blank:
+            is_found = self.settings.find_scale
+            better = suggest(self.model, part.settings, frame, ready, others, should_stop, is_scale_found=is_found)
         n_too_small = 0 if part.kept_maps is None else self._n_too_small(part.kept_maps, part, should_stop)
         told = remark(
             self.model.config,
             seen,
             len(part.scores),
             [usual_width(part.labels)],
-            self.settings,
+            part.settings,
             None,
             better,
             part.n_left_out,
@@ -285,8 +290,8 @@ class Predictor:
         DataError
             Also if the image has several frames.
         """
-        image, axes, _ = _named(image, axes, self.model.config)
-        frames, axes, plan = yield from self._prepare(image, axes)
+        image, axes, _ = in_unit_of(image, axes, self.model.config)
+        frames, axes, plan, _ = yield from self._prepare(image, axes, normalize, should_stop)
         if len(frames) != 1:
             raise DataError(f"The image has {len(frames)} frames (axes {axes}); embed them one by one.")
         ready = self._ready(np.asarray(frames[0]), normalize)
@@ -298,9 +303,9 @@ class Predictor:
         return prepare(frame, self.model.config.normalization) if normalize else Prepared.as_given(frame)
 
     def _prepare(
-        self, image: Any, axes: str | None
-    ) -> Generator[PredictionEvent, None, tuple[np.ndarray, str, NetworkPass]]:
-        """Frames TC(Z)YX, the axes as given or guessed, and how the network will be run."""
+        self, image: Any, axes: str | None, normalize: bool, should_stop: Callable[[], bool]
+    ) -> Generator[PredictionEvent, None, tuple[np.ndarray, str, NetworkPass, PredictionConfig]]:
+        """Frames TC(Z)YX, the axes as given or guessed, how the network will be run, and the settings for it."""
         network, config = self.model.network, self.model.config
         device = device_of(network)
         array = _as_array(image)
@@ -322,31 +327,25 @@ class Predictor:
             )
             precision = "float32"
         shape = tuple(int(n) for n in frames.shape[2:])
-        tta, scale = self.settings.tta, self.settings.scale
+        settings = self.settings
+        if settings.find_scale:
+            found = find_scale(self.model, settings, self._ready(np.asarray(frames[0]), normalize), should_stop)
+            settings = settings.changed({"scale": found.scale})
+            yield Message(found.words)
+        tta, scale = settings.tta, settings.scale
         _check_size(shape, config.reference_scale * scale)
         compiled, words, is_odd = choose_engine(self.settings.engine, network, config.n_channels, precision)
         if words:
             yield Message(words, "warning" if is_odd else "info")
         plan = NetworkPass(network, config, shape, self.tile, self.overlap, precision, tta, scale, compiled=compiled)
         yield PredictionStarted(axes, len(frames), plan.n_passes)
-        return frames, axes, plan
+        return frames, axes, plan, settings
 
 
 def spoiled_message(spoiled: Spoiled) -> Message | None:
     """Words on pixels that were not taken as they are; a warning where they say that something else may be wrong."""
     is_odd = spoiled.n_not_finite or spoiled.n_glare or spoiled.n_lines
     return Message(str(spoiled), "warning" if is_odd else "info") if str(spoiled) else None
-
-
-def _named(image: Any, axes: str | None, config: ModelConfig) -> tuple[Any, str | None, tuple[float, ...] | None]:
-    """Pixels, axes, and pixel size in the model's unit, of an array that names its axes; of others what is given."""
-    picture = as_picture(image) if axes is None else None
-    if picture is None:
-        return image, axes, None
-    steps, unit, other = picture.spacing or (), picture.unit, config.spacing_unit
-    seen = [step if unit == other else converted(step, unit, other) for step in steps]
-    size = tuple(step for step in seen if step is not None)
-    return picture.array, picture.axes or None, size if len(size) == config.ndim else None
 
 
 def _as_array(image: Any) -> Any:

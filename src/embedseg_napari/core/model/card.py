@@ -47,6 +47,7 @@ def model_card(config: ModelConfig) -> list[tuple[str, str]]:
         ("Objects at the border", "dropped" if prediction.drop_border_objects else ""),
         ("Holes", "filled" if prediction.fill_holes else ""),
         ("Images resized by", f"{prediction.scale:g}" if prediction.scale != 1 else ""),
+        ("Scale", "looked for in each image" if prediction.find_scale else ""),
         ("Precision", prediction.precision),
         (f"Tile {space}", _numbers(prediction.tile, "px")),
         ("Trained", _training(config.training)),

@@ -155,6 +155,7 @@ class Model:
         fill_holes: bool | None = None,
         seeds: str | None = None,
         scale: float | None = None,
+        find_scale: bool | None = None,
         precision: str | None = None,
         engine: str | None = None,
         tile: int | Sequence[int] | None = None,
@@ -200,6 +201,9 @@ class Model:
             Which pixels may start an object.
         scale : float, optional
             Factor by which the image is resized for the network, so that objects have the size it knows.
+        find_scale : bool, optional
+            Whether other scales are tried on a part of the image, starting from `scale`: the one at which most objects
+            stay where they are in the mirror image is taken, and told. False where only `scale` is given.
         precision : {"float32", "bfloat16", "float16"}, optional
             Number format of the network. Float32 where the device has no other.
         engine : {"auto", "torch", "openvino"}, optional
@@ -247,6 +251,7 @@ class Model:
                 fill_holes=fill_holes,
                 seeds=seeds,
                 scale=scale,
+                find_scale=find_scale,
                 precision=precision,
                 engine=engine,
                 tile=tile,

@@ -58,7 +58,7 @@ def disagreeing_views(
     """
     array = np.asarray(image)
     axes = guess_axes(array.shape, model.config.ndim, model.config.n_channels) if axes is None else parse_axes(axes)
-    settings = model.config.prediction.model_copy(update={"tta": False})
+    settings = model.config.prediction.model_copy(update={"tta": False, "find_scale": False})
     predictor = Predictor(model, settings)
     frames, all_axes = to_frames(array, axes), "TC" + spatial_axes(axes)
     return [

@@ -128,6 +128,8 @@ def resolve(
     from embedseg_napari.core.large.whole_image import measure_whole
 
     settings = settings_for(job, model)
+    if model.config.prediction.changed(job.changes or {}).find_scale:
+        yield Message("The model looks for the scale of each image, but not in blocks: every block has the scale 1.")
     shape = region.shape
     precision, words = _precision(model, settings)
     if words:
@@ -186,7 +188,8 @@ def settings_for(job: LargeJob, model: Model) -> PredictionConfig:
     """
     settings = model.config.prediction.changed(job.changes or {})
     _refuse_scale(model, settings, job)
-    return settings
+    # What is looked for in a part of one image is no scale for all blocks.
+    return settings.changed({"find_scale": False})
 
 
 def network_pass(

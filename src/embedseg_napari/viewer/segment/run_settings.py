@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import QObject
-from qtpy.QtWidgets import QCheckBox
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout
 from superqt.utils import qdebounced
 
 from embedseg_napari.core.config import SCALES, PredictionConfig
@@ -60,6 +60,8 @@ class RunSettings(QObject):
         self.scale.setSingleStep(0.1)
         self.scale.setToolTip(SCALE_TIP)
         self.scale.valueChanged.connect(self._take_scale)
+        self.find_scale = QCheckBox("Look for it")
+        self.find_scale.setToolTip(PredictionConfig.model_fields["find_scale"].description or "")
         self._scale_of: tuple[Layer, float] | None = None
         """Image that the scale was advised for, and the scale before."""
         self._warming: BackgroundRun | None = None
@@ -67,9 +69,15 @@ class RunSettings(QObject):
 
     def add_to(self, form: QFormLayout) -> None:
         """Add the rows to a form."""
-        for text, widget in (("&Model", self.model), ("&Device", self.device), ("&Scale", self.scale)):
+        for text, widget in (("&Model", self.model), ("&Device", self.device)):
             form.addRow(text, widget)
             form.labelForField(widget).setToolTip(widget.toolTip())
+        scale = QHBoxLayout()
+        scale.addWidget(self.scale, 1)
+        scale.addWidget(self.find_scale)
+        form.addRow("&Scale", scale)
+        form.labelForField(scale).setToolTip(SCALE_TIP)
+        form.labelForField(scale).setBuddy(self.scale)
         form.labelForField(self.model).setBuddy(self.model.box)
         form.addRow(self.tta)
 
@@ -80,6 +88,7 @@ class RunSettings(QObject):
         self.thresholds.take_model(self.model.path, stored.model_dump())
         self.tta.setChecked(stored.tta)
         self.scale.setValue(stored.scale)
+        self.find_scale.setChecked(stored.find_scale)
         self._take_scale()
         self._warm_up()
 
@@ -122,7 +131,8 @@ class RunSettings(QObject):
 
     def changes(self) -> dict[str, Any]:
         """Settings that replace those stored with the model."""
-        return {**self.thresholds.of_next_run(), "tta": self.tta.isChecked(), "scale": self.scale.value()}
+        own = {"tta": self.tta.isChecked(), "scale": self.scale.value(), "find_scale": self.find_scale.isChecked()}
+        return {**self.thresholds.of_next_run(), **own}
 
     def take_up(self) -> None:
         """Begin where the person left off."""

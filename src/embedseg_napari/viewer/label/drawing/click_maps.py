@@ -134,7 +134,7 @@ class ClickMaps:
             loaded, frame = load_model(source.model, device), to_frame(picture)
             if loaded.config.n_channels == 1:
                 frame = frame.mean(0, keepdims=True, dtype=np.float32)
-            settings = loaded.config.prediction.model_copy(update={"scale": source.scale})
+            settings = loaded.config.prediction.model_copy(update={"scale": source.scale, "find_scale": False})
             return (yield from Predictor(loaded, settings).embed(frame, loaded.config.axes, should_stop))
 
         def take(maps: EmbeddingMaps) -> None:
