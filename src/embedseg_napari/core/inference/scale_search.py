@@ -35,10 +35,12 @@ MOST_PIXELS = {2: 1 << 20, 3: 5 << 17}
 """Pixels that the network is shown at one scale: about a hundred nuclei of a volume, four hundred of an image."""
 SAME = 0.5
 """IoU above which an object of the image and one of its mirror image are the same; at 1 the object counts fully."""
-CLEARLY_MORE, FEWEST_MORE = 1.2, 1.0
-"""How many times as many objects must stay at another scale, and how many more (`docs/results.md`)."""
-KEPT_CERTAINTY = 0.75
-"""Part of its certainty that the model must keep at another scale."""
+CLEARLY_MORE = 1.2
+"""How many times as many objects, or pixels of objects, must stay at another scale (`docs/results.md`)."""
+FEW = 2.0
+"""With fewer objects that stay, nothing is known of a scale."""
+LEAST_CERTAINTY, KEPT_CERTAINTY = 0.005, 0.75
+"""Certainty that the model must have at another scale, and part of the present one that it must keep."""
 KNOWN = {2: 0.6, 3: 0.1}
 """Certainty of a model that knows the objects as they are; no other scale is tried then."""
 
@@ -50,16 +52,13 @@ class FoundScale:
     scale: float
     before: float
     """The one that was given."""
-    n_stable: float
-    n_stable_before: float
-    """Objects that stay at the found scale and at the one tried before it, in the same part of the image."""
 
     def advice(self, before: str = "") -> Advice:
         """Words for it where it was only tried, after a sentence on what was found."""
         scale = f"{self.scale:.2g}"
         seen = (
-            f"{before} At the scale {scale} {self.n_stable:.0f} objects of a part of the image are found in its mirror "
-            f"image too, instead of {self.n_stable_before:.0f}"
+            f"{before} At the scale {scale} more of what is found in a part of the image is found in its mirror image, "
+            "too"
         ).strip()
         text, changes = f"{seen}: try the scale {scale}.", {"scale": self.scale}
         return Advice(text, "warning", f"Use scale {scale}", changes=changes, observed=f"{seen}.")
@@ -68,10 +67,12 @@ class FoundScale:
     def words(self) -> str:
         """One sentence."""
         if self.scale == self.before:
-            return f"Scale {self.scale:.2g} is kept: at no other are clearly more objects found in the mirror image too."
+            return (
+                f"Scale {self.scale:.2g} is kept: other scales that were tried on a part of the image are not better."
+            )
         return (
-            f"Scale {self.scale:.2g} is taken instead of {self.before:.2g}: there {self.n_stable:.0f} objects of a "
-            f"part of the image are found in its mirror image too, not {self.n_stable_before:.0f}."
+            f"Scale {self.scale:.2g} is taken instead of {self.before:.2g}: at it more of what is found in a part of "
+            "the image is found in its mirror image, too."
         )
 
 
@@ -80,8 +81,8 @@ def find_scale(
 ) -> FoundScale:
     """Try larger and smaller scales than that of the settings on a part of an image.
 
-    Neighbouring scales are compared on the same part, the larger as long as clearly more objects stay there, then the
-    smaller.
+    Where the model knows the objects as they are, none is tried. Else neighbouring scales are compared on the same
+    part: the larger as long as clearly more objects stay there, then the smaller.
 
     Parameters
     ----------
@@ -99,27 +100,51 @@ def find_scale(
     Stopped
         If `should_stop` returned True.
     """
-    first = FoundScale(settings.scale, settings.scale, 0, 0)
+    first = FoundScale(settings.scale, settings.scale)
+    now = Trial.of(model, settings, _part(model, image, settings.scale), settings.scale, should_stop)
+    if certainty(now.maps.seed_map) >= KNOWN[model.config.ndim]:
+        return first
     for step in (STEP, 1 / STEP):
-        found, n_known = first, 0.0
+        found, is_known = first, False
         for power in range(1, MOST_STEPS + 1):
             scale = float(f"{settings.scale * step**power:.2g}")
             if not SCALES[0] <= scale <= SCALES[1]:
                 break
             part = _part(model, image, max(scale, found.scale))
-            n_before, sure_before = _stability(model, settings, part, found.scale, should_stop)
-            if sure_before >= KNOWN[model.config.ndim]:
-                break
-            n, sure = _stability(model, settings, part, scale, should_stop)
-            n_known = max(n_known, n_before, n)
-            is_better = n >= max(CLEARLY_MORE * n_before, n_before + FEWEST_MORE)
-            if is_better and sure >= KEPT_CERTAINTY * sure_before:
-                found = FoundScale(scale, settings.scale, n, n_before)
-            elif n_known >= FEWEST_MORE:
+            before, after = (_Stable.of(model, settings, part, one, should_stop) for one in (found.scale, scale))
+            # Small objects are missed; large ones are found in pieces, which are many.
+            part_before, part_after = (before.n, after.n) if step > 1 else (before.n_pixels, after.n_pixels)
+            is_known = is_known or max(before.n, after.n) >= FEW
+            is_better = after.n >= FEW and part_after >= CLEARLY_MORE * part_before
+            if is_better and after.certainty >= max(LEAST_CERTAINTY, KEPT_CERTAINTY * before.certainty):
+                found = FoundScale(scale, settings.scale)
+            elif is_known:
                 break
         if found.scale != settings.scale:
             return found
     return first
+
+
+@dataclass(frozen=True, slots=True)
+class _Stable:
+    """Objects that are found in a part of an image and in its mirror image; each counts as far as the two agree."""
+
+    n: float
+    n_pixels: float
+    certainty: float
+    """Of the model."""
+
+    @classmethod
+    def of(
+        cls, model: Trained, settings: PredictionConfig, part: Prepared, scale: float, should_stop: Callable[[], bool]
+    ) -> _Stable:
+        """Segment a part and its mirror image at a scale."""
+        mirrored = Prepared.as_given(np.ascontiguousarray(_mirrored(part.values(), part.shape)))
+        one, other = (Trial.of(model, settings, image, scale, should_stop) for image in (part, mirrored))
+        pairs = overlaps(one.found.labels, _mirrored(other.found.labels, part.shape))
+        agreement = np.clip((pairs.iou - SAME) / (1 - SAME), 0, None)
+        sizes = np.bincount(one.found.labels.ravel())[pairs.true_ids[pairs.true_index]]
+        return cls(float(agreement.sum()), float(agreement @ sizes), certainty(one.maps.seed_map))
 
 
 def _part(model: Trained, image: Prepared, scale: float) -> Prepared:
@@ -132,16 +157,6 @@ def _part(model: Trained, image: Prepared, scale: float) -> Prepared:
         side = max(side, most ** (1 / left))
         most, left = most / min(n, side), left - 1
     return Prepared.as_given(image.values(busiest(image, [max(8, int(side))] * ndim)))
-
-
-def _stability(
-    model: Trained, settings: PredictionConfig, part: Prepared, scale: float, should_stop: Callable[[], bool]
-) -> tuple[float, float]:
-    """Objects found in a part that are found in its mirror image too, and how certain the model is."""
-    mirrored = Prepared.as_given(np.ascontiguousarray(_mirrored(part.values(), part.shape)))
-    one, other = (Trial.of(model, settings, image, scale, should_stop) for image in (part, mirrored))
-    iou = overlaps(one.found.labels, _mirrored(other.found.labels, part.shape)).iou
-    return float(((iou[iou > SAME] - SAME) / (1 - SAME)).sum()), certainty(one.maps.seed_map)
 
 
 def _mirrored(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
