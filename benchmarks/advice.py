@@ -23,6 +23,7 @@ from embedseg_napari.core.data.normalization import prepare
 from embedseg_napari.core.data.resizing import resize_labels, scaled_shape
 from embedseg_napari.core.files.tiff import list_images, read_image
 from embedseg_napari.core.inference.advice import Suggestion, Unknown, suggest
+from embedseg_napari.core.inference.scale_search import FoundScale
 from embedseg_napari.core.model.model import others_like
 from embedseg_napari.core.runs import never
 
@@ -59,11 +60,15 @@ def main() -> None:
             began = time.perf_counter()
             found = advised(model, image)
             seconds.append(time.perf_counter() - began)
-            if not isinstance(found, Suggestion):
+            if isinstance(found, FoundScale):
+                changed, other = {"scale": found.scale}, ""
+            elif isinstance(found, Suggestion):
+                changed, other = found.changes, found.model
+            else:
                 continue
-            named += [found.model] if found.model else []
-            better = es.load_model(found.model, device="cpu") if found.model else model
-            for used, changes, scores in ((model, {}, before), (better, found.changes, after)):
+            named += [other] if other else []
+            better = es.load_model(other, device="cpu") if other else model
+            for used, changes, scores in ((model, {"scale": 1.0}, before), (better, changed, after)):
                 labels = used.predict(image, "ZYX"[-image.ndim :], on_event=lambda _: None, **changes).labels
                 scores.append(es.match(truth, labels, (0.5,))[0].ap)
         change = np.subtract(after, before)
@@ -94,7 +99,7 @@ def mean(scores: list[float]) -> str:
     return f"{np.mean(scores):.3f} ({min(scores):.2f} to {max(scores):.2f})" if scores else ""
 
 
-def advised(model: es.Model, image: np.ndarray) -> Suggestion | Unknown | None:
+def advised(model: es.Model, image: np.ndarray) -> Suggestion | FoundScale | Unknown | None:
     """What is said of an image."""
     ready = prepare(image[None], model.config.normalization)
     others = others_like(model.config, model.path, "cpu")
