@@ -45,8 +45,9 @@ WHOLE_OBJECTS = 0.835
 """Usual mean seediness that the objects must have then: pieces of what a network does not know have less."""
 SURE_OF_OBJECTS = 0.5
 """Part of the pixels of whole objects that a model is sure of where it found them well (`docs/performance.md`)."""
-FEW_STEPS = 200
-"""Steps of a training below which a model that finds nothing has not learned enough, rather than met other images."""
+FEW_STEPS = 1000
+"""Steps of a training below which a model is unsure also of what it learned from; how sure it is at another scale says
+nothing then: after 129 steps on worms it was surest of noise, enlarged 2.8 times."""
 FEW_OBJECTS = 3
 """With fewer, certainty says nothing."""
 LEAST_SURE = {2: 0.3, 3: 0.05}
@@ -92,16 +93,19 @@ class Suggestion:
 class Unknown:
     """Nothing that was tried knows such images."""
 
-    sure: float
-    """Part of the pixels of what was found that the model is sure of, from 0 to 1."""
+    sure: float | None
+    """Part of the pixels of what was found that the model is sure of, from 0 to 1; None where nothing was found."""
+    steps: int | None = None
+    """Steps of its training, where they are few."""
 
     def advice(self, before: str = "") -> Advice:
         """Words for it, after a sentence on what was found."""
-        text = (
-            f"The model is unsure of {100 * (1 - self.sure):.0f} % of what it found, and no other scale or "
-            "model is clearly better: a few labelled objects make a model of your own."
-        )
-        return Advice(f"{before} {text}".strip(), "warning", "Open Label & Train", labels=True)
+        unsure = "" if self.sure is None else f"The model is unsure of {100 * (1 - self.sure):.0f} % of what it found."
+        if self.steps is not None:
+            return Advice(" ".join(filter(None, (before, unsure, _further(self.steps)))), "warning")
+        tried = "No other scale or model is clearly better: a few labelled objects make a model of your own."
+        text = " ".join(filter(None, (before, unsure, tried)))
+        return Advice(text, "warning", "Open Label & Train", labels=True)
 
 
 @dataclass(slots=True)
@@ -208,21 +212,29 @@ def remark(
         what = "The only object found was" if n_too_small == 1 else f"All {n_too_small} objects found were"
         nothing = f"{what} left out, for having no more pixels than the minimum size, {settings.min_object_size}."
     facts += [nothing] if is_empty else size_facts(config, widths, settings.scale, spacing)
+    if isinstance(suggestion, Unknown) and suggestion.sure is None and (n_objects or n_too_small):
+        # They lie elsewhere than where other scales and models were tried.
+        suggestion = None
     if suggestion is not None:
         return suggestion.advice(" ".join(facts))
     if is_empty and n_too_small:
         facts.append("Lower the minimum size, or try another model or scale.")
     elif is_empty:
-        steps = config.training.get("steps")
-        if isinstance(steps, int) and steps < FEW_STEPS:
-            facts.append(
-                f"The model was trained for only {count(steps, 'step')}: train it further, or try another one."
-            )
-        else:
-            facts.append("Try another model or scale, or lower the seed threshold.")
+        steps = _few_steps(config)
+        facts.append("Try another model or scale, or lower the seed threshold." if steps is None else _further(steps))
     elif facts and (seen is None or not seen.sentences()):
         facts.append("If objects are missed or split, train a model on such images.")
     return Advice(" ".join(facts), "warning") if facts else None
+
+
+def _few_steps(config: ModelConfig) -> int | None:
+    """Steps of a model's training where they are few; None where they are enough, or not known."""
+    steps = config.training.get("steps")
+    return steps if isinstance(steps, int) and steps < FEW_STEPS else None
+
+
+def _further(steps: int) -> str:
+    return f"The model was trained for only {count(steps, 'step')}: train it further, or try another one."
 
 
 def certainty(seed_map: NDArray[np.float32], n_pixels: int | None = None) -> float:
@@ -266,6 +278,7 @@ def suggest(
     ready: Prepared,
     others: Iterable[tuple[str, Trained]],
     should_stop: Callable[[], bool],
+    every_channel: np.ndarray | None = None,
 ) -> Suggestion | Unknown | None:
     """Try other scales and models on a part of an image, and return what is clearly better, or None.
 
@@ -289,6 +302,8 @@ def suggest(
         Other models for such images, and their names; they are taken only if they are needed.
     should_stop : callable
         As for a prediction.
+    every_channel : ndarray, optional
+        The image with all its channels, where `image` is one of them or their mean: for other models that take them.
     """
     window = _busiest(ready)
     part = Prepared.as_given(ready.values(window))
@@ -301,13 +316,14 @@ def suggest(
     is_found_well = now.wholeness >= WHOLE_OBJECTS and now.sure >= SURE_OF_OBJECTS and now.n_objects >= FEW_OBJECTS
     if is_found_well or not certainty(now.seed_map) < 1 / CLEARLY:
         return None
-    scales = [float(f"{settings.scale * factor:.2g}") for factor in FACTORS]
+    steps = _few_steps(model.config)
+    scales = [float(f"{settings.scale * factor:.2g}") for factor in (FACTORS if steps is None else ())]
     tried = [_try(model, settings, part, scale, should_stop) for scale in scales if _fits(model, part, scale)]
     whole = [trial for trial in tried if trial.wholeness >= WHOLE_OBJECTS]
     best = max([now, *whole], key=lambda trial: trial.certainty)
     better, name = max(
         (
-            (_best_of(other, image, ready, window, model.config, should_stop), name)
+            (_best_of(other, image, ready, window, model.config, should_stop, every_channel), name)
             for name, other in (others if best.certainty * CLEARLY_OTHER < 1 else ())
         ),
         key=lambda pair: pair[0].certainty,
@@ -320,8 +336,10 @@ def suggest(
     ):
         return Suggestion({}, better.certainty, now.certainty, name)
     if best is now or best.certainty < max(LEAST_CERTAINTY, CLEARLY * now.certainty) or best.wholeness < WHOLE_OBJECTS:
+        if not now.n_objects:
+            return Unknown(None, steps)
         is_known = now.sure >= LEAST_SURE[model.config.ndim]
-        return None if is_known else Unknown(now.sure)
+        return None if is_known else Unknown(now.sure, steps)
     return Suggestion({"scale": best.scale}, best.certainty, now.certainty)
 
 
@@ -332,9 +350,12 @@ def _best_of(
     window: tuple[slice, ...],
     config: ModelConfig,
     should_stop: Callable[[], bool],
+    every_channel: np.ndarray | None,
 ) -> _Trial:
     """Another model at the scale that suits it best."""
-    if other.config.normalization != config.normalization:
+    if other.config.n_channels != len(image) and every_channel is not None:
+        ready = prepare(every_channel, other.config.normalization)
+    elif other.config.normalization != config.normalization:
         ready = prepare(image, other.config.normalization)
     part = Prepared.as_given(ready.values(window))
     scales = [factor for factor in OTHER_FACTORS if factor == 1 or _fits(other, part, factor)]

@@ -226,6 +226,7 @@ class Predictor:
         found: Segmentation,
         others: Iterable[tuple[str, Trained]] = (),
         should_stop: Callable[[], bool] = never,
+        every_channel: np.ndarray | None = None,
     ) -> Generator[PredictionEvent, None, None]:
         """Look for something clearly better than what a run without advice found; an `Advice` names it, if any.
 
@@ -236,7 +237,9 @@ class Predictor:
         found : Segmentation
             What the run found.
         others, should_stop
-            As for `run`.
+            As for `run`; they may take the channels of `every_channel`.
+        every_channel : ndarray, shape (C, (Z,) Y, X), optional
+            The first frame with all its channels, where `image` is one of them or their mean.
 
         Raises
         ------
@@ -253,7 +256,11 @@ class Predictor:
         ready, seen = self._ready(frame, normalize=True), Observations()
         seen.note(ready, part.labels)
         yield ClusteringStarted(0)
-        better = None if seen.is_blank else suggest(self.model, self.settings, frame, ready, others, should_stop)
+        better = (
+            None
+            if seen.is_blank
+            else suggest(self.model, self.settings, frame, ready, others, should_stop, every_channel)
+        )
         n_too_small = 0 if part.kept_maps is None else self._n_too_small(part.kept_maps, part, should_stop)
         told = remark(
             self.model.config,

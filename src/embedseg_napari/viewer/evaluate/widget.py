@@ -36,7 +36,7 @@ from embedseg_napari.viewer.widgets.dock_panel import DockPanel
 from embedseg_napari.viewer.widgets.recipe_buttons import RecipeButtons
 from embedseg_napari.viewer.widgets.scroll import FittingScroll
 from embedseg_napari.viewer.widgets.time_left import TimeLeft
-from embedseg_napari.viewer.worker import BackgroundRun, report_error, report_message, run_in_background
+from embedseg_napari.viewer.worker import BackgroundRun, report_error, run_in_background
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -178,9 +178,8 @@ class EvaluateWidget(DockPanel):
             case PairTried(done, n):
                 self._advance(done, n, "thresholds: pair %v of %m")
             case Message():
-                # Here too, where it can be read whole.
+                # Here, where it can be read whole, and not as a notification.
                 self._say("\n".join(filter(None, (self.status.text(), event.text))))
-                report_message(event)
 
     def _advance(self, done: int, n: int, text: str) -> None:
         self.progress.setRange(0, n)

@@ -5,19 +5,31 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.layers import Image
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.tracking.run import tracking
 from embedseg_napari.core.tracking.tracks import TrackedLabels
 from embedseg_napari.jobs.training_pairs import FRAMES
 from embedseg_napari.viewer.camera import go_to, screen_pixels
-from embedseg_napari.viewer.layers import FOUND, RESULT, array_of, labelled_picture, picture_of
+from embedseg_napari.viewer.layers import (
+    FOUND,
+    LINES,
+    PREVIEW,
+    RESULT,
+    array_of,
+    is_users,
+    labelled_picture,
+    picture_of,
+    shows_objects,
+)
 from embedseg_napari.viewer.result_layers import THROUGH, add_beside, is_shown, spatial_frame
+from embedseg_napari.viewer.step_back import Hidden, meet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
-    from napari.layers import Image, Labels, Points
+    from napari.layers import Labels, Layer, Points
     from napari.layers import Tracks as TracksLayer
     from napari.viewer import Viewer
 
@@ -84,10 +96,13 @@ class TrackLayers:
         self.marks: Points | None = None
         self.source: Labels | None = None
         self.tracks: Tracks | None = None
+        self._hidden, self._image = Hidden(), Hidden(visible=True)
 
-    def show(self, source: Labels, tracks: Tracks, tracked: Any) -> None:
-        """Show new tracks of a layer, which steps aside."""
+    def show(self, source: Labels, tracks: Tracks, tracked: Any, image: Image | None = None) -> None:
+        """Show new tracks of a layer on its image; the layer, and what else lies there, steps aside."""
         self.remove()
+        self._image.hold(() if image is None else [image])
+        self._hidden.hold(layer for layer in self.viewer.layers if layer != image and self._covers(layer, source))
         self.source, self.tracks = source, tracks
         place = spatial_frame(source, tracks.axes).options()
         options = {"metadata": {RESULT: FOUND}, **place}
@@ -105,7 +120,7 @@ class TrackLayers:
             self.viewer.add_tracks,
             _lines(tracks),
             f"{source.name} tracks",
-            {**options, "graph": tracks.graph(), "tail_length": 10},
+            {**options, "metadata": {RESULT: LINES}, "graph": tracks.graph(), "tail_length": 10},
         )
         self.marks = add_beside(
             self.viewer,
@@ -122,6 +137,12 @@ class TrackLayers:
         )
         source.visible = False
         self.viewer.layers.selection.active = self.labels
+
+    @staticmethod
+    def _covers(layer: Layer, source: Labels) -> bool:
+        """Whether a layer shows other objects than the tracks, or another image, at the place of what was tracked."""
+        is_other = layer != source and (shows_objects(layer) or layer.metadata.get(RESULT) == PREVIEW)
+        return (is_other or (isinstance(layer, Image) and is_users(layer))) and meet(layer, source)
 
     def update(self, tracks: Tracks) -> None:
         """Show corrected tracks; frames in which no number changed are left alone."""
@@ -184,6 +205,8 @@ class TrackLayers:
     def forget(self) -> None:
         """Leave the layers to the user; they are updated no more."""
         self.labels = self.lines = self.marks = self.source = self.tracks = None
+        self._hidden.release()
+        self._image.release()
 
 
 def _places(tracks: Tracks) -> np.ndarray:
