@@ -75,6 +75,12 @@ def shows_objects(layer: Layer) -> bool:
     return (isinstance(layer, Labels) and role != PREVIEW) or (isinstance(layer, Points) and role == FOUND)
 
 
+def shows_objects_or_drawn(layer: Layer) -> bool:
+    """Whether a layer shows objects, also those of a preview, tracks of them, or what was annotated as a region."""
+    drawn = ANNOTATION in layer.metadata or layer.metadata.get(RESULT) in (PREVIEW, LINES)
+    return drawn or shows_objects(layer)
+
+
 def array_of(layer: Layer) -> Any:
     """The array of an Image or Labels layer; of a pyramid, its full resolution."""
     return layer.data[0] if getattr(layer, "multiscale", False) else layer.data

@@ -12,7 +12,8 @@ from embedseg_napari.core.config import ModelConfig, ObjectSizes
 from embedseg_napari.core.data.normalization import Prepared, prepare
 from embedseg_napari.core.data.synthetic import nuclei
 from embedseg_napari.core.events import Advice
-from embedseg_napari.core.inference.advice import Observations, Suggestion, Unknown, certainty, remark, suggest
+from embedseg_napari.core.inference.advice import Suggestion, Unknown, certainty, remark, suggest
+from embedseg_napari.core.inference.observations import Observations
 from embedseg_napari.core.inference.size_check import usual_width
 from embedseg_napari.core.model.known_models import bundled_path, models_folder
 from embedseg_napari.core.model.model import Model, load_model, others_like

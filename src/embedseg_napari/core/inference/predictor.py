@@ -30,10 +30,11 @@ from embedseg_napari.core.errors import DataError, ModelError, SettingsError
 from embedseg_napari.core.events import ClusteringStarted, FrameFinished, Message, PredictionStarted
 from embedseg_napari.core.files.named_axes import as_picture, converted
 from embedseg_napari.core.freed_memory import keeps_freed_memory
-from embedseg_napari.core.inference.advice import DOUBTFUL, Observations, is_unsure, remark, suggest
+from embedseg_napari.core.inference.advice import DOUBTFUL, is_unsure, remark, suggest
 from embedseg_napari.core.inference.beside import Beside
 from embedseg_napari.core.inference.clustering import warm_up
 from embedseg_napari.core.inference.network_pass import NetworkPass
+from embedseg_napari.core.inference.observations import Observations
 from embedseg_napari.core.inference.openvino_engine import choose_engine
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.inference.size_check import usual_width

@@ -15,13 +15,12 @@ from embedseg_napari.viewer.camera import go_to, screen_pixels
 from embedseg_napari.viewer.layers import (
     FOUND,
     LINES,
-    PREVIEW,
     RESULT,
     array_of,
     is_users,
     labelled_picture,
     picture_of,
-    shows_objects,
+    shows_objects_or_drawn,
 )
 from embedseg_napari.viewer.result_layers import THROUGH, add_beside, is_shown, spatial_frame
 from embedseg_napari.viewer.step_back import Hidden, meet
@@ -41,6 +40,8 @@ CHOSEN = "embedseg-chosen"
 """What the metadata of the layer of chosen objects say."""
 RING, AROUND = 24, 1.6
 """Least pixels of the screen across the ring that marks an object, and how much wider than the object it is."""
+THIN = 0.08
+"""Width of its line, as a part of that: the object stays in sight."""
 COLORS = ("#ffd54f", "#4fc3f7")
 """Of the object that was chosen first, and of the other one."""
 
@@ -131,7 +132,8 @@ class TrackLayers:
                 **place,
                 "metadata": {RESULT: CHOSEN},
                 "blending": THROUGH,
-                "symbol": "ring",
+                "symbol": "disc",
+                "border_width": THIN,
                 "ndim": source.ndim,
             },
         )
@@ -141,8 +143,8 @@ class TrackLayers:
     @staticmethod
     def _covers(layer: Layer, source: Labels) -> bool:
         """Whether a layer shows other objects than the tracks, or another image, at the place of what was tracked."""
-        is_other = layer != source and (shows_objects(layer) or layer.metadata.get(RESULT) == PREVIEW)
-        return (is_other or (isinstance(layer, Image) and is_users(layer))) and meet(layer, source)
+        is_image = isinstance(layer, Image) and is_users(layer) and meet(layer, source)
+        return is_image or (layer != source and shows_objects_or_drawn(layer))
 
     def update(self, tracks: Tracks) -> None:
         """Show corrected tracks; frames in which no number changed are left alone."""
@@ -175,13 +177,19 @@ class TrackLayers:
             least = screen_pixels(self.viewer, RING) / abs(self.marks.scale[-1])
             self.marks.size = np.maximum(AROUND * self._widths(rows), least)
             self.marks.border_color = list(COLORS[: len(rows)])
-            self.marks.face_color = list(COLORS[: len(rows)])
+            self.marks.face_color = "transparent"
 
     def _widths(self, rows: Sequence[int]) -> np.ndarray:
         """Pixels across objects, if they were squares or cubes."""
         assert self.tracks is not None
         widths: np.ndarray = self.tracks.size[list(rows)] ** (1 / self.tracks.centroid.shape[1])
         return widths
+
+    def show_marks(self, is_shown_now: bool) -> None:
+        """Show or hide what marks the chosen objects."""
+        if is_shown(self.viewer, self.marks):
+            assert self.marks is not None
+            self.marks.visible = is_shown_now
 
     def go_to(self, row: int) -> None:
         """Bring an object into view."""

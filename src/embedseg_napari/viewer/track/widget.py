@@ -288,6 +288,10 @@ class TrackWidget(DockPanel):
         elif self.controls.status.text() == NO_LABELS:
             self.controls.say("")
 
+    def take_front(self, is_front: bool) -> None:
+        """Mark chosen objects only while links can be corrected."""
+        self.layers.show_marks(is_front)
+
     def layer_boxes(self) -> tuple[LayerBox, ...]:
         """Boxes in which a layer is chosen."""
         return self.labels, self.image
