@@ -43,6 +43,29 @@ def test_both_panels_say_it_of_masks_and_turn_them_into_labels(viewer, open_pane
     assert segment.image.layer == image
 
 
+def test_masks_that_come_while_a_panel_is_open_are_told_where_labels_are_missing(viewer, open_panel, pair):
+    image = viewer.add_image(pair[0], name="cells")
+    train, evaluate = open_panel("EmbedSeg: Train"), open_panel("EmbedSeg: Evaluate")
+    row = train.pairs.rows[0]
+    assert row.image.layer() == image
+    viewer.add_image(pair[0] + 1, name="other cells")
+    assert row.hint.layer is None
+    masks = viewer.add_image(pair[1], name="masks")
+    assert row.image.layer() == image
+    assert row.hint.layer == evaluate.source.hint.layer == masks
+    assert "Turn it into labels" in train.reason.text()
+    viewer.layers.remove(masks)
+    assert row.hint.layer is None
+    assert evaluate.source.hint.isHidden()
+    viewer.add_image(pair[1], name="masks")
+    row.hint.button.click()
+    assert row.labels.layer() == evaluate.source.truth.layer() == viewer.layers["masks"]
+    assert row.hint.isHidden()
+    # Whoever has labels is not asked about another mask.
+    viewer.add_image(pair[1], name="more masks")
+    assert row.hint.layer is None
+
+
 @pytest.mark.parametrize("kind", ["pyramid", "colours", "binary", "stack"])
 def test_masks_of_every_kind_of_layer(viewer, open_panel, pair, kind):
     labels = pair[1]

@@ -40,6 +40,7 @@ from embedseg_napari.viewer.layers import (
 from embedseg_napari.viewer.provenance import origin_of
 from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, ChoiceBox, Sentence, add_row
 from embedseg_napari.viewer.widgets.folder_field import FolderField
+from embedseg_napari.viewer.widgets.labels_hint import LabelsHint
 from embedseg_napari.viewer.widgets.layer_box import CHOOSE, LayerBox
 
 if TYPE_CHECKING:
@@ -85,6 +86,8 @@ class EvaluationSource(QWidget):
         self.predicted_folder = FolderField("Prediction folder", "Predicted label images of the same names.")
         self.form = QFormLayout()
         self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        self.hint = LabelsHint(viewer)
+        self.hint.watch(lambda: self.truth.layer() is None or self.predicted.layer() is None)
         self.complaint = Sentence()
         self.complaint.setStyleSheet(f"color: {ERROR_COLOR};")
         for text, field in (
@@ -100,6 +103,7 @@ class EvaluationSource(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(which)
         layout.addLayout(self.form)
+        layout.addWidget(self.hint)
         layout.addWidget(self.complaint)
         self.use_layers.toggled.connect(self._follow)
         for box in (self.truth, self.predicted):

@@ -298,6 +298,7 @@ class EvaluateWidget(DockPanel):
             self.run.detach()
         news.remembered.disconnect(self._follow)
         self.mistakes.close_down()
+        self.source.hint.close_down()
         self.thresholds.close_down()
 
 
