@@ -210,6 +210,14 @@ def test_volumes_and_movies(panel, viewer, qtbot, press, drag, axes):
     assert panel.judgement.current is None
 
 
+def test_a_mask_without_axes_is_read_as_the_movie_it_lies_on(panel, viewer, qtbot):
+    labels = np.stack([nuclei((48, 48), diameter=12, seed=seed).labels for seed in range(3)])
+    viewer.add_image(np.random.default_rng(0).random(labels.shape), axis_labels=("t", "y", "x"))
+    panel.labels.choose(viewer.add_labels(labels))
+    draw(panel, qtbot)
+    assert "in 3 frames" in panel.controls.status.text()
+
+
 @pytest.mark.parametrize("n", [0, 1])
 def test_labels_of_no_object_or_one(panel, viewer, qtbot, press, n):
     labels = np.zeros((40, 50), int)

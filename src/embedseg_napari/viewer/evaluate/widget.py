@@ -98,12 +98,12 @@ class EvaluateWidget(DockPanel):
         ):
             self.tabs.setTabToolTip(self.tabs.addTab(page, title), tip)
         self.recipe = RecipeButtons(self.source.recipe)
-        content = _column(
-            self.source, buttons, self.reason, self.progress, self.status, self.tabs, self.recipe, margins=4
-        )
+        content = _column(self.source, buttons, self.reason, self.progress, self.status, self.tabs, margins=4)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(FittingScroll(content))
+        layout.setContentsMargins(0, 0, 0, 4)
+        layout.addWidget(FittingScroll(content), 1)
+        # However long the page above is.
+        layout.addWidget(self.recipe)
 
     def _connect(self) -> None:
         self.evaluate.clicked.connect(self._evaluate)

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from embedseg_napari.core.data.flatness import looks_like_labels
 from embedseg_napari.viewer.layers import array_of, is_users
+from embedseg_napari.viewer.neighbours import name_as_its_image
 from embedseg_napari.viewer.widgets.boxes import Sentence, button
 from embedseg_napari.viewer.worker import run_in_background
 
@@ -134,6 +135,7 @@ class LabelsHint(QWidget):
             units=layer.units,
             visible=layer.visible,
         )
+        name_as_its_image(labels, self.viewer.layers)
         at = self.viewer.layers.index(layer)
         self.look_at(None)
         self.viewer.layers.remove(layer)
