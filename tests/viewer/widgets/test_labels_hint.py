@@ -10,6 +10,7 @@ pytest.importorskip("pyqtgraph")
 from napari.layers import Labels
 
 from embedseg_napari.core.data.synthetic import nuclei
+from embedseg_napari.viewer.layers import ANNOTATION, FOUND, RESULT
 
 
 @pytest.fixture
@@ -64,6 +65,16 @@ def test_masks_that_come_while_a_panel_is_open_are_told_where_labels_are_missing
     # Whoever has labels is not asked about another mask.
     viewer.add_image(pair[1], name="more masks")
     assert row.hint.layer is None
+
+
+def test_a_mask_takes_the_place_of_annotations_as_the_truth(viewer, open_panel, pair):
+    annotated = viewer.add_labels(pair[1] * 0 + 1, name="annotation", metadata={ANNOTATION: "cells"})
+    found = viewer.add_labels(pair[1], name="found", metadata={RESULT: FOUND})
+    source = open_panel("EmbedSeg: Evaluate").source
+    assert (source.truth.layer(), source.predicted.layer()) == (annotated, found)
+    viewer.add_image(pair[1], name="masks")
+    source.hint.button.click()
+    assert (source.truth.layer(), source.predicted.layer()) == (viewer.layers["masks"], found)
 
 
 @pytest.mark.parametrize("kind", ["pyramid", "colours", "binary", "stack"])

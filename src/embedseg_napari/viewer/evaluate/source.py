@@ -87,7 +87,9 @@ class EvaluationSource(QWidget):
         self.form = QFormLayout()
         self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         self.hint = LabelsHint(viewer)
-        self.hint.watch(lambda: self.truth.layer() is None or self.predicted.layer() is None)
+        # What is annotated in a session is seldom all that is there.
+        self.hint.watch(lambda: self.predicted.layer() is None or not self._has_own_truth())
+        self.hint.converted.connect(lambda made: self._has_own_truth() or self.truth.choose(made))
         self.complaint = Sentence()
         self.complaint.setStyleSheet(f"color: {ERROR_COLOR};")
         for text, field in (
@@ -113,6 +115,10 @@ class EvaluationSource(QWidget):
         self.stack.currentIndexChanged.connect(self._follow)
         self.tell_apart()
         self._on_layers()
+
+    def _has_own_truth(self) -> bool:
+        truth = self.truth.layer()
+        return truth is not None and is_users(truth)
 
     def tell_apart(self) -> None:
         """Choose two layers, never one twice.

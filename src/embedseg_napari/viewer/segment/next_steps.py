@@ -53,12 +53,12 @@ class NextSteps(QWidget):
 
     def _lead_to(self, panel: str) -> None:
         result = self._results.chosen
-        if result is not None:
+        if result is not None and result.labels is not None:
             self._open_panel(f"EmbedSeg: {panel}").take_over(result.labels, result.selection.layer)
 
     def _ask(self) -> None:
         result = self._results.chosen
-        if result is None:
+        if result is None or result.labels is None:
             return
         try:
             folder = file_of(result.selection.layer).parent
@@ -71,11 +71,11 @@ class NextSteps(QWidget):
 
     def write(self, path: Path) -> None:
         """Write the labels; the dialog has asked whether a file may be replaced."""
-        result = self._results.chosen
-        assert result is not None
+        labels = self._results.labels
+        assert labels is not None
         path = path if path.suffix.lower() in (".tif", ".tiff") else path.with_name(f"{path.name}.tif")
         try:
-            data, meta, _ = result.labels.as_layer_data_tuple()
+            data, meta, _ = labels.as_layer_data_tuple()
             write_labels_layer(str(path), data, meta)
         except EmbedSegError as error:
             report_error(error)

@@ -39,6 +39,8 @@ class LabelsHint(QWidget):
 
     changed = Signal()
     """It speaks of another layer, or of none."""
+    converted = Signal(object)
+    """The Labels layer that came in the place of an image."""
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
@@ -141,6 +143,7 @@ class LabelsHint(QWidget):
         self.viewer.layers.remove(layer)
         labels.name = layer.name
         self.viewer.layers.insert(at, labels)
+        self.converted.emit(labels)
 
 
 def _pass_over(error: Exception) -> None:
