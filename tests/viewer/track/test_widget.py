@@ -79,6 +79,15 @@ def test_tracks_are_shown_on_their_movie_and_nothing_else_lies_there(panel, laye
     assert (movie.visible, frame.visible, older.visible) == (False, True, True)
 
 
+def test_tracks_step_aside_for_objects_that_are_found_anew(panel, layer, viewer, qtbot) -> None:
+    track(panel, qtbot)
+    old = panel.layers.labels, panel.layers.lines, panel.layers.marks
+    layer.data = np.zeros_like(layer.data)
+    assert not any(one.visible for one in old)
+    assert layer.visible
+    assert "press Track again" in panel.controls.status.text()
+
+
 def test_a_second_run_takes_the_place_of_the_first(panel, layer, viewer, qtbot) -> None:
     track(panel, qtbot)
     names = [one.name for one in viewer.layers]

@@ -89,7 +89,7 @@ class EvaluationSource(QWidget):
         self.hint = LabelsHint(viewer)
         # What is annotated in a session is seldom all that is there.
         self.hint.watch(lambda: self.predicted.layer() is None or not self._has_own_truth())
-        self.hint.converted.connect(lambda made: self._has_own_truth() or self.truth.choose(made))
+        self.hint.converted.connect(self._take_converted)
         self.complaint = Sentence()
         self.complaint.setStyleSheet(f"color: {ERROR_COLOR};")
         for text, field in (
@@ -115,6 +115,10 @@ class EvaluationSource(QWidget):
         self.stack.currentIndexChanged.connect(self._follow)
         self.tell_apart()
         self._on_layers()
+
+    def _take_converted(self, made: Labels) -> None:
+        if not self._has_own_truth():
+            self.truth.choose(made)
 
     def _has_own_truth(self) -> bool:
         truth = self.truth.layer()

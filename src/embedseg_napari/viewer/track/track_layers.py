@@ -191,6 +191,15 @@ class TrackLayers:
             assert self.marks is not None
             self.marks.visible = is_shown_now
 
+    def step_back(self) -> None:
+        """Hide tracks of objects that were found anew, which would be taken for what was found."""
+        for layer in (self.labels, self.lines, self.marks):
+            if layer is not None and is_shown(self.viewer, layer):
+                layer.visible = False
+        self._hidden.release()
+        if self.source is not None:
+            self.source.visible = True
+
     def go_to(self, row: int) -> None:
         """Bring an object into view."""
         if self.tracks is not None and self.labels is not None:

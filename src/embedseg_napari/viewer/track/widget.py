@@ -263,8 +263,10 @@ class TrackWidget(DockPanel):
             layer.events.paint.connect(self._take_change)
             layer.events.data.connect(self._take_change)
 
-    def _take_change(self, _: Any = None) -> None:
+    def _take_change(self, event: Any = None) -> None:
         self._is_old = True
+        if event is not None and event.type == "data":
+            self.layers.step_back()
         if self.correct.corrected is not None:
             self.controls.say("The labels changed since they were linked; press Track again.", True)
         self._show_state()
