@@ -208,7 +208,7 @@ def train(studio: Studio, ndim: int = 2) -> None:
         studio.viewer.theme = "dark"
         studio.until(lambda: panel.train.isEnabled())
 
-        def fail(_: object) -> None:
+        def fail(*_: object, **__: object) -> None:
             raise ComputeError("The device ran out of memory; take a smaller crop or batch.")
 
         read, TrainingRequest.read = TrainingRequest.read, fail

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from embedseg_napari.core.axes import to_frames
 from embedseg_napari.core.errors import DataError, Stopped
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.wording import count
@@ -144,17 +145,26 @@ def advise(
 
     model = yield from loaded(job.model, job.device, should_stop)
     array, axes = take_channel(job.array, job.axes, job.channel)
+    every_channel = _first_frame(job) if axes != job.axes else None
     with interruptible(model, should_stop):
-        others = others_for(model, job.device)
+        others = others_for(model, job.device, 0 if every_channel is None else len(every_channel))
         predictor = Predictor(model, settings_of(model, job.changes))
-        yield from predictor.advise(array, axes, found, others, should_stop)
+        yield from predictor.advise(array, axes, found, others, should_stop, every_channel)
 
 
-def others_for(model: Model, device: str) -> Iterator[tuple[str, Model]]:
-    """Other models for images like those of a model, and their names; they stay in memory."""
+def _first_frame(job: SegmentJob) -> np.ndarray:
+    """The first frame of a job's image with all its channels, C(Z)YX."""
+    array, axes = job.array, job.axes
+    if "T" in axes:
+        array, axes = array[(slice(None),) * axes.index("T") + (0,)], axes.replace("T", "")
+    return np.asarray(to_frames(np.asarray(array), axes)[0])
+
+
+def others_for(model: Model, device: str, also: int = 0) -> Iterator[tuple[str, Model]]:
+    """Other models for images like those of a model, or of so many channels, and their names; they stay in memory."""
     from embedseg_napari.core.model.model import others_like
 
-    return others_like(model.config, model.path, device, cached_model)
+    return others_like(model.config, model.path, device, cached_model, also)
 
 
 def take_channel(array: Any, axes: str, channel: Channel) -> tuple[Any, str]:

@@ -31,6 +31,8 @@ FOUND = "result"
 """What a segmentation found: its objects, their seed map and centres."""
 PREVIEW = "preview"
 """What a training shows of the network as it is."""
+LINES = "tracks"
+"""Lines along which objects move."""
 SEGMENTED = "embedseg-image"
 """Key in a layer's metadata: which image its objects were found in (its `unique_id`)."""
 EDITED = "embedseg-edited"
@@ -66,11 +68,17 @@ def is_users_or_found(layer: Layer) -> bool:
 
 
 def shows_objects(layer: Layer) -> bool:
-    """Whether a layer shows objects that stay: labels, or the centres that a segmentation found; no previews."""
+    """Whether a layer shows objects that stay: labels, the centres that a segmentation found, tracks; no previews."""
     from napari.layers import Labels, Points
 
     role = layer.metadata.get(RESULT)
-    return (isinstance(layer, Labels) and role != PREVIEW) or (isinstance(layer, Points) and role == FOUND)
+    is_of_labels = role == LINES or (isinstance(layer, Points) and role == FOUND)
+    return is_of_labels or (isinstance(layer, Labels) and role != PREVIEW)
+
+
+def shows_objects_or_drawn(layer: Layer) -> bool:
+    """Whether a layer shows objects, also those of a preview, or what was annotated as a region."""
+    return ANNOTATION in layer.metadata or layer.metadata.get(RESULT) == PREVIEW or shows_objects(layer)
 
 
 def array_of(layer: Layer) -> Any:

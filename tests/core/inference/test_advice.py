@@ -12,7 +12,8 @@ from embedseg_napari.core.config import ModelConfig, ObjectSizes
 from embedseg_napari.core.data.normalization import Prepared, prepare
 from embedseg_napari.core.data.synthetic import nuclei
 from embedseg_napari.core.events import Advice
-from embedseg_napari.core.inference.advice import Observations, Suggestion, Unknown, certainty, remark, suggest
+from embedseg_napari.core.inference.advice import Suggestion, Unknown, certainty, remark, suggest
+from embedseg_napari.core.inference.observations import Observations
 from embedseg_napari.core.inference.size_check import usual_width
 from embedseg_napari.core.model.known_models import bundled_path, models_folder
 from embedseg_napari.core.model.model import Model, load_model, others_like
@@ -20,6 +21,8 @@ from embedseg_napari.core.runs import never
 from embedseg_napari.jobs import segment as jobs
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from embedseg_napari.core.inference.segmentation import Segmentation
 
 
@@ -70,15 +73,15 @@ def test_a_bundled_model_asks_for_large_nuclei_to_be_shrunk_and_leaves_fitting_o
 @pytest.mark.parametrize("name", ["nuclei-2d", "cells-phase-2d"])
 def test_nothing_is_suggested_for_noise_or_an_empty_image(name: str) -> None:
     model = load_model(name, device="cpu")
-    assert suggestion(model, np.zeros((64, 64), np.float32)) is None
-    assert suggestion(model, np.random.default_rng(0).normal(size=(128, 96)).astype(np.float32)) is None
+    assert suggestion(model, np.zeros((64, 64), np.float32)) == Unknown(None)
+    assert suggestion(model, np.random.default_rng(0).normal(size=(128, 96)).astype(np.float32)) == Unknown(None)
 
 
 def test_the_part_that_is_tried_is_bounded(pass_through) -> None:
     model = pass_through(2)
     raw = np.random.default_rng(0).random((5, 700, 1100)).astype(np.float32)
     ready = Prepared.as_given(raw)
-    assert suggest(model, model.config.prediction, raw, ready, (), lambda: False) is None
+    assert suggest(model, model.config.prediction, raw, ready, (), lambda: False) == Unknown(None)
     assert max(shape[-1] * shape[-2] for shape in model.network.shapes) <= 1 << 20
 
 
@@ -213,14 +216,37 @@ def test_a_model_that_hardly_learned_is_to_be_trained_further() -> None:
     assert told.text.endswith("The model was trained for only 12 steps: train it further, or try another one.")
 
 
+def test_a_model_that_hardly_learned_is_tried_at_no_other_scale(nuclei_model: Model) -> None:
+    image = nuclei((160, 160), diameter=20, seed=1).image.astype(np.float32)
+    large = resize(image, (720, 720), order=1).astype(np.float32)
+    young = Model(
+        nuclei_model.config.model_copy(update={"training": {"steps": 129}}), nuclei_model.network, nuclei_model.path
+    )
+    assert isinstance(suggestion(nuclei_model, large), Suggestion)
+    found = suggestion(young, large)
+    assert not isinstance(found, Suggestion)
+    told = Unknown(0.12, 129).advice()
+    assert told.text == (
+        "The model is unsure of 88 % of what it found. The model was trained for only 129 steps: train it further, or "
+        "try another one."
+    )
+    assert not told.action
+
+
+def test_nothing_where_others_were_tried_says_nothing_of_what_was_found_elsewhere(nuclei_model: Model) -> None:
+    config = nuclei_model.config
+    told = remark(config, None, 12, [None], config.prediction, None, Unknown(None))
+    assert told is None
+
+
 def test_nothing_found_is_told_with_what_is_known_to_help(nuclei_model: Model) -> None:
     image = nuclei((128, 128), diameter=20, seed=1).image.astype(np.float32)
     assert advice(nuclei_model, image, min_object_size=10_000) is None
     told = advice(nuclei_model, np.random.default_rng(0).normal(size=(64, 64)), advise=True)
     assert told is not None
     assert told.text.startswith("No object was found.")
-    assert "lower the seed threshold" in told.text
-    assert not told.action
+    assert "No other scale or model is clearly better" in told.text
+    assert (told.action, told.labels) == ("Open Label & Train", True)
     told = advice(nuclei_model, image, min_object_size=10_000, advise=True)
     assert told is not None
     n = len(nuclei_model.predict(image, "YX", min_object_size=0).scores)
@@ -272,3 +298,25 @@ def test_advice_is_the_same_during_a_run_and_after_it(nuclei_model: Model) -> No
 
     (told,) = (event for event in run() if isinstance(event, Advice) and event.action)
     assert told == advice(nuclei_model, large, advise=True)
+
+
+@pytest.mark.real
+def test_a_colour_image_seen_as_grey_is_given_to_a_model_that_takes_colours(shared_data) -> None:
+    from embedseg_napari.core.files.tiff import list_images, read_image
+
+    for path in list_images(shared_data("histology/train") / "images")[3::30]:
+        job = jobs.SegmentJob(read_image(path).array, "YXC", "mean", "nuclei-2d", "cpu", None, {}, advise=False)
+        *_, told = see_and_advise(job)
+        assert isinstance(told, Advice)
+        assert told.model == "nuclei-histology-2d", path
+
+
+def see_and_advise(job: jobs.SegmentJob) -> Iterator[object]:
+    found = yield from jobs.segment(job, never)
+    yield from jobs.advise(job, found, never)
+
+
+def test_models_of_all_channels_are_among_the_others(nuclei_model: Model) -> None:
+    names = [name for name, _ in jobs.others_for(nuclei_model, "cpu")]
+    assert "nuclei-histology-2d" not in names
+    assert {*names, "nuclei-histology-2d"} == {name for name, _ in jobs.others_for(nuclei_model, "cpu", 3)}

@@ -11,6 +11,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from embedseg_napari.core.data.synthetic import nuclei
+from embedseg_napari.viewer.layers import FOUND, LINES, RESULT
 
 PANEL = "EmbedSeg: Estimate"
 
@@ -93,6 +94,18 @@ def test_what_is_judged_is_brought_into_view_and_the_view_comes_back(panel, laye
         assert camera.center[-2:] == pytest.approx(layer.data_to_world(middle(step)), abs=0.51)
         press("S")
     assert (tuple(camera.center), camera.zoom) == before
+
+
+def test_what_else_shows_objects_is_hidden_while_these_are_judged(panel, layer, viewer, qtbot, press):
+    centres = viewer.add_points(np.zeros((1, 2)), metadata={RESULT: FOUND})
+    lines = viewer.add_tracks(np.zeros((2, 4)), metadata={RESULT: LINES})
+    points = viewer.add_points(np.zeros((1, 2)))
+    panel.labels.choose(layer)
+    draw(panel, qtbot)
+    assert (centres.visible, lines.visible, points.visible, layer.visible) == (False, False, True, True)
+    panel.judge.end()
+    assert centres.visible
+    assert lines.visible
 
 
 def test_marks_and_answers_are_taken_back(panel, layer, viewer, qtbot, press, drag):
@@ -195,6 +208,14 @@ def test_volumes_and_movies(panel, viewer, qtbot, press, drag, axes):
     assert area.holds(point)
     press("NN")
     assert panel.judgement.current is None
+
+
+def test_a_mask_without_axes_is_read_as_the_movie_it_lies_on(panel, viewer, qtbot):
+    labels = np.stack([nuclei((48, 48), diameter=12, seed=seed).labels for seed in range(3)])
+    viewer.add_image(np.random.default_rng(0).random(labels.shape), axis_labels=("t", "y", "x"))
+    panel.labels.choose(viewer.add_labels(labels))
+    draw(panel, qtbot)
+    assert "in 3 frames" in panel.controls.status.text()
 
 
 @pytest.mark.parametrize("n", [0, 1])

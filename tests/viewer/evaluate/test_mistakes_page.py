@@ -8,6 +8,8 @@ from evaluate_steps import finish, press
 
 pytest.importorskip("pyqtgraph")
 
+from embedseg_napari.viewer.layers import ANNOTATION
+
 
 def test_a_row_leads_to_its_object(panel, pair, viewer, qtbot) -> None:
     truth, _ = pair
@@ -75,13 +77,16 @@ def test_what_is_compared_is_faint_while_its_mistakes_are_shown(panel, pair, vie
 def test_other_labels_are_hidden_while_mistakes_are_shown_and_come_back(panel, pair, viewer, qtbot) -> None:
     older = viewer.add_labels(np.ones_like(pair[0].data), name="older")
     off = viewer.add_labels(np.ones_like(pair[0].data), name="off", visible=False)
+    regions = viewer.add_shapes(np.eye(3)[:, :2], shape_type="polygon", metadata={ANNOTATION: "of an image"})
     panel.source.choose(*pair)
     press(panel.evaluate, panel, qtbot)
     overlay = viewer.layers["Mistakes"]
     assert not older.visible
-    assert "1 other layer hidden" in panel.mistakes.note.text()
+    assert not regions.visible
+    assert "2 other layers hidden" in panel.mistakes.note.text()
     overlay.visible = False
     assert older.visible
+    assert regions.visible
     assert not off.visible
     overlay.visible = True
     assert not older.visible

@@ -51,20 +51,3 @@ def test_an_image_without_a_file_says_so(viewer, panel, fake, qtbot) -> None:
     finish(qtbot, panel)
     panel.recipe.copy_command()
     assert "Save cells" in notification_manager.records[-1].message
-
-
-def test_the_objects_are_measured_in_their_panel(viewer, panel, fake, qtbot) -> None:
-    pytest.importorskip("pyqtgraph")
-    assert panel.measure.isHidden()
-    image = viewer.add_image(np.random.default_rng(0).random((24, 24)), name="cells")
-    panel.start()
-    finish(qtbot, panel)
-    assert not panel.measure.isHidden()
-    panel.results.labels.visible = False
-    panel.measure.click()
-    opened = panel.open_beside("EmbedSeg: Measure")
-    qtbot.waitUntil(lambda: opened.table is not None, timeout=20_000)
-    assert opened.image.layer() == image
-    assert panel.results.labels.visible
-    assert len(opened.table["label"]) == 2
-    assert "intensity_mean_0" in panel.results.labels.features

@@ -62,6 +62,32 @@ def test_objects_keep_their_number_and_colour(panel, layer, viewer, qtbot) -> No
     assert "3 divisions in 6 frames" in panel.controls.status.text()
 
 
+def test_tracks_are_shown_on_their_movie_and_nothing_else_lies_there(panel, layer, viewer, qtbot) -> None:
+    place = {"scale": (1, 0.5, 0.5), "axis_labels": ("t", "y", "x"), "units": ("s", "um", "um")}
+    movie = viewer.add_image(np.random.default_rng(0).random(layer.data.shape), name="movie", visible=False, **place)
+    frame = viewer.add_image(np.ones(layer.data.shape[1:]), name="one frame", scale=(0.5, 0.5), units=("um", "um"))
+    older = viewer.add_labels(np.ones_like(layer.data), name="older", **place)
+    panel.labels.choose(layer)
+    panel.labels.changed.emit(layer)
+    assert panel.image.layer() == movie
+    track(panel, qtbot)
+    assert movie.visible
+    assert panel.layers.labels.visible
+    assert not frame.visible
+    assert not older.visible
+    viewer.layers.remove(panel.layers.labels)
+    assert (movie.visible, frame.visible, older.visible) == (False, True, True)
+
+
+def test_tracks_step_aside_for_objects_that_are_found_anew(panel, layer, viewer, qtbot) -> None:
+    track(panel, qtbot)
+    old = panel.layers.labels, panel.layers.lines, panel.layers.marks
+    layer.data = np.zeros_like(layer.data)
+    assert not any(one.visible for one in old)
+    assert layer.visible
+    assert "press Track again" in panel.controls.status.text()
+
+
 def test_a_second_run_takes_the_place_of_the_first(panel, layer, viewer, qtbot) -> None:
     track(panel, qtbot)
     names = [one.name for one in viewer.layers]
@@ -182,7 +208,7 @@ def test_labels_that_changed_are_tracked_again_first(panel, layer, qtbot) -> Non
 
 
 def test_labels_that_are_no_time_lapse_are_refused(panel, viewer, qtbot) -> None:
-    viewer.add_labels(np.ones((9, 9), int), name="plane")
+    panel.labels.choose(viewer.add_labels(np.ones((9, 9), int), name="plane"))
     panel.start()
     assert "plane" in panel.controls.status.text()
     assert panel.controls.current is None

@@ -46,6 +46,10 @@ def test_panels_are_tabs_by_their_short_names_and_the_newest_is_in_front(opened)
         assert panel.dock.toggleViewAction().text().startswith(f"EmbedSeg: {PANELS[name]}")
     bars = [[bar.tabText(i) for i in range(bar.count())] for bar in window_of(panel).findChildren(QTabBar)]
     assert list(PANELS) in bars
+    found = (bar for bar in window_of(panel).findChildren(QTabBar) if bar.isVisible() and bar.count() == len(PANELS))
+    bar = next(bar for bar in found if bar.parent() is window_of(panel))
+    names = [bar.fontMetrics().horizontalAdvance(bar.tabText(i)) for i in range(bar.count())]
+    assert all(bar.tabRect(i).width() >= width for i, width in enumerate(names))
 
 
 def test_the_canvas_keeps_its_width_and_panels_their_controls(opened, qtbot):

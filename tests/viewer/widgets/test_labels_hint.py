@@ -10,6 +10,7 @@ pytest.importorskip("pyqtgraph")
 from napari.layers import Labels
 
 from embedseg_napari.core.data.synthetic import nuclei
+from embedseg_napari.viewer.layers import ANNOTATION, FOUND, RESULT
 
 
 @pytest.fixture
@@ -41,6 +42,39 @@ def test_both_panels_say_it_of_masks_and_turn_them_into_labels(viewer, open_pane
     assert row.labels.layer() == made
     assert row.pair().labels.max() == pair[1].max()
     assert segment.image.layer == image
+
+
+def test_masks_that_come_while_a_panel_is_open_are_told_where_labels_are_missing(viewer, open_panel, pair):
+    image = viewer.add_image(pair[0], name="cells")
+    train, evaluate = open_panel("EmbedSeg: Train"), open_panel("EmbedSeg: Evaluate")
+    row = train.pairs.rows[0]
+    assert row.image.layer() == image
+    viewer.add_image(pair[0] + 1, name="other cells")
+    assert row.hint.layer is None
+    masks = viewer.add_image(pair[1], name="masks")
+    assert row.image.layer() == image
+    assert row.hint.layer == evaluate.source.hint.layer == masks
+    assert "Turn it into labels" in train.reason.text()
+    viewer.layers.remove(masks)
+    assert row.hint.layer is None
+    assert evaluate.source.hint.isHidden()
+    viewer.add_image(pair[1], name="masks")
+    row.hint.button.click()
+    assert row.labels.layer() == evaluate.source.truth.layer() == viewer.layers["masks"]
+    assert row.hint.isHidden()
+    # Whoever has labels is not asked about another mask.
+    viewer.add_image(pair[1], name="more masks")
+    assert row.hint.layer is None
+
+
+def test_a_mask_takes_the_place_of_annotations_as_the_truth(viewer, open_panel, pair):
+    annotated = viewer.add_labels(pair[1] * 0 + 1, name="annotation", metadata={ANNOTATION: "cells"})
+    found = viewer.add_labels(pair[1], name="found", metadata={RESULT: FOUND})
+    source = open_panel("EmbedSeg: Evaluate").source
+    assert (source.truth.layer(), source.predicted.layer()) == (annotated, found)
+    viewer.add_image(pair[1], name="masks")
+    source.hint.button.click()
+    assert (source.truth.layer(), source.predicted.layer()) == (viewer.layers["masks"], found)
 
 
 @pytest.mark.parametrize("kind", ["pyramid", "colours", "binary", "stack"])

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QApplication, QLabel, QToolTip
 from embedseg_napari.viewer.evaluate.tables import ImageTable
 from embedseg_napari.viewer.models.manager import ModelManager
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence, short
-from embedseg_napari.viewer.widgets.long_names import cut
+from embedseg_napari.viewer.widgets.long_names import SHORT, cut
 
 NAME = "20241105_experiment_of_many_words_plate_7_well_B03_channel_488_stack_12"
 OTHER = NAME.replace("stack_12", "stack_13")
@@ -54,6 +54,35 @@ def test_entries_of_a_list_are_told_apart_by_their_ends(qtbot):
     QApplication.sendEvent(box, QHelpEvent(QEvent.Type.ToolTip, QPoint(5, 5), box.mapToGlobal(QPoint(5, 5))))
     assert OTHER in QToolTip.text()
     assert "What to choose." in QToolTip.text()
+
+
+def test_an_entry_may_have_a_shorter_form(qtbot):
+    box = ChoiceBox(("nuclei-histology-2d (bundled)", "nuclei-histology-2d"))
+    qtbot.addWidget(box)
+    whole = picture(box)
+    box.setItemData(0, "nuclei-2d", SHORT)
+    shorter = picture(box)
+    assert (whole != shorter).any()
+    box.setItemText(1, "nuclei-2d")
+    box.setCurrentIndex(1)
+    assert (shorter == picture(box)).all()
+    assert box.itemText(0) == "nuclei-histology-2d (bundled)"
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("objects of 23 x 24 px", "23 x 24 px"),
+        ("surer: 75 % of it", "75 %"),
+        ("Pixels of 0.28 x 0.127 x 0.127 µm.", "0.28 x 0.127 x 0.127 µm"),
+    ],
+)
+def test_a_number_stays_on_the_line_of_its_unit(qtbot, text, kept):
+    line = Sentence(text)
+    qtbot.addWidget(line)
+    assert line.text() == text
+    assert kept.replace(" ", "\N{NO-BREAK SPACE}") in QLabel.text(line)
+    assert QLabel.text(Sentence("5 objects")) == "5 objects"
 
 
 def test_a_list_without_a_choice_shows_what_it_is_for(qtbot):

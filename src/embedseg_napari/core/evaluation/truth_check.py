@@ -85,9 +85,8 @@ class TruthCheck:
             )
         if self._overlapping:
             out.append(
-                f"{_in_which(self._overlapping)} objects overlap each other. A label image gives every pixel to one "
-                "object only, so that even a perfect prediction would lose some pixels of them; predict --planes keeps "
-                "them."
+                f"{_in_which(self._overlapping)} objects overlap each other. A label image gives each pixel to one of "
+                "them only, and loses some even if it is perfect; planes of whole objects lose none."
             )
         if self._binary:
             out.append(

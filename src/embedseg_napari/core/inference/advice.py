@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from embedseg_napari.core.config import SCALES
 from embedseg_napari.core.data.normalization import Prepared, prepare
-from embedseg_napari.core.data.spoiled_pixels import sample
 from embedseg_napari.core.events import Advice
 from embedseg_napari.core.inference.scale_search import FoundScale, find_scale
 from embedseg_napari.core.inference.size_check import size_facts
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from embedseg_napari.core.config import ModelConfig, PredictionConfig
+    from embedseg_napari.core.inference.observations import Observations
     from embedseg_napari.core.maps import EmbeddingMaps, ForegroundMaps
     from embedseg_napari.core.networks.network import Trained
 
@@ -38,8 +38,9 @@ WHOLE_OBJECTS = 0.835
 """Usual mean seediness that the objects must have then: pieces of what a network does not know have less."""
 SURE_OF_OBJECTS = 0.5
 """Part of the pixels of whole objects that a model is sure of where it found them well (`docs/performance.md`)."""
-FEW_STEPS = 200
-"""Steps of a training below which a model that finds nothing has not learned enough, rather than met other images."""
+FEW_STEPS = 1000
+"""Steps of a training below which a model is unsure also of what it learned from; how sure it is at another scale says
+nothing then: after 129 steps on worms it was surest of noise, enlarged 2.8 times."""
 FEW_OBJECTS = 3
 """With fewer, certainty says nothing."""
 LEAST_SURE = {2: 0.3, 3: 0.05}
@@ -49,9 +50,6 @@ PART = {2: (512, 512), 3: (48, 128, 128)}
 """Pixels of the part that scales and models are tried on."""
 MOST_PIXELS = 1 << 20
 """Pixels that the network is shown at one scale."""
-MOST_BRIGHTEST, MOST_BRIGHTEST_OBJECTS = 0.1, 0.4
-"""Part of the pixels, and of those of objects, that may have the highest value; real images have at most 0.03 and 0.17
-(`docs/performance.md`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,73 +83,19 @@ class Suggestion:
 class Unknown:
     """Nothing that was tried knows such images."""
 
-    sure: float
-    """Part of the pixels of what was found that the model is sure of, from 0 to 1."""
+    sure: float | None
+    """Part of the pixels of what was found that the model is sure of, from 0 to 1; None where nothing was found."""
+    steps: int | None = None
+    """Steps of its training, where they are few."""
 
     def advice(self, before: str = "") -> Advice:
         """Words for it, after a sentence on what was found."""
-        text = (
-            f"The model is unsure of {100 * (1 - self.sure):.0f} % of what it found, and no other scale or "
-            "model is clearly better: a few labelled objects make a model of your own."
-        )
-        return Advice(f"{before} {text}".strip(), "warning", "Open Label & Train", labels=True)
-
-
-@dataclass(slots=True)
-class Observations:
-    """What is odd about the frames of an image."""
-
-    n_frames: int = 0
-    blank: list[float] = field(default_factory=list)
-    """Their only value, of frames that have no other."""
-    brightest: list[float] = field(default_factory=list)
-    """Part of each frame, or of its objects, that is as bright as can be, where that is too much."""
-
-    def note(self, ready: Prepared, labels: NDArray[np.int32]) -> None:
-        """Look at one more frame.
-
-        Parameters
-        ----------
-        ready : Prepared
-            The frame, ready for the network.
-        labels : ndarray of int, shape ((Z,) Y, X)
-            What was found there.
-        """
-        self.n_frames += 1
-        outside = ready.mended.outside
-        inside = slice(None) if outside is None else ~sample(outside)
-        values = np.stack([sample(channel)[inside].ravel() for channel in ready.mended.image])
-        if values.size == 0 or np.all(values.max(axis=1) == values.min(axis=1)):
-            self.blank.append(float(values.flat[0]) if values.size else 0.0)
-            return
-        top = np.stack([sample(channel) == channel.max() for channel in ready.mended.image]).mean(axis=0)
-        found = sample(labels) > 0
-        all_of, of_objects = float(top.mean()), float(top[found].mean()) if found.any() else 0.0
-        if all_of > MOST_BRIGHTEST or of_objects > MOST_BRIGHTEST_OBJECTS:
-            self.brightest.append(max(all_of, of_objects))
-
-    @property
-    def is_blank(self) -> bool:
-        """Whether nothing can be seen in any frame."""
-        return len(self.blank) == self.n_frames
-
-    def sentences(self) -> list[str]:
-        """What to say of it."""
-        facts = []
-        if self.is_blank:
-            values = {f"{value:g}" for value in self.blank}
-            what = f"has the value {values.pop()}" if len(values) == 1 else "of a frame has the same value"
-            return [f"The image is blank: every pixel {what}. Check the file, the channel and the exposure."]
-        if self.blank:
-            facts.append(f"Blank frames: {len(self.blank)} of {self.n_frames}.")
-        if self.brightest:
-            where = "" if self.n_frames == 1 else f" in {len(self.brightest)} of {self.n_frames} frames"
-            part = f"{100 * max(self.brightest):.0f} %"
-            facts.append(
-                f"The image is overexposed{where}: up to {part} of the pixels have the highest value, so that objects "
-                "lack their edges and structure."
-            )
-        return facts
+        unsure = "" if self.sure is None else f"The model is unsure of {100 * (1 - self.sure):.0f} % of what it found."
+        if self.steps is not None:
+            return Advice(" ".join(filter(None, (before, unsure, _further(self.steps)))), "warning")
+        tried = "No other scale or model is clearly better: a few labelled objects make a model of your own."
+        text = " ".join(filter(None, (before, unsure, tried)))
+        return Advice(text, "warning", "Open Label & Train", labels=True)
 
 
 def remark(
@@ -201,21 +145,29 @@ def remark(
         what = "The only object found was" if n_too_small == 1 else f"All {n_too_small} objects found were"
         nothing = f"{what} left out, for having no more pixels than the minimum size, {settings.min_object_size}."
     facts += [nothing] if is_empty else size_facts(config, widths, settings.scale, spacing)
+    if isinstance(suggestion, Unknown) and suggestion.sure is None and (n_objects or n_too_small):
+        # They lie elsewhere than where other scales and models were tried.
+        suggestion = None
     if suggestion is not None:
         return suggestion.advice(" ".join(facts))
     if is_empty and n_too_small:
         facts.append("Lower the minimum size, or try another model or scale.")
     elif is_empty:
-        steps = config.training.get("steps")
-        if isinstance(steps, int) and steps < FEW_STEPS:
-            facts.append(
-                f"The model was trained for only {count(steps, 'step')}: train it further, or try another one."
-            )
-        else:
-            facts.append("Try another model or scale, or lower the seed threshold.")
+        steps = _few_steps(config)
+        facts.append("Try another model or scale, or lower the seed threshold." if steps is None else _further(steps))
     elif facts and (seen is None or not seen.sentences()):
         facts.append("If objects are missed or split, train a model on such images.")
     return Advice(" ".join(facts), "warning") if facts else None
+
+
+def _few_steps(config: ModelConfig) -> int | None:
+    """Steps of a model's training where they are few; None where they are enough, or not known."""
+    steps = config.training.get("steps")
+    return steps if isinstance(steps, int) and steps < FEW_STEPS else None
+
+
+def _further(steps: int) -> str:
+    return f"The model was trained for only {count(steps, 'step')}: train it further, or try another one."
 
 
 def is_unsure(maps: EmbeddingMaps | ForegroundMaps) -> bool:
@@ -245,6 +197,7 @@ def suggest(
     ready: Prepared,
     others: Iterable[tuple[str, Trained]],
     should_stop: Callable[[], bool],
+    every_channel: np.ndarray | None = None,
     *,
     is_scale_found: bool = False,
 ) -> Suggestion | FoundScale | Unknown | None:
@@ -270,6 +223,8 @@ def suggest(
         Other models for such images, and their names; they are taken only if they are needed.
     should_stop : callable
         As for a prediction.
+    every_channel : ndarray, optional
+        The image with all its channels, where `image` is one of them or their mean: for other models that take them.
     is_scale_found : bool
         Whether the scale of the settings was looked for already.
     """
@@ -284,19 +239,20 @@ def suggest(
     is_found_well = now.wholeness >= WHOLE_OBJECTS and now.sure >= SURE_OF_OBJECTS and now.n_objects >= FEW_OBJECTS
     if is_found_well or not certainty(now.seed_map) < 1 / CLEARLY:
         return None
-    if model.config.ndim == 3 and not is_scale_found:
+    steps = _few_steps(model.config)
+    if model.config.ndim == 3 and steps is None and not is_scale_found:
         found = find_scale(model, settings, ready, should_stop)
         if found.scale != settings.scale:
             return found
     # In volumes few pixels are ever sure, so that certainty cannot tell scales apart.
-    factors = FACTORS if model.config.ndim == 2 and not is_scale_found else ()
+    factors = FACTORS if model.config.ndim == 2 and steps is None and not is_scale_found else ()
     scales = [float(f"{settings.scale * factor:.2g}") for factor in factors]
     tried = [_try(model, settings, part, scale, should_stop) for scale in scales if _fits(model, part, scale)]
     whole = [trial for trial in tried if trial.wholeness >= WHOLE_OBJECTS]
     best = max([now, *whole], key=lambda trial: trial.certainty)
     better, name = max(
         (
-            (_best_of(other, image, ready, window, model.config, should_stop), name)
+            (_best_of(other, image, ready, window, model.config, should_stop, every_channel), name)
             for name, other in (others if best.certainty * CLEARLY_OTHER < 1 else ())
         ),
         key=lambda pair: pair[0].certainty,
@@ -309,8 +265,10 @@ def suggest(
     ):
         return Suggestion({}, better.certainty, now.certainty, name)
     if best is now or best.certainty < max(LEAST_CERTAINTY, CLEARLY * now.certainty) or best.wholeness < WHOLE_OBJECTS:
+        if not now.n_objects:
+            return Unknown(None, steps)
         is_known = now.sure >= LEAST_SURE[model.config.ndim]
-        return None if is_known else Unknown(now.sure)
+        return None if is_known else Unknown(now.sure, steps)
     return Suggestion({"scale": best.scale}, best.certainty, now.certainty)
 
 
@@ -321,9 +279,12 @@ def _best_of(
     window: tuple[slice, ...],
     config: ModelConfig,
     should_stop: Callable[[], bool],
+    every_channel: np.ndarray | None,
 ) -> _Certainty:
     """Another model at the scale that suits it best."""
-    if other.config.normalization != config.normalization:
+    if other.config.n_channels != len(image) and every_channel is not None:
+        ready = prepare(every_channel, other.config.normalization)
+    elif other.config.normalization != config.normalization:
         ready = prepare(image, other.config.normalization)
     part = Prepared.as_given(ready.values(window))
     scales = [factor for factor in OTHER_FACTORS if factor == 1 or _fits(other, part, factor)]

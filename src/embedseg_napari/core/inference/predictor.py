@@ -30,10 +30,11 @@ from embedseg_napari.core.errors import DataError, ModelError, SettingsError
 from embedseg_napari.core.events import ClusteringStarted, FrameFinished, Message, PredictionStarted
 from embedseg_napari.core.files.named_axes import in_unit_of
 from embedseg_napari.core.freed_memory import keeps_freed_memory
-from embedseg_napari.core.inference.advice import Observations, is_unsure, remark, suggest
+from embedseg_napari.core.inference.advice import is_unsure, remark, suggest
 from embedseg_napari.core.inference.beside import Beside
 from embedseg_napari.core.inference.clustering import warm_up
 from embedseg_napari.core.inference.network_pass import NetworkPass
+from embedseg_napari.core.inference.observations import Observations
 from embedseg_napari.core.inference.openvino_engine import choose_engine
 from embedseg_napari.core.inference.scale_search import find_scale
 from embedseg_napari.core.inference.segmentation import Segmentation
@@ -228,6 +229,7 @@ class Predictor:
         found: Segmentation,
         others: Iterable[tuple[str, Trained]] = (),
         should_stop: Callable[[], bool] = never,
+        every_channel: np.ndarray | None = None,
     ) -> Generator[PredictionEvent, None, None]:
         """Look for something clearly better than what a run without advice found; an `Advice` names it, if any.
 
@@ -238,7 +240,9 @@ class Predictor:
         found : Segmentation
             What the run found.
         others, should_stop
-            As for `run`.
+            As for `run`; they may take the channels of `every_channel`.
+        every_channel : ndarray, shape (C, (Z,) Y, X), optional
+            The first frame with all its channels, where `image` is one of them or their mean.
 
         Raises
         ------
@@ -258,7 +262,9 @@ class Predictor:
         better = None
         if not seen.is_blank:
             is_found = self.settings.find_scale
-            better = suggest(self.model, part.settings, frame, ready, others, should_stop, is_scale_found=is_found)
+            better = suggest(
+                self.model, part.settings, frame, ready, others, should_stop, every_channel, is_scale_found=is_found
+            )
         n_too_small = 0 if part.kept_maps is None else self._n_too_small(part.kept_maps, part, should_stop)
         told = remark(
             self.model.config,

@@ -330,7 +330,11 @@ def load_model(source: str | Path, device: str = "auto", legacy: LegacyGeometry 
 
 
 def others_like(
-    config: ModelConfig, path: Path | None, device: str, load: Callable[[Path, str], Model] = load_model
+    config: ModelConfig,
+    path: Path | None,
+    device: str,
+    load: Callable[[Path, str], Model] = load_model,
+    also: int = 0,
 ) -> Iterator[tuple[str, Model]]:
     """Other models for images of the same axes and channels as those of a model, and their names, one by one.
 
@@ -346,22 +350,24 @@ def others_like(
         Where they are to run.
     load : callable
         Loads a file onto a device.
+    also : int
+        Another number of channels that they may take.
     """
     known = [one for one in known_models(models_folder()) if one.path != path]
     own = sorted((one for one in known if not one.is_bundled), key=lambda one: one.path.stat().st_mtime, reverse=True)
-    fitting = islice((one for one in own if _is_like(one, config)), MOST_OWN)
-    for one in (*(one for one in known if one.is_bundled and _is_like(one, config)), *fitting):
+    fitting = islice((one for one in own if _is_like(one, config, also)), MOST_OWN)
+    for one in (*(one for one in known if one.is_bundled and _is_like(one, config, also)), *fitting):
         yield one.name, load(one.path, device)
 
 
-def _is_like(known: LibraryModel, config: ModelConfig) -> bool:
-    """Whether a model works on the same axes and channels; one that cannot be read does not."""
+def _is_like(known: LibraryModel, config: ModelConfig, also: int) -> bool:
+    """Whether a model works on the same axes and channels, or so many; one that cannot be read does not."""
     try:
         other = known.config()
     except ModelError as error:
         logger.info("A model is not tried: %s", error)
         return False
-    return (other.ndim, other.n_channels) == (config.ndim, config.n_channels)
+    return other.ndim == config.ndim and other.n_channels in (config.n_channels, also)
 
 
 def network_from(path: Path, weights: dict[str, Tensor], config: ModelConfig) -> EmbeddingNetwork:

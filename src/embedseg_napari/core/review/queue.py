@@ -157,7 +157,7 @@ class ReviewQueue:
             places = f"; {count(n, 'place')} may hold one (J)" if n else ""
             return f"No object was found in this image. If it shows some, paint a few and train on{places}."
         if not n:
-            return "Nothing to look at; paint more and train on."
+            return "Nothing to look at here; paint more, go to the next image (Shift+J), or train on."
         return f"{count(n, 'place')} to look at, the most doubtful first: press J."
 
     def _words_of_drafts(self, labels: np.ndarray) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from embedseg_napari.core.axes import ordered, read_part, result_axes, spatial_axes
 from embedseg_napari.core.estimate.sample import SampledObject
 from embedseg_napari.viewer.camera import KeptView, go_to, screen_pixels
-from embedseg_napari.viewer.layers import RESULT, array_of
+from embedseg_napari.viewer.layers import RESULT, array_of, shows_objects_or_drawn
 from embedseg_napari.viewer.result_layers import (
     boxes_around,
     is_shown,
@@ -18,6 +18,7 @@ from embedseg_napari.viewer.result_layers import (
     show_shapes,
     spatial_frame,
 )
+from embedseg_napari.viewer.step_back import Hidden
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,6 +60,7 @@ class JudgeMarks:
         self._axes = ""
         self._contour = 0
         self._view = KeptView(viewer)
+        self._hidden = Hidden()
 
     def begin(self, layer: Labels, axes: str) -> None:
         """Show labels as outlines; `axes` are those of their array."""
@@ -66,6 +68,8 @@ class JudgeMarks:
         self._frame = spatial_frame(layer, axes)
         layer.visible = True
         layer.contour = OUTLINE
+        # What else shows objects would lie over what is judged.
+        self._hidden.hold(one for one in self.viewer.layers if one != layer and shows_objects_or_drawn(one))
         # A click marks what is missed; with a brush it would paint.
         layer.mode = "pan_zoom"
         self.viewer.layers.selection.active = layer
@@ -78,6 +82,7 @@ class JudgeMarks:
         if layer is not None:
             if is_shown(self.viewer, layer) and layer.contour == OUTLINE:
                 layer.contour = self._contour
+            self._hidden.release()
             self._view.give_back()
 
     def rest(self) -> None:

@@ -15,6 +15,7 @@ from embedseg_napari.core.files.names import portable_name
 from embedseg_napari.core.wording import count, shape_words
 from embedseg_napari.viewer.estimate.judge_box import JudgeBox
 from embedseg_napari.viewer.layers import file_of, is_users, is_users_or_found, picture_of
+from embedseg_napari.viewer.neighbours import name_as_its_image
 from embedseg_napari.viewer.step_back import meet
 from embedseg_napari.viewer.widgets.boxes import Sentence, WholeNumberBox, add_row, button
 from embedseg_napari.viewer.widgets.dock_panel import DockPanel
@@ -171,6 +172,7 @@ class EstimateWidget(DockPanel):
         """List the objects of a layer, and begin with the judgement that is made of them."""
         if self.controls.current is not None:
             return
+        name_as_its_image(layer, self.viewer.layers)
         try:
             picture = picture_of(layer)
         except EmbedSegError as error:

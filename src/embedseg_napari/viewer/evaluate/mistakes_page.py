@@ -17,7 +17,7 @@ from embedseg_napari.viewer.camera import go_to, screen_pixels, show_whole
 from embedseg_napari.viewer.evaluate.error_overlay import LAYER_NAME, Legend, colormap, mark_names
 from embedseg_napari.viewer.evaluate.source import MISTAKES
 from embedseg_napari.viewer.evaluate.tables import FindingTable
-from embedseg_napari.viewer.layers import PREVIEW, RESULT, SEGMENTED, is_users, shows_objects
+from embedseg_napari.viewer.layers import RESULT, SEGMENTED, is_users, shows_objects_or_drawn
 from embedseg_napari.viewer.result_layers import boxes_around, is_shown, show_labels, show_shapes, spatial_frame
 from embedseg_napari.viewer.step_back import Hidden, SteppedBack, meet
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence
@@ -139,7 +139,7 @@ class MistakesPage(QWidget):
     def _others(self, compared: list[Labels]) -> Iterator[Layer]:
         """What shows other objects, and other images at the place of the one that is compared, which is shown."""
         for layer in self.viewer.layers:
-            if layer not in compared and (shows_objects(layer) or layer.metadata.get(RESULT) == PREVIEW):
+            if layer not in compared and shows_objects_or_drawn(layer):
                 yield layer
         images = [layer for layer in self.viewer.layers if isinstance(layer, Image) and is_users(layer)]
         own = _image_of(compared[-1], images) if compared else None

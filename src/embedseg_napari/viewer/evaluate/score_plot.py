@@ -38,7 +38,7 @@ class ScorePlot(QWidget):
         bottom.setTicks([[(v, f"{v:.1f}") for v in (0.5, 0.6, 0.7, 0.8, 0.9)], []])
         self.plot.setXRange(0.5, 0.9, padding=0.03)
         self.plot.setYRange(0, 1, padding=0.04)
-        self.legend = self.plot.addLegend(offset=(8, -8), labelTextSize="8pt")
+        self.legend = self.plot.addLegend(offset=(8, -8), labelTextSize="8pt", colCount=3)
         self.lines = {
             name: self.plot.plot(
                 pen=pg.mkPen(color, width=width),

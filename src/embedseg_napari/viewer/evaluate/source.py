@@ -40,6 +40,7 @@ from embedseg_napari.viewer.layers import (
 from embedseg_napari.viewer.provenance import origin_of
 from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, ChoiceBox, Sentence, add_row
 from embedseg_napari.viewer.widgets.folder_field import FolderField
+from embedseg_napari.viewer.widgets.labels_hint import LabelsHint
 from embedseg_napari.viewer.widgets.layer_box import CHOOSE, LayerBox
 
 if TYPE_CHECKING:
@@ -85,6 +86,10 @@ class EvaluationSource(QWidget):
         self.predicted_folder = FolderField("Prediction folder", "Predicted label images of the same names.")
         self.form = QFormLayout()
         self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        self.hint = LabelsHint(viewer)
+        # What is annotated in a session is seldom all that is there.
+        self.hint.watch(lambda: self.predicted.layer() is None or not self._has_own_truth())
+        self.hint.converted.connect(self._take_converted)
         self.complaint = Sentence()
         self.complaint.setStyleSheet(f"color: {ERROR_COLOR};")
         for text, field in (
@@ -100,6 +105,7 @@ class EvaluationSource(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(which)
         layout.addLayout(self.form)
+        layout.addWidget(self.hint)
         layout.addWidget(self.complaint)
         self.use_layers.toggled.connect(self._follow)
         for box in (self.truth, self.predicted):
@@ -109,6 +115,14 @@ class EvaluationSource(QWidget):
         self.stack.currentIndexChanged.connect(self._follow)
         self.tell_apart()
         self._on_layers()
+
+    def _take_converted(self, made: Labels) -> None:
+        if not self._has_own_truth():
+            self.truth.choose(made)
+
+    def _has_own_truth(self) -> bool:
+        truth = self.truth.layer()
+        return truth is not None and is_users(truth)
 
     def tell_apart(self) -> None:
         """Choose two layers, never one twice.

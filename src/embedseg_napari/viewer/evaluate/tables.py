@@ -102,7 +102,12 @@ class ScoreTable(QTableWidget):
             # Scores get what room counts leave.
             most = max((str(max(row.tp, row.fp, row.fn)) for row in rows), key=len, default="")
             count = self.fontMetrics().horizontalAdvance(max(most, "TP", key=len)) + 10
-            for column, width in {0: self._widest, **dict.fromkeys(COUNTS, count)}.items():
+            widths = {0: self._widest, **dict.fromkeys(COUNTS, count)}
+            if lenient:
+                # One column more, and the longest title is no longer as wide as the others have it.
+                widths[titles.index("Prec.")] = self.horizontalHeader().fontMetrics().horizontalAdvance("Prec.") + 6
+            self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+            for column, width in widths.items():
                 self.horizontalHeader().setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
                 self.horizontalHeader().resizeSection(column, width)
             self.setRowCount(len(rows) + 1)

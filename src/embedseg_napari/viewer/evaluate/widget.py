@@ -36,7 +36,7 @@ from embedseg_napari.viewer.widgets.dock_panel import DockPanel
 from embedseg_napari.viewer.widgets.recipe_buttons import RecipeButtons
 from embedseg_napari.viewer.widgets.scroll import FittingScroll
 from embedseg_napari.viewer.widgets.time_left import TimeLeft
-from embedseg_napari.viewer.worker import BackgroundRun, report_error, report_message, run_in_background
+from embedseg_napari.viewer.worker import BackgroundRun, report_error, run_in_background
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,12 +98,12 @@ class EvaluateWidget(DockPanel):
         ):
             self.tabs.setTabToolTip(self.tabs.addTab(page, title), tip)
         self.recipe = RecipeButtons(self.source.recipe)
-        content = _column(
-            self.source, buttons, self.reason, self.progress, self.status, self.tabs, self.recipe, margins=4
-        )
+        content = _column(self.source, buttons, self.reason, self.progress, self.status, self.tabs, margins=4)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(FittingScroll(content))
+        layout.setContentsMargins(0, 0, 0, 4)
+        layout.addWidget(FittingScroll(content), 1)
+        # However long the page above is.
+        layout.addWidget(self.recipe)
 
     def _connect(self) -> None:
         self.evaluate.clicked.connect(self._evaluate)
@@ -178,9 +178,8 @@ class EvaluateWidget(DockPanel):
             case PairTried(done, n):
                 self._advance(done, n, "thresholds: pair %v of %m")
             case Message():
-                # Here too, where it can be read whole.
+                # Here, where it can be read whole, and not as a notification.
                 self._say("\n".join(filter(None, (self.status.text(), event.text))))
-                report_message(event)
 
     def _advance(self, done: int, n: int, text: str) -> None:
         self.progress.setRange(0, n)
@@ -299,6 +298,7 @@ class EvaluateWidget(DockPanel):
             self.run.detach()
         news.remembered.disconnect(self._follow)
         self.mistakes.close_down()
+        self.source.hint.close_down()
         self.thresholds.close_down()
 
 

@@ -14,6 +14,7 @@ from embedseg_napari.core.model.known_models import find_model_file
 from embedseg_napari.viewer.model_list import MODEL_FILTER, KnownModel, models, read_config
 from embedseg_napari.viewer.models.manager import ModelManager
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence, button
+from embedseg_napari.viewer.widgets.long_names import SHORT
 from embedseg_napari.viewer.worker import report_error
 
 if TYPE_CHECKING:
@@ -159,6 +160,7 @@ class ModelPicker(QWidget):
             for known in self._known:
                 self.box.addItem(known.name + (" (bundled)" if known.is_bundled else ""))
                 self.box.setItemData(self.box.count() - 1, str(known.path), Qt.ItemDataRole.ToolTipRole)
+                self.box.setItemData(self.box.count() - 1, known.name, SHORT)
             if not self._known:
                 self.box.addItem("no model yet")
             self.box.setCurrentIndex(paths.index(chosen) if chosen in paths else 0)

@@ -10,7 +10,7 @@ import numpy as np
 from napari.layers import Image, Labels
 
 from embedseg_napari.jobs.true_objects import TrueObjects, true_objects
-from embedseg_napari.viewer.layers import FOUND, PREVIEW, RESULT, array_of, is_users, shows_objects
+from embedseg_napari.viewer.layers import FOUND, LINES, PREVIEW, RESULT, array_of, is_users, shows_objects
 from embedseg_napari.viewer.preview.embeddings import EmbeddingLayers
 from embedseg_napari.viewer.preview.part import MOST_PIXELS, part_in_view
 from embedseg_napari.viewer.preview.placement import held_out_frame
@@ -265,8 +265,9 @@ class TrainingView:
         if self._is_clear or source is None:
             return
         self._is_clear = True
-        found = (layer for layer in self.viewer.layers if shows_objects(layer) and layer.metadata.get(RESULT) == FOUND)
-        self._earlier.hold(layer for layer in found if layer != self.truth and meet(layer, source))
+        shown = (layer for layer in self.viewer.layers if layer.metadata.get(RESULT) in (FOUND, LINES))
+        found = (layer for layer in shown if shows_objects(layer) and layer != self.truth)
+        self._earlier.hold(layer for layer in found if meet(layer, source))
 
     def show_objects(self, found: PreviewReady | Segmentation, frame: Frame, image: Image | None) -> None:
         """Show labels, seeds and, hidden at first, the seed map of a preview or of a whole image, above that."""

@@ -22,6 +22,7 @@ from embedseg_napari.viewer.segment.embedding_view import EmbeddingView
 from embedseg_napari.viewer.segment.folder_panel import BatchPanel
 from embedseg_napari.viewer.segment.image_input import ImageInput
 from embedseg_napari.viewer.segment.large_images import LargeImages
+from embedseg_napari.viewer.segment.next_steps import NextSteps
 from embedseg_napari.viewer.segment.result_recipe import recipe_of_result
 from embedseg_napari.viewer.segment.result_words import result_words
 from embedseg_napari.viewer.segment.results import ResultLayers
@@ -29,7 +30,7 @@ from embedseg_napari.viewer.segment.run_settings import RunSettings
 from embedseg_napari.viewer.segment.runs import SegmentRuns
 from embedseg_napari.viewer.segment.threshold_box import ThresholdBox
 from embedseg_napari.viewer.unopened import unopened
-from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, button
+from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR
 from embedseg_napari.viewer.widgets.collapsible import Folded
 from embedseg_napari.viewer.widgets.dock_panel import DockPanel
 from embedseg_napari.viewer.widgets.recipe_buttons import RecipeButtons
@@ -81,7 +82,7 @@ class SegmentWidget(DockPanel):
         self.large = LargeImages(viewer, self.image, self.controls, self.advice.take)
         self.correct = CorrectBox(viewer)
         self.recipe = RecipeButtons(self._recipe)
-        self.measure = button("Measure", "Size, shape and brightness of each object.", self._measure)
+        self.next = NextSteps(self.results, self.open_beside)
         self.runs = SegmentRuns(viewer, self.image, self.settings, self.large, self.results, self.advice, self.controls)
         self.batch = BatchPanel(self.batch_settings)
         self.drops = DropQueue(viewer, self)
@@ -119,7 +120,7 @@ class SegmentWidget(DockPanel):
         outer.addWidget(self.status)
         # What comes next stays in sight: something better first.
         outer.addWidget(self.advice)
-        self.recipe.row.insertWidget(0, self.measure)
+        outer.addWidget(self.next)
         outer.addWidget(self.recipe)
 
     def _connect(self) -> None:
@@ -214,12 +215,6 @@ class SegmentWidget(DockPanel):
             self.settings.scale_for(self.runs.advised, advice.changes["scale"])
         self.start()
 
-    def _measure(self) -> None:
-        result = self.results.chosen
-        if result is not None and result.labels is not None:
-            panel: Any = self.open_beside("EmbedSeg: Measure")
-            panel.take_over(result.labels, result.selection.layer)
-
     def _recipe(self) -> Recipe:
         store = store_of(self._store_layer())
         if store is not None:
@@ -237,7 +232,7 @@ class SegmentWidget(DockPanel):
         return store_layer(self.viewer)
 
     def _show_recipe(self) -> None:
-        self.measure.setVisible(self.results.labels is not None)
+        self.next.refresh()
         self.recipe.setVisible(self.results.labels is not None or store_of(self._store_layer()) is not None)
 
     # Thresholds

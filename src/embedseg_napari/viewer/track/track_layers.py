@@ -5,19 +5,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.layers import Image
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.tracking.run import tracking
 from embedseg_napari.core.tracking.tracks import TrackedLabels
 from embedseg_napari.jobs.training_pairs import FRAMES
 from embedseg_napari.viewer.camera import go_to, screen_pixels
-from embedseg_napari.viewer.layers import FOUND, RESULT, array_of, labelled_picture, picture_of
+from embedseg_napari.viewer.layers import (
+    FOUND,
+    LINES,
+    RESULT,
+    array_of,
+    is_users,
+    labelled_picture,
+    picture_of,
+    shows_objects_or_drawn,
+)
 from embedseg_napari.viewer.result_layers import THROUGH, add_beside, is_shown, spatial_frame
+from embedseg_napari.viewer.step_back import Hidden, meet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
-    from napari.layers import Image, Labels, Points
+    from napari.layers import Labels, Layer, Points
     from napari.layers import Tracks as TracksLayer
     from napari.viewer import Viewer
 
@@ -29,6 +40,8 @@ CHOSEN = "embedseg-chosen"
 """What the metadata of the layer of chosen objects say."""
 RING, AROUND = 24, 1.6
 """Least pixels of the screen across the ring that marks an object, and how much wider than the object it is."""
+THIN = 0.08
+"""Width of its line, as a part of that: the object stays in sight."""
 COLORS = ("#ffd54f", "#4fc3f7")
 """Of the object that was chosen first, and of the other one."""
 
@@ -84,10 +97,13 @@ class TrackLayers:
         self.marks: Points | None = None
         self.source: Labels | None = None
         self.tracks: Tracks | None = None
+        self._hidden, self._image = Hidden(), Hidden(visible=True)
 
-    def show(self, source: Labels, tracks: Tracks, tracked: Any) -> None:
-        """Show new tracks of a layer, which steps aside."""
+    def show(self, source: Labels, tracks: Tracks, tracked: Any, image: Image | None = None) -> None:
+        """Show new tracks of a layer on its image; the layer, and what else lies there, steps aside."""
         self.remove()
+        self._image.hold(() if image is None else [image])
+        self._hidden.hold(layer for layer in self.viewer.layers if layer != image and self._covers(layer, source))
         self.source, self.tracks = source, tracks
         place = spatial_frame(source, tracks.axes).options()
         options = {"metadata": {RESULT: FOUND}, **place}
@@ -105,7 +121,7 @@ class TrackLayers:
             self.viewer.add_tracks,
             _lines(tracks),
             f"{source.name} tracks",
-            {**options, "graph": tracks.graph(), "tail_length": 10},
+            {**options, "metadata": {RESULT: LINES}, "graph": tracks.graph(), "tail_length": 10},
         )
         self.marks = add_beside(
             self.viewer,
@@ -116,12 +132,19 @@ class TrackLayers:
                 **place,
                 "metadata": {RESULT: CHOSEN},
                 "blending": THROUGH,
-                "symbol": "ring",
+                "symbol": "disc",
+                "border_width": THIN,
                 "ndim": source.ndim,
             },
         )
         source.visible = False
         self.viewer.layers.selection.active = self.labels
+
+    @staticmethod
+    def _covers(layer: Layer, source: Labels) -> bool:
+        """Whether a layer shows other objects than the tracks, or another image, at the place of what was tracked."""
+        is_image = isinstance(layer, Image) and is_users(layer) and meet(layer, source)
+        return is_image or (layer != source and shows_objects_or_drawn(layer))
 
     def update(self, tracks: Tracks) -> None:
         """Show corrected tracks; frames in which no number changed are left alone."""
@@ -154,13 +177,28 @@ class TrackLayers:
             least = screen_pixels(self.viewer, RING) / abs(self.marks.scale[-1])
             self.marks.size = np.maximum(AROUND * self._widths(rows), least)
             self.marks.border_color = list(COLORS[: len(rows)])
-            self.marks.face_color = list(COLORS[: len(rows)])
+            self.marks.face_color = "transparent"
 
     def _widths(self, rows: Sequence[int]) -> np.ndarray:
         """Pixels across objects, if they were squares or cubes."""
         assert self.tracks is not None
         widths: np.ndarray = self.tracks.size[list(rows)] ** (1 / self.tracks.centroid.shape[1])
         return widths
+
+    def show_marks(self, is_shown_now: bool) -> None:
+        """Show or hide what marks the chosen objects."""
+        if is_shown(self.viewer, self.marks):
+            assert self.marks is not None
+            self.marks.visible = is_shown_now
+
+    def step_back(self) -> None:
+        """Hide tracks of objects that were found anew, which would be taken for what was found."""
+        for layer in (self.labels, self.lines, self.marks):
+            if layer is not None and is_shown(self.viewer, layer):
+                layer.visible = False
+        self._hidden.release()
+        if self.source is not None:
+            self.source.visible = True
 
     def go_to(self, row: int) -> None:
         """Bring an object into view."""
@@ -184,6 +222,8 @@ class TrackLayers:
     def forget(self) -> None:
         """Leave the layers to the user; they are updated no more."""
         self.labels = self.lines = self.marks = self.source = self.tracks = None
+        self._hidden.release()
+        self._image.release()
 
 
 def _places(tracks: Tracks) -> np.ndarray:

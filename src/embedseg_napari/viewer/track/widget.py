@@ -16,6 +16,7 @@ from embedseg_napari.core.wording import count
 from embedseg_napari.jobs.recipe import of_words
 from embedseg_napari.jobs.track import TrackJob, words_of
 from embedseg_napari.viewer.layers import array_of, file_of, is_users_or_found
+from embedseg_napari.viewer.measure.layer_table import image_below
 from embedseg_napari.viewer.track.correct_box import CorrectBox
 from embedseg_napari.viewer.track.track_layers import TrackLayers, link_layer, movie_of
 from embedseg_napari.viewer.widgets.boxes import FloatBox, WholeNumberBox, add_row, button
@@ -57,12 +58,15 @@ class TrackWidget(DockPanel):
         """The same of earlier tracks, which stay where a run ends without others."""
         self._build()
         self._connect()
+        self.labels.choose(viewer.layers.selection.active)
+        self._propose_image()
         self._show_state()
 
     def _build(self) -> None:
         self.labels = LayerBox(
             self.viewer, Labels, "Labels layer of a time-lapse; numbers need not mean anything from frame to frame.",
             is_wanted=lambda layer: is_users_or_found(layer) and layer != self.layers.labels,
+            is_proposed=lambda layer: layer.ndim > 2,
         )  # fmt: skip
         self.image = LayerBox(
             self.viewer, Image, "Image whose brightness is saved for each object.", nothing="no image"
@@ -115,10 +119,24 @@ class TrackWidget(DockPanel):
         self.controls.changed.connect(self._show_state)
         self.controls.finished.connect(self._take_end)
         self.labels.changed.connect(self._show_state)
+        self.labels.changed.connect(self._propose_image)
         self.correct.changed.connect(self._take_correction)
         self.viewer.layers.events.removed.connect(self._take_removed)
 
+    def _propose_image(self, *_: object) -> None:
+        """Choose the image that the labels lie on; without one, brightness would be left out unasked."""
+        layer = self.labels.layer()
+        if layer is not None:
+            self.image.choose(image_below(layer, self.image.layers))
+
     # Linking
+
+    def take_over(self, labels: Labels, image: Image | None) -> None:
+        """Choose layers and link them."""
+        self.labels.choose(labels)
+        if image is not None:
+            self.image.choose(image)
+        self.start()
 
     def start(self) -> None:
         """Link the objects of the chosen layer."""
@@ -193,7 +211,7 @@ class TrackWidget(DockPanel):
             self.controls.say("The labels changed in the meantime; press Track again.", True)
             return
         self._was_old = False
-        self.layers.show(layer, tracks, tracked)
+        self.layers.show(layer, tracks, tracked, self.image.layer() or image_below(layer, self.image.layers))
         self.correct.take(tracks)
         self.controls.say(_words(tracks))
         self._show_state()
@@ -245,8 +263,10 @@ class TrackWidget(DockPanel):
             layer.events.paint.connect(self._take_change)
             layer.events.data.connect(self._take_change)
 
-    def _take_change(self, _: Any = None) -> None:
+    def _take_change(self, event: Any = None) -> None:
         self._is_old = True
+        if event is not None and event.type == "data":
+            self.layers.step_back()
         if self.correct.corrected is not None:
             self.controls.say("The labels changed since they were linked; press Track again.", True)
         self._show_state()
@@ -269,6 +289,10 @@ class TrackWidget(DockPanel):
             self.controls.say(NO_LABELS)
         elif self.controls.status.text() == NO_LABELS:
             self.controls.say("")
+
+    def take_front(self, is_front: bool) -> None:
+        """Mark chosen objects only while links can be corrected."""
+        self.layers.show_marks(is_front)
 
     def layer_boxes(self) -> tuple[LayerBox, ...]:
         """Boxes in which a layer is chosen."""

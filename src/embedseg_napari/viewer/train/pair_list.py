@@ -103,6 +103,9 @@ class PairRow(QFrame):
         self.remove.clicked.connect(lambda _: self.removed.emit())
         self._followed: list[Any] = []
         self.hint.look_at(self.image.layer())
+        # A mask that is dropped while the panel is open comes as one more image.
+        self.hint.watch(lambda: self.labels.layer() is None)
+        self.hint.changed.connect(self._on_layers)
         self._on_layers()
 
     def _follow(self) -> None:
@@ -127,13 +130,15 @@ class PairRow(QFrame):
     def _on_layers(self) -> None:
         self._follow()
         image, labels = self.image.layer(), self.labels.layer()
+        if labels is not None and self.hint.layer not in (None, image):
+            self.hint.look_at(image)
         try:
             axes = "" if image is None else labelled_picture(image, labels).axes
         except DataError:
             # `pair` says why.
             axes = ""
         # What looks like labels is no image, and is turned into labels first.
-        is_open = axes != "" and "C" not in axes and self.hint.layer is None
+        is_open = axes != "" and "C" not in axes and self.hint.layer != image
         self.question.ask_about(image if is_open else None)
         self.form.setRowVisible(self.stack, not self.question.problem() and ("Z" in axes) != ("T" in axes))
         self._ask_voxel(axes)
@@ -152,7 +157,7 @@ class PairRow(QFrame):
 
     def _ask_voxel(self, axes: str) -> None:
         """Ask how large the voxels of a volume are, where it does not say and is known to be one."""
-        is_known = not self.question.problem() and self.hint.layer is None
+        is_known = not self.question.problem() and self.hint.layer != self.image.layer()
         self.form.setRowVisible(self.voxel, self.voxel.ask_about(self.image.layer(), axes if is_known else ""))
 
     def _name_planes(self, stack: str) -> None:

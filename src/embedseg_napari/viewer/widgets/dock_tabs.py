@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QDockWidget, QMainWindow, QTabWidget
+from qtpy.QtWidgets import QDockWidget, QMainWindow, QTabBar, QTabWidget
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,6 +41,11 @@ def join_tabs(dock: QDockWidget, others: Iterable[QDockWidget | None]) -> None:
     if beside:
         window.setTabPosition(area, QTabWidget.TabPosition.North)
         window.tabifyDockWidget(beside[-1], dock)
+        for bar in window.findChildren(QTabBar, options=Qt.FindChildOption.FindDirectChildrenOnly):
+            # Six names have room on a narrow screen; of more, none is cut to a letter that two begin with.
+            bar.setElideMode(Qt.TextElideMode.ElideNone)
+            bar.setUsesScrollButtons(True)
+            bar.setStyleSheet("QTabBar::tab { padding-left: 3px; padding-right: 3px; }")
 
 
 def leave_room(dock: QDockWidget) -> None:

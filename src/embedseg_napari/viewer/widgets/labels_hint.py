@@ -6,11 +6,13 @@ import logging
 from typing import TYPE_CHECKING
 
 import numpy as np
-from napari.layers import Labels
+from napari.layers import Image, Labels
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from embedseg_napari.core.data.flatness import looks_like_labels
-from embedseg_napari.viewer.layers import array_of
+from embedseg_napari.viewer.layers import array_of, is_users
+from embedseg_napari.viewer.neighbours import name_as_its_image
 from embedseg_napari.viewer.widgets.boxes import Sentence, button
 from embedseg_napari.viewer.worker import run_in_background
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from typing import Any
 
-    from napari.layers import Image
+    from napari.layers import Layer
     from napari.viewer import Viewer
 
     from embedseg_napari.viewer.worker import BackgroundRun
@@ -35,11 +37,17 @@ class LabelsHint(QWidget):
         That holds the layer.
     """
 
+    changed = Signal()
+    """It speaks of another layer, or of none."""
+    converted = Signal(object)
+    """The Labels layer that came in the place of an image."""
+
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
         self.viewer = viewer
         self.layer: Image | None = None
         self._run: BackgroundRun | None = None
+        self._is_wanted: Callable[[], bool] | None = None
         self.sentence = Sentence()
         self.button = button("Turn it into labels", "Make it a Labels layer, in the same place.", self.convert)
         layout = QVBoxLayout(self)
@@ -69,17 +77,43 @@ class LabelsHint(QWidget):
 
         self._run = run_in_background(look, on_result=take, on_error=_pass_over)
 
+    def watch(self, is_wanted: Callable[[], bool]) -> None:
+        """Say it also of other image layers, those there are and those that come, while labels are wanted."""
+        self._is_wanted = is_wanted
+        self.viewer.layers.events.inserted.connect(self._take_inserted)
+        self.viewer.layers.events.removed.connect(self._take_removed)
+        for layer in reversed(self.viewer.layers):
+            self._notice(layer)
+
+    def _notice(self, layer: Layer) -> None:
+        is_open = self.layer is None and self._is_wanted is not None and self._is_wanted()
+        if is_open and isinstance(layer, Image) and is_users(layer):
+            self.look_at(layer)
+
+    def _take_inserted(self, event: Any) -> None:
+        self._notice(event.value)
+
+    def _take_removed(self, event: Any) -> None:
+        if event.value == self.layer:
+            self._show(None)
+
     def close_down(self) -> None:
         """Look at nothing any longer."""
+        if self._is_wanted is not None:
+            self._is_wanted = None
+            self.viewer.layers.events.inserted.disconnect(self._take_inserted)
+            self.viewer.layers.events.removed.disconnect(self._take_removed)
         if self._run is not None:
             self._run.detach()
             self._run = None
 
     def _show(self, layer: Image | None) -> None:
-        self.layer = layer
+        is_new, self.layer = layer != self.layer, layer
         if layer is not None:
             self.sentence.setText(f"{layer.name} looks like labels or a mask, not like an image.")
         self.setVisible(layer is not None)
+        if is_new:
+            self.changed.emit()
 
     def convert(self) -> None:
         """Put a Labels layer in the place of the layer."""
@@ -103,11 +137,13 @@ class LabelsHint(QWidget):
             units=layer.units,
             visible=layer.visible,
         )
+        name_as_its_image(labels, self.viewer.layers)
         at = self.viewer.layers.index(layer)
         self.look_at(None)
         self.viewer.layers.remove(layer)
         labels.name = layer.name
         self.viewer.layers.insert(at, labels)
+        self.converted.emit(labels)
 
 
 def _pass_over(error: Exception) -> None:

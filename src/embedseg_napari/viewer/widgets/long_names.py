@@ -9,6 +9,10 @@ from qtpy.QtWidgets import QComboBox, QStyle, QStyleOptionComboBox, QStylePainte
 
 MOST_LETTERS = 24
 """Of a name in a sentence: a label is as wide as its longest word, and so is the panel."""
+UNIT = re.compile(r"(?<=\d) (?=(?:%|px|µm|s|min|GB|MB)(?!\w)|x \d)|(?<=\d x) (?=\d)")
+"""The space between a number and what belongs to it."""
+SHORT = Qt.ItemDataRole.UserRole + 1
+"""Role of what is shown of an entry of a list where the whole has no room."""
 MARGIN = 4
 """Pixels that styles leave between the field of a list and its text."""
 
@@ -23,8 +27,11 @@ def cut(name: str, most: int = MOST_LETTERS) -> str:
 
 
 def with_short_words(text: str) -> str:
-    """A plain text whose words fit into a panel: paths may break at their separators, other long words are cut."""
-    return re.sub(r"[^\s/\\\u200b-]+|[/\\](?=\S)", _short_word, text)
+    """A plain text whose words fit into a panel: paths may break at their separators, other long words are cut.
+
+    Numbers stay on the line of their unit.
+    """
+    return UNIT.sub("\N{NO-BREAK SPACE}", re.sub(r"[^\s/\\\u200b-]+|[/\\](?=\S)", _short_word, text))
 
 
 def _short_word(found: re.Match[str]) -> str:
@@ -40,7 +47,10 @@ def draw_cut(box: QComboBox) -> None:
     painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
     # Qt's own drawing puts the hint there only after this.
     text = option.currentText if box.currentIndex() >= 0 else box.placeholderText()
-    option.currentText = option.fontMetrics.elidedText(text, Qt.TextElideMode.ElideMiddle, _room(box, option))
+    room = _room(box, option)
+    if option.fontMetrics.horizontalAdvance(text) > room:
+        text = box.currentData(SHORT) or text
+    option.currentText = option.fontMetrics.elidedText(text, Qt.TextElideMode.ElideMiddle, room)
     painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
 
 

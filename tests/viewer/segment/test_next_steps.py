@@ -1,0 +1,56 @@
+"""From what was found to its numbers, its tracks and its file."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.utils.notifications import notification_manager
+from segment_steps import finish
+
+from embedseg_napari.core.files.tiff import read_image
+
+
+def test_the_objects_are_measured_in_their_panel(viewer, panel, fake, qtbot) -> None:
+    pytest.importorskip("pyqtgraph")
+    assert panel.next.isHidden()
+    image = viewer.add_image(np.random.default_rng(0).random((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    assert not panel.next.isHidden()
+    assert panel.next.track.isHidden()
+    panel.results.labels.visible = False
+    panel.next.measure.click()
+    opened = panel.open_beside("EmbedSeg: Measure")
+    qtbot.waitUntil(lambda: opened.table is not None, timeout=20_000)
+    assert opened.image.layer() == image
+    assert panel.results.labels.visible
+    assert len(opened.table["label"]) == 2
+    assert "intensity_mean_0" in panel.results.labels.features
+
+
+def test_a_movie_is_tracked_in_its_panel_and_saved_with_its_axes(viewer, panel, fake, qtbot, tmp_path) -> None:
+    image = viewer.add_image(
+        np.random.default_rng(0).random((4, 24, 24)), name="movie", scale=(1, 0.5, 0.5), axis_labels=("t", "y", "x"),
+        units=("s", "um", "um"),
+    )  # fmt: skip
+    panel.start()
+    finish(qtbot, panel)
+    assert not panel.next.track.isHidden()
+    panel.next.write(tmp_path / "movie labels")
+    saved = read_image(tmp_path / "movie labels.tif")
+    assert (saved.axes, saved.spacing, saved.unit) == ("TYX", (0.5, 0.5), "um")
+    np.testing.assert_array_equal(saved.array, panel.results.labels.data)
+    panel.next.track.click()
+    opened = panel.open_beside("EmbedSeg: Track")
+    qtbot.waitUntil(lambda: opened.controls.current is None, timeout=20_000)
+    assert opened.layers.source == panel.results.labels
+    assert opened.image.layer() == image
+
+
+def test_labels_that_cannot_be_written_are_told(viewer, panel, fake, qtbot, tmp_path) -> None:
+    viewer.add_image(np.random.default_rng(0).random((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    (tmp_path / "folder.tif").mkdir()
+    panel.next.write(tmp_path / "folder.tif")
+    assert "folder.tif" in notification_manager.records[-1].message

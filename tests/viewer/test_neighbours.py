@@ -1,0 +1,28 @@
+"""Labels that name no axes have those of the image that they lie on."""
+
+from __future__ import annotations
+
+import numpy as np
+from napari.layers import Image, Labels
+
+from embedseg_napari.viewer.layers import picture_of
+from embedseg_napari.viewer.neighbours import name_as_its_image
+
+
+def test_labels_remember_the_axes_of_an_image_of_their_shape() -> None:
+    labels = Labels(np.zeros((4, 8, 9), int))
+    others = [
+        Image(np.zeros((4, 8, 9))),
+        Image(np.zeros((4, 8, 8)), axis_labels=("z", "y", "x")),
+        Image(np.zeros((4, 8, 9)), axis_labels=("c", "y", "x")),
+    ]
+    name_as_its_image(labels, others)
+    assert picture_of(labels).axes_guessed
+    name_as_its_image(labels, [*others, Image(np.zeros((4, 8, 9)), axis_labels=("t", "y", "x"))])
+    assert picture_of(labels).axes == "TYX"
+
+
+def test_labels_that_name_their_axes_keep_them() -> None:
+    labels = Labels(np.zeros((4, 8, 9), int), axis_labels=("z", "y", "x"))
+    name_as_its_image(labels, [Image(np.zeros((4, 8, 9)), axis_labels=("t", "y", "x"))])
+    assert picture_of(labels).axes == "ZYX"
