@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 CHOSEN = "embedseg-chosen"
 """What the metadata of the layer of chosen objects say."""
+TRACKED = "embedseg-tracked"
+"""Key in the metadata of labels with the numbers of tracks."""
 RING, AROUND = 24, 1.6
 """Least pixels of the screen across the ring that marks an object, and how much wider than the object it is."""
 COLORS = ("#ffd54f", "#4fc3f7")
@@ -90,7 +92,7 @@ class TrackLayers:
         self.remove()
         self.source, self.tracks = source, tracks
         place = spatial_frame(source, tracks.axes).options()
-        options = {"metadata": {RESULT: FOUND}, **place}
+        options = {"metadata": {RESULT: FOUND, TRACKED: True}, **place}
         self.labels = add_beside(
             self.viewer,
             self.viewer.add_labels,
