@@ -62,6 +62,30 @@ def test_objects_keep_their_number_and_colour(panel, layer, viewer, qtbot) -> No
     assert "3 divisions in 6 frames" in panel.controls.status.text()
 
 
+@pytest.mark.parametrize("is_open", [True, False])
+def test_the_only_time_lapse_and_its_image_are_chosen(viewer, open_panel, is_open) -> None:
+    """Whichever comes first: the panel, the labels or the image."""
+    if is_open:
+        panel = open_panel(PANEL)
+    movie = viewer.add_labels(np.ones((4, 20, 30), int), name="movie", axis_labels=("t", "y", "x"))
+    image = viewer.add_image(np.zeros((4, 20, 30)), name="its image", axis_labels=("t", "y", "x"))
+    viewer.add_image(np.zeros((20, 30)), name="another image")
+    viewer.add_labels(np.ones((20, 30), int), name="a plane")
+    if not is_open:
+        panel = open_panel(PANEL)
+    assert (panel.labels.layer(), panel.image.layer()) == (movie, image)
+    panel.image.choose(None)
+    viewer.add_points(name="something else")
+    assert panel.image.layer() is None, "a choice stays"
+
+
+def test_tracked_labels_are_not_tracked_again(panel, layer, viewer, open_panel, qtbot) -> None:
+    track(panel, qtbot)
+    viewer.window.remove_dock_widget(panel)
+    again = open_panel(PANEL)
+    assert again.labels.layers == [layer]
+
+
 def test_a_second_run_takes_the_place_of_the_first(panel, layer, viewer, qtbot) -> None:
     track(panel, qtbot)
     names = [one.name for one in viewer.layers]

@@ -132,6 +132,9 @@ class LabelsPanel(DockPanel):
         super().reset_choices(event)
         if any(one not in before for one in self.image.layers):
             self._propose_image()
+        if self.labels.layer() is None and not self.is_closed:
+            # What is there now may be what cannot be looked at.
+            self._show_state()
 
     def _propose_image(self, *_: object) -> None:
         """Choose the image that the labels lie on; without one, brightness would be left out unasked."""
