@@ -93,14 +93,16 @@ def track_files(job: TrackJob, should_stop: Callable[[], bool]) -> Generator[Any
         corrected = CorrectedTracks(tracks)
         corrected.replay(corrections)
     except (DataError, AnnotationError) as error:
-        raise DataError(f"{job.corrections if isinstance(error, AnnotationError) else job.labels}: {error}") from error
+        about = job.corrections if isinstance(error, AnnotationError) else job.labels
+        # What is wrong with a frame of a folder names its file.
+        raise DataError(str(error) if str(error).startswith(str(about)) else f"{about}: {error}") from error
     n_empty = tracks.n_frames - len(set(tracks.frame.tolist()))
     if n_empty:
         yield Message(
             f"Frames without objects: {n_empty} of {tracks.n_frames}; tracks go on after up to {job.max_gap}.",
             "warning",
         )
-    write_tracks(corrected.tracks, labels.array, job.output, job.format)
+    write_tracks(corrected.tracks, labels.array, job.output, job.format, should_stop=should_stop)
     return corrected.tracks
 
 

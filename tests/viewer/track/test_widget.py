@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import time
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from qtpy.QtWidgets import QApplication
 
 from embedseg_napari.cli import main
 from embedseg_napari.core.data.dividing_cells import dividing_cells, unlinked
+from embedseg_napari.core.errors import Stopped
 from embedseg_napari.core.files.tiff import read_image, write_labels
 
 PANEL = "EmbedSeg: Track"
@@ -185,6 +187,21 @@ def test_corrections_are_saved_with_the_export(panel, layer, qtbot, tmp_path, fo
     assert f"Saved {tmp_path / 'out'}" in panel.controls.status.text()
     saved = json.loads((tmp_path / "out/corrections.json").read_text())["corrections"]
     assert saved == [json.loads(json.dumps(one)) for one in panel.correct.corrected.tracks.corrections]
+
+
+def test_saving_can_be_stopped(panel, layer, qtbot, tmp_path, monkeypatch) -> None:
+    def never_done(*_, should_stop):
+        while not should_stop():
+            time.sleep(0.01)
+        raise Stopped("stopped")
+
+    track(panel, qtbot)
+    monkeypatch.setattr("embedseg_napari.viewer.track.widget.write_tracks", never_done)
+    panel.write(tmp_path / "out", "ctc")
+    panel.controls.cancel_button.click()
+    qtbot.waitUntil(lambda: panel.controls.current is None, timeout=20_000)
+    assert panel.controls.status.text() == "Stopped."
+    assert panel.export.isEnabled()
 
 
 def test_a_folder_that_exists_is_left_alone(panel, layer, qtbot, tmp_path) -> None:

@@ -182,8 +182,8 @@ def _require_frames(axes: str, shape: tuple[int, ...]) -> None:
         )
     if "T" not in axes:
         raise DataError(
-            f"Labels of shape {shape_words(shape)} with axes {axes} have no time axis; name it, such as axes TYX "
-            "(--axes TYX)."
+            f"Labels of shape {shape_words(shape)} with axes {axes} have no time axis, or are one frame; "
+            "give the whole time-lapse, or name its axes, such as TYX (--axes TYX)."
         )
     if shape[axes.index("T")] < 2:
         raise DataError("One frame has nothing to link; give the labels of the whole time-lapse.")

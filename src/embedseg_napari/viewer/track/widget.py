@@ -191,7 +191,7 @@ class TrackWidget(LabelsPanel):
         tracks, labels = corrected.tracks, array_of(source)
 
         def run(should_stop: Callable[[], bool]) -> Generator[None, None, None]:
-            write_tracks(tracks, labels, folder, format)
+            write_tracks(tracks, labels, folder, format, should_stop=should_stop)
             yield
 
         self.controls.start(run, lambda _: None, lambda _: self.controls.say(f"Saved {folder}."))
