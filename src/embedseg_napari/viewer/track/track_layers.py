@@ -31,6 +31,8 @@ TRACKED = "embedseg-tracked"
 """Key in the metadata of labels with the numbers of tracks."""
 RING, AROUND = 24, 1.6
 """Least pixels of the screen across the ring that marks an object, and how much wider than the object it is."""
+LINE = 0.1
+"""Width of its line, by its own."""
 COLORS = ("#ffd54f", "#4fc3f7")
 """Of the object that was chosen first, and of the other one."""
 
@@ -118,7 +120,9 @@ class TrackLayers:
                 **place,
                 "metadata": {RESULT: CHOSEN},
                 "blending": THROUGH,
-                "symbol": "ring",
+                "symbol": "disc",
+                "face_color": "transparent",
+                "border_width": LINE,
                 "ndim": source.ndim,
             },
         )
@@ -156,7 +160,8 @@ class TrackLayers:
             least = screen_pixels(self.viewer, RING) / abs(self.marks.scale[-1])
             self.marks.size = np.maximum(AROUND * self._widths(rows), least)
             self.marks.border_color = list(COLORS[: len(rows)])
-            self.marks.face_color = list(COLORS[: len(rows)])
+            # What was added takes the colour and width of points before.
+            self.marks.face_color, self.marks.border_width = "transparent", LINE
 
     def _widths(self, rows: Sequence[int]) -> np.ndarray:
         """Pixels across objects, if they were squares or cubes."""
@@ -174,7 +179,7 @@ class TrackLayers:
 
     def remove(self) -> None:
         """Take the layers away, and show the labels that were tracked."""
-        layers, source = (self.labels, self.lines, self.marks), self.source
+        layers, source = (self.labels, self.lines), self.source
         # Whoever hears that they go shall not take it for the user's wish.
         self.forget()
         for layer in layers:
@@ -184,8 +189,11 @@ class TrackLayers:
             source.visible = True
 
     def forget(self) -> None:
-        """Leave the layers to the user; they are updated no more."""
+        """Leave the layers to the user, without marks; they are updated no more."""
+        marks = self.marks
         self.labels = self.lines = self.marks = self.source = self.tracks = None
+        if marks is not None and is_shown(self.viewer, marks):
+            self.viewer.layers.remove(marks)
 
 
 def _places(tracks: Tracks) -> np.ndarray:

@@ -221,8 +221,9 @@ class TrackWidget(LabelsPanel):
         self._say_problem("" if has_tracks else problem)
 
     def release(self) -> None:
-        """Follow the viewer no longer; the layers stay."""
+        """Follow the viewer no longer; labels and tracks stay."""
         self.correct.drop()
+        self.layers.forget()
         super().release()
 
 
