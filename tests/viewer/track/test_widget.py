@@ -222,6 +222,13 @@ def test_labels_that_changed_are_tracked_again_first(panel, layer, qtbot) -> Non
     assert panel.export.isEnabled()
 
 
+@pytest.mark.parametrize("n", [2, 4])
+def test_a_few_frames_without_names_are_frames_and_no_channels(panel, viewer, qtbot, n) -> None:
+    viewer.add_labels(np.ones((n, 20, 20), int), name="few")
+    track(panel, qtbot)
+    assert f"1 track, 0 divisions in {n} frames" in panel.controls.status.text()
+
+
 def test_labels_that_are_no_time_lapse_are_refused(panel, viewer, qtbot) -> None:
     viewer.add_labels(np.ones((9, 9), int), name="plane")
     panel.start()
