@@ -117,6 +117,36 @@ def test_planes_are_exported_whole(embedseg, tmp_path, is_ours) -> None:
     assert not (tmp_path / "a.ply").exists()
 
 
+@pytest.mark.parametrize("n", [3, 5])
+def test_planes_of_other_programs_are_told_from_labels(embedseg, tmp_path, n) -> None:
+    """Three are stored as if they were colours, unless the program says otherwise; ImageJ's are channels."""
+    planes = np.zeros((n, 40, 40), np.uint8)
+    for index in range(n):
+        planes[index, 6 * index : 6 * index + 12, 6 * index : 6 * index + 12] = 255
+    plain = {"photometric": "rgb", "planarconfig": "separate"} if n == 3 else {"photometric": "minisblack"}
+    for name, options in (("plain", plain), ("imagej", {"imagej": True}), ("named", {"metadata": {"axes": "CYX"}})):
+        tifffile.imwrite(tmp_path / f"{name}.tif", planes, ome=name == "named", **options)
+        words = ("--format", "coco", "--output", tmp_path / f"{name}.json")
+        ended = embedseg("export", tmp_path / f"{name}.tif", "--planes", *words)
+        assert (ended.status, f"{n} objects exported" in ended.out) == (0, True), ended.err
+        ended = embedseg("export", tmp_path / f"{name}.tif", *words, "--overwrite")
+        said = "seems to hold planes" if name != "plain" or n > 3 else "stored as colours"
+        assert said in ended.err
+        assert ended.status == (0 if name == "plain" and n > 3 else 1)
+    colours = np.stack([planes[0]] * 3, -1)
+    tifffile.imwrite(tmp_path / "colours.tif", colours, photometric="rgb")
+    ended = embedseg("export", tmp_path / "colours.tif", "--planes", "-f", "coco", "-o", tmp_path / "b.json")
+    assert (ended.status, "is a colour picture" in ended.err) == (1, True)
+
+
+def test_labels_are_no_planes(embedseg, tmp_path) -> None:
+    labels = np.zeros((2, 20, 30), np.uint8)
+    labels[0, 2:5], labels[0, 10:15], labels[1, 3:6] = 1, 2, 3
+    tifffile.imwrite(tmp_path / "labels.tif", labels)
+    ended = embedseg("export", tmp_path / "labels.tif", "--planes", "-f", "coco", "-o", tmp_path / "a.json")
+    assert (ended.status, "plane 0 holds several numbers, and a stack of planes has one" in ended.err) == (1, True)
+
+
 def test_planes_are_no_labels(embedseg, tmp_path) -> None:
     write_planes(tmp_path / "planes.tif", iter(np.ones((2, 20, 30), bool)), 2, (20, 30), "YX")
     ended = embedseg("measure", tmp_path / "planes.tif", "--output", tmp_path / "a.csv")

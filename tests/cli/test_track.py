@@ -70,6 +70,16 @@ def test_bad_input_is_one_sentence_and_nothing_is_written(embedseg, files, words
     assert not (files / "out").exists()
 
 
+def test_a_frame_that_cannot_be_read_is_named_once(embedseg, files) -> None:
+    broken = files / "frames/t2.tif"
+    broken.write_bytes(b"nothing")
+    ended = embedseg("track", files / "frames", "-o", files / "out")
+    assert ended.status == 1
+    assert ended.err.replace("\n", "").count("frames") == 1
+    assert broken.name in ended.err
+    assert not (files / "out").exists()
+
+
 def test_a_folder_that_exists_is_left_alone(embedseg, files) -> None:
     (files / "out").mkdir()
     ended = embedseg("track", files / "movie.tif", "-o", files / "out")

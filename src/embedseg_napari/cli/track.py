@@ -57,6 +57,15 @@ def track(
         int, typer.Option("--max-gap", metavar="N", help="Frames in which an object may be missing.")
     ] = 2,
     divisions: Annotated[bool, typer.Option("--divisions/--no-divisions", help="Whether objects divide.")] = True,
+    trackastra: Annotated[
+        str | None,
+        typer.Option(
+            "--trackastra",
+            metavar="MODEL",
+            help="Link by the program trackastra, where it is installed, with this model: the name of one that it has "
+            "downloaded, such as general_2d, or a folder; needs --image.",
+        ),
+    ] = None,
     corrections: Annotated[
         Path | None,
         typer.Option(
@@ -74,7 +83,9 @@ def track(
     require_writable(output.parent, "--output")
     from embedseg_napari.jobs.track import TrackJob, track_files
 
-    job = TrackJob(labels, output, image, format, letters, pixel_size, max_distance, max_gap, divisions, corrections)
+    job = TrackJob(
+        labels, output, image, format, letters, pixel_size, max_distance, max_gap, divisions, trackastra, corrections
+    )
     request, progress = StopRequest(), PartProgress(not no_progress, "linking", "linked")
     with request.listening("Stopping; press Ctrl-C again to end at once."), progress.showing():
         tracks = drain(track_files(job, request), progress)

@@ -165,7 +165,7 @@ def _read_planes(
         shape, spacing, unit = stack.shape[-len(space) :], stack.spacing, stack.unit
     else:
         said: list[str] = []
-        picture = read_image(job.labels, labels=True, say=said.append)
+        picture = read_image(job.labels, labels=True, planes=True, say=said.append)
         for text in said:
             yield Message(text, "warning")
         array, space = picture.array, job.axes or "ZYX"[-picture.array.ndim + 1 :]

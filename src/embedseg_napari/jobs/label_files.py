@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from embedseg_napari.core.axes import guess_axes, result_axes, spatial_axes
 from embedseg_napari.core.data.masks import require_kept_ids
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.evaluation.planes import Stack, stack_kind
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.files.in_parts import open_image
 from embedseg_napari.core.files.picture import TIFF, Picture
@@ -56,7 +57,8 @@ def read_labels(
     array = picture.array
     if is_read:
         require_kept_ids(array, str(path))
-    if not picture.axes:
+    is_guessed = not picture.axes
+    if is_guessed:
         own = "" if like is None else result_axes(like.axes)
         guessed = own if len(own) == array.ndim else guess_axes(array.shape, min(array.ndim, 3))
         if guessed != own and array.ndim > 2:
@@ -66,6 +68,14 @@ def read_labels(
         raise DataError(
             f"{path}: holds planes of one object each; this needs labels, as predict writes without --planes."
         )
+    if is_read and array.ndim > 2 and "T" not in picture.axes and stack_kind(array) is Stack.PLANES:
+        words = f"{path}: seems to hold planes of one object each"
+        if "C" in picture.axes:
+            raise DataError(f"{words}, and this needs a label image; of planes, export takes --planes.")
+        if is_guessed:
+            yield Message(
+                f"{words}, and was taken for a volume; --axes says what it is, and export takes --planes.", "warning"
+            )
     if "C" in picture.axes:
         raise DataError(f"{path}: has channels (axes {picture.axes}); a label image has one number for each pixel.")
     if is_read and not may_be_empty and not array.any():

@@ -42,6 +42,8 @@ class TrackJob:
     """Micrometres where the pixel size is known, else pixels."""
     max_gap: int = MAX_GAP
     divisions: bool = True
+    trackastra: str | None = None
+    """Model of trackastra that links, a name or a folder."""
     corrections: Path | None = None
     """What was corrected by hand before, ``corrections.json``."""
 
@@ -55,6 +57,7 @@ def words_of(job: TrackJob) -> list[str]:
     words += [] if job.spacing is None else ["--spacing", ",".join(f"{step:.17g}" for step in job.spacing)]
     words += [] if job.max_distance is None else ["--max-distance", f"{job.max_distance:.17g}"]
     words += [] if job.max_gap == MAX_GAP else ["--max-gap", str(job.max_gap)]
+    words += [] if job.trackastra is None else ["--trackastra", job.trackastra]
     words += [] if job.corrections is None else ["--corrections", str(job.corrections)]
     return words if job.divisions else [*words, "--no-divisions"]
 
@@ -88,19 +91,22 @@ def track_files(job: TrackJob, should_stop: Callable[[], bool]) -> Generator[Any
             max_distance=job.max_distance,
             max_gap=job.max_gap,
             divisions=job.divisions,
+            trackastra=job.trackastra,
             should_stop=should_stop,
         )
         corrected = CorrectedTracks(tracks)
         corrected.replay(corrections)
     except (DataError, AnnotationError) as error:
-        raise DataError(f"{job.corrections if isinstance(error, AnnotationError) else job.labels}: {error}") from error
+        about = job.corrections if isinstance(error, AnnotationError) else job.labels
+        # What is wrong with a frame of a folder names its file.
+        raise DataError(str(error) if str(error).startswith(str(about)) else f"{about}: {error}") from error
     n_empty = tracks.n_frames - len(set(tracks.frame.tolist()))
     if n_empty:
         yield Message(
             f"Frames without objects: {n_empty} of {tracks.n_frames}; tracks go on after up to {job.max_gap}.",
             "warning",
         )
-    write_tracks(corrected.tracks, labels.array, job.output, job.format)
+    write_tracks(corrected.tracks, labels.array, job.output, job.format, should_stop=should_stop)
     return corrected.tracks
 
 

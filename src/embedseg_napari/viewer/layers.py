@@ -134,7 +134,11 @@ def picture_of(layer: Layer, ndim: int | None = None, n_channels: int = 1, stack
     array, is_rgb = array_of(layer), bool(getattr(layer, "rgb", False))
     shape = tuple(int(n) for n in array.shape)
     named = named_axes(layer.axis_labels, len(shape) - is_rgb)
-    axes = named or _guessed_axes(layer.name, shape[:-1] if is_rgb else shape, ndim, 0 if is_rgb else n_channels)
+    if is_rgb or not hasattr(layer, "rgb"):
+        # Colours are counted by themselves, and labels have no channels.
+        n_channels = 0
+    what = f"{layer.name} has {len(shape) - is_rgb} axes{' beside its colours' * is_rgb}"
+    axes = named or _guessed_axes(what, shape[:-1] if is_rgb else shape, ndim, n_channels)
     axes = axes if stack is None else _stacked(axes, stack)
     spacing, unit = pixel_size(layer.scale, layer.units, axes)
     axes += "C" * is_rgb
@@ -142,14 +146,11 @@ def picture_of(layer: Layer, ndim: int | None = None, n_channels: int = 1, stack
     return Picture(array, axes, spacing, unit, names, None, not named)
 
 
-def _guessed_axes(name: str, shape: tuple[int, ...], ndim: int | None, n_channels: int) -> str:
-    """Axes of a layer that does not name them; without channels where its colours are all there are."""
+def _guessed_axes(what: str, shape: tuple[int, ...], ndim: int | None, n_channels: int) -> str:
+    """Axes of a layer that does not name them; without channels where it has none but colours."""
     most = len(KNOWN) if n_channels else len(KNOWN) - 1
     if len(shape) > most:
-        raise DataError(
-            f"{name} has {len(shape)} axes{'' if n_channels else ' beside its colours'}, and at most {most} can be "
-            "used; right-click the layer and split its stack."
-        )
+        raise DataError(f"{what}, and at most {most} can be used; right-click the layer and split its stack.")
     if not n_channels:
         return {2: "YX", 3: "TYX" if ndim == 2 else "ZYX", 4: "TZYX"}[len(shape)]
     try:

@@ -10,8 +10,10 @@ import tifffile
 import zarr
 
 import embedseg_napari as es
-from embedseg_napari.core.errors import AlreadyExists, DataError
+from embedseg_napari.core.errors import AlreadyExists, DataError, Stopped
+from embedseg_napari.core.exchange import ome_zarr
 from embedseg_napari.core.files.tiff import read_image
+from embedseg_napari.core.tracking.tracks import TrackedLabels
 
 
 @pytest.fixture
@@ -56,6 +58,21 @@ def test_a_graph_and_its_labels(movie, tmp_path) -> None:
     assert labels.spacing == (0.5, 0.25)
 
 
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_frames_larger_than_a_block_of_the_graphs_labels(tmp_path, monkeypatch, ndim) -> None:
+    """No block then holds all objects of its frame."""
+    monkeypatch.setitem(ome_zarr.BLOCK, ndim, 32)
+    movie = np.zeros((3, *(40,) * (ndim - 2), 70, 80), np.uint16)
+    movie[..., 5:15, 5:15], movie[..., 50:65, 50:75], movie[-1, ..., 40:45, 5:10] = 7, 3, 9
+    tracks = es.track(movie)
+    es.write_tracks(tracks, movie, tmp_path / "out", "geff")
+    labels = read_image(tmp_path / "out" / "labels.ome.zarr", labels=True, say=lambda _: None).array
+    assert np.array_equal(labels, TrackedLabels(movie, tracks)[...])
+    with pytest.raises(DataError, match="linked"):
+        es.write_tracks(tracks, np.where(movie == 9, 0, movie), tmp_path / "other", "geff")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
 def test_the_library_of_the_format_reads_the_graph(movie, tmp_path) -> None:
     # In no environment of this project: on Python 3.11 it wants an older numcodecs than Zarr is tested with.
     geff = pytest.importorskip("geff")
@@ -85,6 +102,14 @@ def test_labels_that_were_not_linked_are_refused_and_nothing_is_written(tmp_path
     for other in (movie[:2], movie * 0, np.where(movie == 2, 0, movie)):
         with pytest.raises(DataError, match="linked"):
             es.write_tracks(tracks, other, tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("format", ["ctc", "geff"])
+def test_nothing_is_left_where_saving_is_stopped(movie, tmp_path, format) -> None:
+    tracks, asked = es.track(movie), iter([False, True])
+    with pytest.raises(Stopped):
+        es.write_tracks(tracks, movie, tmp_path / "out", format, should_stop=lambda: next(asked))
     assert not list(tmp_path.iterdir())
 
 

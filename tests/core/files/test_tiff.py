@@ -202,7 +202,7 @@ def test_few_planes_that_are_stored_like_colours_are_labels_where_their_axes_are
     read = read_image(tmp_path / "movie.tif", "TYX", labels=True)
     np.testing.assert_array_equal(read.array, labels)
     assert read.axes == "TYX"
-    with pytest.raises(DataError, match="if it is a stack, name its axes, such as TYX"):
+    with pytest.raises(DataError, match="stored as colours, name its axes, such as TYX"):
         read_image(tmp_path / "movie.tif", labels=True)
     with pytest.raises(DataError, match=r"grey\.$"):
         read_image(tmp_path / "movie.tif", "CYX", labels=True)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from segment_steps import WAIT, finish, settle
 
+from embedseg_napari.core.events import Advice
 from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.viewer.layers import EDITED, WHOLE_OF
 from embedseg_napari.viewer.segment.image_input import RECTANGLE
@@ -84,6 +87,31 @@ def test_objects_that_cross_are_shown_whole_on_request(viewer, panel, crossing, 
     viewer.layers.selection.active = second
     assert panel.results.chosen is not None
     assert panel.image.layer == viewer.layers["worms"]
+
+
+def test_nothing_is_offered_of_what_is_hardly_objects(viewer, panel, crossing, advised, qtbot, monkeypatch):
+    """Pieces of what a model does not know cross, too; a model of one's own may be unsure."""
+    viewer.add_image(np.zeros((24, 24)), name="bacteria")
+    for said, is_bundled, is_offered in (
+        (Advice("", model="nuclei-2d"), False, False),
+        (Advice("", changes={"scale": 2.0}), False, False),
+        (Advice("", labels=True), True, False),
+        (Advice("", labels=True), False, True),
+        (Advice("small objects"), True, True),
+    ):
+        monkeypatch.setattr(
+            "embedseg_napari.viewer.segment.runs.model_at",
+            lambda _, is_bundled=is_bundled: SimpleNamespace(is_bundled=is_bundled),
+        )
+        advised.said[:] = [said]
+        advised.gate.clear()
+        panel.start()
+        finish(qtbot, panel)
+        rest(qtbot, panel)
+        assert panel.crossing.isHidden(), "it is still being checked"
+        advised.gate.set()
+        qtbot.waitUntil(lambda: not panel.advice.is_looking, timeout=WAIT)
+        assert panel.crossing.isHidden() is not is_offered, said
 
 
 def test_they_follow_the_sliders_and_go_where_nothing_is_shared_any_more(viewer, shown, qtbot):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import time
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from qtpy.QtWidgets import QApplication
 
 from embedseg_napari.cli import main
 from embedseg_napari.core.data.dividing_cells import dividing_cells, unlinked
+from embedseg_napari.core.errors import Stopped
 from embedseg_napari.core.files.tiff import read_image, write_labels
 
 PANEL = "EmbedSeg: Track"
@@ -86,6 +88,28 @@ def test_tracks_step_aside_for_objects_that_are_found_anew(panel, layer, viewer,
     assert not any(one.visible for one in old)
     assert layer.visible
     assert "press Track again" in panel.controls.status.text()
+@pytest.mark.parametrize("is_open", [True, False])
+def test_the_only_time_lapse_and_its_image_are_chosen(viewer, open_panel, is_open) -> None:
+    """Whichever comes first: the panel, the labels or the image."""
+    if is_open:
+        panel = open_panel(PANEL)
+    movie = viewer.add_labels(np.ones((4, 20, 30), int), name="movie", axis_labels=("t", "y", "x"))
+    image = viewer.add_image(np.zeros((4, 20, 30)), name="its image", axis_labels=("t", "y", "x"))
+    viewer.add_image(np.zeros((20, 30)), name="another image")
+    viewer.add_labels(np.ones((20, 30), int), name="a plane")
+    if not is_open:
+        panel = open_panel(PANEL)
+    assert (panel.labels.layer(), panel.image.layer()) == (movie, image)
+    panel.image.choose(None)
+    viewer.add_points(name="something else")
+    assert panel.image.layer() is None, "a choice stays"
+
+
+def test_tracked_labels_are_not_tracked_again(panel, layer, viewer, open_panel, qtbot) -> None:
+    track(panel, qtbot)
+    viewer.window.remove_dock_widget(panel)
+    again = open_panel(PANEL)
+    assert again.labels.layers == [layer]
 
 
 def test_a_second_run_takes_the_place_of_the_first(panel, layer, viewer, qtbot) -> None:
@@ -189,6 +213,21 @@ def test_corrections_are_saved_with_the_export(panel, layer, qtbot, tmp_path, fo
     assert saved == [json.loads(json.dumps(one)) for one in panel.correct.corrected.tracks.corrections]
 
 
+def test_saving_can_be_stopped(panel, layer, qtbot, tmp_path, monkeypatch) -> None:
+    def never_done(*_, should_stop):
+        while not should_stop():
+            time.sleep(0.01)
+        raise Stopped("stopped")
+
+    track(panel, qtbot)
+    monkeypatch.setattr("embedseg_napari.viewer.track.widget.write_tracks", never_done)
+    panel.write(tmp_path / "out", "ctc")
+    panel.controls.cancel_button.click()
+    qtbot.waitUntil(lambda: panel.controls.current is None, timeout=20_000)
+    assert panel.controls.status.text() == "Stopped."
+    assert panel.export.isEnabled()
+
+
 def test_a_folder_that_exists_is_left_alone(panel, layer, qtbot, tmp_path) -> None:
     track(panel, qtbot)
     panel.write(tmp_path, "ctc")
@@ -205,6 +244,13 @@ def test_labels_that_changed_are_tracked_again_first(panel, layer, qtbot) -> Non
     assert not panel.correct.isEnabled()
     track(panel, qtbot)
     assert panel.export.isEnabled()
+
+
+@pytest.mark.parametrize("n", [2, 4])
+def test_a_few_frames_without_names_are_frames_and_no_channels(panel, viewer, qtbot, n) -> None:
+    viewer.add_labels(np.ones((n, 20, 20), int), name="few")
+    track(panel, qtbot)
+    assert f"1 track, 0 divisions in {n} frames" in panel.controls.status.text()
 
 
 def test_labels_that_are_no_time_lapse_are_refused(panel, viewer, qtbot) -> None:

@@ -117,6 +117,6 @@ def require_planes(planes: np.ndarray, where: str) -> None:
         values = plane[plane != 0]
         if len(values) and (values != values[0]).any():
             raise DataError(
-                f"{where}: plane {index} holds several numbers, but with one axis more than the labels it is compared "
-                "with it would be a stack of planes of one object each; compare labels of the same image."
+                f"{where}: plane {index} holds several numbers, and a stack of planes has one object in each; it is a "
+                "volume or a time-lapse, or labels of another image."
             )

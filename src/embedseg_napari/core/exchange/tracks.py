@@ -13,11 +13,13 @@ from embedseg_napari.core.exchange.folders import write_folder
 from embedseg_napari.core.exchange.geff import write_geff
 from embedseg_napari.core.exchange.ome_zarr import write_ome_zarr
 from embedseg_napari.core.measure.table_files import write_table
-from embedseg_napari.core.runs import unheard
+from embedseg_napari.core.runs import never, unheard
 from embedseg_napari.core.tracking.tracks import TrackedLabels
 from embedseg_napari.core.wording import shape_words
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from embedseg_napari.core.tracking.tracks import Tracks
 
 FORMATS = ("ctc", "geff")
@@ -51,7 +53,14 @@ def require_new(folder: Path) -> None:
         raise AlreadyExists(f"{folder}: exists already; tracks are written to a new folder, choose another one.")
 
 
-def write_tracks(tracks: Tracks, labels: Any, folder: str | Path, format: str = "ctc") -> None:
+def write_tracks(
+    tracks: Tracks,
+    labels: Any,
+    folder: str | Path,
+    format: str = "ctc",
+    *,
+    should_stop: Callable[[], bool] = never,
+) -> None:
     """Write tracks to a new folder, which gets its name when it is complete.
 
     ``"ctc"`` is the layout of the cell tracking challenge (``mask000.tif`` ..., ``res_track.txt``; its tracks have no
@@ -69,12 +78,16 @@ def write_tracks(tracks: Tracks, labels: Any, folder: str | Path, format: str = 
         Where it is written; it must not exist.
     format : {"ctc", "geff"}
         Which programs are to read it.
+    should_stop : callable, optional
+        Asked before each frame; nothing is left of what was written then.
 
     Raises
     ------
     DataError
         If the folder exists or cannot be written, the labels are others, or the format is unknown or cannot number so
         many tracks.
+    Stopped
+        If `should_stop` returned True.
     """
     folder = Path(folder)
     require_track_format(format)
@@ -84,7 +97,7 @@ def write_tracks(tracks: Tracks, labels: Any, folder: str | Path, format: str = 
             f"The labels have the shape {shape_words(labels.shape)}, but {shape_words(tracks.shape)} were linked; give "
             "those that were linked."
         )
-    tracked = TrackedLabels(labels, tracks)
+    tracked = TrackedLabels(labels, tracks, should_stop)
 
     def fill(draft: Path) -> None:
         if format == "ctc":
@@ -93,6 +106,7 @@ def write_tracks(tracks: Tracks, labels: Any, folder: str | Path, format: str = 
         else:
             write_ome_zarr(draft / LABELS, tracked, tracks.axes, tracks.spacing, tracks.unit)
             write_geff(draft / GRAPH, tracks, f"../{LABELS}")
+        tracked.require_all()
         write_table(draft / TABLE, tracks.table())
         if tracks.corrections:
             text = json.dumps({"corrections": tracks.corrections}, indent=1)

@@ -60,7 +60,12 @@ def _is_image(path: Path) -> bool:
 
 
 def read_image(
-    path: str | Path, axes: str | None = None, *, labels: bool = False, say: Callable[[str], None] | None = None
+    path: str | Path,
+    axes: str | None = None,
+    *,
+    labels: bool = False,
+    planes: bool = False,
+    say: Callable[[str], None] | None = None,
 ) -> Picture:
     """Read the image of a file; axes of length 1 are left out.
 
@@ -75,6 +80,8 @@ def read_image(
         Axes of its array, where the file does not say or says wrong.
     labels : bool
         Whether its pixels are numbers of objects: these keep their values whatever colours they are shown in.
+    planes : bool
+        Whether these are planes of one object each: three or four may be stored as if they were the colours of one.
     say : callable, optional
         Takes a sentence, to follow the file's name, for each thing that was assumed or left out; by default they are
         logged as warnings.
@@ -121,10 +128,14 @@ def read_image(
     if labels and pixels.is_colour:
         # Three or four planes are stored as if they were the colours of one.
         may_be_planes = pixels.axes.startswith("S") and array.ndim == 3
-        if not (may_be_planes and given is not None and "C" not in given):
-            stack = "; if it is a stack, name its axes, such as TYX or ZYX" if may_be_planes and given is None else ""
+        if not (may_be_planes and (planes or (given is not None and "C" not in given))):
+            stack = (
+                "; if it is a stack that was stored as colours, name its axes, such as TYX or ZYX, or save it as grey "
+                '(tifffile: photometric="minisblack")'
+            )
             raise DataError(
-                f"{path}: is a colour picture; a mask needs one number per pixel, saved as 16-bit grey{stack}."
+                f"{path}: is a colour picture; a mask needs one number per pixel, saved as 16-bit grey"
+                f"{stack if may_be_planes and given is None else ''}."
             )
     array, stored = _with_letters(path, pixels, tell if given is None else None)
     if given is not None and len(given) != array.ndim:

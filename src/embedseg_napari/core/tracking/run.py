@@ -15,6 +15,7 @@ from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.measure.blocks import Blocks, as_array, is_lazy
 from embedseg_napari.core.measure.measurements import image_axes_for
 from embedseg_napari.core.runs import drain, never
+from embedseg_napari.core.tracking.by_trackastra import load_trackastra, parents_by
 from embedseg_napari.core.tracking.linking import Linker
 from embedseg_napari.core.tracking.objects import objects_of
 from embedseg_napari.core.tracking.tracks import Tracks, numbered, without_flicker
@@ -22,6 +23,7 @@ from embedseg_napari.core.wording import shape_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
+    from pathlib import Path
 
 LEAST = 3
 """Frames that a daughter is seen at least; what is gone earlier was split by mistake."""
@@ -49,6 +51,7 @@ def track(
     max_distance: float | None = None,
     max_gap: int = MAX_GAP,
     divisions: bool = True,
+    trackastra: str | Path | None = None,
     should_stop: Callable[[], bool] = never,
 ) -> Tracks:
     """Link the objects of a time-lapse into tracks, with divisions.
@@ -77,6 +80,9 @@ def track(
         Frames in which an object may be missing.
     divisions : bool
         Whether objects divide.
+    trackastra : str or path, optional
+        Model of the program trackastra that links the objects in place of this one, where it is installed: a name or a
+        folder. It needs the image, and memory for all frames; `max_gap` counts for nothing then.
     should_stop : callable, optional
         Asked before each frame.
 
@@ -104,6 +110,7 @@ def track(
         max_distance=max_distance,
         max_gap=max_gap,
         divisions=divisions,
+        trackastra=trackastra,
         should_stop=should_stop,
     )
     return drain(run)
@@ -120,6 +127,7 @@ def tracking(
     max_distance: float | None = None,
     max_gap: int = MAX_GAP,
     divisions: bool = True,
+    trackastra: str | Path | None = None,
     should_stop: Callable[[], bool] = never,
 ) -> Generator[FrameLinked, None, Tracks]:
     """:func:`track`, frame by frame."""
@@ -138,6 +146,10 @@ def tracking(
         image = as_array(image)
         blocks = Blocks(array, own, image, image_axes_for(image, image_axes, own, array.shape))
     scale = None if spacing is None else check_spacing(spacing, spatial_axes(own))
+    if trackastra is not None and image is None:
+        raise DataError("trackastra looks at the image, too: give it (--image).")
+    other = None if trackastra is None else load_trackastra(trackastra)
+    pixels: list[tuple[np.ndarray, np.ndarray]] = []
     box = tuple(slice(0, n) for n in blocks.shape)
     linker = Linker(np.array(scale or (1.0,) * len(box)), max_distance, max_gap, divisions)
     seen, parents, n_masks = [], [], 0
@@ -145,9 +157,13 @@ def tracking(
         if should_stop():
             raise Stopped("The tracking was stopped.")
         frame = blocks.read(t, box)
-        seen.append(objects_of(frame, blocks.read_channels(t, box)))
+        channels = blocks.read_channels(t, box)
+        seen.append(objects_of(frame, channels))
         n_masks += len(seen[-1].ids) == 1 and ndimage.label(frame)[1] > 1
-        parents.append(linker.add(frame, seen[-1]))
+        if other is None:
+            parents.append(linker.add(frame, seen[-1]))
+        else:
+            pixels.append((frame, np.asarray(np.mean(channels, axis=0), np.float32)))
         yield FrameLinked(t + 1, blocks.n_frames, len(seen[-1].ids))
     frames = np.repeat(np.arange(len(seen)), [len(one.ids) for one in seen])
     if not len(frames):
@@ -158,12 +174,25 @@ def tracking(
             "has a number of its own."
         )
     sizes = np.concatenate([one.sizes for one in seen])
-    linked = without_flicker(np.concatenate(parents), frames, sizes, len(seen), LEAST)
+    label = np.concatenate([one.ids for one in seen])
+    if other is None:
+        linked = without_flicker(np.concatenate(parents), frames, sizes, len(seen), LEAST)
+    else:
+        linked = parents_by(
+            other,
+            np.stack([one for one, _ in pixels]),
+            np.stack([brightness for _, brightness in pixels]),
+            frames,
+            label,
+            max_distance=None if max_distance is None else max_distance / (scale or (1.0,))[-1],
+            divisions=divisions,
+            should_stop=should_stop,
+        )
     return Tracks(
         own,
         tuple(int(n) for n in array.shape),
         frames,
-        np.concatenate([one.ids for one in seen]),
+        label,
         np.concatenate([one.centroids for one in seen]),
         sizes,
         np.concatenate([one.brightness for one in seen]),
@@ -182,8 +211,8 @@ def _require_frames(axes: str, shape: tuple[int, ...]) -> None:
         )
     if "T" not in axes:
         raise DataError(
-            f"Labels of shape {shape_words(shape)} with axes {axes} have no time axis; name it, such as axes TYX "
-            "(--axes TYX)."
+            f"Labels of shape {shape_words(shape)} with axes {axes} have no time axis, or are one frame; "
+            "give the whole time-lapse, or name its axes, such as TYX (--axes TYX)."
         )
     if shape[axes.index("T")] < 2:
         raise DataError("One frame has nothing to link; give the labels of the whole time-lapse.")

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.errors import DataError, Stopped
+from embedseg_napari.core.runs import never
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
+CHANGED = "The labels changed since they were linked; link them again."
 NONE = -1
 """Parent of an object that comes from nowhere."""
 
@@ -122,14 +126,32 @@ class Tracks:
         DataError
             If it holds other objects by now.
         """
+        rows, inside = self.rows_at(labels, frame)
         first, end = np.searchsorted(self.frame, [frame, frame + 1])
-        numbers, inside = np.zeros(labels.shape, np.int32), labels > 0
+        if not np.bincount(rows - first, minlength=end - first).all():
+            raise DataError(CHANGED)
+        return self.numbers_at(rows, inside)
+
+    def rows_at(self, labels: NDArray[Any], frame: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """The row of the object at each pixel of a frame, or of a part of it, and which pixels are of objects.
+
+        Raises
+        ------
+        DataError
+            If it holds other objects by now.
+        """
+        first, end = np.searchsorted(self.frame, [frame, frame + 1])
+        inside = labels > 0
         known, ids = self.label[first:end], labels[inside]
         rows = np.searchsorted(known, ids)
-        are_others = len(ids) and (not len(known) or rows.max() == len(known) or (known[rows] != ids).any())
-        if are_others or not np.bincount(rows, minlength=len(known)).all():
-            raise DataError("The labels changed since they were linked; link them again.")
-        numbers[inside] = self.track[first:end][rows]
+        if len(ids) and (not len(known) or rows.max() == len(known) or (known[rows] != ids).any()):
+            raise DataError(CHANGED)
+        return first + rows, inside
+
+    def numbers_at(self, rows: NDArray[np.int64], inside: NDArray[np.bool_]) -> NDArray[np.int32]:
+        """The numbers of the tracks at the pixels that :meth:`rows_at` tells."""
+        numbers = np.zeros(inside.shape, np.int32)
+        numbers[inside] = self.track[rows]
         return numbers
 
     def table(self) -> dict[str, NDArray[Any]]:
@@ -157,14 +179,25 @@ class TrackedLabels:
         What was linked: anything that can be sliced; axes as those of `tracks`.
     tracks : Tracks
         How.
+    should_stop : callable, optional
+        Asked before each frame.
     """
 
-    def __init__(self, labels: Any, tracks: Tracks) -> None:
-        self._labels, self.tracks = labels, tracks
+    def __init__(self, labels: Any, tracks: Tracks, should_stop: Callable[[], bool] = never) -> None:
+        self._labels, self.tracks, self._should_stop = labels, tracks, should_stop
+        self._is_seen = np.zeros(len(tracks), bool)
         self.shape, self.ndim, self.dtype = tracks.shape, len(tracks.shape), np.dtype(np.int32)
 
     def __getitem__(self, key: Any) -> NDArray[np.int32]:
-        """Read a part."""
+        """Read a part.
+
+        Raises
+        ------
+        DataError
+            If the labels hold other objects by now.
+        Stopped
+            If `should_stop` returned True.
+        """
         asked = key if isinstance(key, tuple) else (key,)
         if ... in asked:
             at = asked.index(...)
@@ -172,11 +205,26 @@ class TrackedLabels:
         asked = (*asked, *(slice(None),) * (self.ndim - len(asked)))
         at = self.tracks.axes.index("T")
         if not isinstance(asked[at], slice):
-            return self.tracks.relabel(np.asarray(self._labels[asked]), int(asked[at]))
+            if self._should_stop():
+                raise Stopped("Saving the tracks was stopped.")
+            rows, inside = self.tracks.rows_at(np.asarray(self._labels[asked]), int(asked[at]))
+            self._is_seen[rows] = True
+            return self.tracks.numbers_at(rows, inside)
         frames = range(*asked[at].indices(self.shape[at]))
         # Where an axis before T is one index, T moves forward.
         to = at - sum(not isinstance(one, slice) for one in asked[:at])
         return np.stack([self[(*asked[:at], t, *asked[at + 1 :])] for t in frames], axis=to)
+
+    def require_all(self) -> None:
+        """Refuse labels in which an object was not met, once all parts of them were read.
+
+        Raises
+        ------
+        DataError
+            If they changed since they were linked.
+        """
+        if not self._is_seen.all():
+            raise DataError(CHANGED)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """All of it in memory."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Image, Labels
-from qtpy.QtWidgets import QApplication, QFileDialog, QFormLayout, QHBoxLayout, QVBoxLayout, QWidget
+from napari.layers import Image
+from qtpy.QtWidgets import QApplication, QFileDialog, QHBoxLayout
 
 from embedseg_napari.core.errors import DataError, EmbedSegError
 from embedseg_napari.core.estimate.judgement import Judgement, read_judgement
@@ -14,29 +14,25 @@ from embedseg_napari.core.estimate.sample import MOST, N_AREAS, N_OBJECTS, findi
 from embedseg_napari.core.files.names import portable_name
 from embedseg_napari.core.wording import count, shape_words
 from embedseg_napari.viewer.estimate.judge_box import JudgeBox
-from embedseg_napari.viewer.layers import file_of, is_users, is_users_or_found, picture_of
+from embedseg_napari.viewer.layers import file_of, is_users, picture_of
 from embedseg_napari.viewer.neighbours import name_as_its_image
 from embedseg_napari.viewer.step_back import meet
 from embedseg_napari.viewer.widgets.boxes import Sentence, WholeNumberBox, add_row, button
-from embedseg_napari.viewer.widgets.dock_panel import DockPanel
-from embedseg_napari.viewer.widgets.layer_box import LayerBox
-from embedseg_napari.viewer.widgets.run_controls import RunControls
-from embedseg_napari.viewer.widgets.scroll import FittingScroll
+from embedseg_napari.viewer.widgets.labels_panel import LabelsPanel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import napari
+    from napari.layers import Labels
 
     from embedseg_napari.core.estimate.sample import Found
-    from embedseg_napari.core.measure.measurements import PartMeasured
 
-NO_LABELS = "Open or make a Labels layer."
 FORMATS = "Judgement, to go on with later (*.json);;Table of what was judged (*.csv)"
 LARGEST_SEED = 2**31 - 1
 
 
-class EstimateWidget(DockPanel):
+class EstimateWidget(LabelsPanel):
     """Panel that tells how good the objects of a Labels layer are, without a ground truth.
 
     Parameters
@@ -46,25 +42,16 @@ class EstimateWidget(DockPanel):
     """
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
-        super().__init__(viewer)
+        super().__init__(viewer, "Draw a sample", "Stop; nothing is drawn.", "Labels layer whose objects are judged.")
         self.judged: Labels | None = None
         """The layer whose sample is judged; None where it is gone."""
         self._axes = ""
-        self._is_old = False
-        """Whether the labels have changed since their sample was drawn."""
-        self._was_old = False
-        """The same of an earlier sample, which stays where no other one comes of a run."""
-        self._followed: Labels | None = None
-        self._said_unfit = ""
-        """What was said of layers that cannot be judged."""
         self._build()
-        self._connect()
+        self._listen()
+        self.judge.changed.connect(self._show_state)
         self._show_state()
 
     def _build(self) -> None:
-        self.labels = LayerBox(
-            self.viewer, Labels, "Labels layer whose objects are judged.", is_wanted=is_users_or_found
-        )
         self.n_objects, self.n_areas, self.seed = WholeNumberBox(), WholeNumberBox(), WholeNumberBox()
         self.n_objects.setRange(0, MOST)
         self.n_objects.setValue(N_OBJECTS)
@@ -81,13 +68,9 @@ class EstimateWidget(DockPanel):
             "The same number draws the same sample from the same labels, for a second person; it is saved. Corrected "
             "labels need another one."
         )
-        form = QFormLayout()
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        add_row(form, "Labels", self.labels.native)
-        add_row(form, "Objects", self.n_objects)
-        add_row(form, "Areas", self.n_areas)
-        add_row(form, "Seed", self.seed)
-        self.controls = RunControls("Draw a sample", "Stop; nothing is drawn.", parent=self)
+        add_row(self.form, "Objects", self.n_objects)
+        add_row(self.form, "Areas", self.n_areas)
+        add_row(self.form, "Seed", self.seed)
         self.judge = JudgeBox(self.viewer)
         self.pause = button("Pause", "Show the labels as they were, and go on later.", self._toggle)
         self.result = Sentence()
@@ -97,35 +80,21 @@ class EstimateWidget(DockPanel):
         row = QHBoxLayout()
         for one in (self.copy, self.save, self.open):
             row.addWidget(one)
-        content = QWidget()
-        layout = QVBoxLayout(content)
-        layout.setContentsMargins(6, 6, 6, 6)
-        layout.addLayout(form)
-        layout.addLayout(self.controls.buttons())
-        layout.addWidget(self.controls.progress)
-        layout.addWidget(self.controls.status)
+        layout = self._lay_out(row)
         layout.addWidget(self.judge)
         layout.addWidget(self.pause)
         layout.addWidget(self.result)
         layout.addStretch(1)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(2, 4, 2, 4)
-        outer.addWidget(FittingScroll(content), 1)
-        outer.addLayout(row)
-
-    def _connect(self) -> None:
-        self.controls.run_button.clicked.connect(self.start)
-        self.controls.cancel_button.clicked.connect(self.controls.cancel)
-        self.controls.changed.connect(self._show_state)
-        self.controls.finished.connect(self._take_end)
-        self.labels.changed.connect(self._show_state)
-        self.judge.changed.connect(self._show_state)
-        self.viewer.layers.events.removed.connect(self._take_removed)
 
     @property
     def judgement(self) -> Judgement | None:
         """What is judged, and what was said of it."""
         return self.judge.judgement
+
+    @property
+    def subject(self) -> Labels | None:
+        """The layer whose sample is judged."""
+        return self.judged
 
     # Drawing
 
@@ -179,42 +148,17 @@ class EstimateWidget(DockPanel):
             self.controls.fail(error)
             return
         self.judge.end()
-        # What is painted from now on is not among what is listed.
-        self._was_old = self._is_old
-        self._follow(layer)
-
-        def take(found: Found) -> None:
-            try:
-                self._begin(layer, picture.axes, make(found))
-            except EmbedSegError as error:
-                self.controls.fail(error)
-
-        self.controls.start(
-            lambda should_stop: finding(picture.array, picture.axes, should_stop), self._take_event, take
+        self._begin(
+            layer,
+            lambda should_stop: finding(picture.array, picture.axes, should_stop),
+            lambda found: self._judge(layer, picture.axes, make(found)),
+            "Listing the objects",
         )
-        self.controls.progress.setFormat("Listing objects")
-        self.controls.say("Listing the objects…")
 
-    def _take_event(self, event: PartMeasured) -> None:
-        self.controls.progress.setRange(0, event.n_parts)
-        self.controls.progress.setValue(event.done)
-
-    def _begin(self, layer: Labels, axes: str, judgement: Judgement) -> None:
-        if layer not in self.viewer.layers:
-            self.controls.say("The layer was removed in the meantime.")
-            return
-        if self._is_old:
-            self.controls.say("The labels changed in the meantime; draw again.", True)
-            return
-        self.judged, self._axes, self._was_old = layer, axes, False
+    def _judge(self, layer: Labels, axes: str, judgement: Judgement) -> None:
+        self.judged, self._axes = layer, axes
         self.judge.begin(judgement, layer, axes)
         self.controls.say(self._words(judgement))
-
-    def _take_end(self) -> None:
-        if self._followed != self.judged:
-            self._follow(self.judged)
-        self._is_old |= self._was_old
-        self._show_state()
 
     def _words(self, judgement: Judgement) -> str:
         sample = judgement.sample
@@ -234,26 +178,13 @@ class EstimateWidget(DockPanel):
         elif self.judged is not None and self.judgement is not None:
             self.judge.begin(self.judgement, self.judged, self._axes)
 
-    def _follow(self, layer: Labels | None) -> None:
-        if self._followed is not None:
-            self._followed.events.paint.disconnect(self._take_change)
-            self._followed.events.labels_update.disconnect(self._take_change)
-            self._followed.events.data.disconnect(self._take_change)
-        self._followed, self._is_old = layer, False
-        if layer is not None:
-            layer.events.paint.connect(self._take_change)
-            layer.events.labels_update.connect(self._take_change)
-            layer.events.data.connect(self._take_change)
-
-    def _take_change(self, _: Any = None) -> None:
-        self._is_old = True
-        if self.judged is not None and self._followed == self.judged and self.controls.current is None:
-            self.judge.end()
-            self.controls.say(
-                "The labels have changed since the sample was drawn: the estimate is of the labels before. Draw a new "
-                "sample for these.", True,
-            )  # fmt: skip
-            self._show_state()
+    def _tell_old(self) -> None:
+        self.judge.end()
+        self.controls.say(
+            "The labels have changed since the sample was drawn: the estimate is of the labels before. Draw a new "
+            "sample for these.", True,
+        )  # fmt: skip
+        self._show_state()
 
     def _take_removed(self, event: Any) -> None:
         if self.judged is not None and event.value == self.judged:
@@ -318,10 +249,9 @@ class EstimateWidget(DockPanel):
 
     def _show_state(self, *_: object) -> None:
         is_running = self.controls.current is not None
-        unfit, judgement = self._unfit(), self.judgement
-        has_labels = not unfit
-        self.controls.run_button.setEnabled(has_labels and not is_running)
-        self.open.setEnabled(has_labels and not is_running)
+        problem, judgement = self._problem(), self.judgement
+        for one in (self.controls.run_button, self.open):
+            one.setEnabled(not problem and not is_running)
         self.judge.setVisible(judgement is not None)
         can_judge = self.judged is not None and not self._is_old and not is_running
         self.judge.setEnabled(can_judge)
@@ -334,30 +264,10 @@ class EstimateWidget(DockPanel):
         self.result.setVisible(is_judged)
         if judgement is not None and is_judged:
             self.result.setText(str(judgement.estimate()))
-        if unfit and judgement is None:
-            self.controls.say(unfit, unfit != NO_LABELS)
-        elif self._said_unfit and self.controls.status.text() == self._said_unfit:
-            self.controls.say("")
-        self._said_unfit = unfit
-
-    def _unfit(self) -> str:
-        """Why there is nothing that can be judged; empty where there is."""
-        layer = self.labels.layer()
-        if layer is None:
-            return NO_LABELS
-        try:
-            picture_of(layer)
-        except EmbedSegError as error:
-            return str(error)
-        return ""
-
-    def layer_boxes(self) -> tuple[LayerBox, ...]:
-        """Boxes in which a layer is chosen."""
-        return (self.labels,)
+        self._say_problem("" if judgement is not None else problem)
 
     def release(self) -> None:
         """Follow the viewer no longer; layers are as they were."""
         self.controls.close_down()
         self.judge.end()
-        self._follow(None)
-        self.viewer.layers.events.removed.disconnect(self._take_removed)
+        super().release()

@@ -9,7 +9,7 @@ import numpy as np
 from napari.layers import Labels
 
 from embedseg_napari.core.axes import ordered, reorder, result_axes
-from embedseg_napari.core.errors import DataError, EmbedSegError
+from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.tiff import read_image
 from embedseg_napari.core.measure.measurements import measuring
 from embedseg_napari.viewer.layers import (
@@ -99,20 +99,6 @@ def kept_file(labels: Labels) -> Path | None:
     except DataError:
         return None
     return path if is_kept else None
-
-
-def image_below(labels: Labels, images: Iterable[Image]) -> Image | None:
-    """The first image that the labels lie on, pixel for pixel; None if there is none."""
-    for image in images:
-        try:
-            found = objects_of(labels, image)
-        except EmbedSegError:
-            # It is of another size or kind.
-            continue
-        sizes = dict(zip(found.image_axes or "", found.image.shape, strict=True))
-        if tuple(found.labels.shape) == tuple(sizes.get(letter) for letter in found.axes):
-            return image
-    return None
 
 
 def measure_layer(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Image, Labels
 from qtpy.QtWidgets import QCheckBox, QFormLayout, QVBoxLayout, QWidget
 
 from embedseg_napari.core.errors import EmbedSegError
@@ -13,28 +12,25 @@ from embedseg_napari.core.measure.measurements import brightness_words, without_
 from embedseg_napari.core.measure.outlined import FURTHER
 from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.camera import go_to
-from embedseg_napari.viewer.layers import is_users_or_found
 from embedseg_napari.viewer.measure.files import MeasuredFiles
-from embedseg_napari.viewer.measure.layer_table import give_features, image_below, measure_layer, objects_of
+from embedseg_napari.viewer.measure.layer_table import give_features, measure_layer, objects_of
 from embedseg_napari.viewer.measure.object_colors import ObjectColors
 from embedseg_napari.viewer.measure.pixel_size import PixelSizeBox
 from embedseg_napari.viewer.measure.plot import MeasurePlot
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, add_row
-from embedseg_napari.viewer.widgets.dock_panel import DockPanel
-from embedseg_napari.viewer.widgets.layer_box import LayerBox
-from embedseg_napari.viewer.widgets.run_controls import RunControls
-from embedseg_napari.viewer.widgets.scroll import FittingScroll
+from embedseg_napari.viewer.widgets.labels_panel import LabelsPanel
 
 if TYPE_CHECKING:
     import napari
+    from napari.layers import Image, Labels
 
-    from embedseg_napari.core.measure.measurements import PartMeasured, Table
+    from embedseg_napari.core.measure.measurements import Table
     from embedseg_napari.viewer.measure.layer_table import LayerObjects
 
 OWN, HISTOGRAM = "their own colours", "count"
 
 
-class MeasureWidget(DockPanel):
+class MeasureWidget(LabelsPanel):
     """Panel that measures the objects of a Labels layer.
 
     Parameters
@@ -44,13 +40,18 @@ class MeasureWidget(DockPanel):
     """
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
-        super().__init__(viewer)
+        super().__init__(
+            viewer,
+            "Measure",
+            "Stop; the table stays as it was.",
+            "Labels layer whose objects are measured.",
+            "Image whose brightness is measured in each channel.",
+        )
         self.table: Table | None = None
         """What was measured last."""
         self.measured: Labels | None = None
         """The layer that it is about."""
         self._objects: LayerObjects | None = None
-        self._followed: Labels | None = None
         self._selected: list[int] | None = None
         self._is_ours = False
         """Whether a change of the layer's selected label is made here."""
@@ -58,27 +59,15 @@ class MeasureWidget(DockPanel):
         self._build()
         self._connect()
         self.follow_theme()
-        self._propose_image()
         self._show_pixel_size()
         self._show_state()
 
     def _build(self) -> None:
-        self.labels = LayerBox(
-            self.viewer, Labels, "Labels layer whose objects are measured.", is_wanted=is_users_or_found
-        )
-        self.image = LayerBox(
-            self.viewer, Image, "Image whose brightness is measured in each channel.", nothing="no image"
-        )
         self.slow = QCheckBox("Solidity and surface, too")
         self.slow.setToolTip("Takes minutes for thousands of objects: each has its hull and its surface made.")
         self.pixel_size = PixelSizeBox()
-        form = QFormLayout()
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        add_row(form, "Labels", self.labels.native)
-        add_row(form, "Image", self.image.native)
-        add_row(form, "Pixel (µm)", self.pixel_size)
-        form.addRow(self.slow)
-        self.controls = RunControls("Measure", "Stop; the table stays as it was.", parent=self)
+        add_row(self.form, "Pixel (µm)", self.pixel_size)
+        self.form.addRow(self.slow)
         self.color = ChoiceBox((OWN,), "Column that objects are coloured by.")
         self.x = ChoiceBox((), "What the plot shows from left to right.")
         self.y = ChoiceBox((HISTOGRAM,), "What the plot shows upwards.")
@@ -93,27 +82,13 @@ class MeasureWidget(DockPanel):
         inside.setContentsMargins(0, 0, 0, 0)
         inside.addLayout(columns)
         inside.addWidget(self.plot, 1)
-        content = QWidget()
-        layout = QVBoxLayout(content)
-        layout.setContentsMargins(6, 6, 6, 6)
-        layout.addLayout(form)
-        layout.addLayout(self.controls.buttons())
-        layout.addWidget(self.controls.progress)
-        layout.addWidget(self.controls.status)
+        layout = self._lay_out(self.files)
         layout.addWidget(self.results, 1)
         # While there are none, controls stay together.
         layout.addStretch(0)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(2, 4, 2, 4)
-        outer.addWidget(FittingScroll(content), 1)
-        outer.addWidget(self.files)
 
     def _connect(self) -> None:
-        self.controls.run_button.clicked.connect(self.start)
-        self.controls.cancel_button.clicked.connect(self.controls.cancel)
-        self.controls.changed.connect(self._show_state)
-        self.labels.changed.connect(self._show_state)
-        self.labels.changed.connect(self._propose_image)
+        self._listen()
         # One layer's pixels say nothing of another's.
         self.labels.changed.connect(lambda _: self.pixel_size.clear())
         self.labels.changed.connect(self._show_pixel_size)
@@ -126,7 +101,6 @@ class MeasureWidget(DockPanel):
         self.plot.selected.connect(self._take_selection)
         self.files.said.connect(self.controls.say)
         self.files.failed.connect(self.controls.fail)
-        self.viewer.layers.events.removed.connect(self._take_removed)
 
     def take_over(self, labels: Labels, image: Image | None) -> None:
         """Choose layers and measure them."""
@@ -134,13 +108,6 @@ class MeasureWidget(DockPanel):
         if image is not None:
             self.image.choose(image)
         self.start()
-
-    def _propose_image(self, *_: object) -> None:
-        """Choose the image that the labels lie on; without one, brightness would be left out unasked."""
-        layer = self.labels.layer()
-        images = [] if self.image.layer() is None else [self.image.layer()]
-        if layer is not None:
-            self.image.choose(image_below(layer, [*images, *self.image.layers]))
 
     def _objects_of(self, labels: Labels, image: Image | None) -> LayerObjects:
         """The objects of a layer with the pixel size that counts."""
@@ -157,6 +124,11 @@ class MeasureWidget(DockPanel):
 
     # Measuring
 
+    @property
+    def subject(self) -> Labels | None:
+        """The layer that the table is of."""
+        return self.measured
+
     def start(self) -> None:
         """Measure what is chosen."""
         layer = self.labels.layer()
@@ -167,28 +139,21 @@ class MeasureWidget(DockPanel):
         except EmbedSegError as error:
             self.controls.fail(error)
             return
-        self._objects = objects
         columns = FURTHER if self.slow.isChecked() else ()
-        self.controls.start(
+        self._begin(
+            layer,
             lambda should_stop: measure_layer(objects, columns, should_stop),
-            self._take_event,
-            lambda table: self._take_table(layer, table),
+            lambda table: self._take_table(layer, objects, table),
+            "Measuring",
         )
-        self.controls.progress.setFormat("Measuring")
-        self.controls.say("Measuring…")
 
-    def _take_event(self, event: PartMeasured) -> None:
-        self.controls.progress.setRange(0, event.n_parts)
-        self.controls.progress.setValue(event.done)
-
-    def _take_table(self, layer: Labels, table: Table) -> None:
-        if layer not in self.viewer.layers:
-            self.controls.say("The layer was removed in the meantime; its measurements were discarded.")
-            return
+    def _take_table(self, layer: Labels, objects: LayerObjects, table: Table) -> None:
         self.colors.restore()
         # They may have been hidden while something was painted there.
         layer.visible = True
-        self.table, self.measured, self._selected = table, layer, None
+        self._leave_selection()
+        self.table, self.measured, self._objects, self._selected = table, layer, objects, None
+        layer.events.selected_label.connect(self._take_label)
         self.files.take(layer, table)
         give_features(layer, table)
         n = len(table["label"])
@@ -196,7 +161,6 @@ class MeasureWidget(DockPanel):
         n_unknown = without_brightness(table)
         words = f" {brightness_words(n_unknown)}" if n_unknown else ""
         self.controls.say(f"{count(n, 'object')}, {count(len(table), 'column')}{unit}.{words}")
-        self._follow_layer(layer)
         self._list_columns(table)
         self._draw()
         self._color()
@@ -285,18 +249,12 @@ class MeasureWidget(DockPanel):
         values = ", ".join(f"{name} {float(self.table[name][row]):.4g}" for name in names)
         return f"Object {self.table['label'][row]}: {values}."
 
-    def _follow_layer(self, layer: Labels | None) -> None:
-        if self._followed is not None:
-            self._followed.events.selected_label.disconnect(self._take_label)
-            self._followed.events.paint.disconnect(self._take_change)
-            self._followed.events.data.disconnect(self._take_change)
-        self._followed = layer
-        if layer is not None:
-            layer.events.selected_label.connect(self._take_label)
-            layer.events.paint.connect(self._take_change)
-            layer.events.data.connect(self._take_change)
+    def _leave_selection(self) -> None:
+        """Follow the selected label of what was measured no longer."""
+        if self.measured is not None:
+            self.measured.events.selected_label.disconnect(self._take_label)
 
-    def _take_change(self, _: Any = None) -> None:
+    def _tell_old(self) -> None:
         self._say_old("The labels changed since they were measured")
 
     def _say_old(self, reason: str) -> None:
@@ -306,7 +264,8 @@ class MeasureWidget(DockPanel):
 
     def _take_removed(self, event: Any) -> None:
         if self.measured is not None and event.value == self.measured:
-            self._follow_layer(None)
+            self._leave_selection()
+            self._follow(None)
             self.table = self.measured = self._selected = None
             self.files.take(None, None)
             self.colors = ObjectColors()
@@ -316,22 +275,14 @@ class MeasureWidget(DockPanel):
 
     def _show_state(self, *_: object) -> None:
         is_running = self.controls.current is not None
-        has_labels = self.labels.layer() is not None
-        self.controls.run_button.setEnabled(has_labels and not is_running)
+        problem = self._problem()
+        self.controls.run_button.setEnabled(not problem and not is_running)
         self.results.setVisible(self.table is not None)
         self.files.show_state(is_running=is_running)
-        if not has_labels:
-            self.controls.say("Open or make a Labels layer.")
-        elif self.controls.status.text() == "Open or make a Labels layer.":
-            self.controls.say("")
-
-    def layer_boxes(self) -> tuple[LayerBox, ...]:
-        """Boxes in which a layer is chosen."""
-        return self.labels, self.image
+        self._say_problem(problem)
 
     def release(self) -> None:
         """Follow the viewer no longer."""
-        self.controls.close_down()
+        self._leave_selection()
         self.files.close_down()
-        self._follow_layer(None)
-        self.viewer.layers.events.removed.disconnect(self._take_removed)
+        super().release()

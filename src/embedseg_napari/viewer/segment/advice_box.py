@@ -23,6 +23,8 @@ class AdviceBox(QWidget):
 
     accepted = Signal(object)
     """The `Advice` whose button was pressed."""
+    changed = Signal()
+    """Something else is said, or looked for."""
     settled = Signal()
     """What was looked for in the background was found, is not there, or is of no interest any longer."""
 
@@ -86,12 +88,15 @@ class AdviceBox(QWidget):
         self._run = run_in_background(
             lambda should_stop: advise(job, found, should_stop), on_event=self.take, on_finished=self._end
         )
+        self.changed.emit()
 
     def _end(self) -> None:
         self._run = None
+        self.changed.emit()
         self.settled.emit()
 
     def _show(self) -> None:
         for widget in (self.notes, self.sentence, self.button):
             widget.setVisible(bool(widget.text()))
         self.setVisible(bool(self.notes.text() or self.sentence.text()))
+        self.changed.emit()

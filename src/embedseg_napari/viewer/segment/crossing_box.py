@@ -40,11 +40,13 @@ class CrossingBox(QWidget):
         Where they are shown.
     results : ResultLayers
         One of them is chosen.
+    doubts : callable
+        Whether what was found is hardly objects, or that is still being checked: then nothing is offered.
     """
 
-    def __init__(self, viewer: Viewer, results: ResultLayers) -> None:
+    def __init__(self, viewer: Viewer, results: ResultLayers, doubts: Callable[[Result], bool]) -> None:
         super().__init__()
-        self.viewer, self.results = viewer, results
+        self.viewer, self.results, self._doubts = viewer, results, doubts
         self.button = button(
             "",
             "Where objects cross, labels give the pixels to one of them. This shows each with all its pixels, in as "
@@ -61,8 +63,8 @@ class CrossingBox(QWidget):
         """Of the chosen result; None where that was not looked for."""
         self._comes_back = False
         """Whether layers were hidden while sliders move."""
-        viewer.layers.events.removed.connect(self._show_state)
-        self._show_state()
+        viewer.layers.events.removed.connect(self.show_state)
+        self.show_state()
 
     @property
     def is_busy(self) -> bool:
@@ -102,12 +104,12 @@ class CrossingBox(QWidget):
             if result is not None and self._shown():
                 self._show(result, [])
                 self.said.say("The whole objects are gone: what they come from is not at hand for this result.")
-            self._show_state()
+            self.show_state()
             return
         segmentation = result.segmentation
         if segmentation.labels.size > UNASKED and not is_wanted:
             self._n_crossing = None
-            self._show_state()
+            self.show_state()
             return
 
         def run(should_stop: Callable[[], bool]) -> Generator[None, None, Found]:
@@ -123,7 +125,7 @@ class CrossingBox(QWidget):
                 self._take(result, found, is_wanted)
 
         self._run = run_in_background(run, on_result=take, on_finished=self._end)
-        self._show_state()
+        self.show_state()
 
     def _take(self, result: Result, found: Found, is_wanted: bool) -> None:
         self._n_crossing, n_objects, groups = found
@@ -172,20 +174,24 @@ class CrossingBox(QWidget):
 
     def _end(self) -> None:
         self._run = None
-        self._show_state()
+        self.show_state()
 
     def _stop(self) -> None:
         if self._run is not None:
             self._run.detach()
             self._run = None
 
-    def _show_state(self, *_: object) -> None:
+    def _is_doubted(self) -> bool:
+        return self.results.chosen is not None and self._doubts(self.results.chosen)
+
+    def show_state(self, *_: object) -> None:
+        """Offer what there is to show."""
         n = self._n_crossing
         words = "Show objects that cross whole"
         if n:
             words = f"{count(n, 'object')} {'cross' if n > 1 else 'crosses'} others: show them whole"
         self.button.setText(words)
-        is_offered = n != 0 and not self._shown()
+        is_offered = n != 0 and not self._shown() and not self._is_doubted()
         self.button.setVisible(is_offered)
         self.button.setEnabled(not self.is_busy)
         if not self._shown() and not self.is_busy and is_offered:
@@ -196,7 +202,7 @@ class CrossingBox(QWidget):
     def close_down(self) -> None:
         """Look for nothing any more."""
         self._stop()
-        self.viewer.layers.events.removed.disconnect(self._show_state)
+        self.viewer.layers.events.removed.disconnect(self.show_state)
 
 
 def _can_be_whole(result: Result) -> bool:

@@ -9,6 +9,7 @@ from qtpy.QtCore import QObject, Signal
 
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.events import Message
+from embedseg_napari.core.model.known_models import model_at
 from embedseg_napari.jobs.segment import SegmentJob, segment
 from embedseg_napari.viewer.segment.progress import SegmentProgress
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from embedseg_napari.viewer.segment.image_input import ImageInput
     from embedseg_napari.viewer.segment.large_images import LargeImages
     from embedseg_napari.viewer.segment.regions import Selection
-    from embedseg_napari.viewer.segment.results import ResultLayers
+    from embedseg_napari.viewer.segment.results import Result, ResultLayers
     from embedseg_napari.viewer.segment.run_settings import RunSettings
     from embedseg_napari.viewer.widgets.run_controls import RunControls
 
@@ -176,6 +177,16 @@ class SegmentRuns(QObject):
         """Select a result, but not where the user went on to another layer meanwhile."""
         if layer in self.viewer.layers and self.viewer.layers.selection.active == self._active_before:
             self.viewer.layers.selection.active = layer
+
+    def doubts(self, result: Result) -> bool:
+        """Whether advice speaks against a result, which is then hardly of objects, or is still being looked for.
+
+        A model of one's own may well be unsure where nothing else is better.
+        """
+        told = self.advice.advice
+        if result.selection.layer != self.advised or told is None:
+            return result.selection.layer == self.advised and self.advice.is_looking
+        return bool(told.model or "scale" in told.changes or (told.labels and model_at(result.model_path).is_bundled))
 
     def _take_end(self) -> None:
         self._selection = None

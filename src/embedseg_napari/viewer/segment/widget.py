@@ -77,13 +77,13 @@ class SegmentWidget(DockPanel):
         self.run_button, self.cancel_button = self.controls.run_button, self.controls.cancel_button
         self.progress, self.status = self.controls.progress, self.controls.status
         self.embedding = EmbeddingView(viewer, self.results)
-        self.crossing = CrossingBox(viewer, self.results)
         self.advice = AdviceBox()
         self.large = LargeImages(viewer, self.image, self.controls, self.advice.take)
         self.correct = CorrectBox(viewer)
         self.recipe = RecipeButtons(self._recipe)
         self.next = NextSteps(self.results, self.open_beside)
         self.runs = SegmentRuns(viewer, self.image, self.settings, self.large, self.results, self.advice, self.controls)
+        self.crossing = CrossingBox(viewer, self.results, self.runs.doubts)
         self.batch = BatchPanel(self.batch_settings)
         self.drops = DropQueue(viewer, self)
         StoreDrop(self, viewer)
@@ -139,6 +139,7 @@ class SegmentWidget(DockPanel):
         self.image.layer_box.changed.connect(self.settings.follow_image)
         self.image.layer_box.changed.connect(self._choose_result)
         self.advice.accepted.connect(self._follow_advice)
+        self.advice.changed.connect(self.crossing.show_state)
         self.advice.settled.connect(lambda: self.status.setText(self.status.text().removesuffix(CHECKING)))
         self.threshold_box.collected.connect(self._take_objects)
         self.threshold_box.collected.connect(self.crossing.follow_slider)

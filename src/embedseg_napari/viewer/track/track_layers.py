@@ -38,9 +38,11 @@ if TYPE_CHECKING:
 
 CHOSEN = "embedseg-chosen"
 """What the metadata of the layer of chosen objects say."""
+TRACKED = "embedseg-tracked"
+"""Key in the metadata of labels with the numbers of tracks."""
 RING, AROUND = 24, 1.6
 """Least pixels of the screen across the ring that marks an object, and how much wider than the object it is."""
-THIN = 0.08
+LINE = 0.08
 """Width of its line, as a part of that: the object stays in sight."""
 COLORS = ("#ffd54f", "#4fc3f7")
 """Of the object that was chosen first, and of the other one."""
@@ -106,7 +108,7 @@ class TrackLayers:
         self._hidden.hold(layer for layer in self.viewer.layers if layer != image and self._covers(layer, source))
         self.source, self.tracks = source, tracks
         place = spatial_frame(source, tracks.axes).options()
-        options = {"metadata": {RESULT: FOUND}, **place}
+        options = {"metadata": {RESULT: FOUND, TRACKED: True}, **place}
         self.labels = add_beside(
             self.viewer,
             self.viewer.add_labels,
@@ -133,7 +135,8 @@ class TrackLayers:
                 "metadata": {RESULT: CHOSEN},
                 "blending": THROUGH,
                 "symbol": "disc",
-                "border_width": THIN,
+                "face_color": "transparent",
+                "border_width": LINE,
                 "ndim": source.ndim,
             },
         )
@@ -177,7 +180,8 @@ class TrackLayers:
             least = screen_pixels(self.viewer, RING) / abs(self.marks.scale[-1])
             self.marks.size = np.maximum(AROUND * self._widths(rows), least)
             self.marks.border_color = list(COLORS[: len(rows)])
-            self.marks.face_color = "transparent"
+            # What was added takes the colour and width of points before.
+            self.marks.face_color, self.marks.border_width = "transparent", LINE
 
     def _widths(self, rows: Sequence[int]) -> np.ndarray:
         """Pixels across objects, if they were squares or cubes."""
@@ -210,7 +214,7 @@ class TrackLayers:
 
     def remove(self) -> None:
         """Take the layers away, and show the labels that were tracked."""
-        layers, source = (self.labels, self.lines, self.marks), self.source
+        layers, source = (self.labels, self.lines), self.source
         # Whoever hears that they go shall not take it for the user's wish.
         self.forget()
         for layer in layers:
@@ -220,10 +224,13 @@ class TrackLayers:
             source.visible = True
 
     def forget(self) -> None:
-        """Leave the layers to the user; they are updated no more."""
+        """Leave the layers to the user, without marks; they are updated no more."""
+        marks = self.marks
         self.labels = self.lines = self.marks = self.source = self.tracks = None
         self._hidden.release()
         self._image.release()
+        if marks is not None and is_shown(self.viewer, marks):
+            self.viewer.layers.remove(marks)
 
 
 def _places(tracks: Tracks) -> np.ndarray:

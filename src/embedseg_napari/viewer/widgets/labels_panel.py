@@ -1,0 +1,244 @@
+"""What panels have in common that look at the objects of a Labels layer: its choice, a run, and whether it changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image, Labels
+from qtpy.QtWidgets import QFormLayout, QLayout, QVBoxLayout, QWidget
+
+from embedseg_napari.core.axes import result_axes
+from embedseg_napari.core.errors import EmbedSegError
+from embedseg_napari.viewer.layers import is_users_or_found, labelled_picture, picture_of, turned_labels
+from embedseg_napari.viewer.widgets.boxes import add_row
+from embedseg_napari.viewer.widgets.dock_panel import DockPanel
+from embedseg_napari.viewer.widgets.layer_box import LayerBox
+from embedseg_napari.viewer.widgets.run_controls import RunControls
+from embedseg_napari.viewer.widgets.scroll import FittingScroll
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable
+
+    from napari.layers import Layer
+    from napari.viewer import Viewer
+
+
+class LabelsPanel(DockPanel):
+    """Base of these panels: their layers and settings on top, a run below, and then what comes of it.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+        Whose layers are looked at.
+    title : str
+        Text of the start button.
+    cancel_tip : str
+        Says what is left after a stop.
+    labels_tip : str
+        Says what the Labels layer is chosen for.
+    image_tip : str, optional
+        The same of its image; without it none is asked for.
+    """
+
+    no_labels = "Open or make a Labels layer."
+    """What is said where none can be chosen."""
+
+    def __init__(self, viewer: Viewer, title: str, cancel_tip: str, labels_tip: str, image_tip: str = "") -> None:
+        super().__init__(viewer)
+        self.controls = RunControls(title, cancel_tip, parent=self)
+        self.labels = LayerBox(
+            viewer, Labels, labels_tip, is_wanted=self.is_wanted, is_proposed=lambda layer: not self.problem_of(layer)
+        )
+        self.image = LayerBox(viewer, Image, image_tip, nothing="no image")
+        self.form = QFormLayout()
+        self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        add_row(self.form, "Labels", self.labels.native)
+        if image_tip:
+            add_row(self.form, "Image", self.image.native)
+        self._followed: Labels | None = None
+        self._is_old = False
+        """Whether the labels changed since they were looked at."""
+        self._was_old = False
+        """The same of an earlier result, which stays where no other one comes of a run."""
+        self._said_unfit = ""
+        self._propose_image()
+
+    def _lay_out(self, foot: QWidget | QLayout) -> QVBoxLayout:
+        """Layers, settings and the run above what is added to the returned layout; `foot` stays in sight below."""
+        content = QWidget()
+        layout = QVBoxLayout(content)
+        layout.setContentsMargins(6, 6, 6, 6)
+        layout.addLayout(self.form)
+        layout.addLayout(self.controls.buttons())
+        layout.addWidget(self.controls.progress)
+        layout.addWidget(self.controls.status)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(2, 4, 2, 4)
+        outer.addWidget(FittingScroll(content), 1)
+        if isinstance(foot, QLayout):
+            outer.addLayout(foot)
+        else:
+            outer.addWidget(foot)
+        return layout
+
+    def _listen(self) -> None:
+        """Follow layers and run, once all of the panel is there."""
+        self.controls.run_button.clicked.connect(self.start)
+        self.controls.cancel_button.clicked.connect(self.controls.cancel)
+        self.controls.changed.connect(self._show_state)
+        self.controls.finished.connect(self._take_end)
+        self.labels.changed.connect(self._propose_image)
+        self.labels.changed.connect(self._show_state)
+        self.viewer.layers.events.removed.connect(self._take_removed)
+
+    # What each panel does its own way
+
+    @property
+    def subject(self) -> Labels | None:
+        """The layer that there is a result of."""
+        raise NotImplementedError
+
+    def start(self) -> None:
+        """Look at the chosen layer."""
+        raise NotImplementedError
+
+    def _show_state(self, *_: object) -> None:
+        raise NotImplementedError
+
+    def _tell_old(self) -> None:
+        """The labels are not those any longer that there is a result of."""
+        raise NotImplementedError
+
+    def _take_removed(self, event: Any) -> None:
+        raise NotImplementedError
+
+    def is_wanted(self, layer: Layer) -> bool:
+        """Whether a Labels layer can be chosen."""
+        return is_users_or_found(layer)
+
+    def problem_of(self, layer: Labels) -> str:
+        """Why the objects of a layer cannot be looked at; empty where they can. Such a layer is not proposed."""
+        try:
+            picture_of(layer)
+        except EmbedSegError as error:
+            return str(error)
+        return ""
+
+    # Layers
+
+    def reset_choices(self, event: object = None) -> None:
+        """List the layers anew; an image that has come since may be that of the labels."""
+        before = self.image.layers
+        super().reset_choices(event)
+        if any(one not in before for one in self.image.layers):
+            self._propose_image()
+        if self.labels.layer() is None and not self.is_closed:
+            # What is there now may be what cannot be looked at.
+            self._show_state()
+
+    def _propose_image(self, *_: object) -> None:
+        """Choose the image that the labels lie on; without one, brightness would be left out unasked."""
+        layer = self.labels.layer()
+        if layer is not None:
+            chosen = [one for one in (self.image.layer(),) if one is not None]
+            self.image.choose(image_below(layer, [*chosen, *self.image.layers]))
+
+    def layer_boxes(self) -> tuple[LayerBox, ...]:
+        """Boxes in which a layer is chosen."""
+        return self.labels, self.image
+
+    def _problem(self) -> str:
+        """Why nothing can be done with what is chosen; empty where it can."""
+        # Where none is chosen, those that are there cannot be looked at.
+        layer = self.labels.layer() or next(iter(self.labels.layers), None)
+        return self.no_labels if layer is None else self.problem_of(layer)
+
+    def _say_problem(self, problem: str) -> None:
+        """Say why nothing can be done, until it can."""
+        if problem:
+            self.controls.say(problem, problem != self.no_labels)
+        elif self._said_unfit and self.controls.status.text() == self._said_unfit:
+            self.controls.say("")
+        self._said_unfit = problem
+
+    # A run
+
+    def _begin(
+        self,
+        layer: Labels,
+        run: Callable[[Callable[[], bool]], Generator[Any, None, Any]],
+        take: Callable[[Any], None],
+        doing: str,
+    ) -> None:
+        """Look at a layer; what is painted from now on is not in the result, which is then not taken."""
+        self._was_old = self._is_old
+        self._follow(layer)
+
+        def take_result(result: Any) -> None:
+            if layer not in self.viewer.layers:
+                self.controls.say("The layer was removed in the meantime, and what was found out of it discarded.")
+            elif self._is_old:
+                title = self.controls.run_button.text()
+                self.controls.say(f"The labels changed in the meantime; press {title} again.", True)
+            else:
+                try:
+                    take(result)
+                except EmbedSegError as error:
+                    self.controls.fail(error)
+                else:
+                    self._was_old = False
+
+        self.controls.start(run, self._take_event, take_result)
+        self.controls.progress.setFormat(doing)
+        self.controls.say(f"{doing}…")
+
+    def _take_event(self, event: Any) -> None:
+        """Show how many parts, or frames, are done."""
+        self.controls.progress.setRange(0, event.n_parts)
+        self.controls.progress.setValue(event.done)
+
+    def _take_end(self) -> None:
+        if self._followed != self.subject:
+            self._follow(self.subject)
+        self._is_old |= self._was_old
+        self._show_state()
+
+    def _follow(self, layer: Labels | None) -> None:
+        """Notice when the pixels of a layer change."""
+        for emitter in _changes(self._followed):
+            emitter.disconnect(self._take_change)
+        self._followed, self._is_old = layer, False
+        for emitter in _changes(layer):
+            emitter.connect(self._take_change)
+
+    def _take_change(self, _: Any = None) -> None:
+        self._is_old = True
+        if self.subject is not None and self._followed == self.subject and self.controls.current is None:
+            self._tell_old()
+
+    def release(self) -> None:
+        """Follow the viewer no longer."""
+        self.controls.close_down()
+        self._follow(None)
+        self.viewer.layers.events.removed.disconnect(self._take_removed)
+
+
+def image_below(labels: Labels, images: Iterable[Image]) -> Image | None:
+    """The first image that labels lie on, pixel for pixel; None if there is none."""
+    for image in images:
+        try:
+            picture = labelled_picture(image, labels)
+            axes = result_axes(picture.axes)
+            array = turned_labels(labels, axes, image.name)
+        except EmbedSegError:
+            # It is of another size or kind.
+            continue
+        sizes = dict(zip(picture.axes, picture.array.shape, strict=True))
+        if tuple(array.shape) == tuple(sizes[letter] for letter in axes):
+            return image
+    return None
+
+
+def _changes(layer: Labels | None) -> tuple[Any, ...]:
+    """What tells that pixels of a layer change."""
+    return () if layer is None else (layer.events.paint, layer.events.labels_update, layer.events.data)
