@@ -18,7 +18,7 @@ IMAGE = blobs(SHAPE, 150, radius=(4.0, 7.0))
 def small_blocks(monkeypatch, ndim=2):
     """Cut images into small blocks, take these for large, and let a network find their blobs that is quick."""
     model = blob_model(ndim)
-    for place in ("jobs.segment", "jobs.large.run"):
+    for place in ("jobs.segment", "jobs.large.opened"):
         monkeypatch.setattr(f"embedseg_napari.{place}.cached_model", lambda source, device: model)
     monkeypatch.setattr("embedseg_napari.viewer.large.source.SMALL", 200_000)
     monkeypatch.setattr("embedseg_napari.jobs.large.plan.LEAN_TILE", {2: (256, 256), 3: (32, 96, 96)})

@@ -11,7 +11,7 @@ import pytest
 from large_steps import blobs, same_but_for_numbers, write_store
 
 from embedseg_napari import load_model, predict_large
-from embedseg_napari.core.errors import AlreadyExists, DataError, SettingsError
+from embedseg_napari.core.errors import AlreadyExists, ComputeError, DataError, SettingsError, Stopped
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.files.ngff import names_of_labels
 from embedseg_napari.core.large.run_folder import RunFolder
@@ -166,11 +166,9 @@ def test_a_full_disk_keeps_what_is_done(job, store, monkeypatch):
 
 
 def test_parts_and_finish(job, store):
-    events = []
-    with pytest.raises(DataError, match="8 of 8 blocks not done yet; run the missing parts"):
-        drain(run(replace(job, finish=True), never), events.append)
-    assert next(event for event in events if isinstance(event, BlocksStarted)).n_done == 0
-    assert not any("kept" in event.text for event in events if isinstance(event, Message))
+    with pytest.raises(DataError, match=r"no part of these labels is done yet; run the parts"):
+        drain(run(replace(job, finish=True), never))
+    assert not (store / "labels").exists()
     drain(run(replace(job, part=(1, 2)), never))
     with pytest.raises(DataError, match="4 of 8 blocks not done"):
         drain(run(replace(job, finish=True), never))
@@ -306,3 +304,119 @@ def test_a_name_that_labels_cannot_have_is_refused_before_any_work(job):
     with pytest.raises(DataError, match="is no name for labels"):
         drain(run(replace(job, name="a b"), never), events.append)
     assert events == []
+
+
+def test_yes_and_no_are_values_as_well(tmp_path):
+    image = blobs((100, 130), 20, radius=(4.0, 7.0)) > 250
+    found = []
+    for name, kind in (("yes", bool), ("one", np.uint8)):
+        store = write_store(tmp_path / f"{name}.ome.zarr", image.astype(kind))
+        drain(run(LargeJob(store, MODEL, "cpu", {"precision": "float32"}, block=64), never))
+        found.append(labels_of(store))
+    assert found[0].any()
+    np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("place", ["cells.ome.zarr", "other.ome.zarr", "bare.zarr", "plain.zarr", "."])
+def test_images_and_other_things_are_never_replaced(job, store, tmp_path, place):
+    write_store(tmp_path / "other.ome.zarr", blobs((40, 40), 3))
+    write_store(tmp_path / "bare.zarr", blobs((40, 40), 3))
+    (tmp_path / "bare.zarr" / "zarr.json").unlink()
+    (tmp_path / "plain.zarr").mkdir()
+    (tmp_path / "plain.zarr" / "thesis.txt").write_text("much work")
+    before = sorted(tmp_path.rglob("*"))
+    output = tmp_path / place if place != "." else tmp_path.with_suffix(".zarr")
+    if place == ".":
+        output.symlink_to(tmp_path)
+    with pytest.raises(DataError, match="choose another"):
+        drain(run(replace(job, output=output, overwrite=True), never))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_labels_are_no_image(job, store):
+    drain(run(job, never))
+    with pytest.raises(DataError, match="is a label image; name the image"):
+        drain(run(replace(job, image=store / "labels" / "embedseg"), never))
+
+
+def test_a_name_with_a_slash_is_no_name(job):
+    with pytest.raises(DataError, match="is no name for labels"):
+        drain(run(replace(job, name="a/b"), never))
+
+
+@pytest.mark.parametrize("is_complete", [True, False])
+def test_an_image_that_was_changed_since_is_another(job, store, is_complete):
+    import zarr
+
+    listener, should_stop = stop_after(99 if is_complete else 3)
+    drain(run(job, should_stop), listener)
+    zarr.open_array(str(store / "0"), mode="r+")[...] = blobs((100, 250), 40, 1, radius=(4.0, 7.0))
+    with pytest.raises(AlreadyExists, match="its image was changed since"):
+        drain(run(job, never))
+
+
+def test_chunks_that_were_copied_later_make_it_another_image(job, store, tmp_path):
+    chunk = next(path for path in sorted((store / "0" / "c").rglob("*"), reverse=True) if path.is_file())
+    away = chunk.rename(tmp_path / "away")
+    drain(run(job, never))
+    away.rename(chunk)
+    with pytest.raises(AlreadyExists, match="its image was changed since"):
+        drain(run(job, never))
+
+
+def test_an_image_that_vanishes_is_no_background(job, store, tmp_path):
+    place = tmp_path / "labels.ome.zarr"
+    going = run(replace(job, output=place), never)
+    for event in going:
+        if isinstance(event, BlockFinished):
+            break
+    away = store.rename(tmp_path / "away")
+    with pytest.raises(DataError, match="is no longer there"):
+        drain(going)
+    away.rename(store)
+    drain(run(replace(job, output=place), never))
+    drain(run(replace(job, name="undisturbed"), never))
+    from embedseg_napari.core.files.in_parts import open_image
+
+    np.testing.assert_array_equal(open_image(place)[...], labels_of(store, "undisturbed"))
+
+
+def test_where_the_run_is_gone_nothing_is_left_at_its_place(job, store, tmp_path):
+    going = run(job, never)
+    for event in going:
+        if isinstance(event, BlocksStarted):
+            break
+    (store / "labels").rename(tmp_path / "away")
+    with pytest.raises(DataError, match="is no longer there, with what was done"):
+        drain(going)
+    assert not (store / "labels").exists()
+
+
+def test_workers_read_the_image_where_it_is_now(job, store, tmp_path):
+    pytest.importorskip("distributed")
+    drain(run(replace(job, name="other"), never))
+    drain(run(replace(job, part=(1, 2)), never))
+    moved = store.rename(tmp_path / "moved.ome.zarr")
+    # Another image has taken its place.
+    write_store(store, blobs((100, 250), 40, 1, radius=(4.0, 7.0)))
+    drain(run(replace(job, image=moved, workers=2), never))
+    np.testing.assert_array_equal(labels_of(moved), labels_of(moved, "other"))
+
+
+@pytest.mark.parametrize("words", ["", "nonsense", "http://127.0.0.1:1", "tcp://127.0.0.1:1", "bad.json", "empty.json"])
+def test_a_scheduler_that_is_none_is_said_and_leaves_nothing(job, store, tmp_path, monkeypatch, words):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr("embedseg_napari.jobs.large.cluster.PATIENCE", 0.5)
+    (tmp_path / "bad.json").write_text("{")
+    (tmp_path / "empty.json").write_text("{}")
+    scheduler = str(tmp_path / words) if words.endswith(".json") else words
+    with pytest.raises(ComputeError, match="no scheduler answers there"):
+        drain(run(replace(job, scheduler=scheduler), never))
+    assert not (store / "labels").exists()
+
+
+def test_a_stop_while_workers_start_leaves_nothing(job, store):
+    pytest.importorskip("distributed")
+    with pytest.raises(Stopped):
+        drain(run(replace(job, workers=2), lambda: True))
+    assert not (store / "labels").exists()

@@ -15,7 +15,7 @@ from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.in_parts import open_image
 from embedseg_napari.core.files.picture import TIFF
 from embedseg_napari.core.files.region import Part, choose_region
-from embedseg_napari.core.files.zarr_image import is_store, labels_in, missing_words
+from embedseg_napari.core.files.zarr_image import count_missing, is_store, labels_in, missing_words
 from embedseg_napari.core.machine import memory_of_machine
 from embedseg_napari.core.wording import count, memory_words, shape_words
 
@@ -174,7 +174,7 @@ def stored_examples(
     """
     where, mask_where = str(paths[0]), str(labels_in(paths[1]))
     image = open_image(paths[0], axes=axes)
-    if words := missing_words(image):
+    if words := missing_words(*count_missing(image)):
         tell(where, words)
     pixels = _opened(image, cache)
     part = _middle(pixels.shape)

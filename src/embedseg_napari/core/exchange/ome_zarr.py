@@ -14,9 +14,8 @@ from embedseg_napari.core.exchange.planes import read_ids
 from embedseg_napari.core.files.atomic import sync_folder
 from embedseg_napari.core.files.lazy_image import LazyImage
 from embedseg_napari.core.files.leftovers import sweep_now_and_then, temporary_name
-from embedseg_napari.core.files.ngff import find_group, names_of_labels
 from embedseg_napari.core.files.zarr_image import is_store
-from embedseg_napari.core.stores.labels import create_labels
+from embedseg_napari.core.stores.labels import create_labels, require_replaceable
 from embedseg_napari.core.stores.pyramid import build_pyramid
 
 if TYPE_CHECKING:
@@ -107,19 +106,10 @@ def write_ome_zarr(
 
 
 def _require_replaceable(path: Path, overwrite: bool) -> None:
-    """Refuse to take the place of anything but a label image: the store of an image is more than its labels."""
-    if not path.exists():
-        return
-    if not is_store(path):
-        what = "is no Zarr store, and is not replaced"
-    elif not overwrite:
-        what = "exists already"
-    else:
-        group = find_group(path)
-        if group is not None and group.folder == path and group.is_labels and not names_of_labels(path):
-            return
-        what = "is a store that holds more than a label image, and is not replaced"
-    raise AlreadyExists(f"{path}: {what}; choose another name.")
+    """Refuse to take the place of other labels unasked, or of anything else."""
+    if is_store(path) and not overwrite:
+        raise AlreadyExists(f"{path}: exists already; choose another name.")
+    require_replaceable(path)
 
 
 def _boxes(like: LazyImage, edge: int) -> Iterator[tuple[slice, ...]]:

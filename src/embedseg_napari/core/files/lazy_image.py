@@ -54,6 +54,8 @@ class LazyImage:
     """Version of OME-Zarr, such as ``"0.4"``; empty for other files."""
     is_labels: bool = False
     """Whether the file says that its pixels are numbers of objects."""
+    description: Path | None = field(default=None, repr=False)
+    """File without which pieces that are missing are no background, but gone with the disk they were on."""
 
     @property
     def _kept(self) -> tuple[int, ...]:
@@ -108,8 +110,11 @@ class LazyImage:
         for index, one in zip(self._kept, asked + [slice(None)] * (self.ndim - len(asked)), strict=True):
             full[index] = one
         try:
-            return np.asarray(self.array[tuple(full)])
-        except IndexError:
+            part = np.asarray(self.array[tuple(full)])
+            if self.description is not None and not self.description.exists():
+                raise DataError(f"{self.path}: is no longer there; see to it that it is, and try again.")
+            return part
+        except (IndexError, DataError):
             raise
         except MemoryError as error:
             raise DataError(f"{self.path}: {shape_words(self.shape)} pixels do not fit into memory.") from error

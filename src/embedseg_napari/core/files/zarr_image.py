@@ -118,6 +118,7 @@ def open_zarr(path: Path, level: int = 0, axes: str | None = None) -> LazyImage:
         metadata.interval,
         group.version,
         group.is_labels,
+        next((file for name in DOCUMENTS if (file := group.folder / group.levels[level] / name).is_file()), None),
     )
 
 
@@ -284,24 +285,29 @@ def _codecs(described: Any) -> list[str]:
     return found
 
 
-def missing_words(image: LazyImage) -> str:
-    """A sentence on how many files of pixels an OME-Zarr lacks; empty where it lacks none.
-
-    It may well do so: what holds nothing need not be written. But a copy that was broken off looks the same.
-    """
+def count_missing(image: LazyImage) -> tuple[int, int]:
+    """How many files of pixels an OME-Zarr lacks, and of how many; (0, 0) for other images."""
     root = getattr(getattr(image.array, "store", None), "root", None)
     if not image.ngff or root is None:
-        return ""
+        return 0, 0
     edges = image.array.shards or image.array.chunks
     n = math.prod(-(-side // edge) for side, edge in zip(image.array.shape, edges, strict=True))
     there = 0
     for folder, _, files in os.walk(root):
         inside = os.path.relpath(folder, root)
         there += sum(bool(CHUNK.fullmatch(os.path.normpath(os.path.join(inside, name)))) for name in files)
-    if there >= n:
+    return max(0, n - there), n
+
+
+def missing_words(n_missing: int, of: int) -> str:
+    """A sentence on files of pixels that an OME-Zarr lacks, see `count_missing`; empty where it lacks none.
+
+    It may well do so: what holds nothing need not be written. But a copy that was broken off looks the same.
+    """
+    if not n_missing:
         return ""
     return (
-        f"{n - there} of its {n} chunks are not on the disk and are read as background. So are stored those that hold "
+        f"{n_missing} of its {of} chunks are not on the disk and are read as background. So are stored those that hold "
         "nothing; if that cannot be, copy the image again."
     )
 

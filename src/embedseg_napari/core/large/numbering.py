@@ -45,6 +45,8 @@ class SeamReport:
         return asdict(self)
 
     def __str__(self) -> str:
+        if not (self.n_at_seams or self.n_orphans or self.n_cut):
+            return "Seams: no object lies across."
         if self.n_agreed == self.n_at_seams and not (self.n_orphans or self.n_cut):
             return f"Seams: {self.n_at_seams} objects lie across, and both sides agree on every pixel of all of them."
         parts = [

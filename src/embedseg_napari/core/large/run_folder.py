@@ -145,8 +145,8 @@ class RunFolder:
         begun = self.record()
         if begun.signature != signature:
             raise AlreadyExists(
-                f"{self.path}: was begun with another model or other settings; run it with those to go on, choose "
-                "another name or output, or start anew with --overwrite."
+                f"{self.path}: was begun with another model or other settings, or its image was changed since; run it "
+                "with those to go on, choose another name or output, or start anew with --overwrite."
             )
         return begun
 
@@ -189,11 +189,15 @@ class RunFolder:
     def save(self, number: int, result: BlockResult) -> None:
         """Keep what a block found; when this returns, it outlasts a crash.
 
+        Where the folder is gone, nothing is written: another program is through, or the disk was taken away.
+
         Raises
         ------
         DataError
             If it cannot be written.
         """
+        if not self.path.is_dir():
+            return
         labels = result.labels
         if len(result.rows) < 2**16:
             labels = labels.astype(np.uint16)

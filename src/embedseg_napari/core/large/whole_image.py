@@ -96,6 +96,8 @@ def measure_whole(
     for channel in image:
         values = (sample(channel) if outside is None else channel[~outside]).ravel()
         values = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+        # No arithmetic is defined for yes and no.
+        values = values.astype(np.uint8) if values.dtype == bool else values
         low, high = np.percentile(values, [config.low, config.high]) if values.size else (0.0, 0.0)
         contrast.append(float(high) - float(low))
     return WholeImage(measure_scaling(image, config, outside), np.array(contrast)), words

@@ -143,6 +143,26 @@ def require_name(name: str) -> None:
         raise DataError(f"{name!r} is no name for labels; use letters, digits, points, hyphens and underscores.")
 
 
+def require_replaceable(path: Path) -> None:
+    """Refuse to take the place of anything but a label image: the store of an image is more than its labels.
+
+    Raises
+    ------
+    AlreadyExists
+        If something else is there.
+    """
+    if not os.path.lexists(path):
+        return
+    if is_store(path):
+        group = find_group(path)
+        if group is not None and group.folder == path and group.is_labels and not names_of_labels(path):
+            return
+        what = "is a store that holds more than a label image"
+    else:
+        what = "is no Zarr store"
+    raise AlreadyExists(f"{path}: {what}, and is not replaced; choose another name.")
+
+
 def table_place(store: Path, name: str | None = None) -> Path:
     """Where the table of the objects lies: beside the store of an image, by the name of the labels in it.
 
@@ -187,7 +207,7 @@ def create_labels(
     Raises
     ------
     AlreadyExists
-        If there are such labels, and they may not be replaced.
+        If there are such labels, and they may not be replaced, or something else than labels.
     DataError
         If the place cannot be written, is no OME-Zarr, or the name is none.
     """
@@ -200,6 +220,7 @@ def create_labels(
     sizes = dict(zip(space, block, strict=True))
     edges = tuple(sizes.get(letter, 1) for letter in axes)
     if name is None:
+        require_replaceable(place)
         target, version = place, version or "0.5"
         # A source of another version is none that readers can open.
         source = Path(os.path.relpath(like.path, place)).as_posix() if like.ngff == version else None

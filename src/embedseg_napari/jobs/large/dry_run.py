@@ -12,8 +12,8 @@ import numpy as np
 
 from embedseg_napari.core.errors import Stopped
 from embedseg_napari.core.wording import count, duration, shape_words
+from embedseg_napari.jobs.large.opened import open_image_of, open_model_for
 from embedseg_napari.jobs.large.plan import resolve
-from embedseg_napari.jobs.large.run import open_job
 from embedseg_napari.jobs.large.work import Waiting, missing_blocks, work_here
 
 if TYPE_CHECKING:
@@ -77,14 +77,14 @@ def dry_run(job: LargeJob, should_stop: Callable[[], bool]) -> Generator[Any, No
     """
     from embedseg_napari.core.large.run_folder import RunFolder
 
-    opened = open_job(job)
+    opened = open_model_for(job, *open_image_of(job))
     region, model, run = opened.region, opened.model, opened.target.run
     sign = opened.signature
     if run.is_begun and not job.overwrite:
         record = run.of(sign)
         n_done = len(record.grid) - len(missing_blocks(run, record))
     else:
-        record, n_done = (yield from resolve(job, region, model, str(job.image), sign, should_stop)), 0
+        record, n_done = (yield from resolve(job, region, model, {"image": "", "model": ""}, sign, should_stop)), 0
     grid = record.grid
     looked_at = np.unique(np.linspace(0, len(grid) - 1, min(LOOKED_AT, len(grid))).round().astype(int))
     full = []
@@ -101,6 +101,7 @@ def dry_run(job: LargeJob, should_stop: Callable[[], bool]) -> Generator[Any, No
     with tempfile.TemporaryDirectory() as place:
         for turn, number in enumerate([*chosen[:1], *chosen]):
             folder = RunFolder(Path(place) / str(turn))
+            folder.path.mkdir()
             for done in work_here(folder, record, region, model, Waiting([number], grid), should_stop):
                 seconds.append(done.seconds)
             n_bytes = max(n_bytes, folder.block_file(number).stat().st_size)

@@ -104,7 +104,12 @@ def image_of(job: LargeJob) -> LazyImage:
 
 
 def resolve(
-    job: LargeJob, region: Region, model: Model, image: str, signature: str, should_stop: Callable[[], bool]
+    job: LargeJob,
+    region: Region,
+    model: Model,
+    places: dict[str, str],
+    signature: str,
+    should_stop: Callable[[], bool],
 ) -> Generator[Message, None, RunRecord]:
     """Decide all that blocks have in common, and say what was measured.
 
@@ -112,8 +117,8 @@ def resolve(
     ----------
     job, region, model
         What is asked for, opened.
-    image : str
-        Where workers find the image.
+    places : dict of str
+        Where workers find ``image`` and ``model``.
     signature : str
         Of the run, see `decided`.
     should_stop : callable
@@ -149,12 +154,9 @@ def resolve(
         yield Message(words)
     reach, tile = _reach(model), _tile(model, settings, margin)
     block = _block(job.block, shape, tile, margin, reach)
-    # Workers may start in another folder.
-    found = str(job.model) if model.path is None else str(model.path.absolute())
     values = {
         "signature": signature,
-        "model": found,
-        "image": image,
+        **places,
         "level": job.level,
         "axes": job.axes,
         "channel": job.channel,
@@ -243,8 +245,7 @@ def decided(job: LargeJob, region: Region, model: Model) -> list[object]:
         job.skip_background,
         sorted(settings.model_dump().items()),
     ]
-    # An array has no place by which it is known again.
-    return [*values, _sampled(region)] if isinstance(job.image, LazyImage) else values
+    return [*values, _sampled(region)]
 
 
 def _sampled(region: Region) -> str:

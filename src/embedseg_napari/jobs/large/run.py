@@ -3,44 +3,44 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embedseg_napari.core.axes import guess_axes
-from embedseg_napari.core.errors import EmbedSegError, SettingsError, Stopped
+from embedseg_napari.core.errors import DataError, EmbedSegError, Stopped
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.files.folder_lock import holding, occupied
 from embedseg_napari.core.files.lazy_image import LazyImage
-from embedseg_napari.core.files.region import choose_region
 from embedseg_napari.core.files.zarr_image import missing_words
-from embedseg_napari.core.measure.table_files import require_table_name, write_parts
+from embedseg_napari.core.measure.table_files import write_parts
+from embedseg_napari.core.model.known_models import find_model_file
 from embedseg_napari.core.wording import count
-from embedseg_napari.jobs.folder.earlier_run import signature
-from embedseg_napari.jobs.large.plan import decided, image_of, resolve
+from embedseg_napari.jobs.large.cluster import workers_beside
+from embedseg_napari.jobs.large.opened import open_image_of, open_model_for
+from embedseg_napari.jobs.large.plan import resolve
 from embedseg_napari.jobs.large.recipe import recipe_of_run
 from embedseg_napari.jobs.large.table import columns_of
-from embedseg_napari.jobs.large.target import REPORTED, preview_block, read_block, target_of, write_block
+from embedseg_napari.jobs.large.target import REPORTED, preview_block, read_block, write_block
 from embedseg_napari.jobs.large.work import (
     BlockDone,
     Waiting,
     missing_blocks,
     require_all,
-    require_distributed,
     shared,
     work_here,
     work_on_cluster,
 )
-from embedseg_napari.jobs.segment import cached_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
+    from contextlib import AbstractContextManager
 
-    from embedseg_napari.core.files.region import Region
     from embedseg_napari.core.large.numbering import Numbering
     from embedseg_napari.core.large.run_folder import RunRecord
-    from embedseg_napari.core.model.model import Model
     from embedseg_napari.core.stores.labels import LabelStore
+    from embedseg_napari.jobs.large.cluster import Workers
+    from embedseg_napari.jobs.large.opened import Opened
     from embedseg_napari.jobs.large.plan import LargeJob
     from embedseg_napari.jobs.large.target import Target
 
@@ -113,17 +113,6 @@ class LargeResult:
     is_finished: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """All that a run works with."""
-
-    image: LazyImage
-    region: Region
-    model: Model
-    target: Target
-    signature: str
-
-
 def predict_large(job: LargeJob, should_stop: Callable[[], bool]) -> Generator[Any, None, LargeResult]:
     """Segment an image in blocks; what earlier runs of the same job have done is not done again.
 
@@ -135,9 +124,26 @@ def predict_large(job: LargeJob, should_stop: Callable[[], bool]) -> Generator[A
     EmbedSegError
         If image, model, settings or place do not fit, or labels are there that may not be replaced.
     """
-    opened = open_job(job)
-    run, target = opened.target.run, opened.target
-    sign = opened.signature
+    target, image = open_image_of(job)
+    if job.finish and not target.is_begun and target.report() is None:
+        raise DataError(f"{target.labels}: no part of these labels is done yet; run the parts (--part), then --finish.")
+    with _workers(job, target, image) as workers:
+        return (yield from _segment(job, target, image, workers, should_stop))
+
+
+def _workers(job: LargeJob, target: Target, image: LazyImage) -> AbstractContextManager[Workers | None]:
+    """Workers that start while the model is loaded and the run is planned; none where this process does all."""
+    is_complete = target.report() is not None and not job.overwrite
+    if (job.workers == 1 and job.scheduler is None) or job.finish or is_complete:
+        return nullcontext()
+    return workers_beside(str(find_model_file(job.model).absolute()), job.device, job.workers, job.scheduler)
+
+
+def _segment(
+    job: LargeJob, target: Target, image: LazyImage, workers: Workers | None, should_stop: Callable[[], bool]
+) -> Generator[Any, None, LargeResult]:
+    opened = open_model_for(job, target, image)
+    run, sign = target.run, opened.signature
     report = target.report() if target.signature() == sign else None
     if job.overwrite and (report is not None or not run.is_of(sign)):
         # A run of the same kind that was stopped goes on.
@@ -146,9 +152,9 @@ def predict_large(job: LargeJob, should_stop: Callable[[], bool]) -> Generator[A
         target.clear()
         yield Message(f"{target.labels} is complete already; nothing is left to do.")
         return _result(target, report)
-    if words := missing_words(opened.image):
-        yield Message(f"{opened.image.path}: {words}")
-    record = yield from begin(job, opened, should_stop)
+    if words := missing_words(*opened.missing):
+        yield Message(f"{image.path}: {words}")
+    record = yield from begin(job, opened, workers, should_stop)
     store = target.create(opened.image, record, job.overwrite, anew=report is not None)
     every, missing = range(len(record.grid)), set(missing_blocks(run, record))
     wanted = [] if job.finish else [number for number in shared(every, job.part) if number in missing]
@@ -156,7 +162,7 @@ def predict_large(job: LargeJob, should_stop: Callable[[], bool]) -> Generator[A
     try:
         if job.preview:
             yield from _show_done(opened, record, store, sorted(set(every) - missing), should_stop)
-        yield from _work(job, opened, record, wanted, store, should_stop)
+        yield from _work(job, opened, record, wanted, store, workers, should_stop)
         while True:
             n_missing = len(missing_blocks(run, record))
             report = target.report()
@@ -191,51 +197,23 @@ def predict_large(job: LargeJob, should_stop: Callable[[], bool]) -> Generator[A
         raise
 
 
-def open_job(job: LargeJob) -> Opened:
-    """Open image and model of a job, and refuse what cannot be done, before any work.
-
-    Raises
-    ------
-    EmbedSegError
-        If something does not fit, or labels are there that may not be replaced.
-    """
-    from embedseg_napari.core.inference.predictor import check_fit
-    from embedseg_napari.core.stores.labels import require_name
-
-    if job.part is not None and (job.workers > 1 or job.scheduler is not None or job.finish):
-        raise SettingsError("A part is done by one worker, and finished by itself; give --part, --finish or --workers.")
-    if job.overwrite and (job.part is not None or job.finish):
-        raise SettingsError(
-            "Parts go on with what others have done, so that none may start anew; choose another name for the labels, "
-            "or delete the old ones first."
-        )
-    if job.workers < 1:
-        raise SettingsError(f"workers {job.workers}: at least one is needed.")
-    if job.workers > 1 or job.scheduler is not None:
-        require_distributed()
-    image = image_of(job)
-    if isinstance(job.image, LazyImage) and (job.workers > 1 or job.scheduler is not None or job.part is not None):
-        raise SettingsError("Several workers need the file of an image, not an array; give its path.")
-    target = target_of(job, image)
-    if target.name is not None:
-        require_name(target.name)
-    require_table_name(target.table)
-    model = cached_model(job.model, job.device)
-    axes = image.axes or guess_axes(image.shape, model.config.ndim, model.config.n_channels)
-    region = choose_region(image, axes, job.channel, job.region)
-    check_fit(model.config, (region.n_frames, region.n_channels, *region.shape), axes)
-    sign = signature(model, *decided(job, region, model))
-    target.check(job.overwrite, sign)
-    return Opened(image, region, model, target, sign)
-
-
-def begin(job: LargeJob, opened: Opened, should_stop: Callable[[], bool]) -> Generator[Message, None, RunRecord]:
-    """The run as it was begun, by whom ever, or a new one."""
+def begin(
+    job: LargeJob, opened: Opened, workers: Workers | None, should_stop: Callable[[], bool]
+) -> Generator[Message, None, RunRecord]:
+    """The run as it was begun, by whom ever and wherever image and model were then, or a new one."""
     run, sign = opened.target.run, opened.signature
-    if run.is_begun:
-        return run.of(sign)
-    path = "" if isinstance(job.image, LazyImage) else str(Path(job.image).absolute())
-    return run.begin((yield from resolve(job, opened.region, opened.model, path, sign, should_stop)))
+    places = {
+        "image": "" if isinstance(job.image, LazyImage) else str(Path(job.image).absolute()),
+        # Workers may start in another folder.
+        "model": str(job.model) if opened.model.path is None else str(opened.model.path.absolute()),
+    }
+    if not run.is_begun:
+        record = yield from resolve(job, opened.region, opened.model, places, sign, should_stop)
+        if workers is not None:
+            # Where there are none, nothing is begun.
+            workers.client(should_stop)
+        run.begin(record)
+    return run.of(sign).model_copy(update=places)
 
 
 def _work(
@@ -244,6 +222,7 @@ def _work(
     record: RunRecord,
     wanted: list[int],
     store: LabelStore,
+    workers: Workers | None,
     should_stop: Callable[[], bool],
 ) -> Generator[BlockFinished, None, None]:
     run, grid, region = opened.target.run, record.grid, opened.region
@@ -254,10 +233,10 @@ def _work(
         return None if place is None else [at - a for at, a in zip(place, region.start, strict=True)]
 
     waiting = Waiting(wanted, grid, near)
-    if job.workers > 1 or job.scheduler is not None:
-        work = work_on_cluster(run, waiting, job.device, job.workers, job.scheduler, should_stop)
-    else:
+    if workers is None or not wanted:
         work = work_here(run, record, region, opened.model, waiting, should_stop)
+    else:
+        work = work_on_cluster(workers, run, record, waiting, job.device, should_stop)
     for done, event in enumerate(work, 1):
         if job.preview and not event.is_background:
             _preview(opened, record, store, event.number)
@@ -265,7 +244,10 @@ def _work(
         yield _told(event, done, n, opened, record, left)
         if not run.is_begun:
             # Another program has done the rest.
-            return
+            break
+    if workers is not None:
+        # While they end, labels are written.
+        workers.end()
 
 
 def _preview(opened: Opened, record: RunRecord, store: LabelStore, number: int) -> None:

@@ -92,7 +92,7 @@ class Target:
         add_notes(self.labels, report=report, recipe=recipe, changed=None)
         self.clear()
 
-    def check(self, overwrite: bool, signature: str) -> None:
+    def check(self, image: Path, overwrite: bool, signature: str) -> None:
         """Refuse what would lose labels or cannot be written, before any work.
 
         Raises
@@ -100,9 +100,15 @@ class Target:
         DataError
             Naming the place.
         """
+        from embedseg_napari.core.stores.labels import require_replaceable
+
         locked = locked_place(self.labels.parent)
         if locked is not None:
             raise DataError(f"{locked}: nothing can be written there; choose another place with --output.")
+        if self.name is None:
+            if self.store.resolve() in (image.resolve(), *image.resolve().parents):
+                raise DataError(f"{self.store}: is or holds the image itself; choose another place for its labels.")
+            require_replaceable(self.store)
         made_by = self.signature()
         if overwrite or made_by == signature:
             return
@@ -114,7 +120,11 @@ class Target:
                     "(--overwrite)."
                 )
             return
-        why = "was made with another model or other settings" if made_by else "exists already"
+        why = (
+            "was made with another model or other settings, or its image was changed since"
+            if made_by
+            else "exists already"
+        )
         raise AlreadyExists(
             f"{self.labels}: {why}; choose another name (--name) or --output, or allow overwriting (--overwrite)."
         )
@@ -194,11 +204,11 @@ def target_at(image: Path | None, name: str, output: Path | None, table: Path | 
     return Target(image, name, table_place(image, name) if table is None else Path(table))
 
 
-def open_region(record: RunRecord) -> Region:
-    """The region of a run, read from its image."""
+def open_region(record: RunRecord, place: str) -> Region:
+    """The region of a run, read from its image, which may lie elsewhere than when it was begun."""
     from embedseg_napari.core.files.in_parts import open_image
 
-    image = open_image(record.image, record.level, record.axes)
+    image = open_image(place, record.level, record.axes)
     pairs = tuple(zip(*record.region, strict=True))
     channel: Any = record.channel
     return choose_region(image, image.axes, channel, pairs)

@@ -99,6 +99,9 @@ class BlockRuns(QObject):
         )
         self._look()
         self._camera.start()
+        # What lies there is being gone on with.
+        place.state.clear()
+        place.state.hide()
         self._progress = BlockProgress(self.controls, self._say)
         self.controls.start(
             lambda should_stop: _run(source, job, should_stop), self._take, self._end, self._fail, is_kept=True
