@@ -98,7 +98,7 @@ def settings_of(model: Model, changes: dict[str, Any]) -> PredictionConfig:
     from embedseg_napari.core.inference.tiling import resolve_tile
 
     settings = model.config.prediction.changed(changes)
-    resolve_tile(model.config.ndim, settings.tile, settings.tile_overlap)
+    resolve_tile(model.config.ndim, settings.tile, settings.tile_overlap, model.config.architecture)
     return settings
 
 

@@ -352,7 +352,7 @@ def _try(
     model: Trained, settings: PredictionConfig, part: Prepared, scale: float, should_stop: Callable[[], bool]
 ) -> _Trial:
     config, precision = model.config, settings.precision
-    tile, overlap = resolve_tile(config.ndim, None, None)
+    tile, overlap = resolve_tile(config.ndim, None, None, config.architecture)
     if not supports_precision(device_of(model.network), precision):
         precision = "float32"
     plan = NetworkPass(model.network, config, part.shape, tile, overlap, precision, False, scale)

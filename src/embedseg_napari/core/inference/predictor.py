@@ -37,7 +37,7 @@ from embedseg_napari.core.inference.network_pass import NetworkPass
 from embedseg_napari.core.inference.openvino_engine import choose_engine
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.inference.size_check import usual_width
-from embedseg_napari.core.inference.tiling import resolve_tile
+from embedseg_napari.core.inference.tiling import best_tile, resolve_tile
 from embedseg_napari.core.maps import EmbeddingMaps, missing_words
 from embedseg_napari.core.networks.network import device_of
 from embedseg_napari.core.runs import never
@@ -80,7 +80,9 @@ class Predictor:
             require_kind(settings, PredictionConfig, "settings takes a PredictionConfig")
         self.model = model
         self.settings = model.config.prediction if settings is None else settings
-        self.tile, self.overlap = resolve_tile(model.config.ndim, self.settings.tile, self.settings.tile_overlap)
+        self.tile, self.overlap = resolve_tile(
+            model.config.ndim, self.settings.tile, self.settings.tile_overlap, model.config.architecture
+        )
 
     @keeps_freed_memory
     def run(
@@ -323,11 +325,12 @@ class Predictor:
             precision = "float32"
         shape = tuple(int(n) for n in frames.shape[2:])
         tta, scale = self.settings.tta, self.settings.scale
-        _check_size(shape, config.reference_scale * scale)
+        seen = _seen(shape, config.reference_scale * scale)
+        tile = best_tile(seen, self.overlap) if self.settings.tile is None else self.tile
         compiled, words, is_odd = choose_engine(self.settings.engine, network, config.n_channels, precision)
         if words:
             yield Message(words, "warning" if is_odd else "info")
-        plan = NetworkPass(network, config, shape, self.tile, self.overlap, precision, tta, scale, compiled=compiled)
+        plan = NetworkPass(network, config, shape, tile, self.overlap, precision, tta, scale, compiled=compiled)
         yield PredictionStarted(axes, len(frames), plan.n_passes)
         return frames, axes, plan
 
@@ -382,11 +385,12 @@ def check_fit(config: ModelConfig, shape: tuple[int, ...], axes: str) -> None:
         )
 
 
-def _check_size(shape: tuple[int, ...], scale: float) -> None:
-    """Refuse to enlarge an image beyond what memory could hold."""
+def _seen(shape: tuple[int, ...], scale: float) -> tuple[int, ...]:
+    """The shape that the network sees; no image is enlarged beyond what memory could hold."""
     seen = scaled_shape(shape, scale)
     if scale > LARGE_SCALE and math.prod(seen) > MOST_PIXELS:
         raise SettingsError(
             f"The scale would enlarge the image of {shape_words(shape)} pixels to {shape_words(seen)} for the network, "
             "more than memory holds; choose a smaller scale."
         )
+    return seen
