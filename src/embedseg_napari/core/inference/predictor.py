@@ -27,7 +27,7 @@ from embedseg_napari.core.data.resizing import scaled_shape
 from embedseg_napari.core.data.spoiled_pixels import Spoiled
 from embedseg_napari.core.device import supports_precision
 from embedseg_napari.core.errors import DataError, ModelError, SettingsError
-from embedseg_napari.core.events import ClusteringStarted, FrameFinished, Message, PredictionStarted
+from embedseg_napari.core.events import ClusteringStarted, EngineMessage, FrameFinished, Message, PredictionStarted
 from embedseg_napari.core.files.named_axes import as_picture, converted
 from embedseg_napari.core.freed_memory import keeps_freed_memory
 from embedseg_napari.core.inference.advice import DOUBTFUL, Observations, is_unsure, remark, suggest
@@ -66,6 +66,8 @@ class Predictor:
         Network and what belongs to it.
     settings : PredictionConfig, optional
         Default: those stored with the model.
+    n_images : int
+        Images like the one of a run that will be segmented, so that OpenVINO is made ready where that pays.
 
     Raises
     ------
@@ -73,12 +75,12 @@ class Predictor:
         If tile or overlap do not fit the model.
     """
 
-    def __init__(self, model: Trained, settings: PredictionConfig | None = None) -> None:
+    def __init__(self, model: Trained, settings: PredictionConfig | None = None, n_images: int = 1) -> None:
         if not hasattr(model, "config"):
             raise SettingsError(f"Predictor takes a model, as load_model returns it, not {shown(model)}.")
         if settings is not None:
             require_kind(settings, PredictionConfig, "settings takes a PredictionConfig")
-        self.model = model
+        self.model, self.n_images = model, n_images
         self.settings = model.config.prediction if settings is None else settings
         self.tile, self.overlap = resolve_tile(
             model.config.ndim, self.settings.tile, self.settings.tile_overlap, model.config.architecture
@@ -319,7 +321,7 @@ class Predictor:
         check_fit(config, frames.shape, axes)
         precision = self.settings.precision
         if not supports_precision(device, precision):
-            yield Message(
+            yield EngineMessage(
                 f"The network runs in float32: the {device.type} of this machine has no {precision} of its own."
             )
             precision = "float32"
@@ -327,10 +329,18 @@ class Predictor:
         tta, scale = self.settings.tta, self.settings.scale
         seen = _seen(shape, config.reference_scale * scale)
         tile = best_tile(seen, self.overlap) if self.settings.tile is None else self.tile
-        compiled, words, is_odd = choose_engine(self.settings.engine, network, config.n_channels, precision)
+        plan = NetworkPass(network, config, shape, tile, self.overlap, precision, tta, scale)
+        compiled, words, is_odd = choose_engine(
+            self.settings.engine,
+            network,
+            config.n_channels,
+            precision,
+            n_pixels=self.n_images * len(frames) * len(plan.views) * math.prod(seen),
+            calibration=config.calibration,
+        )
         if words:
-            yield Message(words, "warning" if is_odd else "info")
-        plan = NetworkPass(network, config, shape, tile, self.overlap, precision, tta, scale, compiled=compiled)
+            yield EngineMessage(words, "warning" if is_odd else "info")
+        plan = replace(plan, compiled=compiled)
         yield PredictionStarted(axes, len(frames), plan.n_passes)
         return frames, axes, plan
 
