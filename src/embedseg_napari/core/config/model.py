@@ -50,6 +50,9 @@ class Calibration(Settings):
     ranges: Annotated[dict[str, tuple[Value, Value]], Field(max_length=1000)] = Field(
         {}, description="Lowest and highest value that enters each convolution.", repr=False
     )
+    rounds_sums: bool = Field(
+        True, description="Whether pools and sums read the rounded numbers, too: less memory is read, and more is lost."
+    )
     weights: str = Field("", max_length=64, description="Fingerprint of the weights that this was measured with.")
     n_images: Count = Field(0, description="Images that it was measured on.")
     n_checked: Count = Field(0, description="Other images that it was checked on.")

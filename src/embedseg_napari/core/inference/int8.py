@@ -15,10 +15,12 @@ from embedseg_napari.core.device import processor_flags
 from embedseg_napari.core.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from numpy.typing import NDArray
     from torch import nn
+
+    from embedseg_napari.core.config import Calibration
 
 CONVOLUTIONS = ("Convolution", "ConvolutionBackpropData")
 """Kinds of OpenVINO's layers, the second of which enlarges."""
@@ -70,7 +72,7 @@ def measured(
     return {layer.get_friendly_name(): pair for layer, pair in zip(layers, pairs, strict=True)}
 
 
-def round_to_int8(openvino: Any, graph: Any, ranges: Mapping[str, tuple[float, float]]) -> None:
+def round_to_int8(openvino: Any, graph: Any, calibration: Calibration) -> None:
     """Round what enters the convolutions of a network, and their weights, to 8 bits.
 
     Parameters
@@ -79,14 +81,15 @@ def round_to_int8(openvino: Any, graph: Any, ranges: Mapping[str, tuple[float, f
         The library.
     graph : openvino.Model
         The network, which is changed.
-    ranges : mapping
-        As `measured` returned them.
+    calibration : Calibration
+        Its ranges, as `measured` returned them.
 
     Raises
     ------
     ModelError
         If they are of other layers.
     """
+    ranges = calibration.ranges
     op = openvino.opset13
     layers = {layer.get_friendly_name(): layer for layer in _convolutions(graph)}
     if layers.keys() != ranges.keys():
@@ -99,9 +102,10 @@ def round_to_int8(openvino: Any, graph: Any, ranges: Mapping[str, tuple[float, f
         if source not in done:
             done.add(source)
             readers = values.get_target_inputs()
+            if not calibration.rounds_sums:
+                readers = {one for one in readers if one.get_node().get_type_name() in CONVOLUTIONS}
             low, high = (op.constant(np.full((1,) * ndim, end, np.float32)) for end in _steps(*ranges[name]))
             rounded = op.fake_quantize(values, low, high, low, high, 256)
-            # Pools and sums that read the same numbers read the 8 bits, too, and less memory.
             for reader in readers:
                 reader.replace_source_output(rounded.output(0))
         weights = layer.input_value(1)

@@ -149,7 +149,7 @@ class CompiledNetwork:
         openvino = _import_openvino()
         graph = _converted(network, n_channels)
         if calibration is not None:
-            round_to_int8(openvino, graph, calibration.ranges)
+            round_to_int8(openvino, graph, calibration)
             # OpenVINO has no way from 8 bits to bfloat16 for all layers.
             precision = "float32"
         options = {
