@@ -1,4 +1,6 @@
-"""The network by PyTorch and by OpenVINO: time in turns on one thread, and AP of whole predictions.
+"""The network by PyTorch, by OpenVINO, and in 8-bit integers of calibrated models: time in turns, and AP.
+
+Time on one thread; AP of whole predictions.
 
 python benchmarks/engines.py MODEL [FOLDER] [--images 50] [--precision bfloat16] [--shape 1024,1024]
 """
@@ -9,6 +11,7 @@ import argparse
 import math
 import statistics
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,46 +24,57 @@ from embedseg_napari.core.model.quiet import quietly_segmented
 from embedseg_napari.core.networks.network import raw_output
 from embedseg_napari.core.runs import never
 
-ENGINES = ("torch", "openvino")
+ENGINES = ("torch", "openvino", "int8")
+
+
+def engines_of(model) -> list[str]:
+    return [one for one in ENGINES if one != "int8" or model.config.calibration is not None]
 
 
 def time_network(model, precision: str, shape: tuple[int, ...], repeats: int) -> None:
     """CPU seconds of the bare network a million pixels, and of what comes before the first image."""
-    image = torch.rand(1, model.config.n_channels, *shape)
-    start = time.process_time()
-    compiled, words, _ = choose_engine("openvino", model.network, model.config.n_channels, precision)
-    print(f"{words} Ready after {time.process_time() - start:.2f} s.")
-    if compiled is None:
-        return
-    runs = {"torch": lambda: raw_output(model.network, image, precision), "openvino": lambda: compiled(image, never)}
-    seconds: dict[str, list[float]] = {engine: [] for engine in ENGINES}
+    image, config = torch.rand(1, model.config.n_channels, *shape), model.config
+    runs = {"torch": lambda: raw_output(model.network, image, precision)}
+    for engine in engines_of(model)[1:]:
+        start = time.process_time()
+        compiled, words, _ = choose_engine(
+            engine, model.network, config.n_channels, precision, calibration=config.calibration
+        )
+        print(f"{words} Ready after {time.process_time() - start:.2f} s.")
+        if compiled is not None:
+            runs[engine] = partial(compiled, image, never)
+    seconds: dict[str, list[float]] = {engine: [] for engine in runs}
     for turn in range(repeats + 1):
-        for engine in ENGINES:
+        for engine, run in runs.items():
             start = time.process_time()
-            runs[engine]()
+            run()
             if turn:
                 seconds[engine].append(1e6 * (time.process_time() - start) / math.prod(shape))
-    ratio = statistics.median(t / o for t, o in zip(*seconds.values(), strict=True))
-    each = ", ".join(f"{engine} {statistics.median(seconds[engine]):.3f} s" for engine in ENGINES)
-    print(f"{' x '.join(map(str, shape))} in {precision}, a million pixels: {each}; {ratio:.2f} times as fast")
+    each = ", ".join(
+        f"{engine} {statistics.median(took):.3f} s "
+        f"({statistics.median(t / o for t, o in zip(seconds['torch'], took, strict=True)):.2f} times as fast)"
+        for engine, took in seconds.items()
+    )
+    print(f"{' x '.join(map(str, shape))} in {precision}, a million pixels: {each}")
 
 
 def compare_labels(model, precision: str, folder: Path, n_images: int) -> None:
-    """AP of the labels by both, and how far they agree."""
-    aps: dict[str, list[float]] = {engine: [] for engine in ENGINES}
-    n_same = n_differ = n_pixels = 0
+    """AP of the labels by each, and how far they agree with those of PyTorch."""
+    engines = engines_of(model)
+    aps: dict[str, list[float]] = {engine: [] for engine in engines}
+    differ, n_pixels = dict.fromkeys(engines, 0), 0
     for example in load_folder(folder)[:n_images]:
-        labels = {engine: quietly_segmented(model, example, engine=engine, precision=precision) for engine in ENGINES}
-        for engine in ENGINES:
+        labels = {engine: quietly_segmented(model, example, engine=engine, precision=precision) for engine in engines}
+        for engine in engines:
             aps[engine].append(statistics.mean(row.ap for row in match(example.instances, labels[engine])))
-        differ = int(np.count_nonzero((labels["torch"] > 0) != (labels["openvino"] > 0)))
-        n_same, n_differ, n_pixels = n_same + (differ == 0), n_differ + differ, n_pixels + labels["torch"].size
-    means = {engine: statistics.mean(values) for engine, values in aps.items()}
-    print(
-        f"{len(aps['torch'])} images in {precision}: mean AP torch {means['torch']:.4f}, openvino "
-        f"{means['openvino']:.4f} ({means['openvino'] - means['torch']:+.4f}); the foreground of {n_same} is the "
-        f"same, {n_differ} of {n_pixels} pixels differ"
-    )
+            differ[engine] += int(np.count_nonzero((labels["torch"] > 0) != (labels[engine] > 0)))
+        n_pixels += labels["torch"].size
+    for engine in engines:
+        change = [one - other for one, other in zip(aps[engine], aps["torch"], strict=True)]
+        print(
+            f"{engine}, {len(change)} images in {precision}: mean AP {statistics.mean(aps[engine]):.4f} "
+            f"({statistics.mean(change):+.4f}); the foreground differs in {differ[engine]} of {n_pixels} pixels"
+        )
 
 
 def main() -> None:

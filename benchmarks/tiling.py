@@ -1,15 +1,18 @@
-"""How much of the network's output survives cutting an image into tiles, by tile size and overlap.
+"""How much of what a model finds survives cutting an image into tiles, by overlap; and what the overlap costs.
 
-    python benchmarks/tiling.py MODEL IMAGES_FOLDER [--side 2048] [--precision float32]
+    python benchmarks/tiling.py MODEL IMAGES_FOLDER [--shape 2048,2048] [--tile 1152,1152] [--overlaps 0 32 64]
 
-A mosaic of real images is embedded whole and in tiles; objects are compared at IoU 0.5 and 0.9 (1 is perfect), offsets
-by the distance in pixels between where a foreground pixel points in either case.
+A mosaic of real images (of that shape in pixels that the network sees) is segmented whole and in tiles. An object
+agrees where its partner has an IoU of 0.9 or more; the smaller share counts, of the objects of the whole or of the
+tiles. Offsets are compared by the distance in pixels between where a foreground pixel points in either case. The work
+is the pixels of all tiles over those of the image.
 """
 
 from __future__ import annotations
 
 import argparse
-import time
+import itertools
+import math
 
 import numpy as np
 
@@ -19,60 +22,82 @@ from embedseg_napari.core.evaluation.matching import match
 from embedseg_napari.core.files.tiff import list_images, read_image
 from embedseg_napari.core.inference.clustering import warm_up
 from embedseg_napari.core.inference.predictor import Predictor
+from embedseg_napari.core.inference.tiling import best_tile, plan_tiles, resolve_tile
 from embedseg_napari.core.model.model import Model, load_model
 from embedseg_napari.core.runs import drain
 
-TRIALS = [(1152, 0), (1152, 32), (1152, 64), (1152, 128), (1152, 256), (512, 32), (512, 64), (512, 128), (256, 64)]
-PIECE = 512
+PIECE = {2: (256, 256), 3: (48, 112, 112)}
 
 
-def mosaic(folder: str, side: int, model: Model) -> np.ndarray:
-    """Normalised image of side x side pixels, from the first images of the folder that are large enough."""
-    n = -(-side // PIECE)
+def mosaic(folder: str, shape: tuple[int, ...], model: Model) -> np.ndarray:
+    """Normalised image (C, (Z,) Y, X) of the middles of the folder's images, one after the other."""
+    ndim, scale = model.config.ndim, model.config.reference_scale
+    piece = [min(round(side / scale), n) for side, n in zip(PIECE[ndim], shape, strict=True)]
     pieces: list[np.ndarray] = []
-    for path in list_images(folder):
+    cells = list(itertools.product(*(range(0, n, side) for n, side in zip(shape, piece, strict=True))))
+    files = list_images(folder)
+    for path in np.random.default_rng(0).permutation(np.array(files, object)):
         array = read_image(path).array
-        if array.ndim == 2 and min(array.shape) >= PIECE:
-            pieces.append(normalize(array[None, :PIECE, :PIECE], model.config.normalization)[0])
-        if len(pieces) == n * n:
+        colours = array.shape[-1] if model.config.n_channels > 1 else 0
+        image = np.moveaxis(array, -1, 0) if colours else array[None]
+        if image.ndim != ndim + 1 or any(n < side for n, side in zip(image.shape[1:], piece, strict=True)):
+            continue
+        middle = [
+            slice((n - side) // 2, (n - side) // 2 + side) for n, side in zip(image.shape[1:], piece, strict=True)
+        ]
+        pieces.append(normalize(image, model.config.normalization)[(slice(None), *middle)])
+        if len(pieces) == len(cells):
             break
     if not pieces:
-        raise SystemExit(f"{folder}: holds no grey image of {PIECE} x {PIECE} pixels.")
-    return np.block([[pieces[(row * n + column) % len(pieces)] for column in range(n)] for row in range(n)])[
-        :side, :side
-    ]
+        raise SystemExit(f"{folder}: holds no image of {' x '.join(map(str, piece))} pixels that the model takes.")
+    out = np.empty((model.config.n_channels, *shape), np.float32)
+    for at, values in zip(cells, itertools.cycle(pieces), strict=False):
+        box = tuple(slice(a, a + side) for a, side in zip(at, piece, strict=True))
+        room = out[(slice(None), *box)]
+        room[...] = values[(slice(None), *map(slice, room.shape[1:]))]
+    return out
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("images")
-    parser.add_argument("--side", type=int, default=2048)
-    parser.add_argument("--precision", default="float32")
+    parser.add_argument("--shape", default="2048,2048")
+    parser.add_argument("--tile", help="Default: the best that memory allows.")
+    parser.add_argument("--overlaps", nargs="+", default=["0", "32", "64", "96", "128", "192", "256"])
+    parser.add_argument("--precision", help="Default: that of the model.")
     given = parser.parse_args()
-    model = load_model(given.model)
-    image = mosaic(given.images, given.side, model)
+    model = load_model(given.model, device="cpu")
+    ndim, scale = model.config.ndim, model.config.reference_scale
+    seen = tuple(map(int, given.shape.split(",")))
+    tile = tuple(map(int, given.tile.split(","))) if given.tile else None
+    image = mosaic(given.images, tuple(round(n / scale) for n in seen), model)
     warm_up(wait=True)
 
-    def segment(tile: int, overlap: int):
-        changes = {"tile": (tile, tile), "tile_overlap": (overlap, overlap), "precision": given.precision}
-        settings = PredictionConfig.parse({**model.config.prediction.model_dump(), **changes})
-        began = time.perf_counter()
-        found = drain(Predictor(model, settings).run(image, "YX", normalize=False))
-        return found, time.perf_counter() - began
+    def segment(sides: tuple[int, ...], overlap: tuple[int, ...]):
+        changes = {"tile": sides, "tile_overlap": overlap, "precision": given.precision, "engine": "torch"}
+        settings = PredictionConfig.parse(model.config.prediction.changed(changes).model_dump())
+        return drain(Predictor(model, settings).run(image, model.config.axes, normalize=False))
 
-    whole, seconds = segment(-(-given.side // 8) * 8, 0)
+    whole = segment(tuple(-(-n // 8) * 8 + 8 for n in seen), (0,) * ndim)
     inside = whole.maps.seed_map > model.config.prediction.foreground_threshold
-    print(f"whole {given.side} x {given.side}: {whole.labels.max()} objects, {seconds:.1f} s")
-    print("tile overlap seconds objects AP@0.5 AP@0.9 offsets apart: mean, 99.9 %, most")
-    for tile, overlap in TRIALS:
-        found, seconds = segment(tile, overlap)
-        ap = [row.ap for row in match(whole.labels, found.labels, iou_thresholds=(0.5, 0.9))]
+    print(f"{given.model}, {given.images}: {whole.labels.max()} objects in {' x '.join(map(str, seen))}")
+    print("tiles overlap work objects agree (apart) offsets apart: mean, 99.9 %, most")
+    for text in given.overlaps:
+        numbers = tuple(map(int, text.split(",")))
+        sizes, overlap = resolve_tile(ndim, tile, numbers if len(numbers) > 1 else numbers * ndim)
+        sizes = sizes if tile else best_tile(seen, overlap)
+        tiles = plan_tiles(seen, sizes, overlap)
+        found = segment(sizes, overlap)
+        row = match(whole.labels, found.labels, iou_thresholds=(0.9,))[0]
         apart = np.sqrt(((found.maps.offsets - whole.maps.offsets) ** 2).sum(0))[inside]
         spread = [apart.mean(), np.percentile(apart, 99.9), apart.max()] if apart.size else [0.0] * 3
         print(
-            f"{tile:4d} {overlap:7d} {seconds:7.1f} {found.labels.max():7d} {ap[0]:6.4f} {ap[1]:6.4f} "
-            f"{spread[0]:.3f} {spread[1]:.3f} {spread[2]:.2f} px"
+            f"{len(tiles)} of {'x'.join(map(str, tiles[0].shape))} {','.join(map(str, overlap))} "
+            f"{len(tiles) * math.prod(tiles[0].shape) / math.prod(seen):.3f} "
+            f"{found.labels.max()} {min(row.precision, row.recall):.4f} ({row.fn}) "
+            f"{spread[0]:.3f} {spread[1]:.3f} {spread[2]:.2f}",
+            flush=True,
         )
 
 

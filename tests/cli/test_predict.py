@@ -57,6 +57,13 @@ def test_writes_labels_of_the_same_size_and_pixel_size(embedseg, trained, images
     assert len(rows) == labels.array.max() + 1 > 1
 
 
+def test_what_runs_the_network_is_said_once(embedseg, trained, images, tmp_path, monkeypatch):
+    monkeypatch.setattr("embedseg_napari.core.inference.openvino_engine.find_spec", lambda name: None)
+    ended = embedseg("predict", trained, images, "--output", tmp_path / "labels", "--engine", "openvino")
+    assert ended.status == 0, ended.err
+    assert (ended.out + ended.err).count("The network runs in PyTorch: OpenVINO is not installed") == 1
+
+
 def test_thresholds_reach_the_clustering(embedseg, trained, images, tmp_path):
     none = embedseg("predict", trained, images, "--output", tmp_path / "a", "--min-object-size", 10**6)
     assert none.status == 0

@@ -1,7 +1,7 @@
 """The command line: ``embedseg`` and its commands.
 
 ``train``, ``predict``, ``evaluate``, ``measure``, ``export``, ``import``, ``track``,
-``tune``, ``info``, ``models`` and ``demo``.
+``tune``, ``calibrate``, ``info``, ``models`` and ``demo``.
 
 Nothing heavy is imported here or in the modules of the commands: NumPy, PyTorch and scikit-image wait until a command
 has checked its arguments.
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from embedseg_napari.cli.calibrate import calibrate
 from embedseg_napari.cli.console import complain
 from embedseg_napari.cli.demo import demo
 from embedseg_napari.cli.evaluate import evaluate
@@ -47,6 +48,7 @@ app.command(short_help="Link the objects of a time-lapse.")(track)
 app.command("export", short_help="Write objects for Fiji, QuPath and others.")(export_labels)
 app.command("import", short_help="Make labels of annotations from Fiji, QuPath and others.")(import_labels)
 app.command(short_help="Find the thresholds that suit annotated images.")(tune)
+app.command(short_help="Make a model ready for 8-bit integers.")(calibrate)
 app.command(short_help="Describe a model.")(info)
 app.add_typer(models, name="models", short_help="List, rename, delete, import and export models.")
 app.command(short_help="Go the whole way on generated images.")(demo)

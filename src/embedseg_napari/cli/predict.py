@@ -91,7 +91,7 @@ def predict(
         str | None, setting(PredictionConfig, "precision", default=STORED, metavar="float32|bfloat16|float16")
     ] = None,
     engine: Annotated[
-        str | None, setting(PredictionConfig, "engine", default=STORED, metavar="auto|torch|openvino")
+        str | None, setting(PredictionConfig, "engine", default=STORED, metavar="auto|torch|openvino|int8")
     ] = None,
     tile: Annotated[str | None, setting(PredictionConfig, "tile", default=STORED, metavar="Z,Y,X")] = None,
     tile_overlap: Annotated[

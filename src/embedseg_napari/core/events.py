@@ -26,6 +26,12 @@ class Message:
     """``"info"`` or ``"warning"``."""
 
 
+class EngineMessage(Message):
+    """What runs the network, and in which number format: of a folder's images, said once is enough."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Advice(Message):
     """The one thing that there is to say of an image and what was found in it, and what would help."""

@@ -65,6 +65,8 @@ class SegmentJob:
     """Whether other scales and models are tried where the model is unsure; `advise` does so afterwards."""
     remarks: bool = False
     """Whether it is told that nothing was found, or that the image is blank or overexposed, if nothing is tried."""
+    n_images: int = 1
+    """Images like this one that will be segmented."""
 
 
 def segment(job: SegmentJob, should_stop: Callable[[], bool]) -> Generator[Any, None, Segmentation]:
@@ -99,7 +101,7 @@ def settings_of(model: Model, changes: dict[str, Any]) -> PredictionConfig:
     from embedseg_napari.core.inference.tiling import resolve_tile
 
     settings = model.config.prediction.changed(changes)
-    resolve_tile(model.config.ndim, settings.tile, settings.tile_overlap)
+    resolve_tile(model.config.ndim, settings.tile, settings.tile_overlap, model.config.architecture)
     return settings
 
 
@@ -120,7 +122,7 @@ def predict(
     if keep_maps and bytes_of_maps > MOST_MAP_BYTES and "T" in axes:
         keep_maps = False
         yield Message("This time-lapse is too large for moving the thresholds afterwards; its maps are not kept.")
-    predictor = Predictor(model, settings_of(model, job.changes))
+    predictor = Predictor(model, settings_of(model, job.changes), job.n_images)
     with interruptible(model, should_stop):
         run = predictor.run(
             array,

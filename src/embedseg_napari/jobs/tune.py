@@ -228,21 +228,41 @@ def store_thresholds(
     ModelError, DataError
         If the model cannot be read, or the file not be written; never is a bundled one.
     """
-    if target.suffix != SUFFIX:
-        target = target.with_name(f"{target.name}{SUFFIX}")
-    require_changeable(target)
     if should_stop():
         raise Stopped("The model was not saved.")
     yield
+    return store_settings(source, target, thresholds.changes)
+
+
+def store_settings(source: Path, target: Path, changes: dict[str, Any], **others: Any) -> Path:
+    """Write a model file with other settings of prediction, and return its name; the weights stay as they are.
+
+    Parameters
+    ----------
+    source, target : Path
+        Model to read, and file to write; they may be the same.
+    changes : dict
+        Settings of prediction.
+    **others
+        Further values of `ModelConfig`.
+
+    Raises
+    ------
+    ModelError, DataError
+        If the model cannot be read, or the file not be written; never is a bundled one.
+    """
+    if target.suffix != SUFFIX:
+        target = target.with_name(f"{target.name}{SUFFIX}")
+    require_changeable(target)
     if source.suffix == SUFFIX:
         with alone(target.parent):
-            settings = read_model_config(source).prediction.changed(thresholds.changes)
-            copy_model_file(source, target, overwrite=True, prediction=settings)
+            settings = read_model_config(source).prediction.changed(changes)
+            copy_model_file(source, target, overwrite=True, prediction=settings, **others)
     else:
         from embedseg_napari.core.model.model import load_model
 
         model = load_model(source, "cpu")
-        settings = model.config.prediction.changed(thresholds.changes)
-        model.config = model.config.model_copy(update={"prediction": settings})
+        settings = model.config.prediction.changed(changes)
+        model.config = model.config.model_copy(update={"prediction": settings, **others})
         model.save(target)
     return target

@@ -15,12 +15,14 @@ from torch import nn
 
 from embedseg_napari.core.config import ModelConfig, NormalizationConfig, PredictionConfig
 from embedseg_napari.core.errors import SettingsError, Stopped
-from embedseg_napari.core.events import Message
+from embedseg_napari.core.events import EngineMessage, Message
 from embedseg_napari.core.inference import openvino_engine
 from embedseg_napari.core.inference.openvino_engine import CompiledNetwork, choose_engine
+from embedseg_napari.core.inference.predictor import Predictor
 from embedseg_napari.core.model.model import Model
 from embedseg_napari.core.networks.architectures import build_network
 from embedseg_napari.core.networks.network import raw_output
+from embedseg_napari.core.runs import drain
 
 needs_openvino = pytest.mark.skipif(
     importlib.util.find_spec("openvino") is None, reason="OpenVINO is not installed (embedseg-napari[fast])"
@@ -152,8 +154,21 @@ def test_changed_weights_are_compiled_anew() -> None:
 
 @needs_openvino
 @on_x86
+def test_auto_takes_it_for_as_many_pixels_as_pay(picture) -> None:
+    model = small_model()
+    assert messages_of(model, picture) == []
+    enough = -(-int(openvino_engine.LEAST_PIXELS[2]) // picture.size)
+    for n_images, is_told in ((enough - 1, False), (enough, True)):
+        heard: list[object] = []
+        drain(Predictor(model, n_images=n_images).run(picture, "YX"), heard.append)
+        assert any(isinstance(one, EngineMessage) for one in heard) == is_told
+
+
+@needs_openvino
+@on_x86
 @pytest.mark.parametrize("options", [{}, {"tta": True}, {"tile": 64, "tile_overlap": 16}])
-def test_auto_takes_it_and_says_so(picture, options) -> None:
+def test_auto_takes_it_and_says_so(picture, options, monkeypatch) -> None:
+    monkeypatch.setitem(openvino_engine.LEAST_PIXELS, 2, 0)
     model = small_model()
     (told,) = messages_of(model, picture, **options)
     assert told.level == "info"
@@ -186,6 +201,11 @@ heard = []
 es.load_model("nuclei-2d", device="cpu").predict(
     np.zeros((64, 64), np.uint8), "YX", engine="openvino", on_event=heard.append, progress=False
 )
+model = es.load_model("nuclei-2d", device="cpu")
+from embedseg_napari.core.inference.int8 import why_not_int8
+from embedseg_napari.core.inference.openvino_engine import measured_ranges
+if not why_not_int8():
+    assert measured_ranges(model.network, 1, [np.zeros((1, 1, 64, 64), np.float32)])
 time.sleep(1)
 assert any("in OpenVINO" in getattr(one, "text", "") for one in heard), heard
 assert not seen, seen

@@ -1,12 +1,26 @@
 from __future__ import annotations
 
+import math
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.errors import SettingsError
-from embedseg_napari.core.inference.tiling import DEFAULT_OVERLAP, DEFAULT_TILE, Blender, plan_tiles, resolve_tile
+from embedseg_napari.core.inference.tiling import (
+    DEFAULT_OVERLAP,
+    DEFAULT_TILE,
+    Blender,
+    best_tile,
+    plan_tiles,
+    resolve_tile,
+)
+
+if TYPE_CHECKING:
+    from embedseg_napari.core.config import Architecture
 
 side = st.integers(1, 90)
 eights = st.integers(1, 6).map(lambda n: 8 * n)
@@ -47,6 +61,43 @@ def test_tiles_are_as_few_and_as_small_as_possible() -> None:
     assert tiles[0].shape == (1152, 1000)
 
 
+@pytest.mark.parametrize(
+    ("shape", "overlap", "tiles"),
+    [
+        ((2304, 2304), (128, 128), (1, (2304, 2304))),
+        ((4096, 4096), (128, 128), (4, (2112, 2112))),
+        # What is short along one axis may be long along another.
+        ((1000, 5000), (128, 128), (1, (1000, 5000))),
+        ((144, 224, 224), (32, 64, 64), (1, (144, 224, 224))),
+        ((64, 512, 512), (32, 64, 64), (2, (64, 512, 288))),
+    ],
+)
+def test_the_shape_of_tiles_suits_the_image(shape, overlap, tiles) -> None:
+    plan = plan_tiles(shape, best_tile(shape, overlap), overlap)
+    assert (len(plan), plan[0].shape) == tiles
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(1, 9000), min_size=2, max_size=2), st.sampled_from([0, 64, 128, 256]))
+def test_the_best_tiles_are_no_more_work_and_no_larger_than_default_ones(shape: list[int], overlap: int) -> None:
+    default, overlaps = resolve_tile(2, None, overlap)
+    work, largest = [], []
+    for tile in (default, best_tile(shape, overlaps)):
+        plan = plan_tiles(shape, tile, overlaps)
+        largest.append(math.prod(plan[0].shape))
+        work.append(len(plan) * largest[-1])
+    assert work[1] <= work[0]
+    assert largest[1] <= math.prod(default)
+
+
+def test_a_model_keeps_the_tile_and_the_overlap_that_it_was_saved_with(pass_through) -> None:
+    model = pass_through(2, prediction=PredictionConfig(tile=(64, 64), tile_overlap=(24, 24)))
+    model.embed(np.zeros((5, 100, 64), np.float32))
+    assert model.network.shapes == [(1, 5, 64, 64)] * 2
+    model.embed(np.zeros((5, 100, 64), np.float32), tile=96, tile_overlap=0)
+    assert model.network.shapes[2:] == [(1, 5, 56, 64)] * 2
+
+
 def test_small_images_are_one_tile() -> None:
     (one,) = plan_tiles((61, 70), *resolve_tile(2, None, None))
     assert one.start == (0, 0)
@@ -62,10 +113,12 @@ def test_the_cut_edge_of_a_tile_counts_for_nothing() -> None:
     assert (np.diff(second.weights[0][:16]) >= 0).all()
 
 
+@pytest.mark.parametrize("architecture", ["unet", "branched-erfnet"])
 @pytest.mark.parametrize("ndim", [2, 3])
-def test_defaults(ndim: int) -> None:
-    assert resolve_tile(ndim, None, None) == (DEFAULT_TILE[ndim], DEFAULT_OVERLAP[ndim])
-    assert resolve_tile(ndim, 64, None)[1] == tuple(min(o, 32) for o in DEFAULT_OVERLAP[ndim])
+def test_defaults(ndim: int, architecture: Architecture) -> None:
+    overlap = DEFAULT_OVERLAP[architecture][ndim]
+    assert resolve_tile(ndim, None, None, architecture) == (DEFAULT_TILE[ndim], overlap)
+    assert resolve_tile(ndim, 64, None, architecture)[1] == tuple(min(o, 32) for o in overlap)
     assert resolve_tile(ndim, 64, 9) == ((64,) * ndim, (16,) * ndim)
 
 

@@ -88,6 +88,8 @@ def test_tracks_step_aside_for_objects_that_are_found_anew(panel, layer, viewer,
     assert not any(one.visible for one in old)
     assert layer.visible
     assert "press Track again" in panel.controls.status.text()
+
+
 @pytest.mark.parametrize("is_open", [True, False])
 def test_the_only_time_lapse_and_its_image_are_chosen(viewer, open_panel, is_open) -> None:
     """Whichever comes first: the panel, the labels or the image."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 Precision = Literal["float32", "bfloat16", "float16"]
-Engine = Literal["auto", "torch", "openvino"]
+Engine = Literal["auto", "torch", "openvino", "int8"]
 Architecture = Literal["unet", "branched-erfnet"]
 SCALES = (0.05, 20.0)
 """Smallest and largest factor by which images are resized for the network."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Required, Self
+from typing import Annotated, Literal, Required, Self
 
 from pydantic import Field, JsonValue, model_validator
 from typing_extensions import TypedDict
@@ -11,6 +11,8 @@ from embedseg_napari.core.config.images import NormalizationConfig
 from embedseg_napari.core.config.limits import MAX_CHANNELS, SCALES, Architecture
 from embedseg_napari.core.config.prediction import PredictionConfig
 from embedseg_napari.core.settings import Amount, AmountPerAxis, Count, PositivePerAxis, Settings
+
+Value = Annotated[float, Field(gt=-1e18, lt=1e18)]
 
 
 class ObjectSizes(Settings):
@@ -42,6 +44,22 @@ class CurveRow(TypedDict, total=False):
     is_best: bool
 
 
+class Calibration(Settings):
+    """What a network needs to be computed in 8-bit integers, and how well that went."""
+
+    ranges: Annotated[dict[str, tuple[Value, Value]], Field(max_length=1000)] = Field(
+        {}, description="Lowest and highest value that enters each convolution.", repr=False
+    )
+    rounds_sums: bool = Field(
+        True, description="Whether pools and sums read the rounded numbers, too: less memory is read, and more is lost."
+    )
+    weights: str = Field("", max_length=64, description="Fingerprint of the weights that this was measured with.")
+    n_images: Count = Field(0, description="Images that it was measured on.")
+    n_checked: Count = Field(0, description="Other images that it was checked on.")
+    ap: Amount = Field(0.0, description="Mean AP there in the number format of the model.")
+    ap_int8: Amount = Field(0.0, description="Mean AP there in 8-bit integers.")
+
+
 class ModelConfig(Settings):
     """Everything about a trained network but its weights; the JSON of a model file."""
 
@@ -61,6 +79,7 @@ class ModelConfig(Settings):
     normalization: NormalizationConfig = Field(NormalizationConfig(), description="How intensities are normalised.")
     object_sizes: ObjectSizes = Field(ObjectSizes(), description="Sizes of the training objects.")
     prediction: PredictionConfig = Field(PredictionConfig(), description="Default settings for prediction.")
+    calibration: Calibration | None = Field(None, description="For 8-bit integers, if they were tried.")
     history: tuple[CurveRow, ...] = Field((), description="Training curve, one row per epoch.", repr=False)
     training: dict[str, JsonValue] = Field(
         {}, description="How the model was trained: settings, amounts of data, start model.", repr=False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import platform
 import sys
 import threading
@@ -15,14 +16,18 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from embedseg_napari.core.errors import ComputeError, Stopped
+from embedseg_napari.core.errors import ComputeError, ModelError, Stopped
+from embedseg_napari.core.inference.int8 import fingerprint, measured, round_to_int8, why_not_int8
 from embedseg_napari.core.networks.network import device_of, raw_output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
+    from embedseg_napari.core.config import Calibration
     from embedseg_napari.core.config.limits import Engine
     from embedseg_napari.core.networks.network import EmbeddingNetwork
 
@@ -34,18 +39,28 @@ RECORDED, TRIED = {2: (64, 64), 3: (32, 32, 32)}, {2: (56, 104), 3: (24, 32, 40)
 """Sizes of the images that a network is recorded with, and compared on: one that suits no other size is found out."""
 MOST_ERROR, MOST_TIMES = 1e-4, 4.0
 """Mean error of the outputs that is always let pass, and how many times that of PyTorch in the same number format."""
+LEAST_PIXELS = {2: 4e6, 3: 3e7}
+"""That the network must see in a run before it gains what making it ready costs, 0.6 s in 2D and 1.7 s in 3D."""
+FAULTS = (ImportError, OSError, RuntimeError, TypeError, ValueError, AttributeError)
+"""What OpenVINO raises, of whatever version, where it cannot do something."""
 LOOK_MILLISECONDS = 50
 """Time between two looks at whether to stop."""
 
 
 def choose_engine(
-    wanted: Engine, network: EmbeddingNetwork, n_channels: int, precision: str
+    wanted: Engine,
+    network: EmbeddingNetwork,
+    n_channels: int,
+    precision: str,
+    *,
+    n_pixels: float = math.inf,
+    calibration: Calibration | None = None,
 ) -> tuple[CompiledNetwork | None, str, bool]:
     """Return what runs a network, and what to say about it.
 
     Parameters
     ----------
-    wanted : {"auto", "torch", "openvino"}
+    wanted : {"auto", "torch", "openvino", "int8"}
         The setting.
     network : EmbeddingNetwork
         On its device.
@@ -53,6 +68,10 @@ def choose_engine(
         Channels that it takes.
     precision : {"float32", "bfloat16", "float16"}
         Number format, one that the device has.
+    n_pixels : float
+        That the network will see in this run; of few, auto makes nothing ready.
+    calibration : Calibration, optional
+        Of the model, for int8.
 
     Returns
     -------
@@ -65,18 +84,34 @@ def choose_engine(
     """
     if wanted == "torch":
         return None, "", False
+    is_asked = wanted != "auto"
     if device_of(network).type != "cpu":
         words = f"The network runs in PyTorch: OpenVINO is for CPUs, and the device is {device_of(network).type}."
-        return None, words if wanted == "openvino" else "", wanted == "openvino"
+        return None, words if is_asked else "", is_asked
     if find_spec("openvino") is None:
         words = "The network runs in PyTorch: OpenVINO is not installed (pip install 'embedseg-napari[fast]')."
-        return None, words if wanted == "openvino" else "", wanted == "openvino"
-    if wanted == "auto" and platform.machine() not in X86:
+        return None, words if is_asked else "", is_asked
+    if not is_asked and (platform.machine() not in X86 or n_pixels < LEAST_PIXELS[network.ndim]):
         return None, "", False
-    compiled = _compiled(network, n_channels, precision)
+    why = ""
+    if wanted == "int8":
+        why = _why_no_int8(network, calibration)
+        compiled = why or _compiled(network, n_channels, precision, calibration)
+        if isinstance(compiled, CompiledNetwork):
+            return compiled, f"The network runs in OpenVINO {version('openvino')}, in 8-bit integers.", False
+        why = f", not in 8-bit integers: {compiled}"
+    compiled = _compiled(network, n_channels, precision, None)
     if isinstance(compiled, str):
         return None, f"The network runs in PyTorch: OpenVINO cannot run it ({compiled}).", True
-    return compiled, f"The network runs in OpenVINO {version('openvino')}, in {precision}.", False
+    return compiled, f"The network runs in OpenVINO {version('openvino')}, in {precision}{why}.", bool(why)
+
+
+def _why_no_int8(network: EmbeddingNetwork, calibration: Calibration | None) -> str:
+    if calibration is None:
+        return "the model is not calibrated for them (embedseg calibrate)"
+    if calibration.weights != fingerprint(network):
+        return "the model was calibrated for them with other weights; calibrate it again"
+    return why_not_int8()
 
 
 class CompiledNetwork:
@@ -92,33 +127,31 @@ class CompiledNetwork:
         Number format.
     n_threads : int
         Threads that it works with.
+    calibration : Calibration, optional
+        With it, convolutions are computed in 8-bit integers, and what lies between them in the number format.
 
     Raises
     ------
     ComputeError
         If it computes something else than PyTorch does.
+    ModelError
+        If the calibration does not fit.
     """
 
-    def __init__(self, network: EmbeddingNetwork, n_channels: int, precision: str, n_threads: int) -> None:
-        # Fixed numbers, without touching the state of anyone's random numbers.
-        numbers = torch.Generator().manual_seed(0)
-        recorded, tried = (
-            torch.randn(1, n_channels, *sides[network.ndim], generator=numbers) for sides in (RECORDED, TRIED)
-        )
+    def __init__(
+        self,
+        network: EmbeddingNetwork,
+        n_channels: int,
+        precision: str,
+        n_threads: int,
+        calibration: Calibration | None = None,
+    ) -> None:
         openvino = _import_openvino()
-        # Not openvino.convert_model, which reports each conversion to its makers.
-        from openvino.frontend import FrontEndManager
-        from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
-
-        with torch.inference_mode(), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)
-            # What depends on the size is found out when it is tried.
-            warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
-            traced: Any = torch.jit.trace(network, recorded, check_trace=False)  # type: ignore[no-untyped-call]
-        frontend = FrontEndManager().load_by_framework("pytorch")
-        # The frontend does not keep it alive.
-        decoder = TorchScriptPythonDecoder(traced)
-        graph = frontend.convert(frontend.load(decoder))
+        graph = _converted(network, n_channels)
+        if calibration is not None:
+            round_to_int8(openvino, graph, calibration)
+            # OpenVINO has no way from 8 bits to bfloat16 for all layers.
+            precision = "float32"
         options = {
             "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
             "INFERENCE_NUM_THREADS": n_threads,
@@ -127,7 +160,12 @@ class CompiledNetwork:
             "ENABLE_CPU_PINNING": False,
         }
         self.model = openvino.Core().compile_model(graph, "CPU", options)
-        self._check(network, tried, precision)
+        tried = _numbers(n_channels, TRIED[network.ndim])
+        if calibration is None:
+            self._check(network, tried, precision)
+        # Ranges are those of images, which noise leaves; how far objects differ was found out when it was calibrated.
+        elif not bool(self(tried, lambda: False).isfinite().all()):
+            raise ComputeError("its outputs are no numbers")
 
     def __call__(self, images: Tensor, should_stop: Callable[[], bool]) -> Tensor:
         """Run the network.
@@ -174,16 +212,79 @@ class CompiledNetwork:
             raise ComputeError(f"its outputs differ by {error:.2g} from those of PyTorch, more than {allowed:.2g}")
 
 
+def measured_ranges(
+    network: EmbeddingNetwork, n_channels: int, images: Iterable[NDArray[np.float32]]
+) -> dict[str, tuple[float, float]]:
+    """Lowest and highest value that enters each convolution, means over images, for a `Calibration`.
+
+    Parameters
+    ----------
+    network : EmbeddingNetwork
+        On the CPU, not in training.
+    n_channels : int
+        Channels that it takes.
+    images : iterable of ndarray, shape (1, C, (Z,) Y, X)
+        Normalised, every side a multiple of 8.
+
+    Raises
+    ------
+    ComputeError
+        If OpenVINO is missing, or cannot run the network.
+    """
+    if find_spec("openvino") is None:
+        raise ComputeError("OpenVINO is not installed, which calibrates; pip install 'embedseg-napari[fast]'.")
+    if why := why_not_int8():
+        raise ComputeError(f"8-bit integers bring nothing here: {why}.")
+    try:
+        return measured(_import_openvino(), _converted(network, n_channels), images, torch.get_num_threads())
+    except FAULTS as error:
+        raise ComputeError(f"OpenVINO cannot run the network ({_last_line(error)}).") from error
+
+
+def _numbers(n_channels: int, sides: tuple[int, ...]) -> Tensor:
+    """Fixed ones, without touching the state of anyone's random numbers."""
+    return torch.randn(1, n_channels, *sides, generator=torch.Generator().manual_seed(0))
+
+
+def _converted(network: EmbeddingNetwork, n_channels: int) -> Any:
+    """A network as OpenVINO's graph, its weights as they are once batch norms are a part of them."""
+    # Not openvino.convert_model, which reports each conversion to its makers.
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+    from openvino.passes import ConstantFolding, Manager
+
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)
+        # What depends on the size is found out when it is tried.
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
+        recorded = _numbers(n_channels, RECORDED[network.ndim])
+        traced: Any = torch.jit.trace(network, recorded, check_trace=False)  # type: ignore[no-untyped-call]
+    frontend = FrontEndManager().load_by_framework("pytorch")
+    # The frontend does not keep it alive.
+    decoder = TorchScriptPythonDecoder(traced)
+    graph = frontend.convert(frontend.load(decoder))
+    passes = Manager()
+    passes.register_pass(ConstantFolding())
+    passes.run_passes(graph)
+    return graph
+
+
+def _last_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[-1].rstrip(".")
+
+
 _lock = threading.Lock()
 _known: WeakKeyDictionary[EmbeddingNetwork, dict[Any, CompiledNetwork | str]] = WeakKeyDictionary()
 
 
-def _compiled(network: EmbeddingNetwork, n_channels: int, precision: str) -> CompiledNetwork | str:
+def _compiled(
+    network: EmbeddingNetwork, n_channels: int, precision: str, calibration: Calibration | None
+) -> CompiledNetwork | str:
     """The compiled network, compiled if it, or its weights, were not seen before; or why there is none."""
     weights = tuple(
         (one.data_ptr(), 0 if one.is_inference() else one._version) for one in network.state_dict().values()
     )
-    key = precision, torch.get_num_threads(), weights
+    key = precision, torch.get_num_threads(), weights, None if calibration is None else calibration.model_dump_json()
     with _lock:
         known = _known.setdefault(network, {})
         if key not in known:
@@ -191,10 +292,10 @@ def _compiled(network: EmbeddingNetwork, n_channels: int, precision: str) -> Com
             for old in [one for one in known if one[2] != weights]:
                 del known[old]
             try:
-                known[key] = CompiledNetwork(network, n_channels, precision, torch.get_num_threads())
-            except (ComputeError, ImportError, OSError, RuntimeError, TypeError, ValueError, AttributeError) as error:
+                known[key] = CompiledNetwork(network, n_channels, precision, torch.get_num_threads(), calibration)
+            except (ComputeError, ModelError, *FAULTS) as error:
                 logger.info("OpenVINO cannot run a network", exc_info=error)
-                known[key] = (str(error).strip() or type(error).__name__).splitlines()[-1].rstrip(".")
+                known[key] = _last_line(error)
         return known[key]
 
 

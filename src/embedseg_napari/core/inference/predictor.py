@@ -27,7 +27,7 @@ from embedseg_napari.core.data.resizing import scaled_shape
 from embedseg_napari.core.data.spoiled_pixels import Spoiled
 from embedseg_napari.core.device import supports_precision
 from embedseg_napari.core.errors import DataError, ModelError, SettingsError
-from embedseg_napari.core.events import ClusteringStarted, FrameFinished, Message, PredictionStarted
+from embedseg_napari.core.events import ClusteringStarted, EngineMessage, FrameFinished, Message, PredictionStarted
 from embedseg_napari.core.files.named_axes import in_unit_of
 from embedseg_napari.core.freed_memory import keeps_freed_memory
 from embedseg_napari.core.inference.advice import is_unsure, remark, suggest
@@ -39,7 +39,7 @@ from embedseg_napari.core.inference.openvino_engine import choose_engine
 from embedseg_napari.core.inference.scale_search import find_scale
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.inference.size_check import usual_width
-from embedseg_napari.core.inference.tiling import resolve_tile
+from embedseg_napari.core.inference.tiling import best_tile, resolve_tile
 from embedseg_napari.core.inference.trial import DOUBTFUL
 from embedseg_napari.core.maps import EmbeddingMaps, missing_words
 from embedseg_napari.core.networks.network import device_of
@@ -69,6 +69,8 @@ class Predictor:
         Network and what belongs to it.
     settings : PredictionConfig, optional
         Default: those stored with the model.
+    n_images : int
+        Images like the one of a run that will be segmented, so that OpenVINO is made ready where that pays.
 
     Raises
     ------
@@ -76,14 +78,16 @@ class Predictor:
         If tile or overlap do not fit the model.
     """
 
-    def __init__(self, model: Trained, settings: PredictionConfig | None = None) -> None:
+    def __init__(self, model: Trained, settings: PredictionConfig | None = None, n_images: int = 1) -> None:
         if not hasattr(model, "config"):
             raise SettingsError(f"Predictor takes a model, as load_model returns it, not {shown(model)}.")
         if settings is not None:
             require_kind(settings, PredictionConfig, "settings takes a PredictionConfig")
-        self.model = model
+        self.model, self.n_images = model, n_images
         self.settings = model.config.prediction if settings is None else settings
-        self.tile, self.overlap = resolve_tile(model.config.ndim, self.settings.tile, self.settings.tile_overlap)
+        self.tile, self.overlap = resolve_tile(
+            model.config.ndim, self.settings.tile, self.settings.tile_overlap, model.config.architecture
+        )
 
     @keeps_freed_memory
     def run(
@@ -328,7 +332,7 @@ class Predictor:
         check_fit(config, frames.shape, axes)
         precision = self.settings.precision
         if not supports_precision(device, precision):
-            yield Message(
+            yield EngineMessage(
                 f"The network runs in float32: the {device.type} of this machine has no {precision} of its own."
             )
             precision = "float32"
@@ -339,11 +343,20 @@ class Predictor:
             settings = settings.changed({"scale": found.scale})
             yield Message(found.words)
         tta, scale = settings.tta, settings.scale
-        _check_size(shape, config.reference_scale * scale)
-        compiled, words, is_odd = choose_engine(self.settings.engine, network, config.n_channels, precision)
+        seen = _seen(shape, config.reference_scale * scale)
+        tile = best_tile(seen, self.overlap) if settings.tile is None else self.tile
+        plan = NetworkPass(network, config, shape, tile, self.overlap, precision, tta, scale)
+        compiled, words, is_odd = choose_engine(
+            settings.engine,
+            network,
+            config.n_channels,
+            precision,
+            n_pixels=self.n_images * len(frames) * len(plan.views) * math.prod(seen),
+            calibration=config.calibration,
+        )
         if words:
-            yield Message(words, "warning" if is_odd else "info")
-        plan = NetworkPass(network, config, shape, self.tile, self.overlap, precision, tta, scale, compiled=compiled)
+            yield EngineMessage(words, "warning" if is_odd else "info")
+        plan = replace(plan, compiled=compiled)
         yield PredictionStarted(axes, len(frames), plan.n_passes)
         return frames, axes, plan, settings
 
@@ -387,11 +400,12 @@ def check_fit(config: ModelConfig, shape: tuple[int, ...], axes: str) -> None:
         )
 
 
-def _check_size(shape: tuple[int, ...], scale: float) -> None:
-    """Refuse to enlarge an image beyond what memory could hold."""
+def _seen(shape: tuple[int, ...], scale: float) -> tuple[int, ...]:
+    """The shape that the network sees; no image is enlarged beyond what memory could hold."""
     seen = scaled_shape(shape, scale)
     if scale > LARGE_SCALE and math.prod(seen) > MOST_PIXELS:
         raise SettingsError(
             f"The scale would enlarge the image of {shape_words(shape)} pixels to {shape_words(seen)} for the network, "
             "more than memory holds; choose a smaller scale."
         )
+    return seen

@@ -8,7 +8,9 @@ augmentation averages the same numbers.
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,14 +24,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-DEFAULT_TILE = {2: (2048, 2048), 3: (96, 320, 320)}
-"""Pixels per axis (z, y, x) where neither the user nor the model says; about 1 GB in 2D and 2 GB in 3D. In 2D
-a whole image of the usual cameras: tiles that overlap would see a quarter of its pixels twice."""
-DEFAULT_OVERLAP = {2: (256, 256), 3: (32, 96, 96)}
-"""In 2D measured with benchmarks/tiling.py on nuclei, with the bundled nuclei-2d: tiled against whole, AP at IoU 0.9 is
-0.992 for an overlap of 32, 0.994 for 64 and 128, and 1.000 for 256; the paper's network, which looks further, has 0.972
-for 64, 0.985 for 128 and 0.990 or more for 256. In 3D, where so much overlap would cost several times the work, a
-compromise."""
+    from embedseg_napari.core.config import Architecture
+
+DEFAULT_TILE = {2: (2304, 2304), 3: (96, 320, 320)}
+"""Pixels per axis (z, y, x) that a tile holds at most, in whatever shape suits an image, where neither the user nor the
+model says; about 1 GB in 2D and 2 GB in 3D. In 2D a whole image of the usual cameras."""
+DEFAULT_OVERLAP: dict[Architecture, dict[int, tuple[int, ...]]] = {
+    "unet": {2: (128, 128), 3: (32, 64, 64)},
+    "branched-erfnet": {2: (256, 256), 3: (32, 64, 64)},
+}
+"""As benchmarks/tiling.py measured it; docs/performance.md holds the figures. The paper's network looks further; in
+volumes its outputs depend on where a tile ends however much tiles overlap, and the least work is the best choice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,10 @@ def round_up(length: int) -> int:
 
 
 def resolve_tile(
-    ndim: int, tile: int | Sequence[int] | None, overlap: int | Sequence[int] | None
+    ndim: int,
+    tile: int | Sequence[int] | None,
+    overlap: int | Sequence[int] | None,
+    architecture: Architecture = "unet",
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Check tile and overlap, and fill in the defaults.
 
@@ -65,6 +73,8 @@ def resolve_tile(
     tile, overlap : int or sequence of int, optional
         Pixels per axis (z, y, x); one number stands for all axes. The overlap is rounded up to a multiple of 8 and cut
         to half the tile.
+    architecture : {"unet", "branched-erfnet"}
+        The network, on which the default overlap depends.
 
     Returns
     -------
@@ -77,7 +87,7 @@ def resolve_tile(
         If the number of values is wrong, a side of a tile is no positive multiple of 8, or an overlap is negative.
     """
     sizes = DEFAULT_TILE[ndim] if tile is None else _per_axis(ndim, tile, "tile")
-    overlaps = DEFAULT_OVERLAP[ndim] if overlap is None else _per_axis(ndim, overlap, "tile_overlap")
+    overlaps = DEFAULT_OVERLAP[architecture][ndim] if overlap is None else _per_axis(ndim, overlap, "tile_overlap")
     if any(size < STRIDE or size % STRIDE for size in sizes):
         raise SettingsError(f"tile {sizes}: every side must be a multiple of {STRIDE}, and at least {STRIDE}.")
     if any(o < 0 for o in overlaps):
@@ -90,6 +100,36 @@ def _per_axis(ndim: int, value: int | Sequence[int], name: str) -> tuple[int, ..
     if len(values) != ndim:
         raise SettingsError(f"{name} {values} has {count(len(values), 'value')}; the model works in {ndim}D.")
     return values
+
+
+def best_tile(shape: Sequence[int], overlap: Sequence[int]) -> tuple[int, ...]:
+    """Sides of the tiles that cover an image with the fewest pixels in all, none with more than a default tile.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        The image's spatial shape.
+    overlap : sequence of int
+        Least overlap of neighbours, as `resolve_tile` returns it for the default tile.
+
+    Returns
+    -------
+    tuple of int
+        Multiples of 8, as `plan_tiles` takes them.
+    """
+    largest = DEFAULT_TILE[len(shape)]
+    lengths = [round_up(n) for n in shape]
+    # A tile that is long along one axis is short along another, which takes more of them there than the default.
+    most = [2 * _fewest(*one) for one in zip(lengths, largest, overlap, strict=True)]
+    sides = [
+        np.array([_side(length, n, o) for n in range(1, last + 1)], np.float64)
+        for length, last, o in zip(lengths, most, overlap, strict=True)
+    ]
+    pixels = reduce(np.multiply.outer, sides)
+    work = pixels * reduce(np.multiply.outer, [np.arange(1.0, last + 1) for last in most])
+    work[pixels > math.prod(largest)] = np.inf
+    best = np.unravel_index(int(work.argmin()), work.shape)
+    return tuple(int(along[i]) for along, i in zip(sides, best, strict=True))
 
 
 def plan_tiles(shape: Sequence[int], tile: Sequence[int], overlap: Sequence[int]) -> list[Tile]:
@@ -109,13 +149,23 @@ def plan_tiles(shape: Sequence[int], tile: Sequence[int], overlap: Sequence[int]
     ]
 
 
+def _fewest(length: int, largest: int, overlap: int) -> int:
+    """Tiles of a largest side that cover a length."""
+    return max(1, -(-(length - overlap) // (largest - overlap)))
+
+
+def _side(length: int, n: int, overlap: int) -> int:
+    """The least side with which so many tiles cover a length."""
+    return round_up(-(-(length + (n - 1) * overlap) // n))
+
+
 def _line(length: int, largest: int, overlap: int) -> list[tuple[int, NDArray[np.float32]]]:
     """Starts of the tiles along one axis, and their weights; all lengths are multiples of 8."""
     if length <= largest:
         return [(0, np.ones(length, np.float32))]
     # As few tiles as possible, and these as small as the overlap allows.
-    n = -(-(length - overlap) // (largest - overlap))
-    size = round_up(-(-(length + (n - 1) * overlap) // n))
+    n = _fewest(length, largest, overlap)
+    size = _side(length, n, overlap)
     # Multiples of 8, so that a tile's features lie on the same grid as those of the whole image.
     starts = [(length - size) // STRIDE * i // (n - 1) * STRIDE for i in range(n)]
     windows = [np.ones(size, np.float32) for _ in starts]

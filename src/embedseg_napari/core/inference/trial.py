@@ -42,7 +42,7 @@ class Trial:
     ) -> Trial:
         """Segment a part at a scale, whatever that of the settings."""
         config, precision = model.config, settings.precision
-        tile, overlap = resolve_tile(config.ndim, None, None)
+        tile, overlap = resolve_tile(config.ndim, None, None, config.architecture)
         if not supports_precision(device_of(model.network), precision):
             precision = "float32"
         plan = NetworkPass(model.network, config, part.shape, tile, overlap, precision, False, scale)

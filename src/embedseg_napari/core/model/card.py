@@ -8,7 +8,7 @@ from embedseg_napari.core.files.units import unit_words
 from embedseg_napari.core.wording import clock_time, count, score_words
 
 if TYPE_CHECKING:
-    from embedseg_napari.core.config import ModelConfig, NormalizationConfig
+    from embedseg_napari.core.config import Calibration, ModelConfig, NormalizationConfig
 
 
 def describe(config: ModelConfig | None) -> str:
@@ -49,6 +49,7 @@ def model_card(config: ModelConfig) -> list[tuple[str, str]]:
         ("Images resized by", f"{prediction.scale:g}" if prediction.scale != 1 else ""),
         ("Scale", "looked for in each image" if prediction.find_scale else ""),
         ("Precision", prediction.precision),
+        ("8-bit integers", _calibration(config.calibration)),
         (f"Tile {space}", _numbers(prediction.tile, "px")),
         ("Trained", _training(config.training)),
         ("Written by", config.software_version),
@@ -58,6 +59,12 @@ def model_card(config: ModelConfig) -> list[tuple[str, str]]:
 
 def _numbers(values: tuple[float, ...] | None, unit: str | None) -> str:
     return "" if not values else f"{' x '.join(f'{value:.4g}' for value in values)} {unit or ''}".strip()
+
+
+def _calibration(found: Calibration | None) -> str:
+    if found is None:
+        return ""
+    return f"calibrated on {count(found.n_images, 'image')}; mean AP {found.ap_int8:.3f}, otherwise {found.ap:.3f}"
 
 
 def _normalization(config: NormalizationConfig) -> str:

@@ -110,7 +110,7 @@ class Model:
             False hands the array to the network as it is.
         precision : {"float32", "bfloat16", "float16"}, optional
             Default: stored with the model. Float32 where the device has no other.
-        engine : {"auto", "torch", "openvino"}, optional
+        engine : {"auto", "torch", "openvino", "int8"}, optional
             Program that computes the network; default: stored with the model. A Message says if it is OpenVINO.
         tile : int or sequence of int, optional
             Largest tile, pixels per axis (z, y, x), multiples of 8; default: stored with the model.
@@ -206,7 +206,7 @@ class Model:
             stay where they are in the mirror image is taken, and told. False where only `scale` is given.
         precision : {"float32", "bfloat16", "float16"}, optional
             Number format of the network. Float32 where the device has no other.
-        engine : {"auto", "torch", "openvino"}, optional
+        engine : {"auto", "torch", "openvino", "int8"}, optional
             Program that computes the network. A Message says if it is OpenVINO.
         tile : int or sequence of int, optional
             Largest tile, pixels per axis (z, y, x), multiples of 8.

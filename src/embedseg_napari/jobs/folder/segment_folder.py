@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from rich.filesize import decimal
 
 from embedseg_napari.core.axes import check_spacing, guess_axes, ordered, reorder, result_axes
 from embedseg_napari.core.errors import AlreadyExists, DataError, EmbedSegError, Stopped
-from embedseg_napari.core.events import Message
+from embedseg_napari.core.events import EngineMessage, Message
 from embedseg_napari.core.files.atomic import alone, write_text
 from embedseg_napari.core.files.formats import left_out
 from embedseg_napari.core.files.plane_stack import marked, write_planes
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from embedseg_napari.core.model.model import Model
     from embedseg_napari.jobs.object_table import Table
 
+T = TypeVar("T")
 ADVISED = 3
 """Images for which other scales are tried where the model is unsure; that takes longer than to segment them."""
 
@@ -128,6 +129,7 @@ def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator
             settings = settings_of(model, job.changes)
             if job.spacing is not None:
                 check_spacing(job.spacing, "ZYX"[-model.config.ndim :])
+            told = set[EngineMessage]()
             made_by = signature(model, settings, job.axes, job.channel, job.spacing)
             model_known = model_words(model, job.model)
             for index, output in enumerate(outputs):
@@ -142,9 +144,10 @@ def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator
                         yield ImageSkipped(index, output.image.name)
                         continue
                     n_like_it = 0 if tables else len(outputs) - index
-                    table, n_left_out = yield from _segment_file(
-                        model, output, job, made_by, should_stop, index, n_like_it, model_known, report
+                    run = _segment_file(
+                        model, output, job, made_by, should_stop, index, len(outputs), n_like_it, model_known, report
                     )
+                    table, n_left_out = yield from _said_once(run, told)
                     tables.append(table)
                 except Stopped:
                     raise
@@ -186,6 +189,7 @@ def _segment_file(
     made_by: str,
     should_stop: Callable[[], bool],
     index: int,
+    n_images: int,
     n_like_it: int,
     model_known: dict[str, str],
     report: FolderReport | None,
@@ -210,8 +214,9 @@ def _segment_file(
         spacing = None
     advise, changes = index < ADVISED, job.changes
     one = SegmentJob(
-        picture.array, axes, job.channel, job.model, job.device, spacing, changes, advise=advise, remarks=True
-    )
+        picture.array, axes, job.channel, job.model, job.device, spacing, changes, advise=advise, remarks=True,
+        n_images=n_images,
+    )  # fmt: skip
     own = result_axes(axes)
     with ExitStack() as stack:
         maps = stack.enter_context(MapFile(shape, axes, model.config.ndim, job.results)) if job.save_maps else None
@@ -310,6 +315,21 @@ def _segment_file(
             labels = None if frames is not None else segmentation.labels
             report.add(output, picture.array, axes, labels, score, said)
     return table, segmentation.n_left_out
+
+
+def _said_once(run: Generator[Any, None, T], told: set[EngineMessage]) -> Generator[Any, None, T]:
+    """Hand on the events of an image, but not what was said of the engine before."""
+    while True:
+        try:
+            event = next(run)
+        except StopIteration as end:
+            found: T = end.value
+            return found
+        if isinstance(event, EngineMessage):
+            if event in told:
+                continue
+            told.add(event)
+        yield event
 
 
 def _heard(run: Generator[Any, None, Segmentation], said: list[str]) -> Generator[Any, None, Segmentation]:

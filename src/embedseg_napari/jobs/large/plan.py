@@ -139,7 +139,7 @@ def resolve(
     precision, words = _precision(model, settings)
     if words:
         yield Message(words)
-    if settings.engine == "openvino":
+    if settings.engine in ("openvino", "int8"):
         yield Message("The network runs in PyTorch: OpenVINO is for images that fit into memory.", "warning")
     frames = []
     for t in range(region.n_frames):

@@ -1,0 +1,115 @@
+"""A model made ready for 8-bit integers on annotated images, and checked on others before it is trusted."""
+
+from __future__ import annotations
+
+import statistics
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from embedseg_napari.core.config import Calibration
+from embedseg_napari.core.data.normalization import Prepared, prepare
+from embedseg_napari.core.data.resizing import resize_image, scaled_shape
+from embedseg_napari.core.errors import ComputeError, ModelError, Stopped
+from embedseg_napari.core.evaluation.matching import match
+from embedseg_napari.core.inference.int8 import fingerprint
+from embedseg_napari.core.inference.openvino_engine import choose_engine, measured_ranges
+from embedseg_napari.core.inference.tiling import pad, round_up
+from embedseg_napari.core.model.quiet import quietly_segmented
+from embedseg_napari.jobs.segment import ImageStarted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    from numpy.typing import NDArray
+
+    from embedseg_napari.core.data.example import Example
+    from embedseg_napari.core.model.model import Model
+
+PART = {2: (512, 512), 3: (48, 160, 160)}
+"""Pixels per axis (z, y, x) of the middle of each image that ranges are measured on."""
+MOST_LOSS = 0.01
+"""Mean AP that 8-bit integers may cost."""
+
+
+def calibrate(
+    model: Model, images: Sequence[Example], should_stop: Callable[[], bool]
+) -> Generator[Any, None, Calibration]:
+    """Measure ranges on every other image, and AP with and without 8-bit integers on the rest.
+
+    Of a single image, both on that. Where rounding everything costs too much, less is rounded. Events are
+    `ImageStarted`, of the images that are checked.
+
+    Parameters
+    ----------
+    model : Model
+        On the CPU; stays as it is.
+    images : sequence of Example
+        That it was not trained on.
+    should_stop : callable
+        Looked at between images.
+
+    Returns
+    -------
+    Calibration
+        To be stored with the model.
+
+    Raises
+    ------
+    ComputeError
+        If OpenVINO is missing or cannot run the network, or the processor is none for 8-bit integers.
+    ModelError
+        If the mean AP, over IoU 0.5 to 0.9, falls by more than 0.01.
+    Stopped
+        If `should_stop` returned True.
+    """
+    used, checked = images[::2], images[1::2] or images
+    config = model.config
+    calibration = Calibration(
+        ranges=measured_ranges(model.network, config.n_channels, (_part(model, one) for one in used)),
+        weights=fingerprint(model.network),
+        n_images=len(used),
+        n_checked=len(checked),
+    )
+    before = yield from _ap(model, checked, "torch", should_stop)
+    for rounds_sums in (True, False):
+        trial = calibration.model_copy(update={"rounds_sums": rounds_sums, "ap": before})
+        _, words, is_odd = choose_engine(
+            "int8", model.network, config.n_channels, config.prediction.precision, calibration=trial
+        )
+        if is_odd:
+            raise ComputeError(words)
+        rounded = type(model)(config.model_copy(update={"calibration": trial}), model.network)
+        found = yield from _ap(rounded, checked, "int8", should_stop)
+        if found >= trial.ap - MOST_LOSS:
+            return trial.model_copy(update={"ap_int8": found})
+    raise ModelError(
+        f"In 8-bit integers the mean AP falls from {trial.ap:.3f} to {found:.3f}, more than {MOST_LOSS:g}; the model "
+        "was left as it is. More images, or more like those it will see, may help."
+    )
+
+
+def _ap(
+    model: Model, images: Sequence[Example], engine: str, should_stop: Callable[[], bool]
+) -> Generator[ImageStarted, None, float]:
+    found = []
+    for index, one in enumerate(images):
+        if should_stop():
+            raise Stopped("The model was not calibrated.")
+        yield ImageStarted(index, len(images), one.name)
+        labels = quietly_segmented(model, one, should_stop, engine=engine)
+        found.append(statistics.mean(row.ap for row in match(one.instances, labels, ignore=one.ignore)))
+    return statistics.mean(found)
+
+
+def _part(model: Model, one: Example) -> NDArray[np.float32]:
+    """The middle of an image as the network sees it."""
+    config = model.config
+    ready = Prepared.as_given(one.image) if one.is_normalized else prepare(one.image, config.normalization)
+    values = ready.values()
+    seen = scaled_shape(ready.shape, config.reference_scale * config.prediction.scale)
+    values = values if seen == ready.shape else resize_image(values, seen)
+    sides = [min(n, most) for n, most in zip(seen, PART[config.ndim], strict=True)]
+    starts = [(n - side) // 2 for n, side in zip(seen, sides, strict=True)]
+    values = values[(slice(None), *(slice(a, a + side) for a, side in zip(starts, sides, strict=True)))]
+    return np.ascontiguousarray(pad(values, [round_up(side) for side in sides])[None], np.float32)
