@@ -25,8 +25,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from embedseg_napari.core.clustering.clustering import cluster_by, warm_up
 from embedseg_napari.core.config import PredictionConfig
-from embedseg_napari.core.inference.clustering import cluster_by, warm_up
 from embedseg_napari.core.maps import EmbeddingMaps
 
 CELL = 32

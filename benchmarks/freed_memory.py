@@ -28,8 +28,8 @@ def predict(case: str, is_kept: bool) -> None:
     import torch
 
     from embedseg_napari.core import freed_memory
+    from embedseg_napari.core.clustering.clustering import warm_up
     from embedseg_napari.core.data.synthetic import nuclei
-    from embedseg_napari.core.inference.clustering import warm_up
     from embedseg_napari.core.model.model import load_model
 
     torch.set_num_threads(1)

@@ -28,9 +28,9 @@ from prediction import picture
 from torch.profiler import ProfilerActivity, profile
 from training import scene
 
+from embedseg_napari.core.clustering.clustering import warm_up
 from embedseg_napari.core.config import TrainingConfig
 from embedseg_napari.core.data.pairs import from_arrays
-from embedseg_napari.core.inference.clustering import warm_up
 from embedseg_napari.core.losses.spatial_embedding import LOOPS
 from embedseg_napari.core.model.model import load_model
 from embedseg_napari.core.training.planning import plan_training

@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from embedseg_napari.core.clustering.clustering import warm_up
 from embedseg_napari.core.config import ModelConfig
 from embedseg_napari.core.data.normalization import normalize
 from embedseg_napari.core.data.synthetic import nuclei
-from embedseg_napari.core.inference.clustering import warm_up
 from embedseg_napari.core.model.model import Model, load_model
 from embedseg_napari.core.networks.unet import UNet
 

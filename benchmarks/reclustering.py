@@ -32,8 +32,8 @@ import numpy as np
 from clustering import perfect
 from qtpy.QtCore import QCoreApplication, QEventLoop
 
+from embedseg_napari.core.clustering.clustering import warm_up
 from embedseg_napari.core.config import PredictionConfig
-from embedseg_napari.core.inference.clustering import warm_up
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.maps import EmbeddingMaps
 

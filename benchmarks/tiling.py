@@ -16,11 +16,11 @@ import math
 
 import numpy as np
 
+from embedseg_napari.core.clustering.clustering import warm_up
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.data.normalization import normalize
 from embedseg_napari.core.evaluation.matching import match
 from embedseg_napari.core.files.tiff import list_images, read_image
-from embedseg_napari.core.inference.clustering import warm_up
 from embedseg_napari.core.inference.predictor import Predictor
 from embedseg_napari.core.inference.tiling import best_tile, plan_tiles, resolve_tile
 from embedseg_napari.core.model.model import Model, load_model

@@ -24,6 +24,7 @@ FLOORS = [
     {"core.config"},
     {"core.compiled", "core.files"},
     {"core.data", "core.networks", "core.losses", "core.stores"},
+    {"core.clustering"},
     {"core.inference"},
     {"core.model", "core.evaluation", "core.measure", "core.large"},
     {"core.tracking", "core.estimate"},

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from embedseg_napari.core.clustering.clustering import cluster
     from embedseg_napari.core.config import ModelConfig, PredictionConfig, TrainingConfig
     from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.data.medoid import medoid
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     )
     from embedseg_napari.core.exchange.export import export_labels, import_labels
     from embedseg_napari.core.exchange.tracks import write_tracks
-    from embedseg_napari.core.inference.clustering import cluster
     from embedseg_napari.core.inference.predictor import Predictor
     from embedseg_napari.core.inference.segmentation import Segmentation
     from embedseg_napari.core.losses.spatial_embedding import spatial_embedding_loss
@@ -136,7 +136,7 @@ _HOME = {
     "TrainingFinished": "core.events",
     "TrainingResult": "core.training.result",
     "TrainingStarted": "core.events",
-    "cluster": "core.inference.clustering",
+    "cluster": "core.clustering.clustering",
     "draw_sample": "core.estimate.sample",
     "estimate": "core.estimate.judgement",
     "export_labels": "core.exchange.export",

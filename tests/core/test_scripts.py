@@ -13,8 +13,8 @@ import pytest
 import embedseg_napari as es
 from embedseg_napari.core import events
 from embedseg_napari.core.bar import with_bar
+from embedseg_napari.core.clustering.clustering import warm_up
 from embedseg_napari.core.errors import AssumptionWarning, EmbedSegWarning
-from embedseg_napari.core.inference.clustering import warm_up
 from embedseg_napari.core.losses.spatial_embedding import LOOPS
 from embedseg_napari.core.scripts import in_python, speaking_python, tell, warn
 

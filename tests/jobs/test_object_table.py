@@ -7,9 +7,9 @@ import csv
 import numpy as np
 import pytest
 
+from embedseg_napari.core.clustering.whole_objects import WholeObject
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.inference.segmentation import Segmentation
-from embedseg_napari.core.inference.whole_objects import WholeObject
 from embedseg_napari.jobs.object_table import as_csv, object_table
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+from embedseg_napari.core.clustering import clustering
+from embedseg_napari.core.clustering.clustering import cluster_by, warm_up
 from embedseg_napari.core.config import PredictionConfig
-from embedseg_napari.core.inference import clustering
-from embedseg_napari.core.inference.clustering import cluster_by, warm_up
 from embedseg_napari.core.maps import EmbeddingMaps
 
 if TYPE_CHECKING:

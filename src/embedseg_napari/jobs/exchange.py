@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embedseg_napari.core.axes import ordered, result_axes, spatial_axes
+from embedseg_napari.core.clustering.crossing import on_planes
 from embedseg_napari.core.data.masks import require_kept_ids
 from embedseg_napari.core.errors import AlreadyExists, DataError, Stopped
 from embedseg_napari.core.evaluation.planes import require_planes
@@ -30,7 +31,6 @@ from embedseg_napari.core.files.picture import Picture
 from embedseg_napari.core.files.plane_stack import each_plane, is_plane_file
 from embedseg_napari.core.files.tiff import list_images, read_image, write_labels
 from embedseg_napari.core.files.zarr_image import is_store
-from embedseg_napari.core.inference.crossing import on_planes
 from embedseg_napari.core.machine import memory_of_machine
 from embedseg_napari.core.measure.blocks import Blocks, is_lazy
 from embedseg_napari.core.measure.measurements import PartMeasured, measuring

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from embedseg_napari.core.clustering.whole_objects import WholeObject
     from embedseg_napari.core.inference.segmentation import Segmentation
-    from embedseg_napari.core.inference.whole_objects import WholeObject
 
 Table = dict[str, Any]
 """Columns by name, one value per object."""

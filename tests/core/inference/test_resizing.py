@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from embedseg_napari.core.inference.clustering import cluster
+from embedseg_napari.core.clustering.clustering import cluster
 from embedseg_napari.core.inference.resizing import resize_maps
 from embedseg_napari.core.maps import EmbeddingMaps
 

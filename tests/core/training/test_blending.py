@@ -10,10 +10,10 @@ import torch
 from scipy import ndimage
 
 from embedseg_napari.core import events
+from embedseg_napari.core.clustering.clustering import cluster_by
 from embedseg_napari.core.config import PredictionConfig, TrainingConfig
 from embedseg_napari.core.data.example import Example
 from embedseg_napari.core.errors import Stopped
-from embedseg_napari.core.inference.clustering import cluster_by
 from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.core.model.model import load_model
 from embedseg_napari.core.runs import drain, soon_after

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage, special
 
+from embedseg_napari.core.clustering.clustering import cluster_by
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.errors import Stopped
 from embedseg_napari.core.evaluation.matching import match_rows
 from embedseg_napari.core.events import PairTried
-from embedseg_napari.core.inference.clustering import cluster_by
 from embedseg_napari.core.runs import never
 
 if TYPE_CHECKING:

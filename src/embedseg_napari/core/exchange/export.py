@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embedseg_napari.core.axes import check_spacing, guess_axes, ordered, parse_axes, reorder, spatial_axes
+from embedseg_napari.core.clustering.crossing import in_groups, on_planes
 from embedseg_napari.core.data.masks import require_kept_ids
 from embedseg_napari.core.errors import AlreadyExists, DataError
 from embedseg_napari.core.evaluation.planes import require_planes
@@ -27,7 +28,6 @@ from embedseg_napari.core.files.atomic import write_atomically
 from embedseg_napari.core.files.picture import require_file
 from embedseg_napari.core.files.tiff import write_labels
 from embedseg_napari.core.files.units import micrometres, normalize_unit
-from embedseg_napari.core.inference.crossing import in_groups, on_planes
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.machine import fits_machine
 from embedseg_napari.core.measure.blocks import Blocks, as_array, is_lazy
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from embedseg_napari.core.inference.whole_objects import WholeObject
+    from embedseg_napari.core.clustering.whole_objects import WholeObject
 
 FORMATS: dict[str, tuple[str, ...]] = {
     "imagej": (".zip",),

@@ -1,1 +1,1 @@
-"""From an image to its objects: tiles, the network, clustering."""
+"""From an image to its objects: tiles, the network, advice."""

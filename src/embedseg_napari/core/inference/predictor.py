@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from functools import partial
-from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,21 +17,20 @@ from embedseg_napari.core.axes import (
     ordered,
     parse_axes,
     result_axes,
-    spatial_axes,
     to_frames,
 )
+from embedseg_napari.core.clustering.clustering import warm_up
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.data.normalization import Prepared, prepare
-from embedseg_napari.core.data.resizing import scaled_shape
 from embedseg_napari.core.data.spoiled_pixels import Spoiled
 from embedseg_napari.core.device import supports_precision
-from embedseg_napari.core.errors import DataError, ModelError, SettingsError
+from embedseg_napari.core.errors import DataError, SettingsError
 from embedseg_napari.core.events import ClusteringStarted, EngineMessage, FrameFinished, Message, PredictionStarted
 from embedseg_napari.core.files.named_axes import in_unit_of
 from embedseg_napari.core.freed_memory import keeps_freed_memory
 from embedseg_napari.core.inference.advice import is_unsure, remark, suggest
 from embedseg_napari.core.inference.beside import Beside
-from embedseg_napari.core.inference.clustering import warm_up
+from embedseg_napari.core.inference.given_image import as_array, check_fit, seen_shape
 from embedseg_napari.core.inference.network_pass import NetworkPass
 from embedseg_napari.core.inference.observations import Observations
 from embedseg_napari.core.inference.openvino_engine import choose_engine
@@ -46,18 +44,13 @@ from embedseg_napari.core.networks.network import device_of
 from embedseg_napari.core.runs import never
 from embedseg_napari.core.scripts import warn
 from embedseg_napari.core.settings import require_kind, shown
-from embedseg_napari.core.wording import count, shape_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
 
-    from embedseg_napari.core.config import ModelConfig
     from embedseg_napari.core.events import PredictionEvent
     from embedseg_napari.core.maps import ForegroundMaps
     from embedseg_napari.core.networks.network import Trained
-
-LARGE_SCALE, MOST_PIXELS = 2.0, 1 << 26
-"""Images are enlarged by more than this factor up to that many pixels (2 GB of maps and working memory)."""
 
 
 class Predictor:
@@ -256,7 +249,7 @@ class Predictor:
         part = found.frames[0] if found.frames else found
         if len(part.scores) + part.n_left_out and part.kept_maps is not None and not is_unsure(part.kept_maps):
             return
-        array, axes = _as_array(image), parse_axes(axes)
+        array, axes = as_array(image), parse_axes(axes)
         if "T" in axes:
             array = array[(slice(None),) * axes.index("T") + (slice(0, 1),)]
         frame = np.asarray(to_frames(array, axes)[0])
@@ -318,7 +311,7 @@ class Predictor:
         """Frames TC(Z)YX, the axes as given or guessed, how the network will be run, and the settings for it."""
         network, config = self.model.network, self.model.config
         device = device_of(network)
-        array = _as_array(image)
+        array = as_array(image)
         if axes is None:
             axes = guess_axes(array.shape, config.ndim, config.n_channels)
             yield Message(f"The axes of the image, shape {array.shape}, were guessed to be {axes}.")
@@ -343,7 +336,7 @@ class Predictor:
             settings = settings.changed({"scale": found.scale})
             yield Message(found.words)
         tta, scale = settings.tta, settings.scale
-        seen = _seen(shape, config.reference_scale * scale)
+        seen = seen_shape(shape, config.reference_scale * scale)
         tile = best_tile(seen, self.overlap) if settings.tile is None else self.tile
         plan = NetworkPass(network, config, shape, tile, self.overlap, precision, tta, scale)
         compiled, words, is_odd = choose_engine(
@@ -365,47 +358,3 @@ def spoiled_message(spoiled: Spoiled) -> Message | None:
     """Words on pixels that were not taken as they are; a warning where they say that something else may be wrong."""
     is_odd = spoiled.n_not_finite or spoiled.n_glare or spoiled.n_lines
     return Message(str(spoiled), "warning" if is_odd else "info") if str(spoiled) else None
-
-
-def _as_array(image: Any) -> Any:
-    """NumPy arrays, and lazy ones that behave alike, stay as they are; anything else becomes NumPy."""
-    if isinstance(image, str | PathLike):
-        raise DataError(f"{image}: this is the name of a file; read the image first, for example with tifffile.imread.")
-    try:
-        array = image if hasattr(image, "__array_function__") and hasattr(image, "transpose") else np.asarray(image)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"The image is no array ({error}).") from error
-    if isinstance(array, np.ma.MaskedArray):
-        # What is masked is missing.
-        array = np.where(np.ma.getmaskarray(array), np.nan, array.data)
-    if array.dtype.kind not in "buif":
-        raise DataError(f"An image of type {array.dtype} cannot be segmented; convert it to real numbers.")
-    if array.size == 0:
-        raise DataError(f"The image is empty (shape {array.shape}).")
-    return array
-
-
-def check_fit(config: ModelConfig, shape: tuple[int, ...], axes: str) -> None:
-    """Whether frames of shape TC(Z)YX are what the model works on."""
-    space = spatial_axes(axes)
-    if len(space) != config.ndim:
-        hint = "if its planes are images of their own, name that axis T" if config.ndim == 2 else "take a 2D model"
-        raise ModelError(f"The image has the spatial axes {space} but the model works in {config.ndim}D; {hint}.")
-    if shape[1] != config.n_channels:
-        one = "choose one channel (--channel 0 is the first) or their mean (--channel mean)"
-        choice = one if config.n_channels == 1 else "choose its channels"
-        raise ModelError(
-            f"The image has {count(shape[1], 'channel')} (axes {axes}) but the model works on {config.n_channels}; "
-            f"{choice}, or another model."
-        )
-
-
-def _seen(shape: tuple[int, ...], scale: float) -> tuple[int, ...]:
-    """The shape that the network sees; no image is enlarged beyond what memory could hold."""
-    seen = scaled_shape(shape, scale)
-    if scale > LARGE_SCALE and math.prod(seen) > MOST_PIXELS:
-        raise SettingsError(
-            f"The scale would enlarge the image of {shape_words(shape)} pixels to {shape_words(seen)} for the network, "
-            "more than memory holds; choose a smaller scale."
-        )
-    return seen

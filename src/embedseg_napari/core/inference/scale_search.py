@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from skimage.metrics import contingency_table
 
 from embedseg_napari.core.config import SCALES
 from embedseg_napari.core.data.normalization import Prepared
-from embedseg_napari.core.evaluation.matching import overlaps
 from embedseg_napari.core.events import Advice
 from embedseg_napari.core.inference.trial import Trial, busiest, certainty
 
@@ -141,10 +141,13 @@ class _Stable:
         """Segment a part and its mirror image at a scale."""
         mirrored = Prepared.as_given(np.ascontiguousarray(_mirrored(part.values(), part.shape)))
         one, other = (Trial.of(model, settings, image, scale, should_stop) for image in (part, mirrored))
-        pairs = overlaps(one.found.labels, _mirrored(other.found.labels, part.shape))
-        agreement = np.clip((pairs.iou - SAME) / (1 - SAME), 0, None)
-        sizes = np.bincount(one.found.labels.ravel())[pairs.true_ids[pairs.true_index]]
-        return cls(float(agreement.sum()), float(agreement @ sizes), certainty(one.maps.seed_map))
+        shared = contingency_table(one.found.labels, _mirrored(other.found.labels, part.shape)).tocoo()
+        sizes, mirrored_sizes = (np.asarray(shared.sum(axis)).ravel() for axis in (1, 0))
+        is_pair = (shared.row > 0) & (shared.col > 0)
+        row, column, n_shared = shared.row[is_pair], shared.col[is_pair], shared.data[is_pair]
+        iou = n_shared / (sizes[row] + mirrored_sizes[column] - n_shared)
+        agreement = np.clip((iou - SAME) / (1 - SAME), 0, None)
+        return cls(float(agreement.sum()), float(agreement @ sizes[row]), certainty(one.maps.seed_map))
 
 
 def _part(model: Trained, image: Prepared, scale: float) -> Prepared:

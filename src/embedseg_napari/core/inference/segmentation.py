@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedseg_napari.core.axes import ordered, parse_axes, reorder
+from embedseg_napari.core.clustering.clustering import cluster_by
+from embedseg_napari.core.clustering.whole_objects import whole_objects
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.errors import DataError, SettingsError
-from embedseg_napari.core.inference.clustering import cluster_by
-from embedseg_napari.core.inference.whole_objects import whole_objects
 from embedseg_napari.core.machine import fits_machine
 from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.core.settings import require_functions
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from embedseg_napari.core.clustering.whole_objects import WholeObject
     from embedseg_napari.core.config import PredictionConfig
-    from embedseg_napari.core.inference.whole_objects import WholeObject
     from embedseg_napari.core.maps import ForegroundMaps
 
 

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.core.inference import tidying
-from embedseg_napari.core.inference.clustering import claim
-from embedseg_napari.core.inference.clustering_task import ask
+from embedseg_napari.core.clustering import tidying
+from embedseg_napari.core.clustering.clustering import claim
+from embedseg_napari.core.clustering.task import ask
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
+    from embedseg_napari.core.clustering.task import ClusterResult
     from embedseg_napari.core.config import PredictionConfig
-    from embedseg_napari.core.inference.clustering_task import ClusterResult
     from embedseg_napari.core.large.grid import Block, BlockGrid
     from embedseg_napari.core.maps import EmbeddingMaps
 

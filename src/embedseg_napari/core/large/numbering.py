@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from embedseg_napari.core.clustering.task import least_faint_size
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.core.inference.clustering_task import least_faint_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from scipy import ndimage
 
+from embedseg_napari.core.clustering.clustering import cluster_by
 from embedseg_napari.core.evaluation.matching import overlaps
-from embedseg_napari.core.inference.clustering import cluster_by
 from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.core.review.contested import contested_shares
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from embedseg_napari.core.clustering.clustering import cluster_by
 from embedseg_napari.core.data.sparse import known_instances
 from embedseg_napari.core.errors import Stopped
 from embedseg_napari.core.evaluation.held_out import held_out_ious
 from embedseg_napari.core.evaluation.matching import IOU_THRESHOLDS, match_rows
 from embedseg_napari.core.evaluation.thresholds import is_sure_gain, reached_seed_threshold, search_thresholds
 from embedseg_napari.core.events import Message
-from embedseg_napari.core.inference.clustering import cluster_by
 from embedseg_napari.core.runs import drain, never, unheard
 
 if TYPE_CHECKING:

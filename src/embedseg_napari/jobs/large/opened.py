@@ -77,7 +77,7 @@ def open_model_for(job: LargeJob, target: Target, image: LazyImage) -> Opened:
     EmbedSegError
         If something does not fit, or labels are there that may not be replaced.
     """
-    from embedseg_napari.core.inference.predictor import check_fit
+    from embedseg_napari.core.inference.given_image import check_fit
 
     model = cached_model(job.model, job.device)
     axes = image.axes or guess_axes(image.shape, model.config.ndim, model.config.n_channels)

@@ -41,7 +41,7 @@ def segment_part(
     EmbedSegError
         As a run over the whole image; `Stopped` where `should_stop` returned True.
     """
-    from embedseg_napari.core.inference.predictor import check_fit
+    from embedseg_napari.core.inference.given_image import check_fit
     from embedseg_napari.core.inference.segmentation import Segmentation
     from embedseg_napari.core.large.grid import Box
     from embedseg_napari.core.large.run_folder import FrameScale

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from embedseg_napari.core.inference.crossing import crossings, painted
+from embedseg_napari.core.clustering.crossing import crossings, painted
 from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.layers import EDITED, WHOLE_OF
 from embedseg_napari.viewer.result_layers import is_shown, show_labels

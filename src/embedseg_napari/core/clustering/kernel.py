@@ -22,8 +22,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, types
 
+from embedseg_napari.core.clustering.curve_order import embed, encode, sort
 from embedseg_napari.core.compiled.numba_signatures import F4, I4, I8, U1, U4, U8, array, compiled, given
-from embedseg_napari.core.inference.curve_order import embed, encode, sort
 
 __all__ = ["LEAF", "build", "claim", "embed", "encode", "paint", "place", "release", "sort"]
 

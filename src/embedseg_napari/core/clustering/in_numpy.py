@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedseg_napari.core.inference.clustering_task import FAINT_SHARE, SHARE, ClusterResult, ask, drop_remains
-from embedseg_napari.core.inference.proposals import Proposals
+from embedseg_napari.core.clustering.proposals import Proposals
+from embedseg_napari.core.clustering.task import FAINT_SHARE, SHARE, ClusterResult, ask, drop_remains
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from embedseg_napari.core.inference.clustering_task import ClusterTask
+    from embedseg_napari.core.clustering.task import ClusterTask
 
 
 def cluster_in_numpy(

@@ -10,8 +10,8 @@ import pytest
 from clustering_steps import WAYS, perfect_maps, run
 from numpy.testing import assert_array_equal
 
+from embedseg_napari.core.clustering.clustering import cluster
 from embedseg_napari.core.errors import EmbedSegWarning, SettingsError
-from embedseg_napari.core.inference.clustering import cluster
 from embedseg_napari.core.maps import EmbeddingMaps
 
 if TYPE_CHECKING:

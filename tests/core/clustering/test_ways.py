@@ -8,11 +8,11 @@ import pytest
 from clustering_steps import WAYS, perfect_maps, random_maps, run
 from numpy.testing import assert_array_equal
 
+from embedseg_napari.core.clustering import clustering, compiled
+from embedseg_napari.core.clustering.clustering import cluster, cluster_by, warm_up
 from embedseg_napari.core.compiled.background_import import CompiledModule
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.errors import Stopped
-from embedseg_napari.core.inference import clustering, clustering_compiled
-from embedseg_napari.core.inference.clustering import cluster, cluster_by, warm_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,7 @@ def test_stops_when_asked(way: str, blobs: Callable[..., Any]) -> None:
 def test_stopping_is_asked_between_parts_of_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     maps = random_maps((80, 80), 0, 1.0, 3.0, 0.0, 1000)
     expected = run("compiled", maps, 0.5)
-    monkeypatch.setattr(clustering_compiled, "CHUNK_WORK", 1)
+    monkeypatch.setattr(compiled, "CHUNK_WORK", 1)
     asked: list[int] = []
 
     def count() -> bool:
@@ -70,8 +70,8 @@ def test_works_without_numba(monkeypatch: pytest.MonkeyPatch, blobs: Callable[..
     maps = perfect_maps(blobs(2)[1])
     expected = run("compiled", maps).labels
     monkeypatch.setattr(clustering, "KERNEL", CompiledModule(clustering.KERNEL.name, clustering.KERNEL.without))
-    monkeypatch.setitem(__import__("sys").modules, "embedseg_napari.core.inference.clustering_kernel", None)
-    monkeypatch.delattr("embedseg_napari.core.inference.clustering_kernel", raising=False)
+    monkeypatch.setitem(__import__("sys").modules, "embedseg_napari.core.clustering.kernel", None)
+    monkeypatch.delattr("embedseg_napari.core.clustering.kernel", raising=False)
     warm_up(wait=True)
     assert not clustering.KERNEL.is_ready()
     assert_array_equal(cluster(maps), expected)

@@ -1,4 +1,4 @@
-"""Clustering by the compiled loops of `clustering_kernel`: a tree over the embeddings, in the order of a curve."""
+"""Clustering by the compiled loops of `kernel`: a tree over the embeddings, in the order of a curve."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.core.inference.clustering_task import FAINT_SHARE, SHARE, ClusterResult, ask, drop_remains
+from embedseg_napari.core.clustering.task import FAINT_SHARE, SHARE, ClusterResult, ask, drop_remains
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from embedseg_napari.core.inference.clustering_task import ClusterTask
+    from embedseg_napari.core.clustering.task import ClusterTask
 
 CHUNK_WORK = 50_000_000
 """Pixels looked at between two questions whether to stop: about a tenth of a second."""

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from embedseg_napari.core.clustering import tidying
+from embedseg_napari.core.clustering.compiled import cluster_compiled
+from embedseg_napari.core.clustering.in_numpy import cluster_in_numpy
+from embedseg_napari.core.clustering.task import ClusterResult, ask, prepare
 from embedseg_napari.core.compiled.background_import import CompiledModule
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.errors import EmbedSegWarning
-from embedseg_napari.core.inference import tidying
-from embedseg_napari.core.inference.clustering_compiled import cluster_compiled
-from embedseg_napari.core.inference.clustering_numpy import cluster_in_numpy
-from embedseg_napari.core.inference.clustering_task import ClusterResult, ask, prepare
 from embedseg_napari.core.maps import EmbeddingMaps, missing_words
 from embedseg_napari.core.scripts import warn
 from embedseg_napari.core.settings import require_kind
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 WORTHWHILE_PIXELS = 1 << 19
 """Images of fewer pixels are usually clustered in NumPy before the compiled loop is imported, which takes 0.6 s."""
-KERNEL = CompiledModule("embedseg_napari.core.inference.clustering_kernel", "clustering runs in NumPy, which is slower")
+KERNEL = CompiledModule("embedseg_napari.core.clustering.kernel", "clustering runs in NumPy, which is slower")
 SeedKind = Literal["greedy", "local_maxima"]
 MOST_PIXELS = 2**32
 """The compiled implementation counts pixels in 32 bits."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.core.inference.clustering_task import ask
-from embedseg_napari.core.inference.whole_objects import WholeObject
+from embedseg_napari.core.clustering.task import ask
+from embedseg_napari.core.clustering.whole_objects import WholeObject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

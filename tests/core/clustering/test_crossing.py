@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from embedseg_napari.core.clustering.crossing import crossings, in_groups, painted
+from embedseg_napari.core.clustering.whole_objects import WholeObject
 from embedseg_napari.core.errors import Stopped
-from embedseg_napari.core.inference.crossing import crossings, in_groups, painted
-from embedseg_napari.core.inference.whole_objects import WholeObject
 
 
 def bar(label, box):

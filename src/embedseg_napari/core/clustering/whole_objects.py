@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedseg_napari.core.inference.clustering_task import ask, foreground_of
-from embedseg_napari.core.inference.proposals import Proposals
+from embedseg_napari.core.clustering.proposals import Proposals
+from embedseg_napari.core.clustering.task import ask, foreground_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

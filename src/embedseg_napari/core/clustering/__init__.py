@@ -1,0 +1,1 @@
+"""From offsets, margins and a seed map to objects."""
