@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 NO_SHARED = "EMBEDSEG_SHARED does not name a folder with real images"
 
+pytest_plugins = ["known_models"]
+
 
 def _shared() -> Path | None:
     value = os.environ.get("EMBEDSEG_SHARED", "")
