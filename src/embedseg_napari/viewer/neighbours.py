@@ -1,4 +1,4 @@
-"""What an image says of the labels that lie on it."""
+"""The image that labels lie on, and what it says of them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,27 @@ from typing import TYPE_CHECKING
 
 from napari.layers import Image
 
-from embedseg_napari.viewer.layers import array_of, name_axes, named_axes
+from embedseg_napari.core.errors import DataError
+from embedseg_napari.viewer.layers import array_of, labelled_picture, name_axes, named_axes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from napari.layers import Labels, Layer
+
+
+def image_under(labels: Labels, images: Iterable[Image]) -> Image | None:
+    """The first image whose pixels, but for its channels, are as many along each axis; None if there is none."""
+    shape = tuple(array_of(labels).shape)
+    for image in images:
+        try:
+            picture = labelled_picture(image, labels)
+        except DataError:
+            # It has more axes than an image can have.
+            continue
+        if tuple(n for n, letter in zip(picture.array.shape, picture.axes, strict=True) if letter != "C") == shape:
+            return image
+    return None
 
 
 def name_as_its_image(labels: Labels, layers: Iterable[Layer]) -> None:

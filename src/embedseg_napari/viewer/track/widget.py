@@ -16,7 +16,7 @@ from embedseg_napari.core.wording import count
 from embedseg_napari.jobs.recipe import of_words
 from embedseg_napari.jobs.track import TrackJob, words_of
 from embedseg_napari.viewer.layers import array_of, file_of, is_users_or_found
-from embedseg_napari.viewer.measure.layer_table import image_below
+from embedseg_napari.viewer.neighbours import image_under
 from embedseg_napari.viewer.track.correct_box import CorrectBox
 from embedseg_napari.viewer.track.track_layers import TrackLayers, link_layer, movie_of
 from embedseg_napari.viewer.widgets.boxes import FloatBox, WholeNumberBox, add_row, button
@@ -127,7 +127,7 @@ class TrackWidget(DockPanel):
         """Choose the image that the labels lie on; without one, brightness would be left out unasked."""
         layer = self.labels.layer()
         if layer is not None:
-            self.image.choose(image_below(layer, self.image.layers))
+            self.image.choose(image_under(layer, self.image.layers))
 
     # Linking
 
@@ -211,7 +211,7 @@ class TrackWidget(DockPanel):
             self.controls.say("The labels changed in the meantime; press Track again.", True)
             return
         self._was_old = False
-        self.layers.show(layer, tracks, tracked, self.image.layer() or image_below(layer, self.image.layers))
+        self.layers.show(layer, tracks, tracked, self.image.layer() or image_under(layer, self.image.layers))
         self.correct.take(tracks)
         self.controls.say(_words(tracks))
         self._show_state()
