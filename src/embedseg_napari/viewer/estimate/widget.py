@@ -59,6 +59,7 @@ class EstimateWidget(DockPanel):
         """What was said of layers that cannot be judged."""
         self._build()
         self._connect()
+        self.labels.choose(viewer.layers.selection.active)
         self._show_state()
 
     def _build(self) -> None:
