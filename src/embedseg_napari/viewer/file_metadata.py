@@ -60,7 +60,15 @@ class _Watcher:
 
     def __init__(self, viewer: Viewer) -> None:
         self._viewer = weakref.ref(viewer)
+        self._step: tuple[int, ...] = ()
+        """Where the sliders stood before a layer came: it may move them before it has its size."""
+        viewer.layers.events.inserting.connect(self.on_inserting)
         viewer.layers.events.inserted.connect(self.on_inserted)
+
+    def on_inserting(self, event: Any = None) -> None:
+        """Remember where the sliders stand."""
+        viewer = self._viewer()
+        self._step = () if viewer is None else tuple(viewer.dims.current_step)
 
     def on_inserted(self, event: Any) -> None:
         """Complete a new layer; the first one was fitted into the window before it had its size."""
@@ -70,7 +78,8 @@ class _Watcher:
             return
         if is_sized and len(viewer.layers) == 1:
             viewer.reset_view()
-        _take_typed_size(event.value, viewer.layers)
+        if _take_typed_size(event.value, viewer.layers) and len(self._step) == viewer.dims.ndim:
+            viewer.dims.set_current_step(range(len(self._step)), self._step)
 
 
 _watchers: weakref.WeakKeyDictionary[Viewer, _Watcher] = weakref.WeakKeyDictionary()
@@ -140,16 +149,17 @@ def complete(layer: Layer) -> bool:
     return True
 
 
-def _take_typed_size(layer: Layer, others: Iterable[Layer]) -> None:
-    """Give a layer that says nothing of its pixels the size that was written for one of its shape, as of its image."""
+def _take_typed_size(layer: Layer, others: Iterable[Layer]) -> bool:
+    """Give a layer that says nothing of its pixels the size that was written for one of its shape; True if it did."""
     from napari.layers import Image, Labels
 
     if not isinstance(layer, (Image, Labels)) or not has_plain_scale(layer):
-        return
+        return False
     for other in others:
         if other.metadata.get(TYPED) and array_of(other).shape == array_of(layer).shape:
             layer.scale, layer.units = other.scale, other.units
-            return
+            return True
+    return False
 
 
 def _header_of(path: Path, shape: tuple[int, ...]) -> Header | None:

@@ -1,4 +1,4 @@
-"""What an image says of the labels that lie on it."""
+"""The image that labels lie on, and what it says of them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,30 @@ from typing import TYPE_CHECKING
 
 from napari.layers import Image
 
-from embedseg_napari.viewer.layers import array_of, name_axes, named_axes
+from embedseg_napari.core.axes import result_axes
+from embedseg_napari.core.errors import EmbedSegError
+from embedseg_napari.viewer.layers import array_of, labelled_picture, name_axes, named_axes, turned_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from napari.layers import Labels, Layer
+
+
+def image_under(labels: Labels, images: Iterable[Image]) -> Image | None:
+    """The first image that labels lie on, pixel for pixel; None if there is none."""
+    for image in images:
+        try:
+            picture = labelled_picture(image, labels)
+            axes = result_axes(picture.axes)
+            array = turned_labels(labels, axes, image.name)
+        except EmbedSegError:
+            # It is of another size or kind.
+            continue
+        sizes = dict(zip(picture.axes, picture.array.shape, strict=True))
+        if tuple(array.shape) == tuple(sizes[letter] for letter in axes):
+            return image
+    return None
 
 
 def name_as_its_image(labels: Labels, layers: Iterable[Layer]) -> None:

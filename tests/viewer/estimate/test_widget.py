@@ -96,6 +96,12 @@ def test_what_is_judged_is_brought_into_view_and_the_view_comes_back(panel, laye
     assert (tuple(camera.center), camera.zoom) == before
 
 
+def test_the_labels_that_are_selected_are_proposed(viewer, open_panel):
+    found, _ = (viewer.add_labels(np.ones((9, 9), int), name=name) for name in ("found", "truth"))
+    viewer.layers.selection.active = found
+    assert open_panel(PANEL).labels.layer() == found
+
+
 def test_what_else_shows_objects_is_hidden_while_these_are_judged(panel, layer, viewer, qtbot, press):
     centres = viewer.add_points(np.zeros((1, 2)), metadata={RESULT: FOUND})
     lines = viewer.add_tracks(np.zeros((2, 4)), metadata={RESULT: LINES})

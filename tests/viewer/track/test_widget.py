@@ -64,6 +64,14 @@ def test_objects_keep_their_number_and_colour(panel, layer, viewer, qtbot) -> No
     assert "3 divisions in 6 frames" in panel.controls.status.text()
 
 
+def test_the_labels_that_are_selected_are_proposed_and_no_plane(viewer, open_panel):
+    found = viewer.add_labels(np.ones((4, 9, 9), int), name="found")
+    viewer.add_labels(np.ones((4, 9, 9), int), name="truth")
+    viewer.add_labels(np.ones((9, 9), int), name="plane")
+    viewer.layers.selection.active = found
+    assert open_panel(PANEL).labels.layer() == found
+
+
 def test_tracks_are_shown_on_their_movie_and_nothing_else_lies_there(panel, layer, viewer, qtbot) -> None:
     place = {"scale": (1, 0.5, 0.5), "axis_labels": ("t", "y", "x"), "units": ("s", "um", "um")}
     movie = viewer.add_image(np.random.default_rng(0).random(layer.data.shape), name="movie", visible=False, **place)

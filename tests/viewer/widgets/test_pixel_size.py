@@ -55,6 +55,19 @@ def test_labels_that_are_opened_later_lie_on_the_image(layer_viewer, volume, box
     assert np.all(np.asarray(other.scale) == 1)
 
 
+def test_the_slider_stays_on_its_plane_when_they_are_opened(viewer, qtbot):
+    # The slider of a window moves while a layer has no size yet.
+    watch_layers(viewer)
+    image = viewer.add_image(np.zeros((51, 8, 8)), **AXES)
+    made = VoxelBox(viewer)
+    qtbot.addWidget(made)
+    assert made.ask_about(image, "ZYX")
+    give(made, "2.18, 1, 1")
+    viewer.dims.set_current_step(0, 25)
+    viewer.add_image(np.zeros((51, 8, 8)))
+    assert viewer.dims.current_step[0] == 25
+
+
 def test_what_is_no_size_is_said_and_changes_nothing(volume, box):
     give(box, "2, 0")
     assert "three numbers (z, y, x)" in box.fault

@@ -258,7 +258,7 @@ class FindingTable(_Table):
         for column in (0, 3, 4):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
         metrics = QFontMetrics(self.font())
-        header.resizeSection(0, max(metrics.horizontalAdvance(str(kind)) for kind in Kind) + 32)
+        header.resizeSection(0, max(metrics.horizontalAdvance(str(kind)) for kind in Kind) + 28)
         for column, text in ((3, "0.00"), (4, titles[4])):
             header.resizeSection(column, metrics.horizontalAdvance(text) + 8)
         self.findings: tuple[Finding, ...] = ()
@@ -274,7 +274,7 @@ class FindingTable(_Table):
         longest = [max((row[column][0] for row in cells), key=len, default="") for column in (1, 2)]
         narrow = 2 if len(longest[0]) >= len(longest[1]) else 1
         header, metrics = self.horizontalHeader(), self.fontMetrics()
-        least = max(metrics.horizontalAdvance(text) for text in (self.rows.titles[narrow], "0000"))
+        least = max(metrics.horizontalAdvance(text) for text in (self.rows.titles[narrow], longest[narrow - 1]))
         header.setSectionResizeMode(3 - narrow, QHeaderView.ResizeMode.Stretch)
         header.setSectionResizeMode(narrow, QHeaderView.ResizeMode.Fixed)
         header.resizeSection(narrow, least + 8)

@@ -15,10 +15,11 @@ from embedseg_napari.core.wording import count
 from embedseg_napari.jobs.recipe import of_words
 from embedseg_napari.jobs.track import TrackJob, words_of
 from embedseg_napari.viewer.layers import array_of, file_of
+from embedseg_napari.viewer.neighbours import image_under
 from embedseg_napari.viewer.track.correct_box import CorrectBox
 from embedseg_napari.viewer.track.track_layers import TRACKED, TrackLayers, link_layer, movie_of
 from embedseg_napari.viewer.widgets.boxes import FloatBox, WholeNumberBox, add_row, button
-from embedseg_napari.viewer.widgets.labels_panel import LabelsPanel, image_below
+from embedseg_napari.viewer.widgets.labels_panel import LabelsPanel
 from embedseg_napari.viewer.widgets.recipe_buttons import RecipeButtons
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ class TrackWidget(LabelsPanel):
         )
 
     def _take_tracks(self, layer: Labels, tracks: Tracks, tracked: Any) -> None:
-        self.layers.show(layer, tracks, tracked, self.image.layer() or image_below(layer, self.image.layers))
+        self.layers.show(layer, tracks, tracked, self.image.layer() or image_under(layer, self.image.layers))
         self.correct.take(tracks)
         self.controls.say(_words(tracks))
         self._show_state()

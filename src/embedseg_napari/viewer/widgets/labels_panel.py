@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image, Labels
 from qtpy.QtWidgets import QFormLayout, QLayout, QVBoxLayout, QWidget
 
-from embedseg_napari.core.axes import result_axes
 from embedseg_napari.core.errors import EmbedSegError
-from embedseg_napari.viewer.layers import is_users_or_found, labelled_picture, picture_of, turned_labels
+from embedseg_napari.viewer.layers import is_users_or_found, picture_of
+from embedseg_napari.viewer.neighbours import image_under
 from embedseg_napari.viewer.widgets.boxes import add_row
 from embedseg_napari.viewer.widgets.dock_panel import DockPanel
 from embedseg_napari.viewer.widgets.layer_box import LayerBox
@@ -17,7 +17,7 @@ from embedseg_napari.viewer.widgets.run_controls import RunControls
 from embedseg_napari.viewer.widgets.scroll import FittingScroll
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Generator
 
     from napari.layers import Layer
     from napari.viewer import Viewer
@@ -141,7 +141,7 @@ class LabelsPanel(DockPanel):
         layer = self.labels.layer()
         if layer is not None:
             chosen = [one for one in (self.image.layer(),) if one is not None]
-            self.image.choose(image_below(layer, [*chosen, *self.image.layers]))
+            self.image.choose(image_under(layer, [*chosen, *self.image.layers]))
 
     def layer_boxes(self) -> tuple[LayerBox, ...]:
         """Boxes in which a layer is chosen."""
@@ -221,22 +221,6 @@ class LabelsPanel(DockPanel):
         self.controls.close_down()
         self._follow(None)
         self.viewer.layers.events.removed.disconnect(self._take_removed)
-
-
-def image_below(labels: Labels, images: Iterable[Image]) -> Image | None:
-    """The first image that labels lie on, pixel for pixel; None if there is none."""
-    for image in images:
-        try:
-            picture = labelled_picture(image, labels)
-            axes = result_axes(picture.axes)
-            array = turned_labels(labels, axes, image.name)
-        except EmbedSegError:
-            # It is of another size or kind.
-            continue
-        sizes = dict(zip(picture.axes, picture.array.shape, strict=True))
-        if tuple(array.shape) == tuple(sizes[letter] for letter in axes):
-            return image
-    return None
 
 
 def _changes(layer: Labels | None) -> tuple[Any, ...]:
