@@ -81,10 +81,9 @@ def go_to(
     """
     world = np.asarray(layer.data_to_world(tuple(center)), float)
     first = viewer.dims.ndim - layer.ndim
-    if viewer.dims.not_displayed:
-        # On a pixel, where the sliders leave it: each move to another place lets napari slice all layers anew.
-        pixel = np.asarray(layer.data_to_world(tuple(np.rint(center))), float)
-        viewer.dims.set_point(range(first, viewer.dims.ndim), pixel.tolist())
+    # On a pixel, where the sliders leave it: each move to another place lets napari slice all layers anew.
+    pixel = np.asarray(layer.data_to_world(tuple(np.rint(center))), float)
+    viewer.dims.set_point(range(first, viewer.dims.ndim), pixel.tolist())
     point = np.asarray(viewer.dims.point, float)
     shown = list(viewer.dims.displayed)
     camera = _camera(viewer)

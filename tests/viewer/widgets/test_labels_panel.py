@@ -33,7 +33,7 @@ def during_a_run(panel, qtbot, do) -> None:
 def test_labels_that_change_during_a_run_are_looked_at_again(viewer, open_panel, qtbot, movie, name) -> None:
     layer = viewer.add_labels(movie, name="cells", **MOVIE)
     panel = open_panel(name)
-    during_a_run(panel, qtbot, lambda: layer.paint((0, 1, 1), 99))
+    during_a_run(panel, qtbot, lambda: layer.paint((0, 1, 1), movie[0].max()))
     title = panel.controls.run_button.text()
     assert panel.controls.status.text() == f"The labels changed in the meantime; press {title} again."
     assert panel.subject is None
