@@ -1,0 +1,84 @@
+"""What the panels that look at the objects of a Labels layer have in common."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pyqtgraph")
+
+from embedseg_napari.core.data.dividing_cells import dividing_cells
+from embedseg_napari.viewer.widgets.labels_panel import image_below
+
+NAMES = ["EmbedSeg: Measure", "EmbedSeg: Track", "EmbedSeg: Estimate"]
+MOVIE = {"axis_labels": ("t", "y", "x")}
+
+
+@pytest.fixture
+def movie() -> np.ndarray:
+    return dividing_cells(6, 4, 1, seed=2).labels
+
+
+def during_a_run(panel, qtbot, do) -> None:
+    """Start a run, and do something before its result is there."""
+    panel.start()
+    run = panel.controls.current
+    run.pause()
+    do()
+    run.resume()
+    qtbot.waitUntil(lambda: panel.controls.current is None, timeout=20_000)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_labels_that_change_during_a_run_are_looked_at_again(viewer, open_panel, qtbot, movie, name) -> None:
+    layer = viewer.add_labels(movie, name="cells", **MOVIE)
+    panel = open_panel(name)
+    during_a_run(panel, qtbot, lambda: layer.paint((0, 1, 1), movie[0].max()))
+    title = panel.controls.run_button.text()
+    assert panel.controls.status.text() == f"The labels changed in the meantime; press {title} again."
+    assert panel.subject is None
+    panel.controls.run_button.click()
+    qtbot.waitUntil(lambda: panel.controls.current is None, timeout=20_000)
+    assert panel.subject == layer
+    layer.paint((0, 1, 1), 98)
+    assert "changed since" in panel.controls.status.text()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_labels_that_are_removed_during_a_run_have_no_result(viewer, open_panel, qtbot, movie, name) -> None:
+    viewer.add_labels(movie, name="others", **MOVIE)
+    layer = viewer.add_labels(movie, name="cells", **MOVIE)
+    panel = open_panel(name)
+    during_a_run(panel, qtbot, lambda: viewer.layers.remove(layer))
+    assert "removed in the meantime" in panel.controls.status.text()
+    assert panel.subject is None
+    assert panel.labels.layer().name == "others"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_why_nothing_can_be_done_is_said_until_it_can(viewer, open_panel, movie, name) -> None:
+    panel = open_panel(name)
+    assert panel.controls.status.text() == panel.no_labels
+    assert not panel.controls.run_button.isEnabled()
+    viewer.add_labels(np.zeros((1, 2, 1, 2, 9, 8), np.uint8), name="six")
+    assert "six has 6 axes" in panel.controls.status.text()
+    assert not panel.controls.run_button.isEnabled()
+    layer = viewer.add_labels(movie, name="cells", **MOVIE)
+    assert panel.labels.layer() == layer
+    assert panel.controls.status.text() == ""
+    assert panel.controls.run_button.isEnabled()
+
+
+def test_the_image_below_lies_pixel_for_pixel(layer_viewer, movie) -> None:
+    labels = layer_viewer.add_labels(movie, **MOVIE)
+    images = [
+        layer_viewer.add_image(np.zeros(shape), axis_labels=axes)
+        for shape, axes in (
+            (movie.shape[1:], ("y", "x")),
+            ((4, 9, 9), ("t", "y", "x")),
+            ((4, 2, *movie.shape[1:]), ("t", "c", "y", "x")),
+            (movie.shape, ("t", "y", "x")),
+        )
+    ]
+    assert image_below(labels, images) is images[2]
+    assert image_below(labels, images[:2]) is None
