@@ -403,7 +403,9 @@ def test_workers_read_the_image_where_it_is_now(job, store, tmp_path):
     np.testing.assert_array_equal(labels_of(moved), labels_of(moved, "other"))
 
 
-@pytest.mark.parametrize("words", ["", "nonsense", "http://127.0.0.1:1", "tcp://127.0.0.1:1", "bad.json", "empty.json"])
+@pytest.mark.parametrize(
+    "words", ["", "nonsense", "http://127.0.0.1:1", "tcp://127.0.0.1:1", "bad.json", "empty.json", "none.json"]
+)
 def test_a_scheduler_that_is_none_is_said_and_leaves_nothing(job, store, tmp_path, monkeypatch, words):
     pytest.importorskip("distributed")
     monkeypatch.setattr("embedseg_napari.jobs.large.cluster.PATIENCE", 0.5)

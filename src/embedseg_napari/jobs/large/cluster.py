@@ -8,6 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from embedseg_napari.core.errors import ComputeError, SettingsError, Stopped
@@ -50,7 +51,7 @@ class Workers:
     ) -> None:
         self.threads = max(1, (os.cpu_count() or 1) // n_workers) if scheduler is None else None
         """Of each; None where they are not of this machine."""
-        self._thread, self._ends = thread, ExitStack()
+        self._thread, self._ends, self._is_over = thread, ExitStack(), Event()
         self._client = thread.submit(self._start, model, device, n_workers, scheduler)
 
     def client(self, should_stop: Callable[[], bool]) -> Any:
@@ -71,13 +72,14 @@ class Workers:
 
     def end(self) -> None:
         """Let them go, without waiting for that."""
+        self._is_over.set()
         self._thread.submit(self._ends.close)
 
     def _start(self, model: str, device: str, n_workers: int, scheduler: str | None) -> Any:
         import distributed
 
         client = self._ends.enter_context(
-            _local(distributed, n_workers) if scheduler is None else _running(distributed, scheduler)
+            _local(distributed, n_workers) if scheduler is None else _running(distributed, scheduler, self._is_over)
         )
         # Nobody waits for these; what fails there does so again at the first block, and is told then.
         self._loading = [
@@ -151,7 +153,12 @@ def require_distributed() -> Any:
 
 
 @contextmanager
-def _running(distributed: Any, scheduler: str) -> Iterator[Any]:
+def _running(distributed: Any, scheduler: str, is_over: Event) -> Iterator[Any]:
+    began = time.monotonic()
+    # A scheduler that was just started writes its file a moment later.
+    while scheduler.endswith(".json") and not Path(scheduler).exists() and time.monotonic() - began < PATIENCE:
+        if is_over.wait(PAUSE):
+            break
     try:
         address = scheduler
         if Path(scheduler).is_file():

@@ -112,7 +112,7 @@ class SegmentRuns(QObject):
             self.controls.fail(error)
             return
         self._prepare(selection.layer)
-        self._selection, self.job, self.advised = selection, job, selection.layer
+        self._selection, self.job = selection, job
         self.controls.start(
             lambda should_stop: segment(job, should_stop),
             SegmentProgress(self.controls, self.advice.take),
@@ -152,6 +152,7 @@ class SegmentRuns(QObject):
         self.settings.thresholds.reclustering.cancel()
         self.advice.begin(layer.name)
         self._selection = self.job = None
+        self.advised = layer
         self._model_path = self.settings.model.path
         self._active_before = self.viewer.layers.selection.active
         self._began = time.monotonic()
