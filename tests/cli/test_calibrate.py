@@ -30,6 +30,8 @@ def test_says_what_it_costs_and_stores_it(embedseg, own, dataset, tmp_path, monk
     before, after = read_model_config(own), read_model_config(tmp_path / "fast.embedseg")
     assert (before.calibration, before.prediction.engine) == (None, "auto")
     assert (after.calibration.ranges, after.prediction.engine) == ({"first": (0.0, 2.0)}, "int8")
+    again = embedseg("calibrate", own, dataset, "--output", tmp_path / "fast")
+    assert (again.status, "exists already; move it away" in again.err) == (1, True)
     assert embedseg("calibrate", own, dataset).status == 0
     assert read_model_config(own) == after
     assert "calibrated on 3 images; mean AP 0.498, otherwise 0.500" in embedseg("info", own).out

@@ -10,6 +10,7 @@ import typer
 from embedseg_napari.cli.console import say
 from embedseg_napari.cli.options import Axes, Channel, NoProgress, Spacing, parse_axes, parse_spacing, require_writable
 from embedseg_napari.cli.progress import PredictionProgress
+from embedseg_napari.core.errors import AlreadyExists
 from embedseg_napari.core.runs import drain, never
 from embedseg_napari.core.wording import count
 
@@ -48,6 +49,8 @@ def calibrate(
 
     path = find_model_file(model)
     target = path if output is None else output if output.suffix else output.with_name(f"{output.name}.embedseg")
+    if target != path and target.exists():
+        raise AlreadyExists(f"{target}: exists already; move it away, or choose another --output.")
     require_changeable(target)
     require_writable(target.parent, "model")
     training, validation = find_dataset(dataset)
