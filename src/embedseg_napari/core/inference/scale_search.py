@@ -39,7 +39,7 @@ CLEARLY_MORE = 1.2
 """How many times as many objects, or pixels of objects, must stay at another scale (`docs/results.md`)."""
 FEW = 2.0
 """With fewer objects that stay, nothing is known of a scale."""
-LEAST_CERTAINTY, KEPT_CERTAINTY = 0.005, 0.75
+LEAST_CERTAINTY, KEPT_CERTAINTY = 0.005, 0.5
 """Certainty that the model must have at another scale, and part of the present one that it must keep."""
 KNOWN = {2: 0.6, 3: 0.1}
 """Certainty of a model that knows the objects as they are; no other scale is tried then."""
