@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import errno
+import signal
 import subprocess
 import sys
 
 import pytest
 
 from embedseg_napari.cli import main
-from embedseg_napari.cli.failures import end_with_a_sentence, sentence
+from embedseg_napari.cli.failures import StopRequest, end_with_a_sentence, sentence
 from embedseg_napari.core.config import PredictionConfig, TrainingConfig
-from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.errors import DataError, Stopped
 
 COMMANDS = ("train", "predict", "evaluate", "info", "demo")
 HEAVY = ("torch", "numpy", "scipy", "skimage", "tifffile", "numba", "napari")
@@ -113,3 +114,24 @@ def test_main_always_exits():
     with pytest.raises(SystemExit) as ended:
         main(["--help"])
     assert ended.value.code in (0, None)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_a_signal_stops_ends_with_the_status_of_the_signal(capsys, number):
+    request = StopRequest()
+
+    def stopped() -> None:
+        with request.listening("Stopping."):
+            signal.raise_signal(number)
+            assert request()
+            raise Stopped("Nothing was begun.")
+
+    with pytest.raises(SystemExit) as ended:
+        stopped()
+    assert ended.value.code == 128 + number
+    assert "Stopped: Nothing was begun." in capsys.readouterr().err
+
+
+def test_what_stops_without_a_signal_is_told_by_others():
+    with pytest.raises(Stopped), StopRequest().listening("Stopping."):
+        raise Stopped("It was.")

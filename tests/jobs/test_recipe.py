@@ -14,6 +14,8 @@ from embedseg_napari.cli import main
 from embedseg_napari.core.data.synthetic import nuclei
 from embedseg_napari.core.files.plane_stack import is_plane_file
 from embedseg_napari.core.files.tiff import read_image, write_image
+from embedseg_napari.core.inference import predictor
+from embedseg_napari.core.inference.scale_search import FoundScale
 from embedseg_napari.core.runs import drain, never
 from embedseg_napari.jobs.folder.plan import FolderJob
 from embedseg_napari.jobs.folder.segment_folder import segment_folder
@@ -99,6 +101,16 @@ def test_labels_of_a_run_have_their_recipe_beside_them(image, tmp_path) -> None:
     (tmp_path / "out" / "recipes" / "nuclei 1.json").unlink()
     run(recipe["command"])
     np.testing.assert_array_equal(read_image(labels).array, first)
+
+
+def test_the_recipe_holds_the_scale_that_was_found(image, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(predictor, "find_scale", lambda *_: FoundScale(0.5, 1.0))
+    job = FolderJob((image,), tmp_path / "out", "nuclei-2d", "cpu", {"find_scale": True}, channel=0)
+    drain(segment_folder(job, never))
+    recipe = read_recipe(tmp_path / "out" / "nuclei 1.tif")
+    assert recipe["settings"]["scale"] == 0.5
+    assert "images resized by 0.5" in recipe["methods"]
+    assert "--find-scale" in recipe["command"]
 
 
 def test_a_script_runs_a_command(tmp_path, image) -> None:

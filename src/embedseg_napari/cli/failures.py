@@ -83,7 +83,14 @@ class StopRequest:
                     os.write(2, f"\n{sentence}\n".encode())
 
         with _handling(handle):
-            yield
+            try:
+                yield
+            except Stopped as stopped:
+                # Nothing was begun that there would be more to say of.
+                if self.number is None:
+                    raise
+                complain(f"Stopped: {stopped}")
+                raise SystemExit(self.status) from None
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from segment_steps import PANEL, finish, settle
 
 from embedseg_napari.core.model.known_models import bundled_path
@@ -43,6 +44,25 @@ def test_a_model_that_is_gone_or_settings_that_do_not_fit_are_left_out(viewer, o
     panel = open_panel(PANEL)
     assert panel.model.path == bundled_path("cells-phase-2d")
     assert panel.thresholds.values() == panel.model.config.prediction.clustering
+
+
+@pytest.mark.parametrize("looks", [True, False])
+def test_whether_the_scale_is_looked_for_is_kept_for_the_next_session(viewer, open_panel, looks):
+    path = str(bundled_path("nuclei-3d"))
+    first = open_panel(PANEL)
+    first.model.choose_named("nuclei-3d")
+    first.settings.find_scale.setChecked(looks)
+    first.settings.keep()
+    viewer.window.remove_dock_widget(first)
+    second = open_panel(PANEL)
+    assert str(second.model.path) == path
+    assert second.settings.find_scale.isChecked() is looks
+
+
+def test_what_was_kept_before_scales_were_looked_for_leaves_that_to_the_model(viewer, open_panel):
+    LastUsed("segment").keep(model=str(bundled_path("nuclei-3d")), changes={"scale": 1.0})
+    panel = open_panel(PANEL)
+    assert panel.settings.find_scale.isChecked()
 
 
 def test_scale_and_views_reach_the_run(viewer, panel, fake, qtbot):

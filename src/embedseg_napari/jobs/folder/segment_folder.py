@@ -298,7 +298,8 @@ def _segment_file(
                 }
                 recipe = record(
                     model_known,
-                    settings_of(model, job.changes),
+                    # With the scale that was found, if one was looked for.
+                    segmentation.settings,
                     {**file_words(output.image), **about},
                     {**file_words(output.labels), "n_objects": n_objects, "mean_score": score},
                     words_of(replace(job, inputs=(output.image,))),

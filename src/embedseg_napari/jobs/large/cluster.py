@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from multiprocessing import resource_tracker
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 PATIENCE = 60.0
 """Seconds to wait for a scheduler or its first worker."""
+ONE_TRY = 3.0
+"""The same without a look at whether the run is over."""
 PAUSE = 0.05
 """Seconds between two looks at whether workers are there, and whether to stop."""
 TRIES = 3
@@ -78,6 +82,7 @@ class Workers:
     def _start(self, model: str, device: str, n_workers: int, scheduler: str | None) -> Any:
         import distributed
 
+        _leave_interrupts_to_others()
         client = self._ends.enter_context(
             _local(distributed, n_workers) if scheduler is None else _running(distributed, scheduler, self._is_over)
         )
@@ -152,19 +157,18 @@ def require_distributed() -> Any:
     return distributed
 
 
+def _leave_interrupts_to_others() -> None:
+    """Take no Ctrl-C in this thread, nor in the processes that it starts, which a terminal sends it to as well."""
+    if hasattr(signal, "pthread_sigmask"):
+        # Where it is not there yet, starting it would take the mask away again.
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+
 @contextmanager
 def _running(distributed: Any, scheduler: str, is_over: Event) -> Iterator[Any]:
-    began = time.monotonic()
-    # A scheduler that was just started writes its file a moment later.
-    while scheduler.endswith(".json") and not Path(scheduler).exists() and time.monotonic() - began < PATIENCE:
-        if is_over.wait(PAUSE):
-            break
     try:
-        address = scheduler
-        if Path(scheduler).is_file():
-            address = str(parse_json(read_text(Path(scheduler)))["address"])
-        client = distributed.Client(address, timeout=PATIENCE)
-        client.wait_for_workers(1, timeout=PATIENCE)
+        client = _client_of(distributed, scheduler, is_over)
     except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise ComputeError(
             f"{scheduler or 'No address'}: no scheduler answers there, or it has no workers ({error}); start dask "
@@ -172,6 +176,26 @@ def _running(distributed: Any, scheduler: str, is_over: Event) -> Iterator[Any]:
         ) from error
     with client:
         yield client
+
+
+def _client_of(distributed: Any, scheduler: str, is_over: Event) -> Any:
+    """Wait for a scheduler and its first worker, as long as there is patience and the run is not over."""
+    until, client = time.monotonic() + PATIENCE, None
+    while True:
+        try:
+            if client is None:
+                address = scheduler
+                if scheduler.endswith(".json") or Path(scheduler).is_file():
+                    # One that was just started writes its file a moment later.
+                    address = str(parse_json(read_text(Path(scheduler)))["address"])
+                client = distributed.Client(address, timeout=min(ONE_TRY, PATIENCE))
+            client.wait_for_workers(1, timeout=min(ONE_TRY, PATIENCE))
+            return client
+        except OSError:
+            if is_over.wait(PAUSE) or time.monotonic() > until:
+                if client is not None:
+                    client.close()
+                raise
 
 
 @contextmanager
@@ -193,7 +217,7 @@ def _local(distributed: Any, n_workers: int) -> Iterator[Any]:
         # It would look at the stack of each worker a hundred times a second.
         "distributed.worker.profile.enabled": False,
         "distributed.scheduler.allowed-failures": TRIES,
-        # A terminal sends Ctrl-C to workers, too; they leave stopping to this process, which ends them.
+        # Where there are no masks of signals, workers leave stopping to this process, too, once they are there.
         "distributed.worker.preload": ["import signal\n\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"],
     }
     with dask.config.set(settings):

@@ -140,14 +140,17 @@ class RunSettings(QObject):
         self.model.propose(Path(str(kept.get("model", ""))))
         if self.model.path is None or str(self.model.path) != kept.get("model"):
             return
+        changes = kept.get("changes", {})
         try:
-            settings = PredictionConfig.parse(kept.get("changes", {}))
+            settings = PredictionConfig.parse(changes)
         except SettingsError as error:
             logger.warning("The settings used last are left out: %s", error)
             return
         self.device.setCurrentText(str(kept.get("device", "")))
         self.tta.setChecked(settings.tta)
         self.scale.setValue(settings.scale)
+        if "find_scale" in changes:
+            self.find_scale.setChecked(settings.find_scale)
         self.thresholds.sliders.set_values(settings.clustering)
         self.thresholds.show_state()
 
