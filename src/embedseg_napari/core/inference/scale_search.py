@@ -40,7 +40,7 @@ CLEARLY_MORE = 1.2
 FEW = 2.0
 """With fewer objects that stay, nothing is known of a scale."""
 LEAST_CERTAINTY, KEPT_CERTAINTY = 0.005, 0.5
-"""Certainty that the model must have for it to say anything of a scale, and part of the present one that it must keep."""
+"""Certainty that a model must have to say anything of a scale, and part of the present one that it must keep."""
 KNOWN = {2: 0.6, 3: 0.1}
 """Certainty of a model that knows the objects as they are; no other scale is tried then."""
 
