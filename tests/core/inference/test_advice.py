@@ -164,7 +164,6 @@ def test_bacteria_are_told_from_nuclei_and_cells_but_nothing_else_is_taken_for_t
         ("usiigaci/train", "cells-phase-2d", True),
         # Of the crowded embryos of later hours, which it segments less well, the model is unsure.
         ("bbbc050/train", "nuclei-3d", True),
-        ("plantcells/train", "nuclei-3d", False),
     ],
 )
 def test_real_images_that_no_model_knows_are_told_from_those_it_does(shared_data, folder, model, is_known) -> None:

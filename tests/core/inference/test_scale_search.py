@@ -2,12 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from skimage.transform import resize
 
 import embedseg_napari as es
 from embedseg_napari.core.data.normalization import prepare
-from embedseg_napari.core.data.resizing import resize_labels
-from embedseg_napari.core.data.synthetic import nuclei
+from embedseg_napari.core.data.synthetic import Look, nuclei
 from embedseg_napari.core.errors import Stopped
 from embedseg_napari.core.events import Advice, Message
 from embedseg_napari.core.inference.scale_search import find_scale
@@ -20,14 +18,17 @@ def model() -> Model:
     return load_model("nuclei-3d", device="cpu")
 
 
+def volume(diameter: float, shape: tuple[int, ...], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    sample = nuclei(
+        shape, diameter=diameter, photons=60, coverage=0.25, spacing=(1, 1, 1), seed=seed, look=Look(depth_blur=2)
+    )
+    return sample.image.astype(np.float32), sample.labels
+
+
 @pytest.fixture(scope="module")
 def small() -> tuple[np.ndarray, np.ndarray]:
-    """Nuclei of 9 pixels, half as wide as the model is used to."""
-    sample = nuclei((48, 96, 96), diameter=18, seed=3)
-    shape = (24, 48, 48)
-    return resize(sample.image.astype(np.float32), shape, order=1, anti_aliasing=True), resize_labels(
-        sample.labels, shape
-    )
+    """Nuclei half as wide as the model is used to."""
+    return volume(8, (24, 64, 64), seed=3)
 
 
 def found(model: Model, image: np.ndarray, scale: float = 1.0) -> float:
@@ -44,7 +45,7 @@ def test_small_objects_are_shown_larger_and_more_of_them_found(model: Model, sma
     told = [event.text for event in events if isinstance(event, Message) and not isinstance(event, Advice)]
     assert any(text.startswith(f"Scale {looked_for.settings.scale:.2g} is taken instead of 1") for text in told)
     before, after = (es.match(truth, one.labels, (0.5,))[0].ap for one in (as_is, looked_for))
-    assert after > before + 0.1
+    assert after > before + 0.3
     again = model.predict(image, "ZYX", scale=looked_for.settings.scale, on_event=events.append)
     np.testing.assert_array_equal(again.labels, looked_for.labels, "what is recorded does the same")
 
@@ -58,8 +59,7 @@ def test_a_scale_that_is_given_is_kept(model: Model, small) -> None:
 
 
 def test_objects_that_the_model_knows_stay_as_they_are(model: Model) -> None:
-    image = nuclei((48, 96, 96), diameter=18, seed=4).image.astype(np.float32)
-    assert found(model, image) == 1
+    assert found(model, volume(18, (48, 96, 96), seed=4)[0]) == 1
 
 
 def test_nothing_to_see_leaves_the_scale(model: Model) -> None:

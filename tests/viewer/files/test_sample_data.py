@@ -36,6 +36,12 @@ def test_the_bundled_model_solves_the_image(layer_viewer):
     assert es.match(truth.data, found.labels)[0].ap >= 0.9
 
 
+def test_the_bundled_model_finds_most_of_the_volume(layer_viewer):
+    image, truth = layer_viewer.open_sample("embedseg-napari", "nuclei_3d")
+    found = es.load_model("nuclei-3d").predict(image.data, "ZYX", spacing=image.scale)
+    assert es.match(truth.data, found.labels, (0.5,))[0].ap >= 0.6
+
+
 def test_the_menu_says_how_hard_the_volume_is_and_what_may_be_done_with_real_images():
     samples = PluginManifest.from_distribution("embedseg-napari").contributions.sample_data
     names = {sample.key: sample.display_name for sample in samples}

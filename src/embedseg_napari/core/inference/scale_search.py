@@ -40,7 +40,7 @@ CLEARLY_MORE = 1.2
 FEW = 2.0
 """With fewer objects that stay, nothing is known of a scale."""
 LEAST_CERTAINTY, KEPT_CERTAINTY = 0.005, 0.5
-"""Certainty that the model must have at another scale, and part of the present one that it must keep."""
+"""Certainty that a model must have to say anything of a scale, and part of the present one that it must keep."""
 KNOWN = {2: 0.6, 3: 0.1}
 """Certainty of a model that knows the objects as they are; no other scale is tried then."""
 
@@ -114,9 +114,9 @@ def find_scale(
             before, after = (_Stable.of(model, settings, part, one, should_stop) for one in (found.scale, scale))
             # Small objects are missed; large ones are found in pieces, which are many.
             part_before, part_after = (before.n, after.n) if step > 1 else (before.n_pixels, after.n_pixels)
-            is_known = is_known or max(before.n, after.n) >= FEW
-            is_better = after.n >= FEW and part_after >= CLEARLY_MORE * part_before
-            if is_better and after.certainty >= max(LEAST_CERTAINTY, KEPT_CERTAINTY * before.certainty):
+            is_known = is_known or before.tells or after.tells
+            is_better = after.tells and part_after >= CLEARLY_MORE * part_before
+            if is_better and after.certainty >= KEPT_CERTAINTY * before.certainty:
                 found = FoundScale(scale, settings.scale)
             elif is_known:
                 break
@@ -133,6 +133,11 @@ class _Stable:
     n_pixels: float
     certainty: float
     """Of the model."""
+
+    @property
+    def tells(self) -> bool:
+        """Whether it says anything of a scale."""
+        return self.n >= FEW and self.certainty >= LEAST_CERTAINTY
 
     @classmethod
     def of(
