@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embedseg_napari.core.config import Calibration
+from embedseg_napari.core.data.checks import mask_name
+from embedseg_napari.core.data.mask_kinds import require_objects
 from embedseg_napari.core.data.normalization import Prepared, prepare
 from embedseg_napari.core.data.resizing import resize_image, scaled_shape
 from embedseg_napari.core.errors import ComputeError, ModelError, Stopped
 from embedseg_napari.core.evaluation.matching import match
+from embedseg_napari.core.events import Message
+from embedseg_napari.core.inference.given_image import check_fit
 from embedseg_napari.core.inference.int8 import fingerprint
 from embedseg_napari.core.inference.openvino_engine import choose_engine, measured_ranges
 from embedseg_napari.core.inference.tiling import pad, round_up
@@ -38,7 +42,7 @@ def calibrate(
     """Measure ranges on every other image, and AP with and without 8-bit integers on the rest.
 
     Of a single image, both on that. Where rounding everything costs too much, less is rounded. Events are
-    `ImageStarted`, of the images that are checked.
+    `ImageStarted`, of the images that are checked, and `Message`.
 
     Parameters
     ----------
@@ -58,13 +62,20 @@ def calibrate(
     ------
     ComputeError
         If OpenVINO is missing or cannot run the network, or the processor is none for 8-bit integers.
+    DataError
+        If there are no objects in the images that are checked.
     ModelError
-        If the mean AP, over IoU 0.5 to 0.9, falls by more than 0.01.
+        If the images are not for the model, it finds nothing, or the mean AP, over IoU 0.5 to 0.9, falls by more than
+        0.01.
     Stopped
         If `should_stop` returned True.
     """
     used, checked = images[::2], images[1::2] or images
     config = model.config
+    for one in images:
+        check_fit(config, (1, *one.image.shape), f"C{'ZYX'[-one.ndim :]}")
+    for words in require_objects([(one.instances, mask_name(one), one.instances.ndim > one.ndim) for one in checked]):
+        yield Message(words, "warning")
     calibration = Calibration(
         ranges=measured_ranges(model.network, config.n_channels, (_part(model, one) for one in used)),
         weights=fingerprint(model.network),
@@ -72,6 +83,11 @@ def calibrate(
         n_checked=len(checked),
     )
     before = yield from _ap(model, checked, "torch", should_stop)
+    if not before:
+        raise ModelError(
+            "The model finds no object of these images rightly, so that nothing can be said of 8-bit integers; take "
+            "images that it is for."
+        )
     for rounds_sums in (True, False):
         trial = calibration.model_copy(update={"rounds_sums": rounds_sums, "ap": before})
         _, words, is_odd = choose_engine(

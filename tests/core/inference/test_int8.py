@@ -12,7 +12,7 @@ from torch import nn
 from embedseg_napari.core.config import Calibration, ModelConfig, NormalizationConfig
 from embedseg_napari.core.data.example import Example
 from embedseg_napari.core.data.synthetic import nuclei
-from embedseg_napari.core.errors import ComputeError, ModelError
+from embedseg_napari.core.errors import ComputeError, DataError, ModelError
 from embedseg_napari.core.events import EngineMessage
 from embedseg_napari.core.inference import int8, openvino_engine
 from embedseg_napari.core.inference.int8 import FLAGS, _steps, fingerprint, why_not_int8
@@ -97,7 +97,18 @@ def test_without_openvino_nothing_is_calibrated(monkeypatch) -> None:
         measured_ranges(trained("unet", 2), 1, [])
 
 
-@pytest.mark.parametrize("wrong", [{"a": (0.0, float("nan"))}, {"a": (0.0,)}, {"a": (0, 1e30)}, {"a": "__import__"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"a": (0.0, float("nan"))},
+        {"a": (0.0,)},
+        {"a": (0, 1e30)},
+        {"a": "__import__"},
+        {"a": (0, 1), "b": (3, -1)},
+        {"a": (2, 3)},
+        {"a": (-3, -2)},
+    ],
+)
 def test_a_damaged_calibration_is_refused(wrong: object) -> None:
     with pytest.raises(ValueError, match="ranges"):
         ModelConfig.model_validate({"calibration": {"ranges": wrong}})
@@ -138,12 +149,35 @@ def test_what_costs_too_much_is_refused(examples, monkeypatch) -> None:
         drain(calibrate(load_model("nuclei-2d", device="cpu"), examples[:1], never))
 
 
+def test_images_that_are_not_for_the_model_or_hold_no_objects_are_said_before_anything_is_measured(examples) -> None:
+    model, image = load_model("nuclei-2d", device="cpu"), examples[0].image
+    empty = Example("empty", image, np.zeros(image.shape[1:], np.int32))
+    volume = Example("volume", image[:, None], examples[0].instances[None])
+    twice = Example("twice", np.repeat(image, 2, 0), examples[0].instances)
+    for wrong, kind, words in (
+        (empty, DataError, "no objects in this mask"),
+        (volume, ModelError, "the model works in 2D"),
+        (twice, ModelError, "2 channels"),
+    ):
+        with pytest.raises(kind, match=words):
+            drain(calibrate(model, [wrong], never))
+
+
+def test_where_the_model_finds_nothing_nothing_is_promised(examples, monkeypatch) -> None:
+    monkeypatch.setattr(job, "measured_ranges", lambda *_: {})
+    elsewhere = Example("elsewhere", np.zeros_like(examples[0].image), examples[0].instances)
+    with pytest.raises(ModelError, match="finds no object of these images"):
+        drain(calibrate(load_model("nuclei-2d", device="cpu"), [elsewhere], never))
+
+
 @needs_int8
 def test_ranges_are_measured_on_what_the_network_sees(monkeypatch) -> None:
     config = ModelConfig(reference_scale=0.5, normalization=NormalizationConfig(method="dtype-range"))
     seen: list[tuple[int, ...]] = []
     monkeypatch.setattr(job, "measured_ranges", lambda *given: seen.extend(one.shape for one in given[2]) or {})
     image = np.zeros((1, 150, 2000), np.float32)
-    with pytest.raises(ComputeError, match="another version"):
-        drain(calibrate(Model(config, trained("branched-erfnet", 2)), [Example("a", image, image[0] > 1)], never))
+    labels = np.zeros(image.shape[1:], np.int32)
+    labels[:9, :9], labels[20:29, :9] = 1, 2
+    with pytest.raises(ModelError, match="finds no object"):
+        drain(calibrate(Model(config, trained("branched-erfnet", 2)), [Example("a", image, labels)], never))
     assert seen == [(1, 1, 80, 512)]

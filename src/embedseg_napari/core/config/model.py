@@ -59,6 +59,12 @@ class Calibration(Settings):
     ap: Amount = Field(0.0, description="Mean AP there in the number format of the model.")
     ap_int8: Amount = Field(0.0, description="Mean AP there in 8-bit integers.")
 
+    @model_validator(mode="after")
+    def _check_ranges(self) -> Self:
+        if any(low > 0 or high < 0 for low, high in self.ranges.values()):
+            raise ValueError("ranges must hold zero, from the lowest value to the highest")
+        return self
+
 
 class ModelConfig(Settings):
     """Everything about a trained network but its weights; the JSON of a model file."""
