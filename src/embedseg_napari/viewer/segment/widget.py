@@ -367,7 +367,7 @@ class SegmentWidget(DockPanel):
         """Show results again that gave way to what is painted on them, which is hidden."""
         if is_front:
             back = take_place(layer for layer in self.viewer.layers if shows_found(layer))
-            for result in {self.results.of(layer) for layer in back} - {None}:
+            for result in filter(None, {self.results.of(layer) for layer in back}):
                 self.runs.clear(result)
 
     def layer_boxes(self) -> tuple[LayerBox, ...]:
