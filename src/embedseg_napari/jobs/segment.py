@@ -144,22 +144,26 @@ def advise(
 ) -> Generator[PredictionEvent, None, None]:
     """Look for something clearly better than what a job found without advice; an `Advice` names it, if any."""
     from embedseg_napari.core.inference.predictor import Predictor
+    from embedseg_napari.core.inference.trial import busiest_frame
 
     model = yield from loaded(job.model, job.device, should_stop)
     array, axes = take_channel(job.array, job.axes, job.channel)
-    every_channel = _first_frame(job) if axes != job.axes else None
+    every_channel = None
+    if found.frames:
+        t = busiest_frame(np.moveaxis(array, axes.index("T"), 0))
+        array, axes, found = _frame(array, axes, t), axes.replace("T", ""), found.frames[t]
+    if "C" in job.axes and "C" not in axes:
+        whole = _frame(job.array, job.axes, t) if "T" in job.axes else job.array
+        every_channel = np.asarray(to_frames(np.asarray(whole), job.axes.replace("T", ""))[0])
     with interruptible(model, should_stop):
         others = others_for(model, job.device, 0 if every_channel is None else len(every_channel))
         predictor = Predictor(model, settings_of(model, job.changes))
         yield from predictor.advise(array, axes, found, others, should_stop, every_channel)
 
 
-def _first_frame(job: SegmentJob) -> np.ndarray:
-    """The first frame of a job's image with all its channels, C(Z)YX."""
-    array, axes = job.array, job.axes
-    if "T" in axes:
-        array, axes = array[(slice(None),) * axes.index("T") + (0,)], axes.replace("T", "")
-    return np.asarray(to_frames(np.asarray(array), axes)[0])
+def _frame(array: Any, axes: str, t: int) -> Any:
+    """A frame of a time-lapse."""
+    return array[(slice(None),) * axes.index("T") + (t,)]
 
 
 def others_for(model: Model, device: str, also: int = 0) -> Iterator[tuple[str, Model]]:

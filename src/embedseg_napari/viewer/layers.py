@@ -76,11 +76,6 @@ def shows_objects(layer: Layer) -> bool:
     return is_of_labels or (isinstance(layer, Labels) and role != PREVIEW)
 
 
-def shows_objects_or_drawn(layer: Layer) -> bool:
-    """Whether a layer shows objects, also those of a preview, or what was annotated as a region."""
-    return ANNOTATION in layer.metadata or layer.metadata.get(RESULT) == PREVIEW or shows_objects(layer)
-
-
 def array_of(layer: Layer) -> Any:
     """The array of an Image or Labels layer; of a pyramid, its full resolution."""
     return layer.data[0] if getattr(layer, "multiscale", False) else layer.data

@@ -6,16 +6,53 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from embedseg_napari.viewer.layers import ANNOTATION, FOUND, LINES, PREVIEW, RESULT, shows_objects
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from napari.layers import Layer
 
 
+def shows_found(layer: Layer) -> bool:
+    """Whether a layer shows objects that a segmentation found, or their tracks."""
+    return layer.metadata.get(RESULT) in (FOUND, LINES) and shows_objects(layer)
+
+
+def is_drawn(layer: Layer) -> bool:
+    """Whether a layer shows what was annotated, or a preview."""
+    return ANNOTATION in layer.metadata or layer.metadata.get(RESULT) == PREVIEW
+
+
+def shows_objects_or_drawn(layer: Layer) -> bool:
+    """Whether a layer shows objects, also those of a preview, or what was annotated as a region."""
+    return is_drawn(layer) or shows_objects(layer)
+
+
 def meet(one: Layer, other: Layer) -> bool:
     """Whether two layers lie at the same place of the plane."""
     (low, high), (other_low, other_high) = (np.asarray(layer.extent.world)[:, -2:] for layer in (one, other))
     return bool((low < other_high).all() and (other_low < high).all())
+
+
+ASIDE = "embedseg-aside"
+"""Key in the metadata of layers that are hidden because another panel shows something at their place."""
+
+
+def give_way(layers: Iterable[Layer]) -> list[Layer]:
+    """Hide those of these layers that are seen, until their panel lets them :func:`take_place`; those that were."""
+    hidden = [layer for layer in layers if layer.visible]
+    for layer in hidden:
+        layer.metadata[ASIDE], layer.visible = True, False
+    return hidden
+
+
+def take_place(layers: Iterable[Layer]) -> list[Layer]:
+    """Show those of these layers again that gave way; those that did."""
+    back = [layer for layer in layers if layer.metadata.pop(ASIDE, False)]
+    for layer in back:
+        layer.visible = True
+    return back
 
 
 class Hidden:

@@ -15,6 +15,7 @@ from embedseg_napari.core.events import Advice
 from embedseg_napari.core.inference.advice import Suggestion, Unknown, certainty, remark, suggest
 from embedseg_napari.core.inference.observations import Observations
 from embedseg_napari.core.inference.size_check import usual_width
+from embedseg_napari.core.inference.trial import busiest_frame
 from embedseg_napari.core.model.known_models import bundled_path, models_folder
 from embedseg_napari.core.model.model import Model, load_model, others_like
 from embedseg_napari.core.runs import never
@@ -319,3 +320,38 @@ def test_models_of_all_channels_are_among_the_others(nuclei_model: Model) -> Non
     names = [name for name, _ in jobs.others_for(nuclei_model, "cpu")]
     assert "nuclei-histology-2d" not in names
     assert {*names, "nuclei-histology-2d"} == {name for name, _ in jobs.others_for(nuclei_model, "cpu", 3)}
+
+
+def test_of_a_time_lapse_other_models_are_tried_on_the_busiest_frame() -> None:
+    movie = np.zeros((40, 2, 90, 90), np.float32)
+    movie[:, 0] = np.nan
+    movie[:, :, 4, 4] = 1000
+    # A glaring pixel is not a full frame.
+    movie[0, :, 3, 3] = 60_000
+    movie[39, :, ::2] = 900
+    assert busiest_frame(movie) == 39
+    assert busiest_frame(movie[:1]) == 0
+    assert busiest_frame(np.full((2, 1, 90, 90), np.nan)) == 0
+
+
+@pytest.mark.parametrize("axes", ["TYX", "TCYX"])
+def test_a_growing_colony_gets_the_advice_of_a_full_frame(axes: str) -> None:
+    large = resize(nuclei((80, 80), diameter=20, seed=1).image.astype(np.float32), (360, 360), order=1)
+    film = np.stack([np.full_like(large, np.median(large)), large])
+    film[0, 20:90, 20:90] = large.max()
+    given, channel = (film, "all") if axes == "TYX" else (np.stack([film, film], 1), "mean")
+    job = jobs.SegmentJob(given, axes, channel, "nuclei-2d", "cpu", None, {}, advise=False)
+    *_, told = see_and_advise(job)
+    assert isinstance(told, Advice)
+    assert told.changes["scale"] < 0.8
+
+
+@pytest.mark.real
+def test_a_film_of_bacteria_that_begins_with_two_is_given_to_a_model_of_bacteria(shared_data) -> None:
+    from embedseg_napari.core.files.tiff import list_images, read_image
+
+    paths = list_images(shared_data("ecoli/train") / "images")
+    film = np.stack([read_image(path).array for path in (paths[0], paths[-1])])
+    *_, told = see_and_advise(jobs.SegmentJob(film, "TYX", "all", "nuclei-2d", "cpu", None, {}, advise=False))
+    assert isinstance(told, Advice)
+    assert told.model == "bacteria-phase-2d"

@@ -6,12 +6,15 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+from label_steps import begin, queue_of
 from segment_steps import PANEL, WAIT, finish
 
 from embedseg_napari.core.errors import ComputeError
 from embedseg_napari.core.model import model as model_module
 from embedseg_napari.core.model.known_models import bundled_path
+from embedseg_napari.viewer.label.review_box import HERE
 from embedseg_napari.viewer.model_list import models
+from embedseg_napari.viewer.preview.preview import LABELS
 from embedseg_napari.viewer.worker import RunState
 
 
@@ -149,3 +152,40 @@ def test_a_model_that_cannot_be_loaded_is_not_told_before_it_is_used(viewer, ope
     panel.start()
     finish(qtbot, panel)
     assert "damaged.pth" in panel.status.text()
+
+
+def seen(viewer):
+    return {layer.name for layer in viewer.layers if layer.visible}
+
+
+def test_other_objects_give_way_to_a_result(viewer, panel, fake, qtbot):
+    image = viewer.add_image(np.zeros((24, 24)), name="cells")
+    viewer.add_labels(np.ones((24, 24), int), name="truth")
+    viewer.add_labels(np.ones((24, 24), int), name="elsewhere", translate=(100, 0))
+    viewer.layers.selection.active = image
+    panel.start()
+    finish(qtbot, panel)
+    assert seen(viewer) == {"cells", "cells labels", "cells centres", "elsewhere"}
+    # Who shows them again sees them, also while sliders move.
+    viewer.layers["truth"].visible = True
+    panel.thresholds.sliders["seed_threshold"].setValue(0.8)
+    qtbot.waitUntil(lambda: panel.is_settled, timeout=WAIT)
+    assert "truth" in seen(viewer)
+
+
+def test_what_is_painted_and_what_was_found_take_turns(viewer, label_panel, panel, fake, qtbot, blobs):
+    begin(viewer, label_panel, blobs)
+    label_panel.review.begin(queue_of(viewer.layers["cells"].data.shape, 0.5))
+    label_panel.review.go_on()
+    painted = seen(viewer)
+    assert {"cells annotation", LABELS, HERE} <= painted
+    panel.bring_forward()
+    assert seen(viewer) == painted
+    panel.image.layer_box.choose(viewer.layers["cells"])
+    panel.start()
+    finish(qtbot, panel)
+    found = {"cells", "cells labels", "cells centres"}
+    assert seen(viewer) == found
+    for front, shown in ((label_panel, painted), (panel, found), (label_panel, painted)):
+        front.take_front(is_front=True)
+        assert seen(viewer) == shown

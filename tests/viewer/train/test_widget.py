@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -360,13 +359,3 @@ def test_train_from_layers_for_real(viewer, open_panel, blobs, qtbot):
 def test_the_recipe_stays_in_sight_beside_train(ready):
     assert not [area for area in ready.findChildren(QScrollArea) if area.isAncestorOf(ready.recipe)]
     assert not ready.recipe.isHidden()
-
-
-def test_labels_step_aside_for_what_the_new_model_finds(viewer, ready, qtbot, monkeypatch):
-    ready.train.click()
-    finish(ready, qtbot)
-    segment = SimpleNamespace(take_over=lambda model, layer: None, start=lambda: None)
-    monkeypatch.setattr(ready, "open_beside", lambda name: segment)
-    ready.progress.segment.click()
-    assert not viewer.layers["truth"].visible
-    assert viewer.layers["cells"].visible

@@ -38,7 +38,7 @@ from embedseg_napari.core.inference.scale_search import find_scale
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.inference.size_check import usual_width
 from embedseg_napari.core.inference.tiling import best_tile, resolve_tile
-from embedseg_napari.core.inference.trial import DOUBTFUL
+from embedseg_napari.core.inference.trial import DOUBTFUL, busiest_frame
 from embedseg_napari.core.maps import EmbeddingMaps, missing_words
 from embedseg_napari.core.networks.network import device_of
 from embedseg_napari.core.runs import never
@@ -124,7 +124,7 @@ class Predictor:
         remarks : bool
             Whether it is told that nothing was found, or that an image is blank or overexposed.
         advise : bool
-            Tell so too. Where the model is unsure of the first frame, or finds nothing, try other scales and
+            Tell so too. Where the model is unsure of the busiest frame, or finds nothing, try other scales and
             models on a part of it; an `Advice` names what is clearly better.
         others : iterable of (str, Model)
             Other models for such images, and their names, to be tried; taken only if they are needed.
@@ -146,18 +146,19 @@ class Predictor:
         done: list[Segmentation] = []
         widths: list[float | None] = []
         spoiled, seen, n_missing, n_too_small = Spoiled(), Observations(), 0, 0
-        first: tuple[np.ndarray, Prepared] | None = None
+        tried: tuple[np.ndarray, Prepared] | None = None
+        looked_at = busiest_frame(frames) if advise else 0
 
         def note(
             t: int, frame: np.ndarray, ready: Prepared, maps: EmbeddingMaps | ForegroundMaps, found: Segmentation
         ) -> FrameFinished:
-            nonlocal first, n_too_small
+            nonlocal tried, n_too_small
             seen.note(ready, found.labels)
             widths.append(usual_width(found.labels))
             if remarks or advise:
                 n_too_small += self._n_too_small(maps, found, should_stop)
-            if t == 0 and advise and (is_unsure(maps) or not len(found.scores) + found.n_left_out):
-                first = frame, ready
+            if t == looked_at and advise and (is_unsure(maps) or not len(found.scores) + found.n_left_out):
+                tried = frame, ready
             if take_frame is not None:
                 take_frame(t, found)
                 found = replace(found, labels=np.empty((0, *found.labels.shape[1:]), np.int32))
@@ -193,8 +194,8 @@ class Predictor:
         if words := missing_words(n_missing):
             yield Message(f"{words} If the image is sound, predict with precision float32.", "warning")
         better = None
-        if first is not None and not seen.is_blank:
-            better = suggest(self.model, settings, *first, others, should_stop, is_scale_found=self.settings.find_scale)
+        if tried is not None and not seen.is_blank:
+            better = suggest(self.model, settings, *tried, others, should_stop, is_scale_found=self.settings.find_scale)
         n_left_out = sum(frame.n_left_out for frame in done)
         if advice := remark(
             self.model.config,
@@ -233,45 +234,41 @@ class Predictor:
         Parameters
         ----------
         image, axes
-            As for the run, the first frame is enough.
+            As for the run, one frame.
         found : Segmentation
-            What the run found.
+            What the run found there.
         others, should_stop
             As for `run`; they may take the channels of `every_channel`.
         every_channel : ndarray, shape (C, (Z,) Y, X), optional
-            The first frame with all its channels, where `image` is one of them or their mean.
+            That frame with all its channels, where `image` is one of them or their mean.
 
         Raises
         ------
         Stopped
             If `should_stop` returned True.
         """
-        part = found.frames[0] if found.frames else found
-        if len(part.scores) + part.n_left_out and part.kept_maps is not None and not is_unsure(part.kept_maps):
+        if len(found.scores) + found.n_left_out and found.kept_maps is not None and not is_unsure(found.kept_maps):
             return
-        array, axes = as_array(image), parse_axes(axes)
-        if "T" in axes:
-            array = array[(slice(None),) * axes.index("T") + (slice(0, 1),)]
-        frame = np.asarray(to_frames(array, axes)[0])
+        frame = np.asarray(to_frames(as_array(image), parse_axes(axes))[0])
         ready, seen = self._ready(frame, normalize=True), Observations()
-        seen.note(ready, part.labels)
+        seen.note(ready, found.labels)
         yield ClusteringStarted(0)
         better = None
         if not seen.is_blank:
             is_found = self.settings.find_scale
             better = suggest(
-                self.model, part.settings, frame, ready, others, should_stop, every_channel, is_scale_found=is_found
+                self.model, found.settings, frame, ready, others, should_stop, every_channel, is_scale_found=is_found
             )
-        n_too_small = 0 if part.kept_maps is None else self._n_too_small(part.kept_maps, part, should_stop)
+        n_too_small = 0 if found.kept_maps is None else self._n_too_small(found.kept_maps, found, should_stop)
         told = remark(
             self.model.config,
             seen,
-            len(part.scores),
-            [usual_width(part.labels)],
-            part.settings,
+            len(found.scores),
+            [usual_width(found.labels)],
+            found.settings,
             None,
             better,
-            part.n_left_out,
+            found.n_left_out,
             n_too_small,
         )
         if better is not None and told:
@@ -332,7 +329,8 @@ class Predictor:
         shape = tuple(int(n) for n in frames.shape[2:])
         settings = self.settings
         if settings.find_scale:
-            found = find_scale(self.model, settings, self._ready(np.asarray(frames[0]), normalize), should_stop)
+            frame = np.asarray(frames[busiest_frame(frames)])
+            found = find_scale(self.model, settings, self._ready(frame, normalize), should_stop)
             settings = settings.changed({"scale": found.scale})
             yield Message(found.words)
         tta, scale = settings.tta, settings.scale

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from embedseg_napari.core.device import supports_precision
 from embedseg_napari.core.inference.network_pass import NetworkPass
@@ -16,7 +18,6 @@ from embedseg_napari.core.runs import drain
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from embedseg_napari.core.config import PredictionConfig
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from embedseg_napari.core.networks.network import Trained
 
 
+MOST_FRAMES = 16
+"""Of so many frames of a time-lapse the busiest is chosen."""
 SURE, DOUBTFUL = 0.9, (0.2, 0.8)
 """Seediness of pixels that are clearly object, and of those in doubt."""
 
@@ -84,3 +87,19 @@ def busiest(image: Prepared, most: Sequence[int]) -> tuple[slice, ...]:
         return float(values.std())
 
     return max(windows, key=spread)
+
+
+def busiest_frame(frames: Any) -> int:
+    """The frame of a time-lapse (T, ...) in which intensities differ most: a colony begins with a cell or two.
+
+    A few frames of a long one are enough; they are read.
+    """
+    at = sorted({round(t) for t in np.linspace(0, len(frames) - 1, min(len(frames), MOST_FRAMES))})
+
+    def spread(t: int) -> float:
+        values = np.asarray(frames[t])[..., ::3, ::3]
+        values = values[np.isfinite(values)].astype(float)
+        # A pixel that glares counts no more than another.
+        return float(np.abs(values - np.median(values)).mean()) if values.size else 0.0
+
+    return max(at, key=spread) if len(at) > 1 else 0

@@ -9,7 +9,7 @@ import numpy as np
 from embedseg_napari.core.axes import ordered, read_part, result_axes, spatial_axes
 from embedseg_napari.core.estimate.sample import SampledObject
 from embedseg_napari.viewer.camera import KeptView, go_to, screen_pixels
-from embedseg_napari.viewer.layers import RESULT, array_of, shows_objects_or_drawn
+from embedseg_napari.viewer.layers import RESULT, array_of
 from embedseg_napari.viewer.result_layers import (
     boxes_around,
     is_shown,
@@ -18,7 +18,7 @@ from embedseg_napari.viewer.result_layers import (
     show_shapes,
     spatial_frame,
 )
-from embedseg_napari.viewer.step_back import Hidden
+from embedseg_napari.viewer.step_back import Hidden, shows_objects_or_drawn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

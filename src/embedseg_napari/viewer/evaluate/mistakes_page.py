@@ -17,9 +17,9 @@ from embedseg_napari.viewer.camera import go_to, screen_pixels, show_whole
 from embedseg_napari.viewer.evaluate.error_overlay import LAYER_NAME, Legend, colormap, mark_names
 from embedseg_napari.viewer.evaluate.source import MISTAKES
 from embedseg_napari.viewer.evaluate.tables import FindingTable
-from embedseg_napari.viewer.layers import RESULT, SEGMENTED, is_users, shows_objects_or_drawn
+from embedseg_napari.viewer.layers import RESULT, SEGMENTED, is_users
 from embedseg_napari.viewer.result_layers import boxes_around, is_shown, show_labels, show_shapes, spatial_frame
-from embedseg_napari.viewer.step_back import Hidden, SteppedBack, meet
+from embedseg_napari.viewer.step_back import Hidden, SteppedBack, meet, shows_objects_or_drawn
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence
 
 if TYPE_CHECKING:

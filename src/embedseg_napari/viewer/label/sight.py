@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from napari.utils.notifications import show_info
 
 from embedseg_napari.viewer.layers import ANNOTATION, shows_objects
-from embedseg_napari.viewer.step_back import meet
+from embedseg_napari.viewer.step_back import give_way, meet
 from embedseg_napari.viewer.widgets.boxes import short
 
 if TYPE_CHECKING:
@@ -70,13 +70,11 @@ class Sight:
         if str(layers.labels.unique_id) in self._cleared:
             return
         self._cleared.add(str(layers.labels.unique_id))
-        over = [
+        over = give_way(
             layer
             for layer in self.viewer.layers
-            if shows_objects(layer) and layer.visible and ANNOTATION not in layer.metadata and meet(layer, image)
-        ]
-        for layer in over:
-            layer.visible = False
+            if shows_objects(layer) and ANNOTATION not in layer.metadata and meet(layer, image)
+        )
         if over:
             # A notification shows some forty letters.
             names = short(over[0].name) if len(over) == 1 else f"{len(over)} layers"

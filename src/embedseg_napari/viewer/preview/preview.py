@@ -10,13 +10,13 @@ import numpy as np
 from napari.layers import Image, Labels
 
 from embedseg_napari.jobs.true_objects import TrueObjects, true_objects
-from embedseg_napari.viewer.layers import FOUND, LINES, PREVIEW, RESULT, array_of, is_users, shows_objects
+from embedseg_napari.viewer.layers import PREVIEW, RESULT, array_of, is_users
 from embedseg_napari.viewer.preview.embeddings import EmbeddingLayers
 from embedseg_napari.viewer.preview.part import MOST_PIXELS, part_in_view
 from embedseg_napari.viewer.preview.placement import held_out_frame
 from embedseg_napari.viewer.preview.preview_layers import PREFIX, PreviewLayers
 from embedseg_napari.viewer.result_layers import CENTERS, THROUGH, is_shown, show_image, show_labels, show_points
-from embedseg_napari.viewer.step_back import Hidden, SteppedBack, meet
+from embedseg_napari.viewer.step_back import Hidden, SteppedBack, meet, shows_found
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -265,8 +265,7 @@ class TrainingView:
         if self._is_clear or source is None:
             return
         self._is_clear = True
-        shown = (layer for layer in self.viewer.layers if layer.metadata.get(RESULT) in (FOUND, LINES))
-        found = (layer for layer in shown if shows_objects(layer) and layer != self.truth)
+        found = (layer for layer in self.viewer.layers if shows_found(layer) and layer != self.truth)
         self._earlier.hold(layer for layer in found if meet(layer, source))
 
     def show_objects(self, found: PreviewReady | Segmentation, frame: Frame, image: Image | None) -> None:

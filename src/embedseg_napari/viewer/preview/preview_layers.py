@@ -11,6 +11,7 @@ from napari.layers import Layer
 from embedseg_napari.viewer.layers import FOUND, PREVIEW, RESULT
 from embedseg_napari.viewer.old_objects import OldObjects
 from embedseg_napari.viewer.result_layers import is_shown
+from embedseg_napari.viewer.step_back import ASIDE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -161,7 +162,7 @@ class PreviewLayers:
         """Hide some of the layers, or all, until they are put anew: they are not of what is looked at now."""
         for name in names or tuple(self.layers):
             layer = self.get(name)
-            if layer is not None and layer.visible:
+            if layer is not None and (layer.metadata.pop(ASIDE, False) or layer.visible):
                 layer.visible = False
                 self._hidden.add(name)
 

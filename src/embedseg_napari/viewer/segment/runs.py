@@ -5,13 +5,17 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from napari.utils.notifications import show_info
 from qtpy.QtCore import QObject, Signal
 
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.model.known_models import model_at
 from embedseg_napari.jobs.segment import SegmentJob, segment
+from embedseg_napari.viewer.layers import SEGMENTED, is_users
 from embedseg_napari.viewer.segment.progress import SegmentProgress
+from embedseg_napari.viewer.step_back import give_way, meet, shows_objects_or_drawn
+from embedseg_napari.viewer.widgets.boxes import short
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -172,7 +176,30 @@ class SegmentRuns(QObject):
         # They may have been hidden while something was painted there.
         result.labels.visible = True
         self._select(result.labels)
+        self.clear(result)
         self.shown.emit(result, time.monotonic() - self._began)
+
+    def clear(self, result: Result) -> None:
+        """Let other objects, annotations and previews at the place of a result give way: both would be taken for one.
+
+        What was found in the same image, with other settings, stays, and so does all of an image of its own.
+        """
+        image, layers = result.selection.layer, self.viewer.layers
+        images = {str(layer.unique_id) for layer in layers}
+        over = [
+            layer
+            for layer in layers
+            if shows_objects_or_drawn(layer)
+            and layer != layers.selection.active
+            and layer.metadata.get(SEGMENTED) not in images
+            and self.results.of(layer) is None
+            and meet(layer, image)
+        ]
+        users = [layer for layer in give_way(over) if is_users(layer)]
+        if users:
+            # A notification shows some forty letters.
+            names = short(users[0].name) if len(users) == 1 else f"{len(users)} layers of labels"
+            show_info(f"Hidden for now: {names}.")
 
     def _select(self, layer: Layer) -> None:
         """Select a result, but not where the user went on to another layer meanwhile."""

@@ -29,6 +29,7 @@ from embedseg_napari.viewer.segment.results import ResultLayers
 from embedseg_napari.viewer.segment.run_settings import RunSettings
 from embedseg_napari.viewer.segment.runs import SegmentRuns
 from embedseg_napari.viewer.segment.threshold_box import ThresholdBox
+from embedseg_napari.viewer.step_back import shows_found, take_place
 from embedseg_napari.viewer.unopened import unopened
 from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR
 from embedseg_napari.viewer.widgets.collapsible import Folded
@@ -361,6 +362,13 @@ class SegmentWidget(DockPanel):
             "device": self.device.currentText(),
             "changes": self.settings.changes(),
         }
+
+    def take_front(self, is_front: bool) -> None:
+        """Show results again that gave way to what is painted on them, which is hidden."""
+        if is_front:
+            back = take_place(layer for layer in self.viewer.layers if shows_found(layer))
+            for result in filter(None, {self.results.of(layer) for layer in back}):
+                self.runs.clear(result)
 
     def layer_boxes(self) -> tuple[LayerBox, ...]:
         """Boxes in which a layer is chosen."""

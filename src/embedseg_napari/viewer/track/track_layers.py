@@ -20,10 +20,9 @@ from embedseg_napari.viewer.layers import (
     is_users,
     labelled_picture,
     picture_of,
-    shows_objects_or_drawn,
 )
 from embedseg_napari.viewer.result_layers import THROUGH, add_beside, is_shown, spatial_frame
-from embedseg_napari.viewer.step_back import Hidden, meet
+from embedseg_napari.viewer.step_back import Hidden, meet, shows_objects_or_drawn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence

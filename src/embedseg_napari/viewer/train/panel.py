@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 from embedseg_napari.core.events import EpochFinished, Message, PreviewReady, StepFinished, TrainingStarted
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.old_objects import OldObjects
+from embedseg_napari.viewer.step_back import give_way, is_drawn, meet, shows_found, take_place
 from embedseg_napari.viewer.train.settings import OutputPlace, TrainingSettings
 from embedseg_napari.viewer.widgets.boxes import Sentence, short
 from embedseg_napari.viewer.widgets.dock_panel import DockPanel
@@ -44,8 +45,6 @@ class TrainingPanel(DockPanel):
         self.saved: SavedTraining | None = None
         self.trained_on: Layer | None = None
         """The image layer that the last training learned from, or the first of them."""
-        self.trained_with: list[Layer | None] = []
-        """The labels layers that it learned from."""
         self.settings = TrainingSettings()
         self.output = OutputPlace()
         self.recipe = RecipeButtons(self.make_recipe)
@@ -177,18 +176,14 @@ class TrainingPanel(DockPanel):
         panel: Any = self.open_beside("EmbedSeg: Segment")
         panel.take_over(self.saved.path, self.trained_on)
         if self.trained_on is not None and self.trained_on in self.viewer.layers:
-            self._clear_sight()
             panel.start()
 
-    def _clear_sight(self) -> None:
-        """Hide the labels that were learned from: where they lie over what the model finds, all seems to be found."""
-        over = [one for one in self.trained_with if one is not None and one in self.viewer.layers and one.visible]
-        for layer in over:
-            layer.visible = False
-        if over:
-            # A notification shows some forty letters.
-            names = short(over[0].name) if len(over) == 1 else f"{len(over)} layers of labels"
-            show_info(f"Hidden for now: {names}.")
+    def take_front(self, is_front: bool) -> None:
+        """Show again what is painted and previewed here, if it gave way to a result, which gives way now."""
+        layers = self.viewer.layers
+        if is_front:
+            back = take_place(layer for layer in layers if is_drawn(layer))
+            give_way(layer for layer in layers if shows_found(layer) and any(meet(layer, one) for one in back))
 
     def release(self) -> None:
         """Keep everything, and stop."""

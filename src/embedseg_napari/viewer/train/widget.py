@@ -249,7 +249,6 @@ class TrainWidget(TrainingPanel):
         self.recipe.forget()
         self.preview.begin(request.config, learns_from_layers=request.folder is None)
         self.trained_on = self.pairs.rows[0].image.layer() if request.pairs else None
-        self.trained_with = [row.labels.layer() for row in self.pairs.rows] if request.pairs else []
         self.job = TrainingJob(request, preview=self.preview.view.example)
         self.progress.begin(request.output.stem)
         self.tabs.setCurrentIndex(1)
