@@ -33,7 +33,7 @@ def test_a_run_that_is_over_waits_for_no_scheduler() -> None:
     is_over, asked = Event(), []
     is_over.set()
 
-    def unheard(address: str, timeout: float) -> None:
+    def unheard(address: str, timeout: float, **_) -> None:
         asked.append(address)
         assert timeout < cluster.PATIENCE
         raise TimeoutError("nobody answers")

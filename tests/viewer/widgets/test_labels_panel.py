@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("pyqtgraph")
 
 from embedseg_napari.core.data.dividing_cells import dividing_cells
-from embedseg_napari.viewer.widgets.labels_panel import image_below
+from embedseg_napari.viewer.neighbours import image_under
 
 NAMES = ["EmbedSeg: Measure", "EmbedSeg: Track", "EmbedSeg: Estimate"]
 MOVIE = {"axis_labels": ("t", "y", "x")}
@@ -80,5 +80,5 @@ def test_the_image_below_lies_pixel_for_pixel(layer_viewer, movie) -> None:
             (movie.shape, ("t", "y", "x")),
         )
     ]
-    assert image_below(labels, images) is images[2]
-    assert image_below(labels, images[:2]) is None
+    assert image_under(labels, images) is images[2]
+    assert image_under(labels, images[:2]) is None

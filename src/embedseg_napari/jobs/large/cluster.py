@@ -188,7 +188,7 @@ def _client_of(distributed: Any, scheduler: str, is_over: Event) -> Any:
                 if scheduler.endswith(".json") or Path(scheduler).is_file():
                     # One that was just started writes its file a moment later.
                     address = str(parse_json(read_text(Path(scheduler)))["address"])
-                client = distributed.Client(address, timeout=min(ONE_TRY, PATIENCE))
+                client = distributed.Client(address, timeout=min(ONE_TRY, PATIENCE), set_as_default=False)
             client.wait_for_workers(1, timeout=min(ONE_TRY, PATIENCE))
             return client
         except OSError:
@@ -231,7 +231,8 @@ def _local(distributed: Any, n_workers: int) -> Iterator[Any]:
                 scheduler_kwargs={"dashboard_address": ":0"},
                 silence_logs=50,
             )
-            client = distributed.Client(cluster)
+            # What else a person computes with Dask in this process is computed where it was.
+            client = distributed.Client(cluster, set_as_default=False)
         except (OSError, RuntimeError) as error:
             raise ComputeError(
                 f"The workers did not start ({str(error) or 'in time'}); run it again when the machine is less busy, "

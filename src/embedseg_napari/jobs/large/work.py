@@ -125,7 +125,7 @@ def work_on_cluster(
     client = workers.client(should_stop)
     distributed = require_distributed()
     n = max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
-    ready = distributed.as_completed()
+    ready = distributed.as_completed(loop=client.loop)
     # The run may have been begun where image and model had other places.
     known = str(folder.path), record.image, record.model, device, workers.threads
 

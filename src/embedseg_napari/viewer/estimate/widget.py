@@ -49,7 +49,6 @@ class EstimateWidget(LabelsPanel):
         self._build()
         self._listen()
         self.judge.changed.connect(self._show_state)
-        self.labels.choose(viewer.layers.selection.active)
         self._show_state()
 
     def _build(self) -> None:

@@ -61,6 +61,9 @@ class LabelsPanel(DockPanel):
         self._was_old = False
         """The same of an earlier result, which stays where no other one comes of a run."""
         self._said_unfit = ""
+        active = viewer.layers.selection.active
+        if active in self.labels.layers and not self.problem_of(active):
+            self.labels.choose(active)
         self._propose_image()
 
     def _lay_out(self, foot: QWidget | QLayout) -> QVBoxLayout:
