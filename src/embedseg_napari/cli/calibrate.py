@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from embedseg_napari.cli.console import say
-from embedseg_napari.cli.options import Axes, Channel, NoProgress, Spacing, parse_axes, parse_spacing, require_writable
+from embedseg_napari.cli.options import (
+    Axes,
+    Channel,
+    HeldOut,
+    ModelSource,
+    NoProgress,
+    Spacing,
+    parse_axes,
+    parse_spacing,
+    require_writable,
+)
 from embedseg_napari.cli.progress import PredictionProgress
 from embedseg_napari.core.errors import AlreadyExists
 from embedseg_napari.core.runs import drain, never
@@ -16,16 +26,8 @@ from embedseg_napari.core.wording import count
 
 
 def calibrate(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A model's name, a .embedseg file, or an original .pth file.")
-    ],
-    dataset: Annotated[
-        Path,
-        typer.Argument(
-            metavar="DATASET",
-            help="Folder with images/ and masks/ (same file names), or with train/ and val/ of that kind: val/ counts.",
-        ),
-    ],
+    model: ModelSource,
+    dataset: HeldOut,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Model file to write; default: MODEL itself is changed."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from pathlib import Path  # noqa: TC003 (the command line reads annotations at run time)
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -142,6 +142,16 @@ def require_writable(folder: Path, option: str) -> None:
         ) from error
 
 
+ModelSource = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A model's name, a .embedseg file, or an original .pth file.")
+]
+HeldOut = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DATASET",
+        help="Folder with images/ and masks/ (same file names), or with train/ and val/ of that kind: val/ counts.",
+    ),
+]
 Axes = Annotated[
     str | None,
     typer.Option(

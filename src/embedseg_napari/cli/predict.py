@@ -14,6 +14,7 @@ from embedseg_napari.cli.options import (
     Axes,
     Channel,
     Device,
+    ModelSource,
     NoProgress,
     Spacing,
     parse_spacing,
@@ -45,9 +46,7 @@ STORED = "that of the model"
 
 
 def predict(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A model's name, a .embedseg file, or an original .pth file.")
-    ],
+    model: ModelSource,
     inputs: Annotated[
         list[Path], typer.Argument(metavar="INPUT...", help="Images, folders of images, or one OME-Zarr.")
     ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003 (the command line reads annotations at run time)
 from typing import Annotated
 
 import typer
@@ -12,6 +11,8 @@ from embedseg_napari.cli.options import (
     Axes,
     Channel,
     Device,
+    HeldOut,
+    ModelSource,
     NoProgress,
     Spacing,
     parse_axes,
@@ -26,16 +27,8 @@ from embedseg_napari.core.wording import count
 
 
 def tune(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A model's name, a .embedseg file, or an original .pth file.")
-    ],
-    dataset: Annotated[
-        Path,
-        typer.Argument(
-            metavar="DATASET",
-            help="Folder with images/ and masks/ (same file names), or with train/ and val/ of that kind: val/ counts.",
-        ),
-    ],
+    model: ModelSource,
+    dataset: HeldOut,
     save: Annotated[bool, typer.Option("--save", help="Store the best thresholds in the model file.")] = False,
     axes: Axes = None,
     channel: Channel = None,
