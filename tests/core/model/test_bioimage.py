@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 
-from embedseg_napari.core.config import ModelConfig, NormalizationConfig
+from embedseg_napari.core.config import ModelConfig, NormalizationConfig, PredictionConfig
 from embedseg_napari.core.errors import DataError, ModelError, SettingsError
 from embedseg_napari.core.model.bioimage import MEMBER, licence_id, read_package, write_package
 from embedseg_napari.core.model.model import Model, load_model
@@ -106,6 +106,14 @@ def test_a_package_says_what_it_is(tmp_path: Path) -> None:
     assert described["inputs"][0]["axes"][1]["channel_names"] == ["membrane", "DNA_1"]
     assert described["inputs"][0]["preprocessing"][0]["kwargs"]["max_percentile"] == 99.8
     np.testing.assert_array_equal(np.load(tmp_path / "test_input.npy")[0], image[:, :64, :48])
+
+
+@pytest.mark.parametrize("looks", [True, False])
+def test_a_package_says_that_other_programs_look_for_no_scale(tmp_path: Path, looks: bool) -> None:
+    image = np.random.default_rng(0).integers(0, 4000, (1, 64, 64)).astype(np.uint16)
+    path = write_package(model(2, prediction=PredictionConfig(find_scale=looks)), tmp_path / "p.zip", image=image)
+    with zipfile.ZipFile(path) as archive:
+        assert ("looks for a better scale" in archive.read("README.md").decode()) == looks
 
 
 def test_a_package_comes_back_as_the_same_model(tmp_path: Path) -> None:

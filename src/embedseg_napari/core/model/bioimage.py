@@ -242,6 +242,8 @@ def _documentation(model: Model) -> str:
     scale = config.reference_scale * prediction.scale
     if scale != 1:
         lines.append(f"Resize images by the factor {scale:.3g} first, and the maps back.")
+    if prediction.find_scale:
+        lines.append("embedseg-napari looks for a better scale in each image; other programs show it as it is.")
     if config.license:
         lines.append(f"Licence: {config.license}")
     lines += [
