@@ -69,6 +69,20 @@ def test_any_pixel_of_an_object_gives_the_object(ndim: int, knows: bool, number:
         assert overlap(labels, found, [number]) > (0.99 if knows else {2: 0.7, 3: 0.65}[ndim])
 
 
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_a_click_on_a_faint_rim_gives_the_object_and_not_a_crumb(ndim: int) -> None:
+    labels = discs(ndim)
+    maps = perfect_maps(labels)
+    # The two outermost pixels to the left of the first ball are hardly seen.
+    rim = tuple(int(i) for i in np.argwhere(labels == 1)[np.argwhere(labels == 1)[:, -1].argmin()])
+    for x in (rim[-1], rim[-1] + 1):
+        maps.seed_map[..., x] = 0.02
+    found = object_under(around(labels, maps=maps), [line(rim)])
+    assert found.is_known
+    assert rim in set(zip(*found.pixels, strict=True))
+    assert overlap(labels, found, [1]) > 0.8
+
+
 def test_maps_that_know_nothing_leave_it_to_the_image() -> None:
     labels = discs(2)
     blank = EmbeddingMaps(

@@ -263,10 +263,23 @@ def _by_maps(around: Surroundings, pixel: tuple[int, ...]) -> tuple[Box, NDArray
     # A person has said that there is an object, so less is enough for the rest of it.
     foreground = min(around.foreground_threshold, seediness / 2)
     inside = ((((points - of(points, seed)) / of(margins, seed)) ** 2).sum(0) < 1) & (seed_map > foreground)
-    inside[at] = True
-    mask = piece(inside, at)
+    # The click may lie on the rim, or where the seed map is faint, apart from the object that it belongs to.
+    mask = piece(inside, seed)
+    if not mask[at]:
+        _join(mask, at)
     is_known = seediness >= SURE or (seediness >= KNOWN and around.is_usual(int(mask.sum())))
     return (box, mask) if is_known else (whole, None)
+
+
+def _join(mask: NDArray[np.bool_], at: tuple[int, ...]) -> None:
+    """Add a pixel to a mask, and a path of neighbours along the axes to the nearest one of it."""
+    places = np.argwhere(mask)
+    nearest = places[((places - np.array(at)) ** 2).sum(1).argmin()]
+    corner: list[int | slice] = list(at)
+    for axis, end in enumerate(nearest):
+        corner[axis] = slice(min(at[axis], end), max(at[axis], end) + 1)
+        mask[tuple(corner)] = True
+        corner[axis] = int(end)
 
 
 def _at(pixel: tuple[int, ...], box: Box) -> tuple[int, ...]:
