@@ -134,6 +134,14 @@ class PredictionConfig(Settings):
         """The settings that turn maps into objects, as `es.cluster` and `Segmentation.recluster` take them."""
         return self.model_dump(include=CLUSTERING)
 
+    def at_scale(self, scale: float, ndim: int) -> Self:
+        """These settings at another scale: where objects are smaller, so is the smallest that counts.
+
+        At a smaller scale the minimum size stays, for the image may show small objects, too.
+        """
+        share = min(1.0, self.scale / scale) ** ndim
+        return self.changed({"scale": scale, "min_object_size": int(self.min_object_size * share)})
+
     def changed(self, changes: dict[str, Any]) -> Self:
         """These settings with others in place of some; None leaves a setting as it is.
 

@@ -15,6 +15,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "validation_objects": 0.1,
         "reached_seeds": True,
         "keep_start": True,
+        "find_scale": True,
     },
     "paper": {
         "epochs": 200,

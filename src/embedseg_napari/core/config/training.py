@@ -256,6 +256,12 @@ class TrainingConfig(Settings):
         "the annotated objects reach it.",
         json_schema_extra=LENGTH,
     )
+    find_scale: bool = Field(
+        False,
+        description="The model looks for the scale of each image that it segments: a few objects rarely show all sizes "
+        "that there are.",
+        json_schema_extra=LENGTH,
+    )
     keep_start: bool = Field(
         False,
         description="If training from a model and no images are held out, keep up to half of that model's weights, as "

@@ -331,7 +331,11 @@ class Predictor:
         if settings.find_scale:
             frame = np.asarray(frames[busiest_frame(frames)])
             found = find_scale(self.model, settings, self._ready(frame, normalize), should_stop)
-            settings = settings.changed({"scale": found.scale})
+            least, own = settings.min_object_size, config.prediction.min_object_size
+            settings = settings.at_scale(found.scale, config.ndim)
+            if least != own:
+                # A size that was asked for is one in the image.
+                settings = settings.changed({"min_object_size": least})
             yield Message(found.words)
         tta, scale = settings.tta, settings.scale
         seen = seen_shape(shape, config.reference_scale * scale)

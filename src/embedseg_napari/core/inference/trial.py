@@ -51,7 +51,7 @@ class Trial:
         plan = NetworkPass(model.network, config, part.shape, tile, overlap, precision, False, scale)
         maps = drain(plan.run(part, 0, should_stop))
         # A part has borders that the image does not have, and at another scale other sizes.
-        settings = settings.changed({"drop_border_objects": False, "max_object_size": 0})
+        settings = settings.at_scale(scale, config.ndim).changed({"drop_border_objects": False, "max_object_size": 0})
         return cls(maps, Segmentation.collect(maps, settings, should_stop))
 
 

@@ -208,7 +208,9 @@ def find_doubts(
 
     model = load_model(model_path, device)
     axes = model.config.axes
-    segmentation = yield from Predictor(model, model.config.prediction).run(image, axes, should_stop)
+    # Annotated objects have said how large objects are.
+    settings = model.config.prediction.model_copy(update={"find_scale": False})
+    segmentation = yield from Predictor(model, settings).run(image, axes, should_stop)
     views = disagreeing_views(model, image, axes, N_VIEWS, should_stop=should_stop)
     doubts = rank_doubt(segmentation, views, model.config.object_sizes, annotation=labels, should_stop=should_stop)
     # Only what is annotated counts: of an object that is painted on some planes, these.
