@@ -22,10 +22,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, types
 
-from embedseg_napari.core.clustering.curve_order import embed, encode, sort
+from embedseg_napari.core.clustering.curve_order import STEP_BITS, embed, encode, hilbert, sort
 from embedseg_napari.core.compiled.numba_signatures import F4, I4, I8, U1, U4, U8, array, compiled, given
 
-__all__ = ["LEAF", "build", "claim", "embed", "encode", "paint", "place", "release", "sort"]
+__all__ = ["LEAF", "STEP_BITS", "build", "claim", "embed", "encode", "hilbert", "paint", "place", "release", "sort"]
 
 LEAF = 32
 """Pixels in the smallest boxes; their coordinates stand together: points[leaf, axis, pixel]."""
@@ -80,6 +80,8 @@ def _scaled_gap(low, high, center, inverse):  # type: ignore[no-untyped-def]
 
 
 OUTSIDE, CUT, INSIDE = 0, 1, 2
+ROOM = 48
+"""Nodes an ellipse is cut into at once."""
 
 
 @njit(nogil=True, inline="always")
@@ -121,11 +123,12 @@ def _holds(points, leaf, at, ellipse):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True)
 def _reach(boxes, leaf, ellipse, reached):  # type: ignore[no-untyped-def]
-    """Write nodes that hold all pixels inside the ellipse, `leaf` among them, each pixel once; return their number.
+    """Write nodes that hold all pixels inside the ellipse, each pixel once, and little else; return their number.
 
     Going up from a leaf, what stands beside the way is nearly always outside, and where it stands in memory is known
-    beforehand: this waits far less than going down from the root.
+    beforehand: this waits far less than going down from the root. What is found there is opened as far as there is room.
     """
+    n_leaves = boxes.shape[0] // 2
     node = leaf
     while node > 1 and _position(boxes, node >> 1, ellipse) == INSIDE:
         node >>= 1
@@ -135,6 +138,23 @@ def _reach(boxes, leaf, ellipse, reached):  # type: ignore[no-untyped-def]
             reached[n] = node ^ 1
             n += 1
         node >>= 1
+    at = 0
+    while at < n and n < ROOM:
+        node = reached[at]
+        if node >= n_leaves:
+            at += 1
+            continue
+        low, high = _position(boxes, 2 * node, ellipse), _position(boxes, 2 * node + 1, ellipse)
+        if low == INSIDE and high == INSIDE:
+            at += 1
+        elif low == OUTSIDE and high == OUTSIDE:
+            n -= 1
+            reached[at] = reached[n]
+        else:
+            reached[at] = 2 * node + (low == OUTSIDE)
+            if low != OUTSIDE and high != OUTSIDE:
+                reached[n] = 2 * node + 1
+                n += 1
     return n
 
 
