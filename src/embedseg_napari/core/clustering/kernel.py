@@ -2,9 +2,9 @@
 
 Foreground pixels are sorted along a space-filling curve through their embeddings, and a binary tree of bounding boxes
 stands over that order. Each box knows how many pixels it holds and how many of them are unclustered. A proposal is
-collected by walking down the tree: a box outside the ellipse is left out, a box inside it is taken as a whole, only
-boxes at the margin are opened. The tree adapts to any distribution, be it spread out as in an untrained network,
-collapsed into a point for each object, or far outside the image.
+collected by walking up the tree from the seed, and down wherever the ellipse reaches: a box outside it is left out, a
+box inside it is taken as a whole, only boxes at the margin are opened. The tree adapts to any distribution, be it
+spread out as in an untrained network, collapsed into a point for each object, or far outside the image.
 
 For each seed the unclustered pixels are collected first, leaving out boxes that have none; each pixel is met once in
 that role. All pixels are counted only where there were any, and only until they are too many, such as twice as many;
@@ -126,7 +126,7 @@ def _reach(boxes, leaf, ellipse, reached):  # type: ignore[no-untyped-def]
     """Write nodes that hold all pixels inside the ellipse, each pixel once, and little else; return their number.
 
     Going up from a leaf, what stands beside the way is nearly always outside, and where it stands in memory is known
-    beforehand: this waits far less than going down from the root. What is found there is opened as far as there is room.
+    beforehand: this waits far less than going down from the root. What is found there is opened while there is room.
     """
     n_leaves = boxes.shape[0] // 2
     node = leaf
@@ -316,9 +316,7 @@ def claim(  # type: ignore[no-untyped-def]
             continue
         accepted[n_accepted] = row
         n_accepted += 1
-        _take(
-            points, boxes, sizes, alive, is_unclustered, labels, n_accepted, is_over, ellipse, reached, width, stack
-        )
+        _take(points, boxes, sizes, alive, is_unclustered, labels, n_accepted, is_over, ellipse, reached, width, stack)
     return position, n_accepted
 
 
