@@ -75,12 +75,13 @@ def hilbert(ndim: int) -> NDArray[np.uint32]:
         one_bit[entry * ndim + axis, cell] = place, following
     bits = STEP_BITS[ndim]
     state, cells = np.ogrid[: ndim << ndim, : 1 << ndim * bits]
-    place = np.zeros_like(state)
+    places = np.zeros_like(state)
     for bit in reversed(range(bits)):
         cell = sum((cells >> axis * bits + bit & 1) << axis for axis in range(ndim))
-        own, state = one_bit[state, cell, 0], one_bit[state, cell, 1]
-        place = place << ndim | own
-    return ((state << ndim * bits + PLACE_BITS) | place).ravel().astype(np.uint32)
+        places = places << ndim | one_bit[state, cell, 0]
+        state = one_bit[state, cell, 1]
+    table: NDArray[np.uint32] = ((state << ndim * bits + PLACE_BITS) | places).ravel().astype(np.uint32)
+    return table
 
 
 @compiled(types.void(given(F4, 2), given(F8), given(F8), I8, given(U4), I8, I8, array(U8)))
