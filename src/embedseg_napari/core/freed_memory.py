@@ -90,10 +90,16 @@ def freed_memory_kept() -> Iterator[None]:
         _USERS.change(-1)
 
 
-def give_back_freed_memory() -> None:
-    """Give what is freed back to the system now, where glibc would keep it in pieces that suit nothing large."""
+def give_back_freed_memory(*, also_kept: bool = False) -> None:
+    """Give what is freed back to the system now, where glibc would keep it in pieces that suit nothing large.
+
+    Parameters
+    ----------
+    also_kept : bool
+        Whether what computations keep goes back, too: between the steps of a large image, which need other pieces.
+    """
     with _USERS.lock:
-        if not _USERS.n and (glibc := _glibc()) is not None:
+        if (also_kept or not _USERS.n) and (glibc := _glibc()) is not None:
             glibc.malloc_trim(0)
 
 

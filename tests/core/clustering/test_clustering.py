@@ -181,3 +181,13 @@ def test_wholly_overwritten_objects_are_dropped_and_ids_have_no_gaps(way: str) -
     assert_array_equal(found.labels, np.ones((1, 12)))
     assert_allclose(found.scores, [0.95])
     assert_allclose(found.centers, [[0, 8]])
+
+
+@pytest.mark.parametrize(("shape", "margin"), [((128, 160), 45.0), ((16, 32, 40), 12.0)])
+@pytest.mark.parametrize("seeds", ["greedy", "local_maxima"])
+def test_ellipses_over_many_boxes_equal_the_plain_way(shape: tuple[int, ...], margin: float, seeds: str) -> None:
+    maps = random_maps(shape, 0, 3.0, margin, 0.3, 1000)
+    plain, fast = (run(way, maps, 0.3, 0.1, 0, seeds) for way in WAYS)
+    assert plain.labels.max() > 3
+    assert_array_equal(fast.labels, plain.labels)
+    assert_array_equal(fast.seeds, plain.seeds)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from embedseg_napari.core.data import spoiled_pixels
 from embedseg_napari.core.data.spoiled_pixels import Mended, Spoiled, find_padding, mend
 from embedseg_napari.core.data.synthetic import nuclei
 
@@ -174,6 +175,18 @@ def test_any_value_around_an_image_is_padding(dtype, value) -> None:
         padding = find_padding(np.pad(inner, width, constant_values=value))
         assert padding is not None
         np.testing.assert_array_equal(padding, np.pad(np.zeros((60, 70), bool), width[1:], constant_values=True))
+
+
+def test_large_images_are_counted_in_slabs(monkeypatch: pytest.MonkeyPatch) -> None:
+    inner = np.random.default_rng(1).integers(1, 60, (1, 64, 80)).astype(np.uint8)
+    # One at the side of the picture, and one within it, which is none of the padding.
+    inner[0, 0, 5] = inner[0, 30, 40] = 0
+    expected = np.pad(np.zeros((64, 80), bool), ((10, 3), (0, 20)), constant_values=True)
+    expected[10, 5] = True
+    monkeypatch.setattr(spoiled_pixels, "SLAB", 500)
+    padding = find_padding(np.pad(inner, ((0, 0), (10, 3), (0, 20))))
+    assert padding is not None
+    np.testing.assert_array_equal(padding, expected)
 
 
 def test_an_even_background_is_no_padding() -> None:

@@ -32,9 +32,9 @@ def cluster_compiled(task: ClusterTask, kernel: Any, should_stop: Callable[[], b
 
     # Sort the pixels along a curve through their embeddings, and build the tree over them.
     shift = max(1, (n - 1).bit_length())
-    low, scale, tables = _curve(limits, shape, 63 - shift)
-    keys = np.empty(n, np.uint64)
-    kernel.encode(points, low, scale, *tables, shift, keys)
+    low, scale, bits = _grid(limits, shape, 63 - shift)
+    keys, step = np.empty(n, np.uint64), kernel.STEP_BITS[ndim]
+    kernel.encode(points, low, scale, -(-bits // step), kernel.hilbert(ndim), step, shift, keys)
     kernel.sort(keys, np.empty(n, np.uint64), shift)
     ask(should_stop)
     placed = np.empty((-(-n // kernel.LEAF), ndim, kernel.LEAF), np.float32)
@@ -85,29 +85,18 @@ def _flat(maps: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.ascontiguousarray(maps.reshape(len(maps), -1), dtype=np.float32)
 
 
-def _curve(
+def _grid(
     limits: NDArray[np.float64], shape: tuple[int, ...], most_bits: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], list[NDArray[np.uint64]]]:
-    """Steps per axis (z, y, x) and the bits that each step contributes to the place along the curve.
+) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
+    """Where the curve's grid begins and its steps per pixel, (z, y, x) with zeros for no z, and its bits per axis.
 
     Steps are an eighth of a pixel where the number of bits allows it. The few pixels that point far outside the image
     share its border, so that they do not make the steps coarse for all others.
     """
     sides = np.array(shape, float)
     low = np.clip(limits[0], -sides, 2 * sides)
-    extent = np.maximum(np.clip(limits[1], -sides, 2 * sides) - low, 0.0)
-    bits = np.ceil(np.log2(extent * 8 + 1)).astype(np.int64)
-    while bits.sum() > most_bits:
-        bits[np.argmax(bits)] -= 1
-    scale = (2.0**bits - 1) / np.maximum(extent, 1e-6)
-    tables = [np.zeros(1 << int(b), np.uint64) for b in bits]
-    bit_of_place = 0
-    for bit in range(int(bits.max())):
-        for axis in reversed(range(len(shape))):
-            if bit < bits[axis]:
-                step = np.arange(len(tables[axis]), dtype=np.uint64)
-                tables[axis] |= ((step >> np.uint64(bit)) & np.uint64(1)) << np.uint64(bit_of_place)
-                bit_of_place += 1
-    if len(shape) == 2:
-        tables.insert(0, np.zeros(1, np.uint64))
-    return low, scale, tables
+    extent = max(float((np.clip(limits[1], -sides, 2 * sides) - low).max()), 0.0)
+    bits = max(1, min(math.ceil(math.log2(extent * 8 + 1)), most_bits // len(shape)))
+    place, scale = np.zeros(3), np.zeros(3)
+    place[-len(shape) :], scale[-len(shape) :] = low, (2.0**bits - 1) / max(extent, 1e-6)
+    return place, scale, bits

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numba import types
 
 from embedseg_napari.core.compiled.numba_signatures import F4, F8, I8, U4, U8, array, compiled, given
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 DIGIT = 11
 """Bits sorted in one pass."""
+STEP_BITS = {2: 4, 3: 2}
+"""Bits of each axis that the table of the curve takes in one step: so many that the table fits the nearest cache."""
+PLACE_BITS = 8
+"""Bits of a place in that table."""
 
 
 @compiled(I8(given(U4), given(U4), given(F4, 2), I8, I8, array(F4, 2), array(F8, 2)))
@@ -42,22 +52,63 @@ def embed(foreground, rows, offsets, height, width, points, limits):  # type: ig
     return finite
 
 
-@compiled(types.void(given(F4, 2), given(F8), given(F8), given(U8), given(U8), given(U8), I8, array(U8)))
-def encode(points, low, scale, table_z, table_y, table_x, shift, keys):  # type: ignore[no-untyped-def]
-    """Place along the curve (tables interleave the bits of the axes) and row of each point, in one number."""
+@functools.cache
+def hilbert(ndim: int) -> NDArray[np.uint32]:
+    """Hilbert's curve as a table: for each state and `STEP_BITS` of each axis, their place and the state behind it.
+
+    Places take the lowest `PLACE_BITS`; above stands where the next state begins in the table. A piece of this curve
+    always lies together, so that the boxes over it are small. Follows C. Hamilton, "Compact Hilbert indices" (2006).
+    """
+    full = (1 << ndim) - 1
+
+    def turned(bits: int, by: int) -> int:
+        return (bits << by | bits >> (ndim - by)) & full
+
+    one_bit = np.empty((ndim << ndim, 1 << ndim, 2), np.int64)
+    for entry, axis, cell in np.ndindex(1 << ndim, ndim, 1 << ndim):
+        gray = turned(cell ^ entry, ndim - 1 - axis)
+        place = gray ^ gray >> 1 ^ gray >> 2
+        before = max(place - 1, 0) & ~1
+        ones = place - 1 + place % 2
+        to = 0 if place == 0 else ((ones ^ (ones + 1)).bit_length() - 1)
+        following = (entry ^ turned(before ^ before >> 1, axis + 1)) * ndim + (axis + to + 1) % ndim
+        one_bit[entry * ndim + axis, cell] = place, following
+    bits = STEP_BITS[ndim]
+    state, cells = np.ogrid[: ndim << ndim, : 1 << ndim * bits]
+    places = np.zeros_like(state)
+    for bit in reversed(range(bits)):
+        cell = sum((cells >> axis * bits + bit & 1) << axis for axis in range(ndim))
+        places = places << ndim | one_bit[state, cell, 0]
+        state = one_bit[state, cell, 1]
+    table: NDArray[np.uint32] = ((state << ndim * bits + PLACE_BITS) | places).ravel().astype(np.uint32)
+    return table
+
+
+@compiled(types.void(given(F4, 2), given(F8), given(F8), I8, given(U4), I8, I8, array(U8)))
+def encode(points, low, scale, n_steps, table, step_bits, shift, keys):  # type: ignore[no-untyped-def]
+    """Place along the curve and row of each point, in one number; `n_steps` of so many bits each, by a table.
+
+    `low` and `scale` are those of (z, y, x); in 2D the scale of z is 0.
+    """
     ndim = points.shape[0]
-    last_z, last_y, last_x = (
-        np.float64(table_z.shape[0] - 1),
-        np.float64(table_y.shape[0] - 1),
-        np.float64(table_x.shape[0] - 1),
-    )
+    last = np.float64((np.int64(1) << np.int64(n_steps * step_bits)) - 1)
+    mask, place_bits = (np.int64(1) << step_bits) - 1, np.uint64(ndim * step_bits)
+    place_mask = (np.uint64(1) << place_bits) - np.uint64(1)
     for i in range(points.shape[1]):
         z, y, x = points[0, i], points[ndim - 2, i], points[ndim - 1, i]
         if np.isfinite(z) and np.isfinite(y) and np.isfinite(x):
-            at_z = int(min(max((z - low[0]) * scale[0], 0.0), last_z))
-            at_y = int(min(max((y - low[ndim - 2]) * scale[ndim - 2], 0.0), last_y))
-            at_x = int(min(max((x - low[ndim - 1]) * scale[ndim - 1], 0.0), last_x))
-            place = table_z[at_z] | table_y[at_y] | table_x[at_x]
+            at_z = np.int64(min(max((z - low[0]) * scale[0], 0.0), last))
+            at_y = np.int64(min(max((y - low[1]) * scale[1], 0.0), last))
+            at_x = np.int64(min(max((x - low[2]) * scale[2], 0.0), last))
+            place, state = np.uint64(0), np.uint64(0)
+            for step in range(n_steps - 1, -1, -1):
+                down = step * step_bits
+                cell = (at_y >> down & mask) << step_bits | (at_x >> down & mask)
+                if ndim == 3:
+                    cell |= (at_z >> down & mask) << (2 * step_bits)
+                found = np.uint64(table[state + np.uint64(cell)])
+                place = place << place_bits | (found & place_mask)
+                state = found >> np.uint64(PLACE_BITS)
         else:
             # Behind all others, where no box will hold them.
             place = np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(shift)

@@ -2,9 +2,9 @@
 
 Foreground pixels are sorted along a space-filling curve through their embeddings, and a binary tree of bounding boxes
 stands over that order. Each box knows how many pixels it holds and how many of them are unclustered. A proposal is
-collected by walking down the tree: a box outside the ellipse is left out, a box inside it is taken as a whole, only
-boxes at the margin are opened. The tree adapts to any distribution, be it spread out as in an untrained network,
-collapsed into a point for each object, or far outside the image.
+collected by walking up the tree from the seed, and down wherever the ellipse reaches: a box outside it is left out, a
+box inside it is taken as a whole, only boxes at the margin are opened. The tree adapts to any distribution, be it
+spread out as in an untrained network, collapsed into a point for each object, or far outside the image.
 
 For each seed the unclustered pixels are collected first, leaving out boxes that have none; each pixel is met once in
 that role. All pixels are counted only where there were any, and only until they are too many, such as twice as many;
@@ -22,10 +22,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, types
 
-from embedseg_napari.core.clustering.curve_order import embed, encode, sort
+from embedseg_napari.core.clustering.curve_order import STEP_BITS, embed, encode, hilbert, sort
 from embedseg_napari.core.compiled.numba_signatures import F4, I4, I8, U1, U4, U8, array, compiled, given
 
-__all__ = ["LEAF", "build", "claim", "embed", "encode", "paint", "place", "release", "sort"]
+__all__ = ["LEAF", "STEP_BITS", "build", "claim", "embed", "encode", "hilbert", "paint", "place", "release", "sort"]
 
 LEAF = 32
 """Pixels in the smallest boxes; their coordinates stand together: points[leaf, axis, pixel]."""
@@ -80,6 +80,8 @@ def _scaled_gap(low, high, center, inverse):  # type: ignore[no-untyped-def]
 
 
 OUTSIDE, CUT, INSIDE = 0, 1, 2
+ROOM = 48
+"""Nodes an ellipse is cut into at once."""
 
 
 @njit(nogil=True, inline="always")
@@ -120,10 +122,47 @@ def _holds(points, leaf, at, ellipse):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True)
-def _count(points, boxes, sizes, ellipse, enough, stack):  # type: ignore[no-untyped-def]
+def _reach(boxes, leaf, ellipse, reached):  # type: ignore[no-untyped-def]
+    """Write nodes that hold all pixels inside the ellipse, each pixel once, and little else; return their number.
+
+    Going up from a leaf, what stands beside the way is nearly always outside, and where it stands in memory is known
+    beforehand: this waits far less than going down from the root. What is found there is opened while there is room.
+    """
+    n_leaves = boxes.shape[0] // 2
+    node = leaf
+    while node > 1 and _position(boxes, node >> 1, ellipse) == INSIDE:
+        node >>= 1
+    n, reached[0] = 1, node
+    while node > 1:
+        if _position(boxes, node ^ 1, ellipse) != OUTSIDE:
+            reached[n] = node ^ 1
+            n += 1
+        node >>= 1
+    at = 0
+    while at < n and n < ROOM:
+        node = reached[at]
+        if node >= n_leaves:
+            at += 1
+            continue
+        low, high = _position(boxes, 2 * node, ellipse), _position(boxes, 2 * node + 1, ellipse)
+        if low == INSIDE and high == INSIDE:
+            at += 1
+        elif low == OUTSIDE and high == OUTSIDE:
+            n -= 1
+            reached[at] = reached[n]
+        else:
+            reached[at] = 2 * node + (low == OUTSIDE)
+            if low != OUTSIDE and high != OUTSIDE:
+                reached[n] = 2 * node + 1
+                n += 1
+    return n
+
+
+@njit(nogil=True)
+def _count(points, boxes, sizes, ellipse, enough, reached, depth, stack):  # type: ignore[no-untyped-def]
     """Number of pixels inside the ellipse, or any number from `enough` on."""
     n_leaves = sizes.shape[0] // 2
-    total, depth, stack[0] = 0, 1, 1
+    total, stack[:depth] = 0, reached[:depth]
     while depth > 0 and total < enough:
         depth -= 1
         node = stack[depth]
@@ -141,10 +180,12 @@ def _count(points, boxes, sizes, ellipse, enough, stack):  # type: ignore[no-unt
 
 
 @njit(nogil=True)
-def _count_unclustered(points, boxes, sizes, alive, is_unclustered, ellipse, stack):  # type: ignore[no-untyped-def]
+def _count_unclustered(  # type: ignore[no-untyped-def]
+    points, boxes, sizes, alive, is_unclustered, ellipse, reached, depth, stack
+):
     """Number of unclustered pixels inside the ellipse."""
     n_leaves = sizes.shape[0] // 2
-    fresh, depth, stack[0] = 0, 1, 1
+    fresh, stack[:depth] = 0, reached[:depth]
     while depth > 0:
         depth -= 1
         node = stack[depth]
@@ -166,13 +207,15 @@ def _count_unclustered(points, boxes, sizes, alive, is_unclustered, ellipse, sta
 
 
 @njit(nogil=True)
-def _take(points, boxes, sizes, alive, is_unclustered, labels, label, is_over, ellipse, stack):  # type: ignore[no-untyped-def]
+def _take(  # type: ignore[no-untyped-def]
+    points, boxes, sizes, alive, is_unclustered, labels, label, is_over, ellipse, reached, depth, stack
+):
     """Make the pixels inside the ellipse clustered, and give them a label unless it is 0; return how many were not.
 
     A label is written over others only if `is_over`.
     """
     n_leaves = sizes.shape[0] // 2
-    fresh, depth, stack[0] = 0, 1, 1
+    fresh, stack[:depth] = 0, reached[:depth]
     while depth > 0:
         depth -= 1
         node = stack[depth]
@@ -235,7 +278,7 @@ def claim(  # type: ignore[no-untyped-def]
     """
     ndim = margins.shape[0]
     n_leaves = sizes.shape[0] // 2
-    stack = np.empty(128, np.int64)
+    stack, reached = np.empty(128, np.int64), np.empty(64, np.int64)
     inverse = np.zeros(3)
     work = 0
     position = first
@@ -258,21 +301,22 @@ def claim(  # type: ignore[no-untyped-def]
         leaf, at = seed // LEAF, seed % LEAF
         z, y, x = points[leaf, 0, at], points[leaf, ndim - 2, at], points[leaf, ndim - 1, at]
         ellipse = (np.float64(z), np.float64(y), np.float64(x), inverse[0], inverse[1], inverse[2])
+        width = _reach(boxes, n_leaves + leaf, ellipse, reached)
         if is_greedy:
-            fresh = _take(points, boxes, sizes, alive, is_unclustered, labels, 0, True, ellipse, stack)
+            fresh = _take(points, boxes, sizes, alive, is_unclustered, labels, 0, True, ellipse, reached, width, stack)
         else:
-            fresh = _count_unclustered(points, boxes, sizes, alive, is_unclustered, ellipse, stack)
+            fresh = _count_unclustered(points, boxes, sizes, alive, is_unclustered, ellipse, reached, width, stack)
         work += 1000 + fresh
         if fresh == 0:
             continue
         too_many = np.int64(np.ceil(fresh / least_share))
-        total = _count(points, boxes, sizes, ellipse, too_many, stack)
+        total = _count(points, boxes, sizes, ellipse, too_many, reached, width, stack)
         work += total
         if total >= too_many or (total if is_over else fresh) <= min_object_size:
             continue
         accepted[n_accepted] = row
         n_accepted += 1
-        _take(points, boxes, sizes, alive, is_unclustered, labels, n_accepted, is_over, ellipse, stack)
+        _take(points, boxes, sizes, alive, is_unclustered, labels, n_accepted, is_over, ellipse, reached, width, stack)
     return position, n_accepted
 
 

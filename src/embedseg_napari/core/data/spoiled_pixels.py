@@ -12,7 +12,7 @@ import numpy as np
 from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -50,6 +50,9 @@ LEAST_PADDING = 0.01
 SOLID, LARGE = 0.99, 0.3
 """Part of its bounding box that the image within padding fills, or of the whole; objects on a background that was set
 to zero do neither."""
+
+SLAB = 1 << 22
+"""Pixels of a large image that are counted at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,8 +241,8 @@ def _fill_in(
     deep = missing & ~ndimage.maximum_filter(good, [2 * r + 1 for r in reach], mode="constant")
     if deep.any():
         # What reaches that far shows nothing up to its edge.
-        parts, _ = ndimage.label(missing)
-        deep = np.isin(parts, np.unique(parts[deep]))
+        parts, n = ndimage.label(missing)
+        deep = _pixels_of(parts, n, np.unique(parts[deep]))
     filled = channel.copy()
     if deep.any():
         filled[deep] = np.median(sample(channel)[sample(good)]) if good.any() else 0
@@ -316,20 +319,41 @@ def _padding_of(image: np.ndarray, value: np.ndarray) -> NDArray[np.bool_] | Non
         return None
     from scipy import ndimage
 
-    parts, _ = ndimage.label(same)
+    parts, n = ndimage.label(same)
     sides = [np.unique(np.moveaxis(parts, axis, 0)[[0, -1]]) for axis in range(same.ndim)]
     at_side = np.unique(np.concatenate(sides))
-    sizes = np.bincount(parts.ravel())
-    kept = at_side[(at_side > 0) & (sizes[at_side] >= LEAST_PADDING / 10 * same.size)]
-    outside = np.isin(parts, kept)
+    kept = at_side[(at_side > 0) & (_sizes(parts, n)[at_side] >= LEAST_PADDING / 10 * same.size)]
+    outside = _pixels_of(parts, n, kept)
     content = ~outside
     n_content = int(content.sum())
     if n_content == 0 or all(channel[content].min() == channel[content].max() for channel in image):
         return None
-    pieces, _ = ndimage.label(content)
-    largest = int(np.bincount(pieces.ravel())[1:].max())
+    largest = int(_sizes(parts, ndimage.label(content, output=parts))[1:].max())
     if min(largest, int((content & ~same).sum())) < SOLID * n_content or outside.mean() < LEAST_PADDING:
         return None
     box = math.prod(side.stop - side.start for side in ndimage.find_objects(content.astype(np.uint8))[0])
     # Another value than 0 may be that of an even background: only what leaves a whole box is padding then.
     return outside if largest >= SOLID * box or (not value.any() and n_content >= LARGE * same.size) else None
+
+
+def _slabs(parts: NDArray[np.int32]) -> Iterator[slice]:
+    """Pieces of the first axis: NumPy counts and looks up in 64 bits, which takes twice as much as the parts do."""
+    step = max(1, SLAB // parts[0].size)
+    return (slice(start, start + step) for start in range(0, len(parts), step))
+
+
+def _sizes(parts: NDArray[np.int32], n: int) -> NDArray[np.int64]:
+    """Pixels of each of the parts 0..n."""
+    sizes = np.zeros(n + 1, np.int64)
+    for slab in _slabs(parts):
+        sizes += np.bincount(parts[slab].ravel(), minlength=n + 1)
+    return sizes
+
+
+def _pixels_of(parts: NDArray[np.int32], n: int, chosen: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Where one of the chosen parts, of 0..n, is."""
+    is_chosen, there = np.zeros(n + 1, bool), np.empty(parts.shape, bool)
+    is_chosen[chosen] = True
+    for slab in _slabs(parts):
+        there[slab] = is_chosen[parts[slab]]
+    return there

@@ -15,6 +15,7 @@ from embedseg_napari.core.data.resizing import resize_image, scaled_shape
 from embedseg_napari.core.device import is_out_of_memory
 from embedseg_napari.core.errors import ComputeError, Stopped
 from embedseg_napari.core.events import Message, TileFinished
+from embedseg_napari.core.freed_memory import give_back_freed_memory
 from embedseg_napari.core.inference.device_pass import embed_on_device, fits
 from embedseg_napari.core.inference.resizing import resize_maps
 from embedseg_napari.core.inference.test_time_augmentation import views
@@ -191,6 +192,8 @@ class NetworkPass:
         tiles, done, n_passes, n_views = self.tiles, 0, self.n_passes, len(self.views)
         blender, parts = Blender(tiles, target), list[ForegroundMaps]()
         whole = np.empty((2 * config.ndim + 1, *target), np.float32) if len(tiles) > 1 and above is None else None
+        if len(tiles) > 1:
+            give_back_freed_memory(also_kept=True)
         for tile in tiles:
             values = image.values(tile.within(target))
             batch = torch.from_numpy(pad(values, tile.shape))[None].to(device)
@@ -216,6 +219,7 @@ class NetworkPass:
         if self.compiled is not None:
             self.compiled.free_memory()
         if parts:
+            give_back_freed_memory(also_kept=True)
             return ForegroundMaps.joined(parts)
         return decode_in_place(np.ascontiguousarray(raw) if whole is None else whole, config.grid_spacing)
 

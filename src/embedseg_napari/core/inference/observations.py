@@ -46,9 +46,9 @@ class Observations:
         if values.size == 0 or np.all(values.max(axis=1) == values.min(axis=1)):
             self.blank.append(float(values.flat[0]) if values.size else 0.0)
             return
-        top = np.stack([sample(channel) == channel.max() for channel in ready.mended.image]).mean(axis=0)
+        top = np.stack([sample(channel) == channel.max() for channel in ready.mended.image])
         found = sample(labels) > 0
-        all_of, of_objects = float(top.mean()), float(top[found].mean()) if found.any() else 0.0
+        all_of, of_objects = float(top.mean()), float(top[:, found].mean()) if found.any() else 0.0
         if all_of > MOST_BRIGHTEST or of_objects > MOST_BRIGHTEST_OBJECTS:
             self.brightest.append(max(all_of, of_objects))
 
