@@ -3,10 +3,10 @@
     git worktree add ../before COMMIT
     python benchmarks/versions.py ../before [--turns 3] [--cases 2048 volume 4096]
 
-One thread; each process predicts the same generated image three times, and the first does not count. Interpreter, models
-and engine of each side can be chosen, here those of an environment with OpenVINO for this version alone:
+One thread; each process predicts the same generated image three times, and the first does not count. Interpreter,
+models and engine of each side can be chosen, here those of an environment with OpenVINO for this version alone:
 
-    python benchmarks/versions.py ../before --python-here fast/bin/python --models-here fast-2d.embedseg fast-3d.embedseg
+    python benchmarks/versions.py ../before --python-here fast/bin/python --models-here 2d.embedseg 3d.embedseg
 """
 
 from __future__ import annotations

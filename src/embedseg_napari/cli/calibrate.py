@@ -54,6 +54,8 @@ def calibrate(
     require_writable(target.parent, "model")
     progress = PredictionProgress(shown=not no_progress)
     with progress.showing():
-        found = drain(calibrate_file(path, target, lambda: held_out(dataset, letters, channel, pixel_size), never), progress)
+        found = drain(
+            calibrate_file(path, target, lambda: held_out(dataset, letters, channel, pixel_size), never), progress
+        )
     say(str(found))
     say(f"Stored in {found.path}")

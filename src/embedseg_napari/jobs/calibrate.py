@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,8 +13,8 @@ import torch
 from embedseg_napari.core.config import Calibration
 from embedseg_napari.core.data.checks import mask_name
 from embedseg_napari.core.data.mask_kinds import require_objects
-from embedseg_napari.core.data.pairs import find_dataset, load_folder
 from embedseg_napari.core.data.normalization import Prepared, prepare
+from embedseg_napari.core.data.pairs import find_dataset, load_folder
 from embedseg_napari.core.data.resizing import resize_image, scaled_shape
 from embedseg_napari.core.errors import ComputeError, ModelError, Stopped
 from embedseg_napari.core.evaluation.matching import match
@@ -35,6 +34,7 @@ from embedseg_napari.jobs.tune import require_changeable, store_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -201,7 +201,7 @@ def _times_as_fast(model: Model, calibration: Calibration, one: Example) -> floa
         compiled(batch, never)
         seconds.append((middle - began, time.perf_counter() - middle))
     before, after = (statistics.median(one) for one in zip(*seconds[1:], strict=True))
-    return before / after
+    return float(before / after)
 
 
 def _ap(
@@ -217,9 +217,7 @@ def _ap(
     return statistics.mean(found)
 
 
-def _parts(
-    model: Model, images: Sequence[Example], should_stop: Callable[[], bool]
-) -> Iterator[NDArray[np.float32]]:
+def _parts(model: Model, images: Sequence[Example], should_stop: Callable[[], bool]) -> Iterator[NDArray[np.float32]]:
     for one in images:
         if should_stop():
             raise Stopped("The model was not calibrated.")

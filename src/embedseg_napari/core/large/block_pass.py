@@ -139,9 +139,7 @@ class BlockPass:
             assert total is not None
             return total[0] if len(every) == 1 else total[0] / len(every)
 
-    def _output(
-        self, batch: torch.Tensor, wanted: Sequence[slice], should_stop: Callable[[], bool]
-    ) -> torch.Tensor:
+    def _output(self, batch: torch.Tensor, wanted: Sequence[slice], should_stop: Callable[[], bool]) -> torch.Tensor:
         if self.compiled is not None:
-            return self.compiled(batch, should_stop)[(..., *wanted)]
+            return self.compiled(batch, should_stop)[(slice(None), slice(None), *wanted)]
         return raw_output(self.network, batch, self.precision, wanted)

@@ -8,7 +8,7 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QDialog, QFormLayout, QHBoxLayout, QLineEdit, QRadioButton, QVBoxLayout
 
-from embedseg_napari.core.errors import EmbedSegError
+from embedseg_napari.core.errors import DataError, EmbedSegError
 from embedseg_napari.core.events import Message
 from embedseg_napari.jobs.segment import ImageStarted
 from embedseg_napari.viewer.layers import is_users, is_users_or_found, pair_from_layers
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from embedseg_napari.jobs.calibrate import Calibrated
 
 ABOUT = (
-    "OpenVINO computes a calibrated model in 8-bit integers, in less than half the time. Every other image is measured, "
-    "and AP is compared on the rest: where it falls by more than 0.01, nothing is stored. Take images that the model "
+    "OpenVINO computes a calibrated model in 8-bit integers, in less than half the time. Every other image is "
+    "measured, and AP is compared on the rest: where it falls by more than 0.01, nothing is stored. Take images that the model "
     "was not trained on."
 )
 
@@ -181,8 +181,6 @@ class CalibrateDialog(QDialog):
             return read
         image, truth = (box.layer() for box in self.boxes)
         if image is None or truth is None:
-            from embedseg_napari.core.errors import DataError
-
             raise DataError("Open an image, and a Labels layer with all its objects.")
         return pair_from_layers(image, truth).examples
 

@@ -95,8 +95,8 @@ class ModelManager(QDialog):
         middle.addWidget(scroll, 3)
         buttons = QGridLayout()
         close = self._button("Close", "Close this window.", self.close)
-        actions = (self.rename, self.duplicate, self.describe, self.calibrate, self.delete, self.take_in, self.hand_out, close)
-        for column, one in enumerate(actions):
+        own = (self.rename, self.duplicate, self.describe, self.calibrate, self.delete)
+        for column, one in enumerate((*own, self.take_in, self.hand_out, close)):
             buttons.addWidget(one, 0, column)
         layout = QVBoxLayout(self)
         layout.addLayout(middle, 1)
