@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 ABOUT = (
     "OpenVINO computes a calibrated model in 8-bit integers, in less than half the time. Every other image is "
-    "measured, and AP is compared on the rest: where it falls by more than 0.01, nothing is stored. Take images that the model "
-    "was not trained on."
+    "measured, and AP is compared on the rest: where it falls by more than 0.01, nothing is stored. Take images that "
+    "the model was not trained on."
 )
 
 
@@ -69,6 +69,7 @@ class CalibrateDialog(QDialog):
         self.controls = RunControls("Calibrate", "Stop; nothing is stored.", parent=self)
         self.controls.run_button.setToolTip("Measure, compare, and store the model.")
         self.controls.run_button.clicked.connect(lambda _: self._start())
+        self.controls.cancel_button.clicked.connect(self.controls.cancel)
         self.complaint = Sentence()
         self.boxes: tuple[LayerBox, ...] = ()
         self.form = QFormLayout()
