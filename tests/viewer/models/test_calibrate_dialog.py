@@ -64,9 +64,8 @@ def test_layers_are_read_progress_is_shown_and_the_model_is_chosen(opened, able,
 
     def run(source, target, images, should_stop):
         read.extend(images())
-        for number in range(2):
-            for index in range(2):
-                yield ImageStarted(index, 2, f"image {index}")
+        for index in (0, 1, 0, 1):
+            yield ImageStarted(index, 2, f"image {index}")
         found = Calibration(ranges={"first": (0, 2)}, n_images=2, n_checked=2, ap=0.5, ap_int8=0.499)
         path = store_settings(source, target, {"engine": "int8"}, calibration=found)
         return Calibrated(path, found, 2.34)
