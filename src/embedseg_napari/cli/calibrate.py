@@ -22,7 +22,6 @@ from embedseg_napari.cli.options import (
 from embedseg_napari.cli.progress import PredictionProgress
 from embedseg_napari.core.errors import AlreadyExists
 from embedseg_napari.core.runs import drain, never
-from embedseg_napari.core.wording import count
 
 
 def calibrate(
@@ -43,11 +42,9 @@ def calibrate(
     rest; where it falls by more than 0.01, nothing is stored. Take images that the model was not trained on.
     """
     letters, pixel_size = parse_axes(axes), parse_spacing(spacing)
-    from embedseg_napari.core.data.pairs import find_dataset, load_folder
     from embedseg_napari.core.model.known_models import find_model_file
-    from embedseg_napari.core.model.model import load_model
-    from embedseg_napari.jobs.calibrate import calibrate as run
-    from embedseg_napari.jobs.tune import require_changeable, store_settings
+    from embedseg_napari.jobs.calibrate import calibrate_file, held_out
+    from embedseg_napari.jobs.tune import require_changeable
 
     path = find_model_file(model)
     target = path if output is None else output if output.suffix else output.with_name(f"{output.name}.embedseg")
@@ -55,13 +52,10 @@ def calibrate(
         raise AlreadyExists(f"{target}: exists already; move it away, or choose another --output.")
     require_changeable(target)
     require_writable(target.parent, "model")
-    training, validation = find_dataset(dataset)
-    images = load_folder(validation or training, axes=letters, channel=channel, spacing=pixel_size)
     progress = PredictionProgress(shown=not no_progress)
     with progress.showing():
-        found = drain(run(load_model(path, "cpu"), images, never), progress)
-    say(
-        f"Measured on {count(found.n_images, 'image')}; mean AP on {count(found.n_checked, 'image')}: "
-        f"{found.ap:.4f} as before, {found.ap_int8:.4f} in 8-bit integers ({found.ap_int8 - found.ap:+.4f})"
-    )
-    say(f"Stored in {store_settings(path, target, {'engine': 'int8'}, calibration=found)}")
+        found = drain(
+            calibrate_file(path, target, lambda: held_out(dataset, letters, channel, pixel_size), never), progress
+        )
+    say(str(found))
+    say(f"Stored in {found.path}")

@@ -6,6 +6,8 @@ from typing import Literal
 
 Precision = Literal["float32", "bfloat16", "float16"]
 Engine = Literal["auto", "torch", "openvino", "int8"]
+RunEngine = Literal["torch", "openvino", "int8"]
+"""What an engine comes to."""
 Architecture = Literal["unet", "branched-erfnet"]
 SCALES = (0.05, 20.0)
 """Smallest and largest factor by which images are resized for the network."""

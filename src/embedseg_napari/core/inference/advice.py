@@ -31,13 +31,13 @@ FACTORS = (0.35, 0.5, 0.7, 1.4, 2.0, 2.8)
 OTHER_FACTORS = (1.0, 0.7, 1.4, 2.0)
 """Scales at which other models are tried; what is shrunk more looks like a nucleus, whatever it is."""
 LEAST_CERTAINTY, CLEARLY = 0.4, 1.5
-"""Certainty at a scale that is suggested, and how many times as much as now it must be (`docs/performance.md`)."""
+"""Certainty at a scale that is suggested, and how many times as much as now it must be (`docs/choices.md`)."""
 LEAST_OF_OTHER, CLEARLY_OTHER = 0.3, 2.5
 """The same for another model, compared with this one at any scale."""
 WHOLE_OBJECTS = 0.835
 """Usual mean seediness that the objects must have then: pieces of what a network does not know have less."""
 SURE_OF_OBJECTS = 0.5
-"""Part of the pixels of whole objects that a model is sure of where it found them well (`docs/performance.md`)."""
+"""Part of the pixels of whole objects that a model is sure of where it found them well (`docs/choices.md`)."""
 FEW_STEPS = 1000
 """Steps of a training below which a model is unsure also of what it learned from; how sure it is at another scale says
 nothing then: after 129 steps on worms it was surest of noise, enlarged 2.8 times."""
@@ -45,7 +45,7 @@ FEW_OBJECTS = 3
 """With fewer, certainty says nothing."""
 LEAST_SURE = {2: 0.3, 3: 0.05}
 """Part of the pixels of what was found that a model is sure of where it knows such images; in volumes most pixels of an
-object are near its surface (`docs/performance.md`)."""
+object are near its surface (`docs/choices.md`)."""
 PART = {2: (512, 512), 3: (48, 128, 128)}
 """Pixels of the part that scales and models are tried on."""
 MOST_PIXELS = 1 << 20

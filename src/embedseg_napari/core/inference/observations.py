@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MOST_BRIGHTEST, MOST_BRIGHTEST_OBJECTS = 0.1, 0.4
 """Part of the pixels, and of those of objects, that may have the highest value; real images have at most 0.03 and 0.17
-(`docs/performance.md`)."""
+(`docs/choices.md`)."""
 
 
 @dataclass(slots=True)

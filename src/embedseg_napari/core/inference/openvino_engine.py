@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from embedseg_napari.core.config import Calibration
-    from embedseg_napari.core.config.limits import Engine
+    from embedseg_napari.core.config.limits import Engine, RunEngine
     from embedseg_napari.core.networks.network import EmbeddingNetwork
 
 logger = logging.getLogger(__name__)
@@ -41,6 +41,7 @@ MOST_ERROR, MOST_TIMES = 1e-4, 4.0
 """Mean error of the outputs that is always let pass, and how many times that of PyTorch in the same number format."""
 LEAST_PIXELS = {2: 4e6, 3: 3e7}
 """That the network must see in a run before it gains what making it ready costs, 0.6 s in 2D and 1.7 s in 3D."""
+NAMES: dict[RunEngine, str] = {"torch": "PyTorch", "openvino": "OpenVINO", "int8": "OpenVINO in 8-bit integers"}
 FAULTS = (ImportError, OSError, RuntimeError, TypeError, ValueError, AttributeError)
 """What OpenVINO raises, of whatever version, where it cannot do something."""
 LOOK_MILLISECONDS = 50
@@ -106,6 +107,42 @@ def choose_engine(
     return compiled, f"The network runs in OpenVINO {version('openvino')}, in {precision}{why}.", bool(why)
 
 
+def engine_begun(
+    engine: RunEngine, network: EmbeddingNetwork, n_channels: int, precision: str, calibration: Calibration | None
+) -> CompiledNetwork | None:
+    """Return what runs a network in a run that was begun with an engine, for two in one run would leave no trace.
+
+    Parameters
+    ----------
+    engine : {"torch", "openvino", "int8"}
+        What the run was begun with.
+    network, n_channels, precision, calibration
+        As for `choose_engine`.
+
+    Returns
+    -------
+    CompiledNetwork or None
+        None where PyTorch runs it.
+
+    Raises
+    ------
+    ComputeError
+        If it cannot be had here.
+    """
+    compiled, words, _ = choose_engine(engine, network, n_channels, precision, calibration=calibration)
+    if engine_of(compiled) != engine:
+        raise ComputeError(
+            f"The run was begun with {NAMES[engine]}, and goes on with that alone. Here it cannot: {words} Run it "
+            "where that is installed, or start anew with --overwrite."
+        )
+    return compiled
+
+
+def engine_of(compiled: CompiledNetwork | None) -> RunEngine:
+    """Name of what runs a network."""
+    return "torch" if compiled is None else compiled.engine
+
+
 def _why_no_int8(network: EmbeddingNetwork, calibration: Calibration | None) -> str:
     if calibration is None:
         return "the model is not calibrated for them (embedseg calibrate)"
@@ -147,6 +184,7 @@ class CompiledNetwork:
         calibration: Calibration | None = None,
     ) -> None:
         openvino = _import_openvino()
+        self.engine: RunEngine = "openvino" if calibration is None else "int8"
         graph = _converted(network, n_channels)
         if calibration is not None:
             round_to_int8(openvino, graph, calibration)
@@ -212,6 +250,14 @@ class CompiledNetwork:
             raise ComputeError(f"its outputs differ by {error:.2g} from those of PyTorch, more than {allowed:.2g}")
 
 
+def why_not_calibrated() -> str:
+    """Say why no model can be made ready for 8-bit integers here; empty if one can."""
+    if find_spec("openvino") is None:
+        return "OpenVINO is not installed, which calibrates; pip install 'embedseg-napari[fast]'."
+    why = why_not_int8()
+    return f"8-bit integers bring nothing here: {why}." if why else ""
+
+
 def measured_ranges(
     network: EmbeddingNetwork, n_channels: int, images: Iterable[NDArray[np.float32]]
 ) -> dict[str, tuple[float, float]]:
@@ -231,10 +277,8 @@ def measured_ranges(
     ComputeError
         If OpenVINO is missing, or cannot run the network.
     """
-    if find_spec("openvino") is None:
-        raise ComputeError("OpenVINO is not installed, which calibrates; pip install 'embedseg-napari[fast]'.")
-    if why := why_not_int8():
-        raise ComputeError(f"8-bit integers bring nothing here: {why}.")
+    if why := why_not_calibrated():
+        raise ComputeError(why)
     try:
         return measured(_import_openvino(), _converted(network, n_channels), images, torch.get_num_threads())
     except FAULTS as error:

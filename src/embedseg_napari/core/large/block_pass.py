@@ -16,11 +16,12 @@ from embedseg_napari.core.large.grid import Box, cut_tiles
 from embedseg_napari.core.networks.network import device_of, raw_output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from embedseg_napari.core.config import ModelConfig
+    from embedseg_napari.core.inference.openvino_engine import CompiledNetwork
     from embedseg_napari.core.large.grid import CutTile
     from embedseg_napari.core.maps import EmbeddingMaps
     from embedseg_napari.core.networks.network import EmbeddingNetwork
@@ -46,6 +47,8 @@ class BlockPass:
         ``"float32"``, ``"bfloat16"`` or ``"float16"``.
     tta : bool
         Whether to average over flipped and turned views.
+    compiled : CompiledNetwork, optional
+        Runs in place of the network, which stays on the CPU.
     """
 
     network: EmbeddingNetwork
@@ -55,6 +58,7 @@ class BlockPass:
     margin: tuple[int, ...]
     precision: str
     tta: bool = False
+    compiled: CompiledNetwork | None = None
 
     def seen(self, window: Box) -> Box:
         """The part of the image that the maps of a window are made from."""
@@ -110,6 +114,8 @@ class BlockPass:
             # Torch reorders the values, of which those of a pixel lie side by side, many times as fast as NumPy.
             place = torch.from_numpy(raw[(slice(None), *tile.used.within(window))])
             place.copy_(self._outputs(values, seen, tile, should_stop))
+        if self.compiled is not None:
+            self.compiled.free_memory()
         return decode_in_place(raw, self.config.grid_spacing)
 
     def _outputs(
@@ -128,7 +134,12 @@ class BlockPass:
                 if should_stop():
                     raise Stopped("The prediction was stopped.")
                 wanted = view.part(used, tile.seen.shape)
-                output = view.undo(raw_output(self.network, view.apply(batch), self.precision, wanted))
+                output = view.undo(self._output(view.apply(batch), wanted, should_stop))
                 total = output if total is None else total.add_(output)
             assert total is not None
             return total[0] if len(every) == 1 else total[0] / len(every)
+
+    def _output(self, batch: torch.Tensor, wanted: Sequence[slice], should_stop: Callable[[], bool]) -> torch.Tensor:
+        if self.compiled is not None:
+            return self.compiled(batch, should_stop)[(slice(None), slice(None), *wanted)]
+        return raw_output(self.network, batch, self.precision, wanted)

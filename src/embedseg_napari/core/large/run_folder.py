@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from embedseg_napari.core.config import PredictionConfig  # noqa: TC001 (settings are read at run time)
+from embedseg_napari.core.config.limits import RunEngine  # noqa: TC001 (likewise)
 from embedseg_napari.core.data.normalization import Scaling
 from embedseg_napari.core.errors import AlreadyExists, DataError, SettingsError
 from embedseg_napari.core.files.atomic import write_atomically, write_text
@@ -91,6 +92,8 @@ class RunRecord(Settings):
     margin: Sides
     tile: Sides
     precision: str
+    engine: RunEngine = "torch"
+    """What runs the network, for all blocks; earlier versions knew nothing else."""
     settings: PredictionConfig
     skips_background: bool = True
     frames: tuple[FrameScale, ...]

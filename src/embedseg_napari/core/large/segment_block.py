@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from embedseg_napari.core.data.spoiled_pixels import mend
 from embedseg_napari.core.freed_memory import give_back_freed_memory
+from embedseg_napari.core.inference.openvino_engine import engine_begun
 from embedseg_napari.core.large.block_objects import collect_objects, empty_result
 from embedseg_napari.core.large.block_pass import BlockPass
 
@@ -57,13 +58,15 @@ def segment_block(
     Raises
     ------
     EmbedSegError
-        If the image cannot be read, or memory does not suffice.
+        If the image cannot be read, memory does not suffice, or the engine of the run cannot be had.
     Stopped
         If `should_stop` returned True.
     """
     grid, whole = record.grid, record.frames[record.grid.block(number).frame].whole
+    config, precision = model.config, record.precision
+    compiled = engine_begun(record.engine, model.network, config.n_channels, precision, config.calibration)
     plan = BlockPass(
-        model.network, model.config, grid.shape, record.tile, record.margin, record.precision, record.settings.tta
+        model.network, config, grid.shape, record.tile, record.margin, precision, record.settings.tta, compiled
     )
     halo = grid.halo
     for attempt in range(WIDENED + 1):
@@ -77,7 +80,7 @@ def segment_block(
             and whole.is_background(pixels[(slice(None), *block.window.within(seen))])
         ):
             return empty_result(block)
-        values = scaled(pixels, whole, model.config.normalization)
+        values = scaled(pixels, whole, config.normalization)
         del pixels
         maps = plan.run(values, block.window, should_stop)
         del values

@@ -1,7 +1,7 @@
 """A small U-Net (Ronneberger et al. 2015) of residual units (He et al. 2016), one class for images and volumes.
 
 Unlike the paper's network it works at full resolution at both ends, so that outlines are sharper, and its decoder is
-shared by all outputs. `docs/performance.md` says what it gains and what else was tried.
+shared by all outputs. `docs/choices.md` says what it gains and what else was tried.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SHARES = (0.5, 0.75)
 """Of the trained weights that are tried, beside all of them."""
 TOLERANCE = 0.03
-"""Mean IoU of the annotated objects that may be lost for it (`docs/performance.md`)."""
+"""Mean IoU of the annotated objects that may be lost for it (`docs/choices.md`)."""
 MOST_IMAGES = 3
 """Images that are segmented for each share, those with most objects."""
 

@@ -35,10 +35,10 @@ PIXELS_PER_STEP = {2: 65536, 3: 409600}
 LARGER_BATCH, ROOM_FOR_IT = 4, 8e9
 """How much larger an automatic batch is on a GPU that has that many bytes free: one keeps a CPU busy, but no GPU."""
 FOREGROUND_WEIGHT: dict[Architecture, float] = {"branched-erfnet": 10.0, "unet": 3.0}
-"""Of foreground in the seed term in 2D: the paper's, and what gave sharper outlines (`docs/performance.md`)."""
+"""Of foreground in the seed term in 2D: the paper's, and what gave sharper outlines (`docs/choices.md`)."""
 START_RATE = {2: 1.0, 3: 0.3}
 """Part of the learning rate that a training from a model takes: with all of it, short ones made a model of volumes
-worse, and one of images learned those of another kind sooner (`docs/performance.md`)."""
+worse, and one of images learned those of another kind sooner (`docs/choices.md`)."""
 LEAST_CROP = {2: 128, 3: 80}
 """Side in Y and X that shows an object together with its neighbours."""
 LARGE_CROP = 512

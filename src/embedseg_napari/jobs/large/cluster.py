@@ -19,6 +19,7 @@ from embedseg_napari.core.files.documents import parse_json, read_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from embedseg_napari.core.config.limits import RunEngine
     from embedseg_napari.core.model.model import Model
 
 PATIENCE = 60.0
@@ -56,7 +57,8 @@ class Workers:
         self.threads = max(1, (os.cpu_count() or 1) // n_workers) if scheduler is None else None
         """Of each; None where they are not of this machine."""
         self._thread, self._ends, self._is_over = thread, ExitStack(), Event()
-        self._client = thread.submit(self._start, model, device, n_workers, scheduler)
+        self._known = model, device, self.threads
+        self._client = thread.submit(self._start, n_workers, scheduler)
 
     def client(self, should_stop: Callable[[], bool]) -> Any:
         """Wait for them, and return what hands out work to them.
@@ -74,12 +76,33 @@ class Workers:
             time.sleep(PAUSE)
         return self._client.result()
 
+    def why_not(self, engine: RunEngine, precision: str, should_stop: Callable[[], bool]) -> str:
+        """Say why one of them cannot run the network by an engine; empty if all can.
+
+        Raises
+        ------
+        Stopped
+            If `should_stop` returned True.
+        ComputeError
+            If no scheduler or worker is there.
+        """
+        client = self.client(should_stop)
+        answers = [
+            client.submit(try_in_worker, *self._known, engine, precision, workers=[one], pure=False)
+            for one in client.scheduler_info(n_workers=-1)["workers"]
+        ]
+        while not all(answer.done() for answer in answers):
+            if should_stop():
+                raise Stopped("The run was stopped.")
+            time.sleep(PAUSE)
+        return next(filter(None, (answer.result() for answer in answers)), "")
+
     def end(self) -> None:
         """Let them go, without waiting for that."""
         self._is_over.set()
         self._thread.submit(self._ends.close)
 
-    def _start(self, model: str, device: str, n_workers: int, scheduler: str | None) -> Any:
+    def _start(self, n_workers: int, scheduler: str | None) -> Any:
         import distributed
 
         _leave_interrupts_to_others()
@@ -88,7 +111,7 @@ class Workers:
         )
         # Nobody waits for these; what fails there does so again at the first block, and is told then.
         self._loading = [
-            client.submit(load_model_in_worker, model, device, self.threads, workers=[one], pure=False)
+            client.submit(load_model_in_worker, *self._known, workers=[one], pure=False)
             for one in client.scheduler_info(n_workers=-1)["workers"]
         ]
         return client
@@ -116,6 +139,18 @@ def workers_beside(model: str, device: str, n_workers: int, scheduler: str | Non
 def load_model_in_worker(model: str, device: str, threads: int | None) -> None:
     """Import PyTorch and load a model, before the first block is there."""
     model_in_worker(model, device, threads)
+
+
+def try_in_worker(model: str, device: str, threads: int | None, engine: RunEngine, precision: str) -> str:
+    """Say why a worker cannot run the network by an engine; empty if it can."""
+    from embedseg_napari.core.inference.openvino_engine import engine_begun
+
+    loaded = model_in_worker(model, device, threads)
+    try:
+        engine_begun(engine, loaded.network, loaded.config.n_channels, precision, loaded.config.calibration)
+    except ComputeError as error:
+        return str(error)
+    return ""
 
 
 def model_in_worker(model: str, device: str, threads: int | None) -> Model:

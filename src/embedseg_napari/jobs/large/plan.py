@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from embedseg_napari.core.axes import Channel
     from embedseg_napari.core.config import PredictionConfig
     from embedseg_napari.core.files.region import Region
+    from embedseg_napari.core.inference.openvino_engine import CompiledNetwork
     from embedseg_napari.core.large.block_pass import BlockPass
     from embedseg_napari.core.large.run_folder import FrameScale, RunRecord
     from embedseg_napari.core.model.model import Model
@@ -129,6 +130,7 @@ def resolve(
     EmbedSegError
         If a setting does not fit.
     """
+    from embedseg_napari.core.inference.openvino_engine import engine_of
     from embedseg_napari.core.large.run_folder import FrameScale, RunRecord
     from embedseg_napari.core.large.whole_image import measure_whole
 
@@ -139,8 +141,9 @@ def resolve(
     precision, words = _precision(model, settings)
     if words:
         yield Message(words)
-    if settings.engine in ("openvino", "int8"):
-        yield Message("The network runs in PyTorch: OpenVINO is for images that fit into memory.", "warning")
+    compiled, words, is_odd = _engine(job, region, model, settings)
+    if words:
+        yield Message(words, "warning" if is_odd else "info")
     frames = []
     for t in range(region.n_frames):
         if should_stop():
@@ -167,6 +170,7 @@ def resolve(
         "margin": margin,
         "tile": tile,
         "precision": precision,
+        "engine": engine_of(compiled),
         "settings": settings,
         "skips_background": job.skip_background,
         "frames": tuple(frames),
@@ -209,7 +213,26 @@ def network_pass(
     margin, _ = _margin(job.halo, region, model, scale)
     precision, _ = _precision(model, settings)
     tile = _tile(model, settings, margin)
-    return BlockPass(model.network, model.config, region.shape, tile, margin, precision, settings.tta)
+    compiled, _, _ = _engine(job, region, model, settings)
+    return BlockPass(model.network, model.config, region.shape, tile, margin, precision, settings.tta, compiled)
+
+
+def _engine(
+    job: LargeJob, region: Region, model: Model, settings: PredictionConfig
+) -> tuple[CompiledNetwork | None, str, bool]:
+    """What runs the network, see `choose_engine`."""
+    from embedseg_napari.core.inference.openvino_engine import choose_engine
+
+    n_pixels = region.n_frames * math.prod(region.shape) / job.workers
+    precision, _ = _precision(model, settings)
+    return choose_engine(
+        settings.engine,
+        model.network,
+        model.config.n_channels,
+        precision,
+        n_pixels=n_pixels,
+        calibration=model.config.calibration,
+    )
 
 
 def _precision(model: Model, settings: PredictionConfig) -> tuple[str, str]:

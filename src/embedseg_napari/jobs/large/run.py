@@ -212,6 +212,9 @@ def begin(
         if workers is not None:
             # Where there are none, nothing is begun.
             workers.client(should_stop)
+            if record.engine != "torch" and workers.why_not(record.engine, record.precision, should_stop):
+                record = record.model_copy(update={"engine": "torch"})
+                yield Message("All workers run the network in PyTorch, for one of them cannot in OpenVINO.", "warning")
         run.begin(record)
     return run.of(sign).model_copy(update=places)
 

@@ -34,7 +34,9 @@ class ModelPicker(QWidget):
         self.browse = button(
             "Browse…", "Choose a model file: .embedseg, or a .pth of the original EmbedSeg.", self._browse
         )
-        self.manage = button("Models…", "View, rename, copy, delete, import and export models.", self.open_manager)
+        self.manage = button(
+            "Models…", "View, rename, copy, calibrate, delete, import and export models.", self.open_manager
+        )
         self.about = Sentence()
         row = QHBoxLayout()
         row.addWidget(self.browse)
