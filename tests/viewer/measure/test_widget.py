@@ -337,8 +337,23 @@ def test_what_was_measured_is_not_covered_and_is_selected(layers, viewer, open_p
     assert viewer.layers.selection.active == labels
     panel.take_front(False)
     assert over.visible
+    new = viewer.add_labels(labels.data.copy(), name="new", scale=labels.scale, units=labels.units)
     panel.take_front(True)
     assert not over.visible
+    assert new.visible
     viewer.layers.remove(labels)
     assert over.visible
     assert panel.controls.status.text() == "What was measured was removed, and its numbers with it."
+
+
+def test_colours_come_back_where_other_labels_are_measured(layers, viewer, open_panel, qtbot) -> None:
+    _, labels = layers
+    before = labels.colormap
+    others = viewer.add_labels(labels.data.copy(), name="others", scale=labels.scale, units=labels.units)
+    panel = open_panel(PANEL)
+    for layer in (labels, others):
+        panel.labels.choose(layer)
+        measure(panel, qtbot)
+        panel.color.setCurrentText("touches_border")
+        assert panel._selected is None
+    assert labels.colormap == before

@@ -24,7 +24,7 @@ from embedseg_napari.viewer.widgets.labels_panel import LabelsPanel
 
 if TYPE_CHECKING:
     import napari
-    from napari.layers import Image, Labels
+    from napari.layers import Image, Labels, Layer
 
     from embedseg_napari.core.measure.measurements import Table
     from embedseg_napari.viewer.measure.layer_table import LayerObjects
@@ -59,6 +59,7 @@ class MeasureWidget(LabelsPanel):
         """Whether a change of the layer's selected label is made here."""
         self.colors = ObjectColors()
         self._covering = Hidden()
+        self._aside: list[Layer] = []
         self._build()
         self._connect()
         self.follow_theme()
@@ -151,8 +152,9 @@ class MeasureWidget(LabelsPanel):
         )
 
     def _take_table(self, layer: Labels, objects: LayerObjects, table: Table) -> None:
-        self.colors.restore()
+        # Napari tells of the selected label anew where colours change, which is no choice of the user's.
         self._leave_selection()
+        self.colors.restore()
         self.table, self.measured, self._objects, self._selected = table, layer, objects, None
         layer.events.selected_label.connect(self._take_label)
         self.files.take(layer, table)
@@ -176,15 +178,17 @@ class MeasureWidget(LabelsPanel):
         if layer is not None:
             # It may have been hidden while something was painted there.
             layer.visible = True
-            self._covering.hold(
+            self._aside = [
                 one for one in self.viewer.layers if one != layer and shows_objects(one) and meet(one, layer)
-            )
+            ]
+            self._covering.hold(self._aside)
 
     def take_front(self, is_front: bool) -> None:
         """Let other labels come back while other panels are in front."""
-        if is_front:
-            self._uncover()
-        else:
+        if is_front and self.measured is not None:
+            # What came since is what the user looks at now.
+            self._covering.hold(one for one in self.viewer.layers if one in self._aside)
+        elif not is_front:
             self._covering.release()
 
     def _list_columns(self, table: Table) -> None:
