@@ -354,10 +354,10 @@ def test_keys_of_tracked_labels_are_answers_while_they_are_judged(viewer, open_p
     press("CRURN")
     assert panel.judgement.current is None
     assert correct.corrected.n_steps == 0
-    track.bring_forward()
-    qtbot.waitUntil(lambda: not panel.judge.is_judging)
+    panel.take_front(False)
+    assert not panel.judge.is_judging
     viewer.layers.selection.active = tracked
     press("C")
     assert correct.corrected.n_steps == 1
-    panel.bring_forward()
-    qtbot.waitUntil(lambda: panel.judge.is_judging)
+    panel.take_front(True)
+    assert panel.judge.is_judging
