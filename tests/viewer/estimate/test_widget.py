@@ -10,6 +10,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QFileDialog
 
+from embedseg_napari.core.data.dividing_cells import dividing_cells
 from embedseg_napari.core.data.synthetic import nuclei
 from embedseg_napari.viewer.layers import FOUND, LINES, RESULT
 
@@ -335,3 +336,28 @@ def test_labels_on_the_disk_are_read_where_they_are_judged(panel, viewer, qtbot,
     assert panel.judge.marks.shown["estimate: object"].data.sum() == (labels == step.label).sum()
     press("R")
     assert len(panel.judgement.answers) == 1
+
+
+def test_keys_of_tracked_labels_are_answers_while_they_are_judged(viewer, open_panel, qtbot, press):
+    movie = dividing_cells(6, 4, 1, seed=2).labels
+    viewer.add_labels(movie, name="cells", axis_labels=("t", "y", "x"))
+    track = open_panel("EmbedSeg: Track")
+    track.start()
+    wait(track, qtbot)
+    tracked, correct = track.layers.labels, track.correct
+    correct.choose([len(correct.corrected.tracks.track) - 1])
+    panel = open_panel(PANEL)
+    panel.n_objects.setValue(1)
+    panel.n_areas.setValue(1)
+    panel.labels.choose(tracked)
+    draw(panel, qtbot)
+    press("CRURN")
+    assert panel.judgement.current is None
+    assert correct.corrected.n_steps == 0
+    panel.take_front(False)
+    assert not panel.judge.is_judging
+    viewer.layers.selection.active = tracked
+    press("C")
+    assert correct.corrected.n_steps == 1
+    panel.take_front(True)
+    assert panel.judge.is_judging

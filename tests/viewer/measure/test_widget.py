@@ -323,3 +323,37 @@ def test_surfaces_lie_on_their_objects(panel, layers, viewer, qtbot) -> None:
     np.testing.assert_allclose(surface.vertices.max(0), high + 0.5)
     assert surface.scale.tolist() == labels.scale.tolist()
     assert surface.units == labels.units
+
+
+def test_what_was_measured_is_not_covered_and_is_selected(layers, viewer, open_panel, qtbot) -> None:
+    _, labels = layers
+    over = viewer.add_labels(labels.data.copy(), name="tracked", scale=labels.scale, units=labels.units)
+    elsewhere = viewer.add_labels(labels.data.copy(), name="beside", translate=(999,) * labels.ndim)
+    panel = open_panel(PANEL)
+    panel.take_over(labels, None)
+    qtbot.waitUntil(lambda: panel.controls.current is None, timeout=20_000)
+    assert not over.visible
+    assert elsewhere.visible
+    assert viewer.layers.selection.active == labels
+    panel.take_front(False)
+    assert over.visible
+    new = viewer.add_labels(labels.data.copy(), name="new", scale=labels.scale, units=labels.units)
+    panel.take_front(True)
+    assert not over.visible
+    assert new.visible
+    viewer.layers.remove(labels)
+    assert over.visible
+    assert panel.controls.status.text() == "What was measured was removed, and its numbers with it."
+
+
+def test_colours_come_back_where_other_labels_are_measured(layers, viewer, open_panel, qtbot) -> None:
+    _, labels = layers
+    before = labels.colormap
+    others = viewer.add_labels(labels.data.copy(), name="others", scale=labels.scale, units=labels.units)
+    panel = open_panel(PANEL)
+    for layer in (labels, others):
+        panel.labels.choose(layer)
+        measure(panel, qtbot)
+        panel.color.setCurrentText("touches_border")
+        assert panel._selected is None
+    assert labels.colormap == before

@@ -339,3 +339,16 @@ def test_the_command_gives_the_tracks_of_the_panel(panel, viewer, qtbot, tmp_pat
     panel.correct.cut()
     panel.recipe.copy_command()
     assert "corrections.json" in notification_manager.records[-1].message
+
+
+def test_what_was_tracked_is_said_to_be_gone(viewer, open_panel, qtbot) -> None:
+    movie = dividing_cells(6, 4, 1, seed=2).labels
+    layer = viewer.add_labels(movie, name="cells", axis_labels=("t", "y", "x"))
+    viewer.add_labels(movie, name="others", axis_labels=("t", "y", "x"))
+    panel = open_panel("EmbedSeg: Track")
+    panel.labels.choose(layer)
+    panel.start()
+    qtbot.waitUntil(lambda: panel.controls.current is None, timeout=20_000)
+    viewer.layers.remove(layer)
+    assert panel.controls.status.text() == "What was tracked was removed, and its links with it."
+    assert not panel.correct.isVisible()

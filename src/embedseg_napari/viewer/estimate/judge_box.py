@@ -53,7 +53,7 @@ class JudgeBox(QWidget):
         self.judgement: Judgement | None = None
         self.missed: list[tuple[float, ...]] = []
         """Missed objects of the current area, (z, y, x) in pixels."""
-        self._keys_before: dict[Any, Any] = {}
+        self._keys_before: list[tuple[Any, dict[Any, Any]]] = []
         self.progress = QProgressBar()
         self.progress.setFormat("%v of %m")
         self.line = Sentence()
@@ -98,9 +98,12 @@ class JudgeBox(QWidget):
         self.end()
         self.judgement, self.missed = judgement, []
         self.marks.begin(layer, axes)
-        self._keys_before = dict(self.viewer.keymap)
-        for key, action in self.keys.items():
-            self.viewer.bind_key(key, lambda _, do=action: do(), overwrite=True)
+        # Keys of a layer come before those of the viewer: on tracked labels, N and U would correct links.
+        self._keys_before = [(one, dict(one.keymap)) for one in (self.viewer, layer)]
+        layer.keymap.clear()
+        for one, _ in self._keys_before:
+            for key, action in self.keys.items():
+                one.bind_key(key, lambda _, do=action: do(), overwrite=True)
         self.viewer.mouse_drag_callbacks.append(self._on_press)
         self._go_to_current()
 
@@ -109,10 +112,11 @@ class JudgeBox(QWidget):
         if not self.is_judging:
             return
         self.viewer.mouse_drag_callbacks.remove(self._on_press)
-        for key in self.keys:
-            self.viewer.bind_key(key, None)
-        # Keys of the user's own come back.
-        self.viewer.keymap.update(self._keys_before)
+        # Keys of the user's own, and of other panels, come back.
+        for one, before in self._keys_before:
+            for key in self.keys:
+                one.bind_key(key, None)
+            one.keymap.update(before)
         self.marks.end()
         self.missed = []
         self._show()

@@ -46,6 +46,8 @@ class EstimateWidget(LabelsPanel):
         self.judged: Labels | None = None
         """The layer whose sample is judged; None where it is gone."""
         self._axes = ""
+        self._goes_on = False
+        """Whether judging goes on when the panel comes to the front again."""
         self._build()
         self._listen()
         self.judge.changed.connect(self._show_state)
@@ -265,6 +267,14 @@ class EstimateWidget(LabelsPanel):
         if judgement is not None and is_judged:
             self.result.setText(str(judgement.estimate()))
         self._say_problem("" if judgement is not None else problem)
+
+    def take_front(self, is_front: bool) -> None:
+        """Pause while another panel is in front, whose keys and layers these would be."""
+        if is_front and self._goes_on and self.pause.isEnabled() and not self.judge.is_judging:
+            self._toggle()
+        self._goes_on = not is_front and self.judge.is_judging
+        if not is_front:
+            self.judge.end()
 
     def release(self) -> None:
         """Follow the viewer no longer; layers are as they were."""

@@ -12,17 +12,19 @@ from embedseg_napari.core.measure.measurements import brightness_words, without_
 from embedseg_napari.core.measure.outlined import FURTHER
 from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.camera import go_to
+from embedseg_napari.viewer.layers import shows_objects
 from embedseg_napari.viewer.measure.files import MeasuredFiles
 from embedseg_napari.viewer.measure.layer_table import give_features, measure_layer, objects_of
 from embedseg_napari.viewer.measure.object_colors import ObjectColors
 from embedseg_napari.viewer.measure.pixel_size import PixelSizeBox
 from embedseg_napari.viewer.measure.plot import MeasurePlot
+from embedseg_napari.viewer.step_back import Hidden, meet
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, add_row
 from embedseg_napari.viewer.widgets.labels_panel import LabelsPanel
 
 if TYPE_CHECKING:
     import napari
-    from napari.layers import Image, Labels
+    from napari.layers import Image, Labels, Layer
 
     from embedseg_napari.core.measure.measurements import Table
     from embedseg_napari.viewer.measure.layer_table import LayerObjects
@@ -56,6 +58,8 @@ class MeasureWidget(LabelsPanel):
         self._is_ours = False
         """Whether a change of the layer's selected label is made here."""
         self.colors = ObjectColors()
+        self._covering = Hidden()
+        self._aside: list[Layer] = []
         self._build()
         self._connect()
         self.follow_theme()
@@ -148,14 +152,16 @@ class MeasureWidget(LabelsPanel):
         )
 
     def _take_table(self, layer: Labels, objects: LayerObjects, table: Table) -> None:
-        self.colors.restore()
-        # They may have been hidden while something was painted there.
-        layer.visible = True
+        # Napari tells of the selected label anew where colours change, which is no choice of the user's.
         self._leave_selection()
+        self.colors.restore()
         self.table, self.measured, self._objects, self._selected = table, layer, objects, None
         layer.events.selected_label.connect(self._take_label)
         self.files.take(layer, table)
         give_features(layer, table)
+        self._uncover()
+        # Napari shows the numbers of an object under the mouse for the selected layer.
+        self.viewer.layers.selection.active = layer
         n = len(table["label"])
         unit = "" if any(name.endswith(("_um", "_um2", "_um3")) for name in table) else ", in pixels"
         n_unknown = without_brightness(table)
@@ -164,6 +170,26 @@ class MeasureWidget(LabelsPanel):
         self._list_columns(table)
         self._draw()
         self._color()
+
+    def _uncover(self) -> None:
+        """Show what was measured; labels and tracks that would lie over its colours step aside."""
+        self._covering.release()
+        layer = self.measured
+        if layer is not None:
+            # It may have been hidden while something was painted there.
+            layer.visible = True
+            self._aside = [
+                one for one in self.viewer.layers if one != layer and shows_objects(one) and meet(one, layer)
+            ]
+            self._covering.hold(self._aside)
+
+    def take_front(self, is_front: bool) -> None:
+        """Let other labels come back while other panels are in front."""
+        if is_front and self.measured is not None:
+            # What came since is what the user looks at now.
+            self._covering.hold(one for one in self.viewer.layers if one in self._aside)
+        elif not is_front:
+            self._covering.release()
 
     def _list_columns(self, table: Table) -> None:
         names = [name for name in table if name != "label"]
@@ -269,6 +295,8 @@ class MeasureWidget(LabelsPanel):
             self.table = self.measured = self._selected = None
             self.files.take(None, None)
             self.colors = ObjectColors()
+            self._covering.release()
+            self.controls.say("What was measured was removed, and its numbers with it.")
             self._show_state()
 
     # State
@@ -284,5 +312,6 @@ class MeasureWidget(LabelsPanel):
     def release(self) -> None:
         """Follow the viewer no longer."""
         self._leave_selection()
+        self._covering.release()
         self.files.close_down()
         super().release()

@@ -222,6 +222,7 @@ class TrackWidget(LabelsPanel):
             self.correct.drop()
             self.layers.forget()
             self._follow(None)
+            self.controls.say("What was tracked was removed, and its links with it.")
             self._show_state()
 
     def _show_state(self, *_: object) -> None:
