@@ -6,6 +6,7 @@ import importlib
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -134,7 +135,8 @@ def predict(
             take_frame=take_frame,
             remarks=job.remarks,
             advise=job.advise,
-            others=others_for(model, job.device),
+            others=others_for(model, job.device, _n_left(job, axes)),
+            every_channel=partial(_every_channel, job) if _n_left(job, axes) else None,
         )
         return (yield from run)
 
@@ -148,17 +150,26 @@ def advise(
 
     model = yield from loaded(job.model, job.device, should_stop)
     array, axes = take_channel(job.array, job.axes, job.channel)
-    every_channel = None
+    t = 0
     if found.frames:
         t = busiest_frame(np.moveaxis(array, axes.index("T"), 0))
         array, axes, found = _frame(array, axes, t), axes.replace("T", ""), found.frames[t]
-    if "C" in job.axes and "C" not in axes:
-        whole = _frame(job.array, job.axes, t) if "T" in job.axes else job.array
-        every_channel = np.asarray(to_frames(np.asarray(whole), job.axes.replace("T", ""))[0])
+    every_channel = _every_channel(job, t) if _n_left(job, axes) else None
     with interruptible(model, should_stop):
-        others = others_for(model, job.device, 0 if every_channel is None else len(every_channel))
+        others = others_for(model, job.device, _n_left(job, axes))
         predictor = Predictor(model, settings_of(model, job.changes))
         yield from predictor.advise(array, axes, found, others, should_stop, every_channel)
+
+
+def _n_left(job: SegmentJob, axes: str) -> int:
+    """Channels of the image of a job; 0 if what is segmented, with these axes, has all of them."""
+    return job.array.shape[job.axes.index("C")] if "C" in job.axes and "C" not in axes else 0
+
+
+def _every_channel(job: SegmentJob, t: int) -> np.ndarray:
+    """A frame of the image of a job with all its channels, axes (C, (Z,) Y, X)."""
+    frame = _frame(job.array, job.axes, t) if "T" in job.axes else job.array
+    return np.asarray(to_frames(np.asarray(frame), job.axes.replace("T", ""))[0])
 
 
 def _frame(array: Any, axes: str, t: int) -> Any:

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from embedseg_napari.core.inference.size_check import usual_width
 from embedseg_napari.core.inference.trial import busiest_frame
 from embedseg_napari.core.model.known_models import bundled_path, models_folder
 from embedseg_napari.core.model.model import Model, load_model, others_like
-from embedseg_napari.core.runs import never
+from embedseg_napari.core.runs import drain, never
 from embedseg_napari.jobs import segment as jobs
 
 if TYPE_CHECKING:
@@ -309,6 +310,26 @@ def test_a_colour_image_seen_as_grey_is_given_to_a_model_that_takes_colours(shar
         *_, told = see_and_advise(job)
         assert isinstance(told, Advice)
         assert told.model == "nuclei-histology-2d", path
+        at_once = [event for event in jobs.segment(replace(job, advise=True), never) if isinstance(event, Advice)]
+        assert [advice.model for advice in at_once] == [told.model]
+
+
+@pytest.mark.parametrize("axes", ["YXC", "TCYX"])
+def test_a_run_that_advises_hands_all_channels_of_its_frame_to_other_models(
+    axes: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[np.ndarray] = []
+
+    def note(*args: Any, **_: object) -> None:
+        seen.extend(one for one in args[-1:] if one is not None)
+
+    monkeypatch.setattr("embedseg_napari.core.inference.predictor.suggest", note)
+    frames = np.random.default_rng(0).integers(1, 200, (2, 3, 64, 64)).astype(np.uint8)
+    frames[0] //= 4
+    image = frames if axes == "TCYX" else np.moveaxis(frames[1], 0, -1)
+    drain(jobs.segment(jobs.SegmentJob(image, axes, "mean", "nuclei-2d", "cpu", None, {"seed_threshold": 1}), never))
+    assert len(seen) == 1
+    np.testing.assert_array_equal(seen[0], frames[1])
 
 
 def see_and_advise(job: jobs.SegmentJob) -> Iterator[object]:

@@ -73,6 +73,15 @@ def test_what_planes_are_is_asked_once(viewer, panel, open_panel):
     assert panel.image.axes.text() == "TYX"
 
 
+def test_a_guess_of_the_axes_leaves_the_fields_their_width(viewer, panel):
+    viewer.add_image(np.zeros((4, 24, 24)), name="stack")
+    label = panel.image.form.labelForField(panel.image.axes)
+    assert "guessed" in label.text()
+    # A picture lays it out.
+    panel.grab()
+    assert panel.image.axes.x() < label.fontMetrics().horizontalAdvance("Axes (guessed)")
+
+
 def test_an_answer_takes_the_model_that_its_button_names(viewer, panel):
     panel.model.choose_named("cells-phase-2d")
     viewer.add_image(np.zeros((51, 24, 24)), name="stack")

@@ -97,6 +97,7 @@ class Predictor:
         remarks: bool = False,
         advise: bool = False,
         others: Iterable[tuple[str, Trained]] = (),
+        every_channel: Callable[[int], np.ndarray] | None = None,
     ) -> Generator[PredictionEvent, None, Segmentation]:
         """Segment an image, telling what happens; the generator's value is the Segmentation.
 
@@ -128,6 +129,9 @@ class Predictor:
             models on a part of it; an `Advice` names what is clearly better.
         others : iterable of (str, Model)
             Other models for such images, and their names, to be tried; taken only if they are needed.
+        every_channel : callable, optional
+            Gives the frame of a number with all its channels, axes (C, (Z,) Y, X), where `image` is one of them or
+            their mean: for others that take them.
 
         Raises
         ------
@@ -195,7 +199,8 @@ class Predictor:
             yield Message(f"{words} If the image is sound, predict with precision float32.", "warning")
         better = None
         if tried is not None and not seen.is_blank:
-            better = suggest(self.model, settings, *tried, others, should_stop, is_scale_found=self.settings.find_scale)
+            whole, is_found = every_channel and every_channel(looked_at), self.settings.find_scale
+            better = suggest(self.model, settings, *tried, others, should_stop, whole, is_scale_found=is_found)
         n_left_out = sum(frame.n_left_out for frame in done)
         if advice := remark(
             self.model.config,

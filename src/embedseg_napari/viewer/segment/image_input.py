@@ -151,7 +151,7 @@ class ImageInput(QWidget):
         if self.axes.text() != text:
             self.axes.setText(text)
         self.axes.setPlaceholderText(f"{array_of(self.layer).ndim} letters")
-        self.form.labelForField(self.axes).setText("&Axes" if is_named else "&Axes?")
+        self.form.labelForField(self.axes).setText("&Axes" if is_named else "&Axes\n(guessed)")
         self._ask_voxel()
         self.changed.emit()
 
