@@ -7,6 +7,7 @@ import pytest
 from segment_steps import PANEL, finish, settle
 
 from embedseg_napari.core.model.known_models import bundled_path
+from embedseg_napari.core.model.model import load_model
 from embedseg_napari.viewer.last_used import LastUsed
 
 
@@ -74,3 +75,21 @@ def test_scale_and_views_reach_the_run(viewer, panel, fake, qtbot):
     assert fake.jobs[-1].changes["scale"] == 0.5
     assert fake.jobs[-1].changes["tta"] is True
     assert panel.batch_settings()["changes"]["scale"] == 0.5
+
+
+def test_a_model_of_few_labels_looks_for_the_scale_of_other_images_only(viewer, panel, fake, tmp_path):
+    learned, other = viewer.add_image(np.zeros((24, 24))), viewer.add_image(np.zeros((24, 24)))
+    trained = load_model(bundled_path("nuclei-2d"), device="cpu")
+    prediction = trained.config.prediction.changed({"find_scale": True})
+    trained.config = trained.config.model_copy(update={"prediction": prediction})
+    panel.take_over(trained.save(tmp_path / "few.embedseg"), learned)
+    assert not panel.batch_settings()["changes"]["find_scale"]
+    assert "looked for" in panel.settings.scale.toolTip()
+    panel.settings.keep()
+    assert LastUsed("segment").read()["changes"]["find_scale"]
+    panel.image.layer_box.choose(other)
+    assert panel.batch_settings()["changes"]["find_scale"]
+    panel.take_over(panel.model.path, learned)
+    panel.settings.find_scale.click()
+    panel.image.layer_box.choose(other)
+    assert panel.settings.find_scale.isChecked()

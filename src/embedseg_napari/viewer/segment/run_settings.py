@@ -62,8 +62,9 @@ class RunSettings(QObject):
         self.scale.valueChanged.connect(self._take_scale)
         self.find_scale = QCheckBox("Look for it")
         self.find_scale.setToolTip(PredictionConfig.model_fields["find_scale"].description or "")
-        self._scale_of: tuple[Layer, float] | None = None
-        """Image that the scale was advised for, and the scale before."""
+        self.find_scale.toggled.connect(self._take_scale)
+        self._scale_of: tuple[Layer, float, bool] | None = None
+        """Image that the scale is meant for alone, and the scale before and whether it was looked for."""
         self._warming: BackgroundRun | None = None
         self._is_closed = False
 
@@ -112,16 +113,21 @@ class RunSettings(QObject):
         return "" if known is None else known.name
 
     def scale_for(self, layer: Layer, scale: float) -> None:
-        """Take a scale for one image only."""
-        before = self.scale.value() if self._scale_of is None else self._scale_of[1]
+        """Take a scale for one image only, and look for no other there."""
+        before = self.scale.value(), self.find_scale.isChecked()
+        before = before if self._scale_of is None else self._scale_of[1:]
         self.scale.setValue(scale)
-        self._scale_of = layer, before
-        self.scale.setToolTip(f"For {layer.name} only; other images have the scale {before:g}. {SCALE_TIP}")
+        self.find_scale.setChecked(False)
+        self._scale_of = layer, *before
+        others = f"is looked for from {before[0]:g} on" if before[1] else f"is {before[0]:g}"
+        self.scale.setToolTip(f"For {layer.name} only; the scale of other images {others}. {SCALE_TIP}")
 
     def follow_image(self, layer: Layer | None) -> None:
         """Take back a scale that was meant for another image."""
         if self._scale_of is not None and layer is not None and layer != self._scale_of[0]:
-            self.scale.setValue(self._scale_of[1])
+            _, scale, is_looked_for = self._scale_of
+            self.scale.setValue(scale)
+            self.find_scale.setChecked(is_looked_for)
             self._take_scale()
 
     def _take_scale(self, *_: object) -> None:
@@ -158,7 +164,7 @@ class RunSettings(QObject):
         """Remember what is used."""
         changes = self.changes()
         if self._scale_of is not None:
-            changes["scale"] = self._scale_of[1]
+            _, changes["scale"], changes["find_scale"] = self._scale_of
         LAST_USED.keep(model=str(self.model.path), device=self.device.currentText(), changes=changes)
 
     def close_down(self) -> None:

@@ -160,6 +160,8 @@ class SegmentWidget(DockPanel):
         self.model.choose(model)
         if layer is not None:
             self.image.layer_box.choose(layer)
+            # The model knows the objects of that image as large as they are.
+            self.settings.scale_for(layer, self.settings.scale.value())
 
     # A run
 
