@@ -108,7 +108,9 @@ def _within(viewer: Viewer, layer: Layer, aim: np.ndarray) -> np.ndarray:
         return aim
     half = np.asarray(canvas.size, float) / _camera(viewer).zoom / 2
     low, high = (np.asarray(corner)[-2:] for corner in np.asarray(layer.extent.world))
-    return np.where(2 * half < high - low, np.clip(aim, low + half, np.maximum(high - half, low + half)), (low + high) / 2)
+    return np.where(
+        2 * half < high - low, np.clip(aim, low + half, np.maximum(high - half, low + half)), (low + high) / 2
+    )
 
 
 def leave_3d(viewer: Viewer) -> None:

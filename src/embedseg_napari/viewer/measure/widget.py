@@ -259,7 +259,8 @@ class MeasureWidget(LabelsPanel):
 
     def _take_label(self, event: Any = None) -> None:
         """Mark in the plot the object that was chosen in the image."""
-        if self._is_ours or self.table is None or self.measured is None:
+        # Panels that are in front select labels for purposes of their own.
+        if self._is_ours or self.is_covered or self.table is None or self.measured is None:
             return
         rows = np.flatnonzero(self.table["label"] == self.measured.selected_label)
         if len(rows):

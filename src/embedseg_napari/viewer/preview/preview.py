@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     import napari
+    from napari.layers import Layer
     from numpy.typing import NDArray
 
     from embedseg_napari.core.axes import OneChannel
