@@ -382,10 +382,11 @@ def test_nothing_is_seen_of_previews_that_are_being_taken_away(viewer, ready):
     view.previews.layers["labels"] = labels
     points = viewer.add_points(np.ones((3, 2)), name="preview: embeddings")
     view.embeddings.previews.layers["points"] = points
-    next(view.end_steps())
+    steps = view.end_steps()
+    next(steps)
     assert labels.opacity == points.opacity == 0
     assert points in viewer.layers
-    for _ in view.end_steps():
+    for _ in steps:
         pass
     assert view.keep()
     assert viewer.layers[-1].opacity > 0
