@@ -255,6 +255,7 @@ def evaluate(studio: Studio) -> None:
     studio.take("evaluate-empty")
     segmenting = studio.panel("Segment")
     _, truth = studio.show_data()
+    truth.visible = False
     studio.viewer.window.remove_dock_widget(panel)
     segmenting.run_button.click()
     studio.until(lambda: segmenting.current is None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from embedseg_napari.viewer.camera import show_whole
+from embedseg_napari.viewer.camera import go_to, show_whole
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
@@ -18,3 +18,18 @@ def test_a_small_image_beside_a_large_one_fills_the_canvas(viewer, ndim):
     show_whole(viewer, small)
     assert camera.zoom == pytest.approx(4 * whole, rel=0.02)
     assert tuple(camera.center)[-2:] == pytest.approx((49.5, 49), abs=1)
+
+
+def test_beside_the_border_no_more_of_what_is_beyond_is_shown_than_must_be(viewer):
+    if not hasattr(viewer, "canvas"):
+        pytest.skip("before napari 0.9 a plugin cannot know how large the canvas is")
+    layer = viewer.add_image(np.zeros((400, 400)))
+    camera = viewer.scene.camera
+    viewer.reset_view()
+    camera.zoom *= 4
+    half = np.asarray(viewer.canvas.size) / camera.zoom / 2
+    go_to(viewer, layer, (3, 200), (0, 190), (6, 210))
+    assert tuple(camera.center)[-2:] == pytest.approx((half[0] - 0.5, 200), abs=1)
+    camera.zoom /= 8
+    go_to(viewer, layer, (3, 200), (0, 0), (300, 300))
+    assert tuple(camera.center)[-2:] == pytest.approx((199.5, 199.5), abs=1)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embedseg_napari.core.axes import to_frames
-from embedseg_napari.core.errors import DataError, Stopped
+from embedseg_napari.core.errors import DataError, ModelError, Stopped
 from embedseg_napari.core.events import Message
+from embedseg_napari.core.model.known_models import bundled_models
 from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
@@ -119,6 +120,7 @@ def predict(
     from embedseg_napari.core.inference.predictor import Predictor
 
     array, axes = take_channel(job.array, job.axes, job.channel)
+    _check_channels(model.config, np.shape(array), axes)
     bytes_of_maps = int(np.prod(array.shape)) * 4 * (2 * model.config.ndim + 1)
     if keep_maps and bytes_of_maps > MOST_MAP_BYTES and "T" in axes:
         keep_maps = False
@@ -139,6 +141,19 @@ def predict(
             every_channel=partial(_every_channel, job) if _n_left(job, axes) else None,
         )
         return (yield from run)
+
+
+def _check_channels(config: ModelConfig, shape: tuple[int, ...], axes: str | None) -> None:
+    """Name the bundled model for images with such channels, where this one is not for them; else the core says it."""
+    n = shape[axes.index("C")] if axes and "C" in axes else config.n_channels
+    fitting = (one.name for one in bundled_models() if (one.config().ndim, one.config().n_channels) == (config.ndim, n))
+    name = next(fitting, "") if n != config.n_channels else ""
+    if name:
+        raise ModelError(
+            f"The image has {count(n, 'channel')} (axes {axes}) but the model works on {config.n_channels}; take the "
+            f"model {name} if it looks like what that learned from, or choose one channel (--channel 0 is the first) "
+            "or their mean (--channel mean)."
+        )
 
 
 def advise(

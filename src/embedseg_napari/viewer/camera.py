@@ -62,7 +62,7 @@ def go_to(
     *,
     is_near: bool = False,
 ) -> None:
-    """Centre the camera on a place of a layer and step through the other axes to it.
+    """Centre the camera on a place of a layer, or as near as its border allows, and step through the other axes to it.
 
     The zoom stays, unless the object would be too small to see.
 
@@ -87,7 +87,6 @@ def go_to(
     point = np.asarray(viewer.dims.point, float)
     shown = list(viewer.dims.displayed)
     camera = _camera(viewer)
-    camera.center = tuple(world[a - first] if a >= first else point[a] for a in shown)
     sides = (np.asarray(upper, float) - lower) * np.abs(layer.scale)
     seen = [float(sides[a - first]) for a in shown if a >= first]
     # A sliver is as hard to see as a dot.
@@ -97,6 +96,21 @@ def go_to(
         camera.zoom = min(good / size, NEAR_PIXELS[-1] / extent)
     elif extent * camera.zoom > most:
         camera.zoom = most / extent
+    aim = np.array([world[a - first] if a >= first else point[a] for a in shown])
+    camera.center = tuple(_within(viewer, layer, aim))
+
+
+def _within(viewer: Viewer, layer: Layer, aim: np.ndarray) -> np.ndarray:
+    """The centre of the canvas nearest to a place of a layer that shows no more of what is beyond it than it must."""
+    # Before napari 0.9 a plugin cannot know how large the canvas is.
+    canvas = getattr(viewer, "canvas", None)
+    if canvas is None or len(aim) != 2:
+        return aim
+    half = np.asarray(canvas.size, float) / _camera(viewer).zoom / 2
+    low, high = (np.asarray(corner)[-2:] for corner in np.asarray(layer.extent.world))
+    return np.where(
+        2 * half < high - low, np.clip(aim, low + half, np.maximum(high - half, low + half)), (low + high) / 2
+    )
 
 
 def leave_3d(viewer: Viewer) -> None:

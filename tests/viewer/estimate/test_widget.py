@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QFileDialog
+from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox
 
 from embedseg_napari.core.data.dividing_cells import dividing_cells
 from embedseg_napari.core.data.synthetic import nuclei
@@ -361,3 +361,18 @@ def test_keys_of_tracked_labels_are_answers_while_they_are_judged(viewer, open_p
     assert correct.corrected.n_steps == 1
     panel.take_front(True)
     assert panel.judge.is_judging
+
+
+def test_answers_that_are_in_no_file_are_not_discarded_unasked(panel, layer, qtbot, press, monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(QMessageBox, "question", lambda *words: asked.append(words[-1]))
+    draw(panel, qtbot)
+    press("RW")
+    judgement = panel.judgement
+    panel.controls.run_button.click()
+    assert panel.judgement is judgement
+    assert asked == ["Discard 2 answers? They were not saved since the last one was given."]
+    panel.write(tmp_path / "judged.json")
+    draw(panel, qtbot)
+    assert panel.judgement is not judgement
+    assert len(asked) == 1

@@ -357,3 +357,12 @@ def test_colours_come_back_where_other_labels_are_measured(layers, viewer, open_
         panel.color.setCurrentText("touches_border")
         assert panel._selected is None
     assert labels.colormap == before
+
+
+def test_labels_that_other_panels_select_leave_the_colours_alone(panel, layers, qtbot, monkeypatch) -> None:
+    _, labels = layers
+    measure(panel, qtbot)
+    ids = panel.table["label"]
+    monkeypatch.setattr(type(panel), "is_covered", True)
+    labels.selected_label = int(ids[1])
+    assert labels.get_color(int(ids[0]))[3] > 0.5

@@ -15,9 +15,11 @@ from qtpy.QtWidgets import QLabel, QScrollArea
 
 from embedseg_napari.core.errors import ComputeError
 from embedseg_napari.core.model.known_models import bundled_path, start_path
+from embedseg_napari.viewer.layers import ANNOTATION, PREVIEW, RESULT
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.preview.embeddings import EMBEDDINGS, MARGINS, OFFSETS, TRUTH
 from embedseg_napari.viewer.preview.preview import LABELS, SEEDS
+from embedseg_napari.viewer.step_back import give_way
 from embedseg_napari.viewer.train import panel as training_events
 from embedseg_napari.viewer.widgets.editors import control_of
 
@@ -359,3 +361,49 @@ def test_train_from_layers_for_real(viewer, open_panel, blobs, qtbot):
 def test_the_recipe_stays_in_sight_beside_train(ready):
     assert not [area for area in ready.findChildren(QScrollArea) if area.isAncestorOf(ready.recipe)]
     assert not ready.recipe.isHidden()
+
+
+def test_only_its_own_layers_come_back_with_the_panel(viewer, ready, qtbot):
+    image = viewer.layers["cells"]
+    other = viewer.add_labels(np.ones(image.data.shape, int), name="old", metadata={RESULT: PREVIEW})
+    viewer.layers["truth"].metadata[ANNOTATION] = str(image.unique_id)
+    ready.train.click()
+    assert not other.visible
+    assert viewer.layers["truth"].visible
+    give_way([viewer.layers["truth"]])
+    ready.take_front(is_front=True)
+    assert viewer.layers["truth"].visible
+    assert not other.visible
+    finish(ready, qtbot)
+
+
+def test_nothing_is_seen_of_previews_that_are_being_taken_away(viewer, ready):
+    view, labels = ready.preview.view, viewer.add_labels(np.ones((8, 8), int), name="preview: labels")
+    view.previews.layers["labels"] = labels
+    points = viewer.add_points(np.ones((3, 2)), name="preview: embeddings")
+    view.embeddings.previews.layers["points"] = points
+    steps = view.end_steps()
+    next(steps)
+    assert labels.opacity == points.opacity == 0
+    assert points in viewer.layers
+    for _ in steps:
+        pass
+    assert view.keep()
+    assert viewer.layers[-1].opacity > 0
+
+
+def test_a_hand_over_shows_the_whole_image(viewer, ready, qtbot, monkeypatch):
+    ready.train.click()
+    finish(ready, qtbot)
+    camera = getattr(viewer, "scene", viewer).camera
+    viewer.reset_view()
+    whole = camera.zoom
+    camera.zoom, camera.center = 9 * whole, (0, 0)
+    shown = []
+    monkeypatch.setattr(
+        ready,
+        "open_beside",
+        lambda name: type("Panel", (), {"take_over": lambda *_: None, "start": lambda _: shown.append(camera.zoom)})(),
+    )
+    ready.progress.segment.click()
+    assert shown == [pytest.approx(whole)]

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
-from qtpy.QtWidgets import QApplication, QFileDialog, QHBoxLayout
+from qtpy.QtWidgets import QApplication, QFileDialog, QHBoxLayout, QMessageBox
 
 from embedseg_napari.core.errors import DataError, EmbedSegError
-from embedseg_napari.core.estimate.judgement import Judgement, read_judgement
+from embedseg_napari.core.estimate.judgement import Answer, Judgement, read_judgement
 from embedseg_napari.core.estimate.sample import MOST, N_AREAS, N_OBJECTS, finding
 from embedseg_napari.core.files.names import portable_name
 from embedseg_napari.core.wording import count, shape_words
@@ -48,6 +48,8 @@ class EstimateWidget(LabelsPanel):
         self._axes = ""
         self._goes_on = False
         """Whether judging goes on when the panel comes to the front again."""
+        self._kept: list[Answer] = []
+        """Answers that are in a file."""
         self._build()
         self._listen()
         self.judge.changed.connect(self._show_state)
@@ -103,7 +105,7 @@ class EstimateWidget(LabelsPanel):
     def start(self) -> None:
         """Draw a sample of the chosen layer."""
         layer, seed = self.labels.layer(), self.seed.value()
-        if layer is None:
+        if layer is None or not self._may_replace():
             return
         n_objects, n_areas = self.n_objects.value(), self.n_areas.value()
 
@@ -122,6 +124,8 @@ class EstimateWidget(LabelsPanel):
         except EmbedSegError as error:
             self.controls.fail(error)
             return
+        if not self._may_replace():
+            return
 
         def check(found: Found) -> Judgement:
             sample = judgement.sample
@@ -138,6 +142,14 @@ class EstimateWidget(LabelsPanel):
             return judgement
 
         self._look_at(layer, check)
+
+    def _may_replace(self) -> bool:
+        """Whether another judgement may take the place of this one; asks where answers would be lost."""
+        answers = [] if self.judgement is None else self.judgement.answers
+        if answers == self._kept or not answers:
+            return True
+        question = f"Discard {count(len(answers), 'answer')}? They were not saved since the last one was given."
+        return bool(QMessageBox.question(self, "Another sample", question) == QMessageBox.StandardButton.Yes)
 
     def _look_at(self, layer: Labels, make: Callable[[Found], Judgement]) -> None:
         """List the objects of a layer, and begin with the judgement that is made of them."""
@@ -158,7 +170,7 @@ class EstimateWidget(LabelsPanel):
         )
 
     def _judge(self, layer: Labels, axes: str, judgement: Judgement) -> None:
-        self.judged, self._axes = layer, axes
+        self.judged, self._axes, self._kept = layer, axes, list(judgement.answers)
         self.judge.begin(judgement, layer, axes)
         self.controls.say(self._words(judgement))
 
@@ -230,6 +242,7 @@ class EstimateWidget(LabelsPanel):
         except EmbedSegError as error:
             self.controls.fail(error)
         else:
+            self._kept = list(self.judgement.answers)
             self.controls.say(f"Saved {target}.")
 
     def _ask_open(self) -> None:

@@ -92,7 +92,7 @@ class ReviewBox(QWidget):
             "annotation layer takes them back.",
             lambda: self._do(self._accept_all),
         )
-        self._drafts: Labels | None = None
+        self.shown_drafts: Labels | None = None
         """Layer that shows them."""
         self._place = KeptView(layers.viewer)
         self._copy: _Copy | None = None
@@ -189,14 +189,14 @@ class ReviewBox(QWidget):
 
     def _show_drafts(self) -> None:
         """Show the drafts, or no longer: in a layer of their own, for previews of a training come and go."""
-        layer, self._drafts, queue, frame = self._drafts, None, self.queue, self.layers.frame
+        layer, self.shown_drafts, queue, frame = self.shown_drafts, None, self.queue, self.layers.frame
         shown = layer if is_shown(self.layers.viewer, layer) else None
         if queue is not None and queue.are_drafts and frame is not None:
-            self._drafts = show_labels(
+            self.shown_drafts = show_labels(
                 self.layers.viewer, DRAFTS, queue.segmentation.labels, frame=frame, into=shown,
                 metadata={RESULT: PREVIEW}, blending=THROUGH,
             )  # fmt: skip
-            self._drafts.contour = OUTLINE
+            self.shown_drafts.contour = OUTLINE
         elif shown is not None:
             self.layers.viewer.layers.remove(shown)
 
@@ -286,7 +286,7 @@ class ReviewBox(QWidget):
     def predicted(self) -> np.ndarray | None:
         """The predicted objects ((Z,) Y, X) that are seen in the viewer, if they are of this image."""
         frame = self.layers.frame
-        if self.queue is not None and self._drafts is not None and self._drafts.visible:
+        if self.queue is not None and self.shown_drafts is not None and self.shown_drafts.visible:
             return self.queue.segmentation.labels
         return None if frame is None else self.view.seen_objects(frame, self.layers.shape)
 

@@ -27,6 +27,7 @@ from embedseg_napari.viewer.label.single_channel import single_channel
 from embedseg_napari.viewer.label.start_model import known_extent, misfit, suggested_start
 from embedseg_napari.viewer.label.store_box import StoreBox
 from embedseg_napari.viewer.large.annotated_part import PartReader
+from embedseg_napari.viewer.layers import ANNOTATION
 from embedseg_napari.viewer.train.panel import TrainingPanel
 from embedseg_napari.viewer.train.progress import ProgressBox
 from embedseg_napari.viewer.widgets.page import page_of
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from napari.layers import Image
+    from napari.layers import Image, Layer
     from napari.viewer import Viewer
 
     from embedseg_napari.core.axes import Channel
@@ -327,6 +328,10 @@ class LabelWidget(TrainingPanel):
     def show_preview(self, event: PreviewReady) -> None:
         """Show what the current network makes of the part in view, under the annotation."""
         self.preview.show_preview(event)
+
+    def learns_from(self, layer: Layer) -> bool:
+        """Whether something is annotated in a layer, or it shows drafts or what was clicked on."""
+        return ANNOTATION in layer.metadata or layer in (self.review.shown_drafts, self.clicks.shown)
 
     def take_result(self, result: SavedTraining) -> None:
         """Show what a training left behind; the next round goes on from there."""

@@ -19,7 +19,7 @@ from embedseg_napari.viewer.measure.object_colors import ObjectColors
 from embedseg_napari.viewer.measure.pixel_size import PixelSizeBox
 from embedseg_napari.viewer.measure.plot import MeasurePlot
 from embedseg_napari.viewer.step_back import Hidden, meet
-from embedseg_napari.viewer.widgets.boxes import ChoiceBox, add_row
+from embedseg_napari.viewer.widgets.boxes import ChoiceBox, add_row, short
 from embedseg_napari.viewer.widgets.labels_panel import LabelsPanel
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class MeasureWidget(LabelsPanel):
         unit = "" if any(name.endswith(("_um", "_um2", "_um3")) for name in table) else ", in pixels"
         n_unknown = without_brightness(table)
         words = f" {brightness_words(n_unknown)}" if n_unknown else ""
-        self.controls.say(f"{count(n, 'object')}, {count(len(table), 'column')}{unit}.{words}")
+        self.controls.say(f"{short(layer.name)}: {count(n, 'object')}, {count(len(table), 'column')}{unit}.{words}")
         self._list_columns(table)
         self._draw()
         self._color()
@@ -259,7 +259,8 @@ class MeasureWidget(LabelsPanel):
 
     def _take_label(self, event: Any = None) -> None:
         """Mark in the plot the object that was chosen in the image."""
-        if self._is_ours or self.table is None or self.measured is None:
+        # Panels that are in front select labels for purposes of their own.
+        if self._is_ours or self.is_covered or self.table is None or self.measured is None:
             return
         rows = np.flatnonzero(self.table["label"] == self.measured.selected_label)
         if len(rows):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     import napari
+    from napari.layers import Layer
     from numpy.typing import NDArray
 
     from embedseg_napari.core.axes import OneChannel
@@ -139,9 +140,16 @@ class TrainingView:
         self._shown = None
         # First: with layers that are hidden, napari may crash when others are taken away.
         self._earlier.release()
+        self._own.release()
+        for layers in (self.previews, self.embeddings.previews):
+            layers.fade()
         yield from self.previews.end_steps()
         yield from self.embeddings.end_steps()
         self._step_back()
+
+    def is_its(self, layer: Layer) -> bool:
+        """Whether a layer is shown here."""
+        return self.previews.holds(layer) or self.embeddings.previews.holds(layer)
 
     @property
     def is_of_held_out(self) -> bool:

@@ -39,8 +39,8 @@ class PreviewLayers:
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         self.viewer = viewer
         self.layers: dict[str, Any] = {}
-        self._ended: list[Any] = []
-        """What was shown last in a training that is over."""
+        self._ended: list[tuple[Any, dict[str, Any], str]] = []
+        """What was shown last in a training that is over: data, options and kinds of layers."""
         self._refused: set[str] = set()
         self._hidden: set[str] = set()
         """Hidden by `hide`, not by the user."""
@@ -51,9 +51,15 @@ class PreviewLayers:
         self._ended = []
         self.layers = {name: layer for name, layer in self.layers.items() if is_shown(self.viewer, layer)}
 
+    def fade(self) -> None:
+        """Let nothing be seen of them before they are taken away; :meth:`keep` can still make results of them."""
+        self._ended = [layer.as_layer_data_tuple() for layer in self._shown()]
+        for layer in self._shown():
+            # With layers that are hidden, napari may crash when others are taken away.
+            layer.opacity = 0
+
     def end_steps(self) -> Iterator[None]:
-        """Take all of them away, one at a time; :meth:`keep` can still make results of them."""
-        self._ended = self._shown()
+        """Take all of them away, one at a time."""
         for name in tuple(self.layers):
             self.remove(name)
             yield
@@ -71,10 +77,9 @@ class PreviewLayers:
         int
             Number of layers that were added.
         """
-        kept = self._shown() or self._ended
-        for layer in kept:
-            data, options, kind = layer.as_layer_data_tuple()
-            options |= {"name": f"{layer.name.removeprefix(PREFIX)}{suffix}", "metadata": {RESULT: FOUND}}
+        kept = [layer.as_layer_data_tuple() for layer in self._shown()] or self._ended
+        for data, earlier, kind in kept:
+            options = earlier | {"name": f"{earlier['name'].removeprefix(PREFIX)}{suffix}", "metadata": {RESULT: FOUND}}
             # Labels may be painted on.
             self.viewer.add_layer(Layer.create(np.array(data) if kind == "labels" else data, options, kind))
         return len(kept)
@@ -82,6 +87,10 @@ class PreviewLayers:
     def _shown(self) -> list[Any]:
         """Those that are in the viewer, from the bottom."""
         return [layer for layer in self.viewer.layers if layer in self.layers.values()]
+
+    def holds(self, layer: Layer) -> bool:
+        """Whether a layer is one of these."""
+        return layer in self.layers.values()
 
     def get(self, name: str) -> Any:
         """The layer of a name, or None where it is not there."""

@@ -8,6 +8,7 @@ from napari.utils.notifications import show_info
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from embedseg_napari.core.events import EpochFinished, Message, PreviewReady, StepFinished, TrainingStarted
+from embedseg_napari.viewer.camera import show_whole
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.old_objects import OldObjects
 from embedseg_napari.viewer.step_back import give_way, is_drawn, meet, shows_found, take_place
@@ -18,13 +19,14 @@ from embedseg_napari.viewer.widgets.recipe_buttons import RecipeButtons
 from embedseg_napari.viewer.worker import BackgroundRun, report_error, run_in_background
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from napari.layers import Layer
     from napari.viewer import Viewer
 
     from embedseg_napari.jobs.recipe import Recipe
     from embedseg_napari.jobs.saved_training import SavedTraining
+    from embedseg_napari.viewer.preview.preview import TrainingView
     from embedseg_napari.viewer.train.progress import ProgressBox
     from embedseg_napari.viewer.worker import Run
 
@@ -49,6 +51,7 @@ class TrainingPanel(DockPanel):
         self.output = OutputPlace()
         self.recipe = RecipeButtons(self.make_recipe)
         self.progress: ProgressBox
+        self.view: TrainingView
         self.reason = Sentence()
         self.train = QPushButton("Train")
         self.stop = QPushButton("Stop")
@@ -100,6 +103,10 @@ class TrainingPanel(DockPanel):
         """Get ready for the next training."""
         raise NotImplementedError
 
+    def learns_from(self, layer: Layer) -> bool:
+        """Whether the panel trains on what is drawn in a layer."""
+        raise NotImplementedError
+
     # The training
 
     @property
@@ -118,6 +125,8 @@ class TrainingPanel(DockPanel):
             Called when it is over, also where the panel was closed meanwhile.
         """
         self.saved = None
+        if self.view.source is not None:
+            self._clear([self.view.source], is_drawn)
         self.events = TrainingEvents(self, at_end)
         self.background = run_in_background(
             run,
@@ -176,14 +185,24 @@ class TrainingPanel(DockPanel):
         panel: Any = self.open_beside("EmbedSeg: Segment")
         panel.take_over(self.saved.path, self.trained_on)
         if self.trained_on is not None and self.trained_on in self.viewer.layers:
+            # Whoever painted or reviewed was led into a corner of it.
+            show_whole(self.viewer, self.trained_on)
             panel.start()
 
     def take_front(self, is_front: bool) -> None:
-        """Show again what is painted and previewed here, if it gave way to a result, which gives way now."""
-        layers = self.viewer.layers
+        """Show again what is painted and previewed here, if it gave way to what another panel shows; that does now."""
         if is_front:
-            back = take_place(layer for layer in layers if is_drawn(layer))
-            give_way(layer for layer in layers if shows_found(layer) and any(meet(layer, one) for one in back))
+            back = take_place(layer for layer in self.viewer.layers if self._is_own(layer))
+            self._clear(back, lambda layer: is_drawn(layer) or shows_found(layer))
+
+    def _is_own(self, layer: Layer) -> bool:
+        """Whether a layer is a preview of this panel, or what it trains on."""
+        return self.view.is_its(layer) or self.learns_from(layer)
+
+    def _clear(self, places: Sequence[Layer], covers: Callable[[Layer], bool]) -> None:
+        """Let layers of other panels give way where they lie on these."""
+        others = (layer for layer in self.viewer.layers if covers(layer) and not self._is_own(layer))
+        give_way(layer for layer in others if any(meet(layer, place) for place in places))
 
     def release(self) -> None:
         """Keep everything, and stop."""

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import napari
+    from napari.layers import Layer
 
     from embedseg_napari.core.events import PreviewReady
     from embedseg_napari.jobs.recipe import Recipe
@@ -63,6 +64,7 @@ class TrainWidget(TrainingPanel):
         self.pairs = PairList(napari_viewer)
         self.check = PreflightBox()
         self.preview = PreviewBox(napari_viewer, self.pairs)
+        self.view = self.preview.view
         self.progress = ProgressBox(self.preview)
         self.tabs = QTabWidget()
         self.tabs.addTab(self._setup_page(), "Set up")
@@ -268,6 +270,10 @@ class TrainWidget(TrainingPanel):
     def show_preview(self, event: PreviewReady) -> None:
         """Show what the current network makes of an image."""
         self.preview.show_preview(event)
+
+    def learns_from(self, layer: Layer) -> bool:
+        """Whether a layer is chosen as the labels of an image."""
+        return any(row.labels.layer() == layer for row in self.pairs.rows)
 
     def take_result(self, result: SavedTraining) -> None:
         """Show what a training left behind; one that was stopped is gone on with unless a person chooses otherwise."""

@@ -74,6 +74,13 @@ class DockPanel(QWidget):
         dock = None if self.is_closed else self.parent()
         return dock if isinstance(dock, QDockWidget) else None
 
+    @property
+    def is_covered(self) -> bool:
+        """Whether another panel of the plugin is in front of this one, in the same tabs."""
+        window = None if self.dock is None else self.dock.parent()
+        others = (panel for panel in _panels if panel is not self and panel.isVisible())
+        return self._is_behind and any(panel.dock is not None and panel.dock.parent() is window for panel in others)
+
     def bring_forward(self) -> None:
         """Show the panel, before others in the same tabs."""
         dock = self.dock

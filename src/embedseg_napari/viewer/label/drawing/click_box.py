@@ -60,7 +60,7 @@ class ClickBox(QWidget):
         """The object that is shown."""
         self._inside: list[Indices] = []
         self._outside: list[Indices] = []
-        self._layer: Labels | None = None
+        self.shown: Labels | None = None
         self.button, self.line = QPushButton("Click on objects (C)"), Sentence()
         self.button.setCheckable(True)
         self.button.setToolTip(TIP)
@@ -103,7 +103,7 @@ class ClickBox(QWidget):
     def accept(self) -> None:
         """Make the shown object one of the annotation."""
         found = self.found
-        if found is None or self._layer is None or not is_shown(self.layers.viewer, self._layer):
+        if found is None or self.shown is None or not is_shown(self.layers.viewer, self.shown):
             # Nothing is accepted that is not seen.
             self.drop()
             return
@@ -120,13 +120,13 @@ class ClickBox(QWidget):
             self.layers.clicked.emit(None)
         self.found = None
         self._inside, self._outside = [], []
-        if self._layer is not None and is_shown(self.layers.viewer, self._layer):
-            self._layer.data = np.zeros_like(self._layer.data)
+        if self.shown is not None and is_shown(self.layers.viewer, self.shown):
+            self.shown.data = np.zeros_like(self.shown.data)
         self._say()
 
     def _end(self) -> None:
         self.drop()
-        layer, self._layer = self._layer, None
+        layer, self.shown = self.shown, None
         if layer is not None and is_shown(self.layers.viewer, layer):
             self.layers.viewer.layers.remove(layer)
         labels = self.layers.labels
@@ -169,8 +169,8 @@ class ClickBox(QWidget):
         first = [int(axis.min()) for axis in pixels]
         mask = np.zeros([int(axis.max()) - low + 1 for axis, low in zip(pixels, first, strict=True)], np.int32)
         mask[tuple(axis - low for axis, low in zip(pixels, first, strict=True))] = value
-        self._layer = show_labels(
-            viewer, OBJECT, mask, frame=frame.at(first), into=self._layer, metadata={RESULT: PREVIEW},
+        self.shown = show_labels(
+            viewer, OBJECT, mask, frame=frame.at(first), into=self.shown, metadata={RESULT: PREVIEW},
             colormap={None: "transparent", 1: "#ffe14d"}, opacity=0.6, blending=THROUGH,
         )  # fmt: skip
 
