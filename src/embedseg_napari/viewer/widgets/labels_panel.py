@@ -164,10 +164,11 @@ class LabelsPanel(DockPanel):
     def _say_whose(self, *_: object) -> None:
         """Say whose result it is that is still there after other labels were chosen."""
         subject, chosen = self.subject, self.labels.layer()
-        is_other = subject is not None and subject in self.viewer.layers and chosen is not None and chosen != subject
-        title = self.controls.run_button.text()
-        self.whose.say(f"This is of {subject.name}; for {chosen.name}, press {title}." if is_other else "")
-        self.whose.setVisible(is_other)
+        words = ""
+        if subject is not None and chosen is not None and subject in self.viewer.layers and chosen != subject:
+            words = f"This is of {subject.name}; for {chosen.name}, press {self.controls.run_button.text()}."
+        self.whose.say(words)
+        self.whose.setVisible(bool(words))
 
     def _say_problem(self, problem: str) -> None:
         """Say why nothing can be done, until it can."""
