@@ -50,5 +50,5 @@ def test_without_openvino_it_says_how_to_have_it(embedseg, own, dataset, monkeyp
     monkeypatch.setattr("embedseg_napari.core.inference.openvino_engine.find_spec", lambda name: None)
     ended = embedseg("calibrate", own, dataset)
     assert ended.status == 1
-    assert "OpenVINO is not installed, which calibrates; pip install 'embedseg-napari[fast]'." in ended.err
+    assert "Calibrating needs OpenVINO, which is not installed: pip install 'embedseg-napari[fast]'." in ended.err
     assert read_model_config(own).calibration is None

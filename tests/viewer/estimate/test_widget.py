@@ -355,12 +355,42 @@ def test_keys_of_tracked_labels_are_answers_while_they_are_judged(viewer, open_p
     assert panel.judgement.current is None
     assert correct.corrected.n_steps == 0
     panel.take_front(False)
-    assert not panel.judge.is_judging
+    track.take_front(True)
     viewer.layers.selection.active = tracked
     press("C")
     assert correct.corrected.n_steps == 1
+    track.take_front(False)
     panel.take_front(True)
-    assert panel.judge.is_judging
+    assert not panel.judge.is_judging
+    assert "changed since the sample was drawn" in panel.controls.status.text()
+
+
+@pytest.mark.parametrize("track_is_first", [False, True])
+def test_keys_go_from_one_panel_to_the_other_in_whatever_order_they_step_back(
+    viewer, open_panel, qtbot, press, monkeypatch, track_is_first
+):
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.Yes)
+    movie = dividing_cells(6, 4, 1, seed=2).labels
+    viewer.add_labels(movie, name="cells", axis_labels=("t", "y", "x"))
+    track, panel = open_panel("EmbedSeg: Track"), open_panel(PANEL)
+    track.start()
+    wait(track, qtbot)
+    tracked, correct = track.layers.labels, track.correct
+    before = set(tracked.keymap)
+    panel.labels.choose(tracked)
+    for _ in range(2):
+        for one in (track, panel) if track_is_first else (panel, track):
+            one.take_front(one is panel)
+        draw(panel, qtbot)
+        press("S")
+        assert len(panel.judgement.answers) == 1
+        for one in (track, panel) if track_is_first else (panel, track):
+            one.take_front(one is track)
+        assert set(tracked.keymap) == before
+        viewer.layers.selection.active = tracked
+        correct.choose([len(correct.corrected.tracks.track) - 1])
+        press("CU")
+        assert correct.corrected.n_steps == 0
 
 
 def test_answers_that_are_in_no_file_are_not_discarded_unasked(panel, layer, qtbot, press, monkeypatch, tmp_path):

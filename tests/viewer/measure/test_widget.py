@@ -346,6 +346,19 @@ def test_what_was_measured_is_not_covered_and_is_selected(layers, viewer, open_p
     assert panel.controls.status.text() == "What was measured was removed, and its numbers with it."
 
 
+def test_hidden_labels_are_shown_while_their_numbers_are(layers, viewer, open_panel, qtbot) -> None:
+    _, labels = layers
+    labels.visible = False
+    panel = open_panel(PANEL)
+    panel.take_over(labels, None)
+    qtbot.waitUntil(lambda: panel.controls.current is None, timeout=20_000)
+    assert labels.visible
+    panel.take_front(False)
+    assert not labels.visible
+    panel.take_front(True)
+    assert labels.visible
+
+
 def test_colours_come_back_where_other_labels_are_measured(layers, viewer, open_panel, qtbot) -> None:
     _, labels = layers
     before = labels.colormap
@@ -366,3 +379,28 @@ def test_labels_that_other_panels_select_leave_the_colours_alone(panel, layers, 
     monkeypatch.setattr(type(panel), "is_covered", True)
     labels.selected_label = int(ids[1])
     assert labels.get_color(int(ids[0]))[3] > 0.5
+
+
+def test_what_has_one_number_in_many_frames_is_shown_as_it_is_in_the_frame_in_sight(panel, viewer, qtbot) -> None:
+    movie = np.zeros((3, 20, 20), np.uint8)
+    for t in range(3):
+        movie[t, 1:5, 1 : 5 + 3 * t] = 1
+    # Gone in the last frame.
+    movie[:2, 10:16, 10:16] = 2
+    labels = viewer.add_labels(movie, name="tracked", axis_labels=("t", "y", "x"), scale=(10, 1, 1))
+    viewer.dims.set_point(0, 10)
+    measure(panel, qtbot)
+    panel.color.setCurrentText("area_px")
+    shown = []
+    for t in (1, 2, 0):
+        viewer.dims.set_point(0, 10 * t)
+        features = labels.features.dropna().set_index("index")
+        assert features["area_px"].to_dict() == {1: 16 + 12 * t, 2: 36}
+        assert features.loc[1, "frame"] == t
+        shown.append(labels.get_color(1)[1])
+    # 28, 40 and 16 pixels, on a scale that is the same in all frames.
+    assert shown[2] < shown[0] < shown[1]
+    labels.selected_label = 2
+    labels.selected_label = 1
+    assert panel.controls.status.text() == "Object 1 in frame 0: area_px 16."
+    assert panel.table["area_px"].tolist() == [16, 36, 28, 36, 40]

@@ -46,7 +46,7 @@ def test_without_openvino_it_says_what_is_missing(opened, monkeypatch, tmp_path)
     dialog.folder.edit.setText(str(tmp_path))
     assert not dialog.controls.run_button.isEnabled()
     assert dialog.complaint.text() == (
-        "OpenVINO is not installed, which calibrates; pip install 'embedseg-napari[fast]'."
+        "Calibrating needs OpenVINO, which is not installed: pip install 'embedseg-napari[fast]'."
     )
 
 

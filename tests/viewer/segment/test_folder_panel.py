@@ -107,6 +107,8 @@ def test_a_folder_of_spaces_is_none(panel, tmp_path, field):
     getattr(batch, field).setText("  ")
     assert not batch.run_button.isEnabled()
     assert "Choose the folder" in batch.run_button.toolTip()
+    getattr(batch, field).clear()
+    assert getattr(batch, field).placeholderText() == "choose a folder"
 
 
 def test_one_channel_of_a_folder(panel, tmp_path, qtbot):

@@ -352,3 +352,58 @@ def test_what_was_tracked_is_said_to_be_gone(viewer, open_panel, qtbot) -> None:
     viewer.layers.remove(layer)
     assert panel.controls.status.text() == "What was tracked was removed, and its links with it."
     assert not panel.correct.isVisible()
+
+
+def test_keys_and_clicks_are_left_to_the_panel_in_front(panel, layer, viewer, qtbot) -> None:
+    track(panel, qtbot)
+    correct, tracked = panel.correct, panel.layers.labels
+    last = len(correct.corrected.tracks) - 1
+    correct.choose([last])
+    tracked.bind_key("Q", lambda _: None)
+    n_clicks = len(tracked.mouse_drag_callbacks)
+    panel.take_front(False)
+    assert [str(key) for key in tracked.keymap] == ["Q"]
+    assert len(tracked.mouse_drag_callbacks) == n_clicks - 1
+    click(viewer, panel, last - 1)
+    assert correct.chosen == [last]
+    panel.take_front(True)
+    press(tracked, "C")
+    assert correct.corrected.n_steps == 1
+
+
+def test_what_was_linked_behind_another_panel_is_corrected_later(panel, layer, qtbot) -> None:
+    panel.take_front(False)
+    track(panel, qtbot)
+    tracked = panel.layers.labels
+    assert not tracked.keymap
+    panel.take_front(True)
+    panel.correct.choose([len(panel.correct.corrected.tracks) - 1])
+    press(tracked, "C")
+    assert panel.correct.corrected.n_steps == 1
+
+
+def test_measurements_of_tracked_labels_are_out_of_date_with_a_correction(panel, layer, open_panel, qtbot) -> None:
+    track(panel, qtbot)
+    measure = open_panel("EmbedSeg: Measure")
+    measure.labels.choose(panel.layers.labels)
+    measure.start()
+    qtbot.waitUntil(lambda: measure.controls.current is None, timeout=20_000)
+    panel.correct.choose([len(panel.correct.corrected.tracks) - 1])
+    panel.correct.cut()
+    assert measure.controls.status.text() == "The labels changed since they were measured; press Measure again."
+
+
+def test_links_of_labels_that_are_chosen_no_longer_say_whose_they_are(panel, layer, viewer, qtbot) -> None:
+    panel.labels.choose(layer)
+    track(panel, qtbot)
+    assert panel.whose.text() == ""
+    others = viewer.add_labels(layer.data, name="others", axis_labels=("t", "y", "x"))
+    panel.labels.choose(others)
+    assert panel.whose.text() == "This is of cells; for others, press Track."
+    layer.name = "first"
+    assert panel.whose.text() == "This is of first; for others, press Track."
+    panel.labels.choose(layer)
+    assert panel.whose.text() == ""
+    panel.labels.choose(others)
+    viewer.layers.remove(layer)
+    assert panel.whose.text() == ""

@@ -253,7 +253,7 @@ class CompiledNetwork:
 def why_not_calibrated() -> str:
     """Say why no model can be made ready for 8-bit integers here; empty if one can."""
     if find_spec("openvino") is None:
-        return "OpenVINO is not installed, which calibrates; pip install 'embedseg-napari[fast]'."
+        return "Calibrating needs OpenVINO, which is not installed: pip install 'embedseg-napari[fast]'."
     why = why_not_int8()
     return f"8-bit integers bring nothing here: {why}." if why else ""
 

@@ -12,6 +12,7 @@ from embedseg_napari.core.estimate.judgement import Answer
 from embedseg_napari.core.estimate.sample import SampledObject
 from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.estimate.marks import JudgeMarks
+from embedseg_napari.viewer.held_keys import HeldKeys
 from embedseg_napari.viewer.widgets.boxes import Sentence, button
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class JudgeBox(QWidget):
         self.judgement: Judgement | None = None
         self.missed: list[tuple[float, ...]] = []
         """Missed objects of the current area, (z, y, x) in pixels."""
-        self._keys_before: list[tuple[Any, dict[Any, Any]]] = []
+        self._viewer_keys, self._layer_keys = HeldKeys(), HeldKeys()
         self.progress = QProgressBar()
         self.progress.setFormat("%v of %m")
         self.line = Sentence()
@@ -99,11 +100,8 @@ class JudgeBox(QWidget):
         self.judgement, self.missed = judgement, []
         self.marks.begin(layer, axes)
         # Keys of a layer come before those of the viewer: on tracked labels, N and U would correct links.
-        self._keys_before = [(one, dict(one.keymap)) for one in (self.viewer, layer)]
-        layer.keymap.clear()
-        for one, _ in self._keys_before:
-            for key, action in self.keys.items():
-                one.bind_key(key, lambda _, do=action: do(), overwrite=True)
+        self._viewer_keys.hold(self.viewer, self.keys)
+        self._layer_keys.hold(layer, self.keys, alone=True)
         self.viewer.mouse_drag_callbacks.append(self._on_press)
         self._go_to_current()
 
@@ -112,11 +110,8 @@ class JudgeBox(QWidget):
         if not self.is_judging:
             return
         self.viewer.mouse_drag_callbacks.remove(self._on_press)
-        # Keys of the user's own, and of other panels, come back.
-        for one, before in self._keys_before:
-            for key in self.keys:
-                one.bind_key(key, None)
-            one.keymap.update(before)
+        self._layer_keys.release()
+        self._viewer_keys.release()
         self.marks.end()
         self.missed = []
         self._show()

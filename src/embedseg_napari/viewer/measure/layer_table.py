@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari.layers import Image, Layer
+    from numpy.typing import NDArray
 
     from embedseg_napari.core.inference.segmentation import Segmentation
     from embedseg_napari.core.measure.measurements import PartMeasured, Table
@@ -127,13 +128,22 @@ def measure_layer(
     )
 
 
-def give_features(labels: Labels, table: Table) -> None:
-    """Let a layer keep its measurements; columns that were there before stay, by the numbers of objects."""
+def one_row_each(table: Table, frame: int) -> NDArray[np.intp]:
+    """A row of each object: where it has one in every frame, that of this one, or its first if it is not there."""
+    _, rows, number = np.unique(table["label"], return_index=True, return_inverse=True)
+    if len(rows) == len(number):
+        return np.arange(len(rows))
+    here = np.flatnonzero(np.asarray(table["frame"]) == frame)
+    rows[number[here]] = here
+    return rows
+
+
+def give_features(labels: Labels, table: Table, rows: NDArray[np.intp]) -> None:
+    """Let a layer keep measurements, a row of each object; columns of before stay, by the numbers of objects."""
     import pandas as pd
 
-    columns = pd.DataFrame(table).rename(columns={"label": "index"})
-    # An object that has a row in each frame is shown with the first.
-    columns = columns.drop_duplicates("index").set_index("index")
+    columns = pd.DataFrame({name: np.asarray(values)[rows] for name, values in table.items()})
+    columns = columns.rename(columns={"label": "index"}).set_index("index")
     before = labels.features
     if "index" in before and before["index"].is_unique:
         own = before.set_index("index").drop(columns=[*STALE, *columns.columns], errors="ignore")

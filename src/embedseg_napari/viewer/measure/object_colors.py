@@ -29,7 +29,12 @@ class ObjectColors:
         self._before: Any = None
 
     def show(
-        self, layer: Labels, ids: NDArray[Any], values: NDArray[Any] | None, selected: Collection[int] | None
+        self,
+        layer: Labels,
+        ids: NDArray[Any],
+        values: NDArray[Any] | None,
+        selected: Collection[int] | None,
+        rows: NDArray[np.intp],
     ) -> None:
         """Colour objects.
 
@@ -43,6 +48,8 @@ class ObjectColors:
             What they are coloured by, from the 1st to the 99th percentile; without it they have their own colours.
         selected : collection of int, optional
             Objects that stand out; all if it is None.
+        rows : ndarray of int
+            Those of `ids` and `values` that colour an object; the scale is that of all.
         """
         if values is None and selected is None:
             self.restore()
@@ -57,7 +64,7 @@ class ObjectColors:
         if selected is not None:
             colors[~np.isin(ids, list(selected)), 3] = FAINT
         table: dict[int | None, Any] = {None: (0, 0, 0, 0), 0: (0, 0, 0, 0)}
-        table |= dict(zip(np.asarray(ids).tolist(), colors, strict=True))
+        table |= dict(zip(np.asarray(ids)[rows].tolist(), colors[rows], strict=True))
         layer.colormap = DirectLabelColormap(color_dict=table)
 
     def restore(self) -> None:

@@ -14,7 +14,7 @@ from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.camera import go_to
 from embedseg_napari.viewer.layers import shows_objects
 from embedseg_napari.viewer.measure.files import MeasuredFiles
-from embedseg_napari.viewer.measure.layer_table import give_features, measure_layer, objects_of
+from embedseg_napari.viewer.measure.layer_table import give_features, measure_layer, objects_of, one_row_each
 from embedseg_napari.viewer.measure.object_colors import ObjectColors
 from embedseg_napari.viewer.measure.pixel_size import PixelSizeBox
 from embedseg_napari.viewer.measure.plot import MeasurePlot
@@ -25,6 +25,7 @@ from embedseg_napari.viewer.widgets.labels_panel import LabelsPanel
 if TYPE_CHECKING:
     import napari
     from napari.layers import Image, Labels, Layer
+    from numpy.typing import NDArray
 
     from embedseg_napari.core.measure.measurements import Table
     from embedseg_napari.viewer.measure.layer_table import LayerObjects
@@ -55,10 +56,12 @@ class MeasureWidget(LabelsPanel):
         """The layer that it is about."""
         self._objects: LayerObjects | None = None
         self._selected: list[int] | None = None
+        self._rows: NDArray[np.intp] = np.arange(0)
+        """Of each object the row that is shown: of a tracked one, that of the frame in sight."""
         self._is_ours = False
         """Whether a change of the layer's selected label is made here."""
         self.colors = ObjectColors()
-        self._covering = Hidden()
+        self._covering, self._shown = Hidden(), Hidden(visible=True)
         self._aside: list[Layer] = []
         self._build()
         self._connect()
@@ -103,6 +106,7 @@ class MeasureWidget(LabelsPanel):
         self.x.currentIndexChanged.connect(self._draw)
         self.y.currentIndexChanged.connect(self._draw)
         self.plot.selected.connect(self._take_selection)
+        self.viewer.dims.events.current_step.connect(self._take_frame)
         self.files.said.connect(self.controls.say)
         self.files.failed.connect(self.controls.fail)
 
@@ -158,7 +162,8 @@ class MeasureWidget(LabelsPanel):
         self.table, self.measured, self._objects, self._selected = table, layer, objects, None
         layer.events.selected_label.connect(self._take_label)
         self.files.take(layer, table)
-        give_features(layer, table)
+        self._rows = one_row_each(table, self._frame())
+        give_features(layer, table, self._rows)
         self._uncover()
         # Napari shows the numbers of an object under the mouse for the selected layer.
         self.viewer.layers.selection.active = layer
@@ -174,21 +179,24 @@ class MeasureWidget(LabelsPanel):
     def _uncover(self) -> None:
         """Show what was measured; labels and tracks that would lie over its colours step aside."""
         self._covering.release()
+        self._shown.release()
         layer = self.measured
         if layer is not None:
-            # It may have been hidden while something was painted there.
-            layer.visible = True
+            # It may have been hidden: while something is painted there, or under its tracks.
+            self._shown.hold([layer])
             self._aside = [
                 one for one in self.viewer.layers if one != layer and shows_objects(one) and meet(one, layer)
             ]
             self._covering.hold(self._aside)
 
     def take_front(self, is_front: bool) -> None:
-        """Let other labels come back while other panels are in front."""
+        """Let all be as it was while other panels are in front."""
         if is_front and self.measured is not None:
+            self._shown.hold([self.measured])
             # What came since is what the user looks at now.
             self._covering.hold(one for one in self.viewer.layers if one in self._aside)
         elif not is_front:
+            self._shown.release()
             self._covering.release()
 
     def _list_columns(self, table: Table) -> None:
@@ -221,8 +229,24 @@ class MeasureWidget(LabelsPanel):
         selected = None if self._selected is None else ids[self._selected].tolist()
         # Napari tells of the selected label anew where colours change.
         self._is_ours = True
-        self.colors.show(self.measured, ids, values, selected)
+        self.colors.show(self.measured, ids, values, selected, self._rows)
         self._is_ours = False
+
+    def _frame(self) -> int:
+        """The frame of what was measured that is in sight; 0 where there is but one."""
+        if self.measured is None or self._objects is None or "T" not in self._objects.axes:
+            return 0
+        return round(float(self.measured.world_to_data(self.viewer.dims.point)[self._objects.axes.index("T")]))
+
+    def _take_frame(self, _: object = None) -> None:
+        """Show objects that have a row in each frame with that of the frame in sight."""
+        if self.table is None or self.measured is None or len(self._rows) == len(self.table["label"]):
+            return
+        rows = one_row_each(self.table, self._frame())
+        if not np.array_equal(rows, self._rows):
+            self._rows = rows
+            give_features(self.measured, self.table, rows)
+            self._color()
 
     def _mark(self) -> None:
         self.plot.mark(self._selected)
@@ -267,14 +291,15 @@ class MeasureWidget(LabelsPanel):
             self._selected = rows.tolist()
             self._mark()
             self._color()
-            self.controls.say(self._words(int(rows[0])))
+            self.controls.say(self._words(int(np.intersect1d(rows, self._rows)[0])))
 
     def _words(self, row: int) -> str:
         assert self.table is not None
         shown = [self.color.currentText(), self.x.currentText(), self.y.currentText()]
         names = [name for name in dict.fromkeys(shown) if name in self.table]
         values = ", ".join(f"{name} {float(self.table[name][row]):.4g}" for name in names)
-        return f"Object {self.table['label'][row]}: {values}."
+        frame = f" in frame {self.table['frame'][row]}" if len(self._rows) < len(self.table["label"]) else ""
+        return f"Object {self.table['label'][row]}{frame}: {values}."
 
     def _leave_selection(self) -> None:
         """Follow the selected label of what was measured no longer."""
@@ -296,6 +321,7 @@ class MeasureWidget(LabelsPanel):
             self.table = self.measured = self._selected = None
             self.files.take(None, None)
             self.colors = ObjectColors()
+            self._shown.release()
             self._covering.release()
             self.controls.say("What was measured was removed, and its numbers with it.")
             self._show_state()
@@ -313,6 +339,8 @@ class MeasureWidget(LabelsPanel):
     def release(self) -> None:
         """Follow the viewer no longer."""
         self._leave_selection()
+        self.viewer.dims.events.current_step.disconnect(self._take_frame)
+        self._shown.release()
         self._covering.release()
         self.files.close_down()
         super().release()

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from embedseg_napari.jobs.calibrate import Calibrated
 
 ABOUT = (
-    "OpenVINO computes a calibrated model in 8-bit integers, in less than half the time. Every other image is "
-    "measured, and AP is compared on the rest: where it falls by more than 0.01, nothing is stored. Take images that "
-    "the model was not trained on."
+    "OpenVINO computes a calibrated model in 8-bit integers, in less than half the time. One half of the images tells "
+    "how large its numbers get; on the other half AP is compared, and nothing is stored where it falls by more than "
+    "0.01. Take images that the model was not trained on."
 )
 
 
@@ -143,7 +143,7 @@ class CalibrateDialog(QDialog):
             self.form.setRowVisible(box.native, not is_folder)
         fault = self.fault()
         self.controls.run_button.setEnabled(not fault and not is_running)
-        self.complaint.setText(fault)
+        self.complaint.say(fault, is_wrong=bool(self.why))
         self.complaint.setVisible(bool(fault) and not is_running)
 
     def fault(self) -> str:

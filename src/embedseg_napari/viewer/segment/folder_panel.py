@@ -147,6 +147,8 @@ class BatchPanel(QWidget):
 
     def _folder_row(self, tip: str) -> tuple[QLineEdit, QWidget]:
         line, button, row = QLineEdit(), QPushButton("Browse…"), QWidget()
+        # Without it nothing runs, and a grey button does not say why before the mouse rests on it.
+        line.setPlaceholderText("choose a folder")
         line.setToolTip(tip)
         button.setToolTip(tip)
         layout = QHBoxLayout(row)

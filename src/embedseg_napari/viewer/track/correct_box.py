@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QGridLayout, QVBoxLayout, QWidget
 from embedseg_napari.core.errors import AnnotationError
 from embedseg_napari.core.tracking.corrections import CorrectedTracks
 from embedseg_napari.core.wording import count
+from embedseg_napari.viewer.held_keys import HeldKeys
 from embedseg_napari.viewer.widgets.boxes import Sentence, button
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class CorrectBox(QWidget):
         self.chosen: list[int] = []
         """Rows of the objects, the one that was clicked on last at the end; two at most."""
         self._followed: Labels | None = None
+        self._keys, self._is_front = HeldKeys(), True
         self._at = -1
         """The loose end that was shown last."""
         self.link_button = button(
@@ -86,6 +88,12 @@ class CorrectBox(QWidget):
         """Correct nothing any more."""
         self.corrected, self.chosen = None, []
         self._follow(None)
+
+    def take_front(self, is_front: bool) -> None:
+        """Leave keys and clicks to other panels while they are in front."""
+        self._is_front = is_front
+        self._follow(None if self.corrected is None else self.layers.labels)
+        self.layers.show_marks(is_front)
 
     def choose(self, rows: list[int]) -> None:
         """Choose objects, by their rows."""
@@ -154,13 +162,11 @@ class CorrectBox(QWidget):
     def _follow(self, layer: Labels | None) -> None:
         if self._followed is not None:
             self._followed.mouse_drag_callbacks.remove(self._on_press)
-            for key in self.keys:
-                self._followed.bind_key(key, None)
-        self._followed = layer
-        if layer is not None:
-            layer.mouse_drag_callbacks.append(self._on_press)
-            for key, action in self.keys.items():
-                layer.bind_key(key, lambda _, do=action: do(), overwrite=True)
+            self._keys.release()
+        self._followed = layer if self._is_front else None
+        if self._followed is not None:
+            self._followed.mouse_drag_callbacks.append(self._on_press)
+            self._keys.hold(self._followed, self.keys)
 
     def _on_press(self, layer: Labels, event: Any) -> Iterator[None]:
         """Choose the object under a click; moving the view is none."""

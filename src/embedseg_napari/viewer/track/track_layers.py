@@ -161,6 +161,8 @@ class TrackLayers:
         else:
             data.tracks = tracks
         self.labels.refresh()
+        # Napari does not see what changes in place; a sample or measurements of these labels are out of date.
+        self.labels.events.data(value=data)
         if is_shown(self.viewer, self.lines):
             assert self.lines is not None
             # A graph of tracks that are no longer there would be refused.

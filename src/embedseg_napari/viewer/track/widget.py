@@ -235,8 +235,8 @@ class TrackWidget(LabelsPanel):
         self._say_problem("" if has_tracks else problem)
 
     def take_front(self, is_front: bool) -> None:
-        """Mark chosen objects only while links can be corrected."""
-        self.layers.show_marks(is_front)
+        """Correct links only while the panel is in front."""
+        self.correct.take_front(is_front)
 
     def release(self) -> None:
         """Follow the viewer no longer; labels and tracks stay."""

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QFormLayout, QLayout, QVBoxLayout, QWidget
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.viewer.layers import is_users_or_found, picture_of
 from embedseg_napari.viewer.neighbours import image_under
-from embedseg_napari.viewer.widgets.boxes import add_row
+from embedseg_napari.viewer.widgets.boxes import Sentence, add_row
 from embedseg_napari.viewer.widgets.dock_panel import DockPanel
 from embedseg_napari.viewer.widgets.layer_box import LayerBox
 from embedseg_napari.viewer.widgets.run_controls import RunControls
@@ -55,6 +55,8 @@ class LabelsPanel(DockPanel):
         add_row(self.form, "Labels", self.labels.native)
         if image_tip:
             add_row(self.form, "Image", self.image.native)
+        self.whose = Sentence()
+        """Says of which labels the result is, where others are chosen."""
         self._followed: Labels | None = None
         self._is_old = False
         """Whether the labels changed since they were looked at."""
@@ -75,6 +77,7 @@ class LabelsPanel(DockPanel):
         layout.addLayout(self.controls.buttons())
         layout.addWidget(self.controls.progress)
         layout.addWidget(self.controls.status)
+        layout.addWidget(self.whose)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(2, 4, 2, 4)
         outer.addWidget(FittingScroll(content), 1)
@@ -92,6 +95,7 @@ class LabelsPanel(DockPanel):
         self.controls.finished.connect(self._take_end)
         self.labels.changed.connect(self._propose_image)
         self.labels.changed.connect(self._show_state)
+        self.labels.changed.connect(self._say_whose)
         self.viewer.layers.events.removed.connect(self._take_removed)
 
     # What each panel does its own way
@@ -135,6 +139,7 @@ class LabelsPanel(DockPanel):
         super().reset_choices(event)
         if any(one not in before for one in self.image.layers):
             self._propose_image()
+        self._say_whose()
         if self.labels.layer() is None and not self.is_closed:
             # What is there now may be what cannot be looked at.
             self._show_state()
@@ -155,6 +160,15 @@ class LabelsPanel(DockPanel):
         # Where none is chosen, those that are there cannot be looked at.
         layer = self.labels.layer() or next(iter(self.labels.layers), None)
         return self.no_labels if layer is None else self.problem_of(layer)
+
+    def _say_whose(self, *_: object) -> None:
+        """Say whose result it is that is still there after other labels were chosen."""
+        subject, chosen = self.subject, self.labels.layer()
+        words = ""
+        if subject is not None and chosen is not None and subject in self.viewer.layers and chosen != subject:
+            words = f"This is of {subject.name}; for {chosen.name}, press {self.controls.run_button.text()}."
+        self.whose.say(words)
+        self.whose.setVisible(bool(words))
 
     def _say_problem(self, problem: str) -> None:
         """Say why nothing can be done, until it can."""
@@ -204,6 +218,7 @@ class LabelsPanel(DockPanel):
         if self._followed != self.subject:
             self._follow(self.subject)
         self._is_old |= self._was_old
+        self._say_whose()
         self._show_state()
 
     def _follow(self, layer: Labels | None) -> None:
