@@ -195,5 +195,5 @@ def to_frames(array: np.ndarray, axes: str) -> np.ndarray:
     out: np.ndarray = reorder(array, axes, ordered(axes))
     for position, letter in enumerate("TC"):
         if letter not in axes:
-            out = np.expand_dims(out, position)
+            out = out[(slice(None),) * position + (None,)]
     return out

@@ -14,6 +14,7 @@ import numpy as np
 from embedseg_napari.core.axes import to_frames
 from embedseg_napari.core.errors import DataError, ModelError, Stopped
 from embedseg_napari.core.events import Message
+from embedseg_napari.core.files.lazy_image import FramesOnDisk
 from embedseg_napari.core.model.known_models import bundled_models
 from embedseg_napari.core.wording import count
 
@@ -217,6 +218,8 @@ def take_channel(array: Any, axes: str, channel: Channel) -> tuple[Any, str]:
         )
     axis, rest = axes.index("C"), axes.replace("C", "")
     if channel == "mean":
+        if isinstance(array, FramesOnDisk) and axis:
+            return array.each(lambda frame: frame.mean(axis=axis - 1, dtype=np.float32)), rest
         return np.asarray(array).mean(axis=axis, dtype=np.float32), rest
     if channel >= array.shape[axis]:
         raise DataError(

@@ -5,13 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 import uuid
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import tifffile
 
-from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.errors import DataError, Stopped
+from embedseg_napari.core.files.lazy_image import FramesOnDisk
 from embedseg_napari.core.files.tiff import read_image
+from embedseg_napari.core.runs import never
 
 PIXELS = (
     '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="{uuid}">{images}</OME>'
@@ -249,3 +252,58 @@ def test_empty_compressed_images_are_no_bombs(tmp_path):
     for compression in ("zlib", "zstd", "lzw"):
         tifffile.imwrite(tmp_path / "a.tif", array, compression=compression, photometric="minisblack")
         assert read_image(tmp_path / "a.tif").array.shape == array.shape
+
+
+MOVIE = np.random.default_rng(0).integers(0, 4000, (5, 2, 24, 32)).astype(np.uint16)
+LAZY = [
+    ({"imagej": True, "metadata": {"axes": "TCYX"}}, "TCYX"),
+    ({"imagej": True, "metadata": {"axes": "TCYX"}, "compression": "zlib"}, "TCYX"),
+    ({"metadata": {"axes": "TCYX"}, "ome": True, "compression": "zlib", "tile": (16, 16)}, "TCYX"),
+    ({"metadata": None, "byteorder": ">"}, ""),
+]
+
+
+@pytest.mark.parametrize(("options", "axes"), LAZY)
+def test_frames_that_stay_on_the_disk_are_those_of_the_whole(tmp_path, options, axes):
+    path = tmp_path / "movie.tif"
+    array = MOVIE if axes else MOVIE[:, 0]
+    tifffile.imwrite(path, array, photometric="minisblack", **options)
+    whole, lazy = (read_image(path, lazily=lazily) for lazily in (False, True))
+    assert isinstance(lazy.array, FramesOnDisk)
+    assert replace(lazy, array=None) == replace(whole, array=None)
+    assert (lazy.axes, lazy.array.shape, lazy.array.dtype) == (axes, array.shape, whole.array.dtype)
+    np.testing.assert_array_equal(np.asarray(lazy.array), whole.array)
+    np.testing.assert_array_equal(lazy.array[-1], array[-1])
+    turned = lazy.array.transpose([0, *range(array.ndim - 1, 0, -1)])
+    assert isinstance(turned, FramesOnDisk)
+    np.testing.assert_array_equal(turned[2], array[2].T)
+    np.testing.assert_array_equal(np.stack(list(lazy.array[:, None])), array[:, None])
+    np.testing.assert_array_equal(lazy.array[1:3, ..., 4], array[1:3, ..., 4])
+    with pytest.raises(IndexError):
+        lazy.array[len(array)]
+
+
+def test_what_must_be_read_whole_to_be_understood_is(tmp_path):
+    path = tmp_path / "turned.tif"
+    tifffile.imwrite(path, MOVIE[:, 0], photometric="miniswhite")
+    lazy = read_image(path, lazily=True).array
+    np.testing.assert_array_equal(lazy, 65535 - MOVIE[:, 0])
+
+
+def test_damage_in_a_frame_on_the_disk_is_told_as_of_the_whole(tmp_path):
+    path = tmp_path / "movie.tif"
+    tifffile.imwrite(path, MOVIE, imagej=True, metadata={"axes": "TCYX"}, compression="zlib")
+    with tifffile.TiffFile(path) as tif:
+        at, n = tif.pages[7].dataoffsets[0], tif.pages[7].databytecounts[0]
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(b"\x55" * n)
+    with pytest.raises(DataError) as whole:
+        read_image(path)
+    frames = read_image(path, lazily=True).array
+    np.testing.assert_array_equal(frames[2], MOVIE[2])
+    with pytest.raises(DataError) as later:
+        frames.check(never)
+    assert str(later.value) == str(whole.value)
+    with pytest.raises(Stopped):
+        frames.check(lambda: True)

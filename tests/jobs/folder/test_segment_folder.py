@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from store_steps import write_store
 
 from embedseg_napari.core.config import ModelConfig, PredictionConfig
 from embedseg_napari.core.errors import DataError, SettingsError
-from embedseg_napari.core.events import Message
+from embedseg_napari.core.events import FrameFinished, Message
+from embedseg_napari.core.files.lazy_image import FramesOnDisk
 from embedseg_napari.core.files.tiff import read_image, read_software, write_image, write_labels
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.maps import EmbeddingMaps
@@ -313,3 +315,44 @@ def test_frames_become_the_labels_and_the_table_of_the_whole(job: FolderJob, tmp
     assert [int(row["label"]) for row in rows] == table["label"].tolist()
     for name in ("frame", "size", "centroid_x"):
         assert [float(row[name]) for row in rows] == pytest.approx(table[name].tolist(), abs=1e-4)
+
+
+@pytest.mark.parametrize("ending", [".tif", ".ome.zarr"])
+def test_a_movie_is_never_in_memory_as_a_whole(
+    job: FolderJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    movie = np.random.default_rng(0).integers(0, 200, (5, 2, 24, 32)).astype(np.uint8)
+    path = tmp_path / f"movie{ending}"
+    if ending == ".tif":
+        write_image(path, movie, "TCYX")
+    else:
+        write_store(path, movie, "tcyx", chunk=32)
+    assert isinstance(read_image(path, lazily=True).array, FramesOnDisk)
+    expected = load_model(job.model).predict(movie.mean(1, dtype=np.float32), "TYX", **job.changes).labels
+
+    def whole(*_: Any, **__: Any) -> np.ndarray:
+        raise AssertionError("All frames were read at once.")
+
+    monkeypatch.setattr(FramesOnDisk, "__array__", whole)
+    given = replace(job, inputs=(path,), channel="mean", tables="each", report=True)
+    _, result = run(given)
+    assert (result.n_saved, result.failures) == (1, ())
+    assert "frame 3 of 5" in result.report.read_text()
+    _, again = run(replace(given, resume=True))
+    assert (again.n_skipped, again.failures) == (1, ())
+    monkeypatch.undo()
+    written = next(job.results.glob("movie*.tif"))
+    np.testing.assert_array_equal(read_image(written).array, expected)
+
+
+def test_a_damaged_frame_fails_the_movie_before_any_is_segmented(job: FolderJob, tmp_path: Path) -> None:
+    path = tmp_path / "movie.tif"
+    write_image(path, np.random.default_rng(0).integers(0, 200, (5, 24, 32)).astype(np.uint8), "TYX")
+    with tifffile.TiffFile(path) as tif:
+        at, n = tif.pages[3].dataoffsets[0], tif.pages[3].databytecounts[0]
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(b"\x55" * n)
+    events, result = run(replace(job, inputs=(path,)))
+    assert "cannot be read as an image" in result.failures[0].reason
+    assert not any(isinstance(event, FrameFinished) for event in events)

@@ -83,7 +83,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def job(store):
-    return LargeJob(store, MODEL, "cpu", {"precision": "float32"}, block=64)
+    return LargeJob(store, MODEL, "cpu", {"precision": "float32", "engine": "openvino"}, block=64)
 
 
 def using(job: LargeJob, engine: str) -> LargeJob:
@@ -112,9 +112,10 @@ def record_of(store):
     return store / "labels" / ".embedseg.run" / "run.json"
 
 
-def test_blocks_run_in_what_auto_finds_and_say_so(job, store, install) -> None:
+def test_blocks_run_in_what_was_asked_for_and_say_so_and_else_in_pytorch(job, store, install) -> None:
     install()
     drain(run(using(job, "torch"), never))
+    drain(run(using(job, "auto"), never))
     assert InItsPlace.n_runs == 0
     _, told = said(job)
     assert InItsPlace.n_runs >= 8

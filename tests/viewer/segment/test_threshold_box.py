@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from qtpy.QtWidgets import QScrollArea
 from segment_steps import finish, settle
 
+from embedseg_napari.core.config import ModelConfig, PredictionConfig
 from embedseg_napari.core.model.known_models import bundled_path
+from embedseg_napari.core.model.model import Model
+from embedseg_napari.core.networks.erfnet import BranchedERFNet
 
 
 def test_sliders_collect_objects_without_the_network(viewer, panel, fake, qtbot):
@@ -131,3 +136,36 @@ def test_centres_are_there_as_long_as_objects_are(viewer, panel, fake, qtbot):
 
 def test_the_way_back_does_not_scroll_away(panel):
     assert not [area for area in panel.findChildren(QScrollArea) if area.isAncestorOf(panel.threshold_box.back_button)]
+
+
+def test_a_minimum_size_that_fell_with_the_scale_of_one_image_is_not_that_of_the_next(
+    viewer, panel, fake, qtbot, tmp_path
+):
+    config = ModelConfig(name="sized", prediction=PredictionConfig(min_object_size=40))
+    panel.model.choose(Model(config, BranchedERFNet(2)).save(tmp_path / "sized.embedseg"))
+    image = viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    box = panel.threshold_box
+    result, own = box.result, panel.model.config.prediction
+    found = own.at_scale(2, 2)
+    assert 0 < found.min_object_size < own.min_object_size
+    result.segmentation = replace(result.segmentation, settings=found)
+    result.values = found.clustering
+    result.history = [result.values]
+    box.follow(result)
+    assert box.sliders.values()["min_object_size"] == found.min_object_size
+    assert "Changed" not in box.title()
+    assert not box.back_button.isEnabled()
+    assert box.of_next_run()["min_object_size"] == own.min_object_size
+    panel.thresholds.numbers["min_object_size"].setValue(found.min_object_size + 1)
+    settle(qtbot, panel)
+    assert "Changed" in box.title()
+    assert box.of_next_run()["min_object_size"] == found.min_object_size + 1
+    box.go_back()
+    settle(qtbot, panel)
+    assert box.sliders.values()["min_object_size"] == found.min_object_size
+    viewer.layers.selection.active = image
+    panel.start()
+    finish(qtbot, panel)
+    assert fake.jobs[-1].changes["min_object_size"] == own.min_object_size

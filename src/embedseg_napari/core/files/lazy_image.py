@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.errors import DataError, Stopped
 from embedseg_napari.core.wording import shape_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 LARGEST_PIECE = 1 << 31
 """Bytes that the smallest piece which can be read alone may claim; beyond, it is no image for reading in parts."""
@@ -143,6 +146,90 @@ class LazyImage:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return self.opener, (self.path, self.level, self.stored_axes)
+
+
+class FramesOnDisk:
+    """An image along whose first axis one part at a time is read: memory does not grow with its length.
+
+    Parameters
+    ----------
+    read : callable
+        Reads the frame of a number; raises DataError where the file is damaged.
+    n : int
+        How many there are.
+    like : ndarray
+        Of the shape and type of each.
+    is_packed : bool
+        Whether frames are decoded, which shows what is damaged.
+    """
+
+    def __init__(
+        self, read: Callable[[int], NDArray[Any]], n: int, like: NDArray[Any], *, is_packed: bool = True
+    ) -> None:
+        self._read, self._like, self._is_packed = read, like, is_packed
+        self.shape: tuple[int, ...] = (n, *like.shape)
+        self.dtype = like.dtype
+        self.ndim, self.size = len(self.shape), math.prod(self.shape)
+
+    @classmethod
+    def of(
+        cls, read: Callable[[int], NDArray[Any]], shape: Sequence[int], dtype: Any, *, is_packed: bool = True
+    ) -> FramesOnDisk:
+        """Frames of a whole of this shape and type."""
+        like = np.broadcast_to(np.zeros((), np.dtype(dtype).newbyteorder("=")), tuple(shape[1:]))
+        return cls(read, shape[0], like, is_packed=is_packed)
+
+    def check(self, should_stop: Callable[[], bool]) -> None:
+        """Read all frames once: what is damaged is found before any work is done.
+
+        Raises
+        ------
+        DataError
+            If one cannot be read.
+        Stopped
+            If `should_stop` returned True.
+        """
+        for t in range(len(self) if self._is_packed else 0):
+            if should_stop():
+                raise Stopped("Stopped while the image was read.")
+            self._read(t)
+
+    def each(self, change: Callable[[NDArray[Any]], NDArray[Any]]) -> FramesOnDisk:
+        """The same with every frame changed once it is read."""
+        read = self._read
+        return FramesOnDisk(lambda t: change(read(t)), len(self), change(self._like), is_packed=self._is_packed)
+
+    def transpose(self, order: Sequence[int]) -> Any:
+        """With its axes in another order; where frames do not stay in front, all are read."""
+        if order[0] != 0:
+            return np.asarray(self).transpose(order)
+        return self.each(lambda frame: frame.transpose([axis - 1 for axis in order[1:]]))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> Any:
+        first, *rest = key if isinstance(key, tuple) else (key,)
+        if isinstance(first, int | np.integer):
+            return self._read(range(len(self))[first])[tuple(rest)]
+        if isinstance(first, slice) and first == slice(None):
+            return self.each(lambda frame: frame[tuple(rest)])
+        return np.asarray(self)[key]
+
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        return map(self._read, range(len(self)))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """All frames in memory."""
+        whole = np.empty(self.shape, self.dtype)
+        for t, frame in enumerate(self):
+            whole[t] = frame
+        return whole if dtype is None else whole.astype(dtype, copy=False)
+
+
+def frames_or_whole(array: Any, axes: str) -> Any:
+    """An array as it is, but in memory if it is on the disk and its first axis is not T."""
+    return np.asarray(array) if isinstance(array, FramesOnDisk) and not axes.startswith("T") else array
 
 
 def check_pieces(path: Path, pieces: Sequence[int], dtype: np.dtype[Any]) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import stat
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from embedseg_napari.core.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     import numpy as np
@@ -88,6 +90,24 @@ def fault_of_content(path: Path, error: Exception) -> str:
     if len(text.encode()) > len(start) - 4 and all(letter.isprintable() or letter.isspace() for letter in text):
         return f"holds text and no image, though its name ends in {path.suffix}"
     return f"cannot be read as an image ({error}); it may be damaged, or of another format than its name says"
+
+
+@contextmanager
+def faults_told(path: Path) -> Iterator[None]:
+    """Turn whatever a library raises on a file that cannot be read into a DataError that names it."""
+    try:
+        yield
+    except DataError:
+        raise
+    except Unlike as error:
+        raise DataError(f"{path}: {error}.") from error
+    except MemoryError as error:
+        raise DataError(f"{path}: does not fit into memory, or is damaged.") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
+    except Exception as error:
+        # On damaged files the TIFF and compression libraries raise errors of a dozen unrelated types.
+        raise DataError(f"{path}: {fault_of_content(path, error)}.") from error
 
 
 def require_file(path: Path) -> None:

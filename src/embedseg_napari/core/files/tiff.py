@@ -16,7 +16,7 @@ from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.atomic import write_atomically
 from embedseg_napari.core.files.formats import read_other, readable
 from embedseg_napari.core.files.metadata import spacing_along
-from embedseg_napari.core.files.picture import TIFF, Picture, Unlike, fault_of_content, require_file
+from embedseg_napari.core.files.picture import TIFF, Picture, faults_told, require_file
 from embedseg_napari.core.files.tiff_flavours import as_stored, imagej_options, ome_options
 from embedseg_napari.core.files.tiff_pages import read_pages
 from embedseg_napari.core.files.units import positive
@@ -65,6 +65,7 @@ def read_image(
     *,
     labels: bool = False,
     planes: bool = False,
+    lazily: bool = False,
     say: Callable[[str], None] | None = None,
 ) -> Picture:
     """Read the image of a file; axes of length 1 are left out.
@@ -82,6 +83,8 @@ def read_image(
         Whether its pixels are numbers of objects: these keep their values whatever colours they are shown in.
     planes : bool
         Whether these are planes of one object each: three or four may be stored as if they were the colours of one.
+    lazily : bool
+        Whether frames may stay on the disk, see `FramesOnDisk`; what must be read whole to be understood is.
     say : callable, optional
         Takes a sentence, to follow the file's name, for each thing that was assumed or left out; by default they are
         logged as warnings.
@@ -104,24 +107,13 @@ def read_image(
     is_zarr = is_store(path)
     if not is_zarr:
         require_file(path)
-    try:
+    with faults_told(path):
         if is_zarr:
-            pixels = read_zarr(path, given, labels, tell)
+            pixels = read_zarr(path, given, labels, tell, lazily=lazily)
         elif path.suffix.lower() in TIFF:
-            pixels = read_pages(path, None if given is None else len(given), labels, tell)
+            pixels = read_pages(path, None if given is None else len(given), labels, tell, lazily=lazily)
         else:
             pixels = read_other(path, labels, tell)
-    except DataError:
-        raise
-    except Unlike as error:
-        raise DataError(f"{path}: {error}.") from error
-    except MemoryError as error:
-        raise DataError(f"{path}: does not fit into memory, or is damaged.") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
-    except Exception as error:
-        # On damaged files the TIFF and compression libraries raise errors of a dozen unrelated types.
-        raise DataError(f"{path}: {fault_of_content(path, error)}.") from error
     array, metadata = pixels.array, pixels.metadata
     if array.ndim < 2 or array.size == 0:
         raise DataError(f"{path}: contains no image (shape {array.shape}).")
@@ -179,7 +171,7 @@ def _with_letters(path: Path, pixels: Pixels, tell: Callable[[str], None] | None
         tell(f"axis {sets[0]} of {pixels.axes} is read as a set of images of their own ({read}); else name its axes")
         return array, read
     rest = "".join(letter for letter in letters if letter not in sets)
-    array = reorder(array, letters, "".join(sets) + rest)
+    array = np.asarray(reorder(array, letters, "".join(sets) + rest))
     array = array.reshape(-1, *array.shape[len(sets) :])
     tell(
         f"axes {' and '.join(sets)} of {pixels.axes} are read as one set of {len(array)} images of their own "

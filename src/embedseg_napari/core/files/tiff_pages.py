@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import math
 import struct
-from typing import TYPE_CHECKING
+import weakref
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tifffile
 
-from embedseg_napari.core.files.brightness import as_brightness
+from embedseg_napari.core.files.brightness import PALETTE, WHITE_IS_ZERO, as_brightness
+from embedseg_napari.core.files.lazy_image import FramesOnDisk
 from embedseg_napari.core.files.metadata import read_metadata
 from embedseg_napari.core.files.ome import broken_promise, own_planes
-from embedseg_napari.core.files.picture import Unlike
+from embedseg_napari.core.files.picture import Unlike, faults_told
 from embedseg_napari.core.wording import shape_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from embedseg_napari.core.files.ome import OwnPlanes
     from embedseg_napari.core.files.picture import Pixels
@@ -32,7 +37,9 @@ SMALL = 1 << 26
 """Bytes of an image that are never worth a question."""
 
 
-def read_pages(path: Path, ndim: int | None, labels: bool, say: Callable[[str], None]) -> Pixels:
+def read_pages(
+    path: Path, ndim: int | None, labels: bool, say: Callable[[str], None], *, lazily: bool = False
+) -> Pixels:
     """Read the image of a file, or its images of one size as one array.
 
     Parameters
@@ -45,18 +52,24 @@ def read_pages(path: Path, ndim: int | None, labels: bool, say: Callable[[str], 
         Axes that the user says it has. What the file says of itself is then left aside where it does not fit.
     say : callable
         Takes sentences about what was assumed and left out; they follow the path.
+    lazily : bool
+        Whether its planes may stay on the disk, see `FramesOnDisk`.
 
     Raises
     ------
     Unlike
         If it holds less than it says; the library has errors of its own for damaged files.
     """
-    with tifffile.TiffFile(path) as tif:
+    with ExitStack() as stack:
+        tif = stack.enter_context(tifffile.TiffFile(path))
         refuse_cut(tif)
         fault = broken_promise(tif) or _broken_count(tif)
         if fault is None:
             parts = own_planes(tif)
-            stored = _read_series(tif, ndim, labels, say) if parts is None else _read_parts(tif, parts, labels, say)
+            if parts is None:
+                stored = _read_series(tif, ndim, labels, say, stack if lazily else None)
+            else:
+                stored = _read_parts(tif, parts, labels, say)
             if ndim in (None, stored.array.ndim):
                 return stored
     with tifffile.TiffFile(path) as tif:
@@ -128,8 +141,17 @@ def _read_parts(tif: tifffile.TiffFile, parts: Sequence[OwnPlanes], labels: bool
     return as_brightness(array, axes, first, read_metadata(tif, part.image), labels, tif.is_imagej, say)
 
 
-def _read_series(tif: tifffile.TiffFile, ndim: int | None, labels: bool, say: Callable[[str], None]) -> Pixels:
-    """The largest image; with it those of its size and kind, counted by an axis of their own."""
+def _read_series(
+    tif: tifffile.TiffFile,
+    ndim: int | None,
+    labels: bool,
+    say: Callable[[str], None],
+    held: ExitStack | None = None,
+) -> Pixels:
+    """The largest image; with it those of its size and kind, counted by an axis of their own.
+
+    What holds the file open is given where its planes may stay on the disk.
+    """
     series = [one for one in tif.series if math.prod(one.shape)]
     if not series:
         raise Unlike("it holds no pixels")
@@ -150,7 +172,12 @@ def _read_series(tif: tifffile.TiffFile, ndim: int | None, labels: bool, say: Ca
     refuse_bomb(tif, pages, sum(one.nbytes for one in alike))
     metadata = read_metadata(tif, series.index(largest))
     if len(alike) == 1:
-        array, axes = _squeezed(largest.asarray(), largest.axes, ndim)
+        kept = _kept(largest.shape, largest.axes, ndim)
+        shape, axes = [largest.shape[index] for index in kept], "".join(largest.axes[index] for index in kept)
+        painted = int(largest.keyframe.photometric) in (WHITE_IS_ZERO, PALETTE) and not tif.is_imagej
+        array: Any = None if held is None or painted else _on_disk(tif, largest, shape, held)
+        if array is None:
+            array = largest.asarray().reshape(shape)
         if largest.kind == "ome" and not rest and len(largest.levels) == 1 and len(pages) < len(tif.pages):
             say(f"holds {len(tif.pages)} planes, but its OME metadata names {len(pages)}; the others are left out")
     else:
@@ -160,10 +187,32 @@ def _read_series(tif: tifffile.TiffFile, ndim: int | None, labels: bool, say: Ca
     return as_brightness(array, axes, largest.keyframe, metadata, labels, tif.is_imagej, say)
 
 
-def _squeezed(array: np.ndarray, axes: str, ndim: int | None) -> tuple[np.ndarray, str]:
-    """Without axes of length 1, unless the user counts them."""
-    kept = [index for index, n in enumerate(array.shape) if n > 1 or axes[index] in "YX" or ndim == array.ndim]
-    return array.reshape([array.shape[index] for index in kept]), "".join(axes[index] for index in kept)
+def _kept(shape: Sequence[int], axes: str, ndim: int | None) -> list[int]:
+    """Axes but those of length 1, unless the user counts these."""
+    return [index for index, n in enumerate(shape) if n > 1 or axes[index] in "YX" or ndim == len(shape)]
+
+
+def _on_disk(
+    tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, shape: Sequence[int], held: ExitStack
+) -> FramesOnDisk | None:
+    """An image whose pixels are read later; None where its first axis does not count planes."""
+    n, path, offset = shape[0], Path(tif.filehandle.path), series.dataoffset
+    if len(shape) < 3 or (offset is None and len(series.pages) % n):
+        return None
+    size, n_pages = math.prod(shape[1:]), len(series.pages) // n
+    kind = np.dtype(tif.byteorder + series.dtype.char)
+
+    def read(t: int) -> NDArray[Any]:
+        with faults_told(path):
+            if offset is None:
+                frame = tif.asarray(slice(t * n_pages, (t + 1) * n_pages), series=series)
+            else:
+                frame = tif.filehandle.read_array(kind, size, offset + t * size * kind.itemsize)
+            return frame.reshape(shape[1:])
+
+    # The file stays open as long as it may be read.
+    weakref.finalize(read, held.pop_all().close)
+    return FramesOnDisk.of(read, shape, kind, is_packed=offset is None)
 
 
 def refuse_bomb(tif: tifffile.TiffFile, pages: Sequence[object], n_bytes: int) -> None:

@@ -16,7 +16,7 @@ from embedseg_napari.core.files.brightness import PALETTE, WHITE_IS_ZERO
 from embedseg_napari.core.files.lazy_image import LazyImage, check_pieces
 from embedseg_napari.core.files.metadata import read_metadata, spacing_along
 from embedseg_napari.core.files.ome import broken_promise
-from embedseg_napari.core.files.picture import TIFF, Unlike, fault_of_content, require_file
+from embedseg_napari.core.files.picture import TIFF, Unlike, faults_told, require_file
 from embedseg_napari.core.files.tiff_pages import refuse_bomb, refuse_cut
 from embedseg_napari.core.wording import count
 
@@ -36,26 +36,16 @@ def open_tiff(path: Path, level: int = 0, axes: str | None = None) -> LazyImage:
     if path.suffix.lower() not in TIFF:
         raise DataError(f"{path}: is read only whole; store it as OME-Zarr or as a TIFF in tiles to read parts of it.")
     given = None if axes is None else parse_axes(axes)
-    try:
-        with ExitStack() as stack:
-            tif = stack.enter_context(tifffile.TiffFile(path))
-            refuse_cut(tif)
-            fault = broken_promise(tif)
-            if fault is not None:
-                raise Unlike(fault)
-            image = _opened(path, tif, level, given)
-            # The file stays open as long as the image.
-            weakref.finalize(image, stack.pop_all().close)
-            return image
-    except DataError:
-        raise
-    except Unlike as error:
-        raise DataError(f"{path}: {error}.") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
-    except Exception as error:
-        # On damaged files the library raises errors of a dozen unrelated types.
-        raise DataError(f"{path}: {fault_of_content(path, error)}.") from error
+    with faults_told(path), ExitStack() as stack:
+        tif = stack.enter_context(tifffile.TiffFile(path))
+        refuse_cut(tif)
+        fault = broken_promise(tif)
+        if fault is not None:
+            raise Unlike(fault)
+        image = _opened(path, tif, level, given)
+        # The file stays open as long as the image.
+        weakref.finalize(image, stack.pop_all().close)
+        return image
 
 
 def _opened(path: Path, tif: tifffile.TiffFile, level: int, given: str | None) -> LazyImage:

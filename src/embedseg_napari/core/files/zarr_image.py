@@ -12,7 +12,7 @@ import numpy as np
 
 from embedseg_napari.core.axes import KNOWN, parse_axes
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.core.files.lazy_image import LazyImage, check_pieces
+from embedseg_napari.core.files.lazy_image import FramesOnDisk, LazyImage, check_pieces
 from embedseg_napari.core.files.metadata import spacing_along
 from embedseg_napari.core.files.ngff import ImageGroup, find_group, is_plate, names_of_labels
 from embedseg_napari.core.files.picture import Pixels
@@ -122,7 +122,9 @@ def open_zarr(path: Path, level: int = 0, axes: str | None = None) -> LazyImage:
     )
 
 
-def read_zarr(path: Path, axes: str | None, labels: bool, say: Callable[[str], None]) -> Pixels:
+def read_zarr(
+    path: Path, axes: str | None, labels: bool, say: Callable[[str], None], *, lazily: bool = False
+) -> Pixels:
     """Read an image of an OME-Zarr whole, at its full resolution or the one that is named.
 
     Parameters
@@ -135,6 +137,8 @@ def read_zarr(path: Path, axes: str | None, labels: bool, say: Callable[[str], N
         Whether its pixels are numbers of objects.
     say : callable
         Takes what was assumed and left out; it follows the path.
+    lazily : bool
+        Whether frames, where each has pieces of its own, may stay on the disk.
 
     Raises
     ------
@@ -142,6 +146,9 @@ def read_zarr(path: Path, axes: str | None, labels: bool, say: Callable[[str], N
         If it cannot be read, or does not fit into memory.
     """
     image, group = _chosen(path, axes, labels, say)
+    if lazily and image.axes.startswith("T") and image.chunks[0] == 1 and axes in (None, image.axes):
+        frames: Any = FramesOnDisk.of(lambda t: image[t], image.shape, image.dtype)
+        return Pixels(frames, image.axes, group.metadata[image.level])
     total = memory_of_machine()
     if total is not None and image.nbytes > total:
         raise DataError(

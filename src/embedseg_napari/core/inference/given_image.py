@@ -11,6 +11,7 @@ import numpy as np
 from embedseg_napari.core.axes import spatial_axes
 from embedseg_napari.core.data.resizing import scaled_shape
 from embedseg_napari.core.errors import DataError, ModelError, SettingsError
+from embedseg_napari.core.files.lazy_image import FramesOnDisk
 from embedseg_napari.core.wording import count, shape_words
 
 if TYPE_CHECKING:
@@ -24,8 +25,9 @@ def as_array(image: Any) -> Any:
     """NumPy arrays, and lazy ones that behave alike, stay as they are; anything else becomes NumPy."""
     if isinstance(image, str | PathLike):
         raise DataError(f"{image}: this is the name of a file; read the image first, for example with tifffile.imread.")
+    is_array = isinstance(image, FramesOnDisk) or hasattr(image, "__array_function__")
     try:
-        array = image if hasattr(image, "__array_function__") and hasattr(image, "transpose") else np.asarray(image)
+        array = image if is_array and hasattr(image, "transpose") else np.asarray(image)
     except (TypeError, ValueError) as error:
         raise DataError(f"The image is no array ({error}).") from error
     if isinstance(array, np.ma.MaskedArray):

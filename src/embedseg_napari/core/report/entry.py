@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from embedseg_napari.core.files.lazy_image import FramesOnDisk
 from embedseg_napari.core.measure.sums import sums_of
 
 if TYPE_CHECKING:
@@ -105,12 +106,14 @@ def quantile(sizes: NDArray[np.integer], part: float) -> float:
     return float(edges(place) * 2 ** (0.5 / BINS_PER_OCTAVE))
 
 
-def brightness_of(array: NDArray[Any]) -> float | None:
+def brightness_of(array: NDArray[Any] | FramesOnDisk) -> float | None:
     """Mean of the values that are numbers; None where there are none."""
-    if array.dtype.kind in "bui":
-        return float(array.mean(dtype=np.float64))
-    is_number = np.isfinite(array)
-    return float(array.mean(dtype=np.float64, where=is_number)) if is_number.any() else None
+    n, total = 0, 0.0
+    for part in array if isinstance(array, FramesOnDisk) else (array,):
+        is_number = True if part.dtype.kind in "bui" else np.isfinite(part)
+        n += part.size if is_number is True else int(np.count_nonzero(is_number))
+        total += float(part.sum(dtype=np.float64, where=is_number))
+    return total / n if n else None
 
 
 def _bins(sizes: NDArray[np.int64]) -> NDArray[np.int64]:

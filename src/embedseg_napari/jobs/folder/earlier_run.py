@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.in_parts import open_image
+from embedseg_napari.core.files.lazy_image import FramesOnDisk
 from embedseg_napari.core.files.plane_stack import each_plane, is_plane_file
 from embedseg_napari.core.files.tiff import read_image, read_software
 from embedseg_napari.core.model.fingerprint import digest_of
+from embedseg_napari.core.runs import never
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +47,9 @@ def is_whole(labels: Path, made_by: str) -> bool:
                 # A stack of them may be larger than memory.
                 pass
         else:
-            read_image(labels)
+            array: Any = read_image(labels, lazily=True).array
+            if isinstance(array, FramesOnDisk):
+                array.check(never)
     except DataError:
         # Made here and damaged since: it is made again.
         return False

@@ -18,6 +18,7 @@ from embedseg_napari.core.axes import guess_axes, result_axes
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.files.atomic import write_atomically
 from embedseg_napari.core.files.in_parts import open_image
+from embedseg_napari.core.files.lazy_image import frames_or_whole
 from embedseg_napari.core.files.plane_stack import each_plane, is_plane_file
 from embedseg_napari.core.files.tiff import read_image
 from embedseg_napari.core.report.entry import N_BINS, Entry, brightness_of, objects_of
@@ -118,19 +119,21 @@ class FolderReport:
                 score=score if isinstance(score, float) else None,
                 remarks=tuple(str(remark) for remark in remarks),
             )
-            picture = read_image(output.image, self.job.axes, say=lambda _: None)
+            picture = read_image(output.image, self.job.axes, lazily=True, say=lambda _: None)
             axes = picture.axes or guess_axes(picture.array.shape, config.ndim, config.n_channels)
+            array = frames_or_whole(picture.array, axes)
             arrays = self._arrays(output, None)
         except (EmbedSegError, OSError, MemoryError, RuntimeError, ValueError) as error:
             self._keep(_without_picture(entry, error), "")
         else:
-            self._take(entry, picture.array, axes, arrays)
+            self._take(entry, array, axes, arrays)
 
     def _arrays(self, output: Output, labels: NDArray[Any] | None) -> Arrays:
         if self.job.planes and is_plane_file(output.labels):
             return lambda: each_plane(open_image(output.labels))
         if labels is None:
-            labels = read_image(output.labels, labels=True, say=lambda _: None).array
+            picture = read_image(output.labels, labels=True, lazily=True, say=lambda _: None)
+            labels = frames_or_whole(picture.array, picture.axes)
         return lambda: (labels,)
 
     def _take(self, entry: Entry, array: NDArray[Any], axes: str, arrays: Arrays) -> None:

@@ -15,6 +15,7 @@ from embedseg_napari.core.errors import AlreadyExists, DataError, EmbedSegError,
 from embedseg_napari.core.events import EngineMessage, Message
 from embedseg_napari.core.files.atomic import alone, write_text
 from embedseg_napari.core.files.formats import left_out
+from embedseg_napari.core.files.lazy_image import FramesOnDisk, frames_or_whole
 from embedseg_napari.core.files.plane_stack import marked, write_planes
 from embedseg_napari.core.files.tiff import read_image, read_software, write_labels
 from embedseg_napari.core.files.zarr_image import is_store
@@ -196,13 +197,16 @@ def _segment_file(
 ) -> Generator[Any, None, tuple[Table, int]]:
     said: list[str] = []
     began = time.monotonic()
-    picture = read_image(output.image, job.axes, say=said.append)
+    picture = read_image(output.image, job.axes, lazily=True, say=said.append)
     for text in said:
         yield Message(text, "warning")
     shape, axes = picture.array.shape, picture.axes
     if not axes:
         axes = guess_axes(shape, model.config.ndim, model.config.n_channels)
         yield Message(f"The axes of the image, shape {shape}, were guessed to be {axes}.")
+    array = frames_or_whole(picture.array, axes)
+    if isinstance(array, FramesOnDisk):
+        array.check(should_stop)
     if job.planes and "T" in axes:
         raise DataError(
             f"{output.image}: has frames (axes {axes}), and planes are written of single images; segment it without "
@@ -214,7 +218,7 @@ def _segment_file(
         spacing = None
     advise, changes = index < ADVISED, job.changes
     one = SegmentJob(
-        picture.array, axes, job.channel, job.model, job.device, spacing, changes, advise=advise, remarks=True,
+        array, axes, job.channel, job.model, job.device, spacing, changes, advise=advise, remarks=True,
         n_images=n_images,
     )  # fmt: skip
     own = result_axes(axes)
@@ -314,7 +318,7 @@ def _segment_file(
         if report is not None:
             # Those of frames are in their file only.
             labels = None if frames is not None else segmentation.labels
-            report.add(output, picture.array, axes, labels, score, said)
+            report.add(output, array, axes, labels, score, said)
     return table, segmentation.n_left_out
 
 

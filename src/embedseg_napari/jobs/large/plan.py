@@ -225,8 +225,10 @@ def _engine(
 
     n_pixels = region.n_frames * math.prod(region.shape) / job.workers
     precision, _ = _precision(model, settings)
+    # In 2D the network works in bands, block by block as fast as OpenVINO (`docs/performance.md`).
+    wanted = "torch" if settings.engine == "auto" and model.config.ndim == 2 else settings.engine
     return choose_engine(
-        settings.engine,
+        wanted,
         model.network,
         model.config.n_channels,
         precision,

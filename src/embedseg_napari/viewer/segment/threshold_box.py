@@ -8,7 +8,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QGroupBox, QHBoxLayout, QVBoxLayout, QWidget
 from superqt.utils import qdebounced
 
-from embedseg_napari.core.config import PredictionConfig
+from embedseg_napari.core.config import ModelConfig, PredictionConfig
 from embedseg_napari.core.errors import ModelError
 from embedseg_napari.viewer.model_list import read_config
 from embedseg_napari.viewer.segment.reclustering import Reclustering
@@ -71,6 +71,8 @@ class ThresholdBox(QGroupBox):
         self._result: Result | None = None
         self._model_path: Path | None = None
         self._chosen = self._stored = self._next = PredictionConfig().clustering
+        self._own_size: int = self._stored["min_object_size"]
+        """The minimum size of the model; that of a result may be smaller, see `PredictionConfig.at_scale`."""
         self.sliders.changed.connect(self._recluster)
         self.reclustering.ready.connect(self._take_objects)
         self.follow(None)
@@ -84,6 +86,7 @@ class ThresholdBox(QGroupBox):
         """Show the thresholds of another model, for the next run."""
         self._model_path, self._result = path, None
         self._stored = self._chosen = {name: stored[name] for name in self.sliders.values()}
+        self._own_size = stored["min_object_size"]
         self.sliders.set_values(self._chosen)
         self.show_state()
 
@@ -93,16 +96,22 @@ class ThresholdBox(QGroupBox):
         self._result = result
         if result is None:
             self._stored = self._chosen
+            self._own_size = self._stored["min_object_size"]
             self.sliders.set_values(self._next)
         else:
-            self._stored = _stored_in(result.model_path)
+            self._stored, self._own_size = _stored_for(result)
             self.sliders.set_values(result.values)
         self.show_state()
 
     def of_next_run(self) -> dict[str, Any]:
         """Thresholds for the next run: those that are shown, unless they are of a result of another model."""
         is_other = self._result is not None and self._result.model_path != self._model_path
-        return self._next if is_other else self.sliders.values()
+        if is_other:
+            return self._next
+        values = self.sliders.values()
+        # What fell with the scale of one image does not stay so for the next.
+        is_own = values["min_object_size"] == self._stored["min_object_size"]
+        return values | {"min_object_size": self._own_size} if is_own else values
 
     def show_state(self) -> None:
         """Say what the sliders act on, and which buttons would change something."""
@@ -154,10 +163,16 @@ class ThresholdBox(QGroupBox):
         self.settled.emit()
 
 
-def _stored_in(path: Path) -> dict[str, Any]:
+def _stored_for(result: Result) -> tuple[dict[str, Any], int]:
+    """Thresholds of the model of a result at the scale that was found for it, and the model's own minimum size."""
     try:
-        config = read_config(path)
+        config = read_config(result.model_path)
     except ModelError:
         # The file is gone since.
         config = None
-    return (config.prediction if config is not None else PredictionConfig()).clustering
+    if config is None:
+        config = ModelConfig()
+    stored, own = config.prediction, config.prediction.min_object_size
+    there = stored.at_scale(result.segmentation.settings.scale, config.ndim)
+    fell = result.history[0]["min_object_size"] == there.min_object_size
+    return (there if fell else stored).clustering, own
