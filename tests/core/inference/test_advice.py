@@ -127,16 +127,16 @@ def test_models_of_ones_own_are_tried_too(nuclei_model: Model) -> None:
 
 def test_where_no_model_knows_such_images_it_is_told_with_what_helps(nuclei_model: Model) -> None:
     y, x = np.mgrid[:256, :256]
-    rings = np.sin(np.hypot(x - 128, y - 128) / 5)
-    assert len(nuclei_model.predict(rings, "YX", on_event=lambda _: None).scores) > 3
-    told = advice(nuclei_model, rings, advise=True)
+    board = np.sin(x / 4) * np.sin(y / 4)
+    assert len(nuclei_model.predict(board, "YX", on_event=lambda _: None).scores) > 3
+    told = advice(nuclei_model, board, advise=True)
     assert told is not None
     assert told.labels
     assert told.action == "Open Label & Train"
     assert "The model is unsure of " in told.text
     assert told.text.endswith("a few labelled objects make a model of your own.")
     with pytest.warns(es.EmbedSegWarning, match="a model of your own"):
-        nuclei_model.predict(rings, "YX", advise=True, progress=False)
+        nuclei_model.predict(board, "YX", advise=True, progress=False)
 
 
 @pytest.mark.real
@@ -305,7 +305,8 @@ def test_advice_is_the_same_during_a_run_and_after_it(nuclei_model: Model) -> No
 def test_a_colour_image_seen_as_grey_is_given_to_a_model_that_takes_colours(shared_data) -> None:
     from embedseg_napari.core.files.tiff import list_images, read_image
 
-    for path in list_images(shared_data("histology/train") / "images")[3::30]:
+    # Most such nuclei are dark and round, and found in grey as well.
+    for path in list_images(shared_data("histology/train") / "images")[51::30]:
         job = jobs.SegmentJob(read_image(path).array, "YXC", "mean", "nuclei-2d", "cpu", None, {}, advise=False)
         *_, told = see_and_advise(job)
         assert isinstance(told, Advice)
@@ -357,7 +358,7 @@ def test_of_a_time_lapse_other_models_are_tried_on_the_busiest_frame() -> None:
 
 @pytest.mark.parametrize("axes", ["TYX", "TCYX"])
 def test_a_growing_colony_gets_the_advice_of_a_full_frame(axes: str) -> None:
-    large = resize(nuclei((80, 80), diameter=20, seed=1).image.astype(np.float32), (360, 360), order=1)
+    large = resize(nuclei((80, 80), diameter=20, seed=1).image.astype(np.float32), (480, 480), order=1)
     film = np.stack([np.full_like(large, np.median(large)), large])
     film[0, 20:90, 20:90] = large.max()
     given, channel = (film, "all") if axes == "TYX" else (np.stack([film, film], 1), "mean")
