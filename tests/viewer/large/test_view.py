@@ -41,11 +41,11 @@ def test_sliders_act_on_what_is_in_view(viewer, panel, tmp_path, qtbot, monkeypa
     # What lies inside is what the blocks find.
     inside = np.s_[60:-60, 60:-60]
     np.testing.assert_array_equal(labels.data[inside] > 0, there[inside] > 0)
-    panel.thresholds.set_values({**panel.thresholds.values(), "min_object_size": 120})
+    panel.thresholds.set_values({**panel.thresholds.values(), "min_object_size": 300})
     panel.thresholds.changed.emit()
     settle(qtbot, panel)
     assert len(np.unique(labels.data)) < n
-    assert panel.batch_settings()["changes"]["min_object_size"] == 120
+    assert panel.batch_settings()["changes"]["min_object_size"] == 300
     # Another view takes its place; what lies far away is not joined with it.
     look_at(viewer, (250, 300), 4)
     panel.image.region.setCurrentText(VIEW)
