@@ -133,3 +133,29 @@ def test_a_forked_child_does_not_wait_for_threads_it_has_not() -> None:
     finally:
         is_over.set()
         thread.join()
+
+
+class Holder:
+    """Something that keeps memory of its own."""
+
+    n_given_back = 0
+
+    def free_memory(self) -> None:
+        self.n_given_back += 1
+
+
+def test_what_keeps_memory_of_its_own_gives_it_back_after_the_last_has_ended(before: int) -> None:
+    one = Holder()
+    with freed_memory_kept():
+        freed_memory.free_afterwards(one)
+        freed_memory.free_afterwards(one)
+        time.sleep(0.2)
+        assert one.n_given_back == 0
+    until = time.monotonic() + 10
+    while one.n_given_back == 0 and time.monotonic() < until:
+        time.sleep(0.01)
+    assert one.n_given_back == 1
+    with freed_memory_kept():
+        pass
+    time.sleep(0.2)
+    assert one.n_given_back == 1, "it is asked only after it was used again"

@@ -7,8 +7,9 @@ import functools
 import os
 import sys
 import threading
+import weakref
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -26,12 +27,20 @@ LINGER = 1.0
 """Seconds after which nobody is likely to go on with the next image."""
 
 
+class Holder(Protocol):
+    """What keeps memory of its own between two images."""
+
+    def free_memory(self) -> None:
+        """Give it back; what comes next takes it anew."""
+
+
 class _Users:
     """How many computations keep memory at present."""
 
     def __init__(self) -> None:
         self.lock, self.n = threading.Lock(), 0
         self.at_end: threading.Timer | None = None
+        self.holders: weakref.WeakSet[Holder] = weakref.WeakSet()
         if hasattr(os, "register_at_fork"):
             # A child that is forked while another thread holds the lock would wait for it without end.
             os.register_at_fork(
@@ -50,11 +59,11 @@ class _Users:
             if self.at_end is not None:
                 self.at_end.cancel()
                 self.at_end = None
-            if (glibc := _glibc()) is None:
-                return
+            glibc = _glibc()
             if self.n:
-                _set(glibc, WHILE_KEPT)
-            else:
+                if glibc is not None:
+                    _set(glibc, WHILE_KEPT)
+            elif glibc is not None or self.holders:
                 self.at_end = threading.Timer(LINGER, self._give_back)
                 self.at_end.daemon = True
                 self.at_end.start()
@@ -62,7 +71,11 @@ class _Users:
     def _give_back(self) -> None:
         with self.lock:
             # Another may have begun while this waited for the lock.
-            if not self.n and (glibc := _glibc()) is not None:
+            if self.n:
+                return
+            while self.holders:
+                self.holders.pop().free_memory()
+            if (glibc := _glibc()) is not None:
                 _set(glibc, AFTERWARDS)
                 glibc.malloc_trim(0)
 
@@ -88,6 +101,12 @@ def freed_memory_kept() -> Iterator[None]:
         yield
     finally:
         _USERS.change(-1)
+
+
+def free_afterwards(holder: Holder) -> None:
+    """Have it give back its memory a second after the last computation has ended, as all that is freed does."""
+    with _USERS.lock:
+        _USERS.holders.add(holder)
 
 
 def give_back_freed_memory(*, also_kept: bool = False) -> None:

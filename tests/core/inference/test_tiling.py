@@ -13,6 +13,8 @@ from embedseg_napari.core.errors import SettingsError
 from embedseg_napari.core.inference.tiling import (
     DEFAULT_OVERLAP,
     DEFAULT_TILE,
+    HUGE,
+    HUGE_TILE,
     Blender,
     best_tile,
     plan_tiles,
@@ -86,8 +88,9 @@ def test_the_best_tiles_are_no_more_work_and_no_larger_than_default_ones(shape: 
         plan = plan_tiles(shape, tile, overlaps)
         largest.append(math.prod(plan[0].shape))
         work.append(len(plan) * largest[-1])
-    assert work[1] <= work[0]
-    assert largest[1] <= math.prod(default)
+    is_huge = math.prod(shape) >= HUGE
+    assert work[1] <= work[0] * (1.1 if is_huge else 1)
+    assert largest[1] <= math.prod(default) * (HUGE_TILE if is_huge else 1)
 
 
 def test_a_model_keeps_the_tile_and_the_overlap_that_it_was_saved_with(pass_through) -> None:

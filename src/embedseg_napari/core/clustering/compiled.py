@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embedseg_napari.core.clustering.task import FAINT_SHARE, SHARE, ClusterResult, ask, drop_remains
+from embedseg_napari.core.freed_memory import give_back_freed_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 CHUNK_WORK = 50_000_000
 """Pixels looked at between two questions whether to stop: about a tenth of a second."""
+
+LARGE = 1 << 25
+"""Pixels of an image from which on what is freed goes back to the system at once."""
 
 
 def cluster_compiled(task: ClusterTask, kernel: Any, should_stop: Callable[[], bool] | None) -> ClusterResult:
@@ -65,15 +69,20 @@ def cluster_compiled(task: ClusterTask, kernel: Any, should_stop: Callable[[], b
             )  # fmt: skip
     if len(task.faint) and not task.keeps_remains:
         drop_remains(labels, pixel_of, n_bright, shape)
+    accepted = accepted[:n_accepted]
+    slots = slot_of[accepted]
+    centers = placed[slots // kernel.LEAF, :, slots % kernel.LEAF]
+    # The label image takes as much as they do.
+    del placed, slot_of, boxes, sizes, alive, is_unclustered
+    if math.prod(shape) >= LARGE:
+        give_back_freed_memory(also_kept=True)
     number, image = np.zeros(n_accepted + 1, np.int32), np.zeros(math.prod(shape), np.int32)
     kernel.paint(labels, pixel_of, number, image)
     is_kept = number[1:] > 0
-    accepted = accepted[:n_accepted][is_kept]
-    slots = slot_of[accepted]
-    centers = placed[slots // kernel.LEAF, :, slots % kernel.LEAF]
+    accepted = accepted[is_kept]
     return ClusterResult(
         image.reshape(shape),
-        centers,
+        centers[is_kept],
         maps.seed_map.ravel()[rows[accepted]],
         seeds=foreground[accepted].astype(np.int64),
         n_bright=int(np.count_nonzero(is_kept[:n_bright])),

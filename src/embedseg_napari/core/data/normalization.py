@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from embedseg_napari.core.data.percentiles import percentiles
 from embedseg_napari.core.data.spoiled_pixels import Mended, mend, sample
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def _measure(
         values = values[np.isfinite(values)]
     if values.size == 0:
         return 0.0, 1.0, -np.inf, np.inf
-    low, high = (float(value) for value in np.percentile(values, [config.low, config.high]))
+    low, high = (float(value) for value in percentiles(values, [config.low, config.high]))
     clip = np.inf if config.clip is None or high == low else config.clip
     if config.method == "percentile":
         shift, spread, least, most = low, high - low, -clip, clip

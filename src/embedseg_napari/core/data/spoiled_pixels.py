@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from embedseg_napari.core.data.percentiles import percentiles
 from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def _find_far(
     values = sample(channel)[sample(known)]
     if len(values) == 0:
         return nowhere, channel, 0.0, 0.0
-    near_bottom, middle, near_top, bottom, top = np.percentile(values, [5, 50, 95, low, high])
+    near_bottom, middle, near_top, bottom, top = percentiles(values, [5, 50, 95, low, high])
     reach = FAR * (float(near_top) - float(near_bottom))
     # Only what lies far from most others can lie far from all around it.
     where = np.nonzero(known & ((channel > middle + reach) | (channel < middle - reach)))
@@ -185,7 +186,7 @@ def _find_far(
         around = np.nanmedian(_gather(channel, where, known, (0,) * (channel.ndim - 2) + (1, 1)), axis=0)
         calm = channel.copy()
         calm[where] = around
-        bottom, top = np.percentile(sample(calm)[sample(known)], [low, high])
+        bottom, top = percentiles(sample(calm)[sample(known)], [low, high])
     spread = float(top) - float(bottom)
     if spread <= 0:
         return nowhere, channel, float(bottom), 0.0

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedseg_napari.core.data.normalization import Scaling, measure_scaling
+from embedseg_napari.core.data.percentiles import percentiles
 from embedseg_napari.core.data.spoiled_pixels import SAMPLE, mend, sample
 from embedseg_napari.core.large.grid import Box
 from embedseg_napari.core.wording import count
@@ -98,7 +99,7 @@ def measure_whole(
         values = values[np.isfinite(values)] if values.dtype.kind == "f" else values
         # No arithmetic is defined for yes and no.
         values = values.astype(np.uint8) if values.dtype == bool else values
-        low, high = np.percentile(values, [config.low, config.high]) if values.size else (0.0, 0.0)
+        low, high = percentiles(values, [config.low, config.high]) if values.size else (0.0, 0.0)
         contrast.append(float(high) - float(low))
     return WholeImage(measure_scaling(image, config, outside), np.array(contrast)), words
 
