@@ -159,3 +159,8 @@ def test_what_keeps_memory_of_its_own_gives_it_back_after_the_last_has_ended(bef
         pass
     time.sleep(0.2)
     assert one.n_given_back == 1, "it is asked only after it was used again"
+    freed_memory.free_afterwards(one)
+    until = time.monotonic() + 10
+    while one.n_given_back == 1 and time.monotonic() < until:
+        time.sleep(0.01)
+    assert one.n_given_back == 2, "also where nothing else is kept"

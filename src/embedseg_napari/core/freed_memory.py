@@ -56,17 +56,25 @@ class _Users:
         """Tell the allocator when the first begins, and a while after the last has ended."""
         with self.lock:
             self.n += by
-            if self.at_end is not None:
-                self.at_end.cancel()
-                self.at_end = None
-            glibc = _glibc()
-            if self.n:
-                if glibc is not None:
-                    _set(glibc, WHILE_KEPT)
-            elif glibc is not None or self.holders:
-                self.at_end = threading.Timer(LINGER, self._give_back)
-                self.at_end.daemon = True
-                self.at_end.start()
+            self._linger()
+            if self.n and (glibc := _glibc()) is not None:
+                _set(glibc, WHILE_KEPT)
+
+    def add(self, holder: Holder) -> None:
+        """Remember what is to give back its memory as well."""
+        with self.lock:
+            self.holders.add(holder)
+            self._linger()
+
+    def _linger(self) -> None:
+        """Count down anew; not while a computation goes on."""
+        if self.at_end is not None:
+            self.at_end.cancel()
+            self.at_end = None
+        if not self.n and (self.holders or _glibc() is not None):
+            self.at_end = threading.Timer(LINGER, self._give_back)
+            self.at_end.daemon = True
+            self.at_end.start()
 
     def _give_back(self) -> None:
         with self.lock:
@@ -105,8 +113,7 @@ def freed_memory_kept() -> Iterator[None]:
 
 def free_afterwards(holder: Holder) -> None:
     """Have it give back its memory a second after the last computation has ended, as all that is freed does."""
-    with _USERS.lock:
-        _USERS.holders.add(holder)
+    _USERS.add(holder)
 
 
 def give_back_freed_memory(*, also_kept: bool = False) -> None:

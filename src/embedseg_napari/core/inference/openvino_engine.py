@@ -239,7 +239,9 @@ class CompiledNetwork:
 
     def free_memory(self) -> None:
         """Give back what the last images took; the next ones take it anew."""
-        self.model.release_memory()
+        # It refuses while another thread works with it, which asks for this again when it is done.
+        with suppress(RuntimeError):
+            self.model.release_memory()
 
     def _check(self, network: EmbeddingNetwork, image: Tensor, precision: str) -> None:
         exact, usual = raw_output(network, image), raw_output(network, image, precision)
