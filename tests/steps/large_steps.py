@@ -151,3 +151,10 @@ def write_store(path, image: np.ndarray, axes: str = "YX", step: float = 0.5):
     }
     group.attrs["ome"] = {"version": "0.5", "multiscales": [multiscale]}
     return path
+
+
+def labels_of(store, name: str = "embedseg") -> np.ndarray:
+    """Labels that lie in a store."""
+    import zarr
+
+    return zarr.open_array(str(store / "labels" / name / "0"), mode="r")[...]

@@ -1,4 +1,4 @@
-"""Waiting for workers, and who hears a Ctrl-C meanwhile."""
+"""Runs of several workers, waiting for them, and who hears a Ctrl-C meanwhile."""
 
 from __future__ import annotations
 
@@ -6,12 +6,18 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Event
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from large_steps import blobs, labels_of, write_store
 
+from embedseg_napari.core.errors import ComputeError, SettingsError, Stopped
+from embedseg_napari.core.runs import drain, never
 from embedseg_napari.jobs.large import cluster
+from embedseg_napari.jobs.large.run import predict_large as run
 
 
 class Silent:
@@ -62,3 +68,55 @@ def test_processes_that_workers_start_in_hear_no_interrupt() -> None:
     with ThreadPoolExecutor(1) as thread:
         assert thread.submit(started).result() == "True"
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def test_two_workers_read_the_axes_that_are_said(job, store):
+    pytest.importorskip("distributed")
+    job = replace(job, axes="XY")
+    drain(run(replace(job, workers=2), never))
+    drain(run(replace(job, name="other"), never))
+    assert np.array_equal(labels_of(store), labels_of(store, "other"))
+
+
+def test_a_library_that_cannot_be_loaded_is_named(job, monkeypatch):
+    class Broken:
+        def find_spec(self, name, path=None, target=None):
+            if name == "distributed":
+                raise ImportError("libfoo.so: cannot open")
+
+    monkeypatch.delitem(sys.modules, "distributed", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
+    with pytest.raises(SettingsError, match=r"libfoo.so.*install it anew"):
+        drain(run(replace(job, workers=2), never))
+
+
+def test_workers_read_the_image_where_it_is_now(job, store, tmp_path):
+    pytest.importorskip("distributed")
+    drain(run(replace(job, name="other"), never))
+    drain(run(replace(job, part=(1, 2)), never))
+    moved = store.rename(tmp_path / "moved.ome.zarr")
+    # Another image has taken its place.
+    write_store(store, blobs((100, 250), 40, 1, radius=(4.0, 7.0)))
+    drain(run(replace(job, image=moved, workers=2), never))
+    np.testing.assert_array_equal(labels_of(moved), labels_of(moved, "other"))
+
+
+@pytest.mark.parametrize(
+    "words", ["", "nonsense", "http://127.0.0.1:1", "tcp://127.0.0.1:1", "bad.json", "empty.json", "none.json"]
+)
+def test_a_scheduler_that_is_none_is_said_and_leaves_nothing(job, store, tmp_path, monkeypatch, words):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr("embedseg_napari.jobs.large.cluster.PATIENCE", 0.5)
+    (tmp_path / "bad.json").write_text("{")
+    (tmp_path / "empty.json").write_text("{}")
+    scheduler = str(tmp_path / words) if words.endswith(".json") else words
+    with pytest.raises(ComputeError, match="no scheduler answers there"):
+        drain(run(replace(job, scheduler=scheduler), never))
+    assert not (store / "labels").exists()
+
+
+def test_a_stop_while_workers_start_leaves_nothing(job, store):
+    pytest.importorskip("distributed")
+    with pytest.raises(Stopped):
+        drain(run(replace(job, workers=2), lambda: True))
+    assert not (store / "labels").exists()

@@ -8,8 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import zarr
-from large_steps import blobs, same_but_for_numbers, write_store
+from large_steps import blobs, labels_of, same_but_for_numbers
 
 from embedseg_napari import load_model
 from embedseg_napari.core.config import Calibration
@@ -76,22 +75,12 @@ def take_away(monkeypatch):
 
 
 @pytest.fixture
-def store(tmp_path):
-    """An image of 8 blocks of 64 pixels."""
-    return write_store(tmp_path / "cells.ome.zarr", blobs((100, 250), 40, radius=(4.0, 7.0)))
-
-
-@pytest.fixture
 def job(store):
     return LargeJob(store, MODEL, "cpu", {"precision": "float32", "engine": "openvino"}, block=64)
 
 
 def using(job: LargeJob, engine: str) -> LargeJob:
     return replace(job, name=engine, changes={**job.changes, "engine": engine})
-
-
-def labels_of(store, name="embedseg"):
-    return zarr.open_array(str(store / "labels" / name / "0"), mode="r")[...]
 
 
 def said(job, should_stop=never):

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import csv
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from large_steps import blobs, same_but_for_numbers, write_store
+from large_steps import blobs, labels_of, same_but_for_numbers, write_store
 
 from embedseg_napari import load_model, predict_large
-from embedseg_napari.core.errors import AlreadyExists, ComputeError, DataError, SettingsError, Stopped
+from embedseg_napari.core.errors import AlreadyExists, DataError, SettingsError
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.files.ngff import names_of_labels
 from embedseg_napari.core.large.run_folder import RunFolder
@@ -22,23 +21,6 @@ from embedseg_napari.jobs.large.run import BlockFinished, BlocksStarted
 from embedseg_napari.jobs.large.run import predict_large as run
 
 MODEL = "nuclei-2d"
-
-
-@pytest.fixture
-def store(tmp_path):
-    """An image of 8 blocks of 64 pixels."""
-    return write_store(tmp_path / "cells.ome.zarr", blobs((100, 250), 40, radius=(4.0, 7.0)))
-
-
-@pytest.fixture
-def job(store):
-    return LargeJob(store, MODEL, "cpu", {"precision": "float32"}, block=64)
-
-
-def labels_of(store, name="embedseg"):
-    import zarr
-
-    return zarr.open_array(str(store / "labels" / name / "0"), mode="r")[...]
 
 
 def stop_after(n):
@@ -180,14 +162,6 @@ def test_parts_and_finish(job, store):
     assert np.array_equal(labels_of(store), labels_of(store, "other"))
 
 
-def test_two_workers_read_the_axes_that_are_said(job, store):
-    pytest.importorskip("distributed")
-    job = replace(job, axes="XY")
-    drain(run(replace(job, workers=2), never))
-    drain(run(replace(job, name="other"), never))
-    assert np.array_equal(labels_of(store), labels_of(store, "other"))
-
-
 def test_other_settings_are_refused_and_overwriting_starts_anew(job):
     listener, should_stop = stop_after(2)
     drain(run(job, should_stop), listener)
@@ -287,18 +261,6 @@ def test_two_programs_on_the_same_run_leave_the_final_labels(job, store):
     assert not (store / "labels" / ".embedseg.run").exists()
 
 
-def test_a_library_that_cannot_be_loaded_is_named(job, monkeypatch):
-    class Broken:
-        def find_spec(self, name, path=None, target=None):
-            if name == "distributed":
-                raise ImportError("libfoo.so: cannot open")
-
-    monkeypatch.delitem(sys.modules, "distributed", raising=False)
-    monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
-    with pytest.raises(SettingsError, match=r"libfoo.so.*install it anew"):
-        drain(run(replace(job, workers=2), never))
-
-
 def test_a_name_that_labels_cannot_have_is_refused_before_any_work(job):
     events = []
     with pytest.raises(DataError, match="is no name for labels"):
@@ -389,36 +351,4 @@ def test_where_the_run_is_gone_nothing_is_left_at_its_place(job, store, tmp_path
     (store / "labels").rename(tmp_path / "away")
     with pytest.raises(DataError, match="is no longer there, with what was done"):
         drain(going)
-    assert not (store / "labels").exists()
-
-
-def test_workers_read_the_image_where_it_is_now(job, store, tmp_path):
-    pytest.importorskip("distributed")
-    drain(run(replace(job, name="other"), never))
-    drain(run(replace(job, part=(1, 2)), never))
-    moved = store.rename(tmp_path / "moved.ome.zarr")
-    # Another image has taken its place.
-    write_store(store, blobs((100, 250), 40, 1, radius=(4.0, 7.0)))
-    drain(run(replace(job, image=moved, workers=2), never))
-    np.testing.assert_array_equal(labels_of(moved), labels_of(moved, "other"))
-
-
-@pytest.mark.parametrize(
-    "words", ["", "nonsense", "http://127.0.0.1:1", "tcp://127.0.0.1:1", "bad.json", "empty.json", "none.json"]
-)
-def test_a_scheduler_that_is_none_is_said_and_leaves_nothing(job, store, tmp_path, monkeypatch, words):
-    pytest.importorskip("distributed")
-    monkeypatch.setattr("embedseg_napari.jobs.large.cluster.PATIENCE", 0.5)
-    (tmp_path / "bad.json").write_text("{")
-    (tmp_path / "empty.json").write_text("{}")
-    scheduler = str(tmp_path / words) if words.endswith(".json") else words
-    with pytest.raises(ComputeError, match="no scheduler answers there"):
-        drain(run(replace(job, scheduler=scheduler), never))
-    assert not (store / "labels").exists()
-
-
-def test_a_stop_while_workers_start_leaves_nothing(job, store):
-    pytest.importorskip("distributed")
-    with pytest.raises(Stopped):
-        drain(run(replace(job, workers=2), lambda: True))
     assert not (store / "labels").exists()
