@@ -80,7 +80,9 @@ def test_layers_are_read_progress_is_shown_and_the_model_is_chosen(opened, able,
     assert [value for value in bars if value >= 0][-3:] == [1, 2, 3]
     said = dialog.controls.status.text()
     assert "0.4990 in 8-bit integers (-0.0010); the network is 2.3 times as fast as in PyTorch" in said
-    assert said.endswith("Stored as nuclei-2d-int8.")
+    assert said.endswith("Stored as nuclei-2d-int8, which is now chosen.")
+    assert dialog.complaint.isHidden()
+    assert not dialog.controls.run_button.isEnabled()
     assert manager.chosen.name == "nuclei-2d-int8"
     assert manager.chosen.config().prediction.engine == "int8"
 

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QDialog, QFormLayout, QHBoxLayout, QLineEdit, QRadioButton, QVBoxLayout
+from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLineEdit, QRadioButton, QVBoxLayout
 
 from embedseg_napari.core.errors import DataError, EmbedSegError
 from embedseg_napari.core.events import Message
 from embedseg_napari.jobs.segment import ImageStarted
 from embedseg_napari.viewer.layers import is_users, is_users_or_found, pair_from_layers
 from embedseg_napari.viewer.model_list import models
-from embedseg_napari.viewer.widgets.boxes import Sentence, add_row
+from embedseg_napari.viewer.models.window import Window
+from embedseg_napari.viewer.widgets.boxes import Sentence, add_row, button
 from embedseg_napari.viewer.widgets.folder_field import FolderField
 from embedseg_napari.viewer.widgets.layer_box import LayerBox
 from embedseg_napari.viewer.widgets.run_controls import RunControls
@@ -36,7 +37,7 @@ ABOUT = (
 )
 
 
-class CalibrateDialog(QDialog):
+class CalibrateDialog(Window):
     """Asks for images with truth, calibrates, and says what that costs and brings.
 
     Parameters
@@ -78,6 +79,8 @@ class CalibrateDialog(QDialog):
         """Why nothing can be calibrated on this machine."""
         self._checked: list[str] = []
         """Names of the images that were begun, to know which time it is."""
+        self._stored = ""
+        """Name of the model that was just made, which is no complaint."""
         for field in (self.folder, self.controls):
             field.changed.connect(self._follow)
         self.name.textChanged.connect(self._follow)
@@ -110,17 +113,11 @@ class CalibrateDialog(QDialog):
         layout.addStretch(1)
         for widget in (self.complaint, self.controls.progress, self.controls.status):
             layout.addWidget(widget)
-        layout.addLayout(self.controls.buttons())
-
-    def done(self, result: int) -> None:
-        """Close; called for every way to do so."""
-        self.close_down()
-        super().done(result)
-
-    def closeEvent(self, event: Any) -> None:
-        """Close by the window's own button."""
-        self.close_down()
-        super().closeEvent(event)
+        buttons = self.controls.buttons()
+        close = button("Close", "Close this window; a run that goes on is stopped.", self.close)
+        close.setAutoDefault(False)
+        buttons.addWidget(close)
+        layout.addLayout(buttons)
 
     def close_down(self) -> None:
         """Stop the run, and follow the layers no longer."""
@@ -144,7 +141,8 @@ class CalibrateDialog(QDialog):
         fault = self.fault()
         self.controls.run_button.setEnabled(not fault and not is_running)
         self.complaint.say(fault, is_wrong=bool(self.why))
-        self.complaint.setVisible(bool(fault) and not is_running)
+        is_news = not is_running and self.name.text().strip() != self._stored
+        self.complaint.setVisible(bool(fault) and is_news)
 
     def fault(self) -> str:
         """Why nothing can be calibrated; empty if it can."""
@@ -197,7 +195,7 @@ class CalibrateDialog(QDialog):
 
             return (yield from calibrate_file(source, target, reader, should_stop))
 
-        self._checked = []
+        self._checked, self._stored = [], ""
         self.controls.start(run, self._on_event, self._take)
 
     def _on_event(self, event: Any) -> None:
@@ -213,7 +211,8 @@ class CalibrateDialog(QDialog):
             self.controls.say(f"Segmenting {event.name} {how} ({event.index + 1} of {event.n_images})…")
 
     def _take(self, found: Calibrated) -> None:
-        self.controls.say(f"{found}. Stored as {found.path.stem}.")
+        self._stored = found.path.stem
+        self.controls.say(f"{found}. Stored as {self._stored}, which is now chosen.")
         self.calibrated.emit(found.path)
 
 

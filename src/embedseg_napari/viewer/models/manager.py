@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import napari
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
-    QDialog,
     QFileDialog,
     QFormLayout,
     QGridLayout,
@@ -29,6 +28,7 @@ from embedseg_napari.core.model.model_file import SUFFIX
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.models.calibrate_dialog import CalibrateDialog
 from embedseg_napari.viewer.models.describe_dialog import describe_dialog
+from embedseg_napari.viewer.models.window import Window
 from embedseg_napari.viewer.widgets.boxes import Sentence, button
 from embedseg_napari.viewer.worker import run_in_background
 
@@ -43,7 +43,7 @@ EXPORT_FILTER = "Model file (*.embedseg);;bioimage.io package (*.zip)"
 KINDS = (SUFFIX, ".zip")
 
 
-class ModelManager(QDialog):
+class ModelManager(Window):
     """Lists the models with a name; renames, copies, describes, calibrates, deletes, imports and exports them."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -120,16 +120,6 @@ class ModelManager(QDialog):
             self.list.addItems([model.name + (" (bundled)" if model.is_bundled else "") for model in self._models])
             self.list.setCurrentRow(names.index(name) if name in names else 0)
         self._show_model()
-
-    def done(self, result: int) -> None:
-        """Close; called for every way to do so."""
-        self.close_down()
-        super().done(result)
-
-    def closeEvent(self, event: Any) -> None:
-        """Close by the window's own button."""
-        self.close_down()
-        super().closeEvent(event)
 
     def close_down(self) -> None:
         """Follow the list of models no longer; a job that goes on does not call back."""
