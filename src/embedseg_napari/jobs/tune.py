@@ -180,7 +180,7 @@ def _check(truths: Sequence[tuple[np.ndarray, np.ndarray | None, str, bool, int]
 def _tune(
     images: Sequence[tuple[Segmentation, Any, np.ndarray | None]], model_path: Path, should_stop: Callable[[], bool]
 ) -> Generator[PairTried, None, Tuning]:
-    pairs, unknown = [], []
+    pairs, unknown, settings = [], [], []
     for segmentation, truth, ignore in images:
         truth = np.asarray(truth)
         fault = why_not_comparable(truth.shape, segmentation.labels.shape, bool(segmentation.frames))
@@ -190,7 +190,7 @@ def _tune(
         truths = truth if segmentation.frames else [truth]
         pairs += [(part.maps, true) for part, true in zip(parts, truths, strict=True)]
         unknown += [ignore] * len(parts)
-    settings = images[0][0].settings
+        settings += [segmentation.settings] * len(parts)
     best = yield from search_thresholds(pairs, settings, should_stop, ignore=unknown)
     again = [segmentation.recluster(*best.best, should_stop=should_stop) for segmentation, *_ in images]
     return Tuning(best, tuple(again), model_path)

@@ -55,6 +55,14 @@ def test_finds_the_pair_that_separates(ndim: int) -> None:
     assert tuned(pairs) == best
 
 
+def test_objects_of_each_image_are_collected_by_its_own_settings() -> None:
+    pairs = [faint_and_bright(2, 0.95, 0.0)] * 2
+    settings = PredictionConfig(min_object_size=20)
+    assert tuned(pairs, settings=[settings, settings]).score == 1
+    # The scale that was found for the second one left it a smallest size that its objects do not reach.
+    assert tuned(pairs, settings=[settings, settings.changed({"min_object_size": 50})]).score == 0.5
+
+
 def test_keeps_the_usual_pair_where_nothing_is_gained() -> None:
     best = tuned([faint_and_bright(2, 0.95, 0.0)])
     assert (best.seed_threshold, best.foreground_threshold, best.score) == (0.9, 0.5, 1)

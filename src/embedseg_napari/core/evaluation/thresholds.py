@@ -70,7 +70,7 @@ class TunedThresholds:
 
 def search_thresholds(
     pairs: Sequence[tuple[EmbeddingMaps, np.ndarray]],
-    settings: PredictionConfig = PredictionConfig(),  # noqa: B008 (immutable)
+    settings: PredictionConfig | Sequence[PredictionConfig] = PredictionConfig(),  # noqa: B008 (immutable)
     should_stop: Callable[[], bool] = never,
     *,
     seed_thresholds: Sequence[float] = SEED_THRESHOLDS,
@@ -84,8 +84,9 @@ def search_thresholds(
     ----------
     pairs : sequence of (EmbeddingMaps, truth)
         Truth as in :func:`match`.
-    settings : PredictionConfig
-        How else objects are collected; its two thresholds stay unless another pair is better.
+    settings : PredictionConfig or sequence of PredictionConfig
+        How else objects are collected, in all or in each: where scales were found, so were smallest sizes. The two
+        thresholds, those of the first, stay unless another pair is better.
     should_stop : callable
         Looked at while objects are collected.
     seed_thresholds, foreground_thresholds : sequence of float
@@ -102,14 +103,15 @@ def search_thresholds(
         If `should_stop` returned True.
     """
     unknown = [None] * len(pairs) if ignore is None else ignore
-    start = (settings.seed_threshold, settings.foreground_threshold)
+    others = [settings] * len(pairs) if isinstance(settings, PredictionConfig) else settings
+    start = (others[0].seed_threshold, others[0].foreground_threshold)
     tried = sorted({(s, f) for s in seed_thresholds for f in foreground_thresholds} | {start})
     scores: dict[tuple[float, float], np.ndarray] = {}
     for seed, foreground in tried:
         update = {"seed_threshold": seed, "foreground_threshold": foreground}
         each = []
-        for (maps, truth), hidden in zip(pairs, unknown, strict=True):
-            found = cluster_by(maps, settings.model_copy(update=update), should_stop)
+        for (maps, truth), own, hidden in zip(pairs, others, unknown, strict=True):
+            found = cluster_by(maps, own.model_copy(update=update), should_stop)
             each.append(np.mean([row.ap for row in match_rows(truth, found.labels, ignore=hidden)]))
         scores[seed, foreground] = np.array(each)
         yield PairTried(len(scores), len(tried))
