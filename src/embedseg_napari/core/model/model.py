@@ -7,10 +7,7 @@ from itertools import islice
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from embedseg_napari.core.bar import with_bar
-from embedseg_napari.core.config import MAX_CHANNELS
 from embedseg_napari.core.device import choose_device
 from embedseg_napari.core.errors import ModelError, SettingsError
 from embedseg_napari.core.inference.predictor import Predictor
@@ -23,7 +20,7 @@ from embedseg_napari.core.model.known_models import (
 )
 from embedseg_napari.core.model.legacy import LegacyGeometry, read_legacy
 from embedseg_napari.core.model.model_file import read_model_file, write_model_file
-from embedseg_napari.core.networks.architectures import build_network
+from embedseg_napari.core.model.weights import network_from
 from embedseg_napari.core.networks.network import device_of, memory_format, raw_output
 from embedseg_napari.core.runs import drain, never
 from embedseg_napari.core.scripts import speaking_python, tell
@@ -34,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    import torch
     from torch import Tensor
 
     from embedseg_napari.core.config import ModelConfig, PredictionConfig
@@ -368,37 +366,3 @@ def _is_like(known: LibraryModel, config: ModelConfig, also: int) -> bool:
         logger.info("A model is not tried: %s", error)
         return False
     return other.ndim == config.ndim and other.n_channels in (config.n_channels, also)
-
-
-def network_from(path: Path, weights: dict[str, Tensor], config: ModelConfig) -> EmbeddingNetwork:
-    """Build the network of a file's weights on the CPU.
-
-    Raises
-    ------
-    ModelError
-        Naming the first weight that does not fit.
-    """
-    if config.n_channels > MAX_CHANNELS:
-        raise ModelError(f"{path}: claims {config.n_channels} channels, but no network takes more than {MAX_CHANNELS}.")
-    # Shapes first: no memory is taken for what a damaged file only claims, and no random number is drawn.
-    with torch.device("meta"):
-        network = build_network(config.architecture, config.ndim, config.n_channels)
-    for name, expected in network.state_dict().items():
-        found = weights.get(name)
-        if found is None or found.shape != expected.shape:
-            what = "missing" if found is None else f"of shape {tuple(found.shape)} instead of {tuple(expected.shape)}"
-            raise ModelError(
-                f"{path}: weight {name} is {what}; this is no {config.architecture} network in {config.ndim}D "
-                f"for {count(config.n_channels, 'channel')}."
-            )
-        if found.is_floating_point() != expected.is_floating_point() or found.is_complex():
-            raise ModelError(f"{path}: weight {name} is stored as {found.dtype} instead of {expected.dtype}.")
-        if not torch.isfinite(found).all():
-            raise ModelError(f"{path}: weight {name} contains values that are not finite; the file is unusable.")
-    unknown = sorted(set(weights) - set(network.state_dict()))
-    if unknown:
-        raise ModelError(f"{path}: weight {unknown[0]} does not belong to a {config.architecture} network.")
-    # Assigned, not copied into memory of their own: what makes that of shapes imports sympy, for half a second.
-    own = {name: weights[name].to(expected.dtype, copy=True) for name, expected in network.state_dict().items()}
-    network.load_state_dict(own, assign=True)
-    return network

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from embedseg_napari.core.data.normalization import normalize
 from embedseg_napari.core.data.statistics import least_object_size
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.events import (
@@ -18,7 +17,6 @@ from embedseg_napari.core.events import (
     EpochFinished,
     LabelsUpdated,
     Message,
-    PreviewReady,
     StepFinished,
     TrainingStarted,
 )
@@ -37,6 +35,7 @@ from embedseg_napari.core.training.checkpoint import (
 from embedseg_napari.core.training.crops.ahead import BatchesAhead
 from embedseg_napari.core.training.crops.sampler import CropSampler
 from embedseg_napari.core.training.optimization import Optimization
+from embedseg_napari.core.training.previews import Previews
 from embedseg_napari.core.training.schedule import Clock, Schedule
 from embedseg_napari.core.training.threads import ThreadTuner
 
@@ -53,10 +52,9 @@ if TYPE_CHECKING:
     from embedseg_napari.core.training.training_set import TrainingSet
     from embedseg_napari.core.training.validation import Scores
 
-VALIDATION_SHARE, PREVIEW_SHARE = 0.03, 0.03
-"""Parts of the time that validation, with a time budget, and previews may take: together with the choice of thresholds
-under a tenth (benchmarks/overhead.py)."""
-PREVIEW_SECONDS = 3.0
+VALIDATION_SHARE = 0.03
+"""Part of a time budget that validation may take: with previews and the choice of thresholds under a tenth
+(benchmarks/overhead.py)."""
 CHECKPOINT_SECONDS = 20.0
 LOSSES = ("loss", "loss_instance", "loss_variance", "loss_seed")
 
@@ -107,8 +105,7 @@ class TrainingRun:
         self.best: dict[str, Tensor] = {}
         self.last_save = time.monotonic()
         self.is_save_failing = False
-        self.last_preview = 0.0
-        self.preview_cost: float | None = None
+        self.previews = Previews()
         self.validation_cost = 0.0
         is_alone = self.fabric.device.type == "cpu" and self.fabric.world_size == 1
         self.threads = ThreadTuner(is_alone and config.epochs is None, LOOPS.is_compiling)
@@ -276,33 +273,10 @@ class TrainingRun:
 
     def between_steps(self, preview: Callable[[], Example | None] | None) -> Generator[TrainingEvent, None, None]:
         """Save and show the state of things when it is time."""
-        now = time.monotonic()
-        if now - self.last_save > CHECKPOINT_SECONDS:
+        if time.monotonic() - self.last_save > CHECKPOINT_SECONDS:
             yield from self.save()
-        pause = max(PREVIEW_SECONDS, (self.preview_cost or 0.0) / PREVIEW_SHARE)
-        if preview is not None and now - self.last_preview > pause:
-            example = preview()
-            if example is not None:
-                yield self._preview(example)
-            self.last_preview = time.monotonic()
-            # The first one also loads and compiles what later ones find ready; it says nothing about their cost.
-            self.preview_cost = 0.0 if self.preview_cost is None else self.last_preview - now
-
-    def _preview(self, example: Example) -> PreviewReady:
-        segmentation = self.model().predict(
-            # Nobody wants to be warned of what a network finds that has hardly learned.
-            example.image, self.model_config.axes, normalize=not example.is_normalized, precision=self.plan.precision,
-            on_event=unheard, progress=False,
-        )  # fmt: skip
-        return PreviewReady(
-            name=example.name,
-            image=example.image if example.is_normalized else normalize(example.image, self.model_config.normalization),
-            maps=segmentation.maps,
-            labels=segmentation.labels,
-            centers=segmentation.centers,
-            scores=segmentation.scores,
-            step=self.state.step,
-        )
+        if preview is not None:
+            yield from self.previews.take(preview, self.model, self.plan.precision, self.state.step)
 
     def save(self) -> Generator[CheckpointSaved | Message, None, None]:
         """Write a checkpoint, if there is a folder for it; training goes on where it cannot be written."""
