@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("pyqtgraph")
 
 import pandas as pd
+from measure_steps import export, measure
 from qtpy.QtCore import QPointF, QRectF, Qt
 from qtpy.QtWidgets import QApplication
 
@@ -26,26 +27,11 @@ from embedseg_napari.viewer.measure import files
 PANEL = "EmbedSeg: Measure"
 
 
-@pytest.fixture
-def panel(open_panel):
-    return open_panel(PANEL)
-
-
 @pytest.fixture(params=[2, 3])
 def layers(request, viewer, blobs):
     image, labels = blobs(request.param)
     place = {"scale": (2.0, 0.5, 0.25)[-request.param :], "units": ("um",) * request.param}
     return viewer.add_image(image, name="nuclei", **place), viewer.add_labels(labels, name="objects", **place)
-
-
-def measure(panel, qtbot) -> None:
-    panel.start()
-    qtbot.waitUntil(lambda: panel.controls.current is None, timeout=20_000)
-
-
-def export(panel, qtbot, path, kind: str) -> None:
-    panel.files.write_objects(path, kind)
-    qtbot.waitUntil(lambda: not panel.files.run.is_active, timeout=20_000)
 
 
 def test_the_layer_keeps_its_measurements(panel, layers, qtbot) -> None:
@@ -205,34 +191,6 @@ def test_an_export_has_the_ending_of_the_chosen_format(
     panel.files.export.click()
     qtbot.waitUntil(lambda: not panel.files.run.is_active, timeout=20_000)
     assert f"{tmp_path / name}: exists already" in panel.controls.status.text()
-
-
-def test_a_pixel_size_is_typed_where_the_layer_has_none(panel, viewer, blobs, qtbot, monkeypatch, tmp_path) -> None:
-    _, data = blobs(3)
-    labels = viewer.add_labels(data, name="objects")
-    assert panel.pixel_size.placeholderText() == "not known: in pixels"
-    for wrong in ("0.5", "2, 0, 0.5", "a, b, c", "nan 1 1"):
-        panel.pixel_size.setText(wrong)
-        panel.start()
-        assert f"{wrong} is no pixel size; give three numbers (z, y, x)" in panel.controls.status.text()
-    panel.pixel_size.setText("2, 0.5, 0.25")
-    measure(panel, qtbot)
-    wanted = es.measure(data, spacing=(2, 0.5, 0.25))
-    np.testing.assert_array_equal(panel.table["volume_um3"], wanted["volume_um3"])
-    monkeypatch.setattr(files.QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "objects.tif"), ""))
-    panel.files.recipe.copy.click()
-    assert "--spacing 2,0.5,0.25" in QApplication.clipboard().text()
-    export(panel, qtbot, tmp_path / "a.ome.tif", "ome-tiff")
-    assert read_image(tmp_path / "a.ome.tif", labels=True).spacing == (2, 0.5, 0.25)
-    # Another layer's pixels are its own.
-    other = viewer.add_labels(data[0], name="other", scale=(0.1, 0.1), units=("um", "um"))
-    panel.labels.choose(other)
-    assert panel.pixel_size.text() == ""
-    assert panel.pixel_size.placeholderText() == "0.1, 0.1"
-    panel.pixel_size.setText("0.2")
-    measure(panel, qtbot)
-    np.testing.assert_allclose(panel.table["area_um2"], panel.table["num_pixels"] * 0.04)
-    assert labels.scale.tolist() == [1, 1, 1]
 
 
 def test_a_click_on_a_point_selects_it(panel, layers, qtbot) -> None:

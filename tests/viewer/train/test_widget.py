@@ -266,19 +266,6 @@ def test_closing_the_panel_while_training_keeps_the_model(viewer, ready, qtbot, 
     viewer.theme = "light"
 
 
-def test_a_second_pair_takes_layers_that_are_free(viewer, ready, blobs):
-    image, labels = blobs(2)
-    viewer.add_image(image, name="more")
-    viewer.add_labels(labels, name="more truth")
-    ready.pairs.add_button.click()
-    second = ready.pairs.rows[1]
-    assert second.image.layer() != ready.pairs.rows[0].image.layer()
-    assert second.labels.layer() != ready.pairs.rows[0].labels.layer()
-    assert len(ready.request().pairs) == 2
-    second.remove.click()
-    assert len(ready.request().pairs) == 1
-
-
 def test_a_folder_can_be_trained_on(panel, qtbot, blobs, tmp_path):
     from embedseg_napari.core.files.tiff import write_image, write_labels
 
@@ -316,19 +303,6 @@ def test_what_was_left_out_of_a_folder_is_shown(panel, qtbot, blobs, tmp_path):
     assert "a.tif (and 1 more): 1 of 3 frames are left out: they have no labels." in said
     assert "1 image left out, such as c.czi" in said
     assert "frames are left out" in panel.check.text.text()
-
-
-def test_the_mean_of_all_channels_can_be_learned_from(panel, viewer, qtbot, blobs):
-    image, labels = blobs(2)
-    viewer.add_image(np.stack([image, 3.0 * image]), name="two", axis_labels=("c", "y", "x"))
-    viewer.add_labels(labels, name="truth")
-    (row,) = panel.pairs.rows
-    row.channel.setCurrentText("mean of all")
-    (pair,) = panel.request().pairs
-    np.testing.assert_allclose(pair.examples()[0].image, 2.0 * image[None], rtol=1e-6)
-    panel.preview.begin(panel.request().config, learns_from_layers=True)
-    seen = panel.preview.view.example(pair.examples()[0])
-    np.testing.assert_allclose(seen.image, 2.0 * image[None], rtol=1e-6)
 
 
 def test_train_can_be_pressed_right_after_the_minutes_were_written(ready):

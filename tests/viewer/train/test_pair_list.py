@@ -1,0 +1,36 @@
+"""Pairs of layers that are trained on, each with its channel."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pyqtgraph")
+
+pytestmark = pytest.mark.usefixtures("own_data", "slim_network")
+
+
+def test_a_second_pair_takes_layers_that_are_free(viewer, ready, blobs):
+    image, labels = blobs(2)
+    viewer.add_image(image, name="more")
+    viewer.add_labels(labels, name="more truth")
+    ready.pairs.add_button.click()
+    second = ready.pairs.rows[1]
+    assert second.image.layer() != ready.pairs.rows[0].image.layer()
+    assert second.labels.layer() != ready.pairs.rows[0].labels.layer()
+    assert len(ready.request().pairs) == 2
+    second.remove.click()
+    assert len(ready.request().pairs) == 1
+
+
+def test_the_mean_of_all_channels_can_be_learned_from(panel, viewer, qtbot, blobs):
+    image, labels = blobs(2)
+    viewer.add_image(np.stack([image, 3.0 * image]), name="two", axis_labels=("c", "y", "x"))
+    viewer.add_labels(labels, name="truth")
+    (row,) = panel.pairs.rows
+    row.channel.setCurrentText("mean of all")
+    (pair,) = panel.request().pairs
+    np.testing.assert_allclose(pair.examples()[0].image, 2.0 * image[None], rtol=1e-6)
+    panel.preview.begin(panel.request().config, learns_from_layers=True)
+    seen = panel.preview.view.example(pair.examples()[0])
+    np.testing.assert_allclose(seen.image, 2.0 * image[None], rtol=1e-6)
