@@ -120,6 +120,14 @@ def leave_3d(viewer: Viewer) -> None:
         show_info("Back to slices: tools draw there.")
 
 
+def leave_no_gap(viewer: Viewer, layer: Layer) -> None:
+    """Move the camera, at the zoom it has, so that it shows no more of what is beyond a layer than it must."""
+    camera = _camera(viewer)
+    offset, shown = viewer.dims.ndim - layer.ndim, viewer.dims.displayed
+    if viewer.dims.ndisplay == 2 and min(shown) >= offset:
+        camera.center = (0.0, *_within(viewer, layer, np.asarray(camera.center, float)[-2:]))
+
+
 def screen_pixels(viewer: Viewer, n: float) -> float:
     """How much of the world so many pixels of the screen show now."""
     return n / float(_camera(viewer).zoom)

@@ -167,7 +167,9 @@ class ProgressBox(QWidget):
             return
         if not result.stopped:
             self.bar.setValue(1000)
-        self.bar.setFormat(f"stopped at {self.bar.value() / 10:.0f} %" if result.stopped else "finished")
+        missing = "" if not result.stopped else " but for the last validation"
+        is_whole = self.bar.value() == self.bar.maximum()
+        self.bar.setFormat(f"finished{missing}" if is_whole else f"stopped at {self.bar.value() // 10} %")
         score = ""
         if result.best_score is not None:
             score = f" {score_words(result.best_score, self.n_held_out_objects, ENOUGH_OBJECTS)}"
