@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from embedseg_napari.viewer.camera import go_to, leave_no_gap, show_whole
+from embedseg_napari.viewer.camera import go_to, keep_whole, leave_no_gap, show_whole, shows_whole
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
@@ -50,3 +50,21 @@ def test_a_view_of_a_corner_is_moved_into_the_image_and_one_inside_stays(viewer)
     leave_no_gap(viewer, layer)
     assert tuple(camera.center) == pytest.approx(inside)
     assert camera.zoom == zoom
+
+
+def test_what_was_seen_whole_is_fitted_again_and_what_is_whole_stays(viewer):
+    if not hasattr(viewer, "canvas"):
+        pytest.skip("before napari 0.9 a plugin cannot know how large the canvas is")
+    assert not shows_whole(viewer)
+    viewer.add_image(np.zeros((400, 400)))
+    camera = viewer.scene.camera
+    viewer.reset_view()
+    fitted = camera.zoom
+    assert shows_whole(viewer)
+    camera.zoom *= 0.8
+    keep_whole(viewer)
+    assert camera.zoom == pytest.approx(0.8 * fitted)
+    camera.zoom = 1.2 * fitted
+    assert not shows_whole(viewer)
+    keep_whole(viewer)
+    assert camera.zoom == pytest.approx(fitted)

@@ -148,6 +148,24 @@ def show_whole(viewer: Viewer, layer: Layer) -> None:
     camera.zoom *= min(whole / own for whole, own in sides if own > 0)
 
 
+def shows_whole(viewer: Viewer) -> bool:
+    """Whether no pixel of the layers lies beyond the canvas; False where nobody can tell."""
+    # Before napari 0.9 a plugin cannot know how large the canvas is.
+    canvas = getattr(viewer, "canvas", None)
+    if canvas is None or not viewer.layers or viewer.dims.ndisplay != 2:
+        return False
+    camera, shown = _camera(viewer), list(viewer.dims.displayed)
+    half, center = np.asarray(canvas.size, float) / camera.zoom / 2, np.asarray(camera.center, float)[-2:]
+    low, high = (np.asarray(corner, float)[shown] for corner in viewer.layers.extent.world)
+    return bool(np.all(center - half <= low) and np.all(high <= center + half))
+
+
+def keep_whole(viewer: Viewer) -> None:
+    """Show all layers again where a narrower canvas cut them off."""
+    if viewer.layers and not shows_whole(viewer):
+        viewer.reset_view()
+
+
 def looked_at(viewer: Viewer, layer: Layer) -> np.ndarray:
     """The pixel of a layer in the middle of the canvas, one value per axis of it."""
     dims = viewer.dims
