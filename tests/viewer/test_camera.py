@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from embedseg_napari.viewer.camera import go_to, show_whole
+from embedseg_napari.viewer.camera import go_to, keep_whole, leave_no_gap, show_whole, shows_whole
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
@@ -33,3 +33,38 @@ def test_beside_the_border_no_more_of_what_is_beyond_is_shown_than_must_be(viewe
     camera.zoom /= 8
     go_to(viewer, layer, (3, 200), (0, 0), (300, 300))
     assert tuple(camera.center)[-2:] == pytest.approx((199.5, 199.5), abs=1)
+
+
+def test_a_view_of_a_corner_is_moved_into_the_image_and_one_inside_stays(viewer):
+    if not hasattr(viewer, "canvas"):
+        pytest.skip("before napari 0.9 a plugin cannot know how large the canvas is")
+    layer = viewer.add_image(np.zeros((400, 400)))
+    camera = viewer.scene.camera
+    viewer.reset_view()
+    camera.zoom *= 4
+    zoom, half = camera.zoom, np.asarray(viewer.canvas.size) / camera.zoom / 2
+    camera.center = (0, 390, 200)
+    leave_no_gap(viewer, layer)
+    assert tuple(camera.center)[-2:] == pytest.approx((399.5 - half[0], 200), abs=1)
+    inside = tuple(camera.center)
+    leave_no_gap(viewer, layer)
+    assert tuple(camera.center) == pytest.approx(inside)
+    assert camera.zoom == zoom
+
+
+def test_what_was_seen_whole_is_fitted_again_and_what_is_whole_stays(viewer):
+    if not hasattr(viewer, "canvas"):
+        pytest.skip("before napari 0.9 a plugin cannot know how large the canvas is")
+    assert not shows_whole(viewer)
+    viewer.add_image(np.zeros((400, 400)))
+    camera = viewer.scene.camera
+    viewer.reset_view()
+    fitted = camera.zoom
+    assert shows_whole(viewer)
+    camera.zoom *= 0.8
+    keep_whole(viewer)
+    assert camera.zoom == pytest.approx(0.8 * fitted)
+    camera.zoom = 1.2 * fitted
+    assert not shows_whole(viewer)
+    keep_whole(viewer)
+    assert camera.zoom == pytest.approx(fitted)

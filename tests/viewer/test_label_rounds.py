@@ -19,6 +19,7 @@ from embedseg_napari.core.session.state import Comparison, FoundObjects
 from embedseg_napari.viewer.layers import FOUND, RESULT
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.preview.preview import LABELS, SEED_MAP, SEEDS
+from embedseg_napari.viewer.widgets.scroll import FittingScroll
 
 pytestmark = pytest.mark.usefixtures("own_data")
 
@@ -62,6 +63,18 @@ def test_a_round_shows_curves_and_the_prediction_under_the_annotation(viewer, pa
     assert panel.output.path() != panel.saved.path
     line = "Round 1 · 3 objects in 1 image · 1.2 min · not scored · seed threshold 0.70"
     assert panel.sessions.rounds.text() == line
+
+
+def test_the_way_to_segment_is_in_sight_after_a_round_however_the_page_is_scrolled(viewer, panel, blobs, qtbot):
+    paint_truth(panel, begin(viewer, panel, blobs))
+    segment = panel.progress.segment
+    assert not segment.isVisibleTo(panel)
+    panel.train.click()
+    qtbot.waitUntil(lambda: not panel.is_training, timeout=20000)
+    assert segment.isVisibleTo(panel)
+    scrolled = panel.findChild(FittingScroll)
+    assert not scrolled.isAncestorOf(segment)
+    assert scrolled.isAncestorOf(panel.review)
 
 
 def test_strokes_reach_the_running_training(viewer, panel, blobs, qtbot, monkeypatch):

@@ -120,6 +120,14 @@ def leave_3d(viewer: Viewer) -> None:
         show_info("Back to slices: tools draw there.")
 
 
+def leave_no_gap(viewer: Viewer, layer: Layer) -> None:
+    """Move the camera, at the zoom it has, so that it shows no more of what is beyond a layer than it must."""
+    camera = _camera(viewer)
+    offset, shown = viewer.dims.ndim - layer.ndim, viewer.dims.displayed
+    if viewer.dims.ndisplay == 2 and min(shown) >= offset:
+        camera.center = (0.0, *_within(viewer, layer, np.asarray(camera.center, float)[-2:]))
+
+
 def screen_pixels(viewer: Viewer, n: float) -> float:
     """How much of the world so many pixels of the screen show now."""
     return n / float(_camera(viewer).zoom)
@@ -138,6 +146,24 @@ def show_whole(viewer: Viewer, layer: Layer) -> None:
     camera.center = tuple(center)
     # All that is there was fitted; where the layer has another shape some room is left.
     camera.zoom *= min(whole / own for whole, own in sides if own > 0)
+
+
+def shows_whole(viewer: Viewer) -> bool:
+    """Whether no pixel of the layers lies beyond the canvas; False where nobody can tell."""
+    # Before napari 0.9 a plugin cannot know how large the canvas is.
+    canvas = getattr(viewer, "canvas", None)
+    if canvas is None or not viewer.layers or viewer.dims.ndisplay != 2:
+        return False
+    camera, shown = _camera(viewer), list(viewer.dims.displayed)
+    half, center = np.asarray(canvas.size, float) / camera.zoom / 2, np.asarray(camera.center, float)[-2:]
+    low, high = (np.asarray(corner, float)[shown] for corner in viewer.layers.extent.world)
+    return bool(np.all(center - half <= low) and np.all(high <= center + half))
+
+
+def keep_whole(viewer: Viewer) -> None:
+    """Show all layers again where a narrower canvas cut them off."""
+    if viewer.layers and not shows_whole(viewer):
+        viewer.reset_view()
 
 
 def looked_at(viewer: Viewer, layer: Layer) -> np.ndarray:

@@ -141,7 +141,9 @@ def test_the_truth_is_shown_beside_a_preview_and_never_given_to_it(layer_viewer,
     view.begin("centroid")
     example = view.example(None)
     assert not example.instances.any()
+    assert "next preview" in view.embedding_hint()
     view.show(predicted(example))
+    assert "next preview" not in view.embedding_hint()
     np.testing.assert_array_equal(layer_viewer.layers[TRUTH].data, labels)
     assert len(layer_viewer.layers[MARGINS].data) == view.n_objects == labels.max()
     marks = layer_viewer.layers[EMBEDDINGS]

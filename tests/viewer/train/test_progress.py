@@ -6,6 +6,7 @@ import pytest
 
 pytest.importorskip("pyqtgraph")
 
+from embedseg_napari.core.events import StepFinished
 from embedseg_napari.jobs.saved_training import SavedTraining
 
 pytestmark = pytest.mark.usefixtures("own_data")
@@ -22,6 +23,16 @@ def test_a_model_that_was_stopped_before_it_was_scored_says_so(panel, tmp_path):
     assert "stopped after 63 steps and has no score" in panel.progress.outcome.text()
     panel.progress.show_end(SavedTraining(tmp_path / "cells.embedseg", 0.5, True, 63))
     assert panel.progress.outcome.text().endswith("Mean AP on the held-out images, over IoU 0.5 to 0.9: 0.500.")
+
+
+@pytest.mark.parametrize(
+    ("progress", "told"),
+    [(0.999, "stopped at 99 %"), (1.0, "finished but for the last validation")],
+)
+def test_a_stop_in_the_last_validation_is_none_of_the_training(panel, tmp_path, progress, told):
+    panel.progress.show_step(StepFinished(0, 63, 0.5, 0.1, 0.1, 0.1, 1e-3, progress))
+    panel.progress.show_end(SavedTraining(tmp_path / "cells.embedseg", None, True, 63))
+    assert panel.progress.bar.format() == told
 
 
 def test_a_long_name_does_not_widen_the_page(panel, tmp_path):

@@ -10,6 +10,8 @@ pytest.importorskip("pyqtgraph")
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QPushButton, QTabBar
 
+from embedseg_napari.viewer.camera import shows_whole
+
 PANELS = {"Segment": "Segment", "Train": "Train", "Evaluate": "Evaluate", "Label": "Label & Train"}
 """Names of the panels by the words of their tabs."""
 LEAST_CANVAS = 700
@@ -124,3 +126,21 @@ def test_a_panel_opened_by_another_is_the_one_of_the_menu(make_napari_viewer_pro
         click_in_menu(viewer, "Segment")
         qtbot.waitUntil(lambda: is_in_front(segment), timeout=20000)
     assert tabs_of(train) == {"Segment"}
+
+
+def test_six_tabs_have_room_and_an_image_stays_whole_beside_them(make_napari_viewer_proxy, qtbot):
+    viewer = make_napari_viewer_proxy(show=True)
+    viewer.window.resize(1366, 768)
+    viewer.add_image(np.zeros((300, 400)))
+    viewer.reset_view()
+    can_tell = shows_whole(viewer)
+    _, first = viewer.window.add_plugin_dock_widget("embedseg-napari", "EmbedSeg: Segment")
+    qtbot.waitUntil(lambda: is_in_front(first), timeout=20000)
+    if can_tell:
+        qtbot.waitUntil(lambda: shows_whole(viewer), timeout=20000)
+    for name in ("Label & Train", "Train", "Evaluate", "Estimate", "Measure"):
+        panel = first.open_beside(f"EmbedSeg: {name}")
+        qtbot.waitUntil(lambda panel=panel: is_in_front(panel), timeout=20000)
+    bars = (bar for bar in window_of(first).findChildren(QTabBar) if bar.isVisible() and bar.count() == 6)
+    bar = next(bar for bar in bars if bar.parent() is window_of(first))
+    assert sum(bar.tabRect(i).width() for i in range(6)) <= bar.width()

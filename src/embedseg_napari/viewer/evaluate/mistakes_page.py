@@ -82,7 +82,7 @@ class MistakesPage(QWidget):
         self.legend, self.objects = Legend(), FindingTable()
         self.objects.setMinimumHeight(180)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(6, 6, 6, 6)
+        layout.setContentsMargins(2, 6, 2, 6)
         layout.addLayout(choice)
         layout.addWidget(self.legend)
         layout.addWidget(self.note)

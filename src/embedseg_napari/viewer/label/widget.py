@@ -11,6 +11,7 @@ from embedseg_napari.core.errors import DataError, EmbedSegError, ModelError
 from embedseg_napari.core.events import LabelsUpdated
 from embedseg_napari.jobs.label_round import LabelTraining, RoundRequest
 from embedseg_napari.jobs.training_recipe import of_round
+from embedseg_napari.viewer.camera import leave_no_gap
 from embedseg_napari.viewer.files.stores import StoreDrop
 from embedseg_napari.viewer.label.annotate_box import AnnotationBox
 from embedseg_napari.viewer.label.autosave import Autosave
@@ -100,8 +101,9 @@ class LabelWidget(TrainingPanel):
         )
         scroll = FittingScroll(page)
         self.set_up(scroll, self.train, self.stop)
-        # The page scrolls; how long a round still takes stays in sight.
-        self.layout().insertWidget(1, self.progress.bar)
+        # The page scrolls; how long a round still takes, and where its model leads, stay in sight.
+        for place, part in enumerate((self.progress.bar, self.progress.segment), 1):
+            self.layout().insertWidget(place, part)
         self.progress.bar.hide()
         StoreDrop(self, napari_viewer)
         self.follow = QTimer(self)
@@ -272,6 +274,9 @@ class LabelWidget(TrainingPanel):
         self.preview.gradually.finish()
         self.view.watch(layers.image, layers.axes, truth=layers.labels)
         self.view.begin(request.config.center)
+        if layers.image is not None:
+            # Whoever painted a corner has done so; what is previewed and found is looked at now.
+            leave_no_gap(self.viewer, layers.image)
         self.keep.setEnabled(False)
         self.job = LabelTraining(request, preview=self.view.example)
         self.progress.begin(request.output.stem)

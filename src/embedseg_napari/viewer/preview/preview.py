@@ -366,7 +366,9 @@ class TrainingView:
         if self.n_objects == 0:
             return "No labelled object lies in the part that is previewed; move the view to one."
         is_3d = self.part is not None and self.part.frame.ndim == 3
-        return f"{LEGEND}\n{IN_3D}" if is_3d else LEGEND
+        # Until a preview comes there is nothing that the signs belong to.
+        coming = "The next preview shows them:\n" if self.n_objects is None else ""
+        return f"{coming}{LEGEND}\n{IN_3D}" if is_3d else f"{coming}{LEGEND}"
 
 
 def _outline(layer: Any) -> None:

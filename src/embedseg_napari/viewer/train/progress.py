@@ -120,10 +120,14 @@ class ProgressBox(QWidget):
         self.bar.setRange(0, 1000)
         self.bar.setValue(round(1000 * event.progress))
         if not self.is_stopping:
-            self.bar.setFormat(f"{100 * event.progress:.0f} %  ·  {self._remaining(event.progress)}")
+            self.bar.setFormat(f"{self._percent()}  ·  {self._remaining(event.progress)}")
         total = "" if self.n_epochs is None else f" of {self.n_epochs}"
         self.numbers.setText(f"Epoch {event.epoch + 1}{total}  ·  step {event.step}  ·  loss {event.loss:.3f}")
         self.plot.add_step(event)
+
+    def _percent(self) -> str:
+        """How much is done, rounded down: only what is whole is told as 100 %."""
+        return f"{self.bar.value() // 10} %"
 
     def _remaining(self, progress: float) -> str:
         if progress >= 1:
@@ -153,7 +157,7 @@ class ProgressBox(QWidget):
 
     def show_pause(self) -> None:
         """Training waits."""
-        self.bar.setFormat(f"paused at {self.bar.value() / 10:.0f} %")
+        self.bar.setFormat(f"paused at {self._percent()}")
 
     def show_end(self, result: SavedTraining) -> None:
         """Say what the training left behind."""
@@ -167,7 +171,9 @@ class ProgressBox(QWidget):
             return
         if not result.stopped:
             self.bar.setValue(1000)
-        self.bar.setFormat(f"stopped at {self.bar.value() / 10:.0f} %" if result.stopped else "finished")
+        missing = "" if not result.stopped else " but for the last validation"
+        is_whole = self.bar.value() == self.bar.maximum()
+        self.bar.setFormat(f"finished{missing}" if is_whole else f"stopped at {self._percent()}")
         score = ""
         if result.best_score is not None:
             score = f" {score_words(result.best_score, self.n_held_out_objects, ENOUGH_OBJECTS)}"

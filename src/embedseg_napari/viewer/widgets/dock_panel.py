@@ -11,6 +11,7 @@ from npe2 import PluginManager
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QDockWidget, QWidget
 
+from embedseg_napari.viewer.camera import keep_whole, shows_whole
 from embedseg_napari.viewer.file_metadata import watch_layers
 from embedseg_napari.viewer.widgets.dock_tabs import join_tabs, leave_room, raise_dock
 
@@ -42,6 +43,8 @@ class DockPanel(QWidget):
         """Whether the panel has joined the tabs of the others, and has its width; later both are the user's."""
         self._is_roomy = len(viewer.layers) > 0
         """Whether the controls of layers have their width; later the panel's is the user's."""
+        self._showed_all = shows_whole(viewer)
+        """Whether nothing lay beyond the canvas before the panel took its share of the window."""
         self._is_behind = self._is_away = False
         """Whether the panel is behind others in the same tabs, or the user has hidden it."""
         self.plot: Any = None
@@ -144,6 +147,8 @@ class DockPanel(QWidget):
         dock = self.dock
         if dock is not None:
             leave_room(dock)
+            if self._showed_all:
+                QTimer.singleShot(0, lambda: keep_whole(self.viewer))
 
     def _note_visibility(self, is_visible: bool) -> None:
         dock = self.dock

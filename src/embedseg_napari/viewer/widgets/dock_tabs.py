@@ -45,7 +45,7 @@ def join_tabs(dock: QDockWidget, others: Iterable[QDockWidget | None]) -> None:
             # Six names have room on a narrow screen; of more, none is cut to a letter that two begin with.
             bar.setElideMode(Qt.TextElideMode.ElideNone)
             bar.setUsesScrollButtons(True)
-            bar.setStyleSheet("QTabBar::tab { padding-left: 3px; padding-right: 3px; }")
+            bar.setStyleSheet("QTabBar::tab { padding-left: 2px; padding-right: 2px; }")
 
 
 def leave_room(dock: QDockWidget) -> None:
