@@ -67,6 +67,11 @@ def is_users_or_found(layer: Layer) -> bool:
     return is_users(layer) or layer.metadata.get(RESULT) == FOUND
 
 
+def time_lapse_of(image: Layer) -> str:
+    """The `unique_id` of the time-lapse that an image is a frame of; its own where it is none."""
+    return str(image.metadata.get(TIME_POINT, image.unique_id)).split(" ", maxsplit=1)[0]
+
+
 def shows_objects(layer: Layer) -> bool:
     """Whether a layer shows objects that stay: labels, the centres that a segmentation found, tracks; no previews."""
     from napari.layers import Labels, Points

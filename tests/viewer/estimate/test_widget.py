@@ -205,6 +205,7 @@ def test_volumes_and_movies(panel, viewer, qtbot, press, drag, axes):
         labels = np.stack([labels, labels[::-1]])
     viewer.add_image(labels.astype(np.uint8), name="image", axis_labels=tuple(axes.lower()))
     layer = viewer.add_labels(labels, name="found", axis_labels=tuple(axes.lower()))
+    sliders = viewer.dims.range[:-2]
     draw(panel, qtbot)
     assert panel.judgement.sample.axes == axes
     for step in panel.judgement.steps[:3]:
@@ -213,6 +214,7 @@ def test_volumes_and_movies(panel, viewer, qtbot, press, drag, axes):
         assert layer.data[at] == step.label
         whole = labels[step.frame] if "T" in axes else labels
         assert own.data.sum() == (whole == step.label).sum()
+        assert viewer.dims.range[:-2] == sliders
         press("R")
     area = panel.judgement.current
     if "T" in axes:
@@ -220,6 +222,7 @@ def test_volumes_and_movies(panel, viewer, qtbot, press, drag, axes):
     drag(layer, middle(area)[-2:])
     (point,) = panel.judge.missed
     assert area.holds(point)
+    assert viewer.dims.range[:-2] == sliders
     press("NN")
     assert panel.judgement.current is None
 

@@ -52,3 +52,22 @@ def test_sliders_act_on_what_is_in_view(viewer, panel, tmp_path, qtbot, monkeypa
     panel.run_button.click()
     finish(qtbot, panel)
     assert viewer.layers["cells view labels"].data.size < 300 * 300
+
+
+def test_a_part_that_was_tried_and_the_whole_are_not_seen_together(viewer, panel, tmp_path, qtbot):
+    _, image = open_cells(viewer, tmp_path)
+
+    def run(button) -> set[str]:
+        button.click()
+        finish(qtbot, panel)
+        return {layer.name for layer in viewer.layers if layer.visible}
+
+    part, whole = {"cells", "cells view labels", "cells view centres"}, {"cells", "cells embedseg"}
+    assert run(panel.large.view_button) == part
+    assert run(panel.run_button) == whole
+    assert viewer.layers.selection.active.name == "cells embedseg"
+    assert run(panel.large.view_button) == part
+    assert viewer.layers.selection.active.name == "cells view labels"
+    assert run(panel.run_button) == whole
+    assert viewer.layers.selection.active.name == "cells embedseg"
+    assert image.visible

@@ -13,6 +13,7 @@ from embedseg_napari.core.errors import ComputeError
 from embedseg_napari.core.model import model as model_module
 from embedseg_napari.core.model.known_models import bundled_path
 from embedseg_napari.viewer.label.review_box import HERE
+from embedseg_napari.viewer.label.time_points import take_frame
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.preview.preview import LABELS
 from embedseg_napari.viewer.worker import RunState
@@ -171,6 +172,19 @@ def test_other_objects_give_way_to_a_result(viewer, panel, fake, qtbot):
     panel.thresholds.sliders["seed_threshold"].setValue(0.8)
     qtbot.waitUntil(lambda: panel.is_settled, timeout=WAIT)
     assert "truth" in seen(viewer)
+
+
+def test_labels_of_a_movie_and_of_its_frame_are_not_seen_together(viewer, panel, fake, qtbot):
+    movie = viewer.add_image(np.zeros((3, 24, 24)), name="film", axis_labels=("t", "y", "x"))
+    panel.start()
+    finish(qtbot, panel)
+    frame = take_frame(viewer, movie, 1)
+    for image, name in ((frame, "film t=1"), (movie, "film"), (frame, "film t=1")):
+        viewer.layers.selection.active = image
+        panel.start()
+        finish(qtbot, panel)
+        found = {layer for layer in seen(viewer) if layer.endswith(("labels", "centres"))}
+        assert found == {f"{name} labels", f"{name} centres"}
 
 
 def test_what_is_painted_and_what_was_found_take_turns(viewer, label_panel, panel, fake, qtbot, blobs):

@@ -39,7 +39,7 @@ LINE, RING = 2, 14
 LARGEST = 1 << 26
 """Pixels of the box around an object whose outline is read; of a larger one the box is shown."""
 ROOM = 2
-"""Pixels around an object in its layer, so that its outline is whole."""
+"""Pixels around an object in its layer, along Y and X, so that its outline is whole in each plane."""
 
 
 class JudgeMarks:
@@ -156,8 +156,10 @@ class JudgeMarks:
             letter: slice(*side) for letter, *side in zip(letters[-self._ndim :], step.lower, step.upper, strict=True)
         }
         part = read_part(array_of(self.layer), self._axes, {"T": step.frame, **key} if "T" in letters else key)
-        mask = np.pad((part == step.label).astype(np.int32), ROOM)
-        corner = np.subtract(step.lower, ROOM)
+        # Planes beyond its own would lengthen the slider.
+        rooms = np.array([*(0,) * (self._ndim - 2), ROOM, ROOM])
+        mask = np.pad((part == step.label).astype(np.int32), rooms[:, None])
+        corner = np.subtract(step.lower, rooms)
         if "T" in letters:
             mask, corner = mask[None], np.array([step.frame, *corner])
         from napari.utils.colormaps import DirectLabelColormap

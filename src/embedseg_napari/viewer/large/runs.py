@@ -56,6 +56,8 @@ class BlockRuns(QObject):
         Shows a message of the run.
     """
 
+    begun = Signal(object)
+    """The Labels layer of a run, which is filled from now on, or was before."""
     shown = Signal(object)
     """The Labels layer of a run that is through."""
 
@@ -139,11 +141,16 @@ class BlockRuns(QObject):
         self._progress(event)
         match event:
             case BlocksStarted():
-                self._labels.show(event.labels)
+                self._show(event.labels)
             case BlockFinished() if not event.is_background:
                 self._labels.look_soon()
             case BlocksShown() | Finishing():
                 self._labels.look_soon()
+
+    def _show(self, folder: Path) -> None:
+        assert self._labels is not None
+        self._labels.show(folder)
+        self.begun.emit(self._labels.layer)
 
     def _end(self, ended: tuple[LargeResult, pd.DataFrame | None]) -> None:
         result, table = ended
@@ -157,7 +164,7 @@ class BlockRuns(QObject):
             self.controls.say(f"Stopped: {left}; what is done stays, and Segment goes on from there.")
             return
         if labels.layer is None:
-            labels.show(result.labels)
+            self._show(result.labels)
         labels.refresh()
         labels.take_table(table)
         left_out = f", {result.n_left_out} left out by size or border" if result.n_left_out else ""

@@ -63,6 +63,8 @@ class StoreLayer(QObject):
         if there is not None and there.data[0].shape == levels[0].shape:
             # The store may be a new one under the old name.
             there.data = levels
+            # It gave way to a part that was tried out.
+            there.visible = True
             self.layer = there
             return
         if there is not None:

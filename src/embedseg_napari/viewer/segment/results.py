@@ -12,6 +12,7 @@ from embedseg_napari.viewer import provenance
 from embedseg_napari.viewer.layers import EDITED, SEGMENTED
 from embedseg_napari.viewer.result_layers import CENTERS, is_shown, show_image, show_labels, show_points
 from embedseg_napari.viewer.segment.regions import WHOLE
+from embedseg_napari.viewer.step_back import Hidden
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -55,6 +56,8 @@ class Result:
         self.centers: Points | None = None
         self.whole: list[tuple[Labels, NDArray[Any]]] = []
         """Layers in which its objects are whole where they cross, and what is shown there, (Z)YX."""
+        self.hidden = Hidden()
+        """Its layers that gave way to another result."""
         self.shows_centers = True
         """Whether the user sees them, also while there are none."""
         self.values = segmentation.settings.clustering
@@ -181,6 +184,7 @@ class ResultLayers:
                 self._keep(earlier)
             elif earlier.selection.name == selection.name:
                 result.labels, result.seed_map, result.centers = earlier.labels, earlier.seed_map, earlier.centers
+                result.hidden = earlier.hidden
         self._results.append(result)
         self.chosen = result
         self._show_seeds(result, None if earlier is None or before is None else earlier.seeds)

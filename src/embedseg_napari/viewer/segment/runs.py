@@ -12,9 +12,9 @@ from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.model.known_models import model_at
 from embedseg_napari.jobs.segment import SegmentJob, segment
-from embedseg_napari.viewer.layers import SEGMENTED, is_users
+from embedseg_napari.viewer.layers import SEGMENTED, is_users, time_lapse_of
 from embedseg_napari.viewer.segment.progress import SegmentProgress
-from embedseg_napari.viewer.step_back import give_way, meet, shows_objects_or_drawn
+from embedseg_napari.viewer.step_back import give_way, meet, shows_found, shows_objects_or_drawn
 from embedseg_napari.viewer.widgets.boxes import short
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ class SegmentRuns(QObject):
         self._model_path: Path | None = None
         self._began = 0.0
         self._active_before: Layer | None = None
+        large.runs.begun.connect(self._uncover)
         large.runs.shown.connect(self._select)
         controls.finished.connect(self._take_end)
 
@@ -174,6 +175,7 @@ class SegmentRuns(QObject):
             return
         assert result.labels is not None
         # They may have been hidden while something was painted there.
+        result.hidden.release()
         result.labels.visible = True
         self._select(result.labels)
         self.clear(result)
@@ -182,9 +184,17 @@ class SegmentRuns(QObject):
     def clear(self, result: Result) -> None:
         """Let other objects, annotations and previews at the place of a result give way: both would be taken for one.
 
-        What was found in the same image, with other settings, stays, and so does all of an image of its own.
+        What was found in the same image, with other settings, stays, and so does all of an image of its own. Frames of
+        a time-lapse and all of it are none, nor are a part of a large image and the whole.
         """
         image, layers = result.selection.layer, self.viewer.layers
+        for layer in layers:
+            other = self.results.of(layer)
+            if other is None:
+                is_of_it = layer.metadata.get(SEGMENTED) == str(image.unique_id)
+                layer.visible &= not (result.selection.stands_alone and is_of_it and shows_found(layer))
+            elif other.selection.layer != image and time_lapse_of(other.selection.layer) == time_lapse_of(image):
+                other.hidden.hold([layer])
         images = {str(layer.unique_id) for layer in layers}
         over = [
             layer
@@ -200,6 +210,13 @@ class SegmentRuns(QObject):
             # A notification shows some forty letters.
             names = short(users[0].name) if len(users) == 1 else f"{len(users)} layers of labels"
             show_info(f"Hidden for now: {names}.")
+
+    def _uncover(self, labels: Layer) -> None:
+        """Let what was found in a part of a large image give way to the labels of all of it."""
+        for layer in self.viewer.layers:
+            result = self.results.of(layer)
+            if result is not None and str(result.selection.layer.unique_id) == labels.metadata[SEGMENTED]:
+                result.hidden.hold([layer])
 
     def _select(self, layer: Layer) -> None:
         """Select a result, but not where the user went on to another layer meanwhile."""
