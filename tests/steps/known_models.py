@@ -55,6 +55,8 @@ def _model(ndim: int, n_channels: int, network: nn.Module, **config: object) -> 
     # Floating-point images stay as they are under this normalisation.
     normalization = NormalizationConfig(method="dtype-range")
     values = {"ndim": ndim, "n_channels": n_channels, "grid_spacing": (STEP,) * ndim, "normalization": normalization}
+    # Every network says it; of a small image it keeps the choice of an engine from making another network ready.
+    network.ndim = ndim
     return Model(ModelConfig(**{**values, **config}), network)
 
 

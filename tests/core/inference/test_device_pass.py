@@ -79,7 +79,7 @@ class Limited(nn.Module):
 
     def __init__(self, network: nn.Module, pixels: int) -> None:
         super().__init__()
-        self.network, self.pixels = network, pixels
+        self.network, self.pixels, self.ndim = network, pixels, network.ndim
 
     def forward(self, x: Tensor) -> Tensor:
         if x[:, 0].numel() > self.pixels:

@@ -52,7 +52,7 @@ class Limited(nn.Module):
 
     def __init__(self, network: nn.Module, pixels: int, text: str = "CUDA out of memory.") -> None:
         super().__init__()
-        self.network, self.pixels, self.text = network, pixels, text
+        self.network, self.pixels, self.text, self.ndim = network, pixels, text, network.ndim
 
     def forward(self, x: Tensor) -> Tensor:
         if x[0, 0].numel() > self.pixels:
