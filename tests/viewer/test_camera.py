@@ -8,6 +8,24 @@ import pytest
 from embedseg_napari.viewer.camera import go_to, keep_whole, leave_no_gap, show_whole, shows_whole
 
 
+@pytest.fixture
+def layer(viewer):
+    return viewer.add_image(np.zeros((400, 400)))
+
+
+@pytest.fixture
+def camera(viewer, layer):
+    """The camera, which shows all of a square image."""
+    if not hasattr(viewer, "canvas"):
+        pytest.skip("before napari 0.9 a plugin cannot know how large the canvas is")
+    viewer.reset_view()
+    return viewer.scene.camera
+
+
+def test_without_layers_nothing_is_shown_whole(viewer):
+    assert not shows_whole(viewer)
+
+
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_a_small_image_beside_a_large_one_fills_the_canvas(viewer, ndim):
     viewer.add_image(np.zeros((4,) * (ndim - 2) + (400, 400)))
@@ -20,12 +38,7 @@ def test_a_small_image_beside_a_large_one_fills_the_canvas(viewer, ndim):
     assert tuple(camera.center)[-2:] == pytest.approx((49.5, 49), abs=1)
 
 
-def test_beside_the_border_no_more_of_what_is_beyond_is_shown_than_must_be(viewer):
-    if not hasattr(viewer, "canvas"):
-        pytest.skip("before napari 0.9 a plugin cannot know how large the canvas is")
-    layer = viewer.add_image(np.zeros((400, 400)))
-    camera = viewer.scene.camera
-    viewer.reset_view()
+def test_beside_the_border_no_more_of_what_is_beyond_is_shown_than_must_be(viewer, layer, camera):
     camera.zoom *= 4
     half = np.asarray(viewer.canvas.size) / camera.zoom / 2
     go_to(viewer, layer, (3, 200), (0, 190), (6, 210))
@@ -35,12 +48,7 @@ def test_beside_the_border_no_more_of_what_is_beyond_is_shown_than_must_be(viewe
     assert tuple(camera.center)[-2:] == pytest.approx((199.5, 199.5), abs=1)
 
 
-def test_a_view_of_a_corner_is_moved_into_the_image_and_one_inside_stays(viewer):
-    if not hasattr(viewer, "canvas"):
-        pytest.skip("before napari 0.9 a plugin cannot know how large the canvas is")
-    layer = viewer.add_image(np.zeros((400, 400)))
-    camera = viewer.scene.camera
-    viewer.reset_view()
+def test_a_view_of_a_corner_is_moved_into_the_image_and_one_inside_stays(viewer, layer, camera):
     camera.zoom *= 4
     zoom, half = camera.zoom, np.asarray(viewer.canvas.size) / camera.zoom / 2
     camera.center = (0, 390, 200)
@@ -52,13 +60,7 @@ def test_a_view_of_a_corner_is_moved_into_the_image_and_one_inside_stays(viewer)
     assert camera.zoom == zoom
 
 
-def test_what_was_seen_whole_is_fitted_again_and_what_is_whole_stays(viewer):
-    if not hasattr(viewer, "canvas"):
-        pytest.skip("before napari 0.9 a plugin cannot know how large the canvas is")
-    assert not shows_whole(viewer)
-    viewer.add_image(np.zeros((400, 400)))
-    camera = viewer.scene.camera
-    viewer.reset_view()
+def test_what_was_seen_whole_is_fitted_again_and_what_is_whole_stays(viewer, camera):
     fitted = camera.zoom
     assert shows_whole(viewer)
     camera.zoom *= 0.8

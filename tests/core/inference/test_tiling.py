@@ -93,6 +93,15 @@ def test_the_best_tiles_are_no_more_work_and_no_larger_than_default_ones(shape: 
     assert largest[1] <= math.prod(default) * (HUGE_TILE if is_huge else 1)
 
 
+def test_tiles_of_huge_images_are_smaller_and_those_of_huge_volumes_are_not() -> None:
+    for shape, part in (((5800, 5800), HUGE_TILE), ((128, 520, 520), 1)):
+        assert math.prod(shape) >= HUGE
+        default, overlap = resolve_tile(len(shape), None, None)
+        held = math.prod(best_tile(shape, overlap)) / math.prod(default)
+        assert part - 0.3 < held <= part
+    assert held > HUGE_TILE
+
+
 def test_a_model_keeps_the_tile_and_the_overlap_that_it_was_saved_with(pass_through) -> None:
     model = pass_through(2, prediction=PredictionConfig(tile=(64, 64), tile_overlap=(24, 24)))
     model.embed(np.zeros((5, 100, 64), np.float32))
