@@ -30,8 +30,8 @@ DEFAULT_TILE = {2: (2304, 2304), 3: (96, 320, 320)}
 """Pixels per axis (z, y, x) that a tile holds at most, in whatever shape suits an image, where neither the user nor the
 model says; about 1 GB in 2D and 2 GB in 3D. In 2D a whole image of the usual cameras."""
 HUGE, HUGE_TILE = 1 << 25, 0.6
-"""Pixels of a 2D image from which on its tiles hold at most this part of the default tile; in volumes, whose tiles share
-more, smaller ones would be a fifth more work."""
+"""Pixels of a 2D image from which on its tiles hold at most this part of the default tile; in volumes, whose tiles
+share more, smaller ones would be a fifth more work."""
 DEFAULT_OVERLAP: dict[Architecture, dict[int, tuple[int, ...]]] = {
     "unet": {2: (128, 128), 3: (32, 64, 64)},
     "branched-erfnet": {2: (256, 256), 3: (32, 64, 64)},
