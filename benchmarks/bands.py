@@ -14,7 +14,8 @@ import torch
 from embedseg_napari.core.model.model import load_model
 from embedseg_napari.core.networks import erfnet, unet
 from embedseg_napari.core.networks.bands import can_band
-from embedseg_napari.core.networks.network import memory_format, raw_output
+from embedseg_napari.core.networks.memory_order import memory_format
+from embedseg_napari.core.networks.network import raw_output
 
 CASES = {"nuclei-2d": (1280, 1280), "nuclei-3d": (96, 320, 320), "untrained U-Net": (96, 320, 320)}
 

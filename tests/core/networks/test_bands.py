@@ -9,7 +9,8 @@ from torch import nn
 from embedseg_napari.core.networks import bands
 from embedseg_napari.core.networks.bands import in_bands
 from embedseg_napari.core.networks.erfnet import BranchedERFNet
-from embedseg_napari.core.networks.network import memory_format, raw_output
+from embedseg_napari.core.networks.memory_order import memory_format
+from embedseg_napari.core.networks.network import raw_output
 from embedseg_napari.core.networks.unet import UNet
 
 

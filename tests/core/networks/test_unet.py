@@ -7,6 +7,7 @@ from embedseg_napari.core.config import ModelConfig
 from embedseg_napari.core.errors import ModelError
 from embedseg_napari.core.model.model import Model, load_model
 from embedseg_napari.core.networks.erfnet import BranchedERFNet
+from embedseg_napari.core.networks.memory_order import channels_last, memory_format
 from embedseg_napari.core.networks.unet import UNet
 
 
@@ -40,6 +41,16 @@ def test_weights_of_the_other_network_are_refused(tmp_path) -> None:
     path = Model(ModelConfig(architecture="unet"), BranchedERFNet(2)).save(tmp_path / "mixed")
     with pytest.raises(ModelError, match="no unet network in 2D"):
         load_model(path)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_maps_of_one_channel_lie_in_memory_as_all_others_do(ndim: int) -> None:
+    images = torch.randn(2, 1, *(16,) * ndim)
+    given = channels_last(images)
+    assert torch.equal(given, images)
+    unit = UNet(ndim).down[0]
+    for maps in (unit.first(given), unit.shortcut(given)):
+        assert maps.is_contiguous(memory_format=memory_format(ndim))
 
 
 @pytest.mark.parametrize("ndim", [2, 3])

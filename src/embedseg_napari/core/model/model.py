@@ -21,7 +21,8 @@ from embedseg_napari.core.model.known_models import (
 from embedseg_napari.core.model.legacy import LegacyGeometry, read_legacy
 from embedseg_napari.core.model.model_file import read_model_file, write_model_file
 from embedseg_napari.core.model.weights import network_from
-from embedseg_napari.core.networks.network import device_of, memory_format, raw_output
+from embedseg_napari.core.networks.memory_order import memory_format
+from embedseg_napari.core.networks.network import device_of, raw_output
 from embedseg_napari.core.runs import drain, never
 from embedseg_napari.core.scripts import speaking_python, tell
 from embedseg_napari.core.settings import require_functions

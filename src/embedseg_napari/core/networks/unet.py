@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from embedseg_napari.core.networks.bands import can_band, in_bands
 from embedseg_napari.core.networks.gradient_checkpointing import run_layer
+from embedseg_napari.core.networks.memory_order import memory_format
 from embedseg_napari.core.networks.network import (
     BATCH_NORM,
     CHANNEL_DROPOUT,
@@ -24,7 +25,6 @@ from embedseg_napari.core.networks.network import (
     TRANSPOSED,
     EmbeddingNetwork,
     cut,
-    memory_format,
 )
 
 if TYPE_CHECKING:

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from embedseg_napari.core.networks.memory_order import channels_last
+
 
 class VolumeConvolution(nn.Conv3d):
     """`nn.Conv3d` for kernels in a plane or along Z, and for kernels of three voxels each way with a stride of two."""
@@ -74,7 +76,7 @@ def _stays_whole(x: Tensor) -> bool:
 
 def _planes(x: Tensor) -> Tensor:
     """(B, C, Z, Y, X) as (B * Z, C, Y, X)."""
-    return x.movedim(2, 1).flatten(0, 1).contiguous(memory_format=torch.channels_last)
+    return channels_last(x.movedim(2, 1).flatten(0, 1))
 
 
 def _volume(x: Tensor, n: int) -> Tensor:

@@ -17,7 +17,7 @@ from embedseg_napari.core.device import is_out_of_memory
 from embedseg_napari.core.errors import ComputeError
 from embedseg_napari.core.losses.spatial_embedding import spatial_embedding_loss_terms
 from embedseg_napari.core.networks.architectures import build_network
-from embedseg_napari.core.networks.network import memory_format
+from embedseg_napari.core.networks.memory_order import channels_last, memory_format
 from embedseg_napari.core.networks.synced_norm import sync_norms
 from embedseg_napari.core.runs import n_machines, n_processes
 from embedseg_napari.core.training.readback import LossReader
@@ -118,7 +118,7 @@ class Optimization:
         n_batches = len(batches)
         losses = []
         for index, batch in enumerate(batches):
-            images = batch.images.contiguous(memory_format=memory_format(plan.statistics.ndim))
+            images = channels_last(batch.images)
             with self.fabric.no_backward_sync(self.network, enabled=index < n_batches - 1):
                 terms = spatial_embedding_loss_terms(
                     self.network(images),
