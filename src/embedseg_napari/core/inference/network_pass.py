@@ -211,6 +211,10 @@ class NetworkPass:
             with torch.inference_mode():
                 mean = (total[0] if n_views == 1 else total[0] / n_views).cpu().numpy()
             raw = blender.add(mean, tile)
+            # Otherwise these would stay while the network sees the next tile.
+            del output, total, mean
+            if whole is not None:
+                give_back_freed_memory(also_kept=True)
             if whole is not None:
                 whole[(slice(None), *(slice(a, a + n) for a, n in zip(tile.start, raw.shape[1:], strict=True)))] = raw
             elif len(tiles) > 1 and above is not None:
@@ -221,8 +225,9 @@ class NetworkPass:
         elif self.compiled is not None:
             # Taking it anew for the next image costs a twentieth of a prediction in 8-bit integers.
             free_afterwards(self.compiled)
-        if parts:
+        if len(tiles) > 1:
             give_back_freed_memory(also_kept=True)
+        if parts:
             return ForegroundMaps.joined(parts)
         return decode_in_place(np.ascontiguousarray(raw) if whole is None else whole, config.grid_spacing)
 
