@@ -13,6 +13,8 @@ from qtpy.QtCore import Qt
 from embedseg_napari.core.data.pairs import load_folder
 from embedseg_napari.core.session.folder import list_sessions
 from embedseg_napari.viewer.label import session_box
+from embedseg_napari.viewer.layers import FOUND, RESULT
+from embedseg_napari.viewer.step_back import give_way
 
 pytestmark = pytest.mark.usefixtures("own_data")
 
@@ -227,6 +229,16 @@ def test_selecting_an_annotation_brings_its_image_to_the_front(viewer, panel, ad
     viewer.layers.selection.active = first
     qtbot.waitUntil(lambda: panel.annotation.layers.labels == first, timeout=5000)
     assert panel.annotation.image.layer().name == "one"
+
+
+def test_what_is_annotated_comes_back_with_its_panel_and_what_was_found_gives_way(viewer, panel, add_image):
+    one = add_image("one")
+    mine = annotate(panel, one)
+    found = viewer.add_labels(np.ones_like(mine.data), name="found", metadata={RESULT: FOUND})
+    assert give_way([mine]) == [mine]
+    panel.take_front(True)
+    assert mine.visible
+    assert not found.visible
 
 
 def test_the_annotated_images_are_exported_as_a_data_set(panel, add_image, ndim, tmp_path, qtbot, monkeypatch):

@@ -43,7 +43,7 @@ def test_the_layer_keeps_its_measurements(panel, layers, qtbot) -> None:
     assert own["index"].tolist() == wanted.pop("label").tolist()
     for name, values in wanted.items():
         np.testing.assert_allclose(own[name].to_numpy(), values)
-    assert "objects" in panel.controls.status.text()
+    assert panel.controls.status.text().startswith(f"{labels.name}: ")
 
 
 def test_the_image_that_the_labels_lie_on_is_measured_unasked(layers, viewer, open_panel) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from typing import Any
 
 from qtpy.QtWidgets import QDialog
@@ -21,6 +20,6 @@ class Window(QDialog):
         self.close_down()
         super().closeEvent(event)
 
-    @abstractmethod
     def close_down(self) -> None:
         """Stop what runs, and follow nothing longer; may be called more than once."""
+        raise NotImplementedError
