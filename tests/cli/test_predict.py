@@ -175,6 +175,13 @@ def test_the_first_channel_of_grey_images_is_the_image(embedseg, draw, trained, 
     ) == (1, True)
 
 
+def test_an_image_in_colour_is_told_which_model_is_for_it(embedseg, tmp_path):
+    tifffile.imwrite(tmp_path / "tissue.tif", np.zeros((48, 48, 3), np.uint8), photometric="rgb")
+    ended = embedseg("predict", "nuclei-2d", tmp_path / "tissue.tif", "--output", tmp_path / "out")
+    assert ended.status == 1
+    assert "take the model nuclei-histology-2d" in ended.err
+
+
 def test_the_mean_of_all_channels(embedseg, draw, trained, tmp_path):
     (tmp_path / "in").mkdir()
     two = np.stack([draw(0)[0], draw(1)[0]])
