@@ -10,7 +10,7 @@ Images in whose names the `--group` is the same are not scored (another plane, a
 `--planes`, labels are known on so many planes of a volume only, spread over its objects; all others are unknown.
 A start model must never have been trained on that data set. Steps are counted, not minutes, so that a busy machine does
 not matter; the seconds of the processor are noted beside them (one thread: OMP_NUM_THREADS=1). Printed is AP at IoU 0.5
-and 0.7: the mean of all draws, and that of each.
+and 0.7: the mean of all draws, that of the start model as it is on the same images, and each draw.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from recipes import nested
 
 if TYPE_CHECKING:
     from embedseg_napari.core.data.example import Example
+    from embedseg_napari.core.model.model import Model
 
 IOUS = (0.5, 0.7)
 
@@ -46,12 +47,25 @@ def on_planes(example: Example, n: int) -> Example:
     return dataclasses.replace(example, ignore=ignore)
 
 
+def mean_ap(model: Model, examples: list[Example]) -> list[float]:
+    """AP at each of the IoUs, mean over images."""
+    from embedseg_napari.core.evaluation.matching import match
+    from embedseg_napari.core.runs import unheard
+
+    aps = []
+    for one in examples:
+        # A start that was made for images of one colour is shown the others' mean, as in a training.
+        image = one.image if len(one.image) == model.config.n_channels else one.image.mean(0, keepdims=True)
+        found = model.predict(image, model.config.axes, spacing=one.spacing, progress=False, on_event=unheard).labels
+        aps.append([score.ap for score in match(one.instances, found, iou_thresholds=IOUS)])
+    return np.mean(aps, axis=0).round(4).tolist()
+
+
 def run(given: argparse.Namespace) -> None:
     from embedseg_napari.core.config import TrainingConfig
     from embedseg_napari.core.data.pairs import find_dataset, load_folder
-    from embedseg_napari.core.evaluation.matching import match
     from embedseg_napari.core.model.model import load_model
-    from embedseg_napari.core.runs import drain, unheard
+    from embedseg_napari.core.runs import drain
     from embedseg_napari.core.training.trainer import Trainer
 
     examples = [
@@ -72,12 +86,8 @@ def run(given: argparse.Namespace) -> None:
         processor, began = time.process_time(), time.perf_counter()
         model = drain(Trainer(config, [drawn], (), start, device="cpu").run()).model
         processor, seconds = time.process_time() - processor, time.perf_counter() - began
-        aps = []
-        for one in others:
-            found = model.predict(
-                one.image, model.config.axes, spacing=one.spacing, progress=False, on_event=unheard
-            ).labels
-            aps.append([score.ap for score in match(one.instances, found, iou_thresholds=IOUS)])
+        # What a start finds by itself shows how hard the images of this draw are, and whether training spoiled it.
+        aps = {"ap": model} if start is None else {"ap": model, "ap_of_start": start}
         row = {
             "images": f"{Path(given.dataset).parent.name} {given.kind or ''}".strip(), "name": given.name, "draw": draw,
             "drawn": drawn.name, "steps": given.steps, "start": given.start, "set": given.set,
@@ -86,7 +96,7 @@ def run(given: argparse.Namespace) -> None:
             "scale": round(model.config.reference_scale, 3),
             "share_trained": model.config.training["share_trained"],
             "seed_threshold": round(model.config.prediction.seed_threshold, 3),
-            "ap": np.mean(aps, axis=0).round(4).tolist(),
+            **{name: mean_ap(one, others) for name, one in aps.items()},
         }  # fmt: skip
         print(json.dumps(row), flush=True)
         with Path(given.json).open("a") as file:
@@ -97,11 +107,13 @@ def table(given: argparse.Namespace) -> None:
     found: dict[tuple[str, str], list[list[float]]] = defaultdict(list)
     for line in Path(given.json).read_text().splitlines():
         row = json.loads(line)
-        found[row["name"], row["images"]].append(row["ap"])
-    print("| recipe | images | draws | AP at 0.5 / 0.7 | at 0.5, of each draw |\n|---|---|---|---|---|")
+        found[row["name"], row["images"]].append([row["ap"], row.get("ap_of_start", [np.nan, np.nan])])
+    print("| recipe | images | draws | AP at 0.5 / 0.7 | the start as it is | at 0.5, of each draw |")
+    print("|---|---|---|---|---|---|")
     for (name, images), aps in found.items():
-        mean = " / ".join(f"{ap:.3f}" for ap in np.mean(aps, axis=0))
-        print(f"| {name} | {images} | {len(aps)} | {mean} | {', '.join(f'{ap[0]:.2f}' for ap in aps)} |")
+        mean, of_start = (" / ".join(f"{ap:.3f}" for ap in means) for means in np.mean(aps, axis=0))
+        each = ", ".join(f"{ap[0]:.2f}" for ap, _ in aps)
+        print(f"| {name} | {images} | {len(aps)} | {mean} | {of_start} | {each} |")
 
 
 def main() -> None:
