@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from embedseg_napari.core.data.sparse import object_ids
 from embedseg_napari.core.data.splitting import hold_out_objects
 from embedseg_napari.core.evaluation.before_after import FOUND, BeforeAfter, judge
 from embedseg_napari.core.evaluation.held_out import held_out_ious
+from embedseg_napari.core.model.known_models import model_at
 from embedseg_napari.core.model.quiet import quietly_segmented
 from embedseg_napari.core.runs import never
 from embedseg_napari.core.session.state import Comparison, FoundObjects
@@ -55,6 +56,9 @@ def compare_with_start(
     Stopped
         If `should_stop` returned True.
     """
+    # Annotated objects have said how large objects are, but not to a model that came with the package.
+    keeps_scale: dict[str, Any] = {"find_scale": False}
+    options = {} if start is not None and start.path is not None and model_at(start.path).is_bundled else keeps_scale
     if start is not None:
         from embedseg_napari.core.model.channels import with_channels
 
@@ -65,7 +69,10 @@ def compare_with_start(
     rows, n_found = [np.zeros((3, 0))], np.zeros(2, int)
     for example, annotation in most:
         ids = object_ids(example)
-        labels = [_segment(one, example, should_stop) for one in (start, model)]
+        labels = [
+            _segment(start, example, should_stop, **options),
+            _segment(model, example, should_stop, **keeps_scale),
+        ]
         n_found += [len(np.unique(one[one > 0])) for one in labels]
         group = np.where(np.isin(ids, list(annotation.accepted_ids)), ACCEPTED, PAINTED)
         group[np.isin(ids, hold_out_objects(example, config.validation_objects, config.seed, total)[1])] = HELD_OUT
@@ -87,8 +94,8 @@ def compare_with_start(
     )
 
 
-def _segment(model: Model | None, example: Example, should_stop: Callable[[], bool]) -> np.ndarray:
+def _segment(model: Model | None, example: Example, should_stop: Callable[[], bool], **settings: Any) -> np.ndarray:
     if model is None:
         return np.zeros(example.image.shape[1:], np.int32)
     with interruptible(model, should_stop):
-        return quietly_segmented(model, example, should_stop)
+        return quietly_segmented(model, example, should_stop, **settings)

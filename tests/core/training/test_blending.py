@@ -14,6 +14,7 @@ from embedseg_napari.core.clustering.clustering import cluster_by
 from embedseg_napari.core.config import PredictionConfig, TrainingConfig
 from embedseg_napari.core.data.example import Example
 from embedseg_napari.core.errors import Stopped
+from embedseg_napari.core.inference import predictor
 from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.core.model.model import load_model
 from embedseg_napari.core.runs import drain, soon_after
@@ -97,6 +98,13 @@ def test_a_training_that_found_nothing_better_keeps_half_of_its_start(blobs):
     for name, value in kept.items():
         if value.is_floating_point():
             assert torch.allclose(value, (before[name] + after[name]) / 2, atol=1e-6)
+
+
+def test_no_scale_is_looked_for_in_what_is_learned_from(blobs, monkeypatch):
+    """Its objects have said how large objects are; the search takes longer than all else at the end of a training."""
+    monkeypatch.setattr(predictor, "find_scale", lambda *_: pytest.fail("it is known"))
+    found, _ = trained(blobs, trained(blobs)[0].model)
+    assert found.model.config.prediction.find_scale
 
 
 def test_with_held_out_images_they_decide_alone(blobs):

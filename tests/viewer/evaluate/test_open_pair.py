@@ -36,6 +36,20 @@ def test_folders(panel, folders, viewer, qtbot, tmp_path) -> None:
     assert len(lines) == 1 + 3 * 9
 
 
+def test_an_image_of_a_folder_is_seen_whole_beside_a_larger_one(panel, folders, viewer, qtbot) -> None:
+    viewer.add_image(np.zeros((2000, 2000), np.uint8))
+    viewer.reset_view()
+    zoom = viewer.scene.camera.zoom
+    panel.source.use_folders.click()
+    panel.source.true_folder.edit.setText(str(folders[0]))
+    panel.source.predicted_folder.edit.setText(str(folders[1]))
+    press(panel.evaluate, panel, qtbot)
+    panel.images.image_chosen.emit(panel.images.images[0])
+    finish(panel, qtbot)
+    side = max(viewer.layers["a truth"].data.shape)
+    assert viewer.scene.camera.zoom == pytest.approx(zoom * 2000 / side, rel=0.1)
+
+
 def test_movies_in_folders_are_scored_and_opened_frame_by_frame(panel, viewer, blobs, qtbot, tmp_path) -> None:
     true = blobs(2)[1].astype(np.uint16)
     for folder, movie in (("truth", [true] * 3), ("predicted", [true, true, spoiled(true)])):

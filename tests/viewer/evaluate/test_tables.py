@@ -121,6 +121,15 @@ def test_worst_image_first(qtbot, pair) -> None:
     assert chosen.args[0] is good
 
 
+def test_beginning_and_end_of_an_image_s_name_are_read_in_a_narrow_panel(qtbot, pair) -> None:
+    table = ImageTable()
+    qtbot.addWidget(table)
+    table.show_images([ImageScore(64 * "0", tuple(match(*pair)))])
+    table.resize(292, 200)
+    table.show()
+    assert table.columnWidth(0) > table.fontMetrics().horizontalAdvance("0000…0000")
+
+
 def test_scores_keep_apart_in_a_narrow_panel(qtbot, pair) -> None:
     table = ScoreTable()
     qtbot.addWidget(table)

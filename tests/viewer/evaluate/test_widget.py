@@ -128,6 +128,8 @@ def test_planes_in_layers_are_spoken_of(panel, viewer, blobs, qtbot) -> None:
     press(panel.evaluate, panel, qtbot)
     # A notification would be cut off.
     assert "planes of one object each" in panel.status.text()
+    panel.source.use_folders.click()
+    assert not panel.status.text(), "it is not of folders"
 
 
 def test_the_plot_follows_the_theme(panel, viewer) -> None:

@@ -87,6 +87,15 @@ def test_a_row_of_napari_s_table_chooses_its_object(panel, viewer, qtbot) -> Non
         assert shown.isValid()
 
 
+def test_napari_s_table_of_a_long_name_leaves_the_canvas_its_room(panel, viewer, qtbot) -> None:
+    pytest.importorskip("napari_builtins._qt.features_table")
+    viewer.add_labels(np.array([[0, 1, 1], [2, 2, 3]]), name=100 * "n")
+    measure(panel, qtbot)
+    panel.files.open_table.click()
+    (dock,) = (one for name, one in viewer.window.dock_widgets.items() if "Features table" in name)
+    assert dock.minimumSizeHint().width() < 400
+
+
 def test_what_was_known_before_stays(panel, viewer, qtbot) -> None:
     labels = viewer.add_labels(np.array([[0, 4, 4], [2, 2, 9]]), name="objects")
     labels.features = pd.DataFrame({"index": [2, 4], "score": [0.9, 0.8], "size": [7, 7]})

@@ -112,6 +112,9 @@ def test_nothing_is_offered_of_what_is_hardly_objects(viewer, panel, crossing, a
         advised.gate.set()
         qtbot.waitUntil(lambda: not panel.advice.is_looking, timeout=WAIT)
         assert panel.crossing.isHidden() is not is_offered, said
+        # As where another model is chosen.
+        panel.advice.clear()
+        assert panel.crossing.isHidden() is not is_offered, said
 
 
 def test_they_follow_the_sliders_and_go_where_nothing_is_shared_any_more(viewer, shown, qtbot):

@@ -115,6 +115,19 @@ def test_thresholds_of_a_result_are_not_those_of_another_model(viewer, panel, fa
     assert {name: fake.jobs[-1].changes[name] for name in stored} == stored
 
 
+def test_sliders_act_on_the_result_again_when_its_model_is_chosen_again(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    own = panel.model.path
+    panel.model.choose(bundled_path("cells-phase-2d"))
+    panel.model.choose(own)
+    assert "cells labels" in panel.threshold_box.title()
+    panel.thresholds.sliders["seed_threshold"].setValue(0.9)
+    settle(qtbot, panel)
+    assert viewer.layers["cells labels"].data.max() == 1
+
+
 def test_centres_are_there_as_long_as_objects_are(viewer, panel, fake, qtbot):
     viewer.add_image(np.zeros((24, 24)), name="cells")
     smallest = panel.thresholds.numbers["min_object_size"]

@@ -121,6 +121,10 @@ def test_training_shows_curves_and_previews_and_lists_the_model(viewer, ready, q
     assert ready.pairs.rows[0].labels.layer().name == "truth"
     ready.progress.go_on.click()
     assert ready.settings.start_from() == ready.saved.path
+    # Other data are none that it can go on from.
+    ready.settings.choose_start(ready.saved.path, "the training that was stopped can go on from it")
+    ready.from_folder.click()
+    assert ready.settings.start_from() != ready.saved.path
 
 
 def test_few_labels_start_from_what_the_command_line_starts_from(ready, qtbot):

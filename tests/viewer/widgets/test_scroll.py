@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
+import pytest
+from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 
+from embedseg_napari.viewer.widgets.collapsible import Folded
 from embedseg_napari.viewer.widgets.scroll import FittingScroll
 
 
@@ -21,3 +23,23 @@ def test_a_part_that_is_wanted_is_scrolled_to(qtbot):
     scroll.bring_in(buttons[-1])
     qtbot.waitUntil(lambda: buttons[-1].visibleRegion().boundingRect() == buttons[-1].rect())
     assert buttons[0].visibleRegion().isEmpty()
+
+
+@pytest.mark.parametrize("height", [60, 400])
+def test_what_is_opened_by_hand_is_scrolled_to(qtbot, height):
+    """All of it, or as much as there is room for below its heading."""
+    content, inner = QWidget(), QLabel("inside")
+    inner.setFixedHeight(height)
+    folded = Folded("More", inner)
+    column = QVBoxLayout(content)
+    above = QLabel()
+    above.setFixedHeight(300)
+    column.addWidget(above)
+    column.addWidget(folded)
+    scroll = FittingScroll(content)
+    qtbot.addWidget(scroll)
+    scroll.resize(200, 150)
+    scroll.show()
+    folded.button.click()
+    qtbot.waitUntil(lambda: inner.visibleRegion().boundingRect().height() >= min(height, 100))
+    assert folded.button.visibleRegion().boundingRect() == folded.button.rect()

@@ -108,7 +108,8 @@ def _result(
     history = tuple(run.state.history)
     model.config = run.model_config.model_copy(
         update={
-            "prediction": prediction,
+            # Not before: the images that it learned from have said how large objects are in them.
+            "prediction": prediction.model_copy(update={"find_scale": run.config.find_scale}),
             "history": tuple(dataclasses.asdict(row) for row in history),
             "training": _record(run, share),
         }

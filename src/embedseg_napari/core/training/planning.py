@@ -268,7 +268,6 @@ def _model_config(
             margin_scale=1.0 if statistics.n_open else config.margin_scale,
             min_object_size=least_object_size(statistics.sizes, known_least_size),
             faint_seeds=config.faint_seeds,
-            find_scale=config.find_scale,
         ),
     )
 

@@ -308,8 +308,9 @@ class ImageTable(_Table):
         header.setMinimumSectionSize(30)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        for column in range(1, 5):
-            header.resizeSection(column, QFontMetrics(self.font()).horizontalAdvance("Mean AP") + 12)
+        # The names need the room, and four digits have as much as a heading.
+        for column, title in enumerate(self.rows.titles[1:], 1):
+            header.resizeSection(column, QFontMetrics(self.font()).horizontalAdvance(max(title, "0.000", key=len)) + 12)
         self.images: tuple[ImageScore, ...] = ()
         self.activated.connect(self._open)
 

@@ -24,6 +24,7 @@ from embedseg_napari.jobs.evaluate import (
     evaluate_folders,
     with_errors,
 )
+from embedseg_napari.viewer.camera import show_whole
 from embedseg_napari.viewer.evaluate.mistakes_page import MistakesPage
 from embedseg_napari.viewer.evaluate.scores_page import ScoresPage
 from embedseg_napari.viewer.evaluate.source import EvaluationSource
@@ -109,6 +110,8 @@ class EvaluateWidget(DockPanel):
         self.evaluate.clicked.connect(self._evaluate)
         self.stop.clicked.connect(self._stop)
         self.source.changed.connect(self._follow)
+        # What was said is of the others.
+        self.source.use_folders.toggled.connect(lambda _: self._say(""))
         self.scoring.written.connect(lambda path: self._say(f"Saved {path}."))
         self.scoring.table.threshold_chosen.connect(self.mistakes.choose)
         self.mistakes.threshold_chosen.connect(self._change_threshold)
@@ -263,7 +266,8 @@ class EvaluateWidget(DockPanel):
         axes = "T" * opened.scores.has_frames + SPATIAL[-n_space:]
         self.mistakes.compare(self._opened["truth"], predicted, axes)
         self._show_mistakes(opened.scores)
-        self.viewer.reset_view()
+        # As large as it goes, whatever else is open.
+        show_whole(self.viewer, predicted)
         if frame is not None:
             self.mistakes.go_to_frame(frame)
         self.tabs.setCurrentIndex(1)

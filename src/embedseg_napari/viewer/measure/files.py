@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from embedseg_napari.core.errors import DataError, EmbedSegError
 from embedseg_napari.core.exchange.export import FORMATS, OUTLINED, export_labels
@@ -131,9 +131,13 @@ class MeasuredFiles(QWidget):
     def _open_table(self) -> None:
         self.viewer.layers.selection.active = self._measured
         try:
-            self.viewer.window.add_plugin_dock_widget(*TABLE_WIDGET, tabify=True)
+            _, table = self.viewer.window.add_plugin_dock_widget(*TABLE_WIDGET, tabify=True)
         except (KeyError, ValueError):
             self.said.emit("This version of napari has no table; save it to see the numbers.")
+        else:
+            # It names the layer, and would take the canvas for a long name.
+            for label in table.findChildren(QLabel):
+                label.setMinimumWidth(1)
 
     def _save_table(self) -> None:
         assert self._measured is not None

@@ -58,6 +58,8 @@ class Result:
         """Layers in which its objects are whole where they cross, and what is shown there, (Z)YX."""
         self.hidden = Hidden()
         """Its layers that gave way to another result."""
+        self.is_doubted = False
+        """Whether advice spoke against it."""
         self.shows_centers = True
         """Whether the user sees them, also while there are none."""
         self.values = segmentation.settings.clustering

@@ -75,6 +75,8 @@ class SegmentRuns(QObject):
         """The last run; None where it went in blocks."""
         self.advised: Layer | None = None
         """Image that the advice is about."""
+        self._told: Result | None = None
+        """What was found there."""
         self._selection: Selection | None = None
         self._model_path: Path | None = None
         self._began = 0.0
@@ -82,6 +84,7 @@ class SegmentRuns(QObject):
         large.runs.begun.connect(self._uncover)
         large.runs.shown.connect(self._select)
         controls.finished.connect(self._take_end)
+        advice.changed.connect(self._keep_doubt)
 
     @property
     def layer(self) -> Layer | None:
@@ -156,7 +159,7 @@ class SegmentRuns(QObject):
         """Forget what was said of the last run, and remember what is used in the next one."""
         self.settings.thresholds.reclustering.cancel()
         self.advice.begin(layer.name)
-        self._selection = self.job = None
+        self._selection = self.job = self._told = None
         self.advised = layer
         self._model_path = self.settings.model.path
         self._active_before = self.viewer.layers.selection.active
@@ -179,6 +182,8 @@ class SegmentRuns(QObject):
         result.labels.visible = True
         self._select(result.labels)
         self.clear(result)
+        self._told = result
+        self._keep_doubt()
         self.shown.emit(result, time.monotonic() - self._began)
 
     def clear(self, result: Result) -> None:
@@ -224,14 +229,18 @@ class SegmentRuns(QObject):
             self.viewer.layers.selection.active = layer
 
     def doubts(self, result: Result) -> bool:
-        """Whether advice speaks against a result, which is then hardly of objects, or is still being looked for.
+        """Whether advice speaks against a result, which is then hardly of objects, or is still being looked for."""
+        return result.is_doubted or (result.selection.layer == self.advised and self.advice.is_looking)
+
+    def _keep_doubt(self) -> None:
+        """Remember what advice says of a result, also when that is no longer shown.
 
         A model of one's own may well be unsure where nothing else is better.
         """
-        told = self.advice.advice
-        if result.selection.layer != self.advised or told is None:
-            return result.selection.layer == self.advised and self.advice.is_looking
-        return bool(told.model or "scale" in told.changes or (told.labels and model_at(result.model_path).is_bundled))
+        told, result = self.advice.advice, self._told
+        if told is not None and result is not None:
+            is_bad = told.labels and model_at(result.model_path).is_bundled
+            result.is_doubted = bool(told.model or "scale" in told.changes or is_bad)
 
     def _take_end(self) -> None:
         self._selection = None

@@ -322,6 +322,10 @@ class SegmentWidget(DockPanel):
         self.advice.clear()
         self.settings.take_model()
         self.image.set_model(self.model.config, is_chosen=self.model.is_asked_for)
+        result = self.results.of_image(self.image.layer)
+        if result is not None and result.model_path == self.model.path:
+            # Back from another model.
+            self._choose_result()
         self._show_state()
 
     def _problem(self) -> tuple[QWidget, str] | None:

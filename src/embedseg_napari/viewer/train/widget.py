@@ -139,6 +139,9 @@ class TrainWidget(TrainingPanel):
     def _on_source(self, *_: object) -> None:
         self.pairs.setVisible(self.from_layers.isChecked())
         self.folder_row.setVisible(self.from_folder.isChecked())
+        if not self.settings.why.isHidden():
+            # A training that was stopped has learned from the other.
+            self.settings.is_start_chosen = False
         self._on_data()
 
     def _on_settings(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtCore import QEvent, QObject, QPoint, Qt, QTimer
 from qtpy.QtWidgets import QScrollArea, QWidget
 
 
@@ -19,13 +19,15 @@ class FittingScroll(QScrollArea):
         content.installEventFilter(self)
 
     def bring_in(self, part: QWidget) -> None:
-        """Scroll as far as it takes to see a part of the content, once that is laid out anew."""
+        """Scroll as far as it takes to see a part of the content, or its top, once that is laid out anew."""
         self._wanted = part
         QTimer.singleShot(0, self._bring_in)
 
     def _bring_in(self) -> None:
         if self._wanted is not None:
             self.ensureWidgetVisible(self._wanted, 0, 0)
+            bar, top = self.verticalScrollBar(), self._wanted.mapTo(self.widget(), QPoint()).y()
+            bar.setValue(min(bar.value(), top))
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Follow the content's least width."""
