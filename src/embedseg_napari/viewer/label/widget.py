@@ -335,8 +335,9 @@ class LabelWidget(TrainingPanel):
         self.preview.show_preview(event)
 
     def learns_from(self, layer: Layer) -> bool:
-        """Whether something is annotated in a layer, or it shows drafts or what was clicked on."""
-        return ANNOTATION in layer.metadata or layer in (self.review.shown_drafts, self.clicks.shown)
+        """Whether a layer is annotated, or something is in it, or it shows drafts or what was clicked on."""
+        shown = (self.annotation.layers.image, self.review.shown_drafts, self.clicks.shown)
+        return ANNOTATION in layer.metadata or layer in shown
 
     def take_result(self, result: SavedTraining) -> None:
         """Show what a training left behind; the next round goes on from there."""
