@@ -174,6 +174,17 @@ def test_other_objects_give_way_to_a_result(viewer, panel, fake, qtbot):
     assert "truth" in seen(viewer)
 
 
+def test_centres_of_edited_labels_stay_hidden_with_them(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    viewer.layers["cells labels"].data[:2, :2] = 9
+    panel.start()
+    finish(qtbot, panel)
+    panel.take_front(is_front=True)
+    assert seen(viewer) == {"cells", "cells labels [1]", "cells centres [1]"}
+
+
 def test_labels_of_a_movie_and_of_its_frame_are_not_seen_together(viewer, panel, fake, qtbot):
     movie = viewer.add_image(np.zeros((3, 24, 24)), name="film", axis_labels=("t", "y", "x"))
     panel.start()
