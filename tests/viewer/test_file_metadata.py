@@ -59,6 +59,20 @@ def test_layers_that_were_there_before_are_completed_and_seen_whole(layer_viewer
     np.testing.assert_allclose(layer_viewer.scene.camera.center[-2:], (39, 49))
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+def test_the_plane_that_is_looked_at_stays(viewer, tmp_path, is_first):
+    path = tmp_path / "image.tif"
+    write_image(path, np.ones((20, 8, 9), "uint8"), "ZYX", (2.0, 0.5, 0.5), "um")
+    if is_first:
+        watch_layers(viewer)
+    (layer,) = viewer.open(str(path), plugin="napari")
+    if not is_first:
+        viewer.dims.set_current_step(0, 13)
+        watch_layers(viewer)
+    assert layer.scale[0] == 2
+    assert viewer.dims.current_step[0] == (9 if is_first else 13)
+
+
 @pytest.mark.parametrize("panel", ["EmbedSeg: Segment", "EmbedSeg: Train", "EmbedSeg: Evaluate"])
 def test_every_viewer_with_a_panel_is_watched(make_napari_viewer_proxy, tmp_path, panel):
     path = tmp_path / "image.tif"

@@ -73,11 +73,12 @@ class _Watcher:
     def on_inserted(self, event: Any) -> None:
         """Complete a new layer; the first one was fitted into the window before it had its size."""
         viewer = self._viewer()
+        step = () if viewer is None else tuple(viewer.dims.current_step)
         is_sized = complete(event.value)
         if viewer is None:
             return
         if is_sized and len(viewer.layers) == 1:
-            viewer.reset_view()
+            _fit(viewer, step)
         if _take_typed_size(event.value, viewer.layers) and len(self._step) == viewer.dims.ndim:
             viewer.dims.set_current_step(range(len(self._step)), self._step)
 
@@ -96,9 +97,17 @@ def watch_layers(viewer: Viewer) -> None:
     viewer = getattr(viewer, "__wrapped__", viewer)
     if viewer not in _watchers:
         _watchers[viewer] = _Watcher(viewer)
+    step = tuple(viewer.dims.current_step)
     changed = [complete(layer) for layer in viewer.layers]
     if any(changed) and len(viewer.layers) == sum(changed):
-        viewer.reset_view()
+        _fit(viewer, step)
+
+
+def _fit(viewer: Viewer, step: tuple[int, ...]) -> None:
+    """Fit layers that have their size now into the window, and stay at the planes that are looked at."""
+    viewer.reset_view()
+    if len(step) == viewer.dims.ndim:
+        viewer.dims.set_current_step(range(len(step)), step)
 
 
 def on_activate(_: Any) -> None:

@@ -113,3 +113,13 @@ def test_an_end_that_nearly_meets_the_beginning_closes_the_outline():
     gap[stroke_pixels(SHAPE, [circle(stop=340)[0], circle(stop=340)[-1]])] = True
     inside = enclosed_pixels(NOTHING, stroke, WIDTH, gap)
     assert np.array_equal(inside, ndimage.binary_fill_holes(stroke | gap) & ~stroke)
+
+
+def test_an_outline_of_a_thin_object_may_touch_itself():
+    sides = [(28, 5), (28, 20), (30, 25), (28, 30), (28, 58)]
+    points = [*sides, *((64 - y, x) for y, x in reversed(sides)), sides[0]]
+    stroke = brush(points, 5)
+    holes = ndimage.binary_fill_holes(stroke) & ~stroke
+    assert ndimage.label(holes)[1] > 1
+    assert not enclosed_pixels(NOTHING, stroke, 5).any()
+    assert np.array_equal(enclosed_pixels(NOTHING, stroke, 5, brush(sides[:1], 1)), holes)

@@ -68,6 +68,7 @@ def test_a_sample_is_judged_by_keys_and_clicks(panel, layer, viewer, qtbot, pres
     draw(panel, qtbot)
     shown = panel.judge.marks.shown
     assert layer.contour > 0
+    assert layer.opacity < 0.5, "the one that is judged is told from others of its colour"
     for step in panel.judgement.steps[:3]:
         # The outline is that of the object, where it lies.
         own = shown["estimate: object"]
@@ -76,6 +77,7 @@ def test_a_sample_is_judged_by_keys_and_clicks(panel, layer, viewer, qtbot, pres
         assert {int(layer.data[tuple(at)]) for at in on_layer} == {step.label}
         assert len(places) == (layer.data == step.label).sum()
         press("R" if step is not panel.judgement.steps[1] else "W")
+    assert layer.opacity == 0.7
     area = panel.judgement.current
     corners = shown["estimate: area"].data[0]
     assert corners.min(0).tolist() == [low - 0.5 for low in area.lower]
@@ -178,7 +180,7 @@ def test_a_pause_gives_keys_and_layers_back(panel, layer, viewer, qtbot, press):
     press("R")
     panel.pause.click()
     assert [one.name for one in viewer.layers] == names
-    assert layer.contour == 0
+    assert (layer.contour, layer.opacity) == (0, 0.7)
     press("R")
     assert heard == ["R"]
     assert len(panel.judgement.answers) == 1

@@ -53,6 +53,17 @@ def test_preview_lies_over_its_layer_and_is_updated_in_place(viewer, blobs, ndim
     assert len(viewer.layers[SEEDS].data) == 0
 
 
+def test_images_that_lie_over_the_previewed_one_go_behind_it_and_its_labels_stay(layer_viewer, blobs):
+    image, found = blobs(2)
+    layer = layer_viewer.add_image(image, name="film")
+    layer_viewer.add_labels(found, name="film labels")
+    layer_viewer.add_image(image, name="film t=0")
+    view = TrainingView(layer_viewer)
+    view.watch(layer, "YX")
+    view.begin()
+    assert [one.name for one in layer_viewer.layers] == ["film t=0", "film", "film labels"]
+
+
 def test_of_a_large_image_the_part_in_view_is_shown(viewer):
     image = np.arange(2000 * 1500, dtype=np.float32).reshape(2000, 1500)
     layer = viewer.add_image(image, scale=(0.5, 0.5))

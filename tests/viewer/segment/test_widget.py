@@ -174,6 +174,17 @@ def test_other_objects_give_way_to_a_result(viewer, panel, fake, qtbot):
     assert "truth" in seen(viewer)
 
 
+def test_centres_of_edited_labels_stay_hidden_with_them(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    viewer.layers["cells labels"].data[:2, :2] = 9
+    panel.start()
+    finish(qtbot, panel)
+    panel.take_front(is_front=True)
+    assert seen(viewer) == {"cells", "cells labels [1]", "cells centres [1]"}
+
+
 def test_labels_of_a_movie_and_of_its_frame_are_not_seen_together(viewer, panel, fake, qtbot):
     movie = viewer.add_image(np.zeros((3, 24, 24)), name="film", axis_labels=("t", "y", "x"))
     panel.start()
@@ -185,6 +196,25 @@ def test_labels_of_a_movie_and_of_its_frame_are_not_seen_together(viewer, panel,
         finish(qtbot, panel)
         found = {layer for layer in seen(viewer) if layer.endswith(("labels", "centres"))}
         assert found == {f"{name} labels", f"{name} centres"}
+        assert seen(viewer) - found == {name}, "the other image would cover it"
+
+
+def test_a_movie_whose_frame_is_annotated_takes_turns_with_it(viewer, label_panel, panel, fake, qtbot):
+    movie = viewer.add_image(np.zeros((3, 24, 24)), name="film", axis_labels=("t", "y", "x"))
+    label_panel.annotation.image.choose(movie)
+    label_panel.annotation.annotate.click()
+    painted = seen(viewer)
+    assert painted == {"film t=1", "film t=1 annotation"}
+    panel.bring_forward()
+    panel.image.layer_box.choose(movie)
+    panel.start()
+    finish(qtbot, panel)
+    found = {"film", "film labels", "film centres"}
+    assert seen(viewer) == found
+    label_panel.take_front(is_front=True)
+    assert seen(viewer) == painted
+    panel.take_front(is_front=True)
+    assert seen(viewer) == found
 
 
 def test_what_is_painted_and_what_was_found_take_turns(viewer, label_panel, panel, fake, qtbot, blobs):

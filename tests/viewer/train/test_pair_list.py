@@ -23,6 +23,14 @@ def test_a_second_pair_takes_layers_that_are_free(viewer, ready, blobs):
     assert len(ready.request().pairs) == 1
 
 
+def test_the_image_is_the_one_that_the_labels_lie_on(viewer, open_panel):
+    viewer.add_image(np.zeros((3, 24, 24)), name="film", axis_labels=("t", "y", "x"))
+    viewer.add_image(np.zeros((24, 24)), name="film t=1")
+    viewer.add_labels(np.ones((3, 24, 24), int), name="truth", axis_labels=("t", "y", "x"))
+    (row,) = open_panel("EmbedSeg: Train").pairs.rows
+    assert row.image.layer().name == "film"
+
+
 def test_the_mean_of_all_channels_can_be_learned_from(panel, viewer, qtbot, blobs):
     image, labels = blobs(2)
     viewer.add_image(np.stack([image, 3.0 * image]), name="two", axis_labels=("c", "y", "x"))

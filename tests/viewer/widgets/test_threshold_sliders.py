@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from qtpy.QtCore import Qt
 
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.viewer.widgets.threshold_sliders import ThresholdSliders
@@ -64,3 +65,14 @@ def test_the_largest_size_stays_above_the_smallest(sliders, first):
     # It is said once, not for ever.
     most.setValue(500)
     assert sliders.note.isHidden()
+
+
+@pytest.mark.parametrize(
+    ("key", "seed", "size"), [("Left", 0.49, 81), ("Up", 0.51, 121), ("PageUp", 0.6, 400), ("PageDown", 0.4, 0)]
+)
+def test_keys_move_a_slider(sliders, qtbot, key, seed, size):
+    sliders.set_values({"seed_threshold": 0.5, "min_object_size": 100})
+    for name, expected in (("seed_threshold", seed), ("min_object_size", size)):
+        with qtbot.waitSignal(sliders.changed):
+            qtbot.keyClick(sliders.sliders[name], getattr(Qt.Key, f"Key_{key}"))
+        assert sliders.numbers[name].value() == pytest.approx(expected)

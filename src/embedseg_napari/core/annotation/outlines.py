@@ -34,12 +34,13 @@ def enclosed_pixels(
     width : float
         Diameter of the brush in pixels.
     gap : ndarray of bool, shape (Y, X), optional
-        A line that closes the stroke where its end nearly meets its beginning.
+        A line that closes the stroke where its end nearly meets its beginning; given also where it meets it.
 
     Returns
     -------
     ndarray of bool, shape (Y, X)
-        Pixels inside the outline; none where the stroke is a scribble, which leaves several holes or runs elsewhere.
+        Pixels inside the outline; none where the stroke is a scribble, which leaves several holes that are wider than
+        the brush, ends elsewhere than it began, or runs elsewhere.
     """
     closing = np.zeros_like(stroke) if gap is None else gap & ~stroke & ~before
     drawn = before | stroke | closing
@@ -57,7 +58,10 @@ def enclosed_pixels(
         return inside
     sizes = np.bincount(pieces.ravel())[1:]
     away = ndimage.distance_transform_edt(pieces != 1 + sizes.argmax())
-    if sizes.max() >= MOSTLY * sizes.sum() and (away[stroke] <= width + TREMBLE).mean() >= MOSTLY:
+    is_outline = sizes.max() >= MOSTLY * sizes.sum() and (away[stroke] <= width + TREMBLE).mean() >= MOSTLY
+    # Both sides of an outline of a thin object touch here and there.
+    is_thin = gap is not None and 2 * ndimage.distance_transform_edt(found).max() <= width + TREMBLE
+    if is_outline or is_thin:
         inside[box] = found | closing
     return inside
 

@@ -18,7 +18,7 @@ from embedseg_napari.viewer.result_layers import (
     show_shapes,
     spatial_frame,
 )
-from embedseg_napari.viewer.step_back import Hidden, shows_objects_or_drawn
+from embedseg_napari.viewer.step_back import Hidden, SteppedBack, shows_objects_or_drawn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +36,8 @@ OUTLINE = 2
 """Pixels that outlines of labels are wide while they are judged; filled ones would hide the image."""
 LINE, RING = 2, 14
 """Pixels of the screen: the frame around an area, and across the ring around a missed object."""
+FAINT = 0.35
+"""Opacity of the others while one object is judged: some of them are yellow, too."""
 LARGEST = 1 << 26
 """Pixels of the box around an object whose outline is read; of a larger one the box is shown."""
 ROOM = 2
@@ -60,7 +62,7 @@ class JudgeMarks:
         self._axes = ""
         self._contour = 0
         self._view = KeptView(viewer)
-        self._hidden = Hidden()
+        self._hidden, self._faint = Hidden(), SteppedBack(FAINT)
 
     def begin(self, layer: Labels, axes: str) -> None:
         """Show labels as outlines; `axes` are those of their array."""
@@ -83,12 +85,14 @@ class JudgeMarks:
             if is_shown(self.viewer, layer) and layer.contour == OUTLINE:
                 layer.contour = self._contour
             self._hidden.release()
+            self._faint.release()
             self._view.give_back()
 
     def rest(self) -> None:
         """Show all as it was seen before, while nothing is left to judge."""
         for name in self.shown:
             self._hide(name)
+        self._faint.release()
         self._view.give_back()
 
     def is_ours(self, layer: Layer) -> bool:
@@ -98,6 +102,8 @@ class JudgeMarks:
     def show(self, step: SampledObject | Place, missed: Sequence[Sequence[float]] = ()) -> None:
         """Show an object, or an area with the missed objects in it."""
         is_object = isinstance(step, SampledObject)
+        assert self.layer is not None
+        self._faint.hold([self.layer] if is_object else [])
         if isinstance(step, SampledObject) and step.n_pixels <= LARGEST:
             self._hide(AREA)
             self._outline(step)

@@ -28,7 +28,8 @@ from embedseg_napari.viewer.label.single_channel import single_channel
 from embedseg_napari.viewer.label.start_model import known_extent, misfit, suggested_start
 from embedseg_napari.viewer.label.store_box import StoreBox
 from embedseg_napari.viewer.large.annotated_part import PartReader
-from embedseg_napari.viewer.layers import ANNOTATION
+from embedseg_napari.viewer.layers import ANNOTATION, time_lapse_of
+from embedseg_napari.viewer.step_back import give_way
 from embedseg_napari.viewer.train.panel import TrainingPanel
 from embedseg_napari.viewer.train.progress import ProgressBox
 from embedseg_napari.viewer.widgets.page import page_of
@@ -334,9 +335,18 @@ class LabelWidget(TrainingPanel):
         """Show what the current network makes of the part in view, under the annotation."""
         self.preview.show_preview(event)
 
+    def take_front(self, is_front: bool) -> None:
+        """Show again what is painted here, and not the time-lapse that it is a frame of, which may lie over it."""
+        super().take_front(is_front)
+        image = self.annotation.layers.image
+        if is_front and image is not None and self.annotation.layers.labels is not None:
+            of_it = time_lapse_of(image)
+            give_way(one for one in self.viewer.layers if one != image and str(one.unique_id) == of_it)
+
     def learns_from(self, layer: Layer) -> bool:
-        """Whether something is annotated in a layer, or it shows drafts or what was clicked on."""
-        return ANNOTATION in layer.metadata or layer in (self.review.shown_drafts, self.clicks.shown)
+        """Whether a layer is annotated, or something is in it, or it shows drafts or what was clicked on."""
+        shown = (self.annotation.layers.image, self.review.shown_drafts, self.clicks.shown)
+        return ANNOTATION in layer.metadata or layer in shown
 
     def take_result(self, result: SavedTraining) -> None:
         """Show what a training left behind; the next round goes on from there."""

@@ -119,15 +119,14 @@ class TrainingView:
         self._uncover()
 
     def _uncover(self) -> None:
-        """Bring the image that is previewed, and its labels, before other images that lie over it."""
+        """Bring other images that lie over the one that is previewed behind it."""
         layers, source = self.viewer.layers, self.source
         if source is None:
             return
-        top = max((layers.index(layer) for layer in layers if isinstance(layer, Image) and is_users(layer)), default=0)
-        if layers.index(source) < top:
-            layers.move(layers.index(source), top + 1)
-            if is_shown(self.viewer, self.truth) and self.truth is not None:
-                layers.move(layers.index(self.truth), layers.index(source) + 1)
+        # What was found in it stays over it.
+        over = [layer for layer in layers[layers.index(source) + 1 :] if isinstance(layer, Image) and is_users(layer)]
+        for layer in over:
+            layers.move(layers.index(layer), layers.index(source))
         source.visible = True
 
     def end(self) -> None:

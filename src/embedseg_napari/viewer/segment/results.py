@@ -184,6 +184,8 @@ class ResultLayers:
             result.whole = earlier.whole
             if earlier.has_edits():
                 self._keep(earlier)
+                if earlier.centers is not None:
+                    earlier.centers.visible = False
             elif earlier.selection.name == selection.name:
                 result.labels, result.seed_map, result.centers = earlier.labels, earlier.seed_map, earlier.centers
                 result.hidden = earlier.hidden

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from napari.layers import Image
 from napari.utils.notifications import show_info
 from qtpy.QtCore import QObject, Signal
 
@@ -14,7 +15,7 @@ from embedseg_napari.core.model.known_models import model_at
 from embedseg_napari.jobs.segment import SegmentJob, segment
 from embedseg_napari.viewer.layers import SEGMENTED, is_users, time_lapse_of
 from embedseg_napari.viewer.segment.progress import SegmentProgress
-from embedseg_napari.viewer.step_back import give_way, meet, shows_found, shows_objects_or_drawn
+from embedseg_napari.viewer.step_back import give_way, meet, shows_found, shows_objects_or_drawn, take_place
 from embedseg_napari.viewer.widgets.boxes import short
 
 if TYPE_CHECKING:
@@ -190,9 +191,16 @@ class SegmentRuns(QObject):
         """Let other objects, annotations and previews at the place of a result give way: both would be taken for one.
 
         What was found in the same image, with other settings, stays, and so does all of an image of its own. Frames of
-        a time-lapse and all of it are none, nor are a part of a large image and the whole.
+        a time-lapse and all of it are none, nor are a part of a large image and the whole: of them the one is seen that
+        was segmented.
         """
         image, layers = result.selection.layer, self.viewer.layers
+        of_it = [layer for layer in layers if isinstance(layer, Image) and is_users(layer)]
+        of_it = [layer for layer in of_it if layer != image and time_lapse_of(layer) == time_lapse_of(image)]
+        if of_it:
+            give_way(of_it)
+            take_place([image])
+            image.visible = True
         for layer in layers:
             other = self.results.of(layer)
             if other is None:

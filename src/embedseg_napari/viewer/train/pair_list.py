@@ -20,6 +20,7 @@ from embedseg_napari.viewer.layers import (
     name_axes,
     pair_from_layers,
 )
+from embedseg_napari.viewer.neighbours import image_under
 from embedseg_napari.viewer.widgets.axis_question import AxisQuestion
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence, add_row, button
 from embedseg_napari.viewer.widgets.labels_hint import LabelsHint
@@ -117,6 +118,12 @@ class PairRow(QFrame):
         for emitter in emitters:
             emitter.connect(self._on_edit)
         self._followed = emitters
+
+    def choose_image_under(self) -> None:
+        """Choose the image that the labels lie on where they do not lie on the chosen one."""
+        image, labels = self.image.layer(), self.labels.layer()
+        if image is not None and labels is not None:
+            self.image.choose(image_under(labels, [image, *self.image.layers]) or image)
 
     def close_down(self) -> None:
         """Follow the chosen layers no longer."""
@@ -258,6 +265,7 @@ class PairList(QWidget):
             free = [layer for layer in box.proposed if layer not in used]
             if free:
                 box.choose(free[0])
+        row.choose_image_under()
         self.rows.append(row)
         self.box.insertWidget(len(self.rows) - 1, row)
         row.changed.connect(self.changed.emit)

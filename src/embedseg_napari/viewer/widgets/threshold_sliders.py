@@ -17,10 +17,32 @@ from embedseg_napari.viewer.widgets.editors import MOST_WHOLE, limits
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from qtpy.QtGui import QKeyEvent
+
 NAMES = ("seed_threshold", "foreground_threshold", "faint_seeds", "margin_scale", "min_object_size")
 MOST_BY_SLIDER = 10_000
 """Pixels of the minimum size that the slider reaches; more can be typed."""
+KEYS = {
+    Qt.Key.Key_Left: (-1, 0),
+    Qt.Key.Key_Down: (-1, 0),
+    Qt.Key.Key_Right: (1, 0),
+    Qt.Key.Key_Up: (1, 0),
+    Qt.Key.Key_PageDown: (0, -1),
+    Qt.Key.Key_PageUp: (0, 1),
+}
+"""Steps and pages by which a key moves a slider."""
 TICKED = {"drop_border_objects": "Drop at border", "fill_holes": "Fill holes"}
+
+
+class _KeySlider(QDoubleSlider):
+    """A slider that can be moved by keyboard: superqt's takes the focus and no keys."""
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() not in KEYS:
+            super().keyPressEvent(event)
+            return
+        steps, pages = KEYS[event.key()]
+        self.setValue(self.value() + steps * self.singleStep() + pages * self.pageStep())
 
 
 class ThresholdSliders(QWidget):
@@ -39,14 +61,14 @@ class ThresholdSliders(QWidget):
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setColumnStretch(1, 1)
-        self.sliders: dict[str, QDoubleSlider] = {}
+        self.sliders: dict[str, _KeySlider] = {}
         self.numbers: dict[str, Any] = {}
         for row, name in enumerate(NAMES):
             field = PredictionConfig.model_fields[name]
             is_size = name == "min_object_size"
             # The heading above says that all of them are thresholds.
             label = QLabel("Min. size (px)" if is_size else label_of(name).removesuffix(" threshold"))
-            slider = QDoubleSlider(Qt.Orientation.Horizontal)
+            slider = _KeySlider(Qt.Orientation.Horizontal)
             slider.setMinimumWidth(40)
             number: Any = QSpinBox() if is_size else FloatBox()
             low, high = limits(field, int if is_size else float)

@@ -63,3 +63,13 @@ def test_holes_survive_the_shapes_layer(layer_viewer, ndim):
     for _ in range(2):
         layers.regions.show(mask)
         assert np.array_equal(layers.regions.mask(), mask)
+
+
+@pytest.mark.parametrize("pixel", [0.065, 1.0, 40.0])
+def test_lines_are_as_thick_whatever_the_pixel_size(layer_viewer, pixel):
+    layers = AnnotationLayers(layer_viewer)
+    layers.watch(layer_viewer.add_image(np.zeros((40, 60), np.float32), name="cells", scale=(pixel, pixel)))
+    layers.make()
+    layers.regions.draw()
+    # In pixels of the layer, which its scale makes larger.
+    assert layers.regions.layer.current_edge_width == 1

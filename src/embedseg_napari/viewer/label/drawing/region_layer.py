@@ -139,7 +139,7 @@ class RegionLayer:
             metadata={ANNOTATION: str(self.image.unique_id), RESULT: "regions"},
             face_color="transparent",
             edge_color="#56b4e9",
-            edge_width=max(1.0, min(self.shape[-2:]) / 200) * self.frame.scale[-1],
+            edge_width=max(1.0, min(self.shape[-2:]) / 200),
             **self.frame.options(),
         )
         self.take(layer)
