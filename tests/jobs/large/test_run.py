@@ -13,6 +13,7 @@ from embedseg_napari import load_model, predict_large
 from embedseg_napari.core.errors import AlreadyExists, DataError, SettingsError
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.files.ngff import names_of_labels
+from embedseg_napari.core.files.tiff import read_image
 from embedseg_napari.core.large.run_folder import RunFolder
 from embedseg_napari.core.runs import drain, never
 from embedseg_napari.jobs.large.dry_run import dry_run
@@ -62,6 +63,9 @@ def test_a_stopped_run_goes_on(job, store):
     stopped = drain(run(job, should_stop), listener)
     assert stopped.stopped
     assert stopped.n_missing == 5
+    told = []
+    read_image(store, labels=True, say=told.append)
+    assert "is not complete" in told[0]
     events = []
     done = drain(run(job, never), events.append)
     assert not done.stopped
@@ -71,6 +75,9 @@ def test_a_stopped_run_goes_on(job, store):
     assert in_one_go.n_objects == done.n_objects
     assert np.array_equal(labels_of(store), labels_of(store, "other"))
     assert not (store / "labels" / ".embedseg.run").exists()
+    told.clear()
+    read_image(store / "labels" / "embedseg", labels=True, say=told.append)
+    assert told == []
     again = drain(run(job, never))
     assert (again.n_objects, again.seams) == (done.n_objects, done.seams)
     with pytest.raises(AlreadyExists, match="another model or other settings"):
