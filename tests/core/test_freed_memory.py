@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -133,6 +135,54 @@ def test_a_forked_child_does_not_wait_for_threads_it_has_not() -> None:
     finally:
         is_over.set()
         thread.join()
+
+
+def test_a_generator_that_is_given_up_may_be_collected_at_any_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    @keeps_freed_memory
+    def work() -> Generator[int, None, None]:
+        yield 1
+
+    class Collecting:
+        def cancel(self) -> None:
+            gc.collect()
+
+    gc.disable()
+    try:
+        ring: list[object] = [work()]
+        next(ring[0])  # type: ignore[call-overload]
+        ring.append(ring)
+        del ring
+        monkeypatch.setattr(freed_memory._USERS, "at_end", Collecting())
+        thread = threading.Thread(target=freed_memory.free_afterwards, args=[Holder()], daemon=True)
+        thread.start()
+        thread.join(10)
+    finally:
+        gc.enable()
+    assert not thread.is_alive()
+    assert freed_memory._USERS.n == 0
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "begun = work(); next(begun)",
+        "threading.Thread(target=lambda: (threading.main_thread().join(), [*work()], print('computed'))).start()",
+    ],
+)
+def test_a_process_ends_though_nobody_has_ended_a_generator(end: str) -> None:
+    program = f"""
+import threading
+from embedseg_napari.core.freed_memory import keeps_freed_memory
+
+@keeps_freed_memory
+def work():
+    yield 1
+
+{end}
+"""
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (found.returncode, found.stderr) == (0, "")
+    assert ("computed" in found.stdout) == ("Thread" in end)
 
 
 class Holder:

@@ -38,7 +38,8 @@ class _Users:
     """How many computations keep memory at present."""
 
     def __init__(self) -> None:
-        self.lock, self.n = threading.Lock(), 0
+        # Collecting garbage while it is held may end a generator that was given up, which wants it, too.
+        self.lock, self.n = threading.RLock(), 0
         self.at_end: threading.Timer | None = None
         self.holders: weakref.WeakSet[Holder] = weakref.WeakSet()
         if hasattr(os, "register_at_fork"):
@@ -71,18 +72,23 @@ class _Users:
         if self.at_end is not None:
             self.at_end.cancel()
             self.at_end = None
-        if not self.n and (self.holders or _glibc() is not None):
+        # A process that is ending starts no thread, and in Python 3.11 and before waits for it without end.
+        if not self.n and not sys.is_finalizing() and (self.holders or _glibc() is not None):
             self.at_end = threading.Timer(LINGER, self._give_back)
             self.at_end.daemon = True
-            self.at_end.start()
+            try:
+                self.at_end.start()
+            except RuntimeError:
+                self._give_back()
 
     def _give_back(self) -> None:
         with self.lock:
             # Another may have begun while this waited for the lock.
             if self.n:
                 return
-            while self.holders:
-                self.holders.pop().free_memory()
+            for holder in list(self.holders):
+                holder.free_memory()
+            self.holders.clear()
             if (glibc := _glibc()) is not None:
                 _set(glibc, AFTERWARDS)
                 glibc.malloc_trim(0)

@@ -192,10 +192,12 @@ import os, sys
 for name in list(os.environ):
     if name in ("CI", "GITHUB_ACTIONS") or name.startswith("PYTEST"):
         del os.environ[name]
+# With CUDA it asks ldconfig where its libraries are.
+import torch
 seen = []
 ways_out = ("socket.", "subprocess.", "os.posix_spawn")
 sys.addaudithook(lambda event, args: seen.append(event) if event.startswith(ways_out) else None)
-import numpy as np, torch, time
+import numpy as np, time
 import embedseg_napari as es
 heard = []
 es.load_model("nuclei-2d", device="cpu").predict(

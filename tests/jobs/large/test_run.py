@@ -10,11 +10,14 @@ import pytest
 from large_steps import blobs, labels_of, same_but_for_numbers, write_store
 
 from embedseg_napari import load_model, predict_large
+from embedseg_napari.core.data.pairs import load_folder
 from embedseg_napari.core.errors import AlreadyExists, DataError, SettingsError
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.files.ngff import names_of_labels
+from embedseg_napari.core.files.tiff import read_image
 from embedseg_napari.core.large.run_folder import RunFolder
 from embedseg_napari.core.runs import drain, never
+from embedseg_napari.core.stores.notes import add_notes
 from embedseg_napari.jobs.large.dry_run import dry_run
 from embedseg_napari.jobs.large.plan import LargeJob
 from embedseg_napari.jobs.large.run import BlockFinished, BlocksStarted
@@ -62,6 +65,9 @@ def test_a_stopped_run_goes_on(job, store):
     stopped = drain(run(job, should_stop), listener)
     assert stopped.stopped
     assert stopped.n_missing == 5
+    told = []
+    read_image(store, labels=True, say=told.append)
+    assert "is not complete" in told[0]
     events = []
     done = drain(run(job, never), events.append)
     assert not done.stopped
@@ -71,11 +77,26 @@ def test_a_stopped_run_goes_on(job, store):
     assert in_one_go.n_objects == done.n_objects
     assert np.array_equal(labels_of(store), labels_of(store, "other"))
     assert not (store / "labels" / ".embedseg.run").exists()
+    told.clear()
+    read_image(store / "labels" / "embedseg", labels=True, say=told.append)
+    assert told == []
     again = drain(run(job, never))
     assert (again.n_objects, again.seams) == (done.n_objects, done.seams)
     with pytest.raises(AlreadyExists, match="another model or other settings"):
         drain(run(replace(job, block=72), never))
     assert drain(run(replace(job, block=72, overwrite=True), never)).n_objects == done.n_objects
+
+
+def test_what_a_model_found_is_no_truth_unnoticed(job, store):
+    drain(run(job, never))
+    told = []
+    load_folder(store, tell=lambda where, words: told.append(words))
+    assert any("are what a model found" in words for words in told)
+    told.clear()
+    load_folder(store, labels="embedseg", tell=lambda where, words: told.append(words))
+    add_notes(store / "labels" / "embedseg", changed="2026-01-01")
+    load_folder(store, tell=lambda where, words: told.append(words))
+    assert not any("are what a model found" in words for words in told)
 
 
 def test_blocks_near_the_camera_come_first_and_show_their_labels(job, store):

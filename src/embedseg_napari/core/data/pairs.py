@@ -23,8 +23,9 @@ from embedseg_napari.core.files.formats import left_out
 from embedseg_napari.core.files.named_axes import as_picture
 from embedseg_napari.core.files.pairing import by_name, partners, without_partner
 from embedseg_napari.core.files.tiff import Picture, list_images, read_image
-from embedseg_napari.core.files.zarr_image import has_labels, is_store
+from embedseg_napari.core.files.zarr_image import has_labels, is_store, labels_in
 from embedseg_napari.core.scripts import warn
+from embedseg_napari.core.stores.notes import is_prediction
 from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
@@ -124,6 +125,12 @@ def load_folder(
     ignore_paths = by_name(list_images(folder / "ignore")) if (folder / "ignore").is_dir() else {}
     # An OME-Zarr may hold its labels itself.
     mask_of, ignore_of = labelled | partners(image_paths, mask_paths), partners(image_paths, ignore_paths)
+    own = [labels_in(path) for name, path in labelled.items() if labels is None and mask_of[name] == path]
+    predicted = [place for place in own if is_prediction(place)]
+    if predicted:
+        others = f" (and those of {count(len(predicted) - 1, 'other image')})" if len(predicted) > 1 else ""
+        words = f"These labels{others} are what a model found, not corrected by hand; here they count as the truth."
+        tell(str(predicted[0]), words)
     lonely = [name for name in image_paths if name not in mask_of]
     if lonely:
         others = f" ({len(lonely)} images lack theirs)" if len(lonely) > 1 else ""

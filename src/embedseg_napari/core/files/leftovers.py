@@ -32,6 +32,11 @@ def temporary_name(suffix: str = "") -> str:
     return f".tmp-{_short(platform.node())}-{pid}-{_short(start_of(pid))}-{uuid4().hex[:8]}{suffix[:20]}"
 
 
+def run_beside(labels: Path) -> Path:
+    """Return the folder that is there until labels, written block by block, are complete."""
+    return labels.parent / f".{labels.name}.run"
+
+
 def sweep(folder: Path) -> None:
     """Take away what processes left in a folder that were killed while they wrote; nothing else is ever touched."""
     for left in _matching(folder):

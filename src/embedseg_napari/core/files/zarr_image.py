@@ -13,6 +13,7 @@ import numpy as np
 from embedseg_napari.core.axes import KNOWN, parse_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.lazy_image import FramesOnDisk, LazyImage, check_pieces
+from embedseg_napari.core.files.leftovers import run_beside
 from embedseg_napari.core.files.metadata import spacing_along
 from embedseg_napari.core.files.ngff import ImageGroup, find_group, is_plate, names_of_labels
 from embedseg_napari.core.files.picture import Pixels
@@ -172,6 +173,8 @@ def _chosen(path: Path, axes: str | None, labels: bool, say: Callable[[str], Non
     assert group is not None
     if len(group.images) > 1:
         say(f"holds {len(group.images)} images; the first, {group.images[0]}, is read; name another by its path")
+    if labels and run_beside(group.folder).exists():
+        say("is not complete: the run that makes it goes on or was stopped, and the same embedseg predict finishes it")
     return image, group
 
 

@@ -23,6 +23,12 @@ def read_notes(labels: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def is_prediction(labels: Path) -> bool:
+    """Whether a label image is noted to be what a model found, and nothing of it was changed since."""
+    notes = read_notes(labels)
+    return bool(notes.get("recipe")) and not notes.get("changed")
+
+
 def add_notes(labels: Path, **notes: Any) -> None:
     """Note something in the group of a label image, beside what is there.
 

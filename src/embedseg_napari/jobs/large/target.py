@@ -13,6 +13,7 @@ import numpy as np
 from embedseg_napari.core.axes import ordered, result_axes
 from embedseg_napari.core.errors import AlreadyExists, DataError
 from embedseg_napari.core.files.atomic import locked_place
+from embedseg_napari.core.files.leftovers import run_beside
 from embedseg_napari.core.files.region import Region, choose_region
 from embedseg_napari.core.stores.notes import MARK, add_notes, read_notes
 
@@ -56,7 +57,7 @@ class Target:
     @property
     def run_folder(self) -> Path:
         """What a run that is not through keeps, beside the labels."""
-        return self.labels.with_name(f".{self.labels.name}.run")
+        return run_beside(self.labels)
 
     @property
     def is_begun(self) -> bool:

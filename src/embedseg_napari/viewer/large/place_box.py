@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QLineEdit, QTo
 from superqt.utils import signals_blocked
 
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.leftovers import run_beside
 from embedseg_napari.core.files.names import from_home, portable_name
 from embedseg_napari.core.stores.labels import NAME
 from embedseg_napari.core.wording import count, shape_words
@@ -213,7 +214,7 @@ class PlaceBox(QWidget):
                 stem = target.store.name.removesuffix(".zarr").removesuffix(".ome")
                 there = target.store.with_name(f"{stem.rstrip('0123456789').rstrip('-')}-{number}.ome.zarr")
                 name, text = self.place, str(there)
-            if not there.exists() and not there.with_name(f".{there.name}.run").exists():
+            if not there.exists() and not run_beside(there).exists():
                 break
             number += 1
         name.setText(text)
