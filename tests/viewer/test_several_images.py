@@ -236,8 +236,10 @@ def test_what_is_annotated_comes_back_with_its_panel_and_what_was_found_gives_wa
     mine = annotate(panel, one)
     found = viewer.add_labels(np.ones_like(mine.data), name="found", metadata={RESULT: FOUND})
     assert give_way([mine]) == [mine]
+    viewer.layers.selection.active = found
     panel.take_front(True)
     assert mine.visible
+    assert viewer.layers.selection.active == mine
     assert not found.visible
 
 

@@ -336,10 +336,12 @@ class LabelWidget(TrainingPanel):
         self.preview.show_preview(event)
 
     def take_front(self, is_front: bool) -> None:
-        """Show again what is painted here, and not the time-lapse that it is a frame of, which may lie over it."""
+        """Go on painting here, and not in the time-lapse that it is a frame of, which may lie over it."""
         super().take_front(is_front)
-        image = self.annotation.layers.image
-        if is_front and image is not None and self.annotation.layers.labels is not None:
+        image, labels = self.annotation.layers.image, self.annotation.layers.labels
+        if is_front and image is not None and labels is not None:
+            if labels in self.viewer.layers:
+                self.viewer.layers.selection.active = labels
             of_it = time_lapse_of(image)
             give_way(one for one in self.viewer.layers if one != image and str(one.unique_id) == of_it)
 

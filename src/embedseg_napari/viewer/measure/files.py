@@ -240,7 +240,10 @@ class MeasuredFiles(QWidget):
         def show(triangles: Triangles) -> None:
             if layer in self.viewer.layers:
                 show_surfaces(self.viewer, layer, objects.axes, triangles)
-                self.said.emit("Switch to 3D to see the surfaces.")
+                is_flat = self.viewer.dims.ndisplay == 2
+                self.said.emit(
+                    "Switch to 3D to see the surfaces." if is_flat else "The surfaces are a layer of their own."
+                )
 
         self.said.emit("Making surfaces…")
         self.run = run_in_background(
