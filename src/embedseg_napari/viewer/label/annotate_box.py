@@ -212,7 +212,8 @@ class AnnotationBox(QWidget):
         if self.layers.regions.is_drawing:
             return "Now drag a rectangle on the image, around about five objects; then the brush comes back."
         if self.is_reviewing():
-            return "Go through the drafts below. When every object is annotated, press Whole image, or draw an area."
+            then = "then train" if self.layers.is_whole else "press Whole image, or draw an area"
+            return f"Go through the drafts below. When every object is annotated, {then}."
         if self.layers.is_whole:
             return "Is every object in the image painted? Then train, and keep painting where the prediction is wrong."
         is_volume = self.layers.ndim == 3
