@@ -13,11 +13,10 @@ from embedseg_napari import load_model, predict_large
 from embedseg_napari.core.data.pairs import load_folder
 from embedseg_napari.core.errors import AlreadyExists, DataError, SettingsError
 from embedseg_napari.core.events import Message
-from embedseg_napari.core.files.ngff import names_of_labels
+from embedseg_napari.core.files.ngff import add_notes, names_of_labels
 from embedseg_napari.core.files.tiff import read_image
 from embedseg_napari.core.large.run_folder import RunFolder
 from embedseg_napari.core.runs import drain, never
-from embedseg_napari.core.stores.notes import add_notes
 from embedseg_napari.jobs.large.dry_run import dry_run
 from embedseg_napari.jobs.large.plan import LargeJob
 from embedseg_napari.jobs.large.run import BlockFinished, BlocksStarted

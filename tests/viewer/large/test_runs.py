@@ -18,9 +18,9 @@ from store_steps import write_store
 
 from embedseg_napari.cli import main
 from embedseg_napari.core.files.in_parts import open_image
+from embedseg_napari.core.files.ngff import add_notes
 from embedseg_napari.core.runs import drain, never
 from embedseg_napari.core.stores.labels import create_labels
-from embedseg_napari.core.stores.notes import add_notes
 from embedseg_napari.jobs.large.plan import LargeJob
 from embedseg_napari.jobs.large.run import predict_large
 from embedseg_napari.viewer.files.dataset_folder import open_dataset_folder

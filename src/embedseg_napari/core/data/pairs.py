@@ -21,11 +21,11 @@ from embedseg_napari.core.data.unknown import split_ignore_label, union
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.formats import left_out
 from embedseg_napari.core.files.named_axes import as_picture
+from embedseg_napari.core.files.ngff import is_prediction
 from embedseg_napari.core.files.pairing import by_name, partners, without_partner
 from embedseg_napari.core.files.tiff import Picture, list_images, read_image
 from embedseg_napari.core.files.zarr_image import has_labels, is_store, labels_in
 from embedseg_napari.core.scripts import warn
-from embedseg_napari.core.stores.notes import is_prediction
 from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:

@@ -1,7 +1,8 @@
-"""What an OME-Zarr image (NGFF 0.1 to 0.5) says of its axes, the size of its pixels and its channels."""
+"""What an OME-Zarr image (NGFF 0.1 to 0.5) says of its axes, pixels and channels, and what this program notes in it."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from embedseg_napari.core.axes import KNOWN
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.atomic import write_text
 from embedseg_napari.core.files.documents import Unreadable, parse_json, read_text
 from embedseg_napari.core.files.metadata import Metadata, in_one_unit
 from embedseg_napari.core.files.units import normalize_unit, seconds, size
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 FIRST_AXES = "TCZYX"
 """Axes of every image before version 0.3."""
+MARK = "embedseg"
+"""Attribute of the group of a label image that holds this program's notes."""
 
 Numbers = Annotated[tuple[float, ...], Field(max_length=len(KNOWN))]
 
@@ -239,3 +243,51 @@ def _place(
     )
     origin = tuple(starts[letter] for letter in "ZYX" if letter in letters) if is_moved else None
     return metadata, origin, tuple(steps[letter] for letter in letters)
+
+
+# What this program notes in labels of a store: which run made them, how it ended, and that they were changed since
+
+
+def read_notes(labels: Path) -> dict[str, Any]:
+    """What is noted in the group of a label image; nothing where that cannot be read."""
+    name, values = _own_words(labels)
+    attributes = values.get("attributes") if name == "zarr.json" else values
+    found = attributes.get(MARK) if isinstance(attributes, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def is_prediction(labels: Path) -> bool:
+    """Whether a label image is noted to be what a model found, and nothing of it was changed since."""
+    notes = read_notes(labels)
+    return bool(notes.get("recipe")) and not notes.get("changed")
+
+
+def add_notes(labels: Path, **notes: Any) -> None:
+    """Note something in the group of a label image, beside what is there.
+
+    Parameters
+    ----------
+    labels : Path
+        The group.
+    **notes
+        As JSON has them.
+
+    Raises
+    ------
+    DataError
+        If that cannot be written.
+    """
+    name, values = _own_words(labels)
+    attributes = values.setdefault("attributes", {}) if name == "zarr.json" else values
+    attributes[MARK] = read_notes(labels) | notes
+    write_text(labels / name, json.dumps(values, indent=2))
+
+
+def _own_words(labels: Path) -> tuple[str, dict[str, Any]]:
+    """File and content of what the labels say of themselves; nothing where that cannot be read."""
+    for file in _documents(labels):
+        try:
+            return file.name, parse_json(read_text(file))
+        except (OSError, ValueError):
+            return file.name, {}
+    return "", {}

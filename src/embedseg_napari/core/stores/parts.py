@@ -12,8 +12,8 @@ import numpy as np
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.atomic import alone
+from embedseg_napari.core.files.ngff import add_notes, read_notes
 from embedseg_napari.core.stores.labels import largest_in
-from embedseg_napari.core.stores.notes import add_notes, read_notes
 from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:

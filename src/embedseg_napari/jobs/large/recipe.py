@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.lazy_image import LazyImage
+from embedseg_napari.core.files.ngff import read_notes
 from embedseg_napari.core.model.known_models import model_at
-from embedseg_napari.core.stores.notes import read_notes
 from embedseg_napari.jobs.large.plan import LargeJob
 from embedseg_napari.jobs.recipe import Recipe, model_words, predict_words, record
 

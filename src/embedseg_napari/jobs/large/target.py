@@ -14,8 +14,8 @@ from embedseg_napari.core.axes import ordered, result_axes
 from embedseg_napari.core.errors import AlreadyExists, DataError
 from embedseg_napari.core.files.atomic import locked_place
 from embedseg_napari.core.files.leftovers import run_beside
+from embedseg_napari.core.files.ngff import MARK, add_notes, read_notes
 from embedseg_napari.core.files.region import Region, choose_region
-from embedseg_napari.core.stores.notes import MARK, add_notes, read_notes
 
 if TYPE_CHECKING:
     from embedseg_napari.core.files.lazy_image import LazyImage
