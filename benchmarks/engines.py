@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from embedseg_napari import load_model, match
+from embedseg_napari import Model, load_model, match
 from embedseg_napari.core.data.pairs import load_folder
 from embedseg_napari.core.inference.openvino_engine import choose_engine
 from embedseg_napari.core.model.quiet import quietly_segmented
@@ -77,18 +77,29 @@ def compare_labels(model, precision: str, folder: Path, n_images: int) -> None:
         )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def network_arguments(words: str) -> argparse.ArgumentParser:
+    """What is asked of a user who times a network."""
+    parser = argparse.ArgumentParser(description=words.splitlines()[0])
     parser.add_argument("model")
-    parser.add_argument("folder", type=Path, nargs="?", help="Holds images/ and masks/.")
-    parser.add_argument("--images", type=int, default=50)
     parser.add_argument("--precision", help="Default: that of the model.")
     parser.add_argument("--shape", default="1024,1024")
     parser.add_argument("--repeats", type=int, default=5)
-    options = parser.parse_args()
+    return parser
+
+
+def opened(options: argparse.Namespace) -> tuple[Model, str]:
+    """The model, on one thread of the CPU, and the number format."""
     torch.set_num_threads(1)
     model = load_model(options.model, device="cpu")
-    precision = options.precision or model.config.prediction.precision
+    return model, options.precision or model.config.prediction.precision
+
+
+def main() -> None:
+    parser = network_arguments(__doc__)
+    parser.add_argument("folder", type=Path, nargs="?", help="Holds images/ and masks/.")
+    parser.add_argument("--images", type=int, default=50)
+    options = parser.parse_args()
+    model, precision = opened(options)
     time_network(model, precision, tuple(map(int, options.shape.split(","))), options.repeats)
     if options.folder is not None:
         compare_labels(model, precision, options.folder, options.images)

@@ -8,7 +8,6 @@ python benchmarks/other_engines.py MODEL [--precision bfloat16] [--shape 1024,10
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
 import tempfile
@@ -24,9 +23,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 import torch._inductor.config
+from engines import network_arguments, opened
 from torch import nn
 
-from embedseg_napari import load_model
 from embedseg_napari.core.inference.openvino_engine import choose_engine
 from embedseg_napari.core.networks import unet
 from embedseg_napari.core.networks.memory_order import channels_last
@@ -131,15 +130,8 @@ def by_openvino(network: nn.Module, precision: str, image: Tensor) -> Run:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model")
-    parser.add_argument("--precision", help="Default: that of the model.")
-    parser.add_argument("--shape", default="1024,1024")
-    parser.add_argument("--repeats", type=int, default=5)
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    model = load_model(options.model, device="cpu")
-    precision = options.precision or model.config.prediction.precision
+    options = network_arguments(__doc__).parse_args()
+    model, precision = opened(options)
     network, shape = model.network.eval(), tuple(map(int, options.shape.split(",")))
     image = torch.rand(1, model.config.n_channels, *shape, generator=torch.Generator().manual_seed(0))
     exact = raw_output(network, image)

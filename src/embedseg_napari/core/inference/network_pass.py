@@ -214,9 +214,8 @@ class NetworkPass:
             # Otherwise these would stay while the network sees the next tile.
             del output, total, mean
             if whole is not None:
-                give_back_freed_memory(also_kept=True)
-            if whole is not None:
                 whole[(slice(None), *(slice(a, a + n) for a, n in zip(tile.start, raw.shape[1:], strict=True)))] = raw
+                give_back_freed_memory(also_kept=True)
             elif len(tiles) > 1 and above is not None:
                 maps = decode_in_place(np.ascontiguousarray(raw), config.grid_spacing)
                 parts.append(maps.above(above, tile.start, target))
