@@ -66,6 +66,17 @@ def test_weak_seed_comes_first(depth):
     assert [(s.start, s.stop) for s in first.box] == list(zip(where.min(0), where.max(0) + 1, strict=True))
 
 
+def test_an_object_whose_centre_is_beyond_the_border_is_looked_at_where_it_is():
+    labels = np.zeros((5, 20, 20), np.int32)
+    labels[3:, 5:12, 5:12] = 1
+    maps = maps_of(labels)
+    maps.offsets[0][labels > 0] += 3
+    segmentation = Segmentation.collect(maps, SETTINGS)
+    assert segmentation.centers[0][0] > 5
+    (doubt,) = rank_doubt(segmentation)
+    assert doubt.center[0] == 4
+
+
 @pytest.mark.parametrize("as_labels", [False, True])
 def test_object_that_another_view_splits_comes_first(as_labels):
     labels = squares()

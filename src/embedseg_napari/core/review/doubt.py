@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from scipy import ndimage
@@ -66,7 +66,7 @@ class Doubt:
     ``"missed"``: its mean seediness.
     """
     center: tuple[float, ...]
-    """Pixels (z, y, x)."""
+    """Pixels (z, y, x), within the box: an object cut by the border may have its own centre outside the image."""
     box: tuple[slice, ...]
     """Bounding box, axes (z, y, x)."""
     kind: Literal["object", "missed"] = "object"
@@ -132,7 +132,7 @@ def rank_doubt(
             int(row) + 1,
             float(scores[row]),
             {name: float(values[row]) for name, values in terms.items()},
-            tuple(float(value) for value in segmentation.centers[row]),
+            _within(boxes[row], segmentation.centers[row]),
             boxes[row],
         )
         for row in np.flatnonzero(is_open)
@@ -212,6 +212,10 @@ def image_doubt(doubts: Sequence[Doubt]) -> float:
     if not doubts:
         return NOTHING
     return math.fsum(doubt.score for doubt in doubts) / len(doubts)
+
+
+def _within(box: tuple[slice, ...], center: NDArray[np.floating[Any]]) -> tuple[float, ...]:
+    return tuple(float(min(max(at, side.start), side.stop - 1)) for at, side in zip(center, box, strict=True))
 
 
 def _sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari.layers import Labels
 from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from embedseg_napari.core.axes import parse_axes
@@ -373,6 +374,10 @@ class SegmentWidget(DockPanel):
         """Show results again that gave way to what is painted on them, which is hidden."""
         if is_front:
             back = take_place(layer for layer in self.viewer.layers if shows_found(layer))
+            labels = [layer for layer in back if isinstance(layer, Labels)]
+            if labels:
+                # Before what lies over it gives way: a layer that is selected stays.
+                self.viewer.layers.selection.active = labels[-1]
             for result in filter(None, {self.results.of(layer) for layer in back}):
                 self.runs.clear(result)
 
