@@ -9,6 +9,7 @@ import tifffile
 from store_steps import write_store
 
 from embedseg_napari.core.config import ModelConfig
+from embedseg_napari.core.files.leftovers import run_beside
 from embedseg_napari.core.model.model import load_model
 
 
@@ -66,11 +67,22 @@ def test_labels_say_how_they_were_made(embedseg, trained, tmp_path, draw) -> Non
     assert "the label image was changed" in embedseg("info", labels).out
 
 
-def test_labels_without_a_recipe_say_so(embedseg, tmp_path) -> None:
-    tifffile.imwrite(tmp_path / "a.tif", np.ones((4, 4), np.uint8), photometric="minisblack")
-    ended = embedseg("info", tmp_path / "a.tif")
+def test_an_image_is_described_with_what_its_file_leaves_open(embedseg, tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path, np.ones((3, 40, 50), np.uint16), imagej=True, resolution=(2, 2), metadata={"axes": "ZYX", "unit": "um"}
+    )
+    ended = embedseg("info", path)
+    assert ended.status == 0, ended.err
+    for text in ("Image a.tif", "ZYX", "3 x 40 x 50", "uint16", "0.5 x 0.5 µm"):
+        assert text in ended.out
+    assert json.loads(embedseg("info", path, "--json").out)["shape"] == [3, 40, 50]
+    tifffile.imwrite(path, np.ones((3, 40, 50), np.uint16), photometric="minisblack")
+    assert "not named" in embedseg("info", path).out
+    path.write_text("no image")
+    ended = embedseg("info", path)
     assert ended.status == 1
-    assert "nothing is known of its making" in ended.err
+    assert "holds text" in ended.err
 
 
 def test_a_store_is_described(embedseg, tmp_path):
@@ -81,3 +93,16 @@ def test_a_store_is_described(embedseg, tmp_path):
         assert text in ended.out
     found = json.loads(embedseg("info", path, "--json").out)
     assert (found["axes"], found["levels"], found["labels"]) == ("CYX", [[2, 130, 100], [2, 65, 50]], [])
+
+
+def test_labels_that_are_not_complete_say_so_once_with_their_name(embedseg, tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.eye(40, dtype=np.uint8), photometric="minisblack")
+    path = tmp_path / "labels.ome.zarr"
+    assert embedseg("export", tmp_path / "a.tif", "--format", "ome-zarr", "--output", path).status == 0
+    assert json.loads(embedseg("info", path, "--json").out)["complete"]
+    run_beside(path).mkdir()
+    ended = embedseg("info", path)
+    assert "not complete" in ended.out
+    ended = embedseg("export", path, "--format", "geojson", "--output", tmp_path / "a.geojson")
+    assert ended.status == 0
+    assert ended.err.count("is not complete") == ended.err.count(f"{path}: is not complete") == 1

@@ -47,13 +47,7 @@ def read_labels(
     DataError
         If the file cannot be read, holds no numbers of objects, or none at all.
     """
-    said: list[str] = []
-    picture = None if whole else _opened(path, axes, True, said.append)
-    is_read = picture is None
-    if picture is None:
-        picture = read_image(path, axes, labels=True, say=said.append)
-    for text in said:
-        yield Message(text, "warning")
+    picture, is_read = yield from _read(path, axes, True, whole)
     array = picture.array
     if is_read:
         require_kept_ids(array, str(path))
@@ -102,10 +96,7 @@ def read_like(path: Path, axes: str | None = None, *, whole: bool = True) -> Gen
     DataError
         If it cannot be read.
     """
-    said: list[str] = []
-    picture = (None if whole else _opened(path, axes, False, said.append)) or read_image(path, axes, say=said.append)
-    for text in said:
-        yield Message(text, "warning")
+    picture, _ = yield from _read(path, axes, False, whole)
     if picture.axes:
         return picture
     shape = picture.array.shape
@@ -113,6 +104,16 @@ def read_like(path: Path, axes: str | None = None, *, whole: bool = True) -> Gen
     if len(shape) > 2:
         yield Message(f"The axes of {path.name}, shape {shape}, were guessed to be {guessed}.")
     return _with_axes(picture, guessed)
+
+
+def _read(path: Path, axes: str | None, labels: bool, whole: bool) -> Generator[Message, None, tuple[Picture, bool]]:
+    """The image of a file, and whether it is in memory; else it was opened, to be read in parts."""
+    said: list[str] = []
+    opened = None if whole else _opened(path, axes, labels, said.append)
+    picture = opened or read_image(path, axes, labels=labels, say=said.append)
+    for text in dict.fromkeys(said):
+        yield Message(f"{path}: {text}", "warning")
+    return picture, opened is None
 
 
 def _with_axes(picture: Picture, axes: str) -> Picture:
