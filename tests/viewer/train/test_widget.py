@@ -127,6 +127,18 @@ def test_training_shows_curves_and_previews_and_lists_the_model(viewer, ready, q
     assert ready.settings.start_from() != ready.saved.path
 
 
+def test_what_is_previewed_unasked_follows_what_is_trained_on(ready, viewer):
+    preview, config = ready.preview, ready.request().config
+    preview.begin(config, learns_from_layers=True)
+    assert preview.image.layer() == viewer.layers["cells"]
+    preview.begin(config, learns_from_layers=False)
+    assert preview.image.layer() is None
+    other = viewer.add_image(np.zeros((64, 64)), name="other")
+    preview.image.choose(other)
+    preview.begin(config, learns_from_layers=True)
+    assert preview.image.layer() == other
+
+
 def test_few_labels_start_from_what_the_command_line_starts_from(ready, qtbot):
     settings = ready.settings
     assert settings.start_from() is None

@@ -20,6 +20,7 @@ from embedseg_napari.viewer.widgets.layer_box import LayerBox
 
 if TYPE_CHECKING:
     import napari
+    from napari.layers import Layer
 
     from embedseg_napari.core.config import TrainingConfig
     from embedseg_napari.core.events import PreviewReady
@@ -49,6 +50,8 @@ class PreviewBox(QWidget):
         self.learns_from_layers = True
         self.fault = ""
         """Why the chosen image cannot be previewed."""
+        self._proposed: Layer | None = None
+        """What was chosen unasked; None stands for a held-out image."""
         self.preview_on = QCheckBox("Live preview")
         self.preview_on.setChecked(True)
         self.preview_on.setToolTip(
@@ -87,7 +90,7 @@ class PreviewBox(QWidget):
         self._watch()
 
     def begin(self, config: TrainingConfig, *, learns_from_layers: bool) -> None:
-        """Get ready for a training; unless another image was chosen, the first one that is trained on is previewed.
+        """Get ready for a training; unless another image was chosen, one of those it is about is previewed.
 
         Parameters
         ----------
@@ -98,8 +101,9 @@ class PreviewBox(QWidget):
         """
         self.gradually.finish()
         self.learns_from_layers = learns_from_layers
-        if learns_from_layers and self.image.layer() is None:
-            self.image.choose(self.pairs.rows[0].image.layer())
+        if self.image.layer() in (None, self._proposed):
+            self._proposed = self.pairs.rows[0].image.layer() if learns_from_layers else None
+            self.image.choose(self._proposed)
         self._watch()
         trained = {}
         if learns_from_layers:
