@@ -2,62 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
-from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox
+from judging_steps import PANEL, draw
 from view_steps import is_in_view
 
-from embedseg_napari.core.data.dividing_cells import dividing_cells
 from embedseg_napari.core.data.synthetic import nuclei
 from embedseg_napari.viewer.layers import FOUND, LINES, RESULT
-
-PANEL = "EmbedSeg: Estimate"
-
-
-@pytest.fixture
-def panel(open_panel):
-    panel = open_panel(PANEL)
-    panel.n_objects.setValue(3)
-    panel.n_areas.setValue(2)
-    panel.seed.setValue(1)
-    return panel
-
-
-@pytest.fixture
-def layer(viewer):
-    sample = nuclei((96, 128), diameter=14, seed=0)
-    viewer.add_image(sample.image, name="nuclei", scale=(0.5, 0.5))
-    return viewer.add_labels(sample.labels, name="found", scale=(0.5, 0.5))
-
-
-@pytest.fixture
-def press(viewer):
-    """Press a key in the window, wherever the focus is."""
-
-    def keys(text: str) -> None:
-        for letter in text:
-            QTest.keyClick(viewer.__wrapped__.window._qt_window, getattr(Qt.Key, f"Key_{letter}"))
-
-    return keys
-
-
-@pytest.fixture(autouse=True)
-def agrees(monkeypatch):
-    """Another sample may replace answers that are in no file: a dialog would wait for ever."""
-    monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.Yes)
-
-
-def draw(panel, qtbot) -> None:
-    panel.controls.run_button.click()
-    wait(panel, qtbot)
-
-
-def wait(panel, qtbot) -> None:
-    qtbot.waitUntil(lambda: panel.controls.current is None, timeout=20_000)
 
 
 def middle(area) -> tuple[int, ...]:
@@ -288,56 +239,6 @@ def test_a_mark_that_is_removed_pauses(panel, layer, viewer, qtbot, press):
     assert len(panel.judgement.answers) == 1
 
 
-def test_a_judgement_is_saved_and_gone_on_with(panel, layer, viewer, qtbot, press, tmp_path, monkeypatch):
-    draw(panel, qtbot)
-    press("RW")
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_, **__: (str(tmp_path / "mine"), "Judgement (*.json)"))
-    panel.save.click()
-    path = tmp_path / "mine.json"
-    assert json.loads(path.read_text())["sample"]["seed"] == 1
-    text = panel.result.text()
-    panel.seed.setValue(2)
-    draw(panel, qtbot)
-    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_, **__: (str(path), ""))
-    panel.open.click()
-    wait(panel, qtbot)
-    assert panel.result.text() == text
-    assert panel.judge.progress.text() == "2 of 5"
-    press("R")
-    assert [answer.right for answer in panel.judgement.answers] == [True, False, True]
-    # A name without an ending asked about no file that is there.
-    panel.save.click()
-    assert "exists already" in panel.controls.status.text()
-    panel.write(path)
-    assert len(json.loads(path.read_text())["answers"]) == 3
-    panel.copy.click()
-    assert QApplication.clipboard().text() == panel.result.text()
-
-
-@pytest.mark.parametrize("other", ["changed", "smaller"])
-def test_a_judgement_of_other_labels_is_refused(panel, layer, viewer, qtbot, press, tmp_path, other):
-    draw(panel, qtbot)
-    press("R")
-    panel.write(tmp_path / "a.json")
-    layer.data = np.where(layer.data == 1, 0, layer.data) if other == "changed" else layer.data[:50]
-    panel.go_on(tmp_path / "a.json")
-    wait(panel, qtbot)
-    reason = "objects differ" if other == "changed" else "has 50 x 128 (YX)"
-    assert reason in panel.controls.status.text()
-    assert not panel.judge.is_judging
-    assert not panel.pause.isEnabled(), "the earlier sample is of other labels, too"
-
-
-def test_a_file_that_is_none_leaves_the_judgement_as_it_was(panel, layer, viewer, qtbot, press, tmp_path):
-    draw(panel, qtbot)
-    press("R")
-    (tmp_path / "a.json").write_text("{}")
-    panel.go_on(tmp_path / "a.json")
-    assert "no saved judgement" in panel.controls.status.text()
-    press("W")
-    assert [answer.right for answer in panel.judgement.answers] == [True, False]
-
-
 def test_labels_on_the_disk_are_read_where_they_are_judged(panel, viewer, qtbot, press):
     import dask.array
 
@@ -348,72 +249,3 @@ def test_labels_on_the_disk_are_read_where_they_are_judged(panel, viewer, qtbot,
     assert panel.judge.marks.shown["estimate: object"].data.sum() == (labels == step.label).sum()
     press("R")
     assert len(panel.judgement.answers) == 1
-
-
-def test_keys_of_tracked_labels_are_answers_while_they_are_judged(viewer, open_panel, qtbot, press):
-    movie = dividing_cells(6, 4, 1, seed=2).labels
-    viewer.add_labels(movie, name="cells", axis_labels=("t", "y", "x"))
-    track = open_panel("EmbedSeg: Track")
-    track.start()
-    wait(track, qtbot)
-    tracked, correct = track.layers.labels, track.correct
-    correct.choose([len(correct.corrected.tracks.track) - 1])
-    panel = open_panel(PANEL)
-    panel.n_objects.setValue(1)
-    panel.n_areas.setValue(1)
-    panel.labels.choose(tracked)
-    draw(panel, qtbot)
-    press("CRURN")
-    assert panel.judgement.current is None
-    assert correct.corrected.n_steps == 0
-    panel.take_front(False)
-    track.take_front(True)
-    viewer.layers.selection.active = tracked
-    press("C")
-    assert correct.corrected.n_steps == 1
-    track.take_front(False)
-    panel.take_front(True)
-    assert not panel.judge.is_judging
-    assert "changed since the sample was drawn" in panel.controls.status.text()
-
-
-@pytest.mark.parametrize("track_is_first", [False, True])
-def test_keys_go_from_one_panel_to_the_other_in_whatever_order_they_step_back(
-    viewer, open_panel, qtbot, press, track_is_first
-):
-    movie = dividing_cells(6, 4, 1, seed=2).labels
-    viewer.add_labels(movie, name="cells", axis_labels=("t", "y", "x"))
-    track, panel = open_panel("EmbedSeg: Track"), open_panel(PANEL)
-    track.start()
-    wait(track, qtbot)
-    tracked, correct = track.layers.labels, track.correct
-    before = set(tracked.keymap)
-    panel.labels.choose(tracked)
-    for _ in range(2):
-        for one in (track, panel) if track_is_first else (panel, track):
-            one.take_front(one is panel)
-        draw(panel, qtbot)
-        press("S")
-        assert len(panel.judgement.answers) == 1
-        for one in (track, panel) if track_is_first else (panel, track):
-            one.take_front(one is track)
-        assert set(tracked.keymap) == before
-        viewer.layers.selection.active = tracked
-        correct.choose([len(correct.corrected.tracks.track) - 1])
-        press("CU")
-        assert correct.corrected.n_steps == 0
-
-
-def test_answers_that_are_in_no_file_are_not_discarded_unasked(panel, layer, qtbot, press, monkeypatch, tmp_path):
-    asked = []
-    monkeypatch.setattr(QMessageBox, "question", lambda *words: asked.append(words[-1]))
-    draw(panel, qtbot)
-    press("RW")
-    judgement = panel.judgement
-    panel.controls.run_button.click()
-    assert panel.judgement is judgement
-    assert asked == ["Discard 2 answers? They were not saved since the last one was given."]
-    panel.write(tmp_path / "judged.json")
-    draw(panel, qtbot)
-    assert panel.judgement is not judgement
-    assert len(asked) == 1
