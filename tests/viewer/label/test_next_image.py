@@ -14,6 +14,7 @@ from label_steps import PANEL, annotate, choose_in_list, paint, press, queue_of,
 from qtpy.QtCore import Qt
 
 from embedseg_napari.core.review import next_image as image_ranking
+from embedseg_napari.viewer.label import model_search
 from embedseg_napari.viewer.label import widget as label_widget
 
 pytestmark = pytest.mark.usefixtures("own_data")
@@ -173,7 +174,7 @@ def test_memory_is_given_up_by_the_surest_image_first(monkeypatch):
 
 def test_next_image_needs_a_model(viewer, panel, add_image, qtbot, monkeypatch):
     told = []
-    monkeypatch.setattr(label_widget, "report_error", told.append)
+    monkeypatch.setattr(model_search, "report_error", told.append)
     annotate(panel, add_image("one"))
     add_image("two", shift=9)
     panel.settings.choose_start(None)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QTimer
 from superqt.utils import qdebounced
 
-from embedseg_napari.core.errors import DataError, EmbedSegError, ModelError
+from embedseg_napari.core.errors import DataError, EmbedSegError
 from embedseg_napari.core.events import LabelsUpdated
 from embedseg_napari.jobs.label_round import LabelTraining, RoundRequest
 from embedseg_napari.jobs.training_recipe import of_round
@@ -15,11 +15,11 @@ from embedseg_napari.viewer.camera import leave_no_gap
 from embedseg_napari.viewer.files.stores import StoreDrop
 from embedseg_napari.viewer.label.annotate_box import AnnotationBox
 from embedseg_napari.viewer.label.autosave import Autosave
-from embedseg_napari.viewer.label.candidates import candidates
 from embedseg_napari.viewer.label.drafts_box import DraftsBox
 from embedseg_napari.viewer.label.drawing.click_box import ClickBox
 from embedseg_napari.viewer.label.drawing.click_maps import ClickMaps
 from embedseg_napari.viewer.label.live_preview import LivePreview
+from embedseg_napari.viewer.label.model_search import ModelSearch
 from embedseg_napari.viewer.label.navigator import SessionNavigator
 from embedseg_napari.viewer.label.next_image import KEY, NextImage
 from embedseg_napari.viewer.label.review_box import ReviewBox
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 
     from embedseg_napari.core.axes import Channel
     from embedseg_napari.core.events import PreviewReady
-    from embedseg_napari.core.review.next_image import Rated
     from embedseg_napari.jobs.recipe import Recipe
     from embedseg_napari.jobs.saved_training import SavedTraining
     from embedseg_napari.viewer.widgets.layer_box import LayerBox
@@ -90,6 +89,9 @@ class LabelWidget(TrainingPanel):
         self.drafts.found.connect(self.review.begin)
         self.annotation.is_reviewing = lambda: self.review.has_drafts
         self.next_image = NextImage()
+        self.search = ModelSearch(
+            self.settings, self.review, self.next_image, self.navigator, self._start_problem, self._do
+        )
         self.store = StoreBox(self.annotation.layers)
         self.parts = PartReader(napari_viewer)
         self.progress = ProgressBox(self.preview)
@@ -127,10 +129,7 @@ class LabelWidget(TrainingPanel):
         self.sessions.start_wanted.connect(self._go_back_to)
         self.sessions.image_wanted.connect(lambda name: self._do(lambda: self.navigator.go_to(name)))
         self.sessions.new_wanted.connect(lambda: self._do_anew(self.navigator.close))
-        self.next_image.wanted.connect(self.find_next_image)
-        self.next_image.chosen.connect(self._go_on_with)
         self.progress.continue_wanted.connect(self.start)
-        self.review.search_wanted.connect(self.find_doubts)
         self.review.found.connect(lambda: scroll.bring_in(self.review))
         self.review.found.connect(self.annotation.count)
         napari_viewer.layers.selection.events.active.connect(self.follow_selection)
@@ -229,7 +228,7 @@ class LabelWidget(TrainingPanel):
         self.settings.choose_start(model)
         self.review.clear()
         if self.settings.start_from() is not None and not self._start_problem():
-            self.find_doubts()
+            self.search.find_doubts()
 
     def _bind_key(self) -> None:
         if self.annotation.layers.labels is not None:
@@ -367,40 +366,7 @@ class LabelWidget(TrainingPanel):
             self.preview.gradually.end()
         elif not self._start_problem() and not self.review.has_drafts:
             # What the review finds takes the place of the preview.
-            self.review.start(self.saved.path, self.settings.device.currentText())
-
-    def _model(self) -> Path | None:
-        """The model that the next round would start from, to look for doubtful places with."""
-        model = self.settings.start_from()
-        problem = self._start_problem() or ("" if model else "Train first, or choose a model under Start from.")
-        if problem:
-            report_error(ModelError(problem))
-            return None
-        return model
-
-    def find_doubts(self) -> None:
-        """Look for doubtful objects in the image in front."""
-        model = self._model()
-        if model is not None:
-            self.review.start(model, self.settings.device.currentText())
-
-    def find_next_image(self) -> None:
-        """Go to the image where the model is least sure."""
-        model = self._model()
-        if model is not None:
-            found = candidates(self.navigator, self.next_image.ranking.seen_with(model))
-            self.next_image.start(model, found, self.navigator.front_key(), self.settings.device.currentText())
-
-    def _go_on_with(self, rated: Rated) -> None:
-        """Show an image that was chosen to be the next, and its doubtful places."""
-        if not self._do(lambda: self.navigator.go_on_to(rated.candidate.target)):
-            return
-        self.next_image.ranking.seen.add(self.navigator.front_key())
-        model = self.next_image.ranking.model
-        if model is not None and rated.queue is not None:
-            self.review.begin(rated.queue, model)
-        elif model is not None:
-            self.review.start(model, self.settings.device.currentText())
+            self.search.review_with(self.saved.path)
 
     def layer_boxes(self) -> tuple[LayerBox, ...]:
         """Boxes in which a layer is chosen."""
