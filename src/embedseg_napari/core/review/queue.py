@@ -130,11 +130,11 @@ class ReviewQueue:
         doubt = self._current()
         return repaint(labels, self.segmentation.labels, doubt.label, new_id)
 
-    def sentence(self, labels: np.ndarray) -> str:
-        """Where the queue stands, by what is annotated."""
+    def sentence(self, labels: np.ndarray, is_whole: bool = False) -> str:
+        """Where the queue stands, by what is annotated; the whole image may be said to be."""
         doubt, n = self.current, len(self.doubts)
         if doubt is None:
-            return self._words_of_drafts(labels) if self.are_drafts else self._words_outside()
+            return self._words_of_drafts(labels, is_whole) if self.are_drafts else self._words_outside()
         if doubt.kind == "missed":
             return (
                 f"Place {self.position + 1} of {n}: no object was found here, but there may be one. Paint it (R), or "
@@ -160,7 +160,7 @@ class ReviewQueue:
             return "Nothing to look at here; paint more, go to the next image (Shift+J), or train on."
         return f"{count(n, 'place')} to look at, the most doubtful first: press J."
 
-    def _words_of_drafts(self, labels: np.ndarray) -> str:
+    def _words_of_drafts(self, labels: np.ndarray, is_whole: bool) -> str:
         n_places, n_drafts = self.n_left(labels)
         if self.position < 0 and n_drafts:
             return (
@@ -169,6 +169,8 @@ class ReviewQueue:
         if self.position < 0 and n_places:
             return f"All drafts are annotated; in {count(n_places, 'place')} an object may be missing: press J."
         done = "All drafts were looked at" if n_drafts else "All drafts are annotated"
+        if is_whole:
+            return f"{done}: train."
         return f"{done}. Where every object is annotated, press Whole image or draw a Fully annotated area; then train."
 
     def _current(self) -> Doubt:

@@ -203,7 +203,7 @@ class SegmentRuns(QObject):
             image.visible = True
         for layer in layers:
             other = self.results.of(layer)
-            if other is None:
+            if other is None or (other is not result and other.selection.layer == image):
                 is_of_it = layer.metadata.get(SEGMENTED) == str(image.unique_id)
                 layer.visible &= not (result.selection.stands_alone and is_of_it and shows_found(layer))
             elif other.selection.layer != image and time_lapse_of(other.selection.layer) == time_lapse_of(image):
