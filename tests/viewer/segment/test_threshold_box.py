@@ -83,9 +83,11 @@ def test_edited_labels_that_gave_way_are_acted_on_when_they_are_selected(viewer,
         settle(qtbot, panel)
         assert "was edited and is kept" in panel.status.text(), "not only until the slider moves on"
     later = panel.results.labels
-    edited.visible, later.visible = True, False
+    later_centers = viewer.layers["cells centres"]
+    edited.visible = True
     viewer.layers.selection.active = edited
     assert panel.threshold_box.title().endswith("cells labels")
+    assert not panel.status.text()
     assert panel.thresholds.values()["seed_threshold"] == 0.5
     assert not panel.threshold_box.undo_button.isEnabled()
     assert panel.results.labels == edited, "Save labels… and Measure take what is seen"
@@ -94,7 +96,9 @@ def test_edited_labels_that_gave_way_are_acted_on_when_they_are_selected(viewer,
     shown = panel.results.labels
     assert shown not in (edited, later)
     assert (shown.data.max(), later.data.max(), edited.data.max()) == (2, 1, 9)
-    assert (shown.visible, edited.visible) == (True, False)
+    assert (shown.visible, edited.visible, later.visible, later_centers.visible) == (True, False, False, False)
+    viewer.layers.selection.active = viewer.layers["cells"]
+    assert panel.results.labels == shown, "the latest"
     viewer.layers.selection.active = later
     assert panel.thresholds.values()["seed_threshold"] == 0.8
     # Those of a run before, too.

@@ -202,7 +202,10 @@ def find_doubts(
     EmbedSegError
         If the model cannot be read or does not fit; Stopped if `should_stop` returned True.
     """
-    from embedseg_napari.core.evaluation.matching import match_rows
+    from embedseg_napari.core.data.example import Example
+    from embedseg_napari.core.data.sparse import object_ids
+    from embedseg_napari.core.evaluation.before_after import FOUND
+    from embedseg_napari.core.evaluation.held_out import held_out_ious
     from embedseg_napari.core.inference.predictor import Predictor
     from embedseg_napari.core.model.model import load_model
     from embedseg_napari.core.review.doubt import rank_doubt
@@ -215,7 +218,7 @@ def find_doubts(
     segmentation = yield from Predictor(model, settings).run(image, axes, should_stop)
     views = disagreeing_views(model, image, axes, N_VIEWS, should_stop=should_stop)
     doubts = rank_doubt(segmentation, views, model.config.object_sizes, annotation=labels, should_stop=should_stop)
-    # Only what is annotated counts: of an object that is painted on some planes, these.
-    annotated = np.where(is_object(labels), labels, 0)
-    known = match_rows(annotated, segmentation.labels, [0.5], ignore=labels == 0)[0]
-    return ReviewQueue(segmentation, doubts, n_annotated=known.tp + known.fn, n_found=known.tp)
+    # As after a round, where both models are compared.
+    known = Example("annotated", image, np.where(is_object(labels), labels, 0).astype(np.int32), ignore=labels == 0)
+    ious = held_out_ious(segmentation.labels, known, object_ids(known))
+    return ReviewQueue(segmentation, doubts, n_annotated=len(ious), n_found=int((ious >= FOUND).sum()))

@@ -213,8 +213,13 @@ class ResultLayers:
             edited = copy(result)
             edited.values, edited.history = result.history[-1], list(result.history)
             edited.centers, edited.whole, edited.hidden = None, [], Hidden()
-            self._results.insert(self._results.index(result), edited)
             _keep(edited, result)
+            self._results.remove(result)
+            for other in self._results:
+                if other.selection.layer == result.selection.layer:
+                    # Those that took the place of edited labels that were gone back to since.
+                    other.hidden.hold(filter(None, (other.labels, other.centers)))
+            self._results += [edited, result]
             result.labels = None
         self._show_objects(result, segmentation)
         layers = self.viewer.layers
@@ -261,6 +266,7 @@ class ResultLayers:
             contrast_limits=(0, 1),
             visible=False,
         )
+        result.seed_map.metadata[SEGMENTED] = str(result.selection.layer.unique_id)
 
     def _show_objects(self, result: Result, segmentation: Segmentation) -> None:
         for _ in self._object_steps(result, segmentation):
@@ -291,6 +297,7 @@ class ResultLayers:
                 visible=result.shows_centers,
                 **CENTERS,
             )
+            result.centers.metadata[SEGMENTED] = result.labels.metadata[SEGMENTED]
         if result.before is None:
             # Let the Evaluate panel find the maps behind the labels, and the model they came from.
             provenance.remember(result.labels, segmentation, result.model_path)

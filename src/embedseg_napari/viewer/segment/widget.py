@@ -107,7 +107,6 @@ class SegmentWidget(DockPanel):
         layout.addWidget(self.large)
         layout.addWidget(self.correct)
         layout.addWidget(self.threshold_box)
-        layout.addWidget(self.crossing)
         layout.addWidget(Folded("What the network sees", self.embedding, "Offsets, margins and votes as layers."))
         layout.addWidget(Folded("A whole folder", self.batch, "Segment all images of a folder."))
         layout.addStretch(1)
@@ -122,6 +121,7 @@ class SegmentWidget(DockPanel):
         outer.addWidget(self.status)
         # What comes next stays in sight: something better first.
         outer.addWidget(self.advice)
+        outer.addWidget(self.crossing)
         outer.addWidget(self.next)
         outer.addWidget(self.recipe)
 
@@ -276,6 +276,8 @@ class SegmentWidget(DockPanel):
             self.results.chosen = result
             self.embedding.refresh()
             self.crossing.look()
+            # What was said is of the other.
+            self._show_state()
 
     # The viewer
 
