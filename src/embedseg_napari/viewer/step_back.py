@@ -5,12 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from napari.layers import Image
 
-from embedseg_napari.viewer.layers import ANNOTATION, FOUND, LINES, PREVIEW, RESULT, shows_objects
+from embedseg_napari.viewer.layers import (
+    ANNOTATION,
+    FOUND,
+    LINES,
+    PREVIEW,
+    RESULT,
+    SEGMENTED,
+    is_users,
+    shows_objects,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from napari.components import LayerList
     from napari.layers import Layer
 
 
@@ -33,6 +44,25 @@ def meet(one: Layer, other: Layer) -> bool:
     """Whether two layers lie at the same place of the plane."""
     (low, high), (other_low, other_high) = (np.asarray(layer.extent.world)[:, -2:] for layer in (one, other))
     return bool((low < other_high).all() and (other_low < high).all())
+
+
+def bring_up(layers: LayerList, image: Layer) -> None:
+    """Bring an image above others that cover it, with what was found in it; what was found in others goes below it."""
+    own = str(image.unique_id)
+    below, above = list(layers)[: layers.index(image)], list(layers)[layers.index(image) + 1 :]
+    for layer in reversed(below):
+        if layer.metadata.get(SEGMENTED) == own:
+            layers.move(layers.index(layer), layers.index(image) + 1)
+    for layer in above:
+        of = layer.metadata.get(SEGMENTED)
+        covers = (isinstance(layer, Image) and is_users(layer) and _hides(layer)) if of is None else of != own
+        if covers and meet(layer, image):
+            layers.move(layers.index(layer), layers.index(image))
+
+
+def _hides(image: Image) -> bool:
+    """Whether nothing would be seen below an image."""
+    return image.opacity == 1 and not str(image.blending).startswith(("additive", "minimum", "multiplicative"))
 
 
 ASIDE = "embedseg-aside"

@@ -114,6 +114,26 @@ def test_removed_and_changed_layers(panel, pair, viewer, qtbot) -> None:
     assert not panel.evaluate.isEnabled()
 
 
+def test_scores_of_others_than_are_chosen_are_said_to_be(panel, pair, viewer, qtbot, tmp_path) -> None:
+    truth, predicted = pair
+    press(panel.evaluate, panel, qtbot)
+    assert panel.old.isHidden()
+    other = viewer.add_labels(truth.data.copy(), name="other")
+    panel.source.truth.choose(other)
+    assert panel.old.text().startswith(f"What is below is of {truth.name} and {predicted.name}; press Evaluate")
+    panel.source.truth.choose(truth)
+    assert panel.old.isHidden()
+    for field, name in ((panel.source.true_folder, "masks"), (panel.source.predicted_folder, "found")):
+        (tmp_path / name).mkdir()
+        field.edit.setText(str(tmp_path / name))
+    panel.source.use_folders.click()
+    assert not panel.old.isHidden()
+    panel.source.use_layers.click()
+    panel.source.truth.choose(other)
+    press(panel.evaluate, panel, qtbot)
+    assert panel.old.isHidden()
+
+
 def test_closing_the_panel_while_it_works(panel, pair, viewer) -> None:
     panel.evaluate.click()
     viewer.window.remove_dock_widget(panel)

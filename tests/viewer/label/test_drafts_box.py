@@ -85,6 +85,7 @@ def test_while_drafts_are_left_nothing_else_is_asked_for(viewer, panel, truth, l
     assert "Whole image" in panel.reason.text()
     box.whole.click()
     assert box.advice.text().endswith("where the prediction is wrong.")
+    assert panel.review.line.text().endswith("annotated: train.")
     assert panel.train.isEnabled()
 
 

@@ -238,3 +238,20 @@ def test_a_model_that_does_not_find_what_is_annotated_is_to_be_trained_on(blobs,
     )
     queue.n_found = 3
     assert "annotated objects" not in queue.sentence(queue.segmentation.labels)
+
+
+def test_a_part_of_an_object_is_no_object_that_was_found(blobs, tiny_model_file, monkeypatch):
+    image, truth = blobs(2)
+    found = queue_of(truth, np.zeros_like(truth)).segmentation
+
+    def run(*args):
+        yield from ()
+        return found
+
+    monkeypatch.setattr("embedseg_napari.core.inference.predictor.Predictor.run", run)
+    labels = np.where(truth == 2, 2, 0).astype(np.int32)
+    one = np.nonzero(truth == 1)
+    labels[tuple(axis[: len(axis) // 3] for axis in one)] = 1
+    queue = drain(find_doubts(tiny_model_file, image[None], labels, "cpu", never))
+    # As the comparison after a round counts them.
+    assert (queue.n_annotated, queue.n_found) == (2, 1)

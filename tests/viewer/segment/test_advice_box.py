@@ -23,6 +23,13 @@ def test_a_message_is_read_whole_in_the_panel(viewer, panel, fake, qtbot):
     assert panel.advice.sentence.wordWrap()
     assert not panel.advice.isHidden()
     assert panel.advice.button.isHidden()
+    # The notes do not say which image they are of.
+    first = viewer.layers["Image"]
+    viewer.add_image(np.zeros((24, 24)), name="other")
+    assert panel.advice.notes.isHidden()
+    assert not panel.advice.sentence.isHidden()
+    viewer.layers.selection.active = first
+    assert not panel.advice.notes.isHidden()
     fake.messages = []
     panel.start()
     assert panel.advice.isHidden()

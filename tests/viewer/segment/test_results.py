@@ -45,6 +45,26 @@ def test_painted_labels_are_not_overwritten(viewer, panel, fake, qtbot):
     assert panel.results.labels is not edited
 
 
+def test_what_was_found_is_not_covered_by_another_image(viewer, panel, fake, qtbot):
+    for name in ("one", "two"):
+        viewer.add_image(np.zeros((24, 24)), name=name)
+        panel.start()
+        finish(qtbot, panel)
+    names = [layer.name for layer in viewer.layers]
+    assert names[:4] == ["one", "one seed map", "one labels", "one centres"]
+    # As when it is annotated.
+    viewer.layers.move(0, 5)
+    assert [layer.name for layer in viewer.layers][3:6] == ["two", "one", "two seed map"]
+    notes = viewer.add_shapes([[[0, 0], [0, 9], [9, 9], [9, 0]]], name="notes")
+    viewer.layers.selection.active = viewer.layers["one"]
+    panel.start()
+    finish(qtbot, panel)
+    names = [layer.name for layer in viewer.layers]
+    assert names[:4] == ["two", "two seed map", "two labels", "two centres"]
+    assert names[4:] == ["one", "one seed map", "one labels", "one centres", "notes"]
+    assert notes.visible
+
+
 def test_labels_that_another_tool_changed_are_not_overwritten(viewer, panel, fake, qtbot):
     viewer.add_image(np.zeros((24, 24)), name="cells")
     panel.start()

@@ -72,6 +72,44 @@ def test_sliders_act_on_the_result_that_is_selected(viewer, panel, fake, qtbot):
     assert panel.thresholds.values()["seed_threshold"] == 0.9
 
 
+def test_edited_labels_that_gave_way_are_acted_on_when_they_are_selected(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    edited = panel.results.labels
+    edited.paint((20, 20), 9)
+    for value in (0.9, 0.8):
+        panel.thresholds.sliders["seed_threshold"].setValue(value)
+        settle(qtbot, panel)
+        assert "was edited and is kept" in panel.status.text(), "not only until the slider moves on"
+    later = panel.results.labels
+    later_centers = viewer.layers["cells centres"]
+    edited.visible = True
+    viewer.layers.selection.active = edited
+    assert panel.threshold_box.title().endswith("cells labels")
+    assert not panel.status.text()
+    assert panel.thresholds.values()["seed_threshold"] == 0.5
+    assert not panel.threshold_box.undo_button.isEnabled()
+    assert panel.results.labels == edited, "Save labels… and Measure take what is seen"
+    panel.thresholds.sliders["seed_threshold"].setValue(0.7)
+    settle(qtbot, panel)
+    shown = panel.results.labels
+    assert shown not in (edited, later)
+    assert (shown.data.max(), later.data.max(), edited.data.max()) == (2, 1, 9)
+    assert (shown.visible, edited.visible, later.visible, later_centers.visible) == (True, False, False, False)
+    viewer.layers.selection.active = viewer.layers["cells"]
+    assert panel.results.labels == shown, "the latest"
+    viewer.layers.selection.active = later
+    assert panel.thresholds.values()["seed_threshold"] == 0.8
+    # Those of a run before, too.
+    later.paint((20, 20), 7)
+    panel.image.layer_box.choose(viewer.layers["cells"])
+    panel.start()
+    finish(qtbot, panel)
+    viewer.layers.selection.active = later
+    assert panel.results.labels == later
+
+
 def test_thresholds_go_back(viewer, panel, fake, qtbot):
     viewer.add_image(np.zeros((24, 24)), name="cells")
     panel.start()

@@ -56,6 +56,8 @@ def test_cancel_leaves_the_viewer_as_it_was(viewer, panel, fake, qtbot):
     panel.start()
     qtbot.waitUntil(lambda: "Tile" in panel.progress.format(), timeout=WAIT)
     panel.cancel_button.click()
+    # By an event that was on its way.
+    panel.controls.say("Segmenting on cpu…")
     finish(qtbot, panel)
     assert panel.status.text() == "Stopped."
     assert len(viewer.layers) == 1

@@ -130,11 +130,11 @@ class ReviewQueue:
         doubt = self._current()
         return repaint(labels, self.segmentation.labels, doubt.label, new_id)
 
-    def sentence(self, labels: np.ndarray) -> str:
-        """Where the queue stands, by what is annotated."""
+    def sentence(self, labels: np.ndarray, is_whole: bool = False) -> str:
+        """Where the queue stands, by what is annotated; the whole image may be said to be."""
         doubt, n = self.current, len(self.doubts)
         if doubt is None:
-            return self._words_of_drafts(labels) if self.are_drafts else self._words_outside()
+            return self._words_of_drafts(labels, is_whole) if self.are_drafts else self._words_outside()
         if doubt.kind == "missed":
             return (
                 f"Place {self.position + 1} of {n}: no object was found here, but there may be one. Paint it (R), or "
@@ -160,7 +160,7 @@ class ReviewQueue:
             return "Nothing to look at here; paint more, go to the next image (Shift+J), or train on."
         return f"{count(n, 'place')} to look at, the most doubtful first: press J."
 
-    def _words_of_drafts(self, labels: np.ndarray) -> str:
+    def _words_of_drafts(self, labels: np.ndarray, is_whole: bool) -> str:
         n_places, n_drafts = self.n_left(labels)
         if self.position < 0 and n_drafts:
             return (
@@ -169,6 +169,8 @@ class ReviewQueue:
         if self.position < 0 and n_places:
             return f"All drafts are annotated; in {count(n_places, 'place')} an object may be missing: press J."
         done = "All drafts were looked at" if n_drafts else "All drafts are annotated"
+        if is_whole:
+            return f"{done}: train."
         return f"{done}. Where every object is annotated, press Whole image or draw a Fully annotated area; then train."
 
     def _current(self) -> Doubt:
@@ -200,7 +202,10 @@ def find_doubts(
     EmbedSegError
         If the model cannot be read or does not fit; Stopped if `should_stop` returned True.
     """
-    from embedseg_napari.core.evaluation.matching import match_rows
+    from embedseg_napari.core.data.example import Example
+    from embedseg_napari.core.data.sparse import object_ids
+    from embedseg_napari.core.evaluation.before_after import FOUND
+    from embedseg_napari.core.evaluation.held_out import held_out_ious
     from embedseg_napari.core.inference.predictor import Predictor
     from embedseg_napari.core.model.model import load_model
     from embedseg_napari.core.review.doubt import rank_doubt
@@ -213,7 +218,7 @@ def find_doubts(
     segmentation = yield from Predictor(model, settings).run(image, axes, should_stop)
     views = disagreeing_views(model, image, axes, N_VIEWS, should_stop=should_stop)
     doubts = rank_doubt(segmentation, views, model.config.object_sizes, annotation=labels, should_stop=should_stop)
-    # Only what is annotated counts: of an object that is painted on some planes, these.
-    annotated = np.where(is_object(labels), labels, 0)
-    known = match_rows(annotated, segmentation.labels, [0.5], ignore=labels == 0)[0]
-    return ReviewQueue(segmentation, doubts, n_annotated=known.tp + known.fn, n_found=known.tp)
+    # As after a round, where both models are compared.
+    known = Example("annotated", image, np.where(is_object(labels), labels, 0).astype(np.int32), ignore=labels == 0)
+    ious = held_out_ious(segmentation.labels, known, object_ids(known))
+    return ReviewQueue(segmentation, doubts, n_annotated=len(ious), n_found=int((ious >= FOUND).sum()))

@@ -32,7 +32,7 @@ from embedseg_napari.viewer.evaluate.tables import ImageTable
 from embedseg_napari.viewer.evaluate.threshold_actions import TuningFlow
 from embedseg_napari.viewer.evaluate.threshold_panel import ThresholdPanel
 from embedseg_napari.viewer.provenance import news, origin_of
-from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, Sentence
+from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, Sentence, short
 from embedseg_napari.viewer.widgets.dock_panel import DockPanel
 from embedseg_napari.viewer.widgets.recipe_buttons import RecipeButtons
 from embedseg_napari.viewer.widgets.scroll import FittingScroll
@@ -61,6 +61,9 @@ class EvaluateWidget(DockPanel):
         super().__init__(viewer)
         self.run: BackgroundRun | None = None
         self._opened: dict[str, Any] = {}
+        self._asked: tuple[Any, ...] = ()
+        self._scored: tuple[Any, ...] = ()
+        """Truth and prediction that the scores are of, and their names then."""
         self._time_left = TimeLeft()
         self._build()
         self._connect()
@@ -77,7 +80,7 @@ class EvaluateWidget(DockPanel):
         self.reason = Sentence()
         self.progress = QProgressBar()
         self.progress.setTextVisible(True)
-        self.status = Sentence()
+        self.status, self.old = Sentence(), Sentence()
         buttons = QHBoxLayout()
         buttons.addWidget(self.evaluate, 1)
         buttons.addWidget(self.stop)
@@ -99,7 +102,7 @@ class EvaluateWidget(DockPanel):
         ):
             self.tabs.setTabToolTip(self.tabs.addTab(page, title), tip)
         self.recipe = RecipeButtons(self.source.recipe)
-        content = _column(self.source, buttons, self.reason, self.progress, self.status, self.tabs, margins=4)
+        content = _column(self.source, buttons, self.reason, self.progress, self.status, self.old, self.tabs, margins=4)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 4)
         layout.addWidget(FittingScroll(content), 1)
@@ -143,9 +146,22 @@ class EvaluateWidget(DockPanel):
         self.thresholds.set_reason("Something is running; wait or stop it." if is_running else self._no_tuning())
         self.mistakes.threshold.setEnabled(not is_running)
         self.scoring.table.setEnabled(not is_running)
+        is_old = self.scores is not None and not is_running and not fault and self._scored[:2] != self._compared()[:2]
+        names = " and ".join(self._scored[2:])
+        self.old.setText(f"What is below is of {names}; press Evaluate for what is chosen now." if is_old else "")
+        self.old.setVisible(is_old)
         has_images = self.scores is not None and len(self.scores.images) > 1
         self.tabs.setTabVisible(2, has_images)
         self.tabs.setTabEnabled(1, self.mistakes.shown is not None)
+
+    def _compared(self) -> tuple[Any, ...]:
+        """Truth and prediction that are chosen, and their names."""
+        source = self.source
+        if source.is_layers():
+            layers = source.truth.layer(), source.predicted.layer()
+            return *layers, *(short(layer.name) for layer in layers if layer is not None)
+        folders = source.true_folder.path(), source.predicted_folder.path()
+        return *folders, *(short(folder.name) for folder in folders)
 
     def _no_tuning(self) -> str:
         if not self.source.is_layers():
@@ -193,6 +209,7 @@ class EvaluateWidget(DockPanel):
 
     def _evaluate(self) -> None:
         threshold = self.mistakes.iou()
+        self._asked = self._compared()
         if not self.source.is_layers():
             truth, predicted = self.source.true_folder.path(), self.source.predicted_folder.path()
             self.mistakes.forget_layers()
@@ -218,6 +235,7 @@ class EvaluateWidget(DockPanel):
         self.status.setVisible(bool(text))
 
     def _take_scores(self, scores: Evaluation) -> None:
+        self._scored = self._asked
         self.scoring.show_scores(scores, self.mistakes.iou())
         self.images.show_images(scores.images)
         if scores.errors is not None:

@@ -222,7 +222,7 @@ class ReviewBox(QWidget):
         if self.is_searching:
             self.line.setText("Segmenting the image and looking for doubtful objects…")
         elif self.queue is not None and self.layers.labels is not None:
-            self.line.setText(self.queue.sentence(self.layers.array()))
+            self.line.setText(self.queue.sentence(self.layers.array(), self.layers.is_whole))
         else:
             self.line.setText(
                 "After a round of training, predicted objects can be reviewed here, the most doubtful first."

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from napari.utils.notifications import show_info
 
 from embedseg_napari.viewer.layers import ANNOTATION, shows_objects
-from embedseg_napari.viewer.step_back import give_way, meet
+from embedseg_napari.viewer.step_back import bring_up, give_way, meet
 from embedseg_napari.viewer.widgets.boxes import short
 
 if TYPE_CHECKING:
@@ -81,8 +81,6 @@ class Sight:
             show_info(f"Hidden while you paint: {names}.")
 
     def _uncover(self) -> None:
-        """Bring the image in front above the others that can be annotated, so that it is seen what is painted on."""
-        layers, image = self.viewer.layers, self.box.layers.image
-        top = max((layers.index(layer) for layer in self.box.image.layers if layer is not None), default=0)
-        if layers.index(image) < top:
-            layers.move(layers.index(image), top + 1)
+        """Bring the image in front above the others, so that it is seen what is painted on."""
+        assert self.box.layers.image is not None
+        bring_up(self.viewer.layers, self.box.layers.image)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari.layers import Labels
+
 from embedseg_napari.core.config import TrainingConfig
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.training.start import usual_start
@@ -14,8 +16,6 @@ from embedseg_napari.viewer.provenance import origin_of
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from napari.layers import Labels
 
     from embedseg_napari.viewer.label.drawing.annotation_layers import AnnotationLayers
 
@@ -68,7 +68,8 @@ def _results_of(layers: AnnotationLayers) -> list[Labels]:
         return []
     whole = (str(image.metadata[key]).split()[0] for key in (TIME_POINT, CHANNEL_OF) if key in image.metadata)
     own = {str(image.unique_id), *whole}
-    return [layer for layer in layers.viewer.layers if layer.metadata.get(SEGMENTED) in own]
+    found = (layer for layer in layers.viewer.layers if layer.metadata.get(SEGMENTED) in own)
+    return [layer for layer in found if isinstance(layer, Labels)]
 
 
 def known_extent(path: Path | None) -> float | None:

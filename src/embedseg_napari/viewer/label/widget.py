@@ -131,6 +131,7 @@ class LabelWidget(TrainingPanel):
         self.sessions.new_wanted.connect(lambda: self._do_anew(self.navigator.close))
         self.progress.continue_wanted.connect(self.start)
         self.review.found.connect(lambda: scroll.bring_in(self.review))
+        self.review.strokes.begun.connect(lambda: scroll.bring_in(self.review.strokes))
         self.review.found.connect(self.annotation.count)
         napari_viewer.layers.selection.events.active.connect(self.follow_selection)
         self._on_image()

@@ -42,6 +42,7 @@ class AdviceBox(QWidget):
         self._run: BackgroundRun | None = None
         self._name = ""
         """Of the image that it is about."""
+        self._is_there = True
         self.clear()
 
     @property
@@ -62,7 +63,12 @@ class AdviceBox(QWidget):
     def begin(self, name: str) -> None:
         """Be about the image of a name from now on."""
         self.clear()
-        self._name = name
+        self._name, self._is_there = name, True
+
+    def look_at(self, is_it: bool) -> None:
+        """Show the messages of a run, which do not name its image, only while that is looked at."""
+        self._is_there = is_it
+        self._show()
 
     def cancel(self) -> None:
         """Look for nothing any longer."""
@@ -96,7 +102,8 @@ class AdviceBox(QWidget):
         self.settled.emit()
 
     def _show(self) -> None:
-        for widget in (self.notes, self.sentence, self.button):
+        self.notes.setVisible(bool(self.notes.text()) and self._is_there)
+        for widget in (self.sentence, self.button):
             widget.setVisible(bool(widget.text()))
-        self.setVisible(bool(self.notes.text() or self.sentence.text()))
+        self.setVisible(bool(self.notes.text() and self._is_there) or bool(self.sentence.text()))
         self.changed.emit()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from embedseg_napari.core.wording import count
+from embedseg_napari.viewer.result_layers import is_shown
 from embedseg_napari.viewer.widgets.boxes import short
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ def result_words(results: ResultLayers, suffix: str) -> str:
         text += " Lower the seed threshold or the minimum size."
     if shown.n_left_out:
         text += f" {shown.n_left_out} more left out by size or border."
-    if results.kept:
-        kept, new = short(results.kept), short(results.chosen.name)
-        text += f" {kept} was edited and is kept, but hidden; these are in {new}."
+    kept = results.chosen.kept
+    if kept is not None and is_shown(results.viewer, kept) and not kept.visible:
+        new = short(results.chosen.name)
+        text += f" {short(kept.name)} was edited and is kept, but hidden; these are in {new}."
     return text

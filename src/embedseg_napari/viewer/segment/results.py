@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,6 +59,8 @@ class Result:
         """Layers in which its objects are whole where they cross, and what is shown there, (Z)YX."""
         self.hidden = Hidden()
         """Its layers that gave way to another result."""
+        self.kept: Labels | None = None
+        """The layer that it left alone because that was edited."""
         self.is_doubted = False
         """Whether advice spoke against it."""
         self.shows_centers = True
@@ -124,8 +127,7 @@ class ResultLayers:
         self.viewer = viewer
         self.chosen: Result | None = None
         self._results: list[Result] = []
-        self.kept = ""
-        """Name of the layer that the last update left alone because it was edited; empty where there was none."""
+        """The latest last; one for each layer of edited labels, too."""
 
     # The chosen one
 
@@ -160,8 +162,8 @@ class ResultLayers:
         return None
 
     def of_image(self, image: Layer | None) -> Result | None:
-        """The result of an image layer."""
-        return next((result for result in self._results if result.selection.layer == image), None)
+        """The latest result of an image layer."""
+        return next((result for result in reversed(self._results) if result.selection.layer == image), None)
 
     def show_steps(
         self, selection: Selection, segmentation: Segmentation, model_path: Path
@@ -178,17 +180,17 @@ class ResultLayers:
             known = earlier.now()
             before = None if Placed(segmentation, selection.start).covers(known) else known
         result = Result(selection, segmentation, model_path, before)
-        self.kept = ""
         if earlier is not None:
-            self._results.remove(earlier)
-            result.whole = earlier.whole
+            result.whole, earlier.whole = earlier.whole, []
             if earlier.has_edits():
-                self._keep(earlier)
+                _keep(earlier, result)
                 if earlier.centers is not None:
                     earlier.centers.visible = False
-            elif earlier.selection.name == selection.name:
-                result.labels, result.seed_map, result.centers = earlier.labels, earlier.seed_map, earlier.centers
-                result.hidden = earlier.hidden
+            else:
+                self._results.remove(earlier)
+                if earlier.selection.name == selection.name:
+                    result.labels, result.seed_map, result.centers = earlier.labels, earlier.seed_map, earlier.centers
+                    result.hidden = earlier.hidden
         self._results.append(result)
         self.chosen = result
         self._show_seeds(result, None if earlier is None or before is None else earlier.seeds)
@@ -204,25 +206,28 @@ class ResultLayers:
 
     def update(self, result: Result, segmentation: Segmentation) -> None:
         """Show other objects of a result, as fast as a slider moves; their table follows in :meth:`finish_update`."""
-        self.kept = ""
         is_active = self.viewer.layers.selection.active == result.labels
-        if result.has_edits():
-            self._keep(result)
+        has_edits = result.has_edits()
+        if has_edits:
+            # Whoever selects them again finds their own thresholds.
+            edited = copy(result)
+            edited.values, edited.history = result.history[-1], list(result.history)
+            edited.centers, edited.whole, edited.hidden = None, [], Hidden()
+            _keep(edited, result)
+            self._results.remove(result)
+            for other in self._results:
+                if other.selection.layer == result.selection.layer:
+                    # Those that took the place of edited labels that were gone back to since.
+                    other.hidden.hold(filter(None, (other.labels, other.centers)))
+            self._results += [edited, result]
             result.labels = None
         self._show_objects(result, segmentation)
         layers = self.viewer.layers
-        if self.kept and result.centers is not None and is_shown(self.viewer, result.centers):
+        if has_edits and result.centers is not None and is_shown(self.viewer, result.centers):
             # Centres lie over their labels.
             layers.move(layers.index(result.centers), len(layers))
-        if self.kept and is_active:
+        if has_edits and is_active:
             layers.selection.active = result.labels
-
-    def _keep(self, result: Result) -> None:
-        """Leave labels alone that were edited, hidden below those that come instead."""
-        self.kept = result.name
-        if result.labels is not None:
-            result.labels.metadata[EDITED] = True
-            result.labels.visible = False
 
     def finish_update(self, result: Result) -> None:
         """Give the labels their table, and take centres away that are none: nobody misses that while a slider moves."""
@@ -261,6 +266,7 @@ class ResultLayers:
             contrast_limits=(0, 1),
             visible=False,
         )
+        result.seed_map.metadata[SEGMENTED] = str(result.selection.layer.unique_id)
 
     def _show_objects(self, result: Result, segmentation: Segmentation) -> None:
         for _ in self._object_steps(result, segmentation):
@@ -291,11 +297,20 @@ class ResultLayers:
                 visible=result.shows_centers,
                 **CENTERS,
             )
+            result.centers.metadata[SEGMENTED] = result.labels.metadata[SEGMENTED]
         if result.before is None:
             # Let the Evaluate panel find the maps behind the labels, and the model they came from.
             provenance.remember(result.labels, segmentation, result.model_path)
         else:
             provenance.forget(result.labels)
+
+
+def _keep(edited: Result, by: Result) -> None:
+    """Leave labels alone that were edited, hidden below those that come instead."""
+    by.kept = edited.labels
+    if edited.labels is not None:
+        edited.labels.metadata[EDITED] = True
+        edited.labels.visible = False
 
 
 def axes_of(selection: Selection) -> str:

@@ -15,7 +15,7 @@ from embedseg_napari.core.model.known_models import model_at
 from embedseg_napari.jobs.segment import SegmentJob, segment
 from embedseg_napari.viewer.layers import SEGMENTED, is_users, time_lapse_of
 from embedseg_napari.viewer.segment.progress import SegmentProgress
-from embedseg_napari.viewer.step_back import give_way, meet, shows_found, shows_objects_or_drawn, take_place
+from embedseg_napari.viewer.step_back import bring_up, give_way, meet, shows_found, shows_objects_or_drawn, take_place
 from embedseg_napari.viewer.widgets.boxes import short
 
 if TYPE_CHECKING:
@@ -183,6 +183,7 @@ class SegmentRuns(QObject):
         result.labels.visible = True
         self._select(result.labels)
         self.clear(result)
+        bring_up(self.viewer.layers, selection.layer)
         self._told = result
         self._keep_doubt()
         self.shown.emit(result, time.monotonic() - self._began)
@@ -203,7 +204,7 @@ class SegmentRuns(QObject):
             image.visible = True
         for layer in layers:
             other = self.results.of(layer)
-            if other is None:
+            if other is None or (other is not result and other.selection.layer == image):
                 is_of_it = layer.metadata.get(SEGMENTED) == str(image.unique_id)
                 layer.visible &= not (result.selection.stands_alone and is_of_it and shows_found(layer))
             elif other.selection.layer != image and time_lapse_of(other.selection.layer) == time_lapse_of(image):

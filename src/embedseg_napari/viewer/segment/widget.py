@@ -107,7 +107,6 @@ class SegmentWidget(DockPanel):
         layout.addWidget(self.large)
         layout.addWidget(self.correct)
         layout.addWidget(self.threshold_box)
-        layout.addWidget(self.crossing)
         layout.addWidget(Folded("What the network sees", self.embedding, "Offsets, margins and votes as layers."))
         layout.addWidget(Folded("A whole folder", self.batch, "Segment all images of a folder."))
         layout.addStretch(1)
@@ -122,6 +121,7 @@ class SegmentWidget(DockPanel):
         outer.addWidget(self.status)
         # What comes next stays in sight: something better first.
         outer.addWidget(self.advice)
+        outer.addWidget(self.crossing)
         outer.addWidget(self.next)
         outer.addWidget(self.recipe)
 
@@ -140,6 +140,7 @@ class SegmentWidget(DockPanel):
         self.model.model_changed.connect(self._take_model)
         self.image.layer_box.changed.connect(self.settings.follow_image)
         self.image.layer_box.changed.connect(self._choose_result)
+        self.image.layer_box.changed.connect(lambda layer: self.advice.look_at(layer == self.runs.advised))
         self.advice.accepted.connect(self._follow_advice)
         self.advice.changed.connect(self.crossing.show_state)
         self.advice.settled.connect(lambda: self.status.setText(self.status.text().removesuffix(CHECKING)))
@@ -264,6 +265,9 @@ class SegmentWidget(DockPanel):
         if self.current is not None:
             return
         selected, result = self.results.of(self.viewer.layers.selection.active), self.results.of_image(self.image.layer)
+        if selected is not None and selected.selection.layer == self.image.layer:
+            # An earlier one, for instance, that was edited.
+            result = selected
         if result is not None and result is not selected and result.model_path != self.model.path:
             # The sliders are those of the model that was chosen since.
             result = None
@@ -272,6 +276,8 @@ class SegmentWidget(DockPanel):
             self.results.chosen = result
             self.embedding.refresh()
             self.crossing.look()
+            # What was said is of the other.
+            self._show_state()
 
     # The viewer
 

@@ -152,8 +152,10 @@ class RunControls(QObject):
             self._end()
 
     def _end(self) -> None:
+        # Events that were on their way may have said something else meanwhile.
+        was_stopped = self.current is not None and self.current.state is RunState.IDLE and not self._is_kept
         self.current = None
-        if self.status.text() == STOPPING:
+        if was_stopped or self.status.text() == STOPPING:
             self.say("Stopped.")
         self._show()
         self.finished.emit()

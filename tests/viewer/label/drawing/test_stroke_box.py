@@ -16,6 +16,7 @@ from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.viewer.label.drawing.stroke_tool import LINE
 from embedseg_napari.viewer.preview.preview import LABELS
+from embedseg_napari.viewer.widgets.scroll import FittingScroll
 
 PANEL = "EmbedSeg: Label & Train"
 PLANE = 2
@@ -110,6 +111,15 @@ def test_a_predicted_object_is_split_in_one_step(viewer, panel, drag):
     press(viewer, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     assert np.array_equal(layers.array(), before)
     assert not layers.accepted
+
+
+def test_what_to_do_with_a_stroke_is_scrolled_into_sight(viewer, panel, monkeypatch):
+    brought = []
+    monkeypatch.setattr(FittingScroll, "bring_in", lambda scroll, part: brought.append(part))
+    strokes = panel.review.strokes
+    strokes.split.click()
+    press(viewer, Qt.Key.Key_G)
+    assert brought == [strokes, strokes]
 
 
 def test_what_was_painted_is_split_and_stays_the_persons_own(viewer, panel, drag):

@@ -37,6 +37,8 @@ class StrokeBox(QWidget):
         Returns the predicted objects ((Z,) Y, X) that are seen under the annotation, or None.
     """
 
+    begun = Signal()
+    """A stroke is waited for."""
     edited = Signal()
     """A stroke has changed the annotation."""
 
@@ -99,6 +101,7 @@ class StrokeBox(QWidget):
         self.merge.setChecked(action == "merge")
         self.line.setText(HINTS[action])
         self.line.show()
+        self.begun.emit()
 
     def _end(self) -> None:
         self.split.setChecked(False)
