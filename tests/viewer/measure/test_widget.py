@@ -30,7 +30,8 @@ PANEL = "EmbedSeg: Measure"
 @pytest.fixture(params=[2, 3])
 def layers(request, viewer, blobs):
     image, labels = blobs(request.param)
-    place = {"scale": (2.0, 0.5, 0.25)[-request.param :], "units": ("um",) * request.param}
+    axes = "zyx"[-request.param :]
+    place = {"scale": (2.0, 0.5, 0.25)[-request.param :], "units": ("um",) * request.param, "axis_labels": axes}
     return viewer.add_image(image, name="nuclei", **place), viewer.add_labels(labels, name="objects", **place)
 
 
@@ -371,3 +372,41 @@ def test_what_has_one_number_in_many_frames_is_shown_as_it_is_in_the_frame_in_si
     labels.selected_label = 1
     assert panel.controls.status.text() == "Object 1 in frame 0: area_px 16."
     assert panel.table["area_px"].tolist() == [16, 36, 28, 36, 40]
+
+
+def test_numbers_of_another_frame_are_not_left_in_the_status(panel, viewer, qtbot) -> None:
+    movie = np.ones((2, 9, 9), np.uint8)
+    movie[1, :, 4:] = 0
+    labels = viewer.add_labels(movie, name="tracked", axis_labels=("t", "y", "x"))
+    measure(panel, qtbot)
+    told: list[float] = []
+    viewer.cursor.events.position.connect(lambda _: told.append(labels.features["num_pixels"].max()))
+    viewer.dims.set_point(0, 1)
+    viewer.dims.set_point(0, 0)
+    # Napari's thread looks when it is told, and may have done so before the numbers were given.
+    assert told[-1] == 81
+
+
+def test_planes_are_asked_about_where_nothing_says_what_they_are(panel, viewer, qtbot) -> None:
+    masks = np.zeros((4, 12, 12), np.uint8)
+    for plane in range(4):
+        masks[plane, 2 + plane : 6 + plane, 2:9] = 1
+    worms = viewer.add_labels(masks, name="worms")
+    assert "4 planes of worms" in panel.question.sentence.text()
+    assert not panel.controls.run_button.isEnabled()
+    panel.pixel_size.returnPressed.emit()
+    assert panel.controls.current is None
+    panel.question.buttons["T"].click()
+    assert panel.controls.run_button.isEnabled()
+    measure(panel, qtbot)
+    # Not one object of four slices.
+    assert panel.table["frame"].tolist() == [0, 1, 2, 3]
+    assert tuple(worms.axis_labels) == ("t", "y", "x")
+
+
+def test_planes_are_not_asked_about_where_their_image_says_it(panel, viewer) -> None:
+    viewer.add_image(np.zeros((4, 12, 12)), name="movie", axis_labels=("t", "y", "x"))
+    viewer.add_labels(np.ones((4, 12, 12), int), name="cells")
+    assert panel.image.layer().name == "movie"
+    assert panel.question.isHidden()
+    assert panel.controls.run_button.isEnabled()

@@ -140,7 +140,7 @@ class MeasureWidget(LabelsPanel):
     def start(self) -> None:
         """Measure what is chosen."""
         layer = self.labels.layer()
-        if layer is None or self.controls.current is not None:
+        if layer is None or self.question.problem() or self.controls.current is not None:
             return
         try:
             objects = self._objects_of(layer, self.image.layer())
@@ -247,6 +247,9 @@ class MeasureWidget(LabelsPanel):
             self._rows = rows
             give_features(self.measured, self.table, rows)
             self._color()
+            # Napari's status may have looked at the numbers before they were given, in a thread of its own.
+            cursor = self.viewer.cursor
+            cursor.events.position(value=cursor.position)
 
     def _mark(self) -> None:
         self.plot.mark(self._selected)
