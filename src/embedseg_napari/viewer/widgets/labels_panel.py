@@ -148,7 +148,9 @@ class LabelsPanel(DockPanel):
         """List the layers anew; an image that has come since may be that of the labels."""
         before = self.image.layers
         super().reset_choices(event)
-        if any(one not in before for one in self.image.layers):
+        labels, chosen = self.labels.layer(), self.image.layer()
+        is_fit = labels is not None and chosen is not None and image_under(labels, [chosen]) is not None
+        if not is_fit and any(one not in before for one in self.image.layers):
             self._propose_image()
         self._say_whose()
         if self.labels.layer() is None and not self.is_closed:
