@@ -63,6 +63,7 @@ class MeasureWidget(LabelsPanel):
         self.colors = ObjectColors()
         self._covering, self._shown = Hidden(), Hidden(visible=True)
         self._aside: list[Layer] = []
+        self._is_front = True
         self._build()
         self._connect()
         self.follow_theme()
@@ -107,6 +108,7 @@ class MeasureWidget(LabelsPanel):
         self.y.currentIndexChanged.connect(self._draw)
         self.plot.selected.connect(self._take_selection)
         self.viewer.dims.events.current_step.connect(self._take_frame)
+        self.files.table_moved.connect(self._follow_front)
         self.files.said.connect(self.controls.say)
         self.files.failed.connect(self.controls.fail)
 
@@ -190,7 +192,12 @@ class MeasureWidget(LabelsPanel):
             self._covering.hold(self._aside)
 
     def take_front(self, is_front: bool) -> None:
-        """Let all be as it was while other panels are in front."""
+        """Let all be as it was while other panels are in front, but for napari's table of what was measured."""
+        self._is_front = is_front
+        self._follow_front()
+
+    def _follow_front(self) -> None:
+        is_front = self._is_front or self.files.is_table_front
         if is_front and self.measured is not None:
             self._shown.hold([self.measured])
             # What came since is what the user looks at now.
@@ -286,8 +293,9 @@ class MeasureWidget(LabelsPanel):
 
     def _take_label(self, event: Any = None) -> None:
         """Mark in the plot the object that was chosen in the image."""
-        # Panels that are in front select labels for purposes of their own.
-        if self._is_ours or self.is_covered or self.table is None or self.measured is None:
+        # Panels that are in front select labels for purposes of their own; the table is of these.
+        is_covered = self.is_covered and not self.files.is_table_front
+        if self._is_ours or is_covered or self.table is None or self.measured is None:
             return
         rows = np.flatnonzero(self.table["label"] == self.measured.selected_label)
         if len(rows):
