@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from napari.layers import Image, Labels
 
-from embedseg_napari.viewer.layers import picture_of
+from embedseg_napari.viewer.layers import SEGMENTED, picture_of
 from embedseg_napari.viewer.neighbours import image_under, name_as_its_image
 
 
@@ -37,3 +37,10 @@ def test_the_image_under_labels_has_their_pixels_and_perhaps_channels() -> None:
     assert image_under(labels, [too_many, frame, other]) is None
     assert image_under(labels, [frame, other, movie, colours]) is movie
     assert image_under(labels, [frame, colours, movie]) is colours
+
+
+def test_the_image_that_labels_were_found_in_comes_before_others_of_its_size() -> None:
+    first, second = Image(np.zeros((8, 9))), Image(np.zeros((8, 9)))
+    labels = Labels(np.zeros((8, 9), int), metadata={SEGMENTED: str(second.unique_id)})
+    assert image_under(labels, [first, second]) is second
+    assert image_under(labels, [first]) is first

@@ -168,16 +168,18 @@ def named_axes(labels: Any, ndim: int) -> str:
     return letters if is_named else ""
 
 
-def unknown_axis(layer: Image) -> int | None:
+def unknown_axis(layer: Image | Labels) -> int | None:
     """The first axis of a stack of planes, if nothing says whether it is depth, time or channels.
 
-    Two planes are hardly a volume or a movie: they are taken for channels, and the panels show that they guess.
+    Two planes of an image are hardly a volume or a movie: they are taken for channels, and the panels show that they
+    guess.
     """
-    n_axes = len(array_of(layer).shape) - bool(layer.rgb)
+    n_axes = len(array_of(layer).shape) - bool(getattr(layer, "rgb", False))
     if n_axes != 3:
         return None
     picture = picture_of(layer, 2)
-    return 0 if picture.axes_guessed and picture.axes[1:3] == "YX" and picture.array.shape[0] > 2 else None
+    least = 3 if hasattr(layer, "rgb") else 2
+    return 0 if picture.axes_guessed and picture.axes[1:3] == "YX" and picture.array.shape[0] >= least else None
 
 
 def name_axes(layer: Layer, axes: str) -> None:

@@ -8,7 +8,14 @@ from napari.layers import Image
 
 from embedseg_napari.core.axes import result_axes
 from embedseg_napari.core.errors import EmbedSegError
-from embedseg_napari.viewer.layers import array_of, labelled_picture, name_axes, named_axes, turned_labels
+from embedseg_napari.viewer.layers import (
+    SEGMENTED,
+    array_of,
+    labelled_picture,
+    name_axes,
+    named_axes,
+    turned_labels,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,8 +24,9 @@ if TYPE_CHECKING:
 
 
 def image_under(labels: Labels, images: Iterable[Image]) -> Image | None:
-    """The first image that labels lie on, pixel for pixel; None if there is none."""
-    for image in images:
+    """The image that labels lie on, pixel for pixel: that they were found in, or the first; None if there is none."""
+    found_in = labels.metadata.get(SEGMENTED)
+    for image in sorted(images, key=lambda one: str(one.unique_id) != found_in):
         try:
             picture = labelled_picture(image, labels)
             axes = result_axes(picture.axes)

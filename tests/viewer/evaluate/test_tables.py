@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -84,6 +86,21 @@ def test_ids_of_merged_objects_can_be_read(qtbot) -> None:
     ids = table.model().index(0, 1)
     assert ids.data() == "107, 122"
     assert table.fontMetrics().horizontalAdvance(ids.data()) <= table.visualRect(ids).width() - 6
+
+
+def test_the_frame_of_a_mistake_is_beside_it_in_a_movie_alone(objects: FindingTable) -> None:
+    assert objects.isColumnHidden(5)
+    finding = replace(objects.findings[0], center=(12.0, 3.0, 4.0))
+    objects.show_findings([finding], has_frames=True)
+    # As wide as the panel in a window of 1366 pixels.
+    objects.resize(304, 300)
+    objects.show()
+    header = objects.horizontalHeader()
+    assert [header.logicalIndex(place) for place in range(2)] == [0, 5]
+    assert objects.model().index(0, 5).data() == "12"
+    assert header.length() <= objects.viewport().width()
+    objects.show_findings(())
+    assert objects.isColumnHidden(5)
 
 
 def test_mistakes_come_first(objects: FindingTable) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -133,3 +134,18 @@ def test_frames_keep_their_interval_and_a_name_of_ome_makes_one(tmp_path):
     assert (picture.axes, picture.interval, picture.spacing) == ("TYX", 120.0, (0.5, 0.5))
     with tifffile.TiffFile(path) as tif:
         assert tif.is_ome
+
+
+def test_all_layers_of_a_tracked_movie_are_saved(layer_viewer, tmp_path):
+    layer_viewer.add_labels(np.ones((2, 8, 9), int), name="cells", axis_labels=("t", "y", "x"))
+    layer_viewer.add_shapes([np.array([[0, 1, 1], [0, 1, 5], [0, 5, 5]])], shape_type="polygon", name="area")
+    layer_viewer.add_shapes(name="empty", ndim=3)
+    layer_viewer.add_tracks(np.array([[7, 0, 1, 1], [7, 1, 2, 3]]), name="tracks")
+    # Without a plugin's name napari looks for one that takes all of them.
+    written = layer_viewer.layers.save(str(tmp_path / "all"))
+    assert sorted(Path(path).name for path in written) == ["area.csv", "cells.tif", "empty.csv", "tracks.csv"]
+    with (tmp_path / "all" / "tracks.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["track"], row["axis-0"], row["axis-2"]) for row in rows] == [("7", "0.0", "1.0"), ("7", "1.0", "3.0")]
+    (area,) = layer_viewer.open(tmp_path / "all" / "area.csv")
+    assert len(area.data[0]) == 3

@@ -17,7 +17,7 @@ from embedseg_napari.viewer.measure import files
 
 def test_a_pixel_size_is_typed_where_the_layer_has_none(panel, viewer, blobs, qtbot, monkeypatch, tmp_path) -> None:
     _, data = blobs(3)
-    labels = viewer.add_labels(data, name="objects")
+    labels = viewer.add_labels(data, name="objects", axis_labels="zyx")
     assert panel.pixel_size.placeholderText() == "not known: in pixels"
     for wrong in ("0.5", "2, 0, 0.5", "a, b, c", "nan 1 1"):
         panel.pixel_size.setText(wrong)

@@ -30,7 +30,8 @@ PANEL = "EmbedSeg: Measure"
 @pytest.fixture(params=[2, 3])
 def layers(request, viewer, blobs):
     image, labels = blobs(request.param)
-    place = {"scale": (2.0, 0.5, 0.25)[-request.param :], "units": ("um",) * request.param}
+    axes = "zyx"[-request.param :]
+    place = {"scale": (2.0, 0.5, 0.25)[-request.param :], "units": ("um",) * request.param, "axis_labels": axes}
     return viewer.add_image(image, name="nuclei", **place), viewer.add_labels(labels, name="objects", **place)
 
 
@@ -348,26 +349,19 @@ def test_labels_that_other_panels_select_leave_the_colours_alone(panel, layers, 
     assert labels.get_color(int(ids[0]))[3] > 0.5
 
 
-def test_what_has_one_number_in_many_frames_is_shown_as_it_is_in_the_frame_in_sight(panel, viewer, qtbot) -> None:
-    movie = np.zeros((3, 20, 20), np.uint8)
-    for t in range(3):
-        movie[t, 1:5, 1 : 5 + 3 * t] = 1
-    # Gone in the last frame.
-    movie[:2, 10:16, 10:16] = 2
-    labels = viewer.add_labels(movie, name="tracked", axis_labels=("t", "y", "x"), scale=(10, 1, 1))
-    viewer.dims.set_point(0, 10)
-    measure(panel, qtbot)
-    panel.color.setCurrentText("area_px")
-    shown = []
-    for t in (1, 2, 0):
-        viewer.dims.set_point(0, 10 * t)
-        features = labels.features.dropna().set_index("index")
-        assert features["area_px"].to_dict() == {1: 16 + 12 * t, 2: 36}
-        assert features.loc[1, "frame"] == t
-        shown.append(labels.get_color(1)[1])
-    # 28, 40 and 16 pixels, on a scale that is the same in all frames.
-    assert shown[2] < shown[0] < shown[1]
+def test_what_was_measured_stays_in_sight_beside_napari_s_table(layers, viewer, panel, qtbot, monkeypatch) -> None:
+    pytest.importorskip("napari_builtins._qt.features_table")
+    _, labels = layers
+    over = viewer.add_labels(labels.data.copy(), name="over", scale=labels.scale, units=labels.units)
+    panel.take_over(labels, None)
+    qtbot.waitUntil(lambda: panel.controls.current is None, timeout=20_000)
+    panel.files.open_table.click()
+    panel.take_front(False)
+    assert not over.visible
+    # A row that is chosen there is one of these, whatever other panel is open.
+    monkeypatch.setattr(type(panel), "is_covered", True)
     labels.selected_label = 2
-    labels.selected_label = 1
-    assert panel.controls.status.text() == "Object 1 in frame 0: area_px 16."
-    assert panel.table["area_px"].tolist() == [16, 36, 28, 36, 40]
+    assert panel.controls.status.text().startswith("Object 2")
+    panel.files.is_table_front = False
+    panel.files.table_moved.emit()
+    assert over.visible

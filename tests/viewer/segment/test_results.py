@@ -33,6 +33,19 @@ def test_a_run_gives_labels_seed_map_and_points_in_place(viewer, panel, fake, qt
     assert len(viewer.layers) == 4
 
 
+def test_centres_are_as_large_as_fits_the_objects_of_a_later_result(viewer, panel, fake, qtbot, monkeypatch):
+    viewer.add_image(np.zeros((240, 240)), name="cells")
+    panel.run_button.click()
+    finish(qtbot, panel)
+    points = viewer.layers["cells centres"]
+    assert set(points.size) == {2.0}
+    large = np.kron(np.diag([1, 2]), np.ones((120, 120), int)).astype(np.int32)
+    monkeypatch.setattr("segment_steps.two_objects", lambda shape: large)
+    panel.run_button.click()
+    finish(qtbot, panel)
+    assert set(points.size) == {30.0}
+
+
 def test_painted_labels_are_not_overwritten(viewer, panel, fake, qtbot):
     viewer.add_image(np.zeros((24, 24)), name="cells")
     panel.start()

@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("pyqtgraph")
 
 from embedseg_napari.core.data.dividing_cells import dividing_cells
+from embedseg_napari.viewer.layers import FOUND, RESULT, SEGMENTED
 from embedseg_napari.viewer.neighbours import image_under
 
 NAMES = ["EmbedSeg: Measure", "EmbedSeg: Track", "EmbedSeg: Estimate"]
@@ -82,3 +83,13 @@ def test_the_image_below_lies_pixel_for_pixel(layer_viewer, movie) -> None:
     ]
     assert image_under(labels, images) is images[2]
     assert image_under(labels, images[:2]) is None
+
+
+def test_an_image_that_the_user_chose_stays_when_another_comes(viewer, open_panel) -> None:
+    first, second = (viewer.add_image(np.zeros((8, 9)), name=name) for name in ("first", "second"))
+    viewer.add_labels(np.ones((8, 9), int), metadata={SEGMENTED: str(second.unique_id), RESULT: FOUND})
+    panel = open_panel("EmbedSeg: Measure")
+    assert panel.image.layer() == second
+    panel.image.choose(first)
+    viewer.add_image(np.zeros((8, 9)), name="third")
+    assert panel.image.layer() == first

@@ -205,7 +205,7 @@ class MistakesPage(QWidget):
         self._follow_overlay()
         counts = {kind: sum(finding.kind is kind for finding in errors.findings) for kind in Kind}
         self.legend.set_counts(counts)
-        self.objects.show_findings(errors.findings)
+        self.objects.show_findings(errors.findings, scores.has_frames)
         self._follow_legend()
 
     def clear(self) -> None:

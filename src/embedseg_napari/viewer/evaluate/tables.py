@@ -241,31 +241,35 @@ class FindingTable(_Table):
     finding_chosen = Signal(object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        titles = ("What", "True", "Pred.", "IoU", "Pixels")
+        titles = ("What", "True", "Pred.", "IoU", "Pixels", "t")
         tips = (
             "What happened to the object.",
             "Ids of the true objects.",
             "Ids of the predicted objects.",
             "IoU of the pair; for an unmatched object, its largest IoU with any object.",
             "Size of the object shown.",
+            "Frame of the time-lapse, as the slider counts them.",
         )
         super().__init__(titles, tips, parent)
         self.setToolTip("Choose a row to go to the object.")
         header = self.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-        header.setMinimumSectionSize(30)
+        header.setMinimumSectionSize(16)
         # Merges and splits name several objects: the other columns leave them what room there is.
-        for column in (0, 3, 4):
+        for column in (0, 3, 4, 5):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
         metrics = QFontMetrics(self.font())
         header.resizeSection(0, max(metrics.horizontalAdvance(str(kind)) for kind in Kind) + 28)
         for column, text in ((3, "0.00"), (4, titles[4])):
             header.resizeSection(column, metrics.horizontalAdvance(text) + 8)
+        # Beside what happened: ids are those of a frame.
+        header.moveSection(5, 1)
         self.findings: tuple[Finding, ...] = ()
         self.row_chosen.connect(lambda row: self.finding_chosen.emit(self.findings[row]))
 
-    def show_findings(self, findings: Sequence[Finding]) -> None:
-        """Fill the table."""
+    def show_findings(self, findings: Sequence[Finding], has_frames: bool = False) -> None:
+        """Fill the table; where there are frames, places begin with them."""
+        self.setColumnHidden(5, not has_frames)
         icons = {kind: QIcon(swatch(COLORS[MARK_OF[kind]])) for kind in Kind}
         self.findings = tuple(findings)
         cells = [_cells(finding) for finding in self.findings]
@@ -278,6 +282,7 @@ class FindingTable(_Table):
         header.setSectionResizeMode(3 - narrow, QHeaderView.ResizeMode.Stretch)
         header.setSectionResizeMode(narrow, QHeaderView.ResizeMode.Fixed)
         header.resizeSection(narrow, least + 8)
+        header.resizeSection(5, max((metrics.horizontalAdvance(row[5][0]) for row in cells), default=0) + 8)
 
     def show_kinds(self, kinds: set[Kind]) -> None:
         """Leave out the findings of all other kinds."""
@@ -292,6 +297,7 @@ def _cells(finding: Finding) -> tuple[tuple[str, Any], ...]:
         (predicted, min(finding.predicted_ids, default=-1)),
         (f"{finding.iou:.2f}", finding.iou),
         (str(finding.size), finding.size),
+        (f"{finding.center[0]:.0f}", finding.center[0]),
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.utils.notifications import show_warning
+from napari_builtins.io import napari_write_shapes
 
 from embedseg_napari.core.axes import guess_axes
 from embedseg_napari.core.errors import DataError, EmbedSegError
@@ -39,7 +40,7 @@ def write_labels_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
 
 
 def write_layers(path: str, layers: Sequence[tuple[Any, dict[str, Any], str]]) -> list[str]:
-    """Write layers into a folder, each as a file of its name: images and labels as TIFF, points as CSV.
+    """Write layers into a folder, each as a file of its name: images and labels as TIFF, points, shapes, tracks as CSV.
 
     A layer that cannot be written is named in a notification; the others are written.
 
@@ -50,7 +51,7 @@ def write_layers(path: str, layers: Sequence[tuple[Any, dict[str, Any], str]]) -
     """
     folder = Path(path)
     names = file_names([str(meta.get("name", kind)) for _, meta, kind in layers])
-    endings = [".csv" if kind == "points" else ".tif" for *_, kind in layers]
+    endings = [".tif" if kind in ("image", "labels") else ".csv" for *_, kind in layers]
     targets = [folder / (name + ending) for name, ending in zip(names, endings, strict=True)]
     existing = next((target for target in targets if target.exists()), None)
     if existing is not None or folder.is_file():
@@ -75,6 +76,14 @@ def _write_layer(target: Path, data: Any, meta: dict[str, Any], kind: str) -> No
         _write_labels_array(target, full_array(data), meta)
     elif kind == "image":
         _write_image_layer(target, data, meta)
+    elif kind == "shapes":
+        # As napari opens them.
+        write_text(target, "")
+        napari_write_shapes(str(target), data, meta)
+    elif kind == "tracks":
+        # Napari has no file of tracks: as points, each with the number of its track.
+        rows = np.asarray(data)
+        _write_points(target, rows[:, 1:], {"features": {"track": rows[:, 0].astype(int)}})
     else:
         _write_points(target, np.asarray(data), meta)
 

@@ -84,6 +84,8 @@ class MeasuredFiles(QWidget):
     said = Signal(str)
     failed = Signal(object)
     """The error."""
+    table_moved = Signal()
+    """Napari's table came before the panel, or stepped behind it."""
 
     def __init__(
         self,
@@ -98,6 +100,8 @@ class MeasuredFiles(QWidget):
         self._labels, self._image, self._slow, self._objects = labels, image, slow, objects
         self._table: Table | None = None
         self._measured: Labels | None = None
+        self.is_table_front = False
+        """Whether napari's table of what was measured is in front."""
         self.open_table = button("Table", "Open napari's table of the layer's measurements.", self._open_table)
         self.save_table = button("Save table…", "Save the measurements as CSV or Parquet.", self._save_table)
         self.export = button("Export…", "Save the objects for Fiji, QuPath and other programs.", self._export)
@@ -131,13 +135,19 @@ class MeasuredFiles(QWidget):
     def _open_table(self) -> None:
         self.viewer.layers.selection.active = self._measured
         try:
-            _, table = self.viewer.window.add_plugin_dock_widget(*TABLE_WIDGET, tabify=True)
+            dock, table = self.viewer.window.add_plugin_dock_widget(*TABLE_WIDGET, tabify=True)
         except (KeyError, ValueError):
             self.said.emit("This version of napari has no table; save it to see the numbers.")
         else:
             # It names the layer, and would take the canvas for a long name.
             for label in table.findChildren(QLabel):
                 label.setMinimumWidth(1)
+            dock.visibilityChanged.connect(self._take_table)
+            self._take_table(True)
+
+    def _take_table(self, is_front: bool) -> None:
+        self.is_table_front = is_front
+        self.table_moved.emit()
 
     def _save_table(self) -> None:
         assert self._measured is not None

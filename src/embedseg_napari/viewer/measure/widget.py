@@ -63,6 +63,7 @@ class MeasureWidget(LabelsPanel):
         self.colors = ObjectColors()
         self._covering, self._shown = Hidden(), Hidden(visible=True)
         self._aside: list[Layer] = []
+        self._is_front = True
         self._build()
         self._connect()
         self.follow_theme()
@@ -107,6 +108,7 @@ class MeasureWidget(LabelsPanel):
         self.y.currentIndexChanged.connect(self._draw)
         self.plot.selected.connect(self._take_selection)
         self.viewer.dims.events.current_step.connect(self._take_frame)
+        self.files.table_moved.connect(self._follow_front)
         self.files.said.connect(self.controls.say)
         self.files.failed.connect(self.controls.fail)
 
@@ -140,7 +142,7 @@ class MeasureWidget(LabelsPanel):
     def start(self) -> None:
         """Measure what is chosen."""
         layer = self.labels.layer()
-        if layer is None or self.controls.current is not None:
+        if layer is None or self.question.problem() or self.controls.current is not None:
             return
         try:
             objects = self._objects_of(layer, self.image.layer())
@@ -190,7 +192,12 @@ class MeasureWidget(LabelsPanel):
             self._covering.hold(self._aside)
 
     def take_front(self, is_front: bool) -> None:
-        """Let all be as it was while other panels are in front."""
+        """Let all be as it was while other panels are in front, but for napari's table of what was measured."""
+        self._is_front = is_front
+        self._follow_front()
+
+    def _follow_front(self) -> None:
+        is_front = self._is_front or self.files.is_table_front
         if is_front and self.measured is not None:
             self._shown.hold([self.measured])
             # What came since is what the user looks at now.
@@ -247,6 +254,9 @@ class MeasureWidget(LabelsPanel):
             self._rows = rows
             give_features(self.measured, self.table, rows)
             self._color()
+            # Napari's status may have looked at the numbers before they were given, in a thread of its own.
+            cursor = self.viewer.cursor
+            cursor.events.position(value=cursor.position)
 
     def _mark(self) -> None:
         self.plot.mark(self._selected)
@@ -283,8 +293,9 @@ class MeasureWidget(LabelsPanel):
 
     def _take_label(self, event: Any = None) -> None:
         """Mark in the plot the object that was chosen in the image."""
-        # Panels that are in front select labels for purposes of their own.
-        if self._is_ours or self.is_covered or self.table is None or self.measured is None:
+        # Panels that are in front select labels for purposes of their own; the table is of these.
+        is_covered = self.is_covered and not self.files.is_table_front
+        if self._is_ours or is_covered or self.table is None or self.measured is None:
             return
         rows = np.flatnonzero(self.table["label"] == self.measured.selected_label)
         if len(rows):

@@ -43,7 +43,7 @@ class PreviewLayers:
         """What was shown last in a training that is over: data, options and kinds of layers."""
         self._refused: set[str] = set()
         self._hidden: set[str] = set()
-        """Hidden by `hide`, not by the user."""
+        """Hidden by `hide`, or not shown yet, and not by the user."""
 
     def begin(self) -> None:
         """Get ready for a training: what was taken away in the last one may come again."""
@@ -149,13 +149,13 @@ class PreviewLayers:
         if on_new is not None and shown is not layer:
             on_new(shown)
         self.layers[name] = shown
-        if name in self._hidden:
+        if is_seen and shown is not layer:
+            # If the next step is left out, what is put next shows it.
+            self._hidden.add(name)
+            yield
+        if name in self._hidden and self.get(name) is shown:
             self._hidden.discard(name)
             shown.visible = True
-        elif is_seen and shown is not layer:
-            yield
-            if self.get(name) is shown:
-                shown.visible = True
 
     def raise_over(self, image: Layer | None) -> None:
         """Bring what is shown above the image that it is of, which may have come to the front since."""

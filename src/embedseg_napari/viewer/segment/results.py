@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from embedseg_napari.viewer.result_layers import Frame
     from embedseg_napari.viewer.segment.regions import Selection
 
+RESIZED = 2
+"""Centres that are more than so many times too large or too small for the objects of another result take its size."""
+
 
 class Result:
     """What is shown of one image: the objects of the last run, and those found before around its region.
@@ -286,6 +289,7 @@ class ResultLayers:
         centers = np.asarray(objects.centers, float).reshape(-1, len(result.axes))
         centers = np.clip(centers, 0, np.asarray(labels.shape) - 1)
         if len(centers) or is_shown(self.viewer, result.centers):
+            size = point_size(objects)
             result.centers = show_points(
                 self.viewer,
                 f"{name} centres",
@@ -293,11 +297,13 @@ class ResultLayers:
                 frame=frame,
                 features={"score": np.asarray(objects.scores, float)},
                 into=result.centers,
-                size=point_size(objects, frame.scale),
+                size=size,
                 visible=result.shows_centers,
                 **CENTERS,
             )
             result.centers.metadata[SEGMENTED] = result.labels.metadata[SEGMENTED]
+            if len(centers) and not 1 / RESIZED < np.median(result.centers.size) / size < RESIZED:
+                result.centers.size = result.centers.current_size = size
         if result.before is None:
             # Let the Evaluate panel find the maps behind the labels, and the model they came from.
             provenance.remember(result.labels, segmentation, result.model_path)
@@ -339,7 +345,7 @@ def pasted(
     return canvas, tuple(start.tolist())
 
 
-def point_size(segmentation: Segmentation, scale: tuple[float, ...]) -> float:
+def point_size(segmentation: Segmentation) -> float:
     """A quarter of a usual object's diameter, in pixels."""
     n = max(1, len(segmentation.scores))
     ndim = segmentation.labels.ndim - bool(segmentation.frames)

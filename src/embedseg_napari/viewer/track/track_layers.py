@@ -12,6 +12,7 @@ from embedseg_napari.core.tracking.run import tracking
 from embedseg_napari.core.tracking.tracks import TrackedLabels
 from embedseg_napari.jobs.training_pairs import FRAMES
 from embedseg_napari.viewer.camera import go_to, screen_pixels
+from embedseg_napari.viewer.file_metadata import axis_labels
 from embedseg_napari.viewer.layers import (
     FOUND,
     LINES,
@@ -19,6 +20,7 @@ from embedseg_napari.viewer.layers import (
     array_of,
     is_users,
     labelled_picture,
+    named_axes,
     picture_of,
 )
 from embedseg_napari.viewer.result_layers import THROUGH, add_beside, is_shown, spatial_frame
@@ -107,6 +109,9 @@ class TrackLayers:
         self._hidden.hold(layer for layer in self.viewer.layers if layer != image and self._covers(layer, source))
         self.source, self.tracks = source, tracks
         place = spatial_frame(source, tracks.axes).options()
+        if not named_axes(source.axis_labels, source.ndim):
+            # What was linked has frames, which the layer did not say.
+            place["axis_labels"] = axis_labels(tracks.axes)
         options = {"metadata": {RESULT: FOUND, TRACKED: True}, **place}
         self.labels = add_beside(
             self.viewer,

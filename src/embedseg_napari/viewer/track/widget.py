@@ -44,6 +44,7 @@ class TrackWidget(LabelsPanel):
     """
 
     no_labels = "Open or make a Labels layer of a time-lapse."
+    asks_planes = False
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__(

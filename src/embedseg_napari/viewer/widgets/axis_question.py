@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from napari.layers import Image
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
@@ -14,7 +15,7 @@ from embedseg_napari.viewer.widgets.boxes import Sentence, button, short
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari.layers import Image
+    from napari.layers import Labels
 
 MOST_CHANNELS = 6
 """Stacks of more planes are not taken for channels."""
@@ -24,6 +25,8 @@ ANSWERS = {
     "C": ("Channels", "Several dyes or colours of the same place."),
 }
 """By letter of the axis: what is written on the button, and what it means."""
+APART = "Time, or one object each"
+"""On the button for planes of labels that stand by themselves."""
 
 
 class AxisQuestion(QWidget):
@@ -41,7 +44,7 @@ class AxisQuestion(QWidget):
     def __init__(self, fitting: Callable[[str], str] | None = None) -> None:
         super().__init__()
         self.fitting = fitting
-        self.layer: Image | None = None
+        self.layer: Image | Labels | None = None
         self.sentence = Sentence()
         # With names of models on them, three side by side would widen the panel at the cost of the image.
         row = QHBoxLayout() if fitting is None else QVBoxLayout()
@@ -54,7 +57,7 @@ class AxisQuestion(QWidget):
         layout.addLayout(row)
         self.hide()
 
-    def ask_about(self, layer: Image | None) -> None:
+    def ask_about(self, layer: Image | Labels | None) -> None:
         """Ask about the planes of a layer, or hide where they are known."""
         axis = None if layer is None else unknown_axis(layer)
         self.layer = None
@@ -65,7 +68,10 @@ class AxisQuestion(QWidget):
             for letter, one in self.buttons.items():
                 model = "" if self.fitting is None else self.fitting(letter)
                 one.setText(ANSWERS[letter][0] + (f", segmented with {short(model)}" if model else ""))
-            self.buttons["C"].setVisible(n <= MOST_CHANNELS)
+            is_image = isinstance(layer, Image)
+            if not is_image:
+                self.buttons["T"].setText(APART)
+            self.buttons["C"].setVisible(is_image and n <= MOST_CHANNELS)
         self.setVisible(self.layer is not None)
 
     def answer(self, letter: str) -> None:

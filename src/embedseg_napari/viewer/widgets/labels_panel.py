@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
 from qtpy.QtWidgets import QFormLayout, QLayout, QVBoxLayout, QWidget
 
 from embedseg_napari.core.errors import EmbedSegError
-from embedseg_napari.viewer.layers import is_users_or_found, picture_of
+from embedseg_napari.viewer.layers import is_users_or_found, labelled_picture, picture_of
 from embedseg_napari.viewer.neighbours import image_under
+from embedseg_napari.viewer.provenance import origin_of
+from embedseg_napari.viewer.widgets.axis_question import AxisQuestion
 from embedseg_napari.viewer.widgets.boxes import Sentence, add_row
 from embedseg_napari.viewer.widgets.dock_panel import DockPanel
 from embedseg_napari.viewer.widgets.layer_box import LayerBox
@@ -42,6 +45,8 @@ class LabelsPanel(DockPanel):
 
     no_labels = "Open or make a Labels layer."
     """What is said where none can be chosen."""
+    asks_planes = True
+    """Whether it matters if planes of labels are slices of one volume or stand by themselves."""
 
     def __init__(self, viewer: Viewer, title: str, cancel_tip: str, labels_tip: str, image_tip: str = "") -> None:
         super().__init__(viewer)
@@ -55,6 +60,7 @@ class LabelsPanel(DockPanel):
         add_row(self.form, "Labels", self.labels.native)
         if image_tip:
             add_row(self.form, "Image", self.image.native)
+        self.question = AxisQuestion()
         self.whose = Sentence()
         """Says of which labels the result is, where others are chosen."""
         self._followed: Labels | None = None
@@ -74,6 +80,7 @@ class LabelsPanel(DockPanel):
         layout = QVBoxLayout(content)
         layout.setContentsMargins(6, 6, 6, 6)
         layout.addLayout(self.form)
+        layout.addWidget(self.question)
         layout.addLayout(self.controls.buttons())
         layout.addWidget(self.controls.progress)
         layout.addWidget(self.controls.status)
@@ -94,9 +101,13 @@ class LabelsPanel(DockPanel):
         self.controls.changed.connect(self._show_state)
         self.controls.finished.connect(self._take_end)
         self.labels.changed.connect(self._propose_image)
+        for box in (self.labels, self.image):
+            box.changed.connect(self._ask_planes)
         self.labels.changed.connect(self._show_state)
+        self.image.changed.connect(self._show_state)
         self.labels.changed.connect(self._say_whose)
         self.viewer.layers.events.removed.connect(self._take_removed)
+        self._ask_planes()
 
     # What each panel does its own way
 
@@ -137,7 +148,9 @@ class LabelsPanel(DockPanel):
         """List the layers anew; an image that has come since may be that of the labels."""
         before = self.image.layers
         super().reset_choices(event)
-        if any(one not in before for one in self.image.layers):
+        labels, chosen = self.labels.layer(), self.image.layer()
+        is_fit = labels is not None and chosen is not None and image_under(labels, [chosen]) is not None
+        if not is_fit and any(one not in before for one in self.image.layers):
             self._propose_image()
         self._say_whose()
         if self.labels.layer() is None and not self.is_closed:
@@ -151,6 +164,15 @@ class LabelsPanel(DockPanel):
             chosen = [one for one in (self.image.layer(),) if one is not None]
             self.image.choose(image_under(layer, [*chosen, *self.image.layers]))
 
+    def _ask_planes(self, *_: object) -> None:
+        """Ask what planes of labels are where neither they nor their image say it, nor what found them."""
+        layer, image = self.labels.layer(), self.image.layer()
+        is_open = False
+        if layer is not None and self.asks_planes and origin_of(layer) is None and not self.problem_of(layer):
+            with contextlib.suppress(EmbedSegError):
+                is_open = image is None or labelled_picture(image, layer).axes_guessed
+        self.question.ask_about(layer if is_open else None)
+
     def layer_boxes(self) -> tuple[LayerBox, ...]:
         """Boxes in which a layer is chosen."""
         return self.labels, self.image
@@ -159,7 +181,7 @@ class LabelsPanel(DockPanel):
         """Why nothing can be done with what is chosen; empty where it can."""
         # Where none is chosen, those that are there cannot be looked at.
         layer = self.labels.layer() or next(iter(self.labels.layers), None)
-        return self.no_labels if layer is None else self.problem_of(layer)
+        return self.no_labels if layer is None else self.problem_of(layer) or self.question.problem()
 
     def _say_whose(self, *_: object) -> None:
         """Say whose result it is that is still there after other labels were chosen."""

@@ -1,0 +1,73 @@
+"""Objects in frames, and planes of which nothing says what they are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pyqtgraph")
+
+from measure_steps import measure
+
+
+def test_what_has_one_number_in_many_frames_is_shown_as_it_is_in_the_frame_in_sight(panel, viewer, qtbot) -> None:
+    movie = np.zeros((3, 20, 20), np.uint8)
+    for t in range(3):
+        movie[t, 1:5, 1 : 5 + 3 * t] = 1
+    # Gone in the last frame.
+    movie[:2, 10:16, 10:16] = 2
+    labels = viewer.add_labels(movie, name="tracked", axis_labels=("t", "y", "x"), scale=(10, 1, 1))
+    viewer.dims.set_point(0, 10)
+    measure(panel, qtbot)
+    panel.color.setCurrentText("area_px")
+    shown = []
+    for t in (1, 2, 0):
+        viewer.dims.set_point(0, 10 * t)
+        features = labels.features.dropna().set_index("index")
+        assert features["area_px"].to_dict() == {1: 16 + 12 * t, 2: 36}
+        assert features.loc[1, "frame"] == t
+        shown.append(labels.get_color(1)[1])
+    # 28, 40 and 16 pixels, on a scale that is the same in all frames.
+    assert shown[2] < shown[0] < shown[1]
+    labels.selected_label = 2
+    labels.selected_label = 1
+    assert panel.controls.status.text() == "Object 1 in frame 0: area_px 16."
+    assert panel.table["area_px"].tolist() == [16, 36, 28, 36, 40]
+
+
+def test_numbers_of_another_frame_are_not_left_in_the_status(panel, viewer, qtbot) -> None:
+    movie = np.ones((2, 9, 9), np.uint8)
+    movie[1, :, 4:] = 0
+    labels = viewer.add_labels(movie, name="tracked", axis_labels=("t", "y", "x"))
+    measure(panel, qtbot)
+    told: list[float] = []
+    viewer.cursor.events.position.connect(lambda _: told.append(labels.features["num_pixels"].max()))
+    viewer.dims.set_point(0, 1)
+    viewer.dims.set_point(0, 0)
+    # Napari's thread looks when it is told, and may have done so before the numbers were given.
+    assert told[-1] == 81
+
+
+def test_planes_are_asked_about_where_nothing_says_what_they_are(panel, viewer, qtbot) -> None:
+    masks = np.zeros((4, 12, 12), np.uint8)
+    for plane in range(4):
+        masks[plane, 2 + plane : 6 + plane, 2:9] = 1
+    worms = viewer.add_labels(masks, name="worms")
+    assert "4 planes of worms" in panel.question.sentence.text()
+    assert not panel.controls.run_button.isEnabled()
+    panel.pixel_size.returnPressed.emit()
+    assert panel.controls.current is None
+    panel.question.buttons["T"].click()
+    assert panel.controls.run_button.isEnabled()
+    measure(panel, qtbot)
+    # Not one object of four slices.
+    assert panel.table["frame"].tolist() == [0, 1, 2, 3]
+    assert tuple(worms.axis_labels) == ("t", "y", "x")
+
+
+def test_planes_are_not_asked_about_where_their_image_says_it(panel, viewer) -> None:
+    viewer.add_image(np.zeros((4, 12, 12)), name="movie", axis_labels=("t", "y", "x"))
+    viewer.add_labels(np.ones((4, 12, 12), int), name="cells")
+    assert panel.image.layer().name == "movie"
+    assert panel.question.isHidden()
+    assert panel.controls.run_button.isEnabled()
