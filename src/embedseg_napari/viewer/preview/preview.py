@@ -128,7 +128,9 @@ class TrainingView:
         over = [layer for layer in above if isinstance(layer, Image) and is_users(layer)]
         for layer in over:
             layers.move(layers.index(layer), layers.index(source))
-        source.visible = True
+        if not source.visible:
+            # Napari draws it anew even where it is seen already.
+            source.visible = True
 
     def end(self) -> None:
         """Take the layers away: the training is over. What they showed can still be kept."""
