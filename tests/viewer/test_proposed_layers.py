@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("pyqtgraph")
 
 from embedseg_napari.core.model.known_models import bundled_path
-from embedseg_napari.viewer.layers import ANNOTATION, EDITED, FOUND, PREVIEW, RESULT
+from embedseg_napari.viewer.layers import ANNOTATION, EDITED, FOUND, PREVIEW, RESULT, SEGMENTED
 from embedseg_napari.viewer.widgets.layer_box import CHOOSE
 
 IMAGE = np.zeros((32, 32), np.float32)
@@ -93,6 +93,17 @@ def test_one_layer_is_not_compared_with_itself_and_what_was_corrected_is_judged(
     viewer.layers.clear()
     truth = viewer.add_labels(LABELS, name="mask")
     assert (source.truth.layer(), source.predicted.layer()) == (truth, None)
+
+
+def test_what_was_found_in_the_image_of_the_truth_is_judged(viewer, open_panel):
+    first, second = (viewer.add_image(IMAGE, name=name) for name in ("first", "second"))
+    truth = viewer.add_labels(LABELS, name="second truth")
+    of = {image: {RESULT: FOUND, SEGMENTED: str(image.unique_id)} for image in (first, second)}
+    viewer.add_image(IMAGE, name="second seed map", metadata=of[second])
+    found = viewer.add_labels(LABELS, name="second labels", metadata=of[second])
+    viewer.add_labels(LABELS, name="first labels", metadata={**of[first], EDITED: True})
+    source = open_panel("EmbedSeg: Evaluate").source
+    assert (source.truth.layer(), source.predicted.layer()) == (truth, found)
 
 
 def test_only_the_users_images_are_segmented_on_drop(viewer, open_panel, qtbot):

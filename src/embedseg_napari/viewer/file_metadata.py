@@ -153,8 +153,7 @@ def complete(layer: Layer) -> bool:
     if header.spacing is None or not has_plain_scale(layer):
         return False
     spacing = header.spacing[-len(spatial_axes(axes)) :]
-    layer.scale = axis_scale(letters, spacing)
-    layer.units = axis_units(letters, header.unit)
+    set_pixel_size(layer, axis_scale(letters, spacing), axis_units(letters, header.unit))
     return True
 
 
@@ -166,7 +165,7 @@ def _take_typed_size(layer: Layer, others: Iterable[Layer]) -> bool:
         return False
     for other in others:
         if other.metadata.get(TYPED) and array_of(other).shape == array_of(layer).shape:
-            layer.scale, layer.units = other.scale, other.units
+            set_pixel_size(layer, other.scale, other.units)
             return True
     return False
 
@@ -217,6 +216,16 @@ def read_header(path: str | Path) -> Header:
 def axis_labels(axes: str) -> tuple[str, ...]:
     """Labels of a layer's axes: the letters in lower case, as napari's own readers write them."""
     return tuple(axes.lower())
+
+
+def set_pixel_size(layer: Layer, scale: Any, units: Any) -> None:
+    """Say how large the pixels of a layer are, one value per axis.
+
+    The units come first: napari goes on with the way from the world to pixels that it knows until a scale is set, so
+    that after units alone points are looked for on planes where none are.
+    """
+    layer.units = units
+    layer.scale = scale
 
 
 def axis_scale(axes: str, spacing: Sequence[float] | None) -> tuple[float, ...]:

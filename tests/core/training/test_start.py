@@ -82,3 +82,13 @@ def test_the_run_of_an_older_version_is_not_mixed_with_a_model_it_may_not_have_b
     longer, start = config.model_copy(update={"epochs": 2}), start_model(None, FEW, FLAT)
     result = drain(Trainer(longer, [blobs(2)], (), start, tmp_path, device="cpu", resume=True).run())
     assert result.model.config.training["share_trained"] == 1
+
+
+def test_the_steps_of_earlier_rounds_are_counted_but_not_those_of_a_bundled_model(blobs, tmp_path):
+    config = TrainingConfig.preset("few", epochs=1, steps_per_epoch=2, precision="float32", batch_size=1)
+    start = None
+    for n in (1, 2, 3):
+        result = train([blobs(2)], config, start_from=start, output=tmp_path / f"{n}", device="cpu", progress=False)
+        start = result.path
+        assert result.model.config.training["steps"] == 2
+        assert result.model.config.n_steps == 2 * n

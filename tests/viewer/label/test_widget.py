@@ -10,6 +10,7 @@ pytest.importorskip("pyqtgraph")
 from label_steps import PANEL, begin, paint_truth, press
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
+from scipy import ndimage
 
 from embedseg_napari.core.annotation.states import BACKGROUND
 from embedseg_napari.core.config import PredictionConfig
@@ -237,8 +238,8 @@ def test_the_advice_leads_to_areas_that_are_fully_annotated(viewer, panel, blobs
     layer.data_setitem(np.nonzero(truth == 1), 1)
     box.count()
     assert "paint any others inside it" in box.advice.text()
-    plane = areas[-1] if ndim == 3 else areas
-    plane[2:9, 2:9] = True
+    z = int(np.nonzero(truth == 1)[0][0]) if ndim == 3 else ...
+    areas[z] = ndimage.binary_dilation(truth[z] == 1, np.ones((3, 3)))
     box.layers.regions.show(areas)
     box.count()
     assert box.advice.text().startswith("Paint every object in the rectangle")
@@ -246,9 +247,13 @@ def test_the_advice_leads_to_areas_that_are_fully_annotated(viewer, panel, blobs
         layer.data_setitem(np.nonzero(truth == identity), identity)
     box.count()
     assert "around an empty area" in box.advice.text()
-    plane[20:29, 2:9] = plane[40:49, 2:9] = True
-    box.layers.regions.show(areas)
-    box.count()
+    empty = np.argwhere(~ndimage.binary_dilation(truth[z] != 0, np.ones((9, 9)))[4:-4, 4:-4]) + 4
+    for y, x in empty[[0, -1]]:
+        assert "you like" in box.advice.text()
+        areas[z][y - 3 : y + 4, x - 3 : x + 4] = True
+        box.layers.regions.show(areas)
+        box.count()
+        assert "around an empty area" not in box.advice.text()
     assert "where the prediction is wrong" in box.advice.text()
 
 

@@ -132,6 +132,21 @@ def test_colours_follow_a_column_and_go_back(panel, layers, qtbot) -> None:
     assert labels.colormap == before
 
 
+def test_objects_that_came_since_are_seen(panel, layers, qtbot) -> None:
+    _, labels = layers
+    before = labels.colormap
+    measure(panel, qtbot)
+    panel.color.setCurrentText(next(name for name in panel.table if name.startswith(("area", "volume"))))
+    labels.fill((labels.data.ndim * (0,)), 99)
+    assert labels.colormap != before
+    assert labels.get_color(99)[3] == 1
+    # As a segmentation does: the colours were those of other objects.
+    labels.data = np.roll(labels.data, 1)
+    assert labels.colormap == before
+    measure(panel, qtbot)
+    assert labels.colormap != before
+
+
 def test_what_is_selected_in_the_plot_stands_out_in_the_image_and_back(panel, layers, qtbot) -> None:
     _, labels = layers
     measure(panel, qtbot)

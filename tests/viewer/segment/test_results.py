@@ -28,6 +28,8 @@ def test_a_run_gives_labels_seed_map_and_points_in_place(viewer, panel, fake, qt
     points = viewer.layers["cells centres"]
     np.testing.assert_allclose(points.data, [[4.5, 4.5], [4.5, 15.5]])
     np.testing.assert_allclose(points.features["score"], [0.95, 0.75], atol=1e-6)
+    # napari's own files of points hold pixels, and features beside them.
+    np.testing.assert_allclose(points.features[["center_y_um", "center_x_um"]], 0.5 * points.data)
     panel.start()
     finish(qtbot, panel)
     assert len(viewer.layers) == 4
@@ -44,6 +46,13 @@ def test_centres_are_as_large_as_fits_the_objects_of_a_later_result(viewer, pane
     panel.run_button.click()
     finish(qtbot, panel)
     assert set(points.size) == {30.0}
+
+
+def test_without_a_unit_centres_have_no_places_in_micrometres(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="cells", scale=(0.5, 0.5))
+    panel.start()
+    finish(qtbot, panel)
+    assert list(viewer.layers["cells centres"].features) == ["score"]
 
 
 def test_painted_labels_are_not_overwritten(viewer, panel, fake, qtbot):

@@ -46,6 +46,21 @@ def test_the_layer_and_what_lies_on_it_get_the_size(layer_viewer, volume, box, q
     assert not box.ask_about(volume, "ZYX")
 
 
+def test_points_stay_on_their_plane(viewer, qtbot):
+    """As the centres of a segmentation that was made before."""
+    volume = viewer.add_image(np.zeros((30, 8, 8)), **AXES)
+    points = viewer.add_points([[25.3, 4, 4]], size=3, **AXES)
+    box = VoxelBox(viewer)
+    qtbot.addWidget(box)
+    box.ask_about(volume, "ZYX")
+    for plane, scale in ((25, 1.0), (25, 2.18)):
+        if scale != 1:
+            give(box, "2.18, 1, 1")
+        viewer.dims.set_point(0, plane * scale)
+        at = {"view_direction": None, "dims_displayed": [1, 2], "world": True}
+        assert points.get_value((plane * scale, 4, 4), **at) == 0
+
+
 def test_labels_that_are_opened_later_lie_on_the_image(layer_viewer, volume, box):
     watch_layers(layer_viewer)
     give(box, "0.5, 0.2, 0.2")

@@ -112,6 +112,12 @@ class ModelConfig(Settings):
         return n == self.n_channels or (self.n_channels == 1 and self.architecture == "unet")
 
     @property
+    def n_steps(self) -> int | None:
+        """Steps of its training and of those that it went on from, as far as they are known; None if its own is not."""
+        steps, before = (self.training.get(name) for name in ("steps", "steps_before"))
+        return steps + (before if isinstance(before, int) else 0) if isinstance(steps, int) else None
+
+    @property
     def axes(self) -> str:
         """Axes the network works on, ``"CYX"`` or ``"CZYX"``."""
         return "CYX" if self.ndim == 2 else "CZYX"

@@ -161,9 +161,9 @@ def remark(
 
 
 def _few_steps(config: ModelConfig) -> int | None:
-    """Steps of a model's training where they are few; None where they are enough, or not known."""
-    steps = config.training.get("steps")
-    return steps if isinstance(steps, int) and steps < FEW_STEPS else None
+    """Steps of a model's trainings where they are few; None where they are enough, or not known."""
+    steps = config.n_steps
+    return steps if steps is not None and steps < FEW_STEPS else None
 
 
 def _further(steps: int) -> str:

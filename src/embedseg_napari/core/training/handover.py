@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from embedseg_napari.core.errors import Stopped
 from embedseg_napari.core.events import Message, TrainingFinished
+from embedseg_napari.core.model.known_models import model_at
 from embedseg_napari.core.training.blending import blended, least_share
 from embedseg_napari.core.training.result import TrainingResult
 from embedseg_napari.core.training.validation import with_reached_seeds
@@ -124,6 +125,7 @@ def _record(run: TrainingRun, share: float) -> dict[str, Any]:
         "crop_size": list(run.plan.crop_size),
         "batch_size": run.plan.batch_size,
         "steps": run.state.step,
+        "steps_before": _steps_before(run.start_from),
         "seconds": round(run.clock.seconds(), 1),
         "n_images": len(run.data.training),
         "n_validation_images": len(run.data.validation),
@@ -135,3 +137,9 @@ def _record(run: TrainingRun, share: float) -> dict[str, Any]:
         "started_from": None if run.start_from is None else run.start_from.config.name,
         "share_trained": share,
     }
+
+
+def _steps_before(start: Model | None) -> int:
+    """Steps of trainings that this one goes on from; those of a bundled model were made on other images."""
+    is_bundled = start is not None and start.path is not None and model_at(start.path).is_bundled
+    return 0 if start is None or is_bundled else start.config.n_steps or 0

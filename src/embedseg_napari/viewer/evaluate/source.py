@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Labels
+from napari.layers import Image, Labels
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QFormLayout,
@@ -30,6 +30,7 @@ from embedseg_napari.viewer.layers import (
     EDITED,
     FOUND,
     RESULT,
+    SEGMENTED,
     array_of,
     file_of,
     is_users,
@@ -37,6 +38,7 @@ from embedseg_napari.viewer.layers import (
     ordered_labels,
     picture_of,
 )
+from embedseg_napari.viewer.neighbours import image_under
 from embedseg_napari.viewer.provenance import origin_of
 from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, ChoiceBox, Sentence, add_row
 from embedseg_napari.viewer.widgets.folder_field import FolderField
@@ -128,7 +130,7 @@ class EvaluationSource(QWidget):
         """Choose two layers, never one twice.
 
         The truth is known by its name, is the user's own, was corrected by hand, or lies below. To be judged is what
-        was corrected, else what was found last.
+        was found in its image; of that what was corrected, else what was found last.
         """
         truth, predicted = self.truth.layer(), self.predicted.layer()
         layers = self.truth.layers
@@ -146,9 +148,23 @@ class EvaluationSource(QWidget):
         true = named[0] if len(named) == 1 else own[-1]
         # The layers are listed from the top: the newest result comes first.
         others = [layer for layer in layers if layer != true]
-        others.sort(key=lambda one: (is_users(one), ANNOTATION in one.metadata, EDITED not in one.metadata))
+        image = self._image_below(true)
+        others.sort(
+            key=lambda one: (
+                is_users(one),
+                ANNOTATION in one.metadata,
+                image is None or one.metadata.get(SEGMENTED) != str(image.unique_id),
+                EDITED not in one.metadata,
+            )
+        )
         self.truth.choose(true)
         self.predicted.choose(others[0])
+
+    def _image_below(self, labels: Labels) -> Image | None:
+        """The image that labels lie on, the nearest one below them."""
+        layers = list(self.truth.viewer.layers)
+        below = reversed(layers[: layers.index(labels)])
+        return image_under(labels, (one for one in below if isinstance(one, Image) and is_users(one)))
 
     def _on_layers(self) -> None:
         truth, predicted = self.truth.layer(), self.predicted.layer()

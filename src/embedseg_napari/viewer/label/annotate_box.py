@@ -231,10 +231,12 @@ class AnnotationBox(QWidget):
                 f"one.{planes}"
             )
         if n_regions < ENOUGH_REGIONS:
+            is_shown = self.layers.regions.is_one_empty(self.layers.array())
             return (
-                "Is every object in the rectangle painted? Then draw another around an empty area, and repeat this "
-                + ("on other planes" if is_volume else "elsewhere")
-                + " or in another image. Train whenever you like."
+                "Is every object in the rectangle painted? Then "
+                + ("" if is_shown else "draw another around an empty area, and ")
+                + f"repeat this {'on other planes' if is_volume else 'elsewhere'} or in another image. Train whenever "
+                "you like."
             )
         return "Is every object in the rectangles painted? Then train, and keep painting where the prediction is wrong."
 

@@ -63,7 +63,8 @@ class ObjectColors:
             colors = shades(values)
         if selected is not None:
             colors[~np.isin(ids, list(selected)), 3] = FAINT
-        table: dict[int | None, Any] = {None: (0, 0, 0, 0), 0: (0, 0, 0, 0)}
+        # Objects that came since are seen as well.
+        table: dict[int | None, Any] = {None: UNKNOWN, 0: (0, 0, 0, 0)}
         table |= dict(zip(np.asarray(ids)[rows].tolist(), colors[rows], strict=True))
         layer.colormap = DirectLabelColormap(color_dict=table)
 

@@ -58,6 +58,9 @@ class MeasurePlot(QWidget):
         self.plot = self.view.getPlotItem()
         self.plot.setMenuEnabled(False)
         self.plot.hideButtons()
+        for side in ("bottom", "left"):
+            # Before the axes have names: pyqtgraph goes on with the factor for the numbers that are shown then.
+            self.plot.getAxis(side).enableAutoSIPrefix(False)
         # The axis puts its name a little below itself.
         self.plot.layout.setContentsMargins(0, 0, 4, 6)
         self.bars = pg.BarGraphItem(x=[], height=[], width=1, brush=BARE, pen=None)
@@ -83,8 +86,6 @@ class MeasurePlot(QWidget):
         self.x, self.y = np.asarray(x, float), None if y is None else np.asarray(y, float)
         self.plot.setLabel("bottom", x_name)
         self.plot.setLabel("left", y_name if y is not None else "objects")
-        for side in ("bottom", "left"):
-            self.plot.getAxis(side).enableAutoSIPrefix(False)
         self.mark(None)
         self.plot.autoRange()
 

@@ -317,6 +317,14 @@ class MeasureWidget(LabelsPanel):
         if self.measured is not None:
             self.measured.events.selected_label.disconnect(self._take_label)
 
+    def _take_change(self, event: Any = None) -> None:
+        if event is not None and event.type == "data":
+            # Other objects have the same numbers, as after another segmentation: they would have the colours of these.
+            self._is_ours = True
+            self.colors.restore()
+            self._is_ours = False
+        super()._take_change(event)
+
     def _tell_old(self) -> None:
         self._say_old("The labels changed since they were measured")
 

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from embedseg_napari.core.axes import spatial_axes
+from embedseg_napari.core.files.units import micrometres
 from embedseg_napari.core.inference.added_region import Placed, add_region, edited
 from embedseg_napari.jobs.object_table import object_table
 from embedseg_napari.viewer import provenance
-from embedseg_napari.viewer.layers import EDITED, SEGMENTED
+from embedseg_napari.viewer.layers import EDITED, SEGMENTED, pixel_size
 from embedseg_napari.viewer.result_layers import CENTERS, is_shown, show_image, show_labels, show_points
 from embedseg_napari.viewer.segment.regions import WHOLE
 from embedseg_napari.viewer.step_back import Hidden
@@ -295,7 +297,10 @@ class ResultLayers:
                 f"{name} centres",
                 centers,
                 frame=frame,
-                features={"score": np.asarray(objects.scores, float)},
+                features={
+                    "score": np.asarray(objects.scores, float),
+                    **in_micrometres(centers + shown.start, result.axes, frame),
+                },
                 into=result.centers,
                 size=size,
                 visible=result.shows_centers,
@@ -343,6 +348,26 @@ def pasted(
     for values, first in (known, part):
         canvas[tuple(slice(at, at + n) for at, n in zip(first - start, values.shape, strict=True))] = values
     return canvas, tuple(start.tolist())
+
+
+def in_micrometres(places: NDArray[np.float64], axes: str, frame: Frame) -> dict[str, NDArray[np.float64]]:
+    """Columns for points (n, T(Z)YX) in pixels, which is all that files of points hold; none where these have no size.
+
+    Parameters
+    ----------
+    places : ndarray
+        Points, in pixels of the image.
+    axes : str
+        Of the places.
+    frame : Frame
+        Scale and units of the image.
+    """
+    spacing, unit = pixel_size(frame.scale, frame.units, frame.axes)
+    factor = micrometres(unit)
+    if spacing is None or factor is None:
+        return {}
+    steps = zip(spatial_axes(axes), spacing, strict=True)
+    return {f"center_{letter.lower()}_um": places[:, axes.index(letter)] * step * factor for letter, step in steps}
 
 
 def point_size(segmentation: Segmentation) -> float:

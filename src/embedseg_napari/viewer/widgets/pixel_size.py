@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QLineEdit
 
 from embedseg_napari.core.axes import check_spacing
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.viewer.file_metadata import TYPED, axis_scale, axis_units, has_plain_scale
+from embedseg_napari.viewer.file_metadata import TYPED, axis_scale, axis_units, has_plain_scale, set_pixel_size
 from embedseg_napari.viewer.step_back import meet
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class VoxelBox(QLineEdit):
             layer.metadata = {**layer.metadata, TYPED: True}
             for other in [one for one in self.viewer.layers if one == layer or meet(one, layer)]:
                 if other.ndim == layer.ndim and has_plain_scale(other):
-                    other.scale, other.units = axis_scale(axes, spacing), axis_units(axes, "um")
+                    set_pixel_size(other, axis_scale(axes, spacing), axis_units(axes, "um"))
             self.viewer.dims.set_current_step(range(len(step)), step)
             self.viewer.reset_view()
         self.given.emit()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from embedseg_napari.viewer.label.drawing.regions import drawn_regions, outlines, shapes_mask
+from embedseg_napari.viewer.label.drawing.regions import drawn_regions, is_one_empty, outlines, shapes_mask
 from embedseg_napari.viewer.layers import ANNOTATION, RESULT
 from embedseg_napari.viewer.result_layers import is_shown
 
@@ -109,6 +109,10 @@ class RegionLayer:
     def count(self) -> int:
         """Number of regions that are drawn; single clicks do not count."""
         return 0 if self.layer is None or self.frame is None else len(drawn_regions(self.layer, self.frame))
+
+    def is_one_empty(self, labels: NDArray[np.int32]) -> bool:
+        """Whether a region says that nothing is there; labels ((Z,) Y, X) show the objects."""
+        return self.layer is not None and self.frame is not None and is_one_empty(self.layer, self.frame, labels)
 
     def notice_removal(self) -> bool:
         """Whether the layer is gone from the viewer, since the last time."""

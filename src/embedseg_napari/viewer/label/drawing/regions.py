@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.core.annotation.states import region_mask
+from embedseg_napari.core.annotation.states import is_object, region_mask
 from embedseg_napari.core.axes import spatial_axes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from napari.layers import Shapes
     from numpy.typing import NDArray
 
@@ -45,14 +47,25 @@ def shapes_mask(layer: Shapes, frame: Frame, shape: tuple[int, ...]) -> NDArray[
         Of the mask.
     """
     mask = np.zeros(shape, bool)
-    for points in drawn_regions(layer, frame):
-        if len(shape) == 2:
-            mask |= region_mask(shape, [points])
-            continue
-        plane = round(float(points[:, 0].mean()))
-        if np.ptp(points[:, 0]) < 1 and 0 <= plane < shape[0]:
-            mask[plane] |= region_mask(shape[1:], [points[:, 1:]])
+    for place, inside in _masks(layer, frame, shape):
+        mask[place] |= inside
     return mask
+
+
+def is_one_empty(layer: Shapes, frame: Frame, labels: NDArray[np.int32]) -> bool:
+    """Whether a region has pixels of the image, and none of an object that the labels ((Z,) Y, X) show."""
+    masks = _masks(layer, frame, labels.shape)
+    return any(inside.any() and not is_object(labels[place][inside]).any() for place, inside in masks)
+
+
+def _masks(layer: Shapes, frame: Frame, shape: tuple[int, ...]) -> Iterator[tuple[Any, NDArray[np.bool_]]]:
+    """Index of the plane that each region is drawn on, and its mask (Y, X) there."""
+    for points in drawn_regions(layer, frame):
+        plane = round(float(points[:, 0].mean()))
+        if len(shape) == 2:
+            yield ..., region_mask(shape, [points])
+        elif np.ptp(points[:, 0]) < 1 and 0 <= plane < shape[0]:
+            yield plane, region_mask(shape[1:], [points[:, 1:]])
 
 
 def outlines(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
