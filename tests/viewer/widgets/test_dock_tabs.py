@@ -54,6 +54,18 @@ def test_panels_are_tabs_by_their_short_names_and_the_newest_is_in_front(opened)
     assert all(bar.tabRect(i).width() >= width for i, width in enumerate(names))
 
 
+def test_a_panel_steps_back_before_another_comes(opened, qtbot, monkeypatch):
+    left, right = opened["Segment"], opened["Label"]
+    told = []
+    for panel in (left, right):
+        monkeypatch.setattr(panel, "take_front", lambda is_front, panel=panel: told.append((panel, is_front)))
+    for panel in (left, right):
+        panel.bring_forward()
+        qtbot.waitUntil(lambda panel=panel: is_in_front(panel), timeout=20000)
+    qtbot.waitUntil(lambda: (right, True) in told)
+    assert told == [(right, False), (left, True), (left, False), (right, True)]
+
+
 def test_the_canvas_keeps_its_width_and_panels_their_controls(opened, qtbot):
     for panel in opened.values():
         panel.bring_forward()

@@ -47,6 +47,8 @@ class DockPanel(QWidget):
         """Whether nothing lay beyond the canvas before the panel took its share of the window."""
         self._is_behind = self._is_away = False
         """Whether the panel is behind others in the same tabs, or the user has hidden it."""
+        self._was_front: bool | None = None
+        """What the panel was told last."""
         self.plot: Any = None
         """A plot in the colours of the viewer's theme, if there is one."""
         watch_layers(viewer)
@@ -156,7 +158,17 @@ class DockPanel(QWidget):
             return
         if not dock.isHidden():
             self._is_behind = not is_visible
-        self.take_front(is_visible)
+        if is_visible:
+            # They give layers back first: of two tabs Qt may tell the one that comes before the one that goes.
+            behind = dock.parent().tabifiedDockWidgets(dock)
+            for panel in [panel for panel in _panels if panel.dock in behind]:
+                panel._tell_front(False)
+        self._tell_front(is_visible)
+
+    def _tell_front(self, is_front: bool) -> None:
+        if is_front != self._was_front:
+            self._was_front = is_front
+            self.take_front(is_front)
 
     def reset_choices(self, event: object = None) -> None:
         """List the layers anew; napari calls this when layers come, go, move or get another name."""
