@@ -184,8 +184,8 @@ def test_a_second_session_of_one_image_gets_a_folder_of_its_own(layers, qtbot):
         layers.labels.data_setitem((np.array([label]), np.array([1])), label)
         autosave.close()
     assert sorted(folder.name for folder in list_sessions(autosave.folder)) == ["cells", "cells_2"]
-    assert autosave.matching("cells", (32, 32))[0].name == "cells_2"
-    assert autosave.matching("cells", (16, 32)) == []
+    assert autosave.matching("cells".__eq__, (32, 32))[0].name == "cells_2"
+    assert autosave.matching("cells".__eq__, (16, 32)) == []
 
 
 def test_an_image_of_a_tiff_is_remembered_by_its_file(layer_viewer, qtbot, tmp_path):

@@ -191,6 +191,22 @@ def test_the_frame_of_a_time_lapse_that_is_seen_is_annotated(viewer, panel):
     assert len(viewer.layers) == 3
 
 
+def test_a_movie_of_which_a_frame_was_annotated_offers_its_session(viewer, panel):
+    pixels = np.arange(4)[:, None, None] * np.ones((4, 32, 32))
+    movie = viewer.add_image(pixels, name="movie", axis_labels=("t", "y", "x"))
+    panel.annotation.annotate.click()
+    panel.annotation.layers.labels.data_setitem((np.array([3]), np.array([4])), 1)
+    panel.navigator.close()
+    viewer.layers.clear()
+    for name, is_it in (("film", False), ("movie", True)):
+        movie = viewer.add_image(pixels, name=name, axis_labels=("t", "y", "x"))
+        panel.annotation.image.choose(movie)
+        assert panel.sessions.again.isVisibleTo(panel) == is_it
+    assert "A frame of this time-lapse was annotated before" in panel.sessions.line.text()
+    panel.sessions.again.click()
+    assert viewer.layers["movie t=1 annotation"].data[3, 4] == 1
+
+
 def test_a_stroke_of_the_mouse_paints_and_ctrl_z_takes_it_back(viewer, panel, blobs, qtbot):
     begin(viewer, panel, blobs)
     viewer.reset_view()

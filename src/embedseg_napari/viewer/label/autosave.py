@@ -240,12 +240,12 @@ class Autosave(QObject):
         """Write into a session from now on; its annotations are others than before."""
         self.session, self.counts = session, counts
 
-    def matching(self, name: str, shape: tuple[int, ...]) -> list[Path]:
-        """Closed sessions of an image of this name and shape ((Z,) Y, X), the one saved last first."""
+    def matching(self, is_name: Callable[[str], bool], shape: tuple[int, ...]) -> list[Path]:
+        """Closed sessions of an image of such a name and this shape ((Z,) Y, X), the one saved last first."""
         found = []
         for folder in list_sessions(self.folder):
             state = None if self.session is not None and self.session.folder == folder else read_state(folder)
-            if state is not None and any((one.name, one.spatial_shape) == (name, shape) for one in state.images):
+            if state is not None and any(is_name(one.name) and one.spatial_shape == shape for one in state.images):
                 found.append(folder)
         return found
 

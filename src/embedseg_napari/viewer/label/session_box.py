@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,11 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QGridLayout, QHBoxLayout, QMenu, QPushButton, QVBoxLayout, QWidget
 
 from embedseg_napari.core.session.folder import last_saved, list_sessions, read_state
+from embedseg_napari.core.session.state import spatial_shape
 from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.label.round_words import comparison_words, round_line, start_name, start_round
+from embedseg_napari.viewer.label.time_points import image_axes, is_frame_name
+from embedseg_napari.viewer.layers import array_of
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence, button, short
 from embedseg_napari.viewer.worker import run_in_background
 
@@ -115,11 +119,13 @@ class SessionBox(QWidget):
         self.refresh()
 
     def find(self) -> None:
-        """Look for an earlier session of the image that was chosen."""
-        layers = self.box.layers
+        """Look for an earlier session of the image that was chosen, or of a frame of it."""
+        layers, image = self.box.layers, self.box.layers.image
         self.found = None
-        if layers.image is not None and layers.frame is not None and layers.labels is None:
-            self.found = next(iter(self.autosave.matching(layers.image.name, layers.shape)), None)
+        if image is not None and layers.labels is None and (layers.frame is not None or self.box.is_movie):
+            is_name = partial(is_frame_name, image) if self.box.is_movie else image.name.__eq__
+            shape = spatial_shape(image_axes(image), array_of(image).shape)
+            self.found = next(iter(self.autosave.matching(is_name, shape)), None)
         self.refresh()
 
     def refresh(self) -> None:
@@ -129,9 +135,8 @@ class SessionBox(QWidget):
         is_offered = self.found is not None and self.box.layers.labels is None
         self.again.setVisible(is_offered)
         if is_offered and self.found is not None:
-            self.line.setText(
-                f"This image was annotated before: session {short(self.found.name)}, {_time_of(self.found)}."
-            )
+            what = "A frame of this time-lapse" if self.box.is_movie else "This image"
+            self.line.setText(f"{what} was annotated before: session {short(self.found.name)}, {_time_of(self.found)}.")
         elif session is not None and is_begun:
             self.line.setText(f"Session {short(session.folder.name)}: saved at {datetime.now():%H:%M:%S}.")
             self.line.setToolTip(str(session.folder))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +36,11 @@ def frame_in_view(viewer: Viewer, layer: Image) -> int:
 def frame_name(layer: Image, number: int) -> str:
     """What the image of a frame is called."""
     return f"{layer.name} t={number}"
+
+
+def is_frame_name(layer: Image, name: str) -> bool:
+    """Whether an image of this name is a frame of a time-lapse, by its name."""
+    return re.fullmatch(rf"{re.escape(layer.name)} t=\d+", name) is not None
 
 
 def is_taken(viewer: Viewer, layer: Image, number: int) -> bool:
