@@ -69,6 +69,7 @@ def test_sliders_act_on_the_result_that_is_selected(viewer, panel, fake, qtbot):
     assert (two.data > 0).sum() == 36
     viewer.layers.selection.active = viewer.layers["two centres"]
     assert "two labels" in panel.threshold_box.title()
+    assert "object" in panel.status.text(), "what is said is of the result that is selected"
     assert panel.thresholds.values()["seed_threshold"] == 0.9
 
 
@@ -87,7 +88,7 @@ def test_edited_labels_that_gave_way_are_acted_on_when_they_are_selected(viewer,
     edited.visible = True
     viewer.layers.selection.active = edited
     assert panel.threshold_box.title().endswith("cells labels")
-    assert not panel.status.text()
+    assert not panel.status.text(), "how many were painted, nobody has counted"
     assert panel.thresholds.values()["seed_threshold"] == 0.5
     assert not panel.threshold_box.undo_button.isEnabled()
     assert panel.results.labels == edited, "Save labels… and Measure take what is seen"

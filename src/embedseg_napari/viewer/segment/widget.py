@@ -278,6 +278,8 @@ class SegmentWidget(DockPanel):
             self.crossing.look()
             # What was said is of the other.
             self._show_state()
+            if result is not None and not result.has_edits():
+                self._say_count("")
 
     # The viewer
 
