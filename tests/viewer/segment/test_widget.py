@@ -201,6 +201,18 @@ def test_labels_of_a_movie_and_of_its_frame_are_not_seen_together(viewer, panel,
         assert seen(viewer) - found == {name}, "the other image would cover it"
 
 
+def test_the_brush_stays_in_hand_while_another_panel_is_in_front(viewer, label_panel, panel, fake, qtbot, blobs):
+    begin(viewer, label_panel, blobs)
+    panel.image.layer_box.choose(viewer.layers["cells"])
+    panel.start()
+    finish(qtbot, panel)
+    label_panel.take_front(is_front=True)
+    label_panel.annotation.layers.labels.mode = "paint"
+    panel.take_front(is_front=True)
+    label_panel.take_front(is_front=True)
+    assert label_panel.annotation.layers.labels.mode == "paint"
+
+
 def test_a_movie_whose_frame_is_annotated_takes_turns_with_it(viewer, label_panel, panel, fake, qtbot):
     movie = viewer.add_image(np.zeros((3, 24, 24)), name="film", axis_labels=("t", "y", "x"))
     label_panel.annotation.image.choose(movie)

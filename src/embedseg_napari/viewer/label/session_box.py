@@ -55,6 +55,8 @@ class SessionBox(QWidget):
         super().__init__()
         self.autosave, self.box = autosave, box
         self.is_training = False
+        self._saved: tuple[Path | None, datetime] = None, datetime.now()
+        """Folder of the session that was saved last, and when."""
         self.line = Sentence()
         self.images = ChoiceBox()
         self.images.setAccessibleName("Images of the session")
@@ -115,7 +117,7 @@ class SessionBox(QWidget):
         layout.addLayout(buttons)
         self.sessions_menu.aboutToShow.connect(self.list_sessions)
         self.images.activated.connect(lambda row: self.image_wanted.emit(self.names[row]))
-        autosave.saved.connect(lambda _: self.refresh())
+        autosave.saved.connect(lambda _: self._note_saved())
         self.refresh()
 
     def find(self) -> None:
@@ -128,6 +130,11 @@ class SessionBox(QWidget):
             self.found = next(iter(self.autosave.matching(is_name, shape)), None)
         self.refresh()
 
+    def _note_saved(self) -> None:
+        session = self.autosave.session
+        self._saved = None if session is None else session.folder, datetime.now()
+        self.refresh()
+
     def refresh(self) -> None:
         """Say how things stand."""
         session = self.autosave.session
@@ -138,7 +145,9 @@ class SessionBox(QWidget):
             what = "A frame of this time-lapse" if self.box.is_movie else "This image"
             self.line.setText(f"{what} was annotated before: session {short(self.found.name)}, {_time_of(self.found)}.")
         elif session is not None and is_begun:
-            self.line.setText(f"Session {short(session.folder.name)}: saved at {datetime.now():%H:%M:%S}.")
+            folder, at = self._saved
+            when = f": saved at {at:%H:%M:%S}" if folder == session.folder else ""
+            self.line.setText(f"Session {short(session.folder.name)}{when}.")
             self.line.setToolTip(str(session.folder))
         else:
             self.line.setText("What you paint is saved in a session, every 10 seconds.")

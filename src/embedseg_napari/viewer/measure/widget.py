@@ -12,13 +12,12 @@ from embedseg_napari.core.measure.measurements import brightness_words, without_
 from embedseg_napari.core.measure.outlined import FURTHER
 from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.camera import go_to
-from embedseg_napari.viewer.layers import shows_objects
 from embedseg_napari.viewer.measure.files import MeasuredFiles
 from embedseg_napari.viewer.measure.layer_table import give_features, measure_layer, objects_of, one_row_each
 from embedseg_napari.viewer.measure.object_colors import ObjectColors
 from embedseg_napari.viewer.measure.pixel_size import PixelSizeBox
 from embedseg_napari.viewer.measure.plot import MeasurePlot
-from embedseg_napari.viewer.step_back import Hidden, meet
+from embedseg_napari.viewer.step_back import Hidden, meet, shows_objects_or_drawn
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, add_row, short
 from embedseg_napari.viewer.widgets.labels_panel import LabelsPanel
 
@@ -179,7 +178,7 @@ class MeasureWidget(LabelsPanel):
         self._color()
 
     def _uncover(self) -> None:
-        """Show what was measured; labels and tracks that would lie over its colours step aside."""
+        """Show what was measured; labels, tracks and previews that would lie over its colours step aside."""
         self._covering.release()
         self._shown.release()
         layer = self.measured
@@ -187,7 +186,7 @@ class MeasureWidget(LabelsPanel):
             # It may have been hidden: while something is painted there, or under its tracks.
             self._shown.hold([layer])
             self._aside = [
-                one for one in self.viewer.layers if one != layer and shows_objects(one) and meet(one, layer)
+                one for one in self.viewer.layers if one != layer and shows_objects_or_drawn(one) and meet(one, layer)
             ]
             self._covering.hold(self._aside)
 

@@ -167,10 +167,15 @@ class CrossingBox(QWidget):
             result.whole.append((layer, group))
         for layer in free:
             self.viewer.layers.remove(layer)
+        if groups and result.centers is not None and is_shown(self.viewer, result.centers):
+            # Centres lie over what they are the centres of.
+            self.viewer.layers.move(self.viewer.layers.index(result.centers), len(self.viewer.layers))
         if result.labels is not None and is_shown(self.viewer, result.labels):
             # Under them it would show the same objects cut.
-            is_seen = any(layer.visible for layer, _ in result.whole)
-            result.labels.visible = result.labels.visible and not is_seen if groups else True
+            if not groups:
+                result.labels.visible = True
+            elif any(layer.visible for layer, _ in result.whole):
+                result.labels.visible = False
         self._comes_back = False
 
     def _end(self) -> None:

@@ -206,7 +206,8 @@ class SegmentRuns(QObject):
             other = self.results.of(layer)
             if other is None or (other is not result and other.selection.layer == image):
                 is_of_it = layer.metadata.get(SEGMENTED) == str(image.unique_id)
-                layer.visible &= not (result.selection.stands_alone and is_of_it and shows_found(layer))
+                if result.selection.stands_alone and is_of_it and shows_found(layer):
+                    layer.visible = False
             elif other.selection.layer != image and time_lapse_of(other.selection.layer) == time_lapse_of(image):
                 other.hidden.hold([layer])
         images = {str(layer.unique_id) for layer in layers}
