@@ -14,7 +14,7 @@ from embedseg_napari.core.data.pairs import load_folder
 from embedseg_napari.core.session.folder import list_sessions
 from embedseg_napari.viewer.label import session_box
 from embedseg_napari.viewer.layers import FOUND, RESULT
-from embedseg_napari.viewer.step_back import give_way
+from embedseg_napari.viewer.stage import Scene, stage_of
 
 pytestmark = pytest.mark.usefixtures("own_data")
 
@@ -235,7 +235,8 @@ def test_what_is_annotated_comes_back_with_its_panel_and_what_was_found_gives_wa
     one = add_image("one")
     mine = annotate(panel, one)
     found = viewer.add_labels(np.ones_like(mine.data), name="found", metadata={RESULT: FOUND})
-    assert give_way([mine]) == [mine]
+    stage_of(viewer).show(panel.annotation, Scene(one, [found]))
+    assert not mine.visible
     viewer.layers.selection.active = found
     panel.take_front(True)
     assert mine.visible

@@ -79,8 +79,15 @@ class ModelList:
         self._write([new if path == old.resolve() else path for path in self._read()])
         self.renamed.emit(old, new)
 
-    def remember(self, path: str | Path) -> KnownModel:
+    def remember(self, path: str | Path, is_wanted: bool = True) -> KnownModel:
         """Put a model file at the head of the recent ones.
+
+        Parameters
+        ----------
+        path : path
+            The file.
+        is_wanted : bool
+            Whether it is chosen where a model segments; else it is only listed there.
 
         Raises
         ------
@@ -96,7 +103,7 @@ class ModelList:
         if known is None:
             self._write([path, *(p for p in self._read() if p != path)][:MOST_RECENT])
             known = KnownModel(path)
-        self.changed.emit(known)
+        self.changed.emit(known if is_wanted else None)
         return known
 
     def _read(self) -> list[Path]:

@@ -11,6 +11,7 @@ from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.viewer.layers import (
     SEGMENTED,
     array_of,
+    is_users,
     labelled_picture,
     name_axes,
     named_axes,
@@ -18,7 +19,7 @@ from embedseg_napari.viewer.layers import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from napari.layers import Labels, Layer
 
@@ -38,6 +39,14 @@ def image_under(labels: Labels, images: Iterable[Image]) -> Image | None:
         if tuple(array.shape) == tuple(sizes[letter] for letter in axes):
             return image
     return None
+
+
+def image_below(labels: Labels, layers: Sequence[Layer]) -> Image | None:
+    """As :func:`image_under`, of the user's images among all layers, of which the next below is first."""
+    at = layers.index(labels)
+    return image_under(
+        labels, (one for one in (*layers[at::-1], *layers[at:]) if isinstance(one, Image) and is_users(one))
+    )
 
 
 def name_as_its_image(labels: Labels, layers: Iterable[Layer]) -> None:

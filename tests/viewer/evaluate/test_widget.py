@@ -43,6 +43,18 @@ def test_the_users_labels_come_before_what_a_session_annotates(viewer, open_pane
     assert (source.truth.layer(), source.predicted.layer()) == (own, found)
 
 
+def test_what_is_judged_stays_where_the_truth_goes_and_the_other_way_round(panel, viewer) -> None:
+    mine, other = (viewer.add_labels(np.ones((8, 8), int), name=name) for name in ("mine", "other"))
+    found, newer = (
+        viewer.add_labels(np.ones((8, 8), int), name=name, metadata={RESULT: FOUND}) for name in ("found", "newer")
+    )
+    panel.source.choose(mine, found)
+    viewer.layers.remove(mine)
+    assert (panel.source.truth.layer(), panel.source.predicted.layer()) == (other, found)
+    viewer.layers.remove(found)
+    assert (panel.source.truth.layer(), panel.source.predicted.layer()) == (other, newer)
+
+
 def test_scores_overlay_and_table_of_layers(panel, pair, viewer, qtbot) -> None:
     truth, predicted = pair
     press(panel.evaluate, panel, qtbot)

@@ -323,8 +323,13 @@ def test_what_was_measured_is_not_covered_and_is_selected(layers, viewer, open_p
     new = viewer.add_labels(labels.data.copy(), name="new", scale=labels.scale, units=labels.units)
     panel.take_front(True)
     assert not over.visible
+    assert not new.visible
+    panel.labels.choose(new)
     assert new.visible
+    panel.labels.choose(labels)
+    assert not new.visible
     viewer.layers.remove(labels)
+    panel.take_front(False)
     assert over.visible
     assert panel.controls.status.text() == "What was measured was removed, and its numbers with it."
 

@@ -64,17 +64,6 @@ def no_parts(monkeypatch):
     monkeypatch.setattr(LayerList, "__newlike__", refuse)
 
 
-def test_images_that_lie_over_the_previewed_one_go_behind_it_and_its_labels_stay(layer_viewer, blobs, no_parts):
-    image, found = blobs(2)
-    layer = layer_viewer.add_image(image, name="film")
-    layer_viewer.add_labels(found, name="film labels")
-    layer_viewer.add_image(image, name="film t=0")
-    view = TrainingView(layer_viewer)
-    view.watch(layer, "YX")
-    view.begin()
-    assert [one.name for one in layer_viewer.layers] == ["film t=0", "film", "film labels"]
-
-
 def test_of_a_large_image_the_part_in_view_is_shown(viewer):
     image = np.arange(2000 * 1500, dtype=np.float32).reshape(2000, 1500)
     layer = viewer.add_image(image, scale=(0.5, 0.5))
@@ -304,27 +293,6 @@ def test_a_held_out_image_of_a_folder_covers_nothing_that_is_open(layer_viewer, 
         for name in (IMAGE, SEED_MAP, LABELS):
             assert layer_viewer.layers[name].extent.world[0, -1] > right
         mine.append(layer_viewer.add_image(np.zeros((20, 900))))
-
-
-def test_what_was_found_there_before_is_hidden_under_a_preview(layer_viewer, blobs):
-    image, labels = blobs(2)
-    layer, truth = layer_viewer.add_image(image), layer_viewer.add_labels(labels, name="truth")
-    found = layer_viewer.add_labels(labels, name="found", metadata={RESULT: FOUND})
-    beside = layer_viewer.add_labels(labels, name="beside", metadata={RESULT: FOUND}, translate=(0, 900))
-    view = TrainingView(layer_viewer)
-    view.watch(layer, "YX", None, truth)
-    view.begin()
-    assert found.visible
-    view.show(predicted(view.example(None)))
-    assert (truth.visible, found.visible, beside.visible) == (True, False, True)
-    found.visible = True
-    view.show(predicted(view.example(None)))
-    assert found.visible
-    view.begin()
-    view.show(predicted(view.example(None)))
-    assert not found.visible
-    view.end()
-    assert found.visible
 
 
 def test_previews_go_when_the_training_ends_and_can_be_kept_before_and_after(layer_viewer, blobs):

@@ -247,3 +247,31 @@ def test_what_is_painted_and_what_was_found_take_turns(viewer, label_panel, pane
     for front, shown in ((label_panel, painted), (panel, found), (label_panel, painted)):
         front.take_front(is_front=True)
         assert seen(viewer) == shown
+
+
+def test_a_model_that_a_training_has_made_is_listed_and_leaves_the_chosen_one_alone(panel, tiny_model_file, tmp_path):
+    chosen = panel.model.path
+    panel.tta.setChecked(not panel.tta.isChecked())
+    before = panel.tta.isChecked()
+    trained = tmp_path / "trained.embedseg"
+    trained.write_bytes(tiny_model_file.read_bytes())
+    models.remember(trained, is_wanted=False)
+    assert "trained" in [panel.model.box.itemText(index) for index in range(panel.model.box.count())]
+    assert (panel.model.path, panel.tta.isChecked()) == (chosen, before)
+    panel.take_over(trained, None)
+    assert panel.model.path == trained.resolve()
+
+
+def test_the_number_of_objects_is_said_again_when_the_model_that_found_them_is_back(
+    viewer, panel, fake, qtbot, tmp_path
+):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    mine, words = panel.model.path, panel.status.text()
+    other = tmp_path / "other.embedseg"
+    other.write_bytes(mine.read_bytes())
+    panel.model.choose(other)
+    assert panel.status.text() == ""
+    panel.model.choose(mine)
+    assert panel.status.text() == words.split(" in ")[0] + "."

@@ -52,10 +52,12 @@ def test_tracks_are_shown_on_their_movie_and_nothing_else_lies_there(panel, laye
     track(panel, qtbot)
     assert movie.visible
     assert panel.layers.labels.visible
-    assert not frame.visible
+    assert viewer.layers.index(movie) > viewer.layers.index(frame)
     assert not older.visible
     viewer.layers.remove(panel.layers.labels)
-    assert (movie.visible, frame.visible, older.visible) == (False, True, True)
+    assert layer.visible
+    panel.take_front(False)
+    assert (movie.visible, older.visible) == (False, True)
 
 
 def test_tracks_step_aside_for_objects_that_are_found_anew(panel, layer, viewer, qtbot) -> None:

@@ -15,11 +15,11 @@ from qtpy.QtWidgets import QLabel, QScrollArea
 
 from embedseg_napari.core.errors import ComputeError
 from embedseg_napari.core.model.known_models import bundled_path, start_path
-from embedseg_napari.viewer.layers import ANNOTATION, PREVIEW, RESULT
+from embedseg_napari.viewer.layers import ANNOTATION, FOUND, PREVIEW, RESULT
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.preview.embeddings import EMBEDDINGS, MARGINS, OFFSETS, TRUTH
 from embedseg_napari.viewer.preview.preview import LABELS, SEEDS
-from embedseg_napari.viewer.step_back import give_way
+from embedseg_napari.viewer.stage import Scene, stage_of
 from embedseg_napari.viewer.train import panel as training_events
 from embedseg_napari.viewer.widgets.editors import control_of
 
@@ -360,11 +360,29 @@ def test_only_its_own_layers_come_back_with_the_panel(viewer, ready, qtbot):
     ready.train.click()
     assert not other.visible
     assert viewer.layers["truth"].visible
-    give_way([viewer.layers["truth"]])
+    stage_of(viewer).show(ready.pairs, Scene(image, [other]))
+    assert not viewer.layers["truth"].visible
     ready.take_front(is_front=True)
     assert viewer.layers["truth"].visible
     assert not other.visible
     finish(ready, qtbot)
+
+
+def test_the_pair_is_seen_that_is_learned_from(viewer, ready):
+    image, truth = viewer.layers["cells"], viewer.layers["truth"]
+    found, beside = (
+        viewer.add_labels(np.ones(image.data.shape, int), name=name, metadata={RESULT: FOUND}, translate=at)
+        for name, at in (("found", (0, 0)), ("beside", (0, 900)))
+    )
+    over = viewer.add_image(np.ones(image.data.shape), name="over")
+    ready.take_front(is_front=True)
+    assert (truth.visible, found.visible, beside.visible) == (True, False, True)
+    assert viewer.layers.index(over) < viewer.layers.index(image) < viewer.layers.index(truth)
+    found.visible = True
+    ready.take_front(is_front=True)
+    assert found.visible, "the user has shown it"
+    ready.pairs.rows[0].labels.choose(found)
+    assert (truth.visible, found.visible) == (False, True)
 
 
 def test_nothing_is_seen_of_previews_that_are_being_taken_away(viewer, ready):

@@ -44,6 +44,15 @@ def test_both_panels_say_it_of_masks_and_turn_them_into_labels(viewer, open_pane
     assert segment.image.layer == image
 
 
+def test_labels_made_of_a_mask_lie_over_their_image_whichever_was_opened_first(viewer, open_panel, pair):
+    panel = open_panel("EmbedSeg: Segment")
+    masks = viewer.add_image(pair[1].astype(np.float32), name="masks")
+    viewer.add_image(pair[0], name="cells")
+    panel.image.layer_box.choose(masks)
+    panel.image.hint.button.click()
+    assert [layer.name for layer in viewer.layers] == ["cells", "masks"]
+
+
 def test_masks_that_come_while_a_panel_is_open_are_told_where_labels_are_missing(viewer, open_panel, pair):
     image = viewer.add_image(pair[0], name="cells")
     train, evaluate = open_panel("EmbedSeg: Train"), open_panel("EmbedSeg: Evaluate")

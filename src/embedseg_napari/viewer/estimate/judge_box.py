@@ -45,6 +45,8 @@ class JudgeBox(QWidget):
     """
 
     changed = Signal()
+    turned = Signal()
+    """Judging begins, or is over."""
     """An answer was given or taken back, or judging began or ended."""
 
     def __init__(self, viewer: Viewer) -> None:
@@ -99,6 +101,7 @@ class JudgeBox(QWidget):
         self.end()
         self.judgement, self.missed = judgement, []
         self.marks.begin(layer, axes)
+        self.turned.emit()
         # Keys of a layer come before those of the viewer: on tracked labels, N and U would correct links.
         self._viewer_keys.hold(self.viewer, self.keys)
         self._layer_keys.hold(layer, self.keys, alone=True)
@@ -113,6 +116,7 @@ class JudgeBox(QWidget):
         self._layer_keys.release()
         self._viewer_keys.release()
         self.marks.end()
+        self.turned.emit()
         self.missed = []
         self._show()
         self.changed.emit()

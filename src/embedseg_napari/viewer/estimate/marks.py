@@ -18,7 +18,7 @@ from embedseg_napari.viewer.result_layers import (
     show_shapes,
     spatial_frame,
 )
-from embedseg_napari.viewer.step_back import Hidden, SteppedBack, shows_objects_or_drawn
+from embedseg_napari.viewer.step_back import SteppedBack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,16 +62,13 @@ class JudgeMarks:
         self._axes = ""
         self._contour = 0
         self._view = KeptView(viewer)
-        self._hidden, self._faint = Hidden(), SteppedBack(FAINT)
+        self._faint = SteppedBack(FAINT)
 
     def begin(self, layer: Labels, axes: str) -> None:
         """Show labels as outlines; `axes` are those of their array."""
         self.layer, self._axes, self._contour = layer, axes, layer.contour
         self._frame = spatial_frame(layer, axes)
-        layer.visible = True
         layer.contour = OUTLINE
-        # What else shows objects would lie over what is judged.
-        self._hidden.hold(one for one in self.viewer.layers if one != layer and shows_objects_or_drawn(one))
         # A click marks what is missed; with a brush it would paint.
         layer.mode = "pan_zoom"
         self.viewer.layers.selection.active = layer
@@ -84,7 +81,6 @@ class JudgeMarks:
         if layer is not None:
             if is_shown(self.viewer, layer) and layer.contour == OUTLINE:
                 layer.contour = self._contour
-            self._hidden.release()
             self._faint.release()
             self._view.give_back()
 

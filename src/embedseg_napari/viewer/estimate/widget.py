@@ -16,7 +16,7 @@ from embedseg_napari.core.wording import count, shape_words
 from embedseg_napari.viewer.estimate.judge_box import JudgeBox
 from embedseg_napari.viewer.layers import file_of, is_users, picture_of
 from embedseg_napari.viewer.neighbours import name_as_its_image
-from embedseg_napari.viewer.step_back import meet
+from embedseg_napari.viewer.stage import meet
 from embedseg_napari.viewer.widgets.boxes import Sentence, WholeNumberBox, add_row, button
 from embedseg_napari.viewer.widgets.labels_panel import LabelsPanel
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from napari.layers import Labels
 
     from embedseg_napari.core.estimate.sample import Found
+    from embedseg_napari.viewer.stage import Scene
 
 FORMATS = "Judgement, to go on with later (*.json);;Table of what was judged (*.csv)"
 LARGEST_SEED = 2**31 - 1
@@ -53,6 +54,7 @@ class EstimateWidget(LabelsPanel):
         self._build()
         self._listen()
         self.judge.changed.connect(self._show_state)
+        self.judge.turned.connect(self.show_scene)
         self._show_state()
 
     def _build(self) -> None:
@@ -281,8 +283,14 @@ class EstimateWidget(LabelsPanel):
             self.result.setText(str(judgement.estimate()))
         self._say_problem("" if judgement is not None else problem)
 
+    def scene(self) -> Scene | None:
+        """What is judged; what else shows objects would lie over it."""
+        labels = self.judged if self.judge.is_judging else self.labels.layer()
+        return self.scene_of(labels, is_own=self.judge.marks.is_ours)
+
     def take_front(self, is_front: bool) -> None:
         """Pause while another panel is in front, whose keys and layers these would be."""
+        super().take_front(is_front)
         if is_front and self._goes_on and self.pause.isEnabled() and not self.judge.is_judging:
             self._toggle()
         self._goes_on = not is_front and self.judge.is_judging

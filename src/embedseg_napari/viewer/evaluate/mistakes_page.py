@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from napari.layers import Image
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
@@ -17,15 +16,15 @@ from embedseg_napari.viewer.camera import go_to, screen_pixels, show_whole
 from embedseg_napari.viewer.evaluate.error_overlay import LAYER_NAME, Legend, colormap, mark_names
 from embedseg_napari.viewer.evaluate.source import MISTAKES
 from embedseg_napari.viewer.evaluate.tables import FindingTable
-from embedseg_napari.viewer.layers import RESULT, SEGMENTED, is_users
+from embedseg_napari.viewer.layers import RESULT
+from embedseg_napari.viewer.neighbours import image_below
 from embedseg_napari.viewer.result_layers import boxes_around, is_shown, show_labels, show_shapes, spatial_frame
-from embedseg_napari.viewer.step_back import Hidden, SteppedBack, meet, shows_objects_or_drawn
+from embedseg_napari.viewer.stage import Scene, stage_of
+from embedseg_napari.viewer.step_back import SteppedBack
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from napari.layers import Labels, Layer, Shapes
+    from napari.layers import Labels, Shapes
     from napari.viewer import Viewer
 
     from embedseg_napari.core.evaluation.diagnosis import Finding
@@ -54,6 +53,8 @@ class MistakesPage(QWidget):
     """IoU at which a true and a predicted object count as a match."""
     noted = Signal(str)
     """A sentence about the layers that were compared."""
+    scene_changed = Signal()
+    """Mistakes are there, are not any longer, or the user has shown or hidden them."""
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
@@ -63,10 +64,11 @@ class MistakesPage(QWidget):
         """The evaluation whose mistakes are shown."""
         self.mark: Shapes | None = None
         """Frame around the mistake that was looked at last."""
-        self._faint, self._hidden, self._image = SteppedBack(FAINT), Hidden(), Hidden(visible=True)
+        self._faint = SteppedBack(FAINT)
         self.note = Sentence()
         """What is done with other layers meanwhile."""
-        self._is_aside = False
+        self._is_off = self._is_old = False
+        """Whether the user has hidden the mistakes, and whether labels have changed since."""
         self._frame: Frame | None = None
         self._compared: tuple[Labels, Labels] | None = None
         self.threshold = ChoiceBox(
@@ -103,6 +105,7 @@ class MistakesPage(QWidget):
     def compare(self, truth: Labels, predicted: Labels, axes: str) -> None:
         """Take note of the layers that an evaluation is of, and follow their changes; `axes` are the prediction's."""
         self.forget_layers()
+        self._is_old = False
         self._compared = (truth, predicted)
         self._frame = spatial_frame(predicted, axes)
         for layer in self._compared:
@@ -115,7 +118,8 @@ class MistakesPage(QWidget):
             layer.events.paint.disconnect(self._note_change)
             layer.events.data.disconnect(self._note_change)
         self._compared = None
-        self._release()
+        self._faint.release()
+        self.note.hide()
         self._remove_mark()
 
     def close_down(self) -> None:
@@ -123,58 +127,37 @@ class MistakesPage(QWidget):
         self.forget_layers()
         self.viewer.layers.events.removed.disconnect(self._follow_overlay)
 
+    def scene(self) -> Scene | None:
+        """The mistakes over what is compared; None where there are none, or the user has hidden them."""
+        shown = [layer for layer in (*(self._compared or ()), self.overlay, self.mark) if is_shown(self.viewer, layer)]
+        if self.shown is None or self._is_off or self.overlay not in shown:
+            return None
+        labels = self._compared[-1] if self._compared else self.overlay
+        image = image_below(labels, list(self.viewer.layers)) if labels in shown else None
+        return Scene(image, shown, subject=id(self.shown))
+
     def _follow_overlay(self, event: object = None) -> None:
-        """As long as mistakes lie over it, what is compared is faint, and other labels are hidden."""
-        overlay = self.overlay
-        if overlay is None or not is_shown(self.viewer, overlay) or not overlay.visible or self.shown is None:
-            self._release()
+        """As long as mistakes lie over it, what is compared is faint, and what would cover it is hidden."""
+        overlay, stage = self.overlay, stage_of(self.viewer)
+        if self.shown is None or not is_shown(self.viewer, overlay):
+            overlay = None
+        if not stage.is_changing:
+            self._is_off = overlay is not None and not overlay.visible
+            self.scene_changed.emit()
+        if overlay is None or not overlay.visible or self._is_old:
+            self._faint.release()
+            self.note.hide()
             return
-        compared = [layer for layer in self._compared or () if is_shown(self.viewer, layer)]
-        self._faint.hold(compared)
-        self._hidden.hold(layer for layer in self._others(compared) if layer != overlay)
-        hidden = f", {count(len(self._hidden), 'other layer')} hidden" if len(self._hidden) else ""
+        self._faint.hold(layer for layer in self._compared or () if is_shown(self.viewer, layer))
+        hidden = f", {count(stage.n_hidden, 'other layer')} hidden" if stage.n_hidden else ""
         self.note.setText(f"Meanwhile the layers compared are faint{hidden}; hide {LAYER_NAME} to see all as it was.")
         self.note.show()
 
-    def _others(self, compared: list[Labels]) -> Iterator[Layer]:
-        """What shows other objects, and other images at the place of the one that is compared, which is shown."""
-        for layer in self.viewer.layers:
-            if layer not in compared and shows_objects_or_drawn(layer):
-                yield layer
-        images = [layer for layer in self.viewer.layers if isinstance(layer, Image) and is_users(layer)]
-        own = _image_of(compared[-1], images) if compared else None
-        if own is not None:
-            was_looked_at = own.visible
-            self._image.hold([own])
-            if not was_looked_at:
-                # The view was that of another image.
-                show_whole(self.viewer, own)
-            yield from (layer for layer in images if layer != own and meet(layer, own))
-
-    def _release(self) -> None:
-        """Show all layers as they were."""
-        self._faint.release()
-        self._hidden.release()
-        self._image.release()
-        self.note.hide()
-
     def step_aside(self) -> None:
         """Hide the mistakes while another panel is in front."""
-        if self.overlay is not None and is_shown(self.viewer, self.overlay) and self.overlay.visible:
-            self._is_aside = True
-            self._show_overlay(False)
-
-    def come_back(self) -> None:
-        """Show the mistakes again, if they were hidden while another panel was in front."""
-        if self._is_aside and self.overlay is not None and is_shown(self.viewer, self.overlay):
-            self._show_overlay(True)
-        self._is_aside = False
-
-    def _show_overlay(self, is_visible: bool) -> None:
-        """Show or hide the mistakes, and the frame around one of them."""
         for layer in (self.overlay, self.mark):
-            if layer is not None and is_shown(self.viewer, layer):
-                layer.visible = is_visible
+            if is_shown(self.viewer, layer):
+                stage_of(self.viewer).set_visible(layer, False)
 
     def _remove_mark(self) -> None:
         if self.mark is not None and is_shown(self.viewer, self.mark):
@@ -202,7 +185,13 @@ class MistakesPage(QWidget):
         )
         if self.overlay != before:
             self.overlay.events.visible.connect(self._follow_overlay)
+        scene = self.scene()
+        image = None if scene is None else scene.image
+        was_hidden = image is not None and not image.visible
         self._follow_overlay()
+        if image is not None and was_hidden and image.visible:
+            # The view was that of another image.
+            show_whole(self.viewer, image)
         counts = {kind: sum(finding.kind is kind for finding in errors.findings) for kind in Kind}
         self.legend.set_counts(counts)
         self.objects.show_findings(errors.findings, scores.has_frames)
@@ -211,8 +200,8 @@ class MistakesPage(QWidget):
     def clear(self) -> None:
         """Empty the table: the evaluation was of files."""
         self.shown = None
+        self.forget_layers()
         self._follow_overlay()
-        self._remove_mark()
         self.objects.show_findings(())
         self.legend.set_counts(None)
 
@@ -224,7 +213,9 @@ class MistakesPage(QWidget):
 
     def _note_change(self, event: object = None) -> None:
         # The mistakes are those of other labels than the layer has now.
-        self._release()
+        self._is_old = True
+        self._faint.release()
+        self.note.hide()
         self.noted.emit("The labels have changed since; evaluate again for new scores.")
 
     def _follow_legend(self) -> None:
@@ -254,11 +245,3 @@ class MistakesPage(QWidget):
             for compared, ids in zip(self._compared, (finding.true_ids, finding.predicted_ids), strict=True):
                 if ids and is_shown(self.viewer, compared) and compared.ndim == layer.ndim:
                     compared.selected_label = ids[0]
-
-
-def _image_of(labels: Labels, images: Sequence[Image]) -> Image | None:
-    """The image that labels were found in, else the first that lies exactly there; None if there is none."""
-    marked = (image for image in images if str(image.unique_id) == labels.metadata.get(SEGMENTED))
-    place = np.asarray(labels.extent.world)[:, -2:]
-    there = (image for image in images if np.allclose(np.asarray(image.extent.world)[:, -2:], place))
-    return next(marked, None) or next(there, None)

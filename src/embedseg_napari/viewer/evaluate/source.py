@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Image, Labels
+from napari.layers import Labels
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QFormLayout,
@@ -38,7 +38,7 @@ from embedseg_napari.viewer.layers import (
     ordered_labels,
     picture_of,
 )
-from embedseg_napari.viewer.neighbours import image_under
+from embedseg_napari.viewer.neighbours import image_below
 from embedseg_napari.viewer.provenance import origin_of
 from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, ChoiceBox, Sentence, add_row
 from embedseg_napari.viewer.widgets.folder_field import FolderField
@@ -126,8 +126,8 @@ class EvaluationSource(QWidget):
         truth = self.truth.layer()
         return truth is not None and is_users(truth)
 
-    def tell_apart(self) -> None:
-        """Choose two layers, never one twice.
+    def tell_apart(self, stays: bool = False) -> None:
+        """Choose two layers, never one twice; where one was removed, the other one `stays`.
 
         The truth is known by its name, is the user's own, was corrected by hand, or lies below. To be judged is what
         was found in its image; of that what was corrected, else what was found last.
@@ -141,14 +141,16 @@ class EvaluationSource(QWidget):
             self.truth.choose(layers[0] if is_true else None)
             self.predicted.choose(None if is_true else layers[0])
             return
+        judged = predicted if stays and truth is None else None
+        layers = [layer for layer in layers if layer != judged]
         # What is annotated in a session is seldom all that is there.
-        own = [layer for layer in layers if is_users(layer)]
+        own = [layer for layer in layers if is_users(layer)] if not stays or truth is None else [truth]
         own = own or [layer for layer in layers if EDITED in layer.metadata] or layers
         named = [layer for layer in own if any(word in layer.name.lower() for word in TRUE_WORDS)]
         true = named[0] if len(named) == 1 else own[-1]
         # The layers are listed from the top: the newest result comes first.
         others = [layer for layer in layers if layer != true]
-        image = self._image_below(true)
+        image = image_below(true, list(self.truth.viewer.layers))
         others.sort(
             key=lambda one: (
                 is_users(one),
@@ -158,13 +160,7 @@ class EvaluationSource(QWidget):
             )
         )
         self.truth.choose(true)
-        self.predicted.choose(others[0])
-
-    def _image_below(self, labels: Labels) -> Image | None:
-        """The image that labels lie on, the nearest one below them."""
-        layers = list(self.truth.viewer.layers)
-        below = reversed(layers[: layers.index(labels)])
-        return image_under(labels, (one for one in below if isinstance(one, Image) and is_users(one)))
+        self.predicted.choose(judged or others[0])
 
     def _on_layers(self) -> None:
         truth, predicted = self.truth.layer(), self.predicted.layer()

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     import napari
     from qtpy.QtGui import QEnterEvent
 
+    from embedseg_napari.viewer.stage import Scene
     from embedseg_napari.viewer.widgets.layer_box import LayerBox
 
 
@@ -119,6 +120,7 @@ class EvaluateWidget(DockPanel):
         self.scoring.table.threshold_chosen.connect(self.mistakes.choose)
         self.mistakes.threshold_chosen.connect(self._change_threshold)
         self.mistakes.noted.connect(self._say)
+        self.mistakes.scene_changed.connect(self._show_mistakes_or_not)
         self.images.image_chosen.connect(self._open_image)
         self.tabs.currentChanged.connect(self._follow)
         news.remembered.connect(self._follow)
@@ -212,7 +214,6 @@ class EvaluateWidget(DockPanel):
         self._asked = self._compared()
         if not self.source.is_layers():
             truth, predicted = self.source.true_folder.path(), self.source.predicted_folder.path()
-            self.mistakes.forget_layers()
             self._start(lambda stop: evaluate_folders(truth, predicted, stop), self._take_scores, "reading images")
             return
         true_layer, found_layer = self.source.truth.layer(), self.source.predicted.layer()
@@ -297,11 +298,20 @@ class EvaluateWidget(DockPanel):
         self._follow()
         super().enterEvent(event)
 
+    def scene(self) -> Scene | None:
+        """The mistakes over what is compared."""
+        return self.mistakes.scene()
+
     def take_front(self, is_front: bool) -> None:
         """Show the mistakes while the panel is before others, and all as it was while another one is."""
-        if is_front:
-            self.mistakes.come_back()
-        else:
+        super().take_front(is_front)
+        if not is_front:
+            self.stage.leave(self)
+            self.mistakes.step_aside()
+
+    def _show_mistakes_or_not(self) -> None:
+        self.show_scene()
+        if self._was_front is False:
             self.mistakes.step_aside()
 
     def layer_boxes(self) -> tuple[LayerBox, ...]:
@@ -312,7 +322,7 @@ class EvaluateWidget(DockPanel):
         """List the layers anew, and choose two different ones when one comes or goes."""
         super().reset_choices(event)
         if not self.is_closed and event is not None and event.type in ("inserted", "removed"):
-            self.source.tell_apart()
+            self.source.tell_apart(stays=event.type == "removed")
 
     def release(self) -> None:
         """End what is running and follow the viewer no longer."""

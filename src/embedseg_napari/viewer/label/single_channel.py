@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from embedseg_napari.jobs.segment import take_channel
 from embedseg_napari.viewer.layers import CHANNEL_OF, array_of, picture_of
+from embedseg_napari.viewer.stage import stage_of
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -35,10 +36,11 @@ def single_channel(viewer: Viewer, layer: Image, channel: Channel) -> Any:
     if channel == "all" or "C" not in axes:
         return layer
     source = f"{layer.unique_id} {channel}"
-    layer.visible = False
+    # Panels that are about all of it show it.
+    stage_of(viewer).set_visible(layer, False)
     for other in viewer.layers:
         if other.metadata.get(CHANNEL_OF) == source:
-            other.visible = True
+            stage_of(viewer).set_visible(other, True)
             return other
     array, letters = take_channel(array_of(layer), axes, channel)
     # Colours are none of a layer's own axes.

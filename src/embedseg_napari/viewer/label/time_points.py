@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embedseg_napari.viewer.layers import TIME_POINT, array_of, picture_of
+from embedseg_napari.viewer.stage import stage_of
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -61,7 +62,7 @@ def spread(n: int) -> list[int]:
 def take_frame(viewer: Viewer, layer: Image, number: int | None = None) -> Any:
     """Make a frame an image of its own, or find the one that was made before.
 
-    It lies where the time-lapse lies, seen at every time point, and the time-lapse is hidden.
+    It lies where the time-lapse lies, seen at every time point.
 
     Parameters
     ----------
@@ -86,10 +87,9 @@ def take_frame(viewer: Viewer, layer: Image, number: int | None = None) -> Any:
         at[axis] = number
         viewer.dims.set_point(viewer.dims.ndim - layer.ndim + axis, float(layer.data_to_world(at)[axis]))
     source = _source(layer, number)
-    layer.visible = False
     for other in viewer.layers:
         if other.metadata.get(TIME_POINT) == source:
-            other.visible = True
+            stage_of(viewer).set_visible(other, True)
             return other
     axes = image_axes(layer)
     letters = axes[:-1] if layer.rgb else axes

@@ -28,8 +28,7 @@ from embedseg_napari.viewer.label.single_channel import single_channel
 from embedseg_napari.viewer.label.start_model import known_extent, misfit, suggested_start
 from embedseg_napari.viewer.label.store_box import StoreBox
 from embedseg_napari.viewer.large.annotated_part import PartReader
-from embedseg_napari.viewer.layers import ANNOTATION, time_lapse_of
-from embedseg_napari.viewer.step_back import give_way
+from embedseg_napari.viewer.layers import ANNOTATION
 from embedseg_napari.viewer.train.panel import TrainingPanel
 from embedseg_napari.viewer.train.progress import ProgressBox
 from embedseg_napari.viewer.widgets.page import page_of
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
     from embedseg_napari.core.events import PreviewReady
     from embedseg_napari.jobs.recipe import Recipe
     from embedseg_napari.jobs.saved_training import SavedTraining
+    from embedseg_napari.viewer.stage import Scene
     from embedseg_napari.viewer.widgets.layer_box import LayerBox
 
 PRESET = "few"
@@ -75,6 +75,7 @@ class LabelWidget(TrainingPanel):
         self.navigator = SessionNavigator(napari_viewer, self.annotation, self.autosave)
         self.annotation.elsewhere, self.annotation.axes_like = self.navigator.elsewhere, self.navigator.axes_like
         self.annotation.layers.usual_extent = lambda: known_extent(self.settings.start_from())
+        self.navigator.sight.show = self.show_scene
         self.sessions = SessionBox(self.autosave, self.annotation)
         self.settings.preset.setCurrentText(PRESET)
         # Before the frame of a movie is there, nobody knows what fits.
@@ -335,15 +336,16 @@ class LabelWidget(TrainingPanel):
         """Show what the current network makes of the part in view, under the annotation."""
         self.preview.show_preview(event)
 
+    def scene(self) -> Scene | None:
+        """What is annotated."""
+        return self.navigator.sight.scene(self.is_own)
+
     def take_front(self, is_front: bool) -> None:
-        """Go on painting here, and not in the time-lapse that it is a frame of, which may lie over it."""
+        """Go on painting here."""
         super().take_front(is_front)
-        image, labels = self.annotation.layers.image, self.annotation.layers.labels
-        if is_front and image is not None and labels is not None:
-            if labels in self.viewer.layers:
-                self.viewer.layers.selection.active = labels
-            of_it = time_lapse_of(image)
-            give_way(one for one in self.viewer.layers if one != image and str(one.unique_id) == of_it)
+        labels = self.annotation.layers.labels
+        if is_front and labels is not None and labels in self.viewer.layers:
+            self.viewer.layers.selection.active = labels
 
     def learns_from(self, layer: Layer) -> bool:
         """Whether a layer is annotated, or something is in it, or it shows drafts or what was clicked on."""

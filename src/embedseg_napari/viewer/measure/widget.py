@@ -17,17 +17,17 @@ from embedseg_napari.viewer.measure.layer_table import give_features, measure_la
 from embedseg_napari.viewer.measure.object_colors import ObjectColors
 from embedseg_napari.viewer.measure.pixel_size import PixelSizeBox
 from embedseg_napari.viewer.measure.plot import MeasurePlot
-from embedseg_napari.viewer.step_back import Hidden, meet, shows_objects_or_drawn
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, add_row, short
 from embedseg_napari.viewer.widgets.labels_panel import LabelsPanel
 
 if TYPE_CHECKING:
     import napari
-    from napari.layers import Image, Labels, Layer
+    from napari.layers import Image, Labels
     from numpy.typing import NDArray
 
     from embedseg_napari.core.measure.measurements import Table
     from embedseg_napari.viewer.measure.layer_table import LayerObjects
+    from embedseg_napari.viewer.stage import Scene
 
 OWN, HISTOGRAM = "their own colours", "count"
 
@@ -60,9 +60,6 @@ class MeasureWidget(LabelsPanel):
         self._is_ours = False
         """Whether a change of the layer's selected label is made here."""
         self.colors = ObjectColors()
-        self._covering, self._shown = Hidden(), Hidden(visible=True)
-        self._aside: list[Layer] = []
-        self._is_front = True
         self._build()
         self._connect()
         self.follow_theme()
@@ -107,7 +104,7 @@ class MeasureWidget(LabelsPanel):
         self.y.currentIndexChanged.connect(self._draw)
         self.plot.selected.connect(self._take_selection)
         self.viewer.dims.events.current_step.connect(self._take_frame)
-        self.files.table_moved.connect(self._follow_front)
+        self.files.table_moved.connect(self._step_aside)
         self.files.said.connect(self.controls.say)
         self.files.failed.connect(self.controls.fail)
 
@@ -165,7 +162,7 @@ class MeasureWidget(LabelsPanel):
         self.files.take(layer, table)
         self._rows = one_row_each(table, self._frame())
         give_features(layer, table, self._rows)
-        self._uncover()
+        self.show_scene()
         # Napari shows the numbers of an object under the mouse for the selected layer.
         self.viewer.layers.selection.active = layer
         n = len(table["label"])
@@ -177,33 +174,15 @@ class MeasureWidget(LabelsPanel):
         self._draw()
         self._color()
 
-    def _uncover(self) -> None:
-        """Show what was measured; labels, tracks and previews that would lie over its colours step aside."""
-        self._covering.release()
-        self._shown.release()
-        layer = self.measured
-        if layer is not None:
-            # It may have been hidden: while something is painted there, or under its tracks.
-            self._shown.hold([layer])
-            self._aside = [
-                one for one in self.viewer.layers if one != layer and shows_objects_or_drawn(one) and meet(one, layer)
-            ]
-            self._covering.hold(self._aside)
+    def scene(self) -> Scene | None:
+        """What is measured; labels, tracks and previews would lie over its colours."""
+        labels = self.labels.layer()
+        return self.scene_of(labels, anew=self.table if labels == self.measured else None)
 
-    def take_front(self, is_front: bool) -> None:
-        """Let all be as it was while other panels are in front, but for napari's table of what was measured."""
-        self._is_front = is_front
-        self._follow_front()
-
-    def _follow_front(self) -> None:
-        is_front = self._is_front or self.files.is_table_front
-        if is_front and self.measured is not None:
-            self._shown.hold([self.measured])
-            # What came since is what the user looks at now.
-            self._covering.hold(one for one in self.viewer.layers if one in self._aside)
-        elif not is_front:
-            self._shown.release()
-            self._covering.release()
+    def _step_aside(self) -> None:
+        # Napari's table is of what was measured.
+        if self._was_front is False and not self.files.is_table_front:
+            super()._step_aside()
 
     def _list_columns(self, table: Table) -> None:
         names = [name for name in table if name != "label"]
@@ -339,8 +318,7 @@ class MeasureWidget(LabelsPanel):
             self.table = self.measured = self._selected = None
             self.files.take(None, None)
             self.colors = ObjectColors()
-            self._shown.release()
-            self._covering.release()
+            self.show_scene()
             self.controls.say("What was measured was removed, and its numbers with it.")
             self._show_state()
 
@@ -358,7 +336,5 @@ class MeasureWidget(LabelsPanel):
         """Follow the viewer no longer."""
         self._leave_selection()
         self.viewer.dims.events.current_step.disconnect(self._take_frame)
-        self._shown.release()
-        self._covering.release()
         self.files.close_down()
         super().release()

@@ -10,13 +10,13 @@ import numpy as np
 from napari.layers import Image, Labels
 
 from embedseg_napari.jobs.true_objects import TrueObjects, true_objects
-from embedseg_napari.viewer.layers import PREVIEW, RESULT, array_of, is_users
+from embedseg_napari.viewer.layers import PREVIEW, RESULT, array_of
 from embedseg_napari.viewer.preview.embeddings import EmbeddingLayers
 from embedseg_napari.viewer.preview.part import MOST_PIXELS, part_in_view
 from embedseg_napari.viewer.preview.placement import held_out_frame
 from embedseg_napari.viewer.preview.preview_layers import PREFIX, PreviewLayers
 from embedseg_napari.viewer.result_layers import CENTERS, THROUGH, is_shown, show_image, show_labels, show_points
-from embedseg_napari.viewer.step_back import Hidden, SteppedBack, meet, shows_found
+from embedseg_napari.viewer.step_back import SteppedBack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -94,8 +94,6 @@ class TrainingView:
         self.previews = PreviewLayers(self.viewer)
         self.embeddings = EmbeddingLayers(self.viewer)
         self._users, self._own = SteppedBack(USERS_OPACITY), SteppedBack(OWN_OPACITY)
-        self._earlier, self._is_clear = Hidden(), False
-        """Results of other models, hidden while a preview lies on them; and whether that was done in this training."""
         self.viewer.dims.events.ndisplay.connect(self._step_back)
 
     def begin(self, center: CenterKind = "medoid", trained: Mapping[str, TrainedImage] | None = None) -> None:
@@ -109,28 +107,11 @@ class TrainingView:
             Layers that are trained on; see :func:`trained_images`.
         """
         self.center, self.trained, self.n_objects, self._last = center, trained or {}, None, ""
-        self._is_clear = False
-        self._earlier.release()
         self._truths.clear()
         self._held_out.clear()
         self.previews.begin()
         self.embeddings.begin()
         self.update_part()
-        self._uncover()
-
-    def _uncover(self) -> None:
-        """Bring other images that lie over the one that is previewed behind it."""
-        layers, source = self.viewer.layers, self.source
-        if source is None:
-            return
-        # What was found in it stays over it. A list: a part of napari's takes a fifth of a second to make.
-        above = list(layers)[layers.index(source) + 1 :]
-        over = [layer for layer in above if isinstance(layer, Image) and is_users(layer)]
-        for layer in over:
-            layers.move(layers.index(layer), layers.index(source))
-        if not source.visible:
-            # Napari draws it anew even where it is seen already.
-            source.visible = True
 
     def end(self) -> None:
         """Take the layers away: the training is over. What they showed can still be kept."""
@@ -140,8 +121,6 @@ class TrainingView:
     def end_steps(self) -> Iterator[None]:
         """As :meth:`end`, one layer at a time."""
         self._shown = None
-        # First: with layers that are hidden, napari may crash when others are taken away.
-        self._earlier.release()
         self._own.release()
         for layers in (self.previews, self.embeddings.previews):
             layers.fade()
@@ -255,7 +234,6 @@ class TrainingView:
         self._last = f"{name} at step {event.step}"
         if is_seen:
             self.previews.remove(IMAGE)
-            self._clear()
         else:
             put = self.previews.put_steps
             # It lies where nobody has looked yet.
@@ -268,15 +246,6 @@ class TrainingView:
         if self.embeddings.is_on:
             yield
             yield from self._embedding_steps(event, frame)
-
-    def _clear(self) -> None:
-        """Hide, once, what a segmentation found on the image that is previewed: the two would be taken for one."""
-        source = self.source
-        if self._is_clear or source is None:
-            return
-        self._is_clear = True
-        found = (layer for layer in self.viewer.layers if shows_found(layer) and layer != self.truth)
-        self._earlier.hold(layer for layer in found if meet(layer, source))
 
     def show_objects(self, found: PreviewReady | Segmentation, frame: Frame, image: Image | None) -> None:
         """Show labels, seeds and, hidden at first, the seed map of a preview or of a whole image, above that."""

@@ -11,7 +11,7 @@ from napari.layers import Layer
 from embedseg_napari.viewer.layers import FOUND, PREVIEW, RESULT
 from embedseg_napari.viewer.old_objects import OldObjects
 from embedseg_napari.viewer.result_layers import is_shown
-from embedseg_napari.viewer.step_back import ASIDE
+from embedseg_napari.viewer.stage import stage_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -155,7 +155,7 @@ class PreviewLayers:
             yield
         if name in self._hidden and self.get(name) is shown:
             self._hidden.discard(name)
-            shown.visible = True
+            stage_of(self.viewer).set_visible(shown, True)
 
     def raise_over(self, image: Layer | None) -> None:
         """Bring what is shown above the image that it is of, which may have come to the front since."""
@@ -171,8 +171,7 @@ class PreviewLayers:
         """Hide some of the layers, or all, until they are put anew: they are not of what is looked at now."""
         for name in names or tuple(self.layers):
             layer = self.get(name)
-            if layer is not None and (layer.metadata.pop(ASIDE, False) or layer.visible):
-                layer.visible = False
+            if layer is not None and stage_of(self.viewer).set_visible(layer, False):
                 self._hidden.add(name)
 
     def remove(self, *names: str) -> None:

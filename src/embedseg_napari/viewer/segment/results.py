@@ -15,7 +15,6 @@ from embedseg_napari.viewer import provenance
 from embedseg_napari.viewer.layers import EDITED, SEGMENTED, pixel_size
 from embedseg_napari.viewer.result_layers import CENTERS, is_shown, show_image, show_labels, show_points
 from embedseg_napari.viewer.segment.regions import WHOLE
-from embedseg_napari.viewer.step_back import Hidden
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -62,8 +61,6 @@ class Result:
         self.centers: Points | None = None
         self.whole: list[tuple[Labels, NDArray[Any]]] = []
         """Layers in which its objects are whole where they cross, and what is shown there, (Z)YX."""
-        self.hidden = Hidden()
-        """Its layers that gave way to another result."""
         self.kept: Labels | None = None
         """The layer that it left alone because that was edited."""
         self.is_doubted = False
@@ -195,7 +192,6 @@ class ResultLayers:
                 self._results.remove(earlier)
                 if earlier.selection.name == selection.name:
                     result.labels, result.seed_map, result.centers = earlier.labels, earlier.seed_map, earlier.centers
-                    result.hidden = earlier.hidden
         self._results.append(result)
         self.chosen = result
         self._show_seeds(result, None if earlier is None or before is None else earlier.seeds)
@@ -217,13 +213,14 @@ class ResultLayers:
             # Whoever selects them again finds their own thresholds.
             edited = copy(result)
             edited.values, edited.history = result.history[-1], list(result.history)
-            edited.centers, edited.whole, edited.hidden = None, [], Hidden()
+            edited.centers, edited.whole = None, []
             _keep(edited, result)
             self._results.remove(result)
             for other in self._results:
                 if other.selection.layer == result.selection.layer:
                     # Those that took the place of edited labels that were gone back to since.
-                    other.hidden.hold(filter(None, (other.labels, other.centers)))
+                    for layer in filter(None, (other.labels, other.centers)):
+                        layer.visible = False
             self._results += [edited, result]
             result.labels = None
         self._show_objects(result, segmentation)

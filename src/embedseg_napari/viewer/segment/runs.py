@@ -6,7 +6,6 @@ import time
 from typing import TYPE_CHECKING
 
 from napari.layers import Image
-from napari.utils.notifications import show_info
 from qtpy.QtCore import QObject, Signal
 
 from embedseg_napari.core.errors import EmbedSegError
@@ -14,9 +13,9 @@ from embedseg_napari.core.events import Message
 from embedseg_napari.core.model.known_models import model_at
 from embedseg_napari.jobs.segment import SegmentJob, segment
 from embedseg_napari.viewer.layers import SEGMENTED, is_users, time_lapse_of
+from embedseg_napari.viewer.result_layers import is_shown
 from embedseg_napari.viewer.segment.progress import SegmentProgress
-from embedseg_napari.viewer.step_back import bring_up, give_way, meet, shows_found, shows_objects_or_drawn, take_place
-from embedseg_napari.viewer.widgets.boxes import short
+from embedseg_napari.viewer.stage import Scene, shows_found
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,6 +57,8 @@ class SegmentRuns(QObject):
 
     shown = Signal(object, float)
     """The `Result` that is shown now, and the seconds since its run was started."""
+    begun = Signal()
+    """The labels of all of a large image are there, still empty."""
 
     def __init__(
         self,
@@ -82,7 +83,11 @@ class SegmentRuns(QObject):
         self._model_path: Path | None = None
         self._began = 0.0
         self._active_before: Layer | None = None
-        large.runs.begun.connect(self._uncover)
+        self.spared: Layer | None = None
+        """What the user went on to during the run, which is not hidden by what came of it."""
+        self._in_blocks: Layer | None = None
+        """Labels of all of a large image, if they came after any other result."""
+        large.runs.begun.connect(self._take_whole)
         large.runs.shown.connect(self._select)
         controls.finished.connect(self._take_end)
         advice.changed.connect(self._keep_doubt)
@@ -165,7 +170,6 @@ class SegmentRuns(QObject):
         self._model_path = self.settings.model.path
         self._active_before = self.viewer.layers.selection.active
         self._began = time.monotonic()
-        self.settings.keep()
 
     def _take_result(self, segmentation: Segmentation) -> Iterator[None]:
         selection = self._selection
@@ -178,60 +182,49 @@ class SegmentRuns(QObject):
             self.controls.say("The image was removed in the meantime; its result was discarded.")
             return
         assert result.labels is not None
-        # They may have been hidden while something was painted there.
-        result.hidden.release()
-        result.labels.visible = True
         self._select(result.labels)
-        self.clear(result)
-        bring_up(self.viewer.layers, selection.layer)
+        self.spared, self._in_blocks = self.viewer.layers.selection.active, None
+        self.settings.keep()
         self._told = result
         self._keep_doubt()
         self.shown.emit(result, time.monotonic() - self._began)
 
-    def clear(self, result: Result) -> None:
-        """Let other objects, annotations and previews at the place of a result give way: both would be taken for one.
+    def scene(self) -> Scene | None:
+        """The chosen result on its image: what else lies there would be taken for its own.
 
         What was found in the same image, with other settings, stays, and so does all of an image of its own. Frames of
         a time-lapse and all of it are none, nor are a part of a large image and the whole: of them the one is seen that
         was segmented.
         """
-        image, layers = result.selection.layer, self.viewer.layers
-        of_it = [layer for layer in layers if isinstance(layer, Image) and is_users(layer)]
-        of_it = [layer for layer in of_it if layer != image and time_lapse_of(layer) == time_lapse_of(image)]
-        if of_it:
-            give_way(of_it)
-            take_place([image])
-            image.visible = True
-        for layer in layers:
-            other = self.results.of(layer)
-            if other is None or (other is not result and other.selection.layer == image):
-                is_of_it = layer.metadata.get(SEGMENTED) == str(image.unique_id)
-                if result.selection.stands_alone and is_of_it and shows_found(layer):
-                    layer.visible = False
-            elif other.selection.layer != image and time_lapse_of(other.selection.layer) == time_lapse_of(image):
-                other.hidden.hold([layer])
-        images = {str(layer.unique_id) for layer in layers}
-        over = [
-            layer
-            for layer in layers
-            if shows_objects_or_drawn(layer)
-            and layer != layers.selection.active
-            and layer.metadata.get(SEGMENTED) not in images
-            and self.results.of(layer) is None
-            and meet(layer, image)
-        ]
-        users = [layer for layer in give_way(over) if is_users(layer)]
-        if users:
-            # A notification shows some forty letters.
-            names = short(users[0].name) if len(users) == 1 else f"{len(users)} layers of labels"
-            show_info(f"Hidden for now: {names}.")
+        results, images = self.results, {str(layer.unique_id): layer for layer in self.viewer.layers}
+        is_whole = is_shown(self.viewer, self._in_blocks)
+        result = None if is_whole else results.chosen or results.of_image(self.image.layer)
+        labels = self._in_blocks if result is None else result.labels
+        if labels is None or not is_shown(self.viewer, labels):
+            return None
+        of = labels.metadata[SEGMENTED]
+        image = images.get(of)
+        is_part = result is not None and result.selection.stands_alone
 
-    def _uncover(self, labels: Layer) -> None:
-        """Let what was found in a part of a large image give way to the labels of all of it."""
-        for layer in self.viewer.layers:
-            result = self.results.of(layer)
-            if result is not None and str(result.selection.layer.unique_id) == labels.metadata[SEGMENTED]:
-                result.hidden.hold([layer])
+        def gives_way(layer: Layer) -> bool:
+            other = results.of(layer)
+            place = layer if other is None else other.selection.layer
+            if place != image and (other is not None or (isinstance(layer, Image) and is_users(layer))):
+                return image is not None and time_lapse_of(place) == time_lapse_of(image)
+            if other is not None:
+                return is_whole
+            return is_part and layer.metadata.get(SEGMENTED) == of and shows_found(layer)
+
+        def is_own(layer: Layer) -> bool:
+            return results.of(layer) is not None or layer.metadata.get(SEGMENTED) in images or layer == self.spared
+
+        return Scene(image, [labels], is_own, gives_way, subject=id(result or labels))
+
+    def _take_whole(self, labels: Layer) -> None:
+        """Show the labels of all of a large image, which come block by block, instead of what was found in a part."""
+        self._in_blocks, self.spared = labels, None
+        self.settings.keep()
+        self.begun.emit()
 
     def _select(self, layer: Layer) -> None:
         """Select a result, but not where the user went on to another layer meanwhile."""

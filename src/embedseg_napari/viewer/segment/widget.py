@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Labels
+from napari.layers import Image
 from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from embedseg_napari.core.axes import parse_axes
@@ -15,7 +15,7 @@ from embedseg_napari.viewer.files.live import store_of
 from embedseg_napari.viewer.files.stores import StoreDrop
 from embedseg_napari.viewer.large.correct_box import CorrectBox
 from embedseg_napari.viewer.large.part import store_layer
-from embedseg_napari.viewer.layers import picture_of
+from embedseg_napari.viewer.layers import is_users, picture_of
 from embedseg_napari.viewer.segment.advice_box import AdviceBox
 from embedseg_napari.viewer.segment.crossing_box import CrossingBox
 from embedseg_napari.viewer.segment.drop_queue import DropQueue
@@ -30,11 +30,10 @@ from embedseg_napari.viewer.segment.results import ResultLayers
 from embedseg_napari.viewer.segment.run_settings import RunSettings
 from embedseg_napari.viewer.segment.runs import SegmentRuns
 from embedseg_napari.viewer.segment.threshold_box import ThresholdBox
-from embedseg_napari.viewer.step_back import shows_found, take_place
 from embedseg_napari.viewer.unopened import unopened
 from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR
 from embedseg_napari.viewer.widgets.collapsible import Folded
-from embedseg_napari.viewer.widgets.dock_panel import DockPanel
+from embedseg_napari.viewer.widgets.dock_panel import DockPanel, say_hidden
 from embedseg_napari.viewer.widgets.recipe_buttons import RecipeButtons
 from embedseg_napari.viewer.widgets.run_controls import RunControls
 from embedseg_napari.viewer.widgets.scroll import FittingScroll
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
     from embedseg_napari.core.events import Advice
     from embedseg_napari.jobs.recipe import Recipe
     from embedseg_napari.viewer.segment.results import Result
+    from embedseg_napari.viewer.stage import Scene
     from embedseg_napari.viewer.widgets.layer_box import LayerBox
     from embedseg_napari.viewer.worker import BackgroundRun
 
@@ -137,6 +137,7 @@ class SegmentWidget(DockPanel):
         self.large.place.answered.connect(self.start)
         self.large.view_wanted.connect(self._try_view)
         self.runs.shown.connect(self._take_shown)
+        self.runs.begun.connect(self.show_scene)
         self.model.model_changed.connect(self._take_model)
         self.image.layer_box.changed.connect(self.settings.follow_image)
         self.image.layer_box.changed.connect(self._choose_result)
@@ -189,6 +190,11 @@ class SegmentWidget(DockPanel):
         self.controls.cancel()
 
     def _take_shown(self, result: Result, seconds: float) -> None:
+        for layer in (result.labels, *([] if result.centers is None else [result.centers])):
+            # Other panels, too, may have something to hide it for.
+            self.stage.set_visible(layer, True)
+        hidden = self.show_scene()
+        say_hidden("for now", (one for one in hidden if is_users(one) and not isinstance(one, Image)))
         self.threshold_box.follow(result)
         self.embedding.refresh()
         self.crossing.look()
@@ -331,11 +337,11 @@ class SegmentWidget(DockPanel):
         self.advice.clear()
         self.settings.take_model()
         self.image.set_model(self.model.config, is_chosen=self.model.is_asked_for)
+        self._show_state()
         result = self.results.of_image(self.image.layer)
         if result is not None and result.model_path == self.model.path:
             # Back from another model.
             self._choose_result()
-        self._show_state()
 
     def _problem(self) -> tuple[QWidget, str] | None:
         found = self.image.problem() or self.large.problem()
@@ -378,16 +384,14 @@ class SegmentWidget(DockPanel):
             "changes": self.settings.changes(),
         }
 
+    def scene(self) -> Scene | None:
+        """What was found last, on its image."""
+        return self.runs.scene()
+
     def take_front(self, is_front: bool) -> None:
         """Show results again that gave way to what is painted on them, which is hidden."""
-        if is_front:
-            back = take_place(layer for layer in self.viewer.layers if shows_found(layer))
-            labels = [layer for layer in back if isinstance(layer, Labels)]
-            if labels:
-                # Before what lies over it gives way: a layer that is selected stays.
-                self.viewer.layers.selection.active = labels[-1]
-            for result in filter(None, {self.results.of(layer) for layer in back}):
-                self.runs.clear(result)
+        self.runs.spared = None
+        super().take_front(is_front)
 
     def layer_boxes(self) -> tuple[LayerBox, ...]:
         """Boxes in which a layer is chosen."""

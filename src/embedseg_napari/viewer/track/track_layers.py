@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Image
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.tracking.run import tracking
@@ -18,18 +17,17 @@ from embedseg_napari.viewer.layers import (
     LINES,
     RESULT,
     array_of,
-    is_users,
     labelled_picture,
     named_axes,
     picture_of,
 )
 from embedseg_napari.viewer.result_layers import THROUGH, add_beside, is_shown, spatial_frame
-from embedseg_napari.viewer.step_back import Hidden, meet, shows_objects_or_drawn
+from embedseg_napari.viewer.stage import stage_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
-    from napari.layers import Labels, Layer, Points
+    from napari.layers import Image, Labels, Points
     from napari.layers import Tracks as TracksLayer
     from napari.viewer import Viewer
 
@@ -100,13 +98,10 @@ class TrackLayers:
         self.marks: Points | None = None
         self.source: Labels | None = None
         self.tracks: Tracks | None = None
-        self._hidden, self._image = Hidden(), Hidden(visible=True)
 
-    def show(self, source: Labels, tracks: Tracks, tracked: Any, image: Image | None = None) -> None:
-        """Show new tracks of a layer on its image; the layer, and what else lies there, steps aside."""
+    def show(self, source: Labels, tracks: Tracks, tracked: Any) -> None:
+        """Show new tracks of a layer instead of it."""
         self.remove()
-        self._image.hold(() if image is None else [image])
-        self._hidden.hold(layer for layer in self.viewer.layers if layer != image and self._covers(layer, source))
         self.source, self.tracks = source, tracks
         place = spatial_frame(source, tracks.axes).options()
         if not named_axes(source.axis_labels, source.ndim):
@@ -144,14 +139,8 @@ class TrackLayers:
                 "ndim": source.ndim,
             },
         )
-        source.visible = False
+        stage_of(self.viewer).set_visible(source, False)
         self.viewer.layers.selection.active = self.labels
-
-    @staticmethod
-    def _covers(layer: Layer, source: Labels) -> bool:
-        """Whether a layer shows other objects than the tracks, or another image, at the place of what was tracked."""
-        is_image = isinstance(layer, Image) and is_users(layer) and meet(layer, source)
-        return is_image or (layer != source and shows_objects_or_drawn(layer))
 
     def update(self, tracks: Tracks) -> None:
         """Show corrected tracks; frames in which no number changed are left alone."""
@@ -205,10 +194,9 @@ class TrackLayers:
         """Hide tracks of objects that were found anew, which would be taken for what was found."""
         for layer in (self.labels, self.lines, self.marks):
             if layer is not None and is_shown(self.viewer, layer):
-                layer.visible = False
-        self._hidden.release()
+                stage_of(self.viewer).set_visible(layer, False)
         if self.source is not None:
-            self.source.visible = True
+            stage_of(self.viewer).set_visible(self.source, True)
 
     def go_to(self, row: int) -> None:
         """Bring an object into view."""
@@ -227,14 +215,12 @@ class TrackLayers:
             if layer is not None and is_shown(self.viewer, layer):
                 self.viewer.layers.remove(layer)
         if source is not None and is_shown(self.viewer, source):
-            source.visible = True
+            stage_of(self.viewer).set_visible(source, True)
 
     def forget(self) -> None:
         """Leave the layers to the user, without marks; they are updated no more."""
         marks = self.marks
         self.labels = self.lines = self.marks = self.source = self.tracks = None
-        self._hidden.release()
-        self._image.release()
         if marks is not None and is_shown(self.viewer, marks):
             self.viewer.layers.remove(marks)
 

@@ -15,7 +15,6 @@ from embedseg_napari.core.wording import count
 from embedseg_napari.jobs.recipe import of_words
 from embedseg_napari.jobs.track import TrackJob, words_of
 from embedseg_napari.viewer.layers import array_of, file_of
-from embedseg_napari.viewer.neighbours import image_under
 from embedseg_napari.viewer.track.correct_box import CorrectBox
 from embedseg_napari.viewer.track.track_layers import TRACKED, TrackLayers, link_layer, movie_of
 from embedseg_napari.viewer.widgets.boxes import FloatBox, WholeNumberBox, add_row, button
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
     from embedseg_napari.core.tracking.tracks import Tracks
     from embedseg_napari.jobs.recipe import Recipe
+    from embedseg_napari.viewer.stage import Scene
 
 FORMATS = {"Folder for the cell tracking challenge (*)": "ctc", "Folder with a graph, GEFF (*)": "geff"}
 
@@ -55,6 +55,8 @@ class TrackWidget(LabelsPanel):
             "Image whose brightness is saved for each object.",
         )
         self.layers = TrackLayers(viewer)
+        self._is_stale = False
+        """Whether other objects were found in the labels since they were linked."""
         self._build()
         self._listen()
         self.correct.changed.connect(self._take_correction)
@@ -172,7 +174,11 @@ class TrackWidget(LabelsPanel):
         )
 
     def _take_tracks(self, layer: Labels, tracks: Tracks, tracked: Any) -> None:
-        self.layers.show(layer, tracks, tracked, self.image.layer() or image_under(layer, self.image.layers))
+        self.layers.show(layer, tracks, tracked)
+        self._is_stale = False
+        for shown in filter(None, (self.layers.labels, self.layers.lines)):
+            self.stage.set_visible(shown, True)
+        self.show_scene()
         self.correct.take(tracks)
         self.controls.say(_words(tracks))
         self._show_state()
@@ -210,7 +216,9 @@ class TrackWidget(LabelsPanel):
     # State
 
     def _take_change(self, event: Any = None) -> None:
-        if event is not None and event.type == "data":
+        if event is not None and event.type == "data" and self.layers.tracks is not None:
+            self._is_stale = True
+            self.show_scene()
             self.layers.step_back()
         super()._take_change(event)
 
@@ -222,6 +230,7 @@ class TrackWidget(LabelsPanel):
         if event.value in (self.layers.labels, self.layers.source) and self.correct.corrected is not None:
             self.correct.drop()
             self.layers.forget()
+            self.show_scene()
             self._follow(None)
             self.controls.say("What was tracked was removed, and its links with it.")
             self._show_state()
@@ -235,8 +244,16 @@ class TrackWidget(LabelsPanel):
         self.export.setEnabled(has_tracks and not is_running and not self._is_old)
         self._say_problem("" if has_tracks else problem)
 
+    def scene(self) -> Scene | None:
+        """The tracks of what is chosen; not of objects that were found anew."""
+        layers = self.layers
+        if layers.tracks is None or self._is_stale or self.labels.layer() not in (layers.source, None):
+            return super().scene()
+        return self.scene_of(layers.labels, layers.lines, is_own=lambda layer: layer == layers.marks)
+
     def take_front(self, is_front: bool) -> None:
         """Correct links only while the panel is in front."""
+        super().take_front(is_front)
         self.correct.take_front(is_front)
 
     def release(self) -> None:

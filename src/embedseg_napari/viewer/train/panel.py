@@ -11,7 +11,6 @@ from embedseg_napari.core.events import EpochFinished, Message, PreviewReady, St
 from embedseg_napari.viewer.camera import show_whole
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.old_objects import OldObjects
-from embedseg_napari.viewer.step_back import give_way, is_drawn, meet, shows_found, take_place
 from embedseg_napari.viewer.train.settings import OutputPlace, TrainingSettings
 from embedseg_napari.viewer.widgets.boxes import Sentence, short
 from embedseg_napari.viewer.widgets.dock_panel import DockPanel
@@ -19,7 +18,7 @@ from embedseg_napari.viewer.widgets.recipe_buttons import RecipeButtons
 from embedseg_napari.viewer.worker import BackgroundRun, report_error, run_in_background
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from napari.layers import Layer
     from napari.viewer import Viewer
@@ -125,8 +124,6 @@ class TrainingPanel(DockPanel):
             Called when it is over, also where the panel was closed meanwhile.
         """
         self.saved = None
-        if self.view.source is not None:
-            self._clear([self.view.source], is_drawn)
         self.events = TrainingEvents(self, at_end)
         self.background = run_in_background(
             run,
@@ -137,6 +134,7 @@ class TrainingPanel(DockPanel):
         )
         self.stop.setEnabled(True)
         self.update_buttons()
+        self.show_scene()
 
     def show_reason(self, reason: str, tip: str) -> None:
         """Offer Train or Stop, and say why training cannot begin; the tip is shown where it can."""
@@ -189,20 +187,9 @@ class TrainingPanel(DockPanel):
             show_whole(self.viewer, self.trained_on)
             panel.start()
 
-    def take_front(self, is_front: bool) -> None:
-        """Show again what is painted and previewed here, if it gave way to what another panel shows; that does now."""
-        if is_front:
-            back = take_place(layer for layer in self.viewer.layers if self._is_own(layer))
-            self._clear(back, lambda layer: is_drawn(layer) or shows_found(layer))
-
-    def _is_own(self, layer: Layer) -> bool:
+    def is_own(self, layer: Layer) -> bool:
         """Whether a layer is a preview of this panel, or what it trains on."""
         return self.view.is_its(layer) or self.learns_from(layer)
-
-    def _clear(self, places: Sequence[Layer], covers: Callable[[Layer], bool]) -> None:
-        """Let layers of other panels give way where they lie on these."""
-        others = (layer for layer in self.viewer.layers if covers(layer) and not self._is_own(layer))
-        give_way(layer for layer in others if any(meet(layer, place) for place in places))
 
     def release(self) -> None:
         """Keep everything, and stop."""
@@ -241,7 +228,7 @@ class TrainingEvents:
     def take_result(self, result: SavedTraining) -> None:
         """List the model for all panels, and say so: the panel does, unless it is closed or behind others."""
         if result.path is not None:
-            models.remember(result.path)
+            models.remember(result.path, is_wanted=False)
             if self.panel is None or not self.panel.isVisible():
                 show_info(f"Model {short(result.path.stem)} is saved.")
         if self.panel is not None:

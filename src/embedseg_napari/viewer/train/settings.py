@@ -133,7 +133,7 @@ class TrainingSettings(QWidget):
             # Also one that does not fit: the panel says why.
             self._asked = path.resolve()
             try:
-                path = models.remember(path).path
+                path = models.remember(path, is_wanted=False).path
             except EmbedSegError as error:
                 report_error(error)
                 path = None

@@ -22,6 +22,7 @@ from embedseg_napari.core.training.start import usual_start
 from embedseg_napari.jobs.train import TrainingJob, TrainingPaused, TrainingRequest
 from embedseg_napari.jobs.training_recipe import of_training
 from embedseg_napari.viewer.model_list import read_config
+from embedseg_napari.viewer.stage import Scene
 from embedseg_napari.viewer.train.pair_list import PairList
 from embedseg_napari.viewer.train.panel import TrainingPanel
 from embedseg_napari.viewer.train.preflight_box import PreflightBox
@@ -59,6 +60,8 @@ class TrainWidget(TrainingPanel):
         self.ndim = 0
         """Spatial axes of the images that were found last."""
         self.settings.fits = self._is_for_such_images
+        self._subject: object = None
+        """What was shown last."""
         self._plan: tuple[Any, ...] = ()
         """What was looked at last, but for the pairs and how long it trains."""
         self.pairs = PairList(napari_viewer)
@@ -77,6 +80,7 @@ class TrainWidget(TrainingPanel):
         # In sight beside Train: the page above is longer than most screens.
         self.layout().addWidget(self.recipe)
         self.pairs.changed.connect(self._on_data)
+        self.preview.image.changed.connect(self._show_other)
         self.settings.changed.connect(self._on_settings)
         self.check.changed.connect(self._on_findings)
         self.progress.continue_wanted.connect(self._set_up_next)
@@ -166,6 +170,7 @@ class TrainWidget(TrainingPanel):
             self.check.look_at(request, is_longer_only=only_settings and plan == self._plan)
             self._plan = plan
         self.update_buttons()
+        self._show_other()
 
     def _on_findings(self) -> None:
         """Offer models for images like those that were found, where they are of another kind than those before."""
@@ -275,8 +280,28 @@ class TrainWidget(TrainingPanel):
         self.preview.show_preview(event)
 
     def learns_from(self, layer: Layer) -> bool:
-        """Whether a layer is chosen as the labels of an image."""
-        return any(row.labels.layer() == layer for row in self.pairs.rows)
+        """Whether a layer is chosen as an image, or the labels of one."""
+        return any(layer in (row.image.layer(), row.labels.layer()) for row in self.pairs.rows)
+
+    def scene(self) -> Scene | None:
+        """The image that is previewed, or the first that is learned from, with its labels."""
+        source = self.view.source if self.is_training else None
+        rows = [] if self.from_folder.isChecked() else self.pairs.rows
+        row = next((row for row in rows if source in (None, row.image.layer())), None)
+        image = source or (None if row is None else row.image.layer())
+        labels = None if row is None else row.labels.layer()
+        if image is None or (labels is None and source is None):
+            return None
+        about = (image, *([] if labels is None else [labels]))
+        return Scene(image, about[1:], self.is_own, subject=tuple(layer.unique_id for layer in about))
+
+    def _show_other(self, *_: object) -> None:
+        """Show what is learned from, or previewed, where it is another one than before."""
+        scene = self.scene()
+        subject = None if scene is None else scene.subject
+        if subject != self._subject:
+            self._subject = subject
+            self.show_scene()
 
     def take_result(self, result: SavedTraining) -> None:
         """Show what a training left behind; one that was stopped is gone on with unless a person chooses otherwise."""

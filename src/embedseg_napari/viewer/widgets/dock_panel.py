@@ -6,6 +6,7 @@ import atexit
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
+from napari.utils.notifications import show_info
 from napari.utils.theme import get_theme
 from npe2 import PluginManager
 from qtpy.QtCore import QEvent, QTimer
@@ -13,14 +14,18 @@ from qtpy.QtWidgets import QDockWidget, QWidget
 
 from embedseg_napari.viewer.camera import keep_whole, shows_whole
 from embedseg_napari.viewer.file_metadata import watch_layers
+from embedseg_napari.viewer.stage import stage_of
+from embedseg_napari.viewer.widgets.boxes import short
 from embedseg_napari.viewer.widgets.dock_tabs import join_tabs, leave_room, raise_dock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from napari.layers import Layer
     from napari.viewer import Viewer
     from qtpy.QtGui import QHideEvent, QShowEvent
 
+    from embedseg_napari.viewer.stage import Scene, Stage
     from embedseg_napari.viewer.widgets.layer_box import LayerBox
 
 PLUGIN = "embedseg-napari"
@@ -68,10 +73,31 @@ class DockPanel(QWidget):
         """End what is running and follow nothing any longer: the panel is being closed, and may be gone already."""
         raise NotImplementedError
 
+    def scene(self) -> Scene | None:
+        """What is to be seen while the panel is in front; None where it does not mind."""
+        return None
+
     def take_front(self, is_front: bool) -> None:
-        """The panel came before others, or stepped behind them; most do not mind."""
+        """The panel came before others, whose layers give way to its own, or stepped behind them."""
+        self._was_front = is_front
+        if is_front:
+            self.show_scene()
 
     # What all do alike
+
+    @property
+    def stage(self) -> Stage:
+        """What is seen in the viewer, for one panel after the other."""
+        return stage_of(self.viewer)
+
+    def show_scene(self) -> list[Layer]:
+        """Show what the panel is about, unless it is behind others; the layers that were seen and are hidden now."""
+        scene = self.scene()
+        if scene is None:
+            self.stage.leave(self)
+        elif self._was_front is not False:
+            return self.stage.show(self, scene)
+        return []
 
     @property
     def dock(self) -> QDockWidget | None:
@@ -205,6 +231,14 @@ class DockPanel(QWidget):
             for box in self.layer_boxes():
                 box.close_down()
             self.release()
+            self.stage.leave(self)
+
+
+def say_hidden(when: str, layers: Iterable[Layer]) -> None:
+    """Say which layers of the user's were hidden, if there are any; a notification shows some forty letters."""
+    names = [layer.name for layer in layers]
+    if names:
+        show_info(f"Hidden {when}: {short(names[0]) if len(names) == 1 else f'{len(names)} layers'}.")
 
 
 _panels: WeakSet[DockPanel] = WeakSet()

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from embedseg_napari.core.data.flatness import looks_like_labels
 from embedseg_napari.viewer.layers import array_of, is_users
-from embedseg_napari.viewer.neighbours import name_as_its_image
+from embedseg_napari.viewer.neighbours import image_below, name_as_its_image
 from embedseg_napari.viewer.widgets.boxes import Sentence, button
 from embedseg_napari.viewer.worker import run_in_background
 
@@ -143,6 +143,10 @@ class LabelsHint(QWidget):
         self.viewer.layers.remove(layer)
         labels.name = layer.name
         self.viewer.layers.insert(at, labels)
+        image = image_below(labels, list(self.viewer.layers))
+        if image is not None and self.viewer.layers.index(image) > at:
+            # Files come in any order.
+            self.viewer.layers.move(at, self.viewer.layers.index(image) + 1)
         self.converted.emit(labels)
 
 

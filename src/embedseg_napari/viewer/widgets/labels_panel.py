@@ -10,8 +10,9 @@ from qtpy.QtWidgets import QFormLayout, QLayout, QVBoxLayout, QWidget
 
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.viewer.layers import is_users_or_found, labelled_picture, picture_of
-from embedseg_napari.viewer.neighbours import image_under
+from embedseg_napari.viewer.neighbours import image_below, image_under
 from embedseg_napari.viewer.provenance import origin_of
+from embedseg_napari.viewer.stage import Scene
 from embedseg_napari.viewer.widgets.axis_question import AxisQuestion
 from embedseg_napari.viewer.widgets.boxes import Sentence, add_row
 from embedseg_napari.viewer.widgets.dock_panel import DockPanel
@@ -106,6 +107,8 @@ class LabelsPanel(DockPanel):
         self.labels.changed.connect(self._show_state)
         self.image.changed.connect(self._show_state)
         self.labels.changed.connect(self._say_whose)
+        for box in (self.labels, self.image):
+            box.changed.connect(lambda _: self.show_scene())
         self.viewer.layers.events.removed.connect(self._take_removed)
         self._ask_planes()
 
@@ -199,6 +202,47 @@ class LabelsPanel(DockPanel):
         elif self._said_unfit and self.controls.status.text() == self._said_unfit:
             self.controls.say("")
         self._said_unfit = problem
+
+    def scene(self) -> Scene | None:
+        """The chosen labels on their image."""
+        return self.scene_of(self.labels.layer())
+
+    def take_front(self, is_front: bool) -> None:
+        """Let all be as it was while other panels are in front."""
+        super().take_front(is_front)
+        if not is_front:
+            self._step_aside()
+
+    def _step_aside(self) -> None:
+        self.stage.leave(self)
+
+    def scene_of(
+        self,
+        labels: Labels | None,
+        *others: Layer | None,
+        is_own: Callable[[Layer], bool] | None = None,
+        anew: object = None,
+    ) -> Scene | None:
+        """Labels on their image, and what belongs to them, as far as it is there; None where the labels are not.
+
+        Parameters
+        ----------
+        labels : Labels, optional
+            What the panel is about.
+        *others : Layer
+            What is shown, too.
+        is_own : callable, optional
+            Says which layers stay as they are.
+        anew : object
+            Another one shows them also where the user has hidden them.
+        """
+        if labels is None or labels not in self.viewer.layers:
+            return None
+        chosen = self.image.layer() if labels == self.labels.layer() else None
+        image = chosen or image_below(labels, list(self.viewer.layers))
+        shown = [layer for layer in (labels, *others) if layer is not None and layer in self.viewer.layers]
+        subject = (id(anew), *(layer.unique_id for layer in shown))
+        return Scene(image, shown, is_own or (lambda _: False), subject=subject)
 
     # A run
 

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QLineEdit
 from embedseg_napari.core.axes import check_spacing
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.viewer.file_metadata import TYPED, axis_scale, axis_units, has_plain_scale, set_pixel_size
-from embedseg_napari.viewer.step_back import meet
+from embedseg_napari.viewer.stage import meet
 
 if TYPE_CHECKING:
     from napari.layers import Image

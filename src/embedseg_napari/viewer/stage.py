@@ -1,0 +1,236 @@
+"""What a panel shows while it is in front of the others: its image and layers, before all that would cover them."""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from napari.layers import Image
+
+from embedseg_napari.viewer.layers import (
+    ANNOTATION,
+    FOUND,
+    LINES,
+    PREVIEW,
+    RESULT,
+    SEGMENTED,
+    is_users,
+    shows_objects,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Sequence
+    from typing import Any
+
+    from napari.components import LayerList
+    from napari.layers import Layer
+    from napari.viewer import Viewer
+
+
+def shows_found(layer: Layer) -> bool:
+    """Whether a layer shows objects that a segmentation found, or their tracks."""
+    return layer.metadata.get(RESULT) in (FOUND, LINES) and shows_objects(layer)
+
+
+def is_drawn(layer: Layer) -> bool:
+    """Whether a layer shows what was annotated, or a preview."""
+    return ANNOTATION in layer.metadata or layer.metadata.get(RESULT) == PREVIEW
+
+
+def meet(one: Layer, other: Layer) -> bool:
+    """Whether two layers lie at the same place of the plane."""
+    (low, high), (other_low, other_high) = (np.asarray(layer.extent.world)[:, -2:] for layer in (one, other))
+    # From the middle of the first pixel to that of the last: what lies side by side does not touch.
+    return bool((low <= other_high).all() and (other_low <= high).all())
+
+
+def bring_up(layers: LayerList, image: Layer) -> None:
+    """Bring an image above others that cover it, with what was found in it; what was found in others goes below it."""
+    own = str(image.unique_id)
+    below, above = list(layers)[: layers.index(image)], list(layers)[layers.index(image) + 1 :]
+    for layer in reversed(below):
+        if layer.metadata.get(SEGMENTED) == own:
+            layers.move(layers.index(layer), layers.index(image) + 1)
+    for layer in above:
+        of = layer.metadata.get(SEGMENTED)
+        covers = (isinstance(layer, Image) and is_users(layer) and _hides(layer)) if of is None else of != own
+        if covers and meet(layer, image):
+            layers.move(layers.index(layer), layers.index(image))
+
+
+def _hides(image: Image) -> bool:
+    """Whether nothing would be seen below an image."""
+    return image.opacity == 1 and not str(image.blending).startswith(("additive", "minimum", "multiplicative"))
+
+
+def _never(_: Layer) -> bool:
+    return False
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """What is to be seen of the layers while a panel is in front.
+
+    Parameters
+    ----------
+    image : Image, optional
+        Comes above the images that cover it.
+    layers : sequence of Layer
+        What the panel is about; shown, as the image is.
+    is_own : callable
+        Says which layers besides stay as they are.
+    gives_way : callable
+        Says which layers are hidden in any case; others are where they show objects, or what was drawn, at its place.
+    subject : hashable
+        What it is about; until it is another, what the user shows stays, and what the user hides of the layers. Other
+        layers stay hidden.
+    """
+
+    image: Image | None
+    layers: Sequence[Layer] = ()
+    is_own: Callable[[Layer], bool] = _never
+    gives_way: Callable[[Layer], bool] = _never
+    subject: Hashable = None
+
+    def shows(self, layer: Layer) -> bool | None:
+        """Whether a layer is seen; None where it stays as it is."""
+        about = [one for one in (self.image, *self.layers) if one is not None]
+        if layer in about:
+            return True
+        if self.gives_way(layer):
+            return False
+        if self.is_own(layer) or not (is_drawn(layer) or shows_objects(layer)):
+            return None
+        return False if any(meet(layer, one) for one in about) else None
+
+
+@dataclass
+class _Change:
+    """A layer that a scene shows or hides: how it was seen before, and now."""
+
+    layer: Layer
+    before: bool
+    now: bool
+
+
+@dataclass(eq=False)
+class Stage:
+    """The scene of a viewer; each gives back what the one before it hid and showed.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+        Whose layers they are.
+    """
+
+    viewer: weakref.ReferenceType[Viewer]
+    is_changing: bool = False
+    """Whether layers are shown and hidden here, and not by the user."""
+    _owner: weakref.ReferenceType[Any] | None = None
+    _scene: Scene | None = None
+    _changes: list[_Change] = field(default_factory=list)
+    _chosen: weakref.WeakKeyDictionary[Any, tuple[Hashable, dict[str, bool]]] = field(
+        default_factory=weakref.WeakKeyDictionary
+    )
+    """By owner: its subject, and which layers (`unique_id`) the user has shown or hidden meanwhile."""
+
+    def show(self, owner: Any, scene: Scene) -> list[Layer]:
+        """Show a scene instead of the one before; the layers that were seen just now and are hidden by it."""
+        viewer = self.viewer()
+        if viewer is None:
+            return []
+        self._note_choices()
+        before = {change.layer: change.before for change in self._changes}
+        subject, chosen = self._chosen.get(owner, (None, {}))
+        if subject != scene.subject:
+            # What was shown to be compared with the last subject would be taken for a part of this one.
+            about = {str(layer.unique_id) for layer in scene.layers}
+            chosen = {key: is_seen for key, is_seen in chosen.items() if not is_seen and key not in about}
+        self._chosen[owner] = scene.subject, chosen
+        self._owner, self._scene, self._changes = weakref.ref(owner), scene, []
+        wanted = {}
+        for layer in tuple(viewer.layers):
+            earlier, key = before.get(layer, bool(layer.visible)), str(layer.unique_id)
+            now = scene.shows(layer)
+            if now is None or (key in chosen and earlier != now):
+                now = earlier
+            else:
+                chosen.pop(key, None)
+                self._changes.append(_Change(layer, earlier, now))
+            wanted[layer] = now
+        hidden = [layer for layer, now in wanted.items() if layer.visible and not now]
+        self._apply(wanted)
+        if scene.image is not None:
+            bring_up(viewer.layers, scene.image)
+        active = viewer.layers.selection.active
+        if active is not None and active in hidden and scene.layers:
+            viewer.layers.selection.active = scene.layers[0]
+        return hidden
+
+    def leave(self, owner: Any) -> None:
+        """Let all be as it was before the scene of a panel, if that is shown."""
+        if self._owner is None or self._owner() is not owner:
+            return
+        self._note_choices()
+        changes, self._changes, self._owner, self._scene = self._changes, [], None, None
+        self._apply({change.layer: change.before for change in changes})
+
+    @property
+    def n_hidden(self) -> int:
+        """Number of layers that would be seen without the scene."""
+        return sum(change.before and not change.now for change in self._changes)
+
+    def owned_by(self, owner: Any) -> bool:
+        """Whether the scene of a panel is shown."""
+        return self._owner is not None and self._owner() is owner
+
+    def set_visible(self, layer: Layer, is_visible: bool) -> bool:
+        """Show or hide a layer, or let it be so as soon as no scene minds; whether it was seen, or would have been."""
+        change = self._change_of(layer)
+        if change is None and self._scene is not None and self._scene.shows(layer) is (not is_visible):
+            change = _Change(layer, bool(layer.visible), not is_visible)
+            self._changes.append(change)
+        was_seen = bool(layer.visible) if change is None else change.before
+        if change is not None:
+            change.before = is_visible
+        self._apply({layer: is_visible if change is None else change.now})
+        return was_seen
+
+    def _apply(self, visible: dict[Layer, bool]) -> None:
+        """Show and hide layers; napari draws one anew even where nothing changes."""
+        self.is_changing = True
+        for layer, is_visible in visible.items():
+            if layer.visible != is_visible:
+                layer.visible = is_visible
+        self.is_changing = False
+
+    def _change_of(self, layer: Layer) -> _Change | None:
+        return next((change for change in self._changes if change.layer == layer), None)
+
+    def _note_choices(self) -> None:
+        """Take note of what the user has shown or hidden since the scene is shown: that is how it is seen."""
+        owner = None if self._owner is None else self._owner()
+        for change in self._changes:
+            if change.layer.visible != change.now:
+                change.before = change.now = bool(change.layer.visible)
+                if owner is not None:
+                    self._chosen[owner][1][str(change.layer.unique_id)] = change.now
+
+    def forget(self, event: Any) -> None:
+        """Let go of a layer that was removed."""
+        self._changes = [change for change in self._changes if change.layer != event.value]
+
+
+_stages: weakref.WeakKeyDictionary[Viewer, Stage] = weakref.WeakKeyDictionary()
+
+
+def stage_of(viewer: Viewer) -> Stage:
+    """The stage of a viewer."""
+    # Plugins get a new proxy of the viewer each time.
+    viewer = getattr(viewer, "__wrapped__", viewer)
+    if viewer not in _stages:
+        _stages[viewer] = Stage(weakref.ref(viewer))
+        viewer.layers.events.removed.connect(_stages[viewer].forget)
+    return _stages[viewer]

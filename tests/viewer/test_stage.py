@@ -1,0 +1,124 @@
+"""One panel after the other shows its layers; what it hid and showed is given back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from embedseg_napari.viewer.layers import SEGMENTED
+from embedseg_napari.viewer.stage import Scene, bring_up, stage_of
+
+
+class Panel:
+    """Whose scene it is."""
+
+
+@pytest.fixture
+def stage(layer_viewer):
+    for name in ("one", "two"):
+        layer_viewer.add_image(np.zeros((4, 4)), name=f"image {name}")
+        layer_viewer.add_labels(np.ones((4, 4), int), name=name)
+    layer_viewer.add_labels(np.ones((4, 4), int), name="elsewhere", translate=(9, 9))
+    return stage_of(layer_viewer)
+
+
+def seen(viewer):
+    return {layer.name for layer in viewer.layers if layer.visible and not layer.name.startswith("image")}
+
+
+def scene(viewer, name, **options):
+    return Scene(viewer.layers[f"image {name}"], [viewer.layers[name]], **options)
+
+
+def test_each_scene_gives_back_what_the_one_before_hid(layer_viewer, stage):
+    one, two = Panel(), Panel()
+    viewer, layers = layer_viewer, layer_viewer.layers
+    layers["two"].visible = layers["image two"].visible = False
+    assert stage.show(two, scene(viewer, "two")) == [layers["one"]]
+    assert seen(viewer) == {"two", "elsewhere"}
+    assert layers["image two"].visible
+    assert stage.n_hidden == 1
+    assert stage.show(one, scene(viewer, "one")) == [layers["image two"], layers["two"]]
+    assert seen(viewer) == {"one", "elsewhere"}
+    assert layers.index(layers["image one"]) > layers.index(layers["image two"])
+    assert stage.n_hidden == 0, "the user did not see it"
+    stage.leave(two)
+    assert stage.owned_by(one)
+    stage.leave(one)
+    assert seen(viewer) == {"one", "elsewhere"}
+    assert not layers["image two"].visible
+
+
+def test_what_the_user_shows_and_hides_is_so_when_the_panel_comes_back(layer_viewer, stage):
+    one, two = Panel(), Panel()
+    viewer, layers = layer_viewer, layer_viewer.layers
+    stage.show(one, scene(viewer, "one", subject=1))
+    layers["two"].visible, layers["image one"].visible = True, False
+    stage.show(two, scene(viewer, "two"))
+    assert seen(viewer) == {"two", "elsewhere"}
+    assert not layers["image one"].visible
+    stage.show(one, scene(viewer, "one", subject=1))
+    assert seen(viewer) == {"one", "two", "elsewhere"}
+    assert not layers["image one"].visible
+    # Of another subject it is no part, but what was hidden was in the way.
+    stage.show(one, scene(viewer, "one", subject=2))
+    assert seen(viewer) == {"one", "elsewhere"}
+    assert not layers["image one"].visible
+    stage.leave(one)
+    assert seen(viewer) == {"one", "two", "elsewhere"}
+
+
+def test_own_layers_stay_and_others_give_way_wherever_they_are(layer_viewer, stage):
+    panel, viewer, layers = Panel(), layer_viewer, layer_viewer.layers
+    own, other = layers["two"], layers["elsewhere"]
+    stage.show(panel, scene(viewer, "one", is_own=lambda one: one == own, gives_way=lambda one: one == other))
+    assert seen(viewer) == {"one", "two"}
+    stage.leave(panel)
+    assert seen(viewer) == {"one", "two", "elsewhere"}
+
+
+def test_layers_that_come_or_go_meanwhile_do_so_for_the_scenes_after(layer_viewer, stage):
+    panel, viewer, layers = Panel(), layer_viewer, layer_viewer.layers
+    stage.show(panel, scene(viewer, "one"))
+    # Of a run of another panel.
+    new = viewer.add_labels(np.ones((4, 4), int), name="new")
+    assert stage.set_visible(new, True)
+    assert stage.set_visible(layers["two"], False)
+    assert stage.set_visible(layers["elsewhere"], False)
+    assert not stage.set_visible(layers["elsewhere"], True)
+    assert not stage.is_changing
+    assert seen(viewer) == {"one", "elsewhere"}
+    stage.leave(panel)
+    assert seen(viewer) == {"one", "elsewhere", "new"}
+    stage.show(panel, scene(viewer, "one"))
+    viewer.layers.remove(new)
+    assert stage.n_hidden == 0
+
+
+def test_the_layer_in_hand_is_one_that_is_seen(layer_viewer, stage):
+    viewer, layers = layer_viewer, layer_viewer.layers
+    layers.selection.active = layers["two"]
+    stage.show(panel := Panel(), scene(viewer, "one"))
+    assert layers.selection.active == layers["one"]
+    layers.selection.active = layers["elsewhere"]
+    stage.show(panel, scene(viewer, "two"))
+    assert layers.selection.active == layers["elsewhere"]
+
+
+def test_an_image_is_brought_up_with_what_was_found_in_it_and_own_layers_stay(layer_viewer):
+    layers = layer_viewer.layers
+    for name in ("one", "two"):
+        image = layer_viewer.add_image(np.zeros((4, 4)), name=name)
+        for kind in ("labels", "more labels"):
+            found = layer_viewer.add_labels(np.ones((4, 4), int), name=f"{name} {kind}")
+            found.metadata[SEGMENTED] = str(image.unique_id)
+    layer_viewer.add_image(np.zeros((4, 4)), name="other channel", blending="additive")
+    layer_viewer.add_image(np.zeros((4, 4)), name="elsewhere", translate=(9, 9))
+    layer_viewer.add_labels(np.ones((4, 4), int), name="mine")
+    own = ["other channel", "elsewhere", "mine"]
+    one, two = (["one", "one labels", "one more labels"], ["two", "two labels", "two more labels"])
+    bring_up(layers, layers["one"])
+    assert [layer.name for layer in layers] == [*two, *one, *own]
+    layers.move(layers.index(layers["two"]), 6)
+    bring_up(layers, layers["two"])
+    assert [layer.name for layer in layers] == [*one, *two, *own]
