@@ -70,7 +70,7 @@ def test_what_else_shows_objects_is_hidden_while_these_are_judged(panel, layer, 
     panel.labels.choose(layer)
     draw(panel, qtbot)
     assert (centres.visible, lines.visible, points.visible, layer.visible) == (False, False, True, True)
-    panel.take_front(False)
+    panel.stage.leave(panel)
     assert centres.visible
     assert lines.visible
 

@@ -56,7 +56,7 @@ def test_tracks_are_shown_on_their_movie_and_nothing_else_lies_there(panel, laye
     assert not older.visible
     viewer.layers.remove(panel.layers.labels)
     assert layer.visible
-    panel.take_front(False)
+    panel.stage.leave(panel)
     assert (movie.visible, older.visible) == (False, True)
 
 

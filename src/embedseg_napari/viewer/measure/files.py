@@ -84,8 +84,6 @@ class MeasuredFiles(QWidget):
     said = Signal(str)
     failed = Signal(object)
     """The error."""
-    table_moved = Signal()
-    """Napari's table came before the panel, or stepped behind it."""
 
     def __init__(
         self,
@@ -147,7 +145,6 @@ class MeasuredFiles(QWidget):
 
     def _take_table(self, is_front: bool) -> None:
         self.is_table_front = is_front
-        self.table_moved.emit()
 
     def _save_table(self) -> None:
         assert self._measured is not None

@@ -104,7 +104,6 @@ class MeasureWidget(LabelsPanel):
         self.y.currentIndexChanged.connect(self._draw)
         self.plot.selected.connect(self._take_selection)
         self.viewer.dims.events.current_step.connect(self._take_frame)
-        self.files.table_moved.connect(self._step_aside)
         self.files.said.connect(self.controls.say)
         self.files.failed.connect(self.controls.fail)
 
@@ -178,11 +177,6 @@ class MeasureWidget(LabelsPanel):
         """What is measured; labels, tracks and previews would lie over its colours."""
         labels = self.labels.layer()
         return self.scene_of(labels, anew=self.table if labels == self.measured else None)
-
-    def _step_aside(self) -> None:
-        # Napari's table is of what was measured.
-        if self._was_front is False and not self.files.is_table_front:
-            super()._step_aside()
 
     def _list_columns(self, table: Table) -> None:
         names = [name for name in table if name != "label"]

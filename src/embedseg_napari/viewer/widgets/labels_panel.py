@@ -207,15 +207,6 @@ class LabelsPanel(DockPanel):
         """The chosen labels on their image."""
         return self.scene_of(self.labels.layer())
 
-    def take_front(self, is_front: bool) -> None:
-        """Let all be as it was while other panels are in front."""
-        super().take_front(is_front)
-        if not is_front:
-            self._step_aside()
-
-    def _step_aside(self) -> None:
-        self.stage.leave(self)
-
     def scene_of(
         self,
         labels: Labels | None,
