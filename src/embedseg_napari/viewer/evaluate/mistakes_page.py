@@ -142,7 +142,9 @@ class MistakesPage(QWidget):
         if self.shown is None or not is_shown(self.viewer, overlay):
             overlay = None
         if not stage.is_changing:
-            self._is_off = overlay is not None and not overlay.visible
+            # Where another layer goes while the panel is behind others, the user has not hidden them.
+            if event is None or event.type != "removed":
+                self._is_off = overlay is not None and not overlay.visible
             self.scene_changed.emit()
         if overlay is None or not overlay.visible or self._is_old:
             self._faint.release()
@@ -150,7 +152,7 @@ class MistakesPage(QWidget):
             return
         self._faint.hold(layer for layer in self._compared or () if is_shown(self.viewer, layer))
         hidden = f", {count(stage.n_hidden, 'other layer')} hidden" if stage.n_hidden else ""
-        self.note.setText(f"Meanwhile the layers compared are faint{hidden}; hide {LAYER_NAME} to see all as it was.")
+        self.note.setText(f"Meanwhile the layers compared are faint{hidden}; hide {LAYER_NAME} to see all of them.")
         self.note.show()
 
     def step_aside(self) -> None:

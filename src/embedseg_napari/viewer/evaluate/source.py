@@ -40,6 +40,7 @@ from embedseg_napari.viewer.layers import (
 )
 from embedseg_napari.viewer.neighbours import image_below
 from embedseg_napari.viewer.provenance import origin_of
+from embedseg_napari.viewer.stage import Scene
 from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, ChoiceBox, Sentence, add_row
 from embedseg_napari.viewer.widgets.folder_field import FolderField
 from embedseg_napari.viewer.widgets.labels_hint import LabelsHint
@@ -251,6 +252,16 @@ class EvaluationSource(QWidget):
                 "of them (Correct what is in view, for each), or smaller resolutions."
             )
         return why_not_comparable(there, here, self.has_frames())
+
+    def scene(self) -> Scene | None:
+        """Truth and prediction on their image; None where they are not chosen."""
+        truth, predicted = self.truth.layer(), self.predicted.layer()
+        layers = list(self.truth.viewer.layers)
+        # One may be going just now.
+        if not self.is_layers() or truth not in layers or predicted not in layers:
+            return None
+        image = image_below(predicted, layers)
+        return Scene(image, (truth, predicted), subject=(truth.unique_id, predicted.unique_id))
 
     def recipe(self) -> Recipe:
         """What gives the same scores without a viewer.

@@ -40,7 +40,7 @@ from embedseg_napari.viewer.widgets.time_left import TimeLeft
 from embedseg_napari.viewer.worker import BackgroundRun, report_error, run_in_background
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
     import napari
     from qtpy.QtGui import QEnterEvent
@@ -65,6 +65,7 @@ class EvaluateWidget(DockPanel):
         self._asked: tuple[Any, ...] = ()
         self._scored: tuple[Any, ...] = ()
         """Truth and prediction that the scores are of, and their names then."""
+        self._pair: Hashable = None
         self._time_left = TimeLeft()
         self._build()
         self._connect()
@@ -114,6 +115,7 @@ class EvaluateWidget(DockPanel):
         self.evaluate.clicked.connect(self._evaluate)
         self.stop.clicked.connect(self._stop)
         self.source.changed.connect(self._follow)
+        self.source.changed.connect(self._show_pair)
         # What was said is of the others.
         self.source.use_folders.toggled.connect(lambda _: self._say(""))
         self.scoring.written.connect(lambda path: self._say(f"Saved {path}."))
@@ -299,8 +301,16 @@ class EvaluateWidget(DockPanel):
         super().enterEvent(event)
 
     def scene(self) -> Scene | None:
-        """The mistakes over what is compared."""
-        return self.mistakes.scene()
+        """The mistakes over what is compared; truth and prediction that are chosen, where there are none."""
+        return self.mistakes.scene() or self.source.scene()
+
+    def _show_pair(self) -> None:
+        """Show what is chosen, where it is another pair than before."""
+        scene = self.source.scene()
+        subject = None if scene is None else scene.subject
+        if subject != self._pair:
+            self._pair = subject
+            self.show_scene()
 
     def take_front(self, is_front: bool) -> None:
         """Show the mistakes while the panel is before others, and all as it was while another one is."""
