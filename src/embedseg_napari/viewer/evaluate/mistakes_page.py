@@ -24,6 +24,8 @@ from embedseg_napari.viewer.step_back import SteppedBack
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from napari.layers import Labels, Shapes
     from napari.viewer import Viewer
 
@@ -136,7 +138,7 @@ class MistakesPage(QWidget):
         image = image_below(labels, list(self.viewer.layers)) if labels in shown else None
         return Scene(image, shown, subject=id(self.shown))
 
-    def _follow_overlay(self, event: object = None) -> None:
+    def _follow_overlay(self, event: Any = None) -> None:
         """As long as mistakes lie over it, what is compared is faint, and what would cover it is hidden."""
         overlay, stage = self.overlay, stage_of(self.viewer)
         if self.shown is None or not is_shown(self.viewer, overlay):
@@ -152,7 +154,7 @@ class MistakesPage(QWidget):
             return
         self._faint.hold(layer for layer in self._compared or () if is_shown(self.viewer, layer))
         hidden = f", {count(stage.n_hidden, 'other layer')} hidden" if stage.n_hidden else ""
-        self.note.setText(f"Meanwhile the layers compared are faint{hidden}; hide {LAYER_NAME} to see all of them.")
+        self.note.setText(f"Meanwhile the layers compared are faint{hidden}; hide {LAYER_NAME} to see all as it was.")
         self.note.show()
 
     def step_aside(self) -> None:

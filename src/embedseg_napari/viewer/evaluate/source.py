@@ -258,7 +258,7 @@ class EvaluationSource(QWidget):
         truth, predicted = self.truth.layer(), self.predicted.layer()
         layers = list(self.truth.viewer.layers)
         # One may be going just now.
-        if not self.is_layers() or truth not in layers or predicted not in layers:
+        if not self.is_layers() or truth is None or predicted is None or not {truth, predicted} <= set(layers):
             return None
         image = image_below(predicted, layers)
         return Scene(image, (truth, predicted), subject=(truth.unique_id, predicted.unique_id))

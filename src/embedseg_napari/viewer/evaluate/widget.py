@@ -122,7 +122,7 @@ class EvaluateWidget(DockPanel):
         self.scoring.table.threshold_chosen.connect(self.mistakes.choose)
         self.mistakes.threshold_chosen.connect(self._change_threshold)
         self.mistakes.noted.connect(self._say)
-        self.mistakes.scene_changed.connect(self._show_mistakes_or_not)
+        self.mistakes.scene_changed.connect(self.show_scene)
         self.images.image_chosen.connect(self._open_image)
         self.tabs.currentChanged.connect(self._follow)
         news.remembered.connect(self._follow)
@@ -242,10 +242,10 @@ class EvaluateWidget(DockPanel):
         self.scoring.show_scores(scores, self.mistakes.iou())
         self.images.show_images(scores.images)
         if scores.errors is not None:
-            self.mistakes.show_mistakes(scores)
+            self._show_mistakes(scores)
         else:
             self.mistakes.clear()
-        self._follow()
+            self._follow()
         if self.tabs.currentWidget() is self.thresholds:
             self.tabs.setCurrentIndex(0)
 
@@ -257,6 +257,9 @@ class EvaluateWidget(DockPanel):
 
     def _show_mistakes(self, scores: Evaluation) -> None:
         self.mistakes.show_mistakes(scores)
+        if self._was_front is False:
+            # The user went on to another panel.
+            self.mistakes.step_aside()
         self._follow()
 
     # Images of a folder
@@ -301,8 +304,8 @@ class EvaluateWidget(DockPanel):
         super().enterEvent(event)
 
     def scene(self) -> Scene | None:
-        """The mistakes over what is compared; truth and prediction that are chosen, where there are none."""
-        return self.mistakes.scene() or self.source.scene()
+        """The mistakes over what is compared; before there are any, the truth and prediction that are chosen."""
+        return self.source.scene() if self.mistakes.shown is None else self.mistakes.scene()
 
     def _show_pair(self) -> None:
         """Show what is chosen, where it is another pair than before."""
@@ -317,11 +320,6 @@ class EvaluateWidget(DockPanel):
         super().take_front(is_front)
         if not is_front:
             self.stage.leave(self)
-            self.mistakes.step_aside()
-
-    def _show_mistakes_or_not(self) -> None:
-        self.show_scene()
-        if self._was_front is False:
             self.mistakes.step_aside()
 
     def layer_boxes(self) -> tuple[LayerBox, ...]:
