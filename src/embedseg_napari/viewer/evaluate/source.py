@@ -128,14 +128,15 @@ class EvaluationSource(QWidget):
         return truth is not None and is_users(truth)
 
     def tell_apart(self, stays: bool = False) -> None:
-        """Choose two layers, never one twice; where one was removed, the other one `stays`.
+        """Choose two layers, never one twice, nor two of other sizes; where one was removed, the other one `stays`.
 
         The truth is known by its name, is the user's own, was corrected by hand, or lies below. To be judged is what
         was found in its image; of that what was corrected, else what was found last.
         """
         truth, predicted = self.truth.layer(), self.predicted.layer()
         layers = self.truth.layers
-        if not layers or (truth is not None and predicted is not None and truth != predicted):
+        is_pair = truth is not None and predicted is not None and truth != predicted
+        if not layers or (is_pair and (stays or not self.is_layers() or not self.is_wrong())):
             return
         if len(layers) == 1:
             is_true = is_users(layers[0])
