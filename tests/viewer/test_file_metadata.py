@@ -127,6 +127,34 @@ def test_labels_opened_from_tiff_are_completed(layer_viewer, tmp_path):
     assert str(layer.units[0]) == "nanometer"
 
 
+@pytest.mark.parametrize("order", [("image", "mask"), ("mask", "image")])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_mask_without_pixel_size_lies_over_the_image_of_its_shape(layer_viewer, tmp_path, order, is_first):
+    write_image(tmp_path / "image.tif", np.ones((2, 9, 10), "uint8"), "CYX", (0.5, 0.5), "um")
+    tifffile.imwrite(tmp_path / "mask.tif", np.ones((9, 10), "int32"))
+    if is_first:
+        watch_layers(layer_viewer)
+    for name in order:
+        layer_viewer.open(str(tmp_path / f"{name}.tif"), plugin="napari")
+    if not is_first:
+        watch_layers(layer_viewer)
+    mask = layer_viewer.layers["mask"]
+    assert tuple(mask.scale) == (0.5, 0.5)
+    assert {str(unit) for unit in mask.units} == {"micrometer"}
+
+
+def test_a_mask_keeps_its_place_where_images_of_its_shape_do_not_agree(layer_viewer, tmp_path):
+    watch_layers(layer_viewer)
+    tifffile.imwrite(tmp_path / "mask.tif", np.ones((9, 10), "int32"))
+    layer_viewer.add_image(np.zeros((9, 10)), scale=(2, 2))
+    layer_viewer.add_image(np.zeros((9, 10)), scale=(3, 3))
+    (mask,) = layer_viewer.open(str(tmp_path / "mask.tif"), plugin="napari")
+    assert tuple(mask.scale) == (1, 1)
+    # One that was made by a program says where it lies.
+    layer_viewer.layers.pop(0)
+    assert tuple(layer_viewer.add_labels(np.ones((9, 10), int)).scale) == (1, 1)
+
+
 def test_what_the_user_set_stays(layer_viewer, tmp_path):
     path = tmp_path / "image.tif"
     write_image(path, np.ones((8, 9), "uint8"), "YX", (0.5, 0.5), "um")

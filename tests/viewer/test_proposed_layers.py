@@ -106,6 +106,17 @@ def test_what_was_found_in_the_image_of_the_truth_is_judged(viewer, open_panel):
     assert (source.truth.layer(), source.predicted.layer()) == (truth, found)
 
 
+def test_what_is_opened_later_goes_together_where_there_are_images_of_two_sizes(viewer, open_panel):
+    for size in (8, 9):
+        viewer.add_image(np.zeros((size, size)), name=f"{size}")
+        of = {SEGMENTED: str(viewer.layers[f"{size}"].unique_id)}
+        viewer.add_labels(np.ones((size, size), int), name=f"{size} labels", metadata={RESULT: FOUND, **of})
+    source, row = open_panel("EmbedSeg: Evaluate").source, open_panel("EmbedSeg: Train").pairs.rows[0]
+    masks = viewer.add_labels(np.ones((8, 8), int), name="masks")
+    assert (source.truth.layer(), source.predicted.layer()) == (masks, viewer.layers["8 labels"])
+    assert (row.image.layer(), row.labels.layer()) == (viewer.layers["8"], masks)
+
+
 def test_only_the_users_images_are_segmented_on_drop(viewer, open_panel, qtbot):
     panel = open_panel("EmbedSeg: Segment")
     started = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from embedseg_napari.viewer.layers import SEGMENTED
+from embedseg_napari.viewer.layers import PREVIEW, RESULT, SEGMENTED
 from embedseg_napari.viewer.stage import Scene, bring_up, stage_of
 
 
@@ -94,6 +94,15 @@ def test_layers_that_come_or_go_meanwhile_do_so_for_the_scenes_after(layer_viewe
     stage.show(panel, scene(viewer, "one"))
     viewer.layers.remove(new)
     assert stage.n_hidden == 0
+
+
+def test_what_is_empty_so_far_is_hidden_too(layer_viewer, stage):
+    seeds = layer_viewer.add_points(np.empty((0, 2)), name="seeds", metadata={RESULT: PREVIEW})
+    stage.show(panel := Panel(), scene(layer_viewer, "one"))
+    seeds.data = [[1, 1]]
+    assert seen(layer_viewer) == {"one", "elsewhere"}
+    stage.leave(panel)
+    assert "seeds" in seen(layer_viewer)
 
 
 def test_the_layer_in_hand_is_one_that_is_seen(layer_viewer, stage):

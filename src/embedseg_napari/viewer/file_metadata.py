@@ -79,7 +79,13 @@ class _Watcher:
             return
         if is_sized and len(viewer.layers) == 1:
             _fit(viewer, step)
-        if _take_typed_size(event.value, viewer.layers) and len(self._step) == viewer.dims.ndim:
+        # Files come in any order: of an image that has its size now, labels may be there.
+        changed = [
+            _take_size(layer, viewer.layers)
+            for layer in tuple(viewer.layers)
+            if layer == event.value or _path_of_labels(layer) is not None
+        ]
+        if any(changed) and len(self._step) == viewer.dims.ndim:
             viewer.dims.set_current_step(range(len(self._step)), self._step)
 
 
@@ -99,6 +105,7 @@ def watch_layers(viewer: Viewer) -> None:
         _watchers[viewer] = _Watcher(viewer)
     step = tuple(viewer.dims.current_step)
     changed = [complete(layer) for layer in viewer.layers]
+    changed = [one or _take_size(layer, viewer.layers) for one, layer in zip(changed, viewer.layers, strict=True)]
     if any(changed) and len(viewer.layers) == sum(changed):
         _fit(viewer, step)
 
@@ -157,17 +164,36 @@ def complete(layer: Layer) -> bool:
     return True
 
 
-def _take_typed_size(layer: Layer, others: Iterable[Layer]) -> bool:
-    """Give a layer that says nothing of its pixels the size that was written for one of its shape; True if it did."""
+def _path_of_labels(layer: Layer) -> str | None:
+    """The file that labels were opened from."""
+    from napari.layers import Labels
+
+    return (layer.source.path or layer.metadata.get("path")) if isinstance(layer, Labels) else None
+
+
+def _take_size(layer: Layer, others: Iterable[Layer]) -> bool:
+    """Give a layer that says nothing of its pixels a size that counts for it, too; True if it did.
+
+    It is what was written for a layer of its shape, and for labels of a file that of the images of their shape: masks
+    are often saved without it, and would lie on other planes.
+    """
     from napari.layers import Image, Labels
 
     if not isinstance(layer, (Image, Labels)) or not has_plain_scale(layer):
         return False
+    shape, n = tuple(array_of(layer).shape), layer.ndim
     for other in others:
-        if other.metadata.get(TYPED) and array_of(other).shape == array_of(layer).shape:
+        if other.metadata.get(TYPED) and tuple(array_of(other).shape) == shape:
             set_pixel_size(layer, other.scale, other.units)
             return True
-    return False
+    if _path_of_labels(layer) is None:
+        return False
+    images = [one for one in others if isinstance(one, Image) and array_of(one).shape[: one.ndim][-n:] == shape]
+    sizes = {(tuple(one.scale[-n:]), tuple(map(str, one.units[-n:]))) for one in images}
+    if len(sizes) != 1 or all(has_plain_scale(one) for one in images):
+        return False
+    set_pixel_size(layer, *sizes.pop())
+    return True
 
 
 def _header_of(path: Path, shape: tuple[int, ...]) -> Header | None:

@@ -39,6 +39,8 @@ EDITED = "embedseg-edited"
 """Key in a layer's metadata: its objects were found by a segmentation, and changed by hand."""
 WHOLE_OF = "embedseg-whole-of"
 """Key in a layer's metadata: which Labels layer (its `unique_id`) shows its objects cut where others cross them."""
+SURFACES_OF = "embedseg-surfaces-of"
+"""Key in a layer's metadata: which Labels layer (its `unique_id`) it shows the surfaces of."""
 ANNOTATION = "embedseg-annotation"
 """Key in a layer's metadata: which image it annotates (its `unique_id`)."""
 TIME_POINT = "embedseg-frame"
@@ -73,11 +75,11 @@ def time_lapse_of(image: Layer) -> str:
 
 
 def shows_objects(layer: Layer) -> bool:
-    """Whether a layer shows objects that stay: labels, the centres that a segmentation found, tracks; no previews."""
+    """Whether a layer shows objects that stay: labels, their surfaces, centres that were found, tracks; no previews."""
     from napari.layers import Labels, Points
 
     role = layer.metadata.get(RESULT)
-    is_of_labels = role == LINES or (isinstance(layer, Points) and role == FOUND)
+    is_of_labels = role == LINES or SURFACES_OF in layer.metadata or (isinstance(layer, Points) and role == FOUND)
     return is_of_labels or (isinstance(layer, Labels) and role != PREVIEW)
 
 

@@ -40,10 +40,10 @@ def is_drawn(layer: Layer) -> bool:
 
 
 def meet(one: Layer, other: Layer) -> bool:
-    """Whether two layers lie at the same place of the plane."""
+    """Whether two layers lie at the same place of the plane; one that is empty so far may come to."""
     (low, high), (other_low, other_high) = (np.asarray(layer.extent.world)[:, -2:] for layer in (one, other))
     # From the middle of the first pixel to that of the last: what lies side by side does not touch.
-    return bool((low <= other_high).all() and (other_low <= high).all())
+    return not bool((low > other_high).any() or (other_low > high).any())
 
 
 def bring_up(layers: LayerList, image: Layer) -> None:

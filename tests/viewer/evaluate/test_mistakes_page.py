@@ -50,6 +50,9 @@ def test_mistakes_and_their_frame_step_aside_for_another_panel(panel, pair, view
     shown = [viewer.layers["Mistakes"], viewer.layers["Mistakes: here"]]
     panel.take_front(False)
     assert not any(layer.visible for layer in shown)
+    shown[0].visible = True
+    viewer.layers.remove(viewer.add_points([[0] * pair[0].ndim], name="of another panel"))
+    assert shown[0].visible, "as the user wants it"
     panel.take_front(True)
     assert all(layer.visible for layer in shown)
 

@@ -55,6 +55,26 @@ def test_what_is_judged_stays_where_the_truth_goes_and_the_other_way_round(panel
     assert (panel.source.truth.layer(), panel.source.predicted.layer()) == (other, newer)
 
 
+def test_the_chosen_pair_is_seen_and_what_would_cover_it_is_not(panel, viewer, qtbot) -> None:
+    truth, one, other = (viewer.add_labels(np.ones((8, 8), int), name=name) for name in ("truth", "one", "other"))
+    panel.source.choose(truth, other)
+    assert [layer.visible for layer in (truth, one, other)] == [True, False, True]
+    panel.source.choose(truth, one)
+    assert [layer.visible for layer in (truth, one, other)] == [True, True, False]
+    one.visible = False
+    panel.take_front(False)
+    assert [layer.visible for layer in (truth, one, other)] == [True, False, True]
+    panel.take_front(True)
+    assert [layer.visible for layer in (truth, one, other)] == [True, False, False]
+    panel.source.choose(truth, other)
+    press(panel.evaluate, panel, qtbot)
+    viewer.layers["Mistakes"].visible = False
+    assert [layer.visible for layer in (truth, one, other)] == [True, False, True]
+    panel.source.use_folders.click()
+    viewer.layers.remove(other)
+    assert [layer.visible for layer in (truth, one)] == [True, False]
+
+
 def test_scores_overlay_and_table_of_layers(panel, pair, viewer, qtbot) -> None:
     truth, predicted = pair
     press(panel.evaluate, panel, qtbot)

@@ -306,6 +306,14 @@ def test_surfaces_lie_on_their_objects(panel, layers, viewer, qtbot) -> None:
     np.testing.assert_allclose(surface.vertices.max(0), high + 0.5)
     assert surface.scale.tolist() == labels.scale.tolist()
     assert surface.units == labels.units
+    # They would cover what other panels show, and other labels.
+    panel.take_front(True)
+    assert surface.visible
+    other = viewer.add_labels(labels.data.copy(), name="other", scale=labels.scale, translate=labels.translate)
+    panel.labels.choose(other)
+    assert not surface.visible
+    panel.labels.choose(labels)
+    assert surface.visible
 
 
 def test_what_was_measured_is_not_covered_and_is_selected(layers, viewer, open_panel, qtbot) -> None:

@@ -176,6 +176,20 @@ def test_other_objects_give_way_to_a_result(viewer, panel, fake, qtbot):
     assert "truth" in seen(viewer)
 
 
+def test_an_image_that_is_chosen_is_seen_with_what_was_found_in_it(viewer, panel, fake, qtbot):
+    for name in ("one", "two"):
+        viewer.add_image(np.zeros((24, 24)), name=name)
+        panel.start()
+        finish(qtbot, panel)
+    viewer.add_image(np.zeros((24, 24)), name="three")
+    box = panel.image.layer_box.native
+    for name, top in (("one", "one labels"), ("three", "three"), ("two", "two labels")):
+        box.setCurrentText(name)
+        box.activated.emit(box.currentIndex())
+        others = {"one", "two", "three"} - {name}
+        assert viewer.layers.index(top) >= viewer.layers.index(name) > max(map(viewer.layers.index, others))
+
+
 def test_centres_of_edited_labels_stay_hidden_with_them(viewer, panel, fake, qtbot):
     viewer.add_image(np.zeros((24, 24)), name="cells")
     panel.start()

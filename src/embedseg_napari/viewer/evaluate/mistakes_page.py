@@ -24,6 +24,8 @@ from embedseg_napari.viewer.step_back import SteppedBack
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from napari.layers import Labels, Shapes
     from napari.viewer import Viewer
 
@@ -136,13 +138,15 @@ class MistakesPage(QWidget):
         image = image_below(labels, list(self.viewer.layers)) if labels in shown else None
         return Scene(image, shown, subject=id(self.shown))
 
-    def _follow_overlay(self, event: object = None) -> None:
+    def _follow_overlay(self, event: Any = None) -> None:
         """As long as mistakes lie over it, what is compared is faint, and what would cover it is hidden."""
         overlay, stage = self.overlay, stage_of(self.viewer)
         if self.shown is None or not is_shown(self.viewer, overlay):
             overlay = None
         if not stage.is_changing:
-            self._is_off = overlay is not None and not overlay.visible
+            # Where another layer goes while the panel is behind others, the user has not hidden them.
+            if event is None or event.type != "removed":
+                self._is_off = overlay is not None and not overlay.visible
             self.scene_changed.emit()
         if overlay is None or not overlay.visible or self._is_old:
             self._faint.release()

@@ -40,6 +40,7 @@ from embedseg_napari.viewer.layers import (
 )
 from embedseg_napari.viewer.neighbours import image_below
 from embedseg_napari.viewer.provenance import origin_of
+from embedseg_napari.viewer.stage import Scene
 from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, ChoiceBox, Sentence, add_row
 from embedseg_napari.viewer.widgets.folder_field import FolderField
 from embedseg_napari.viewer.widgets.labels_hint import LabelsHint
@@ -127,14 +128,15 @@ class EvaluationSource(QWidget):
         return truth is not None and is_users(truth)
 
     def tell_apart(self, stays: bool = False) -> None:
-        """Choose two layers, never one twice; where one was removed, the other one `stays`.
+        """Choose two layers, never one twice, nor two of other sizes; where one was removed, the other one `stays`.
 
         The truth is known by its name, is the user's own, was corrected by hand, or lies below. To be judged is what
         was found in its image; of that what was corrected, else what was found last.
         """
         truth, predicted = self.truth.layer(), self.predicted.layer()
         layers = self.truth.layers
-        if not layers or (truth is not None and predicted is not None and truth != predicted):
+        is_pair = truth is not None and predicted is not None and truth != predicted
+        if not layers or (is_pair and (stays or not self.is_layers() or not self.is_wrong())):
             return
         if len(layers) == 1:
             is_true = is_users(layers[0])
@@ -251,6 +253,16 @@ class EvaluationSource(QWidget):
                 "of them (Correct what is in view, for each), or smaller resolutions."
             )
         return why_not_comparable(there, here, self.has_frames())
+
+    def scene(self) -> Scene | None:
+        """Truth and prediction on their image; None where they are not chosen."""
+        truth, predicted = self.truth.layer(), self.predicted.layer()
+        layers = list(self.truth.viewer.layers)
+        # One may be going just now.
+        if not self.is_layers() or truth is None or predicted is None or not {truth, predicted} <= set(layers):
+            return None
+        image = image_below(predicted, layers)
+        return Scene(image, (truth, predicted), subject=(truth.unique_id, predicted.unique_id))
 
     def recipe(self) -> Recipe:
         """What gives the same scores without a viewer.

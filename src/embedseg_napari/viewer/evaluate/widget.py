@@ -40,7 +40,7 @@ from embedseg_napari.viewer.widgets.time_left import TimeLeft
 from embedseg_napari.viewer.worker import BackgroundRun, report_error, run_in_background
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
     import napari
     from qtpy.QtGui import QEnterEvent
@@ -65,6 +65,7 @@ class EvaluateWidget(DockPanel):
         self._asked: tuple[Any, ...] = ()
         self._scored: tuple[Any, ...] = ()
         """Truth and prediction that the scores are of, and their names then."""
+        self._pair: Hashable = None
         self._time_left = TimeLeft()
         self._build()
         self._connect()
@@ -114,13 +115,14 @@ class EvaluateWidget(DockPanel):
         self.evaluate.clicked.connect(self._evaluate)
         self.stop.clicked.connect(self._stop)
         self.source.changed.connect(self._follow)
+        self.source.changed.connect(self._show_pair)
         # What was said is of the others.
         self.source.use_folders.toggled.connect(lambda _: self._say(""))
         self.scoring.written.connect(lambda path: self._say(f"Saved {path}."))
         self.scoring.table.threshold_chosen.connect(self.mistakes.choose)
         self.mistakes.threshold_chosen.connect(self._change_threshold)
         self.mistakes.noted.connect(self._say)
-        self.mistakes.scene_changed.connect(self._show_mistakes_or_not)
+        self.mistakes.scene_changed.connect(self.show_scene)
         self.images.image_chosen.connect(self._open_image)
         self.tabs.currentChanged.connect(self._follow)
         news.remembered.connect(self._follow)
@@ -240,10 +242,10 @@ class EvaluateWidget(DockPanel):
         self.scoring.show_scores(scores, self.mistakes.iou())
         self.images.show_images(scores.images)
         if scores.errors is not None:
-            self.mistakes.show_mistakes(scores)
+            self._show_mistakes(scores)
         else:
             self.mistakes.clear()
-        self._follow()
+            self._follow()
         if self.tabs.currentWidget() is self.thresholds:
             self.tabs.setCurrentIndex(0)
 
@@ -255,6 +257,9 @@ class EvaluateWidget(DockPanel):
 
     def _show_mistakes(self, scores: Evaluation) -> None:
         self.mistakes.show_mistakes(scores)
+        if self._was_front is False:
+            # The user went on to another panel.
+            self.mistakes.step_aside()
         self._follow()
 
     # Images of a folder
@@ -299,19 +304,22 @@ class EvaluateWidget(DockPanel):
         super().enterEvent(event)
 
     def scene(self) -> Scene | None:
-        """The mistakes over what is compared."""
-        return self.mistakes.scene()
+        """The mistakes over what is compared; before there are any, the truth and prediction that are chosen."""
+        return self.source.scene() if self.mistakes.shown is None else self.mistakes.scene()
+
+    def _show_pair(self) -> None:
+        """Show what is chosen, where it is another pair than before."""
+        scene = self.source.scene()
+        subject = None if scene is None else scene.subject
+        if subject != self._pair:
+            self._pair = subject
+            self.show_scene()
 
     def take_front(self, is_front: bool) -> None:
         """Show the mistakes while the panel is before others, and all as it was while another one is."""
         super().take_front(is_front)
         if not is_front:
             self.stage.leave(self)
-            self.mistakes.step_aside()
-
-    def _show_mistakes_or_not(self) -> None:
-        self.show_scene()
-        if self._was_front is False:
             self.mistakes.step_aside()
 
     def layer_boxes(self) -> tuple[LayerBox, ...]:

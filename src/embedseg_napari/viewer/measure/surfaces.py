@@ -10,6 +10,7 @@ from embedseg_napari.core.axes import ordered, reorder
 from embedseg_napari.core.data.masks import require_ids
 from embedseg_napari.core.errors import DataError, Stopped
 from embedseg_napari.core.exchange.meshes import meshes, together
+from embedseg_napari.viewer.layers import SURFACES_OF
 from embedseg_napari.viewer.result_layers import spatial_frame
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def show_surfaces(viewer: Viewer, layer: Labels, axes: str, triangles: Triangles
     ids, rows = np.unique(values, return_inverse=True)
     colors = np.asarray(layer.colormap.map(ids), float).reshape(-1, 4)[rows]
     surface: Surface = viewer.add_surface(
-        (vertices[:, order], faces), vertex_colors=colors, name=f"{layer.name} surfaces", **frame.options()
-    )
+        (vertices[:, order], faces), vertex_colors=colors, name=f"{layer.name} surfaces",
+        metadata={SURFACES_OF: str(layer.unique_id)}, **frame.options(),
+    )  # fmt: skip
     return surface

@@ -12,6 +12,7 @@ from embedseg_napari.core.measure.measurements import brightness_words, without_
 from embedseg_napari.core.measure.outlined import FURTHER
 from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.camera import go_to
+from embedseg_napari.viewer.layers import SURFACES_OF
 from embedseg_napari.viewer.measure.files import MeasuredFiles
 from embedseg_napari.viewer.measure.layer_table import give_features, measure_layer, objects_of, one_row_each
 from embedseg_napari.viewer.measure.object_colors import ObjectColors
@@ -176,7 +177,11 @@ class MeasureWidget(LabelsPanel):
     def scene(self) -> Scene | None:
         """What is measured; labels, tracks and previews would lie over its colours."""
         labels = self.labels.layer()
-        return self.scene_of(labels, anew=self.table if labels == self.measured else None)
+        return self.scene_of(
+            labels,
+            is_own=lambda layer: layer.metadata.get(SURFACES_OF) == str(labels and labels.unique_id),
+            anew=self.table if labels == self.measured else None,
+        )
 
     def _list_columns(self, table: Table) -> None:
         names = [name for name in table if name != "label"]

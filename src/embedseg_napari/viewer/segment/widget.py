@@ -30,6 +30,7 @@ from embedseg_napari.viewer.segment.results import ResultLayers
 from embedseg_napari.viewer.segment.run_settings import RunSettings
 from embedseg_napari.viewer.segment.runs import SegmentRuns
 from embedseg_napari.viewer.segment.threshold_box import ThresholdBox
+from embedseg_napari.viewer.stage import Scene, bring_up
 from embedseg_napari.viewer.unopened import unopened
 from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR
 from embedseg_napari.viewer.widgets.collapsible import Folded
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from embedseg_napari.core.events import Advice
     from embedseg_napari.jobs.recipe import Recipe
     from embedseg_napari.viewer.segment.results import Result
-    from embedseg_napari.viewer.stage import Scene
     from embedseg_napari.viewer.widgets.layer_box import LayerBox
     from embedseg_napari.viewer.worker import BackgroundRun
 
@@ -141,6 +141,7 @@ class SegmentWidget(DockPanel):
         self.model.model_changed.connect(self._take_model)
         self.image.layer_box.changed.connect(self.settings.follow_image)
         self.image.layer_box.changed.connect(self._choose_result)
+        self.image.layer_box.native.activated.connect(lambda _: self._show_chosen())
         self.image.layer_box.changed.connect(lambda layer: self.advice.look_at(layer == self.runs.advised))
         self.advice.accepted.connect(self._follow_advice)
         self.advice.changed.connect(self.crossing.show_state)
@@ -288,6 +289,13 @@ class SegmentWidget(DockPanel):
                 self._say_count("")
 
     # The viewer
+
+    def _show_chosen(self) -> None:
+        """Show the image that the user has chosen in the box, with what was found in it."""
+        if self.image.layer is not None and self.current is None:
+            if self.results.chosen is not None:
+                self.show_scene()
+            bring_up(self.viewer.layers, self.image.layer)
 
     def _start_waiting(self) -> None:
         layer = self.drops.take() if self.current is None else None

@@ -96,6 +96,8 @@ class PairRow(QFrame):
         form.addRow(self.complaint)
         self.complaint.hide()
         self.image.changed.connect(self.hint.look_at)
+        # Of several images, it need not be the one on top.
+        self.labels.changed.connect(lambda _: self.choose_image_under())
         for layer_box in self.boxes:
             layer_box.changed.connect(self._on_layers)
         self.stack.currentTextChanged.connect(self._name_planes)
