@@ -50,6 +50,8 @@ def test_mistakes_and_their_frame_step_aside_for_another_panel(panel, pair, view
     shown = [viewer.layers["Mistakes"], viewer.layers["Mistakes: here"]]
     panel.take_front(False)
     assert not any(layer.visible for layer in shown)
+    # They are not hidden by hand.
+    viewer.layers.remove(viewer.add_points(ndim=2))
     panel.take_front(True)
     assert all(layer.visible for layer in shown)
 

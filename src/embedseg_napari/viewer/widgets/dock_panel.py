@@ -81,7 +81,15 @@ class DockPanel(QWidget):
         """The panel came before others, whose layers give way to its own, or stepped behind them."""
         self._was_front = is_front
         if is_front:
-            self.show_scene()
+            if not self.stage.owned_by(self):
+                # Which result is looked at depends on it.
+                self.stage.hand_back()
+            scene = self.scene()
+            if scene is None:
+                # That of another panel, too: what the user shows and hides now is not meant for it.
+                self.stage.leave()
+            else:
+                self.stage.show(self, scene)
 
     # What all do alike
 
