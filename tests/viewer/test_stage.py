@@ -43,7 +43,8 @@ def test_each_scene_gives_back_what_the_one_before_hid(layer_viewer, stage):
     assert layers.index(layers["image one"]) > layers.index(layers["image two"])
     assert stage.n_hidden == 0, "the user did not see it"
     stage.leave(two)
-    assert stage.owned_by(one)
+    assert stage.n_hidden == 0
+    assert seen(viewer) == {"one", "elsewhere"}
     stage.leave(one)
     assert seen(viewer) == {"one", "elsewhere"}
     assert not layers["image two"].visible

@@ -196,10 +196,6 @@ class Stage:
         """Number of layers that would be seen without the scene."""
         return sum(change.before and not change.now for change in self._changes)
 
-    def owned_by(self, owner: Any) -> bool:
-        """Whether the scene of a panel is shown."""
-        return self._owner is not None and self._owner() is owner
-
     def set_visible(self, layer: Layer, is_visible: bool) -> bool:
         """Show or hide a layer, or let it be so as soon as no scene minds; whether it was seen, or would have been."""
         change = self._change_of(layer)
@@ -214,11 +210,13 @@ class Stage:
 
     def _apply(self, visible: dict[Layer, bool]) -> None:
         """Show and hide layers; napari draws one anew even where nothing changes."""
-        self.is_changing = True
-        for layer, is_visible in visible.items():
-            if layer.visible != is_visible:
-                layer.visible = is_visible
-        self.is_changing = False
+        was_changing, self.is_changing = self.is_changing, True
+        try:
+            for layer, is_visible in visible.items():
+                if layer.visible != is_visible:
+                    layer.visible = is_visible
+        finally:
+            self.is_changing = was_changing
 
     def _change_of(self, layer: Layer) -> _Change | None:
         return next((change for change in self._changes if change.layer == layer), None)
