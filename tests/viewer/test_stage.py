@@ -110,11 +110,12 @@ def test_what_was_in_hand_comes_back_with_what_was_hidden(layer_viewer, stage):
     viewer, layers, one, two = layer_viewer, layer_viewer.layers, Panel(), Panel()
     layers.selection.active = layers["two"]
     stage.show(one, scene(viewer, "one"))
-    stage.leave(one)
+    assert layers.selection.active == layers["one"]
+    stage.hand_back()
     assert layers.selection.active == layers["two"]
-    stage.show(one, scene(viewer, "one"))
+    stage.show(two, scene(viewer, "one"))
     layers.selection.active = layers["elsewhere"]
-    stage.leave(one)
+    stage.hand_back()
     assert layers.selection.active == layers["elsewhere"], "the user selected it"
     # One scene after the other: what is in hand is seen.
     layers.selection.active = layers["two"]
@@ -124,7 +125,7 @@ def test_what_was_in_hand_comes_back_with_what_was_hidden(layer_viewer, stage):
     stage.show(two, scene(viewer, "one"))
     assert layers.selection.active == layers["one"]
     viewer.layers.remove(layers["two"])
-    stage.leave(two)
+    stage.hand_back()
     assert layers.selection.active == layers["one"]
 
 

@@ -145,7 +145,7 @@ class Stage:
         if viewer is None:
             return []
         self._note_choices()
-        is_new = not self.owned_by(owner)
+        is_new = self.owner is not owner
         before = {change.layer: change.before for change in self._changes}
         subject, chosen = self._chosen.get(owner, (None, {}))
         if subject != scene.subject:
@@ -177,19 +177,26 @@ class Stage:
 
     def leave(self, owner: Any = None) -> None:
         """Let all be as it was before the scene that is shown; of one panel, if it is given, and of no other."""
-        if owner is not None and not self.owned_by(owner):
+        if owner is not None and self.owner is not owner:
             return
         self._note_choices()
         changes, self._changes, self._owner, self._scene = self._changes, [], None, None
         self._apply({change.layer: change.before for change in changes})
-        self.hand_back()
 
     def hand_back(self) -> None:
-        """Select what was selected before a scene hid it, unless the user has selected something else since."""
+        """Select what was selected before a scene hid it, unless the user has selected something else since.
+
+        Not while a panel steps behind: napari lets Qt go on as it changes the controls, and the next one comes amid it.
+        """
         (before, instead), self._in_hand = self._in_hand or (None, None), None
         viewer = self.viewer()
         if viewer is not None and before is not None and viewer.layers.selection.active == instead:
             viewer.layers.selection.active = before
+
+    @property
+    def owner(self) -> Any:
+        """The panel whose scene is shown."""
+        return None if self._owner is None else self._owner()
 
     @property
     def n_hidden(self) -> int:
@@ -223,7 +230,7 @@ class Stage:
 
     def _note_choices(self) -> None:
         """Take note of what the user has shown or hidden since the scene is shown: that is how it is seen."""
-        owner, viewer = None if self._owner is None else self._owner(), self.viewer()
+        owner, viewer = self.owner, self.viewer()
         if owner is not None and viewer is not None:
             chosen, seen = self._chosen[owner][1], {str(layer.unique_id): layer.visible for layer in viewer.layers}
             for key in [key for key, is_seen in chosen.items() if seen.get(key, is_seen) != is_seen]:

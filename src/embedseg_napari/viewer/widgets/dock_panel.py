@@ -81,7 +81,7 @@ class DockPanel(QWidget):
         """The panel came before others, whose layers give way to its own, or stepped behind them."""
         self._was_front = is_front
         if is_front:
-            if not self.stage.owned_by(self):
+            if self.stage.owner is not self:
                 # Which result is looked at depends on it.
                 self.stage.hand_back()
             scene = self.scene()
@@ -102,7 +102,9 @@ class DockPanel(QWidget):
         """Show what the panel is about, unless it is behind others; the layers that were seen and are hidden now."""
         scene = self.scene()
         if scene is None:
-            self.stage.leave(self)
+            if self.stage.owner is self:
+                self.stage.leave()
+                self.stage.hand_back()
         elif self._was_front is not False:
             return self.stage.show(self, scene)
         return []
@@ -240,6 +242,7 @@ class DockPanel(QWidget):
                 box.close_down()
             self.release()
             self.stage.leave(self)
+            self.stage.hand_back()
 
 
 def say_hidden(when: str, layers: Iterable[Layer]) -> None:
