@@ -117,6 +117,15 @@ def test_what_was_in_hand_comes_back_with_what_was_hidden(layer_viewer, stage):
     layers.selection.active = layers["elsewhere"]
     stage.hand_back()
     assert layers.selection.active == layers["elsewhere"], "the user selected it"
+    # The panel goes on to other layers.
+    stage.leave()
+    layers.selection.active = layers["one"]
+    for name in ("two", "one", "two"):
+        stage.show(one, scene(viewer, name))
+    assert layers.selection.active == layers["two"]
+    stage.hand_back()
+    assert layers.selection.active == layers["one"]
+    stage.leave()
     # One scene after the other: what is in hand is seen.
     layers.selection.active = layers["two"]
     stage.show(one, scene(viewer, "one"))

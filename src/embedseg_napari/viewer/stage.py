@@ -169,10 +169,11 @@ class Stage:
         if scene.image is not None:
             bring_up(viewer.layers, scene.image)
         active = viewer.layers.selection.active
-        given_up = {*hidden, *(change.layer for change in self._changes if is_new and change.before and not change.now)}
-        if active in given_up and scene.layers:
+        # Of a panel that has just come in front nothing else that is hidden is in hand, either.
+        if active is not None and scene.layers and (active in hidden or (is_new and not active.visible)):
+            first, instead = self._in_hand or (active, active)
             viewer.layers.selection.active = scene.layers[0]
-            self._in_hand = active, scene.layers[0]
+            self._in_hand = first if active == instead else active, scene.layers[0]
         return hidden
 
     def leave(self, owner: Any = None) -> None:
