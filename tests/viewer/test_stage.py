@@ -115,6 +115,56 @@ def test_the_layer_in_hand_is_one_that_is_seen(layer_viewer, stage):
     assert layers.selection.active == layers["elsewhere"]
 
 
+def test_what_was_in_hand_comes_back_with_what_was_hidden(layer_viewer, stage):
+    viewer, layers, one, two = layer_viewer, layer_viewer.layers, Panel(), Panel()
+    layers.selection.active = layers["two"]
+    stage.show(one, scene(viewer, "one"))
+    assert layers.selection.active == layers["one"]
+    stage.hand_back()
+    assert layers.selection.active == layers["two"]
+    stage.show(two, scene(viewer, "one"))
+    layers.selection.active = layers["elsewhere"]
+    stage.hand_back()
+    assert layers.selection.active == layers["elsewhere"], "the user selected it"
+    # The panel goes on to other layers.
+    stage.leave()
+    layers.selection.active = layers["one"]
+    for name in ("two", "one", "two"):
+        stage.show(one, scene(viewer, name))
+    assert layers.selection.active == layers["two"]
+    stage.hand_back()
+    assert layers.selection.active == layers["one"]
+    stage.leave()
+    # One scene after the other: what is in hand is seen.
+    layers.selection.active = layers["two"]
+    stage.show(one, scene(viewer, "one"))
+    stage.hand_back()
+    assert layers.selection.active == layers["two"]
+    stage.show(two, scene(viewer, "one"))
+    assert layers.selection.active == layers["one"]
+    viewer.layers.remove(layers["two"])
+    stage.hand_back()
+    assert layers.selection.active == layers["one"]
+
+
+def test_what_the_user_takes_back_by_hand_is_as_the_scene_has_it(layer_viewer, stage):
+    one, viewer, layers = Panel(), layer_viewer, layer_viewer.layers
+    stage.show(one, scene(viewer, "one"))
+    layers["two"].visible = True
+    stage.show(one, scene(viewer, "one"))
+    layers["two"].visible = False
+    stage.leave()
+    layers["two"].visible = True
+    stage.show(one, scene(viewer, "one"))
+    assert seen(viewer) == {"one", "elsewhere"}
+
+
+def test_a_layer_that_is_empty_as_yet_gives_way(layer_viewer, stage):
+    centres = layer_viewer.add_points(ndim=2, metadata={RESULT: PREVIEW})
+    stage.show(Panel(), scene(layer_viewer, "one"))
+    assert not centres.visible
+
+
 def test_an_image_is_brought_up_with_what_was_found_in_it_and_own_layers_stay(layer_viewer):
     layers = layer_viewer.layers
     for name in ("one", "two"):

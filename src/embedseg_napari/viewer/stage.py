@@ -42,8 +42,9 @@ def is_drawn(layer: Layer) -> bool:
 def meet(one: Layer, other: Layer) -> bool:
     """Whether two layers lie at the same place of the plane; one that is empty so far may come to."""
     (low, high), (other_low, other_high) = (np.asarray(layer.extent.world)[:, -2:] for layer in (one, other))
-    # From the middle of the first pixel to that of the last: what lies side by side does not touch.
-    return not bool((low > other_high).any() or (other_low > high).any())
+    # From the middle of the first pixel to that of the last: what lies side by side does not touch. What is empty has
+    # no place, and may get any.
+    return not ((low > other_high).any() or (other_low > high).any())
 
 
 def bring_up(layers: LayerList, image: Layer) -> None:
@@ -135,6 +136,8 @@ class Stage:
         default_factory=weakref.WeakKeyDictionary
     )
     """By owner: its subject, and which layers (`unique_id`) the user has shown or hidden meanwhile."""
+    _in_hand: tuple[Layer, Layer] | None = None
+    """The layer that was selected until a scene hid it, and the one that was selected instead."""
 
     def show(self, owner: Any, scene: Scene) -> list[Layer]:
         """Show a scene instead of the one before; the layers that were seen just now and are hidden by it."""
@@ -142,6 +145,7 @@ class Stage:
         if viewer is None:
             return []
         self._note_choices()
+        is_new = self.owner is not owner
         before = {change.layer: change.before for change in self._changes}
         subject, chosen = self._chosen.get(owner, (None, {}))
         if subject != scene.subject:
@@ -154,7 +158,7 @@ class Stage:
         for layer in tuple(viewer.layers):
             earlier, key = before.get(layer, bool(layer.visible)), str(layer.unique_id)
             now = scene.shows(layer)
-            if now is None or (key in chosen and earlier != now):
+            if now is None or (chosen.get(key) is (not now) and earlier != now):
                 now = earlier
             else:
                 chosen.pop(key, None)
@@ -165,17 +169,35 @@ class Stage:
         if scene.image is not None:
             bring_up(viewer.layers, scene.image)
         active = viewer.layers.selection.active
-        if active is not None and active in hidden and scene.layers:
+        # Of a panel that has just come in front nothing else that is hidden is in hand, either.
+        if active is not None and scene.layers and (active in hidden or (is_new and not active.visible)):
+            first, instead = self._in_hand or (active, active)
             viewer.layers.selection.active = scene.layers[0]
+            self._in_hand = first if active == instead else active, scene.layers[0]
         return hidden
 
-    def leave(self, owner: Any) -> None:
-        """Let all be as it was before the scene of a panel, if that is shown."""
-        if self._owner is None or self._owner() is not owner:
+    def leave(self, owner: Any = None) -> None:
+        """Let all be as it was before the scene that is shown; of one panel, if it is given, and of no other."""
+        if owner is not None and self.owner is not owner:
             return
         self._note_choices()
         changes, self._changes, self._owner, self._scene = self._changes, [], None, None
         self._apply({change.layer: change.before for change in changes})
+
+    def hand_back(self) -> None:
+        """Select what was selected before a scene hid it, unless the user has selected something else since.
+
+        Not while a panel steps behind: napari lets Qt go on as it changes the controls, and the next one comes amid it.
+        """
+        (before, instead), self._in_hand = self._in_hand or (None, None), None
+        viewer = self.viewer()
+        if viewer is not None and before is not None and viewer.layers.selection.active == instead:
+            viewer.layers.selection.active = before
+
+    @property
+    def owner(self) -> Any:
+        """The panel whose scene is shown."""
+        return None if self._owner is None else self._owner()
 
     @property
     def n_hidden(self) -> int:
@@ -209,7 +231,12 @@ class Stage:
 
     def _note_choices(self) -> None:
         """Take note of what the user has shown or hidden since the scene is shown: that is how it is seen."""
-        owner = None if self._owner is None else self._owner()
+        owner, viewer = self.owner, self.viewer()
+        if owner is not None and viewer is not None:
+            chosen, seen = self._chosen[owner][1], {str(layer.unique_id): layer.visible for layer in viewer.layers}
+            for key in [key for key, is_seen in chosen.items() if seen.get(key, is_seen) != is_seen]:
+                # By hand, too: as the scene has it anyway.
+                del chosen[key]
         for change in self._changes:
             if change.layer.visible != change.now:
                 change.before = change.now = bool(change.layer.visible)
@@ -219,6 +246,8 @@ class Stage:
     def forget(self, event: Any) -> None:
         """Let go of a layer that was removed."""
         self._changes = [change for change in self._changes if change.layer != event.value]
+        if self._in_hand is not None and event.value in self._in_hand:
+            self._in_hand = None
 
 
 _stages: weakref.WeakKeyDictionary[Viewer, Stage] = weakref.WeakKeyDictionary()

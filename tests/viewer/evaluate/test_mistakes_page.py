@@ -53,6 +53,8 @@ def test_mistakes_and_their_frame_step_aside_for_another_panel(panel, pair, view
     shown[0].visible = True
     viewer.layers.remove(viewer.add_points([[0] * pair[0].ndim], name="of another panel"))
     assert shown[0].visible, "as the user wants it"
+    # They are not hidden by hand.
+    viewer.layers.remove(viewer.add_points(ndim=2))
     panel.take_front(True)
     assert all(layer.visible for layer in shown)
 

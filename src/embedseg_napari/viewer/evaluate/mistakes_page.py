@@ -144,8 +144,8 @@ class MistakesPage(QWidget):
         if self.shown is None or not is_shown(self.viewer, overlay):
             overlay = None
         if not stage.is_changing:
-            # Where another layer goes while the panel is behind others, the user has not hidden them.
-            if event is None or event.type != "removed":
+            if overlay is None or getattr(event, "type", "") == "visible":
+                # Else some layer was removed, maybe while these have stepped aside.
                 self._is_off = overlay is not None and not overlay.visible
             self.scene_changed.emit()
         if overlay is None or not overlay.visible or self._is_old:

@@ -348,8 +348,11 @@ class SegmentWidget(DockPanel):
         self._show_state()
         result = self.results.of_image(self.image.layer)
         if result is not None and result.model_path == self.model.path:
-            # Back from another model.
+            # Back from another model; the result that is selected was the chosen one all the while.
             self._choose_result()
+            is_ready = self.current is None and self._problem() is None
+            if is_ready and self.results.chosen is result and not result.has_edits():
+                self._say_count("")
 
     def _problem(self) -> tuple[QWidget, str] | None:
         found = self.image.problem() or self.large.problem()

@@ -81,7 +81,15 @@ class DockPanel(QWidget):
         """The panel came before others, whose layers give way to its own, or stepped behind them."""
         self._was_front = is_front
         if is_front:
-            self.show_scene()
+            if self.stage.owner is not self:
+                # Which result is looked at depends on it.
+                self.stage.hand_back()
+            scene = self.scene()
+            if scene is None:
+                # That of another panel, too: what the user shows and hides now is not meant for it.
+                self.stage.leave()
+            else:
+                self.stage.show(self, scene)
 
     # What all do alike
 
@@ -94,7 +102,9 @@ class DockPanel(QWidget):
         """Show what the panel is about, unless it is behind others; the layers that were seen and are hidden now."""
         scene = self.scene()
         if scene is None:
-            self.stage.leave(self)
+            if self.stage.owner is self:
+                self.stage.leave()
+                self.stage.hand_back()
         elif self._was_front is not False:
             return self.stage.show(self, scene)
         return []
@@ -232,6 +242,7 @@ class DockPanel(QWidget):
                 box.close_down()
             self.release()
             self.stage.leave(self)
+            self.stage.hand_back()
 
 
 def say_hidden(when: str, layers: Iterable[Layer]) -> None:
