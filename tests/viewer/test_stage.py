@@ -105,6 +105,20 @@ def test_what_is_empty_so_far_is_hidden_too(layer_viewer, stage):
     assert "seeds" in seen(layer_viewer)
 
 
+def test_a_panel_without_a_scene_leaves_all_as_it_is_and_is_told_apart(layer_viewer, stage):
+    one, viewer, layers = Panel(), layer_viewer, layer_viewer.layers
+    stage.show(one, scene(viewer, "one"))
+    stage.rest()
+    assert seen(viewer) == {"one", "elsewhere"}
+    # What is shown now is not meant for the panel before.
+    layers["two"].visible = True
+    stage.show(one, scene(viewer, "one"))
+    assert seen(viewer) == {"one", "elsewhere"}
+    stage.rest()
+    stage.leave(one)
+    assert seen(viewer) == {"one", "two", "elsewhere"}
+
+
 def test_the_layer_in_hand_is_one_that_is_seen(layer_viewer, stage):
     viewer, layers = layer_viewer, layer_viewer.layers
     layers.selection.active = layers["two"]

@@ -136,6 +136,8 @@ class Stage:
         default_factory=weakref.WeakKeyDictionary
     )
     """By owner: its subject, and which layers (`unique_id`) the user has shown or hidden meanwhile."""
+    _is_resting: bool = False
+    """Whether a panel is in front that shows nothing of its own."""
     _in_hand: tuple[Layer, Layer] | None = None
     """The layer that was selected until a scene hid it, and the one that was selected instead."""
 
@@ -153,7 +155,7 @@ class Stage:
             about = {str(layer.unique_id) for layer in scene.layers}
             chosen = {key: is_seen for key, is_seen in chosen.items() if not is_seen and key not in about}
         self._chosen[owner] = scene.subject, chosen
-        self._owner, self._scene, self._changes = weakref.ref(owner), scene, []
+        self._owner, self._scene, self._changes, self._is_resting = weakref.ref(owner), scene, [], False
         wanted = {}
         for layer in tuple(viewer.layers):
             earlier, key = before.get(layer, bool(layer.visible)), str(layer.unique_id)
@@ -182,7 +184,13 @@ class Stage:
             return
         self._note_choices()
         changes, self._changes, self._owner, self._scene = self._changes, [], None, None
+        self._is_resting = False
         self._apply({change.layer: change.before for change in changes})
+
+    def rest(self) -> None:
+        """Let all stay as it is seen until another scene is shown: a panel is in front that has none."""
+        self._note_choices()
+        self._is_resting = True
 
     def hand_back(self) -> None:
         """Select what was selected before a scene hid it, unless the user has selected something else since.
@@ -231,7 +239,7 @@ class Stage:
 
     def _note_choices(self) -> None:
         """Take note of what the user has shown or hidden since the scene is shown: that is how it is seen."""
-        owner, viewer = self.owner, self.viewer()
+        owner, viewer = None if self._is_resting else self.owner, self.viewer()
         if owner is not None and viewer is not None:
             chosen, seen = self._chosen[owner][1], {str(layer.unique_id): layer.visible for layer in viewer.layers}
             for key in [key for key, is_seen in chosen.items() if seen.get(key, is_seen) != is_seen]:

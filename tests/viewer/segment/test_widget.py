@@ -245,6 +245,17 @@ def test_a_movie_whose_frame_is_annotated_takes_turns_with_it(viewer, label_pane
     assert seen(viewer) == found
 
 
+def test_before_anything_is_found_the_image_is_seen_without_what_is_painted(viewer, label_panel, panel, blobs):
+    begin(viewer, label_panel, blobs)
+    cells = viewer.layers["cells"]
+    viewer.add_labels(np.ones(cells.data.shape, int), name="truth")
+    over = viewer.add_image(np.zeros(cells.data.shape), name="over")
+    panel.image.layer_box.choose(cells)
+    panel.take_front(is_front=True)
+    assert seen(viewer) == {"cells", "truth", "over"}
+    assert viewer.layers.index(over) < viewer.layers.index(cells)
+
+
 def test_what_is_painted_and_what_was_found_take_turns(viewer, label_panel, panel, fake, qtbot, blobs):
     begin(viewer, label_panel, blobs)
     label_panel.review.begin(queue_of(viewer.layers["cells"].data.shape, 0.5))

@@ -15,7 +15,7 @@ from embedseg_napari.jobs.segment import SegmentJob, segment
 from embedseg_napari.viewer.layers import SEGMENTED, is_users, time_lapse_of
 from embedseg_napari.viewer.result_layers import is_shown
 from embedseg_napari.viewer.segment.progress import SegmentProgress
-from embedseg_napari.viewer.stage import Scene, shows_found
+from embedseg_napari.viewer.stage import Scene, is_drawn, shows_found
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -190,7 +190,7 @@ class SegmentRuns(QObject):
         self.shown.emit(result, time.monotonic() - self._began)
 
     def scene(self) -> Scene | None:
-        """The chosen result on its image: what else lies there would be taken for its own.
+        """The chosen result on its image: what else lies there would be taken for its own. Without one, the image.
 
         What was found in the same image, with other settings, stays, and so does all of an image of its own. Frames of
         a time-lapse and all of it are none, nor are a part of a large image and the whole: of them the one is seen that
@@ -199,11 +199,15 @@ class SegmentRuns(QObject):
         results, images = self.results, {str(layer.unique_id): layer for layer in self.viewer.layers}
         is_whole = is_shown(self.viewer, self._in_blocks)
         result = None if is_whole else results.chosen or results.of_image(self.image.layer)
-        labels = self._in_blocks if result is None else result.labels
+        labels = self._in_blocks if is_whole else None if result is None else result.labels
         if labels is None or not is_shown(self.viewer, labels):
+            labels, result, image = None, None, self.image.layer
+            of = "" if image is None else str(image.unique_id)
+        else:
+            of = labels.metadata[SEGMENTED]
+            image = images.get(of)
+        if image is None and labels is None:
             return None
-        of = labels.metadata[SEGMENTED]
-        image = images.get(of)
         is_part = result is not None and result.selection.stands_alone
 
         def gives_way(layer: Layer) -> bool:
@@ -216,9 +220,11 @@ class SegmentRuns(QObject):
             return is_part and layer.metadata.get(SEGMENTED) == of and shows_found(layer)
 
         def is_own(layer: Layer) -> bool:
-            return results.of(layer) is not None or layer.metadata.get(SEGMENTED) in images or layer == self.spared
+            is_other = results.of(layer) is not None or layer.metadata.get(SEGMENTED) in images
+            return is_other or layer == self.spared or (labels is None and not is_drawn(layer))
 
-        return Scene(image, [labels], is_own, gives_way, subject=id(result or labels))
+        subject = of if result is None else id(result)
+        return Scene(image, [] if labels is None else [labels], is_own, gives_way, subject=subject)
 
     def _take_whole(self, labels: Layer) -> None:
         """Show the labels of all of a large image, which come block by block, instead of what was found in a part."""

@@ -30,7 +30,6 @@ from embedseg_napari.viewer.segment.results import ResultLayers
 from embedseg_napari.viewer.segment.run_settings import RunSettings
 from embedseg_napari.viewer.segment.runs import SegmentRuns
 from embedseg_napari.viewer.segment.threshold_box import ThresholdBox
-from embedseg_napari.viewer.stage import Scene, bring_up
 from embedseg_napari.viewer.unopened import unopened
 from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR
 from embedseg_napari.viewer.widgets.collapsible import Folded
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
     from embedseg_napari.core.events import Advice
     from embedseg_napari.jobs.recipe import Recipe
     from embedseg_napari.viewer.segment.results import Result
+    from embedseg_napari.viewer.stage import Scene
     from embedseg_napari.viewer.widgets.layer_box import LayerBox
     from embedseg_napari.viewer.worker import BackgroundRun
 
@@ -293,9 +293,7 @@ class SegmentWidget(DockPanel):
     def _show_chosen(self) -> None:
         """Show the image that the user has chosen in the box, with what was found in it."""
         if self.image.layer is not None and self.current is None:
-            if self.results.chosen is not None:
-                self.show_scene()
-            bring_up(self.viewer.layers, self.image.layer)
+            self.show_scene()
 
     def _start_waiting(self) -> None:
         layer = self.drops.take() if self.current is None else None

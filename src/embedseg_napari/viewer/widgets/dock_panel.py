@@ -86,8 +86,8 @@ class DockPanel(QWidget):
                 self.stage.hand_back()
             scene = self.scene()
             if scene is None:
-                # That of another panel, too: what the user shows and hides now is not meant for it.
-                self.stage.leave()
+                # What the user shows and hides now is not meant for another panel.
+                self.stage.rest()
             else:
                 self.stage.show(self, scene)
 
