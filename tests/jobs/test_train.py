@@ -9,7 +9,7 @@ from embedseg_napari.core.config import AugmentationConfig, TrainingConfig
 from embedseg_napari.core.errors import ComputeError, SettingsError
 from embedseg_napari.core.events import Message, PreviewReady, StepFinished, TrainingFinished, TrainingStarted
 from embedseg_napari.jobs.train import TrainingJob, TrainingPaused, TrainingRequest
-from embedseg_napari.viewer.layers import pair_from_layers
+from embedseg_napari.viewer.labelled_images import pair_from_layers
 
 pytestmark = pytest.mark.usefixtures("slim_network")
 TINY = TrainingConfig(

@@ -8,7 +8,7 @@ from napari.layers import Image, Labels, Shapes
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.jobs.training_pairs import read_pairs
-from embedseg_napari.viewer.layers import pair_from_layers
+from embedseg_napari.viewer.labelled_images import pair_from_layers
 
 
 @pytest.mark.parametrize("ndim", [2, 3])

@@ -9,7 +9,8 @@ from embedseg_napari.core.errors import DataError
 from embedseg_napari.viewer.evaluate.source import EvaluationSource
 from embedseg_napari.viewer.label.candidates import candidates
 from embedseg_napari.viewer.label.drawing.annotation_layers import AnnotationLayers
-from embedseg_napari.viewer.layers import pair_from_layers, picture_of
+from embedseg_napari.viewer.labelled_images import pair_from_layers
+from embedseg_napari.viewer.layers import picture_of
 from embedseg_napari.viewer.result_layers import spatial_frame
 from embedseg_napari.viewer.segment.image_input import ImageInput
 from embedseg_napari.viewer.train.pair_list import PairRow

@@ -39,6 +39,8 @@ class TrainingRequest:
     device: str
     output: Path
     """Where the model is saved."""
+    axes: str | None = None
+    """Axes of the images of the folder; None where each file says them."""
 
     def read(
         self,
@@ -74,7 +76,7 @@ class TrainingRequest:
 
         memory = None if self.config.memory is None else 1e9 * self.config.memory
         disk = FromDisk(memory, self.config.center, kept_in, watch)
-        return read_dataset(self.folder, label, disk=disk, tell=tell)
+        return read_dataset(self.folder, label, axes=self.axes, disk=disk, tell=tell)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,8 @@ from napari.layers import Image
 
 from embedseg_napari.core.axes import result_axes
 from embedseg_napari.core.errors import EmbedSegError
-from embedseg_napari.viewer.layers import (
-    SEGMENTED,
-    array_of,
-    is_users,
-    labelled_picture,
-    name_axes,
-    named_axes,
-    turned_labels,
-)
+from embedseg_napari.viewer.labelled_images import labelled_picture, turned_labels
+from embedseg_napari.viewer.layers import SEGMENTED, array_of, is_users, name_axes, named_axes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

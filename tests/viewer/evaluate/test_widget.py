@@ -43,6 +43,15 @@ def test_the_users_labels_come_before_what_a_session_annotates(viewer, open_pane
     assert (source.truth.layer(), source.predicted.layer()) == (own, found)
 
 
+def test_an_annotated_frame_is_no_truth_of_its_movie(viewer, open_panel) -> None:
+    found = viewer.add_labels(np.ones((4, 9, 9), int), name="movie labels", metadata={RESULT: FOUND})
+    viewer.add_labels(np.ones((9, 9), int), name="frame annotation", metadata={ANNOTATION: "frame"})
+    panel = open_panel(PANEL)
+    assert (panel.source.truth.layer(), panel.source.predicted.layer()) == (None, found)
+    tracked = viewer.add_labels(np.ones((4, 9, 9), int), name="movie labels tracked", metadata={RESULT: FOUND})
+    assert {panel.source.truth.layer(), panel.source.predicted.layer()} == {found, tracked}
+
+
 def test_what_is_judged_stays_where_the_truth_goes_and_the_other_way_round(panel, viewer) -> None:
     mine, other = (viewer.add_labels(np.ones((8, 8), int), name=name) for name in ("mine", "other"))
     found, newer = (

@@ -12,7 +12,7 @@ from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.tiff import write_image, write_labels
 from embedseg_napari.viewer.files import dataset_folder
 from embedseg_napari.viewer.files.dataset_folder import choose_dataset_folder, open_dataset_folder, open_folder_button
-from embedseg_napari.viewer.layers import pair_from_layers
+from embedseg_napari.viewer.labelled_images import pair_from_layers
 
 
 @pytest.fixture

@@ -20,7 +20,8 @@ from embedseg_napari.core.stores.parts import write_part
 from embedseg_napari.core.stores.pyramid import build_pyramid
 from embedseg_napari.viewer.files.dataset_folder import open_dataset_folder
 from embedseg_napari.viewer.files.live import store_of
-from embedseg_napari.viewer.layers import pair_from_layers, picture_of
+from embedseg_napari.viewer.labelled_images import pair_from_layers
+from embedseg_napari.viewer.layers import picture_of
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])

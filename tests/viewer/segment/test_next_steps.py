@@ -8,6 +8,7 @@ from napari.utils.notifications import notification_manager
 from segment_steps import finish
 
 from embedseg_napari.core.files.tiff import read_image
+from embedseg_napari.viewer.layers import TIME_POINT
 
 
 def test_the_objects_are_measured_in_their_panel(viewer, panel, fake, qtbot) -> None:
@@ -45,6 +46,14 @@ def test_a_movie_is_tracked_in_its_panel_and_saved_with_its_axes(viewer, panel, 
     qtbot.waitUntil(lambda: opened.controls.current is None, timeout=20_000)
     assert opened.layers.source == panel.results.labels
     assert opened.image.layer() == image
+    found, tracked, lines = panel.results.labels, opened.layers.labels, opened.layers.lines
+    panel.show_scene()
+    assert (found.visible, tracked.visible, lines.visible) == (True, False, False)
+    # On one of its frames, in which nothing was found yet, they would be taken for what is there.
+    frame = viewer.add_image(image.data[0], name="a frame", metadata={TIME_POINT: f"{image.unique_id} 0"})
+    panel.image.layer_box.choose(frame)
+    panel.show_scene()
+    assert not any(layer.visible for layer in (found, tracked, lines))
 
 
 def test_labels_that_cannot_be_written_are_told(viewer, panel, fake, qtbot, tmp_path) -> None:

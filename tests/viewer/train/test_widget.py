@@ -282,45 +282,6 @@ def test_closing_the_panel_while_training_keeps_the_model(viewer, ready, qtbot, 
     viewer.theme = "light"
 
 
-def test_a_folder_can_be_trained_on(panel, qtbot, blobs, tmp_path):
-    from embedseg_napari.core.files.tiff import write_image, write_labels
-
-    image, labels = blobs(2)
-    for part in ("images", "masks"):
-        (tmp_path / "set" / part).mkdir(parents=True)
-    write_image(tmp_path / "set" / "images" / "a.tif", image, "YX")
-    write_labels(tmp_path / "set" / "masks" / "a.tif", labels, "YX")
-    panel.from_folder.setChecked(True)
-    assert "Choose a folder" in panel.reason.text()
-    panel.folder.setText(str(tmp_path / "nowhere"))
-    panel.folder.editingFinished.emit()
-    qtbot.waitUntil(lambda: "no such folder" in panel.reason.text(), timeout=20000)
-    panel.folder.setText(str(tmp_path / "set"))
-    panel.folder.editingFinished.emit()
-    qtbot.waitUntil(is_ready(panel), timeout=20000)
-    assert panel.request().folder == tmp_path / "set"
-    assert panel.output.name.text() == "set"
-    qtbot.waitUntil(lambda: "Crops" in panel.check.text.text(), timeout=20000)
-
-
-def test_what_was_left_out_of_a_folder_is_shown(panel, qtbot, blobs, tmp_path):
-    from embedseg_napari.core.files.tiff import write_image, write_labels
-
-    image, labels = blobs(2)
-    for name in "ab":
-        write_image(tmp_path / "set" / "images" / f"{name}.tif", np.stack([image] * 3), "TYX")
-        write_labels(tmp_path / "set" / "masks" / f"{name}.tif", np.stack([labels, 0 * labels, labels]), "TYX")
-    (tmp_path / "set" / "images" / "c.czi").write_bytes(b"of a microscope")
-    panel.from_folder.setChecked(True)
-    panel.folder.setText(str(tmp_path / "set"))
-    panel.folder.editingFinished.emit()
-    qtbot.waitUntil(is_ready(panel), timeout=20000)
-    said = " ".join(panel.check.findings.warnings)
-    assert "a.tif (and 1 more): 1 of 3 frames are left out: they have no labels." in said
-    assert "1 image left out, such as c.czi" in said
-    assert "frames are left out" in panel.check.text.text()
-
-
 def test_train_can_be_pressed_right_after_the_minutes_were_written(ready):
     ready.settings.form.set_values({"minutes": 0.5})
     assert ready.train.isEnabled()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from embedseg_napari.jobs.evaluate import why_not_comparable
 from embedseg_napari.jobs.recipe import of_words
 from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME
 from embedseg_napari.viewer.files.live import COPIES
+from embedseg_napari.viewer.labelled_images import named_like, ordered_labels
 from embedseg_napari.viewer.layers import (
     ANNOTATION,
     EDITED,
@@ -34,8 +36,6 @@ from embedseg_napari.viewer.layers import (
     array_of,
     file_of,
     is_users,
-    named_like,
-    ordered_labels,
     picture_of,
 )
 from embedseg_napari.viewer.neighbours import image_below
@@ -149,12 +149,22 @@ class EvaluationSource(QWidget):
         own = [layer for layer in layers if is_users(layer)] if not stays or truth is None else [truth]
         own = own or [layer for layer in layers if EDITED in layer.metadata] or layers
         named = [layer for layer in own if any(word in layer.name.lower() for word in TRUE_WORDS)]
-        true = named[0] if len(named) == 1 else own[-1]
         # The layers are listed from the top: the newest result comes first.
+        truths = (named if len(named) == 1 else []) + own[::-1]
+        against = layers if judged is None else [judged]
+        true = next((one for one in truths if any(_suit(one, layer) for layer in against)), None)
+        if true is None and not is_users(truths[0]):
+            # A frame that was annotated is no truth of its movie.
+            found = [layer for layer in layers if ANNOTATION not in layer.metadata]
+            self.truth.choose(None)
+            self.predicted.choose(judged or (found or layers)[0])
+            return
+        true = true or truths[0]
         others = [layer for layer in layers if layer != true]
         image = image_below(true, list(self.truth.viewer.layers))
         others.sort(
             key=lambda one: (
+                not _suit(true, one),
                 is_users(one),
                 ANNOTATION in one.metadata,
                 image is None or one.metadata.get(SEGMENTED) != str(image.unique_id),
@@ -289,6 +299,12 @@ class EvaluationSource(QWidget):
         self.use_layers.setChecked(True)
         self.truth.choose(truth)
         self.predicted.choose(predicted)
+
+
+def _suit(truth: Labels, predicted: Labels) -> bool:
+    """Whether two layers may be compared: they are as large in some order of axes, or own truth has planes besides."""
+    there, here = Counter(array_of(truth).shape), Counter(array_of(predicted).shape)
+    return truth != predicted and here <= there and there.total() - here.total() <= int(is_users(truth))
 
 
 def _is_candidate(layer: Labels) -> bool:

@@ -14,7 +14,7 @@ from embedseg_napari.core.errors import DataError
 from embedseg_napari.jobs.segment import SegmentJob
 from embedseg_napari.jobs.training_pairs import FRAMES
 from embedseg_napari.jobs.tune import TuningImage, predict_and_tune, store_thresholds, tune
-from embedseg_napari.viewer.layers import labelled_picture, ordered_labels
+from embedseg_napari.viewer.labelled_images import labelled_picture, ordered_labels
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.provenance import origin_of, remember
 from embedseg_napari.viewer.result_layers import show_labels, spatial_frame

@@ -16,7 +16,8 @@ from embedseg_napari.core.exchange.export import ANNOTATIONS
 from embedseg_napari.core.files.formats import readable
 from embedseg_napari.core.session.images import to_frame
 from embedseg_napari.jobs.drafts import DraftRequest, find_drafts
-from embedseg_napari.viewer.layers import TIME_POINT, is_users_or_found, turned_labels
+from embedseg_napari.viewer.labelled_images import turned_labels
+from embedseg_napari.viewer.layers import TIME_POINT, is_users_or_found
 from embedseg_napari.viewer.widgets.boxes import button
 from embedseg_napari.viewer.widgets.layer_box import LayerBox
 from embedseg_napari.viewer.worker import report_error, report_message, run_in_background

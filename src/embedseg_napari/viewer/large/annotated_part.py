@@ -13,9 +13,10 @@ from embedseg_napari.core.axes import ordered, result_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.picture import PartOf
 from embedseg_napari.viewer.camera import in_view, looked_at
+from embedseg_napari.viewer.labelled_images import regions_on
 from embedseg_napari.viewer.large.part import MOST
 from embedseg_napari.viewer.large.source import is_better_in_blocks, source_of
-from embedseg_napari.viewer.layers import PART_OF, array_of, picture_of, regions_on
+from embedseg_napari.viewer.layers import PART_OF, array_of, picture_of
 from embedseg_napari.viewer.result_layers import spatial_frame
 from embedseg_napari.viewer.worker import run_in_background
 

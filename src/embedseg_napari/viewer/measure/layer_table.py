@@ -12,15 +12,8 @@ from embedseg_napari.core.axes import ordered, reorder, result_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.tiff import read_image
 from embedseg_napari.core.measure.measurements import measuring
-from embedseg_napari.viewer.layers import (
-    WHOLE_OF,
-    array_of,
-    file_of,
-    labelled_picture,
-    picture_of,
-    pixel_size,
-    turned_labels,
-)
+from embedseg_napari.viewer.labelled_images import labelled_picture, turned_labels
+from embedseg_napari.viewer.layers import WHOLE_OF, array_of, file_of, picture_of, pixel_size
 from embedseg_napari.viewer.provenance import origin_of
 
 if TYPE_CHECKING:

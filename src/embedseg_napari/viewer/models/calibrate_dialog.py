@@ -11,7 +11,8 @@ from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLineEdit, QRadioButton, QV
 from embedseg_napari.core.errors import DataError, EmbedSegError
 from embedseg_napari.core.events import Message
 from embedseg_napari.jobs.segment import ImageStarted
-from embedseg_napari.viewer.layers import is_users, is_users_or_found, pair_from_layers
+from embedseg_napari.viewer.labelled_images import pair_from_layers
+from embedseg_napari.viewer.layers import is_users, is_users_or_found
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.models.window import Window
 from embedseg_napari.viewer.widgets.boxes import Sentence, add_row, button

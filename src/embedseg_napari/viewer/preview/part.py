@@ -11,7 +11,8 @@ from embedseg_napari.core.axes import ordered, reorder, result_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.jobs.true_objects import around, true_objects
 from embedseg_napari.viewer.camera import looked_at
-from embedseg_napari.viewer.layers import array_of, fits_labels, ordered_labels
+from embedseg_napari.viewer.labelled_images import fits_labels, ordered_labels
+from embedseg_napari.viewer.layers import array_of
 from embedseg_napari.viewer.result_layers import spatial_frame
 
 if TYPE_CHECKING:

@@ -2,19 +2,67 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from embedseg_napari.core.axes import result_axes
+from embedseg_napari.core.axes import parse_axes, result_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.model.known_models import model_at
+from embedseg_napari.jobs.large.recipe import recipe_of_labels
 from embedseg_napari.jobs.recipe import SegmentRecipe, of_image
-from embedseg_napari.viewer.layers import file_of
+from embedseg_napari.viewer.files.live import store_of
+from embedseg_napari.viewer.large.part import store_layer
+from embedseg_napari.viewer.layers import file_of, picture_of
 from embedseg_napari.viewer.model_list import read_config
 from embedseg_napari.viewer.segment.regions import WHOLE
+from embedseg_napari.viewer.widgets.recipe_buttons import RecipeButtons
 
 if TYPE_CHECKING:
+    from napari.viewer import Viewer
+    from qtpy.QtWidgets import QComboBox
+
     from embedseg_napari.jobs.recipe import Recipe
-    from embedseg_napari.viewer.segment.results import Result
+    from embedseg_napari.viewer.segment.image_input import ImageInput
+    from embedseg_napari.viewer.segment.results import Result, ResultLayers
+
+
+class ResultRecipe(RecipeButtons):
+    """Buttons for the chosen result, or for the labels of a large image, whose store knows how they came about.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        Whose selected layer may be of a store.
+    results : ResultLayers
+        What was found in memory.
+    image : ImageInput
+        The image chosen, and its axes.
+    device : QComboBox
+        Where it is computed.
+    """
+
+    def __init__(self, viewer: Viewer, results: ResultLayers, image: ImageInput, device: QComboBox) -> None:
+        super().__init__(self._of_chosen)
+        self._viewer, self._results, self._image, self._device = viewer, results, image, device
+
+    def refresh(self) -> None:
+        """Be there where there is something to repeat."""
+        self.setVisible(self._results.labels is not None or store_of(self._store_layer()) is not None)
+
+    def _of_chosen(self) -> Recipe:
+        store = store_of(self._store_layer())
+        if store is not None:
+            return recipe_of_labels(store.folder)
+        result, axes = self._results.chosen, self._image.axes.text()
+        if result is not None and result.selection.layer != self._image.layer:
+            axes = picture_of(result.selection.layer).axes
+        return recipe_of_result(result, parse_axes(axes), self._device.currentText())
+
+    def _store_layer(self) -> Any:
+        """The layer of labels in a store that is selected, or that is there where nothing was found in memory."""
+        active = self._viewer.layers.selection.active
+        if store_of(active) is not None or self._results.labels is not None:
+            return active
+        return store_layer(self._viewer)
 
 
 def recipe_of_result(result: Result | None, axes: str, device: str) -> Recipe:

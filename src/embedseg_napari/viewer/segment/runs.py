@@ -12,7 +12,7 @@ from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.model.known_models import model_at
 from embedseg_napari.jobs.segment import SegmentJob, segment
-from embedseg_napari.viewer.layers import SEGMENTED, is_users, time_lapse_of
+from embedseg_napari.viewer.layers import LINES, RESULT, SEGMENTED, TRACKED, is_users, time_lapse_of
 from embedseg_napari.viewer.result_layers import is_shown
 from embedseg_napari.viewer.segment.progress import SegmentProgress
 from embedseg_napari.viewer.stage import Scene, is_drawn, shows_found
@@ -212,15 +212,17 @@ class SegmentRuns(QObject):
 
         def gives_way(layer: Layer) -> bool:
             other = results.of(layer)
-            place = layer if other is None else other.selection.layer
-            if place != image and (other is not None or (isinstance(layer, Image) and is_users(layer))):
+            place = images.get(layer.metadata.get(SEGMENTED), layer) if other is None else other.selection.layer
+            if place != image and (place != layer or (isinstance(layer, Image) and is_users(layer))):
                 return image is not None and time_lapse_of(place) == time_lapse_of(image)
             if other is not None:
                 return is_whole
             return is_part and layer.metadata.get(SEGMENTED) == of and shows_found(layer)
 
         def is_own(layer: Layer) -> bool:
-            is_other = results.of(layer) is not None or layer.metadata.get(SEGMENTED) in images
+            of_image = layer.metadata.get(SEGMENTED)
+            is_tracked = of_image == of and (TRACKED in layer.metadata or layer.metadata.get(RESULT) == LINES)
+            is_other = results.of(layer) is not None or (of_image in images and not is_tracked)
             return is_other or layer == self.spared or (labels is None and not is_drawn(layer))
 
         subject = of if result is None else id(result)

@@ -8,14 +8,10 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image
 from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
-from embedseg_napari.core.axes import parse_axes
 from embedseg_napari.core.errors import ModelError
-from embedseg_napari.jobs.large.recipe import recipe_of_labels
-from embedseg_napari.viewer.files.live import store_of
 from embedseg_napari.viewer.files.stores import StoreDrop
 from embedseg_napari.viewer.large.correct_box import CorrectBox
-from embedseg_napari.viewer.large.part import store_layer
-from embedseg_napari.viewer.layers import is_users, picture_of
+from embedseg_napari.viewer.layers import is_users
 from embedseg_napari.viewer.segment.advice_box import AdviceBox
 from embedseg_napari.viewer.segment.crossing_box import CrossingBox
 from embedseg_napari.viewer.segment.drop_queue import DropQueue
@@ -24,7 +20,7 @@ from embedseg_napari.viewer.segment.folder_panel import BatchPanel
 from embedseg_napari.viewer.segment.image_input import ImageInput
 from embedseg_napari.viewer.segment.large_images import LargeImages
 from embedseg_napari.viewer.segment.next_steps import NextSteps
-from embedseg_napari.viewer.segment.result_recipe import recipe_of_result
+from embedseg_napari.viewer.segment.result_recipe import ResultRecipe
 from embedseg_napari.viewer.segment.result_words import result_words
 from embedseg_napari.viewer.segment.results import ResultLayers
 from embedseg_napari.viewer.segment.run_settings import RunSettings
@@ -34,7 +30,6 @@ from embedseg_napari.viewer.unopened import unopened
 from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR
 from embedseg_napari.viewer.widgets.collapsible import Folded
 from embedseg_napari.viewer.widgets.dock_panel import DockPanel, say_hidden
-from embedseg_napari.viewer.widgets.recipe_buttons import RecipeButtons
 from embedseg_napari.viewer.widgets.run_controls import RunControls
 from embedseg_napari.viewer.widgets.scroll import FittingScroll
 
@@ -42,7 +37,6 @@ if TYPE_CHECKING:
     import napari
 
     from embedseg_napari.core.events import Advice
-    from embedseg_napari.jobs.recipe import Recipe
     from embedseg_napari.viewer.segment.results import Result
     from embedseg_napari.viewer.stage import Scene
     from embedseg_napari.viewer.widgets.layer_box import LayerBox
@@ -82,7 +76,7 @@ class SegmentWidget(DockPanel):
         self.advice = AdviceBox()
         self.large = LargeImages(viewer, self.image, self.controls, self.advice.take)
         self.correct = CorrectBox(viewer)
-        self.recipe = RecipeButtons(self._recipe)
+        self.recipe = ResultRecipe(viewer, self.results, self.image, self.device)
         self.next = NextSteps(self.results, self.open_beside)
         self.runs = SegmentRuns(viewer, self.image, self.settings, self.large, self.results, self.advice, self.controls)
         self.crossing = CrossingBox(viewer, self.results, self.runs.doubts)
@@ -228,25 +222,9 @@ class SegmentWidget(DockPanel):
             self.settings.scale_for(self.runs.advised, advice.changes["scale"])
         self.start()
 
-    def _recipe(self) -> Recipe:
-        store = store_of(self._store_layer())
-        if store is not None:
-            return recipe_of_labels(store.folder)
-        result, axes = self.results.chosen, self.image.axes.text()
-        if result is not None and result.selection.layer != self.image.layer:
-            axes = picture_of(result.selection.layer).axes
-        return recipe_of_result(result, parse_axes(axes), self.device.currentText())
-
-    def _store_layer(self) -> Any:
-        """The layer of labels in a store that is selected, or that is there where nothing was found in memory."""
-        active = self.viewer.layers.selection.active
-        if store_of(active) is not None or self.results.labels is not None:
-            return active
-        return store_layer(self.viewer)
-
-    def _show_recipe(self) -> None:
+    def _show_ways_on(self) -> None:
         self.next.refresh()
-        self.recipe.setVisible(self.results.labels is not None or store_of(self._store_layer()) is not None)
+        self.recipe.refresh()
 
     # Thresholds
 
@@ -318,7 +296,7 @@ class SegmentWidget(DockPanel):
             result = self.results.of(active)
             self.image.layer_box.choose(active if result is None else result.selection.layer)
             self._choose_result()
-        self._show_recipe()
+        self._show_ways_on()
 
     def _take_unopened(self, sentence: str) -> None:
         if self.current is None:
@@ -376,7 +354,7 @@ class SegmentWidget(DockPanel):
         self.image.setEnabled(not is_running)
         self.large.setEnabled(not is_running)
         self.correct.setEnabled(not is_running)
-        self._show_recipe()
+        self._show_ways_on()
         for widget in (self.threshold_box, self.threshold_box.ways_back):
             widget.setEnabled(not is_running)
         if not is_running and not (keep_status and found is None):

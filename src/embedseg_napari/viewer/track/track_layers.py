@@ -12,15 +12,8 @@ from embedseg_napari.core.tracking.tracks import TrackedLabels
 from embedseg_napari.jobs.training_pairs import FRAMES
 from embedseg_napari.viewer.camera import go_to, screen_pixels
 from embedseg_napari.viewer.file_metadata import axis_labels
-from embedseg_napari.viewer.layers import (
-    FOUND,
-    LINES,
-    RESULT,
-    array_of,
-    labelled_picture,
-    named_axes,
-    picture_of,
-)
+from embedseg_napari.viewer.labelled_images import labelled_picture
+from embedseg_napari.viewer.layers import FOUND, LINES, RESULT, SEGMENTED, TRACKED, array_of, named_axes, picture_of
 from embedseg_napari.viewer.result_layers import THROUGH, add_beside, is_shown, spatial_frame
 from embedseg_napari.viewer.stage import stage_of
 
@@ -37,8 +30,6 @@ if TYPE_CHECKING:
 
 CHOSEN = "embedseg-chosen"
 """What the metadata of the layer of chosen objects say."""
-TRACKED = "embedseg-tracked"
-"""Key in the metadata of labels with the numbers of tracks."""
 RING, AROUND = 24, 1.6
 """Least pixels of the screen across the ring that marks an object, and how much wider than the object it is."""
 LINE = 0.08
@@ -107,7 +98,8 @@ class TrackLayers:
         if not named_axes(source.axis_labels, source.ndim):
             # What was linked has frames, which the layer did not say.
             place["axis_labels"] = axis_labels(tracks.axes)
-        options = {"metadata": {RESULT: FOUND, TRACKED: True}, **place}
+        image = {key: value for key, value in source.metadata.items() if key == SEGMENTED}
+        options = {"metadata": {RESULT: FOUND, TRACKED: True, **image}, **place}
         self.labels = add_beside(
             self.viewer,
             self.viewer.add_labels,
@@ -122,7 +114,7 @@ class TrackLayers:
             self.viewer.add_tracks,
             _lines(tracks),
             f"{source.name} tracks",
-            {**options, "metadata": {RESULT: LINES}, "graph": tracks.graph(), "tail_length": 10},
+            {**options, "metadata": {RESULT: LINES, **image}, "graph": tracks.graph(), "tail_length": 10},
         )
         self.marks = add_beside(
             self.viewer,

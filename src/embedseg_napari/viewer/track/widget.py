@@ -14,9 +14,9 @@ from embedseg_napari.core.tracking.run import MAX_GAP
 from embedseg_napari.core.wording import count
 from embedseg_napari.jobs.recipe import of_words
 from embedseg_napari.jobs.track import TrackJob, words_of
-from embedseg_napari.viewer.layers import array_of, file_of
+from embedseg_napari.viewer.layers import TRACKED, array_of, file_of
 from embedseg_napari.viewer.track.correct_box import CorrectBox
-from embedseg_napari.viewer.track.track_layers import TRACKED, TrackLayers, link_layer, movie_of
+from embedseg_napari.viewer.track.track_layers import TrackLayers, link_layer, movie_of
 from embedseg_napari.viewer.widgets.boxes import FloatBox, WholeNumberBox, add_row, button
 from embedseg_napari.viewer.widgets.labels_panel import LabelsPanel
 from embedseg_napari.viewer.widgets.recipe_buttons import RecipeButtons

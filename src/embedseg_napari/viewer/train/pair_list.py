@@ -12,14 +12,8 @@ from superqt.utils import signals_blocked
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME, ArrayPair
 from embedseg_napari.jobs.training_recipe import PairFiles
-from embedseg_napari.viewer.layers import (
-    file_of,
-    is_users,
-    is_users_or_found,
-    labelled_picture,
-    name_axes,
-    pair_from_layers,
-)
+from embedseg_napari.viewer.labelled_images import labelled_picture, pair_from_layers
+from embedseg_napari.viewer.layers import file_of, is_users, is_users_or_found, name_axes
 from embedseg_napari.viewer.neighbours import image_under
 from embedseg_napari.viewer.widgets.axis_question import AxisQuestion
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence, add_row, button

@@ -6,23 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import (
     QButtonGroup,
-    QFileDialog,
     QGroupBox,
     QHBoxLayout,
-    QLineEdit,
     QRadioButton,
     QTabWidget,
     QVBoxLayout,
     QWidget,
 )
 
-from embedseg_napari.core.errors import DataError, EmbedSegError, ModelError
-from embedseg_napari.core.files.names import dataset_name, from_home
+from embedseg_napari.core.errors import EmbedSegError, ModelError
+from embedseg_napari.core.files.names import dataset_name
 from embedseg_napari.core.training.start import usual_start
 from embedseg_napari.jobs.train import TrainingJob, TrainingPaused, TrainingRequest
 from embedseg_napari.jobs.training_recipe import of_training
 from embedseg_napari.viewer.model_list import read_config
 from embedseg_napari.viewer.stage import Scene
+from embedseg_napari.viewer.train.folder_source import TIP, FolderSource
 from embedseg_napari.viewer.train.pair_list import PairList
 from embedseg_napari.viewer.train.panel import TrainingPanel
 from embedseg_napari.viewer.train.preflight_box import PreflightBox
@@ -95,9 +94,7 @@ class TrainWidget(TrainingPanel):
         self.from_layers = QRadioButton("Layers of this viewer")
         self.from_layers.setToolTip("Learn from images that are open here, and the labels painted on them.")
         self.from_folder = QRadioButton("A folder")
-        self.from_folder.setToolTip(
-            "Learn from a folder with images/ and masks/ (same file names), or with train/ and val/ of that kind."
-        )
+        self.from_folder.setToolTip(TIP)
         self.from_layers.setChecked(True)
         self.source = QButtonGroup(self)
         choice = QHBoxLayout()
@@ -106,21 +103,14 @@ class TrainWidget(TrainingPanel):
             choice.addWidget(one)
         choice.addStretch(1)
         inner.addLayout(choice)
-        self.folder = QLineEdit()
-        self.folder.setPlaceholderText("Folder with images/ and masks/")
-        self.folder.setToolTip(self.from_folder.toolTip())
-        self.browse = button("Browse…", "Choose the data-set folder.", self._browse)
-        self.folder_row = QWidget()
-        row = QHBoxLayout(self.folder_row)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.folder, 1)
-        row.addWidget(self.browse)
+        self.folder_source = FolderSource()
+        self.folder = self.folder_source.edit
         inner.addWidget(self.pairs)
-        inner.addWidget(self.folder_row)
-        self.folder_row.hide()
+        inner.addWidget(self.folder_source)
+        self.folder_source.hide()
         self.source.buttonToggled.connect(self._on_source)
         # A folder is chosen by hand: the device is worth looking at.
-        self.folder.editingFinished.connect(self._on_settings)
+        self.folder_source.changed.connect(self._on_settings)
         self.boxes = [data]
         layout.addWidget(data)
         for title, content in (("Check", self.check), ("Settings", self.settings), ("Save the model as", self.output)):
@@ -134,15 +124,9 @@ class TrainWidget(TrainingPanel):
 
     # Data and settings
 
-    def _browse(self) -> None:
-        text = QFileDialog.getExistingDirectory(self, "Data-set folder", self.folder.text())
-        if text:
-            self.folder.setText(text)
-            self._on_settings()
-
     def _on_source(self, *_: object) -> None:
         self.pairs.setVisible(self.from_layers.isChecked())
-        self.folder_row.setVisible(self.from_folder.isChecked())
+        self.folder_source.setVisible(self.from_folder.isChecked())
         if not self.settings.why.isHidden():
             # A training that was stopped has learned from the other.
             self.settings.is_start_chosen = False
@@ -165,7 +149,7 @@ class TrainWidget(TrainingPanel):
             folder = request.folder
             self.output.suggest(request.pairs[0].name if folder is None else dataset_name(folder))
             settings = request.config.model_dump(exclude={"minutes", "epochs"})
-            plan = (request.folder, request.start_from, request.device, settings)
+            plan = (request.folder, request.axes, request.start_from, request.device, settings)
             # Who writes the minutes and presses Train at once must not find it disabled under the mouse.
             self.check.look_at(request, is_longer_only=only_settings and plan == self._plan)
             self._plan = plan
@@ -205,11 +189,9 @@ class TrainWidget(TrainingPanel):
         EmbedSegError
             If data or settings are not complete.
         """
-        folder = None
+        folder, axes = None, None
         if self.from_folder.isChecked():
-            if not self.folder.text().strip():
-                raise DataError("Choose a folder with images/ and masks/ in it.")
-            folder = from_home(self.folder.text().strip())
+            folder, axes = self.folder_source.path(), self.folder_source.axes()
         pairs = () if folder is not None else tuple(self.pairs.pairs())
         start = self.settings.start_from()
         return TrainingRequest(
@@ -219,6 +201,7 @@ class TrainWidget(TrainingPanel):
             start_from=None if start is None else str(start),
             device=self.settings.device.currentText(),
             output=self.output.path(),
+            axes=axes,
         )
 
     def make_recipe(self) -> Recipe:

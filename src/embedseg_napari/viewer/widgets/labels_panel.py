@@ -9,7 +9,8 @@ from napari.layers import Image, Labels
 from qtpy.QtWidgets import QFormLayout, QLayout, QVBoxLayout, QWidget
 
 from embedseg_napari.core.errors import EmbedSegError
-from embedseg_napari.viewer.layers import is_users_or_found, labelled_picture, picture_of
+from embedseg_napari.viewer.labelled_images import labelled_picture
+from embedseg_napari.viewer.layers import is_users_or_found, picture_of
 from embedseg_napari.viewer.neighbours import image_below, image_under
 from embedseg_napari.viewer.provenance import origin_of
 from embedseg_napari.viewer.stage import Scene

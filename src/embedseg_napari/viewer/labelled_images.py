@@ -1,0 +1,179 @@
+"""Images with the labels that belong to them: axes of one tell those of the other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from embedseg_napari.core.axes import ordered, reorder, result_axes
+from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.wording import shape_words
+from embedseg_napari.jobs.training_pairs import ArrayPair, Region
+from embedseg_napari.viewer.layers import array_of, named_axes, picture_of, pixel_size, stacked
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari.layers import Image, Labels, Layer, Shapes
+
+    from embedseg_napari.core.axes import OneChannel
+    from embedseg_napari.core.files.tiff import Picture
+
+
+_AS_DEPTH = str.maketrans("T", "Z")
+"""Depth for time: only the image tells which of the two a stack is."""
+
+
+def pair_from_layers(
+    image: Image,
+    labels: Labels,
+    shapes: Shapes | None = None,
+    *,
+    channel: OneChannel | None = None,
+) -> ArrayPair:
+    """Take an image and its labels from the viewer. Reads no pixels, so it may run on the viewer's thread.
+
+    Parameters
+    ----------
+    image : napari Image layer
+        Image; of a multiscale layer the full resolution.
+    labels : napari Labels layer
+        Its objects.
+    shapes : napari Shapes layer, optional
+        Train only inside its shapes.
+    channel : int or "mean", optional
+        The only channel to train on, counted from 0, or the mean of all; default all.
+
+    Raises
+    ------
+    DataError
+        If the two do not fit together.
+    """
+    picture = labelled_picture(image, labels)
+    truth = ordered_labels(labels, result_axes(picture.axes), image.name)
+    axes = ordered(picture.axes)
+    array = reorder(picture.array, picture.axes, axes)
+    space = tuple(size for size, letter in zip(array.shape, axes, strict=True) if letter != "C")
+    if not fits_labels(space, truth.shape, "T" in axes):
+        raise DataError(
+            f"{image.name} has the shape {shape_words(space)}, but {labels.name} has {shape_words(truth.shape)}; "
+            "choose the labels that were drawn on this image"
+            + ("; if its first axis counts channels, name that axis c." if picture.axes_guessed else ".")
+        )
+    regions = regions_on(image, shapes, picture.axes) if shapes is not None else ()
+    if shapes is not None and not regions:
+        raise DataError(f"{shapes.name}: holds no shape yet; draw a rectangle around the objects you labelled.")
+    return ArrayPair(image.name, array, truth, axes, picture.spacing, picture.unit, regions, channel)
+
+
+def labelled_picture(image: Image, labels: Labels | None, stack: str | None = None) -> Picture:
+    """The picture of an image with its labels, whose number of axes tells space from channels."""
+    ndim, shape = None if labels is None else len(array_of(labels).shape), array_of(image).shape
+    # Beside the labels of a single volume, a few of them are its channels.
+    n_channels = shape[0] if ndim == len(shape) - 1 and shape[0] <= 4 else 1
+    picture = picture_of(image, ndim if ndim in (2, 3) and ndim <= len(shape) else None, n_channels, stack)
+    return picture if labels is None else named_like(picture, image, labels, stack)
+
+
+def named_like(picture: Picture, layer: Layer, labels: Labels, stack: str | None = None) -> Picture:
+    """The picture of a layer that names no axes, with the names of labels on it, whose pixels lie in the same order.
+
+    Parameters
+    ----------
+    picture : Picture
+        Of the layer; it stays as it is where its axes are named, or the labels name none.
+    layer : Layer
+        The layer.
+    labels : napari Labels layer
+        Labels that belong to it.
+    stack : str, optional
+        As in :func:`picture_of`.
+    """
+    own = named_axes(labels.axis_labels, labels.ndim)
+    if not picture.axes_guessed or "C" in own or len(own) != len(result_axes(picture.axes)):
+        return picture
+    letters = iter(own if stack is None else stacked(own, stack))
+    axes = "".join(letter if letter == "C" else next(letters) for letter in picture.axes)
+    spacing, unit = pixel_size(layer.scale, layer.units, axes[: layer.ndim])
+    return replace(picture, axes=axes, spacing=spacing, unit=unit)
+
+
+def fits_labels(space: Sequence[int], labels: Sequence[int], has_frames: bool) -> bool:
+    """Whether labels of one shape, or planes of one object each, belong to an image of another.
+
+    Parameters
+    ----------
+    space : sequence of int
+        Shape (T)(Z)YX of the image.
+    labels : sequence of int
+        Shape (T)(D)(Z)YX, D being planes of one object each, if there are any.
+    has_frames : bool
+        Whether the first axis counts frames.
+    """
+    at = int(has_frames)
+    return tuple(labels) == tuple(space) or (*labels[:at], *labels[at + 1 :]) == tuple(space)
+
+
+def turned_labels(labels: Labels, axes: str, image: str) -> Any:
+    """The array of a Labels layer in the order of axes of the image it belongs to; nothing is read.
+
+    Axes that the layer names are believed, in any order. A layer that names none has those of its image.
+
+    Parameters
+    ----------
+    labels : napari Labels layer
+        Labels; planes of one object each name no axes.
+    axes : str
+        Axes of the image in its own order, without channels.
+    image : str
+        What the image is called in a sentence.
+
+    Raises
+    ------
+    DataError
+        If the layer names other axes than its image has.
+    """
+    array = array_of(labels)
+    own = named_axes(labels.axis_labels, array.ndim)
+    if "C" in own and array.shape[own.index("C")] == 1:
+        # Results for an image with channels between other axes keep a place for them.
+        array, own = array[(slice(None),) * own.index("C") + (0,)], own.replace("C", "")
+    if len(own) != len(axes):
+        return array
+    if "".join(sorted(own)) != "".join(sorted(axes)) and own.translate(_AS_DEPTH) == axes.translate(_AS_DEPTH):
+        # Whether a stack is depth or time is asked of the image.
+        own = axes
+    if sorted(own) != sorted(axes):
+        raise DataError(
+            f"The axes of {labels.name} are {', '.join(own.lower())}, those of {image} {', '.join(axes.lower())}; "
+            "choose the labels that belong to it, or give both the same names."
+        )
+    return reorder(array, own, axes)
+
+
+def ordered_labels(labels: Labels, axes: str, image: str) -> Any:
+    """The array of a Labels layer as (T)(D)(Z)YX, D being planes of one object each; as :func:`turned_labels`."""
+    array = turned_labels(labels, axes, image)
+    order, planes = ordered(axes), "D" * (array.ndim - len(axes))
+    # Planes of frames follow the frames.
+    own, wanted = (f"T{planes}{letters[1:]}" if letters[0] == "T" else planes + letters for letters in (axes, order))
+    return reorder(array, own, wanted) if array.ndim == len(own) else array
+
+
+def regions_on(image: Image, shapes: Shapes, axes: str) -> tuple[Region, ...]:
+    """Shapes of a layer in the pixels (y, x) of an image layer with these axes."""
+    regions = []
+    places = [axes.index("Y"), axes.index("X")]
+    for outline, kind in zip(shapes.data, shapes.shape_type, strict=True):
+        if kind in ("line", "path"):
+            continue
+        corners = []
+        for corner in outline:
+            world = np.asarray(shapes.data_to_world(corner), float)
+            n = image.ndim
+            world = np.concatenate([np.zeros(max(n - len(world), 0)), world])[-n:]
+            corners.append(np.asarray(image.world_to_data(world))[places])
+        regions.append(Region(np.asarray(corners), kind in ("rectangle", "ellipse")))
+    return tuple(regions)

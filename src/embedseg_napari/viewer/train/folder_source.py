@@ -1,0 +1,79 @@
+"""A data-set folder to learn from, and what its files do not say of themselves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QLineEdit, QWidget
+
+from embedseg_napari.core.axes import parse_axes
+from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.names import from_home
+from embedseg_napari.viewer.widgets.boxes import button
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TIP = "Learn from a folder with images/ and masks/ (same file names), or with train/ and val/ of that kind."
+
+
+class FolderSource(QWidget):
+    """A folder, typed or browsed, and the axes of its images."""
+
+    changed = Signal()
+    """Another folder, or other axes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.edit = QLineEdit()
+        self.edit.setPlaceholderText("Folder with images/ and masks/")
+        self.edit.setToolTip(TIP)
+        self.edit.setAccessibleName("Data-set folder")
+        self.browse = button("Browse…", "Choose the data-set folder.", self._browse)
+        self.axes_edit = QLineEdit()
+        self.axes_edit.setPlaceholderText("read from each file, or guessed")
+        self.axes_edit.setToolTip(
+            "Axes of all images, in order, such as YX, ZYX, TYX or YXC (T time, C channel), as --axes of the command "
+            "line. Empty: as each file says."
+        )
+        self.axes_edit.setAccessibleName("Axes of the images in the folder")
+        row = QHBoxLayout()
+        row.addWidget(self.edit, 1)
+        row.addWidget(self.browse)
+        form = QFormLayout(self)
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow(row)
+        form.addRow("Axes", self.axes_edit)
+        for field in (self.edit, self.axes_edit):
+            field.editingFinished.connect(self.changed.emit)
+
+    def _browse(self) -> None:
+        text = QFileDialog.getExistingDirectory(self, "Data-set folder", self.edit.text())
+        if text:
+            self.edit.setText(text)
+            self.changed.emit()
+
+    def path(self) -> Path:
+        """The folder.
+
+        Raises
+        ------
+        DataError
+            If none is named.
+        """
+        if not self.edit.text().strip():
+            raise DataError("Choose a folder with images/ and masks/ in it.")
+        return from_home(self.edit.text().strip())
+
+    def axes(self) -> str | None:
+        """Axes of the images; None where each file says them.
+
+        Raises
+        ------
+        DataError
+            If they are no axes.
+        """
+        text = self.axes_edit.text().strip()
+        return parse_axes(text) if text else None

@@ -1,0 +1,71 @@
+"""A folder that the Train panel learns from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tifffile import imwrite
+
+from embedseg_napari.core.files.tiff import write_image, write_labels
+
+pytestmark = pytest.mark.usefixtures("own_data", "slim_network")
+
+
+def test_a_folder_can_be_trained_on(panel, qtbot, blobs, tmp_path):
+    image, labels = blobs(2)
+    for part in ("images", "masks"):
+        (tmp_path / "set" / part).mkdir(parents=True)
+    write_image(tmp_path / "set" / "images" / "a.tif", image, "YX")
+    write_labels(tmp_path / "set" / "masks" / "a.tif", labels, "YX")
+    panel.from_folder.setChecked(True)
+    assert "Choose a folder" in panel.reason.text()
+    panel.folder.setText(str(tmp_path / "nowhere"))
+    panel.folder.editingFinished.emit()
+    qtbot.waitUntil(lambda: "no such folder" in panel.reason.text(), timeout=20000)
+    panel.folder.setText(str(tmp_path / "set"))
+    panel.folder.editingFinished.emit()
+    qtbot.waitUntil(panel.train.isEnabled, timeout=20000)
+    assert panel.request().folder == tmp_path / "set"
+    assert panel.output.name.text() == "set"
+    qtbot.waitUntil(lambda: "Crops" in panel.check.text.text(), timeout=20000)
+
+
+def test_axes_that_files_of_a_folder_do_not_say_are_named(panel, qtbot, tmp_path):
+    rng = np.random.default_rng(0)
+    labels = np.zeros((6, 48, 48), np.uint16)
+    labels[1:4, 4:20, 4:20], labels[2:5, 26:42, 26:42] = 1, 2
+    for part, array in (
+        ("images", (rng.normal(9, 2, labels.shape) + 90 * (labels > 0)).astype(np.uint8)),
+        ("masks", labels),
+    ):
+        (tmp_path / "set" / part).mkdir(parents=True)
+        imwrite(tmp_path / "set" / part / "a.tif", array)
+    panel.from_folder.setChecked(True)
+    panel.folder.setText(str(tmp_path / "set"))
+    panel.folder_source.axes_edit.setText("zy")
+    panel.folder_source.axes_edit.editingFinished.emit()
+    assert "both Y and X are needed" in panel.reason.text()
+    panel.folder_source.axes_edit.setText("tyx")
+    panel.folder_source.axes_edit.editingFinished.emit()
+    qtbot.waitUntil(lambda: panel.ndim == 2, timeout=20000)
+    panel.folder_source.axes_edit.setText("zyx")
+    panel.folder_source.axes_edit.editingFinished.emit()
+    qtbot.waitUntil(lambda: panel.ndim == 3, timeout=20000)
+    assert " --axes ZYX" in panel.make_recipe().command
+    assert "axes='ZYX'" in panel.make_recipe().script
+
+
+def test_what_was_left_out_of_a_folder_is_shown(panel, qtbot, blobs, tmp_path):
+    image, labels = blobs(2)
+    for name in "ab":
+        write_image(tmp_path / "set" / "images" / f"{name}.tif", np.stack([image] * 3), "TYX")
+        write_labels(tmp_path / "set" / "masks" / f"{name}.tif", np.stack([labels, 0 * labels, labels]), "TYX")
+    (tmp_path / "set" / "images" / "c.czi").write_bytes(b"of a microscope")
+    panel.from_folder.setChecked(True)
+    panel.folder.setText(str(tmp_path / "set"))
+    panel.folder.editingFinished.emit()
+    qtbot.waitUntil(panel.train.isEnabled, timeout=20000)
+    said = " ".join(panel.check.findings.warnings)
+    assert "a.tif (and 1 more): 1 of 3 frames are left out: they have no labels." in said
+    assert "1 image left out, such as c.czi" in said
+    assert "frames are left out" in panel.check.text.text()
