@@ -269,8 +269,11 @@ class SegmentWidget(DockPanel):
     # The viewer
 
     def _show_chosen(self) -> None:
-        """Show the image that the user has chosen in the box, with what was found in it."""
-        if self.image.layer is not None and self.current is None:
+        """Show the image that the user has chosen in the box, with what was found in it in hand."""
+        image, result = self.image.layer, self.results.of_image(self.image.layer)
+        if image is not None and self.current is None:
+            # The brush would paint unseen on those of another image.
+            self.viewer.layers.selection.active = image if result is None else result.labels
             self.show_scene()
 
     def _start_waiting(self) -> None:
