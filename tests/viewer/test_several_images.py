@@ -13,7 +13,7 @@ from qtpy.QtCore import Qt
 from embedseg_napari.core.data.pairs import load_folder
 from embedseg_napari.core.session.folder import list_sessions
 from embedseg_napari.viewer.label import session_box
-from embedseg_napari.viewer.layers import FOUND, RESULT
+from embedseg_napari.viewer.layers import FOUND, RESULT, SEGMENTED
 from embedseg_napari.viewer.stage import Scene, stage_of
 
 pytestmark = pytest.mark.usefixtures("own_data")
@@ -69,6 +69,34 @@ def test_an_image_that_was_only_looked_at_is_not_hidden(viewer, panel, add_image
     panel.annotation.image.choose(one)
     assert channel.visible
     assert viewer.layers.selection.active == panel.annotation.layers.labels
+
+
+def test_an_image_that_is_chosen_to_be_annotated_next_is_seen(viewer, panel, add_image):
+    one, two = add_image("one"), add_image("two", shift=9)
+    found = {
+        image: viewer.add_labels(
+            np.ones(image.data.shape, int),
+            name=f"{image.name} labels",
+            scale=image.scale,
+            metadata={RESULT: FOUND, SEGMENTED: str(image.unique_id)},
+        )
+        for image in (one, two)
+    }
+    box = panel.annotation.image.native
+    for image in (two, one):
+        box.setCurrentText(image.name)
+        box.activated.emit(box.currentIndex())
+        other = two if image == one else one
+        assert viewer.layers.index(other) < viewer.layers.index(image) < viewer.layers.index(found[image])
+    mine = annotate(panel, one)
+    paint(panel, 2)
+    box.setCurrentText("two")
+    box.activated.emit(box.currentIndex())
+    assert {layer for layer in viewer.layers if layer.visible} == {two, found[two]}
+    assert viewer.layers.selection.active == two
+    box.setCurrentText("one")
+    assert mine.visible
+    assert viewer.layers.selection.active == mine
 
 
 def test_an_image_of_another_kind_starts_another_session(viewer, panel, add_image):

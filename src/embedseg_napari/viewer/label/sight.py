@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from embedseg_napari.viewer.layers import ANNOTATION, shows_objects, time_lapse_of
-from embedseg_napari.viewer.stage import Scene
+from embedseg_napari.viewer.layers import ANNOTATION, SEGMENTED, shows_objects, time_lapse_of
+from embedseg_napari.viewer.stage import Scene, bring_up
 from embedseg_napari.viewer.widgets.dock_panel import say_hidden
 
 if TYPE_CHECKING:
@@ -46,7 +46,9 @@ class Sight:
     """Annotation layers (`unique_id`) of which it was said what is hidden."""
 
     def scene(self, is_own: Callable[[Layer], bool]) -> Scene | None:
-        """The image in front and its annotation, without the session's others; None where it is not annotated.
+        """The image in front and its annotation, without the session's others; None before anything is annotated.
+
+        An image that is not annotated yet is seen with what was found in it.
 
         Parameters
         ----------
@@ -55,9 +57,10 @@ class Sight:
         """
         layers, autosave = self.box.layers, self.autosave
         image, labels = layers.image, layers.labels
-        if image is None or labels is None or labels not in self.viewer.layers:
+        marks = {layer.metadata.get(ANNOTATION) for layer in self.viewer.layers} - {None}
+        if image is None or not marks or (labels is not None and labels not in self.viewer.layers):
             return None
-        front, marks = str(image.unique_id), {layer.metadata.get(ANNOTATION) for layer in self.viewer.layers}
+        front = str(image.unique_id)
         autosave.name()
 
         def gives_way(layer: Layer) -> bool:
@@ -67,7 +70,16 @@ class Sight:
             is_ours = name is not None and (of in marks or autosave.holds(name))
             return of != front and (is_ours or str(layer.unique_id) == time_lapse_of(image))
 
-        return Scene(image, [labels], is_own, gives_way, subject=str(labels.unique_id))
+        def stays(layer: Layer) -> bool:
+            return is_own(layer) or (labels is None and layer.metadata.get(SEGMENTED) == front)
+
+        about = [] if labels is None else [labels]
+        return Scene(image, about, stays, gives_way, subject=(front, *(layer.unique_id for layer in about)))
+
+    def look(self) -> None:
+        """Bring the image in front above others, which the user has chosen."""
+        if self.box.layers.image is not None:
+            bring_up(self.viewer.layers, self.box.layers.image)
 
     def clear(self) -> None:
         """Select what belongs to the image in front, and if it is annotated hide what would cover it."""

@@ -120,6 +120,7 @@ class LabelWidget(TrainingPanel):
         self.annotation.annotate_wanted.connect(self._annotate)
         self.annotation.joining.answered.connect(self._annotate_in)
         self.annotation.image_changed.connect(self._on_image)
+        self.annotation.image.native.activated.connect(lambda _: self.navigator.sight.look())
         # The review, too: Ctrl+Z makes drafts again of what was accepted.
         for done in (self.update_buttons, self.review.refresh, self.store.refresh):
             self.annotation.changed.connect(done)
