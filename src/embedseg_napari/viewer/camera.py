@@ -36,6 +36,10 @@ class KeptView:
             camera = _camera(self.viewer)
             self._kept = self.viewer.dims.ndisplay, tuple(camera.center), float(camera.zoom)
 
+    def forget(self) -> None:
+        """Stay wherever the camera is now."""
+        self._kept = None
+
     def give_back(self) -> None:
         """Go back there, if the camera was led away and looks at as many dimensions as then."""
         kept, self._kept = self._kept, None

@@ -201,6 +201,13 @@ def test_the_view_is_given_back_when_all_places_were_looked_at(viewer, review):
         review.next.click()
     assert review.queue.current is None
     assert (tuple(camera.center), camera.zoom) == before
+    # Of the next search it is the view of before that.
+    press(viewer, "J")
+    viewer.reset_view()
+    before = tuple(camera.center), camera.zoom
+    review.begin(review.queue)
+    review.clear()
+    assert (tuple(camera.center), camera.zoom) == before
 
 
 def test_what_was_painted_meanwhile_is_left_out(review):

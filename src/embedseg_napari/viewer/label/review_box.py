@@ -174,6 +174,7 @@ class ReviewBox(QWidget):
             # A model that is weak on the image before is not good on this one.
             _, queue.n_found, queue.n_annotated = self._judged
         self.queue = queue
+        self._place.forget()
         self.view.previews.hide(HERE)
         self._show_drafts()
         if not queue.are_drafts:
