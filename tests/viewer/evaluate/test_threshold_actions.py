@@ -84,7 +84,7 @@ def test_thresholds_from_maps_of_an_image_in_another_order(panel, viewer, blobs,
     assert panel.thresholds.tuning.thresholds.score == 1
     press(panel.thresholds.show_labels, panel, qtbot)
     assert panel.scores.rows[0].ap == 1
-    np.testing.assert_array_equal(viewer.layers["truth tuned"].data > 0, true.T > 0)
+    np.testing.assert_array_equal(viewer.layers["labels tuned"].data > 0, true.T > 0)
 
 
 def test_thresholds_of_a_model_that_is_run_on_an_image_in_another_order(

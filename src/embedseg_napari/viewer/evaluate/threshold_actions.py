@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 SPACE = {2: "YX", 3: "ZYX", 4: "TZYX"}
 """Axes of labels by their number; frames of an image lie along the first, whatever it is called."""
+TUNED = " tuned"
+"""Follows the name of the labels whose thresholds were tuned."""
 
 
 class TuningFlow(QObject):
@@ -111,7 +113,8 @@ class TuningFlow(QObject):
                 # A truth of planes has an axis more, in front.
                 frame = frame.without(SPACE[truth.ndim][0])
             frame = replace(frame, axes=SPACE[labels.ndim])
-        layer = show_labels(self.viewer, f"{truth.name} tuned", labels, frame=frame)
+        name = (truth if predicted is None else predicted).name.removesuffix(TUNED)
+        layer = show_labels(self.viewer, f"{name}{TUNED}", labels, frame=frame)
         remember(layer, tuning.segmentation, tuning.model_path)
         self.source.choose(truth, layer)
         self.evaluate()
