@@ -172,10 +172,11 @@ class Stage:
             bring_up(viewer.layers, scene.image)
         active = viewer.layers.selection.active
         # Of a panel that has just come in front nothing else that is hidden is in hand, either.
-        if active is not None and scene.layers and (active in hidden or (is_new and not active.visible)):
+        seen = scene.layers[0] if scene.layers else scene.image
+        if active is not None and seen is not None and (active in hidden or (is_new and not active.visible)):
             first, instead = self._in_hand or (active, active)
-            viewer.layers.selection.active = scene.layers[0]
-            self._in_hand = first if active == instead else active, scene.layers[0]
+            viewer.layers.selection.active = seen
+            self._in_hand = first if active == instead else active, seen
         return hidden
 
     def leave(self, owner: Any = None) -> None:

@@ -188,6 +188,7 @@ def test_an_image_that_is_chosen_is_seen_with_what_was_found_in_it(viewer, panel
         box.activated.emit(box.currentIndex())
         others = {"one", "two", "three"} - {name}
         assert viewer.layers.index(top) >= viewer.layers.index(name) > max(map(viewer.layers.index, others))
+        assert viewer.layers.selection.active.name == top
 
 
 def test_centres_of_edited_labels_stay_hidden_with_them(viewer, panel, fake, qtbot):
