@@ -127,10 +127,12 @@ def test_the_layer_in_hand_is_one_that_is_seen(layer_viewer, stage):
     layers.selection.active = layers["elsewhere"]
     stage.show(panel, scene(viewer, "two"))
     assert layers.selection.active == layers["elsewhere"]
-    # Of a panel that has nothing but an image so far it is that.
+    # Of a panel that has only an image as yet, that.
     layers.selection.active = layers["two"]
     stage.show(Panel(), Scene(layers["image one"]))
     assert layers.selection.active == layers["image one"]
+    stage.hand_back()
+    assert layers.selection.active == layers["two"]
 
 
 def test_what_was_in_hand_comes_back_with_what_was_hidden(layer_viewer, stage):

@@ -7,6 +7,7 @@ import pytest
 from tifffile import imwrite
 
 from embedseg_napari.core.files.tiff import write_image, write_labels
+from embedseg_napari.viewer.layers import FOUND, RESULT
 
 pytestmark = pytest.mark.usefixtures("own_data", "slim_network")
 
@@ -28,6 +29,22 @@ def test_a_folder_can_be_trained_on(panel, qtbot, blobs, tmp_path):
     assert panel.request().folder == tmp_path / "set"
     assert panel.output.name.text() == "set"
     qtbot.waitUntil(lambda: "Crops" in panel.check.text.text(), timeout=20000)
+
+
+def test_a_folder_leaves_what_is_seen_as_it_is(ready, viewer):
+    layers = viewer.layers
+    other = viewer.add_labels(layers["truth"].data, name="other", metadata={RESULT: FOUND})
+    ready.show_scene()
+    layers.selection.active = layers["truth"]
+    assert not other.visible
+    ready.from_folder.click()
+    assert not other.visible
+    assert layers["truth"].visible
+    assert layers.selection.active == layers["truth"]
+    ready.from_layers.click()
+    assert not other.visible
+    ready.stage.leave()
+    assert other.visible
 
 
 def test_axes_that_files_of_a_folder_do_not_say_are_named(panel, qtbot, tmp_path):

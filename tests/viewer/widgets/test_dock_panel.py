@@ -7,6 +7,8 @@ import pytest
 
 pytest.importorskip("pyqtgraph")
 
+from embedseg_napari.viewer.layers import FOUND, RESULT
+
 PANELS = ["EmbedSeg: Segment", "EmbedSeg: Label & Train", "EmbedSeg: Train", "EmbedSeg: Evaluate"]
 
 
@@ -63,6 +65,22 @@ def test_a_choice_is_told_once_and_a_renaming_is_none(viewer, open_panel, layers
     layers[-1].name = "another name"
     box.choose(None)
     assert told == [layers[-1], None]
+
+
+def test_a_panel_that_shows_nothing_puts_no_hidden_layer_in_hand(viewer, open_panel):
+    image = viewer.add_image(np.zeros((16, 16)), name="cells")
+    first, second = (viewer.add_labels(np.ones((16, 16), int), name=name) for name in ("first", "second"))
+    first.metadata[RESULT] = second.metadata[RESULT] = FOUND
+    measure, train = open_panel("EmbedSeg: Measure"), open_panel("EmbedSeg: Train")
+    viewer.layers.selection.active = first
+    measure.labels.choose(second)
+    measure.take_front(True)
+    assert viewer.layers.selection.active == second
+    measure.take_front(False)
+    train.take_front(True)
+    assert train.scene() is None
+    assert [layer.visible for layer in (image, first, second)] == [True, False, True]
+    assert viewer.layers.selection.active == second
 
 
 def test_a_closed_panel_follows_no_layer(viewer, panel, layers):

@@ -269,12 +269,16 @@ class SegmentWidget(DockPanel):
     # The viewer
 
     def _show_chosen(self) -> None:
-        """Show the image that the user has chosen in the box, with what was found in it in hand."""
-        image, result = self.image.layer, self.results.of_image(self.image.layer)
-        if image is not None and self.current is None:
-            # The brush would paint unseen on those of another image.
-            self.viewer.layers.selection.active = image if result is None else result.labels
-            self.show_scene()
+        """Show the image that the user has chosen in the box, with what was found in it, and take that in hand."""
+        scene, active = self.scene(), self.viewer.layers.selection.active
+        if self.image.layer is None or self.current is not None or scene is None:
+            return
+        self.show_scene()
+        result = self.results.of(active)
+        before = active if result is None else result.selection.layer
+        if before != scene.image and (result is not None or isinstance(active, Image)):
+            # Now it is below the image. The sliders may be those of a model that was chosen since.
+            self.viewer.layers.selection.active = self.results.labels or scene.image
 
     def _start_waiting(self) -> None:
         layer = self.drops.take() if self.current is None else None

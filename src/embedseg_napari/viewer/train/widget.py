@@ -284,7 +284,11 @@ class TrainWidget(TrainingPanel):
         subject = None if scene is None else scene.subject
         if subject != self._subject:
             self._subject = subject
-            self.show_scene()
+            if scene is None and self.stage.owner is self:
+                # A folder, for instance: not all that is there at once.
+                self.stage.rest()
+            else:
+                self.show_scene()
 
     def take_result(self, result: SavedTraining) -> None:
         """Show what a training left behind; one that was stopped is gone on with unless a person chooses otherwise."""

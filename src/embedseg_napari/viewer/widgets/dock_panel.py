@@ -81,14 +81,15 @@ class DockPanel(QWidget):
         """The panel came before others, whose layers give way to its own, or stepped behind them."""
         self._was_front = is_front
         if is_front:
+            if self.scene() is None:
+                # What the user shows and hides now is not meant for another panel.
+                self.stage.rest()
+                return
             if self.stage.owner is not self:
                 # Which result is looked at depends on it.
                 self.stage.hand_back()
             scene = self.scene()
-            if scene is None:
-                # What the user shows and hides now is not meant for another panel.
-                self.stage.rest()
-            else:
+            if scene is not None:
                 self.stage.show(self, scene)
 
     # What all do alike
