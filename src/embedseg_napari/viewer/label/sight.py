@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from embedseg_napari.viewer.layers import ANNOTATION, shows_objects, time_lapse_of
-from embedseg_napari.viewer.stage import Scene
+from embedseg_napari.viewer.stage import Scene, is_drawn
 from embedseg_napari.viewer.widgets.dock_panel import say_hidden
 
 if TYPE_CHECKING:
@@ -46,7 +46,9 @@ class Sight:
     """Annotation layers (`unique_id`) of which it was said what is hidden."""
 
     def scene(self, is_own: Callable[[Layer], bool]) -> Scene | None:
-        """The image in front and its annotation, without the session's others; None where it is not annotated.
+        """The image in front and its annotation, without the session's others; None where nothing is annotated yet.
+
+        An image that is not annotated yet, such as all of a time-lapse, is seen without what was painted on others.
 
         Parameters
         ----------
@@ -55,18 +57,25 @@ class Sight:
         """
         layers, autosave = self.box.layers, self.autosave
         image, labels = layers.image, layers.labels
-        if image is None or labels is None or labels not in self.viewer.layers:
+        if image is None:
             return None
         front, marks = str(image.unique_id), {layer.metadata.get(ANNOTATION) for layer in self.viewer.layers}
-        autosave.name()
+        is_begun = labels is not None and labels in self.viewer.layers
+        if is_begun:
+            autosave.name()
+        elif marks <= {None, front}:
+            return None
 
         def gives_way(layer: Layer) -> bool:
             of = layer.metadata.get(ANNOTATION) or str(layer.unique_id)
             name = autosave.names.get(of)
             # Images that were only looked at stay as they are.
             is_ours = name is not None and (of in marks or autosave.holds(name))
-            return of != front and (is_ours or str(layer.unique_id) == time_lapse_of(image))
+            is_other = of != front and (is_ours or str(layer.unique_id) == time_lapse_of(image))
+            return is_other or (not is_begun and is_drawn(layer))
 
+        if labels is None or not is_begun:
+            return Scene(image, [], lambda _: True, gives_way, subject=front)
         return Scene(image, [labels], is_own, gives_way, subject=str(labels.unique_id))
 
     def clear(self) -> None:
