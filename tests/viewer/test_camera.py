@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from embedseg_napari.viewer.camera import go_to, keep_whole, leave_no_gap, show_whole, shows_whole
+from embedseg_napari.viewer.camera import bring_in, go_to, keep_whole, leave_no_gap, show_whole, shows_whole
 
 
 @pytest.fixture
@@ -36,6 +36,31 @@ def test_a_small_image_beside_a_large_one_fills_the_canvas(viewer, ndim):
     show_whole(viewer, small)
     assert camera.zoom == pytest.approx(4 * whole, rel=0.02)
     assert tuple(camera.center)[-2:] == pytest.approx((49.5, 49), abs=1)
+
+
+@pytest.mark.parametrize("show", [show_whole, bring_in])
+def test_a_layer_on_other_planes_is_stepped_to(viewer, show):
+    viewer.add_image(np.zeros((50, 400, 400)))
+    thin = viewer.add_image(np.zeros((20, 100, 100)), scale=(0.5, 1, 1))
+    viewer.dims.set_point(0, 9)
+    show(viewer, thin)
+    assert viewer.dims.point[0] == 9, "what is seen of it stays"
+    viewer.dims.set_point(0, 40)
+    show(viewer, thin)
+    assert viewer.dims.point[0] == pytest.approx(5, abs=0.5)
+
+
+def test_a_layer_beyond_the_canvas_is_shown_whole_and_one_that_is_seen_stays(viewer, layer, camera):
+    beside = viewer.add_image(np.zeros((400, 400)), translate=(0, 1000))
+    bring_in(viewer, layer)
+    seen = tuple(camera.center)
+    camera.center = (0, 200, 30)
+    bring_in(viewer, layer)
+    assert tuple(camera.center)[-2:] == (200, 30)
+    bring_in(viewer, beside)
+    assert tuple(camera.center)[-2:] == pytest.approx((199.5, 1199.5), abs=1)
+    bring_in(viewer, layer)
+    assert tuple(camera.center)[-2:] == pytest.approx(seen[-2:], abs=1)
 
 
 def test_beside_the_border_no_more_of_what_is_beyond_is_shown_than_must_be(viewer, layer, camera):

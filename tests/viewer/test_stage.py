@@ -202,3 +202,40 @@ def test_an_image_is_brought_up_with_what_was_found_in_it_and_own_layers_stay(la
     layers.move(layers.index(layers["two"]), 6)
     bring_up(layers, layers["two"])
     assert [layer.name for layer in layers] == [*one, *two, *own]
+
+
+def test_the_image_of_a_panel_is_looked_at_also_on_other_planes(layer_viewer):
+    one, two = Panel(), Panel()
+    deep = layer_viewer.add_image(np.zeros((40, 9, 9)))
+    flat = layer_viewer.add_image(np.zeros((4, 9, 9)))
+    stage, dims = stage_of(layer_viewer), layer_viewer.dims
+    dims.set_point(0, 30)
+    stage.show(one, Scene(flat, subject=1))
+    assert dims.point[0] == pytest.approx(1.5, abs=0.5)
+    dims.set_point(0, 30)
+    stage.show(one, Scene(flat, subject=1))
+    assert dims.point[0] == 30, "the user went there"
+    layer_viewer.layers.selection.active = deep
+    stage.show(one, Scene(flat, subject=2))
+    assert dims.point[0] == 30, "and goes on with another layer"
+    stage.show(two, Scene(deep))
+    assert dims.point[0] == 30
+
+
+def test_nothing_hidden_stays_in_hand_where_only_an_image_is_shown(layer_viewer, stage):
+    layers = layer_viewer.layers
+    layers.selection.active = layers["one"]
+    stage.show(Panel(), Scene(layers["image two"], gives_way=lambda layer: layer == layers["one"]))
+    assert layers.selection.active == layers["image two"]
+    stage.leave()
+    stage.hand_back()
+    assert layers.selection.active == layers["one"]
+
+
+def test_what_was_selected_does_not_come_back_where_the_user_has_gone_on_in_the_panel(layer_viewer, stage):
+    layers, panel = layer_viewer.layers, Panel()
+    layers.selection.active = layers["one"]
+    stage.show(panel, scene(layer_viewer, "one", subject=1))
+    stage.show(panel, scene(layer_viewer, "two", subject=2))
+    stage.hand_back()
+    assert layers.selection.active == layers["two"]

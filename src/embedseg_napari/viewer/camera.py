@@ -139,6 +139,7 @@ def screen_pixels(viewer: Viewer, n: float) -> float:
 
 def show_whole(viewer: Viewer, layer: Layer) -> None:
     """Show all of a layer, as large as the canvas allows; what lies elsewhere is left out of the view."""
+    _step_into(viewer, layer)
     viewer.reset_view()
     (low, high), (first, last) = (np.asarray(one.extent.world, float) for one in (layer, viewer.layers))
     offset = viewer.dims.ndim - layer.ndim
@@ -150,6 +151,34 @@ def show_whole(viewer: Viewer, layer: Layer) -> None:
     camera.center = tuple(center)
     # All that is there was fitted; where the layer has another shape some room is left.
     camera.zoom *= min(whole / own for whole, own in sides if own > 0)
+
+
+def bring_in(viewer: Viewer, layer: Layer) -> None:
+    """Show a layer of which nothing is in view: it is on other planes, or beyond the canvas."""
+    _step_into(viewer, layer)
+    # Before napari 0.9 a plugin cannot know how large the canvas is.
+    canvas, shown = getattr(viewer, "canvas", None), list(viewer.dims.displayed)
+    offset = viewer.dims.ndim - layer.ndim
+    if canvas is None or len(shown) != 2 or min(shown) < offset:
+        return
+    camera = _camera(viewer)
+    half, center = np.asarray(canvas.size, float) / camera.zoom / 2, np.asarray(camera.center, float)[-2:]
+    low, high = (np.asarray(corner, float)[[axis - offset for axis in shown]] for corner in layer.extent.world)
+    if np.any(low >= center + half) or np.any(high <= center - half):
+        show_whole(viewer, layer)
+
+
+def _step_into(viewer: Viewer, layer: Layer) -> None:
+    """Step to the middle of a layer along the axes whose sliders are beyond it."""
+    dims, offset = viewer.dims, viewer.dims.ndim - layer.ndim
+    low, high = np.asarray(layer.extent.world, float)
+    middle = np.asarray(layer.data_to_world(tuple(np.rint(np.mean(layer.extent.data, axis=0)))), float)
+    # From the border of the first pixel to that of the last.
+    half = (high - low + np.abs(layer.scale)) / 2
+    for axis in dims.not_displayed:
+        own = axis - offset
+        if own >= 0 and abs(dims.point[axis] - (low + high)[own] / 2) > half[own]:
+            dims.set_point(axis, middle[own])
 
 
 def shows_whole(viewer: Viewer) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from napari.layers import Image
 
+from embedseg_napari.viewer.camera import bring_in
 from embedseg_napari.viewer.layers import (
     ANNOTATION,
     FOUND,
@@ -150,7 +151,8 @@ class Stage:
         is_new = self.owner is not owner
         before = {change.layer: change.before for change in self._changes}
         subject, chosen = self._chosen.get(owner, (None, {}))
-        if subject != scene.subject:
+        is_other = subject != scene.subject
+        if is_other:
             # What was shown to be compared with the last subject would be taken for a part of this one.
             about = {str(layer.unique_id) for layer in scene.layers}
             chosen = {key: is_seen for key, is_seen in chosen.items() if not is_seen and key not in about}
@@ -170,12 +172,18 @@ class Stage:
         self._apply(wanted)
         if scene.image is not None:
             bring_up(viewer.layers, scene.image)
-        active, about = viewer.layers.selection.active, scene.layers[0] if scene.layers else scene.image
+        active = viewer.layers.selection.active
+        own = [layer for layer in (*scene.layers, scene.image) if layer is not None]
         # Of a panel that has just come in front nothing else that is hidden is in hand, either.
-        if active is not None and about is not None and (active in hidden or (is_new and not active.visible)):
+        if active is not None and own and (active in hidden or (is_new and not active.visible)):
             first, instead = self._in_hand or (active, active)
-            viewer.layers.selection.active = about
-            self._in_hand = first if active == instead else active, about
+            viewer.layers.selection.active = own[0]
+            # Where the user has gone on in the panel itself, nothing is lent.
+            if is_new or self._in_hand is not None:
+                self._in_hand = first if active == instead else active, own[0]
+        # Who goes on to another layer while something is found goes on looking at it.
+        if own and (is_new or (is_other and viewer.layers.selection.active in own)):
+            bring_in(viewer, own[-1])
         return hidden
 
     def leave(self, owner: Any = None) -> None:

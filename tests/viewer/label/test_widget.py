@@ -184,11 +184,25 @@ def test_the_frame_of_a_time_lapse_that_is_seen_is_annotated(viewer, panel):
     assert panel.annotation.layers.image == frame
     assert viewer.layers["movie t=2 annotation"].data.shape == (32, 32)
     assert not movie.visible
-    # The same frame is not made twice.
+    # Another frame is looked for, and the same one is not made twice.
     panel.annotation.image.choose(movie)
+    assert [layer.name for layer in viewer.layers if layer.visible] == ["movie"]
     panel.annotation.annotate.click()
     assert panel.annotation.layers.image == frame
     assert len(viewer.layers) == 3
+
+
+def test_an_image_that_is_chosen_is_seen_without_what_was_painted_on_another(viewer, panel):
+    first, second = (viewer.add_image(np.ones((32, 32)), name=name) for name in ("first", "second"))
+    panel.annotation.image.choose(first)
+    panel.annotation.annotate.click()
+    annotation = panel.annotation.layers.labels
+    annotation.data_setitem((np.array([5]), np.array([5])), 1)
+    panel.annotation.image.choose(second)
+    assert not annotation.visible
+    assert second.visible
+    panel.annotation.image.choose(first)
+    assert annotation.visible
 
 
 def test_a_movie_of_which_a_frame_was_annotated_offers_its_session(viewer, panel):

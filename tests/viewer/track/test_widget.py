@@ -101,6 +101,14 @@ def test_a_second_run_takes_the_place_of_the_first(panel, layer, viewer, qtbot) 
     assert panel.labels.layer() == layer
 
 
+def test_planes_that_are_depth_are_no_frames(viewer, open_panel):
+    volume = viewer.add_labels(np.ones((4, 9, 9), int), name="nuclei", axis_labels=("z", "y", "x"))
+    panel = open_panel(PANEL)
+    panel.labels.choose(volume)
+    assert not panel.controls.run_button.isEnabled()
+    assert "nuclei: has the axes ZYX, and time must be the first" in panel.controls.status.text()
+
+
 def test_volumes_over_time(panel, viewer, qtbot) -> None:
     movie = dividing_cells(6, 4, 1, ndim=3, radius=5.0)
     viewer.add_labels(unlinked(movie.labels), name="volumes")

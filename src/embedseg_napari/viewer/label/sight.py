@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from embedseg_napari.viewer.layers import ANNOTATION, SEGMENTED, shows_objects, time_lapse_of
-from embedseg_napari.viewer.stage import Scene, bring_up
+from embedseg_napari.viewer.stage import Scene, bring_up, is_drawn
 from embedseg_napari.viewer.widgets.dock_panel import say_hidden
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ class Sight:
     def scene(self, is_own: Callable[[Layer], bool]) -> Scene | None:
         """The image in front and its annotation, without the session's others; None before anything is annotated.
 
-        An image that is not annotated yet is seen with what was found in it.
+        An image that is not annotated yet, such as all of a time-lapse, is seen with what was found in it, and without
+        what was painted on others.
 
         Parameters
         ----------
@@ -57,23 +58,26 @@ class Sight:
         """
         layers, autosave = self.box.layers, self.autosave
         image, labels = layers.image, layers.labels
-        marks = {layer.metadata.get(ANNOTATION) for layer in self.viewer.layers} - {None}
-        if image is None or not marks or (labels is not None and labels not in self.viewer.layers):
+        if image is None:
             return None
-        front = str(image.unique_id)
-        autosave.name()
+        front, marks = str(image.unique_id), {layer.metadata.get(ANNOTATION) for layer in self.viewer.layers}
+        about = [] if labels is None or labels not in self.viewer.layers else [labels]
+        if about:
+            autosave.name()
+        elif marks <= {None, front}:
+            return None
 
         def gives_way(layer: Layer) -> bool:
             of = layer.metadata.get(ANNOTATION) or str(layer.unique_id)
             name = autosave.names.get(of)
             # Images that were only looked at stay as they are.
             is_ours = name is not None and (of in marks or autosave.holds(name))
-            return of != front and (is_ours or str(layer.unique_id) == time_lapse_of(image))
+            is_other = of != front and (is_ours or str(layer.unique_id) == time_lapse_of(image))
+            return is_other or (not about and is_drawn(layer))
 
         def stays(layer: Layer) -> bool:
-            return is_own(layer) or (labels is None and layer.metadata.get(SEGMENTED) == front)
+            return is_own(layer) or (not about and layer.metadata.get(SEGMENTED) == front)
 
-        about = [] if labels is None else [labels]
         return Scene(image, about, stays, gives_way, subject=(front, *(layer.unique_id for layer in about)))
 
     def look(self) -> None:

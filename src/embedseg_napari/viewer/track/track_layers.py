@@ -46,7 +46,7 @@ def movie_of(labels: Labels, image: Image | None) -> tuple[Picture, Picture | No
     DataError
         If time is not the first axis, or the axes do not fit.
     """
-    picture = picture_of(labels, 3 if labels.ndim == 4 else 2, stack=FRAMES)
+    picture = picture_of(labels, 3 if labels.ndim == 4 else 2)
     if not picture.axes.startswith("T"):
         raise DataError(
             f"{labels.name}: has the axes {picture.axes}, and time must be the first; choose the labels of a "
