@@ -52,6 +52,13 @@ def test_a_folder(panel, tmp_path, qtbot):
     assert "exists already" in batch.status.text()
 
 
+def test_how_far_a_folder_is_stands_next_to_the_button(panel):
+    layout = panel.batch.layout()
+    order = [layout.itemAt(i).widget() for i in range(layout.count())]
+    assert order.index(panel.batch.status) < order.index(panel.batch.open_report)
+    assert order.index(panel.batch.progress) == 2, "after the form and the buttons"
+
+
 def test_a_folder_without_an_image_that_can_be_read_gives_no_results(panel, tmp_path, qtbot):
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "broken.tif").write_bytes(b"no image")

@@ -134,8 +134,7 @@ class CrossingBox(QWidget):
             return
         self._show(result, groups if len(groups) > 1 else [])
         if len(groups) < 2:
-            # Of none, their number is said.
-            self.said.say("No objects share pixels now: the labels show them whole." if n_objects else "")
+            self.said.say("No objects share pixels now: the labels show them whole.")
             return
         text = f"{count(n_objects, 'object')} in {len(groups)} layers; none is cut. The labels are hidden."
         if result.has_edits():

@@ -125,12 +125,14 @@ class BatchPanel(QWidget):
         layout.setContentsMargins(12, 0, 0, 0)
         layout.addWidget(self.form)
         layout.addLayout(self.controls.buttons())
+        # Below the button that was pressed, in sight: the page is longer than most screens.
+        for widget in (self.progress, self.status):
+            layout.addWidget(widget)
         self.open_report = button("Open report", "Show the report of this run in the browser.", self._open_report)
         self.open_report.hide()
         layout.addWidget(self.open_report)
         layout.addWidget(RecipeButtons(lambda: of_words(words_of(self._job()))))
-        for widget in (self.progress, self.status, self.failures):
-            layout.addWidget(widget)
+        layout.addWidget(self.failures)
         self.failures.hide()
         self.found.hide()
         kept = LAST_USED.read()
