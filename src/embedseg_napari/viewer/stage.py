@@ -170,12 +170,12 @@ class Stage:
         self._apply(wanted)
         if scene.image is not None:
             bring_up(viewer.layers, scene.image)
-        active, about = viewer.layers.selection.active, scene.layers[0] if scene.layers else scene.image
+        active, best = viewer.layers.selection.active, scene.layers[0] if scene.layers else scene.image
         # Of a panel that has just come in front nothing else that is hidden is in hand, either.
-        if active is not None and about is not None and (active in hidden or (is_new and not active.visible)):
+        if active is not None and best is not None and (active in hidden or (is_new and not active.visible)):
             first, instead = self._in_hand or (active, active)
-            viewer.layers.selection.active = about
-            self._in_hand = first if active == instead else active, about
+            viewer.layers.selection.active = best
+            self._in_hand = first if active == instead else active, best
         return hidden
 
     def leave(self, owner: Any = None) -> None:
