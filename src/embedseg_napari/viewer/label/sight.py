@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from embedseg_napari.viewer.layers import ANNOTATION, SEGMENTED, shows_objects, time_lapse_of
-from embedseg_napari.viewer.stage import Scene, bring_up, is_drawn
+from embedseg_napari.viewer.stage import Scene, bring_up
 from embedseg_napari.viewer.widgets.dock_panel import say_hidden
 
 if TYPE_CHECKING:
@@ -72,8 +72,7 @@ class Sight:
             name = autosave.names.get(of)
             # Images that were only looked at stay as they are.
             is_ours = name is not None and (of in marks or autosave.holds(name))
-            is_other = of != front and (is_ours or str(layer.unique_id) == time_lapse_of(image))
-            return is_other or (not about and is_drawn(layer))
+            return of != front and (is_ours or str(layer.unique_id) == time_lapse_of(image))
 
         def stays(layer: Layer) -> bool:
             return is_own(layer) or (not about and layer.metadata.get(SEGMENTED) == front)
