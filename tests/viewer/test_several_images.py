@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 
 pytest.importorskip("pyqtgraph")
 
 from label_steps import annotate, choose_in_list, listed, paint, press, stored
+from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
 
 from embedseg_napari.core.data.pairs import load_folder
@@ -297,3 +300,28 @@ def test_closing_the_panel_saves_the_image_in_front_and_the_others(viewer, panel
     viewer.window.remove_dock_widget(panel)
     assert stored(folder) == {"one": 2, "two": 1}
     press(viewer, Qt.Key.Key_J, Qt.KeyboardModifier.ShiftModifier)
+
+
+def test_a_panel_that_is_opened_again_goes_on_with_the_session(viewer, panel, add_image, open_panel):
+    mine = {name: annotate(panel, add_image(name, shift=shift)) for name, shift in (("one", 0), ("two", 9))}
+    for name, n in (("one", 2), ("two", 1)):
+        annotate(panel, viewer.layers[name])
+        paint(panel, n)
+    folder = panel.autosave.session.folder
+    viewer.window.remove_dock_widget(panel)
+    again = open_panel("EmbedSeg: Label & Train")
+    assert again.autosave.session.folder == folder
+    assert again.sessions.names == ["one", "two"]
+    assert "2 objects in 1 other image" in again.annotation.line.text()
+    front = again.annotation.layers.labels
+    assert [layer for layer in mine.values() if layer.visible] == [front] == [mine["two"]]
+    paint(again, 1, row=3)
+    annotate(again, viewer.layers["one"])
+    assert [layer for layer in mine.values() if layer.visible] == [mine["one"]]
+    viewer.window.remove_dock_widget(again)
+    assert stored(folder) == {"one": 2, "two": 2}
+    assert list_sessions(folder.parent) == [folder]
+    # A session that is gone meanwhile.
+    shutil.rmtree(folder)
+    assert open_panel("EmbedSeg: Label & Train").autosave.session is None
+    assert folder.name in notification_manager.records[-1].message

@@ -17,6 +17,7 @@ from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.session.folder import list_sessions, read_state
 from embedseg_napari.core.session.images import to_frame
 from embedseg_napari.core.session.session import AnnotatedImage, AnnotationSession
+from embedseg_napari.viewer.layers import ANNOTATION
 from embedseg_napari.viewer.worker import report_error, run_in_background
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from embedseg_napari.viewer.label.drawing.annotation_layers import AnnotationLayers
     from embedseg_napari.viewer.worker import BackgroundRun
 
+SESSION = "embedseg-session"
+"""Key in the metadata of annotation layers whose panel was closed: folder of the session, name of their image in it."""
 SAVE_MILLISECONDS = 10_000
 """From a stroke to its writing; at most so much painting is lost when the process is killed, and what writing takes."""
 
@@ -196,6 +199,44 @@ class Autosave(QObject):
         self.session = None
         for known in (self.names, self.pictures, self.counts):
             known.clear()
+
+    def hand_on(self) -> None:
+        """Save and close the session; its annotation layers tell the panel that is opened next which it is."""
+        self.save_now()
+        for layer in self.layers.viewer.layers:
+            name = self.names.get(layer.metadata.get(ANNOTATION, ""), "")
+            if self.session is not None and self.holds(name):
+                layer.metadata[SESSION] = str(self.session.folder), name
+        self.end()
+
+    def take_up(self) -> Path | None:
+        """Go on with the session of the annotation layers that a closed panel has left in the viewer.
+
+        Returns
+        -------
+        Path or None
+            Model of its last round.
+
+        Raises
+        ------
+        DataError
+            If it cannot be opened or read.
+        """
+        left = [layer for layer in self.layers.viewer.layers if SESSION in layer.metadata]
+        if not left:
+            return None
+        folder = left[-1].metadata[SESSION][0]
+        session = AnnotationSession.open(Path(folder))
+        try:
+            self.use(session, count_all(session))
+        except DataError:
+            session.close()
+            raise
+        for layer in left:
+            place, name = layer.metadata.pop(SESSION)
+            if place == folder:
+                self.names[layer.metadata[ANNOTATION]] = name
+        return session.latest_model()
 
     def disconnect_layers(self) -> None:
         """Follow the annotation no longer."""

@@ -136,6 +136,8 @@ class LabelWidget(TrainingPanel):
         self.review.strokes.begun.connect(lambda: scroll.bring_in(self.review.strokes))
         self.review.found.connect(self.annotation.count)
         napari_viewer.layers.selection.events.active.connect(self.follow_selection)
+        if self._do(self.autosave.take_up) and self.autosave.session is not None:
+            self.output.suggest(self.autosave.session.folder.name)
         self._on_image()
 
     # Image and session
@@ -388,8 +390,7 @@ class LabelWidget(TrainingPanel):
         self.store.close_down()
         self.parts.close_down()
         self.annotation.layers.leaving.disconnect(self._hand_over)
-        if not self.autosave.close():
-            self.autosave.end()
+        self.autosave.hand_on()
         self.autosave.disconnect_layers()
         self.annotation.disconnect_viewer()
         super().release()
