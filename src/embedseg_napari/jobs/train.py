@@ -41,6 +41,8 @@ class TrainingRequest:
     """Where the model is saved."""
     axes: str | None = None
     """Axes of the images of the folder; None where each file says them."""
+    spacing: tuple[float, ...] | None = None
+    """Pixel size of the images of the folder, one value per spatial axis; None where each file says it."""
 
     def read(
         self,
@@ -76,7 +78,7 @@ class TrainingRequest:
 
         memory = None if self.config.memory is None else 1e9 * self.config.memory
         disk = FromDisk(memory, self.config.center, kept_in, watch)
-        return read_dataset(self.folder, label, axes=self.axes, disk=disk, tell=tell)
+        return read_dataset(self.folder, label, axes=self.axes, spacing=self.spacing, disk=disk, tell=tell)
 
 
 @dataclass(frozen=True, slots=True)

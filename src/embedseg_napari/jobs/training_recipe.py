@@ -107,7 +107,8 @@ def of_training(request: TrainingRequest, files: Sequence[PairFiles] = ()) -> Re
     preset, changes = _nearest_preset(request.config)
     pairs = [_pair_words(pair, own) for pair, own in zip(request.pairs, files, strict=True)]
     folder = "None" if request.folder is None else f"Path({str(request.folder.absolute())!r})"
-    axes = "" if request.axes is None else f"    axes={request.axes!r},\n"
+    named = {"axes": request.axes, "spacing": request.spacing}
+    said = "".join(f"    {name}={value!r},\n" for name, value in named.items() if value is not None)
     script = (
         "from pathlib import Path\n\n"
         "from embedseg_napari.core.config import TrainingConfig\n"
@@ -123,7 +124,7 @@ def of_training(request: TrainingRequest, files: Sequence[PairFiles] = ()) -> Re
         f"    start_from={request.start_from!r},\n"
         f"    device={request.device!r},\n"
         f"    output=Path({str(request.output)!r}),\n"
-        f"{axes}"
+        f"{said}"
         ")\n"
         "print(drain(TrainingJob(request).run(never)).path)\n"
     )
@@ -184,6 +185,7 @@ def _command(request: TrainingRequest, preset: str, changes: dict[str, Any]) -> 
         if value is not None:
             words += [OPTIONS[name], str(value)]
     words += [] if request.axes is None else ["--axes", request.axes]
+    words += [] if request.spacing is None else ["--spacing", ",".join(map(str, request.spacing))]
     # On few labels the command line would start from a model of its own choice.
     start = SCRATCH if request.start_from is None and request.config.keep_start else request.start_from
     words += [] if start is None else ["--from", start]

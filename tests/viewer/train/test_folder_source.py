@@ -47,7 +47,7 @@ def test_a_folder_leaves_what_is_seen_as_it_is(ready, viewer):
     assert other.visible
 
 
-def test_axes_that_files_of_a_folder_do_not_say_are_named(panel, qtbot, tmp_path):
+def test_axes_and_voxels_that_files_of_a_folder_do_not_say_are_named(panel, qtbot, tmp_path):
     rng = np.random.default_rng(0)
     labels = np.zeros((6, 48, 48), np.uint16)
     labels[1:4, 4:20, 4:20], labels[2:5, 26:42, 26:42] = 1, 2
@@ -70,6 +70,17 @@ def test_axes_that_files_of_a_folder_do_not_say_are_named(panel, qtbot, tmp_path
     qtbot.waitUntil(lambda: panel.ndim == 3, timeout=20000)
     assert " --axes ZYX" in panel.make_recipe().command
     assert "axes='ZYX'" in panel.make_recipe().script
+    qtbot.waitUntil(lambda: "how large their voxels are" in panel.check.text.text(), timeout=20000)
+    panel.folder_source.voxel_edit.setText("0.5, 0.1")
+    panel.folder_source.voxel_edit.editingFinished.emit()
+    assert "three numbers (z, y, x)" in panel.reason.text()
+    panel.folder_source.voxel_edit.setText("0.5, 0.1, 0.1")
+    panel.folder_source.voxel_edit.editingFinished.emit()
+    qtbot.waitUntil(panel.train.isEnabled, timeout=20000)
+    assert "how large their voxels are" not in panel.check.text.text()
+    assert [example.spacing for example in panel.request().read()[0]] == [(0.5, 0.1, 0.1)]
+    assert " --spacing 0.5,0.1,0.1" in panel.make_recipe().command
+    assert "spacing=(0.5, 0.1, 0.1)" in panel.make_recipe().script
 
 
 def test_what_was_left_out_of_a_folder_is_shown(panel, qtbot, blobs, tmp_path):

@@ -11,6 +11,7 @@ from embedseg_napari.core.axes import parse_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.names import from_home
 from embedseg_napari.viewer.widgets.boxes import button
+from embedseg_napari.viewer.widgets.pixel_size import typed_spacing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,10 +20,10 @@ TIP = "Learn from a folder with images/ and masks/ (same file names), or with tr
 
 
 class FolderSource(QWidget):
-    """A folder, typed or browsed, and the axes of its images."""
+    """A folder, typed or browsed, the axes of its images and the size of their voxels."""
 
     changed = Signal()
-    """Another folder, or other axes."""
+    """Another folder, other axes or voxels of another size."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,6 +39,13 @@ class FolderSource(QWidget):
             "line. Empty: as each file says."
         )
         self.axes_edit.setAccessibleName("Axes of the images in the folder")
+        self.voxel_edit = QLineEdit()
+        self.voxel_edit.setPlaceholderText("z, y, x of volumes, read from each file")
+        self.voxel_edit.setToolTip(
+            "How large a voxel of all volumes is in micrometres, z, y, x, as --spacing of the command line: slices are "
+            "often further apart than pixels are wide. Empty: as each file says; where none does, cubes."
+        )
+        self.voxel_edit.setAccessibleName("Voxel size of the volumes in the folder")
         row = QHBoxLayout()
         row.addWidget(self.edit, 1)
         row.addWidget(self.browse)
@@ -46,7 +54,8 @@ class FolderSource(QWidget):
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow(row)
         form.addRow("Axes", self.axes_edit)
-        for field in (self.edit, self.axes_edit):
+        form.addRow("Voxel (µm)", self.voxel_edit)
+        for field in (self.edit, self.axes_edit, self.voxel_edit):
             field.editingFinished.connect(self.changed.emit)
 
     def _browse(self) -> None:
@@ -77,3 +86,13 @@ class FolderSource(QWidget):
         """
         text = self.axes_edit.text().strip()
         return parse_axes(text) if text else None
+
+    def spacing(self) -> tuple[float, ...] | None:
+        """Size of the voxels of volumes in micrometres, z, y, x; None where each file says it.
+
+        Raises
+        ------
+        DataError
+            If it is none.
+        """
+        return typed_spacing(self.voxel_edit.text(), "ZYX")

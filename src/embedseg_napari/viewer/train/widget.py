@@ -149,7 +149,7 @@ class TrainWidget(TrainingPanel):
             folder = request.folder
             self.output.suggest(request.pairs[0].name if folder is None else dataset_name(folder))
             settings = request.config.model_dump(exclude={"minutes", "epochs"})
-            plan = (request.folder, request.axes, request.start_from, request.device, settings)
+            plan = (request.folder, request.axes, request.spacing, request.start_from, request.device, settings)
             # Who writes the minutes and presses Train at once must not find it disabled under the mouse.
             self.check.look_at(request, is_longer_only=only_settings and plan == self._plan)
             self._plan = plan
@@ -189,9 +189,10 @@ class TrainWidget(TrainingPanel):
         EmbedSegError
             If data or settings are not complete.
         """
-        folder, axes = None, None
+        folder, axes, spacing = None, None, None
         if self.from_folder.isChecked():
             folder, axes = self.folder_source.path(), self.folder_source.axes()
+            spacing = self.folder_source.spacing()
         pairs = () if folder is not None else tuple(self.pairs.pairs())
         start = self.settings.start_from()
         return TrainingRequest(
@@ -202,6 +203,7 @@ class TrainWidget(TrainingPanel):
             device=self.settings.device.currentText(),
             output=self.output.path(),
             axes=axes,
+            spacing=spacing,
         )
 
     def make_recipe(self) -> Recipe:
