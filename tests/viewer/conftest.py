@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari.components import ViewerModel
+    from napari.viewer import Viewer
     from qtpy.QtWidgets import QWidget
 
 PLUGIN = "embedseg-napari"
@@ -87,9 +88,36 @@ def own_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
 
 
 @pytest.fixture
-def viewer(make_napari_viewer_proxy):
-    """Return a viewer as a plugin gets it: public names only."""
-    return make_napari_viewer_proxy()
+def viewer(request: pytest.FixtureRequest, qtbot, monkeypatch: pytest.MonkeyPatch) -> Iterator[Viewer]:
+    """Return a viewer as a plugin gets it: public names only.
+
+    Its window holds the panels alone, unless the test asks for the `whole_window`.
+    """
+    if "whole_window" in request.fixturenames:
+        yield request.getfixturevalue("make_napari_viewer_proxy")()
+        return
+    import napari
+    from docks_only import DocksOnlyViewer
+    from napari.settings import get_settings
+    from napari.utils._proxies import PublicOnlyProxy
+
+    get_settings().reset()
+    viewer = DocksOnlyViewer()
+    for module in (napari, napari.viewer):
+        monkeypatch.setattr(module, "current_viewer", lambda: viewer)
+    yield PublicOnlyProxy(viewer)
+    viewer.close()
+
+
+@pytest.fixture
+def whole_window() -> None:
+    """Let the viewer have the window of napari, with canvas, layer controls and menus; it takes long to open."""
+
+
+@pytest.fixture
+def canvas(viewer, whole_window):
+    """Return what napari draws on, and what takes mouse and keys."""
+    return viewer.__wrapped__.window._qt_viewer.canvas
 
 
 @pytest.fixture
@@ -114,7 +142,7 @@ def open_panel(viewer) -> Callable[[str], QWidget]:
 
 
 @pytest.fixture
-def drag(viewer, qtbot) -> Callable[..., None]:
+def drag(viewer, canvas, qtbot) -> Callable[..., None]:
     """Drag the mouse along pixels of a layer, (row, column) of what is displayed: ``drag(layer, (2, 3), (9, 3))``."""
     from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
     from qtpy.QtGui import QMouseEvent
@@ -124,7 +152,6 @@ def drag(viewer, qtbot) -> Callable[..., None]:
     left, no_key = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
 
     def make(layer, *pixels, release: bool = True, modifier=no_key) -> None:
-        canvas = viewer.__wrapped__.window._qt_viewer.canvas
         native, way = canvas.native, []
         for pixel in pixels:
             axes = [axis - viewer.dims.ndim for axis in viewer.dims.displayed]

@@ -291,6 +291,7 @@ def test_the_annotated_images_are_exported_as_a_data_set(panel, add_image, ndim,
     assert first.ignore.any()
 
 
+@pytest.mark.usefixtures("whole_window")
 def test_closing_the_panel_saves_the_image_in_front_and_the_others(viewer, panel, add_image):
     annotate(panel, add_image("one"))
     paint(panel, 2)

@@ -45,6 +45,7 @@ def dropped(viewer, qtbot):
         ("table.xyz", b"1", "not an image that can be read here"),
     ],
 )
+@pytest.mark.usefixtures("whole_window")
 def test_what_is_no_image_is_said_in_the_panel_and_as_a_notification(
     viewer, open_panel, dropped, tmp_path, name, content, words
 ):

@@ -28,7 +28,7 @@ def layer(viewer):
 
 
 @pytest.fixture
-def press(viewer):
+def press(viewer, whole_window):
     """Press a key in the window, wherever the focus is."""
 
     def keys(text: str) -> None:

@@ -89,6 +89,7 @@ def test_while_drafts_are_left_nothing_else_is_asked_for(viewer, panel, truth, l
     assert panel.train.isEnabled()
 
 
+@pytest.mark.usefixtures("whole_window")
 def test_drafts_are_looked_at_one_by_one_and_nothing_is_annotated_before(viewer, panel, truth, load, tmp_path):
     layers, n = panel.annotation.layers, int(truth.max())
     tifffile.imwrite(tmp_path / "drafts.tif", truth)
@@ -111,6 +112,7 @@ def test_drafts_are_looked_at_one_by_one_and_nothing_is_annotated_before(viewer,
     assert not layers.array()[viewer.layers[DRAFTS].data == third.label].any(), "an unchanged copy is taken back"
 
 
+@pytest.mark.usefixtures("whole_window")
 def test_all_drafts_at_once_are_one_step_of_undo_and_leave_what_is_annotated(viewer, panel, truth, load, tmp_path):
     layers = panel.annotation.layers
     layers.labels.data_setitem(np.nonzero(truth == 1), 7)

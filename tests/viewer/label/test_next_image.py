@@ -39,6 +39,7 @@ def doubts(monkeypatch):
     return looked_at
 
 
+@pytest.mark.usefixtures("whole_window")
 def test_next_image_goes_where_the_model_is_least_sure(viewer, panel, doubts, qtbot, tiny_model_file):
     flat = np.ones((32, 32), np.float32)
     annotate(panel, viewer.add_image(100 * flat, name="front"))

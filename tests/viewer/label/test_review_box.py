@@ -22,6 +22,7 @@ from embedseg_napari.viewer.label import review_box
 from embedseg_napari.viewer.label.review_box import HERE
 from embedseg_napari.viewer.preview.preview import LABELS
 
+pytestmark = pytest.mark.usefixtures("whole_window")
 PANEL = "EmbedSeg: Label & Train"
 
 

@@ -85,6 +85,7 @@ def test_slices_follow_the_object_under_review(panel, truth):
     assert not box.view.slices
 
 
+@pytest.mark.usefixtures("whole_window")
 def test_slices_follow_edits_and_undo(viewer, panel, truth, qtbot):
     review(panel, truth)
     panel.review.next.click()
@@ -207,6 +208,7 @@ def test_whoever_takes_up_a_tool_in_3d_comes_back_to_slices(viewer, panel, truth
     assert viewer.dims.ndisplay == 2
 
 
+@pytest.mark.usefixtures("whole_window")
 def test_objects_are_looked_through_in_3d(viewer, panel, truth):
     review(panel, truth)
     # Outlines have no 3D view, napari warns.

@@ -100,6 +100,7 @@ def test_background_is_grey_and_nothing_else_is(viewer, panel, blobs):
     assert not any(np.allclose(layer.get_color(label), layer.get_color(BACKGROUND)) for label in free)
 
 
+@pytest.mark.usefixtures("whole_window")
 def test_keys_choose_what_is_painted(viewer, panel, blobs):
     begin(viewer, panel, blobs)
     layer = panel.annotation.layers.labels
@@ -221,6 +222,7 @@ def test_a_movie_of_which_a_frame_was_annotated_offers_its_session(viewer, panel
     assert viewer.layers["movie t=1 annotation"].data[3, 4] == 1
 
 
+@pytest.mark.usefixtures("whole_window")
 def test_a_stroke_of_the_mouse_paints_and_ctrl_z_takes_it_back(viewer, panel, blobs, qtbot):
     begin(viewer, panel, blobs)
     viewer.reset_view()

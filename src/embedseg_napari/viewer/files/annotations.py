@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import napari
 import numpy as np
-from napari import current_viewer
 from napari.layers import Image
 from napari.utils.notifications import show_warning
 
@@ -74,7 +74,7 @@ def read_annotations(path: str | Sequence[str]) -> list[LayerData]:
 
 
 def _image() -> Image | None:
-    viewer = current_viewer()
+    viewer = napari.current_viewer()
     if viewer is None:
         return None
     active = viewer.layers.selection.active

@@ -16,6 +16,7 @@ from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.viewer.label.drawing.click_box import OBJECT
 
+pytestmark = pytest.mark.usefixtures("whole_window")
 PANEL = "EmbedSeg: Label & Train"
 SHIFT = Qt.KeyboardModifier.ShiftModifier
 
