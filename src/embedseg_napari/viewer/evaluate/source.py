@@ -41,7 +41,7 @@ from embedseg_napari.viewer.layers import (
 from embedseg_napari.viewer.neighbours import image_below
 from embedseg_napari.viewer.provenance import origin_of
 from embedseg_napari.viewer.stage import Scene
-from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, ChoiceBox, Sentence, add_row
+from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence, add_row
 from embedseg_napari.viewer.widgets.folder_field import FolderField
 from embedseg_napari.viewer.widgets.labels_hint import LabelsHint
 from embedseg_napari.viewer.widgets.layer_box import CHOOSE, LayerBox
@@ -94,7 +94,6 @@ class EvaluationSource(QWidget):
         self.hint.watch(lambda: self.predicted.layer() is None or not self._has_own_truth())
         self.hint.converted.connect(self._take_converted)
         self.complaint = Sentence()
-        self.complaint.setStyleSheet(f"color: {ERROR_COLOR};")
         for text, field in (
             ("Truth", self.truth.native),
             ("Prediction", self.predicted.native),
@@ -197,7 +196,7 @@ class EvaluationSource(QWidget):
             self.form.setRowVisible(field, not is_layers)
         fault = self.fault()
         # What is merely missing is said beside the button; what is wrong, here.
-        self.complaint.setText(fault)
+        self.complaint.say(fault, is_wrong=True)
         self.complaint.setVisible(bool(fault) and self.is_wrong())
         self.changed.emit()
 

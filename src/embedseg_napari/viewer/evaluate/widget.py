@@ -32,7 +32,7 @@ from embedseg_napari.viewer.evaluate.tables import ImageTable
 from embedseg_napari.viewer.evaluate.threshold_actions import TuningFlow
 from embedseg_napari.viewer.evaluate.threshold_panel import ThresholdPanel
 from embedseg_napari.viewer.provenance import news, origin_of
-from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, Sentence, short
+from embedseg_napari.viewer.widgets.boxes import Sentence, short
 from embedseg_napari.viewer.widgets.dock_panel import DockPanel
 from embedseg_napari.viewer.widgets.recipe_buttons import RecipeButtons
 from embedseg_napari.viewer.widgets.scroll import FittingScroll
@@ -233,8 +233,7 @@ class EvaluateWidget(DockPanel):
         report_error(error)
 
     def _say(self, text: str, is_wrong: bool = False) -> None:
-        self.status.setStyleSheet(f"color: {ERROR_COLOR};" if is_wrong else "")
-        self.status.setText(text)
+        self.status.say(text, is_wrong)
         self.status.setVisible(bool(text))
 
     def _take_scores(self, scores: Evaluation) -> None:

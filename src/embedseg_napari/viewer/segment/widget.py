@@ -27,7 +27,7 @@ from embedseg_napari.viewer.segment.run_settings import RunSettings
 from embedseg_napari.viewer.segment.runs import SegmentRuns
 from embedseg_napari.viewer.segment.threshold_box import ThresholdBox
 from embedseg_napari.viewer.unopened import unopened
-from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR
+from embedseg_napari.viewer.widgets.boxes import frame_wrong
 from embedseg_napari.viewer.widgets.collapsible import Folded
 from embedseg_napari.viewer.widgets.dock_panel import DockPanel, say_hidden
 from embedseg_napari.viewer.widgets.run_controls import RunControls
@@ -46,7 +46,6 @@ PATIENCE = 0.7
 """Seconds that Cancel waits for the thread; then the panel is given back, whatever the thread is busy with."""
 CHECKING = " Checking…"
 """Follows the number of objects while something better is looked for."""
-WRONG = f"border: 1px solid {ERROR_COLOR};"
 
 
 class SegmentWidget(DockPanel):
@@ -354,8 +353,7 @@ class SegmentWidget(DockPanel):
         place = self.large.place
         own = (image.layer_box.native, image.axes, image.voxel, image.channel, image.shapes_box.native, self.model.box)
         for field in (*own, place.kind, place.name, place.place):
-            is_wrong = found is not None and found[0] is field and not is_running
-            field.setStyleSheet(WRONG if is_wrong else "")
+            frame_wrong(field, found is not None and found[0] is field and not is_running)
         self.run_button.setEnabled(not is_running and found is None)
         self.run_button.setToolTip(found[1] if found is not None else "Segment the image with the model.")
         self.image.setEnabled(not is_running)

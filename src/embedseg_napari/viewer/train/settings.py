@@ -23,7 +23,7 @@ from embedseg_napari.core.model.known_models import models_folder
 from embedseg_napari.core.model.library import ModelLibrary
 from embedseg_napari.core.model.model_file import SUFFIX
 from embedseg_napari.viewer.model_list import MODEL_FILTER, models
-from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, ChoiceBox, Sentence, add_row, button, device_box
+from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence, add_row, button, device_box, frame_wrong
 from embedseg_napari.viewer.widgets.collapsible import Folded
 from embedseg_napari.viewer.widgets.config_form import ConfigForm
 from embedseg_napari.viewer.worker import report_error
@@ -231,7 +231,7 @@ class OutputPlace(QWidget):
         # A space of no width lets a long path break at its separators.
         text = problem or "in " + short.replace("/", "/\u200b").replace("\\", "\\\u200b")
         self.place.say(text, is_wrong=bool(problem))
-        self.name.setStyleSheet(f"QLineEdit {{ border: 1px solid {ERROR_COLOR}; }}" if problem else "")
+        frame_wrong(self.name, bool(problem))
 
     def suggest(self, name: str, anew: bool = False) -> None:
         """Propose a free name, unless the user has typed one.

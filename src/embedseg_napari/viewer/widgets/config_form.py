@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
 
 from embedseg_napari.core.errors import SettingsError
 from embedseg_napari.core.settings import Settings
-from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, Sentence, add_row
+from embedseg_napari.viewer.widgets.boxes import Sentence, add_row, frame_wrong
 from embedseg_napari.viewer.widgets.collapsible import Folded
 from embedseg_napari.viewer.widgets.editors import ControlEdit, control_of, editor_for, kind_of
 
@@ -139,8 +139,7 @@ class ConfigForm(QWidget):
             return
         complaint.complain(sentence)
         control = control_of(self.editors[name])
-        kind = type(control).__name__
-        control.setStyleSheet(f"{kind} {{ border: 1px solid {ERROR_COLOR}; }}" if sentence else "")
+        frame_wrong(control, bool(sentence))
         if sentence and name in self.folds:
             self.folds[name].unfold()
 

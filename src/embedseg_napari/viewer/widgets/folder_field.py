@@ -14,7 +14,7 @@ from qtpy.QtWidgets import (
 )
 
 from embedseg_napari.core.files.names import from_home
-from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR
+from embedseg_napari.viewer.widgets.boxes import frame_wrong
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +50,7 @@ class FolderField(QWidget):
 
     def _check(self) -> None:
         is_wrong = bool(self.edit.text().strip()) and not self.path().is_dir()
-        self.edit.setStyleSheet(f"border: 1px solid {ERROR_COLOR};" if is_wrong else "")
+        frame_wrong(self.edit, is_wrong)
         self.changed.emit()
 
     def path(self) -> Path:
