@@ -58,6 +58,7 @@ def segmented(panel, qtbot):
     return panel.results.labels
 
 
+@pytest.mark.usefixtures("whole_window")
 @pytest.mark.parametrize("kind", MODELS)
 def test_from_a_dropped_file_to_labels_to_a_model_of_ones_own_and_back(
     viewer, open_panel, drop, click, qtbot, monkeypatch, kind

@@ -123,6 +123,7 @@ def test_a_model_of_another_kind_cannot_be_started_from(viewer, panel, blobs, ti
     assert panel.train.isEnabled()
 
 
+@pytest.mark.usefixtures("whole_window")
 def test_what_is_painted_is_kept_and_resumed(viewer, panel, blobs, ndim, qtbot):
     truth = begin(viewer, panel, blobs, ndim)
     paint_truth(panel, truth)
@@ -229,6 +230,7 @@ def test_removing_layers_while_training_is_harmless(viewer, panel, blobs, qtbot,
     assert panel.saved.path.exists()
 
 
+@pytest.mark.usefixtures("whole_window")
 def test_label_and_train_for_real(viewer, open_panel, blobs, qtbot):
     panel = open_panel(PANEL)
     paint_truth(panel, begin(viewer, panel, blobs), 4)

@@ -60,6 +60,7 @@ def test_a_dropped_tiff_raises_no_question(tmp_path):
     assert "embedseg-napari" not in claims
 
 
+@pytest.mark.usefixtures("whole_window")
 @pytest.mark.parametrize("name", PANELS)
 def test_panel_opens_and_closes(viewer, open_panel, name):
     panel = open_panel(name)

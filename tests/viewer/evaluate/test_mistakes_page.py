@@ -122,6 +122,7 @@ def test_mistakes_are_seen_on_their_own_image(panel, pair, viewer, qtbot) -> Non
     assert not own.visible
 
 
+@pytest.mark.usefixtures("whole_window")
 def test_a_jump_zooms_and_frames_the_object_in_each_of_its_planes(panel, pair, viewer, qtbot) -> None:
     truth, _ = pair
     press(panel.evaluate, panel, qtbot)

@@ -84,6 +84,7 @@ def test_the_chosen_pair_is_seen_and_what_would_cover_it_is_not(panel, viewer, q
     assert [layer.visible for layer in (truth, one)] == [True, False]
 
 
+@pytest.mark.usefixtures("whole_window")
 def test_scores_overlay_and_table_of_layers(panel, pair, viewer, qtbot) -> None:
     truth, predicted = pair
     press(panel.evaluate, panel, qtbot)

@@ -23,6 +23,7 @@ def look_at(viewer, center, zoom):
     camera.center, camera.zoom = (0, *center), zoom
 
 
+@pytest.mark.usefixtures("whole_window")
 def test_sliders_act_on_what_is_in_view(viewer, panel, tmp_path, qtbot, monkeypatch):
     monkeypatch.setattr("embedseg_napari.viewer.segment.large_images.MOST_IN_VIEW", {2: (256, 256)})
     path, image = open_cells(viewer, tmp_path)

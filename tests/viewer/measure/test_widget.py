@@ -74,6 +74,7 @@ def test_a_row_of_the_table_is_that_of_its_object(panel, viewer, qtbot) -> None:
     assert labels.features["index"].tolist() == [0, 1, 2, 3]
 
 
+@pytest.mark.usefixtures("whole_window")
 def test_a_row_of_napari_s_table_chooses_its_object(panel, viewer, qtbot) -> None:
     features_table = pytest.importorskip("napari_builtins._qt.features_table")
     labels = viewer.add_labels(np.array([[0, 1, 1], [2, 2, 3]]), name="objects")
@@ -88,6 +89,7 @@ def test_a_row_of_napari_s_table_chooses_its_object(panel, viewer, qtbot) -> Non
         assert shown.isValid()
 
 
+@pytest.mark.usefixtures("whole_window")
 def test_napari_s_table_of_a_long_name_leaves_the_canvas_its_room(panel, viewer, qtbot) -> None:
     pytest.importorskip("napari_builtins._qt.features_table")
     viewer.add_labels(np.array([[0, 1, 1], [2, 2, 3]]), name=100 * "n")
@@ -119,6 +121,7 @@ def test_scores_of_a_segmentation_are_there_until_it_is_edited(panel, viewer, qt
     assert "score" not in panel.table
 
 
+@pytest.mark.usefixtures("whole_window")
 def test_colours_follow_a_column_and_go_back(panel, layers, qtbot) -> None:
     _, labels = layers
     before = labels.colormap
@@ -288,6 +291,7 @@ def test_a_movie_has_no_surfaces(panel, viewer, blobs, monkeypatch) -> None:
         assert panel.files.surfaces.isHidden() is not has_surfaces
 
 
+@pytest.mark.usefixtures("whole_window")
 def test_surfaces_lie_on_their_objects(panel, layers, viewer, qtbot) -> None:
     from napari.layers import Surface
     from napari.utils.notifications import notification_manager

@@ -28,6 +28,7 @@ def predicted(example, n=2) -> PreviewReady:
     return PreviewReady(example.name, image, maps, labels, centers, np.ones(n, np.float32), 1)
 
 
+@pytest.mark.usefixtures("whole_window")
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_preview_lies_over_its_layer_and_is_updated_in_place(viewer, blobs, ndim):
     image, _ = blobs(ndim)

@@ -62,6 +62,7 @@ def test_nothing_is_offered_where_no_objects_cross(viewer, panel, fake, qtbot):
     assert panel.crossing.isHidden()
 
 
+@pytest.mark.usefixtures("whole_window")
 def test_objects_that_cross_are_shown_whole_on_request(viewer, panel, crossing, qtbot):
     viewer.add_image(np.zeros((24, 24)), name="worms", scale=(0.5, 0.5), translate=(3, 4), units=("um", "um"))
     panel.start()

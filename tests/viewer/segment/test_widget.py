@@ -78,6 +78,7 @@ def test_a_failure_gives_the_panel_back(viewer, panel, fake, qtbot):
     assert "2 objects" in panel.status.text()
 
 
+@pytest.mark.usefixtures("whole_window")
 def test_segment_on_drop(viewer, panel, fake, qtbot):
     panel.on_drop.setChecked(True)
     viewer.add_image(np.zeros((24, 24)), name="one")
@@ -109,6 +110,7 @@ def test_closing_the_panel_while_it_runs(viewer, panel, fake, qtbot):
     assert len(viewer.layers) == 1
 
 
+@pytest.mark.usefixtures("whole_window")
 def test_the_real_network(viewer, panel, qtbot):
     rng = np.random.default_rng(0)
     viewer.add_image(rng.random((40, 48)).astype(np.float32), name="noise")

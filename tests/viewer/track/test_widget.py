@@ -20,6 +20,7 @@ from embedseg_napari.core.files.tiff import read_image, write_labels
 PANEL = "EmbedSeg: Track"
 
 
+@pytest.mark.usefixtures("whole_window")
 def test_objects_keep_their_number_and_colour(panel, layer, viewer, qtbot) -> None:
     track(panel, qtbot)
     tracks, shown, lines = panel.correct.corrected.tracks, panel.layers.labels, panel.layers.lines
@@ -109,6 +110,7 @@ def test_planes_that_are_depth_are_no_frames(viewer, open_panel):
     assert "nuclei: has the axes ZYX, and time must be the first" in panel.controls.status.text()
 
 
+@pytest.mark.usefixtures("whole_window")
 def test_volumes_over_time(panel, viewer, qtbot) -> None:
     movie = dividing_cells(6, 4, 1, ndim=3, radius=5.0)
     viewer.add_labels(unlinked(movie.labels), name="volumes")

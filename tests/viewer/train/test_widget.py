@@ -175,6 +175,7 @@ def test_only_models_for_such_images_are_offered(viewer, panel, blobs, qtbot, nd
     assert ("nuclei-2d" in offered) == ("start-2d" in offered) == (ndim == 2)
 
 
+@pytest.mark.usefixtures("whole_window")
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_embeddings_come_and_go_with_their_switch(viewer, panel, blobs, qtbot, monkeypatch, ndim):
     image, labels = blobs(ndim)
@@ -290,6 +291,7 @@ def test_train_can_be_pressed_right_after_the_minutes_were_written(ready):
     assert ready.job.request.config.minutes == 0.5
 
 
+@pytest.mark.usefixtures("whole_window")
 def test_train_from_layers_for_real(viewer, open_panel, blobs, qtbot):
     panel = open_panel(PANEL)
     image, labels = blobs(2)
