@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 from label_steps import begin, queue_of
 from segment_steps import PANEL, WAIT, finish
 
