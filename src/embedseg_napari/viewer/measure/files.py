@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from embedseg_napari.core.errors import DataError, EmbedSegError
 from embedseg_napari.core.exchange.export import FORMATS, OUTLINED, export_labels
@@ -139,7 +139,7 @@ class MeasuredFiles(QWidget):
         else:
             # It names the layer, and would take the canvas for a long name.
             for label in table.findChildren(QLabel):
-                label.setMinimumWidth(1)
+                label.setSizePolicy(QSizePolicy.Policy.Ignored, label.sizePolicy().verticalPolicy())
             dock.visibilityChanged.connect(self._take_table)
             self._take_table(True)
 
