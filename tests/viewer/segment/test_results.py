@@ -65,6 +65,14 @@ def test_painted_labels_are_not_overwritten(viewer, panel, fake, qtbot):
     settle(qtbot, panel)
     assert edited.data.max() == 9
     assert panel.results.labels is not edited
+    # Who takes the new ones away goes back to their own, and centres are not there twice from then on.
+    assert not edited.visible
+    viewer.layers.remove(panel.results.labels)
+    assert edited.visible
+    assert panel.results.labels == edited
+    panel.thresholds.sliders["seed_threshold"].setValue(0.8)
+    settle(qtbot, panel)
+    assert [layer.name for layer in viewer.layers if "centres" in layer.name] == ["cells centres"]
 
 
 def test_what_was_found_is_not_covered_by_another_image(viewer, panel, fake, qtbot):

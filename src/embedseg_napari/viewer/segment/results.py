@@ -15,6 +15,7 @@ from embedseg_napari.viewer import provenance
 from embedseg_napari.viewer.layers import EDITED, SEGMENTED, pixel_size
 from embedseg_napari.viewer.result_layers import CENTERS, is_shown, show_image, show_labels, show_points
 from embedseg_napari.viewer.segment.regions import WHOLE
+from embedseg_napari.viewer.stage import stage_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -245,9 +246,17 @@ class ResultLayers:
         result.labels.features = {"index": table.pop("label"), **table}
 
     def forget(self, layer: Layer) -> list[Result]:
-        """Let go of the maps when an image or its labels were removed; the results that are gone."""
+        """Let go of the maps when an image or its labels were removed; the results that are gone.
+
+        Edited labels that gave way to those that were removed are seen again.
+        """
         gone = [result for result in self._results if layer in (result.selection.layer, result.labels)]
         self._results = [result for result in self._results if result not in gone]
+        for result in gone:
+            edited = self.of(result.kept)
+            if edited is not None and edited.labels is not None:
+                stage_of(self.viewer).set_visible(edited.labels, True)
+                edited.centers = edited.centers or result.centers
         if self.chosen in gone:
             self.chosen = None
         return gone
