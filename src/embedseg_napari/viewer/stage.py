@@ -129,7 +129,7 @@ class Stage:
 
     viewer: weakref.ReferenceType[Viewer]
     is_changing: bool = False
-    """Whether layers are shown and hidden here, and not by the user."""
+    """Whether layers are shown, hidden and selected here, and not by the user."""
     _owner: weakref.ReferenceType[Any] | None = None
     _scene: Scene | None = None
     _changes: list[_Change] = field(default_factory=list)
@@ -177,7 +177,7 @@ class Stage:
         # Of a panel that has just come in front nothing else that is hidden is in hand, either.
         if active is not None and own and (active in hidden or (is_new and not active.visible)):
             first, instead = self._in_hand or (active, active)
-            viewer.layers.selection.active = own[0]
+            self._select(viewer, own[0])
             # Where the user has gone on in the panel itself, nothing is lent.
             if is_new or self._in_hand is not None:
                 self._in_hand = first if active == instead else active, own[0]
@@ -208,7 +208,14 @@ class Stage:
         (before, instead), self._in_hand = self._in_hand or (None, None), None
         viewer = self.viewer()
         if viewer is not None and before is not None and viewer.layers.selection.active == instead:
-            viewer.layers.selection.active = before
+            self._select(viewer, before)
+
+    def _select(self, viewer: Viewer, layer: Layer) -> None:
+        was_changing, self.is_changing = self.is_changing, True
+        try:
+            viewer.layers.selection.active = layer
+        finally:
+            self.is_changing = was_changing
 
     @property
     def owner(self) -> Any:

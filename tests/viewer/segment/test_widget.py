@@ -17,6 +17,7 @@ from embedseg_napari.viewer.label.review_box import HERE
 from embedseg_napari.viewer.label.time_points import take_frame
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.preview.preview import LABELS
+from embedseg_napari.viewer.stage import Scene
 from embedseg_napari.viewer.worker import RunState
 
 
@@ -304,3 +305,20 @@ def test_the_number_of_objects_is_said_again_when_the_model_that_found_them_is_b
     assert panel.status.text() == ""
     panel.model.choose(mine)
     assert panel.status.text() == words.split(" in ")[0] + "."
+
+
+def test_what_the_scene_of_another_panel_selects_leaves_the_chosen_image_alone(viewer, panel, fake, qtbot):
+    for name in ("one", "two"):
+        viewer.add_image(np.zeros((24, 24)), name=name)
+        panel.start()
+        finish(qtbot, panel)
+    one, two = viewer.layers["one labels"], viewer.layers["two labels"]
+    viewer.layers.selection.active = one
+    panel.take_front(False)
+    panel.stage.show(panel.image, Scene(viewer.layers["two"], [two], gives_way=lambda layer: layer == one))
+    assert viewer.layers.selection.active == two
+    assert panel.image.layer == viewer.layers["one"]
+    assert panel.results.labels == one
+    # The user's own choice counts there, too.
+    viewer.layers.selection.active = viewer.layers["two"]
+    assert panel.image.layer == viewer.layers["two"]

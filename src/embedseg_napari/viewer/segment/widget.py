@@ -297,7 +297,8 @@ class SegmentWidget(DockPanel):
 
     def _follow_selection(self, event: object = None) -> None:
         """Choose the image that was opened or selected just now, itself or one of its results; a run keeps its own."""
-        if self.current is None:
+        # What the scene of another panel selects is not the user's choice.
+        if self.current is None and not (self._was_front is False and self.stage.is_changing):
             active = self.viewer.layers.selection.active
             result = self.results.of(active)
             self.image.layer_box.choose(active if result is None else result.selection.layer)
