@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from embedseg_napari.core.errors import DataError, EmbedSegError
@@ -23,6 +23,7 @@ from embedseg_napari.viewer.layers import file_of
 from embedseg_napari.viewer.measure.layer_table import is_volume, kept_file, measure_layer, objects_of, whole_layers
 from embedseg_napari.viewer.measure.surfaces import make_surfaces, show_surfaces
 from embedseg_napari.viewer.widgets.boxes import button
+from embedseg_napari.viewer.widgets.dock_tabs import leave_room
 from embedseg_napari.viewer.widgets.recipe_buttons import RecipeButtons
 from embedseg_napari.viewer.worker import run_in_background
 
@@ -140,6 +141,9 @@ class MeasuredFiles(QWidget):
             # It names the layer, and would take the canvas for a long name.
             for label in table.findChildren(QLabel):
                 label.setSizePolicy(QSizePolicy.Policy.Ignored, label.sizePolicy().verticalPolicy())
+            # napari has fixed it by then.
+            dock.setMinimumWidth(0)
+            QTimer.singleShot(0, lambda: leave_room(dock))
             dock.visibilityChanged.connect(self._take_table)
             self._take_table(True)
 
