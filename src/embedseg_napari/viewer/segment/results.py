@@ -256,7 +256,9 @@ class ResultLayers:
             edited = self.of(result.kept)
             if edited is not None and edited.labels is not None:
                 stage_of(self.viewer).set_visible(edited.labels, True)
-                edited.centers = edited.centers or result.centers
+                if edited.centers is None and is_shown(self.viewer, result.centers):
+                    edited.centers = result.centers
+                    self._show_centers(edited)
         if self.chosen in gone:
             self.chosen = None
         return gone
@@ -293,9 +295,19 @@ class ResultLayers:
         result.labels = show_labels(self.viewer, f"{name} labels", labels, frame=frame, into=result.labels)
         result.labels.metadata[SEGMENTED] = str(result.selection.layer.unique_id)
         yield
+        self._show_centers(result)
+        if result.before is None:
+            # Let the Evaluate panel find the maps behind the labels, and the model they came from.
+            provenance.remember(result.labels, segmentation, result.model_path)
+        else:
+            provenance.forget(result.labels)
+
+    def _show_centers(self, result: Result) -> None:
+        shown = result.shown
+        frame, objects, name = result.frame(shown.start), shown.segmentation, result.selection.name
         # Objects that the border cuts may have their centre beyond it.
         centers = np.asarray(objects.centers, float).reshape(-1, len(result.axes))
-        centers = np.clip(centers, 0, np.asarray(labels.shape) - 1)
+        centers = np.clip(centers, 0, np.asarray(objects.labels.shape) - 1)
         if len(centers) or is_shown(self.viewer, result.centers):
             size = point_size(objects)
             result.centers = show_points(
@@ -312,14 +324,9 @@ class ResultLayers:
                 visible=result.shows_centers,
                 **CENTERS,
             )
-            result.centers.metadata[SEGMENTED] = result.labels.metadata[SEGMENTED]
+            result.centers.metadata[SEGMENTED] = str(result.selection.layer.unique_id)
             if len(centers) and not 1 / RESIZED < np.median(result.centers.size) / size < RESIZED:
                 result.centers.size = result.centers.current_size = size
-        if result.before is None:
-            # Let the Evaluate panel find the maps behind the labels, and the model they came from.
-            provenance.remember(result.labels, segmentation, result.model_path)
-        else:
-            provenance.forget(result.labels)
 
 
 def _keep(edited: Result, by: Result) -> None:
