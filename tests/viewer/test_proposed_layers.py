@@ -95,6 +95,14 @@ def test_one_layer_is_not_compared_with_itself_and_what_was_corrected_is_judged(
     assert (source.truth.layer(), source.predicted.layer()) == (truth, None)
 
 
+def test_what_was_corrected_and_gave_way_to_a_new_result_is_not_judged(viewer, open_panel):
+    truth = viewer.add_labels(LABELS, name="mask")
+    viewer.add_labels(LABELS, name="edited", metadata={RESULT: FOUND, EDITED: True}, visible=False)
+    found = viewer.add_labels(LABELS, name="found", metadata={RESULT: FOUND})
+    source = open_panel("EmbedSeg: Evaluate").source
+    assert (source.truth.layer(), source.predicted.layer()) == (truth, found)
+
+
 def test_what_was_found_in_the_image_of_the_truth_is_judged(viewer, open_panel):
     first, second = (viewer.add_image(IMAGE, name=name) for name in ("first", "second"))
     truth = viewer.add_labels(LABELS, name="second truth")

@@ -130,7 +130,7 @@ class EvaluationSource(QWidget):
         """Choose two layers, never one twice, nor two of other sizes; where one was removed, the other one `stays`.
 
         The truth is known by its name, is the user's own, was corrected by hand, or lies below. To be judged is what
-        was found in its image; of that what was corrected, else what was found last.
+        was found in its image; of that what is seen, what was corrected, what was found last.
         """
         truth, predicted = self.truth.layer(), self.predicted.layer()
         layers = self.truth.layers
@@ -167,6 +167,7 @@ class EvaluationSource(QWidget):
                 is_users(one),
                 ANNOTATION in one.metadata,
                 image is None or one.metadata.get(SEGMENTED) != str(image.unique_id),
+                not one.visible,
                 EDITED not in one.metadata,
             )
         )
