@@ -204,6 +204,20 @@ def test_an_image_is_brought_up_with_what_was_found_in_it_and_own_layers_stay(la
     assert [layer.name for layer in layers] == [*one, *two, *own]
 
 
+def test_labels_that_fit_another_image_do_not_cover_the_one_that_is_brought_up(layer_viewer):
+    layers, small, large = layer_viewer.layers, np.zeros((3, 8, 8), int), np.zeros((2, 12, 12), int)
+    for name, image in (("small", small), ("large", large)):
+        layer_viewer.add_image(image.astype(float), name=name)
+        layer_viewer.add_labels(image, name=f"truth of {name}")
+    layer_viewer.add_labels(small[0, :4], name="a part")
+
+    bring_up(layers, layers["small"])
+    assert [layer.name for layer in layers][-3:] == ["small", "truth of small", "a part"]
+
+    bring_up(layers, layers["large"])
+    assert [layer.name for layer in layers] == ["small", "truth of small", "large", "truth of large", "a part"]
+
+
 def test_the_image_of_a_panel_is_looked_at_also_on_other_planes(layer_viewer):
     one, two = Panel(), Panel()
     deep = layer_viewer.add_image(np.zeros((40, 9, 9)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from napari.layers import Image
+from napari.layers import Image, Labels
 
 from embedseg_napari.viewer.camera import bring_in
 from embedseg_napari.viewer.layers import (
@@ -49,7 +49,7 @@ def meet(one: Layer, other: Layer) -> bool:
 
 
 def bring_up(layers: LayerList, image: Layer) -> None:
-    """Bring an image above others that cover it, with what was found in it; what was found in others goes below it."""
+    """Bring an image above others that cover it, with what was found in it; what is of others goes below it."""
     own = str(image.unique_id)
     below, above = list(layers)[: layers.index(image)], list(layers)[layers.index(image) + 1 :]
     for layer in reversed(below):
@@ -57,9 +57,23 @@ def bring_up(layers: LayerList, image: Layer) -> None:
             layers.move(layers.index(layer), layers.index(image) + 1)
     for layer in above:
         of = layer.metadata.get(SEGMENTED)
-        covers = (isinstance(layer, Image) and is_users(layer) and _hides(layer)) if of is None else of != own
+        covers = (is_users(layer) and _is_of_other(layer, image, layers)) if of is None else of != own
         if covers and meet(layer, image):
             layers.move(layers.index(layer), layers.index(image))
+
+
+def _is_of_other(layer: Layer, image: Layer, layers: LayerList) -> bool:
+    """Whether a layer of the user's is another image that hides this one, or labels that fit another one only."""
+    if isinstance(layer, Image):
+        return _hides(layer)
+    if not isinstance(layer, Labels):
+        return False
+
+    def fits(one: Layer) -> bool:
+        place, other = (np.asarray(each.extent.world)[:, -2:] for each in (layer, one))
+        return np.allclose(place, other)
+
+    return not fits(image) and any(isinstance(one, Image) and fits(one) for one in layers)
 
 
 def _hides(image: Image) -> bool:
