@@ -27,25 +27,20 @@ class FolderSource(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.edit = QLineEdit()
-        self.edit.setPlaceholderText("Folder with images/ and masks/")
-        self.edit.setToolTip(TIP)
-        self.edit.setAccessibleName("Data-set folder")
+        self.edit = self._field("Data-set folder", "Folder with images/ and masks/", TIP)
         self.browse = button("Browse…", "Choose the data-set folder.", self._browse)
-        self.axes_edit = QLineEdit()
-        self.axes_edit.setPlaceholderText("read from each file, or guessed")
-        self.axes_edit.setToolTip(
+        self.axes_edit = self._field(
+            "Axes of the images in the folder",
+            "read from each file, or guessed",
             "Axes of all images, in order, such as YX, ZYX, TYX or YXC (T time, C channel), as --axes of the command "
-            "line. Empty: as each file says."
+            "line. Empty: as each file says.",
         )
-        self.axes_edit.setAccessibleName("Axes of the images in the folder")
-        self.voxel_edit = QLineEdit()
-        self.voxel_edit.setPlaceholderText("z, y, x of volumes, read from each file")
-        self.voxel_edit.setToolTip(
+        self.voxel_edit = self._field(
+            "Voxel size of the volumes in the folder",
+            "z, y, x of volumes, read from each file",
             "How large a voxel of all volumes is in micrometres, z, y, x, as --spacing of the command line: slices are "
-            "often further apart than pixels are wide. Empty: as each file says; where none does, cubes."
+            "often further apart than pixels are wide. Empty: as each file says; where none does, cubes.",
         )
-        self.voxel_edit.setAccessibleName("Voxel size of the volumes in the folder")
         row = QHBoxLayout()
         row.addWidget(self.edit, 1)
         row.addWidget(self.browse)
@@ -55,8 +50,14 @@ class FolderSource(QWidget):
         form.addRow(row)
         form.addRow("Axes", self.axes_edit)
         form.addRow("Voxel (µm)", self.voxel_edit)
-        for field in (self.edit, self.axes_edit, self.voxel_edit):
-            field.editingFinished.connect(self.changed.emit)
+
+    def _field(self, name: str, placeholder: str, tip: str) -> QLineEdit:
+        field = QLineEdit()
+        field.setAccessibleName(name)
+        field.setPlaceholderText(placeholder)
+        field.setToolTip(tip)
+        field.editingFinished.connect(self.changed.emit)
+        return field
 
     def _browse(self) -> None:
         text = QFileDialog.getExistingDirectory(self, "Data-set folder", self.edit.text())
