@@ -28,8 +28,9 @@ def _shared() -> Path | None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     unwanted = {"real": NO_SHARED} if _shared() is None else {}
-    if not os.environ.get("EMBEDSEG_SLOW"):
-        unwanted["slow"] = "EMBEDSEG_SLOW is not set"
+    for marker in ("slow", "thorough"):
+        if not os.environ.get(variable := f"EMBEDSEG_{marker.upper()}"):
+            unwanted[marker] = f"{variable} is not set"
     if any(item.get_closest_marker("gpu") for item in items) and not os.environ.get("EMBEDSEG_GPU"):
         import torch
 

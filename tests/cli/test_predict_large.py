@@ -86,6 +86,7 @@ def test_a_store_that_is_not_there_is_told_as_such(tmp_path, capsys):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="process groups of POSIX")
+@pytest.mark.thorough
 def test_ctrl_c_of_a_terminal_stops_workers_without_a_traceback(store, tmp_path):
     pytest.importorskip("distributed")
     command = [sys.executable, "-m", "embedseg_napari", "predict", "nuclei-2d", str(store), "--block", "64"]

@@ -256,7 +256,16 @@ def test_minutes_include_everything(start, dataset, settings, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for another process")
-@pytest.mark.parametrize("names", [["SIGINT"], ["SIGTERM"], ["SIGHUP"], ["SIGINT", "SIGINT"], ["SIGTERM", "SIGINT"]])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["SIGINT"],
+        *(
+            pytest.param(names, marks=pytest.mark.thorough)
+            for names in (["SIGTERM"], ["SIGHUP"], ["SIGINT", "SIGINT"], ["SIGTERM", "SIGINT"])
+        ),
+    ],
+)
 def test_a_stop_keeps_a_model_and_says_how_to_go_on(start, dataset, settings, tmp_path, names, request):
     number, *more = [getattr(signal, name) for name in names]
     if number == signal.SIGHUP:
@@ -305,6 +314,7 @@ def test_an_early_interruption_leaves_nothing(start, dataset, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for another process")
+@pytest.mark.thorough
 def test_a_second_ctrl_c_leaves_no_half_of_a_model(start, dataset, settings, tmp_path):
     model = tmp_path / "m.embedseg"
     child = start("train", dataset, "--output", model, "--epochs", 100000, "--config", settings)
@@ -324,6 +334,7 @@ def test_a_second_ctrl_c_leaves_no_half_of_a_model(start, dataset, settings, tmp
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no hangup")
+@pytest.mark.thorough
 def test_what_outlasts_its_terminal_is_left_alone(start, dataset, settings, tmp_path):
     model = tmp_path / "m.embedseg"
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -92,7 +92,8 @@ class Person:
                 # A hand does not move less.
                 if not way or abs(row - way[-1][0]) + abs(column - way[-1][1]) >= 2:
                     way.append((int(row), int(column)))
-        self.drag(self.labels, *way)
+        # Between two moves napari paints a straight line.
+        self.drag(self.labels, *way, n_moves=1)
 
     def paint(self, truth: np.ndarray, identity: int, n_planes: int = 4) -> None:
         """Paint an object: in a volume on some planes, with the planes between filled."""

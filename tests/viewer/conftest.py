@@ -143,7 +143,10 @@ def open_panel(viewer) -> Callable[[str], QWidget]:
 
 @pytest.fixture
 def drag(viewer, canvas, qtbot) -> Callable[..., None]:
-    """Drag the mouse along pixels of a layer, (row, column) of what is displayed: ``drag(layer, (2, 3), (9, 3))``."""
+    """Drag the mouse along pixels of a layer, (row, column) of what is displayed: ``drag(layer, (2, 3), (9, 3))``.
+
+    It moves `n_moves` times from each to the next.
+    """
     from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
     from qtpy.QtGui import QMouseEvent
     from qtpy.QtTest import QTest
@@ -151,7 +154,7 @@ def drag(viewer, canvas, qtbot) -> Callable[..., None]:
 
     left, no_key = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
 
-    def make(layer, *pixels, release: bool = True, modifier=no_key) -> None:
+    def make(layer, *pixels, release: bool = True, modifier=no_key, n_moves: int = 4) -> None:
         native, way = canvas.native, []
         for pixel in pixels:
             axes = [axis - viewer.dims.ndim for axis in viewer.dims.displayed]
@@ -160,10 +163,10 @@ def drag(viewer, canvas, qtbot) -> Callable[..., None]:
             way.append(QPoint(round(float(x)), round(float(y))))
         QTest.mousePress(native, left, modifier, way[0])
         for start, end in itertools.pairwise(way):
-            for part in (0.25, 0.5, 0.75, 1.0):
+            for move in range(1, n_moves + 1):
                 # vispy leaves out moves that follow one another within 10 ms, and napari puts them off.
                 native._last_time, before = 0.0, viewer.cursor.position
-                at = QPointF(start + (end - start) * part)
+                at = QPointF(start + (end - start) * (move / n_moves))
                 to = QPointF(native.mapToGlobal(at.toPoint()))
                 QApplication.sendEvent(
                     native, QMouseEvent(QEvent.Type.MouseMove, at, to, Qt.MouseButton.NoButton, left, modifier)

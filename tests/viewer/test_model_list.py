@@ -39,6 +39,14 @@ def test_only_so_many_are_kept_and_vanished_files_are_left_out(files):
     assert recent == files[-2 : -module.MOST_RECENT - 1 : -1]
 
 
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    paths = [tmp_path / folder / f"{name}.embedseg" for folder in ("old", "new") for name in ("cells", folder)]
+    known = [module.KnownModel(path) for path in paths]
+    assert module.names_of(known) == ["cells (old)", "old", "cells (new)", "new"]
+    bundled = module.KnownModel(paths[0], is_bundled=True)
+    assert module.names_of([bundled, known[2]]) == ["cells", "cells (new)"]
+
+
 def test_panels_are_told(files):
     listed, heard = ModelList(), []
     listed.changed.connect(heard.append)

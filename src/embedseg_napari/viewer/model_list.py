@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ from embedseg_napari.core.model.library import ModelLibrary
 from embedseg_napari.core.session.folder import STATE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from embedseg_napari.core.config import ModelConfig
 
 logger = logging.getLogger(__name__)
@@ -43,6 +46,16 @@ class KnownModel:
         if (session / STATE).is_file():
             return f"{session.name} round {self.path.stem.lstrip('0')}"
         return self.path.stem if self.path.suffix == MODEL_SUFFIXES[0] else self.path.name
+
+
+def names_of(known: Sequence[KnownModel]) -> list[str]:
+    """Names as a list shows them: files of one name are told apart by their folders."""
+    times = Counter(model.name for model in known)
+    is_alone = (model.is_bundled or times[model.name] == 1 for model in known)
+    return [
+        model.name if alone else f"{model.name} ({model.path.parent.name})"
+        for model, alone in zip(known, is_alone, strict=True)
+    ]
 
 
 class ModelList:

@@ -210,6 +210,7 @@ def test_of_renames_to_one_name_at_once_one_wins_and_no_model_is_lost(library: M
     assert set(won) <= set(own_names(library))
 
 
+@pytest.mark.thorough
 def test_imports_and_copies_at_once_each_get_a_name(library: ModelLibrary, model: Model, tmp_path: Path) -> None:
     model.config = model.config.model_copy(update={"description": "mine"})
     source = model.save(tmp_path / "model")

@@ -41,6 +41,7 @@ def dataset(blobs, tmp_path):
     return tmp_path
 
 
+@pytest.mark.thorough
 def test_one_of_two_processes_speaks_and_ctrl_c_stops_both_with_a_model(dataset, tmp_path):
     (tmp_path / "two.yaml").write_text(SETTINGS.replace("epochs: 1", "epochs: 500"))
     output = tmp_path / "m.embedseg"
@@ -87,6 +88,7 @@ import os
 """
 
 
+@pytest.mark.thorough
 def test_two_processes_learn_the_same_as_one_with_twice_the_batch(dataset, tmp_path, monkeypatch):
     script = tmp_path / "steps.py"
     script.write_text(STEPS)

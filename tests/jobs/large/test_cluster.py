@@ -70,6 +70,7 @@ def test_processes_that_workers_start_in_hear_no_interrupt() -> None:
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
+@pytest.mark.thorough
 def test_two_workers_read_the_axes_that_are_said(job, store):
     pytest.importorskip("distributed")
     job = replace(job, axes="XY")
@@ -90,6 +91,7 @@ def test_a_library_that_cannot_be_loaded_is_named(job, monkeypatch):
         drain(run(replace(job, workers=2), never))
 
 
+@pytest.mark.thorough
 def test_workers_read_the_image_where_it_is_now(job, store, tmp_path):
     pytest.importorskip("distributed")
     drain(run(replace(job, name="other"), never))
@@ -115,6 +117,7 @@ def test_a_scheduler_that_is_none_is_said_and_leaves_nothing(job, store, tmp_pat
     assert not (store / "labels").exists()
 
 
+@pytest.mark.thorough
 def test_a_stop_while_workers_start_leaves_nothing(job, store):
     pytest.importorskip("distributed")
     with pytest.raises(Stopped):

@@ -138,6 +138,7 @@ def test_what_was_begun_in_pytorch_or_by_an_earlier_version_stays_there(job, sto
     assert InItsPlace.n_runs == 0
 
 
+@pytest.mark.thorough
 def test_where_a_worker_cannot_all_take_pytorch(job, install) -> None:
     pytest.importorskip("distributed")
     if importlib.util.find_spec("openvino") is not None:

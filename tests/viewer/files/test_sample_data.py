@@ -36,6 +36,7 @@ def test_the_bundled_model_solves_the_image(layer_viewer):
     assert es.match(truth.data, found.labels)[0].ap >= 0.9
 
 
+@pytest.mark.thorough
 def test_the_bundled_model_finds_most_of_the_volume(layer_viewer):
     image, truth = layer_viewer.open_sample("embedseg-napari", "nuclei_3d")
     found = es.load_model("nuclei-3d").predict(image.data, "ZYX", spacing=image.scale)

@@ -102,6 +102,7 @@ def test_a_killed_process_loses_no_more_than_the_last_interval(own_data):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+@pytest.mark.thorough
 def test_a_killed_process_loses_no_image_that_was_left(own_data):
     script = own_data / "paint.py"
     second = """
@@ -126,7 +127,9 @@ layer = panel.annotation.layers.labels
         assert (session.load_annotation("others").labels == 1).sum() >= told[-1] > 0
 
 
-@pytest.mark.parametrize("way", ["viewer", "window", "nothing"])
+@pytest.mark.parametrize(
+    "way", [*(pytest.param(way, marks=pytest.mark.thorough) for way in ("viewer", "window")), "nothing"]
+)
 def test_a_script_that_paints_and_closes_at_once_loses_nothing(own_data, way):
     script = own_data / "close.py"
     script.write_text(CLOSER, encoding="utf-8")

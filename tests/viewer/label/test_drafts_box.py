@@ -25,7 +25,7 @@ def own_folder(own_data):
     notification_manager.records.clear()
 
 
-@pytest.fixture(params=[2, 3])
+@pytest.fixture(params=[pytest.param(2, marks=pytest.mark.thorough), 3])
 def ndim(request):
     return request.param
 

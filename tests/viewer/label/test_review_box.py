@@ -44,7 +44,7 @@ def own_data(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
 
 
-@pytest.fixture(params=[2, 3])
+@pytest.fixture(params=[pytest.param(2, marks=pytest.mark.thorough), 3])
 def review(request, viewer, open_panel, blobs, monkeypatch, qtbot, tmp_path):
     """The panel's review of an image whose first object is annotated; its true labels are predicted."""
     image, truth = blobs(request.param)

@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 )
 from superqt.utils import signals_blocked
 
-from embedseg_napari.viewer.model_list import models
+from embedseg_napari.viewer.model_list import models, names_of
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence, add_row
 from embedseg_napari.viewer.widgets.layer_box import LayerBox
 
@@ -114,8 +114,9 @@ class ThresholdPanel(QWidget):
             self.model.clear()
             if self.origin is not None:
                 self.model.addItem(f"in memory, by {self.origin.model_path.stem}", None)
-            for model in models.all():
-                self.model.addItem(f"run {model.name}", model.path)
+            known = models.all()
+            for model, name in zip(known, names_of(known), strict=True):
+                self.model.addItem(f"run {name}", model.path)
                 self.model.setItemData(self.model.count() - 1, str(model.path), Qt.ItemDataRole.ToolTipRole)
             if chosen is not None and not prefer_origin:
                 self.model.setCurrentIndex(max(self.model.findData(chosen), 0))

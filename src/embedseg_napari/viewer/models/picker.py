@@ -11,7 +11,7 @@ from superqt.utils import signals_blocked
 from embedseg_napari.core.errors import ModelError
 from embedseg_napari.core.model.card import describe
 from embedseg_napari.core.model.known_models import find_model_file
-from embedseg_napari.viewer.model_list import MODEL_FILTER, KnownModel, models, read_config
+from embedseg_napari.viewer.model_list import MODEL_FILTER, KnownModel, models, names_of, read_config
 from embedseg_napari.viewer.models.manager import ModelManager
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence, button
 from embedseg_napari.viewer.widgets.long_names import SHORT
@@ -159,10 +159,10 @@ class ModelPicker(QWidget):
         paths = [known.path for known in self._known]
         with signals_blocked(self.box):
             self.box.clear()
-            for known in self._known:
-                self.box.addItem(known.name + (" (bundled)" if known.is_bundled else ""))
+            for known, name in zip(self._known, names_of(self._known), strict=True):
+                self.box.addItem(name + (" (bundled)" if known.is_bundled else ""))
                 self.box.setItemData(self.box.count() - 1, str(known.path), Qt.ItemDataRole.ToolTipRole)
-                self.box.setItemData(self.box.count() - 1, known.name, SHORT)
+                self.box.setItemData(self.box.count() - 1, name, SHORT)
             if not self._known:
                 self.box.addItem("no model yet")
             self.box.setCurrentIndex(paths.index(chosen) if chosen in paths else 0)

@@ -134,7 +134,9 @@ class CrossingBox(QWidget):
             return
         self._show(result, groups if len(groups) > 1 else [])
         if len(groups) < 2:
-            self.said.say("No objects share pixels now: the labels show them whole.")
+            self.said.say(
+                "No objects share pixels now: the labels show them whole." if n_objects else "There are no objects now."
+            )
             return
         text = f"{count(n_objects, 'object')} in {len(groups)} layers; none is cut. The labels are hidden."
         if result.has_edits():

@@ -22,7 +22,7 @@ from embedseg_napari.core.files.atomic import locked_place
 from embedseg_napari.core.model.known_models import models_folder
 from embedseg_napari.core.model.library import ModelLibrary
 from embedseg_napari.core.model.model_file import SUFFIX
-from embedseg_napari.viewer.model_list import MODEL_FILTER, models
+from embedseg_napari.viewer.model_list import MODEL_FILTER, models, names_of
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence, add_row, button, device_box, frame_wrong
 from embedseg_napari.viewer.widgets.collapsible import Folded
 from embedseg_napari.viewer.widgets.config_form import ConfigForm
@@ -112,7 +112,7 @@ class TrainingSettings(QWidget):
         self.paths = [None, *(model.path for model in known)]
         with signals_blocked(self.start):
             self.start.clear()
-            self.start.addItems([SCRATCH, *(model.name for model in known), BROWSE])
+            self.start.addItems([SCRATCH, *names_of(known), BROWSE])
             for index, path in enumerate(self.paths):
                 self.start.setItemData(index, "" if path is None else str(path), Qt.ItemDataRole.ToolTipRole)
             self.start.setCurrentIndex(self.paths.index(chosen) if chosen in self.paths else 0)

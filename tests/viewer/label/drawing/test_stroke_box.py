@@ -29,7 +29,7 @@ def own_data(monkeypatch, tmp_path):
     notification_manager.records.clear()
 
 
-@pytest.fixture(params=[2, 3])
+@pytest.fixture(params=[pytest.param(2, marks=pytest.mark.thorough), 3])
 def ndim(request):
     return request.param
 
