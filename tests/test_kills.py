@@ -31,7 +31,13 @@ from embedseg_napari.jobs.folder.segment_folder import ImageSaved, segment_folde
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="Windows knows neither such signals nor copies of processes"),
-    pytest.mark.parametrize("n_kills", [pytest.param(3, marks=pytest.mark.thorough), pytest.param(40, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])]),
+    pytest.mark.parametrize(
+        "n_kills",
+        [
+            pytest.param(3, marks=pytest.mark.thorough),
+            pytest.param(40, marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),
+        ],
+    ),
 ]
 N_IMAGES = 12
 SIDE = 48

@@ -21,6 +21,7 @@ def found(*_: object):
     return Calibration(ranges={"first": (0, 2)}, weights="a", n_images=3, n_checked=2, ap=0.5, ap_int8=0.498)
 
 
+@pytest.mark.thorough
 def test_says_what_it_costs_and_stores_it(embedseg, own, dataset, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(calibrate, "why_not_calibrated", lambda: "")
     monkeypatch.setattr(calibrate, "calibrate", found)

@@ -351,6 +351,7 @@ def test_what_outlasts_its_terminal_is_left_alone(start, dataset, settings, tmp_
     assert load_model(model).config.training["steps"] == 12
 
 
+@pytest.mark.thorough
 def test_a_model_that_comes_while_training_runs_is_left_alone(start, dataset, settings, tmp_path):
     model = tmp_path / "m.embedseg"
     child = start("train", dataset, "--output", model, "--epochs", 6, "--config", settings)

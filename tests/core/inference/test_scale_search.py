@@ -70,7 +70,7 @@ def test_nothing_to_see_leaves_the_scale(model: Model) -> None:
 
 def test_a_scale_is_never_tried_beyond_its_limits(model: Model, small) -> None:
     image, _ = small
-    assert found(model, image[:4, :12, :12], 10.0) <= 10
+    assert found(model, image[:2, :6, :6], 10.0) <= 10
 
 
 def test_looking_can_be_stopped(model: Model, small) -> None:
@@ -78,6 +78,7 @@ def test_looking_can_be_stopped(model: Model, small) -> None:
         model.predict(small[0], "ZYX", find_scale=True, should_stop=lambda: True, on_event=lambda _: None)
 
 
+@pytest.mark.thorough
 def test_a_better_scale_of_a_volume_is_advised_where_none_was_looked_for(model: Model, small) -> None:
     events: list[object] = []
     model.predict(small[0], "ZYX", find_scale=False, advise=True, on_event=events.append)

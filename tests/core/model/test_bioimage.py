@@ -63,13 +63,10 @@ def test_the_recorded_network_gives_the_maps_at_any_size(ndim: int, architecture
                 "prediction": {"scale": 0.5, "tile": (64, 64), "margin_scale": 1.2},
             },
         ),
-        pytest.param(
-            3,
-            {"name": "x", "license": "CC BY 4.0", "normalization": {"method": "mean-std"}},
-            marks=pytest.mark.thorough,
-        ),
+        (3, {"name": "x", "license": "CC BY 4.0", "normalization": {"method": "mean-std"}}),
     ],
 )
+@pytest.mark.thorough
 def test_bioimageio_validates_and_runs_the_package(
     ndim: int, settings: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

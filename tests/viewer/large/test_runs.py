@@ -106,6 +106,7 @@ def test_labels_that_are_there_are_asked_about(viewer, panel, tmp_path, qtbot):
     np.testing.assert_array_equal(labels_in(path), fewer)
 
 
+@pytest.mark.thorough
 def test_an_array_asks_for_a_place(viewer, panel, tmp_path, qtbot):
     n_read = []
 
@@ -131,6 +132,7 @@ def test_an_array_asks_for_a_place(viewer, panel, tmp_path, qtbot):
     np.testing.assert_array_equal(labels.scale, (0.5, 0.5))
 
 
+@pytest.mark.thorough
 def test_a_store_that_napari_itself_opened_holds_its_labels(viewer, panel, tmp_path, qtbot):
     path = write_store(tmp_path / "cells.ome.zarr", IMAGE, "yx", levels=2)
     viewer.open(str(path), plugin="napari")
@@ -140,6 +142,7 @@ def test_a_store_that_napari_itself_opened_holds_its_labels(viewer, panel, tmp_p
     np.testing.assert_array_equal(labels_in(path), in_one_go(path, panel)[0])
 
 
+@pytest.mark.thorough
 def test_a_layer_that_shows_other_pixels_than_its_file_is_segmented_as_it_is_seen(viewer, panel, tmp_path, qtbot):
     path, image = open_cells(viewer, tmp_path)
     image.data = [level[::-1] for level in image.data]
@@ -194,6 +197,7 @@ def test_small_or_chosen_images_stay_in_memory(viewer, panel, tmp_path, qtbot):
     assert panel.large.place.kind.currentText() == MEMORY
 
 
+@pytest.mark.thorough
 def test_a_movie_with_channels(viewer, panel, tmp_path, qtbot):
     movie = np.stack([np.stack([IMAGE[:300, :400], IMAGE[300:, :400]])] * 2)
     movie[1, 1] = movie[1, 1, ::-1]
@@ -239,6 +243,7 @@ def test_a_model_of_another_scale_is_refused(viewer, panel, tmp_path, qtbot):
     assert not (path / "labels").exists()
 
 
+@pytest.mark.thorough
 def test_a_level(viewer, panel, tmp_path, qtbot):
     path, image = open_cells(viewer, tmp_path, np.kron(IMAGE, np.ones((2, 2), np.uint16)))
     panel.large.place.level.setCurrentIndex(1)
@@ -304,6 +309,7 @@ def embedseg(capfd):
     return run
 
 
+@pytest.mark.thorough
 def test_a_run_is_copied_as_a_command_that_finds_the_same(viewer, panel, tmp_path, qtbot, embedseg):
     path, _ = open_cells(viewer, tmp_path)
     assert panel.recipe.isHidden()

@@ -55,6 +55,7 @@ def test_sliders_act_on_what_is_in_view(viewer, panel, tmp_path, qtbot, monkeypa
     assert viewer.layers["cells view labels"].data.size < 300 * 300
 
 
+@pytest.mark.thorough
 def test_a_part_that_was_tried_and_the_whole_are_not_seen_together(viewer, panel, tmp_path, qtbot):
     _, image = open_cells(viewer, tmp_path)
 

@@ -124,7 +124,7 @@ def test_they_follow_the_sliders_and_go_where_nothing_is_shared_any_more(viewer,
     sliders["foreground_threshold"].setValue(0.5)
     rest(qtbot, shown)
     assert whole_names(viewer) == []
-    assert "No objects share pixels now" in shown.crossing.said.text()
+    assert shown.crossing.said.text() == "There are no objects now."
     assert viewer.layers["worms labels"].visible
     sliders["foreground_threshold"].setValue(0.3)
     rest(qtbot, shown)
