@@ -112,6 +112,8 @@ def test_planes_are_exported_whole(embedseg, tmp_path, is_ours) -> None:
     features = json.loads((tmp_path / "a.geojson").read_text())["features"]
     areas = {one["properties"]["label"]: one["properties"]["measurements"]["area_um2"] for one in features}
     assert areas == {1: 4 * 30 * 0.25, 2: 20 * 4 * 0.25}
+    # Nobody could say who touches whom of objects that share pixels.
+    assert not any("touching_neighbours" in one["properties"]["measurements"] for one in features)
     ended = embedseg("export", tmp_path / "planes.tif", "--planes", "--format", "mesh", "--output", tmp_path / "a.ply")
     assert (ended.status, "one number for each" in ended.err.replace("\n", " ")) == (1, True)
     assert not (tmp_path / "a.ply").exists()

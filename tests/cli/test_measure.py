@@ -88,6 +88,9 @@ def test_scores_come_from_the_table_beside(embedseg, files) -> None:
     ended = embedseg("measure", folder / "labels/a.tif", "--output", folder / "t.csv")
     assert "scores of 1 of 2 objects are those in a.csv" in ended.out
     assert [row["score"] for row in rows(folder / "t.csv")] == ["0.9312", "nan"]
+    # A sign that begins comments elsewhere.
+    (folder / "labels" / "a.csv").write_text("image,label,score,size\na #1.tif,4,0.9312,20\na #1.tif,9,0.8000,50\n")
+    assert "scores of 2 of 2" in embedseg("measure", folder / "labels/a.tif", "--output", folder / "u.csv").out
 
 
 @pytest.mark.parametrize(

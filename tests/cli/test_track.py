@@ -38,6 +38,27 @@ def test_a_graph(embedseg, files) -> None:
     assert (files / "out/tracks.geff").is_dir()
 
 
+def test_the_largest_step_is_in_micrometres_whatever_the_unit_of_the_file(embedseg, tmp_path) -> None:
+    movie = np.zeros((3, 80, 60), np.uint16)
+    for t in range(3):
+        movie[t, 10:20, 5 + 12 * t : 15 + 12 * t] = 1
+    # Others stay where they are: the specimen does not drift.
+    movie[:, 40:50, 5:15], movie[:, 40:50, 40:50], movie[:, 60:70, 20:30] = 2, 3, 4
+    found = {}
+    for name, step, unit in (("um", 0.5, "um"), ("nm", 500.0, "nm")):
+        write_labels(tmp_path / f"{name}.ome.tif", movie, "TYX", (step, step), unit)
+        for most in (5, 7):
+            ended = embedseg(
+                "track", tmp_path / f"{name}.ome.tif", "-o", tmp_path / f"{name}{most}", "--max-distance", most
+            )
+            assert ended.status == 0, ended.err
+            found[name, most] = (tmp_path / f"{name}{most}" / "res_track.txt").read_text()
+    assert found["um", 5] == found["nm", 5]
+    # 12 pixels are 6 micrometres.
+    assert found["um", 7] == found["nm", 7]
+    assert len(found["um", 7].splitlines()) == 4 < len(found["um", 5].splitlines())
+
+
 def test_corrections_of_an_export_are_taken(embedseg, files) -> None:
     done = {"corrections": [{"do": "cut", "from": [1, 2], "to": [2, 1]}]}
     (files / "corrections.json").write_text(json.dumps(done))

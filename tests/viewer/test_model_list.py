@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 from embedseg_napari.core.config import ModelConfig, ObjectSizes
 from embedseg_napari.core.errors import ModelError
 from embedseg_napari.core.model.card import describe
+from embedseg_napari.core.model.model import Model, load_model
 from embedseg_napari.viewer import model_list as module
 from embedseg_napari.viewer.model_list import ModelList, read_config, recent_file
 
@@ -74,6 +76,19 @@ def test_a_damaged_model_is_refused_with_a_sentence(files):
     with pytest.raises(ModelError, match="damaged"):
         read_config(files[0])
     assert read_config(files[0].with_suffix(".pth")) is None
+
+
+def test_a_model_that_is_replaced_is_read_anew(tiny_model_file, tmp_path):
+    path = tmp_path / "m.embedseg"
+    shutil.copy(tiny_model_file, path)
+    first = read_config(path)
+    assert read_config(path) is first
+    model = load_model(path, "cpu")
+    Model(model.config.model_copy(update={"license": "CC0-1.0"}), model.network).save(path, overwrite=True)
+    assert (first.license, read_config(path).license) == ("", "CC0-1.0")
+    path.unlink()
+    with pytest.raises(ModelError, match="no such"):
+        read_config(path)
 
 
 def test_descriptions():

@@ -11,8 +11,8 @@ from embedseg_napari.cli.console import say, tell_messages
 from embedseg_napari.cli.failures import StopRequest
 from embedseg_napari.cli.options import (
     LabelAxes,
-    MicrometreSpacing,
     NoProgress,
+    Spacing,
     parse_axes,
     parse_spacing,
     require_writable,
@@ -41,7 +41,7 @@ def export_labels(
         typer.Option("--image", metavar="IMAGE", help="Image whose brightness is measured, too, for GeoJSON."),
     ] = None,
     axes: LabelAxes = None,
-    spacing: MicrometreSpacing = None,
+    spacing: Spacing = None,
     planes: Annotated[
         bool,
         typer.Option(

@@ -11,8 +11,8 @@ from embedseg_napari.cli.console import say
 from embedseg_napari.cli.failures import StopRequest
 from embedseg_napari.cli.options import (
     LabelAxes,
-    MicrometreSpacing,
     NoProgress,
+    Spacing,
     parse_axes,
     parse_spacing,
     require_writable,
@@ -44,7 +44,7 @@ def measure(
         ),
     ] = "",
     axes: LabelAxes = None,
-    spacing: MicrometreSpacing = None,
+    spacing: Spacing = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing table.")] = False,
     no_progress: NoProgress = False,
 ) -> None:

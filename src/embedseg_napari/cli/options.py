@@ -167,14 +167,10 @@ Channel = Annotated[
         help="Use only this channel of the images (0 is the first), or the mean of all.",
     ),
 ]
-Spacing = Annotated[
-    str | None,
-    typer.Option("--spacing", metavar="Z,Y,X", help="Pixel size per axis (in 2D: Y,X), instead of what the files say."),
-]
 LabelAxes = Annotated[
     str | None, typer.Option("--axes", metavar="AXES", help="Axes of the label image, such as YX, ZYX or TYX.")
 ]
-MicrometreSpacing = Annotated[
+Spacing = Annotated[
     str | None,
     typer.Option(
         "--spacing",

@@ -11,8 +11,8 @@ from embedseg_napari.cli.console import say
 from embedseg_napari.cli.failures import StopRequest
 from embedseg_napari.cli.options import (
     LabelAxes,
-    MicrometreSpacing,
     NoProgress,
+    Spacing,
     parse_axes,
     parse_spacing,
     require_writable,
@@ -75,7 +75,7 @@ def track(
         ),
     ] = None,
     axes: LabelAxes = None,
-    spacing: MicrometreSpacing = None,
+    spacing: Spacing = None,
     no_progress: NoProgress = False,
 ) -> None:
     """Link the objects of a time-lapse into tracks with divisions, so that each keeps its number."""

@@ -131,6 +131,9 @@ def export_file(job: ExportJob, should_stop: Callable[[], bool]) -> Generator[An
         except DataError as error:
             raise DataError(f"{job.labels}: {error}") from error
         table = {name: np.concatenate([one[name] for one in tables]) for name in tables[0]}
+        if len(groups) > 1:
+            # Each sees those of its own label image only.
+            table.pop("touching_neighbours")
     if job.format == "mesh" and spacing is None:
         yield Message(f"{job.labels.name} does not say how large a pixel is: surfaces are in pixels; see --spacing.")
     said: list[str] = []

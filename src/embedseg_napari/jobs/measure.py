@@ -216,6 +216,7 @@ def _known_scores(path: Path) -> NDArray[np.float64]:
             file,
             delimiter=",",
             quotechar='"',
+            comments=None,
             usecols=[*frame, *columns],
             converters=dict.fromkeys(frame, lambda text: float(text or 0)),
             ndmin=2,

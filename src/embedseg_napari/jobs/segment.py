@@ -15,6 +15,7 @@ from embedseg_napari.core.axes import to_frames
 from embedseg_napari.core.errors import DataError, ModelError, Stopped
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.files.lazy_image import FramesOnDisk
+from embedseg_napari.core.files.units import in_unit
 from embedseg_napari.core.model.known_models import bundled_models
 from embedseg_napari.core.wording import count
 
@@ -64,6 +65,8 @@ class SegmentJob:
     spacing: tuple[float, ...] | None
     changes: dict[str, Any]
     """Settings that replace those stored with the model."""
+    unit: str | None = None
+    """Of the pixel size."""
     advise: bool = True
     """Whether other scales and models are tried where the model is unsure; `advise` does so afterwards."""
     remarks: bool = False
@@ -132,7 +135,7 @@ def predict(
             array,
             axes,
             should_stop,
-            spacing=job.spacing,
+            spacing=in_unit(job.spacing, job.unit, model.config.spacing_unit),
             keep_maps=keep_maps,
             take_maps=take_maps,
             take_frame=take_frame,

@@ -11,6 +11,7 @@ from embedseg_napari.core.events import Message
 from embedseg_napari.core.exchange.tracks import require_new, require_track_format, write_tracks
 from embedseg_napari.core.files.documents import parse_json, read_text
 from embedseg_napari.core.files.picture import Picture
+from embedseg_napari.core.files.units import MICROMETRE, in_micrometres
 from embedseg_napari.core.files.zarr_image import is_store
 from embedseg_napari.core.tracking.corrections import CorrectedTracks
 from embedseg_napari.core.tracking.frame_folder import FrameFolder
@@ -77,7 +78,7 @@ def track_files(job: TrackJob, should_stop: Callable[[], bool]) -> Generator[Any
     corrections = [] if job.corrections is None else _read_corrections(job.corrections)
     like = None if job.image is None else (yield from _read(job.image, None, None, is_labels=False))
     labels = yield from _read(job.labels, job.axes, like, is_labels=True)
-    spacing, unit = (labels.spacing, labels.unit) if job.spacing is None else (job.spacing, "um")
+    spacing, unit = in_micrometres(labels.spacing, labels.unit) if job.spacing is None else (job.spacing, MICROMETRE)
     if spacing is not None and len(spacing) != len(spatial_axes(labels.axes)):
         raise DataError(f"--spacing needs one number for each of the axes {spatial_axes(labels.axes)}.")
     try:

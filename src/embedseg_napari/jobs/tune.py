@@ -93,7 +93,9 @@ def tuning_images(
     )
     return [
         TuningImage(
-            SegmentJob(one.image, f"C{'ZYX'[-one.ndim :]}", "all", model, device, one.spacing, {}, advise=False),
+            SegmentJob(
+                one.image, f"C{'ZYX'[-one.ndim :]}", "all", model, device, one.spacing, {}, one.unit, advise=False
+            ),
             one.instances,
             one.ignore,
             one.name,

@@ -6,6 +6,7 @@ import json
 import logging
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -155,8 +156,20 @@ def read_config(path: str | Path) -> ModelConfig | None:
     ModelError
         If the file is damaged, or of an unknown format.
     """
-    if Path(path).suffix.lower() != MODEL_SUFFIXES[0]:
+    path = Path(path).absolute()
+    if path.suffix.lower() != MODEL_SUFFIXES[0]:
         return None
+    try:
+        found = path.stat()
+    except OSError:
+        # Reading says what is wrong.
+        return _read_config.__wrapped__(path)
+    return _read_config(path, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=4 * MOST_RECENT)
+def _read_config(path: Path, *_version: int) -> ModelConfig:
+    """What a file of this version says: panels ask all models whenever an image is chosen."""
     from embedseg_napari.core.model.model_file import read_model_config
 
     return read_model_config(path)

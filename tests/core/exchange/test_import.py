@@ -55,7 +55,10 @@ def test_geojson_of_other_programs(tmp_path) -> None:
 
 def test_coco_polygons_and_plain_run_lengths(tmp_path) -> None:
     content = {
-        "images": [{"id": 8, "file_name": "x/cells.png", "width": 6, "height": 5}, {"id": 9, "file_name": "other.png"}],
+        "images": [
+            {"id": 8, "file_name": "x/cells.png", "width": 6, "height": 5},
+            {"id": 9, "file_name": "cells.z2.png"},
+        ],
         "annotations": [
             {"image_id": 8, "segmentation": [[0, 0, 2, 0, 2, 2, 0, 2]]},
             {"image_id": 8, "segmentation": {"size": [5, 6], "counts": [20, 5, 5]}},

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import threading
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ from store_steps import write_store
 from embedseg_napari.core.config import ModelConfig, PredictionConfig
 from embedseg_napari.core.errors import DataError, SettingsError
 from embedseg_napari.core.events import FrameFinished, Message
+from embedseg_napari.core.files.atomic import alone
 from embedseg_napari.core.files.lazy_image import FramesOnDisk
 from embedseg_napari.core.files.tiff import read_image, read_software, write_image, write_labels
 from embedseg_napari.core.inference.segmentation import Segmentation
@@ -271,6 +274,41 @@ def test_what_is_left_out_of_a_folder_is_named_and_counts_as_failed(job: FolderJ
     assert "pip install bioio bioio-czi" in result.failures[0].reason
     assert (result.n_images, result.n_saved, result.n_left) == (5, 3, 0)
     assert read_image(job.results / "c.tif").array.shape == (24, 24)
+
+
+def test_a_pixel_size_that_is_said_is_in_micrometres(job: FolderJob, tmp_path: Path) -> None:
+    for name, unit in (("c", None), ("d", "nm")):
+        write_image(tmp_path / "images" / f"{name}.tif", np.eye(24, dtype=np.uint8), "YX", (2.0, 2.0), unit)
+    run(replace(job, spacing=(0.5, 0.25), save_maps=True))
+    for name in ("a", "c", "d"):
+        for path in (job.results / f"{name}.tif", job.results / "maps" / f"{name}.tif"):
+            picture = read_image(path)
+            assert (picture.spacing, picture.unit) == ((0.5, 0.25), "um"), path
+
+
+def test_pixels_are_compared_in_one_unit(job: FolderJob, tmp_path: Path) -> None:
+    model = load_model(job.model, "cpu")
+    known = model.config.model_copy(update={"spacing": (0.5, 0.5), "spacing_unit": "um"})
+    path = Model(known, model.network).save(tmp_path / "um.embedseg")
+    for name, step in (("same", 500.0), ("other", 100.0)):
+        write_image(tmp_path / f"{name}.ome.tif", np.eye(24, dtype=np.uint8), "YX", (step, step), "nm")
+        events, _ = run(replace(job, inputs=(tmp_path / f"{name}.ome.tif",), results=tmp_path / name, model=path))
+        said = [event.text for event in events if isinstance(event, Message)]
+        assert any("pixels of 0.5 x 0.5 µm, these are 0.1 x 0.1" in text for text in said) == (name == "other")
+
+
+def test_another_program_that_writes_for_long_is_waited_for(job: FolderJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("embedseg_napari.core.files.atomic.PATIENCE", 0.1)
+    monkeypatch.setattr("embedseg_napari.core.files.atomic.LOOK", 0.05)
+    job.results.mkdir()
+    with alone(job.results):
+        other = threading.Thread(target=lambda: run(job))
+        other.start()
+        time.sleep(1.0)
+        assert not (job.results / "a.tif").exists()
+    other.join(60)
+    assert (job.results / "a.tif").exists()
+    assert (job.results / "b.tif").exists()
 
 
 def test_an_ome_tiff_becomes_one_and_a_movie_keeps_its_interval(job: FolderJob, tmp_path: Path) -> None:

@@ -257,6 +257,7 @@ def test_a_dry_run_writes_nothing(job, store):
         ({"model": "cells-phase-2d"}, "not done in blocks"),
         ({"model": "nuclei-3d"}, "3D"),
         ({"halo": (8, 8, 8)}, "one number"),
+        ({"changes": {"tile_overlap": (32, 32)}}, "leave out --tile-overlap"),
     ],
 )
 def test_what_does_not_fit_is_told_before_any_work(job, store, changes, words):

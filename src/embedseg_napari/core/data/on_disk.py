@@ -15,6 +15,7 @@ from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.in_parts import open_image
 from embedseg_napari.core.files.picture import TIFF
 from embedseg_napari.core.files.region import Part, choose_region
+from embedseg_napari.core.files.units import MICROMETRE
 from embedseg_napari.core.files.zarr_image import count_missing, is_store, labels_in, missing_words
 from embedseg_napari.core.machine import memory_of_machine
 from embedseg_napari.core.wording import count, memory_words, shape_words
@@ -188,7 +189,9 @@ def stored_examples(
         _require_alike(mask, pixels, where)
     labels, ignore = masks[0], masks[1] if len(masks) > 1 else None
     require_ids(labels.read(0, part), mask_where)
-    size = image.spacing if spacing is None else check_spacing(spacing, spatial_axes(image.axes))
+    size, unit = image.spacing, image.unit
+    if spacing is not None:
+        size, unit = check_spacing(spacing, spatial_axes(image.axes)), MICROMETRE
     out = []
     for frame in range(pixels.n_frames):
         own = f"{name} {frame}" if pixels.n_frames > 1 else name
@@ -202,7 +205,7 @@ def stored_examples(
                 stored,
                 None,
                 size,
-                image.unit,
+                unit,
                 paths[0],
                 paths[1],
                 survey=survey,

@@ -24,6 +24,7 @@ from embedseg_napari.core.files.named_axes import as_picture
 from embedseg_napari.core.files.ngff import is_prediction
 from embedseg_napari.core.files.pairing import by_name, partners, without_partner
 from embedseg_napari.core.files.tiff import Picture, list_images, read_image
+from embedseg_napari.core.files.units import MICROMETRE
 from embedseg_napari.core.files.zarr_image import has_labels, is_store, labels_in
 from embedseg_napari.core.scripts import warn
 from embedseg_napari.core.wording import count
@@ -90,7 +91,7 @@ def load_folder(
     channel : int or "mean", optional
         Take only this channel, counted from 0, or the mean of all.
     spacing : sequence of float, optional
-        Physical pixel size (z, y, x), instead of the files' own.
+        Physical pixel size (z, y, x) in micrometres, instead of the files' own.
     ignore_label : int, optional
         Mask value of pixels whose class is unknown; joins those of the ignore mask.
     labels : str or path, optional
@@ -260,7 +261,7 @@ def _chosen(example: Example, channel: OneChannel | None, spacing: Sequence[floa
         image = _pick_channel(example.image, channel, example.name, is_colour=False)
         example = replace(example, image=image)
     if spacing is not None:
-        example = replace(example, spacing=check_spacing(spacing, "ZYX"[-example.ndim :]))
+        example = replace(example, spacing=check_spacing(spacing, "ZYX"[-example.ndim :]), unit=MICROMETRE)
     return example
 
 
@@ -297,7 +298,9 @@ def _examples(
     unknown: Sequence[np.ndarray | None] = [None] * n_frames
     if ignore is not None:
         unknown = mask_frames(axes, n_frames, ignore, where, str(ignore.path or f"the ignore mask of {name}"))
-    size = check_spacing(spacing, spatial_axes(axes)) if spacing is not None else picture.spacing
+    size, unit = picture.spacing, picture.unit
+    if spacing is not None:
+        size, unit = check_spacing(spacing, spatial_axes(axes)), MICROMETRE
     # A file whose axes had to be guessed may give a depth that its picture has no axis for.
     ndim = len(spatial_axes(axes))
     size = size[-ndim:] if size is not None and len(size) >= ndim else None
@@ -309,7 +312,7 @@ def _examples(
             _checked_image(image, channel, where, is_colour=is_colour),
             *_objects(array, hidden, image.shape[1:], where, mask_where, ignore_label),
             size,
-            picture.unit,
+            unit,
             picture.path,
             mask.path,
         )

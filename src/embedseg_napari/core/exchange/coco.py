@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from embedseg_napari.core.exchange.json_parts import fields, json_parts
 from embedseg_napari.core.exchange.outlines import outlines
 from embedseg_napari.core.exchange.planes import planes_of
 from embedseg_napari.core.files.documents import Unreadable
+from embedseg_napari.core.files.pairing import image_name
 from embedseg_napari.core.measure.sums import sums_of
 
 if TYPE_CHECKING:
@@ -175,7 +177,7 @@ def _objects(path: Path, largest: int, image: str, shape: tuple[int, int]) -> It
     try:
         images = _images(path, largest)
         names = {key: str(one.get("file_name", "")).rpartition("/")[2] for key, one in images.items()}
-        own = {key for key, name in names.items() if name.startswith(f"{image}.")}
+        own = {key for key, name in names.items() if image and image_name(PurePath(name)) == image}
         if not own and len(set(names.values())) == 1:
             own = set(images)
         for key, one in json_parts(path, largest):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from embedseg_napari.core.errors import AlreadyExists, DataError
+from embedseg_napari.core.errors import AlreadyExists, DataError, Stopped
 from embedseg_napari.core.files.leftovers import sweep_now_and_then, temporary_name
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ CANNOT = {
 """What file systems answer that do not know what was asked for: shares, sticks, folders of other machines."""
 PATIENCE = 60.0
 """Seconds to wait for another program that changes files of the same folder; each takes a moment."""
+LOOK = 0.5
+"""Seconds between two looks whether to wait on, where others write for long."""
 
 
 def locked_place(folder: Path) -> Path | None:
@@ -134,19 +136,34 @@ def version_of(path: Path) -> tuple[int, ...] | None:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Keep other programs of this user and machine from changing models of a folder between a look and a write.
+def alone(folder: Path, should_stop: Callable[[], bool] | None = None) -> Iterator[None]:
+    """Keep other programs of this user and machine from changing files of a folder between a look and a write.
+
+    Parameters
+    ----------
+    folder : Path
+        Whose files are looked at and written.
+    should_stop : callable, optional
+        Where others may write for long: they are waited for until it returns True.
 
     Raises
     ------
     DataError
-        If another program does not come to its end.
+        If another program does not come to its end, where nobody can stop the waiting.
+    Stopped
+        If `should_stop` returned True while others wrote.
     """
     user = os.getuid() if hasattr(os, "getuid") else ""
     name = hashlib.blake2s(f"{user} {folder.resolve()}".encode(), digest_size=8).hexdigest()
-    lock = FileLock(Path(tempfile.gettempdir()) / f"embedseg-{name}.lock", timeout=PATIENCE)
+    lock = FileLock(Path(tempfile.gettempdir()) / f"embedseg-{name}.lock")
     try:
-        lock.acquire()
+        if should_stop is None:
+            lock.acquire(timeout=PATIENCE)
+        while should_stop is not None and not lock.is_locked:
+            with contextlib.suppress(Timeout):
+                lock.acquire(timeout=LOOK)
+            if not lock.is_locked and should_stop():
+                raise Stopped(f"Stopped while another program wrote to {folder}.")
     except Timeout as error:
         raise DataError(f"{folder}: another program is changing something there; try again.") from error
     except (OSError, NotImplementedError):

@@ -9,7 +9,7 @@ import numpy as np
 from embedseg_napari.core.axes import spatial_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.picture import Picture
-from embedseg_napari.core.files.units import micrometres, normalize_unit, size
+from embedseg_napari.core.files.units import converted, in_unit, normalize_unit, size
 
 if TYPE_CHECKING:
     from embedseg_napari.core.config import ModelConfig
@@ -76,10 +76,8 @@ def in_unit_of(image: Any, axes: str | None, config: ModelConfig) -> tuple[Any, 
     picture = as_picture(image) if axes is None else None
     if picture is None:
         return image, axes, None
-    steps, unit, other = picture.spacing or (), picture.unit, config.spacing_unit
-    seen = [step if unit == other else converted(step, unit, other) for step in steps]
-    size = tuple(step for step in seen if step is not None)
-    return picture.array, picture.axes or None, size if len(size) == config.ndim else None
+    size = in_unit(picture.spacing, picture.unit, config.spacing_unit)
+    return picture.array, picture.axes or None, size if size is not None and len(size) == config.ndim else None
 
 
 def _step(array: Any, name: Any) -> tuple[float, str | None] | None:
@@ -106,12 +104,6 @@ def _pixel_size(steps: list[tuple[float, str | None] | None]) -> tuple[tuple[flo
         return None, None
     known = [step for step in steps if step is not None]
     unit = known[-1][1]
-    values = [step if own == unit else converted(step, own, unit) for step, own in known]
+    values = [converted(step, own, unit) for step, own in known]
     told = tuple(value for value in values if value is not None)
     return (told, unit) if len(told) == len(known) else (None, None)
-
-
-def converted(step: float, unit: str | None, other: str | None) -> float | None:
-    """A length in another unit; None if one of them is none."""
-    here, there = micrometres(unit), micrometres(other)
-    return None if here is None or there is None else step * here / there

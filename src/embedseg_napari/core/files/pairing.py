@@ -10,10 +10,10 @@ from embedseg_napari.core.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
-    from pathlib import Path
+    from pathlib import Path, PurePath
 
 
-def image_name(path: Path) -> str:
+def image_name(path: PurePath) -> str:
     """Return the name of an image without its ending, to which ``.ome`` belongs; accents are composed (NFC).
 
     macOS hands out decomposed names (NFD) for the same letters.

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MICROMETRE = "um"
 _PREFIXES = {"pico": "p", "nano": "n", "micro": "u", "milli": "m", "centi": "c", "": ""}
@@ -47,6 +50,27 @@ def normalize_unit(unit: str | None) -> str | None:
 def micrometres(unit: str | None) -> float | None:
     """How many micrometres a unit in its short form has; None if it is no length."""
     return MICROMETRES.get(unit or "", _OTHERS.get(unit or ""))
+
+
+def converted(step: float, unit: str | None, other: str | None) -> float | None:
+    """A length in another unit; None if one of them is none, and they are not the same."""
+    here, there = micrometres(unit), micrometres(other)
+    if unit == other:
+        return step
+    return None if here is None or there is None else step * here / there
+
+
+def in_unit(steps: Sequence[float] | None, unit: str | None, other: str | None) -> tuple[float, ...] | None:
+    """A pixel size in another unit; None if it cannot be told."""
+    told = [converted(step, unit, other) for step in steps or ()]
+    known = tuple(step for step in told if step is not None)
+    return known if known and len(known) == len(told) else None
+
+
+def in_micrometres(steps: tuple[float, ...] | None, unit: str | None) -> tuple[tuple[float, ...] | None, str | None]:
+    """A pixel size and its unit: in micrometres where that is a length, else as they are."""
+    size = in_unit(steps, unit, MICROMETRE)
+    return (steps, unit) if size is None else (size, MICROMETRE)
 
 
 def seconds(value: Any, unit: str | None) -> float | None:

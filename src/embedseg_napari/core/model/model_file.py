@@ -172,6 +172,8 @@ def _read_member(path: Path, name: str) -> bytes:
                     f"{path}: is not a model file (it must contain {CONFIG} and {WEIGHTS}, and nothing else)."
                 )
             return read_member(archive, name, MAX_BYTES[name])
+    except FileNotFoundError as error:
+        raise ModelError(f"{path}: there is no such model file.") from error
     except UNREADABLE as error:
         raise ModelError(f"{path}: is not a model file, or is damaged ({error}).") from error
 

@@ -94,8 +94,8 @@ class Trainer:
     channel : int or "mean", optional
         Train on this channel only, counted from 0, or on the mean of all.
     spacing : sequence of float, optional
-        Physical pixel size (z, y, x), for all images, instead of their own. In 3D voxels of arrays are otherwise taken
-        to be cubes.
+        Physical pixel size (z, y, x) in micrometres, for all images, instead of their own. In 3D voxels of arrays are
+        otherwise taken to be cubes.
     """
 
     def __init__(
@@ -299,8 +299,8 @@ def train(
     channel : int or "mean", optional
         Train on this channel only, counted from 0, or on the mean of all.
     spacing : sequence of float, optional
-        Physical pixel size (z, y, x), instead of what files and arrays say. It decides in 3D what is as deep as wide:
-        without any, voxels are taken to be cubes.
+        Physical pixel size (z, y, x) in micrometres, instead of what files and arrays say. It decides in 3D what is as
+        deep as wide: without any, voxels are taken to be cubes.
     labels : str or path, optional
         Of images that are OME-Zarr: the name of the label images in them that are meant; or, of a single image, where
         its labels are.

@@ -18,6 +18,7 @@ from embedseg_napari.core.files.formats import left_out
 from embedseg_napari.core.files.lazy_image import FramesOnDisk, frames_or_whole
 from embedseg_napari.core.files.plane_stack import marked, write_planes
 from embedseg_napari.core.files.tiff import read_image, read_software, write_labels
+from embedseg_napari.core.files.units import MICROMETRE
 from embedseg_napari.core.files.zarr_image import is_store
 from embedseg_napari.core.freed_memory import keeps_freed_memory
 from embedseg_napari.core.machine import fits_machine
@@ -213,13 +214,15 @@ def _segment_file(
             "--planes."
         )
     # A file whose axes had to be guessed may give a depth that its picture has no axis for.
-    spacing = job.spacing or (None if picture.spacing is None else picture.spacing[-model.config.ndim :])
+    if job.spacing is not None:
+        picture = replace(picture, spacing=job.spacing, unit=MICROMETRE)
+    spacing = None if picture.spacing is None else picture.spacing[-model.config.ndim :]
     if spacing is not None and len(spacing) < model.config.ndim:
         spacing = None
     advise, changes = index < ADVISED, job.changes
     one = SegmentJob(
-        array, axes, job.channel, job.model, job.device, spacing, changes, advise=advise, remarks=True,
-        n_images=n_images,
+        array, axes, job.channel, job.model, job.device, spacing, changes, unit=picture.unit, advise=advise,
+        remarks=True, n_images=n_images,
     )  # fmt: skip
     own = result_axes(axes)
     with ExitStack() as stack:
@@ -257,8 +260,8 @@ def _segment_file(
             )
         labels_by = marked(made_by) if job.planes else made_by
         seconds = round(time.monotonic() - began, 3)
-        # Labels and table belong together, also where two programs write into one folder.
-        with alone(job.results):
+        # Labels and table belong together, also where two programs write into one folder; large ones take minutes.
+        with alone(job.results, should_stop):
             # Only maps, or the table, were missing of what an earlier run has left.
             is_labelled = job.resume and is_whole(output.labels, labels_by)
             writes_table = job.tables == "each" and not (is_labelled and output.table.exists())

@@ -194,6 +194,8 @@ def settings_for(job: LargeJob, model: Model) -> PredictionConfig:
     """
     settings = model.config.prediction.changed(job.changes or {})
     _refuse_scale(model, settings, job)
+    if (job.changes or {}).get("tile_overlap") is not None:
+        raise SettingsError("In blocks, what tiles see beyond their border is set by --halo; leave out --tile-overlap.")
     # What is looked for in a part of one image is no scale for all blocks.
     return settings.changed({"find_scale": False})
 

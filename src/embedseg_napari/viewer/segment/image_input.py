@@ -12,6 +12,7 @@ from superqt.utils import signals_blocked
 
 from embedseg_napari.core.axes import ordered, parse_axes, reorder, result_axes, spatial_axes
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.units import MICROMETRE, in_micrometres
 from embedseg_napari.viewer.layers import array_of, name_axes, picture_of, pixel_size
 from embedseg_napari.viewer.result_layers import spatial_frame
 from embedseg_napari.viewer.segment.regions import (
@@ -227,9 +228,9 @@ class ImageInput(QWidget):
         if region != WHOLE:
             array = array[tuple(slice(*bounds[letter]) for letter in axes)]
         start = tuple(bounds[letter][0] for letter in ordered(result_axes(axes)))
-        spacing, unit = pixel_size(layer.scale, layer.units, axes[:-1] if layer.rgb else axes)
+        size = in_micrometres(*pixel_size(layer.scale, layer.units, axes[:-1] if layer.rgb else axes))
         array, axes = reorder(array, axes, ordered(axes)), ordered(axes)
-        spacing = spacing if unit else None
+        spacing = size[0] if size[1] == MICROMETRE else None
         return Selection(layer, array, axes, self.wanted_channel(), frame.at(start), start, spacing, region, layer.name)
 
     def wanted_channel(self) -> Channel:

@@ -34,7 +34,7 @@ class Selection:
     start: tuple[int, ...]
     """Its first pixel, one value per axis T(Z)YX of the results."""
     spacing: tuple[float, ...] | None
-    """Pixel size (z, y, x) where the layer has a physical unit."""
+    """Pixel size (z, y, x) in micrometres, where the layer has a physical unit."""
     region: str
     name: str
     """What layers of the result are named after."""

@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject, Signal
 
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.events import Message
+from embedseg_napari.core.files.units import MICROMETRE
 from embedseg_napari.core.model.known_models import model_at
 from embedseg_napari.jobs.segment import SegmentJob, segment
 from embedseg_napari.viewer.layers import LINES, RESULT, SEGMENTED, TRACKED, is_users, time_lapse_of
@@ -118,6 +119,7 @@ class SegmentRuns(QObject):
                 self.settings.device.currentText(),
                 selection.spacing,
                 self.settings.changes(),
+                MICROMETRE,
                 # Looked for afterwards, so that nobody waits for it.
                 advise=False,
                 remarks=True,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.units import in_micrometres
 from embedseg_napari.core.tracking.run import tracking
 from embedseg_napari.core.tracking.tracks import TrackedLabels
 from embedseg_napari.jobs.training_pairs import FRAMES
@@ -59,13 +60,15 @@ def link_layer(
     picture: Picture, image: Picture | None, settings: dict[str, Any], should_stop: Callable[[], bool]
 ) -> Generator[FrameLinked, None, tuple[Tracks, Any]]:
     """Link the objects; returns the tracks and the labels with their numbers, in memory if the given ones are."""
+    # As on the command line, which gets the same largest step.
+    spacing, unit = in_micrometres(picture.spacing, picture.unit)
     tracks = yield from tracking(
         picture.array,
         None if image is None else image.array,
         picture.axes,
         image_axes=None if image is None else image.axes,
-        spacing=picture.spacing,
-        unit=picture.unit,
+        spacing=spacing,
+        unit=unit,
         should_stop=should_stop,
         **settings,
     )

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QCheckBox, QFileDialog
 from embedseg_napari.core.errors import DataError, EmbedSegError
 from embedseg_napari.core.exchange.tracks import write_tracks
 from embedseg_napari.core.files.names import portable_name
+from embedseg_napari.core.files.units import MICROMETRE, in_micrometres
 from embedseg_napari.core.tracking.run import MAX_GAP
 from embedseg_napari.core.wording import count
 from embedseg_napari.jobs.recipe import of_words
@@ -67,8 +68,8 @@ class TrackWidget(LabelsPanel):
         self.distance.setRange(0, 1e6)
         self.distance.setSpecialValueText("automatic")
         self.distance.setToolTip(
-            "How far an object moves from frame to frame at most, in units of the layer's scale; automatic: three "
-            "times its radius."
+            "How far an object moves from frame to frame at most: in micrometres where the layer's units are lengths, "
+            "else in units of its scale; automatic: three times its radius."
         )
         self.gap = WholeNumberBox()
         self.gap.setRange(0, 20)
@@ -160,6 +161,7 @@ class TrackWidget(LabelsPanel):
             )
         picture, _ = movie_of(layer, image)
         path = file_of(layer)
+        spacing, unit = in_micrometres(picture.spacing, picture.unit)
         return of_words(
             words_of(
                 TrackJob(
@@ -167,7 +169,7 @@ class TrackWidget(LabelsPanel):
                     path.parent / "tracks",
                     None if image is None else file_of(image),
                     axes=picture.axes,
-                    spacing=picture.spacing if picture.unit == "um" else None,
+                    spacing=spacing if unit == MICROMETRE else None,
                     **self._settings(),
                 )
             )
