@@ -9,6 +9,7 @@ import pytest
 
 import embedseg_napari as es
 from embedseg_napari.viewer.files.annotations import get_reader
+from embedseg_napari.viewer.layers import FOUND, RESULT, SEGMENTED
 
 PLUGIN = "embedseg-napari"
 
@@ -24,6 +25,19 @@ def test_annotations_lie_on_their_image(name, viewer, tmp_path) -> None:
     assert layer.scale.tolist() == image.scale.tolist()
     assert layer.translate.tolist() == image.translate.tolist()
     assert layer.units == image.units
+
+
+def test_they_lie_on_no_seed_map_or_preview(viewer, tmp_path) -> None:
+    labels = np.zeros((20, 30), int)
+    labels[2:6, 3:9] = 7
+    es.export_labels(labels, tmp_path / "a.zip", "imagej")
+    image = viewer.add_image(np.zeros(labels.shape), name="cells")
+    seeds = viewer.add_image(np.zeros((9, 9)), translate=(4, 5), metadata={RESULT: FOUND, SEGMENTED: "x"})
+    for active in (viewer.add_labels(np.ones((9, 9), int), metadata={RESULT: FOUND}), seeds):
+        viewer.layers.selection.active = active
+        (layer,) = viewer.open(tmp_path / "a.zip", plugin=PLUGIN)
+        np.testing.assert_array_equal(layer.data, labels)
+        assert layer.translate.tolist() == image.translate.tolist()
 
 
 def test_without_an_image_a_sentence_says_so(viewer, tmp_path) -> None:

@@ -116,6 +116,31 @@ def test_axes_and_channels_can_be_corrected(viewer, panel, fake, qtbot, tiny_mod
     assert viewer.layers["stack labels"].data.shape == (24, 24)
 
 
+def test_channels_are_those_of_the_image_that_is_chosen(viewer, panel):
+    box, channel = panel.image.layer_box, panel.image.channel
+    names = {"a": ("DAPI", "GFP"), "b": ("GFP", "DAPI", "Cy5"), "c": ("DAPI",)}
+    images = {
+        name: viewer.add_image(
+            np.zeros((len(of), 24, 24)), name=name, axis_labels=("c", "y", "x"), metadata={"channel_names": of}
+        )
+        for name, of in names.items()
+    }
+    box.choose(images["a"])
+    channel.setCurrentIndex(channel.findText("DAPI"))
+    box.choose(images["b"])
+    assert [channel.itemText(i) for i in range(1, 4)] == ["GFP", "DAPI", "Cy5"]
+    assert (channel.currentText(), panel.image.wanted_channel()) == ("DAPI", 1)
+    channel.setCurrentIndex(channel.findText("Cy5"))
+    box.choose(images["a"])
+    assert (channel.currentText(), panel.image.wanted_channel()) == ("DAPI", 0)
+    box.choose(images["c"])
+    assert panel.image.wanted_channel() == "all"
+    box.choose(images["a"])
+    assert panel.image.wanted_channel() == 0
+    images["a"].data = np.zeros((4, 24, 24))
+    assert channel.findData(3) > 0
+
+
 def test_an_image_in_colour_after_a_grey_one_is_segmented_by_its_brightness(viewer, panel, fake, qtbot):
     viewer.add_image(np.zeros((24, 24)), name="grey")
     viewer.add_image(np.zeros((24, 24, 3), np.uint8), name="colour", rgb=True)

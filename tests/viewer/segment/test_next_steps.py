@@ -56,6 +56,19 @@ def test_a_movie_is_tracked_in_its_panel_and_saved_with_its_axes(viewer, panel, 
     assert not any(layer.visible for layer in (found, tracked, lines))
 
 
+def test_a_file_that_the_dialog_did_not_ask_about_stays(viewer, panel, fake, qtbot, tmp_path) -> None:
+    viewer.add_image(np.random.default_rng(0).random((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    (tmp_path / "cells.tif").write_bytes(b"the image itself")
+    panel.next.write(tmp_path / "cells")
+    assert (tmp_path / "cells.tif").read_bytes() == b"the image itself"
+    assert "exists already" in notification_manager.records[-1].message
+    # The file of this very name was asked about.
+    panel.next.write(tmp_path / "cells.tif")
+    np.testing.assert_array_equal(read_image(tmp_path / "cells.tif").array, panel.results.labels.data)
+
+
 def test_labels_that_cannot_be_written_are_told(viewer, panel, fake, qtbot, tmp_path) -> None:
     viewer.add_image(np.random.default_rng(0).random((24, 24)), name="cells")
     panel.start()

@@ -15,7 +15,7 @@ from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.exchange.export import export_labels, import_labels, is_outlined
 from embedseg_napari.core.exchange.imagej import has_rois
 from embedseg_napari.viewer.files.live import full_array
-from embedseg_napari.viewer.layers import named_axes, picture_of, pixel_size
+from embedseg_napari.viewer.layers import is_users, named_axes, picture_of, pixel_size
 from embedseg_napari.viewer.result_layers import spatial_frame
 
 if TYPE_CHECKING:
@@ -78,9 +78,9 @@ def _image() -> Image | None:
     if viewer is None:
         return None
     active = viewer.layers.selection.active
-    if isinstance(active, Image):
-        return active
-    return next((layer for layer in reversed(viewer.layers) if isinstance(layer, Image)), None)
+    # Seed maps and previews show a part of an image that objects were drawn on.
+    images = [layer for layer in (active, *reversed(viewer.layers)) if isinstance(layer, Image) and is_users(layer)]
+    return images[0] if images else None
 
 
 def write_objects(path: str, data: Any, meta: dict[str, Any]) -> list[str]:

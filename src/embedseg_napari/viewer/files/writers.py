@@ -23,6 +23,8 @@ from embedseg_napari.viewer.layers import CHANNEL_NAMES, frame_interval, named_a
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari.layers import Labels
+
 
 def write_labels_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     """Write a Labels layer as a TIFF: 16-bit, or 32-bit where ids need it, with axes, pixel size and unit.
@@ -37,6 +39,29 @@ def write_labels_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     # The dialog of napari asked before it came here.
     _write_labels_array(Path(path), full_array(data), meta, overwrite=True)
     return [str(path)]
+
+
+def save_labels(layer: Labels, path: Path) -> Path:
+    """Write a Labels layer where the user wants it; the file, with its ending.
+
+    Parameters
+    ----------
+    layer : Labels
+        What is written.
+    path : Path
+        As a dialog returned it: it has asked whether the file of this very name may be replaced, and of no other.
+
+    Raises
+    ------
+    AlreadyExists
+        If there is a file whose name has the ending that was left out.
+    DataError
+        If the file cannot be written.
+    """
+    target = path if path.suffix.lower() in (".tif", ".tiff") else path.with_name(f"{path.name}.tif")
+    data, meta, _ = layer.as_layer_data_tuple()
+    _write_labels_array(target, full_array(data), meta, overwrite=target == path)
+    return target
 
 
 def write_layers(path: str, layers: Sequence[tuple[Any, dict[str, Any], str]]) -> list[str]:

@@ -18,7 +18,7 @@ from embedseg_napari.core.measure.outlined import FURTHER
 from embedseg_napari.core.measure.table_files import write_table
 from embedseg_napari.core.wording import count
 from embedseg_napari.jobs.recipe import of_words
-from embedseg_napari.viewer.files.writers import write_labels_layer
+from embedseg_napari.viewer.files.writers import save_labels
 from embedseg_napari.viewer.layers import file_of
 from embedseg_napari.viewer.measure.layer_table import is_volume, kept_file, measure_layer, objects_of, whole_layers
 from embedseg_napari.viewer.measure.surfaces import make_surfaces, show_surfaces
@@ -279,8 +279,7 @@ class MeasuredFiles(QWidget):
             )  # fmt: skip
             if not name:
                 raise DataError(f"{layer.name} is in no file as it is now, and a command reads files: save it first.")
-            path = Path(name if Path(name).suffix else f"{name}.tif")
-            write_labels_layer(str(path), layer.data, layer.as_layer_data_tuple()[1])
+            path = save_labels(layer, Path(name))
             layer.metadata["path"] = str(path)
         return path
 

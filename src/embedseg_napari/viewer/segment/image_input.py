@@ -154,7 +154,8 @@ class ImageInput(QWidget):
         self.axes.setPlaceholderText(f"{array_of(self.layer).ndim} letters")
         self.form.labelForField(self.axes).setText("&Axes" if is_named else "&Axes\n(guessed)")
         self._ask_voxel()
-        self.changed.emit()
+        # Another layer, or other data, may have others under the same axes.
+        self._list_channels()
 
     def _ask(self) -> None:
         """Ask what the planes of a stack are, unless the user chose a model that takes them for depth."""
@@ -338,6 +339,7 @@ class ImageInput(QWidget):
         wanted = self.model.n_channels if self.model is not None else 1
         # "The only one" of another image was nobody's choice.
         before = self.channel.currentData() if self._has_channels() else None
+        shown = self.channel.currentText()
         names = tuple(self.layer.metadata.get("channel_names", ())) if self.layer is not None else ()
         if len(names) != n:
             is_rgb = self.layer is not None and self.layer.rgb
@@ -352,8 +354,10 @@ class ImageInput(QWidget):
                 grey = "mean" if self.layer is not None and self.layer.rgb else 0
                 # What was shown for another model may not fit this one.
                 fits = before is not None and (before == "all") == (wanted == n)
-                index = self.channel.findData(before if fits else ("all" if wanted == n else grey))
-                self.channel.setCurrentIndex(max(index, 0))
+                # Where channels come in another order, the one of the same name.
+                index = self.channel.findText(shown) if isinstance(before, int) else self.channel.findData(before)
+                usual = self.channel.findData("all" if wanted == n else grey)
+                self.channel.setCurrentIndex(index if fits and index >= 0 else usual)
             else:
                 self.channel.addItem("the only one", "all")
             self.channel.setEnabled(n > 1)

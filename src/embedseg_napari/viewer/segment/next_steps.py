@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QWidget
 
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.files.names import portable_name
-from embedseg_napari.viewer.files.writers import write_labels_layer
+from embedseg_napari.viewer.files.writers import save_labels
 from embedseg_napari.viewer.layers import file_of
 from embedseg_napari.viewer.widgets.boxes import button, short
 from embedseg_napari.viewer.worker import report_error
@@ -70,13 +70,11 @@ class NextSteps(QWidget):
             self.write(Path(path))
 
     def write(self, path: Path) -> None:
-        """Write the labels; the dialog has asked whether a file may be replaced."""
+        """Write the labels; the dialog has asked whether the file of this very name may be replaced."""
         labels = self._results.labels
         assert labels is not None
-        path = path if path.suffix.lower() in (".tif", ".tiff") else path.with_name(f"{path.name}.tif")
         try:
-            data, meta, _ = labels.as_layer_data_tuple()
-            write_labels_layer(str(path), data, meta)
+            path = save_labels(labels, path)
         except EmbedSegError as error:
             report_error(error)
         else:
