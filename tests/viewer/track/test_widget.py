@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 from napari.utils.notifications import notification_manager
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QMessageBox
 from track_steps import click, track
 
 from embedseg_napari.cli import main
@@ -175,6 +175,65 @@ def test_labels_that_changed_are_tracked_again_first(panel, layer, qtbot) -> Non
     assert not panel.correct.isEnabled()
     track(panel, qtbot)
     assert panel.export.isEnabled()
+
+
+def test_corrections_outlast_a_stroke_and_another_run(panel, layer, qtbot) -> None:
+    track(panel, qtbot)
+    tracks = panel.correct.corrected.tracks
+    rows = np.flatnonzero((tracks.frame == 3) & (tracks.parents >= 0))[:2]
+    for row in rows:
+        panel.correct.choose([int(row)])
+        panel.correct.cut()
+    gone = int(rows[1])
+    pixels = np.nonzero(layer.data == 0)
+    layer.data_setitem(tuple(axis[:1] for axis in pixels), 99)
+    # Keys come although buttons are grey.
+    panel.correct.choose([0])
+    panel.correct.undo()
+    assert panel.correct.corrected.n_steps == 2
+    layer.undo()
+    track(panel, qtbot)
+    again = panel.correct.corrected.tracks
+    assert panel.correct.corrected.n_steps == 2
+    assert "Corrections made again: 2 of 2." in panel.controls.status.text()
+    assert (again.parents[[again.row_of(3, int(tracks.label[row])) for row in rows]] < 0).all()
+    for t in range(6):
+        assert np.array_equal(panel.layers.labels.data[t], again.relabel(layer.data[t], t))
+    # One of the objects is drawn anew, with another number.
+    where = np.nonzero((layer.data == tracks.label[gone]) & (np.arange(6) == 3)[:, None, None])
+    layer.data_setitem(where, 98)
+    track(panel, qtbot)
+    assert panel.correct.corrected.n_steps == 1
+    assert "Corrections made again: 1 of 2." in panel.controls.status.text()
+
+
+def test_corrections_are_given_up_only_when_that_is_meant(panel, layer, viewer, qtbot, monkeypatch, tmp_path) -> None:
+    track(panel, qtbot)
+    panel.correct.choose([len(panel.correct.corrected.tracks) - 1])
+    panel.correct.cut()
+    corrected, asked, answer = panel.correct.corrected, [], QMessageBox.StandardButton.No
+
+    def question(*words):
+        asked.append(words[-1])
+        return answer
+
+    monkeypatch.setattr(QMessageBox, "question", question)
+    layer.data = np.roll(layer.data, 1, axis=0)
+    panel.start()
+    assert panel.controls.current is None
+    assert panel.correct.corrected is corrected
+    assert asked == ["Discard 1 correction of links? Export… keeps them."]
+    answer = QMessageBox.StandardButton.Yes
+    track(panel, qtbot)
+    assert panel.correct.corrected.n_steps == 0
+    # Those in a file are not asked about.
+    panel.correct.choose([len(panel.correct.corrected.tracks) - 1])
+    panel.correct.cut()
+    panel.write(tmp_path / "tracks", "ctc")
+    qtbot.waitUntil(lambda: panel.controls.current is None)
+    layer.data = np.roll(layer.data, 1, axis=0)
+    track(panel, qtbot)
+    assert len(asked) == 2
 
 
 @pytest.mark.parametrize("n", [2, 4])

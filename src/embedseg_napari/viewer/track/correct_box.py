@@ -8,14 +8,14 @@ import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QGridLayout, QVBoxLayout, QWidget
 
-from embedseg_napari.core.errors import AnnotationError
+from embedseg_napari.core.errors import AnnotationError, EmbedSegError
 from embedseg_napari.core.tracking.corrections import CorrectedTracks
 from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.held_keys import HeldKeys
 from embedseg_napari.viewer.widgets.boxes import Sentence, button
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from napari.layers import Labels
 
@@ -78,11 +78,24 @@ class CorrectBox(QWidget):
         grid.addWidget(self.next_button, 2, 0, 1, 2)
         layout.addLayout(grid)
 
-    def take(self, tracks: Tracks) -> None:
-        """Correct new tracks, whose layers are shown."""
+    def take(self, tracks: Tracks, corrections: Sequence[dict[str, Any]] = ()) -> int:
+        """Correct new tracks, whose layers are shown.
+
+        Corrections of earlier tracks of the same labels are made again; returns how many are not, because their objects
+        are no longer there or are linked in another way.
+        """
         self.corrected, self._at = CorrectedTracks(tracks), -1
+        n_lost = 0
+        for one in corrections:
+            try:
+                self.corrected.replay([one])
+            except AnnotationError:
+                n_lost += 1
+        if self.corrected.n_steps:
+            self.layers.update(self.corrected.tracks)
         self._follow(self.layers.labels)
         self.choose([])
+        return n_lost
 
     def drop(self) -> None:
         """Correct nothing any more."""
@@ -130,7 +143,8 @@ class CorrectBox(QWidget):
         self.layers.go_to(self._at)
 
     def _change(self, name: str, n: int) -> None:
-        if self.corrected is None:
+        # Keys come here also while the labels are no longer those that were linked.
+        if self.corrected is None or not self.isEnabled():
             return
         if len(self.chosen) < n:
             self.line.say(
@@ -140,7 +154,7 @@ class CorrectBox(QWidget):
         try:
             getattr(self.corrected, name)(*self.chosen[-n:] if n else ())
             self.layers.update(self.corrected.tracks)
-        except AnnotationError as error:
+        except EmbedSegError as error:
             self.line.say(str(error), True)
             return
         self.choose([])

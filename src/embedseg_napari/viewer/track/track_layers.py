@@ -142,13 +142,16 @@ class TrackLayers:
         assert self.tracks is not None
         assert self.source is not None
         assert self.labels is not None
-        before, self.tracks = self.tracks, tracks
         data = self.labels.data
         if isinstance(data, np.ndarray):
-            for t in np.unique(tracks.frame[before.track != tracks.track]).tolist():
-                data[t] = tracks.relabel(np.asarray(array_of(self.source)[t]), t)
+            changed = np.unique(tracks.frame[self.tracks.track != tracks.track]).tolist()
+            # All of them, before any is shown.
+            frames = {t: tracks.relabel(np.asarray(array_of(self.source)[t]), t) for t in changed}
+            for t, frame in frames.items():
+                data[t] = frame
         else:
             data.tracks = tracks
+        self.tracks = tracks
         self.labels.refresh()
         # Napari does not see what changes in place; a sample or measurements of these labels are out of date.
         self.labels.events.data(value=data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QCheckBox, QFileDialog
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QMessageBox
 
 from embedseg_napari.core.errors import DataError, EmbedSegError
 from embedseg_napari.core.exchange.tracks import write_tracks
@@ -58,6 +58,8 @@ class TrackWidget(LabelsPanel):
         self.layers = TrackLayers(viewer)
         self._is_stale = False
         """Whether other objects were found in the labels since they were linked."""
+        self._exported: tuple[dict[str, Any], ...] = ()
+        """Corrections that are in a file."""
         self._build()
         self._listen()
         self.correct.changed.connect(self._take_correction)
@@ -120,7 +122,7 @@ class TrackWidget(LabelsPanel):
     def start(self) -> None:
         """Link the objects of the chosen layer."""
         layer = self.labels.layer()
-        if layer is None or self.controls.current is not None:
+        if layer is None or self.controls.current is not None or not self._may_replace(layer):
             return
         try:
             picture, image = movie_of(layer, self.image.layer())
@@ -134,6 +136,18 @@ class TrackWidget(LabelsPanel):
             lambda result: self._take_tracks(layer, *result),
             "Linking",
         )
+
+    def _keeps_corrections(self, layer: Labels) -> bool:
+        """Whether what was corrected by hand holds for a layer: its objects have the numbers that they had."""
+        return layer == self.layers.source and not self._is_stale
+
+    def _may_replace(self, layer: Labels) -> bool:
+        """Whether the links of this layer may take the place of those that were corrected; asks where these go."""
+        tracks = None if self.correct.corrected is None else self.correct.corrected.tracks
+        if tracks is None or tracks.corrections in ((), self._exported) or self._keeps_corrections(layer):
+            return True
+        question = f"Discard {count(len(tracks.corrections), 'correction')} of links? Export… keeps them."
+        return bool(QMessageBox.question(self, "Track", question) == QMessageBox.StandardButton.Yes)
 
     def _settings(self) -> dict[str, Any]:
         return {
@@ -176,13 +190,19 @@ class TrackWidget(LabelsPanel):
         )
 
     def _take_tracks(self, layer: Labels, tracks: Tracks, tracked: Any) -> None:
+        known, keeps = self.correct.corrected, self._keeps_corrections(layer)
+        corrections = () if known is None or not keeps else known.tracks.corrections
         self.layers.show(layer, tracks, tracked)
         self._is_stale = False
         for shown in filter(None, (self.layers.labels, self.layers.lines)):
             self.stage.set_visible(shown, True)
         self.show_scene()
-        self.correct.take(tracks)
-        self.controls.say(_words(tracks))
+        n_lost = self.correct.take(tracks, corrections)
+        assert self.correct.corrected is not None
+        words = [_words(self.correct.corrected.tracks)]
+        if corrections:
+            words.append(f"Corrections made again: {len(corrections) - n_lost} of {len(corrections)}.")
+        self.controls.say(" ".join(words), bool(n_lost))
         self._show_state()
 
     def _take_correction(self) -> None:
@@ -211,7 +231,11 @@ class TrackWidget(LabelsPanel):
             write_tracks(tracks, labels, folder, format, should_stop=should_stop)
             yield
 
-        self.controls.start(run, lambda _: None, lambda _: self.controls.say(f"Saved {folder}."))
+        def saved(_: object) -> None:
+            self._exported = tracks.corrections
+            self.controls.say(f"Saved {folder}.")
+
+        self.controls.start(run, lambda _: None, saved)
         self.controls.progress.setFormat("Saving")
         self.controls.say("Saving…")
 

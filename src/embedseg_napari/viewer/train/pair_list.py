@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari.layers import Image, Labels, Shapes
 from qtpy.QtCore import Signal
@@ -15,6 +15,7 @@ from embedseg_napari.jobs.training_recipe import PairFiles
 from embedseg_napari.viewer.labelled_images import labelled_picture, pair_from_layers
 from embedseg_napari.viewer.layers import file_of, is_users, is_users_or_found, name_axes
 from embedseg_napari.viewer.neighbours import image_under
+from embedseg_napari.viewer.pixel_changes import PixelChanges
 from embedseg_napari.viewer.widgets.axis_question import AxisQuestion
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence, add_row, button
 from embedseg_napari.viewer.widgets.labels_hint import LabelsHint
@@ -98,7 +99,8 @@ class PairRow(QFrame):
         self.voxel.given.connect(self._on_layers)
         self.channel.currentIndexChanged.connect(lambda _: self.changed.emit())
         self.remove.clicked.connect(lambda _: self.removed.emit())
-        self._followed: list[Any] = []
+        self._pixels = PixelChanges(self._on_edit)
+        self._shapes: Shapes | None = None
         self.hint.look_at(self.image.layer())
         # A mask that is dropped while the panel is open comes as one more image.
         self.hint.watch(lambda: self.labels.layer() is None)
@@ -108,12 +110,10 @@ class PairRow(QFrame):
     def _follow(self) -> None:
         """Notice painting and drawing in the chosen layers."""
         self.close_down()
-        labels, shapes = self.labels.layer(), self.region.layer()
-        emitters = [] if labels is None else [labels.events.paint, labels.events.data]
-        emitters += [] if shapes is None else [shapes.events.data]
-        for emitter in emitters:
-            emitter.connect(self._on_edit)
-        self._followed = emitters
+        self._pixels.follow(self.labels.layer())
+        self._shapes = self.region.layer()
+        if self._shapes is not None:
+            self._shapes.events.data.connect(self._on_edit)
 
     def choose_image_under(self) -> None:
         """Choose the image that the labels lie on where they do not lie on the chosen one."""
@@ -123,9 +123,10 @@ class PairRow(QFrame):
 
     def close_down(self) -> None:
         """Follow the chosen layers no longer."""
-        for emitter in self._followed:
-            emitter.disconnect(self._on_edit)
-        self._followed = []
+        self._pixels.follow(None)
+        if self._shapes is not None:
+            self._shapes.events.data.disconnect(self._on_edit)
+        self._shapes = None
 
     def _on_edit(self, event: object = None) -> None:
         self.changed.emit()

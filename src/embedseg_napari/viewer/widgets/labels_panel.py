@@ -12,6 +12,7 @@ from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.viewer.labelled_images import labelled_picture
 from embedseg_napari.viewer.layers import is_users_or_found, picture_of
 from embedseg_napari.viewer.neighbours import image_below, image_under
+from embedseg_napari.viewer.pixel_changes import PixelChanges
 from embedseg_napari.viewer.provenance import origin_of
 from embedseg_napari.viewer.stage import Scene
 from embedseg_napari.viewer.widgets.axis_question import AxisQuestion
@@ -65,7 +66,7 @@ class LabelsPanel(DockPanel):
         self.question = AxisQuestion()
         self.whose = Sentence()
         """Says of which labels the result is, where others are chosen."""
-        self._followed: Labels | None = None
+        self._pixels = PixelChanges(self._take_change)
         self._is_old = False
         """Whether the labels changed since they were looked at."""
         self._was_old = False
@@ -273,7 +274,7 @@ class LabelsPanel(DockPanel):
         self.controls.progress.setValue(event.done)
 
     def _take_end(self) -> None:
-        if self._followed != self.subject:
+        if self._pixels.layer != self.subject:
             self._follow(self.subject)
         self._is_old |= self._was_old
         self._say_whose()
@@ -281,15 +282,12 @@ class LabelsPanel(DockPanel):
 
     def _follow(self, layer: Labels | None) -> None:
         """Notice when the pixels of a layer change."""
-        for emitter in _changes(self._followed):
-            emitter.disconnect(self._take_change)
-        self._followed, self._is_old = layer, False
-        for emitter in _changes(layer):
-            emitter.connect(self._take_change)
+        self._pixels.follow(layer)
+        self._is_old = False
 
     def _take_change(self, _: Any = None) -> None:
         self._is_old = True
-        if self.subject is not None and self._followed == self.subject and self.controls.current is None:
+        if self.subject is not None and self._pixels.layer == self.subject and self.controls.current is None:
             self._tell_old()
 
     def release(self) -> None:
@@ -297,8 +295,3 @@ class LabelsPanel(DockPanel):
         self.controls.close_down()
         self._follow(None)
         self.viewer.layers.events.removed.disconnect(self._take_removed)
-
-
-def _changes(layer: Labels | None) -> tuple[Any, ...]:
-    """What tells that pixels of a layer change."""
-    return () if layer is None else (layer.events.paint, layer.events.labels_update, layer.events.data)

@@ -1,0 +1,53 @@
+"""Every change of a Labels layer's pixels, however it comes about."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari.layers import Labels
+
+
+class PixelChanges:
+    """Follows a Labels layer and tells when its pixels change: painted, filled, replaced, undone, done again.
+
+    Parameters
+    ----------
+    tell : callable
+        Called with napari's event.
+    """
+
+    def __init__(self, tell: Callable[[Any], object]) -> None:
+        self._tell = tell
+        self.layer: Labels | None = None
+        """The layer that is followed."""
+        self._history: tuple[int, ...] = ()
+
+    def follow(self, layer: Labels | None) -> None:
+        """Follow this layer, or none, instead of the one before."""
+        for events, is_followed in ((self.layer, False), (layer, True)):
+            if events is None:
+                continue
+            for name in ("paint", "labels_update", "data", "set_data"):
+                emitter = getattr(events.events, name)
+                do = emitter.connect if is_followed else emitter.disconnect
+                do(self._look if name == "set_data" else self._take)
+        self.layer, self._history = layer, _history(layer)
+
+    def _take(self, event: Any) -> None:
+        self._history = _history(self.layer)
+        self._tell(event)
+
+    def _look(self, event: Any) -> None:
+        # Napari tells of undo and redo as it does of every other plane that is shown.
+        if _history(self.layer) != self._history:
+            self._take(event)
+
+
+def _history(layer: Labels | None) -> tuple[int, ...]:
+    """How many strokes can be undone, and done again."""
+    # Plugins get a proxy of each layer, without private names.
+    whole = getattr(layer, "__wrapped__", layer)
+    return tuple(len(getattr(whole, name, ())) for name in ("_undo_history", "_redo_history"))
