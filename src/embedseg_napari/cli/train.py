@@ -82,8 +82,8 @@ def train(
         typer.Option(
             "--from",
             metavar="MODEL",
-            help="Start from this model's weights (a file or a name), or with a new "
-            "network (scratch); by default, the preset few starts from start-2d on 2D images, others from scratch.",
+            help="Start from this model's weights (a file or a name), or with a new network (scratch); by default, the "
+            "preset few starts from start-2d, in volumes from nuclei-3d, others from scratch.",
         ),
     ] = None,
     resume: Annotated[

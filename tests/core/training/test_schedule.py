@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from embedseg_napari.core.config import TrainingConfig
@@ -36,3 +38,11 @@ def test_a_part_of_the_rate_is_a_part_of_all_rates():
     for step in range(0, 100, 7):
         progress = whole.progress(step)
         assert part.learning_rate(step, progress) == pytest.approx(0.3 * whole.learning_rate(step, progress))
+
+
+def test_at_most_half_of_a_budget_is_kept_for_the_end():
+    schedule = Schedule(TrainingConfig(minutes=1), 10, Clock())
+    for reserve, seconds in ((6.0, 54.0), (30.0, 30.0), (500.0, 30.0)):
+        schedule.reserve = reserve
+        schedule.clock.before, schedule.clock.started = seconds / 2, time.monotonic()
+        assert schedule.progress(3) == pytest.approx(0.5, abs=0.02)

@@ -112,6 +112,55 @@ def test_resuming_keeps_the_gentle_rate_of_a_start_model(blobs, tmp_path):
     assert same(weights(whole), weights(resumed))
 
 
+def test_resuming_keeps_grid_and_normalisation_of_a_start_model_that_is_gone(blobs, tmp_path):
+    pairs = data(blobs)
+    first = settings(epochs=1, steps_per_epoch=1, grid_samples=512, normalization={"method": "mean-std"})
+    model = drain(Trainer(first, pairs[:1]).run()).model
+    config = settings(epochs=3)
+    whole = drain(Trainer(config, pairs[:1], start_from=model).run())
+    counts = iter(range(9))
+    assert drain(
+        Trainer(config, pairs[:1], start_from=model, run_folder=tmp_path).run(lambda: next(counts) > 2)
+    ).stopped
+    resumed = drain(Trainer(config, pairs[:1], run_folder=tmp_path, resume=True).run())
+    for name in ("grid_spacing", "normalization"):
+        assert getattr(resumed.model.config, name) == getattr(model.config, name)
+    assert same(weights(whole), weights(resumed))
+
+
+def test_resuming_without_a_start_model_of_another_network_is_refused(blobs, tmp_path):
+    pairs = data(blobs)
+    model = drain(Trainer(settings(epochs=1, steps_per_epoch=1, architecture="branched-erfnet"), pairs[:1]).run()).model
+    counts = iter(range(9))
+    drain(Trainer(settings(), pairs[:1], start_from=model, run_folder=tmp_path).run(lambda: next(counts) > 1))
+    with pytest.raises(SettingsError, match="resume with the same start"):
+        drain(Trainer(settings(), pairs[:1], run_folder=tmp_path, resume=True).run())
+
+
+def test_names_with_a_dot_have_run_folders_of_their_own(blobs, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    for name in ("lr0.01", "lr0.001"):
+        result = train(data(blobs)[:1], settings(epochs=1, steps_per_epoch=1), output=f"~/{name}", progress=False)
+        assert result.path == tmp_path / f"{name}.embedseg"
+        assert (tmp_path / f"{name}.run").is_dir()
+    with pytest.raises(DataError, match="exists already"):
+        train(data(blobs)[:1], settings(), output="~/lr0.01", progress=False)
+
+
+@pytest.mark.parametrize("reserve", [2.0, 100.0])
+def test_held_out_images_that_take_long_leave_half_of_the_time_and_it_is_told(blobs, monkeypatch, reserve):
+    def keep(run, seconds):
+        run.schedule.reserve = reserve
+
+    monkeypatch.setattr("embedseg_napari.core.training.run.TrainingRun._reserve_time", keep)
+    pairs, seen = data(blobs), []
+    result = drain(Trainer(settings(epochs=None, minutes=0.1), pairs[:1], pairs[1:]).run(), seen.append)
+    assert result.model.config.training["steps"] > 2
+    told = [event.text for event in seen if isinstance(event, events.Message) and "learn for half" in event.text]
+    assert len(told) == (reserve > 10)
+
+
 def test_the_same_seed_gives_the_same_model_and_leaves_torchs_generator_alone(blobs):
     pairs = data(blobs)
     torch.manual_seed(5)

@@ -71,6 +71,8 @@ class TrainingState:
     """What followed from the labels when training began, and stays although labels are added."""
     start: str | None = None
     """Name and digest of the model that training started from; empty for a new network, None in an old run."""
+    network: dict[str, JsonValue] | None = None
+    """Which network learns and what its output means, see `TrainingPlan.network`; None in an old run."""
 
 
 READER = TypeAdapter(TrainingState)
@@ -215,7 +217,9 @@ def check_same_run(now: TrainingState, before: TrainingState) -> None:
             "folder."
         )
     # Where its weights are not wanted in the end, the start model may be gone: the checkpoint holds those of the run.
-    if now.settings["keep_start"] and before.start is not None and before.start != now.start:
+    kinds = [None if one is None else (one["architecture"], one["n_channels"]) for one in (before.network, now.network)]
+    is_other = None not in kinds and kinds[0] != kinds[1]
+    if (now.settings["keep_start"] or is_other) and before.start is not None and before.start != now.start:
         began, goes_on = (f"the model {one}" if one else "a new network" for one in (before.start, now.start))
         raise SettingsError(
             f"The training began with {began} and would go on with {goes_on}; resume with the same start, or use a new "

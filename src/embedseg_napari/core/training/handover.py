@@ -93,8 +93,6 @@ def _near_start(
     model = model_of(share)
     if run.validator.examples:
         maps = run.validator.embed(model, precision, should_stop)
-        if maps is None:
-            raise Stopped("Stopped while the model was scored.")
         run.state.best_score = run.validator.score(maps, settings).ap_mean
     yield Message(
         f"The model keeps {100 * (1 - share):.0f} % of the weights it started from: it finds the annotated objects "

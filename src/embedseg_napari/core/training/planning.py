@@ -87,11 +87,18 @@ class TrainingPlan:
             "scale": self.scale,
         }
 
+    def network(self) -> dict[str, Any]:
+        """Which network learns, and on which grid and after which normalisation: its weights mean nothing on others."""
+        return self.model_config.model_dump(
+            mode="json", include={"architecture", "n_channels", "grid_spacing", "normalization"}
+        )
+
     def resumed(self, state: TrainingState) -> TrainingPlan:
         """The plan of a resumed training: what is fixed is taken from its state, as far as that knows it."""
         kept = {name: getattr(state, name) for name in self.fixed()}
         kept = {name: value for name, value in kept.items() if value is not None}
-        model_config = self.model_config.model_copy(update={"reference_scale": kept.get("scale", self.scale)})
+        values = self.model_config.model_dump() | (state.network or {})
+        model_config = ModelConfig.parse(values | {"reference_scale": kept.get("scale", self.scale)})
         return replace(self, **kept, model_config=model_config)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from embedseg_napari.core.data.statistics import least_object_size
-from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.errors import DataError, Stopped
 from embedseg_napari.core.events import (
     CheckpointSaved,
     EpochFinished,
@@ -36,7 +36,7 @@ from embedseg_napari.core.training.crops.ahead import BatchesAhead
 from embedseg_napari.core.training.crops.sampler import CropSampler
 from embedseg_napari.core.training.optimization import Optimization
 from embedseg_napari.core.training.previews import Previews
-from embedseg_napari.core.training.schedule import Clock, Schedule
+from embedseg_napari.core.training.schedule import MOST_RESERVE, Clock, Schedule
 from embedseg_napari.core.training.threads import ThreadTuner
 
 if TYPE_CHECKING:
@@ -52,6 +52,10 @@ if TYPE_CHECKING:
     from embedseg_napari.core.training.training_set import TrainingSet
     from embedseg_napari.core.training.validation import Scores
 
+MUCH_LATER = 5.0
+"""Seconds that are worth a word."""
+COSTLY = 0.1
+"""Part of a time budget that the first validation takes at most."""
 VALIDATION_SHARE = 0.03
 """Part of a time budget that validation may take: with previews and the choice of thresholds under a tenth
 (benchmarks/overhead.py)."""
@@ -94,7 +98,11 @@ class TrainingRun:
         self.clock = Clock(started)
         start = "" if start_from is None else f"{start_from.config.name} ({digest_of(start_from).hexdigest()})".strip()
         self.state = TrainingState(
-            settings=config.model_dump(mode="json"), start=start, **data.description(), **plan.fixed()
+            settings=config.model_dump(mode="json"),
+            start=start,
+            network=plan.network(),
+            **data.description(),
+            **plan.fixed(),
         )
         self.schedule = Schedule(config, plan.steps_per_epoch, self.clock, plan.rate)
         self.optimization = Optimization(config, plan, start_from)
@@ -152,8 +160,9 @@ class TrainingRun:
         self.state = dataclasses.replace(state, **kept)
         before, self.plan = self.plan, self.plan.resumed(state)
         self.model_config = self.plan.model_config
+        self.data.normalization = self.model_config.normalization
         self.schedule.steps_per_epoch, self.schedule.rate = self.plan.steps_per_epoch, self.plan.rate
-        if before.fixed() != self.plan.fixed():
+        if (before.fixed(), before.network()) != (self.plan.fixed(), self.plan.network()):
             self.batches.close()
             self.batches = self._make_batches()
         self.clock.before = state.seconds
@@ -177,6 +186,9 @@ class TrainingRun:
             model.embed(first.image, axes, normalize=not as_is, precision=self.plan.precision, on_event=unheard)
             each = time.monotonic() - before
             self._reserve_time(each * len(scored))
+            if each * len(scored) > COSTLY * self.schedule.limit:
+                # Else the first one, of a network that knows nothing yet, is made whatever it costs.
+                self.validation_cost = each * len(scored)
             self.schedule.reserve += each * (len(thresholded) + (1 + len(SHARES)) * len(blending))
         return TrainingStarted(
             n_images=len(self.data.training),
@@ -189,6 +201,18 @@ class TrainingRun:
             device=str(self.fabric.device),
             precision=self.plan.precision,
             n_held_out_objects=self.data.n_held_out,
+        )
+
+    def time_warning(self) -> Message | None:
+        """What to say of a time budget that the end of the training will exceed; None if it will not."""
+        over = self.schedule.reserve - MOST_RESERVE * self.schedule.limit
+        if self.config.epochs is not None or over < MUCH_LATER:
+            return None
+        return Message(
+            f"Segmenting the held-out images takes long: the training will learn for half of its "
+            f"{self.config.minutes:g} minutes and may end {over:.0f} seconds late. Give it more time, or hold out fewer "
+            "images.",
+            "warning",
         )
 
     def progress(self, should_stop: Callable[[], bool]) -> tuple[float, bool]:
@@ -301,11 +325,13 @@ class TrainingRun:
         self.settle()
         epoch = (self.state.step - 1) // self.plan.steps_per_epoch
         n_steps = self.state.step - epoch * self.plan.steps_per_epoch
-        scores = None
+        scores, is_cut = None, False
         if self.validator.examples and self.fabric.global_rank == 0 and (is_last or self._should_validate(epoch)):
             scores = self._validate(should_stop)
-            if scores is None:
-                return None
+            is_cut = scores is None
+        # The others would wait for this one.
+        if self.fabric.broadcast(is_cut) if self.fabric.world_size > 1 else is_cut:
+            return None
         is_best = scores is not None and self._keep_if_best(scores)
         row = EpochFinished(
             epoch=epoch,
@@ -330,7 +356,10 @@ class TrainingRun:
     def _validate(self, should_stop: Callable[[], bool]) -> Scores | None:
         before = time.monotonic()
         maps = self.validator.embed(self.model(), self.plan.precision, should_stop)
-        scores = None if maps is None else self.validator.score(maps, self.model_config.prediction)
+        try:
+            scores = self.validator.score(maps, self.model_config.prediction)
+        except Stopped:
+            scores = None
         taken = time.monotonic() - before
         self.state.seconds_validating += taken
         self.validation_cost = taken

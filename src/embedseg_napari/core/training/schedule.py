@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from embedseg_napari.core.config import TrainingConfig
 
 
+MOST_RESERVE = 0.5
+"""Part of a time budget that is kept for the end at most: thresholds of a network that learned nothing are of no use."""
+
+
 @dataclass(slots=True)
 class Clock:
     """Wall-clock seconds of a training, those before a resume included.
@@ -41,14 +45,18 @@ class Schedule:
     rate: float = 1.0
     """Part of the configured learning rate that is taken."""
     reserve: float = 2.0
-    """Seconds of a time budget kept for the last validation and for saving."""
+    """Seconds of a time budget kept for the last validation and for saving, as far as they are at most half of it."""
+
+    @property
+    def limit(self) -> float:
+        """Seconds that the training shall take; infinite where its epochs are counted."""
+        return math.inf if self.config.minutes is None else 60 * self.config.minutes
 
     def progress(self, step: int) -> float:
         """Fraction of the training that is done after `step` steps, 0 to 1."""
         if self.config.epochs is not None:
             return min(step / (self.config.epochs * self.steps_per_epoch), 1.0)
-        assert self.config.minutes is not None
-        budget = max(self.config.minutes * 60 - self.reserve, 1e-3)
+        budget = self.limit - min(self.reserve, MOST_RESERVE * self.limit)
         return min(self.clock.seconds() / budget, 1.0)
 
     def learning_rate(self, step: int, progress: float) -> float:

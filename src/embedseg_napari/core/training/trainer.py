@@ -18,6 +18,7 @@ from embedseg_napari.core.errors import DataError, SettingsError
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.files.atomic import version_of
 from embedseg_napari.core.files.folder_lock import holding
+from embedseg_napari.core.files.names import from_home
 from embedseg_napari.core.freed_memory import keeps_freed_memory
 from embedseg_napari.core.model.channels import with_channels
 from embedseg_napari.core.model.keep import keep_model, model_path
@@ -169,6 +170,8 @@ class Trainer:
     def _train(self, run: TrainingRun, should_stop: Callable[[], bool]) -> Generator[TrainingEvent, None, bool]:
         """Make steps until the end, or until a stop is asked for; which it was."""
         yield run.start()
+        if (warning := run.time_warning()) is not None:
+            yield warning
         while True:
             progress, stopped = run.progress(should_stop)
             if run.is_epoch_end(progress):
@@ -328,8 +331,8 @@ def train(
     join_slurm(config.devices)
     require_functions(on_event=on_event, should_stop=should_stop)
     require_kind(output, (type(None), str, Path), "output takes the path of a file")
-    run_folder = None if output is None else Path(output).with_suffix(".run")
-    target = None if output is None else model_path(output)
+    target = None if output is None else model_path(from_home(output))
+    run_folder = None if target is None else target.with_suffix(".run")
     if target is not None and run_folder is not None and is_main_process():
         _check_places(target, run_folder, resume, overwrite)
     known = None if target is None else version_of(target)

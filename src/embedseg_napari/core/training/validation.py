@@ -19,7 +19,7 @@ from embedseg_napari.core.events import Message
 from embedseg_napari.core.runs import drain, never, unheard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from embedseg_napari.core.config import Precision, PredictionConfig
     from embedseg_napari.core.data.example import Example
@@ -72,16 +72,20 @@ class Validator:
     def __init__(self, examples: Sequence[Example]) -> None:
         self.examples = examples
 
-    def embed(self, model: Model, precision: str, should_stop: Callable[[], bool]) -> list[EmbeddingMaps] | None:
-        """Maps of every image, or None if stopped on the way."""
-        maps = []
+    def embed(self, model: Model, precision: str, should_stop: Callable[[], bool] = never) -> Iterator[EmbeddingMaps]:
+        """Maps of every image, one after the other: those of volumes take gigabytes.
+
+        Raises
+        ------
+        Stopped
+            If `should_stop` returned True on the way.
+        """
         for example in self.examples:
             if should_stop():
-                return None
-            maps.append(_embed(model, example, precision))
-        return maps
+                raise Stopped("Stopped while held-out images were segmented.")
+            yield _embed(model, example, precision)
 
-    def score(self, maps: Sequence[EmbeddingMaps], settings: PredictionConfig) -> Scores:
+    def score(self, maps: Iterable[EmbeddingMaps], settings: PredictionConfig) -> Scores:
         """Cluster the maps and score the labels."""
         rows = []
         for example, one in zip(self.examples, maps, strict=True):
@@ -123,8 +127,8 @@ class Validator:
             If `should_stop` returned True.
         """
         exact: list[EmbeddingMaps] = []
-        reduced: list[EmbeddingMaps] = []
-        end = time.monotonic() + seconds
+        # Half of the time is for the maps in the reduced precision.
+        end = time.monotonic() + (seconds if precision == "float32" else seconds / 2)
         # Neighbours in the list are often alike.
         order = np.random.default_rng(0).permutation(len(self.examples)).tolist()
         for i in order:
@@ -133,13 +137,12 @@ class Validator:
             if should_stop():
                 raise Stopped("Stopped while thresholds and precision were chosen.")
             exact.append(_embed(model, self.examples[i], "float32"))
-            if precision != "float32":
-                reduced.append(_embed(model, self.examples[i], precision))
         part = self.of(order[: len(exact)])
         if self.chooses_model:
             settings = part.with_best_margins(exact, part._with_best_thresholds(exact, settings))
         if precision == "float32":
             return settings, None
+        reduced = part.embed(model, precision, should_stop)
         if part.score(reduced, settings).ap_mean >= part.score(exact, settings).ap_mean - PRECISION_TOLERANCE:
             return settings.model_copy(update={"precision": precision}), None
         return settings, Message(f"Prediction stays in float32: {precision} lowers the score on the held-out images.")
@@ -185,7 +188,7 @@ class HeldOutValidator(Validator):
         """The same for some of the images."""
         return HeldOutValidator([(self.examples[i], self.ids[i]) for i in which])
 
-    def score(self, maps: Sequence[EmbeddingMaps], settings: PredictionConfig) -> Scores:
+    def score(self, maps: Iterable[EmbeddingMaps], settings: PredictionConfig) -> Scores:
         """Cluster the maps; fraction of the held-out objects of all images that is found."""
         values = []
         for example, ids, one in zip(self.examples, self.ids, maps, strict=True):
