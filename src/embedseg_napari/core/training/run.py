@@ -210,8 +210,8 @@ class TrainingRun:
             return None
         return Message(
             f"Segmenting the held-out images takes long: the training will learn for half of its "
-            f"{self.config.minutes:g} minutes and may end {over:.0f} seconds late. Give it more time, or hold out fewer "
-            "images.",
+            f"{self.config.minutes:g} minutes and may end {over:.0f} seconds late. Give it more time, or hold out "
+            "fewer images.",
             "warning",
         )
 

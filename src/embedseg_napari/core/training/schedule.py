@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 MOST_RESERVE = 0.5
-"""Part of a time budget that is kept for the end at most: thresholds of a network that learned nothing are of no use."""
+"""Part of a time budget that is kept for the end at most: thresholds of a network that knows nothing are no use."""
 
 
 @dataclass(slots=True)
