@@ -84,8 +84,8 @@ class Result:
         return axes_of(self.selection)
 
     def frame(self, start: Sequence[int]) -> Frame:
-        """Where a part of the image that begins at a pixel lies in the viewer."""
-        return self.selection.frame.at(np.subtract(start, self.selection.start).tolist())
+        """Where a part of the image that begins at a pixel lies in the viewer now."""
+        return self.selection.frame().at(np.subtract(start, self.selection.start).tolist())
 
     def has_maps(self) -> bool:
         """Whether the objects can be collected anew."""
