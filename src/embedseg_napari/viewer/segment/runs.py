@@ -206,7 +206,7 @@ class SegmentRuns(QObject):
             labels, result, image = None, None, self.image.layer
             of = "" if image is None else str(image.unique_id)
         else:
-            of = labels.metadata[SEGMENTED]
+            of = labels.metadata.get(SEGMENTED, "")
             image = images.get(of)
         if image is None and labels is None:
             return None
