@@ -130,7 +130,6 @@ class ResultLayers:
         self.viewer = viewer
         self.chosen: Result | None = None
         self._results: list[Result] = []
-        """The latest last; one for each layer of edited labels, too."""
 
     # The chosen one
 
@@ -154,6 +153,11 @@ class ResultLayers:
         return self.chosen is not None and self.chosen.has_maps()
 
     # All of them
+
+    @property
+    def all(self) -> tuple[Result, ...]:
+        """The latest last; one for each layer of edited labels, too."""
+        return tuple(self._results)
 
     def of(self, layer: Layer | None) -> Result | None:
         """The result that a layer belongs to."""
@@ -213,7 +217,7 @@ class ResultLayers:
         if has_edits:
             # Whoever selects them again finds their own thresholds.
             edited = copy(result)
-            edited.values, edited.history = result.history[-1], list(result.history)
+            edited.history = list(result.history)
             edited.centers, edited.whole = None, []
             _keep(edited, result)
             self._results.remove(result)
@@ -330,8 +334,11 @@ class ResultLayers:
 
 
 def _keep(edited: Result, by: Result) -> None:
-    """Leave labels alone that were edited, hidden below those that come instead."""
+    """Leave labels alone that were edited, hidden below those that come instead; what was asked for is for these."""
     by.kept = edited.labels
+    edited.values = edited.segmentation.settings.clustering
+    if edited.history[-1] != edited.values:
+        edited.history.append(edited.values)
     if edited.labels is not None:
         edited.labels.metadata[EDITED] = True
         edited.labels.visible = False

@@ -145,6 +145,7 @@ class SegmentRuns(QObject):
             self.large.start(settings.model.path, settings.device.currentText(), settings.changes())
         except EmbedSegError as error:
             self.controls.fail(error)
+            self.settings.thresholds.catch_up()
 
     def start_view(self) -> None:
         """Segment a part of an image that is larger than memory, as its blocks would."""
@@ -258,3 +259,4 @@ class SegmentRuns(QObject):
     def _take_end(self) -> None:
         self._selection = None
         self.large.runs.over()
+        self.settings.thresholds.catch_up()

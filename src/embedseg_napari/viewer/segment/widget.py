@@ -314,8 +314,9 @@ class SegmentWidget(DockPanel):
             self.cancel()
         if event.value == self.runs.advised:
             self.advice.clear()
-        if self.results.forget(event.value):
-            self.reclustering.cancel()
+        gone = self.results.forget(event.value)
+        if gone:
+            self.reclustering.cancel(gone)
             self._choose_result()
             self.embedding.refresh()
             self.crossing.look()
