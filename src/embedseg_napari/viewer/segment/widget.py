@@ -311,7 +311,8 @@ class SegmentWidget(DockPanel):
 
     def _take_removed(self, event: Any) -> None:
         if self.runs.layer is not None and event.value == self.runs.layer:
-            self.cancel()
+            # Others that were dropped are still wanted.
+            self.controls.cancel()
         if event.value == self.runs.advised:
             self.advice.clear()
         gone = self.results.forget(event.value)
