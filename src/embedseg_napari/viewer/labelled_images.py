@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from embedseg_napari.core.files.tiff import Picture
 
 
+OPEN_SHAPES = ("line", "path")
+"""Kinds of shapes that enclose nothing."""
 _AS_DEPTH = str.maketrans("T", "Z")
 """Depth for time: only the image tells which of the two a stack is."""
 
@@ -167,7 +169,7 @@ def regions_on(image: Image, shapes: Shapes, axes: str) -> tuple[Region, ...]:
     regions = []
     places = [axes.index("Y"), axes.index("X")]
     for outline, kind in zip(shapes.data, shapes.shape_type, strict=True):
-        if kind in ("line", "path"):
+        if kind in OPEN_SHAPES:
             continue
         corners = []
         for corner in outline:

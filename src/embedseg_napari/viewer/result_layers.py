@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -153,6 +154,19 @@ def spatial_frame(layer: napari.layers.Layer, axes: str) -> Frame:
     places = tuple(scale.tolist()), tuple(translate.tolist())
     frame = Frame(letters, *places, tuple(layer.units), tuple(layer.axis_labels), transform)
     return frame.without("C") if letters.startswith("C") else frame
+
+
+def followed_frame(layer: napari.layers.Layer, axes: str) -> Callable[[], Frame]:
+    """Where results of a layer's image belong at any time, or did before its array got other axes."""
+    frame = spatial_frame(layer, axes)
+
+    def now() -> Frame:
+        nonlocal frame
+        with suppress(DataError):
+            frame = spatial_frame(layer, axes)
+        return frame
+
+    return now
 
 
 def is_shown(viewer: Viewer, layer: napari.layers.Layer | None) -> bool:

@@ -90,6 +90,20 @@ def test_a_rectangle_that_is_selected_is_copied_and_labels_are_made(viewer, pane
     np.testing.assert_array_equal(labels_in(path, "annotated", 1), made[::2, ::2])
 
 
+def test_lines_beside_rectangles_do_not_count(viewer, panel, tmp_path, qtbot):
+    _, image = open_cells(viewer, tmp_path)
+
+    def box(y, x):
+        return [image.data_to_world(one) for one in ((y, x), (y, x + 80), (y + 80, x + 80), (y + 80, x))]
+
+    panel.annotation.image.choose(image)
+    shapes = viewer.add_shapes([box(0, 0)[:2]], shape_type="line")
+    shapes.add([box(100, 200), box(300, 400)], shape_type="rectangle")
+    shapes.selected_data = {1}
+    viewer.layers.selection.active = shapes
+    assert annotate(panel, qtbot).image.name == "cells y100 x200"
+
+
 def test_images_in_memory_are_annotated_whole(viewer, panel, qtbot):
     viewer.add_image(IMAGE, name="cells")
     assert annotate(panel, qtbot).labels.data.shape == IMAGE.shape

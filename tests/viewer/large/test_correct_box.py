@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 from big_steps import in_one_go, labels_in, open_cells, small_blocks
+from napari.utils.notifications import notification_manager
 from segment_steps import PANEL, WAIT
 
 from embedseg_napari.core.stores.labels import open_labels
-from embedseg_napari.core.stores.parts import write_part
+from embedseg_napari.core.stores.parts import largest_id, write_part
 from embedseg_napari.viewer.files.dataset_folder import open_dataset_folder
 
 
@@ -102,3 +105,84 @@ def test_a_part_that_is_removed_is_forgotten(viewer, opened, qtbot):
     assert box.write_button.isHidden()
     viewer.layers.remove(labels)
     assert box.isHidden()
+
+
+@pytest.fixture
+def slow_store(monkeypatch):
+    """A store in which looking for the largest number goes on until the gate is opened."""
+    gate = threading.Event()
+
+    def slowly(store):
+        for found in largest_id(store):
+            while not gate.wait(0.01):
+                yield found
+            yield found
+
+    monkeypatch.setattr("embedseg_napari.core.stores.parts.largest_id", slowly)
+    yield gate
+    gate.set()
+
+
+def close_panel(viewer, box):
+    viewer.window.remove_dock_widget(next(one for one in _parents(box) if type(one).__name__ == "SegmentWidget"))
+
+
+def _parents(widget):
+    while (widget := widget.parent()) is not None:
+        yield widget
+
+
+def paint_new(part):
+    empty = np.argwhere(part.layer.data == 0)[0]
+    part.layer.data_setitem(tuple(empty[:, None]), part.layer.selected_label)
+
+
+def test_a_part_outlives_the_panel(viewer, opened, open_panel, qtbot):
+    box, path, labels = opened
+    before = labels_in(path)
+    part = open_part(box, qtbot)
+    paint_new(part)
+    close_panel(viewer, box)
+    box = open_panel(PANEL).correct
+    assert box.part is part
+    assert not box.write_button.isHidden()
+    write(box, qtbot)
+    assert "1 new" in box.said.text()
+    assert labels_in(path).max() == before.max() + 1
+    close_panel(viewer, box)
+    assert not labels.visible
+    viewer.layers.remove(part.layer)
+    assert labels.visible
+    assert open_panel(PANEL).correct.part is None
+
+
+def test_a_panel_that_closes_does_not_stop_what_is_being_written(viewer, opened, open_panel, slow_store, qtbot):
+    box, path, _ = opened
+    before = labels_in(path)
+    part = open_part(box, qtbot)
+    paint_new(part)
+    box.write_button.click()
+    qtbot.waitUntil(lambda: "Looking for" in box.said.text(), timeout=WAIT)
+    close_panel(viewer, box)
+    box = open_panel(PANEL).correct
+    assert box.is_busy
+    slow_store.set()
+    qtbot.waitUntil(lambda: not box.is_busy, timeout=WAIT)
+    assert "1 new" in box.said.text()
+    assert labels_in(path).max() == before.max() + 1
+    write(box, qtbot)
+    assert "Nothing was changed" in box.said.text()
+
+
+def test_what_could_not_be_written_is_told_without_a_panel(viewer, opened, slow_store, qtbot):
+    box, path, _ = opened
+    part = open_part(box, qtbot)
+    paint_new(part)
+    box.write_button.click()
+    qtbot.waitUntil(lambda: "Looking for" in box.said.text(), timeout=WAIT)
+    close_panel(viewer, box)
+    write_part(open_labels(path / "labels" / "embedseg"), part.place.start, np.full((3, 3), 7, np.uint32))
+    notification_manager.records.clear()
+    slow_store.set()
+    qtbot.waitUntil(lambda: bool(notification_manager.records), timeout=WAIT)
+    assert "was changed in this part since it was opened" in notification_manager.records[-1].message

@@ -106,6 +106,34 @@ def test_labels_that_are_there_are_asked_about(viewer, panel, tmp_path, qtbot):
     np.testing.assert_array_equal(labels_in(path), fewer)
 
 
+def test_labels_that_were_opened_with_their_image_are_those_of_the_run(viewer, panel, tmp_path, qtbot):
+    path, _ = open_cells(viewer, tmp_path)
+    in_one_go(path, panel, "embedseg")
+    viewer.layers.clear()
+    image, labels = open_dataset_folder(viewer, path)
+    panel.image.layer_box.choose(image)
+    panel.run_button.click()
+    finish(qtbot, panel)
+    assert list(viewer.layers) == [image, labels]
+    panel.take_front(is_front=True)
+    assert panel.scene().image == image
+    # Also after the image was opened once more.
+    viewer.layers.remove(image)
+    again = open_image_of(viewer, path)
+    panel.image.layer_box.choose(again)
+    panel.run_button.click()
+    finish(qtbot, panel)
+    assert panel.scene().image == again
+
+
+def open_image_of(viewer, path):
+    """The image of a store, without its labels."""
+    image, *labels = open_dataset_folder(viewer, path)
+    for layer in labels:
+        viewer.layers.remove(layer)
+    return image
+
+
 @pytest.mark.thorough
 def test_an_array_asks_for_a_place(viewer, panel, tmp_path, qtbot):
     n_read = []

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from segment_steps import finish, settle
 
+from embedseg_napari.core.model.known_models import bundled_path
 from embedseg_napari.viewer.segment.regions import RECTANGLE
 
 
@@ -259,3 +261,66 @@ def test_removed_results_do_not_come_back(viewer, panel, fake, qtbot):
     panel.thresholds.sliders["seed_threshold"].setValue(0.9)
     settle(qtbot, panel)
     assert "cells labels" not in viewer.layers
+
+
+def voxel_typed(panel, text):
+    panel.image.voxel.setText(text)
+    panel.image.voxel.editingFinished.emit()
+
+
+@pytest.mark.parametrize("axes", ["ZYX", "CZYX", "TCZYX"])
+def test_results_stay_on_a_volume_whose_voxel_size_is_typed_later(viewer, panel, fake, qtbot, axes):
+    shape = {"T": 2, "C": 3, "Z": 6, "Y": 24, "X": 24}
+    stack = viewer.add_image(np.zeros([shape[one] for one in axes]), name="stack", axis_labels=axes.lower())
+    panel.model.choose(bundled_path("nuclei-3d"))
+    if "C" in axes:
+        panel.image.channel.setCurrentIndex(panel.image.channel.findData(0))
+    panel.start()
+    finish(qtbot, panel)
+    panel.embedding.arrows_box.setChecked(True)
+    panel.image.layer_box.choose(stack)
+    assert panel.image.form.isRowVisible(panel.image.voxel)
+    voxel_typed(panel, "2, 0.3, 0.3")
+    others = ("stack labels", "stack centres", "stack seed map", "stack offsets")
+
+    def lie_on_it():
+        scales = {name: tuple(viewer.layers[name].scale[-3:]) for name in others}
+        assert scales == dict.fromkeys(others, (2, 0.3, 0.3))
+        assert {viewer.layers[name].units[-3:] for name in others} == {stack.units[-3:]}
+        np.testing.assert_allclose(viewer.layers[others[0]].extent.world[:, -3:], stack.extent.world[:, -3:])
+
+    lie_on_it()
+    viewer.layers.selection.active = viewer.layers["stack labels"]
+    panel.thresholds.sliders["seed_threshold"].setValue(0.9)
+    settle(qtbot, panel)
+    lie_on_it()
+    assert "center_z_um" in viewer.layers["stack centres"].features
+
+
+def test_results_of_a_region_stay_in_their_place_when_the_voxel_size_is_typed(viewer, panel, fake, qtbot):
+    stack = viewer.add_image(np.zeros((6, 90, 90)), name="stack", axis_labels="zyx")
+    panel.model.choose(bundled_path("nuclei-3d"))
+    viewer.add_shapes([[[40, 50], [40, 74], [64, 74], [64, 50]]])
+    panel.image.region.setCurrentText(RECTANGLE)
+    panel.image.layer_box.choose(stack)
+    panel.start()
+    finish(qtbot, panel)
+    viewer.layers.selection.active = stack
+    labels, centers = viewer.layers["stack labels"], viewer.layers["stack centres"]
+    assert labels.translate.tolist() == [0, 40, 50]
+    voxel_typed(panel, "2, 0.3, 0.2")
+    for _ in range(2):
+        np.testing.assert_allclose(labels.translate, [0, 12, 10])
+        np.testing.assert_allclose(centers.translate, [0, 12, 10])
+        viewer.layers.selection.active = labels
+        panel.thresholds.sliders["seed_threshold"].setValue(0.9)
+        settle(qtbot, panel)
+
+
+def test_results_stay_where_they_were_found_when_the_image_gets_another_number_of_axes(viewer, panel, fake, qtbot):
+    image = viewer.add_image(np.zeros((24, 24)), name="cells", translate=(3, 4))
+    panel.start()
+    finish(qtbot, panel)
+    image.data = np.zeros((2, 24, 24))
+    panel.results.update(panel.results.of_image(image), panel.results.of_image(image).segmentation)
+    assert viewer.layers["cells labels"].translate.tolist() == [3, 4]

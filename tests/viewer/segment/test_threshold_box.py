@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from qtpy.QtWidgets import QScrollArea
 from segment_steps import finish, settle
 
 from embedseg_napari.core.config import ModelConfig, PredictionConfig
+from embedseg_napari.core.errors import Stopped
+from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.model.known_models import bundled_path
 from embedseg_napari.core.model.model import Model
 from embedseg_napari.core.networks.erfnet import BranchedERFNet
+
+
+@pytest.fixture
+def slow_collecting(monkeypatch):
+    """Collecting that goes on, once the gate is closed, until it is opened again."""
+    gate, recluster = threading.Event(), Segmentation.recluster
+    gate.set()
+
+    def slowly(self, *, should_stop, **values):
+        while not gate.wait(0.01):
+            if should_stop():
+                raise Stopped("stopped")
+        return recluster(self, should_stop=should_stop, **values)
+
+    monkeypatch.setattr(Segmentation, "recluster", slowly)
+    yield gate
+    gate.set()
 
 
 def test_sliders_collect_objects_without_the_network(viewer, panel, fake, qtbot):
@@ -221,3 +242,96 @@ def test_a_minimum_size_that_fell_with_the_scale_of_one_image_is_not_that_of_the
     panel.start()
     finish(qtbot, panel)
     assert fake.jobs[-1].changes["min_object_size"] == own.min_object_size
+
+
+def segment_two(viewer, panel, qtbot):
+    """The labels of two images."""
+    for name in ("one", "two"):
+        viewer.add_image(np.zeros((24, 24)), name=name)
+        panel.start()
+        finish(qtbot, panel)
+    return viewer.layers["one labels"], viewer.layers["two labels"]
+
+
+def move(panel, *values):
+    for value in values:
+        panel.thresholds.sliders["seed_threshold"].setValue(value)
+
+
+def test_thresholds_of_one_result_do_not_wait_for_those_of_another(viewer, panel, fake, slow_collecting, qtbot):
+    one, two = segment_two(viewer, panel, qtbot)
+    slow_collecting.clear()
+    viewer.layers.selection.active = one
+    move(panel, 0.6, 0.9)
+    result = panel.results.chosen
+    viewer.layers.selection.active = two
+    move(panel, 0.9)
+    slow_collecting.set()
+    settle(qtbot, panel)
+    assert (one.data.max(), two.data.max()) == (1, 1)
+    assert (len(one.features), len(two.features)) == (1, 1)
+    assert result.history[-1]["seed_threshold"] == 0.9
+
+
+def test_objects_are_collected_although_another_result_is_removed(viewer, panel, fake, slow_collecting, qtbot):
+    one, two = segment_two(viewer, panel, qtbot)
+    slow_collecting.clear()
+    move(panel, 0.9)
+    viewer.layers.selection.active = one
+    move(panel, 0.9)
+    viewer.layers.remove(two)
+    slow_collecting.set()
+    settle(qtbot, panel)
+    assert one.data.max() == 1
+
+
+def test_objects_are_collected_after_a_run_that_was_cancelled(viewer, panel, fake, slow_collecting, qtbot):
+    one, two = segment_two(viewer, panel, qtbot)
+    slow_collecting.clear()
+    fake.gate.clear()
+    move(panel, 0.9)
+    viewer.layers.selection.active = one
+    move(panel, 0.9)
+    panel.start()
+    panel.cancel_button.click()
+    finish(qtbot, panel)
+    slow_collecting.set()
+    settle(qtbot, panel)
+    assert (one.data.max(), two.data.max()) == (1, 1)
+
+
+def test_edited_labels_keep_their_thresholds_where_a_run_comes_before_new_ones(
+    viewer, panel, fake, slow_collecting, qtbot
+):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    edited, values = panel.results.labels, panel.thresholds.values()
+    edited.paint((20, 20), 9)
+    slow_collecting.clear()
+    move(panel, 0.9)
+    panel.start()
+    finish(qtbot, panel)
+    assert panel.thresholds.values()["seed_threshold"] == 0.9
+    viewer.layers.selection.active = edited
+    assert panel.thresholds.values() == values
+    assert not panel.reclustering.is_busy
+
+
+def test_edited_labels_keep_their_thresholds_where_others_are_undone(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    move(panel, 0.9)
+    settle(qtbot, panel)
+    edited = panel.results.labels
+    edited.paint((20, 20), 9)
+    panel.threshold_box.undo_button.click()
+    settle(qtbot, panel)
+    assert panel.results.labels.data.max() == 2
+    assert panel.thresholds.values()["seed_threshold"] == 0.5
+    viewer.layers.selection.active = edited
+    assert panel.thresholds.values()["seed_threshold"] == 0.9
+    panel.threshold_box.undo_button.click()
+    settle(qtbot, panel)
+    assert panel.thresholds.values()["seed_threshold"] == 0.5

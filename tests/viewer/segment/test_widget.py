@@ -101,6 +101,17 @@ def test_removing_the_image_stops_its_run(viewer, panel, fake, qtbot):
     assert not viewer.layers
 
 
+def test_other_images_that_were_dropped_are_segmented_when_the_first_is_removed(viewer, panel, fake, qtbot):
+    panel.on_drop.setChecked(True)
+    fake.gate.clear()
+    one = viewer.add_image(np.zeros((24, 24)), name="one")
+    viewer.add_image(np.zeros((24, 24)), name="two")
+    qtbot.waitUntil(lambda: panel.runs.layer == one and panel.current is not None, timeout=WAIT)
+    viewer.layers.remove(one)
+    fake.gate.set()
+    qtbot.waitUntil(lambda: "two centres" in viewer.layers and panel.current is None, timeout=5000)
+
+
 def test_closing_the_panel_while_it_runs(viewer, panel, fake, qtbot):
     viewer.add_image(np.zeros((24, 24)))
     fake.gate.clear()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from embedseg_napari.viewer.file_metadata import watch_layers
-from embedseg_napari.viewer.layers import picture_of
+from embedseg_napari.viewer.layers import SEGMENTED, picture_of
 from embedseg_napari.viewer.widgets.pixel_size import VoxelBox
 
 AXES = {"axis_labels": "zyx"}
@@ -44,6 +44,17 @@ def test_the_layer_and_what_lies_on_it_get_the_size(layer_viewer, volume, box, q
     assert np.all(np.asarray(other.scale) == 1)
     assert np.all(np.asarray(flat.scale) == 1)
     assert not box.ask_about(volume, "ZYX")
+
+
+def test_what_was_found_on_a_lower_resolution_stays_on_the_image(layer_viewer, volume, box):
+    place = {"scale": (2, 2, 2), "translate": (0.5, 2.5, 4.5)}
+    of = {SEGMENTED: str(volume.unique_id)}
+    found = layer_viewer.add_labels(np.zeros((2, 3, 3), int), metadata=of, **place, **AXES)
+    other = layer_viewer.add_labels(np.zeros((2, 3, 3), int), **place, **AXES)
+    give(box, "0.5, 0.2, 0.1")
+    np.testing.assert_allclose(found.scale, (1, 0.4, 0.2))
+    np.testing.assert_allclose(found.translate, (0.25, 0.5, 0.45))
+    assert tuple(other.scale) == (2, 2, 2)
 
 
 def test_points_stay_on_their_plane(viewer, qtbot):

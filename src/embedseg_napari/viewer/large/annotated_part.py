@@ -13,7 +13,7 @@ from embedseg_napari.core.axes import ordered, result_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.picture import PartOf
 from embedseg_napari.viewer.camera import in_view, looked_at
-from embedseg_napari.viewer.labelled_images import regions_on
+from embedseg_napari.viewer.labelled_images import OPEN_SHAPES, regions_on
 from embedseg_napari.viewer.large.part import MOST
 from embedseg_napari.viewer.large.source import is_better_in_blocks, source_of
 from embedseg_napari.viewer.layers import PART_OF, array_of, picture_of
@@ -96,9 +96,11 @@ def part_wanted(viewer: Viewer, layer: Image) -> LargePart:
     middle = dict(zip(letters, looked_at(viewer, layer), strict=True))
     drawn = viewer.layers.selection.active
     if isinstance(drawn, Shapes) and len(drawn.data):
-        regions, chosen = regions_on(layer, drawn, axes), sorted(drawn.selected_data)
+        regions = regions_on(layer, drawn, axes)
         if regions:
-            region = regions[chosen[-1] if chosen and chosen[-1] < len(regions) else -1]
+            numbers = [number for number, kind in enumerate(drawn.shape_type) if kind not in OPEN_SHAPES]
+            chosen = [region for number, region in zip(numbers, regions, strict=True) if number in drawn.selected_data]
+            region = (chosen or regions)[-1]
             for letter, column in zip("YX", region.outline.T, strict=True):
                 low[letter], high[letter] = int(np.floor(column.min())), int(np.ceil(column.max())) + 1
                 middle[letter] = float(column.mean())

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from embedseg_napari.core.errors import EmbedSegError
-from embedseg_napari.core.wording import count, shape_words
+from embedseg_napari.core.wording import shape_words
+from embedseg_napari.viewer.large.open_parts import open_parts_of
 from embedseg_napari.viewer.large.part import place_in_view, show_part, store_layer
-from embedseg_napari.viewer.large.store_layer import layer_of
 from embedseg_napari.viewer.result_layers import is_shown
 from embedseg_napari.viewer.widgets.boxes import Sentence, button, short
 from embedseg_napari.viewer.worker import run_in_background
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
     from numpy.typing import NDArray
 
-    from embedseg_napari.core.stores.parts import WrittenPart
     from embedseg_napari.viewer.large.part import Part, Place
     from embedseg_napari.viewer.worker import BackgroundRun
 
@@ -39,8 +37,7 @@ class CorrectBox(QWidget):
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
         self.viewer = viewer
-        self.parts: list[Part] = []
-        """Those that are open, the latest last."""
+        self.open_parts = open_parts_of(viewer)
         self._run: BackgroundRun | None = None
         self.open_button = button(
             "Correct what is in view",
@@ -59,6 +56,9 @@ class CorrectBox(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(row)
         layout.addWidget(self.said)
+        self.open_parts.said.connect(self._say)
+        self.open_parts.changed.connect(self._show)
+        self.open_parts.is_heard = True
         viewer.layers.events.inserted.connect(self._show)
         viewer.layers.events.removed.connect(self._show)
         viewer.layers.selection.events.active.connect(self._show)
@@ -67,13 +67,14 @@ class CorrectBox(QWidget):
     @property
     def is_busy(self) -> bool:
         """Whether something is being read or written."""
-        return self._run is not None
+        return self._run is not None or self.open_parts.is_busy
 
     @property
     def part(self) -> Part | None:
         """The part that is written back: the selected one, or else the one that was opened last."""
         active = self.viewer.layers.selection.active
-        chosen = [part for part in self.parts if part.layer == active] or self.parts
+        parts = self.open_parts.parts
+        chosen = [part for part in parts if part.layer == active] or parts
         return chosen[-1] if chosen else None
 
     def open(self) -> None:
@@ -101,27 +102,16 @@ class CorrectBox(QWidget):
     def write(self) -> None:
         """Put the part into the store."""
         part = self.part
-        if part is None or self.is_busy:
-            return
-        if not part.has_changes:
-            self.said.say("Nothing was changed in this part.")
-            self._show()
-            return
-        after = np.array(part.layer.data)
-        self.said.say("Writing…")
-        self._run = run_in_background(
-            lambda should_stop: part.write(after, should_stop),
-            on_event=self._tell,
-            on_result=lambda written: self._written(part, after, written),
-            on_error=self._fail,
-            on_finished=self._end,
-        )
-        self._show()
+        if part is not None and not self.is_busy:
+            self.open_parts.write(part)
 
     def close_down(self) -> None:
-        """Follow the viewer no longer; what is being written is."""
+        """Follow the viewer no longer; what is being written is, and parts stay open."""
         if self._run is not None:
             self._run.detach()
+        self.open_parts.is_heard = False
+        self.open_parts.said.disconnect(self._say)
+        self.open_parts.changed.disconnect(self._show)
         self.viewer.layers.events.inserted.disconnect(self._show)
         self.viewer.layers.events.removed.disconnect(self._show)
         self.viewer.layers.selection.events.active.disconnect(self._show)
@@ -131,7 +121,7 @@ class CorrectBox(QWidget):
             self.said.clear()
             return
         part = show_part(self.viewer, labels, place, before)
-        self.parts.append(part)
+        self.open_parts.parts.append(part)
         # What is erased would still be seen there.
         labels.visible = False
         self.viewer.layers.selection.active = part.layer
@@ -139,31 +129,9 @@ class CorrectBox(QWidget):
         cut = "the middle of the view, " if place.is_cut else ""
         self.said.say(f"{short(part.layer.name)} shows {cut}{size} pixels. Paint on it, then write it back.")
 
-    def _tell(self, event: Any) -> None:
-        done, of = event
-        self.said.say(f"Looking for the largest number: {done} of {count(of, 'block')}.")
-
-    def _written(self, part: Part, after: NDArray[Any], written: WrittenPart | None) -> None:
-        if written is None:
-            self.said.clear()
-            return
-        part.before = written.labels.reshape(after.shape)
-        if is_shown(self.viewer, part.layer):
-            # What was painted while it was being written is kept, and not in the store yet.
-            now = np.array(part.layer.data)
-            is_newer = now != after
-            shown = part.before.copy()
-            shown[is_newer] = now[is_newer]
-            part.layer.data = shown
-        labels = layer_of(self.viewer, part.place.store.folder)
-        if labels is not None:
-            labels.refresh(extent=False)
-        text = f"Written: {count(written.n_changed, 'object')} changed, {written.n_new} new."
-        if written.n_reaching_out:
-            text += f" Beyond this part nothing was changed, where {written.n_reaching_out} of them go on."
-        if labels is not None and len(labels.features):
-            text += " The table of objects is still that of the run."
-        self.said.say(text)
+    def _say(self, text: str, is_wrong: bool) -> None:
+        self.said.say(text, is_wrong)
+        self.said.setVisible(bool(text))
 
     def _fail(self, error: Exception) -> None:
         self.said.say(str(error), is_wrong=True)
@@ -173,14 +141,8 @@ class CorrectBox(QWidget):
         self._show()
 
     def _show(self, event: object = None) -> None:
-        gone = [part for part in self.parts if not is_shown(self.viewer, part.layer)]
-        self.parts = [part for part in self.parts if part not in gone]
-        for part in gone:
-            labels = layer_of(self.viewer, part.place.store.folder)
-            if labels is not None and all(one.place.store != part.place.store for one in self.parts):
-                labels.visible = True
-        self.setVisible(bool(self.parts) or store_layer(self.viewer) is not None)
+        self.setVisible(bool(self.open_parts.parts) or store_layer(self.viewer) is not None)
         self.open_button.setEnabled(not self.is_busy)
         self.write_button.setEnabled(not self.is_busy)
-        self.write_button.setVisible(bool(self.parts))
+        self.write_button.setVisible(bool(self.open_parts.parts))
         self.said.setVisible(bool(self.said.text()))

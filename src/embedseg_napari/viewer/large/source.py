@@ -17,9 +17,11 @@ from embedseg_napari.core.files.ngff import find_group
 from embedseg_napari.core.files.zarr_image import is_store
 from embedseg_napari.core.machine import fits_machine
 from embedseg_napari.viewer.layers import frame_interval, picture_of
-from embedseg_napari.viewer.result_layers import spatial_frame
+from embedseg_napari.viewer.result_layers import followed_frame
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari.layers import Image
 
     from embedseg_napari.jobs.large.plan import LargeJob
@@ -144,13 +146,22 @@ class Source:
 
     def frame(self, level: int) -> Frame:
         """Where labels of a level belong."""
-        frame = spatial_frame(self.layer, self.axes)
+        return self.followed_frame(level)()
+
+    def followed_frame(self, level: int) -> Callable[[], Frame]:
+        """Where labels of a level belong at any time; its file is read once."""
+        whole, shift = followed_frame(self.layer, self.axes), self._shift(level)
         factors = dict(zip(self.axes, self.factors(level), strict=True))
-        # A channel axis between others is one thick pixel already.
-        scale = tuple(
-            step if one == "C" else step * factors[one] for step, one in zip(frame.scale, frame.axes, strict=True)
-        )
-        return replace(frame.at(self._shift(level)), scale=scale)
+
+        def now() -> Frame:
+            frame = whole()
+            # A channel axis between others is one thick pixel already.
+            scale = tuple(
+                step if one == "C" else step * factors[one] for step, one in zip(frame.scale, frame.axes, strict=True)
+            )
+            return replace(frame.at(shift), scale=scale)
+
+        return now
 
     def _shift(self, level: int) -> tuple[float, ...]:
         """Where the first pixel of a level lies, in pixels T(Z)YX of the layer."""

@@ -59,10 +59,13 @@ class StoreLayer(QObject):
         """
         frame = self.source.frame(self.level)
         levels = live_levels(folder, frame.axes)
+        found = {RESULT: FOUND, SEGMENTED: str(self.source.layer.unique_id)}
         there = layer_of(self.viewer, folder)
         if there is not None and there.data[0].shape == levels[0].shape:
             # The store may be a new one under the old name.
             there.data = levels
+            # It may have been opened from the store, or be of an image that was closed since.
+            there.metadata = {**there.metadata, **found}
             # It gave way to a part that was tried out.
             there.visible = True
             self.layer = there
@@ -70,8 +73,7 @@ class StoreLayer(QObject):
         if there is not None:
             # It is of another resolution now.
             self.viewer.layers.remove(there)
-        metadata = {RESULT: FOUND, SEGMENTED: str(self.source.layer.unique_id), "path": str(folder)}
-        options = {"multiscale": True, "metadata": metadata, **frame.options()}
+        options = {"multiscale": True, "metadata": {**found, "path": str(folder)}, **frame.options()}
         self.layer = add_beside(self.viewer, self.viewer.add_labels, levels, self.name, options)
 
     def look_soon(self) -> None:

@@ -67,7 +67,7 @@ class EmbeddingView(QWidget):
         assert self.results.selection is not None
         self.hint.setText("")
         starts, steps = arrows(self.results.segmentation)
-        frame = self.results.selection.frame
+        frame = self.results.selection.frame()
         self.arrows = show_vectors(
             self.viewer,
             f"{self.results.selection.layer.name} offsets",
@@ -118,7 +118,7 @@ class EmbeddingView(QWidget):
         outline = ellipse(center, margins)
         if segmentation.frames:
             pixels, outline = (np.insert(places, 0, frame, axis=1) for places in (pixels, outline))
-        place = result.selection.frame
+        place = result.selection.frame()
         self.votes = show_points(
             self.viewer,
             "votes",

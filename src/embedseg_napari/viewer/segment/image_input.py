@@ -14,7 +14,7 @@ from embedseg_napari.core.axes import ordered, parse_axes, reorder, result_axes,
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.units import MICROMETRE, in_micrometres
 from embedseg_napari.viewer.layers import array_of, name_axes, picture_of, pixel_size
-from embedseg_napari.viewer.result_layers import spatial_frame
+from embedseg_napari.viewer.result_layers import followed_frame
 from embedseg_napari.viewer.segment.regions import (
     RECTANGLE,
     VIEW,
@@ -224,7 +224,7 @@ class ImageInput(QWidget):
             If there is nothing in the region.
         """
         layer, axes, bounds = self.bounds()
-        array, frame = lazily(array_of(layer)), spatial_frame(layer, axes)
+        array, frame = lazily(array_of(layer)), followed_frame(layer, axes)
         region = self.region.currentText()
         if region != WHOLE:
             array = array[tuple(slice(*bounds[letter]) for letter in axes)]
@@ -232,7 +232,8 @@ class ImageInput(QWidget):
         size = in_micrometres(*pixel_size(layer.scale, layer.units, axes[:-1] if layer.rgb else axes))
         array, axes = reorder(array, axes, ordered(axes)), ordered(axes)
         spacing = size[0] if size[1] == MICROMETRE else None
-        return Selection(layer, array, axes, self.wanted_channel(), frame.at(start), start, spacing, region, layer.name)
+        channel, place = self.wanted_channel(), lambda: frame().at(start)
+        return Selection(layer, array, axes, channel, place, start, spacing, region, layer.name)
 
     def wanted_channel(self) -> Channel:
         """The channel that the network sees, or all."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from embedseg_napari.core.events import Message
     from embedseg_napari.core.inference.segmentation import Segmentation
+    from embedseg_napari.viewer.result_layers import Frame
     from embedseg_napari.viewer.segment.image_input import ImageInput
     from embedseg_napari.viewer.widgets.run_controls import RunControls
 
@@ -139,12 +140,17 @@ class LargeImages(QWidget):
         n_frames = sizes.get("T", 1)
         frame = min(max(round(at["T"]), 0), n_frames - 1) if "T" in at else 0
         letters = ordered(source.axes).replace("T", "")
-        place = source.frame(level)
-        place = place.without("T") if "T" in place.axes else place
+        whole = source.followed_frame(level)
+
+        def place() -> Frame:
+            frame = whole()
+            frame = frame.without("T") if "T" in frame.axes else frame
+            return frame.at(_along(frame.axes, space, start))
+
         name = f"{source.layer.name} view"
         selection = Selection(
-            source.layer, None, letters, self.image.wanted_channel(), place.at(_along(place.axes, space, start)),
-            tuple(start), None, VIEW, name, stands_alone=True,
+            source.layer, None, letters, self.image.wanted_channel(), place, tuple(start), None, VIEW, name,
+            stands_alone=True,
         )  # fmt: skip
         job = LargeJob(None, model, device, changes, channel=selection.channel, level=level)
 

@@ -1,4 +1,4 @@
-"""Collecting objects anew while sliders move: off the GUI's thread, one at a time, the latest values win."""
+"""Collecting objects anew while sliders move: off the GUI's thread, the latest values of each result win."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from qtpy.QtCore import QObject, Signal
 from embedseg_napari.viewer.worker import run_in_background
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Collection, Generator
 
     from embedseg_napari.core.inference.segmentation import Segmentation
     from embedseg_napari.viewer.segment.results import Result
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Reclustering(QObject):
-    """Keeps one thread busy with the latest request and drops those in between."""
+    """Keeps one thread busy with the latest request for each result and drops those in between."""
 
     ready = Signal(object, object)
     """The `Result` that was asked for, and its new `Segmentation`."""
@@ -27,7 +27,9 @@ class Reclustering(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._run: BackgroundRun | None = None
-        self._next: tuple[Result, dict[str, Any]] | None = None
+        self._result: Result | None = None
+        """The one that is worked on."""
+        self._waiting: dict[Result, dict[str, Any]] = {}
 
     @property
     def is_busy(self) -> bool:
@@ -36,21 +38,25 @@ class Reclustering(QObject):
 
     def request(self, result: Result, values: dict[str, Any]) -> None:
         """Collect the objects of a result's maps with other thresholds."""
-        self._next = (result, values)
+        self._waiting[result] = values
         if self._run is None:
             self._start()
 
-    def cancel(self) -> None:
-        """Forget all requests."""
-        self._next = None
-        if self._run is not None:
+    def cancel(self, results: Collection[Result] | None = None) -> None:
+        """Forget all requests, or those for some results."""
+        self._waiting = (
+            {} if results is None else {one: self._waiting[one] for one in self._waiting if one not in results}
+        )
+        if self._run is not None and (results is None or self._result in results):
             self._run.detach()
             self._run = None
+            self._start()
 
     def _start(self) -> None:
-        if self._next is None:
+        if not self._waiting:
             return
-        (result, values), self._next = self._next, None
+        result = self._result = next(iter(self._waiting))
+        values = self._waiting.pop(result)
 
         def run(should_stop: Callable[[], bool]) -> Generator[None, None, Segmentation]:
             yield None
@@ -62,7 +68,7 @@ class Reclustering(QObject):
 
     def _end(self) -> None:
         self._run = None
-        if self._next is not None:
+        if self._waiting:
             self._start()
         else:
             self.settled.emit()

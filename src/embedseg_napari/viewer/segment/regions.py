@@ -11,6 +11,8 @@ from embedseg_napari.core.errors import DataError
 from embedseg_napari.viewer.camera import in_view
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import napari.layers
     from napari.viewer import Viewer
 
@@ -29,8 +31,8 @@ class Selection:
     """In the order TC(Z)YX, whatever that of the layer."""
     axes: str
     channel: Channel
-    frame: Frame
-    """Where the part lies."""
+    frame: Callable[[], Frame]
+    """Where the part lies now: what its pixels measure may be told after it was segmented."""
     start: tuple[int, ...]
     """Its first pixel, one value per axis T(Z)YX of the results."""
     spacing: tuple[float, ...] | None

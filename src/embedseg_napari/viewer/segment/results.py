@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.core.axes import spatial_axes
-from embedseg_napari.core.files.units import micrometres
 from embedseg_napari.core.inference.added_region import Placed, add_region, edited
 from embedseg_napari.jobs.object_table import object_table
 from embedseg_napari.viewer import provenance
-from embedseg_napari.viewer.layers import EDITED, SEGMENTED, pixel_size
+from embedseg_napari.viewer.layers import EDITED, SEGMENTED
 from embedseg_napari.viewer.result_layers import CENTERS, is_shown, show_image, show_labels, show_points
 from embedseg_napari.viewer.segment.regions import WHOLE
+from embedseg_napari.viewer.segment.result_arrays import in_micrometres, pasted, point_size, seed_map_of
 from embedseg_napari.viewer.stage import stage_of
 
 if TYPE_CHECKING:
@@ -84,8 +83,8 @@ class Result:
         return axes_of(self.selection)
 
     def frame(self, start: Sequence[int]) -> Frame:
-        """Where a part of the image that begins at a pixel lies in the viewer."""
-        return self.selection.frame.at(np.subtract(start, self.selection.start).tolist())
+        """Where a part of the image that begins at a pixel lies in the viewer now."""
+        return self.selection.frame().at(np.subtract(start, self.selection.start).tolist())
 
     def has_maps(self) -> bool:
         """Whether the objects can be collected anew."""
@@ -130,7 +129,6 @@ class ResultLayers:
         self.viewer = viewer
         self.chosen: Result | None = None
         self._results: list[Result] = []
-        """The latest last; one for each layer of edited labels, too."""
 
     # The chosen one
 
@@ -154,6 +152,11 @@ class ResultLayers:
         return self.chosen is not None and self.chosen.has_maps()
 
     # All of them
+
+    @property
+    def all(self) -> tuple[Result, ...]:
+        """The latest last; one for each layer of edited labels, too."""
+        return tuple(self._results)
 
     def of(self, layer: Layer | None) -> Result | None:
         """The result that a layer belongs to."""
@@ -213,7 +216,7 @@ class ResultLayers:
         if has_edits:
             # Whoever selects them again finds their own thresholds.
             edited = copy(result)
-            edited.values, edited.history = result.history[-1], list(result.history)
+            edited.history = list(result.history)
             edited.centers, edited.whole = None, []
             _keep(edited, result)
             self._results.remove(result)
@@ -330,8 +333,11 @@ class ResultLayers:
 
 
 def _keep(edited: Result, by: Result) -> None:
-    """Leave labels alone that were edited, hidden below those that come instead."""
+    """Leave labels alone that were edited, hidden below those that come instead; what was asked for is for these."""
     by.kept = edited.labels
+    edited.values = edited.segmentation.settings.clustering
+    if edited.history[-1] != edited.values:
+        edited.history.append(edited.values)
     if edited.labels is not None:
         edited.labels.metadata[EDITED] = True
         edited.labels.visible = False
@@ -340,52 +346,3 @@ def _keep(edited: Result, by: Result) -> None:
 def axes_of(selection: Selection) -> str:
     """Axes of the labels of a selection, (T)(Z)YX."""
     return "".join(letter for letter in "TZYX" if letter in selection.axes)
-
-
-def seed_map_of(segmentation: Segmentation) -> NDArray[np.float32] | None:
-    """Seed map with the axes of the labels, if the maps were kept."""
-    maps = [part.kept_maps for part in (segmentation.frames or (segmentation,))]
-    kept = [m.seed_map for m in maps if m is not None]
-    if len(kept) < len(maps):
-        return None
-    return np.stack(kept) if segmentation.frames else kept[0]
-
-
-def pasted(
-    known: tuple[NDArray[np.float32], tuple[int, ...]], part: tuple[NDArray[np.float32], tuple[int, ...]]
-) -> tuple[NDArray[np.float32], tuple[int, ...]]:
-    """A seed map with that of a part on it; both, and what is returned, with their first pixel in the image."""
-    start = np.minimum(known[1], part[1])
-    end = np.maximum(*(np.add(first, values.shape) for values, first in (known, part)))
-    canvas = np.zeros(end - start, np.float32)
-    for values, first in (known, part):
-        canvas[tuple(slice(at, at + n) for at, n in zip(first - start, values.shape, strict=True))] = values
-    return canvas, tuple(start.tolist())
-
-
-def in_micrometres(places: NDArray[np.float64], axes: str, frame: Frame) -> dict[str, NDArray[np.float64]]:
-    """Columns for points (n, T(Z)YX) in pixels, which is all that files of points hold; none where these have no size.
-
-    Parameters
-    ----------
-    places : ndarray
-        Points, in pixels of the image.
-    axes : str
-        Of the places.
-    frame : Frame
-        Scale and units of the image.
-    """
-    spacing, unit = pixel_size(frame.scale, frame.units, frame.axes)
-    factor = micrometres(unit)
-    if spacing is None or factor is None:
-        return {}
-    steps = zip(spatial_axes(axes), spacing, strict=True)
-    return {f"center_{letter.lower()}_um": places[:, axes.index(letter)] * step * factor for letter, step in steps}
-
-
-def point_size(segmentation: Segmentation) -> float:
-    """A quarter of a usual object's diameter, in pixels."""
-    n = max(1, len(segmentation.scores))
-    ndim = segmentation.labels.ndim - bool(segmentation.frames)
-    pixels = np.count_nonzero(segmentation.labels) / n
-    return float(max(2.0, 0.25 * pixels ** (1 / ndim)))

@@ -145,6 +145,7 @@ class SegmentRuns(QObject):
             self.large.start(settings.model.path, settings.device.currentText(), settings.changes())
         except EmbedSegError as error:
             self.controls.fail(error)
+            self.settings.thresholds.catch_up()
 
     def start_view(self) -> None:
         """Segment a part of an image that is larger than memory, as its blocks would."""
@@ -206,7 +207,7 @@ class SegmentRuns(QObject):
             labels, result, image = None, None, self.image.layer
             of = "" if image is None else str(image.unique_id)
         else:
-            of = labels.metadata[SEGMENTED]
+            of = labels.metadata.get(SEGMENTED, "")
             image = images.get(of)
         if image is None and labels is None:
             return None
@@ -258,3 +259,4 @@ class SegmentRuns(QObject):
     def _take_end(self) -> None:
         self._selection = None
         self.large.runs.over()
+        self.settings.thresholds.catch_up()

@@ -69,6 +69,8 @@ class ThresholdBox(QGroupBox):
         layout.setContentsMargins(4, 4, 4, 4)
         layout.addWidget(self.sliders)
         self._result: Result | None = None
+        self._moved: list[Result] = []
+        """Those whose tables have not followed yet."""
         self._model_path: Path | None = None
         self._chosen = self._stored = self._next = PredictionConfig().clustering
         self._own_size: int = self._stored["min_object_size"]
@@ -136,6 +138,13 @@ class ThresholdBox(QGroupBox):
             self._result.history.pop()
             self._take(self._result.history[-1])
 
+    def catch_up(self) -> None:
+        """Collect the objects that were asked for before a run that has brought no others."""
+        for result in self.results.all:
+            if result.has_maps() and result.values != result.segmentation.settings.clustering:
+                self.is_settled = False
+                self.reclustering.request(result, result.values)
+
     def _take(self, values: dict[str, Any]) -> None:
         self.sliders.set_values(values)
         self._recluster()
@@ -151,13 +160,17 @@ class ThresholdBox(QGroupBox):
     def _take_objects(self, result: Result, segmentation: Segmentation) -> None:
         self.results.update(result, segmentation)
         self.collected.emit(result)
-        self._settle(result)
+        self._moved.append(result)
+        self._settle()
 
     @qdebounced(timeout=SETTLE)
-    def _settle(self, result: Result) -> None:
-        self.results.finish_update(result)
-        if result.history[-1] != result.values:
-            result.history.append(result.values)
+    def _settle(self) -> None:
+        moved, self._moved = self._moved, []
+        for result in self.results.all:
+            if result in moved:
+                self.results.finish_update(result)
+                if result.history[-1] != result.values:
+                    result.history.append(result.values)
         self.is_settled = True
         self.show_state()
         self.settled.emit()

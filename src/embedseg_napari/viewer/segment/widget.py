@@ -311,11 +311,13 @@ class SegmentWidget(DockPanel):
 
     def _take_removed(self, event: Any) -> None:
         if self.runs.layer is not None and event.value == self.runs.layer:
-            self.cancel()
+            # Others that were dropped are still wanted.
+            self.controls.cancel()
         if event.value == self.runs.advised:
             self.advice.clear()
-        if self.results.forget(event.value):
-            self.reclustering.cancel()
+        gone = self.results.forget(event.value)
+        if gone:
+            self.reclustering.cancel(gone)
             self._choose_result()
             self.embedding.refresh()
             self.crossing.look()

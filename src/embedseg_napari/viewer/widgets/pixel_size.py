@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLineEdit
 
 from embedseg_napari.core.axes import check_spacing
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.viewer.file_metadata import TYPED, axis_scale, axis_units, has_plain_scale, set_pixel_size
+from embedseg_napari.viewer.file_metadata import PIXEL, TYPED, has_plain_scale, set_pixel_size
+from embedseg_napari.viewer.layers import SEGMENTED
 from embedseg_napari.viewer.stage import meet
 
 if TYPE_CHECKING:
-    from napari.layers import Image
+    from napari.layers import Image, Layer
     from napari.viewer import Viewer
 
 NUMBERS = {"YX": "one number, or two (y, x)", "ZYX": "three numbers (z, y, x)"}
@@ -87,8 +89,28 @@ class VoxelBox(QLineEdit):
             # What was found or painted there stays there; what comes later is placed by the mark.
             layer.metadata = {**layer.metadata, TYPED: True}
             for other in [one for one in self.viewer.layers if one == layer or meet(one, layer)]:
-                if other.ndim == layer.ndim and has_plain_scale(other):
-                    set_pixel_size(other, axis_scale(axes, spacing), axis_units(axes, "um"))
+                _resize(other, layer, axes, spacing)
             self.viewer.dims.set_current_step(range(len(step)), step)
             self.viewer.reset_view()
         self.given.emit()
+
+
+def _resize(layer: Layer, image: Image, axes: str, spacing: tuple[float, ...]) -> None:
+    """Give a layer on an image the size of its voxels where it has none yet; what lies on them stays on them.
+
+    Napari aligns layers at their last axes. What was found in the image may lie on a lower resolution of it, and has
+    one pixel that is as thick as all channels.
+    """
+    letters = axes[-layer.ndim :].rjust(layer.ndim)
+    places = [letters.find(letter) for letter in "ZYX"]
+    if min(places) < 0 or any(str(layer.units[place]) != PIXEL for place in places):
+        return
+    if layer.metadata.get(SEGMENTED) != str(image.unique_id) and any(layer.scale[place] != 1 for place in places):
+        return
+    steps = np.ones(layer.ndim)
+    steps[places] = spacing
+    translate, units = layer.translate * steps, [str(unit) for unit in layer.units]
+    for place in places:
+        units[place] = "um"
+    set_pixel_size(layer, layer.scale * steps, units)
+    layer.translate = translate
