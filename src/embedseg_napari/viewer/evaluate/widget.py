@@ -147,6 +147,7 @@ class EvaluateWidget(DockPanel):
         self.reason.setVisible(bool(fault) and not is_running and not self.source.is_wrong())
         predicted = self.source.predicted.layer() if self.source.is_layers() else None
         self.thresholds.set_origin(origin_of(predicted))
+        self.thresholds.set_running(is_running)
         self.thresholds.set_reason("Something is running; wait or stop it." if is_running else self._no_tuning())
         self.mistakes.threshold.setEnabled(not is_running)
         self.scoring.table.setEnabled(not is_running)
