@@ -52,6 +52,8 @@ class AnnotationLayers:
     """Something was painted or drawn, or a layer was made or removed."""
     leaving = Signal()
     """The annotation is about to be let go of; it can still be read."""
+    mouse_wanted = Signal()
+    """A tool is about to wait for the mouse; what waits for it now ends, so that each gives back what it found."""
     picked = Signal(int)
     """The brush was given another label."""
     clicked = Signal(object)
