@@ -8,7 +8,8 @@ PANEL = "EmbedSeg: Evaluate"
 
 
 def finish(panel, qtbot) -> None:
-    qtbot.waitUntil(lambda: panel.run is not None and not panel.run.is_active, timeout=60_000)
+    # The buttons follow a moment after the run.
+    qtbot.waitUntil(lambda: panel.run is not None and not panel.run.is_active and panel.stop.isHidden(), timeout=60_000)
 
 
 def press(button, panel, qtbot) -> None:

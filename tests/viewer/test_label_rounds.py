@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -9,19 +11,22 @@ pytest.importorskip("pyqtgraph")
 
 
 from fake_training import FakeTraining
-from label_steps import PANEL, begin, paint_truth
+from label_steps import PANEL, begin, paint_truth, queue_of
 from napari.layers import Labels
 
 from embedseg_napari.core.annotation.states import BACKGROUND
-from embedseg_napari.core.errors import ComputeError
+from embedseg_napari.core.errors import ComputeError, Stopped
 from embedseg_napari.core.session.session import AnnotationSession
 from embedseg_napari.core.session.state import Comparison, FoundObjects
+from embedseg_napari.viewer.label import review_box
 from embedseg_napari.viewer.layers import FOUND, RESULT
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.preview.preview import LABELS, SEED_MAP, SEEDS
 from embedseg_napari.viewer.widgets.scroll import FittingScroll
 
 pytestmark = pytest.mark.usefixtures("own_data")
+START_REVIEW = review_box.ReviewBox.start
+"""Before the panel's fixture takes it away."""
 
 
 @pytest.fixture
@@ -298,6 +303,37 @@ def test_one_can_go_back_to_the_starting_model(viewer, panel, blobs, qtbot, monk
     assert panel.sessions.leave.text() == "Go back to tiny"
     panel.sessions.leave.click()
     assert panel.settings.start_from() == tiny_model_file
+
+
+def test_going_back_looks_for_doubts_though_another_search_goes_on(
+    viewer, panel, blobs, qtbot, monkeypatch, tiny_model_file
+):
+    is_open, searched = threading.Event(), []
+
+    def find(model, image, labels, device, should_stop):
+        yield None
+        searched.append(model)
+        if model != tiny_model_file:
+            # A tile takes its time.
+            is_open.wait(20)
+            raise Stopped
+        return queue_of(labels.shape, 0.5)
+
+    monkeypatch.setattr(review_box, "find_doubts", find)
+    monkeypatch.setattr(review_box.ReviewBox, "start", START_REVIEW)
+    monkeypatch.setattr(FakeTraining, "comparison", compared("worse", 12, 7))
+    paint_truth(panel, begin(viewer, panel, blobs))
+    panel.settings.choose_start(tiny_model_file)
+    panel.train.click()
+    finish(panel, qtbot)
+    qtbot.waitUntil(lambda: searched == [panel.saved.path])
+    before = panel.review.search
+    panel.sessions.leave.click()
+    qtbot.waitUntil(lambda: panel.review.queue is not None)
+    assert searched == [panel.saved.path, tiny_model_file]
+    assert "to look at" in panel.review.line.text()
+    is_open.set()
+    qtbot.waitUntil(lambda: not before.is_active)
 
 
 def test_few_objects_are_not_enough_to_tell(viewer, panel, blobs, qtbot, monkeypatch):

@@ -13,6 +13,7 @@ from label_steps import annotate, choose_in_list, listed, paint, press, stored
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
 
+from embedseg_napari.core.annotation.annotation import Annotation
 from embedseg_napari.core.data.pairs import load_folder
 from embedseg_napari.core.session.folder import list_sessions
 from embedseg_napari.viewer.label import session_box
@@ -175,6 +176,48 @@ def test_an_image_of_another_pixel_size_is_asked_about(viewer, panel, add_image,
         # Another image is chosen: nothing is asked any more.
         panel.annotation.image.choose(viewer.layers["one"])
         assert panel.annotation.joining.isHidden()
+
+
+@pytest.mark.parametrize("way", ["another image", "resumed"])
+def test_areas_from_before_the_whole_image_come_back_after_it_was_left(viewer, panel, add_image, ndim, way):
+    annotate(panel, add_image("one", ndim))
+    paint(panel, 2)
+    layers, box = panel.annotation.layers, panel.annotation
+    areas = np.zeros(layers.shape, bool)
+    areas[..., 3:20, 4:30] = True
+    layers.regions.show(areas)
+    box.whole.click()
+    if way == "another image":
+        annotate(panel, add_image("two", ndim, 9))
+        choose_in_list(panel, "one")
+    else:
+        panel.autosave.save_now()
+        panel.sessions.refresh()
+        panel.sessions.new.click()
+        panel.sessions.again.click()
+    assert box.whole.text() == "Not all of it"
+    box.whole.click()
+    assert np.array_equal(layers.annotation().regions, areas)
+
+
+def test_where_no_areas_from_before_the_whole_image_are_known_it_is_said(viewer, panel, add_image):
+    annotate(panel, add_image("one"))
+    layers, box = panel.annotation.layers, panel.annotation
+    areas = np.zeros(layers.shape, bool)
+    areas[3:20, 4:30] = True
+    layers.regions.show(areas)
+    box.whole.click()
+    # As of an older session, or drawn by hand.
+    layers.show(Annotation(layers.array(), np.ones(layers.shape, bool)))
+    notification_manager.records.clear()
+    box.whole.click()
+    assert layers.annotation().regions is None
+    assert "is not known" in notification_manager.records[-1].message
+    box.whole.click()
+    notification_manager.records.clear()
+    box.whole.click()
+    assert layers.annotation().regions is None
+    assert not notification_manager.records, "it is known that there were none"
 
 
 def test_new_session_leaves_everything_on_the_disk(viewer, panel, add_image):

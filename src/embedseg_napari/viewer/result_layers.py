@@ -121,6 +121,20 @@ class Frame:
         return tuple(abs(self.scale[self.axes.index(letter)]) for letter in spatial_axes(self.axes))
 
 
+def layer_frame(layer: napari.layers.Layer, letters: str) -> Frame:
+    """Where the pixels of a layer itself lie, by a letter for each of its axes."""
+    shear = np.asarray(layer.shear, float)
+    if shear.ndim == 1:
+        # Napari gives what lies above the diagonal where there is nothing below, and takes the matrix as well.
+        above, shear = shear, np.eye(layer.ndim)
+        shear[np.triu_indices(layer.ndim, 1)] = above
+    # Lists and tuples of plain numbers: frames are compared.
+    given = {"rotate": layer.rotate, "shear": shear, "affine": layer.affine.affine_matrix}
+    transform = tuple((name, np.asarray(value, float).tolist()) for name, value in given.items())
+    scale, translate = (tuple(np.array(value, float).tolist()) for value in (layer.scale, layer.translate))
+    return Frame(letters, scale, translate, tuple(layer.units), tuple(layer.axis_labels), transform)
+
+
 def spatial_frame(layer: napari.layers.Layer, axes: str) -> Frame:
     """Where results of a layer's image belong.
 
@@ -135,24 +149,15 @@ def spatial_frame(layer: napari.layers.Layer, axes: str) -> Frame:
     letters = axes[:-1] if getattr(layer, "rgb", False) else axes
     if len(letters) != layer.ndim:
         raise DataError(f"Axes {axes!r} do not fit layer {layer.name!r} of shape {array_of(layer).shape}.")
-    shear = np.asarray(layer.shear, float)
-    if shear.ndim == 1:
-        # Napari gives what lies above the diagonal where there is nothing below, and takes the matrix as well.
-        above, shear = shear, np.eye(layer.ndim)
-        shear[np.triu_indices(layer.ndim, 1)] = above
-    scale, translate = np.array(layer.scale, float), np.array(layer.translate, float)
+    frame = layer_frame(layer, letters)
     if "C" in letters[1:]:
         c = letters.index("C")
         n = array_of(layer).shape[c]
-        middle = np.zeros(layer.ndim)
+        scale, middle = list(frame.scale), np.zeros(layer.ndim)
         middle[c] = scale[c] * (n - 1) / 2
-        translate += np.asarray(layer.rotate) @ shear @ middle
+        shift = np.asarray(dict(frame.transform)["rotate"]) @ dict(frame.transform)["shear"] @ middle
         scale[c] *= n
-    # Lists and tuples of plain numbers: frames are compared.
-    given = {"rotate": layer.rotate, "shear": shear, "affine": layer.affine.affine_matrix}
-    transform = tuple((name, np.asarray(value, float).tolist()) for name, value in given.items())
-    places = tuple(scale.tolist()), tuple(translate.tolist())
-    frame = Frame(letters, *places, tuple(layer.units), tuple(layer.axis_labels), transform)
+        frame = replace(frame, scale=tuple(scale), translate=tuple((frame.translate + shift).tolist()))
     return frame.without("C") if letters.startswith("C") else frame
 
 

@@ -104,6 +104,7 @@ def test_two_images_cannot_share_an_annotation(folder):
         {"accepted_ids": np.ones((2, 2), int)}, {"accepted_ids": np.array([np.inf])}, {"accepted_ids": np.array(3)},
         {"regions": np.zeros(60)}, {"labels": np.zeros((20, 24))}, {"labels": np.full((20, 24), -1)},
         {"labels": np.zeros((5, 5), int)}, {"labels": np.array(["x"])}, {"regions": np.zeros(3, np.uint8)},
+        {"earlier_regions": np.zeros(3, np.uint8)}, {"earlier_regions": np.zeros(60)},
     ],
 )  # fmt: skip
 def test_annotations_that_cannot_be_are_said(folder, arrays):

@@ -29,6 +29,20 @@ def test_annotation_comes_back_as_it_was(session, highest):
         assert found.accepted_ids == {highest, 9}
 
 
+def test_what_was_annotated_before_the_whole_image_comes_back_with_it(session):
+    before = np.zeros(SHAPE, bool)
+    before[4:, 5:] = True
+    whole = np.ones(SHAPE, bool)
+    known = Annotation(painted(3), whole, earlier_regions=before)
+    assert not known.is_same(Annotation(painted(3), whole))
+    assert known.is_same(Annotation(painted(3), whole, earlier_regions=before.copy()))
+    session.save_annotation("cells", known)
+    with reopened(session) as again:
+        np.testing.assert_array_equal(again.load_annotation("cells").earlier_regions, before)
+        again.save_annotation("cells", Annotation(painted(3), before, earlier_regions=whole))
+        assert again.load_annotation("cells").earlier_regions is None
+
+
 def test_image_without_annotation_is_empty(session):
     found = session.load_annotation("cells")
     assert found.is_empty

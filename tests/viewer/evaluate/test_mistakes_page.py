@@ -35,6 +35,45 @@ def test_another_threshold_shows_other_mistakes(panel, pair, viewer, qtbot) -> N
     assert (viewer.layers["Mistakes"].data != before).any()
 
 
+@pytest.mark.parametrize("way", ["fails", "is stopped"])
+def test_mistakes_stay_those_of_their_layers_where_another_evaluation_ends_without_scores(
+    panel, pair, viewer, qtbot, way
+) -> None:
+    press(panel.evaluate, panel, qtbot)
+    overlay, findings = viewer.layers["Mistakes"], panel.scores.errors.findings
+    before, place = overlay.data.copy(), overlay.translate.copy()
+    other = np.pad(pair[0].data, [(0, 0), (4, 4), (4, 4)][-pair[0].ndim :])
+    made = [
+        viewer.add_labels(array.astype(int), name=name, translate=[500.0] * other.ndim)
+        for name, array in (("binary", other > 0), ("other", other))
+    ]
+    panel.source.choose(*made)
+    panel.evaluate.click()
+    if way == "is stopped":
+        panel.stop.click()
+    finish(panel, qtbot)
+    assert panel.scores.errors.findings is findings
+    panel.mistakes.choose(0.9)
+    finish(panel, qtbot)
+    assert overlay.data.shape == before.shape
+    np.testing.assert_array_equal(overlay.translate, place)
+    panel.mistakes.objects.selectRow(0)
+    mark = viewer.layers["Mistakes: here"]
+    np.testing.assert_array_equal(mark.translate, place)
+    # Changes of these layers are followed still.
+    pair[1].data = pair[0].data
+    assert "changed since" in panel.status.text()
+
+
+def test_a_change_while_layers_are_compared_counts(panel, pair, viewer, qtbot) -> None:
+    opacity = pair[1].opacity
+    panel.evaluate.click()
+    pair[1].data = pair[0].data
+    finish(panel, qtbot)
+    assert "changed since" in panel.status.text()
+    assert pair[1].opacity == opacity
+
+
 def test_legend_hides_kinds(panel, pair, viewer, qtbot) -> None:
     press(panel.evaluate, panel, qtbot)
     n = panel.mistakes.objects.model().rowCount()

@@ -117,3 +117,59 @@ def test_thresholds_of_a_model_that_is_run(panel, viewer, blobs, qtbot, model_fi
     press(panel.thresholds.find, panel, qtbot)
     assert panel.run.state is RunState.DONE
     assert panel.thresholds.tuning.segmentation.labels.shape == true.shape
+
+
+@pytest.fixture
+def fields(panel, viewer, blobs, model_file):
+    """Two fields of one size, each with its truth and what a model found; the first is chosen."""
+    made = []
+    for number, name in enumerate(("A", "B")):
+        true = np.roll(blobs(2)[1], 20 * number, 1)
+        found = Segmentation.collect(maps_of(true), PredictionConfig())
+        place = {"translate": (100.0 * number, 0.0)}
+        layers = [
+            viewer.add_labels(array, name=f"{name} {what}", **place)
+            for what, array in (("truth", true), ("labels", found.labels))
+        ]
+        remember(layers[1], found, model_file)
+        made.append(layers)
+    panel.source.choose(*made[0])
+    panel.tabs.setCurrentWidget(panel.thresholds)
+    return made
+
+
+@pytest.mark.parametrize("chosen", ["later", "meanwhile"])
+def test_labels_at_the_best_thresholds_are_those_of_the_image_they_were_found_in(
+    panel, viewer, fields, qtbot, chosen
+) -> None:
+    (truth, _), other = fields
+    panel.thresholds.find.click()
+    if chosen == "meanwhile":
+        panel.source.choose(*other)
+    finish(panel, qtbot)
+    panel.source.choose(*other)
+    assert "A truth" in panel.thresholds.verdict.text()
+    press(panel.thresholds.show_labels, panel, qtbot)
+    tuned = viewer.layers["A labels tuned"]
+    assert panel.scores.rows[0].ap == 1
+    assert (panel.source.truth.layer(), panel.source.predicted.layer()) == (truth, tuned)
+    np.testing.assert_array_equal(tuned.translate, truth.translate)
+    np.testing.assert_array_equal(tuned.data > 0, truth.data > 0)
+
+
+def test_without_the_truth_they_were_found_with_they_are_not_scored_on_another(panel, viewer, fields, qtbot) -> None:
+    press(panel.thresholds.find, panel, qtbot)
+    panel.source.choose(*fields[1])
+    viewer.layers.remove(fields[0][0])
+    panel.thresholds.show_labels.click()
+    assert panel.scores is None
+    assert "A truth was removed" in panel.status.text()
+
+
+def test_nothing_is_shown_or_saved_while_something_runs(panel, viewer, fields, qtbot) -> None:
+    press(panel.thresholds.find, panel, qtbot)
+    panel.thresholds.find.click()
+    buttons = panel.thresholds.show_labels, panel.thresholds.save
+    assert not any(button.isEnabled() for button in buttons)
+    finish(panel, qtbot)
+    assert all(button.isEnabled() for button in buttons)

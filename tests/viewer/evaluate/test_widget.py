@@ -118,6 +118,25 @@ def test_frames_are_scored_one_by_one(panel, viewer, blobs, qtbot) -> None:
     assert missed.center[0] == 0
 
 
+def test_a_frame_is_gone_to_where_its_time_point_lies(panel, viewer, blobs, qtbot) -> None:
+    true = np.stack([blobs(2)[1]] * 4)
+    options = {"axis_labels": ("t", "y", "x"), "scale": (300, 0.5, 0.5), "translate": (600, 0, 0)}
+    viewer.add_labels(true, name="truth", **options)
+    labels = viewer.add_labels(np.stack([true[0], true[0], spoiled(true[0]), true[0]]), name="labels", **options)
+    press(panel.evaluate, panel, qtbot)
+    for frame in (2, 0, 3):
+        panel.images.image_chosen.emit(panel.scores.images[frame])
+        assert labels.world_to_data(viewer.dims.point)[0] == frame
+
+
+def test_scores_that_cannot_be_saved_are_said_to_be(panel, pair, qtbot, tmp_path) -> None:
+    press(panel.evaluate, panel, qtbot)
+    (tmp_path / "file").write_text("")
+    panel.scoring.write(tmp_path / "file" / "scores.csv")
+    assert str(tmp_path / "file") in panel.status.text()
+    assert "Saved" not in panel.status.text()
+
+
 def test_frames_that_only_the_truth_names(panel, viewer, blobs) -> None:
     true = np.stack([blobs(2)[1]] * 2)
     truth = viewer.add_labels(true, name="truth", axis_labels=("t", "y", "x"))

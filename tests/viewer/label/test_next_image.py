@@ -13,6 +13,7 @@ pytest.importorskip("pyqtgraph")
 from label_steps import PANEL, annotate, choose_in_list, paint, press, queue_of, wait_for_search
 from qtpy.QtCore import Qt
 
+from embedseg_napari.core.errors import Stopped
 from embedseg_napari.core.review import next_image as image_ranking
 from embedseg_napari.viewer.label import model_search
 from embedseg_napari.viewer.label import widget as label_widget
@@ -141,10 +142,8 @@ def test_the_search_can_be_cancelled_and_what_was_found_stays(viewer, panel, add
         if doubts and not is_open.is_set():
             while not should_stop():
                 yield None
-            raise image_ranking_stopped()
+            raise Stopped
         return (yield from find(model, image, labels, device, should_stop))
-
-    from embedseg_napari.core.errors import Stopped as image_ranking_stopped
 
     monkeypatch.setattr(image_ranking, "find_doubts", slow)
     annotate(panel, add_image("one"))
@@ -162,6 +161,62 @@ def test_the_search_can_be_cancelled_and_what_was_found_stays(viewer, panel, add
     wait_for_search(panel, qtbot)
     assert len(doubts) == 2
     assert panel.annotation.image.layer().name != "one"
+
+
+@pytest.mark.parametrize("way", ["new session", "resumed"])
+def test_another_session_visits_images_that_were_seen_for_the_one_before(
+    viewer, panel, add_image, doubts, qtbot, tiny_model_file, way
+):
+    annotate(panel, add_image("one"))
+    paint(panel, 2)
+    add_image("two", shift=9)
+    panel.settings.choose_start(tiny_model_file)
+    panel.next_image.button.click()
+    wait_for_search(panel, qtbot)
+    assert panel.annotation.image.layer().name == "two"
+    paint(panel, 2)
+    folder = panel.autosave.session.folder
+    panel.sessions.new.click()
+    if way == "resumed":
+        panel.next_image.ranking.seen.add("one")
+        panel.sessions.resume_wanted.emit(folder)
+    assert panel.next_image.line.text() == ""
+    annotate(panel, viewer.layers["two"])
+    panel.settings.choose_start(tiny_model_file)
+    panel.next_image.button.click()
+    wait_for_search(panel, qtbot)
+    # Where another image was in front, the resumed session opens it anew.
+    assert panel.annotation.image.layer().name in ("one", "one [1]")
+
+
+def test_after_a_search_for_another_session_the_next_one_begins_at_once(
+    viewer, panel, add_image, qtbot, monkeypatch, tiny_model_file
+):
+    is_open, models = threading.Event(), []
+
+    def find(model, image, labels, device, should_stop):
+        models.append(model)
+        if not is_open.is_set():
+            is_open.wait(20)
+            raise Stopped
+        yield None
+        return queue_of(labels.shape, 0.5)
+
+    monkeypatch.setattr(image_ranking, "find_doubts", find)
+    annotate(panel, add_image("one"))
+    paint(panel, 2)
+    add_image("two", shift=9)
+    panel.autosave.save_now()
+    panel.settings.choose_start(tiny_model_file)
+    panel.next_image.button.click()
+    qtbot.waitUntil(lambda: len(models) == 1)
+    before = panel.next_image.search
+    panel.sessions.new.click()
+    assert not panel.next_image.is_searching
+    assert "Next image" in panel.next_image.button.text()
+    is_open.set()
+    qtbot.waitUntil(lambda: not before.is_active)
+    assert panel.annotation.image.layer().name == "one"
 
 
 def test_memory_is_given_up_by_the_surest_image_first(monkeypatch):

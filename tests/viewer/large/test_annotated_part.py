@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import zarr
 from big_steps import IMAGE, in_one_go, labels_in, open_cells, small_blocks
+from view_steps import turned
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.ngff import names_of_labels
 from embedseg_napari.viewer.files.dataset_folder import open_dataset_folder
+from embedseg_napari.viewer.large.annotated_part import LargePart, show_part
 
 PANEL = "EmbedSeg: Label & Train"
 
@@ -102,6 +104,19 @@ def test_lines_beside_rectangles_do_not_count(viewer, panel, tmp_path, qtbot):
     shapes.selected_data = {1}
     viewer.layers.selection.active = shapes
     assert annotate(panel, qtbot).image.name == "cells y100 x200"
+
+
+@pytest.mark.parametrize("axes", ["yx", "tcyx"])
+def test_a_part_of_a_turned_image_lies_on_it(layer_viewer, axes):
+    n = len(axes)
+    options = {"scale": [2.0] * n, "translate": range(n), **turned(n)}
+    image = layer_viewer.add_image(np.zeros((3, 2, 20, 30)[-n:]), axis_labels=tuple(axes), **options)
+    key = {"t": slice(1, 2), "c": slice(0, 2), "y": slice(4, 9), "x": slice(6, 12)}
+    part = LargePart(image, axes.upper(), tuple(key[one] for one in axes))
+    shown = show_part(layer_viewer, part, np.zeros((2, 5, 6)[-len(axes.replace("t", "")) :]))
+    assert tuple(shown.axis_labels) == tuple(axes.replace("t", ""))
+    np.testing.assert_allclose(shown.data_to_world((0,) * shown.ndim)[-2:], image.data_to_world((1, 0, 4, 6)[-n:])[-2:])
+    np.testing.assert_allclose(shown.data_to_world((1,) * shown.ndim)[-2:], image.data_to_world((1, 1, 5, 7)[-n:])[-2:])
 
 
 def test_images_in_memory_are_annotated_whole(viewer, panel, qtbot):

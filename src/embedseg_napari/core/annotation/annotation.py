@@ -33,18 +33,21 @@ class Annotation:
     """bool ((Z,) Y, X), fully annotated: inside, 0 means background. A mask without pixels becomes None."""
     accepted_ids: frozenset[int] = frozenset()
     """Objects that are accepted and protected."""
+    earlier_regions: np.ndarray | None = None
+    """Regions from before the whole image was one, without pixels where there were none; None if nobody knows."""
     revision: int = field(default_factory=next_revision)
     """Larger in every annotation made later: two of one number are the same, and of two the larger one is newer."""
 
     def __post_init__(self) -> None:
-        if self.regions is None:
-            return
-        if self.regions.shape != self.labels.shape:
-            raise DataError(
-                f"The regions have shape {self.regions.shape}, the labels {self.labels.shape}; they must agree."
-            )
-        if not self.regions.any():
+        for regions in (self.regions, self.earlier_regions):
+            if regions is not None and regions.shape != self.labels.shape:
+                raise DataError(
+                    f"The regions have shape {regions.shape}, the labels {self.labels.shape}; they must agree."
+                )
+        if self.regions is not None and not self.regions.any():
             object.__setattr__(self, "regions", None)
+        if self.regions is None or not self.regions.all():
+            object.__setattr__(self, "earlier_regions", None)
 
     @property
     def is_empty(self) -> bool:
@@ -55,9 +58,8 @@ class Annotation:
         """Whether labels, regions and accepted objects are the same as in another, or an earlier, annotation."""
         if other is None or self.accepted_ids != other.accepted_ids or not np.array_equal(self.labels, other.labels):
             return False
-        if self.regions is None or other.regions is None:
-            return self.regions is other.regions
-        return np.array_equal(self.regions, other.regions)
+        pairs = (self.regions, other.regions), (self.earlier_regions, other.earlier_regions)
+        return all(a is b if a is None or b is None else np.array_equal(a, b) for a, b in pairs)
 
     def counts(self) -> AnnotationCounts:
         """Count objects and pixels of each state."""

@@ -77,8 +77,9 @@ def write_annotation(path: Path, annotation: Annotation) -> None:
         "labels": labels.astype(np.uint16 if largest < 1 << 16 else np.int32),
         "accepted_ids": np.array(sorted(annotation.accepted_ids), np.int64),
     }
-    if annotation.regions is not None:
-        arrays["regions"] = np.packbits(annotation.regions)
+    for name, regions in (("regions", annotation.regions), ("earlier_regions", annotation.earlier_regions)):
+        if regions is not None:
+            arrays[name] = np.packbits(regions)
 
     def write(target: Path) -> None:
         # The quickest compression is enough for areas of one value.
@@ -98,16 +99,12 @@ def read_annotation(path: Path, shape: tuple[int, ...]) -> Annotation:
     DataError
         If it is damaged, or has another shape.
     """
-    n_pixels, regions = math.prod(shape), None
+    n_pixels = math.prod(shape)
     try:
         with open_archive(path) as archive:
             labels = _read_array(archive, "labels", 8 * n_pixels)
             accepted = _read_array(archive, "accepted_ids", 8 * MOST_IDS)
-            if "regions.npy" in archive.namelist():
-                packed = _read_array(archive, "regions", -(-n_pixels // 8))
-                if packed.size != -(-n_pixels // 8):
-                    raise ValueError("its regions belong to another image")
-                regions = np.unpackbits(packed, count=n_pixels).astype(bool).reshape(shape)
+            regions, earlier = (_read_mask(archive, name, shape) for name in ("regions", "earlier_regions"))
         if labels.min(initial=0) < 0 or labels.max(initial=0) >= 1 << 31 or accepted.ndim != 1:
             raise ValueError("it holds values that cannot be object ids")
     except FileNotFoundError:
@@ -117,7 +114,19 @@ def read_annotation(path: Path, shape: tuple[int, ...]) -> Annotation:
         raise DataError(f"{path}: this annotation is damaged ({why}); a round may hold an older one.") from error
     if labels.shape != shape:
         raise DataError(f"{path}: this annotation has shape {labels.shape}, but its image {shape}.")
-    return Annotation(labels.astype(np.int32), regions, frozenset(accepted.tolist()))
+    return Annotation(labels.astype(np.int32), regions, frozenset(accepted.tolist()), earlier)
+
+
+def _read_mask(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...]) -> np.ndarray | None:
+    """A mask that was written as bits; None if there is none."""
+    if f"{name}.npy" not in archive.namelist():
+        return None
+    n_pixels = math.prod(shape)
+    n_bytes = -(-n_pixels // 8)
+    packed = _read_array(archive, name, n_bytes)
+    if packed.size != n_bytes:
+        raise ValueError("its regions belong to another image")
+    return np.unpackbits(packed, count=n_pixels).astype(bool).reshape(shape)
 
 
 def _read_array(archive: zipfile.ZipFile, name: str, largest: int) -> np.ndarray:

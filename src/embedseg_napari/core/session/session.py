@@ -4,7 +4,7 @@
 
     session.json            images, rounds, which folder of annotations is the current one
     images/KEY.tif          images that were in memory only
-    annotations/NNNN/       one KEY.npz per image: labels, regions, accepted ids
+    annotations/NNNN/       one KEY.npz per image: labels, regions, those from before the whole image, accepted ids
     rounds/NNN.embedseg     the model of a round
     rounds/NNN/             the annotations as they were then
     lock                    the process that has the session open

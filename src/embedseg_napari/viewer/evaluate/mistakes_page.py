@@ -24,6 +24,7 @@ from embedseg_napari.viewer.step_back import SteppedBack
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from napari.layers import Labels, Shapes
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
     from embedseg_napari.core.evaluation.diagnosis import Finding
     from embedseg_napari.jobs.evaluate import Evaluation
-    from embedseg_napari.viewer.result_layers import Frame
 
 FAINT = 0.15
 """Opacity of what is compared while mistakes are shown over it."""
@@ -40,6 +40,32 @@ LINE = 2
 """Width in pixels of the screen of that frame, at the zoom of the jump."""
 MARGIN = 2
 """Pixels between an object and the frame around it."""
+
+
+class ComparedLayers:
+    """Truth and prediction of an evaluation, whose changes are followed as long as this is kept.
+
+    Parameters
+    ----------
+    truth, predicted : Labels
+        What is compared.
+    axes : str
+        Those of the prediction.
+    """
+
+    def __init__(self, truth: Labels, predicted: Labels, axes: str) -> None:
+        self.layers = truth, predicted
+        self.frame = spatial_frame(predicted, axes)
+        self.is_old = False
+        """Whether labels have changed since."""
+        self.on_change: Callable[[], None] = lambda: None
+        for layer in self.layers:
+            layer.events.paint.connect(self._note_change)
+            layer.events.data.connect(self._note_change)
+
+    def _note_change(self, event: object = None) -> None:
+        self.is_old = True
+        self.on_change()
 
 
 class MistakesPage(QWidget):
@@ -69,10 +95,10 @@ class MistakesPage(QWidget):
         self._faint = SteppedBack(FAINT)
         self.note = Sentence()
         """What is done with other layers meanwhile."""
-        self._is_off = self._is_old = False
-        """Whether the user has hidden the mistakes, and whether labels have changed since."""
-        self._frame: Frame | None = None
-        self._compared: tuple[Labels, Labels] | None = None
+        self._is_off = False
+        """Whether the user has hidden the mistakes."""
+        self._compared: ComparedLayers | None = None
+        """What they are of."""
         self.threshold = ChoiceBox(
             (f"{value:.2f}" for value in IOU_THRESHOLDS),
             "IoU (intersection over union) at which a true and a predicted object count as a match.",
@@ -104,21 +130,22 @@ class MistakesPage(QWidget):
         """Choose a threshold."""
         self.threshold.setCurrentText(f"{threshold:.2f}")
 
-    def compare(self, truth: Labels, predicted: Labels, axes: str) -> None:
-        """Take note of the layers that an evaluation is of, and follow their changes; `axes` are the prediction's."""
+    def compare(self, compared: ComparedLayers) -> None:
+        """Take note of the layers whose mistakes are shown next; they may have changed since they were compared."""
         self.forget_layers()
-        self._is_old = False
-        self._compared = (truth, predicted)
-        self._frame = spatial_frame(predicted, axes)
-        for layer in self._compared:
-            layer.events.paint.connect(self._note_change)
-            layer.events.data.connect(self._note_change)
+        self._compared = compared
+        compared.on_change = self._note_change
+        if compared.is_old:
+            self._note_change()
+
+    def _layers(self) -> tuple[Labels, ...]:
+        """Truth and prediction."""
+        return () if self._compared is None else self._compared.layers
 
     def forget_layers(self) -> None:
         """Follow the layers no longer."""
-        for layer in self._compared or ():
-            layer.events.paint.disconnect(self._note_change)
-            layer.events.data.disconnect(self._note_change)
+        if self._compared is not None:
+            self._compared.on_change = lambda: None
         self._compared = None
         self._faint.release()
         self.note.hide()
@@ -131,10 +158,10 @@ class MistakesPage(QWidget):
 
     def scene(self) -> Scene | None:
         """The mistakes over what is compared; None where there are none, or the user has hidden them."""
-        shown = [layer for layer in (*(self._compared or ()), self.overlay, self.mark) if is_shown(self.viewer, layer)]
+        shown = [layer for layer in (*self._layers(), self.overlay, self.mark) if is_shown(self.viewer, layer)]
         if self.shown is None or self._is_off or self.overlay not in shown:
             return None
-        labels = self._compared[-1] if self._compared else self.overlay
+        labels = self._layers()[-1] if self._compared else self.overlay
         image = image_below(labels, list(self.viewer.layers)) if labels in shown else None
         return Scene(image, shown, subject=id(self.shown))
 
@@ -148,11 +175,11 @@ class MistakesPage(QWidget):
                 # Else some layer was removed, maybe while these have stepped aside.
                 self._is_off = overlay is not None and not overlay.visible
             self.scene_changed.emit()
-        if overlay is None or not overlay.visible or self._is_old:
+        if overlay is None or not overlay.visible or (self._compared is not None and self._compared.is_old):
             self._faint.release()
             self.note.hide()
             return
-        self._faint.hold(layer for layer in self._compared or () if is_shown(self.viewer, layer))
+        self._faint.hold(layer for layer in self._layers() if is_shown(self.viewer, layer))
         hidden = f", {count(stage.n_hidden, 'other layer')} hidden" if stage.n_hidden else ""
         self.note.setText(f"Meanwhile the layers compared are faint{hidden}; hide {LAYER_NAME} to see all as it was.")
         self.note.show()
@@ -171,7 +198,7 @@ class MistakesPage(QWidget):
     def show_mistakes(self, scores: Evaluation) -> None:
         """Show the mistakes that an evaluation of layers found."""
         errors = scores.errors
-        if errors is None or self._frame is None:
+        if errors is None or self._compared is None:
             return
         self.shown = scores
         self._remove_mark()
@@ -180,7 +207,7 @@ class MistakesPage(QWidget):
             self.viewer,
             LAYER_NAME,
             errors.overlay,
-            frame=self._frame,
+            frame=self._compared.frame,
             features={"index": list(range(len(mark_names()))), "what": mark_names()},
             into=self.overlay,
             opacity=0.6,
@@ -211,13 +238,16 @@ class MistakesPage(QWidget):
 
     def go_to_frame(self, frame: int) -> None:
         """Step to a frame of the layers that were compared."""
-        axes = self._frame.axes if self._frame else ""
-        if "T" in axes:
-            self.viewer.dims.set_point(self.viewer.dims.ndim - len(axes) + axes.index("T"), frame)
+        if self._compared is None or "T" not in self._compared.frame.axes:
+            return
+        labels, axis = self._layers()[-1], self._compared.frame.axes.index("T")
+        at = np.zeros(labels.ndim)
+        at[axis] = frame
+        dims = self.viewer.dims
+        dims.set_point(dims.ndim - labels.ndim + axis, float(labels.data_to_world(at)[axis]))
 
-    def _note_change(self, event: object = None) -> None:
+    def _note_change(self) -> None:
         # The mistakes are those of other labels than the layer has now.
-        self._is_old = True
         self._faint.release()
         self.note.hide()
         self.noted.emit("The labels have changed since; evaluate again for new scores.")
@@ -229,13 +259,13 @@ class MistakesPage(QWidget):
             self.overlay.colormap = colormap(shown)
 
     def _go_to(self, finding: Finding) -> None:
-        layers = [self.overlay, *(self._compared or ())[::-1]]
+        layers = [self.overlay, *self._layers()[::-1]]
         layer = next((layer for layer in layers if is_shown(self.viewer, layer)), None)
         if layer is None:
             self.noted.emit("The layers of this evaluation were removed; open them and evaluate again.")
             return
-        frame = self._frame
-        assert frame is not None
+        assert self._compared is not None
+        frame = self._compared.frame
         lower, upper = np.array(finding.lower, float), np.array(finding.upper, float)
         center, low, high = (frame.coordinates(point[None])[0] for point in (np.array(finding.center), lower, upper))
         go_to(self.viewer, layer, center, low, high, is_near=True)
@@ -245,7 +275,6 @@ class MistakesPage(QWidget):
             face_color="transparent", edge_color="white", metadata={RESULT: MISTAKES},
         )  # fmt: skip
         self.mark.edge_width = screen_pixels(self.viewer, LINE) / abs(frame.scale[-1])
-        if self._compared is not None:
-            for compared, ids in zip(self._compared, (finding.true_ids, finding.predicted_ids), strict=True):
-                if ids and is_shown(self.viewer, compared) and compared.ndim == layer.ndim:
-                    compared.selected_label = ids[0]
+        for compared, ids in zip(self._layers(), (finding.true_ids, finding.predicted_ids), strict=True):
+            if ids and is_shown(self.viewer, compared) and compared.ndim == layer.ndim:
+                compared.selected_label = ids[0]

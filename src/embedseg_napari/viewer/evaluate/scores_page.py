@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QPushButton, QVBoxLayout, QWidget
 
+from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.atomic import write_text
 from embedseg_napari.jobs.evaluate import mean_ap, scores_as_csv
 from embedseg_napari.viewer.evaluate.score_plot import ScorePlot
@@ -23,6 +24,8 @@ class ScoresPage(QWidget):
 
     written = Signal(object)
     """Path of the file that the scores were saved to."""
+    failed = Signal(object)
+    """The error for which they could not be saved."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,9 +67,12 @@ class ScoresPage(QWidget):
     def write(self, path: Path) -> None:
         """Write the scores to a CSV file."""
         assert self.scores is not None
-        text = scores_as_csv(self.scores)
-        write_text(path, text)
-        self.written.emit(path)
+        try:
+            write_text(path, scores_as_csv(self.scores))
+        except DataError as error:
+            self.failed.emit(error)
+        else:
+            self.written.emit(path)
 
     def _export(self) -> None:
         path, _ = QFileDialog.getSaveFileName(self, "Save scores", "scores.csv", "Tables (*.csv)")

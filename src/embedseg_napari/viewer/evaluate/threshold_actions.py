@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +18,15 @@ from embedseg_napari.jobs.tune import TuningImage, predict_and_tune, store_thres
 from embedseg_napari.viewer.labelled_images import labelled_picture, ordered_labels
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.provenance import origin_of, remember
-from embedseg_napari.viewer.result_layers import show_labels, spatial_frame
+from embedseg_napari.viewer.result_layers import is_shown, show_labels, spatial_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import napari
+    from napari.layers import Labels
 
+    from embedseg_napari.jobs.tune import Tuning
     from embedseg_napari.viewer.evaluate.source import EvaluationSource
     from embedseg_napari.viewer.evaluate.threshold_panel import ThresholdPanel
 
@@ -31,6 +34,16 @@ SPACE = {2: "YX", 3: "ZYX", 4: "TZYX"}
 """Axes of labels by their number; frames of an image lie along the first, whatever it is called."""
 TUNED = " tuned"
 """Follows the name of the labels whose thresholds were tuned."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """Layers that thresholds are searched for; others may be chosen before they are found."""
+
+    truth: Labels
+    predicted: Labels | None
+    axes: str
+    """Of the prediction; empty without one."""
 
 
 class TuningFlow(QObject):
@@ -64,6 +77,8 @@ class TuningFlow(QObject):
         super().__init__(panel)
         self.viewer, self.panel, self.source = viewer, panel, source
         self.start, self.say, self.evaluate = start, say, evaluate
+        self._pair: _Pair | None = None
+        """What the thresholds that are shown were found for."""
         panel.find_clicked.connect(self.find)
         panel.show_clicked.connect(self.show_labels)
         panel.save_clicked.connect(self.save)
@@ -85,28 +100,35 @@ class TuningFlow(QObject):
                 self.say("The maps are no longer in memory; segment again, or choose a model.")
                 return
             known = [(origin.segmentation, self.source.arrays()[0], None)]
-            model = origin.model_path
-            self.start(lambda stop: tune(known, model, stop), self.panel.show_tuning, "thresholds")
+            model, pair = origin.model_path, _Pair(true_layer, predicted, self.source.axes())
+            self.start(lambda stop: tune(known, model, stop), partial(self._show, pair), "thresholds")
             return
         if image is None:
             return
+        pair = _Pair(true_layer, predicted, "" if predicted is None else self.source.axes())
         has_frames = predicted is not None and self.source.has_frames()
         picture = labelled_picture(image, true_layer, FRAMES if has_frames else None)
         truth = ordered_labels(true_layer, result_axes(picture.axes), image.name)
         array = reorder(picture.array, picture.axes, ordered(picture.axes))
         job = SegmentJob(array, ordered(picture.axes), "all", path, "auto", None, {}, advise=False)
         annotated = [TuningImage(job, truth)]
-        self.start(lambda stop: predict_and_tune(annotated, path, stop), self.panel.show_tuning, "running the model")
+        self.start(lambda stop: predict_and_tune(annotated, path, stop), partial(self._show, pair), "running the model")
+
+    def _show(self, pair: _Pair, tuning: Tuning) -> None:
+        self._pair = pair
+        self.panel.show_tuning(tuning, pair.truth.name)
 
     def show_labels(self) -> None:
-        """Add the labels at the best thresholds as a layer and evaluate them."""
-        tuning, truth = self.panel.tuning, self.source.truth.layer()
-        if tuning is None or truth is None:
+        """Add the labels at the best thresholds as a layer and evaluate them, whatever is chosen by now."""
+        tuning, pair = self.panel.tuning, self._pair
+        if tuning is None or pair is None:
             return
-        labels = tuning.segmentation.labels
-        predicted = self.source.predicted.layer()
+        truth, predicted, labels = pair.truth, pair.predicted, tuning.segmentation.labels
+        if not is_shown(self.viewer, truth):
+            self.say(f"{truth.name} was removed, against which these labels were scored; find the thresholds again.")
+            return
         if predicted is not None and predicted.ndim == labels.ndim:
-            frame = spatial_frame(predicted, self.source.axes())
+            frame = spatial_frame(predicted, pair.axes)
         else:
             frame = spatial_frame(truth, SPACE[truth.ndim])
             if truth.ndim > labels.ndim:

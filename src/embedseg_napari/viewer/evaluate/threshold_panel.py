@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 from superqt.utils import signals_blocked
 
 from embedseg_napari.viewer.model_list import models, names_of
-from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence, add_row
+from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence, add_row, short
 from embedseg_napari.viewer.widgets.layer_box import LayerBox
 
 if TYPE_CHECKING:
@@ -141,8 +141,13 @@ class ThresholdPanel(QWidget):
         self.reason.setText(reason)
         self.reason.setVisible(bool(reason))
 
-    def show_tuning(self, tuning: Tuning | None) -> None:
-        """Show what was found; None clears it."""
+    def set_running(self, is_running: bool) -> None:
+        """While something runs, nothing else begins."""
+        for one in (self.show_labels, self.save):
+            one.setEnabled(not is_running)
+
+    def show_tuning(self, tuning: Tuning | None, truth: str = "") -> None:
+        """Show what was found with a truth of this name; None clears it."""
         self.tuning = tuning
         for widget in (self.table, self.verdict, self.show_labels, self.save):
             widget.setVisible(tuning is not None)
@@ -177,7 +182,7 @@ class ThresholdPanel(QWidget):
         else:
             before = f"{found.start_score:.3f} with seed {found.start[0]:.2g}, foreground {found.start[1]:.2g}"
             text = f"Best: {best}; mean AP {found.score:.3f} (before: {before})."
-        self.verdict.setText(text)
+        self.verdict.setText(f"{text} Scored against {short(truth)}.")
 
 
 def _name(origin: Origin | None) -> str | None:

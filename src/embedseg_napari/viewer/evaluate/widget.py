@@ -25,7 +25,7 @@ from embedseg_napari.jobs.evaluate import (
     with_errors,
 )
 from embedseg_napari.viewer.camera import show_whole
-from embedseg_napari.viewer.evaluate.mistakes_page import MistakesPage
+from embedseg_napari.viewer.evaluate.mistakes_page import ComparedLayers, MistakesPage
 from embedseg_napari.viewer.evaluate.scores_page import ScoresPage
 from embedseg_napari.viewer.evaluate.source import EvaluationSource
 from embedseg_napari.viewer.evaluate.tables import ImageTable
@@ -119,6 +119,7 @@ class EvaluateWidget(DockPanel):
         # What was said is of the others.
         self.source.use_folders.toggled.connect(lambda _: self._say(""))
         self.scoring.written.connect(lambda path: self._say(f"Saved {path}."))
+        self.scoring.failed.connect(self._fail)
         self.scoring.table.threshold_chosen.connect(self.mistakes.choose)
         self.mistakes.threshold_chosen.connect(self._change_threshold)
         self.mistakes.noted.connect(self._say)
@@ -147,6 +148,7 @@ class EvaluateWidget(DockPanel):
         self.reason.setVisible(bool(fault) and not is_running and not self.source.is_wrong())
         predicted = self.source.predicted.layer() if self.source.is_layers() else None
         self.thresholds.set_origin(origin_of(predicted))
+        self.thresholds.set_running(is_running)
         self.thresholds.set_reason("Something is running; wait or stop it." if is_running else self._no_tuning())
         self.mistakes.threshold.setEnabled(not is_running)
         self.scoring.table.setEnabled(not is_running)
@@ -222,9 +224,11 @@ class EvaluateWidget(DockPanel):
         if true_layer is None or found_layer is None:
             return
         has_frames, arrays = self.source.has_frames(), self.source.arrays()
-        self.mistakes.compare(true_layer, found_layer, self.source.axes())
+        compared = ComparedLayers(true_layer, found_layer, self.source.axes())
         self._start(
-            lambda stop: evaluate_arrays(*arrays, threshold, has_frames, stop), self._take_scores, "comparing objects"
+            lambda stop: evaluate_arrays(*arrays, threshold, has_frames, stop),
+            lambda scores: self._take_scores(scores, compared),
+            "comparing objects",
         )
 
     def _fail(self, error: Exception) -> None:
@@ -236,11 +240,12 @@ class EvaluateWidget(DockPanel):
         self.status.say(text, is_wrong)
         self.status.setVisible(bool(text))
 
-    def _take_scores(self, scores: Evaluation) -> None:
+    def _take_scores(self, scores: Evaluation, compared: ComparedLayers | None = None) -> None:
         self._scored = self._asked
         self.scoring.show_scores(scores, self.mistakes.iou())
         self.images.show_images(scores.images)
-        if scores.errors is not None:
+        if scores.errors is not None and compared is not None:
+            self.mistakes.compare(compared)
             self._show_mistakes(scores)
         else:
             self.mistakes.clear()
@@ -287,7 +292,7 @@ class EvaluateWidget(DockPanel):
         predicted = self._opened["prediction"]
         n_space = predicted.ndim - opened.scores.has_frames
         axes = "T" * opened.scores.has_frames + SPATIAL[-n_space:]
-        self.mistakes.compare(self._opened["truth"], predicted, axes)
+        self.mistakes.compare(ComparedLayers(self._opened["truth"], predicted, axes))
         self._show_mistakes(opened.scores)
         # As large as it goes, whatever else is open.
         show_whole(self.viewer, predicted)

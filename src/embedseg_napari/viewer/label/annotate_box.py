@@ -98,7 +98,7 @@ class AnnotationBox(QWidget):
             WHOLE,
             "Say that every object in the whole image is annotated, as after going through drafts; the rest counts "
             "as background. Press again to go back to the areas that were drawn before.",
-            self.layers.annotate_whole,
+            self._mark_whole,
         )
         self.fill = self._button(
             "Fill between planes",
@@ -134,6 +134,12 @@ class AnnotationBox(QWidget):
         except EmbedSegError as error:
             report_error(error)
         self.count()
+
+    def _mark_whole(self) -> None:
+        is_forgotten = self.layers.is_whole and self.layers.regions.earlier is None
+        self.layers.annotate_whole()
+        if is_forgotten:
+            show_info(f"What was fully annotated before is not known; draw it anew, or press {WHOLE} again.")
 
     def _watch(self) -> None:
         self.fault = ""

@@ -129,6 +129,8 @@ class NextImage(QWidget):
         """Stop what goes on, and keep nothing: another session, or the panel is being closed."""
         if self.search is not None:
             self.search.detach()
+            # It may take a while to stop; the next one does not wait for it.
+            self.search = None
         self.ranking = ImageRanking()
         self.button.setText(GO)
         self._say("")

@@ -205,6 +205,8 @@ class ReviewBox(QWidget):
         """Forget the objects and hide them, for instance where another image is chosen."""
         if self.search is not None:
             self.search.detach()
+            # It may take a while to stop; the next one does not wait for it.
+            self.search = None
         self.queue = self._copy = None
         self._show_drafts()
         self._place.give_back()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from embedseg_napari.jobs.segment import take_channel
 from embedseg_napari.viewer.layers import CHANNEL_OF, array_of, picture_of
+from embedseg_napari.viewer.result_layers import layer_frame
 from embedseg_napari.viewer.stage import stage_of
 
 if TYPE_CHECKING:
@@ -44,14 +45,11 @@ def single_channel(viewer: Viewer, layer: Image, channel: Channel) -> Any:
             return other
     array, letters = take_channel(array_of(layer), axes, channel)
     # Colours are none of a layer's own axes.
-    kept = [i for i in range(layer.ndim) if layer.rgb or i != axes.index("C")]
+    frame = layer_frame(layer, letters if layer.rgb else axes).without("C")
     return viewer.add_image(
         array,
         name=f"{layer.name} {'mean of channels' if channel == 'mean' else f'channel {channel}'}",
         rgb=False,
-        axis_labels=tuple(letters.lower()),
-        scale=[layer.scale[i] for i in kept],
-        translate=[layer.translate[i] for i in kept],
-        units=[layer.units[i] for i in kept],
+        **frame.options() | {"axis_labels": tuple(letters.lower())},
         metadata={CHANNEL_OF: source},
     )

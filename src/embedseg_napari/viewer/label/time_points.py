@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embedseg_napari.viewer.layers import TIME_POINT, array_of, picture_of
+from embedseg_napari.viewer.result_layers import layer_frame
 from embedseg_napari.viewer.stage import stage_of
 
 if TYPE_CHECKING:
@@ -92,17 +93,13 @@ def take_frame(viewer: Viewer, layer: Image, number: int | None = None) -> Any:
             stage_of(viewer).set_visible(other, True)
             return other
     axes = image_axes(layer)
-    letters = axes[:-1] if layer.rgb else axes
-    kept = [i for i in range(layer.ndim) if i != axis]
+    frame = layer_frame(layer, axes[:-1] if layer.rgb else axes).without("T")
     return viewer.add_image(
         np.asarray(array_of(layer)[(slice(None),) * axis + (number,)]),
         name=frame_name(layer, number),
         rgb=bool(layer.rgb),
         # Axes that were guessed must not be guessed otherwise now.
-        axis_labels=tuple(letters[i].lower() for i in kept),
-        scale=[layer.scale[i] for i in kept],
-        translate=[layer.translate[i] for i in kept],
-        units=[layer.units[i] for i in kept],
+        **frame.options() | {"axis_labels": tuple(frame.axes.lower())},
         colormap=None if layer.rgb else layer.colormap,
         contrast_limits=None if layer.rgb else layer.contrast_limits,
         metadata={TIME_POINT: source},

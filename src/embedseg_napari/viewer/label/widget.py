@@ -174,7 +174,7 @@ class LabelWidget(TrainingPanel):
 
     def _do(self, action: Callable[[], Path | None]) -> bool:
         """Show something of a session; a model that comes with it is the one to start from. False if it failed."""
-        is_done = False
+        is_done, session = False, self.autosave.session
         try:
             model = action()
             if model is not None:
@@ -182,6 +182,8 @@ class LabelWidget(TrainingPanel):
             is_done = True
         except EmbedSegError as error:
             report_error(error)
+        if session is not None and session.is_begun and session is not self.autosave.session:
+            self.next_image.forget()
         self._bind_key()
         self.sessions.find()
         self.annotation.count()
@@ -221,6 +223,7 @@ class LabelWidget(TrainingPanel):
 
     def _resume(self, folder: Path) -> None:
         if self._do(lambda: self.navigator.resume(folder)):
+            self.next_image.forget()
             self.output.suggest(folder.name)
 
     def _do_anew(self, action: Callable[[], Path | None]) -> None:

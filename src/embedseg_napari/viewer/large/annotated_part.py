@@ -17,7 +17,7 @@ from embedseg_napari.viewer.labelled_images import OPEN_SHAPES, regions_on
 from embedseg_napari.viewer.large.part import MOST
 from embedseg_napari.viewer.large.source import is_better_in_blocks, source_of
 from embedseg_napari.viewer.layers import PART_OF, array_of, picture_of
-from embedseg_napari.viewer.result_layers import spatial_frame
+from embedseg_napari.viewer.result_layers import layer_frame
 from embedseg_napari.viewer.worker import run_in_background
 
 if TYPE_CHECKING:
@@ -137,19 +137,12 @@ def show_part(viewer: Viewer, part: LargePart, array: NDArray[Any]) -> Any:
         # Floats may hold values that are no numbers, which equal nothing.
         if np.array_equal(array_of(other), array, equal_nan=np.issubdtype(array.dtype, np.floating)):
             return other
-    axes = part.axes.replace("T", "")
-    frame = spatial_frame(layer, part.axes).at(part.start)
-    frame = frame.without("T") if "T" in frame.axes else frame
-    letters = axes[:-1] if layer.rgb else axes
-    places = {letter: i for i, letter in enumerate(frame.axes)}
+    frame = layer_frame(layer, part.axes[:-1] if layer.rgb else part.axes).at(part.start).without("T")
     return viewer.add_image(
         array,
         name=part.name,
         rgb=bool(layer.rgb),
-        axis_labels=tuple(letters.lower()),
-        scale=[frame.scale[places[one]] if one in "ZYX" else 1.0 for one in letters],
-        translate=[frame.translate[places[one]] if one in "ZYX" else 0.0 for one in letters],
-        units=[frame.units[places[one]] if one in "ZYX" else "pixel" for one in letters],
+        **frame.options() | {"axis_labels": tuple(frame.axes.lower())},
         colormap=None if layer.rgb else layer.colormap,
         contrast_limits=None if layer.rgb else layer.contrast_limits,
         metadata={PART_OF: mark},

@@ -237,6 +237,24 @@ def test_another_tool_ends_the_waiting(viewer, panel, drag):
     assert (layers.array() == 3).any(axis=tuple(range(layers.ndim - 2))).sum() < 100
 
 
+@pytest.mark.parametrize("mode", ["paint", "pan_zoom"])
+@pytest.mark.parametrize("keys", [(Qt.Key.Key_C, Qt.Key.Key_S), (Qt.Key.Key_S, Qt.Key.Key_C)])
+def test_after_strokes_and_clicks_the_tool_from_before_both_comes_back(viewer, panel, drag, keys, mode):
+    layers = panel.annotation.layers
+    layers.labels.mode = mode
+    before = (mode, layers.labels.mouse_pan, str(layers.labels.cursor))
+    for key in keys:
+        press(viewer, key)
+    assert [layer.name for layer in viewer.layers].count(LINE) == 1
+    if keys[-1] == Qt.Key.Key_S:
+        drag(layers.labels, (1, 10), (23, 10))
+        assert layers.accepted, "what was predicted is split"
+    else:
+        press(viewer, Qt.Key.Key_Escape)
+    assert LINE not in viewer.layers
+    assert (layers.labels.mode, layers.labels.mouse_pan, str(layers.labels.cursor)) == before
+
+
 @pytest.mark.parametrize("way", ["selection", "layer removed", "image removed"])
 def test_leaving_the_annotation_ends_the_waiting(viewer, panel, way):
     press(viewer, Qt.Key.Key_S)

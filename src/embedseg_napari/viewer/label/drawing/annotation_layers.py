@@ -52,6 +52,8 @@ class AnnotationLayers:
     """Something was painted or drawn, or a layer was made or removed."""
     leaving = Signal()
     """The annotation is about to be let go of; it can still be read."""
+    mouse_wanted = Signal()
+    """A tool is about to wait for the mouse; what waits for it now ends, so that each gives back what it found."""
     picked = Signal(int)
     """The brush was given another label."""
     clicked = Signal(object)
@@ -73,8 +75,6 @@ class AnnotationLayers:
         """What `annotation` returned last, of these labels."""
         self._is_changed = False
         """Whether something may have changed since."""
-        self._areas: NDArray[np.bool_] | None = None
-        """What was fully annotated before the whole image was."""
         self._keys: dict[str, Callable[[object], None]] = {}
         """Of the Labels layer, besides those of both layers."""
         self._common_keys = {"n": self.new_object, "m": self.new_object, "b": self.background}
@@ -160,7 +160,7 @@ class AnnotationLayers:
             self.labels.data = self.frame.array(labels)
         assert self.protection is not None
         self.protection.replace(annotation.accepted_ids)
-        self.regions.show(annotation.regions)
+        self.regions.show(annotation.regions, annotation.earlier_regions)
         self._latest = annotation
         self._next_object()
 
@@ -180,7 +180,8 @@ class AnnotationLayers:
         if self.labels is None:
             return None
         if self._is_changed or check or self._latest is None:
-            now = Annotation(self.array().astype(np.int32, copy=True), self.regions.mask(), self.accepted)
+            labels, regions = self.array().astype(np.int32, copy=True), self.regions
+            now = Annotation(labels, regions.mask(), self.accepted, regions.earlier)
             if not now.is_same(self._latest):
                 self._latest = now
             self._is_changed = False
@@ -247,10 +248,10 @@ class AnnotationLayers:
         """Say that everything in the image is annotated; where that is said already, take back the areas of before."""
         self._labels()
         if self.is_whole:
-            self.regions.show(self._areas)
+            self.regions.show(self.regions.earlier)
         else:
-            self._areas = self.regions.mask()
-            self.regions.show(np.ones(self.shape, bool))
+            before = self.regions.mask()
+            self.regions.show(np.ones(self.shape, bool), np.zeros(self.shape, bool) if before is None else before)
         self.new_object()
 
     @property
@@ -361,7 +362,7 @@ class AnnotationLayers:
             for key in self._common_keys | self._keys:
                 self.labels.bind_key(key, None)
         self.regions.let_go()
-        self.labels = self._latest = self._areas = None
+        self.labels = self._latest = None
 
     def _end_protection(self) -> None:
         if self.protection is not None and self.brush is not None:

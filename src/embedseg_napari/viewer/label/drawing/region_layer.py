@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from embedseg_napari.viewer.result_layers import Frame
 
+EARLIER = "embedseg-earlier-regions"
+"""Key in the metadata of a layer around the whole image: the mask of what was fully annotated before."""
 DRAWN_BY_DRAG = ("add_rectangle", "add_ellipse")
 """Tools of a Shapes layer whose shape is there when the button is released."""
 
@@ -79,13 +81,16 @@ class RegionLayer:
         layer.mode = "add_rectangle"
         self.changed.emit()
 
-    def show(self, mask: NDArray[np.bool_] | None) -> None:
-        """Draw a mask ((Z,) Y, X) as polygons, in place of the regions there are."""
+    def show(self, mask: NDArray[np.bool_] | None, earlier: NDArray[np.bool_] | None = None) -> None:
+        """Draw a mask ((Z,) Y, X) as polygons, in place of the regions there are.
+
+        `earlier` is to be remembered where the mask is the whole image.
+        """
         if self.layer is not None:
             self.viewer.layers.remove(self.layer)
             self._removed = None
         if mask is not None and mask.any():
-            self._make(outlines(mask))
+            self._make(outlines(mask)).metadata[EARLIER] = earlier
         self.changed.emit()
 
     def mask(self) -> NDArray[np.bool_] | None:
@@ -97,6 +102,11 @@ class RegionLayer:
             return None
         mask = shapes_mask(self.layer, self.frame, self.shape)
         return mask if mask.any() else None
+
+    @property
+    def earlier(self) -> NDArray[np.bool_] | None:
+        """What was fully annotated before the whole image was; None if that is not known."""
+        return None if self.layer is None else self.layer.metadata.get(EARLIER)
 
     @property
     def is_drawing(self) -> bool:

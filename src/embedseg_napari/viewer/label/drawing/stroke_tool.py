@@ -70,6 +70,7 @@ class StrokeTool:
         self._on_double_click: list[Any] = []
         """What napari does on a double click, which is zooming in; two quick clicks are none here."""
         layers.leaving.connect(self.cancel)
+        layers.mouse_wanted.connect(self.cancel)
 
     @property
     def is_waiting(self) -> bool:
@@ -84,7 +85,7 @@ class StrokeTool:
         AnnotationError
             If there is no layer to draw on.
         """
-        self.cancel()
+        self.layers.mouse_wanted.emit()
         labels, viewer = self.layers.labels, self.layers.viewer
         if labels is None:
             raise AnnotationError("Press Annotate first: there is nothing to draw on.")
