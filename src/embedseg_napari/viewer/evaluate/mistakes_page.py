@@ -18,6 +18,7 @@ from embedseg_napari.viewer.evaluate.source import MISTAKES
 from embedseg_napari.viewer.evaluate.tables import FindingTable
 from embedseg_napari.viewer.layers import RESULT
 from embedseg_napari.viewer.neighbours import image_below
+from embedseg_napari.viewer.pixel_changes import PixelChanges
 from embedseg_napari.viewer.result_layers import boxes_around, is_shown, show_labels, show_shapes, spatial_frame
 from embedseg_napari.viewer.stage import Scene, stage_of
 from embedseg_napari.viewer.step_back import SteppedBack
@@ -59,9 +60,9 @@ class ComparedLayers:
         self.is_old = False
         """Whether labels have changed since."""
         self.on_change: Callable[[], None] = lambda: None
-        for layer in self.layers:
-            layer.events.paint.connect(self._note_change)
-            layer.events.data.connect(self._note_change)
+        self._followed = [PixelChanges(self._note_change) for _ in self.layers]
+        for changes, layer in zip(self._followed, self.layers, strict=True):
+            changes.follow(layer)
 
     def _note_change(self, event: object = None) -> None:
         self.is_old = True
