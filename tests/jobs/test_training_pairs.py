@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from napari.layers import Image, Labels, Shapes
 
+from embedseg_napari.core.data.on_disk import FromDisk
+from embedseg_napari.core.data.stored import StoredExample
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.jobs.training_pairs import read_pairs
+from embedseg_napari.core.files.tiff import write_image, write_labels
+from embedseg_napari.jobs.training_pairs import read_dataset, read_pairs
 from embedseg_napari.viewer.labelled_images import pair_from_layers
 
 
@@ -150,3 +153,16 @@ def test_a_value_that_stands_for_unknown_is_no_object(blobs):
     (example,) = read_pairs((pair,), ignore_label=255)
     assert 255 not in example.instances
     np.testing.assert_array_equal(example.ignore, labels == 255)
+
+
+def test_held_out_images_take_the_memory_that_the_others_leave(blobs, tmp_path):
+    image, labels = blobs(2)
+    for part in ("train", "val"):
+        for folder, write, array in (("images", write_image, image), ("masks", write_labels, labels)):
+            (tmp_path / part / folder).mkdir(parents=True)
+            write(tmp_path / part / folder / "a.tif", array, "YX")
+    needed = float(image.size * (image.itemsize + 4 + 8))
+    for times, is_stored in ((1.1, True), (2.1, False)):
+        training, held_out = read_dataset(tmp_path, disk=FromDisk(times * needed))
+        assert not isinstance(training[0], StoredExample)
+        assert isinstance(held_out[0], StoredExample) == is_stored

@@ -188,7 +188,7 @@ def read_dataset(
     from embedseg_napari.core.data.pairs import find_dataset, load_folder
     from embedseg_napari.core.session.folder import STATE
 
-    def read(place: Path, named: str | Path | None = None) -> list[Example]:
+    def read(place: Path, disk: FromDisk | None, named: str | Path | None = None) -> list[Example]:
         listener = {} if tell is None else {"tell": tell}
         return load_folder(
             place,
@@ -208,12 +208,13 @@ def read_dataset(
             )
         annotated = _read_session(folder)
         if validation is not None:
-            return annotated, read(find_dataset(validation)[0])
+            return annotated, read(find_dataset(validation)[0], disk)
         # As in a round, whose training holds out nothing by itself.
         return annotated, None if is_split_anew else []
     training, beside = find_dataset(folder)
     held_out = find_dataset(validation)[0] if validation is not None else None if is_split_anew else beside
-    return read(training, labels), None if held_out is None else read(held_out)
+    examples = read(training, disk, labels)
+    return examples, None if held_out is None else read(held_out, None if disk is None else disk.beside(examples))
 
 
 def _read_session(folder: Path) -> list[Example]:

@@ -27,12 +27,15 @@ if TYPE_CHECKING:
     import numpy as np
 
     from embedseg_napari.core.axes import OneChannel
+    from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.data.medoid import CenterKind
     from embedseg_napari.core.files.lazy_image import LazyImage
     from embedseg_napari.core.files.region import Region
 
 SHARE = 0.5
 """Of the machine's memory that images may take, where nothing else is said."""
+LEAST_SHARE = 0.25
+"""Of that memory that held-out images may take, whatever the others leave."""
 UNSAID = 4e9
 """The same in bytes where the system does not say what it has."""
 EXPANSION = 20
@@ -74,6 +77,12 @@ class FromDisk:
             return self.memory
         total = memory_of_machine()
         return UNSAID if total is None else SHARE * total
+
+    def beside(self, examples: Sequence[Example]) -> FromDisk:
+        """How others are learned from beside images that were read: in what these leave of the memory."""
+        is_full = any(isinstance(example, StoredExample) for example in examples)
+        taken = self.limit if is_full else sum(_taken(example) for example in examples)
+        return replace(self, memory=max(self.limit - taken, LEAST_SHARE * self.limit))
 
 
 class Split(NamedTuple):
@@ -121,6 +130,12 @@ def split_by_memory(images: Mapping[str, Path], limit: float, axes: str | None =
         f"{'it is' if len(out) == 1 else 'they are'} read from the disk while training."
     )
     return Split(frozenset(out), PieceCache(int(max(limit - total, LEAST_CACHE))), words)
+
+
+def _taken(example: Example) -> float:
+    """Bytes of memory that training on an image that was read takes."""
+    image = example.image
+    return float(image.size * (image.dtype.itemsize + FOR_VALUES) + image[0].size * FOR_LABELS)
 
 
 def _needed(path: Path, axes: str | None) -> float | None:
