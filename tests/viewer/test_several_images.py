@@ -256,6 +256,28 @@ def test_a_resumed_session_opens_images_when_they_are_gone_to(viewer, panel, add
     assert np.array_equal(viewer.layers["two annotation"].data, expected)
 
 
+@pytest.mark.parametrize("way", ["list", "menu"])
+def test_an_image_of_a_resumed_session_that_is_open_already_is_not_opened_again(viewer, panel, add_image, ndim, way):
+    one, two = add_image("one", ndim), add_image("two", ndim, 9)
+    other = add_image("other", ndim, 9)
+    annotate(panel, two)
+    paint(panel, 2)
+    annotate(panel, one)
+    paint(panel, 1)
+    folder = panel.autosave.session.folder
+    panel.sessions.new.click()
+    if way == "list":
+        panel.annotation.image.choose(one)
+        panel.sessions.again.click()
+        choose_in_list(panel, "two")
+    else:
+        panel.annotation.image.choose(other)
+        panel.sessions.resume_wanted.emit(folder)
+    assert panel.annotation.layers.image == two
+    assert panel.annotation.counts.n_objects == 2
+    assert sum(layer.name.startswith("two") for layer in viewer.layers) == 2
+
+
 def test_renamed_and_removed_layers_lose_nothing(viewer, panel, add_image):
     one = add_image("one")
     annotate(panel, one)

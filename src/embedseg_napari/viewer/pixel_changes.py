@@ -33,15 +33,15 @@ class PixelChanges:
             for name in ("paint", "labels_update", "data", "set_data"):
                 emitter = getattr(events.events, name)
                 do = emitter.connect if is_followed else emitter.disconnect
-                do(self._look if name == "set_data" else self._take)
+                do(self.look if name == "set_data" else self._take)
         self.layer, self._history = layer, _history(layer)
 
     def _take(self, event: Any) -> None:
         self._history = _history(self.layer)
         self._tell(event)
 
-    def _look(self, event: Any) -> None:
-        # Napari tells of undo and redo as it does of every other plane that is shown.
+    def look(self, event: Any = None) -> None:
+        """Notice undo and redo: napari tells of them as of any other plane that is shown, and not of a hidden layer."""
         if _history(self.layer) != self._history:
             self._take(event)
 

@@ -9,6 +9,8 @@ import time
 import numpy as np
 import pytest
 from napari.utils.notifications import notification_manager
+from qtpy.QtCore import QPointF
+from qtpy.QtGui import QEnterEvent
 from qtpy.QtWidgets import QApplication, QMessageBox
 from track_steps import click, track
 
@@ -332,6 +334,17 @@ def test_what_was_tracked_is_said_to_be_gone(viewer, open_panel, qtbot) -> None:
     viewer.layers.remove(layer)
     assert panel.controls.status.text() == "What was tracked was removed, and its links with it."
     assert not panel.correct.isVisible()
+
+
+def test_what_is_undone_in_the_hidden_labels_is_noticed_when_the_mouse_comes(panel, layer, qtbot) -> None:
+    layer.paint((0, 5, 5), int(layer.data.max()) + 1)
+    track(panel, qtbot)
+    assert not layer.visible
+    layer.undo()
+    middle = QPointF(9, 9)
+    QApplication.sendEvent(panel, QEnterEvent(middle, middle, middle))
+    assert panel.controls.status.text() == "The labels changed since they were linked; press Track again."
+    assert not panel.export.isEnabled()
 
 
 def test_measurements_of_tracked_labels_are_out_of_date_with_a_correction(panel, layer, open_panel, qtbot) -> None:

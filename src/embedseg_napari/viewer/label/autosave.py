@@ -17,6 +17,7 @@ from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.session.folder import list_sessions, read_state
 from embedseg_napari.core.session.images import to_frame
 from embedseg_napari.core.session.session import AnnotatedImage, AnnotationSession
+from embedseg_napari.core.session.state import kind_of, spatial_shape
 from embedseg_napari.viewer.layers import ANNOTATION
 from embedseg_napari.viewer.worker import report_error, run_in_background
 
@@ -114,19 +115,20 @@ class Autosave(QObject):
         taken = {*self.names.values(), *(self.session.image_names if self.session else ())}
         return _free(name, taken.__contains__, "{} ({})")
 
-    def is_image(self, name: str) -> bool:
-        """Whether the image in front is the one of this name in the session, as far as can be known."""
+    def is_image(self, name: str, picture: Picture | None = None) -> bool:
+        """Whether an image, or else the one in front, is that of this name in the session, as far as can be known."""
         if self.session is None or not self.holds(name):
             return False
-        entry = self.session.image(name)
-        if (entry.spatial_shape, entry.kind) != (self.layers.shape, self.layers.kind):
+        entry, picture = self.session.image(name), picture or self.layers.picture
+        of_axes = picture.axes, picture.array.shape
+        if (entry.spatial_shape, entry.kind) != (spatial_shape(*of_axes), kind_of(*of_axes)):
             return False
         try:
             known = self.pictures.get(name) or self.session.load_image(name)
         except DataError:
             # Its file is gone; name and shape agree.
             return True
-        return np.array_equal(to_frame(known), to_frame(self.layers.picture))
+        return np.array_equal(to_frame(known), to_frame(picture))
 
     def holds(self, name: str) -> bool:
         """Whether an image is in the session by now."""

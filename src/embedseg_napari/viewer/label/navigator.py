@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -219,11 +220,22 @@ class SessionNavigator:
         EmbedSegError
             If it cannot be read.
         """
-        layer = self.layer_of(name)
+        layer = self.layer_of(name) or self._opened_by_user(name)
         is_open = layer is not None
         self.go_to_layer(layer if is_open else self._open(name))
         if not is_open:
             show_whole(self.viewer, self.layer_of(name))
+
+    def _opened_by_user(self, name: str) -> Any:
+        """The layer of an image of the session that was not yet in front since the session is open, or None."""
+        for layer in self.viewer.layers:
+            if isinstance(layer, Image) and layer.name == name and str(layer.unique_id) not in self.autosave.names:
+                # What its axes are may not be known yet.
+                with suppress(DataError):
+                    if self.autosave.is_image(name, picture_of(layer)):
+                        self.autosave.names[str(layer.unique_id)] = name
+                        return layer
+        return None
 
     def go_to_layer(self, layer: Any) -> None:
         """Bring an image to the front, ready to be painted on.

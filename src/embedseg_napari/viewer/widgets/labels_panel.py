@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from napari.layers import Layer
     from napari.viewer import Viewer
+    from qtpy.QtGui import QEnterEvent
 
 
 class LabelsPanel(DockPanel):
@@ -289,6 +290,11 @@ class LabelsPanel(DockPanel):
         self._is_old = True
         if self.subject is not None and self._pixels.layer == self.subject and self.controls.current is None:
             self._tell_old()
+
+    def enterEvent(self, event: QEnterEvent) -> None:
+        """Notice what was undone in a layer that is hidden, as that is which was tracked."""
+        self._pixels.look()
+        super().enterEvent(event)
 
     def release(self) -> None:
         """Follow the viewer no longer."""
