@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QLineEdit
 from embedseg_napari.core.axes import check_spacing
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.viewer.file_metadata import PIXEL, TYPED, has_plain_scale, set_pixel_size
-from embedseg_napari.viewer.layers import SEGMENTED
+from embedseg_napari.viewer.layers import SEGMENTED, name_axes
 from embedseg_napari.viewer.stage import meet
 
 if TYPE_CHECKING:
@@ -90,6 +90,8 @@ class VoxelBox(QLineEdit):
             layer.metadata = {**layer.metadata, TYPED: True}
             for other in [one for one in self.viewer.layers if one == layer or meet(one, layer)]:
                 _resize(other, layer, axes, spacing)
+            # Whoever gives the distance of its planes says that they are depth.
+            name_axes(layer, axes)
             self.viewer.dims.set_current_step(range(len(step)), step)
             self.viewer.reset_view()
         self.given.emit()
