@@ -158,6 +158,29 @@ def test_what_is_painted_is_kept_and_resumed(viewer, panel, blobs, ndim, qtbot):
         assert np.array_equal(session.load_annotation("cells").labels, expected)
 
 
+def test_a_voxel_size_typed_after_the_first_stroke_is_learned_with_and_kept(viewer, panel, open_panel, blobs):
+    image, truth = blobs(3)
+    layer = viewer.add_image(image, name="cells", axis_labels="zyx")
+    panel.annotation.annotate.click()
+    paint_truth(panel, truth)
+    assert panel.autosave.save_now()
+    voxel = open_panel("EmbedSeg: Segment").image.voxel
+    voxel.setText("2, 0.5, 0.5")
+    voxel.editingFinished.emit()
+    assert panel.autosave.annotated().picture.spacing == (2, 0.5, 0.5)
+    panel.annotation.layers.labels.data_setitem(np.nonzero(truth == 4), 4)
+    folder = panel.autosave.session.folder
+    panel.navigator.close()
+    with AnnotationSession.open(folder) as session:
+        assert (session.load_image("cells").spacing, session.load_image("cells").unit) == ((2, 0.5, 0.5), "um")
+    # Another day the image comes as its file has it.
+    viewer.layers.clear()
+    layer = viewer.add_image(image, name="cells", axis_labels="zyx")
+    panel.sessions.resume_wanted.emit(folder)
+    assert tuple(layer.scale) == tuple(panel.annotation.layers.labels.scale) == (2, 0.5, 0.5)
+    assert panel.autosave.annotated().picture.spacing == (2, 0.5, 0.5)
+
+
 def test_a_session_brings_its_image(viewer, panel, blobs, ndim):
     truth = begin(viewer, panel, blobs, ndim)
     paint_truth(panel, truth)

@@ -24,6 +24,18 @@ def test_a_row_leads_to_its_object(panel, pair, viewer, qtbot) -> None:
     assert truth.selected_label == 1
 
 
+def test_the_frame_around_a_mistake_follows_a_pixel_size_that_is_typed_later(panel, pair, viewer, qtbot) -> None:
+    truth, prediction = pair
+    press(panel.evaluate, panel, qtbot)
+    for layer in (truth, prediction, viewer.layers["Mistakes"]):
+        layer.scale = np.multiply(layer.scale, 3)
+    panel.mistakes.objects.selectRow(0)
+    np.testing.assert_allclose(panel.mistakes.mark.scale, prediction.scale)
+    panel.scoring.table.selectRow(8)
+    finish(panel, qtbot)
+    np.testing.assert_allclose(viewer.layers["Mistakes"].scale, prediction.scale)
+
+
 def test_another_threshold_shows_other_mistakes(panel, pair, viewer, qtbot) -> None:
     press(panel.evaluate, panel, qtbot)
     before = viewer.layers["Mistakes"].data.copy()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from embedseg_napari.viewer.file_metadata import watch_layers
-from embedseg_napari.viewer.layers import SEGMENTED, picture_of
+from embedseg_napari.viewer.layers import SEGMENTED, picture_of, unknown_axis
 from embedseg_napari.viewer.widgets.pixel_size import VoxelBox
 
 AXES = {"axis_labels": "zyx"}
@@ -44,6 +44,18 @@ def test_the_layer_and_what_lies_on_it_get_the_size(layer_viewer, volume, box, q
     assert np.all(np.asarray(other.scale) == 1)
     assert np.all(np.asarray(flat.scale) == 1)
     assert not box.ask_about(volume, "ZYX")
+
+
+def test_planes_whose_distance_is_typed_are_depth(layer_viewer, qtbot):
+    """No other panel asks what they are."""
+    stack = layer_viewer.add_image(np.zeros((4, 8, 8)))
+    assert unknown_axis(stack) == 0
+    box = VoxelBox(layer_viewer)
+    qtbot.addWidget(box)
+    box.ask_about(stack, "ZYX")
+    give(box, "0.5, 0.2, 0.2")
+    assert unknown_axis(stack) is None
+    assert picture_of(stack).axes == "ZYX"
 
 
 def test_what_was_found_on_a_lower_resolution_stays_on_the_image(layer_viewer, volume, box):

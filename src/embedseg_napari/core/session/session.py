@@ -140,7 +140,8 @@ class AnnotationSession(SessionFolder):
         annotation : Annotation
             An older revision than the one that is on the disk is passed over.
         picture : Picture, optional
-            The image itself, which joins the session if it is not in it yet.
+            The image itself, which joins the session if it is not in it yet; else it may tell a pixel size that was
+            not known.
 
         Returns
         -------
@@ -154,6 +155,8 @@ class AnnotationSession(SessionFolder):
             stays.
         """
         with self._lock:
+            if picture is not None and picture.spacing is not None and name in self.image_names:
+                self._note_pixels(self.image(name), picture)
             on_disk = self._revisions.get(name, 0)
             if annotation.revision <= on_disk:
                 return annotation.revision == on_disk
@@ -168,6 +171,12 @@ class AnnotationSession(SessionFolder):
             write_annotation(self._annotation_path(image), annotation)
             self._revisions[name] = annotation.revision
             return True
+
+    def _note_pixels(self, image: SessionImage, picture: Picture) -> None:
+        if image.spacing is None:
+            self.begin()
+            told = image.model_copy(update={"spacing": tuple(map(float, picture.spacing or ())), "unit": picture.unit})
+            self._update(images=tuple(told if one is image else one for one in self.images))
 
     def load_annotation(self, name: str) -> Annotation:
         """Read what was saved last, in the revision it was saved in; empty labels if nothing was.

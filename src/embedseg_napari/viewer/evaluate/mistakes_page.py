@@ -19,7 +19,7 @@ from embedseg_napari.viewer.evaluate.tables import FindingTable
 from embedseg_napari.viewer.layers import RESULT
 from embedseg_napari.viewer.neighbours import image_below
 from embedseg_napari.viewer.pixel_changes import PixelChanges
-from embedseg_napari.viewer.result_layers import boxes_around, is_shown, show_labels, show_shapes, spatial_frame
+from embedseg_napari.viewer.result_layers import boxes_around, followed_frame, is_shown, show_labels, show_shapes
 from embedseg_napari.viewer.stage import Scene, stage_of
 from embedseg_napari.viewer.step_back import SteppedBack
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from embedseg_napari.core.evaluation.diagnosis import Finding
     from embedseg_napari.jobs.evaluate import Evaluation
+    from embedseg_napari.viewer.result_layers import Frame
 
 FAINT = 0.15
 """Opacity of what is compared while mistakes are shown over it."""
@@ -56,13 +57,18 @@ class ComparedLayers:
 
     def __init__(self, truth: Labels, predicted: Labels, axes: str) -> None:
         self.layers = truth, predicted
-        self.frame = spatial_frame(predicted, axes)
+        self._frame = followed_frame(predicted, axes)
         self.is_old = False
         """Whether labels have changed since."""
         self.on_change: Callable[[], None] = lambda: None
         self._followed = [PixelChanges(self._note_change) for _ in self.layers]
         for changes, layer in zip(self._followed, self.layers, strict=True):
             changes.follow(layer)
+
+    @property
+    def frame(self) -> Frame:
+        """Where the prediction lies now: a pixel size may be typed later."""
+        return self._frame()
 
     def _note_change(self, event: object = None) -> None:
         self.is_old = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -91,7 +92,11 @@ class Autosave(QObject):
             return None
         self.current_session()
         name = self.name()
-        picture = self.pictures.setdefault(name, self.layers.picture)
+        now = self.layers.picture
+        picture = self.pictures.setdefault(name, now)
+        if picture.spacing is None and now.spacing is not None:
+            # Typed since.
+            picture = self.pictures[name] = replace(picture, spacing=now.spacing, unit=now.unit)
         return AnnotatedImage(name, picture, annotation)
 
     def is_other_kind(self) -> bool:

@@ -13,6 +13,7 @@ from napari.utils.notifications import show_info
 
 from embedseg_napari.core.axes import spatial_axes
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.units import MICROMETRE, in_micrometres
 from embedseg_napari.core.session.images import to_frame
 from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.camera import go_to, show_whole
@@ -22,6 +23,7 @@ from embedseg_napari.viewer.label.time_points import take_frame, time_axis
 from embedseg_napari.viewer.large.annotated_part import mark_of, place_of
 from embedseg_napari.viewer.layers import ANNOTATION, PART_OF, picture_of, unknown_axis
 from embedseg_napari.viewer.widgets.boxes import short
+from embedseg_napari.viewer.widgets.pixel_size import lacks_size, resize
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -285,12 +287,20 @@ class SessionNavigator:
                 if layer.metadata.get(ANNOTATION) in before:
                     # The image was removed and came again, its annotation stayed.
                     layer.metadata[ANNOTATION] = front
+            self._take_size()
             layers.watch(layers.image)
             if layers.labels is None:
                 self._fill()
         if layers.labels is None:
             layers.make()
         self.arrive()
+
+    def _take_size(self) -> None:
+        """Give the image in front the size of its voxels that was typed when it was annotated."""
+        image, axes, known = self.box.layers.image, self.box.layers.axes, self._session().image(self.autosave.name())
+        spacing, unit = in_micrometres(known.spacing, known.unit)
+        if image is not None and spacing is not None and unit == MICROMETRE and lacks_size(image, axes):
+            resize(self.viewer, image, axes, spacing)
 
     def _fill(self) -> None:
         """Show what the session keeps of the image in front."""

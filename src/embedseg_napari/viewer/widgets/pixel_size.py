@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QLineEdit
 from embedseg_napari.core.axes import check_spacing
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.viewer.file_metadata import PIXEL, TYPED, has_plain_scale, set_pixel_size
-from embedseg_napari.viewer.layers import SEGMENTED
+from embedseg_napari.viewer.layers import SEGMENTED, name_axes
 from embedseg_napari.viewer.stage import meet
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class VoxelBox(QLineEdit):
             self.clear()
             self.fault = ""
         self._layer, self._axes = layer, axes
-        return layer is not None and not layer.rgb and {"Z", "Y", "X"} <= set(axes) and has_plain_scale(layer)
+        return layer is not None and lacks_size(layer, axes)
 
     def _take(self) -> None:
         layer, axes = self._layer, self._axes
@@ -85,14 +85,28 @@ class VoxelBox(QLineEdit):
         except DataError as error:
             spacing, self.fault = None, str(error)
         if spacing is not None:
-            step = self.viewer.dims.current_step
-            # What was found or painted there stays there; what comes later is placed by the mark.
-            layer.metadata = {**layer.metadata, TYPED: True}
-            for other in [one for one in self.viewer.layers if one == layer or meet(one, layer)]:
-                _resize(other, layer, axes, spacing)
-            self.viewer.dims.set_current_step(range(len(step)), step)
+            # Whoever gives the distance of its planes says that they are depth.
+            name_axes(layer, axes)
+            resize(self.viewer, layer, axes, spacing)
             self.viewer.reset_view()
         self.given.emit()
+
+
+def resize(viewer: Viewer, layer: Image, axes: str, spacing: tuple[float, ...]) -> None:
+    """Say how large the voxels of an image are in micrometres (z, y, x) that a person has told.
+
+    What was found or painted there stays there; what comes later is placed by the mark.
+    """
+    step = viewer.dims.current_step
+    layer.metadata = {**layer.metadata, TYPED: True}
+    for other in [one for one in viewer.layers if one == layer or meet(one, layer)]:
+        _resize(other, layer, axes, spacing)
+    viewer.dims.set_current_step(range(len(step)), step)
+
+
+def lacks_size(layer: Image, axes: str) -> bool:
+    """Whether a layer with these axes is a volume, and does not say how large its voxels are."""
+    return not layer.rgb and {"Z", "Y", "X"} <= set(axes) and has_plain_scale(layer)
 
 
 def _resize(layer: Layer, image: Image, axes: str, spacing: tuple[float, ...]) -> None:

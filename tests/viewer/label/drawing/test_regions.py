@@ -73,3 +73,17 @@ def test_lines_are_as_thick_whatever_the_pixel_size(layer_viewer, pixel):
     layers.regions.draw()
     # In pixels of the layer, which its scale makes larger.
     assert layers.regions.layer.current_edge_width == 1
+
+
+def test_regions_lie_on_an_image_whose_voxels_were_measured_since(layer_viewer):
+    mask = np.zeros((4, 20, 20), bool)
+    mask[2, 5:15, 5:15] = True
+    image = layer_viewer.add_image(np.zeros(mask.shape))
+    layers = AnnotationLayers(layer_viewer)
+    layers.watch(image)
+    layers.make()
+    image.scale = layers.labels.scale = (3, 0.5, 0.5)
+    layers.regions.show(mask)
+    assert tuple(layers.regions.layer.scale) == (3, 0.5, 0.5)
+    assert layers.frame.spacing() == (3, 0.5, 0.5)
+    np.testing.assert_array_equal(layers.regions.mask(), mask)

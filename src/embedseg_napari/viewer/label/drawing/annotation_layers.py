@@ -22,7 +22,7 @@ from embedseg_napari.viewer.label.drawing.protected_objects import ProtectedObje
 from embedseg_napari.viewer.label.drawing.region_layer import RegionLayer
 from embedseg_napari.viewer.large.annotated_part import origin_of
 from embedseg_napari.viewer.layers import ANNOTATION, array_of, picture_of
-from embedseg_napari.viewer.result_layers import is_shown, spatial_frame
+from embedseg_napari.viewer.result_layers import followed_frame, is_shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -63,7 +63,6 @@ class AnnotationLayers:
         self.viewer = viewer
         self.image: Image | None = None
         self.axes = ""
-        self.frame: Frame | None = None
         self.labels: Labels | None = None
         self.protection: ProtectedObjects | None = None
         """Of the labels, while there are some."""
@@ -97,19 +96,24 @@ class AnnotationLayers:
             If it cannot be annotated.
         """
         self._let_go()
-        self.image, self.axes, self.frame = image, "", None
+        self.image, self.axes = image, ""
         if image is not None:
             axes = picture_of(image).axes
             if "T" in axes:
                 raise DataError(
                     f"{image.name} has time points; annotate single frames (if they are slices, name the axis Z)."
                 )
-            self.axes, self.frame = axes, spatial_frame(image, axes)
-            self.regions.watch(image, self.frame, self.shape)
+            self.axes = axes
+            self.regions.watch(image, followed_frame(image, axes), self.shape)
             for layer in self.viewer.layers:
                 if layer.metadata.get(ANNOTATION) == str(image.unique_id):
                     self._take(layer)
         self._on_change()
+
+    @property
+    def frame(self) -> Frame | None:
+        """Where labels of the image belong now; None without one that can be annotated."""
+        return self.regions.frame
 
     @property
     def picture(self) -> Picture:

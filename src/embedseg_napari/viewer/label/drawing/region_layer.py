@@ -47,15 +47,20 @@ class RegionLayer:
     def __init__(self, viewer: Viewer, keys: Mapping[str, Callable[[object], None]]) -> None:
         self.viewer, self.keys = viewer, keys
         self.image: Image | None = None
-        self.frame: Frame | None = None
+        self._frame: Callable[[], Frame] | None = None
         self.shape: tuple[int, ...] = ()
         self.layer: Shapes | None = None
         self._removed: Shapes | None = None
         """The layer, if it was removed just now, be it alone or as one of many."""
 
-    def watch(self, image: Image, frame: Frame, shape: tuple[int, ...]) -> None:
-        """Get ready to draw on an image with labels of this shape ((Z,) Y, X)."""
-        self.image, self.frame, self.shape = image, frame, shape
+    def watch(self, image: Image, frame: Callable[[], Frame], shape: tuple[int, ...]) -> None:
+        """Get ready to draw on an image with labels of this shape ((Z,) Y, X), which belong at that place."""
+        self.image, self._frame, self.shape = image, frame, shape
+
+    @property
+    def frame(self) -> Frame | None:
+        """Where labels and regions of the image belong now: a pixel size may be typed later; None without one."""
+        return None if self._frame is None else self._frame()
 
     def take(self, layer: Shapes) -> None:
         """Go on with a layer that is there."""
@@ -72,7 +77,7 @@ class RegionLayer:
             self.layer.mouse_drag_callbacks.remove(self._on_drag)
             for key in self.keys:
                 self.layer.bind_key(key, None)
-        self.layer = self.image = self.frame = None
+        self.layer = self.image = self._frame = None
 
     def draw(self) -> None:
         """Let the mouse draw rectangles."""
@@ -98,9 +103,10 @@ class RegionLayer:
 
         In a volume a shape counts for the plane it is drawn on.
         """
-        if self.layer is None or self.frame is None:
+        frame = self.frame
+        if self.layer is None or frame is None:
             return None
-        mask = shapes_mask(self.layer, self.frame, self.shape)
+        mask = shapes_mask(self.layer, frame, self.shape)
         return mask if mask.any() else None
 
     @property
@@ -118,11 +124,13 @@ class RegionLayer:
 
     def count(self) -> int:
         """Number of regions that are drawn; single clicks do not count."""
-        return 0 if self.layer is None or self.frame is None else len(drawn_regions(self.layer, self.frame))
+        frame = self.frame
+        return 0 if self.layer is None or frame is None else len(drawn_regions(self.layer, frame))
 
     def is_one_empty(self, labels: NDArray[np.int32]) -> bool:
         """Whether a region says that nothing is there; labels ((Z,) Y, X) show the objects."""
-        return self.layer is not None and self.frame is not None and is_one_empty(self.layer, self.frame, labels)
+        frame = self.frame
+        return self.layer is not None and frame is not None and is_one_empty(self.layer, frame, labels)
 
     def notice_removal(self) -> bool:
         """Whether the layer is gone from the viewer, since the last time."""
@@ -144,17 +152,18 @@ class RegionLayer:
 
     def _make(self, polygons: list[NDArray[np.float64]]) -> Shapes:
         assert self.image is not None
-        assert self.frame is not None
+        frame = self.frame
+        assert frame is not None
         layer: Shapes = self.viewer.add_shapes(
-            [self.frame.coordinates(polygon) for polygon in polygons],
+            [frame.coordinates(polygon) for polygon in polygons],
             shape_type="polygon",
-            ndim=self.frame.ndim,
+            ndim=frame.ndim,
             name=f"{self.image.name} fully annotated",
             metadata={ANNOTATION: str(self.image.unique_id), RESULT: "regions"},
             face_color="transparent",
             edge_color="#56b4e9",
             edge_width=max(1.0, min(self.shape[-2:]) / 200),
-            **self.frame.options(),
+            **frame.options(),
         )
         self.take(layer)
         return layer
