@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.units import in_micrometres
 from embedseg_napari.viewer.evaluate.source import EvaluationSource
 from embedseg_napari.viewer.label.candidates import candidates
 from embedseg_napari.viewer.label.drawing.annotation_layers import AnnotationLayers
@@ -157,8 +158,9 @@ def test_pixel_size_is_the_same_in_every_panel(layer_viewer, part_of, scale, uni
     segment.layer_box.choose(layer)
     segment.question.answer("Z")
     segment.set_model(None)
-    # Only a physical size is compared with that of the model.
-    assert segment.selection().spacing == (picture.spacing if picture.unit else None)
+    # Only a physical size is compared with that of the model, in micrometres.
+    in_um = in_micrometres(picture.spacing, picture.unit)[0] if picture.unit else None
+    assert segment.selection().spacing == in_um
 
 
 @pytest.mark.parametrize("n_planes", [2, 40])
