@@ -12,7 +12,7 @@ from napari.utils.notifications import show_warning
 from napari_builtins.io import napari_write_shapes
 
 from embedseg_napari.core.axes import guess_axes
-from embedseg_napari.core.errors import DataError, EmbedSegError
+from embedseg_napari.core.errors import AlreadyExists, DataError, EmbedSegError
 from embedseg_napari.core.files.atomic import write_text
 from embedseg_napari.core.files.names import portable_name
 from embedseg_napari.core.files.tiff import write_image, write_labels
@@ -60,7 +60,10 @@ def save_labels(layer: Labels, path: Path) -> Path:
     """
     target = path if path.suffix.lower() in (".tif", ".tiff") else path.with_name(f"{path.name}.tif")
     data, meta, _ = layer.as_layer_data_tuple()
-    _write_labels_array(target, full_array(data), meta, overwrite=target == path)
+    try:
+        _write_labels_array(target, full_array(data), meta, overwrite=target == path)
+    except AlreadyExists as error:
+        raise AlreadyExists(f"{target}: exists already; give its whole name to replace it, or another one.") from error
     return target
 
 
