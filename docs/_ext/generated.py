@@ -64,7 +64,7 @@ def _differences(usual: BaseModel, other: BaseModel, prefix: str = "") -> list[t
 class CommandHelp(SphinxDirective):
     """``command-help:: train``: what ``embedseg train --help`` prints."""
 
-    optional_arguments = 1
+    optional_arguments = 2
     # Wide enough that explanations stay on few lines.
     terminal: ClassVar[dict[str, str]] = {"COLUMNS": "100", "TERMINAL_WIDTH": "100", "TERM": "dumb", "NO_COLOR": "1"}
 

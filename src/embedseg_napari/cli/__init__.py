@@ -49,8 +49,8 @@ app.command("export", short_help="Write objects for Fiji, QuPath and others.")(e
 app.command("import", short_help="Make labels of annotations from Fiji, QuPath and others.")(import_labels)
 app.command(short_help="Find the thresholds that suit annotated images.")(tune)
 app.command(short_help="Make a model ready for 8-bit integers.")(calibrate)
-app.command(short_help="Describe a model.")(info)
-app.add_typer(models, name="models", short_help="List, rename, delete, import and export models.")
+app.command(short_help="Describe a model, an image, labels or an OME-Zarr.")(info)
+app.add_typer(models, name="models", short_help="List, rename, describe, delete, import and export models.")
 app.command(short_help="Go the whole way on generated images.")(demo)
 
 

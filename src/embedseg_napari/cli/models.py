@@ -10,7 +10,7 @@ import typer
 
 from embedseg_napari.cli.console import complain, say, show_table
 
-app = typer.Typer(no_args_is_help=True, help="List, rename, duplicate, delete, import and export models.")
+app = typer.Typer(no_args_is_help=True, help="List, rename, duplicate, describe, delete, import and export models.")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A model, as `embedseg models list` names it.")]
 NewName = Annotated[str, typer.Argument(metavar="NEW", help="Its new name.")]

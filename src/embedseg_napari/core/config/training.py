@@ -69,8 +69,8 @@ class TrainingConfig(Settings):
         gt=4,
         le=10_000,
         description="Shrink images with larger objects until their mean extent in Y and X is this many pixels; raise "
-        "it for thin objects, leave it empty to train at full size (training from a model always matches "
-        "the object size it knows).",
+        "it for thin objects, leave it empty to train at full size, or from a model at that model's own scale "
+        "(otherwise images are resized to the object size that model knows).",
         json_schema_extra=CROPS,
     )
     image_balance: float = Field(
