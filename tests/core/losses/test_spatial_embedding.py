@@ -8,7 +8,12 @@ import torch
 
 from embedseg_napari.core import device as devices
 from embedseg_napari.core.losses.reference import reference_loss
-from embedseg_napari.core.losses.spatial_embedding import LOOPS, spatial_embedding_loss, spatial_embedding_loss_terms
+from embedseg_napari.core.losses.spatial_embedding import (
+    LOOPS,
+    _loops_for,
+    spatial_embedding_loss,
+    spatial_embedding_loss_terms,
+)
 
 STEP = 1 / 255
 
@@ -21,6 +26,16 @@ def way(request, monkeypatch):
     if request.param == "queued":
         monkeypatch.setattr(devices, "queues_work", lambda device: True)
     return request.param
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_loops_of_a_cpu_are_for_no_other_device(way, wait):
+    if way == "compiled":
+        assert LOOPS.wait() is not None
+        assert _loops_for(torch.device("cpu"), wait) is not None
+    # Apple's GPU has no queue that we use, and is no CPU all the same.
+    assert _loops_for(torch.device("mps"), wait) is None
+    assert _loops_for(torch.device("cuda"), wait) is None
 
 
 def scene(ndim, n_crops=2, n_objects=4, seed=0):

@@ -115,15 +115,13 @@ def spatial_embedding_loss_terms(
         )
     valid = None if ignore is None else ~devices.send(ignore.to(torch.bool), raw.device).reshape(-1)
     step = [float(value) for value in spacing]
-    loops, is_queued = None, devices.queues_work(raw.device)
-    if not is_queued:
-        loops = LOOPS.wait() if wait else LOOPS.ready()
+    loops = _loops_for(raw.device, wait)
     if loops is not None:
         terms = _on_cpu(loops, raw, instances, centers, step, foreground_weight, weights, valid)
         if terms is not None:
             return terms
     instances = devices.send(instances, raw.device)
-    if is_queued and sum(map(len, centers)) * math.prod(shape) <= MOST_PAIRS:
+    if devices.queues_work(raw.device) and sum(map(len, centers)) * math.prod(shape) <= MOST_PAIRS:
         found = find_truth(instances, centers, step, valid)
         if not check or not bool(found.is_wrong):
             factors = Weights(*weights, foreground_weight)
@@ -170,6 +168,13 @@ def spatial_embedding_loss_terms(
         variance_term = (variance * share).sum() / n_crops
         total = weights[0] * instance_term + weights[1] * variance_term + weights[2] * seed_term
     return LossTerms(total, instance_term.detach(), variance_term.detach(), seed_term.detach())
+
+
+def _loops_for(device: torch.device, wait: bool) -> Any:
+    """The compiled loops, which read a CPU's own memory; None for any other device, and where they cannot be had."""
+    if device.type != "cpu" or devices.queues_work(device):
+        return None
+    return LOOPS.wait() if wait else LOOPS.ready()
 
 
 def _on_cpu(
