@@ -35,10 +35,12 @@ def test_no_foreground_and_no_seeds(way: str, ndim: int, kind: str) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_values_that_are_no_numbers_belong_to_nothing(way: str, blobs: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("kind", ["greedy", "local_maxima"])
+def test_values_that_are_no_numbers_belong_to_nothing(way: str, kind: str, blobs: Callable[..., Any]) -> None:
     _, labels = blobs(2)
     maps = perfect_maps(labels)
-    expected = run(way, maps).labels
+    expected = run(way, maps, seeds=kind).labels
+    assert expected.max() == labels.max()
     at = tuple(np.argwhere(labels == 1)[5])
     maps.offsets[(0, *at)] = np.nan
     at_inf = tuple(np.argwhere(labels == 2)[7])
@@ -49,7 +51,7 @@ def test_values_that_are_no_numbers_belong_to_nothing(way: str, blobs: Callable[
     maps.seed_map[lost] = np.nan
     odd = tuple(np.argwhere(labels == 5)[0])
     maps.margins[(0, *odd)] = np.nan
-    found = run(way, maps).labels
+    found = run(way, maps, seeds=kind).labels
     for place in (at, at_inf, far, lost):
         assert found[place] == 0
         expected[place] = 0
