@@ -11,6 +11,7 @@ import pytest
 
 import embedseg_napari as es
 from embedseg_napari.cli import main
+from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.data.synthetic import nuclei
 from embedseg_napari.core.files.plane_stack import is_plane_file
 from embedseg_napari.core.files.tiff import read_image, write_image
@@ -19,7 +20,7 @@ from embedseg_napari.core.inference.scale_search import FoundScale
 from embedseg_napari.core.runs import drain, never
 from embedseg_napari.jobs.folder.plan import FolderJob
 from embedseg_napari.jobs.folder.segment_folder import segment_folder
-from embedseg_napari.jobs.recipe import SegmentRecipe, of_image, of_words, read_recipe
+from embedseg_napari.jobs.recipe import SegmentRecipe, methods_sentence, of_image, of_words, read_recipe
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,6 +102,12 @@ def test_labels_of_a_run_have_their_recipe_beside_them(image, tmp_path) -> None:
     (tmp_path / "out" / "recipes" / "nuclei 1.json").unlink()
     run(recipe["command"])
     np.testing.assert_array_equal(read_image(labels).array, first)
+
+
+def test_a_threshold_that_was_not_looked_at_is_not_told() -> None:
+    told = methods_sentence({"name": "nuclei-2d"}, PredictionConfig(seeds="local_maxima"))
+    assert "(seeds at local maxima, foreground threshold 0.5" in told
+    assert "seed threshold" not in told
 
 
 def test_the_recipe_holds_the_scale_that_was_found(image, tmp_path, monkeypatch) -> None:

@@ -242,7 +242,7 @@ def record(
 def methods_sentence(model: Mapping[str, str], settings: PredictionConfig) -> str:
     """One sentence for the methods section of a paper."""
     parts = [
-        f"seed threshold {settings.seed_threshold:g}",
+        f"seed threshold {settings.seed_threshold:g}" if settings.seeds == "greedy" else "seeds at local maxima",
         f"foreground threshold {settings.foreground_threshold:g}",
         f"objects of more than {settings.min_object_size} pixels",
     ]

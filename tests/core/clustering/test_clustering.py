@@ -16,6 +16,7 @@ from embedseg_napari.core.maps import EmbeddingMaps
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+    from typing import Any
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -86,6 +87,12 @@ def test_perfect_maps_give_the_objects_back(
     for row, center in enumerate(found.centers):
         assert_allclose(center, np.argwhere(found.labels == row + 1).mean(0), atol=1e-3)
     assert np.all(np.diff(found.scores) <= 0)
+
+
+@pytest.mark.parametrize("n_planes", [1, 2])
+def test_local_maxima_of_few_planes_are_seeds(n_planes: int, blobs: Callable[..., Any]) -> None:
+    labels = np.stack([blobs(2)[1]] * n_planes)
+    assert_array_equal(run("compiled", perfect_maps(labels), seeds="local_maxima").labels > 0, labels > 0)
 
 
 @pytest.mark.parametrize("ndim", [2, 3])

@@ -9,7 +9,7 @@ import pytest
 from skimage.transform import resize
 
 import embedseg_napari as es
-from embedseg_napari.core.config import ModelConfig, ObjectSizes
+from embedseg_napari.core.config import ModelConfig, ObjectSizes, PredictionConfig
 from embedseg_napari.core.data.normalization import Prepared, prepare
 from embedseg_napari.core.data.synthetic import nuclei
 from embedseg_napari.core.events import Advice
@@ -215,6 +215,16 @@ def test_a_model_that_hardly_learned_is_to_be_trained_further() -> None:
     told = remark(config, seen, 0, [], config.prediction)
     assert told is not None
     assert told.text.endswith("The model was trained for only 12 steps: train it further, or try another one.")
+
+
+@pytest.mark.parametrize(("seeds", "threshold"), [("greedy", "seed"), ("local_maxima", "foreground")])
+def test_the_threshold_that_would_help_is_named(seeds: str, threshold: str) -> None:
+    seen = Observations()
+    image = np.random.default_rng(0).random((1, 20, 20)).astype(np.float32)
+    seen.note(Prepared.as_given(image), np.zeros((20, 20), int))
+    told = remark(ModelConfig(), seen, 0, [], PredictionConfig.parse({"seeds": seeds}))
+    assert told is not None
+    assert told.text.endswith(f"or lower the {threshold} threshold.")
 
 
 def test_a_model_that_hardly_learned_is_tried_at_no_other_scale(nuclei_model: Model) -> None:

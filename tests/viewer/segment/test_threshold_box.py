@@ -69,6 +69,18 @@ def test_every_setting_of_clustering_can_be_moved(viewer, panel, fake, qtbot):
     assert "1 more left out" in panel.status.text()
 
 
+def test_the_threshold_that_would_find_more_is_named(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    panel.thresholds.numbers["min_object_size"].setValue(1000)
+    settle(qtbot, panel)
+    assert panel.status.text().startswith("0 objects. Lower the seed threshold")
+    panel.thresholds.seeds.setCurrentIndex(panel.thresholds.seeds.findData("local_maxima"))
+    settle(qtbot, panel)
+    assert panel.status.text().startswith("0 objects. Lower the foreground threshold")
+
+
 def test_sliders_act_on_the_result_that_is_selected(viewer, panel, fake, qtbot):
     for name in ("one", "two"):
         viewer.add_image(np.zeros((24, 24)), name=name)

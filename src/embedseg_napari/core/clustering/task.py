@@ -127,7 +127,8 @@ def _local_maxima(seed_map: NDArray[np.float32]) -> NDArray[np.int64]:
     # A value that is no number would spread, and be the lowest of all.
     known = np.nan_to_num(seed_map.astype(np.float32, copy=False), nan=0.0)
     smooth = gaussian_filter(known, 1.0 if seed_map.ndim == 2 else (1.0, 2.0, 2.0))
-    peaks = peak_local_max(smooth, min_distance=1)
+    # The original program takes none of the outermost pixels; an axis of two or fewer has no others.
+    peaks = peak_local_max(smooth, min_distance=1, exclude_border=tuple(int(n > 2) for n in smooth.shape))
     return np.sort(np.ravel_multi_index(tuple(peaks.T), seed_map.shape))
 
 

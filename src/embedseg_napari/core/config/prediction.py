@@ -79,7 +79,8 @@ class PredictionConfig(Settings):
     seeds: Literal["greedy", "local_maxima"] = Field(
         "greedy",
         description="Which pixels may start an object: greedy tries all in order of falling seediness (the paper), "
-        "local_maxima only the peaks of the smoothed seed map.",
+        "local_maxima only the peaks of the smoothed seed map, whatever the seed threshold, and none in the first or "
+        "last pixel of an axis of three or more.",
     )
     scale: float = Field(
         1.0,
@@ -133,6 +134,11 @@ class PredictionConfig(Settings):
     def clustering(self) -> dict[str, Any]:
         """The settings that turn maps into objects, as `es.cluster` and `Segmentation.recluster` take them."""
         return self.model_dump(include=CLUSTERING)
+
+    @property
+    def threshold_of_seeds(self) -> str:
+        """Which threshold yields more seeds when it is lowered, in words."""
+        return "seed threshold" if self.seeds == "greedy" else "foreground threshold"
 
     def at_scale(self, scale: float, ndim: int) -> Self:
         """These settings at another scale: where objects are smaller, so is the smallest that counts.

@@ -154,7 +154,8 @@ def remark(
         facts.append("Lower the minimum size, or try another model or scale.")
     elif is_empty:
         steps = _few_steps(config)
-        facts.append("Try another model or scale, or lower the seed threshold." if steps is None else _further(steps))
+        lower = f"Try another model or scale, or lower the {settings.threshold_of_seeds}."
+        facts.append(lower if steps is None else _further(steps))
     elif facts and (seen is None or not seen.sentences()):
         facts.append("If objects are missed or split, train a model on such images.")
     return Advice(" ".join(facts), "warning") if facts else None

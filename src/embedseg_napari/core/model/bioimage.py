@@ -227,6 +227,8 @@ def _documentation(model: Model) -> str:
     config, prediction = model.config, model.config.prediction
     space = "y, x" if config.ndim == 2 else "z, y, x"
     sizes = " x ".join(f"{side:.0f}" for side in config.object_sizes.mean)
+    is_greedy = prediction.seeds == "greedy"
+    seeds = f"seeds above {prediction.seed_threshold:g}" if is_greedy else "local maxima of the smoothed seed map"
     lines = [
         f"# {config.name or 'EmbedSeg model'}",
         config.description or "Instance segmentation by spatial embeddings (EmbedSeg).",
@@ -234,8 +236,8 @@ def _documentation(model: Model) -> str:
         f"Images of {count(config.n_channels, 'channel')}, sides multiples of {STRIDE}. The channels of the output are "
         f"offsets ({space}) and margins ({space}) in pixels, and the seed map from 0 to 1. A pixel belongs to an "
         "object if its position plus its offset lies within the margins of the object's centre.",
-        f"Objects start at seeds above {prediction.seed_threshold:g} among pixels above "
-        f"{prediction.foreground_threshold:g}; to obtain them, import this package into embedseg-napari.",
+        f"Objects start at {seeds} among pixels above {prediction.foreground_threshold:g}; to obtain them, import this "
+        "package into embedseg-napari.",
     ]
     if sizes:
         lines.append(f"The objects in training were {sizes} pixels ({space}) on average.")

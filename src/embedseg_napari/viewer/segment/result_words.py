@@ -29,7 +29,7 @@ def result_words(results: ResultLayers, suffix: str) -> str:
     text = f"{count(n, 'object')}{where}{suffix}."
     if not n and not suffix and not shown.n_left_out:
         # A slider found none; after a run the sentence below says more.
-        text += " Lower the seed threshold or the minimum size."
+        text += f" Lower the {shown.settings.threshold_of_seeds} or the minimum size."
     if shown.n_left_out:
         text += f" {shown.n_left_out} more left out by size or border."
     kept = results.chosen.kept
