@@ -47,7 +47,7 @@ def by_definition(
     """The greedy algorithm as the paper tells it, all pixels for every seed; labels and flat seed positions.
 
     With faint seeds once more in what is left, where nine tenths of a proposal must be free; then what is smaller than
-    0.3 of the others' median goes, unless it touches the border.
+    0.3 of the others' median goes, unless it touches the border; an axis of one pixel has none.
     """
     seed_map = maps.seed_map.ravel()
     grid = np.indices(maps.seed_map.shape).reshape(maps.ndim, -1)
@@ -80,7 +80,7 @@ def by_definition(
     sizes = np.bincount(labels, minlength=len(starts) + 1)
     bright = sizes[1 : n_bright + 1][sizes[1 : n_bright + 1] > 0]
     inner = np.zeros(maps.seed_map.shape, bool)
-    inner[(slice(1, -1),) * maps.ndim] = True
+    inner[tuple(slice(1, -1) if n > 1 else slice(None) for n in inner.shape)] = True
     for faint in range(n_bright + 1, len(starts) + 1):
         if len(bright) and sizes[faint] < 0.3 * np.median(bright) and inner.ravel()[labels == faint].all():
             labels[labels == faint] = 0

@@ -93,6 +93,12 @@ def test_holes_are_filled_but_no_other_object_is_painted_over(predicted, shape) 
     assert outer != inner
 
 
+def test_a_volume_of_one_plane_has_the_holes_of_an_image(predicted) -> None:
+    truth = disks((48, 48), {(24, 24): (7, 10)})
+    found = predicted(truth[None], margin_scale=3, fill_holes=True)
+    np.testing.assert_array_equal(found.labels[0] > 0, disks((48, 48), {(24, 24): (0, 10)}) > 0)
+
+
 def test_a_bay_that_the_border_of_the_image_closes_is_no_hole(predicted) -> None:
     truth = disks((30, 30), {(0, 15): (3, 7)})
     found = predicted(truth, margin_scale=3, fill_holes=True)

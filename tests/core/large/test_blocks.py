@@ -53,9 +53,10 @@ def test_blocks_of_an_image(tmp_path, settings):
     assert (seams.n_orphans, seams.n_cut) == (0, 0)
 
 
-def test_blocks_of_a_volume_and_of_frames(tmp_path):
+@pytest.mark.parametrize(("shape", "n"), [((13, 66, 72), 50), ((1, 120, 130), 100)])
+def test_blocks_of_a_volume_and_of_frames(tmp_path, shape, n):
     model = blob_model(3)
-    frames = np.stack([blobs((13, 66, 72), 50, seed)[None] for seed in range(2)])
+    frames = np.stack([blobs(shape, n, seed)[None] for seed in range(2)])
     record = record_for(model, frames, (16, 40, 40), (16, 24, 24))
     run_blocks(model, frames, record, RunFolder(tmp_path))
     labels, numbering = numbered(record, RunFolder(tmp_path))

@@ -68,6 +68,8 @@ def test_neighbours_are_those_that_share_an_edge() -> None:
         5: 0,
     }
     assert table["touches_border"].tolist() == [True, True, False, True, True]
+    # The one plane of a volume is no border.
+    assert es.measure(labels[None])["touches_border"].tolist() == [True, True, False, True, True]
 
 
 def test_neighbours_in_a_large_volume_are_those_of_each_pair_of_voxels() -> None:

@@ -139,9 +139,10 @@ def drop_remains(labels: NDArray[np.int32], pixels: NDArray[Any], n_bright: int,
     is_small = sizes < least_faint_size(float(np.median(bright[bright > 0])) if bright.any() else 0.0)
     is_small[: n_bright + 1] = False
     rows = np.flatnonzero(labels > n_bright)
-    at = np.stack(np.unravel_index(pixels[rows], shape), 1)
-    is_border = ((at == 0) | (at == np.array(shape) - 1)).any(1)
-    is_small[labels[rows[is_border]]] = False
+    at, last = np.stack(np.unravel_index(pixels[rows], shape), 1), np.array(shape) - 1
+    # An axis of one pixel has no border.
+    is_border = ((at == 0) | (at == last)) & (last > 0)
+    is_small[labels[rows[is_border.any(1)]]] = False
     labels[is_small[labels]] = 0
 
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 def fill_holes(labels: NDArray[np.int32], ask: Callable[[], None]) -> None:
     """Give background that an object encloses to that object, in place; in a volume that is a closed cavity.
 
-    Of objects inside each other the inner one gets what it encloses. Other objects are never painted over.
+    A volume of one plane has the holes of an image. Of objects inside each other the inner one gets what it encloses.
+    Other objects are never painted over.
 
     Parameters
     ----------
@@ -27,6 +28,8 @@ def fill_holes(labels: NDArray[np.int32], ask: Callable[[], None]) -> None:
     """
     from scipy.ndimage import binary_fill_holes, find_objects
 
+    # An axis of one pixel would be all border.
+    labels = np.atleast_1d(labels.squeeze())
     boxes = [(label, box) for label, box in enumerate(find_objects(labels), 1) if box is not None]
     # What lies inside another object has a smaller box.
     for label, box in sorted(boxes, key=lambda entry: math.prod(side.stop - side.start for side in entry[1])):

@@ -153,8 +153,7 @@ class Numbering:
 
     def _is_unwanted(self, rows: NDArray[Any], frame: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Objects that are remains between others, and those that the settings leave out."""
-        at_border = rows["is_at_border"] | (1 in self.grid.shape)
-        is_remains = rows["is_faint"] & (rows["n_claimed"] < self.least[frame]) & ~at_border
+        is_remains = rows["is_faint"] & (rows["n_claimed"] < self.least[frame]) & ~rows["is_at_border"]
         is_left_out = np.zeros(len(rows), bool)
         if self.settings.max_object_size:
             is_left_out |= rows["size"] > self.settings.max_object_size

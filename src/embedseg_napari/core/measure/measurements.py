@@ -217,7 +217,9 @@ def _of_frame(
     for i, letter in enumerate(space.lower()):
         table[f"bbox_min_{letter}_px"], table[f"bbox_max_{letter}_px"] = sums.lower[:, i], sums.upper[:, i]
     table |= _shape(sums, step, size, length)
-    table["touches_border"] = ((sums.lower == 0) | (sums.upper == blocks.shape)).any(1)
+    ends = np.array(blocks.shape)
+    # An axis of one pixel has no border.
+    table["touches_border"] = (((sums.lower == 0) | (sums.upper == ends)) & (ends > 1)).any(1)
     table["touching_neighbours"] = sums.neighbours
     for number in range(blocks.n_channels):
         total = sums.totals[:, number]
