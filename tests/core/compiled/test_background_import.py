@@ -6,11 +6,16 @@ import os
 import subprocess
 import sys
 import threading
+from typing import TYPE_CHECKING
 
 import pytest
 
 from embedseg_napari.core.compiled import background_import as compiled_module
 from embedseg_napari.core.compiled.background_import import CompiledModule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 
 def test_the_first_question_starts_the_import_and_does_not_wait_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,7 +51,9 @@ def test_what_is_missed_for_long_is_imported(monkeypatch: pytest.MonkeyPatch) ->
     assert module.wait() == "some.loops"
 
 
-@pytest.mark.parametrize("error", [ImportError("no numba"), OSError("no file"), RuntimeError("broken LLVM")])
+@pytest.mark.parametrize(
+    "error", [ImportError("no numba"), OSError("no file"), RuntimeError("broken LLVM"), EOFError("no more input")]
+)
 def test_what_cannot_be_had_is_said_once(monkeypatch, caplog, error) -> None:
     def load(name: str) -> None:
         raise error
@@ -56,7 +63,7 @@ def test_what_cannot_be_had_is_said_once(monkeypatch, caplog, error) -> None:
     assert module.wait() is None
     assert module.wait() is None
     assert module.ready() is None
-    assert caplog.messages == [f"numba cannot be used ({error}); the loss is slow."]
+    assert caplog.messages == [f"numba cannot be used ({type(error).__name__}: {error}); the loss is slow."]
 
 
 LOOPS = """
@@ -89,15 +96,31 @@ sys.stdout.write(repr((exchanged, loops.total(numpy.full((2, 3), 4.0)))))
 """
 
 
-def test_compiling_leaves_the_output_alone(tmp_path) -> None:
-    pytest.importorskip("colorama")
+@pytest.fixture
+def compiling(tmp_path: Path) -> Callable[[], subprocess.CompletedProcess[str]]:
+    """A process that compiles loops, or finds them in `tmp_path`, and calls one."""
     (tmp_path / "loops.py").write_text(LOOPS)
     (tmp_path / "compiling.py").write_text(COMPILING)
-    done = subprocess.run(
-        [sys.executable, tmp_path / "compiling.py"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
-    )
+    words = [sys.executable, tmp_path / "compiling.py"]
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    return lambda: subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
+
+
+def test_compiling_leaves_the_output_alone(compiling) -> None:
+    pytest.importorskip("colorama")
+    done = compiling()
     assert (done.returncode, done.stdout) == (0, "([], 4.0)"), done.stderr
+
+
+@pytest.mark.parametrize(("ending", "left"), [("nbi", 0), ("nbc", 1000)])
+def test_compiled_code_that_is_damaged_is_compiled_anew(tmp_path, compiling, ending, left) -> None:
+    compiling()
+    (kept,) = tmp_path.rglob(f"*.{ending}")
+    whole = kept.stat().st_size
+    assert whole > left
+    with kept.open("r+b") as file:
+        file.truncate(left)
+    done = compiling()
+    assert (done.returncode, done.stdout, done.stderr) == (0, "([], 4.0)", "")
+    # Once, not at each start.
+    assert kept.stat().st_size == whole

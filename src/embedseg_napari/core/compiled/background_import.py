@@ -72,8 +72,7 @@ class CompiledModule:
         with short_turns():
             try:
                 module = importlib.import_module(self.name)
-            except (ImportError, OSError, RuntimeError) as error:
-                # RuntimeError: what a broken LLVM says.
-                logger.warning("numba cannot be used (%s); %s.", error, self.without)
+            except Exception as error:  # noqa: BLE001 (a broken compiler may raise anything, and there is another way)
+                logger.warning("numba cannot be used (%s: %s); %s.", type(error).__name__, error, self.without)
             else:
                 self._module = module

@@ -38,13 +38,20 @@ F4, F8, I4, I8, U1, U4, U8 = (
 
 
 def compiled(signature: Any) -> Callable[[Any], Any]:
-    """Compile for one signature, now; keep the machine code on disk where that can be written."""
+    """Compile for one signature, now; keep the machine code on disk where that can be written and read again."""
+    kept = njit(signature, nogil=True, cache=True)
 
     def compile_(function: Any) -> Any:
         try:
-            return njit(signature, nogil=True, cache=True)(function)
-        except (RuntimeError, OSError) as error:
-            logger.info("No place for compiled code (%s); it will be compiled at each start.", error)
+            try:
+                return kept(function)
+            except Exception:  # noqa: BLE001 (a file that a power cut left incomplete raises whatever it looks like)
+                # Called before anything is compiled, it does no more than forget what is kept of the function.
+                njit(nogil=True, cache=True)(function).recompile()
+                return kept(function)
+        except Exception as error:  # noqa: BLE001 (as above)
+            reason = f"{type(error).__name__}: {error}"
+            logger.info("Compiled code cannot be kept (%s); it will be compiled at each start.", reason)
             return njit(signature, nogil=True)(function)
 
     return compile_
