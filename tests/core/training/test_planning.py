@@ -10,7 +10,9 @@ import torch
 
 from embedseg_napari.core.config import TrainingConfig
 from embedseg_napari.core.data.pairs import from_arrays
+from embedseg_napari.core.errors import SettingsError
 from embedseg_napari.core.evaluation.matching import match
+from embedseg_napari.core.networks.architectures import NETWORKS, build_network
 from embedseg_napari.core.runs import drain
 from embedseg_napari.core.training import planning
 from embedseg_napari.core.training.trainer import Trainer
@@ -37,6 +39,18 @@ def test_a_gpu_with_room_gets_larger_batches_and_it_is_told(blobs, monkeypatch, 
         plan = planning.plan_training(config, examples)
         assert bool(planning.batch_note(plan, config)) == (factor == 4 and not settings)
     assert planning.plan_training(TrainingConfig(), examples).batch_size == 16 * factor
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+@pytest.mark.parametrize("batch", [{"batch_size": 1}, {"batch_pixels": 64}])
+def test_a_batch_of_one_crop_that_the_network_makes_one_pixel_is_refused(blobs, ndim, batch):
+    examples = from_arrays([blobs(ndim)])
+    with pytest.raises(SettingsError, match=f"one crop of {' x '.join('8' * ndim)} pixels is too little.*batch_size"):
+        planning.plan_training(TrainingConfig(crop_size=(8,) * ndim, **batch), examples)
+    for crop, n in (((8,) * (ndim - 1) + (16,), 1), ((8,) * ndim, 2)):
+        plan = planning.plan_training(TrainingConfig(crop_size=crop, batch_size=n), examples)
+        for architecture in NETWORKS:
+            build_network(architecture, ndim, 1).train()(torch.zeros(plan.batch_size, 1, *plan.crop_size))
 
 
 @pytest.mark.parametrize("preset", ["fast", "few", "paper"])

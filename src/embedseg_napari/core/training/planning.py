@@ -18,7 +18,8 @@ from embedseg_napari.core.data.statistics import (
 )
 from embedseg_napari.core.device import choose_device, free_memory, supports_bfloat16
 from embedseg_napari.core.errors import DataError, SettingsError
-from embedseg_napari.core.wording import count
+from embedseg_napari.core.networks.network import STRIDE
+from embedseg_napari.core.wording import count, shape_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -135,6 +136,12 @@ def plan_training(
     crop = _crop_size(config, statistics, training, scale)
     pixels = config.batch_pixels or PIXELS_PER_STEP[statistics.ndim] * batch_factor(target)
     batch = config.batch_size or max(1, round(pixels / math.prod(crop)))
+    if batch * math.prod(crop) < 2 * STRIDE**statistics.ndim:
+        # Batch norm compares values, and of this the network keeps one.
+        raise SettingsError(
+            f"A batch of one crop of {shape_words(crop)} pixels is too little to train on; take a larger crop_size or "
+            "batch_size."
+        )
     steps = config.steps_per_epoch or max(1, math.ceil(statistics.n_objects / (batch * config.virtual_batches)))
     rate = 1.0 if start_from is None else config.start_rate or START_RATE[statistics.ndim]
     precision = config.precision
