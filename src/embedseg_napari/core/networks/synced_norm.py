@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
@@ -10,6 +10,28 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+class _Sum(torch.autograd.Function):
+    """Sum over all processes; so are its gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        """Return the sum, the same in each process."""
+        from torch.distributed import all_reduce
+
+        total = values.clone()
+        all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> Tensor:
+        """Each process made use of the sum."""
+        return _summed(slopes[0])
+
+
+def _summed(values: Tensor) -> Tensor:
+    return cast("Tensor", _Sum.apply(values))  # type: ignore[no-untyped-call]
 
 
 class SyncedNorm(_BatchNorm):
@@ -23,21 +45,22 @@ class SyncedNorm(_BatchNorm):
         if not self.training:
             return super().forward(input)
         from torch.distributed import get_world_size
-        from torch.distributed.nn.functional import all_reduce
 
         axes = (0, *range(2, input.ndim))
         view = (1, -1, *[1] * (input.ndim - 2))
-        n = input.numel() // input.shape[1] * get_world_size()
-        mean = cast("Tensor", all_reduce(input.sum(axes))) / n  # type: ignore[no-untyped-call]
-        centred = input - mean.reshape(view)
-        variance = cast("Tensor", all_reduce(centred.square().sum(axes))) / n  # type: ignore[no-untyped-call]
+        # As every batch norm: the 8 bits of bfloat16 are too few for sums.
+        values = input.float()
+        n = values.numel() // values.shape[1] * get_world_size()
+        mean = _summed(values.sum(axes)) / n
+        centred = values - mean.reshape(view)
+        variance = _summed(centred.square().sum(axes)) / n
         if self.running_mean is not None and self.running_var is not None and self.momentum is not None:
             with torch.no_grad():
                 self.running_mean.lerp_(mean.to(self.running_mean), self.momentum)
                 self.running_var.lerp_((variance * n / max(n - 1, 1)).to(self.running_var), self.momentum)
                 cast("Tensor", self.num_batches_tracked).add_(1)
         factor = self.weight * torch.rsqrt(variance + self.eps)
-        return centred * factor.reshape(view) + self.bias.reshape(view)
+        return (centred * factor.reshape(view) + self.bias.reshape(view)).to(input.dtype)
 
 
 def sync_norms(network: nn.Module, device: torch.device) -> None:
