@@ -45,6 +45,16 @@ def test_numbers_up_to_seventy_thousand_come_back(kind, many, tmp_path) -> None:
     np.testing.assert_array_equal(es.import_labels(tmp_path / NAMES[kind], many.shape), many)
 
 
+@pytest.mark.parametrize("kind", NAMES)
+def test_numbers_that_floats_cannot_tell_apart_are_of_two_objects(kind, tmp_path) -> None:
+    labels = np.zeros((9, 9), np.uint64)
+    labels[1, 1:4], labels[5, 5] = 2**60 + 1, 2**60 + 2
+    es.export_labels(labels, tmp_path / NAMES[kind], kind)
+    with pytest.warns(es.AssumptionWarning, match="2 objects have numbers that are not within"):
+        back = es.import_labels(tmp_path / NAMES[kind], labels.shape)
+    np.testing.assert_array_equal(back, np.where(labels > 0, labels - np.uint64(2**60), 0))
+
+
 def test_roifile_reads_the_rois(hard, tmp_path) -> None:
     roifile = pytest.importorskip("roifile")
     es.export_labels(hard, tmp_path / "a.zip", "imagej")
