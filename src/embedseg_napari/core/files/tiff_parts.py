@@ -15,7 +15,7 @@ from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.brightness import PALETTE, WHITE_IS_ZERO
 from embedseg_napari.core.files.lazy_image import LazyImage, check_pieces
 from embedseg_napari.core.files.metadata import read_metadata, spacing_along
-from embedseg_napari.core.files.ome import broken_promise
+from embedseg_napari.core.files.ome import broken_promise, leads_elsewhere
 from embedseg_napari.core.files.picture import TIFF, Unlike, faults_told, require_file
 from embedseg_napari.core.files.tiff_pages import refuse_bomb, refuse_cut
 from embedseg_napari.core.wording import count
@@ -42,6 +42,10 @@ def open_tiff(path: Path, level: int = 0, axes: str | None = None) -> LazyImage:
         fault = broken_promise(tif)
         if fault is not None:
             raise Unlike(fault)
+        if leads_elsewhere(tif):
+            raise Unlike(
+                "is one of several files of an image, and is read only whole; save the image as one file to read parts"
+            )
         image = _opened(path, tif, level, given)
         # The file stays open as long as the image.
         weakref.finalize(image, stack.pop_all().close)
@@ -67,7 +71,7 @@ def _opened(path: Path, tif: tifffile.TiffFile, level: int, given: str | None) -
         raise DataError(f"{path}: axes {letters!r} do not fit its shape {chosen.shape}.")
     if set(letters) - set(KNOWN) or len(set(letters)) < len(letters) or not {"Y", "X"} <= set(letters):
         raise DataError(f"{path}: has the axes {chosen.axes} (shape {chosen.shape}); name them with --axes.")
-    array, pieces = _array(path, tif, tif.series.index(series), level)
+    array, pieces = _array(path, tif, series, level)
     check_pieces(path, pieces, chosen.dtype)
     metadata = read_metadata(tif, tif.series.index(series))
     kept = "".join(one for one, n in zip(letters, chosen.shape, strict=True) if n > 1 or one in "YX")
@@ -98,13 +102,16 @@ def _opened(path: Path, tif: tifffile.TiffFile, level: int, given: str | None) -
     )
 
 
-def _array(path: Path, tif: tifffile.TiffFile, series: int, level: int) -> tuple[Any, tuple[int, ...]]:
+def _array(
+    path: Path, tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, level: int
+) -> tuple[Any, tuple[int, ...]]:
     """The pixels of a level, and how many lie in a piece: a line where nothing is compressed, else a tile or strip."""
-    chosen = tif.series[series].levels[level]
+    chosen = series.levels[level]
     if chosen.dataoffset is not None and chosen.keyframe.is_memmappable:
-        array: Any = tifffile.memmap(path, series=series, level=level, mode="r")
+        kind = np.dtype(tif.byteorder + chosen.dtype.char)
+        array: Any = np.memmap(path, kind, "r", chosen.dataoffset, chosen.shape)
         return array.view(np.ndarray), (*(1,) * (array.ndim - 1), array.shape[-1])
     import zarr
 
-    array = zarr.open_array(store=tif.series[series].aszarr(level=level), mode="r")
+    array = zarr.open_array(store=series.aszarr(level=level), mode="r")
     return array, array.chunks
