@@ -72,6 +72,7 @@ def test_planes_without_a_place_and_planes_without_a_name_are_told(tmp_path, pla
     said = []
     np.testing.assert_array_equal(read_image(tmp_path / "a.tif", say=said.append).array, planes[:4])
     assert "holds 6 planes, but its OME metadata names 4" in said[0]
+    assert f"{open_image(tmp_path / 'a.tif').left_out}." == said[0]
 
 
 def test_axes_of_length_one_are_left_out_unless_they_are_counted(tmp_path, planes):
@@ -221,9 +222,7 @@ def test_a_letter_that_stands_twice_is_an_error(tmp_path, planes):
 
 
 HUGE = '<TiffData IFD="0" PlaneCount="900000000"/>'
-ELSEWHERE = "".join(
-    f'<TiffData IFD="0" PlaneCount="900000000"><UUID FileName="{name}.tif">urn:uuid:1</UUID></TiffData>' for name in "ab"
-)
+ELSEWHERE = "".join(HUGE.replace("/>", f'><UUID FileName="{name}.tif">urn:uuid:1</UUID></TiffData>') for name in "ab")
 
 
 @pytest.mark.parametrize(

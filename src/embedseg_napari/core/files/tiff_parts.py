@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import weakref
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -17,8 +16,8 @@ from embedseg_napari.core.files.lazy_image import LazyImage, check_pieces
 from embedseg_napari.core.files.metadata import read_metadata, spacing_along
 from embedseg_napari.core.files.ome import broken_promise, leads_elsewhere
 from embedseg_napari.core.files.picture import TIFF, Unlike, faults_told, require_file
-from embedseg_napari.core.files.tiff_pages import refuse_bomb, refuse_cut
-from embedseg_napari.core.wording import count
+from embedseg_napari.core.files.tiff_pages import largest_images, refuse_bomb, refuse_cut
+from embedseg_napari.core.wording import count, shape_words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +52,13 @@ def open_tiff(path: Path, level: int = 0, axes: str | None = None) -> LazyImage:
 
 
 def _opened(path: Path, tif: tifffile.TiffFile, level: int, given: str | None) -> LazyImage:
-    series = max(tif.series, key=lambda one: math.prod(one.shape))
+    alike, left_out = largest_images(tif, None if given is None else len(given))
+    series = alike[0]
+    if len(alike) > 1:
+        raise Unlike(
+            f"holds {len(alike)} images of one size ({shape_words(series.shape)}), and is read only whole; save them "
+            "as one stack, or as files of their own, to read parts"
+        )
     levels = series.levels
     if not 0 <= level < len(levels):
         raise DataError(
@@ -99,6 +104,7 @@ def _opened(path: Path, tif: tifffile.TiffFile, level: int, given: str | None) -
         None,
         names,
         metadata.interval,
+        left_out=left_out,
     )
 
 

@@ -120,6 +120,9 @@ def open_zarr(path: Path, level: int = 0, axes: str | None = None) -> LazyImage:
         group.version,
         group.is_labels,
         next((file for name in DOCUMENTS if (file := group.folder / group.levels[level] / name).is_file()), None),
+        f"holds {len(group.images)} images; the first, {group.images[0]}, is read; name another by its path"
+        if len(group.images) > 1
+        else "",
     )
 
 
@@ -171,8 +174,8 @@ def _chosen(path: Path, axes: str | None, labels: bool, say: Callable[[str], Non
     image = open_zarr(place, 0, axes)
     group = find_group(place)
     assert group is not None
-    if len(group.images) > 1:
-        say(f"holds {len(group.images)} images; the first, {group.images[0]}, is read; name another by its path")
+    if image.left_out:
+        say(image.left_out)
     if labels and run_beside(group.folder).exists():
         say("is not complete: the run that makes it goes on or was stopped, and the same embedseg predict finishes it")
     return image, group

@@ -48,6 +48,8 @@ def open_store(viewer: Viewer, path: Path) -> list[Layer]:
 
 def _layers(path: Path) -> list[LayerData]:
     image = open_image(path)
+    if image.left_out:
+        logger.warning("%s: %s.", path, image.left_out)
     name = image.path.name if image.is_labels else image_name(path)
     picture = _picture(image)
     layer = _with_levels(labels_layer(picture, name) if image.is_labels else image_layer(picture, name), image)
