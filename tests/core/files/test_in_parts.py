@@ -111,6 +111,34 @@ def test_a_tiff_is_read_in_parts(tmp_path, options):
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(image))[0], volume[0])
 
 
+@pytest.mark.parametrize("moved", [False, True])
+@pytest.mark.parametrize(
+    ("named", "given", "spacing", "start"),
+    [
+        ("zyx", "ZYX", (2, 0.5, 0.25), (20, 5, 2.5)),
+        ("zyx", "YZX", (0.5, 2, 0.25), (5, 20, 2.5)),
+        ("zyx", "XYZ", (0.25, 0.5, 2), (2.5, 5, 20)),
+        ("zyx", "TYX", (0.5, 0.25), (5, 2.5)),
+        ("zyx", "YXC", (2, 0.5), (20, 5)),
+        ("cyx", "ZYX", (0.25, 0.5, 0.25), (0, 5, 2.5)),
+    ],
+)
+def test_where_axes_are_given_other_letters_each_keeps_its_pixel_size(tmp_path, named, given, spacing, start, moved):
+    volume, size = IMAGE[0, :, 0, :20, :30], {"z": 2, "y": 0.5, "x": 0.25, "c": 1}
+    store, tiff = write_store(tmp_path / "a.zarr", volume, named), tmp_path / "a.ome.tif"
+    described = json.loads((store / "zarr.json").read_text())
+    moves = described["attributes"]["ome"]["multiscales"][0]["datasets"][0]["coordinateTransformations"]
+    moves[0]["scale"] = [size[one] for one in named]
+    if moved:
+        moves.append({"type": "translation", "translation": [10 * size[one] for one in named]})
+    (store / "zarr.json").write_text(json.dumps(described))
+    sizes = {f"PhysicalSize{one.upper()}": size[one] for one in named if one != "c"}
+    tifffile.imwrite(tiff, volume, metadata={"axes": named.upper(), **sizes}, photometric="minisblack")
+    for image in (f(path, axes=given) for f in (read_image, open_image) for path in (store, tiff)):
+        assert (image.axes, image.spacing) == (given, spacing)
+    assert open_image(store, axes=given).origin == (start if moved else None)
+
+
 def test_levels_of_a_tiff_pyramid_have_pixels_of_their_own(tmp_path):
     path, image = tmp_path / "im.ome.tif", IMAGE[0, 0, 0, :128, :96]
     with tifffile.TiffWriter(path, ome=True) as tif:

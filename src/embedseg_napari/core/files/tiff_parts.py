@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tifffile
 
-from embedseg_napari.core.axes import KNOWN, parse_axes
+from embedseg_napari.core.axes import KNOWN, parse_axes, spatial_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.brightness import PALETTE, WHITE_IS_ZERO
 from embedseg_napari.core.files.lazy_image import LazyImage, check_pieces
@@ -71,22 +71,24 @@ def _opened(path: Path, tif: tifffile.TiffFile, level: int, given: str | None) -
     if any(page is None for page in chosen.pages):
         raise Unlike("some of its planes lie in other files that are missing")
     refuse_bomb(tif, [page for page in chosen.pages if page is not None], chosen.nbytes)
-    letters = given or chosen.axes.upper().replace("S", "C")
+    named = chosen.axes.upper().replace("S", "C")
+    letters = given or named
     if len(letters) != len(chosen.shape):
         raise DataError(f"{path}: axes {letters!r} do not fit its shape {chosen.shape}.")
-    if set(letters) - set(KNOWN) or len(set(letters)) < len(letters) or not {"Y", "X"} <= set(letters):
+    if not _are_known(letters):
         raise DataError(f"{path}: has the axes {chosen.axes} (shape {chosen.shape}); name them with --axes.")
     array, pieces = _array(path, tif, series, level)
     check_pieces(path, pieces, chosen.dtype)
     metadata = read_metadata(tif, tif.series.index(series))
     kept = "".join(one for one, n in zip(letters, chosen.shape, strict=True) if n > 1 or one in "YX")
-    spacing = spacing_along(metadata.steps, kept, kept, len(kept))
+    own_letters = zip(named if _are_known(named) else letters, letters, strict=True)
+    stored = "".join(name for name, letter in own_letters if letter in kept)
+    spacing = spacing_along(metadata.steps, kept, stored, len(kept))
     if spacing is not None:
         # What the file says is the pixel size of the full resolution.
         full = dict(zip(letters, series.shape, strict=True))
         own = dict(zip(letters, chosen.shape, strict=True))
-        space = [letter for letter in "ZYX" if letter in kept]
-        spacing = tuple(step * full[one] / own[one] for one, step in zip(space, spacing, strict=True))
+        spacing = tuple(step * full[one] / own[one] for one, step in zip(spatial_axes(kept), spacing, strict=True))
     names = metadata.channel_names
     if "C" not in kept or len(names) != chosen.shape[letters.index("C")]:
         names = ()
@@ -106,6 +108,10 @@ def _opened(path: Path, tif: tifffile.TiffFile, level: int, given: str | None) -
         metadata.interval,
         left_out=left_out,
     )
+
+
+def _are_known(letters: str) -> bool:
+    return {"Y", "X"} <= set(letters) <= set(KNOWN) and len(set(letters)) == len(letters)
 
 
 def _array(
