@@ -220,6 +220,17 @@ def test_ome_zarr_is_valid_and_holds_the_labels(shape, axes, tmp_path) -> None:
     assert [one.name for one in tmp_path.iterdir()] == ["a.ome.zarr"]
 
 
+@pytest.mark.parametrize(
+    ("shape", "axes", "kept"), [((1, 20, 30), "ZYX", "YX"), ((2, 1, 20, 30), "TZYX", "TYX"), ((20, 30, 1), "YXZ", "YX")]
+)
+def test_a_volume_of_one_plane_keeps_the_pixel_size_of_its_plane(shape, axes, kept, tmp_path) -> None:
+    labels = np.random.default_rng(0).integers(0, 9, shape)
+    es.export_labels(labels, tmp_path / "a.ome.zarr", "ome-zarr", axes, spacing=(2, 0.5, 0.25))
+    picture = read_image(tmp_path / "a.ome.zarr", labels=True)
+    np.testing.assert_array_equal(picture.array, labels.squeeze())
+    assert (picture.axes, picture.spacing, picture.unit) == (kept, (0.5, 0.25), "um")
+
+
 def test_the_store_of_an_image_is_not_replaced_by_labels(tmp_path) -> None:
     image = np.arange(600, dtype=np.uint16).reshape(20, 30)
     write_store(tmp_path / "image.ome.zarr", image, "yx")
