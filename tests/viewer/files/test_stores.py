@@ -80,6 +80,14 @@ def test_a_store_that_is_dropped_on_a_panel_opens_with_its_labels(viewer, open_p
     assert not np.asarray(truth.data[0]).any()
 
 
+def test_images_beside_the_first_are_told(layer_viewer, tmp_path, blobs, caplog):
+    for name in ("0", "1"):
+        write_store(tmp_path / "all.zarr" / name, blobs(2)[0])
+    (tmp_path / "all.zarr" / "zarr.json").write_text('{"zarr_format": 3, "node_type": "group"}')
+    assert len(open_dataset_folder(layer_viewer, tmp_path / "all.zarr")) == 1
+    assert "all.zarr: holds 2 images; the first, 0, is read" in caplog.text
+
+
 def drop(panel, path):
     """Whether a panel takes something that is dragged over it, and dropped."""
     data = QMimeData()
