@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import tifffile
@@ -93,6 +94,10 @@ def test_a_store_is_described(embedseg, tmp_path):
         assert text in ended.out
     found = json.loads(embedseg("info", path, "--json").out)
     assert (found["axes"], found["levels"], found["labels"]) == ("CYX", [[2, 130, 100], [2, 65, 50]], [])
+    for name in ("0", "1"):
+        shutil.copytree(path, tmp_path / "all.zarr" / name)
+    (tmp_path / "all.zarr" / "zarr.json").write_text('{"zarr_format": 3, "node_type": "group"}')
+    assert "holds 2 images; the first, 0, is read" in " ".join(embedseg("info", tmp_path / "all.zarr").err.split())
 
 
 def test_labels_that_are_not_complete_say_so_once_with_their_name(embedseg, tmp_path):

@@ -146,6 +146,22 @@ def test_large_stores_are_measured_in_blocks(embedseg, files, monkeypatch) -> No
     assert not (folder / "empty.csv").exists()
 
 
+def test_all_frames_of_a_large_file_are_measured_however_they_are_stored(embedseg, files, monkeypatch) -> None:
+    folder, labels, _ = files
+    monkeypatch.setattr(label_files, "WHOLE", 0)
+    with tifffile.TiffWriter(folder / "pages.tif") as tif:
+        for frame in (labels, labels[::-1]):
+            tif.write(frame)
+    assert embedseg("measure", folder / "pages.tif", "--output", folder / "pages.csv").status == 0
+    assert len(rows(folder / "pages.csv")) == 4
+    with tifffile.TiffWriter(folder / "preview.tif") as tif:
+        tif.write(labels)
+        tif.write(labels[:8, :8])
+    ended = embedseg("measure", folder / "preview.tif", "--output", folder / "preview.csv")
+    assert (ended.status, len(rows(folder / "preview.csv"))) == (0, 2)
+    assert "left out: 8 x 8" in " ".join(ended.err.split())
+
+
 def test_an_image_without_objects_is_one_of_many(embedseg, files) -> None:
     folder, labels, _ = files
     write_labels(folder / "labels" / "b.tif", labels * 0, "YX")

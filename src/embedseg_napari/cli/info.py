@@ -56,6 +56,8 @@ def _store(path: Path, as_json: bool) -> None:
     from embedseg_napari.jobs.large.recipe import recipe_noted
 
     image = open_zarr(path)
+    if image.left_out:
+        complain(f"{path}: {image.left_out}.")
     recipe = recipe_noted(image.path) if image.is_labels else None
     found: dict[str, Any] = {
         "version": image.ngff,

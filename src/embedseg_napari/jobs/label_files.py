@@ -137,5 +137,7 @@ def _opened(path: Path, axes: str | None, labels: bool, say: Callable[[str], Non
         return None
     if image.nbytes <= WHOLE:
         return None
+    if image.left_out:
+        say(f"{image.left_out}.")
     array: Any = image
     return Picture(array, image.axes, image.spacing, image.unit, image.channel_names, path, interval=image.interval)

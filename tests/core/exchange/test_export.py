@@ -45,6 +45,16 @@ def test_numbers_up_to_seventy_thousand_come_back(kind, many, tmp_path) -> None:
     np.testing.assert_array_equal(es.import_labels(tmp_path / NAMES[kind], many.shape), many)
 
 
+@pytest.mark.parametrize("kind", NAMES)
+def test_numbers_that_floats_cannot_tell_apart_are_of_two_objects(kind, tmp_path) -> None:
+    labels = np.zeros((9, 9), np.uint64)
+    labels[1, 1:4], labels[5, 5] = 2**60 + 1, 2**60 + 2
+    es.export_labels(labels, tmp_path / NAMES[kind], kind)
+    with pytest.warns(es.AssumptionWarning, match="2 objects have numbers that are not within"):
+        back = es.import_labels(tmp_path / NAMES[kind], labels.shape)
+    np.testing.assert_array_equal(back, np.where(labels > 0, labels - np.uint64(2**60), 0))
+
+
 def test_roifile_reads_the_rois(hard, tmp_path) -> None:
     roifile = pytest.importorskip("roifile")
     es.export_labels(hard, tmp_path / "a.zip", "imagej")
@@ -208,6 +218,17 @@ def test_ome_zarr_is_valid_and_holds_the_labels(shape, axes, tmp_path) -> None:
     es.export_labels(labels[:1], path, "ome-zarr", axes, overwrite=True)
     assert read_image(path, labels=True).array.size == labels[:1].size
     assert [one.name for one in tmp_path.iterdir()] == ["a.ome.zarr"]
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "kept"), [((1, 20, 30), "ZYX", "YX"), ((2, 1, 20, 30), "TZYX", "TYX"), ((20, 30, 1), "YXZ", "YX")]
+)
+def test_a_volume_of_one_plane_keeps_the_pixel_size_of_its_plane(shape, axes, kept, tmp_path) -> None:
+    labels = np.random.default_rng(0).integers(0, 9, shape)
+    es.export_labels(labels, tmp_path / "a.ome.zarr", "ome-zarr", axes, spacing=(2, 0.5, 0.25))
+    picture = read_image(tmp_path / "a.ome.zarr", labels=True)
+    np.testing.assert_array_equal(picture.array, labels.squeeze())
+    assert (picture.axes, picture.spacing, picture.unit) == (kept, (0.5, 0.25), "um")
 
 
 def test_the_store_of_an_image_is_not_replaced_by_labels(tmp_path) -> None:

@@ -62,6 +62,27 @@ def test_colours_are_an_image_but_no_mask_and_opaque_alpha_is_nothing(tmp_path, 
         read_image(tmp_path / "a.png", labels=True)
 
 
+def test_frames_are_what_is_seen_whatever_palettes_they_have(tmp_path, rng):
+    path = tmp_path / "movie.gif"
+    frames = rng.integers(0, 256, (3, 20, 30)).astype(np.uint8)
+    frames[1] //= 64
+    images = [Image.fromarray(frame) for frame in frames]
+    for first in ("L", "P"):
+        images[0].convert(first).save(path, save_all=True, append_images=images[1:])
+        np.testing.assert_array_equal(read_image(path).array, frames)
+        np.testing.assert_array_equal(read_image(path, labels=True).array, frames)
+    picture = Image.fromarray(frames[1])
+    picture.putpalette([0, 0, 0, 250, 3, 9, 7, 8, 200, 90, 90, 90])
+    picture.save(path, save_all=True, append_images=images[::2])
+    seen, said = np.stack([frames[1], frames[0], frames[2]])[..., None].repeat(3, axis=-1), []
+    seen[0] = np.asarray(picture.convert("RGB"))
+    movie = read_image(path, "TYXC", say=said.append)
+    np.testing.assert_array_equal(movie.array, seen)
+    assert said == ["its colours are read as red, green and blue."]
+    with pytest.raises(DataError, match="is a colour picture; a mask needs one number per pixel"):
+        read_image(path, labels=True)
+
+
 @pytest.mark.parametrize(("name", "package"), [("a.czi", "bioio-czi"), ("a.ND2", "bioio-nd2"), ("a.lif", "bioio-lif")])
 def test_a_format_of_a_microscope_names_the_package_that_reads_it(tmp_path, name, package):
     (tmp_path / name).write_bytes(b"whatever")

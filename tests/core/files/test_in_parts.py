@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -49,8 +50,35 @@ def test_the_first_of_several_images_is_read_and_said(tmp_path, caplog):
     for name in ("0", "1"):
         write_store(tmp_path / "all.zarr" / name, IMAGE[0, 0, 0])
     zarr.open_group(str(tmp_path / "all.zarr"), mode="a", zarr_format=3)
+    # As bioformats2raw describes the images beside them.
+    zarr.open_group(str(tmp_path / "all.zarr" / "OME"), mode="w", zarr_format=3)
     np.testing.assert_array_equal(read_image(tmp_path / "all.zarr").array, IMAGE[0, 0, 0])
     assert "holds 2 images; the first, 0, is read" in caplog.text
+    assert open_image(tmp_path / "all.zarr").left_out.startswith("holds 2 images; the first, 0, is read")
+    (tmp_path / "all.zarr" / "1" / "zarr.json").write_text("{")
+    assert open_image(tmp_path / "all.zarr").left_out.startswith("holds 2 images")
+    for name in ("1", "OME"):
+        shutil.rmtree(tmp_path / "all.zarr" / name)
+    assert open_image(tmp_path / "all.zarr").left_out == ""
+
+
+def test_of_several_images_in_a_tiff_none_is_lost_unsaid(tmp_path):
+    planes, said = IMAGE[0, 0, 0].reshape(2, 65, 100), []
+    for name, options in (("pages.tif", {}), ("positions.ome.tif", {"ome": True})):
+        path = tmp_path / name
+        with tifffile.TiffWriter(path, **options) as tif:
+            for plane in planes:
+                tif.write(plane)
+        with pytest.raises(DataError, match=r"holds 2 images of one size \(65 x 100\), and is read only whole; save"):
+            open_image(path)
+        image = open_image(path, axes="YX")
+        np.testing.assert_array_equal(image[...], planes[0])
+        assert image.left_out.startswith("holds 2 images; the largest (65 x 100) is read, left out: 65 x 100")
+        with tifffile.TiffWriter(path, **options) as tif:
+            tif.write(planes[0])
+            tif.write(planes[0, :9, :7])
+        read_image(path, say=said.append)
+        assert said.pop() == f"{open_image(path).left_out}."
 
 
 def test_labels_of_an_image_are_found_in_it(tmp_path):
@@ -81,6 +109,34 @@ def test_a_tiff_is_read_in_parts(tmp_path, options):
     assert image.spacing == (0.25, 0.25, 0.25)
     np.testing.assert_array_equal(image[1:, 60:70, 5:80], volume[1:, 60:70, 5:80])
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(image))[0], volume[0])
+
+
+@pytest.mark.parametrize("moved", [False, True])
+@pytest.mark.parametrize(
+    ("named", "given", "spacing", "start"),
+    [
+        ("zyx", "ZYX", (2, 0.5, 0.25), (20, 5, 2.5)),
+        ("zyx", "YZX", (0.5, 2, 0.25), (5, 20, 2.5)),
+        ("zyx", "XYZ", (0.25, 0.5, 2), (2.5, 5, 20)),
+        ("zyx", "TYX", (0.5, 0.25), (5, 2.5)),
+        ("zyx", "YXC", (2, 0.5), (20, 5)),
+        ("cyx", "ZYX", (0.25, 0.5, 0.25), (0, 5, 2.5)),
+    ],
+)
+def test_where_axes_are_given_other_letters_each_keeps_its_pixel_size(tmp_path, named, given, spacing, start, moved):
+    volume, size = IMAGE[0, :, 0, :20, :30], {"z": 2, "y": 0.5, "x": 0.25, "c": 1}
+    store, tiff = write_store(tmp_path / "a.zarr", volume, named), tmp_path / "a.ome.tif"
+    described = json.loads((store / "zarr.json").read_text())
+    moves = described["attributes"]["ome"]["multiscales"][0]["datasets"][0]["coordinateTransformations"]
+    moves[0]["scale"] = [size[one] for one in named]
+    if moved:
+        moves.append({"type": "translation", "translation": [10 * size[one] for one in named]})
+    (store / "zarr.json").write_text(json.dumps(described))
+    sizes = {f"PhysicalSize{one.upper()}": size[one] for one in named if one != "c"}
+    tifffile.imwrite(tiff, volume, metadata={"axes": named.upper(), **sizes}, photometric="minisblack")
+    for image in (f(path, axes=given) for f in (read_image, open_image) for path in (store, tiff)):
+        assert (image.axes, image.spacing) == (given, spacing)
+    assert open_image(store, axes=given).origin == (start if moved else None)
 
 
 def test_levels_of_a_tiff_pyramid_have_pixels_of_their_own(tmp_path):

@@ -56,6 +56,7 @@ def test_a_single_resolution_has_pixels_of_its_own(tmp_path):
 def test_of_a_folder_of_images_the_first_is_meant(tmp_path):
     write(tmp_path / "all.zarr" / "0", {"multiscales": [IMAGE]})
     write(tmp_path / "all.zarr" / "1", {"multiscales": []})
+    write(tmp_path / "all.zarr" / "+", {"series": ["0"]})
     write(tmp_path / "all.zarr", {"bioformats2raw.layout": 3})
     found = read_ngff(tmp_path / "all.zarr")
     assert found is not None

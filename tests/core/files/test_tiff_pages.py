@@ -12,6 +12,7 @@ import pytest
 import tifffile
 
 from embedseg_napari.core.errors import DataError, Stopped
+from embedseg_napari.core.files.in_parts import open_image
 from embedseg_napari.core.files.lazy_image import FramesOnDisk
 from embedseg_napari.core.files.tiff import read_image
 from embedseg_napari.core.runs import never
@@ -71,6 +72,7 @@ def test_planes_without_a_place_and_planes_without_a_name_are_told(tmp_path, pla
     said = []
     np.testing.assert_array_equal(read_image(tmp_path / "a.tif", say=said.append).array, planes[:4])
     assert "holds 6 planes, but its OME metadata names 4" in said[0]
+    assert f"{open_image(tmp_path / 'a.tif').left_out}." == said[0]
 
 
 def test_axes_of_length_one_are_left_out_unless_they_are_counted(tmp_path, planes):
@@ -119,6 +121,8 @@ def test_of_an_image_in_several_files_each_is_its_own_part(tmp_path, planes, siz
     np.testing.assert_array_equal(picture.array, planes[2:4])
     assert (picture.axes, picture.spacing[-2:], picture.unit) == (axes, (0.5, 0.5), "um")
     assert "other files" in said[0]
+    with pytest.raises(DataError, match="one of several files of an image, and is read only whole"):
+        open_image(files[1])
 
 
 def test_a_single_plane_of_a_set_has_no_other_axes(tmp_path, planes):
@@ -130,10 +134,18 @@ def test_a_single_plane_of_a_set_has_no_other_axes(tmp_path, planes):
 
 def test_a_file_of_its_own_under_another_name_is_whole(tmp_path, planes):
     data = '<TiffData IFD="0" PlaneCount="6"><UUID FileName="old.ome.tif">urn:uuid:1</UUID></TiffData>'
-    pages(tmp_path / "new.ome.tif", planes, xml(z=6, data=data))
-    picture = read_image(tmp_path / "new.ome.tif")
+    pages(tmp_path / "new.ome.tif", planes, xml(z=6, data=data, own="urn:uuid:1"))
+    picture, image = read_image(tmp_path / "new.ome.tif"), open_image(tmp_path / "new.ome.tif")
     np.testing.assert_array_equal(picture.array, planes)
-    assert picture.axes == "ZYX"
+    np.testing.assert_array_equal(image[...], planes)
+    assert picture.axes == image.axes == "ZYX"
+    # Another file has the name that this one had.
+    pages(tmp_path / "old.ome.tif", planes[::-1], xml(z=6, data=data, own="urn:uuid:1"))
+    np.testing.assert_array_equal(open_image(tmp_path / "new.ome.tif")[...], planes)
+    pages(tmp_path / "new.ome.tif", planes, xml(z=6, data=data))
+    np.testing.assert_array_equal(read_image(tmp_path / "new.ome.tif").array, planes)
+    with pytest.raises(DataError, match="read only whole"):
+        open_image(tmp_path / "new.ome.tif")
 
 
 def test_images_of_one_size_are_all_read(tmp_path, planes):
@@ -209,25 +221,33 @@ def test_a_letter_that_stands_twice_is_an_error(tmp_path, planes):
         read_image(tmp_path / "a.tif")
 
 
+HUGE = '<TiffData IFD="0" PlaneCount="900000000"/>'
+ELSEWHERE = "".join(HUGE.replace("/>", f'><UUID FileName="{name}.tif">urn:uuid:1</UUID></TiffData>') for name in "ab")
+
+
 @pytest.mark.parametrize(
     "description",
     [
         xml(64, 64, z=2 * 10**8, data='<TiffData IFD="0" PlaneCount="1"/>', kind="uint8"),
-        xml(64, 64, data='<TiffData IFD="0" PlaneCount="900000000"/>', kind="uint8"),
+        xml(64, 64, data=HUGE, kind="uint8"),
         xml(64, 64, data='<TiffData FirstZ="900000000" IFD="0" PlaneCount="1"/>', kind="uint8"),
         xml(10**6, 10**6, kind="uint8"),
         xml(64, 64, z=-1, kind="uint8"),
+        xml(64, 64, data=ELSEWHERE, kind="uint8"),
+        xml(64, 64, data=ELSEWHERE, kind="uint8", own="urn:uuid:1"),
+        xml(64, 64, data=HUGE, kind="uint8").replace(b"<OME", b"<!DOCTYPE OME><OME"),
         b"ImageJ=1.54f\nimages=900000000\nslices=900000000\n",
         b'{"shape": [900000000, 64, 64]}',
     ],
 )
-def test_a_claim_costs_no_memory(tmp_path, description):
+@pytest.mark.parametrize("read", ["tiff import read_image", "in_parts import open_image"])
+def test_a_claim_costs_no_memory(tmp_path, description, read):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((64, 64), np.uint8), description=description, metadata=None)
     code = (
         "import sys, resource; from embedseg_napari.core.errors import DataError\n"
-        "from embedseg_napari.core.files.tiff import read_image\n"
+        f"from embedseg_napari.core.files.{read} as read\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "try: print(read_image(sys.argv[1]).array.shape)\n"
+        "try: read(sys.argv[1])\n"
         "except DataError as error: print(error)\n"
         "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)"
     )

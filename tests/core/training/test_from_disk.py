@@ -268,3 +268,27 @@ def test_missing_chunks_are_counted(tmp_path):
     said = []
     load_folder(path, from_disk=from_disk(settings(2, MEMORY), None), tell=lambda where, words: said.append(words))
     assert any("1 of its 30 chunks are not on the disk" in words for words in said)
+
+
+def test_of_several_images_in_a_file_all_are_learned_from_or_it_is_told(tmp_path):
+    image, labels = picture(2)
+    for part, array in (("images", image), ("masks", labels)):
+        (tmp_path / part).mkdir()
+        with tifffile.TiffWriter(tmp_path / part / "pages.tif") as tif:
+            for page in (array, array[::-1]):
+                tif.write(page)
+        for number in range(2):
+            write_store(tmp_path / part / "several.zarr" / str(number), array)
+        (tmp_path / part / "several.zarr" / "zarr.json").write_text('{"zarr_format": 3, "node_type": "group"}')
+    said = []
+    read = load_folder(
+        tmp_path, from_disk=from_disk(settings(2, MEMORY), None), tell=lambda *words: said.append(" ".join(words))
+    )
+    assert sorted((one.name, isinstance(one, StoredExample)) for one in read) == [
+        ("pages 0", False),
+        ("pages 1", False),
+        ("several", True),
+    ]
+    for part in ("images", "masks"):
+        place = tmp_path / part / "several.zarr"
+        assert any(f"{place} holds 2 images; the first, 0, is read" in words for words in said)

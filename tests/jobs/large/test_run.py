@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -57,6 +58,16 @@ def test_chunks_that_are_not_there_are_counted(job, store):
     events = []
     drain(run(replace(job, part=(1, 8)), never), events.append)
     assert any("1 of its" in event.text for event in events if isinstance(event, Message))
+
+
+def test_images_beside_the_first_are_told(job, store, tmp_path):
+    for name in ("0", "1"):
+        shutil.copytree(store, tmp_path / "all.zarr" / name)
+    (tmp_path / "all.zarr" / "zarr.json").write_text('{"zarr_format": 3, "node_type": "group"}')
+    events = []
+    drain(run(replace(job, image=tmp_path / "all.zarr", part=(1, 8)), never), events.append)
+    words = [event.text for event in events if isinstance(event, Message) and event.level == "warning"]
+    assert words == [f"{tmp_path / 'all.zarr'}: holds 2 images; the first, 0, is read; name another by its path."]
 
 
 def test_a_stopped_run_goes_on(job, store):

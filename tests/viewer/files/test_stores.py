@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication
 from store_steps import write_store
 
+from embedseg_napari import export_labels
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.in_parts import open_image
 from embedseg_napari.core.files.tiff import read_image
@@ -45,6 +47,22 @@ def test_image_and_labels_lie_on_each_other(layer_viewer, tmp_path, blobs, versi
     np.testing.assert_array_equal(np.asarray(pair.labels), labels)
 
 
+def test_levels_of_a_thin_volume_have_the_axes_of_the_full_one(layer_viewer, tmp_path):
+    labels = np.zeros((2, 300, 40), np.uint32)
+    labels[:, 20:90, 5:30] = 3
+    export_labels(labels, tmp_path / "labels.ome.zarr", "ome-zarr", "ZYX")
+    shutil.copytree(tmp_path / "labels.ome.zarr", tmp_path / "image.ome.zarr")
+    described = json.loads((tmp_path / "image.ome.zarr" / "zarr.json").read_text())
+    del described["attributes"]["ome"]["image-label"]
+    (tmp_path / "image.ome.zarr" / "zarr.json").write_text(json.dumps(described))
+    for name, kind in (("labels", "Labels"), ("image", "Image")):
+        (layer,) = open_dataset_folder(layer_viewer, tmp_path / f"{name}.ome.zarr")
+        assert type(layer).__name__ == kind
+        assert [level.shape for level in layer.data] == [(2, 300, 40), (1, 150, 20)]
+        np.testing.assert_array_equal(np.asarray(layer.data[0]), labels)
+        np.testing.assert_array_equal(np.asarray(layer.data[1]), labels[::2, ::2, ::2])
+
+
 def test_a_store_that_is_dropped_on_a_panel_opens_with_its_labels(viewer, open_panel, tmp_path, blobs):
     image, labels = blobs(2)
     path = write_store(tmp_path / "cells.ome.zarr", image, "yx", levels=2)
@@ -60,6 +78,14 @@ def test_a_store_that_is_dropped_on_a_panel_opens_with_its_labels(viewer, open_p
     write_part(store, (0, 0), np.zeros_like(labels))
     truth.refresh()
     assert not np.asarray(truth.data[0]).any()
+
+
+def test_images_beside_the_first_are_told(layer_viewer, tmp_path, blobs, caplog):
+    for name in ("0", "1"):
+        write_store(tmp_path / "all.zarr" / name, blobs(2)[0])
+    (tmp_path / "all.zarr" / "zarr.json").write_text('{"zarr_format": 3, "node_type": "group"}')
+    assert len(open_dataset_folder(layer_viewer, tmp_path / "all.zarr")) == 1
+    assert "all.zarr: holds 2 images; the first, 0, is read" in caplog.text
 
 
 def drop(panel, path):

@@ -189,7 +189,7 @@ def stored_examples(
         If they do not fit together, or cannot be read.
     """
     where, mask_where = str(paths[0]), str(labels_in(paths[1]))
-    image = open_image(paths[0], axes=axes)
+    image = _told(paths[0], axes, tell)
     if words := missing_words(*count_missing(image)):
         tell(where, words)
     pixels = _opened(image, cache)
@@ -197,8 +197,8 @@ def stored_examples(
     check(replace(pixels, channel="all").read(0, part), where, image.axes.endswith("C"))
     pixels = replace(pixels, channel="all" if channel is None or "C" not in image.axes else channel)
     masks = [
-        _beside(paths_of, image, cache, axes is not None)
-        for paths_of in (labels_in(paths[1]), *([] if paths[2] is None else [paths[2]]))
+        _opened(_beside(own, image, axes is not None, tell), cache)
+        for own in (labels_in(paths[1]), *([] if paths[2] is None else [paths[2]]))
     ]
     for mask in masks:
         _require_alike(mask, pixels, where)
@@ -238,12 +238,17 @@ def _opened(image: LazyImage, cache: PieceCache) -> Region:
     return choose_region(cache.of(image), image.axes, "all")
 
 
-def _beside(path: Path, image: LazyImage, cache: PieceCache, is_told: bool) -> Region:
+def _told(path: Path, axes: str | None, tell: Callable[[str, str], None]) -> LazyImage:
+    """An image; what else its file holds is told."""
+    image = open_image(path, axes=axes)
+    if image.left_out:
+        tell(str(path), f"{image.left_out}.")
+    return image
+
+
+def _beside(path: Path, image: LazyImage, is_told: bool, tell: Callable[[str, str], None]) -> LazyImage:
     """Labels of an image; their axes are those of the image where it was said, or their file leaves them open."""
-    own = result_axes(image.axes)
-    if is_store(path) and not is_told:
-        return _opened(open_image(path), cache)
-    return _opened(open_image(path, axes=own), cache)
+    return _told(path, None if is_store(path) and not is_told else result_axes(image.axes), tell)
 
 
 def _middle(shape: tuple[int, ...]) -> Part:

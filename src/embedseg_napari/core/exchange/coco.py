@@ -78,7 +78,8 @@ def _run_lengths(labels: NDArray[Any], ids: NDArray[np.int64]) -> dict[int, list
     flat = labels.ravel(order="F")
     starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
     ends = np.append(starts[1:], len(flat))
-    values = flat[starts]
+    # As the ids are: numbers without a sign would be compared with them as floats, which have no more than 53 bits.
+    values = flat[starts].astype(np.int64)
     is_object = values > 0
     order = np.argsort(values[is_object], kind="stable")
     starts, ends, values = (column[is_object][order] for column in (starts, ends, values))

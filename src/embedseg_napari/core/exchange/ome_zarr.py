@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -70,10 +71,12 @@ def write_ome_zarr(
         path,
         _nowhere,
         shape,
-        levels=(shape,),
-        spacing=None if spacing is None else tuple(spacing),
         unit=unit,
     )
+    if spacing is not None:
+        # Axes of length 1 are left out.
+        sizes = dict(zip(spatial_axes(axes), spacing, strict=True))
+        like = replace(like, spacing=tuple(sizes[letter] for letter in spatial_axes(like.axes)))
     draft, old = (path.with_name(temporary_name()) for _ in range(2))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -109,26 +109,40 @@ def _read_picture(path: Path, labels: bool, say: Callable[[str], None]) -> Pixel
         n_bytes = picture.width * picture.height * len(picture.getbands()) * n_frames
         if n_bytes > max(LARGEST_EXPANSION * path.stat().st_size, SMALL):
             raise Unlike(f"it claims {n_bytes} bytes of pixels, which its {path.stat().st_size} bytes cannot hold")
-        if mode == "P":
-            palette = np.asarray(picture.getpalette("RGB"), np.uint8).reshape(-1, 3)
+        if n_frames > 1:
             array = _frames(picture, n_frames)
+            is_colour = array.ndim > 3
+            if is_colour and mode == "P":
+                say("its colours are read as red, green and blue")
+        elif mode == "P":
+            palette = np.asarray(picture.getpalette("RGB"), np.uint8).reshape(-1, 3)
+            array = np.array(picture)
             array, is_colour = (array, False) if labels else painted_with(array, palette, say)
         else:
-            is_png = picture.format == "PNG" and n_frames == 1 and mode in ("RGB", "RGBA", "LA")
-            array = _png_colours(path) if is_png else _frames(picture, n_frames)
-            is_colour = mode not in ("1", "L", "LA", "I", "F") and not mode.startswith("I;")
-    if mode == "LA" or (mode == "RGBA" and (array[..., 3] == array[..., 3].max()).all()):
-        # What can be seen through is no part of a picture.
-        array = array[..., :-1] if mode == "RGBA" else array[..., 0]
+            is_png = picture.format == "PNG" and mode in ("RGB", "RGBA", "LA")
+            array = _png_colours(path) if is_png else np.array(picture)
+            is_colour = mode != "LA" and not _is_grey(mode)
+            if mode == "LA" or (mode == "RGBA" and (array[..., 3] == array[..., 3].max()).all()):
+                # What can be seen through is no part of a picture.
+                array = array[..., :-1] if mode == "RGBA" else array[..., 0]
     return Pixels(array, "I" * (n_frames > 1) + "YX" + "S" * is_colour, Metadata(), is_colour)
 
 
+def _is_grey(mode: str) -> bool:
+    return mode in ("1", "L", "I", "F") or mode.startswith("I;")
+
+
 def _frames(picture: Any, n: int) -> np.ndarray:
+    """Frames in the colours that are seen, or grey where all are: each may have a palette of its own, or none."""
     frames = []
     for index in range(n):
         picture.seek(index)
-        frames.append(np.array(picture))
-    return frames[0] if n == 1 else np.stack(frames)
+        picture.load()
+        frame = np.array(picture if _is_grey(picture.mode) else picture.convert("RGB"))
+        frames.append(frame[..., 0] if frame.ndim > 2 and (frame == frame[..., :1]).all() else frame)
+    if any(frame.ndim > 2 for frame in frames):
+        frames = [frame if frame.ndim > 2 else np.stack([frame] * 3, axis=-1) for frame in frames]
+    return np.stack(frames)
 
 
 def _png_colours(path: Path) -> np.ndarray:

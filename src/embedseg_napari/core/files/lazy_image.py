@@ -59,6 +59,8 @@ class LazyImage:
     """Whether the file says that its pixels are numbers of objects."""
     description: Path | None = field(default=None, repr=False)
     """File without which pieces that are missing are no background, but gone with the disk they were on."""
+    left_out: str = ""
+    """What else the file holds, in words that follow its path; empty where this is all of it."""
 
     @property
     def _kept(self) -> tuple[int, ...]:

@@ -137,9 +137,16 @@ def find_group(path: str | Path) -> ImageGroup | None:
     # The folder of an array may hold a million pieces.
     if not path.is_dir() or (path / ".zarray").is_file():
         return None
-    groups = sorted(child for child in path.iterdir() if child.is_dir() and _documents(child))
-    found = _attributes(groups[0]) if groups else _Attributes()
-    return _described(groups[0], found, None, groups) if found.multiscales else None
+    images = sorted(child for child in path.iterdir() if child.is_dir() and _may_be_image(child))
+    return _described(images[0], _attributes(images[0]), None, images) if images else None
+
+
+def _may_be_image(folder: Path) -> bool:
+    """Whether a group is that of an image; one that cannot be read may be, which is an error only where it is meant."""
+    try:
+        return bool(_attributes(folder).multiscales)
+    except DataError:
+        return True
 
 
 def names_of_labels(folder: Path) -> tuple[str, ...]:

@@ -33,8 +33,7 @@ def broken_promise(tif: tifffile.TiffFile) -> str | None:
 
     It is looked at before the library makes lists of all planes that are promised, which a few bytes make endless.
     """
-    root = parse_ome(tif.ome_metadata or "") if tif.is_ome else None
-    images = [] if root is None else root.findall(".//{*}Pixels")
+    _, images = _described(tif)
     if len(_files_of(images)) > 1:
         return None
     page, promised = tif.pages.first, 0
@@ -67,8 +66,7 @@ def own_planes(tif: tifffile.TiffFile) -> list[OwnPlanes] | None:
     An image in several files is read file by file, each as the part that it holds: the whole from each of them would be
     one image many times.
     """
-    root = parse_ome(tif.ome_metadata or "") if tif.is_ome else None
-    images = [] if root is None else root.findall(".//{*}Pixels")
+    root, images = _described(tif)
     files = _files_of(images)
     if root is None or files <= {tif.filename}:
         return None
@@ -87,6 +85,25 @@ def own_planes(tif: tifffile.TiffFile) -> list[OwnPlanes] | None:
         if planes:
             found.append(_block(index, planes, order, counts))
     return found
+
+
+def leads_elsewhere(tif: tifffile.TiffFile) -> bool:
+    """Whether its metadata names other files, in which the library would look for planes, and make lists of these."""
+    root, images = _described(tif)
+    files = _files_of(images)
+    if root is None or files <= {tif.filename}:
+        return False
+    # A file that was given another name is known by its number.
+    return len(files) > 1 or any(uuid.text != root.get("UUID") for uuid in _uuids_of(images))
+
+
+def _described(tif: tifffile.TiffFile) -> tuple[Element | None, list[Element]]:
+    """The OME metadata of a file, and the images in it; what is not read here is not left to the library to read."""
+    root = parse_ome(tif.ome_metadata or "") if tif.is_ome else None
+    if root is None:
+        tif.is_ome = False
+        return None, []
+    return root, root.findall(".//{*}Pixels")
 
 
 def _pages_of(data: Element, order: str, counts: dict[str, int], n_pages: int) -> dict[int, int]:
@@ -116,8 +133,11 @@ def _block(image: int, planes: dict[int, int], order: str, counts: dict[str, int
 
 def _files_of(images: list[Element]) -> set[str]:
     """Names of the files that images say they lie in; empty where they name none."""
-    uuids = [uuid for pixels in images for uuid in pixels.findall("{*}TiffData/{*}UUID")]
-    return {str(uuid.get("FileName")) for uuid in uuids if uuid.get("FileName")}
+    return {str(uuid.get("FileName")) for uuid in _uuids_of(images) if uuid.get("FileName")}
+
+
+def _uuids_of(images: list[Element]) -> list[Element]:
+    return [uuid for pixels in images for uuid in pixels.findall("{*}TiffData/{*}UUID")]
 
 
 def _samples(pixels: Element) -> int:

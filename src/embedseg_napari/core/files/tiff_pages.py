@@ -148,9 +148,54 @@ def _read_series(
     say: Callable[[str], None],
     held: ExitStack | None = None,
 ) -> Pixels:
-    """The largest image; with it those of its size and kind, counted by an axis of their own.
+    """What `largest_images` finds, several counted by an axis of their own.
 
     What holds the file open is given where its planes may stay on the disk.
+    """
+    alike, left_out = largest_images(tif, ndim)
+    largest = alike[0]
+    if left_out:
+        say(left_out)
+    pages = [page for one in alike for page in one.pages]
+    if any(page is None for page in pages):
+        raise Unlike("some of its planes lie in other files that are missing")
+    refuse_bomb(tif, pages, sum(one.nbytes for one in alike))
+    metadata = read_metadata(tif, tif.series.index(largest))
+    if len(alike) == 1:
+        kept = _kept(largest.shape, largest.axes, ndim)
+        shape, axes = [largest.shape[index] for index in kept], "".join(largest.axes[index] for index in kept)
+        painted = int(largest.keyframe.photometric) in (WHITE_IS_ZERO, PALETTE) and not tif.is_imagej
+        array: Any = None if held is None or painted else _on_disk(tif, largest, shape, held)
+        if array is None:
+            array = largest.asarray().reshape(shape)
+    else:
+        array = np.stack([one.asarray() for one in alike])
+        axes = ("P" if "T" in largest.axes else "T") + largest.axes
+        say(f"holds {len(alike)} images of one size ({shape_words(largest.shape)}); all are read, each by itself")
+    return as_brightness(array, axes, largest.keyframe, metadata, labels, tif.is_imagej, say)
+
+
+def largest_images(tif: tifffile.TiffFile, ndim: int | None) -> tuple[list[tifffile.TiffPageSeries], str]:
+    """Find the largest image of a file, and with it those of its size and kind.
+
+    Parameters
+    ----------
+    tif : TiffFile
+        The file.
+    ndim : int, optional
+        Axes that the user says it has; of images that have as many, the first is meant.
+
+    Returns
+    -------
+    images : list of TiffPageSeries
+        At least one.
+    left_out : str
+        What else the file holds, in words that follow its path; empty where there is nothing else.
+
+    Raises
+    ------
+    Unlike
+        If it holds no pixels.
     """
     series = [one for one in tif.series if math.prod(one.shape)]
     if not series:
@@ -162,29 +207,14 @@ def _read_series(
     rest = [one for one in series if one not in alike]
     if rest:
         sizes = ", ".join(shape_words(one.shape) for one in rest[:3]) + (" and others" if len(rest) > 3 else "")
-        say(
+        return alike, (
             f"holds {len(series)} images; the largest ({shape_words(largest.shape)}) is read, left out: {sizes}. "
             "Save those you need as files of their own"
         )
-    pages = [page for one in alike for page in one.pages]
-    if any(page is None for page in pages):
-        raise Unlike("some of its planes lie in other files that are missing")
-    refuse_bomb(tif, pages, sum(one.nbytes for one in alike))
-    metadata = read_metadata(tif, series.index(largest))
-    if len(alike) == 1:
-        kept = _kept(largest.shape, largest.axes, ndim)
-        shape, axes = [largest.shape[index] for index in kept], "".join(largest.axes[index] for index in kept)
-        painted = int(largest.keyframe.photometric) in (WHITE_IS_ZERO, PALETTE) and not tif.is_imagej
-        array: Any = None if held is None or painted else _on_disk(tif, largest, shape, held)
-        if array is None:
-            array = largest.asarray().reshape(shape)
-        if largest.kind == "ome" and not rest and len(largest.levels) == 1 and len(pages) < len(tif.pages):
-            say(f"holds {len(tif.pages)} planes, but its OME metadata names {len(pages)}; the others are left out")
-    else:
-        array = np.stack([one.asarray() for one in alike])
-        axes = ("P" if "T" in largest.axes else "T") + largest.axes
-        say(f"holds {len(alike)} images of one size ({shape_words(largest.shape)}); all are read, each by itself")
-    return as_brightness(array, axes, largest.keyframe, metadata, labels, tif.is_imagej, say)
+    n_named = len(largest.pages)
+    if len(alike) == len(largest.levels) == 1 and largest.kind == "ome" and n_named < len(tif.pages):
+        return alike, f"holds {len(tif.pages)} planes, but its OME metadata names {n_named}; the others are left out"
+    return alike, ""
 
 
 def _kept(shape: Sequence[int], axes: str, ndim: int | None) -> list[int]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.core.axes import KNOWN, parse_axes
+from embedseg_napari.core.axes import KNOWN, parse_axes, spatial_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.lazy_image import FramesOnDisk, LazyImage, check_pieces
 from embedseg_napari.core.files.leftovers import run_beside
@@ -96,13 +96,15 @@ def open_zarr(path: Path, level: int = 0, axes: str | None = None) -> LazyImage:
         )
     metadata = group.metadata[level]
     kept = "".join(one for one, n in zip(letters, array.shape, strict=True) if n > 1 or one in "YX")
-    spacing = spacing_along(metadata.steps, kept, kept, array.ndim)
+    stored = _as_stored(group, letters, kept)
+    spacing = spacing_along(metadata.steps, kept, stored, array.ndim)
     names, origin = metadata.channel_names, group.origins[level]
     if "C" not in kept or len(names) != array.shape[letters.index("C")]:
         names = ()
     if origin is not None:
-        space = [letter for letter in "ZYX" if letter in letters]
-        origin = tuple(start for letter, start in zip(space, origin, strict=True) if letter in kept)
+        starts = dict(zip(spatial_axes(group.axes), origin, strict=True))
+        names_of = dict(zip(kept, stored, strict=True))
+        origin = tuple(starts.get(names_of[letter], 0.0) for letter in spatial_axes(kept))
     shapes = [None if one is None or one.ndim != array.ndim else one.shape for one in arrays]
     return LazyImage(
         array,
@@ -120,6 +122,9 @@ def open_zarr(path: Path, level: int = 0, axes: str | None = None) -> LazyImage:
         group.version,
         group.is_labels,
         next((file for name in DOCUMENTS if (file := group.folder / group.levels[level] / name).is_file()), None),
+        f"holds {len(group.images)} images; the first, {group.images[0]}, is read; name another by its path"
+        if len(group.images) > 1
+        else "",
     )
 
 
@@ -147,9 +152,10 @@ def read_zarr(
         If it cannot be read, or does not fit into memory.
     """
     image, group = _chosen(path, axes, labels, say)
+    stored = _as_stored(group, image.stored_axes, image.axes)
     if lazily and image.axes.startswith("T") and image.chunks[0] == 1 and axes in (None, image.axes):
         frames: Any = FramesOnDisk.of(lambda t: image[t], image.shape, image.dtype)
-        return Pixels(frames, image.axes, group.metadata[image.level])
+        return Pixels(frames, stored, group.metadata[image.level])
     total = memory_of_machine()
     if total is not None and image.nbytes > total:
         raise DataError(
@@ -157,8 +163,11 @@ def read_zarr(
             "it in blocks, or name one of its smaller resolutions."
         )
     counts_all = axes is not None and len(axes) == len(image.stored_axes)
-    array = image[...].reshape(image.array.shape if counts_all else image.shape)
-    return Pixels(array, image.stored_axes if counts_all else image.axes, group.metadata[image.level])
+    array = image[...]
+    if counts_all:
+        array = array.reshape(image.array.shape)
+        stored = _as_stored(group, image.stored_axes, image.stored_axes)
+    return Pixels(array, stored, group.metadata[image.level])
 
 
 def open_chosen(path: Path, axes: str | None, labels: bool, say: Callable[[str], None]) -> LazyImage:
@@ -171,8 +180,8 @@ def _chosen(path: Path, axes: str | None, labels: bool, say: Callable[[str], Non
     image = open_zarr(place, 0, axes)
     group = find_group(place)
     assert group is not None
-    if len(group.images) > 1:
-        say(f"holds {len(group.images)} images; the first, {group.images[0]}, is read; name another by its path")
+    if image.left_out:
+        say(image.left_out)
     if labels and run_beside(group.folder).exists():
         say("is not complete: the run that makes it goes on or was stopped, and the same embedseg predict finishes it")
     return image, group
@@ -199,6 +208,12 @@ def has_labels(path: Path) -> bool:
     """Whether a path is that of an image which has label images of its own."""
     group = find_group(path) if is_store(path) else None
     return group is not None and not group.is_labels and names_of_labels(group.folder) != ()
+
+
+def _as_stored(group: ImageGroup, letters: str, kept: str) -> str:
+    """Letters that the file has for axes which may have been given others; those where it has none that fit."""
+    own = group.axes if len(group.axes) == len(letters) else letters
+    return "".join(name for name, letter in zip(own, letters, strict=True) if letter in kept)
 
 
 def _kept(shape: tuple[int, ...], letters: str, kept: str) -> tuple[int, ...]:

@@ -127,6 +127,8 @@ def predict_large(job: LargeJob, should_stop: Callable[[], bool]) -> Generator[A
     target, image = open_image_of(job)
     if job.finish and not target.is_begun and target.report() is None:
         raise DataError(f"{target.labels}: no part of these labels is done yet; run the parts (--part), then --finish.")
+    if image.left_out:
+        yield Message(f"{job.image}: {image.left_out}.", "warning")
     with _workers(job, target, image) as workers:
         return (yield from _segment(job, target, image, workers, should_stop))
 

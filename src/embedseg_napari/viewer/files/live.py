@@ -65,7 +65,7 @@ def full_array(data: Any) -> np.ndarray:
 
 
 class LiveArray:
-    """A level of a label image on the disk. Dask's arrays, which napari knows as well, would be read only once.
+    """A level of an image on the disk. Of labels it is shown as it is: Dask's arrays would be read only once.
 
     Parameters
     ----------
@@ -129,10 +129,14 @@ class LiveArray:
 
     def transpose(self, *axes: Any) -> Any:
         """The same in another order of its axes, still unread."""
+        return self.as_dask().transpose(*axes)
+
+    def as_dask(self) -> Any:
+        """The same as an array of Dask, still unread."""
         import dask.array
 
         chunks = tuple(dict(zip(self.image.axes, self.image.chunks, strict=True)).get(one, 1) for one in self.axes)
-        return dask.array.from_array(self, chunks, name=False, asarray=False).transpose(*axes)
+        return dask.array.from_array(self, chunks, name=False, asarray=False)
 
 
 def live_levels(folder: Path, axes: str | None = None) -> list[LiveArray]:
@@ -143,15 +147,20 @@ def live_levels(folder: Path, axes: str | None = None) -> list[LiveArray]:
     folder : Path
         Its group.
     axes : str, optional
-        As of `LiveArray`.
+        As of `LiveArray`; by default those of the full resolution, of which smaller ones may have a single pixel.
 
     Raises
     ------
     DataError
         If it cannot be read.
     """
-    first = open_image(folder)
-    return [LiveArray(first if not n else open_image(folder, n), axes) for n in range(max(1, len(first.levels)))]
+    return levels_of(open_image(folder), axes)
+
+
+def levels_of(first: LazyImage, axes: str | None = None) -> list[LiveArray]:
+    """The same of an image that is open, at its full resolution."""
+    rest = [open_image(first.path, n) for n in range(1, len(first.levels))]
+    return [LiveArray(image, axes or first.axes) for image in (first, *rest)]
 
 
 def store_of(layer: Layer | None) -> LabelStore | None:

@@ -19,7 +19,7 @@ from embedseg_napari.core.files.pairing import image_name
 from embedseg_napari.core.files.picture import Picture
 from embedseg_napari.core.files.zarr_image import is_store
 from embedseg_napari.viewer.files.image_files import image_layer, labels_layer
-from embedseg_napari.viewer.files.live import live_levels
+from embedseg_napari.viewer.files.live import LiveArray, levels_of
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -48,6 +48,8 @@ def open_store(viewer: Viewer, path: Path) -> list[Layer]:
 
 def _layers(path: Path) -> list[LayerData]:
     image = open_image(path)
+    if image.left_out:
+        logger.warning("%s: %s.", path, image.left_out)
     name = image.path.name if image.is_labels else image_name(path)
     picture = _picture(image)
     layer = _with_levels(labels_layer(picture, name) if image.is_labels else image_layer(picture, name), image)
@@ -66,9 +68,7 @@ def _layers(path: Path) -> list[LayerData]:
 
 
 def _picture(image: LazyImage) -> Picture:
-    import dask.array
-
-    array = dask.array.from_array(image, image.chunks, name=False, asarray=False)
+    array = LiveArray(image).as_dask()
     return Picture(
         array, image.axes, image.spacing, image.unit, image.channel_names, image.path, interval=image.interval
     )
@@ -82,7 +82,7 @@ def _with_levels(layer: LayerData, image: LazyImage) -> LayerData:
         options = {**options, "translate": tuple(space.get(letter, 0.0) for letter in image.axes)}
     if image.level > 0 or len(image.levels) < 2:
         return data, options, kind
-    rest = [_picture(open_image(image.path, level)).array for level in range(1, len(image.levels))]
+    rest = [level.as_dask() for level in levels_of(image)[1:]]
     return [data, *rest], {**options, "multiscale": True}, kind
 
 
@@ -92,7 +92,7 @@ def _live(layer: LayerData, labels: LazyImage) -> LayerData:
     is_whole = labels.level == 0 and labels.dtype.kind in "ui"
     if not is_whole or not isinstance(data, list):
         return layer
-    return live_levels(labels.path), options, kind
+    return levels_of(labels), options, kind
 
 
 class StoreDrop(QObject):
