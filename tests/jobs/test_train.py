@@ -6,7 +6,7 @@ import pytest
 from napari.layers import Image, Labels
 
 from embedseg_napari.core.config import AugmentationConfig, TrainingConfig
-from embedseg_napari.core.errors import ComputeError, SettingsError
+from embedseg_napari.core.errors import ComputeError, DataError, SettingsError
 from embedseg_napari.core.events import Message, PreviewReady, StepFinished, TrainingFinished, TrainingStarted
 from embedseg_napari.jobs.train import TrainingJob, TrainingPaused, TrainingRequest
 from embedseg_napari.viewer.labelled_images import pair_from_layers
@@ -126,7 +126,14 @@ def test_a_stop_ends_a_pause(request_):
     assert saved.path.exists()
 
 
-def test_a_failure_keeps_the_state_last_saved(request_, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (RuntimeError("CUDA out of memory"), "ran out of memory"),
+        (DataError("a.ome.zarr: is no longer there."), "a.ome"),
+    ],
+)
+def test_a_failure_keeps_the_state_last_saved(request_, monkeypatch, error, words):
     from embedseg_napari.core.training import run as core_run
 
     monkeypatch.setattr(core_run, "CHECKPOINT_SECONDS", 0.0)
@@ -135,7 +142,7 @@ def test_a_failure_keeps_the_state_last_saved(request_, monkeypatch):
     def fail_later(self, *arguments):
         calls.append(1)
         if len(calls) > 2:
-            raise RuntimeError("CUDA out of memory")
+            raise error
         return cut(self, *arguments)
 
     monkeypatch.setattr(core_run.CropSampler, "cut", fail_later)
@@ -144,7 +151,7 @@ def test_a_failure_keeps_the_state_last_saved(request_, monkeypatch):
     assert saved.steps == 2
     assert saved.path.exists()
     [message] = [event.text for event in events if isinstance(event, Message) and "failed" in event.text]
-    assert "ran out of memory" in message
+    assert words in message
 
 
 def test_a_failure_before_anything_was_saved_is_an_error(request_, monkeypatch):

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from embedseg_napari.core.data.on_disk import FromDisk
 from embedseg_napari.core.data.splitting import hold_out_images
-from embedseg_napari.core.errors import ComputeError, EmbedSegError, SettingsError, Stopped
+from embedseg_napari.core.errors import EmbedSegError, SettingsError, Stopped
 from embedseg_napari.core.events import CheckpointSaved, Message, StepFinished, TrainingFinished
-from embedseg_napari.core.runs import drain, never
+from embedseg_napari.core.runs import never
 from embedseg_napari.jobs.saved_training import SavedTraining, prepare_output, save_result
 
 if TYPE_CHECKING:
@@ -172,13 +172,13 @@ class TrainingJob:
             ).run(lambda: should_stop() or self._pausing.is_set())  # fmt: skip
             try:
                 result = yield from self._told_once(run, resume)
-            except ComputeError as error:
+            except EmbedSegError as error:
                 if not (self.run_folder / STATE).exists():
                     remove_run_folder(self.run_folder)
                     raise
-                yield Message(f"Training failed, and the state last saved became the model: {error}", "warning")
                 rescue = Trainer(config, training, validation, start, self.run_folder, device="cpu", resume=True)
-                result = drain(rescue.run(lambda: True))
+                result = rescue.last_saved()
+                yield Message(f"Training failed, and the state last saved became the model: {error}", "warning")
                 break
             if not (result.stopped and self._pausing.is_set() and not should_stop()):
                 break

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import time
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,7 +37,7 @@ from embedseg_napari.core.training.crops.ahead import BatchesAhead
 from embedseg_napari.core.training.crops.sampler import CropSampler
 from embedseg_napari.core.training.optimization import Optimization
 from embedseg_napari.core.training.previews import Previews
-from embedseg_napari.core.training.schedule import MOST_RESERVE, Clock, Schedule
+from embedseg_napari.core.training.schedule import Clock, Schedule
 from embedseg_napari.core.training.threads import ThreadTuner
 
 if TYPE_CHECKING:
@@ -50,10 +51,8 @@ if TYPE_CHECKING:
     from embedseg_napari.core.events import TrainingEvent
     from embedseg_napari.core.training.planning import TrainingPlan
     from embedseg_napari.core.training.training_set import TrainingSet
-    from embedseg_napari.core.training.validation import Scores
+    from embedseg_napari.core.training.validation import Scores, Validator
 
-MUCH_LATER = 5.0
-"""Seconds that are worth a word."""
 COSTLY = 0.1
 """Part of a time budget that the first validation takes at most."""
 VALIDATION_SHARE = 0.03
@@ -109,7 +108,6 @@ class TrainingRun:
         self.fabric = self.optimization.fabric
         self.batches = self._make_batches()
         self.last_losses = [0.0] * 4
-        self.validator = data.validator()
         self.best: dict[str, Tensor] = {}
         self.last_save = time.monotonic()
         self.is_save_failing = False
@@ -126,6 +124,11 @@ class TrainingRun:
         seed, share = (self.config.seed, 0), (self.fabric.global_rank, self.fabric.world_size)
         n_batches = self.config.virtual_batches
         return BatchesAhead(sampler, self.fabric.device, seed, self.plan.batch_size, n_batches, share)
+
+    @cached_property
+    def validator(self) -> Validator:
+        """What scores the network; made once a resume has said how parts of images on the disk are normalised."""
+        return self.data.validator()
 
     @property
     def sampler(self) -> CropSampler:
@@ -201,18 +204,6 @@ class TrainingRun:
             device=str(self.fabric.device),
             precision=self.plan.precision,
             n_held_out_objects=self.data.n_held_out,
-        )
-
-    def time_warning(self) -> Message | None:
-        """What to say of a time budget that the end of the training will exceed; None if it will not."""
-        over = self.schedule.reserve - MOST_RESERVE * self.schedule.limit
-        if self.config.epochs is not None or over < MUCH_LATER:
-            return None
-        return Message(
-            f"Segmenting the held-out images takes long: the training will learn for half of its "
-            f"{self.config.minutes:g} minutes and may end {over:.0f} seconds late. Give it more time, or hold out "
-            "fewer images.",
-            "warning",
         )
 
     def progress(self, should_stop: Callable[[], bool]) -> tuple[float, bool]:
@@ -299,7 +290,9 @@ class TrainingRun:
         """Save and show the state of things when it is time."""
         if time.monotonic() - self.last_save > CHECKPOINT_SECONDS:
             yield from self.save()
-        if preview is not None:
+        if preview is not None and self.previews.is_due():
+            # A loss that is no number ends the training; a preview that cannot be made does not.
+            self.settle()
             yield from self.previews.take(preview, self.model, self.plan.precision, self.state.step)
 
     def save(self) -> Generator[CheckpointSaved | Message, None, None]:

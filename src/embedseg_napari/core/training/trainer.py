@@ -167,10 +167,25 @@ class Trainer:
         finally:
             run.close()
 
+    def last_saved(self) -> TrainingResult:
+        """The model of the run folder's checkpoint, where the training failed later; no step is made.
+
+        Raises
+        ------
+        EmbedSegError
+            If there is no checkpoint that fits these images and settings.
+        """
+        run = drain(self._prepare())
+        try:
+            run.resume()
+            return interrupted(run)
+        finally:
+            run.close()
+
     def _train(self, run: TrainingRun, should_stop: Callable[[], bool]) -> Generator[TrainingEvent, None, bool]:
         """Make steps until the end, or until a stop is asked for; which it was."""
         yield run.start()
-        if (warning := run.time_warning()) is not None:
+        if (warning := run.schedule.warning()) is not None:
             yield warning
         while True:
             progress, stopped = run.progress(should_stop)
