@@ -112,6 +112,52 @@ def test_a_pause_changes_nothing_but_the_time(request_):
     assert all((one[name] == two[name]).all() for name in one)
 
 
+def test_nothing_is_chosen_or_said_for_a_pause(request_):
+    from dataclasses import replace
+
+    _, first = drain(TrainingJob(request_).run(lambda: False))
+    config = TINY.model_copy(update={"keep_start": True, "epochs": 4, "validation_fraction": 0.0})
+    further = replace(
+        request_, config=config, start_from=str(first.path), output=request_.output.with_name("further.embedseg")
+    )
+    job, events = TrainingJob(further), []
+    run = job.run(lambda: False)
+    for event in run:
+        events.append(event)
+        if isinstance(event, StepFinished):
+            job.pause()
+            break
+    for event in run:
+        events.append(event)
+        if isinstance(event, TrainingPaused):
+            break
+    assert [type(event) for event in events[-2:]] == [StepFinished, TrainingPaused]
+    job.resume()
+    said = {event.text for event in events if isinstance(event, Message)}
+    events, saved = drain(run)
+    assert not said & {event.text for event in events if isinstance(event, Message)}
+    assert saved.steps == 8
+
+
+def test_going_on_at_once_after_a_pause_ends_nothing(request_, monkeypatch):
+    job = TrainingJob(request_)
+    run = job.run(lambda: False)
+    next(event for event in run if isinstance(event, StepFinished))
+    job.pause()
+    from embedseg_napari.core.training.run import TrainingRun
+
+    save = TrainingRun.save
+
+    def resume_meanwhile(self):
+        job.resume()
+        return save(self)
+
+    monkeypatch.setattr(TrainingRun, "save", resume_meanwhile)
+    _, saved = drain(run)
+    assert saved.steps == 4
+    assert not saved.stopped
+
+
 def test_a_stop_ends_a_pause(request_):
     stop, job = [], TrainingJob(request_)
     run = job.run(lambda: bool(stop))

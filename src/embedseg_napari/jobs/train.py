@@ -11,7 +11,7 @@ from embedseg_napari.core.data.on_disk import FromDisk
 from embedseg_napari.core.data.splitting import hold_out_images
 from embedseg_napari.core.errors import EmbedSegError, SettingsError, Stopped
 from embedseg_napari.core.events import CheckpointSaved, Message, StepFinished, TrainingFinished
-from embedseg_napari.core.runs import never
+from embedseg_napari.core.runs import never, soon_after
 from embedseg_napari.jobs.saved_training import SavedTraining, prepare_output, save_result
 
 if TYPE_CHECKING:
@@ -105,6 +105,8 @@ class TrainingJob:
     _pausing: threading.Event = field(default_factory=threading.Event)
     _is_on_disk: bool = False
     """Whether the checkpoint holds all steps."""
+    _told: set[str] = field(default_factory=set)
+    """Sentences that were said."""
 
     def pause(self) -> None:
         """Halt after this step. The time budget halts too."""
@@ -166,10 +168,12 @@ class TrainingJob:
         self.shown = in_memory((validation or training)[0], normalization)
         resume = False
         while True:
+            # Going on before a pause is there must not end the training for good.
+            is_pausing = soon_after(self._pausing.is_set, 0.0)
             run = Trainer(
                 config, training, validation, start, self.run_folder, device=request.device, resume=resume,
                 started=started, preview=None if self.preview is None else self._preview,
-            ).run(lambda: should_stop() or self._pausing.is_set())  # fmt: skip
+            ).run(should_stop, is_pausing)  # fmt: skip
             try:
                 result = yield from self._told_once(run, resume)
             except EmbedSegError as error:
@@ -180,7 +184,7 @@ class TrainingJob:
                 result = rescue.last_saved()
                 yield Message(f"Training failed, and the state last saved became the model: {error}", "warning")
                 break
-            if not (result.stopped and self._pausing.is_set() and not should_stop()):
+            if not (result.stopped and is_pausing() and not should_stop()):
                 break
             if not self._is_on_disk:
                 yield Message("Training cannot pause without a checkpoint; it ends, with the model so far.", "warning")
@@ -205,7 +209,7 @@ class TrainingJob:
     def _told_once(
         self, run: Generator[TrainingEvent, None, TrainingResult], resumed: bool
     ) -> Generator[TrainingEvent, None, TrainingResult]:
-        """Pass on what a run says; after a pause, what was said before is left out, and so is the end of a part."""
+        """Pass on what a run says; after a pause, what was said before is left out, and so is how a part ends."""
         while True:
             try:
                 event = next(run)
@@ -215,6 +219,10 @@ class TrainingJob:
             self._is_on_disk = isinstance(event, CheckpointSaved) or (
                 self._is_on_disk and not isinstance(event, StepFinished)
             )
-            is_old = resumed and isinstance(event, Message) and event.level == "warning"
-            if not is_old and not isinstance(event, CheckpointSaved | TrainingFinished):
+            if isinstance(event, Message):
+                is_old = resumed and event.text in self._told
+                self._told.add(event.text)
+                if is_old:
+                    continue
+            if not isinstance(event, CheckpointSaved | TrainingFinished):
                 yield event

@@ -91,9 +91,8 @@ class TrainingRun:
         start_from: Model | None,
     ) -> None:
         self.config, self.plan, self.data, self.run_folder = config, plan, data, run_folder
-        self.start_from = start_from
-        data.normalization = plan.model_config.normalization
-        self.model_config = plan.model_config
+        self.start_from, self.model_config = start_from, plan.model_config
+        data.normalization = self.model_config.normalization
         self.clock = Clock(started)
         start = "" if start_from is None else f"{start_from.config.name} ({digest_of(start_from).hexdigest()})".strip()
         self.state = TrainingState(
@@ -295,10 +294,10 @@ class TrainingRun:
             self.settle()
             yield from self.previews.take(preview, self.model, self.plan.precision, self.state.step)
 
-    def save(self) -> Generator[CheckpointSaved | Message, None, None]:
-        """Write a checkpoint, if there is a folder for it; training goes on where it cannot be written."""
+    def save(self) -> Generator[CheckpointSaved | Message, None, bool]:
+        """Write a checkpoint, if there is a folder for it; whether it is there. Training goes on where it is not."""
         if self.run_folder is None or self.fabric.global_rank != 0:
-            return
+            return False
         self.settle()
         self.state.seconds = self.clock.seconds()
         try:
@@ -307,11 +306,12 @@ class TrainingRun:
             if not self.is_save_failing:
                 yield Message(f"{error} Training goes on; if it is interrupted now, it cannot be resumed.", "warning")
             self.is_save_failing = True
-            return
+            return False
         finally:
             self.last_save = time.monotonic()
         self.is_save_failing = False
         yield CheckpointSaved(self.run_folder, self.state.step // self.plan.steps_per_epoch)
+        return True
 
     def end_epoch(self, is_last: bool, should_stop: Callable[[], bool]) -> EpochFinished | None:
         """Validate if it is time, and write the epoch's row; None if stopped meanwhile, so that a resume does it."""
@@ -353,9 +353,8 @@ class TrainingRun:
             scores = self.validator.score(maps, self.model_config.prediction)
         except Stopped:
             scores = None
-        taken = time.monotonic() - before
+        self.validation_cost = taken = time.monotonic() - before
         self.state.seconds_validating += taken
-        self.validation_cost = taken
         self._reserve_time(taken)
         return scores
 

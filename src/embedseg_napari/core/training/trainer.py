@@ -133,7 +133,9 @@ class Trainer:
         self.updates = updates
 
     @keeps_freed_memory
-    def run(self, should_stop: Callable[[], bool] = never) -> Generator[TrainingEvent, None, TrainingResult]:
+    def run(
+        self, should_stop: Callable[[], bool] = never, should_pause: Callable[[], bool] = never
+    ) -> Generator[TrainingEvent, None, TrainingResult]:
         """Train; a generator of events whose return value is the TrainingResult.
 
         Parameters
@@ -141,6 +143,9 @@ class Trainer:
         should_stop : callable
             Looked at between steps and between validation images; when it returns True training ends in order, and
             the result holds the model so far.
+        should_pause : callable
+            Looked at there too; when it returns True a checkpoint is written for another run to resume, and nothing is
+            chosen for the model. Where none can be written, it stops the training.
 
         Raises
         ------
@@ -158,7 +163,9 @@ class Trainer:
                 if self.resume:
                     yield run.resume()
                 try:
-                    stopped = yield from self._train(run, should_stop)
+                    stopped = yield from self._train(run, lambda: should_stop() or should_pause())
+                    if should_pause() and not should_stop() and stopped and (yield from run.save()):
+                        return interrupted(run)
                     return (yield from finish(run, stopped, soon_after(should_stop)))
                 except INTERRUPTIONS:
                     if not run.state.step:
@@ -168,13 +175,7 @@ class Trainer:
             run.close()
 
     def last_saved(self) -> TrainingResult:
-        """The model of the run folder's checkpoint, where the training failed later; no step is made.
-
-        Raises
-        ------
-        EmbedSegError
-            If there is no checkpoint that fits these images and settings.
-        """
+        """The model of the run folder's checkpoint, where the training failed later; no step is made."""
         run = drain(self._prepare())
         try:
             run.resume()
