@@ -35,7 +35,7 @@ from embedseg_napari.core.runs import (
 )
 from embedseg_napari.core.scripts import speaking_python, tell
 from embedseg_napari.core.settings import require_functions, require_kind
-from embedseg_napari.core.training.checkpoint import STATE
+from embedseg_napari.core.training.checkpoint import STATE, remove_checkpoint
 from embedseg_napari.core.training.handover import finish, interrupted
 from embedseg_napari.core.training.optimization import shares_training
 from embedseg_napari.core.training.parts import notes_from_disk
@@ -162,6 +162,9 @@ class Trainer:
             with holding(self.run_folder if is_main_process() else None, "training"):
                 if self.resume:
                     yield run.resume()
+                elif self.run_folder is not None and is_main_process():
+                    # Nobody shall go on from an earlier training if this one ends before it has saved anything.
+                    remove_checkpoint(self.run_folder)
                 try:
                     stopped = yield from self._train(run, lambda: should_stop() or should_pause())
                     if should_pause() and not should_stop() and stopped and (yield from run.save()):
