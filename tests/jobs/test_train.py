@@ -41,7 +41,8 @@ def test_the_model_is_saved_and_can_be_trained_further(request_):
 
     shown = []
 
-    def preview(example):
+    def preview(example, normalization):
+        assert normalization == TINY.normalization
         shown.append(example)
         return example
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from embedseg_napari.core.data.on_disk import FromDisk
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
-    from embedseg_napari.core.config import TrainingConfig
+    from embedseg_napari.core.config import NormalizationConfig, TrainingConfig
     from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.events import TrainingEvent
     from embedseg_napari.core.training.result import TrainingResult
@@ -95,11 +96,12 @@ class TrainingJob:
     request : TrainingRequest
         What to train.
     preview : callable, optional
-        Called in the worker thread now and then with a held-out image; returns what the preview shall be made of.
+        Called in the worker thread now and then with a held-out image and the normalisation of the network; returns
+        what the preview shall be made of.
     """
 
     request: TrainingRequest
-    preview: Callable[[Example], Example | None] | None = None
+    preview: Callable[[Example, NormalizationConfig], Example | None] | None = None
     shown: Example | None = None
     """A held-out image, or a training image where none is held out; known once training has started."""
     _pausing: threading.Event = field(default_factory=threading.Event)
@@ -166,13 +168,14 @@ class TrainingJob:
             validation = validation or None
         normalization = config.normalization if start is None else start.config.normalization
         self.shown = in_memory((validation or training)[0], normalization)
+        preview = None if self.preview is None else partial(self.preview, self.shown, normalization)
         resume = False
         while True:
             # Going on before a pause is there must not end the training for good.
             is_pausing = soon_after(self._pausing.is_set, 0.0)
             run = Trainer(
                 config, training, validation, start, self.run_folder, device=request.device, resume=resume,
-                started=started, preview=None if self.preview is None else self._preview,
+                started=started, preview=preview,
             ).run(should_stop, is_pausing)  # fmt: skip
             try:
                 result = yield from self._told_once(run, resume)
@@ -200,11 +203,6 @@ class TrainingJob:
             yield Message(saved.warning, "warning")
         remove_run_folder(self.run_folder)
         return saved
-
-    def _preview(self) -> Example | None:
-        assert self.preview is not None
-        assert self.shown is not None
-        return self.preview(self.shown)
 
     def _told_once(
         self, run: Generator[TrainingEvent, None, TrainingResult], resumed: bool
