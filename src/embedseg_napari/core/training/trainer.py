@@ -181,8 +181,9 @@ class Trainer:
         """The model of the run folder's checkpoint, where the training failed later; no step is made."""
         run = drain(self._prepare())
         try:
-            run.resume()
-            return interrupted(run)
+            with holding(self.run_folder, "training"):
+                run.resume()
+                return interrupted(run)
         finally:
             run.close()
 
