@@ -179,7 +179,8 @@ class Trainer:
 
     def last_saved(self) -> TrainingResult:
         """The model of the run folder's checkpoint, where the training failed later; no step is made."""
-        run = drain(self._prepare())
+        # Images on the disk may be what failed.
+        run = drain(self._prepare(looks_at_images=False))
         try:
             with holding(self.run_folder, "training"):
                 run.resume()
@@ -207,7 +208,7 @@ class Trainer:
             yield run.step(progress if progress < 1.0 else 0.0)
             yield from run.between_steps(self.preview)
 
-    def _prepare(self) -> Generator[Message, None, TrainingRun]:
+    def _prepare(self, looks_at_images: bool = True) -> Generator[Message, None, TrainingRun]:
         """Check the images, decide what the settings leave open, and say what is odd about it."""
         if self.updates is not None and shares_training(self.config) and n_processes() > 1:
             raise SettingsError("Labels cannot change while several devices train; set devices to 1.")
@@ -224,7 +225,7 @@ class Trainer:
                 "devices out, or start as many."
             )
         training, validation = self._split()
-        for warning in check_examples(training, validation):
+        for warning in check_examples(training, validation) if looks_at_images else ():
             yield Message(warning, "warning")
         if sparse := describe_sparse(self.training):
             yield Message(sparse)
